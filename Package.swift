@@ -1,0 +1,115 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every Swift target is built in the Swift 6 language mode, with warnings as errors and the upcoming features that
+/// make imports and existentials explicit.
+let strict: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableUpcomingFeature("InferIsolatedConformances"),
+]
+
+func module(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource]? = nil) -> Target {
+    .testTarget(
+        name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
+}
+
+let package = Package(
+    name: "millrace",
+    products: [.executable(name: "millrace", targets: ["millrace"])],
+    targets: [
+        // C: shims of our own, and the libraries of the distribution.
+        .target(name: "CSystem"),
+        .target(name: "CChecksum", cSettings: [.unsafeFlags(["-O2"])]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
+        .systemLibrary(name: "CSnappy", providers: [.apt(["libsnappy-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+
+        // Values and bytes.
+        module("KafkaModel", []),
+        module("ByteBuffers", []),
+        module("Telemetry", ["ByteBuffers"]),
+        module("RecordFormat", ["KafkaModel", "ByteBuffers", "CChecksum", "CZstd", "CLZ4", "CSnappy", "CZlib"]),
+        module("KafkaWire", ["KafkaModel", "ByteBuffers"]),
+        module("HTTPWire", ["ByteBuffers"]),
+
+        // Storage and state machines.
+        module("StorageIO", ["ByteBuffers", "CSystem"]),
+        module("LogStorage", ["KafkaModel", "ByteBuffers", "RecordFormat", "StorageIO", "Telemetry"]),
+        module("Coordinators", ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire"]),
+        module(
+            "BrokerCore",
+            [
+                "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "StorageIO", "LogStorage", "Coordinators",
+                "Telemetry",
+            ]),
+
+        // Edges.
+        module("Transport", ["ByteBuffers", "CSystem", "Telemetry"]),
+        module(
+            "KafkaServer",
+            [
+                "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "Coordinators", "BrokerCore", "Transport",
+                "Telemetry",
+            ]),
+        module(
+            "IngestGateway",
+            ["KafkaModel", "ByteBuffers", "RecordFormat", "BrokerCore", "Transport", "HTTPWire", "Telemetry"]),
+        module("KafkaClient", ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "CSystem"]),
+        module("Configuration", ["KafkaModel", "CYAML"]),
+        .executableTarget(
+            name: "millrace",
+            dependencies: [
+                "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "StorageIO", "LogStorage", "Coordinators",
+                "BrokerCore", "Transport", "KafkaServer", "IngestGateway", "KafkaClient", "Configuration", "Telemetry",
+                "CSystem",
+            ],
+            swiftSettings: strict,
+            // One file to copy: the Swift runtime is linked in, the C libraries stay the distribution's.
+            linkerSettings: [.unsafeFlags(["-static-stdlib"])]),
+
+        // Tests.
+        module("BrokerTestKit", ["KafkaModel", "ByteBuffers", "RecordFormat", "StorageIO"]),
+        tests("KafkaModelTests", ["KafkaModel"]),
+        tests("ByteBuffersTests", ["ByteBuffers"]),
+        tests("RecordFormatTests", ["RecordFormat", "KafkaModel", "ByteBuffers", "CChecksum"]),
+        tests("KafkaWireTests", ["KafkaWire", "KafkaModel", "ByteBuffers"], resources: [.copy("Golden")]),
+        tests("HTTPWireTests", ["HTTPWire", "ByteBuffers"]),
+        tests("TransportTests", ["Transport", "ByteBuffers", "CSystem"]),
+        tests("StorageIOTests", ["StorageIO", "BrokerTestKit", "ByteBuffers"]),
+        tests(
+            "LogStorageTests", ["LogStorage", "BrokerTestKit", "RecordFormat", "KafkaModel", "ByteBuffers", "StorageIO"]),
+        tests("CoordinatorsTests", ["Coordinators", "BrokerTestKit", "KafkaWire", "KafkaModel", "ByteBuffers"]),
+        tests(
+            "BrokerCoreTests",
+            [
+                "BrokerCore", "BrokerTestKit", "LogStorage", "RecordFormat", "KafkaModel", "ByteBuffers", "StorageIO",
+                "Coordinators", "KafkaWire",
+            ]),
+        tests(
+            "KafkaServerTests",
+            [
+                "KafkaServer", "BrokerCore", "BrokerTestKit", "KafkaWire", "KafkaModel", "RecordFormat", "ByteBuffers",
+                "Transport", "StorageIO", "KafkaClient",
+            ]),
+        tests(
+            "IngestGatewayTests",
+            [
+                "IngestGateway", "BrokerCore", "BrokerTestKit", "HTTPWire", "RecordFormat", "KafkaModel", "ByteBuffers",
+                "Transport", "StorageIO",
+            ]),
+        tests("ConfigurationTests", ["Configuration"]),
+        tests("CommandLineTests", ["KafkaClient", "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire"]),
+        tests("ArchitectureTests", []),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,131 @@
+import Synchronization
+
+
+/// A block of memory from a `ChunkPool`, aligned to 4 KiB (so that O_DIRECT can write it). It goes back to its pool
+/// when the last reference is dropped.
+///
+/// One thread writes a chunk; a range of it may be read by other threads after it was handed over through a lock, and
+/// is not written again from then on.
+public final class Chunk: @unchecked Sendable {
+    // SAFETY: the memory behind `base` follows the hand-over rule above; everything else is immutable.
+    public let base: UnsafeMutableRawPointer
+    /// Bytes usable at `base`.
+    public let capacity: Int
+    @usableFromInline let pool: ChunkPool
+    @usableFromInline let sizeClass: Int
+
+    init(base: UnsafeMutableRawPointer, capacity: Int, pool: ChunkPool, sizeClass: Int) {
+        self.base = base
+        self.capacity = capacity
+        self.pool = pool
+        self.sizeClass = sizeClass
+    }
+
+    deinit { pool.giveBack(base, capacity: capacity, sizeClass: sizeClass) }
+}
+
+/// A range of a chunk's bytes, which it keeps alive.
+public struct ByteSlice: Sendable {
+    public let chunk: Chunk
+    /// First byte, from `chunk.base`.
+    public let offset: Int
+    /// Length in bytes.
+    public let count: Int
+
+    @inlinable
+    public init(chunk: Chunk, offset: Int, count: Int) {
+        precondition(
+            offset >= 0 && count >= 0 && offset &+ count <= chunk.capacity,
+            "slice \(offset)+\(count) outside its chunk")
+        self.chunk = chunk
+        self.offset = offset
+        self.count = count
+    }
+
+    /// The first byte. Valid while the slice (or its chunk) is alive.
+    @inlinable public var pointer: UnsafeMutableRawPointer { chunk.base + offset }
+    @inlinable public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: chunk.base + offset, count: count) }
+
+    /// Part of this slice; `offset` is relative to it.
+    @inlinable
+    public func slice(_ offset: Int, count: Int) -> ByteSlice {
+        precondition(offset >= 0 && count >= 0 && offset &+ count <= self.count, "slice outside its slice")
+        return ByteSlice(chunk: chunk, offset: self.offset &+ offset, count: count)
+    }
+}
+
+/// Pooled memory in power-of-two size classes, each with its own budget of kept blocks, so that one class cannot starve
+/// another. A request above the largest class is served exactly and freed after use.
+///
+/// Limits: `classes` keeps at most 16 MiB a class; what is handed out is not capped here but counted in
+/// `outstandingBytes`, by which readers of sockets hold themselves back.
+public final class ChunkPool: Sendable {
+    /// 4 KiB, 16 KiB, 64 KiB, 256 KiB, 1 MiB, 2 MiB, 4 MiB.
+    static let classes: [(size: Int, keep: Int)] = [
+        (4 << 10, 1024), (16 << 10, 512), (64 << 10, 128), (256 << 10, 64), (1 << 20, 16), (2 << 20, 8), (4 << 20, 4),
+    ]
+    static let alignment = 4096
+
+    // SAFETY: pointers in the free lists belong to nobody else.
+    private struct FreeList: @unchecked Sendable { var blocks: [UnsafeMutableRawPointer] = [] }
+
+    private let free: [Lock<FreeList>]
+    private let outstanding = Atomic<Int>(0)
+
+    public init() { free = Self.classes.map { _ in Lock(FreeList()) } }
+
+    /// The pool of the process; tests make their own.
+    public static let shared = ChunkPool()
+
+    /// Bytes handed out and not yet given back.
+    public var outstandingBytes: Int { outstanding.load(ordering: .relaxed) }
+
+    /// A chunk of at least `minimum` bytes; its content is undefined.
+    public func chunk(atLeast minimum: Int) -> Chunk {
+        precondition(minimum >= 0)
+        if let index = Self.classes.firstIndex(where: { $0.size >= minimum }) {
+            let size = Self.classes[index].size
+            outstanding.add(size, ordering: .relaxed)
+            let reused = free[index].withLock { $0.blocks.popLast() }
+            return Chunk(base: reused ?? Self.allocate(size), capacity: size, pool: self, sizeClass: index)
+        }
+        let size = (minimum + Self.alignment - 1) & ~(Self.alignment - 1)
+        outstanding.add(size, ordering: .relaxed)
+        return Chunk(base: Self.allocate(size), capacity: size, pool: self, sizeClass: -1)
+    }
+
+    /// A chunk's worth of `bytes`, copied.
+    public func slice(copying bytes: UnsafeRawBufferPointer) -> ByteSlice {
+        let chunk = chunk(atLeast: bytes.count)
+        if let source = bytes.baseAddress { chunk.base.copyMemory(from: source, byteCount: bytes.count) }
+        return ByteSlice(chunk: chunk, offset: 0, count: bytes.count)
+    }
+
+    /// Frees every kept block; called when the process has been idle.
+    public func trim() {
+        for list in free {
+            let blocks = list.withLock { state in
+                defer { state.blocks = [] }
+                return state.blocks
+            }
+            for block in blocks { block.deallocate() }
+        }
+    }
+
+    fileprivate func giveBack(_ base: UnsafeMutableRawPointer, capacity: Int, sizeClass: Int) {
+        outstanding.subtract(capacity, ordering: .relaxed)
+        if sizeClass >= 0 {
+            let kept = free[sizeClass].withLock { state in
+                if state.blocks.count >= Self.classes[sizeClass].keep { return false }
+                state.blocks.append(base)
+                return true
+            }
+            if kept { return }
+        }
+        base.deallocate()
+    }
+
+    private static func allocate(_ size: Int) -> UnsafeMutableRawPointer {
+        .allocate(byteCount: size, alignment: alignment)
+    }
+}

@@ -1,0 +1,30 @@
+/// Kafka's rule for topic names: 1 to 249 characters of `[a-zA-Z0-9._-]`, and not `.` or `..`.
+public enum TopicName {
+    /// The longest name; leaves room in a file name for partition and suffix.
+    public static let maxLength = 249
+
+    /// What is wrong with `name`, in words that Kafka's tools show; `nil` when it is valid.
+    public static func problem(_ name: String) -> String? {
+        if name.isEmpty { return "Topic name is illegal, it can't be empty" }
+        if name == "." || name == ".." { return "Topic name cannot be \".\" or \"..\"" }
+        if name.utf8.count > maxLength {
+            return "Topic name is illegal, it can't be longer than \(maxLength) characters, topic name: \(name)"
+        }
+        let valid = name.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
+                true
+            default: false
+            }
+        }
+        return valid
+            ? nil
+            : "Topic name \"\(name)\" is illegal, it contains a character other than ASCII alphanumerics, '.', '_' and '-'"
+    }
+
+    /// Names that Kafka regards as colliding in metrics: dots and underscores are the same.
+    public static func collisionKey(_ name: String) -> String {
+        String(decoding: name.utf8.map { $0 == UInt8(ascii: ".") ? UInt8(ascii: "_") : $0 }, as: UTF8.self)
+    }
+}
