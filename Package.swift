@@ -79,6 +79,7 @@ let package = Package(
 
         // Tests.
         module("BrokerTestKit", ["KafkaModel", "ByteBuffers", "RecordFormat", "StorageIO"]),
+        tests("TelemetryTests", ["Telemetry", "ByteBuffers"]),
         tests("KafkaModelTests", ["KafkaModel"]),
         tests("ByteBuffersTests", ["ByteBuffers"]),
         tests("RecordFormatTests", ["RecordFormat", "KafkaModel", "ByteBuffers", "CChecksum"]),

@@ -1,0 +1,124 @@
+import ByteBuffers
+import Glibc
+import Testing
+
+@testable import Telemetry
+
+@Suite struct MetricsRegistryTests {
+    private func page(_ registry: MetricsRegistry) -> String {
+        var writer = ByteWriter()
+        registry.render(into: &writer)
+        return String(decoding: writer.bytes, as: UTF8.self)
+    }
+
+    @Test func sameNameAndLabelsGiveTheSameCounter() {
+        let registry = MetricsRegistry()
+        registry.counter("requests_total", help: "Requests.", labels: ["route": "events"]).add(2)
+        registry.counter("requests_total", labels: ["route": "events"]).add()
+        registry.counter("requests_total", labels: ["route": "ingest"]).add(7)
+        let text = page(registry)
+        #expect(text.contains("# HELP requests_total Requests.\n# TYPE requests_total counter\n"))
+        #expect(text.contains("requests_total{route=\"events\"} 3\nrequests_total{route=\"ingest\"} 7\n"))
+    }
+
+    @Test func labelValuesAreEscaped() {
+        let registry = MetricsRegistry()
+        registry.gauge("g", labels: ["l": "a\"b\\c\nd"]).set(-4)
+        #expect(page(registry).contains("g{l=\"a\\\"b\\\\c\\nd\"} -4\n"))
+    }
+
+    @Test func readingsAreTakenWhenThePageIsMade() {
+        let registry = MetricsRegistry()
+        let source = Gauge()
+        registry.reading("r") { Double(source.value) }
+        source.set(5)
+        #expect(page(registry).contains("r 5.0\n"))
+    }
+
+    @Test func seriesPastTheLimitWorkButAreNotShown() {
+        let registry = MetricsRegistry()
+        for index in 0..<MetricsRegistry.maxSeries {
+            _ = registry.counter("c_total", labels: ["i": "\(index % 64)x\(index / 64)"])
+        }
+        let extra = registry.counter("extra_total")
+        extra.add(3)
+        #expect(extra.value == 3)
+        let text = page(registry)
+        #expect(!text.contains("extra_total"))
+        #expect(text.contains("telemetry_series_refused_total 1\n"))
+    }
+
+    @Test func histogramPageIsCumulativeAndEndsWithInfinity() {
+        let registry = MetricsRegistry()
+        let histogram = registry.histogram("wait_seconds")
+        for value in [500, 3_000, 5_000_000, 60_000_000_000] { histogram.observe(value) }
+        let text = page(registry)
+        #expect(
+            text.contains("wait_seconds_bucket{le=\"4.096e-06\"} 2\n")
+                || text.contains("wait_seconds_bucket{le=\"4.0960000000000005e-06\"} 2\n"))
+        #expect(text.contains("wait_seconds_bucket{le=\"+Inf\"} 4\n"))
+        #expect(text.contains("wait_seconds_count 4\n"))
+        #expect(text.contains("wait_seconds_sum 60.005003"))
+    }
+}
+
+@Suite struct HistogramTests {
+    @Test func everyValueFallsBelowItsBucketsBoundAndNotBelowThePreviousOne() {
+        for value in [0, 1, 1023, 1024, 1279, 1280, 1_000_000, 123_456_789, 1 << 34, (1 << 35) - 1, 1 << 35, 1 << 50] {
+            let index = Histogram.bucket(of: UInt64(value))
+            #expect(Double(value) < Histogram.upperBound(of: index))
+            if index > 0 { #expect(Double(value) >= Histogram.upperBound(of: index - 1)) }
+        }
+    }
+
+    @Test func quantileIsWithinAQuarterAbove() {
+        let histogram = Histogram()
+        for value in 1...10_000 { histogram.observe(value * 1000) }
+        let median = histogram.quantile(0.5)
+        #expect(median >= 5_000_000 && median <= 5_000_000 * 1.25)
+        #expect(Histogram().quantile(0.99) == 0)
+    }
+}
+
+/// The log's settings are the process's, so its cases run one after another.
+@Suite(.serialized) struct LogTests {
+    private func captured(_ format: Log.Format, _ body: () -> Void) -> String {
+        var ends: [Int32] = [0, 0]
+        #expect(pipe(&ends) == 0)
+        Log.configure(level: .info, format: format, descriptor: ends[1])
+        body()
+        Log.configure()
+        close(ends[1])
+        var bytes: [UInt8] = []
+        var piece = [UInt8](repeating: 0, count: 16 << 10)
+        while true {
+            let count = read(ends[0], &piece, piece.count)
+            if count <= 0 { break }
+            bytes += piece[..<count]
+        }
+        close(ends[0])
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    @Test func aTextLineHasTimeLevelMessageAndFields() {
+        let line = captured(.text) { Log.info("listener started", "port", 8080, "host", "a b") }
+        #expect(line.hasSuffix("Z INFO  listener started  port=8080 host=\"a b\"\n"))
+    }
+
+    @Test func aPeerCannotForgeALine() {
+        let line = captured(.json) { Log.warning("refused", "reason", "x\n{\"level\":\"error\"}\u{1}") }
+        #expect(line.hasSuffix("\"reason\":\"x\\n{\\\"level\\\":\\\"error\\\"}\\u0001\"}\n"))
+        #expect(line.utf8.filter { $0 == 0x0a }.count == 1)
+    }
+
+    @Test func levelsBelowTheThresholdAreSilentAndLongLinesAreCut() {
+        #expect(captured(.text) { Log.debug("quiet") } == "")
+        let long = String(repeating: "y", count: 100_000)
+        #expect(captured(.text) { Log.error("long", "value", long) }.utf8.count <= Log.maxLine)
+    }
+
+    @Test func timestampsAreRFC3339() {
+        #expect(Log.timestamp(seconds: 0, milliseconds: 7) == "1970-01-01T00:00:00.007Z")
+        #expect(Log.timestamp(seconds: 1_700_000_000, milliseconds: 0) == "2023-11-14T22:13:20.000Z")
+    }
+}
