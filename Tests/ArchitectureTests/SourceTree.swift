@@ -1,0 +1,55 @@
+import Foundation
+
+/// One `import` line of one source file.
+struct ImportLine: CustomStringConvertible {
+    let module: String
+    let file: String
+    let line: Int
+    let text: String
+
+    var description: String { "\(file):\(line): \(text)" }
+}
+
+/// The package's own `Sources` folder, found from where this file was compiled.
+enum SourceTree {
+    static let sources = URL(filePath: #filePath)
+        .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        .appending(path: "Sources")
+
+    /// The targets that hold Swift code, by folder name; C shims and module maps are left out.
+    static func swiftModules() throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: sources.path(percentEncoded: false))
+            .filter { try !swiftFiles(of: $0).isEmpty }
+            .sorted()
+    }
+
+    static func swiftFiles(of module: String) throws -> [URL] {
+        let folder = sources.appending(path: module)
+        let walk = FileManager.default.enumerator(at: folder, includingPropertiesForKeys: nil)
+        return (walk?.compactMap { $0 as? URL } ?? []).filter { $0.pathExtension == "swift" }
+    }
+
+    static func imports(of module: String) throws -> [ImportLine] {
+        try swiftFiles(of: module).flatMap { url in
+            let text = try String(contentsOf: url, encoding: .utf8)
+            return importLines(in: text, file: "Sources/\(module)/\(url.lastPathComponent)")
+        }
+    }
+
+    /// Reads `import` declarations line by line: access level, attributes and a kind such as `struct` may stand
+    /// around the keyword; a submodule counts as its top module. Lines inside a comment block or a multi-line string
+    /// are not told apart from code: nothing in `Sources` begins such a line with `import`.
+    static func importLines(in text: String, file: String) -> [ImportLine] {
+        let pattern =
+            #/^\s*(?:@\w+(?:\([^)]*\))?\s+)*(?:(?:public|package|internal|fileprivate|private)\s+)?import\s+(?:(?:struct|class|enum|protocol|func|var|let|typealias|actor)\s+)?(?<module>\w+)/#
+        var found: [ImportLine] = []
+        for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+            guard let match = line.firstMatch(of: pattern) else { continue }
+            found.append(
+                ImportLine(
+                    module: String(match.output.module), file: file, line: index + 1,
+                    text: line.trimmingCharacters(in: .whitespaces)))
+        }
+        return found
+    }
+}

@@ -1,0 +1,33 @@
+# What the scripts of this folder share. Sourced, never run.
+
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+# Installs those of the named apt packages that are missing. Nothing is asked of apt when all are there.
+install_packages() {
+    local package missing=()
+    for package in "$@"; do
+        dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q "install ok installed" || missing+=("$package")
+    done
+    [ ${#missing[@]} -eq 0 ] && return 0
+    echo "Installing: ${missing[*]}"
+    local as_root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || {
+            echo "Missing apt packages: ${missing[*]}. Install them as root, then run this script again." >&2
+            return 1
+        }
+        as_root=(sudo)
+    fi
+    "${as_root[@]}" apt-get update -qq &&
+        "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+
+# What `swift build` links against, beside the toolchain.
+build_packages=(liblz4-dev libzstd-dev libsnappy-dev zlib1g-dev libyaml-dev)
+
+require_swift() {
+    command -v swift >/dev/null || {
+        echo "No 'swift' on PATH. Install Swift 6.3 or newer: https://www.swift.org/install/linux/" >&2
+        return 1
+    }
+}
