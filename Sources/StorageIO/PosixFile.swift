@@ -1,0 +1,213 @@
+import CSystem
+import Glibc
+import Synchronization
+
+/// A file behind a descriptor. A sync that failed is remembered, and nothing is written afterwards.
+final class PosixFile: StorageFile {
+    let path: String
+    let isDirect: Bool
+    let directAlignment: Int
+    /// -1 once closed.
+    private let descriptor: Atomic<Int32>
+    /// The errno of the first failed sync; 0 while there was none.
+    private let failure = Atomic<Int32>(0)
+
+    /// Pieces that one system call takes (UIO_MAXIOV of Linux).
+    private static let maxPieces = 1024
+    /// What a direct file is aligned to where the kernel (before 6.1) does not tell: no disk has larger sectors.
+    private static let assumedAlignment = 4096
+
+    init(descriptor: Int32, path: String, isDirect: Bool) {
+        self.descriptor = Atomic(descriptor)
+        self.path = path
+        self.isDirect = isDirect
+        guard isDirect else {
+            directAlignment = 1
+            return
+        }
+        var memory: UInt32 = 0
+        var offset: UInt32 = 0
+        let known = cstorage_direct_alignment(descriptor, &memory, &offset) == 0 && offset > 0
+        // One number for all three is simpler to keep; memory never needs more than offsets do, but trust nobody.
+        directAlignment = known ? Int(max(memory, offset)) : Self.assumedAlignment
+    }
+
+    deinit { close() }
+
+    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StorageError) -> Int {
+        guard buffer.count > 0, let base = buffer.baseAddress else { return 0 }
+        let descriptor = open
+        try checkAlignment(base, buffer.count, offset, .read)
+        var done = 0
+        while done < buffer.count {
+            let got = try checked(.read, path) {
+                cstorage_pread(descriptor, base + done, UInt64(buffer.count - done), offset + Int64(done))
+            }
+            done += Int(got)
+            // A direct read that ends inside a block has met the end of the file; asking on from there is not aligned.
+            if got == 0 || (isDirect && Int(got) % directAlignment != 0) { break }
+        }
+        return done
+    }
+
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StorageError) {
+        guard bytes.count > 0, let base = bytes.baseAddress else { return }
+        let descriptor = try writable(.write)
+        try checkAlignment(base, bytes.count, offset, .write)
+        var done = 0
+        while done < bytes.count {
+            let put = try checked(.write, path) {
+                cstorage_pwrite(descriptor, base + done, UInt64(bytes.count - done), offset + Int64(done))
+            }
+            done += try progress(Int(put))
+        }
+    }
+
+    func write(gathering pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(StorageError) {
+        try gather(pieces, at: offset, durable: false)
+    }
+
+    func writeDurably(gathering pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(StorageError) {
+        do throws(StorageError) {
+            try gather(pieces, at: offset, durable: true)
+        } catch {
+            // Whether it was the write or its sync that failed cannot be told apart.
+            if case .io(let errno) = error.kind { markFailed(errno) }
+            throw error
+        }
+    }
+
+    private func gather(
+        _ pieces: UnsafeBufferPointer<iovec>, at offset: Int64, durable: Bool
+    ) throws(StorageError) {
+        let descriptor = try writable(.write)
+        if isDirect {
+            for piece in pieces where piece.iov_len > 0 {
+                guard let base = piece.iov_base else { continue }
+                try checkAlignment(base, piece.iov_len, offset, .write)
+            }
+        }
+        var position = offset
+        var index = 0
+        while index < pieces.count {
+            let end = min(pieces.count, index + Self.maxPieces)
+            var put = try progressOrEmpty(pieces[index..<end]) {
+                cstorage_pwritev(descriptor, pieces.baseAddress! + index, Int32(end - index), position, durable)
+            }
+            position += Int64(put)
+            while index < end, put >= pieces[index].iov_len {
+                put -= pieces[index].iov_len
+                index += 1
+            }
+            // The kernel stopped inside a piece: the rest of that one on its own, then on with the next.
+            if put > 0 {
+                let piece = pieces[index]
+                while put < piece.iov_len {
+                    var rest = iovec(iov_base: piece.iov_base + put, iov_len: piece.iov_len - put)
+                    let more = try checked(.write, path) { cstorage_pwritev(descriptor, &rest, 1, position, durable) }
+                    let kept = try progress(Int(more))
+                    put += kept
+                    position += Int64(kept)
+                }
+                index += 1
+            }
+        }
+    }
+
+    private func progressOrEmpty(
+        _ pieces: Slice<UnsafeBufferPointer<iovec>>, _ call: () -> Int64
+    ) throws(StorageError) -> Int {
+        let put = try checked(.write, path, call)
+        if put == 0, pieces.allSatisfy({ $0.iov_len == 0 }) { return 0 }
+        return try progress(Int(put))
+    }
+
+    /// How far a write got that the kernel says took `put` bytes. A direct file goes on from the last whole block.
+    private func progress(_ put: Int) throws(StorageError) -> Int {
+        let kept = isDirect ? put / directAlignment * directAlignment : put
+        // A device that takes nothing and names no reason would keep us here for ever.
+        if kept == 0 { throw StorageError(.io(errno: EIO), .write, path: path) }
+        return kept
+    }
+
+    func sync() throws(StorageError) {
+        let descriptor = try writable(.sync)
+        do throws(StorageError) {
+            // An interrupted sync has lost nothing and is made again; any other failure is final.
+            _ = try checked(.sync, path) { cstorage_fdatasync(descriptor) }
+        } catch {
+            if case .io(let errno) = error.kind { markFailed(errno) }
+            throw error
+        }
+    }
+
+    func size() throws(StorageError) -> Int64 {
+        let descriptor = open
+        return try checked(.size, path) { cstorage_size(descriptor) }
+    }
+
+    func truncate(to size: Int64) throws(StorageError) {
+        let descriptor = try writable(.truncate)
+        _ = try checked(.truncate, path) { cstorage_truncate(descriptor, size) }
+    }
+
+    func allocate(upTo size: Int64) throws(StorageError) {
+        let descriptor = try writable(.allocate)
+        guard size > 0 else { return }
+        _ = try checked(.allocate, path) { cstorage_allocate(descriptor, 0, size) }
+    }
+
+    func adviseDontNeed(from offset: Int64, length: Int64) { _ = cstorage_advise(open, offset, length, false) }
+    func readAhead(from offset: Int64, length: Int64) { _ = cstorage_advise(open, offset, length, true) }
+    func startWriting(from offset: Int64, length: Int64) { _ = cstorage_start_writing(open, offset, length) }
+
+    func close() {
+        let descriptor = descriptor.exchange(-1, ordering: .acquiringAndReleasing)
+        // Linux frees the descriptor whatever close says, and durability was sync's affair: nothing to do on an error.
+        if descriptor >= 0 { _ = cstorage_close(descriptor) }
+    }
+
+    private var open: Int32 {
+        let descriptor = descriptor.load(ordering: .relaxed)
+        precondition(descriptor >= 0, "\(path) is used after close")
+        return descriptor
+    }
+
+    private func writable(_ operation: StorageError.Operation) throws(StorageError) -> Int32 {
+        let errno = failure.load(ordering: .acquiring)
+        if errno != 0 { throw StorageError(.outOfService(errno: errno), operation, path: path) }
+        return open
+    }
+
+    private func markFailed(_ errno: Int32) {
+        _ = failure.compareExchange(expected: 0, desired: errno, ordering: .acquiringAndReleasing)
+    }
+
+    private func checkAlignment(
+        _ base: UnsafeRawPointer, _ count: Int, _ offset: Int64, _ operation: StorageError.Operation
+    ) throws(StorageError) {
+        guard isDirect else { return }
+        let all = UInt(bitPattern: base) | UInt(bitPattern: count) | UInt(truncatingIfNeeded: offset)
+        if all % UInt(directAlignment) != 0 {
+            throw StorageError(.unaligned(required: directAlignment), operation, path: path)
+        }
+    }
+}
+
+/// An flock(2) lock; it belongs to the open file, so a second lock in the same process is refused, too.
+final class PosixFileLock: FileLock {
+    let path: String
+    private let descriptor: Atomic<Int32>
+
+    init(descriptor: Int32, path: String) {
+        self.descriptor = Atomic(descriptor)
+        self.path = path
+    }
+
+    deinit { release() }
+
+    func release() {
+        let descriptor = descriptor.exchange(-1, ordering: .acquiringAndReleasing)
+        if descriptor >= 0 { _ = cstorage_close(descriptor) }
+    }
+}
