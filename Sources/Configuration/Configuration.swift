@@ -1,1 +1,77 @@
-// Placeholder until this module's first file lands.
+/// The broker's configuration: for each key of `ConfigurationTable` the value in force, and what it hides.
+///
+/// Immutable; a change at run time makes a new one (`setting`). Only keys of the table are ever asked for, so the
+/// accessors trap on any other name: that is a bug of ours, and a test reads every one of them.
+public struct Configuration: Sendable, Equatable {
+    /// A value and where it came from.
+    public struct Value: Sendable, Equatable {
+        /// Canonical text; `nil` when the key is unset.
+        public var text: String?
+        public var source: ConfigurationSource
+    }
+
+    /// For each row of the table its values, highest precedence first; the last is the built-in default.
+    private var chains: [[Value]]
+
+    /// Every key at its default.
+    public init() {
+        chains = ConfigurationTable.keys.map { [Value(text: $0.defaultText, source: .builtIn)] }
+    }
+
+    /// The value in force for `name` (or an alias); `nil` when there is no such key.
+    public func value(for name: String) -> Value? { ConfigurationTable.position(of: name).map { chains[$0][0] } }
+
+    /// All values of `name`, the one in force first, the built-in default last.
+    public func chain(for name: String) -> [Value] { ConfigurationTable.position(of: name).map { chains[$0] } ?? [] }
+
+    /// Adds a value that was checked; `nil` or the problem. Two values of one source: the later wins, for flags only.
+    mutating func add(_ position: Int, _ text: String, _ source: ConfigurationSource) {
+        chains[position].removeAll { $0.source.precedence == source.precedence }
+        let place = chains[position].firstIndex { $0.source.precedence > source.precedence } ?? chains[position].count
+        chains[position].insert(Value(text: text, source: source), at: place)
+    }
+
+    /// A copy in which a dynamic key has a new value, or (`nil`) its static value again. Source: KIP-226.
+    public func setting(_ name: String, to text: String?) -> Result<Configuration, ConfigurationError.Problem> {
+        guard let position = ConfigurationTable.position(of: name) else {
+            return .failure(Self.unknown(name, value: text, source: .dynamic))
+        }
+        let key = ConfigurationTable.keys[position]
+        guard key.update == .dynamic else {
+            return .failure(
+                .init(
+                    key: name, value: text, source: .dynamic, reason: "cannot be changed while the broker runs",
+                    remedy: "Change it in the configuration file or the flags and start again"))
+        }
+        var copy = self
+        guard let text else {
+            copy.chains[position].removeAll { $0.source == .dynamic }
+            return .success(copy)
+        }
+        guard let canonical = key.canonical(text) else {
+            return .failure(Self.refused(key, name: name, value: text, source: .dynamic))
+        }
+        copy.add(position, canonical, .dynamic)
+        return .success(copy)
+    }
+
+    static func unknown(_ name: String, value: String?, source: ConfigurationSource) -> ConfigurationError.Problem {
+        let nearest = Spelling.nearest(to: name, among: ConfigurationTable.names)
+        return .init(
+            key: name, value: value, source: source,
+            reason: "there is no such key" + (nearest.map { "; did you mean \($0)?" } ?? ""),
+            remedy: nearest.map { "Write \($0), or remove the key" }
+                ?? "Remove it; `millrace config keys` lists every key")
+    }
+
+    static func refused(
+        _ key: ConfigurationKey, name: String, value: String, source: ConfigurationSource
+    ) -> ConfigurationError.Problem {
+        let fallback = key.defaultText.map { $0.isEmpty ? "the default" : "the default, \($0)" } ?? "the default"
+        return .init(
+            key: name, value: value, source: source, reason: "must be \(key.allowed)",
+            remedy: "Correct the value, or leave the key out for \(fallback)")
+    }
+}
+
+extension ConfigurationError.Problem: Error {}

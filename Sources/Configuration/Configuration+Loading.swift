@@ -1,0 +1,136 @@
+extension Configuration {
+    /// Variables with our prefix that are not keys: the command line's own, and what Kubernetes adds for a service
+    /// called `millrace` (`MILLRACE_SERVICE_HOST`, `MILLRACE_PORT_9092_TCP`, ...), which nobody wrote and nobody means.
+    static let otherVariables: Set<String> = ["MILLRACE_BOOTSTRAP", "MILLRACE_CONFIG", "MILLRACE_PORT"]
+    static let ignoredPrefixes = ["MILLRACE_SERVICE_", "MILLRACE_PORT_", "MILLRACE_TEST_"]
+
+    /// Reads all sources: flags go before the environment, it before the file, it before the defaults.
+    ///
+    /// - Parameters:
+    ///   - file: path of a YAML file, or `nil`.
+    ///   - environment: the process's environment; only names with the prefix `MILLRACE_` are looked at.
+    ///   - flags: keys with values from the command line, in order; of two for one key the later wins. `flag` names
+    ///     the option as the user wrote it.
+    /// - Throws: everything that is wrong with any of them, at once.
+    public static func load(
+        file: String?, environment: [String: String], flags: [(key: String, value: String, flag: String)]
+    ) throws(ConfigurationError) -> Configuration {
+        var loader = Loader()
+        if let file { loader.load(file: file) }
+        loader.load(environment: environment)
+        for (key, value, flag) in flags { loader.set(key, value, .flag(flag)) }
+        // Contradictions are only looked for among values that are each valid.
+        if loader.problems.isEmpty { loader.problems = loader.configuration.contradictions() }
+        if !loader.problems.isEmpty { throw ConfigurationError(problems: loader.problems) }
+        return loader.configuration
+    }
+
+    private struct Loader {
+        var configuration = Configuration()
+        var problems: [ConfigurationError.Problem] = []
+
+        mutating func load(file path: String) {
+            let content: [UInt8]
+            switch YAMLDocument.read(path) {
+            case .success(let bytes): content = bytes
+            case .failure(let failure):
+                problems.append(
+                    .init(
+                        key: nil, value: nil, source: nil,
+                        reason: "cannot read the configuration file \(path): "
+                            + failure.reason, remedy: "Give --config the path of a readable YAML file"))
+                return
+            }
+            do throws(YAMLDocument.Failure) {
+                var lines: [Int: Int] = [:]
+                for entry in try YAMLDocument.entries(of: content) {
+                    let source = ConfigurationSource.file(path, line: entry.line)
+                    if let position = ConfigurationTable.position(of: entry.key),
+                        let earlier = lines.updateValue(entry.line, forKey: position)
+                    {
+                        problems.append(
+                            .init(
+                                key: entry.key, value: entry.value, source: source,
+                                reason: "the same key is set in line \(earlier)", remedy: "Remove one of the two"))
+                        continue
+                    }
+                    set(entry.key, entry.value, source)
+                }
+            } catch {
+                problems.append(
+                    .init(
+                        key: nil, value: nil, source: .file(path, line: error.line), reason: error.reason,
+                        remedy: "Correct the file; it is a mapping of keys to values, such as `num.partitions: 3`"))
+            }
+        }
+
+        mutating func load(environment: [String: String]) {
+            let prefix = ConfigurationTable.environmentPrefix
+            for (name, value) in environment.sorted(by: { $0.key < $1.key }) where name.hasPrefix(prefix) {
+                if Configuration.otherVariables.contains(name) { continue }
+                if Configuration.ignoredPrefixes.contains(where: name.hasPrefix) { continue }
+                guard let position = ConfigurationTable.byEnvironmentName[name] else {
+                    let nearest = Spelling.nearest(to: name, among: ConfigurationTable.byEnvironmentName.keys.sorted())
+                    problems.append(
+                        .init(
+                            key: name, value: value, source: .environment(name),
+                            reason: "no key is set by this variable" + (nearest.map { "; did you mean \($0)?" } ?? ""),
+                            remedy: nearest.map { "Write \($0), or unset it" } ?? "Unset it"))
+                    continue
+                }
+                set(ConfigurationTable.keys[position].name, value, .environment(name))
+            }
+        }
+
+        mutating func set(_ name: String, _ text: String, _ source: ConfigurationSource) {
+            guard let position = ConfigurationTable.position(of: name) else {
+                problems.append(Configuration.unknown(name, value: text, source: source))
+                return
+            }
+            let key = ConfigurationTable.keys[position]
+            guard let canonical = key.canonical(text) else {
+                problems.append(Configuration.refused(key, name: name, value: text, source: source))
+                return
+            }
+            configuration.add(position, canonical, source)
+        }
+    }
+
+    /// Pairs of valid values that cannot hold together.
+    private func contradictions() -> [ConfigurationError.Problem] {
+        var problems: [ConfigurationError.Problem] = []
+        func check(_ key: String, _ other: String, _ isFine: Bool, _ relation: String, _ remedy: String) {
+            guard !isFine, let value = value(for: key) else { return }
+            problems.append(
+                .init(
+                    key: key, value: value.text, source: value.source,
+                    reason: "must \(relation) \(other), which is \(self.value(for: other)?.text ?? "unset")",
+                    remedy: remedy))
+        }
+        check(
+            "group.min.session.timeout.ms", "group.max.session.timeout.ms",
+            integer("group.min.session.timeout.ms") <= integer("group.max.session.timeout.ms"),
+            "not be more than", "Lower it, or raise group.max.session.timeout.ms")
+        check(
+            "message.max.bytes", "socket.request.max.bytes",
+            integer("message.max.bytes") <= integer("socket.request.max.bytes"),
+            "not be more than", "Lower it, or raise socket.request.max.bytes")
+        check(
+            "http.max.event.bytes", "http.max.request.bytes",
+            integer("http.max.event.bytes") <= integer("http.max.request.bytes"),
+            "not be more than", "Lower it, or raise http.max.request.bytes")
+        let sharePort =
+            boolean("http.enable") && kafkaListener.port != 0 && kafkaListener.port == httpListener.port
+            && (kafkaListener.host == httpListener.host || kafkaListener.isWildcard || httpListener.isWildcard)
+        check("http.listener", "listeners", !sharePort, "not be the address of", "Give the two different ports")
+        if let advertised = advertisedListener, advertised.isWildcard || advertised.port == 0 {
+            let value = value(for: "advertised.listeners")
+            problems.append(
+                .init(
+                    key: "advertised.listeners", value: value?.text, source: value?.source,
+                    reason: "must be an address that clients can connect to, with a host and a port",
+                    remedy: "Name the host, or leave the key out: each client is then told the address it came by"))
+        }
+        return problems
+    }
+}

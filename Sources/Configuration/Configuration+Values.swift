@@ -1,0 +1,111 @@
+/// The values as types. Byte counts and durations are in the unit that the name says; `nil` means no limit or unset.
+extension Configuration {
+    // MARK: By name
+
+    public func integer(_ name: String) -> Int64 {
+        guard let text = value(for: name)?.text, let number = Int64(text) else {
+            preconditionFailure("\(name) is not a number that is always set")
+        }
+        return number
+    }
+
+    public func boolean(_ name: String) -> Bool {
+        guard let text = value(for: name)?.text, text == "true" || text == "false" else {
+            preconditionFailure("\(name) is not a boolean")
+        }
+        return text == "true"
+    }
+
+    public func text(_ name: String) -> String {
+        guard let value = value(for: name) else { preconditionFailure("there is no key \(name)") }
+        return value.text ?? ""
+    }
+
+    public func list(_ name: String) -> [String] { ConfigurationKey.list(text(name)) }
+
+    private func int(_ name: String) -> Int { Int(integer(name)) }
+
+    private func endpoint(_ name: String) -> Endpoint? { value(for: name)?.text.flatMap(Endpoint.init) }
+
+    private func limit(_ name: String) -> Int64? {
+        let number = integer(name)
+        return number < 0 ? nil : number
+    }
+
+    // MARK: Broker
+
+    public var nodeID: Int32 { Int32(integer("node.id")) }
+    public var clusterID: String? { value(for: "cluster.id")?.text }
+    public var dataFolder: String { text("log.dirs") }
+    public var defaultPartitionCount: Int32 { Int32(integer("num.partitions")) }
+    public var autoCreatesTopics: Bool { boolean("auto.create.topics.enable") }
+    public var allowsTopicDeletion: Bool { boolean("delete.topic.enable") }
+    public var producerIDExpirationMs: Int64 { integer("producer.id.expiration.ms") }
+    public var maxTransactionTimeoutMs: Int64 { integer("transaction.max.timeout.ms") }
+
+    // MARK: Network
+
+    public var kafkaListener: Endpoint { endpoint("listeners")! }
+    /// `nil`: tell each client the address by which it reached the broker.
+    public var advertisedListener: Endpoint? { endpoint("advertised.listeners") }
+    /// 0: one for each core, at most 8.
+    public var eventLoopCount: Int { int("num.network.threads") }
+    public var maxRequestBytes: Int { int("socket.request.max.bytes") }
+    public var maxQueuedRequestBytes: Int { int("queued.max.request.bytes") }
+    public var maxConnections: Int { int("max.connections") }
+    public var maxConnectionsPerIP: Int { int("max.connections.per.ip") }
+    public var maxIdleConnectionMs: Int64 { integer("connections.max.idle.ms") }
+    public var maxFetchBytes: Int { int("fetch.max.bytes") }
+    public var maxFetchSessions: Int { int("max.incremental.fetch.session.cache.slots") }
+
+    // MARK: Logs
+
+    /// `nil`: records are not deleted by age.
+    public var retentionMs: Int64? {
+        topicDefault("retention.ms").flatMap { Int64($0.text ?? "") }.flatMap { $0 < 0 ? nil : $0 }
+    }
+    public var retentionBytes: Int64? { limit("log.retention.bytes") }
+    public var retentionCheckIntervalMs: Int64 { integer("log.retention.check.interval.ms") }
+    public var segmentBytes: Int { int("log.segment.bytes") }
+    public var segmentMs: Int64 { topicDefault("segment.ms").flatMap { Int64($0.text ?? "") }! }
+    public var maxBatchBytes: Int { int("message.max.bytes") }
+    public var cleanupPolicy: [String] { list("log.cleanup.policy") }
+    public var indexIntervalBytes: Int { int("log.index.interval.bytes") }
+    public var usesLogAppendTime: Bool { text("log.message.timestamp.type") == "LogAppendTime" }
+    public var maxTimestampBeforeMs: Int64 { integer("log.message.timestamp.before.max.ms") }
+    public var maxTimestampAfterMs: Int64 { integer("log.message.timestamp.after.max.ms") }
+    public var compressionType: String { text("compression.type") }
+
+    // MARK: Groups
+
+    public var offsetsTopicPartitionCount: Int32 { Int32(integer("offsets.topic.num.partitions")) }
+    public var offsetsRetentionMs: Int64 { integer("offsets.retention.minutes") * 60_000 }
+    public var maxOffsetMetadataBytes: Int { int("offset.metadata.max.bytes") }
+    public var initialRebalanceDelayMs: Int64 { integer("group.initial.rebalance.delay.ms") }
+    public var minSessionTimeoutMs: Int64 { integer("group.min.session.timeout.ms") }
+    public var maxSessionTimeoutMs: Int64 { integer("group.max.session.timeout.ms") }
+    public var maxGroupSize: Int { int("group.max.size") }
+
+    // MARK: HTTP gateway
+
+    public var servesHTTP: Bool { boolean("http.enable") }
+    public var httpListener: Endpoint { endpoint("http.listener")! }
+    public var maxHTTPConnections: Int { int("http.max.connections") }
+    public var maxHTTPConnectionsPerIP: Int { int("http.max.connections.per.ip") }
+    public var maxHTTPRequestBytes: Int { int("http.max.request.bytes") }
+    public var maxHTTPEventBytes: Int { int("http.max.event.bytes") }
+    public var maxHTTPInflightBytes: Int { int("http.max.inflight.bytes") }
+    public var httpRequestTimeoutMs: Int64 { integer("http.request.timeout.ms") }
+    public var httpKeepAliveMs: Int64 { integer("http.keep.alive.ms") }
+    public var eventsTopic: String { text("gateway.events.topic") }
+    public var ingestTopic: String { text("gateway.ingest.topic") }
+    /// Empty: every event type.
+    public var ingestEventTypes: [String] { list("gateway.ingest.event.types") }
+    /// Requests a second; `nil`: no limit.
+    public var ingestRate: Int? { int("gateway.ingest.rate") == 0 ? nil : int("gateway.ingest.rate") }
+    /// Requests at once; only of meaning with `ingestRate`.
+    public var ingestBurst: Int {
+        let burst = int("gateway.ingest.burst")
+        return burst == 0 ? int("gateway.ingest.rate") : burst
+    }
+}

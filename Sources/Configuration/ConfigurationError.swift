@@ -1,0 +1,64 @@
+/// What is wrong with the configuration, all of it at once. Only thrown at start.
+public struct ConfigurationError: Error, Equatable, Sendable, CustomStringConvertible {
+    public var problems: [Problem]
+
+    /// One problem: the key, the value, where it came from, what is allowed, what to do.
+    public struct Problem: Equatable, Sendable, CustomStringConvertible {
+        /// The key as it was written; `nil` when the problem is not about one key.
+        public var key: String?
+        public var value: String?
+        public var source: ConfigurationSource?
+        /// What is wrong, and what is allowed.
+        public var reason: String
+        public var remedy: String
+
+        public var description: String {
+            var text = ""
+            if let key { text += value.map { "\(key)=\($0)" } ?? key }
+            if let source { text += (text.isEmpty ? "" : " ") + "(\(source))" }
+            if !text.isEmpty { text += ": " }
+            return text + reason + (reason.hasSuffix("?") ? " " : ". ") + remedy + "."
+        }
+    }
+
+    public var description: String { problems.map(\.description).joined(separator: "\n") }
+}
+
+/// Where a value came from, highest precedence first.
+public enum ConfigurationSource: Equatable, Sendable, CustomStringConvertible {
+    /// Set while the broker runs (KIP-226).
+    case dynamic
+    case flag(String)
+    case environment(String)
+    case file(String, line: Int)
+    case builtIn
+
+    public var description: String {
+        switch self {
+        case .dynamic: "set at run time"
+        case .flag(let name): "from \(name)"
+        case .environment(let name): "from the environment variable \(name)"
+        case .file(let path, let line): "from \(path), line \(line)"
+        case .builtIn: "built-in default"
+        }
+    }
+
+    /// The source number of DescribeConfigs: DYNAMIC_DEFAULT_BROKER_CONFIG 3, STATIC_BROKER_CONFIG 4, DEFAULT_CONFIG 5.
+    public var wireSource: Int8 {
+        switch self {
+        case .dynamic: 3
+        case .flag, .environment, .file: 4
+        case .builtIn: 5
+        }
+    }
+
+    var precedence: Int {
+        switch self {
+        case .dynamic: 0
+        case .flag: 1
+        case .environment: 2
+        case .file: 3
+        case .builtIn: 4
+        }
+    }
+}

@@ -1,0 +1,30 @@
+extension ConfigurationTable {
+    static let broker: [ConfigurationKey] = [
+        ConfigurationKey(
+            "node.id", .integer(0...Int64(Int32.max)), default: "1", aliases: ["broker.id"],
+            "Number of this broker, as clients see it in Metadata"),
+        ConfigurationKey(
+            "cluster.id", .text, default: nil,
+            "Identity of the cluster; unset: made at the first start and kept in the data folder"),
+        ConfigurationKey(
+            "log.dirs", .text, default: "data", aliases: ["log.dir", "data.dir"],
+            "The data folder: one path"),
+        ConfigurationKey(
+            "num.partitions", .integer(1...100_000), default: "1",
+            "Partitions of a topic that is created without a count"),
+        ConfigurationKey(
+            "default.replication.factor", .integer(1...1), default: "1",
+            "Replicas of a topic that is created without a count; one broker keeps one"),
+        ConfigurationKey(
+            "auto.create.topics.enable", .boolean, default: "true",
+            "Whether a producer's or consumer's Metadata request may create the topic that it names"),
+        ConfigurationKey(
+            "delete.topic.enable", .boolean, default: "true", "Whether topics can be deleted"),
+        ConfigurationKey(
+            "producer.id.expiration.ms", .duration(.milliseconds, 1...Int64(Int32.max), width: .int),
+            default: "86400000", "How long an idle producer ID's sequence numbers are remembered per partition"),
+        ConfigurationKey(
+            "transaction.max.timeout.ms", .duration(.milliseconds, 1...Int64(Int32.max), width: .int),
+            default: "900000", "Longest transaction timeout that a producer may ask for"),
+    ]
+}

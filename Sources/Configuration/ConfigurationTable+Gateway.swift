@@ -1,0 +1,43 @@
+extension ConfigurationTable {
+    static let gateway: [ConfigurationKey] = [
+        ConfigurationKey(
+            "http.listener", .endpoint, default: ":8080",
+            "Address of the HTTP gateway; an empty host is every address, IPv4 and IPv6"),
+        ConfigurationKey(
+            "http.enable", .boolean, default: "true", "Whether the HTTP gateway is served"),
+        ConfigurationKey(
+            "http.max.connections", .integer(1...1_000_000), default: "10000",
+            "HTTP connections at a time; more are closed at once"),
+        ConfigurationKey(
+            "http.max.connections.per.ip", .integer(1...1_000_000), default: "256",
+            "HTTP connections at a time from one address"),
+        ConfigurationKey(
+            "http.max.request.bytes", .bytes(1024...Int64(Int32.max), width: .int), default: "16777216",
+            "Longest request body; a longer one is answered 413"),
+        ConfigurationKey(
+            "http.max.event.bytes", .bytes(1...Int64(Int32.max), width: .int), default: "1048576",
+            "Longest single event"),
+        ConfigurationKey(
+            "http.max.inflight.bytes", .bytes(1_048_576...Int64.max), default: "268435456",
+            "Memory of request bodies in work, over all connections; above it requests are answered 503"),
+        ConfigurationKey(
+            "http.request.timeout.ms", .duration(.milliseconds, 100...Int64(Int32.max), width: .int),
+            default: "30000", "A request that is not answered within this time gets 408 or 504"),
+        ConfigurationKey(
+            "http.keep.alive.ms", .duration(.milliseconds, 100...Int64(Int32.max), width: .int), default: "75000",
+            "An HTTP connection without a request for this long is closed"),
+        ConfigurationKey(
+            "gateway.events.topic", .text, default: "events", "Topic of POST /events"),
+        ConfigurationKey(
+            "gateway.ingest.topic", .text, default: "ingest", "Topic of POST /ingest"),
+        ConfigurationKey(
+            "gateway.ingest.event.types", .list(among: []), default: "",
+            "The event types that POST /ingest takes; empty: every type"),
+        ConfigurationKey(
+            "gateway.ingest.rate", .integer(0...1_000_000_000), default: "0",
+            "Requests a second that POST /ingest takes before it answers 429; 0: no limit"),
+        ConfigurationKey(
+            "gateway.ingest.burst", .integer(0...1_000_000_000), default: "0",
+            "Requests that POST /ingest takes at once above its rate; 0: one second's worth"),
+    ]
+}

@@ -1,0 +1,34 @@
+extension ConfigurationTable {
+    static let network: [ConfigurationKey] = [
+        ConfigurationKey(
+            "listeners", .endpoint, default: ":9092",
+            "Address of the Kafka protocol; an empty host is every address, IPv4 and IPv6"),
+        ConfigurationKey(
+            "advertised.listeners", .endpoint, default: nil,
+            "Address that Metadata names to clients; unset: the one by which each client reached the broker"),
+        ConfigurationKey(
+            "num.network.threads", .integer(0...256), default: "0",
+            "Event loops, each with its thread; 0: one for each core, at most 8"),
+        ConfigurationKey(
+            "socket.request.max.bytes", .bytes(1024...Int64(Int32.max), width: .int), default: "104857600",
+            "Longest Kafka request; a longer one closes its connection"),
+        ConfigurationKey(
+            "queued.max.request.bytes", .bytes(1_048_576...Int64.max), default: "268435456",
+            "Memory of requests in work, over all connections; above it sockets are not read"),
+        ConfigurationKey(
+            "max.connections", .integer(1...1_000_000), default: "10000",
+            "Kafka connections at a time; more are closed at once"),
+        ConfigurationKey(
+            "max.connections.per.ip", .integer(1...1_000_000), default: "10000",
+            "Kafka connections at a time from one address"),
+        ConfigurationKey(
+            "connections.max.idle.ms", .duration(.milliseconds, 1000...Int64.max), default: "600000",
+            "A Kafka connection without a request for this long is closed"),
+        ConfigurationKey(
+            "fetch.max.bytes", .bytes(1024...Int64(Int32.max), width: .int), default: "57671680",
+            "Most bytes in one fetch reply, whatever the client asks; a first batch larger than it is still sent"),
+        ConfigurationKey(
+            "max.incremental.fetch.session.cache.slots", .integer(0...1_000_000), default: "1000",
+            "Fetch sessions kept (KIP-227)"),
+    ]
+}

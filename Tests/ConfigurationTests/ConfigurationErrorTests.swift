@@ -1,0 +1,127 @@
+import Configuration
+import Testing
+
+@Suite struct ConfigurationErrorTests {
+    private func problems(
+        file: String? = nil, environment: [String: String] = [:], flags: [(String, String)] = []
+    ) -> [String] {
+        let temporary = file.map(TemporaryFile.init)
+        do {
+            _ = try Configuration.load(
+                file: temporary?.path, environment: environment, flags: flags.map { ($0.0, $0.1, "--set") })
+            return []
+        } catch {
+            // The name of the temporary file differs from run to run.
+            return error.problems.map { replace(temporary?.path, in: $0.description) }
+        }
+    }
+
+    private func replace(_ path: String?, in text: String) -> String {
+        guard let path else { return text }
+        var rest = Substring(text)
+        var result = ""
+        while !rest.isEmpty {
+            if rest.hasPrefix(path) {
+                result += "FILE"
+                rest = rest.dropFirst(path.count)
+            } else {
+                result.append(rest.removeFirst())
+            }
+        }
+        return result
+    }
+
+    @Test func aValueOutOfRangeNamesKeyValueSourceRangeAndRemedy() {
+        #expect(
+            problems(flags: [("num.partitions", "0")]) == [
+                "num.partitions=0 (from --set): must be a whole number from 1 to 100000. "
+                    + "Correct the value, or leave the key out for the default, 1."
+            ])
+    }
+
+    @Test func aMistypedKeyIsAnsweredWithTheNearest() {
+        #expect(
+            problems(file: "num.partition: 3\n") == [
+                "num.partition=3 (from FILE, line 1): there is no such key; did you mean num.partitions? "
+                    + "Write num.partitions, or remove the key."
+            ])
+    }
+
+    @Test func aKeyLikeNoOtherPointsAtTheList() {
+        #expect(
+            problems(flags: [("zzz", "1")]) == [
+                "zzz=1 (from --set): there is no such key. Remove it; `millrace config keys` lists every key."
+            ])
+    }
+
+    @Test func aMistypedVariableIsAnsweredWithTheNearest() {
+        let found = problems(environment: ["MILLRACE_NUM_PARTITION": "3"])
+        #expect(found.count == 1)
+        #expect(found[0].contains("did you mean MILLRACE_NUM_PARTITIONS?"))
+    }
+
+    @Test func allProblemsAreToldAtOnce() {
+        let found = problems(
+            file: "log.segment.bytes: small\nauto.create.topics.enable: maybe\n",
+            environment: ["MILLRACE_LISTENERS": "nowhere"], flags: [("log.cleanup.policy", "shred")])
+        #expect(found.count == 4)
+        #expect(found[0].hasPrefix("log.segment.bytes=small (from FILE, line 1): must be a whole number from 1048576"))
+        #expect(found[1].contains("true or false"))
+        #expect(found[2].contains("HOST:PORT"))
+        #expect(found[3].contains("a comma-separated list of delete, compact"))
+    }
+
+    @Test(arguments: [
+        ("log.segment.bytes", "9223372036854775807TiB"), ("log.segment.bytes", "1.5MiB"), ("log.segment.bytes", ""),
+        ("num.partitions", "+3"), ("num.partitions", "3 partitions"), ("num.partitions", "0x10"),
+        ("log.retention.hours", "90m"), ("offsets.retention.minutes", "30s"), ("listeners", "::1:9092"),
+        ("listeners", "localhost"), ("listeners", "SSL://localhost:9092"), ("listeners", "localhost:70000"),
+        ("cluster.id", "a\nb"), ("compression.type", "brotli"), ("log.cleanup.policy", ""),
+    ])
+    func unusableValuesAreRefused(key: String, value: String) {
+        #expect(problems(flags: [(key, value)]).count == 1)
+    }
+
+    @Test func oneKeyTwiceInAFileIsRefused() {
+        let found = problems(file: "num.partitions: 1\nnum:\n  partitions: 2\n")
+        #expect(found.count == 1)
+        #expect(found[0].contains("line 3"))
+        #expect(found[0].contains("the same key is set in line 1"))
+    }
+
+    @Test(arguments: [
+        ("a: [1\n", "line 2"), ("a: &x 1\nb: *x\n", "an anchor"), ("- a\n", "a list where a key belongs"),
+        ("just text\n", "without a key"), ("a: 1\n---\nb: 2\n", "a second document"),
+        ("num.partitions:\n", "no value for num.partitions"), ("a: [[1]]\n", "a list inside a list"),
+        ("a: [{b: 1}]\n", "a mapping inside a list"), ("a:\n\tb: 1\n", "line 2"),
+        (String(repeating: "{a: ", count: 40), "more than 16 levels"),
+    ])
+    func brokenYAMLIsRefusedWithItsLine(text: String, expected: String) {
+        let found = problems(file: text)
+        #expect(found.count == 1)
+        #expect(found.first?.contains(expected) == true, "\(found)")
+    }
+
+    @Test func anUnreadableFileIsNamed() {
+        do {
+            _ = try Configuration.load(file: "/nonexistent/millrace.yaml", environment: [:], flags: [])
+            Issue.record("loaded")
+        } catch {
+            #expect(error.description.contains("/nonexistent/millrace.yaml: No such file or directory"))
+        }
+    }
+
+    @Test func contradictionsBetweenKeysAreRefused() {
+        #expect(
+            problems(flags: [("group.min.session.timeout.ms", "60000"), ("group.max.session.timeout.ms", "30000")])
+                == [
+                    "group.min.session.timeout.ms=60000 (from --set): must not be more than "
+                        + "group.max.session.timeout.ms, which is 30000. Lower it, or raise group.max.session.timeout.ms."
+                ])
+        #expect(problems(flags: [("message.max.bytes", "200MiB")]).count == 1)
+        #expect(problems(flags: [("http.listener", ":9092")]).count == 1)
+        #expect(problems(flags: [("http.listener", ":9092"), ("http.enable", "false")]).isEmpty)
+        #expect(problems(flags: [("listeners", "127.0.0.1:0"), ("http.listener", "127.0.0.1:0")]).isEmpty)
+        #expect(problems(flags: [("advertised.listeners", ":9092")]).count == 1)
+    }
+}
