@@ -1,0 +1,165 @@
+"""A broker process under a test's control: Millrace itself, or Apache Kafka to check the test against."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+from . import wire
+
+START_SECONDS = {"millrace": 15, "kafka": 60}
+STOP_SECONDS = {"millrace": 5, "kafka": 40}
+
+# The same on both, where both have it. Short waits keep the suite short; what they hide is not under test.
+SETTINGS = {
+    "auto.create.topics.enable": "true",
+    "num.partitions": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    "offsets.topic.num.partitions": "4",
+}
+
+
+class BrokerFailure(Exception):
+    """The broker did not start, did not stop in time, or ended on its own."""
+
+
+def free_port() -> int:
+    """A free TCP port, with the next one free as well: Apache Kafka's controller takes it."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            try:
+                second.bind(("127.0.0.1", port + 1))
+                return port
+            except OSError:
+                continue
+
+
+class Broker:
+    """One node. `kind` is "millrace" or "kafka"; `program` is the binary, or the launcher of a Kafka distribution."""
+
+    def __init__(self, kind: str, program: str, settings: dict[str, str] | None = None, folder: str | None = None):
+        self.kind, self.program = kind, program
+        self.settings = {**SETTINGS, **(settings or {})}
+        self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix=f"clients-{kind}-"))
+        self.owns_folder = folder is None
+        self.kafka_port, self.http_port = free_port(), free_port()
+        self.process: subprocess.Popen | None = None
+        self.log_path = self.folder / "output.log"
+
+    @property
+    def bootstrap(self) -> str:
+        return f"127.0.0.1:{self.kafka_port}"
+
+    @property
+    def http(self) -> str | None:
+        return f"127.0.0.1:{self.http_port}" if self.kind == "millrace" else None
+
+    def start(self, wait: bool = True) -> "Broker":
+        assert self.process is None
+        if self.kind == "millrace":
+            command = [self.program, "serve", "--data-dir", str(self.folder / "data"), "--kafka", self.bootstrap, "--http", f"127.0.0.1:{self.http_port}"]
+            for key, value in self.settings.items():
+                command += ["--set", f"{key}={value}"]
+        else:
+            command = [self.program, "start", str(self.folder), str(self.kafka_port), *(f"{k}={v}" for k, v in self.settings.items())]
+        environment = {"KAFKA_HEAP": "-Xmx512m -Xms256m", **os.environ}
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+        if wait:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self) -> float:
+        """Seconds until clients are served: 200 on /readyz, or a Metadata reply that names a broker."""
+        began = time.monotonic()
+        while time.monotonic() - began < START_SECONDS[self.kind]:
+            if self.process.poll() is not None:
+                raise BrokerFailure(f"{self.kind} ended with status {self.process.returncode} at start:\n{self.log_tail()}")
+            if self.is_ready():
+                return time.monotonic() - began
+            time.sleep(0.02)
+        raise BrokerFailure(f"{self.kind} was not ready after {START_SECONDS[self.kind]} s:\n{self.log_tail()}")
+
+    def is_ready(self) -> bool:
+        try:
+            if self.kind == "millrace":
+                with urllib.request.urlopen(f"http://{self.http}/readyz", timeout=2) as reply:
+                    return reply.status == 200
+            with wire.Connection(self.bootstrap, timeout=2) as connection:
+                return bool(connection.metadata([]).brokers)
+        except (OSError, wire.WireError, urllib.error.URLError):
+            return False
+
+    def stop(self) -> float:
+        """Ends the node in order; returns the seconds that took. Anything but status 0 in time is a failure."""
+        process, self.process = self.process, None
+        if process is None:
+            return 0
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        try:
+            status = process.wait(STOP_SECONDS[self.kind])
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise BrokerFailure(f"{self.kind} did not end within {STOP_SECONDS[self.kind]} s of SIGTERM:\n{self.log_tail()}") from None
+        expected = (0,) if self.kind == "millrace" else (0, 143)  # a JVM reports the signal
+        if status not in expected:
+            raise BrokerFailure(f"{self.kind} ended with status {status} on SIGTERM:\n{self.log_tail()}")
+        return time.monotonic() - began
+
+    def kill(self) -> None:
+        """kill -9."""
+        process, self.process = self.process, None
+        if process is not None:
+            if process.poll() is not None:
+                raise BrokerFailure(f"{self.kind} had ended on its own with status {process.returncode}:\n{self.log_tail()}")
+            process.kill()
+            process.wait()
+
+    def remove(self) -> None:
+        """Ends the node however it is, and deletes its data."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+        if self.owns_folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def check_alive(self) -> None:
+        if self.process is None or self.process.poll() is not None:
+            raise BrokerFailure(f"{self.kind} is not running:\n{self.log_tail()}")
+
+    def resident_bytes(self) -> int:
+        for line in pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise BrokerFailure("no VmRSS")
+
+    def cpu_seconds(self) -> float:
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def log_tail(self, size: int = 4000) -> str:
+        return self.log_path.read_text(errors="replace")[-size:] if self.log_path.exists() else ""
+
+
+class ExternalBroker:
+    """A node that somebody else runs: tests that restart it are skipped."""
+
+    def __init__(self, kind: str, bootstrap: str, http: str | None):
+        self.kind, self.bootstrap, self.http = kind, bootstrap, http
+
+    def check_alive(self) -> None:
+        with wire.Connection(self.bootstrap, timeout=5) as connection:
+            connection.metadata([])
