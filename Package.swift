@@ -36,7 +36,7 @@ let package = Package(
 
         // Values and bytes.
         module("KafkaModel", []),
-        module("ByteBuffers", []),
+        module("ByteBuffers", ["CSystem"]),
         module("Telemetry", ["ByteBuffers"]),
         module("RecordFormat", ["KafkaModel", "ByteBuffers", "CChecksum", "CZstd", "CLZ4", "CSnappy", "CZlib"]),
         module("KafkaWire", ["KafkaModel", "ByteBuffers"]),

@@ -1,6 +1,5 @@
 import Synchronization
 
-
 /// A block of memory from a `ChunkPool`, aligned to 4 KiB (so that O_DIRECT can write it). It goes back to its pool
 /// when the last reference is dropped.
 ///
@@ -44,7 +43,9 @@ public struct ByteSlice: Sendable {
 
     /// The first byte. Valid while the slice (or its chunk) is alive.
     @inlinable public var pointer: UnsafeMutableRawPointer { chunk.base + offset }
-    @inlinable public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: chunk.base + offset, count: count) }
+    @inlinable public var bytes: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: chunk.base + offset, count: count)
+    }
 
     /// Part of this slice; `offset` is relative to it.
     @inlinable

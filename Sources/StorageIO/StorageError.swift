@@ -16,6 +16,8 @@ public struct StorageError: Error, Equatable, Sendable {
         case outOfService(errno: Int32)
         /// The file has `actual` bytes, and at most `limit` were to be read whole.
         case tooLarge(actual: Int64, limit: Int)
+        /// The bytes are not what was written; the text says where and what is wrong.
+        case corrupt(String)
     }
 
     public enum Operation: String, Equatable, Sendable {
@@ -37,7 +39,7 @@ public struct StorageError: Error, Equatable, Sendable {
     public var errno: Int32? {
         switch kind {
         case .io(let errno), .outOfService(let errno): errno
-        case .lockedByAnother, .unaligned, .tooLarge: nil
+        case .lockedByAnother, .unaligned, .tooLarge, .corrupt: nil
         }
     }
 
@@ -67,6 +69,8 @@ extension StorageError: CustomStringConvertible {
             return
                 "\(what): an earlier sync of this file failed (\(Self.text(errno))), so what it holds on disk is unknown; "
                 + "check the disk and the kernel log, then restart the broker to recover"
+        case .corrupt(let detail):
+            return "\(what): \(detail)"
         case .tooLarge(let actual, let limit):
             return "\(what): it has \(actual) bytes where at most \(limit) are expected; it is damaged or not ours"
         }

@@ -1,3 +1,4 @@
 #pragma once
 
 #include "CSystemStorage.h"
+#include "CSystemThread.h"

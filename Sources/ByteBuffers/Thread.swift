@@ -1,0 +1,33 @@
+import CSystem
+import Glibc
+
+/// A named POSIX thread that runs one closure; `join` waits for its end.
+public final class Thread: @unchecked Sendable {
+    // SAFETY: `handle` is written once, before the thread can be joined.
+    private var handle = pthread_t()
+
+    private final class Body {
+        let name: String
+        let run: @Sendable () -> Void
+        init(_ name: String, _ run: @escaping @Sendable () -> Void) {
+            self.name = name
+            self.run = run
+        }
+    }
+
+    /// Starts at once. `name` is cut to 15 bytes.
+    public init(name: String, _ run: @escaping @Sendable () -> Void) {
+        let body = Unmanaged.passRetained(Body(name, run))
+        let result = pthread_create(
+            &handle, nil,
+            { argument in
+                let body = Unmanaged<Body>.fromOpaque(argument!).takeRetainedValue()
+                millrace_name_thread(body.name)
+                body.run()
+                return nil
+            }, body.toOpaque())
+        precondition(result == 0, "cannot start thread \(name): errno \(result)")
+    }
+
+    public func join() { pthread_join(handle, nil) }
+}

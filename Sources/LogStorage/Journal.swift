@@ -1,0 +1,199 @@
+import ByteBuffers
+import KafkaModel
+import StorageIO
+
+/// The one sequential file that makes every partition's small appends durable with one sync.
+///
+/// The committing thread owns the write side; `recycle` is called by whoever made a checkpoint. Files are used in turn:
+/// when one is full, the next free one is taken, or a new one is made, up to `maxFiles`. When there is no room left
+/// (`hasRoom`), commits go straight to the segments until a checkpoint has freed a file; nobody waits, and the journal
+/// is bounded by `maxFiles` x `fileBytes`.
+final class Journal: @unchecked Sendable {
+    // SAFETY: `current`, `position`, `generation`, `sequence` belong to the committing thread; `files` has its lock.
+    static let maxFiles = 4
+
+    struct File {
+        let file: any StorageFile
+        let number: Int
+        /// Generation of its frames; 0 for a free file.
+        var generation: UInt64
+    }
+
+    private let fileSystem: any FileSystem
+    private let folder: String
+    let fileBytes: Int64
+    private let usesDirect: Bool
+    private let files: Lock<[File]>
+
+    private var current: File?
+    private var position: Int64 = 0
+    private var generation: UInt64
+    private var sequence: UInt64
+    private let staging: Chunk
+    private var staged = JournalFormat.headerSize
+    private var stagedEntries: UInt32 = 0
+    private var unsynced = false
+
+    /// Bytes written to the journal since it was opened, padding included.
+    private(set) var bytesWritten: Int64 = 0
+
+    /// Goes on after the frames that recovery found; `files` are all free then.
+    init(
+        fileSystem: any FileSystem, folder: String, fileBytes: Int64, direct: Bool, pool: ChunkPool,
+        after last: (generation: UInt64, sequence: UInt64)
+    ) throws(StorageError) {
+        self.fileSystem = fileSystem
+        self.folder = folder
+        self.fileBytes = fileBytes
+        usesDirect = direct
+        generation = last.generation
+        sequence = last.sequence
+        staging = pool.chunk(atLeast: JournalFormat.maxFrame)
+        var found: [File] = []
+        for name in try fileSystem.list(folder).sorted() {
+            guard let number = Self.number(of: name) else { continue }
+            let path = Path.join(folder, name)
+            // A file that was not made to its end is made again.
+            guard try fileSystem.size(path) == fileBytes else {
+                try fileSystem.remove(path)
+                continue
+            }
+            found.append(
+                File(
+                    file: try fileSystem.open(path, .readWrite(create: false), direct: direct), number: number,
+                    generation: 0))
+        }
+        files = Lock(found)
+    }
+
+    static func number(of name: String) -> Int? {
+        name.hasSuffix(".journal") ? Int(name.dropLast(8)) : nil
+    }
+
+    // MARK: Writing, on the committing thread
+
+    /// Largest payload of one entry.
+    static let maxEntry = JournalFormat.maxFrame - JournalFormat.headerSize - JournalFormat.entryHeaderSize
+
+    /// Adds an entry to the frame being staged, writing it out first when it is full.
+    func add(
+        _ kind: JournalFormat.Kind, _ partition: TopicPartition, value: Int64, bytes: UnsafeRawBufferPointer,
+        commit: UInt64
+    ) throws(StorageError) {
+        precondition(bytes.count <= Self.maxEntry, "journal entry of \(bytes.count) bytes")
+        let needed = JournalFormat.entryHeaderSize + bytes.count
+        if staged + needed > JournalFormat.maxFrame { try writeFrame(commit) }
+        let at = staging.base + staged
+        JournalFormat.writeEntryHeader(kind, partition, value: value, length: bytes.count, at: at)
+        if let source = bytes.baseAddress, bytes.count > 0 {
+            (at + JournalFormat.entryHeaderSize).copyMemory(from: source, byteCount: bytes.count)
+        }
+        staged += needed
+        stagedEntries += 1
+    }
+
+    /// Writes what is staged and waits until all of the commit's frames are on disk (not when `sync` is off).
+    func commit(_ commit: UInt64, sync: Bool = true) throws(StorageError) {
+        if !unsynced, sync {
+            // The usual case, one frame: written and synced in one call.
+            if stagedEntries > 0 { try writeFrame(commit, durably: true) }
+            return
+        }
+        if stagedEntries > 0 { try writeFrame(commit) }
+        if sync { try current?.file.sync() }
+        unsynced = false
+    }
+
+    private func writeFrame(_ commit: UInt64, durably: Bool = false) throws(StorageError) {
+        let size = Int64(JournalFormat.padded(staged))
+        if current == nil || position + size > fileBytes { try takeNextFile() }
+        sequence += 1
+        let header = JournalFormat.Header(
+            generation: generation, sequence: sequence, commit: commit,
+            payloadLength: UInt32(staged - JournalFormat.headerSize), entryCount: stagedEntries)
+        let length = JournalFormat.seal(header, at: staging.base)
+        let bytes = UnsafeRawBufferPointer(start: staging.base, count: length)
+        if durably {
+            try current!.file.writeDurably(bytes, at: position)
+        } else {
+            try current!.file.write(bytes, at: position)
+            unsynced = true
+        }
+        position += Int64(length)
+        bytesWritten += Int64(length)
+        staged = JournalFormat.headerSize
+        stagedEntries = 0
+    }
+
+    /// Whether entries with `payload` bytes in all, `entries` of them, fit into what is free, with a megabyte to spare
+    /// for the entries that have no other road (log starts).
+    func hasRoom(payload: Int, entries: Int) -> Bool {
+        let net = payload + entries * JournalFormat.entryHeaderSize + JournalFormat.maxFrame
+        // Each frame is padded to a block, each file wastes less than one frame at its end.
+        let frames = net / (JournalFormat.maxFrame / 2) + 1
+        let needed = Int64(net + frames * (JournalFormat.block + JournalFormat.headerSize))
+        let left = current == nil ? 0 : max(0, fileBytes - position - Int64(JournalFormat.maxFrame))
+        if needed <= left { return true }
+        let (free, count) = files.withLock { ($0.count { $0.generation == 0 }, $0.count) }
+        let usable = fileBytes - Int64(JournalFormat.maxFrame)
+        return needed <= left + Int64(free + max(0, Self.maxFiles - count)) * usable
+    }
+
+    private func takeNextFile() throws(StorageError) {
+        if unsynced {
+            try current?.file.sync()
+            unsynced = false
+        }
+        if freeFiles == 0 {
+            precondition(fileCount < Self.maxFiles, "journal without room: \(fileCount) files, none free")
+            try makeFile()
+        }
+        generation += 1
+        position = 0
+        current = files.withLock { files in
+            let index = files.firstIndex { $0.generation == 0 }!
+            files[index].generation = generation
+            return files[index]
+        }
+    }
+
+    /// Makes one more free file, written with zeros to its end so that a later sync has no metadata to write
+    /// (measured: 86 against 140 us).
+    func makeFile() throws(StorageError) {
+        let number = files.withLock { ($0.map(\.number).max() ?? 0) + 1 }
+        let path = Path.join(folder, "\(number).journal")
+        let file = try fileSystem.open(path, .readWrite(create: true), direct: usesDirect)
+        let zeros = ChunkPool.shared.chunk(atLeast: 1 << 20)
+        zeros.base.initializeMemory(as: UInt8.self, repeating: 0, count: 1 << 20)
+        var at: Int64 = 0
+        while at < fileBytes {
+            let length = min(Int64(1 << 20), fileBytes - at)
+            try file.write(UnsafeRawBufferPointer(start: zeros.base, count: Int(length)), at: at)
+            at += length
+        }
+        try file.sync()
+        try fileSystem.syncDirectory(folder)
+        files.withLock { $0.append(File(file: file, number: number, generation: 0)) }
+    }
+
+    // MARK: Recycling
+
+    /// Generations that are full: everything before the one in use.
+    var fullGenerations: UInt64 {
+        files.withLock { files in
+            let newest = files.map(\.generation).max() ?? 0
+            return newest == 0 ? 0 : newest - 1
+        }
+    }
+    var freeFiles: Int { files.withLock { $0.count { $0.generation == 0 } } }
+    var fileCount: Int { files.withLock { $0.count } }
+
+    /// Frees the files whose generation is at or below `generation`: their content is in the segments, synced.
+    func recycle(through generation: UInt64) {
+        files.withLock { files in
+            for index in files.indices where files[index].generation > 0 && files[index].generation <= generation {
+                files[index].generation = 0
+            }
+        }
+    }
+}

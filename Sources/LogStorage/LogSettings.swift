@@ -1,0 +1,26 @@
+/// What a partition's log is told by its topic's settings. Kafka's names stand beside each.
+public struct LogSettings: Sendable, Equatable {
+    /// `segment.bytes`: a batch that would make the active segment larger begins a new one.
+    public var segmentBytes: Int64 = 1 << 30
+    /// `segment.ms`: a segment whose first batch is older than this is closed by the next append.
+    public var segmentMs: Int64 = 7 * 24 * 3600 * 1000
+    /// `retention.ms`: a closed segment whose newest record is older is deleted; -1 keeps all.
+    public var retentionMs: Int64 = 7 * 24 * 3600 * 1000
+    /// `retention.bytes`: closed segments are deleted while the log without them is at least this large; -1 keeps all.
+    public var retentionBytes: Int64 = -1
+    /// `index.interval.bytes`: distance between index entries, in bytes of log.
+    public var indexIntervalBytes: Int64 = 4096
+    /// `max.message.bytes`: the largest record batch, header included.
+    public var maxBatchBytes: Int = 1_048_588
+    /// `message.timestamp.type=LogAppendTime`: the broker's clock replaces the producer's timestamps.
+    public var usesLogAppendTime = false
+    /// `message.timestamp.before.max.ms` and `.after.max.ms`: how far a producer's timestamp may lie from the broker's clock.
+    public var timestampBeforeMaxMs: Int64 = .max
+    public var timestampAfterMaxMs: Int64 = 3_600_000
+    /// `cleanup.policy` contains `delete`.
+    public var deletesByRetention = true
+    /// `cleanup.policy` contains `compact`.
+    public var isCompacted = false
+
+    public init() {}
+}

@@ -1,0 +1,70 @@
+import ByteBuffers
+import KafkaModel
+public import StorageIO
+import Synchronization
+
+/// What opening a data folder found and did.
+public struct RecoverySummary: Sendable {
+    /// Bytes of segments that were read.
+    public var scannedBytes: Int64 = 0
+    /// Bytes behind the last whole batch, cut off: the torn end of writes that nobody had been told of.
+    public var cutBytes: Int64 = 0
+    /// Batches that only the journal held.
+    public var replayedBatches = 0
+    public var journalFrames = 0
+    public var partitions = 0
+}
+
+extension LogStore {
+    /// Opens the data folder after a stop of any kind: the registered partitions' segments from the checkpoint on, then
+    /// the journal, then a new checkpoint. Nothing may be appended before it returns.
+    ///
+    /// Errors: `.lockedByAnother` when a broker holds the folder; `.corrupt` when synced bytes are missing or damaged,
+    /// with file and position; nothing is changed or removed then.
+    public func recover() throws(StorageError) -> RecoverySummary {
+        let lock = try fileSystem.lock(Path.join(folder, "millrace.lock"))
+        registry.withLock { $0.lock = lock }
+        var summary = RecoverySummary()
+        let checkpoint = try Checkpoint.load(fileSystem, folder: folder)
+        let logs = registry.withLock { $0.logs }
+        for (partition, log) in logs {
+            let entry = checkpoint.entries[partition]
+            let report = try log.recover(from: entry)
+            log.state.withLock { $0.checkpoint = entry }
+            if report.scannedBytes > 0 || report.cutBytes > 0 { log.markDirty() }
+            summary.scannedBytes += report.scannedBytes
+            summary.cutBytes += report.cutBytes
+        }
+        summary.partitions = logs.count
+        var reader = JournalReader()
+        try reader.read(fileSystem, folder: journalFolder) { entry throws(StorageError) in
+            guard let log = logs[entry.partition] else { return }
+            switch entry.kind {
+            case .batch:
+                if try log.replayJournaled(entry.bytes, baseOffset: entry.value) { summary.replayedBatches += 1 }
+            case .logStart: log.replayLogStart(entry.value)
+            }
+        }
+        summary.journalFrames = reader.frames
+        let journal = try Journal(
+            fileSystem: fileSystem, folder: journalFolder, fileBytes: options.journalFileBytes,
+            direct: options.direct && fileSystem.supportsDirect(journalFolder), pool: pool, after: reader.last)
+        if journal.fileCount == 0 { try journal.makeFile() }
+        committer.withLock { $0.journal = journal }
+        queue.withLock { $0.ticket = reader.lastCommit + 1 }
+        durable.store(reader.lastCommit, ordering: .releasing)
+        try self.checkpoint()
+        return summary
+    }
+}
+
+extension PartitionLog {
+    /// Puts the partition on the list for the next checkpoint.
+    func markDirty() {
+        state.withLock { state in
+            guard !state.isDirty else { return }
+            state.isDirty = true
+            store.noteDirty(self)
+        }
+    }
+}

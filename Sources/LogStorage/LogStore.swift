@@ -1,0 +1,215 @@
+public import ByteBuffers
+public import KafkaModel
+public import StorageIO
+import Synchronization
+
+/// What a store may use. Sizes are in bytes.
+public struct LogStoreOptions: Sendable {
+    /// Size of one journal file; at most `Journal.maxFiles` of them exist.
+    public var journalFileBytes: Int64 = 64 << 20
+    /// A partition's run in one commit of at least this size is written straight to its segment, smaller ones go
+    /// through the journal (architecture: two roads to one durable answer).
+    public var straightRunBytes = 192 << 10
+    /// Memory in the tails that makes the store write behind.
+    public var tailBudgetBytes = 16 << 20
+    /// Bytes written straight to segments after which a checkpoint is made, so that recovery stays short.
+    public var checkpointBytes: Int64 = 512 << 20
+    /// Longest time that appended batches wait in the tail for their segment.
+    public var writeBehindMs: Int64 = 1000
+    /// Below this many free bytes appends are refused while reads, deletes and retention go on.
+    public var reserveBytes: Int64 = 64 << 20
+    /// Write the journal with O_DIRECT where the file system takes it.
+    public var direct = true
+    /// `producer.id.expiration.ms`.
+    public var producerExpirationMs: Int64 = 24 * 3600 * 1000
+    /// The negative control of durability tests: commits are acknowledged without being synced. Never set by a user.
+    public var unsafeWithoutSync = false
+
+    public init() {}
+}
+
+struct QueuedAppend {
+    let log: PartitionLog
+    let slice: ByteSlice
+    let baseOffset: Int64
+    let lastOffset: Int64
+}
+
+/// All partitions' logs of one data folder, with the journal and the group commit that they share.
+///
+/// ```
+/// data folder/  millrace.lock   checkpoint   journal/N.journal
+///               partitions/<topic>-<index>.<topicID>/<baseOffset>.log, .index
+/// ```
+/// Threads: event loops append; one thread commits (`commitPending`); one maintains (`maintain`: write behind,
+/// checkpoint, retention). `start` runs the two; a test drives both calls itself on the simulated file system.
+///
+/// Failure: the first failed write or sync takes the store offline for good (`refusal`); nothing is retried, because after
+/// a failed fsync the kernel may have dropped the data (fsyncgate, 2018). Reads of what is readable go on.
+public final class LogStore: Sendable {
+    public let fileSystem: any FileSystem
+    public let folder: String
+    let partitionsFolder: String
+    let journalFolder: String
+    let options: LogStoreOptions
+    let pool: ChunkPool
+
+    struct Queue {
+        var appends: [QueuedAppend] = []
+        var logStarts: [(log: PartitionLog, offset: Int64)] = []
+        /// The group commit that what is queued now will belong to; the first is 1.
+        var ticket: UInt64 = 1
+    }
+
+    struct Registry {
+        var lock: (any FileLock)?
+        var logs: [TopicPartition: PartitionLog] = [:]
+        var dirty: [PartitionLog] = []
+    }
+
+    /// Its lock is held for the length of a commit: only one at a time, by whichever thread.
+    struct Committer {
+        /// Emptied arrays, kept for their memory.
+        var spare = Queue()
+        var journal: Journal?
+        var straightBytesSinceCheckpoint: Int64 = 0
+        /// `Journal.bytesWritten` at the last checkpoint.
+        var journalBytesAtCheckpoint: Int64 = 0
+    }
+
+    let queue = Lock(Queue())
+    let registry = Lock(Registry())
+    let committer = Lock(Committer())
+    let observer = Lock<(any CommitObserver)?>(nil)
+    /// One checkpoint or retention round at a time.
+    let maintenance = Lock(MaintenanceState())
+    let durable = Atomic<UInt64>(0)
+    let offline = Lock<AppendRefusal?>(nil)
+    let isRefusing = Atomic<Bool>(false)
+    let isFull = Atomic<Bool>(false)
+    let needsCheckpoint = Atomic<Bool>(false)
+    let needsWriteBehind = Atomic<Bool>(false)
+    /// The maintaining thread will look again within `writeBehindMs`.
+    let isMaintenanceTimed = Atomic<Bool>(false)
+    let tailBytes = Atomic<Int>(0)
+    let commitSignal = Signal()
+    let maintenanceSignal = Signal()
+    let threads = Lock<Threads>(Threads())
+    public let statistics = LogStatistics()
+
+    struct Threads {
+        var running = false
+        var stopping = false
+        var handles: [Thread] = []
+    }
+
+    struct MaintenanceState {
+        var lastWriteBehindMs: Int64 = 0
+        var lastRetentionMs: Int64 = 0
+        var lastSpaceCheckMs: Int64 = 0
+    }
+
+    /// Makes the folders when they are missing. Nothing is read before `recover`.
+    public init(
+        fileSystem: any FileSystem, folder: String, options: LogStoreOptions = LogStoreOptions(),
+        pool: ChunkPool = .shared
+    ) throws(StorageError) {
+        self.fileSystem = fileSystem
+        self.folder = folder
+        self.options = options
+        self.pool = pool
+        partitionsFolder = Path.join(folder, "partitions")
+        journalFolder = Path.join(folder, "journal")
+        try fileSystem.createDirectoryDurably(partitionsFolder)
+        try fileSystem.createDirectoryDurably(journalFolder)
+    }
+
+    /// Who hears of commits. Set once, before `start`.
+    public func observe(_ observer: any CommitObserver) { self.observer.withLock { $0 = observer } }
+
+    // MARK: Partitions
+
+    /// Makes known a partition of the catalog. Before `recover` its log is opened there; afterwards it is a new, empty one.
+    public func addPartition(
+        topicID: TopicID, topicName: String, partitionIndex: Int32, settings: LogSettings, leaderEpoch: LeaderEpoch
+    ) -> PartitionLog {
+        let log = PartitionLog(
+            store: self, topicID: topicID, partitionIndex: partitionIndex,
+            folderName: "\(topicName)-\(partitionIndex).\(topicID)", settings: settings,
+            leaderEpoch: leaderEpoch.rawValue)
+        registry.withLock { registry in
+            registry.logs[TopicPartition(topicID: topicID, partitionIndex: partitionIndex)] = log
+        }
+        return log
+    }
+
+    /// Forgets a partition and removes its files. Waiting readers are told; its queued appends are dropped.
+    public func removePartition(_ log: PartitionLog) throws(StorageError) {
+        let waiters = log.state.withLock { state -> [ReadWaiter] in
+            state.isDeleted = true
+            defer { state.waiters = [] }
+            return state.waiters
+        }
+        registry.withLock { registry in
+            registry.logs[TopicPartition(topicID: log.topicID, partitionIndex: log.partitionIndex)] = nil
+            registry.dirty.removeAll { $0 === log }
+        }
+        observer.withLock { $0 }?.committed(through: durable.load(ordering: .acquiring), woken: waiters)
+        try log.io.withLock { _ throws(StorageError) in
+            log.state.withLock { state in
+                for segment in state.segments { segment.closeFile() }
+            }
+            if fileSystem.exists(log.folder) {
+                try fileSystem.removeTree(log.folder)
+                try fileSystem.syncDirectory(partitionsFolder)
+            }
+        }
+    }
+
+    var logs: [PartitionLog] { registry.withLock { Array($0.logs.values) } }
+
+    func noteDirty(_ log: PartitionLog) { registry.withLock { $0.dirty.append(log) } }
+
+    // MARK: The queue
+
+    /// Queues an append for the next group commit and gives that commit's ticket. Called under the partition's lock.
+    func enqueue(_ append: QueuedAppend) -> UInt64 {
+        tailBytes.add(append.slice.count, ordering: .relaxed)
+        return queue.withLock { queue in
+            queue.appends.append(append)
+            return queue.ticket
+        }
+    }
+
+    /// Wakes the committer when something is queued. An event loop calls this once at the end of each round.
+    public func kick() { commitSignal.raise() }
+
+    /// Everything with a ticket at or below this is on disk.
+    public var durableTicket: UInt64 { durable.load(ordering: .acquiring) }
+
+    /// Why appends are refused just now; nil when they are taken.
+    public var refusal: AppendRefusal? {
+        guard isRefusing.load(ordering: .relaxed) else { return nil }
+        if let reason = offline.withLock({ $0 }) { return reason }
+        if isFull.load(ordering: .relaxed) {
+            return AppendRefusal(
+                .kafkaStorageError,
+                "the data folder's disk is nearly full: less than \(options.reserveBytes) bytes are free")
+        }
+        return nil
+    }
+
+    /// The data folder failed and takes no more writes until the broker is restarted.
+    public var isOffline: Bool { offline.withLock { $0 != nil } }
+
+    func goOffline(_ error: StorageError, ticket: UInt64) {
+        let isFirst = offline.withLock { current -> Bool in
+            guard current == nil else { return false }
+            current = AppendRefusal(.kafkaStorageError, "the data folder is offline: \(error)")
+            return true
+        }
+        isRefusing.store(true, ordering: .sequentiallyConsistent)
+        if isFirst { statistics.offlineReason.withLock { $0 = error.description } }
+        observer.withLock { $0 }?.commitFailed(from: ticket)
+    }
+}

@@ -1,0 +1,79 @@
+public import ByteBuffers
+public import KafkaModel
+
+/// What an accepted append is told. The write is durable once the store's commits have reached `ticket`.
+public struct AppendReceipt: Sendable, Equatable {
+    /// Offset of the batch's first record.
+    public var baseOffset: Offset
+    /// Offset of its last record, inclusive.
+    public var lastOffset: Offset
+    /// The broker's timestamp where the topic uses LogAppendTime, else -1.
+    public var logAppendTimeMs: Int64
+    public var logStartOffset: Offset
+    /// The group commit that covers this append; 0 when it is already on disk.
+    public var ticket: UInt64
+    /// The batch had been appended before (an idempotent producer's retry) and was not written again.
+    public var isDuplicate: Bool
+
+    public init(
+        baseOffset: Offset, lastOffset: Offset, logAppendTimeMs: Int64, logStartOffset: Offset, ticket: UInt64,
+        isDuplicate: Bool
+    ) {
+        self.baseOffset = baseOffset
+        self.lastOffset = lastOffset
+        self.logAppendTimeMs = logAppendTimeMs
+        self.logStartOffset = logStartOffset
+        self.ticket = ticket
+        self.isDuplicate = isDuplicate
+    }
+}
+
+/// Why a batch was not appended: the code for the wire and a sentence for a person. Nothing was changed.
+public struct AppendRefusal: Error, Sendable, Equatable {
+    public var code: ErrorCode
+    public var message: String
+
+    public init(_ code: ErrorCode, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+}
+
+/// Who wants to be told when a partition's high watermark has moved: an event loop and a name of the loop's choosing.
+public struct ReadWaiter: Sendable, Hashable {
+    public var loop: Int32
+    public var id: UInt64
+
+    public init(loop: Int32, id: UInt64) {
+        self.loop = loop
+        self.id = id
+    }
+}
+
+/// Hears of group commits, on the committing thread; returns quickly and does not call back into the store.
+public protocol CommitObserver: AnyObject, Sendable {
+    /// Every append with a ticket up to and including `ticket` is on disk and readable; `woken` waited for some of it.
+    func committed(through ticket: UInt64, woken: [ReadWaiter])
+    /// Appends with a ticket of `ticket` or above will never be acknowledged: the data folder is offline.
+    func commitFailed(from ticket: UInt64)
+}
+
+/// Records as they stand on disk: whole batches, contiguous in offsets.
+public struct FetchedRecords: Sendable {
+    public var slices: [ByteSlice] = []
+    /// Sum of the slices' lengths, in bytes.
+    public var byteCount = 0
+    public var highWatermark: Offset
+    public var logStartOffset: Offset
+    public var logEndOffset: Offset
+}
+
+/// Why a read gave no records.
+public enum ReadRefusal: Error, Sendable {
+    /// The offset lies outside `logStartOffset ... highWatermark`.
+    case outOfRange(logStartOffset: Offset, highWatermark: Offset)
+    /// The bytes on disk are not what was written.
+    case corrupt(String)
+    /// The file system failed.
+    case storage(String)
+}

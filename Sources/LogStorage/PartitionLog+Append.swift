@@ -1,0 +1,140 @@
+public import ByteBuffers
+import KafkaModel
+public import RecordFormat
+
+extension PartitionLog {
+    /// Who appends, which decides the checks: a client's batch is held to the topic's size and timestamp limits.
+    public typealias Origin = RecordBatchValidator.Origin
+
+    /// Appends one validated batch at `logEndOffset`: assigns its base offset and leader epoch in place and queues it
+    /// for the next group commit. Durable and readable once the store's commits reach the receipt's `ticket`.
+    ///
+    /// The caller has checked the batch's header and CRC, hands its memory over, and calls `LogStore.kick` when its
+    /// round of appends is done. `nowMs` is the wall clock. Source: KIP-98, KIP-101.
+    public func append(
+        _ batch: ByteSlice, origin: Origin, nowMs: Int64
+    ) -> Result<AppendReceipt, AppendRefusal> {
+        let header = RecordBatchHeader(unchecked: batch.pointer)
+        return state.withLock { state -> Result<AppendReceipt, AppendRefusal> in
+            if state.isDeleted {
+                return .failure(AppendRefusal(.unknownTopicOrPartition, "the topic is being deleted"))
+            }
+            if let refusal = store.refusal { return .failure(refusal) }
+            if origin == .client, batch.count > state.settings.maxBatchBytes {
+                return .failure(
+                    AppendRefusal(
+                        .messageTooLarge,
+                        "The record batch size in the append to \(folderName) is \(batch.count) bytes which exceeds "
+                            + "the maximum configured value of \(state.settings.maxBatchBytes)."))
+            }
+            var producer: ProducerBatch?
+            if let identity = ProducerBatch(header) {
+                switch state.producers.check(identity) {
+                case .accept: producer = identity
+                case .duplicate(let baseOffset, let lastOffset):
+                    return .success(
+                        AppendReceipt(
+                            baseOffset: Offset(baseOffset), lastOffset: Offset(lastOffset), logAppendTimeMs: -1,
+                            logStartOffset: Offset(state.logStartOffset),
+                            ticket: lastOffset < state.flushedOffset ? 0 : state.lastTicket, isDuplicate: true))
+                case .refuse(let code):
+                    return .failure(
+                        AppendRefusal(
+                            code,
+                            "producer \(identity.producerID) epoch \(identity.producerEpoch): sequence "
+                                + "\(identity.baseSequence) does not follow in \(folderName)"))
+                }
+            }
+            var appendTime: Int64 = -1
+            if state.settings.usesLogAppendTime {
+                appendTime = nowMs
+                RecordBatchHeader.setLogAppendTime(nowMs, at: batch.pointer)
+            } else if origin == .client, let refusal = state.timestampRefusal(header, nowMs: nowMs) {
+                return .failure(refusal)
+            }
+
+            let base = state.logEndOffset
+            let last = base + Int64(header.lastOffsetDelta)
+            RecordBatchHeader.assign(
+                baseOffset: Offset(base), partitionLeaderEpoch: LeaderEpoch(state.leaderEpoch), at: batch.pointer)
+            state.epochs.begin(state.leaderEpoch, at: base)
+            let timestamp = header.maxTimestampMs
+            let segment = state.segmentForAppend(of: batch.count, baseOffset: base, lastOffset: last, nowMs: nowMs)
+            let position = segment.size
+            segment.note(
+                batchAt: position, baseOffset: base, size: Int64(batch.count), maxTimestamp: timestamp,
+                interval: state.settings.indexIntervalBytes)
+            if segment.firstTimestamp == .max { segment.firstTimestamp = timestamp >= 0 ? timestamp : nowMs }
+            if let producer { state.producers.record(producer, lastOffset: last, timestampMs: nowMs) }
+            state.tail.append(
+                TailBatch(baseOffset: base, lastOffset: last, segment: segment, position: position, slice: batch))
+            state.logEndOffset = last + 1
+            if !state.isDirty {
+                state.isDirty = true
+                store.noteDirty(self)
+            }
+            state.lastTicket = store.enqueue(
+                QueuedAppend(log: self, slice: batch, baseOffset: base, lastOffset: last))
+            return .success(
+                AppendReceipt(
+                    baseOffset: Offset(base), lastOffset: Offset(last), logAppendTimeMs: appendTime,
+                    logStartOffset: Offset(state.logStartOffset), ticket: state.lastTicket, isDuplicate: false))
+        }
+    }
+}
+
+extension PartitionLog.State {
+    /// The active segment, or a new one when the batch would overfill it, comes too late for it, or has an offset that
+    /// its index could not express.
+    mutating func segmentForAppend(of size: Int, baseOffset: Int64, lastOffset: Int64, nowMs: Int64) -> Segment {
+        let active = segments[segments.count - 1]
+        guard active.size > 0 else { return active }
+        let overfull = active.size + Int64(size) > settings.segmentBytes
+        let overdue = active.firstTimestamp != .max && nowMs - active.firstTimestamp > settings.segmentMs
+        let tooFar = lastOffset - active.baseOffset > Int64(Int32.max)
+        guard overfull || overdue || tooFar else { return active }
+        return roll(at: baseOffset)
+    }
+
+    mutating func roll(at baseOffset: Int64) -> Segment {
+        segments[segments.count - 1].isClosed = true
+        let next = Segment(baseOffset: baseOffset)
+        segments.append(next)
+        return next
+    }
+
+    /// Kafka's check of a producer's timestamps; the batch's header bounds them all. Source: KIP-937.
+    func timestampRefusal(_ header: RecordBatchHeader, nowMs: Int64) -> AppendRefusal? {
+        let newest = header.maxTimestampMs
+        if newest >= 0, settings.timestampAfterMaxMs != .max, newest - nowMs > settings.timestampAfterMaxMs {
+            return AppendRefusal(
+                .invalidTimestamp,
+                "Timestamp \(newest) of message with offset 0 is out of range. The timestamp should be within "
+                    + "[\(nowMs - min(settings.timestampBeforeMaxMs, nowMs)), \(nowMs + settings.timestampAfterMaxMs)]")
+        }
+        let oldest = header.baseTimestampMs
+        if oldest >= 0, settings.timestampBeforeMaxMs != .max, nowMs - oldest > settings.timestampBeforeMaxMs {
+            return AppendRefusal(
+                .invalidTimestamp,
+                "Timestamp \(oldest) of message with offset 0 is out of range. The timestamp should be within "
+                    + "[\(nowMs - settings.timestampBeforeMaxMs), \(nowMs + min(settings.timestampAfterMaxMs, .max - nowMs))]"
+            )
+        }
+        return nil
+    }
+}
+
+extension Segment {
+    /// Counts a batch that begins at byte `position`, and indexes it when enough bytes have gone by.
+    func note(batchAt position: Int64, baseOffset: Int64, size: Int64, maxTimestamp: Int64, interval: Int64) {
+        if position > 0, position - lastIndexedPosition >= interval {
+            index.append(
+                IndexEntry(
+                    relativeOffset: UInt32(baseOffset - self.baseOffset), position: UInt32(position),
+                    maxTimestampBefore: self.maxTimestamp))
+            lastIndexedPosition = position
+        }
+        self.size = position + size
+        self.maxTimestamp = max(self.maxTimestamp, maxTimestamp)
+    }
+}

@@ -1,0 +1,216 @@
+public import ByteBuffers
+public import KafkaModel
+import RecordFormat
+import StorageIO
+
+extension PartitionLog {
+    /// Up to where a reader may see.
+    public enum Visibility: Sendable {
+        /// Consumers: only what is durable.
+        case committed
+        /// The broker's own look at its log, the unflushed end included.
+        case appended
+    }
+
+    /// Whole batches from the one that contains `offset` on, at most `maxBytes` of them, but always one when
+    /// `atLeastOne` is set and there is one (KIP-74). Nothing is decoded: what is returned is what is on disk. Every
+    /// batch read from a file has had its CRC checked.
+    ///
+    /// Blocks for the file system when the records are no longer in memory.
+    public func read(
+        from offset: Offset, maxBytes: Int, atLeastOne: Bool = true, visibility: Visibility = .committed,
+        pool: ChunkPool = .shared
+    ) -> Result<FetchedRecords, ReadRefusal> {
+        var wanted = offset.rawValue
+        while true {
+            let plan: ReadPlan
+            switch state.withLock({ $0.plan(from: wanted, maxBytes: maxBytes, atLeastOne, visibility) }) {
+            case .failure(let refusal): return .failure(refusal)
+            case .success(let found): plan = found
+            }
+            guard let source = plan.file else { return .success(plan.records) }
+            do {
+                if let slice = try read(source, from: wanted, maxBytes: maxBytes, atLeastOne: atLeastOne, pool) {
+                    var records = plan.records
+                    records.slices = [slice]
+                    records.byteCount = slice.count
+                    return .success(records)
+                }
+            } catch {
+                return .failure(error)
+            }
+            // The segment has nothing at or past `wanted`: its records there were compacted away, go on after it.
+            guard let next = source.nextBaseOffset, next > wanted else { return .success(plan.records) }
+            wanted = next
+        }
+    }
+
+    /// Part of a file that holds `wanted`, and the first readable byte past it.
+    struct FileSource {
+        let segment: Segment
+        let start: Int64
+        let end: Int64
+        /// The index is in its file: look there for a later start.
+        let indexCount: Int?
+        let nextBaseOffset: Int64?
+    }
+
+    struct ReadPlan {
+        var records: FetchedRecords
+        var file: FileSource?
+    }
+
+    private func read(
+        _ source: FileSource, from wanted: Int64, maxBytes: Int, atLeastOne: Bool, _ pool: ChunkPool
+    ) throws(ReadRefusal) -> ByteSlice? {
+        do throws(StorageError) {
+            let file = try source.segment.openFile(store.fileSystem, in: folder, create: false)
+            var position = source.start
+            if let count = source.indexCount {
+                let indexPath = Path.join(folder, source.segment.indexName)
+                if let index = try? store.fileSystem.open(indexPath, .read) {
+                    defer { index.close() }
+                    let relative = wanted - source.segment.baseOffset
+                    let found = try StoredIndex(file: index, count: count).last {
+                        Int64($0.relativeOffset) <= relative
+                    }
+                    position = max(position, Int64(found.position))
+                }
+            }
+            var size = max(maxBytes, Self.smallestRead)
+            while position < source.end {
+                let chunk = pool.chunk(atLeast: Int(min(Int64(size), source.end - position)))
+                let room = UnsafeMutableRawBufferPointer(
+                    start: chunk.base, count: Int(min(Int64(chunk.capacity), source.end - position)))
+                let count = try file.read(into: room, at: position)
+                guard count == room.count else { throw corrupt(source.segment, position, "the file ends early") }
+                let step = try choose(
+                    UnsafeRawBufferPointer(room), from: wanted, maxBytes: maxBytes, atLeastOne: atLeastOne,
+                    segment: source.segment, position: position)
+                switch step {
+                case .batches(let range): return ByteSlice(chunk: chunk, offset: range.lowerBound, count: range.count)
+                case .more(let at, let atLeast):
+                    if position + Int64(at) + Int64(atLeast) > source.end {
+                        throw corrupt(source.segment, position + Int64(at), "a batch reaches past the log's end")
+                    }
+                    position += Int64(at)
+                    size = max(atLeast, Self.smallestRead)
+                case .nothing: return nil
+                }
+            }
+            return nil
+        } catch {
+            if case .corrupt = error.kind { throw .corrupt(error.description) }
+            throw .storage(error.description)
+        }
+    }
+
+    /// A read shorter than this costs as much as one of this size.
+    private static let smallestRead = 16 << 10
+
+    private enum Step {
+        case batches(Range<Int>)
+        /// The batch at `at` needs `atLeast` bytes in one piece.
+        case more(at: Int, atLeast: Int)
+        case nothing
+    }
+
+    /// Picks, from bytes that begin at a batch, the batches to hand out.
+    private func choose(
+        _ bytes: UnsafeRawBufferPointer, from wanted: Int64, maxBytes: Int, atLeastOne: Bool, segment: Segment,
+        position: Int64
+    ) throws(StorageError) -> Step {
+        var at = 0
+        var first: Int?
+        while at < bytes.count {
+            let rest = UnsafeRawBufferPointer(rebasing: bytes[at...])
+            guard rest.count >= RecordBatchHeader.size else {
+                if let first { return .batches(first..<at) }
+                return .more(at: at, atLeast: RecordBatchHeader.size)
+            }
+            let header = RecordBatchHeader(unchecked: rest.baseAddress!)
+            let total = header.totalSize
+            guard total >= RecordBatchHeader.size, header.magic == RecordBatchHeader.currentMagic else {
+                throw corrupt(segment, position + Int64(at), "no record batch header")
+            }
+            let isWanted = header.lastOffset.rawValue >= wanted
+            if isWanted {
+                let start = first ?? at
+                if at + total - start > maxBytes {
+                    if first != nil { return .batches(start..<at) }
+                    if !atLeastOne { return .batches(at..<at) }
+                }
+                guard total <= rest.count else {
+                    if first != nil { return .batches(start..<at) }
+                    return .more(at: at, atLeast: total)
+                }
+                guard header.computedCRC() == header.crc else {
+                    if first != nil { return .batches(start..<at) }
+                    throw corrupt(segment, position + Int64(at), "the record batch's CRC does not match")
+                }
+                first = start
+            } else if total > rest.count {
+                return .more(at: at + total, atLeast: RecordBatchHeader.size)
+            }
+            at += total
+        }
+        if let first { return .batches(first..<at) }
+        return .nothing
+    }
+
+    private func corrupt(_ segment: Segment, _ position: Int64, _ what: String) -> StorageError {
+        StorageError(
+            .corrupt("byte \(position): \(what)"), .read, path: Path.join(folder, segment.logName))
+    }
+}
+
+extension PartitionLog.State {
+    /// Where the records from `wanted` on are. Memory is answered at once, a file as a place to read.
+    func plan(
+        from wanted: Int64, maxBytes: Int, _ atLeastOne: Bool, _ visibility: PartitionLog.Visibility
+    ) -> Result<PartitionLog.ReadPlan, ReadRefusal> {
+        let end = visibility == .committed ? flushedOffset : logEndOffset
+        guard wanted >= logStartOffset, wanted <= end else {
+            return .failure(
+                .outOfRange(logStartOffset: Offset(logStartOffset), highWatermark: Offset(flushedOffset)))
+        }
+        var records = FetchedRecords(
+            highWatermark: Offset(flushedOffset), logStartOffset: Offset(logStartOffset),
+            logEndOffset: Offset(logEndOffset))
+        if wanted == end { return .success(PartitionLog.ReadPlan(records: records, file: nil)) }
+        if let first = tail.first, wanted >= first.baseOffset {
+            var index = tail.partitioningIndex { $0.lastOffset >= wanted }
+            while index < tail.count {
+                let batch = tail[index]
+                guard batch.lastOffset < end else { break }
+                if records.byteCount + batch.slice.count > maxBytes {
+                    guard records.slices.isEmpty, atLeastOne else { break }
+                }
+                records.slices.append(batch.slice)
+                records.byteCount += batch.slice.count
+                index += 1
+            }
+            return .success(PartitionLog.ReadPlan(records: records, file: nil))
+        }
+        // The last segment that begins at or below `wanted`.
+        var low = 0
+        var high = segments.count - 1
+        while low < high {
+            let middle = (low + high + 1) / 2
+            if segments[middle].baseOffset <= wanted { low = middle } else { high = middle - 1 }
+        }
+        while low < segments.count - 1, segments[low].readable == 0 { low += 1 }
+        let segment = segments[low]
+        var start: Int64 = 0
+        if segment.index.isInMemory {
+            start = Int64(segment.index.floor(offset: wanted - segment.baseOffset).position)
+        }
+        let next = low + 1 < segments.count ? segments[low + 1].baseOffset : nil
+        return .success(
+            PartitionLog.ReadPlan(
+                records: records,
+                file: PartitionLog.FileSource(
+                    segment: segment, start: start, end: segment.readable,
+                    indexCount: segment.index.isInMemory ? nil : segment.index.count, nextBaseOffset: next)))
+    }
+}

@@ -1,0 +1,98 @@
+import ByteBuffers
+public import KafkaModel
+import StorageIO
+
+extension PartitionLog {
+    /// Deletes closed segments that retention no longer keeps. An active segment that is wholly too old is closed first.
+    func enforceRetention(nowMs: Int64) throws(StorageError) {
+        state.withLock { state in
+            let settings = state.settings
+            guard settings.deletesByRetention, settings.retentionMs >= 0 else { return }
+            let active = state.segments[state.segments.count - 1]
+            // Rolled only when it is in its file as a whole: the tail's batches know their segment.
+            if active.size > 0, active.readable == active.size, active.maxTimestamp >= 0,
+                nowMs - active.maxTimestamp > settings.retentionMs
+            {
+                _ = state.roll(at: state.logEndOffset)
+            }
+        }
+        let doomed = state.withLock { state -> [Segment] in
+            let settings = state.settings
+            var total = state.segments.reduce(Int64(0)) { $0 + $1.size }
+            var number = 0
+            while number < state.segments.count - 1 {
+                let segment = state.segments[number]
+                guard segment.isClosed, segment.readable == segment.size else { break }
+                let next = state.segments[number + 1]
+                let isBelowStart = next.baseOffset <= state.logStartOffset
+                let isOld =
+                    settings.deletesByRetention && settings.retentionMs >= 0
+                    && (segment.maxTimestamp >= 0
+                        ? nowMs - segment.maxTimestamp > settings.retentionMs : segment.size == 0)
+                let isSurplus =
+                    settings.deletesByRetention && settings.retentionBytes >= 0
+                    && total - segment.size >= settings.retentionBytes
+                guard isBelowStart || isOld || isSurplus else { break }
+                total -= segment.size
+                state.logStartOffset = max(state.logStartOffset, next.baseOffset)
+                number += 1
+            }
+            guard number > 0 else { return [] }
+            let doomed = Array(state.segments.prefix(number))
+            state.segments.removeFirst(number)
+            state.epochs.truncateStart(to: state.logStartOffset)
+            return doomed
+        }
+        guard !doomed.isEmpty else { return }
+        markDirty()
+        try io.withLock { writer throws(StorageError) in
+            // The segment that now comes first must stand on disk before its predecessors go: its name carries the
+            // log's start.
+            let first = state.withLock { $0.segments[0] }
+            _ = try openForWriting(first, &writer)
+            for segment in doomed {
+                segment.closeFile()
+                let path = Path.join(folder, segment.logName)
+                if store.fileSystem.exists(path) { try store.fileSystem.remove(path) }
+                let index = Path.join(folder, segment.indexName)
+                if store.fileSystem.exists(index) { try store.fileSystem.remove(index) }
+            }
+            try store.fileSystem.syncDirectory(folder)
+        }
+    }
+
+    /// Moves the log's start up to `offset` (exclusive end of what is removed; -1: the high watermark) and gives the new
+    /// start and the ticket after which it is durable. Whole segments below it go with the next retention round.
+    /// Source: KIP-107.
+    public func deleteRecords(before offset: Offset) -> Result<(logStartOffset: Offset, ticket: UInt64), AppendRefusal>
+    {
+        state.withLock { state in
+            if let refusal = store.refusal, store.isOffline { return .failure(refusal) }
+            let target = offset.rawValue == -1 ? state.flushedOffset : offset.rawValue
+            guard target >= 0, target <= state.flushedOffset else {
+                return .failure(
+                    AppendRefusal(
+                        .offsetOutOfRange,
+                        "cannot delete records before \(target): the high watermark is \(state.flushedOffset)"))
+            }
+            guard target > state.logStartOffset else { return .success((Offset(state.logStartOffset), 0)) }
+            state.logStartOffset = target
+            state.epochs.truncateStart(to: target)
+            if !state.isDirty {
+                state.isDirty = true
+                store.noteDirty(self)
+            }
+            let ticket = store.queue.withLock { queue in
+                queue.logStarts.append((self, target))
+                return queue.ticket
+            }
+            state.lastTicket = ticket
+            return .success((Offset(target), ticket))
+        }
+    }
+
+    /// Forgets producers that have been silent since before `timestampMs`.
+    public func expireProducers(silentSince timestampMs: Int64) {
+        state.withLock { $0.producers.expire(silentSince: timestampMs) }
+    }
+}

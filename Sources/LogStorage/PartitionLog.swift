@@ -1,0 +1,124 @@
+import ByteBuffers
+public import KafkaModel
+import RecordFormat
+import StorageIO
+
+/// The log of one partition.
+///
+/// ```
+///   segments: [ closed ][ closed ][ active ················]
+///                                  file ──────────►│ tail: batches in memory, in the journal or on their way
+///   logStartOffset ≤            flushedOffset ≤ logEndOffset
+/// ```
+/// `append` assigns offsets under the state lock and queues the batch for the store's next group commit; it is durable
+/// and readable once that commit is published (`flushedOffset`, which on a single node is the high watermark). Batches
+/// stay in the tail until they have been written to their segment.
+///
+/// Isolation: all state is behind `state`; file writes are serialised by `io`. Nesting: io -> state -> the store's queue.
+public final class PartitionLog: Sendable {
+    public let topicID: TopicID
+    public let partitionIndex: Int32
+    /// Name of the partition's folder, below the store's.
+    public let folderName: String
+    unowned let store: LogStore
+    let folder: String
+
+    let state: Lock<State>
+    let io = Lock<WriterState>(WriterState())
+
+    /// A batch that has offsets and is not in its segment's file yet.
+    struct TailBatch {
+        let baseOffset: Int64
+        let lastOffset: Int64
+        let segment: Segment
+        /// First byte in the segment.
+        let position: Int64
+        let slice: ByteSlice
+    }
+
+    struct State {
+        var settings: LogSettings
+        var leaderEpoch: Int32
+        var epochs = LeaderEpochs()
+        var logStartOffset: Int64 = 0
+        var logEndOffset: Int64 = 0
+        /// Exclusive: all below is durable and visible.
+        var flushedOffset: Int64 = 0
+        /// Oldest first, the last one active; never empty.
+        var segments: [Segment]
+        var tail = Fifo<TailBatch>()
+        var producers = ProducerStates()
+        var waiters: [ReadWaiter] = []
+        /// Ticket of the newest append.
+        var lastTicket: UInt64 = 0
+        /// Stands in the store's list of partitions changed since the last checkpoint.
+        var isDirty = false
+        var isDeleted = false
+        /// What the newest checkpoint says of this partition.
+        var checkpoint: Checkpoint.Entry?
+    }
+
+    struct WriterState {
+        /// The partition's folder stands on disk, durably.
+        var folderExists = false
+    }
+
+    init(
+        store: LogStore, topicID: TopicID, partitionIndex: Int32, folderName: String, settings: LogSettings,
+        leaderEpoch: Int32
+    ) {
+        self.store = store
+        self.topicID = topicID
+        self.partitionIndex = partitionIndex
+        self.folderName = folderName
+        folder = Path.join(store.partitionsFolder, folderName)
+        state = Lock(State(settings: settings, leaderEpoch: leaderEpoch, segments: [Segment(baseOffset: 0)]))
+    }
+
+    // MARK: What others see
+
+    public var logStartOffset: Offset { state.withLock { Offset($0.logStartOffset) } }
+    /// Exclusive; what lies between the high watermark and it is not yet durable.
+    public var logEndOffset: Offset { state.withLock { Offset($0.logEndOffset) } }
+    /// Exclusive end of what consumers may read: durable, and on one node the same as `flushedOffset`.
+    public var highWatermark: Offset { state.withLock { Offset($0.flushedOffset) } }
+    public var leaderEpoch: LeaderEpoch { state.withLock { LeaderEpoch($0.leaderEpoch) } }
+    public var settings: LogSettings { state.withLock { $0.settings } }
+    /// Bytes of log, those not yet in files included.
+    public var sizeInBytes: Int64 { state.withLock { $0.segments.reduce(0) { $0 + $1.size } } }
+    public var segmentCount: Int { state.withLock { $0.segments.count } }
+    public var producerCount: Int { state.withLock { $0.producers.count } }
+
+    /// The three offsets as of one moment.
+    public var offsets: (logStart: Offset, highWatermark: Offset, logEnd: Offset) {
+        state.withLock { (Offset($0.logStartOffset), Offset($0.flushedOffset), Offset($0.logEndOffset)) }
+    }
+
+    public func apply(_ settings: LogSettings) { state.withLock { $0.settings = settings } }
+
+    /// Asks to be told when the high watermark passes `seen`. False, and nothing registered, when it already has.
+    /// A waiter is told once; limit: `maxWaiters`, beyond which it is not registered and its own timer must serve.
+    public func notify(_ waiter: ReadWaiter, whenBeyond seen: Offset) -> Bool {
+        state.withLock { state in
+            if state.flushedOffset > seen.rawValue || state.isDeleted { return false }
+            if state.waiters.count < Self.maxWaiters { state.waiters.append(waiter) }
+            return true
+        }
+    }
+
+    /// Forgets a waiter that gave up.
+    public func forget(_ waiter: ReadWaiter) {
+        state.withLock { state in state.waiters.removeAll { $0 == waiter } }
+    }
+
+    /// Parked fetches on one partition; more than this many consumers are woken by their own `max.wait` only.
+    static let maxWaiters = 4096
+
+    /// The epoch at or below `requested` and the offset (exclusive) where it ended; (-1, -1) when not known.
+    public func endOffset(ofEpoch requested: Int32) -> (epoch: Int32, endOffset: Int64) {
+        state.withLock { $0.epochs.end(of: requested, logEndOffset: $0.logEndOffset) }
+    }
+
+    /// The leader epoch of the record at `offset`, -1 when none is known.
+    public func epoch(at offset: Offset) -> Int32 { state.withLock { $0.epochs.epoch(at: offset.rawValue) } }
+}

@@ -1,0 +1,66 @@
+import ByteBuffers
+import StorageIO
+
+/// One file of a partition's log: whole record batches, back to back, whose first offset names the file.
+///
+/// Who protects what: the fields marked (state) by the partition's state lock, those marked (io) by its I/O lock. A
+/// segment that was deleted stays readable for those who still hold its file.
+final class Segment: @unchecked Sendable {
+    // SAFETY: see the field marks; `file` has a lock of its own.
+    let baseOffset: Int64
+    /// Bytes appended, whether or not they are in the file yet. (state)
+    var size: Int64 = 0
+    /// Bytes that readers may take from the file: written, and durable here or in the journal. (state)
+    var readable: Int64 = 0
+    /// Largest timestamp in the segment; `Int64.min` when it is empty. (state)
+    var maxTimestamp = Int64.min
+    /// Timestamp of the first batch; `Int64.max` when it is empty or not known (state)
+    var firstTimestamp = Int64.max
+    /// (state)
+    var index = SegmentIndex()
+    /// Position of the newest index entry, or 0. (state)
+    var lastIndexedPosition: Int64 = 0
+    /// No more appends; the next segment has begun. (state)
+    var isClosed = false
+    /// Bytes in the file. (io)
+    var written: Int64 = 0
+    /// Something was written since the last sync. (io)
+    var needsSync = false
+    /// Bytes of log that the stored index covers. (io)
+    var indexedSize: Int64 = 0
+    /// The index file stands and the index left memory. (io)
+    var isFinished = false
+
+    private let file = Lock<(any StorageFile)?>(nil)
+
+    init(baseOffset: Int64) { self.baseOffset = baseOffset }
+
+    static func name(_ baseOffset: Int64, _ suffix: String) -> String {
+        let digits = String(baseOffset)
+        return String(repeating: "0", count: max(0, 20 - digits.utf8.count)) + digits + suffix
+    }
+
+    var logName: String { Self.name(baseOffset, ".log") }
+    var indexName: String { Self.name(baseOffset, ".index") }
+
+    /// The base offset in a segment's file name, or nil for a file of another kind.
+    static func baseOffset(ofLogName name: String) -> Int64? {
+        guard name.hasSuffix(".log"), name.utf8.count == 24 else { return nil }
+        return Int64(name.dropLast(4))
+    }
+
+    /// The open file, opened when it is not. `create` also makes it.
+    func openFile(_ fileSystem: any FileSystem, in folder: String, create: Bool) throws(StorageError) -> any StorageFile
+    {
+        if let open = file.withLock({ $0 }) { return open }
+        let opened = try fileSystem.open(Path.join(folder, logName), .readWrite(create: create))
+        return file.withLock { current in
+            if let other = current { return other }
+            current = opened
+            return opened
+        }
+    }
+
+    /// Gives up the handle; readers that hold it keep it until they are done.
+    func closeFile() { file.withLock { $0 = nil } }
+}

@@ -1,0 +1,176 @@
+import ByteBuffers
+import RecordFormat
+import StorageIO
+
+/// One entry of a segment's sparse index, 16 bytes. It says: the batch at byte `position` begins with offset
+/// `baseOffset + relativeOffset`, and no batch before it has a timestamp above `maxTimestampBefore`.
+///
+/// One table serves both look-ups, by offset and by time. Entries are strictly ascending in offset and position, and
+/// never descend in time. The segment's first batch needs no entry.
+struct IndexEntry: Equatable, Sendable {
+    var relativeOffset: UInt32
+    var position: UInt32
+    var maxTimestampBefore: Int64
+
+    static let encodedSize = 16
+    /// Where a search begins that finds no entry.
+    static let origin = IndexEntry(relativeOffset: 0, position: 0, maxTimestampBefore: .min)
+}
+
+/// The index of one segment: in memory while the segment grows, in `<baseOffset>.index` once it is closed.
+///
+/// ```
+/// "MLIX" | version u16 | 0 u16 | baseOffset i64 | entryCount u32 | CRC-32C of the entries u32 |
+/// segmentSize i64 | maxTimestamp i64 | firstTimestamp i64 | 0 ... (64 bytes)
+/// entryCount x { relativeOffset u32, position u32, maxTimestampBefore i64 }
+/// ```
+/// It can always be rebuilt from the segment; a reader that finds it wanting does so.
+struct SegmentIndex {
+    static let headerSize = 64
+    static let magic: UInt32 = 0x4d4c_4958
+    static let version: UInt16 = 1
+
+    private(set) var entries: [IndexEntry] = []
+    /// Entries when `entries` has been dropped from memory; nil while it is complete.
+    private(set) var storedCount: Int?
+
+    var isInMemory: Bool { storedCount == nil }
+    var count: Int { storedCount ?? entries.count }
+    var lastPosition: Int64 { Int64(entries.last?.position ?? 0) }
+
+    mutating func append(_ entry: IndexEntry) {
+        precondition(isInMemory, "a stored index does not grow")
+        entries.append(entry)
+    }
+
+    mutating func dropFromMemory() {
+        storedCount = entries.count
+        entries = []
+    }
+
+    /// Removes entries at or past `position`; used when a torn tail is cut.
+    mutating func truncate(toPosition position: Int64) {
+        while let last = entries.last, Int64(last.position) >= position { entries.removeLast() }
+    }
+
+    /// The last entry at or below `relativeOffset`, of an index in memory.
+    func floor(offset relativeOffset: Int64) -> IndexEntry {
+        search { Int64($0.relativeOffset) <= relativeOffset }
+    }
+
+    /// The last entry before which no batch has a timestamp of `timestamp` or above, of an index in memory.
+    func floor(timestamp: Int64) -> IndexEntry {
+        search { $0.maxTimestampBefore < timestamp }
+    }
+
+    private func search(_ belongs: (IndexEntry) -> Bool) -> IndexEntry {
+        precondition(isInMemory, "a stored index is searched in its file")
+        var low = 0
+        var high = entries.count
+        while low < high {
+            let middle = (low + high) / 2
+            if belongs(entries[middle]) { low = middle + 1 } else { high = middle }
+        }
+        return low == 0 ? .origin : entries[low - 1]
+    }
+
+    // MARK: File form
+
+    func encode(baseOffset: Int64, segmentSize: Int64, maxTimestamp: Int64, firstTimestamp: Int64) -> [UInt8] {
+        var body = ByteWriter(capacity: entries.count * IndexEntry.encodedSize)
+        for entry in entries {
+            body.uint32(entry.relativeOffset)
+            body.uint32(entry.position)
+            body.int64(entry.maxTimestampBefore)
+        }
+        var file = ByteWriter(capacity: Self.headerSize + body.count)
+        file.uint32(Self.magic)
+        file.uint16(Self.version)
+        file.uint16(0)
+        file.int64(baseOffset)
+        file.uint32(UInt32(entries.count))
+        file.uint32(CRC32C.checksum(body.bytes))
+        file.int64(segmentSize)
+        file.int64(maxTimestamp)
+        file.int64(firstTimestamp)
+        while file.count < Self.headerSize { file.int8(0) }
+        file.bytes(body.bytes)
+        return file.array
+    }
+
+    struct Stored {
+        var index: SegmentIndex
+        var segmentSize: Int64
+        var maxTimestamp: Int64
+        var firstTimestamp: Int64
+    }
+
+    /// Reads a file form back; nil when it is damaged, of another segment or of another version.
+    static func decode(_ bytes: UnsafeRawBufferPointer, baseOffset: Int64) -> Stored? {
+        var reader = ByteReader(bytes)
+        do {
+            guard try reader.uint32() == magic, try reader.uint16() == version else { return nil }
+            try reader.skip(2)
+            guard try reader.int64() == baseOffset else { return nil }
+            let count = Int(try reader.uint32())
+            let crc = try reader.uint32()
+            let size = try reader.int64()
+            let maxTimestamp = try reader.int64()
+            let firstTimestamp = try reader.int64()
+            try reader.skip(headerSize - reader.position)
+            guard reader.remaining == count * IndexEntry.encodedSize else { return nil }
+            guard CRC32C.checksum(UnsafeRawBufferPointer(rebasing: bytes[headerSize...])) == crc else { return nil }
+            var index = SegmentIndex()
+            index.entries.reserveCapacity(count)
+            for _ in 0..<count {
+                index.entries.append(
+                    IndexEntry(
+                        relativeOffset: try reader.uint32(), position: try reader.uint32(),
+                        maxTimestampBefore: try reader.int64()))
+            }
+            return Stored(
+                index: index, segmentSize: size, maxTimestamp: maxTimestamp, firstTimestamp: firstTimestamp)
+        } catch {
+            return nil
+        }
+    }
+}
+
+/// The entries of a stored index, looked up in its file.
+struct StoredIndex {
+    let file: any StorageFile
+    let count: Int
+
+    /// The last entry for which `belongs` holds, given that it holds for all before it.
+    func last(where belongs: (IndexEntry) -> Bool) throws(StorageError) -> IndexEntry {
+        var low = 0
+        var high = count
+        var found = IndexEntry.origin
+        while low < high {
+            let middle = (low + high) / 2
+            let entry = try entry(middle)
+            if belongs(entry) {
+                found = entry
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        return found
+    }
+
+    private func entry(_ index: Int) throws(StorageError) -> IndexEntry {
+        let at = Int64(SegmentIndex.headerSize + index * IndexEntry.encodedSize)
+        let bytes = try file.read(IndexEntry.encodedSize, at: at)
+        do {
+            return try bytes.withUnsafeBytes { raw throws(DecodeError) in
+                var reader = ByteReader(raw)
+                return IndexEntry(
+                    relativeOffset: try reader.uint32(), position: try reader.uint32(),
+                    maxTimestampBefore: try reader.int64())
+            }
+        } catch {
+            throw StorageError(.corrupt("the index is shorter than its header says"), .read, path: file.path)
+        }
+    }
+}
