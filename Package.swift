@@ -39,7 +39,8 @@ let package = Package(
         module("ByteBuffers", ["CSystem"]),
         module("Telemetry", ["ByteBuffers"]),
         module("RecordFormat", ["KafkaModel", "ByteBuffers", "CChecksum", "CZstd", "CLZ4", "CSnappy", "CZlib"]),
-        module("KafkaWire", ["KafkaModel", "ByteBuffers"]),
+        .target(
+            name: "KafkaWire", dependencies: ["KafkaModel", "ByteBuffers"], exclude: ["Schema"], swiftSettings: strict),
         module("HTTPWire", ["ByteBuffers"]),
 
         // Storage and state machines.
