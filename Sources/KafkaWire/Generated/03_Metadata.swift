@@ -4,9 +4,9 @@ public import ByteBuffers
 public import KafkaModel
 
 /// Which topics, partitions, leaders and brokers there are. A null topic list asks for all; in version 0 an empty list
-/// does. 4 may forbid automatic creation; 7 leader epochs;
-/// Versions: 8 authorized operations (the cluster's only in 8-10); 10 topic ids; 12 lookup by topic id; 13 an error for
-/// the whole.
+/// does.
+/// Versions: 4 may forbid automatic creation; 7 leader epochs; 8 authorized operations (the cluster's only in 8-10); 10
+/// topic ids; 12 lookup by topic id; 13 an error for the whole.
 public struct MetadataRequest: KafkaRequest {
     public typealias Response = MetadataResponse
     public static var apiKey: APIKey { .metadata }
@@ -125,9 +125,9 @@ extension MetadataRequest.MetadataRequestTopic {
 }
 
 /// Which topics, partitions, leaders and brokers there are. A null topic list asks for all; in version 0 an empty list
-/// does. 4 may forbid automatic creation; 7 leader epochs;
-/// Versions: 8 authorized operations (the cluster's only in 8-10); 10 topic ids; 12 lookup by topic id; 13 an error for
-/// the whole.
+/// does.
+/// Versions: 4 may forbid automatic creation; 7 leader epochs; 8 authorized operations (the cluster's only in 8-10); 10
+/// topic ids; 12 lookup by topic id; 13 an error for the whole.
 public struct MetadataResponse: KafkaResponse {
     public static var apiKey: APIKey { .metadata }
     public static var versions: ClosedRange<Int16> { 0...13 }

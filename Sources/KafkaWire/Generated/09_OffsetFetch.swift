@@ -4,7 +4,7 @@ public import ByteBuffers
 public import KafkaModel
 
 /// Reads a group's committed offsets.
-/// Versions: 1 has no error for the whole: coordinator errors stand on each partition. 2 a null topic list asks for
+/// Versions: 1 has no error for the whole: coordinator errors stand on each partition; 2 a null topic list asks for
 /// all; 5 leader epochs; 7 waits for stable offsets (KIP-447); 8 several groups in one request; 9 member epochs
 /// (KIP-848); 10 topic ids.
 public struct OffsetFetchRequest: KafkaRequest {
@@ -198,7 +198,7 @@ extension OffsetFetchRequest.OffsetFetchRequestTopics {
 }
 
 /// Reads a group's committed offsets.
-/// Versions: 1 has no error for the whole: coordinator errors stand on each partition. 2 a null topic list asks for
+/// Versions: 1 has no error for the whole: coordinator errors stand on each partition; 2 a null topic list asks for
 /// all; 5 leader epochs; 7 waits for stable offsets (KIP-447); 8 several groups in one request; 9 member epochs
 /// (KIP-848); 10 topic ids.
 public struct OffsetFetchResponse: KafkaResponse {
