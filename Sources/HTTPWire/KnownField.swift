@@ -1,0 +1,126 @@
+/// Fields that the parser recognises while it reads a head, so that asking for one is an array access.
+public enum KnownField: UInt8, CaseIterable, Sendable {
+    // What frames the message.
+    case host, contentLength, transferEncoding, connection, expect
+    // What routes and describes it.
+    case contentType, contentEncoding, accept, authorization, userAgent
+    case partitionKey, batchMode, idempotencyKey, eventType, eventTime, prefer
+    case correlationID, requestID, flowID, traceParent
+
+    /// In lower case.
+    public var name: StaticString {
+        switch self {
+        case .host: "host"
+        case .contentLength: "content-length"
+        case .transferEncoding: "transfer-encoding"
+        case .connection: "connection"
+        case .expect: "expect"
+        case .contentType: "content-type"
+        case .contentEncoding: "content-encoding"
+        case .accept: "accept"
+        case .authorization: "authorization"
+        case .userAgent: "user-agent"
+        case .partitionKey: "partition-key"
+        case .batchMode: "x-batch-mode"
+        case .idempotencyKey: "idempotency-key"
+        case .eventType: "x-event-type"
+        case .eventTime: "x-event-time"
+        case .prefer: "prefer"
+        case .correlationID: "x-correlation-id"
+        case .requestID: "x-request-id"
+        case .flowID: "x-flow-id"
+        case .traceParent: "traceparent"
+        }
+    }
+
+    /// Whether a second one makes the request ambiguous: two readers could pick different ones. Lists may be split
+    /// over several fields; of the trace fields the first counts.
+    var isSingleton: Bool {
+        switch self {
+        case .connection, .accept, .prefer, .userAgent, .correlationID, .requestID, .flowID, .traceParent: false
+        default: true
+        }
+    }
+}
+
+/// Finds a known field by its name: by length, then by the name's lower-cased words.
+///
+/// Lower-casing is `| 0x20`. On token characters that maps letters to lower case and leaves `-`, digits alone; the other
+/// pairs it joins (`^` and `~`, for one) do not occur in any known name, so no other token matches one.
+struct KnownFieldTable {
+    struct Entry {
+        var first: UInt64
+        var last: UInt64
+        var middle: UInt64
+        var field: KnownField
+    }
+
+    /// Longest known name plus one.
+    static let lengths = 24
+    private let entries: UnsafeMutablePointer<Entry>
+    /// Entries of length `n` are at `starts[n]..<starts[n + 1]`.
+    private let starts: UnsafeMutablePointer<UInt8>
+
+    /// One table for the process, never freed.
+    // SAFETY: written here once, read-only afterwards.
+    nonisolated(unsafe) static let shared = KnownFieldTable()
+
+    private init() {
+        let sorted = KnownField.allCases.sorted { $0.name.utf8CodeUnitCount < $1.name.utf8CodeUnitCount }
+        entries = .allocate(capacity: sorted.count)
+        starts = .allocate(capacity: Self.lengths + 2)
+        var next = 0
+        for length in 0...Self.lengths {
+            starts[length] = UInt8(next)
+            while next < sorted.count, sorted[next].name.utf8CodeUnitCount == length {
+                let name = UnsafeRawPointer(sorted[next].name.utf8Start)
+                let words = Self.words(name, 0, length, end: length)
+                entries[next] = Entry(first: words.0, last: words.2, middle: words.1, field: sorted[next])
+                next += 1
+            }
+        }
+        starts[Self.lengths + 1] = UInt8(next)
+        precondition(next == sorted.count, "a known field name is longer than \(Self.lengths)")
+    }
+
+    /// Three overlapping lower-cased words that together cover a name of at most 24 bytes.
+    @inline(__always)
+    private static func words(
+        _ base: UnsafeRawPointer, _ at: Int, _ length: Int, end: Int
+    ) -> (UInt64, UInt64, UInt64) {
+        let lower: UInt64 = 0x2020_2020_2020_2020
+        if length >= 8 {
+            return (
+                ByteScan.word(base, at) | lower,
+                ByteScan.word(base, at &+ min(8, length &- 8)) | lower,
+                ByteScan.word(base, at &+ length &- 8) | lower
+            )
+        }
+        let mask = (UInt64(1) &<< UInt64(length &* 8)) &- 1
+        var word: UInt64 = 0
+        if at &+ 8 <= end {
+            word = ByteScan.word(base, at)
+        } else {
+            for index in 0..<length { word |= UInt64(ByteScan.byte(base, at &+ index)) &<< UInt64(index &* 8) }
+        }
+        return ((word | lower) & mask, 0, 0)
+    }
+
+    /// The known field whose name stands at `at..<at + length`; `end` bounds what may be read.
+    @inline(__always)
+    func find(_ base: UnsafeRawPointer, _ at: Int, _ length: Int, end: Int) -> KnownField? {
+        guard length > 0, length <= Self.lengths else { return nil }
+        var index = Int(starts[length])
+        let stop = Int(starts[length &+ 1])
+        guard index < stop else { return nil }
+        let words = Self.words(base, at, length, end: end)
+        while index < stop {
+            let entry = entries + index
+            if entry.pointee.first == words.0, entry.pointee.last == words.2, entry.pointee.middle == words.1 {
+                return entry.pointee.field
+            }
+            index &+= 1
+        }
+        return nil
+    }
+}
