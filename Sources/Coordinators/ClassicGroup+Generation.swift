@@ -1,0 +1,161 @@
+internal import KafkaModel
+internal import KafkaWire
+
+/// What members do within a generation: SyncGroup, Heartbeat, LeaveGroup; and what happens when they do not.
+extension ClassicGroup {
+    mutating func sync(
+        _ request: SyncGroupRequest, _ context: RequestContext, _ waiter: WaiterID, _ shard: inout ShardContext
+    ) {
+        let parked = ParkedRequest(waiter: waiter, apiVersion: context.apiVersion)
+        if let error = refusal(of: request, context) {
+            return shard.answerSync(parked, SyncGroupResponse(refusing: error))
+        }
+        switch state {
+        case .empty, .dead:
+            shard.answerSync(parked, SyncGroupResponse(refusing: .unknownMemberID))
+        case .preparingRebalance:
+            shard.answerSync(parked, SyncGroupResponse(refusing: .rebalanceInProgress))
+        case .completingRebalance:
+            parkSync(request.memberID, parked, &shard)
+            didSync(request.memberID)
+            if request.memberID == leaderID { assign(request.assignments, &shard) }
+        case .stable:
+            didSync(request.memberID)
+            shard.answerSync(parked, syncResponse(for: members[request.memberID]!))
+        }
+    }
+
+    private func refusal(of request: SyncGroupRequest, _ context: RequestContext) -> ErrorCode? {
+        if let error = refusal(ofMember: request.memberID, instanceID: request.groupInstanceID) { return error }
+        if request.generationID != generationID { return .illegalGeneration }
+        // From version 5 on both have to be named.
+        if context.apiVersion >= 5, request.protocolType == nil || request.protocolName == nil {
+            return .inconsistentGroupProtocol
+        }
+        if let type = request.protocolType, let own = protocolType, type != own { return .inconsistentGroupProtocol }
+        if let name = request.protocolName, let own = protocolName, name != own { return .inconsistentGroupProtocol }
+        return nil
+    }
+
+    private mutating func didSync(_ memberID: String) {
+        pendingSync.remove(memberID)
+        if pendingSync.isEmpty { syncTimer.cancel() }
+    }
+
+    /// The leader's assignment makes the generation stable. Members that it leaves out get an empty one.
+    private mutating func assign(
+        _ assignments: [SyncGroupRequest.SyncGroupRequestAssignment], _ shard: inout ShardContext
+    ) {
+        for memberID in members.keys { members[memberID]!.assignment = [] }
+        for entry in assignments { members[entry.memberID]?.assignment = entry.assignment }
+        transition(to: .stable, wallClockMs: shard.now.wallClockMs)
+        shard.counters.completedRebalances += 1
+        writeMetadata(&shard)
+        propagateAssignment(error: .none, &shard)
+    }
+
+    mutating func heartbeat(_ request: HeartbeatRequest, _ shard: inout ShardContext) -> ErrorCode {
+        if let error = refusal(ofMember: request.memberID, instanceID: request.groupInstanceID) { return error }
+        if request.generationID != generationID { return .illegalGeneration }
+        keepAlive(request.memberID, &shard)
+        return state == .preparingRebalance ? .rebalanceInProgress : .none
+    }
+
+    /// Takes out the members named, each with its own outcome; one rebalance for all of them.
+    mutating func leave(
+        _ leaving: [LeaveGroupRequest.MemberIdentity], _ shard: inout ShardContext
+    ) -> [LeaveGroupResponse.MemberResponse] {
+        let outcomes = leaving.map { identity in
+            var outcome = LeaveGroupResponse.MemberResponse()
+            outcome.memberID = identity.memberID
+            outcome.groupInstanceID = identity.groupInstanceID
+            outcome.errorCode = leave(identity, &shard).rawValue
+            return outcome
+        }
+        guard outcomes.contains(where: { $0.errorCode == ErrorCode.none.rawValue }) else { return outcomes }
+        settleAfterLoss(&shard)
+        return outcomes
+    }
+
+    private mutating func leave(_ identity: LeaveGroupRequest.MemberIdentity, _ shard: inout ShardContext) -> ErrorCode
+    {
+        if identity.memberID.isEmpty {
+            // An administrator names a static member by its instance id alone.
+            guard let instanceID = identity.groupInstanceID, let memberID = staticMembers[instanceID] else {
+                return .unknownMemberID
+            }
+            remove(memberID, &shard)
+        } else if pendingMembers[identity.memberID] != nil {
+            remove(identity.memberID, &shard)
+        } else if let error = refusal(ofMember: identity.memberID, instanceID: identity.groupInstanceID) {
+            return error
+        } else {
+            remove(identity.memberID, &shard)
+        }
+        return .none
+    }
+
+    /// Members are gone: a generation that had them is over; a join phase may now be complete.
+    private mutating func settleAfterLoss(_ shard: inout ShardContext) {
+        switch state {
+        case .stable, .completingRebalance: prepareRebalance(&shard)
+        case .preparingRebalance: completeJoinIfAllRejoined(&shard)
+        case .empty, .dead: break
+        }
+    }
+
+    // MARK: Silence
+
+    mutating func timerFired(_ entry: DeadlineQueue.Entry, _ shard: inout ShardContext) {
+        let now = shard.now.monotonicMs
+        switch entry.subject {
+        case .join:
+            if joinTimer.fires(entry, now: now, in: &shard.timers) { joinTimerFired(&shard) }
+        case .sync:
+            if syncTimer.fires(entry, now: now, in: &shard.timers) { syncTimerFired(&shard) }
+        case .session(let memberID):
+            guard members[memberID]?.session.fires(entry, now: now, in: &shard.timers) == true else { return }
+            // The parked request's answer starts the session anew.
+            if members[memberID]!.isExcused { return }
+            shard.counters.expiredMembers += 1
+            remove(memberID, &shard)
+            settleAfterLoss(&shard)
+        case .pendingMember(let memberID):
+            guard pendingMembers[memberID]?.fires(entry, now: now, in: &shard.timers) == true else { return }
+            remove(memberID, &shard)
+            completeJoinIfAllRejoined(&shard)
+        }
+    }
+
+    /// Members that never fetched their assignment (the leader: never made it) are removed.
+    private mutating func syncTimerFired(_ shard: inout ShardContext) {
+        guard state == .completingRebalance || state == .stable, !pendingSync.isEmpty else { return }
+        for memberID in pendingSync {
+            shard.counters.expiredMembers += 1
+            remove(memberID, &shard)
+        }
+        prepareRebalance(&shard)
+    }
+
+    /// The connection that a parked request came by is closed.
+    ///
+    /// Kafka cannot see this, as it does not read from a connection with a request in hand, and counts the member as
+    /// rejoined until a timeout. Here the member has simply not rejoined: it can do so again under its id until its
+    /// session ends, and nobody waits longer than that for it. A member that was never told its id cannot come back.
+    mutating func connectionGone(_ memberID: String, _ waiter: WaiterID, _ shard: inout ShardContext) {
+        guard let member = members[memberID] else { return }
+        if member.join?.waiter == waiter {
+            members[memberID]!.join = nil
+            rejoinedCount -= 1
+            if !member.isIDKnown {
+                remove(memberID, &shard)
+                return settleAfterLoss(&shard)
+            }
+        } else if member.sync?.waiter == waiter {
+            members[memberID]!.sync = nil
+        } else {
+            return
+        }
+        keepAlive(memberID, &shard)
+    }
+}

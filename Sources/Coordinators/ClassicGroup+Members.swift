@@ -1,0 +1,117 @@
+internal import KafkaModel
+internal import KafkaWire
+
+/// Members come, change and go. Whatever happens to a member, a request of it that is parked gets its answer here.
+extension ClassicGroup {
+    /// Kafka's check of who asks: a static member is known by its instance id, and only under its newest member id.
+    func refusal(ofMember memberID: String, instanceID: String?) -> ErrorCode? {
+        if let instanceID {
+            guard let current = staticMembers[instanceID] else { return .unknownMemberID }
+            if current != memberID { return .fencedInstanceID }
+        }
+        return members[memberID] == nil ? .unknownMemberID : nil
+    }
+
+    /// The first member decides the group's protocol type.
+    mutating func add(_ member: GroupMember, protocolType type: String) {
+        let memberID = member.memberID
+        precondition(members[memberID] == nil, "member \(memberID) is already in group \(groupID)")
+        if members.isEmpty { protocolType = type }
+        members[memberID] = member
+        if let instanceID = member.groupInstanceID { staticMembers[instanceID] = memberID }
+        countSupport(of: member, by: 1)
+        if leaderID == nil { leaderID = memberID }
+        pendingMembers[memberID] = nil
+    }
+
+    /// Takes a member (or a pending one) out. The next in line becomes leader.
+    mutating func remove(_ memberID: String, _ shard: inout ShardContext) {
+        pendingMembers[memberID] = nil
+        pendingSync.remove(memberID)
+        guard let member = members[memberID] else { return }
+        answerJoin(memberID, JoinGroupResponse(refusing: .unknownMemberID, memberID: ""), &shard)
+        answerSync(memberID, SyncGroupResponse(refusing: .unknownMemberID), &shard)
+        members[memberID] = nil
+        countSupport(of: member, by: -1)
+        if let instanceID = member.groupInstanceID { staticMembers[instanceID] = nil }
+        if leaderID == memberID { leaderID = members.values.min { $0.joinOrder < $1.joinOrder }?.memberID }
+    }
+
+    /// Gives a static member a new id and fences the old one, parked requests included. Source: KIP-345.
+    mutating func replaceStatic(
+        _ oldID: String, by newID: String, _ context: RequestContext, _ shard: inout ShardContext
+    ) {
+        answerJoin(oldID, JoinGroupResponse(refusing: .fencedInstanceID, memberID: oldID), &shard)
+        answerSync(oldID, SyncGroupResponse(refusing: .fencedInstanceID), &shard)
+        guard var member = members.removeValue(forKey: oldID), let instanceID = member.groupInstanceID else {
+            preconditionFailure("static member \(oldID) is not in group \(groupID)")
+        }
+        member.memberID = newID
+        member.clientID = context.clientID
+        member.clientHost = context.clientHost
+        member.isNew = false
+        member.session = Deadline()
+        members[newID] = member
+        staticMembers[instanceID] = newID
+        if leaderID == oldID { leaderID = newID }
+        if pendingSync.remove(oldID) != nil { pendingSync.insert(newID) }
+    }
+
+    /// What a JoinGroup says of its member.
+    mutating func update(_ memberID: String, _ request: JoinGroupRequest) {
+        guard var member = members[memberID] else { return }
+        countSupport(of: member, by: -1)
+        member.protocols = request.protocols
+        member.rebalanceTimeoutMs = request.rebalanceTimeoutMs
+        member.sessionTimeoutMs = request.sessionTimeoutMs
+        countSupport(of: member, by: 1)
+        members[memberID] = member
+    }
+
+    // MARK: Parking
+
+    /// Parks a member's JoinGroup: it has rejoined. An older one of the same member is answered REBALANCE_IN_PROGRESS:
+    /// its client has given it up (Kafka never answers it), and if not, this makes it join again under the same id,
+    /// where UNKNOWN_MEMBER_ID would make one client two members.
+    mutating func parkJoin(_ memberID: String, _ request: ParkedRequest, _ shard: inout ShardContext) {
+        answerJoin(memberID, JoinGroupResponse(refusing: .rebalanceInProgress, memberID: memberID), &shard)
+        members[memberID]!.join = request
+        rejoinedCount += 1
+        shard.park(request.waiter, groupID: groupID, memberID: memberID)
+    }
+
+    mutating func parkSync(_ memberID: String, _ request: ParkedRequest, _ shard: inout ShardContext) {
+        answerSync(memberID, SyncGroupResponse(refusing: .rebalanceInProgress), &shard)
+        members[memberID]!.sync = request
+        shard.park(request.waiter, groupID: groupID, memberID: memberID)
+    }
+
+    /// Answers the member's parked JoinGroup, if it has one.
+    mutating func answerJoin(_ memberID: String, _ response: JoinGroupResponse, _ shard: inout ShardContext) {
+        guard let request = members[memberID]?.join else { return }
+        members[memberID]!.join = nil
+        rejoinedCount -= 1
+        shard.answerJoin(request, response)
+    }
+
+    @discardableResult
+    mutating func answerSync(_ memberID: String, _ response: SyncGroupResponse, _ shard: inout ShardContext) -> Bool {
+        guard let request = members[memberID]?.sync else { return false }
+        members[memberID]!.sync = nil
+        shard.answerSync(request, response)
+        return true
+    }
+
+    // MARK: Sessions
+
+    /// Starts the member's session anew.
+    mutating func keepAlive(_ memberID: String, _ shard: inout ShardContext) {
+        guard let timeout = members[memberID]?.sessionTimeoutMs else { return }
+        setSession(memberID, timeoutMs: Int64(timeout), &shard)
+    }
+
+    mutating func setSession(_ memberID: String, timeoutMs: Int64, _ shard: inout ShardContext) {
+        members[memberID]?.session.set(
+            shard.after(timeoutMs), in: &shard.timers, groupID: groupID, subject: .session(memberID: memberID))
+    }
+}

@@ -1,0 +1,155 @@
+internal import KafkaModel
+internal import KafkaWire
+
+/// The states of a classic group, with the names that DescribeGroups and ListGroups show.
+public enum GroupState: String, CaseIterable, Sendable {
+    /// No members; offsets may be there.
+    case empty = "Empty"
+    /// Members are asked to (re)join; their JoinGroups are parked.
+    case preparingRebalance = "PreparingRebalance"
+    /// The generation is set; the leader's assignment is awaited, SyncGroups are parked.
+    case completingRebalance = "CompletingRebalance"
+    /// Every member has, or can fetch, its assignment.
+    case stable = "Stable"
+    /// Deleted or unloaded. Only seen as the answer about a group that does not exist.
+    case dead = "Dead"
+}
+
+/// A request parked until the group moves on.
+struct ParkedRequest: Equatable, Sendable {
+    var waiter: WaiterID
+    var apiVersion: Int16
+}
+
+struct GroupMember: Equatable, Sendable {
+    var memberID: String
+    let groupInstanceID: String?
+    var clientID: String
+    var clientHost: String
+    var rebalanceTimeoutMs: Int32
+    var sessionTimeoutMs: Int32
+    /// The protocols it can follow, preferred first, each with its opaque metadata.
+    var protocols: [JoinGroupRequest.JoinGroupRequestProtocol]
+    /// Of the current generation; empty while a rebalance runs.
+    var assignment: [UInt8] = []
+    /// Set until its first generation: its session is then the join timeout of new members, which runs while it is
+    /// parked.
+    var isNew = true
+    /// False for a dynamic member of a client older than MEMBER_ID_REQUIRED until its first reply: if its connection
+    /// goes, nobody can ever come back under this id.
+    var isIDKnown = true
+    /// A parked JoinGroup: the member has rejoined for the next generation.
+    var join: ParkedRequest?
+    /// A parked SyncGroup.
+    var sync: ParkedRequest?
+    var session = Deadline()
+    /// Members are listed in the order they came.
+    let joinOrder: UInt64
+
+    var isStatic: Bool { groupInstanceID != nil }
+
+    /// A session that runs out is ignored while the member waits for us; not for new members, who cannot heartbeat.
+    var isExcused: Bool { !isNew && (join != nil || sync != nil) }
+
+    func metadata(of protocolName: String?) -> [UInt8] {
+        protocols.first { $0.name == protocolName }?.metadata ?? []
+    }
+}
+
+/// One classic group ("generic" before KIP-848): its members, generation and committed offsets.
+///
+/// A value type without I/O; `GroupShard` feeds it events. What survives a restart is in `metadata` (written when a
+/// generation completes) and `offsets`; the rest is rebuilt by members that join again.
+struct ClassicGroup: Sendable {
+    let groupID: String
+    private(set) var state = GroupState.empty
+    /// The state before; a rebalance that began in Empty is the initial one, with its own delay.
+    private(set) var previousState = GroupState.dead
+    /// Wall clock of the last change of `state`; `nil` after the replay of an old record.
+    var stateTimestampMs: Int64?
+    /// `nil`: no member ever joined; the group only stores offsets ("simple").
+    var protocolType: String?
+    /// Chosen for the current generation.
+    var protocolName: String?
+    /// 0 before the first.
+    var generationID: Int32 = 0
+    var leaderID: String?
+    var members: [String: GroupMember] = [:]
+    /// Member ids by group instance id. Source: KIP-345.
+    var staticMembers: [String: String] = [:]
+    /// Member ids given out by MEMBER_ID_REQUIRED and not yet joined. Source: KIP-394.
+    var pendingMembers: [String: Deadline] = [:]
+    /// Members of the generation that have not sent SyncGroup yet.
+    var pendingSync: Set<String> = []
+    /// How many members support each protocol.
+    var protocolSupport: [String: Int] = [:]
+    /// The topics of all members; `nil` when they are not known (not a consumer group, or unreadable metadata).
+    var subscribedTopics: Set<String>?
+    var joinTimer = Deadline()
+    var syncTimer = Deadline()
+    /// Set while the initial delay runs.
+    var initialDelay: InitialDelay?
+    var offsets = CommittedOffsets()
+    /// Producers with unfinished transactions that hold offsets of this group.
+    var openTransactions: Set<ProducerID> = []
+    /// Whether the log has (or is about to have) records of this group.
+    var isRecorded = false
+    /// Members whose JoinGroup is parked.
+    var rejoinedCount = 0
+    private var joins: UInt64 = 0
+
+    struct InitialDelay: Equatable, Sendable {
+        var stepMs: Int64
+        var remainingMs: Int64
+        /// A member joined during this step: wait another one.
+        var newMemberJoined = false
+    }
+
+    init(groupID: String, wallClockMs: Int64?) {
+        self.groupID = groupID
+        stateTimestampMs = wallClockMs
+    }
+
+    /// Nothing is left that anybody could ask for, or that a restart would bring back.
+    var isDisposable: Bool {
+        state == .empty && pendingMembers.isEmpty && offsets.isEmpty && openTransactions.isEmpty && !isRecorded
+    }
+
+    var usesConsumerProtocol: Bool { protocolType == ConsumerProtocol.type }
+
+    var orderedMembers: [GroupMember] { members.values.sorted { $0.joinOrder < $1.joinOrder } }
+
+    /// The longest of the members' rebalance timeouts.
+    var rebalanceTimeoutMs: Int64 { max(0, Int64(members.values.lazy.map(\.rebalanceTimeoutMs).max() ?? 0)) }
+
+    var haveAllRejoined: Bool { rejoinedCount == members.count && pendingMembers.isEmpty }
+
+    /// A rebalance can begin from every living state but the one that already is its beginning.
+    var canRebalance: Bool { state == .empty || state == .completingRebalance || state == .stable }
+
+    mutating func nextJoinOrder() -> UInt64 {
+        joins += 1
+        return joins
+    }
+
+    mutating func transition(to next: GroupState, wallClockMs: Int64) {
+        let allowed =
+            switch next {
+            case .empty, .completingRebalance: state == .preparingRebalance
+            case .preparingRebalance: canRebalance
+            case .stable: state == .completingRebalance
+            case .dead: state != .dead
+            }
+        precondition(allowed, "group \(groupID) cannot go from \(state) to \(next)")
+        previousState = state
+        state = next
+        stateTimestampMs = wallClockMs
+    }
+
+    /// The state that replay found: with members their last generation is taken up again.
+    mutating func restore(stateTimestampMs: Int64?) {
+        previousState = .dead
+        state = members.isEmpty ? .empty : .stable
+        self.stateTimestampMs = stateTimestampMs
+    }
+}

@@ -1,0 +1,60 @@
+internal import KafkaModel
+
+/// One group's committed offset of one partition, with what came along.
+struct CommittedOffset: Equatable, Sendable {
+    var offset: Int64
+    /// -1: not known.
+    var leaderEpoch: Int32 = -1
+    /// Free text of the client, kept byte for byte; null was stored as the empty string.
+    var metadata = ""
+    /// Wall clock.
+    var commitTimestampMs: Int64 = -1
+    /// Wall clock; set only by OffsetCommit 2-4 with a retention of its own.
+    var expireTimestampMs: Int64?
+    /// Zero when the topic was named without its id.
+    var topicID = TopicID.zero
+    /// The commit's place in the shard's log, to order commits with those of transactions. Not recorded: replay counts
+    /// again, in the same order.
+    var order: UInt64 = 0
+
+    init(offset: Int64) { self.offset = offset }
+
+    /// Whether this is the offset of a topic of another incarnation. A zero id on either side matches all.
+    func isOfOtherTopic(than topicID: TopicID) -> Bool {
+        self.topicID != .zero && topicID != .zero && self.topicID != topicID
+    }
+
+    /// Equal in all that a client sees and a record holds.
+    func isSame(as other: CommittedOffset) -> Bool {
+        var copy = other
+        copy.order = order
+        return self == copy
+    }
+}
+
+/// Offsets by topic name and partition index.
+struct CommittedOffsets: Equatable, Sendable {
+    private(set) var byTopic: [String: [Int32: CommittedOffset]] = [:]
+    private(set) var count = 0
+
+    var isEmpty: Bool { count == 0 }
+
+    subscript(topic: String, partition: Int32) -> CommittedOffset? {
+        get { byTopic[topic]?[partition] }
+        set {
+            if let newValue {
+                if byTopic[topic, default: [:]].updateValue(newValue, forKey: partition) == nil { count += 1 }
+            } else if byTopic[topic]?.removeValue(forKey: partition) != nil {
+                count -= 1
+                if byTopic[topic]!.isEmpty { byTopic[topic] = nil }
+            }
+        }
+    }
+
+    /// Topics by name, partitions by index: replies and records come in the same order each time.
+    var sorted: [(topic: String, partitions: [(index: Int32, offset: CommittedOffset)])] {
+        byTopic.keys.sorted().map { topic in
+            (topic, byTopic[topic]!.sorted { $0.key < $1.key }.map { (index: $0.key, offset: $0.value) })
+        }
+    }
+}

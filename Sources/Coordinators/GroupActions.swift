@@ -1,0 +1,67 @@
+public import KafkaModel
+public import KafkaWire
+
+/// One record for the shard's partition of `__consumer_offsets`. A `nil` value is a tombstone.
+public struct CoordinatorRecord: Equatable, Sendable {
+    public var key: [UInt8]
+    public var value: [UInt8]?
+
+    public init(key: [UInt8], value: [UInt8]?) {
+        self.key = key
+        self.value = value
+    }
+}
+
+/// The producer whose transaction a batch of offsets belongs to. Source: KIP-98, KIP-447.
+public struct TransactionalProducer: Hashable, Sendable {
+    public var id: ProducerID
+    public var epoch: ProducerEpoch
+
+    public init(id: ProducerID, epoch: ProducerEpoch) {
+        self.id = id
+        self.epoch = epoch
+    }
+}
+
+/// The answer to one request, in the form that the handler encodes.
+public enum GroupReply: Equatable, Sendable {
+    case join(JoinGroupResponse)
+    case sync(SyncGroupResponse)
+    case heartbeat(HeartbeatResponse)
+    case leave(LeaveGroupResponse)
+    case offsetCommit(OffsetCommitResponse)
+    /// One outcome for each partition of the request, in its order.
+    case txnOffsetCommit([ErrorCode])
+    case offsetDelete(OffsetDeleteResponse)
+    case deleteGroups([DeleteGroupsResponse.DeletableGroupResult])
+    /// A transaction's end was applied to its offsets.
+    case transactionCompleted
+}
+
+/// What the caller has to do after an event.
+///
+/// The rule: under the lock that protects the shard, `records` are appended to the shard's partition as one batch, in
+/// the order of the events. *Every* reply of the action, also of one without records, is released only when the newest
+/// append of the shard has committed: the state behind it may rest on records of an earlier event that are still on
+/// their way to disk.
+public struct GroupActions: Equatable, Sendable {
+    public struct Reply: Equatable, Sendable {
+        public var waiter: WaiterID
+        public var reply: GroupReply
+    }
+
+    /// To be appended as one batch; empty: nothing to append.
+    public var records: [CoordinatorRecord] = []
+    /// Set when `records` are offsets of a transaction: the batch is then transactional, with these in its header.
+    public var producer: TransactionalProducer?
+    /// Each waiter gets exactly one reply, unless the caller said `waiterGone`.
+    public var replies: [Reply] = []
+
+    public init() {}
+
+    public var isEmpty: Bool { records.isEmpty && replies.isEmpty }
+
+    mutating func reply(_ waiter: WaiterID, _ reply: GroupReply) {
+        replies.append(Reply(waiter: waiter, reply: reply))
+    }
+}

@@ -1,0 +1,24 @@
+/// The settings of group coordination, named by their Kafka keys; times in milliseconds.
+public struct GroupSettings: Equatable, Sendable {
+    /// `group.initial.rebalance.delay.ms`: how long an empty group waits for further members before its first
+    /// generation. It starts again while members keep joining, at most up to the rebalance timeout.
+    public var initialRebalanceDelayMs: Int64 = 3_000
+    /// `group.min.session.timeout.ms`.
+    public var minSessionTimeoutMs: Int32 = 6_000
+    /// `group.max.session.timeout.ms`.
+    public var maxSessionTimeoutMs: Int32 = 1_800_000
+    /// `group.max.size`: members of one group.
+    public var maxSize: Int = Int(Int32.max)
+    /// `offset.metadata.max.bytes`: the longest metadata text of a committed offset, in UTF-16 units as Kafka counts.
+    public var offsetMetadataMaxBytes: Int = 4_096
+    /// `offsets.retention.minutes` (7 days): how long offsets outlive their group. Source: KIP-211.
+    public var offsetsRetentionMs: Int64 = 7 * 24 * 60 * 60_000
+    /// How long a new member may wait in its first JoinGroup, before it has to ask again. It cannot heartbeat while it
+    /// waits, so this bounds members whose client is gone without the connection telling.
+    public var newMemberJoinTimeoutMs: Int64 = 5 * 60_000
+    /// Member ids given out (MEMBER_ID_REQUIRED) and not yet used, for each group. A client that asks for ids and never
+    /// joins holds at most so many places until their session timeouts; the next gets GROUP_MAX_SIZE_REACHED.
+    public var maxPendingMembers: Int = 10_000
+
+    public init() {}
+}

@@ -1,0 +1,104 @@
+internal import KafkaModel
+public import KafkaWire
+
+/// JoinGroup, SyncGroup, Heartbeat and LeaveGroup: what can be said before looking into the group.
+extension GroupShard {
+    /// Parks the request until the group's next generation, or answers at once.
+    public mutating func joinGroup(
+        _ request: JoinGroupRequest, context requestContext: RequestContext, waiter: WaiterID, now: CoordinatorTime
+    ) -> GroupActions {
+        context.begin(now)
+        var request = request
+        // Version 0 has one timeout for both.
+        if requestContext.apiVersion == 0 { request.rebalanceTimeoutMs = request.sessionTimeoutMs }
+        if let error = refusal(of: request) {
+            let parked = ParkedRequest(waiter: waiter, apiVersion: requestContext.apiVersion)
+            context.answerJoin(parked, JoinGroupResponse(refusing: error, memberID: request.memberID))
+        } else {
+            createGroup(request.groupID)
+            groups[request.groupID]!.join(request, requestContext, waiter, &context)
+            dispose(request.groupID)
+        }
+        return context.finish()
+    }
+
+    private func refusal(of request: JoinGroupRequest) -> ErrorCode? {
+        if let phaseError { return phaseError }
+        guard Self.isValidName(request.groupID) else { return .invalidGroupID }
+        let sessions = context.settings.minSessionTimeoutMs...context.settings.maxSessionTimeoutMs
+        guard sessions.contains(request.sessionTimeoutMs) else { return .invalidSessionTimeout }
+        guard Self.fitsRecord(request) else { return .invalidRequest }
+        // Members are given their ids by us.
+        if !request.memberID.isEmpty, groups[request.groupID] == nil { return .unknownMemberID }
+        return nil
+    }
+
+    /// Compact strings could be longer than the strings of the group's record.
+    private static func fitsRecord(_ request: JoinGroupRequest) -> Bool {
+        let limit = Int(Int16.max)
+        return request.protocolType.utf8.count <= limit
+            && request.protocols.allSatisfy { $0.name.utf8.count <= limit }
+            && (request.groupInstanceID.map { !$0.isEmpty && $0.utf8.count <= limit } ?? true)
+    }
+
+    /// Whether this can be a group with members: not empty, and short enough for the record's key.
+    static func isValidName(_ groupID: String) -> Bool { !groupID.isEmpty && groupID.utf8.count <= Int(Int16.max) }
+
+    /// Parks a member's request until its leader's assignment is there, or answers at once.
+    public mutating func syncGroup(
+        _ request: SyncGroupRequest, context requestContext: RequestContext, waiter: WaiterID, now: CoordinatorTime
+    ) -> GroupActions {
+        context.begin(now)
+        if let error = memberRefusal(request.groupID) {
+            // While loading, the running rebalance is lost; this makes the members join again without a new search for
+            // the coordinator.
+            let answer = error == .coordinatorLoadInProgress ? .rebalanceInProgress : error
+            context.reply(waiter, .sync(SyncGroupResponse(refusing: answer)))
+        } else {
+            groups[request.groupID]!.sync(request, requestContext, waiter, &context)
+        }
+        return context.finish()
+    }
+
+    public mutating func heartbeat(
+        _ request: HeartbeatRequest, waiter: WaiterID, now: CoordinatorTime
+    ) -> GroupActions {
+        context.begin(now)
+        var response = HeartbeatResponse()
+        if let error = memberRefusal(request.groupID) {
+            // While loading nobody's session runs, so any heartbeat is as good as answered.
+            response.errorCode = error == .coordinatorLoadInProgress ? 0 : error.rawValue
+        } else {
+            response.errorCode = groups[request.groupID]!.heartbeat(request, &context).rawValue
+        }
+        context.reply(waiter, .heartbeat(response))
+        return context.finish()
+    }
+
+    public mutating func leaveGroup(
+        _ request: LeaveGroupRequest, context requestContext: RequestContext, waiter: WaiterID, now: CoordinatorTime
+    ) -> GroupActions {
+        context.begin(now)
+        var response = LeaveGroupResponse()
+        if let error = memberRefusal(request.groupID) {
+            response.errorCode = error.rawValue
+        } else if requestContext.apiVersion <= 2 {
+            // One member, and its outcome is the response's.
+            var leaving = LeaveGroupRequest.MemberIdentity()
+            leaving.memberID = request.memberID
+            response.errorCode = groups[request.groupID]!.leave([leaving], &context)[0].errorCode
+        } else {
+            response.members = groups[request.groupID]!.leave(request.members, &context)
+        }
+        context.reply(waiter, .leave(response))
+        dispose(request.groupID)
+        return context.finish()
+    }
+
+    /// What a request of a member meets before its group does: nobody is a member of a group that does not exist.
+    private func memberRefusal(_ groupID: String) -> ErrorCode? {
+        if let phaseError { return phaseError }
+        guard Self.isValidName(groupID) else { return .invalidGroupID }
+        return groups[groupID] == nil ? .unknownMemberID : nil
+    }
+}

@@ -1,0 +1,235 @@
+internal import KafkaModel
+public import KafkaWire
+
+/// Committing, fetching and deleting offsets. Sources: KIP-211, KIP-447, KIP-496, KIP-709, KIP-848.
+extension GroupShard {
+    /// Applies one offset record: the one way in which committed offsets change, alive and in replay.
+    mutating func apply(_ key: GroupRecord.OffsetKey, _ offset: CommittedOffset?, producerID: ProducerID) {
+        let groupID = key.groupID
+        guard var offset else {
+            groups[groupID]?.offsets[key.topic, key.partitionIndex] = nil
+            for producer in groups[groupID]?.openTransactions ?? [] {
+                pendingTransactions[producer]?[groupID]?[key.topic, key.partitionIndex] = nil
+            }
+            return dispose(groupID)
+        }
+        createGroup(groupID)
+        context.offsetRecords += 1
+        offset.order = context.offsetRecords
+        if producerID == .none {
+            groups[groupID]!.offsets[key.topic, key.partitionIndex] = offset
+        } else {
+            pendingTransactions[producerID, default: [:]][groupID, default: CommittedOffsets()][
+                key.topic, key.partitionIndex] = offset
+            groups[groupID]!.openTransactions.insert(producerID)
+        }
+    }
+
+    private mutating func write(
+        _ key: GroupRecord.OffsetKey, _ offset: CommittedOffset?, producerID: ProducerID = .none
+    ) {
+        context.write(.offset(key, offset))
+        apply(key, offset, producerID: producerID)
+    }
+
+    // MARK: Commit
+
+    /// Commits offsets. Topics must carry their names (from version 10 on the caller looks them up by id) and, where
+    /// known, their ids; partitions that the caller refuses itself are left out.
+    public mutating func offsetCommit(
+        _ request: OffsetCommitRequest, context requestContext: RequestContext, waiter: WaiterID, now: CoordinatorTime
+    ) -> GroupActions {
+        context.begin(now)
+        let error = commitRefusal(
+            groupID: request.groupID, memberID: request.memberID, instanceID: request.groupInstanceID,
+            generationID: request.generationIDOrMemberEpoch, isTransactional: false,
+            missingGroup: requestContext.apiVersion >= 9 ? .groupIDNotFound : .illegalGeneration)
+        if error == .none {
+            createGroup(request.groupID)
+            let state = groups[request.groupID]!.state
+            // A commit shows that its member lives.
+            if state == .stable || state == .preparingRebalance {
+                groups[request.groupID]!.keepAlive(request.memberID, &context)
+            }
+        }
+        let retention = request.retentionTimeMs
+        let expiry = retention < 0 ? nil : now.wallClockMs.addingReportingOverflow(retention)
+
+        var response = OffsetCommitResponse()
+        response.topics = request.topics.map { topic in
+            var outcome = OffsetCommitResponse.OffsetCommitResponseTopic()
+            outcome.name = topic.name
+            outcome.topicID = topic.topicID
+            outcome.partitions = topic.partitions.map { partition in
+                var result = OffsetCommitResponse.OffsetCommitResponsePartition()
+                result.partitionIndex = partition.partitionIndex
+                guard error == .none else {
+                    result.errorCode = error.rawValue
+                    return result
+                }
+                var offset = CommittedOffset(offset: partition.committedOffset)
+                offset.leaderEpoch = partition.committedLeaderEpoch
+                offset.metadata = partition.committedMetadata ?? ""
+                offset.commitTimestampMs = now.wallClockMs
+                offset.expireTimestampMs = expiry.map { $0.overflow ? .max : $0.partialValue }
+                offset.topicID = topic.topicID
+                result.errorCode =
+                    commit(
+                        offset, of: request.groupID, topic.name, partition.partitionIndex, producerID: .none
+                    ).rawValue
+                return result
+            }
+            return outcome
+        }
+        dispose(request.groupID)
+        context.reply(waiter, .offsetCommit(response))
+        return context.finish()
+    }
+
+    mutating func commit(
+        _ offset: CommittedOffset, of groupID: String, _ topic: String, _ partition: Int32, producerID: ProducerID
+    ) -> ErrorCode {
+        let limit = context.settings.offsetMetadataMaxBytes
+        // The record's string ends at 32,767 bytes, whatever the setting.
+        guard offset.metadata.utf16.count <= limit, offset.metadata.utf8.count <= Int(Int16.max) else {
+            return .offsetMetadataTooLarge
+        }
+        guard !topic.isEmpty, topic.utf8.count <= TopicName.maxLength else { return .unknownTopicOrPartition }
+        context.counters.committedOffsets += 1
+        write(
+            GroupRecord.OffsetKey(groupID: groupID, topic: topic, partitionIndex: partition), offset,
+            producerID: producerID)
+        return .none
+    }
+
+    /// Who may commit when. Without a generation (negative) it is a consumer outside of group management, or a tool,
+    /// and the group must have no members.
+    func commitRefusal(
+        groupID: String, memberID: String, instanceID: String?, generationID: Int32, isTransactional: Bool,
+        missingGroup: ErrorCode
+    ) -> ErrorCode {
+        if let phaseError { return phaseError }
+        // The empty id is a group of simple consumers, for old clients.
+        guard groupID.utf8.count <= Int(Int16.max) else { return .invalidGroupID }
+        guard let group = groups[groupID] else { return generationID < 0 ? .none : missingGroup }
+        if generationID < 0 && group.state == .empty { return .none }
+        if generationID >= 0 || !memberID.isEmpty || instanceID != nil {
+            if let error = group.refusal(ofMember: memberID, instanceID: instanceID) { return error }
+            if generationID != group.generationID { return .illegalGeneration }
+        } else if !isTransactional {
+            return .unknownMemberID
+        }
+        // The generation is right, so the member has its JoinGroup reply; its assignment is not its own yet.
+        return !isTransactional && group.state == .completingRebalance ? .rebalanceInProgress : .none
+    }
+
+    // MARK: Fetch
+
+    /// The committed offsets of one group: of the topics named, or of all when they are `nil`. Topics must carry their
+    /// names; an id, where given, must be that of the topic the offset was committed for.
+    ///
+    /// The reply is released by the rule of `GroupActions`, as it shows what may not be on disk yet. In the reply to
+    /// "all", topics committed without an id have the zero id.
+    public func offsetFetch(
+        _ request: OffsetFetchRequest.OffsetFetchRequestGroup, requireStable: Bool
+    ) -> OffsetFetchResponse.OffsetFetchResponseGroup {
+        var response = OffsetFetchResponse.OffsetFetchResponseGroup()
+        response.groupID = request.groupID
+        if let phaseError {
+            response.errorCode = phaseError.rawValue
+            return response
+        }
+        let group = groups[request.groupID]
+        if let topics = request.topics {
+            response.topics = topics.map { topic in
+                var result = OffsetFetchResponse.OffsetFetchResponseTopics()
+                result.name = topic.name
+                result.topicID = topic.topicID
+                result.partitions = topic.partitionIndexes.map { index in
+                    let offset = group?.offsets[topic.name, index]
+                    let isOther = offset?.isOfOtherTopic(than: topic.topicID) ?? false
+                    return fetched(isOther ? nil : offset, index, topic.name, of: group, requireStable)
+                }
+                return result
+            }
+        } else {
+            response.topics = (group?.offsets.sorted ?? []).map { topic, partitions in
+                var result = OffsetFetchResponse.OffsetFetchResponseTopics()
+                result.name = topic
+                result.topicID = partitions.last?.offset.topicID ?? .zero
+                result.partitions = partitions.map { fetched($0.offset, $0.index, topic, of: group, requireStable) }
+                return result
+            }
+        }
+        return response
+    }
+
+    /// Clients differ in what nulls they bear, so nothing here is null: no offset is -1, -1 and "".
+    private func fetched(
+        _ offset: CommittedOffset?, _ index: Int32, _ topic: String, of group: ClassicGroup?, _ requireStable: Bool
+    ) -> OffsetFetchResponse.OffsetFetchResponsePartitions {
+        var result = OffsetFetchResponse.OffsetFetchResponsePartitions()
+        result.partitionIndex = index
+        result.committedOffset = -1
+        result.committedLeaderEpoch = -1
+        result.metadata = ""
+        if requireStable, let group, hasPendingOffset(of: group, topic, index) {
+            result.errorCode = ErrorCode.unstableOffsetCommit.rawValue
+        } else if let offset {
+            result.committedOffset = offset.offset
+            result.committedLeaderEpoch = offset.leaderEpoch
+            result.metadata = offset.metadata
+        }
+        return result
+    }
+
+    func hasPendingOffset(of group: ClassicGroup, _ topic: String, _ index: Int32) -> Bool {
+        group.openTransactions.contains { pendingTransactions[$0]?[group.groupID]?[topic, index] != nil }
+    }
+
+    // MARK: Delete
+
+    /// Deletes committed offsets of topics that the group does not subscribe to. Source: KIP-496.
+    public mutating func offsetDelete(
+        _ request: OffsetDeleteRequest, waiter: WaiterID, now: CoordinatorTime
+    ) -> GroupActions {
+        context.begin(now)
+        var response = OffsetDeleteResponse()
+        if let error = deleteRefusal(request.groupID) {
+            response.errorCode = error.rawValue
+        } else if let group = groups[request.groupID] {
+            response.topics = request.topics.map { topic in
+                var result = OffsetDeleteResponse.OffsetDeleteResponseTopic()
+                result.name = topic.name
+                result.partitions = topic.partitions.map { partition in
+                    var outcome = OffsetDeleteResponse.OffsetDeleteResponsePartition()
+                    outcome.partitionIndex = partition.partitionIndex
+                    if group.isSubscribed(to: topic.name) {
+                        outcome.errorCode = ErrorCode.groupSubscribedToTopic.rawValue
+                    } else {
+                        delete(topic.name, partition.partitionIndex, of: group)
+                    }
+                    return outcome
+                }
+                return result
+            }
+        }
+        context.reply(waiter, .offsetDelete(response))
+        return context.finish()
+    }
+
+    private func deleteRefusal(_ groupID: String) -> ErrorCode? {
+        if let phaseError { return phaseError }
+        guard Self.isValidName(groupID) else { return .invalidGroupID }
+        guard let group = groups[groupID] else { return .groupIDNotFound }
+        // Of other protocol types nobody knows what its members read.
+        return group.state != .empty && !group.usesConsumerProtocol ? .nonEmptyGroup : nil
+    }
+
+    /// Writes a tombstone if there is anything to delete, committed or pending.
+    mutating func delete(_ topic: String, _ partition: Int32, of group: ClassicGroup) {
+        guard group.offsets[topic, partition] != nil || hasPendingOffset(of: group, topic, partition) else { return }
+        context.counters.deletedOffsets += 1
+        write(GroupRecord.OffsetKey(groupID: group.groupID, topic: topic, partitionIndex: partition), nil)
+    }
+}

@@ -1,0 +1,98 @@
+public import KafkaModel
+
+/// Offsets committed within a transaction: one group's part of a TxnOffsetCommit.
+public struct TransactionalCommit: Equatable, Sendable {
+    public struct Partition: Equatable, Sendable {
+        public var topicName: String
+        /// Zero when not known.
+        public var topicID = TopicID.zero
+        public var partitionIndex: Int32
+        public var offset: Int64
+        /// -1: not known.
+        public var leaderEpoch: Int32 = -1
+        public var metadata: String?
+
+        public init(topicName: String, partitionIndex: Int32, offset: Int64) {
+            self.topicName = topicName
+            self.partitionIndex = partitionIndex
+            self.offset = offset
+        }
+    }
+
+    public var producer: TransactionalProducer
+    public var groupID: String
+    /// Negative: not named by the client, whose membership is then not checked.
+    public var generationID: Int32 = -1
+    public var memberID = ""
+    public var groupInstanceID: String?
+    public var partitions: [Partition] = []
+
+    public init(producer: TransactionalProducer, groupID: String) {
+        self.producer = producer
+        self.groupID = groupID
+    }
+}
+
+/// Offsets of transactions: pending until the transaction ends. Sources: KIP-98, KIP-447.
+extension GroupShard {
+    /// Adds offsets to a transaction; they are committed when it is. The records go out in a batch of `producer`.
+    public mutating func txnOffsetCommit(
+        _ request: TransactionalCommit, waiter: WaiterID, now: CoordinatorTime
+    ) -> GroupActions {
+        context.begin(now)
+        let error = commitRefusal(
+            groupID: request.groupID, memberID: request.memberID, instanceID: request.groupInstanceID,
+            generationID: request.generationID, isTransactional: true, missingGroup: .illegalGeneration)
+        if error == .none { createGroup(request.groupID) }
+        let outcomes = request.partitions.map { partition -> ErrorCode in
+            guard error == .none else { return error }
+            var offset = CommittedOffset(offset: partition.offset)
+            offset.leaderEpoch = partition.leaderEpoch
+            offset.metadata = partition.metadata ?? ""
+            offset.commitTimestampMs = now.wallClockMs
+            offset.topicID = partition.topicID
+            return commit(
+                offset, of: request.groupID, partition.topicName, partition.partitionIndex,
+                producerID: request.producer.id)
+        }
+        dispose(request.groupID)
+        if !context.actions.records.isEmpty { context.actions.producer = request.producer }
+        context.reply(waiter, .txnOffsetCommit(outcomes))
+        return context.finish()
+    }
+
+    /// Applies the end of a producer's transaction, whose marker the caller appends to the shard's partition.
+    public mutating func completeTransaction(
+        of producerID: ProducerID, committed: Bool, waiter: WaiterID?, now: CoordinatorTime
+    ) -> GroupActions {
+        context.begin(now)
+        endTransaction(of: producerID, committed: committed)
+        if let waiter { context.reply(waiter, .transactionCompleted) }
+        return context.finish()
+    }
+
+    /// The marker of a transaction's end, met in the log while loading.
+    public mutating func replayTransactionEnd(of producerID: ProducerID, committed: Bool) {
+        precondition(phase == .loading, "a marker was replayed into a shard that is \(phase)")
+        endTransaction(of: producerID, committed: committed)
+    }
+
+    private mutating func endTransaction(of producerID: ProducerID, committed: Bool) {
+        for (groupID, offsets) in pendingTransactions.removeValue(forKey: producerID) ?? [:] {
+            groups[groupID]?.openTransactions.remove(producerID)
+            if committed {
+                createGroup(groupID)
+                for (topic, partitions) in offsets.byTopic {
+                    for (index, offset) in partitions {
+                        // A plain commit that came later in the log wins.
+                        let present = groups[groupID]!.offsets[topic, index]
+                        if present.map({ $0.order < offset.order }) ?? true {
+                            groups[groupID]!.offsets[topic, index] = offset
+                        }
+                    }
+                }
+            }
+            dispose(groupID)
+        }
+    }
+}

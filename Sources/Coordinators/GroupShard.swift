@@ -1,0 +1,195 @@
+public import ByteBuffers
+public import KafkaModel
+internal import KafkaWire
+
+/// The coordinator of all groups whose ids hash to one partition of `__consumer_offsets`.
+///
+/// A pure state machine: requests, timers and records come in, `GroupActions` go out. The caller holds one lock around
+/// each call and the append of the records it returns; see `GroupActions` for the rule of replies. States, events and
+/// invariants are drawn in the module's article.
+public struct GroupShard: Sendable {
+    public enum Phase: Equatable, Sendable {
+        /// `replay` is feeding the log's records; requests are refused with COORDINATOR_LOAD_IN_PROGRESS.
+        case loading
+        case active
+        /// The partition is led elsewhere: NOT_COORDINATOR.
+        case unloaded
+    }
+
+    public private(set) var phase = Phase.loading
+    var groups: [String: ClassicGroup] = [:]
+    var context: ShardContext
+    /// Offsets of unfinished transactions: they count once their transaction commits. By producer, then group.
+    var pendingTransactions: [ProducerID: [String: CommittedOffsets]] = [:]
+
+    /// A shard that loads. `random` makes member ids, and is the system's unless a test wants a run again.
+    public init(
+        settings: GroupSettings = GroupSettings(),
+        random: any RandomNumberGenerator & Sendable = SystemRandomNumberGenerator()
+    ) {
+        context = ShardContext(settings: settings, random: random)
+    }
+
+    /// The refusal that the phase demands of every request; `nil` when the shard serves.
+    var phaseError: ErrorCode? {
+        switch phase {
+        case .loading: .coordinatorLoadInProgress
+        case .active: nil
+        case .unloaded: .notCoordinator
+        }
+    }
+
+    // MARK: Loading
+
+    /// Applies one record of the log, in the log's order. Only while loading.
+    ///
+    /// - Parameter producerID: of the batch, when it is transactional.
+    /// - Throws: the record is damaged or newer than this code; the log must not be served then.
+    public mutating func replay(
+        key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer?, producerID: ProducerID = .none
+    ) throws(DecodeError) {
+        precondition(phase == .loading, "a record was replayed into a shard that is \(phase)")
+        switch try GroupRecord(key: key, value: value) {
+        case .offset(let key, let offset): apply(key, offset, producerID: producerID)
+        case .group(let groupID, let metadata): replayGroup(groupID, metadata)
+        case .unknown: context.counters.skippedRecords += 1
+        }
+    }
+
+    private mutating func replayGroup(_ groupID: String, _ metadata: GroupMetadataValue?) {
+        var group = ClassicGroup(groupID: groupID, wallClockMs: nil)
+        // Offsets have records of their own; those before this record stay.
+        group.offsets = groups[groupID]?.offsets ?? CommittedOffsets()
+        group.openTransactions = groups[groupID]?.openTransactions ?? []
+        if let metadata {
+            group.restore(metadata)
+        } else if group.offsets.isEmpty && group.openTransactions.isEmpty {
+            groups[groupID] = nil
+            return
+        }
+        groups[groupID] = group
+    }
+
+    /// The end of the log is reached: sessions of the members found begin now, requests are served.
+    public mutating func loaded(now: CoordinatorTime) -> GroupActions {
+        precondition(phase == .loading, "a shard that is \(phase) was told that it is loaded")
+        phase = .active
+        context.begin(now)
+        for groupID in groups.keys.sorted() where !groups[groupID]!.members.isEmpty {
+            groups[groupID]!.takeUp(&context)
+        }
+        return context.finish()
+    }
+
+    /// The partition goes elsewhere, or the broker stops: every parked request is told so, everything is forgotten.
+    public mutating func unload(now: CoordinatorTime) -> GroupActions {
+        context.begin(now)
+        for groupID in groups.keys.sorted() { groups[groupID]!.answerAll(with: .notCoordinator, &context) }
+        groups = [:]
+        pendingTransactions = [:]
+        context.timers.removeAll()
+        phase = .unloaded
+        return context.finish()
+    }
+
+    /// Begins anew, as a shard that just became this broker's.
+    public mutating func beginLoading() {
+        precondition(phase == .unloaded, "a shard that is \(phase) began to load")
+        phase = .loading
+    }
+
+    // MARK: Time
+
+    /// The earliest time, on the monotonic clock, at which `advance` may have something to do; `nil`: never.
+    public var nextDeadline: Int64? { context.timers.next }
+
+    /// Lets all timers fire that are due at `now`.
+    public mutating func advance(now: CoordinatorTime) -> GroupActions {
+        context.begin(now)
+        while let entry = context.timers.popDue(now.monotonicMs) {
+            groups[entry.groupID]?.timerFired(entry, &context)
+            dispose(entry.groupID)
+        }
+        return context.finish()
+    }
+
+    /// The connection of a parked request is closed; its reply is not wanted any more. Unknown waiters are ignored:
+    /// their reply was on its way.
+    public mutating func waiterGone(_ waiter: WaiterID, now: CoordinatorTime) -> GroupActions {
+        context.begin(now)
+        if let place = context.parked.removeValue(forKey: waiter) {
+            groups[place.groupID]?.connectionGone(place.memberID, waiter, &context)
+            dispose(place.groupID)
+        }
+        return context.finish()
+    }
+
+    // MARK: Groups
+
+    /// Forgets a group that nothing is left of.
+    mutating func dispose(_ groupID: String) {
+        if groups[groupID]?.isDisposable == true { groups[groupID] = nil }
+    }
+
+    /// The group; made when it does not exist.
+    mutating func createGroup(_ groupID: String) {
+        if groups[groupID] == nil {
+            groups[groupID] = ClassicGroup(groupID: groupID, wallClockMs: context.now.wallClockMs)
+        }
+    }
+
+    public var metrics: GroupMetrics {
+        var metrics = GroupMetrics()
+        for group in groups.values {
+            metrics.groups[group.state, default: 0] += 1
+            metrics.members += group.members.count
+            metrics.pendingMembers += group.pendingMembers.count
+            metrics.offsets += group.offsets.count
+        }
+        metrics.parkedRequests = context.parked.count
+        metrics.counters = context.counters
+        return metrics
+    }
+}
+
+extension ClassicGroup {
+    /// The state that a group's record describes.
+    fileprivate mutating func restore(_ metadata: GroupMetadataValue) {
+        isRecorded = true
+        protocolType = metadata.protocolType.isEmpty ? nil : metadata.protocolType
+        generationID = metadata.generation
+        protocolName = metadata.protocol
+        leaderID = metadata.leader
+        for record in metadata.members {
+            var subscription = JoinGroupRequest.JoinGroupRequestProtocol()
+            subscription.name = metadata.protocol ?? ""
+            subscription.metadata = record.subscription
+            let member = GroupMember(
+                memberID: record.memberID, groupInstanceID: record.groupInstanceID, clientID: record.clientID,
+                clientHost: record.clientHost,
+                rebalanceTimeoutMs: record.rebalanceTimeout == -1 ? record.sessionTimeout : record.rebalanceTimeout,
+                sessionTimeoutMs: record.sessionTimeout, protocols: [subscription], assignment: record.assignment,
+                isNew: false, joinOrder: nextJoinOrder())
+            members[member.memberID] = member
+            if let instanceID = member.groupInstanceID { staticMembers[instanceID] = member.memberID }
+            countSupport(of: member, by: 1)
+        }
+        restore(stateTimestampMs: metadata.currentStateTimestamp == -1 ? nil : metadata.currentStateTimestamp)
+        refreshSubscribedTopics()
+    }
+
+    fileprivate mutating func takeUp(_ shard: inout ShardContext) {
+        for memberID in members.keys.sorted() { keepAlive(memberID, &shard) }
+        // The limit was lowered: members join again, and the last to come are refused.
+        if members.count > shard.settings.maxSize { prepareRebalance(&shard) }
+    }
+
+    /// Answers all parked requests; the group ends.
+    mutating func answerAll(with error: ErrorCode, _ shard: inout ShardContext) {
+        for member in orderedMembers {
+            answerJoin(member.memberID, JoinGroupResponse(refusing: error, memberID: member.memberID), &shard)
+            answerSync(member.memberID, SyncGroupResponse(refusing: error), &shard)
+        }
+        transition(to: .dead, wallClockMs: shard.now.wallClockMs)
+    }
+}

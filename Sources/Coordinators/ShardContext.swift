@@ -1,0 +1,89 @@
+internal import KafkaModel
+internal import KafkaWire
+
+/// What all groups of a shard share, lent to a group while it handles an event: the settings, the timers, the place for
+/// what the event brings forth.
+struct ShardContext: Sendable {
+    /// Where a parked request belongs, so that its connection's end finds it.
+    struct ParkedPlace: Equatable, Sendable {
+        var groupID: String
+        var memberID: String
+    }
+
+    let settings: GroupSettings
+    var memberIDs: MemberIDSource
+    var timers = DeadlineQueue()
+    var parked: [WaiterID: ParkedPlace] = [:]
+    var counters = GroupMetrics.Counters()
+    /// Offset records so far, in the order of the log.
+    var offsetRecords: UInt64 = 0
+    /// The time of the event that is handled.
+    private(set) var now = CoordinatorTime(monotonicMs: 0, wallClockMs: 0)
+    var actions = GroupActions()
+
+    init(settings: GroupSettings, random: any RandomNumberGenerator & Sendable) {
+        self.settings = settings
+        memberIDs = MemberIDSource(random)
+    }
+
+    mutating func begin(_ now: CoordinatorTime) {
+        precondition(actions.isEmpty, "an event began before the last one's actions were taken")
+        self.now = now
+    }
+
+    mutating func finish() -> GroupActions {
+        defer { actions = GroupActions() }
+        return actions
+    }
+
+    mutating func reply(_ waiter: WaiterID, _ reply: GroupReply) { actions.reply(waiter, reply) }
+
+    mutating func write(_ record: GroupRecord) { actions.records.append(record.encoded) }
+
+    mutating func park(_ waiter: WaiterID, groupID: String, memberID: String) {
+        let before = parked.updateValue(ParkedPlace(groupID: groupID, memberID: memberID), forKey: waiter)
+        precondition(before == nil, "waiter \(waiter.rawValue) waits already")
+    }
+
+    mutating func answerJoin(_ request: ParkedRequest, _ response: JoinGroupResponse) {
+        parked[request.waiter] = nil
+        reply(request.waiter, .join(response.fitting(request.apiVersion)))
+    }
+
+    mutating func answerSync(_ request: ParkedRequest, _ response: SyncGroupResponse) {
+        parked[request.waiter] = nil
+        reply(request.waiter, .sync(response))
+    }
+
+    func after(_ milliseconds: Int64) -> Int64 {
+        // A timer lies in the future, or a timeout of 0 that arms itself again would never let `advance` end.
+        now.monotonicMs + max(1, milliseconds)
+    }
+}
+
+extension JoinGroupResponse {
+    init(refusing error: ErrorCode, memberID: String) {
+        self.init()
+        errorCode = error.rawValue
+        self.memberID = memberID
+        generationID = -1
+        protocolType = nil
+        protocolName = nil
+        leader = ""
+    }
+
+    /// Versions before 7 have no null for the protocol's name.
+    func fitting(_ apiVersion: Int16) -> JoinGroupResponse {
+        guard apiVersion < 7, protocolName == nil else { return self }
+        var copy = self
+        copy.protocolName = ""
+        return copy
+    }
+}
+
+extension SyncGroupResponse {
+    init(refusing error: ErrorCode) {
+        self.init()
+        errorCode = error.rawValue
+    }
+}
