@@ -247,9 +247,13 @@ class Connection:
         return result
 
     def init_producer_id(self) -> tuple[int, int]:
-        reader = self.call(INIT_PRODUCER_ID, 0, string(None) + int32(60_000))
-        reader.int32()
-        error, producer_id, epoch = reader.int16(), reader.int64(), reader.int16()
+        for _ in range(50):
+            reader = self.call(INIT_PRODUCER_ID, 0, string(None) + int32(60_000))
+            reader.int32()
+            error, producer_id, epoch = reader.int16(), reader.int64(), reader.int16()
+            if error not in (14, 15, 16):  # the coordinator is loading or being found
+                break
+            time.sleep(0.1)
         if error:
             raise WireError(f"InitProducerId: error {error}")
         return producer_id, epoch
