@@ -37,7 +37,6 @@ public enum RecordBatchError: Error, Equatable, Sendable {
         case unusedBytes
         /// Offsets do not ascend, or pass `lastOffsetDelta`.
         case offsetDelta
-        case headerCount
         /// A compacted topic needs a key.
         case missingKey
     }
