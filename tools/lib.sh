@@ -31,3 +31,14 @@ require_swift() {
         return 1
     }
 }
+
+# A Python environment under .venv with the clients under test; filled anew when their list changes.
+python_environment() {
+    local venv=$repository/.venv/clients list=$repository/Tests/Clients/requirements.txt
+    if ! cmp -s "$venv/installed" "$list"; then
+        python3 -m venv "$venv" || return 1
+        "$venv/bin/pip" install --quiet --disable-pip-version-check --upgrade -r "$list" || return 1
+        cp "$list" "$venv/installed"
+    fi
+    "$venv/bin/pip" list --disable-pip-version-check 2>/dev/null | grep -iE 'kafka|pytest' || true
+}
