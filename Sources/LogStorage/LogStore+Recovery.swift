@@ -16,14 +16,30 @@ public struct RecoverySummary: Sendable {
 }
 
 extension LogStore {
+    /// Makes the data folder this process's own; `recover` does it too. Errors: `.lockedByAnother`.
+    public func lockFolder() throws(StorageError) {
+        if registry.withLock({ $0.lock != nil }) { return }
+        let lock = try fileSystem.lock(Path.join(folder, "millrace.lock"))
+        registry.withLock { $0.lock = lock }
+    }
+
+    /// Removes the folders of partitions that are not in `known`: what a deletion left when it was interrupted.
+    public func removeFolders(except known: Set<String>) {
+        guard let names = try? fileSystem.list(partitionsFolder) else { return }
+        for name in names where !known.contains(name) {
+            // Made since the names were taken: alive. Left over and not removable: the next start tries again.
+            if registry.withLock({ $0.logs.values.contains { $0.folderName == name } }) { continue }
+            try? fileSystem.removeTree(Path.join(partitionsFolder, name))
+        }
+    }
+
     /// Opens the data folder after a stop of any kind: the registered partitions' segments from the checkpoint on, then
     /// the journal, then a new checkpoint. Nothing may be appended before it returns.
     ///
     /// Errors: `.lockedByAnother` when a broker holds the folder; `.corrupt` when synced bytes are missing or damaged,
     /// with file and position; nothing is changed or removed then.
     public func recover() throws(StorageError) -> RecoverySummary {
-        let lock = try fileSystem.lock(Path.join(folder, "millrace.lock"))
-        registry.withLock { $0.lock = lock }
+        try lockFolder()
         var summary = RecoverySummary()
         let checkpoint = try Checkpoint.load(fileSystem, folder: folder)
         let logs = registry.withLock { $0.logs }

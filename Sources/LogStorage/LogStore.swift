@@ -1,5 +1,6 @@
 public import ByteBuffers
 public import KafkaModel
+import RecordFormat
 public import StorageIO
 import Synchronization
 
@@ -188,10 +189,13 @@ public final class LogStore: Sendable {
     public var durableTicket: UInt64 { durable.load(ordering: .acquiring) }
 
     /// Why appends are refused just now; nil when they are taken.
-    public var refusal: AppendRefusal? {
+    public var refusal: AppendRefusal? { refusal(.client) }
+
+    /// The broker's own records (group commits) may use the reserve of a disk that is nearly full.
+    func refusal(_ origin: PartitionLog.Origin) -> AppendRefusal? {
         guard isRefusing.load(ordering: .relaxed) else { return nil }
         if let reason = offline.withLock({ $0 }) { return reason }
-        if isFull.load(ordering: .relaxed) {
+        if origin == .client, isFull.load(ordering: .relaxed) {
             return AppendRefusal(
                 .kafkaStorageError,
                 "the data folder's disk is nearly full: less than \(options.reserveBytes) bytes are free")

@@ -19,7 +19,7 @@ extension PartitionLog {
             if state.isDeleted {
                 return .failure(AppendRefusal(.unknownTopicOrPartition, "the topic is being deleted"))
             }
-            if let refusal = store.refusal { return .failure(refusal) }
+            if let refusal = store.refusal(origin) { return .failure(refusal) }
             if origin == .client, batch.count > state.settings.maxBatchBytes {
                 return .failure(
                     AppendRefusal(

@@ -1,0 +1,122 @@
+import ByteBuffers
+import Coordinators
+import KafkaModel
+public import LogStorage
+public import StorageIO
+import Synchronization
+import Telemetry
+
+/// One broker's state: topics, logs, groups. It knows nothing of sockets; the edges call it from their event loops and
+/// hear of commits through a `CommitObserver`.
+///
+/// Blocking: reads of logs may wait for the disk; everything that changes metadata (`createTopics` ...) blocks for a sync
+/// and is called through `admin`, whose one thread also puts such changes in order.
+public final class Broker: Sendable {
+    public let options: BrokerOptions
+    public let store: LogStore
+    public let metadata: any MetadataStore
+    public let groups: GroupCoordinator
+    public let producerIDs: ProducerIDs
+    public let clusterID: String
+    /// Runs blocking work, one piece after the other.
+    public let admin: WorkQueue
+    public let summary: RecoverySummary
+
+    private let current: Lock<TopicCatalog>
+    private let serving = Atomic<Bool>(false)
+    private let draining = Atomic<Bool>(false)
+
+    /// Opens the data folder: metadata, logs, journal, committed offsets. When it returns everything acknowledged before
+    /// is readable again. `start` begins to commit.
+    ///
+    /// Errors: `.lockedByAnother` when another broker has the folder; `.corrupt` with file and position.
+    public init(
+        fileSystem: any FileSystem, folder: String, options: BrokerOptions = BrokerOptions()
+    ) throws(StorageError) {
+        self.options = options
+        try fileSystem.createDirectoryDurably(folder)
+        store = try LogStore(fileSystem: fileSystem, folder: folder, options: options.store)
+        // The folder's lock is taken before anything in it is read.
+        try store.lockFolder()
+        let metadata = try EmbeddedMetadataStore(fileSystem: fileSystem, folder: folder)
+        self.metadata = metadata
+        clusterID = try Self.clusterID(of: metadata)
+        var topics: [String: Topic] = [:]
+        for (key, value) in metadata.read(prefix: TopicRecord.prefix) {
+            let record = try TopicRecord(value.bytes, key: key, folder: folder)
+            topics[record.name] = Self.topic(record, store: store, defaults: options.topicDefaults)
+        }
+        summary = try store.recover()
+        current = Lock(TopicCatalog(topics, version: metadata.revision))
+        producerIDs = ProducerIDs(metadata: metadata)
+        admin = WorkQueue(name: "admin")
+        groups = GroupCoordinator(settings: options.groups)
+        groups.attach(self)
+        try groups.load()
+        removeLeftovers(fileSystem, folder)
+    }
+
+    /// Begins to commit and to run timers.
+    public func start() {
+        store.start()
+        groups.start()
+        serving.store(true, ordering: .sequentiallyConsistent)
+    }
+
+    /// Refuses new work from now on (`isReady` is false); what is under way goes on.
+    public func drain() { draining.store(true, ordering: .sequentiallyConsistent) }
+
+    /// Commits what is queued, makes a checkpoint, ends the threads.
+    public func stop() throws(StorageError) {
+        drain()
+        admin.stop()
+        groups.stop()
+        try store.stop()
+    }
+
+    /// Writes can be committed: started, not draining, the data folder takes appends.
+    public var isReady: Bool {
+        serving.load(ordering: .acquiring) && !draining.load(ordering: .acquiring) && store.refusal == nil
+    }
+
+    public var isDraining: Bool { draining.load(ordering: .acquiring) }
+
+    // MARK: Topics
+
+    public var catalog: TopicCatalog { current.withLock { $0 } }
+
+    func replaceCatalog(_ change: (inout [String: Topic]) -> Void) {
+        current.withLock { catalog in
+            var topics = catalog.topics
+            change(&topics)
+            catalog = TopicCatalog(topics, version: metadata.revision)
+        }
+    }
+
+    static func topic(_ record: TopicRecord, store: LogStore, defaults: [String: String]) -> Topic {
+        let settings = TopicSettings(overrides: record.settings, brokerDefaults: defaults)
+        let partitions = (0..<record.partitionCount).map { index in
+            store.addPartition(
+                topicID: record.id, topicName: record.name, partitionIndex: index, settings: settings.log,
+                leaderEpoch: LeaderEpoch(0))
+        }
+        return Topic(name: record.name, id: record.id, partitions: partitions, settings: settings)
+    }
+
+    private static func clusterID(of metadata: any MetadataStore) throws(StorageError) -> String {
+        let key = "cluster/id"
+        if let value = metadata.read(key) { return String(decoding: value.bytes, as: UTF8.self) }
+        let id = TopicID.random().description
+        var transaction = MetadataTransaction()
+        transaction.conditions = [(key, 0)]
+        transaction.changes = [(key, Array(id.utf8))]
+        _ = try metadata.transact(transaction)
+        return id
+    }
+
+    /// Folders of partitions whose deletion a stop interrupted.
+    private func removeLeftovers(_ fileSystem: any FileSystem, _ folder: String) {
+        let known = Set(catalog.topics.values.flatMap { $0.partitions.map(\.folderName) })
+        admin.submit { [store] in store.removeFolders(except: known) }
+    }
+}

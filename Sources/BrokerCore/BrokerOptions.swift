@@ -1,0 +1,44 @@
+public import Coordinators
+public import LogStorage
+
+/// What a broker is told at its start; each field names the configuration key behind it.
+public struct BrokerOptions: Sendable {
+    /// `node.id`.
+    public var nodeID: Int32 = 1
+    /// `num.partitions`: partitions of a topic that is created without a number.
+    public var defaultPartitions: Int32 = 1
+    /// `auto.create.topics.enable`.
+    public var autoCreateTopics = true
+    /// `delete.topic.enable`.
+    public var deleteTopics = true
+    /// `offsets.topic.num.partitions`.
+    public var offsetsPartitions: Int32 = 50
+    /// The broker's own values for topic settings, by topic key.
+    public var topicDefaults: [String: String] = [:]
+    /// Everything DescribeConfigs shows of the broker.
+    public var brokerSettings: [BrokerSetting] = []
+    public var groups = GroupSettings()
+    public var store = LogStoreOptions()
+    /// Most partitions in all; a creation that would exceed it is refused with POLICY_VIOLATION. Each costs about 2 KiB.
+    public var maxPartitions = 200_000
+
+    public init() {}
+}
+
+/// One row of the broker's configuration, as DescribeConfigs shows it.
+public struct BrokerSetting: Sendable {
+    public var name: String
+    public var value: String?
+    public var isDefault: Bool
+    /// Kafka's type code.
+    public var wireType: Int8
+    public var documentation: String
+
+    public init(name: String, value: String?, isDefault: Bool, wireType: Int8, documentation: String) {
+        self.name = name
+        self.value = value
+        self.isDefault = isDefault
+        self.wireType = wireType
+        self.documentation = documentation
+    }
+}

@@ -1,0 +1,269 @@
+import ByteBuffers
+public import Coordinators
+import KafkaModel
+import LogStorage
+import RecordFormat
+import StorageIO
+import Synchronization
+
+/// Takes replies of the group coordinator to the requests that wait for them; implemented by the Kafka edge. Called on
+/// any thread, outside all locks.
+public protocol GroupReplySink: AnyObject, Sendable {
+    /// Each reply may leave once the commits have reached `ticket`.
+    func deliver(_ replies: [GroupActions.Reply], ticket: UInt64)
+    /// These requests will not be answered truthfully any more (the data folder is offline): end their connections.
+    func abandon(_ waiters: [WaiterID])
+}
+
+/// Runs the group state machines: one shard for each partition of `__consumer_offsets`, under one lock each. A shard's
+/// records are appended to its partition inside that lock; every reply waits for the shard's newest append.
+///
+/// Compaction: a partition of `__consumer_offsets` whose log has outgrown what is alive in it gets everything alive
+/// appended once more, and its start is moved up to there.
+public final class GroupCoordinator: Sendable {
+    struct Shard {
+        var machine: GroupShard
+        let log: PartitionLog
+        /// The newest append.
+        var ticket: UInt64 = 0
+        /// Size of the live records when they were last written as a whole, in bytes.
+        var liveBytes: Int64 = 0
+    }
+
+    private struct Wiring {
+        unowned var broker: Broker
+        var shards: [Lock<Shard>] = []
+        var sink: (any GroupReplySink)?
+        var thread: Thread?
+        var stopping = false
+    }
+
+    private let settings: GroupSettings
+    private let wiring = Lock<Wiring?>(nil)
+    private let signal = Signal()
+    /// Monotonic milliseconds at which the timer thread wakes by itself.
+    private let wakeAtMs = Atomic<Int64>(.max)
+    /// `offsets.retention.check.interval.ms`.
+    static let retentionCheckMs: Int64 = 600_000
+    /// A log below this size is not worth rewriting.
+    static let rewriteFloor: Int64 = 8 << 20
+
+    init(settings: GroupSettings) { self.settings = settings }
+
+    func attach(_ broker: Broker) { wiring.withLock { $0 = Wiring(broker: broker) } }
+
+    /// Who gets the replies. Set once, before `Broker.start`.
+    public func deliver(to sink: any GroupReplySink) { wiring.withLock { $0!.sink = sink } }
+
+    private var shards: [Lock<Shard>] { wiring.withLock { $0!.shards } }
+    private var broker: Broker { wiring.withLock { $0!.broker } }
+
+    /// Partition of `__consumer_offsets` that holds a group.
+    public func partitionIndex(of groupID: String) -> Int32 { groupPartition(groupID, count: Int32(shards.count)) }
+
+    // MARK: Loading
+
+    /// Makes the offsets topic when it is missing and replays it.
+    func load() throws(StorageError) {
+        let broker = broker
+        let topic: Topic
+        if let existing = broker.catalog.topic(named: Topic.offsetsTopicName) {
+            topic = existing
+        } else {
+            let made = broker.createTopic(
+                Topic.offsetsTopicName, partitions: broker.options.offsetsPartitions,
+                settings: ["retention.ms": "-1", "segment.bytes": "104857600"])
+            switch made {
+            case .success(let new): topic = new
+            case .failure(let refusal):
+                throw StorageError(.corrupt(refusal.message), .write, path: Topic.offsetsTopicName)
+            }
+        }
+        var shards: [Lock<Shard>] = []
+        for log in topic.partitions {
+            var shard = Shard(machine: GroupShard(settings: settings), log: log)
+            try Self.replay(log, into: &shard.machine)
+            shards.append(Lock(shard))
+        }
+        wiring.withLock { $0!.shards = shards }
+    }
+
+    private static func replay(_ log: PartitionLog, into machine: inout GroupShard) throws(StorageError) {
+        var offset = log.logStartOffset
+        var records = RecordIterator()
+        while offset < log.highWatermark {
+            let fetched: FetchedRecords
+            switch log.read(from: offset, maxBytes: 1 << 20) {
+            case .success(let found): fetched = found
+            case .failure(let refusal):
+                throw StorageError(.corrupt("\(refusal)"), .read, path: log.folderName)
+            }
+            guard fetched.byteCount > 0 else { return }
+            for slice in fetched.slices {
+                var cursor = RecordBatchCursor(slice.bytes)
+                do {
+                    while let batch = try cursor.next() {
+                        try records.open(batch)
+                        while let record = try records.next() {
+                            guard record.offset >= offset, let key = record.key else { continue }
+                            try machine.replay(key: key, value: record.value)
+                        }
+                        offset = batch.lastOffset + 1
+                    }
+                } catch {
+                    throw StorageError(
+                        .corrupt("record at offset \(offset.rawValue) or after it: \(error)"), .read,
+                        path: log.folderName)
+                }
+            }
+        }
+    }
+
+    /// Requests are served from now on, sessions of recorded members begin.
+    func start() {
+        for shard in shards {
+            _ = run(shard) { machine, now in machine.loaded(now: now) }
+        }
+        let thread = Thread(name: "groups") { [self] in runTimers() }
+        wiring.withLock { $0!.thread = thread }
+    }
+
+    func stop() {
+        let thread = wiring.withLock { wiring in
+            wiring!.stopping = true
+            defer { wiring!.thread = nil }
+            return wiring!.thread
+        }
+        signal.raise()
+        thread?.join()
+    }
+
+    // MARK: Requests
+
+    /// Runs one event of the group's shard. Its replies are delivered to the sink, perhaps before this returns.
+    public func perform(group groupID: String, _ event: (inout GroupShard, CoordinatorTime) -> GroupActions) {
+        deliver(run(shards[Int(partitionIndex(of: groupID))], event))
+    }
+
+    /// Looks at the group's shard. The answer may leave once the commits have reached the ticket.
+    public func read<Answer>(
+        group groupID: String, _ body: (borrowing GroupShard) -> Answer
+    ) -> (answer: Answer, ticket: UInt64) {
+        shards[Int(partitionIndex(of: groupID))].withLock { (body($0.machine), $0.ticket) }
+    }
+
+    /// Looks at every shard in turn.
+    public func readAll<Answer>(_ body: (borrowing GroupShard) -> Answer) -> [Answer] {
+        shards.map { shard in shard.withLock { body($0.machine) } }
+    }
+
+    /// A parked request's connection is gone. `groupID` is the request's.
+    public func waiterGone(_ waiter: WaiterID, groupID: String) {
+        perform(group: groupID) { machine, now in machine.waiterGone(waiter, now: now) }
+    }
+
+    /// Removes the offsets of a deleted topic, in every group.
+    func topicDeleted(_ name: String) {
+        for shard in shards {
+            var isComplete = false
+            while !isComplete {
+                deliver(
+                    run(shard) { machine, now in
+                        let result = machine.topicsDeleted([(name: name, id: .zero)], now: now)
+                        isComplete = result.isComplete
+                        return result.actions
+                    })
+            }
+        }
+        broker.store.kick()
+    }
+
+    private struct Outcome {
+        var replies: [GroupActions.Reply]
+        var ticket: UInt64
+        var refused: Bool
+    }
+
+    private func run(
+        _ shard: Lock<Shard>, _ event: (inout GroupShard, CoordinatorTime) -> GroupActions
+    ) -> Outcome {
+        let now = BrokerClock.now()
+        let (outcome, deadline) = shard.withLock { shard -> (Outcome, Int64?) in
+            let actions = event(&shard.machine, now)
+            var refused = false
+            if !actions.records.isEmpty { refused = !Self.append(actions.records, to: &shard, now) }
+            let outcome = Outcome(replies: actions.replies, ticket: shard.ticket, refused: refused)
+            return (outcome, shard.machine.nextDeadline)
+        }
+        if let deadline, deadline < wakeAtMs.load(ordering: .relaxed) {
+            wakeAtMs.store(deadline, ordering: .relaxed)
+            signal.raise()
+        }
+        return outcome
+    }
+
+    /// Appends as one batch; false when the data folder takes nothing.
+    private static func append(
+        _ records: [CoordinatorRecord], to shard: inout Shard, _ now: CoordinatorTime
+    ) -> Bool {
+        var builder = RecordBatchBuilder()
+        for record in records {
+            builder.append(key: record.key, value: record.value, timestampMs: now.wallClockMs)
+        }
+        switch shard.log.append(builder.finishUncompressed(), origin: .broker, nowMs: now.wallClockMs) {
+        case .success(let receipt):
+            shard.ticket = receipt.ticket
+            return true
+        case .failure: return false
+        }
+    }
+
+    private func deliver(_ outcome: Outcome) {
+        guard !outcome.replies.isEmpty, let sink = wiring.withLock({ $0!.sink }) else { return }
+        if outcome.refused {
+            sink.abandon(outcome.replies.map(\.waiter))
+        } else {
+            sink.deliver(outcome.replies, ticket: outcome.ticket)
+        }
+    }
+
+    // MARK: Timers
+
+    private func runTimers() {
+        var nextRetentionMs = BrokerClock.monotonicMs() + Self.retentionCheckMs
+        while true {
+            let now = BrokerClock.monotonicMs()
+            // Set before the shards are asked, so that a deadline that comes meanwhile raises the signal.
+            wakeAtMs.store(nextRetentionMs, ordering: .sequentiallyConsistent)
+            var earliest = nextRetentionMs
+            for shard in shards {
+                if let deadline = shard.withLock({ $0.machine.nextDeadline }) {
+                    if deadline <= now {
+                        deliver(run(shard) { machine, now in machine.advance(now: now) })
+                    }
+                    earliest = min(earliest, shard.withLock { $0.machine.nextDeadline } ?? earliest)
+                }
+            }
+            if now >= nextRetentionMs {
+                nextRetentionMs = now + Self.retentionCheckMs
+                for shard in shards { expireOffsets(shard) }
+            }
+            broker.store.kick()
+            if wiring.withLock({ $0!.stopping }) { return }
+            wakeAtMs.store(earliest, ordering: .sequentiallyConsistent)
+            signal.wait(timeoutMs: max(1, earliest - BrokerClock.monotonicMs()))
+        }
+    }
+
+    private func expireOffsets(_ shard: Lock<Shard>) {
+        var isComplete = false
+        while !isComplete {
+            deliver(
+                run(shard) { machine, now in
+                    let result = machine.expireOffsets(now: now)
+                    isComplete = result.isComplete
+                    return result.actions
+                })
+        }
+    }
+}

@@ -1,0 +1,55 @@
+import ByteBuffers
+
+/// One thread that runs blocking pieces of work in the order they come. Limit: `maxQueued`; beyond it `submit` refuses.
+public final class WorkQueue: Sendable {
+    static let maxQueued = 10_000
+
+    private struct State {
+        var jobs: [@Sendable () -> Void] = []
+        var stopping = false
+        var thread: Thread?
+    }
+
+    private let state = Lock(State())
+    private let signal = Signal()
+
+    public init(name: String) {
+        let thread = Thread(name: name) { [state, signal] in
+            while true {
+                let (jobs, stopping) = state.withLock { state in
+                    defer { state.jobs = [] }
+                    return (state.jobs, state.stopping)
+                }
+                for job in jobs { job() }
+                if jobs.isEmpty {
+                    if stopping { return }
+                    signal.wait()
+                }
+            }
+        }
+        state.withLock { $0.thread = thread }
+    }
+
+    /// Gives false, and forgets the job, when the queue is full or stopping.
+    @discardableResult
+    public func submit(_ job: @escaping @Sendable () -> Void) -> Bool {
+        let taken = state.withLock { state in
+            guard !state.stopping, state.jobs.count < Self.maxQueued else { return false }
+            state.jobs.append(job)
+            return true
+        }
+        if taken { signal.raise() }
+        return taken
+    }
+
+    /// Runs what is queued, then ends the thread.
+    public func stop() {
+        let thread = state.withLock { state in
+            state.stopping = true
+            defer { state.thread = nil }
+            return state.thread
+        }
+        signal.raise()
+        thread?.join()
+    }
+}

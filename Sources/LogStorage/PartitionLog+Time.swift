@@ -1,0 +1,96 @@
+import ByteBuffers
+public import KafkaModel
+import RecordFormat
+import StorageIO
+
+extension PartitionLog {
+    /// A record found by its time.
+    public struct TimestampedOffset: Sendable, Equatable {
+        public var offset: Offset
+        public var timestampMs: Int64
+        public var leaderEpoch: Int32
+    }
+
+    /// The first record at or after the log's start whose timestamp is `timestampMs` or above, among those below the high
+    /// watermark; nil when there is none. Source: KIP-79.
+    public func firstOffset(notBefore timestampMs: Int64) -> Result<TimestampedOffset?, ReadRefusal> {
+        let segments = state.withLock { state in
+            state.segments.filter { $0.size > 0 && $0.maxTimestamp >= timestampMs }
+        }
+        for segment in segments {
+            let start: Int64
+            do {
+                start = try startOfSearch(in: segment, timestampMs)
+            } catch {
+                return .failure(.storage(error.description))
+            }
+            let limit = state.withLock { state in
+                state.segments.first { $0.baseOffset > segment.baseOffset }?.baseOffset ?? state.logEndOffset
+            }
+            switch scan(from: start, below: limit, notBefore: timestampMs) {
+            case .success(nil): continue
+            case let result: return result
+            }
+        }
+        return .success(nil)
+    }
+
+    /// The record with the largest timestamp, the first of them where there are several; nil for an empty log.
+    /// Source: KIP-734.
+    public func offsetOfMaxTimestamp() -> Result<TimestampedOffset?, ReadRefusal> {
+        let newest = state.withLock { state in state.segments.map(\.maxTimestamp).max() ?? .min }
+        guard newest >= 0 else { return .success(nil) }
+        return firstOffset(notBefore: newest)
+    }
+
+    private func startOfSearch(in segment: Segment, _ timestampMs: Int64) throws(StorageError) -> Int64 {
+        let (inMemory, count) = state.withLock { _ -> (IndexEntry?, Int) in
+            segment.index.isInMemory
+                ? (segment.index.floor(timestamp: timestampMs), 0) : (nil, segment.index.count)
+        }
+        if let inMemory { return segment.baseOffset + Int64(inMemory.relativeOffset) }
+        let path = Path.join(folder, segment.indexName)
+        guard store.fileSystem.exists(path) else { return segment.baseOffset }
+        let file = try store.fileSystem.open(path, .read)
+        defer { file.close() }
+        let found = try StoredIndex(file: file, count: count).last { $0.maxTimestampBefore < timestampMs }
+        return segment.baseOffset + Int64(found.relativeOffset)
+    }
+
+    private func scan(
+        from start: Int64, below limit: Int64, notBefore timestampMs: Int64
+    ) -> Result<TimestampedOffset?, ReadRefusal> {
+        let first = logStartOffset.rawValue
+        var offset = max(start, first)
+        var records = RecordIterator()
+        while offset < limit {
+            let fetched: FetchedRecords
+            switch read(from: Offset(offset), maxBytes: 256 << 10, pool: store.pool) {
+            case .success(let found): fetched = found
+            case .failure(let refusal): return .failure(refusal)
+            }
+            if fetched.byteCount == 0 { return .success(nil) }
+            for slice in fetched.slices {
+                var cursor = RecordBatchCursor(slice.bytes)
+                do {
+                    while let batch = try cursor.next() {
+                        offset = batch.lastOffset.rawValue + 1
+                        guard batch.maxTimestampMs >= timestampMs else { continue }
+                        try records.open(batch)
+                        while let record = try records.next() {
+                            if record.timestampMs >= timestampMs, record.offset.rawValue >= first {
+                                return .success(
+                                    TimestampedOffset(
+                                        offset: record.offset, timestampMs: record.timestampMs,
+                                        leaderEpoch: batch.partitionLeaderEpoch.rawValue))
+                            }
+                        }
+                    }
+                } catch {
+                    return .failure(.corrupt("\(folderName), offset \(offset) or before: \(error)"))
+                }
+            }
+        }
+        return .success(nil)
+    }
+}
