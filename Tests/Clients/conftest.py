@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 import pathlib
 import sys
+import time
 import uuid
 
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
+from harness import wire  # noqa: E402
 from harness.broker import Broker, ExternalBroker  # noqa: E402
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -112,6 +114,12 @@ def create_topic(bootstrap: str, name: str, partitions: int = 1, **configs) -> s
     config = {k.replace("_", "."): str(v) for k, v in configs.items()}
     admin = AdminClient({"bootstrap.servers": bootstrap})
     admin.create_topics([NewTopic(name, partitions, 1, config=config)], operation_timeout=10)[name].result(20)
+    with wire.Connection(bootstrap) as connection:
+        # Apache Kafka's reply comes a moment before every partition has its leader.
+        for partition in range(partitions):
+            deadline = time.monotonic() + 10
+            while connection.list_offset(name, partition, -1)[0] and time.monotonic() < deadline:
+                time.sleep(0.02)
     return name
 
 
