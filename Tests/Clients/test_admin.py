@@ -114,7 +114,9 @@ def test_a_topic_can_be_used_at_once(broker, admin):
         admin.create_topics([NewTopic(name, 4, 1)])[name].result(20)
         with Connection(broker.bootstrap) as connection:
             for partition in range(4):
-                assert connection.produce(name, partition, Batch([b"x"]).encode()).error == 0
+                error = connection.produce(name, partition, Batch([b"x"]).encode()).error
+                # Apache Kafka's reply comes a moment before the partition has its leader.
+                assert error == 0 or (broker.kind, error) in {("kafka", 3), ("kafka", 6)}
 
 
 def test_partitions_are_added(broker, admin, new_topic):

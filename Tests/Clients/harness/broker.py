@@ -26,6 +26,9 @@ SETTINGS = {
     "offsets.topic.num.partitions": "4",
 }
 
+# What only Millrace has: the allow-list of use case U3.
+OWN_SETTINGS = {"gateway.ingest.event.types": "session_started,session_completed"}
+
 
 class BrokerFailure(Exception):
     """The broker did not start, did not stop in time, or ended on its own."""
@@ -49,7 +52,7 @@ class Broker:
 
     def __init__(self, kind: str, program: str, settings: dict[str, str] | None = None, folder: str | None = None):
         self.kind, self.program = kind, program
-        self.settings = {**SETTINGS, **(settings or {})}
+        self.settings = {**SETTINGS, **(OWN_SETTINGS if kind == "millrace" else {}), **(settings or {})}
         self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix=f"clients-{kind}-"))
         self.owns_folder = folder is None
         self.kafka_port, self.http_port = free_port(), free_port()
