@@ -59,12 +59,15 @@ let package = Package(
         module(
             "KafkaServer",
             [
-                "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "Coordinators", "BrokerCore", "Transport",
-                "Telemetry",
+                "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "LogStorage", "Coordinators", "BrokerCore",
+                "Transport", "Telemetry",
             ]),
         module(
             "IngestGateway",
-            ["KafkaModel", "ByteBuffers", "RecordFormat", "BrokerCore", "Transport", "HTTPWire", "Telemetry"]),
+            [
+                "KafkaModel", "ByteBuffers", "RecordFormat", "LogStorage", "BrokerCore", "Transport", "HTTPWire",
+                "Telemetry",
+            ]),
         module("KafkaClient", ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "CSystem"]),
         module("Configuration", ["KafkaModel", "CYAML"]),
         .executableTarget(

@@ -22,7 +22,7 @@ public final class Thread: @unchecked Sendable {
             &handle, nil,
             { argument in
                 let body = Unmanaged<Body>.fromOpaque(argument!).takeRetainedValue()
-                millrace_name_thread(body.name)
+                millrace_thread_set_name(body.name)
                 body.run()
                 return nil
             }, body.toOpaque())

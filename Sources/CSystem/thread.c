@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <string.h>
 
-void millrace_name_thread(const char *name) {
+void millrace_thread_set_name(const char *name) {
     char cut[16];
     strncpy(cut, name, sizeof cut - 1);
     cut[sizeof cut - 1] = 0;

@@ -1,1 +1,150 @@
-// Placeholder until this module's first file lands.
+public import BrokerCore
+public import ByteBuffers
+import Coordinators
+import Glibc
+import KafkaModel
+import KafkaWire
+import LogStorage
+import Telemetry
+public import Transport
+
+/// The Kafka protocol edge: frames in, handlers by API key, replies in request order.
+///
+/// A request is handled on its connection's event loop. Its reply is written at once and gated by the commit it rests
+/// on, or the connection is muted until the reply can be written (a parked fetch, a group's rebalance, a change of
+/// topics), as Kafka mutes a channel.
+public final class KafkaServer: Sendable {
+    public let broker: Broker
+    public let options: KafkaServerOptions
+    public let commitClock: CommitClock
+    let loops: LoopTable
+    let table: [API?]
+    let metrics = KafkaServerMetrics()
+
+    /// Connects the edge to its broker: from now on it hears of commits and of group replies. Before `Broker.start`.
+    public init(broker: Broker, options: KafkaServerOptions = KafkaServerOptions(), loopCount: Int) {
+        self.broker = broker
+        self.options = options
+        commitClock = CommitClock(published: broker.store.durableTicket)
+        loops = LoopTable(count: loopCount)
+        var table = [API?](repeating: nil, count: 128)
+        for api in APITable.all { table[Int(api.key.rawValue)] = api }
+        self.table = table
+        broker.store.observe(CommitFanout(clock: commitClock, loops: loops))
+        broker.groups.deliver(to: GroupReplies(loops: loops))
+    }
+
+    /// To be called on each loop's thread before it serves (`EventLoopGroup.Options.setUp`).
+    public func setUp(_ loop: EventLoop) {
+        let state = KafkaLoop(loop: loop, server: self)
+        loops.set(state, handle: loop.handle)
+        loop.onCommit = { [unowned state] _ in state.commitsArrived() }
+        loop.onTickEnd = { [broker] _ in broker.store.kick() }
+        loop.onStop = { [unowned state] _ in state.stopping() }
+    }
+
+    public func listenerOptions(host: String, port: UInt16) -> ListenerOptions {
+        var listener = ListenerOptions(host: host, port: port) { [self] loop, connection in
+            KafkaConnection(server: self, loop: loops.state(loop.index), connection: connection)
+        }
+        listener.maxConnections = options.maxConnections
+        listener.maxConnectionsPerIP = options.maxConnectionsPerIP
+        listener.limits.maxFrameBytes = options.maxRequestBytes + 4
+        listener.limits.idleTimeout = .milliseconds(options.maxIdleMs)
+        return listener
+    }
+}
+
+/// The loops' states, by loop index.
+final class LoopTable: @unchecked Sendable {
+    // SAFETY: each place is written once, by its loop's thread before it serves, and `state` is only asked for by that
+    // thread; what other threads use (`handle`, `thread`, `inbox`) is immutable or has a lock.
+    private let states: UnsafeMutablePointer<KafkaLoop?>
+    private let shared: UnsafeMutablePointer<Shared?>
+    let count: Int
+
+    final class Shared: Sendable {
+        let handle: LoopHandle
+        let thread: pthread_t
+        /// Parked fetches whose partitions have grown.
+        let inbox = Lock<[UInt64]>([])
+
+        init(handle: LoopHandle, thread: pthread_t) {
+            self.handle = handle
+            self.thread = thread
+        }
+    }
+
+    init(count: Int) {
+        self.count = count
+        states = .allocate(capacity: count)
+        states.initialize(repeating: nil, count: count)
+        shared = .allocate(capacity: count)
+        shared.initialize(repeating: nil, count: count)
+    }
+
+    deinit {
+        states.deinitialize(count: count)
+        states.deallocate()
+        shared.deinitialize(count: count)
+        shared.deallocate()
+    }
+
+    func set(_ state: KafkaLoop, handle: LoopHandle) {
+        states[handle.index] = state
+        shared[handle.index] = Shared(handle: handle, thread: pthread_self())
+    }
+
+    func state(_ index: Int) -> KafkaLoop { states[index]! }
+    func shared(_ index: Int) -> Shared { shared[index]! }
+}
+
+/// Passes commits on: parked fetches to their loops' inboxes, then the ticket to the clock, which wakes the loops.
+final class CommitFanout: CommitObserver {
+    private let clock: CommitClock
+    private let loops: LoopTable
+
+    init(clock: CommitClock, loops: LoopTable) {
+        self.clock = clock
+        self.loops = loops
+    }
+
+    func committed(through ticket: UInt64, woken: [ReadWaiter]) {
+        for waiter in woken { loops.shared(Int(waiter.loop)).inbox.withLock { $0.append(waiter.id) } }
+        clock.publish(ticket)
+        // A removed topic wakes its readers without a new ticket.
+        for loop in Set(woken.map(\.loop)) { loops.shared(Int(loop)).handle.wakeForCommit() }
+    }
+
+    func commitFailed(from ticket: UInt64) { clock.fail(from: ticket) }
+}
+
+/// Brings group replies to the loop whose connection waits.
+final class GroupReplies: GroupReplySink {
+    private let loops: LoopTable
+
+    init(loops: LoopTable) { self.loops = loops }
+
+    static func loop(of waiter: WaiterID) -> Int { Int(waiter.rawValue >> 48) }
+
+    func deliver(_ replies: [GroupActions.Reply], ticket: UInt64) {
+        for (index, replies) in Dictionary(grouping: replies, by: { Self.loop(of: $0.waiter) }) {
+            run(on: index) { loop in for reply in replies { loop.complete(reply, ticket: ticket) } }
+        }
+    }
+
+    func abandon(_ waiters: [WaiterID]) {
+        for (index, waiters) in Dictionary(grouping: waiters, by: Self.loop(of:)) {
+            run(on: index) { loop in for waiter in waiters { loop.abandon(waiter) } }
+        }
+    }
+
+    private func run(on index: Int, _ body: @escaping @Sendable (KafkaLoop) -> Void) {
+        let shared = loops.shared(index)
+        if pthread_equal(shared.thread, pthread_self()) != 0 {
+            body(loops.state(index))
+        } else {
+            shared.handle.submit { [loops] _ in body(loops.state(index)) }
+        }
+    }
+}

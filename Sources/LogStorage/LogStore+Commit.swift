@@ -22,6 +22,7 @@ extension LogStore {
                 swap(&taken.appends, &queue.appends)
                 swap(&taken.logStarts, &queue.logStarts)
                 queue.ticket += 1
+                hasQueued.store(false, ordering: .relaxed)
                 return taken
             }
             guard var commit = taken else { return false }

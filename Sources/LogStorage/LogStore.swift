@@ -88,6 +88,8 @@ public final class LogStore: Sendable {
     let offline = Lock<AppendRefusal?>(nil)
     let isRefusing = Atomic<Bool>(false)
     let isFull = Atomic<Bool>(false)
+    /// Something is in the queue; written under its lock.
+    let hasQueued = Atomic<Bool>(false)
     let needsCheckpoint = Atomic<Bool>(false)
     let needsWriteBehind = Atomic<Bool>(false)
     /// The maintaining thread will look again within `writeBehindMs`.
@@ -171,6 +173,12 @@ public final class LogStore: Sendable {
 
     func noteDirty(_ log: PartitionLog) { registry.withLock { $0.dirty.append(log) } }
 
+    /// Bytes of the file system that holds the data folder; nil when it does not tell.
+    public var space: (free: Int64, total: Int64)? { try? fileSystem.freeBytes(folder) }
+
+    /// Where replies' memory comes from.
+    public var chunkPool: ChunkPool { pool }
+
     // MARK: The queue
 
     /// Queues an append for the next group commit and gives that commit's ticket. Called under the partition's lock.
@@ -178,12 +186,15 @@ public final class LogStore: Sendable {
         tailBytes.add(append.slice.count, ordering: .relaxed)
         return queue.withLock { queue in
             queue.appends.append(append)
+            hasQueued.store(true, ordering: .relaxed)
             return queue.ticket
         }
     }
 
     /// Wakes the committer when something is queued. An event loop calls this once at the end of each round.
-    public func kick() { commitSignal.raise() }
+    public func kick() {
+        if hasQueued.load(ordering: .relaxed) { commitSignal.raise() }
+    }
 
     /// Everything with a ticket at or below this is on disk.
     public var durableTicket: UInt64 { durable.load(ordering: .acquiring) }

@@ -1,6 +1,7 @@
 import ByteBuffers
 public import KafkaModel
 import StorageIO
+import Synchronization
 
 extension PartitionLog {
     /// Deletes closed segments that retention no longer keeps. An active segment that is wholly too old is closed first.
@@ -84,6 +85,7 @@ extension PartitionLog {
             }
             let ticket = store.queue.withLock { queue in
                 queue.logStarts.append((self, target))
+                store.hasQueued.store(true, ordering: .relaxed)
                 return queue.ticket
             }
             state.lastTicket = ticket

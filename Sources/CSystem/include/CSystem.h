@@ -1,4 +1,5 @@
 #pragma once
 
+#include "CSystemNetwork.h"
 #include "CSystemStorage.h"
 #include "CSystemThread.h"

@@ -1,4 +1,4 @@
 #pragma once
 
 /// Names the calling thread; the system keeps 15 bytes.
-void millrace_name_thread(const char *name);
+void millrace_thread_set_name(const char *name);

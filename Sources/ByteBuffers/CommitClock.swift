@@ -1,0 +1,57 @@
+import Synchronization
+
+/// Somebody who waits for commits: an event loop. Told once a commit, from the thread that publishes.
+public protocol CommitListener: Sendable {
+    /// Something was published or has failed since the last call. Must not block.
+    func wakeForCommit()
+}
+
+/// The point up to which everything is durable, as a ticket that only grows.
+///
+/// An append is given a ticket; its reply may leave once `published` has reached it. The writer publishes once a group
+/// commit, whatever the number of replies that wait, and each listener is woken once.
+///
+/// A ticket that failed never becomes durable: what waits for it is told so, and is not released by a later publish.
+/// Order: `fail` comes before any `publish` of a later ticket, so that whoever sees the later ticket sees the failure.
+public final class CommitClock: Sendable {
+    private let ticket: Atomic<UInt64>
+    private let failures = Atomic<Int>(0)
+    private let failedRanges = Lock<[ClosedRange<UInt64>]>([])
+    private let listeners = Lock<[any CommitListener]>([])
+
+    /// Everything up to and including `published` counts as durable from the start.
+    public init(published: UInt64 = 0) { ticket = Atomic(published) }
+
+    /// The last durable ticket, inclusive.
+    public var published: UInt64 { ticket.load(ordering: .sequentiallyConsistent) }
+
+    /// How often `fail` was called; a listener compares it to find out whether it has to look.
+    public var failureCount: Int { failures.load(ordering: .sequentiallyConsistent) }
+
+    /// Adds a listener, for as long as the clock lives.
+    public func attach(_ listener: any CommitListener) { listeners.withLock { $0.append(listener) } }
+
+    /// Everything up to and including `reached` is durable, apart from what failed. A lower ticket than before changes nothing.
+    public func publish(_ reached: UInt64) {
+        let before = ticket.max(reached, ordering: .sequentiallyConsistent).oldValue
+        if before < reached { wake() }
+    }
+
+    /// The tickets from `first` to `last` (all later ones, unless said) will never be durable.
+    public func fail(from first: UInt64, through last: UInt64 = .max) {
+        failedRanges.withLock { $0.append(first...last) }
+        failures.add(1, ordering: .sequentiallyConsistent)
+        wake()
+    }
+
+    /// Whether `ticket` is among the failed ones.
+    public func hasFailed(_ ticket: UInt64) -> Bool {
+        if failureCount == 0 { return false }
+        return failedRanges.withLock { ranges in ranges.contains { $0.contains(ticket) } }
+    }
+
+    private func wake() {
+        // Few listeners, and each call is one exchange and at most one eventfd write: short enough for the lock.
+        listeners.withLock { for listener in $0 { listener.wakeForCommit() } }
+    }
+}

@@ -1,0 +1,122 @@
+import ByteBuffers
+import BrokerCore
+import KafkaModel
+import KafkaWire
+import LogStorage
+import Transport
+
+/// What one Fetch asks for, resolved: it outlives the request's frame while the fetch is parked.
+final class FetchPlan {
+    struct Item {
+        let topicName: [UInt8]
+        let topicID: TopicID
+        let partitionIndex: Int32
+        /// Nil when `error` says why there is none.
+        let log: PartitionLog?
+        let error: ErrorCode
+        var fetchOffset: Int64
+        var maxBytes: Int
+        let currentLeaderEpoch: Int32
+        /// High watermark at the last look; growth beyond it wakes a parked fetch.
+        var seenHighWatermark: Int64 = 0
+    }
+
+    let reply: ReplyTicket
+    var items: [Item]
+    let maxWaitMs: Int32
+    let minBytes: Int
+    let maxBytes: Int
+    let readsCommitted: Bool
+    /// The incremental session this answers for; nil without one.
+    let session: FetchSession?
+    /// Every partition is told of, changed or not.
+    var isFull = true
+
+    init(
+        reply: ReplyTicket, items: [Item], maxWaitMs: Int32, minBytes: Int, maxBytes: Int, readsCommitted: Bool,
+        session: FetchSession?
+    ) {
+        self.reply = reply
+        self.items = items
+        self.maxWaitMs = maxWaitMs
+        self.minBytes = minBytes
+        self.maxBytes = maxBytes
+        self.readsCommitted = readsCommitted
+        self.session = session
+    }
+
+    struct Found {
+        var result: FetchPartitionResult
+        var slices: [ByteSlice] = []
+    }
+
+    struct Outcome {
+        /// One for each item, in their order.
+        var found: [Found] = []
+        var bytes = 0
+        var hasError = false
+
+        func isEnough(_ plan: FetchPlan) -> Bool {
+            hasError || bytes >= plan.minBytes || plan.items.isEmpty || plan.maxWaitMs <= 0
+        }
+    }
+
+    /// Reads what there is just now, within the budgets. The first partition with records gives at least one batch,
+    /// whatever its size (KIP-74).
+    func read(_ server: KafkaServer) -> Outcome {
+        var outcome = Outcome()
+        outcome.found.reserveCapacity(items.count)
+        var budget = maxBytes
+        for index in items.indices {
+            let found = read(&items[index], budget: budget, atLeastOne: outcome.bytes == 0, server)
+            budget -= found.result.recordsCount
+            outcome.bytes += found.result.recordsCount
+            if found.result.errorCode != .none { outcome.hasError = true }
+            outcome.found.append(found)
+        }
+        return outcome
+    }
+
+    private func read(_ item: inout Item, budget: Int, atLeastOne: Bool, _ server: KafkaServer) -> Found {
+        guard let log = item.log else {
+            return Found(result: FetchPartitionResult(index: item.partitionIndex, errorCode: item.error))
+        }
+        if item.currentLeaderEpoch >= 0 {
+            let epoch = log.leaderEpoch.rawValue
+            if item.currentLeaderEpoch != epoch {
+                let code: ErrorCode = item.currentLeaderEpoch < epoch ? .fencedLeaderEpoch : .unknownLeaderEpoch
+                return Found(result: FetchPartitionResult(index: item.partitionIndex, errorCode: code))
+            }
+        }
+        let limit = max(0, min(item.maxBytes, budget))
+        switch log.read(
+            from: Offset(item.fetchOffset), maxBytes: limit, atLeastOne: atLeastOne, pool: server.broker.store.chunkPool
+        )
+        {
+        case .success(let records):
+            var result = FetchPartitionResult(index: item.partitionIndex)
+            result.highWatermark = records.highWatermark.rawValue
+            result.lastStableOffset = records.highWatermark.rawValue
+            result.logStartOffset = records.logStartOffset.rawValue
+            result.abortedTransactions = readsCommitted ? [] : nil
+            result.recordsCount = records.byteCount
+            item.seenHighWatermark = records.highWatermark.rawValue
+            return Found(result: result, slices: records.slices)
+        case .failure(let refusal):
+            let code: ErrorCode
+            switch refusal {
+            case .outOfRange: code = .offsetOutOfRange
+            case .corrupt: code = .corruptMessage
+            case .storage: code = .kafkaStorageError
+            }
+            return Found(result: FetchPartitionResult(index: item.partitionIndex, errorCode: code))
+        }
+    }
+}
+
+/// A fetch that waits for records on a muted connection.
+struct ParkedFetch {
+    let plan: FetchPlan
+    let connection: ConnectionID
+    var timer: LoopTimer?
+}

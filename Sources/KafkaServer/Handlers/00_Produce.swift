@@ -1,0 +1,102 @@
+import BrokerCore
+import ByteBuffers
+import KafkaModel
+import KafkaWire
+import LogStorage
+import RecordFormat
+import Telemetry
+import Transport
+
+/// Produce: appends each partition's batch as it came and answers when it is on disk.
+///
+/// acks=-1 and 1 are answered once a group commit covers the append (stronger than Kafka's acks=1, at no cost in
+/// throughput); acks=0 is not answered at all. Versions: 3 magic 2; 9 flexible; 10 the leader in errors (KIP-951); 12
+/// transactions without AddPartitionsToTxn (KIP-890); 13 topic ids (KIP-516). Source: KIP-98.
+extension KafkaConnection {
+    func produce(_ request: borrowing Request) throws(DecodeError) {
+        var reader = try ProduceRequestReader(request.body, version: request.version)
+        let nowMs = loop.eventLoop.wallClockMs
+        let catalog = broker.catalog
+        let acksRefusal = Self.acksRefusal(reader)
+        let frame = request.frame
+        let version = request.version
+        let correlationID = request.correlationID
+        let expectsReply = reader.acks != 0
+        var newestTicket: UInt64 = 0
+        var failed = false
+        var scratch = ByteWriter(capacity: 128)
+        var response = ProduceResponseWriter(
+            version: version, correlationID: correlationID, topicCount: reader.topicCount, to: &scratch)
+        while let asked = reader.nextTopic() {
+            let topic = version >= 13 ? catalog.topic(id: asked.topicID) : catalog.topic(named: asked.name)
+            response.beginTopic(
+                name: asked.name, topicID: asked.topicID, partitionCount: asked.partitionCount, to: &scratch)
+            while let partition = reader.nextPartition() {
+                var result = ProduceResponseWriter.Partition(index: partition.index)
+                let refusal: AppendRefusal?
+                if let acksRefusal {
+                    refusal = acksRefusal
+                } else if let log = topic?.partition(partition.index) {
+                    switch append(partition.records, of: frame, to: log, topic!, nowMs) {
+                    case .success(let receipt):
+                        refusal = nil
+                        newestTicket = max(newestTicket, receipt.ticket)
+                        result.baseOffset = receipt.baseOffset.rawValue
+                        result.logAppendTimeMs = receipt.logAppendTimeMs
+                        result.logStartOffset = receipt.logStartOffset.rawValue
+                    case .failure(let reason): refusal = reason
+                    }
+                } else {
+                    refusal = AppendRefusal(
+                        version >= 13 ? .unknownTopicID : .unknownTopicOrPartition,
+                        "This server does not host this topic-partition.")
+                }
+                if let refusal {
+                    failed = true
+                    server.metrics.refusedBatches.add()
+                    result.errorCode = refusal.code
+                    result.errorMessage = refusal.message
+                }
+                response.partition(result, to: &scratch)
+            }
+            response.endTopic(to: &scratch)
+        }
+        response.finish(to: &scratch)
+        guard expectsReply else {
+            // Nobody waits for an answer; a closed connection is the only way to tell of an error, as Kafka does.
+            if failed { fail("a produce with acks=0 was refused") }
+            return
+        }
+        if newestTicket > 0 { connection.gate(ticket: newestTicket) }
+        connection.write(copying: scratch.bytes)
+    }
+
+    private func append(
+        _ range: Range<Int>?, of frame: ByteSlice, to log: PartitionLog, _ topic: Topic, _ nowMs: Int64
+    ) -> Result<AppendReceipt, AppendRefusal> {
+        guard let range else {
+            return .failure(AppendRefusal(.invalidRecord, "the request has no record batch for \(log.folderName)"))
+        }
+        if topic.isInternal {
+            return .failure(
+                AppendRefusal(.invalidTopicException, "Cannot append to internal topic \(topic.name)"))
+        }
+        let batch = frame.slice(range.lowerBound, count: range.count)
+        do throws(RecordBatchError) {
+            let header = try RecordBatchValidator(origin: .client).validateSingle(batch)
+            if header.isTransactional {
+                return .failure(AppendRefusal(.invalidTxnState, "transactions are not served"))
+            }
+        } catch {
+            return .failure(AppendRefusal(error.errorCode, "\(error)"))
+        }
+        let result = log.append(batch, origin: .client, nowMs: nowMs)
+        if case .success = result { server.metrics.producedBytes.add(range.count) }
+        return result
+    }
+
+    private static func acksRefusal(_ reader: ProduceRequestReader) -> AppendRefusal? {
+        guard reader.acks < -1 || reader.acks > 1 else { return nil }
+        return AppendRefusal(.invalidRequiredAcks, "acks must be -1, 0 or 1, not \(reader.acks)")
+    }
+}

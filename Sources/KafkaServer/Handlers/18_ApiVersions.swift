@@ -1,0 +1,47 @@
+import BrokerCore
+import ByteBuffers
+import KafkaModel
+import KafkaWire
+
+/// ApiVersions: what is served, straight from the table of handlers.
+///
+/// Versions: 3 the client's name and version, which must be valid (KIP-511); 5 the cluster and node that the client means
+/// (KIP-1242), a mismatch is REBOOTSTRAP_REQUIRED.
+extension KafkaConnection {
+    func apiVersions(_ request: borrowing Request) throws(DecodeError) {
+        let asked = try request.decode(ApiVersionsRequest.self)
+        var response = ApiVersionsResponse()
+        if request.version >= 3,
+            !Self.isValidSoftware(asked.clientSoftwareName)
+                || !Self.isValidSoftware(asked.clientSoftwareVersion)
+        {
+            response.errorCode = ErrorCode.invalidRequest.rawValue
+        } else if request.version >= 5, let cluster = asked.clusterID, cluster != broker.clusterID {
+            response.errorCode = ErrorCode.rebootstrapRequired.rawValue
+        } else if request.version >= 5, asked.nodeID >= 0, asked.nodeID != broker.options.nodeID {
+            response.errorCode = ErrorCode.rebootstrapRequired.rawValue
+        } else {
+            response.apiKeys = APITable.all.map(Self.versionEntry)
+        }
+        reply(response, to: request.ticket)
+    }
+
+    static func versionEntry(_ api: API) -> ApiVersionsResponse.ApiVersion {
+        var entry = ApiVersionsResponse.ApiVersion()
+        entry.apiKey = api.key.rawValue
+        entry.minVersion = api.advertised.lowerBound
+        entry.maxVersion = api.advertised.upperBound
+        return entry
+    }
+
+    /// Kafka's rule: letters and digits, with dots and dashes inside.
+    private static func isValidSoftware(_ text: String) -> Bool {
+        func isPlain(_ byte: UInt8) -> Bool {
+            (byte >= 0x30 && byte <= 0x39) || (byte >= 0x41 && byte <= 0x5a) || (byte >= 0x61 && byte <= 0x7a)
+        }
+        guard let first = text.utf8.first, let last = text.utf8.last, isPlain(first), isPlain(last) else {
+            return false
+        }
+        return text.utf8.allSatisfy { isPlain($0) || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "-") }
+    }
+}

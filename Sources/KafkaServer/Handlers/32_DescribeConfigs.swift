@@ -1,0 +1,110 @@
+import BrokerCore
+import ByteBuffers
+import KafkaModel
+import KafkaWire
+
+/// One setting as DescribeConfigs shows it.
+struct SettingRow {
+    /// Where a value comes from, by Kafka's codes.
+    enum Source {
+        static let topic: Int8 = 1
+        static let staticBroker: Int8 = 4
+        static let defaultValue: Int8 = 5
+    }
+
+    var value: String?
+    var source: Int8
+    /// Every value that would be in force if the ones before it were not set.
+    var synonyms: [(name: String, value: String?, source: Int8)] = []
+
+    init(_ key: TopicSettingKey, _ settings: TopicSettings) {
+        if let own = settings.overrides[key.name] { synonyms.append((key.name, own, Source.topic)) }
+        if let broker = settings.brokerDefaults[key.name] {
+            synonyms.append((key.brokerKey ?? key.name, broker, Source.staticBroker))
+        }
+        if let brokerKey = key.brokerKey { synonyms.append((brokerKey, key.defaultValue, Source.defaultValue)) }
+        value = settings.value(key.name)
+        source = synonyms.first?.source ?? Source.defaultValue
+    }
+}
+
+/// DescribeConfigs: topics (type 2) and this broker (type 4), with defaults, synonyms and documentation. Other resource
+/// types get INVALID_REQUEST. Versions: 1 sources and synonyms; 3 types and documentation.
+extension KafkaConnection {
+    func describeConfigs(_ request: borrowing Request) throws(DecodeError) {
+        let asked = try request.decode(DescribeConfigsRequest.self)
+        var response = DescribeConfigsResponse()
+        for resource in asked.resources {
+            var result = DescribeConfigsResponse.DescribeConfigsResult()
+            result.resourceType = resource.resourceType
+            result.resourceName = resource.resourceName
+            result.errorMessage = nil
+            func isAsked(_ name: String) -> Bool { resource.configurationKeys?.contains(name) ?? true }
+            switch resource.resourceType {
+            case 2:
+                if let topic = broker.catalog.topic(named: resource.resourceName) {
+                    result.configs = TopicSettingKey.all.filter { isAsked($0.name) }.map { row($0, topic, asked) }
+                } else {
+                    let isValid = TopicName.problem(resource.resourceName) == nil
+                    result.errorCode = (isValid ? ErrorCode.unknownTopicOrPartition : .invalidTopicException).rawValue
+                    result.errorMessage = isValid ? nil : TopicName.problem(resource.resourceName)
+                }
+            case 4:
+                if resource.resourceName.isEmpty {
+                    // The cluster-wide default of dynamic broker settings: there are none.
+                } else if resource.resourceName == String(broker.options.nodeID) {
+                    result.configs = broker.options.brokerSettings.filter { isAsked($0.name) }.map { row($0, asked) }
+                } else {
+                    result.errorCode = ErrorCode.invalidRequest.rawValue
+                    result.errorMessage =
+                        "Unexpected broker id, expected \(broker.options.nodeID), but received \(resource.resourceName)"
+                }
+            default:
+                result.errorCode = ErrorCode.invalidRequest.rawValue
+                result.errorMessage = "Unsupported resource type: \(resource.resourceType)"
+            }
+            response.results.append(result)
+        }
+        reply(response, to: request.ticket)
+    }
+
+    private func row(
+        _ key: TopicSettingKey, _ topic: Topic, _ asked: DescribeConfigsRequest
+    ) -> DescribeConfigsResponse.DescribeConfigsResourceResult {
+        let row = SettingRow(key, topic.settings)
+        var result = DescribeConfigsResponse.DescribeConfigsResourceResult()
+        result.name = key.name
+        result.value = row.value
+        result.configSource = row.source
+        result.configType = key.wireType
+        result.documentation = asked.includeDocumentation ? key.documentation : nil
+        if asked.includeSynonyms {
+            result.synonyms = row.synonyms.map { name, value, source in
+                var synonym = DescribeConfigsResponse.DescribeConfigsSynonym()
+                (synonym.name, synonym.value, synonym.source) = (name, value, source)
+                return synonym
+            }
+        }
+        return result
+    }
+
+    private func row(
+        _ setting: BrokerSetting, _ asked: DescribeConfigsRequest
+    ) -> DescribeConfigsResponse.DescribeConfigsResourceResult {
+        var result = DescribeConfigsResponse.DescribeConfigsResourceResult()
+        result.name = setting.name
+        result.value = setting.value
+        result.readOnly = true
+        result.configSource = setting.isDefault ? SettingRow.Source.defaultValue : SettingRow.Source.staticBroker
+        result.configType = setting.wireType
+        result.documentation = asked.includeDocumentation ? setting.documentation : nil
+        if asked.includeSynonyms {
+            var synonym = DescribeConfigsResponse.DescribeConfigsSynonym()
+            synonym.name = setting.name
+            synonym.value = setting.value
+            synonym.source = result.configSource
+            result.synonyms = [synonym]
+        }
+        return result
+    }
+}

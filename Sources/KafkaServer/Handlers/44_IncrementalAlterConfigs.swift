@@ -1,0 +1,74 @@
+import BrokerCore
+import ByteBuffers
+import KafkaModel
+import KafkaWire
+
+/// IncrementalAlterConfigs: sets (0), deletes (1), appends to (2) or subtracts from (3) single settings of a topic.
+/// Source: KIP-339.
+extension KafkaConnection {
+    func incrementalAlterConfigs(_ request: borrowing Request) throws(DecodeError) {
+        let asked = try request.decode(IncrementalAlterConfigsRequest.self)
+        let broker = broker
+        let ticket = request.ticket
+        offload {
+            var response = IncrementalAlterConfigsResponse()
+            for resource in asked.resources {
+                let refusal = Self.alter(
+                    resource.resourceType, resource.resourceName, broker, asked.validateOnly
+                ) { current in
+                    Self.apply(resource.configs, to: current, broker)
+                }
+                var result = IncrementalAlterConfigsResponse.AlterConfigsResourceResponse()
+                result.resourceType = resource.resourceType
+                result.resourceName = resource.resourceName
+                result.errorCode = refusal?.code.rawValue ?? 0
+                result.errorMessage = refusal?.message
+                response.responses.append(result)
+            }
+            return response
+        } _: { connection, response in
+            connection.reply(response, to: ticket)
+        }
+    }
+
+    private static func apply(
+        _ changes: [IncrementalAlterConfigsRequest.AlterableConfig], to current: [String: String], _ broker: Broker
+    ) -> Result<[String: String], TopicRefusal> {
+        var settings = current
+        var seen: Set<String> = []
+        for change in changes {
+            guard seen.insert(change.name).inserted else {
+                return .failure(.init(.invalidRequest, "Error due to duplicate config keys: \(change.name)"))
+            }
+            if change.configOperation == 1 {
+                settings[change.name] = nil
+                continue
+            }
+            guard let value = change.value else {
+                return .failure(.init(.invalidRequest, "Null value not supported for : \(change.name)"))
+            }
+            switch change.configOperation {
+            case 0: settings[change.name] = value
+            case 2, 3:
+                guard let key = TopicSettingKey.named(change.name), case .list = key.kind else {
+                    return .failure(
+                        .init(
+                            .invalidConfig,
+                            "Config value append is not allowed for config key: \(change.name)"))
+                }
+                let now =
+                    settings[change.name] ?? TopicSettings(
+                        brokerDefaults: broker.options.topicDefaults
+                    ).value(change.name) ?? ""
+                var items = now.split(separator: ",").map(String.init)
+                let named = value.split(separator: ",").map(String.init)
+                items.removeAll { named.contains($0) }
+                if change.configOperation == 2 { items += named }
+                settings[change.name] = items.joined(separator: ",")
+            default:
+                return .failure(.init(.invalidRequest, "Unknown operation \(change.configOperation)"))
+            }
+        }
+        return .success(settings)
+    }
+}

@@ -1,0 +1,30 @@
+import BrokerCore
+import ByteBuffers
+import KafkaModel
+import KafkaWire
+
+/// DescribeCluster: this node. Versions: 1 endpoint type, of which only brokers (1) exist here; 2 fenced brokers.
+extension KafkaConnection {
+    func describeCluster(_ request: borrowing Request) throws(DecodeError) {
+        let asked = try request.decode(DescribeClusterRequest.self)
+        var response = DescribeClusterResponse()
+        response.endpointType = asked.endpointType
+        guard asked.endpointType == 1 else {
+            let isController = asked.endpointType == 2
+            response.errorCode =
+                (isController ? ErrorCode.mismatchedEndpointType : .unsupportedEndpointType).rawValue
+            response.errorMessage = "the request was sent to a broker"
+            return reply(response, to: request.ticket)
+        }
+        let address = advertised
+        var node = DescribeClusterResponse.DescribeClusterBroker()
+        node.brokerID = broker.options.nodeID
+        node.host = address.host
+        node.port = address.port
+        response.brokers = [node]
+        response.clusterID = broker.clusterID
+        response.controllerID = broker.options.nodeID
+        if asked.includeClusterAuthorizedOperations { response.clusterAuthorizedOperations = Self.clusterOperations }
+        reply(response, to: request.ticket)
+    }
+}

@@ -1,0 +1,200 @@
+import BrokerCore
+import ByteBuffers
+import Coordinators
+import KafkaModel
+import KafkaWire
+import Telemetry
+import Transport
+
+/// One request in its frame: the header's fields and the body still to be decoded.
+struct Request {
+    let key: APIKey
+    let version: Int16
+    let correlationID: Int32
+    let clientID: UnsafeRawBufferPointer?
+    /// The whole frame behind its length; keeps the bytes alive.
+    let frame: ByteSlice
+    /// Stands behind the header.
+    let body: ByteReader
+
+    func decode<Message: KafkaRequest>(_ type: Message.Type) throws(DecodeError) -> Message {
+        var reader = body
+        let message = try Message(from: &reader, version: version)
+        guard reader.isAtEnd else { throw .invalid("bytes after the end of the message", position: reader.position) }
+        return message
+    }
+
+    var clientIDText: String { clientID.map { String(decoding: $0, as: UTF8.self) } ?? "" }
+    /// What a reply that is written later needs.
+    var ticket: ReplyTicket { ReplyTicket(key: key, version: version, correlationID: correlationID) }
+}
+
+/// Enough of a request to answer it later.
+struct ReplyTicket: Sendable {
+    let key: APIKey
+    let version: Int16
+    let correlationID: Int32
+}
+
+/// One client's connection: frames in, replies out. Confined to its loop.
+final class KafkaConnection: ConnectionHandler {
+    let server: KafkaServer
+    unowned let loop: KafkaLoop
+    unowned let connection: Connection
+    /// What the muted connection waits for.
+    var parked = Parked.nothing
+    /// Partitions of the parked OffsetCommit that do not exist.
+    var refusedCommits: [OffsetCommitResponse.OffsetCommitResponseTopic] = []
+    /// Groups that the parked DeleteGroups has not come to, and what it did to the others.
+    var pendingDeletes: [String] = []
+    var deletedGroups: [DeleteGroupsResponse.DeletableGroupResult] = []
+
+    enum Parked {
+        case nothing
+        case fetch(UInt64)
+        case group(WaiterID, groupID: String)
+        /// Blocking work on another thread.
+        case work
+    }
+
+    init(server: KafkaServer, loop: KafkaLoop, connection: Connection) {
+        self.server = server
+        self.loop = loop
+        self.connection = connection
+    }
+
+    var broker: Broker { server.broker }
+
+    // MARK: Frames
+
+    /// A request is a length of four bytes, then that many; the shortest holds a header.
+    private static let shortestFrame = 8
+
+    func received(_ input: inout ConnectionInput, on connection: Connection) {
+        while connection.wantsInput {
+            guard input.count >= 4 else {
+                input.needed = 4
+                return
+            }
+            let announced = Int(Int32(bigEndian: input.readable.loadUnaligned(as: Int32.self)))
+            guard announced >= Self.shortestFrame, announced <= server.options.maxRequestBytes else {
+                return fail("a frame announces \(announced) bytes")
+            }
+            guard input.count >= announced + 4 else {
+                input.needed = announced + 4
+                return
+            }
+            let frame = input.take(announced + 4)
+            handle(frame.slice(4, count: announced))
+        }
+    }
+
+    private func handle(_ frame: ByteSlice) {
+        do throws(DecodeError) {
+            var reader = ByteReader(frame)
+            let header = try RequestHeaderView(from: &reader)
+            guard header.apiKey >= 0, Int(header.apiKey) < server.table.count,
+                let api = server.table[Int(header.apiKey)]
+            else { return fail("API key \(header.apiKey) is not served") }
+            guard api.versions.contains(header.apiVersion) else {
+                return refuseVersion(api, header)
+            }
+            let request = Request(
+                key: api.key, version: header.apiVersion, correlationID: header.correlationID,
+                clientID: header.clientID, frame: frame, body: reader)
+            switch api.key {
+            case .produce: server.metrics.produceRequests.add()
+            case .fetch: server.metrics.fetchRequests.add()
+            default: server.metrics.otherRequests.add()
+            }
+            try api.handle(self, request)
+        } catch {
+            fail("\(error)")
+        }
+    }
+
+    /// A version that is not served: ApiVersions is answered in version 0, so that the client can choose another; for
+    /// the rest there is no form that the client would understand, and Kafka closes, too.
+    private func refuseVersion(_ api: API, _ header: RequestHeaderView) {
+        guard api.key == .apiVersions else {
+            return fail("\(api.key.name) version \(header.apiVersion) is not served")
+        }
+        var response = ApiVersionsResponse()
+        response.errorCode = ErrorCode.unsupportedVersion.rawValue
+        response.apiKeys = [Self.versionEntry(api)]
+        reply(response, to: ReplyTicket(key: .apiVersions, version: 0, correlationID: header.correlationID))
+    }
+
+    func fail(_ reason: @autoclosure () -> String) {
+        server.metrics.protocolErrors.add()
+        if Log.writes(.debug) {
+            Log.debug("kafka connection closed", "peer", connection.peerAddress.description, "reason", reason())
+        }
+        connection.close()
+    }
+
+    // MARK: Replies
+
+    /// Writes a reply; it leaves once the commits have reached `commit`.
+    func reply(_ response: some KafkaResponse, to ticket: ReplyTicket, commit: UInt64 = 0) {
+        if commit > 0 { connection.gate(ticket: commit) }
+        connection.write { writer in
+            writer.int32(0)
+            writer.int32(ticket.correlationID)
+            if ResponseHeader.version(apiKey: ticket.key, apiVersion: ticket.version) >= 1 { writer.unsignedVarint(0) }
+            response.encode(to: &writer, version: ticket.version)
+            writer.overwrite(Int32(writer.count - 4), at: 0)
+        }
+    }
+
+    /// Mutes the connection until `unpark`: requests behind a parked one wait.
+    func park(_ what: Parked) {
+        parked = what
+        connection.pauseReading()
+    }
+
+    func unpark() {
+        parked = .nothing
+        connection.resumeReading()
+    }
+
+    /// Runs blocking work on the broker's admin thread while the connection is muted, then `finish` with its result on
+    /// this connection's loop, if the connection is still there.
+    func offload<Result: Sendable>(
+        _ work: @escaping @Sendable () -> Result,
+        _ finish: @escaping @Sendable (KafkaConnection, Result) -> Void
+    ) {
+        park(.work)
+        let id = connection.id
+        let handle = loop.handle
+        let taken = broker.admin.submit {
+            let result = work()
+            handle.submit { loop in
+                guard let handler = loop.connection(id)?.handler as? KafkaConnection else { return }
+                handler.unpark()
+                finish(handler, result)
+            }
+        }
+        if !taken { connection.close() }
+    }
+
+    /// The address of this broker as this client should know it.
+    var advertised: (host: String, port: Int32) {
+        if let fixed = server.options.advertised { return fixed }
+        guard let local = connection.localAddress else { return ("localhost", 9092) }
+        return (local.host, Int32(local.port))
+    }
+
+    var requestContextHost: String { "/" + connection.peerAddress.host }
+
+    func closed(on connection: Connection, reason: CloseReason) {
+        switch parked {
+        case .nothing, .work: break
+        case .fetch(let id): loop.dropFetch(id)
+        case .group(let waiter, let groupID):
+            loop.waiters[waiter] = nil
+            broker.groups.waiterGone(waiter, groupID: groupID)
+        }
+        parked = .nothing
+    }
+}

@@ -1,0 +1,30 @@
+import Telemetry
+
+/// What the Kafka edge counts.
+struct KafkaServerMetrics: Sendable {
+    let produceRequests: Counter
+    let fetchRequests: Counter
+    let otherRequests: Counter
+    let producedBytes: Counter
+    let fetchedBytes: Counter
+    let refusedBatches: Counter
+    let protocolErrors: Counter
+    let fetchSessions: Gauge
+    let parkedFetches: Gauge
+
+    init() {
+        let registry = MetricsRegistry.shared
+        let requests = "kafka_requests_total"
+        let help = "Requests handled, by API."
+        produceRequests = registry.counter(requests, help: help, labels: ["api": "Produce"])
+        fetchRequests = registry.counter(requests, help: help, labels: ["api": "Fetch"])
+        otherRequests = registry.counter(requests, help: help, labels: ["api": "other"])
+        producedBytes = registry.counter("kafka_produced_bytes_total", help: "Bytes of record batches accepted.")
+        fetchedBytes = registry.counter("kafka_fetched_bytes_total", help: "Bytes of record batches handed out.")
+        refusedBatches = registry.counter("kafka_refused_batches_total", help: "Record batches refused.")
+        protocolErrors = registry.counter(
+            "kafka_protocol_errors_total", help: "Connections closed because their bytes were not the protocol.")
+        fetchSessions = registry.gauge("kafka_fetch_sessions", help: "Incremental fetch sessions.")
+        parkedFetches = registry.gauge("kafka_parked_fetches", help: "Fetches that wait for records.")
+    }
+}

@@ -1,0 +1,25 @@
+/// Why a connection has ended. Told to its handler once, and counted.
+public enum CloseReason: Equatable, Sendable {
+    /// The handler called `close()` or `closeAfterFlush()`.
+    case closedByHandler
+    /// The peer finished sending, and everything it was owed has left.
+    case closedByPeer
+    /// The socket failed (ECONNRESET, EPIPE, ETIMEDOUT …), with its errno.
+    case failed(errno: Int32)
+    /// No byte came for `ConnectionLimits.idleTimeout` while nothing was owed.
+    case idle
+    /// A frame that had begun came more slowly than `partialInputTimeout` and `minimumInputRate` allow.
+    case inputStalled
+    /// The peer did not read its replies for `writeStallTimeout`.
+    case writeStalled
+    /// The handler asked for a frame above `maxFrameBytes`, or left more than that unconsumed.
+    case inputLimit
+    /// More than `maxPendingOutput` was written that the peer had not read.
+    case outputLimit
+    /// The group's byte budget was used up, and this connection's unfinished frame kept its part of it for too long.
+    case memoryPressure
+    /// A commit that gated a reply has failed; the reply was not sent.
+    case commitFailed
+    /// The group was stopped.
+    case shutdown
+}

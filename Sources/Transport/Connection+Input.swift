@@ -1,0 +1,291 @@
+internal import ByteBuffers
+internal import CSystem
+internal import Glibc
+
+/// Reading. Small frames are parsed in the loop's shared chunk and leave nothing behind. A frame that is not whole moves
+/// to a chunk of the connection's own, which grows with the bytes that arrive:
+///
+/// ```
+///   shared chunk of the loop    [ frame | frame | fra ]
+///                                                 └──► own chunk [ frame so far      room ]
+///   next read, one readv:                                          own room ◄── socket ──► shared chunk (what follows)
+/// ```
+extension Connection {
+    /// Smallest own chunk.
+    static var smallestHold: Int { 4 << 10 }
+    /// A frame above this is read without much of what follows it, so that little has to be moved.
+    static var largeFrame: Int { 64 << 10 }
+    /// How much is read before the size of a frame is known, on a connection that sends large ones.
+    static var probe: Int { 16 << 10 }
+    /// Input held by reference instead of being moved, when a handler stops amid frames.
+    static var referenceHold: Int { 16 << 10 }
+    /// A connection that has sent a frame gets memory for one of its size at once, up to this.
+    static var trustedFrame: Int { 2 << 20 }
+
+    /// The socket may be read now.
+    var mayRead: Bool {
+        switch state {
+        case .open: !isMuted && !isBackPressured && !inputEnded
+        case .lingering: !inputEnded
+        case .draining, .closed: false
+        }
+    }
+
+    var heldCount: Int { heldEnd - heldStart }
+
+    /// Goes on after a pause: what is held, then the socket.
+    func continueInput() {
+        if wantsInput, held != nil, heldIsUnoffered || inputEnded { offerHeld() }
+        finishIfEnded()
+        guard mayRead else { return }
+        if isReadable {
+            readInput()
+        }
+        if mayRead, !isArmed { updateInterest(armed: true) }
+    }
+
+    /// Reads until the socket is drained, the handler stops us, or this turn's share is used.
+    func readInput() {
+        var share = limits.readShare
+        while isReadable, mayRead {
+            if share <= 0 {
+                loop.enqueueReady(self)
+                return
+            }
+            if state == .lingering {
+                share -= discardOnce()
+                continue
+            }
+            if !loop.mayReceive(self) { return }
+            share -= held == nil ? receiveIntoShared() : receiveIntoHeld()
+        }
+    }
+
+    // MARK: One read
+
+    private func receiveIntoShared() -> Int {
+        let (chunk, offset) = loop.readSpace()
+        let room = frameHint > Self.largeFrame ? Self.probe : chunk.capacity - offset
+        let count = receive(chunk.base + offset, room, nil, 0)
+        if count > 0 {
+            loop.didRead(upTo: offset + count)
+            offer(chunk, offset, count)
+        }
+        return max(count, 1)
+    }
+
+    private func receiveIntoHeld() -> Int {
+        guard makeRoom(), let own = held else { return 1 }
+        let missing = needed > heldCount ? needed - heldCount : own.capacity - heldEnd
+        let room = min(missing, own.capacity - heldEnd)
+        // What follows the frame goes to the shared chunk; with a frame of unknown length nothing is known to follow.
+        let takesMore = room == missing && needed > 0 && transform == nil
+        let count: Int
+        if takesMore {
+            let (shared, offset) = loop.readSpace()
+            let spare = needed > Self.largeFrame ? min(Self.probe, shared.capacity - offset) : shared.capacity - offset
+            count = receive(own.base + heldEnd, room, shared.base + offset, spare)
+            if count > room {
+                heldEnd += room
+                loop.didRead(upTo: offset + count - room)
+                offerHeld()
+                offer(shared, offset, count - room)
+                return count
+            }
+        } else {
+            count = receive(own.base + heldEnd, room, nil, 0)
+        }
+        if count > 0 {
+            heldEnd += count
+            heldIsUnoffered = true
+            if heldCount >= needed { offerHeld() }
+        }
+        return max(count, 1)
+    }
+
+    /// The rest of the input of a connection that is closing.
+    private func discardOnce() -> Int {
+        let (chunk, offset) = loop.readSpace()
+        return max(receive(chunk.base + offset, chunk.capacity - offset, nil, 0), 1)
+    }
+
+    /// One system call. Positive: bytes that came. Otherwise the state says what happened.
+    private func receive(
+        _ first: UnsafeMutableRawPointer, _ firstCount: Int,
+        _ second: UnsafeMutableRawPointer?, _ secondCount: Int
+    ) -> Int {
+        if let transform { return receive(through: transform, first, firstCount) }
+        let count =
+            second == nil
+            ? millrace_receive(fd, first, firstCount)
+            : millrace_receive_two(fd, first, firstCount, second, secondCount)
+        if count > 0 {
+            // A short read has drained the socket: a later arrival is a new edge. Not so once the peer's end has been
+            // announced, for no edge follows it.
+            if count < firstCount + secondCount, !peerFinished { isReadable = false }
+            noteReceived(count)
+        } else if count == 0 {
+            endOfInput()
+        } else if count == -Int(EAGAIN) {
+            isReadable = false
+        } else {
+            close(.failed(errno: Int32(-count)))
+        }
+        return count
+    }
+
+    private func receive(
+        through transform: any StreamTransform, _ first: UnsafeMutableRawPointer, _ firstCount: Int
+    ) -> Int {
+        switch transform.receive(into: UnsafeMutableRawBufferPointer(start: first, count: firstCount), from: fd) {
+        case .bytes(let count):
+            noteReceived(count)
+            return count
+        case .wouldBlock: isReadable = false
+        case .end: endOfInput()
+        case .failed(let errno): close(.failed(errno: errno))
+        }
+        return 0
+    }
+
+    private func noteReceived(_ count: Int) {
+        loop.receivedInTurn += count
+        lastInputAt = loop.now
+    }
+
+    private func endOfInput() {
+        isReadable = false
+        inputEnded = true
+        peerFinished = true
+        if state == .lingering { return close(closeReason ?? .closedByHandler) }
+        finishIfEnded()
+    }
+
+    /// The peer has finished, and nothing is parked: send what is owed and close.
+    func finishIfEnded() {
+        if inputEnded, wantsInput, workInProgress == 0 { closeAfterFlush(.closedByPeer) }
+    }
+
+    // MARK: Offering
+
+    private func offer(_ chunk: Chunk, _ offset: Int, _ count: Int) {
+        if held != nil { return appendToHeld(chunk.base + offset, count) }
+        guard wantsInput else {
+            hold(chunk, offset, offset + count)
+            heldIsUnoffered = true
+            return
+        }
+        var input = ConnectionInput(chunk: chunk, start: offset, end: offset + count)
+        handler?.received(&input, on: self)
+        guard settle(input, consumed: count - input.count, wasHeld: false), input.count > 0 else { return }
+        hold(chunk, input.start, input.end)
+        startPartialClock()
+    }
+
+    private func offerHeld() {
+        guard wantsInput, let chunk = held else {
+            heldIsUnoffered = true
+            return
+        }
+        heldIsUnoffered = false
+        let before = heldCount
+        var input = ConnectionInput(chunk: chunk, start: heldStart, end: heldEnd)
+        input.needed = needed
+        handler?.received(&input, on: self)
+        guard settle(input, consumed: before - input.count, wasHeld: true) else { return }
+        heldStart = input.start
+        if input.count == 0 {
+            dropHeld()
+            stopPartialClock()
+        } else if before > input.count || partialSince == 0 {
+            startPartialClock()
+        }
+    }
+
+    /// After a call of the handler: takes over its wish. False: the connection is closing, and its input is dropped.
+    private func settle(_ input: ConnectionInput, consumed: Int, wasHeld: Bool) -> Bool {
+        guard state == .open else {
+            dropInput()
+            return false
+        }
+        needed = input.needed
+        // Left amid input: it is offered again when the handler wants it.
+        if input.count > 0, !wantsInput { heldIsUnoffered = true }
+        if consumed > 0 {
+            frameHint = max(wasHeld ? min(consumed, Self.trustedFrame) : 0, frameHint / 2)
+        }
+        if consumed > 0 || !wantsInput { loop.budgetTurnEnded(of: self) }
+        if needed > limits.maxFrameBytes || input.count > limits.maxFrameBytes {
+            close(.inputLimit)
+            return false
+        }
+        return true
+    }
+
+    // MARK: Holding
+
+    /// Keeps a rest of the shared chunk.
+    private func hold(_ chunk: Chunk, _ start: Int, _ end: Int) {
+        let count = end - start
+        if !wantsInput, count >= Self.referenceHold {
+            (held, heldStart, heldEnd, heldIsOwn) = (chunk, start, end, false)
+            return
+        }
+        moveToOwn(from: chunk.base + start, count: count)
+    }
+
+    private func moveToOwn(from bytes: UnsafeMutableRawPointer, count: Int) {
+        let own = loop.pool.chunk(atLeast: max(frameCapacity(have: count), count))
+        own.base.copyMemory(from: bytes, byteCount: count)
+        (held, heldStart, heldEnd, heldIsOwn) = (own, 0, count, true)
+    }
+
+    /// Input that came behind the held bytes, because they were not all consumed.
+    private func appendToHeld(_ bytes: UnsafeMutableRawPointer, _ count: Int) {
+        if !heldIsOwn || held!.capacity - heldEnd < count {
+            let own = loop.pool.chunk(atLeast: max(frameCapacity(have: heldCount), heldCount + count))
+            own.base.copyMemory(from: held!.base + heldStart, byteCount: heldCount)
+            (heldEnd, heldStart, heldIsOwn) = (heldCount, 0, true)
+            held = own
+        }
+        (held!.base + heldEnd).copyMemory(from: bytes, byteCount: count)
+        heldEnd += count
+        heldIsUnoffered = true
+        if heldCount >= needed { offerHeld() }
+    }
+
+    /// Sees to it that at least one byte can be read behind the held ones; false when the connection was closed for it.
+    private func makeRoom() -> Bool {
+        guard let chunk = held else { return false }
+        let have = heldCount
+        if have > limits.maxFrameBytes {
+            close(.inputLimit)
+            return false
+        }
+        // Room behind, and the frame would fit, or enough of it.
+        if heldIsOwn, heldEnd < chunk.capacity, heldStart + max(needed, have + 1) <= chunk.capacity || heldStart == 0 {
+            return true
+        }
+        moveToOwn(from: chunk.base + heldStart, count: have)
+        return true
+    }
+
+    /// Memory for a partial frame of which `have` bytes are there: four times what came, up to the frame, and at once the
+    /// size that this connection has sent before. So an announced length alone takes 4 KiB, and a frame is copied at
+    /// most once, counted in bytes, until it is whole.
+    private func frameCapacity(have: Int) -> Int {
+        let earned = max(have * 4, Self.smallestHold, frameHint)
+        return needed > have ? min(needed, earned) : max(have * 2, Self.smallestHold)
+    }
+
+    private func dropHeld() {
+        held = nil
+        (heldStart, heldEnd, heldIsOwn, heldIsUnoffered) = (0, 0, false, false)
+    }
+
+    func dropInput() {
+        dropHeld()
+        needed = 0
+        stopPartialClock()
+    }
+}

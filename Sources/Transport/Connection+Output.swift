@@ -1,0 +1,168 @@
+public import ByteBuffers
+internal import CSystem
+internal import Glibc
+
+/// Writing. Small bytes go to the loop's output chunk, large ones are queued by reference; at the end of the loop's turn
+/// each connection that was written to sends what its gates let through, by one `sendmsg` (or `send`).
+extension Connection {
+    /// Bytes written and not yet accepted by the kernel, gated ones included.
+    public var pendingOutputBytes: Int { output.pending }
+
+    /// Appends what `body` encodes: replies, heads, anything small. `body` gets an empty writer whose positions begin at
+    /// 0, for lengths that are patched afterwards, and writes nothing else to this loop's connections meanwhile.
+    public func write(_ body: (inout ByteWriter) -> Void) {
+        guard state == .open else { return }
+        loop.scratch.removeAll()
+        body(&loop.scratch)
+        append(loop.place(loop.scratch.bytes))
+        loop.trimScratch()
+    }
+
+    /// Appends a slice by reference: nothing is copied, the slice's chunk lives until it is sent.
+    public func write(_ slice: ByteSlice) {
+        guard state == .open else { return }
+        append(slice)
+    }
+
+    /// Appends a copy of `bytes`.
+    public func write(copying bytes: UnsafeRawBufferPointer) {
+        guard state == .open else { return }
+        append(loop.place(bytes))
+    }
+
+    /// Appends bytes that `fill` writes in place: it gets exactly `limit` uninitialised bytes and answers how many it wrote.
+    public func write(upTo limit: Int, _ fill: (UnsafeMutableRawBufferPointer) -> Int) {
+        guard state == .open else { return }
+        append(loop.place(upTo: limit, fill))
+    }
+
+    /// What is written from here on leaves only once the group's commit clock has published `ticket`, and after all that
+    /// was written and gated before. If the ticket fails, the connection is closed and none of it is sent.
+    ///
+    /// Call it right before writing a reply that acknowledges something; tickets of one connection do not fall.
+    public func gate(ticket: UInt64) {
+        guard state == .open else { return }
+        guard let clock = loop.commitClock else { preconditionFailure("gate without a commit clock") }
+        // In this order: whoever sees a later ticket published sees the failures before it.
+        let published = clock.published
+        if clock.hasFailed(ticket) { return abort(.commitFailed) }
+        if ticket <= published { return }
+        output.gate(ticket)
+        loop.enqueueGate(ticket, of: self)
+    }
+
+    private func append(_ slice: ByteSlice) {
+        output.append(slice)
+        if output.pending > limits.outputHighWater {
+            isBackPressured = true
+            if output.pending > limits.maxPendingOutput { return close(.outputLimit) }
+        }
+        loop.touch(self)
+    }
+
+    /// Commits up to `published` are durable.
+    func releaseGates(_ published: UInt64) {
+        output.release(published)
+        loop.touch(self)
+    }
+
+    // MARK: Sending
+
+    /// System calls for one connection in one turn: a peer that reads as fast as we write does not keep the loop.
+    private static var sendsPerTurn: Int { 8 }
+    static var vectorCapacity: Int { 64 }
+
+    /// Sends what may leave. Called once a turn for a touched connection.
+    func flush() {
+        guard state == .open || state == .draining else { return }
+        var calls = 0
+        while isWritable, output.sendable > 0 {
+            if calls == Self.sendsPerTurn {
+                loop.touch(self)
+                break
+            }
+            calls += 1
+            sendOnce()
+            if state == .closed { return }
+        }
+        noteStall()
+        if isBackPressured, output.pending <= limits.outputLowWater {
+            isBackPressured = false
+            if state == .open { handler?.outputDrained(on: self) }
+            loop.enqueueReady(self)
+        }
+        if state == .draining, output.pending == 0 { finishDraining() }
+    }
+
+    private func sendOnce() {
+        if let transform { return send(through: transform) }
+        let sendable = output.sendable
+        let vector = loop.vector
+        var parts = 0
+        var asked = 0
+        while parts < Self.vectorCapacity, parts < output.segments.count, asked < sendable {
+            let slice = output.segments[parts]
+            let length = min(slice.count, sendable - asked)
+            vector[parts] = iovec(iov_base: slice.pointer, iov_len: length)
+            asked += length
+            parts += 1
+        }
+        let count =
+            parts == 1
+            ? millrace_send(fd, vector[0].iov_base, asked) : millrace_send_vector(fd, vector, Int32(parts))
+        if count > 0 {
+            didSend(count)
+            // The kernel's buffer is full, and says so by an edge when it has room.
+            if count < asked { isWritable = false }
+        } else if count == -Int(EAGAIN) {
+            isWritable = false
+        } else {
+            close(.failed(errno: Int32(-count)))
+        }
+    }
+
+    private func send(through transform: any StreamTransform) {
+        guard let slice = output.segments.first else { return }
+        let length = min(slice.count, output.sendable)
+        switch transform.send(UnsafeRawBufferPointer(start: slice.pointer, count: length), to: fd) {
+        case .bytes(let count): didSend(count)
+        case .wouldBlock: isWritable = false
+        case .end: close(.closedByPeer)
+        case .failed(let errno): close(.failed(errno: errno))
+        }
+    }
+
+    private func didSend(_ count: Int) {
+        output.didSend(count)
+        loop.sentInTurn += count
+        lastWriteAt = loop.now
+        if stalledSince != 0 { stalledSince = loop.now }
+    }
+
+    private func noteStall() {
+        if !isWritable, output.sendable > 0 {
+            if stalledSince == 0 {
+                stalledSince = loop.now
+                setTimer(OwnTimer.writeStall, deadline: loop.now + limits.writeStallTimeout.nanoseconds)
+            }
+            // The edge for output is armed with the one for input; alone only when input is not wanted.
+            if !isArmed { updateInterest(armed: false) }
+        } else if stalledSince != 0 {
+            stalledSince = 0
+            timers.cancel(OwnTimer.writeStall)
+        }
+    }
+
+    /// Everything has left.
+    private func finishDraining() {
+        transform?.finish(on: fd)
+        if inputEnded || peerFinished && !isReadable || closeReason == .shutdown && !isReadable {
+            return close()
+        }
+        state = .lingering
+        _ = millrace_shutdown_write(fd)
+        setTimer(OwnTimer.linger, deadline: loop.now + limits.lingerTimeout.nanoseconds)
+        if !isArmed { updateInterest(armed: true) }
+        if isReadable { loop.enqueueReady(self) }
+    }
+}

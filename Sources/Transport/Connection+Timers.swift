@@ -1,0 +1,89 @@
+extension Connection {
+    /// Calls the handler's `timerFired` once, `after` this turn's beginning (`EventLoop.now`) or later. A timer of the same id is replaced. Extending
+    /// or cancelling costs a store. `id` is the handler's choice, at least 0; a handful a connection.
+    public func setTimer(_ id: Int, after: Duration) {
+        precondition(id >= 0, "timer ids below 0 are the transport's own")
+        setTimer(id, deadline: loop.now + after.nanoseconds)
+    }
+
+    /// The timer will not fire. Harmless when it is not set.
+    public func cancelTimer(_ id: Int) { timers.cancel(id) }
+
+    /// The transport's own timers.
+    enum OwnTimer {
+        static let idle = -1
+        static let partialInput = -2
+        static let writeStall = -3
+        static let linger = -4
+    }
+
+    func setTimer(_ id: Int, deadline: Int64) {
+        guard state != .closed, let entry = timers.set(id, deadline: deadline) else { return }
+        loop.timers.insert(
+            TimerEntry(deadline: entry, slot: self.id.slot, generation: self.id.generation, id: id))
+    }
+
+    func timerFired(_ id: Int) {
+        guard state != .closed else { return }
+        switch id {
+        case OwnTimer.idle: checkIdle()
+        case OwnTimer.partialInput: checkPartialInput()
+        case OwnTimer.writeStall: checkWriteStall()
+        case OwnTimer.linger: close()
+        default: if state == .open { handler?.timerFired(id, on: self) }
+        }
+    }
+
+    func startIdleClock() {
+        guard let timeout = limits.idleTimeout else { return }
+        setTimer(OwnTimer.idle, deadline: loop.now + timeout.nanoseconds)
+    }
+
+    private func checkIdle() {
+        guard state == .open, let timeout = limits.idleTimeout?.nanoseconds else { return }
+        let isOwed = isMuted || workInProgress > 0 || output.pending > 0 || isBudgetQueued
+        let deadline = (isOwed ? loop.now : max(lastInputAt, lastWriteAt)) + timeout
+        if deadline > loop.now {
+            setTimer(OwnTimer.idle, deadline: deadline)
+        } else {
+            close(.idle)
+        }
+    }
+
+    /// A frame has begun.
+    func startPartialClock() {
+        guard let timeout = limits.partialInputTimeout else { return }
+        partialSince = loop.now
+        partialBytes = heldCount
+        setTimer(OwnTimer.partialInput, deadline: partialSince + timeout.nanoseconds)
+    }
+
+    func stopPartialClock() {
+        guard partialSince != 0 else { return }
+        partialSince = 0
+        timers.cancel(OwnTimer.partialInput)
+    }
+
+    private func checkPartialInput() {
+        guard state == .open, partialSince != 0, let timeout = limits.partialInputTimeout?.nanoseconds else { return }
+        // It is we who do not read: the peer's time begins again.
+        if !mayRead || isBudgetQueued { return startPartialClock() }
+        let earned = Int64(heldCount - partialBytes) * 1_000_000_000 / Int64(max(limits.minimumInputRate, 1))
+        let deadline = partialSince + timeout + earned
+        if deadline > loop.now {
+            setTimer(OwnTimer.partialInput, deadline: deadline)
+        } else {
+            close(.inputStalled)
+        }
+    }
+
+    private func checkWriteStall() {
+        guard stalledSince != 0 else { return }
+        let deadline = stalledSince + limits.writeStallTimeout.nanoseconds
+        if deadline > loop.now {
+            setTimer(OwnTimer.writeStall, deadline: deadline)
+        } else {
+            close(.writeStalled)
+        }
+    }
+}

@@ -1,0 +1,69 @@
+internal import CSystem
+
+/// A timer of the loop itself, for cancelling.
+public struct LoopTimer: Hashable, Sendable {
+    let id: Int
+}
+
+/// What a loop's own timer does.
+struct LoopJob {
+    let body: (EventLoop) -> Void
+}
+
+extension EventLoop {
+    /// Runs `body` once, `after` this turn's beginning or later. For what happens a few times a second; connections have their own.
+    @discardableResult
+    public func schedule(after: Duration, _ body: @escaping (EventLoop) -> Void) -> LoopTimer {
+        let id = nextLoopTimer
+        nextLoopTimer += 1
+        loopTimers[id] = LoopJob(body: body)
+        timers.insert(
+            TimerEntry(deadline: now + after.nanoseconds, slot: TimerEntry.loopSlot, generation: 0, id: id))
+        return LoopTimer(id: id)
+    }
+
+    public func cancel(_ timer: LoopTimer) { loopTimers[timer.id] = nil }
+
+    /// The nearest time at which something is really due; entries that mean nothing any more are dropped on the way.
+    func nextDeadline() -> Int64? {
+        while let top = timers.first {
+            if top.slot == TimerEntry.loopSlot {
+                if loopTimers[top.id] != nil { return top.deadline }
+                timers.removeFirst()
+            } else if let connection = connection(slot: top.slot, generation: top.generation) {
+                if correct(top, of: connection) { return top.deadline }
+            } else {
+                timers.removeFirst()
+            }
+        }
+        return nil
+    }
+
+    /// Whether the top entry is true; if not, it is dropped or moved to its time.
+    private func correct(_ top: TimerEntry, of connection: Connection) -> Bool {
+        switch connection.timers.meaning(of: top) {
+        case .current: return true
+        case .stale: timers.removeFirst()
+        case .later(let deadline):
+            var moved = top
+            moved.deadline = deadline
+            timers.replaceFirst(moved)
+        }
+        return false
+    }
+
+    func fireTimers() {
+        // A timer that is set again for now while it fires waits for the next turn.
+        var remaining = timers.count
+        while remaining > 0, let deadline = nextDeadline(), deadline <= now, let top = timers.first {
+            remaining -= 1
+            timers.removeFirst()
+            if top.slot == TimerEntry.loopSlot {
+                loopTimers.removeValue(forKey: top.id)?.body(self)
+            } else if let connection = connection(slot: top.slot, generation: top.generation) {
+                connection.timers.remove(top.id)
+                connection.timerFired(top.id)
+            }
+        }
+    }
+}

@@ -1,0 +1,318 @@
+public import ByteBuffers
+import Synchronization
+internal import CSystem
+import Glibc
+
+/// One thread's loop: epoll, the connections it owns, their timers and their buffers. Not Sendable: it is made on its
+/// thread and never leaves it; other threads hold its `handle`.
+///
+/// A turn, in this order:
+/// 1. wait for readiness, the nearest timer, a job or a commit;
+/// 2. run jobs; release the gates that a commit opened; `onCommit`;
+/// 3. read and offer input, of ready sockets and of connections that were resumed; accept; fire timers;
+/// 4. `onTickEnd`, where an edge hands over what the turn has collected;
+/// 5. send, once for each connection that was written to; bury the closed ones.
+public final class EventLoop {
+    /// What other threads may hold.
+    public let handle: LoopHandle
+    /// Monotonic nanoseconds when this turn began.
+    public internal(set) var now: Int64
+    /// For the edge: whatever it keeps a loop.
+    public var localState: AnyObject?
+    /// Called after a commit (or a failed one), when the gates it opened have been released: for parked requests.
+    public var onCommit: ((EventLoop) -> Void)?
+    /// Called once a turn, when all that was ready has been handled and before anything is sent. If it commits by itself,
+    /// the replies leave in the same turn.
+    public var onTickEnd: ((EventLoop) -> Void)?
+    /// Called when a graceful stop begins: complete or refuse what is parked. Connections that are neither muted nor at
+    /// work are being closed already.
+    public var onStop: ((EventLoop) -> Void)?
+
+    /// Where this loop's buffers come from. Replies built from its chunks count in the group's byte budget.
+    public var pool: ChunkPool { shared.pool }
+    public var commitClock: CommitClock? { shared.commitClock }
+    public var index: Int { handle.index }
+    /// Milliseconds since 1970 when this turn began.
+    public var wallClockMs: Int64 {
+        if wallClock == 0 { wallClock = millrace_wall_clock_ms() }
+        return wallClock
+    }
+
+    let shared: GroupShared
+    let epoll: Int32
+    private var wallClock: Int64 = 0
+
+    // Connections, by slot.
+    var slots: ContiguousArray<Connection?> = []
+    var generations: ContiguousArray<UInt32> = []
+    var freeSlots: ContiguousArray<UInt32> = []
+    /// Open connections of this loop.
+    public internal(set) var connectionCount = 0
+    var acceptors: [Acceptor] = []
+    var nextAcceptorSlot = firstAcceptorSlot
+
+    // Lists that this or the next turn works off. A connection is on each at most once.
+    private var touched: ContiguousArray<Connection> = []
+    private var flushing: ContiguousArray<Connection> = []
+    private var ready: ContiguousArray<Connection> = []
+    private var continuing: ContiguousArray<Connection> = []
+    private var dying: ContiguousArray<Connection> = []
+    var waitingAcceptors: [Acceptor] = []
+
+    // Gates and the clock.
+    private var gates = FIFO<GateEntry>()
+    private var seenFailures = 0
+    private var seenPublished: UInt64 = 0
+
+    private struct GateEntry {
+        let ticket: UInt64
+        let slot: UInt32
+        let generation: UInt32
+    }
+
+    // Timers.
+    var timers = TimerHeap()
+    var loopTimers: [Int: LoopJob] = [:]
+    var nextLoopTimer = 0
+
+    // Buffers; see EventLoop+Buffers.swift.
+    var readChunk: Chunk
+    var readOffset = 0
+    var outputChunk: Chunk
+    var outputOffset = 0
+    var scratch = ByteWriter(capacity: 4096)
+    let vector: UnsafeMutablePointer<iovec>
+    private let events: UnsafeMutablePointer<millrace_event>
+    private static let eventCapacity = 256
+
+    // The byte budget; see EventLoop+Budget.swift.
+    var budgetPaused = false
+    var budgetQueue: ContiguousArray<ConnectionID> = []
+    var budgetTurn: ConnectionID?
+    var budgetTurnSince: Int64 = 0
+
+    // Counted over a turn, published at its end.
+    var receivedInTurn = 0
+    var sentInTurn = 0
+
+    /// A graceful stop has begun.
+    public internal(set) var isStopping = false
+    var stopDeadline = Int64.max
+
+    init(handle: LoopHandle, shared: GroupShared) throws(TransportError) {
+        self.handle = handle
+        self.shared = shared
+        now = millrace_monotonic_ns()
+        epoll = millrace_epoll_create()
+        vector = .allocate(capacity: Connection.vectorCapacity)
+        events = .allocate(capacity: Self.eventCapacity)
+        readChunk = shared.pool.chunk(atLeast: Self.readChunkSize)
+        outputChunk = shared.pool.chunk(atLeast: Self.outputChunkSize)
+        seenPublished = shared.commitClock?.published ?? 0
+        if epoll < 0 { throw .cannotStart(operation: "epoll_create", errno: -epoll) }
+        // Edge-triggered: every signal is one event, and the counter is never read.
+        let added = millrace_epoll_add(
+            epoll, handle.mailbox.eventfd, millrace_event_readable | millrace_event_edge_triggered,
+            UInt64(Self.mailboxSlot))
+        if added < 0 { throw .cannotStart(operation: "epoll_ctl", errno: -added) }
+    }
+
+    deinit {
+        if epoll >= 0 { millrace_close(epoll) }
+        vector.deallocate()
+        events.deallocate()
+    }
+
+    /// Slots that are no connections, in epoll's tokens.
+    static let mailboxSlot = UInt32.max
+    static let firstAcceptorSlot = UInt32.max - 0xffff
+
+    // MARK: Connections
+
+    /// The connection, or `nil` when it has ended (or belongs to another loop).
+    public func connection(_ id: ConnectionID) -> Connection? {
+        guard Int(id.loop) == index, let found = connection(slot: id.slot, generation: id.generation) else {
+            return nil
+        }
+        return found.state == .closed ? nil : found
+    }
+
+    func connection(slot: UInt32, generation: UInt32) -> Connection? {
+        let slot = Int(slot)
+        guard slot < slots.count, generations[slot] == generation else { return nil }
+        return slots[slot]
+    }
+
+    /// Calls `body` with each open connection.
+    public func forEachConnection(_ body: (Connection) -> Void) {
+        for slot in slots.indices { if let connection = slots[slot], connection.state != .closed { body(connection) } }
+    }
+
+    /// It was written to, or may send again: flushed at the end of this turn.
+    func touch(_ connection: Connection) {
+        if connection.isTouched { return }
+        connection.isTouched = true
+        touched.append(connection)
+    }
+
+    /// It may go on reading.
+    func enqueueReady(_ connection: Connection) {
+        if connection.isReadyQueued { return }
+        connection.isReadyQueued = true
+        ready.append(connection)
+    }
+
+    func bury(_ connection: Connection) { dying.append(connection) }
+
+    // MARK: Commits
+
+    func enqueueGate(_ ticket: UInt64, of connection: Connection) {
+        gates.append(GateEntry(ticket: ticket, slot: connection.id.slot, generation: connection.id.generation))
+    }
+
+    private func handleNotice() {
+        for job in handle.mailbox.takeJobs() { job(self) }
+        guard let clock = shared.commitClock else { return }
+        // `published` first: see `CommitClock`, order.
+        let published = clock.published
+        let failures = clock.failureCount
+        if published == seenPublished, failures == seenFailures { return }
+        if failures != seenFailures { abortFailed(clock) }
+        seenFailures = failures
+        seenPublished = published
+        while let gate = gates.first, gate.ticket <= published {
+            gates.removeFirst()
+            connection(slot: gate.slot, generation: gate.generation)?.releaseGates(published)
+        }
+        onCommit?(self)
+    }
+
+    private func abortFailed(_ clock: CommitClock) {
+        for index in 0..<gates.count where clock.hasFailed(gates[index].ticket) {
+            connection(slot: gates[index].slot, generation: gates[index].generation)?.abort(.commitFailed)
+        }
+    }
+
+    // MARK: The loop
+
+    /// Runs until a stop has come to its end.
+    func run() {
+        while !(isStopping && (connectionCount == 0 || now >= stopDeadline)) { turn() }
+        end()
+    }
+
+    private func turn() {
+        let timeout = sleepTime()
+        let count = millrace_epoll_wait(epoll, events, Int32(Self.eventCapacity), timeout)
+        precondition(count >= 0, "epoll_wait failed with errno \(-count)")
+        now = millrace_monotonic_ns()
+        wallClock = 0
+        if handle.mailbox.consumeNotice() { handleNotice() }
+        for index in 0..<Int(count) { dispatch(events[index]) }
+        acceptWaiting()
+        continueReady()
+        fireTimers()
+        reviewBudget()
+        if let onTickEnd {
+            onTickEnd(self)
+            // A commit made there releases its replies before they are flushed below.
+            if handle.mailbox.consumeNotice() { handleNotice() }
+        }
+        flushTouched()
+        buryDying()
+        self.count(turn: 1)
+    }
+
+    /// Milliseconds to wait: 0 when there is work, -1 when there is nothing to come.
+    private func sleepTime() -> Int32 {
+        if !ready.isEmpty || !touched.isEmpty || !dying.isEmpty || !waitingAcceptors.isEmpty { return 0 }
+        var deadline = isStopping ? stopDeadline : Int64.max
+        if let timer = nextDeadline() { deadline = min(deadline, timer) }
+        if budgetPaused { deadline = min(deadline, now + Self.budgetReviewInterval) }
+        var timeout: Int32 = -1
+        if deadline != .max {
+            let wait = deadline - millrace_monotonic_ns()
+            if wait <= 0 { return 0 }
+            timeout = Int32(min((wait + 999_999) / 1_000_000, Int64(Int32.max)))
+        }
+        return handle.mailbox.prepareToSleep() ? timeout : 0
+    }
+
+    private func dispatch(_ event: millrace_event) {
+        let slot = UInt32(truncatingIfNeeded: event.token)
+        if let connection = connection(slot: slot, generation: UInt32(truncatingIfNeeded: event.token >> 32)) {
+            if connection.state != .closed { connection.handle(events: event.events) }
+        } else if slot >= Self.firstAcceptorSlot, slot != Self.mailboxSlot {
+            acceptorReady(slot)
+        }
+    }
+
+    private func continueReady() {
+        if ready.isEmpty { return }
+        // Those that are queued meanwhile have their turn after the sockets of the next one.
+        swap(&ready, &continuing)
+        for index in continuing.indices {
+            let connection = continuing[index]
+            connection.isReadyQueued = false
+            if isStopping { connection.stopIfQuiet() }
+            if connection.state != .closed { connection.continueInput() }
+        }
+        continuing.removeAll(keepingCapacity: true)
+    }
+
+    private func flushTouched() {
+        if touched.isEmpty { return }
+        swap(&touched, &flushing)
+        for index in flushing.indices {
+            let connection = flushing[index]
+            connection.isTouched = false
+            connection.flush()
+        }
+        flushing.removeAll(keepingCapacity: true)
+    }
+
+    private func buryDying() {
+        // A handler's `closed` may close further connections: they are appended and follow.
+        var index = 0
+        while index < dying.count {
+            remove(dying[index])
+            index += 1
+        }
+        if index > 0 { dying.removeAll(keepingCapacity: index <= 256) }
+    }
+
+    private func count(turn: Int) {
+        shared.counters.turns.add(turn, ordering: .relaxed)
+        if receivedInTurn > 0 { shared.counters.bytesReceived.add(receivedInTurn, ordering: .relaxed) }
+        if sentInTurn > 0 { shared.counters.bytesSent.add(sentInTurn, ordering: .relaxed) }
+        (receivedInTurn, sentInTurn) = (0, 0)
+    }
+
+    // MARK: Stopping
+
+    /// Stops accepting, closes what is quiet, and gives the rest until `deadline`.
+    func beginStop(within: Duration) {
+        let deadline = millrace_monotonic_ns() + within.nanoseconds
+        stopDeadline = min(stopDeadline, deadline)
+        guard !isStopping else { return }
+        isStopping = true
+        closeAcceptors()
+        onStop?(self)
+        forEachConnection { $0.stopIfQuiet() }
+    }
+
+    private func end() {
+        isStopping = true
+        stopDeadline = now
+        // Late jobs still run: one may carry a socket, which is closed then.
+        for job in handle.mailbox.close() { job(self) }
+        closeAcceptors()
+        forEachConnection { $0.close(.shutdown) }
+        buryDying()
+        count(turn: 0)
+        (onCommit, onTickEnd, onStop, localState) = (nil, nil, nil, nil)
+        loopTimers = [:]
+        touched = []
+        ready = []
+    }
+}

@@ -1,0 +1,60 @@
+/// What one connection may use. Each limit says what happens at it.
+public struct ConnectionLimits: Sendable {
+    /// Largest frame (`ConnectionInput.needed`) and largest unconsumed input, in bytes. Above: closed, `.inputLimit`.
+    /// Kafka's `socket.request.max.bytes`.
+    public var maxFrameBytes = 100 << 20
+    /// Unsent output in bytes, gated replies included, above which the connection is not read and not offered input.
+    /// One fetch reply of 1 MiB: a peer that does not read is owed one large reply and is not asked for more requests.
+    public var outputHighWater = 1 << 20
+    /// Unsent output at which a connection stopped by `outputHighWater` goes on.
+    public var outputLowWater = 256 << 10
+    /// Unsent output in bytes at which the connection is closed, `.outputLimit`: one burst of writes by a handler that
+    /// does not look at `wantsInput`. More than Kafka's largest usual fetch reply (50 MiB).
+    public var maxPendingOutput = 128 << 20
+    /// A peer that accepts no byte of output for this long is closed, `.writeStalled`.
+    public var writeStallTimeout: Duration = .seconds(30)
+    /// A frame that has begun may take this long, plus the time that `minimumInputRate` allows for the bytes that came;
+    /// then `.inputStalled`. `nil`: for ever. Time in which the transport itself does not read is not counted.
+    public var partialInputTimeout: Duration? = .seconds(30)
+    /// Bytes a second; see `partialInputTimeout`. gateway-hardening: a stalled body.
+    public var minimumInputRate = 1024
+    /// No input for this long, with nothing parked and nothing owed: closed, `.idle`. `nil`: never. Kafka's
+    /// `connections.max.idle.ms`.
+    public var idleTimeout: Duration? = .seconds(600)
+    /// How long the rest of the input is read and dropped after the last reply of `closeAfterFlush()`, so that the peer
+    /// reads the reply before it meets a reset.
+    public var lingerTimeout: Duration = .seconds(1)
+    /// Bytes read from one connection before the loop turns to the others.
+    public var readShare = 1 << 20
+
+    public init() {}
+}
+
+/// Where to listen, for whom, and with which protocol.
+public struct ListenerOptions: Sendable {
+    /// A literal address, a name (all its addresses are listened on: `localhost` is 127.0.0.1 and ::1), `::` (IPv6 and
+    /// IPv4), `0.0.0.0` (IPv4), or `""` and `*` (like `::`; IPv4 alone on a machine without IPv6).
+    public var host: String
+    /// 0: the system picks one, the same for all addresses; see `Listener.port`.
+    public var port: UInt16
+    /// Connections that the kernel completes before they are accepted; the kernel's `somaxconn` caps it.
+    public var backlog = 1024
+    /// Open connections of this listener. Above: accepted and closed at once, and counted.
+    public var maxConnections = 20_000
+    /// Open connections of one peer (an IPv4 address, an IPv6 /64). Above: as `maxConnections`.
+    public var maxConnectionsPerIP = Int.max
+    public var limits = ConnectionLimits()
+    /// Called on the connection's loop before anything is read.
+    public var makeHandler: @Sendable (EventLoop, Connection) -> any ConnectionHandler
+    /// Stands between the socket and the handler (TLS); `nil`: the bytes as they are.
+    public var makeTransform: (@Sendable () -> any StreamTransform)?
+
+    public init(
+        host: String, port: UInt16,
+        makeHandler: @escaping @Sendable (EventLoop, Connection) -> any ConnectionHandler
+    ) {
+        self.host = host
+        self.port = port
+        self.makeHandler = makeHandler
+    }
+}

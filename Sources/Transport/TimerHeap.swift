@@ -1,0 +1,127 @@
+/// A due time in a loop's heap. It names its timer and does not own it: whoever finds it at the top asks whether the
+/// timer still means this entry.
+struct TimerEntry {
+    /// Monotonic nanoseconds.
+    var deadline: Int64
+    /// Of the connection; `TimerEntry.loopSlot` for the loop's own timers.
+    var slot: UInt32
+    var generation: UInt32
+    /// The timer's number within the connection or loop.
+    var id: Int
+
+    static let loopSlot = UInt32.max
+}
+
+/// A binary min-heap of due times.
+struct TimerHeap {
+    private var entries: ContiguousArray<TimerEntry> = []
+
+    var first: TimerEntry? { entries.first }
+    var count: Int { entries.count }
+
+    mutating func insert(_ entry: TimerEntry) {
+        entries.append(entry)
+        var index = entries.count - 1
+        while index > 0 {
+            let parent = (index - 1) / 2
+            if entries[parent].deadline <= entries[index].deadline { break }
+            entries.swapAt(parent, index)
+            index = parent
+        }
+    }
+
+    mutating func removeFirst() {
+        let last = entries.removeLast()
+        if !entries.isEmpty { sink(last) }
+    }
+
+    /// The top is due later than it says: one walk down instead of a removal and an insertion.
+    mutating func replaceFirst(_ entry: TimerEntry) { sink(entry) }
+
+    private mutating func sink(_ entry: TimerEntry) {
+        var index = 0
+        while true {
+            var child = index * 2 + 1
+            if child >= entries.count { break }
+            if child + 1 < entries.count, entries[child + 1].deadline < entries[child].deadline { child += 1 }
+            if entry.deadline <= entries[child].deadline { break }
+            entries[index] = entries[child]
+            index = child
+        }
+        entries[index] = entry
+    }
+}
+
+/// The timers of one connection, or of a loop: few, so a short array.
+///
+/// Setting a timer that already has an entry in the heap to a later time, or cancelling it, changes only the record. The
+/// entry is corrected when it comes to the top, before the loop sleeps: extending an idle timeout per request costs a
+/// store, and nobody wakes for a timer that is not due.
+struct TimerTable {
+    struct Record {
+        let id: Int
+        /// When it is due; `Int64.max` when it is cancelled and only waits for its entry to surface.
+        var deadline: Int64
+        /// The deadline of its live entry in the heap.
+        var queuedAt: Int64
+    }
+
+    private var records: ContiguousArray<Record> = []
+
+    var isEmpty: Bool { records.isEmpty }
+
+    func isSet(_ id: Int) -> Bool { records.contains { $0.id == id && $0.deadline != .max } }
+
+    /// Answers the deadline of an entry to insert into the heap, or `nil` when the present one comes early enough.
+    mutating func set(_ id: Int, deadline: Int64) -> Int64? {
+        guard let index = records.firstIndex(where: { $0.id == id }) else {
+            records.append(Record(id: id, deadline: deadline, queuedAt: deadline))
+            return deadline
+        }
+        records[index].deadline = deadline
+        if records[index].queuedAt <= deadline { return nil }
+        records[index].queuedAt = deadline
+        return deadline
+    }
+
+    mutating func cancel(_ id: Int) {
+        if let index = records.firstIndex(where: { $0.id == id }) { records[index].deadline = .max }
+    }
+
+    /// What an entry at the top of the heap means.
+    enum Meaning {
+        /// Cancelled, or replaced by an earlier entry: drop it.
+        case stale
+        /// The timer is due later: put it there.
+        case later(Int64)
+        /// It is true.
+        case current
+    }
+
+    mutating func meaning(of entry: TimerEntry) -> Meaning {
+        guard let index = records.firstIndex(where: { $0.id == entry.id && $0.queuedAt == entry.deadline }) else {
+            return .stale
+        }
+        let deadline = records[index].deadline
+        if deadline == entry.deadline { return .current }
+        if deadline == .max {
+            records.remove(at: index)
+            return .stale
+        }
+        records[index].queuedAt = deadline
+        return .later(deadline)
+    }
+
+    /// The timer fired.
+    mutating func remove(_ id: Int) { records.removeAll { $0.id == id } }
+}
+
+extension Duration {
+    /// Whole nanoseconds, saturating: beyond 292 years is for ever.
+    var nanoseconds: Int64 {
+        let (seconds, attoseconds) = components
+        let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        if overflow { return seconds < 0 ? .min / 2 : .max / 2 }
+        return min(max(product &+ attoseconds / 1_000_000_000, .min / 2), .max / 2)
+    }
+}

@@ -1,0 +1,95 @@
+import BrokerCore
+import ByteBuffers
+import Configuration
+import Coordinators
+import Glibc
+import KafkaServer
+import LogStorage
+import StorageIO
+import Transport
+
+/// The running broker, as `serve` sees it: the data folder, the Kafka listener and the gateway, on the same event loops.
+struct BrokerProcess {
+    /// The addresses in use, with the ports that the system picked for port 0.
+    let kafkaAddress: Endpoint
+    let httpAddress: Endpoint?
+    let recovery: RecoverySummary
+
+    private let broker: Broker
+    private let group: EventLoopGroup
+
+    /// Opens the data folder, recovers, listens. Errors say what to do about them.
+    static func start(_ configuration: Configuration) throws -> BrokerProcess {
+        let broker = try Broker(
+            fileSystem: PosixFileSystem(), folder: configuration.dataFolder, options: BrokerOptions(configuration))
+        let loops = configuration.eventLoopCount > 0 ? configuration.eventLoopCount : defaultLoopCount
+        let kafka = KafkaServer(broker: broker, options: KafkaServerOptions(configuration), loopCount: loops)
+        var options = EventLoopGroup.Options()
+        options.loops = loops
+        options.pool = .shared
+        options.commitClock = kafka.commitClock
+        options.byteBudget = configuration.maxQueuedRequestBytes
+        options.setUp = { loop in kafka.setUp(loop) }
+        let group = try EventLoopGroup(options)
+        broker.start()
+        let wanted = configuration.kafkaListener
+        let listener = try group.listen(kafka.listenerOptions(host: wanted.host, port: wanted.port))
+        return BrokerProcess(
+            kafkaAddress: Endpoint(host: wanted.host, port: listener.port), httpAddress: nil,
+            recovery: broker.summary, broker: broker, group: group)
+    }
+
+    /// One event loop on up to three cores, half of the cores beyond, at most eight: the committing thread and the page
+    /// cache's work want cores too.
+    private static var defaultLoopCount: Int { max(1, min(8, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))) / 2)) }
+
+    /// Stops taking connections, finishes what is in work, flushes. Returns when nothing runs any more.
+    func stop() throws {
+        broker.drain()
+        group.stop(within: .seconds(3))
+        try broker.stop()
+    }
+}
+
+extension BrokerOptions {
+    init(_ configuration: Configuration) {
+        self.init()
+        nodeID = configuration.nodeID
+        defaultPartitions = configuration.defaultPartitionCount
+        autoCreateTopics = configuration.autoCreatesTopics
+        deleteTopics = configuration.allowsTopicDeletion
+        offsetsPartitions = configuration.offsetsTopicPartitionCount
+        store.producerExpirationMs = configuration.producerIDExpirationMs
+        groups.initialRebalanceDelayMs = configuration.initialRebalanceDelayMs
+        groups.minSessionTimeoutMs = Int32(clamping: configuration.minSessionTimeoutMs)
+        groups.maxSessionTimeoutMs = Int32(clamping: configuration.maxSessionTimeoutMs)
+        groups.maxSize = configuration.maxGroupSize
+        groups.offsetMetadataMaxBytes = configuration.maxOffsetMetadataBytes
+        groups.offsetsRetentionMs = configuration.offsetsRetentionMs
+        for key in TopicSettingKey.all {
+            if let value = configuration.topicDefault(key.name), let text = value.text,
+                value.source != .builtIn, text != key.defaultValue
+            {
+                topicDefaults[key.name] = text
+            }
+        }
+        brokerSettings = configuration.described().map { row in
+            BrokerSetting(
+                name: row.name, value: row.value, isDefault: row.source == .builtIn, wireType: row.wireType,
+                documentation: row.documentation)
+        }
+    }
+}
+
+extension KafkaServerOptions {
+    init(_ configuration: Configuration) {
+        self.init()
+        maxRequestBytes = configuration.maxRequestBytes
+        if let address = configuration.advertisedListener { advertised = (address.host, Int32(address.port)) }
+        maxFetchBytes = min(maxFetchBytes, configuration.maxFetchBytes)
+        fetchSessionSlots = configuration.maxFetchSessions
+        maxIdleMs = configuration.maxIdleConnectionMs
+        maxConnections = configuration.maxConnections
+        maxConnectionsPerIP = configuration.maxConnectionsPerIP
+    }
+}
