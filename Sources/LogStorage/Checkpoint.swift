@@ -6,12 +6,13 @@ import StorageIO
 /// From where recovery has to look, for every partition: written to the file `checkpoint`, whole and atomically.
 ///
 /// ```
-/// "MLCP" | version u16 | 0 u16 | partition count u32 | CRC-32C of what follows u32
+/// "MLCP" | version u16 | 0 u16 | partition count u32 | CRC-32C of what follows u32 | journalGeneration u64
 /// per partition: topicID | partitionIndex i32 | logStartOffset i64 | endOffset i64 | segmentBase i64 | position i64
 ///                | leader epochs | producer states
 /// ```
 /// It promises: every record below `endOffset` is in the segments, synced; the newest of them ends at byte `position` of
-/// segment `segmentBase`; the producer states are those after `endOffset`.
+/// segment `segmentBase`; the producer states are those after `endOffset`. Nothing of the journal's generations up to
+/// `journalGeneration` is needed any more.
 struct Checkpoint {
     static let fileName = "checkpoint"
     static let magic: UInt32 = 0x4d4c_4350
@@ -29,6 +30,7 @@ struct Checkpoint {
     }
 
     var entries: [TopicPartition: Entry] = [:]
+    var journalGeneration: UInt64 = 0
 
     static func encodeEntry(_ partition: TopicPartition, _ entry: Entry, to writer: inout ByteWriter) {
         writer.integer(partition.topicID.high)
@@ -44,7 +46,7 @@ struct Checkpoint {
 
     /// Puts the header before encoded entries.
     static func seal(_ body: borrowing ByteWriter, count: Int) -> [UInt8] {
-        var writer = ByteWriter(capacity: body.count + 16)
+        var writer = ByteWriter(capacity: body.count + 24)
         writer.uint32(magic)
         writer.uint16(version)
         writer.uint16(0)
@@ -78,6 +80,7 @@ struct Checkpoint {
         guard CRC32C.checksum(UnsafeRawBufferPointer(rebasing: bytes[reader.position...])) == crc else {
             throw .invalid("CRC", position: 12)
         }
+        journalGeneration = try reader.integer()
         for _ in 0..<count {
             let topicID = TopicID(high: try reader.integer(), low: try reader.integer())
             let index = try reader.int32()

@@ -12,6 +12,12 @@ final class Journal: @unchecked Sendable {
     // SAFETY: `current`, `position`, `generation`, `sequence` belong to the committing thread; `files` has its lock.
     static let maxFiles = 4
 
+    struct Position {
+        var generation: UInt64
+        var sequence: UInt64
+        var commit: UInt64
+    }
+
     struct File {
         let file: any StorageFile
         let number: Int
@@ -22,13 +28,19 @@ final class Journal: @unchecked Sendable {
     private let fileSystem: any FileSystem
     private let folder: String
     let fileBytes: Int64
+    /// Largest frame, header and padding included.
+    private let frameBytes: Int
     private let usesDirect: Bool
     private let files: Lock<[File]>
 
     private var current: File?
     private var position: Int64 = 0
     private var generation: UInt64
+    /// The newest generation that was there when the journal was opened.
+    private let recoveredGeneration: UInt64
     private var sequence: UInt64
+    /// Of the newest commit that wrote frames.
+    private var commitNumber: UInt64
     private let staging: Chunk
     private var staged = JournalFormat.headerSize
     private var stagedEntries: UInt32 = 0
@@ -39,16 +51,19 @@ final class Journal: @unchecked Sendable {
 
     /// Goes on after the frames that recovery found; `files` are all free then.
     init(
-        fileSystem: any FileSystem, folder: String, fileBytes: Int64, direct: Bool, pool: ChunkPool,
-        after last: (generation: UInt64, sequence: UInt64)
+        fileSystem: any FileSystem, folder: String, fileBytes: Int64, frameBytes: Int, direct: Bool, pool: ChunkPool,
+        after last: Position
     ) throws(StorageError) {
         self.fileSystem = fileSystem
         self.folder = folder
         self.fileBytes = fileBytes
+        self.frameBytes = frameBytes
         usesDirect = direct
         generation = last.generation
+        recoveredGeneration = last.generation
         sequence = last.sequence
-        staging = pool.chunk(atLeast: JournalFormat.maxFrame)
+        commitNumber = last.commit
+        staging = pool.chunk(atLeast: frameBytes)
         var found: [File] = []
         for name in try fileSystem.list(folder).sorted() {
             guard let number = Self.number(of: name) else { continue }
@@ -73,16 +88,15 @@ final class Journal: @unchecked Sendable {
     // MARK: Writing, on the committing thread
 
     /// Largest payload of one entry.
-    static let maxEntry = JournalFormat.maxFrame - JournalFormat.headerSize - JournalFormat.entryHeaderSize
+    var maxEntry: Int { frameBytes - JournalFormat.headerSize - JournalFormat.entryHeaderSize }
 
     /// Adds an entry to the frame being staged, writing it out first when it is full.
     func add(
-        _ kind: JournalFormat.Kind, _ partition: TopicPartition, value: Int64, bytes: UnsafeRawBufferPointer,
-        commit: UInt64
+        _ kind: JournalFormat.Kind, _ partition: TopicPartition, value: Int64, bytes: UnsafeRawBufferPointer
     ) throws(StorageError) {
-        precondition(bytes.count <= Self.maxEntry, "journal entry of \(bytes.count) bytes")
+        precondition(bytes.count <= maxEntry, "journal entry of \(bytes.count) bytes")
         let needed = JournalFormat.entryHeaderSize + bytes.count
-        if staged + needed > JournalFormat.maxFrame { try writeFrame(commit) }
+        if staged + needed > frameBytes { try writeFrame() }
         let at = staging.base + staged
         JournalFormat.writeEntryHeader(kind, partition, value: value, length: bytes.count, at: at)
         if let source = bytes.baseAddress, bytes.count > 0 {
@@ -93,23 +107,22 @@ final class Journal: @unchecked Sendable {
     }
 
     /// Writes what is staged and waits until all of the commit's frames are on disk (not when `sync` is off).
-    func commit(_ commit: UInt64, sync: Bool = true) throws(StorageError) {
-        if !unsynced, sync {
-            // The usual case, one frame: written and synced in one call.
-            if stagedEntries > 0 { try writeFrame(commit, durably: true) }
-            return
-        }
-        if stagedEntries > 0 { try writeFrame(commit) }
+    func commit(sync: Bool = true) throws(StorageError) {
+        guard stagedEntries > 0 || unsynced else { return }
+        defer { commitNumber += 1 }
+        // The usual case, one frame: written and synced in one call.
+        if !unsynced, sync { return try writeFrame(durably: true) }
+        if stagedEntries > 0 { try writeFrame() }
         if sync { try current?.file.sync() }
         unsynced = false
     }
 
-    private func writeFrame(_ commit: UInt64, durably: Bool = false) throws(StorageError) {
+    private func writeFrame(durably: Bool = false) throws(StorageError) {
         let size = Int64(JournalFormat.padded(staged))
         if current == nil || position + size > fileBytes { try takeNextFile() }
         sequence += 1
         let header = JournalFormat.Header(
-            generation: generation, sequence: sequence, commit: commit,
+            generation: generation, sequence: sequence, commit: commitNumber + 1,
             payloadLength: UInt32(staged - JournalFormat.headerSize), entryCount: stagedEntries)
         let length = JournalFormat.seal(header, at: staging.base)
         let bytes = UnsafeRawBufferPointer(start: staging.base, count: length)
@@ -128,14 +141,14 @@ final class Journal: @unchecked Sendable {
     /// Whether entries with `payload` bytes in all, `entries` of them, fit into what is free, with a megabyte to spare
     /// for the entries that have no other road (log starts).
     func hasRoom(payload: Int, entries: Int) -> Bool {
-        let net = payload + entries * JournalFormat.entryHeaderSize + JournalFormat.maxFrame
+        let net = payload + entries * JournalFormat.entryHeaderSize + frameBytes
         // Each frame is padded to a block, each file wastes less than one frame at its end.
-        let frames = net / (JournalFormat.maxFrame / 2) + 1
+        let frames = net / (frameBytes / 2) + 1
         let needed = Int64(net + frames * (JournalFormat.block + JournalFormat.headerSize))
-        let left = current == nil ? 0 : max(0, fileBytes - position - Int64(JournalFormat.maxFrame))
+        let left = current == nil ? 0 : max(0, fileBytes - position - Int64(frameBytes))
         if needed <= left { return true }
         let (free, count) = files.withLock { ($0.count { $0.generation == 0 }, $0.count) }
-        let usable = fileBytes - Int64(JournalFormat.maxFrame)
+        let usable = fileBytes - Int64(frameBytes)
         return needed <= left + Int64(free + max(0, Self.maxFiles - count)) * usable
     }
 
@@ -182,7 +195,7 @@ final class Journal: @unchecked Sendable {
     var fullGenerations: UInt64 {
         files.withLock { files in
             let newest = files.map(\.generation).max() ?? 0
-            return newest == 0 ? 0 : newest - 1
+            return newest == 0 ? recoveredGeneration : newest - 1
         }
     }
     var freeFiles: Int { files.withLock { $0.count { $0.generation == 0 } } }

@@ -3,15 +3,20 @@ import StorageIO
 
 /// Reads the journal's files back after a stop of any kind.
 struct JournalReader {
-    /// Generation and sequence of the newest frame; zeros when there is none.
-    private(set) var last: (generation: UInt64, sequence: UInt64) = (0, 0)
-    private(set) var lastCommit: UInt64 = 0
+    /// Where the journal goes on. `generation` leaves one out: the first frames of that one may have been written by a
+    /// commit that the stop tore, and must not be taken for those of the next.
+    var end: Journal.Position {
+        Journal.Position(generation: last.generation + 1, sequence: last.sequence, commit: lastCommit)
+    }
+
+    private var last: (generation: UInt64, sequence: UInt64) = (0, 0)
+    private var lastCommit: UInt64 = 0
     private(set) var frames = 0
 
-    /// Calls `body` with every entry, oldest first. Stops at the end of the newest file's frames.
+    /// Calls `body` with every entry of the generations after `recycled`, oldest first. Stops at the end of the newest file's frames.
     /// Throws `.corrupt` when a frame is damaged although later ones prove that it had been synced.
     mutating func read(
-        _ fileSystem: any FileSystem, folder: String,
+        _ fileSystem: any FileSystem, folder: String, after recycled: UInt64,
         _ body: (JournalFormat.Entry) throws(StorageError) -> Void
     ) throws(StorageError) {
         var files: [(file: any StorageFile, generation: UInt64)] = []
@@ -20,14 +25,22 @@ struct JournalReader {
             let file = try fileSystem.open(Path.join(folder, name), .read)
             let bytes = try file.read(JournalFormat.maxFrame, at: 0)
             let first = bytes.withUnsafeBytes { JournalFormat.open($0) }
-            guard let first else {
+            // Not begun, or recycled: what it holds is in the segments.
+            guard let first, first.generation > recycled else {
+                if let first { last.generation = max(last.generation, first.generation) }
                 file.close()
                 continue
             }
             files.append((file, first.generation))
         }
         files.sort { $0.generation < $1.generation }
+        last.generation = max(last.generation, recycled)
         for (index, entry) in files.enumerated() {
+            guard entry.generation == recycled + UInt64(index) + 1 else {
+                throw StorageError(
+                    .corrupt("generation \(entry.generation) where \(recycled + UInt64(index) + 1) is expected"), .read,
+                    path: entry.file.path)
+            }
             let isNewest = index == files.count - 1
             try read(entry.file, generation: entry.generation, isNewest: isNewest, body)
         }

@@ -63,17 +63,15 @@ extension LogStore {
         }
         for append in commit.appends where straight.isEmpty || straight[ObjectIdentifier(append.log)] == nil {
             let partition = TopicPartition(topicID: append.log.topicID, partitionIndex: append.log.partitionIndex)
-            try journal.add(
-                .batch, partition, value: append.baseOffset, bytes: append.slice.bytes, commit: commit.ticket)
+            try journal.add(.batch, partition, value: append.baseOffset, bytes: append.slice.bytes)
         }
         for (log, offset) in commit.logStarts {
             let partition = TopicPartition(topicID: log.topicID, partitionIndex: log.partitionIndex)
             try journal.add(
-                .logStart, partition, value: offset, bytes: UnsafeRawBufferPointer(start: nil, count: 0),
-                commit: commit.ticket)
+                .logStart, partition, value: offset, bytes: UnsafeRawBufferPointer(start: nil, count: 0))
         }
         let before = journal.bytesWritten
-        try journal.commit(commit.ticket, sync: !options.unsafeWithoutSync)
+        try journal.commit(sync: !options.unsafeWithoutSync)
         statistics.journalBytes.add(Int(journal.bytesWritten - before), ordering: .relaxed)
         for (log, lastOffset, bytes) in straight.values {
             try log.writeStraight(through: lastOffset)

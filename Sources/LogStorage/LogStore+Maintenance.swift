@@ -92,7 +92,7 @@ extension LogStore {
             try log.storeIndexes()
             log.state.withLock { $0.checkpoint = entry }
         }
-        try writeCheckpoint()
+        try writeCheckpoint(journalGeneration: generation)
         journal.recycle(through: generation)
         statistics.checkpoints.add(1, ordering: .relaxed)
     }
@@ -114,8 +114,9 @@ extension LogStore {
         }
     }
 
-    private func writeCheckpoint() throws(StorageError) {
+    private func writeCheckpoint(journalGeneration: UInt64) throws(StorageError) {
         var body = ByteWriter(capacity: 64 << 10)
+        body.integer(journalGeneration)
         var count = 0
         for log in logs {
             guard let entry = log.state.withLock({ $0.isDeleted ? nil : $0.checkpoint }) else { continue }

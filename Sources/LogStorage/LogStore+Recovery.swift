@@ -53,7 +53,8 @@ extension LogStore {
         }
         summary.partitions = logs.count
         var reader = JournalReader()
-        try reader.read(fileSystem, folder: journalFolder) { entry throws(StorageError) in
+        try reader.read(fileSystem, folder: journalFolder, after: checkpoint.journalGeneration) {
+            entry throws(StorageError) in
             guard let log = logs[entry.partition] else { return }
             switch entry.kind {
             case .batch:
@@ -64,11 +65,10 @@ extension LogStore {
         summary.journalFrames = reader.frames
         let journal = try Journal(
             fileSystem: fileSystem, folder: journalFolder, fileBytes: options.journalFileBytes,
-            direct: options.direct && fileSystem.supportsDirect(journalFolder), pool: pool, after: reader.last)
+            frameBytes: options.journalFrameBytes,
+            direct: options.direct && fileSystem.supportsDirect(journalFolder), pool: pool, after: reader.end)
         if journal.fileCount == 0 { try journal.makeFile() }
         committer.withLock { $0.journal = journal }
-        queue.withLock { $0.ticket = reader.lastCommit + 1 }
-        durable.store(reader.lastCommit, ordering: .releasing)
         try self.checkpoint()
         return summary
     }

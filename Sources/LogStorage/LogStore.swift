@@ -8,6 +8,8 @@ import Synchronization
 public struct LogStoreOptions: Sendable {
     /// Size of one journal file; at most `Journal.maxFiles` of them exist.
     public var journalFileBytes: Int64 = 64 << 20
+    /// Largest journal frame, at most `JournalFormat.maxFrame`.
+    public var journalFrameBytes = JournalFormat.maxFrame
     /// A partition's run in one commit of at least this size is written straight to its segment, smaller ones go
     /// through the journal (architecture: two roads to one durable answer).
     public var straightRunBytes = 192 << 10
@@ -27,6 +29,13 @@ public struct LogStoreOptions: Sendable {
     public var unsafeWithoutSync = false
 
     public init() {}
+
+    func check() {
+        precondition(
+            journalFrameBytes <= JournalFormat.maxFrame && journalFileBytes >= Int64(journalFrameBytes) * 4
+                && straightRunBytes <= journalFrameBytes - JournalFormat.headerSize - JournalFormat.entryHeaderSize,
+            "journal of \(journalFileBytes) bytes, frames of \(journalFrameBytes), runs of \(straightRunBytes)")
+    }
 }
 
 struct QueuedAppend {
@@ -119,6 +128,7 @@ public final class LogStore: Sendable {
     ) throws(StorageError) {
         self.fileSystem = fileSystem
         self.folder = folder
+        options.check()
         self.options = options
         self.pool = pool
         partitionsFolder = Path.join(folder, "partitions")

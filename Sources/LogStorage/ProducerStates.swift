@@ -10,6 +10,13 @@ public struct ProducerBatch: Sendable, Equatable {
     /// Sequence of the last record, inclusive, wrapped at 2^31 - 1.
     public var lastSequence: Int32
 
+    init(producerID: Int64, producerEpoch: Int16, baseSequence: Int32, lastSequence: Int32) {
+        self.producerID = producerID
+        self.producerEpoch = producerEpoch
+        self.baseSequence = baseSequence
+        self.lastSequence = lastSequence
+    }
+
     /// Nil for a batch of a producer that is not idempotent.
     init?(_ header: RecordBatchHeader) {
         guard header.hasProducerID else { return nil }

@@ -1,0 +1,308 @@
+import BrokerTestKit
+import ByteBuffers
+import KafkaModel
+import RecordFormat
+import StorageIO
+
+@testable import LogStorage
+
+/// A store on a simulated disk beside a plain model of what it must hold: random operations, crashes at any call, and
+/// after each restart every promise checked.
+final class StoreModel {
+    struct Batch {
+        let baseOffset: Int64
+        let count: Int32
+        /// The records section as it was written; what is read must be equal.
+        let records: [UInt8]
+        let producer: ProducerBatch?
+        var lastOffset: Int64 { baseOffset + Int64(count) - 1 }
+    }
+
+    struct Partition {
+        let topicID: TopicID
+        let index: Int32
+        var log: PartitionLog
+        /// Everything appended and not known to be lost, in order.
+        var batches: [Batch] = []
+        /// Exclusive: all below was acknowledged.
+        var acknowledgedEnd: Int64 = 0
+        /// Log start that was acknowledged, and the largest that was asked for.
+        var acknowledgedStart: Int64 = 0
+        var askedStart: Int64 = 0
+        /// Appends and log starts that wait for their ticket: exclusive end or start.
+        var waitingEnds: [(ticket: UInt64, end: Int64)] = []
+        var waitingStarts: [(ticket: UInt64, start: Int64)] = []
+        var nextSequence: [Int64: Int32] = [:]
+        var logEnd: Int64 { batches.last.map { $0.lastOffset + 1 } ?? floor }
+        /// Log end when `batches` is empty.
+        var floor: Int64 = 0
+    }
+
+    struct Failure: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    var random: SeededRandom
+    var fileSystem: SimulatedFileSystem
+    var store: LogStore!
+    var partitions: [Partition] = []
+    var nowMs: Int64 = 1_700_000_000_000
+    var options: LogStoreOptions
+    private(set) var crashes = 0
+
+    init(seed: UInt64, withoutSync: Bool = false) throws {
+        random = SeededRandom(seed: seed)
+        fileSystem = SimulatedFileSystem(seed: random.next())
+        options = LogStoreOptions()
+        options.journalFrameBytes = 16 << 10
+        options.journalFileBytes = 64 << 10
+        options.straightRunBytes = 3 << 10
+        options.checkpointBytes = 64 << 10
+        options.tailBudgetBytes = 16 << 10
+        options.direct = false
+        options.reserveBytes = 0
+        options.unsafeWithoutSync = withoutSync
+        let count = random.number(in: 1...4)
+        let ids = (0..<count).map { _ in TopicID.random(using: &random) }
+        store = try LogStore(fileSystem: fileSystem, folder: "/data", options: options)
+        partitions = ids.enumerated().map { index, id in
+            Partition(topicID: id, index: Int32(index), log: open(id, Int32(index)))
+        }
+        _ = try store.recover()
+    }
+
+    private func open(_ id: TopicID, _ index: Int32) -> PartitionLog {
+        var settings = LogSettings()
+        settings.segmentBytes = 24 << 10
+        settings.indexIntervalBytes = 512
+        settings.maxBatchBytes = 1 << 20
+        settings.retentionMs = -1
+        return store.addPartition(
+            topicID: id, topicName: "t\(index)", partitionIndex: index, settings: settings, leaderEpoch: LeaderEpoch(0))
+    }
+
+    // MARK: Operations
+
+    func step() throws {
+        nowMs += Int64(random.below(200))
+        if !fileSystem.isHalted, random.chance(0.02) {
+            fileSystem.haltAtCall(fileSystem.callCount + random.number(in: 1...40))
+        }
+        switch random.below(100) {
+        case 0..<55: append(isLong: false)
+        case 55..<65: append(isLong: true)
+        case 65..<85: store.commitPending()
+        case 85..<91:
+            nowMs += 1500
+            store.maintain(nowMs: nowMs)
+        case 91..<94: try? store.checkpoint()
+        case 94..<96: deleteRecords()
+        case 96..<98:
+            do { try verify() } catch  where fileSystem.isHalted {}
+        default: try restart(isCrash: random.chance(0.8))
+        }
+        settle()
+        if fileSystem.isHalted || store.isOffline { try restart(isCrash: true) }
+    }
+
+    private func append(isLong: Bool) {
+        let place = random.below(partitions.count)
+        let count = random.number(in: 1...4)
+        let size = isLong ? random.number(in: 1000...9000) : random.number(in: 1...200)
+        var batch = TestBatch(
+            (0..<count).map { _ in TestRecord(key: nil as [UInt8]?, value: random.bytes(size)) })
+        batch.baseTimestamp = nowMs
+        var producer: ProducerBatch?
+        if random.chance(0.5) {
+            let id = Int64(random.below(3))
+            let sequence = partitions[place].nextSequence[id] ?? 0
+            batch.producerID = id
+            batch.producerEpoch = 0
+            batch.baseSequence = sequence
+            producer = ProducerBatch(
+                producerID: id, producerEpoch: 0, baseSequence: sequence,
+                lastSequence: sequence + Int32(count) - 1)
+        }
+        let bytes = batch.bytes()
+        let slice = bytes.withUnsafeBytes { ChunkPool.shared.slice(copying: $0) }
+        guard case .success(let receipt) = partitions[place].log.append(slice, origin: .client, nowMs: nowMs) else {
+            return
+        }
+        precondition(
+            receipt.baseOffset.rawValue == partitions[place].logEnd, "offset \(receipt.baseOffset) given twice")
+        if let producer { partitions[place].nextSequence[producer.producerID] = producer.lastSequence + 1 }
+        partitions[place].batches.append(
+            Batch(
+                baseOffset: receipt.baseOffset.rawValue, count: Int32(count),
+                records: Array(bytes[RecordBatchHeader.size...]), producer: producer))
+        partitions[place].waitingEnds.append((receipt.ticket, receipt.lastOffset.rawValue + 1))
+    }
+
+    private func deleteRecords() {
+        let place = random.below(partitions.count)
+        let offsets = partitions[place].log.offsets
+        guard offsets.highWatermark > offsets.logStart else { return }
+        let span = Int(offsets.highWatermark - offsets.logStart)
+        let target = offsets.logStart + Int64(random.number(in: 1...span))
+        guard case .success(let (start, ticket)) = partitions[place].log.deleteRecords(before: target) else { return }
+        partitions[place].askedStart = max(partitions[place].askedStart, start.rawValue)
+        partitions[place].waitingStarts.append((ticket, start.rawValue))
+    }
+
+    /// Takes note of what the store's commits have acknowledged.
+    private func settle() {
+        let durable = store.durableTicket
+        for place in partitions.indices {
+            while let first = partitions[place].waitingEnds.first, first.ticket <= durable {
+                partitions[place].acknowledgedEnd = max(partitions[place].acknowledgedEnd, first.end)
+                partitions[place].waitingEnds.removeFirst()
+            }
+            while let first = partitions[place].waitingStarts.first, first.ticket <= durable {
+                partitions[place].acknowledgedStart = max(partitions[place].acknowledgedStart, first.start)
+                partitions[place].waitingStarts.removeFirst()
+            }
+        }
+    }
+
+    func restart(isCrash: Bool) throws {
+        if isCrash {
+            crashes += 1
+            fileSystem = fileSystem.crash(keeping: .random, seed: random.next())
+        } else {
+            do {
+                try store.stop()
+            } catch {
+                fileSystem = fileSystem.crash(keeping: .random, seed: random.next())
+            }
+            settle()
+        }
+        while true {
+            // The disk may be taken away during recovery, too.
+            if random.chance(0.1) { fileSystem.haltAtCall(fileSystem.callCount + random.number(in: 1...60)) }
+            do {
+                try reopen()
+                break
+            } catch  where fileSystem.isHalted {
+                crashes += 1
+                fileSystem = fileSystem.crash(keeping: .random, seed: random.next())
+            }
+        }
+    }
+
+    private func reopen() throws {
+        store = try LogStore(fileSystem: fileSystem, folder: "/data", options: options)
+        for place in partitions.indices {
+            partitions[place].log = open(partitions[place].topicID, partitions[place].index)
+            partitions[place].waitingEnds = []
+            partitions[place].waitingStarts = []
+        }
+        _ = try store.recover()
+        for place in partitions.indices { try adopt(place) }
+        try verify()
+    }
+
+    /// The restarted log may have lost what was not acknowledged, and nothing else.
+    private func adopt(_ place: Int) throws {
+        let offsets = partitions[place].log.offsets
+        let end = offsets.logEnd.rawValue
+        if end < partitions[place].acknowledgedEnd {
+            throw Failure(
+                description:
+                    "partition \(place): log ends at \(end), acknowledged to \(partitions[place].acknowledgedEnd)")
+        }
+        if end > partitions[place].logEnd {
+            throw Failure(description: "partition \(place): log ends at \(end), written to \(partitions[place].logEnd)")
+        }
+        let start = offsets.logStart.rawValue
+        if start < partitions[place].acknowledgedStart || start > partitions[place].askedStart {
+            throw Failure(
+                description:
+                    "partition \(place): log starts at \(start), acknowledged \(partitions[place].acknowledgedStart), "
+                    + "asked \(partitions[place].askedStart)")
+        }
+        let last = partitions[place].logEnd
+        partitions[place].batches.removeAll { $0.lastOffset >= end }
+        if partitions[place].batches.isEmpty { partitions[place].floor = min(end, last) }
+        guard partitions[place].logEnd == end else {
+            throw Failure(description: "partition \(place): log ends within a batch, at \(end)")
+        }
+        // Everything that is there now was replayed from what is on disk: it counts as acknowledged.
+        partitions[place].acknowledgedEnd = end
+        partitions[place].acknowledgedStart = start
+        var sequences: [Int64: Int32] = [:]
+        for batch in partitions[place].batches {
+            if let producer = batch.producer { sequences[producer.producerID] = producer.lastSequence + 1 }
+        }
+        partitions[place].nextSequence = sequences
+        try verifyProducers(place)
+    }
+
+    // MARK: Checks
+
+    /// Reads every partition from its start to its high watermark and compares with the model.
+    func verify() throws {
+        for place in partitions.indices {
+            let partition = partitions[place]
+            let offsets = partition.log.offsets
+            var offset = offsets.logStart
+            var expected = partition.batches.filter { $0.lastOffset >= offset.rawValue }[...]
+            while offset < offsets.highWatermark {
+                let fetched: FetchedRecords
+                switch partition.log.read(from: offset, maxBytes: random.number(in: 1...20_000)) {
+                case .success(let found): fetched = found
+                case .failure(let refusal):
+                    throw Failure(description: "partition \(place), offset \(offset.rawValue): \(refusal)")
+                }
+                if fetched.slices.isEmpty {
+                    throw Failure(
+                        description: "partition \(place): nothing at \(offset.rawValue) below the high watermark")
+                }
+                for slice in fetched.slices {
+                    var cursor = RecordBatchCursor(slice.bytes, validator: RecordBatchValidator(origin: .broker))
+                    while let header = try cursor.next() {
+                        guard let batch = expected.popFirst() else {
+                            throw Failure(
+                                description: "partition \(place): a batch at \(header.baseOffset) never written")
+                        }
+                        guard header.baseOffset.rawValue == batch.baseOffset, header.recordCount == batch.count,
+                            header.recordsBytes.elementsEqual(batch.records)
+                        else { throw Failure(description: "partition \(place): other records at \(header.baseOffset)") }
+                        offset = header.lastOffset + 1
+                    }
+                }
+            }
+            if offsets.highWatermark.rawValue < partition.acknowledgedEnd {
+                throw Failure(description: "partition \(place): high watermark below what was acknowledged")
+            }
+            try verifyTimes(place)
+        }
+    }
+
+    /// The first record not before a batch's time is the batch's own first, or an earlier one of the same time.
+    private func verifyTimes(_ place: Int) throws {
+        let log = partitions[place].log
+        guard case .success(let found) = log.firstOffset(notBefore: 0) else {
+            throw Failure(description: "partition \(place): looking up a time failed")
+        }
+        let offsets = log.offsets
+        if offsets.highWatermark > offsets.logStart, found?.offset != offsets.logStart {
+            throw Failure(description: "partition \(place): first record by time is \(String(describing: found))")
+        }
+    }
+
+    /// The producer states are those of a scan of all batches.
+    private func verifyProducers(_ place: Int) throws {
+        var expected = ProducerStates()
+        for batch in partitions[place].batches {
+            if let producer = batch.producer { expected.record(producer, lastOffset: batch.lastOffset, timestampMs: 0) }
+        }
+        let actual = partitions[place].log.state.withLock { $0.producers }
+        guard actual.entries.keys.sorted() == expected.entries.keys.sorted() else {
+            throw Failure(description: "partition \(place): producers \(actual.entries.keys.sorted())")
+        }
+        for (id, entry) in expected.entries where actual.entries[id]?.window != entry.window {
+            throw Failure(
+                description: "partition \(place), producer \(id): \(actual.entries[id]!.window) for \(entry.window)")
+        }
+    }
+}
