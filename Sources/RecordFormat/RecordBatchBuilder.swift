@@ -156,6 +156,8 @@ extension RecordBatchBuilder {
         public var logAppendTimeMs: Int64?
         /// The last offset that the batch stands for, where compaction removed the last records. `nil`: the last record's.
         public var lastOffsetDelta: Int32?
+        /// For a batch without records: the greatest timestamp of those it had.
+        public var emptyMaxTimestampMs: Int64 = -1
 
         public init() {}
 
@@ -209,7 +211,7 @@ extension RecordBatchBuilder {
     ) {
         typealias Field = RecordBatchHeader.Field
         var attributes = options.attributes.with(recordCount == 0 ? .none : options.compression)
-        var maximum = recordCount == 0 ? -1 : maxTimestampMs
+        var maximum = recordCount == 0 ? options.emptyMaxTimestampMs : maxTimestampMs
         if let time = options.logAppendTimeMs {
             attributes.insert(.logAppendTime)
             maximum = time
