@@ -10,6 +10,11 @@ extension GroupShard {
             groups[groupID]?.offsets[key.topic, key.partitionIndex] = nil
             for producer in groups[groupID]?.openTransactions ?? [] {
                 pendingTransactions[producer]?[groupID]?[key.topic, key.partitionIndex] = nil
+                // A transaction holds the group only by what is pending.
+                guard pendingTransactions[producer]?[groupID]?.isEmpty == true else { continue }
+                pendingTransactions[producer]?[groupID] = nil
+                if pendingTransactions[producer]?.isEmpty == true { pendingTransactions[producer] = nil }
+                groups[groupID]?.openTransactions.remove(producer)
             }
             return dispose(groupID)
         }

@@ -1,0 +1,125 @@
+import Coordinators
+import KafkaModel
+import KafkaWire
+
+extension ShardDriver {
+    struct Commit {
+        var topic = "t"
+        var topicID = TopicID.zero
+        var partition: Int32 = 0
+        var offset: Int64
+        var epoch: Int32 = -1
+        var metadata: String?
+
+        init(_ topic: String = "t", _ partition: Int32 = 0, offset: Int64, metadata: String? = nil) {
+            self.topic = topic
+            self.partition = partition
+            self.offset = offset
+            self.metadata = metadata
+        }
+    }
+
+    /// The outcome of each partition.
+    @discardableResult
+    func commit(
+        _ commits: [Commit], group: String = "g", member: String = "", generation: Int32 = -1,
+        instance: String? = nil, version: Int16 = 8, retention: Int64 = -1
+    ) -> [ErrorCode] {
+        var request = OffsetCommitRequest()
+        request.groupID = group
+        request.generationIDOrMemberEpoch = generation
+        request.memberID = member
+        request.groupInstanceID = instance
+        request.retentionTimeMs = retention
+        request.topics = commits.map { commit in
+            var partition = OffsetCommitRequest.OffsetCommitRequestPartition()
+            partition.partitionIndex = commit.partition
+            partition.committedOffset = commit.offset
+            partition.committedLeaderEpoch = commit.epoch
+            partition.committedMetadata = commit.metadata
+            var topic = OffsetCommitRequest.OffsetCommitRequestTopic()
+            topic.name = commit.topic
+            topic.topicID = commit.topicID
+            topic.partitions = [partition]
+            return topic
+        }
+        let waiter = newWaiter()
+        let context = RequestContext(clientID: "client", clientHost: "/127.0.0.1", apiVersion: version)
+        run { $0.offsetCommit(request, context: context, waiter: waiter, now: $1) }
+        guard case .offsetCommit(let response) = replies[waiter] else { return [] }
+        return response.topics.flatMap { $0.partitions.map { ErrorCode(rawValue: $0.errorCode) } }
+    }
+
+    @discardableResult
+    func commitInTransaction(
+        _ producerID: Int64, _ commits: [Commit], group: String = "g", member: String = "", generation: Int32 = -1
+    ) -> [ErrorCode] {
+        var request = TransactionalCommit(
+            producer: TransactionalProducer(id: ProducerID(producerID), epoch: ProducerEpoch(0)), groupID: group)
+        request.memberID = member
+        request.generationID = generation
+        request.partitions = commits.map {
+            TransactionalCommit.Partition(topicName: $0.topic, partitionIndex: $0.partition, offset: $0.offset)
+        }
+        let waiter = newWaiter()
+        run { $0.txnOffsetCommit(request, waiter: waiter, now: $1) }
+        guard case .txnOffsetCommit(let outcomes) = replies[waiter] else { return [] }
+        return outcomes
+    }
+
+    func fetch(
+        _ topic: String = "t", _ partition: Int32 = 0, group: String = "g", topicID: TopicID = .zero,
+        requireStable: Bool = false
+    ) -> OffsetFetchResponse.OffsetFetchResponsePartitions {
+        var topicRequest = OffsetFetchRequest.OffsetFetchRequestTopics()
+        topicRequest.name = topic
+        topicRequest.topicID = topicID
+        topicRequest.partitionIndexes = [partition]
+        var request = OffsetFetchRequest.OffsetFetchRequestGroup()
+        request.groupID = group
+        request.topics = [topicRequest]
+        return shard.offsetFetch(request, requireStable: requireStable).topics[0].partitions[0]
+    }
+
+    func fetchAll(group: String = "g") -> OffsetFetchResponse.OffsetFetchResponseGroup {
+        var request = OffsetFetchRequest.OffsetFetchRequestGroup()
+        request.groupID = group
+        request.topics = nil
+        return shard.offsetFetch(request, requireStable: false)
+    }
+
+    func deleteOffsets(_ topic: String, _ partitions: [Int32], group: String = "g") -> OffsetDeleteResponse {
+        var topicRequest = OffsetDeleteRequest.OffsetDeleteRequestTopic()
+        topicRequest.name = topic
+        topicRequest.partitions = partitions.map { index in
+            var partition = OffsetDeleteRequest.OffsetDeleteRequestPartition()
+            partition.partitionIndex = index
+            return partition
+        }
+        var request = OffsetDeleteRequest()
+        request.groupID = group
+        request.topics = [topicRequest]
+        let waiter = newWaiter()
+        run { $0.offsetDelete(request, waiter: waiter, now: $1) }
+        guard case .offsetDelete(let response) = replies[waiter] else { return OffsetDeleteResponse() }
+        return response
+    }
+
+    func deleteGroups(_ groups: [String]) -> [ErrorCode] {
+        let waiter = newWaiter()
+        run { $0.deleteGroups(groups, waiter: waiter, now: $1) }
+        guard case .deleteGroups(let results) = replies[waiter] else { return [] }
+        return results.map { ErrorCode(rawValue: $0.errorCode) }
+    }
+
+    func expireOffsets() {
+        var isComplete = false
+        while !isComplete {
+            run { shard, now in
+                let (actions, complete) = shard.expireOffsets(now: now)
+                isComplete = complete
+                return actions
+            }
+        }
+    }
+}
