@@ -43,16 +43,18 @@ extension CompressionContext {
         var isStarved: Bool
     }
 
-    /// Calls `step` with fresh memory until it is complete, starved, or past the limit.
+    /// Calls `step` with fresh memory until it is complete, starved, or past the limit. `expected`: the output that the
+    /// input announces, believed for a first step of the usual size.
     @inline(__always)
     private func stream(
-        _ codec: Compression, inputBytes: Int, into writer: inout ByteWriter, _ outputLimit: Int,
+        _ codec: Compression, inputBytes: Int, expecting expected: Int = 0, into writer: inout ByteWriter,
+        _ outputLimit: Int,
         _ step: (UnsafeMutableRawBufferPointer) throws(CompressionError) -> Step
     ) throws(CompressionError) {
         // One byte above the limit tells "exactly the limit" from "more".
         let most = min(max(outputLimit, 0), Int.max - 1) + 1
         let start = writer.count
-        var room = min(max(inputBytes * 4, Self.firstStep.least), Self.firstStep.most)
+        var room = min(max(inputBytes * 4, expected, Self.firstStep.least), Self.firstStep.most)
         while true {
             let produced = writer.count - start
             room = min(max(room, produced), most - produced)
@@ -199,7 +201,10 @@ extension CompressionContext {
             }
         }
         var source = ZSTD_inBuffer(src: input.baseAddress, size: input.count, pos: 0)
-        try stream(.zstd, inputBytes: input.count, into: &writer, limit) { memory throws(CompressionError) in
+        // With room for all that the frame announces, the library decodes into it directly, without a window.
+        let announced = Int(exactly: ZSTD_getFrameContentSize(input.baseAddress, input.count)) ?? 0
+        try stream(.zstd, inputBytes: input.count, expecting: announced, into: &writer, limit) {
+            memory throws(CompressionError) in
             var target = ZSTD_outBuffer(dst: memory.baseAddress, size: memory.count, pos: 0)
             let hint = ZSTD_decompressStream(decoder, &target, &source)
             guard ZSTD_isError(hint) == 0 else { throw .corrupt(.zstd) }

@@ -1,5 +1,3 @@
-import ByteBuffers
-
 /// One header of a record, copied: for tests, tools and slow paths. Source: KIP-82.
 public struct RecordHeader: Equatable, Sendable {
     public var key: String
@@ -61,6 +59,20 @@ public struct RecordHeadersView: Sequence {
         /// `nil` for a null value.
         public let value: UnsafeRawBufferPointer?
 
+        /// The header at `at`; `nil` when it reaches past `end`.
+        init?(_ at: inout UnsafeRawPointer, _ end: UnsafeRawPointer) {
+            guard let keyLength = Varint.read32(&at, end), keyLength >= 0, Int(keyLength) <= end - at else {
+                return nil
+            }
+            key = UnsafeRawBufferPointer(start: at, count: Int(keyLength))
+            at += Int(keyLength)
+            guard let valueLength = Varint.read32(&at, end), valueLength >= -1, Int(valueLength) <= end - at else {
+                return nil
+            }
+            value = valueLength < 0 ? nil : UnsafeRawBufferPointer(start: at, count: Int(valueLength))
+            if valueLength > 0 { at += Int(valueLength) }
+        }
+
         public var copied: RecordHeader {
             RecordHeader(key: String(decoding: key, as: UTF8.self), value: value.map(Array.init))
         }
@@ -70,36 +82,43 @@ public struct RecordHeadersView: Sequence {
     /// All headers, encoded; to be appended to another record as they are.
     public let bytes: UnsafeRawBufferPointer
 
-    @usableFromInline
-    init(count: Int32, bytes: UnsafeRawBufferPointer) {
+    /// Passes over the headers at `at`, count first; `nil` when they reach past `end`.
+    @inline(__always)
+    init?(walking at: inout UnsafeRawPointer, _ end: UnsafeRawPointer) {
+        guard let count = Varint.read32(&at, end), count >= 0 else { return nil }
+        let start = at
+        if count > 0 {
+            guard let last = Self.walk(count, from: at, end) else { return nil }
+            at = last
+        }
         self.count = count
-        self.bytes = bytes
+        bytes = UnsafeRawBufferPointer(start: start, count: at - start)
     }
 
-    public func makeIterator() -> Iterator { Iterator(reader: ByteReader(bytes), remaining: count) }
+    /// Where `count` headers from `start` end; `nil` when they reach past `end`.
+    private static func walk(
+        _ count: Int32, from start: UnsafeRawPointer, _ end: UnsafeRawPointer
+    ) -> UnsafeRawPointer? {
+        var at = start
+        for _ in 0..<count { guard Element(&at, end) != nil else { return nil } }
+        return at
+    }
+
+    public func makeIterator() -> Iterator {
+        let start = bytes.baseAddress!
+        return Iterator(at: start, end: start + bytes.count, remaining: count)
+    }
 
     public struct Iterator: IteratorProtocol {
-        var reader: ByteReader
+        var at: UnsafeRawPointer
+        let end: UnsafeRawPointer
         var remaining: Int32
 
         public mutating func next() -> Element? {
             guard remaining > 0 else { return nil }
             remaining -= 1
-            do {
-                return try reader.recordHeader()
-            } catch {
-                preconditionFailure("headers were walked before: \(error)")
-            }
+            guard let header = Element(&at, end) else { preconditionFailure("headers changed after they were walked") }
+            return header
         }
-    }
-}
-
-extension ByteReader {
-    /// The next header of a record.
-    mutating func recordHeader() throws(DecodeError) -> RecordHeadersView.Element {
-        let key = try bytes(Int(try varint()))
-        let valueLength = Int(try varint())
-        if valueLength == -1 { return RecordHeadersView.Element(key: key, value: nil) }
-        return RecordHeadersView.Element(key: key, value: try bytes(valueLength))
     }
 }

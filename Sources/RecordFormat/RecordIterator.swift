@@ -34,7 +34,9 @@ public struct RecordIterator: ~Copyable {
     private let context: CompressionContext
     private var output = ByteWriter(capacity: 16)
 
-    private var reader = ByteReader(UnsafeRawBufferPointer(start: nil, count: 0))
+    /// What is left of the records: from here to `end`.
+    private var at: UnsafeRawPointer
+    private var end: UnsafeRawPointer
     private var baseOffset = Offset.zero
     private var baseTimestampMs: Int64 = 0
     /// The timestamp of all records, when the broker set it.
@@ -49,30 +51,31 @@ public struct RecordIterator: ~Copyable {
     ) {
         self.outputLimit = outputLimit
         self.context = context
+        at = UnsafeRawPointer(bitPattern: 8)!
+        end = at
     }
 
     /// Begins with the first record of `batch`.
     public mutating func open(_ batch: RecordBatchHeader) throws(RecordBatchError) {
-        recordCount = 0
-        index = 0
+        close()
         let attributes = batch.attributes
         guard let codec = attributes.compression else { throw .unknownCompression(attributes.codecNumber) }
         let count = batch.recordCount
         guard count >= 0 else {
             throw .invalidRecordCount(recordCount: count, lastOffsetDelta: batch.lastOffsetDelta)
         }
-        let stored = batch.recordsBytes
-        if codec == .none || stored.isEmpty {
-            reader = ByteReader(stored)
-        } else {
+        var records = batch.recordsBytes
+        if codec != .none, !records.isEmpty {
             output.removeAll()
             do throws(CompressionError) {
-                try context.decompress(codec, stored, into: &output, outputLimit: outputLimit)
+                try context.decompress(codec, records, into: &output, outputLimit: outputLimit)
             } catch {
                 throw .compression(error)
             }
-            reader = ByteReader(output.bytes)
+            records = output.bytes
         }
+        at = records.baseAddress!
+        end = at + records.count
         baseOffset = batch.baseOffset
         baseTimestampMs = batch.baseTimestampMs
         logAppendTimeMs = attributes.contains(.logAppendTime) ? batch.maxTimestampMs : nil
@@ -84,23 +87,28 @@ public struct RecordIterator: ~Copyable {
     /// The next record; `nil` after the last, when the batch's bytes end with it.
     public mutating func next() throws(RecordBatchError) -> RecordView? {
         guard index < recordCount else {
-            guard reader.isAtEnd else { throw .trailingBytes(reader.remaining) }
+            guard at == end else { throw .trailingBytes(end - at) }
             return nil
         }
-        let fields: Fields
-        do throws(DecodeError) { fields = try readFields() } catch { throw defect(.length) }
-        // Fields are checked against the batch's end while read, and here against the record's.
-        guard reader.position <= fields.end else { throw defect(.length) }
-        guard reader.position == fields.end else { throw defect(.unusedBytes) }
-        guard fields.offsetDelta > previousDelta, fields.offsetDelta <= lastOffsetDelta else {
-            throw defect(.offsetDelta)
-        }
-        previousDelta = fields.offsetDelta
-        defer { index += 1 }
+        // A local position stays in a register.
+        var at = self.at
+        // At least the byte of attributes, of which none are defined; then the fields in their order.
+        guard let length = Varint.read32(&at, end), length > 0, Int(length) <= end - at else { throw defect(.length) }
+        let recordEnd = at + Int(length)
+        at += 1
+        guard let timestampDelta = Varint.read64(&at, recordEnd), let offsetDelta = Varint.read32(&at, recordEnd),
+            let key = Field(&at, recordEnd), let value = Field(&at, recordEnd),
+            let headers = RecordHeadersView(walking: &at, recordEnd)
+        else { throw defect(.length) }
+        guard at == recordEnd else { throw defect(.unusedBytes) }
+        guard offsetDelta > previousDelta, offsetDelta <= lastOffsetDelta else { throw defect(.offsetDelta) }
+        previousDelta = offsetDelta
+        self.at = recordEnd
+        defer { index &+= 1 }
         return RecordView(
-            index: index, offset: baseOffset + Int64(fields.offsetDelta), offsetDelta: fields.offsetDelta,
-            timestampMs: logAppendTimeMs ?? baseTimestampMs &+ fields.timestampDelta, key: fields.key,
-            value: fields.value, headers: fields.headers)
+            index: index, offset: Offset(baseOffset.rawValue &+ Int64(offsetDelta)), offsetDelta: offsetDelta,
+            timestampMs: logAppendTimeMs ?? baseTimestampMs &+ timestampDelta, key: key.bytes, value: value.bytes,
+            headers: headers)
     }
 
     /// Reads all remaining records and throws at the first defect. `requiresKeys`: as in a compacted topic. `dense`:
@@ -112,47 +120,34 @@ public struct RecordIterator: ~Copyable {
         }
     }
 
-    /// A record as it stands, its own length not yet compared.
-    private struct Fields {
-        var end: Int
-        var timestampDelta: Int64
-        var offsetDelta: Int32
-        var key: UnsafeRawBufferPointer?
-        var value: UnsafeRawBufferPointer?
-        var headers: RecordHeadersView
+    /// A key or value: a length, -1 for null, and that many bytes.
+    private struct Field {
+        let bytes: UnsafeRawBufferPointer?
+
+        /// `nil` when the length is below -1 or passes `end`.
+        @inline(__always)
+        init?(_ at: inout UnsafeRawPointer, _ end: UnsafeRawPointer) {
+            guard let length = Varint.read32(&at, end), length >= -1, Int(length) <= end - at else { return nil }
+            guard length >= 0 else {
+                bytes = nil
+                return
+            }
+            bytes = UnsafeRawBufferPointer(start: at, count: Int(length))
+            at += Int(length)
+        }
     }
 
-    @inline(__always)
-    private mutating func readFields() throws(DecodeError) -> Fields {
-        let length = Int(try reader.varint())
-        let end = reader.position + length
-        // Attributes of a record: none are defined.
-        try reader.skip(1)
-        return Fields(
-            end: end, timestampDelta: try reader.varlong(), offsetDelta: try reader.varint(),
-            key: try nullableBytes(), value: try nullableBytes(), headers: try walkHeaders())
+    /// Nothing to read.
+    private mutating func close() {
+        index = 0
+        recordCount = 0
+        at = end
     }
 
     /// The error for the record at hand; there is nothing to read after it.
     private mutating func defect(_ defect: RecordBatchError.RecordDefect) -> RecordBatchError {
         let error = RecordBatchError.invalidRecord(index: index, defect)
-        recordCount = 0
-        reader.position = reader.count
+        close()
         return error
-    }
-
-    private mutating func nullableBytes() throws(DecodeError) -> UnsafeRawBufferPointer? {
-        let length = Int(try reader.varint())
-        return length == -1 ? nil : try reader.bytes(length)
-    }
-
-    private mutating func walkHeaders() throws(DecodeError) -> RecordHeadersView {
-        let count = try reader.varint()
-        let start = reader.position
-        // A header takes at least two bytes.
-        guard count >= 0, Int(count) * 2 <= reader.remaining else { throw .invalid("header count", position: start) }
-        for _ in 0..<count { _ = try reader.recordHeader() }
-        return RecordHeadersView(
-            count: count, bytes: UnsafeRawBufferPointer(start: reader.base + start, count: reader.position - start))
     }
 }

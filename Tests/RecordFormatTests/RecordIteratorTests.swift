@@ -30,7 +30,8 @@ import Testing
             ([13, 0, 0, 0, 1, 1, 0], .length),  // own length -7
             ([10, 0, 0, 0, 1, 1, 0], .length),  // own length one too short
             ([14, 0, 0, 0, 1, 1, 0, 9], .unusedBytes),
-            ([14, 0, 0, 0, 1, 1, 0], .unusedBytes),  // and past the batch's end
+            ([14, 0, 0, 0, 1, 1, 0], .length),  // own length past the batch's end
+            ([0], .length),  // own length 0
             ([12, 0, 0, 0, 3, 1, 0], .length),  // key length -2
             ([12, 0, 0, 0, 20, 1, 0], .length),  // key past the end
             ([12, 0, 0, 0, 1, 3, 0], .length),  // value length -2
@@ -40,6 +41,8 @@ import Testing
             ([12, 0, 0, 2, 1, 1, 0], .offsetDelta),  // past the last offset
             ([12, 0, 0, 1, 1, 1, 0], .offsetDelta),  // negative
             ([12, 0, 0], .length),
+            ([24, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 1, 1, 0], .length),  // offset delta of more than 32 bits
+            ([22, 0, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0, 1, 1, 0], .length),  // offset delta 0 in six bytes
             ([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f], .length),
         ]
         for (records, defect) in cases {
