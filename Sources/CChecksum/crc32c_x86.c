@@ -148,7 +148,7 @@ static uint32_t crc32c_avx2_fold(uint32_t state, const uint8_t *data, size_t len
     return finish(folded128(_mm256_castsi256_si128(d), fold16, _mm256_extracti128_si256(d, 1)), data, length);
 }
 
-#define AVX512 "sse4.2,pclmul,avx2,vpclmulqdq,avx512f,avx512dq,avx512vl,evex512"
+#define AVX512 "sse4.2,pclmul,avx2,vpclmulqdq,avx512f,avx512dq,avx512vl"
 
 __attribute__((target(AVX512)))
 static inline __m512i folded512(__m512i value, __m512i k, __m512i next) {
