@@ -110,7 +110,7 @@ let package = Package(
             "IngestGatewayTests",
             [
                 "IngestGateway", "BrokerCore", "BrokerTestKit", "HTTPWire", "RecordFormat", "KafkaModel", "ByteBuffers",
-                "Transport", "StorageIO",
+                "Transport", "StorageIO", "LogStorage", "Telemetry",
             ]),
         tests("ConfigurationTests", ["Configuration"]),
         tests("CommandLineTests", ["KafkaClient", "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire"]),

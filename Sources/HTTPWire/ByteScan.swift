@@ -2,37 +2,41 @@
 ///
 /// The classic tests below may also mark bytes *above* the first true match (a borrow runs upwards), never below it.
 /// So "is there one" and "where is the first" are exact, and nothing else is asked of them.
-enum ByteScan {
-    @inline(__always) static var ones: UInt64 { 0x0101_0101_0101_0101 }
-    @inline(__always) static var highs: UInt64 { 0x8080_8080_8080_8080 }
+public enum ByteScan {
+    @inlinable @inline(__always) public static var ones: UInt64 { 0x0101_0101_0101_0101 }
+    @inlinable @inline(__always) public static var highs: UInt64 { 0x8080_8080_8080_8080 }
 
     /// Marks the bytes of `word` that are zero.
-    @inline(__always)
-    static func zeros(_ word: UInt64) -> UInt64 { (word &- ones) & ~word & highs }
+    @inlinable @inline(__always)
+    public static func zeros(_ word: UInt64) -> UInt64 { (word &- ones) & ~word & highs }
 
     /// Marks the bytes equal to `byte`.
-    @inline(__always)
-    static func equal(_ word: UInt64, _ byte: UInt8) -> UInt64 { zeros(word ^ (ones &* UInt64(byte))) }
+    @inlinable @inline(__always)
+    public static func equal(_ word: UInt64, _ byte: UInt8) -> UInt64 { zeros(word ^ (ones &* UInt64(byte))) }
 
     /// Marks the bytes below `limit` (at most 128).
-    @inline(__always)
-    static func below(_ word: UInt64, _ limit: UInt8) -> UInt64 { (word &- ones &* UInt64(limit)) & ~word & highs }
+    @inlinable @inline(__always)
+    public static func below(_ word: UInt64, _ limit: UInt8) -> UInt64 {
+        (word &- ones &* UInt64(limit)) & ~word & highs
+    }
 
-    @inline(__always)
-    static func word(_ base: UnsafeRawPointer, _ at: Int) -> UInt64 {
+    @inlinable @inline(__always)
+    public static func word(_ base: UnsafeRawPointer, _ at: Int) -> UInt64 {
         UInt64(littleEndian: base.loadUnaligned(fromByteOffset: at, as: UInt64.self))
     }
 
-    @inline(__always)
-    static func byte(_ base: UnsafeRawPointer, _ at: Int) -> UInt8 { base.load(fromByteOffset: at, as: UInt8.self) }
+    @inlinable @inline(__always)
+    public static func byte(_ base: UnsafeRawPointer, _ at: Int) -> UInt8 {
+        base.load(fromByteOffset: at, as: UInt8.self)
+    }
 
     /// Index of the first byte of a mark.
-    @inline(__always)
-    static func index(_ mark: UInt64) -> Int { mark.trailingZeroBitCount &>> 3 }
+    @inlinable @inline(__always)
+    public static func index(_ mark: UInt64) -> Int { mark.trailingZeroBitCount &>> 3 }
 
     /// First position in `from..<end` that holds `byte`, or `end`.
-    @inline(__always)
-    static func find(_ byte: UInt8, _ base: UnsafeRawPointer, from: Int, end: Int) -> Int {
+    @inlinable @inline(__always)
+    public static func find(_ byte: UInt8, _ base: UnsafeRawPointer, from: Int, end: Int) -> Int {
         var at = from
         while at &+ 8 <= end {
             let mark = equal(word(base, at), byte)
@@ -44,8 +48,8 @@ enum ByteScan {
     }
 
     /// First position in `from..<end` of a control character (below 0x20, or DEL), or `end`.
-    @inline(__always)
-    static func findControl(_ base: UnsafeRawPointer, from: Int, end: Int) -> Int {
+    @inlinable @inline(__always)
+    public static func findControl(_ base: UnsafeRawPointer, from: Int, end: Int) -> Int {
         var at = from
         while at &+ 8 <= end {
             let word = word(base, at)
@@ -62,8 +66,8 @@ enum ByteScan {
     }
 
     /// First position in `from..<end` of a byte outside visible ASCII (0x21...0x7e), or `end`.
-    @inline(__always)
-    static func findNonVisible(_ base: UnsafeRawPointer, from: Int, end: Int) -> Int {
+    @inlinable @inline(__always)
+    public static func findNonVisible(_ base: UnsafeRawPointer, from: Int, end: Int) -> Int {
         var at = from
         while at &+ 8 <= end {
             let word = word(base, at)
@@ -80,8 +84,8 @@ enum ByteScan {
     }
 
     /// `token` of RFC 9110: letters, digits and ``!#$%&'*+-.^_`|~``.
-    @inline(__always)
-    static func isTokenByte(_ byte: UInt8) -> Bool {
+    @inlinable @inline(__always)
+    public static func isTokenByte(_ byte: UInt8) -> Bool {
         // One bit a character, two words: 0...63 and 64...127.
         let low: UInt64 = 0x03ff_6cfa_0000_0000
         let high: UInt64 = 0x57ff_ffff_c7ff_fffe
@@ -91,8 +95,8 @@ enum ByteScan {
     }
 
     /// Whether all of `from..<end` are token characters and there is at least one.
-    @inline(__always)
-    static func isToken(_ base: UnsafeRawPointer, from: Int, end: Int) -> Bool {
+    @inlinable @inline(__always)
+    public static func isToken(_ base: UnsafeRawPointer, from: Int, end: Int) -> Bool {
         var at = from
         while at < end {
             guard isTokenByte(byte(base, at)) else { return false }

@@ -33,6 +33,9 @@ extension Connection {
 
     var heldCount: Int { heldEnd - heldStart }
 
+    /// Bytes of input that have arrived and were not consumed: between calls of `received`, how far a frame has come.
+    public var unconsumedInput: Int { heldCount }
+
     /// Goes on after a pause: what is held, then the socket.
     func continueInput() {
         if wantsInput, held != nil, heldIsUnoffered || inputEnded { offerHeld() }

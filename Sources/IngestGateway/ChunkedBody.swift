@@ -1,0 +1,45 @@
+import ByteBuffers
+import HTTPWire
+
+/// A chunked body while it arrives: the bytes so far in one piece of memory that grows with them, and the head of their
+/// request.
+final class ChunkedBody {
+    let head: ByteSlice
+    var decoder: ChunkedDecoder
+    private var chunk: Chunk?
+    /// Bytes of the body so far.
+    private(set) var count = 0
+
+    static let firstCapacity = 16 << 10
+
+    init(head: ByteSlice, maxBody: Int) {
+        self.head = head
+        decoder = ChunkedDecoder(maxBody: maxBody)
+    }
+
+    /// By how many bytes the memory will grow to take `length` more.
+    func growth(for length: Int) -> Int {
+        let capacity = chunk?.capacity ?? 0
+        return count + length <= capacity ? 0 : Self.capacity(for: count + length, after: capacity) - capacity
+    }
+
+    private static func capacity(for needed: Int, after capacity: Int) -> Int {
+        max(firstCapacity, capacity * 2, needed)
+    }
+
+    func append(_ bytes: UnsafeRawBufferPointer, pool: ChunkPool) {
+        let capacity = chunk?.capacity ?? 0
+        if count + bytes.count > capacity {
+            let larger = pool.chunk(atLeast: Self.capacity(for: count + bytes.count, after: capacity))
+            if let chunk { larger.base.copyMemory(from: chunk.base, byteCount: count) }
+            chunk = larger
+        }
+        if let source = bytes.baseAddress { (chunk!.base + count).copyMemory(from: source, byteCount: bytes.count) }
+        count += bytes.count
+    }
+
+    /// What has arrived.
+    func slice(pool: ChunkPool) -> ByteSlice {
+        ByteSlice(chunk: chunk ?? pool.chunk(atLeast: 1), offset: 0, count: count)
+    }
+}

@@ -1,0 +1,106 @@
+public import BrokerCore
+import ByteBuffers
+import LogStorage
+import Synchronization
+public import Telemetry
+public import Transport
+
+/// The HTTP edge: requests in, record batches to the broker, truthful replies out.
+///
+/// A request is handled on its connection's event loop in one go. Its reply is encoded at once and gated by the commit
+/// that makes its events durable; only the making of a topic leaves the loop, and mutes the connection meanwhile.
+public final class Gateway: Sendable {
+    public let broker: Broker
+    public let options: GatewayOptions
+    let metrics: GatewayMetrics
+    let ingestLimiter: RateLimiter?
+    /// Monotonic nanoseconds.
+    let startedAt: Int64
+    private let loops: GatewayLoops
+    private let draining = Atomic<Bool>(false)
+    private let inflight = Atomic<Int>(0)
+
+    public init(
+        broker: Broker, options: GatewayOptions = GatewayOptions(), loopCount: Int,
+        registry: MetricsRegistry = .shared
+    ) {
+        self.broker = broker
+        self.options = options
+        metrics = GatewayMetrics(registry: registry)
+        ingestLimiter = RateLimiter(rate: options.ingestRate, burst: options.ingestBurst)
+        startedAt = MonotonicClock.nanoseconds()
+        loops = GatewayLoops(count: loopCount)
+    }
+
+    /// To be called on each loop's thread before it serves (`EventLoopGroup.Options.setUp`), after that of the Kafka edge
+    /// when both share the loops: the kick that starts a commit belongs to whoever comes first.
+    public func setUp(_ loop: EventLoop) {
+        loops.set(GatewayLoop(gateway: self, index: loop.index, pool: loop.pool), at: loop.index)
+        if loop.onTickEnd == nil { loop.onTickEnd = { [broker] _ in broker.store.kick() } }
+    }
+
+    public func listenerOptions(host: String, port: UInt16) -> ListenerOptions {
+        var listener = ListenerOptions(host: host, port: port) { [self] loop, connection in
+            HTTPConnection(gateway: self, loop: loops[loop.index])
+        }
+        listener.maxConnections = options.maxConnections
+        listener.maxConnectionsPerIP = options.maxConnectionsPerIP
+        // A request by length is one frame: its head and its body.
+        listener.limits.maxFrameBytes = options.maxRequestBytes + (64 << 10)
+        listener.limits.idleTimeout = options.keepAlive
+        // The gateway's own timers answer 408 before; this is the net below them.
+        listener.limits.partialInputTimeout = options.requestTimeout + .seconds(10)
+        return listener
+    }
+
+    /// Replies close their connections from now on, and readiness is gone: the first step of a stop.
+    public func drain() { draining.store(true, ordering: .sequentiallyConsistent) }
+
+    public var isDraining: Bool { draining.load(ordering: .relaxed) || broker.isDraining }
+
+    // MARK: The budget of bodies in flight
+
+    /// Reserves memory for a body that is to be received. False: there is none left, answer 503.
+    func reserve(_ bytes: Int) -> Bool {
+        let total = inflight.wrappingAdd(bytes, ordering: .relaxed).newValue
+        if total <= options.maxInflightBytes {
+            metrics.inflightBytes.set(total)
+            return true
+        }
+        inflight.wrappingSubtract(bytes, ordering: .relaxed)
+        return false
+    }
+
+    func release(_ bytes: Int) {
+        guard bytes > 0 else { return }
+        metrics.inflightBytes.set(inflight.wrappingSubtract(bytes, ordering: .relaxed).newValue)
+    }
+}
+
+/// The loops' states, by loop index.
+private final class GatewayLoops: @unchecked Sendable {
+    // SAFETY: each place is written once, by its loop's thread before it serves, and read by that thread only.
+    private let states: UnsafeMutablePointer<GatewayLoop?>
+    private let count: Int
+
+    init(count: Int) {
+        self.count = count
+        states = .allocate(capacity: count)
+        states.initialize(repeating: nil, count: count)
+    }
+
+    deinit {
+        states.deinitialize(count: count)
+        states.deallocate()
+    }
+
+    func set(_ state: GatewayLoop, at index: Int) {
+        precondition(index < count, "loop \(index) of a gateway for \(count)")
+        states[index] = state
+    }
+
+    subscript(index: Int) -> GatewayLoop {
+        guard let state = states[index] else { preconditionFailure("Gateway.setUp was not called on loop \(index)") }
+        return state
+    }
+}

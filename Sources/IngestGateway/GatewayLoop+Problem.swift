@@ -1,0 +1,78 @@
+import ByteBuffers
+import HTTPWire
+
+/// One problem body that every family of clients can read. gateway-api 3.3: `type`, `title`, `status`, `detail`,
+/// `instance` are RFC 9457's, `error` the use cases', `message` AWS', `error_code` Kafka REST's.
+extension GatewayLoop {
+    /// Listed errors of one reply; the counts tell of the rest.
+    static let maxListedErrors = 100
+
+    /// Makes the reply a problem. `errors` are events of the request that were refused one by one.
+    func answer(_ problem: Problem, instance: UnsafeRawBufferPointer? = nil, errors: [Rejection] = []) {
+        let kind = problem.kind
+        reply.status = kind.status
+        reply.code = kind.code
+        reply.contentType = "application/problem+json"
+        reply.retryAfter = problem.retryAfter ?? (kind.isRetryable ? 1 : nil)
+        reply.ticket = 0
+
+        out.removeAll()
+        out.text("{\"type\":\"")
+        if kind.status == 429 {
+            out.text("https://iana.org/assignments/http-problem-types#quota-exceeded")
+        } else if kind.code.utf8Start == ProblemKind.overloaded.code.utf8Start {
+            out.text("https://iana.org/assignments/http-problem-types#temporary-reduced-capacity")
+        } else {
+            out.text("urn:millrace:problem:")
+            out.text(kind.code)
+        }
+        out.text("\",\"title\":\"")
+        out.text(kind.title)
+        out.text("\",\"status\":")
+        out.decimal(kind.status)
+        out.member("detail")
+        JSONText.write(problem.detail, into: &out)
+        if let instance, instance.count > 0 {
+            out.member("instance")
+            // A request line holds only visible ASCII.
+            JSONText.write(instance, into: &out)
+        }
+        out.text(",\"code\":\"")
+        out.text(kind.code)
+        out.text("\",\"error\":")
+        JSONText.write(problem.error ?? problem.detail, into: &out)
+        out.member("message")
+        JSONText.write(problem.error ?? problem.detail, into: &out)
+        out.member("error_code")
+        out.decimal(kind.number)
+        out.member("request_id")
+        JSONText.write(requestID, into: &out)
+        out.text(kind.isRetryable ? ",\"retryable\":true" : ",\"retryable\":false")
+        if let limit = problem.limit {
+            out.member("limit")
+            out.decimal(limit)
+        }
+        if kind.status == 429 { out.text(",\"violated-policies\":[\"ingest\"]") }
+        if !errors.isEmpty { write(errors) }
+        out.text("}")
+    }
+
+    private func write(_ errors: [Rejection]) {
+        out.text(",\"errors\":[")
+        for (place, rejection) in errors.prefix(Self.maxListedErrors).enumerated() {
+            out.text(place == 0 ? "{\"index\":" : ",{\"index\":")
+            out.decimal(rejection.index)
+            out.text(",\"code\":\"")
+            out.text(rejection.kind.code)
+            out.text("\",\"detail\":\"")
+            out.text(rejection.detail)
+            out.text("\"")
+            if let position = rejection.position {
+                out.member("position")
+                out.decimal(position)
+            }
+            out.text("}")
+        }
+        out.text("]")
+    }
+}

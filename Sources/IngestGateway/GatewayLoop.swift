@@ -1,0 +1,228 @@
+import BrokerCore
+import ByteBuffers
+import HTTPWire
+import KafkaModel
+import LogStorage
+import RecordFormat
+import Telemetry
+import Transport
+
+/// What the gateway keeps for one event loop: the parser, the buffers that every request of the loop uses in turn, and
+/// the handlers of the routes (in extensions, one file a route). Confined to the loop's thread.
+///
+/// A request is handled from its whole body to its encoded reply in one go, so nothing here belongs to a request any
+/// longer than that.
+final class GatewayLoop {
+    /// What handling a request has led to.
+    enum Outcome {
+        /// `reply` and `out` hold the answer.
+        case answered
+        /// The topic must be made first, by blocking work; then the request is handled once more.
+        case needsTopic(String)
+    }
+
+    let gateway: Gateway
+    let options: GatewayOptions
+    let broker: Broker
+    let metrics: GatewayMetrics
+    let jsonLimits: JSONLimits
+
+    // The request at hand.
+    var head = RequestHead()
+    var requestID: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: requestIDBytes, count: requestIDCount) }
+    private let requestIDBytes = UnsafeMutableRawPointer.allocate(byteCount: maxRequestID, alignment: 8)
+    private var requestIDCount = 0
+    /// Why the topic that the request waited for could not be made.
+    var topicRefusal: TopicRefusal?
+    /// Monotonic and wall clock of the loop's turn.
+    var now: Int64 = 0
+    var wallClockMs: Int64 = 0
+    let pool: ChunkPool
+
+    // The reply at hand.
+    var reply = Reply()
+    var out = ByteWriter(capacity: 4096)
+
+    // Buffers and generators.
+    var date = HTTPDate()
+    var receivedAt = ReceivedAt()
+    var identifiers = UUIDv7Generator()
+    var builder: RecordBatchBuilder
+    var recordHeaders = ByteWriter(capacity: 512)
+    var events: [JSONRange] = []
+    var rejections: [Rejection] = []
+    var batches: [EventBatch] = []
+    var ingestEnvelope = JSONEnvelope(["event_type", "payload", "timestamp"])
+    let ingestTypes: [[UInt8]]
+    var records = RecordIterator()
+    private var nextPartition: Int
+    private var counters: [Int: Counter] = [:]
+
+    /// Correlation ids are `^[A-Za-z0-9._:-]{1,128}$`.
+    static let maxRequestID = 128
+
+    init(gateway: Gateway, index: Int, pool: ChunkPool) {
+        self.gateway = gateway
+        self.pool = pool
+        builder = RecordBatchBuilder(pool: pool)
+        options = gateway.options
+        broker = gateway.broker
+        metrics = gateway.metrics
+        ingestTypes = gateway.options.ingestEventTypes.map { Array($0.utf8) }
+        jsonLimits = {
+            var limits = JSONLimits()
+            limits.elements = gateway.options.maxEventsPerRequest
+            return limits
+        }()
+        // Loops begin at different partitions, so that few requests spread too.
+        nextPartition = index
+    }
+
+    deinit { requestIDBytes.deallocate() }
+
+    // MARK: A request
+
+    /// Begins the request whose head was just parsed: forgets the last one, chooses its correlation id.
+    func begin(now: Int64, wallClockMs: Int64) {
+        self.now = now
+        self.wallClockMs = wallClockMs
+        reply = Reply()
+        out.removeAll()
+        chooseRequestID()
+    }
+
+    /// A request without a readable head: it is answered with an id of ours.
+    func beginWithoutHead(now: Int64, wallClockMs: Int64) {
+        self.now = now
+        self.wallClockMs = wallClockMs
+        reply = Reply()
+        out.removeAll()
+        generateRequestID()
+    }
+
+    /// The client's id, when it is harmless to repeat it in logs, headers and bodies; ours otherwise.
+    private func chooseRequestID() {
+        for field in [KnownField.correlationID, .requestID, .flowID, .traceParent] {
+            if let value = head[field], Self.isHarmless(value) {
+                requestIDBytes.copyMemory(from: value.baseAddress!, byteCount: value.count)
+                requestIDCount = value.count
+                return
+            }
+        }
+        generateRequestID()
+    }
+
+    private func generateRequestID() {
+        identifiers.next(atMs: wallClockMs).write(to: requestIDBytes)
+        requestIDCount = UUIDv7.textLength
+    }
+
+    static func isHarmless(_ value: UnsafeRawBufferPointer) -> Bool {
+        guard value.count >= 1, value.count <= maxRequestID else { return false }
+        return value.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: ":"),
+                UInt8(ascii: "-"):
+                true
+            default: false
+            }
+        }
+    }
+
+    /// Whether the request may be read at all: path, method, media type, length, rate. Called once a request, with its
+    /// head alone; `nil` lets it pass.
+    func admit(_ route: Route?) -> Problem? {
+        guard let route else {
+            return Problem(.notFound, "There is nothing at this path.")
+        }
+        if head.method == .options { return nil }
+        guard route.allows(head.method) else {
+            reply.allow = route.methods
+            return Problem(.methodNotAllowed, "This path does not serve the method \(head.method.name).")
+        }
+        guard route.isIngest else { return nil }
+        if let problem = unsupportedCoding() { return problem }
+        switch head.body {
+        case .chunked: break
+        case .length(let length):
+            if case .events = route, length == 0, head[.contentLength] == nil {
+                return Problem(.lengthRequired, "A body with Content-Length or Transfer-Encoding: chunked is required.")
+            }
+            if length > options.maxRequestBytes { return bodyTooLarge() }
+        }
+        if case .events = route, mediaType() == nil {
+            reply.accept = Self.mediaTypes
+            return Problem(.unsupportedMediaType, "Events are read as \(Self.mediaTypes).")
+        }
+        if case .ingest = route { return rateProblem() }
+        return nil
+    }
+
+    func bodyTooLarge() -> Problem {
+        Problem(
+            .bodyTooLarge, "The body is larger than \(options.maxRequestBytes) bytes.", limit: options.maxRequestBytes)
+    }
+
+    private func unsupportedCoding() -> Problem? {
+        guard let coding = head[.contentEncoding], !RequestHead.equals(coding, "identity") else { return nil }
+        reply.acceptEncoding = "identity"
+        return Problem(.unsupportedEncoding, "Bodies are read without Content-Encoding.")
+    }
+
+    private func rateProblem() -> Problem? {
+        guard let limiter = gateway.ingestLimiter else { return nil }
+        let wait = limiter.take(now: now)
+        reply.rateLimit = (limiter.rate, limiter.burst, limiter.remaining(now: now))
+        guard let wait else { return nil }
+        metrics.rateLimited.add()
+        return Problem(
+            .quotaExceeded, "More than \(limiter.rate) requests a second.", limit: limiter.rate,
+            retryAfter: max(1, Int((wait + 999_999_999) / 1_000_000_000)))
+    }
+
+    /// Handles a whole request that was admitted.
+    func handle(_ route: Route, body: UnsafeRawBufferPointer) -> Outcome {
+        if head.method == .options {
+            reply.status = 204
+            reply.allow = route.methods
+            return .answered
+        }
+        if route.isIngest { metrics.receivedBytes.add(body.count) }
+        switch route {
+        case .events(let topic): return postEvents(topic, body)
+        case .webhook: return postWebhook(body)
+        case .ingest: return postIngest(body)
+        case .records(let topic, let partition): getRecords(topic, partition)
+        case .health: getHealth()
+        case .readiness: getReadiness()
+        case .metrics: getMetrics()
+        case .statistics: getStatistics()
+        }
+        return .answered
+    }
+
+    /// Counts the finished request.
+    func count(_ route: Route.Name, started: Int64, ended: Int64) {
+        metrics.handling[route.rawValue].observe(Int(ended - started))
+        // Codes are string literals: one address each.
+        let key = route.rawValue << 56 ^ reply.status << 44 ^ Int(bitPattern: reply.code.utf8Start) & 0xfff_ffff_ffff
+        if let counter = counters[key] {
+            counter.add()
+        } else {
+            let counter = metrics.requestCounter(route, status: reply.status, code: reply.code)
+            counters[key] = counter
+            counter.add()
+        }
+    }
+
+    // MARK: Choosing a partition
+
+    /// Keyed: as Kafka's clients choose it. Without a key, the loop's requests go round: one request, one partition.
+    func partition(of topic: Topic, key: UnsafeRawBufferPointer?) -> PartitionLog {
+        let count = topic.partitions.count
+        if let key { return topic.partitions[Murmur2.partition(of: key, among: count)] }
+        nextPartition &+= 1
+        return topic.partitions[Int(UInt(bitPattern: nextPartition) % UInt(count))]
+    }
+}

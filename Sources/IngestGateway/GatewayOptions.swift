@@ -1,0 +1,40 @@
+/// What the HTTP edge is told at its start; each field names the configuration key behind it.
+public struct GatewayOptions: Sendable {
+    /// `http.max.connections` and `http.max.connections.per.ip`: more are closed at once.
+    public var maxConnections = 10_000
+    public var maxConnectionsPerIP = 256
+    /// `http.max.request.bytes`: a longer body is answered 413.
+    public var maxRequestBytes = 16 << 20
+    /// `http.max.event.bytes`: one event; the topic's `max.message.bytes` may be lower and counts then.
+    public var maxEventBytes = 1 << 20
+    /// `http.max.inflight.bytes`: bodies that are being received, over all connections; above it 503.
+    public var maxInflightBytes = 256 << 20
+    /// `http.request.timeout.ms`: from a request's first byte to its last; then 408.
+    public var requestTimeout: Duration = .seconds(30)
+    /// A head must be whole this soon after its first byte; then 408. gateway-hardening: headers 5 s.
+    public var headTimeout: Duration = .seconds(5)
+    /// A body that stands still, or comes at less than `minimumBodyRate`, for this long gets 408.
+    public var bodyIdleTimeout: Duration = .seconds(10)
+    /// Bytes a second.
+    public var minimumBodyRate = 1024
+    /// `http.keep.alive.ms`: a connection without a request for this long is closed.
+    public var keepAlive: Duration = .seconds(75)
+    /// Events of one request; each costs a record and, in the reply, a line.
+    public var maxEventsPerRequest = 100_000
+
+    /// `gateway.events.topic`: where `POST /events` goes.
+    public var eventsTopic = "events"
+    /// `gateway.ingest.topic`: where `POST /ingest` and `POST /` go.
+    public var ingestTopic = "ingest"
+    /// `gateway.ingest.event.types`: what `/ingest` takes; empty: every type.
+    public var ingestEventTypes: [String] = []
+    /// `gateway.ingest.rate` (requests a second, 0: no limit) and `gateway.ingest.burst` (0: one second's worth).
+    public var ingestRate = 0
+    public var ingestBurst = 0
+    /// Words of the accepting reply of `/ingest`.
+    public var ingestMessage = "Event accepted"
+    /// Each event of `/v1/topics/{t}/events` is given an `event_id`: a record header, and a member of its result.
+    public var stampsEvents = true
+
+    public init() {}
+}

@@ -1,0 +1,401 @@
+import BrokerCore
+import ByteBuffers
+import HTTPWire
+import KafkaModel
+import Telemetry
+import Transport
+
+/// One client's connection: heads and bodies in, replies out in order. Confined to its loop.
+///
+/// ```
+///            head whole, body here                       ┌────── topic made ──────┐
+///   ┌────────────────────────────────────────────────┐   ▼                        │
+///  head ──head whole, body by length──► sized ──whole──► handled ──needs a topic──► waiting (muted)
+///   ▲  └──head whole, body by chunks──► chunked ──end──►   │
+///   └──────────────────────── keep-alive ──────────────────┘── close, refusal, failure ──► closing
+/// ```
+/// Invalid events: a callback after `closed` is our bug; bytes that are no request are answered once and end the connection;
+/// a timer that comes late for a request that is whole is ignored.
+final class HTTPConnection: ConnectionHandler {
+    let gateway: Gateway
+    unowned let loop: GatewayLoop
+
+    private var state = State.head
+    private var progress = HeadProgress()
+    /// Bytes of the budget that this connection's unfinished body holds.
+    private var reserved = 0
+    /// When the unfinished request began, monotonic nanoseconds; 0: there is none.
+    private var startedAt: Int64 = 0
+    /// Bytes of the unfinished body at the last look of the timer.
+    private var bytesAtLastLook = 0
+
+    private enum State {
+        case head
+        /// A body by length follows; both counts in bytes.
+        case sized(head: Int, body: Int)
+        case chunked(ChunkedBody)
+        /// A whole request that waits for its topic. The connection is muted.
+        case waiting(WholeRequest)
+        /// The last reply is written.
+        case closing
+    }
+
+    /// A request that outlives its input buffer.
+    private struct WholeRequest {
+        let head: ByteSlice
+        let body: ByteSlice
+    }
+
+    /// The only timer: a request must be whole in time.
+    private static let requestTimer = 0
+
+    init(gateway: Gateway, loop: GatewayLoop) {
+        self.gateway = gateway
+        self.loop = loop
+        gateway.metrics.connections.add(1)
+    }
+
+    // MARK: Input
+
+    func received(_ input: inout ConnectionInput, on connection: Connection) {
+        while connection.wantsInput {
+            switch state {
+            case .head:
+                guard !input.isEmpty, readHead(&input, connection) else { return }
+            case .sized(let head, let body):
+                guard input.count >= head + body else {
+                    input.needed = head + body
+                    return
+                }
+                // The same bytes gave this head before.
+                guard case .complete = parseHead(input.readable) else { preconditionFailure("a head has changed") }
+                loop.begin(now: connection.loop.now, wallClockMs: connection.loop.wallClockMs)
+                finishReceiving(connection)
+                handle(&input, head: head, body: body, connection)
+            case .chunked(let body):
+                guard !input.isEmpty, readChunks(&input, body, connection) else { return }
+            case .waiting: return
+            case .closing:
+                input.consume(input.count)
+                return
+            }
+        }
+    }
+
+    private func parseHead(_ bytes: UnsafeRawBufferPointer) -> HeadOutcome { loop.head.parse(bytes, &progress) }
+
+    /// Reads the next head. False: wait for more bytes.
+    private func readHead(_ input: inout ConnectionInput, _ connection: Connection) -> Bool {
+        switch parseHead(input.readable) {
+        case .incomplete:
+            beginReceiving(connection, timeout: gateway.options.headTimeout)
+            return false
+        case .failure(let failure):
+            gateway.metrics.refusedInput.add()
+            refuse(Problem(failure), route: .none, on: connection)
+            return false
+        case .complete(let length):
+            loop.begin(now: connection.loop.now, wallClockMs: connection.loop.wallClockMs)
+            return headIsWhole(&input, length, connection)
+        }
+    }
+
+    /// Everything that can be said by the head alone is said before a byte of the body is waited for.
+    private func headIsWhole(_ input: inout ConnectionInput, _ length: Int, _ connection: Connection) -> Bool {
+        let route = Route.match(loop.head.path)
+        if let problem = loop.admit(route) {
+            // What follows is read as the next request only if this one's body is here to be skipped.
+            if case .length(let body) = loop.head.body, input.count >= length + body {
+                finishReceiving(connection)
+                answerProblem(problem, route: route?.name ?? .none, on: connection)
+                input.consume(length + body)
+                return true
+            }
+            loop.reply.closes = true
+            refuse(problem, route: route?.name ?? .none, on: connection, begun: true)
+            return false
+        }
+        switch loop.head.body {
+        case .length(let body) where body == 0 || input.count >= length + body:
+            finishReceiving(connection)
+            handle(&input, head: length, body: body, connection)
+            return true
+        case .length(let body):
+            guard body <= gateway.options.maxRequestBytes else {
+                refuse(loop.bodyTooLarge(), route: route?.name ?? .none, on: connection, begun: true)
+                return false
+            }
+            guard reserve(body, connection) else { return false }
+            if loop.head.expectsContinue, input.count == length { connection.write { ResponseHead.writeContinue(&$0) } }
+            state = .sized(head: length, body: body)
+            input.needed = length + body
+            beginReceiving(connection, timeout: gateway.options.bodyIdleTimeout, newPhase: true)
+            return false
+        case .chunked:
+            let head = loop.pool.slice(copying: UnsafeRawBufferPointer(rebasing: input.readable[..<length]))
+            input.consume(length)
+            if loop.head.expectsContinue, input.isEmpty { connection.write { ResponseHead.writeContinue(&$0) } }
+            state = .chunked(ChunkedBody(head: head, maxBody: gateway.options.maxRequestBytes))
+            beginReceiving(connection, timeout: gateway.options.bodyIdleTimeout, newPhase: true)
+            return true
+        }
+    }
+
+    /// Feeds the chunked body. False: wait for more bytes.
+    private func readChunks(
+        _ input: inout ConnectionInput, _ body: ChunkedBody, _ connection: Connection
+    ) -> Bool {
+        let bytes = input.readable
+        var position = 0
+        while true {
+            switch body.decoder.next(bytes, &position) {
+            case .needMore:
+                input.consume(bytes.count)
+                return false
+            case .data(let range):
+                let growth = body.growth(for: range.count)
+                if growth > 0 {
+                    revive(body.head, connection)
+                    guard reserve(growth, connection) else { return false }
+                }
+                body.append(UnsafeRawBufferPointer(rebasing: bytes[range]), pool: loop.pool)
+            case .failure(let failure):
+                gateway.metrics.refusedInput.add()
+                revive(body.head, connection)
+                let problem = failure == .bodyTooLarge ? loop.bodyTooLarge() : Problem(failure)
+                refuse(problem, route: .none, on: connection, begun: true)
+                return false
+            case .end:
+                input.consume(position)
+                state = .head
+                finishReceiving(connection)
+                handle(WholeRequest(head: body.head, body: body.slice(pool: loop.pool)), connection)
+                return true
+            }
+        }
+    }
+
+    /// Makes a request whose head was kept the loop's request again.
+    private func revive(_ head: ByteSlice, _ connection: Connection) {
+        guard case .complete = parseHead(head.bytes) else { preconditionFailure("a head has changed") }
+        loop.begin(now: connection.loop.now, wallClockMs: connection.loop.wallClockMs)
+    }
+
+    /// Takes `bytes` of the budget. False: there was none, and the client was told.
+    private func reserve(_ bytes: Int, _ connection: Connection) -> Bool {
+        if gateway.reserve(bytes) {
+            reserved += bytes
+            return true
+        }
+        refuse(
+            Problem(.overloaded, "Too many bodies are being received at the moment.", retryAfter: 1), route: .none,
+            on: connection, begun: true)
+        return false
+    }
+
+    // MARK: Handling
+
+    /// Handles the request at the start of `input` and consumes it.
+    private func handle(_ input: inout ConnectionInput, head: Int, body: Int, _ connection: Connection) {
+        state = .head
+        let bytes = UnsafeRawBufferPointer(rebasing: input.readable[head..<head + body])
+        if let name = handle(bytes, connection) {
+            // Rare: the request is copied, and the buffer goes on without it.
+            let whole = WholeRequest(
+                head: loop.pool.slice(copying: UnsafeRawBufferPointer(rebasing: input.readable[..<head])),
+                body: loop.pool.slice(copying: bytes))
+            wait(for: name, whole, connection)
+        }
+        input.consume(head + body)
+    }
+
+    private func handle(_ whole: WholeRequest, _ connection: Connection) {
+        revive(whole.head, connection)
+        if let name = handle(whole.body.bytes, connection) { wait(for: name, whole, connection) }
+    }
+
+    /// Handles the request whose head was just parsed. The result is a topic that must be made first.
+    private func handle(_ body: UnsafeRawBufferPointer, _ connection: Connection) -> String? {
+        let started = MonotonicClock.nanoseconds()
+        guard let route = Route.match(loop.head.path) else {
+            preconditionFailure("a request without route was admitted")
+        }
+        switch loop.handle(route, body: body) {
+        case .needsTopic(let name): return name
+        case .answered:
+            writeReply(on: connection)
+            loop.count(route.name, started: started, ended: MonotonicClock.nanoseconds())
+            return nil
+        }
+    }
+
+    // MARK: Waiting for a topic
+
+    /// Making a topic waits for the disk: on the broker's own thread, with this connection muted.
+    private func wait(for name: String, _ whole: WholeRequest, _ connection: Connection) {
+        state = .waiting(whole)
+        connection.pauseReading()
+        connection.beginWork()
+        let id = connection.id
+        let handle = connection.loop.handle
+        let broker = gateway.broker
+        let taken = broker.admin.submit {
+            let result = broker.topicCreatingIfAllowed(name)
+            handle.submit { eventLoop in
+                guard let connection = eventLoop.connection(id), let waiting = connection.handler as? HTTPConnection
+                else { return }
+                waiting.topicIsThere(result, connection)
+            }
+        }
+        if !taken {
+            topicIsThere(
+                .failure(TopicRefusal(.kafkaStorageError, "too many changes of topics are under way")), connection)
+        }
+    }
+
+    private func topicIsThere(_ result: Result<Topic, TopicRefusal>, _ connection: Connection) {
+        guard case .waiting(let whole) = state else { return }
+        state = .head
+        if case .failure(let refusal) = result { loop.topicRefusal = refusal }
+        handle(whole, connection)
+        loop.topicRefusal = nil
+        connection.endWork()
+        // Unless the topic was deleted in between, and is being made again.
+        if case .waiting = state { return }
+        connection.resumeReading()
+    }
+
+    // MARK: Replies
+
+    /// Answers a request that was read, and keeps the connection.
+    private func answerProblem(_ problem: Problem, route: Route.Name, on connection: Connection) {
+        loop.answer(problem, instance: loop.head.path)
+        writeReply(on: connection)
+        loop.count(route, started: loop.now, ended: loop.now)
+    }
+
+    /// Answers something that ends the connection: what follows cannot be read as a request. Without `begun` the head was
+    /// not readable, and the reply says nothing of it.
+    private func refuse(_ problem: Problem, route: Route.Name, on connection: Connection, begun: Bool = false) {
+        if begun {
+            loop.answer(problem)
+        } else {
+            loop.beginWithoutHead(now: connection.loop.now, wallClockMs: connection.loop.wallClockMs)
+            loop.answer(problem)
+        }
+        finishReceiving(connection)
+        loop.reply.closes = true
+        writeReply(on: connection, headIsReadable: begun)
+        loop.count(route, started: loop.now, ended: loop.now)
+    }
+
+    /// Writes the loop's reply: gated by its commit, after all replies before it.
+    private func writeReply(on connection: Connection, headIsReadable: Bool = true) {
+        let reply = loop.reply
+        let closes = reply.closes || gateway.isDraining || headIsReadable && !loop.head.keepAlive
+        if reply.ticket > 0 { connection.gate(ticket: reply.ticket) }
+        let body = loop.out.bytes
+        let omitsBody = headIsReadable && loop.head.method == .head
+        connection.write { out in
+            writeHead(of: reply, closes: closes, length: body.count, into: &out)
+            if !omitsBody, body.count <= Self.copiedBody { out.bytes(body) }
+        }
+        if !omitsBody, body.count > Self.copiedBody { connection.write(loop.pool.slice(copying: body)) }
+        if closes {
+            state = .closing
+            connection.closeAfterFlush()
+        }
+    }
+
+    /// Larger bodies are queued by reference: 64 KiB is the size of the loop's output chunks.
+    private static let copiedBody = 32 << 10
+
+    private func writeHead(of reply: Reply, closes: Bool, length: Int, into out: inout ByteWriter) {
+        let seconds = Int(loop.wallClockMs / 1000)
+        ResponseHead.begin(
+            &out, status: reply.status, date: loop.date.bytes(atSecond: seconds), keepAlive: !closes,
+            minorVersion: loop.head.minorVersion)
+        if reply.status != 204 { ResponseHead.field(&out, "Content-Type", reply.contentType) }
+        ResponseHead.field(&out, "X-Request-Id", loop.requestID)
+        if let allow = reply.allow { ResponseHead.field(&out, "Allow", allow) }
+        if let accept = reply.accept { ResponseHead.field(&out, "Accept", accept) }
+        if let codings = reply.acceptEncoding { ResponseHead.field(&out, "Accept-Encoding", codings) }
+        if let seconds = reply.retryAfter { ResponseHead.field(&out, "Retry-After", seconds) }
+        if let limit = reply.rateLimit { Self.writeRateLimit(limit, into: &out) }
+        if reply.status == 204 {
+            out.text("\r\n")
+        } else {
+            ResponseHead.end(&out, contentLength: length)
+        }
+    }
+
+    /// Source: draft-ietf-httpapi-ratelimit-headers-10.
+    private static func writeRateLimit(_ limit: (rate: Int, burst: Int, remaining: Int), into out: inout ByteWriter) {
+        out.text("RateLimit-Policy: \"ingest\";q=")
+        out.decimal(limit.burst)
+        out.text(";w=")
+        out.decimal(max(1, limit.burst / max(limit.rate, 1)))
+        out.text("\r\nRateLimit: \"ingest\";r=")
+        out.decimal(limit.remaining)
+        out.text(";t=1\r\n")
+    }
+
+    // MARK: Time
+
+    /// A request is not whole yet.
+    private func beginReceiving(_ connection: Connection, timeout: Duration, newPhase: Bool = false) {
+        let isNew = startedAt == 0
+        if isNew { startedAt = connection.loop.now }
+        if isNew || newPhase {
+            bytesAtLastLook = 0
+            connection.setTimer(Self.requestTimer, after: timeout)
+        }
+    }
+
+    /// The request is whole, or given up.
+    private func finishReceiving(_ connection: Connection) {
+        if startedAt != 0 {
+            startedAt = 0
+            connection.cancelTimer(Self.requestTimer)
+        }
+        gateway.release(reserved)
+        reserved = 0
+    }
+
+    func timerFired(_ id: Int, on connection: Connection) {
+        let received: Int
+        switch state {
+        case .head:
+            if startedAt == 0 { return }
+            return refuse(
+                Problem(.headTimeout, "The request's head did not arrive in time."), route: .none, on: connection)
+        case .sized: received = connection.unconsumedInput
+        case .chunked(let body): received = body.count
+        case .waiting, .closing: return
+        }
+        let idle = gateway.options.bodyIdleTimeout
+        let isOverdue = connection.loop.now - startedAt >= gateway.options.requestTimeout.inNanoseconds
+        let wanted = Int(idle.inNanoseconds / 1_000_000_000) * gateway.options.minimumBodyRate
+        guard !isOverdue, received - bytesAtLastLook >= wanted else {
+            return refuse(
+                Problem(.bodyTimeout, "The request's body did not arrive in time."), route: .none, on: connection)
+        }
+        bytesAtLastLook = received
+        connection.setTimer(Self.requestTimer, after: idle)
+    }
+
+    func closed(on connection: Connection, reason: CloseReason) {
+        gateway.release(reserved)
+        reserved = 0
+        gateway.metrics.connections.add(-1)
+    }
+}
+
+extension Duration {
+    /// Saturates at the end of Int64.
+    var inNanoseconds: Int64 {
+        let (seconds, attoseconds) = components
+        let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        return overflow ? .max : product &+ attoseconds / 1_000_000_000
+    }
+}

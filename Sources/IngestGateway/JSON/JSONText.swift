@@ -1,0 +1,85 @@
+import ByteBuffers
+
+/// Strings of JSON: resolving escapes, and writing them.
+enum JSONText {
+    static func hex(_ byte: UInt8) -> UInt8? {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): byte &- UInt8(ascii: "0")
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): byte &- UInt8(ascii: "a") &+ 10
+        case UInt8(ascii: "A")...UInt8(ascii: "F"): byte &- UInt8(ascii: "A") &+ 10
+        default: nil
+        }
+    }
+
+    /// The UTF-8 bytes of a checked string's inside, its escapes resolved; `nil` when half of a surrogate pair is in it.
+    static func unescaped(_ inside: UnsafeRawBufferPointer) -> [UInt8]? {
+        var text: [UInt8] = []
+        text.reserveCapacity(inside.count)
+        var at = 0
+        while at < inside.count {
+            let byte = inside[at]
+            guard byte == UInt8(ascii: "\\") else {
+                text.append(byte)
+                at += 1
+                continue
+            }
+            switch inside[at + 1] {
+            case UInt8(ascii: "u"):
+                var scalar = unit(inside, at + 2)
+                at += 6
+                if scalar & 0xfc00 == 0xd800 {
+                    guard at + 6 <= inside.count, inside[at] == UInt8(ascii: "\\"), inside[at + 1] == UInt8(ascii: "u")
+                    else { return nil }
+                    let low = unit(inside, at + 2)
+                    guard low & 0xfc00 == 0xdc00 else { return nil }
+                    scalar = 0x10000 + (scalar & 0x3ff) << 10 + (low & 0x3ff)
+                    at += 6
+                }
+                guard let scalar = Unicode.Scalar(scalar) else { return nil }
+                text += Array(String(Character(scalar)).utf8)
+                continue
+            case UInt8(ascii: "b"): text.append(0x08)
+            case UInt8(ascii: "f"): text.append(0x0c)
+            case UInt8(ascii: "n"): text.append(0x0a)
+            case UInt8(ascii: "r"): text.append(0x0d)
+            case UInt8(ascii: "t"): text.append(0x09)
+            case let literal: text.append(literal)
+            }
+            at += 2
+        }
+        return text
+    }
+
+    private static func unit(_ inside: UnsafeRawBufferPointer, _ at: Int) -> UInt32 {
+        var value: UInt32 = 0
+        for index in at..<at + 4 { value = value << 4 | UInt32(hex(inside[index]) ?? 0) }
+        return value
+    }
+
+    /// Writes `text` as a JSON string, quotes included. `text` must be UTF-8.
+    static func write(_ text: UnsafeRawBufferPointer, into out: inout ByteWriter) {
+        out.int8(0x22)
+        var clean = 0
+        for (index, byte) in text.enumerated() where byte < 0x20 || byte == 0x22 || byte == 0x5c || byte == 0x7f {
+            out.bytes(UnsafeRawBufferPointer(rebasing: text[clean..<index]))
+            clean = index + 1
+            switch byte {
+            case 0x22, 0x5c: out.bytes([0x5c, byte])
+            case 0x0a: out.utf8("\\n")
+            case 0x0d: out.utf8("\\r")
+            case 0x09: out.utf8("\\t")
+            default:
+                let digits = Array("0123456789abcdef".utf8)
+                out.utf8("\\u00")
+                out.bytes([digits[Int(byte >> 4)], digits[Int(byte & 15)]])
+            }
+        }
+        out.bytes(UnsafeRawBufferPointer(rebasing: text[clean...]))
+        out.int8(0x22)
+    }
+
+    static func write(_ text: String, into out: inout ByteWriter) {
+        var copy = text
+        copy.withUTF8 { write(UnsafeRawBufferPointer($0), into: &out) }
+    }
+}

@@ -1,0 +1,38 @@
+import ByteBuffers
+import HTTPWire
+
+/// The reply to one request while it is made: what goes into the head, and the body in the loop's writer.
+struct Reply {
+    var status = 200
+    var contentType: StaticString = "application/json"
+    /// The commit that must be durable before the reply may leave; 0: none.
+    var ticket: UInt64 = 0
+    /// The connection ends with this reply.
+    var closes = false
+    /// A machine-readable reason for the metrics; empty on success.
+    var code: StaticString = ""
+    /// Methods, for 405 and OPTIONS.
+    var allow: StaticString?
+    /// Media types, for 415.
+    var accept: StaticString?
+    /// Content codings, for 415.
+    var acceptEncoding: StaticString?
+    /// Seconds.
+    var retryAfter: Int?
+    /// Policy and what is left of it, on routes with a rate.
+    var rateLimit: (rate: Int, burst: Int, remaining: Int)?
+}
+
+extension ByteWriter {
+    /// Text that is written as it stands.
+    mutating func text(_ text: StaticString) { ResponseHead.literal(&self, text) }
+
+    mutating func decimal(_ value: Int) { ResponseHead.decimal(&self, value) }
+
+    /// `,"name":` or, as the first member, `"name":`.
+    mutating func member(_ name: StaticString, first: Bool = false) {
+        text(first ? "\"" : ",\"")
+        text(name)
+        text("\":")
+    }
+}

@@ -1,0 +1,188 @@
+import BrokerCore
+import ByteBuffers
+import KafkaModel
+import LogStorage
+import RecordFormat
+
+/// An event of a request that is not appended, and why.
+struct Rejection {
+    var index: Int
+    var kind: ProblemKind
+    var detail: StaticString
+    /// Byte of the event at which it is wrong.
+    var position: Int?
+
+    /// The `status` of its result.
+    var status: StaticString {
+        switch kind.status {
+        case 413: "too_large"
+        case 503: "retry"
+        default: "invalid"
+        }
+    }
+}
+
+/// One record batch of a request's events: where it starts among the accepted ones, and where it went.
+struct EventBatch {
+    var slice: ByteSlice
+    /// Among the accepted events.
+    var firstEvent: Int
+    var count: Int
+    var baseOffset: Int64 = -1
+}
+
+/// Where a request's events went.
+struct Placement {
+    var partitionIndex: Int32
+    /// Offset of the first accepted event.
+    var baseOffset: Int64
+    /// Accepted events that are appended: all, unless the store refused in the middle.
+    var count: Int
+    var ticket: UInt64
+    /// Milliseconds since 1970.
+    var timestampMs: Int64
+}
+
+extension GatewayLoop {
+    /// Bytes that a record and its batch take beside key, value and headers; a generous bound.
+    static let recordOverhead = 128
+
+    /// The topic of the request, to be written to.
+    enum TopicChoice {
+        case found(Topic)
+        case missing(GatewayLoop.Outcome)
+        case refused(Problem)
+    }
+
+    /// Finds a topic by its name's bytes. One that does not exist is to be made first, when the broker allows it.
+    func topicForAppend(_ name: UnsafeRawBufferPointer) -> TopicChoice {
+        if let topic = broker.catalog.topic(named: name) {
+            if topic.isInternal { return .refused(Problem(.forbidden, "The topic is the broker's own.")) }
+            return .found(topic)
+        }
+        if let refusal = topicRefusal { return .refused(Self.problem(of: refusal)) }
+        let text = String(decoding: name, as: UTF8.self)
+        if TopicName.problem(text) != nil {
+            return .refused(
+                Problem(.invalidTopic, "A topic's name is 1 to 249 characters of a-z, A-Z, 0-9, '.', '_', '-'."))
+        }
+        guard broker.options.autoCreateTopics else {
+            return .refused(Problem(.topicNotFound, "There is no such topic."))
+        }
+        return .missing(.needsTopic(text))
+    }
+
+    static func problem(of refusal: TopicRefusal) -> Problem {
+        switch refusal.code {
+        case .invalidTopicException: Problem(.invalidTopic, refusal.message)
+        case .unknownTopicOrPartition: Problem(.topicNotFound, "There is no such topic.")
+        case .policyViolation: Problem(.forbidden, refusal.message)
+        default: Problem(.storageUnavailable, "The topic could not be created.", retryAfter: 5)
+        }
+    }
+
+    static func problem(of refusal: AppendRefusal, limit: Int) -> Problem {
+        switch refusal.code {
+        case .unknownTopicOrPartition: Problem(.topicNotFound, "The topic is being deleted.")
+        case .messageTooLarge: Problem(.eventTooLarge, "The event is larger than the topic allows.", limit: limit)
+        case .invalidTimestamp:
+            Problem(.invalidTimestamp, "The broker's clock is outside of what the topic allows.")
+        default: Problem(.storageUnavailable, "The broker cannot commit writes at the moment.", retryAfter: 5)
+        }
+    }
+
+    // MARK: Record headers
+
+    /// Writes the headers of the request's records into `recordHeaders`; the result is their number, and where the
+    /// event's identifier is to be written.
+    ///
+    /// The identifier comes last, so that its place does not move any more.
+    func writeRecordHeaders(
+        requestID withRequestID: Bool, receivedAt withReceivedAt: Bool, eventID withEventID: Bool
+    ) -> (count: Int32, eventID: UnsafeMutableRawPointer?) {
+        recordHeaders.removeAll()
+        var count: Int32 = 0
+        if withRequestID {
+            writeRecordHeader("request_id", requestID)
+            count += 1
+        }
+        if withReceivedAt {
+            receivedAt.text.withUnsafeBytes { writeRecordHeader("received_at", $0) }
+            count += 1
+        }
+        guard withEventID else { return (count, nil) }
+        let name: StaticString = "event_id"
+        recordHeaders.varint(Int32(name.utf8CodeUnitCount))
+        recordHeaders.text(name)
+        recordHeaders.varint(Int32(UUIDv7.textLength))
+        return (count + 1, recordHeaders.append(uninitialized: UUIDv7.textLength))
+    }
+
+    private func writeRecordHeader(_ name: StaticString, _ value: UnsafeRawBufferPointer) {
+        recordHeaders.varint(Int32(name.utf8CodeUnitCount))
+        recordHeaders.text(name)
+        recordHeaders.varint(Int32(value.count))
+        recordHeaders.bytes(value)
+    }
+
+    // MARK: Appending
+
+    /// Builds the batches of `events` without those in `rejections` (ascending by index), at most `maxBatchBytes` each,
+    /// into `batches`.
+    func buildBatches(
+        of body: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer?, headerCount: Int32,
+        eventID: (first: UUIDv7, place: UnsafeMutableRawPointer)?, maxBatchBytes: Int
+    ) {
+        batches.removeAll(keepingCapacity: true)
+        builder.begin()
+        let fixed = recordHeaders.count + (key?.count ?? 0) + Self.recordOverhead
+        var nextRejection = 0
+        var accepted = 0
+        var firstOfBatch = 0
+        for index in events.indices {
+            if nextRejection < rejections.count, rejections[nextRejection].index == index {
+                nextRejection += 1
+                continue
+            }
+            let value = events[index].bytes(of: body)
+            if !builder.isEmpty, builder.sizeInBytes + value.count + fixed > maxBatchBytes {
+                closeBatch(first: firstOfBatch, count: accepted - firstOfBatch)
+                firstOfBatch = accepted
+            }
+            if let eventID { eventID.first.advanced(by: accepted).write(to: eventID.place) }
+            builder.append(
+                key: key, value: value, headers: recordHeaders.bytes, headerCount: headerCount,
+                timestampMs: wallClockMs)
+            accepted += 1
+        }
+        if accepted > firstOfBatch { closeBatch(first: firstOfBatch, count: accepted - firstOfBatch) }
+    }
+
+    private func closeBatch(first: Int, count: Int) {
+        batches.append(EventBatch(slice: builder.finishUncompressed(), firstEvent: first, count: count))
+    }
+
+    /// Appends `batches` in order to one partition. The first refusal ends it; a refusal of the very first batch is
+    /// returned, one in the middle shows in the placement's `count`.
+    func appendBatches(to partition: PartitionLog) -> Result<Placement, AppendRefusal> {
+        var placement = Placement(
+            partitionIndex: partition.partitionIndex, baseOffset: -1, count: 0, ticket: 0, timestampMs: wallClockMs)
+        for index in batches.indices {
+            switch partition.append(batches[index].slice, origin: .client, nowMs: wallClockMs) {
+            case .success(let receipt):
+                batches[index].baseOffset = receipt.baseOffset.rawValue
+                if index == 0 { placement.baseOffset = receipt.baseOffset.rawValue }
+                if receipt.logAppendTimeMs >= 0 { placement.timestampMs = receipt.logAppendTimeMs }
+                placement.ticket = max(placement.ticket, receipt.ticket)
+                placement.count += batches[index].count
+            case .failure(let refusal):
+                if index == 0 { return .failure(refusal) }
+                return .success(placement)
+            }
+        }
+        return .success(placement)
+    }
+
+    /// Forgets the batches: their memory belongs to the log now.
+    func dropBatches() { batches.removeAll(keepingCapacity: true) }
+}

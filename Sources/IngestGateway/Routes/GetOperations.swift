@@ -1,0 +1,76 @@
+import BrokerCore
+import ByteBuffers
+import HTTPWire
+import Telemetry
+
+/// `GET /healthz`, `/readyz`, `/metrics`, `/stats`.
+extension GatewayLoop {
+    /// The process lives and answers.
+    func getHealth() { out.text("{\"status\":\"ok\"}") }
+
+    /// Ready means "can commit": started, not draining, the data folder takes writes.
+    func getReadiness() {
+        if broker.isReady, !gateway.isDraining {
+            out.text("{\"status\":\"ready\"}")
+            return
+        }
+        let why = gateway.isDraining ? "The broker is shutting down." : "The broker cannot commit writes at the moment."
+        answer(Problem(.storageUnavailable, why), instance: head.path)
+    }
+
+    func getMetrics() {
+        reply.contentType = "text/plain; version=0.0.4; charset=utf-8"
+        metrics.registry.render(into: &out)
+    }
+
+    func getStatistics() {
+        out.text("{\"status\":")
+        out.text(broker.isReady && !gateway.isDraining ? "\"ready\"" : "\"not_ready\"")
+        out.text(",\"uptime_seconds\":")
+        out.decimal(Int((now - gateway.startedAt) / 1_000_000_000))
+        out.text(",\"topics\":")
+        out.decimal(broker.catalog.topics.values.filter { !$0.isInternal }.count)
+        out.text(",\"connections\":")
+        out.decimal(Int(metrics.connections.value))
+        out.text(",\"received_bytes\":")
+        out.decimal(Int(metrics.receivedBytes.value))
+        out.text(",\"accepted\":")
+        out.decimal(Int(metrics.accepted.reduce(0) { $0 + $1.value }))
+        out.text(",\"rejected\":")
+        out.decimal(Int(metrics.rejected.reduce(0) { $0 + $1.value }))
+        out.text(",\"rejected_by_reason\":{")
+        for (place, reason) in metrics.rejectionTotals.enumerated() {
+            out.text(place == 0 ? "\"" : ",\"")
+            out.utf8(reason.reason)
+            out.text("\":")
+            out.decimal(Int(reason.count))
+        }
+        out.text("},\"routes\":{")
+        let requests = metrics.requestTotals
+        for name in Route.Name.allCases {
+            writeStatistics(of: name, requests.filter { $0.route == name }, first: name.rawValue == 0)
+        }
+        out.text("}}")
+    }
+
+    private func writeStatistics(
+        of name: Route.Name, _ requests: [(route: Route.Name, status: Int, count: UInt64)], first: Bool
+    ) {
+        out.text(first ? "\"" : ",\"")
+        out.utf8(name.text)
+        out.text("\":{\"requests\":")
+        out.decimal(Int(requests.reduce(0) { $0 + $1.count }))
+        out.text(",\"failed\":")
+        out.decimal(Int(requests.filter { $0.status >= 400 }.reduce(0) { $0 + $1.count }))
+        out.text(",\"accepted\":")
+        out.decimal(Int(metrics.accepted[name.rawValue].value))
+        out.text(",\"rejected\":")
+        out.decimal(Int(metrics.rejected[name.rawValue].value))
+        let handling = metrics.handling[name.rawValue]
+        out.text(",\"handling_p50_us\":")
+        out.decimal(Int(handling.quantile(0.5) / 1000))
+        out.text(",\"handling_p99_us\":")
+        out.decimal(Int(handling.quantile(0.99) / 1000))
+        out.text("}")
+    }
+}

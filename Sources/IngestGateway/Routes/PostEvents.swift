@@ -1,0 +1,221 @@
+import BrokerCore
+import ByteBuffers
+import HTTPWire
+import KafkaModel
+import LogStorage
+import Telemetry
+
+/// `POST /v1/topics/{t}/events`: one or many events, kept byte for byte. gateway-api 3.1 to 3.3.
+///
+/// Order: syntax of all -> topic -> sizes of all -> one append -> reply, gated by the commit. Nothing is appended before
+/// everything was looked at.
+extension GatewayLoop {
+    enum MediaType { case json, ndjson }
+    enum BatchMode { case atomic, partial }
+    enum ResultsWanted { case none, errors, all }
+
+    static let mediaTypes: StaticString = "application/json, application/x-ndjson, application/jsonl"
+    /// Results are listed by default up to this many events.
+    static let listedByDefault = 100
+
+    /// The body's media type; JSON when none is named. `nil` for one that is not read, or a charset that is not UTF-8.
+    func mediaType() -> MediaType? {
+        guard let value = head[.contentType] else { return .json }
+        let semicolon = value.firstIndex(of: UInt8(ascii: ";")) ?? value.count
+        let type = RequestHead.trimmed(UnsafeRawBufferPointer(rebasing: value[..<semicolon]))
+        guard Self.isUTF8(parameters: UnsafeRawBufferPointer(rebasing: value[semicolon...])) else { return nil }
+        if RequestHead.equals(type, "application/json") { return .json }
+        if RequestHead.equals(type, "application/x-ndjson") || RequestHead.equals(type, "application/jsonl") {
+            return .ndjson
+        }
+        return nil
+    }
+
+    /// Whether no parameter names another charset than UTF-8. `parameters` begins with its semicolon, or is empty.
+    private static func isUTF8(parameters: UnsafeRawBufferPointer) -> Bool {
+        var rest = parameters
+        while rest.count > 1 {
+            rest = UnsafeRawBufferPointer(rebasing: rest[1...])
+            let end = rest.firstIndex(of: UInt8(ascii: ";")) ?? rest.count
+            let parameter = RequestHead.trimmed(UnsafeRawBufferPointer(rebasing: rest[..<end]))
+            rest = UnsafeRawBufferPointer(rebasing: rest[end...])
+            let equals = parameter.firstIndex(of: UInt8(ascii: "=")) ?? parameter.count
+            let name = UnsafeRawBufferPointer(rebasing: parameter[..<equals])
+            guard RequestHead.equals(name, "charset"), equals < parameter.count else { continue }
+            let value = UnsafeRawBufferPointer(rebasing: parameter[(equals + 1)...])
+            if !RequestHead.equals(value, "utf-8") && !RequestHead.equals(value, "\"utf-8\"") { return false }
+        }
+        return true
+    }
+
+    func postEvents(_ rawTopic: UnsafeRawBufferPointer, _ body: UnsafeRawBufferPointer) -> Outcome {
+        if PercentDecoding.isPlain(rawTopic) { return postEvents(named: rawTopic, body) }
+        guard var name = PercentDecoding.string(rawTopic) else {
+            answer(Problem(.invalidTopic, "The topic's name is not percent-encoded UTF-8."), instance: head.path)
+            return .answered
+        }
+        return name.withUTF8 { postEvents(named: UnsafeRawBufferPointer($0), body) }
+    }
+
+    private func postEvents(named name: UnsafeRawBufferPointer, _ body: UnsafeRawBufferPointer) -> Outcome {
+        func refuse(_ problem: Problem, errors: [Rejection] = []) -> Outcome {
+            metrics.countRejected(max(1, events.count), route: .events, reason: problem.kind.code)
+            answer(problem, instance: head.path, errors: errors)
+            return .answered
+        }
+        events.removeAll(keepingCapacity: true)
+        rejections.removeAll(keepingCapacity: true)
+        let mode: BatchMode
+        let wanted: ResultsWanted?
+        switch (batchMode(), resultsWanted()) {
+        case (.failure(let problem), _), (_, .failure(let problem)): return refuse(problem)
+        case (.success(let chosen), .success(let asked)): (mode, wanted) = (chosen, asked)
+        }
+        if let problem = splitEvents(body) { return refuse(problem) }
+
+        let topic: Topic
+        switch topicForAppend(name) {
+        case .found(let found): topic = found
+        case .missing(let outcome): return outcome
+        case .refused(let problem): return refuse(problem)
+        }
+        let key = head[.partitionKey]
+        let partition = partition(of: topic, key: key)
+        let maxBatchBytes = partition.settings.maxBatchBytes
+        let headers = writeRecordHeaders(requestID: false, receivedAt: false, eventID: options.stampsEvents)
+        let overhead = Self.recordOverhead + recordHeaders.count + (key?.count ?? 0)
+        let maxEvent = min(options.maxEventBytes, maxBatchBytes - overhead)
+        rejectOversized(maxEvent)
+        if !rejections.isEmpty, mode == .atomic || rejections.count == events.count {
+            return refuse(wholeRefusal(maxEvent), errors: events.count > 1 ? rejections : [])
+        }
+
+        let accepted = events.count - rejections.count
+        let firstID = identifiers.next(atMs: wallClockMs, count: accepted)
+        buildBatches(
+            of: body, key: key, headerCount: headers.count, eventID: headers.eventID.map { (firstID, $0) },
+            maxBatchBytes: maxBatchBytes)
+        defer { dropBatches() }
+        if mode == .atomic, batches.count > 1 {
+            return refuse(
+                Problem(
+                    .batchTooLarge, "An atomic batch must fit into one record batch of the topic.",
+                    limit: maxBatchBytes))
+        }
+        switch appendBatches(to: partition) {
+        case .failure(let refusal): return refuse(Self.problem(of: refusal, limit: maxBatchBytes))
+        case .success(let placement):
+            metrics.accepted[Route.Name.events.rawValue].add(placement.count)
+            for rejection in rejections {
+                metrics.countRejected(1, route: .events, reason: rejection.kind.code)
+            }
+            reply.ticket = placement.ticket
+            reply.status = placement.count == events.count ? 201 : 207
+            if placement.count < accepted { reply.retryAfter = 1 }
+            writeResults(
+                topic: topic, placement: placement, firstID: options.stampsEvents ? firstID : nil,
+                wanted: wanted ?? (events.count <= Self.listedByDefault ? .all : .errors))
+            return .answered
+        }
+    }
+
+    // MARK: What was asked
+
+    private func batchMode() -> Result<BatchMode, Problem> {
+        guard let value = head[.batchMode] else { return .success(.partial) }
+        if RequestHead.equals(value, "atomic") { return .success(.atomic) }
+        if RequestHead.equals(value, "partial") { return .success(.partial) }
+        return .failure(Problem(.invalidHeader, "X-Batch-Mode is atomic or partial."))
+    }
+
+    private func resultsWanted() -> Result<ResultsWanted?, Problem> {
+        var items = QueryItems(head.query)
+        var wanted: ResultsWanted?
+        while let item = items.next() {
+            guard item.name.equals("results") else { continue }
+            if item.value.equals("none") {
+                wanted = ResultsWanted.none
+            } else if item.value.equals("errors") {
+                wanted = .errors
+            } else if item.value.equals("all") {
+                wanted = .all
+            } else {
+                return .failure(Problem(.invalidParameter, "results is none, errors or all."))
+            }
+        }
+        return .success(wanted)
+    }
+
+    // MARK: Validation
+
+    /// Fills `events` and, of lines that are no JSON, `rejections`. A problem refuses the whole request.
+    private func splitEvents(_ body: UnsafeRawBufferPointer) -> Problem? {
+        mediaType() == .ndjson ? splitLines(body) : splitJSON(body)
+    }
+
+    private func splitJSON(_ body: UnsafeRawBufferPointer) -> Problem? {
+        var scanner = JSONScanner(body, limits: jsonLimits)
+        do throws(JSONFailure) {
+            let kind = scanner.peek()
+            if scanner.position == body.count { return bodyRequired() }
+            if kind == .array {
+                try scanner.elements(into: &events)
+                try scanner.finish()
+                return events.isEmpty ? Problem(.emptyBatch, "The array has no events.") : nil
+            }
+            let start = scanner.position
+            _ = try scanner.value()
+            events.append(JSONRange(start, scanner.position))
+            try scanner.finish()
+            return nil
+        } catch {
+            return Problem(error, limits: jsonLimits)
+        }
+    }
+
+    private func splitLines(_ body: UnsafeRawBufferPointer) -> Problem? {
+        var lines = NDJSONLines(body)
+        var firstFailure: JSONFailure?
+        while let line = lines.next() {
+            guard events.count < jsonLimits.elements else {
+                return Problem(
+                    JSONFailure(reason: .tooManyElements, position: Int(line.start)), limits: jsonLimits)
+            }
+            var scanner = JSONScanner(line.bytes(of: body), limits: jsonLimits)
+            do throws(JSONFailure) {
+                _ = try scanner.onlyValue()
+            } catch {
+                firstFailure = firstFailure ?? error
+                rejections.append(
+                    Rejection(
+                        index: events.count, kind: ProblemKind(error), detail: error.detail, position: error.position))
+            }
+            events.append(line)
+        }
+        if events.isEmpty { return bodyRequired() }
+        // One event is no batch: its own status says what is wrong.
+        if events.count == 1, let firstFailure { return Problem(firstFailure, limits: jsonLimits) }
+        return nil
+    }
+
+    private func bodyRequired() -> Problem { Problem(.bodyRequired, "Request body is required") }
+
+    /// Adds a rejection for each event above `limit`, in order with those that are there.
+    private func rejectOversized(_ limit: Int) {
+        guard events.contains(where: { $0.count > limit }) else { return }
+        let oversized = events.indices.filter { events[$0].count > limit }.map {
+            Rejection(index: $0, kind: .eventTooLarge, detail: "The event is larger than the limit", position: nil)
+        }
+        let known = Set(rejections.map(\.index))
+        rejections += oversized.filter { !known.contains($0.index) }
+        rejections.sort { $0.index < $1.index }
+    }
+
+    private func wholeRefusal(_ maxEvent: Int) -> Problem {
+        if rejections.allSatisfy({ $0.kind.status == 413 }) {
+            return Problem(.eventTooLarge, "An event is larger than \(maxEvent) bytes.", limit: maxEvent)
+        }
+        let words = "\(rejections.count) of \(events.count) events are not acceptable; nothing was appended."
+        return Problem(.batchRejected, words)
+    }
+}

@@ -1,0 +1,93 @@
+import BrokerCore
+import ByteBuffers
+import HTTPWire
+import KafkaModel
+import LogStorage
+import Telemetry
+
+/// `POST /events` (use case U2): one JSON object, stored byte for byte. What the gateway adds stands beside it, in the
+/// record's headers (`event_id`, `received_at`, `request_id`), and in the reply; the client's members are never touched.
+extension GatewayLoop {
+    func postWebhook(_ body: UnsafeRawBufferPointer) -> Outcome {
+        func refuse(_ problem: Problem) -> Outcome {
+            metrics.countRejected(1, route: .webhook, reason: problem.kind.code)
+            answer(problem, instance: head.path)
+            return .answered
+        }
+        if let problem = readObject(body) { return refuse(problem) }
+        var name = options.eventsTopic
+        switch name.withUTF8({ topicForAppend(UnsafeRawBufferPointer($0)) }) {
+        case .missing(let outcome): return outcome
+        case .refused(let problem): return refuse(problem)
+        case .found(let topic):
+            switch appendOne(topic, key: head[.partitionKey], body: body) {
+            case .failure(let problem): return refuse(problem)
+            case .success(let (placement, eventID)):
+                metrics.accepted[Route.Name.webhook.rawValue].add()
+                reply.status = 201
+                reply.ticket = placement.ticket
+                writeAccepted(topic, placement, eventID)
+                return .answered
+            }
+        }
+    }
+
+    /// Checks that the body is one JSON object, and sets `events` to its range.
+    private func readObject(_ body: UnsafeRawBufferPointer) -> Problem? {
+        events.removeAll(keepingCapacity: true)
+        rejections.removeAll(keepingCapacity: true)
+        var scanner = JSONScanner(body, limits: jsonLimits)
+        let kind = scanner.peek()
+        if scanner.position == body.count { return Problem(.bodyRequired, "Request body is required") }
+        let start = scanner.position
+        do throws(JSONFailure) {
+            _ = try scanner.value()
+            events.append(JSONRange(start, scanner.position))
+            try scanner.finish()
+        } catch {
+            return Problem(error, limits: jsonLimits)
+        }
+        return kind == .object ? nil : Problem(.invalidField, "Request body must be a JSON object")
+    }
+
+    /// Appends the one event in `events`, with all of the gateway's headers. Shared with `/ingest`.
+    func appendOne(
+        _ topic: Topic, key: UnsafeRawBufferPointer?, body: UnsafeRawBufferPointer
+    ) -> Result<(Placement, UUIDv7), Problem> {
+        let partition = partition(of: topic, key: key)
+        let maxBatchBytes = partition.settings.maxBatchBytes
+        receivedAt.update(toMs: wallClockMs)
+        let headers = writeRecordHeaders(requestID: true, receivedAt: true, eventID: true)
+        let overhead = Self.recordOverhead + recordHeaders.count + (key?.count ?? 0)
+        let limit = min(options.maxEventBytes, maxBatchBytes - overhead)
+        guard events[0].count <= limit else {
+            return .failure(Problem(.eventTooLarge, "The event is larger than \(limit) bytes.", limit: limit))
+        }
+        let eventID = identifiers.next(atMs: wallClockMs)
+        buildBatches(
+            of: body, key: key, headerCount: headers.count, eventID: headers.eventID.map { (eventID, $0) },
+            maxBatchBytes: maxBatchBytes)
+        defer { dropBatches() }
+        switch appendBatches(to: partition) {
+        case .failure(let refusal): return .failure(Self.problem(of: refusal, limit: maxBatchBytes))
+        case .success(let placement): return .success((placement, eventID))
+        }
+    }
+
+    private func writeAccepted(_ topic: Topic, _ placement: Placement, _ eventID: UUIDv7) {
+        out.removeAll()
+        out.text("{\"accepted\":1,\"rejected\":0,\"event_id\":\"")
+        eventID.write(to: out.append(uninitialized: UUIDv7.textLength))
+        out.text("\",\"request_id\":\"")
+        out.bytes(requestID)
+        out.text("\",\"received_at\":\"")
+        out.bytes(receivedAt.text)
+        out.text("\",\"topic\":\"")
+        out.bytes(topic.nameBytes)
+        out.text("\",\"partition\":")
+        out.decimal(Int(placement.partitionIndex))
+        out.text(",\"offset\":")
+        out.decimal(Int(placement.baseOffset))
+        out.text("}")
+    }
+}

@@ -1,0 +1,122 @@
+import HTTPWire
+
+/// What a path leads to.
+enum Route {
+    /// `/v1/topics/{t}/events`
+    case events(topic: UnsafeRawBufferPointer)
+    /// `/v1/topics/{t}/records` and `/v1/topics/{t}/partitions/{p}/records`
+    case records(topic: UnsafeRawBufferPointer, partition: UnsafeRawBufferPointer?)
+    /// `/events`
+    case webhook
+    /// `/ingest` and `/`
+    case ingest
+    case health
+    case readiness
+    case metrics
+    case statistics
+
+    /// The value of the `route` label; also the index of its counters.
+    enum Name: Int, CaseIterable {
+        case events, records, webhook, ingest, health, readiness, metrics, statistics, none
+
+        var text: String {
+            switch self {
+            case .events: "/v1/topics/{topic}/events"
+            case .records: "/v1/topics/{topic}/records"
+            case .webhook: "/events"
+            case .ingest: "/ingest"
+            case .health: "/healthz"
+            case .readiness: "/readyz"
+            case .metrics: "/metrics"
+            case .statistics: "/stats"
+            case .none: "none"
+            }
+        }
+    }
+
+    var name: Name {
+        switch self {
+        case .events: .events
+        case .records: .records
+        case .webhook: .webhook
+        case .ingest: .ingest
+        case .health: .health
+        case .readiness: .readiness
+        case .metrics: .metrics
+        case .statistics: .statistics
+        }
+    }
+
+    /// Takes a body and appends it.
+    var isIngest: Bool {
+        switch self {
+        case .events, .webhook, .ingest: true
+        default: false
+        }
+    }
+
+    /// For `Allow`.
+    var methods: StaticString { isIngest ? "POST, OPTIONS" : "GET, HEAD, OPTIONS" }
+
+    func allows(_ method: HTTPMethod) -> Bool {
+        isIngest ? method == .post : method == .get || method == .head
+    }
+
+    /// The route of a path as it stands on the wire; `nil` when there is none.
+    static func match(_ path: UnsafeRawBufferPointer) -> Route? {
+        if let rest = path.dropping("/v1/topics/") { return matchTopic(rest) }
+        if path.equals("/ingest") || path.equals("/") || path.isEmpty { return .ingest }
+        if path.equals("/events") { return .webhook }
+        if path.equals("/healthz") { return .health }
+        if path.equals("/readyz") { return .readiness }
+        if path.equals("/metrics") { return .metrics }
+        if path.equals("/stats") { return .statistics }
+        return nil
+    }
+
+    private static func matchTopic(_ rest: UnsafeRawBufferPointer) -> Route? {
+        guard let slash = rest.firstIndex(of: UInt8(ascii: "/")), slash > 0 else { return nil }
+        let topic = UnsafeRawBufferPointer(rebasing: rest[..<slash])
+        let tail = UnsafeRawBufferPointer(rebasing: rest[slash...])
+        if tail.equals("/events") { return .events(topic: topic) }
+        if tail.equals("/records") { return .records(topic: topic, partition: nil) }
+        guard let inner = tail.dropping("/partitions/"), let end = inner.firstIndex(of: UInt8(ascii: "/")), end > 0,
+            UnsafeRawBufferPointer(rebasing: inner[end...]).equals("/records")
+        else { return nil }
+        return .records(topic: topic, partition: UnsafeRawBufferPointer(rebasing: inner[..<end]))
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    func equals(_ text: StaticString) -> Bool {
+        count == text.utf8CodeUnitCount && startsLike(text)
+    }
+
+    /// What follows `prefix`; `nil` when these bytes do not begin with it.
+    func dropping(_ prefix: StaticString) -> UnsafeRawBufferPointer? {
+        let length = prefix.utf8CodeUnitCount
+        guard count >= length, startsLike(prefix) else { return nil }
+        return UnsafeRawBufferPointer(rebasing: self[length...])
+    }
+
+    private func startsLike(_ text: StaticString) -> Bool {
+        guard let base = baseAddress else { return true }
+        let other = UnsafeRawPointer(text.utf8Start)
+        for index in 0..<text.utf8CodeUnitCount
+        where ByteScan.byte(base, index) != ByteScan.byte(other, index) {
+            return false
+        }
+        return true
+    }
+
+    /// A plain non-negative decimal number of at most 18 digits.
+    var decimalValue: Int? {
+        guard count > 0, count <= 18 else { return nil }
+        var value = 0
+        for digit in self {
+            guard digit &- UInt8(ascii: "0") <= 9 else { return nil }
+            value = value &* 10 &+ Int(digit &- UInt8(ascii: "0"))
+        }
+        return value
+    }
+}

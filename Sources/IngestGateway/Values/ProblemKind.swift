@@ -1,0 +1,106 @@
+import HTTPWire
+
+/// One row of the table of errors: what a status and its machine-readable code mean. gateway-api 3.3.
+struct ProblemKind {
+    let status: Int
+    let code: StaticString
+    let title: StaticString
+    /// The number that clients of Kafka's REST proxies look at: the status and two digits.
+    let number: Int
+    /// The same request may succeed later.
+    let isRetryable: Bool
+
+    init(_ status: Int, _ digits: Int, _ code: StaticString, _ title: StaticString, retryable: Bool = false) {
+        self.status = status
+        self.code = code
+        self.title = title
+        number = status * 100 + digits
+        isRetryable = retryable
+    }
+
+    static let bodyRequired = ProblemKind(400, 1, "body_required", "Request body required")
+    static let invalidJSON = ProblemKind(400, 2, "invalid_json", "Invalid JSON")
+    static let invalidUTF8 = ProblemKind(400, 3, "invalid_utf8", "Invalid UTF-8")
+    static let duplicateKey = ProblemKind(400, 4, "duplicate_key", "Duplicate key")
+    static let depthExceeded = ProblemKind(400, 5, "depth_exceeded", "JSON nested too deeply")
+    static let tooComplex = ProblemKind(400, 6, "too_complex", "JSON too complex")
+    static let invalidHeader = ProblemKind(400, 7, "invalid_header", "Invalid header field")
+    static let missingField = ProblemKind(400, 8, "missing_field", "Missing field")
+    static let unknownEventType = ProblemKind(400, 9, "unknown_event_type", "Unknown event type")
+    static let invalidField = ProblemKind(400, 10, "invalid_field", "Invalid field")
+    static let invalidTopic = ProblemKind(400, 11, "invalid_topic", "Invalid topic name")
+    static let invalidParameter = ProblemKind(400, 12, "invalid_parameter", "Invalid query parameter")
+    static let offsetOutOfRange = ProblemKind(400, 13, "offset_out_of_range", "Offset out of range")
+    static let invalidTimestamp = ProblemKind(400, 14, "invalid_timestamp", "Timestamp out of range")
+    static let forbidden = ProblemKind(403, 0, "forbidden", "Forbidden")
+    static let notFound = ProblemKind(404, 0, "not_found", "Not found")
+    static let topicNotFound = ProblemKind(404, 1, "topic_not_found", "Topic not found")
+    static let partitionNotFound = ProblemKind(404, 2, "partition_not_found", "Partition not found")
+    static let methodNotAllowed = ProblemKind(405, 0, "method_not_allowed", "Method not allowed")
+    static let headTimeout = ProblemKind(408, 1, "head_timeout", "Request head not received in time")
+    static let bodyTimeout = ProblemKind(408, 2, "body_timeout", "Request body not received in time", retryable: true)
+    static let lengthRequired = ProblemKind(411, 0, "length_required", "Length required")
+    static let bodyTooLarge = ProblemKind(413, 1, "body_too_large", "Request body too large")
+    static let eventTooLarge = ProblemKind(413, 2, "event_too_large", "Event too large")
+    static let tooManyEvents = ProblemKind(413, 3, "too_many_events", "Too many events")
+    static let batchTooLarge = ProblemKind(413, 4, "batch_too_large", "Atomic batch too large")
+    static let unsupportedMediaType = ProblemKind(415, 1, "unsupported_media_type", "Unsupported media type")
+    static let unsupportedEncoding = ProblemKind(415, 2, "unsupported_content_encoding", "Unsupported content encoding")
+    static let batchRejected = ProblemKind(422, 1, "batch_rejected", "No event was accepted")
+    static let emptyBatch = ProblemKind(422, 2, "empty_batch", "Empty batch")
+    static let quotaExceeded = ProblemKind(429, 1, "quota_exceeded", "Quota exceeded", retryable: true)
+    static let internalError = ProblemKind(500, 0, "internal_error", "Internal server error")
+    static let overloaded = ProblemKind(503, 1, "overloaded", "Overloaded", retryable: true)
+    static let storageUnavailable = ProblemKind(503, 2, "storage_unavailable", "Storage unavailable", retryable: true)
+
+    /// Bytes that are not a request. The code is the parser's.
+    init(_ failure: HTTPFailure) {
+        self.init(failure.status, 99, failure.code, "Malformed request")
+    }
+
+    init(_ failure: JSONFailure) {
+        switch failure.reason {
+        case .invalidUTF8, .loneSurrogate: self = .invalidUTF8
+        case .tooDeep: self = .depthExceeded
+        case .tooManyTokens, .tooManyKeys: self = .tooComplex
+        case .tooManyElements: self = .tooManyEvents
+        case .duplicateKey: self = .duplicateKey
+        default: self = .invalidJSON
+        }
+    }
+}
+
+/// Something to be answered with a problem body.
+struct Problem: Error {
+    var kind: ProblemKind
+    /// One sentence for people; also the `error` and `message` members unless `error` says otherwise.
+    var detail: String
+    /// The exact words of a use case's `error` member.
+    var error: String?
+    /// The number that was exceeded.
+    var limit: Int?
+    /// Seconds, for `Retry-After`.
+    var retryAfter: Int?
+
+    init(_ kind: ProblemKind, _ detail: String, error: String? = nil, limit: Int? = nil, retryAfter: Int? = nil) {
+        self.kind = kind
+        self.detail = detail
+        self.error = error
+        self.limit = limit
+        self.retryAfter = retryAfter
+    }
+
+    init(_ failure: HTTPFailure) { self.init(ProblemKind(failure), failure.detail.description) }
+
+    /// `place` names the text in which `failure.position` counts.
+    init(_ failure: JSONFailure, limits: JSONLimits, error: String? = nil) {
+        self.init(ProblemKind(failure), "\(failure.detail), at byte \(failure.position).", error: error)
+        switch failure.reason {
+        case .tooDeep: limit = limits.depth
+        case .tooManyTokens: limit = limits.tokens
+        case .tooManyKeys: limit = limits.keys
+        case .tooManyElements: limit = limits.elements
+        default: break
+        }
+    }
+}
