@@ -17,7 +17,7 @@ public struct Fault: Sendable {
     }
 
     public let effect: Effect
-    /// The calls it meets; `nil` is any.
+    /// The calls it meets; `nil` is any. `writeDurably` is a `write` followed by a `sync`.
     public var operation: StorageError.Operation?
     /// A part of the path of the calls it meets; `nil` is any.
     public var pathContains: String?

@@ -108,7 +108,10 @@ final class SimulatedFile: StorageFile, @unchecked Sendable {
                 if durable { failure = failure ?? ENOSPC }
                 throw disk.failure(ENOSPC, .write, path)
             }
-            if durable { node.syncRange(offset, length) }
+            // A durable write counts as two calls, so that faults of a sync meet it, too.
+            if durable {
+                try flush(begin(.sync, &disk, at: offset, length: length), &disk) { node.syncRange(offset, length) }
+            }
         }
     }
 
@@ -142,22 +145,28 @@ final class SimulatedFile: StorageFile, @unchecked Sendable {
         try fileSystem.disk.withLock { disk throws(StorageError) in
             let verdict = try begin(.sync, &disk)
             try checkWritable(.sync, &disk)
-            switch verdict {
-            case .fail(let errno), .failHalfway(let errno):
-                fail(errno, &disk)
-                throw disk.failure(errno, .sync, path)
-            case .halt: throw disk.failure(EIO, .sync, path)
-            case .pretend: return
-            case .proceed, .flipBit: break
-            }
-            if node.failedSyncs > seenFailures {
-                // Somebody else's sync of this file failed since this one was opened: it is told, too.
-                seenFailures = node.failedSyncs
-                failure = node.lastFailure
-                throw disk.failure(node.lastFailure, .sync, path)
-            }
-            node.sync()
+            try flush(verdict, &disk) { node.sync() }
         }
+    }
+
+    private func flush(
+        _ verdict: SimulatedDisk.Verdict, _ disk: inout SimulatedDisk, _ body: () -> Void
+    ) throws(StorageError) {
+        switch verdict {
+        case .fail(let errno), .failHalfway(let errno):
+            fail(errno, &disk)
+            throw disk.failure(errno, .sync, path)
+        case .halt: throw disk.failure(EIO, .sync, path)
+        case .pretend: return
+        case .proceed, .flipBit: break
+        }
+        if node.failedSyncs > seenFailures {
+            // Somebody else's sync of this file failed since this one was opened: it is told, too.
+            seenFailures = node.failedSyncs
+            failure = node.lastFailure
+            throw disk.failure(node.lastFailure, .sync, path)
+        }
+        body()
     }
 
     func size() throws(StorageError) -> Int64 {

@@ -61,6 +61,7 @@ extension SimulatedFileSystem {
             case (.failure(let errno), _), (_, .failure(let errno)): return .failure(errno)
             }
             guard let node = source.folder.names[source.name] else { return .failure(.init(ENOENT)) }
+            if case .folder(let moved) = node, Self.holds(moved, target.folder) { return .failure(.init(EINVAL)) }
             if let replaced = target.folder.names[target.name] {
                 if replaced.identity == node.identity { return .success(()) }
                 switch (node, replaced) {
@@ -76,6 +77,13 @@ extension SimulatedFileSystem {
             source.folder.set(source.name, nil, sequence: sequence, other: isWithin ? nil : target.folder)
             return .success(())
         }
+    }
+
+    /// Whether `inner` is `folder` or somewhere below it.
+    private static func holds(_ folder: FolderNode, _ inner: FolderNode) -> Bool {
+        var isBelow = false
+        eachFolder(folder) { if $0 === inner { isBelow = true } }
+        return isBelow
     }
 
     public func remove(_ path: String) throws(StorageError) {
@@ -125,8 +133,11 @@ extension SimulatedFileSystem {
 
     public func syncDirectory(_ path: String) throws(StorageError) {
         try call(.syncDirectory, path, pretending: ()) { disk in
-            guard let folder = disk.folder(path) else { return .failure(.init(ENOENT)) }
-            folder.sync()
+            switch disk.find(path) {
+            case .folder(let folder): folder.sync()
+            case .file: return .failure(.init(ENOTDIR))
+            case nil: return .failure(.init(ENOENT))
+            }
             return .success(())
         }
     }

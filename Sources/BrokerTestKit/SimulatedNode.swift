@@ -99,15 +99,16 @@ final class FileNode {
         syncedSize = size
     }
 
-    /// Makes these bytes durable, and the size and earlier cuts with them; other dirty pages stay dirty. The rest of the
-    /// first and the last page is written, too, as the page cache does.
+    /// Makes these bytes durable, with as much of the size as they need, and earlier cuts; other dirty pages stay dirty.
+    /// The rest of the first and the last page is written, too, as the page cache does.
     func syncRange(_ offset: Int64, _ count: Int) {
         Self.eachPage(offset, count) { page, _, _, _ in
             pages[page]?.sync()
             if pages[page]?.lost ?? 0 == 0 { dirtyPages.remove(page) }
         }
+        let uncut = truncations.reduce(syncedSize) { min($0, $1.cut) }
         truncations = []
-        syncedSize = size
+        syncedSize = min(size, max(uncut, offset + Int64(count)))
     }
 
     /// A sync that failed after writing some of the pages; size and cuts stay unsynced.

@@ -14,8 +14,10 @@ final class PosixFile: StorageFile {
 
     /// Pieces that one system call takes (UIO_MAXIOV of Linux).
     private static let maxPieces = 1024
-    /// What a direct file is aligned to where the kernel (before 6.1) does not tell: no disk has larger sectors.
-    private static let assumedAlignment = 4096
+    /// A direct file is aligned to a page at least, whatever smaller sectors the disk has: that is the block of the usual
+    /// file systems, below which a direct write waits for all others, and it stays right when the disk is exchanged. Also
+    /// taken where the kernel (before 6.1) does not tell.
+    private static let minimumAlignment = 4096
 
     init(descriptor: Int32, path: String, isDirect: Bool) {
         self.descriptor = Atomic(descriptor)
@@ -27,9 +29,8 @@ final class PosixFile: StorageFile {
         }
         var memory: UInt32 = 0
         var offset: UInt32 = 0
-        let known = cstorage_direct_alignment(descriptor, &memory, &offset) == 0 && offset > 0
-        // One number for all three is simpler to keep; memory never needs more than offsets do, but trust nobody.
-        directAlignment = known ? Int(max(memory, offset)) : Self.assumedAlignment
+        _ = cstorage_direct_alignment(descriptor, &memory, &offset)
+        directAlignment = max(Int(memory), Int(offset), Self.minimumAlignment)
     }
 
     deinit { close() }

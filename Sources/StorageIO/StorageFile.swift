@@ -4,14 +4,15 @@ public import Glibc
 /// An open file. Reads and writes name their position, so threads may share a file; two that write the same bytes at the
 /// same time are our bug.
 ///
-/// Nothing written is durable before `sync()`. After a failed `sync()` (or `writeDurably`) the file is out of service:
-/// writes, truncations and syncs throw `.outOfService`, while reads still work, and may show bytes that are not on disk.
+/// Nothing written is durable before `sync()`. After a failed `sync()` the file is out of service: writes, truncations and
+/// syncs throw `.outOfService`, while reads still work, and may show bytes that are not on disk. So it is after any
+/// failure of `writeDurably`, where the kernel does not tell a failed write from a failed sync.
 public protocol StorageFile: AnyObject, Sendable {
     var path: String { get }
     /// Opened with O_DIRECT.
     var isDirect: Bool { get }
     /// What memory addresses, offsets and lengths of reads and writes must be multiples of: 1 for a file that is not
-    /// direct. Anything else throws `.unaligned`.
+    /// direct, otherwise a power of two, 4096 or more. Anything else throws `.unaligned`.
     var directAlignment: Int { get }
 
     /// Reads until `buffer` is full or the file ends; gives the bytes read. A direct file needs an aligned buffer, and
@@ -71,6 +72,13 @@ extension StorageFile {
     public func write(_ bytes: [UInt8], at offset: Int64) throws(StorageError) {
         try bytes.withUnsafeBufferPointer { buffer throws(StorageError) in
             try write(UnsafeRawBufferPointer(buffer), at: offset)
+        }
+    }
+
+    /// Writes an array's bytes; they are durable when it returns.
+    public func writeDurably(_ bytes: [UInt8], at offset: Int64) throws(StorageError) {
+        try bytes.withUnsafeBufferPointer { buffer throws(StorageError) in
+            try writeDurably(UnsafeRawBufferPointer(buffer), at: offset)
         }
     }
 
