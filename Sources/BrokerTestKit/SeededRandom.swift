@@ -44,7 +44,16 @@ public struct SeededRandom: RandomNumberGenerator, Sendable {
     public mutating func chance(_ probability: Double) -> Bool { Double.random(in: 0..<1, using: &self) < probability }
     public mutating func pick<Element>(_ choices: [Element]) -> Element { choices[below(choices.count)] }
     public mutating func bytes(_ count: Int) -> [UInt8] {
-        (0..<count).map { _ in UInt8(truncatingIfNeeded: next() &>> 56) }
+        [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+            let memory = UnsafeMutableRawBufferPointer(buffer)
+            for start in stride(from: 0, to: count, by: 8) {
+                withUnsafeBytes(of: next().littleEndian) { word in
+                    let part = UnsafeRawBufferPointer(rebasing: word[..<min(8, count - start)])
+                    UnsafeMutableRawBufferPointer(rebasing: memory[start...]).copyMemory(from: part)
+                }
+            }
+            initialized = count
+        }
     }
     /// A generator of its own, so that what one part of a test draws does not shift the numbers of another.
     public mutating func fork() -> SeededRandom { SeededRandom(seed: next()) }

@@ -92,14 +92,17 @@ struct SimulatedDisk {
         return parts
     }
 
-    func find(_ path: String) -> SimulatedNode? {
+    func look(_ path: String) -> Result<SimulatedNode, Errno> {
         var node = SimulatedNode.folder(root)
         for part in Self.parts(path) {
-            guard case .folder(let folder) = node, let next = folder.names[part] else { return nil }
+            guard case .folder(let folder) = node else { return .failure(Errno(ENOTDIR)) }
+            guard let next = folder.names[part] else { return .failure(Errno(ENOENT)) }
             node = next
         }
-        return node
+        return .success(node)
     }
+
+    func find(_ path: String) -> SimulatedNode? { try? look(path).get() }
 
     func file(_ path: String) -> FileNode? {
         if case .file(let file)? = find(path) { file } else { nil }

@@ -65,6 +65,7 @@ extension SimulatedFileSystem {
             if let replaced = target.folder.names[target.name] {
                 if replaced.identity == node.identity { return .success(()) }
                 switch (node, replaced) {
+                case (_, .folder(let above)) where Self.holds(above, source.folder): return .failure(.init(ENOTEMPTY))
                 case (.file, .folder): return .failure(.init(EISDIR))
                 case (.folder, .file): return .failure(.init(ENOTDIR))
                 case (.folder, .folder(let folder)) where !folder.names.isEmpty: return .failure(.init(ENOTEMPTY))
@@ -117,10 +118,11 @@ extension SimulatedFileSystem {
     public func createDirectory(_ path: String) throws(StorageError) {
         try call(.createDirectory, path, pretending: ()) { disk in
             var folder = disk.root
-            for part in SimulatedDisk.parts(path) {
+            let parts = SimulatedDisk.parts(path)
+            for (index, part) in parts.enumerated() {
                 switch folder.names[part] {
                 case .folder(let next): folder = next
-                case .file: return .failure(.init(ENOTDIR))
+                case .file: return .failure(.init(index == parts.count - 1 ? EEXIST : ENOTDIR))
                 case nil:
                     let made = FolderNode()
                     folder.set(part, .folder(made), sequence: disk.nextSequence())
@@ -133,21 +135,22 @@ extension SimulatedFileSystem {
 
     public func syncDirectory(_ path: String) throws(StorageError) {
         try call(.syncDirectory, path, pretending: ()) { disk in
-            switch disk.find(path) {
-            case .folder(let folder): folder.sync()
-            case .file: return .failure(.init(ENOTDIR))
-            case nil: return .failure(.init(ENOENT))
+            switch disk.look(path) {
+            case .success(.folder(let folder)):
+                folder.sync()
+                return .success(())
+            case .success(.file): return .failure(.init(ENOTDIR))
+            case .failure(let errno): return .failure(errno)
             }
-            return .success(())
         }
     }
 
     public func list(_ path: String) throws(StorageError) -> [String] {
         try call(.list, path) { disk in
-            switch disk.find(path) {
-            case .folder(let folder): .success(folder.names.keys.sorted())
-            case .file: .failure(.init(ENOTDIR))
-            case nil: .failure(.init(ENOENT))
+            switch disk.look(path) {
+            case .success(.folder(let folder)): .success(folder.names.keys.sorted())
+            case .success(.file): .failure(.init(ENOTDIR))
+            case .failure(let errno): .failure(errno)
             }
         }
     }
@@ -157,10 +160,10 @@ extension SimulatedFileSystem {
 
     public func size(_ path: String) throws(StorageError) -> Int64 {
         try call(.size, path) { disk in
-            switch disk.find(path) {
-            case .file(let file): .success(file.size)
-            case .folder: .success(Int64(SimulatedPage.size))
-            case nil: .failure(.init(ENOENT))
+            switch disk.look(path) {
+            case .success(.file(let file)): .success(file.size)
+            case .success(.folder): .success(Int64(SimulatedPage.size))
+            case .failure(let errno): .failure(errno)
             }
         }
     }

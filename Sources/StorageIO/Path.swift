@@ -9,7 +9,9 @@ public enum Path {
     /// The folder that holds this path: `.` for a bare name, `/` for the root.
     public static func parent(_ path: String) -> String {
         let trimmed = withoutTrailingSlashes(path)
-        guard let slash = trimmed.utf8.lastIndex(of: UInt8(ascii: "/")) else { return "." }
+        guard let slash = trimmed.utf8.lastIndex(of: UInt8(ascii: "/")) else {
+            return trimmed.isEmpty && !path.isEmpty ? "/" : "."
+        }
         let head = withoutTrailingSlashes(trimmed[..<slash])
         return head.isEmpty ? "/" : String(head)
     }

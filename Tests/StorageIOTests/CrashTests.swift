@@ -216,7 +216,7 @@ import Testing
     @Test func aCrashDropsLocks() throws {
         let fileSystem = SimulatedFileSystem(seed: 1)
         let lock = try fileSystem.lock("lock")
-        #expect(storageError { () throws(StorageError) in _ = try fileSystem.lock("lock") }?.isLockedByAnother == true)
+        #expect(storageError { _ = try fileSystem.lock("lock") }?.isLockedByAnother == true)
         _ = try fileSystem.crash(keeping: .everything).lock("lock")
         lock.release()
         _ = try fileSystem.lock("lock")

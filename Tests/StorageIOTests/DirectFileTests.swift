@@ -44,16 +44,16 @@ import Testing
         let memory = AlignedMemory(count: 2 * block, alignment: block)
         let bytes = UnsafeRawBufferPointer(memory.bytes)
         let expected = StorageError(.unaligned(required: block), .write, path: folder("a"))
-        let calls: [() throws(StorageError) -> Void] = [
-            { () throws(StorageError) in try file.write(UnsafeRawBufferPointer(rebasing: bytes[1...block]), at: 0) },
-            { () throws(StorageError) in try file.write(UnsafeRawBufferPointer(rebasing: bytes[..<512]), at: 0) },
-            { () throws(StorageError) in try file.write(UnsafeRawBufferPointer(rebasing: bytes[..<block]), at: 512) },
-            { () throws(StorageError) in
+        let calls: [() throws -> Void] = [
+            { try file.write(UnsafeRawBufferPointer(rebasing: bytes[1...block]), at: 0) },
+            { try file.write(UnsafeRawBufferPointer(rebasing: bytes[..<512]), at: 0) },
+            { try file.write(UnsafeRawBufferPointer(rebasing: bytes[..<block]), at: 512) },
+            {
                 try file.writeDurably(UnsafeRawBufferPointer(rebasing: bytes[..<100]), at: 0)
             },
         ]
         for call in calls { #expect(storageError(call) == expected) }
-        let read = storageError { () throws(StorageError) in
+        let read = storageError {
             _ = try file.read(into: UnsafeMutableRawBufferPointer(rebasing: memory.bytes[..<10]), at: 0)
         }
         #expect(read?.kind == .unaligned(required: block))

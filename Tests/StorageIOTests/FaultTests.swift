@@ -14,7 +14,7 @@ import Testing
         let file = try file()
         fileSystem.inject(Fault(.fail(errno: EIO), on: .write, pathContains: "a", skipping: 2))
         for attempt in 0..<5 {
-            let error = storageError { () throws(StorageError) in try file.write([UInt8(attempt)], at: Int64(attempt)) }
+            let error = storageError { try file.write([UInt8(attempt)], at: Int64(attempt)) }
             #expect(error == (attempt == 2 ? StorageError(.io(errno: EIO), .write, path: "a") : nil))
         }
         #expect(fileSystem.contents("a") == [0, 1, 0, 3, 4])
@@ -23,22 +23,22 @@ import Testing
     @Test func everyKindOfCallCanFail() throws {
         let file = try file()
         try fileSystem.createDirectory("x")
-        let calls: [(StorageError.Operation, () throws(StorageError) -> Void)] = [
-            (.open, { () throws(StorageError) in _ = try fileSystem.open("a", .read) }),
-            (.read, { () throws(StorageError) in _ = try file.read(1, at: 0) }),
-            (.size, { () throws(StorageError) in _ = try file.size() }),
-            (.truncate, { () throws(StorageError) in try file.truncate(to: 1) }),
-            (.allocate, { () throws(StorageError) in try file.allocate(upTo: 1) }),
-            (.rename, { () throws(StorageError) in try fileSystem.rename("a", to: "b") }),
-            (.remove, { () throws(StorageError) in try fileSystem.remove("a") }),
-            (.createDirectory, { () throws(StorageError) in try fileSystem.createDirectory("y") }),
-            (.syncDirectory, { () throws(StorageError) in try fileSystem.syncDirectory("x") }),
-            (.list, { () throws(StorageError) in _ = try fileSystem.list("x") }),
-            (.lock, { () throws(StorageError) in _ = try fileSystem.lock("l") }),
-            (.freeBytes, { () throws(StorageError) in _ = try fileSystem.freeBytes("x") }),
-            (.syncAll, { () throws(StorageError) in try fileSystem.syncAll("x") }),
-            (.write, { () throws(StorageError) in try file.write([1], at: 0) }),
-            (.sync, { () throws(StorageError) in try file.sync() }),
+        let calls: [(StorageError.Operation, () throws -> Void)] = [
+            (.open, { _ = try fileSystem.open("a", .read) }),
+            (.read, { _ = try file.read(1, at: 0) }),
+            (.size, { _ = try file.size() }),
+            (.truncate, { try file.truncate(to: 1) }),
+            (.allocate, { try file.allocate(upTo: 1) }),
+            (.rename, { try fileSystem.rename("a", to: "b") }),
+            (.remove, { try fileSystem.remove("a") }),
+            (.createDirectory, { try fileSystem.createDirectory("y") }),
+            (.syncDirectory, { try fileSystem.syncDirectory("x") }),
+            (.list, { _ = try fileSystem.list("x") }),
+            (.lock, { _ = try fileSystem.lock("l") }),
+            (.freeBytes, { _ = try fileSystem.freeBytes("x") }),
+            (.syncAll, { try fileSystem.syncAll("x") }),
+            (.write, { try file.write([1], at: 0) }),
+            (.sync, { try file.sync() }),
         ]
         for (operation, call) in calls {
             fileSystem.removeFaults()
@@ -55,7 +55,7 @@ import Testing
             let fileSystem = SimulatedFileSystem(seed: seed)
             fileSystem.inject(Fault(.failHalfway(errno: EIO), on: .write))
             let file = try fileSystem.open("a", .createNew)
-            let error = storageError { () throws(StorageError) in
+            let error = storageError {
                 try file.write([UInt8](repeating: 1, count: 100), at: 0)
             }
             #expect(error?.errno == EIO)
@@ -69,13 +69,13 @@ import Testing
         let kept = try file("kept")
         try kept.write([1], at: 0)
         let file = try file()
-        let error = storageError { () throws(StorageError) in
+        let error = storageError {
             try file.write([UInt8](repeating: 1, count: 10_000), at: 0)
         }
         #expect(error?.isNoSpace == true)
         #expect(fileSystem.contents("a")?.count == 8192)
         #expect(try fileSystem.freeBytes(".").free == 0)
-        #expect(storageError { () throws(StorageError) in try file.allocate(upTo: 9000) }?.isNoSpace == true)
+        #expect(storageError { try file.allocate(upTo: 9000) }?.isNoSpace == true)
         try kept.write([2, 3], at: 0)
 
         try fileSystem.remove("a")
@@ -92,7 +92,7 @@ import Testing
         try file.allocate(upTo: 8192)
         #expect(try fileSystem.freeBytes(".").free == 0)
         try file.write([UInt8](repeating: 1, count: 8192), at: 0)
-        #expect(storageError { () throws(StorageError) in try file.write([1], at: 8192) }?.isNoSpace == true)
+        #expect(storageError { try file.write([1], at: 8192) }?.isNoSpace == true)
     }
 
     // MARK: Syncs that fail
@@ -105,9 +105,9 @@ import Testing
             let file = try fileSystem.open("a", .readWrite(create: false))
             try file.write([1], at: 0)
             fileSystem.inject(Fault(.fail(errno: EIO), on: .sync))
-            #expect(storageError { () throws(StorageError) in try file.sync() }?.kind == .io(errno: EIO))
-            #expect(storageError { () throws(StorageError) in try file.sync() }?.kind == .outOfService(errno: EIO))
-            let write = storageError { () throws(StorageError) in try file.write([2], at: 0) }
+            #expect(storageError { try file.sync() }?.kind == .io(errno: EIO))
+            #expect(storageError { try file.sync() }?.kind == .outOfService(errno: EIO))
+            let write = storageError { try file.write([2], at: 0) }
             #expect(write?.kind == .outOfService(errno: EIO))
             #expect(try file.read(1, at: 0) == [1], "the cache still shows it")
 
@@ -127,7 +127,7 @@ import Testing
         let first = try file()
         try first.write([1], at: 0)
         fileSystem.inject(Fault(.fail(errno: EIO), on: .sync))
-        _ = storageError { () throws(StorageError) in try first.sync() }
+        _ = storageError { try first.sync() }
         let second = try file()
         try second.write([2], at: 0)
         try second.sync()
@@ -139,19 +139,19 @@ import Testing
         let second = try file()
         try first.write([1], at: 0)
         fileSystem.inject(Fault(.fail(errno: EIO), on: .sync))
-        #expect(storageError { () throws(StorageError) in try first.sync() } != nil)
-        #expect(storageError { () throws(StorageError) in try second.sync() }?.kind == .io(errno: EIO))
+        #expect(storageError { try first.sync() } != nil)
+        #expect(storageError { try second.sync() }?.kind == .io(errno: EIO))
     }
 
     @Test func aFaultOfASyncMeetsADurableWrite() throws {
         let file = try file()
         fileSystem.inject(Fault(.fail(errno: EIO), on: .sync))
-        let error = storageError { () throws(StorageError) in
+        let error = storageError {
             try file.writeDurably([1], at: 0)
         }
         #expect(error?.operation == .sync)
         #expect(
-            storageError { () throws(StorageError) in try file.write([1], at: 0) }?.kind == .outOfService(errno: EIO))
+            storageError { try file.write([1], at: 0) }?.kind == .outOfService(errno: EIO))
     }
 
     @Test func aDiskThatLiesLosesWhatItAcknowledged() throws {
@@ -200,10 +200,10 @@ import Testing
         let memory = AlignedMemory(count: 8192, filledWith: 1)
         try direct.write(UnsafeRawBufferPointer(memory.bytes), at: 4096)
         let short = UnsafeRawBufferPointer(rebasing: memory.bytes[..<512])
-        let error = storageError { () throws(StorageError) in try direct.write(short, at: 0) }
+        let error = storageError { try direct.write(short, at: 0) }
         #expect(error?.kind == .unaligned(required: 4096))
         fileSystem.supportsDirect = false
-        let refused = storageError { () throws(StorageError) in _ = try fileSystem.open("a", .read, direct: true) }
+        let refused = storageError { _ = try fileSystem.open("a", .read, direct: true) }
         #expect(refused?.errno == EINVAL)
     }
 
@@ -211,7 +211,7 @@ import Testing
         let file = try file()
         try file.write([1, 2], at: 3)
         fileSystem.inject(Fault(.fail(errno: EIO), on: .sync))
-        _ = storageError { () throws(StorageError) in try file.sync() }
+        _ = storageError { try file.sync() }
         let records = fileSystem.operations
         #expect(records.map(\.operation) == [.open, .write, .sync])
         #expect(records.map(\.index) == [0, 1, 2] && fileSystem.callCount == 3)

@@ -60,16 +60,16 @@ import Testing
 
     @Test func openModesDecideAboutMissingFiles() throws {
         #expect(
-            storageError { () throws(StorageError) in _ = try fileSystem.open(folder("a"), .read) }?.isNotFound == true)
-        let missing = storageError { () throws(StorageError) in
+            storageError { _ = try fileSystem.open(folder("a"), .read) }?.isNotFound == true)
+        let missing = storageError {
             _ = try fileSystem.open(folder("a"), .readWrite(create: false))
         }
         #expect(missing?.isNotFound == true)
         _ = try fileSystem.open(folder("a"), .readWrite(create: true))
-        let existing = storageError { () throws(StorageError) in _ = try fileSystem.open(folder("a"), .createNew) }
+        let existing = storageError { _ = try fileSystem.open(folder("a"), .createNew) }
         #expect(existing?.errno == EEXIST)
         let reader = try fileSystem.open(folder("a"), .read)
-        let refused = storageError { () throws(StorageError) in try reader.write([1], at: 0) }
+        let refused = storageError { try reader.write([1], at: 0) }
         #expect(refused == StorageError(.io(errno: EBADF), .write, path: folder("a")))
     }
 
@@ -84,7 +84,7 @@ import Testing
         try fileSystem.syncDirectory(folder("x"))
         #expect(!fileSystem.exists(folder("x/a")) && fileSystem.exists(folder("x/y/a")))
         #expect(try fileSystem.size(folder("x/b")) == 0)
-        #expect(storageError { () throws(StorageError) in try fileSystem.remove(folder("x")) }?.errno == ENOTEMPTY)
+        #expect(storageError { try fileSystem.remove(folder("x")) }?.errno == ENOTEMPTY)
         try fileSystem.remove(folder("x/y/z"))
         try fileSystem.removeTree(folder("x"))
         try fileSystem.removeTree(folder("x"))
@@ -94,8 +94,8 @@ import Testing
     @Test func aFolderUnderAFileIsRefused() throws {
         _ = try fileSystem.open(folder("a"), .createNew)
         #expect(
-            storageError { () throws(StorageError) in try fileSystem.createDirectory(folder("a")) }?.errno == EEXIST)
-        let below = storageError { () throws(StorageError) in try fileSystem.createDirectory(folder("a/b/c")) }
+            storageError { try fileSystem.createDirectory(folder("a")) }?.errno == EEXIST)
+        let below = storageError { try fileSystem.createDirectory(folder("a/b/c")) }
         #expect(below?.errno == ENOTDIR)
     }
 
@@ -104,13 +104,13 @@ import Testing
         try fileSystem.writeAtomically(folder("a"), Array("second".utf8))
         #expect(try fileSystem.readWhole(folder("a"), limit: 100) == Array("second".utf8))
         #expect(try fileSystem.list(folder.path) == ["a"])
-        let refused = storageError { () throws(StorageError) in _ = try fileSystem.readWhole(folder("a"), limit: 5) }
+        let refused = storageError { _ = try fileSystem.readWhole(folder("a"), limit: 5) }
         #expect(refused?.kind == .tooLarge(actual: 6, limit: 5))
     }
 
     @Test func aSecondLockIsRefusedUntilTheFirstIsReleased() throws {
         let first = try fileSystem.lock(folder("lock"))
-        let refused = storageError { () throws(StorageError) in _ = try fileSystem.lock(folder("lock")) }
+        let refused = storageError { _ = try fileSystem.lock(folder("lock")) }
         #expect(refused == StorageError(.lockedByAnother, .lock, path: folder("lock")))
         first.release()
         first.release()
@@ -152,7 +152,7 @@ import Testing
     @Test func aFullDeviceIsNoSpace() throws {
         // Every write to this device fails so.
         let full = try fileSystem.open("/dev/full", .readWrite(create: false))
-        let error = storageError { () throws(StorageError) in try full.write([1], at: 0) }
+        let error = storageError { try full.write([1], at: 0) }
         #expect(error?.isNoSpace == true)
         #expect(error?.operation == .write && error?.path == "/dev/full")
     }
@@ -160,12 +160,12 @@ import Testing
     @Test func afterAFailedSyncTheFileIsOutOfService() throws {
         // A device without storage behind it cannot be synced.
         let device = try fileSystem.open("/dev/full", .readWrite(create: false))
-        #expect(storageError { () throws(StorageError) in try device.sync() }?.kind == .io(errno: EINVAL))
-        let later: [() throws(StorageError) -> Void] = [
-            { () throws(StorageError) in try device.sync() },
-            { () throws(StorageError) in try device.write([1], at: 0) },
-            { () throws(StorageError) in try device.truncate(to: 0) },
-            { () throws(StorageError) in try device.allocate(upTo: 10) },
+        #expect(storageError { try device.sync() }?.kind == .io(errno: EINVAL))
+        let later: [() throws -> Void] = [
+            { try device.sync() },
+            { try device.write([1], at: 0) },
+            { try device.truncate(to: 0) },
+            { try device.allocate(upTo: 10) },
         ]
         for call in later { #expect(storageError(call)?.kind == .outOfService(errno: EINVAL)) }
         #expect(try device.read(2, at: 0) == [0, 0], "reads still work")
@@ -175,14 +175,14 @@ import Testing
         let small = try SmallFileSystem(in: folder, bytes: 1 << 20)
         let file = try fileSystem.open(Path.join(small.path, "a"), .createNew)
         let bytes = [UInt8](repeating: 7, count: 3 << 20)
-        let error = storageError { () throws(StorageError) in try file.write(bytes, at: 0) }
+        let error = storageError { try file.write(bytes, at: 0) }
         #expect(error?.isNoSpace == true)
         #expect(try file.size() > 0)
         #expect(try file.read(1, at: 0) == [7])
         let pool = ChunkPool()
         let slice = bytes[..<(1 << 20)].withUnsafeBytes { pool.slice(copying: $0) }
         try file.truncate(to: 0)
-        #expect(storageError { () throws(StorageError) in try file.write([slice, slice], at: 0) }?.isNoSpace == true)
+        #expect(storageError { try file.write([slice, slice], at: 0) }?.isNoSpace == true)
         #expect(try fileSystem.freeBytes(small.path).free == 0)
         // The state is one to leave again: space is freed, and writes work.
         try file.truncate(to: 0)

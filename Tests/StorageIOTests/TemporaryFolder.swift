@@ -1,5 +1,6 @@
 import Glibc
 import StorageIO
+import Testing
 
 /// A new folder under the system's temporary one, removed when the last reference goes.
 final class TemporaryFolder: Sendable {
@@ -31,12 +32,15 @@ final class AlignedMemory {
     deinit { bytes.deallocate() }
 }
 
-/// The error that `body` throws, or `nil`.
-func storageError(_ body: () throws(StorageError) -> Void) -> StorageError? {
-    do throws(StorageError) {
+/// The storage error that `body` throws, or `nil`. Any other error is a failure of the test.
+func storageError(_ body: () throws -> Void) -> StorageError? {
+    do {
         try body()
         return nil
-    } catch {
+    } catch let error as StorageError {
         return error
+    } catch {
+        Issue.record(error)
+        return nil
     }
 }
