@@ -61,27 +61,28 @@ final class SimulatedFile: StorageFile, @unchecked Sendable {
     }
 
     func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StorageError) {
-        guard let base = bytes.baseAddress, bytes.count > 0 else { return }
-        let piece = iovec(iov_base: UnsafeMutableRawPointer(mutating: base), iov_len: bytes.count)
-        try withUnsafePointer(to: piece) { pointer throws(StorageError) in
+        guard bytes.count > 0 else { return }
+        try withUnsafePointer(to: bytes) { pointer throws(StorageError) in
             try put(UnsafeBufferPointer(start: pointer, count: 1), at: offset, durable: false)
         }
     }
 
-    func write(gathering pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(StorageError) {
+    func write(gathering pieces: UnsafeBufferPointer<UnsafeRawBufferPointer>, at offset: Int64) throws(StorageError) {
         try put(pieces, at: offset, durable: false)
     }
 
-    func writeDurably(gathering pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(StorageError) {
+    func writeDurably(gathering pieces: UnsafeBufferPointer<UnsafeRawBufferPointer>, at offset: Int64)
+        throws(StorageError)
+    {
         try put(pieces, at: offset, durable: true)
     }
 
     private func put(
-        _ pieces: UnsafeBufferPointer<iovec>, at offset: Int64, durable: Bool
+        _ pieces: UnsafeBufferPointer<UnsafeRawBufferPointer>, at offset: Int64, durable: Bool
     ) throws(StorageError) {
-        let length = pieces.reduce(0) { $0 + $1.iov_len }
-        for piece in pieces where piece.iov_len > 0 {
-            try checkAlignment(piece.iov_base, piece.iov_len, offset, .write)
+        let length = pieces.reduce(0) { $0 + $1.count }
+        for piece in pieces where piece.count > 0 {
+            try checkAlignment(piece.baseAddress, piece.count, offset, .write)
         }
         try fileSystem.disk.withLock { disk throws(StorageError) in
             let verdict = try begin(.write, &disk, at: offset, length: length)
@@ -116,13 +117,13 @@ final class SimulatedFile: StorageFile, @unchecked Sendable {
     }
 
     private func store(
-        _ pieces: UnsafeBufferPointer<iovec>, at offset: Int64, limit: Int, _ disk: inout SimulatedDisk
+        _ pieces: UnsafeBufferPointer<UnsafeRawBufferPointer>, at offset: Int64, limit: Int, _ disk: inout SimulatedDisk
     ) {
         disk.changing(node) {
             var done = 0
             for piece in pieces where done < limit {
-                let count = min(piece.iov_len, limit - done)
-                node.write(UnsafeRawBufferPointer(start: piece.iov_base, count: count), at: offset + Int64(done))
+                let count = min(piece.count, limit - done)
+                node.write(UnsafeRawBufferPointer(start: piece.baseAddress, count: count), at: offset + Int64(done))
                 done += count
             }
         }
@@ -239,7 +240,7 @@ final class SimulatedFile: StorageFile, @unchecked Sendable {
     }
 
     private func checkAlignment(
-        _ base: UnsafeMutableRawPointer?, _ count: Int, _ offset: Int64, _ operation: StorageError.Operation
+        _ base: UnsafeRawPointer?, _ count: Int, _ offset: Int64, _ operation: StorageError.Operation
     ) throws(StorageError) {
         guard isDirect else { return }
         let all = UInt(bitPattern: base) | UInt(bitPattern: count) | UInt(truncatingIfNeeded: offset)

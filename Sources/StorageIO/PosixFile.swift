@@ -64,11 +64,13 @@ final class PosixFile: StorageFile {
         }
     }
 
-    func write(gathering pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(StorageError) {
+    func write(gathering pieces: UnsafeBufferPointer<UnsafeRawBufferPointer>, at offset: Int64) throws(StorageError) {
         try gather(pieces, at: offset, durable: false)
     }
 
-    func writeDurably(gathering pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(StorageError) {
+    func writeDurably(gathering pieces: UnsafeBufferPointer<UnsafeRawBufferPointer>, at offset: Int64)
+        throws(StorageError)
+    {
         do throws(StorageError) {
             try gather(pieces, at: offset, durable: true)
         } catch {
@@ -79,48 +81,46 @@ final class PosixFile: StorageFile {
     }
 
     private func gather(
-        _ pieces: UnsafeBufferPointer<iovec>, at offset: Int64, durable: Bool
+        _ pieces: UnsafeBufferPointer<UnsafeRawBufferPointer>, at offset: Int64, durable: Bool
     ) throws(StorageError) {
         let descriptor = try writable(.write)
-        if isDirect {
-            for piece in pieces where piece.iov_len > 0 {
-                guard let base = piece.iov_base else { continue }
-                try checkAlignment(base, piece.iov_len, offset, .write)
-            }
+        for piece in pieces where piece.count > 0 {
+            try checkAlignment(piece.baseAddress!, piece.count, offset, .write)
         }
-        var position = offset
-        var index = 0
-        while index < pieces.count {
-            let end = min(pieces.count, index + Self.maxPieces)
-            var put = try progressOrEmpty(pieces[index..<end]) {
-                cstorage_pwritev(descriptor, pieces.baseAddress! + index, Int32(end - index), position, durable)
-            }
-            position += Int64(put)
-            while index < end, put >= pieces[index].iov_len {
-                put -= pieces[index].iov_len
-                index += 1
-            }
-            // The kernel stopped inside a piece: the rest of that one on its own, then on with the next.
-            if put > 0 {
-                let piece = pieces[index]
-                while put < piece.iov_len {
-                    var rest = iovec(iov_base: piece.iov_base + put, iov_len: piece.iov_len - put)
-                    let more = try checked(.write, path) { cstorage_pwritev(descriptor, &rest, 1, position, durable) }
-                    let kept = try progress(Int(more))
-                    put += kept
-                    position += Int64(kept)
-                }
-                index += 1
-            }
-        }
-    }
+        let capacity = min(pieces.count, Self.maxPieces)
+        let vector = UnsafeMutablePointer<iovec>.allocate(capacity: max(capacity, 1))
+        defer { vector.deallocate() }
 
-    private func progressOrEmpty(
-        _ pieces: Slice<UnsafeBufferPointer<iovec>>, _ call: () -> Int64
-    ) throws(StorageError) -> Int {
-        let put = try checked(.write, path, call)
-        if put == 0, pieces.allSatisfy({ $0.iov_len == 0 }) { return 0 }
-        return try progress(Int(put))
+        var position = offset
+        // The next byte to write: the piece it is in, and how much of that one is done.
+        var index = 0
+        var done = 0
+        while true {
+            var parts = 0
+            var at = index
+            while at < pieces.count, parts < capacity {
+                let piece = pieces[at]
+                let skipped = at == index ? done : 0
+                if piece.count > skipped {
+                    let start = UnsafeMutableRawPointer(mutating: piece.baseAddress! + skipped)
+                    (vector + parts).initialize(to: iovec(iov_base: start, iov_len: piece.count - skipped))
+                    parts += 1
+                }
+                at += 1
+            }
+            if parts == 0 { return }
+            let result = try checked(.write, path) {
+                cstorage_pwritev(descriptor, vector, Int32(parts), position, durable)
+            }
+            let put = try progress(Int(result))
+            position += Int64(put)
+            // Usually everything up to `at` is written; after a short write the kernel stopped inside some piece.
+            done += put
+            while index < at, done >= pieces[index].count {
+                done -= pieces[index].count
+                index += 1
+            }
+        }
     }
 
     /// How far a write got that the kernel says took `put` bytes. A direct file goes on from the last whole block.

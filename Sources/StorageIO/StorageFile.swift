@@ -1,5 +1,4 @@
 public import ByteBuffers
-public import Glibc
 
 /// An open file. Reads and writes name their position, so threads may share a file; two that write the same bytes at the
 /// same time are our bug.
@@ -22,10 +21,11 @@ public protocol StorageFile: AnyObject, Sendable {
     /// Writes all of `bytes`. After an error an unknown part of them is in the file, and its size may have grown.
     func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StorageError)
     /// Writes all pieces one after the other, starting at `offset`; any number of them.
-    func write(gathering pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(StorageError)
+    func write(gathering pieces: UnsafeBufferPointer<UnsafeRawBufferPointer>, at offset: Int64) throws(StorageError)
     /// Like `write(gathering:at:)`, and these bytes (with the size, if it grew) are durable when it returns: one system
     /// call (RWF_DSYNC) instead of two. Says nothing about other bytes written before.
-    func writeDurably(gathering pieces: UnsafeBufferPointer<iovec>, at offset: Int64) throws(StorageError)
+    func writeDurably(gathering pieces: UnsafeBufferPointer<UnsafeRawBufferPointer>, at offset: Int64)
+        throws(StorageError)
 
     /// Makes bytes and size durable (fdatasync); times of change are not kept.
     func sync() throws(StorageError)
@@ -62,8 +62,7 @@ extension StorageFile {
 
     /// Writes these bytes; they are durable when it returns.
     public func writeDurably(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StorageError) {
-        var piece = iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
-        try withUnsafePointer(to: &piece) { pointer throws(StorageError) in
+        try withUnsafePointer(to: bytes) { pointer throws(StorageError) in
             try writeDurably(gathering: UnsafeBufferPointer(start: pointer, count: 1), at: offset)
         }
     }
@@ -97,9 +96,9 @@ extension StorageFile {
     }
 
     private func withPieces(
-        _ slices: [ByteSlice], _ body: (UnsafeBufferPointer<iovec>) throws(StorageError) -> Void
+        _ slices: [ByteSlice], _ body: (UnsafeBufferPointer<UnsafeRawBufferPointer>) throws(StorageError) -> Void
     ) throws(StorageError) {
-        let pieces = slices.map { iovec(iov_base: $0.pointer, iov_len: $0.count) }
+        let pieces = slices.map(\.bytes)
         try pieces.withUnsafeBufferPointer { buffer throws(StorageError) in try body(buffer) }
         // The memory behind the pieces lives as long as the slices.
         withExtendedLifetime(slices) {}
