@@ -25,7 +25,9 @@ extension LogStore {
                 }
                 if nowMs - state.lastRetentionMs >= Self.retentionCheckMs {
                     state.lastRetentionMs = nowMs
-                    for log in logs { try log.enforceRetention(nowMs: nowMs) }
+                    var isAny = false
+                    for log in logs { isAny = log.enforceRetention(nowMs: nowMs) || isAny }
+                    if isAny { try checkpointLocked() }
                 }
             }
         } catch {
@@ -65,12 +67,15 @@ extension LogStore {
             return registry.dirty
         }
         var snapshots: [(log: PartitionLog, entry: Checkpoint.Entry)] = []
+        var doomed: [(log: PartitionLog, segments: [Segment])] = []
         var ticket: UInt64 = 0
         for log in dirty {
             log.state.withLock { state in
                 state.isDirty = false
                 ticket = max(ticket, state.lastTicket)
                 snapshots.append((log, state.checkpointEntry))
+                if !state.doomed.isEmpty { doomed.append((log, state.doomed)) }
+                state.doomed = []
             }
         }
         // The snapshots may be ahead of the commits: what they tell of must be durable before they are.
@@ -94,6 +99,7 @@ extension LogStore {
         }
         try writeCheckpoint(journalGeneration: generation)
         journal.recycle(through: generation)
+        for (log, segments) in doomed { try log.removeDoomed(segments) }
         statistics.checkpoints.add(1, ordering: .relaxed)
     }
 

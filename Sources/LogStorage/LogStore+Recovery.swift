@@ -43,6 +43,7 @@ extension LogStore {
         var summary = RecoverySummary()
         let checkpoint = try Checkpoint.load(fileSystem, folder: folder)
         let logs = registry.withLock { $0.logs }
+        var orphans: [String] = []
         for (partition, log) in logs {
             let entry = checkpoint.entries[partition]
             let report = try log.recover(from: entry)
@@ -50,6 +51,7 @@ extension LogStore {
             if report.scannedBytes > 0 || report.cutBytes > 0 { log.markDirty() }
             summary.scannedBytes += report.scannedBytes
             summary.cutBytes += report.cutBytes
+            orphans += report.orphans
         }
         summary.partitions = logs.count
         var reader = JournalReader()
@@ -63,6 +65,8 @@ extension LogStore {
             }
         }
         summary.journalFrames = reader.frames
+        for path in orphans { try fileSystem.remove(path) }
+        for folder in Set(orphans.map(Path.parent)) { try fileSystem.syncDirectory(folder) }
         let journal = try Journal(
             fileSystem: fileSystem, folder: journalFolder, fileBytes: options.journalFileBytes,
             frameBytes: options.journalFrameBytes,

@@ -20,11 +20,21 @@ extension PartitionLog {
             state.producers = start.producers
             state.segments = [Segment(baseOffset: start.endOffset)]
         }
-        guard store.fileSystem.exists(folder) else { return report }
+        guard store.fileSystem.exists(folder) else {
+            guard start.position == 0 else {
+                throw StorageError(.corrupt("the folder of a partition with records is gone"), .open, path: folder)
+            }
+            return report
+        }
         io.withLock { $0.folderExists = true }
         let names = try store.fileSystem.list(folder)
         let bases = names.compactMap(Segment.baseOffset(ofLogName:)).sorted()
         for name in names where name.hasSuffix(".tmp") { try store.fileSystem.remove(Path.join(folder, name)) }
+        if let checkpoint, checkpoint.position > 0, !bases.contains(checkpoint.segmentBase) {
+            throw StorageError(
+                .corrupt("the segment is gone, of which \(checkpoint.position) bytes had been synced"), .open,
+                path: Path.join(folder, Segment.name(checkpoint.segmentBase, ".log")))
+        }
         guard !bases.isEmpty else { return report }
 
         var segments: [Segment] = []
@@ -45,13 +55,12 @@ extension PartitionLog {
             } else {
                 trusted = 0
             }
-            // A segment past a torn one holds nothing that was acknowledged from there.
-            if trusted == 0, base != endOffset, !(checkpoint == nil && index == 0) {
-                if base > endOffset {
-                    try store.fileSystem.remove(path)
-                    report.cutBytes += fileSize
-                    continue
-                }
+            // A segment past a torn one holds nothing that was acknowledged from there. It goes once the journal has
+            // confirmed that.
+            if trusted == 0, base > endOffset, !(checkpoint == nil && index == 0) {
+                report.orphans.append(path)
+                report.cutBytes += fileSize
+                continue
             }
             try openSegment(
                 segment, fileSize: fileSize, trusted: trusted, isLast: index == bases.count - 1, report: &report)
@@ -94,6 +103,8 @@ extension PartitionLog {
     struct RecoveryReport {
         var scannedBytes: Int64 = 0
         var cutBytes: Int64 = 0
+        /// Segments behind a torn one.
+        var orphans: [String] = []
     }
 
     /// Takes over the part of a segment that the checkpoint vouches for, `trusted` bytes, with its index: the stored one

@@ -4,8 +4,10 @@ import StorageIO
 import Synchronization
 
 extension PartitionLog {
-    /// Deletes closed segments that retention no longer keeps. An active segment that is wholly too old is closed first.
-    func enforceRetention(nowMs: Int64) throws(StorageError) {
+    /// Takes closed segments that retention no longer keeps, and those below the log's start, out of the log; their files
+    /// go with the next checkpoint, which has forgotten them. An active segment that is wholly too old is closed first.
+    /// Gives whether there were any.
+    func enforceRetention(nowMs: Int64) -> Bool {
         state.withLock { state in
             let settings = state.settings
             guard settings.deletesByRetention, settings.retentionMs >= 0 else { return }
@@ -17,7 +19,7 @@ extension PartitionLog {
                 _ = state.roll(at: state.logEndOffset)
             }
         }
-        let doomed = state.withLock { state -> [Segment] in
+        let isAny = state.withLock { state -> Bool in
             let settings = state.settings
             var total = state.segments.reduce(Int64(0)) { $0 + $1.size }
             var number = 0
@@ -38,25 +40,28 @@ extension PartitionLog {
                 state.logStartOffset = max(state.logStartOffset, next.baseOffset)
                 number += 1
             }
-            guard number > 0 else { return [] }
-            let doomed = Array(state.segments.prefix(number))
+            guard number > 0 else { return false }
+            state.doomed += state.segments.prefix(number)
             state.segments.removeFirst(number)
             state.epochs.truncateStart(to: state.logStartOffset)
-            return doomed
+            return true
         }
-        guard !doomed.isEmpty else { return }
-        markDirty()
+        if isAny { markDirty() }
+        return isAny
+    }
+
+    /// Removes the files of segments that the newest checkpoint no longer knows.
+    func removeDoomed(_ doomed: [Segment]) throws(StorageError) {
         try io.withLock { writer throws(StorageError) in
-            // The segment that now comes first must stand on disk before its predecessors go: its name carries the
-            // log's start.
+            // The segment that now comes first must stand on disk before its predecessors go.
             let first = state.withLock { $0.segments[0] }
             _ = try openForWriting(first, &writer)
             for segment in doomed {
                 segment.closeFile()
-                let path = Path.join(folder, segment.logName)
-                if store.fileSystem.exists(path) { try store.fileSystem.remove(path) }
-                let index = Path.join(folder, segment.indexName)
-                if store.fileSystem.exists(index) { try store.fileSystem.remove(index) }
+                for name in [segment.logName, segment.indexName] {
+                    let path = Path.join(folder, name)
+                    if store.fileSystem.exists(path) { try store.fileSystem.remove(path) }
+                }
             }
             try store.fileSystem.syncDirectory(folder)
         }

@@ -24,8 +24,9 @@ extension PartitionLog {
             } catch {
                 return .failure(.storage(error.description))
             }
-            let limit = state.withLock { state in
-                state.segments.first { $0.baseOffset > segment.baseOffset }?.baseOffset ?? state.logEndOffset
+            let limit = state.withLock { state -> Int64 in
+                let next = state.segments.first { $0.baseOffset > segment.baseOffset }?.baseOffset
+                return min(next ?? .max, state.flushedOffset)
             }
             switch scan(from: start, below: limit, notBefore: timestampMs) {
             case .success(nil): continue

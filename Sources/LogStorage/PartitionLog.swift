@@ -46,6 +46,8 @@ public final class PartitionLog: Sendable {
         var flushedOffset: Int64 = 0
         /// Oldest first, the last one active; never empty.
         var segments: [Segment]
+        /// Taken out by retention; their files go with the next checkpoint.
+        var doomed: [Segment] = []
         var tail = Fifo<TailBatch>()
         var producers = ProducerStates()
         var waiters: [ReadWaiter] = []

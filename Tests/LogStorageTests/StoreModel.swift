@@ -281,8 +281,10 @@ final class StoreModel {
     /// The first record not before a batch's time is the batch's own first, or an earlier one of the same time.
     private func verifyTimes(_ place: Int) throws {
         let log = partitions[place].log
-        guard case .success(let found) = log.firstOffset(notBefore: 0) else {
-            throw Failure(description: "partition \(place): looking up a time failed")
+        let found: PartitionLog.TimestampedOffset?
+        switch log.firstOffset(notBefore: 0) {
+        case .success(let offset): found = offset
+        case .failure(let refusal): throw Failure(description: "partition \(place): by time: \(refusal)")
         }
         let offsets = log.offsets
         if offsets.highWatermark > offsets.logStart, found?.offset != offsets.logStart {
