@@ -70,12 +70,13 @@ let package = Package(
             ]),
         module("KafkaClient", ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "CSystem"]),
         module("Configuration", ["KafkaModel", "CYAML"]),
+        module("CommandSyntax", ["Configuration", "CSystem"]),
         .executableTarget(
             name: "millrace",
             dependencies: [
                 "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "StorageIO", "LogStorage", "Coordinators",
-                "BrokerCore", "Transport", "KafkaServer", "IngestGateway", "KafkaClient", "Configuration", "Telemetry",
-                "CSystem",
+                "BrokerCore", "Transport", "KafkaServer", "IngestGateway", "KafkaClient", "Configuration", "CommandSyntax",
+                "Telemetry", "CSystem",
             ],
             swiftSettings: strict,
             // One file to copy: the Swift runtime is linked in, the C libraries stay the distribution's.
@@ -113,7 +114,9 @@ let package = Package(
                 "Transport", "StorageIO", "LogStorage", "Telemetry",
             ]),
         tests("ConfigurationTests", ["Configuration"]),
-        tests("CommandLineTests", ["KafkaClient", "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire"]),
+        tests(
+            "CommandLineTests",
+            ["CommandSyntax", "Configuration", "KafkaClient", "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire"]),
         tests("ArchitectureTests", []),
     ],
     swiftLanguageModes: [.v6]

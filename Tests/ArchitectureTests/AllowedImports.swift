@@ -50,11 +50,12 @@ let allowedImports: [String: ModuleRule] = [
     "KafkaClient": ModuleRule(
         ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "CSystem"], toolchain: system),
     "Configuration": ModuleRule(["KafkaModel", "CYAML"], toolchain: system.union(["FoundationEssentials"])),
+    "CommandSyntax": ModuleRule(["Configuration", "CSystem"], toolchain: system),
     "millrace": ModuleRule(
         [
             "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "StorageIO", "LogStorage", "Coordinators",
-            "BrokerCore", "Transport", "KafkaServer", "IngestGateway", "KafkaClient", "Configuration", "Telemetry",
-            "CSystem",
+            "BrokerCore", "Transport", "KafkaServer", "IngestGateway", "KafkaClient", "Configuration", "CommandSyntax",
+            "Telemetry", "CSystem",
         ], toolchain: system.union(["FoundationEssentials"])),
 
     // For tests alone: no product module may name it, which the rows above ensure.

@@ -3,3 +3,4 @@
 #include "CSystemNetwork.h"
 #include "CSystemStorage.h"
 #include "CSystemThread.h"
+#include "CSystemCommandLine.h"

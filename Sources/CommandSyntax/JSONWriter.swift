@@ -1,0 +1,161 @@
+/// Writes JSON (RFC 8259) without a tree: members and elements in the order in which they are written.
+///
+/// Commas and nesting are kept by the writer; that members stand in objects and elements in arrays is the caller's part
+/// and checked.
+public struct JSONWriter: Sendable {
+    public private(set) var bytes: [UInt8] = []
+    /// One for each open object or array: whether it is an object, and whether something was written in it.
+    private var open: [(isObject: Bool, hasContent: Bool)] = []
+
+    public init() {}
+
+    public var text: String { String(decoding: bytes, as: UTF8.self) }
+
+    public mutating func removeAll() {
+        precondition(open.isEmpty, "an object or array is open")
+        bytes.removeAll(keepingCapacity: true)
+    }
+
+    // MARK: Nesting
+
+    public mutating func object(_ body: (inout JSONWriter) throws -> Void) rethrows { try nest(true, body) }
+    public mutating func array(_ body: (inout JSONWriter) throws -> Void) rethrows { try nest(false, body) }
+
+    public mutating func object(_ name: String, _ body: (inout JSONWriter) throws -> Void) rethrows {
+        key(name)
+        try nest(true, body)
+    }
+
+    public mutating func array(_ name: String, _ body: (inout JSONWriter) throws -> Void) rethrows {
+        key(name)
+        try nest(false, body)
+    }
+
+    private var isAfterKey = false
+
+    private mutating func nest(_ isObject: Bool, _ body: (inout JSONWriter) throws -> Void) rethrows {
+        separate()
+        bytes.append(UInt8(ascii: isObject ? "{" : "["))
+        open.append((isObject, false))
+        try body(&self)
+        open.removeLast()
+        bytes.append(UInt8(ascii: isObject ? "}" : "]"))
+    }
+
+    private mutating func separate() {
+        if isAfterKey {
+            isAfterKey = false
+            return
+        }
+        guard let last = open.last else { return }
+        precondition(!last.isObject, "a value without a name in an object")
+        if last.hasContent { bytes.append(UInt8(ascii: ",")) }
+        open[open.count - 1].hasContent = true
+    }
+
+    private mutating func key(_ name: String) {
+        precondition(open.last?.isObject == true && !isAfterKey, "a name outside an object")
+        if open[open.count - 1].hasContent { bytes.append(UInt8(ascii: ",")) }
+        open[open.count - 1].hasContent = true
+        quote(name.utf8)
+        bytes.append(UInt8(ascii: ":"))
+        isAfterKey = true
+    }
+
+    // MARK: Values
+
+    public mutating func string(_ value: String) {
+        separate()
+        quote(value.utf8)
+    }
+
+    public mutating func integer(_ value: some BinaryInteger) {
+        separate()
+        bytes.append(contentsOf: String(value).utf8)
+    }
+
+    public mutating func member(_ name: String, _ value: String?) {
+        key(name)
+        if let value { string(value) } else { null() }
+    }
+
+    public mutating func member(_ name: String, _ value: some BinaryInteger) {
+        key(name)
+        integer(value)
+    }
+
+    public mutating func member(_ name: String, _ value: Int64?) {
+        key(name)
+        if let value { integer(value) } else { null() }
+    }
+
+    public mutating func member(_ name: String, _ value: Bool) {
+        key(name)
+        separate()
+        bytes.append(contentsOf: (value ? "true" : "false").utf8)
+    }
+
+    /// Bytes as text when they are UTF-8, else as base64 under the name with `_base64` behind it.
+    public mutating func member(_ name: String, bytes value: [UInt8]?) {
+        guard let value, String(validating: value, as: UTF8.self) == nil else {
+            key(name)
+            if let value {
+                separate()
+                quote(value)
+            } else {
+                null()
+            }
+            return
+        }
+        key(name + "_base64")
+        separate()
+        bytes.append(UInt8(ascii: "\""))
+        Base64.encode(value, into: &bytes)
+        bytes.append(UInt8(ascii: "\""))
+    }
+
+    private mutating func null() {
+        separate()
+        bytes.append(contentsOf: "null".utf8)
+    }
+
+    private mutating func quote(_ text: some Sequence<UInt8>) {
+        bytes.append(UInt8(ascii: "\""))
+        for byte in text {
+            switch byte {
+            case UInt8(ascii: "\""): bytes.append(contentsOf: "\\\"".utf8)
+            case UInt8(ascii: "\\"): bytes.append(contentsOf: "\\\\".utf8)
+            case 0x0a: bytes.append(contentsOf: "\\n".utf8)
+            case 0x0d: bytes.append(contentsOf: "\\r".utf8)
+            case 0x09: bytes.append(contentsOf: "\\t".utf8)
+            case 0..<0x20, 0x7f:
+                bytes.append(contentsOf: "\\u00".utf8)
+                bytes.append(Self.hex[Int(byte >> 4)])
+                bytes.append(Self.hex[Int(byte & 15)])
+            default: bytes.append(byte)
+            }
+        }
+        bytes.append(UInt8(ascii: "\""))
+    }
+
+    private static let hex = Array("0123456789abcdef".utf8)
+}
+
+/// Base64 (RFC 4648, section 4), with padding.
+enum Base64 {
+    private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+
+    static func encode(_ source: [UInt8], into target: inout [UInt8]) {
+        var index = 0
+        while index < source.count {
+            let left = min(3, source.count - index)
+            var group: UInt32 = 0
+            for step in 0..<3 { group = group << 8 | (step < left ? UInt32(source[index + step]) : 0) }
+            for step in 0..<4 {
+                let isPadding = step > left
+                target.append(isPadding ? UInt8(ascii: "=") : alphabet[Int(group >> UInt32(18 - 6 * step)) & 63])
+            }
+            index += 3
+        }
+    }
+}

@@ -1,0 +1,69 @@
+/// The whole command line, one row a command.
+public enum CommandTable {
+    public static let root = Command(
+        "millrace", "A durable Kafka-protocol broker with an HTTP gateway, and its tools",
+        discussion: [
+            "Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 no broker reached, or no answer in time; "
+                + "4 wrong configuration; 5 damaged data found; 130 interrupted."
+        ],
+        subcommands: [serve, config, topic, produce, consume, group, log, completion, version])
+
+    /// Options that every command has.
+    public static let common = [Option("help", "h", "Show this help")]
+
+    // MARK: Options shared by commands
+
+    static let connection = [
+        Option(
+            "bootstrap", "b", "HOST:PORT,...",
+            "Brokers to ask first (default: $MILLRACE_BOOTSTRAP, else localhost:9092)"),
+        Option("timeout", nil, "SECONDS", "Longest wait for an answer (default: 15)"),
+    ]
+    static let json = Option("json", nil, "Write JSON for programs")
+
+    // MARK: Broker
+
+    static let serve = Command(
+        "serve", "Run the broker in the foreground until SIGTERM or SIGINT", action: .serve,
+        options: [
+            Option("data-dir", "d", "DIR", "Data folder; made if missing (default: data)"),
+            Option("kafka", nil, "HOST:PORT", "Address of the Kafka protocol (default: :9092, every address)"),
+            Option("http", nil, "HOST:PORT|off", "Address of the HTTP gateway (default: :8080, every address)"),
+            Option("config", "c", "FILE", "Configuration in YAML"),
+            Option("set", "s", "KEY=VALUE", repeatable: true, "Set one configuration key; goes before all else"),
+        ],
+        discussion: [
+            "A value is taken from the options, else from the environment (MILLRACE_ and the key in capitals, "
+                + "underscores for dots), else from the file, else it is the default. `millrace config keys` lists "
+                + "every key.",
+            "SIGTERM and SIGINT stop the broker: it takes no more connections, finishes what was acknowledged, "
+                + "flushes and leaves with 0. A second signal ends it at once.",
+        ])
+
+    static let config = Command(
+        "config", "Look at the broker's configuration keys and check a configuration",
+        subcommands: [
+            Command(
+                "keys", "List every configuration key with its default and what it may hold", action: .configKeys,
+                operands: [Operand("KEY", .optional)],
+                options: [json, Option("markdown", nil, "Write a Markdown table")]),
+            Command(
+                "check", "Check a configuration and show what differs from the defaults", action: .configCheck,
+                options: [
+                    Option("config", "c", "FILE", "Configuration in YAML"),
+                    Option("set", "s", "KEY=VALUE", repeatable: true, "Set one configuration key"),
+                    Option("all", "a", "Show the defaults too"),
+                    json,
+                ]),
+        ])
+
+    static let completion = Command(
+        "completion", "Write a completion script for a shell", action: .completion,
+        operands: [Operand("SHELL", choices: ["bash", "zsh", "fish"])],
+        discussion: [
+            "bash: source <(millrace completion bash). zsh: millrace completion zsh > \"${fpath[1]}/_millrace\". "
+                + "fish: millrace completion fish > ~/.config/fish/completions/millrace.fish."
+        ])
+
+    static let version = Command("version", "Show the version", action: .version, options: [json])
+}
