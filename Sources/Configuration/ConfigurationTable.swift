@@ -33,3 +33,17 @@ public enum ConfigurationTable {
         return index
     }()
 }
+
+extension ConfigurationTable {
+    /// The rows as a Markdown table, for the documentation.
+    public static func markdown(_ keys: [ConfigurationKey] = keys) -> String {
+        var text = "| Key | Default | Allowed | What it is |\n| --- | --- | --- | --- |\n"
+        for key in keys {
+            let names = ([key.name] + key.aliases).map { "`\($0)`" }.joined(separator: ", ")
+            let value = key.defaultText.map { $0.isEmpty ? "empty" : "`\($0)`" } ?? "unset"
+            let topic = key.topicKey.map { " Topics: `\($0)`." } ?? ""
+            text += "| \(names) | \(value) | \(key.allowed) | \(key.documentation).\(topic) |\n"
+        }
+        return text
+    }
+}

@@ -1,0 +1,94 @@
+internal import KafkaModel
+internal import KafkaWire
+
+/// One partition by its topic's name, as users and clients name it.
+public struct PartitionName: Hashable, Comparable, Sendable, CustomStringConvertible {
+    public var topic: String
+    public var partition: Int32
+
+    public init(_ topic: String, _ partition: Int32) {
+        self.topic = topic
+        self.partition = partition
+    }
+
+    public static func < (lhs: PartitionName, rhs: PartitionName) -> Bool {
+        (lhs.topic, lhs.partition) < (rhs.topic, rhs.partition)
+    }
+
+    public var description: String { "\(topic)-\(partition)" }
+}
+
+/// Where in a partition to look for an offset.
+public enum OffsetQuery: Sendable, Equatable {
+    /// The first readable record.
+    case earliest
+    /// Behind the last readable record (with read-committed: the last stable offset).
+    case latest
+    /// The first record of this time (ms since 1970) or later.
+    case time(Int64)
+
+    var timestamp: Int64 {
+        switch self {
+        case .earliest: -2
+        case .latest: -1
+        case .time(let milliseconds): milliseconds
+        }
+    }
+}
+
+extension Cluster {
+    /// The offsets asked for, one for each partition; a time after the last record has none and is left out.
+    public func offsets(
+        _ queries: [PartitionName: OffsetQuery], readCommitted: Bool = false
+    ) throws(ClientError) -> [PartitionName: Int64] {
+        var found: [PartitionName: Int64] = [:]
+        var missing = queries
+        try retrying { deadline throws(ClientError) in
+            var byLeader: [Int32: [PartitionName]] = [:]
+            for name in missing.keys {
+                byLeader[try leader(of: name.topic, name.partition), default: []].append(name)
+            }
+            var failure: ClientError?
+            for (node, names) in byLeader {
+                let request = Self.listOffsets(names, missing, readCommitted)
+                let response = try connection(to: node, deadline).call(request, deadline: deadline)
+                for topic in response.topics {
+                    for partition in topic.partitions {
+                        let name = PartitionName(topic.name, partition.partitionIndex)
+                        let code = ErrorCode(rawValue: partition.errorCode)
+                        guard code == .none else {
+                            failure = .refused(code, "offsets of \(name)", message: nil)
+                            forget(topic.name)
+                            continue
+                        }
+                        missing[name] = nil
+                        if partition.offset >= 0 { found[name] = partition.offset }
+                    }
+                }
+            }
+            if let failure { throw failure }
+            if let name = missing.keys.first { throw .invalidAnswer("ListOffsets says nothing of \(name)") }
+        }
+        return found
+    }
+
+    private static func listOffsets(
+        _ names: [PartitionName], _ queries: [PartitionName: OffsetQuery], _ readCommitted: Bool
+    ) -> ListOffsetsRequest {
+        var request = ListOffsetsRequest()
+        request.replicaID = -1
+        request.isolationLevel = readCommitted ? 1 : 0
+        for (topicName, partitions) in Dictionary(grouping: names, by: \.topic) {
+            var topic = ListOffsetsRequest.ListOffsetsTopic()
+            topic.name = topicName
+            topic.partitions = partitions.map { name in
+                var partition = ListOffsetsRequest.ListOffsetsPartition()
+                partition.partitionIndex = name.partition
+                partition.timestamp = queries[name]!.timestamp
+                return partition
+            }
+            request.topics.append(topic)
+        }
+        return request
+    }
+}

@@ -1,0 +1,67 @@
+import CommandSyntax
+import Configuration
+
+/// `millrace config keys` and `millrace config check`.
+enum ConfigCommands {
+    static func keys(_ invocation: Invocation) throws {
+        var keys = ConfigurationTable.keys
+        if let name = invocation.operands.first {
+            guard let key = ConfigurationTable.key(named: name) else {
+                let nearest = Spelling.nearest(to: name, among: ConfigurationTable.names)
+                throw CommandFailure(
+                    "there is no key \(name)" + (nearest.map { "; did you mean \($0)?" } ?? ""), .usage)
+            }
+            keys = [key]
+        }
+        if invocation.has("json") {
+            Output.standard.writeJSON { json in
+                json.array { json in for key in keys { write(key, to: &json) } }
+            }
+        } else if invocation.has("markdown") {
+            Output.standard.write(ConfigurationTable.markdown(keys))
+        } else {
+            for key in keys {
+                Output.standard.write("\(key.name)\(key.defaultText.map { " = \($0)" } ?? "  (unset)")\n")
+                Output.standard.write("    \(key.documentation).\n    \(key.allowed); \(key.environmentName)")
+                if !key.aliases.isEmpty { Output.standard.write("; also \(key.aliases.joined(separator: ", "))") }
+                Output.standard.write("\n")
+            }
+        }
+    }
+
+    private static func write(_ key: ConfigurationKey, to json: inout JSONWriter) {
+        json.object { json in
+            json.member("name", key.name)
+            json.array("aliases") { json in for alias in key.aliases { json.string(alias) } }
+            json.member("default", key.defaultText)
+            json.member("allowed", key.allowed)
+            json.member("environment", key.environmentName)
+            json.member("topic_setting", key.topicKey)
+            json.member("dynamic", key.update == .dynamic)
+            json.member("documentation", key.documentation)
+        }
+    }
+
+    static func check(_ invocation: Invocation) throws {
+        let configuration = try ConfigurationSources.load(invocation, flags: [])
+        let shown = configuration.described().filter { invocation.has("all") || $0.source != .builtIn }
+        if invocation.has("json") {
+            Output.standard.writeJSON { json in
+                json.array { json in
+                    for value in shown {
+                        json.object { json in
+                            json.member("name", value.name)
+                            json.member("value", value.value)
+                            json.member("source", value.source.description)
+                        }
+                    }
+                }
+            }
+            return
+        }
+        if shown.isEmpty { return Output.standard.write("Every key is at its default.\n") }
+        var table = TextTable([("KEY", .left), ("VALUE", .left), ("SOURCE", .left)])
+        for value in shown { table.append([value.name, value.value ?? "(unset)", value.source.description]) }
+        Output.standard.write(table.text)
+    }
+}

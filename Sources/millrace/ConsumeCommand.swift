@@ -1,0 +1,176 @@
+import CommandSyntax
+import KafkaClient
+import KafkaModel
+import RecordFormat
+
+/// `millrace consume`.
+enum ConsumeCommand {
+    /// How long one fetch waits for news; an interruption is seen within it.
+    static let waitMs: Int32 = 1_000
+
+    static func run(_ invocation: Invocation) throws {
+        var start: StartPosition?
+        if let text = invocation.value("from") {
+            guard let position = StartPosition(text) else {
+                throw UsageError(
+                    "--from \(text): must be beginning, end, an offset, -N or @TIME", command: invocation.name)
+            }
+            start = position
+        }
+        let limit = try invocation.integer("max", in: 0...Int.max)
+        let output = try RecordOutput(invocation)
+        if limit == 0 { return }
+        if invocation.has("group") {
+            try consumeInGroup(invocation, start, limit, output)
+        } else {
+            try consumeAlone(invocation, start ?? .end, limit, output)
+        }
+    }
+
+    // MARK: Without a group
+
+    private static func consumeAlone(
+        _ invocation: Invocation, _ start: StartPosition, _ limit: Int?, _ output: RecordOutput
+    ) throws {
+        var output = output
+        let cluster = try ClusterConnection.open(invocation)
+        let names = try partitions(invocation, cluster)
+        var options = RecordReader.Options()
+        options.isReadCommitted = invocation.has("read-committed")
+        let ends = try cluster.offsets(
+            Dictionary(uniqueKeysWithValues: names.map { ($0, .latest) }), readCommitted: options.isReadCommitted)
+        let positions = try self.positions(names, start, ends, cluster)
+        let reader = RecordReader(cluster, from: positions, options: options)
+        var count = 0
+        while !Interruption.wasRequested {
+            if invocation.has("until-end") {
+                for name in names where reader.positions[name] ?? .max >= ends[name] ?? 0 { reader.drop(name) }
+                if reader.positions.isEmpty { break }
+            }
+            do {
+                try reader.poll(maxWaitMs: waitMs) { name, record in
+                    // Records that came after the start are not part of it.
+                    if invocation.has("until-end"), record.offset.rawValue >= ends[name]! { return true }
+                    output.write(name, record, to: .standard)
+                    count += 1
+                    return count != limit && Output.standard.isIntact
+                }
+            } catch {
+                guard error == .cancelled else { throw error }
+                break
+            }
+            Output.standard.flush()
+            if count == limit || !Output.standard.isIntact { break }
+            Terminal.progress("\(count) records")
+        }
+        try end(count)
+    }
+
+    private static func end(_ count: Int) throws {
+        Terminal.clearProgress()
+        Output.standard.flush()
+        if Interruption.wasRequested { throw CommandFailure("", .interrupted) }
+    }
+
+    private static func partitions(_ invocation: Invocation, _ cluster: Cluster) throws -> [PartitionName] {
+        var wanted: [Int32] = []
+        for text in invocation.values("partition") {
+            guard let number = Int32(text), number >= 0 else {
+                throw UsageError("--partition \(text): must be a whole number from 0", command: invocation.name)
+            }
+            wanted.append(number)
+        }
+        var names: [PartitionName] = []
+        for topicName in Set(invocation.operands).sorted() {
+            let indexes = try cluster.topic(topicName).partitions.map(\.index)
+            for number in wanted where !indexes.contains(number) {
+                throw CommandFailure("topic \(topicName) has no partition \(number); it has \(indexes.count)")
+            }
+            names += indexes.filter { wanted.isEmpty || wanted.contains($0) }.map { PartitionName(topicName, $0) }
+        }
+        return names
+    }
+
+    private static func positions(
+        _ names: [PartitionName], _ start: StartPosition, _ ends: [PartitionName: Int64], _ cluster: Cluster
+    ) throws -> [PartitionName: Int64] {
+        func ask(_ query: OffsetQuery) throws -> [PartitionName: Int64] {
+            try cluster.offsets(Dictionary(uniqueKeysWithValues: names.map { ($0, query) }))
+        }
+        switch start {
+        case .end: return ends
+        case .beginning: return try ask(.earliest)
+        case .time(let time): return ends.merging(try ask(.time(time))) { $1 }
+        case .offset(let offset): return Dictionary(uniqueKeysWithValues: names.map { ($0, offset) })
+        case .last(let count):
+            let first = try ask(.earliest)
+            return ends.reduce(into: [:]) { $0[$1.key] = max(first[$1.key] ?? 0, $1.value - count) }
+        }
+    }
+
+    // MARK: In a group
+
+    private static func consumeInGroup(
+        _ invocation: Invocation, _ start: StartPosition?, _ limit: Int?, _ output: RecordOutput
+    ) throws {
+        var output = output
+        guard !invocation.has("partition") else {
+            throw UsageError("--partition and --group exclude each other: the group assigns", command: invocation.name)
+        }
+        var options = GroupConsumer.Options()
+        switch start {
+        case nil, .end: options.start = .latest
+        case .beginning: options.start = .earliest
+        case .time(let time): options.start = .time(time)
+        case .offset, .last:
+            throw UsageError(
+                "with --group, --from takes beginning, end or @TIME; `millrace group reset-offsets` sets offsets",
+                command: invocation.name)
+        }
+        options.reader.isReadCommitted = invocation.has("read-committed")
+        let cluster = try ClusterConnection.open(invocation)
+        let topics = Set(invocation.operands).sorted()
+        var ends: [PartitionName: Int64] = [:]
+        for topic in topics {
+            let names = try cluster.topic(topic).partitions.map { PartitionName(topic, $0.index) }
+            ends.merge(try cluster.offsets(Dictionary(uniqueKeysWithValues: names.map { ($0, .latest) }))) { $1 }
+        }
+        let group = invocation.value("group")!
+        let consumer = GroupConsumer(cluster, group: group, topics: topics, options: options)
+        var hasAssignment = false
+        consumer.onAssignment = { partitions in
+            hasAssignment = true
+            guard Terminal.showsProgress else { return }
+            Terminal.complain(
+                "group \(group): "
+                    + (partitions.isEmpty ? "no partitions" : partitions.map(\.description).joined(separator: " ")))
+        }
+        var count = 0
+        var failure: ClientError?
+        do {
+            while !Interruption.wasRequested {
+                try consumer.poll(maxWaitMs: waitMs) { name, record in
+                    output.write(name, record, to: .standard)
+                    count += 1
+                    return count != limit && Output.standard.isIntact
+                }
+                // Committed is what was handed on, never more.
+                Output.standard.flush()
+                guard Output.standard.isIntact else { break }
+                try consumer.commit()
+                if count == limit { break }
+                let isAtEnd = consumer.positions.allSatisfy { $0.value >= ends[$0.key] ?? 0 }
+                if invocation.has("until-end"), hasAssignment, isAtEnd { break }
+                Terminal.progress("\(count) records")
+            }
+        } catch {
+            if error != .cancelled { failure = error }
+        }
+        let wasInterrupted = Interruption.wasRequested
+        Interruption.clear()
+        if failure == nil { try consumer.leave() } else { try? consumer.leave() }
+        if let failure { throw failure }
+        Terminal.clearProgress()
+        if wasInterrupted { throw CommandFailure("", .interrupted) }
+    }
+}

@@ -1,0 +1,228 @@
+import ByteBuffers
+import CommandSyntax
+import KafkaModel
+import RecordFormat
+import StorageIO
+
+/// `millrace log dump` and `millrace log verify`.
+enum LogCommands {
+    // MARK: verify
+
+    private struct Finding {
+        var path: String
+        var scan: SegmentScan
+        /// What is wrong besides the scan's defect: places between segments.
+        var gap: String?
+
+        var isDamaged: Bool { gap != nil || scan.defect.map { !$0.isHarmless } ?? false }
+    }
+
+    static func verify(_ invocation: Invocation) throws {
+        let files = PosixFileSystem()
+        var findings: [Finding] = []
+        for path in invocation.operands {
+            for folder in try folders(path, files) {
+                var expected: Int64?
+                for (place, name) in folder.names.enumerated() {
+                    let path = Path.join(folder.path, name)
+                    Terminal.progress("\(findings.count) segments verified; \(path)")
+                    let file = try open(path, files)
+                    let scan = try SegmentScan.run(file, isLast: place == folder.names.count - 1, verifies: true)
+                    let base = SegmentFiles.baseOffset(ofName: name)!
+                    findings.append(Finding(path: path, scan: scan, gap: gap(base, scan, expected: expected)))
+                    expected = scan.lastOffset.map { $0 + 1 } ?? base
+                }
+            }
+        }
+        Terminal.clearProgress()
+        let damaged = findings.filter(\.isDamaged).count
+        if invocation.has("json") {
+            Output.standard.writeJSON { json in
+                json.object { json in
+                    json.member("segments", findings.count)
+                    json.member("damaged", damaged)
+                    json.member("batches", findings.reduce(0) { $0 + $1.scan.batches })
+                    json.member("records", findings.reduce(Int64(0)) { $0 + $1.scan.records })
+                    json.member("bytes", findings.reduce(Int64(0)) { $0 + $1.scan.size })
+                    json.array("findings") { json in
+                        for finding in findings where finding.gap != nil || finding.scan.defect != nil {
+                            write(finding, to: &json)
+                        }
+                    }
+                }
+            }
+        } else {
+            for finding in findings {
+                if let gap = finding.gap { Output.standard.write("DAMAGED \(finding.path): \(gap)\n") }
+                if let defect = finding.scan.defect {
+                    Output.standard.write(
+                        "\(defect.isHarmless ? "note   " : "DAMAGED") \(finding.path) at byte \(defect.position): "
+                            + "\(defect.reason)\n")
+                }
+            }
+            let records = findings.reduce(Int64(0)) { $0 + $1.scan.records }
+            Output.standard.write(
+                "\(findings.count) segments, \(findings.reduce(0) { $0 + $1.scan.batches }) batches, \(records) records: "
+                    + (damaged == 0 ? "no damage\n" : "\(damaged) damaged\n"))
+        }
+        if damaged > 0 { throw CommandFailure("", .damaged) }
+    }
+
+    /// What is wrong with a segment's place: its records must begin where its name says, behind those of the last one.
+    private static func gap(_ base: Int64, _ scan: SegmentScan, expected: Int64?) -> String? {
+        if let first = scan.firstOffset, first < base {
+            return "begins with offset \(first), before its name's \(base)"
+        }
+        if let expected, base < expected {
+            return "begins at \(base), within the segment before, which ends at \(expected)"
+        }
+        return nil
+    }
+
+    private static func write(_ finding: Finding, to json: inout JSONWriter) {
+        json.object { json in
+            json.member("path", finding.path)
+            json.member("damaged", finding.isDamaged)
+            if let gap = finding.gap { json.member("place", gap) }
+            if let defect = finding.scan.defect {
+                json.member("position", defect.position)
+                json.member("reason", defect.reason)
+            }
+        }
+    }
+
+    // MARK: dump
+
+    static func dump(_ invocation: Invocation) throws {
+        let from = try invocation.integer("from", in: Int64(0)...Int64.max)
+        let limit = try invocation.integer("max", in: 0...Int.max) ?? .max
+        let asJSON = invocation.has("json")
+        let files = PosixFileSystem()
+        var shown = 0
+        var damaged = false
+        for path in invocation.operands {
+            for folder in try folders(path, files) {
+                for (place, name) in folder.names.enumerated() where shown < limit {
+                    let path = Path.join(folder.path, name)
+                    if !asJSON { Output.standard.write("\(path)\n") }
+                    let file = try open(path, files)
+                    let isLast = place == folder.names.count - 1
+                    let scan = try SegmentScan.run(file, isLast: isLast, verifies: false) { batch, position in
+                        if let from, batch.lastOffset.rawValue < from { return true }
+                        try show(batch, position, path, invocation)
+                        shown += 1
+                        return shown < limit && Output.standard.isIntact
+                    }
+                    if let defect = scan.defect {
+                        if !asJSON { Output.standard.write("  at byte \(defect.position): \(defect.reason)\n") }
+                        if !defect.isHarmless {
+                            damaged = true
+                            if asJSON {
+                                Terminal.complain("millrace: \(path) at byte \(defect.position): \(defect.reason)")
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        if damaged { throw CommandFailure("", .damaged) }
+    }
+
+    private static func show(
+        _ batch: RecordBatchHeader, _ position: Int64, _ path: String, _ invocation: Invocation
+    ) throws {
+        let withRecords = invocation.has("records")
+        if invocation.has("json") {
+            try Output.standard.writeJSON { json in
+                try json.object { json in
+                    json.member("segment", path)
+                    json.member("position", position)
+                    json.member("size", batch.totalSize)
+                    json.member("base_offset", batch.baseOffset.rawValue)
+                    json.member("last_offset", batch.lastOffset.rawValue)
+                    json.member("records_count", batch.recordCount)
+                    json.member("leader_epoch", batch.partitionLeaderEpoch.rawValue)
+                    json.member("codec", batch.attributes.compression?.name)
+                    json.member("control", batch.isControl)
+                    json.member("transactional", batch.isTransactional)
+                    json.member("producer_id", batch.producerID.rawValue)
+                    json.member("producer_epoch", batch.producerEpoch.rawValue)
+                    json.member("base_sequence", batch.baseSequence.rawValue)
+                    json.member("max_timestamp", batch.maxTimestampMs)
+                    json.member("crc_ok", batch.computedCRC() == batch.crc)
+                    guard withRecords else { return }
+                    try json.array("records") { json in
+                        try forEachRecord(of: batch) { record in
+                            json.object { json in RecordOutput.write(nil, record, to: &json) }
+                        }
+                    }
+                }
+            }
+            return
+        }
+        var line = "  \(position): offsets \(batch.baseOffset.rawValue)-\(batch.lastOffset.rawValue)"
+        line += ", \(batch.recordCount) records, \(batch.totalSize) bytes, epoch \(batch.partitionLeaderEpoch.rawValue)"
+        line += ", \(batch.attributes.compression?.name ?? "unknown codec")"
+        if batch.hasProducerID {
+            line += ", producer \(batch.producerID.rawValue):\(batch.producerEpoch.rawValue) from "
+            line += "\(batch.baseSequence.rawValue)"
+        }
+        if batch.isTransactional { line += ", transactional" }
+        if batch.isControl { line += ", control" }
+        line += ", \(TimeText.iso(batch.maxTimestampMs))"
+        if batch.computedCRC() != batch.crc { line += ", WRONG CRC" }
+        Output.standard.write(line + "\n")
+        guard withRecords else { return }
+        try forEachRecord(of: batch) { record in
+            let key = record.key.map(printable) ?? "(null)"
+            let value = record.value.map(printable) ?? "(null)"
+            Output.standard.write(
+                "    \(record.offset.rawValue) \(TimeText.iso(record.timestampMs)) key \(key) value \(value)\n")
+        }
+    }
+
+    private static func forEachRecord(of batch: RecordBatchHeader, _ body: (RecordView) -> Void) throws {
+        var iterator = RecordIterator(outputLimit: 1 << 30)
+        do {
+            try iterator.open(batch)
+            while let record = try iterator.next() { body(record) }
+        } catch {
+            Terminal.complain("millrace: the batch at offset \(batch.baseOffset.rawValue) cannot be read: \(error)")
+        }
+    }
+
+    /// Text as it is, with control characters and other bytes as \xNN.
+    private static func printable(_ bytes: UnsafeRawBufferPointer) -> String {
+        if let text = String(validating: bytes.bindMemory(to: UInt8.self), as: UTF8.self),
+            text.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7f })
+        {
+            return text
+        }
+        let hex = Array("0123456789abcdef")
+        var text = ""
+        for byte in bytes {
+            if byte >= 0x20 && byte < 0x7f && byte != UInt8(ascii: "\\") {
+                text.unicodeScalars.append(UnicodeScalar(byte))
+            } else {
+                text += "\\x\(hex[Int(byte >> 4)])\(hex[Int(byte & 15)])"
+            }
+        }
+        return text
+    }
+
+    // MARK: Files
+
+    private static func folders(_ path: String, _ files: some FileSystem) throws -> [SegmentFiles.Folder] {
+        do {
+            let folders = try SegmentFiles.find(path, files)
+            if folders.isEmpty { Terminal.complain("millrace: \(path): no segments") }
+            return folders
+        } catch let error as StorageError {
+            throw CommandFailure("\(error)")
+        }
+    }
+
+    private static func open(_ path: String, _ files: some FileSystem) throws -> any StorageFile {
+        do { return try files.open(path, .read) } catch { throw CommandFailure("\(error)") }
+    }
+}

@@ -1,0 +1,90 @@
+import CommandSyntax
+import KafkaClient
+import KafkaModel
+import RecordFormat
+
+/// Writes records to standard output by a format, or as one JSON object a line.
+struct RecordOutput {
+    enum Style {
+        case template(RecordTemplate)
+        case json
+    }
+
+    let style: Style
+    private var json = JSONWriter()
+
+    init(_ invocation: Invocation) throws {
+        if invocation.has("json") {
+            if invocation.has("format") {
+                throw UsageError("--json and --format exclude each other", command: invocation.name)
+            }
+            style = .json
+        } else if let format = invocation.value("format") {
+            switch RecordTemplate.parse(format) {
+            case .success(let template): style = .template(template)
+            case .failure(let failure):
+                throw UsageError("--format \(format): \(failure.reason)", command: invocation.name)
+            }
+        } else {
+            style = .template(.valueAndNewline)
+        }
+    }
+
+    mutating func write(_ name: PartitionName, _ record: RecordView, to output: Output) {
+        switch style {
+        case .template(let template): Self.write(template, name, record, output)
+        case .json:
+            json.removeAll()
+            json.object { json in Self.write(name, record, to: &json) }
+            output.write(json.bytes)
+            output.write("\n")
+        }
+    }
+
+    private static func write(
+        _ template: RecordTemplate, _ name: PartitionName, _ record: RecordView, _ output: Output
+    ) {
+        for part in template.parts {
+            switch part {
+            case .literal(let bytes): output.write(bytes)
+            case .topic: output.write(name.topic)
+            case .partition: output.write(String(name.partition))
+            case .offset: output.write(String(record.offset.rawValue))
+            case .timestamp: output.write(String(record.timestampMs))
+            case .timeText: output.write(TimeText.iso(record.timestampMs))
+            case .key: if let key = record.key { output.write(key) }
+            case .value: if let value = record.value { output.write(value) }
+            case .keyLength: output.write(String(record.key?.count ?? -1))
+            case .valueLength: output.write(String(record.value?.count ?? -1))
+            case .headers:
+                var isFirst = true
+                for header in record.headers {
+                    if !isFirst { output.write(",") }
+                    isFirst = false
+                    output.write(header.key)
+                    output.write("=")
+                    if let value = header.value { output.write(value) }
+                }
+            }
+        }
+    }
+
+    static func write(_ name: PartitionName?, _ record: RecordView, to json: inout JSONWriter) {
+        if let name {
+            json.member("topic", name.topic)
+            json.member("partition", name.partition)
+        }
+        json.member("offset", record.offset.rawValue)
+        json.member("timestamp", record.timestampMs)
+        json.member("key", bytes: record.key.map(Array.init))
+        json.member("value", bytes: record.value.map(Array.init))
+        json.array("headers") { json in
+            for header in record.headers {
+                json.object { json in
+                    json.member("key", bytes: Array(header.key))
+                    json.member("value", bytes: header.value.map(Array.init))
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+import CommandSyntax
+import KafkaClient
+import KafkaModel
+
+/// `millrace group reset-offsets`.
+enum ResetOffsets {
+    private enum Target {
+        case earliest, latest, current
+        case offset(Int64)
+        case shift(Int64)
+        case time(Int64)
+    }
+
+    private struct Row {
+        var name: PartitionName
+        var committed: Int64?
+        var target: Int64
+    }
+
+    static func run(_ invocation: Invocation) throws {
+        let target = try self.target(invocation)
+        let execute = invocation.has("execute")
+        if execute && invocation.has("dry-run") {
+            throw UsageError("--execute and --dry-run exclude each other", command: invocation.name)
+        }
+        let selections = try invocation.values("topic").map { text in
+            guard let selection = TopicSelection(text) else {
+                throw UsageError("--topic \(text): must be TOPIC or TOPIC:P,P", command: invocation.name)
+            }
+            return selection
+        }
+        guard selections.isEmpty == invocation.has("all-topics") else {
+            throw UsageError("give either --topic or --all-topics", command: invocation.name)
+        }
+
+        let cluster = try ClusterConnection.open(invocation)
+        let group = invocation.operands[0]
+        try checkEmpty(group, cluster)
+        let committed = try cluster.committedOffsets(of: group)
+        let names = try self.names(selections, committed, cluster)
+        guard !names.isEmpty else { throw CommandFailure("group \(group) has no committed offsets to reset") }
+        let rows = try self.rows(names, target, committed, cluster)
+        if execute {
+            try cluster.commit(
+                Dictionary(uniqueKeysWithValues: rows.map { ($0.name, Cluster.CommittedOffset(offset: $0.target)) }),
+                group: group)
+        }
+        write(invocation, group, rows, isDone: execute)
+    }
+
+    private static func target(_ invocation: Invocation) throws -> Target {
+        var targets: [Target] = []
+        if invocation.has("to-earliest") { targets.append(.earliest) }
+        if invocation.has("to-latest") { targets.append(.latest) }
+        if invocation.has("to-current") { targets.append(.current) }
+        if let offset = try invocation.integer("to-offset", in: Int64(0)...Int64.max) {
+            targets.append(.offset(offset))
+        }
+        let shiftRange = Int64(-1 << 62)...Int64(1 << 62)
+        if let shift = try invocation.integer("shift-by", in: shiftRange) { targets.append(.shift(shift)) }
+        if let text = invocation.value("to-datetime") {
+            guard let time = TimeText.milliseconds(text) else {
+                throw UsageError(
+                    "--to-datetime \(text): must be ms since 1970 or YYYY-MM-DDTHH:MM:SS with Z or +HH:MM",
+                    command: invocation.name)
+            }
+            targets.append(.time(time))
+        }
+        guard targets.count == 1 else {
+            throw UsageError(
+                "give exactly one of --to-earliest, --to-latest, --to-current, --to-offset, --shift-by, --to-datetime",
+                command: invocation.name)
+        }
+        return targets[0]
+    }
+
+    /// Members would commit over the reset. A group that is not there yet may be given offsets.
+    private static func checkEmpty(_ group: String, _ cluster: Cluster) throws {
+        let described: Cluster.GroupDescription
+        do { described = try cluster.describe(group: group) } catch {
+            guard error.code == .groupIDNotFound else { throw error }
+            return
+        }
+        if !described.members.isEmpty {
+            throw CommandFailure(
+                "group \(group) has \(described.members.count) members (\(described.state)); stop them first")
+        }
+    }
+
+    private static func names(
+        _ selections: [TopicSelection], _ committed: [PartitionName: Cluster.CommittedOffset], _ cluster: Cluster
+    ) throws -> [PartitionName] {
+        if selections.isEmpty { return committed.keys.sorted() }
+        var names: Set<PartitionName> = []
+        for selection in selections {
+            let present = try cluster.topic(selection.topic).partitions.map(\.index)
+            for index in selection.partitions ?? present {
+                guard present.contains(index) else {
+                    throw CommandFailure("topic \(selection.topic) has no partition \(index); it has \(present.count)")
+                }
+                names.insert(PartitionName(selection.topic, index))
+            }
+        }
+        return names.sorted()
+    }
+
+    /// The new offsets, each within what its log holds.
+    private static func rows(
+        _ names: [PartitionName], _ target: Target, _ committed: [PartitionName: Cluster.CommittedOffset],
+        _ cluster: Cluster
+    ) throws -> [Row] {
+        func ask(_ query: OffsetQuery) throws -> [PartitionName: Int64] {
+            try cluster.offsets(Dictionary(uniqueKeysWithValues: names.map { ($0, query) }))
+        }
+        let first = try ask(.earliest)
+        let end = try ask(.latest)
+        var times: [PartitionName: Int64] = [:]
+        if case .time(let time) = target { times = try ask(.time(time)) }
+        return try names.map { name in
+            let wanted: Int64
+            switch target {
+            case .earliest: wanted = first[name] ?? 0
+            case .latest: wanted = end[name] ?? 0
+            case .offset(let offset): wanted = offset
+            // No record that late: the end.
+            case .time: wanted = times[name] ?? end[name] ?? 0
+            case .current, .shift:
+                guard let current = committed[name]?.offset else {
+                    throw CommandFailure("the group has no committed offset for \(name) to go from")
+                }
+                var shift: Int64 = 0
+                if case .shift(let count) = target { shift = count }
+                wanted = current.addingReportingOverflow(shift).partialValue
+            }
+            let low = first[name] ?? 0
+            let within = max(low, min(max(end[name] ?? low, low), wanted))
+            if within != wanted {
+                Terminal.complain("millrace: \(name): offset \(wanted) is outside the log; \(within) is taken")
+            }
+            return Row(name: name, committed: committed[name]?.offset, target: within)
+        }
+    }
+
+    private static func write(_ invocation: Invocation, _ group: String, _ rows: [Row], isDone: Bool) {
+        if invocation.has("json") {
+            return Output.standard.writeJSON { json in
+                json.object { json in
+                    json.member("group", group)
+                    json.member("executed", isDone)
+                    json.array("partitions") { json in
+                        for row in rows {
+                            json.object { json in
+                                json.member("topic", row.name.topic)
+                                json.member("partition", row.name.partition)
+                                json.member("committed_offset", row.committed)
+                                json.member("new_offset", row.target)
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        var table = TextTable([
+            ("TOPIC", .left), ("PARTITION", .right), ("COMMITTED", .right), (isDone ? "NOW" : "WOULD BE", .right),
+        ])
+        for row in rows {
+            table.append([
+                row.name.topic, "\(row.name.partition)", row.committed.map(String.init) ?? "-", "\(row.target)",
+            ])
+        }
+        Output.standard.write(table.text)
+        if !isDone { Terminal.complain("nothing was changed; --execute does it") }
+    }
+}

@@ -1,0 +1,227 @@
+import CommandSyntax
+import KafkaClient
+import KafkaModel
+
+/// `millrace topic …`.
+enum TopicCommands {
+    // MARK: create
+
+    static func create(_ invocation: Invocation) throws {
+        for name in invocation.operands {
+            if let problem = TopicName.problem(name) { throw UsageError(problem, command: invocation.name) }
+        }
+        let partitions = try invocation.integer("partitions", in: Int32(1)...100_000) ?? -1
+        let replicas = try invocation.integer("replication-factor", in: Int16(1)...Int16.max) ?? -1
+        let settings = try invocation.pairs("set")
+        let cluster = try ClusterConnection.open(invocation)
+        var created: [Cluster.CreatedTopic] = []
+        try Each.of(invocation.operands) { name in
+            var topic = Cluster.NewTopic(name: name)
+            topic.partitions = partitions
+            topic.replicationFactor = replicas
+            topic.settings = settings
+            do throws(ClientError) { created.append(try cluster.create(topic)) } catch {
+                guard error.code == .topicAlreadyExists, invocation.has("if-not-exists") else { throw error }
+                if !invocation.has("json") { Output.standard.write("topic \(name) is there already\n") }
+                return
+            }
+            if !invocation.has("json"), let topic = created.last { Output.standard.write(describe(topic) + "\n") }
+        } finally: {
+            guard invocation.has("json") else { return }
+            Output.standard.writeJSON { json in
+                json.array { json in
+                    for topic in created {
+                        json.object { json in
+                            json.member("name", topic.name)
+                            json.member("topic_id", topic.id == .zero ? nil : topic.id.description)
+                            json.member("partitions", topic.partitions < 0 ? nil : Int64(topic.partitions))
+                            json.member(
+                                "replication_factor",
+                                topic.replicationFactor < 0 ? nil : Int64(topic.replicationFactor))
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    private static func describe(_ topic: Cluster.CreatedTopic) -> String {
+        var text = "created topic \(topic.name)"
+        if topic.partitions >= 0 { text += " with \(topic.partitions) partition\(topic.partitions == 1 ? "" : "s")" }
+        if topic.id != .zero { text += ", id \(topic.id)" }
+        return text
+    }
+
+    // MARK: list
+
+    static func list(_ invocation: Invocation) throws {
+        let cluster = try ClusterConnection.open(invocation)
+        try cluster.refresh(topics: nil)
+        let topics = cluster.topics.values.filter { invocation.has("internal") || !$0.isInternal }
+            .sorted { $0.name < $1.name }
+        if invocation.has("json") {
+            return Output.standard.writeJSON { json in
+                json.array { json in
+                    for topic in topics {
+                        json.object { json in
+                            json.member("name", topic.name)
+                            json.member("topic_id", topic.id == .zero ? nil : topic.id.description)
+                            json.member("partitions", topic.partitions.count)
+                            json.member("replication_factor", topic.partitions.first?.replicas.count ?? 0)
+                            json.member("internal", topic.isInternal)
+                        }
+                    }
+                }
+            }
+        }
+        guard !topics.isEmpty else { return Terminal.complain("no topics") }
+        var table = TextTable([("TOPIC", .left), ("PARTITIONS", .right), ("REPLICAS", .right)])
+        for topic in topics {
+            table.append([topic.name, "\(topic.partitions.count)", "\(topic.partitions.first?.replicas.count ?? 0)"])
+        }
+        Output.standard.write(table.text)
+    }
+
+    // MARK: describe
+
+    private struct Description {
+        var topic: Cluster.TopicMetadata
+        var first: [PartitionName: Int64]
+        var end: [PartitionName: Int64]
+        var settings: [Cluster.Setting]
+    }
+
+    static func describe(_ invocation: Invocation) throws {
+        let cluster = try ClusterConnection.open(invocation)
+        var described: [Description] = []
+        try Each.of(invocation.operands) { name in
+            let topic = try cluster.topic(name)
+            let led = topic.partitions.filter { $0.leaderID >= 0 }.map { PartitionName(name, $0.index) }
+            let first = try cluster.offsets(Dictionary(uniqueKeysWithValues: led.map { ($0, .earliest) }))
+            let end = try cluster.offsets(Dictionary(uniqueKeysWithValues: led.map { ($0, .latest) }))
+            let settings = try cluster.settings(ofTopic: name).filter { invocation.has("all") || $0.isOwn }
+            described.append(Description(topic: topic, first: first, end: end, settings: settings))
+        } finally: {
+            if invocation.has("json") {
+                Output.standard.writeJSON { json in
+                    json.array { json in for entry in described { write(entry, to: &json) } }
+                }
+            } else {
+                for (place, entry) in described.enumerated() {
+                    Output.standard.write((place == 0 ? "" : "\n") + text(entry))
+                }
+            }
+        }
+    }
+
+    private static func text(_ entry: Description) -> String {
+        var text = "Topic: \(entry.topic.name)\n"
+        if entry.topic.id != .zero { text += "Id: \(entry.topic.id)\n" }
+        if entry.topic.isInternal { text += "Internal: yes\n" }
+        for setting in entry.settings {
+            text += "Setting: \(setting.name)=\(setting.isSensitive ? "(hidden)" : setting.value ?? "")"
+            text += setting.isOwn ? "\n" : " (default)\n"
+        }
+        var table = TextTable([
+            ("PARTITION", .right), ("LEADER", .right), ("EPOCH", .right), ("REPLICAS", .left), ("IN SYNC", .left),
+            ("FIRST", .right), ("END", .right), ("RECORDS", .right),
+        ])
+        for partition in entry.topic.partitions {
+            let name = PartitionName(entry.topic.name, partition.index)
+            let (first, end) = (entry.first[name], entry.end[name])
+            table.append([
+                "\(partition.index)", partition.leaderID < 0 ? "none" : "\(partition.leaderID)",
+                "\(partition.leaderEpoch)", partition.replicas.map(String.init).joined(separator: ","),
+                partition.inSyncReplicas.map(String.init).joined(separator: ","), first.map(String.init) ?? "?",
+                end.map(String.init) ?? "?", first.flatMap { first in end.map { "\($0 - first)" } } ?? "?",
+            ])
+        }
+        return text + table.text
+    }
+
+    private static func write(_ entry: Description, to json: inout JSONWriter) {
+        json.object { json in
+            json.member("name", entry.topic.name)
+            json.member("topic_id", entry.topic.id == .zero ? nil : entry.topic.id.description)
+            json.member("internal", entry.topic.isInternal)
+            json.array("partitions") { json in
+                for partition in entry.topic.partitions {
+                    let name = PartitionName(entry.topic.name, partition.index)
+                    json.object { json in
+                        json.member("partition", partition.index)
+                        json.member("leader", partition.leaderID < 0 ? nil : Int64(partition.leaderID))
+                        json.member("leader_epoch", partition.leaderEpoch)
+                        json.array("replicas") { json in for id in partition.replicas { json.integer(id) } }
+                        json.array("in_sync_replicas") { json in
+                            for id in partition.inSyncReplicas { json.integer(id) }
+                        }
+                        json.member("first_offset", entry.first[name])
+                        json.member("end_offset", entry.end[name])
+                    }
+                }
+            }
+            json.array("settings") { json in
+                for setting in entry.settings {
+                    json.object { json in
+                        json.member("name", setting.name)
+                        json.member("value", setting.value)
+                        json.member("own", setting.isOwn)
+                        json.member("read_only", setting.isReadOnly)
+                    }
+                }
+            }
+        }
+    }
+
+    // MARK: alter, delete
+
+    static func alter(_ invocation: Invocation) throws {
+        let name = invocation.operands[0]
+        let count = try invocation.integer("partitions", in: Int32(1)...100_000)
+        var settings: [(name: String, value: String?)] = try invocation.pairs("set").map { ($0.name, $0.value) }
+        settings += invocation.values("unset").map { ($0, nil) }
+        guard count != nil || !settings.isEmpty else {
+            throw UsageError("nothing to alter: give --partitions, --set or --unset", command: invocation.name)
+        }
+        let dryRun = invocation.has("dry-run")
+        let cluster = try ClusterConnection.open(invocation)
+        if !settings.isEmpty { try cluster.alter(topic: name, settings: settings, validateOnly: dryRun) }
+        if let count { try cluster.setPartitions(of: name, to: count, validateOnly: dryRun) }
+        Output.standard.write(dryRun ? "topic \(name) can be altered so\n" : "altered topic \(name)\n")
+    }
+
+    static func delete(_ invocation: Invocation) throws {
+        let cluster = try ClusterConnection.open(invocation)
+        try Each.of(invocation.operands) { name in
+            do throws(ClientError) { try cluster.delete(topic: name) } catch {
+                guard error.code == .unknownTopicOrPartition else { throw error }
+                guard invocation.has("if-exists") else {
+                    throw CommandFailure("topic \(name): there is no such topic")
+                }
+                return Output.standard.write("topic \(name) is not there\n")
+            }
+            Output.standard.write("deleted topic \(name)\n")
+        }
+    }
+}
+
+/// The same for several operands: one that fails is told, and the others are still done.
+enum Each {
+    static func of(_ operands: [String], _ body: (String) throws -> Void, finally: () -> Void = {}) throws {
+        var worst: ExitCode?
+        for operand in operands {
+            do { try body(operand) } catch let error as ClientError {
+                if case .cancelled = error { throw CommandFailure("", .interrupted) }
+                // Nobody there: the next operand would only wait as long again.
+                if case .unreachable = error { throw error }
+                Terminal.complain("millrace: \(error)")
+                worst = worst ?? ExitCode(error)
+            } catch let error as CommandFailure {
+                Terminal.complain("millrace: \(error.message)")
+                worst = worst ?? error.code
+            }
+        }
+        finally()
+        if let worst { throw CommandFailure("", worst) }
+    }
+}
