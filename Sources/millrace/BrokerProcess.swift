@@ -3,6 +3,7 @@ import ByteBuffers
 import Configuration
 import Coordinators
 import Glibc
+import IngestGateway
 import KafkaServer
 import LogStorage
 import StorageIO
@@ -16,6 +17,7 @@ struct BrokerProcess {
     let recovery: RecoverySummary
 
     private let broker: Broker
+    private let gateway: Gateway?
     private let group: EventLoopGroup
 
     /// Opens the data folder, recovers, listens. Errors say what to do about them.
@@ -29,14 +31,26 @@ struct BrokerProcess {
         options.pool = .shared
         options.commitClock = kafka.commitClock
         options.byteBudget = configuration.maxQueuedRequestBytes
-        options.setUp = { loop in kafka.setUp(loop) }
+        let gateway =
+            configuration.servesHTTP
+            ? Gateway(broker: broker, options: GatewayOptions(configuration), loopCount: loops) : nil
+        options.setUp = { loop in
+            kafka.setUp(loop)
+            gateway?.setUp(loop)
+        }
         let group = try EventLoopGroup(options)
         broker.start()
         let wanted = configuration.kafkaListener
         let listener = try group.listen(kafka.listenerOptions(host: wanted.host, port: wanted.port))
+        var httpAddress: Endpoint?
+        if let gateway {
+            let wanted = configuration.httpListener
+            let http = try group.listen(gateway.listenerOptions(host: wanted.host, port: wanted.port))
+            httpAddress = Endpoint(host: wanted.host, port: http.port)
+        }
         return BrokerProcess(
-            kafkaAddress: Endpoint(host: wanted.host, port: listener.port), httpAddress: nil,
-            recovery: broker.summary, broker: broker, group: group)
+            kafkaAddress: Endpoint(host: wanted.host, port: listener.port), httpAddress: httpAddress,
+            recovery: broker.summary, broker: broker, gateway: gateway, group: group)
     }
 
     /// One event loop on up to three cores, half of the cores beyond, at most eight: the committing thread and the page
@@ -46,6 +60,7 @@ struct BrokerProcess {
     /// Stops taking connections, finishes what is in work, flushes. Returns when nothing runs any more.
     func stop() throws {
         broker.drain()
+        gateway?.drain()
         group.stop(within: .seconds(3))
         try broker.stop()
     }
@@ -91,5 +106,23 @@ extension KafkaServerOptions {
         maxIdleMs = configuration.maxIdleConnectionMs
         maxConnections = configuration.maxConnections
         maxConnectionsPerIP = configuration.maxConnectionsPerIP
+    }
+}
+
+extension GatewayOptions {
+    init(_ configuration: Configuration) {
+        self.init()
+        maxConnections = configuration.maxHTTPConnections
+        maxConnectionsPerIP = configuration.maxHTTPConnectionsPerIP
+        maxRequestBytes = configuration.maxHTTPRequestBytes
+        maxEventBytes = configuration.maxHTTPEventBytes
+        maxInflightBytes = configuration.maxHTTPInflightBytes
+        requestTimeout = .milliseconds(configuration.httpRequestTimeoutMs)
+        keepAlive = .milliseconds(configuration.httpKeepAliveMs)
+        eventsTopic = configuration.eventsTopic
+        ingestTopic = configuration.ingestTopic
+        ingestEventTypes = configuration.ingestEventTypes
+        ingestRate = configuration.ingestRate ?? 0
+        ingestBurst = configuration.ingestRate == nil ? 0 : configuration.ingestBurst
     }
 }
