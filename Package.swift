@@ -90,7 +90,7 @@ let package = Package(
         tests("RecordFormatTests", ["RecordFormat", "KafkaModel", "ByteBuffers", "CChecksum"]),
         tests("KafkaWireTests", ["KafkaWire", "KafkaModel", "ByteBuffers"], resources: [.copy("Golden")]),
         tests("HTTPWireTests", ["HTTPWire", "ByteBuffers"]),
-        tests("TransportTests", ["Transport", "ByteBuffers", "CSystem"]),
+        tests("TransportTests", ["Transport", "ByteBuffers", "CSystem", "Telemetry"]),
         tests("StorageIOTests", ["StorageIO", "BrokerTestKit", "ByteBuffers"]),
         tests(
             "LogStorageTests", ["LogStorage", "BrokerTestKit", "RecordFormat", "KafkaModel", "ByteBuffers", "StorageIO"]),

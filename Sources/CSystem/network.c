@@ -6,7 +6,6 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -241,10 +240,4 @@ ssize_t millrace_send_vector(int fd, const struct iovec *vector, int count) {
         if (sent >= 0) return sent;
         if (errno != EINTR) return -errno;
     }
-}
-
-void millrace_name_thread(const char *name) {
-    char short_name[16] = {0};
-    strncpy(short_name, name, sizeof short_name - 1);
-    pthread_setname_np(pthread_self(), short_name);
 }

@@ -1,4 +1,4 @@
-import ByteBuffers
+internal import ByteBuffers
 internal import CSystem
 
 /// One accepted socket: its buffered input, its bounded output, its gates and timers. Confined to its loop's thread;

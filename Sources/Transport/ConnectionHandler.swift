@@ -1,5 +1,3 @@
-import ByteBuffers
-
 /// The protocol of one connection: consumes its input and writes its replies. Made by the listener's `makeHandler`, used
 /// by one loop's thread only, and told `closed` exactly once, as the last call.
 ///

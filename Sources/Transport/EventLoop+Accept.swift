@@ -1,6 +1,7 @@
 internal import CSystem
 internal import Glibc
 internal import Synchronization
+internal import Telemetry
 
 /// One listening socket, on the loop that accepts from it.
 ///
@@ -69,7 +70,7 @@ extension EventLoop {
     private func accept(from acceptor: Acceptor) {
         for _ in 0..<Self.acceptsPerTurn {
             var native = millrace_address()
-            let fd = millrace_accept(acceptor.fd, &native)
+            let fd = acceptor.state.options.accept(acceptor.fd, &native)
             if fd >= 0 {
                 assign(fd, SocketAddress(native), acceptor.state)
                 continue
@@ -85,7 +86,7 @@ extension EventLoop {
     }
 
     private func postpone(_ acceptor: Acceptor) {
-        shared.counters.acceptPostponed.add(1, ordering: .relaxed)
+        shared.counters.acceptPostponed.add()
         acceptor.isPostponed = true
         schedule(after: Self.acceptPause) { loop in
             acceptor.isPostponed = false
@@ -136,7 +137,7 @@ extension EventLoop {
         }
         slots[Int(slot)] = connection
         connectionCount += 1
-        shared.counters.accepted.add(1, ordering: .relaxed)
+        shared.counters.accepted.add()
         connection.handler = listener.options.makeHandler(self, connection)
         connection.startIdleClock()
     }

@@ -1,7 +1,7 @@
 public import ByteBuffers
-import Synchronization
 internal import CSystem
-import Glibc
+internal import Glibc
+internal import Telemetry
 
 /// One thread's loop: epoll, the connections it owns, their timers and their buffers. Not Sendable: it is made on its
 /// thread and never leaves it; other threads hold its `handle`.
@@ -90,6 +90,8 @@ public final class EventLoop {
     var budgetQueue: ContiguousArray<ConnectionID> = []
     var budgetTurn: ConnectionID?
     var budgetTurnSince: Int64 = 0
+    /// What was outstanding when reading stopped: the next turn is given when it is no more than that.
+    var budgetLevel = 0
 
     // Counted over a turn, published at its end.
     var receivedInTurn = 0
@@ -168,6 +170,13 @@ public final class EventLoop {
 
     func enqueueGate(_ ticket: UInt64, of connection: Connection) {
         gates.append(GateEntry(ticket: ticket, slot: connection.id.slot, generation: connection.id.generation))
+        // Tickets rarely fall from one request of a loop to the next; when one does, it goes where it belongs, so that no
+        // connection waits for the ticket of another.
+        var index = gates.count - 1
+        while index > 0, gates[index - 1].ticket > ticket {
+            gates.moveUp(index)
+            index -= 1
+        }
     }
 
     private func handleNotice() {
@@ -180,9 +189,12 @@ public final class EventLoop {
         if failures != seenFailures { abortFailed(clock) }
         seenFailures = failures
         seenPublished = published
-        while let gate = gates.first, gate.ticket <= published {
+        while let gate = gates.first {
+            let waiting = connection(slot: gate.slot, generation: gate.generation)
+            // One whose connection is gone may wait for a ticket that never comes.
+            if let waiting, waiting.state != .closed, gate.ticket > published { break }
             gates.removeFirst()
-            connection(slot: gate.slot, generation: gate.generation)?.releaseGates(published)
+            waiting?.releaseGates(published)
         }
         onCommit?(self)
     }
@@ -220,7 +232,7 @@ public final class EventLoop {
         }
         flushTouched()
         buryDying()
-        self.count(turn: 1)
+        countTurns(1)
     }
 
     /// Milliseconds to wait: 0 when there is work, -1 when there is nothing to come.
@@ -281,10 +293,10 @@ public final class EventLoop {
         if index > 0 { dying.removeAll(keepingCapacity: index <= 256) }
     }
 
-    private func count(turn: Int) {
-        shared.counters.turns.add(turn, ordering: .relaxed)
-        if receivedInTurn > 0 { shared.counters.bytesReceived.add(receivedInTurn, ordering: .relaxed) }
-        if sentInTurn > 0 { shared.counters.bytesSent.add(sentInTurn, ordering: .relaxed) }
+    private func countTurns(_ turns: Int) {
+        shared.counters.turns.add(turns)
+        if receivedInTurn > 0 { shared.counters.bytesReceived.add(receivedInTurn) }
+        if sentInTurn > 0 { shared.counters.bytesSent.add(sentInTurn) }
         (receivedInTurn, sentInTurn) = (0, 0)
     }
 
@@ -309,7 +321,7 @@ public final class EventLoop {
         closeAcceptors()
         forEachConnection { $0.close(.shutdown) }
         buryDying()
-        count(turn: 0)
+        countTurns(0)
         (onCommit, onTickEnd, onStop, localState) = (nil, nil, nil, nil)
         loopTimers = [:]
         touched = []

@@ -1,6 +1,4 @@
 public import ByteBuffers
-internal import CSystem
-internal import Glibc
 internal import Synchronization
 
 /// What all loops of a group share.
@@ -50,7 +48,7 @@ public final class EventLoopGroup: Sendable {
     }
 
     private struct Running {
-        var threads: [pthread_t] = []
+        var threads: [Thread] = []
         var listeners = 0
     }
 
@@ -71,15 +69,34 @@ public final class EventLoopGroup: Sendable {
         shared = GroupShared(handles: handles, options: options)
         running = Lock(Running())
         for handle in handles {
-            do throws(TransportError) {
-                let thread = try LoopThread.start(handle: handle, shared: shared, setUp: options.setUp)
-                running.withLock { $0.threads.append(thread) }
-            } catch {
+            if let failure = start(handle, options.setUp) {
                 stop(within: .zero)
-                throw error
+                throw failure
             }
             options.commitClock?.attach(handle)
         }
+    }
+
+    /// Starts a loop's thread and waits until it is set up.
+    private func start(_ handle: LoopHandle, _ setUp: @escaping @Sendable (EventLoop) -> Void) -> TransportError? {
+        let shared = shared
+        let failure = Lock<TransportError?>(nil)
+        let started = Signal()
+        let thread = Thread(name: "loop-\(handle.index)") {
+            // The loop is made here and never leaves this thread.
+            do throws(TransportError) {
+                let loop = try EventLoop(handle: handle, shared: shared)
+                setUp(loop)
+                started.raise()
+                loop.run()
+            } catch {
+                failure.withLock { $0 = error }
+                started.raise()
+            }
+        }
+        started.wait()
+        running.withLock { $0.threads.append(thread) }
+        return failure.withLock { $0 }
     }
 
     /// Listens on all addresses of `options.host`.
@@ -108,81 +125,6 @@ public final class EventLoopGroup: Sendable {
             defer { running.threads = [] }
             return running.threads
         }
-        for thread in threads {
-            precondition(pthread_equal(thread, pthread_self()) == 0, "a loop cannot stop its own group")
-            pthread_join(thread, nil)
-        }
+        for thread in threads { thread.join() }
     }
-}
-
-/// Starts a loop's thread and waits until it runs.
-private enum LoopThread {
-    /// What the new thread needs, and what it answers.
-    final class Start: Sendable {
-        let handle: LoopHandle
-        let shared: GroupShared
-        let setUp: @Sendable (EventLoop) -> Void
-        let failure = Lock<TransportError?>(nil)
-        let started = StartSignal()
-
-        init(handle: LoopHandle, shared: GroupShared, setUp: @escaping @Sendable (EventLoop) -> Void) {
-            self.handle = handle
-            self.shared = shared
-            self.setUp = setUp
-        }
-    }
-
-    static func start(
-        handle: LoopHandle, shared: GroupShared, setUp: @escaping @Sendable (EventLoop) -> Void
-    ) throws(TransportError) -> pthread_t {
-        let start = Start(handle: handle, shared: shared, setUp: setUp)
-        var thread = pthread_t()
-        let argument = Unmanaged.passRetained(start)
-        let error = pthread_create(
-            &thread, nil,
-            { argument in
-                let start = Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
-                LoopThread.main(start)
-                return nil
-            }, argument.toOpaque())
-        if error != 0 {
-            argument.release()
-            throw .cannotStart(operation: "pthread_create", errno: error)
-        }
-        start.started.wait()
-        if let failure = start.failure.withLock({ $0 }) {
-            pthread_join(thread, nil)
-            throw failure
-        }
-        return thread
-    }
-
-    private static func main(_ start: Start) {
-        millrace_name_thread("loop-\(start.handle.index)")
-        do throws(TransportError) {
-            let loop = try EventLoop(handle: start.handle, shared: start.shared)
-            start.setUp(loop)
-            start.started.signal()
-            loop.run()
-        } catch {
-            start.failure.withLock { $0 = error }
-            start.started.signal()
-        }
-    }
-}
-
-/// A one-time signal between two threads.
-private final class StartSignal: @unchecked Sendable {
-    // SAFETY: a POSIX semaphore is made for use by several threads; it lives as long as this object.
-    private let semaphore = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
-
-    init() { sem_init(semaphore, 0, 0) }
-
-    deinit {
-        sem_destroy(semaphore)
-        semaphore.deallocate()
-    }
-
-    func signal() { sem_post(semaphore) }
-    func wait() { while sem_wait(semaphore) != 0 {} }
 }

@@ -23,6 +23,9 @@ struct FIFO<Element> {
 
     mutating func append(_ element: Element) { elements.append(element) }
 
+    /// Exchanges the element with the one before it.
+    mutating func moveUp(_ index: Int) { elements.swapAt(head + index, head + index - 1) }
+
     /// Replaces the oldest element.
     mutating func replaceFirst(_ element: Element) { elements[head] = element }
 

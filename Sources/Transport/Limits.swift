@@ -1,3 +1,5 @@
+internal import CSystem
+
 /// What one connection may use. Each limit says what happens at it.
 public struct ConnectionLimits: Sendable {
     /// Largest frame (`ConnectionInput.needed`) and largest unconsumed input, in bytes. Above: closed, `.inputLimit`.
@@ -48,6 +50,8 @@ public struct ListenerOptions: Sendable {
     public var makeHandler: @Sendable (EventLoop, Connection) -> any ConnectionHandler
     /// Stands between the socket and the handler (TLS); `nil`: the bytes as they are.
     public var makeTransform: (@Sendable () -> any StreamTransform)?
+    /// Stands in for the system call in tests: what the kernel refuses cannot be brought about for one listener alone.
+    var accept: @Sendable (Int32, inout millrace_address) -> Int32 = { millrace_accept($0, &$1) }
 
     public init(
         host: String, port: UInt16,

@@ -2,6 +2,7 @@ internal import ByteBuffers
 internal import CSystem
 internal import Glibc
 internal import Synchronization
+internal import Telemetry
 
 /// What the loops share about one listener: its options and who is connected.
 final class ListenerState: Sendable {
@@ -27,12 +28,12 @@ final class ListenerState: Sendable {
         let key = peer.peerKey
         return open.withLock { open in
             if open.total >= options.maxConnections {
-                counters.refusedByTotal.add(1, ordering: .relaxed)
+                counters.refusedByTotal.add()
                 return false
             }
             if options.maxConnectionsPerIP != .max {
                 if open.byPeer[key, default: 0] >= options.maxConnectionsPerIP {
-                    counters.refusedByPeer.add(1, ordering: .relaxed)
+                    counters.refusedByPeer.add()
                     return false
                 }
                 open.byPeer[key, default: 0] += 1

@@ -1,38 +1,38 @@
-public import Synchronization
+public import Telemetry
 
 /// What the transport has done since it started, readable from any thread.
 public final class TransportCounters: Sendable {
-    public let accepted = Atomic<Int>(0)
-    public let closed = Atomic<Int>(0)
+    public let accepted = Counter()
+    public let closed = Counter()
     /// Closed at once because `maxConnections` was reached.
-    public let refusedByTotal = Atomic<Int>(0)
+    public let refusedByTotal = Counter()
     /// Closed at once because `maxConnectionsPerIP` was reached.
-    public let refusedByPeer = Atomic<Int>(0)
+    public let refusedByPeer = Counter()
     /// `accept` failed for want of descriptors or memory, and was put off.
-    public let acceptPostponed = Atomic<Int>(0)
-    public let closedIdle = Atomic<Int>(0)
-    public let closedInputStalled = Atomic<Int>(0)
-    public let closedWriteStalled = Atomic<Int>(0)
+    public let acceptPostponed = Counter()
+    public let closedIdle = Counter()
+    public let closedInputStalled = Counter()
+    public let closedWriteStalled = Counter()
     /// Closed at `maxFrameBytes`, `maxPendingOutput` or for memory pressure.
-    public let closedByLimit = Atomic<Int>(0)
-    public let closedCommitFailed = Atomic<Int>(0)
-    public let bytesReceived = Atomic<Int>(0)
-    public let bytesSent = Atomic<Int>(0)
+    public let closedByLimit = Counter()
+    public let closedCommitFailed = Counter()
+    public let bytesReceived = Counter()
+    public let bytesSent = Counter()
     /// Turns of all loops. Does not move while nothing happens.
-    public let turns = Atomic<Int>(0)
+    public let turns = Counter()
     /// How often a loop stopped reading because the group's byte budget was used up.
-    public let budgetPauses = Atomic<Int>(0)
+    public let budgetPauses = Counter()
 
     init() {}
 
     func countClose(_ reason: CloseReason) {
-        closed.add(1, ordering: .relaxed)
+        closed.add()
         switch reason {
-        case .idle: closedIdle.add(1, ordering: .relaxed)
-        case .inputStalled: closedInputStalled.add(1, ordering: .relaxed)
-        case .writeStalled: closedWriteStalled.add(1, ordering: .relaxed)
-        case .inputLimit, .outputLimit, .memoryPressure: closedByLimit.add(1, ordering: .relaxed)
-        case .commitFailed: closedCommitFailed.add(1, ordering: .relaxed)
+        case .idle: closedIdle.add()
+        case .inputStalled: closedInputStalled.add()
+        case .writeStalled: closedWriteStalled.add()
+        case .inputLimit, .outputLimit, .memoryPressure: closedByLimit.add()
+        case .commitFailed: closedCommitFailed.add()
         case .closedByHandler, .closedByPeer, .failed, .shutdown: break
         }
     }

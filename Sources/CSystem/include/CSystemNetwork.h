@@ -77,8 +77,3 @@ ssize_t millrace_receive_two(int fd, void *first, size_t first_count, void *seco
 /// Never raises SIGPIPE.
 ssize_t millrace_send(int fd, const void *bytes, size_t count);
 ssize_t millrace_send_vector(int fd, const struct iovec *vector, int count);
-
-// ---- Threads --------------------------------------------------------------------------------------------------
-
-/// Names the calling thread (at most 15 bytes are kept).
-void millrace_name_thread(const char *name);
