@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from harness import exchange
 from harness.drivers import CODECS, DRIVERS, as_kcat_prints
 from harness.records import awkward_records, differences
 
@@ -52,3 +53,20 @@ def test_idempotent_producers_read_back_alike(broker, new_topic, producer):
     DRIVERS[producer].produce(broker.bootstrap, topic, records, "lz4", idempotent=True)
     received = DRIVERS["kafka-python"].consume(broker.bootstrap, topic, PARTITIONS)
     assert differences(records, received) == []
+
+
+# MARK: The distribution's packages, years older than what PyPI has
+
+
+@pytest.mark.parametrize("codec", ["none", "gzip"])
+@pytest.mark.parametrize("client", ["confluent-kafka", "kafka-python"])
+def test_the_distributions_clients_and_new_ones_read_each_other(broker, new_topic, client, codec):
+    python = exchange.DISTRIBUTION_PYTHON
+    if not exchange.has(python, "kafka, confluent_kafka"):
+        pytest.skip(f"{python} has no python3-kafka and python3-confluent-kafka of the distribution")
+    old_to_new, new_to_old = new_topic(PARTITIONS), new_topic(PARTITIONS)
+    records = [r for r in awkward_records(PARTITIONS) if DRIVERS["kafka-python"].can_send(r)]
+    exchange.ask(python, "produce", client, broker.bootstrap, old_to_new, records, codec)
+    assert differences(records, DRIVERS["aiokafka"].consume(broker.bootstrap, old_to_new, PARTITIONS)) == []
+    DRIVERS["aiokafka"].produce(broker.bootstrap, new_to_old, records, codec)
+    assert differences(records, exchange.ask(python, "consume", client, broker.bootstrap, new_to_old, PARTITIONS)) == []

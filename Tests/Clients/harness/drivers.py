@@ -80,7 +80,9 @@ class KafkaPython:
     def produce(self, bootstrap: str, topic: str, records: list[Record], codec: str = "none", acks: str = "all", idempotent: bool = False) -> None:
         from kafka import KafkaProducer
 
-        producer = KafkaProducer(bootstrap_servers=bootstrap, compression_type=None if codec == "none" else codec, acks=acks if acks == "all" else int(acks), enable_idempotence=idempotent, linger_ms=20)
+        # Versions before 3 know no idempotence, and later ones default to it.
+        extra = {"enable_idempotence": idempotent} if "enable_idempotence" in KafkaProducer.DEFAULT_CONFIG else {}
+        producer = KafkaProducer(bootstrap_servers=bootstrap, compression_type=None if codec == "none" else codec, acks=acks if acks == "all" else int(acks), linger_ms=20, **extra)
         try:
             futures = [producer.send(topic, value=r.value, key=r.key, headers=list(r.headers), partition=r.partition, timestamp_ms=r.timestamp) for r in records]
             producer.flush(timeout=30)
