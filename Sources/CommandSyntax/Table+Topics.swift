@@ -63,7 +63,7 @@ extension CommandTable {
         options: [
             Option(
                 "from", "o", "POSITION",
-                "beginning, end, an offset, -N (the last N of each partition) or @TIME (default: end; with --group: the committed offset)"
+                "beginning, end, an offset, -N (the last N of each partition) or @TIME (default: end); with --group only where the group has no offset"
             ),
             Option("partition", "p", "N", repeatable: true, "Only this partition"),
             Option("group", "g", "GROUP", "Join this consumer group and commit what was written out"),

@@ -1,0 +1,170 @@
+import CommandSyntax
+import Testing
+
+@Suite struct ParserTests {
+    private func invocation(_ words: String...) throws -> Invocation {
+        guard case .run(let invocation) = try CommandTable.parse(words) else {
+            throw UsageError("not a command to run", command: words.joined(separator: " "))
+        }
+        return invocation
+    }
+
+    private func complaint(_ words: [String]) -> String? {
+        do {
+            _ = try CommandTable.parse(words)
+            return nil
+        } catch {
+            return error.description
+        }
+    }
+
+    @Test func optionsAndOperandsMayComeInAnyOrder() throws {
+        for words in [
+            ["topic", "create", "-p", "3", "orders"], ["topic", "create", "orders", "--partitions=3"],
+            ["topic", "create", "orders", "-p3"],
+        ] {
+            guard case .run(let found) = try CommandTable.parse(words) else {
+                Issue.record("\(words)")
+                continue
+            }
+            #expect(found.command.action == .topicCreate)
+            #expect(found.operands == ["orders"])
+            #expect(try found.integer("partitions", in: Int32(1)...10) == 3)
+        }
+    }
+
+    @Test func repeatedOptionsKeepTheirOrder() throws {
+        let found = try invocation("topic", "create", "t", "-s", "a=1", "--set", "b=x=y", "--if-not-exists")
+        let pairs = try found.pairs("set")
+        #expect(pairs.map(\.name) == ["a", "b"] && pairs.map(\.value) == ["1", "x=y"])
+        #expect(found.has("if-not-exists") && !found.has("json"))
+    }
+
+    @Test func wordsBehindTwoDashesAreOperands() throws {
+        #expect(try invocation("topic", "describe", "--", "-odd-name").operands == ["-odd-name"])
+    }
+
+    @Test func aNegativeNumberIsAnOptionsValue() throws {
+        #expect(try invocation("consume", "t", "-o", "-5").value("from") == "-5")
+        #expect(try invocation("group", "reset-offsets", "g", "--shift-by", "-2").value("shift-by") == "-2")
+    }
+
+    @Test func anUnambiguousBeginningOfALongOptionIsEnough() throws {
+        #expect(try invocation("produce", "t", "--cod", "lz4").value("codec") == "lz4")
+    }
+
+    @Test func parsesInParallelDoNotDisturbEachOther() async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for number in 0..<200 {
+                group.addTask {
+                    guard case .run(let found) = try CommandTable.parse(["consume", "t\(number)", "-n", "\(number)"])
+                    else { return }
+                    #expect(found.operands == ["t\(number)"] && found.value("max") == "\(number)")
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+
+    @Test(arguments: [
+        (["topc"], "topc: no such command; did you mean topic?\nTry `millrace --help`."),
+        (["topic", "craete"], "craete: no such command; did you mean create?\nTry `millrace topic --help`."),
+        (["xyzzy"], "xyzzy: no such command\nTry `millrace --help`."),
+        (
+            ["topic", "create", "t", "--partitons", "3"],
+            "--partitons: no such option; did you mean --partitions?\nTry `millrace topic create --help`."
+        ),
+        (["topic", "create", "t", "-x"], "-x: no such option\nTry `millrace topic create --help`."),
+        (["topic", "create", "t", "-jx"], "-j: no such option\nTry `millrace topic create --help`."),
+        (["topic", "create", "t", "-p"], "-p: needs a value\nTry `millrace topic create --help`."),
+        (["topic", "create", "t", "--set"], "--set: needs a value\nTry `millrace topic create --help`."),
+        (["topic", "list", "--json=1"], "--json: takes no value\nTry `millrace topic list --help`."),
+        (["topic", "create"], "TOPIC is missing\nTry `millrace topic create --help`."),
+        (["produce", "a", "b"], "b: one operand too many\nTry `millrace produce --help`."),
+        (["produce", "a", "-p", "1", "-p", "2"], "--partition is given 2 times\nTry `millrace produce --help`."),
+        (
+            ["produce", "a", "-z", "gzp"],
+            "--codec gzp: must be one of none, gzip, snappy, lz4, zstd; did you mean gzip?\n"
+                + "Try `millrace produce --help`."
+        ),
+        (
+            ["group", "reset-offsets", "g", "--to", "1"],
+            "--to: could be --topic or --to-earliest or --to-latest or --to-current or --to-offset or --to-datetime\n"
+                + "Try `millrace group reset-offsets --help`."
+        ),
+        (
+            ["completion", "tcsh"],
+            "SHELL tcsh: must be one of bash, zsh, fish; did you mean bash?\nTry `millrace completion --help`."
+        ),
+        (
+            ["--json", "topic", "list"],
+            "--json: options come after the command; first say which command\nTry `millrace --help`."
+        ),
+    ])
+    func wrongWordsAreToldWithTheWayToHelp(words: [String], expected: String) {
+        #expect(complaint(words) == expected)
+    }
+
+    @Test func aValueOutOfRangeNamesTheRange() throws {
+        let found = try invocation("topic", "create", "t", "-p", "0")
+        #expect(throws: UsageError("--partitions 0: must be a whole number from 1 to 9", command: found.name)) {
+            try found.integer("partitions", in: 1...9)
+        }
+    }
+
+    @Test func helpIsGivenOnEveryLevelAndInEveryWay() throws {
+        func isHelp(_ words: [String], _ path: [String]) throws -> Bool {
+            guard case .help(_, let found) = try CommandTable.parse(words) else { return false }
+            return found == path
+        }
+        #expect(try isHelp([], ["millrace"]))
+        #expect(try isHelp(["--help"], ["millrace"]))
+        #expect(try isHelp(["topic"], ["millrace", "topic"]))
+        #expect(try isHelp(["topic", "-h"], ["millrace", "topic"]))
+        #expect(try isHelp(["help", "topic", "create"], ["millrace", "topic", "create"]))
+        // Even when the rest is wrong.
+        #expect(try isHelp(["topic", "create", "--help", "--nonsense"], ["millrace", "topic", "create"]))
+        #expect(complaint(["help", "topik"])?.contains("did you mean topic?") == true)
+    }
+
+    @Test func versionHasAnOptionAndACommand() throws {
+        guard case .version = try CommandTable.parse(["--version"]), case .version = try CommandTable.parse(["-V"])
+        else {
+            Issue.record("no version")
+            return
+        }
+        #expect(try invocation("version").command.action == .version)
+    }
+}
+
+@Suite struct CommandTableTests {
+    @Test func everyActionHasExactlyOneCommand() {
+        let actions = CommandTable.walk().compactMap(\.command.action)
+        #expect(actions.count == Command.Action.allCases.count)
+        #expect(Set(actions) == Set(Command.Action.allCases))
+    }
+
+    @Test func namesAreUniqueAndSummariesAreOneSentence() {
+        for (path, command) in CommandTable.walk() {
+            let options = command.options + CommandTable.common
+            #expect(Set(options.map(\.long)).count == options.count, "\(path)")
+            let letters = options.compactMap(\.short)
+            #expect(Set(letters).count == letters.count, "\(path)")
+            #expect(Set(command.subcommands.map(\.name)).count == command.subcommands.count, "\(path)")
+            for summary in [command.summary] + options.map(\.summary) {
+                #expect(!summary.isEmpty && !summary.hasSuffix(".") && !summary.contains("\n"), "\(path): \(summary)")
+            }
+        }
+    }
+
+    @Test func everyReadingCommandCanWriteJSON() {
+        let reading: Set<Command.Action> = [
+            .configKeys, .configCheck, .topicCreate, .topicList, .topicDescribe, .produce, .consume, .groupList,
+            .groupDescribe, .groupResetOffsets, .logDump, .logVerify, .version,
+        ]
+        for (path, command) in CommandTable.walk() {
+            guard let action = command.action, reading.contains(action) else { continue }
+            #expect(command.options.contains { $0.long == "json" }, "\(path)")
+        }
+    }
+}

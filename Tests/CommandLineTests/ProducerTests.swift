@@ -1,0 +1,220 @@
+import ByteBuffers
+import KafkaClient
+import KafkaModel
+import KafkaWire
+import RecordFormat
+import Synchronization
+import Testing
+
+/// What the fake broker was sent in Produce requests, and what it shall answer.
+private final class ProduceLog: Sendable {
+    struct Batch: Equatable {
+        var producerID: Int64
+        var baseSequence: Int32
+        var recordCount: Int32
+    }
+
+    let batches = Mutex<[Batch]>([])
+    /// Error codes of the next answers; after the last one batches are taken.
+    let errors: Mutex<[ErrorCode]>
+    let producerIDs = Mutex<Int64>(100)
+
+    init(_ errors: [ErrorCode]) { self.errors = Mutex(errors) }
+
+    /// Takes the request's one batch and gives the error code for it.
+    func take(_ partition: ProduceRequest.PartitionProduceData) -> ErrorCode {
+        let seen = (partition.records ?? []).withUnsafeBytes { bytes -> Batch? in
+            guard let header = try? RecordBatchValidator(origin: .client).validateSingle(bytes) else { return nil }
+            return Batch(
+                producerID: header.producerID.rawValue, baseSequence: header.baseSequence.rawValue,
+                recordCount: header.recordCount)
+        }
+        guard let seen else { return .corruptMessage }
+        batches.withLock { $0.append(seen) }
+        return errors.withLock { $0.isEmpty ? .none : $0.removeFirst() }
+    }
+}
+
+@Suite struct ProducerTests {
+    private static let topicID = TopicID(high: 1, low: 2)
+
+    private func broker(_ log: ProduceLog, produceVersions: ClosedRange<Int16> = 0...13) throws -> FakeBroker {
+        let box = Mutex<FakeBroker?>(nil)
+        let shared = Shared(box: box)
+        let broker = try FakeBroker { header, reader in
+            switch APIKey(rawValue: header.requestAPIKey) {
+            case .apiVersions:
+                return FakeBroker.versions(
+                    [(.metadata, 0...13), (.produce, produceVersions), (.initProducerID, 0...5)], to: header)
+            case .metadata:
+                return shared.box.withLock { $0 }?.metadata("t", id: Self.topicID, partitions: 1, to: header)
+            case .initProducerID:
+                var response = InitProducerIdResponse()
+                response.producerID = log.producerIDs.withLock { id in
+                    id += 1
+                    return id
+                }
+                return FakeBroker.encode(response, to: header)
+            case .produce:
+                guard let request = try? ProduceRequest(from: &reader, version: header.requestAPIVersion) else {
+                    return nil
+                }
+                var response = ProduceResponse()
+                response.responses = request.topicData.map { topic in
+                    var answer = ProduceResponse.TopicProduceResponse()
+                    answer.name = topic.name
+                    answer.topicID = topic.topicID
+                    answer.partitionResponses = topic.partitionData.map { partition in
+                        var entry = ProduceResponse.PartitionProduceResponse()
+                        entry.index = partition.index
+                        entry.errorCode = log.take(partition).rawValue
+                        return entry
+                    }
+                    return answer
+                }
+                return request.acks == 0 ? [] : FakeBroker.encode(response, to: header)
+            default: return nil
+            }
+        }
+        shared.box.withLock { $0 = broker }
+        return broker
+    }
+
+    private final class Shared: Sendable {
+        let box: Mutex<FakeBroker?>
+        init(box: consuming sending Mutex<FakeBroker?>) { self.box = box }
+    }
+
+    private func producer(_ broker: FakeBroker, _ change: (inout Producer.Options) -> Void = { _ in }) throws
+        -> Producer
+    {
+        var options = Producer.Options()
+        options.batchBytes = 1
+        change(&options)
+        return try Producer(Cluster(bootstrap: [broker.address], options: Fake.options()), options: options)
+    }
+
+    private func send(_ producer: Producer, _ value: String) throws {
+        try producer.send(
+            topic: "t", key: nil, value: Array(value.utf8), headers: EncodedRecordHeaders(), timestampMs: 1)
+    }
+
+    @Test func sequencesRunOnFromBatchToBatch() throws {
+        let log = ProduceLog([])
+        let broker = try broker(log)
+        defer { broker.stop() }
+        let producer = try producer(broker) { $0.batchBytes = 1 << 20 }
+        for batch in 0..<3 {
+            for record in 0...batch { try send(producer, "\(record)") }
+            try producer.flush()
+        }
+        let seen = log.batches.withLock { $0 }
+        #expect(seen.map(\.baseSequence) == [0, 1, 3])
+        #expect(seen.map(\.recordCount) == [1, 2, 3])
+        #expect(Set(seen.map(\.producerID)) == [101])
+        #expect(producer.acknowledgedRecords == 6 && producer.failedRecords == 0)
+    }
+
+    @Test func aBatchRefusedForTheMomentIsSentAgainWithItsSequence() throws {
+        let log = ProduceLog([.notLeaderOrFollower, .notEnoughReplicas])
+        let broker = try broker(log)
+        defer { broker.stop() }
+        let producer = try producer(broker)
+        try send(producer, "a")
+        try producer.flush()
+        #expect(log.batches.withLock { $0 }.map(\.baseSequence) == [0, 0, 0])
+        #expect(producer.acknowledgedRecords == 1)
+    }
+
+    @Test func batchesBehindAFailedOneFollowInOrder() throws {
+        // The first is refused for the moment; those in flight behind it are then out of order.
+        let log = ProduceLog([.notLeaderOrFollower, .outOfOrderSequenceNumber, .outOfOrderSequenceNumber])
+        let broker = try broker(log)
+        defer { broker.stop() }
+        let producer = try producer(broker)
+        for value in ["a", "b", "c"] { try send(producer, value) }
+        try producer.flush()
+        #expect(producer.acknowledgedRecords == 3 && producer.failedRecords == 0)
+        let sequences = log.batches.withLock { $0 }.map(\.baseSequence)
+        #expect(Array(sequences.suffix(2)) == [1, 2])
+        #expect(sequences.contains(0))
+    }
+
+    @Test func aDuplicateCountsAsWritten() throws {
+        let log = ProduceLog([.duplicateSequenceNumber])
+        let broker = try broker(log)
+        defer { broker.stop() }
+        let producer = try producer(broker)
+        try send(producer, "a")
+        try producer.flush()
+        #expect(producer.acknowledgedRecords == 1)
+    }
+
+    @Test func afterABatchThatIsRefusedForGoodTheRestGoesOnUnderANewProducerID() throws {
+        let log = ProduceLog([.messageTooLarge])
+        let broker = try broker(log)
+        defer { broker.stop() }
+        let producer = try producer(broker) { $0.batchBytes = 1 << 20 }
+        let failures = Mutex<[ErrorCode?]>([])
+        producer.onDelivery = { delivery in
+            if case .failure(let error) = delivery.result { failures.withLock { $0.append(error.code) } }
+        }
+        try send(producer, "too large")
+        try producer.flush()
+        try send(producer, "b")
+        try producer.flush()
+        #expect(failures.withLock { $0 } == [.messageTooLarge])
+        #expect(producer.acknowledgedRecords == 1 && producer.failedRecords == 1)
+        let last = log.batches.withLock { $0.last }
+        #expect(last == ProduceLog.Batch(producerID: 102, baseSequence: 0, recordCount: 1))
+    }
+
+    @Test func withoutIdempotenceBatchesCarryNoProducer() throws {
+        let log = ProduceLog([])
+        let broker = try broker(log)
+        defer { broker.stop() }
+        let producer = try producer(broker) { $0.isIdempotent = false }
+        try send(producer, "a")
+        try producer.flush()
+        #expect(
+            log.batches.withLock { $0 } == [ProduceLog.Batch(producerID: -1, baseSequence: -1, recordCount: 1)])
+    }
+
+    @Test func withoutAcknowledgementNoAnswerIsWaitedFor() throws {
+        let log = ProduceLog([])
+        let broker = try broker(log)
+        defer { broker.stop() }
+        let producer = try producer(broker) {
+            $0.acks = 0
+            $0.isIdempotent = false
+        }
+        try send(producer, "a")
+        try producer.flush()
+        #expect(producer.acknowledgedRecords == 1)
+    }
+
+    @Test func anOlderBrokerIsSentTopicsByName() throws {
+        let log = ProduceLog([])
+        let broker = try broker(log, produceVersions: 0...7)
+        defer { broker.stop() }
+        let producer = try producer(broker)
+        try send(producer, "a")
+        try producer.flush()
+        #expect(producer.acknowledgedRecords == 1)
+    }
+
+    @Test(arguments: Compression.allCases)
+    func everyCodecMakesBatchesThatABrokerTakes(codec: Compression) throws {
+        let log = ProduceLog([])
+        let broker = try broker(log)
+        defer { broker.stop() }
+        let producer = try producer(broker) {
+            $0.compression = codec
+            $0.batchBytes = 4096
+        }
+        for number in 0..<500 { try send(producer, "record \(number) with some text to compress") }
+        try producer.flush()
+        #expect(producer.acknowledgedRecords == 500)
+        #expect(log.batches.withLock { $0 }.reduce(0) { $0 + $1.recordCount } == 500)
+    }
+}
