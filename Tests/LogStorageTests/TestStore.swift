@@ -1,0 +1,137 @@
+import BrokerTestKit
+import ByteBuffers
+import KafkaModel
+import RecordFormat
+import StorageIO
+
+@testable import LogStorage
+
+/// A store with one partition on a simulated disk, without threads: commits and checkpoints come when the test says so.
+final class TestStore {
+    static let now: Int64 = 1_700_000_000_000
+    static let topicID = TopicID(high: 1, low: 2)
+
+    private(set) var fileSystem: SimulatedFileSystem
+    var options: LogStoreOptions
+    var settings: LogSettings
+    private(set) var store: LogStore
+    private(set) var log: PartitionLog
+    private(set) var summary = RecoverySummary()
+
+    static var options: LogStoreOptions {
+        var options = LogStoreOptions()
+        options.journalFrameBytes = 16 << 10
+        options.journalFileBytes = 64 << 10
+        options.straightRunBytes = 8 << 10
+        options.direct = false
+        options.reserveBytes = 0
+        return options
+    }
+
+    static var settings: LogSettings {
+        var settings = LogSettings()
+        settings.retentionMs = -1
+        settings.indexIntervalBytes = 256
+        return settings
+    }
+
+    init(
+        _ fileSystem: SimulatedFileSystem = SimulatedFileSystem(), options: LogStoreOptions = TestStore.options,
+        settings: LogSettings = TestStore.settings
+    ) throws {
+        self.fileSystem = fileSystem
+        self.options = options
+        self.settings = settings
+        (store, log, summary) = try Self.open(fileSystem, options, settings)
+    }
+
+    private static func open(
+        _ fileSystem: SimulatedFileSystem, _ options: LogStoreOptions, _ settings: LogSettings
+    ) throws -> (LogStore, PartitionLog, RecoverySummary) {
+        let store = try LogStore(fileSystem: fileSystem, folder: "/data", options: options)
+        let log = store.addPartition(
+            topicID: topicID, topicName: "t", partitionIndex: 0, settings: settings, leaderEpoch: LeaderEpoch(0))
+        return (store, log, try store.recover())
+    }
+
+    /// Stops in order and starts again on the same disk.
+    func restart() throws {
+        try store.stop()
+        (store, log, summary) = try Self.open(fileSystem, options, settings)
+    }
+
+    /// Cuts the power, lets `damage` have the disk, and starts again.
+    func crash(
+        keeping: SimulatedFileSystem.Keeping = .nothing, _ damage: (SimulatedFileSystem) -> Void = { _ in }
+    ) throws {
+        fileSystem = fileSystem.crash(keeping: keeping)
+        damage(fileSystem)
+        (store, log, summary) = try Self.open(fileSystem, options, settings)
+    }
+
+    // MARK: Writing
+
+    /// Appends a batch of records of `size` bytes and does not commit it.
+    @discardableResult
+    func append(count: Int = 1, size: Int = 100, timestamp: Int64 = TestStore.now, nowMs: Int64? = nil) -> AppendReceipt
+    {
+        var batch = TestBatch(count: count, valueSize: size)
+        batch.baseTimestamp = timestamp
+        return append(batch, nowMs: nowMs ?? timestamp)
+    }
+
+    func append(_ batch: TestBatch, nowMs: Int64 = TestStore.now) -> AppendReceipt {
+        let slice = batch.bytes().withUnsafeBytes { ChunkPool.shared.slice(copying: $0) }
+        switch log.append(slice, origin: .client, nowMs: nowMs) {
+        case .success(let receipt): return receipt
+        case .failure(let refusal): preconditionFailure("\(refusal)")
+        }
+    }
+
+    /// Everything appended is in the segments and the index files, and the journal is not needed.
+    func checkpoint() throws {
+        store.commitPending()
+        try store.checkpoint()
+    }
+
+    // MARK: Looking
+
+    var folder: String { "/data/partitions/\(log.folderName)" }
+    func path(_ name: String) -> String { Path.join(folder, name) }
+    var files: [String] { ((try? fileSystem.list(folder)) ?? []).sorted() }
+
+    /// First and last offset of each batch that a read gives.
+    func read(
+        from offset: Int64, maxBytes: Int = 1 << 20, atLeastOne: Bool = true
+    ) throws -> [ClosedRange<Int64>] {
+        let records = try log.read(from: Offset(offset), maxBytes: maxBytes, atLeastOne: atLeastOne).get()
+        var found: [ClosedRange<Int64>] = []
+        for slice in records.slices {
+            var cursor = RecordBatchCursor(slice.bytes)
+            while let batch = try cursor.next() { found.append(batch.baseOffset.rawValue...batch.lastOffset.rawValue) }
+        }
+        return found
+    }
+
+    /// Every offset from the log's start on, read to its end.
+    func readAll() throws -> [Int64] {
+        var offset = log.logStartOffset.rawValue
+        var found: [Int64] = []
+        while offset < log.highWatermark.rawValue {
+            let batches = try read(from: offset, maxBytes: 4096)
+            guard let last = batches.last else { break }
+            found += batches.flatMap { Array($0) }.filter { $0 >= offset }
+            offset = last.upperBound + 1
+        }
+        return found
+    }
+}
+
+func storageError(_ body: () throws -> Void) -> StorageError? {
+    do {
+        try body()
+        return nil
+    } catch {
+        return error as? StorageError
+    }
+}
