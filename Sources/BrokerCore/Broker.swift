@@ -50,7 +50,7 @@ public final class Broker: Sendable {
         current = Lock(TopicCatalog(topics, version: metadata.revision))
         producerIDs = ProducerIDs(metadata: metadata)
         admin = WorkQueue(name: "admin")
-        groups = GroupCoordinator(settings: options.groups)
+        groups = GroupCoordinator(settings: options.groups, compactionFloor: options.offsetsCompactionFloor)
         groups.attach(self)
         try groups.load()
         removeLeftovers(fileSystem, folder)

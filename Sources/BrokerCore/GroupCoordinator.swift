@@ -19,15 +19,14 @@ public protocol GroupReplySink: AnyObject, Sendable {
 /// records are appended to its partition inside that lock; every reply waits for the shard's newest append.
 ///
 /// Compaction: a partition of `__consumer_offsets` whose log has outgrown what is alive in it gets everything alive
-/// appended once more, and its start is moved up to there.
+/// appended once more, and its start is moved up to there (`GroupCoordinator+Compaction`).
 public final class GroupCoordinator: Sendable {
     struct Shard {
         var machine: GroupShard
         let log: PartitionLog
         /// The newest append.
         var ticket: UInt64 = 0
-        /// Size of the live records when they were last written as a whole, in bytes.
-        var liveBytes: Int64 = 0
+        var compaction = Compaction()
     }
 
     private struct Wiring {
@@ -39,24 +38,27 @@ public final class GroupCoordinator: Sendable {
     }
 
     private let settings: GroupSettings
+    /// A log below this size, in bytes, is not worth rewriting.
+    let compactionFloor: Int64
     private let wiring = Lock<Wiring?>(nil)
     private let signal = Signal()
     /// Monotonic milliseconds at which the timer thread wakes by itself.
     private let wakeAtMs = Atomic<Int64>(.max)
     /// `offsets.retention.check.interval.ms`.
     static let retentionCheckMs: Int64 = 600_000
-    /// A log below this size is not worth rewriting.
-    static let rewriteFloor: Int64 = 8 << 20
 
-    init(settings: GroupSettings) { self.settings = settings }
+    init(settings: GroupSettings, compactionFloor: Int64) {
+        self.settings = settings
+        self.compactionFloor = compactionFloor
+    }
 
     func attach(_ broker: Broker) { wiring.withLock { $0 = Wiring(broker: broker) } }
 
     /// Who gets the replies. Set once, before `Broker.start`.
     public func deliver(to sink: any GroupReplySink) { wiring.withLock { $0!.sink = sink } }
 
-    private var shards: [Lock<Shard>] { wiring.withLock { $0!.shards } }
-    private var broker: Broker { wiring.withLock { $0!.broker } }
+    var shards: [Lock<Shard>] { wiring.withLock { $0!.shards } }
+    var broker: Broker { wiring.withLock { $0!.broker } }
 
     /// Partition of `__consumer_offsets` that holds a group.
     public func partitionIndex(of groupID: String) -> Int32 { groupPartition(groupID, count: Int32(shards.count)) }
@@ -82,13 +84,15 @@ public final class GroupCoordinator: Sendable {
         var shards: [Lock<Shard>] = []
         for log in topic.partitions {
             var shard = Shard(machine: GroupShard(settings: settings), log: log)
-            try Self.replay(log, into: &shard.machine)
+            shard.compaction.logBytes = try Self.replay(log, into: &shard.machine)
             shards.append(Lock(shard))
         }
         wiring.withLock { $0!.shards = shards }
     }
 
-    private static func replay(_ log: PartitionLog, into machine: inout GroupShard) throws(StorageError) {
+    /// Feeds the log to the machine; gives the bytes read.
+    static func replay(_ log: PartitionLog, into machine: inout GroupShard) throws(StorageError) -> Int64 {
+        var bytes: Int64 = 0
         var offset = log.logStartOffset
         var records = RecordIterator()
         while offset < log.highWatermark {
@@ -98,7 +102,8 @@ public final class GroupCoordinator: Sendable {
             case .failure(let refusal):
                 throw StorageError(.corrupt("\(refusal)"), .read, path: log.folderName)
             }
-            guard fetched.byteCount > 0 else { return }
+            guard fetched.byteCount > 0 else { return bytes }
+            bytes += Int64(fetched.byteCount)
             for slice in fetched.slices {
                 var cursor = RecordBatchCursor(slice.bytes)
                 do {
@@ -117,15 +122,21 @@ public final class GroupCoordinator: Sendable {
                 }
             }
         }
+        return bytes
     }
 
     /// Requests are served from now on, sessions of recorded members begin.
     func start() {
+        activate()
+        let thread = Thread(name: "groups") { [self] in runTimers() }
+        wiring.withLock { $0!.thread = thread }
+    }
+
+    /// `start` without the thread.
+    func activate() {
         for shard in shards {
             _ = run(shard) { machine, now in machine.loaded(now: now) }
         }
-        let thread = Thread(name: "groups") { [self] in runTimers() }
-        wiring.withLock { $0!.thread = thread }
     }
 
     func stop() {
@@ -188,13 +199,14 @@ public final class GroupCoordinator: Sendable {
         _ shard: Lock<Shard>, _ event: (inout GroupShard, CoordinatorTime) -> GroupActions
     ) -> Outcome {
         let now = BrokerClock.now()
-        let (outcome, deadline) = shard.withLock { shard -> (Outcome, Int64?) in
+        let (outcome, deadline, isOutgrown) = shard.withLock { shard -> (Outcome, Int64?, Bool) in
             let actions = event(&shard.machine, now)
             var refused = false
-            if !actions.records.isEmpty { refused = !Self.append(actions.records, to: &shard, now) }
+            if !actions.records.isEmpty { refused = Self.append(actions.records[...], to: &shard, now) == nil }
             let outcome = Outcome(replies: actions.replies, ticket: shard.ticket, refused: refused)
-            return (outcome, shard.machine.nextDeadline)
+            return (outcome, shard.machine.nextDeadline, shard.compaction.asks(floor: compactionFloor))
         }
+        if isOutgrown { signal.raise() }
         if let deadline, deadline < wakeAtMs.load(ordering: .relaxed) {
             wakeAtMs.store(deadline, ordering: .relaxed)
             signal.raise()
@@ -202,19 +214,22 @@ public final class GroupCoordinator: Sendable {
         return outcome
     }
 
-    /// Appends as one batch; false when the data folder takes nothing.
-    private static func append(
-        _ records: [CoordinatorRecord], to shard: inout Shard, _ now: CoordinatorTime
-    ) -> Bool {
+    /// Appends as one batch and gives its base offset; nil when the data folder takes nothing.
+    static func append(
+        _ records: ArraySlice<CoordinatorRecord>, to shard: inout Shard, _ now: CoordinatorTime
+    ) -> Offset? {
         var builder = RecordBatchBuilder()
         for record in records {
             builder.append(key: record.key, value: record.value, timestampMs: now.wallClockMs)
         }
-        switch shard.log.append(builder.finishUncompressed(), origin: .broker, nowMs: now.wallClockMs) {
+        let batch = builder.finishUncompressed()
+        let size = Int64(batch.count)
+        switch shard.log.append(batch, origin: .broker, nowMs: now.wallClockMs) {
         case .success(let receipt):
             shard.ticket = receipt.ticket
-            return true
-        case .failure: return false
+            shard.compaction.logBytes += size
+            return receipt.baseOffset
+        case .failure: return nil
         }
     }
 
@@ -248,6 +263,7 @@ public final class GroupCoordinator: Sendable {
                 nextRetentionMs = now + Self.retentionCheckMs
                 for shard in shards { expireOffsets(shard) }
             }
+            if compactOutgrown() { earliest = min(earliest, now + Self.compactionPollMs) }
             broker.store.kick()
             if wiring.withLock({ $0!.stopping }) { return }
             wakeAtMs.store(earliest, ordering: .sequentiallyConsistent)

@@ -10,36 +10,37 @@ public final class WorkQueue: Sendable {
         var thread: Thread?
     }
 
+    private let name: String
     private let state = Lock(State())
     private let signal = Signal()
 
-    public init(name: String) {
-        let thread = Thread(name: name) { [state, signal] in
-            while true {
-                let (jobs, stopping) = state.withLock { state in
-                    defer { state.jobs = [] }
-                    return (state.jobs, state.stopping)
-                }
-                for job in jobs { job() }
-                if jobs.isEmpty {
-                    if stopping { return }
-                    signal.wait()
-                }
-            }
-        }
-        state.withLock { $0.thread = thread }
-    }
+    public init(name: String) { self.name = name }
 
-    /// Gives false, and forgets the job, when the queue is full or stopping.
+    /// Gives false, and forgets the job, when the queue is full or stopping. The first job starts the thread.
     @discardableResult
     public func submit(_ job: @escaping @Sendable () -> Void) -> Bool {
         let taken = state.withLock { state in
             guard !state.stopping, state.jobs.count < Self.maxQueued else { return false }
             state.jobs.append(job)
+            if state.thread == nil { state.thread = Thread(name: name) { [self] in run() } }
             return true
         }
         if taken { signal.raise() }
         return taken
+    }
+
+    private func run() {
+        while true {
+            let (jobs, stopping) = state.withLock { state in
+                defer { state.jobs = [] }
+                return (state.jobs, state.stopping)
+            }
+            for job in jobs { job() }
+            if jobs.isEmpty {
+                if stopping { return }
+                signal.wait()
+            }
+        }
     }
 
     /// Runs what is queued, then ends the thread.

@@ -140,7 +140,8 @@ extension ClassicGroup {
 
     /// Records the generation.
     mutating func writeMetadata(_ shard: inout ShardContext) {
-        isRecorded = true
+        let metadata = metadata
+        recorded = metadata
         shard.write(.group(groupID: groupID, metadata))
     }
 

@@ -92,8 +92,11 @@ struct ClassicGroup: Sendable {
     var offsets = CommittedOffsets()
     /// Producers with unfinished transactions that hold offsets of this group.
     var openTransactions: Set<ProducerID> = []
-    /// Whether the log has (or is about to have) records of this group.
-    var isRecorded = false
+    /// The newest metadata record of this group that the log has (or is about to have): its last completed generation.
+    /// A rebalance under way is not in it, and must not be: a replay that took its members up without assignments would
+    /// hand them empty ones. The arrays are those of `members`, so it costs little.
+    var recorded: GroupMetadataValue?
+    var isRecorded: Bool { recorded != nil }
     /// Members whose JoinGroup is parked.
     var rejoinedCount = 0
     private var joins: UInt64 = 0

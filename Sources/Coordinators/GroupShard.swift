@@ -155,7 +155,7 @@ public struct GroupShard: Sendable {
 extension ClassicGroup {
     /// The state that a group's record describes.
     fileprivate mutating func restore(_ metadata: GroupMetadataValue) {
-        isRecorded = true
+        recorded = metadata
         protocolType = metadata.protocolType.isEmpty ? nil : metadata.protocolType
         generationID = metadata.generation
         protocolName = metadata.protocol

@@ -1,0 +1,125 @@
+import ByteBuffers
+import Coordinators
+import KafkaModel
+import LogStorage
+
+/// Keeps each partition of `__consumer_offsets` at a bounded multiple of what is alive in it.
+///
+/// ```
+///  log      [ old ........................ ][ live, batch by batch ][ later appends ...
+///  1. appended, under the shard's lock       ▲ rewrite.start       ▲ rewrite.ticket
+///  2. published: everything up to here is on disk ─────────────────┘
+///  3. the log's start moves to ──────────────┘
+/// ```
+/// No crash loses state: the start is moved only once the commit that covers the last live record is published, and the
+/// move is an entry of a later commit still. So a replay sees one of
+/// - old, and none or some of live in their order: each repeats what its key already has;
+/// - old, live, later appends: as before;
+/// - live, later appends: live alone is the state at 1, because nothing else was appended while the lock was held.
+///
+/// Segments below the start go with the store's next round of retention. Tombstones are not live, so they go too.
+struct Compaction {
+    struct Rewrite {
+        /// Offset of the first live record.
+        var start: Offset
+        /// The commit that covers the last one.
+        var ticket: UInt64
+        /// Bytes of log before `start`.
+        var bytesBefore: Int64
+    }
+
+    /// Bytes of log from its start on.
+    var logBytes: Int64 = 0
+    /// Size of the live records in bytes, when they were last counted.
+    var liveBytes: Int64 = 0
+    /// The live records are appended, the log's start has not moved yet.
+    var rewrite: Rewrite?
+    private var isAsked = false
+
+    /// A log is rewritten when it has grown to this many times what is alive: each live byte is then written again at
+    /// most once for three bytes of commits.
+    static let growth: Int64 = 4
+
+    func isOutgrown(floor: Int64) -> Bool { logBytes > max(floor, liveBytes * Self.growth) }
+
+    /// Whether the timer thread has to be woken: once for each time that the log outgrows.
+    mutating func asks(floor: Int64) -> Bool {
+        if isAsked || rewrite != nil || !isOutgrown(floor: floor) { return false }
+        isAsked = true
+        return true
+    }
+
+    mutating func counted(liveBytes: Int64) {
+        self.liveBytes = liveBytes
+        isAsked = false
+    }
+}
+
+extension GroupCoordinator {
+    /// Largest batch of live records, in bytes; a larger single record is a batch of its own.
+    static let compactionBatchBytes = 512 << 10
+    /// How often the timer thread looks whether the live records have reached the disk.
+    static let compactionPollMs: Int64 = 20
+    /// What a record adds to its key and value in a batch, in bytes, about.
+    private static let recordOverhead = 16
+
+    /// One step for every shard that needs one: on the timer thread, as a shard's lock is held while all that is alive in
+    /// it is encoded. Gives whether a shard waits for a commit and wants the next step soon.
+    func compactOutgrown() -> Bool {
+        var waits = false
+        for shard in shards {
+            waits = shard.withLock { compact(&$0) } || waits
+        }
+        return waits
+    }
+
+    private func compact(_ shard: inout Shard) -> Bool {
+        let store = broker.store
+        // An offline store commits nothing more; a restart begins with what is on disk.
+        if store.isOffline { return false }
+        if let rewrite = shard.compaction.rewrite {
+            guard store.durableTicket >= rewrite.ticket else { return true }
+            // Fails only when the store goes offline now.
+            guard case .success(let moved) = shard.log.deleteRecords(before: rewrite.start) else { return false }
+            shard.ticket = max(shard.ticket, moved.ticket)
+            shard.compaction.logBytes -= rewrite.bytesBefore
+            shard.compaction.rewrite = nil
+            return false
+        }
+        guard shard.compaction.isOutgrown(floor: compactionFloor), let live = shard.machine.liveRecords() else {
+            return false
+        }
+        let size = live.reduce(0) { $0 + Self.size($1) }
+        shard.compaction.counted(liveBytes: Int64(size))
+        // Much of the growth is alive.
+        guard shard.compaction.isOutgrown(floor: compactionFloor) else { return false }
+        return rewrite(live, &shard)
+    }
+
+    private func rewrite(_ live: [CoordinatorRecord], _ shard: inout Shard) -> Bool {
+        let bytesBefore = shard.compaction.logBytes
+        let now = BrokerClock.now()
+        var start: Offset?
+        var first = 0
+        while first < live.count {
+            var end = first + 1
+            var size = Self.size(live[first])
+            while end < live.count, size + Self.size(live[end]) <= Self.compactionBatchBytes {
+                size += Self.size(live[end])
+                end += 1
+            }
+            // Refused halfway: the log has some records twice, and its start does not move.
+            guard let base = Self.append(live[first..<end], to: &shard, now) else { return false }
+            if start == nil { start = base }
+            first = end
+        }
+        shard.compaction.rewrite = Compaction.Rewrite(
+            // Nothing is alive: the whole log can go.
+            start: start ?? shard.log.logEndOffset, ticket: shard.ticket, bytesBefore: bytesBefore)
+        return true
+    }
+
+    private static func size(_ record: CoordinatorRecord) -> Int {
+        record.key.count + (record.value?.count ?? 0) + recordOverhead
+    }
+}

@@ -1,0 +1,129 @@
+import BrokerTestKit
+import ByteBuffers
+import Coordinators
+import KafkaModel
+import KafkaWire
+import LogStorage
+import RecordFormat
+import StorageIO
+
+@testable import BrokerCore
+
+/// A broker on a simulated disk, without threads of its own: commits, checkpoints and timers come when the test says so.
+/// Groups are served from the start.
+final class SimulatedBroker {
+    private(set) var fileSystem: SimulatedFileSystem
+    let options: BrokerOptions
+    private(set) var broker: Broker
+
+    static var options: BrokerOptions {
+        var options = BrokerOptions()
+        options.offsetsPartitions = 1
+        options.store.journalFrameBytes = 16 << 10
+        options.store.journalFileBytes = 64 << 10
+        options.store.straightRunBytes = 8 << 10
+        options.store.reserveBytes = 0
+        options.store.direct = false
+        return options
+    }
+
+    init(
+        _ fileSystem: SimulatedFileSystem = SimulatedFileSystem(), options: BrokerOptions = SimulatedBroker.options
+    ) throws {
+        self.fileSystem = fileSystem
+        self.options = options
+        broker = try Self.open(fileSystem, options)
+    }
+
+    private static func open(_ fileSystem: SimulatedFileSystem, _ options: BrokerOptions) throws -> Broker {
+        let broker = try Broker(fileSystem: fileSystem, folder: "/data", options: options)
+        // Lets what the start has queued run, and ends the thread that ran it.
+        broker.admin.stop()
+        broker.groups.activate()
+        return broker
+    }
+
+    /// Stops in order and starts again on the same disk.
+    func restart() throws {
+        try broker.stop()
+        broker = try Self.open(fileSystem, options)
+    }
+
+    /// Cuts the power and starts again on what is left.
+    func crash(keeping: SimulatedFileSystem.Keeping = .nothing, seed: UInt64? = nil) throws {
+        fileSystem = fileSystem.crash(keeping: keeping, seed: seed)
+        broker = try Self.open(fileSystem, options)
+    }
+
+    // MARK: Records
+
+    @discardableResult
+    func append(_ log: PartitionLog, count: Int = 1) throws -> AppendReceipt {
+        let slice = TestBatch(count: count).bytes().withUnsafeBytes { ChunkPool.shared.slice(copying: $0) }
+        return try log.append(slice, origin: .client, nowMs: 1_700_000_000_000).get()
+    }
+
+    // MARK: Groups
+
+    /// Commits one offset of a group without members; the request waits as `waiter`.
+    func commit(group: String, topic: String = "t", partition: Int32 = 0, offset: Int64, waiter: UInt64 = 1) {
+        var place = OffsetCommitRequest.OffsetCommitRequestPartition()
+        place.partitionIndex = partition
+        place.committedOffset = offset
+        var part = OffsetCommitRequest.OffsetCommitRequestTopic()
+        part.name = topic
+        part.partitions = [place]
+        var request = OffsetCommitRequest()
+        request.groupID = group
+        request.generationIDOrMemberEpoch = -1
+        request.topics = [part]
+        let context = RequestContext(clientID: "c", clientHost: "/127.0.0.1", apiVersion: 8)
+        broker.groups.perform(group: group) { machine, now in
+            machine.offsetCommit(request, context: context, waiter: WaiterID(waiter), now: now)
+        }
+    }
+
+    /// The group's committed offsets by "topic-partition".
+    func offsets(group: String) -> [String: Int64] {
+        var request = OffsetFetchRequest.OffsetFetchRequestGroup()
+        request.groupID = group
+        request.topics = nil
+        let (fetched, _) = broker.groups.read(group: group) { $0.offsetFetch(request, requireStable: false) }
+        var found: [String: Int64] = [:]
+        for topic in fetched.topics {
+            for partition in topic.partitions {
+                found["\(topic.name)-\(partition.partitionIndex)"] = partition.committedOffset
+            }
+        }
+        return found
+    }
+
+    var offsetsLog: PartitionLog { broker.catalog.topic(named: Topic.offsetsTopicName)!.partitions[0] }
+}
+
+/// Takes note of what the coordinator delivers.
+final class RecordingSink: GroupReplySink {
+    enum Event: Equatable {
+        case delivered([UInt64], ticket: UInt64)
+        case abandoned([UInt64])
+    }
+
+    private let log = Lock<[Event]>([])
+
+    var events: [Event] { log.withLock { $0 } }
+
+    func deliver(_ replies: [GroupActions.Reply], ticket: UInt64) {
+        log.withLock { $0.append(.delivered(replies.map(\.waiter.rawValue), ticket: ticket)) }
+    }
+
+    func abandon(_ waiters: [WaiterID]) { log.withLock { $0.append(.abandoned(waiters.map(\.rawValue))) } }
+}
+
+func storageError(_ body: () throws -> Void) -> StorageError? {
+    do {
+        try body()
+        return nil
+    } catch {
+        return error as? StorageError
+    }
+}
