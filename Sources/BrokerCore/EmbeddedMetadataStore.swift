@@ -9,8 +9,13 @@ public import StorageIO
 /// entry   length u32 | CRC-32C u32 | revision i64 | change count u32 | changes
 /// change  key length u16 | key | value length i32 (-1: removed) | value
 /// ```
-/// A transaction is one entry, synced before `transact` returns; a torn last entry is cut at the next start, because
-/// nobody was told of it. The file is written anew (atomically) once it is mostly history.
+/// A transaction is one entry, synced before `transact` returns, and before the next one is written. So what follows the
+/// last whole entry is torn, nobody was told of it, and it is cut at the next start; unless a whole entry comes after it,
+/// which proves damage: the file is refused then, and left as it is. The file is written anew (atomically) once it is
+/// mostly history.
+///
+/// Failure: a write that fails is taken back. After a failed sync, or a failed attempt to write the file anew, what the
+/// disk holds is not known: nothing is changed any more until a restart has read it.
 ///
 /// Limit: one entry holds at most `maxEntryBytes`.
 public final class EmbeddedMetadataStore: MetadataStore {
@@ -20,6 +25,8 @@ public final class EmbeddedMetadataStore: MetadataStore {
     static let maxEntryBytes = 64 << 20
     /// History below this size is not worth writing anew.
     static let compactionFloor: Int64 = 4 << 20
+    /// Revision and change count.
+    static let smallestBody = 12
 
     private struct State {
         var values: [String: MetadataValue] = [:]
@@ -28,14 +35,22 @@ public final class EmbeddedMetadataStore: MetadataStore {
         var size: Int64
         /// Size of the file after it was last written anew.
         var compactedSize: Int64
+        /// Set for good by the failure after which the file's content is not known.
+        var failure: StorageError?
     }
 
     private let fileSystem: any FileSystem
     private let path: String
+    private let compactionFloor: Int64
     private let state: Lock<State>
 
-    public init(fileSystem: any FileSystem, folder: String) throws(StorageError) {
+    public convenience init(fileSystem: any FileSystem, folder: String) throws(StorageError) {
+        try self.init(fileSystem: fileSystem, folder: folder, compactionFloor: Self.compactionFloor)
+    }
+
+    init(fileSystem: any FileSystem, folder: String, compactionFloor: Int64) throws(StorageError) {
         self.fileSystem = fileSystem
+        self.compactionFloor = compactionFloor
         path = Path.join(folder, Self.fileName)
         if !fileSystem.exists(path) {
             var header = ByteWriter()
@@ -70,17 +85,43 @@ public final class EmbeddedMetadataStore: MetadataStore {
                 return false
             }
             if transaction.changes.isEmpty { return true }
+            if let failure = state.failure { throw failure }
             let revision = state.revision + 1
             var entry = ByteWriter()
             Self.writeEntry(revision, transaction.changes, to: &entry)
             precondition(entry.count <= Self.maxEntryBytes, "metadata entry of \(entry.count) bytes")
-            try state.file.write(entry.bytes, at: state.size)
-            try state.file.sync()
-            state.size += Int64(entry.count)
+            try write(entry.bytes, &state)
             Self.apply(transaction.changes, revision, to: &state)
-            if state.size > max(Self.compactionFloor, state.compactedSize * 4) { try compact(&state) }
+            if state.size > max(compactionFloor, state.compactedSize * 4) {
+                do throws(StorageError) {
+                    try compact(&state)
+                } catch {
+                    // The transaction itself is durable, in the old file and in the new. Which of them has the name
+                    // is not known, so neither may be written to.
+                    state.failure = error
+                }
+            }
             return true
         }
+    }
+
+    private func write(_ entry: UnsafeRawBufferPointer, _ state: inout State) throws(StorageError) {
+        do throws(StorageError) {
+            try state.file.write(entry, at: state.size)
+        } catch {
+            // What was written of it must not stay: behind a shorter entry its rest would look like damage.
+            do throws(StorageError) { try state.file.truncate(to: state.size) } catch let second {
+                state.failure = second
+            }
+            throw error
+        }
+        do throws(StorageError) {
+            try state.file.sync()
+        } catch {
+            state.failure = error
+            throw error
+        }
+        state.size += Int64(entry.count)
     }
 
     private func compact(_ state: inout State) throws(StorageError) {
@@ -137,30 +178,20 @@ public final class EmbeddedMetadataStore: MetadataStore {
     /// Applies every whole entry; gives where the last one ends.
     private static func replay(_ bytes: [UInt8], into state: inout State, path: String) throws(StorageError) -> Int64 {
         do {
-            let slice = bytes.withUnsafeBytes { ChunkPool.shared.slice(copying: $0) }
-            return try replay(slice, into: &state)
+            return try bytes.withUnsafeBytes { raw throws(DecodeError) in try replay(raw, into: &state) }
         } catch {
             throw StorageError(.corrupt("not the metadata of this version: \(error)"), .read, path: path)
         }
     }
 
-    private static func replay(_ slice: ByteSlice, into state: inout State) throws(DecodeError) -> Int64 {
-        var reader = ByteReader(slice)
+    private static func replay(_ bytes: UnsafeRawBufferPointer, into state: inout State) throws(DecodeError) -> Int64 {
+        var reader = ByteReader(bytes)
         guard try reader.uint32() == magic else { throw .invalid("magic", position: 0) }
         guard try reader.uint16() == version else { throw .invalid("version", position: 4) }
         try reader.skip(2)
-        var end = Int64(reader.position)
-        while reader.remaining >= 8 {
-            let length = Int(try reader.uint32())
-            let crc = try reader.uint32()
-            guard length <= reader.remaining else { break }
-            let body = try reader.bytes(length)
-            guard CRC32C.checksum(body) == crc else {
-                // Torn when it is the last, damaged when something follows it.
-                if reader.remaining > 0 { throw .invalid("CRC of an entry", position: Int(end)) }
-                break
-            }
-            var entry = ByteReader(body)
+        var end = reader.position
+        while let body = wholeEntry(in: bytes, at: end) {
+            var entry = ByteReader(UnsafeRawBufferPointer(rebasing: bytes[body]))
             let revision = try entry.int64()
             var changes: [(key: String, value: [UInt8]?)] = []
             for _ in 0..<(try entry.uint32()) {
@@ -169,9 +200,28 @@ public final class EmbeddedMetadataStore: MetadataStore {
                 changes.append((key, size < 0 ? nil : Array(try entry.bytes(Int(size)))))
             }
             apply(changes, revision, to: &state)
-            end = Int64(reader.position)
+            end = body.upperBound
         }
-        withExtendedLifetime(slice) {}
-        return end
+        // Byte by byte, as the damage may be in a length. What is looked
+        // at is the torn entry, or the rest of a file that is refused.
+        for at in end..<bytes.count where wholeEntry(in: bytes, at: at, newerThan: state.revision) != nil {
+            throw .invalid("entry, which later ones prove to be damaged and not torn", position: end)
+        }
+        return Int64(end)
+    }
+
+    /// The body of the entry at byte `at`, or nil when there is no whole and undamaged one.
+    private static func wholeEntry(
+        in bytes: UnsafeRawBufferPointer, at: Int, newerThan oldest: Int64 = -1
+    ) -> Range<Int>? {
+        let start = at + 8
+        guard bytes.count - start >= smallestBody else { return nil }
+        let length = Int(UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: at, as: UInt32.self)))
+        guard length >= smallestBody, length <= bytes.count - start else { return nil }
+        // Before the checksum, which is the costly part.
+        guard Int64(bigEndian: bytes.loadUnaligned(fromByteOffset: start, as: Int64.self)) > oldest else { return nil }
+        let crc = UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: at + 4, as: UInt32.self))
+        let body = start..<start + length
+        return CRC32C.checksum(UnsafeRawBufferPointer(rebasing: bytes[body])) == crc ? body : nil
     }
 }
