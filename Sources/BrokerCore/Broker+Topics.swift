@@ -116,6 +116,7 @@ extension Broker {
 
     /// Grows a topic to `count` partitions in all.
     public func createPartitions(_ topic: Topic, count: Int32, validateOnly: Bool) -> TopicRefusal? {
+        guard let topic = catalog.topic(id: topic.id) else { return Self.unknownTopic }
         let existing = Int32(topic.partitions.count)
         if count <= existing {
             let isEqual = count == existing
@@ -150,6 +151,7 @@ extension Broker {
 
     /// Replaces a topic's own settings as a whole.
     public func alterSettings(_ topic: Topic, _ overrides: [String: String], validateOnly: Bool) -> TopicRefusal? {
+        guard let topic = catalog.topic(id: topic.id) else { return Self.unknownTopic }
         if let refusal = Self.refusal(of: overrides) { return refusal }
         if validateOnly { return nil }
         let record = TopicRecord(
@@ -161,6 +163,10 @@ extension Broker {
         replaceCatalog { $0[topic.name] = changed }
         return nil
     }
+
+    /// The caller's topic may be of an older catalog: what is changed is the topic of that id as it is now.
+    private static let unknownTopic = TopicRefusal(
+        .unknownTopicOrPartition, "This server does not host this topic-partition.")
 
     /// The first setting that is not served or not valid.
     static func refusal(of settings: [String: String]) -> TopicRefusal? {

@@ -82,12 +82,19 @@ extension TopicSettingKey {
             apply: { value, settings in settings.segmentMs = number(value) }),
     ]
 
+    /// Longest value, in bytes of UTF-8. Numbers with leading zeros and lists with repeated items have no end of their
+    /// own, and a record of the metadata store counts a value's length in 16 bits.
+    static let maxValueBytes = 4096
+
     private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
 
     public static func named(_ name: String) -> TopicSettingKey? { byName[name] }
 
     /// What is wrong with a value, in the words of Kafka's ConfigException; nil when it is valid.
     public func problem(_ value: String) -> String? {
+        guard value.utf8.count <= Self.maxValueBytes else {
+            return "Invalid value for configuration \(name): longer than \(Self.maxValueBytes) bytes"
+        }
         let prefix = "Invalid value \(value) for configuration \(name)"
         switch kind {
         case .int(let range):
