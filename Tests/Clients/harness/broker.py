@@ -75,7 +75,8 @@ class Broker:
                 command += ["--set", f"{key}={value}"]
         else:
             command = [self.program, "start", str(self.folder), str(self.kafka_port), *(f"{k}={v}" for k, v in self.settings.items())]
-        environment = {"KAFKA_HEAP": "-Xmx512m -Xms256m", **os.environ}
+        # MILLRACE_ variables are configuration to the binary: a test's node gets none but its own.
+        environment = {"KAFKA_HEAP": "-Xmx512m -Xms256m", **{k: v for k, v in os.environ.items() if not k.startswith("MILLRACE_")}}
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         if wait:
