@@ -83,8 +83,8 @@ def test_bad_record_bytes_are_refused(connection, new_topic, name):
     assert refused.base_offset == -1
     # The same connection goes on, no offset was taken, and only good records are there.
     assert connection.produce(topic, 0, GOOD).base_offset == 2
-    error, high_watermark, stored = connection.fetch(topic, 0, 0)
-    assert (error, high_watermark, len(stored)) == (0, 4, 2 * len(GOOD))
+    high_watermark, stored = connection.fetch_all(topic, 0)
+    assert (high_watermark, len(stored)) == (4, 2 * len(GOOD))
 
 
 @pytest.mark.parametrize("records", [None, GOOD * 2, GOOD + b"xyz", Batch(VALUES, attributes=1).encode(), Batch(VALUES, body=b"\xff" * 20).encode()], ids=["null", "two batches", "trailing bytes", "gzip garbage", "record garbage"])
@@ -99,8 +99,8 @@ def test_doubtful_record_bytes_leave_the_log_readable(broker, new_topic, records
     with Connection(broker.bootstrap) as second:
         offset = second.produce(topic, 0, GOOD)
         assert offset.error == 0
-        error, high_watermark, stored = second.fetch(topic, 0, offset.base_offset)
-        assert (error, high_watermark, stored[-len(GOOD) + 21 :]) == (0, offset.base_offset + 2, GOOD[21:])
+        high_watermark, stored = second.fetch_all(topic, 0, offset.base_offset)
+        assert (high_watermark, stored[-len(GOOD) + 21 :]) == (offset.base_offset + 2, GOOD[21:])
 
 
 def test_compacted_topic_refuses_a_record_without_key(connection, new_topic):

@@ -275,6 +275,24 @@ class Connection:
             reader.int64(), reader.int64()
         return error, high_watermark, reader.octets() or b""
 
+    def fetch_all(self, topic: str, partition: int, offset: int = 0) -> tuple[int, bytes]:
+        """(high watermark, all record bytes below it); one fetch may bring less than there is."""
+        found = b""
+        while True:
+            error, high_watermark, stored = self.fetch(topic, partition, offset)
+            if error:
+                raise WireError(f"Fetch of {offset}: error {error}")
+            at = 0
+            while at + 61 <= len(stored) and at + 12 + struct.unpack_from(">i", stored, at + 8)[0] <= len(stored):
+                base, length = struct.unpack_from(">qi", stored, at)
+                offset = base + struct.unpack_from(">i", stored, at + 23)[0] + 1
+                found += stored[at : at + 12 + length]
+                at += 12 + length
+            if offset >= high_watermark:
+                return high_watermark, found
+            if not at:
+                raise WireError(f"Fetch of {offset} brings no batch though the log ends at {high_watermark}")
+
     def api_versions(self) -> dict[int, tuple[int, int]]:
         reader = self.call(API_VERSIONS, 0, b"")
         error = reader.int16()
