@@ -17,11 +17,10 @@ struct Request {
     /// Stands behind the header.
     let body: ByteReader
 
+    /// Bytes behind the message are overlooked, as Kafka does: librdkafka's Metadata requests have some.
     func decode<Message: KafkaRequest>(_ type: Message.Type) throws(DecodeError) -> Message {
         var reader = body
-        let message = try Message(from: &reader, version: version)
-        guard reader.isAtEnd else { throw .invalid("bytes after the end of the message", position: reader.position) }
-        return message
+        return try Message(from: &reader, version: version)
     }
 
     var clientIDText: String { clientID.map { String(decoding: $0, as: UTF8.self) } ?? "" }

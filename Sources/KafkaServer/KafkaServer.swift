@@ -110,10 +110,14 @@ final class CommitFanout: CommitObserver {
     }
 
     func committed(through ticket: UInt64, woken: [ReadWaiter]) {
+        let isNews = ticket > clock.published
         for waiter in woken { loops.shared(Int(waiter.loop)).inbox.withLock { $0.append(waiter.id) } }
         clock.publish(ticket)
-        // A removed topic wakes its readers without a new ticket.
-        for loop in Set(woken.map(\.loop)) { loops.shared(Int(loop)).handle.wakeForCommit() }
+        guard !isNews else { return }
+        // A removed topic wakes its readers without a new ticket, which the loops would not look at.
+        for loop in Set(woken.map(\.loop)) {
+            loops.shared(Int(loop)).handle.submit { [loops] loop in loops.state(loop.index).commitsArrived() }
+        }
     }
 
     func commitFailed(from ticket: UInt64) { clock.fail(from: ticket) }

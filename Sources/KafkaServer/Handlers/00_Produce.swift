@@ -37,7 +37,7 @@ extension KafkaConnection {
                 if let acksRefusal {
                     refusal = acksRefusal
                 } else if let log = topic?.partition(partition.index) {
-                    switch append(partition.records, of: frame, to: log, topic!, nowMs) {
+                    switch append(partition.records, of: frame, to: log, topic!, version, nowMs) {
                     case .success(let receipt):
                         refusal = nil
                         newestTicket = max(newestTicket, receipt.ticket)
@@ -72,7 +72,8 @@ extension KafkaConnection {
     }
 
     private func append(
-        _ range: Range<Int>?, of frame: ByteSlice, to log: PartitionLog, _ topic: Topic, _ nowMs: Int64
+        _ range: Range<Int>?, of frame: ByteSlice, to log: PartitionLog, _ topic: Topic, _ version: Int16,
+        _ nowMs: Int64
     ) -> Result<AppendReceipt, AppendRefusal> {
         guard let range else {
             return .failure(AppendRefusal(.invalidRecord, "the request has no record batch for \(log.folderName)"))
@@ -84,6 +85,12 @@ extension KafkaConnection {
         let batch = frame.slice(range.lowerBound, count: range.count)
         do throws(RecordBatchError) {
             let header = try RecordBatchValidator(origin: .client).validateSingle(batch)
+            if version < 7, header.attributes.compression == .zstd {
+                return .failure(
+                    AppendRefusal(
+                        .unsupportedCompressionType,
+                        "Produce requests with version below 7 are not allowed to use ZStandard compression"))
+            }
             if header.isTransactional {
                 return .failure(AppendRefusal(.invalidTxnState, "transactions are not served"))
             }

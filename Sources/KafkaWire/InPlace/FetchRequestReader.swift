@@ -119,7 +119,6 @@ public struct FetchRequestReader {
         }
         if version >= 11 { rackID = try reader.requiredStringInPlace(isFlexible) }
         if isFlexible { try readTags(&reader) }
-        guard reader.isAtEnd else { throw .invalid("bytes after the end of the message", position: reader.position) }
     }
 
     private mutating func readTags(_ reader: inout ByteReader) throws(DecodeError) {

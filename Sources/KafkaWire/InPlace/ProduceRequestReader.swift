@@ -87,9 +87,6 @@ public struct ProduceRequestReader {
             if isFlexible { try walk.reader.skipTaggedFields() }
         }
         if isFlexible { try walk.reader.skipTaggedFields() }
-        guard walk.reader.isAtEnd else {
-            throw .invalid("bytes after the end of the message", position: walk.reader.position)
-        }
     }
 
     @inlinable var isFlexible: Bool { version >= 9 }
