@@ -1,0 +1,104 @@
+import BrokerTestKit
+import Glibc
+import KafkaModel
+import LogStorage
+import StorageIO
+import Testing
+
+@testable import BrokerCore
+
+/// The coordinator's runtime: records into the log, replies behind their commit, and the same state after any stop.
+@Suite struct GroupCoordinatorTests {
+    @Test func aReplyCarriesTheTicketOfItsAppend() throws {
+        let node = try SimulatedBroker()
+        let sink = RecordingSink()
+        node.broker.groups.deliver(to: sink)
+        node.commit(group: "g", offset: 1, waiter: 11)
+        guard case .delivered([11], let ticket)? = sink.events.last else {
+            Issue.record("\(sink.events)")
+            return
+        }
+        #expect(ticket > node.broker.store.durableTicket)
+        node.broker.store.commitPending()
+        #expect(node.broker.store.durableTicket == ticket)
+    }
+
+    /// A reply without records of its own may show what an earlier event has put on its way to disk.
+    @Test func aReplyWithoutRecordsWaitsForTheShardsNewestAppend() throws {
+        let node = try SimulatedBroker()
+        let sink = RecordingSink()
+        node.broker.groups.deliver(to: sink)
+        node.commit(group: "g", offset: 1, waiter: 11)
+        node.commit(group: "other", topic: String(repeating: "x", count: 300), offset: 1, waiter: 12)
+        #expect(sink.events.count == 2)
+        guard case .delivered([11], let first) = sink.events[0], case .delivered([12], let second) = sink.events[1]
+        else {
+            Issue.record("\(sink.events)")
+            return
+        }
+        #expect(first == second)
+        #expect(node.broker.groups.read(group: "g") { _ in 0 }.ticket == first)
+        node.broker.store.commitPending()
+        node.commit(group: "g", offset: 2, waiter: 13)
+        guard case .delivered([13], let third)? = sink.events.last else { return }
+        #expect(third > second)
+    }
+
+    @Test func anAppendThatIsRefusedAbandonsItsWaiters() throws {
+        let node = try SimulatedBroker()
+        let sink = RecordingSink()
+        node.broker.groups.deliver(to: sink)
+        node.fileSystem.inject(Fault(.fail(errno: EIO), on: .write, times: .max))
+        node.commit(group: "g", offset: 1, waiter: 11)
+        node.broker.store.commitPending()
+        #expect(node.broker.store.isOffline)
+        node.commit(group: "g", offset: 2, waiter: 12)
+        #expect(sink.events.last == .abandoned([12]))
+        // Neither was acknowledged, and neither is there.
+        try node.crash()
+        #expect(node.offsets(group: "g") == [:])
+        node.commit(group: "g", offset: 3, waiter: 13)
+        node.broker.store.commitPending()
+        #expect(node.offsets(group: "g") == ["t-0": 3])
+    }
+
+    @Test func committedOffsetsAreThereAfterRestartAndCrash() throws {
+        var options = SimulatedBroker.options
+        options.offsetsPartitions = 5
+        let node = try SimulatedBroker(options: options)
+        for group in 0..<20 {
+            for offset in 0..<3 { node.commit(group: "g\(group)", partition: 2, offset: Int64(offset * group)) }
+        }
+        node.broker.store.commitPending()
+        #expect(Set((0..<20).map { node.broker.groups.partitionIndex(of: "g\($0)") }).count > 1)
+        for isCrash in [true, false, true] {
+            if isCrash { try node.crash() } else { try node.restart() }
+            for group in 0..<20 { #expect(node.offsets(group: "g\(group)") == ["t-2": Int64(2 * group)]) }
+        }
+    }
+
+    @Test func anUncommittedOffsetMayBeLostButTheOneBeforeIsNot() throws {
+        for seed in UInt64(1)...20 {
+            let node = try SimulatedBroker()
+            node.commit(group: "g", offset: 1)
+            node.broker.store.commitPending()
+            node.commit(group: "g", offset: 2)
+            try node.crash(keeping: .random, seed: seed)
+            #expect(node.offsets(group: "g") == ["t-0": 1])
+        }
+    }
+
+    @Test func aDamagedRecordIsNotServedAsNoRecord() throws {
+        let node = try SimulatedBroker()
+        node.commit(group: "g", offset: 1)
+        node.broker.store.commitPending()
+        try node.broker.store.checkpoint()
+        let log = "/data/partitions/\(node.offsetsLog.folderName)/00000000000000000000.log"
+        node.fileSystem.flipBit(log, at: 80)
+        let error = storageError { try node.crash(keeping: .everything) }
+        guard case .corrupt? = error?.kind else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+    }
+}
