@@ -20,14 +20,22 @@ struct JournalReader {
         _ body: (JournalFormat.Entry) throws(StorageError) -> Void
     ) throws(StorageError) {
         var files: [(file: any StorageFile, generation: UInt64)] = []
-        defer { for entry in files { entry.file.close() } }
+        var unbegun: [any StorageFile] = []
+        defer {
+            for entry in files { entry.file.close() }
+            for file in unbegun { file.close() }
+        }
         for name in try fileSystem.list(folder) where Journal.number(of: name) != nil {
             let file = try fileSystem.open(Path.join(folder, name), .read)
             let bytes = try file.read(JournalFormat.maxFrame, at: 0)
             let first = bytes.withUnsafeBytes { JournalFormat.open($0) }
-            // Not begun, or recycled: what it holds is in the segments.
-            guard let first, first.generation > recycled else {
-                if let first { last.generation = max(last.generation, first.generation) }
+            guard let first else {
+                unbegun.append(file)
+                continue
+            }
+            // Recycled: what it holds is in the segments.
+            guard first.generation > recycled else {
+                last.generation = max(last.generation, first.generation)
                 file.close()
                 continue
             }
@@ -44,6 +52,7 @@ struct JournalReader {
             let isNewest = index == files.count - 1
             try read(entry.file, generation: entry.generation, isNewest: isNewest, body)
         }
+        for file in unbegun { try proveUnbegun(file) }
     }
 
     private mutating func read(
@@ -95,28 +104,56 @@ struct JournalReader {
     private func proveTorn(
         _ file: any StorageFile, from start: Int64, _ size: Int64, _ generation: UInt64
     ) throws(StorageError) {
-        let chunk = ChunkPool.shared.chunk(atLeast: JournalFormat.maxFrame)
         var position = start + Int64(JournalFormat.block)
         while position < size {
-            let head = UnsafeMutableRawBufferPointer(start: chunk.base, count: JournalFormat.block)
-            let count = try file.read(into: head, at: position)
-            if count >= JournalFormat.headerSize,
-                UInt32(bigEndian: chunk.base.loadUnaligned(as: UInt32.self)) == JournalFormat.magic
+            if let header = try frame(of: file, at: position, size), header.generation == generation,
+                header.commit > lastCommit + 1
             {
-                let whole = UnsafeMutableRawBufferPointer(
-                    start: chunk.base, count: Int(min(Int64(chunk.capacity), size - position)))
-                let length = try file.read(into: whole, at: position)
-                if let header = JournalFormat.open(UnsafeRawBufferPointer(start: chunk.base, count: length)),
-                    header.generation == generation, header.commit > lastCommit + 1
-                {
-                    throw StorageError(
-                        .corrupt(
-                            "the frame at byte \(start) is damaged: frame \(header.sequence) of a later commit follows "
-                                + "at byte \(position), so acknowledged writes are lost in between"),
-                        .read, path: file.path)
-                }
+                throw damage(of: file, from: start, header, at: position)
             }
             position += Int64(JournalFormat.block)
         }
+    }
+
+    /// A file without a whole first frame was never begun, or its first commit was torn. Then it holds newer frames of
+    /// that one commit at most; those of two, or of one that cannot follow what was read, prove that the first was whole.
+    private func proveUnbegun(_ file: any StorageFile) throws(StorageError) {
+        let size = try file.size()
+        var commit: UInt64?
+        var position = Int64(JournalFormat.block)
+        // The second frame begins where the largest first one would end, or before.
+        while position < size, commit != nil || position <= Int64(JournalFormat.maxFrame) {
+            if let header = try frame(of: file, at: position, size), header.generation > last.generation {
+                if commit.map({ $0 != header.commit }) ?? (frames > 0 && header.commit > lastCommit + 1) {
+                    throw damage(of: file, from: 0, header, at: position)
+                }
+                commit = header.commit
+            }
+            position += Int64(JournalFormat.block)
+        }
+    }
+
+    /// The whole frame at byte `position`, or nil when there is none.
+    private func frame(
+        of file: any StorageFile, at position: Int64, _ size: Int64
+    ) throws(StorageError) -> JournalFormat.Header? {
+        let head = try file.read(JournalFormat.headerSize, at: position)
+        let isFrame = head.withUnsafeBytes {
+            $0.count == JournalFormat.headerSize
+                && UInt32(bigEndian: $0.loadUnaligned(as: UInt32.self)) == JournalFormat.magic
+        }
+        guard isFrame else { return nil }
+        let whole = try file.read(Int(min(Int64(JournalFormat.maxFrame), size - position)), at: position)
+        return whole.withUnsafeBytes { JournalFormat.open($0) }
+    }
+
+    private func damage(
+        of file: any StorageFile, from start: Int64, _ later: JournalFormat.Header, at position: Int64
+    ) -> StorageError {
+        StorageError(
+            .corrupt(
+                "the frame at byte \(start) is damaged: frame \(later.sequence) of a later commit follows at byte "
+                    + "\(position), so acknowledged writes are lost in between"),
+            .read, path: file.path)
     }
 }

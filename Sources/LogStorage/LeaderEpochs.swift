@@ -23,7 +23,7 @@ public struct LeaderEpochs: Sendable, Equatable {
     }
 
     /// The largest epoch not above `requested`, and the offset (exclusive) at which it ended.
-    /// (-1, -1) when the epoch is older than everything known or newer than the latest.
+    /// An epoch before all known ones ended where they begin; (-1, -1) when it is newer than the latest, or none is known.
     public func end(of requested: Int32, logEndOffset: Int64) -> (epoch: Int32, endOffset: Int64) {
         guard requested >= 0, let latest = entries.last else { return (-1, -1) }
         if requested == latest.epoch { return (latest.epoch, logEndOffset) }

@@ -131,6 +131,8 @@ extension PartitionLog {
             let header = RecordBatchHeader(unchecked: rest.baseAddress!)
             let total = header.totalSize
             guard total >= RecordBatchHeader.size, header.magic == RecordBatchHeader.currentMagic else {
+                // What stands before the damage is good; the next read begins at it.
+                if let first { return .batches(first..<at) }
                 throw corrupt(segment, position + Int64(at), "no record batch header")
             }
             let isWanted = header.lastOffset.rawValue >= wanted

@@ -222,6 +222,7 @@ extension PartitionLog {
         state.withLock { state in
             guard offset > state.logStartOffset, offset <= state.logEndOffset else { return }
             state.logStartOffset = offset
+            state.epochs.truncateStart(to: offset)
         }
     }
 }

@@ -20,13 +20,15 @@ struct IndexEntry: Equatable, Sendable {
 /// The index of one segment: in memory while the segment grows, in `<baseOffset>.index` once it is closed.
 ///
 /// ```
-/// "MLIX" | version u16 | 0 u16 | baseOffset i64 | entryCount u32 | CRC-32C of the entries u32 |
+/// "MLIX" | version u16 | 0 u16 | baseOffset i64 | entryCount u32 | CRC-32C of what follows u32 |
 /// segmentSize i64 | maxTimestamp i64 | firstTimestamp i64 | 0 ... (64 bytes)
 /// entryCount x { relativeOffset u32, position u32, maxTimestampBefore i64 }
 /// ```
 /// It can always be rebuilt from the segment; a reader that finds it wanting does so.
 struct SegmentIndex {
     static let headerSize = 64
+    /// First byte that the checksum covers. The magic, the base offset and the count before it are checked by value.
+    static let checkedFrom = 24
     static let magic: UInt32 = 0x4d4c_4958
     static let version: UInt16 = 1
 
@@ -77,24 +79,24 @@ struct SegmentIndex {
     // MARK: File form
 
     func encode(baseOffset: Int64, segmentSize: Int64, maxTimestamp: Int64, firstTimestamp: Int64) -> [UInt8] {
-        var body = ByteWriter(capacity: entries.count * IndexEntry.encodedSize)
-        for entry in entries {
-            body.uint32(entry.relativeOffset)
-            body.uint32(entry.position)
-            body.int64(entry.maxTimestampBefore)
-        }
-        var file = ByteWriter(capacity: Self.headerSize + body.count)
+        var file = ByteWriter(capacity: Self.headerSize + entries.count * IndexEntry.encodedSize)
         file.uint32(Self.magic)
         file.uint16(Self.version)
         file.uint16(0)
         file.int64(baseOffset)
         file.uint32(UInt32(entries.count))
-        file.uint32(CRC32C.checksum(body.bytes))
+        file.uint32(0)
         file.int64(segmentSize)
         file.int64(maxTimestamp)
         file.int64(firstTimestamp)
         while file.count < Self.headerSize { file.int8(0) }
-        file.bytes(body.bytes)
+        for entry in entries {
+            file.uint32(entry.relativeOffset)
+            file.uint32(entry.position)
+            file.int64(entry.maxTimestampBefore)
+        }
+        let crc = CRC32C.checksum(UnsafeRawBufferPointer(rebasing: file.bytes[Self.checkedFrom...]))
+        file.overwrite(crc, at: Self.checkedFrom - 4)
         return file.array
     }
 
@@ -119,7 +121,7 @@ struct SegmentIndex {
             let firstTimestamp = try reader.int64()
             try reader.skip(headerSize - reader.position)
             guard reader.remaining == count * IndexEntry.encodedSize else { return nil }
-            guard CRC32C.checksum(UnsafeRawBufferPointer(rebasing: bytes[headerSize...])) == crc else { return nil }
+            guard CRC32C.checksum(UnsafeRawBufferPointer(rebasing: bytes[checkedFrom...])) == crc else { return nil }
             var index = SegmentIndex()
             index.entries.reserveCapacity(count)
             for _ in 0..<count {

@@ -47,13 +47,12 @@ import Testing
     }
 
     @Test func aDamagedFrameBeforeOthersIsRefusedWithItsFile() throws {
-        for frame in 1...2 {
+        for frame in 0...2 {
             for byte in [0, 12, 20, 30, 33, 44, 64, 100] {
                 let store = try journaled(4)
                 let error = storageError { try store.crash(keeping: .nothing, flip(frame: frame, byte: byte)) }
                 guard case .corrupt? = error?.kind else {
-                    // One frame alone may have been torn together with nothing: only a commit two later is proof.
-                    #expect(frame == 2, "frame \(frame), byte \(byte): \(String(describing: error))")
+                    Issue.record("frame \(frame), byte \(byte): \(String(describing: error))")
                     continue
                 }
                 #expect(error?.path == Self.file)

@@ -1,0 +1,121 @@
+import BrokerTestKit
+import KafkaModel
+import StorageIO
+import Testing
+
+@testable import LogStorage
+
+/// Old records go by time, by size and by DeleteRecords (KIP-107); what has gone stays gone.
+@Suite struct RetentionTests {
+    private let now = TestStore.now
+
+    /// Six batches of one record, two to a segment, ten milliseconds apart, in their files.
+    private func log(_ change: (inout LogSettings) -> Void) throws -> TestStore {
+        var settings = TestStore.settings
+        settings.segmentBytes = 400
+        change(&settings)
+        let store = try TestStore(settings: settings)
+        for number in 0..<6 { store.append(timestamp: now + Int64(number) * 10) }
+        try store.checkpoint()
+        try #require(store.log.segmentCount == 3)
+        return store
+    }
+
+    private var logs: (TestStore) -> [String] { { $0.files.filter { $0.hasSuffix(".log") } } }
+
+    @Test func segmentsWhoseNewestRecordIsTooOldGo() throws {
+        let store = try log { $0.retentionMs = 1000 }
+        // The first segment's newest record is of now + 10.
+        #expect(!store.log.enforceRetention(nowMs: now + 1010))
+        #expect(store.log.enforceRetention(nowMs: now + 1011))
+        #expect(store.log.logStartOffset == Offset(2))
+        // Its files go with the checkpoint that has forgotten it.
+        #expect(logs(store).count == 3)
+        try store.checkpoint()
+        #expect(logs(store) == ["00000000000000000002.log", "00000000000000000004.log"])
+        for _ in 0..<2 {
+            #expect(try store.readAll() == [2, 3, 4, 5])
+            try store.crash()
+        }
+    }
+
+    @Test func theActiveSegmentGoesWhenAllOfItIsTooOld() throws {
+        let store = try log { $0.retentionMs = 1000 }
+        #expect(store.log.enforceRetention(nowMs: now + 2000))
+        #expect(store.log.logStartOffset == Offset(6))
+        try store.checkpoint()
+        try store.crash()
+        #expect(store.log.logStartOffset == Offset(6))
+        #expect(store.append(timestamp: now + 2000).baseOffset == Offset(6))
+    }
+
+    @Test func theLogIsHeldToItsSizeFromAbove() throws {
+        let store = try log { $0.retentionBytes = 500 }
+        #expect(store.log.enforceRetention(nowMs: now))
+        // Without another segment it would be smaller than the limit.
+        #expect(store.log.logStartOffset == Offset(2))
+        #expect(store.log.sizeInBytes >= 500)
+        #expect(!store.log.enforceRetention(nowMs: now))
+    }
+
+    @Test func withoutALimitEverythingStays() throws {
+        let store = try log { _ in }
+        #expect(!store.log.enforceRetention(nowMs: now + (1 << 50)))
+        let kept = try log { settings in
+            settings.retentionMs = 1
+            settings.retentionBytes = 1
+            settings.deletesByRetention = false
+        }
+        #expect(!kept.log.enforceRetention(nowMs: now + (1 << 50)))
+    }
+
+    @Test func deletedRecordsAreNotReadAgain() throws {
+        let store = try log { _ in }
+        let (start, ticket) = try store.log.deleteRecords(before: Offset(3)).get()
+        #expect(start == Offset(3))
+        store.store.commitPending()
+        #expect(store.store.durableTicket == ticket)
+        for _ in 0..<2 {
+            #expect(store.log.logStartOffset == Offset(3))
+            guard case .failure(.outOfRange) = store.log.read(from: Offset(2), maxBytes: 1) else {
+                Issue.record("offset 2 is still there")
+                return
+            }
+            #expect(try store.readAll() == [3, 4, 5])
+            try store.crash()
+        }
+        // Whole segments below the start go.
+        #expect(store.log.enforceRetention(nowMs: now))
+        try store.checkpoint()
+        #expect(logs(store) == ["00000000000000000002.log", "00000000000000000004.log"])
+        #expect(try store.readAll() == [3, 4, 5])
+    }
+
+    @Test func deletionIsHeldToTheHighWatermark() throws {
+        let store = try log { _ in }
+        store.append()
+        for offset: Int64 in [7, .max, -2] {
+            guard case .failure(let refusal) = store.log.deleteRecords(before: Offset(offset)) else {
+                Issue.record("\(offset) was taken")
+                continue
+            }
+            #expect(refusal.code == .offsetOutOfRange)
+        }
+        // -1 is all of it.
+        #expect(try store.log.deleteRecords(before: Offset(-1)).get().logStartOffset == Offset(6))
+        // Never back.
+        #expect(try store.log.deleteRecords(before: Offset(2)).get().logStartOffset == Offset(6))
+    }
+
+    @Test func aBatchIsDeletedInPart() throws {
+        let store = try TestStore()
+        store.append(count: 5)
+        store.store.commitPending()
+        _ = try store.log.deleteRecords(before: Offset(3)).get()
+        store.store.commitPending()
+        try store.crash()
+        // The batch is given whole; its reader skips what it did not ask for.
+        #expect(try store.read(from: 3) == [0...4])
+        #expect(try store.readAll() == [3, 4])
+    }
+}
