@@ -105,7 +105,7 @@ let package = Package(
             "KafkaServerTests",
             [
                 "KafkaServer", "BrokerCore", "BrokerTestKit", "KafkaWire", "KafkaModel", "RecordFormat", "ByteBuffers",
-                "Transport", "StorageIO", "KafkaClient",
+                "Transport", "StorageIO", "LogStorage", "Coordinators", "KafkaClient",
             ]),
         tests(
             "IngestGatewayTests",

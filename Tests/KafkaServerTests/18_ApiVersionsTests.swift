@@ -1,0 +1,97 @@
+import BrokerCore
+import KafkaModel
+import KafkaWire
+import Testing
+
+@testable import KafkaServer
+
+@Suite struct ApiVersionsTests {
+    private func ask(_ client: WireClient, version: Int16 = 3) throws -> ApiVersionsResponse {
+        var request = ApiVersionsRequest()
+        if version >= 3 { (request.clientSoftwareName, request.clientSoftwareVersion) = ("test-client", "1.0") }
+        return try client.call(request, version: version)
+    }
+
+    @Test(arguments: Int16(0)...5) func everyVersionListsWhatIsServed(version: Int16) throws {
+        let reply = try ask(TestBroker().client(), version: version)
+        #expect(reply.code == .none)
+        #expect(reply.apiKeys.map(\.apiKey) == APITable.all.map(\.key.rawValue))
+    }
+
+    @Test func produceAndJoinGroupBeginAtZero() throws {
+        let ranges = try ranges()
+        #expect(ranges[.produce] == 0...13)
+        #expect(ranges[.joinGroup] == 0...9)
+    }
+
+    @Test func rangesAreKafka44s() throws {
+        let ranges = try ranges()
+        let expected: [APIKey: ClosedRange<Int16>] = [
+            .produce: 0...13, .fetch: 4...18, .listOffsets: 1...11, .metadata: 0...13, .offsetCommit: 2...10,
+            .offsetFetch: 1...10, .findCoordinator: 0...6, .joinGroup: 0...9, .heartbeat: 0...4, .leaveGroup: 0...5,
+            .syncGroup: 0...5, .describeGroups: 0...6, .listGroups: 0...5, .apiVersions: 0...5, .createTopics: 2...7,
+            .deleteTopics: 1...6, .deleteRecords: 0...2, .initProducerID: 0...5, .offsetForLeaderEpoch: 2...4,
+            .describeConfigs: 1...4, .alterConfigs: 0...2, .describeLogDirs: 1...5, .createPartitions: 0...3,
+            .deleteGroups: 0...3, .incrementalAlterConfigs: 0...1, .offsetDelete: 0...0, .describeCluster: 0...2,
+            .describeTopicPartitions: 0...0,
+        ]
+        #expect(ranges == expected)
+    }
+
+    @Test func transactionsAreNotAdvertised() throws {
+        let ranges = try ranges()
+        for key in [APIKey.addPartitionsToTxn, .addOffsetsToTxn, .endTxn, .txnOffsetCommit] {
+            #expect(ranges[key] == nil)
+        }
+    }
+
+    private func ranges() throws -> [APIKey: ClosedRange<Int16>] {
+        let reply = try ask(TestBroker().client())
+        return Dictionary(
+            uniqueKeysWithValues: try reply.apiKeys.map {
+                (try #require(APIKey(rawValue: $0.apiKey)), $0.minVersion...$0.maxVersion)
+            })
+    }
+
+    @Test(arguments: [Int16(6), 99, .max, -1]) func anUnknownVersionIsAnsweredInVersion0WithTheEntry(
+        version: Int16
+    ) throws {
+        let client = try TestBroker().client()
+        var request = ApiVersionsRequest()
+        (request.clientSoftwareName, request.clientSoftwareVersion) = ("test-client", "1.0")
+        // The body is of no version that is known: whatever it holds must not matter.
+        var frame = WireClient.frame(request, version: version < 0 ? 0 : 5, correlationID: 77)
+        frame[6] = UInt8(truncatingIfNeeded: version >> 8)
+        frame[7] = UInt8(truncatingIfNeeded: version)
+        try client.send(bytes: frame)
+        let reply = try client.receive(ApiVersionsResponse.self, version: 0, correlationID: 77)
+        #expect(reply.code == .unsupportedVersion)
+        #expect(reply.apiKeys.map(\.apiKey) == [APIKey.apiVersions.rawValue])
+        #expect(reply.apiKeys[0].minVersion == 0)
+        #expect(reply.apiKeys[0].maxVersion == 5)
+        // The connection goes on: kafkajs and librdkafka ask again in a lower version.
+        #expect(try ask(client, version: 0).code == .none)
+    }
+
+    @Test(arguments: ["", "a b", "-x", "x.", "ü"]) func softwareNamesThatAreNotValidAreInvalidRequest(
+        name: String
+    ) throws {
+        var request = ApiVersionsRequest()
+        (request.clientSoftwareName, request.clientSoftwareVersion) = (name, "1.0")
+        #expect(try TestBroker().client().call(request, version: 3).code == .invalidRequest)
+    }
+
+    @Test func anotherClusterOrNodeIsRebootstrapRequired() throws {
+        let broker = try TestBroker()
+        let client = try broker.client()
+        var request = ApiVersionsRequest()
+        (request.clientSoftwareName, request.clientSoftwareVersion) = ("test-client", "1.0")
+        request.clusterID = "another"
+        #expect(try client.call(request, version: 5).code == .rebootstrapRequired)
+        request.clusterID = broker.broker.clusterID
+        request.nodeID = 99
+        #expect(try client.call(request, version: 5).code == .rebootstrapRequired)
+        request.nodeID = 1
+        #expect(try client.call(request, version: 5).code == .none)
+    }
+}

@@ -1,0 +1,116 @@
+import BrokerCore
+import BrokerTestKit
+import ByteBuffers
+import Coordinators
+import Glibc
+import LogStorage
+import StorageIO
+import Testing
+import Transport
+
+@testable import KafkaServer
+
+/// A whole broker in this process: simulated disk, real event loops, a real socket on the loopback.
+///
+/// It stops when the last reference goes; clients hold one.
+final class TestBroker {
+    struct Options {
+        var broker = BrokerOptions()
+        var server = KafkaServerOptions()
+        var loops = 1
+
+        init() {
+            broker.offsetsPartitions = 4
+            broker.groups.initialRebalanceDelayMs = 0
+            // Test batches carry a time of long ago.
+            broker.topicDefaults["retention.ms"] = "-1"
+            broker.store.journalFileBytes = 8 << 20
+            broker.store.reserveBytes = 0
+            broker.store.direct = false
+        }
+    }
+
+    static let folder = "/data"
+
+    let options: Options
+    let fileSystem: SimulatedFileSystem
+    let broker: Broker
+    let server: KafkaServer
+    let group: EventLoopGroup
+    let port: UInt16
+    private var isStopped = false
+
+    convenience init(_ configure: (inout Options) -> Void = { _ in }) throws {
+        var options = Options()
+        configure(&options)
+        try self.init(on: SimulatedFileSystem(), options)
+    }
+
+    /// A broker that finds what another left on `fileSystem`.
+    init(on fileSystem: SimulatedFileSystem, _ options: Options) throws {
+        self.options = options
+        self.fileSystem = fileSystem
+        broker = try Broker(fileSystem: fileSystem, folder: Self.folder, options: options.broker)
+        let server = KafkaServer(broker: broker, options: options.server, loopCount: options.loops)
+        self.server = server
+        var loopOptions = EventLoopGroup.Options()
+        loopOptions.loops = options.loops
+        loopOptions.commitClock = server.commitClock
+        loopOptions.setUp = { loop in server.setUp(loop) }
+        group = try EventLoopGroup(loopOptions)
+        broker.start()
+        port = try group.listen(server.listenerOptions(host: "127.0.0.1", port: 0)).port
+    }
+
+    deinit { stop() }
+
+    /// Ends the broker as a signal would: what is in work is finished, what is queued is committed.
+    func stop() {
+        if isStopped { return }
+        isStopped = true
+        broker.drain()
+        group.stop(within: .zero)
+        try? broker.stop()
+    }
+
+    /// Stops in good order and starts again on the same disk.
+    func restarted() throws -> TestBroker {
+        stop()
+        return try TestBroker(on: fileSystem, options)
+    }
+
+    /// Cuts the power and starts again on what the disk then holds.
+    func crashed(keeping: SimulatedFileSystem.Keeping = .nothing) throws -> TestBroker {
+        let left = fileSystem.crash(keeping: keeping)
+        fileSystem.halt()
+        stop()
+        return try TestBroker(on: left, options)
+    }
+
+    func client() throws -> WireClient { try WireClient(self) }
+
+    // MARK: Looking inside
+
+    /// What the loops hold, summed up.
+    private func sum(_ count: @escaping @Sendable (KafkaLoop) -> Int) -> Int {
+        group.loops.reduce(0) { total, handle in
+            let answer = Lock<Int?>(nil)
+            let answered = Signal()
+            guard
+                handle.submit({ [server] loop in
+                    answer.withLock { $0 = count(server.loops.state(loop.index)) }
+                    answered.raise()
+                })
+            else { return total }
+            while true {
+                if let answer = answer.withLock({ $0 }) { return total + answer }
+                answered.wait()
+            }
+        }
+    }
+
+    var parkedFetches: Int { sum { $0.parkedFetches.count } }
+    /// Requests that wait for their group.
+    var groupWaiters: Int { sum { $0.waiters.count } }
+    var fetchSessions: Int { sum { $0.sessions.count } }
+}
