@@ -44,9 +44,8 @@ final class KafkaConnection: ConnectionHandler {
     var parked = Parked.nothing
     /// Partitions of the parked OffsetCommit that do not exist.
     var refusedCommits: [OffsetCommitResponse.OffsetCommitResponseTopic] = []
-    /// Groups that the parked DeleteGroups has not come to, and what it did to the others.
-    var pendingDeletes: [String] = []
-    var deletedGroups: [DeleteGroupsResponse.DeletableGroupResult] = []
+    /// The DeleteGroups request in work.
+    var deletion = GroupDeletion()
 
     enum Parked {
         case nothing

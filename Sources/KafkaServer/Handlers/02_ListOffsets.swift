@@ -8,10 +8,11 @@ import LogStorage
 ///
 /// By time: the first record whose timestamp is the asked one or later, with its own timestamp; -1 and -1 when there is
 /// none. Nothing is tiered, so "earliest local" is the log's start and "latest tiered" is -1. A partition named twice gets
-/// INVALID_REQUEST. Versions: 7 time -3 (KIP-734); 8 -4, 9 -5 (KIP-405); 11 -6. Source: KIP-79.
+/// INVALID_REQUEST. Versions: 4 leader epochs (KIP-320); 7 time -3 (KIP-734); 8 -4, 9 -5 (KIP-405); 11 -6. Source: KIP-79.
 extension KafkaConnection {
     func listOffsets(_ request: borrowing Request) throws(DecodeError) {
         let asked = try request.decode(ListOffsetsRequest.self)
+        let version = request.version
         let catalog = broker.catalog
         var seen: Set<String> = []
         var twice: Set<String> = []
@@ -33,6 +34,7 @@ extension KafkaConnection {
                     answer.errorCode = ErrorCode.invalidRequest.rawValue
                 } else if let log = found?.partition(partition.partitionIndex) {
                     Self.find(partition, in: log, &answer)
+                    if version < 4 { answer.leaderEpoch = -1 }
                 } else {
                     answer.errorCode = ErrorCode.unknownTopicOrPartition.rawValue
                 }

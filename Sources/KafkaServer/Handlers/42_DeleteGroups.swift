@@ -9,29 +9,47 @@ import KafkaWire
 extension KafkaConnection {
     func deleteGroups(_ request: borrowing Request) throws(DecodeError) {
         let asked = try request.decode(DeleteGroupsRequest.self)
-        pendingDeletes = asked.groupsNames
-        deletedGroups = []
-        continueDeleteGroups(request.ticket, commit: 0)
+        deletion = GroupDeletion(pending: asked.groupsNames.reversed())
+        continueDeleteGroups(request.ticket)
     }
 
-    private func continueDeleteGroups(_ ticket: ReplyTicket, commit: UInt64) {
-        guard let groupID = pendingDeletes.popLast() else {
-            var response = DeleteGroupsResponse()
-            response.results = deletedGroups.reversed()
-            deletedGroups = []
-            return reply(response, to: ticket, commit: commit)
+    /// Asks for one group after the other, in a loop: a reply mostly comes before `perform` returns, and thousands of names
+    /// must not become as many nested calls.
+    private func continueDeleteGroups(_ ticket: ReplyTicket) {
+        if deletion.isAsking { return }
+        deletion.isAsking = true
+        while case .nothing = parked, let groupID = deletion.pending.popLast() {
+            let waiter = loop.newWaiter(self, ticket)
+            park(.group(waiter, groupID: groupID))
+            broker.groups.perform(group: groupID) { shard, now in
+                shard.deleteGroups([groupID], waiter: waiter, now: now)
+            }
         }
-        let waiter = loop.newWaiter(self, ticket)
-        park(.group(waiter, groupID: groupID))
-        broker.groups.perform(group: groupID) { shard, now in
-            shard.deleteGroups([groupID], waiter: waiter, now: now)
-        }
+        deletion.isAsking = false
+        guard case .nothing = parked else { return }
+        var response = DeleteGroupsResponse()
+        response.results = deletion.results
+        let commit = deletion.commit
+        deletion = GroupDeletion()
+        reply(response, to: ticket, commit: commit)
     }
 
     func finishDeleteGroups(
         _ results: [DeleteGroupsResponse.DeletableGroupResult], to ticket: ReplyTicket, commit: UInt64
     ) {
-        deletedGroups += results
-        continueDeleteGroups(ticket, commit: commit)
+        deletion.results += results
+        // The groups lie in several shards: the newest of their commits covers the others.
+        deletion.commit = max(deletion.commit, commit)
+        continueDeleteGroups(ticket)
     }
+}
+
+/// A DeleteGroups request in work.
+struct GroupDeletion {
+    /// Groups that were not asked for yet, the next one last.
+    var pending: [String] = []
+    var results: [DeleteGroupsResponse.DeletableGroupResult] = []
+    /// The newest commit that the reply rests on.
+    var commit: UInt64 = 0
+    var isAsking = false
 }
