@@ -3,6 +3,7 @@ import BrokerCore
 import KafkaModel
 import KafkaWire
 import LogStorage
+import RecordFormat
 import Transport
 
 /// What one Fetch asks for, resolved: it outlives the request's frame while the fetch is parked.
@@ -12,8 +13,8 @@ final class FetchPlan {
         let topicID: TopicID
         let partitionIndex: Int32
         /// Nil when `error` says why there is none.
-        let log: PartitionLog?
-        let error: ErrorCode
+        var log: PartitionLog?
+        var error: ErrorCode
         var fetchOffset: Int64
         var maxBytes: Int
         let currentLeaderEpoch: Int32
@@ -68,7 +69,9 @@ final class FetchPlan {
         outcome.found.reserveCapacity(items.count)
         var budget = maxBytes
         for index in items.indices {
-            let found = read(&items[index], budget: budget, atLeastOne: outcome.bytes == 0, server)
+            let found = read(
+                &items[index], budget: budget, missing: minBytes - outcome.bytes, atLeastOne: outcome.bytes == 0, server
+            )
             budget -= found.result.recordsCount
             outcome.bytes += found.result.recordsCount
             if found.result.errorCode != .none { outcome.hasError = true }
@@ -77,7 +80,9 @@ final class FetchPlan {
         return outcome
     }
 
-    private func read(_ item: inout Item, budget: Int, atLeastOne: Bool, _ server: KafkaServer) -> Found {
+    private func read(
+        _ item: inout Item, budget: Int, missing: Int, atLeastOne: Bool, _ server: KafkaServer
+    ) -> Found {
         guard let log = item.log else {
             return Found(result: FetchPartitionResult(index: item.partitionIndex, errorCode: item.error))
         }
@@ -89,11 +94,20 @@ final class FetchPlan {
             }
         }
         let limit = max(0, min(item.maxBytes, budget))
-        switch log.read(
-            from: Offset(item.fetchOffset), maxBytes: limit, atLeastOne: atLeastOne, pool: server.broker.store.chunkPool
-        )
-        {
-        case .success(let records):
+        let pool = server.broker.store.chunkPool
+        switch log.read(from: Offset(item.fetchOffset), maxBytes: limit, atLeastOne: atLeastOne, pool: pool) {
+        case .success(var records):
+            // One read gives what lies in one place. Where that is not enough for `minBytes`, the rest (of the next
+            // segment, or still in memory) must not be waited for.
+            while records.byteCount > 0, records.byteCount < min(missing, limit), let next = records.endOffset,
+                next < records.highWatermark,
+                case .success(let more) = log.read(
+                    from: next, maxBytes: limit - records.byteCount, atLeastOne: false, pool: pool),
+                more.byteCount > 0
+            {
+                records.slices += more.slices
+                records.byteCount += more.byteCount
+            }
             var result = FetchPartitionResult(index: item.partitionIndex)
             result.highWatermark = records.highWatermark.rawValue
             result.lastStableOffset = records.highWatermark.rawValue
@@ -111,6 +125,27 @@ final class FetchPlan {
             }
             return Found(result: FetchPartitionResult(index: item.partitionIndex, errorCode: code))
         }
+    }
+
+    /// Topics that have been deleted since the plan was made become errors, which end the wait: their logs can still be
+    /// read but tell nobody of growth any more.
+    func refuseDeleted(_ catalog: TopicCatalog) {
+        for index in items.indices {
+            guard let log = items[index].log, catalog.topic(id: log.topicID) == nil else { continue }
+            items[index].log = nil
+            items[index].error = reply.version >= 13 ? .unknownTopicID : .unknownTopicOrPartition
+        }
+    }
+}
+
+extension FetchedRecords {
+    /// Exclusive end of the last batch; nil without one.
+    fileprivate var endOffset: Offset? {
+        guard let last = slices.last else { return nil }
+        var cursor = RecordBatchCursor(last.bytes)
+        var end: Offset?
+        while let batch = try? cursor.next() { end = batch.lastOffset + 1 }
+        return end
     }
 }
 

@@ -103,9 +103,11 @@ final class KafkaLoop {
         guard let fetch = parkedFetches[id],
             let connection = eventLoop.connection(fetch.connection)?.handler as? KafkaConnection
         else { return }
+        fetch.plan.refuseDeleted(server.broker.catalog)
         var outcome = fetch.plan.read(server)
         while !isLast, !outcome.isEnough(fetch.plan) {
             if registerFetch(id, fetch.plan) { return }
+            fetch.plan.refuseDeleted(server.broker.catalog)
             outcome = fetch.plan.read(server)
         }
         dropFetch(id)

@@ -110,13 +110,14 @@ final class CommitFanout: CommitObserver {
     }
 
     func committed(through ticket: UInt64, woken: [ReadWaiter]) {
-        let isNews = ticket > clock.published
         for waiter in woken { loops.shared(Int(waiter.loop)).inbox.withLock { $0.append(waiter.id) } }
+        // Compared when the inboxes are full: should another thread publish this ticket next, its wake finds them so.
+        let isNews = ticket > clock.published
         clock.publish(ticket)
-        guard !isNews else { return }
-        // A removed topic wakes its readers without a new ticket, which the loops would not look at.
-        for loop in Set(woken.map(\.loop)) {
-            loops.shared(Int(loop)).handle.submit { [loops] loop in loops.state(loop.index).commitsArrived() }
+        if isNews { return }
+        // A removed topic wakes its readers without a new ticket, and loops look at their inbox only for a new one.
+        for index in Set(woken.map { Int($0.loop) }) {
+            loops.shared(index).handle.submit { [loops] _ in loops.state(index).commitsArrived() }
         }
     }
 

@@ -1,0 +1,175 @@
+import BrokerTestKit
+import KafkaModel
+import KafkaWire
+import Testing
+
+@testable import KafkaServer
+
+/// Incremental fetch sessions. Source: KIP-227.
+@Suite struct FetchSessionTests {
+    /// A session over both partitions of `orders`, each with one record.
+    private func session(_ client: WireClient) throws -> Int32 {
+        try client.createTopic("orders", partitions: 2)
+        for partition in Int32(0)..<2 { try client.append("orders", count: 1, partition: partition) }
+        let reply = try client.call(
+            WireClient.fetchRequest(
+                [.init(topic: "orders", partition: 0), .init(topic: "orders", partition: 1)], epoch: 0), version: 12)
+        #expect(reply.code == .none)
+        #expect(reply.responses.flatMap(\.partitions).count == 2)
+        #expect(reply.sessionID > 0)
+        return reply.sessionID
+    }
+
+    private func next(
+        _ client: WireClient, _ id: Int32, _ epoch: Int32, _ changed: [WireClient.Wanted] = [], version: Int16 = 12
+    ) throws -> FetchResponse {
+        try client.call(WireClient.fetchRequest(changed, sessionID: id, epoch: epoch), version: version)
+    }
+
+    private static let atEnd = [
+        WireClient.Wanted(topic: "orders", partition: 0, offset: 1),
+        WireClient.Wanted(topic: "orders", partition: 1, offset: 1),
+    ]
+
+    @Test func withoutNewsTheReplyIsEmpty() throws {
+        let client = try TestBroker().client()
+        let id = try session(client)
+        #expect(try next(client, id, 1, Self.atEnd).responses.isEmpty)
+        let reply = try next(client, id, 2)
+        #expect(reply.code == .none)
+        #expect(reply.sessionID == id)
+        #expect(reply.responses.isEmpty)
+    }
+
+    @Test func onlyPartitionsWithNewsAreTold() throws {
+        let client = try TestBroker().client()
+        let id = try session(client)
+        #expect(try next(client, id, 1, Self.atEnd).responses.isEmpty)
+        try client.append("orders", count: 2, partition: 1)
+        let reply = try next(client, id, 2)
+        let partitions = reply.responses.flatMap(\.partitions)
+        #expect(partitions.map(\.partitionIndex) == [1])
+        #expect(try FetchTests.batches(partitions[0].records) == [1...2])
+    }
+
+    @Test func aForgottenPartitionIsNotTold() throws {
+        let client = try TestBroker().client()
+        let id = try session(client)
+        var request = WireClient.fetchRequest(Self.atEnd, sessionID: id, epoch: 1)
+        request.forgottenTopicsData = [FetchRequest.ForgottenTopic()]
+        request.forgottenTopicsData[0].topic = "orders"
+        request.forgottenTopicsData[0].partitions = [0]
+        request.topics.removeFirst()
+        #expect(try client.call(request, version: 12).responses.isEmpty)
+        for partition in Int32(0)..<2 { try client.append("orders", count: 1, partition: partition) }
+        #expect(try next(client, id, 2).responses.flatMap(\.partitions).map(\.partitionIndex) == [1])
+    }
+
+    @Test func aPartitionMayJoinTheSession() throws {
+        let client = try TestBroker().client()
+        let id = try session(client)
+        try client.createTopic("more")
+        try client.append("more", count: 1)
+        let reply = try next(client, id, 1, Self.atEnd + [.init(topic: "more")])
+        #expect(reply.responses.map(\.topic) == ["more"])
+    }
+
+    @Test func theWrongEpochIsRefused() throws {
+        let client = try TestBroker().client()
+        let id = try session(client)
+        #expect(try next(client, id, 2).code == .invalidFetchSessionEpoch)
+        #expect(try next(client, id, 1).code == .none)
+        #expect(try next(client, id, 1).code == .invalidFetchSessionEpoch)
+        #expect(try next(client, id, 2).code == .none)
+    }
+
+    @Test func anUnknownSessionIsNotFound() throws {
+        let client = try TestBroker().client()
+        let reply = try next(client, 12_345, 1)
+        #expect(reply.code == .fetchSessionIDNotFound)
+        #expect(reply.sessionID == 0)
+        #expect(reply.responses.isEmpty)
+    }
+
+    @Test func epochMinus1EndsTheSession() throws {
+        let client = try TestBroker().client()
+        let id = try session(client)
+        let reply = try next(client, id, -1, Self.atEnd)
+        #expect(reply.code == .none)
+        #expect(reply.sessionID == 0)
+        #expect(reply.responses.flatMap(\.partitions).count == 2)
+        #expect(try next(client, id, 1).code == .fetchSessionIDNotFound)
+    }
+
+    @Test func epoch0ReplacesTheSession() throws {
+        let client = try TestBroker().client()
+        let id = try session(client)
+        let reply = try next(client, id, 0, Self.atEnd)
+        #expect(reply.code == .none)
+        #expect(reply.sessionID != id)
+        #expect(try next(client, id, 1).code == .fetchSessionIDNotFound)
+        #expect(try next(client, reply.sessionID, 1).code == .none)
+    }
+
+    @Test func moreSessionsThanSlotsPutOutTheIdlest() throws {
+        let client = try TestBroker { $0.server.fetchSessionSlots = 2 }.client()
+        let first = try session(client)
+        var others: [Int32] = []
+        for _ in 0..<2 {
+            others.append(try next(client, 0, 0, Self.atEnd).sessionID)
+            #expect(others.last! != 0)
+        }
+        #expect(try next(client, first, 1).code == .fetchSessionIDNotFound)
+        for id in others { #expect(try next(client, id, 1).code == .none) }
+    }
+
+    @Test func versionsBefore7HaveNoSessions() throws {
+        let client = try TestBroker().client()
+        try client.createTopic("orders")
+        let request = WireClient.fetchRequest([.init(topic: "orders")])
+        #expect(try client.call(request, version: 6).sessionID == 0)
+    }
+
+    @Test func aRecreatedTopicIsUnknownByItsOldID() throws {
+        let client = try TestBroker().client()
+        let old = try client.createTopic("orders")
+        let begun = try client.call(WireClient.fetchRequest([.init(topicID: old)], epoch: 0), version: 13)
+        #expect(begun.code == .none)
+        #expect(try client.deleteTopic("orders") == .none)
+        let new = try client.createTopic("orders")
+        #expect(new != old)
+        try client.append("orders", count: 1)
+        let reply = try next(client, begun.sessionID, 1, version: 13)
+        #expect(reply.responses.flatMap(\.partitions).map(\.code) == [.unknownTopicID])
+        let full = try client.call(WireClient.fetchRequest([.init(topicID: old)]), version: 13)
+        #expect(full.responses.flatMap(\.partitions).map(\.code) == [.unknownTopicID])
+        let found = try client.call(WireClient.fetchRequest([.init(topicID: new)]), version: 13)
+        #expect(try FetchTests.batches(found.responses[0].partitions[0].records) == [0...0])
+    }
+
+    @Test func anErrorIsRepeatedUntilItIsGone() throws {
+        let client = try TestBroker().client()
+        let id = try session(client)
+        let missing = WireClient.Wanted(topic: "late")
+        #expect(try next(client, id, 1, Self.atEnd + [missing]).responses.map(\.topic) == ["late"])
+        #expect(try next(client, id, 2).responses.map(\.topic) == ["late"])
+        try client.createTopic("late")
+        let back = try next(client, id, 3).responses
+        #expect(back.map(\.topic) == ["late"])
+        #expect(back.first?.partitions.first?.code == ErrorCode.none)
+        #expect(try next(client, id, 4).responses.isEmpty)
+    }
+
+    @Test func aPartitionThatGaveRecordsStandsBehindTheOthersNextTime() throws {
+        let client = try TestBroker().client()
+        let id = try session(client)
+        try client.append("orders", count: 1, valueSize: 900_000, partition: 0)
+        try client.append("orders", count: 1, valueSize: 900_000, partition: 0)
+        try client.append("orders", count: 1, valueSize: 900_000, partition: 1)
+        // Room for one of these batches in a reply.
+        let first = try next(client, id, 1, Self.atEnd).responses.flatMap(\.partitions)
+        let served = try #require(first.first { !($0.records ?? []).isEmpty }).partitionIndex
+        let second = try next(client, id, 2).responses.flatMap(\.partitions)
+        #expect(second.first { !($0.records ?? []).isEmpty }?.partitionIndex == 1 - served)
+    }
+}
