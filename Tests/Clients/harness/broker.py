@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pathlib
 import shutil
@@ -47,6 +48,11 @@ def free_port() -> int:
                 continue
 
 
+def end_with_parent() -> None:
+    """A test run that is itself killed must not leave its nodes behind."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 class Broker:
     """One node. `kind` is "millrace" or "kafka"; `program` is the binary, or the launcher of a Kafka distribution."""
 
@@ -78,7 +84,7 @@ class Broker:
         # MILLRACE_ variables are configuration to the binary: a test's node gets none but its own.
         environment = {"KAFKA_HEAP": "-Xmx512m -Xms256m", **{k: v for k, v in os.environ.items() if not k.startswith("MILLRACE_")}}
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, preexec_fn=end_with_parent)
         if wait:
             self.wait_ready()
         return self

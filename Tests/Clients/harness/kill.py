@@ -168,7 +168,7 @@ class HTTPPoster(Load):
                 return
             for number, result in enumerate(results, first):
                 self.acknowledge(result["topic"], result["partition"], result["offset"], (self.name, number))
-            time.sleep(0.002)
+            time.sleep(0.01)
         if connection is not None:
             connection.close()
 
