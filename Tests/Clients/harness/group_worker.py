@@ -80,6 +80,10 @@ def run_kafka_python(options) -> None:
         bootstrap_servers=options.bootstrap, group_id=options.group, enable_auto_commit=False, auto_offset_reset="earliest",
         session_timeout_ms=options.session_ms, heartbeat_interval_ms=options.session_ms // 6, max_poll_records=options.batch,
         partition_assignment_strategy=[RangePartitionAssignor], fetch_max_wait_ms=100, group_instance_id=options.instance)
+    # Known before the join: kafka-python 3.0.12 stops for good, heartbeats included, when the topic's first metadata comes
+    # amid a rebalance (one join of ten against Apache Kafka, too).
+    while not consumer.partitions_for_topic(options.topic):
+        time.sleep(0.1)
     pending: dict[int, int] = {}
 
     def commit() -> None:
