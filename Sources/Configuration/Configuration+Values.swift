@@ -35,20 +35,18 @@ extension Configuration {
     // MARK: Broker
 
     public var nodeID: Int32 { Int32(integer("node.id")) }
-    public var clusterID: String? { value(for: "cluster.id")?.text }
     public var dataFolder: String { text("log.dirs") }
     public var defaultPartitionCount: Int32 { Int32(integer("num.partitions")) }
     public var autoCreatesTopics: Bool { boolean("auto.create.topics.enable") }
     public var allowsTopicDeletion: Bool { boolean("delete.topic.enable") }
     public var producerIDExpirationMs: Int64 { integer("producer.id.expiration.ms") }
-    public var maxTransactionTimeoutMs: Int64 { integer("transaction.max.timeout.ms") }
 
     // MARK: Network
 
     public var kafkaListener: Endpoint { endpoint("listeners")! }
     /// `nil`: tell each client the address by which it reached the broker.
     public var advertisedListener: Endpoint? { endpoint("advertised.listeners") }
-    /// 0: one for each core, at most 8.
+    /// 0: chosen by the number of cores.
     public var eventLoopCount: Int { int("num.network.threads") }
     public var maxRequestBytes: Int { int("socket.request.max.bytes") }
     public var maxQueuedRequestBytes: Int { int("queued.max.request.bytes") }
@@ -65,7 +63,6 @@ extension Configuration {
         topicDefault("retention.ms").flatMap { Int64($0.text ?? "") }.flatMap { $0 < 0 ? nil : $0 }
     }
     public var retentionBytes: Int64? { limit("log.retention.bytes") }
-    public var retentionCheckIntervalMs: Int64 { integer("log.retention.check.interval.ms") }
     public var segmentBytes: Int { int("log.segment.bytes") }
     public var segmentMs: Int64 { topicDefault("segment.ms").flatMap { Int64($0.text ?? "") }! }
     public var maxBatchBytes: Int { int("message.max.bytes") }

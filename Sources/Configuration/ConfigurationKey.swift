@@ -100,8 +100,10 @@ extension ConfigurationKey {
         case .duration(let unit, let range, _):
             Self.words(range, unit.word) + ", or with a unit such as 500ms, 30s, 12h, 7d"
         case .boolean: "true or false"
+        case .choice(let choices) where choices.count == 1: choices[0]
         case .choice(let choices): "one of " + choices.joined(separator: ", ")
         case .list(let among) where among.isEmpty: "a comma-separated list"
+        case .list(let among) where among.count == 1: among[0]
         case .list(let among): "a comma-separated list of " + among.joined(separator: ", ")
         case .text: "text of 1 to \(Self.maxTextLength) characters without control characters"
         case .endpoint: "HOST:PORT or PLAINTEXT://HOST:PORT; an empty host is every address, port 0 picks a free one"
@@ -114,6 +116,7 @@ extension ConfigurationKey {
     private static func words(_ range: ClosedRange<Int64>, _ unit: String) -> String {
         let unit = unit.isEmpty ? "" : " " + unit
         return switch (range.lowerBound, range.upperBound) {
+        case (let low, let high) where low == high: "\(low)\(unit)"
         case (-1, .max): "-1 for no limit, or a whole number from 0\(unit)"
         case (-1, let high): "-1 for no limit, or a whole number from 0 to \(high)\(unit)"
         case (let low, .max): "a whole number from \(low)\(unit)"

@@ -4,9 +4,6 @@ extension ConfigurationTable {
             "node.id", .integer(0...Int64(Int32.max)), default: "1", aliases: ["broker.id"],
             "Number of this broker, as clients see it in Metadata"),
         ConfigurationKey(
-            "cluster.id", .text, default: nil,
-            "Identity of the cluster; unset: made at the first start and kept in the data folder"),
-        ConfigurationKey(
             "log.dirs", .text, default: "data", aliases: ["log.dir", "data.dir"],
             "The data folder: one path"),
         ConfigurationKey(
@@ -23,8 +20,5 @@ extension ConfigurationTable {
         ConfigurationKey(
             "producer.id.expiration.ms", .duration(.milliseconds, 1...Int64(Int32.max), width: .int),
             default: "86400000", "How long an idle producer ID's sequence numbers are remembered per partition"),
-        ConfigurationKey(
-            "transaction.max.timeout.ms", .duration(.milliseconds, 1...Int64(Int32.max), width: .int),
-            default: "900000", "Longest transaction timeout that a producer may ask for"),
     ]
 }

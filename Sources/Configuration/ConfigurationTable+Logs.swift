@@ -14,9 +14,6 @@ extension ConfigurationTable {
             "log.retention.bytes", .bytes(-1...Int64.max), default: "-1", topicKey: "retention.bytes",
             update: .dynamic, "Bytes kept for each partition"),
         ConfigurationKey(
-            "log.retention.check.interval.ms", .duration(.milliseconds, 1...Int64.max), default: "300000",
-            "Time between two looks for segments to delete"),
-        ConfigurationKey(
             "log.segment.bytes", .bytes(1_048_576...Int64(Int32.max), width: .int), default: "1073741824",
             topicKey: "segment.bytes", update: .dynamic, "A segment this long is closed and a new one begun"),
         ConfigurationKey(
@@ -29,9 +26,9 @@ extension ConfigurationTable {
             "message.max.bytes", .bytes(0...Int64(Int32.max), width: .int), default: "1048588",
             topicKey: "max.message.bytes", update: .dynamic, "Longest record batch"),
         ConfigurationKey(
-            "log.cleanup.policy", .list(among: ["delete", "compact"]), default: "delete",
+            "log.cleanup.policy", .list(among: ["delete"]), default: "delete",
             topicKey: "cleanup.policy", update: .dynamic,
-            "What happens to old records: delete by age and size, or compact to the last of each key"),
+            "What happens to old records: they are deleted by age and size"),
         ConfigurationKey(
             "log.index.interval.bytes", .bytes(0...Int64(Int32.max), width: .int), default: "4096",
             topicKey: "index.interval.bytes", update: .dynamic, "Bytes of log for each entry of the offset index"),
@@ -48,8 +45,8 @@ extension ConfigurationTable {
             topicKey: "message.timestamp.after.max.ms", update: .dynamic,
             "A record's time may be at most this far after the broker's"),
         ConfigurationKey(
-            "compression.type", .choice(["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"]),
+            "compression.type", .choice(["producer"]),
             default: "producer", topicKey: "compression.type", update: .dynamic,
-            "Codec of stored batches; producer: as they come"),
+            "Codec of stored batches: as their producers compressed them"),
     ]
 }

@@ -8,7 +8,7 @@ extension ConfigurationTable {
             "Address that Metadata names to clients; unset: the one by which each client reached the broker"),
         ConfigurationKey(
             "num.network.threads", .integer(0...256), default: "0",
-            "Event loops, each with its thread; 0: one for each core, at most 8"),
+            "Event loops, each with its thread; 0: half as many as cores, at least 1, at most 8"),
         ConfigurationKey(
             "socket.request.max.bytes", .bytes(1024...Int64(Int32.max), width: .int), default: "104857600",
             "Longest Kafka request; a longer one closes its connection"),

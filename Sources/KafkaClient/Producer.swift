@@ -46,6 +46,7 @@ public final class Producer {
     private var needsNewSession = false
     private var queues: [PartitionName: ProducerQueue] = [:]
     private var sticky: [String: Int32] = [:]
+    private var partitionCounts: [String: Int] = [:]
     private let context = CompressionContext()
     private var requests: [Int32: [Request]] = [:]
     private var queuedBytes = 0
@@ -106,8 +107,11 @@ public final class Producer {
     }
 
     private func queue(_ topic: String, _ partition: Int32?, _ key: [UInt8]?) throws(ClientError) -> ProducerQueue {
-        let metadata = try cluster.topic(topic, createIfMissing: true)
-        let count = Int32(metadata.partitions.count)
+        // While the brokers are away, what was known of the topic goes on: its batches wait.
+        var known = cluster.topics[topic]?.partitions.count ?? partitionCounts[topic]
+        if known == nil { known = try cluster.topic(topic, createIfMissing: true).partitions.count }
+        partitionCounts[topic] = known
+        let count = Int32(known ?? 0)
         guard count > 0 else { throw .invalidAnswer("topic \(topic) has no partitions") }
         let index: Int32
         if let partition {
@@ -125,7 +129,7 @@ public final class Producer {
             sticky[topic] = index
         }
         let name = PartitionName(topic, index)
-        if let known = queues[name] { return known }
+        if let queue = queues[name] { return queue }
         let queue = ProducerQueue(name: name, capacity: options.batchBytes + 4096, context: context)
         queues[name] = queue
         return queue
@@ -347,7 +351,12 @@ public final class Producer {
     /// After a batch was given up: once nothing is in flight, the rest begins anew under another producer ID.
     private func renewSession() throws(ClientError) {
         guard queues.values.allSatisfy({ $0.inFlight.isEmpty }) else { return }
-        session = try newSession()
+        do throws(ClientError) { session = try newSession() } catch {
+            // Batches wait, and are given up at their deadline.
+            guard error.isTransient else { throw error }
+            for queue in queues.values { queue.waiting.first?.lastError = error }
+            return
+        }
         for queue in queues.values {
             queue.requeueFailed()
             queue.restamp(session)

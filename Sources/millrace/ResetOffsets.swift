@@ -83,7 +83,7 @@ enum ResetOffsets {
         }
         if !described.members.isEmpty {
             throw CommandFailure(
-                "group \(group) has \(described.members.count) members (\(described.state)); stop them first")
+                "group \(group) has members (\(described.members.count), \(described.state)); stop them first")
         }
     }
 

@@ -102,10 +102,10 @@ import Testing
     @Test func everyTypedValueCanBeReadFromTheDefaults() {
         let c = Configuration()
         let integers: [Int64] = [
-            Int64(c.nodeID), c.producerIDExpirationMs, c.maxTransactionTimeoutMs, Int64(c.eventLoopCount),
+            Int64(c.nodeID), c.producerIDExpirationMs, Int64(c.eventLoopCount),
             Int64(c.maxRequestBytes), Int64(c.maxQueuedRequestBytes), Int64(c.maxConnections),
             Int64(c.maxConnectionsPerIP), c.maxIdleConnectionMs, Int64(c.maxFetchBytes), Int64(c.maxFetchSessions),
-            c.retentionCheckIntervalMs, Int64(c.segmentBytes), c.segmentMs, Int64(c.maxBatchBytes),
+            Int64(c.segmentBytes), c.segmentMs, Int64(c.maxBatchBytes),
             Int64(c.indexIntervalBytes), c.maxTimestampBeforeMs, c.maxTimestampAfterMs,
             Int64(c.offsetsTopicPartitionCount), c.offsetsRetentionMs, Int64(c.maxOffsetMetadataBytes),
             c.initialRebalanceDelayMs, c.minSessionTimeoutMs, c.maxSessionTimeoutMs, Int64(c.maxGroupSize),
@@ -114,7 +114,7 @@ import Testing
             Int64(c.ingestBurst),
         ]
         #expect(integers.allSatisfy { $0 >= 0 })
-        #expect(c.clusterID == nil && c.retentionBytes == nil && c.ingestRate == nil)
+        #expect(c.retentionBytes == nil && c.ingestRate == nil)
         #expect(c.allowsTopicDeletion && c.servesHTTP && !c.usesLogAppendTime)
         #expect(c.cleanupPolicy == ["delete"] && c.ingestEventTypes.isEmpty)
         #expect([c.dataFolder, c.compressionType, c.eventsTopic, c.ingestTopic].allSatisfy { !$0.isEmpty })
