@@ -7,8 +7,8 @@ public struct Fault: Sendable {
         case fail(errno: Int32)
         /// A write puts a seeded part of its bytes into the file, then fails. Other calls: as `fail`.
         case failHalfway(errno: Int32)
-        /// The call reports success and does nothing: a disk that lies. A test that still passes with a `sync` like this
-        /// would not notice a missing one.
+        /// The call reports success and does nothing: a disk that lies. A test that still passes with a `sync` like
+        /// this would not notice a missing one.
         case pretend
         /// One seeded bit of what a read returns is wrong; the file is not changed. Other calls: nothing happens.
         case flipBit

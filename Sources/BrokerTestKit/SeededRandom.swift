@@ -1,7 +1,7 @@
 import Glibc
 
-/// A repeatable source of random numbers: xoshiro256**, its state filled from the seed by splitmix64. The same seed gives
-/// the same numbers on every machine.
+/// A repeatable source of random numbers: xoshiro256**, its state filled from the seed by splitmix64. The same seed
+/// gives the same numbers on every machine.
 ///
 /// Source: D. Blackman, S. Vigna, "Scrambled linear pseudorandom number generators", 2018.
 public struct SeededRandom: RandomNumberGenerator, Sendable {

@@ -28,8 +28,8 @@ struct CrashChoices {
 
     // MARK: Names
 
-    /// For each folder, how many of its unsynced changes survive. Within a folder they survive in order; a rename between
-    /// two folders survives in both or in neither.
+    /// For each folder, how many of its unsynced changes survive. Within a folder they survive in order; a rename
+    /// between two folders survives in both or in neither.
     mutating func survivingChanges(_ root: FolderNode) -> [ObjectIdentifier: Int] {
         var surviving: [ObjectIdentifier: Int] = [:]
         var folders: [FolderNode] = []

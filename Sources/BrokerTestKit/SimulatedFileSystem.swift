@@ -63,9 +63,9 @@ public final class SimulatedFileSystem: FileSystem, CustomStringConvertible {
     /// Calls made so far; those that cannot fail (`exists`, hints, `close`) do not count.
     public var callCount: Int { disk.withLock { $0.calls } }
 
-    /// Cuts the power during call number `index` (as `callCount` counts, from 0): a write, a new name or a cut of it may
-    /// survive like any other that was not synced, a sync has done nothing, and it and all later calls fail with EIO. A
-    /// test runs until it notices, then goes on with `crash`.
+    /// Cuts the power during call number `index` (as `callCount` counts, from 0): a write, a new name or a cut of it
+    /// may survive like any other that was not synced, a sync has done nothing, and it and all later calls fail with
+    /// EIO. A test runs until it notices, then goes on with `crash`.
     public func haltAtCall(_ index: Int) { disk.withLock { $0.haltAt = index } }
     /// Cuts the power now.
     public func halt() { disk.withLock { $0.isHalted = true } }

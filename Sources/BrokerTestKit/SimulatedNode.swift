@@ -99,8 +99,8 @@ final class FileNode {
         syncedSize = size
     }
 
-    /// Makes these bytes durable, with as much of the size as they need, and earlier cuts; other dirty pages stay dirty.
-    /// The rest of the first and the last page is written, too, as the page cache does.
+    /// Makes these bytes durable, with as much of the size as they need, and earlier cuts; other dirty pages stay
+    /// dirty. The rest of the first and the last page is written, too, as the page cache does.
     func syncRange(_ offset: Int64, _ count: Int) {
         Self.eachPage(offset, count) { page, _, _, _ in
             pages[page]?.sync()

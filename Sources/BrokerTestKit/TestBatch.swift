@@ -31,8 +31,8 @@ public struct TestRecord: Equatable, Sendable {
     }
 }
 
-/// An uncompressed record batch (magic 2) for tests, built by code of its own, so that the product's builder and readers
-/// are held against a second opinion.
+/// An uncompressed record batch (magic 2) for tests, built by code of its own, so that the product's builder and
+/// readers are held against a second opinion.
 ///
 /// ```
 ///  0 baseOffset i64       21 attributes i16       43 producerID i64

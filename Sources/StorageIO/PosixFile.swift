@@ -14,9 +14,9 @@ final class PosixFile: StorageFile {
 
     /// Pieces that one system call takes (UIO_MAXIOV of Linux).
     private static let maxPieces = 1024
-    /// A direct file is aligned to a page at least, whatever smaller sectors the disk has: that is the block of the usual
-    /// file systems, below which a direct write waits for all others, and it stays right when the disk is exchanged. Also
-    /// taken where the kernel (before 6.1) does not tell.
+    /// A direct file is aligned to a page at least, whatever smaller sectors the disk has: that is the block of the
+    /// usual file systems, below which a direct write waits for all others, and it stays right when the disk is
+    /// exchanged. Also taken where the kernel (before 6.1) does not tell.
     private static let minimumAlignment = 4096
 
     init(descriptor: Int32, path: String, isDirect: Bool) {

@@ -2,8 +2,9 @@ import Glibc
 
 /// A file-system call that failed: what was attempted, on which path, and why.
 ///
-/// A failed `sync` is never retried: the kernel may have dropped the dirty pages, and a second sync would report success
-/// for bytes that are not on disk. The file is then out of service until it was recovered from what a read finds.
+/// A failed `sync` is never retried: the kernel may have dropped the dirty pages, and a second sync would report
+/// success for bytes that are not on disk. The file is then out of service until it was recovered from what a read
+/// finds.
 public struct StorageError: Error, Equatable, Sendable {
     public enum Kind: Equatable, Sendable {
         /// The system call's errno.
@@ -67,7 +68,7 @@ extension StorageError: CustomStringConvertible {
             return "\(what): a direct file needs memory, offset and length in multiples of \(required) bytes"
         case .outOfService(let errno):
             return
-                "\(what): an earlier sync of this file failed (\(Self.text(errno))), so what it holds on disk is unknown; "
+                "\(what): an earlier sync of this file failed (\(Self.text(errno))), so what is on disk is unknown; "
                 + "check the disk and the kernel log, then restart the broker to recover"
         case .corrupt(let detail):
             return "\(what): \(detail)"

@@ -1,11 +1,11 @@
 public import ByteBuffers
 
-/// An open file. Reads and writes name their position, so threads may share a file; two that write the same bytes at the
-/// same time are our bug.
+/// An open file. Reads and writes name their position, so threads may share a file; two that write the same bytes at
+/// the same time are our bug.
 ///
-/// Nothing written is durable before `sync()`. After a failed `sync()` the file is out of service: writes, truncations and
-/// syncs throw `.outOfService`, while reads still work, and may show bytes that are not on disk. So it is after any
-/// failure of `writeDurably`, where the kernel does not tell a failed write from a failed sync.
+/// Nothing written is durable before `sync()`. After a failed `sync()` the file is out of service: writes,
+/// truncations and syncs throw `.outOfService`, while reads still work, and may show bytes that are not on disk. So
+/// it is after any failure of `writeDurably`, where the kernel does not tell a failed write from a failed sync.
 public protocol StorageFile: AnyObject, Sendable {
     var path: String { get }
     /// Opened with O_DIRECT.
