@@ -2,8 +2,8 @@ internal import ByteBuffers
 internal import CSystem
 internal import Glibc
 
-/// Reading. Small frames are parsed in the loop's shared chunk and leave nothing behind. A frame that is not whole moves
-/// to a chunk of the connection's own, which grows with the bytes that arrive:
+/// Reading. Small frames are parsed in the loop's shared chunk and leave nothing behind. A frame that is not whole
+/// moves to a chunk of the connection's own, which grows with the bytes that arrive:
 ///
 /// ```
 ///   shared chunk of the loop    [ frame | frame | fra ]
@@ -273,9 +273,9 @@ extension Connection {
         return true
     }
 
-    /// Memory for a partial frame of which `have` bytes are there: four times what came, up to the frame, and at once the
-    /// size that this connection has sent before. So an announced length alone takes 4 KiB, and a frame is copied at
-    /// most once, counted in bytes, until it is whole.
+    /// Memory for a partial frame of which `have` bytes are there: four times what came, up to the frame, and at once
+    /// the size that this connection has sent before. So an announced length alone takes 4 KiB, and a frame is copied
+    /// at most once, counted in bytes, until it is whole.
     private func frameCapacity(have: Int) -> Int {
         let earned = max(have * 4, Self.smallestHold, frameHint)
         return needed > have ? min(needed, earned) : max(have * 2, Self.smallestHold)

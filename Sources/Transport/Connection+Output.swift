@@ -2,14 +2,14 @@ public import ByteBuffers
 internal import CSystem
 internal import Glibc
 
-/// Writing. Small bytes go to the loop's output chunk, large ones are queued by reference; at the end of the loop's turn
-/// each connection that was written to sends what its gates let through, by one `sendmsg` (or `send`).
+/// Writing. Small bytes go to the loop's output chunk, large ones are queued by reference; at the end of the loop's
+/// turn each connection that was written to sends what its gates let through, by one `sendmsg` (or `send`).
 extension Connection {
     /// Bytes written and not yet accepted by the kernel, gated ones included.
     public var pendingOutputBytes: Int { output.pending }
 
-    /// Appends what `body` encodes: replies, heads, anything small. `body` gets an empty writer whose positions begin at
-    /// 0, for lengths that are patched afterwards, and writes nothing else to this loop's connections meanwhile.
+    /// Appends what `body` encodes: replies, heads, anything small. `body` gets an empty writer whose positions begin
+    /// at 0, for lengths that are patched afterwards, and writes nothing else to this loop's connections meanwhile.
     public func write(_ body: (inout ByteWriter) -> Void) {
         guard state == .open else { return }
         loop.scratch.removeAll()
@@ -30,14 +30,15 @@ extension Connection {
         append(loop.place(bytes))
     }
 
-    /// Appends bytes that `fill` writes in place: it gets exactly `limit` uninitialised bytes and answers how many it wrote.
+    /// Appends bytes that `fill` writes in place: it gets exactly `limit` uninitialised bytes and answers how many it
+    /// wrote.
     public func write(upTo limit: Int, _ fill: (UnsafeMutableRawBufferPointer) -> Int) {
         guard state == .open else { return }
         append(loop.place(upTo: limit, fill))
     }
 
-    /// What is written from here on leaves only once the group's commit clock has published `ticket`, and after all that
-    /// was written and gated before. If the ticket fails, the connection is closed and none of it is sent.
+    /// What is written from here on leaves only once the group's commit clock has published `ticket`, and after all
+    /// that was written and gated before. If the ticket fails, the connection is closed and none of it is sent.
     ///
     /// Call it right before writing a reply that acknowledges something; tickets of one connection do not fall.
     public func gate(ticket: UInt64) {

@@ -1,6 +1,7 @@
 extension Connection {
-    /// Calls the handler's `timerFired` once, `after` this turn's beginning (`EventLoop.now`) or later. A timer of the same id is replaced. Extending
-    /// or cancelling costs a store. `id` is the handler's choice, at least 0; a handful a connection.
+    /// Calls the handler's `timerFired` once, `after` this turn's beginning (`EventLoop.now`) or later. A timer of
+    /// the same id is replaced. Extending or cancelling costs a store. `id` is the handler's choice, at least 0; a
+    /// handful a connection.
     public func setTimer(_ id: Int, after: Duration) {
         precondition(id >= 0, "timer ids below 0 are the transport's own")
         setTimer(id, deadline: loop.now + after.nanoseconds)

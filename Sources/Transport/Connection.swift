@@ -101,8 +101,9 @@ public final class Connection {
     /// The peer has said that it will send no more (or is gone); replies may still reach it.
     public var peerHasFinished: Bool { peerFinished }
 
-    /// Whether the handler should go on consuming: false while muted, while unsent output is above `outputHighWater`, and once
-    /// the connection is closing. A handler's loop over coalesced frames checks it; what is left is offered again.
+    /// Whether the handler should go on consuming: false while muted, while unsent output is above `outputHighWater`,
+    /// and once the connection is closing. A handler's loop over coalesced frames checks it; what is left is offered
+    /// again.
     public var wantsInput: Bool { state == .open && !isMuted && !isBackPressured }
 
     // MARK: Muting

@@ -1,12 +1,12 @@
-/// The protocol of one connection: consumes its input and writes its replies. Made by the listener's `makeHandler`, used
-/// by one loop's thread only, and told `closed` exactly once, as the last call.
+/// The protocol of one connection: consumes its input and writes its replies. Made by the listener's `makeHandler`,
+/// used by one loop's thread only, and told `closed` exactly once, as the last call.
 ///
 /// The contract of `received`:
 /// - `input` begins at the first byte that was not consumed. It may hold part of a frame, one, or many: consume what is
 ///   whole, in a loop, and stop when `connection.wantsInput` turns false (a request was parked, or replies pile up).
 ///   What is left is offered again, later, with what has come meanwhile.
-/// - Set `input.needed` to the length of the next whole frame as soon as it is known. The call is not repeated until that
-///   many bytes are there, and the memory for them grows as they arrive, never because they were announced.
+/// - Set `input.needed` to the length of the next whole frame as soon as it is known. The call is not repeated until
+///   that many bytes are there, and the memory for them grows as they arrive, never because they were announced.
 /// - Bytes that are not the protocol: `connection.close()`.
 public protocol ConnectionHandler: AnyObject {
     func received(_ input: inout ConnectionInput, on connection: Connection)

@@ -1,10 +1,11 @@
 public import ByteBuffers
 
-/// The unconsumed bytes of a connection, in place: they live in a pooled chunk, and `take` hands out slices of it without
-/// copying.
+/// The unconsumed bytes of a connection, in place: they live in a pooled chunk, and `take` hands out slices of it
+/// without copying.
 ///
-/// A slice keeps its whole chunk from being reused: up to 256 KiB that other connections share for a small frame, its own
-/// chunk for a large one. Holding one until the next commit is what they are for; whoever keeps bytes longer copies them.
+/// A slice keeps its whole chunk from being reused: up to 256 KiB that other connections share for a small frame, its
+/// own chunk for a large one. Holding one until the next commit is what they are for; whoever keeps bytes longer
+/// copies them.
 public struct ConnectionInput {
     @usableFromInline let chunk: Chunk
     /// The first unconsumed byte, from `chunk.base`.

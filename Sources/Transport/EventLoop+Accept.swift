@@ -5,9 +5,10 @@ internal import Telemetry
 
 /// One listening socket, on the loop that accepts from it.
 ///
-/// One loop accepts and hands the connections over, each to the loop with the fewest. The other way, a SO_REUSEPORT socket
-/// for each loop, lets the kernel choose by a hash: of a few heavy clients, as brokers have them, all may land on one
-/// loop; and a second broker started by mistake on the same port would take half of the connections instead of failing.
+/// One loop accepts and hands the connections over, each to the loop with the fewest. The other way, a SO_REUSEPORT
+/// socket for each loop, lets the kernel choose by a hash: of a few heavy clients, as brokers have them, all may land
+/// on one loop; and a second broker started by mistake on the same port would take half of the connections instead of
+/// failing.
 final class Acceptor {
     let fd: Int32
     let state: ListenerState
@@ -150,7 +151,8 @@ extension EventLoop {
         generations[slot] &+= 1
         freeSlots.append(connection.id.slot)
         connectionCount -= 1
-        if budgetTurn == connection.id { budgetTurnEnded(of: connection) }
+        budgetTurnEnded(of: connection)
+        if connection.isBudgetQueued { budgetQueue.removeAll { $0 == connection.id } }
         let reason = connection.closeReason ?? .closedByHandler
         shared.counters.countClose(reason)
         let handler = connection.handler

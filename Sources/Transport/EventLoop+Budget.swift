@@ -5,14 +5,12 @@ internal import Telemetry
 /// unsent replies. Above the budget a loop stops reading; it goes on below three quarters of it.
 ///
 /// One exception keeps it from standing still when partial frames themselves use the budget up: on each loop one
-/// connection with a partial frame may go on until its frame is whole. The next has its turn when no more is outstanding
-/// than when reading stopped, so that whole frames which wait for their commit do not add up. One that does not finish
-/// within `budgetTurnLimit` is closed, which frees what it held.
+/// connection with a partial frame may go on until its frame is whole. The next has its turn when no more is
+/// outstanding than when reading stopped, so that whole frames which wait for their commit do not add up. One that
+/// does not finish within `budgetTurnLimit` is closed, which frees what it held.
 extension EventLoop {
     /// Memory is given back on any thread and tells nobody, so a paused loop looks this often, in nanoseconds.
     static var budgetReviewInterval: Int64 { 5_000_000 }
-    /// Nanoseconds for the one partial frame that may go on.
-    static var budgetTurnLimit: Int64 { 5_000_000_000 }
 
     /// Whether the connection may read now; if not, it is queued and taken out of epoll's read set.
     func mayReceive(_ connection: Connection) -> Bool {
@@ -47,7 +45,7 @@ extension EventLoop {
         let outstanding = pool.outstandingBytes
         if outstanding <= shared.byteBudget / 4 * 3 { return resumeFromBudget() }
         if let id = budgetTurn {
-            if now - budgetTurnSince > Self.budgetTurnLimit { connection(id)?.close(.memoryPressure) }
+            if now - budgetTurnSince > shared.budgetTurnLimit { connection(id)?.close(.memoryPressure) }
             return
         }
         guard outstanding <= budgetLevel else { return }

@@ -2,8 +2,8 @@ internal import ByteBuffers
 
 /// The buffers that all connections of a loop share, so that an idle one holds none.
 ///
-/// Both are written from left to right. As soon as nobody holds a slice any more they begin anew at 0; if slices are held,
-/// the rest is used, and then a fresh chunk is taken while the old one returns to the pool with its last slice.
+/// Both are written from left to right. As soon as nobody holds a slice any more they begin anew at 0; if slices are
+/// held, the rest is used, and then a fresh chunk is taken while the old one returns to the pool with its last slice.
 extension EventLoop {
     static var readChunkSize: Int { 256 << 10 }
     /// A read gets at least this much room.

@@ -11,7 +11,8 @@ struct LoopJob {
 }
 
 extension EventLoop {
-    /// Runs `body` once, `after` this turn's beginning or later. For what happens a few times a second; connections have their own.
+    /// Runs `body` once, `after` this turn's beginning or later. For what happens a few times a second; connections
+    /// have their own.
     @discardableResult
     public func schedule(after: Duration, _ body: @escaping (EventLoop) -> Void) -> LoopTimer {
         let id = nextLoopTimer

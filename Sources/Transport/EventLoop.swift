@@ -21,8 +21,8 @@ public final class EventLoop {
     public var localState: AnyObject?
     /// Called after a commit (or a failed one), when the gates it opened have been released: for parked requests.
     public var onCommit: ((EventLoop) -> Void)?
-    /// Called once a turn, when all that was ready has been handled and before anything is sent. If it commits by itself,
-    /// the replies leave in the same turn.
+    /// Called once a turn, when all that was ready has been handled and before anything is sent. If it commits by
+    /// itself, the replies leave in the same turn.
     public var onTickEnd: ((EventLoop) -> Void)?
     /// Called when a graceful stop begins: complete or refuse what is parked. Connections that are neither muted nor at
     /// work are being closed already.
@@ -170,8 +170,8 @@ public final class EventLoop {
 
     func enqueueGate(_ ticket: UInt64, of connection: Connection) {
         gates.append(GateEntry(ticket: ticket, slot: connection.id.slot, generation: connection.id.generation))
-        // Tickets rarely fall from one request of a loop to the next; when one does, it goes where it belongs, so that no
-        // connection waits for the ticket of another.
+        // Tickets rarely fall from one request of a loop to the next; when one does, it goes where it belongs, so
+        // that no connection waits for the ticket of another.
         var index = gates.count - 1
         while index > 0, gates[index - 1].ticket > ticket {
             gates.moveUp(index)

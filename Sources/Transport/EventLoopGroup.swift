@@ -7,6 +7,8 @@ final class GroupShared: Sendable {
     let pool: ChunkPool
     let commitClock: CommitClock?
     let byteBudget: Int
+    /// Nanoseconds.
+    let budgetTurnLimit: Int64
     let counters = TransportCounters()
 
     init(handles: [LoopHandle], options: EventLoopGroup.Options) {
@@ -14,6 +16,7 @@ final class GroupShared: Sendable {
         pool = options.pool
         commitClock = options.commitClock
         byteBudget = options.byteBudget
+        budgetTurnLimit = options.budgetTurnLimit.nanoseconds
     }
 
     /// The loop with the fewest connections; among equals the next one after `index`, so that they take turns.
@@ -41,6 +44,8 @@ public final class EventLoopGroup: Sendable {
         /// Bytes of input, of requests that wait, and of unsent replies, above which the loops stop reading; they go on
         /// at three quarters of it.
         public var byteBudget = 256 << 20
+        /// Time for the one partial frame that may go on above the budget; then its connection is closed.
+        public var budgetTurnLimit: Duration = .seconds(5)
         /// Runs on each loop's thread before anything else: sets `localState` and the hooks.
         public var setUp: @Sendable (EventLoop) -> Void = { _ in }
 

@@ -34,7 +34,12 @@ struct FIFO<Element> {
         elements[head] = nil
         head += 1
         if head == elements.count {
-            elements.removeAll(keepingCapacity: elements.capacity <= Self.keptCapacity)
+            if head == 1 {
+                // The usual case, without the general machinery of emptying an array.
+                elements.removeLast()
+            } else {
+                elements.removeAll(keepingCapacity: elements.capacity <= Self.keptCapacity)
+            }
             head = 0
         } else if head >= 1024, head * 2 >= elements.count {
             elements.removeSubrange(0..<head)

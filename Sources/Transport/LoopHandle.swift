@@ -29,9 +29,9 @@ public struct LoopHandle: CommitListener, Sendable {
 ///      └──► asleep ── notify: exchange(notified), eventfd write
 ///   before sleeping: compareExchange(running → asleep); if it fails, the loop does not sleep
 /// ```
-/// A notifier changes the shared state (a job, the clock) first and exchanges the flag then; the loop exchanges the flag
-/// first and reads the shared state then. All are sequentially consistent, so the loop that consumes a notice sees
-/// what it was about, and one that does not consume it will not sleep: no wake is lost.
+/// A notifier changes the shared state (a job, the clock) first and exchanges the flag then; the loop exchanges the
+/// flag first and reads the shared state then. All are sequentially consistent, so the loop that consumes a notice
+/// sees what it was about, and one that does not consume it will not sleep: no wake is lost.
 final class LoopMailbox: Sendable {
     static let running: UInt8 = 0
     static let notified: UInt8 = 1

@@ -7,7 +7,8 @@ internal import ByteBuffers
 ///    │ may leave    │ waits for ticket 7          │ waits for ticket 9       │
 ///    ▼──────────────▼────────────────────────────▼──────────────────────────▼
 /// ```
-/// Positions count bytes since the connection began. Invariant: `sent <= limit <= enqueued`; gate positions do not fall.
+/// Positions count bytes since the connection began. Invariant: `sent <= limit <= enqueued`; gate positions do not
+/// fall.
 struct OutputQueue {
     private(set) var segments = FIFO<ByteSlice>()
     private var gates = FIFO<Gate>()

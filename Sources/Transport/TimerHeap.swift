@@ -54,9 +54,9 @@ struct TimerHeap {
 
 /// The timers of one connection, or of a loop: few, so a short array.
 ///
-/// Setting a timer that already has an entry in the heap to a later time, or cancelling it, changes only the record. The
-/// entry is corrected when it comes to the top, before the loop sleeps: extending an idle timeout per request costs a
-/// store, and nobody wakes for a timer that is not due.
+/// Setting a timer that already has an entry in the heap to a later time, or cancelling it, changes only the record.
+/// The entry is corrected when it comes to the top, before the loop sleeps: extending an idle timeout per request
+/// costs a store, and nobody wakes for a timer that is not due.
 struct TimerTable {
     struct Record {
         let id: Int

@@ -99,6 +99,20 @@ extension TransportTests {
             #expect(server.log.now.frames == count)
         }
 
+        @Test func aFrameThatStallsAboveTheBudgetMakesWay() throws {
+            var options = EventLoopGroup.Options()
+            options.byteBudget = 1 << 20
+            options.budgetTurnLimit = .milliseconds(50)
+            let server = try Server(group: options)
+            let stalling = try Client(port: server.port)
+            stalling.send(Array(frame(pattern(4 << 20))[0..<1_500_000]))
+            #expect(eventually { server.counters.budgetPauses.value > 0 })
+            let other = try Client(port: server.port)
+            other.send(frame(pattern(100_000)))
+            #expect(other.receiveFrame() == pattern(100_000))
+            #expect(server.log.now.closed == [.memoryPressure])
+        }
+
         @Test func partialFramesThatFillTheBudgetStillBecomeWhole() throws {
             var options = EventLoopGroup.Options()
             options.byteBudget = 2 << 20

@@ -27,7 +27,8 @@ int millrace_epoll_create(void);
 int millrace_epoll_add(int epoll, int fd, uint32_t events, uint64_t token);
 int millrace_epoll_modify(int epoll, int fd, uint32_t events, uint64_t token);
 int millrace_epoll_remove(int epoll, int fd);
-/// Waits for at most `timeout_ms` (-1: for ever) and fills at most `capacity` (and at most 256) events. An interrupted wait answers 0.
+/// Waits for at most `timeout_ms` (-1: for ever) and fills at most `capacity` (and at most 256) events. An
+/// interrupted wait answers 0.
 int millrace_epoll_wait(int epoll, struct millrace_event *events, int capacity, int timeout_ms);
 
 /// A counter that wakes an epoll; non-blocking. Registered edge-triggered, it never has to be read.
@@ -41,7 +42,8 @@ int64_t millrace_wall_clock_ms(void);
 
 // ---- Addresses ------------------------------------------------------------------------------------------------
 
-/// An IPv4 or IPv6 address as numbers. IPv4 (and IPv6 that only maps IPv4): `family` 4, the address in the low 32 bits of `low`.
+/// An IPv4 or IPv6 address as numbers. IPv4 (and IPv6 that only maps IPv4): `family` 4, the address in the low 32
+/// bits of `low`.
 struct millrace_address {
     uint64_t high;
     uint64_t low;
@@ -50,7 +52,8 @@ struct millrace_address {
     uint16_t family;
 };
 
-/// Resolves a name or a literal. Answers how many addresses were written, or a negated EAI_ code for `millrace_resolve_error`.
+/// Resolves a name or a literal. Answers how many addresses were written, or a negated EAI_ code for
+/// `millrace_resolve_error`.
 int millrace_resolve(const char *host, uint16_t port, struct millrace_address *addresses, int capacity);
 const char *millrace_resolve_error(int code);
 /// Writes the address without its port, terminated by NUL.
@@ -58,8 +61,8 @@ int millrace_address_text(const struct millrace_address *address, char *text, si
 
 // ---- Sockets --------------------------------------------------------------------------------------------------
 
-/// A bound, listening, non-blocking socket with SO_REUSEADDR. TCP_NODELAY and SO_KEEPALIVE are set on it: accepted sockets inherit both.
-/// `dual_stack` lets an IPv6 wildcard take IPv4 connections too.
+/// A bound, listening, non-blocking socket with SO_REUSEADDR. TCP_NODELAY and SO_KEEPALIVE are set on it: accepted
+/// sockets inherit both. `dual_stack` lets an IPv6 wildcard take IPv4 connections too.
 int millrace_listen(const struct millrace_address *address, int dual_stack, int backlog);
 /// The next connection, non-blocking and close-on-exec.
 int millrace_accept(int listener, struct millrace_address *peer);
