@@ -16,9 +16,11 @@ func module(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: strict)
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource]? = nil) -> Target {
+func tests(
+    _ name: String, _ dependencies: [Target.Dependency], exclude: [String] = [], resources: [Resource]? = nil
+) -> Target {
     .testTarget(
-        name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
+        name: name, dependencies: dependencies, exclude: exclude, resources: resources, swiftSettings: strict)
 }
 
 let package = Package(
@@ -116,7 +118,8 @@ let package = Package(
         tests("ConfigurationTests", ["Configuration"]),
         tests(
             "CommandLineTests",
-            ["CommandSyntax", "Configuration", "KafkaClient", "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire"]),
+            ["CommandSyntax", "Configuration", "KafkaClient", "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire"],
+            exclude: ["help.txt"]),
         tests("ArchitectureTests", []),
     ],
     swiftLanguageModes: [.v6]
