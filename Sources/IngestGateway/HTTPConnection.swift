@@ -375,7 +375,7 @@ final class HTTPConnection: ConnectionHandler {
         }
         let idle = gateway.options.bodyIdleTimeout
         let isOverdue = connection.loop.now - startedAt >= gateway.options.requestTimeout.inNanoseconds
-        let wanted = Int(idle.inNanoseconds / 1_000_000_000) * gateway.options.minimumBodyRate
+        let wanted = Int(idle.inNanoseconds / 1_000_000) * gateway.options.minimumBodyRate / 1000
         guard !isOverdue, received - bytesAtLastLook >= wanted else {
             return refuse(
                 Problem(.bodyTimeout, "The request's body did not arrive in time."), route: .none, on: connection)

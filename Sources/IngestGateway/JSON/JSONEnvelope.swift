@@ -1,3 +1,5 @@
+import HTTPWire
+
 /// The members of a top-level object that a route looks at, found in one pass that checks the whole text.
 ///
 /// A key that stands twice is refused when the route looks at it: two readers could act on different ones (compare
@@ -57,7 +59,8 @@ struct JSONEnvelope {
     private func readKey(_ scanner: inout JSONScanner) throws(JSONFailure) -> Int? {
         let start = scanner.position
         guard start < scanner.end, scanner.byte(start) == UInt8(ascii: "\"") else { throw scanner.unexpected(start) }
-        let end = try scanner.string(start &+ 1)
+        let end = JSONScan.string(scanner.base, start &+ 1, scanner.end)
+        if end < 0 { throw JSONScan.failure(end) }
         let index = indexOfName(scanner, start &+ 1, end &- 1)
         if let index, members[index] != nil { throw JSONFailure(reason: .duplicateKey, position: start) }
         let colon = scanner.skipSpace(end)
@@ -67,13 +70,27 @@ struct JSONEnvelope {
     }
 
     private func indexOfName(_ scanner: JSONScanner, _ start: Int, _ end: Int) -> Int? {
-        let raw = UnsafeRawBufferPointer(start: scanner.base + start, count: end &- start)
-        if raw.contains(UInt8(ascii: "\\")) {
+        let count = end &- start
+        if ByteScan.find(UInt8(ascii: "\\"), scanner.base, from: start, end: end) < end {
+            let raw = UnsafeRawBufferPointer(start: scanner.base + start, count: count)
             guard let resolved = JSONText.unescaped(raw) else { return nil }
             return names.firstIndex(of: resolved)
         }
-        return names.firstIndex { name in
-            name.count == raw.count && name.withUnsafeBytes { $0.elementsEqual(raw) }
+        var index = 0
+        while index < names.count {
+            if names[index].count == count, Self.matches(names[index], scanner.base + start) { return index }
+            index &+= 1
         }
+        return nil
+    }
+
+    @inline(__always)
+    private static func matches(_ name: [UInt8], _ bytes: UnsafeRawPointer) -> Bool {
+        var at = 0
+        while at < name.count {
+            if name[at] != ByteScan.byte(bytes, at) { return false }
+            at &+= 1
+        }
+        return true
     }
 }

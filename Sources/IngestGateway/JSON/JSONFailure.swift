@@ -1,6 +1,6 @@
 /// Why bytes are not an acceptable JSON text, and where: `position` counts bytes from the start of the scanned text.
 struct JSONFailure: Error, Equatable {
-    enum Reason: Equatable {
+    enum Reason: UInt8 {
         case unexpectedEnd
         case unexpectedByte
         case badNumber

@@ -84,21 +84,6 @@ extension GatewayLoop {
     private func read(_ topic: Topic, _ partition: PartitionLog, _ position: Position) {
         let offsets = partition.offsets
         let from = position.fromEnd ? offsets.highWatermark : position.offset ?? offsets.logStart
-        switch partition.read(from: from, maxBytes: position.maxBytes, pool: pool) {
-        case .success(let fetched): write(topic, partition, fetched, from: from, position)
-        case .failure(.outOfRange(let first, let end)):
-            answer(
-                Problem(
-                    .offsetOutOfRange, "Offset \(from.rawValue) is not in \(first.rawValue) to \(end.rawValue)."),
-                instance: head.path)
-        case .failure:
-            answer(Problem(.storageUnavailable, "The records could not be read."), instance: head.path)
-        }
-    }
-
-    private func write(
-        _ topic: Topic, _ partition: PartitionLog, _ fetched: FetchedRecords, from: Offset, _ position: Position
-    ) {
         out.removeAll()
         out.text("{\"topic\":\"")
         out.bytes(topic.nameBytes)
@@ -107,26 +92,50 @@ extension GatewayLoop {
         out.text(",\"records\":[")
         var next = from
         var count = 0
-        for slice in fetched.slices {
-            var cursor = RecordBatchCursor(slice.bytes)
-            do throws(RecordBatchError) {
-                while count < position.limit, out.count < position.maxBytes || count == 0, let batch = try cursor.next()
-                {
-                    try write(batch, from: from, limit: position.limit, next: &next, count: &count)
+        var end = offsets.highWatermark
+        var start = offsets.logStart
+        // One read gives what lies together: the end of a file, then what is still in memory.
+        repeat {
+            let before = next
+            switch partition.read(from: next, maxBytes: position.maxBytes, pool: pool) {
+            case .success(let fetched):
+                (start, end) = (fetched.logStartOffset, fetched.highWatermark)
+                do throws(RecordBatchError) {
+                    try write(fetched, from: from, position, next: &next, count: &count)
+                } catch {
+                    return answer(damage(after: next), instance: head.path)
                 }
-            } catch {
+            case .failure(.outOfRange(let first, let last)):
                 return answer(
-                    Problem(.storageUnavailable, "The records after offset \(next.rawValue) are damaged."),
+                    Problem(
+                        .offsetOutOfRange, "Offset \(next.rawValue) is not in \(first.rawValue) to \(last.rawValue)."),
                     instance: head.path)
+            case .failure: return answer(damage(after: next), instance: head.path)
             }
-        }
+            if next == before { break }
+        } while next < end && count < position.limit && out.count < position.maxBytes
         out.text("],\"next_offset\":")
         out.decimal(Int(next.rawValue))
         out.text(",\"high_watermark\":")
-        out.decimal(Int(fetched.highWatermark.rawValue))
+        out.decimal(Int(end.rawValue))
         out.text(",\"log_start_offset\":")
-        out.decimal(Int(fetched.logStartOffset.rawValue))
+        out.decimal(Int(start.rawValue))
         out.text("}")
+    }
+
+    private func damage(after offset: Offset) -> Problem {
+        Problem(.storageUnavailable, "The records from offset \(offset.rawValue) on could not be read.")
+    }
+
+    private func write(
+        _ fetched: FetchedRecords, from: Offset, _ position: Position, next: inout Offset, count: inout Int
+    ) throws(RecordBatchError) {
+        for slice in fetched.slices {
+            var cursor = RecordBatchCursor(slice.bytes)
+            while count < position.limit, out.count < position.maxBytes || count == 0, let batch = try cursor.next() {
+                try write(batch, from: from, limit: position.limit, next: &next, count: &count)
+            }
+        }
     }
 
     private func write(

@@ -1,0 +1,231 @@
+import BrokerCore
+import IngestGateway
+import Testing
+
+@Suite struct FramingTests {
+    @Test func requestsArriveByteByByte() throws {
+        let node = try GatewayHarness()
+        let client = try node.connect()
+        for byte in HTTPClient.request("POST", "/v1/topics/t/events", Array("{\"a\":1}".utf8)) {
+            try client.send([byte])
+        }
+        #expect(try client.receive().status == 201)
+        try client.send(HTTPClient.request("GET", "/healthz", nil))
+        #expect(try client.receive().status == 200)
+    }
+
+    @Test func pipelinedRequestsAreAnsweredInOrder() throws {
+        let node = try GatewayHarness()
+        let client = try node.connect()
+        var all: [UInt8] = []
+        for number in 0..<50 {
+            all += HTTPClient.request("POST", "/v1/topics/t/events", Array("{\"n\":\(number)}".utf8))
+            if number % 10 == 5 { all += HTTPClient.request("GET", "/healthz", nil) }
+        }
+        try client.send(all)
+        var offsets: [Int] = []
+        for number in 0..<50 {
+            offsets += try client.receive().offsets
+            if number % 10 == 5 { #expect(try client.receive().string("status") == "ok") }
+        }
+        #expect(offsets == Array(0..<50))
+        #expect(try node.values("t") == (0..<50).map { "{\"n\":\($0)}" })
+    }
+
+    @Test(arguments: [1, 7, 1000, 100_000])
+    func chunkedBodiesAreReadHoweverTheyAreCut(size: Int) throws {
+        let node = try GatewayHarness()
+        let count = size == 1 ? 20 : 2000
+        let events = (0..<count).map { "{\"n\":\($0)}" }
+        let body = Array(events.joined(separator: "\n").utf8)
+        let client = try node.connect()
+        var request = Array(
+            "POST /v1/topics/t/events HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
+                .utf8)
+        for start in stride(from: 0, to: body.count, by: size) {
+            let part = body[start..<min(start + size, body.count)]
+            request += Array("\(String(part.count, radix: 16))\r\n".utf8) + part + Array("\r\n".utf8)
+        }
+        try client.send(request + Array("0\r\nX-Sum: 1\r\n\r\n".utf8) + HTTPClient.request("GET", "/healthz", nil))
+        #expect(try client.receive().number("accepted") == count)
+        #expect(try client.receive().status == 200)
+        #expect(try node.values("t") == events)
+    }
+
+    @Test func largeBodiesByLengthAreRead() throws {
+        let node = try GatewayHarness()
+        let event = "{\"x\":\"" + String(repeating: "y", count: 900_000) + "\"}"
+        let client = try node.connect()
+        for _ in 0..<3 {
+            try client.send(HTTPClient.request("POST", "/v1/topics/t/events", Array("[\(event),\(event)]".utf8)))
+            #expect(try client.receive().status == 201)
+        }
+        #expect(try node.values("t") == Array(repeating: event, count: 6))
+    }
+
+    @Test func bodiesOverTheLimitAreRefusedBeforeTheyAreRead() throws {
+        var options = GatewayOptions()
+        options.maxRequestBytes = 1000
+        let node = try GatewayHarness(options)
+        let announced = try node.connect()
+        try announced.send(
+            "POST /v1/topics/t/events HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 1001\r\n\r\n"
+        )
+        let reply = try announced.receive()
+        #expect(reply.status == 413)
+        #expect(reply.number("limit") == 1000)
+        #expect(announced.isClosed())
+        let chunked = try node.connect()
+        try chunked.send("POST /events HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n")
+        #expect(try chunked.receive().status == 413)
+        #expect(chunked.isClosed())
+    }
+
+    @Test func continueIsSaidOnlyForABodyThatWillBeRead() throws {
+        let node = try GatewayHarness()
+        let client = try node.connect()
+        let head = "Host: h\r\nExpect: 100-continue\r\nContent-Type: application/json\r\n"
+        try client.send("POST /v1/topics/t/events HTTP/1.1\r\n\(head)Content-Length: 2\r\n\r\n")
+        #expect(try client.receive().status == 100)
+        try client.send("{}")
+        #expect(try client.receive().status == 201)
+        try client.send("POST /v1/topics/t/events HTTP/1.1\r\n\(head)Content-Length: 99999999\r\n\r\n")
+        #expect(try client.receive().status == 413)
+        #expect(client.isClosed())
+        let lost = try node.connect()
+        try lost.send("POST /nowhere HTTP/1.1\r\n\(head)Content-Length: 2\r\n\r\n")
+        #expect(try lost.receive().status == 404)
+        #expect(lost.isClosed())
+    }
+
+    @Test func memoryForBodiesInFlightIsLimited() throws {
+        var options = GatewayOptions()
+        options.maxInflightBytes = 10_000
+        let node = try GatewayHarness(options)
+        func announce(_ length: Int) throws -> HTTPClient {
+            let client = try node.connect()
+            try client.send(
+                "POST /events HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: \(length)\r\n\r\n")
+            return client
+        }
+        let first = try announce(8000)
+        #expect(try first.receive().status == 100)
+        let second = try announce(3000)
+        let refused = try second.receive()
+        #expect(refused.status == 503)
+        #expect(refused.string("code") == "overloaded")
+        #expect(refused.fields["retry-after"] == "1")
+        let body = "{\"x\":\"" + String(repeating: "y", count: 8000 - 8) + "\"}"
+        try first.send(body)
+        #expect(try first.receive().status == 201)
+        #expect(try announce(3000).receive().status == 100)
+    }
+
+    @Test(arguments: [
+        ("POST /events HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        ("POST /events HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}", 400),
+        ("POST /events HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n{}", 501),
+        ("POST /events HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n", 400),
+        ("POST /events HTTP/1.1\nHost: h\nContent-Length: 2\n\n{}", 400), ("POST /events HTTP/1.1\r\n\r\n", 400),
+        ("\u{16}\u{3}\u{1}\u{2}\r\n\r\n", 400), ("BREW /events HTTP/1.1\r\nHost: h\r\n\r\n", 501),
+        ("GET /healthz HTTP/2.0\r\nHost: h\r\n\r\n", 505),
+    ])
+    func malformedRequestsAreAnsweredOnceAndEndTheConnection(request: String, status: Int) throws {
+        let node = try GatewayHarness()
+        let client = try node.connect()
+        try client.send(request + "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+        let reply = try client.receive()
+        #expect(reply.status == status)
+        #expect(reply.fields["connection"] == "close")
+        #expect(reply.fields["content-type"] == "application/problem+json")
+        #expect(reply.string("request_id")?.isEmpty == false)
+        #expect(client.isClosed())
+        #expect(node.broker.catalog.topic(named: "events") == nil)
+    }
+
+    @Test func slowHeadsAndBodiesGet408() throws {
+        var options = GatewayOptions()
+        options.headTimeout = .milliseconds(100)
+        options.bodyIdleTimeout = .milliseconds(100)
+        let node = try GatewayHarness(options)
+        let head = try node.connect()
+        try head.send("GET /healthz HTTP/1.1\r\nHost: h\r\nX-Slow: ")
+        #expect(try head.receive().string("code") == "head_timeout")
+        #expect(head.isClosed())
+        for framing in ["Content-Length: 1000\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n5\r\n{"] {
+            let body = try node.connect()
+            try body.send("POST /events HTTP/1.1\r\nHost: h\r\n\(framing)")
+            let reply = try body.receive()
+            #expect(reply.status == 408)
+            #expect(reply.string("code") == "body_timeout")
+            #expect(body.isClosed())
+        }
+    }
+
+    @Test func aRequestInTimeIsNotDisturbedByTheTimer() throws {
+        var options = GatewayOptions()
+        options.headTimeout = .milliseconds(50)
+        let node = try GatewayHarness(options)
+        let client = try node.connect()
+        try client.send("GET /healthz HTTP/1.1\r\nHost")
+        try client.send(": h\r\n\r\n")
+        #expect(try client.receive().status == 200)
+        let other = try node.connect()
+        try other.send("GET /healthz HTTP/1.1\r\n")
+        #expect(try other.receive().status == 408)
+        try client.send("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+        #expect(try client.receive().status == 200)
+    }
+
+    @Test func connectionsStayOpenAndCloseAsAsked() throws {
+        let node = try GatewayHarness()
+        let client = try node.connect()
+        for path in ["/healthz", "/nowhere", "/stats"] {
+            try client.send(HTTPClient.request("GET", path, nil))
+            #expect(try client.receive().fields["connection"] == nil)
+        }
+        try client.send(HTTPClient.request("GET", "/healthz", nil, fields: ["Connection: close"]))
+        #expect(try client.receive().fields["connection"] == "close")
+        #expect(client.isClosed())
+        let old = try node.connect()
+        try old.send("GET /healthz HTTP/1.0\r\n\r\n")
+        #expect(try old.receive().status == 200)
+        #expect(old.isClosed())
+    }
+
+    @Test func refusedRequestsWithTheirBodyKeepTheConnection() throws {
+        let node = try GatewayHarness()
+        let client = try node.connect()
+        try client.send(HTTPClient.request("POST", "/nowhere", Array("{}".utf8)))
+        #expect(try client.receive().status == 404)
+        try client.send(HTTPClient.request("PUT", "/events", Array("{}".utf8)))
+        #expect(try client.receive().status == 405)
+        try client.send(HTTPClient.request("POST", "/events", Array("{}".utf8)))
+        #expect(try client.receive().status == 201)
+    }
+
+    @Test func aDrainingGatewayClosesAfterItsReplies() throws {
+        let node = try GatewayHarness()
+        let client = try node.connect()
+        node.gateway.drain()
+        try client.send(HTTPClient.request("POST", "/events", Array("{}".utf8)))
+        let reply = try client.receive()
+        #expect(reply.status == 201)
+        #expect(reply.fields["connection"] == "close")
+        #expect(client.isClosed())
+        #expect(try node.call("GET", "/readyz").status == 503)
+    }
+
+    @Test func noReplyLeavesBeforeItsCommit() throws {
+        let node = try GatewayHarness(holdsCommits: true)
+        let client = try node.connect()
+        try client.send(HTTPClient.request("POST", "/events", Array("{}".utf8)))
+        // The append is on disk, the clock was not told: the reply waits, and so does every one behind it.
+        try client.send(HTTPClient.request("GET", "/healthz", nil))
+        while (try? node.values("events")) != ["{}"] {}
+        let other = try node.connect()
+        try other.send(HTTPClient.request("GET", "/healthz", nil))
+        #expect(try other.receive().status == 200)
+        #expect(client.hasNothingToRead)
+    }
+}

@@ -1,0 +1,256 @@
+import BrokerCore
+import BrokerTestKit
+import ByteBuffers
+import Foundation
+import IngestGateway
+import KafkaModel
+import LogStorage
+import RecordFormat
+import StorageIO
+import Telemetry
+import Testing
+import Transport
+
+/// A gateway over a broker on a simulated file system, on a port of its own.
+final class GatewayHarness: Sendable {
+    let fileSystem: SimulatedFileSystem
+    let broker: Broker
+    let gateway: Gateway
+    private let group: EventLoopGroup
+    let port: UInt16
+
+    init(
+        _ options: GatewayOptions = GatewayOptions(), partitions: Int32 = 1, autoCreate: Bool = true,
+        topicDefaults: [String: String] = [:], holdsCommits: Bool = false
+    ) throws {
+        let fileSystem = SimulatedFileSystem()
+        var brokerOptions = BrokerOptions()
+        brokerOptions.defaultPartitions = partitions
+        brokerOptions.autoCreateTopics = autoCreate
+        brokerOptions.offsetsPartitions = 1
+        brokerOptions.topicDefaults = topicDefaults
+        brokerOptions.store.journalFileBytes = 4 << 20
+        let broker = try Broker(fileSystem: fileSystem, folder: "/data", options: brokerOptions)
+        let clock = CommitClock(published: broker.store.durableTicket)
+        broker.store.observe(CommitPublisher(clock: clock, isSilent: holdsCommits))
+        let gateway = Gateway(broker: broker, options: options, loopCount: 1, registry: MetricsRegistry())
+        var groupOptions = EventLoopGroup.Options()
+        groupOptions.commitClock = clock
+        groupOptions.setUp = { gateway.setUp($0) }
+        let group = try EventLoopGroup(groupOptions)
+        broker.start()
+        let listener = try group.listen(gateway.listenerOptions(host: "127.0.0.1", port: 0))
+        self.fileSystem = fileSystem
+        self.broker = broker
+        self.gateway = gateway
+        self.group = group
+        port = listener.port
+    }
+
+    deinit {
+        group.stop(within: .zero)
+        try? broker.stop()
+    }
+
+    func connect() throws -> HTTPClient { try HTTPClient(port: port) }
+
+    /// One request on a connection of its own.
+    func call(_ method: String, _ path: String, _ body: String? = nil, fields: [String] = []) throws -> HTTPReply {
+        try call(method, path, bytes: body.map { Array($0.utf8) }, fields: fields)
+    }
+
+    func call(_ method: String, _ path: String, bytes: [UInt8]?, fields: [String] = []) throws -> HTTPReply {
+        let client = try connect()
+        try client.send(HTTPClient.request(method, path, bytes, fields: fields))
+        return try client.receive(toHead: method == "HEAD")
+    }
+
+    func post(_ topic: String, _ body: String, query: String = "", fields: [String] = []) throws -> HTTPReply {
+        try call("POST", "/v1/topics/\(topic)/events\(query)", body, fields: fields)
+    }
+
+    struct StoredRecord: Equatable {
+        var partition: Int32
+        var offset: Int64
+        var key: String?
+        var value: String
+        var headers: [String: String]
+    }
+
+    /// All committed records of a topic, in the order of partitions and offsets; and how many batches they are in.
+    func stored(_ topic: String) throws -> (records: [StoredRecord], batches: Int) {
+        var found: [StoredRecord] = []
+        var batches = 0
+        guard let topic = broker.catalog.topic(named: topic) else { return ([], 0) }
+        for partition in topic.partitions {
+            var next = partition.logStartOffset
+            while next < partition.highWatermark {
+                let fetched = try partition.read(from: next, maxBytes: 1 << 20).get()
+                for slice in fetched.slices {
+                    var cursor = RecordBatchCursor(slice.bytes, validator: RecordBatchValidator(origin: .client))
+                    var records = RecordIterator()
+                    while let batch = try cursor.next() {
+                        batches += 1
+                        try records.open(batch)
+                        while let record = try records.next() {
+                            var headers: [String: String] = [:]
+                            for header in record.headers {
+                                headers[String(decoding: header.key, as: UTF8.self)] = header.value.map {
+                                    String(decoding: $0, as: UTF8.self)
+                                }
+                            }
+                            found.append(
+                                StoredRecord(
+                                    partition: partition.partitionIndex, offset: record.offset.rawValue,
+                                    key: record.key.map { String(decoding: $0, as: UTF8.self) },
+                                    value: String(decoding: record.value!, as: UTF8.self), headers: headers))
+                        }
+                        next = batch.lastOffset + 1
+                    }
+                }
+            }
+        }
+        return (found, batches)
+    }
+
+    func values(_ topic: String) throws -> [String] { try stored(topic).records.map(\.value) }
+}
+
+/// Passes commits on to the clock, or, silent, lets every reply wait for ever.
+private final class CommitPublisher: CommitObserver {
+    private let clock: CommitClock
+    private let isSilent: Bool
+
+    init(clock: CommitClock, isSilent: Bool) {
+        self.clock = clock
+        self.isSilent = isSilent
+    }
+
+    func committed(through ticket: UInt64, woken: [ReadWaiter]) {
+        if !isSilent { clock.publish(ticket) }
+    }
+
+    func commitFailed(from ticket: UInt64) { clock.fail(from: ticket) }
+}
+
+struct HTTPReply {
+    var status: Int
+    /// By lower-case name.
+    var fields: [String: String]
+    var body: [UInt8]
+
+    var text: String { String(decoding: body, as: UTF8.self) }
+
+    var json: [String: Any] {
+        (try? JSONSerialization.jsonObject(with: Data(body))) as? [String: Any] ?? [:]
+    }
+
+    func string(_ member: String) -> String? { json[member] as? String }
+    func number(_ member: String) -> Int? { json[member] as? Int }
+    var results: [[String: Any]] { json["results"] as? [[String: Any]] ?? [] }
+    var offsets: [Int] { results.compactMap { $0["offset"] as? Int } }
+    var statuses: [String] { results.compactMap { $0["status"] as? String } }
+}
+
+/// The peer has closed the connection, or says nothing.
+struct NoReply: Error {
+    var isClosed: Bool
+}
+
+/// A blocking client that writes what it is told.
+final class HTTPClient {
+    private let descriptor: Int32
+    private var buffered: [UInt8] = []
+
+    init(port: UInt16) throws {
+        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var patience = timeval(tv_sec: 20, tv_usec: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+        var noDelay: Int32 = 1
+        setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &noDelay, 4)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = port.bigEndian
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        let result = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        try #require(result == 0)
+    }
+
+    deinit { close(descriptor) }
+
+    static func request(_ method: String, _ path: String, _ body: [UInt8]?, fields: [String] = []) -> [UInt8] {
+        var head = "\(method) \(path) HTTP/1.1\r\nHost: localhost\r\n"
+        if let body { head += "Content-Length: \(body.count)\r\n" }
+        if body != nil, !fields.contains(where: { $0.lowercased().hasPrefix("content-type:") }) {
+            head += "Content-Type: application/json\r\n"
+        }
+        for field in fields { head += field + "\r\n" }
+        return Array((head + "\r\n").utf8) + (body ?? [])
+    }
+
+    /// What cannot be sent any more is lost: the peer has already said why.
+    func send(_ bytes: [UInt8]) throws {
+        var sent = 0
+        while sent < bytes.count {
+            let count = bytes[sent...].withUnsafeBytes {
+                Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+            }
+            if count <= 0 { return }
+            sent += count
+        }
+    }
+
+    func send(_ text: String) throws { try send(Array(text.utf8)) }
+
+    private func more() throws {
+        var piece = [UInt8](repeating: 0, count: 64 << 10)
+        let count = recv(descriptor, &piece, piece.count, 0)
+        guard count > 0 else { throw NoReply(isClosed: count == 0 || errno == ECONNRESET) }
+        buffered += piece[..<count]
+    }
+
+    func receive(toHead: Bool = false) throws -> HTTPReply {
+        var end: Int?
+        while end == nil {
+            end = buffered.firstRange(of: Array("\r\n\r\n".utf8))?.lowerBound
+            if end == nil { try more() }
+        }
+        let lines = String(decoding: buffered[..<end!], as: UTF8.self).components(separatedBy: "\r\n")
+        buffered.removeFirst(end! + 4)
+        var reply = HTTPReply(status: Int(lines[0].split(separator: " ")[1])!, fields: [:], body: [])
+        for line in lines.dropFirst() {
+            let parts = line.split(separator: ":", maxSplits: 1)
+            let name = parts[0].lowercased()
+            #expect(reply.fields[name] == nil, "\(name) stands twice")
+            reply.fields[name] = parts[1].trimmingCharacters(in: .whitespaces)
+        }
+        guard !toHead, reply.status >= 200, reply.status != 204 else { return reply }
+        let length = try #require(reply.fields["content-length"].flatMap { Int($0) })
+        while buffered.count < length { try more() }
+        reply.body = Array(buffered[..<length])
+        buffered.removeFirst(length)
+        return reply
+    }
+
+    /// Nothing has arrived, and the connection is open.
+    var hasNothingToRead: Bool {
+        var byte: UInt8 = 0
+        return buffered.isEmpty
+            && recv(descriptor, &byte, 1, Int32(MSG_DONTWAIT | MSG_PEEK)) < 0 && errno == EAGAIN
+    }
+
+    /// The peer ends the connection without another byte.
+    func isClosed() -> Bool {
+        guard buffered.isEmpty else { return false }
+        do {
+            try more()
+            return false
+        } catch {
+            return (error as? NoReply)?.isClosed ?? false
+        }
+    }
+}

@@ -1,0 +1,131 @@
+import ByteBuffers
+import Testing
+
+@testable import IngestGateway
+
+@Suite struct Murmur2Tests {
+    private func hash(_ key: String) -> Int32 {
+        Array(key.utf8).withUnsafeBytes { Int32(bitPattern: Murmur2.hash($0)) }
+    }
+
+    /// The values of Kafka's own test of its partitioner (`UtilsTest.testMurmur2`).
+    @Test func hashesAreThoseOfKafkasClients() {
+        #expect(hash("21") == -973_932_308)
+        #expect(hash("foobar") == -790_332_482)
+        #expect(hash("a-little-bit-long-string") == -985_981_536)
+        #expect(hash("a-little-bit-longer-string") == -1_486_304_829)
+        #expect(hash("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8") == -58_897_971)
+        #expect(hash("abc") == 479_470_107)
+    }
+
+    @Test func everyPartitionIsReached() {
+        var reached = Set<Int>()
+        for number in 0..<200 {
+            let key = Array("key-\(number)".utf8)
+            reached.insert(key.withUnsafeBytes { Murmur2.partition(of: $0, among: 7) })
+        }
+        #expect(reached == Set(0..<7))
+    }
+}
+
+@Suite struct UUIDv7Tests {
+    private func text(_ id: UUIDv7) -> String {
+        String(unsafeUninitializedCapacity: UUIDv7.textLength) {
+            id.write(to: $0.baseAddress!)
+            return UUIDv7.textLength
+        }
+    }
+
+    @Test func theTextFormHasVersionVariantAndTime() throws {
+        var generator = UUIDv7Generator()
+        let id = text(generator.next(atMs: 0x0192_3456_789a))
+        #expect(id.hasPrefix("01923456-789a-7"))
+        #expect(id.utf8.count == 36)
+        #expect("89ab".contains(try #require(id.dropFirst(19).first)))
+    }
+
+    @Test func identifiersOfALoopAscendEvenWhenTheClockStandsOrGoesBack() {
+        var generator = UUIDv7Generator()
+        var last = ""
+        for (time, count) in [(5, 1), (5, 3), (5, 1), (6, 100_000), (6, 1), (4, 1), (7, 1)] {
+            let id = generator.next(atMs: Int64(time), count: count)
+            for index in [0, count - 1] where index >= 0 {
+                let text = text(id.advanced(by: index))
+                #expect(text > last || index == 0 && count == 1 && text > last)
+                last = text
+                if count == 1 { break }
+            }
+        }
+    }
+}
+
+@Suite struct RateLimiterTests {
+    @Test func aBurstPassesAndThenTheRate() throws {
+        let limiter = try #require(RateLimiter(rate: 10, burst: 3))
+        let start: Int64 = 1_000_000_000
+        for _ in 0..<3 { #expect(limiter.take(now: start) == nil) }
+        #expect(limiter.take(now: start) == 100_000_000)
+        #expect(limiter.take(now: start + 99_999_999) == 1)
+        #expect(limiter.take(now: start + 100_000_000) == nil)
+        #expect(limiter.take(now: start + 100_000_000) != nil)
+        // Rest fills the bucket, and not beyond its size.
+        let later = start + 60_000_000_000
+        #expect(limiter.remaining(now: later) == 3)
+        for _ in 0..<3 { #expect(limiter.take(now: later) == nil) }
+        #expect(limiter.take(now: later) != nil)
+    }
+
+    @Test func withoutARateThereIsNoLimiter() {
+        #expect(RateLimiter(rate: 0, burst: 5) == nil)
+        #expect(RateLimiter(rate: 7, burst: 0)?.burst == 7)
+    }
+}
+
+@Suite struct SmallValuesTests {
+    @Test func momentsAreWrittenAsRFC3339() {
+        #expect(ReceivedAt.text(ofMs: 0) == "1970-01-01T00:00:00.000Z")
+        #expect(ReceivedAt.text(ofMs: 1_700_000_000_987) == "2023-11-14T22:13:20.987Z")
+        var value = ReceivedAt()
+        value.update(toMs: 1_700_000_000_987)
+        value.update(toMs: 1_700_000_001_001)
+        #expect(String(decoding: value.text, as: UTF8.self) == "2023-11-14T22:13:21.001Z")
+    }
+
+    @Test func base64IsPadded() {
+        func encoded(_ text: String) -> String {
+            var writer = ByteWriter()
+            Array(text.utf8).withUnsafeBytes { Base64.write($0, into: &writer) }
+            return String(decoding: writer.bytes, as: UTF8.self)
+        }
+        #expect(
+            ["", "f", "fo", "foo", "foob", "fooba", "foobar"].map(encoded) == [
+                "", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy",
+            ])
+    }
+
+    @Test func correlationIDsAreHarmless() {
+        func isHarmless(_ text: String) -> Bool { Array(text.utf8).withUnsafeBytes { GatewayLoop.isHarmless($0) } }
+        #expect(isHarmless("trace-1.a:b_c"))
+        #expect(isHarmless(String(repeating: "a", count: 128)))
+        for text in ["", "a b", "a\nb", "<script>", "é", "a\"b", String(repeating: "a", count: 129)] {
+            #expect(!isHarmless(text), "\(text)")
+        }
+    }
+
+    @Test func pathsLeadToTheirRoutes() {
+        func name(_ path: String) -> Route.Name? { Array(path.utf8).withUnsafeBytes { Route.match($0)?.name } }
+        #expect(name("/v1/topics/t/events") == .events)
+        #expect(name("/v1/topics/t/records") == .records)
+        #expect(name("/v1/topics/t/partitions/3/records") == .records)
+        #expect(name("/ingest") == .ingest)
+        #expect(name("/") == .ingest)
+        #expect(name("/events") == .webhook)
+        for path in [
+            "/v1/topics//events", "/v1/topics/t", "/v1/topics/t/", "/v1/topics/t/eventsx",
+            "/v1/topics/t/partitions/records",
+            "/v1/topics/t/partitions//records", "/events/", "/v2/topics/t/events", "/Events", "/ingest/x", "x",
+        ] {
+            #expect(name(path) == nil, "\(path)")
+        }
+    }
+}
