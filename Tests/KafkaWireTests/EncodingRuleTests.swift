@@ -4,12 +4,6 @@ import KafkaWire
 import Testing
 
 @Suite struct EncodingRuleTests {
-    private func encode(_ structure: some KafkaStructure, _ version: Int16) -> [UInt8] {
-        var writer = ByteWriter()
-        structure.encode(to: &writer, version: version)
-        return writer.array
-    }
-
     @Test func fieldThatAVersionLacksIsLeftOutAndNamed() {
         var partition = FetchResponse.PartitionData()
         partition.preferredReadReplica = 3

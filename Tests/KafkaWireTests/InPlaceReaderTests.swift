@@ -8,12 +8,6 @@ import Testing
 
     private func text(_ bytes: UnsafeRawBufferPointer?) -> String? { bytes.map { String(decoding: $0, as: UTF8.self) } }
 
-    private func encode(_ message: some KafkaMessage, _ version: Int16) -> [UInt8] {
-        var writer = ByteWriter()
-        message.encode(to: &writer, version: version)
-        return writer.array
-    }
-
     // MARK: - Produce
 
     private func check(_ request: ProduceRequest, _ bytes: [UInt8], _ version: Int16) throws {

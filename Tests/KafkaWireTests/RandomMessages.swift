@@ -179,7 +179,8 @@ struct RandomMessages {
         partition.lastStableOffset = int64()
         if version >= 5 { partition.logStartOffset = int64() }
         if version >= 11 { partition.preferredReadReplica = int32() }
-        partition.records = bytes(20_000)
+        // Long enough for lengths of one, two and three bytes as varints.
+        partition.records = [UInt8](repeating: UInt8(count()), count: Int.random(in: 0...20_000, using: &random))
         partition.abortedTransactions = nil
         if count() == 0 {
             partition.abortedTransactions = (0..<count()).map { _ in
