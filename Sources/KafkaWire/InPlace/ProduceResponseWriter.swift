@@ -120,14 +120,14 @@ public struct ProduceResponseWriter {
     ) {
         precondition(topicsLeft == 0 && partitionsLeft == 0, "produce response: \(topicsLeft) topics too few")
         writer.int32(throttleTimeMs)
-        if isFlexible {
+        if version >= 10 && !nodeEndpoints.isEmpty {
             var tags = TaggedFieldWriter([])
-            if version >= 10 && !nodeEndpoints.isEmpty {
-                var body = ByteWriter()
-                body.array(nodeEndpoints, true, version)
-                tags.append(0, body)
-            }
+            var body = ByteWriter()
+            body.array(nodeEndpoints, true, version)
+            tags.append(0, body)
             tags.finish(to: &writer)
+        } else if isFlexible {
+            writer.unsignedVarint(0)
         }
         writer.overwrite(Int32(writer.count - frameStart - 4), at: frameStart)
     }
