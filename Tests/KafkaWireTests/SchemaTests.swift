@@ -12,7 +12,9 @@ private enum Generator {
     static let compiler: String? = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":")
         .map { "\($0)/swiftc" }.first { FileManager.default.isExecutableFile(atPath: $0) }
 
-    static let messages = ProcessInfo.processInfo.environment["MILLRACE_KAFKA_MESSAGES"]
+    static let messages = ProcessInfo.processInfo.environment["MILLRACE_KAFKA_MESSAGES"].flatMap {
+        $0.isEmpty ? nil : $0
+    }
 
     static let compiled: Result<String, any Error> = Result {
         let folder = root.appendingPathComponent("tools/generate-kafka-wire").path
