@@ -10,6 +10,10 @@ import pytest
 from conftest import create_topic
 from harness.group import Group, wait_until
 
+# Three clients' own timers decide when they rebalance, and on a machine that does other work one of them now and then starts a
+# rebalance that no test asked for (kafka-python, also against Apache Kafka). A failure is tried again and shown as a rerun.
+pytestmark = pytest.mark.flaky(reruns=2)
+
 CLIENTS = ["confluent-kafka", "kafka-python", "aiokafka"]
 PARTITIONS = 3
 
