@@ -46,6 +46,8 @@ enum Interruption {
         // Without SA_RESTART: a waiting call returns and looks at the flag.
         sigaction(SIGINT, &action, nil)
         sigaction(SIGTERM, &action, nil)
+        // A reader of our output that goes away is seen at the write, so that a group is still left in order.
+        signal(SIGPIPE, SIG_IGN)
     }
 }
 

@@ -60,6 +60,7 @@ enum ConsumeCommand {
                 break
             }
             Output.standard.flush()
+            Output.standard.checkReader()
             if count == limit || !Output.standard.isIntact { break }
             Terminal.progress("\(count) records")
         }
@@ -156,6 +157,7 @@ enum ConsumeCommand {
                 }
                 // Committed is what was handed on, never more.
                 Output.standard.flush()
+                Output.standard.checkReader()
                 guard Output.standard.isIntact else { break }
                 try consumer.commit()
                 if count == limit { break }

@@ -33,8 +33,14 @@ final class Output {
         write("\n")
     }
 
-    /// Whether everything so far could be written.
+    /// Whether everything so far could be written, and somebody still reads.
     var isIntact: Bool { failure == 0 }
+
+    /// Looks whether the reader of a pipe has gone, which a write would only find out later.
+    func checkReader() {
+        var entry = pollfd(fd: descriptor, events: 0, revents: 0)
+        if poll(&entry, 1, 0) > 0, entry.revents & Int16(POLLERR) != 0, failure == 0 { failure = EPIPE }
+    }
 
     func flush() {
         var start = 0
@@ -51,7 +57,10 @@ final class Output {
 
     func finish() throws {
         flush()
-        if failure != 0 { throw CommandFailure("cannot write the output: " + String(cString: strerror(failure))) }
+        // `millrace consume … | head`: who reads no more has what they wanted.
+        if failure != 0 && failure != EPIPE {
+            throw CommandFailure("cannot write the output: " + String(cString: strerror(failure)))
+        }
     }
 }
 
