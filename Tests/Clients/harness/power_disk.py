@@ -1,0 +1,92 @@
+"""A file system whose power can be cut under a running program: power_disk/main.c, compiled here and mounted by root."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+SOURCES = pathlib.Path(__file__).resolve().parent.parent / "power_disk"
+BUILT = pathlib.Path(__file__).resolve().parents[3] / ".build" / "power_disk"
+
+
+class NoPowerDisk(Exception):
+    """This machine cannot mount one; the message says why."""
+
+
+def compiled() -> tuple[pathlib.Path, pathlib.Path]:
+    """(the program that mounts, the library to preload), newer than their sources."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if not compiler:
+        raise NoPowerDisk("no C compiler: apt-get install gcc libc6-dev")
+    program, library = BUILT / "power_disk", BUILT / "syncfs.so"
+    newest = max(source.stat().st_mtime for source in SOURCES.iterdir())
+    if not (program.exists() and library.exists() and min(program.stat().st_mtime, library.stat().st_mtime) >= newest):
+        BUILT.mkdir(parents=True, exist_ok=True)
+        flags = ["-O2", "-Wall", "-Wextra"]
+        # Under names of their own first: another run may be using them.
+        for target, arguments in ((program, [SOURCES / "main.c", SOURCES / "disk.c"]), (library, ["-shared", "-fPIC", SOURCES / "syncfs.c"])):
+            subprocess.run([compiler, *flags, "-o", f"{target}.{os.getpid()}", *map(str, arguments)], check=True)
+            os.replace(f"{target}.{os.getpid()}", target)
+    return program, library
+
+
+class PowerDisk:
+    def __init__(self, size: int = 8 << 30):
+        if not os.path.exists("/dev/fuse"):
+            raise NoPowerDisk("/dev/fuse is not there")
+        if os.geteuid() != 0:
+            raise NoPowerDisk("only root may mount it")
+        program, self.library = compiled()
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="power-disk-"))
+        self.process = subprocess.Popen(
+            [program, self.folder, str(size)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if self.process.stdout.readline() != "mounted\n":
+            reason = self.process.stderr.read().strip()
+            self.process.wait()
+            os.rmdir(self.folder)
+            raise NoPowerDisk(f"mounting is refused: {reason}")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a program needs in its environment for its syncfs to be seen."""
+        return {"LD_PRELOAD": str(self.library)}
+
+    def _tell(self, command: str) -> dict[str, int]:
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+        words = self.process.stdout.readline().split()
+        if len(words) < 2 or words[0] == "unknown:":
+            raise RuntimeError(f"power_disk: {command!r} is answered by {words}")
+        return dict(zip(words[::2], map(int, words[1::2])))
+
+    def cut(self, seed: int = 0, keeping: str = "some") -> dict[str, int]:
+        """The power fails and is back. Nothing may have a file open. `keeping`: nothing, all, or a seeded part."""
+        return self._tell(f"off {seed} {keeping}")
+
+    def arm(self, changes: int) -> None:
+        """From the so manyth write, sync or change of a name on, every call fails, until `cut`."""
+        self._tell(f"arm {changes}")
+
+    def deafen(self, deaf: bool = True) -> None:
+        """Syncs say that they succeeded and do nothing."""
+        self._tell(f"deaf {int(deaf)}")
+
+    def resize(self, size: int) -> None:
+        self._tell(f"full {size}")
+
+    def count(self) -> dict[str, int]:
+        return self._tell("count")
+
+    def remove(self) -> None:
+        self.process.stdin.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            ctypes.CDLL(None).umount2(os.fsencode(self.folder), 2)  # MNT_DETACH
+        os.rmdir(self.folder)
