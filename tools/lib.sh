@@ -42,3 +42,12 @@ python_environment() {
     fi
     "$venv/bin/pip" list --disable-pip-version-check 2>/dev/null | grep -iE 'kafka|pytest' || true
 }
+
+# For a tool that runs clients against the release binary, in the repository's folder: further apt packages as arguments.
+prepare_client_test() {
+    require_swift
+    install_packages "${build_packages[@]}" python3-venv "$@"
+    cd "$repository"
+    python_environment >/dev/null
+    swift build -c release --product millrace
+}

@@ -1,7 +1,9 @@
 extension Configuration {
     /// Variables with our prefix that are not keys: the command line's own, and what Kubernetes adds for a service
     /// called `millrace` (`MILLRACE_SERVICE_HOST`, `MILLRACE_PORT_9092_TCP`, ...), which nobody wrote and nobody means.
-    static let otherVariables: Set<String> = ["MILLRACE_BOOTSTRAP", "MILLRACE_CONFIG", "MILLRACE_PORT"]
+    static let otherVariables: Set<String> = [
+        "MILLRACE_BOOTSTRAP", "MILLRACE_CONFIG", "MILLRACE_PORT", "MILLRACE_UNSAFE_WITHOUT_SYNC",
+    ]
     static let ignoredPrefixes = ["MILLRACE_SERVICE_", "MILLRACE_PORT_", "MILLRACE_TEST_"]
 
     /// Reads all sources: flags go before the environment, it before the file, it before the defaults.

@@ -22,8 +22,15 @@ struct BrokerProcess {
 
     /// Opens the data folder, recovers, listens. Errors say what to do about them.
     static func start(_ configuration: Configuration) throws -> BrokerProcess {
+        var brokerOptions = BrokerOptions(configuration)
+        if isUnsafeWithoutSync {
+            brokerOptions.store.unsafeWithoutSync = true
+            Terminal.complain(
+                "millrace: WARNING: \(unsafeVariable)=1: nothing is synced, and acknowledged records are lost when the"
+                    + " power fails. This is the negative control of durability tests, and for nothing else.")
+        }
         let broker = try Broker(
-            fileSystem: PosixFileSystem(), folder: configuration.dataFolder, options: BrokerOptions(configuration))
+            fileSystem: PosixFileSystem(), folder: configuration.dataFolder, options: brokerOptions)
         let loops = configuration.eventLoopCount > 0 ? configuration.eventLoopCount : defaultLoopCount
         let kafka = KafkaServer(broker: broker, options: KafkaServerOptions(configuration), loopCount: loops)
         var options = EventLoopGroup.Options()
@@ -51,6 +58,15 @@ struct BrokerProcess {
         return BrokerProcess(
             kafkaAddress: Endpoint(host: wanted.host, port: listener.port), httpAddress: httpAddress,
             recovery: broker.summary, broker: broker, gateway: gateway, group: group)
+    }
+
+    /// A test that says it would notice lost records has to notice them with this variable set to 1. Not a configuration
+    /// key, so that no file and no flag can bring it about.
+    private static let unsafeVariable = "MILLRACE_UNSAFE_WITHOUT_SYNC"
+
+    private static var isUnsafeWithoutSync: Bool {
+        guard let value = getenv(unsafeVariable) else { return false }
+        return String(cString: value) == "1"
     }
 
     /// One event loop on up to three cores, half of the cores beyond, at most eight: the committing thread and the page

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -56,6 +57,8 @@ def end_with_parent() -> None:
 class Broker:
     """One node. `kind` is "millrace" or "kafka"; `program` is the binary, or the launcher of a Kafka distribution."""
 
+    death = "kill -9"
+
     def __init__(self, kind: str, program: str, settings: dict[str, str] | None = None, folder: str | None = None):
         self.kind, self.program = kind, program
         self.settings = {**SETTINGS, **(OWN_SETTINGS if kind == "millrace" else {}), **(settings or {})}
@@ -64,6 +67,7 @@ class Broker:
         self.kafka_port, self.http_port = free_port(), free_port()
         self.process: subprocess.Popen | None = None
         self.log_path = self.folder / "output.log"
+        self.environment: dict[str, str] = {}  # beside its settings
 
     @property
     def bootstrap(self) -> str:
@@ -82,7 +86,7 @@ class Broker:
         else:
             command = [self.program, "start", str(self.folder), str(self.kafka_port), *(f"{k}={v}" for k, v in self.settings.items())]
         # MILLRACE_ variables are configuration to the binary: a test's node gets none but its own.
-        environment = {"KAFKA_HEAP": "-Xmx512m -Xms256m", **{k: v for k, v in os.environ.items() if not k.startswith("MILLRACE_")}}
+        environment = {"KAFKA_HEAP": "-Xmx512m -Xms256m", **{k: v for k, v in os.environ.items() if not k.startswith("MILLRACE_")}, **self.environment}
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, preexec_fn=end_with_parent)
         if wait:
@@ -136,6 +140,16 @@ class Broker:
                 raise BrokerFailure(f"{self.kind} had ended on its own with status {process.returncode}:\n{self.log_tail()}")
             process.kill()
             process.wait()
+
+    def die(self, chance: random.Random) -> str:
+        """Ends without warning; says how."""
+        self.kill()
+        return "killed"
+
+    def die_at_start(self, chance: random.Random) -> str:
+        time.sleep(chance.uniform(0, 0.15 if self.kind == "millrace" else 3))
+        self.kill()
+        return "killed in recovery"
 
     def remove(self) -> None:
         """Ends the node however it is, and deletes its data."""

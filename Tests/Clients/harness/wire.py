@@ -9,11 +9,15 @@ import socket
 import struct
 import time
 
-PRODUCE, FETCH, LIST_OFFSETS, METADATA, API_VERSIONS, INIT_PRODUCER_ID = 0, 1, 2, 3, 18, 22
+PRODUCE, FETCH, LIST_OFFSETS, METADATA, API_VERSIONS, CREATE_TOPICS, DELETE_TOPICS, DELETE_RECORDS, INIT_PRODUCER_ID = 0, 1, 2, 3, 18, 19, 20, 21, 22
 
 
 class WireError(Exception):
     """The peer closed the connection, or answered something that is not the protocol."""
+
+
+class DamagedBatch(Exception):
+    """Bytes were served as a record batch that are none."""
 
 
 class Closed(WireError):
@@ -65,6 +69,19 @@ class Reader:
 
     def octets(self):
         length = self.int32()
+        return None if length < 0 else self.take(length)
+
+    def varint(self) -> int:
+        shift = n = 0
+        while True:
+            byte = self.take(1)[0]
+            n |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return (n >> 1) ^ -(n & 1)
+            shift += 7
+
+    def sized(self):
+        length = self.varint()
         return None if length < 0 else self.take(length)
 
     def array(self, item):
@@ -130,6 +147,29 @@ class Batch:
         crc = crc32c(checked) if self.crc is None else self.crc
         length = 4 + 1 + 4 + len(checked) if self.length is None else self.length
         return int64(self.base_offset) + int32(length) + int32(0) + int8(self.magic) + struct.pack(">I", crc) + checked
+
+
+def stored_records(stored: bytes):
+    """(offset, key, value) of each record in uncompressed batches, whose CRCs must be right."""
+    at = 0
+    while at < len(stored):
+        base, length = struct.unpack_from(">qi", stored, at)
+        batch = Reader(stored[at + 12 : at + 12 + length])
+        batch.int32(), batch.int8()
+        crc = struct.unpack(">I", batch.take(4))[0]
+        if crc != crc32c(batch.body[batch.at :]):
+            raise DamagedBatch(f"the batch at offset {base} fails its CRC")
+        attributes = batch.int16()
+        if attributes & 7:
+            raise DamagedBatch(f"the batch at offset {base} is compressed")
+        batch.take(4 + 8 + 8 + 8 + 2 + 4)
+        for _ in range(batch.int32()):
+            batch.varint(), batch.int8(), batch.varint()
+            offset = base + batch.varint()
+            yield offset, batch.sized(), batch.sized()
+            for _ in range(batch.varint()):
+                batch.sized(), batch.sized()
+        at += 12 + length
 
 
 # MARK: Requests
@@ -263,6 +303,38 @@ class Connection:
         reader = self.call(LIST_OFFSETS, 1, int32(-1) + array([string(topic) + array([int32(partition) + int64(timestamp)])]))
         reader.int32(), reader.string(), reader.int32(), reader.int32()
         return reader.int16(), reader.int64(), reader.int64()
+
+    def list_offsets(self, topic: str, partitions, timestamp: int) -> dict[int, int]:
+        """The offsets of many partitions, by one request; an error of any is raised."""
+        wanted = [int32(p) + int64(timestamp) for p in partitions]
+        reader = self.call(LIST_OFFSETS, 1, int32(-1) + array([string(topic) + array(wanted)]))
+        reader.int32(), reader.string()
+        found = {}
+        for _ in range(reader.int32()):
+            partition, error, _, offset = reader.int32(), reader.int16(), reader.int64(), reader.int64()
+            if error:
+                raise WireError(f"ListOffsets of {topic}-{partition}: error {error}")
+            found[partition] = offset
+        return found
+
+    def create_topic(self, name: str, partitions: int, **configs) -> int:
+        """Gives the error code; `segment_bytes=1` stands for segment.bytes."""
+        settings = [string(key.replace("_", ".")) + string(str(value)) for key, value in configs.items()]
+        reader = self.call(CREATE_TOPICS, 2, array([string(name) + int32(partitions) + int16(1) + array([]) + array(settings)]) + int32(10_000) + int8(0))
+        reader.int32(), reader.int32(), reader.string()
+        return reader.int16()
+
+    def delete_topic(self, name: str) -> int:
+        reader = self.call(DELETE_TOPICS, 1, array([string(name)]) + int32(10_000))
+        reader.int32(), reader.int32(), reader.string()
+        return reader.int16()
+
+    def delete_records(self, topic: str, partition: int, before: int) -> tuple[int, int]:
+        """(error, the log's start afterwards)."""
+        reader = self.call(DELETE_RECORDS, 0, array([string(topic) + array([int32(partition) + int64(before)])]) + int32(10_000))
+        reader.int32(), reader.int32(), reader.string(), reader.int32(), reader.int32()
+        start = reader.int64()
+        return reader.int16(), start
 
     def fetch(self, topic: str, partition: int, offset: int, max_bytes: int = 1 << 20, max_wait_ms: int = 100) -> tuple[int, int, bytes]:
         """(error, high watermark, record bytes) by version 4."""

@@ -1,0 +1,158 @@
+"""A node dies at random moments under mixed load, again and again; then every promise is checked against what clients were
+told. How it dies is the node's affair: kill -9, or a power cut (power_node.py).
+
+Load: idempotent producers of small batches over 50 partitions, one of large batches into a topic with retention, events
+by HTTP, a group's commits, topics made and deleted, records deleted, a compacted topic. Promises:
+
+1. What was acknowledged is at the partition and offset that the acknowledgement named, byte for byte; a part that is
+   missing is one that retention or DeleteRecords took from the start, and a log's start never goes back.
+2. No record is there twice, or was never sent; each producer's records stand in the order in which they were sent.
+3. Offsets are contiguous (but for compaction); what a reader has seen stays as it was.
+4. An idempotent producer gets everything acknowledged in the end: no fatal error, nothing given up.
+5. A committed offset is never behind the last acknowledged commit.
+6. A created topic is there, a deleted one is not, and one created again has nothing of its predecessor.
+7. A compacted topic has every key's newest acknowledged record, or a newer one.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+
+from . import wire
+from .load import BULK, PARTITIONS, POSTED, PRODUCED, BulkProducer, Committer, HTTPPoster, IdempotentProducer, Load, Violation
+from .load_topics import COMPACTED, INVALID_CONFIG, TRIMMED, CompactedWriter, TopicChurner, Trimmer
+from .log_reader import LogReader
+
+# Small segments, so that there is something to remove.
+TRIMMED_SETTINGS = {"segment_bytes": 1 << 20}
+BULK_SETTINGS = {"segment_bytes": 4 << 20, "retention_bytes": 48 << 20}
+
+
+class CrashTest:
+    def __init__(self, node, seed: int, rounds: int, again_every: int = 25, say=print):
+        self.node, self.seed, self.rounds, self.again_every, self.say = node, seed, rounds, again_every, say
+        self.random = random.Random(seed)
+        self.restarts: list[float] = []
+        self.loads: list[Load] = []
+        self.readers: list[LogReader] = []
+
+    def run(self) -> None:
+        self.say(f"crash test: {self.node.death}, seed {self.seed}, {self.rounds} rounds")
+        began = time.monotonic()
+        self.node.start()
+        self._prepare()
+        for load in self.loads:
+            load.thread.start()
+        try:
+            for number in range(1, self.rounds + 1):
+                self._round(number)
+        except BaseException:
+            for load in self.loads:
+                load.abandoned = True
+            raise
+        finally:
+            for load in self.loads:
+                load.stopping.set()
+            for load in self.loads:
+                load.stop()
+        self._check(again=True)
+        self.node.stop()
+        self.node.start()
+        self._check(again=True)
+        seconds = time.monotonic() - began
+        self.say(f"crash test: {self.rounds} rounds in {seconds:.0f} s, {sum(r.records for r in self.readers)} records there, slowest restart {max(self.restarts, default=0):.2f} s")
+        self.say("crash test: acknowledged: " + ", ".join(load.report() for load in self.loads))
+        least = min(load.progress() for load in self.loads)
+        if least < self.rounds:
+            raise Violation(f"too little was acknowledged for the test to mean anything: {[load.report() for load in self.loads]}")
+
+    def _prepare(self) -> None:
+        bootstrap, seed = self.node.bootstrap, self.seed
+        with wire.Connection(bootstrap, timeout=30) as connection:
+            for topic, settings in ((PRODUCED, {}), (POSTED, {}), (BULK, BULK_SETTINGS), (TRIMMED, TRIMMED_SETTINGS)):
+                error = connection.create_topic(topic, PARTITIONS.get(topic, Trimmer.partitions), **settings)
+                if error:
+                    raise Violation(f"{topic} cannot be created: error {error}")
+            compacts = connection.create_topic(COMPACTED, 1, **CompactedWriter.configs)
+            if compacts not in (0, INVALID_CONFIG):
+                raise Violation(f"{COMPACTED} cannot be created: error {compacts}")
+        if compacts == INVALID_CONFIG:
+            self.say("crash test: this node refuses cleanup.policy=compact, so that part is left out")
+        # Apache Kafka forgets all but the last batch of a producer on a restart, so it can keep promise 4 only for one.
+        in_flight = 5 if self.node.kind == "millrace" else 1
+        producers = [IdempotentProducer(f"producer-{codec}", bootstrap, codec, in_flight) for codec in ("none", "lz4")]
+        bulk, trimmer = BulkProducer("bulk", bootstrap, in_flight), Trimmer("trimmer", bootstrap, seed)
+        posters = [HTTPPoster(f"poster-{n}", self.node.http, seed + n) for n in range(2)] if self.node.http else []
+        others = [Committer("committer", bootstrap), TopicChurner("churner", bootstrap, seed)]
+        if not compacts:
+            others.append(CompactedWriter("compacted", bootstrap, seed))
+        self.loads = [*producers, bulk, *posters, trimmer, *others]
+        self.readers = [
+            LogReader(bootstrap, PRODUCED, PARTITIONS[PRODUCED], producers), LogReader(bootstrap, BULK, PARTITIONS[BULK], [bulk], trims=True),
+            LogReader(bootstrap, TRIMMED, Trimmer.partitions, [trimmer], trims=True)]
+        if posters:
+            self.readers.append(LogReader(bootstrap, POSTED, PARTITIONS[POSTED], posters))
+        with wire.Connection(bootstrap, timeout=30) as connection:
+            self._wait_served(connection)
+
+    def _wait_served(self, connection: wire.Connection) -> None:
+        # Apache Kafka's reply to CreateTopics comes a moment before every partition has its leader.
+        deadline = time.monotonic() + 20
+        for reader in self.readers:
+            while True:
+                try:
+                    connection.list_offsets(reader.topic, reader.partitions, -1)
+                    break
+                except wire.WireError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.05)
+
+    def _round(self, number: int) -> None:
+        if self.random.random() < 0.8:
+            self._wait_progress()
+        time.sleep(self.random.uniform(0, 1))
+        how = [self.node.die(self.random)]
+        while self.random.random() < 0.3 and len(how) < 4:
+            # Once more while it is recovering.
+            self.node.start(wait=False)
+            how.append(self.node.die_at_start(self.random))
+        self.node.start(wait=False)
+        self.restarts.append(self.node.wait_ready())
+        began = time.monotonic()
+        again = number % self.again_every == 0
+        self._check(again)
+        records = sum(reader.records for reader in self.readers)
+        self.say(f"round {number}: {', '.join(how)}; ready after {self.restarts[-1]:.2f} s; {records} records {'all read again' if again else 'known'}, checked in {time.monotonic() - began:.1f} s")
+
+    def _wait_progress(self) -> None:
+        """Until every load has got an acknowledgement from the node as it runs now."""
+        before = [load.progress() for load in self.loads]
+        deadline = time.monotonic() + 60
+        while any(load.progress() == was for load, was in zip(self.loads, before)):
+            stuck = [load.name for load, was in zip(self.loads, before) if load.progress() == was]
+            self._raise_problems()
+            if time.monotonic() > deadline:
+                raise Violation(f"nothing was acknowledged to {stuck} for 60 s")
+            time.sleep(0.01)
+
+    def _raise_problems(self) -> None:
+        problems = [problem for load in self.loads for problem in load.problems]
+        if problems:
+            raise Violation("; ".join(problems[:3]))
+
+    def _check(self, again: bool) -> None:
+        # What was acknowledged before the reading began must be found by it.
+        fresh = [(load, load.take_fresh()) for load in self.loads]
+        for reader in self.readers:
+            reader.read_on(again)
+        readers = {reader.topic: reader for reader in self.readers}
+        for load, entries in fresh:
+            for topic, partition, offset in entries:
+                if topic in readers:
+                    readers[topic].find(partition, offset, load.acknowledged[topic, partition, offset])
+        for load in self.loads:
+            load.check(self.node.bootstrap)
+        # Last, so that a loss is named as what it is, not by the error that a producer gets from it.
+        self._raise_problems()

@@ -1,0 +1,110 @@
+"""Reads a topic on from where it was and keeps what it saw, so that a change of the past is noticed."""
+
+from __future__ import annotations
+
+import time
+
+from . import wire
+from .load import Load, Lost, Violation, identity
+
+
+class LogReader:
+    """`trims`: the start of the log may move, by retention or DeleteRecords."""
+
+    def __init__(self, bootstrap: str, topic: str, partitions: int, loads: list[Load], trims: bool = False):
+        self.bootstrap, self.topic, self.partitions, self.trims = bootstrap, topic, range(partitions), trims
+        self.loads = {load.name: load for load in loads}
+        # By offset; None for what was gone before it was read.
+        self.seen: dict[int, list[tuple[str, int] | None]] = {p: [] for p in self.partitions}
+        self.starts = {p: 0 for p in self.partitions}
+        # Of each partition, the last number of each author; and everything seen at all.
+        self.last: dict[int, dict[str, int]] = {p: {} for p in self.partitions}
+        self.everything: set[tuple[str, int]] = set()
+
+    @property
+    def records(self) -> int:
+        return sum(len(seen) for seen in self.seen.values())
+
+    def read_on(self, again: bool = False) -> None:
+        """Up to the end offsets as they are now; `again` reads everything and compares with what was seen before."""
+        from confluent_kafka import Consumer, TopicPartition
+
+        with wire.Connection(self.bootstrap, timeout=30) as connection:
+            ends = connection.list_offsets(self.topic, self.partitions, -1)
+            self._look_at_starts(connection)
+        position = {p: self.starts[p] if again else max(self.starts[p], len(self.seen[p])) for p in self.partitions}
+        for p, end in ends.items():
+            if end < len(self.seen[p]):
+                raise Lost(f"{self.topic}-{p} ends at {end}, though a reader had seen {len(self.seen[p])} records")
+        wanted = [p for p in self.partitions if position[p] < ends[p]]
+        if not wanted:
+            return
+        consumer = Consumer({
+            "bootstrap.servers": self.bootstrap, "group.id": "crash-reader", "enable.auto.commit": False, "fetch.wait.max.ms": 50, "log_level": 2,
+            "auto.offset.reset": "earliest" if self.trims else "error", "check.crcs": True, "fetch.error.backoff.ms": 20})
+        try:
+            consumer.assign([TopicPartition(self.topic, p, position[p]) for p in wanted])
+            deadline = time.monotonic() + 60
+            while any(position[p] < ends[p] for p in wanted):
+                if time.monotonic() > deadline:
+                    behind = {p: (position[p], ends[p]) for p in wanted if position[p] < ends[p]}
+                    raise Violation(f"{self.topic}: could not read within 60 s from, to: {behind}")
+                for message in consumer.consume(2000, 0.1):
+                    if message.error():
+                        raise Violation(f"{self.topic}: {message.error()}")
+                    self._keep(message.partition(), message.offset(), message.value(), position)
+        finally:
+            consumer.close()
+
+    def _look_at_starts(self, connection: wire.Connection) -> None:
+        for p, start in connection.list_offsets(self.topic, self.partitions, -2).items():
+            if start < self.starts[p]:
+                raise Violation(f"{self.topic}-{p} starts at {start}, and started at {self.starts[p]} before")
+            if start > 0 and not self.trims:
+                raise Lost(f"{self.topic}-{p} starts at {start}, and nothing may be removed from it")
+            self.starts[p] = start
+            seen = self.seen[p]
+            seen.extend([None] * (start - len(seen)))
+
+    def _keep(self, partition: int, offset: int, value: bytes, position: dict[int, int]) -> None:
+        seen = self.seen[partition]
+        if offset > position[partition] and self.trims:
+            # Retention was quicker than the reader; nothing else may have made the gap.
+            with wire.Connection(self.bootstrap, timeout=30) as connection:
+                self._look_at_starts(connection)
+            if offset > max(self.starts[partition], position[partition]):
+                raise Lost(f"{self.topic}-{partition}: offset {offset} follows {position[partition] - 1}, the log starts at {self.starts[partition]}")
+        elif offset != position[partition]:
+            raise Violation(f"{self.topic}-{partition}: offset {offset} follows {position[partition] - 1}")
+        position[partition] = offset + 1
+        try:
+            who = identity(value)
+        except Violation as violation:
+            raise Violation(f"{self.topic}-{partition} offset {offset}: {violation}") from None
+        if offset < len(seen) and seen[offset] is not None:
+            if seen[offset] != who:
+                raise Lost(f"{self.topic}-{partition} offset {offset} was {seen[offset]} and is now {who}")
+            return
+        author, number = who
+        if author not in self.loads or number >= self.loads[author].sent:
+            raise Violation(f"{self.topic}-{partition} offset {offset}: {who} was never sent")
+        if who in self.everything:
+            raise Violation(f"{self.topic}-{partition} offset {offset}: {who} is there twice")
+        if number < self.last[partition].get(author, -1):
+            raise Violation(f"{self.topic}-{partition} offset {offset}: {who} comes after {self.last[partition][author]}")
+        self.everything.add(who)
+        self.last[partition][author] = number
+        if offset < len(seen):
+            seen[offset] = who
+        else:
+            seen.append(who)
+
+    def find(self, partition: int, offset: int, who: tuple[str, int]) -> None:
+        """That an acknowledged record is there, or was removed from the start of the log."""
+        seen = self.seen[partition]
+        if offset < self.starts[partition] and (offset >= len(seen) or seen[offset] is None):
+            return
+        if offset >= len(seen):
+            raise Lost(f"{self.topic}-{partition} offset {offset} was acknowledged to {who} and is not there; the log ends at {len(seen)}")
+        if seen[offset] != who:
+            raise Lost(f"{self.topic}-{partition} offset {offset} was acknowledged to {who} and holds {seen[offset]}")
