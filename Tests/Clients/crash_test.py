@@ -50,7 +50,7 @@ def cut_power(options) -> int:
         say(f"SKIPPED: no disk whose power can be cut on this machine: {reason}")
         return SKIPPED
     try:
-        CrashTest(node, options.seed, options.rounds, again_every=10, say=say).run()
+        CrashTest(node, options.seed, options.rounds, say=say).run()
         counts = node.disk.count()
     except FAILURES as failure:
         say(f"FAILED with seed {options.seed}: {failure}\nThe node's output is {node.log_path}")

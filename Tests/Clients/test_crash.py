@@ -34,7 +34,7 @@ def power_node(config, **settings) -> PowerNode:
 def test_power_cut_at_random_moments_under_load(pytestconfig, seed):
     node = power_node(pytestconfig)
     try:
-        CrashTest(node, seed, 4, again_every=2).run()
+        CrashTest(node, seed, 4).run()
     finally:
         node.remove()
 

@@ -161,7 +161,7 @@ class BulkProducer(IdempotentProducer):
 class HTTPPoster(Load):
     """Posts each event once, whatever becomes of the reply: without one, the event may be there once or not at all."""
 
-    def __init__(self, name: str, address: str, seed: int, pause: float = 0.01):
+    def __init__(self, name: str, address: str, seed: int, pause: float = 0.02):
         super().__init__(name)
         self.address, self.random, self.pause = address, random.Random(seed), pause
         self.unknown = 0

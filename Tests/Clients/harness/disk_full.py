@@ -1,0 +1,186 @@
+"""A small disk is filled under load from producers and the gateway, and gets room again in several ways.
+
+Promises: nothing acknowledged is lost; the node lives; it refuses with KAFKA_STORAGE_ERROR and 507 or 503 and says why;
+readers and group commits go on; it starts on the full disk; and it takes records again by itself once there is room.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+from . import wire
+from .broker import Broker
+from .load import BULK, PARTITIONS, POSTED, PRODUCED, BulkProducer, Committer, HTTPPoster, IdempotentProducer, Load, Violation, body
+from .load_topics import WireLoad
+from .log_reader import LogReader
+from .small_disk import SmallDisk
+
+PROBED, VICTIM = "full-probed", "full-victim"
+STORAGE_ERROR = 56
+SECONDS = 60  # in which the disk must be full, or have room again: the bulk writes some ten MB a second
+
+
+class Probe(WireLoad):
+    """One record at a time, and what became of it: so it is known when the node refuses."""
+
+    def __init__(self, bootstrap: str):
+        super().__init__("probe", bootstrap, 0)
+        self.pause = 0.02
+        self.last: int | None = None
+        self.refused = 0
+
+    def step(self, connection: wire.Connection) -> None:
+        number, self.sent = self.sent, self.sent + 1
+        self.last = None
+        result = connection.produce(PROBED, 0, wire.Batch([body(self.name, number)]).encode())
+        self.last = result.error
+        if not result.error:
+            self.acknowledge(PROBED, 0, result.base_offset, (self.name, number))
+        elif result.error == STORAGE_ERROR:
+            self.refused += 1
+        else:
+            self.problems.append(f"{self.name}: error {result.error}, where {STORAGE_ERROR} was expected")
+
+
+class DiskFullTest:
+    def __init__(self, node: Broker, disk: SmallDisk, seed: int, say=print):
+        self.node, self.disk, self.seed, self.say = node, disk, seed, say
+        self.loads: list[Load] = []
+
+    def run(self) -> None:
+        began = time.monotonic()
+        self.node.start()
+        self._prepare()
+        try:
+            ballast = self.disk.take("ballast", leaving=self.disk.free() // 2)
+            self._running("the disk fills under load")
+            self._wait_full()
+            self._check_while_full("full")
+            self.node.kill()
+            self.node.start()
+            self._check_while_full("killed and started on the full disk")
+            self.node.stop()
+            self.node.start()
+            self._check_while_full("stopped and started on the full disk")
+            ballast.unlink()
+            self._wait_room("a file of another program was removed")
+            self._running("it fills again")
+            self._wait_full()
+            self._check_while_full("full")
+            with wire.Connection(self.node.bootstrap, timeout=30) as connection:
+                self._expect(connection.delete_topic(VICTIM) == 0, "a topic cannot be deleted on the full disk")
+            self._wait_room("a topic was deleted")
+            self._running("it fills again, and another program takes what is left")
+            self._wait_full()
+            ballast = self.disk.take_all("ballast")
+            self._check_while_full("not a byte is free")
+            self.node.kill()
+            self.node.start()
+            self._check_while_full("killed and started without a free byte")
+            ballast.unlink()
+            self._wait_room("that file was removed")
+        except BaseException:
+            for load in self.loads:
+                load.abandoned = True
+            raise
+        finally:
+            self._stop()
+        self._check()
+        self.node.stop()
+        self.node.start()
+        self._check()
+        self.say(f"disk full: {time.monotonic() - began:.0f} s; acknowledged: " + ", ".join(load.report() for load in self.loads))
+
+    def _prepare(self) -> None:
+        bootstrap = self.node.bootstrap
+        with wire.Connection(bootstrap, timeout=30) as connection:
+            for topic, partitions in {PROBED: 1, VICTIM: 1, PRODUCED: PARTITIONS[PRODUCED], POSTED: PARTITIONS[POSTED], BULK: PARTITIONS[BULK]}.items():
+                self._expect(connection.create_topic(topic, partitions) == 0, f"{topic} cannot be created")
+            # What the deletion of a topic gives back.
+            large = wire.Batch([b"v" * 900_000]).encode()
+            for _ in range(40):
+                self._expect(connection.produce(VICTIM, 0, large).error == 0, f"{VICTIM} cannot be filled")
+        self.probe, self.bulk = Probe(bootstrap), BulkProducer("bulk", bootstrap, 5)
+        self.bulk.pause = 0.02
+        producer, poster, self.committer = IdempotentProducer("producer", bootstrap, "none", 5), HTTPPoster("poster", self.node.http, self.seed), Committer("committer", bootstrap)
+        self.poster = poster
+        self.loads = [self.probe, self.bulk, producer, poster, self.committer]
+        self.readers = [
+            LogReader(bootstrap, PROBED, 1, [self.probe]), LogReader(bootstrap, PRODUCED, PARTITIONS[PRODUCED], [producer]),
+            LogReader(bootstrap, BULK, PARTITIONS[BULK], [self.bulk]), LogReader(bootstrap, POSTED, PARTITIONS[POSTED], [poster])]
+        for load in self.loads:
+            load.thread.start()
+
+    def _running(self, what: str) -> None:
+        """Every load gets something acknowledged."""
+        self.say(f"disk full: {what}: {self.disk.free() >> 20} MiB are free")
+        self._wait(lambda: not self._stuck(before), lambda: f"nothing is acknowledged to {self._stuck(before)}", before := self._progress())
+
+    def _progress(self) -> dict[Load, int]:
+        return {load: load.progress() for load in self.loads}
+
+    @staticmethod
+    def _stuck(before: dict[Load, int]) -> list[str]:
+        return [load.name for load, was in before.items() if load.progress() == was]
+
+    def _wait(self, done, complaint, *_) -> float:
+        began = time.monotonic()
+        while not done():
+            self._raise_problems()
+            self.node.check_alive()
+            if time.monotonic() - began > SECONDS:
+                raise Violation(f"{complaint()} within {SECONDS} s; {self.disk.free() >> 20} MiB are free")
+            time.sleep(0.02)
+        return time.monotonic() - began
+
+    def _refusals(self) -> tuple[int, int]:
+        return self.probe.refused, self.poster.statuses.get(503, 0) + self.poster.statuses.get(507, 0)
+
+    def _wait_full(self) -> None:
+        before = self._refusals()
+        took = self._wait(lambda: all(now > was + 3 for now, was in zip(self._refusals(), before)), lambda: f"producers and events are not refused: {self._refusals()}")
+        self.say(f"disk full: refuses after {took:.1f} s with {self.disk.free() >> 20} MiB free")
+
+    def _check_while_full(self, when: str) -> None:
+        """Records are refused, everything else goes on."""
+        before, refused = self.committer.progress(), self._refusals()
+        self._wait(lambda: all(now > was + 3 for now, was in zip(self._refusals(), refused)), lambda: f"{when}: producers and events are not refused")
+        self._wait(lambda: self.committer.progress() >= before + 3, lambda: f"{when}: group commits do not go on")
+        self._check()
+        self.say(f"disk full: {when}: {sum(reader.records for reader in self.readers)} records read, group commits go on, {self.disk.free() >> 20} MiB free")
+
+    def _wait_room(self, why: str) -> None:
+        before = self._progress()
+        took = self._wait(lambda: not self._stuck(before), lambda: f"{why}, and {self._stuck(before)} get nothing acknowledged")
+        self.say(f"disk full: {why}: all loads go on after {took:.1f} s")
+
+    def _stop(self) -> None:
+        # The last records of the idempotent producers need room.
+        with contextlib.suppress(FileNotFoundError):
+            (self.disk.folder / "ballast").unlink()
+        for load in self.loads:
+            load.stopping.set()
+        for load in self.loads:
+            load.stop()
+
+    def _check(self) -> None:
+        fresh = [(load, load.take_fresh()) for load in self.loads]
+        for reader in self.readers:
+            reader.read_on(again=True)
+        readers = {reader.topic: reader for reader in self.readers}
+        for load, entries in fresh:
+            for topic, partition, offset in entries:
+                readers[topic].find(partition, offset, load.acknowledged[topic, partition, offset])
+        self.committer.check(self.node.bootstrap)
+        self._raise_problems()
+
+    def _raise_problems(self) -> None:
+        problems = [problem for load in self.loads for problem in load.problems]
+        if problems:
+            raise Violation("; ".join(problems[:3]))
+
+    @staticmethod
+    def _expect(holds: bool, complaint: str) -> None:
+        if not holds:
+            raise Violation(complaint)
