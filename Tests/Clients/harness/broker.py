@@ -93,16 +93,17 @@ class Broker:
             self.wait_ready()
         return self
 
-    def wait_ready(self) -> float:
+    def wait_ready(self, limit: float | None = None) -> float:
         """Seconds until clients are served: 200 on /readyz, or a Metadata reply that names a broker."""
         began = time.monotonic()
-        while time.monotonic() - began < START_SECONDS[self.kind]:
+        limit = limit or START_SECONDS[self.kind]
+        while time.monotonic() - began < limit:
             if self.process.poll() is not None:
                 raise BrokerFailure(f"{self.kind} ended with status {self.process.returncode} at start:\n{self.log_tail()}")
             if self.is_ready():
                 return time.monotonic() - began
             time.sleep(0.02)
-        raise BrokerFailure(f"{self.kind} was not ready after {START_SECONDS[self.kind]} s:\n{self.log_tail()}")
+        raise BrokerFailure(f"{self.kind} was not ready after {limit} s:\n{self.log_tail()}")
 
     def is_ready(self) -> bool:
         try:

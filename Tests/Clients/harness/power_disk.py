@@ -5,33 +5,13 @@ from __future__ import annotations
 import ctypes
 import os
 import pathlib
-import shutil
 import subprocess
 import tempfile
 
-SOURCES = pathlib.Path(__file__).resolve().parent.parent / "power_disk"
-BUILT = pathlib.Path(__file__).resolve().parents[3] / ".build" / "power_disk"
-
+from .compile import NoCompiler, compiled
 
 class NoPowerDisk(Exception):
     """This machine cannot mount one; the message says why."""
-
-
-def compiled() -> tuple[pathlib.Path, pathlib.Path]:
-    """(the program that mounts, the library to preload), newer than their sources."""
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if not compiler:
-        raise NoPowerDisk("no C compiler: apt-get install gcc libc6-dev")
-    program, library = BUILT / "power_disk", BUILT / "syncfs.so"
-    newest = max(source.stat().st_mtime for source in SOURCES.iterdir())
-    if not (program.exists() and library.exists() and min(program.stat().st_mtime, library.stat().st_mtime) >= newest):
-        BUILT.mkdir(parents=True, exist_ok=True)
-        flags = ["-O2", "-Wall", "-Wextra"]
-        # Under names of their own first: another run may be using them.
-        for target, arguments in ((program, [SOURCES / "main.c", SOURCES / "disk.c"]), (library, ["-shared", "-fPIC", SOURCES / "syncfs.c"])):
-            subprocess.run([compiler, *flags, "-o", f"{target}.{os.getpid()}", *map(str, arguments)], check=True)
-            os.replace(f"{target}.{os.getpid()}", target)
-    return program, library
 
 
 class PowerDisk:
@@ -40,7 +20,11 @@ class PowerDisk:
             raise NoPowerDisk("/dev/fuse is not there")
         if os.geteuid() != 0:
             raise NoPowerDisk("only root may mount it")
-        program, self.library = compiled()
+        try:
+            program = compiled("power_disk", "power_disk", ["main.c", "disk.c"])
+            self.library = compiled("power_disk", "syncfs.so", ["syncfs.c"], "-shared", "-fPIC")
+        except NoCompiler as reason:
+            raise NoPowerDisk(str(reason)) from None
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="power-disk-"))
         self.process = subprocess.Popen(
             [program, self.folder, str(size)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
