@@ -48,14 +48,16 @@ extension Broker {
         guard replicationFactor == -1 || replicationFactor == 1 else {
             return .failure(
                 replicationFactor <= 0
-                    ? TopicRefusal(.invalidReplicationFactor, "Replication factor must be larger than 0.")
+                    ? TopicRefusal(
+                        .invalidReplicationFactor,
+                        "Replication factor must be larger than 0, or -1 to use the default value.")
                     : TopicRefusal(
                         .invalidReplicationFactor,
                         "Unable to replicate the partition \(replicationFactor) time(s): "
                             + "The target replication factor of \(replicationFactor) cannot be reached because only 1 "
-                            + "broker(s) are registered."))
+                            + "broker(s) are registered or some brokers have all their log directories cordoned."))
         }
-        if let refusal = Self.refusal(of: settings) { return .failure(refusal) }
+        if let refusal = refusal(of: settings) { return .failure(refusal) }
         let record = TopicRecord(name: name, id: .random(), partitionCount: count, settings: settings)
         if validateOnly {
             let planned = TopicSettings(overrides: settings, brokerDefaults: options.topicDefaults)
@@ -152,7 +154,7 @@ extension Broker {
     /// Replaces a topic's own settings as a whole.
     public func alterSettings(_ topic: Topic, _ overrides: [String: String], validateOnly: Bool) -> TopicRefusal? {
         guard let topic = catalog.topic(id: topic.id) else { return Self.unknownTopic }
-        if let refusal = Self.refusal(of: overrides) { return refusal }
+        if let refusal = refusal(of: overrides) { return refusal }
         if validateOnly { return nil }
         let record = TopicRecord(
             name: topic.name, id: topic.id, partitionCount: Int32(topic.partitions.count), settings: overrides)
@@ -168,15 +170,16 @@ extension Broker {
     private static let unknownTopic = TopicRefusal(
         .unknownTopicOrPartition, "This server does not host this topic-partition.")
 
-    /// The first setting that is not served or not valid.
-    static func refusal(of settings: [String: String]) -> TopicRefusal? {
+    /// The first setting that is not served or not valid, or what is wrong between them.
+    func refusal(of settings: [String: String]) -> TopicRefusal? {
         for (name, value) in settings.sorted(by: { $0.key < $1.key }) {
             guard let key = TopicSettingKey.named(name) else {
                 return TopicRefusal(.invalidConfig, "Unknown topic config name: \(name)")
             }
             if let problem = key.problem(value) { return TopicRefusal(.invalidConfig, problem) }
         }
-        return nil
+        let all = TopicSettings(overrides: settings, brokerDefaults: options.topicDefaults)
+        return all.conflict.map { TopicRefusal(.invalidConfig, $0) }
     }
 
     private func store(_ record: TopicRecord, revision: Int64? = nil) -> TopicRefusal? {

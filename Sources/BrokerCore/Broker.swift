@@ -94,7 +94,10 @@ public final class Broker: Sendable {
     }
 
     static func topic(_ record: TopicRecord, store: LogStore, defaults: [String: String]) -> Topic {
-        let settings = TopicSettings(overrides: record.settings, brokerDefaults: defaults)
+        var own = record.settings
+        // One that was made before there was compaction.
+        if record.name == Topic.offsetsTopicName, own["cleanup.policy"] == nil { own["cleanup.policy"] = "compact" }
+        let settings = TopicSettings(overrides: own, brokerDefaults: defaults)
         let partitions = (0..<record.partitionCount).map { index in
             store.addPartition(
                 topicID: record.id, topicName: record.name, partitionIndex: index, settings: settings.log,

@@ -74,7 +74,7 @@ public final class GroupCoordinator: Sendable {
         } else {
             let made = broker.createTopic(
                 Topic.offsetsTopicName, partitions: broker.options.offsetsPartitions,
-                settings: ["retention.ms": "-1", "segment.bytes": "104857600"])
+                settings: ["cleanup.policy": "compact", "compression.type": "producer", "segment.bytes": "104857600"])
             switch made {
             case .success(let new): topic = new
             case .failure(let refusal):

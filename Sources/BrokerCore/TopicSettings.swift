@@ -1,17 +1,21 @@
 import KafkaModel
 public import LogStorage
 
-/// One setting that a topic may have: the table behind CreateTopics, DescribeConfigs and AlterConfigs. A key that is not
-/// in it is refused with INVALID_CONFIG, as Kafka does with keys it does not know.
+/// One setting that a topic may have: the table (`all`) behind CreateTopics, DescribeConfigs and AlterConfigs. A key that
+/// is not in it is refused with INVALID_CONFIG, as Kafka does with keys it does not know.
 public struct TopicSettingKey: Sendable {
     public enum Kind: Sendable {
         case int(ClosedRange<Int64>)
+        /// 1 to 9, or -1.
+        case gzipLevel
         case long(ClosedRange<Int64>)
         case double(ClosedRange<Double>)
         case boolean
         case string([String])
-        /// Comma-separated, each one of these.
+        /// Comma-separated, each one of these; none at all is a list, too.
         case list([String])
+        /// Comma-separated `partition:broker`, or `*`.
+        case replicas
     }
 
     public let name: String
@@ -24,69 +28,11 @@ public struct TopicSettingKey: Sendable {
 }
 
 extension TopicSettingKey {
-    private static func number(_ text: String) -> Int64 { Int64(text) ?? 0 }
-
-    /// All served keys, in the order of their names.
-    public static let all: [TopicSettingKey] = [
-        TopicSettingKey(
-            name: "cleanup.policy", kind: .list(["delete"]), defaultValue: "delete", brokerKey: "log.cleanup.policy",
-            documentation: "How old records go: \"delete\" removes segments by time and size.",
-            apply: { value, settings in settings.deletesByRetention = value.contains("delete") }),
-        TopicSettingKey(
-            name: "compression.type", kind: .string(["producer"]), defaultValue: "producer",
-            brokerKey: "compression.type",
-            documentation: "Batches are stored as their producers compressed them.", apply: { _, _ in }),
-        TopicSettingKey(
-            name: "index.interval.bytes", kind: .int(0...Int64(Int32.max)), defaultValue: "4096",
-            brokerKey: "log.index.interval.bytes", documentation: "Bytes of log between two index entries.",
-            apply: { value, settings in settings.indexIntervalBytes = number(value) }),
-        TopicSettingKey(
-            name: "max.message.bytes", kind: .int(0...Int64(Int32.max)), defaultValue: "1048588",
-            brokerKey: "message.max.bytes", documentation: "Largest record batch, in bytes after compression.",
-            apply: { value, settings in settings.maxBatchBytes = Int(number(value)) }),
-        TopicSettingKey(
-            name: "message.timestamp.after.max.ms", kind: .long(0...Int64.max), defaultValue: "3600000",
-            brokerKey: "log.message.timestamp.after.max.ms",
-            documentation: "How far a producer's timestamp may lie ahead of the broker's clock.",
-            apply: { value, settings in settings.timestampAfterMaxMs = number(value) }),
-        TopicSettingKey(
-            name: "message.timestamp.before.max.ms", kind: .long(0...Int64.max),
-            defaultValue: String(Int64.max), brokerKey: "log.message.timestamp.before.max.ms",
-            documentation: "How far a producer's timestamp may lie behind the broker's clock.",
-            apply: { value, settings in settings.timestampBeforeMaxMs = number(value) }),
-        TopicSettingKey(
-            name: "message.timestamp.type", kind: .string(["CreateTime", "LogAppendTime"]), defaultValue: "CreateTime",
-            brokerKey: "log.message.timestamp.type", documentation: "Whose clock a record's timestamp is.",
-            apply: { value, settings in settings.usesLogAppendTime = value == "LogAppendTime" }),
-        TopicSettingKey(
-            name: "min.insync.replicas", kind: .int(1...Int64(Int32.max)), defaultValue: "1",
-            brokerKey: "min.insync.replicas",
-            documentation:
-                "Replicas that must have a write before acks=all is answered; every write is synced to disk.",
-            apply: { _, _ in }),
-        TopicSettingKey(
-            name: "retention.bytes", kind: .long(-1...Int64.max), defaultValue: "-1", brokerKey: "log.retention.bytes",
-            documentation: "Size of a partition above which its oldest segments are deleted; -1: no limit.",
-            apply: { value, settings in settings.retentionBytes = number(value) }),
-        TopicSettingKey(
-            name: "retention.ms", kind: .long(-1...Int64.max), defaultValue: "604800000",
-            brokerKey: "log.retention.ms", documentation: "Age after which a segment is deleted; -1: no limit.",
-            apply: { value, settings in settings.retentionMs = number(value) }),
-        TopicSettingKey(
-            name: "segment.bytes", kind: .int(14...Int64(Int32.max)), defaultValue: "1073741824",
-            brokerKey: "log.segment.bytes", documentation: "Size of a segment file.",
-            apply: { value, settings in settings.segmentBytes = number(value) }),
-        TopicSettingKey(
-            name: "segment.ms", kind: .long(1...Int64.max), defaultValue: "604800000", brokerKey: "log.roll.ms",
-            documentation: "Age after which a segment is closed although it is not full.",
-            apply: { value, settings in settings.segmentMs = number(value) }),
-    ]
-
     /// Longest value, in bytes of UTF-8. Numbers with leading zeros and lists with repeated items have no end of their
     /// own, and a record of the metadata store counts a value's length in 16 bits.
     static let maxValueBytes = 4096
 
-    private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
+    private static let byName = Dictionary(uniqueKeysWithValues: (all + hidden).map { ($0.name, $0) })
 
     public static func named(_ name: String) -> TopicSettingKey? { byName[name] }
 
@@ -96,27 +42,58 @@ extension TopicSettingKey {
             return "Invalid value for configuration \(name): longer than \(Self.maxValueBytes) bytes"
         }
         let prefix = "Invalid value \(value) for configuration \(name)"
+        let text = Self.trimmed(value)
         switch kind {
         case .int(let range):
-            guard let number = Int32(value) else { return "\(prefix): Not a number of type INT" }
+            guard let number = Int32(text) else { return "\(prefix): Not a number of type INT" }
             return Self.rangeProblem(prefix, Int64(number), range)
+        case .gzipLevel:
+            guard let number = Int32(text) else { return "\(prefix): Not a number of type INT" }
+            return (1...9).contains(number) || number == -1
+                ? nil : "\(prefix): Value must be between 1 and 9 or equal to -1"
         case .long(let range):
-            guard let number = Int64(value) else { return "\(prefix): Not a number of type LONG" }
+            guard let number = Int64(text) else { return "\(prefix): Not a number of type LONG" }
             return Self.rangeProblem(prefix, number, range)
         case .double(let range):
-            guard let number = Double(value) else { return "\(prefix): Not a number of type DOUBLE" }
-            if number < range.lowerBound { return "\(prefix): Value must be at least \(range.lowerBound)" }
-            return number > range.upperBound ? "\(prefix): Value must be no more than \(range.upperBound)" : nil
+            guard let number = Double(text), !number.isNaN else { return "\(prefix): Not a number of type DOUBLE" }
+            if number < range.lowerBound { return "\(prefix): Value must be at least \(Int(range.lowerBound))" }
+            return number > range.upperBound ? "\(prefix): Value must be no more than \(Int(range.upperBound))" : nil
         case .boolean:
-            return value == "true" || value == "false" ? nil : "\(prefix): Expected value to be either true or false"
+            let isBoolean = ["true", "false"].contains(text.lowercased())
+            return isBoolean ? nil : "\(prefix): Expected value to be either true or false"
         case .string(let allowed):
-            return allowed.contains(value)
+            return allowed.contains(text)
                 ? nil : "\(prefix): String must be one of: \(allowed.joined(separator: ", "))"
         case .list(let allowed):
-            let items = value.split(separator: ",").map { $0.drop { $0 == " " } }
-            let isValid = !items.isEmpty && items.allSatisfy { item in allowed.contains { $0 == item } }
-            return isValid ? nil : "\(prefix): String must be one of: \(allowed.joined(separator: ", "))"
+            let items = Self.items(value)
+            if items.contains("") { return "Configuration '\(name)' values must not be empty." }
+            guard let strange = items.first(where: { !allowed.contains($0) }) else { return nil }
+            return "Invalid value \(strange) for configuration \(name): String must be one of: "
+                + allowed.joined(separator: ", ")
+        case .replicas:
+            let items = Self.items(value)
+            if items == ["*"] || items.allSatisfy(Self.isReplica) { return nil }
+            return "Invalid value [\(items.joined(separator: ", "))] for configuration \(name): \(name) must be the "
+                + "literal '*' or a list of replicas in the following format: "
+                + "[partitionId]:[brokerId],[partitionId]:[brokerId],..."
         }
+    }
+
+    static func trimmed(_ value: String) -> String {
+        let space: (Character) -> Bool = { $0 == " " || $0 == "\t" }
+        return String(value.drop(while: space).reversed().drop(while: space).reversed())
+    }
+
+    /// The items of a list, without the blanks around them; none of an empty one.
+    static func items(_ value: String) -> [String] {
+        let text = trimmed(value)
+        return text.isEmpty
+            ? [] : text.split(separator: ",", omittingEmptySubsequences: false).map { trimmed(String($0)) }
+    }
+
+    private static func isReplica(_ item: String) -> Bool {
+        let numbers = item.split(separator: ":", omittingEmptySubsequences: false)
+        return numbers.count == 2 && numbers.allSatisfy { !$0.isEmpty && $0.utf8.allSatisfy { 48...57 ~= $0 } }
     }
 
     private static func rangeProblem(_ prefix: String, _ number: Int64, _ range: ClosedRange<Int64>) -> String? {
@@ -124,15 +101,18 @@ extension TopicSettingKey {
         return number > range.upperBound ? "\(prefix): Value must be no more than \(range.upperBound)" : nil
     }
 
+    /// Its value is a list, to which a change may append.
+    public var isList: Bool { wireType == 7 }
+
     /// Kafka's config type on the wire (DescribeConfigs).
     public var wireType: Int8 {
         switch kind {
         case .boolean: 1
         case .string: 2
-        case .int: 3
+        case .int, .gzipLevel: 3
         case .long: 5
         case .double: 6
-        case .list: 7
+        case .list, .replicas: 7
         }
     }
 }
@@ -156,9 +136,26 @@ public struct TopicSettings: Sendable, Equatable {
 
     public var log: LogSettings {
         var settings = LogSettings()
-        for key in TopicSettingKey.all { key.apply(value(key.name)!, &settings) }
+        for key in TopicSettingKey.all { key.apply(TopicSettingKey.trimmed(value(key.name)!), &settings) }
+        for key in TopicSettingKey.hidden {
+            if let value = overrides[key.name] { key.apply(TopicSettingKey.trimmed(value), &settings) }
+        }
         return settings
     }
 
-    public var minInSyncReplicas: Int { Int(value("min.insync.replicas")!) ?? 1 }
+    public var minInSyncReplicas: Int { Int(TopicSettingKey.trimmed(value("min.insync.replicas")!)) ?? 1 }
+
+    /// What is wrong between the settings, each of which is valid by itself; nil when nothing is.
+    public var conflict: String? {
+        let log = log
+        if log.minCompactionLagMs > log.maxCompactionLagMs {
+            return "conflict topic config setting min.compaction.lag.ms (\(log.minCompactionLagMs)) > "
+                + "max.compaction.lag.ms (\(log.maxCompactionLagMs))"
+        }
+        if TopicSettingKey.trimmed(value("remote.storage.enable")!).lowercased() == "true" {
+            return "Tiered Storage functionality is disabled in the broker. "
+                + "Topic cannot be configured with remote log storage."
+        }
+        return nil
+    }
 }

@@ -66,6 +66,8 @@ extension Configuration {
     public var segmentBytes: Int { int("log.segment.bytes") }
     public var segmentMs: Int64 { topicDefault("segment.ms").flatMap { Int64($0.text ?? "") }! }
     public var maxBatchBytes: Int { int("message.max.bytes") }
+    public var cleanerMapBytes: Int { int("log.cleaner.dedupe.buffer.size") }
+    public var cleanerIntervalMs: Int64 { integer("log.cleaner.backoff.ms") }
     public var cleanupPolicy: [String] { list("log.cleanup.policy") }
     public var indexIntervalBytes: Int { int("log.index.interval.bytes") }
     public var usesLogAppendTime: Bool { text("log.message.timestamp.type") == "LogAppendTime" }

@@ -26,9 +26,29 @@ extension ConfigurationTable {
             "message.max.bytes", .bytes(0...Int64(Int32.max), width: .int), default: "1048588",
             topicKey: "max.message.bytes", update: .dynamic, "Longest record batch"),
         ConfigurationKey(
-            "log.cleanup.policy", .list(among: ["delete"]), default: "delete",
+            "log.cleanup.policy", .list(among: ["compact", "delete"]), default: "delete",
             topicKey: "cleanup.policy", update: .dynamic,
-            "What happens to old records: they are deleted by age and size"),
+            "What happens to old records: they are deleted by age and size, or all but the newest of each key go"),
+        ConfigurationKey(
+            "log.cleaner.delete.retention.ms", .duration(.milliseconds, 0...Int64.max), default: "86400000",
+            topicKey: "delete.retention.ms", update: .dynamic,
+            "How long compaction keeps a tombstone after it has removed what it deletes"),
+        ConfigurationKey(
+            "log.cleaner.min.compaction.lag.ms", .duration(.milliseconds, 0...Int64.max), default: "0",
+            topicKey: "min.compaction.lag.ms", update: .dynamic, "Age before which a record is not compacted"),
+        ConfigurationKey(
+            "log.cleaner.max.compaction.lag.ms", .duration(.milliseconds, 1...Int64.max),
+            default: "9223372036854775807", topicKey: "max.compaction.lag.ms", update: .dynamic,
+            "Age after which a record is compacted, however few like it there are"),
+        ConfigurationKey(
+            "log.cleaner.dedupe.buffer.size", .bytes(65_536...Int64(Int32.max)), default: "16777216",
+            "Memory for the keys of the log that is being compacted, taken while one is"),
+        ConfigurationKey(
+            "log.cleaner.backoff.ms", .duration(.milliseconds, 1...Int64.max), default: "15000",
+            "How often is looked for logs to compact, where topics are compacted"),
+        ConfigurationKey(
+            "log.roll.jitter.ms", .duration(.milliseconds, 0...Int64.max), default: "0",
+            topicKey: "segment.jitter.ms", "Most that log.roll.ms is shortened by"),
         ConfigurationKey(
             "log.index.interval.bytes", .bytes(0...Int64(Int32.max), width: .int), default: "4096",
             topicKey: "index.interval.bytes", update: .dynamic, "Bytes of log for each entry of the offset index"),

@@ -5,10 +5,10 @@ public enum TopicName {
 
     /// What is wrong with `name`, in words that Kafka's tools show; `nil` when it is valid.
     public static func problem(_ name: String) -> String? {
-        if name.isEmpty { return "Topic name is illegal, it can't be empty" }
-        if name == "." || name == ".." { return "Topic name cannot be \".\" or \"..\"" }
+        if name.isEmpty { return "Topic name is invalid: the empty string is not allowed" }
+        if name == "." || name == ".." { return "Topic name is invalid: '\(name)' is not allowed" }
         if name.utf8.count > maxLength {
-            return "Topic name is illegal, it can't be longer than \(maxLength) characters, topic name: \(name)"
+            return "Topic name is invalid: the length of '\(name)' is longer than the max allowed length \(maxLength)"
         }
         let valid = name.utf8.allSatisfy { byte in
             switch byte {
@@ -20,7 +20,8 @@ public enum TopicName {
         }
         return valid
             ? nil
-            : "Topic name \"\(name)\" is illegal, it contains a character other than ASCII alphanumerics, '.', '_' and '-'"
+            : "Topic name is invalid: '\(name)' contains one or more characters other than ASCII alphanumerics, '.', '_' "
+                + "and '-'"
     }
 
     /// Names that Kafka regards as colliding in metrics: dots and underscores are the same.

@@ -21,6 +21,19 @@ public struct LogSettings: Sendable, Equatable {
     public var deletesByRetention = true
     /// `cleanup.policy` contains `compact`.
     public var isCompacted = false
+    /// `segment.jitter.ms`: a segment may be closed this much earlier than `segmentMs`.
+    public var segmentJitterMs: Int64 = 0
+    /// `delete.retention.ms`: how long compaction keeps a tombstone after it has removed what it deletes.
+    public var deleteRetentionMs: Int64 = 24 * 3600 * 1000
+    /// `min.cleanable.dirty.ratio`: the share of a log not compacted yet above which it is compacted.
+    public var minCleanableDirtyRatio = 0.5
+    /// `min.compaction.lag.ms`: a segment with a record younger than this is not compacted.
+    public var minCompactionLagMs: Int64 = 0
+    /// `max.compaction.lag.ms`: a segment whose first record is older than this is compacted, however low the ratio.
+    public var maxCompactionLagMs: Int64 = .max
 
     public init() {}
+
+    /// Age at which a segment is closed. A compacted one must be closed to be compacted, so `maxCompactionLagMs` bounds it.
+    var effectiveSegmentMs: Int64 { isCompacted ? min(segmentMs, maxCompactionLagMs) : segmentMs }
 }

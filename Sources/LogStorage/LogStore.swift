@@ -23,6 +23,10 @@ public struct LogStoreOptions: Sendable {
     public var reserveBytes: Int64 = 64 << 20
     /// Write the journal with O_DIRECT where the file system takes it.
     public var direct = true
+    /// `log.cleaner.dedupe.buffer.size`: memory for the keys of the log that is being compacted.
+    public var cleanerMapBytes = 16 << 20
+    /// `log.cleaner.backoff.ms`: how often the cleaner looks for logs that are due.
+    public var cleanerIntervalMs: Int64 = 15_000
     /// `producer.id.expiration.ms`.
     public var producerExpirationMs: Int64 = 24 * 3600 * 1000
     /// The negative control of durability tests: commits are acknowledged without being synced. Never set by a user.
@@ -63,6 +67,7 @@ public final class LogStore: Sendable {
     let journalFolder: String
     let options: LogStoreOptions
     let pool: ChunkPool
+    let codecs = CodecPool()
 
     struct Queue {
         var appends: [QueuedAppend] = []

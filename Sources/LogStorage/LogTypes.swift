@@ -30,8 +30,17 @@ public struct AppendReceipt: Sendable, Equatable {
 
 /// Why a batch was not appended: the code for the wire and a sentence for a person. Nothing was changed.
 public struct AppendRefusal: Error, Sendable, Equatable {
+    /// One record of the batch that is at fault.
+    public struct RecordError: Sendable, Equatable {
+        /// From 0, within the batch.
+        public var index: Int32
+        public var message: String
+    }
+
     public var code: ErrorCode
     public var message: String
+    /// The records at fault, where it is single records. Source: KIP-467.
+    public var recordErrors: [RecordError] = []
 
     public init(_ code: ErrorCode, _ message: String) {
         self.code = code

@@ -1,6 +1,7 @@
 public import ByteBuffers
 import KafkaModel
 public import RecordFormat
+import Synchronization
 
 extension PartitionLog {
     /// Who appends, which decides the checks: a client's batch is held to the topic's size and timestamp limits.
@@ -15,6 +16,9 @@ extension PartitionLog {
         _ batch: ByteSlice, origin: Origin, nowMs: Int64
     ) -> Result<AppendReceipt, AppendRefusal> {
         let header = RecordBatchHeader(unchecked: batch.pointer)
+        if origin == .client, isCompacted.load(ordering: .relaxed), let refusal = keyRefusal(header) {
+            return .failure(refusal)
+        }
         return state.withLock { state -> Result<AppendReceipt, AppendRefusal> in
             if state.isDeleted {
                 return .failure(AppendRefusal(.unknownTopicOrPartition, "the topic is being deleted"))
@@ -90,10 +94,20 @@ extension PartitionLog.State {
         let active = segments[segments.count - 1]
         guard active.size > 0 else { return active }
         let overfull = active.size + Int64(size) > settings.segmentBytes
-        let overdue = active.firstTimestamp != .max && nowMs - active.firstTimestamp > settings.segmentMs
+        let age = active.firstTimestamp == .max ? 0 : nowMs - active.firstTimestamp
+        let overdue = age > settings.effectiveSegmentMs - jitter(of: active)
         let tooFar = lastOffset - active.baseOffset > Int64(Int32.max)
         guard overfull || overdue || tooFar else { return active }
         return roll(at: baseOffset)
+    }
+
+    /// What `segment.jitter.ms` takes from the age at which this segment is closed: the same whenever it is asked for.
+    func jitter(of segment: Segment) -> Int64 {
+        let most = min(settings.segmentJitterMs, settings.effectiveSegmentMs)
+        guard most > 0 else { return 0 }
+        // The segment tells this partition's closings apart, its first timestamp those of different partitions.
+        let seed = UInt64(bitPattern: segment.baseOffset &+ segment.firstTimestamp &* 31) &* 0x9e37_79b9_7f4a_7c15
+        return Int64((seed >> 1) % UInt64(most)) + 1
     }
 
     mutating func roll(at baseOffset: Int64) -> Segment {

@@ -2,6 +2,7 @@ import ByteBuffers
 public import KafkaModel
 import RecordFormat
 import StorageIO
+import Synchronization
 
 /// The log of one partition.
 ///
@@ -23,6 +24,8 @@ public final class PartitionLog: Sendable {
     unowned let store: LogStore
     let folder: String
 
+    /// The topic's policy contains `compact`: read before the lock is taken, where records must have keys.
+    let isCompacted: Atomic<Bool>
     let state: Lock<State>
     let io = Lock<WriterState>(WriterState())
 
@@ -74,6 +77,7 @@ public final class PartitionLog: Sendable {
         self.partitionIndex = partitionIndex
         self.folderName = folderName
         folder = Path.join(store.partitionsFolder, folderName)
+        isCompacted = Atomic(settings.isCompacted)
         state = Lock(State(settings: settings, leaderEpoch: leaderEpoch, segments: [Segment(baseOffset: 0)]))
     }
 
@@ -96,7 +100,13 @@ public final class PartitionLog: Sendable {
         state.withLock { (Offset($0.logStartOffset), Offset($0.flushedOffset), Offset($0.logEndOffset)) }
     }
 
-    public func apply(_ settings: LogSettings) { state.withLock { $0.settings = settings } }
+    public func apply(_ settings: LogSettings) {
+        state.withLock { $0.settings = settings }
+        isCompacted.store(settings.isCompacted, ordering: .relaxed)
+    }
+
+    /// `<topic>-<index>`, as Kafka's messages name a partition.
+    var name: String { String(folderName.dropLast(topicID.description.utf8.count + 1)) }
 
     /// Asks to be told when the high watermark passes `seen`. False, and nothing registered, when it already has.
     /// A waiter is told once; limit: `maxWaiters`, beyond which it is not registered and its own timer must serve.

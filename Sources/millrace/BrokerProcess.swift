@@ -90,6 +90,8 @@ extension BrokerOptions {
         autoCreateTopics = configuration.autoCreatesTopics
         deleteTopics = configuration.allowsTopicDeletion
         offsetsPartitions = configuration.offsetsTopicPartitionCount
+        store.cleanerMapBytes = configuration.cleanerMapBytes
+        store.cleanerIntervalMs = configuration.cleanerIntervalMs
         store.producerExpirationMs = configuration.producerIDExpirationMs
         groups.initialRebalanceDelayMs = configuration.initialRebalanceDelayMs
         groups.minSessionTimeoutMs = Int32(clamping: configuration.minSessionTimeoutMs)

@@ -200,7 +200,7 @@ import Testing
 
     @Test func alteredSettingsSurviveARestart() throws {
         let node = try SimulatedBroker()
-        let topic = try create(node, "t", settings: ["retention.ms": "7", "segment.bytes": "1000"])
+        let topic = try create(node, "t", settings: ["retention.ms": "7", "segment.bytes": "1048576"])
         #expect(node.broker.alterSettings(topic, ["max.message.bytes": "500"], validateOnly: false) == nil)
         #expect(node.broker.alterSettings(topic, ["segment.bytes": "3"], validateOnly: false)?.code == .invalidConfig)
         for _ in 0..<2 {

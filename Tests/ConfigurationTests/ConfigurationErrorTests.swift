@@ -68,7 +68,7 @@ import Testing
         #expect(found[0].hasPrefix("log.segment.bytes=small (from FILE, line 1): must be a whole number from 1048576"))
         #expect(found[1].contains("true or false"))
         #expect(found[2].contains("HOST:PORT"))
-        #expect(found[3].contains("must be delete."))
+        #expect(found[3].contains("a comma-separated list of compact, delete."))
     }
 
     @Test(arguments: [

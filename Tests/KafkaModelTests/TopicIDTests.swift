@@ -19,8 +19,15 @@ import Testing
 
     @Test func illegalTopicNamesAreNamed() {
         #expect(TopicName.problem("orders.v1-x_2") == nil)
-        for bad in ["", ".", "..", "a b", "ü", String(repeating: "x", count: 250)] {
-            #expect(TopicName.problem(bad) != nil)
+        // The words of Apache Kafka 4.3.1.
+        let strange = "contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"
+        let long = String(repeating: "x", count: 250)
+        for (bad, what) in [
+            ("", "the empty string is not allowed"), (".", "'.' is not allowed"), ("..", "'..' is not allowed"),
+            ("a b", "'a b' \(strange)"), ("ü", "'ü' \(strange)"),
+            (long, "the length of '\(long)' is longer than the max allowed length 249"),
+        ] {
+            #expect(TopicName.problem(bad) == "Topic name is invalid: \(what)")
         }
     }
 }

@@ -56,6 +56,7 @@ extension KafkaConnection {
                     server.metrics.refusedBatches.add()
                     result.errorCode = refusal.code
                     result.errorMessage = refusal.message
+                    if !refusal.recordErrors.isEmpty { result.recordErrors = refusal.recordErrors.map(Self.wire) }
                 }
                 response.partition(result, to: &scratch)
             }
@@ -99,6 +100,13 @@ extension KafkaConnection {
         }
         let result = log.append(batch, origin: .client, nowMs: nowMs)
         if case .success = result { server.metrics.producedBytes.add(range.count) }
+        return result
+    }
+
+    private static func wire(_ error: AppendRefusal.RecordError) -> ProduceResponse.BatchIndexAndErrorMessage {
+        var result = ProduceResponse.BatchIndexAndErrorMessage()
+        result.batchIndex = error.index
+        result.batchIndexErrorMessage = error.message
         return result
     }
 

@@ -50,11 +50,10 @@ extension KafkaConnection {
             switch change.configOperation {
             case 0: settings[change.name] = value
             case 2, 3:
-                guard let key = TopicSettingKey.named(change.name), case .list = key.kind else {
+                guard let key = TopicSettingKey.named(change.name), key.isList else {
+                    let verb = change.configOperation == 2 ? "APPEND" : "SUBTRACT"
                     return .failure(
-                        .init(
-                            .invalidConfig,
-                            "Config value append is not allowed for config key: \(change.name)"))
+                        .init(.invalidConfig, "Can't \(verb) to key \(change.name) because its type is not LIST."))
                 }
                 let now =
                     settings[change.name] ?? TopicSettings(
