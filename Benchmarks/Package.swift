@@ -1,0 +1,13 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// What measures Millrace, apart from the package that it measures: `tools/bench` and `tools/check-counts` build it.
+let package = Package(
+    name: "benchmarks",
+    targets: [
+        // librdkafka of the distribution; only `lean` needs it.
+        .systemLibrary(name: "CRdkafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
+        .executableTarget(name: "lean", dependencies: ["CRdkafka"], cSettings: [.define("_GNU_SOURCE"), .unsafeFlags(["-O2", "-Wall", "-Wextra"])]),
+    ],
+    swiftLanguageModes: [.v6]
+)

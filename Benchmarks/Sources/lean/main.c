@@ -1,0 +1,63 @@
+#include "lean.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char usage[] =
+    "usage: lean produce|consume|create|delete|http-stream [OPTIONS]      prints one line of JSON\n"
+    "  -b HOST:PORT  broker, or gateway            -t TOPIC          (default: lean)\n"
+    "  -p N   partitions (default: 1)              -n N   producers, consumers or connections (default: 1)\n"
+    "  -s N   bytes of a record (default: 1024)    -f FILE  text to cut records from (default: generated JSON)\n"
+    "  -d S   seconds that count (default: 5)      -w S   seconds before them (default: 1)\n"
+    "  -m N   records of each client, instead of -d and -w\n"
+    "  -c CODEC  none, gzip, snappy, lz4, zstd     -a ACKS  all (default), 1, 0\n"
+    "  -l MS  linger (default: 5)                  -i     idempotent\n"
+    "  -R N   records a second over all producers, waits counted from when a record was due\n"
+    "  -u PATH, -B BYTES  of http-stream: where to post, and bytes of one body (default: 1 MiB)\n"
+    "  -P PID  count this process's CPU time over the same window\n";
+
+int main(int count, char **words) {
+    struct options o = {.topic = "lean", .codec = "none", .acks = "all", .linger = "5", .partitions = 1, .clients = 1,
+                        .size = 1024, .body = 1 << 20, .seconds = 5, .warmup = 1};
+    if (count < 2 || words[1][0] == '-') {
+        fputs(usage, stderr);
+        return 2;
+    }
+    const char *command = words[1];
+    optind = 2;
+    for (int letter; (letter = getopt(count, words, "b:t:p:n:s:f:d:w:m:c:a:l:iR:u:B:P:")) != -1;) {
+        switch (letter) {
+            case 'b': o.bootstrap = optarg; break;
+            case 't': o.topic = optarg; break;
+            case 'p': o.partitions = atoi(optarg); break;
+            case 'n': o.clients = atoi(optarg); break;
+            case 's': o.size = strtoul(optarg, NULL, 10); break;
+            case 'f': o.file = optarg; break;
+            case 'd': o.seconds = atof(optarg); break;
+            case 'w': o.warmup = atof(optarg); break;
+            case 'm': o.records = atoll(optarg); o.warmup = 0; break;
+            case 'c': o.codec = optarg; break;
+            case 'a': o.acks = optarg; break;
+            case 'l': o.linger = optarg; break;
+            case 'i': o.idempotent = true; break;
+            case 'R': o.rate = atof(optarg); break;
+            case 'u': o.path = optarg; break;
+            case 'B': o.body = strtoul(optarg, NULL, 10); break;
+            case 'P': o.broker = atoi(optarg); break;
+            default: fputs(usage, stderr); return 2;
+        }
+    }
+    if (o.partitions < 1 || o.clients < 1 || o.size < 1 || optind != count) {
+        fputs(usage, stderr);
+        return 2;
+    }
+    if (strcmp(command, "produce") == 0) return produce(&o);
+    if (strcmp(command, "consume") == 0) return consume(&o);
+    if (strcmp(command, "create") == 0) return topic_create(&o);
+    if (strcmp(command, "delete") == 0) return topic_delete(&o);
+    if (strcmp(command, "http-stream") == 0) return http_stream(&o);
+    fputs(usage, stderr);
+    return 2;
+}

@@ -1,0 +1,169 @@
+"""The measuring clients, the same for every server. Each returns a Sample of what one run of a client saw, with the server's
+CPU time over the counted seconds."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import subprocess
+import time
+
+from nodes import Node
+
+
+class ClientFailure(Exception):
+    pass
+
+
+@dataclasses.dataclass
+class Sample:
+    """`rate` is in the row's unit; `gigabytes` and `millions` are what was done a second, for the CPU's share."""
+
+    rate: float
+    cpu_per_second: float
+    gigabytes_per_second: float
+    millions_per_second: float
+    p50: float | None = None
+    p99: float | None = None
+    p999: float | None = None
+    resident: int = 0
+
+    @property
+    def cpu_per_gigabyte(self) -> float | None:
+        return self.cpu_per_second / self.gigabytes_per_second if self.gigabytes_per_second else None
+
+    @property
+    def cpu_per_million(self) -> float | None:
+        return self.cpu_per_second / self.millions_per_second if self.millions_per_second else None
+
+
+def run(command: list[str], seconds: float = 180) -> dict:
+    """A client that prints one line of JSON and counts the server's CPU itself, or is not counted."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+    if done.returncode:
+        raise ClientFailure(f"{' '.join(command)} ended with {done.returncode}: {done.stdout}{done.stderr}"[:2000])
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def run_beside(node: Node, command: list[str], lead: float) -> tuple[dict, float]:
+    """Runs a client that does not count the server's CPU; that time a second, from `lead` seconds on, is added."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(lead)
+    before, began = node.cpu_seconds(), time.monotonic()
+    try:
+        out, error = process.communicate(timeout=180)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise ClientFailure(f"{' '.join(command)} did not end within 180 s") from None
+    cpu = (node.cpu_seconds() - before) / (time.monotonic() - began)
+    if process.returncode:
+        raise ClientFailure(f"{' '.join(command)} ended with {process.returncode}: {out}{error}"[:2000])
+    return json.loads(out.strip().splitlines()[-1]), cpu
+
+
+class Clients:
+    """Where the programs are, and how long a run counts."""
+
+    def __init__(self, lean: str, rawload: str | None, acks: str | None, wrk: str | None, text: str | None, scratch: pathlib.Path):
+        self.lean, self.rawload, self.acks, self.wrk, self.text, self.scratch = lean, rawload, acks, wrk, text, scratch
+        self.seconds, self.lead = 5.0, 1.0
+        self.said: dict[str, str] = {}  # the newest command of each row, for the page
+
+    def create(self, node: Node, topic: str, partitions: int) -> None:
+        if node.has_topics:
+            run([self.lean, "create", "-b", node.bootstrap, "-t", topic, "-p", str(partitions)])
+
+    def delete(self, node: Node, topic: str) -> None:
+        if node.has_topics:
+            run([self.lean, "delete", "-b", node.bootstrap, "-t", topic])
+
+    def note(self, row: str, node: Node, command: list[str], topic: str) -> None:
+        words = [pathlib.Path(command[0]).name, *command[1:]]
+        places = {node.bootstrap: "HOST:PORT", node.http: "HOST:PORT", topic: "TOPIC", str(node.process.pid): "PID", self.text or "": "TEXT"}
+        self.said[row] = " ".join(places.get(word, word.replace(node.http, "HOST:PORT").replace(str(self.scratch) + "/", "").replace(topic, "TOPIC")) for word in words)
+
+    # MARK: rawload and acks
+
+    def rawload_produce(self, row: str, node: Node, topic: str, connections: int, inflight: int, records: int, partitions: int, size: int) -> Sample:
+        command = [self.rawload, "produce", "-b", node.bootstrap, "-t", topic, "-p", str(partitions), "-n", str(connections), "-f", str(inflight), "-r", str(records),
+                   "-s", str(size), "-d", f"{self.seconds:g}", "-w", f"{self.lead:g}"]
+        self.note(row, node, command, topic)
+        values, cpu = run_beside(node, command, self.lead)
+        return self.of_rawload(node, values, cpu, values["MB_per_s"] if records > 1 else values["requests_per_s"])
+
+    def rawload_fetch(self, row: str, node: Node, topic: str, connections: int, size: int) -> Sample:
+        command = [self.rawload, "fetch", "-b", node.bootstrap, "-t", topic, "-n", str(connections), "-m", str(size), "-d", f"{self.seconds:g}", "-w", f"{self.lead:g}"]
+        self.note(row, node, command, topic)
+        values, cpu = run_beside(node, command, self.lead)
+        return self.of_rawload(node, values, cpu, values["MB_per_s"])
+
+    def of_rawload(self, node: Node, values: dict, cpu: float, rate: float) -> Sample:
+        if values["errors"] or values["error_code"]:
+            raise ClientFailure(f"rawload on {node.label}: {values}")
+        return Sample(rate, cpu, values["MB_per_s"] / 1000, values["msgs_per_s"] / 1e6, values["p50_ms"], values["p99_ms"], values["p999_ms"], node.resident_bytes())
+
+    def closed_loop(self, row: str, node: Node, topic: str, clients: int, partitions: int) -> Sample:
+        command = [self.acks, "-b", node.bootstrap, "-t", topic, "-n", str(clients), "-s", "1024", "-d", f"{self.seconds:g}", "-p", str(partitions), *(["-spread"] if partitions > 1 else [])]
+        self.note(row, node, command, topic)
+        values, cpu = run_beside(node, command, 0)
+        if values["errors"]:
+            raise ClientFailure(f"acks on {node.label}: {values}")
+        rate = values["acks_per_s"]
+        return Sample(rate, cpu, rate * 1024 / 1e9, rate / 1e6, values["p50_ms"], values["p99_ms"], values["p999_ms"], node.resident_bytes())
+
+    # MARK: lean
+
+    def payload(self) -> list[str]:
+        return ["-f", self.text] if self.text else []
+
+    def lean_produce(self, row: str, node: Node, topic: str, size: int, *, codec: str = "none", acks: str = "all", partitions: int = 1, producers: int = 1,
+                     idempotent: bool = False, rate: float = 0, unit: str = "MB/s") -> Sample:
+        command = [self.lean, "produce", "-b", node.bootstrap, "-t", topic, "-s", str(size), "-c", codec, "-a", acks, "-p", str(partitions), "-n", str(producers),
+                   "-d", f"{self.seconds:g}", "-w", f"{self.lead:g}", *self.payload(), *(["-i"] if idempotent else []), *(["-R", f"{rate:.0f}"] if rate else []), "-P", str(node.pid)]
+        self.note(row, node, command, topic)
+        values = run(command)
+        # Flat out, a wait is mostly the client's own queue and says nothing of the broker.
+        waits = (values["p50_ms"], values["p99_ms"], values["p999_ms"]) if rate else (None, None, None)
+        return self.of_lean(node, values, unit, waits)
+
+    def lean_fill(self, node: Node, topic: str, size: int, records: int, partitions: int = 1) -> None:
+        run([self.lean, "produce", "-b", node.bootstrap, "-t", topic, "-s", str(size), "-m", str(records), "-p", str(partitions), *self.payload()])
+
+    def lean_consume(self, row: str, node: Node, topic: str, records: int, *, partitions: int = 1, consumers: int = 1, unit: str = "MB/s") -> Sample:
+        command = [self.lean, "consume", "-b", node.bootstrap, "-t", topic, "-m", str(records), "-p", str(partitions), "-n", str(consumers), "-P", str(node.pid)]
+        self.note(row, node, command, topic)
+        return self.of_lean(node, run(command), unit, (None, None, None))
+
+    def of_lean(self, node: Node, values: dict, unit: str, waits: tuple) -> Sample:
+        rate = values["MB_per_s"] if unit == "MB/s" else values["records_per_s"]
+        return Sample(rate, values["broker_cpu_s"] / values["seconds"], values["MB_per_s"] / 1000, values["records_per_s"] / 1e6, *waits, node.resident_bytes())
+
+    # MARK: HTTP
+
+    def http_posts(self, row: str, node: Node, topic: str, body: str, events: int) -> Sample:
+        script = self.scratch / f"{row}.lua"
+        script.write_text(
+            'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\n'
+            f"wrk.body = [==[{body}]==]\n"
+            "function done(summary, latency, requests)\n"
+            "  local e = summary.errors\n"
+            '  io.write(string.format(\'{"requests": %d, "us": %d, "bad": %d, "p50": %d, "p99": %d, "p999": %d}\\n\', summary.requests, summary.duration,\n'
+            "    e.connect + e.read + e.write + e.status + e.timeout, latency:percentile(50), latency:percentile(99), latency:percentile(99.9)))\n"
+            "end\n")
+        command = [self.wrk, "-t1", "-c64", f"-d{max(1, round(self.seconds))}s", "-s", str(script), f"http://{node.http}/v1/topics/{topic}/events"]
+        self.note(row, node, command, topic)
+        values, cpu = run_beside(node, command, 0)
+        if values["bad"]:
+            raise ClientFailure(f"wrk on {node.label}: {values}")
+        rate = values["requests"] / values["us"] * 1e6
+        return Sample(rate, cpu, rate * len(body) / 1e9, rate * events / 1e6, values["p50"] / 1e3, values["p99"] / 1e3, values["p999"] / 1e3, node.resident_bytes())
+
+    def http_stream(self, row: str, node: Node, topic: str, lines: str, connections: int, body: int) -> Sample:
+        command = [self.lean, "http-stream", "-b", node.http, "-u", f"/v1/topics/{topic}/events", "-n", str(connections), "-B", str(body), "-f", lines,
+                   "-d", f"{self.seconds:g}", "-w", f"{self.lead:g}", "-P", str(node.pid)]
+        self.note(row, node, command, topic)
+        values = run(command)
+        return Sample(values["MB_per_s"], values["broker_cpu_s"] / values["seconds"], values["MB_per_s"] / 1000, values["events_per_s"] / 1e6,
+                      values["p50_ms"], values["p99_ms"], values["p999_ms"], node.resident_bytes())

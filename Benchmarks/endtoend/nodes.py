@@ -1,0 +1,217 @@
+"""The servers under measurement: each a process with a data folder of its own on the same file system."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+TICKS = os.sysconf("SC_CLK_TCK")
+READY_SECONDS = 60
+
+
+class NodeFailure(Exception):
+    pass
+
+
+def free_port() -> int:
+    """A free TCP port, with the next one free as well: Apache Kafka's controller takes it."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            try:
+                second.bind(("127.0.0.1", port + 1))
+                return port
+            except (OSError, OverflowError):
+                continue
+
+
+def end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+class Node:
+    """One server. Subclasses say how it is started and when it is ready."""
+
+    key, label = "", ""
+    has_topics = True  # topics are made and deleted; otherwise they exist once they are named
+    restarts_each_round = False
+
+    def __init__(self, program: str, folder: pathlib.Path):
+        self.program, self.folder = program, folder / self.key
+        self.port, self.http_port = free_port(), free_port()
+        self.process: subprocess.Popen | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def http(self) -> str:
+        return f"127.0.0.1:{self.http_port}"
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def is_ready(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            return True
+        except OSError:
+            return False
+
+    def start(self) -> float:
+        """Starts on an empty folder; the seconds until it answers."""
+        self.launch()
+        return self.wait_ready()
+
+    def launch(self) -> None:
+        """Only ever on the main thread: the node ends with the thread that started it (`end_with_parent`)."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        # MILLRACE_ variables would be configuration to the broker: it gets none.
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("MILLRACE_")}
+        log = open(self.folder.parent / f"{self.key}.log", "ab")
+        self.began = time.monotonic()
+        self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, preexec_fn=end_with_parent)
+        log.close()
+
+    def wait_ready(self) -> float:
+        while not self.is_ready():
+            if self.process.poll() is not None or time.monotonic() - self.began > READY_SECONDS:
+                tail = (self.folder.parent / f"{self.key}.log").read_text(errors="replace")[-2000:]
+                raise NodeFailure(f"{self.label} did not start:\n{tail}")
+            time.sleep(0.005)
+        return time.monotonic() - self.began
+
+    def remove(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def restart_empty(self) -> None:
+        self.remove()
+        self.start()
+
+    @property
+    def pid(self) -> int:
+        if self.process is None or self.process.poll() is not None:
+            raise NodeFailure(f"{self.label} is not running; see {self.key}.log")
+        return self.process.pid
+
+    def cpu_seconds(self) -> float:
+        """User and system time, with that of children: those that ended, and those that run."""
+        total = 0
+        for pid in [self.pid, *self.children()]:
+            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+            total += sum(int(field) for field in fields[11:15])
+        return total / TICKS
+
+    def children(self) -> list[int]:
+        try:
+            return [int(pid) for pid in pathlib.Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+        except FileNotFoundError:
+            return []
+
+    def resident_bytes(self) -> int:
+        total = 0
+        for pid in [self.pid, *self.children()]:
+            for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+                if line.startswith("VmRSS:"):
+                    total += int(line.split()[1]) * 1024
+        return total
+
+
+class Millrace(Node):
+    """As a user starts it: no setting but the addresses and the folder."""
+
+    key, label = "millrace", "Millrace"
+
+    def command(self) -> list[str]:
+        return [self.program, "serve", "--data-dir", str(self.folder / "data"), "--kafka", self.bootstrap, "--http", self.http]
+
+    def is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{self.http}/readyz", timeout=2) as reply:
+                return reply.status == 200
+        except (OSError, urllib.error.URLError):
+            return False
+
+
+class Kafka(Node):
+    key, label = "kafka", "Kafka"
+    settings: list[str] = []
+
+    def command(self) -> list[str]:
+        return [self.program, "start", str(self.folder), str(self.port), *self.settings]
+
+    def is_ready(self) -> bool:
+        """Answers ApiVersions (key 18, version 0), which a Kafka node does once it serves clients."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
+                connection.sendall(bytes([0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0xFF, 0xFF]))
+                return len(connection.recv(16)) > 0
+        except OSError:
+            return False
+
+
+class KafkaSync(Kafka):
+    """Every append is synced before it is acknowledged: the promise that Millrace makes."""
+
+    key, label = "kafka-fsync", "Kafka fsync"
+    settings = ["log.flush.interval.messages=1"]
+
+
+class Lightspeed(Node):
+    """A bound, not a broker: its log only grows, so each round has a new one."""
+
+    has_topics, restarts_each_round, mode = False, True, ""
+    partitions = 1
+
+    def command(self) -> list[str]:
+        return [self.program, str(self.folder), str(self.port), self.mode, str(self.partitions)]
+
+
+class LightspeedSync(Lightspeed):
+    key, label, mode = "lightspeed-sync", "lightspeed sync", "sync"
+
+
+class LightspeedDirect(Lightspeed):
+    key, label, mode = "lightspeed-direct", "lightspeed direct", "direct"
+
+
+class Nginx(Node):
+    """The anchor of the gateway's rows: one worker that reads the body and answers a constant 202."""
+
+    key, label, has_topics = "nginx", "nginx, constant 202", False
+
+    def command(self) -> list[str]:
+        self.http_port = self.port
+        configuration = self.folder / "nginx.conf"
+        configuration.write_text(
+            f"daemon off; worker_processes 1; pid {self.folder}/pid; error_log {self.folder}/error.log; "
+            "events { worker_connections 4096; }\n"
+            f"http {{ access_log off; keepalive_requests 1000000000; client_max_body_size 64m; client_body_buffer_size 1m; client_body_temp_path {self.folder}/body;\n"
+            f"proxy_temp_path {self.folder}/proxy; fastcgi_temp_path {self.folder}/fastcgi; uwsgi_temp_path {self.folder}/uwsgi; scgi_temp_path {self.folder}/scgi;\n"
+            f"server {{ listen 127.0.0.1:{self.port}; location / {{ return 202 '{{\"status\":\"accepted\"}}'; }} }} }}\n")
+        return [self.program, "-c", str(configuration), "-p", str(self.folder), "-e", str(self.folder / "error.log")]
+
+    def remove(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            # The master ends its worker.
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                pass
+        super().remove()

@@ -1,0 +1,172 @@
+"""From raw figures to a table, plots and the documentation's page."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import statistics
+
+import plot
+
+LABELS = {"millrace": "Millrace", "kafka": "Kafka", "kafka-fsync": "Kafka fsync", "lightspeed-sync": "lightspeed sync", "lightspeed-direct": "lightspeed direct", "nginx": "nginx"}
+
+
+def values(row: dict, system: str, metric: str) -> list[float]:
+    found = []
+    for sample in row["samples"].get(system, []):
+        if metric == "cpu":
+            amount = sample["millions_per_second"] if row["cpu"] == "record" else sample["gigabytes_per_second"]
+            if amount:
+                found.append(sample["cpu_per_second"] / amount)
+        elif sample.get(metric) is not None:
+            found.append(sample[metric])
+    return found
+
+
+def number(value: float) -> str:
+    if value >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def cell(found: list[float]) -> str:
+    if not found:
+        return "-"
+    return number(statistics.median(found)) + (f" ({number(min(found))}-{number(max(found))})" if len(found) > 1 else "")
+
+
+def verdict(raw: dict, row: dict, target: dict) -> tuple[str, bool | None]:
+    """What was reached against what is asked; None when there is nothing to compare with."""
+    metric, peer, bound = target["metric"], target["peer"], target["bound"]
+    ours = values(row, "millrace", metric)
+    asked = f"{'at least' if target['at_least'] else 'at most'} {bound:g}"
+    what = {"rate": "", "cpu": "CPU ", "p99": "p99 "}[metric]
+    if not ours:
+        return "", None
+    if not peer:
+        reached, text = statistics.median(ours), f"{asked} {row['unit']}"
+    else:
+        if peer.startswith("row:"):
+            other = next((r for r in raw["rows"] if r["key"] == peer[4:]), None)
+            theirs, name = (values(other, "millrace", metric) if other else []), f"our {peer[4:]}"
+        else:
+            theirs, name = values(row, peer, metric), LABELS[peer]
+        if not theirs or not statistics.median(theirs):
+            return f"{what}{name}: not measured (asked: {asked})", None
+        reached = statistics.median(ours) / statistics.median(theirs)
+        text = f"{asked}x {name}"
+    holds = reached >= bound if target["at_least"] else reached <= bound
+    return f"{what}{number(reached)}{'x' if peer else ''} ({text}): {'holds' if holds else '**short**'}", holds
+
+
+def table(raw: dict, rows: list[dict]) -> list[str]:
+    systems = [key for key in LABELS if key != "nginx" and any(key in row["samples"] for row in rows)]
+    if any("nginx" in row["samples"] for row in rows):
+        systems.append("nginx")
+    lines = ["| Row | Work | " + " | ".join(LABELS[key] for key in systems) + " | Millrace against them |", "|---" * (len(systems) + 3) + "|"]
+    for row in rows:
+        cells = []
+        for key in systems:
+            if not row["samples"].get(key):
+                cells.append("")
+                continue
+            text = cell(values(row, key, "rate"))
+            if values(row, key, "cpu"):
+                text += f"; {number(statistics.median(values(row, key, 'cpu')))}"
+            cells.append(text)
+        found = [verdict(raw, row, target)[0] for target in row["targets"]]
+        if not row["targets"]:
+            for peer in ("kafka", "kafka-fsync"):
+                ours, theirs = values(row, "millrace", "rate"), values(row, peer, "rate")
+                if ours and theirs:
+                    found.append(f"{number(statistics.median(ours) / statistics.median(theirs))}x {LABELS[peer]}")
+        unit = f"{row['unit']}; CPU {'µs a record' if row['cpu'] == 'record' else 's/GB'}"
+        lines.append(f"| {row['key']} | {row['title']}: {unit} | " + " | ".join(cells) + " | " + "; ".join(text for text in found if text) + " |")
+    return lines
+
+
+def waits(rows: list[dict]) -> list[str]:
+    lines = ["| Row | Server | p50 ms | p99 ms | p99.9 ms |", "|---|---|---|---|---|"]
+    for row in rows:
+        for key in LABELS:
+            if values(row, key, "p99"):
+                lines.append(f"| {row['key']} | {LABELS[key]} | " + " | ".join(cell(values(row, key, metric)) for metric in ("p50", "p99", "p999")) + " |")
+    return lines if len(lines) > 2 else []
+
+
+def start(raw: dict) -> list[str]:
+    found = raw["start"]
+    if not found:
+        return []
+    resident = {key: max([sample["resident"] for row in raw["rows"] for sample in row["samples"].get(key, [])], default=0) for key in found}
+    lines = ["| | " + " | ".join(LABELS[key] for key in found) + " | asked of Millrace |", "|---" * (len(found) + 2) + "|"]
+    own = found.get("millrace")
+
+    def judged(ok: bool | None) -> str:
+        return "" if ok is None else ": holds" if ok else ": **short**"
+
+    def line(name: str, texts: list[str], asked: str, ok: bool | None) -> None:
+        lines.append(f"| {name} | " + " | ".join(texts) + f" | {asked}{judged(ok)} |")
+
+    middle = lambda key, what: statistics.median(found[key][what])
+    line("start to first answer, s", [cell(found[key]["seconds"]) for key in found], "at most 0.1", middle("millrace", "seconds") <= 0.1 if own else None)
+    line("resident 3 s after the start, MB", [cell([v / 1e6 for v in found[key]["resident"]]) for key in found], "at most 30", middle("millrace", "resident") <= 30e6 if own else None)
+    line("CPU when idle, % of a core", [cell([v * 100 for v in found[key]["idle"]]) for key in found], "at most 0.5", middle("millrace", "idle") <= 0.005 if own else None)
+    both = own and resident.get("kafka")
+    line("resident at most, after the runs, MB", [f"{resident[key] / 1e6:,.0f}" for key in found], "at most an eighth of Kafka's", resident["millrace"] * 8 <= resident["kafka"] if both else None)
+    return lines
+
+
+def panels(rows: list[dict], metric: str, unit) -> list[dict]:
+    found = []
+    for row in rows:
+        shown = []
+        for key in LABELS:
+            got = values(row, key, metric)
+            if got:
+                shown.append((key, LABELS[key], statistics.median(got), min(got), max(got)))
+        if len(shown) > 0 and any(most > 0 for *_, most in shown):
+            found.append({"title": f"{row['key']} {row['title']}", "unit": unit(row), "bars": shown})
+    return found
+
+
+def write(raw: dict, folder: pathlib.Path, form: str) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    main = [row for row in raw["rows"] if not row["key"].startswith("M-")]
+    matrix = [row for row in raw["rows"] if row["key"].startswith("M-")]
+    plots = []
+    for name, title, rows, metric, unit in [
+        ("bench-rates", "Throughput", main, "rate", lambda row: row["unit"]),
+        ("bench-cpu", "The server's CPU time", main, "cpu", lambda row: "µs a record" if row["cpu"] == "record" else "s/GB"),
+        ("bench-p99", "99th percentile of the wait", main, "p99", lambda row: "ms"),
+        ("bench-matrix", "Matrix: throughput", matrix, "rate", lambda row: row["unit"]),
+    ]:
+        found = panels(rows, metric, unit)
+        if found:
+            (folder / f"{name}.svg").write_text(plot.bars(title, found))
+            plots.append(f"![{title}]({name}{'' if form == 'page' else '.svg'})")
+    machine = raw["machine"]
+    lines = ["# Results", "", "What `tools/bench` measured last, with the command and the date.", "", "## Overview", ""] if form == "page" else ["# Benchmark results", ""]
+    lines += [
+        f"`{raw['command']}`, {raw['date']}, took {raw['took_s']} s.", "",
+        f"Machine: {machine['cpu']}, {machine['memory']}, {machine['kernel']}, {machine['file system']}; load before the run {machine['load before']}. "
+        + "; ".join(f"{name} {version}" for name, version in raw["versions"].items()) + ".", "",
+        f"A cell is the median of {raw['rounds']} rounds (least-most), then the server's CPU time. The rounds alternate between the servers; each run counts {raw['seconds']:g} s "
+        f"after each server was started on an empty folder and warmed for {raw['warm_s']} s by the same load, and memory was filled with clean page cache. "
+        f"Clients and server share the CPUs. Payload of the `lean` and gateway rows: {raw['text']}. Millrace's acknowledgements are always durable; Kafka's are from the page cache, "
+        "and with `log.flush.interval.messages=1` (fsync) from the disk. lightspeed is a bound, not a broker.", "",
+    ]
+    if main:
+        lines += table(raw, main) + [""]
+    for heading, part in (("Start and memory", start(raw)), ("Waits", waits(main)), ("Matrix", table(raw, matrix) if matrix else [])):
+        if part:
+            lines += [f"## {heading}", "", *part, ""]
+    if raw["skipped"]:
+        lines += ["Skipped: " + "; ".join(f"{key} ({why})" for key, why in raw["skipped"].items()) + ".", ""]
+    if raw["problems"]:
+        lines += ["Failed: " + "; ".join(raw["problems"]) + ".", ""]
+    lines += ["## Plots", "", *[line for plot_line in plots for line in (plot_line, "")], "## Commands", ""]
+    lines += [f"- {row['key']}: `{row['command']}`" for row in raw["rows"]]
+    text = "\n".join(lines).rstrip() + "\n"
+    (folder / ("Results.md" if form == "page" else "results.md")).write_text(text)
+    return text

@@ -1,0 +1,118 @@
+"""The rows of the table: what each one runs, against whom, and what is asked of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from clients import Clients, Sample
+from nodes import Node
+
+BROKERS = ("millrace", "kafka", "kafka-fsync")
+BOUNDS = ("lightspeed-sync", "lightspeed-direct")
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """Ours against `peer` in `metric` ("rate", "cpu" or "p99"): at least `bound` times it, or at most.
+
+    `peer` "" is an absolute bound, and "row:KEY" is our own figure of another row."""
+
+    metric: str
+    peer: str
+    bound: float
+    at_least: bool = True
+
+
+@dataclasses.dataclass
+class Row:
+    key: str
+    title: str
+    unit: str
+    needs: tuple[str, ...]  # of Clients: programs without which the row is skipped
+    systems: tuple[str, ...]
+    measure: Callable[..., Sample]  # (clients, row key, node, topic)
+    targets: tuple[Target, ...] = ()
+    partitions: int = 1
+    cpu: str = "GB"  # what CPU time is given by: "GB" or "record"
+    fill: tuple[int, int] | None = None  # records and their size that a reading row finds; then one topic serves all rounds
+    is_cold: bool = False  # the files are put out of the page cache before each round
+    follows_rate: bool = False  # at half of Kafka's peak
+
+
+def at_least(kafka: float, fsync: float, cpu: float | None = None, cpu_fsync: float | None = None) -> tuple[Target, ...]:
+    targets = [Target("rate", "kafka", kafka), Target("rate", "kafka-fsync", fsync)]
+    if cpu:
+        targets.append(Target("cpu", "kafka", cpu, at_least=False))
+    return tuple(targets)
+
+
+def raw(connections: int, inflight: int, records: int, partitions: int):
+    return lambda c, row, node, topic: c.rawload_produce(row, node, topic, connections, inflight, records, partitions, 1024)
+
+
+def acks(clients: int, partitions: int):
+    return lambda c, row, node, topic: c.closed_loop(row, node, topic, clients, partitions)
+
+
+def lean(size: int, **options):
+    return lambda c, row, node, topic: c.lean_produce(row, node, topic, size, **options)
+
+
+def must_hold(scale: float) -> list[Row]:
+    """`scale` makes what reading rows find smaller in the short form."""
+    everybody = BROKERS + BOUNDS
+    kilo, small = int(2_000_000 * scale), int(10_000_000 * scale)
+    return [
+        Row("R-1", "rawload: 1 connection, 5 x 900 records of 1 KiB in flight", "MB/s", ("rawload",), everybody, raw(1, 5, 900, 1), at_least(1.5, 2.5, 0.45)),
+        Row("R-8", "rawload: the same by 8 connections to 8 partitions", "MB/s", ("rawload",), everybody, raw(8, 5, 900, 8), at_least(1.2, 1.5, 0.65), 8),
+        Row("R-64", "rawload: 64 connections, one 1 KiB record in flight each", "acks/s", ("rawload",), everybody, raw(64, 1, 1, 1), at_least(1.25, 18, 0.55), cpu="record"),
+        Row("R-64x64", "rawload: the same over 64 partitions", "acks/s", ("rawload",), everybody, raw(64, 1, 1, 64), at_least(1.2, 7, 0.6), 64, cpu="record"),
+        Row("A-64", "acks: 64 clients, one partition", "acks/s", ("acks",), everybody, acks(64, 1), (), cpu="record"),
+        Row("A-64x1000", "acks: 64 clients over 1,000 partitions", "acks/s", ("acks",), everybody, acks(64, 1000), (Target("rate", "kafka", 25), Target("rate", "row:A-64", 0.5)), 1000, cpu="record"),
+        Row("A-1", "acks: 1 client, one record in flight", "acks/s", ("acks",), everybody, acks(1, 1), at_least(1, 2.5), cpu="record"),
+        Row("L-1k", "lean: 1 KiB", "MB/s", (), everybody, lean(1024), at_least(1.35, 2.3, 0.45)),
+        Row("L-100", "lean: 100 B", "records/s", (), everybody, lean(100, unit="records/s"), at_least(1.25, 1.8, 0.35)),
+        Row("L-lz4", "lean: 1 KiB, lz4", "records/s", (), everybody, lean(1024, codec="lz4", unit="records/s"), at_least(1.1, 1.25, 0.35)),
+        Row("C-1k", "lean: consume 1 KiB", "MB/s", (), BROKERS + BOUNDS[:1], lambda c, row, node, topic: c.lean_consume(row, node, topic, kilo),
+            (Target("rate", "kafka", 1), Target("cpu", "kafka", 0.7, False)), fill=(kilo, 1024)),
+        Row("C-100", "lean: consume 100 B", "MB/s", (), BROKERS + BOUNDS[:1], lambda c, row, node, topic: c.lean_consume(row, node, topic, small),
+            (Target("rate", "kafka", 1), Target("cpu", "kafka", 0.7, False)), fill=(small, 100)),
+        Row("F-2", "rawload: fetch, 2 connections, 1 MiB replies", "MB/s", ("rawload",), BROKERS + BOUNDS[:1], lambda c, row, node, topic: c.rawload_fetch(row, node, topic, 2, 1 << 20),
+            (Target("rate", "kafka", 1), Target("cpu", "kafka", 0.8, False)), fill=(kilo // 2, 1024)),
+        Row("P99", "lean: 1 KiB at half of Kafka's peak rate", "MB/s", (), BROKERS, lean(1024), (Target("p99", "kafka", 1, False),), follows_rate=True),
+        Row("G-1", "gateway: single events, wrk with 64 connections", "requests/s", ("wrk",), ("millrace", "nginx"), lambda c, row, node, topic: c.http_posts(row, node, topic, c.one_event, 1),
+            (Target("rate", "nginx", 0.4),), cpu="record"),
+        Row("G-100", "gateway: POSTs of 100 events, wrk with 64 connections", "requests/s", ("wrk",), ("millrace", "nginx"), lambda c, row, node, topic: c.http_posts(row, node, topic, c.hundred_events, 100),
+            (Target("rate", "nginx", 0.3),), cpu="record"),
+        Row("G-lines", "gateway: NDJSON, 2 connections, bodies of 4 MB", "MB/s", (), ("millrace",), lambda c, row, node, topic: c.http_stream(row, node, topic, c.event_lines, 2, 4_000_000),
+            (Target("rate", "", 400),)),
+    ]
+
+
+SHORT = ("start", "R-1", "R-64", "A-1", "A-64x1000", "L-1k", "C-1k", "P99", "G-1", "G-lines")
+
+
+def matrix() -> list[Row]:
+    """Sizes, codecs, partitions, producers, acknowledgements, readers. One dimension moves at a time, from 1 KiB records without
+    compression by one producer to one partition with acks=all; sizes and codecs are crossed."""
+    rows = []
+
+    def add(key: str, title: str, measure, partitions: int = 1, **more) -> None:
+        rows.append(Row(f"M-{key}", title, "MB/s", (), BROKERS, measure, partitions=partitions, **more))
+
+    for size, name in ((100, "100 B"), (1024, "1 KiB"), (16384, "16 KiB")):
+        for codec in ("none", "lz4", "zstd"):
+            add(f"{size}-{codec}", f"{name}, {codec}", lean(size, codec=codec))
+    for partitions in (16, 100, 1000):
+        add(f"p{partitions}", f"1 KiB over {partitions:,} partitions", lean(1024, partitions=partitions), partitions)
+    for producers in (8, 64):
+        add(f"n{producers}", f"1 KiB by {producers} producers", lean(1024, producers=producers))
+    add("n64p16", "1 KiB by 64 producers over 16 partitions", lean(1024, producers=64, partitions=16), 16)
+    add("acks1", "1 KiB, acks=1", lean(1024, acks="1"))
+    add("idempotent", "1 KiB, idempotent", lean(1024, idempotent=True))
+    records = 1_000_000
+    add("tail", "consume 1 KiB from the page cache", lambda c, row, node, topic: c.lean_consume(row, node, topic, records), fill=(records, 1024))
+    add("catch-up", "consume 1 KiB from the disk", lambda c, row, node, topic: c.lean_consume(row, node, topic, records), fill=(records, 1024), is_cold=True)
+    add("fan-out", "consume 1 KiB, 8 readers of everything", lambda c, row, node, topic: c.lean_consume(row, node, topic, records // 4, consumers=8), fill=(records // 4, 1024))
+    return rows
