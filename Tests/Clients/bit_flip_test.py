@@ -3,6 +3,7 @@
 import argparse
 import os
 import pathlib
+import signal
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
@@ -18,6 +19,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
     parser.add_argument("--binary", default=str(REPOSITORY / ".build/release/millrace"))
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what is mounted or started is removed on the way out
     test = BitFlipTest(options.binary, options.seed, options.flips, say=lambda text: print(text, flush=True))
     try:
         test.run()

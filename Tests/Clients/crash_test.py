@@ -4,6 +4,7 @@ keeps the data folder of a killed node then; 77 when this machine has no way to 
 import argparse
 import os
 import pathlib
+import signal
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
@@ -12,6 +13,7 @@ from harness.broker import Broker, BrokerFailure  # noqa: E402
 from harness.crash import CrashTest  # noqa: E402
 from harness.load import Lost, Violation  # noqa: E402
 from harness.power_disk import NoPowerDisk  # noqa: E402
+from harness.power_ext4 import Ext4PowerNode  # noqa: E402
 from harness.power_node import PowerNode  # noqa: E402
 from harness.wire import DamagedBatch, WireError  # noqa: E402
 
@@ -38,6 +40,10 @@ def kill(options) -> int:
     return 0
 
 
+def power_node(options, unsafe: bool = False) -> PowerNode:
+    return (Ext4PowerNode if options.disk == "ext4" else PowerNode)(options.binary, unsafe=unsafe)
+
+
 def cut_power(options) -> int:
     if options.broker != "millrace":
         say("the power test runs on millrace alone")
@@ -45,7 +51,7 @@ def cut_power(options) -> int:
     try:
         if not control(options):
             return 1
-        node = PowerNode(options.binary)
+        node = power_node(options)
     except NoPowerDisk as reason:
         say(f"SKIPPED: no disk whose power can be cut on this machine: {reason}")
         return SKIPPED
@@ -66,7 +72,7 @@ def control(options) -> bool:
     by itself that records are missing, and refuse to start; that is counted, and tried again."""
     refusals = 0
     for seed in range(options.seed, options.seed + 10):
-        node = PowerNode(options.binary, unsafe=True)
+        node = power_node(options, unsafe=True)
         try:
             CrashTest(node, seed, 30, say=lambda text: None).run()
         except Lost as loss:
@@ -92,8 +98,10 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
     parser.add_argument("--broker", choices=["millrace", "kafka"], default="millrace")
+    parser.add_argument("--disk", choices=["strict", "ext4"], default="strict", help="what the power is cut of")
     parser.add_argument("--binary", default=str(REPOSITORY / ".build/release/millrace"))
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what is mounted or started is removed on the way out
     result = kill(options) if options.death == "kill" else cut_power(options)
     if result == 0:
         say(f"passed: {options.rounds} rounds, seed {options.seed}")

@@ -100,6 +100,8 @@ class TopicChurner(WireLoad):
         self.exists: dict[str, bool | None] = {topic: False for topic in self.incarnation}
         self.content: dict[str, dict[tuple[int, int], tuple[str, int]]] = {topic: {} for topic in self.incarnation}
         self.changes = self.records = 0
+        # Seconds after which a change must be seen. Apache Kafka's broker hears of it from its controller after the reply.
+        self.patience = 0
         # A check waits for a step to end: a request in flight would be a state that nobody knows.
         self.turn = threading.Lock()
 
@@ -153,14 +155,20 @@ class TopicChurner(WireLoad):
 
     def look(self, connection: wire.Connection, topic: str) -> None:
         """Compares the topic with what is known of it."""
-        # Asked for by its name, a missing topic would be created.
-        error = connection.metadata(None).topics.get(topic, (UNKNOWN_TOPIC,))[0]
+        deadline = time.monotonic() + self.patience
+        while True:
+            # Asked for by its name, a missing topic would be created.
+            error = connection.metadata(None).topics.get(topic, (UNKNOWN_TOPIC,))[0]
+            if self.exists[topic] in (None, error != UNKNOWN_TOPIC) or time.monotonic() >= deadline:
+                break
+            time.sleep(0.05)
         if self.exists[topic] is False and error != UNKNOWN_TOPIC:
             raise_problem(self, Violation, f"{topic} was deleted and is there again: error {error}")
         if self.exists[topic] and error not in (0, *PASSING):
             raise_problem(self, Lost, f"{topic} was created and is not there: error {error}")
         if not self.exists[topic] or error:
             return
+        connection.list_offsets(topic, range(3), -1)  # waits until it is served
         for partition in range(3):
             _, stored = connection.fetch_all(topic, partition)
             found = {}
@@ -218,6 +226,7 @@ class CompactedWriter(WireLoad):
     def check(self, bootstrap: str) -> None:
         expected = dict(self.last)
         with wire.Connection(bootstrap) as connection:
+            connection.list_offsets(COMPACTED, [0], -1)  # waits until it is served
             _, stored = connection.fetch_all(COMPACTED, 0)
         found: dict[bytes, tuple[int, bytes | None]] = {}
         before = -1

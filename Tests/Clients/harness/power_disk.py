@@ -55,6 +55,10 @@ class PowerDisk:
         """From the so manyth write, sync or change of a name on, every call fails, until `cut`."""
         self._tell(f"arm {changes}")
 
+    def freeze(self) -> None:
+        """Every call fails from now on, until `cut`."""
+        self._tell("freeze")
+
     def deafen(self, deaf: bool = True) -> None:
         """Syncs say that they succeeded and do nothing."""
         self._tell(f"deaf {int(deaf)}")

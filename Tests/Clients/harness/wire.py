@@ -304,8 +304,19 @@ class Connection:
         reader.int32(), reader.string(), reader.int32(), reader.int32()
         return reader.int16(), reader.int64(), reader.int64()
 
-    def list_offsets(self, topic: str, partitions, timestamp: int) -> dict[int, int]:
-        """The offsets of many partitions, by one request; an error of any is raised."""
+    def list_offsets(self, topic: str, partitions, timestamp: int, patience: float = 20) -> dict[int, int]:
+        """The offsets of many partitions, by one request; an error of any is raised, one that passes only when it lasts:
+        Apache Kafka is up a while before every partition has its leader."""
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                return self._list_offsets(topic, partitions, timestamp)
+            except WireError as failure:
+                if not str(failure).endswith(("error 3", "error 5", "error 6")) or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.05)
+
+    def _list_offsets(self, topic: str, partitions, timestamp: int) -> dict[int, int]:
         wanted = [int32(p) + int64(timestamp) for p in partitions]
         reader = self.call(LIST_OFFSETS, 1, int32(-1) + array([string(topic) + array(wanted)]))
         reader.int32(), reader.string()

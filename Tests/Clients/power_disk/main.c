@@ -8,6 +8,7 @@
 // Commands on standard input, one answer line each:
 //   off SEED nothing|all|some    the power fails: unsynced changes are dropped, kept, or a seeded part of each
 //   arm N                        from the Nth change or sync on everything fails with EIO, until `off`
+//   freeze                       everything fails with EIO, until `off`
 //   deaf 0|1                     syncs succeed without doing anything: a disk that lies
 //   full BYTES                   the size of the disk
 //   count                        what has been done so far
@@ -307,6 +308,8 @@ static void obey(char *line) {
         armed = -1;
     } else if (sscanf(line, "arm %llu", &number) == 1) {
         armed = (int64_t)number;
+    } else if (strncmp(line, "freeze", 6) == 0) {
+        is_frozen = true;
     } else if (sscanf(line, "deaf %llu", &number) == 1) {
         is_deaf = number;
     } else if (sscanf(line, "full %llu", &number) == 1) {
@@ -328,6 +331,9 @@ int main(int count, char **arguments) {
         fprintf(stderr, "power_disk FOLDER [BYTES]\n");
         return 2;
     }
+    // Whoever ends the whole process group ends the one that holds our standard input, too; then we unmount.
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
     disk_make(&disk, count > 2 ? strtoull(arguments[2], NULL, 10) : 8ULL << 30);
     device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
     if (device < 0) {
