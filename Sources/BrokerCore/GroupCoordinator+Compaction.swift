@@ -18,6 +18,9 @@ import LogStorage
 /// - live, later appends: live alone is the state at 1, because nothing else was appended while the lock was held.
 ///
 /// Segments below the start go with the store's next round of retention. Tombstones are not live, so they go too.
+///
+/// The topic's policy is `compact`, so the log cleaner takes its closed segments, too. It does not make this superfluous: it
+/// never touches an active segment, of which each partition may have `segment.bytes` (100 MiB) to be replayed at a start.
 struct Compaction {
     struct Rewrite {
         /// Offset of the first live record.

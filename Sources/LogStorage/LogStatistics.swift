@@ -13,5 +13,13 @@ public final class LogStatistics: Sendable {
     public let checkpoints = Atomic<Int>(0)
     /// Nanoseconds that commits spent writing and syncing.
     public let commitNanoseconds = Atomic<Int>(0)
+    /// Passes of compaction over one log, and what they read and wrote.
+    public let cleanerRuns = Atomic<Int>(0)
+    public let cleanerReadBytes = Atomic<Int>(0)
+    public let cleanerWrittenBytes = Atomic<Int>(0)
+    /// Partitions with a damaged segment, from which on they are not compacted.
+    public let uncleanablePartitions = Atomic<Int>(0)
+    /// Share of the dirtiest compacted log that has not been compacted, when it was last looked at.
+    public let cleanerMaxDirtyPercent = Atomic<Int>(0)
     public let offlineReason = Lock<String?>(nil)
 }

@@ -27,6 +27,9 @@ extension LogStore {
                     state.lastRetentionMs = nowMs
                     var isAny = false
                     for log in logs { isAny = log.enforceRetention(nowMs: nowMs) || isAny }
+                    // With a checkpoint, so that a restart does not know again who was forgotten.
+                    let silentSince = nowMs - options.producerExpirationMs
+                    for log in logs { isAny = log.expireProducers(silentSince: silentSince) || isAny }
                     if isAny { try checkpointLocked() }
                 }
             }
@@ -124,14 +127,17 @@ extension LogStore {
         var body = ByteWriter(capacity: 64 << 10)
         body.integer(journalGeneration)
         var count = 0
+        var segmentBases: [(log: PartitionLog, base: Int64)] = []
         for log in logs {
             guard let entry = log.state.withLock({ $0.isDeleted ? nil : $0.checkpoint }) else { continue }
             Checkpoint.encodeEntry(
                 TopicPartition(topicID: log.topicID, partitionIndex: log.partitionIndex), entry, to: &body)
             count += 1
+            segmentBases.append((log, entry.segmentBase))
         }
         try fileSystem.writeAtomically(
             Path.join(folder, Checkpoint.fileName), Checkpoint.seal(body, count: count))
+        for (log, base) in segmentBases { log.state.withLock { $0.checkpointedSegmentBase = base } }
     }
 
     // MARK: The maintaining thread
@@ -153,7 +159,7 @@ extension LogStore {
         return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
     }
 
-    /// Starts the committing and the maintaining thread.
+    /// Starts the committing, the maintaining and the cleaning thread.
     public func start() {
         threads.withLock { threads in
             precondition(!threads.running, "started twice")
@@ -161,6 +167,7 @@ extension LogStore {
             threads.handles = [
                 Thread(name: "commit") { [self] in runCommitter() },
                 Thread(name: "maintenance") { [self] in runMaintenance() },
+                Thread(name: "cleaner") { [self] in runCleaner() },
             ]
         }
     }
@@ -174,6 +181,7 @@ extension LogStore {
         }
         commitSignal.raise()
         maintenanceSignal.raise()
+        cleanerSignal.raise()
         for handle in handles { handle.join() }
         commitPending()
         if !isOffline { try checkpoint() }

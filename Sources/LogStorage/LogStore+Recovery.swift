@@ -36,16 +36,20 @@ extension LogStore {
     /// Opens the data folder after a stop of any kind: the registered partitions' segments from the checkpoint on, then
     /// the journal, then a new checkpoint. Nothing may be appended before it returns.
     ///
+    /// `nowMs` is the wall clock, by which silent producers are forgotten; nil: the system's.
+    ///
     /// Errors: `.lockedByAnother` when a broker holds the folder; `.corrupt` when synced bytes are missing or damaged,
     /// with file and position; nothing is changed or removed then.
-    public func recover() throws(StorageError) -> RecoverySummary {
+    public func recover(nowMs: Int64? = nil) throws(StorageError) -> RecoverySummary {
         try lockFolder()
+        let nowMs = nowMs ?? Self.wallClockMs()
         var summary = RecoverySummary()
         let checkpoint = try Checkpoint.load(fileSystem, folder: folder)
         let logs = registry.withLock { $0.logs }
         var orphans: [String] = []
         for (partition, log) in logs {
             let entry = checkpoint.entries[partition]
+            log.state.withLock { $0.replayTimeMs = nowMs }
             let report = try log.recover(from: entry)
             log.state.withLock { $0.checkpoint = entry }
             if report.scannedBytes > 0 || report.cutBytes > 0 { log.markDirty() }
@@ -65,6 +69,9 @@ extension LogStore {
             }
         }
         summary.journalFrames = reader.frames
+        let silentSince = nowMs - options.producerExpirationMs
+        for log in logs.values { log.expireProducers(silentSince: silentSince) }
+        loadProgress()
         for path in orphans { try fileSystem.remove(path) }
         for folder in Set(orphans.map(Path.parent)) { try fileSystem.syncDirectory(folder) }
         let journal = try Journal(

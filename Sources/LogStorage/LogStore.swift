@@ -56,7 +56,8 @@ struct QueuedAppend {
 ///               partitions/<topic>-<index>.<topicID>/<baseOffset>.log, .index
 /// ```
 /// Threads: event loops append; one thread commits (`commitPending`); one maintains (`maintain`: write behind,
-/// checkpoint, retention). `start` runs the two; a test drives both calls itself on the simulated file system.
+/// checkpoint, retention); one compacts (`clean`). `start` runs the three; a test makes the calls itself on the simulated
+/// file system.
 ///
 /// Failure: the first failed write or sync takes the store offline for good (`refusal`); nothing is retried, because after
 /// a failed fsync the kernel may have dropped the data (fsyncgate, 2018). Reads of what is readable go on.
@@ -109,6 +110,12 @@ public final class LogStore: Sendable {
     /// The maintaining thread will look again within `writeBehindMs`.
     let isMaintenanceTimed = Atomic<Bool>(false)
     let tailBytes = Atomic<Int>(0)
+    /// One round of compaction at a time.
+    let cleaning = Lock<Void>(())
+    /// Held during a pass of compaction over `passing`.
+    let passLock = Lock<Void>(())
+    let passing = Lock<PartitionLog?>(nil)
+    let cleanerSignal = Signal()
     let commitSignal = Signal()
     let maintenanceSignal = Signal()
     let threads = Lock<Threads>(Threads())
@@ -158,6 +165,7 @@ public final class LogStore: Sendable {
         registry.withLock { registry in
             registry.logs[TopicPartition(topicID: topicID, partitionIndex: partitionIndex)] = log
         }
+        if settings.isCompacted { cleanerSignal.raise() }
         return log
     }
 
@@ -173,6 +181,8 @@ public final class LogStore: Sendable {
             registry.dirty.removeAll { $0 === log }
         }
         observer.withLock { $0 }?.committed(through: durable.load(ordering: .acquiring), woken: waiters)
+        // The cleaner sees the mark and ends; one that begins later sees it first.
+        if passing.withLock({ $0 === log }) { passLock.withLock { _ in } }
         try log.io.withLock { _ throws(StorageError) in
             log.state.withLock { state in
                 for segment in state.segments { segment.closeFile() }

@@ -2,6 +2,7 @@ public import ByteBuffers
 public import KafkaModel
 import RecordFormat
 import StorageIO
+import Synchronization
 
 extension PartitionLog {
     /// Up to where a reader may see.
@@ -30,13 +31,17 @@ extension PartitionLog {
             }
             guard let source = plan.file else { return .success(plan.records) }
             do {
-                if let slice = try read(source, from: wanted, maxBytes: maxBytes, atLeastOne: atLeastOne, pool) {
+                let slice = try read(source, from: wanted, maxBytes: maxBytes, atLeastOne: atLeastOne, pool)
+                // Compacted meanwhile: its name and its index are another segment's.
+                if source.segment.isRetired.load(ordering: .acquiring) { continue }
+                if let slice {
                     var records = plan.records
                     records.slices = [slice]
                     records.byteCount = slice.count
                     return .success(records)
                 }
             } catch {
+                if source.segment.isRetired.load(ordering: .acquiring) { continue }
                 return .failure(error)
             }
             // The segment has nothing at or past `wanted`: its records there were compacted away, go on after it.

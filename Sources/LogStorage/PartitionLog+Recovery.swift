@@ -27,7 +27,7 @@ extension PartitionLog {
             return report
         }
         io.withLock { $0.folderExists = true }
-        let names = try store.fileSystem.list(folder)
+        let names = try finishExchanges(try store.fileSystem.list(folder))
         let bases = names.compactMap(Segment.baseOffset(ofLogName:)).sorted()
         for name in names where name.hasSuffix(".tmp") { try store.fileSystem.remove(Path.join(folder, name)) }
         if let checkpoint, checkpoint.position > 0, !bases.contains(checkpoint.segmentBase) {
@@ -234,7 +234,8 @@ extension PartitionLog.State {
         epochs.begin(header.partitionLeaderEpoch.rawValue, at: header.baseOffset.rawValue)
         leaderEpoch = max(leaderEpoch, header.partitionLeaderEpoch.rawValue)
         if let batch = ProducerBatch(header) {
-            producers.record(batch, lastOffset: header.lastOffset.rawValue, timestampMs: header.maxTimestampMs)
+            producers.record(
+                batch, lastOffset: header.lastOffset.rawValue, timestampMs: max(header.maxTimestampMs, replayTimeMs))
         }
     }
 }

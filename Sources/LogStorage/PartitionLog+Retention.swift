@@ -25,7 +25,7 @@ extension PartitionLog {
             var number = 0
             while number < state.segments.count - 1 {
                 let segment = state.segments[number]
-                guard segment.isClosed, segment.readable == segment.size else { break }
+                guard segment.isClosed, segment.readable == segment.size, !segment.isInstalling else { break }
                 let next = state.segments[number + 1]
                 let isBelowStart = next.baseOffset <= state.logStartOffset
                 let isOld =
@@ -98,8 +98,16 @@ extension PartitionLog {
         }
     }
 
-    /// Forgets producers that have been silent since before `timestampMs`.
-    public func expireProducers(silentSince timestampMs: Int64) {
-        state.withLock { $0.producers.expire(silentSince: timestampMs) }
+    /// Forgets producers that have been silent since before `timestampMs`; gives whether there were any. A checkpoint that
+    /// was made before still knows them, and so does a restart from it, until it expires them in turn.
+    @discardableResult
+    public func expireProducers(silentSince timestampMs: Int64) -> Bool {
+        let isAny = state.withLock { state in
+            let before = state.producers.count
+            state.producers.expire(silentSince: timestampMs)
+            return state.producers.count < before
+        }
+        if isAny { markDirty() }
+        return isAny
     }
 }

@@ -2,6 +2,7 @@ import ByteBuffers
 public import KafkaModel
 import RecordFormat
 import StorageIO
+import Synchronization
 
 extension PartitionLog {
     /// A record found by its time.
@@ -18,12 +19,14 @@ extension PartitionLog {
             state.segments.filter { $0.size > 0 && $0.maxTimestamp >= timestampMs }
         }
         for segment in segments {
-            let start: Int64
+            var start = segment.baseOffset
             do {
                 start = try startOfSearch(in: segment, timestampMs)
-            } catch {
+            } catch  where !segment.isRetired.load(ordering: .acquiring) {
                 return .failure(.storage(error.description))
-            }
+            } catch {}
+            // Compacted meanwhile: the index that was looked at may be another segment's.
+            if segment.isRetired.load(ordering: .acquiring) { start = segment.baseOffset }
             let limit = state.withLock { state -> Int64 in
                 let next = state.segments.first { $0.baseOffset > segment.baseOffset }?.baseOffset
                 return min(next ?? .max, state.flushedOffset)

@@ -61,6 +61,13 @@ public final class PartitionLog: Sendable {
         var isDeleted = false
         /// What the newest checkpoint says of this partition.
         var checkpoint: Checkpoint.Entry?
+        /// Base offset of the segment that the checkpoint on disk ends in: those before it are never written again.
+        var checkpointedSegmentBase: Int64 = 0
+        var cleaner = CleanerProgress()
+        /// From here on the log is left alone by the cleaner; `Int64.max` unless a damaged segment was found.
+        var uncleanableOffset = Int64.max
+        /// A batch that is replayed counts as seen now: its own timestamp is its producer's.
+        var replayTimeMs: Int64 = 0
     }
 
     struct WriterState {
@@ -103,6 +110,7 @@ public final class PartitionLog: Sendable {
     public func apply(_ settings: LogSettings) {
         state.withLock { $0.settings = settings }
         isCompacted.store(settings.isCompacted, ordering: .relaxed)
+        if settings.isCompacted { store.cleanerSignal.raise() }
     }
 
     /// `<topic>-<index>`, as Kafka's messages name a partition.

@@ -17,9 +17,9 @@ public struct ProducerBatch: Sendable, Equatable {
         self.lastSequence = lastSequence
     }
 
-    /// Nil for a batch of a producer that is not idempotent.
+    /// Nil for a batch of a producer that is not idempotent, and for the marker of a transaction, which has no sequence.
     init?(_ header: RecordBatchHeader) {
-        guard header.hasProducerID else { return nil }
+        guard header.hasProducerID, !header.isControl else { return nil }
         producerID = header.producerID.rawValue
         producerEpoch = header.producerEpoch.rawValue
         baseSequence = header.baseSequence.rawValue
@@ -61,6 +61,9 @@ public struct ProducerStates: Sendable {
     }
 
     public var count: Int { entries.count }
+
+    /// By producer: last offset of its newest batch.
+    var lastOffsets: [Int64: Int64] { entries.mapValues { $0.window[$0.window.count - 1].lastOffset } }
 
     /// What is to be done with a client's batch.
     public func check(_ batch: ProducerBatch) -> Verdict {

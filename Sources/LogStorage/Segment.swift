@@ -1,5 +1,6 @@
 import ByteBuffers
 import StorageIO
+import Synchronization
 
 /// One file of a partition's log: whole record batches, back to back, whose first offset names the file.
 ///
@@ -31,9 +32,17 @@ final class Segment: @unchecked Sendable {
     /// The index file stands and the index left memory. (io)
     var isFinished = false
 
-    private let file = Lock<(any StorageFile)?>(nil)
+    /// Another has taken its place: what was read of it, or of its index, may be the other's. Never reset.
+    let isRetired = Atomic<Bool>(false)
+    /// Its file does not have its name yet; retention must wait. (state)
+    var isInstalling = false
 
-    init(baseOffset: Int64) { self.baseOffset = baseOffset }
+    private let file: Lock<(any StorageFile)?>
+
+    init(baseOffset: Int64, file: (any StorageFile)? = nil) {
+        self.baseOffset = baseOffset
+        self.file = Lock(file)
+    }
 
     static func name(_ baseOffset: Int64, _ suffix: String) -> String {
         let digits = String(baseOffset)

@@ -212,6 +212,22 @@ import Testing
         }
     }
 
+    @Test func theOffsetsTopicIsShownAsCompacted() throws {
+        let node = try SimulatedBroker()
+        for _ in 0..<2 {
+            let topic = try #require(node.broker.catalog.topic(named: Topic.offsetsTopicName))
+            #expect(topic.settings.value("cleanup.policy") == "compact")
+            #expect(topic.settings.value("segment.bytes") == "104857600")
+            #expect(topic.partitions[0].settings.isCompacted)
+            try node.restart()
+        }
+        // Made before there was a policy to choose.
+        let record = TopicRecord(
+            name: Topic.offsetsTopicName, id: .random(), partitionCount: 1, settings: ["retention.ms": "-1"])
+        let old = Broker.topic(record, store: node.broker.store, defaults: [:])
+        #expect(old.settings.log.isCompacted && !old.settings.log.deletesByRetention)
+    }
+
     @Test func aChangeMadeWithAnOlderTopicKeepsTheNewerOne() throws {
         let node = try SimulatedBroker()
         let old = try create(node, "t")

@@ -51,7 +51,7 @@ final class TestStore {
         let store = try LogStore(fileSystem: fileSystem, folder: "/data", options: options)
         let log = store.addPartition(
             topicID: topicID, topicName: "t", partitionIndex: 0, settings: settings, leaderEpoch: LeaderEpoch(0))
-        return (store, log, try store.recover())
+        return (store, log, try store.recover(nowMs: now))
     }
 
     /// Stops in order and starts again on the same disk.

@@ -1,0 +1,319 @@
+import ByteBuffers
+import KafkaModel
+import RecordFormat
+import StorageIO
+import Synchronization
+
+/// One pass over one log: finds the newest record of each key in the dirty part, then goes through all closed segments
+/// from the log's start and writes what stays. Runs on one thread; appends, reads, commits and checkpoints go on.
+final class CleanerPass {
+    private let log: PartitionLog
+    private let store: LogStore
+    private let plan: CleanerPlan
+    private let settings: LogSettings
+    private let nowMs: Int64
+    private var records: RecordIterator
+    private var builder: RecordBatchBuilder
+    private var transactions: TransactionEnds?
+    /// Exclusive end of what the pass may clean; falls when damage or an undecided transaction is found.
+    private var endOffset: Int64
+    private(set) var damage: (baseOffset: Int64, what: String)?
+    private(set) var isAnyReplaced = false
+
+    init(_ log: PartitionLog, _ plan: CleanerPlan, nowMs: Int64) {
+        self.log = log
+        store = log.store
+        self.plan = plan
+        settings = log.settings
+        self.nowMs = nowMs
+        endOffset = plan.endOffset
+        let context = CompressionContext()
+        records = RecordIterator(context: context)
+        builder = RecordBatchBuilder(pool: log.store.pool, context: context)
+    }
+
+    /// Does the pass and gives the new progress. Throws `CleanerStop` and `StorageError`; segments that had been exchanged
+    /// by then stay exchanged, which is no harm: the same pass may be made again.
+    func run() throws -> CleanerProgress {
+        try checkStop()
+        // As the newest checkpoint has them, not as they are now: a newer batch may not be on disk yet, and a crash would
+        // make an older one its producer's newest again. What is newer and on disk lies behind what is cleaned.
+        let lastOffsets = log.state.withLock { $0.checkpoint?.producers.lastOffsets ?? [:] }
+        var map = OffsetMap(
+            bytes: store.options.cleanerMapBytes, records: endOffset - plan.firstDirtyOffset,
+            latestOffset: plan.firstDirtyOffset - 1)
+        try fill(&map)
+        // Damage or an undecided transaction may have been found behind keys that the map has already.
+        map.latestOffset = min(map.latestOffset, endOffset - 1)
+        var filter = CleanerFilter(
+            nowMs: nowMs, deleteRetentionMs: settings.deleteRetentionMs, endOffset: map.latestOffset + 1,
+            lastOffsets: lastOffsets, transactions: transactions ?? TransactionEnds(from: plan.firstDirtyOffset))
+        var rest = plan.segments.prefix { $0.baseOffset <= map.latestOffset }
+        while let first = rest.first {
+            do {
+                rest = rest.dropFirst(try clean(rest, map, &filter))
+            } catch CleanerStop.damaged(let baseOffset, let what) {
+                damage = (baseOffset, what)
+                // Nothing after the damage: a tombstone there may delete what stands in it.
+                return CleanerProgress(
+                    firstDirtyOffset: min(plan.firstDirtyOffset, first.baseOffset), earliestHorizonMs: .max)
+            }
+        }
+        return CleanerProgress(firstDirtyOffset: map.latestOffset + 1, earliestHorizonMs: filter.earliestHorizonMs)
+    }
+
+    private func checkStop() throws {
+        if store.isOffline || store.threads.withLock({ $0.stopping }) || log.state.withLock({ $0.isDeleted }) {
+            throw CleanerStop.asked
+        }
+    }
+
+    private func reader(_ facts: CleanerPlan.SegmentFacts) throws -> SegmentReader {
+        let path = Path.join(log.folder, Segment.name(facts.baseOffset, ".log"))
+        let file: any StorageFile
+        do {
+            file = try store.fileSystem.open(path, .read)
+        } catch {
+            // Retention was faster.
+            if error.isNotFound { throw CleanerStop.changed }
+            throw error
+        }
+        return SegmentReader(file, baseOffset: facts.baseOffset, end: facts.size, pool: store.pool)
+    }
+
+    // MARK: The map
+
+    /// Puts the keys of the dirty part, as far as they fit.
+    private func fill(_ map: inout OffsetMap) throws {
+        // Whoever calls sees to it that `latestOffset` ends below `endOffset`.
+        for facts in plan.segments where facts.endOffset > plan.firstDirtyOffset {
+            guard facts.baseOffset < endOffset else { return }
+            do {
+                guard try fill(&map, from: facts) else { return }
+            } catch CleanerStop.damaged(let baseOffset, let what) {
+                damage = (baseOffset, what)
+                endOffset = facts.baseOffset
+                return
+            }
+            map.latestOffset = max(map.latestOffset, min(facts.endOffset, endOffset) - 1)
+        }
+    }
+
+    /// Gives false when the map is full, or `endOffset` is reached.
+    private func fill(_ map: inout OffsetMap, from facts: CleanerPlan.SegmentFacts) throws -> Bool {
+        var reader = try reader(facts)
+        defer { store.statistics.cleanerReadBytes.add(Int(reader.readBytes), ordering: .relaxed) }
+        while let batch = try reader.next() {
+            try checkStop()
+            if batch.lastOffset.rawValue < plan.firstDirtyOffset { continue }
+            if batch.isTransactional || batch.isControl {
+                if transactions == nil { try noteTransactions(from: facts) }
+                if batch.baseOffset.rawValue >= endOffset { return false }
+                if batch.isControl
+                    || transactions!.isAborted(batch.producerID.rawValue, at: batch.baseOffset.rawValue)
+                {
+                    map.latestOffset = batch.lastOffset.rawValue
+                    continue
+                }
+            }
+            if batch.baseOffset.rawValue >= endOffset { return false }
+            do {
+                guard try put(batch, &map) else { return false }
+            } catch let error as RecordBatchError {
+                throw CleanerStop.damaged(baseOffset: facts.baseOffset, what: "offset \(batch.baseOffset): \(error)")
+            }
+            map.latestOffset = batch.lastOffset.rawValue
+        }
+        return true
+    }
+
+    private func put(_ batch: RecordBatchHeader, _ map: inout OffsetMap) throws -> Bool {
+        if batch.recordCount == 0 { return true }
+        try records.open(batch)
+        while let record = try records.next() {
+            guard record.offset.rawValue >= plan.firstDirtyOffset, let key = record.key else { continue }
+            guard map.put(key, offset: record.offset.rawValue) else { return false }
+            map.latestOffset = record.offset.rawValue
+        }
+        return true
+    }
+
+    /// Reads the ends of all transactions from this segment on. Nothing is cleaned from the first on that has no end.
+    private func noteTransactions(from first: CleanerPlan.SegmentFacts) throws {
+        var ends = TransactionEnds(from: max(plan.firstDirtyOffset, first.baseOffset))
+        var markers = RecordIterator()
+        for facts in plan.segments where facts.baseOffset >= first.baseOffset && facts.baseOffset < endOffset {
+            var reader = try reader(facts)
+            defer { store.statistics.cleanerReadBytes.add(Int(reader.readBytes), ordering: .relaxed) }
+            do {
+                while let batch = try reader.next() {
+                    try checkStop()
+                    if batch.lastOffset.rawValue < plan.firstDirtyOffset { continue }
+                    ends.note(batch, marker: try markers.marker(of: batch))
+                }
+            } catch CleanerStop.damaged(let baseOffset, let what) {
+                damage = (baseOffset, what)
+                endOffset = facts.baseOffset
+                break
+            }
+        }
+        if let undecided = ends.firstUndecidedOffset { endOffset = min(endOffset, undecided) }
+        transactions = ends
+    }
+
+    // MARK: The segments
+
+    /// Writes what stays of the first of `segments`, and of as many of the next as go into the same file, and puts it in
+    /// their place. Gives the number of segments taken. One by itself of which everything stays is left alone.
+    private func clean(
+        _ segments: ArraySlice<CleanerPlan.SegmentFacts>, _ map: borrowing OffsetMap, _ filter: inout CleanerFilter
+    ) throws -> Int {
+        let first = segments[segments.startIndex]
+        let path = Path.join(log.folder, CleanerName.unfinished(first.baseOffset))
+        var writer: SegmentWriter?
+        var taken = 0
+        do {
+            for facts in segments {
+                if taken > 0 {
+                    let size = writer?.segment.size ?? first.size
+                    guard CleanerPlan.fits(facts, behind: first, size: size, segmentBytes: settings.segmentBytes) else {
+                        break
+                    }
+                    if writer == nil {
+                        writer = try begin(path, first)
+                        try copy(first, upTo: first.size, &writer!)
+                    }
+                }
+                try checkRoom(facts.size)
+                try clean(facts, path, first, map, &filter, &writer)
+                taken += 1
+            }
+            guard writer != nil else { return taken }
+            try writer!.finish()
+            store.statistics.cleanerWrittenBytes.add(Int(writer!.segment.size), ordering: .relaxed)
+            guard let old = log.segments(segments.prefix(taken)), log.exchange(old, for: writer!.segment) else {
+                throw CleanerStop.changed
+            }
+        } catch {
+            if writer != nil { try? store.fileSystem.remove(path) }
+            throw error
+        }
+        isAnyReplaced = true
+        try log.install(writer!.segment, endOffset: segments[segments.startIndex + taken - 1].endOffset)
+        return taken
+    }
+
+    private func clean(
+        _ facts: CleanerPlan.SegmentFacts, _ path: String, _ first: CleanerPlan.SegmentFacts,
+        _ map: borrowing OffsetMap, _ filter: inout CleanerFilter, _ writer: inout SegmentWriter?
+    ) throws {
+        var reader = try reader(facts)
+        defer { store.statistics.cleanerReadBytes.add(Int(reader.readBytes), ordering: .relaxed) }
+        while true {
+            let position = reader.position
+            guard let batch = try reader.next() else { return }
+            try checkStop()
+            let outcome: CleanerFilter.Outcome
+            do {
+                outcome = try filter.decide(batch, map, &records, &builder)
+            } catch {
+                throw CleanerStop.damaged(baseOffset: facts.baseOffset, what: "offset \(batch.baseOffset): \(error)")
+            }
+            if case .same = outcome {
+                try writer?.append(batch.bytes)
+                continue
+            }
+            if writer == nil {
+                // Only the first segment is read without being written.
+                writer = try begin(path, first)
+                try copy(first, upTo: position, &writer!)
+            }
+            if case .changed(let slice) = outcome { try writer!.append(slice.bytes) }
+        }
+    }
+
+    private func begin(_ path: String, _ first: CleanerPlan.SegmentFacts) throws(StorageError) -> SegmentWriter {
+        try SegmentWriter(
+            store.fileSystem, path: path, baseOffset: first.baseOffset, indexInterval: settings.indexIntervalBytes)
+    }
+
+    /// The batches before the first that changed.
+    private func copy(_ facts: CleanerPlan.SegmentFacts, upTo position: Int64, _ writer: inout SegmentWriter) throws {
+        var reader = try reader(facts)
+        while reader.position < position, let batch = try reader.next() { try writer.append(batch.bytes) }
+        store.statistics.cleanerReadBytes.add(Int(reader.readBytes), ordering: .relaxed)
+    }
+
+    /// The second copy must not take the reserve that commits and checkpoints live on.
+    private func checkRoom(_ bytes: Int64) throws {
+        guard let space = store.space else { return }
+        if space.free < bytes + store.options.reserveBytes / 2 { throw CleanerStop.noRoom }
+    }
+}
+
+extension PartitionLog {
+    /// The closed segments, oldest first, up to the first that is not wholly in its file.
+    func closedSegments(_ state: State) -> [CleanerPlan.SegmentFacts] {
+        var facts: [CleanerPlan.SegmentFacts] = []
+        for (segment, next) in zip(state.segments, state.segments.dropFirst()) {
+            guard segment.isClosed, segment.readable == segment.size else { break }
+            facts.append(
+                CleanerPlan.SegmentFacts(
+                    baseOffset: segment.baseOffset, endOffset: next.baseOffset, size: segment.size,
+                    firstTimestampMs: segment.firstTimestamp, maxTimestampMs: segment.maxTimestamp))
+        }
+        return facts
+    }
+
+    /// The log's segments that these facts are of; nil when the log has changed.
+    func segments(_ group: ArraySlice<CleanerPlan.SegmentFacts>) -> [Segment]? {
+        state.withLock { state in
+            guard
+                let first = state.segments.firstIndex(where: { $0.baseOffset == group[group.startIndex].baseOffset }),
+                first + group.count < state.segments.count
+            else { return nil }
+            let found = Array(state.segments[first..<first + group.count])
+            let isSame = zip(found, group).allSatisfy { $0.baseOffset == $1.baseOffset && $0.size == $1.size }
+            return isSame ? found : nil
+        }
+    }
+
+    /// Puts `new` in the place of `old` for all readers from now on; false when the log has changed. Those who read one of
+    /// the old at the moment read again.
+    func exchange(_ old: [Segment], for new: Segment) -> Bool {
+        // Under the I/O lock, so that nobody is storing an index of the old, under a name that the new will have.
+        io.withLock { _ in
+            let isExchanged = state.withLock { state -> Bool in
+                guard !state.isDeleted, let first = state.segments.firstIndex(where: { $0 === old[0] }),
+                    first + old.count < state.segments.count,
+                    zip(state.segments[first...], old).allSatisfy({ $0 === $1 })
+                else { return false }
+                new.isClosed = true
+                new.isInstalling = true
+                new.readable = new.size
+                new.firstTimestamp = old.map(\.firstTimestamp).min() ?? .max
+                for segment in old { segment.isRetired.store(true, ordering: .releasing) }
+                state.segments.replaceSubrange(first..<first + old.count, with: [new])
+                return true
+            }
+            new.written = new.size
+            // Until the file has its name the index must not be stored: it would stand beside another file.
+            new.isFinished = true
+            return isExchanged
+        }
+    }
+
+    /// Gives the file of an exchanged segment its name, in the steps that recovery can finish. After an error the store is
+    /// offline.
+    func install(_ segment: Segment, endOffset: Int64) throws(StorageError) {
+        let base = segment.baseOffset
+        try store.fileSystem.rename(
+            Path.join(folder, CleanerName.unfinished(base)),
+            to: Path.join(folder, CleanerName.exchange(base, endOffset)))
+        try store.fileSystem.syncDirectory(folder)
+        try replaceFiles(base..<endOffset, of: try store.fileSystem.list(folder))
+        io.withLock { _ in segment.isFinished = false }
+        state.withLock { _ in segment.isInstalling = false }
+        markDirty()
+    }
+}

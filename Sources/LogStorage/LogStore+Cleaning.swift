@@ -1,0 +1,192 @@
+import ByteBuffers
+import KafkaModel
+import StorageIO
+import Synchronization
+import Telemetry
+
+/// Which logs are compacted when, and what becomes of it. <doc:Compaction> has the whole.
+extension LogStore {
+    /// Compacts every log that is due at `nowMs` (wall clock), the dirtiest first; gives their number. Blocks for as long
+    /// as it takes: it has a thread of its own, and ends early when the store stops.
+    @discardableResult
+    public func clean(nowMs: Int64) -> Int {
+        if isOffline { return 0 }
+        return cleaning.withLock { _ in
+            do throws(StorageError) {
+                var (due, wantsCheckpoint) = dueLogs(nowMs: nowMs)
+                if wantsCheckpoint {
+                    try checkpoint()
+                    due = dueLogs(nowMs: nowMs).due
+                }
+                guard !due.isEmpty else { return 0 }
+                var cleaned = 0
+                var isAnyReplaced = false
+                for (log, plan) in due.sorted(by: { $0.plan.dirtyRatio > $1.plan.dirtyRatio }) {
+                    if threads.withLock({ $0.stopping }) || isOffline { break }
+                    let (isDone, isReplaced) = try clean(log, plan, nowMs: nowMs)
+                    if isDone { cleaned += 1 }
+                    isAnyReplaced = isAnyReplaced || isReplaced
+                }
+                // What the file tells of is on disk by now.
+                if cleaned > 0 { try storeProgress() }
+                // Stores the new segments' indexes, so that a start need not make them again.
+                if isAnyReplaced, !isOffline { try checkpoint() }
+                return cleaned
+            } catch {
+                goOffline(error, ticket: durable.load(ordering: .acquiring) + 1)
+                return 0
+            }
+        }
+    }
+
+    /// The logs to compact. `wantsCheckpoint`: one would be due if a checkpoint vouched for more of it.
+    private func dueLogs(nowMs: Int64) -> (due: [(log: PartitionLog, plan: CleanerPlan)], wantsCheckpoint: Bool) {
+        var due: [(log: PartitionLog, plan: CleanerPlan)] = []
+        var wantsCheckpoint = false
+        var maxRatio = 0.0
+        for log in logs where log.isCompacted.load(ordering: .relaxed) {
+            let (plan, whole, settings) = log.state.withLock { state -> (CleanerPlan, CleanerPlan, LogSettings) in
+                let closed = log.closedSegments(state)
+                let end = state.uncleanableOffset
+                func plan(_ limit: Int64) -> CleanerPlan {
+                    CleanerPlan(
+                        closed: closed, progress: state.cleaner, limit: limit, settings: state.settings, nowMs: nowMs)
+                }
+                return (plan(min(end, state.checkpointedSegmentBase)), plan(end), state.settings)
+            }
+            maxRatio = max(maxRatio, whole.dirtyRatio)
+            if plan.isDue(settings) {
+                due.append((log, plan))
+            } else if whole.isDue(settings) {
+                wantsCheckpoint = true
+            }
+        }
+        statistics.cleanerMaxDirtyPercent.store(Int(maxRatio * 100), ordering: .relaxed)
+        CleanerMetrics.shared.maxDirtyPercent.set(Int(maxRatio * 100))
+        return (due, wantsCheckpoint)
+    }
+
+    /// One pass over one log. Throws only what takes the data folder offline.
+    private func clean(
+        _ log: PartitionLog, _ plan: CleanerPlan, nowMs: Int64
+    ) throws(StorageError) -> (isDone: Bool, isReplaced: Bool) {
+        let readBefore = statistics.cleanerReadBytes.load(ordering: .relaxed)
+        let writtenBefore = statistics.cleanerWrittenBytes.load(ordering: .relaxed)
+        defer {
+            let metrics = CleanerMetrics.shared
+            metrics.readBytes.add(statistics.cleanerReadBytes.load(ordering: .relaxed) - readBefore)
+            metrics.writtenBytes.add(statistics.cleanerWrittenBytes.load(ordering: .relaxed) - writtenBefore)
+        }
+        let pass = CleanerPass(log, plan, nowMs: nowMs)
+        do {
+            // A deletion of the partition waits for the pass, which then ends soon; one that began before is seen here.
+            let progress = try passLock.withLock { _ in
+                passing.withLock { $0 = log }
+                defer { passing.withLock { $0 = nil } }
+                return try pass.run()
+            }
+            log.state.withLock { $0.cleaner = progress }
+            if let damage = pass.damage { setUncleanable(log, from: damage.baseOffset, damage.what) }
+            statistics.cleanerRuns.add(1, ordering: .relaxed)
+            CleanerMetrics.shared.runs.add()
+            return (true, pass.isAnyReplaced)
+        } catch let stop as CleanerStop {
+            switch stop {
+            case .damaged(let baseOffset, let what): setUncleanable(log, from: baseOffset, what)
+            case .noRoom: Log.warning("no room to compact a log", "partition", log.folderName)
+            case .asked, .changed: break
+            }
+            return (false, pass.isAnyReplaced)
+        } catch let error as StorageError {
+            if log.state.withLock({ $0.isDeleted }) { return (false, pass.isAnyReplaced) }
+            // Nothing was lost by it: the old segments are in place.
+            if error.isNoSpace {
+                Log.warning("no room to compact a log", "partition", log.folderName)
+                return (false, pass.isAnyReplaced)
+            }
+            if error.operation == .open {
+                Log.warning("a log could not be compacted", "partition", log.folderName, "reason", error)
+                return (false, pass.isAnyReplaced)
+            }
+            if error.operation == .read {
+                setUncleanable(log, from: plan.segments.first?.baseOffset ?? 0, error.description)
+                return (false, pass.isAnyReplaced)
+            }
+            throw error
+        } catch {
+            preconditionFailure("a pass over \(log.folderName) ended with \(error)")
+        }
+    }
+
+    /// Nothing from this segment on is compacted until the next start.
+    private func setUncleanable(_ log: PartitionLog, from baseOffset: Int64, _ what: String) {
+        let isFirst = log.state.withLock { state in
+            defer { state.uncleanableOffset = min(state.uncleanableOffset, baseOffset) }
+            return state.uncleanableOffset == .max
+        }
+        Log.error(
+            "segments cannot be compacted and stay as they are", "partition", log.folderName, "from",
+            Segment.name(baseOffset, ".log"), "reason", what)
+        if isFirst {
+            statistics.uncleanablePartitions.add(1, ordering: .relaxed)
+            CleanerMetrics.shared.uncleanablePartitions.add(1)
+        }
+    }
+
+    // MARK: Progress
+
+    private func storeProgress() throws(StorageError) {
+        var entries: [(TopicPartition, CleanerProgress)] = []
+        for log in logs where log.isCompacted.load(ordering: .relaxed) {
+            let progress = log.state.withLock { $0.cleaner }
+            if progress == CleanerProgress() { continue }
+            entries.append((TopicPartition(topicID: log.topicID, partitionIndex: log.partitionIndex), progress))
+        }
+        try fileSystem.writeAtomically(Path.join(folder, CleanerProgress.fileName), CleanerProgress.encode(entries))
+    }
+
+    func loadProgress() {
+        let known = CleanerProgress.load(fileSystem, folder: folder)
+        if known.isEmpty { return }
+        for log in logs {
+            let partition = TopicPartition(topicID: log.topicID, partitionIndex: log.partitionIndex)
+            if let progress = known[partition] { log.state.withLock { $0.cleaner = progress } }
+        }
+    }
+
+    // MARK: The cleaning thread
+
+    /// Sleeps until something is compacted at all, then looks every `cleanerIntervalMs`.
+    func runCleaner() {
+        while true {
+            let isAny = logs.contains { $0.isCompacted.load(ordering: .relaxed) }
+            cleanerSignal.wait(timeoutMs: isAny ? options.cleanerIntervalMs : nil)
+            if threads.withLock({ $0.stopping }) { return }
+            clean(nowMs: Self.wallClockMs())
+        }
+    }
+}
+
+/// What the cleaner shows of itself on the metrics page.
+struct CleanerMetrics: Sendable {
+    static let shared = CleanerMetrics()
+
+    let runs: Counter
+    let readBytes: Counter
+    let writtenBytes: Counter
+    let uncleanablePartitions: Gauge
+    let maxDirtyPercent: Gauge
+
+    private init() {
+        let registry = MetricsRegistry.shared
+        runs = registry.counter("log_cleaner_passes_total", help: "Passes of compaction over one partition's log.")
+        readBytes = registry.counter("log_cleaner_read_bytes_total", help: "Bytes of log that compaction read.")
+        writtenBytes = registry.counter("log_cleaner_written_bytes_total", help: "Bytes of log that compaction wrote.")
+        uncleanablePartitions = registry.gauge(
+            "log_cleaner_uncleanable_partitions",
+            help: "Partitions with a segment that compaction leaves alone because it is damaged.")
+        maxDirtyPercent = registry.gauge(
+            "log_cleaner_max_dirty_percent",
+            help: "Share of the dirtiest compacted log that has not been compacted, when it was last looked at.")
+    }
+}
