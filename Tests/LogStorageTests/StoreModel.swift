@@ -15,12 +15,16 @@ final class StoreModel {
         /// The records section as it was written; what is read must be equal.
         let records: [UInt8]
         let producer: ProducerBatch?
+        /// Key and value of each record: what compaction goes by.
+        let contents: [TestRecord]
+        let appendedMs: Int64
         var lastOffset: Int64 { baseOffset + Int64(count) - 1 }
     }
 
     struct Partition {
         let topicID: TopicID
         let index: Int32
+        let settings: LogSettings
         var log: PartitionLog
         /// Everything appended and not known to be lost, in order.
         var batches: [Batch] = []
@@ -36,6 +40,13 @@ final class StoreModel {
         var logEnd: Int64 { batches.last.map { $0.lastOffset + 1 } ?? floor }
         /// Log end when `batches` is empty.
         var floor: Int64 = 0
+        /// Exclusive: from here on nothing can have been compacted yet.
+        var compactedEnd: Int64 = 0
+        /// What was seen last of what may only grow.
+        var seenHighWatermark: Int64 = 0
+        var seenStart: Int64 = 0
+        /// Its start moves by itself.
+        var hasRetention: Bool { settings.retentionBytes >= 0 }
     }
 
     struct Failure: Error, CustomStringConvertible {
@@ -62,22 +73,41 @@ final class StoreModel {
         options.direct = false
         options.reserveBytes = 0
         options.unsafeWithoutSync = withoutSync
-        let count = random.number(in: 1...4)
-        let ids = (0..<count).map { _ in TopicID.random(using: &random) }
+        options.producerExpirationMs = Self.expirationMs
+        // Now and then a pass has to end before it has seen all keys.
+        options.cleanerMapBytes = random.chance(0.5) ? 16 << 20 : OffsetMap.slotBytes * 7
         store = try LogStore(fileSystem: fileSystem, folder: "/data", options: options)
-        partitions = ids.enumerated().map { index, id in
-            Partition(topicID: id, index: Int32(index), log: open(id, Int32(index)))
-        }
-        _ = try store.recover()
+        for index in 0..<random.number(in: 1...4) { partitions.append(newPartition(Int32(index))) }
+        _ = try store.recover(nowMs: nowMs)
     }
 
-    private func open(_ id: TopicID, _ index: Int32) -> PartitionLog {
+    static let expirationMs: Int64 = 15_000
+    static let keys = 6
+
+    private func newPartition(_ index: Int32) -> Partition {
         var settings = LogSettings()
         settings.segmentBytes = 24 << 10
+        settings.segmentMs = 20_000
         settings.indexIntervalBytes = 512
         settings.maxBatchBytes = 1 << 20
         settings.retentionMs = -1
-        return store.addPartition(
+        if random.chance(0.5) {
+            settings.isCompacted = true
+            settings.deletesByRetention = false
+            settings.segmentBytes = 8 << 10
+            settings.minCleanableDirtyRatio = 0
+            settings.deleteRetentionMs = 3000
+        }
+        if random.chance(0.3) {
+            settings.deletesByRetention = true
+            settings.retentionBytes = 40 << 10
+        }
+        let id = TopicID.random(using: &random)
+        return Partition(topicID: id, index: index, settings: settings, log: open(id, index, settings))
+    }
+
+    private func open(_ id: TopicID, _ index: Int32, _ settings: LogSettings) -> PartitionLog {
+        store.addPartition(
             topicID: id, topicName: "t\(index)", partitionIndex: index, settings: settings, leaderEpoch: LeaderEpoch(0))
     }
 
@@ -89,28 +119,56 @@ final class StoreModel {
             fileSystem.haltAtCall(fileSystem.callCount + random.number(in: 1...40))
         }
         switch random.below(100) {
-        case 0..<55: append(isLong: false)
-        case 55..<65: append(isLong: true)
-        case 65..<85: store.commitPending()
-        case 85..<91:
+        case 0..<52: append(isLong: false)
+        case 52..<62: append(isLong: true)
+        case 62..<79: store.commitPending()
+        case 79..<85:
             nowMs += 1500
             store.maintain(nowMs: nowMs)
-        case 91..<94: try? store.checkpoint()
-        case 94..<96: deleteRecords()
+        case 85..<88: try? store.checkpoint()
+        case 88..<92: compact()
+        case 92: _ = partitions[random.below(partitions.count)].log.enforceRetention(nowMs: nowMs)
+        case 93:
+            partitions[random.below(partitions.count)].log.expireProducers(silentSince: nowMs - Self.expirationMs)
+        case 94: if random.chance(0.3) { recreate() }
+        case 95: deleteRecords()
         case 96..<98:
             do { try verify() } catch  where fileSystem.isHalted {}
         default: try restart(isCrash: random.chance(0.8))
         }
         settle()
+        try verifyProgress()
         if fileSystem.isHalted || store.isOffline { try restart(isCrash: true) }
+    }
+
+    private func compact() {
+        for place in partitions.indices where partitions[place].settings.isCompacted {
+            // A round makes a checkpoint when it needs one: all but the active segment may go.
+            let active = partitions[place].log.state.withLock { $0.segments[$0.segments.count - 1].baseOffset }
+            partitions[place].compactedEnd = max(partitions[place].compactedEnd, active)
+        }
+        store.clean(nowMs: nowMs)
+    }
+
+    /// A topic is deleted, and one of the same name made.
+    private func recreate() {
+        let place = random.below(partitions.count)
+        // Its files may be left when the disk fails; the next start removes them.
+        try? store.removePartition(partitions[place].log)
+        partitions[place] = newPartition(partitions[place].index)
     }
 
     private func append(isLong: Bool) {
         let place = random.below(partitions.count)
         let count = random.number(in: 1...4)
         let size = isLong ? random.number(in: 1000...9000) : random.number(in: 1...200)
-        var batch = TestBatch(
-            (0..<count).map { _ in TestRecord(key: nil as [UInt8]?, value: random.bytes(size)) })
+        let isCompacted = partitions[place].settings.isCompacted
+        let contents = (0..<count).map { _ in
+            TestRecord(
+                key: isCompacted ? [UInt8(random.below(Self.keys))] : nil,
+                value: isCompacted && random.chance(0.2) ? nil : random.bytes(size))
+        }
+        var batch = TestBatch(contents)
         batch.baseTimestamp = nowMs
         var producer: ProducerBatch?
         if random.chance(0.5) {
@@ -134,7 +192,8 @@ final class StoreModel {
         partitions[place].batches.append(
             Batch(
                 baseOffset: receipt.baseOffset.rawValue, count: Int32(count),
-                records: Array(bytes[RecordBatchHeader.size...]), producer: producer))
+                records: Array(bytes[RecordBatchHeader.size...]), producer: producer, contents: contents,
+                appendedMs: nowMs))
         partitions[place].waitingEnds.append((receipt.ticket, receipt.lastOffset.rawValue + 1))
     }
 
@@ -153,6 +212,10 @@ final class StoreModel {
     private func settle() {
         let durable = store.durableTicket
         for place in partitions.indices {
+            if partitions[place].hasRetention {
+                let start = partitions[place].log.logStartOffset.rawValue
+                partitions[place].askedStart = max(partitions[place].askedStart, start)
+            }
             while let first = partitions[place].waitingEnds.first, first.ticket <= durable {
                 partitions[place].acknowledgedEnd = max(partitions[place].acknowledgedEnd, first.end)
                 partitions[place].waitingEnds.removeFirst()
@@ -192,11 +255,13 @@ final class StoreModel {
     private func reopen() throws {
         store = try LogStore(fileSystem: fileSystem, folder: "/data", options: options)
         for place in partitions.indices {
-            partitions[place].log = open(partitions[place].topicID, partitions[place].index)
+            partitions[place].log = open(
+                partitions[place].topicID, partitions[place].index, partitions[place].settings)
             partitions[place].waitingEnds = []
             partitions[place].waitingStarts = []
         }
-        _ = try store.recover()
+        _ = try store.recover(nowMs: nowMs)
+        store.removeFolders(except: Set(partitions.map(\.log.folderName)))
         for place in partitions.indices { try adopt(place) }
         try verify()
     }
@@ -229,82 +294,13 @@ final class StoreModel {
         // Everything that is there now was replayed from what is on disk: it counts as acknowledged.
         partitions[place].acknowledgedEnd = end
         partitions[place].acknowledgedStart = start
+        partitions[place].seenHighWatermark = 0
+        partitions[place].seenStart = 0
         var sequences: [Int64: Int32] = [:]
         for batch in partitions[place].batches {
             if let producer = batch.producer { sequences[producer.producerID] = producer.lastSequence + 1 }
         }
         partitions[place].nextSequence = sequences
         try verifyProducers(place)
-    }
-
-    // MARK: Checks
-
-    /// Reads every partition from its start to its high watermark and compares with the model.
-    func verify() throws {
-        for place in partitions.indices {
-            let partition = partitions[place]
-            let offsets = partition.log.offsets
-            var offset = offsets.logStart
-            var expected = partition.batches.filter { $0.lastOffset >= offset.rawValue }[...]
-            while offset < offsets.highWatermark {
-                let fetched: FetchedRecords
-                switch partition.log.read(from: offset, maxBytes: random.number(in: 1...20_000)) {
-                case .success(let found): fetched = found
-                case .failure(let refusal):
-                    throw Failure(description: "partition \(place), offset \(offset.rawValue): \(refusal)")
-                }
-                if fetched.slices.isEmpty {
-                    throw Failure(
-                        description: "partition \(place): nothing at \(offset.rawValue) below the high watermark")
-                }
-                for slice in fetched.slices {
-                    var cursor = RecordBatchCursor(slice.bytes, validator: RecordBatchValidator(origin: .broker))
-                    while let header = try cursor.next() {
-                        guard let batch = expected.popFirst() else {
-                            throw Failure(
-                                description: "partition \(place): a batch at \(header.baseOffset) never written")
-                        }
-                        guard header.baseOffset.rawValue == batch.baseOffset, header.recordCount == batch.count,
-                            header.recordsBytes.elementsEqual(batch.records)
-                        else { throw Failure(description: "partition \(place): other records at \(header.baseOffset)") }
-                        offset = header.lastOffset + 1
-                    }
-                }
-            }
-            if offsets.highWatermark.rawValue < partition.acknowledgedEnd {
-                throw Failure(description: "partition \(place): high watermark below what was acknowledged")
-            }
-            try verifyTimes(place)
-        }
-    }
-
-    /// The first record not before a batch's time is the batch's own first, or an earlier one of the same time.
-    private func verifyTimes(_ place: Int) throws {
-        let log = partitions[place].log
-        let found: PartitionLog.TimestampedOffset?
-        switch log.firstOffset(notBefore: 0) {
-        case .success(let offset): found = offset
-        case .failure(let refusal): throw Failure(description: "partition \(place): by time: \(refusal)")
-        }
-        let offsets = log.offsets
-        if offsets.highWatermark > offsets.logStart, found?.offset != offsets.logStart {
-            throw Failure(description: "partition \(place): first record by time is \(String(describing: found))")
-        }
-    }
-
-    /// The producer states are those of a scan of all batches.
-    private func verifyProducers(_ place: Int) throws {
-        var expected = ProducerStates()
-        for batch in partitions[place].batches {
-            if let producer = batch.producer { expected.record(producer, lastOffset: batch.lastOffset, timestampMs: 0) }
-        }
-        let actual = partitions[place].log.state.withLock { $0.producers }
-        guard actual.entries.keys.sorted() == expected.entries.keys.sorted() else {
-            throw Failure(description: "partition \(place): producers \(actual.entries.keys.sorted())")
-        }
-        for (id, entry) in expected.entries where actual.entries[id]?.window != entry.window {
-            throw Failure(
-                description: "partition \(place), producer \(id): \(actual.entries[id]!.window) for \(entry.window)")
-        }
     }
 }
