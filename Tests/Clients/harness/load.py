@@ -99,7 +99,7 @@ class Load:
 class IdempotentProducer(Load):
     """librdkafka's producer: it outlives the node and sends again what was not answered."""
 
-    topic, pause = PRODUCED, 0.02
+    topic, pause = PRODUCED, 0.05
 
     def __init__(self, name: str, bootstrap: str, codec: str, in_flight: int, **settings):
         super().__init__(name)
@@ -161,7 +161,7 @@ class BulkProducer(IdempotentProducer):
 class HTTPPoster(Load):
     """Posts each event once, whatever becomes of the reply: without one, the event may be there once or not at all."""
 
-    def __init__(self, name: str, address: str, seed: int, pause: float = 0.02):
+    def __init__(self, name: str, address: str, seed: int, pause: float = 0.05):
         super().__init__(name)
         self.address, self.random, self.pause = address, random.Random(seed), pause
         self.unknown = 0
