@@ -10,7 +10,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from harness.broker import Broker, BrokerFailure  # noqa: E402
-from harness.crash import CrashTest  # noqa: E402
+from harness.crash import NODE_SETTINGS, CrashTest  # noqa: E402
 from harness.load import Lost, Violation  # noqa: E402
 from harness.power_disk import NoPowerDisk  # noqa: E402
 from harness.power_ext4 import Ext4PowerNode  # noqa: E402
@@ -28,7 +28,7 @@ def say(text: str) -> None:
 
 def kill(options) -> int:
     program = options.binary if options.broker == "millrace" else os.environ["MILLRACE_KAFKA"]
-    node = Broker(options.broker, program)
+    node = Broker(options.broker, program, NODE_SETTINGS)
     try:
         CrashTest(node, options.seed, options.rounds, say=say).run()
     except FAILURES as failure:
@@ -41,7 +41,7 @@ def kill(options) -> int:
 
 
 def power_node(options, unsafe: bool = False) -> PowerNode:
-    return (Ext4PowerNode if options.disk == "ext4" else PowerNode)(options.binary, unsafe=unsafe)
+    return (Ext4PowerNode if options.disk == "ext4" else PowerNode)(options.binary, NODE_SETTINGS, unsafe=unsafe)
 
 
 def cut_power(options) -> int:

@@ -4,7 +4,7 @@ import pytest
 
 from conftest import program
 from harness.broker import Broker, BrokerFailure
-from harness.crash import CrashTest
+from harness.crash import NODE_SETTINGS, CrashTest
 from harness.load import Lost
 from harness.power_disk import NoPowerDisk
 from harness.power_node import PowerNode
@@ -13,7 +13,7 @@ from harness.power_node import PowerNode
 @pytest.mark.control
 @pytest.mark.timeout(900)
 def test_killed_at_random_moments_under_load(pytestconfig, seed):
-    node = Broker(pytestconfig.getoption("--broker"), program(pytestconfig))
+    node = Broker(pytestconfig.getoption("--broker"), program(pytestconfig), NODE_SETTINGS)
     try:
         CrashTest(node, seed, pytestconfig.getoption("--rounds")).run()
     finally:
@@ -24,7 +24,7 @@ def power_node(config, **settings) -> PowerNode:
     if config.getoption("--broker") != "millrace":
         pytest.skip("the power test runs on millrace alone")
     try:
-        return PowerNode(program(config), **settings)
+        return PowerNode(program(config), NODE_SETTINGS, **settings)
     except NoPowerDisk as reason:
         pytest.skip(f"no disk whose power can be cut on this machine: {reason}")
 

@@ -24,6 +24,8 @@ from .load import BULK, PARTITIONS, POSTED, PRODUCED, BulkProducer, Committer, H
 from .load_topics import COMPACTED, INVALID_CONFIG, TRIMMED, CompactedWriter, TopicChurner, Trimmer
 from .log_reader import LogReader
 
+# What a node under this test is started with: a cleaner that does not sleep longer than the node lives.
+NODE_SETTINGS = {"log.cleaner.backoff.ms": "200"}
 # Small segments, so that there is something to remove.
 TRIMMED_SETTINGS = {"segment_bytes": 1 << 20}
 BULK_SETTINGS = {"segment_bytes": 4 << 20, "retention_bytes": 48 << 20}

@@ -200,12 +200,13 @@ class CompactedWriter(WireLoad):
     """Writes the same keys again and again to a topic with cleanup.policy=compact; now and then a tombstone."""
 
     keys = 60
-    configs = {"cleanup_policy": "compact", "segment_bytes": 1 << 20, "min_cleanable_dirty_ratio": "0.01"}
+    configs = {"cleanup_policy": "compact", "internal_segment_bytes": 1 << 16, "min_cleanable_dirty_ratio": "0.01"}
 
     def __init__(self, name: str, bootstrap: str, seed: int):
         super().__init__(name, bootstrap, seed)
         # Of each key: the offset of its last acknowledged record, and whether that was a tombstone.
         self.last: dict[bytes, tuple[int, bool]] = {}
+        self.kept = 0  # records that the last check found
 
     def step(self, connection: wire.Connection) -> None:
         number, self.sent = self.sent, self.sent + 1
@@ -229,7 +230,7 @@ class CompactedWriter(WireLoad):
             connection.list_offsets(COMPACTED, [0], -1)  # waits until it is served
             _, stored = connection.fetch_all(COMPACTED, 0)
         found: dict[bytes, tuple[int, bytes | None]] = {}
-        before = -1
+        before, self.kept = -1, 0
         for offset, key, value in wire.stored_records(stored):
             if offset <= before:
                 raise Violation(f"{COMPACTED}: offset {offset} follows {before}")
@@ -239,8 +240,12 @@ class CompactedWriter(WireLoad):
                 if author != self.name or number >= self.sent or key != b"key-%d" % (number % self.keys):
                     raise Violation(f"{COMPACTED}: nobody sent {author} {number} with {key!r}")
             found[key] = (offset, value)
+            self.kept += 1
         for key, (offset, is_tombstone) in expected.items():
             if key not in found and is_tombstone:
                 continue
             if key not in found or found[key][0] < offset:
                 raise Lost(f"{COMPACTED}: {key!r} was last acknowledged at offset {offset}, the newest there is at {found.get(key, ('none',))[0]}")
+
+    def report(self) -> str:
+        return f"{self.name} {self.progress()}, of which {self.kept} are left"
