@@ -84,15 +84,16 @@ class CrashTest:
         # Apache Kafka forgets all but the last batch of a producer on a restart, so it can keep promise 4 only for one.
         in_flight = 5 if self.node.kind == "millrace" else 1
         producers = [IdempotentProducer(f"producer-{codec}", bootstrap, codec, in_flight) for codec in ("none", "lz4")]
-        bulk, trimmer = BulkProducer("bulk", bootstrap, in_flight), Trimmer("trimmer", bootstrap, seed)
+        bulk = [BulkProducer(f"bulk-{n}", bootstrap, in_flight) for n in range(2)]
+        trimmer = Trimmer("trimmer", bootstrap, seed)
         posters = [HTTPPoster(f"poster-{n}", self.node.http, seed + n) for n in range(2)] if self.node.http else []
         churner = TopicChurner("churner", bootstrap, seed)
         churner.patience = 0 if self.node.kind == "millrace" else 10
         others = [Committer("committer", bootstrap), churner]
         if not compacts:
             others.append(CompactedWriter("compacted", bootstrap, seed))
-        self.loads = [*producers, bulk, *posters, *others]
-        self.readers = [LogReader(bootstrap, PRODUCED, PARTITIONS[PRODUCED], producers), LogReader(bootstrap, BULK, PARTITIONS[BULK], [bulk], trims=True)]
+        self.loads = [*producers, *bulk, *posters, *others]
+        self.readers = [LogReader(bootstrap, PRODUCED, PARTITIONS[PRODUCED], producers), LogReader(bootstrap, BULK, PARTITIONS[BULK], bulk, trims=True)]
         # Apache Kafka's log starts go back when it is killed within a minute of DeleteRecords.
         if self.node.kind == "millrace":
             self.loads.append(trimmer)

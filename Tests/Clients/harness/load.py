@@ -149,7 +149,7 @@ class IdempotentProducer(Load):
 class BulkProducer(IdempotentProducer):
     """Batches of 900 KB, several in flight for each of two partitions: the runs that go straight to their segments."""
 
-    topic, pause = BULK, 0.1
+    topic, pause = BULK, 0.2
 
     def __init__(self, name: str, bootstrap: str, in_flight: int):
         super().__init__(name, bootstrap, "none", in_flight, **{"linger.ms": 100, "batch.size": 950_000})

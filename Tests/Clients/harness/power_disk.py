@@ -63,6 +63,10 @@ class PowerDisk:
         """Syncs say that they succeeded and do nothing."""
         self._tell(f"deaf {int(deaf)}")
 
+    def sicken(self, sick: bool = True) -> None:
+        """Syncs fail, everything else goes on."""
+        self._tell(f"sick {int(sick)}")
+
     def resize(self, size: int) -> None:
         self._tell(f"full {size}")
 
