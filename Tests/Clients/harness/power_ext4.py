@@ -23,7 +23,7 @@ def run(*command) -> str:
 class Ext4PowerNode(PowerNode):
     death = "power cut under ext4"
 
-    def __init__(self, program: str, settings: dict[str, str] | None = None, unsafe: bool = False, size: int = 6 << 30):
+    def __init__(self, program: str, settings: dict[str, str] | None = None, unsafe: bool = False, size: int = 4 << 30):
         super().__init__(program, settings, unsafe)
         self.loop: str | None = None
         self.image = self.disk.folder / "image"

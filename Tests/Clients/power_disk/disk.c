@@ -35,11 +35,6 @@ static void bytes_write(Bytes *bytes, uint64_t offset, const void *source, uint6
     memcpy(bytes->base + offset, source, length);
 }
 
-static void bytes_copy(Bytes *target, const Bytes *source) {
-    bytes_resize(target, source->size);
-    if (source->size) memcpy(target->base, source->base, source->size);
-}
-
 static void bytes_free(Bytes *bytes) {
     if (bytes->base) munmap(bytes->base, bytes->capacity);
 }
@@ -291,6 +286,20 @@ static void tear(Disk *disk, Node *file) {
     }
 }
 
+// Programs see what the disk holds. Only what was written is copied, as a file may be a disk's large image.
+static void restore(Node *file) {
+    const Bytes *durable = &file->durable_bytes;
+    bool is_resized = false;
+    for (Write *write = file->first_write; write; write = write->next) is_resized |= write->is_size;
+    bytes_resize(&file->bytes, durable->size);
+    if (is_resized && durable->size) memcpy(file->bytes.base, durable->base, durable->size);
+    for (Write *write = file->first_write; write && !is_resized; write = write->next) {
+        uint64_t end = write->offset + write->length;
+        if (end > durable->size) end = durable->size;
+        if (write->offset < end) memcpy(file->bytes.base + write->offset, durable->base + write->offset, end - write->offset);
+    }
+}
+
 static void cut_file(Disk *disk, Node *file, Keeping keeping) {
     if (!file->first_write) return;
     if (keeping == KEEP_ALL) {
@@ -302,8 +311,8 @@ static void cut_file(Disk *disk, Node *file, Keeping keeping) {
     } else {
         tear(disk, file);
     }
+    restore(file);
     drop_writes(file);
-    bytes_copy(&file->bytes, &file->durable_bytes);
 }
 
 // A folder's changes reach the disk in order, up to some moment that is its own.
