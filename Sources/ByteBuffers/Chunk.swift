@@ -72,14 +72,21 @@ public final class ChunkPool: Sendable {
 
     private let free: [Lock<FreeList>]
     private let outstanding = Atomic<Int>(0)
+    private let cached = Atomic<Int>(0)
 
     public init() { free = Self.classes.map { _ in Lock(FreeList()) } }
 
     /// The pool of the process; tests make their own.
     public static let shared = ChunkPool()
 
-    /// Bytes handed out and not yet given back.
-    public var outstandingBytes: Int { outstanding.load(ordering: .relaxed) }
+    /// Bytes handed out and not yet given back, without those that a cache holds.
+    public var outstandingBytes: Int {
+        outstanding.load(ordering: .relaxed) - cached.load(ordering: .relaxed)
+    }
+
+    /// A cache with a bound of its own took over (or, negative, let go of) this many of the bytes handed out: nobody has
+    /// to hold back for them.
+    public func noteCached(_ bytes: Int) { cached.add(bytes, ordering: .relaxed) }
 
     /// A chunk of at least `minimum` bytes; its content is undefined.
     public func chunk(atLeast minimum: Int) -> Chunk {

@@ -1,6 +1,7 @@
-/// A queue with random access from its front: appending and removing from the front are O(1) amortised.
+/// A queue with random access from its front: appending and removing from the front are O(1) amortised. What was removed
+/// is let go at once, not when its place is used again.
 struct Fifo<Element> {
-    private var storage: [Element] = []
+    private var storage: [Element?] = []
     private var head = 0
 
     var count: Int { storage.count - head }
@@ -8,17 +9,18 @@ struct Fifo<Element> {
     var first: Element? { isEmpty ? nil : storage[head] }
     var last: Element? { isEmpty ? nil : storage[storage.count - 1] }
 
-    subscript(index: Int) -> Element { storage[head + index] }
+    subscript(index: Int) -> Element { storage[head + index]! }
 
     mutating func append(_ element: Element) { storage.append(element) }
 
     mutating func removeFirst(_ number: Int) {
         precondition(number <= count)
+        for index in head..<head + number { storage[index] = nil }
         head += number
         if head == storage.count {
             storage.removeAll(keepingCapacity: head <= 4096)
             head = 0
-        } else if head > 1024, head > storage.count / 2 {
+        } else if head > 64, head > storage.count / 2 {
             storage.removeFirst(head)
             head = 0
         }

@@ -154,6 +154,12 @@ final class Journal: @unchecked Sendable {
         return needed <= left + Int64(free + max(0, Self.maxFiles - count)) * usable
     }
 
+    /// Whether such entries fit into the file in use, so that nothing has to be made or waited for.
+    func hasRoomAtOnce(payload: Int, entries: Int) -> Bool {
+        current != nil
+            && Int64(payload + entries * JournalFormat.entryHeaderSize + 2 * frameBytes) <= fileBytes - position
+    }
+
     private func takeNextFile() throws(StorageError) {
         if unsynced {
             try current?.file.sync()

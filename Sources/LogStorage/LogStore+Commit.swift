@@ -13,34 +13,73 @@ extension LogStore {
     /// is acknowledged.
     @discardableResult
     public func commitPending() -> Bool {
-        committer.withLock { committer in
-            let taken = queue.withLock { queue -> Queue? in
-                guard !queue.appends.isEmpty || !queue.logStarts.isEmpty else { return nil }
-                var taken = committer.spare
-                committer.spare = Queue()
-                taken.ticket = queue.ticket
-                swap(&taken.appends, &queue.appends)
-                swap(&taken.logStarts, &queue.logStarts)
-                queue.ticket += 1
-                hasQueued.store(false, ordering: .relaxed)
-                return taken
-            }
-            guard var commit = taken else { return false }
-            if isOffline { return true }
-            let start = monotonicNanoseconds()
-            do throws(StorageError) {
-                let straight = try write(commit, &committer)
-                statistics.commitNanoseconds.add(monotonicNanoseconds() - start, ordering: .relaxed)
-                publish(commit, straight: straight)
-            } catch {
-                goOffline(error, ticket: commit.ticket)
-            }
-            commit.appends.removeAll(keepingCapacity: commit.appends.count <= 16_384)
-            commit.logStarts.removeAll()
-            committer.spare = commit
-            requestMaintenance(&committer)
-            return true
+        committer.withLock { commit(&$0, atMost: .max) }
+    }
+
+    /// Ends a round of appends: what is queued is committed by this very thread when that is quick, by the committing
+    /// thread otherwise. An event loop calls this once at the end of each turn.
+    ///
+    /// Handing over costs two wakes of sleeping threads, which is more than a small commit on a good disk (measured: 179
+    /// against 152 us a round trip).
+    public func kick() {
+        guard hasQueued.load(ordering: .relaxed) else { return }
+        if smallCommitNanoseconds.load(ordering: .relaxed) < Self.quickCommitNanoseconds {
+            let isDone = committer.withLockIfAvailable { commit(&$0, atMost: Self.inlineBytes) }
+            // What came from another loop meanwhile is left to the committing thread, as is all while it is at work.
+            if isDone == true, !hasQueued.load(ordering: .relaxed) { return }
         }
+        commitSignal.raise()
+    }
+
+    /// Largest commit, in bytes, that an event loop makes itself.
+    static let inlineBytes = 128 << 10
+    /// Small commits that take longer than this on average are left to the committing thread, so that a slow disk does
+    /// not hold up an event loop's other connections.
+    static let quickCommitNanoseconds = 400_000
+
+    /// Commits what is queued if it is no more than `limit` bytes and, when there is a limit, the journal has room for
+    /// it at once. Gives whether it did.
+    private func commit(_ committer: inout Committer, atMost limit: Int) -> Bool {
+        let taken = queue.withLock { queue -> Queue? in
+            guard !queue.appends.isEmpty || !queue.logStarts.isEmpty, queue.bytes <= limit else { return nil }
+            if limit != .max,
+                committer.journal?.hasRoomAtOnce(payload: queue.bytes, entries: queue.appends.count) != true
+            {
+                return nil
+            }
+            var taken = committer.spare
+            committer.spare = Queue()
+            taken.ticket = queue.ticket
+            taken.bytes = queue.bytes
+            swap(&taken.appends, &queue.appends)
+            swap(&taken.logStarts, &queue.logStarts)
+            queue.ticket += 1
+            queue.bytes = 0
+            hasQueued.store(false, ordering: .relaxed)
+            return taken
+        }
+        guard var commit = taken else { return false }
+        if isOffline { return true }
+        let start = monotonicNanoseconds()
+        do throws(StorageError) {
+            let straight = try write(commit, &committer)
+            noteDuration(monotonicNanoseconds() - start, bytes: commit.bytes)
+            publish(commit, straight: straight)
+        } catch {
+            goOffline(error, ticket: commit.ticket)
+        }
+        commit.appends.removeAll(keepingCapacity: commit.appends.count <= 16_384)
+        commit.logStarts.removeAll()
+        committer.spare = commit
+        requestMaintenance(&committer)
+        return true
+    }
+
+    private func noteDuration(_ nanoseconds: Int, bytes: Int) {
+        statistics.commitNanoseconds.add(nanoseconds, ordering: .relaxed)
+        guard bytes <= Self.inlineBytes else { return }
+        let average = smallCommitNanoseconds.load(ordering: .relaxed)
+        smallCommitNanoseconds.store(average + (nanoseconds - average) / 8, ordering: .relaxed)
     }
 
     /// Makes a commit durable; gives the partitions that were written straight, with their last offset.
@@ -48,8 +87,7 @@ extension LogStore {
         _ commit: Queue, _ committer: inout Committer
     ) throws(StorageError) -> [(log: PartitionLog, lastOffset: Int64)] {
         guard let journal = committer.journal else { preconditionFailure("commit before recovery") }
-        var bytes = 0
-        for append in commit.appends { bytes += append.slice.count }
+        let bytes = commit.bytes
         statistics.committedBytes.add(bytes, ordering: .relaxed)
 
         let hasRoom = journal.hasRoom(payload: bytes, entries: commit.appends.count)
@@ -74,11 +112,45 @@ extension LogStore {
         try journal.commit(sync: !options.unsafeWithoutSync)
         statistics.journalBytes.add(Int(journal.bytesWritten - before), ordering: .relaxed)
         for (log, lastOffset, bytes) in straight.values {
-            try log.writeStraight(through: lastOffset)
+            let isLong = bytes >= options.straightRunBytes
+            try log.writeStraight(through: lastOffset, with: isLong ? straightWriter(for: log, &committer) : nil)
             committer.straightBytesSinceCheckpoint += Int64(bytes)
             statistics.straightBytes.add(bytes, ordering: .relaxed)
         }
+        // All writes come before the first sync: one commit of the file system's journal serves them all.
+        if straight.count >= Self.syncAllFrom, !options.unsafeWithoutSync {
+            try fileSystem.syncAll(folder)
+        } else {
+            for (log, _, _) in straight.values { try log.syncStraight() }
+        }
         return straight.values.map { ($0.log, $0.lastOffset) }
+    }
+
+    /// The writer past the page cache, nil where the file system has none. Keeps the number of open handles bounded.
+    private func straightWriter(for log: PartitionLog, _ committer: inout Committer) -> StraightWriter? {
+        guard committer.isDirect else { return nil }
+        if let at = committer.directLogs.firstIndex(where: { $0 === log }) {
+            committer.directLogs.remove(at: at)
+        } else if committer.directLogs.count == Self.maxDirectLogs {
+            committer.directLogs.removeFirst().closeDirect()
+        }
+        committer.directLogs.append(log)
+        if committer.straightWriter == nil { committer.straightWriter = StraightWriter(pool: pool) }
+        return committer.straightWriter
+    }
+
+    /// Partitions whose direct handle (and one block of memory) stays open between commits; beyond it the one that was
+    /// written longest ago is closed.
+    static let maxDirectLogs = 64
+
+    /// Notes what `settle` keeps, and lets go of the oldest beyond the budget. Called without a partition's state lock.
+    func cache(_ entry: BatchCache.Entry) {
+        pool.noteCached(entry.bytes)
+        batchCache.withLock { $0.add(entry) }
+        while let oldest = batchCache.withLock({ $0.next(over: options.cacheBytes) }) {
+            oldest.log.evict(through: oldest.lastOffset)
+            pool.noteCached(-oldest.bytes)
+        }
     }
 
     /// Lets readers see the commit, and tells of it.

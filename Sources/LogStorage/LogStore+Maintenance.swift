@@ -108,7 +108,7 @@ extension LogStore {
 
     /// More files than this are synced together, by one sync of the whole file system (measured over 2,000 files: 14
     /// against 182 ms).
-    private static let syncAllFrom = 16
+    static let syncAllFrom = 16
 
     private func syncSegments(of logs: [PartitionLog]) throws(StorageError) {
         if options.unsafeWithoutSync { return }
@@ -184,7 +184,10 @@ extension LogStore {
         cleanerSignal.raise()
         for handle in handles { handle.join() }
         commitPending()
-        if !isOffline { try checkpoint() }
+        if !isOffline {
+            try checkpoint()
+            for log in logs { try log.trimAll() }
+        }
         registry.withLock { registry in
             registry.lock?.release()
             registry.lock = nil

@@ -74,12 +74,16 @@ extension LogStore {
         loadProgress()
         for path in orphans { try fileSystem.remove(path) }
         for folder in Set(orphans.map(Path.parent)) { try fileSystem.syncDirectory(folder) }
+        let isDirect = options.direct && fileSystem.supportsDirect(journalFolder)
         let journal = try Journal(
             fileSystem: fileSystem, folder: journalFolder, fileBytes: options.journalFileBytes,
             frameBytes: options.journalFrameBytes,
-            direct: options.direct && fileSystem.supportsDirect(journalFolder), pool: pool, after: reader.end)
+            direct: isDirect, pool: pool, after: reader.end)
         if journal.fileCount == 0 { try journal.makeFile() }
-        committer.withLock { $0.journal = journal }
+        committer.withLock { committer in
+            committer.journal = journal
+            committer.isDirect = isDirect
+        }
         try self.checkpoint()
         return summary
     }

@@ -21,12 +21,14 @@ public struct LogStoreOptions: Sendable {
     public var writeBehindMs: Int64 = 1000
     /// Below this many free bytes appends are refused while reads, deletes and retention go on.
     public var reserveBytes: Int64 = 64 << 20
-    /// Write the journal with O_DIRECT where the file system takes it.
+    /// Write the journal and long runs with O_DIRECT where the file system takes it.
     public var direct = true
     /// `log.cleaner.dedupe.buffer.size`: memory for the keys of the log that is being compacted.
     public var cleanerMapBytes = 16 << 20
     /// `log.cleaner.backoff.ms`: how often the cleaner looks for logs that are due.
     public var cleanerIntervalMs: Int64 = 15_000
+    /// Memory for batches that are in their segments already and stay for readers that follow closely.
+    public var cacheBytes = 32 << 20
     /// `producer.id.expiration.ms`.
     public var producerExpirationMs: Int64 = 24 * 3600 * 1000
     /// The negative control of durability tests: commits are acknowledged without being synced. Never set by a user.
@@ -73,6 +75,8 @@ public final class LogStore: Sendable {
     struct Queue {
         var appends: [QueuedAppend] = []
         var logStarts: [(log: PartitionLog, offset: Int64)] = []
+        /// Of the appended batches.
+        var bytes = 0
         /// The group commit that what is queued now will belong to; the first is 1.
         var ticket: UInt64 = 1
     }
@@ -91,11 +95,18 @@ public final class LogStore: Sendable {
         var straightBytesSinceCheckpoint: Int64 = 0
         /// `Journal.bytesWritten` at the last checkpoint.
         var journalBytesAtCheckpoint: Int64 = 0
+        /// Segments can be written past the page cache.
+        var isDirect = false
+        /// Made with the first long run.
+        var straightWriter: StraightWriter?
+        /// Partitions with an open direct handle, the one written last at the end.
+        var directLogs: [PartitionLog] = []
     }
 
     let queue = Lock(Queue())
     let registry = Lock(Registry())
     let committer = Lock(Committer())
+    let batchCache = Lock(BatchCache())
     let observer = Lock<(any CommitObserver)?>(nil)
     /// One checkpoint or retention round at a time.
     let maintenance = Lock(MaintenanceState())
@@ -116,6 +127,8 @@ public final class LogStore: Sendable {
     let passLock = Lock<Void>(())
     let passing = Lock<PartitionLog?>(nil)
     let cleanerSignal = Signal()
+    /// How long commits of at most `inlineBytes` take, a moving average.
+    let smallCommitNanoseconds = Atomic<Int>(0)
     let commitSignal = Signal()
     let maintenanceSignal = Signal()
     let threads = Lock<Threads>(Threads())
@@ -183,10 +196,16 @@ public final class LogStore: Sendable {
         observer.withLock { $0 }?.committed(through: durable.load(ordering: .acquiring), woken: waiters)
         // The cleaner sees the mark and ends; one that begins later sees it first.
         if passing.withLock({ $0 === log }) { passLock.withLock { _ in } }
-        try log.io.withLock { _ throws(StorageError) in
+        try log.io.withLock { writer throws(StorageError) in
             log.state.withLock { state in
                 for segment in state.segments { segment.closeFile() }
+                for index in state.settled..<state.tail.count {
+                    tailBytes.subtract(state.tail[index].slice.count, ordering: .relaxed)
+                }
+                state.tail.removeFirst(state.tail.count)
+                state.settled = 0
             }
+            writer.direct = nil
             if fileSystem.exists(log.folder) {
                 try fileSystem.removeTree(log.folder)
                 try fileSystem.syncDirectory(partitionsFolder)
@@ -211,14 +230,10 @@ public final class LogStore: Sendable {
         tailBytes.add(append.slice.count, ordering: .relaxed)
         return queue.withLock { queue in
             queue.appends.append(append)
+            queue.bytes += append.slice.count
             hasQueued.store(true, ordering: .relaxed)
             return queue.ticket
         }
-    }
-
-    /// Wakes the committer when something is queued. An event loop calls this once at the end of each round.
-    public func kick() {
-        if hasQueued.load(ordering: .relaxed) { commitSignal.raise() }
     }
 
     /// Everything with a ticket at or below this is on disk.

@@ -42,6 +42,11 @@ extension PartitionLog {
         for (index, base) in bases.enumerated() {
             let segment = Segment(baseOffset: base)
             let path = Path.join(folder, segment.logName)
+            // Retention had taken it out, and the stop came before its file was gone.
+            if let checkpoint, base < checkpoint.segmentBase, bases[index + 1] <= checkpoint.logStartOffset {
+                report.orphans.append(path)
+                continue
+            }
             let fileSize = try store.fileSystem.size(path)
             let trusted: Int64
             if let checkpoint, base < checkpoint.segmentBase {

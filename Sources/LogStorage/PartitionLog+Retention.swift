@@ -57,6 +57,7 @@ extension PartitionLog {
             let first = state.withLock { $0.segments[0] }
             _ = try openForWriting(first, &writer)
             for segment in doomed {
+                if writer.direct?.segment === segment { writer.direct = nil }
                 segment.closeFile()
                 for name in [segment.logName, segment.indexName] {
                     let path = Path.join(folder, name)

@@ -6,12 +6,16 @@ import Synchronization
 /// From the tail into the segments' files. Both roads to durability end here: batches that were journaled are written
 /// behind, a long run is written straight and synced as its commit.
 extension PartitionLog {
-    /// Writes every batch of the tail up to and including `lastOffset` to its segment, in order, without syncing.
-    /// The batches stay in the tail until `settle`. Called with the I/O lock held (`writer` is what it protects).
-    func writeTail(through lastOffset: Int64, _ writer: inout WriterState) throws(StorageError) {
+    /// Writes every batch of the tail up to and including `lastOffset` to its segment, in order, without syncing; past
+    /// the page cache when there is a `straight` writer. The batches stay in the tail as not written until `settle`.
+    /// Called with the I/O lock held (`writer` is what it protects).
+    func writeTail(
+        through lastOffset: Int64, _ writer: inout WriterState, straight: StraightWriter? = nil
+    ) throws(StorageError) {
         let batches = state.withLock { state -> [TailBatch] in
             let end = state.tail.partitioningIndex { $0.lastOffset > lastOffset }
-            return (0..<end).map { state.tail[$0] }.filter { $0.position >= $0.segment.written }
+            guard state.settled < end else { return [] }
+            return (state.settled..<end).map { state.tail[$0] }.filter { $0.position >= $0.segment.written }
         }
         var start = 0
         while start < batches.count {
@@ -23,35 +27,125 @@ extension PartitionLog {
                 run[start].position == segment.written,
                 "\(folderName): batch at \(run[start].position), segment written to \(segment.written)")
             let file = try openForWriting(segment, &writer)
-            try file.write(run.map(\.slice), at: segment.written)
             let last = run[end - 1]
+            if let straight {
+                try writeDirect(run.map(\.slice), segment, file, straight, &writer)
+            } else {
+                writer.direct = nil
+                try file.write(run.map(\.slice), at: segment.written)
+            }
             segment.written = last.position + Int64(last.slice.count)
             segment.needsSync = true
             start = end
         }
+        try trimClosed(&writer)
     }
 
-    /// Lets go of the tail's batches up to and including `lastOffset`, which are now durable and in their files.
+    /// A run of one segment past the page cache. `file` is the segment's buffered handle.
+    private func writeDirect(
+        _ slices: [ByteSlice], _ segment: Segment, _ file: any StorageFile, _ straight: StraightWriter,
+        _ writer: inout WriterState
+    ) throws(StorageError) {
+        if writer.direct?.segment !== segment {
+            writer.direct = DirectSegment(
+                segment: segment,
+                file: try store.fileSystem.open(
+                    Path.join(folder, segment.logName), .readWrite(create: false), direct: true),
+                end: try BlockEnd(file: file, written: segment.written, pool: store.pool))
+        }
+        writer.paddedBelow = min(writer.paddedBelow, segment.baseOffset)
+        segment.isPadded = true
+        // Taken out for the call: after a failed write nothing is known of the last block.
+        guard var direct = writer.direct.take() else { preconditionFailure("opened above") }
+        try straight.write(slices, to: direct.file, at: segment.written, end: &direct.end)
+        writer.direct = direct
+    }
+
+    /// Cuts the padding of segments that are closed and wholly written. Called with the I/O lock held.
+    private func trimClosed(_ writer: inout WriterState) throws(StorageError) {
+        guard writer.paddedBelow != .max else { return }
+        let padded = state.withLock { state in
+            state.segments.filter { $0.baseOffset >= writer.paddedBelow && $0.isPadded }
+                .map { (segment: $0, isDone: $0.isClosed && $0.written == $0.size) }
+        }
+        writer.paddedBelow = .max
+        for (segment, isDone) in padded {
+            if isDone {
+                try trim(segment, &writer)
+            } else {
+                writer.paddedBelow = min(writer.paddedBelow, segment.baseOffset)
+            }
+        }
+    }
+
+    private func trim(_ segment: Segment, _ writer: inout WriterState) throws(StorageError) {
+        if writer.direct?.segment === segment { writer.direct = nil }
+        try segment.openFile(store.fileSystem, in: folder, create: false).truncate(to: segment.written)
+        segment.isPadded = false
+        segment.needsSync = true
+    }
+
+    /// Cuts the padding of the active segment, too: the store stops. Durable when it returns, because the next run takes
+    /// the file's size for what it is.
+    func trimAll() throws(StorageError) {
+        try io.withLock { writer throws(StorageError) in
+            let segments = state.withLock { $0.isDeleted ? [] : $0.segments.filter(\.isPadded) }
+            for segment in segments { try trim(segment, &writer) }
+            writer.paddedBelow = .max
+            try syncSegments()
+        }
+    }
+
+    /// Gives up the handle and the block that straight writes go on from; the next one opens them again.
+    func closeDirect() { io.withLock { $0.direct = nil } }
+
+    /// The tail's batches up to and including `lastOffset` are durable and in their files. They stay in memory for
+    /// readers that follow closely, as long as the store's cache has room.
     func settle(through lastOffset: Int64) {
-        let freed = state.withLock { state in
+        let (written, cost) = state.withLock { state -> (Int, Int) in
             let end = state.tail.partitioningIndex { $0.lastOffset > lastOffset }
-            var freed = 0
-            for index in 0..<end {
+            guard state.settled < end else { return (0, 0) }
+            var written = 0
+            // The chunks that are kept alive; one that several partitions share counts for each.
+            var cost = 0
+            var chunk: Chunk?
+            for index in state.settled..<end {
                 let batch = state.tail[index]
                 batch.segment.readable = max(batch.segment.readable, batch.position + Int64(batch.slice.count))
-                freed += batch.slice.count
+                written += batch.slice.count
+                if batch.slice.chunk !== chunk { cost += batch.slice.chunk.capacity }
+                chunk = batch.slice.chunk
             }
-            state.tail.removeFirst(end)
-            return freed
+            state.settled = end
+            return (written, cost)
         }
-        store.tailBytes.subtract(freed, ordering: .relaxed)
+        guard written > 0 else { return }
+        store.tailBytes.subtract(written, ordering: .relaxed)
+        store.cache(BatchCache.Entry(log: self, lastOffset: lastOffset, bytes: cost))
     }
 
-    /// Makes everything up to and including `lastOffset` durable in the segments themselves. The caller publishes it.
-    func writeStraight(through lastOffset: Int64) throws(StorageError) {
-        try io.withLock { writer throws(StorageError) in
+    /// Lets go of settled batches up to and including `lastOffset`.
+    func evict(through lastOffset: Int64) {
+        state.withLock { state in
+            let end = min(state.settled, state.tail.partitioningIndex { $0.lastOffset > lastOffset })
+            state.tail.removeFirst(end)
+            state.settled -= end
+        }
+    }
+
+    /// Writes everything up to and including `lastOffset` to the segments, for `syncStraight` to make durable. The caller
+    /// publishes it. A long run goes past the page cache.
+    func writeStraight(through lastOffset: Int64, with writer: StraightWriter?) throws(StorageError) {
+        try io.withLock { state throws(StorageError) in
+            if self.state.withLock({ $0.isDeleted }) { return }
+            try writeTail(through: lastOffset, &state, straight: writer)
+        }
+    }
+
+    /// Second half of a straight commit.
+    func syncStraight() throws(StorageError) {
+        try io.withLock { _ throws(StorageError) in
             if state.withLock({ $0.isDeleted }) { return }
-            try writeTail(through: lastOffset, &writer)
             try syncSegments()
         }
     }

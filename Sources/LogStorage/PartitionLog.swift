@@ -13,7 +13,7 @@ import Synchronization
 /// ```
 /// `append` assigns offsets under the state lock and queues the batch for the store's next group commit; it is durable
 /// and readable once that commit is published (`flushedOffset`, which on a single node is the high watermark). Batches
-/// stay in the tail until they have been written to their segment.
+/// stay in the tail until they have been written to their segment, and the newest beyond that, as a cache for readers.
 ///
 /// Isolation: all state is behind `state`; file writes are serialised by `io`. Nesting: io -> state -> the store's queue.
 public final class PartitionLog: Sendable {
@@ -29,7 +29,7 @@ public final class PartitionLog: Sendable {
     let state: Lock<State>
     let io = Lock<WriterState>(WriterState())
 
-    /// A batch that has offsets and is not in its segment's file yet.
+    /// A batch that has offsets and is in memory.
     struct TailBatch {
         let baseOffset: Int64
         let lastOffset: Int64
@@ -51,7 +51,10 @@ public final class PartitionLog: Sendable {
         var segments: [Segment]
         /// Taken out by retention; their files go with the next checkpoint.
         var doomed: [Segment] = []
+        /// Batches in memory, oldest first and without gaps. The first `settled` of them are in their segments, durably,
+        /// and stay for readers; the others are on their way.
         var tail = Fifo<TailBatch>()
+        var settled = 0
         var producers = ProducerStates()
         var waiters: [ReadWaiter] = []
         /// Ticket of the newest append.
@@ -73,6 +76,16 @@ public final class PartitionLog: Sendable {
     struct WriterState {
         /// The partition's folder stands on disk, durably.
         var folderExists = false
+        /// Where straight writes go on; dropped by each buffered write, which moves the end without it.
+        var direct: DirectSegment?
+        /// No segment with a lower base offset has padding at its end.
+        var paddedBelow = Int64.max
+    }
+
+    struct DirectSegment {
+        let segment: Segment
+        let file: any StorageFile
+        var end: BlockEnd
     }
 
     init(

@@ -27,6 +27,8 @@ final class Segment: @unchecked Sendable {
     var written: Int64 = 0
     /// Something was written since the last sync. (io)
     var needsSync = false
+    /// The file may end in zero bytes beyond `written` (see `StraightWriter`). (io)
+    var isPadded = false
     /// Bytes of log that the stored index covers. (io)
     var indexedSize: Int64 = 0
     /// The index file stands and the index left memory. (io)

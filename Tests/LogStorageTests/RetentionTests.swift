@@ -84,7 +84,15 @@ import Testing
             #expect(try store.readAll() == [3, 4, 5])
             try store.crash()
         }
-        // Whole segments below the start go.
+        // Whole segments below the start go: with the next start, or the next round of retention.
+        #expect(logs(store) == ["00000000000000000002.log", "00000000000000000004.log"])
+        #expect(try store.readAll() == [3, 4, 5])
+    }
+
+    @Test func wholeSegmentsBelowTheStartGoWithRetention() throws {
+        let store = try log { _ in }
+        _ = try store.log.deleteRecords(before: Offset(3)).get()
+        store.store.commitPending()
         #expect(store.log.enforceRetention(nowMs: now))
         try store.checkpoint()
         #expect(logs(store) == ["00000000000000000002.log", "00000000000000000004.log"])

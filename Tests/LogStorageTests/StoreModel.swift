@@ -70,7 +70,8 @@ final class StoreModel {
         options.straightRunBytes = 3 << 10
         options.checkpointBytes = 64 << 10
         options.tailBudgetBytes = 16 << 10
-        options.direct = false
+        options.direct = random.chance(0.6)
+        options.cacheBytes = random.number(in: 0...48 << 10)
         options.reserveBytes = 0
         options.unsafeWithoutSync = withoutSync
         options.producerExpirationMs = Self.expirationMs

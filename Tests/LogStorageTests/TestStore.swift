@@ -24,6 +24,8 @@ final class TestStore {
         options.journalFileBytes = 64 << 10
         options.straightRunBytes = 8 << 10
         options.direct = false
+        // What was written is read from its file.
+        options.cacheBytes = 0
         options.reserveBytes = 0
         return options
     }

@@ -1,0 +1,38 @@
+import Testing
+
+@testable import LogStorage
+
+@Suite struct FifoTests {
+    private final class Element {
+        let number: Int
+        init(_ number: Int) { self.number = number }
+    }
+
+    @Test func whatIsRemovedIsLetGoAtOnce() {
+        var queue = Fifo<Element>()
+        for number in 0..<10 { queue.append(Element(number)) }
+        weak let second = queue[1]
+        weak let third = queue[2]
+        queue.removeFirst(2)
+        #expect(second == nil)
+        #expect(third?.number == 2)
+    }
+
+    @Test func elementsKeepTheirOrderWhileTheFrontMoves() {
+        var queue = Fifo<Int>()
+        var next = 0
+        var expected = 0
+        for round in 0..<500 {
+            for _ in 0..<(round % 7) {
+                queue.append(next)
+                next += 1
+            }
+            let removed = min(queue.count, round % 5)
+            queue.removeFirst(removed)
+            expected += removed
+            #expect(queue.first == (queue.isEmpty ? nil : expected))
+            #expect(queue.count == next - expected)
+            if !queue.isEmpty { #expect(queue[queue.count - 1] == next - 1) }
+        }
+    }
+}
