@@ -294,6 +294,7 @@ extension PartitionLog {
                 new.firstTimestamp = old.map(\.firstTimestamp).min() ?? .max
                 for segment in old { segment.isRetired.store(true, ordering: .releasing) }
                 state.segments.replaceSubrange(first..<first + old.count, with: [new])
+                state.letGo(through: state.segments[first + 1].baseOffset - 1)
                 return true
             }
             new.written = new.size

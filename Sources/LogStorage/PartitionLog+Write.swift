@@ -125,13 +125,7 @@ extension PartitionLog {
     }
 
     /// Lets go of settled batches up to and including `lastOffset`.
-    func evict(through lastOffset: Int64) {
-        state.withLock { state in
-            let end = min(state.settled, state.tail.partitioningIndex { $0.lastOffset > lastOffset })
-            state.tail.removeFirst(end)
-            state.settled -= end
-        }
-    }
+    func evict(through lastOffset: Int64) { state.withLock { $0.letGo(through: lastOffset) } }
 
     /// Writes everything up to and including `lastOffset` to the segments, for `syncStraight` to make durable. The caller
     /// publishes it. A long run goes past the page cache.
@@ -213,5 +207,14 @@ extension PartitionLog {
         let file = try segment.openFile(store.fileSystem, in: folder, create: true)
         if isNew { try store.fileSystem.syncDirectory(folder) }
         return file
+    }
+}
+
+extension PartitionLog.State {
+    /// Lets go of settled batches up to and including `lastOffset`: they are read from their segments from now on.
+    mutating func letGo(through lastOffset: Int64) {
+        let end = min(settled, tail.partitioningIndex { $0.lastOffset > lastOffset })
+        tail.removeFirst(end)
+        settled -= end
     }
 }
