@@ -116,9 +116,9 @@ extension LogStore {
         // sync too many costs less than one too few.
         if logs.count >= Self.syncAllFrom { return try fileSystem.syncAll(folder) }
         for log in logs {
-            try log.io.withLock { _ throws(StorageError) in
+            try log.io.withLock { writer throws(StorageError) in
                 if log.state.withLock({ $0.isDeleted }) { return }
-                try log.syncSegments()
+                try log.syncSegments(&writer)
             }
         }
     }

@@ -56,6 +56,7 @@ extension PartitionLog {
             // The segment that now comes first must stand on disk before its predecessors go.
             let first = state.withLock { $0.segments[0] }
             _ = try openForWriting(first, &writer)
+            try syncNames(&writer)
             for segment in doomed {
                 if writer.direct?.segment === segment { writer.direct = nil }
                 segment.closeFile()

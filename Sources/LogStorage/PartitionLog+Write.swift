@@ -92,7 +92,7 @@ extension PartitionLog {
             let segments = state.withLock { $0.isDeleted ? [] : $0.segments.filter(\.isPadded) }
             for segment in segments { try trim(segment, &writer) }
             writer.paddedBelow = .max
-            try syncSegments()
+            try syncSegments(&writer)
         }
     }
 
@@ -138,9 +138,9 @@ extension PartitionLog {
 
     /// Second half of a straight commit.
     func syncStraight() throws(StorageError) {
-        try io.withLock { _ throws(StorageError) in
+        try io.withLock { writer throws(StorageError) in
             if state.withLock({ $0.isDeleted }) { return }
-            try syncSegments()
+            try syncSegments(&writer)
         }
     }
 
@@ -154,14 +154,24 @@ extension PartitionLog {
         }
     }
 
-    /// Syncs every segment that was written since its last sync. Called with the I/O lock held.
-    func syncSegments() throws(StorageError) {
+    /// Syncs every segment that was written since its last sync, and the names of new ones. Called with the I/O lock held.
+    func syncSegments(_ writer: inout WriterState) throws(StorageError) {
+        if !store.options.unsafeWithoutSync { try syncNames(&writer) }
         for segment in state.withLock({ $0.segments }) where segment.needsSync {
             if !store.options.unsafeWithoutSync {
                 try segment.openFile(store.fileSystem, in: folder, create: false).sync()
             }
             segment.needsSync = false
         }
+    }
+
+    /// Makes the names durable of the folder and the files that were made since the last time. Called with the I/O lock
+    /// held.
+    func syncNames(_ writer: inout WriterState) throws(StorageError) {
+        if writer.hasNewFolder { try store.fileSystem.syncDirectory(store.partitionsFolder) }
+        if writer.hasNewFile { try store.fileSystem.syncDirectory(folder) }
+        writer.hasNewFolder = false
+        writer.hasNewFile = false
     }
 
     /// Stores indexes that have grown enough to be worth it, and drops those of closed segments from memory. Not synced:
@@ -196,17 +206,18 @@ extension PartitionLog {
     /// Growth of a segment, in bytes, after which its index is stored again; bounds what recovery reads to remake it.
     static let indexStoreBytes: Int64 = 1 << 20
 
-    /// The segment's file, made together with the partition's folder when it is new. A new file's name is durable
-    /// before its first byte is written.
+    /// The segment's file, made together with the partition's folder when it is new. The names of both are durable with
+    /// the next sync, of the partition or of everything: over thousands of new partitions one sync serves them all.
     func openForWriting(_ segment: Segment, _ writer: inout WriterState) throws(StorageError) -> any StorageFile {
         if !writer.folderExists {
-            try store.fileSystem.createDirectoryDurably(folder)
+            try store.fileSystem.createDirectory(folder)
             writer.folderExists = true
+            writer.hasNewFolder = true
         }
-        let isNew = segment.written == 0 && !store.fileSystem.exists(Path.join(folder, segment.logName))
-        let file = try segment.openFile(store.fileSystem, in: folder, create: true)
-        if isNew { try store.fileSystem.syncDirectory(folder) }
-        return file
+        if segment.written == 0, !store.fileSystem.exists(Path.join(folder, segment.logName)) {
+            writer.hasNewFile = true
+        }
+        return try segment.openFile(store.fileSystem, in: folder, create: true)
     }
 }
 

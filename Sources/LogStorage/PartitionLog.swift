@@ -74,8 +74,11 @@ public final class PartitionLog: Sendable {
     }
 
     struct WriterState {
-        /// The partition's folder stands on disk, durably.
+        /// The partition's folder was made, now or in an earlier run.
         var folderExists = false
+        /// Its name, or that of a file in it, may not be durable yet.
+        var hasNewFolder = false
+        var hasNewFile = false
         /// Where straight writes go on; dropped by each buffered write, which moves the end without it.
         var direct: DirectSegment?
         /// No segment with a lower base offset has padding at its end.
