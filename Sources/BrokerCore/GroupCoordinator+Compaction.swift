@@ -11,16 +11,17 @@ import LogStorage
 ///  2. published: everything up to here is on disk ─────────────────┘
 ///  3. the log's start moves to ──────────────┘
 /// ```
-/// No crash loses state: the start is moved only once the commit that covers the last live record is published, and the
-/// move is an entry of a later commit still. So a replay sees one of
+/// No crash loses state: the start is moved only once the commit that covers the last live record is published, and
+/// the move is an entry of a later commit still. So a replay sees one of
 /// - old, and none or some of live in their order: each repeats what its key already has;
 /// - old, live, later appends: as before;
 /// - live, later appends: live alone is the state at 1, because nothing else was appended while the lock was held.
 ///
 /// Segments below the start go with the store's next round of retention. Tombstones are not live, so they go too.
 ///
-/// The topic's policy is `compact`, so the log cleaner takes its closed segments, too. It does not make this superfluous: it
-/// never touches an active segment, of which each partition may have `segment.bytes` (100 MiB) to be replayed at a start.
+/// The topic's policy is `compact`, so the log cleaner takes its closed segments, too. It does not make this
+/// superfluous: it never touches an active segment, of which each partition may have `segment.bytes` (100 MiB) to be
+/// replayed at a start.
 struct Compaction {
     struct Rewrite {
         /// Offset of the first live record.
@@ -66,8 +67,8 @@ extension GroupCoordinator {
     /// What a record adds to its key and value in a batch, in bytes, about.
     private static let recordOverhead = 16
 
-    /// One step for every shard that needs one: on the timer thread, as a shard's lock is held while all that is alive in
-    /// it is encoded. Gives whether a shard waits for a commit and wants the next step soon.
+    /// One step for every shard that needs one: on the timer thread, as a shard's lock is held while all that is alive
+    /// in it is encoded. Gives whether a shard waits for a commit and wants the next step soon.
     func compactOutgrown() -> Bool {
         var waits = false
         for shard in shards {

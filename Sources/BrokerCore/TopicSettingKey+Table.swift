@@ -10,7 +10,8 @@ extension TopicSettingKey {
             name: "cleanup.policy", kind: .list(["compact", "delete"]), defaultValue: "delete",
             brokerKey: "log.cleanup.policy",
             documentation:
-                "How old records go: \"delete\" removes segments by time and size, \"compact\" keeps the newest record of each key.",
+                "How old records go: \"delete\" removes segments by time and size, "
+                + "\"compact\" all but the newest record of each key.",
             apply: { value, settings in
                 let policies = items(value)
                 settings.deletesByRetention = policies.contains("delete")
@@ -43,7 +44,7 @@ extension TopicSettingKey {
             name: "file.delete.delay.ms", kind: .long(0...Int64.max), defaultValue: "60000",
             brokerKey: "log.segment.delete.delay.ms",
             documentation:
-                "Of no effect: files of removed segments go with the next checkpoint; readers keep what they have open.",
+                "Of no effect: removed files go with the next checkpoint; readers keep what they have open.",
             apply: { _, _ in }),
         TopicSettingKey(
             name: "flush.messages", kind: .long(1...Int64.max), defaultValue: "9223372036854775807",
@@ -170,7 +171,8 @@ extension TopicSettingKey {
             apply: { _, _ in }),
     ]
 
-    /// Taken as by Kafka, and shown by no description: for tests that want segments smaller than `segment.bytes` allows.
+    /// Taken as by Kafka, and shown by no description: for tests that want segments smaller than `segment.bytes`
+    /// allows.
     static let hidden: [TopicSettingKey] = [
         TopicSettingKey(
             name: "internal.segment.bytes", kind: .int(1...Int64(Int32.max)), defaultValue: "1073741824",

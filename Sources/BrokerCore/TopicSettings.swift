@@ -1,8 +1,8 @@
 import KafkaModel
 public import LogStorage
 
-/// One setting that a topic may have: the table (`all`) behind CreateTopics, DescribeConfigs and AlterConfigs. A key that
-/// is not in it is refused with INVALID_CONFIG, as Kafka does with keys it does not know.
+/// One setting that a topic may have: the table (`all`) behind CreateTopics, DescribeConfigs and AlterConfigs. A key
+/// that is not in it is refused with INVALID_CONFIG, as Kafka does with keys it does not know.
 public struct TopicSettingKey: Sendable {
     public enum Kind: Sendable {
         case int(ClosedRange<Int64>)

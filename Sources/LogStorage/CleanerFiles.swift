@@ -157,8 +157,8 @@ enum CleanerName {
 }
 
 extension PartitionLog {
-    /// Finishes what a stop interrupted, before anything else in the folder is looked at. Gives the names that are there
-    /// afterwards. Any step may be repeated.
+    /// Finishes what a stop interrupted, before anything else in the folder is looked at. Gives the names that are
+    /// there afterwards. Any step may be repeated.
     func finishExchanges(_ names: [String]) throws(StorageError) -> [String] {
         var isChanged = false
         for name in names {
@@ -173,8 +173,8 @@ extension PartitionLog {
         return isChanged ? try store.fileSystem.list(folder) : names
     }
 
-    /// Removes the files of the segments in `range`, then gives the exchange's file the name of the first. The order holds
-    /// after any stop, as each step is on disk before the next.
+    /// Removes the files of the segments in `range`, then gives the exchange's file the name of the first. The order
+    /// holds after any stop, as each step is on disk before the next.
     func replaceFiles(_ range: Range<Int64>, of names: [String]) throws(StorageError) {
         let fileSystem = store.fileSystem
         for name in names {

@@ -4,14 +4,15 @@ import RecordFormat
 
 /// Decides what of each batch of a log stays, from the log's first batch on. Knows of no files.
 ///
-/// - A record stays when the map knows no newer one of its key. One without a key goes: a topic that is compacted takes
-///   none, so it is of the time before.
+/// - A record stays when the map knows no newer one of its key. One without a key goes: a topic that is compacted
+///   takes none, so it is of the time before.
 /// - A tombstone that stays gives its batch a delete horizon, `delete.retention.ms` from now; a pass that finds the
-///   horizon passed drops the tombstone. By then all that it deletes is gone, for the pass that set the horizon removed
-///   it, and whoever reads from the start has had that long to see it.
-/// - The marker of a transaction gets a horizon once none of the transaction's data is left; aborted data goes at once.
-/// - A batch of which nothing stays goes, unless it is its producer's newest (its sequence must survive) or the last one
-///   of what is cleaned (so must its last offset): then it stays without records.
+///   horizon passed drops the tombstone. By then all that it deletes is gone, for the pass that set the horizon
+///   removed it, and whoever reads from the start has had that long to see it.
+/// - The marker of a transaction gets a horizon once none of the transaction's data is left; aborted data goes at
+///   once.
+/// - A batch of which nothing stays goes, unless it is its producer's newest (its sequence must survive) or the last
+///   one of what is cleaned (so must its last offset): then it stays without records.
 /// - Offsets never change: a batch keeps its base and its last offset, a record its offset.
 ///
 /// Source: KIP-58, KIP-98, KIP-534; the rules are those of Kafka's `Cleaner` and `MemoryRecords.filterTo`.

@@ -1,9 +1,10 @@
 import Glibc
 
-/// Where the newest record of each key is: the cleaner's one large piece of memory, taken for one log and freed after it.
+/// Where the newest record of each key is: the cleaner's one large piece of memory, taken for one log and freed after
+/// it.
 ///
-/// Open addressing over slots of 24 bytes. A key is known by 128 bits of two seeded hashes, never by its bytes: two keys
-/// of one log are taken for each other with a probability of about 10^-27 a million keys, and the seeds are the
+/// Open addressing over slots of 24 bytes. A key is known by 128 bits of two seeded hashes, never by its bytes: two
+/// keys of one log are taken for each other with a probability of about 10^-27 a million keys, and the seeds are the
 /// process's own, so that nobody can choose such keys. Source: Kafka's `SkimpyOffsetMap`, with MD5 in that place.
 struct OffsetMap: ~Copyable {
     private struct Slot {
@@ -43,7 +44,8 @@ struct OffsetMap: ~Copyable {
 
     var isFull: Bool { count >= capacity }
 
-    /// Notes that the newest record of `key` is at `offset`. False, and nothing noted, when there is no room for its key.
+    /// Notes that the newest record of `key` is at `offset`. False, and nothing noted, when there is no room for its
+    /// key.
     mutating func put(_ key: UnsafeRawBufferPointer, offset: Int64) -> Bool {
         let (high, low) = Self.hash(key)
         let at = place(high, low)

@@ -32,12 +32,12 @@ final class CleanerPass {
         builder = RecordBatchBuilder(pool: log.store.pool, context: context)
     }
 
-    /// Does the pass and gives the new progress. Throws `CleanerStop` and `StorageError`; segments that had been exchanged
-    /// by then stay exchanged, which is no harm: the same pass may be made again.
+    /// Does the pass and gives the new progress. Throws `CleanerStop` and `StorageError`; segments that had been
+    /// exchanged by then stay exchanged, which is no harm: the same pass may be made again.
     func run() throws -> CleanerProgress {
         try checkStop()
-        // As the newest checkpoint has them, not as they are now: a newer batch may not be on disk yet, and a crash would
-        // make an older one its producer's newest again. What is newer and on disk lies behind what is cleaned.
+        // As the newest checkpoint has them, not as they are now: a newer batch may not be on disk yet, and a crash
+        // would make an older one its producer's newest again. What is newer and on disk lies behind what is cleaned.
         let lastOffsets = log.state.withLock { $0.checkpoint?.producers.lastOffsets ?? [:] }
         var map = OffsetMap(
             bytes: store.options.cleanerMapBytes, records: endOffset - plan.firstDirtyOffset,
@@ -163,8 +163,8 @@ final class CleanerPass {
 
     // MARK: The segments
 
-    /// Writes what stays of the first of `segments`, and of as many of the next as go into the same file, and puts it in
-    /// their place. Gives the number of segments taken. One by itself of which everything stays is left alone.
+    /// Writes what stays of the first of `segments`, and of as many of the next as go into the same file, and puts it
+    /// in their place. Gives the number of segments taken. One by itself of which everything stays is left alone.
     private func clean(
         _ segments: ArraySlice<CleanerPlan.SegmentFacts>, _ map: borrowing OffsetMap, _ filter: inout CleanerFilter
     ) throws -> Int {
@@ -278,8 +278,8 @@ extension PartitionLog {
         }
     }
 
-    /// Puts `new` in the place of `old` for all readers from now on; false when the log has changed. Those who read one of
-    /// the old at the moment read again.
+    /// Puts `new` in the place of `old` for all readers from now on; false when the log has changed. Those who read
+    /// one of the old at the moment read again.
     func exchange(_ old: [Segment], for new: Segment) -> Bool {
         // Under the I/O lock, so that nobody is storing an index of the old, under a name that the new will have.
         io.withLock { _ in
@@ -304,8 +304,8 @@ extension PartitionLog {
         }
     }
 
-    /// Gives the file of an exchanged segment its name, in the steps that recovery can finish. After an error the store is
-    /// offline.
+    /// Gives the file of an exchanged segment its name, in the steps that recovery can finish. After an error the
+    /// store is offline.
     func install(_ segment: Segment, endOffset: Int64) throws(StorageError) {
         let base = segment.baseOffset
         try store.fileSystem.rename(

@@ -72,8 +72,8 @@ struct CleanerPlan: Equatable {
         if progress.earliestHorizonMs <= nowMs, !segments.isEmpty { isForced = true }
     }
 
-    /// Whether a segment may go into the same file as those before it, of which `size` bytes are left and `first` is the
-    /// first: no larger than a segment may be, and with offsets that one index can express.
+    /// Whether a segment may go into the same file as those before it, of which `size` bytes are left and `first` is
+    /// the first: no larger than a segment may be, and with offsets that one index can express.
     static func fits(_ segment: SegmentFacts, behind first: SegmentFacts, size: Int64, segmentBytes: Int64) -> Bool {
         size + segment.size <= segmentBytes && segment.endOffset - first.baseOffset <= Int64(Int32.max)
     }

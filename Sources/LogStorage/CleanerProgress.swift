@@ -16,8 +16,8 @@ struct CleanerProgress: Sendable, Equatable {
     /// "MLCL" | version u16 | 0 u16 | count u32 | CRC-32C of what follows u32
     /// per partition: topicID | partitionIndex i32 | firstDirtyOffset i64 | earliestHorizonMs i64
     /// ```
-    /// Written after the segments that it tells of have been exchanged. When it is lost or damaged, the logs are compacted
-    /// from their start once more.
+    /// Written after the segments that it tells of have been exchanged. When it is lost or damaged, the logs are
+    /// compacted from their start once more.
     static let fileName = "cleaner"
     private static let magic: UInt32 = 0x4d4c_434c
     private static let version: UInt16 = 1

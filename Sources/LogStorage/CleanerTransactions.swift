@@ -33,9 +33,9 @@ struct TransactionEnds {
         }
     }
 
-    /// Whether the data of `producer` at `offset` belongs to an aborted transaction: the producer's first marker after it
-    /// says so. Without one it is undecided. Of what lies before the start no aborted data is left: an earlier pass saw it
-    /// with its end, or there was no end yet and it is not before the start.
+    /// Whether the data of `producer` at `offset` belongs to an aborted transaction: the producer's first marker after
+    /// it says so. Without one it is undecided. Of what lies before the start no aborted data is left: an earlier pass
+    /// saw it with its end, or there was no end yet and it is not before the start.
     func isAborted(_ producer: Int64, at offset: Int64) -> Bool {
         guard offset >= startOffset, let ends = ends[producer] else { return false }
         var low = 0

@@ -6,8 +6,8 @@ import Telemetry
 
 /// Which logs are compacted when, and what becomes of it. <doc:Compaction> has the whole.
 extension LogStore {
-    /// Compacts every log that is due at `nowMs` (wall clock), the dirtiest first; gives their number. Blocks for as long
-    /// as it takes: it has a thread of its own, and ends early when the store stops.
+    /// Compacts every log that is due at `nowMs` (wall clock), the dirtiest first; gives their number. Blocks for as
+    /// long as it takes: it has a thread of its own, and ends early when the store stops.
     @discardableResult
     public func clean(nowMs: Int64) -> Int {
         if isOffline { return 0 }

@@ -6,8 +6,8 @@ extension PartitionLog {
     /// Record errors that a refusal spells out, as Kafka does.
     private static let maxRecordErrors = 3
 
-    /// What is wrong with the records of a producer's batch in a compacted topic: one has no key, or they cannot be read,
-    /// which the cleaner would stumble over for ever.
+    /// What is wrong with the records of a producer's batch in a compacted topic: one has no key, or they cannot be
+    /// read, which the cleaner would stumble over for ever.
     func keyRefusal(_ batch: RecordBatchHeader) -> AppendRefusal? {
         let context = store.codecs.take()
         defer { store.codecs.give(context) }
