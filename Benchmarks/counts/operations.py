@@ -1,0 +1,119 @@
+"""The operations whose cost is counted: each prepares what it needs and gives the bytes of one request with a way to read
+one reply. Bytes are made once; the broker's work is all that varies."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from harness import wire
+
+JOIN_GROUP, HEARTBEAT, SYNC_GROUP = 11, 12, 14
+
+
+@dataclass
+class Operation:
+    name: str
+    request: bytes
+    socket: socket.socket
+    read: Callable[[], None]  # one reply; raises when it is not what it should be
+
+
+def frame(api: int, version: int, body: bytes) -> bytes:
+    body = wire.int16(api) + wire.int16(version) + wire.int32(7) + wire.string("counts") + body
+    return wire.int32(len(body)) + body
+
+
+def kafka(name: str, bootstrap: str, request: bytes, error_at: Callable[[bytes], int]) -> Operation:
+    connection = wire.Connection(bootstrap, timeout=120)
+
+    def read() -> None:
+        reply = connection.receive_frame()
+        if code := error_at(reply):
+            raise SystemExit(f"check-counts: {name} was answered with error {code}")
+
+    return Operation(name, request, connection.socket, read)
+
+
+def int16_at(place: int) -> Callable[[bytes], int]:
+    return lambda reply: struct.unpack_from(">h", reply, place)[0]
+
+
+def values(count: int, size: int) -> list[bytes]:
+    return [bytes((n * 31 + i) % 251 for i in range(size)) for n in range(count)]
+
+
+def produce(name: str, bootstrap: str, records: int, acks: int) -> Operation:
+    topic = f"counts-{name}"
+    with wire.Connection(bootstrap) as connection:
+        connection.create_topic(topic, 1)
+    batch = wire.Batch(values(records, 1024)).encode()
+    # Version 7: correlation, count, topic's name, count, partition, then the error.
+    return kafka(name, bootstrap, frame(wire.PRODUCE, 7, wire.Connection.produce_body(topic, 0, batch, acks)), int16_at(4 + 4 + 2 + len(topic) + 4 + 4))
+
+
+def fetch(bootstrap: str) -> Operation:
+    topic = "counts-fetch"
+    with wire.Connection(bootstrap) as connection:
+        connection.create_topic(topic, 1)
+        for _ in range(16):
+            connection.produce(topic, 0, wire.Batch(values(16, 1024)).encode())
+    body = (wire.int32(-1) + wire.int32(500) + wire.int32(1) + wire.int32(1 << 20) + wire.int8(0)
+            + wire.array([wire.string(topic) + wire.array([wire.int32(0) + wire.int64(0) + wire.int32(64 << 10)])]))
+    # Version 4: correlation, throttle, count, topic's name, count, partition, then the error.
+    return kafka("fetch", bootstrap, frame(wire.FETCH, 4, body), int16_at(4 + 4 + 4 + 2 + len(topic) + 4 + 4))
+
+
+def heartbeat(bootstrap: str) -> Operation:
+    group = "counts"
+    with wire.Connection(bootstrap, timeout=30) as connection:
+        body = wire.string(group) + wire.int32(1_800_000) + wire.int32(60_000) + wire.string("") + wire.string("consumer") + wire.array([wire.string("range") + wire.octets(b"\0\0\0\0\0\0\0\0\0\0")])
+        reader = connection.call(JOIN_GROUP, 2, body)
+        reader.int32()
+        if code := reader.int16():
+            raise SystemExit(f"check-counts: JoinGroup was answered with error {code}")
+        generation = reader.int32()
+        reader.string(), reader.string()
+        member = reader.string()
+        reader = connection.call(SYNC_GROUP, 1, wire.string(group) + wire.int32(generation) + wire.string(member) + wire.array([wire.string(member) + wire.octets(b"")]))
+        reader.int32()
+        if code := reader.int16():
+            raise SystemExit(f"check-counts: SyncGroup was answered with error {code}")
+    return kafka("heartbeat", bootstrap, frame(HEARTBEAT, 1, wire.string(group) + wire.int32(generation) + wire.string(member)), int16_at(8))
+
+
+def post(name: str, http_address: str, events: int) -> Operation:
+    body = [{"vehicle": f"CAR-{n:03}", "status": "available", "at": "2026-11-21T12:00:00Z", "lat": 52.52, "lon": 13.4 + n / 1000} for n in range(events)]
+    text = json.dumps(body[0] if events == 1 else body).encode()
+    head = f"POST /v1/topics/counts-{name}/events HTTP/1.1\r\nHost: {http_address}\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n"
+    host, port = http_address.rsplit(":", 1)
+    connection = socket.create_connection((host, int(port)), timeout=120)
+    stream = connection.makefile("rb")
+
+    def read() -> None:
+        status = stream.readline().split()[1]
+        length = 0
+        while (line := stream.readline()) != b"\r\n":
+            if line.lower().startswith(b"content-length:"):
+                length = int(line.split(b":")[1])
+        stream.read(length)
+        if not status.startswith(b"2") or status == b"207":
+            raise SystemExit(f"check-counts: {name} was answered with status {status.decode()}")
+
+    return Operation(name, head.encode() + text, connection, read)
+
+
+def all_operations(bootstrap: str, http_address: str) -> list[Operation]:
+    return [
+        kafka("frame", bootstrap, frame(wire.API_VERSIONS, 0, b""), int16_at(4)),
+        produce("produce", bootstrap, 1, -1),
+        produce("append", bootstrap, 1, 1),
+        produce("produce-batch", bootstrap, 100, -1),
+        fetch(bootstrap),
+        heartbeat(bootstrap),
+        post("gateway", http_address, 1),
+        post("gateway-batch", http_address, 100),
+    ]
