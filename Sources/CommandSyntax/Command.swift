@@ -8,6 +8,7 @@ public struct Command: Sendable {
         case produce, consume
         case groupList, groupDescribe, groupResetOffsets, groupDelete
         case logDump, logVerify
+        case benchProduce, benchConsume, benchIngest
         case completion, version
     }
 

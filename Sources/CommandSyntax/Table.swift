@@ -6,7 +6,7 @@ public enum CommandTable {
             "Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 no broker reached, or no answer in time; "
                 + "4 wrong configuration; 5 damaged data found; 130 interrupted."
         ],
-        subcommands: [serve, config, topic, produce, consume, group, log, completion, version])
+        subcommands: [serve, config, topic, produce, consume, group, log, bench, completion, version])
 
     /// Options that every command has.
     public static let common = [Option("help", "h", "Show this help")]

@@ -106,6 +106,18 @@ public final class Producer {
         }
     }
 
+    /// Closes every batch, full or not, sends what may go, and takes the answers that are there. Waits for no answer.
+    public func push() throws(ClientError) {
+        for queue in queues.values where !queue.builder.isEmpty { try close(queue) }
+        try advance()
+    }
+
+    /// Takes the answers that are there, and sends what waited for them.
+    public func advance() throws(ClientError) {
+        try collect(waiting: false)
+        if queuedBytes > 0 { try dispatch() }
+    }
+
     private func queue(_ topic: String, _ partition: Int32?, _ key: [UInt8]?) throws(ClientError) -> ProducerQueue {
         // While the brokers are away, what was known of the topic goes on: its batches wait.
         var known = cluster.topics[topic]?.partitions.count ?? partitionCounts[topic]

@@ -92,7 +92,7 @@ enum ConsumeCommand {
         return names
     }
 
-    private static func positions(
+    static func positions(
         _ names: [PartitionName], _ start: StartPosition, _ ends: [PartitionName: Int64], _ cluster: Cluster
     ) throws -> [PartitionName: Int64] {
         func ask(_ query: OffsetQuery) throws -> [PartitionName: Int64] {

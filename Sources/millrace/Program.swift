@@ -81,6 +81,9 @@ enum Program {
         case .groupDelete: try GroupCommands.delete(invocation)
         case .logDump: try LogCommands.dump(invocation)
         case .logVerify: try LogCommands.verify(invocation)
+        case .benchProduce: try BenchProduceCommand.run(invocation)
+        case .benchConsume: try BenchConsumeCommand.run(invocation)
+        case .benchIngest: try BenchIngestCommand.run(invocation)
         case .completion: Output.standard.write(CommandTable.completion(for: invocation.operands[0]))
         case .version: version(invocation)
         }

@@ -120,3 +120,51 @@ def test_a_data_folder_is_shown_and_verified_and_damage_is_found(millrace, new_b
     bytes_[200] ^= 0xFF
     segment.write_bytes(bytes_)
     millrace("log", "verify", str(data), status=5)
+
+
+def test_bench_produces_what_bench_consumes(millrace):
+    name = unique("bench")
+    written = json.loads(millrace("bench", "produce", "--topic", name, "--partitions", "3", "--records", "2001", "--size", "100", "--producers", "2", "--batch-bytes", "5000", "--json"))
+    assert (written["records"], written["bytes"], written["failed"], written["errors"]) == (2001, 200_100, 0, [])
+    assert 0 < written["wait_microseconds"]["p50"] <= written["wait_microseconds"]["longest"]
+    read = json.loads(millrace("bench", "consume", "--topic", name, "--consumers", "2", "--json"))
+    assert (read["records"], read["bytes"]) == (2 * 2001, 2 * 200_100)
+    assert json.loads(millrace("bench", "consume", "--topic", name, "--records", "10", "--json"))["records"] == 10
+    # A topic that is there is used as it is, and not silently with other partitions than were asked for.
+    millrace("bench", "produce", "--topic", name, "--partitions", "4", "--records", "1", status=1)
+    summary = millrace("bench", "produce", "--topic", name, "--records", "5", "--acks", "1", "--compression", "lz4").decode()
+    assert summary.startswith("5 records") and "p99" in summary
+
+
+def test_bench_sends_values_of_a_file_at_the_rate_it_was_told(millrace, tmp_path):
+    name = unique("bench")
+    (tmp_path / "text").write_bytes(b"abcdefgh" * 3)
+    result = json.loads(millrace("bench", "produce", "--topic", name, "--records", "60", "--rate", "60", "--size", "8", "--payload-file", str(tmp_path / "text"), "--json"))
+    assert (result["records"], result["failed"]) == (60, 0)
+    # The last of 60 records is due 59/60 s after the start; a broker can only make that longer.
+    assert result["milliseconds"] >= 980
+    assert set(millrace("consume", name, "--from", "beginning", "--until-end").split()) == {b"abcdefgh"}
+    (tmp_path / "short").write_bytes(b"abc")
+    millrace("bench", "produce", "--topic", name, "--size", "8", "--payload-file", str(tmp_path / "short"), status=1)
+
+
+def test_bench_says_when_nobody_is_there(millrace):
+    millrace("bench", "produce", "--bootstrap", "127.0.0.1:1", "--timeout", "1", "--records", "1", status=UNREACHABLE)
+    millrace("bench", "ingest", "--http", "127.0.0.1:1", "--records", "1", status=UNREACHABLE)
+    millrace("bench", "ingest", "--events", "5", status=WRONG_USAGE)
+
+
+def test_bench_ingests_single_events_batches_and_lines(millrace, broker, tmp_path):
+    if not broker.http:
+        pytest.skip("this node has no gateway")
+    name = unique("bench")
+    for mode, words in (("single", []), ("batch", ["--events", "20"]), ("ndjson", ["--events", "50"])):
+        result = json.loads(millrace("bench", "ingest", "--http", broker.http, "--topic", name, "--mode", mode, *words, "--records", "200", "--connections", "3", "--json"))
+        assert (result["records"], result["failed"], result["errors"]) == (200, 0, []), mode
+    assert result["requests"] == 4
+    events = millrace("consume", name, "--from", "beginning", "--until-end").splitlines()
+    assert len(events) == 600 and all(json.loads(event)["event_id"] for event in events)
+    # What the gateway refuses is counted and told.
+    (tmp_path / "bad").write_text("{not json\n")
+    result = json.loads(millrace("bench", "ingest", "--http", broker.http, "--topic", name, "--payload-file", str(tmp_path / "bad"), "--records", "3", "--json", status=1))
+    assert (result["records"], result["failed"]) == (0, 3) and result["errors"][0]["reason"].startswith("HTTP status 4")

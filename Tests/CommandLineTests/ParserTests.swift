@@ -33,6 +33,21 @@ import Testing
         }
     }
 
+    @Test func benchCommandsTakeTheirOptions() throws {
+        let produce = try invocation(
+            "bench", "produce", "-t", "load", "--rate", "5000", "--acks=1", "--compression", "lz4")
+        #expect(produce.command.action == .benchProduce)
+        #expect(try produce.integer("rate", in: 1...10_000) == 5000)
+        #expect(complaint(["bench", "produce", "--acks", "2"]) != nil)
+        #expect(try invocation("bench", "consume", "--from", "end").command.action == .benchConsume)
+        let ingest = try invocation(
+            "bench", "ingest", "--mode", "ndjson", "--events", "50", "-H", "X-A=b", "-H", "X-C=d")
+        #expect(ingest.command.action == .benchIngest)
+        #expect(ingest.values("header") == ["X-A=b", "X-C=d"])
+        #expect(complaint(["bench", "ingest", "--mode", "xml"]) != nil)
+        #expect(complaint(["bench"]) != nil)
+    }
+
     @Test func repeatedOptionsKeepTheirOrder() throws {
         let found = try invocation("topic", "create", "t", "-s", "a=1", "--set", "b=x=y", "--if-not-exists")
         let pairs = try found.pairs("set")

@@ -144,6 +144,20 @@ private final class ProduceLog: Sendable {
         }
     }
 
+    @Test func aPushSendsHalfFullBatchesAndAnswersAreTakenLater() throws {
+        let log = ProduceLog([])
+        let broker = try broker(log)
+        defer { broker.stop() }
+        let producer = try producer(broker) { $0.batchBytes = 1 << 20 }
+        try send(producer, "a")
+        try producer.advance()
+        #expect(log.batches.withLock { $0.isEmpty }, "what is gathered waits for a push")
+        try producer.push()
+        // The reply comes when it comes; nothing else is called meanwhile.
+        while producer.acknowledgedRecords == 0 { try producer.advance() }
+        #expect(log.batches.withLock { $0 }.map(\.recordCount) == [1])
+    }
+
     @Test func aDuplicateCountsAsWritten() throws {
         let log = ProduceLog([.duplicateSequenceNumber])
         let broker = try broker(log)

@@ -1,0 +1,48 @@
+import ByteBuffers
+import CommandSyntax
+import KafkaClient
+import RecordFormat
+
+/// `millrace bench consume`.
+enum BenchConsumeCommand {
+    static func run(_ invocation: Invocation) throws {
+        guard let start = StartPosition(invocation.value("from") ?? "beginning") else {
+            throw UsageError(
+                "--from \(invocation.value("from")!): must be beginning, end, an offset, -N or @TIME",
+                command: invocation.name)
+        }
+        let topic = invocation.benchTopic()
+        let seconds = try invocation.benchSeconds(default: nil)
+        let limit = try invocation.benchRecords()
+        let cluster = try ClusterConnection.open(invocation)
+        let names = try cluster.topic(topic).partitions.map { PartitionName(topic, $0.index) }
+        let ends = try cluster.offsets(Dictionary(uniqueKeysWithValues: names.map { ($0, .latest) }))
+        let positions = try ConsumeCommand.positions(names, start, ends, cluster)
+        let stopsAtEnd = seconds == nil && limit == nil
+        let consumers = try invocation.benchCount("consumers", default: 1)
+        let counts = BenchCounts()
+        let began = Clock.nanoseconds
+        counts.run(threads: consumers, seconds: seconds) { _ in
+            let reader = RecordReader(try ClusterConnection.open(invocation), from: positions)
+            var seen = 0
+            while !counts.isStopped {
+                if stopsAtEnd {
+                    for name in names where reader.positions[name] ?? .max >= ends[name] ?? 0 { reader.drop(name) }
+                    if reader.positions.isEmpty { break }
+                }
+                var records = 0
+                var bytes = 0
+                // A short wait, so that the end of the time is seen.
+                try reader.poll(maxWaitMs: 200) { _, record in
+                    records += 1
+                    bytes += (record.key?.count ?? 0) + (record.value?.count ?? 0)
+                    return seen + records != limit
+                }
+                seen += records
+                if records > 0 { counts.counts.withLock { $0.done(records: records, bytes: bytes) } }
+                if seen == limit { break }
+            }
+        }
+        try counts.finish(invocation, began: began)
+    }
+}

@@ -1,0 +1,168 @@
+import ByteBuffers
+import CommandSyntax
+import Glibc
+import KafkaClient
+import Synchronization
+
+/// What the threads of a `bench` command count, together.
+final class BenchCounts: Sendable {
+    struct Counts: Sendable {
+        var records = 0
+        var bytes = 0
+        var failed = 0
+        var requests = 0
+        var waits = LatencyHistogram()
+        /// How often each reason was met.
+        var errors: [String: Int] = [:]
+        /// What ended a thread early.
+        var failure: (any Error)?
+        /// When the newest record was counted (monotonic ns).
+        var last: Int64 = 0
+
+        mutating func done(records count: Int, bytes size: Int) {
+            records += count
+            bytes += size
+            last = Clock.nanoseconds
+        }
+
+        mutating func failed(records count: Int, _ reason: String) {
+            failed += count
+            // A bound: reasons hold offsets and addresses.
+            if errors[reason] != nil || errors.count < 20 { errors[reason, default: 0] += count }
+        }
+    }
+
+    let counts = Lock(Counts())
+    private let stopped = Atomic<Bool>(false)
+    private let running = Atomic<Int>(0)
+
+    var isStopped: Bool { stopped.load(ordering: .relaxed) || Interruption.wasRequested }
+    func stop() { stopped.store(true, ordering: .relaxed) }
+
+    /// Runs `body` on `count` threads, shows each second what was done, and ends them after `seconds`.
+    func run(threads count: Int, seconds: Double?, _ body: @escaping @Sendable (Int) throws -> Void) {
+        let began = Clock.nanoseconds
+        running.store(count, ordering: .relaxed)
+        let threads = (0..<count).map { number in
+            Thread(name: "bench-\(number)") {
+                do { try body(number) } catch {
+                    self.counts.withLock { if $0.failure == nil { $0.failure = error } }
+                    self.stop()
+                }
+                self.running.wrappingSubtract(1, ordering: .relaxed)
+            }
+        }
+        var shown = began
+        var before = (records: 0, bytes: 0)
+        while running.load(ordering: .relaxed) > 0 {
+            var pause = timespec(tv_sec: 0, tv_nsec: 20_000_000)
+            nanosleep(&pause, nil)
+            let now = Clock.nanoseconds
+            if let seconds, Double(now - began) >= seconds * 1e9 { stop() }
+            guard now - shown >= 1_000_000_000 else { continue }
+            let (records, bytes, failed, waits) = counts.withLock { ($0.records, $0.bytes, $0.failed, $0.waits) }
+            let elapsed = Double(now - shown) / 1e9
+            var line = "\((now - began) / 1_000_000_000) s: \(Self.rate(records - before.records, elapsed)) records/s, "
+            line += "\(Self.megabytes(bytes - before.bytes, elapsed)) MB/s"
+            if waits.count > 0 { line += ", p99 so far \(Self.milliseconds(waits.quantile(0.99))) ms" }
+            if failed > 0 { line += ", \(failed) failed" }
+            Terminal.complain(line)
+            (before.records, before.bytes, shown) = (records, bytes, now)
+        }
+        for thread in threads { thread.join() }
+    }
+
+    /// The summary, and the error that the command ends with.
+    func finish(_ invocation: Invocation, began: Int64) throws {
+        let counts = counts.withLock { $0 }
+        let seconds = max(Double((counts.last == 0 ? Clock.nanoseconds : counts.last) - began) / 1e9, 1e-9)
+        invocation.has("json") ? writeJSON(counts, seconds) : writeText(counts, seconds)
+        try Output.standard.finish()
+        if let failure = counts.failure as? ClientError, failure == .cancelled {
+            throw CommandFailure("", .interrupted)
+        }
+        if let failure = counts.failure { throw failure }
+        if counts.failed > 0 { throw CommandFailure("\(counts.failed) records failed") }
+        if Interruption.wasRequested { throw CommandFailure("", .interrupted) }
+    }
+
+    private func writeText(_ counts: Counts, _ seconds: Double) {
+        var text = "\(counts.records) records, \(counts.bytes) bytes in \(Self.fixed(seconds, 3)) s\n"
+        text += "\(Self.rate(counts.records, seconds)) records/s, \(Self.megabytes(counts.bytes, seconds)) MB/s"
+        if counts.requests > 0 { text += ", \(Self.rate(counts.requests, seconds)) requests/s" }
+        text += "\n"
+        if counts.waits.count > 0 {
+            let names = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)]
+            text += "waits in ms: "
+            text += names.map { "\($0.0) \(Self.milliseconds(counts.waits.quantile($0.1)))" }.joined(separator: ", ")
+            text += ", longest \(Self.milliseconds(counts.waits.longest))\n"
+        }
+        for (reason, count) in counts.errors.sorted(by: { $0.value > $1.value }) {
+            text += "\(count) failed: \(reason)\n"
+        }
+        Output.standard.write(text)
+    }
+
+    private func writeJSON(_ counts: Counts, _ seconds: Double) {
+        Output.standard.writeJSON { json in
+            json.object { json in
+                json.member("records", counts.records)
+                json.member("bytes", counts.bytes)
+                json.member("failed", counts.failed)
+                json.member("requests", counts.requests)
+                json.member("milliseconds", Int64(seconds * 1000))
+                json.member("records_per_second", Int64(Double(counts.records) / seconds))
+                json.member("bytes_per_second", Int64(Double(counts.bytes) / seconds))
+                if counts.waits.count > 0 {
+                    json.object("wait_microseconds") { json in
+                        json.member("p50", counts.waits.quantile(0.5) / 1000)
+                        json.member("p90", counts.waits.quantile(0.9) / 1000)
+                        json.member("p99", counts.waits.quantile(0.99) / 1000)
+                        json.member("p999", counts.waits.quantile(0.999) / 1000)
+                        json.member("longest", counts.waits.longest / 1000)
+                    }
+                }
+                json.array("errors") { json in
+                    for (reason, count) in counts.errors.sorted(by: { $0.value > $1.value }) {
+                        json.object { json in
+                            json.member("reason", reason)
+                            json.member("records", count)
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    // MARK: Numbers as text
+
+    static func rate(_ count: Int, _ seconds: Double) -> String { String(Int((Double(count) / seconds).rounded())) }
+    static func megabytes(_ bytes: Int, _ seconds: Double) -> String { fixed(Double(bytes) / seconds / 1e6, 1) }
+    static func milliseconds(_ nanoseconds: Int64) -> String { fixed(Double(nanoseconds) / 1e6, 2) }
+
+    /// With so many digits behind the point.
+    static func fixed(_ value: Double, _ digits: Int) -> String {
+        var scale = 1
+        for _ in 0..<digits { scale *= 10 }
+        let scaled = Int((value * Double(scale)).rounded())
+        let rest = String(scaled % scale)
+        return "\(scaled / scale)." + String(repeating: "0", count: digits - rest.count) + rest
+    }
+}
+
+/// What every `bench` command takes.
+extension Invocation {
+    /// Seconds to run, or `nil` with `--records` alone.
+    func benchSeconds(default standard: Double?) throws -> Double? {
+        if let seconds = try integer("duration", in: Int64(1)...86_400) { return Double(seconds) }
+        return has("records") ? nil : standard
+    }
+
+    func benchRecords() throws -> Int? { try integer("records", in: 1...Int.max) }
+    func benchTopic() -> String { value("topic") ?? "millrace-bench" }
+
+    /// How many of `--name` there are, at most 1,024: each costs a thread and a connection.
+    func benchCount(_ name: String, default standard: Int) throws -> Int {
+        try integer(name, in: 1...1024) ?? standard
+    }
+}
