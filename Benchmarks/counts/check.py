@@ -17,6 +17,7 @@ import json
 import mmap
 import os
 import pathlib
+import platform
 import re
 import shutil
 import struct
@@ -160,7 +161,7 @@ def judge(found: dict[str, dict[str, float]], thresholds: dict[str, dict[str, fl
         if name not in thresholds:
             worse.append(f"{name} has no threshold")
     if unmeasured:
-        print(f"not measured: {', '.join(unmeasured)}")
+        print(f"not measured: {', '.join(sorted({name.split()[1] for name in unmeasured}))}")
     if worse:
         print("\ncheck-counts: a request costs more than Benchmarks/thresholds.json allows:\n  " + "\n  ".join(worse))
         print("If the cost is worth it, raise the threshold in the same change and say why; `tools/check-counts --update` writes what is measured now.")
@@ -169,13 +170,16 @@ def judge(found: dict[str, dict[str, float]], thresholds: dict[str, dict[str, fl
     return 0
 
 
-SLACK = {"allocations": (1.1, 0.5), "bytes": (1.5, 256), "syscalls": (1.5, 0.2), "instructions": (1.15, 0), "retains": (1.15, 1), "releases": (1.15, 1)}
+# Factor and addend: enough for what timing moves between runs, too little for one allocation or system call more a request.
+# Bytes have no threshold: a pool that grows within a pass moves them by a factor.
+SLACK = {"allocations": (1.05, 0.6), "syscalls": (1.4, 0.3), "instructions": (1.25, 0), "retains": (1.3, 3), "releases": (1.3, 3)}
 
 
 def update(found: dict[str, dict[str, float]], path: pathlib.Path, old: dict) -> None:
     limits = {}
     for name, counts in found.items():
-        limits[name] = {**old.get(name, {}), **{count: round(counts[count] * factor + extra, 1) for count, (factor, extra) in SLACK.items() if count in counts}}
+        kept = {count: limit for count, limit in old.get(name, {}).items() if count in SLACK and count not in counts}
+        limits[name] = {**kept, **{count: round(counts[count] * factor + extra, 1) for count, (factor, extra) in SLACK.items() if count in counts}}
     path.write_text(json.dumps({"about": "Most that one request may cost; tools/check-counts checks it. Allocations of all threads, with slack for what the load's timing moves.", "operations": limits}, indent=2) + "\n")
     print(f"written: {path}")
 
@@ -192,8 +196,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="millrace-counts-") as name:
         folder = pathlib.Path(name)
         found = interposed(options, folder)
-        if options.instructions and not shutil.which("valgrind"):
-            print("skipped: instructions, retains and releases: valgrind is not installed")
+        lacking = [program for program in ("valgrind", "objcopy") if not shutil.which(program)]
+        if options.instructions and (lacking or platform.machine() != "x86_64"):
+            why = f"{' and '.join(lacking)} not installed" if lacking else "the thresholds are for x86-64"
+            print(f"skipped: instructions, retains and releases: {why}")
         elif options.instructions:
             for operation, counts in callgrind(options, folder).items():
                 found[operation].update(counts)
