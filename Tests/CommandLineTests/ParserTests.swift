@@ -45,7 +45,6 @@ import Testing
         #expect(ingest.command.action == .benchIngest)
         #expect(ingest.values("header") == ["X-A=b", "X-C=d"])
         #expect(complaint(["bench", "ingest", "--mode", "xml"]) != nil)
-        #expect(complaint(["bench"]) != nil)
     }
 
     @Test func repeatedOptionsKeepTheirOrder() throws {
