@@ -29,7 +29,8 @@ public final class Broker: Sendable {
     /// Opens the data folder: metadata, logs, journal, committed offsets. When it returns everything acknowledged before
     /// is readable again. `start` begins to commit.
     ///
-    /// Errors: `.lockedByAnother` when another broker has the folder; `.corrupt` with file and position.
+    /// Errors: `.lockedByAnother` when another broker has the folder; `.corrupt` with file and position when neither
+    /// the metadata nor its copy can be read, or a file is of a newer version. Damage of logs does not stop the start.
     public init(
         fileSystem: any FileSystem, folder: String, options: BrokerOptions = BrokerOptions()
     ) throws(StorageError) {
@@ -46,7 +47,9 @@ public final class Broker: Sendable {
             let record = try TopicRecord(value.bytes, key: key, folder: folder)
             topics[record.name] = Self.topic(record, store: store, defaults: options.topicDefaults)
         }
-        summary = try store.recover()
+        let report = RecoveryReport()
+        summary = try store.recover { report.show($0) }
+        report.show(summary, notices: metadata.notices)
         current = Lock(TopicCatalog(topics, version: metadata.revision))
         producerIDs = ProducerIDs(metadata: metadata)
         admin = WorkQueue(name: "admin")

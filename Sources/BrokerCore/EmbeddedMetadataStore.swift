@@ -1,4 +1,5 @@
 import ByteBuffers
+import Glibc
 import RecordFormat
 public import StorageIO
 
@@ -14,12 +15,17 @@ public import StorageIO
 /// which proves damage: the file is refused then, and left as it is. The file is written anew (atomically) once it is
 /// mostly history.
 ///
+/// Each entry is written and synced to `metadata.log`, then to `metadata.copy`, before anybody is told of it. A start
+/// takes the newer of the two that are whole, sets a damaged one aside (`.damaged`) and writes it anew from the other.
+/// So one damaged file costs nothing; with both damaged the start is refused, as nothing says what topics there were.
+///
 /// Failure: a write that fails is taken back. After a failed sync, or a failed attempt to write the file anew, what the
 /// disk holds is not known: nothing is changed any more until a restart has read it.
 ///
 /// Limit: one entry holds at most `maxEntryBytes`.
 public final class EmbeddedMetadataStore: MetadataStore {
     public static let fileName = "metadata.log"
+    public static let copyName = "metadata.copy"
     static let magic: UInt32 = 0x4d4c_4d44
     static let version: UInt16 = 1
     static let maxEntryBytes = 64 << 20
@@ -33,6 +39,9 @@ public final class EmbeddedMetadataStore: MetadataStore {
         var revision: Int64 = 0
         var file: any StorageFile
         var size: Int64
+        /// Nil once a write to it has failed; the next start makes it again.
+        var copy: (any StorageFile)?
+        var copySize: Int64 = 0
         /// Size of the file after it was last written anew.
         var compactedSize: Int64
         /// Set for good by the failure after which the file's content is not known.
@@ -52,21 +61,93 @@ public final class EmbeddedMetadataStore: MetadataStore {
         self.fileSystem = fileSystem
         self.compactionFloor = compactionFloor
         path = Path.join(folder, Self.fileName)
-        if !fileSystem.exists(path) {
+        let copyPath = Path.join(folder, Self.copyName)
+        if !fileSystem.exists(path), !fileSystem.exists(copyPath) {
             var header = ByteWriter()
             Self.writeHeader(&header)
             try fileSystem.writeAtomically(path, header.array)
         }
-        let bytes = try fileSystem.readWhole(path, limit: 1 << 30)
-        let file = try fileSystem.open(path, .readWrite(create: false))
-        var state = State(file: file, size: 0, compactedSize: 0)
-        state.size = try Self.replay(bytes, into: &state, path: path)
-        if state.size < Int64(bytes.count) {
-            try file.truncate(to: state.size)
-            try file.sync()
+        let first = try Self.load(fileSystem, path)
+        let second = try Self.load(fileSystem, copyPath)
+        var notices: [String] = []
+        var newest: Loaded
+        switch (first, second) {
+        case (.whole(let main), .whole(let copy)): newest = main.revision >= copy.revision ? main : copy
+        case (.whole(let main), .missing): newest = main
+        case (.whole(let main), .damaged(let error)):
+            notices.append("\(error); written anew from \(path)")
+            newest = main
+        case (.damaged(let error), .whole(let copy)):
+            notices.append("\(error); written anew from \(copyPath)")
+            newest = copy
+        case (.missing, .whole(let copy)):
+            notices.append("\(path) is gone; written anew from \(copyPath)")
+            newest = copy
+        case (.damaged(let error), _), (.missing, .damaged(let error)): throw error
+        case (.missing, .missing): throw StorageError(.io(errno: ENOENT), .open, path: path)
         }
+        for (found, name) in [(first, path), (second, copyPath)] {
+            if case .whole(let loaded) = found, loaded.revision == newest.revision, loaded.size == newest.size {
+                // What follows the last whole entry is torn: nobody was told of it.
+                if loaded.size < loaded.fileSize {
+                    let file = try fileSystem.open(name, .readWrite(create: false))
+                    defer { file.close() }
+                    try file.truncate(to: loaded.size)
+                    try file.sync()
+                }
+                continue
+            }
+            if case .damaged = found { try? fileSystem.rename(name, to: name + ".damaged") }
+            let bytes = Self.compacted(newest.values, newest.revision)
+            do throws(StorageError) {
+                try fileSystem.writeAtomically(name, bytes)
+            } catch {
+                // A full disk must not keep a broker from reading; what is newest stays as it is.
+                guard error.isNoSpace, name == copyPath else { throw error }
+                notices.append("no copy of the metadata could be written: \(error)")
+            }
+        }
+        var state = State(file: try fileSystem.open(path, .readWrite(create: false)), size: 0, compactedSize: 0)
+        state.values = newest.values
+        state.revision = newest.revision
+        state.size = try state.file.size()
         state.compactedSize = state.size
+        if let copy = try? fileSystem.open(copyPath, .readWrite(create: false)), let size = try? copy.size() {
+            state.copy = copy
+            state.copySize = size
+        }
+        self.notices = notices
         self.state = Lock(state)
+    }
+
+    /// What the start found, for the log.
+    public let notices: [String]
+
+    private struct Loaded {
+        var values: [String: MetadataValue] = [:]
+        var revision: Int64 = 0
+        /// Of the whole entries.
+        var size: Int64 = 0
+        var fileSize: Int64 = 0
+    }
+
+    private enum Found {
+        case missing
+        case whole(Loaded)
+        case damaged(StorageError)
+    }
+
+    private static func load(_ fileSystem: any FileSystem, _ path: String) throws(StorageError) -> Found {
+        guard fileSystem.exists(path) else { return .missing }
+        let bytes = try fileSystem.readWhole(path, limit: 1 << 30)
+        var loaded = Loaded()
+        loaded.fileSize = Int64(bytes.count)
+        do throws(StorageError) {
+            loaded.size = try replay(bytes, into: &loaded, path: path)
+            return .whole(loaded)
+        } catch {
+            return .damaged(error)
+        }
     }
 
     public var revision: Int64 { state.withLock { $0.revision } }
@@ -122,23 +203,41 @@ public final class EmbeddedMetadataStore: MetadataStore {
             throw error
         }
         state.size += Int64(entry.count)
+        do throws(StorageError) {
+            try state.copy?.write(entry, at: state.copySize)
+            try state.copy?.sync()
+            state.copySize += Int64(entry.count)
+        } catch {
+            // The entry is durable. A copy with half an entry would look torn, and is behind: it is not used again.
+            state.copy = nil
+        }
     }
 
     private func compact(_ state: inout State) throws(StorageError) {
-        var writer = ByteWriter(capacity: 64 << 10)
-        Self.writeHeader(&writer)
-        // Each key keeps the revision that wrote it, so entries are written one a revision, oldest first.
-        let byRevision = Dictionary(grouping: state.values, by: { $0.value.revision })
-        for revision in byRevision.keys.sorted() {
-            Self.writeEntry(revision, byRevision[revision]!.map { ($0.key, $0.value.bytes) }, to: &writer)
-        }
-        // The store's own revision, which may be that of a removal.
-        Self.writeEntry(state.revision, [], to: &writer)
-        try fileSystem.writeAtomically(path, writer.array)
+        let bytes = Self.compacted(state.values, state.revision)
+        try fileSystem.writeAtomically(path, bytes)
         state.file.close()
         state.file = try fileSystem.open(path, .readWrite(create: false))
-        state.size = Int64(writer.count)
+        state.size = Int64(bytes.count)
         state.compactedSize = state.size
+        guard state.copy != nil else { return }
+        let copyPath = Path.join(Path.parent(path), Self.copyName)
+        try fileSystem.writeAtomically(copyPath, bytes)
+        state.copy = try fileSystem.open(copyPath, .readWrite(create: false))
+        state.copySize = state.size
+    }
+
+    private static func compacted(_ values: [String: MetadataValue], _ revision: Int64) -> [UInt8] {
+        var writer = ByteWriter(capacity: 64 << 10)
+        writeHeader(&writer)
+        // Each key keeps the revision that wrote it, so entries are written one a revision, oldest first.
+        let byRevision = Dictionary(grouping: values, by: { $0.value.revision })
+        for revision in byRevision.keys.sorted() {
+            writeEntry(revision, byRevision[revision]!.map { ($0.key, $0.value.bytes) }, to: &writer)
+        }
+        // The store's own revision, which may be that of a removal.
+        if revision > 0 { writeEntry(revision, [], to: &writer) }
+        return writer.array
     }
 
     // MARK: Format
@@ -169,22 +268,39 @@ public final class EmbeddedMetadataStore: MetadataStore {
     }
 
     private static func apply(_ changes: [(key: String, value: [UInt8]?)], _ revision: Int64, to state: inout State) {
+        apply(changes, revision, &state.values, &state.revision)
+    }
+
+    private static func apply(
+        _ changes: [(key: String, value: [UInt8]?)], _ revision: Int64, _ values: inout [String: MetadataValue],
+        _ newest: inout Int64
+    ) {
         for (key, value) in changes {
-            state.values[key] = value.map { MetadataValue(bytes: $0, revision: revision) }
+            values[key] = value.map { MetadataValue(bytes: $0, revision: revision) }
         }
-        state.revision = max(state.revision, revision)
+        newest = max(newest, revision)
     }
 
     /// Applies every whole entry; gives where the last one ends.
-    private static func replay(_ bytes: [UInt8], into state: inout State, path: String) throws(StorageError) -> Int64 {
+    private static func replay(_ bytes: [UInt8], into state: inout Loaded, path: String) throws(StorageError) -> Int64 {
         do {
             return try bytes.withUnsafeBytes { raw throws(DecodeError) in try replay(raw, into: &state) }
         } catch {
+            if bytes.count >= 8, bytes[0..<4].elementsEqual([0x4d, 0x4c, 0x4d, 0x44]) {
+                let found = UInt16(bytes[4]) << 8 | UInt16(bytes[5])
+                if found > version {
+                    throw StorageError(
+                        .corrupt(
+                            "not the metadata of this version: it has format version \(found), this program reads "
+                                + "\(version). Start it with the release that wrote it, or a later one"),
+                        .read, path: path)
+                }
+            }
             throw StorageError(.corrupt("not the metadata of this version: \(error)"), .read, path: path)
         }
     }
 
-    private static func replay(_ bytes: UnsafeRawBufferPointer, into state: inout State) throws(DecodeError) -> Int64 {
+    private static func replay(_ bytes: UnsafeRawBufferPointer, into state: inout Loaded) throws(DecodeError) -> Int64 {
         var reader = ByteReader(bytes)
         guard try reader.uint32() == magic else { throw .invalid("magic", position: 0) }
         guard try reader.uint16() == version else { throw .invalid("version", position: 4) }
@@ -199,7 +315,7 @@ public final class EmbeddedMetadataStore: MetadataStore {
                 let size = try entry.int32()
                 changes.append((key, size < 0 ? nil : Array(try entry.bytes(Int(size)))))
             }
-            apply(changes, revision, to: &state)
+            apply(changes, revision, &state.values, &state.revision)
             end = body.upperBound
         }
         // Byte by byte, as the damage may be in a length. What is looked

@@ -100,6 +100,12 @@ public final class GroupCoordinator: Sendable {
             switch log.read(from: offset, maxBytes: 1 << 20) {
             case .success(let found): fetched = found
             case .failure(let refusal):
+                // Damage costs the commits that it hit, not the start: what they said before is still known, and the
+                // damage is told of. Older offsets mean that records are seen again.
+                if let next = log.endOfDamage(at: offset) {
+                    offset = next
+                    continue
+                }
                 throw StorageError(.corrupt("\(refusal)"), .read, path: log.folderName)
             }
             guard fetched.byteCount > 0 else { return bytes }

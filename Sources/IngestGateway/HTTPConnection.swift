@@ -289,11 +289,39 @@ final class HTTPConnection: ConnectionHandler {
         loop.count(route, started: loop.now, ended: loop.now)
     }
 
+    /// The data folder failed under replies that wait for their commit: the first becomes a 503 that ends the connection,
+    /// so that nobody takes those behind it for answered.
+    func commitFailed(_ held: HeldOutput, on connection: Connection) -> [UInt8]? {
+        state = .closing
+        connection.closeAfterFlush()
+        return failedReply(connection)
+    }
+
+    private func failedReply(_ connection: Connection) -> [UInt8] {
+        loop.beginWithoutHead(now: connection.loop.now, wallClockMs: connection.loop.wallClockMs)
+        loop.answer(
+            Problem(
+                .storageUnavailable,
+                "The data folder failed before the events were on disk; they may or may not be stored.",
+                retryAfter: 5))
+        loop.reply.closes = true
+        let body = loop.out.array
+        var writer = ByteWriter(capacity: body.count + 512)
+        writeHead(of: loop.reply, closes: true, length: body.count, into: &writer)
+        writer.bytes(body)
+        return writer.array
+    }
+
     /// Writes the loop's reply: gated by its commit, after all replies before it.
     private func writeReply(on connection: Connection, headIsReadable: Bool = true) {
         let reply = loop.reply
         let closes = reply.closes || gateway.isDraining || headIsReadable && !loop.head.keepAlive
-        if reply.ticket > 0 { connection.gate(ticket: reply.ticket) }
+        if reply.ticket > 0, !connection.gate(ticket: reply.ticket, tag: 1) {
+            let refusal = failedReply(connection)
+            connection.write { $0.bytes(refusal) }
+            state = .closing
+            return connection.closeAfterFlush()
+        }
         let body = loop.out.bytes
         let omitsBody = headIsReadable && loop.head.method == .head
         connection.write { out in

@@ -3,18 +3,22 @@ import KafkaModel
 import RecordFormat
 import StorageIO
 
-/// From where recovery has to look, for every partition: written to the file `checkpoint`, whole and atomically.
+/// From where recovery has to look, for every partition: written to the file `checkpoint`, whole and atomically, and then
+/// to `checkpoint.copy`, which serves when the first is damaged. Nothing that a checkpoint forgets (journal generations,
+/// segments) is given up before both are on disk, so either of them is enough.
 ///
 /// ```
-/// "MLCP" | version u16 | 0 u16 | partition count u32 | CRC-32C of what follows u32 | journalGeneration u64
+/// "MLCP" | version u16 | flags u16 | partition count u32 | CRC-32C of what follows u32 | journalGeneration u64
+/// flags again u16, so that the CRC covers them: bit 0: the broker stopped in order, and nothing came after this
 /// per partition: topicID | partitionIndex i32 | logStartOffset i64 | endOffset i64 | segmentBase i64 | position i64
-///                | leader epochs | producer states
+///                | gaps u8 (1: the log was compacted at some time) | leader epochs | producer states
 /// ```
 /// It promises: every record below `endOffset` is in the segments, synced; the newest of them ends at byte `position` of
 /// segment `segmentBase`; the producer states are those after `endOffset`. Nothing of the journal's generations up to
 /// `journalGeneration` is needed any more.
 struct Checkpoint {
     static let fileName = "checkpoint"
+    static let copyName = "checkpoint.copy"
     static let magic: UInt32 = 0x4d4c_4350
     static let version: UInt16 = 1
     /// A checkpoint larger than this is not ours.
@@ -25,12 +29,15 @@ struct Checkpoint {
         var endOffset: Int64 = 0
         var segmentBase: Int64 = 0
         var position: Int64 = 0
+        var mayHaveGaps = false
         var epochs = LeaderEpochs()
         var producers = ProducerStates()
     }
 
     var entries: [TopicPartition: Entry] = [:]
     var journalGeneration: UInt64 = 0
+    /// The broker stopped in order after this: the segments are as it says, and the journal is not needed.
+    var isClean = false
 
     static func encodeEntry(_ partition: TopicPartition, _ entry: Entry, to writer: inout ByteWriter) {
         writer.integer(partition.topicID.high)
@@ -40,31 +47,76 @@ struct Checkpoint {
         writer.int64(entry.endOffset)
         writer.int64(entry.segmentBase)
         writer.int64(entry.position)
+        writer.int8(entry.mayHaveGaps ? 1 : 0)
         entry.epochs.encode(to: &writer)
         entry.producers.encode(to: &writer)
     }
 
     /// Puts the header before encoded entries.
-    static func seal(_ body: borrowing ByteWriter, count: Int) -> [UInt8] {
+    static func seal(_ body: borrowing ByteWriter, count: Int, isClean: Bool = false) -> [UInt8] {
         var writer = ByteWriter(capacity: body.count + 24)
         writer.uint32(magic)
         writer.uint16(version)
-        writer.uint16(0)
+        writer.uint16(isClean ? 1 : 0)
         writer.uint32(UInt32(count))
         writer.uint32(CRC32C.checksum(body.bytes))
         writer.bytes(body.bytes)
         return writer.array
     }
 
-    /// The checkpoint of a data folder; an empty one when there is none yet.
-    static func load(_ fileSystem: any FileSystem, folder: String) throws(StorageError) -> Checkpoint {
-        let path = Path.join(folder, fileName)
-        guard fileSystem.exists(path) else { return Checkpoint() }
-        let bytes = try fileSystem.readWhole(path, limit: maxBytes)
-        do {
-            return try bytes.withUnsafeBytes { raw throws(DecodeError) in try Checkpoint(decoding: raw) }
-        } catch {
-            throw StorageError(.corrupt("not a checkpoint of this version: \(error)"), .read, path: path)
+    struct Loaded {
+        var checkpoint = Checkpoint()
+        /// There was one and neither file can be read: everything has to be found again.
+        var isLost = false
+        var notices: [String] = []
+    }
+
+    /// The checkpoint of a data folder; an empty one when there is none yet. Errors: `.corrupt` for a newer version.
+    static func load(_ fileSystem: any FileSystem, folder: String) throws(StorageError) -> Loaded {
+        var loaded = Loaded()
+        var newer: [StorageError] = []
+        var found = 0
+        for name in [fileName, copyName] {
+            let path = Path.join(folder, name)
+            guard fileSystem.exists(path) else {
+                // The very first checkpoint may have been interrupted between the two.
+                continue
+            }
+            found += 1
+            let bytes = try fileSystem.readWhole(path, limit: maxBytes)
+            do {
+                loaded.checkpoint = try bytes.withUnsafeBytes { raw throws(DecodeError) in
+                    try Checkpoint(decoding: raw)
+                }
+                if !loaded.notices.isEmpty { loaded.notices.append("\(path) is used instead") }
+                return loaded
+            } catch {
+                loaded.notices.append("\(path) is damaged: \(error)")
+                try? fileSystem.writeAtomically(path + ".damaged", bytes)
+                if let version = version(of: bytes), version > Self.version {
+                    newer.append(
+                        StorageError(
+                            .corrupt(
+                                "it has format version \(version); this program reads version \(Self.version). Start "
+                                    + "it with the release that wrote it, or a later one"),
+                            .read, path: path))
+                }
+            }
+        }
+        // A bit that makes one file look newer is damage; both say so only when it is true.
+        if let first = newer.first, newer.count == found { throw first }
+        guard found > 0 else { return loaded }
+        loaded.isLost = true
+        loaded.notices.append(
+            "both checkpoints are damaged: all segments are scanned; records removed by DeleteRecords from a segment "
+                + "that is still there are readable again")
+        return loaded
+    }
+
+    private static func version(of bytes: [UInt8]) -> UInt16? {
+        bytes.withUnsafeBytes { raw in
+            guard raw.count >= 8, UInt32(bigEndian: raw.loadUnaligned(as: UInt32.self)) == magic else { return nil }
+            return UInt16(bigEndian: raw.loadUnaligned(fromByteOffset: 4, as: UInt16.self))
         }
     }
 
@@ -74,13 +126,15 @@ struct Checkpoint {
         var reader = ByteReader(bytes)
         guard try reader.uint32() == Self.magic else { throw .invalid("magic", position: 0) }
         guard try reader.uint16() == Self.version else { throw .invalid("version", position: 4) }
-        try reader.skip(2)
+        let flags = try reader.uint16()
         let count = try reader.uint32()
         let crc = try reader.uint32()
         guard CRC32C.checksum(UnsafeRawBufferPointer(rebasing: bytes[reader.position...])) == crc else {
             throw .invalid("CRC", position: 12)
         }
         journalGeneration = try reader.integer()
+        guard try reader.uint16() == flags else { throw .invalid("flags", position: 6) }
+        isClean = flags & 1 != 0
         for _ in 0..<count {
             let topicID = TopicID(high: try reader.integer(), low: try reader.integer())
             let index = try reader.int32()
@@ -89,9 +143,11 @@ struct Checkpoint {
             entry.endOffset = try reader.int64()
             entry.segmentBase = try reader.int64()
             entry.position = try reader.int64()
+            entry.mayHaveGaps = try reader.int8() != 0
             entry.epochs = try LeaderEpochs(from: &reader)
             entry.producers = try ProducerStates(from: &reader)
             entries[TopicPartition(topicID: topicID, partitionIndex: index)] = entry
         }
+        guard entries.count == Int(count), reader.remaining == 0 else { throw .invalid("count", position: 8) }
     }
 }

@@ -1,6 +1,7 @@
 import ByteBuffers
 import KafkaModel
 import StorageIO
+import Synchronization
 
 /// The one sequential file that makes every partition's small appends durable with one sync.
 ///
@@ -47,11 +48,13 @@ final class Journal: @unchecked Sendable {
     private var staged = JournalFormat.headerSize
     private var stagedEntries: UInt32 = 0
     private var unsynced = false
+    /// The disk has room for further files.
+    let mayGrow = Atomic<Bool>(true)
 
     /// Bytes written to the journal since it was opened, padding included.
     private(set) var bytesWritten: Int64 = 0
 
-    /// Goes on after the frames that recovery found; `files` are all free then.
+    /// Goes on after the frames that recovery found. The files are free once a checkpoint covers those frames.
     init(
         fileSystem: any FileSystem, folder: String, fileBytes: Int64, frameBytes: Int, direct: Bool, pool: ChunkPool,
         after last: Position
@@ -78,7 +81,7 @@ final class Journal: @unchecked Sendable {
             found.append(
                 File(
                     file: try fileSystem.open(path, .readWrite(create: false), direct: direct), number: number,
-                    generation: 0))
+                    generation: last.generation))
         }
         files = Lock(found)
     }
@@ -151,7 +154,8 @@ final class Journal: @unchecked Sendable {
         if needed <= left { return true }
         let (free, count) = files.withLock { ($0.count { $0.generation == 0 }, $0.count) }
         let usable = fileBytes - Int64(frameBytes)
-        return needed <= left + Int64(free + max(0, Self.maxFiles - count)) * usable
+        let makable = mayGrow.load(ordering: .relaxed) ? max(0, Self.maxFiles - count) : 0
+        return needed <= left + Int64(free + makable) * usable
     }
 
     /// Whether such entries fit into the file in use, so that nothing has to be made or waited for.
@@ -186,10 +190,17 @@ final class Journal: @unchecked Sendable {
         let zeros = ChunkPool.shared.chunk(atLeast: 1 << 20)
         zeros.base.initializeMemory(as: UInt8.self, repeating: 0, count: 1 << 20)
         var at: Int64 = 0
-        while at < fileBytes {
-            let length = min(Int64(1 << 20), fileBytes - at)
-            try file.write(UnsafeRawBufferPointer(start: zeros.base, count: Int(length)), at: at)
-            at += length
+        do throws(StorageError) {
+            while at < fileBytes {
+                let length = min(Int64(1 << 20), fileBytes - at)
+                try file.write(UnsafeRawBufferPointer(start: zeros.base, count: Int(length)), at: at)
+                at += length
+            }
+        } catch {
+            // Part of a file is of no use, and the disk may be full.
+            file.close()
+            try? fileSystem.remove(path)
+            throw error
         }
         try file.sync()
         try fileSystem.syncDirectory(folder)
@@ -202,7 +213,7 @@ final class Journal: @unchecked Sendable {
     var fullGenerations: UInt64 {
         files.withLock { files in
             let newest = files.map(\.generation).max() ?? 0
-            return newest == 0 ? recoveredGeneration : newest - 1
+            return newest <= recoveredGeneration ? recoveredGeneration : newest - 1
         }
     }
     var freeFiles: Int { files.withLock { $0.count { $0.generation == 0 } } }

@@ -11,7 +11,8 @@ import RecordFormat
 /// frame   "MRJF" | version u16 | 0 u16 | generation u64 | sequence u64 | commit u64 | payloadLength u32 |
 ///         entryCount u32 | CRC-32C u32 (of the header with this field 0, and the payload) | zeros to 64 bytes
 ///         payload, zeros to the next multiple of 4 KiB
-/// entry   kind u8 | 0 u8 u16 | partitionIndex i32 | topicID 16 bytes | value i64 | length u32 | length bytes
+/// entry   kind u8 | 0 u8 | check u16 | partitionIndex i32 | topicID 16 bytes | value i64 | length u32 | length bytes
+///         check: the lower half of the CRC-32C of these 36 bytes with the check 0
 ///         kind 1: a record batch, `value` is its base offset
 ///         kind 2: the log start was moved to `value` (DeleteRecords); length 0
 /// ```
@@ -96,6 +97,16 @@ enum JournalFormat {
         base.storeBytes(of: partition.topicID.low.bigEndian, toByteOffset: 16, as: UInt64.self)
         base.storeBytes(of: value.bigEndian, toByteOffset: 24, as: Int64.self)
         base.storeBytes(of: UInt32(length).bigEndian, toByteOffset: 32, as: UInt32.self)
+        base.storeBytes(of: entryCheck(base).bigEndian, toByteOffset: 2, as: UInt16.self)
+    }
+
+    /// The check of an entry's header. It tells whose records a damaged frame held.
+    static func entryCheck(_ base: UnsafeRawPointer) -> UInt16 {
+        let zero: UInt16 = 0
+        var crc = CRC32C.checksum(UnsafeRawBufferPointer(start: base, count: 2))
+        crc = withUnsafeBytes(of: zero) { CRC32C.checksum($0, seed: crc) }
+        crc = CRC32C.checksum(UnsafeRawBufferPointer(start: base + 4, count: entryHeaderSize - 4), seed: crc)
+        return UInt16(truncatingIfNeeded: crc)
     }
 
     struct Entry {
@@ -116,6 +127,7 @@ enum JournalFormat {
                 throw .invalid("journal entry kind", position: reader.position)
             }
             try reader.skip(3)
+            // The frame's CRC covers the entries' own checks.
             let index = try reader.int32()
             let topicID = TopicID(high: try reader.integer(), low: try reader.integer())
             let value = try reader.int64()

@@ -1,8 +1,20 @@
 import ByteBuffers
+import KafkaModel
 import StorageIO
 
 /// Reads the journal's files back after a stop of any kind.
+///
+/// A frame that is not whole is the torn end of the last commit when nothing behind it proves otherwise; a later
+/// commit's frame, or a later file, proves that it had been synced: damage. What such a frame still tells is told, and
+/// reading goes on behind it.
 struct JournalReader {
+    /// What the reader found.
+    enum Event {
+        case entry(JournalFormat.Entry)
+        /// Records that had been acknowledged are lost. `partition` is nil when it is not known whose.
+        case lost(partition: TopicPartition?, baseOffset: Int64, reason: String)
+    }
+
     /// Where the journal goes on. `generation` leaves one out: the first frames of that one may have been written by a
     /// commit that the stop tore, and must not be taken for those of the next.
     var end: Journal.Position {
@@ -12,56 +24,89 @@ struct JournalReader {
     private var last: (generation: UInt64, sequence: UInt64) = (0, 0)
     private var lastCommit: UInt64 = 0
     private(set) var frames = 0
+    /// Damaged parts of files, to be set aside before the file is used again.
+    private(set) var damaged: [(path: String, position: Int64, bytes: [UInt8])] = []
+    /// For the log: what was found and is not damage for certain.
+    private(set) var notices: [String] = []
 
-    /// Calls `body` with every entry of the generations after `recycled`, oldest first. Stops at the end of the newest file's frames.
-    /// Throws `.corrupt` when a frame is damaged although later ones prove that it had been synced.
+    private struct File {
+        let file: any StorageFile
+        let generation: UInt64
+    }
+
+    /// Calls `body` with every entry of the generations after `recycled`, oldest first, and with what is lost. `recycled`
+    /// is nil when it is not known: then all files are read.
     mutating func read(
-        _ fileSystem: any FileSystem, folder: String, after recycled: UInt64,
-        _ body: (JournalFormat.Entry) throws(StorageError) -> Void
+        _ fileSystem: any FileSystem, folder: String, after recycled: UInt64?,
+        _ body: (Event) throws(StorageError) -> Void
     ) throws(StorageError) {
-        var files: [(file: any StorageFile, generation: UInt64)] = []
-        var unbegun: [any StorageFile] = []
+        var files: [File] = []
+        var unsure: [any StorageFile] = []
         defer {
             for entry in files { entry.file.close() }
-            for file in unbegun { file.close() }
+            for file in unsure { file.close() }
         }
         for name in try fileSystem.list(folder) where Journal.number(of: name) != nil {
             let file = try fileSystem.open(Path.join(folder, name), .read)
-            let bytes = try file.read(JournalFormat.maxFrame, at: 0)
-            let first = bytes.withUnsafeBytes { JournalFormat.open($0) }
-            guard let first else {
-                unbegun.append(file)
-                continue
-            }
-            // Recycled: what it holds is in the segments.
-            guard first.generation > recycled else {
-                last.generation = max(last.generation, first.generation)
+            switch try generation(of: file, after: recycled ?? 0) {
+            case nil: unsure.append(file)
+            case let generation? where generation > recycled ?? 0:
+                files.append(File(file: file, generation: generation))
+            case let generation?:
+                last.generation = max(last.generation, generation)
                 file.close()
-                continue
             }
-            files.append((file, first.generation))
         }
         files.sort { $0.generation < $1.generation }
-        last.generation = max(last.generation, recycled)
+        last.generation = max(last.generation, recycled ?? 0)
+        var expected = recycled.map { $0 + 1 } ?? files.first?.generation ?? 0
         for (index, entry) in files.enumerated() {
-            guard entry.generation == recycled + UInt64(index) + 1 else {
-                throw StorageError(
-                    .corrupt("generation \(entry.generation) where \(recycled + UInt64(index) + 1) is expected"), .read,
-                    path: entry.file.path)
+            if entry.generation != expected {
+                try body(
+                    .lost(
+                        partition: nil, baseOffset: 0,
+                        reason: "\(entry.file.path): generation \(entry.generation) where \(expected) is expected"))
+                // What comes next follows nothing that was read.
+                last.sequence = 0
             }
-            let isNewest = index == files.count - 1
-            try read(entry.file, generation: entry.generation, isNewest: isNewest, body)
+            expected = entry.generation + 1
+            try read(entry, isNewest: index == files.count - 1, body)
         }
-        for file in unbegun { try proveUnbegun(file) }
+        // The first frame of a file that was just begun, torn or damaged.
+        for file in unsure {
+            let begun = File(file: file, generation: last.generation + 1)
+            _ = try endOfFrames(begun, at: 0, try file.size(), isNewest: true, body)
+        }
+    }
+
+    /// The generation of a file's frames; nil when its first frame is not whole, and none behind it is newer than those
+    /// of other uses.
+    private func generation(of file: any StorageFile, after recycled: UInt64) throws(StorageError) -> UInt64? {
+        let bytes = try file.read(JournalFormat.maxFrame, at: 0)
+        if let first = bytes.withUnsafeBytes({ JournalFormat.open($0) }) { return first.generation }
+        // The first frame is torn or damaged: the one behind it tells, though it may be of an earlier use, which is
+        // recycled then.
+        let size = try file.size()
+        var position = Int64(JournalFormat.block)
+        while position < size {
+            if let header = try frame(of: file, at: position, size) {
+                // Of the use before, which is recycled: this use has not got further than its first frame.
+                if header.generation <= recycled { return nil }
+                return header.generation
+            }
+            position += Int64(JournalFormat.block)
+        }
+        return nil
     }
 
     private mutating func read(
-        _ file: any StorageFile, generation: UInt64, isNewest: Bool,
-        _ body: (JournalFormat.Entry) throws(StorageError) -> Void
+        _ entry: File, isNewest: Bool, _ body: (Event) throws(StorageError) -> Void
     ) throws(StorageError) {
+        let file = entry.file
         let size = try file.size()
         var position: Int64 = 0
         let chunk = ChunkPool.shared.chunk(atLeast: 4 << 20)
+        last.generation = max(last.generation, entry.generation)
         while position < size {
             let window = UnsafeMutableRawBufferPointer(
                 start: chunk.base, count: Int(min(Int64(chunk.capacity), size - position)))
@@ -70,67 +115,114 @@ struct JournalReader {
             // A frame may begin anywhere in the window but must lie in it as a whole; the largest is a quarter of it.
             while at < count, count - at >= JournalFormat.maxFrame || position + Int64(count) == size {
                 let rest = UnsafeRawBufferPointer(start: chunk.base + at, count: count - at)
-                guard let header = JournalFormat.open(rest), header.generation == generation else {
-                    if isNewest { try proveTorn(file, from: position + Int64(at), size, generation) }
-                    return
+                guard let header = JournalFormat.open(rest), header.generation == entry.generation,
+                    let entries = try? JournalFormat.entries(of: header, in: rest)
+                else {
+                    guard let next = try passOver(entry, from: position + Int64(at), size, isNewest, body) else {
+                        return
+                    }
+                    position = next
+                    at = -1
+                    break
                 }
-                guard last.sequence == 0 || header.sequence == last.sequence + 1 else {
-                    throw StorageError(
-                        .corrupt(
-                            "frame \(header.sequence) at byte \(position + Int64(at)) follows frame \(last.sequence): "
-                                + "acknowledged writes are lost in between"),
-                        .read, path: file.path)
+                if last.sequence != 0, header.sequence != last.sequence + 1 {
+                    try body(
+                        .lost(
+                            partition: nil, baseOffset: 0,
+                            reason:
+                                "\(file.path): frame \(header.sequence) at byte \(position + Int64(at)) follows frame "
+                                + "\(last.sequence)"))
                 }
-                let entries: [JournalFormat.Entry]
-                do {
-                    entries = try JournalFormat.entries(of: header, in: rest)
-                } catch {
-                    throw StorageError(
-                        .corrupt("frame at byte \(position + Int64(at)): \(error)"), .read, path: file.path)
-                }
-                for entry in entries { try body(entry) }
-                last = (generation, header.sequence)
+                for entry in entries { try body(.entry(entry)) }
+                last.sequence = header.sequence
                 lastCommit = header.commit
                 frames += 1
                 at += header.frameSize
             }
             if at == 0 { return }
-            position += Int64(at)
+            if at > 0 { position += Int64(at) }
         }
     }
 
-    /// After the first frame that is not whole: a frame of a later commit than the one that was under way proves that
-    /// it was whole once, so this is damage and not the torn end of the last commit.
-    private func proveTorn(
-        _ file: any StorageFile, from start: Int64, _ size: Int64, _ generation: UInt64
-    ) throws(StorageError) {
+    /// At a frame that is not whole. Gives where reading goes on, nil at the end of this file's frames.
+    private mutating func passOver(
+        _ entry: File, from start: Int64, _ size: Int64, _ isNewest: Bool,
+        _ body: (Event) throws(StorageError) -> Void
+    ) throws(StorageError) -> Int64? {
         var position = start + Int64(JournalFormat.block)
+        var found: (position: Int64, header: JournalFormat.Header)?
+        var isProven = !isNewest
         while position < size {
-            if let header = try frame(of: file, at: position, size), header.generation == generation,
-                header.commit > lastCommit + 1
-            {
-                throw damage(of: file, from: start, header, at: position)
+            if let header = try frame(of: entry.file, at: position, size), header.generation == entry.generation {
+                let first = found ?? (position, header)
+                found = first
+                // A commit is begun when the one before it is on disk: two commits behind this frame, or one that does
+                // not follow the last one read, prove that it was whole once.
+                if header.commit != first.header.commit || (frames > 0 && header.commit > lastCommit + 1) {
+                    isProven = true
+                }
+                if isProven { break }
             }
             position += Int64(JournalFormat.block)
         }
+        guard let found else { return try endOfFrames(entry, at: start, size, isNewest: isNewest, body) }
+        guard isProven else {
+            notices.append("\(entry.file.path): the last commit, at byte \(start), is not whole and was left out")
+            return nil
+        }
+        let bytes = try entry.file.read(Int(found.position - start), at: start)
+        try salvage(bytes, of: entry, at: start, isDamage: true, body)
+        last.sequence = found.header.sequence - 1
+        // The frames between were a commit of their own, or its part.
+        lastCommit = max(lastCommit, found.header.commit - 1)
+        frames = max(frames, 1)
+        return found.position
     }
 
-    /// A file without a whole first frame was never begun, or its first commit was torn. Then it holds newer frames of
-    /// that one commit at most; those of two, or of one that cannot follow what was read, prove that the first was whole.
-    private func proveUnbegun(_ file: any StorageFile) throws(StorageError) {
-        let size = try file.size()
-        var commit: UInt64?
-        var position = Int64(JournalFormat.block)
-        // The second frame begins where the largest first one would end, or before.
-        while position < size, commit != nil || position <= Int64(JournalFormat.maxFrame) {
-            if let header = try frame(of: file, at: position, size), header.generation > last.generation {
-                if commit.map({ $0 != header.commit }) ?? (frames > 0 && header.commit > lastCommit + 1) {
-                    throw damage(of: file, from: 0, header, at: position)
-                }
-                commit = header.commit
-            }
-            position += Int64(JournalFormat.block)
+    /// No whole frame follows: the file's end, or the one frame that was being written, or one that is damaged and the
+    /// last of its file.
+    private mutating func endOfFrames(
+        _ entry: File, at start: Int64, _ size: Int64, isNewest: Bool, _ body: (Event) throws(StorageError) -> Void
+    ) throws(StorageError) -> Int64? {
+        let bytes = try entry.file.read(Int(min(Int64(JournalFormat.maxFrame), size - start)), at: start)
+        guard let guess = bytes.withUnsafeBytes({ JournalFormat.guess($0) }) else { return nil }
+        let votes =
+            (guess.isFrame ? 1 : 0) + (guess.generation == entry.generation ? 1 : 0)
+            + (guess.sequence == last.sequence + 1 ? 1 : 0)
+        guard votes >= 2 else { return nil }
+        let length = min(bytes.count, JournalFormat.padded(JournalFormat.headerSize + Int(guess.payloadLength)))
+        try salvage(Array(bytes[..<length]), of: entry, at: start, isDamage: !isNewest, body)
+        last.sequence += 1
+        last.generation = max(last.generation, entry.generation)
+        lastCommit = max(lastCommit, guess.commit == lastCommit + 1 ? guess.commit : lastCommit + 1)
+        return nil
+    }
+
+    /// Tells what a frame that is not whole still holds, and what it does not.
+    private mutating func salvage(
+        _ bytes: [UInt8], of entry: File, at start: Int64, isDamage: Bool,
+        _ body: (Event) throws(StorageError) -> Void
+    ) throws(StorageError) {
+        let chunk = ChunkPool.shared.chunk(atLeast: max(1, bytes.count))
+        bytes.withUnsafeBytes {
+            chunk.base.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(chunk.base), byteCount: $0.count)
         }
+        let found = JournalSalvage(UnsafeRawBufferPointer(start: chunk.base, count: bytes.count))
+        let place = "\(entry.file.path): the frame at byte \(start)"
+        for entry in found.entries { try body(.entry(entry)) }
+        withExtendedLifetime(chunk) {}
+        if isDamage {
+            notices.append("\(place) is damaged; \(found.entries.count) of its entries are whole and were taken")
+            for (partition, baseOffset) in found.lost {
+                try body(.lost(partition: partition, baseOffset: baseOffset, reason: "\(place) is damaged"))
+            }
+            if found.hasUnknown { try body(.lost(partition: nil, baseOffset: 0, reason: "\(place) is damaged")) }
+        } else {
+            notices.append(
+                "\(place) is not whole: \(found.entries.count) of its entries are and were taken; a torn end, or "
+                    + "damage of the last commit")
+        }
+        damaged.append((entry.file.path, start, bytes))
     }
 
     /// The whole frame at byte `position`, or nil when there is none.
@@ -146,14 +238,28 @@ struct JournalReader {
         let whole = try file.read(Int(min(Int64(JournalFormat.maxFrame), size - position)), at: position)
         return whole.withUnsafeBytes { JournalFormat.open($0) }
     }
+}
 
-    private func damage(
-        of file: any StorageFile, from start: Int64, _ later: JournalFormat.Header, at position: Int64
-    ) -> StorageError {
-        StorageError(
-            .corrupt(
-                "the frame at byte \(start) is damaged: frame \(later.sequence) of a later commit follows at byte "
-                    + "\(position), so acknowledged writes are lost in between"),
-            .read, path: file.path)
+extension JournalFormat {
+    /// A frame's header without its checksum.
+    struct Guess {
+        var isFrame: Bool
+        var generation: UInt64
+        var sequence: UInt64
+        var commit: UInt64
+        var payloadLength: UInt32
+    }
+
+    /// What the header of a frame that is not whole claims; nil where there is none.
+    static func guess(_ bytes: UnsafeRawBufferPointer) -> Guess? {
+        guard bytes.count >= headerSize, bytes[..<headerSize].contains(where: { $0 != 0 }),
+            let base = bytes.baseAddress
+        else { return nil }
+        return Guess(
+            isFrame: UInt32(bigEndian: base.loadUnaligned(as: UInt32.self)) == magic,
+            generation: UInt64(bigEndian: base.loadUnaligned(fromByteOffset: 8, as: UInt64.self)),
+            sequence: UInt64(bigEndian: base.loadUnaligned(fromByteOffset: 16, as: UInt64.self)),
+            commit: UInt64(bigEndian: base.loadUnaligned(fromByteOffset: 24, as: UInt64.self)),
+            payloadLength: UInt32(bigEndian: base.loadUnaligned(fromByteOffset: 32, as: UInt32.self)))
     }
 }

@@ -40,6 +40,8 @@ extension LogStore {
     /// Commits what is queued if it is no more than `limit` bytes and, when there is a limit, the journal has room for
     /// it at once. Gives whether it did.
     private func commit(_ committer: inout Committer, atMost limit: Int) -> Bool {
+        // One that waits for space comes first, and not on an event loop.
+        if committer.held != nil { return limit == .max ? retryHeld(&committer) : false }
         let taken = queue.withLock { queue -> Queue? in
             guard !queue.appends.isEmpty || !queue.logStarts.isEmpty, queue.bytes <= limit else { return nil }
             if limit != .max,
@@ -60,12 +62,14 @@ extension LogStore {
         }
         guard var commit = taken else { return false }
         if isOffline { return true }
+        checkSpace(before: commit, committer.journal)
         let start = monotonicNanoseconds()
         do throws(StorageError) {
             let straight = try write(commit, &committer)
             noteDuration(monotonicNanoseconds() - start, bytes: commit.bytes)
             publish(commit, straight: straight)
         } catch {
+            if hold(commit, &committer, error) { return false }
             goOffline(error, ticket: commit.ticket)
         }
         commit.appends.removeAll(keepingCapacity: commit.appends.count <= 16_384)
@@ -83,7 +87,7 @@ extension LogStore {
     }
 
     /// Makes a commit durable; gives the partitions that were written straight, with their last offset.
-    private func write(
+    func write(
         _ commit: Queue, _ committer: inout Committer
     ) throws(StorageError) -> [(log: PartitionLog, lastOffset: Int64)] {
         guard let journal = committer.journal else { preconditionFailure("commit before recovery") }
@@ -154,7 +158,7 @@ extension LogStore {
     }
 
     /// Lets readers see the commit, and tells of it.
-    private func publish(_ commit: Queue, straight: [(log: PartitionLog, lastOffset: Int64)]) {
+    func publish(_ commit: Queue, straight: [(log: PartitionLog, lastOffset: Int64)]) {
         for (log, lastOffset) in straight { log.settle(through: lastOffset) }
         var woken: [ReadWaiter] = []
         for append in commit.appends {
@@ -195,7 +199,11 @@ extension LogStore {
         while true {
             if !commitPending() {
                 if threads.withLock({ $0.stopping }) { return }
-                commitSignal.wait()
+                if isHolding.load(ordering: .relaxed) {
+                    commitSignal.wait(timeoutMs: Self.heldRetryMs)
+                } else {
+                    commitSignal.wait()
+                }
             }
         }
     }

@@ -10,6 +10,7 @@ extension LogStore {
     public func maintain(nowMs: Int64) {
         do throws(StorageError) {
             try maintenance.withLock { state throws(StorageError) in
+                if needsQuarantineStored.exchange(false, ordering: .acquiringAndReleasing) { try storeQuarantines() }
                 if needsCheckpoint.exchange(false, ordering: .acquiringAndReleasing) {
                     try checkpointLocked()
                     state.lastWriteBehindMs = nowMs
@@ -34,6 +35,12 @@ extension LogStore {
                 }
             }
         } catch {
+            // What could not be written is in the journal, or is only a checkpoint that comes later.
+            if error.isNoSpace, error.operation != .sync {
+                setFull(true)
+                needsCheckpoint.store(true, ordering: .releasing)
+                return
+            }
             goOffline(error, ticket: durable.load(ordering: .acquiring) + 1)
         }
     }
@@ -43,23 +50,13 @@ extension LogStore {
     /// How often the free space is looked at while there is anything to do.
     static let spaceCheckMs: Int64 = 1000
 
-    /// Below the reserve appends are refused, above it (with an eighth to spare) they are taken again.
-    private func checkSpace() {
-        guard let free = try? fileSystem.freeBytes(folder).free else { return }
-        let wasFull = isFull.load(ordering: .relaxed)
-        let full = wasFull ? free < options.reserveBytes * 9 / 8 : free < options.reserveBytes
-        guard full != wasFull else { return }
-        isFull.store(full, ordering: .relaxed)
-        isRefusing.store(full || isOffline, ordering: .sequentiallyConsistent)
-    }
-
     /// Makes a checkpoint now: everything appended so far is in the segments, synced, and the journal's full files are
     /// free again.
     public func checkpoint() throws(StorageError) {
         try maintenance.withLock { _ throws(StorageError) in try checkpointLocked() }
     }
 
-    private func checkpointLocked() throws(StorageError) {
+    private func checkpointLocked(isClean: Bool = false) throws(StorageError) {
         guard let journal = committer.withLock({ $0.journal }) else {
             preconditionFailure("checkpoint before recovery")
         }
@@ -69,6 +66,18 @@ extension LogStore {
             defer { registry.dirty = [] }
             return registry.dirty
         }
+        do throws(StorageError) {
+            try checkpoint(of: dirty, journal, generation, isClean: isClean)
+        } catch {
+            // The next attempt is to see them again.
+            for log in dirty { log.markDirty() }
+            throw error
+        }
+    }
+
+    private func checkpoint(
+        of dirty: [PartitionLog], _ journal: Journal, _ generation: UInt64, isClean: Bool
+    ) throws(StorageError) {
         var snapshots: [(log: PartitionLog, entry: Checkpoint.Entry)] = []
         var doomed: [(log: PartitionLog, segments: [Segment])] = []
         var ticket: UInt64 = 0
@@ -78,7 +87,6 @@ extension LogStore {
                 ticket = max(ticket, state.lastTicket)
                 snapshots.append((log, state.checkpointEntry))
                 if !state.doomed.isEmpty { doomed.append((log, state.doomed)) }
-                state.doomed = []
             }
         }
         // The snapshots may be ahead of the commits: what they tell of must be durable before they are.
@@ -86,7 +94,9 @@ extension LogStore {
             if let refusal = offline.withLock({ $0 }) {
                 throw StorageError(.corrupt(refusal.message), .write, path: folder)
             }
-            commitPending()
+            if !commitPending(), isHolding.load(ordering: .relaxed) {
+                throw StorageError(.io(errno: ENOSPC), .write, path: folder)
+            }
         }
         for (log, entry) in snapshots {
             try log.io.withLock { writer throws(StorageError) in
@@ -100,9 +110,14 @@ extension LogStore {
             try log.storeIndexes()
             log.state.withLock { $0.checkpoint = entry }
         }
-        try writeCheckpoint(journalGeneration: generation)
+        try writeCheckpoint(journalGeneration: generation, isClean: isClean)
         journal.recycle(through: generation)
-        for (log, segments) in doomed { try log.removeDoomed(segments) }
+        for (log, segments) in doomed {
+            log.state.withLock { state in
+                state.doomed.removeAll { segment in segments.contains { $0 === segment } }
+            }
+            try log.removeDoomed(segments)
+        }
         statistics.checkpoints.add(1, ordering: .relaxed)
     }
 
@@ -123,9 +138,10 @@ extension LogStore {
         }
     }
 
-    private func writeCheckpoint(journalGeneration: UInt64) throws(StorageError) {
+    private func writeCheckpoint(journalGeneration: UInt64, isClean: Bool) throws(StorageError) {
         var body = ByteWriter(capacity: 64 << 10)
         body.integer(journalGeneration)
+        body.uint16(isClean ? 1 : 0)
         var count = 0
         var segmentBases: [(log: PartitionLog, base: Int64)] = []
         for log in logs {
@@ -135,8 +151,10 @@ extension LogStore {
             count += 1
             segmentBases.append((log, entry.segmentBase))
         }
-        try fileSystem.writeAtomically(
-            Path.join(folder, Checkpoint.fileName), Checkpoint.seal(body, count: count))
+        let bytes = Checkpoint.seal(body, count: count, isClean: isClean)
+        try fileSystem.writeAtomically(Path.join(folder, Checkpoint.fileName), bytes)
+        // Both before anything is given up that the one before knew of.
+        try fileSystem.writeAtomically(Path.join(folder, Checkpoint.copyName), bytes)
         for (log, base) in segmentBases { log.state.withLock { $0.checkpointedSegmentBase = base } }
     }
 
@@ -185,7 +203,10 @@ extension LogStore {
         for handle in handles { handle.join() }
         commitPending()
         if !isOffline {
-            try checkpoint()
+            try maintenance.withLock { _ throws(StorageError) in
+                try storeQuarantines()
+                try checkpointLocked(isClean: true)
+            }
             for log in logs { try log.trimAll() }
         }
         registry.withLock { registry in
@@ -201,6 +222,6 @@ extension PartitionLog.State {
         let active = segments[segments.count - 1]
         return Checkpoint.Entry(
             logStartOffset: logStartOffset, endOffset: logEndOffset, segmentBase: active.baseOffset,
-            position: active.size, epochs: epochs, producers: producers)
+            position: active.size, mayHaveGaps: mayHaveGaps, epochs: epochs, producers: producers)
     }
 }

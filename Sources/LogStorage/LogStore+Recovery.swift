@@ -13,6 +13,21 @@ public struct RecoverySummary: Sendable {
     public var replayedBatches = 0
     public var journalFrames = 0
     public var partitions = 0
+    /// The last stop was in order: nothing had to be looked for.
+    public var wasClean = false
+    /// Partitions with quarantined damage.
+    public var damage: [PartitionDamage] = []
+    /// What else an operator should know: one line each.
+    public var notices: [String] = []
+
+    public init() {}
+}
+
+/// How far a recovery is.
+public struct RecoveryProgress: Sendable {
+    public var partitions: Int
+    public var partitionCount: Int
+    public var scannedBytes: Int64
 }
 
 extension LogStore {
@@ -34,58 +49,131 @@ extension LogStore {
     }
 
     /// Opens the data folder after a stop of any kind: the registered partitions' segments from the checkpoint on, then
-    /// the journal, then a new checkpoint. Nothing may be appended before it returns.
+    /// the journal, then a new checkpoint. Nothing may be appended before it returns. `progress` is called after each
+    /// partition, and after each long piece of one. `nowMs` is the wall clock, by which silent producers are forgotten;
+    /// nil: the system's.
     ///
-    /// `nowMs` is the wall clock, by which silent producers are forgotten; nil: the system's.
-    ///
-    /// Errors: `.lockedByAnother` when a broker holds the folder; `.corrupt` when synced bytes are missing or damaged,
-    /// with file and position; nothing is changed or removed then.
-    public func recover(nowMs: Int64? = nil) throws(StorageError) -> RecoverySummary {
+    /// Damage does not stop it: what is damaged is quarantined (`damage`), everything else is served.
+    /// Errors: `.lockedByAnother` when a broker holds the folder; what the file system refuses; `.corrupt` for files of a
+    /// newer version.
+    public func recover(
+        nowMs: Int64? = nil, progress: ((RecoveryProgress) -> Void)? = nil
+    ) throws(StorageError) -> RecoverySummary {
         try lockFolder()
         let nowMs = nowMs ?? Self.wallClockMs()
         var summary = RecoverySummary()
-        let checkpoint = try Checkpoint.load(fileSystem, folder: folder)
+        let loaded = try Checkpoint.load(fileSystem, folder: folder)
+        summary.notices += loaded.notices
+        summary.wasClean = loaded.checkpoint.isClean && !loaded.isLost
         let logs = registry.withLock { $0.logs }
-        var orphans: [String] = []
+        var state = RecoveryProgress(partitions: 0, partitionCount: logs.count, scannedBytes: 0)
+        var reports: [TopicPartition: PartitionLog.RecoveryReport] = [:]
         for (partition, log) in logs {
-            let entry = checkpoint.entries[partition]
+            let entry = loaded.checkpoint.entries[partition]
             log.state.withLock { $0.replayTimeMs = nowMs }
-            let report = try log.recover(from: entry)
+            let report = try log.recover(from: entry, isRebuilt: loaded.isLost) { bytes in
+                state.scannedBytes += bytes
+                progress?(state)
+            }
             log.state.withLock { $0.checkpoint = entry }
             if report.scannedBytes > 0 || report.cutBytes > 0 { log.markDirty() }
             summary.scannedBytes += report.scannedBytes
             summary.cutBytes += report.cutBytes
-            orphans += report.orphans
+            if report.lostEnd != nil || !report.orphans.isEmpty { reports[partition] = report }
+            state.partitions += 1
+            if state.partitions % 256 == 0 { progress?(state) }
         }
         summary.partitions = logs.count
-        var reader = JournalReader()
-        try reader.read(fileSystem, folder: journalFolder, after: checkpoint.journalGeneration) {
-            entry throws(StorageError) in
-            guard let log = logs[entry.partition] else { return }
-            switch entry.kind {
-            case .batch:
-                if try log.replayJournaled(entry.bytes, baseOffset: entry.value) { summary.replayedBatches += 1 }
-            case .logStart: log.replayLogStart(entry.value)
-            }
-        }
-        summary.journalFrames = reader.frames
+        let reader = try replayJournal(
+            after: loaded.isLost ? nil : loaded.checkpoint.journalGeneration, logs, &reports, &summary)
         let silentSince = nowMs - options.producerExpirationMs
         for log in logs.values { log.expireProducers(silentSince: silentSince) }
         loadProgress()
-        for path in orphans { try fileSystem.remove(path) }
-        for folder in Set(orphans.map(Path.parent)) { try fileSystem.syncDirectory(folder) }
+        for (partition, report) in reports {
+            let log = logs[partition]!
+            log.settleLostEnd(report)
+            try settleOrphans(report.orphans, of: log)
+        }
+        for log in logs.values where !log.quarantine.isEmpty { noteDamage(of: log) }
+        summary.damage = damage
+        try storeQuarantines()
         let isDirect = options.direct && fileSystem.supportsDirect(journalFolder)
         let journal = try Journal(
             fileSystem: fileSystem, folder: journalFolder, fileBytes: options.journalFileBytes,
             frameBytes: options.journalFrameBytes,
             direct: isDirect, pool: pool, after: reader.end)
-        if journal.fileCount == 0 { try journal.makeFile() }
         committer.withLock { committer in
             committer.journal = journal
             committer.isDirect = isDirect
         }
-        try self.checkpoint()
+        hasRecovered.store(true, ordering: .relaxed)
+        checkSpace()
+        do throws(StorageError) {
+            if journal.fileCount == 0 { try journal.makeFile() }
+            try self.checkpoint()
+        } catch {
+            guard error.isNoSpace, error.operation != .sync else { throw error }
+            // Everything is readable, and the journal keeps what has no room in the segments.
+            journal.mayGrow.store(false, ordering: .relaxed)
+            setFull(true)
+            needsCheckpoint.store(true, ordering: .releasing)
+            summary.notices.append("the disk is full, appends are refused until there is space: \(error)")
+        }
         return summary
+    }
+
+    private func replayJournal(
+        after generation: UInt64?, _ logs: [TopicPartition: PartitionLog],
+        _ reports: inout [TopicPartition: PartitionLog.RecoveryReport], _ summary: inout RecoverySummary
+    ) throws(StorageError) -> JournalReader {
+        var reader = JournalReader()
+        // Partitions of which records may be lost that nothing else tells of; each is cleared by a later entry that
+        // goes on where its log ends.
+        var suspects: Set<TopicPartition> = []
+        var suspicion = ""
+        try reader.read(fileSystem, folder: journalFolder, after: generation) { event throws(StorageError) in
+            switch event {
+            case .entry(let entry):
+                guard let log = logs[entry.partition] else { return }
+                switch entry.kind {
+                case .batch:
+                    var report = reports[entry.partition] ?? PartitionLog.RecoveryReport()
+                    if try log.replayJournaled(entry.bytes, baseOffset: entry.value, &report) {
+                        summary.replayedBatches += 1
+                    }
+                    if report.lostEnd != nil { reports[entry.partition] = report }
+                    suspects.remove(entry.partition)
+                case .logStart: log.replayLogStart(entry.value)
+                }
+            case .lost(let partition?, let baseOffset, let reason):
+                guard let log = logs[partition], baseOffset >= log.logEndOffset.rawValue else { return }
+                var report = reports[partition] ?? PartitionLog.RecoveryReport()
+                log.loseJournaled(from: baseOffset, reason, &report)
+                reports[partition] = report
+            case .lost(nil, _, let reason):
+                suspicion = reason
+                suspects = Set(logs.keys)
+            }
+        }
+        for partition in suspects {
+            logs[partition]!.noteLostEnd("\(suspicion); whose records it held is not known")
+        }
+        summary.journalFrames = reader.frames
+        summary.notices += reader.notices
+        for (path, position, bytes) in reader.damaged {
+            try fileSystem.writeAtomically("\(path).damaged-\(reader.end.generation)-\(position)", bytes)
+        }
+        return reader
+    }
+
+    /// The journal has confirmed that nothing acknowledged was in them, unless it is itself wanting.
+    private func settleOrphans(_ paths: [String], of log: PartitionLog) throws(StorageError) {
+        guard !paths.isEmpty else { return }
+        let isDamaged = !log.quarantine.isEmpty
+        for path in paths {
+            if isDamaged { try fileSystem.rename(path, to: path + ".damaged") } else { try fileSystem.remove(path) }
+        }
+        try fileSystem.syncDirectory(log.folder)
     }
 }
 
@@ -96,6 +184,16 @@ extension PartitionLog {
             guard !state.isDirty else { return }
             state.isDirty = true
             store.noteDirty(self)
+        }
+    }
+
+    /// The batch at `offset` was in the journal, and is lost: at least that one offset, more when the journal goes on
+    /// further behind.
+    func loseJournaled(from offset: Int64, _ reason: String, _ report: inout RecoveryReport) {
+        state.withLock { state in
+            guard offset >= state.logEndOffset else { return }
+            if report.lostEnd == nil { report.lostEnd = (reason, state.logEndOffset) }
+            state.jump(to: offset + 1, reason)
         }
     }
 }

@@ -85,6 +85,8 @@ public final class LogStore: Sendable {
         var lock: (any FileLock)?
         var logs: [TopicPartition: PartitionLog] = [:]
         var dirty: [PartitionLog] = []
+        /// Those with damage.
+        var damaged: [PartitionLog] = []
     }
 
     /// Its lock is held for the length of a commit: only one at a time, by whichever thread.
@@ -92,6 +94,8 @@ public final class LogStore: Sendable {
         /// Emptied arrays, kept for their memory.
         var spare = Queue()
         var journal: Journal?
+        /// A commit that the full disk did not take; it is tried again.
+        var held: Queue?
         var straightBytesSinceCheckpoint: Int64 = 0
         /// `Journal.bytesWritten` at the last checkpoint.
         var journalBytesAtCheckpoint: Int64 = 0
@@ -114,10 +118,18 @@ public final class LogStore: Sendable {
     let offline = Lock<AppendRefusal?>(nil)
     let isRefusing = Atomic<Bool>(false)
     let isFull = Atomic<Bool>(false)
+    /// A commit waits for space.
+    let isHolding = Atomic<Bool>(false)
+    /// Bytes that may be committed before the free space is looked at again.
+    let unchecked = Atomic<Int>(0)
+    /// Free bytes at the last look.
+    let lastFree = Atomic<Int>(0)
     /// Something is in the queue; written under its lock.
     let hasQueued = Atomic<Bool>(false)
     let needsCheckpoint = Atomic<Bool>(false)
     let needsWriteBehind = Atomic<Bool>(false)
+    let needsQuarantineStored = Atomic<Bool>(false)
+    let hasRecovered = Atomic<Bool>(false)
     /// The maintaining thread will look again within `writeBehindMs`.
     let isMaintenanceTimed = Atomic<Bool>(false)
     let tailBytes = Atomic<Int>(0)
@@ -192,6 +204,7 @@ public final class LogStore: Sendable {
         registry.withLock { registry in
             registry.logs[TopicPartition(topicID: log.topicID, partitionIndex: log.partitionIndex)] = nil
             registry.dirty.removeAll { $0 === log }
+            registry.damaged.removeAll { $0 === log }
         }
         observer.withLock { $0 }?.committed(through: durable.load(ordering: .acquiring), woken: waiters)
         // The cleaner sees the mark and ends; one that begins later sees it first.
@@ -246,10 +259,10 @@ public final class LogStore: Sendable {
     func refusal(_ origin: PartitionLog.Origin) -> AppendRefusal? {
         guard isRefusing.load(ordering: .relaxed) else { return nil }
         if let reason = offline.withLock({ $0 }) { return reason }
-        if origin == .client, isFull.load(ordering: .relaxed) {
-            return AppendRefusal(
-                .kafkaStorageError,
-                "the data folder's disk is nearly full: less than \(options.reserveBytes) bytes are free")
+        if origin == .client, let fullness {
+            var refusal = AppendRefusal(.kafkaStorageError, fullness)
+            refusal.isDiskFull = true
+            return refusal
         }
         return nil
     }

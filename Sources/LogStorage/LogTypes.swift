@@ -41,6 +41,8 @@ public struct AppendRefusal: Error, Sendable, Equatable {
     public var message: String
     /// The records at fault, where it is single records. Source: KIP-467.
     public var recordErrors: [RecordError] = []
+    /// The disk is nearly full: room has to be made, then it goes on by itself.
+    public var isDiskFull = false
 
     public init(_ code: ErrorCode, _ message: String) {
         self.code = code

@@ -24,6 +24,13 @@ extension PartitionLog {
                 return .failure(AppendRefusal(.unknownTopicOrPartition, "the topic is being deleted"))
             }
             if let refusal = store.refusal(origin) { return .failure(refusal) }
+            if let reason = state.quarantine.endReason {
+                return .failure(
+                    AppendRefusal(
+                        .kafkaStorageError,
+                        "the end of \(folderName) is quarantined (\(reason)); stop the broker and run millrace log repair"
+                    ))
+            }
             if origin == .client, batch.count > state.settings.maxBatchBytes {
                 return .failure(
                     AppendRefusal(

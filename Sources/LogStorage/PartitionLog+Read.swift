@@ -23,12 +23,15 @@ extension PartitionLog {
         pool: ChunkPool = .shared
     ) -> Result<FetchedRecords, ReadRefusal> {
         var wanted = offset.rawValue
+        var attempts = 0
         while true {
             let plan: ReadPlan
             switch state.withLock({ $0.plan(from: wanted, maxBytes: maxBytes, atLeastOne, visibility) }) {
+            case .failure(.corrupt(let what)): return .failure(.corrupt("\(folder)/\(what)"))
             case .failure(let refusal): return .failure(refusal)
             case .success(let found): plan = found
             }
+            wanted = plan.wanted
             guard let source = plan.file else { return .success(plan.records) }
             do {
                 let slice = try read(source, from: wanted, maxBytes: maxBytes, atLeastOne: atLeastOne, pool)
@@ -42,7 +45,11 @@ extension PartitionLog {
                 }
             } catch {
                 if source.segment.isRetired.load(ordering: .acquiring) { continue }
-                return .failure(error)
+                // What is damaged is found out and quarantined; then there is a plan around it, or a refusal.
+                guard case .corrupt = error, attempts < 2 else { return .failure(error) }
+                attempts += 1
+                do { try examine(source.segment) } catch { return .failure(.storage(error.description)) }
+                continue
             }
             // The segment has nothing at or past `wanted`: its records there were compacted away, go on after it.
             guard let next = source.nextBaseOffset, next > wanted else { return .success(plan.records) }
@@ -55,6 +62,9 @@ extension PartitionLog {
         let segment: Segment
         let start: Int64
         let end: Int64
+        /// Offset of the batch at `start`, or the least that it may have in a compacted log.
+        let expected: Int64
+        let walk: SegmentWalk
         /// The index is in its file: look there for a later start.
         let indexCount: Int?
         let nextBaseOffset: Int64?
@@ -63,6 +73,8 @@ extension PartitionLog {
     struct ReadPlan {
         var records: FetchedRecords
         var file: FileSource?
+        /// The offset asked for, or the first behind a gap that holds it.
+        var wanted: Int64
     }
 
     private func read(
@@ -71,6 +83,7 @@ extension PartitionLog {
         do throws(StorageError) {
             let file = try source.segment.openFile(store.fileSystem, in: folder, create: false)
             var position = source.start
+            var expected = source.expected
             if let count = source.indexCount {
                 let indexPath = Path.join(folder, source.segment.indexName)
                 if let index = try? store.fileSystem.open(indexPath, .read) {
@@ -79,7 +92,10 @@ extension PartitionLog {
                     let found = try StoredIndex(file: index, count: count).last {
                         Int64($0.relativeOffset) <= relative
                     }
-                    position = max(position, Int64(found.position))
+                    if Int64(found.position) > position {
+                        position = Int64(found.position)
+                        expected = source.segment.baseOffset + Int64(found.relativeOffset)
+                    }
                 }
             }
             var size = max(maxBytes, Self.smallestRead)
@@ -91,7 +107,7 @@ extension PartitionLog {
                 guard count == room.count else { throw corrupt(source.segment, position, "the file ends early") }
                 let step = try choose(
                     UnsafeRawBufferPointer(room), from: wanted, maxBytes: maxBytes, atLeastOne: atLeastOne,
-                    segment: source.segment, position: position)
+                    source, position: position, &expected)
                 switch step {
                 case .batches(let range): return ByteSlice(chunk: chunk, offset: range.lowerBound, count: range.count)
                 case .more(let at, let atLeast):
@@ -122,8 +138,8 @@ extension PartitionLog {
 
     /// Picks, from bytes that begin at a batch, the batches to hand out.
     private func choose(
-        _ bytes: UnsafeRawBufferPointer, from wanted: Int64, maxBytes: Int, atLeastOne: Bool, segment: Segment,
-        position: Int64
+        _ bytes: UnsafeRawBufferPointer, from wanted: Int64, maxBytes: Int, atLeastOne: Bool, _ source: FileSource,
+        position: Int64, _ expected: inout Int64
     ) throws(StorageError) -> Step {
         var at = 0
         var first: Int?
@@ -135,10 +151,11 @@ extension PartitionLog {
             }
             let header = RecordBatchHeader(unchecked: rest.baseAddress!)
             let total = header.totalSize
-            guard total >= RecordBatchHeader.size, header.magic == RecordBatchHeader.currentMagic else {
+            let room = source.end - position - Int64(at)
+            guard source.walk.accepts(header, expected: expected, room: room) else {
                 // What stands before the damage is good; the next read begins at it.
                 if let first { return .batches(first..<at) }
-                throw corrupt(segment, position + Int64(at), "no record batch header")
+                throw corrupt(source.segment, position + Int64(at), "no record batch header")
             }
             let isWanted = header.lastOffset.rawValue >= wanted
             if isWanted {
@@ -153,12 +170,14 @@ extension PartitionLog {
                 }
                 guard header.computedCRC() == header.crc else {
                     if first != nil { return .batches(start..<at) }
-                    throw corrupt(segment, position + Int64(at), "the record batch's CRC does not match")
+                    throw corrupt(source.segment, position + Int64(at), "the record batch's CRC does not match")
                 }
                 first = start
             } else if total > rest.count {
+                expected = header.lastOffset.rawValue + 1
                 return .more(at: at + total, atLeast: RecordBatchHeader.size)
             }
+            expected = header.lastOffset.rawValue + 1
             at += total
         }
         if let first { return .batches(first..<at) }
@@ -181,10 +200,16 @@ extension PartitionLog.State {
             return .failure(
                 .outOfRange(logStartOffset: Offset(logStartOffset), highWatermark: Offset(flushedOffset)))
         }
+        var wanted = wanted
+        while let range = quarantine.range(holding: wanted) {
+            guard range.isRepaired else { return .failure(.corrupt(range.description)) }
+            wanted = min(end, range.endOffset)
+            if wanted == end { break }
+        }
         var records = FetchedRecords(
             highWatermark: Offset(flushedOffset), logStartOffset: Offset(logStartOffset),
             logEndOffset: Offset(logEndOffset))
-        if wanted == end { return .success(PartitionLog.ReadPlan(records: records, file: nil)) }
+        if wanted == end { return .success(PartitionLog.ReadPlan(records: records, file: nil, wanted: wanted)) }
         if let first = tail.first, wanted >= first.baseOffset {
             var index = tail.partitioningIndex { $0.lastOffset >= wanted }
             while index < tail.count {
@@ -197,7 +222,7 @@ extension PartitionLog.State {
                 records.byteCount += batch.slice.count
                 index += 1
             }
-            return .success(PartitionLog.ReadPlan(records: records, file: nil))
+            return .success(PartitionLog.ReadPlan(records: records, file: nil, wanted: wanted))
         }
         // The last segment that begins at or below `wanted`.
         var low = 0
@@ -209,15 +234,71 @@ extension PartitionLog.State {
         while low < segments.count - 1, segments[low].readable == 0 { low += 1 }
         let segment = segments[low]
         var start: Int64 = 0
+        var expected = segment.baseOffset
         if segment.index.isInMemory {
-            start = Int64(segment.index.floor(offset: wanted - segment.baseOffset).position)
+            let entry = segment.index.floor(offset: wanted - segment.baseOffset)
+            start = Int64(entry.position)
+            expected += Int64(entry.relativeOffset)
         }
-        let next = low + 1 < segments.count ? segments[low + 1].baseOffset : nil
+        var readable = segment.readable
+        var next = low + 1 < segments.count ? segments[low + 1].baseOffset : nil
+        // Between the damage before it and the damage behind it.
+        for range in quarantine.ranges where !range.isRepaired {
+            if range.baseOffset > wanted {
+                next = min(next ?? .max, range.baseOffset)
+                if range.segmentBase == segment.baseOffset { readable = min(readable, range.startPosition) }
+                break
+            }
+            if range.segmentBase == segment.baseOffset, range.endPosition >= start {
+                start = range.endPosition
+                expected = range.endOffset
+            }
+        }
         return .success(
             PartitionLog.ReadPlan(
                 records: records,
                 file: PartitionLog.FileSource(
-                    segment: segment, start: start, end: segment.readable,
-                    indexCount: segment.index.isInMemory ? nil : segment.index.count, nextBaseOffset: next)))
+                    segment: segment, start: start, end: readable, expected: expected,
+                    walk: walk(below: low + 1 < segments.count ? segments[low + 1].baseOffset : logEndOffset),
+                    indexCount: segment.index.isInMemory ? nil : segment.index.count, nextBaseOffset: next),
+                wanted: wanted))
+    }
+
+    /// What batches must be like that stand before `offsetLimit`.
+    func walk(below offsetLimit: Int64) -> SegmentWalk {
+        SegmentWalk(
+            offsetLimit: offsetLimit, isContiguous: !mayHaveGaps,
+            maxEpoch: max(leaderEpoch, epochs.latest ?? 0), gaps: quarantine.gaps, verifies: true)
+    }
+}
+
+extension PartitionLog {
+    /// Looks through a segment's readable part, quarantines what is damaged, and makes the index again.
+    func examine(_ segment: Segment) throws(StorageError) {
+        let (walk, limit, end, interval) = state.withLock { state in
+            (
+                state.walk(
+                    below: state.segments.first { $0.baseOffset > segment.baseOffset }?.baseOffset
+                        ?? state.logEndOffset), state.endOffset(of: segment), segment.readable,
+                state.settings.indexIntervalBytes
+            )
+        }
+        let file = try segment.openFile(store.fileSystem, in: folder, create: false)
+        let made = Segment(baseOffset: segment.baseOffset)
+        var expected: Int64? = segment.baseOffset
+        var read: Int64 = 0
+        let damage = try walk.survey(
+            file, segmentBase: segment.baseOffset, from: 0, to: end, expected: &expected, limit: limit,
+            pool: store.pool, read: &read
+        ) { made.note($0, at: $1, interval) }
+        noteDamage(damage)
+        try io.withLock { _ throws(StorageError) in
+            state.withLock { _ in
+                // An index in memory is as good as the appends that made it.
+                guard !segment.index.isInMemory else { return }
+                segment.index = made.index
+                segment.isFinished = false
+            }
+        }
     }
 }

@@ -3,106 +3,21 @@ import KafkaModel
 import RecordFormat
 import StorageIO
 
-/// Opening a partition's log after a stop of any kind. Serving and recovery share the code that notes a batch.
+/// Opening a partition's log after a stop of any kind.
 ///
 /// Three steps: what the checkpoint promises is taken as it is; what the segments hold beyond it is scanned batch by
-/// batch, and the file cut at the first that is not whole and next in offset; then the store replays the journal.
+/// batch, and the file cut where a write was torn; then the store replays the journal. Bytes that were synced and are not
+/// what was written are put on the partition's list of damage and stay where they are.
 extension PartitionLog {
     /// Finds the segments, scans from the checkpoint on, cuts the torn tail. `flushedOffset` is the log end after it.
-    func recover(from checkpoint: Checkpoint.Entry?) throws(StorageError) -> RecoveryReport {
-        var report = RecoveryReport()
-        let start = checkpoint ?? Checkpoint.Entry()
-        state.withLock { state in
-            state.logStartOffset = start.logStartOffset
-            state.logEndOffset = start.endOffset
-            state.flushedOffset = start.endOffset
-            state.epochs = start.epochs
-            state.producers = start.producers
-            state.segments = [Segment(baseOffset: start.endOffset)]
-        }
-        guard store.fileSystem.exists(folder) else {
-            guard start.position == 0 else {
-                throw StorageError(.corrupt("the folder of a partition with records is gone"), .open, path: folder)
-            }
-            return report
-        }
-        io.withLock { $0.folderExists = true }
-        let names = try finishExchanges(try store.fileSystem.list(folder))
-        let bases = names.compactMap(Segment.baseOffset(ofLogName:)).sorted()
-        for name in names where name.hasSuffix(".tmp") { try store.fileSystem.remove(Path.join(folder, name)) }
-        if let checkpoint, checkpoint.position > 0, !bases.contains(checkpoint.segmentBase) {
-            throw StorageError(
-                .corrupt("the segment is gone, of which \(checkpoint.position) bytes had been synced"), .open,
-                path: Path.join(folder, Segment.name(checkpoint.segmentBase, ".log")))
-        }
-        guard !bases.isEmpty else { return report }
-
-        var segments: [Segment] = []
-        var endOffset = checkpoint == nil ? bases[0] : start.endOffset
-        for (index, base) in bases.enumerated() {
-            let segment = Segment(baseOffset: base)
-            let path = Path.join(folder, segment.logName)
-            // Retention had taken it out, and the stop came before its file was gone.
-            if let checkpoint, base < checkpoint.segmentBase, bases[index + 1] <= checkpoint.logStartOffset {
-                report.orphans.append(path)
-                continue
-            }
-            let fileSize = try store.fileSystem.size(path)
-            let trusted: Int64
-            if let checkpoint, base < checkpoint.segmentBase {
-                trusted = fileSize
-            } else if let checkpoint, base == checkpoint.segmentBase {
-                trusted = min(checkpoint.position, fileSize)
-                if checkpoint.position > fileSize {
-                    throw StorageError(
-                        .corrupt("\(fileSize) bytes where \(checkpoint.position) had been synced"), .read, path: path)
-                }
-            } else {
-                trusted = 0
-            }
-            // A segment past a torn one holds nothing that was acknowledged from there. It goes once the journal has
-            // confirmed that.
-            if trusted == 0, base > endOffset, !(checkpoint == nil && index == 0) {
-                report.orphans.append(path)
-                report.cutBytes += fileSize
-                continue
-            }
-            try openSegment(
-                segment, fileSize: fileSize, trusted: trusted, isLast: index == bases.count - 1, report: &report)
-            if segment.size < fileSize {
-                var next = endOffset
-                try scan(segment, to: fileSize, verify: true, report: &report) { header in
-                    guard header.baseOffset.rawValue >= next else { return false }
-                    next = header.lastOffset.rawValue + 1
-                    self.state.withLock { $0.replay(header) }
-                    return true
-                }
-                endOffset = next
-                if segment.size < fileSize {
-                    report.cutBytes += fileSize - segment.size
-                    let file = try segment.openFile(store.fileSystem, in: folder, create: false)
-                    try file.truncate(to: segment.size)
-                    try file.sync()
-                }
-            }
-            segment.written = segment.size
-            segment.readable = segment.size
-            segment.isClosed = true
-            segments.append(segment)
-        }
-        if report.cutBytes > 0 { try store.fileSystem.syncDirectory(folder) }
-        state.withLock { state in
-            if let last = segments.last {
-                last.isClosed = false
-                state.segments = segments
-            } else {
-                state.segments = [Segment(baseOffset: endOffset)]
-            }
-            state.logStartOffset = max(state.logStartOffset, segments.first?.baseOffset ?? 0)
-            state.logEndOffset = endOffset
-            state.flushedOffset = endOffset
-        }
-        return report
+    /// `isRebuilt`: there should be a checkpoint, and it cannot be read; nothing is cut then but the very end.
+    func recover(
+        from checkpoint: Checkpoint.Entry?, isRebuilt: Bool = false, scanned: ((Int64) -> Void)? = nil
+    ) throws(StorageError) -> RecoveryReport {
+        var recovery = Recovery(log: self, checkpoint: checkpoint, isRebuilt: isRebuilt)
+        recovery.progress = scanned
+        try recovery.run()
+        return recovery.report
     }
 
     struct RecoveryReport {
@@ -110,107 +25,329 @@ extension PartitionLog {
         var cutBytes: Int64 = 0
         /// Segments behind a torn one.
         var orphans: [String] = []
+        /// Why the log's end may be lost, and the first offset that is, should nothing heal it.
+        var lostEnd: (reason: String, offset: Int64)?
     }
 
-    /// Takes over the part of a segment that the checkpoint vouches for, `trusted` bytes, with its index: the stored one
-    /// as far as it goes, the rest made again from the batch headers.
-    private func openSegment(
-        _ segment: Segment, fileSize: Int64, trusted: Int64, isLast: Bool, report: inout RecoveryReport
-    ) throws(StorageError) {
-        let path = Path.join(folder, segment.indexName)
-        if trusted > 0, store.fileSystem.exists(path) {
-            let bytes = try store.fileSystem.readWhole(path, limit: 1 << 30)
-            let stored = bytes.withUnsafeBytes { SegmentIndex.decode($0, baseOffset: segment.baseOffset) }
-            if let stored, stored.segmentSize <= trusted {
+    /// One partition's recovery under way.
+    private struct Recovery {
+        let log: PartitionLog
+        let fileSystem: any FileSystem
+        let checkpoint: Checkpoint.Entry?
+        let isRebuilt: Bool
+        let known: Checkpoint.Entry
+        var report = RecoveryReport()
+        var progress: ((Int64) -> Void)?
+
+        var segments: [Segment] = []
+        var damage: [DamagedRange] = []
+        /// The offset that follows what was found so far.
+        var endOffset: Int64
+        /// A write was torn: what comes after it was never acknowledged.
+        var isCut = false
+        var walk = SegmentWalk(isContiguous: true, verifies: true)
+        var interval: Int64 = 4096
+
+        init(log: PartitionLog, checkpoint: Checkpoint.Entry?, isRebuilt: Bool) {
+            self.log = log
+            self.checkpoint = checkpoint
+            self.isRebuilt = isRebuilt
+            fileSystem = log.store.fileSystem
+            known = checkpoint ?? Checkpoint.Entry()
+            endOffset = known.endOffset
+        }
+
+        mutating func run() throws(StorageError) {
+            let known = known
+            let quarantine = try Quarantine.load(fileSystem, folder: log.folder) ?? Quarantine()
+            log.state.withLock { state in
+                state.logStartOffset = known.logStartOffset
+                state.logEndOffset = known.endOffset
+                state.flushedOffset = known.endOffset
+                state.epochs = known.epochs
+                state.producers = known.producers
+                state.segments = [Segment(baseOffset: known.endOffset)]
+                state.quarantine = quarantine
+                // Whether a log was ever compacted is not known without its checkpoint.
+                state.mayHaveGaps = known.mayHaveGaps || state.settings.isCompacted || isRebuilt
+                walk.isContiguous = !state.mayHaveGaps
+                walk.maxEpoch = max(state.leaderEpoch, known.epochs.latest ?? 0)
+                interval = state.settings.indexIntervalBytes
+            }
+            walk.gaps = quarantine.gaps
+            var bases: [Int64] = []
+            if fileSystem.exists(log.folder) {
+                log.io.withLock { $0.folderExists = true }
+                let names = try log.finishExchanges(try fileSystem.list(log.folder))
+                bases = names.compactMap(Segment.baseOffset(ofLogName:)).sorted()
+                for name in names where name.hasSuffix(".tmp") {
+                    try fileSystem.remove(Path.join(log.folder, name))
+                }
+            }
+            if let first = bases.first {
+                if checkpoint == nil { endOffset = first } else { endOffset = known.logStartOffset }
+                for (place, base) in bases.enumerated() {
+                    try open(base, next: place + 1 < bases.count ? bases[place + 1] : nil, isFirst: place == 0)
+                }
+            } else if known.position > 0 {
+                endOffset = known.logStartOffset
+            }
+            if known.endOffset > endOffset, checkpoint != nil {
+                lose(to: known.endOffset, "the log ends here; \(known.endOffset) is the end of what had been synced")
+            }
+            if report.cutBytes > 0 { try fileSystem.syncDirectory(log.folder) }
+            publish(quarantine)
+            if !quarantine.isEmpty { log.store.noteDamage(of: log) }
+            log.noteDamage(damage)
+        }
+
+        /// The offsets from `endOffset` on are gone, to those that were synced.
+        private mutating func lose(to offset: Int64, _ reason: String) {
+            guard endOffset < offset else { return }
+            if walk.gaps.contains(where: { $0.lowerBound <= endOffset && offset <= $0.upperBound }) {
+                endOffset = offset
+                return
+            }
+            let size = segments.last?.size ?? 0
+            damage.append(
+                DamagedRange(
+                    segmentBase: segments.last?.baseOffset ?? endOffset, startPosition: size, endPosition: size,
+                    baseOffset: endOffset, endOffset: offset, reason: reason))
+            if offset == known.endOffset { report.lostEnd = (reason, endOffset) }
+            endOffset = offset
+        }
+
+        private mutating func open(_ base: Int64, next: Int64?, isFirst: Bool) throws(StorageError) {
+            let segment = Segment(baseOffset: base)
+            let path = Path.join(log.folder, segment.logName)
+            // Retention had taken it out, and the stop came before its file was gone.
+            if checkpoint != nil, base < known.segmentBase, let next, next <= known.logStartOffset {
+                report.orphans.append(path)
+                return
+            }
+            let fileSize = try fileSystem.size(path)
+            var promised: Int64 = 0
+            if checkpoint != nil {
+                if base < known.segmentBase { promised = fileSize }
+                if base == known.segmentBase { promised = known.position }
+                if base > known.segmentBase {
+                    lose(to: known.endOffset, "the segment is gone, of which \(known.position) bytes had been synced")
+                }
+            }
+            if base > endOffset {
+                if isFirst, checkpoint == nil || base <= known.logStartOffset {
+                    endOffset = base
+                } else if isCut || (promised == 0 && !isRebuilt) {
+                    // Nothing that was acknowledged is behind a torn end. It goes once the journal has confirmed that.
+                    report.orphans.append(path)
+                    report.cutBytes += fileSize
+                    return
+                } else if walk.isContiguous {
+                    lose(to: base, "a segment is gone")
+                } else {
+                    endOffset = base
+                }
+            }
+            if isFirst, base < endOffset { endOffset = base }
+            let trusted = min(promised, fileSize)
+            // The offset that follows the trusted part.
+            let limit = base == known.segmentBase && checkpoint != nil ? known.endOffset : next ?? known.endOffset
+            endOffset = try openTrusted(segment, fileSize, trusted, limit: limit, isLast: next == nil)
+            segments.append(segment)
+            if promised > fileSize {
+                let reason = "the file has \(fileSize) bytes where \(promised) had been synced"
+                lose(to: limit, reason)
+                // Its last batches may have been cut in the middle.
+                if report.lostEnd == nil, let last = damage.last { report.lostEnd = (reason, last.baseOffset) }
+            }
+            if segment.size < fileSize { try scanRest(of: segment, to: fileSize, next: next) }
+            segment.written = segment.size
+            segment.readable = segment.size
+            segment.isClosed = true
+        }
+
+        /// Takes over the part of a segment that the checkpoint vouches for, with its index: the stored one as far as it
+        /// goes, the rest made again from the batch headers. Gives the offset that follows.
+        private mutating func openTrusted(
+            _ segment: Segment, _ fileSize: Int64, _ trusted: Int64, limit: Int64, isLast: Bool
+        ) throws(StorageError) -> Int64 {
+            guard trusted > 0 else { return max(endOffset, segment.baseOffset) }
+            var expected: Int64? = segment.baseOffset
+            if let stored = try storedIndex(of: segment), stored.segmentSize <= trusted {
                 segment.index = stored.index
                 segment.size = stored.segmentSize
                 segment.maxTimestamp = stored.maxTimestamp
                 segment.firstTimestamp = stored.firstTimestamp
                 segment.lastIndexedPosition = stored.index.lastPosition
                 segment.indexedSize = stored.segmentSize
+                expected = stored.endOffset >= 0 ? stored.endOffset : nil
                 if !isLast, stored.segmentSize == fileSize {
                     segment.index.dropFromMemory()
                     segment.isFinished = true
                 }
             }
+            guard segment.size < trusted else { return expected ?? limit }
+            let file = try segment.openFile(fileSystem, in: log.folder, create: false)
+            let interval = interval
+            var headers = walk
+            headers.verifies = false
+            var read: Int64 = 0
+            var next = expected
+            let end = try headers.run(
+                file, from: segment.size, to: trusted, expected: &next, pool: log.store.pool, read: &read
+            ) { segment.note($0, at: $1, interval) }
+            if case .broken(let at) = end, try SegmentWalk.isPadding(file, from: at, to: fileSize) {
+                // The next segment has begun before this one's last block was cut to its batches.
+            } else if case .broken = end {
+                // Which batch it was only the checksums tell: the whole part again, from the beginning.
+                segment.forgetBatches()
+                next = segment.baseOffset
+                damage += try walk.survey(
+                    file, segmentBase: segment.baseOffset, from: 0, to: trusted, expected: &next, limit: limit,
+                    pool: log.store.pool, read: &read
+                ) { segment.note($0, at: $1, interval) }
+                segment.size = trusted
+            }
+            report.scannedBytes += read
+            progress?(read)
+            return next ?? limit
         }
-        try scan(segment, to: trusted, verify: false, report: &report) { _ in true }
-        if segment.size != trusted {
-            throw StorageError(
-                .corrupt("no record batch at byte \(segment.size), where \(trusted) bytes had been synced"), .read,
-                path: Path.join(folder, segment.logName))
-        }
-    }
 
-    /// Walks a segment's batches from `segment.size` to byte `end`, noting each that `accept` takes; stops at the first
-    /// that is not whole, or not accepted. With `verify` each CRC is checked, without it only headers are read.
-    private func scan(
-        _ segment: Segment, to end: Int64, verify: Bool, report: inout RecoveryReport,
-        _ accept: (RecordBatchHeader) -> Bool
-    ) throws(StorageError) {
-        guard segment.size < end else { return }
-        let file = try segment.openFile(store.fileSystem, in: folder, create: false)
-        let interval = state.withLock { $0.settings.indexIntervalBytes }
-        var window = store.pool.chunk(atLeast: verify ? 1 << 20 : 64 << 10)
-        while segment.size < end {
-            let start = segment.size
-            let length = Int(min(Int64(window.capacity), end - start))
-            let count = try file.read(into: UnsafeMutableRawBufferPointer(start: window.base, count: length), at: start)
-            report.scannedBytes += Int64(count)
-            var at = 0
-            // What the batch at `at` needs when the window does not hold enough of it.
-            var needed = RecordBatchHeader.size
-            while count - at >= RecordBatchHeader.size {
-                let header = RecordBatchHeader(unchecked: window.base + at)
-                let total = header.totalSize
-                guard header.magic == RecordBatchHeader.currentMagic, total >= RecordBatchHeader.size,
-                    start + Int64(at) + Int64(total) <= end
-                else { return }
-                if verify {
-                    needed = total
-                    if total > count - at { break }
-                    if header.computedCRC() != header.crc { return }
+        private func storedIndex(of segment: Segment) throws(StorageError) -> SegmentIndex.Stored? {
+            let path = Path.join(log.folder, segment.indexName)
+            guard fileSystem.exists(path) else { return nil }
+            let bytes = try fileSystem.readWhole(path, limit: 1 << 30)
+            return bytes.withUnsafeBytes { SegmentIndex.decode($0, baseOffset: segment.baseOffset) }
+        }
+
+        /// What the checkpoint does not know of: whole batches are taken, a torn end is cut, damage is passed over.
+        private mutating func scanRest(of segment: Segment, to fileSize: Int64, next: Int64?) throws(StorageError) {
+            let file = try segment.openFile(fileSystem, in: log.folder, create: false)
+            let log = log
+            let interval = interval
+            var walk = walk
+            walk.offsetLimit = next ?? .max
+            var read: Int64 = 0
+            defer {
+                report.scannedBytes += read
+                progress?(read)
+            }
+            var expected: Int64? = endOffset
+            while case .broken(let at) = try walk.run(
+                file, from: segment.size, to: fileSize, expected: &expected, pool: log.store.pool, read: &read,
+                { header, position in
+                    log.state.withLock { $0.replay(header) }
+                    segment.note(header, at: position, interval)
+                })
+            {
+                let base = expected ?? segment.baseOffset
+                if try SegmentWalk.isPadding(file, from: at, to: fileSize) {
+                    try file.truncate(to: at)
+                    try file.sync()
+                    break
                 }
-                guard accept(header) else { return }
-                if segment.firstTimestamp == .max { segment.firstTimestamp = max(0, header.maxTimestampMs) }
-                segment.note(
-                    batchAt: start + Int64(at), baseOffset: header.baseOffset.rawValue, size: Int64(total),
-                    maxTimestamp: header.maxTimestampMs, interval: interval)
-                at += total
-                needed = RecordBatchHeader.size
+                let mayBeCut = !isRebuilt || next == nil
+                if mayBeCut, try SegmentWalk.isTorn(file, from: at, to: fileSize) {
+                    try cut(segment, file, at: at, fileSize)
+                    break
+                }
+                let found = try walk.resume(file, after: at, to: fileSize, expected: base, pool: log.store.pool)
+                var end = base + 1
+                if let found {
+                    end = found.baseOffset
+                } else if let next {
+                    end = next
+                } else {
+                    end += try lastOffset(file, at)
+                }
+                damage.append(
+                    DamagedRange(
+                        segmentBase: segment.baseOffset, startPosition: at,
+                        endPosition: found?.position ?? fileSize, baseOffset: base, endOffset: end,
+                        reason: "no whole record batch"))
+                segment.size = found?.position ?? fileSize
+                expected = end
+                if found == nil {
+                    if next == nil { report.lostEnd = ("the log's last batch is damaged", base) }
+                    break
+                }
             }
-            if at == 0 {
-                // Less than a batch is left, or it is larger than the window.
-                guard needed > length, Int64(needed) <= end - start else { return }
-                window = store.pool.chunk(atLeast: needed)
+            endOffset = expected ?? endOffset
+        }
+
+        /// `lastOffsetDelta` as a broken batch claims it; 0 when that cannot be.
+        private func lastOffset(_ file: any StorageFile, _ position: Int64) throws(StorageError) -> Int64 {
+            let head = try file.read(RecordBatchHeader.size, at: position)
+            guard head.count == RecordBatchHeader.size else { return 0 }
+            let delta = head.withUnsafeBytes { RecordBatchHeader(unchecked: $0.baseAddress!).lastOffsetDelta }
+            return delta >= 0 && delta < 1 << 20 ? Int64(delta) : 0
+        }
+
+        private mutating func cut(
+            _ segment: Segment, _ file: any StorageFile, at position: Int64, _ fileSize: Int64
+        ) throws(StorageError) {
+            isCut = true
+            segment.size = position
+            report.cutBytes += fileSize - position
+            if isRebuilt {
+                // Without a checkpoint nothing proves that it was never acknowledged.
+                let bytes = try file.read(Int(fileSize - position), at: position)
+                try fileSystem.writeAtomically(
+                    Path.join(log.folder, "\(segment.logName).cut-\(position)"), bytes)
+            }
+            try file.truncate(to: position)
+            try file.sync()
+        }
+
+        private func publish(_ quarantine: Quarantine) {
+            // Where the log goes on at an offset that does not follow the last segment's bytes, a new one begins.
+            let isBehind = segments.last.map { last in
+                (damage + quarantine.ranges).contains {
+                    $0.isMissing(behind: last.size, of: last.baseOffset) && $0.endOffset <= endOffset
+                }
+            }
+            log.state.withLock { state in
+                if let last = segments.last, isBehind == false {
+                    last.isClosed = false
+                    state.segments = segments
+                } else {
+                    state.segments = segments + [Segment(baseOffset: endOffset)]
+                }
+                // A lost first segment leaves the log's start where it was, so that readers are told.
+                if checkpoint == nil {
+                    state.logStartOffset = max(state.logStartOffset, segments.first?.baseOffset ?? 0)
+                }
+                state.logEndOffset = endOffset
+                state.flushedOffset = endOffset
             }
         }
     }
 
-    /// A batch that the journal holds and the segments may not. Gives whether it was new.
-    func replayJournaled(_ batch: UnsafeRawBufferPointer, baseOffset: Int64) throws(StorageError) -> Bool {
-        guard batch.count >= RecordBatchHeader.size, let base = batch.baseAddress else {
-            throw StorageError(.corrupt("a journaled batch is shorter than its header"), .read, path: folder)
-        }
+    // MARK: The journal
+
+    /// A batch that the journal holds and the segments may not. Gives whether it was new. Where the log has damage that
+    /// this batch fills, it heals it.
+    func replayJournaled(
+        _ batch: UnsafeRawBufferPointer, baseOffset: Int64, _ report: inout RecoveryReport
+    ) throws(StorageError) -> Bool {
+        guard batch.count >= RecordBatchHeader.size, let base = batch.baseAddress else { return false }
         let header = RecordBatchHeader(unchecked: base)
         let last = header.lastOffset.rawValue
-        return try state.withLock { state throws(StorageError) -> Bool in
-            if last < state.logEndOffset || last < state.logStartOffset { return false }
-            guard baseOffset == state.logEndOffset else {
-                throw StorageError(
-                    .corrupt(
-                        "the journal goes on at offset \(baseOffset) where the log ends at \(state.logEndOffset): "
-                            + "records in between are lost"),
-                    .read, path: folder)
+        if try heal(with: batch, header) { return true }
+        let slice = store.pool.slice(copying: batch)
+        return state.withLock { state -> Bool in
+            if last < state.logEndOffset || last < state.logStartOffset || baseOffset < state.logEndOffset {
+                return false
             }
-            let slice = store.pool.slice(copying: batch)
+            if baseOffset > state.logEndOffset {
+                let reason = "the journal goes on at offset \(baseOffset); what was between is lost"
+                if report.lostEnd == nil { report.lostEnd = (reason, state.logEndOffset) }
+                state.jump(to: baseOffset, reason)
+            }
             let segment = state.segmentForAppend(
                 of: batch.count, baseOffset: baseOffset, lastOffset: last, nowMs: header.maxTimestampMs)
             let position = segment.size
-            if segment.firstTimestamp == .max { segment.firstTimestamp = max(0, header.maxTimestampMs) }
-            segment.note(
-                batchAt: position, baseOffset: baseOffset, size: Int64(batch.count),
-                maxTimestamp: header.maxTimestampMs, interval: state.settings.indexIntervalBytes)
+            segment.note(header, at: position, state.settings.indexIntervalBytes)
             state.tail.append(
                 TailBatch(baseOffset: baseOffset, lastOffset: last, segment: segment, position: position, slice: slice))
             state.replay(header)
@@ -221,6 +358,56 @@ extension PartitionLog {
             }
             return true
         }
+    }
+
+    /// Puts a journaled batch where the segment lost it.
+    private func heal(with batch: UnsafeRawBufferPointer, _ header: RecordBatchHeader) throws(StorageError) -> Bool {
+        let base = header.baseOffset.rawValue
+        let found = state.withLock { state -> (DamagedRange, Segment)? in
+            guard
+                let range = state.quarantine.damaged.first(where: {
+                    $0.baseOffset == base && header.lastOffset.rawValue < $0.endOffset
+                }), let segment = state.segments.first(where: { $0.baseOffset == range.segmentBase })
+            else { return nil }
+            let isMissing = range.isMissing(behind: segment.size, of: segment.baseOffset)
+            guard isMissing || Int64(batch.count) <= range.endPosition - range.startPosition else { return nil }
+            // A segment that is still being appended to by this replay is not written to here.
+            return segment.written == segment.size ? (range, segment) : nil
+        }
+        guard let (range, segment) = found else { return false }
+        let file = try segment.openFile(store.fileSystem, in: folder, create: false)
+        try file.write(batch, at: range.startPosition)
+        try file.sync()
+        state.withLock { state in
+            guard let place = state.quarantine.ranges.firstIndex(of: range) else { return }
+            var rest = range
+            rest.startPosition += Int64(batch.count)
+            rest.baseOffset = header.lastOffset.rawValue + 1
+            if range.startPosition == range.endPosition {
+                rest.endPosition = rest.startPosition
+                segment.size = rest.startPosition
+                segment.written = segment.size
+                segment.readable = segment.size
+            }
+            segment.maxTimestamp = max(segment.maxTimestamp, header.maxTimestampMs)
+            if rest.baseOffset == rest.endOffset, rest.startPosition == rest.endPosition {
+                state.quarantine.ranges.remove(at: place)
+            } else {
+                state.quarantine.ranges[place] = rest
+            }
+            state.quarantineIsStored = false
+        }
+        markDirty()
+        return true
+    }
+
+    /// At the end of recovery: what nothing has healed stays refused.
+    func settleLostEnd(_ report: RecoveryReport) {
+        guard let lost = report.lostEnd else { return }
+        let isLost = state.withLock { state in
+            state.quarantine.damaged.contains { $0.endOffset > lost.offset && $0.baseOffset >= lost.offset }
+        }
+        if isLost { noteLostEnd(lost.reason) }
     }
 
     func replayLogStart(_ offset: Int64) {
@@ -242,5 +429,40 @@ extension PartitionLog.State {
             producers.record(
                 batch, lastOffset: header.lastOffset.rawValue, timestampMs: max(header.maxTimestampMs, replayTimeMs))
         }
+    }
+
+    /// Goes on at `offset`, in a new segment; what lies before it is lost.
+    mutating func jump(to offset: Int64, _ reason: String) {
+        let active = segments[segments.count - 1]
+        _ = quarantine.add(
+            DamagedRange(
+                segmentBase: active.baseOffset, startPosition: active.size, endPosition: active.size,
+                baseOffset: logEndOffset, endOffset: offset, reason: reason))
+        quarantineIsStored = false
+        if active.size == 0 { segments.removeLast() } else { active.isClosed = true }
+        segments.append(Segment(baseOffset: offset))
+        logEndOffset = offset
+        flushedOffset = offset
+    }
+}
+
+extension Segment {
+    /// Counts a batch found at byte `position`.
+    func note(_ header: RecordBatchHeader, at position: Int64, _ interval: Int64) {
+        if firstTimestamp == .max { firstTimestamp = max(0, header.maxTimestampMs) }
+        note(
+            batchAt: position, baseOffset: header.baseOffset.rawValue, size: Int64(header.totalSize),
+            maxTimestamp: header.maxTimestampMs, interval: interval)
+    }
+
+    /// Before its batches are looked at from the beginning again.
+    func forgetBatches() {
+        index = SegmentIndex()
+        size = 0
+        maxTimestamp = .min
+        firstTimestamp = .max
+        lastIndexedPosition = 0
+        indexedSize = 0
+        isFinished = false
     }
 }

@@ -35,7 +35,9 @@ extension PartitionLog {
                 let isSurplus =
                     settings.deletesByRetention && settings.retentionBytes >= 0
                     && total - segment.size >= settings.retentionBytes
-                guard isBelowStart || isOld || isSurplus else { break }
+                // Damaged bytes are kept until somebody has looked at them (`log repair`), or deleted the records.
+                let isDamaged = state.quarantine.ranges.contains { $0.segmentBase == segment.baseOffset }
+                guard isBelowStart || (!isDamaged && (isOld || isSurplus)) else { break }
                 total -= segment.size
                 state.logStartOffset = max(state.logStartOffset, next.baseOffset)
                 number += 1
@@ -43,6 +45,10 @@ extension PartitionLog {
             guard number > 0 else { return false }
             state.doomed += state.segments.prefix(number)
             state.segments.removeFirst(number)
+            if state.quarantine.removeBelow(state.logStartOffset, segmentBase: state.segments[0].baseOffset) {
+                state.quarantineIsStored = false
+                store.needsQuarantineStored.store(true, ordering: .releasing)
+            }
             state.epochs.truncateStart(to: state.logStartOffset)
             return true
         }

@@ -183,10 +183,10 @@ extension PartitionLog {
                 let isWhole = state.withLock { _ in segment.isClosed && segment.written == segment.size }
                 guard segment.written > 0, isWhole || segment.written - segment.indexedSize >= Self.indexStoreBytes
                 else { continue }
-                let (bytes, size) = state.withLock { _ in
+                let (bytes, size) = state.withLock { state in
                     let bytes = segment.index.encode(
                         baseOffset: segment.baseOffset, segmentSize: segment.size, maxTimestamp: segment.maxTimestamp,
-                        firstTimestamp: segment.firstTimestamp)
+                        firstTimestamp: segment.firstTimestamp, endOffset: state.endOffset(of: segment))
                     return (bytes, segment.size)
                 }
                 let path = Path.join(folder, segment.indexName)

@@ -71,6 +71,21 @@ public final class PartitionLog: Sendable {
         var uncleanableOffset = Int64.max
         /// A batch that is replayed counts as seen now: its own timestamp is its producer's.
         var replayTimeMs: Int64 = 0
+        /// What is known of damage, and whether the folder's file tells of it.
+        var quarantine = Quarantine()
+        var quarantineIsStored = true
+        /// Its topic was compacted at some time: between two batches offsets may be missing.
+        var mayHaveGaps = false
+
+        /// The offset that follows the segment's last batch.
+        func endOffset(of segment: Segment) -> Int64 {
+            if let missing = quarantine.ranges.first(where: {
+                $0.isMissing(behind: segment.size, of: segment.baseOffset)
+            }) {
+                return missing.baseOffset
+            }
+            return segments.first { $0.baseOffset > segment.baseOffset }?.baseOffset ?? logEndOffset
+        }
     }
 
     struct WriterState {
@@ -102,6 +117,7 @@ public final class PartitionLog: Sendable {
         folder = Path.join(store.partitionsFolder, folderName)
         isCompacted = Atomic(settings.isCompacted)
         state = Lock(State(settings: settings, leaderEpoch: leaderEpoch, segments: [Segment(baseOffset: 0)]))
+        state.withLock { $0.mayHaveGaps = settings.isCompacted }
     }
 
     // MARK: What others see
@@ -124,7 +140,10 @@ public final class PartitionLog: Sendable {
     }
 
     public func apply(_ settings: LogSettings) {
-        state.withLock { $0.settings = settings }
+        state.withLock { state in
+            state.settings = settings
+            state.mayHaveGaps = state.mayHaveGaps || settings.isCompacted
+        }
         isCompacted.store(settings.isCompacted, ordering: .relaxed)
         if settings.isCompacted { store.cleanerSignal.raise() }
     }

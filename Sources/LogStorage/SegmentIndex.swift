@@ -21,10 +21,11 @@ struct IndexEntry: Equatable, Sendable {
 ///
 /// ```
 /// "MLIX" | version u16 | 0 u16 | baseOffset i64 | entryCount u32 | CRC-32C of what follows u32 |
-/// segmentSize i64 | maxTimestamp i64 | firstTimestamp i64 | 0 ... (64 bytes)
+/// segmentSize i64 | maxTimestamp i64 | firstTimestamp i64 | endOffset i64 | 0 ... (64 bytes)
 /// entryCount x { relativeOffset u32, position u32, maxTimestampBefore i64 }
 /// ```
-/// It can always be rebuilt from the segment; a reader that finds it wanting does so.
+/// `endOffset` is the offset that follows the batches of `segmentSize`, -1 where it is not known. The index can always be
+/// rebuilt from the segment; a reader that finds it wanting does so.
 struct SegmentIndex {
     static let headerSize = 64
     /// First byte that the checksum covers. The magic, the base offset and the count before it are checked by value.
@@ -78,7 +79,9 @@ struct SegmentIndex {
 
     // MARK: File form
 
-    func encode(baseOffset: Int64, segmentSize: Int64, maxTimestamp: Int64, firstTimestamp: Int64) -> [UInt8] {
+    func encode(
+        baseOffset: Int64, segmentSize: Int64, maxTimestamp: Int64, firstTimestamp: Int64, endOffset: Int64 = -1
+    ) -> [UInt8] {
         var file = ByteWriter(capacity: Self.headerSize + entries.count * IndexEntry.encodedSize)
         file.uint32(Self.magic)
         file.uint16(Self.version)
@@ -89,6 +92,7 @@ struct SegmentIndex {
         file.int64(segmentSize)
         file.int64(maxTimestamp)
         file.int64(firstTimestamp)
+        file.int64(endOffset)
         while file.count < Self.headerSize { file.int8(0) }
         for entry in entries {
             file.uint32(entry.relativeOffset)
@@ -105,6 +109,7 @@ struct SegmentIndex {
         var segmentSize: Int64
         var maxTimestamp: Int64
         var firstTimestamp: Int64
+        var endOffset: Int64
     }
 
     /// Reads a file form back; nil when it is damaged, of another segment or of another version.
@@ -119,6 +124,7 @@ struct SegmentIndex {
             let size = try reader.int64()
             let maxTimestamp = try reader.int64()
             let firstTimestamp = try reader.int64()
+            let endOffset = try reader.int64()
             try reader.skip(headerSize - reader.position)
             guard reader.remaining == count * IndexEntry.encodedSize else { return nil }
             guard CRC32C.checksum(UnsafeRawBufferPointer(rebasing: bytes[checkedFrom...])) == crc else { return nil }
@@ -131,7 +137,8 @@ struct SegmentIndex {
                         maxTimestampBefore: try reader.int64()))
             }
             return Stored(
-                index: index, segmentSize: size, maxTimestamp: maxTimestamp, firstTimestamp: firstTimestamp)
+                index: index, segmentSize: size, maxTimestamp: maxTimestamp, firstTimestamp: firstTimestamp,
+                endOffset: endOffset)
         } catch {
             return nil
         }

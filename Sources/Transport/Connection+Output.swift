@@ -38,18 +38,35 @@ extension Connection {
     }
 
     /// What is written from here on leaves only once the group's commit clock has published `ticket`, and after all
-    /// that was written and gated before. If the ticket fails, the connection is closed and none of it is sent.
+    /// that was written and gated before. If the ticket fails, none of it is sent: the handler is asked for a replacement
+    /// (`commitFailed`), to which `tag` tells what kind of reply it was, and without one the connection is reset.
     ///
-    /// Call it right before writing a reply that acknowledges something; tickets of one connection do not fall.
-    public func gate(ticket: UInt64) {
-        guard state == .open else { return }
+    /// Call it right before writing a reply that acknowledges something; tickets of one connection do not fall. False:
+    /// the ticket has failed already, nothing was gated, and a reply with a tag must say so; without a tag the connection
+    /// was reset.
+    @discardableResult
+    public func gate(ticket: UInt64, tag: UInt32 = 0) -> Bool {
+        guard state == .open else { return true }
         guard let clock = loop.commitClock else { preconditionFailure("gate without a commit clock") }
         // In this order: whoever sees a later ticket published sees the failures before it.
         let published = clock.published
-        if clock.hasFailed(ticket) { return abort(.commitFailed) }
-        if ticket <= published { return }
-        output.gate(ticket)
+        if clock.hasFailed(ticket) {
+            if tag == 0 { abort(.commitFailed) }
+            return false
+        }
+        if ticket <= published { return true }
+        output.gate(ticket, tag: tag)
         loop.enqueueGate(ticket, of: self)
+        return true
+    }
+
+    /// Some tickets have failed: the replies that rest on them are replaced, or the connection is reset.
+    func failGates(_ clock: CommitClock) {
+        guard state != .closed, let held = output.held(clock.hasFailed) else { return }
+        guard let replacement = handler?.commitFailed(held, on: self) else { return abort(.commitFailed) }
+        output.dropHeld(held)
+        if !replacement.isEmpty { replacement.withUnsafeBytes { output.append(loop.place($0)) } }
+        loop.touch(self)
     }
 
     private func append(_ slice: ByteSlice) {

@@ -14,6 +14,9 @@ public protocol ConnectionHandler: AnyObject {
     func outputDrained(on connection: Connection)
     /// A timer set by `connection.setTimer(_:after:)` is due.
     func timerFired(_ id: Int, on connection: Connection)
+    /// A commit has failed on which replies rested: gives what is sent instead of all that `held` shows, or nil to have
+    /// the connection reset. `closeAfterFlush` may be called meanwhile.
+    func commitFailed(_ held: HeldOutput, on connection: Connection) -> [UInt8]?
     /// The connection has ended; its identifier answers `nil` from now on.
     func closed(on connection: Connection, reason: CloseReason)
 }
@@ -21,5 +24,6 @@ public protocol ConnectionHandler: AnyObject {
 extension ConnectionHandler {
     public func outputDrained(on connection: Connection) {}
     public func timerFired(_ id: Int, on connection: Connection) {}
+    public func commitFailed(_ held: HeldOutput, on connection: Connection) -> [UInt8]? { nil }
     public func closed(on connection: Connection, reason: CloseReason) {}
 }

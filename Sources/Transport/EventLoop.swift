@@ -191,8 +191,8 @@ public final class EventLoop {
         seenPublished = published
         while let gate = gates.first {
             let waiting = connection(slot: gate.slot, generation: gate.generation)
-            // One whose connection is gone may wait for a ticket that never comes.
-            if let waiting, waiting.state != .closed, gate.ticket > published { break }
+            // One whose connection is gone, or whose reply was replaced, may wait for a ticket that never comes.
+            if let waiting, waiting.state != .closed, gate.ticket > published, !clock.hasFailed(gate.ticket) { break }
             gates.removeFirst()
             waiting?.releaseGates(published)
         }
@@ -201,7 +201,7 @@ public final class EventLoop {
 
     private func abortFailed(_ clock: CommitClock) {
         for index in 0..<gates.count where clock.hasFailed(gates[index].ticket) {
-            connection(slot: gates[index].slot, generation: gates[index].generation)?.abort(.commitFailed)
+            connection(slot: gates[index].slot, generation: gates[index].generation)?.failGates(clock)
         }
     }
 

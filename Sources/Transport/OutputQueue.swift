@@ -18,6 +18,7 @@ struct OutputQueue {
     private struct Gate {
         var ticket: UInt64
         let position: Int
+        var tag: UInt32
     }
 
     /// Bytes not yet sent, held back or not.
@@ -39,12 +40,13 @@ struct OutputQueue {
     }
 
     /// What is appended from here on waits for `ticket`, and for all gates before it.
-    mutating func gate(_ ticket: UInt64) {
+    mutating func gate(_ ticket: UInt64, tag: UInt32 = 0) {
         if !gates.isEmpty, var last = gates.last, last.position == enqueued {
             last.ticket = max(last.ticket, ticket)
+            last.tag = tag
             gates.last = last
         } else {
-            gates.append(Gate(ticket: ticket, position: enqueued))
+            gates.append(Gate(ticket: ticket, position: enqueued, tag: tag))
         }
     }
 
@@ -67,9 +69,58 @@ struct OutputQueue {
         precondition(rest == 0, "sent \(rest) bytes more than were queued")
     }
 
+    /// All that stands behind the first gate whose ticket `hasFailed`; nil without such a gate.
+    func held(_ hasFailed: (UInt64) -> Bool) -> HeldOutput? {
+        var index = 0
+        while index < gates.count, !hasFailed(gates[index].ticket) { index += 1 }
+        guard index < gates.count else { return nil }
+        let start = gates[index].position
+        var held = HeldOutput()
+        while index < gates.count {
+            held.gates.append((position: gates[index].position - start, tag: gates[index].tag))
+            index += 1
+        }
+        var position = sent
+        held.bytes.reserveCapacity(enqueued - start)
+        for index in 0..<segments.count {
+            let segment = segments[index]
+            let skipped = max(0, start - position)
+            if skipped < segment.count { held.bytes += segment.bytes[skipped...] }
+            position += segment.count
+        }
+        return held
+    }
+
+    /// Drops what `held` gave, with its gates.
+    mutating func dropHeld(_ held: HeldOutput) {
+        let end = enqueued - held.bytes.count
+        var kept: [ByteSlice] = []
+        var position = sent
+        for index in 0..<segments.count where position < end {
+            let segment = segments[index]
+            kept.append(segment.slice(0, count: min(segment.count, end - position)))
+            position += segment.count
+        }
+        segments.removeAll()
+        for slice in kept { segments.append(slice) }
+        var before: [Gate] = []
+        for index in 0..<(gates.count - held.gates.count) { before.append(gates[index]) }
+        gates.removeAll()
+        for gate in before { gates.append(gate) }
+        enqueued = end
+    }
+
     mutating func removeAll() {
         segments.removeAll()
         gates.removeAll()
         sent = enqueued
     }
+}
+
+/// Replies that will not leave as they are, because a commit has failed: all of a connection's output from the first of
+/// them on.
+public struct HeldOutput {
+    public var bytes: [UInt8] = []
+    /// Where in `bytes` each gate stands, and the tag that the reply behind it was given.
+    public var gates: [(position: Int, tag: UInt32)] = []
 }

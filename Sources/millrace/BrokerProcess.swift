@@ -29,6 +29,8 @@ struct BrokerProcess {
                 "millrace: WARNING: \(unsafeVariable)=1: nothing is synced, and acknowledged records are lost when the"
                     + " power fails. This is the negative control of durability tests, and for nothing else.")
         }
+        // Each segment that is read or written costs a descriptor, each client one.
+        raiseDescriptorLimit(to: 1 << 20)
         let broker = try Broker(
             fileSystem: PosixFileSystem(), folder: configuration.dataFolder, options: brokerOptions)
         let loops = configuration.eventLoopCount > 0 ? configuration.eventLoopCount : defaultLoopCount

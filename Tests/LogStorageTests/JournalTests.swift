@@ -32,30 +32,57 @@ import Testing
         #expect(try store.readAll() == [0, 1, 2, 3, 4])
     }
 
-    @Test func aTornLastFrameIsNotReplayed() throws {
+    /// Torn and damaged look alike here: what is whole is taken, and it is told of.
+    @Test func aLastFrameThatIsNotWholeGivesItsWholeEntries() throws {
         // Anywhere in the frame: its header, an entry, the batch.
         for byte in [0, 5, 12, 20, 30, 33, 44, 64, 70, 100, 150] {
             let store = try journaled(4)
             try store.crash(keeping: .nothing, flip(frame: 3, byte: byte))
-            #expect(try store.readAll() == [0, 1, 2], "byte \(byte)")
+            let kept: [Int64] = byte < JournalFormat.headerSize ? [0, 1, 2, 3] : [0, 1, 2]
+            #expect(try store.readAll() == kept, "byte \(byte)")
+            #expect(store.summary.notices.contains { $0.contains("is not whole") }, "byte \(byte)")
             // What comes next is not mixed up with what was torn.
             store.append()
             store.store.commitPending()
             try store.crash()
-            #expect(try store.readAll() == [0, 1, 2, 3], "byte \(byte)")
+            #expect(try store.readAll() == kept + [Int64(kept.count)], "byte \(byte)")
         }
     }
 
-    @Test func aDamagedFrameBeforeOthersIsRefusedWithItsFile() throws {
+    @Test func aDamagedFrameBeforeOthersCostsItsDamagedEntryAlone() throws {
         for frame in 0...2 {
-            for byte in [0, 12, 20, 30, 33, 44, 64, 100] {
+            // In the frame's header, in an entry's, in its batch.
+            for byte in [0, 12, 20, 30, 33, 44, 64, 67, 75, 100, 150] {
                 let store = try journaled(4)
-                let error = storageError { try store.crash(keeping: .nothing, flip(frame: frame, byte: byte)) }
-                guard case .corrupt? = error?.kind else {
-                    Issue.record("frame \(frame), byte \(byte): \(String(describing: error))")
-                    continue
+                try store.crash(keeping: .nothing, flip(frame: frame, byte: byte))
+                let place = "frame \(frame), byte \(byte)"
+                let isLost = byte >= 64
+                #expect(store.log.logEndOffset == Offset(4), "\(place)")
+                for offset in 0..<4 {
+                    let found = try? store.read(from: Int64(offset), maxBytes: 1)
+                    #expect(found == (isLost && offset == frame ? nil : [Int64(offset)...Int64(offset)]), "\(place)")
                 }
-                #expect(error?.path == Self.file)
+                #expect(store.log.quarantine.damaged.count == (isLost ? 1 : 0), "\(place)")
+                #expect((store.log.quarantine.endReason != nil) == isLost, "\(place)")
+                #expect(store.summary.notices.contains { $0.contains(Self.file) }, "\(place)")
+                let aside = try store.fileSystem.list("/data/journal").filter { $0.contains("damaged") }
+                #expect(aside.count == 1, "\(place): what was damaged is set aside")
+            }
+        }
+    }
+
+    @Test func theCheckOfAnEntryFindsEveryFlippedBit() {
+        let header = UnsafeMutableRawPointer.allocate(byteCount: JournalFormat.entryHeaderSize, alignment: 8)
+        defer { header.deallocate() }
+        let partition = TopicPartition(topicID: TopicID(high: 0x1234_5678, low: 99), partitionIndex: 7)
+        JournalFormat.writeEntryHeader(.batch, partition, value: 1_000_003, length: 1234, at: header)
+        let check = JournalFormat.entryCheck(header)
+        for byte in 0..<JournalFormat.entryHeaderSize where byte != 2 && byte != 3 {
+            for bit in 0..<8 {
+                let value = header.load(fromByteOffset: byte, as: UInt8.self)
+                header.storeBytes(of: value ^ (1 << UInt8(bit)), toByteOffset: byte, as: UInt8.self)
+                #expect(JournalFormat.entryCheck(header) != check, "byte \(byte), bit \(bit)")
+                header.storeBytes(of: value, toByteOffset: byte, as: UInt8.self)
             }
         }
     }
@@ -122,18 +149,21 @@ import Testing
         #expect(try store.readAll() == Array(100..<200))
     }
 
-    @Test func aMissingGenerationIsRefused() throws {
+    @Test func aMissingGenerationClosesTheEndOfWhatItMayHaveHeld() throws {
         let store = try TestStore()
         while try store.fileSystem.list("/data/journal").count < 3 {
             store.append()
             store.store.commitPending()
         }
-        let error = storageError {
-            try store.crash(keeping: .nothing) { try? $0.remove(Self.file) }
-        }
-        guard case .corrupt? = error?.kind else {
-            Issue.record("\(String(describing: error))")
+        try store.crash(keeping: .nothing) { try? $0.remove(Self.file) }
+        #expect(store.log.quarantine.endReason != nil)
+        #expect(store.log.quarantine.damaged.first?.baseOffset == 0)
+        guard case .failure(.corrupt) = store.log.read(from: Offset(0), maxBytes: 1) else {
+            Issue.record("offset 0 is not refused")
             return
         }
+        // What later generations hold is there.
+        let end = store.log.logEndOffset.rawValue
+        #expect(try store.read(from: end - 1) == [end - 1...end - 1])
     }
 }

@@ -261,7 +261,9 @@ final class StoreModel {
             partitions[place].waitingEnds = []
             partitions[place].waitingStarts = []
         }
-        _ = try store.recover(nowMs: nowMs)
+        let summary = try store.recover(nowMs: nowMs)
+        // A disk that only loses what was not synced does no damage, and no tear may be taken for it.
+        if let damage = summary.damage.first { throw Failure(description: "damage after a crash: \(damage)") }
         store.removeFolders(except: Set(partitions.map(\.log.folderName)))
         for place in partitions.indices { try adopt(place) }
         try verify()

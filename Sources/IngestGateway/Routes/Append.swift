@@ -87,7 +87,11 @@ extension GatewayLoop {
         case .messageTooLarge: Problem(.eventTooLarge, "The event is larger than the topic allows.", limit: limit)
         case .invalidTimestamp:
             Problem(.invalidTimestamp, "The broker's clock is outside of what the topic allows.")
-        default: Problem(.storageUnavailable, "The broker cannot commit writes at the moment.", retryAfter: 5)
+        default:
+            // What failed on the disk is the operator's affair; how full it is helps the client to decide.
+            refusal.isDiskFull
+                ? Problem(.insufficientStorage, "No events are taken: \(refusal.message).", retryAfter: 5)
+                : Problem(.storageUnavailable, "The broker cannot commit writes at the moment.", retryAfter: 5)
         }
     }
 

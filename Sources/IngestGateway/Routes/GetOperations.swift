@@ -1,6 +1,7 @@
 import BrokerCore
 import ByteBuffers
 import HTTPWire
+import LogStorage
 import Telemetry
 
 /// `GET /healthz`, `/readyz`, `/metrics`, `/stats`.
@@ -11,11 +12,24 @@ extension GatewayLoop {
     /// Ready means "can commit": started, not draining, the data folder takes writes.
     func getReadiness() {
         if broker.isReady, !gateway.isDraining {
-            out.text("{\"status\":\"ready\"}")
+            out.text("{\"status\":\"ready\"")
+            // Damage does not make the broker unready: all but the quarantined ranges is served.
+            let damage = broker.store.damage
+            if !damage.isEmpty {
+                out.text(",\"quarantined_partitions\":")
+                out.decimal(damage.count)
+                out.text(",\"partitions_refusing_appends\":")
+                out.decimal(damage.count(where: \.refusesAppends))
+            }
+            out.text("}")
             return
         }
-        let why = gateway.isDraining ? "The broker is shutting down." : "The broker cannot commit writes at the moment."
-        answer(Problem(.storageUnavailable, why), instance: head.path)
+        if gateway.isDraining {
+            return answer(Problem(.storageUnavailable, "The broker is shutting down."), instance: head.path)
+        }
+        let why = broker.store.fullness.map { "No events are taken: \($0)." }
+        answer(
+            Problem(.storageUnavailable, why ?? "The broker cannot commit writes at the moment."), instance: head.path)
     }
 
     func getMetrics() {

@@ -52,6 +52,8 @@ struct ProblemKind {
     static let internalError = ProblemKind(500, 0, "internal_error", "Internal server error")
     static let overloaded = ProblemKind(503, 1, "overloaded", "Overloaded", retryable: true)
     static let storageUnavailable = ProblemKind(503, 2, "storage_unavailable", "Storage unavailable", retryable: true)
+    /// The disk's reserve is reached; reads and deletes go on, and so do writes once there is room again.
+    static let insufficientStorage = ProblemKind(507, 1, "insufficient_storage", "Insufficient storage", retryable: true)
 
     /// Bytes that are not a request. The code is the parser's.
     init(_ failure: HTTPFailure) {

@@ -68,8 +68,72 @@ extension KafkaConnection {
             if failed { fail("a produce with acks=0 was refused") }
             return
         }
-        if newestTicket > 0 { connection.gate(ticket: newestTicket) }
+        // The tag tells `commitFailed` how to read the reply.
+        if newestTicket > 0, !connection.gate(ticket: newestTicket, tag: UInt32(version) + 1) {
+            let held = scratch.array
+            guard let refusal = refusedReply(held[...], version) else { return connection.close() }
+            return refusal.withUnsafeBytes { connection.write(copying: $0) }
+        }
         connection.write(copying: scratch.bytes)
+    }
+
+    /// The data folder has failed under replies that wait for their commit: each accepted partition of a produce becomes
+    /// KAFKA_STORAGE_ERROR, all other replies stay as they are, in order. Nil when a reply of another kind was gated
+    /// (a group's): there is no truthful form of it, and the connection is reset.
+    func commitFailed(_ held: HeldOutput, on connection: Connection) -> [UInt8]? {
+        var out: [UInt8] = []
+        for (place, gate) in held.gates.enumerated() {
+            guard gate.tag > 0 else { return nil }
+            let end = place + 1 < held.gates.count ? held.gates[place + 1].position : held.bytes.count
+            let bytes = held.bytes[gate.position..<end]
+            guard bytes.count >= 4 else { return nil }
+            let length = bytes.prefix(4).reduce(0) { $0 << 8 | Int($1) }
+            guard bytes.count >= 4 + length,
+                let reply = refusedReply(bytes.prefix(4 + length), Int16(gate.tag - 1))
+            else { return nil }
+            out += reply
+            // Replies that rest on nothing, and only stood behind this one.
+            out += bytes.dropFirst(4 + length)
+        }
+        return out
+    }
+
+    /// An encoded Produce response with KAFKA_STORAGE_ERROR in place of success.
+    private func refusedReply(_ frame: ArraySlice<UInt8>, _ version: Int16) -> [UInt8]? {
+        var refused: (correlationID: Int32, response: ProduceResponse)?
+        frame.withUnsafeBytes { raw in
+            var reader = ByteReader(raw)
+            do throws(DecodeError) {
+                try reader.skip(4)
+                let correlationID = try reader.int32()
+                if ResponseHeader.version(apiKey: .produce, apiVersion: version) >= 1 { try reader.skip(1) }
+                refused = (correlationID, try ProduceResponse(from: &reader, version: version))
+            } catch {
+                refused = nil
+            }
+        }
+        guard let refused else { return nil }
+        var response = refused.response
+        for topic in response.responses.indices {
+            for place in response.responses[topic].partitionResponses.indices
+            where response.responses[topic].partitionResponses[place].errorCode == 0 {
+                var partition = response.responses[topic].partitionResponses[place]
+                partition.errorCode = ErrorCode.kafkaStorageError.rawValue
+                partition.errorMessage = "the data folder failed before the record batch was on disk"
+                partition.baseOffset = -1
+                partition.logAppendTimeMs = -1
+                partition.logStartOffset = -1
+                response.responses[topic].partitionResponses[place] = partition
+                server.metrics.refusedBatches.add()
+            }
+        }
+        var writer = ByteWriter(capacity: frame.count + 128)
+        writer.int32(0)
+        writer.int32(refused.correlationID)
+        if ResponseHeader.version(apiKey: .produce, apiVersion: version) >= 1 { writer.unsignedVarint(0) }
+        response.encode(to: &writer, version: version)
+        writer.overwrite(Int32(writer.count - 4), at: 0)
+        return writer.array
     }
 
     private func append(

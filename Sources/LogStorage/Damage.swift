@@ -1,0 +1,290 @@
+import ByteBuffers
+public import KafkaModel
+import RecordFormat
+public import StorageIO
+import Synchronization
+import Telemetry
+
+/// A part of a log whose bytes are not what was written. It is not served, and it stays on disk as it was found.
+public struct DamagedRange: Sendable, Equatable {
+    /// The file that holds it, by its base offset.
+    public var segmentBase: Int64
+    /// Bytes of that file; equal when the bytes are gone as a whole (a missing or shortened file, lost journal frames).
+    public var startPosition: Int64
+    /// Exclusive.
+    public var endPosition: Int64
+    /// Offsets that are lost with it; a read from any of them is refused.
+    public var baseOffset: Int64
+    /// Exclusive.
+    public var endOffset: Int64
+    /// What was found, for a person.
+    public var reason: String
+    /// `log repair` has set the bytes aside: the offsets are a gap now, which readers pass over.
+    public var isRepaired = false
+
+    /// One line: file, bytes, offsets, reason.
+    public var description: String {
+        let place =
+            startPosition == endPosition
+            ? "missing behind byte \(endPosition)" : "quarantined: bytes \(startPosition) to \(endPosition - 1)"
+        return "\(Segment.name(segmentBase, ".log")): \(place), offsets \(baseOffset) to \(endOffset - 1): \(reason)"
+    }
+}
+
+/// What is known of a partition's damage: kept in its folder as the file `quarantine`, until `log repair` has set the
+/// damaged bytes aside.
+///
+/// ```
+/// "MLQR" | version u16 | 0 u16 | range count u32 | CRC-32C of what follows u32
+/// end reason length u16 | end reason, empty when the end is known
+/// per range: segmentBase i64 | startPosition i64 | endPosition i64 | baseOffset i64 | endOffset i64
+///            | repaired u8 | reason length u16 | reason
+/// ```
+public struct Quarantine: Sendable, Equatable {
+    public static let fileName = "quarantine"
+    static let magic: UInt32 = 0x4d4c_5152
+    static let version: UInt16 = 1
+    /// Beyond this many ranges of one partition neighbours are joined, with what stands between them.
+    static let maxRanges = 256
+    private static let maxReason = 512
+
+    /// By ascending offset, apart from each other.
+    public internal(set) var ranges: [DamagedRange] = []
+    /// Why acknowledged records may be missing behind the log's end. Appends are refused then: they would give the lost
+    /// records' offsets a second time.
+    public internal(set) var endReason: String?
+
+    public init() {}
+
+    /// Nothing is damaged now; repaired ranges may stand here all the same.
+    public var isEmpty: Bool { endReason == nil && ranges.allSatisfy(\.isRepaired) }
+    public var damaged: [DamagedRange] { ranges.filter { !$0.isRepaired } }
+
+    /// The range that holds `offset`.
+    func range(holding offset: Int64) -> DamagedRange? {
+        ranges.first { $0.baseOffset <= offset && offset < $0.endOffset }
+    }
+
+    /// Offsets that do not exist any more.
+    var gaps: [Range<Int64>] { ranges.isEmpty ? [] : ranges.filter(\.isRepaired).map { $0.baseOffset..<$0.endOffset } }
+
+    /// Adds a range, joined with those it touches. Gives whether anything changed.
+    mutating func add(_ range: DamagedRange) -> Bool {
+        var joined = range
+        if ranges.contains(where: {
+            $0.isRepaired && $0.baseOffset <= range.baseOffset && range.endOffset <= $0.endOffset
+        }) {
+            return false
+        }
+        for other in damaged where other.segmentBase == range.segmentBase && other.overlaps(joined) {
+            joined.startPosition = min(joined.startPosition, other.startPosition)
+            joined.endPosition = max(joined.endPosition, other.endPosition)
+            joined.baseOffset = min(joined.baseOffset, other.baseOffset)
+            joined.endOffset = max(joined.endOffset, other.endOffset)
+            joined.reason = other.reason
+        }
+        if ranges.contains(joined) { return false }
+        ranges.removeAll { !$0.isRepaired && $0.segmentBase == joined.segmentBase && $0.overlaps(joined) }
+        ranges.append(joined)
+        ranges.sort { ($0.baseOffset, $0.startPosition) < ($1.baseOffset, $1.startPosition) }
+        if ranges.count > Self.maxRanges { joinNearest() }
+        return true
+    }
+
+    private mutating func joinNearest() {
+        for index in ranges.indices.dropLast() where ranges[index].segmentBase == ranges[index + 1].segmentBase {
+            ranges[index].endPosition = ranges[index + 1].endPosition
+            ranges[index].endOffset = ranges[index + 1].endOffset
+            ranges.remove(at: index + 1)
+            return
+        }
+    }
+
+    /// Forgets what lies wholly below the log's start.
+    mutating func removeBelow(_ logStartOffset: Int64, segmentBase: Int64) -> Bool {
+        let before = ranges.count
+        ranges.removeAll { $0.endOffset <= logStartOffset && $0.segmentBase < segmentBase }
+        return ranges.count != before
+    }
+
+    // MARK: File form
+
+    func encode() -> [UInt8] {
+        var body = ByteWriter(capacity: 256)
+        Self.write(endReason ?? "", to: &body)
+        for range in ranges {
+            body.int64(range.segmentBase)
+            body.int64(range.startPosition)
+            body.int64(range.endPosition)
+            body.int64(range.baseOffset)
+            body.int64(range.endOffset)
+            body.int8(range.isRepaired ? 1 : 0)
+            Self.write(range.reason, to: &body)
+        }
+        var writer = ByteWriter(capacity: body.count + 16)
+        writer.uint32(Self.magic)
+        writer.uint16(Self.version)
+        writer.uint16(0)
+        writer.uint32(UInt32(ranges.count))
+        writer.uint32(CRC32C.checksum(body.bytes))
+        writer.bytes(body.bytes)
+        return writer.array
+    }
+
+    private static func write(_ text: String, to writer: inout ByteWriter) {
+        let bytes = Array(text.utf8.prefix(maxReason))
+        writer.uint16(UInt16(bytes.count))
+        writer.bytes(bytes)
+    }
+
+    init(decoding bytes: UnsafeRawBufferPointer) throws(DecodeError) {
+        var reader = ByteReader(bytes)
+        guard try reader.uint32() == Self.magic else { throw .invalid("magic", position: 0) }
+        guard try reader.uint16() == Self.version else { throw .invalid("version", position: 4) }
+        try reader.skip(2)
+        let count = try reader.uint32()
+        let crc = try reader.uint32()
+        guard CRC32C.checksum(UnsafeRawBufferPointer(rebasing: bytes[reader.position...])) == crc else {
+            throw .invalid("CRC", position: 12)
+        }
+        let end = try Self.text(&reader)
+        endReason = end.isEmpty ? nil : end
+        for _ in 0..<count {
+            var range = DamagedRange(
+                segmentBase: try reader.int64(), startPosition: try reader.int64(),
+                endPosition: try reader.int64(), baseOffset: try reader.int64(), endOffset: try reader.int64(),
+                reason: "")
+            range.isRepaired = try reader.int8() != 0
+            range.reason = try Self.text(&reader)
+            ranges.append(range)
+        }
+    }
+
+    private static func text(_ reader: inout ByteReader) throws(DecodeError) -> String {
+        String(decoding: try reader.bytes(Int(try reader.uint16())), as: UTF8.self)
+    }
+
+    /// The quarantine of a partition's folder; nil when there is none. A damaged file quarantines the log's end, as
+    /// nothing else can be said.
+    public static func load(_ fileSystem: any FileSystem, folder: String) throws(StorageError) -> Quarantine? {
+        let path = Path.join(folder, fileName)
+        guard fileSystem.exists(path) else { return nil }
+        let bytes = try fileSystem.readWhole(path, limit: 1 << 24)
+        do {
+            return try bytes.withUnsafeBytes { raw throws(DecodeError) in try Quarantine(decoding: raw) }
+        } catch {
+            var unknown = Quarantine()
+            unknown.endReason = "the file \(fileName), which told of damage, is itself damaged (\(error))"
+            return unknown
+        }
+    }
+
+    public func store(_ fileSystem: any FileSystem, folder: String) throws(StorageError) {
+        try fileSystem.createDirectoryDurably(folder)
+        try fileSystem.writeAtomically(Path.join(folder, Self.fileName), encode())
+    }
+}
+
+extension DamagedRange {
+    /// Tells of bytes that are gone from the end, at byte `size`, of a segment.
+    func isMissing(behind size: Int64, of segmentBase: Int64) -> Bool {
+        self.segmentBase == segmentBase && startPosition == endPosition && startPosition == size
+    }
+
+    fileprivate func overlaps(_ other: DamagedRange) -> Bool {
+        if startPosition == endPosition || other.startPosition == other.endPosition {
+            return baseOffset <= other.endOffset && other.baseOffset <= endOffset
+                && startPosition <= other.endPosition && other.startPosition <= endPosition
+        }
+        return startPosition <= other.endPosition && other.startPosition <= endPosition
+    }
+}
+
+/// A partition that has damage, for metrics, the log line and `readyz`.
+public struct PartitionDamage: Sendable, Equatable {
+    public var folderName: String
+    public var quarantine: Quarantine
+    /// Appends are refused until `log repair`.
+    public var refusesAppends: Bool { quarantine.endReason != nil }
+    public var bytes: Int { quarantine.damaged.reduce(0) { $0 + Int($1.endPosition - $1.startPosition) } }
+}
+
+extension PartitionLog {
+    /// What is known of this partition's damage.
+    public var quarantine: Quarantine { state.withLock { $0.quarantine } }
+
+    /// The first offset behind the damage that holds `offset`; nil when there is none.
+    public func endOfDamage(at offset: Offset) -> Offset? {
+        state.withLock { state in
+            state.quarantine.range(holding: offset.rawValue).map { Offset(min($0.endOffset, state.flushedOffset)) }
+        }
+    }
+
+    /// Takes note of damage that was found; it is stored by the maintaining thread, or before recovery ends.
+    func noteDamage(_ ranges: [DamagedRange]) {
+        let isNews = state.withLock { state -> Bool in
+            var isNews = false
+            for range in ranges { isNews = state.quarantine.add(range) || isNews }
+            if isNews { state.quarantineIsStored = false }
+            return isNews
+        }
+        if isNews { store.noteDamage(of: self) }
+    }
+
+    /// Records behind the log's end may be lost, for the given reason: nothing is appended until `log repair`.
+    func noteLostEnd(_ reason: String) {
+        state.withLock { state in
+            if state.quarantine.endReason == nil { state.quarantine.endReason = reason }
+            state.quarantineIsStored = false
+        }
+        store.noteDamage(of: self)
+    }
+
+    /// Stores the quarantine when it has changed.
+    func storeQuarantine() throws(StorageError) {
+        try io.withLock { writer throws(StorageError) in
+            let changed = state.withLock { state -> Quarantine? in
+                state.quarantineIsStored || state.isDeleted ? nil : state.quarantine
+            }
+            guard let changed else { return }
+            try changed.store(store.fileSystem, folder: folder)
+            writer.folderExists = true
+            state.withLock { if $0.quarantine == changed { $0.quarantineIsStored = true } }
+        }
+    }
+}
+
+extension LogStore {
+    func noteDamage(of log: PartitionLog) {
+        registry.withLock { registry in
+            if !registry.damaged.contains(where: { $0 === log }) { registry.damaged.append(log) }
+        }
+        needsQuarantineStored.store(true, ordering: .releasing)
+        maintenanceSignal.raise()
+        let damage = damage
+        let metrics = MetricsRegistry.shared
+        metrics.gauge("storage_quarantined_partitions", help: "Partitions with quarantined damage.").set(damage.count)
+        metrics.gauge(
+            "storage_quarantined_bytes", help: "Bytes of segments that are quarantined."
+        ).set(damage.reduce(0) { $0 + $1.bytes })
+        metrics.gauge(
+            "storage_partitions_refusing_appends", help: "Partitions whose end is quarantined, until log repair."
+        ).set(damage.count(where: \.refusesAppends))
+        if hasRecovered.load(ordering: .relaxed) {
+            Log.error(
+                "damage found and quarantined", "partition", log.folderName, "ranges", log.quarantine.damaged.count)
+        }
+    }
+
+    /// The partitions with damage, by name.
+    public var damage: [PartitionDamage] {
+        registry.withLock { $0.damaged }.compactMap { log in
+            let quarantine = log.quarantine
+            return quarantine.isEmpty ? nil : PartitionDamage(folderName: log.folderName, quarantine: quarantine)
+        }.sorted { $0.folderName < $1.folderName }
+    }
+
+    func storeQuarantines() throws(StorageError) {
+        for log in registry.withLock({ $0.damaged }) { try log.storeQuarantine() }
+    }
+}

@@ -1,0 +1,92 @@
+import ByteBuffers
+import KafkaModel
+import RecordFormat
+
+/// What can still be told from a journal frame whose checksum does not match. Each entry's header has a check of its
+/// own, and a record batch its CRC, so a single damaged place costs one entry.
+struct JournalSalvage {
+    /// Entries that are whole, in their order.
+    var entries: [JournalFormat.Entry] = []
+    /// Partitions whose entry is damaged, with the offset that it began with.
+    var lost: [(partition: TopicPartition, baseOffset: Int64)] = []
+    /// Something stood there of which the partition cannot be told.
+    var hasUnknown = false
+
+    var isComplete: Bool { lost.isEmpty && !hasUnknown }
+
+    /// Looks through the bytes of a frame, from its first byte to where the next one begins.
+    init(_ frame: UnsafeRawBufferPointer) {
+        guard let base = frame.baseAddress else { return }
+        var at = JournalFormat.headerSize
+        while at + JournalFormat.entryHeaderSize <= frame.count {
+            guard let entry = Self.entry(base + at, room: frame.count - at) else {
+                // Behind the last entry the block is filled with zeros. Anything else is an entry that is damaged.
+                if let next = Self.next(in: frame, after: at) {
+                    hasUnknown = true
+                    at = next
+                    continue
+                }
+                hasUnknown = hasUnknown || !Self.isZero(frame, from: at)
+                return
+            }
+            switch entry.kind {
+            case .logStart: entries.append(entry)
+            case .batch:
+                if Self.isWhole(entry) {
+                    entries.append(entry)
+                } else {
+                    lost.append((entry.partition, entry.value))
+                }
+            }
+            at += JournalFormat.entryHeaderSize + entry.bytes.count
+        }
+        hasUnknown = hasUnknown || !Self.isZero(frame, from: at)
+    }
+
+    /// The entry that begins at `base`, when its header's check says that one does.
+    private static func entry(_ base: UnsafeRawPointer, room: Int) -> JournalFormat.Entry? {
+        guard room >= JournalFormat.entryHeaderSize,
+            let kind = JournalFormat.Kind(rawValue: base.load(as: UInt8.self)),
+            UInt16(bigEndian: base.loadUnaligned(fromByteOffset: 2, as: UInt16.self)) == JournalFormat.entryCheck(base)
+        else { return nil }
+        let length = Int(UInt32(bigEndian: base.loadUnaligned(fromByteOffset: 32, as: UInt32.self)))
+        guard length <= room - JournalFormat.entryHeaderSize else { return nil }
+        return JournalFormat.Entry(
+            kind: kind,
+            partition: TopicPartition(
+                topicID: TopicID(
+                    high: UInt64(bigEndian: base.loadUnaligned(fromByteOffset: 8, as: UInt64.self)),
+                    low: UInt64(bigEndian: base.loadUnaligned(fromByteOffset: 16, as: UInt64.self))),
+                partitionIndex: Int32(bigEndian: base.loadUnaligned(fromByteOffset: 4, as: Int32.self))),
+            value: Int64(bigEndian: base.loadUnaligned(fromByteOffset: 24, as: Int64.self)),
+            bytes: UnsafeRawBufferPointer(start: base + JournalFormat.entryHeaderSize, count: length))
+    }
+
+    /// Whether a batch is what was written, the bytes outside of its own CRC included.
+    private static func isWhole(_ entry: JournalFormat.Entry) -> Bool {
+        guard entry.bytes.count >= RecordBatchHeader.size, let base = entry.bytes.baseAddress else { return false }
+        let header = RecordBatchHeader(unchecked: base)
+        return header.magic == RecordBatchHeader.currentMagic && header.totalSize == entry.bytes.count
+            && header.baseOffset.rawValue == entry.value && header.partitionLeaderEpoch.rawValue >= 0
+            && header.computedCRC() == header.crc
+    }
+
+    private static func next(in frame: UnsafeRawBufferPointer, after at: Int) -> Int? {
+        guard let base = frame.baseAddress else { return nil }
+        var position = at + 1
+        while position + JournalFormat.entryHeaderSize <= frame.count {
+            let kind = base.load(fromByteOffset: position, as: UInt8.self)
+            if kind == 1 || kind == 2, let entry = entry(base + position, room: frame.count - position),
+                entry.kind == .logStart ? entry.bytes.count == 0 : isWhole(entry)
+            {
+                return position
+            }
+            position += 1
+        }
+        return nil
+    }
+
+    private static func isZero(_ bytes: UnsafeRawBufferPointer, from start: Int) -> Bool {
+        start >= bytes.count || bytes[start...].allSatisfy { $0 == 0 }
+    }
+}

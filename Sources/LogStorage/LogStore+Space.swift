@@ -1,0 +1,88 @@
+import ByteBuffers
+import KafkaModel
+import StorageIO
+import Synchronization
+
+/// A disk that is nearly full, or full.
+///
+/// Below the reserve clients' appends are refused; reads, deletes, retention and the broker's own records go on, and use
+/// the reserve. The free space is looked at every second, and whenever as much was committed as might have used up an
+/// eighth of what was free above the reserve: a fast writer cannot get past it between two looks.
+///
+/// ENOSPC is not a failed sync: nothing that was acknowledged is at stake, so the store stays online. A commit that met
+/// it is kept and tried again until there is room; write-behind and checkpoints wait, and the journal keeps what they
+/// would have written.
+extension LogStore {
+    /// How often a commit that waits for space is tried again.
+    static let heldRetryMs: Int64 = 200
+    /// At most this is committed between two looks at the free space, and at least this.
+    private static let mostUnchecked = 64 << 20
+    private static let leastUnchecked = 1 << 20
+
+    /// What an operator and a client are told while the disk is nearly full; nil while it is not.
+    public var fullness: String? {
+        guard isFull.load(ordering: .relaxed) else { return nil }
+        return
+            "the disk of the data folder has \(lastFree.load(ordering: .relaxed)) bytes free, less than the reserve of "
+            + "\(options.reserveBytes) bytes; free space, lower retention or delete topics"
+    }
+
+    /// Below the reserve appends are refused, above it (with an eighth to spare) they are taken again.
+    func checkSpace() {
+        guard let free = try? fileSystem.freeBytes(folder).free else { return }
+        note(free: free)
+    }
+
+    private func note(free: Int64) {
+        lastFree.store(Int(clamping: free), ordering: .relaxed)
+        let above = max(0, free - options.reserveBytes)
+        unchecked.store(
+            max(Self.leastUnchecked, min(Self.mostUnchecked, Int(clamping: above / 8))), ordering: .relaxed)
+        let wasFull = isFull.load(ordering: .relaxed)
+        setFull(wasFull ? free < options.reserveBytes / 8 * 9 : free < options.reserveBytes)
+    }
+
+    func setFull(_ full: Bool) {
+        guard isFull.exchange(full, ordering: .sequentiallyConsistent) != full else { return }
+        isRefusing.store(full || isOffline, ordering: .sequentiallyConsistent)
+        // The maintaining thread looks every second from now on, until there is room again.
+        if full { maintenanceSignal.raise() }
+    }
+
+    /// Looks at the free space when enough was committed since the last look.
+    func checkSpace(before commit: Queue, _ journal: Journal?) {
+        var bytes = 0
+        for append in commit.appends { bytes += append.slice.count }
+        if unchecked.subtract(bytes, ordering: .relaxed).newValue > 0 { return }
+        checkSpace()
+        // A new journal file must not take the reserve.
+        let room = Int64(lastFree.load(ordering: .relaxed)) - options.reserveBytes
+        journal?.mayGrow.store(room > options.journalFileBytes, ordering: .relaxed)
+    }
+
+    /// Keeps a commit that the full disk did not take. False: the failure is of another kind.
+    func hold(_ commit: Queue, _ committer: inout Committer, _ error: StorageError) -> Bool {
+        guard error.isNoSpace, error.operation != .sync else { return false }
+        committer.held = commit
+        isHolding.store(true, ordering: .sequentiallyConsistent)
+        committer.journal?.mayGrow.store(false, ordering: .relaxed)
+        setFull(true)
+        return true
+    }
+
+    /// Tries the kept commit again; true when it is done with.
+    func retryHeld(_ committer: inout Committer) -> Bool {
+        guard let commit = committer.held else { return true }
+        if !isOffline {
+            do throws(StorageError) {
+                publish(commit, straight: try write(commit, &committer))
+            } catch {
+                if hold(commit, &committer, error) { return false }
+                goOffline(error, ticket: commit.ticket)
+            }
+        }
+        committer.held = nil
+        isHolding.store(false, ordering: .sequentiallyConsistent)
+        return true
+    }
+}

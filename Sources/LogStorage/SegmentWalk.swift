@@ -1,0 +1,209 @@
+import ByteBuffers
+import KafkaModel
+import RecordFormat
+import StorageIO
+
+/// Walks a segment's batches and finds out where its bytes are not what was written.
+///
+/// A batch's CRC covers all but its first 21 bytes. Of those, `baseOffset` must follow the batch before (in a log that
+/// was never compacted it is the next offset), `batchLength` must lead to the next batch, and `partitionLeaderEpoch` is
+/// one that this partition has had.
+struct SegmentWalk {
+    /// Exclusive: offsets of this segment are below it.
+    var offsetLimit: Int64 = .max
+    /// Between two batches there is no gap.
+    var isContiguous: Bool
+    var maxEpoch: Int32 = .max
+    /// Gaps that a repair left.
+    var gaps: [Range<Int64>] = []
+    /// Check each batch's CRC; without it only headers are read.
+    var verifies: Bool
+    /// Largest batch; a length beyond it is damage.
+    static let maxBatch = 1 << 30
+    static let window = 1 << 20
+
+    enum End {
+        /// Everything up to the end is whole.
+        case whole
+        /// Nothing whole begins at this byte.
+        case broken(at: Int64)
+    }
+
+    /// Whether a header may stand where `expected` is the next offset (nil: not known).
+    func accepts(_ header: RecordBatchHeader, expected: Int64?, room: Int64) -> Bool {
+        let base = header.baseOffset.rawValue
+        let total = header.totalSize
+        guard header.magic == RecordBatchHeader.currentMagic, total >= RecordBatchHeader.size,
+            Int64(total) <= room, total <= Self.maxBatch, header.lastOffsetDelta >= 0, base >= 0, base < offsetLimit,
+            header.lastOffset.rawValue < offsetLimit, header.partitionLeaderEpoch.rawValue >= 0,
+            header.partitionLeaderEpoch.rawValue <= maxEpoch
+        else { return false }
+        guard let expected else { return true }
+        if !isContiguous || base == expected { return base >= expected }
+        return base > expected && gaps.contains { $0.lowerBound <= expected && base <= $0.upperBound }
+    }
+
+    /// Calls `body` with each batch from byte `start` on, of which `expected` is the offset when it is known, and gives
+    /// where that ends. `expected` is moved on.
+    func run(
+        _ file: any StorageFile, from start: Int64, to end: Int64, expected: inout Int64?, pool: ChunkPool,
+        read: inout Int64, _ body: (RecordBatchHeader, Int64) -> Void
+    ) throws(StorageError) -> End {
+        var position = start
+        var window = pool.chunk(atLeast: verifies ? Self.window : 64 << 10)
+        while position < end {
+            let length = Int(min(Int64(window.capacity), end - position))
+            let count = try file.read(
+                into: UnsafeMutableRawBufferPointer(start: window.base, count: length), at: position)
+            read += Int64(count)
+            var at = 0
+            var needed = RecordBatchHeader.size
+            while count - at >= RecordBatchHeader.size {
+                let header = RecordBatchHeader(unchecked: window.base + at)
+                guard accepts(header, expected: expected, room: end - position - Int64(at)) else {
+                    return .broken(at: position + Int64(at))
+                }
+                let total = header.totalSize
+                if verifies {
+                    needed = total
+                    if total > count - at { break }
+                    if header.computedCRC() != header.crc { return .broken(at: position + Int64(at)) }
+                }
+                body(header, position + Int64(at))
+                expected = header.lastOffset.rawValue + 1
+                at += total
+                needed = RecordBatchHeader.size
+            }
+            if at == 0 {
+                // Less than a batch is left, or it is larger than the window.
+                guard needed > length, count == length, Int64(needed) <= end - position else {
+                    return .broken(at: position)
+                }
+                window = pool.chunk(atLeast: needed)
+            }
+            position += Int64(at)
+        }
+        // A batch whose header alone was looked at may reach past the end.
+        return position == end ? .whole : .broken(at: end)
+    }
+
+    /// Walks like `run` and passes over what is damaged: each whole batch goes to `body`, the rest is given back.
+    /// `limit` is the offset that follows the last batch before `end`.
+    func survey(
+        _ file: any StorageFile, segmentBase: Int64, from start: Int64, to end: Int64, expected: inout Int64?,
+        limit: Int64, pool: ChunkPool, read: inout Int64, _ body: (RecordBatchHeader, Int64) -> Void
+    ) throws(StorageError) -> [DamagedRange] {
+        var damage: [DamagedRange] = []
+        var position = start
+        while case .broken(let at) = try run(
+            file, from: position, to: end, expected: &expected, pool: pool, read: &read, body)
+        {
+            let next = try resume(file, after: at, to: end, expected: expected, pool: pool)
+            let base = expected ?? segmentBase
+            damage.append(
+                DamagedRange(
+                    segmentBase: segmentBase, startPosition: at, endPosition: next?.position ?? end, baseOffset: base,
+                    endOffset: max(base, next?.baseOffset ?? limit), reason: "no whole record batch"))
+            guard let next else {
+                expected = max(base, limit)
+                return damage
+            }
+            expected = next.baseOffset
+            position = next.position
+        }
+        return damage
+    }
+
+    /// The first whole batch behind `broken`, where the batch before ended at `expected`; nil when there is none up to
+    /// `end`. First where the broken batch says that it ends, then byte by byte.
+    func resume(
+        _ file: any StorageFile, after broken: Int64, to end: Int64, expected: Int64?, pool: ChunkPool
+    ) throws(StorageError) -> (position: Int64, baseOffset: Int64)? {
+        var loose = self
+        loose.isContiguous = false
+        let head = try file.read(RecordBatchHeader.size, at: broken)
+        if head.count == RecordBatchHeader.size {
+            let length = head.withUnsafeBytes { RecordBatchHeader(unchecked: $0.baseAddress!).totalSize }
+            let next = broken + Int64(max(0, length))
+            if length >= RecordBatchHeader.size, length <= Self.maxBatch, next < end,
+                let base = try loose.wholeBatch(file, at: next, end, expected, pool)
+            {
+                return (next, base)
+            }
+        }
+        let chunk = pool.chunk(atLeast: 4 << 20)
+        var position = broken + 1
+        while position + Int64(RecordBatchHeader.size) <= end {
+            let room = UnsafeMutableRawBufferPointer(
+                start: chunk.base, count: Int(min(Int64(chunk.capacity), end - position)))
+            let count = try file.read(into: room, at: position)
+            if count < RecordBatchHeader.size { return nil }
+            let last = count - RecordBatchHeader.size
+            for at in 0...last {
+                // The cheap part first: the magic's place.
+                if chunk.base.load(fromByteOffset: at + 16, as: UInt8.self) != 2 { continue }
+                let header = RecordBatchHeader(unchecked: chunk.base + at)
+                let room = end - position - Int64(at)
+                guard loose.accepts(header, expected: expected, room: room) else { continue }
+                if let base = try loose.wholeBatch(file, at: position + Int64(at), end, expected, pool) {
+                    return (position + Int64(at), base)
+                }
+            }
+            position += Int64(last + 1)
+        }
+        return nil
+    }
+
+    /// The base offset of the batch at byte `position` if it is whole and may stand there.
+    private func wholeBatch(
+        _ file: any StorageFile, at position: Int64, _ end: Int64, _ expected: Int64?, _ pool: ChunkPool
+    ) throws(StorageError) -> Int64? {
+        let head = try file.read(RecordBatchHeader.size, at: position)
+        guard head.count == RecordBatchHeader.size else { return nil }
+        let (isPlausible, total) = head.withUnsafeBytes { raw in
+            let header = RecordBatchHeader(unchecked: raw.baseAddress!)
+            return (accepts(header, expected: expected, room: end - position), header.totalSize)
+        }
+        guard isPlausible else { return nil }
+        let bytes = try file.read(total, at: position)
+        guard bytes.count == total else { return nil }
+        return bytes.withUnsafeBytes { raw in
+            let header = RecordBatchHeader(unchecked: raw.baseAddress!)
+            return header.computedCRC() == header.crc ? header.baseOffset.rawValue : nil
+        }
+    }
+
+    /// Whether the bytes from `start` to `end` can be the torn end of a write: the file ends within the batch that
+    /// begins at `start`, or part of a disk sector that the write would have filled is still zero. A batch that is
+    /// there to its last sector and does not match its CRC was damaged later.
+    static func isTorn(_ file: any StorageFile, from start: Int64, to end: Int64) throws(StorageError) -> Bool {
+        let size = try file.size()
+        let head = try file.read(RecordBatchHeader.size, at: start)
+        guard head.count == RecordBatchHeader.size else { return true }
+        let length = head.withUnsafeBytes { RecordBatchHeader(unchecked: $0.baseAddress!).totalSize }
+        var limit = end
+        if length >= RecordBatchHeader.size, length <= maxBatch {
+            if start + Int64(length) > size { return true }
+            limit = min(end, max(start + Int64(length), start + 1))
+        }
+        var position = start
+        while position < limit {
+            // Whole sectors of the file, the first and the last of them in part.
+            let sectorEnd = min((position / sector + 1) * sector, limit)
+            let bytes = try file.read(Int(sectorEnd - position), at: position)
+            if bytes.allSatisfy({ $0 == 0 }) { return true }
+            position = sectorEnd
+        }
+        return false
+    }
+
+    /// Whether all from `start` to the file's end is less than a block, and zero: a direct write fills its last block.
+    static func isPadding(_ file: any StorageFile, from start: Int64, to end: Int64) throws(StorageError) -> Bool {
+        guard end > start, end - start < block else { return false }
+        return try file.read(Int(end - start), at: start).allSatisfy { $0 == 0 }
+    }
+
+    private static let block: Int64 = 4096
+    /// What a disk writes in one piece.
+    private static let sector: Int64 = 512
+}
