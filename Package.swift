@@ -77,7 +77,8 @@ let package = Package(
             name: "millrace",
             dependencies: [
                 "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "StorageIO", "LogStorage", "Coordinators",
-                "BrokerCore", "Transport", "KafkaServer", "IngestGateway", "KafkaClient", "Configuration", "CommandSyntax",
+                "BrokerCore", "Transport", "KafkaServer", "IngestGateway", "KafkaClient", "Configuration",
+                "CommandSyntax",
                 "Telemetry", "CSystem",
             ],
             swiftSettings: strict,
@@ -95,7 +96,9 @@ let package = Package(
         tests("TransportTests", ["Transport", "ByteBuffers", "CSystem", "Telemetry"]),
         tests("StorageIOTests", ["StorageIO", "BrokerTestKit", "ByteBuffers"]),
         tests(
-            "LogStorageTests", ["LogStorage", "BrokerTestKit", "RecordFormat", "KafkaModel", "ByteBuffers", "StorageIO"]),
+            "LogStorageTests",
+            ["LogStorage", "BrokerTestKit", "RecordFormat", "KafkaModel", "ByteBuffers", "StorageIO"],
+            exclude: ["Fixtures"]),
         tests("CoordinatorsTests", ["Coordinators", "BrokerTestKit", "KafkaWire", "KafkaModel", "ByteBuffers"]),
         tests(
             "BrokerCoreTests",
@@ -118,7 +121,10 @@ let package = Package(
         tests("ConfigurationTests", ["Configuration"]),
         tests(
             "CommandLineTests",
-            ["CommandSyntax", "Configuration", "KafkaClient", "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire"],
+            [
+                "CommandSyntax", "Configuration", "KafkaClient", "KafkaModel", "ByteBuffers", "RecordFormat",
+                "KafkaWire",
+            ],
             exclude: ["help.txt"]),
         tests("ArchitectureTests", []),
     ],

@@ -7,7 +7,7 @@ public struct Command: Sendable {
         case topicCreate, topicList, topicDescribe, topicAlter, topicDelete
         case produce, consume
         case groupList, groupDescribe, groupResetOffsets, groupDelete
-        case logDump, logVerify
+        case logDump, logVerify, logRepair
         case benchProduce, benchConsume, benchIngest
         case completion, version
     }

@@ -49,5 +49,14 @@ extension CommandTable {
                     "PATH is a segment (.log), a partition's folder, or a data folder. Leaves with 5 when anything is "
                         + "damaged. The zero padding behind the last batch of an active segment is not damage."
                 ]),
+            Command(
+                "repair", "Set damage aside, so that the broker passes over it", action: .logRepair,
+                operands: [Operand("FOLDER", .oneOrMore)],
+                options: [Option("dry-run", nil, "Only show what would be done; leaves with 5 when there is damage")],
+                discussion: [
+                    "FOLDER is a data folder without a running broker. Each damaged part is copied beside its segment, "
+                        + "its offsets become a gap, and a partition that refused appends takes them again. Nothing is "
+                        + "removed."
+                ]),
         ])
 }

@@ -72,7 +72,10 @@ struct Checkpoint {
     }
 
     /// The checkpoint of a data folder; an empty one when there is none yet. Errors: `.corrupt` for a newer version.
-    static func load(_ fileSystem: any FileSystem, folder: String) throws(StorageError) -> Loaded {
+    /// `keepsDamaged`: one that is damaged is copied beside it, as it will be written over.
+    static func load(
+        _ fileSystem: any FileSystem, folder: String, keepsDamaged: Bool = true
+    ) throws(StorageError) -> Loaded {
         var loaded = Loaded()
         var newer: [StorageError] = []
         var found = 0
@@ -92,7 +95,7 @@ struct Checkpoint {
                 return loaded
             } catch {
                 loaded.notices.append("\(path) is damaged: \(error)")
-                try? fileSystem.writeAtomically(path + ".damaged", bytes)
+                if keepsDamaged { try? fileSystem.writeAtomically(path + ".damaged", bytes) }
                 if let version = version(of: bytes), version > Self.version {
                     newer.append(
                         StorageError(

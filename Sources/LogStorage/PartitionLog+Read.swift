@@ -242,8 +242,8 @@ extension PartitionLog.State {
         }
         var readable = segment.readable
         var next = low + 1 < segments.count ? segments[low + 1].baseOffset : nil
-        // Between the damage before it and the damage behind it.
-        for range in quarantine.ranges where !range.isRepaired {
+        // Between the damage before it and the damage behind it; a repair leaves the bytes where they are.
+        for range in quarantine.ranges {
             if range.baseOffset > wanted {
                 next = min(next ?? .max, range.baseOffset)
                 if range.segmentBase == segment.baseOffset { readable = min(readable, range.startPosition) }

@@ -36,7 +36,9 @@ extension PartitionLog {
                     settings.deletesByRetention && settings.retentionBytes >= 0
                     && total - segment.size >= settings.retentionBytes
                 // Damaged bytes are kept until somebody has looked at them (`log repair`), or deleted the records.
-                let isDamaged = state.quarantine.ranges.contains { $0.segmentBase == segment.baseOffset }
+                let isDamaged = state.quarantine.ranges.contains {
+                    !$0.isRepaired && $0.segmentBase == segment.baseOffset
+                }
                 guard isBelowStart || (!isDamaged && (isOld || isSurplus)) else { break }
                 total -= segment.size
                 state.logStartOffset = max(state.logStartOffset, next.baseOffset)

@@ -1,6 +1,7 @@
 import ByteBuffers
 import CommandSyntax
 import KafkaModel
+import LogStorage
 import RecordFormat
 import StorageIO
 
@@ -14,14 +15,20 @@ enum LogCommands {
         /// What is wrong besides the scan's defect: places between segments.
         var gap: String?
 
-        var isDamaged: Bool { gap != nil || scan.defect.map { !$0.isHarmless } ?? false }
+        /// The defect lies in a range that `log repair` has set aside.
+        var isRepaired = false
+
+        var isDamaged: Bool { gap != nil || !isRepaired && scan.defect.map { !$0.isHarmless } ?? false }
     }
 
     static func verify(_ invocation: Invocation) throws {
         let files = PosixFileSystem()
         var findings: [Finding] = []
+        /// What the broker has quarantined already.
+        var known: [String] = []
         for path in invocation.operands {
             for folder in try folders(path, files) {
+                known += try quarantined(folder.path, files)
                 var expected: Int64?
                 for (place, name) in folder.names.enumerated() {
                     let path = Path.join(folder.path, name)
@@ -29,7 +36,9 @@ enum LogCommands {
                     let file = try open(path, files)
                     let scan = try SegmentScan.run(file, isLast: place == folder.names.count - 1, verifies: true)
                     let base = SegmentFiles.baseOffset(ofName: name)!
-                    findings.append(Finding(path: path, scan: scan, gap: gap(base, scan, expected: expected)))
+                    var finding = Finding(path: path, scan: scan, gap: gap(base, scan, expected: expected))
+                    finding.isRepaired = try isRepaired(folder.path, base, scan, files)
+                    findings.append(finding)
                     expected = scan.lastOffset.map { $0 + 1 } ?? base
                 }
             }
@@ -44,6 +53,9 @@ enum LogCommands {
                     json.member("batches", findings.reduce(0) { $0 + $1.scan.batches })
                     json.member("records", findings.reduce(Int64(0)) { $0 + $1.scan.records })
                     json.member("bytes", findings.reduce(Int64(0)) { $0 + $1.scan.size })
+                    json.array("quarantined") { json in
+                        for line in known { json.object { json in json.member("what", line) } }
+                    }
                     json.array("findings") { json in
                         for finding in findings where finding.gap != nil || finding.scan.defect != nil {
                             write(finding, to: &json)
@@ -52,11 +64,12 @@ enum LogCommands {
                 }
             }
         } else {
+            for line in known { Output.standard.write("DAMAGED \(line)\n") }
             for finding in findings {
                 if let gap = finding.gap { Output.standard.write("DAMAGED \(finding.path): \(gap)\n") }
                 if let defect = finding.scan.defect {
                     Output.standard.write(
-                        "\(defect.isHarmless ? "note   " : "DAMAGED") \(finding.path) at byte \(defect.position): "
+                        "\(defect.isHarmless || finding.isRepaired ? "note   " : "DAMAGED") \(finding.path) at byte \(defect.position): "
                             + "\(defect.reason)\n")
                 }
             }
@@ -65,7 +78,30 @@ enum LogCommands {
                 "\(findings.count) segments, \(findings.reduce(0) { $0 + $1.scan.batches }) batches, \(records) records: "
                     + (damaged == 0 ? "no damage\n" : "\(damaged) damaged\n"))
         }
-        if damaged > 0 { throw CommandFailure("", .damaged) }
+        if damaged > 0 || !known.isEmpty { throw CommandFailure("", .damaged) }
+    }
+
+    private static func isRepaired(
+        _ folder: String, _ base: Int64, _ scan: SegmentScan, _ files: some FileSystem
+    ) throws -> Bool {
+        guard let position = scan.defect?.position, let known = try Quarantine.load(files, folder: folder) else {
+            return false
+        }
+        return known.ranges.contains {
+            $0.isRepaired && $0.segmentBase == base && $0.startPosition <= position && position < $0.endPosition
+        }
+    }
+
+    /// What a partition's folder says of its damage, one line each.
+    private static func quarantined(_ folder: String, _ files: some FileSystem) throws -> [String] {
+        do throws(StorageError) {
+            guard let quarantine = try Quarantine.load(files, folder: folder) else { return [] }
+            var lines = quarantine.damaged.map { "\(folder)/\($0.description)" }
+            if let reason = quarantine.endReason { lines.append("\(folder): appends are refused: \(reason)") }
+            return lines
+        } catch {
+            throw CommandFailure("\(error)")
+        }
     }
 
     /// What is wrong with a segment's place: its records must begin where its name says, behind those of the last one.

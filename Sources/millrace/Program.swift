@@ -81,6 +81,7 @@ enum Program {
         case .groupDelete: try GroupCommands.delete(invocation)
         case .logDump: try LogCommands.dump(invocation)
         case .logVerify: try LogCommands.verify(invocation)
+        case .logRepair: try LogRepair.run(invocation)
         case .benchProduce: try BenchProduceCommand.run(invocation)
         case .benchConsume: try BenchConsumeCommand.run(invocation)
         case .benchIngest: try BenchIngestCommand.run(invocation)

@@ -63,6 +63,13 @@ final class DamagedFolder {
         stopped = fileSystem
     }
 
+    /// A folder that something else made.
+    init(opening disk: SimulatedFileSystem) throws {
+        fileSystem = disk
+        stopped = disk
+        try open(disk)
+    }
+
     private func append(to place: Int, count: Int, size: Int) {
         let bytes = TestBatch(count: count, valueSize: size).bytes()
         let slice = bytes.withUnsafeBytes { ChunkPool.shared.slice(copying: $0) }

@@ -1,0 +1,152 @@
+import ByteBuffers
+import KafkaModel
+import RecordFormat
+public import StorageIO
+
+/// Looks through a stopped data folder, and sets damage aside. For `millrace log verify` and `log repair`.
+public struct LogInspection {
+    /// One partition's folder.
+    public struct Finding: Sendable {
+        public var folder: String
+        /// What is known already, and what this look found besides.
+        public var quarantine: Quarantine
+        public var found: [DamagedRange] = []
+        public var segments = 0
+        public var batches = 0
+        public var bytes: Int64 = 0
+
+        /// Everything that is damaged and not repaired.
+        public var damaged: [DamagedRange] { quarantine.damaged }
+        public var isDamaged: Bool { !quarantine.isEmpty }
+    }
+
+    private let fileSystem: any FileSystem
+    private let dataFolder: String
+    private let checkpoint: Checkpoint
+    /// What is wrong with the checkpoint itself.
+    public let notices: [String]
+
+    /// Errors: `.corrupt` for a folder of a newer version.
+    public init(_ fileSystem: any FileSystem, dataFolder: String) throws(StorageError) {
+        self.fileSystem = fileSystem
+        self.dataFolder = dataFolder
+        let loaded = try Checkpoint.load(fileSystem, folder: dataFolder, keepsDamaged: false)
+        checkpoint = loaded.checkpoint
+        notices = loaded.notices
+    }
+
+    /// The partitions' folders, in order.
+    public func folders() throws(StorageError) -> [String] {
+        let partitions = Path.join(dataFolder, "partitions")
+        guard fileSystem.exists(partitions) else { return [] }
+        return try fileSystem.list(partitions).map { Path.join(partitions, $0) }.filter { fileSystem.isDirectory($0) }
+    }
+
+    /// Reads every segment of a partition. What lies behind the checkpoint is left to the broker's next start, which
+    /// has the journal to judge it by.
+    public func look(at folder: String) throws(StorageError) -> Finding {
+        var finding = Finding(
+            folder: folder, quarantine: try Quarantine.load(fileSystem, folder: folder) ?? Quarantine())
+        let entry = checkpoint.entries.first {
+            Path.name(folder).hasSuffix("-\($0.key.partitionIndex).\($0.key.topicID)")
+        }?
+        .value
+        let bases = try fileSystem.list(folder).compactMap(Segment.baseOffset(ofLogName:)).sorted()
+        for (place, base) in bases.enumerated() {
+            let next = place + 1 < bases.count ? bases[place + 1] : nil
+            try look(at: base, next: next, entry, &finding)
+        }
+        for range in finding.found { _ = finding.quarantine.add(range) }
+        return finding
+    }
+
+    private func look(
+        at base: Int64, next: Int64?, _ entry: Checkpoint.Entry?, _ finding: inout Finding
+    ) throws(StorageError) {
+        let segment = Segment(baseOffset: base)
+        let file = try fileSystem.open(Path.join(finding.folder, segment.logName), .read)
+        defer { file.close() }
+        let size = try file.size()
+        finding.segments += 1
+        finding.bytes += size
+        var end = size
+        var limit = next ?? Int64.max
+        if let entry, base == entry.segmentBase {
+            end = min(size, entry.position)
+            limit = entry.endOffset
+        } else if entry == nil || base > entry!.segmentBase {
+            // Nothing vouches for these bytes yet.
+            end = 0
+        }
+        if end > 0 {
+            var walk = SegmentWalk(isContiguous: !(entry?.mayHaveGaps ?? true), verifies: true)
+            walk.offsetLimit = limit
+            walk.maxEpoch = max(0, entry?.epochs.latest ?? .max)
+            walk.gaps = finding.quarantine.gaps
+            var expected: Int64? = base
+            var read: Int64 = 0
+            var batches = 0
+            var damage = try walk.survey(
+                file, segmentBase: base, from: 0, to: end, expected: &expected, limit: limit, pool: .shared, read: &read
+            ) { _, _ in batches += 1 }
+            finding.batches += batches
+            // The last block of a direct write, not cut yet.
+            if let last = damage.last, last.endPosition == size,
+                try SegmentWalk.isPadding(file, from: last.startPosition, to: size)
+            {
+                damage.removeLast()
+            }
+            finding.found += damage.filter { range in
+                !finding.quarantine.ranges.contains {
+                    $0.isRepaired && $0.baseOffset <= range.baseOffset && range.endOffset <= $0.endOffset
+                }
+            }
+        }
+        if let entry, base == entry.segmentBase, size < entry.position, finding.found.last?.endOffset != entry.endOffset
+        {
+            finding.found.append(
+                DamagedRange(
+                    segmentBase: base, startPosition: size, endPosition: size, baseOffset: entry.endOffset - 1,
+                    endOffset: entry.endOffset, reason: "\(size) bytes where \(entry.position) had been synced"))
+        }
+    }
+
+    /// Copies each damaged part beside its segment as `<segment>.damaged-<byte>`, and makes it a gap that readers pass
+    /// over; the partition takes appends again. Nothing is removed or changed in the segments. Gives what was done, or
+    /// with `isDryRun` what would be.
+    public func repair(_ finding: Finding, isDryRun: Bool) throws(StorageError) -> [String] {
+        var done: [String] = []
+        var quarantine = finding.quarantine
+        for place in quarantine.ranges.indices where !quarantine.ranges[place].isRepaired {
+            let range = quarantine.ranges[place]
+            let name = Segment.name(range.segmentBase, ".log")
+            if range.endPosition > range.startPosition {
+                let aside = Path.join(finding.folder, "\(name).damaged-\(range.startPosition)")
+                if !isDryRun {
+                    let bytes = try fileSystem.readPart(Path.join(finding.folder, name), range)
+                    try fileSystem.writeAtomically(aside, bytes)
+                }
+                done.append("\(range.endPosition - range.startPosition) bytes of \(name) set aside as \(aside)")
+            }
+            done.append(
+                "offsets \(range.baseOffset) to \(range.endOffset - 1) of \(Path.name(finding.folder)) made a gap: "
+                    + range.reason)
+            quarantine.ranges[place].isRepaired = true
+        }
+        if let reason = quarantine.endReason {
+            done.append("\(Path.name(finding.folder)) takes appends again; it refused them because \(reason)")
+            quarantine.endReason = nil
+        }
+        if !isDryRun, !done.isEmpty { try quarantine.store(fileSystem, folder: finding.folder) }
+        return done
+    }
+}
+
+extension FileSystem {
+    fileprivate func readPart(_ path: String, _ range: DamagedRange) throws(StorageError) -> [UInt8] {
+        guard exists(path) else { return [] }
+        let file = try open(path, .read)
+        defer { file.close() }
+        return try file.read(Int(range.endPosition - range.startPosition), at: range.startPosition)
+    }
+}
