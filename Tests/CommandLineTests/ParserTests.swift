@@ -174,7 +174,7 @@ import Testing
     @Test func everyReadingCommandCanWriteJSON() {
         let reading: Set<Command.Action> = [
             .configKeys, .configCheck, .topicCreate, .topicList, .topicDescribe, .produce, .consume, .groupList,
-            .groupDescribe, .groupResetOffsets, .logDump, .logVerify, .logRepair, .version,
+            .groupDescribe, .groupResetOffsets, .logDump, .logVerify, .version,
         ]
         for (path, command) in CommandTable.walk() {
             guard let action = command.action, reading.contains(action) else { continue }
