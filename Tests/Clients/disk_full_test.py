@@ -20,7 +20,7 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mib", type=int, default=400, help="size of the disk")
+    parser.add_argument("--mib", type=int, default=512, help="size of the disk")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
     parser.add_argument("--binary", default=str(REPOSITORY / ".build/release/millrace"))
