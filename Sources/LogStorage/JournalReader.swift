@@ -11,6 +11,9 @@ struct JournalReader {
     /// What the reader found.
     enum Event {
         case entry(JournalFormat.Entry)
+        /// From a last commit that is not whole: nobody may have been told of it, so it counts only where it goes on from
+        /// the end of its log.
+        case unsureEntry(JournalFormat.Entry)
         /// Records that had been acknowledged are lost. `partition` is nil when it is not known whose.
         case lost(partition: TopicPartition?, baseOffset: Int64, reason: String)
     }
@@ -209,7 +212,7 @@ struct JournalReader {
         }
         let found = JournalSalvage(UnsafeRawBufferPointer(start: chunk.base, count: bytes.count))
         let place = "\(entry.file.path): the frame at byte \(start)"
-        for entry in found.entries { try body(.entry(entry)) }
+        for entry in found.entries { try body(isDamage ? .entry(entry) : .unsureEntry(entry)) }
         withExtendedLifetime(chunk) {}
         if isDamage {
             notices.append("\(place) is damaged; \(found.entries.count) of its entries are whole and were taken")
@@ -219,7 +222,7 @@ struct JournalReader {
             if found.hasUnknown { try body(.lost(partition: nil, baseOffset: 0, reason: "\(place) is damaged")) }
         } else {
             notices.append(
-                "\(place) is not whole: \(found.entries.count) of its entries are and were taken; a torn end, or "
+                "\(place) is not whole: \(found.entries.count) of its entries are; a torn end, or "
                     + "damage of the last commit")
         }
         damaged.append((entry.file.path, start, bytes))

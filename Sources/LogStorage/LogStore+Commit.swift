@@ -132,16 +132,19 @@ extension LogStore {
 
     /// The writer past the page cache, nil where the file system has none. Keeps the number of open handles bounded.
     private func straightWriter(for log: PartitionLog, _ committer: inout Committer) -> StraightWriter? {
-        guard committer.isDirect else { return nil }
+        guard let writer = directWriter else { return nil }
         if let at = committer.directLogs.firstIndex(where: { $0 === log }) {
             committer.directLogs.remove(at: at)
         } else if committer.directLogs.count == Self.maxDirectLogs {
             committer.directLogs.removeFirst().closeDirect()
         }
         committer.directLogs.append(log)
-        if committer.straightWriter == nil { committer.straightWriter = StraightWriter(pool: pool) }
-        return committer.straightWriter
+        return writer
     }
+
+    /// What writes long runs past the page cache, so that their bytes are not copied into pages that are written back and
+    /// dropped; nil where the file system cannot.
+    var directWriter: StraightWriter? { isDirect.load(ordering: .relaxed) ? StraightWriter(pool: pool) : nil }
 
     /// Partitions whose direct handle (and one block of memory) stays open between commits; beyond it the one that was
     /// written longest ago is closed.

@@ -17,7 +17,7 @@ extension LogStore {
                 } else if needsWriteBehind.exchange(false, ordering: .acquiringAndReleasing)
                     || nowMs - state.lastWriteBehindMs >= options.writeBehindMs
                 {
-                    for log in registry.withLock({ $0.dirty }) { try log.writeBehind() }
+                    for log in registry.withLock({ $0.dirty }) { try log.writeBehind(with: directWriter) }
                     state.lastWriteBehindMs = nowMs
                 }
                 if nowMs - state.lastSpaceCheckMs >= Self.spaceCheckMs {
@@ -99,11 +99,7 @@ extension LogStore {
             }
         }
         for (log, entry) in snapshots {
-            try log.io.withLock { writer throws(StorageError) in
-                if log.state.withLock({ $0.isDeleted }) { return }
-                try log.writeTail(through: entry.endOffset - 1, &writer)
-                log.settle(through: entry.endOffset - 1)
-            }
+            try log.writeBehind(through: entry.endOffset - 1, with: directWriter)
         }
         try syncSegments(of: dirty)
         for (log, entry) in snapshots {

@@ -102,10 +102,8 @@ extension LogStore {
             fileSystem: fileSystem, folder: journalFolder, fileBytes: options.journalFileBytes,
             frameBytes: options.journalFrameBytes,
             direct: isDirect, pool: pool, after: reader.end)
-        committer.withLock { committer in
-            committer.journal = journal
-            committer.isDirect = isDirect
-        }
+        committer.withLock { $0.journal = journal }
+        self.isDirect.store(isDirect, ordering: .relaxed)
         hasRecovered.store(true, ordering: .relaxed)
         checkSpace()
         do throws(StorageError) {
@@ -133,6 +131,14 @@ extension LogStore {
         var suspicion = ""
         try reader.read(fileSystem, folder: journalFolder, after: generation) { event throws(StorageError) in
             switch event {
+            case .unsureEntry(let entry):
+                guard let log = logs[entry.partition] else { return }
+                var report = PartitionLog.RecoveryReport()
+                if entry.kind == .batch, entry.value == log.logEndOffset.rawValue,
+                    try log.replayJournaled(entry.bytes, baseOffset: entry.value, &report)
+                {
+                    summary.replayedBatches += 1
+                }
             case .entry(let entry):
                 guard let log = logs[entry.partition] else { return }
                 switch entry.kind {

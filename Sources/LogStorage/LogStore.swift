@@ -99,10 +99,6 @@ public final class LogStore: Sendable {
         var straightBytesSinceCheckpoint: Int64 = 0
         /// `Journal.bytesWritten` at the last checkpoint.
         var journalBytesAtCheckpoint: Int64 = 0
-        /// Segments can be written past the page cache.
-        var isDirect = false
-        /// Made with the first long run.
-        var straightWriter: StraightWriter?
         /// Partitions with an open direct handle, the one written last at the end.
         var directLogs: [PartitionLog] = []
     }
@@ -139,6 +135,8 @@ public final class LogStore: Sendable {
     let passLock = Lock<Void>(())
     let passing = Lock<PartitionLog?>(nil)
     let cleanerSignal = Signal()
+    /// Segments can be written past the page cache.
+    let isDirect = Atomic<Bool>(false)
     /// How long commits of at most `inlineBytes` take, a moving average.
     let smallCommitNanoseconds = Atomic<Int>(0)
     let commitSignal = Signal()

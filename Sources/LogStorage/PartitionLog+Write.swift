@@ -6,8 +6,9 @@ import Synchronization
 /// From the tail into the segments' files. Both roads to durability end here: batches that were journaled are written
 /// behind, a long run is written straight and synced as its commit.
 extension PartitionLog {
-    /// Writes every batch of the tail up to and including `lastOffset` to its segment, in order, without syncing; past
-    /// the page cache when there is a `straight` writer. The batches stay in the tail as not written until `settle`.
+    /// Writes every batch of the tail up to and including `lastOffset` to its segment, in order, without syncing; long
+    /// runs past the page cache when there is a `straight` writer. The batches stay in the tail as not written until
+    /// `settle`.
     /// Called with the I/O lock held (`writer` is what it protects).
     func writeTail(
         through lastOffset: Int64, _ writer: inout WriterState, straight: StraightWriter? = nil
@@ -28,7 +29,8 @@ extension PartitionLog {
                 "\(folderName): batch at \(run[start].position), segment written to \(segment.written)")
             let file = try openForWriting(segment, &writer)
             let last = run[end - 1]
-            if let straight {
+            if let straight, last.position + Int64(last.slice.count) - segment.written >= store.options.straightRunBytes
+            {
                 try writeDirect(run.map(\.slice), segment, file, straight, &writer)
             } else {
                 writer.direct = nil
@@ -144,12 +146,16 @@ extension PartitionLog {
         }
     }
 
-    /// Writes what is durable by the journal to the segments and lets go of its memory.
-    func writeBehind() throws(StorageError) {
+    /// Writes what is durable by the journal to the segments, up to and including `lastOffset` (nil: all of it), and lets
+    /// go of its memory.
+    func writeBehind(through lastOffset: Int64? = nil, with straight: StraightWriter?) throws(StorageError) {
         try io.withLock { writer throws(StorageError) in
             if state.withLock({ $0.isDeleted }) { return }
-            let through = state.withLock { $0.flushedOffset - 1 }
-            try writeTail(through: through, &writer)
+            let through = lastOffset ?? state.withLock { $0.flushedOffset - 1 }
+            // Only the committing thread keeps handles open, a bounded number of them.
+            let wasOpen = writer.direct != nil
+            try writeTail(through: through, &writer, straight: straight)
+            if !wasOpen { writer.direct = nil }
             settle(through: through)
         }
     }

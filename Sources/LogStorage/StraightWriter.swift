@@ -11,17 +11,13 @@ import StorageIO
 /// Rewriting the last block is safe for what it holds already: its old bytes are written with the same values, so a
 /// torn write leaves them as they were.
 ///
-/// Belongs to the committing thread, with the partition's I/O lock held for everything that names a segment.
-final class StraightWriter {
+/// Used with the partition's I/O lock held.
+struct StraightWriter {
     static let block = 4096
-    /// Length of one write; what is copied into it stays in the processor's cache until the device fetches it.
+    /// Length of one write.
     static let stagingBytes = 2 << 20
 
-    private let staging: Chunk
-
-    init(pool: ChunkPool) {
-        staging = pool.chunk(atLeast: Self.stagingBytes)
-    }
+    let pool: ChunkPool
 
     /// Writes `slices` one after the other at `segment.written`. Gives what is in the last, unfinished block.
     ///
@@ -29,6 +25,7 @@ final class StraightWriter {
     func write(
         _ slices: [ByteSlice], to file: any StorageFile, at written: Int64, end: inout BlockEnd
     ) throws(StorageError) {
+        let staging = pool.chunk(atLeast: Self.stagingBytes)
         var position = written - Int64(end.count)
         var staged = end.count
         end.copy(to: staging.base)

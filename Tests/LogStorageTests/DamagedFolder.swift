@@ -57,7 +57,7 @@ final class DamagedFolder {
             if round % 8 == 5 { append(to: 1, count: 4, size: 1200) }
             store.commitPending()
             if round == 15 { try store.checkpoint() }
-            if round == 19 { for log in logs { try log.writeBehind() } }
+            if round == 19 { for log in logs { try log.writeBehind(with: nil) } }
         }
         if isClean { try store.stop() }
         stopped = fileSystem
