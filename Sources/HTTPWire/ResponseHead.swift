@@ -110,6 +110,7 @@ public enum ResponseHead {
         case 503: "HTTP/1.1 503 Service Unavailable\r\n"
         case 504: "HTTP/1.1 504 Gateway Timeout\r\n"
         case 505: "HTTP/1.1 505 HTTP Version Not Supported\r\n"
+        case 507: "HTTP/1.1 507 Insufficient Storage\r\n"
         default: preconditionFailure("status \(status) has no line here")
         }
     }
