@@ -11,7 +11,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from harness.broker import Broker, BrokerFailure  # noqa: E402
 from harness.crash import NODE_SETTINGS, CrashTest  # noqa: E402
-from harness.load import Lost, Violation  # noqa: E402
+from harness.load import Damaged, Lost, Violation  # noqa: E402
 from harness.power_disk import NoPowerDisk  # noqa: E402
 from harness.power_ext4 import Ext4PowerNode  # noqa: E402
 from harness.power_node import PowerNode  # noqa: E402
@@ -68,16 +68,19 @@ def cut_power(options) -> int:
 
 
 def control(options) -> bool:
-    """The same test on a node that does not sync must find that something acknowledged is lost. Such a node may also notice
-    by itself that records are missing, and refuse to start; that is counted, and tried again."""
+    """The same test on a node that does not sync must find that something acknowledged is lost: is not there, or is refused as
+    damaged. Such a node may also notice by itself that something is missing, before a client would, and tell of damage or
+    refuse to start; that is counted, and tried again."""
     refusals = 0
     for seed in range(options.seed, options.seed + 10):
         node = power_node(options, unsafe=True)
         try:
             CrashTest(node, seed, 10, say=lambda text: None).run()
         except Lost as loss:
-            say(f"control: a node that does not sync is caught: {loss}" + (f" (after {refusals} that would not start)" if refusals else ""))
+            say(f"control: a node that does not sync is caught: {loss}" + (f" (after {refusals} that told of it first)" if refusals else ""))
             return True
+        except Damaged:
+            refusals += 1
         except BrokerFailure as failure:
             if "cannot start: " not in str(failure):
                 say(f"control: FAILED with seed {seed}: {failure}")
@@ -89,7 +92,7 @@ def control(options) -> bool:
         finally:
             node.remove()
     if refusals == 10:
-        say("control: a node that does not sync is caught: each of 10 refused to start and named what was lost")
+        say("control: a node that does not sync is caught: each of 10 told of damage itself or refused to start")
         return True
     say(f"control: FAILED with seed {options.seed}: a node that does not sync was not caught")
     return False

@@ -28,6 +28,8 @@ SETTINGS = {
     "offsets.topic.num.partitions": "4",
 }
 
+DAMAGE = ("storage_quarantined_partitions", "storage_partitions_refusing_appends")
+
 # What only Millrace has: the allow-list of use case U3.
 OWN_SETTINGS = {"gateway.ingest.event.types": "session_started,session_completed"}
 
@@ -170,6 +172,15 @@ class Broker:
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024
         raise BrokerFailure("no VmRSS")
+
+    def damage(self) -> dict[str, int]:
+        """What Millrace's metrics tell of damage: partitions with a quarantined range, and those whose end is closed."""
+        if self.kind != "millrace":
+            return {}
+        with urllib.request.urlopen(f"http://{self.http}/metrics", timeout=10) as reply:
+            lines = [line.rsplit(" ", 1) for line in reply.read().decode().splitlines() if not line.startswith("#")]
+        # They are not there at all before the first damage is found.
+        return {name: int(value) for name, value in lines if name in DAMAGE and value != "0"}
 
     def cpu_seconds(self) -> float:
         fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()

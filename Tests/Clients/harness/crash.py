@@ -12,6 +12,7 @@ by HTTP, a group's commits, topics made and deleted, records deleted, a compacte
 5. A committed offset is never behind the last acknowledged commit.
 6. A created topic is there, a deleted one is not, and one created again has nothing of its predecessor.
 7. A compacted topic has every key's newest acknowledged record, or a newer one.
+8. Nothing is refused as damaged, and no metric tells of damage: no death may look like a bad disk.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import random
 import time
 
 from . import wire
-from .load import BULK, PARTITIONS, POSTED, PRODUCED, BulkProducer, Committer, HTTPPoster, IdempotentProducer, Load, Violation
+from .load import BULK, PARTITIONS, POSTED, PRODUCED, BulkProducer, Committer, Damaged, HTTPPoster, IdempotentProducer, Load, Lost, Violation
 from .load_topics import COMPACTED, INVALID_CONFIG, TRIMMED, CompactedWriter, TopicChurner, Trimmer
 from .log_reader import LogReader
 
@@ -151,6 +152,11 @@ class CrashTest:
                 if topic in readers:
                     readers[topic].find(partition, offset, load.acknowledged[topic, partition, offset])
         for load in self.loads:
-            load.check(self.node.bootstrap)
+            try:
+                load.check(self.node.bootstrap)
+            except wire.Corrupt as refusal:
+                raise Lost(f"{load.name} is refused its records: {refusal}") from None
+        if damage := self.node.damage():
+            raise Damaged(f"nothing acknowledged was found missing, but the node tells of damage: {damage}")
         # Last, so that a loss is named as what it is, not by the error that a producer gets from it.
         self._raise_problems()

@@ -23,6 +23,10 @@ class Lost(Violation):
     """Something that was acknowledged is not there."""
 
 
+class Damaged(Violation):
+    """The node says that its folder is damaged; the folder of one whose disk keeps what was synced is not."""
+
+
 def body(author: str, number: int) -> bytes:
     """A record's value, from its identity alone: JSON of some ten bytes to 100 KB."""
     shape = random.Random(f"{author}/{number}")

@@ -54,10 +54,20 @@ class LogReader:
                     raise Violation(f"{self.topic}: could not read within 60 s from, to: {behind}")
                 for message in consumer.consume(2000, 0.1):
                     if message.error():
-                        raise Violation(f"{self.topic}: {message.error()}")
+                        self._refused(message)
                     self._keep(message.partition(), message.offset(), message.value(), position)
         finally:
             consumer.close()
+
+    def _refused(self, message):
+        """Records that the node refuses as damaged are lost, when any of them was acknowledged or seen before."""
+        from confluent_kafka import KafkaError
+
+        p, offset = message.partition(), message.offset()
+        what = f"{self.topic}-{p} from offset {offset} on: {message.error()}"
+        known = len(self.seen[p]) > offset or any(
+            at >= offset for load in self.loads.values() for topic, where, at in list(load.acknowledged) if (topic, where) == (self.topic, p))
+        raise (Lost if message.error().code() == KafkaError.INVALID_MSG and known else Violation)(what)
 
     def _look_at_starts(self, connection: wire.Connection) -> None:
         for p, start in connection.list_offsets(self.topic, self.partitions, -2).items():

@@ -24,8 +24,16 @@ class DamagedBatch(Exception):
     """Bytes were served as a record batch that are none."""
 
 
+class Corrupt(WireError):
+    """CORRUPT_MESSAGE: the node itself says that what was asked for is damaged."""
+
+
 class Closed(WireError):
     """The peer closed the connection instead of answering."""
+
+
+def refusal(error: int, what: str) -> WireError:
+    return (Corrupt if error == 2 else WireError)(f"{what}: error {error}")
 
 
 # MARK: Values
@@ -342,7 +350,7 @@ class Connection:
         for _ in range(reader.int32()):
             partition, error, _, offset = reader.int32(), reader.int16(), reader.int64(), reader.int64()
             if error:
-                raise WireError(f"ListOffsets of {topic}-{partition}: error {error}")
+                raise refusal(error, f"ListOffsets of {topic}-{partition}")
             found[partition] = offset
         return found
 
@@ -382,7 +390,7 @@ class Connection:
         while True:
             error, high_watermark, stored = self.fetch(topic, partition, offset)
             if error:
-                raise WireError(f"Fetch of {offset}: error {error}")
+                raise refusal(error, f"Fetch of {topic}-{partition} offset {offset}")
             at = 0
             while at + 61 <= len(stored) and at + 12 + struct.unpack_from(">i", stored, at + 8)[0] <= len(stored):
                 base, length = struct.unpack_from(">qi", stored, at)
