@@ -16,7 +16,7 @@ public struct LogStoreOptions: Sendable {
     /// Memory in the tails that makes the store write behind.
     public var tailBudgetBytes = 16 << 20
     /// Bytes written straight to segments after which a checkpoint is made, so that recovery stays short.
-    public var checkpointBytes: Int64 = 512 << 20
+    public var checkpointBytes: Int64 = 256 << 20
     /// Longest time that appended batches wait in the tail for their segment.
     public var writeBehindMs: Int64 = 1000
     /// Below this many free bytes appends are refused while reads, deletes and retention go on.

@@ -5,7 +5,7 @@ import Glibc
 /// `millrace serve`: options, start, the line that says how to connect, and the way out by a signal.
 enum Serve {
     /// A stop that takes longer is cut short: what was acknowledged is on disk already.
-    static let stopLimitSeconds = 5
+    static let stopLimitSeconds = 30
 
     static func run(_ invocation: Invocation) throws {
         let configuration = try ConfigurationSources.load(invocation, flags: flags(invocation))
