@@ -79,7 +79,8 @@ class Broker:
     def http(self) -> str | None:
         return f"127.0.0.1:{self.http_port}" if self.kind == "millrace" else None
 
-    def start(self, wait: bool = True) -> "Broker":
+    def start(self, wait: bool = True, commits: bool = True) -> "Broker":
+        """`commits`: waits until records are taken; else, as on a full disk, until clients are answered."""
         assert self.process is None
         if self.kind == "millrace":
             command = [self.program, "serve", "--data-dir", str(self.folder / "data"), "--kafka", self.bootstrap, "--http", f"127.0.0.1:{self.http_port}"]
@@ -92,24 +93,24 @@ class Broker:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, preexec_fn=end_with_parent)
         if wait:
-            self.wait_ready()
+            self.wait_ready(commits=commits)
         return self
 
-    def wait_ready(self, limit: float | None = None) -> float:
+    def wait_ready(self, limit: float | None = None, commits: bool = True) -> float:
         """Seconds until clients are served: 200 on /readyz, or a Metadata reply that names a broker."""
         began = time.monotonic()
         limit = limit or START_SECONDS[self.kind]
         while time.monotonic() - began < limit:
             if self.process.poll() is not None:
                 raise BrokerFailure(f"{self.kind} ended with status {self.process.returncode} at start:\n{self.log_tail()}")
-            if self.is_ready():
+            if self.is_ready(commits):
                 return time.monotonic() - began
             time.sleep(0.02)
         raise BrokerFailure(f"{self.kind} was not ready after {limit} s:\n{self.log_tail()}")
 
-    def is_ready(self) -> bool:
+    def is_ready(self, commits: bool = True) -> bool:
         try:
-            if self.kind == "millrace":
+            if self.kind == "millrace" and commits:
                 with urllib.request.urlopen(f"http://{self.http}/readyz", timeout=2) as reply:
                     return reply.status == 200
             with wire.Connection(self.bootstrap, timeout=2) as connection:
