@@ -163,7 +163,8 @@ extension PartitionLog {
     /// Syncs every segment that was written since its last sync, and the names of new ones. Called with the I/O lock held.
     func syncSegments(_ writer: inout WriterState) throws(StorageError) {
         if !store.options.unsafeWithoutSync { try syncNames(&writer) }
-        for segment in state.withLock({ $0.segments }) where segment.needsSync {
+        // Those that retention took out, too: until a checkpoint has forgotten them, what follows is only whole with them.
+        for segment in state.withLock({ $0.doomed + $0.segments }) where segment.needsSync {
             if !store.options.unsafeWithoutSync {
                 try segment.openFile(store.fileSystem, in: folder, create: false).sync()
             }

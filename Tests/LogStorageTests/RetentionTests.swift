@@ -89,6 +89,24 @@ import Testing
         #expect(try store.readAll() == [3, 4, 5])
     }
 
+    /// A segment that was written behind and is not synced, taken out before a long run is made durable behind it.
+    @Test func whatFollowsASegmentTakenOutSurvivesAPowerCutBeforeTheCheckpoint() throws {
+        var settings = TestStore.settings
+        settings.segmentBytes = 2000
+        let store = try TestStore(settings: settings)
+        store.append(size: 1500)
+        store.store.commitPending()
+        try store.log.writeBehind(with: nil)
+        _ = try store.log.deleteRecords(before: Offset(1)).get()
+        store.store.commitPending()
+        let receipt = store.append(size: 9000)
+        #expect(store.log.enforceRetention(nowMs: now))
+        store.store.commitPending()
+        #expect(store.store.durableTicket == receipt.ticket)
+        try store.crash()
+        #expect(try store.readAll() == [1])
+    }
+
     @Test func wholeSegmentsBelowTheStartGoWithRetention() throws {
         let store = try log { _ in }
         _ = try store.log.deleteRecords(before: Offset(3)).get()
