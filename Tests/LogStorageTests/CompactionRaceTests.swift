@@ -88,6 +88,8 @@ import Testing
         let header = RecordBatchHeader(unchecked: try #require(fetched.slices.first).pointer)
         let all = try CompactionTests.records(of: log)
         #expect(header.baseOffset.rawValue == all.first { $0.offset >= wanted }?.offset)
+        // The header is a view of the slice's memory.
+        withExtendedLifetime(fetched) {}
     }
 
     @Test func aLookUpByTimeFindsWhatIsThereNow() throws {
