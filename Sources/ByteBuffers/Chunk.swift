@@ -1,3 +1,4 @@
+import CSystem
 import Synchronization
 
 /// A block of memory from a `ChunkPool`, aligned to 4 KiB (so that O_DIRECT can write it). It goes back to its pool
@@ -109,7 +110,8 @@ public final class ChunkPool: Sendable {
         return ByteSlice(chunk: chunk, offset: 0, count: bytes.count)
     }
 
-    /// Frees every kept block; called when the process has been idle.
+    /// Frees every kept block and gives the memory back to the operating system; called after a burst of work that does not
+    /// come again.
     public func trim() {
         for list in free {
             let blocks = list.withLock { state in
@@ -118,6 +120,7 @@ public final class ChunkPool: Sendable {
             }
             for block in blocks { block.deallocate() }
         }
+        millrace_return_free_memory()
     }
 
     fileprivate func giveBack(_ base: UnsafeMutableRawPointer, capacity: Int, sizeClass: Int) {
@@ -135,5 +138,31 @@ public final class ChunkPool: Sendable {
 
     private static func allocate(_ size: Int) -> UnsafeMutableRawPointer {
         .allocate(byteCount: size, alignment: alignment)
+    }
+}
+
+/// Copies many short pieces into few chunks, one behind the other. A chunk lives as long as one of its slices.
+public struct SlicePacker {
+    private let pool: ChunkPool
+    private var chunk: Chunk?
+    private var used = 0
+
+    /// A chunk's size; a piece above a quarter of it has one of its own.
+    static let chunkBytes = 256 << 10
+
+    public init(pool: ChunkPool) { self.pool = pool }
+
+    /// A slice with a copy of `bytes`.
+    public mutating func slice(copying bytes: UnsafeRawBufferPointer) -> ByteSlice {
+        if bytes.count > Self.chunkBytes / 4 { return pool.slice(copying: bytes) }
+        if chunk == nil || used + bytes.count > Self.chunkBytes {
+            chunk = pool.chunk(atLeast: Self.chunkBytes)
+            used = 0
+        }
+        let slice = ByteSlice(chunk: chunk!, offset: used, count: bytes.count)
+        if let source = bytes.baseAddress { slice.pointer.copyMemory(from: source, byteCount: bytes.count) }
+        // Headers are read in place: each piece begins where integers may.
+        used += (bytes.count + 7) & ~7
+        return slice
     }
 }

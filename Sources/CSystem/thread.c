@@ -3,10 +3,15 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <malloc.h>
 
 void millrace_thread_set_name(const char *name) {
     char cut[16];
     strncpy(cut, name, sizeof cut - 1);
     cut[sizeof cut - 1] = 0;
     pthread_setname_np(pthread_self(), cut);
+}
+
+void millrace_return_free_memory(void) {
+    malloc_trim(0);
 }

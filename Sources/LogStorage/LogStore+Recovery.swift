@@ -117,6 +117,8 @@ extension LogStore {
             needsCheckpoint.store(true, ordering: .releasing)
             summary.notices.append("the disk is full, appends are refused until there is space: \(error)")
         }
+        // What the replay took is not needed again.
+        pool.trim()
         return summary
     }
 
@@ -129,13 +131,14 @@ extension LogStore {
         // goes on where its log ends.
         var suspects: Set<TopicPartition> = []
         var suspicion = ""
+        var memory = SlicePacker(pool: pool)
         try reader.read(fileSystem, folder: journalFolder, after: generation) { event throws(StorageError) in
             switch event {
             case .unsureEntry(let entry):
                 guard let log = logs[entry.partition] else { return }
                 var report = PartitionLog.RecoveryReport()
                 if entry.kind == .batch, entry.value == log.logEndOffset.rawValue,
-                    try log.replayJournaled(entry.bytes, baseOffset: entry.value, &report)
+                    try log.replayJournaled(entry.bytes, baseOffset: entry.value, &report, &memory)
                 {
                     summary.replayedBatches += 1
                 }
@@ -144,7 +147,7 @@ extension LogStore {
                 switch entry.kind {
                 case .batch:
                     var report = reports[entry.partition] ?? PartitionLog.RecoveryReport()
-                    if try log.replayJournaled(entry.bytes, baseOffset: entry.value, &report) {
+                    if try log.replayJournaled(entry.bytes, baseOffset: entry.value, &report, &memory) {
                         summary.replayedBatches += 1
                     }
                     if report.lostEnd != nil { reports[entry.partition] = report }

@@ -328,13 +328,12 @@ extension PartitionLog {
     /// A batch that the journal holds and the segments may not. Gives whether it was new. Where the log has damage that
     /// this batch fills, it heals it.
     func replayJournaled(
-        _ batch: UnsafeRawBufferPointer, baseOffset: Int64, _ report: inout RecoveryReport
+        _ batch: UnsafeRawBufferPointer, baseOffset: Int64, _ report: inout RecoveryReport, _ memory: inout SlicePacker
     ) throws(StorageError) -> Bool {
         guard batch.count >= RecordBatchHeader.size, let base = batch.baseAddress else { return false }
         let header = RecordBatchHeader(unchecked: base)
         let last = header.lastOffset.rawValue
         if try heal(with: batch, header) { return true }
-        let slice = store.pool.slice(copying: batch)
         return state.withLock { state -> Bool in
             if last < state.logEndOffset || last < state.logStartOffset || baseOffset < state.logEndOffset {
                 return false
@@ -349,7 +348,9 @@ extension PartitionLog {
             let position = segment.size
             segment.note(header, at: position, state.settings.indexIntervalBytes)
             state.tail.append(
-                TailBatch(baseOffset: baseOffset, lastOffset: last, segment: segment, position: position, slice: slice))
+                TailBatch(
+                    baseOffset: baseOffset, lastOffset: last, segment: segment, position: position,
+                    slice: memory.slice(copying: batch)))
             state.replay(header)
             state.flushedOffset = state.logEndOffset
             if !state.isDirty {

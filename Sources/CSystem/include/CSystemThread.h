@@ -2,3 +2,6 @@
 
 /// Names the calling thread; the system keeps 15 bytes.
 void millrace_thread_set_name(const char *name);
+
+/// Gives freed heap memory back to the operating system, as far as whole pages are free.
+void millrace_return_free_memory(void);
