@@ -3,6 +3,7 @@ public import KafkaModel
 import RecordFormat
 public import StorageIO
 import Synchronization
+import Telemetry
 
 /// What a store may use. Sizes are in bytes.
 public struct LogStoreOptions: Sendable {
@@ -275,7 +276,10 @@ public final class LogStore: Sendable {
             return true
         }
         isRefusing.store(true, ordering: .sequentiallyConsistent)
-        if isFirst { statistics.offlineReason.withLock { $0 = error.description } }
+        if isFirst {
+            statistics.offlineReason.withLock { $0 = error.description }
+            Log.error("the data folder is offline until the broker is started again", "folder", folder, "reason", error)
+        }
         observer.withLock { $0 }?.commitFailed(from: ticket)
     }
 }

@@ -61,6 +61,7 @@ extension PartitionLog {
     /// Removes the files of segments that the newest checkpoint no longer knows.
     func removeDoomed(_ doomed: [Segment]) throws(StorageError) {
         try io.withLock { writer throws(StorageError) in
+            if state.withLock({ $0.isDeleted }) { return }
             // The segment that now comes first must stand on disk before its predecessors go.
             let first = state.withLock { $0.segments[0] }
             _ = try openForWriting(first, &writer)

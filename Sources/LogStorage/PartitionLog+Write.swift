@@ -91,7 +91,8 @@ extension PartitionLog {
     /// the file's size for what it is.
     func trimAll() throws(StorageError) {
         try io.withLock { writer throws(StorageError) in
-            let segments = state.withLock { $0.isDeleted ? [] : $0.segments.filter(\.isPadded) }
+            if state.withLock({ $0.isDeleted }) { return }
+            let segments = state.withLock { $0.segments.filter(\.isPadded) }
             for segment in segments { try trim(segment, &writer) }
             writer.paddedBelow = .max
             try syncSegments(&writer)
@@ -185,7 +186,9 @@ extension PartitionLog {
     /// an index that a crash tore is made again.
     func storeIndexes() throws(StorageError) {
         try io.withLock { _ throws(StorageError) in
-            let segments = state.withLock { state in state.segments.filter { !$0.isFinished } }
+            let segments = state.withLock { state in
+                state.isDeleted ? [] : state.segments.filter { !$0.isFinished }
+            }
             for segment in segments {
                 let isWhole = state.withLock { _ in segment.isClosed && segment.written == segment.size }
                 guard segment.written > 0, isWhole || segment.written - segment.indexedSize >= Self.indexStoreBytes

@@ -108,6 +108,23 @@ import Testing
         }
     }
 
+    /// A checkpoint that began before its topic was deleted goes on to what is no longer there.
+    @Test func whatIsLeftOfACheckpointPassesADeletedPartitionOver() throws {
+        let store = try store(segmentBytes: 1 << 20)
+        for _ in 0..<3 { store.append(count: 1, size: 900_000) }
+        store.store.commitPending()
+        try store.store.removePartition(store.log)
+        #expect(!store.fileSystem.exists(store.folder))
+        try store.log.writeBehind(with: nil)
+        try store.log.syncStraight()
+        try store.log.storeIndexes()
+        try store.log.removeDoomed([])
+        try store.log.trimAll()
+        store.store.maintain(nowMs: TestStore.now)
+        #expect(!store.store.isOffline)
+        #expect(!store.fileSystem.exists(store.folder))
+    }
+
     @Test func readersFindTheNewestBatchesInMemory() throws {
         let store = try store(cacheBytes: 1 << 20)
         for _ in 0..<3 {
