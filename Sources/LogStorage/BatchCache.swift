@@ -3,7 +3,8 @@ import ByteBuffers
 /// Which partition's batches in memory go first: the newest batches of all partitions together stay within a budget.
 ///
 /// Batches that are in their segments stay in their partition's tail for the readers that follow it closely. Each
-/// `settle` is one entry here, oldest first; when the sum is over the budget, the oldest are let go.
+/// `settle` is one entry here, oldest first; when the sum is over the budget, the oldest are let go. What a deletion or the
+/// cleaner let go of before counts until its entry's turn, so that the sum is never too low.
 struct BatchCache {
     struct Entry {
         let log: PartitionLog

@@ -44,7 +44,8 @@ public struct Quarantine: Sendable, Equatable {
     public static let fileName = "quarantine"
     static let magic: UInt32 = 0x4d4c_5152
     static let version: UInt16 = 1
-    /// Beyond this many ranges of one partition neighbours are joined, with what stands between them.
+    /// Beyond this many ranges of one partition neighbours in a segment are joined, with what stands between them. The
+    /// joined range is damage, even where a part of it was repaired: a reader is refused, never led past good records.
     static let maxRanges = 256
     private static let maxReason = 512
 
@@ -95,6 +96,7 @@ public struct Quarantine: Sendable, Equatable {
         for index in ranges.indices.dropLast() where ranges[index].segmentBase == ranges[index + 1].segmentBase {
             ranges[index].endPosition = ranges[index + 1].endPosition
             ranges[index].endOffset = ranges[index + 1].endOffset
+            ranges[index].isRepaired = false
             ranges.remove(at: index + 1)
             return
         }
@@ -261,6 +263,14 @@ extension LogStore {
         }
         needsQuarantineStored.store(true, ordering: .releasing)
         maintenanceSignal.raise()
+        // Recovery tells of all it found at its end.
+        guard hasRecovered.load(ordering: .relaxed) else { return }
+        showDamage()
+        Log.error("damage found and quarantined", "partition", log.folderName, "ranges", log.quarantine.damaged.count)
+    }
+
+    /// Sets the gauges; they are there from the end of recovery on, at zero where nothing is damaged.
+    func showDamage() {
         let damage = damage
         let metrics = MetricsRegistry.shared
         metrics.gauge("storage_quarantined_partitions", help: "Partitions with quarantined damage.").set(damage.count)
@@ -270,10 +280,6 @@ extension LogStore {
         metrics.gauge(
             "storage_partitions_refusing_appends", help: "Partitions whose end is quarantined, until log repair."
         ).set(damage.count(where: \.refusesAppends))
-        if hasRecovered.load(ordering: .relaxed) {
-            Log.error(
-                "damage found and quarantined", "partition", log.folderName, "ranges", log.quarantine.damaged.count)
-        }
     }
 
     /// The partitions with damage, by name.

@@ -33,7 +33,8 @@ extension LogStore {
                 if isAnyReplaced, !isOffline { try checkpoint() }
                 return cleaned
             } catch {
-                goOffline(error, ticket: durable.load(ordering: .acquiring) + 1)
+                // A round ends where the disk is full: nothing was lost by it, the old segments are in place.
+                backgroundFailed(error)
                 return 0
             }
         }
@@ -99,11 +100,7 @@ extension LogStore {
             return (false, pass.isAnyReplaced)
         } catch let error as StorageError {
             if log.state.withLock({ $0.isDeleted }) { return (false, pass.isAnyReplaced) }
-            // Nothing was lost by it: the old segments are in place.
-            if error.isNoSpace {
-                Log.warning("no room to compact a log", "partition", log.folderName)
-                return (false, pass.isAnyReplaced)
-            }
+            if error.isNoSpace { throw error }
             if error.operation == .open {
                 Log.warning("a log could not be compacted", "partition", log.folderName, "reason", error)
                 return (false, pass.isAnyReplaced)

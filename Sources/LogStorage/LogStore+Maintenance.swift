@@ -35,13 +35,7 @@ extension LogStore {
                 }
             }
         } catch {
-            // What could not be written is in the journal, or is only a checkpoint that comes later.
-            if error.isNoSpace, error.operation != .sync {
-                setFull(true)
-                needsCheckpoint.store(true, ordering: .releasing)
-                return
-            }
-            goOffline(error, ticket: durable.load(ordering: .acquiring) + 1)
+            backgroundFailed(error)
         }
     }
 
@@ -117,7 +111,7 @@ extension LogStore {
         statistics.checkpoints.add(1, ordering: .relaxed)
     }
 
-    /// More files than this are synced together, by one sync of the whole file system (measured over 2,000 files: 14
+    /// From this many on, partitions are synced together, by one sync of the whole file system (measured over 2,000 files: 14
     /// against 182 ms).
     static let syncAllFrom = 16
 

@@ -105,6 +105,7 @@ extension LogStore {
         committer.withLock { $0.journal = journal }
         self.isDirect.store(isDirect, ordering: .relaxed)
         hasRecovered.store(true, ordering: .relaxed)
+        showDamage()
         checkSpace()
         do throws(StorageError) {
             if journal.fileCount == 0 { try journal.makeFile() }

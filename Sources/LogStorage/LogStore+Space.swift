@@ -49,11 +49,20 @@ extension LogStore {
         if full { maintenanceSignal.raise() }
     }
 
+    /// Maintenance or compaction failed. A full disk stops neither for good: what could not be written is in the journal, or
+    /// is only a checkpoint that comes later. Everything else takes the store offline.
+    func backgroundFailed(_ error: StorageError) {
+        if error.isNoSpace, error.operation != .sync {
+            setFull(true)
+            needsCheckpoint.store(true, ordering: .releasing)
+            return
+        }
+        goOffline(error, ticket: durable.load(ordering: .acquiring) + 1)
+    }
+
     /// Looks at the free space when enough was committed since the last look.
     func checkSpace(before commit: Queue, _ journal: Journal?) {
-        var bytes = 0
-        for append in commit.appends { bytes += append.slice.count }
-        if unchecked.subtract(bytes, ordering: .relaxed).newValue > 0 { return }
+        if unchecked.subtract(commit.bytes, ordering: .relaxed).newValue > 0 { return }
         checkSpace()
         // A new journal file must not take the reserve.
         let room = Int64(lastFree.load(ordering: .relaxed)) - options.reserveBytes

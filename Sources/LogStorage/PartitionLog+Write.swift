@@ -8,8 +8,7 @@ import Synchronization
 extension PartitionLog {
     /// Writes every batch of the tail up to and including `lastOffset` to its segment, in order, without syncing; long
     /// runs past the page cache when there is a `straight` writer. The batches stay in the tail as not written until
-    /// `settle`.
-    /// Called with the I/O lock held (`writer` is what it protects).
+    /// `settle`. Called with the I/O lock held (`writer` is what it protects).
     func writeTail(
         through lastOffset: Int64, _ writer: inout WriterState, straight: StraightWriter? = nil
     ) throws(StorageError) {
@@ -67,7 +66,7 @@ extension PartitionLog {
     private func trimClosed(_ writer: inout WriterState) throws(StorageError) {
         guard writer.paddedBelow != .max else { return }
         let padded = state.withLock { state in
-            state.segments.filter { $0.baseOffset >= writer.paddedBelow && $0.isPadded }
+            state.segments.reversed().prefix { $0.baseOffset >= writer.paddedBelow }.filter(\.isPadded)
                 .map { (segment: $0, isDone: $0.isClosed && $0.written == $0.size) }
         }
         writer.paddedBelow = .max
@@ -165,7 +164,8 @@ extension PartitionLog {
     func syncSegments(_ writer: inout WriterState) throws(StorageError) {
         if !store.options.unsafeWithoutSync { try syncNames(&writer) }
         // Those that retention took out, too: until a checkpoint has forgotten them, what follows is only whole with them.
-        for segment in state.withLock({ $0.doomed + $0.segments }) where segment.needsSync {
+        let lists = state.withLock { [$0.doomed, $0.segments] }
+        for segment in lists.joined() where segment.needsSync {
             if !store.options.unsafeWithoutSync {
                 try segment.openFile(store.fileSystem, in: folder, create: false).sync()
             }

@@ -2,7 +2,7 @@ import ByteBuffers
 import StorageIO
 
 /// Writes long runs to segments past the page cache (O_DIRECT): no page is filled, written back and dropped for bytes
-/// that go out once. Measured on cold memory: 1,046 MB/s where buffered writes with their sync gave 171.
+/// that go out once. <doc:OneJournalTwoRoads> has what it gives.
 ///
 /// A direct write covers whole blocks. The block that the segment's bytes end in is kept in memory and written again by
 /// the next run, its rest as zeros, so a file may end in up to `block - 1` zero bytes that belong to no batch. They are
@@ -54,14 +54,13 @@ struct StraightWriter {
 
 /// The bytes of a segment's last, unfinished block.
 struct BlockEnd {
-    private var block: Chunk?
-    private(set) var count = 0
+    private let block: Chunk
+    private(set) var count: Int
 
     /// Reads what is before byte `written` in its block.
     init(file: any StorageFile, written: Int64, pool: ChunkPool) throws(StorageError) {
         count = Int(written % Int64(StraightWriter.block))
-        let block = pool.chunk(atLeast: StraightWriter.block)
-        self.block = block
+        block = pool.chunk(atLeast: StraightWriter.block)
         guard count > 0 else { return }
         let room = UnsafeMutableRawBufferPointer(start: block.base, count: count)
         let got = try file.read(into: room, at: written - Int64(count))
@@ -71,12 +70,12 @@ struct BlockEnd {
     }
 
     func copy(to target: UnsafeMutableRawPointer) {
-        if count > 0, let block { target.copyMemory(from: block.base, byteCount: count) }
+        if count > 0 { target.copyMemory(from: block.base, byteCount: count) }
     }
 
     mutating func set(_ bytes: UnsafeRawBufferPointer) {
         precondition(bytes.count < StraightWriter.block)
         count = bytes.count
-        if count > 0, let block { block.base.copyMemory(from: bytes.baseAddress!, byteCount: count) }
+        if count > 0 { block.base.copyMemory(from: bytes.baseAddress!, byteCount: count) }
     }
 }

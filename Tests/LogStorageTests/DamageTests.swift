@@ -122,4 +122,21 @@ import Testing
         #expect(folder.look().missing == 0)
         #expect(folder.store.damage.isEmpty)
     }
+
+    /// Joined for their number, a repaired range and a damaged one, or two gaps with good records between, are damage: a
+    /// reader is refused, not led past.
+    @Test func rangesThatAreJoinedForTheirNumberAreNeverAGap() {
+        var quarantine = Quarantine()
+        for number in 0...Int64(Quarantine.maxRanges) {
+            var range = DamagedRange(
+                segmentBase: 0, startPosition: number * 1000, endPosition: number * 1000 + 10, baseOffset: number * 10,
+                endOffset: number * 10 + 1, reason: "test")
+            range.isRepaired = number < Int64(Quarantine.maxRanges)
+            let isAdded = quarantine.add(range)
+            #expect(isAdded)
+        }
+        #expect(quarantine.ranges.count == Quarantine.maxRanges)
+        #expect(quarantine.gaps.allSatisfy { $0.count == 1 })
+        #expect(quarantine.range(holding: 5)?.isRepaired == false)
+    }
 }

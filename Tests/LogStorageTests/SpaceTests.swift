@@ -136,4 +136,49 @@ import Testing
         #expect(store.summary.wasClean)
         #expect(try store.readAll() == [0, 1, 2, 3, 4, 5])
     }
+
+    /// Compaction asks for a checkpoint first, which the full disk does not take.
+    @Test func aFullDiskEndsARoundOfCompactionAndNothingElse() throws {
+        var settings = TestStore.settings
+        settings.isCompacted = true
+        settings.deletesByRetention = false
+        settings.segmentBytes = 600
+        settings.minCleanableDirtyRatio = 0
+        let disk = SimulatedFileSystem()
+        let store = try TestStore(disk, settings: settings)
+        // Few enough that no checkpoint is due yet.
+        for number in 0..<10 {
+            _ = store.append(TestBatch([TestRecord(key: "k\(number % 3)", String(repeating: ".", count: 200))]))
+            store.store.commitPending()
+        }
+        store.store.maintain(nowMs: TestStore.now)
+        disk.capacity = disk.usedBytes
+        #expect(store.store.clean(nowMs: TestStore.now + 1000) == 0)
+        #expect(!store.store.isOffline)
+        #expect(store.store.fullness != nil)
+        #expect(try store.readAll().count == 10)
+        disk.capacity = nil
+        store.store.maintain(nowMs: TestStore.now + 2000)
+        #expect(store.store.clean(nowMs: TestStore.now + 3000) == 1)
+        #expect(try store.readAll().count < 10)
+    }
+
+    /// Only the committing thread tries a held commit again: the end of an event loop's turn does not.
+    @Test func theEndOfATurnDoesNotTryAHeldCommit() throws {
+        let disk = SimulatedFileSystem()
+        let store = try TestStore(disk, options: options(reserve: 0))
+        disk.capacity = disk.usedBytes
+        for _ in 0..<3 { store.append(size: 9000) }
+        store.store.kick()
+        #expect(store.store.commitSignal.take())
+        store.store.commitPending()
+        #expect(store.store.durableTicket == 0)
+        let calls = disk.callCount
+        for _ in 0..<10 { store.store.kick() }
+        #expect(disk.callCount == calls)
+        #expect(!store.store.commitSignal.take())
+        disk.capacity = nil
+        store.store.commitPending()
+        #expect(try store.readAll() == [0, 1, 2])
+    }
 }

@@ -47,7 +47,7 @@ def free_port() -> int:
             try:
                 second.bind(("127.0.0.1", port + 1))
                 return port
-            except OSError:
+            except (OSError, OverflowError):
                 continue
 
 

@@ -72,7 +72,8 @@ class DiskFullTest:
             self._check_while_full("full")
             ballast.unlink()
             self._wait_room("a file of another program was removed")
-            self._running("it fills again")
+            # `_wait_room` has seen every load go on; one that is slow may meet the full disk before its next turn.
+            self.say(f"disk full: it fills again: {self.disk.free() >> 20} MiB are free")
             self._wait_full()
             self._check_while_full("full")
             with wire.Connection(self.node.bootstrap, timeout=30) as connection:
@@ -80,7 +81,7 @@ class DiskFullTest:
             self._wait_room("a topic was deleted")
             # What is removed at the end must be more than the reserve was.
             more = self.disk.take("more", leaving=self.disk.free() - (40 << 20))
-            self._running("it fills again, and another program takes what is left")
+            self.say(f"disk full: it fills again, and another program takes what is left: {self.disk.free() >> 20} MiB are free")
             self._wait_full()
             ballast = self.disk.take_all("ballast")
             self._check_while_full("not a byte is free")
@@ -134,10 +135,9 @@ class DiskFullTest:
         admin.incremental_alter_configs([resource])[resource].result(20)
 
     def _running(self, what: str) -> None:
-        """Every load gets something acknowledged, unless the disk is full again before: `_wait_room` has seen them all go on."""
+        """Every load gets something acknowledged."""
         self.say(f"disk full: {what}: {self.disk.free() >> 20} MiB are free")
-        refused = sum(self._refusals())
-        self._wait(lambda: not self._stuck(before) or "again" in what and sum(self._refusals()) > refused, lambda: f"nothing is acknowledged to {self._stuck(before)}", before := self._progress())
+        self._wait(lambda: not self._stuck(before), lambda: f"nothing is acknowledged to {self._stuck(before)}", before := self._progress())
 
     def _progress(self) -> dict[Load, int]:
         return {load: load.progress() for load in self.loads}
