@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import datetime
 import json
 import os
 import pathlib
-import re
-import shlex
 import shutil
 import statistics
 import subprocess
@@ -21,10 +17,11 @@ import events
 import machine
 import nodes
 import report
+import results
 import rows as row_table
 from clients import ClientFailure, Clients, Sample
 
-REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+REPOSITORY = results.REPOSITORY
 NODES = {kind.key: kind for kind in (nodes.Millrace, nodes.Kafka, nodes.KafkaSync, nodes.LightspeedSync, nodes.LightspeedDirect, nodes.Nginx)}
 
 
@@ -40,7 +37,7 @@ class Bench:
         kafka, lightspeed = environment("MILLRACE_BENCH_KAFKA"), environment("MILLRACE_BENCH_LIGHTSPEED")
         self.programs = {"millrace": options.binary, "kafka": kafka, "kafka-fsync": kafka, "lightspeed-sync": lightspeed, "lightspeed-direct": lightspeed, "nginx": nginx}
         self.source = events.source(environment("MILLRACE_BENCH_DATA"))
-        self.clients = Clients(options.lean, environment("MILLRACE_BENCH_RAWLOAD"), environment("MILLRACE_BENCH_ACKS"), shutil.which("wrk"), self.text(), scratch)
+        self.clients = Clients(options.lean, environment("MILLRACE_BENCH_RAWLOAD"), environment("MILLRACE_BENCH_ACKS"), shutil.which("wrk"), java_tools(kafka), self.text(), scratch)
         lines = events.load(self.source)
         (scratch / "events.ndjson").write_text("\n".join(lines) + "\n")
         self.clients.event_lines = str(scratch / "events.ndjson")
@@ -51,6 +48,7 @@ class Bench:
         self.skipped: dict[str, str] = {}
         self.problems: list[str] = []
         self.rows: list[row_table.Row] = []
+        self.versions = results.versions(self)
 
     def text(self) -> str | None:
         return str(self.source) if self.source else None
@@ -58,8 +56,7 @@ class Bench:
     def missing(self, row: row_table.Row) -> str | None:
         for program in row.needs:
             if getattr(self.clients, program) is None:
-                variable = f"MILLRACE_BENCH_{program.upper()} is not set" if program != "wrk" else "wrk is not installed"
-                return variable
+                return {"wrk": "wrk is not installed", "java": "MILLRACE_BENCH_KAFKA is not set, or its tools do not run"}.get(program, f"MILLRACE_BENCH_{program.upper()} is not set")
         return None
 
     def systems(self, keys: tuple[str, ...]) -> list[str]:
@@ -90,14 +87,8 @@ class Bench:
                 node.launch()
             for node in running.values():
                 node.wait_ready()
-            seconds, lead = self.clients.seconds, self.clients.lead
             for node in running.values():
-                say(f"{row.key}: warming {node.label}")
-                self.clients.seconds, self.clients.lead = self.options.warm, 0.5
-                try:
-                    self.warm(row, node)
-                finally:
-                    self.clients.seconds, self.clients.lead = seconds, lead
+                self.warm(row, node)
             for number in range(1, self.options.rounds + 1):
                 for key, node in running.items():
                     self.round(row, number, key, node)
@@ -107,6 +98,7 @@ class Bench:
         finally:
             for node in running.values():
                 node.remove()
+            self.refill()
 
     def node(self, key: str, partitions: int) -> nodes.Node:
         node = NODES[key](self.programs[key], self.scratch)
@@ -115,25 +107,28 @@ class Bench:
         return node
 
     def warm(self, row: row_table.Row, node: nodes.Node) -> None:
-        if row.fill:
-            # What is read later is written here, and read once: both are the warming.
-            machine.wait_for_disk(self.scratch, self.options.disk)
-            self.clients.create(node, "read", row.partitions)
-            self.clients.lean_fill(node, "read", row.fill[1], row.fill[0], row.partitions)
-            row.measure(self.clients, row.key, node, "read")
-            return
-        self.clients.create(node, "warm", row.partitions)
-        row.measure(self.clients, row.key, node, "warm")
-        self.clients.delete(node, "warm")
-        if node.restarts_each_round:
-            node.restart_empty()
+        say(f"{row.key}: warming {node.label}")
+        seconds, lead = self.clients.seconds, self.clients.lead
+        self.clients.seconds, self.clients.lead = self.options.slow_warm if node.warms_slowly else self.options.warm, 0.5
+        topic = self.topic(row, 0)
+        try:
+            self.clients.create(node, topic, row.partitions)
+            if row.fill:
+                # What is read later is written here, and read once: both are the warming.
+                machine.wait_for_disk(self.scratch, self.options.disk)
+                self.clients.lean_fill(node, topic, row.fill[1], row.fill[0], row.partitions)
+            row.measure(self.clients, row.key, node, topic)
+        finally:
+            self.clients.seconds, self.clients.lead = seconds, lead
+        self.clear(row, node, topic)
+
+    def topic(self, row: row_table.Row, number: int) -> str:
+        return "kept" if row.fill or row.keeps_topic else f"round-{number}"
 
     def round(self, row: row_table.Row, number: int, key: str, node: nodes.Node) -> None:
         machine.wait_for_disk(self.scratch, self.options.disk)
-        topic = "read" if row.fill else f"round-{number}"
-        if not row.fill:
-            if node.restarts_each_round and number > 1:
-                node.restart_empty()
+        topic = self.topic(row, number)
+        if topic != "kept":
             self.clients.create(node, topic, row.partitions)
         # Reading rows find their files where writing left them, in the page cache, unless they are to come from the disk.
         machine.settle(None if row.fill else self.cache)
@@ -143,8 +138,23 @@ class Bench:
         self.samples[row.key][key].append(sample)
         per = sample.cpu_per_million if row.cpu == "record" else sample.cpu_per_gigabyte
         say(f"{row.key} {number}: {node.label}: {sample.rate:,.0f} {row.unit}, broker CPU {per or 0:.2f} {'us/record' if row.cpu == 'record' else 's/GB'}" + (f", p99 {sample.p99:.2f} ms" if sample.p99 is not None else ""))
-        if not row.fill:
+        self.clear(row, node, topic)
+
+    def clear(self, row: row_table.Row, node: nodes.Node, topic: str) -> None:
+        """Takes out what a run wrote, unless it is read again."""
+        if row.fill:
+            return
+        if node.restarts_each_round:
+            node.restart_empty()
+        elif topic != "kept":
             self.clients.delete(node, topic)
+            node.wait_deleted(topic)
+        self.refill()
+
+    def refill(self) -> None:
+        """At once: pages that were free for seconds have gone back to a virtual machine's host, and cost ten times as much."""
+        if self.cache:
+            self.cache.fill()
 
     def peak_of_kafka(self) -> float:
         """Records a second of 1 KiB: from the row L-1k of this run, or measured now."""
@@ -154,46 +164,40 @@ class Bench:
             row.systems = ("kafka",)
             self.measure(row)
             known = self.samples["L-1k"]["kafka"]
+            self.rows.remove(row)  # Kafka's alone is no row of the table
         return statistics.median(sample.rate for sample in known) * 1e6 / 1024 if known else 0
 
     def startup(self) -> None:
-        """Seconds from exec to the first answer, memory three seconds later, and CPU over ten idle seconds."""
+        """Seconds from exec to the first answer, memory three seconds later, and CPU over idle seconds, of all side by side."""
         for number in range(1, self.options.rounds + 1):
-            for key in self.systems(row_table.BROKERS):
-                node = self.node(key, 1)
-                try:
-                    seconds = node.start()
-                    time.sleep(3)
-                    before = node.cpu_seconds()
-                    time.sleep(self.options.idle)
+            running = {key: self.node(key, 1) for key in self.systems(row_table.BROKERS)}
+            try:
+                for key, node in running.items():
                     cells = self.start.setdefault(key, {"seconds": [], "resident": [], "idle": []})
-                    cells["seconds"].append(seconds)
+                    cells["seconds"].append(node.start())
+                    time.sleep(3)
                     cells["resident"].append(node.resident_bytes())
-                    cells["idle"].append((node.cpu_seconds() - before) / self.options.idle)
-                    say(f"start {number}: {node.label}: {seconds:.3f} s, {cells['resident'][-1] / 1e6:.0f} MB, {cells['idle'][-1]:.2%} of a core")
-                finally:
+                before = {key: node.cpu_seconds() for key, node in running.items()}
+                began = time.monotonic()
+                time.sleep(self.options.idle)
+                for key, node in running.items():
+                    cells = self.start[key]
+                    cells["idle"].append((node.cpu_seconds() - before[key]) / (time.monotonic() - began))
+                    say(f"start {number}: {node.label}: {cells['seconds'][-1]:.3f} s, {cells['resident'][-1] / 1e6:.0f} MB, {cells['idle'][-1]:.2%} of a core")
+            finally:
+                for node in running.values():
                     node.remove()
 
 
-def versions(bench: Bench) -> dict[str, str]:
-    def first(command: list[str]) -> str:
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=30)
-            return next((line for line in (done.stdout + done.stderr).splitlines() if line.strip()), "unknown")
-        except OSError:
-            return "unknown"
-
-    found = {"Millrace": first([bench.options.binary, "--version"]).removeprefix("millrace ") + ", commit " + first(["git", "-C", str(REPOSITORY), "rev-parse", "--short", "HEAD"])}
-    launcher = bench.programs["kafka"]
-    if launcher:
-        jars = sorted((pathlib.Path(launcher).parent / "libs").glob("kafka-clients-*.jar"))
-        match = re.search(r"clients-([\d.]+)\.jar", jars[0].name) if jars else None
-        found["Apache Kafka"] = match[1] if match else "unknown"
-        found["Java"] = first(["java", "-version"])
-    if bench.programs["nginx"]:
-        found["nginx"] = first([bench.programs["nginx"], "-v"]).removeprefix("nginx version: ")
-    found["librdkafka"] = first(["pkg-config", "--modversion", "rdkafka"])
-    return found
+def java_tools(launcher: str | None) -> str | None:
+    """The launcher, if its tools run: it may find no Java."""
+    if not launcher:
+        return None
+    try:
+        done = subprocess.run([launcher, "producer-perf-test", "--help"], capture_output=True, text=True, timeout=60)
+    except OSError:
+        return None
+    return launcher if "--record-size" in done.stdout + done.stderr else None
 
 
 def main() -> int:
@@ -210,14 +214,16 @@ def main() -> int:
     parser.add_argument("--no-fill", action="store_true", help="leave free memory as it is")
     parser.add_argument("--binary", default=str(REPOSITORY / ".build/release/millrace"))
     parser.add_argument("--lean", default=str(REPOSITORY / "Benchmarks/.build/release/lean"))
-    parser.add_argument("--report-only", type=pathlib.Path, metavar="JSON", help="write table, plots and page anew from raw figures")
+    parser.add_argument("--report-only", type=pathlib.Path, metavar="JSON", nargs="+", help="write table, plots and page from the raw figures of one or several runs; a row of a later run replaces that of an earlier one")
     options = parser.parse_args()
     if options.report_only:
-        return finish(json.loads(options.report_only.read_text()), options)
+        return finish([json.loads(path.read_text()) for path in options.report_only], options)
     is_short = not options.full and not options.rows
     options.rounds = options.rounds or (3 if is_short else 5)
     seconds = options.seconds or (2 if is_short else 5)
-    options.warm, options.idle, options.disk = (3, 5, 12 << 30) if is_short else (8, 10, 16 << 30)
+    # A JVM compiles what runs often enough; everything else is warm once its files and buffers are there.
+    options.slow_warm, options.warm = (3, 1) if is_short else (min(8, 3 * seconds), min(3, seconds))
+    options.idle, options.disk = (5, 12 << 30) if is_short else (10, 16 << 30)
     options.systems = options.systems.split(",") if options.systems else None
     table = row_table.must_hold(0.4 if is_short else 1)
     everything = table + row_table.matrix()
@@ -241,7 +247,7 @@ def main() -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="millrace-bench-", dir=options.scratch) as name:
         bench = Bench(options, pathlib.Path(name))
-        bench.clients.seconds, bench.clients.lead = seconds, 0.5 if is_short else 1.0
+        bench.clients.seconds, bench.clients.lead = seconds, min(1.0, max(0.5, seconds / 4))
         about = machine.describe(options.scratch)
         try:
             if bench.cache:
@@ -252,52 +258,29 @@ def main() -> int:
             for row in chosen:
                 bench.measure(row)
                 if row.key not in bench.skipped:
-                    write_raw(bench, about, is_short, seconds, began)
+                    results.write_raw(bench, about, is_short, seconds, began)
         except KeyboardInterrupt:
             bench.problems.append("interrupted")
-        raw = write_raw(bench, about, is_short, seconds, began)
+        raw = results.write_raw(bench, about, is_short, seconds, began)
         if bench.cache:
             bench.cache.remove()
-    return finish(raw, options)
+    return finish([raw], options)
 
 
 def fits_one(pattern: str, key: str) -> bool:
     return key == pattern or (pattern.endswith("*") and key.startswith(pattern[:-1]))
 
 
-def write_raw(bench: Bench, about: dict, is_short: bool, seconds: float, began: float) -> dict:
-    options = bench.options
-    raw = {
-        "command": " ".join(["tools/bench", *map(shlex.quote, sys.argv[1:])]),
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "took_s": round(time.monotonic() - began),
-        "form": "short" if is_short else "full",
-        "rounds": options.rounds, "seconds": seconds, "warm_s": options.warm,
-        "text": bench.source.name if bench.source else "generated JSON",
-        "machine": about, "versions": versions(bench),
-        "start": bench.start, "skipped": bench.skipped, "problems": bench.problems,
-        "rows": [
-            {"key": row.key, "title": row.title, "unit": row.unit, "cpu": row.cpu, "command": bench.clients.said.get(row.key, ""),
-             "targets": [dataclasses.asdict(target) for target in row.targets],
-             "samples": {key: [dataclasses.asdict(sample) for sample in samples] for key, samples in bench.samples[row.key].items()}}
-            for row in bench.rows if any(bench.samples[row.key].values())
-        ],
-    }
-    options.results.mkdir(parents=True, exist_ok=True)
-    (options.results / "results.json").write_text(json.dumps(raw, indent=1) + "\n")
-    return raw
-
-
-def finish(raw: dict, options: argparse.Namespace) -> int:
-    options.results.mkdir(parents=True, exist_ok=True)
-    text = report.write(raw, options.results, "")
-    print(text)
-    say(f"Written to {options.results}: results.md, results.json and the plots.")
+def finish(raws: list[dict], options: argparse.Namespace) -> int:
+    order = [row.key for row in row_table.must_hold(1) + row_table.matrix()]
+    merged = results.merge(raws, order)
+    print(report.write(merged, options.results, ""))
+    say(f"Written to {options.results}: results.md and the plots" + ("." if options.report_only else ", results.json."))
     if options.write_page:
         page = REPOSITORY / "Benchmarks/Benchmarks.docc"
-        report.write(raw, page, "page")
+        report.write(merged, page, "page")
         say(f"Written: {page / 'Results.md'}")
-    return 1 if raw["problems"] else 0
+    return 1 if merged["problems"] else 0
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+import re
 import subprocess
 import time
 
@@ -66,8 +67,8 @@ def run_beside(node: Node, command: list[str], lead: float) -> tuple[dict, float
 class Clients:
     """Where the programs are, and how long a run counts."""
 
-    def __init__(self, lean: str, rawload: str | None, acks: str | None, wrk: str | None, text: str | None, scratch: pathlib.Path):
-        self.lean, self.rawload, self.acks, self.wrk, self.text, self.scratch = lean, rawload, acks, wrk, text, scratch
+    def __init__(self, lean: str, rawload: str | None, acks: str | None, wrk: str | None, java: str | None, text: str | None, scratch: pathlib.Path):
+        self.lean, self.rawload, self.acks, self.wrk, self.java, self.text, self.scratch = lean, rawload, acks, wrk, java, text, scratch
         self.seconds, self.lead = 5.0, 1.0
         self.said: dict[str, str] = {}  # the newest command of each row, for the page
 
@@ -139,6 +140,61 @@ class Clients:
     def of_lean(self, node: Node, values: dict, unit: str, waits: tuple) -> Sample:
         rate = values["MB_per_s"] if unit == "MB/s" else values["records_per_s"]
         return Sample(rate, values["broker_cpu_s"] / values["seconds"], values["MB_per_s"] / 1000, values["records_per_s"] / 1e6, *waits, node.resident_bytes())
+
+    def lean_follow(self, row: str, node: Node, topic: str) -> Sample:
+        """A reader at the end of what a producer writes meanwhile, flat out; what the reader got counts, from the producer's start
+        on, and both cost the server."""
+        # As many as a quick run takes: the rate decides how long it lasts.
+        records = max(10_000, round(300_000 * self.seconds))
+        reader = [self.lean, "consume", "-b", node.bootstrap, "-t", topic, "-m", str(records), "-P", str(node.pid)]
+        process = subprocess.Popen(reader, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            self.lean_fill(node, topic, 1024, records)
+            out, error = process.communicate(timeout=180)
+        finally:
+            process.kill()
+            process.wait()
+        if process.returncode:
+            raise ClientFailure(f"{' '.join(reader)} ended with {process.returncode}: {out}{error}"[:2000])
+        self.note(row, node, reader, topic)
+        self.said[row] += f" beside lean produce -b HOST:PORT -t TOPIC -s 1024 -m {records} -p 1"
+        return self.of_lean(node, json.loads(out.strip().splitlines()[-1]), "MB/s", (None, None, None))
+
+    # MARK: Kafka's own perf tools
+
+    def tool(self, command: list[str], node: Node) -> tuple[str, float]:
+        """What it printed, and the server's CPU seconds meanwhile."""
+        before = node.cpu_seconds()
+        done = subprocess.run(command, capture_output=True, text=True, timeout=180)
+        if done.returncode:
+            raise ClientFailure(f"{' '.join(command)} ended with {done.returncode}: {done.stdout}{done.stderr}"[:2000])
+        return done.stdout, node.cpu_seconds() - before
+
+    def java_produce(self, row: str, node: Node, topic: str, size: int, rate: int) -> Sample:
+        """`rate` is a guess at the records a second, so that a run takes about as long as the other rows'."""
+        records = round(rate * self.seconds)
+        command = [self.java, "producer-perf-test", "--bootstrap-server", node.bootstrap, "--topic", topic, "--num-records", str(records), "--record-size", str(size), "--throughput", "-1",
+                   "--command-property", "acks=all", "linger.ms=5", "batch.size=131072", "buffer.memory=67108864"]
+        self.note(row, node, command, topic)
+        out, cpu = self.tool(command, node)
+        found = re.search(r"([\d.]+) records/sec", out.strip().splitlines()[-1])
+        if not found:
+            raise ClientFailure(f"producer-perf-test on {node.label}: {out}"[:2000])
+        return self.of_java(node, float(found[1]), records, size, cpu)
+
+    def java_consume(self, row: str, node: Node, topic: str, records: int, size: int) -> Sample:
+        command = [self.java, "consumer-perf-test", "--bootstrap-server", node.bootstrap, "--topic", topic, "--num-records", str(records), "--timeout", "30000"]
+        self.note(row, node, command, topic)
+        out, cpu = self.tool(command, node)
+        lines = [[cell.strip() for cell in line.split(",")] for line in out.splitlines() if line.count(",") >= 9]
+        values = dict(zip(*lines[-2:])) if len(lines) > 1 else {}
+        if "fetch.nMsg.sec" not in values:
+            raise ClientFailure(f"consumer-perf-test on {node.label}: {out}"[:2000])
+        # The fetch time leaves out joining the group, which takes seconds on some brokers and says nothing of throughput.
+        return self.of_java(node, float(values["fetch.nMsg.sec"]), records, size, cpu)
+
+    def of_java(self, node: Node, rate: float, records: int, size: int, cpu: float) -> Sample:
+        return Sample(rate * size / 1e6, cpu / (records / rate), rate * size / 1e9, rate / 1e6, resident=node.resident_bytes())
 
     # MARK: HTTP
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import ctypes
+import mmap
 import os
 import pathlib
 import platform
@@ -11,7 +14,15 @@ import subprocess
 import time
 
 FILLER_BYTES = 512 << 20
+PIECE_BYTES = 64 << 20
 FREE_AFTER_FILLING = 400 << 20
+MADV_POPULATE_READ = 22
+
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_int64]
+libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 
 
 def meminfo(key: str) -> int:
@@ -23,30 +34,54 @@ class PageCache:
 
     A write into a page that was just freed, or was never touched, costs something else than one into a page that must be
     reclaimed, which is what a machine sees that has run for a day. The files are sparse: their pages are as clean and as
-    evictable as any, and they take no disk. Each next read begins where the last one ended, so least recently read first."""
+    evictable as any, and they take no disk. Each next piece begins where the last one ended, so least recently read first.
+    The pages are read into a mapping (MADV_POPULATE_READ), which copies nothing: a quarter of the CPU time of read()."""
 
     def __init__(self, folder: pathlib.Path):
         self.folder, self.next = folder / "page-cache", 0
+        self.files: list[int] = []
         self.count = max(4, -(-meminfo("MemTotal") // FILLER_BYTES))
 
     def fill(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        buffer = bytearray(4 << 20)
-        for _ in range(self.count):
-            if meminfo("MemFree") < FREE_AFTER_FILLING:
-                return
-            path = self.folder / f"{self.next % self.count}"
-            self.next += 1
-            if not path.exists():
-                with open(path, "wb") as file:
-                    file.truncate(FILLER_BYTES)
-            with open(path, "rb", buffering=0) as file:
-                while file.readinto(buffer):
-                    if meminfo("MemFree") < FREE_AFTER_FILLING:
-                        return
+        pieces = FILLER_BYTES // PIECE_BYTES
+        with concurrent.futures.ThreadPoolExecutor(2) as threads:
+            for _ in range(0, self.count * pieces, 2):
+                if meminfo("MemFree") < FREE_AFTER_FILLING:
+                    return
+                places = [((n // pieces) % self.count, n % pieces * PIECE_BYTES) for n in (self.next, self.next + 1)]
+                self.next += 2
+                list(threads.map(read_ahead, [(self.file(number), offset) for number, offset in places]))
+
+    def file(self, number: int) -> int:
+        while number >= len(self.files):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.folder / str(len(self.files)), os.O_RDWR | os.O_CREAT, 0o600)
+            os.ftruncate(descriptor, FILLER_BYTES)
+            self.files.append(descriptor)
+        return self.files[number]
 
     def remove(self) -> None:
+        for descriptor in self.files:
+            os.close(descriptor)
+        self.files = []
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def read_ahead(piece: tuple[int, int]) -> None:
+    """Has the kernel read PIECE_BYTES of a file into the page cache."""
+    descriptor, offset = piece
+    # By address: Python's own mapping holds the interpreter's lock in madvise.
+    address = libc.mmap(None, PIECE_BYTES, mmap.PROT_READ, mmap.MAP_SHARED, descriptor, offset)
+    if address == ctypes.c_void_p(-1).value:
+        raise OSError(ctypes.get_errno(), "mmap")
+    try:
+        if libc.madvise(address, PIECE_BYTES, MADV_POPULATE_READ) == 0:
+            return
+    finally:
+        libc.munmap(address, PIECE_BYTES)
+    # A kernel before 5.14.
+    for start in range(offset, offset + PIECE_BYTES, 4 << 20):
+        os.pread(descriptor, 4 << 20, start)
 
 
 def settle(cache: PageCache | None) -> None:

@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import pathlib
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "Tests/Clients"))
+
+from harness.broker import end_with_parent, free_port  # noqa: E402
+
 TICKS = os.sysconf("SC_CLK_TCK")
 READY_SECONDS = 60
+DELETED_SECONDS = 20
 
 
 class NodeFailure(Exception):
     pass
-
-
-def free_port() -> int:
-    """A free TCP port, with the next one free as well: Apache Kafka's controller takes it."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-                return port
-            except (OSError, OverflowError):
-                continue
-
-
-def end_with_parent() -> None:
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 class Node:
@@ -44,6 +32,7 @@ class Node:
     key, label = "", ""
     has_topics = True  # topics are made and deleted; otherwise they exist once they are named
     restarts_each_round = False
+    warms_slowly = False  # code that a virtual machine compiles while it runs
 
     def __init__(self, program: str, folder: pathlib.Path):
         self.program, self.folder = program, folder / self.key
@@ -103,6 +92,14 @@ class Node:
         self.remove()
         self.start()
 
+    def wait_deleted(self, topic: str) -> None:
+        """Until the files of a deleted topic are gone, so that their removal falls into nobody's measurement."""
+        deadline = time.monotonic() + DELETED_SECONDS
+        while any(topic in name for _, folders, _ in os.walk(self.folder) for name in folders):
+            if time.monotonic() > deadline:
+                raise NodeFailure(f"{self.label} still has files of {topic} {DELETED_SECONDS} s after it was deleted")
+            time.sleep(0.02)
+
     @property
     def pid(self) -> int:
         if self.process is None or self.process.poll() is not None:
@@ -149,8 +146,9 @@ class Millrace(Node):
 
 
 class Kafka(Node):
-    key, label = "kafka", "Kafka"
-    settings: list[str] = []
+    key, label, warms_slowly = "kafka", "Kafka", True
+    # Files of deleted topics go at once; by default a minute later, which would be during another server's measurement.
+    settings = ["log.segment.delete.delay.ms=100", "log.initial.task.delay.ms=500"]
 
     def command(self) -> list[str]:
         return [self.program, "start", str(self.folder), str(self.port), *self.settings]
@@ -169,7 +167,7 @@ class KafkaSync(Kafka):
     """Every append is synced before it is acknowledged: the promise that Millrace makes."""
 
     key, label = "kafka-fsync", "Kafka fsync"
-    settings = ["log.flush.interval.messages=1"]
+    settings = [*Kafka.settings, "log.flush.interval.messages=1"]
 
 
 class Lightspeed(Node):

@@ -47,7 +47,8 @@ def verdict(raw: dict, row: dict, target: dict) -> tuple[str, bool | None]:
         reached, text = statistics.median(ours), f"{asked} {row['unit']}"
     else:
         if peer.startswith("row:"):
-            other = next((r for r in raw["rows"] if r["key"] == peer[4:]), None)
+            # A ratio is of one run; what another run gave is no base.
+            other = next((r for r in raw["rows"] if r["key"] == peer[4:] and r["run"] == row["run"]), None)
             theirs, name = (values(other, "millrace", metric) if other else []), f"our {peer[4:]}"
         else:
             theirs, name = values(row, peer, metric), LABELS[peer]
@@ -63,7 +64,8 @@ def table(raw: dict, rows: list[dict]) -> list[str]:
     systems = [key for key in LABELS if key != "nginx" and any(key in row["samples"] for row in rows)]
     if any("nginx" in row["samples"] for row in rows):
         systems.append("nginx")
-    lines = ["| Row | Work | " + " | ".join(LABELS[key] for key in systems) + " | Millrace against them |", "|---" * (len(systems) + 3) + "|"]
+    several = len(raw["runs"]) > 1
+    lines = ["| Row | Work | " + ("Run | " if several else "") + " | ".join(LABELS[key] for key in systems) + " | Millrace against them |", "|---" * (len(systems) + 3 + several) + "|"]
     for row in rows:
         cells = []
         for key in systems:
@@ -81,7 +83,7 @@ def table(raw: dict, rows: list[dict]) -> list[str]:
                 if ours and theirs:
                     found.append(f"{number(statistics.median(ours) / statistics.median(theirs))}x {LABELS[peer]}")
         unit = f"{row['unit']}; CPU {'µs a record' if row['cpu'] == 'record' else 's/GB'}"
-        lines.append(f"| {row['key']} | {row['title']}: {unit} | " + " | ".join(cells) + " | " + "; ".join(text for text in found if text) + " |")
+        lines.append(f"| {row['key']} | {row['title']}: {unit} | " + (f"{row['run'] + 1} | " if several else "") + " | ".join(cells) + " | " + "; ".join(text for text in found if text) + " |")
     return lines
 
 
@@ -130,6 +132,36 @@ def panels(rows: list[dict], metric: str, unit) -> list[dict]:
     return found
 
 
+MATRIX = [
+    "Millrace acknowledges what is on the disk, in every row and for acks=1 as well; of Kafka the column Kafka acknowledges from the page cache and Kafka fsync from the disk, so",
+    "acks=all is there both durable and on a page-cache topic.",
+]
+
+
+def runs(found: list[dict]) -> list[str]:
+    """How the figures came to be: in words for one run, with a table for several."""
+    newest = found[-1]
+    machine = newest["machine"]
+    lines = [f"Machine: {machine['cpu']}, {machine['memory']}, {machine['kernel']}, {machine['file system']}. " + "; ".join(f"{name} {version}" for name, version in newest["versions"].items()) + ".", ""]
+    how = lambda run: f"{run['rounds']} round{'s' if run['rounds'] > 1 else ''} of {run['seconds']:g} s"
+    if len(found) == 1:
+        lines = [f"`{newest['command']}`, {newest['date']}, took {newest['took_s']} s; load before the run {machine['load before']}.", "", *lines]
+        counted = f"{how(newest)} (least-most)"
+    else:
+        lines += ["| Run | Date | Command | Took | Rounds | Millrace | Load before |", "|---|---|---|---|---|---|---|"]
+        lines += [f"| {number} | {run['date']} | `{run['command']}` | {run['took_s']} s | {how(run)} | {run['versions']['Millrace']} | {run['machine']['load before']} |" for number, run in enumerate(found, 1)]
+        lines += [""]
+        counted = "its run's rounds (least-most)"
+    lines += [
+        f"A cell is the median of {counted}, then the server's CPU time. The rounds alternate between the servers of a row; each server starts on an empty folder and is warmed by the row's "
+        f"own load for {newest['warm_s']:g} s, Kafka for {newest['slow_warm_s']:g} s; before each round everything is synced"
+        + (" and memory is filled with clean page cache. " if newest["filled"] is not False else ". ") +
+        f"Clients and server share the CPUs. Payload of the `lean` and gateway rows: {newest['text']}. Millrace's acknowledgements are always durable; Kafka's are from the page cache, "
+        "and with `log.flush.interval.messages=1` (fsync) from the disk. lightspeed is a bound, not a broker.",
+    ]
+    return lines
+
+
 def write(raw: dict, folder: pathlib.Path, form: str) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     main = [row for row in raw["rows"] if not row["key"].startswith("M-")]
@@ -145,20 +177,15 @@ def write(raw: dict, folder: pathlib.Path, form: str) -> str:
         if found:
             (folder / f"{name}.svg").write_text(plot.bars(title, found))
             plots.append(f"![{title}]({name}{'' if form == 'page' else '.svg'})")
-    machine = raw["machine"]
     lines = ["# Results", "", "What `tools/bench` measured last, with the command and the date.", "", "## Overview", ""] if form == "page" else ["# Benchmark results", ""]
-    lines += [
-        f"`{raw['command']}`, {raw['date']}, took {raw['took_s']} s.", "",
-        f"Machine: {machine['cpu']}, {machine['memory']}, {machine['kernel']}, {machine['file system']}; load before the run {machine['load before']}. "
-        + "; ".join(f"{name} {version}" for name, version in raw["versions"].items()) + ".", "",
-        f"A cell is the median of {raw['rounds']} rounds (least-most), then the server's CPU time. The rounds alternate between the servers; each run counts {raw['seconds']:g} s "
-        f"after each server was started on an empty folder and warmed for {raw['warm_s']} s by the same load, and memory was filled with clean page cache. "
-        f"Clients and server share the CPUs. Payload of the `lean` and gateway rows: {raw['text']}. Millrace's acknowledgements are always durable; Kafka's are from the page cache, "
-        "and with `log.flush.interval.messages=1` (fsync) from the disk. lightspeed is a bound, not a broker.", "",
-    ]
+    lines += [*runs(raw["runs"]), ""]
     if main:
         lines += table(raw, main) + [""]
-    for heading, part in (("Start and memory", start(raw)), ("Waits", waits(main)), ("Matrix", table(raw, matrix) if matrix else [])):
+    begin = start(raw)
+    if begin and len(raw["runs"]) > 1:
+        begin += ["", f"From run {raw['start_run'] + 1}; the last line is of all runs."]
+    crossed = [*MATRIX, "", *table(raw, matrix)] if matrix else []
+    for heading, part in (("Start and memory", begin), ("Waits", waits(main)), ("Matrix", crossed)):
         if part:
             lines += [f"## {heading}", "", *part, ""]
     if raw["skipped"]:

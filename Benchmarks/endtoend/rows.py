@@ -38,6 +38,7 @@ class Row:
     fill: tuple[int, int] | None = None  # records and their size that a reading row finds; then one topic serves all rounds
     is_cold: bool = False  # the files are put out of the page cache before each round
     follows_rate: bool = False  # at half of Kafka's peak
+    keeps_topic: bool = False  # one topic serves all rounds, where making one takes longer than a round
 
 
 def at_least(kafka: float, fsync: float, cpu: float | None = None, cpu_fsync: float | None = None) -> tuple[Target, ...]:
@@ -69,7 +70,7 @@ def must_hold(scale: float) -> list[Row]:
         Row("R-64", "rawload: 64 connections, one 1 KiB record in flight each", "acks/s", ("rawload",), everybody, raw(64, 1, 1, 1), at_least(1.25, 18, 0.55), cpu="record"),
         Row("R-64x64", "rawload: the same over 64 partitions", "acks/s", ("rawload",), everybody, raw(64, 1, 1, 64), at_least(1.2, 7, 0.6), 64, cpu="record"),
         Row("A-64", "acks: 64 clients, one partition", "acks/s", ("acks",), everybody, acks(64, 1), (), cpu="record"),
-        Row("A-64x1000", "acks: 64 clients over 1,000 partitions", "acks/s", ("acks",), everybody, acks(64, 1000), (Target("rate", "kafka", 25), Target("rate", "row:A-64", 0.5)), 1000, cpu="record"),
+        Row("A-64x1000", "acks: 64 clients over 1,000 partitions", "acks/s", ("acks",), everybody, acks(64, 1000), (Target("rate", "kafka", 25), Target("rate", "row:A-64", 0.5)), 1000, cpu="record", keeps_topic=True),
         Row("A-1", "acks: 1 client, one record in flight", "acks/s", ("acks",), everybody, acks(1, 1), at_least(1, 2.5), cpu="record"),
         Row("L-1k", "lean: 1 KiB", "MB/s", (), everybody, lean(1024), at_least(1.35, 2.3, 0.45)),
         Row("L-100", "lean: 100 B", "records/s", (), everybody, lean(100, unit="records/s"), at_least(1.25, 1.8, 0.35)),
@@ -81,6 +82,9 @@ def must_hold(scale: float) -> list[Row]:
         Row("F-2", "rawload: fetch, 2 connections, 1 MiB replies", "MB/s", ("rawload",), BROKERS + BOUNDS[:1], lambda c, row, node, topic: c.rawload_fetch(row, node, topic, 2, 1 << 20),
             (Target("rate", "kafka", 1), Target("cpu", "kafka", 0.8, False)), fill=(kilo // 2, 1024)),
         Row("P99", "lean: 1 KiB at half of Kafka's peak rate", "MB/s", (), BROKERS, lean(1024), (Target("p99", "kafka", 1, False),), follows_rate=True),
+        Row("J-1k", "Kafka's producer-perf-test: 1 KiB", "MB/s", ("java",), BROKERS, lambda c, row, node, topic: c.java_produce(row, node, topic, 1024, 150_000)),
+        Row("J-100", "Kafka's producer-perf-test: 100 B", "MB/s", ("java",), BROKERS, lambda c, row, node, topic: c.java_produce(row, node, topic, 100, 800_000)),
+        Row("J-C-1k", "Kafka's consumer-perf-test: 1 KiB", "MB/s", ("java",), BROKERS, lambda c, row, node, topic: c.java_consume(row, node, topic, kilo // 2, 1024), fill=(kilo // 2, 1024)),
         Row("G-1", "gateway: single events, wrk with 64 connections", "requests/s", ("wrk",), ("millrace", "nginx"), lambda c, row, node, topic: c.http_posts(row, node, topic, c.one_event, 1),
             (Target("rate", "nginx", 0.4),), cpu="record"),
         Row("G-100", "gateway: POSTs of 100 events, wrk with 64 connections", "requests/s", ("wrk",), ("millrace", "nginx"), lambda c, row, node, topic: c.http_posts(row, node, topic, c.hundred_events, 100),
@@ -95,7 +99,7 @@ SHORT = ("start", "R-1", "R-64", "A-1", "A-64x1000", "L-1k", "C-1k", "P99", "G-1
 
 def matrix() -> list[Row]:
     """Sizes, codecs, partitions, producers, acknowledgements, readers. One dimension moves at a time, from 1 KiB records without
-    compression by one producer to one partition with acks=all; sizes and codecs are crossed."""
+    compression by one producer to one partition with acks=all; sizes and codecs are crossed. The gateway's are the rows G-*."""
     rows = []
 
     def add(key: str, title: str, measure, partitions: int = 1, **more) -> None:
@@ -105,14 +109,15 @@ def matrix() -> list[Row]:
         for codec in ("none", "lz4", "zstd"):
             add(f"{size}-{codec}", f"{name}, {codec}", lean(size, codec=codec))
     for partitions in (16, 100, 1000):
-        add(f"p{partitions}", f"1 KiB over {partitions:,} partitions", lean(1024, partitions=partitions), partitions)
+        add(f"p{partitions}", f"1 KiB over {partitions:,} partitions", lean(1024, partitions=partitions), partitions, keeps_topic=partitions == 1000)
     for producers in (8, 64):
         add(f"n{producers}", f"1 KiB by {producers} producers", lean(1024, producers=producers))
     add("n64p16", "1 KiB by 64 producers over 16 partitions", lean(1024, producers=64, partitions=16), 16)
     add("acks1", "1 KiB, acks=1", lean(1024, acks="1"))
     add("idempotent", "1 KiB, idempotent", lean(1024, idempotent=True))
     records = 1_000_000
-    add("tail", "consume 1 KiB from the page cache", lambda c, row, node, topic: c.lean_consume(row, node, topic, records), fill=(records, 1024))
+    add("tail", "consume 1 KiB at the end of what is being written", lambda c, row, node, topic: c.lean_follow(row, node, topic))
+    add("cached", "consume 1 KiB, read before", lambda c, row, node, topic: c.lean_consume(row, node, topic, records), fill=(records, 1024))
     add("catch-up", "consume 1 KiB from the disk", lambda c, row, node, topic: c.lean_consume(row, node, topic, records), fill=(records, 1024), is_cold=True)
     add("fan-out", "consume 1 KiB, 8 readers of everything", lambda c, row, node, topic: c.lean_consume(row, node, topic, records // 4, consumers=8), fill=(records // 4, 1024))
     return rows

@@ -28,6 +28,17 @@ static rd_kafka_event_t *wait_for(rd_kafka_queue_t *queue) {
 // A node may say "not leader" for a moment after it made a topic: one record of a byte goes into every partition, which
 // librdkafka tries until it is taken. A client that is measured afterwards meets partitions that work.
 static void touch(rd_kafka_t *client, const struct options *options) {
+    // Asked for here, or librdkafka's timer asks for the new topic after a second.
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(client, options->topic, NULL);
+    for (int try = 0; try < 500; try++) {
+        const struct rd_kafka_metadata *metadata;
+        if (rd_kafka_metadata(client, 0, topic, &metadata, 30000) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+            int known = metadata->topic_cnt == 1 ? metadata->topics[0].partition_cnt : 0;
+            rd_kafka_metadata_destroy(metadata);
+            if (known == options->partitions) break;
+        }
+        sleep_until_ns(now_ns() + 10000000);
+    }
     for (int partition = 0; partition < options->partitions; partition++) {
         rd_kafka_resp_err_t code = rd_kafka_producev(
             client, RD_KAFKA_V_TOPIC(options->topic), RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_VALUE("{", 1),
