@@ -2,6 +2,7 @@ import ByteBuffers
 import CommandSyntax
 import Glibc
 import KafkaClient
+import Telemetry
 
 /// `millrace bench ingest`.
 enum BenchIngestCommand {

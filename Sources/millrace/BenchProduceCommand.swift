@@ -4,6 +4,7 @@ import Glibc
 import KafkaClient
 import KafkaModel
 import RecordFormat
+import Telemetry
 
 /// `millrace bench produce`.
 enum BenchProduceCommand {

@@ -3,6 +3,7 @@ import CommandSyntax
 import Glibc
 import KafkaClient
 import Synchronization
+import Telemetry
 
 /// What the threads of a `bench` command count, together.
 final class BenchCounts: Sendable {

@@ -1,4 +1,4 @@
-import KafkaClient
+import Telemetry
 import Testing
 
 @Suite struct LatencyHistogramTests {
