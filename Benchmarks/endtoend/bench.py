@@ -234,7 +234,7 @@ def main() -> int:
         return 0
     if options.rows:
         patterns = options.rows.split(",")
-        fits = lambda key: any(key == p or (p.endswith("*") and key.startswith(p[:-1])) for p in patterns)
+        fits = lambda key: any(fits_one(pattern, key) for pattern in patterns)
         if unknown := [p for p in patterns if not any(fits_one(p, row.key) for row in everything) and p != "start"]:
             raise SystemExit(f"bench: no row {', '.join(unknown)}; --list shows them")
         chosen, with_start = [row for row in everything if fits(row.key)], fits("start")

@@ -148,14 +148,15 @@ def runs(found: list[dict]) -> list[str]:
         lines = [f"`{newest['command']}`, {newest['date']}, took {newest['took_s']} s; load before the run {machine['load before']}.", "", *lines]
         counted = f"{how(newest)} (least-most)"
     else:
-        lines += ["| Run | Date | Command | Took | Rounds | Millrace | Load before |", "|---|---|---|---|---|---|---|"]
-        lines += [f"| {number} | {run['date']} | `{run['command']}` | {run['took_s']} s | {how(run)} | {run['versions']['Millrace']} | {run['machine']['load before']} |" for number, run in enumerate(found, 1)]
+        lines += ["| Run | Date | Command | Took | Rounds | Warmed, s; Kafka, s | Memory filled | Millrace | Load before |", "|---|---|---|---|---|---|---|---|---|"]
+        lines += [f"| {number} | {run['date']} | `{run['command']}` | {run['took_s']} s | {how(run)} | {run['warm_s']:g}; {run['slow_warm_s']:g} | {'no' if run['filled'] is False else 'yes'} | {run['versions']['Millrace']} | {run['machine']['load before']} |" for number, run in enumerate(found, 1)]
         lines += [""]
         counted = "its run's rounds (least-most)"
+    filled = all(run["filled"] is not False for run in found)
+    warm = "" if len(found) > 1 else f" for {newest['warm_s']:g} s, Kafka for {newest['slow_warm_s']:g} s"
     lines += [
         f"A cell is the median of {counted}, then the server's CPU time. The rounds alternate between the servers of a row; each server starts on an empty folder and is warmed by the row's "
-        f"own load for {newest['warm_s']:g} s, Kafka for {newest['slow_warm_s']:g} s; before each round everything is synced"
-        + (" and memory is filled with clean page cache. " if newest["filled"] is not False else ". ") +
+        f"own load{warm}; before each round everything is synced{' and memory is filled with clean page cache' if filled else ''}. "
         f"Clients and server share the CPUs. Payload of the `lean` and gateway rows: {newest['text']}. Millrace's acknowledgements are always durable; Kafka's are from the page cache, "
         "and with `log.flush.interval.messages=1` (fsync) from the disk. lightspeed is a bound, not a broker.",
     ]
