@@ -49,6 +49,7 @@ final class GatewayLoop {
     var identifiers = UUIDv7Generator()
     var builder: RecordBatchBuilder
     var recordHeaders = ByteWriter(capacity: 512)
+    var pattern = RecordPattern(capacity: 512)
     var events: [JSONRange] = []
     var rejections: [Rejection] = []
     var batches: [EventBatch] = []

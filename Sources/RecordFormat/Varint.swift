@@ -25,6 +25,23 @@ enum Varint {
         at += 1
     }
 
+    /// The same, with the usual lengths of one and two bytes before the loop.
+    @inlinable @inline(__always)
+    static func writeShort(_ value: Int64, to at: inout UnsafeMutableRawPointer) {
+        let raw = zigzag(value)
+        if raw < 0x80 {
+            at.storeBytes(of: UInt8(truncatingIfNeeded: raw), as: UInt8.self)
+            at += 1
+        } else if raw < 0x4000 {
+            let low = UInt16(truncatingIfNeeded: raw & 0x7f | 0x80)
+            let high = UInt16(truncatingIfNeeded: raw &>> 7)
+            at.storeBytes(of: (low | high &<< 8).littleEndian, as: UInt16.self)
+            at += 2
+        } else {
+            write(value, to: &at)
+        }
+    }
+
     // MARK: Reading
 
     /// The next VARINT before `end`; `nil` when it passes `end` or 32 bits. Nearly all are one or two bytes: those paths

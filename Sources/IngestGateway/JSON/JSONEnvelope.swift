@@ -59,8 +59,7 @@ struct JSONEnvelope {
     private func readKey(_ scanner: inout JSONScanner) throws(JSONFailure) -> Int? {
         let start = scanner.position
         guard start < scanner.end, scanner.byte(start) == UInt8(ascii: "\"") else { throw scanner.unexpected(start) }
-        let end = JSONScan.string(scanner.base, start &+ 1, scanner.end)
-        if end < 0 { throw JSONScan.failure(end) }
+        let end = try scanner.string()
         let index = indexOfName(scanner, start &+ 1, end &- 1)
         if let index, members[index] != nil { throw JSONFailure(reason: .duplicateKey, position: start) }
         let colon = scanner.skipSpace(end)

@@ -19,9 +19,13 @@ enum JSONScan {
         JSONFailure(reason: JSONFailure.Reason(rawValue: UInt8(~result & 0xff))!, position: ~result >> 8)
     }
 
+    /// Of a text that is one line, a line feed is no whitespace: it ends the text.
     @inline(__always)
-    static func skipSpace(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) -> Int {
+    static func skipSpace(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, isLine: Bool = false) -> Int {
         // Compact texts have none, texts written for people have one here and there.
+        if isLine {
+            return byte(base, start) > 0x20 ? start : skipSpaceOfLine(base, start)
+        }
         if start < end, byte(base, start) > 0x20 { return start }
         return skipSpaceSlowly(base, start, end)
     }
@@ -37,38 +41,39 @@ enum JSONScan {
         return at
     }
 
-    /// A string, from behind its opening quote.
-    @inline(__always)
-    static func string(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) -> Int {
-        if start &+ 8 <= end {
-            let mark = special(ByteScan.word(base, start))
-            if mark != 0 {
-                let at = start &+ ByteScan.index(mark)
-                if byte(base, at) == UInt8(ascii: "\"") { return at &+ 1 }
-                return longString(base, at, end)
-            }
-            return longString(base, start &+ 8, end)
+    @inline(never)
+    private static func skipSpaceOfLine(_ base: UnsafeRawPointer, _ start: Int) -> Int {
+        var at = start
+        while true {
+            let byte = byte(base, at)
+            guard byte == 0x20 || byte == 0x0d || byte == 0x09 else { return at }
+            at &+= 1
         }
-        return longString(base, start, end)
     }
 
-    /// Marks quotes, backslashes, control characters, and bytes beyond ASCII.
+    /// A string, from behind its opening quote. Of a line, a whole block of marks behind each of its bytes can be read.
     @inline(__always)
-    private static func special(_ word: UInt64) -> UInt64 {
-        ByteScan.equal(word, UInt8(ascii: "\"")) | ByteScan.equal(word, UInt8(ascii: "\\"))
-            | ByteScan.below(word, 0x20) | (word & ByteScan.highs)
+    static func string(
+        _ base: UnsafeRawPointer, _ start: Int, _ end: Int, _ marks: inout JSONMarks, isLine: Bool = false
+    ) -> Int {
+        if start &- marks.start >= JSONMarks.count {
+            guard isLine || start &+ JSONMarks.count <= end else { return longString(base, start, end) }
+            marks = JSONMarks(base, start)
+        }
+        let rest = marks.bits &>> UInt64(truncatingIfNeeded: start &- marks.start)
+        guard rest != 0 else { return longString(base, marks.start &+ JSONMarks.count, end) }
+        let at = start &+ rest.trailingZeroBitCount
+        return byte(base, at) == UInt8(ascii: "\"") ? at &+ 1 : longString(base, at, end)
     }
 
     @inline(never)
     private static func longString(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) -> Int {
         var at = start
-        while at &+ 8 <= end {
-            let mark = special(ByteScan.word(base, at))
-            if mark == 0 {
-                at &+= 8
-                continue
-            }
-            at &+= ByteScan.index(mark)
+        while at &+ 16 <= end {
+            let words = JSONMarks.sixteen(base, at)
+            let first = words.x != 0 ? ByteScan.index(words.x) : 8 &+ ByteScan.index(words.y)
+            at &+= first
+            if first == 16 { continue }
             if byte(base, at) == UInt8(ascii: "\"") { return at &+ 1 }
             at = unusual(base, at, end)
             if at < 0 { return at }
@@ -134,46 +139,55 @@ enum JSONScan {
 
     /// `-? (0 | [1-9][0-9]*) (. [0-9]+)? ([eE] [+-]? [0-9]+)?`
     @inline(__always)
-    static func number(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) -> Int {
+    static func number(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, isLine: Bool = false) -> Int {
         var at = start
         if byte(base, at) == UInt8(ascii: "-") { at &+= 1 }
         let integer = at
-        at = digits(base, at, end)
+        at = digits(base, at, end, isLine)
         let count = at &- integer
         guard count > 0, count == 1 || byte(base, integer) != UInt8(ascii: "0") else {
             return failed(.badNumber, start)
         }
-        if at < end, byte(base, at) == UInt8(ascii: ".") {
+        if isLine || at < end, byte(base, at) == UInt8(ascii: ".") {
             let fraction = at &+ 1
-            at = digits(base, fraction, end)
+            at = digits(base, fraction, end, isLine)
             guard at > fraction else { return failed(.badNumber, start) }
         }
-        if at < end, byte(base, at) | 0x20 == UInt8(ascii: "e") {
+        if isLine || at < end, byte(base, at) | 0x20 == UInt8(ascii: "e") {
             at &+= 1
-            if at < end, byte(base, at) == UInt8(ascii: "+") || byte(base, at) == UInt8(ascii: "-") { at &+= 1 }
+            if isLine || at < end, byte(base, at) == UInt8(ascii: "+") || byte(base, at) == UInt8(ascii: "-") {
+                at &+= 1
+            }
             let exponent = at
-            at = digits(base, exponent, end)
+            at = digits(base, exponent, end, isLine)
             guard at > exponent else { return failed(.badNumber, start) }
         }
         return at
     }
 
     @inline(__always)
-    private static func digits(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) -> Int {
+    private static func digits(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, _ isLine: Bool) -> Int {
         var at = start
+        while isLine || at &+ 8 <= end {
+            // A digit's low bits with 0x76 added stay below 0x80.
+            let low = ByteScan.word(base, at) ^ 0x3030_3030_3030_3030
+            let marks = ((low &+ 0x7676_7676_7676_7676) | low) & ByteScan.highs
+            if marks != 0 { return at &+ ByteScan.index(marks) }
+            at &+= 8
+        }
         while at < end, byte(base, at) &- UInt8(ascii: "0") < 10 { at &+= 1 }
         return at
     }
 
     /// `true`, `null` (a word of four bytes), or `false`, whose first byte was seen already.
     @inline(__always)
-    static func literal(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) -> Int {
-        guard start &+ 4 <= end else { return failed(.badLiteral, start) }
+    static func literal(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, isLine: Bool = false) -> Int {
+        guard isLine || start &+ 4 <= end else { return failed(.badLiteral, start) }
         // The words as little-endian numbers.
         switch UInt32(littleEndian: base.loadUnaligned(fromByteOffset: start, as: UInt32.self)) {
         case 0x6575_7274, 0x6c6c_756e: return start &+ 4
         case 0x736c_6166:
-            guard start &+ 5 <= end, byte(base, start &+ 4) == UInt8(ascii: "e") else {
+            guard isLine || start &+ 5 <= end, byte(base, start &+ 4) == UInt8(ascii: "e") else {
                 return failed(.badLiteral, start)
             }
             return start &+ 5

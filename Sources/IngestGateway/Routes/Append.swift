@@ -131,40 +131,76 @@ extension GatewayLoop {
 
     // MARK: Appending
 
+    /// A request's batches are at most this large, even where the topic allows larger ones: the largest piece of memory
+    /// that a batch fills without a rest, and small enough to stay in the processor's caches until its checksum is made.
+    static let preferredBatchBytes = 1 << 20
+
     /// Builds the batches of `events` without those in `rejections` (ascending by index), at most `maxBatchBytes` each,
     /// into `batches`.
     func buildBatches(
         of body: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer?, headerCount: Int32,
         eventID: (first: UUIDv7, place: UnsafeMutableRawPointer)?, maxBatchBytes: Int
     ) {
+        if let eventID { eventID.first.write(to: eventID.place) }
+        pattern.set(key: key, headers: recordHeaders.bytes, headerCount: headerCount)
+        let timestampMs = wallClockMs
+        events.withUnsafeBufferPointer { events in
+            Self.build(
+                &builder, &batches, &pattern, events, rejections: rejections, body: body, firstID: eventID?.first,
+                timestampMs: timestampMs, maxBatchBytes: maxBatchBytes)
+        }
+    }
+
+    /// Apart from the loop's properties, so that each of them is looked up once a request instead of once an event.
+    static func build(
+        _ builder: inout RecordBatchBuilder, _ batches: inout [EventBatch], _ pattern: inout RecordPattern,
+        _ events: UnsafeBufferPointer<JSONRange>, rejections: [Rejection], body: UnsafeRawBufferPointer,
+        firstID: UUIDv7?, timestampMs: Int64, maxBatchBytes: Int
+    ) {
         batches.removeAll(keepingCapacity: true)
         builder.begin()
-        let fixed = recordHeaders.count + (key?.count ?? 0) + Self.recordOverhead
+        let fixed = pattern.count + recordOverhead
         var nextRejection = 0
         var accepted = 0
         var firstOfBatch = 0
+        var id = firstID ?? UUIDv7(high: 0, low: 0)
         for index in events.indices {
             if nextRejection < rejections.count, rejections[nextRejection].index == index {
                 nextRejection += 1
                 continue
             }
-            let value = events[index].bytes(of: body)
-            if !builder.isEmpty, builder.sizeInBytes + value.count + fixed > maxBatchBytes {
-                closeBatch(first: firstOfBatch, count: accepted - firstOfBatch)
+            let range = events[index]
+            if !builder.isEmpty, builder.sizeInBytes + range.count + fixed > maxBatchBytes {
+                batches.append(
+                    EventBatch(
+                        slice: builder.finishUncompressed(), firstEvent: firstOfBatch, count: accepted - firstOfBatch))
                 firstOfBatch = accepted
             }
-            if let eventID { eventID.first.advanced(by: accepted).write(to: eventID.place) }
-            builder.append(
-                key: key, value: value, headers: recordHeaders.bytes, headerCount: headerCount,
-                timestampMs: wallClockMs)
+            if builder.isEmpty {
+                // Enough for all that is left, or for a whole batch.
+                let left =
+                    builder.sizeInBytes + body.count - Int(range.start)
+                    + (events.count - index) * (pattern.count + lengthBytes)
+                builder.reserve(min(left, max(maxBatchBytes, range.count + fixed)))
+            }
+            let end = builder.append(value: range.bytes(of: body), like: pattern, timestampMs: timestampMs)
+            if firstID != nil {
+                id.writeLastDigits(to: end - UUIDv7.lastDigits)
+                let next = id.advanced(by: 1)
+                if next.low &>> 32 != id.low &>> 32 { pattern.setEnd(count: UUIDv7.textLength) { next.write(to: $0) } }
+                id = next
+            }
             accepted += 1
         }
-        if accepted > firstOfBatch { closeBatch(first: firstOfBatch, count: accepted - firstOfBatch) }
+        if accepted > firstOfBatch {
+            batches.append(
+                EventBatch(
+                    slice: builder.finishUncompressed(), firstEvent: firstOfBatch, count: accepted - firstOfBatch))
+        }
     }
 
-    private func closeBatch(first: Int, count: Int) {
-        batches.append(EventBatch(slice: builder.finishUncompressed(), firstEvent: first, count: count))
-    }
+    /// Bytes that the lengths and deltas of a record take, those of usual events.
+    private static let lengthBytes = 12
 
     /// Appends `batches` in order to one partition. The first refusal ends it; a refusal of the very first batch is
     /// returned, one in the middle shows in the placement's `count`.

@@ -22,6 +22,10 @@ extension GatewayLoop {
             out.text("}")
             return
         }
+        if wanted == .errors, placement.count == events.count {
+            out.text(",\"results\":[]}")
+            return
+        }
         out.text(",\"results\":[")
         let row = ResultRow(topic: topic, placement: placement, timestamp: timestampText(placement))
         var isFirst = true

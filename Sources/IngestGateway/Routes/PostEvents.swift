@@ -94,7 +94,7 @@ extension GatewayLoop {
         let firstID = identifiers.next(atMs: wallClockMs, count: accepted)
         buildBatches(
             of: body, key: key, headerCount: headers.count, eventID: headers.eventID.map { (firstID, $0) },
-            maxBatchBytes: maxBatchBytes)
+            maxBatchBytes: mode == .atomic ? maxBatchBytes : min(maxBatchBytes, Self.preferredBatchBytes))
         defer { dropBatches() }
         if mode == .atomic, batches.count > 1 {
             return refuse(
@@ -174,12 +174,22 @@ extension GatewayLoop {
     }
 
     private func splitLines(_ body: UnsafeRawBufferPointer) -> Problem? {
-        var lines = NDJSONLines(body)
+        var lines = NDJSONLines(body, limits: jsonLimits)
         var firstFailure: JSONFailure?
-        while let line = lines.next() {
-            guard events.count < jsonLimits.elements else {
-                return Problem(
+        var problem: Problem?
+        // Out of the loop's property, so that it is looked up once a request instead of once an event.
+        var found: [JSONRange] = []
+        swap(&found, &events)
+        while true {
+            if found.count < jsonLimits.elements, let line = lines.nextSound() {
+                found.append(line)
+                continue
+            }
+            guard let line = lines.next() else { break }
+            guard found.count < jsonLimits.elements else {
+                problem = Problem(
                     JSONFailure(reason: .tooManyElements, position: Int(line.start)), limits: jsonLimits)
+                break
             }
             var scanner = JSONScanner(line.bytes(of: body), limits: jsonLimits)
             do throws(JSONFailure) {
@@ -188,10 +198,12 @@ extension GatewayLoop {
                 firstFailure = firstFailure ?? error
                 rejections.append(
                     Rejection(
-                        index: events.count, kind: ProblemKind(error), detail: error.detail, position: error.position))
+                        index: found.count, kind: ProblemKind(error), detail: error.detail, position: error.position))
             }
-            events.append(line)
+            found.append(line)
         }
+        swap(&found, &events)
+        if let problem { return problem }
         if events.isEmpty { return bodyRequired() }
         // One event is no batch: its own status says what is wrong.
         if events.count == 1, let firstFailure { return Problem(firstFailure, limits: jsonLimits) }
@@ -202,7 +214,8 @@ extension GatewayLoop {
 
     /// Adds a rejection for each event above `limit`, in order with those that are there.
     private func rejectOversized(_ limit: Int) {
-        guard events.contains(where: { $0.count > limit }) else { return }
+        let largest = events.withUnsafeBufferPointer { $0.reduce(0) { max($0, $1.count) } }
+        guard largest > limit else { return }
         let oversized = events.indices.filter { events[$0].count > limit }.map {
             Rejection(index: $0, kind: .eventTooLarge, detail: "The event is larger than the limit", position: nil)
         }

@@ -15,24 +15,40 @@ struct UUIDv7: Equatable {
     /// Writes the 36 characters of the usual text form.
     @inline(__always)
     func write(to out: UnsafeMutableRawPointer) {
-        Self.write(high >> 32, digits: 8, to: out)
+        // 8-4-4-4-12: two halves of eight digits, each second one with dashes in between.
+        let second = Self.digits(UInt32(truncatingIfNeeded: high))
+        let third = Self.digits(UInt32(truncatingIfNeeded: low &>> 32))
+        out.storeBytes(of: Self.digits(UInt32(truncatingIfNeeded: high &>> 32)), as: UInt64.self)
         out.storeBytes(of: 0x2d, toByteOffset: 8, as: UInt8.self)
-        Self.write(high >> 16, digits: 4, to: out + 9)
+        out.storeBytes(of: UInt32(truncatingIfNeeded: second), toByteOffset: 9, as: UInt32.self)
         out.storeBytes(of: 0x2d, toByteOffset: 13, as: UInt8.self)
-        Self.write(high, digits: 4, to: out + 14)
+        out.storeBytes(of: UInt32(truncatingIfNeeded: second &>> 32), toByteOffset: 14, as: UInt32.self)
         out.storeBytes(of: 0x2d, toByteOffset: 18, as: UInt8.self)
-        Self.write(low >> 48, digits: 4, to: out + 19)
+        out.storeBytes(of: UInt32(truncatingIfNeeded: third), toByteOffset: 19, as: UInt32.self)
         out.storeBytes(of: 0x2d, toByteOffset: 23, as: UInt8.self)
-        Self.write(low >> 32, digits: 4, to: out + 24)
-        Self.write(low, digits: 8, to: out + 28)
+        out.storeBytes(of: UInt32(truncatingIfNeeded: third &>> 32), toByteOffset: 24, as: UInt32.self)
+        writeLastDigits(to: out + (Self.textLength - Self.lastDigits))
     }
 
+    /// How many digits of the text stand for the lowest 32 bits, which count up from event to event.
+    static let lastDigits = 8
+
     @inline(__always)
-    private static func write(_ value: UInt64, digits: Int, to out: UnsafeMutableRawPointer) {
-        for index in 0..<digits {
-            let nibble = UInt8(truncatingIfNeeded: value &>> UInt64((digits &- 1 &- index) &* 4)) & 15
-            out.storeBytes(of: nibble < 10 ? 0x30 &+ nibble : 0x57 &+ nibble, toByteOffset: index, as: UInt8.self)
-        }
+    func writeLastDigits(to out: UnsafeMutableRawPointer) {
+        out.storeBytes(of: Self.digits(UInt32(truncatingIfNeeded: low)), as: UInt64.self)
+    }
+
+    /// Eight hexadecimal digits as they lie in memory: the first in the lowest byte.
+    @inline(__always)
+    private static func digits(_ value: UInt32) -> UInt64 {
+        // One digit a byte, by halving; the highest digit goes to the lowest byte at the end.
+        var spread = UInt64(value)
+        spread = (spread | spread &<< 16) & 0x0000_ffff_0000_ffff
+        spread = (spread | spread &<< 8) & 0x00ff_00ff_00ff_00ff
+        spread = (spread | spread &<< 4) & 0x0f0f_0f0f_0f0f_0f0f
+        // Digits from 10 on carry into bit 4 with 6 added; letters are 0x27 above where the decimal digits would go on.
+        let letters = (spread &+ 0x0606_0606_0606_0606) &>> 4 & 0x0101_0101_0101_0101
+        return (spread &+ 0x3030_3030_3030_3030 &+ letters &* 0x27).bigEndian
     }
 }
 
