@@ -59,19 +59,34 @@ public struct ByteSlice: Sendable {
 /// Pooled memory in power-of-two size classes, each with its own budget of kept blocks, so that one class cannot starve
 /// another. A request above the largest class is served exactly and freed after use.
 ///
-/// Limits: `classes` keeps at most 16 MiB a class; what is handed out is not capped here but counted in
+/// Under load blocks come back as fast as they are taken, and fresh memory is dear: each of its pages is a fault and is
+/// cleared. So much is kept while it is in use, and `decay` lets go of what was not needed since its last call.
+///
+/// Limits: `classes` has the most that is kept; what is handed out is not capped here but counted in
 /// `outstandingBytes`, by which readers of sockets hold themselves back.
 public final class ChunkPool: Sendable {
     /// 4 KiB, 16 KiB, 64 KiB, 256 KiB, 1 MiB, 2 MiB, 4 MiB.
     static let classes: [(size: Int, keep: Int)] = [
-        (4 << 10, 1024), (16 << 10, 512), (64 << 10, 128), (256 << 10, 64), (1 << 20, 16), (2 << 20, 8), (4 << 20, 4),
+        (4 << 10, 1024), (16 << 10, 512), (64 << 10, 256), (256 << 10, 128), (1 << 20, 64), (2 << 20, 16), (4 << 20, 8),
     ]
     static let alignment = 4096
 
     // SAFETY: pointers in the free lists belong to nobody else.
-    private struct FreeList: @unchecked Sendable { var blocks: [UnsafeMutableRawPointer] = [] }
+    private struct FreeList: @unchecked Sendable {
+        /// The one given back last is at the end, and is the first to be taken again.
+        var blocks: [UnsafeMutableRawPointer] = []
+        /// The fewest blocks since the last `decay`: so many were not needed.
+        var lowest = 0
+
+        mutating func take() -> UnsafeMutableRawPointer? {
+            guard let block = blocks.popLast() else { return nil }
+            lowest = min(lowest, blocks.count)
+            return block
+        }
+    }
 
     private let free: [Lock<FreeList>]
+    private let kept = Atomic<Int>(0)
     private let outstanding = Atomic<Int>(0)
     private let cached = Atomic<Int>(0)
 
@@ -95,7 +110,8 @@ public final class ChunkPool: Sendable {
         if let index = Self.classes.firstIndex(where: { $0.size >= minimum }) {
             let size = Self.classes[index].size
             outstanding.add(size, ordering: .relaxed)
-            let reused = free[index].withLock { $0.blocks.popLast() }
+            let reused = free[index].withLock { $0.take() }
+            if reused != nil { kept.subtract(size, ordering: .relaxed) }
             return Chunk(base: reused ?? Self.allocate(size), capacity: size, pool: self, sizeClass: index)
         }
         let size = (minimum + Self.alignment - 1) & ~(Self.alignment - 1)
@@ -113,25 +129,55 @@ public final class ChunkPool: Sendable {
     /// Frees every kept block and gives the memory back to the operating system; called after a burst of work that does not
     /// come again.
     public func trim() {
-        for list in free {
+        for (index, list) in free.enumerated() {
             let blocks = list.withLock { state in
-                defer { state.blocks = [] }
+                defer { state = FreeList() }
                 return state.blocks
             }
-            for block in blocks { block.deallocate() }
+            letGo(blocks, size: Self.classes[index].size)
         }
         millrace_return_free_memory()
+    }
+
+    /// Bytes of kept blocks.
+    public var keptBytes: Int { kept.load(ordering: .relaxed) }
+
+    /// Frees half of the blocks that nobody has needed since the last call, so that a burst's memory is given back within
+    /// a few calls and a steady load's is kept. To be called about once a second while `keptBytes` is worth it.
+    public func decay() {
+        var isAnyFreed = false
+        for (index, list) in free.enumerated() {
+            let blocks = list.withLock { state in
+                let count = (state.lowest + 1) / 2
+                defer {
+                    state.blocks.removeFirst(count)
+                    state.lowest = state.blocks.count
+                }
+                return Array(state.blocks.prefix(count))
+            }
+            letGo(blocks, size: Self.classes[index].size)
+            isAnyFreed = isAnyFreed || !blocks.isEmpty
+        }
+        if isAnyFreed { millrace_return_free_memory() }
+    }
+
+    private func letGo(_ blocks: [UnsafeMutableRawPointer], size: Int) {
+        kept.subtract(blocks.count * size, ordering: .relaxed)
+        for block in blocks { block.deallocate() }
     }
 
     fileprivate func giveBack(_ base: UnsafeMutableRawPointer, capacity: Int, sizeClass: Int) {
         outstanding.subtract(capacity, ordering: .relaxed)
         if sizeClass >= 0 {
-            let kept = free[sizeClass].withLock { state in
+            let isKept = free[sizeClass].withLock { state in
                 if state.blocks.count >= Self.classes[sizeClass].keep { return false }
                 state.blocks.append(base)
                 return true
             }
-            if kept { return }
+            if isKept {
+                kept.add(capacity, ordering: .relaxed)
+                return
+            }
         }
         base.deallocate()
     }

@@ -115,29 +115,50 @@ extension LogStore {
         let before = journal.bytesWritten
         try journal.commit(sync: !options.unsafeWithoutSync)
         statistics.journalBytes.add(Int(journal.bytesWritten - before), ordering: .relaxed)
-        for (log, lastOffset, bytes) in straight.values {
-            let isLong = bytes >= options.straightRunBytes
-            try log.writeStraight(through: lastOffset, with: isLong ? straightWriter(for: log, &committer) : nil)
-            committer.straightBytesSinceCheckpoint += Int64(bytes)
-            statistics.straightBytes.add(bytes, ordering: .relaxed)
-        }
-        // All writes come before the first sync: one commit of the file system's journal serves them all.
-        if straight.count >= Self.syncAllFrom, !options.unsafeWithoutSync {
-            try fileSystem.syncAll(folder)
-        } else {
-            for (log, _, _) in straight.values { try log.syncStraight() }
-        }
+        try writeStraight(Array(straight.values), &committer)
         return straight.values.map { ($0.log, $0.lastOffset) }
     }
 
-    /// The writer past the page cache, nil where the file system has none. Keeps the number of open handles bounded.
+    private func writeStraight(
+        _ runs: [(log: PartitionLog, lastOffset: Int64, bytes: Int)], _ committer: inout Committer
+    ) throws(StorageError) {
+        var writers: [StraightWriter?] = []
+        for (log, _, bytes) in runs {
+            writers.append(bytes >= options.straightRunBytes ? straightWriter(for: log, &committer) : nil)
+            committer.straightBytesSinceCheckpoint += Int64(bytes)
+            statistics.straightBytes.add(bytes, ordering: .relaxed)
+        }
+        let chosen = writers
+        try forEach(of: runs.count) { (index) throws(StorageError) in
+            try runs[index].log.writeStraight(through: runs[index].lastOffset, with: chosen[index])
+        }
+        while committer.directLogs.count > Self.maxDirectLogs { committer.directLogs.removeFirst().closeDirect() }
+        // All writes come before the first sync: one commit of the file system's journal serves them all.
+        if runs.count >= Self.syncAllFrom, !options.unsafeWithoutSync { return try fileSystem.syncAll(folder) }
+        try forEach(of: runs.count) { (index) throws(StorageError) in try runs[index].log.syncStraight() }
+    }
+
+    /// Calls `body` for 0 ..< `count`, side by side when the store's threads run. The first error is thrown when all calls
+    /// have ended: none is under way any more then.
+    private func forEach(
+        of count: Int, _ body: @escaping @Sendable (Int) throws(StorageError) -> Void
+    ) throws(StorageError) {
+        guard count > 1, let crew = crew.withLock({ $0 }) else {
+            for index in 0..<count { try body(index) }
+            return
+        }
+        let failure = Lock<StorageError?>(nil)
+        crew.run(count) { index in
+            if failure.withLock({ $0 != nil }) { return }
+            do throws(StorageError) { try body(index) } catch { failure.withLock { $0 = $0 ?? error } }
+        }
+        if let error = failure.withLock({ $0 }) { throw error }
+    }
+
+    /// The writer past the page cache, nil where the file system has none. Notes who has a handle open.
     private func straightWriter(for log: PartitionLog, _ committer: inout Committer) -> StraightWriter? {
         guard let writer = directWriter else { return nil }
-        if let at = committer.directLogs.firstIndex(where: { $0 === log }) {
-            committer.directLogs.remove(at: at)
-        } else if committer.directLogs.count == Self.maxDirectLogs {
-            committer.directLogs.removeFirst().closeDirect()
-        }
+        committer.directLogs.removeAll { $0 === log }
         committer.directLogs.append(log)
         return writer
     }
@@ -146,8 +167,8 @@ extension LogStore {
     /// dropped; nil where the file system cannot.
     var directWriter: StraightWriter? { isDirect.load(ordering: .relaxed) ? StraightWriter(pool: pool) : nil }
 
-    /// Partitions whose direct handle (and one block of memory) stays open between commits; beyond it the one that was
-    /// written longest ago is closed.
+    /// Partitions whose direct handle (and one block of memory) stays open between commits; beyond it those that were
+    /// written longest ago are closed.
     static let maxDirectLogs = 64
 
     /// Notes what `settle` keeps, and lets go of the oldest beyond the budget. Called without a partition's state lock.
@@ -192,7 +213,7 @@ extension LogStore {
         {
             needsWriteBehind.store(true, ordering: .releasing)
             maintenanceSignal.raise()
-        } else if !isMaintenanceTimed.load(ordering: .relaxed), tailBytes.load(ordering: .relaxed) > 0 {
+        } else if !isMaintenanceTimed.load(ordering: .relaxed), isMaintenanceWanted {
             maintenanceSignal.raise()
         }
     }

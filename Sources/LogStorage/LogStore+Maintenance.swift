@@ -152,14 +152,23 @@ extension LogStore {
 
     func runMaintenance() {
         while true {
-            let hasTail = tailBytes.load(ordering: .relaxed) > 0
-            let isTimed = hasTail || isFull.load(ordering: .relaxed)
+            let isTimed = isMaintenanceWanted || isFull.load(ordering: .relaxed)
             isMaintenanceTimed.store(isTimed, ordering: .sequentiallyConsistent)
             maintenanceSignal.wait(timeoutMs: isTimed ? options.writeBehindMs : Self.retentionCheckMs)
             if threads.withLock({ $0.stopping }) { return }
             maintain(nowMs: Self.wallClockMs())
+            pool.decay()
         }
     }
+
+    /// Something is in memory that should not stay there: batches on their way to their segments, or free blocks after a
+    /// burst.
+    var isMaintenanceWanted: Bool {
+        tailBytes.load(ordering: .relaxed) > 0 || pool.keptBytes > Self.keptWhenIdle
+    }
+
+    /// Free blocks, in bytes, that are not worth a wake a second.
+    static let keptWhenIdle = 4 << 20
 
     static func wallClockMs() -> Int64 {
         var time = timespec()
@@ -172,6 +181,7 @@ extension LogStore {
         threads.withLock { threads in
             precondition(!threads.running, "started twice")
             threads.running = true
+            crew.withLock { $0 = Crew() }
             threads.handles = [
                 Thread(name: "commit") { [self] in runCommitter() },
                 Thread(name: "maintenance") { [self] in runMaintenance() },
@@ -191,6 +201,10 @@ extension LogStore {
         maintenanceSignal.raise()
         cleanerSignal.raise()
         for handle in handles { handle.join() }
+        crew.withLock { crew in
+            crew?.stop()
+            crew = nil
+        }
         commitPending()
         if !isOffline {
             try maintenance.withLock { _ throws(StorageError) in

@@ -58,9 +58,9 @@ struct QueuedAppend {
 /// data folder/  millrace.lock   checkpoint   journal/N.journal
 ///               partitions/<topic>-<index>.<topicID>/<baseOffset>.log, .index
 /// ```
-/// Threads: event loops append; one thread commits (`commitPending`); one maintains (`maintain`: write behind,
-/// checkpoint, retention); one compacts (`clean`). `start` runs the three; a test makes the calls itself on the simulated
-/// file system.
+/// Threads: event loops append; one thread commits (`commitPending`), and has a few helpers for long runs of several
+/// partitions (`Crew`); one maintains (`maintain`: write behind, checkpoint, retention); one compacts (`clean`). `start`
+/// runs them; a test makes the calls itself on the simulated file system.
 ///
 /// Failure: the first failed write or sync takes the store offline for good (`refusal`); nothing is retried, because after
 /// a failed fsync the kernel may have dropped the data (fsyncgate, 2018). Reads of what is readable go on.
@@ -143,6 +143,8 @@ public final class LogStore: Sendable {
     let commitSignal = Signal()
     let maintenanceSignal = Signal()
     let threads = Lock<Threads>(Threads())
+    /// Only there between `start` and `stop`; a test's commits are made by its own thread alone.
+    let crew = Lock<Crew?>(nil)
     public let statistics = LogStatistics()
 
     struct Threads {

@@ -26,7 +26,11 @@ extension PartitionLog {
         var attempts = 0
         while true {
             let plan: ReadPlan
-            switch state.withLock({ $0.plan(from: wanted, maxBytes: maxBytes, atLeastOne, visibility) }) {
+            let outcome = state.withLock { state in
+                if visibility == .committed { state.unreadBytes = 0 }
+                return state.plan(from: wanted, maxBytes: maxBytes, atLeastOne, visibility)
+            }
+            switch outcome {
             case .failure(.corrupt(let what)): return .failure(.corrupt("\(folder)/\(what)"))
             case .failure(let refusal): return .failure(refusal)
             case .success(let found): plan = found

@@ -102,11 +102,13 @@ extension PartitionLog {
     func closeDirect() { io.withLock { $0.direct = nil } }
 
     /// The tail's batches up to and including `lastOffset` are durable and in their files. They stay in memory for
-    /// readers that follow closely, as long as the store's cache has room.
+    /// readers that follow closely, as long as the store's cache has room. Where no reader has come since more was
+    /// written than the cache holds, none is kept: the memory is used again while it is warm.
     func settle(through lastOffset: Int64) {
         let (written, cost) = state.withLock { state -> (Int, Int) in
             let end = state.tail.partitioningIndex { $0.lastOffset > lastOffset }
             guard state.settled < end else { return (0, 0) }
+            let isFollowed = state.unreadBytes <= store.options.cacheBytes || !state.waiters.isEmpty
             var written = 0
             // The chunks that are kept alive; one that several partitions share counts for each.
             var cost = 0
@@ -119,10 +121,13 @@ extension PartitionLog {
                 chunk = batch.slice.chunk
             }
             state.settled = end
-            return (written, cost)
+            if state.unreadBytes != .max { state.unreadBytes += written }
+            if isFollowed { return (written, cost) }
+            state.letGo(through: lastOffset)
+            return (written, 0)
         }
-        guard written > 0 else { return }
-        store.tailBytes.subtract(written, ordering: .relaxed)
+        if written > 0 { store.tailBytes.subtract(written, ordering: .relaxed) }
+        guard cost > 0 else { return }
         store.cache(BatchCache.Entry(log: self, lastOffset: lastOffset, bytes: cost))
     }
 

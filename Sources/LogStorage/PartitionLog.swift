@@ -55,6 +55,8 @@ public final class PartitionLog: Sendable {
         /// and stay for readers; the others are on their way.
         var tail = Fifo<TailBatch>()
         var settled = 0
+        /// Bytes settled since a consumer last read or waited here; `Int.max` before the first one did.
+        var unreadBytes = Int.max
         var producers = ProducerStates()
         var waiters: [ReadWaiter] = []
         /// Ticket of the newest append.
@@ -157,6 +159,7 @@ public final class PartitionLog: Sendable {
         state.withLock { state in
             if state.flushedOffset > seen.rawValue || state.isDeleted { return false }
             if state.waiters.count < Self.maxWaiters { state.waiters.append(waiter) }
+            state.unreadBytes = 0
             return true
         }
     }

@@ -41,11 +41,13 @@ extension Connection {
     /// that was written and gated before. If the ticket fails, none of it is sent: the handler is asked for a replacement
     /// (`commitFailed`), to which `tag` tells what kind of reply it was, and without one the connection is reset.
     ///
+    /// `weight`: bytes of the request that wait in memory for the commit; see `ConnectionLimits.maxUncommitted`.
+    ///
     /// Call it right before writing a reply that acknowledges something; tickets of one connection do not fall. False:
     /// the ticket has failed already, nothing was gated, and a reply with a tag must say so; without a tag the connection
     /// was reset.
     @discardableResult
-    public func gate(ticket: UInt64, tag: UInt32 = 0) -> Bool {
+    public func gate(ticket: UInt64, tag: UInt32 = 0, weight: Int = 0) -> Bool {
         guard state == .open else { return true }
         guard let clock = loop.commitClock else { preconditionFailure("gate without a commit clock") }
         // In this order: whoever sees a later ticket published sees the failures before it.
@@ -55,7 +57,8 @@ extension Connection {
             return false
         }
         if ticket <= published { return true }
-        output.gate(ticket, tag: tag)
+        output.gate(ticket, tag: tag, weight: weight)
+        if output.gatedWeight > limits.maxUncommitted { isBackPressured = true }
         loop.enqueueGate(ticket, of: self)
         return true
     }
@@ -89,6 +92,8 @@ extension Connection {
     /// System calls for one connection in one turn: a peer that reads as fast as we write does not keep the loop.
     private static var sendsPerTurn: Int { 8 }
     static var vectorCapacity: Int { 64 }
+    /// Output of at least this many bytes does not wait for the end of the turn: another call costs less than its wait.
+    static var earlyFlush: Int { 128 << 10 }
 
     /// Sends what may leave. Called once a turn for a touched connection.
     func flush() {
@@ -104,7 +109,7 @@ extension Connection {
             if state == .closed { return }
         }
         noteStall()
-        if isBackPressured, output.pending <= limits.outputLowWater {
+        if isBackPressured, output.pending <= limits.outputLowWater, output.gatedWeight <= limits.maxUncommitted / 2 {
             isBackPressured = false
             if state == .open { handler?.outputDrained(on: self) }
             loop.enqueueReady(self)

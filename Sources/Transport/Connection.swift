@@ -101,8 +101,8 @@ public final class Connection {
     /// The peer has said that it will send no more (or is gone); replies may still reach it.
     public var peerHasFinished: Bool { peerFinished }
 
-    /// Whether the handler should go on consuming: false while muted, while unsent output is above `outputHighWater`,
-    /// and once the connection is closing. A handler's loop over coalesced frames checks it; what is left is offered
+    /// Whether the handler should go on consuming: false while muted, while unsent output is above `outputHighWater` or
+    /// what waits for commits above `maxUncommitted`, and once the connection is closing. A handler's loop over coalesced frames checks it; what is left is offered
     /// again.
     public var wantsInput: Bool { state == .open && !isMuted && !isBackPressured }
 
@@ -209,6 +209,8 @@ public final class Connection {
         guard isReadable else { return }
         if mayRead {
             readInput()
+            // The peer reads it while the loop goes on with the other connections.
+            if output.sendable >= Self.earlyFlush { flush() }
         } else if isArmed {
             updateInterest(armed: false)
         }

@@ -13,6 +13,10 @@ public struct ConnectionLimits: Sendable {
     /// Unsent output in bytes at which the connection is closed, `.outputLimit`: one burst of writes by a handler that
     /// does not look at `wantsInput`. More than Kafka's largest usual fetch reply (50 MiB).
     public var maxPendingOutput = 128 << 20
+    /// Bytes of requests that wait for their commits, above which the connection is not read and not offered input; it
+    /// goes on at half of it. Enough for one commit on its way to the disk and the next one behind it: more would only
+    /// wait in our memory instead of in the peer's.
+    public var maxUncommitted = 32 << 20
     /// A peer that accepts no byte of output for this long is closed, `.writeStalled`.
     public var writeStallTimeout: Duration = .seconds(30)
     /// A frame that has begun may take this long, plus the time that `minimumInputRate` allows for the bytes that came;

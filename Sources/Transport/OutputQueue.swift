@@ -19,7 +19,11 @@ struct OutputQueue {
         var ticket: UInt64
         let position: Int
         var tag: UInt32
+        var weight: Int
     }
+
+    /// Bytes of the requests whose replies wait at the gates.
+    private(set) var gatedWeight = 0
 
     /// Bytes not yet sent, held back or not.
     var pending: Int { enqueued - sent }
@@ -40,19 +44,24 @@ struct OutputQueue {
     }
 
     /// What is appended from here on waits for `ticket`, and for all gates before it.
-    mutating func gate(_ ticket: UInt64, tag: UInt32 = 0) {
+    mutating func gate(_ ticket: UInt64, tag: UInt32 = 0, weight: Int = 0) {
+        gatedWeight += weight
         if !gates.isEmpty, var last = gates.last, last.position == enqueued {
             last.ticket = max(last.ticket, ticket)
             last.tag = tag
+            last.weight += weight
             gates.last = last
         } else {
-            gates.append(Gate(ticket: ticket, position: enqueued, tag: tag))
+            gates.append(Gate(ticket: ticket, position: enqueued, tag: tag, weight: weight))
         }
     }
 
     /// Opens the gates up to `published`, in order: one that is not reached holds those behind it.
     mutating func release(_ published: UInt64) {
-        while let gate = gates.first, gate.ticket <= published { gates.removeFirst() }
+        while let gate = gates.first, gate.ticket <= published {
+            gatedWeight -= gate.weight
+            gates.removeFirst()
+        }
     }
 
     mutating func didSend(_ count: Int) {
@@ -107,12 +116,14 @@ struct OutputQueue {
         for index in 0..<(gates.count - held.gates.count) { before.append(gates[index]) }
         gates.removeAll()
         for gate in before { gates.append(gate) }
+        gatedWeight = before.reduce(0) { $0 + $1.weight }
         enqueued = end
     }
 
     mutating func removeAll() {
         segments.removeAll()
         gates.removeAll()
+        gatedWeight = 0
         sent = enqueued
     }
 }

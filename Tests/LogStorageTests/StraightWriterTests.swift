@@ -127,6 +127,7 @@ import Testing
 
     @Test func readersFindTheNewestBatchesInMemory() throws {
         let store = try store(cacheBytes: 1 << 20)
+        _ = try store.log.read(from: .zero, maxBytes: 1).get()
         for _ in 0..<3 {
             store.append(count: 1, size: 9000)
             store.store.commitPending()
@@ -137,7 +138,8 @@ import Testing
     }
 
     @Test func theCacheLetsTheOldestGoFirst() throws {
-        let store = try store(cacheBytes: 20_000)
+        let store = try store(cacheBytes: 40_000)
+        _ = try store.log.read(from: .zero, maxBytes: 1).get()
         for _ in 0..<4 {
             store.append(count: 1, size: 9000)
             store.store.commitPending()
@@ -146,5 +148,28 @@ import Testing
         #expect(kept.count < 4)
         #expect(kept.last == 3)
         #expect(try store.readAll() == [0, 1, 2, 3])
+    }
+
+    /// A reader that has not come while as much was written as the cache holds is not expected.
+    @Test func withoutAReaderNothingStaysInMemory() throws {
+        let store = try store(cacheBytes: 40_000)
+        var kept: Int { store.log.state.withLock { $0.tail.count } }
+        func write() {
+            store.append(count: 1, size: 9000)
+            store.store.commitPending()
+        }
+        write()
+        #expect(kept == 0)
+        #expect(try store.readAll() == [0])
+        write()
+        write()
+        #expect(kept == 2)
+        for _ in 0..<5 { write() }
+        #expect(kept == 0)
+        // One that waits is a reader, too.
+        #expect(store.log.notify(ReadWaiter(loop: 0, id: 1), whenBeyond: Offset(8)))
+        write()
+        #expect(kept == 1)
+        #expect(try store.readAll() == [0, 1, 2, 3, 4, 5, 6, 7, 8])
     }
 }

@@ -57,6 +57,37 @@ extension TransportTests {
             #expect(client.receiveFrame() == Self.body(0))
         }
 
+        /// What waits for commits is bounded for each connection: the rest stays with the peer until some are through.
+        @Test func whatWaitsForCommitsIsBounded() throws {
+            let clock = CommitClock()
+            var options = EventLoopGroup.Options()
+            options.commitClock = clock
+            options.loops = 1
+            let server = try Server(
+                group: options, configure: { $0.limits.maxUncommitted = 250 },
+                onFrame: { body, connection in
+                    var reader = ByteReader(body)
+                    let ticket = (try? reader.int64()) ?? 0
+                    connection.gate(ticket: UInt64(ticket), weight: 100)
+                    echo(body, connection)
+                })
+            let client = try Client(port: server.port)
+            client.send((1...6).flatMap { Self.request($0) })
+            #expect(eventually { server.log.now.frames == 3 })
+            clock.publish(1)
+            _ = server.onLoop { _ in 0 }
+            #expect(client.receiveFrame() == Self.body(1))
+            #expect(server.log.now.frames == 3)
+            clock.publish(2)
+            #expect(client.receiveFrame() == Self.body(2))
+            #expect(eventually { server.log.now.frames == 5 })
+            clock.publish(5)
+            for ticket in 3...5 { #expect(client.receiveFrame() == Self.body(ticket)) }
+            #expect(eventually { server.log.now.frames == 6 })
+            clock.publish(6)
+            #expect(client.receiveFrame() == Self.body(6))
+        }
+
         @Test func aTicketThatIsPublishedGatesNothing() throws {
             let clock = CommitClock(published: 10)
             let server = try Self.server(clock)

@@ -69,7 +69,7 @@ extension KafkaConnection {
             return
         }
         // The tag tells `commitFailed` how to read the reply.
-        if newestTicket > 0, !connection.gate(ticket: newestTicket, tag: UInt32(version) + 1) {
+        if newestTicket > 0, !connection.gate(ticket: newestTicket, tag: UInt32(version) + 1, weight: frame.count) {
             let held = scratch.array
             guard let refusal = refusedReply(held[...], version) else { return connection.close() }
             return refusal.withUnsafeBytes { connection.write(copying: $0) }
