@@ -63,21 +63,36 @@ public enum ResponseHead {
 
     /// `value` in decimal digits.
     public static func decimal(_ out: inout ByteWriter, _ value: Int) {
-        var rest = value.magnitude
-        var digits = 1
-        var bound: UInt = 10
-        while digits < 19, rest >= bound {
-            digits += 1
-            bound = bound &* 10
-        }
-        if rest >= 10_000_000_000_000_000_000 { digits = 20 }
+        let at = out.append(uninitialized: maxDigits + 1)
         let sign = value < 0 ? 1 : 0
-        let at = out.append(uninitialized: digits + sign)
         if sign == 1 { at.storeBytes(of: UInt8(ascii: "-"), as: UInt8.self) }
-        for index in stride(from: digits + sign - 1, through: sign, by: -1) {
-            (at + index).storeBytes(of: UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10), as: UInt8.self)
+        let written = sign + digits(of: value.magnitude, to: at + sign)
+        out.truncate(to: out.count - (maxDigits + 1 - written))
+    }
+
+    /// Of the greatest number.
+    public static let maxDigits = 20
+
+    /// Writes `value` in decimal digits to memory that has room for `maxDigits`; how many they are.
+    @inlinable
+    public static func digits(of value: UInt, to at: UnsafeMutableRawPointer) -> Int {
+        var count = 1
+        var bound = value
+        while bound >= 100 {
+            count &+= 2
+            bound /= 100
+        }
+        if bound >= 10 { count &+= 1 }
+        var rest = value
+        var place = count
+        while rest >= 10 {
+            place &-= 1
+            at.storeBytes(
+                of: UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: rest % 10), toByteOffset: place, as: UInt8.self)
             rest /= 10
         }
+        at.storeBytes(of: UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: rest), as: UInt8.self)
+        return count
     }
 
     static func statusLine(_ status: Int) -> StaticString {

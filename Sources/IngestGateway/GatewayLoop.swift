@@ -50,6 +50,7 @@ final class GatewayLoop {
     var builder: RecordBatchBuilder
     var recordHeaders = ByteWriter(capacity: 512)
     var pattern = RecordPattern(capacity: 512)
+    var row = ResultRow()
     var events: [JSONRange] = []
     var rejections: [Rejection] = []
     var batches: [EventBatch] = []

@@ -41,9 +41,14 @@ extension JSONScan {
         var tokens = 0
         var keys = 0
         values: while true {
+            // Whatever goes on within an object goes on with a key.
+            if containers & 1 == 1 {
+                keys &+= 1
+                at = key(base, at, end, &marks, isLine: isLine)
+                if at < 0 { return at }
+            }
             tokens &+= 1
-            let first = byte(base, at)
-            switch first {
+            switch byte(base, at) {
             case UInt8(ascii: "\""): at = string(base, at &+ 1, end, &marks, isLine: isLine)
             case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"):
                 at = number(base, at, end, isLine: isLine)
@@ -56,9 +61,6 @@ extension JSONScan {
                     depth &-= 1
                 } else {
                     containers = containers &<< 1 | 1
-                    keys &+= 1
-                    at = key(base, at, end, &marks, isLine: isLine)
-                    if at < 0 { return at }
                     continue values
                 }
             case UInt8(ascii: "["):
@@ -78,12 +80,17 @@ extension JSONScan {
             default: return failed(.unexpectedByte, at)
             }
             if at < 0 { return at }
-            // The usual case at once: another member of an object, without whitespace.
-            if containers & 1 == 1, isLine || at &+ 2 <= end, pair(base, at) == commaAndQuote {
-                keys &+= 1
-                at = key(base, at &+ 1, end, &marks, isLine: isLine)
-                if at < 0 { return at }
-                continue values
+            // The usual case at once: another member of an object, with no whitespace or one space before it.
+            if isLine || at &+ 4 <= end, containers & 1 == 1 {
+                let four = four(base, at)
+                if four & 0xffff == 0x222c {
+                    at &+= 1
+                    continue values
+                }
+                if four & 0xff_ffff == 0x22_202c {
+                    at &+= 2
+                    continue values
+                }
             }
             // Behind a value: close containers until one goes on.
             while depth > outerDepth {
@@ -92,13 +99,7 @@ extension JSONScan {
                 let next = byte(base, at)
                 if next == UInt8(ascii: ",") {
                     at = skipSpace(base, at &+ 1, end, isLine: isLine)
-                    if containers & 1 == 1 {
-                        keys &+= 1
-                        at = key(base, at, end, &marks, isLine: isLine)
-                        if at < 0 { return at }
-                    } else if !isLine, at >= end {
-                        return failed(.unexpectedEnd, at)
-                    }
+                    guard isLine || at < end else { return failed(.unexpectedEnd, at) }
                     continue values
                 }
                 guard next == (containers & 1 == 1 ? UInt8(ascii: "}") : UInt8(ascii: "]")) else {
@@ -121,23 +122,30 @@ extension JSONScan {
     ) -> Int {
         guard isLine || start < end else { return failed(.unexpectedEnd, start) }
         guard byte(base, start) == UInt8(ascii: "\"") else { return failed(.unexpectedByte, start) }
-        var at = string(base, start &+ 1, end, &marks, isLine: isLine)
+        let at = string(base, start &+ 1, end, &marks, isLine: isLine)
         if at < 0 { return at }
-        // The usual case at once: no whitespace around the colon.
-        if isLine || at &+ 2 <= end, byte(base, at) == UInt8(ascii: ":"), byte(base, at &+ 1) > 0x20 { return at &+ 1 }
-        at = skipSpace(base, at, end, isLine: isLine)
-        guard isLine || at < end else { return failed(.unexpectedEnd, at) }
-        guard byte(base, at) == UInt8(ascii: ":") else { return failed(.unexpectedByte, at) }
-        at = skipSpace(base, at &+ 1, end, isLine: isLine)
-        return isLine || at < end ? at : failed(.unexpectedEnd, at)
+        // The usual case at once: a colon with no whitespace or one space behind it.
+        if isLine || at &+ 4 <= end {
+            let four = four(base, at)
+            if four & 0xff == 0x3a, four & 0xff00 > 0x2000 { return at &+ 1 }
+            if four & 0xffff == 0x203a, four & 0xff_0000 > 0x20_0000 { return at &+ 2 }
+        }
+        return afterKey(base, at, end, isLine: isLine)
     }
 
-    /// `,"` as a pair.
-    @inline(__always) private static var commaAndQuote: UInt16 { 0x222c }
+    /// The same with any whitespace; the position of the value.
+    @inline(never)
+    private static func afterKey(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, isLine: Bool) -> Int {
+        var at = skipSpace(base, start, end, isLine: isLine)
+        guard at < end else { return failed(.unexpectedEnd, at) }
+        guard byte(base, at) == UInt8(ascii: ":") else { return failed(.unexpectedByte, at) }
+        at = skipSpace(base, at &+ 1, end, isLine: isLine)
+        return at < end ? at : failed(.unexpectedEnd, at)
+    }
 
-    /// Two bytes, the first in the lower half.
+    /// Four bytes, the first lowest.
     @inline(__always)
-    private static func pair(_ base: UnsafeRawPointer, _ at: Int) -> UInt16 {
-        UInt16(littleEndian: base.loadUnaligned(fromByteOffset: at, as: UInt16.self))
+    private static func four(_ base: UnsafeRawPointer, _ at: Int) -> UInt32 {
+        UInt32(littleEndian: base.loadUnaligned(fromByteOffset: at, as: UInt32.self))
     }
 }

@@ -22,33 +22,19 @@ enum JSONScan {
     /// Of a text that is one line, a line feed is no whitespace: it ends the text.
     @inline(__always)
     static func skipSpace(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, isLine: Bool = false) -> Int {
-        // Compact texts have none, texts written for people have one here and there.
-        if isLine {
-            return byte(base, start) > 0x20 ? start : skipSpaceOfLine(base, start)
-        }
-        if start < end, byte(base, start) > 0x20 { return start }
-        return skipSpaceSlowly(base, start, end)
+        if isLine || start < end, byte(base, start) > 0x20 { return start }
+        return skipSpaceSlowly(base, start, end, isLine: isLine)
     }
 
     @inline(never)
-    private static func skipSpaceSlowly(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) -> Int {
+    private static func skipSpaceSlowly(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, isLine: Bool) -> Int {
         var at = start
         while at < end {
             let byte = byte(base, at)
-            guard byte == 0x20 || byte == 0x0a || byte == 0x0d || byte == 0x09 else { break }
+            guard byte == 0x20 || byte == 0x0d || byte == 0x09 || byte == 0x0a && !isLine else { break }
             at &+= 1
         }
         return at
-    }
-
-    @inline(never)
-    private static func skipSpaceOfLine(_ base: UnsafeRawPointer, _ start: Int) -> Int {
-        var at = start
-        while true {
-            let byte = byte(base, at)
-            guard byte == 0x20 || byte == 0x0d || byte == 0x09 else { return at }
-            at &+= 1
-        }
     }
 
     /// A string, from behind its opening quote. Of a line, a whole block of marks behind each of its bytes can be read.
@@ -56,14 +42,19 @@ enum JSONScan {
     static func string(
         _ base: UnsafeRawPointer, _ start: Int, _ end: Int, _ marks: inout JSONMarks, isLine: Bool = false
     ) -> Int {
-        if start &- marks.start >= JSONMarks.count {
-            guard isLine || start &+ JSONMarks.count <= end else { return longString(base, start, end) }
-            marks = JSONMarks(base, start)
+        var from = start
+        while true {
+            if from &- marks.start >= JSONMarks.count {
+                guard isLine || from &+ JSONMarks.count <= end else { return longString(base, from, end) }
+                marks = JSONMarks(base, from)
+            }
+            let rest = marks.bits &>> UInt64(truncatingIfNeeded: from &- marks.start)
+            if rest != 0 {
+                let at = from &+ rest.trailingZeroBitCount
+                return byte(base, at) == UInt8(ascii: "\"") ? at &+ 1 : longString(base, at, end)
+            }
+            from = marks.start &+ JSONMarks.count
         }
-        let rest = marks.bits &>> UInt64(truncatingIfNeeded: start &- marks.start)
-        guard rest != 0 else { return longString(base, marks.start &+ JSONMarks.count, end) }
-        let at = start &+ rest.trailingZeroBitCount
-        return byte(base, at) == UInt8(ascii: "\"") ? at &+ 1 : longString(base, at, end)
     }
 
     @inline(never)

@@ -1,5 +1,6 @@
 import BrokerCore
 import ByteBuffers
+import HTTPWire
 import KafkaModel
 
 /// The body of an accepting reply. gateway-api 3.2:
@@ -27,43 +28,45 @@ extension GatewayLoop {
             return
         }
         out.text(",\"results\":[")
-        let row = ResultRow(topic: topic, placement: placement, timestamp: timestampText(placement))
-        var isFirst = true
+        row.set(topic: topic, placement: placement, timestamp: timestampText(placement), firstID: firstID)
+        Self.writeRows(
+            &out, row, eventCount: events.count, rejections: rejections, batches: batches, placed: placement.count,
+            withAccepted: wanted == .all)
+        out.text("]}")
+    }
+
+    /// Apart from the loop's properties, so that each of them is looked up once a request instead of once an event.
+    private static func writeRows(
+        _ out: inout ByteWriter, _ row: borrowing ResultRow, eventCount: Int, rejections: [Rejection],
+        batches: [EventBatch], placed: Int, withAccepted: Bool
+    ) {
+        let start = out.count
         var nextRejection = 0
         var accepted = 0
         var batch = 0
-        for index in events.indices {
+        for index in 0..<eventCount {
             if nextRejection < rejections.count, rejections[nextRejection].index == index {
-                separate(&isFirst)
-                write(rejections[nextRejection])
+                write(rejections[nextRejection], into: &out, isFirst: out.count == start)
                 nextRejection += 1
                 continue
             }
             defer { accepted += 1 }
-            guard accepted < placement.count else {
-                separate(&isFirst)
-                write(
-                    Rejection(
-                        index: index, kind: .storageUnavailable,
-                        detail: "The broker stopped taking writes; send it again"))
+            guard accepted < placed else {
+                let rejection = Rejection(
+                    index: index, kind: .storageUnavailable,
+                    detail: "The broker stopped taking writes; send it again")
+                write(rejection, into: &out, isFirst: out.count == start)
                 continue
             }
-            if wanted == .errors { continue }
+            if !withAccepted { continue }
             if accepted - batches[batch].firstEvent == batches[batch].count { batch += 1 }
-            separate(&isFirst)
             let offset = batches[batch].baseOffset + Int64(accepted - batches[batch].firstEvent)
-            row.write(index: index, offset: offset, eventID: firstID?.advanced(by: accepted), into: &out)
+            row.write(index: index, offset: offset, accepted: accepted, into: &out, isFirst: out.count == start)
         }
-        out.text("]}")
     }
 
-    private func separate(_ isFirst: inout Bool) {
-        if !isFirst { out.text(",") }
-        isFirst = false
-    }
-
-    private func write(_ rejection: Rejection) {
-        out.text("{\"index\":")
+    private static func write(_ rejection: Rejection, into out: inout ByteWriter, isFirst: Bool) {
+        out.text(isFirst ? "{\"index\":" : ",{\"index\":")
         out.decimal(rejection.index)
         out.text(",\"status\":\"")
         out.text(rejection.status)
@@ -89,39 +92,69 @@ extension GatewayLoop {
     }
 }
 
-/// Writes the result of an accepted event. All but the index, the identifier and the offset is the same for all events of
-/// a request, and is made once.
-private struct ResultRow {
-    private let middle: [UInt8]
-    private let end: [UInt8]
+/// The result of an accepted event. All but the index, the offset and the end of the identifier is the same for all events
+/// of a request, and is made once:
+///
+///     ,{"index": 0 ,"status":"ok","event_id":"…","topic":"t","partition":1,"offset": 42 ,"timestamp":"…","duplicate":false}
+///     └─piece──┘   └─piece───────────────────────────────────────────────────────┘    └─piece──────────────────────────┘
+struct ResultRow: ~Copyable {
+    private var pieces = ByteWriter(capacity: 512)
+    private var middleStart = 0
+    private var endStart = 0
+    /// Where the identifier begins; 0: there is none.
+    private var idStart = 0
+    private var firstID = UUIDv7(high: 0, low: 0)
 
-    init(topic: Topic, placement: Placement, timestamp: [UInt8]) {
-        var writer = ByteWriter(capacity: 320)
+    mutating func set(topic: Topic, placement: Placement, timestamp: [UInt8], firstID: UUIDv7?) {
+        pieces.removeAll()
+        pieces.text(",{\"index\":")
+        middleStart = pieces.count
+        pieces.text(",\"status\":\"ok\"")
+        idStart = 0
+        if let firstID {
+            pieces.text(",\"event_id\":\"")
+            idStart = pieces.count
+            firstID.write(to: pieces.append(uninitialized: UUIDv7.textLength))
+            pieces.text("\"")
+            self.firstID = firstID
+        }
         // A topic's name needs no escape.
-        writer.text("\"topic\":\"")
-        writer.bytes(topic.nameBytes)
-        writer.text("\",\"partition\":")
-        writer.decimal(Int(placement.partitionIndex))
-        writer.text(",\"offset\":")
-        middle = writer.array
-        writer.removeAll()
-        writer.text(",\"timestamp\":\"")
-        writer.bytes(timestamp)
-        writer.text("\",\"duplicate\":false}")
-        end = writer.array
+        pieces.text(",\"topic\":\"")
+        pieces.bytes(topic.nameBytes)
+        pieces.text("\",\"partition\":")
+        pieces.decimal(Int(placement.partitionIndex))
+        pieces.text(",\"offset\":")
+        endStart = pieces.count
+        pieces.text(",\"timestamp\":\"")
+        pieces.bytes(timestamp)
+        pieces.text("\",\"duplicate\":false}")
     }
 
-    func write(index: Int, offset: Int64, eventID: UUIDv7?, into out: inout ByteWriter) {
-        out.text("{\"index\":")
-        out.decimal(index)
-        out.text(",\"status\":\"ok\",")
-        if let eventID {
-            out.text("\"event_id\":\"")
-            eventID.write(to: out.append(uninitialized: UUIDv7.textLength))
-            out.text("\",")
+    /// `accepted`: accepted events of the request before this one.
+    borrowing func write(index: Int, offset: Int64, accepted: Int, into out: inout ByteWriter, isFirst: Bool) {
+        let source = pieces.bytes.baseAddress!
+        let most = pieces.count + 2 * ResponseHead.maxDigits
+        let start = out.append(uninitialized: most)
+        var at = start
+        func copy(_ from: Int, _ end: Int) {
+            at.copyMemory(from: source + from, byteCount: end - from)
+            at += end - from
         }
-        out.bytes(middle)
-        out.decimal(Int(offset))
-        out.bytes(end)
+        copy(isFirst ? 1 : 0, middleStart)
+        at += ResponseHead.digits(of: UInt(index), to: at)
+        let middle = at
+        copy(middleStart, endStart)
+        if idStart > 0 {
+            let id = firstID.advanced(by: accepted)
+            let place = middle + (idStart - middleStart)
+            if id.low &>> 32 == firstID.low &>> 32 {
+                id.writeLastDigits(to: place + (UUIDv7.textLength - UUIDv7.lastDigits))
+            } else {
+                id.write(to: place)
+            }
+        }
+        at += ResponseHead.digits(of: UInt(offset), to: at)
+        copy(endStart, pieces.count)
+        out.truncate(to: out.count - (most - (at - start)))
     }
 }

@@ -21,6 +21,7 @@ extension GatewayLoop {
     /// The body's media type; JSON when none is named. `nil` for one that is not read, or a charset that is not UTF-8.
     func mediaType() -> MediaType? {
         guard let value = head[.contentType] else { return .json }
+        if Self.isPlainJSON(value) { return .json }
         let semicolon = value.firstIndex(of: UInt8(ascii: ";")) ?? value.count
         let type = RequestHead.trimmed(UnsafeRawBufferPointer(rebasing: value[..<semicolon]))
         guard Self.isUTF8(parameters: UnsafeRawBufferPointer(rebasing: value[semicolon...])) else { return nil }
@@ -29,6 +30,13 @@ extension GatewayLoop {
             return .ndjson
         }
         return nil
+    }
+
+    /// Whether the media type is written as nearly all clients write it.
+    private static func isPlainJSON(_ value: UnsafeRawBufferPointer) -> Bool {
+        guard value.count == 16, let base = value.baseAddress else { return false }
+        // "applicat" and "ion/json" as little-endian words.
+        return ByteScan.word(base, 0) == 0x7461_6369_6c70_7061 && ByteScan.word(base, 8) == 0x6e6f_736a_2f6e_6f69
     }
 
     /// Whether no parameter names another charset than UTF-8. `parameters` begins with its semicolon, or is empty.
