@@ -85,10 +85,14 @@ def heartbeat(bootstrap: str) -> Operation:
     return kafka("heartbeat", bootstrap, frame(HEARTBEAT, 1, wire.string(group) + wire.int32(generation) + wire.string(member)), int16_at(8))
 
 
-def post(name: str, http_address: str, events: int) -> Operation:
+def post(name: str, http_address: str, events: int, lines: bool = False) -> Operation:
     body = [{"vehicle": f"CAR-{n:03}", "status": "available", "at": "2026-11-21T12:00:00Z", "lat": 52.52, "lon": 13.4 + n / 1000} for n in range(events)]
-    text = json.dumps(body[0] if events == 1 else body).encode()
-    head = f"POST /v1/topics/counts-{name}/events HTTP/1.1\r\nHost: {http_address}\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n"
+    if lines:
+        text = "".join(json.dumps(event, separators=(",", ":")) + "\n" for event in body).encode()
+    else:
+        text = json.dumps(body[0] if events == 1 else body).encode()
+    media = "application/x-ndjson" if lines else "application/json"
+    head = f"POST /v1/topics/counts-{name}/events HTTP/1.1\r\nHost: {http_address}\r\nContent-Type: {media}\r\nContent-Length: {len(text)}\r\n\r\n"
     host, port = http_address.rsplit(":", 1)
     connection = socket.create_connection((host, int(port)), timeout=120)
     stream = connection.makefile("rb")
@@ -116,4 +120,5 @@ def all_operations(bootstrap: str, http_address: str) -> list[Operation]:
         heartbeat(bootstrap),
         post("gateway", http_address, 1),
         post("gateway-batch", http_address, 100),
+        post("gateway-lines", http_address, 1000, lines=True),
     ]
