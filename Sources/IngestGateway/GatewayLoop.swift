@@ -48,6 +48,7 @@ final class GatewayLoop {
     var receivedAt = ReceivedAt()
     var identifiers = UUIDv7Generator()
     var builder: RecordBatchBuilder
+    var packer: SlicePacker
     var recordHeaders = ByteWriter(capacity: 512)
     var pattern = RecordPattern(capacity: 512)
     var row = ResultRow()
@@ -67,6 +68,7 @@ final class GatewayLoop {
         self.gateway = gateway
         self.pool = pool
         builder = RecordBatchBuilder(pool: pool)
+        packer = SlicePacker(pool: pool)
         options = gateway.options
         broker = gateway.broker
         metrics = gateway.metrics

@@ -164,13 +164,14 @@ import Testing
         headers.varint(Int32(UUIDv7.textLength))
         headers.bytes(text(first))
         var builder = RecordBatchBuilder()
+        var packer = SlicePacker(pool: .shared)
         var pattern = RecordPattern()
         pattern.set(key: nil, headers: headers.bytes, headerCount: 1)
         var batches: [EventBatch] = []
         body.withUnsafeBytes { body in
             events.withUnsafeBufferPointer { events in
                 GatewayLoop.build(
-                    &builder, &batches, &pattern, events,
+                    &builder, &packer, &batches, &pattern, events,
                     rejections: [Rejection(index: 1, kind: .invalidJSON, detail: "wrong")], body: body,
                     firstID: first, timestampMs: 1, maxBatchBytes: 300)
             }

@@ -146,16 +146,17 @@ extension GatewayLoop {
         let timestampMs = wallClockMs
         events.withUnsafeBufferPointer { events in
             Self.build(
-                &builder, &batches, &pattern, events, rejections: rejections, body: body, firstID: eventID?.first,
+                &builder, &packer, &batches, &pattern, events, rejections: rejections, body: body,
+                firstID: eventID?.first,
                 timestampMs: timestampMs, maxBatchBytes: maxBatchBytes)
         }
     }
 
     /// Apart from the loop's properties, so that each of them is looked up once a request instead of once an event.
     static func build(
-        _ builder: inout RecordBatchBuilder, _ batches: inout [EventBatch], _ pattern: inout RecordPattern,
-        _ events: UnsafeBufferPointer<JSONRange>, rejections: [Rejection], body: UnsafeRawBufferPointer,
-        firstID: UUIDv7?, timestampMs: Int64, maxBatchBytes: Int
+        _ builder: inout RecordBatchBuilder, _ packer: inout SlicePacker, _ batches: inout [EventBatch],
+        _ pattern: inout RecordPattern, _ events: UnsafeBufferPointer<JSONRange>, rejections: [Rejection],
+        body: UnsafeRawBufferPointer, firstID: UUIDv7?, timestampMs: Int64, maxBatchBytes: Int
     ) {
         batches.removeAll(keepingCapacity: true)
         builder.begin()
@@ -193,11 +194,17 @@ extension GatewayLoop {
             accepted += 1
         }
         if accepted > firstOfBatch {
+            let slice = builder.finishUncompressed()
+            // A few events do not keep a page of their own until they are in their segment.
             batches.append(
                 EventBatch(
-                    slice: builder.finishUncompressed(), firstEvent: firstOfBatch, count: accepted - firstOfBatch))
+                    slice: slice.count <= packedBytes ? packer.slice(copying: slice.bytes) : slice,
+                    firstEvent: firstOfBatch, count: accepted - firstOfBatch))
         }
     }
+
+    /// Batches up to this size share memory with those of other requests.
+    private static let packedBytes = 2048
 
     /// Bytes that the lengths and deltas of a record take, those of usual events.
     private static let lengthBytes = 12
