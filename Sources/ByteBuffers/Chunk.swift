@@ -1,4 +1,5 @@
 import CSystem
+import Glibc
 import Synchronization
 
 /// A block of memory from a `ChunkPool`, aligned to 4 KiB (so that O_DIRECT can write it). It goes back to its pool
@@ -47,6 +48,9 @@ public struct ByteSlice: Sendable {
     @inlinable public var bytes: UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(start: chunk.base + offset, count: count)
     }
+
+    /// A copy.
+    @inlinable public var array: [UInt8] { withExtendedLifetime(chunk) { Array(bytes) } }
 
     /// Part of this slice; `offset` is relative to it.
     @inlinable
@@ -145,8 +149,9 @@ public final class ChunkPool: Sendable {
     /// Frees half of the blocks that nobody has needed since the last call, so that a burst's memory is given back within
     /// a few calls and a steady load's is kept. To be called about once a second while `keptBytes` is worth it.
     public func decay() {
-        var isAnyFreed = false
+        var smallBytes = 0
         for (index, list) in free.enumerated() {
+            let size = Self.classes[index].size
             let blocks = list.withLock { state in
                 let count = (state.lowest + 1) / 2
                 defer {
@@ -155,15 +160,16 @@ public final class ChunkPool: Sendable {
                 }
                 return Array(state.blocks.prefix(count))
             }
-            letGo(blocks, size: Self.classes[index].size)
-            isAnyFreed = isAnyFreed || !blocks.isEmpty
+            letGo(blocks, size: size)
+            if size < Self.mappedSize { smallBytes += blocks.count * size }
         }
-        if isAnyFreed { millrace_return_free_memory() }
+        // Walks through the whole heap: not for a few blocks that come and go with a steady load.
+        if smallBytes >= Self.worthTrimming { millrace_return_free_memory() }
     }
 
     private func letGo(_ blocks: [UnsafeMutableRawPointer], size: Int) {
         kept.subtract(blocks.count * size, ordering: .relaxed)
-        for block in blocks { block.deallocate() }
+        for block in blocks { Self.deallocate(block, size) }
     }
 
     fileprivate func giveBack(_ base: UnsafeMutableRawPointer, capacity: Int, sizeClass: Int) {
@@ -179,11 +185,26 @@ public final class ChunkPool: Sendable {
                 return
             }
         }
-        base.deallocate()
+        Self.deallocate(base, capacity)
     }
 
+    /// From this size on a block is a mapping of its own: freeing it gives its pages back at once, and leaves no holes in
+    /// the heap.
+    private static let mappedSize = 256 << 10
+    /// Small blocks freed together, in bytes, after which the heap's free pages are given back.
+    private static let worthTrimming = 1 << 20
+
     private static func allocate(_ size: Int) -> UnsafeMutableRawPointer {
-        .allocate(byteCount: size, alignment: alignment)
+        if size < mappedSize { return .allocate(byteCount: size, alignment: alignment) }
+        let block = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        guard let block, block != MAP_FAILED else { fatalError("out of memory: \(size) bytes, errno \(errno)") }
+        return block
+    }
+
+    private static func deallocate(_ block: UnsafeMutableRawPointer, _ size: Int) {
+        if size < mappedSize { return block.deallocate() }
+        let result = munmap(block, size)
+        precondition(result == 0, "munmap failed with errno \(errno)")
     }
 }
 

@@ -235,7 +235,7 @@ public final class Producer {
             topic.partitionData = group.map { entry in
                 var partition = ProduceRequest.PartitionProduceData()
                 partition.index = entry.queue.name.partition
-                partition.records = Array(entry.batch.slice.bytes)
+                partition.records = entry.batch.slice.array
                 return partition
             }
             request.topicData.append(topic)

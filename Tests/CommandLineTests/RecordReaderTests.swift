@@ -24,7 +24,7 @@ import Testing
             options.producerEpoch = ProducerEpoch(0)
             options.baseSequence = Sequence32(0)
         }
-        return Array(builder.finishUncompressed(options).bytes)
+        return builder.finishUncompressed(options).array
     }
 
     private static func abortMarker(at offset: Int64, producerID: Int64) -> [UInt8] {
@@ -36,7 +36,7 @@ import Testing
         options.attributes = [.transactional, .control]
         options.producerID = ProducerID(producerID)
         options.producerEpoch = ProducerEpoch(0)
-        return Array(builder.finishUncompressed(options).bytes)
+        return builder.finishUncompressed(options).array
     }
 
     private final class Script: Sendable {

@@ -54,11 +54,11 @@ import Testing
         var builder = RecordBatchBuilder()
         let header = RecordBatchHeader(unchecked: batch.pointer)
         switch try filter.decide(header, map, &records, &builder) {
-        case .same: return (Array(batch.bytes), true)
+        case .same: return (batch.array, true)
         case .gone: return (nil, false)
         case .changed(let slice):
             _ = try RecordBatchValidator(origin: .broker).validateSingle(slice)
-            return (Array(slice.bytes), false)
+            return (slice.array, false)
         }
     }
 
@@ -238,7 +238,7 @@ import Testing
     }
 
     @Test func recordsThatCannotBeReadAreAnError() throws {
-        var bytes = try Array(batch([("a", "1")]).bytes)
+        var bytes = try batch([("a", "1")]).array
         bytes[RecordBatchHeader.size] = 0xff
         let damaged = bytes.withUnsafeBytes { ChunkPool.shared.slice(copying: $0) }
         var filter = filter()

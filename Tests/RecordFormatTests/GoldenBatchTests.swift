@@ -60,7 +60,7 @@ import Testing
     @Test func builderWritesTheBytesOfJava() throws {
         var builder = RecordBatchBuilder()
         for record in goldenRecords { builder.append(record) }
-        #expect(Array(try builder.finish().bytes) == GoldenBatches.none)
+        #expect(try builder.finish().array == GoldenBatches.none)
 
         for record in goldenRecords { builder.append(record) }
         var options = RecordBatchBuilder.Options()
@@ -70,14 +70,14 @@ import Testing
         options.producerEpoch = ProducerEpoch(7)
         options.baseSequence = Sequence32(.max - 1)
         options.attributes = .transactional
-        #expect(Array(try builder.finish(options).bytes) == GoldenBatches.transactional)
+        #expect(try builder.finish(options).array == GoldenBatches.transactional)
 
         for record in goldenRecords { builder.append(record) }
         options = RecordBatchBuilder.Options()
         options.baseOffset = Offset(10)
         options.partitionLeaderEpoch = LeaderEpoch(4)
         options.logAppendTimeMs = 1_700_000_000_777
-        #expect(Array(try builder.finish(options).bytes) == GoldenBatches.logAppendTime)
+        #expect(try builder.finish(options).array == GoldenBatches.logAppendTime)
     }
 
     @Test func builderWritesWhatCompactionLeavesAsJavaDoes() throws {
@@ -91,8 +91,8 @@ import Testing
         options.attributes = .deleteHorizon
         options.lastOffsetDelta = 9
         let slice = try builder.finish(options)
-        #expect(Array(slice.bytes) == GoldenBatches.deleteHorizonWithGaps)
-        let read = try readAll(Array(slice.bytes))
+        #expect(slice.array == GoldenBatches.deleteHorizonWithGaps)
+        let read = try readAll(slice.array)
         #expect(read.map(\.offset) == [101, 104])
         #expect(read.map(\.timestampMs) == [1_700_000_000_000, 1_699_999_999_990])
 
@@ -106,8 +106,8 @@ import Testing
         options.lastOffsetDelta = 9
         options.emptyMaxTimestampMs = 1_700_000_000_000
         let empty = try builder.finish(options)
-        #expect(Array(empty.bytes) == GoldenBatches.emptyAfterCompaction)
-        #expect(try readAll(Array(empty.bytes)).isEmpty)
+        #expect(empty.array == GoldenBatches.emptyAfterCompaction)
+        #expect(try readAll(empty.array).isEmpty)
     }
 
     @Test func markersAreThoseOfJava() throws {
@@ -120,7 +120,7 @@ import Testing
                 producerID: ProducerID(9001), producerEpoch: ProducerEpoch(7),
                 timestampMs: 1_699_999_999_923 + offset, baseOffset: Offset(offset),
                 partitionLeaderEpoch: LeaderEpoch(3))
-            #expect(Array(slice.bytes) == golden)
+            #expect(slice.array == golden)
 
             var records = RecordIterator()
             let header = RecordBatchHeader(unchecked: UnsafeRawPointer(slice.pointer))

@@ -155,7 +155,7 @@ import Testing
                 records.append(record)
             }
             let options = RecordBatchBuilder.Options(compression: codec)
-            let bytes = Array(try builder.finish(options).bytes)
+            let bytes = try builder.finish(options).array
             let isEmpty = builder.isEmpty
             #expect(isEmpty)
             #expect(refusal(of: bytes) == nil)
@@ -172,7 +172,7 @@ import Testing
     @Test func extremeTimestampsSurvive() throws {
         var builder = RecordBatchBuilder()
         for time: Int64 in [.max, .min, 0, -1] { builder.append(key: nil, value: [1], timestampMs: time) }
-        let bytes = Array(try builder.finish().bytes)
+        let bytes = try builder.finish().array
         #expect(try readAll(bytes).map(\.timestampMs) == [.max, .min, 0, -1])
     }
 
@@ -180,9 +180,9 @@ import Testing
         var builder = RecordBatchBuilder()
         builder.append(key: nil, value: Array("first".utf8), timestampMs: 1)
         let first = try builder.finish()
-        let copy = Array(first.bytes)
+        let copy = first.array
         builder.append(key: nil, value: Array("other".utf8), timestampMs: 2)
         _ = try builder.finish()
-        #expect(Array(first.bytes) == copy)
+        #expect(first.array == copy)
     }
 }

@@ -30,7 +30,7 @@ import Testing
                 builder.append(key: key, value: value, headers: headers, timestampMs: time)
             }
         }
-        return Array(builder.finishUncompressed().bytes)
+        return builder.finishUncompressed().array
     }
 
     @Test(arguments: [nil, [], Array("k".utf8), Array(repeating: UInt8(7), count: 17), Array(repeating: 9, count: 300)])
@@ -73,7 +73,7 @@ import Testing
         let expected = batch(
             [Array("v".utf8)], key: nil, headers: [RecordHeader(key: "id", value: Array("bbbb".utf8))], timestamps: [5],
             byPattern: false)
-        #expect(Array(builder.finishUncompressed().bytes) == expected)
+        #expect(builder.finishUncompressed().array == expected)
     }
 
     @Test func reservedMemoryServesAWholeBatch() {
