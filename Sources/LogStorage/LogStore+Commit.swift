@@ -218,8 +218,24 @@ extension LogStore {
         }
     }
 
+    /// The first journal file of a new data folder, 64 MiB of zeros: made while the broker begins to serve. A commit that
+    /// comes meanwhile waits for it.
+    private func makeFirstJournalFile() {
+        committer.withLock { committer in
+            guard let journal = committer.journal, journal.fileCount == 0, journal.mayGrow.load(ordering: .relaxed)
+            else { return }
+            do throws(StorageError) {
+                try journal.makeFile()
+            } catch {
+                if error.isNoSpace { journal.mayGrow.store(false, ordering: .relaxed) }
+                backgroundFailed(error)
+            }
+        }
+    }
+
     /// Runs the committing thread's loop until `stop`.
     func runCommitter() {
+        makeFirstJournalFile()
         while true {
             if !commitPending() {
                 if threads.withLock({ $0.stopping }) { return }

@@ -108,14 +108,12 @@ extension LogStore {
         showDamage()
         checkSpace()
         do throws(StorageError) {
-            if journal.fileCount == 0 { try journal.makeFile() }
             try self.checkpoint()
         } catch {
             guard error.isNoSpace, error.operation != .sync else { throw error }
             // Everything is readable, and the journal keeps what has no room in the segments.
             journal.mayGrow.store(false, ordering: .relaxed)
-            setFull(true)
-            needsCheckpoint.store(true, ordering: .releasing)
+            backgroundFailed(error)
             summary.notices.append("the disk is full, appends are refused until there is space: \(error)")
         }
         // What the replay took is not needed again.
