@@ -84,11 +84,17 @@ def read_ahead(piece: tuple[int, int]) -> None:
         os.pread(descriptor, 4 << 20, start)
 
 
+SETTLE_SECONDS = 0.5
+
+
 def settle(cache: PageCache | None) -> None:
-    """Nothing of an earlier measurement is left to be written, and no memory is free."""
+    """Nothing of an earlier measurement is left to be written, and no memory is free.
+
+    Gigabytes filled at once keep a virtual machine's host busy for a moment, in which a sync takes 10 ms: that is nobody's round."""
     os.sync()
     if cache:
         cache.fill()
+        time.sleep(SETTLE_SECONDS)
 
 
 def wait_for_disk(folder: pathlib.Path, needed: int, seconds: float = 90) -> None:
