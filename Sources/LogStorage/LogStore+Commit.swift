@@ -220,7 +220,7 @@ extension LogStore {
 
     /// The first journal file of a new data folder, 64 MiB of zeros: made while the broker begins to serve. A commit that
     /// comes meanwhile waits for it.
-    private func makeFirstJournalFile() {
+    func makeFirstJournalFile() {
         committer.withLock { committer in
             guard let journal = committer.journal, journal.fileCount == 0, journal.mayGrow.load(ordering: .relaxed)
             else { return }

@@ -111,8 +111,8 @@ extension LogStore {
         statistics.checkpoints.add(1, ordering: .relaxed)
     }
 
-    /// From this many on, partitions are synced together, by one sync of the whole file system (measured over 2,000 files: 14
-    /// against 182 ms).
+    /// From this many on, partitions are synced together, by one sync of the whole file system (measured over 2,000
+    /// files: 14 against 182 ms).
     static let syncAllFrom = 16
 
     private func syncSegments(of logs: [PartitionLog]) throws(StorageError) {

@@ -203,7 +203,8 @@ extension RecordBatchBuilder {
             to: UnsafeMutableRawBufferPointer(start: output.base + RecordBatchHeader.size, count: bound))
         let slice = ByteSlice(chunk: output, offset: 0, count: RecordBatchHeader.size + written)
         // Queues and caches keep the chunk: a mostly empty one is exchanged for one that fits.
-        return slice.count * 4 <= output.capacity ? pool.slice(copying: slice.bytes) : slice
+        return slice.count * 4 <= output.capacity
+            ? withExtendedLifetime(slice) { pool.slice(copying: slice.bytes) } : slice
     }
 
     private func writeHeader(

@@ -86,38 +86,18 @@ import Testing
     }
 
     @Test func aLineOverALimitIsLeftToTheOtherWay() {
-        let deep = Array("[[[1]]]\n".utf8) + Self.padding
-        #expect(
-            sound(
-                deep,
-                limits: {
-                    var limits = JSONLimits(); limits.depth = 2; return limits
-                }()) == 0)
-        #expect(
-            sound(
-                deep,
-                limits: {
-                    var limits = JSONLimits(); limits.depth = 3; return limits
-                }()) > 0)
-        let wide = Array("{\"a\":1,\"b\":2}\n".utf8) + Self.padding
-        #expect(
-            sound(
-                wide,
-                limits: {
-                    var limits = JSONLimits(); limits.keys = 1; return limits
-                }()) == 0)
-        #expect(
-            sound(
-                wide,
-                limits: {
-                    var limits = JSONLimits(); limits.tokens = 4; return limits
-                }()) == 0)
-        #expect(
-            sound(
-                wide,
-                limits: {
-                    var limits = JSONLimits(); limits.tokens = 5; return limits
-                }()) > 0)
+        func isSound(_ line: String, _ change: (inout JSONLimits) -> Void) -> Bool {
+            var limits = JSONLimits()
+            change(&limits)
+            return sound(Array("\(line)\n".utf8) + Self.padding, limits: limits) > 0
+        }
+        #expect(!isSound("[[[1]]]") { $0.depth = 2 })
+        #expect(isSound("[[[1]]]") { $0.depth = 3 })
+        let wide = "{\"a\":1,\"b\":2}"
+        #expect(!isSound(wide) { $0.keys = 1 })
+        #expect(isSound(wide) { $0.keys = 2 })
+        #expect(!isSound(wide) { $0.tokens = 4 })
+        #expect(isSound(wide) { $0.tokens = 5 })
     }
 
     /// A string's end at each place of a block of marks, with each kind of byte that could be taken for it.

@@ -163,6 +163,21 @@ import Testing
         #expect(try store.readAll().count < 10)
     }
 
+    /// A new data folder on a full disk gets its journal when there is room.
+    @Test func theFirstJournalFileWaitsForRoom() throws {
+        let disk = SimulatedFileSystem()
+        let store = try TestStore(disk, options: options(reserve: 0))
+        disk.capacity = disk.usedBytes
+        store.store.makeFirstJournalFile()
+        #expect(!store.store.isOffline)
+        #expect(store.store.fullness != nil)
+        disk.capacity = nil
+        store.store.maintain(nowMs: TestStore.now)
+        store.append()
+        store.store.commitPending()
+        #expect(try store.readAll() == [0])
+    }
+
     /// Only the committing thread tries a held commit again: the end of an event loop's turn does not.
     @Test func theEndOfATurnDoesNotTryAHeldCommit() throws {
         let disk = SimulatedFileSystem()

@@ -198,7 +198,8 @@ extension GatewayLoop {
             // A few events do not keep a page of their own until they are in their segment.
             batches.append(
                 EventBatch(
-                    slice: slice.count <= packedBytes ? packer.slice(copying: slice.bytes) : slice,
+                    slice: slice.count <= packedBytes
+                        ? withExtendedLifetime(slice) { packer.slice(copying: slice.bytes) } : slice,
                     firstEvent: firstOfBatch, count: accepted - firstOfBatch))
         }
     }
