@@ -114,14 +114,18 @@ def callgrind(options: argparse.Namespace, folder: pathlib.Path) -> dict[str, di
     try:
         for operation in operations.all_operations(broker.kafka, broker.http):
             send(operation, PIPELINE * 4)
-            control("--zero")
-            send(operation, requests)
-            dumped = set(folder.glob("out.*"))
-            control("--dump")
-            new = sorted(set(folder.glob("out.*")) - dumped)
-            if not new:
-                raise SystemExit("check-counts: callgrind wrote no dump")
-            found[operation.name] = {key: value / requests for key, value in totals(new).items()}
+            passes = []
+            for _ in range(5):
+                control("--zero")
+                send(operation, requests)
+                dumped = set(folder.glob("out.*"))
+                control("--dump")
+                new = sorted(set(folder.glob("out.*")) - dumped)
+                if not new:
+                    raise SystemExit("check-counts: callgrind wrote no dump")
+                passes.append({key: value / requests for key, value in totals(new).items()})
+            # The least of the passes: what the broker does each second in the background falls into some of them, and only adds.
+            found[operation.name] = {key: min(one[key] for one in passes) for key in passes[0]}
     finally:
         broker.stop()
     return found
