@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -233,10 +234,19 @@ ssize_t millrace_send(int fd, const void *bytes, size_t count) {
     }
 }
 
-ssize_t millrace_send_vector(int fd, const struct iovec *vector, int count) {
+ssize_t millrace_send_vector(int fd, const struct iovec *vector, int count, int more) {
     struct msghdr message = {.msg_iov = (struct iovec *)vector, .msg_iovlen = (size_t)count};
     for (;;) {
-        ssize_t sent = sendmsg(fd, &message, MSG_NOSIGNAL);
+        ssize_t sent = sendmsg(fd, &message, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+        if (sent >= 0) return sent;
+        if (errno != EINTR) return -errno;
+    }
+}
+
+ssize_t millrace_send_file(int fd, int file, int64_t position, size_t count) {
+    for (;;) {
+        off_t from = position;
+        ssize_t sent = sendfile(fd, file, &from, count);
         if (sent >= 0) return sent;
         if (errno != EINTR) return -errno;
     }

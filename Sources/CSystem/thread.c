@@ -2,6 +2,7 @@
 #include "CSystemThread.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <malloc.h>
 
@@ -10,6 +11,13 @@ void millrace_thread_set_name(const char *name) {
     strncpy(cut, name, sizeof cut - 1);
     cut[sizeof cut - 1] = 0;
     pthread_setname_np(pthread_self(), cut);
+}
+
+void millrace_thread_block_sigpipe(void) {
+    sigset_t pipe;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, NULL);
 }
 
 void millrace_return_free_memory(void) {

@@ -28,6 +28,8 @@ final class FetchPlan {
     let minBytes: Int
     let maxBytes: Int
     let readsCommitted: Bool
+    /// Records of so many bytes are sent from their file.
+    let fileFrom: Int
     /// The incremental session this answers for; nil without one.
     let session: FetchSession?
     /// Every partition is told of, changed or not.
@@ -35,7 +37,7 @@ final class FetchPlan {
 
     init(
         reply: ReplyTicket, items: [Item], maxWaitMs: Int32, minBytes: Int, maxBytes: Int, readsCommitted: Bool,
-        session: FetchSession?
+        fileFrom: Int, session: FetchSession?
     ) {
         self.reply = reply
         self.items = items
@@ -43,12 +45,15 @@ final class FetchPlan {
         self.minBytes = minBytes
         self.maxBytes = maxBytes
         self.readsCommitted = readsCommitted
+        self.fileFrom = fileFrom
         self.session = session
     }
 
     struct Found {
         var result: FetchPartitionResult
-        var slices: [ByteSlice] = []
+        /// What was read; more than one where it lies in several places.
+        var records: FetchedRecords?
+        var more: [FetchedRecords] = []
     }
 
     struct Outcome {
@@ -95,27 +100,32 @@ final class FetchPlan {
         }
         let limit = max(0, min(item.maxBytes, budget))
         let pool = server.broker.store.chunkPool
-        switch log.read(from: Offset(item.fetchOffset), maxBytes: limit, atLeastOne: atLeastOne, pool: pool) {
-        case .success(var records):
+        switch log.read(
+            from: Offset(item.fetchOffset), maxBytes: limit, atLeastOne: atLeastOne, fileFrom: fileFrom, pool: pool)
+        {
+        case .success(let records):
+            var more: [FetchedRecords] = []
+            var byteCount = records.byteCount
+            var end = records.endOffset
             // One read gives what lies in one place. Where that is not enough for `minBytes`, the rest (of the next
             // segment, or still in memory) must not be waited for.
-            while records.byteCount > 0, records.byteCount < min(missing, limit), let next = records.endOffset,
-                next < records.highWatermark,
-                case .success(let more) = log.read(
-                    from: next, maxBytes: limit - records.byteCount, atLeastOne: false, pool: pool),
-                more.byteCount > 0
+            while byteCount > 0, byteCount < min(missing, limit), let next = end, next < records.highWatermark,
+                case .success(let found) = log.read(
+                    from: next, maxBytes: limit - byteCount, atLeastOne: false, fileFrom: fileFrom, pool: pool),
+                found.byteCount > 0
             {
-                records.slices += more.slices
-                records.byteCount += more.byteCount
+                more.append(found)
+                byteCount += found.byteCount
+                end = found.endOffset
             }
             var result = FetchPartitionResult(index: item.partitionIndex)
             result.highWatermark = records.highWatermark.rawValue
             result.lastStableOffset = records.highWatermark.rawValue
             result.logStartOffset = records.logStartOffset.rawValue
             result.abortedTransactions = readsCommitted ? [] : nil
-            result.recordsCount = records.byteCount
+            result.recordsCount = byteCount
             item.seenHighWatermark = records.highWatermark.rawValue
-            return Found(result: result, slices: records.slices)
+            return Found(result: result, records: records, more: more)
         case .failure(let refusal):
             let code: ErrorCode
             switch refusal {
@@ -135,17 +145,6 @@ final class FetchPlan {
             items[index].log = nil
             items[index].error = reply.version >= 13 ? .unknownTopicID : .unknownTopicOrPartition
         }
-    }
-}
-
-extension FetchedRecords {
-    /// Exclusive end of the last batch; nil without one.
-    fileprivate var endOffset: Offset? {
-        guard let last = slices.last else { return nil }
-        var cursor = RecordBatchCursor(last.bytes)
-        var end: Offset?
-        while let batch = try? cursor.next() { end = batch.lastOffset + 1 }
-        return end
     }
 }
 

@@ -66,6 +66,8 @@ struct QueuedAppend {
 /// a failed fsync the kernel may have dropped the data (fsyncgate, 2018). Reads of what is readable go on.
 public final class LogStore: Sendable {
     public let fileSystem: any FileSystem
+    /// Whether a `FileSlice` of a read can be sent from its file.
+    public var filesHaveDescriptors: Bool { fileSystem.hasDescriptors }
     public let folder: String
     let partitionsFolder: String
     let journalFolder: String

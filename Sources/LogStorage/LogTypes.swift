@@ -71,9 +71,14 @@ public protocol CommitObserver: AnyObject, Sendable {
 
 /// Records as they stand on disk: whole batches, contiguous in offsets.
 public struct FetchedRecords: Sendable {
+    /// In memory.
     public var slices: [ByteSlice] = []
-    /// Sum of the slices' lengths, in bytes.
+    /// Instead of `slices`: their place in a segment's file, which keeps these bytes as they are.
+    public var file: FileSlice?
+    /// Bytes in `slices` or in `file`.
     public var byteCount = 0
+    /// Exclusive end of the last batch; nil without one.
+    public var endOffset: Offset?
     public var highWatermark: Offset
     public var logStartOffset: Offset
     public var logEndOffset: Offset

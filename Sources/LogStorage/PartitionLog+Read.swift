@@ -17,10 +17,14 @@ extension PartitionLog {
     /// `atLeastOne` is set and there is one (KIP-74). Nothing is decoded: what is returned is what is on disk. Every
     /// batch read from a file has had its CRC checked.
     ///
+    /// Where `fileFrom` bytes or more could be given that lie in a file, they are not brought into memory: the result
+    /// tells their place in the file. Then a CRC that was checked within the last minute, for this reader or another, is
+    /// not checked again (`CheckedRanges`).
+    ///
     /// Blocks for the file system when the records are no longer in memory.
     public func read(
         from offset: Offset, maxBytes: Int, atLeastOne: Bool = true, visibility: Visibility = .committed,
-        pool: ChunkPool = .shared
+        fileFrom: Int = .max, pool: ChunkPool = .shared
     ) -> Result<FetchedRecords, ReadRefusal> {
         var wanted = offset.rawValue
         var attempts = 0
@@ -38,15 +42,13 @@ extension PartitionLog {
             wanted = plan.wanted
             guard let source = plan.file else { return .success(plan.records) }
             do {
-                let slice = try read(source, from: wanted, maxBytes: maxBytes, atLeastOne: atLeastOne, pool)
+                var records = plan.records
+                let isFound = try read(
+                    source, from: wanted, maxBytes: maxBytes, atLeastOne: atLeastOne, fileFrom: fileFrom, pool,
+                    into: &records)
                 // Compacted meanwhile: its name and its index are another segment's.
                 if source.segment.isRetired.load(ordering: .acquiring) { continue }
-                if let slice {
-                    var records = plan.records
-                    records.slices = [slice]
-                    records.byteCount = slice.count
-                    return .success(records)
-                }
+                if isFound { return .success(records) }
             } catch {
                 if source.segment.isRetired.load(ordering: .acquiring) { continue }
                 // What is damaged is found out and quarantined; then there is a plan around it, or a refusal.
@@ -81,9 +83,11 @@ extension PartitionLog {
         var wanted: Int64
     }
 
+    /// Puts what there is into `records`; false when the segment has nothing at or past `wanted`.
     private func read(
-        _ source: FileSource, from wanted: Int64, maxBytes: Int, atLeastOne: Bool, _ pool: ChunkPool
-    ) throws(ReadRefusal) -> ByteSlice? {
+        _ source: FileSource, from wanted: Int64, maxBytes: Int, atLeastOne: Bool, fileFrom: Int, _ pool: ChunkPool,
+        into records: inout FetchedRecords
+    ) throws(ReadRefusal) -> Bool {
         do throws(StorageError) {
             let file = try source.segment.openFile(store.fileSystem, in: folder, create: false)
             var position = source.start
@@ -102,28 +106,25 @@ extension PartitionLog {
                     }
                 }
             }
-            var size = max(maxBytes, Self.smallestRead)
-            while position < source.end {
-                let chunk = pool.chunk(atLeast: Int(min(Int64(size), source.end - position)))
-                let room = UnsafeMutableRawBufferPointer(
-                    start: chunk.base, count: Int(min(Int64(chunk.capacity), source.end - position)))
-                let count = try file.read(into: room, at: position)
-                guard count == room.count else { throw corrupt(source.segment, position, "the file ends early") }
-                let step = try choose(
-                    UnsafeRawBufferPointer(room), from: wanted, maxBytes: maxBytes, atLeastOne: atLeastOne,
-                    source, position: position, &expected)
-                switch step {
-                case .batches(let range): return ByteSlice(chunk: chunk, offset: range.lowerBound, count: range.count)
-                case .more(let at, let atLeast):
-                    if position + Int64(at) + Int64(atLeast) > source.end {
-                        throw corrupt(source.segment, position + Int64(at), "a batch reaches past the log's end")
-                    }
-                    position += Int64(at)
-                    size = max(atLeast, Self.smallestRead)
-                case .nothing: return nil
-                }
+            guard position < source.end else { return false }
+            let staysInFile = Int64(fileFrom) <= min(Int64(maxBytes), source.end - position)
+            var window = SegmentWindow(
+                file, at: position, end: source.end, keeping: staysInFile ? nil : max(maxBytes, Self.smallestRead),
+                pool: pool)
+            guard
+                let found = try choose(
+                    from: wanted, maxBytes: maxBytes, atLeastOne: atLeastOne, source, &window, position: position,
+                    expected: expected)
+            else { return false }
+            guard !found.bytes.isEmpty else { return true }
+            records.byteCount = found.bytes.count
+            records.endOffset = Offset(found.endOffset)
+            if staysInFile {
+                records.file = FileSlice(file: file, position: found.bytes.lowerBound, count: found.bytes.count)
+            } else {
+                records.slices = [window.slice(found.bytes)]
             }
-            return nil
+            return true
         } catch {
             if case .corrupt = error.kind { throw .corrupt(error.description) }
             throw .storage(error.description)
@@ -133,59 +134,61 @@ extension PartitionLog {
     /// A read shorter than this costs as much as one of this size.
     private static let smallestRead = 16 << 10
 
-    private enum Step {
-        case batches(Range<Int>)
-        /// The batch at `at` needs `atLeast` bytes in one piece.
-        case more(at: Int, atLeast: Int)
-        case nothing
-    }
-
-    /// Picks, from bytes that begin at a batch, the batches to hand out.
+    /// Picks the batches to hand out, from the batch at `position` on: where they lie, and the exclusive end of their
+    /// offsets. Empty: the first is larger than `maxBytes`. Nil: nothing at or past `wanted` is there.
     private func choose(
-        _ bytes: UnsafeRawBufferPointer, from wanted: Int64, maxBytes: Int, atLeastOne: Bool, _ source: FileSource,
-        position: Int64, _ expected: inout Int64
-    ) throws(StorageError) -> Step {
-        var at = 0
-        var first: Int?
-        while at < bytes.count {
-            let rest = UnsafeRawBufferPointer(rebasing: bytes[at...])
-            guard rest.count >= RecordBatchHeader.size else {
-                if let first { return .batches(first..<at) }
-                return .more(at: at, atLeast: RecordBatchHeader.size)
-            }
-            let header = RecordBatchHeader(unchecked: rest.baseAddress!)
-            let total = header.totalSize
-            let room = source.end - position - Int64(at)
-            guard source.walk.accepts(header, expected: expected, room: room) else {
-                // What stands before the damage is good; the next read begins at it.
-                if let first { return .batches(first..<at) }
-                throw corrupt(source.segment, position + Int64(at), "no record batch header")
-            }
-            let isWanted = header.lastOffset.rawValue >= wanted
-            if isWanted {
-                let start = first ?? at
-                if at + total - start > maxBytes {
-                    if first != nil { return .batches(start..<at) }
-                    if !atLeastOne { return .batches(at..<at) }
-                }
-                guard total <= rest.count else {
-                    if first != nil { return .batches(start..<at) }
-                    return .more(at: at, atLeast: total)
-                }
-                guard header.computedCRC() == header.crc else {
-                    if first != nil { return .batches(start..<at) }
-                    throw corrupt(source.segment, position + Int64(at), "the record batch's CRC does not match")
-                }
-                first = start
-            } else if total > rest.count {
-                expected = header.lastOffset.rawValue + 1
-                return .more(at: at + total, atLeast: RecordBatchHeader.size)
-            }
-            expected = header.lastOffset.rawValue + 1
-            at += total
+        from wanted: Int64, maxBytes: Int, atLeastOne: Bool, _ source: FileSource, _ window: inout SegmentWindow,
+        position: Int64, expected: Int64
+    ) throws(StorageError) -> (bytes: Range<Int64>, endOffset: Int64)? {
+        var at = position
+        var expected = expected
+        var first: Int64?
+        // Whatever is handed out in memory is checked; what stays in the file need not be, up to here.
+        let now = window.keeps ? 0 : store.monotonicNanoseconds()
+        let checkedEnd = window.keeps ? at : source.segment.checked.withLock { $0.end(from: position, now: now) }
+        if !window.keeps, checkedEnd < min(source.end, position + Int64(maxBytes)) {
+            // The disk brings the next read's records while these are sent.
+            window.file.readAhead(from: position, length: 2 * Int64(maxBytes))
         }
-        if let first { return .batches(first..<at) }
-        return .nothing
+        var isLarge = true
+        while at < source.end {
+            let isAlone = isLarge && at < checkedEnd
+            guard let header = try window.header(at: at, isFree: first == nil, isAlone: isAlone) else {
+                if first != nil { break }
+                throw corrupt(source.segment, at, "a batch reaches past the log's end")
+            }
+            guard source.walk.accepts(header, expected: expected, room: source.end - at) else {
+                // What stands before the damage is good; the next read begins at it.
+                if first != nil { break }
+                throw corrupt(source.segment, at, "no record batch header")
+            }
+            let total = header.totalSize
+            let end = header.lastOffset.rawValue + 1
+            if end > wanted {
+                if at + Int64(total) - (first ?? at) > maxBytes {
+                    if first != nil { break }
+                    if !atLeastOne { return (at..<at, expected) }
+                }
+                if first == nil { window.end = min(source.end, at + Int64(max(maxBytes, total))) }
+                if at + Int64(total) > checkedEnd {
+                    let claimed = header.crc
+                    guard let crc = try window.crc(of: total, at: at, isFree: first == nil) else { break }
+                    guard crc == claimed else {
+                        if first != nil { break }
+                        throw corrupt(source.segment, at, "the record batch's CRC does not match")
+                    }
+                }
+                first = first ?? at
+            }
+            expected = end
+            at += Int64(total)
+            isLarge = total >= window.preferred / 4
+        }
+        guard let first else { return nil }
+        if !window.keeps, at > checkedEnd {
+            source.segment.checked.withLock { $0.note(max(first, checkedEnd)..<at, now: now) }
+        }
+        return (first..<at, expected)
     }
 
     private func corrupt(_ segment: Segment, _ position: Int64, _ what: String) -> StorageError {
@@ -224,6 +227,7 @@ extension PartitionLog.State {
                 }
                 records.slices.append(batch.slice)
                 records.byteCount += batch.slice.count
+                records.endOffset = Offset(batch.lastOffset + 1)
                 index += 1
             }
             return .success(PartitionLog.ReadPlan(records: records, file: nil, wanted: wanted))

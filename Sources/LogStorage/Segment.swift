@@ -39,6 +39,9 @@ final class Segment: @unchecked Sendable {
     /// Its file does not have its name yet; retention must wait. (state)
     var isInstalling = false
 
+    /// For readers that leave the records in the file.
+    let checked = Lock(CheckedRanges())
+
     private let file: Lock<(any StorageFile)?>
 
     init(baseOffset: Int64, file: (any StorageFile)? = nil) {
@@ -73,5 +76,8 @@ final class Segment: @unchecked Sendable {
     }
 
     /// Gives up the handle; readers that hold it keep it until they are done.
-    func closeFile() { file.withLock { $0 = nil } }
+    func closeFile() {
+        file.withLock { $0 = nil }
+        checked.withLock { $0.removeAll() }
+    }
 }

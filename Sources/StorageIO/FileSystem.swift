@@ -48,6 +48,8 @@ public protocol FileSystem: Sendable {
     func freeBytes(_ path: String) throws(StorageError) -> (free: Int64, total: Int64)
     /// Whether files in this existing folder can be written with O_DIRECT; found out by writing one.
     func supportsDirect(_ path: String) -> Bool
+    /// Whether its files have descriptors, from which the kernel can send.
+    var hasDescriptors: Bool { get }
     /// Makes everything durable that was written to the file system that holds `path` (syncfs). Other programs' dirty
     /// pages are written and waited for, too.
     func syncAll(_ path: String) throws(StorageError)
@@ -60,6 +62,8 @@ public protocol FileLock: AnyObject, Sendable {
 }
 
 extension FileSystem {
+    public var hasDescriptors: Bool { false }
+
     /// Opens a file through the page cache.
     @inlinable
     public func open(_ path: String, _ mode: OpenMode) throws(StorageError) -> any StorageFile {

@@ -8,7 +8,7 @@ final class PosixFile: StorageFile {
     let isDirect: Bool
     let directAlignment: Int
     /// -1 once closed.
-    private let descriptor: Atomic<Int32>
+    private let current: Atomic<Int32>
     /// The errno of the first failed sync; 0 while there was none.
     private let failure = Atomic<Int32>(0)
 
@@ -20,7 +20,7 @@ final class PosixFile: StorageFile {
     private static let minimumAlignment = 4096
 
     init(descriptor: Int32, path: String, isDirect: Bool) {
-        self.descriptor = Atomic(descriptor)
+        current = Atomic(descriptor)
         self.path = path
         self.isDirect = isDirect
         guard isDirect else {
@@ -34,6 +34,8 @@ final class PosixFile: StorageFile {
     }
 
     deinit { close() }
+
+    var descriptor: Int32 { open }
 
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StorageError) -> Int {
         guard buffer.count > 0, let base = buffer.baseAddress else { return 0 }
@@ -163,13 +165,13 @@ final class PosixFile: StorageFile {
     func startWriting(from offset: Int64, length: Int64) { _ = cstorage_start_writing(open, offset, length) }
 
     func close() {
-        let descriptor = descriptor.exchange(-1, ordering: .acquiringAndReleasing)
+        let descriptor = current.exchange(-1, ordering: .acquiringAndReleasing)
         // Linux frees the descriptor whatever close says, and durability was sync's affair: nothing to do on an error.
         if descriptor >= 0 { _ = cstorage_close(descriptor) }
     }
 
     private var open: Int32 {
-        let descriptor = descriptor.load(ordering: .relaxed)
+        let descriptor = current.load(ordering: .relaxed)
         precondition(descriptor >= 0, "\(path) is used after close")
         return descriptor
     }

@@ -6,6 +6,8 @@ import Glibc
 public struct PosixFileSystem: FileSystem {
     public init() {}
 
+    public var hasDescriptors: Bool { true }
+
     public func open(_ path: String, _ mode: OpenMode, direct: Bool) throws(StorageError) -> any StorageFile {
         var flags: Int
         switch mode {

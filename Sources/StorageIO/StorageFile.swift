@@ -6,7 +6,7 @@ public import ByteBuffers
 /// Nothing written is durable before `sync()`. After a failed `sync()` the file is out of service: writes,
 /// truncations and syncs throw `.outOfService`, while reads still work, and may show bytes that are not on disk. So
 /// it is after any failure of `writeDurably`, where the kernel does not tell a failed write from a failed sync.
-public protocol StorageFile: AnyObject, Sendable {
+public protocol StorageFile: ByteFile {
     var path: String { get }
     /// Opened with O_DIRECT.
     var isDirect: Bool { get }
@@ -50,6 +50,9 @@ public protocol StorageFile: AnyObject, Sendable {
 }
 
 extension StorageFile {
+    /// A file without a descriptor, such as a simulated one.
+    public var descriptor: Int32 { -1 }
+
     /// Writes slices one after the other, starting at `offset`.
     public func write(_ slices: [ByteSlice], at offset: Int64) throws(StorageError) {
         try withPieces(slices) { pieces throws(StorageError) in try write(gathering: pieces, at: offset) }

@@ -3,7 +3,8 @@ internal import CSystem
 internal import Glibc
 
 /// Writing. Small bytes go to the loop's output chunk, large ones are queued by reference; at the end of the loop's
-/// turn each connection that was written to sends what its gates let through, by one `sendmsg` (or `send`).
+/// turn each connection that was written to sends what its gates let through, by one `sendmsg` (or `send`); parts of
+/// files by `sendfile`.
 extension Connection {
     /// Bytes written and not yet accepted by the kernel, gated ones included.
     public var pendingOutputBytes: Int { output.pending }
@@ -22,6 +23,18 @@ extension Connection {
     public func write(_ slice: ByteSlice) {
         guard state == .open else { return }
         append(slice)
+    }
+
+    /// Whether parts of files can be written; bytes that a transform changes must be in memory.
+    public var takesFiles: Bool { transform == nil }
+
+    /// Appends part of a file, which the kernel sends from its page cache: nothing is copied into our memory. Only where
+    /// `takesFiles`. A file that turns out to be shorter closes the connection.
+    public func write(_ slice: FileSlice) {
+        precondition(takesFiles, "part of a file through a transform")
+        guard state == .open else { return }
+        output.append(slice)
+        noteAppended()
     }
 
     /// Appends a copy of `bytes`.
@@ -66,7 +79,7 @@ extension Connection {
     /// Some tickets have failed: the replies that rest on them are replaced, or the connection is reset.
     func failGates(_ clock: CommitClock) {
         guard state != .closed, let held = output.held(clock.hasFailed) else { return }
-        guard let replacement = handler?.commitFailed(held, on: self) else { return abort(.commitFailed) }
+        guard held.isWhole, let replacement = handler?.commitFailed(held, on: self) else { return abort(.commitFailed) }
         output.dropHeld(held)
         if !replacement.isEmpty { replacement.withUnsafeBytes { output.append(loop.place($0)) } }
         loop.touch(self)
@@ -74,6 +87,10 @@ extension Connection {
 
     private func append(_ slice: ByteSlice) {
         output.append(slice)
+        noteAppended()
+    }
+
+    private func noteAppended() {
         if output.pending > limits.outputHighWater {
             isBackPressured = true
             if output.pending > limits.maxPendingOutput { return close(.outputLimit) }
@@ -119,7 +136,8 @@ extension Connection {
 
     private func sendOnce() {
         if let transform { return send(through: transform) }
-        let sendable = output.sendable
+        if let file = output.nextFile { return send(file) }
+        let (sendable, isFollowed) = output.sendableFromMemory
         let vector = loop.vector
         var parts = 0
         var asked = 0
@@ -131,8 +149,25 @@ extension Connection {
             parts += 1
         }
         let count =
-            parts == 1
-            ? millrace_send(fd, vector[0].iov_base, asked) : millrace_send_vector(fd, vector, Int32(parts))
+            parts == 1 && !isFollowed
+            ? millrace_send(fd, vector[0].iov_base, asked)
+            : millrace_send_vector(fd, vector, Int32(parts), isFollowed ? 1 : 0)
+        noteSent(count, of: asked)
+    }
+
+    private func send(_ file: FileSlice) {
+        let length = min(file.count, output.sendable)
+        let count = millrace_send_file(fd, file.file.descriptor, file.position, length)
+        if count > 0 {
+            // A short one may also end at a page that cannot be read: only the next call tells.
+            didSend(count)
+        } else {
+            // 0: the file's end, where bytes were promised.
+            noteSent(count == 0 ? -Int(EIO) : count, of: length)
+        }
+    }
+
+    private func noteSent(_ count: Int, of asked: Int) {
         if count > 0 {
             didSend(count)
             // The kernel's buffer is full, and says so by an edge when it has room.

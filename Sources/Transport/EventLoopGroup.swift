@@ -1,4 +1,5 @@
 public import ByteBuffers
+internal import CSystem
 internal import Synchronization
 
 /// What all loops of a group share.
@@ -93,6 +94,7 @@ public final class EventLoopGroup: Sendable {
                 let loop = try EventLoop(handle: handle, shared: shared)
                 setUp(loop)
                 started.raise()
+                millrace_thread_block_sigpipe()
                 loop.run()
             } catch {
                 failure.withLock { $0 = error }

@@ -1,6 +1,9 @@
 internal import ByteBuffers
+internal import CSystem
+internal import Glibc
 
-/// The unsent output of a connection: references to bytes in order, and gates that hold back what follows them.
+/// The unsent output of a connection: references to bytes in order, in memory or in files, and gates that hold back
+/// what follows them.
 ///
 /// ```
 ///   sent        limit = the first gate's position, else enqueued          enqueued
@@ -10,7 +13,10 @@ internal import ByteBuffers
 /// Positions count bytes since the connection began. Invariant: `sent <= limit <= enqueued`; gate positions do not
 /// fall.
 struct OutputQueue {
+    /// What is in memory, in order.
     private(set) var segments = FIFO<ByteSlice>()
+    /// What is in files, in order; each stands between two segments, or splits none.
+    private var files = FIFO<FilePart>()
     private var gates = FIFO<Gate>()
     private(set) var enqueued = 0
     private(set) var sent = 0
@@ -20,6 +26,13 @@ struct OutputQueue {
         let position: Int
         var tag: UInt32
         var weight: Int
+    }
+
+    private struct FilePart {
+        var slice: FileSlice
+        /// Position of its first byte.
+        var position: Int
+        var end: Int { position + slice.count }
     }
 
     /// Bytes of the requests whose replies wait at the gates.
@@ -35,12 +48,31 @@ struct OutputQueue {
         if slice.count == 0 { return }
         enqueued += slice.count
         if !segments.isEmpty, let last = segments.last, last.chunk === slice.chunk,
-            last.offset + last.count == slice.offset
+            last.offset + last.count == slice.offset, files.isEmpty || files.last!.end < enqueued - slice.count
         {
             segments.last = ByteSlice(chunk: last.chunk, offset: last.offset, count: last.count + slice.count)
         } else {
             segments.append(slice)
         }
+    }
+
+    mutating func append(_ slice: FileSlice) {
+        if slice.count == 0 { return }
+        files.append(FilePart(slice: slice, position: enqueued))
+        enqueued += slice.count
+    }
+
+    /// The part of a file that is to be sent next; nil when bytes in memory are.
+    var nextFile: FileSlice? {
+        guard let first = files.first, first.position == sent else { return nil }
+        return first.slice
+    }
+
+    /// Bytes in memory that may leave before the next part of a file, and whether that may follow at once.
+    var sendableFromMemory: (count: Int, isFollowed: Bool) {
+        let sendable = sendable
+        guard let first = files.first, first.position - sent < sendable else { return (sendable, false) }
+        return (first.position - sent, true)
     }
 
     /// What is appended from here on waits for `ticket`, and for all gates before it.
@@ -65,8 +97,16 @@ struct OutputQueue {
     }
 
     mutating func didSend(_ count: Int) {
-        sent += count
         var rest = count
+        if !files.isEmpty, var first = files.first, first.position == sent {
+            precondition(rest <= first.slice.count, "sent \(rest) bytes of \(first.slice.count) in a file")
+            sent += rest
+            if rest == first.slice.count { return files.removeFirst() }
+            first.slice = first.slice.dropFirst(rest)
+            first.position = sent
+            return files.replaceFirst(first)
+        }
+        sent += count
         while rest > 0, let first = segments.first {
             if first.count > rest {
                 segments.replaceFirst(first.slice(rest, count: first.count - rest))
@@ -89,9 +129,17 @@ struct OutputQueue {
             held.gates.append((position: gates[index].position - start, tag: gates[index].tag))
             index += 1
         }
-        var position = sent
         held.bytes.reserveCapacity(enqueued - start)
-        for index in 0..<segments.count {
+        var position = sent
+        var part = 0
+        for index in 0...segments.count {
+            while part < files.count, files[part].position == position {
+                let slice = files[part].slice
+                if position >= start, !held.append(slice) { held.isWhole = false }
+                position += slice.count
+                part += 1
+            }
+            if index == segments.count { break }
             let segment = segments[index]
             let skipped = max(0, start - position)
             if skipped < segment.count { held.bytes += segment.bytes[skipped...] }
@@ -104,14 +152,25 @@ struct OutputQueue {
     mutating func dropHeld(_ held: HeldOutput) {
         let end = enqueued - held.bytes.count
         var kept: [ByteSlice] = []
+        var keptFiles: [FilePart] = []
         var position = sent
-        for index in 0..<segments.count where position < end {
+        var part = 0
+        for index in 0...segments.count {
+            // A gate stands before or behind a reply, so a part of a file is kept or dropped whole.
+            while part < files.count, files[part].position == position, position < end {
+                keptFiles.append(files[part])
+                position = files[part].end
+                part += 1
+            }
+            if index == segments.count || position >= end { break }
             let segment = segments[index]
             kept.append(segment.slice(0, count: min(segment.count, end - position)))
             position += segment.count
         }
         segments.removeAll()
         for slice in kept { segments.append(slice) }
+        files.removeAll()
+        for part in keptFiles { files.append(part) }
         var before: [Gate] = []
         for index in 0..<(gates.count - held.gates.count) { before.append(gates[index]) }
         gates.removeAll()
@@ -122,6 +181,7 @@ struct OutputQueue {
 
     mutating func removeAll() {
         segments.removeAll()
+        files.removeAll()
         gates.removeAll()
         gatedWeight = 0
         sent = enqueued
@@ -134,4 +194,24 @@ public struct HeldOutput {
     public var bytes: [UInt8] = []
     /// Where in `bytes` each gate stands, and the tag that the reply behind it was given.
     public var gates: [(position: Int, tag: UInt32)] = []
+    /// False: some of it is in a file that could not be read.
+    var isWhole = true
+
+    /// Adds bytes of a file; false when they cannot be read.
+    mutating func append(_ slice: FileSlice) -> Bool {
+        let start = bytes.count
+        bytes.append(contentsOf: repeatElement(0, count: slice.count))
+        return bytes.withUnsafeMutableBytes { bytes in
+            var done = 0
+            while done < slice.count {
+                let got = cstorage_pread(
+                    slice.file.descriptor, bytes.baseAddress! + start + done, UInt64(slice.count - done),
+                    slice.position + Int64(done))
+                if got == -Int64(EINTR) { continue }
+                if got <= 0 { return false }
+                done += Int(got)
+            }
+            return true
+        }
+    }
 }

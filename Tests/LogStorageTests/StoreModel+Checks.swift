@@ -44,16 +44,17 @@ extension StoreModel {
         var offset = offsets.logStart
         while offset < offsets.highWatermark {
             let fetched: FetchedRecords
-            switch log.read(from: offset, maxBytes: random.number(in: 1...20_000)) {
+            let fileFrom = random.chance(0.3) ? random.number(in: 1...20_000) : .max
+            switch log.read(from: offset, maxBytes: random.number(in: 1...20_000), fileFrom: fileFrom) {
             case .success(let found): fetched = found
             case .failure(let refusal):
                 throw Failure(description: "partition \(place), offset \(offset.rawValue): \(refusal)")
             }
-            if fetched.slices.isEmpty {
+            if fetched.byteCount == 0 {
                 throw Failure(
                     description: "partition \(place): nothing at \(offset.rawValue) below the high watermark")
             }
-            for slice in fetched.slices {
+            for slice in try fetched.loaded() {
                 var cursor = RecordBatchCursor(slice.bytes, validator: RecordBatchValidator(origin: .broker))
                 while let header = try cursor.next() {
                     try body(header)

@@ -3,6 +3,7 @@ import ByteBuffers
 import KafkaModel
 import RecordFormat
 import StorageIO
+import Testing
 
 @testable import LogStorage
 
@@ -104,14 +105,17 @@ final class TestStore {
 
     /// First and last offset of each batch that a read gives.
     func read(
-        from offset: Int64, maxBytes: Int = 1 << 20, atLeastOne: Bool = true
+        from offset: Int64, maxBytes: Int = 1 << 20, atLeastOne: Bool = true, fileFrom: Int = .max
     ) throws -> [ClosedRange<Int64>] {
-        let records = try log.read(from: Offset(offset), maxBytes: maxBytes, atLeastOne: atLeastOne).get()
+        let records = try log.read(
+            from: Offset(offset), maxBytes: maxBytes, atLeastOne: atLeastOne, fileFrom: fileFrom
+        ).get()
         var found: [ClosedRange<Int64>] = []
-        for slice in records.slices {
+        for slice in try records.loaded() {
             var cursor = RecordBatchCursor(slice.bytes)
             while let batch = try cursor.next() { found.append(batch.baseOffset.rawValue...batch.lastOffset.rawValue) }
         }
+        #expect(records.endOffset?.rawValue == found.last.map { $0.upperBound + 1 })
         return found
     }
 
@@ -135,5 +139,16 @@ func storageError(_ body: () throws -> Void) -> StorageError? {
         return nil
     } catch {
         return error as? StorageError
+    }
+}
+
+extension FetchedRecords {
+    /// What a reader of the socket is given: the slices, or what stands in the file.
+    func loaded() throws -> [ByteSlice] {
+        guard let place = file else { return slices }
+        let chunk = ChunkPool.shared.chunk(atLeast: place.count)
+        let count = try (place.file as! any StorageFile).read(
+            into: UnsafeMutableRawBufferPointer(start: chunk.base, count: place.count), at: place.position)
+        return [ByteSlice(chunk: chunk, offset: 0, count: count)]
     }
 }

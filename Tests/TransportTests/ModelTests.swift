@@ -114,6 +114,71 @@ extension TransportTests {
             #expect(heap.count == expected.count)
         }
 
+        /// Bytes, parts of a file and gates in any order: what leaves, what is held behind a failed gate, and what is left
+        /// when that is dropped.
+        @Test(arguments: 0..<40)
+        func filesAndGatesInAnyOrder(seed: UInt64) throws {
+            var random = SplitMix(state: seed)
+            let file = OutputTests.PatternFile(4000)
+            let stored = pattern(4000, seed: 9)
+            let pool = ChunkPool()
+            var queue = OutputQueue()
+            var expected: [UInt8] = []
+            var gates: [(ticket: UInt64, position: Int)] = []
+            for round in 0..<40 {
+                if Int.random(in: 0..<4, using: &random) == 0 {
+                    gates.append((UInt64(gates.count + 1), expected.count))
+                    queue.gate(UInt64(gates.count), tag: 1)
+                }
+                let count = Int.random(in: 0...50, using: &random)
+                if Bool.random(using: &random) {
+                    let position = Int.random(in: 0...(4000 - count), using: &random)
+                    queue.append(FileSlice(file: file, position: Int64(position), count: count))
+                    expected += stored[position..<(position + count)]
+                } else {
+                    let bytes = pattern(count, seed: round)
+                    queue.append(bytes.withUnsafeBytes { pool.slice(copying: $0) })
+                    expected += bytes
+                }
+            }
+            #expect(queue.pending == expected.count)
+            // Some gates are opened, some of what is before the next one leaves, and one behind it fails.
+            let opened = Int.random(in: 0...gates.count, using: &random)
+            queue.release(UInt64(opened))
+            let limit = gates.dropFirst(opened).first?.position ?? expected.count
+            var sent: [UInt8] = []
+            let goal = Int.random(in: 0...limit, using: &random)
+            func sendSome(upTo goal: Int) {
+                while sent.count < goal {
+                    let count: Int
+                    if let next = queue.nextFile {
+                        count = Int.random(in: 1...min(next.count, goal - sent.count), using: &random)
+                        sent += stored[Int(next.position)..<(Int(next.position) + count)]
+                    } else {
+                        let most = min(queue.sendableFromMemory.count, queue.segments.first?.count ?? 0)
+                        count = Int.random(in: 1...min(most, goal - sent.count), using: &random)
+                        sent += queue.segments.first!.bytes.prefix(count)
+                    }
+                    queue.didSend(count)
+                }
+            }
+            sendSome(upTo: goal)
+            #expect(queue.sendable == limit - goal)
+            let failed = opened + 1 + Int.random(in: 0..<max(1, gates.count - opened), using: &random)
+            guard let held = queue.held({ $0 >= UInt64(failed) }) else {
+                #expect(failed > gates.count)
+                return
+            }
+            let start = gates[failed - 1].position
+            #expect(held.isWhole && held.bytes == Array(expected[start...]))
+            queue.dropHeld(held)
+            queue.release(.max)
+            #expect(queue.pending == start - goal)
+            sendSome(upTo: start)
+            #expect(sent == Array(expected[..<start]))
+            #expect(queue.pending == 0 && queue.nextFile == nil && queue.segments.isEmpty)
+        }
+
         @Test func outputLeavesUpToTheFirstClosedGate() {
             let pool = ChunkPool()
             var queue = OutputQueue()

@@ -97,6 +97,68 @@ extension TransportTests {
             }
         }
 
+        /// A file of its own that holds `pattern(count, seed: 9)`; removed as soon as it is open.
+        final class PatternFile: ByteFile {
+            let descriptor: Int32
+
+            init(_ count: Int) {
+                var name = Array("/tmp/millrace-transport-XXXXXX".utf8CString)
+                descriptor = mkstemp(&name)
+                unlink(name)
+                let bytes = pattern(count, seed: 9)
+                precondition(write(descriptor, bytes, count) == count)
+            }
+
+            deinit { close(descriptor) }
+        }
+
+        @Test func partsOfFilesLeaveInOrder() throws {
+            let file = PatternFile(9 << 20)
+            let server = try Server { _, connection in
+                let sizes = [1, 300_000, 5 << 20]
+                connection.write { $0.int32(Int32(sizes.reduce(0, +) + 3 * 5)) }
+                for (index, size) in sizes.enumerated() {
+                    // From one piece of memory, so that only the file stands between.
+                    connection.write { $0.utf8("piece") }
+                    connection.write(FileSlice(file: file, position: Int64(index * 1000), count: size))
+                }
+            }
+            // A small window, so that the kernel takes a part in pieces.
+            let client = try Client(port: server.port, receiveBuffer: 65536)
+            let bytes = pattern(9 << 20, seed: 9)
+            let expected = [1, 300_000, 5 << 20].enumerated().flatMap { index, size in
+                Array("piece".utf8) + bytes[(index * 1000)..<(index * 1000 + size)]
+            }
+            for _ in 0..<4 { client.send(frame([])) }
+            for _ in 0..<4 { #expect(client.receiveFrame() == expected) }
+        }
+
+        @Test func aFileThatIsShorterThanPromisedClosesTheConnection() throws {
+            let file = PatternFile(1000)
+            let server = try Server { _, connection in
+                connection.write { $0.int32(2000) }
+                connection.write(FileSlice(file: file, position: 0, count: 2000))
+            }
+            let client = try Client(port: server.port)
+            client.send(frame([]))
+            #expect(client.receive(1004).count == 1004)
+            #expect(eventually { server.log.now.closed == [.failed(errno: EIO)] })
+        }
+
+        @Test func peersThatVanishAmidAFileAreForgotten() throws {
+            let file = PatternFile(8 << 20)
+            let server = try Server { _, connection in
+                connection.write(FileSlice(file: file, position: 0, count: 8 << 20))
+            }
+            for _ in 0..<5 {
+                let client = try Client(port: server.port, receiveBuffer: 65536)
+                client.send(frame([]))
+                #expect(client.receive(1000).count == 1000)
+                client.resetOnClose()
+            }
+            #expect(eventually { server.log.now.closed.count == 5 })
+        }
+
         @Test func manySlicesLeaveInOneOrder() throws {
             let server = try Server { body, connection in
                 connection.write { $0.int32(300) }

@@ -79,4 +79,8 @@ ssize_t millrace_receive(int fd, void *bytes, size_t count);
 ssize_t millrace_receive_two(int fd, void *first, size_t first_count, void *second, size_t second_count);
 /// Never raises SIGPIPE.
 ssize_t millrace_send(int fd, const void *bytes, size_t count);
-ssize_t millrace_send_vector(int fd, const struct iovec *vector, int count);
+/// `more`: further bytes follow at once; those that do not fill a packet may wait for them (MSG_MORE).
+ssize_t millrace_send_vector(int fd, const struct iovec *vector, int count, int more);
+/// sendfile(2): bytes of `file` from `position` on; 0 at its end. May raise SIGPIPE
+/// (`millrace_thread_block_sigpipe`).
+ssize_t millrace_send_file(int fd, int file, int64_t position, size_t count);

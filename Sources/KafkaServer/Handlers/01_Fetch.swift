@@ -40,12 +40,18 @@ extension KafkaConnection {
         plan = FetchPlan(
             reply: request.ticket, items: items, maxWaitMs: reader.maxWaitMs, minBytes: Int(reader.minBytes),
             maxBytes: min(Int(max(0, reader.maxBytes)), server.options.maxFetchBytes),
-            readsCommitted: reader.isolationLevel == 1, session: session)
+            readsCommitted: reader.isolationLevel == 1, fileFrom: sendsFiles ? Self.fileFrom : .max, session: session)
         plan.isFull = isFull
         let outcome = plan.read(server)
         if outcome.isEnough(plan) { return finishFetch(plan, outcome) }
         wait(plan)
     }
+
+    /// Records of at least so many bytes that lie in a file are sent from there (sendfile). Fewer are read into memory and
+    /// leave with the reply's other bytes in one call.
+    static let fileFrom = 64 << 10
+
+    private var sendsFiles: Bool { connection.takesFiles && broker.store.filesHaveDescriptors }
 
     private func wait(_ plan: FetchPlan) {
         var fetch = ParkedFetch(plan: plan, connection: connection.id, timer: nil)
@@ -112,6 +118,11 @@ extension KafkaConnection {
         }
     }
 
+    private func write(_ records: FetchedRecords) {
+        for slice in records.slices { connection.write(slice) }
+        if let file = records.file { connection.write(file) }
+    }
+
     func finishFetch(_ plan: FetchPlan, _ outcome: FetchPlan.Outcome) {
         // Which partitions are told of: all in a full fetch, those with news in an incremental one.
         var told: [Int] = []
@@ -149,10 +160,11 @@ extension KafkaConnection {
             for place in range {
                 let found = outcome.found[told[place]]
                 response.beginPartition(found.result, to: &writer)
-                if !found.slices.isEmpty {
+                if found.result.recordsCount > 0 {
                     connection.write(copying: writer.bytes)
                     writer.removeAll()
-                    for slice in found.slices { connection.write(slice) }
+                    if let records = found.records { write(records) }
+                    for records in found.more { write(records) }
                 }
                 response.endPartition(to: &writer)
             }

@@ -1,0 +1,89 @@
+import ByteBuffers
+import RecordFormat
+import StorageIO
+
+/// The bytes of a segment's file that a reader has in memory while it goes from batch to batch.
+///
+/// Either everything from the first batch that is handed out lies in one chunk (`keeps`), or a small window passes over
+/// the file: then the bytes are looked at while they are in the processor's cache, and are sent from the file.
+struct SegmentWindow {
+    let file: any StorageFile
+    /// Exclusive: bytes from here on are not read.
+    var end: Int64
+    let pool: ChunkPool
+    let keeps: Bool
+    /// Bytes that one read should bring.
+    let preferred: Int
+    private(set) var chunk: Chunk
+    /// What the chunk holds, by position in the file.
+    private var loaded: Range<Int64>
+
+    /// Measured beside 16, 32, 128 and 256 KiB: small enough to stay in the processor's second cache.
+    static let passingSize = 64 << 10
+
+    init(_ file: any StorageFile, at position: Int64, end: Int64, keeping maxBytes: Int?, pool: ChunkPool) {
+        self.file = file
+        self.end = end
+        self.pool = pool
+        keeps = maxBytes != nil
+        preferred = maxBytes ?? Self.passingSize
+        chunk = pool.chunk(atLeast: Int(min(Int64(preferred), end - position)))
+        loaded = position..<position
+    }
+
+    /// The header of the batch at `position`, valid until the window moves. With `isFree` the window may move there,
+    /// and with `isAlone` nothing else is read. Nil: less than a header is left, or the window is full.
+    mutating func header(
+        at position: Int64, isFree: Bool, isAlone: Bool
+    ) throws(StorageError) -> RecordBatchHeader? {
+        guard try hold(RecordBatchHeader.size, at: position, isFree: isFree, isAlone: isAlone) else { return nil }
+        return RecordBatchHeader(unchecked: chunk.base + Int(position - loaded.lowerBound))
+    }
+
+    /// CRC-32C of the batch of `total` bytes at `position`, whose header was just looked at. Nil: the window is full.
+    mutating func crc(of total: Int, at position: Int64, isFree: Bool) throws(StorageError) -> UInt32? {
+        if keeps {
+            guard try hold(total, at: position, isFree: isFree, isAlone: false) else { return nil }
+            return RecordBatchHeader(unchecked: chunk.base + Int(position - loaded.lowerBound)).computedCRC()
+        }
+        var crc: UInt32 = 0
+        var at = position + Int64(RecordBatchHeader.Field.attributes)
+        while true {
+            let last = min(loaded.upperBound, position + Int64(total))
+            crc = CRC32C.checksum(
+                UnsafeRawBufferPointer(
+                    start: chunk.base + Int(at - loaded.lowerBound), count: Int(last - at)), seed: crc)
+            at = last
+            if at == position + Int64(total) { return crc }
+            // A batch of many windows seldom leaves room for the next one: of that only the header is looked at.
+            let rest = Int(position - at) + total
+            try load(at: at, upTo: total > preferred ? rest + RecordBatchHeader.size : preferred)
+        }
+    }
+
+    /// A slice of what the window keeps.
+    func slice(_ range: Range<Int64>) -> ByteSlice {
+        ByteSlice(chunk: chunk, offset: Int(range.lowerBound - loaded.lowerBound), count: range.count)
+    }
+
+    /// Whether these bytes are, or could be brought, into the window.
+    private mutating func hold(
+        _ count: Int, at position: Int64, isFree: Bool, isAlone: Bool
+    ) throws(StorageError) -> Bool {
+        if position >= loaded.lowerBound, position + Int64(count) <= loaded.upperBound { return true }
+        guard position + Int64(count) <= end, isFree || !keeps else { return false }
+        let wanted = isAlone ? count : Int(min(Int64(max(count, preferred)), end - position))
+        if wanted > chunk.capacity { chunk = pool.chunk(atLeast: wanted) }
+        try load(at: position, upTo: keeps ? chunk.capacity : wanted)
+        return true
+    }
+
+    private mutating func load(at position: Int64, upTo count: Int) throws(StorageError) {
+        let room = UnsafeMutableRawBufferPointer(
+            start: chunk.base, count: Int(min(Int64(min(count, chunk.capacity)), end - position)))
+        guard try file.read(into: room, at: position) == room.count else {
+            throw StorageError(.corrupt("byte \(position): the file ends early"), .read, path: file.path)
+        }
+        loaded = position..<position + Int64(room.count)
+    }
+}
