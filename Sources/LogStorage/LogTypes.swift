@@ -71,17 +71,23 @@ public protocol CommitObserver: AnyObject, Sendable {
 
 /// Records as they stand on disk: whole batches, contiguous in offsets.
 public struct FetchedRecords: Sendable {
-    /// In memory.
-    public var slices: [ByteSlice] = []
-    /// Instead of `slices`: their place in a segment's file, which keeps these bytes as they are.
-    public var file: FileSlice?
-    /// Bytes in `slices` or in `file`.
+    /// Where they are.
+    public enum Place: Sendable {
+        case memory([ByteSlice])
+        /// In a segment's file, which keeps these bytes as they are.
+        case file(FileSlice)
+    }
+
+    public var place = Place.memory([])
     public var byteCount = 0
     /// Exclusive end of the last batch; nil without one.
     public var endOffset: Offset?
     public var highWatermark: Offset
     public var logStartOffset: Offset
     public var logEndOffset: Offset
+
+    /// What is in memory.
+    public var slices: [ByteSlice] { if case .memory(let slices) = place { slices } else { [] } }
 }
 
 /// Why a read gave no records.

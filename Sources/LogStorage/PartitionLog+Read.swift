@@ -29,7 +29,7 @@ extension PartitionLog {
         var wanted = offset.rawValue
         var attempts = 0
         while true {
-            let plan: ReadPlan
+            var plan: ReadPlan
             let outcome = state.withLock { state in
                 if visibility == .committed { state.unreadBytes = 0 }
                 return state.plan(from: wanted, maxBytes: maxBytes, atLeastOne, visibility)
@@ -42,13 +42,12 @@ extension PartitionLog {
             wanted = plan.wanted
             guard let source = plan.file else { return .success(plan.records) }
             do {
-                var records = plan.records
                 let isFound = try read(
                     source, from: wanted, maxBytes: maxBytes, atLeastOne: atLeastOne, fileFrom: fileFrom, pool,
-                    into: &records)
+                    into: &plan.records)
                 // Compacted meanwhile: its name and its index are another segment's.
                 if source.segment.isRetired.load(ordering: .acquiring) { continue }
-                if isFound { return .success(records) }
+                if isFound { return .success(plan.records) }
             } catch {
                 if source.segment.isRetired.load(ordering: .acquiring) { continue }
                 // What is damaged is found out and quarantined; then there is a plan around it, or a refusal.
@@ -119,11 +118,10 @@ extension PartitionLog {
             guard !found.bytes.isEmpty else { return true }
             records.byteCount = found.bytes.count
             records.endOffset = Offset(found.endOffset)
-            if staysInFile {
-                records.file = FileSlice(file: file, position: found.bytes.lowerBound, count: found.bytes.count)
-            } else {
-                records.slices = [window.slice(found.bytes)]
-            }
+            records.place =
+                staysInFile
+                ? .file(FileSlice(file: file, position: found.bytes.lowerBound, count: found.bytes.count))
+                : .memory([window.slice(found.bytes)])
             return true
         } catch {
             if case .corrupt = error.kind { throw .corrupt(error.description) }
@@ -219,17 +217,19 @@ extension PartitionLog.State {
         if wanted == end { return .success(PartitionLog.ReadPlan(records: records, file: nil, wanted: wanted)) }
         if let first = tail.first, wanted >= first.baseOffset {
             var index = tail.partitioningIndex { $0.lastOffset >= wanted }
+            var slices: [ByteSlice] = []
             while index < tail.count {
                 let batch = tail[index]
                 guard batch.lastOffset < end else { break }
                 if records.byteCount + batch.slice.count > maxBytes {
-                    guard records.slices.isEmpty, atLeastOne else { break }
+                    guard slices.isEmpty, atLeastOne else { break }
                 }
-                records.slices.append(batch.slice)
+                slices.append(batch.slice)
                 records.byteCount += batch.slice.count
                 records.endOffset = Offset(batch.lastOffset + 1)
                 index += 1
             }
+            records.place = .memory(slices)
             return .success(PartitionLog.ReadPlan(records: records, file: nil, wanted: wanted))
         }
         // The last segment that begins at or below `wanted`.

@@ -53,8 +53,8 @@ import Testing
         #expect(try store.read(from: 0, maxBytes: 2 * size, fileFrom: place.fileFrom) == [0...2, 3...5])
         let records = try store.log.read(from: Offset(0), maxBytes: 2 * size, fileFrom: place.fileFrom).get()
         #expect(records.byteCount == 2 * size)
-        #expect((records.file != nil) == (place == .leftInFile))
-        #expect(records.file?.count ?? records.slices.reduce(0) { $0 + $1.count } == 2 * size)
+        #expect(records.slices.isEmpty == (place == .leftInFile))
+        #expect(try records.loaded().reduce(0) { $0 + $1.count } == 2 * size)
     }
 
     @Test(arguments: Place.allCases)

@@ -145,7 +145,7 @@ func storageError(_ body: () throws -> Void) -> StorageError? {
 extension FetchedRecords {
     /// What a reader of the socket is given: the slices, or what stands in the file.
     func loaded() throws -> [ByteSlice] {
-        guard let place = file else { return slices }
+        guard case .file(let place) = place else { return slices }
         let chunk = ChunkPool.shared.chunk(atLeast: place.count)
         let count = try (place.file as! any StorageFile).read(
             into: UnsafeMutableRawBufferPointer(start: chunk.base, count: place.count), at: place.position)
