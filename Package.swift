@@ -116,7 +116,7 @@ let package = Package(
             "KafkaServerTests",
             [
                 "KafkaServer", "BrokerCore", "BrokerTestKit", "KafkaWire", "KafkaModel", "RecordFormat", "ByteBuffers",
-                "Transport", "StorageIO", "LogStorage", "Coordinators", "KafkaClient",
+                "Transport", "StorageIO", "LogStorage", "Coordinators", "KafkaClient", "Telemetry",
             ]),
         tests(
             "IngestGatewayTests",

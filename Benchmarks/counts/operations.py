@@ -55,16 +55,16 @@ def produce(name: str, bootstrap: str, records: int, acks: int) -> Operation:
     return kafka(name, bootstrap, frame(wire.PRODUCE, 7, wire.Connection.produce_body(topic, 0, batch, acks)), int16_at(4 + 4 + 2 + len(topic) + 4 + 4))
 
 
-def fetch(bootstrap: str) -> Operation:
-    topic = "counts-fetch"
+def fetch(name: str, bootstrap: str, batches: int, records: int, most: int) -> Operation:
+    topic = f"counts-{name}"
     with wire.Connection(bootstrap) as connection:
         connection.create_topic(topic, 1)
-        for _ in range(16):
-            connection.produce(topic, 0, wire.Batch(values(16, 1024)).encode())
+        for _ in range(batches):
+            connection.produce(topic, 0, wire.Batch(values(records, 1024)).encode())
     body = (wire.int32(-1) + wire.int32(500) + wire.int32(1) + wire.int32(1 << 20) + wire.int8(0)
-            + wire.array([wire.string(topic) + wire.array([wire.int32(0) + wire.int64(0) + wire.int32(64 << 10)])]))
+            + wire.array([wire.string(topic) + wire.array([wire.int32(0) + wire.int64(0) + wire.int32(most)])]))
     # Version 4: correlation, throttle, count, topic's name, count, partition, then the error.
-    return kafka("fetch", bootstrap, frame(wire.FETCH, 4, body), int16_at(4 + 4 + 4 + 2 + len(topic) + 4 + 4))
+    return kafka(name, bootstrap, frame(wire.FETCH, 4, body), int16_at(4 + 4 + 4 + 2 + len(topic) + 4 + 4))
 
 
 def heartbeat(bootstrap: str) -> Operation:
@@ -116,7 +116,9 @@ def all_operations(bootstrap: str, http_address: str) -> list[Operation]:
         produce("produce", bootstrap, 1, -1),
         produce("append", bootstrap, 1, 1),
         produce("produce-batch", bootstrap, 100, -1),
-        fetch(bootstrap),
+        fetch("fetch", bootstrap, 16, 16, 64 << 10),
+        # Long runs are in their file alone, and a reply of this size is sent from there.
+        fetch("fetch-file", bootstrap, 4, 250, 1 << 20),
         heartbeat(bootstrap),
         post("gateway", http_address, 1),
         post("gateway-batch", http_address, 100),

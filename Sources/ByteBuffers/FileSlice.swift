@@ -13,17 +13,26 @@ public struct FileSlice: Sendable {
     public let position: Int64
     /// Length in bytes.
     public let count: Int
+    private let onReadFailure: (@Sendable () -> Void)?
 
-    public init(file: any ByteFile, position: Int64, count: Int) {
+    /// `onReadFailure` is told when bytes of the slice could not be read where it is sent.
+    public init(
+        file: any ByteFile, position: Int64, count: Int, onReadFailure: (@Sendable () -> Void)? = nil
+    ) {
         precondition(position >= 0 && count >= 0, "slice \(position)+\(count) outside its file")
         self.file = file
         self.position = position
         self.count = count
+        self.onReadFailure = onReadFailure
     }
+
+    /// Some of the bytes could not be read.
+    public func noteReadFailure() { onReadFailure?() }
 
     /// What is left of it behind its first `count` bytes.
     public func dropFirst(_ count: Int) -> FileSlice {
         precondition(count >= 0 && count <= self.count, "slice outside its slice")
-        return FileSlice(file: file, position: position + Int64(count), count: self.count - count)
+        return FileSlice(
+            file: file, position: position + Int64(count), count: self.count - count, onReadFailure: onReadFailure)
     }
 }

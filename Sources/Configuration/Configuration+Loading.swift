@@ -118,6 +118,10 @@ extension Configuration {
             integer("message.max.bytes") <= integer("socket.request.max.bytes"),
             "not be more than", "Lower it, or raise socket.request.max.bytes")
         check(
+            "socket.request.max.bytes", "queued.max.request.bytes",
+            integer("socket.request.max.bytes") <= integer("queued.max.request.bytes"),
+            "not be more than", "Lower it, or raise queued.max.request.bytes")
+        check(
             "http.max.event.bytes", "http.max.request.bytes",
             integer("http.max.event.bytes") <= integer("http.max.request.bytes"),
             "not be more than", "Lower it, or raise http.max.request.bytes")

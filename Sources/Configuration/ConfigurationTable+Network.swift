@@ -13,8 +13,9 @@ extension ConfigurationTable {
             "socket.request.max.bytes", .bytes(1024...Int64(Int32.max), width: .int), default: "104857600",
             "Longest Kafka request; a longer one closes its connection"),
         ConfigurationKey(
-            "queued.max.request.bytes", .bytes(1_048_576...Int64.max), default: "100663296",
-            "Memory of requests in work, over all connections; above it sockets are not read"),
+            "queued.max.request.bytes", .bytes(1_048_576...Int64.max), default: "117440512",
+            "Memory of requests in work, over all connections; above it sockets are not read; not less than the longest request"
+        ),
         ConfigurationKey(
             "max.connections", .integer(1...1_000_000), default: "10000",
             "Kafka connections at a time; more are closed at once"),

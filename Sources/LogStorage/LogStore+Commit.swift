@@ -175,13 +175,7 @@ extension LogStore {
     func cache(_ entry: BatchCache.Entry) {
         pool.noteCached(entry.bytes)
         batchCache.withLock { $0.add(entry) }
-        trimCache(to: options.cacheBytes)
-    }
-
-    /// Lets go of the oldest batches in memory that are in their segments, until at most `bytes` are left; readers find
-    /// them there.
-    public func trimCache(to bytes: Int) {
-        while let oldest = batchCache.withLock({ $0.next(over: bytes) }) {
+        while let oldest = batchCache.withLock({ $0.next(over: options.cacheBytes) }) {
             oldest.log.evict(through: oldest.lastOffset)
             pool.noteCached(-oldest.bytes)
         }

@@ -86,8 +86,11 @@ public struct FetchedRecords: Sendable {
     public var logStartOffset: Offset
     public var logEndOffset: Offset
 
-    /// What is in memory.
-    public var slices: [ByteSlice] { if case .memory(let slices) = place { slices } else { [] } }
+    /// The records, for who has not asked for files.
+    public var slices: [ByteSlice] {
+        guard case .memory(let slices) = place else { preconditionFailure("the records are in a file") }
+        return slices
+    }
 }
 
 /// Why a read gave no records.

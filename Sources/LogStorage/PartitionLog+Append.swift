@@ -70,7 +70,8 @@ extension PartitionLog {
                 baseOffset: Offset(base), partitionLeaderEpoch: LeaderEpoch(state.leaderEpoch), at: batch.pointer)
             state.epochs.begin(state.leaderEpoch, at: base)
             let timestamp = header.maxTimestampMs
-            let segment = state.segmentForAppend(of: batch.count, baseOffset: base, lastOffset: last, nowMs: nowMs)
+            let segment = state.segmentForAppend(
+                of: batch.count, baseOffset: base, lastOffset: last, timeMs: timestamp >= 0 ? timestamp : nowMs)
             let position = segment.size
             segment.note(
                 batchAt: position, baseOffset: base, size: Int64(batch.count), maxTimestamp: timestamp,
@@ -96,12 +97,13 @@ extension PartitionLog {
 
 extension PartitionLog.State {
     /// The active segment, or a new one when the batch would overfill it, comes too late for it, or has an offset that
-    /// its index could not express.
-    mutating func segmentForAppend(of size: Int, baseOffset: Int64, lastOffset: Int64, nowMs: Int64) -> Segment {
+    /// its index could not express. Late is what has a later timestamp than the segment's first by more than `segment.ms`,
+    /// as in Kafka: records of long ago that are written today share a segment.
+    mutating func segmentForAppend(of size: Int, baseOffset: Int64, lastOffset: Int64, timeMs: Int64) -> Segment {
         let active = segments[segments.count - 1]
         guard active.size > 0 else { return active }
         let overfull = active.size + Int64(size) > settings.segmentBytes
-        let age = active.firstTimestamp == .max ? 0 : nowMs - active.firstTimestamp
+        let age = active.firstTimestamp == .max ? 0 : timeMs - active.firstTimestamp
         let overdue = age > settings.effectiveSegmentMs - jitter(of: active)
         let tooFar = lastOffset - active.baseOffset > Int64(Int32.max)
         guard overfull || overdue || tooFar else { return active }

@@ -17,8 +17,8 @@ extension PartitionLog {
     /// `atLeastOne` is set and there is one (KIP-74). Nothing is decoded: what is returned is what is on disk. Every
     /// batch read from a file has had its CRC checked.
     ///
-    /// Where `fileFrom` bytes or more could be given that lie in a file, they are not brought into memory: the result
-    /// tells their place in the file. Then a CRC that was checked within the last minute, for this reader or another, is
+    /// Where `maxBytes` and what the segment has left are `fileFrom` bytes or more, the records are not brought into
+    /// memory: the result tells their place in the file. Then a CRC that was checked within the last minute, for this reader or another, is
     /// not checked again (`CheckedRanges`).
     ///
     /// Blocks for the file system when the records are no longer in memory.
@@ -26,6 +26,7 @@ extension PartitionLog {
         from offset: Offset, maxBytes: Int, atLeastOne: Bool = true, visibility: Visibility = .committed,
         fileFrom: Int = .max, pool: ChunkPool = .shared
     ) -> Result<FetchedRecords, ReadRefusal> {
+        let maxBytes = min(maxBytes, Int(Int32.max))
         var wanted = offset.rawValue
         var attempts = 0
         while true {
@@ -120,7 +121,10 @@ extension PartitionLog {
             records.endOffset = Offset(found.endOffset)
             records.place =
                 staysInFile
-                ? .file(FileSlice(file: file, position: found.bytes.lowerBound, count: found.bytes.count))
+                ? .file(
+                    FileSlice(file: file, position: found.bytes.lowerBound, count: found.bytes.count) {
+                        [segment = source.segment] in segment.checked.withLock { $0.removeAll() }
+                    })
                 : .memory([window.slice(found.bytes)])
             return true
         } catch {
@@ -142,15 +146,11 @@ extension PartitionLog {
         var expected = expected
         var first: Int64?
         // Whatever is handed out in memory is checked; what stays in the file need not be, up to here.
-        let now = window.keeps ? 0 : store.monotonicNanoseconds()
-        let checkedEnd = window.keeps ? at : source.segment.checked.withLock { $0.end(from: position, now: now) }
-        if !window.keeps, checkedEnd < min(source.end, position + Int64(maxBytes)) {
-            // The disk brings the next read's records while these are sent.
-            window.file.readAhead(from: position, length: 2 * Int64(maxBytes))
-        }
+        var checkedEnd: Int64 = 0
+        var now = 0
         var isLarge = true
         while at < source.end {
-            let isAlone = isLarge && at < checkedEnd
+            let isAlone = !window.keeps && isLarge && (first == nil || at < checkedEnd)
             guard let header = try window.header(at: at, isFree: first == nil, isAlone: isAlone) else {
                 if first != nil { break }
                 throw corrupt(source.segment, at, "a batch reaches past the log's end")
@@ -167,7 +167,18 @@ extension PartitionLog {
                     if first != nil { break }
                     if !atLeastOne { return (at..<at, expected) }
                 }
-                if first == nil { window.end = min(source.end, at + Int64(max(maxBytes, total))) }
+                if first == nil {
+                    window.end = min(source.end, at + Int64(max(maxBytes, total)))
+                    // After a failed write the file may hold something else than what was checked.
+                    if !window.keeps, !store.isOffline {
+                        now = store.monotonicNanoseconds()
+                        checkedEnd = source.segment.checked.withLock { $0.end(from: at, now: now) }
+                        if checkedEnd < window.end {
+                            // The disk brings the next read's records while these are sent.
+                            window.file.readAhead(from: at, length: 2 * Int64(maxBytes))
+                        }
+                    }
+                }
                 if at + Int64(total) > checkedEnd {
                     let claimed = header.crc
                     guard let crc = try window.crc(of: total, at: at, isFree: first == nil) else { break }
@@ -176,14 +187,14 @@ extension PartitionLog {
                         throw corrupt(source.segment, at, "the record batch's CRC does not match")
                     }
                 }
-                first = first ?? at
+                if first == nil { first = at }
             }
             expected = end
             at += Int64(total)
             isLarge = total >= window.preferred / 4
         }
         guard let first else { return nil }
-        if !window.keeps, at > checkedEnd {
+        if now > 0, at > checkedEnd {
             source.segment.checked.withLock { $0.note(max(first, checkedEnd)..<at, now: now) }
         }
         return (first..<at, expected)

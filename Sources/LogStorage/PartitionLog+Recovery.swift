@@ -344,7 +344,7 @@ extension PartitionLog {
                 state.jump(to: baseOffset, reason)
             }
             let segment = state.segmentForAppend(
-                of: batch.count, baseOffset: baseOffset, lastOffset: last, nowMs: header.maxTimestampMs)
+                of: batch.count, baseOffset: baseOffset, lastOffset: last, timeMs: header.maxTimestampMs)
             let position = segment.size
             segment.note(header, at: position, state.settings.indexIntervalBytes)
             state.tail.append(

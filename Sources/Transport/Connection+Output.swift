@@ -1,6 +1,7 @@
 public import ByteBuffers
 internal import CSystem
 internal import Glibc
+internal import Telemetry
 
 /// Writing. Small bytes go to the loop's output chunk, large ones are queued by reference; at the end of the loop's
 /// turn each connection that was written to sends what its gates let through, by one `sendmsg` (or `send`); parts of
@@ -160,10 +161,13 @@ extension Connection {
         let count = millrace_send_file(fd, file.file.descriptor, file.position, length)
         if count > 0 {
             // A short one may also end at a page that cannot be read: only the next call tells.
+            loop.shared.counters.bytesSentFromFiles.add(count)
             didSend(count)
         } else {
             // 0: the file's end, where bytes were promised.
-            noteSent(count == 0 ? -Int(EIO) : count, of: length)
+            let result = count == 0 ? -Int(EIO) : count
+            if result == -Int(EIO) { file.noteReadFailure() }
+            noteSent(result, of: length)
         }
     }
 

@@ -18,7 +18,6 @@ extension EventLoop {
         if !budgetPaused {
             if outstanding <= shared.byteBudget { return true }
             budgetPaused = true
-            budgetPausedSince = now
             budgetLevel = outstanding
             shared.counters.budgetPauses.add()
         }
@@ -40,18 +39,11 @@ extension EventLoop {
         if budgetTurn == connection.id { budgetTurn = nil }
     }
 
-    /// After so long a pause, in nanoseconds, memory that is only held for convenience is asked for, and again each time.
-    static var reliefInterval: Int64 { 50_000_000 }
-
     /// Once a turn while paused: resumes all, or gives one partial frame its turn.
     func reviewBudget() {
         guard budgetPaused else { return }
         let outstanding = pool.outstandingBytes
         if outstanding <= shared.byteBudget / 4 * 3 { return resumeFromBudget() }
-        if now - budgetPausedSince >= Self.reliefInterval {
-            budgetPausedSince = now
-            shared.relieve()
-        }
         if let id = budgetTurn {
             if now - budgetTurnSince > shared.budgetTurnLimit { connection(id)?.close(.memoryPressure) }
             return

@@ -87,8 +87,6 @@ public final class EventLoop {
 
     // The byte budget; see EventLoop+Budget.swift.
     var budgetPaused = false
-    /// When the pause began, or relief was last asked for.
-    var budgetPausedSince: Int64 = 0
     var budgetQueue: ContiguousArray<ConnectionID> = []
     var budgetTurn: ConnectionID?
     var budgetTurnSince: Int64 = 0

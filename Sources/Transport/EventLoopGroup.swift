@@ -10,7 +10,6 @@ final class GroupShared: Sendable {
     let byteBudget: Int
     /// Nanoseconds.
     let budgetTurnLimit: Int64
-    let relieve: @Sendable () -> Void
     let counters = TransportCounters()
 
     init(handles: [LoopHandle], options: EventLoopGroup.Options) {
@@ -18,7 +17,6 @@ final class GroupShared: Sendable {
         pool = options.pool
         commitClock = options.commitClock
         byteBudget = options.byteBudget
-        relieve = options.relieve
         budgetTurnLimit = options.budgetTurnLimit.nanoseconds
     }
 
@@ -46,10 +44,7 @@ public final class EventLoopGroup: Sendable {
         public var pool = ChunkPool()
         /// Bytes of input, of requests that wait, and of unsent replies, above which the loops stop reading; they go on
         /// at three quarters of it.
-        public var byteBudget = 96 << 20
-        /// Called on a loop's thread when the budget has kept it from reading for some time: lets go of memory of `pool`
-        /// that is held for convenience only, such as a cache. Returns quickly.
-        public var relieve: @Sendable () -> Void = {}
+        public var byteBudget = 112 << 20
         /// Time for the one partial frame that may go on above the budget; then its connection is closed.
         public var budgetTurnLimit: Duration = .seconds(5)
         /// Runs on each loop's thread before anything else: sets `localState` and the hooks.

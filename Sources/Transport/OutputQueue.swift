@@ -15,7 +15,7 @@ internal import Glibc
 struct OutputQueue {
     /// What is in memory, in order.
     private(set) var segments = FIFO<ByteSlice>()
-    /// What is in files, in order; each stands between two segments, or splits none.
+    /// What is in files, in order. No segment reaches across one.
     private var files = FIFO<FilePart>()
     private var gates = FIFO<Gate>()
     private(set) var enqueued = 0
@@ -208,7 +208,10 @@ public struct HeldOutput {
                     slice.file.descriptor, bytes.baseAddress! + start + done, UInt64(slice.count - done),
                     slice.position + Int64(done))
                 if got == -Int64(EINTR) { continue }
-                if got <= 0 { return false }
+                if got <= 0 {
+                    slice.noteReadFailure()
+                    return false
+                }
                 done += Int(got)
             }
             return true

@@ -18,6 +18,8 @@ public final class TransportCounters: Sendable {
     public let closedCommitFailed = Counter()
     public let bytesReceived = Counter()
     public let bytesSent = Counter()
+    /// Part of them: by the kernel from its page cache.
+    public let bytesSentFromFiles = Counter()
     /// Turns of all loops. Does not move while nothing happens.
     public let turns = Counter()
     /// How often a loop stopped reading because the group's byte budget was used up.

@@ -40,7 +40,6 @@ struct BrokerProcess {
         options.pool = .shared
         options.commitClock = kafka.commitClock
         options.byteBudget = configuration.maxQueuedRequestBytes
-        options.relieve = { broker.store.trimCache(to: 0) }
         let gateway =
             configuration.servesHTTP
             ? Gateway(broker: broker, options: GatewayOptions(configuration), loopCount: loops) : nil

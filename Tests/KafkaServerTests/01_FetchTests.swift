@@ -3,7 +3,9 @@ import ByteBuffers
 import KafkaModel
 import KafkaWire
 import RecordFormat
+import Telemetry
 import Testing
+import Transport
 
 @testable import KafkaServer
 
@@ -91,6 +93,54 @@ import Testing
         // Records may be in memory and on disk in part; a reply holds those of one place.
         let found = try client.fetch("orders", from: 0, maxBytes: 50 << 20)
         #expect((1...2).contains(try Self.batches(found.records).count))
+    }
+
+    /// Long runs are written past the page cache, to the middle of a block; large replies are sent from their file.
+    @Test func largeRepliesAreSentFromTheFile() throws {
+        let folder = try TemporaryFolder()
+        let broker = try TestBroker(onDisk: folder("data")) { $0.server.maxFetchBytes = 8 << 20 }
+        let client = try broker.client()
+        try client.createTopic("orders", partitions: 2)
+        var stored: [[UInt8]] = [[], []]
+        func append(_ count: Int, size: Int, partition: Int, at offset: Int64) throws {
+            var batch = TestBatch(count: count, valueSize: size)
+            #expect(try client.produce("orders", batch.bytes(), partition: Int32(partition)).code == .none)
+            (batch.baseOffset, batch.leaderEpoch) = (offset, 0)
+            stored[partition] += batch.bytes()
+        }
+        for partition in 0..<2 {
+            for (index, size) in [100_000, 83_337, 111_111].enumerated() {
+                try append(3, size: size + partition, partition: partition, at: Int64(index * 3))
+            }
+        }
+        // Compared out of `#expect`, which would print them.
+        func isSame(_ found: [[UInt8]?], _ wanted: [[UInt8]]) -> Bool { found == wanted }
+        let start = TestBatch(count: 3, valueSize: 100_001).bytes().count
+        let fromFiles = broker.group.counters.bytesSentFromFiles
+        // Twice: checked, and known to be right. Both partitions in one reply, and one from the middle on.
+        for round in 1...2 {
+            let wanted = (0..<2).map { WireClient.Wanted(topic: "orders", partition: $0, maxBytes: 4 << 20) }
+            var request = WireClient.fetchRequest(wanted)
+            request.maxBytes = 8 << 20
+            let partitions = try client.call(request, version: 12).responses.flatMap(\.partitions)
+            let isWhole = isSame(partitions.map(\.records), stored)
+            #expect(isWhole, "round \(round)")
+            let later = try client.fetch("orders", from: 4, partition: 1, maxBytes: 4 << 20)
+            let isEnd = isSame([later.records], [Array(stored[1][start...])])
+            #expect(isEnd, "round \(round)")
+            #expect(fromFiles.value == round * (stored[0].count + stored[1].count + stored[1].count - start))
+        }
+        // The newest records, in memory and later in the last block of the file, behind what is sent from there.
+        for number in Int64(0)..<3 {
+            try append(1, size: 40, partition: 0, at: 9 + number)
+            var request = WireClient.fetchRequest(
+                [.init(topic: "orders", maxBytes: 4 << 20)], minBytes: Int32(stored[0].count))
+            request.maxBytes = 8 << 20
+            let found = try client.call(request, version: 12).responses[0].partitions[0].records
+            let isAll = isSame([found], [stored[0]])
+            #expect(isAll, "record \(number)")
+        }
+        broker.stop()
     }
 
     @Test func offsetsOutsideTheLogAreOutOfRange() throws {

@@ -74,11 +74,15 @@ import Testing
         var settings = store.log.settings
         settings.maxCompactionLagMs = 1000
         store.log.apply(settings)
-        let now = TestStore.now
-        _ = store.append(TestBatch([TestRecord(key: "k", "v")]), nowMs: now)
-        _ = store.append(TestBatch([TestRecord(key: "k", "v")]), nowMs: now + 1000)
+        func append(after time: Int64) {
+            var batch = TestBatch([TestRecord(key: "k", "v")])
+            batch.baseTimestamp = TestStore.now + time
+            _ = store.append(batch, nowMs: batch.baseTimestamp)
+        }
+        append(after: 0)
+        append(after: 1000)
         #expect(store.log.segmentCount == 1)
-        _ = store.append(TestBatch([TestRecord(key: "k", "v")]), nowMs: now + 1001)
+        append(after: 1001)
         #expect(store.log.segmentCount == 2)
     }
 
@@ -87,9 +91,9 @@ import Testing
         settings.segmentMs = 10_000
         settings.segmentJitterMs = 4000
         let store = try TestStore(settings: settings)
-        for time in [0, 5999] as [Int64] { store.append(nowMs: TestStore.now + time) }
+        for time in [0, 5999] as [Int64] { store.append(timestamp: TestStore.now + time) }
         #expect(store.log.segmentCount == 1)
-        store.append(nowMs: TestStore.now + 10_000)
+        store.append(timestamp: TestStore.now + 10_000)
         #expect(store.log.segmentCount == 2)
     }
 }

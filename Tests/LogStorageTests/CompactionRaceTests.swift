@@ -76,16 +76,16 @@ import Testing
         return (store, log, files)
     }
 
-    @Test(arguments: [".index", ".log"])
-    func aFetchGetsWhatIsThereNow(_ suffix: String) throws {
+    @Test(arguments: [".index", ".log"], [Int.max, 1])
+    func aFetchGetsWhatIsThereNow(_ suffix: String, fileFrom: Int) throws {
         let (store, log, files) = try opened()
         // Late in the second segment: the new index, or the new file, has something else there.
         let wanted = log.state.withLock { $0.segments[1].baseOffset } + 9
         files.beforeReading(suffix) { store.clean(nowMs: TestStore.now + 1000) }
-        let fetched = try log.read(from: Offset(wanted), maxBytes: 1).get()
+        let fetched = try log.read(from: Offset(wanted), maxBytes: 1, fileFrom: fileFrom).get().loaded()
         #expect(files.hasRun)
         #expect(store.statistics.cleanerRuns.load(ordering: .relaxed) == 1)
-        let header = RecordBatchHeader(unchecked: try #require(fetched.slices.first).pointer)
+        let header = RecordBatchHeader(unchecked: try #require(fetched.first).pointer)
         let all = try CompactionTests.records(of: log)
         #expect(header.baseOffset.rawValue == all.first { $0.offset >= wanted }?.offset)
         // The header is a view of the slice's memory.

@@ -53,7 +53,7 @@ import Testing
         #expect(try store.read(from: 0, maxBytes: 2 * size, fileFrom: place.fileFrom) == [0...2, 3...5])
         let records = try store.log.read(from: Offset(0), maxBytes: 2 * size, fileFrom: place.fileFrom).get()
         #expect(records.byteCount == 2 * size)
-        #expect(records.slices.isEmpty == (place == .leftInFile))
+        if case .file = records.place { #expect(place == .leftInFile) } else { #expect(place != .leftInFile) }
         #expect(try records.loaded().reduce(0) { $0 + $1.count } == 2 * size)
     }
 
@@ -166,10 +166,45 @@ import Testing
         }
     }
 
-    @Test func aReadThatTheDiskRefusesIsNotTakenForAnEnd() throws {
-        let store = try log(in: .file)
+    /// In a batch of several windows, at its first and its last bytes and between.
+    @Test(arguments: [70, 65_536, 100_000, 150_000, 199_990])
+    func aFlippedBitOfALargeBatchIsFound(byte: Int64) throws {
+        let store = try TestStore()
+        store.append(count: 1, size: 50)
+        store.append(count: 1, size: 200_000)
+        store.append(count: 1, size: 50)
+        try store.checkpoint()
+        let first = try store.log.read(from: Offset(0), maxBytes: 1).get().byteCount
+        store.fileSystem.flipBit(store.path("00000000000000000000.log"), at: Int64(first) + byte, bit: 0)
+        #expect(try store.read(from: 0, fileFrom: 1) == [0...0])
+        guard case .corrupt? = refusal(store, from: 1, fileFrom: 1) else {
+            Issue.record("not noticed")
+            return
+        }
+        #expect(try store.read(from: 2, fileFrom: 1) == [2...2])
+    }
+
+    /// What has been checked is forgotten when it cannot be read where it is sent.
+    @Test func aFailedSendIsLookedInto() throws {
+        let store = try log(in: .leftInFile)
+        guard case .file(let slice) = try store.log.read(from: Offset(0), maxBytes: 1000, fileFrom: 1).get().place
+        else {
+            Issue.record("not left in the file")
+            return
+        }
+        store.fileSystem.flipBit(store.path("00000000000000000000.log"), at: 100, bit: 3)
+        slice.dropFirst(10).noteReadFailure()
+        guard case .corrupt? = refusal(store, from: 0, fileFrom: 1) else {
+            Issue.record("not looked into")
+            return
+        }
+    }
+
+    @Test(arguments: [Place.file, .leftInFile])
+    func aReadThatTheDiskRefusesIsNotTakenForAnEnd(place: Place) throws {
+        let store = try log(in: place)
         store.fileSystem.inject(Fault(.fail(errno: 5), on: .read, times: 1))
-        guard case .storage? = refusal(store, from: 0) else {
+        guard case .storage? = refusal(store, from: 0, fileFrom: place.fileFrom) else {
             Issue.record("not noticed")
             return
         }

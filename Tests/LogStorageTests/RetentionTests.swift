@@ -23,6 +23,21 @@ import Testing
 
     private var logs: (TestStore) -> [String] { { $0.files.filter { $0.hasSuffix(".log") } } }
 
+    /// `segment.ms` counts between records' timestamps, not from the clock: a copy of an old log does not get a segment a batch.
+    @Test func recordsOfLongAgoShareASegment() throws {
+        var settings = TestStore.settings
+        settings.segmentMs = 1000
+        let store = try TestStore(settings: settings)
+        let then = now - 1_000_000
+        for number in 0..<5 { store.append(timestamp: then + Int64(number) * 200) }
+        #expect(store.log.segmentCount == 1)
+        store.append(timestamp: then + 1001)
+        #expect(store.log.segmentCount == 2)
+        // Out of order, within the newer segment.
+        store.append(timestamp: then)
+        #expect(store.log.segmentCount == 2)
+    }
+
     @Test func segmentsWhoseNewestRecordIsTooOldGo() throws {
         let store = try log { $0.retentionMs = 1000 }
         // The first segment's newest record is of now + 10.

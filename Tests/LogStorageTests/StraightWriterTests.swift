@@ -148,12 +148,6 @@ import Testing
         #expect(kept.count < 4)
         #expect(kept.last == 3)
         #expect(try store.readAll() == [0, 1, 2, 3])
-        // Nothing of it has to stay.
-        store.append()
-        store.store.trimCache(to: 0)
-        #expect(store.log.state.withLock { $0.tail.count } == 1)
-        store.store.commitPending()
-        #expect(try store.readAll() == [0, 1, 2, 3, 4])
     }
 
     /// A reader that has not come while as much was written as the cache holds is not expected.

@@ -1,3 +1,4 @@
+import BrokerTestKit
 import Glibc
 import StorageIO
 import Testing

@@ -112,9 +112,12 @@ import Testing
     }
 
     @Test func levelsBelowTheThresholdAreSilentAndLongLinesAreCut() {
-        #expect(captured(.text) { Log.debug("quiet") } == "")
+        // Other suites of this process may log at the same time.
+        #expect(!captured(.text) { Log.debug("quiet") }.contains("quiet"))
         let long = String(repeating: "y", count: 100_000)
-        #expect(captured(.text) { Log.error("long", "value", long) }.utf8.count <= Log.maxLine)
+        let lines = captured(.text) { Log.error("long", "value", long) }.split(separator: "\n")
+        #expect(lines.contains { $0.contains("yyy") && $0.utf8.count < Log.maxLine })
+        #expect(lines.allSatisfy { $0.utf8.count < Log.maxLine })
     }
 
     @Test func timestampsAreRFC3339() {

@@ -121,7 +121,9 @@ extension TransportTests {
             var random = SplitMix(state: seed)
             let file = OutputTests.PatternFile(4000)
             let stored = pattern(4000, seed: 9)
-            let pool = ChunkPool()
+            // Slices of one chunk, one behind the other, which the queue may join.
+            let chunk = ChunkPool().chunk(atLeast: 4000)
+            var used = 0
             var queue = OutputQueue()
             var expected: [UInt8] = []
             var gates: [(ticket: UInt64, position: Int)] = []
@@ -137,7 +139,9 @@ extension TransportTests {
                     expected += stored[position..<(position + count)]
                 } else {
                     let bytes = pattern(count, seed: round)
-                    queue.append(bytes.withUnsafeBytes { pool.slice(copying: $0) })
+                    UnsafeMutableRawBufferPointer(start: chunk.base + used, count: count).copyBytes(from: bytes)
+                    queue.append(ByteSlice(chunk: chunk, offset: used, count: count))
+                    used += count
                     expected += bytes
                 }
             }

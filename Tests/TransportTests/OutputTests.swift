@@ -135,14 +135,18 @@ extension TransportTests {
 
         @Test func aFileThatIsShorterThanPromisedClosesTheConnection() throws {
             let file = PatternFile(1000)
+            let failures = ServerLog()
             let server = try Server { _, connection in
                 connection.write { $0.int32(2000) }
-                connection.write(FileSlice(file: file, position: 0, count: 2000))
+                connection.write(
+                    FileSlice(file: file, position: 0, count: 2000) { failures.add { $0.calls += 1 } })
             }
             let client = try Client(port: server.port)
             client.send(frame([]))
             #expect(client.receive(1004).count == 1004)
             #expect(eventually { server.log.now.closed == [.failed(errno: EIO)] })
+            #expect(failures.now.calls == 1)
+            #expect(server.counters.bytesSentFromFiles.value == 1000)
         }
 
         @Test func peersThatVanishAmidAFileAreForgotten() throws {

@@ -99,24 +99,6 @@ extension TransportTests {
             #expect(server.log.now.frames == count)
         }
 
-        @Test func whatIsHeldForConvenienceGivesWay() throws {
-            let cached = Lock<[ByteSlice]>([])
-            var options = EventLoopGroup.Options()
-            options.byteBudget = 2 << 20
-            options.relieve = { cached.withLock { $0.removeAll() } }
-            let server = try Server(group: options) { body, connection in
-                cached.withLock { $0.append(body) }
-                connection.write { $0.int32(0) }
-            }
-            let client = try Client(port: server.port)
-            // Five times the budget, and nobody but the loop makes room.
-            for _ in 0..<100 {
-                client.send(frame(pattern(100_000)))
-                #expect(client.receiveFrame() == [])
-            }
-            #expect(server.counters.budgetPauses.value > 0)
-        }
-
         @Test func aFrameThatStallsAboveTheBudgetMakesWay() throws {
             var options = EventLoopGroup.Options()
             options.byteBudget = 1 << 20

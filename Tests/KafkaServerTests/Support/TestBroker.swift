@@ -47,10 +47,24 @@ final class TestBroker {
     }
 
     /// A broker that finds what another left on `fileSystem`.
-    init(on fileSystem: SimulatedFileSystem, _ options: Options) throws {
+    convenience init(on fileSystem: SimulatedFileSystem, _ options: Options) throws {
+        try self.init(fileSystem, folder: Self.folder, simulated: fileSystem, options)
+    }
+
+    /// A broker on this machine's disk, as it is for users; `fileSystem` means nothing then.
+    convenience init(onDisk folder: String, _ configure: (inout Options) -> Void = { _ in }) throws {
+        var options = Options()
+        options.broker.store.direct = true
+        configure(&options)
+        try self.init(PosixFileSystem(), folder: folder, simulated: SimulatedFileSystem(), options)
+    }
+
+    private init(
+        _ files: any FileSystem, folder: String, simulated: SimulatedFileSystem, _ options: Options
+    ) throws {
         self.options = options
-        self.fileSystem = fileSystem
-        broker = try Broker(fileSystem: fileSystem, folder: Self.folder, options: options.broker)
+        fileSystem = simulated
+        broker = try Broker(fileSystem: files, folder: folder, options: options.broker)
         let server = KafkaServer(broker: broker, options: options.server, loopCount: options.loops)
         self.server = server
         var loopOptions = EventLoopGroup.Options()
