@@ -18,10 +18,11 @@ extension ConfigurationTable {
             topicKey: "segment.bytes", update: .dynamic, "A segment this long is closed and a new one begun"),
         ConfigurationKey(
             "log.roll.ms", .duration(.milliseconds, 1...Int64.max), default: nil, topicKey: "segment.ms",
-            update: .dynamic, "A segment whose first record is this old is closed; goes before log.roll.hours"),
+            update: .dynamic,
+            "Closes a segment whose first record is so much older than the next; goes before log.roll.hours"),
         ConfigurationKey(
             "log.roll.hours", .duration(.hours, 1...Int64(Int32.max), width: .int), default: "168",
-            topicKey: "segment.ms", "A segment whose first record is this many hours old is closed"),
+            topicKey: "segment.ms", "Closes a segment whose first record is so many hours older than the next"),
         ConfigurationKey(
             "message.max.bytes", .bytes(0...Int64(Int32.max), width: .int), default: "1048588",
             topicKey: "max.message.bytes", update: .dynamic, "Longest record batch"),

@@ -13,8 +13,8 @@ extension ConfigurationTable {
             "socket.request.max.bytes", .bytes(1024...Int64(Int32.max), width: .int), default: "104857600",
             "Longest Kafka request; a longer one closes its connection"),
         ConfigurationKey(
-            "queued.max.request.bytes", .bytes(1_048_576...Int64.max), default: "117440512",
-            "Memory of requests in work, over all connections; above it sockets are not read; not less than the longest request"
+            "queued.max.request.bytes", .bytes(1_048_576...Int64.max), default: "109051904",
+            "Memory of all requests in work; above it sockets are not read. At least socket.request.max.bytes"
         ),
         ConfigurationKey(
             "max.connections", .integer(1...1_000_000), default: "10000",

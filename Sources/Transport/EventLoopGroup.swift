@@ -44,7 +44,7 @@ public final class EventLoopGroup: Sendable {
         public var pool = ChunkPool()
         /// Bytes of input, of requests that wait, and of unsent replies, above which the loops stop reading; they go on
         /// at three quarters of it.
-        public var byteBudget = 112 << 20
+        public var byteBudget = 104 << 20
         /// Time for the one partial frame that may go on above the budget; then its connection is closed.
         public var budgetTurnLimit: Duration = .seconds(5)
         /// Runs on each loop's thread before anything else: sets `localState` and the hooks.

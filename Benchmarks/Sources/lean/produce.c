@@ -20,7 +20,8 @@ struct producer {
     rd_kafka_topic_t *topic;
     pthread_t thread;
     int number;
-    int64_t begin, window_begin, window_end;  // ns
+    int64_t begin;  // ns, as the two
+    _Atomic int64_t window_begin, window_end;
     _Atomic uint64_t acknowledged, failed;
     uint64_t sent;
     struct histogram waits;  // of messages due in the window; only the producer's own thread, which also polls
@@ -162,6 +163,15 @@ int produce(const struct options *options) {
         if (pthread_create(&producers[i].thread, NULL, run, &producers[i]) != 0) die("no thread");
     }
     sleep_until_ns(window_begin);
+    if (options->records == 0 && options->rate == 0) {
+        // Many producers can keep this thread from its core for longer than the whole window: it begins now.
+        window_begin = now_ns();
+        window_end = window_begin + (int64_t)(options->seconds * 1e9);
+        for (int i = 0; i < options->clients; i++) {
+            atomic_store(&producers[i].window_end, window_end);
+            atomic_store(&producers[i].window_begin, window_begin);
+        }
+    }
     double cpu = cpu_seconds(options->broker);
     uint64_t before = total(producers, options->clients, false);
     int64_t from = now_ns();
