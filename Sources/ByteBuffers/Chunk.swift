@@ -66,8 +66,8 @@ public struct ByteSlice: Sendable {
 /// Under load blocks come back as fast as they are taken, and fresh memory is dear: each of its pages is a fault and is
 /// cleared. So much is kept while it is in use, and `decay` lets go of what was not needed since its last call.
 ///
-/// Limits: `classes` has the most that is kept, 188 MiB in all sizes together; what is handed out is not capped here but counted in
-/// `outstandingBytes`, by which readers of sockets hold themselves back.
+/// Limits: `classes` has the most that is kept, 188 MiB in all sizes together; what is handed out is not capped here
+/// but counted in `outstandingBytes`, by which readers of sockets hold themselves back.
 public final class ChunkPool: Sendable {
     /// 4 KiB, 16 KiB, 64 KiB, 256 KiB, 1 MiB, 2 MiB, 4 MiB.
     static let classes: [(size: Int, keep: Int)] = [

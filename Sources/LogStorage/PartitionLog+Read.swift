@@ -18,8 +18,8 @@ extension PartitionLog {
     /// batch read from a file has had its CRC checked.
     ///
     /// Where `maxBytes` and what the segment has left are `fileFrom` bytes or more, the records are not brought into
-    /// memory: the result tells their place in the file. Then a CRC that was checked within the last minute, for this reader or another, is
-    /// not checked again (`CheckedRanges`).
+    /// memory: the result tells their place in the file. Then a CRC that was checked within the last minute, for this
+    /// reader or another, is not checked again (`CheckedRanges`).
     ///
     /// Blocks for the file system when the records are no longer in memory.
     public func read(

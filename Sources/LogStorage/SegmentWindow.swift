@@ -18,7 +18,7 @@ struct SegmentWindow {
     /// What the chunk holds, by position in the file.
     private var loaded: Range<Int64>
 
-    /// Measured beside 16, 32, 128 and 256 KiB: small enough to stay in the processor's second cache.
+    /// In bytes; small enough to stay in the processor's second cache. 16, 32 and 128 KiB were not told apart from it.
     static let passingSize = 64 << 10
 
     init(_ file: any StorageFile, at position: Int64, end: Int64, keeping maxBytes: Int?, pool: ChunkPool) {

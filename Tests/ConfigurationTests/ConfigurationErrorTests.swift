@@ -119,6 +119,10 @@ import Testing
                         + "group.max.session.timeout.ms, which is 30000. Lower it, or raise group.max.session.timeout.ms."
                 ])
         #expect(problems(flags: [("message.max.bytes", "200MiB")]).count == 1)
+        // The longest request must fit into the memory of all.
+        #expect(problems(flags: [("queued.max.request.bytes", "64MiB")]).count == 1)
+        #expect(
+            problems(flags: [("queued.max.request.bytes", "64MiB"), ("socket.request.max.bytes", "64MiB")]).isEmpty)
         #expect(problems(flags: [("http.listener", ":9092")]).count == 1)
         #expect(problems(flags: [("http.listener", ":9092"), ("http.enable", "false")]).isEmpty)
         #expect(problems(flags: [("listeners", "127.0.0.1:0"), ("http.listener", "127.0.0.1:0")]).isEmpty)

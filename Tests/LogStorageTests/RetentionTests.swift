@@ -23,18 +23,19 @@ import Testing
 
     private var logs: (TestStore) -> [String] { { $0.files.filter { $0.hasSuffix(".log") } } }
 
-    /// `segment.ms` counts between records' timestamps, not from the clock: a copy of an old log does not get a segment a batch.
+    /// `segment.ms` counts between records' timestamps, not from the clock: a copy of an old log does not get a segment a
+    /// batch.
     @Test func recordsOfLongAgoShareASegment() throws {
         var settings = TestStore.settings
         settings.segmentMs = 1000
         let store = try TestStore(settings: settings)
         let then = now - 1_000_000
-        for number in 0..<5 { store.append(timestamp: then + Int64(number) * 200) }
+        for number in 0..<5 { store.append(timestamp: then + Int64(number) * 200, nowMs: now) }
         #expect(store.log.segmentCount == 1)
-        store.append(timestamp: then + 1001)
+        store.append(timestamp: then + 1001, nowMs: now)
         #expect(store.log.segmentCount == 2)
         // Out of order, within the newer segment.
-        store.append(timestamp: then)
+        store.append(timestamp: then, nowMs: now)
         #expect(store.log.segmentCount == 2)
     }
 
