@@ -22,7 +22,7 @@ import rows as row_table
 from clients import ClientFailure, Clients, Sample
 
 REPOSITORY = results.REPOSITORY
-NODES = {kind.key: kind for kind in (nodes.Millrace, nodes.Kafka, nodes.KafkaSync, nodes.LightspeedSync, nodes.LightspeedDirect, nodes.Nginx)}
+NODES = {kind.key: kind for kind in (nodes.Millrace, nodes.MillraceBefore, nodes.Kafka, nodes.KafkaSync, nodes.LightspeedSync, nodes.LightspeedDirect, nodes.Nginx)}
 
 
 def say(text: str) -> None:
@@ -35,7 +35,7 @@ class Bench:
         environment = os.environ.get
         nginx = shutil.which("nginx") or ("/usr/sbin/nginx" if os.access("/usr/sbin/nginx", os.X_OK) else None)
         kafka, lightspeed = environment("MILLRACE_BENCH_KAFKA"), environment("MILLRACE_BENCH_LIGHTSPEED")
-        self.programs = {"millrace": options.binary, "kafka": kafka, "kafka-fsync": kafka, "lightspeed-sync": lightspeed, "lightspeed-direct": lightspeed, "nginx": nginx}
+        self.programs = {"millrace": options.binary, "millrace-before": options.before, "kafka": kafka, "kafka-fsync": kafka, "lightspeed-sync": lightspeed, "lightspeed-direct": lightspeed, "nginx": nginx}
         self.source = events.source(environment("MILLRACE_BENCH_DATA"))
         self.clients = Clients(options.lean, environment("MILLRACE_BENCH_RAWLOAD"), environment("MILLRACE_BENCH_ACKS"), shutil.which("wrk"), java_tools(kafka), self.text(), scratch)
         lines = events.load(self.source)
@@ -61,6 +61,8 @@ class Bench:
 
     def systems(self, keys: tuple[str, ...]) -> list[str]:
         wanted = self.options.systems
+        # The build before stands beside this one in each row, whatever else the row is measured against.
+        keys = tuple(key for own in keys for key in ((own, "millrace-before") if own == "millrace" else (own,)))
         return [key for key in keys if self.programs[key] and (wanted is None or key in wanted)]
 
     # MARK: Rows
@@ -213,6 +215,7 @@ def main() -> int:
     parser.add_argument("--scratch", type=pathlib.Path, default=pathlib.Path(tempfile.gettempdir()), help="where data folders go")
     parser.add_argument("--no-fill", action="store_true", help="leave free memory as it is")
     parser.add_argument("--binary", default=str(REPOSITORY / ".build/release/millrace"))
+    parser.add_argument("--before", metavar="BINARY", help="measure this other build of Millrace in turn with the first, and say whether each row holds within 3 %%")
     parser.add_argument("--lean", default=str(REPOSITORY / "Benchmarks/.build/release/lean"))
     parser.add_argument("--report-only", type=pathlib.Path, metavar="JSON", nargs="+", help="write table, plots and page from the raw figures of one or several runs; a row of a later run replaces that of an earlier one")
     options = parser.parse_args()

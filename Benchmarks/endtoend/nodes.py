@@ -145,6 +145,12 @@ class Millrace(Node):
             return False
 
 
+class MillraceBefore(Millrace):
+    """Another build, measured in turn with this one: what a change costs."""
+
+    key, label = "millrace-before", "Millrace before"
+
+
 class Kafka(Node):
     key, label, warms_slowly = "kafka", "Kafka", True
     # Files of deleted topics go at once; by default a minute later, which would be during another server's measurement.

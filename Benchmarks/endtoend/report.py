@@ -8,7 +8,11 @@ import statistics
 
 import plot
 
-LABELS = {"millrace": "Millrace", "kafka": "Kafka", "kafka-fsync": "Kafka fsync", "lightspeed-sync": "lightspeed sync", "lightspeed-direct": "lightspeed direct", "nginx": "nginx"}
+LABELS = {"millrace": "Millrace", "millrace-before": "Millrace before", "kafka": "Kafka", "kafka-fsync": "Kafka fsync", "lightspeed-sync": "lightspeed sync", "lightspeed-direct": "lightspeed direct", "nginx": "nginx"}
+
+
+# The least share of the build before that a rate may be, and its inverse the most that CPU may be.
+WITHIN = 0.97
 
 
 def values(row: dict, system: str, metric: str) -> list[float]:
@@ -60,6 +64,13 @@ def verdict(raw: dict, row: dict, target: dict) -> tuple[str, bool | None]:
     return f"{what}{number(reached)}{'x' if peer else ''} ({text}): {'holds' if holds else '**short**'}", holds
 
 
+def against_before(row: dict) -> list[dict]:
+    targets = [{"metric": "rate", "peer": "millrace-before", "bound": WITHIN, "at_least": True}]
+    if values(row, "millrace-before", "cpu"):
+        targets.append({"metric": "cpu", "peer": "millrace-before", "bound": round(1 / WITHIN, 3), "at_least": False})
+    return targets
+
+
 def table(raw: dict, rows: list[dict]) -> list[str]:
     systems = [key for key in LABELS if key != "nginx" and any(key in row["samples"] for row in rows)]
     if any("nginx" in row["samples"] for row in rows):
@@ -77,6 +88,8 @@ def table(raw: dict, rows: list[dict]) -> list[str]:
                 text += f"; {number(statistics.median(values(row, key, 'cpu')))}"
             cells.append(text)
         found = [verdict(raw, row, target)[0] for target in row["targets"]]
+        if row["samples"].get("millrace-before"):
+            found += [verdict(raw, row, target)[0] for target in against_before(row)]
         if not row["targets"]:
             for peer in ("kafka", "kafka-fsync"):
                 ours, theirs = values(row, "millrace", "rate"), values(row, peer, "rate")
