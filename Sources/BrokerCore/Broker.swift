@@ -20,7 +20,13 @@ public final class Broker: Sendable {
     public let clusterID: String
     /// Runs blocking work, one piece after the other.
     public let admin: WorkQueue
+    /// Runs what may block or take longer than about a millisecond for a connection that waits for it.
+    public let workers: WorkerPool
     public let summary: RecoverySummary
+
+    /// A read that waits for the disk keeps a worker and no processor, so there are more of them than a small machine has
+    /// processors.
+    static let workerThreads = 4
 
     private let current: Lock<TopicCatalog>
     private let serving = Atomic<Bool>(false)
@@ -53,6 +59,7 @@ public final class Broker: Sendable {
         current = Lock(TopicCatalog(topics, version: metadata.revision))
         producerIDs = ProducerIDs(metadata: metadata)
         admin = WorkQueue(name: "admin")
+        workers = WorkerPool(name: "worker", threads: Self.workerThreads)
         groups = GroupCoordinator(settings: options.groups, compactionFloor: options.offsetsCompactionFloor)
         groups.attach(self)
         try groups.load()
@@ -72,6 +79,7 @@ public final class Broker: Sendable {
     /// Commits what is queued, makes a checkpoint, ends the threads.
     public func stop() throws(StorageError) {
         drain()
+        workers.stop()
         admin.stop()
         groups.stop()
         try store.stop()

@@ -1,0 +1,102 @@
+import ByteBuffers
+
+/// A few threads that run pieces of work which would hold an event loop for longer than about a millisecond: reads that
+/// wait for a disk, decompression, requests and replies of many entries. Pieces begin in the order they come and end in
+/// any; a piece must not wait for another one.
+///
+/// A caller parks its connection, submits, and takes the result back by `LoopHandle.submit`.
+///
+/// Limit: `maxQueued`; beyond it `submit` refuses and the caller decides: it answers that it is busy, or closes.
+public final class WorkerPool: Sendable {
+    /// Pieces that wait for a thread. Each belongs to a parked connection, so more than this many clients wait for the
+    /// same few threads: those behind would wait for longer than their request timeout.
+    public static let maxQueued = 10_000
+
+    private struct State {
+        /// Waiting pieces are `jobs[next...]`.
+        var jobs: [(@Sendable () -> Void)?] = []
+        var next = 0
+        /// Workers that sleep, the one that fell asleep last at the end.
+        var idle: [Int] = []
+        var threads: [Thread] = []
+        var isStopping = false
+
+        var waiting: Int { jobs.count - next }
+
+        mutating func take() -> (@Sendable () -> Void)? {
+            guard next < jobs.count else { return nil }
+            defer {
+                jobs[next] = nil
+                next += 1
+                if next == jobs.count {
+                    jobs.removeAll(keepingCapacity: jobs.capacity <= 64)
+                    next = 0
+                } else if next >= 1024, next * 2 >= jobs.count {
+                    jobs.removeFirst(next)
+                    next = 0
+                }
+            }
+            return jobs[next]
+        }
+    }
+
+    private let name: String
+    private let state = Lock(State())
+    /// One for each worker.
+    private let signals: [Signal]
+
+    /// At most `threads` of them; each is started when a piece comes and none is idle.
+    public init(name: String, threads: Int) {
+        precondition(threads > 0, "a pool of \(threads) threads")
+        self.name = name
+        signals = (0..<threads).map { _ in Signal() }
+    }
+
+    /// Gives false, and forgets the job, when the queue is full or the pool is stopping.
+    @discardableResult
+    public func submit(_ job: @escaping @Sendable () -> Void) -> Bool {
+        let (taken, sleeper) = state.withLock { state -> (Bool, Int?) in
+            guard !state.isStopping, state.waiting < Self.maxQueued else { return (false, nil) }
+            state.jobs.append(job)
+            if let sleeper = state.idle.popLast() { return (true, sleeper) }
+            if state.threads.count < signals.count {
+                let worker = state.threads.count
+                state.threads.append(Thread(name: "\(name)-\(worker)") { [self] in run(worker) })
+            }
+            return (true, nil)
+        }
+        if let sleeper { signals[sleeper].raise() }
+        return taken
+    }
+
+    private func run(_ worker: Int) {
+        while true {
+            let (job, isStopping) = state.withLock { state in
+                let job = state.take()
+                // Woken by whoever takes this entry out; under the same lock as the look at the queue, so that no piece
+                // is left for a worker that sleeps.
+                if job == nil, !state.isStopping { state.idle.append(worker) }
+                return (job, state.isStopping)
+            }
+            if let job {
+                job()
+            } else if isStopping {
+                return
+            } else {
+                signals[worker].wait()
+            }
+        }
+    }
+
+    /// Runs what is queued, then ends the threads.
+    public func stop() {
+        let threads = state.withLock { state in
+            state.isStopping = true
+            state.idle = []
+            defer { state.threads = [] }
+            return state.threads
+        }
+        for signal in signals { signal.raise() }
+        for thread in threads { thread.join() }
+    }
+}
