@@ -18,6 +18,9 @@ final class GatewayMetrics: Sendable {
     private let requests = Lock<[RequestKey: Counter]>([:])
     private let reasons = Lock<[String: Counter]>([:])
 
+    private static let requestsName = "millrace_http_requests_total"
+    private static let rejectedName = "millrace_ingest_rejected_total"
+
     struct RequestKey: Hashable {
         let route: Int
         let status: Int
@@ -29,24 +32,29 @@ final class GatewayMetrics: Sendable {
         let names = Route.Name.allCases
         accepted = names.map {
             registry.counter(
-                "ingest_records_total", help: "Events by route and result.",
+                "millrace_ingest_records_total", help: "Events by route and result.",
                 labels: ["route": $0.text, "result": "accepted"])
         }
         rejected = names.map {
-            registry.counter("ingest_records_total", labels: ["route": $0.text, "result": "rejected"])
+            registry.counter("millrace_ingest_records_total", labels: ["route": $0.text, "result": "rejected"])
         }
         handling = names.map {
             registry.histogram(
-                "http_handling_seconds",
+                "millrace_http_handling_seconds",
                 help: "From the last byte of a request to its encoded reply, without the wait for the commit.",
                 labels: ["route": $0.text])
         }
-        receivedBytes = registry.counter("ingest_bytes_total", help: "Bytes of request bodies.")
-        connections = registry.gauge("http_connections", help: "Open HTTP connections.")
-        inflightBytes = registry.gauge("inflight_bytes", help: "Bytes reserved for bodies that are being received.")
+        receivedBytes = registry.counter("millrace_ingest_bytes_total", help: "Bytes of request bodies.")
+        connections = registry.gauge("millrace_http_connections", help: "Open HTTP connections.")
+        inflightBytes = registry.gauge(
+            "millrace_http_inflight_bytes", help: "Bytes reserved for bodies that are being received.")
         rateLimited = registry.counter(
-            "ratelimit_denied_total", help: "Requests refused with 429.", labels: ["policy": "ingest"])
-        refusedInput = registry.counter("http_refused_input_total", help: "Connections closed for malformed bytes.")
+            "millrace_ratelimit_denied_total", help: "Requests refused with 429.", labels: ["policy": "ingest"])
+        // Their labels are known when there is something to count.
+        registry.announceCounter(Self.requestsName, help: "Requests by route, status and problem code.")
+        registry.announceCounter(Self.rejectedName, help: "Events that were not appended, by reason.")
+        refusedInput = registry.counter(
+            "millrace_http_refused_input_total", help: "Connections closed for malformed bytes.")
     }
 
     /// The counter of requests with this outcome. Takes a lock: each loop keeps what it was given.
@@ -55,8 +63,7 @@ final class GatewayMetrics: Sendable {
         return requests.withLock { requests in
             if let known = requests[key] { return known }
             let counter = registry.counter(
-                "http_requests_total", help: "Requests by route, status and problem code.",
-                labels: ["route": route.text, "status": String(status), "code": key.code])
+                Self.requestsName, labels: ["route": route.text, "status": String(status), "code": key.code])
             requests[key] = counter
             return counter
         }
@@ -69,8 +76,7 @@ final class GatewayMetrics: Sendable {
         let counter = reasons.withLock { reasons in
             let name = reason.description
             if let known = reasons[name] { return known }
-            let counter = registry.counter(
-                "ingest_rejected_total", help: "Events that were not appended, by reason.", labels: ["reason": name])
+            let counter = registry.counter(Self.rejectedName, labels: ["reason": name])
             reasons[name] = counter
             return counter
         }

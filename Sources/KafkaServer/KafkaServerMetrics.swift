@@ -14,17 +14,20 @@ struct KafkaServerMetrics: Sendable {
 
     init() {
         let registry = MetricsRegistry.shared
-        let requests = "kafka_requests_total"
+        let requests = "millrace_kafka_requests_total"
         let help = "Requests handled, by API."
         produceRequests = registry.counter(requests, help: help, labels: ["api": "Produce"])
         fetchRequests = registry.counter(requests, help: help, labels: ["api": "Fetch"])
         otherRequests = registry.counter(requests, help: help, labels: ["api": "other"])
-        producedBytes = registry.counter("kafka_produced_bytes_total", help: "Bytes of record batches accepted.")
-        fetchedBytes = registry.counter("kafka_fetched_bytes_total", help: "Bytes of record batches handed out.")
-        refusedBatches = registry.counter("kafka_refused_batches_total", help: "Record batches refused.")
+        producedBytes = registry.counter(
+            "millrace_kafka_produced_bytes_total", help: "Bytes of record batches accepted.")
+        fetchedBytes = registry.counter(
+            "millrace_kafka_fetched_bytes_total", help: "Bytes of record batches handed out.")
+        refusedBatches = registry.counter("millrace_kafka_refused_batches_total", help: "Record batches refused.")
         protocolErrors = registry.counter(
-            "kafka_protocol_errors_total", help: "Connections closed because their bytes were not the protocol.")
-        fetchSessions = registry.gauge("kafka_fetch_sessions", help: "Incremental fetch sessions.")
-        parkedFetches = registry.gauge("kafka_parked_fetches", help: "Fetches that wait for records.")
+            "millrace_kafka_protocol_errors_total",
+            help: "Connections closed because their bytes were not the protocol.")
+        fetchSessions = registry.gauge("millrace_kafka_fetch_sessions", help: "Incremental fetch sessions.")
+        parkedFetches = registry.gauge("millrace_kafka_parked_fetches", help: "Fetches that wait for records.")
     }
 }

@@ -269,17 +269,12 @@ extension LogStore {
         Log.error("damage found and quarantined", "partition", log.folderName, "ranges", log.quarantine.damaged.count)
     }
 
-    /// Sets the gauges; they are there from the end of recovery on, at zero where nothing is damaged.
+    /// Sets the gauges, which are there from the start, at zero where nothing is damaged.
     func showDamage() {
         let damage = damage
-        let metrics = MetricsRegistry.shared
-        metrics.gauge("storage_quarantined_partitions", help: "Partitions with quarantined damage.").set(damage.count)
-        metrics.gauge(
-            "storage_quarantined_bytes", help: "Bytes of segments that are quarantined."
-        ).set(damage.reduce(0) { $0 + $1.bytes })
-        metrics.gauge(
-            "storage_partitions_refusing_appends", help: "Partitions whose end is quarantined, until log repair."
-        ).set(damage.count(where: \.refusesAppends))
+        metrics.quarantinedPartitions.set(damage.count)
+        metrics.quarantinedBytes.set(damage.reduce(0) { $0 + $1.bytes })
+        metrics.partitionsRefusingAppends.set(damage.count(where: \.refusesAppends))
     }
 
     /// The partitions with damage, by name.

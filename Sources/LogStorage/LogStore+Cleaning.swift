@@ -63,7 +63,7 @@ extension LogStore {
             }
         }
         statistics.cleanerMaxDirtyPercent.store(Int(maxRatio * 100), ordering: .relaxed)
-        CleanerMetrics.shared.maxDirtyPercent.set(Int(maxRatio * 100))
+        cleanerMetrics.maxDirtyPercent.set(Int(maxRatio * 100))
         return (due, wantsCheckpoint)
     }
 
@@ -74,9 +74,8 @@ extension LogStore {
         let readBefore = statistics.cleanerReadBytes.load(ordering: .relaxed)
         let writtenBefore = statistics.cleanerWrittenBytes.load(ordering: .relaxed)
         defer {
-            let metrics = CleanerMetrics.shared
-            metrics.readBytes.add(statistics.cleanerReadBytes.load(ordering: .relaxed) - readBefore)
-            metrics.writtenBytes.add(statistics.cleanerWrittenBytes.load(ordering: .relaxed) - writtenBefore)
+            cleanerMetrics.readBytes.add(statistics.cleanerReadBytes.load(ordering: .relaxed) - readBefore)
+            cleanerMetrics.writtenBytes.add(statistics.cleanerWrittenBytes.load(ordering: .relaxed) - writtenBefore)
         }
         let pass = CleanerPass(log, plan, nowMs: nowMs)
         do {
@@ -89,7 +88,7 @@ extension LogStore {
             log.state.withLock { $0.cleaner = progress }
             if let damage = pass.damage { setUncleanable(log, from: damage.baseOffset, damage.what) }
             statistics.cleanerRuns.add(1, ordering: .relaxed)
-            CleanerMetrics.shared.runs.add()
+            cleanerMetrics.runs.add()
             return (true, pass.isAnyReplaced)
         } catch let stop as CleanerStop {
             switch stop {
@@ -126,7 +125,7 @@ extension LogStore {
             Segment.name(baseOffset, ".log"), "reason", what)
         if isFirst {
             statistics.uncleanablePartitions.add(1, ordering: .relaxed)
-            CleanerMetrics.shared.uncleanablePartitions.add(1)
+            cleanerMetrics.uncleanablePartitions.add(1)
         }
     }
 
@@ -176,14 +175,17 @@ struct CleanerMetrics: Sendable {
 
     private init() {
         let registry = MetricsRegistry.shared
-        runs = registry.counter("log_cleaner_passes_total", help: "Passes of compaction over one partition's log.")
-        readBytes = registry.counter("log_cleaner_read_bytes_total", help: "Bytes of log that compaction read.")
-        writtenBytes = registry.counter("log_cleaner_written_bytes_total", help: "Bytes of log that compaction wrote.")
+        runs = registry.counter(
+            "millrace_log_cleaner_passes_total", help: "Passes of compaction over one partition's log.")
+        readBytes = registry.counter(
+            "millrace_log_cleaner_read_bytes_total", help: "Bytes of log that compaction read.")
+        writtenBytes = registry.counter(
+            "millrace_log_cleaner_written_bytes_total", help: "Bytes of log that compaction wrote.")
         uncleanablePartitions = registry.gauge(
-            "log_cleaner_uncleanable_partitions",
+            "millrace_log_cleaner_uncleanable_partitions",
             help: "Partitions with a segment that compaction leaves alone because it is damaged.")
         maxDirtyPercent = registry.gauge(
-            "log_cleaner_max_dirty_percent",
+            "millrace_log_cleaner_max_dirty_percent",
             help: "Share of the dirtiest compacted log that has not been compacted, when it was last looked at.")
     }
 }

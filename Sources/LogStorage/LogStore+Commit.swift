@@ -3,6 +3,7 @@ import Glibc
 import KafkaModel
 import StorageIO
 import Synchronization
+import Telemetry
 
 /// Group commit: everything queued becomes durable with as few writes and syncs as possible, then it is published.
 extension LogStore {
@@ -81,6 +82,7 @@ extension LogStore {
 
     private func noteDuration(_ nanoseconds: Int, bytes: Int) {
         statistics.commitNanoseconds.add(nanoseconds, ordering: .relaxed)
+        metrics.commit.observe(nanoseconds)
         guard bytes <= Self.inlineBytes else { return }
         let average = smallCommitNanoseconds.load(ordering: .relaxed)
         smallCommitNanoseconds.store(average + (nanoseconds - average) / 8, ordering: .relaxed)
@@ -113,7 +115,9 @@ extension LogStore {
                 .logStart, partition, value: offset, bytes: UnsafeRawBufferPointer(start: nil, count: 0))
         }
         let before = journal.bytesWritten
-        try journal.commit(sync: !options.unsafeWithoutSync)
+        try timed(metrics.journalSync) { () throws(StorageError) in
+            try journal.commit(sync: !options.unsafeWithoutSync)
+        }
         statistics.journalBytes.add(Int(journal.bytesWritten - before), ordering: .relaxed)
         try writeStraight(Array(straight.values), &committer)
         return straight.values.map { ($0.log, $0.lastOffset) }
@@ -122,6 +126,7 @@ extension LogStore {
     private func writeStraight(
         _ runs: [(log: PartitionLog, lastOffset: Int64, bytes: Int)], _ committer: inout Committer
     ) throws(StorageError) {
+        if runs.isEmpty { return }
         var writers: [StraightWriter?] = []
         for (log, _, bytes) in runs {
             writers.append(bytes >= options.straightRunBytes ? straightWriter(for: log, &committer) : nil)
@@ -134,8 +139,10 @@ extension LogStore {
         }
         while committer.directLogs.count > Self.maxDirectLogs { committer.directLogs.removeFirst().closeDirect() }
         // All writes come before the first sync: one commit of the file system's journal serves them all.
-        if runs.count >= Self.syncAllFrom, !options.unsafeWithoutSync { return try fileSystem.syncAll(folder) }
-        try forEach(of: runs.count) { (index) throws(StorageError) in try runs[index].log.syncStraight() }
+        try timed(metrics.segmentSync) { () throws(StorageError) in
+            if runs.count >= Self.syncAllFrom, !options.unsafeWithoutSync { return try fileSystem.syncAll(folder) }
+            try forEach(of: runs.count) { (index) throws(StorageError) in try runs[index].log.syncStraight() }
+        }
     }
 
     /// Calls `body` for 0 ..< `count`, side by side when the store's threads run. The first error is thrown when all calls

@@ -95,7 +95,9 @@ extension LogStore {
         for (log, entry) in snapshots {
             try log.writeBehind(through: entry.endOffset - 1, with: directWriter)
         }
-        try syncSegments(of: dirty)
+        if !dirty.isEmpty {
+            try timed(metrics.segmentSync) { () throws(StorageError) in try syncSegments(of: dirty) }
+        }
         for (log, entry) in snapshots {
             try log.storeIndexes()
             log.state.withLock { $0.checkpoint = entry }

@@ -148,6 +148,8 @@ public final class LogStore: Sendable {
     /// Only there between `start` and `stop`; a test's commits are made by its own thread alone.
     let crew = Lock<Crew?>(nil)
     public let statistics = LogStatistics()
+    let metrics = StoreMetrics()
+    let cleanerMetrics = CleanerMetrics.shared
 
     struct Threads {
         var running = false

@@ -6,9 +6,11 @@ public import ByteBuffers
 /// same name and labels give the same object again, so modules need not pass metrics around.
 ///
 /// Limit: `maxSeries` label combinations in all. Past it a caller gets a working metric that no page shows, and
-/// `telemetry_series_refused_total` counts it: an attacker who can invent label values costs nothing.
+/// `millrace_telemetry_series_refused_total` counts it: an attacker who can invent label values costs nothing.
 public final class MetricsRegistry: Sendable {
     public static let maxSeries = 8192
+    /// What every name begins with: a page of several programs must show whose a number is.
+    public static let prefix = "millrace_"
     public static let shared = MetricsRegistry()
 
     /// Label names and values of one series, in the order in which they are printed.
@@ -64,6 +66,23 @@ public final class MetricsRegistry: Sendable {
         _ = register(name, help, "gauge", labels) { .reading(read) }
     }
 
+    /// The same for a number that only grows (`..._total`).
+    public func total(
+        _ name: String, help: String = "", labels: Labels = [:], read: @escaping @Sendable () -> Double
+    ) {
+        _ = register(name, help, "counter", labels) { .reading(read) }
+    }
+
+    /// Shows a counter that was made before there was a page.
+    public func show(_ counter: Counter, as name: String, help: String = "", labels: Labels = [:]) {
+        _ = register(name, help, "counter", labels) { .counter(counter) }
+    }
+
+    /// Shows the name and help of counters whose labels are not known yet, so that the page lists them from the start.
+    public func announceCounter(_ name: String, help: String) {
+        state.withLock { state in _ = Self.family(name, help, "counter", &state) }
+    }
+
     /// A histogram; `scale` turns an observed unit into the unit of the page (1e-9: nanoseconds to seconds).
     public func histogram(_ name: String, help: String = "", labels: Labels = [:], scale: Double = 1e-9) -> Histogram {
         let metric = register(name, help, "histogram", labels) { .histogram(Histogram(scale: scale)) }
@@ -76,7 +95,9 @@ public final class MetricsRegistry: Sendable {
     private func register(
         _ name: String, _ help: String, _ kind: String, _ labels: Labels, _ make: () -> Metric
     ) -> Metric {
-        precondition(Self.isMetricName(name), "not a metric name: \(name)")
+        precondition(
+            name.hasPrefix(Self.prefix) && Self.isMetricName(name),
+            "\(name) is not a metric's name: \(Self.prefix)... of letters, digits and _")
         let text = Self.labelText(labels)
         let identity = "\(kind) \(name){\(text)}"
         return state.withLock { state in
@@ -86,16 +107,22 @@ public final class MetricsRegistry: Sendable {
                 refused.add()
                 return metric
             }
-            let index = state.indexes[name] ?? state.families.count
-            if index == state.families.count {
-                state.families.append(Family(name: name, help: help, kind: kind))
-                state.indexes[name] = index
-            }
-            precondition(state.families[index].kind == kind, "\(name) is registered as another kind")
+            let index = Self.family(name, help, kind, &state)
             state.families[index].series.append(Series(labels: text, metric: metric))
             state.known[identity] = metric
             return metric
         }
+    }
+
+    /// The place of the family with that name, which is made if it is not there.
+    private static func family(_ name: String, _ help: String, _ kind: String, _ state: inout State) -> Int {
+        if let index = state.indexes[name] {
+            precondition(state.families[index].kind == kind, "\(name) is registered as another kind")
+            return index
+        }
+        state.indexes[name] = state.families.count
+        state.families.append(Family(name: name, help: help, kind: kind))
+        return state.families.count - 1
     }
 
     private static func isMetricName(_ name: String) -> Bool {
@@ -140,7 +167,9 @@ public final class MetricsRegistry: Sendable {
             page.utf8("# TYPE \(family.name) \(family.kind)\n")
             for series in family.series { Self.render(family.name, series, into: &page) }
         }
-        page.utf8("# TYPE telemetry_series_refused_total counter\ntelemetry_series_refused_total \(refused.value)\n")
+        let name = "millrace_telemetry_series_refused_total"
+        page.utf8("# HELP \(name) Series that were not shown because there were \(Self.maxSeries) already.\n")
+        page.utf8("# TYPE \(name) counter\n\(name) \(refused.value)\n")
     }
 
     /// The `Content-Type` of the page.

@@ -10,6 +10,10 @@ public final class TransportCounters: Sendable {
     public let refusedByPeer = Counter()
     /// `accept` failed for want of descriptors or memory, and was put off.
     public let acceptPostponed = Counter()
+    public let closedByHandler = Counter()
+    public let closedByPeer = Counter()
+    public let closedByFailure = Counter()
+    public let closedByStop = Counter()
     public let closedIdle = Counter()
     public let closedInputStalled = Counter()
     public let closedWriteStalled = Counter()
@@ -35,7 +39,10 @@ public final class TransportCounters: Sendable {
         case .writeStalled: closedWriteStalled.add()
         case .inputLimit, .outputLimit, .memoryPressure: closedByLimit.add()
         case .commitFailed: closedCommitFailed.add()
-        case .closedByHandler, .closedByPeer, .failed, .shutdown: break
+        case .closedByHandler: closedByHandler.add()
+        case .closedByPeer: closedByPeer.add()
+        case .failed: closedByFailure.add()
+        case .shutdown: closedByStop.add()
         }
     }
 }

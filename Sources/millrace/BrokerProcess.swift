@@ -7,6 +7,7 @@ import IngestGateway
 import KafkaServer
 import LogStorage
 import StorageIO
+import Telemetry
 import Transport
 
 /// The running broker, as `serve` sees it: the data folder, the Kafka listener and the gateway, on the same event loops.
@@ -48,6 +49,9 @@ struct BrokerProcess {
             gateway?.setUp(loop)
         }
         let group = try EventLoopGroup(options)
+        ProcessMetrics.show(in: .shared, version: Version.current)
+        group.counters.show(in: .shared)
+        broker.store.showMetrics(in: .shared)
         broker.start()
         let wanted = configuration.kafkaListener
         let listener = try group.listen(kafka.listenerOptions(host: wanted.host, port: wanted.port))

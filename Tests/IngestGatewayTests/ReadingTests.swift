@@ -84,11 +84,12 @@ import Testing
         let metrics = try node.call("GET", "/metrics")
         #expect(metrics.fields["content-type"]?.hasPrefix("text/plain; version=0.0.4") == true)
         #expect(
-            metrics.text.contains("ingest_records_total{route=\"/v1/topics/{topic}/events\",result=\"accepted\"} 2\n"))
-        #expect(metrics.text.contains("ingest_rejected_total{reason=\"invalid_json\"} 1\n"))
+            metrics.text.contains(
+                "millrace_ingest_records_total{route=\"/v1/topics/{topic}/events\",result=\"accepted\"} 2\n"))
+        #expect(metrics.text.contains("millrace_ingest_rejected_total{reason=\"invalid_json\"} 1\n"))
         #expect(
             metrics.text.contains(
-                "http_requests_total{route=\"/v1/topics/{topic}/events\",status=\"201\",code=\"\"} 1\n"))
+                "millrace_http_requests_total{route=\"/v1/topics/{topic}/events\",status=\"201\",code=\"\"} 1\n"))
         let statistics = try node.call("GET", "/stats")
         #expect(statistics.number("accepted") == 2)
         #expect(statistics.number("rejected") == 1)

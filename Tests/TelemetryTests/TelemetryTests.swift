@@ -13,52 +13,52 @@ import Testing
 
     @Test func sameNameAndLabelsGiveTheSameCounter() {
         let registry = MetricsRegistry()
-        registry.counter("requests_total", help: "Requests.", labels: ["route": "events"]).add(2)
-        registry.counter("requests_total", labels: ["route": "events"]).add()
-        registry.counter("requests_total", labels: ["route": "ingest"]).add(7)
+        registry.counter("millrace_requests_total", help: "Requests.", labels: ["route": "events"]).add(2)
+        registry.counter("millrace_requests_total", labels: ["route": "events"]).add()
+        registry.counter("millrace_requests_total", labels: ["route": "ingest"]).add(7)
         let text = page(registry)
-        #expect(text.contains("# HELP requests_total Requests.\n# TYPE requests_total counter\n"))
-        #expect(text.contains("requests_total{route=\"events\"} 3\nrequests_total{route=\"ingest\"} 7\n"))
+        #expect(text.contains("# HELP millrace_requests_total Requests.\n# TYPE millrace_requests_total counter\n"))
+        #expect(text.contains("millrace_requests_total{route=\"events\"} 3\nmillrace_requests_total{route=\"ingest\"} 7\n"))
     }
 
     @Test func labelValuesAreEscaped() {
         let registry = MetricsRegistry()
-        registry.gauge("g", labels: ["l": "a\"b\\c\nd"]).set(-4)
-        #expect(page(registry).contains("g{l=\"a\\\"b\\\\c\\nd\"} -4\n"))
+        registry.gauge("millrace_g", labels: ["l": "a\"b\\c\nd"]).set(-4)
+        #expect(page(registry).contains("millrace_g{l=\"a\\\"b\\\\c\\nd\"} -4\n"))
     }
 
     @Test func readingsAreTakenWhenThePageIsMade() {
         let registry = MetricsRegistry()
         let source = Gauge()
-        registry.reading("r") { Double(source.value) }
+        registry.reading("millrace_r") { Double(source.value) }
         source.set(5)
-        #expect(page(registry).contains("r 5.0\n"))
+        #expect(page(registry).contains("millrace_r 5.0\n"))
     }
 
     @Test func seriesPastTheLimitWorkButAreNotShown() {
         let registry = MetricsRegistry()
         for index in 0..<MetricsRegistry.maxSeries {
-            _ = registry.counter("c_total", labels: ["i": "\(index % 64)x\(index / 64)"])
+            _ = registry.counter("millrace_c_total", labels: ["i": "\(index % 64)x\(index / 64)"])
         }
-        let extra = registry.counter("extra_total")
+        let extra = registry.counter("millrace_extra_total")
         extra.add(3)
         #expect(extra.value == 3)
         let text = page(registry)
-        #expect(!text.contains("extra_total"))
-        #expect(text.contains("telemetry_series_refused_total 1\n"))
+        #expect(!text.contains("millrace_extra_total"))
+        #expect(text.contains("millrace_telemetry_series_refused_total 1\n"))
     }
 
     @Test func histogramPageIsCumulativeAndEndsWithInfinity() {
         let registry = MetricsRegistry()
-        let histogram = registry.histogram("wait_seconds")
+        let histogram = registry.histogram("millrace_wait_seconds")
         for value in [500, 3_000, 5_000_000, 60_000_000_000] { histogram.observe(value) }
         let text = page(registry)
         #expect(
-            text.contains("wait_seconds_bucket{le=\"4.096e-06\"} 2\n")
-                || text.contains("wait_seconds_bucket{le=\"4.0960000000000005e-06\"} 2\n"))
-        #expect(text.contains("wait_seconds_bucket{le=\"+Inf\"} 4\n"))
-        #expect(text.contains("wait_seconds_count 4\n"))
-        #expect(text.contains("wait_seconds_sum 60.005003"))
+            text.contains("millrace_wait_seconds_bucket{le=\"4.096e-06\"} 2\n")
+                || text.contains("millrace_wait_seconds_bucket{le=\"4.0960000000000005e-06\"} 2\n"))
+        #expect(text.contains("millrace_wait_seconds_bucket{le=\"+Inf\"} 4\n"))
+        #expect(text.contains("millrace_wait_seconds_count 4\n"))
+        #expect(text.contains("millrace_wait_seconds_sum 60.005003"))
     }
 }
 
@@ -123,5 +123,23 @@ import Testing
     @Test func timestampsAreRFC3339() {
         #expect(Log.timestamp(seconds: 0, milliseconds: 7) == "1970-01-01T00:00:00.007Z")
         #expect(Log.timestamp(seconds: 1_700_000_000, milliseconds: 0) == "2023-11-14T22:13:20.000Z")
+    }
+}
+
+@Suite struct ProcessMetricsTests {
+    @Test func descriptorsAreCountedEitherWay() throws {
+        let before = ProcessMetrics.countDescriptors()
+        #expect(before > 2)
+        let opened = (0..<50).map { _ in open("/dev/null", O_RDONLY) }
+        defer { for descriptor in opened { close(descriptor) } }
+        // Other suites of this process open and close some at the same time.
+        #expect(ProcessMetrics.countDescriptors() >= before + 25)
+        #expect(abs(ProcessMetrics.openDescriptors - ProcessMetrics.countDescriptors()) < 25)
+        #expect(ProcessMetrics.maxDescriptors > 50)
+    }
+
+    @Test func memoryAndTimeAreThisProcesss() {
+        #expect(ProcessMetrics.residentBytes > 1 << 20)
+        #expect(ProcessMetrics.cpuSeconds > 0)
     }
 }

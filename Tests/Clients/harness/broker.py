@@ -28,7 +28,7 @@ SETTINGS = {
     "offsets.topic.num.partitions": "4",
 }
 
-DAMAGE = ("storage_quarantined_partitions", "storage_partitions_refusing_appends")
+DAMAGE = ("millrace_storage_quarantined_partitions", "millrace_storage_partitions_refusing_appends")
 
 # What only Millrace has: the allow-list of use case U3.
 OWN_SETTINGS = {"gateway.ingest.event.types": "session_started,session_completed"}
@@ -180,7 +180,6 @@ class Broker:
             return {}
         with urllib.request.urlopen(f"http://{self.http}/metrics", timeout=10) as reply:
             lines = [line.rsplit(" ", 1) for line in reply.read().decode().splitlines() if not line.startswith("#")]
-        # They are not there at all before the first damage is found.
         return {name: int(value) for name, value in lines if name in DAMAGE and value != "0"}
 
     def log_tail(self, size: int = 4000) -> str:

@@ -1,0 +1,139 @@
+import ByteBuffers
+import StorageIO
+import Synchronization
+public import Telemetry
+
+/// What the store counts for the metrics page, there from the start.
+struct StoreMetrics: Sendable {
+    /// From taking what is queued to its being durable.
+    let commit: Histogram
+    /// The write and sync of a commit's journal frames, which are one system call as a rule.
+    let journalSync: Histogram
+    /// Syncs of segments: of one commit's long runs, side by side, or of one checkpoint.
+    let segmentSync: Histogram
+    let quarantinedPartitions: Gauge
+    let quarantinedBytes: Gauge
+    let partitionsRefusingAppends: Gauge
+
+    init(registry: MetricsRegistry = .shared) {
+        commit = registry.histogram(
+            "millrace_storage_commit_seconds", help: "Group commits: from taking what is queued to its being durable.")
+        let sync = "millrace_storage_sync_seconds"
+        let help = "Waits for the disk: journal: write and sync of a commit; segment: syncs of a commit or checkpoint."
+        journalSync = registry.histogram(sync, help: help, labels: ["file": "journal"])
+        segmentSync = registry.histogram(sync, help: help, labels: ["file": "segment"])
+        quarantinedPartitions = registry.gauge(
+            "millrace_storage_quarantined_partitions", help: "Partitions with quarantined damage.")
+        quarantinedBytes = registry.gauge(
+            "millrace_storage_quarantined_bytes", help: "Bytes of segments that are quarantined.")
+        partitionsRefusingAppends = registry.gauge(
+            "millrace_storage_partitions_refusing_appends",
+            help: "Partitions whose end is quarantined, until log repair.")
+    }
+}
+
+/// All logs together, at one look.
+struct LogTotals: Sendable {
+    var partitions = 0
+    var segments = 0
+    var bytes: Int64 = 0
+    var takenAtNanoseconds = Int.min
+}
+
+extension LogStore {
+    /// For how long a look at all logs serves the page: at 10,000 partitions one takes about a millisecond, and
+    /// several numbers come from it.
+    private static let totalsAgeNanoseconds = 1_000_000_000
+
+    /// Runs `body` and counts how long it took, unless it fails.
+    func timed(_ histogram: Histogram, _ body: () throws(StorageError) -> Void) throws(StorageError) {
+        let start = monotonicNanoseconds()
+        try body()
+        histogram.observe(monotonicNanoseconds() - start)
+    }
+
+    /// Shows on the page what is asked for when a page is made, for the life of the process. Nothing here waits for a
+    /// disk, or for a commit.
+    public func showMetrics(in registry: MetricsRegistry) {
+        let statistics = statistics
+        registry.total("millrace_storage_commits_total", help: "Group commits.") {
+            Double(statistics.commits.load(ordering: .relaxed))
+        }
+        registry.total("millrace_storage_committed_appends_total", help: "Record batches made durable.") {
+            Double(statistics.committedAppends.load(ordering: .relaxed))
+        }
+        registry.total("millrace_storage_committed_bytes_total", help: "Bytes of record batches made durable.") {
+            Double(statistics.committedBytes.load(ordering: .relaxed))
+        }
+        registry.total("millrace_storage_journal_bytes_total", help: "Bytes written to the journal.") {
+            Double(statistics.journalBytes.load(ordering: .relaxed))
+        }
+        registry.total(
+            "millrace_storage_straight_bytes_total",
+            help: "Bytes of long runs, written to their segments without the journal."
+        ) { Double(statistics.straightBytes.load(ordering: .relaxed)) }
+        registry.total("millrace_storage_checkpoints_total", help: "Checkpoints made.") {
+            Double(statistics.checkpoints.load(ordering: .relaxed))
+        }
+        showState(in: registry)
+        showSpace(in: registry)
+    }
+
+    private func showState(in registry: MetricsRegistry) {
+        let totals = Lock(LogTotals())
+        let read: @Sendable () -> LogTotals = { [self] in totals.withLock { self.refresh(&$0) } }
+        registry.reading("millrace_storage_partitions", help: "Partitions.") { Double(read().partitions) }
+        registry.reading("millrace_storage_segments", help: "Segments of all partitions.") { Double(read().segments) }
+        registry.reading("millrace_storage_log_bytes", help: "Bytes of log of all partitions.") {
+            Double(read().bytes)
+        }
+        registry.reading(
+            "millrace_storage_tail_bytes", help: "Bytes of record batches in memory that are not in a segment yet."
+        ) { [self] in Double(tailBytes.load(ordering: .relaxed)) }
+        registry.reading(
+            "millrace_storage_offline", help: "1 when the data folder failed and takes no writes until a restart."
+        ) { [self] in isOffline ? 1 : 0 }
+        let journal = "millrace_storage_journal_files"
+        let help = "Files of the journal: used: hold what a checkpoint does not cover yet; free: to be written next."
+        let files = Lock((used: 0, free: 0))
+        let count: @Sendable () -> (used: Int, free: Int) = { [self] in
+            // A commit holds the lock for as long as the disk takes; the page shows the numbers before it then.
+            let now = committer.withLockIfAvailable { committer in
+                committer.journal.map { (used: $0.fileCount - $0.freeFiles, free: $0.freeFiles) }
+            }
+            return files.withLock { files in
+                if case .some(.some(let now)) = now { files = now }
+                return files
+            }
+        }
+        registry.reading(journal, help: help, labels: ["state": "used"]) { Double(count().used) }
+        registry.reading(journal, help: help, labels: ["state": "free"]) { Double(count().free) }
+    }
+
+    private func showSpace(in registry: MetricsRegistry) {
+        registry.reading(
+            "millrace_disk_free_bytes", help: "Free bytes of the data folder's disk, when they were last looked at."
+        ) { [self] in Double(lastFree.load(ordering: .relaxed)) }
+        let reserve = Double(options.reserveBytes)
+        registry.reading(
+            "millrace_disk_reserve_bytes", help: "Below this many free bytes appends are refused."
+        ) { reserve }
+        registry.reading("millrace_disk_full", help: "1 while appends are refused because the disk is nearly full.") {
+            [self] in isFull.load(ordering: .relaxed) ? 1 : 0
+        }
+    }
+
+    private func refresh(_ totals: inout LogTotals) -> LogTotals {
+        let now = monotonicNanoseconds()
+        if totals.takenAtNanoseconds > now - Self.totalsAgeNanoseconds { return totals }
+        totals = LogTotals(takenAtNanoseconds: now)
+        for log in logs {
+            totals.partitions += 1
+            log.state.withLock { state in
+                totals.segments += state.segments.count
+                for segment in state.segments { totals.bytes += segment.size }
+            }
+        }
+        return totals
+    }
+}
