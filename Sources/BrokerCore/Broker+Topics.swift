@@ -26,13 +26,10 @@ extension Broker {
         if catalog.topic(named: name) != nil {
             return .failure(TopicRefusal(.topicAlreadyExists, "Topic '\(name)' already exists."))
         }
-        if name.contains(".") || name.contains("_") {
-            let key = TopicName.collisionKey(name)
-            if let other = catalog.topics.keys.first(where: { TopicName.collisionKey($0) == key }) {
-                return .failure(
-                    TopicRefusal(
-                        .invalidTopicException, "Topic '\(name)' collides with existing topics: \(other)"))
-            }
+        if let other = catalog.topic(collidingWith: name) {
+            return .failure(
+                TopicRefusal(
+                    .invalidTopicException, "Topic '\(name)' collides with existing topics: \(other.name)"))
         }
         let count = partitions == -1 ? options.defaultPartitions : partitions
         guard count > 0 else {
@@ -65,7 +62,7 @@ extension Broker {
         }
         if let refusal = store(record, revision: 0) { return .failure(refusal) }
         let topic = Self.topic(record, store: store, defaults: options.topicDefaults)
-        replaceCatalog { $0[name] = topic }
+        replaceCatalog { $0.replacing(topic, version: $1) }
         return .success(topic)
     }
 
@@ -102,7 +99,7 @@ extension Broker {
         transaction.conditions = [(key, value.revision)]
         transaction.changes = [(key, nil)]
         if let refusal = commit(transaction) { return refusal }
-        replaceCatalog { $0[topic.name] = nil }
+        replaceCatalog { $0.removing(named: topic.name, version: $1) }
         for partition in topic.partitions {
             do throws(StorageError) {
                 try store.removePartition(partition)
@@ -147,7 +144,7 @@ extension Broker {
         }
         let grown = Topic(
             name: topic.name, id: topic.id, partitions: topic.partitions + added, settings: topic.settings)
-        replaceCatalog { $0[topic.name] = grown }
+        replaceCatalog { $0.replacing(grown, version: $1) }
         return nil
     }
 
@@ -162,7 +159,7 @@ extension Broker {
         let settings = TopicSettings(overrides: overrides, brokerDefaults: options.topicDefaults)
         for partition in topic.partitions { partition.apply(settings.log) }
         let changed = Topic(name: topic.name, id: topic.id, partitions: topic.partitions, settings: settings)
-        replaceCatalog { $0[topic.name] = changed }
+        replaceCatalog { $0.replacing(changed, version: $1) }
         return nil
     }
 

@@ -29,6 +29,8 @@ public final class Broker: Sendable {
     static let workerThreads = 4
 
     private let current: Lock<TopicCatalog>
+    /// Held by who makes the next catalog; taken before `current`.
+    private let changing = Lock<Void>(())
     private let serving = Atomic<Bool>(false)
     private let draining = Atomic<Bool>(false)
 
@@ -48,10 +50,10 @@ public final class Broker: Sendable {
         let metadata = try EmbeddedMetadataStore(fileSystem: fileSystem, folder: folder)
         self.metadata = metadata
         clusterID = try Self.clusterID(of: metadata)
-        var topics: [String: Topic] = [:]
+        var topics: [Topic] = []
         for (key, value) in metadata.read(prefix: TopicRecord.prefix) {
             let record = try TopicRecord(value.bytes, key: key, folder: folder)
-            topics[record.name] = Self.topic(record, store: store, defaults: options.topicDefaults)
+            topics.append(Self.topic(record, store: store, defaults: options.topicDefaults))
         }
         let report = RecoveryReport()
         summary = try store.recover { report.show($0) }
@@ -96,11 +98,17 @@ public final class Broker: Sendable {
 
     public var catalog: TopicCatalog { current.withLock { $0 } }
 
-    func replaceCatalog(_ change: (inout [String: Topic]) -> Void) {
-        current.withLock { catalog in
-            var topics = catalog.topics
-            change(&topics)
-            catalog = TopicCatalog(topics, version: metadata.revision)
+    /// Makes the next catalog and shows it. Under the lock that every request takes there is only the exchange: what the
+    /// change costs, the wait for the metadata's revision (its lock is held while it syncs), and the end of the old
+    /// catalog are outside.
+    func replaceCatalog(_ change: (_ catalog: TopicCatalog, _ version: Int64) -> TopicCatalog) {
+        changing.withLock { _ in
+            let next = change(catalog, metadata.revision)
+            let old = current.withLock { catalog in
+                defer { catalog = next }
+                return catalog
+            }
+            withExtendedLifetime(old) {}
         }
     }
 
@@ -130,7 +138,7 @@ public final class Broker: Sendable {
 
     /// Folders of partitions whose deletion a stop interrupted.
     private func removeLeftovers(_ fileSystem: any FileSystem, _ folder: String) {
-        let known = Set(catalog.topics.values.flatMap { $0.partitions.map(\.folderName) })
+        let known = Set(catalog.topics.flatMap { $0.partitions.map(\.folderName) })
         admin.submit { [store] in store.removeFolders(except: known) }
     }
 }

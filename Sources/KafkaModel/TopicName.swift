@@ -23,9 +23,4 @@ public enum TopicName {
             : "Topic name is invalid: '\(name)' contains one or more characters other than ASCII alphanumerics, '.', '_' "
                 + "and '-'"
     }
-
-    /// Names that Kafka regards as colliding in metrics: dots and underscores are the same.
-    public static func collisionKey(_ name: String) -> String {
-        String(decoding: name.utf8.map { $0 == UInt8(ascii: ".") ? UInt8(ascii: "_") : $0 }, as: UTF8.self)
-    }
 }

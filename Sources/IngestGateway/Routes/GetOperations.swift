@@ -43,7 +43,7 @@ extension GatewayLoop {
         out.text(",\"uptime_seconds\":")
         out.decimal(Int((now - gateway.startedAt) / 1_000_000_000))
         out.text(",\"topics\":")
-        out.decimal(broker.catalog.topics.values.filter { !$0.isInternal }.count)
+        out.decimal(broker.catalog.topics.filter { !$0.isInternal }.count)
         out.text(",\"connections\":")
         out.decimal(Int(metrics.connections.value))
         out.text(",\"received_bytes\":")

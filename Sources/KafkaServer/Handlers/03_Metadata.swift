@@ -50,7 +50,7 @@ extension KafkaConnection {
         if asked.includeClusterAuthorizedOperations { response.clusterAuthorizedOperations = Self.clusterOperations }
         let wantsAll = asked.topics == nil || (ticket.version == 0 && asked.topics!.isEmpty)
         if wantsAll {
-            response.topics = catalog.topics.values.sorted { $0.name < $1.name }.map {
+            response.topics = catalog.sortedTopics.map {
                 describe($0, asked.includeTopicAuthorizedOperations)
             }
             return response

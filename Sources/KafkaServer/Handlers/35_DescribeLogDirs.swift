@@ -22,7 +22,7 @@ extension KafkaConnection {
                 catalog.topic(named: topic.topic).map { ($0, topic.partitions) }
             }
         } else {
-            topics = catalog.topics.values.sorted { $0.name < $1.name }.map {
+            topics = catalog.sortedTopics.map {
                 ($0, $0.partitions.map(\.partitionIndex))
             }
         }

@@ -12,7 +12,7 @@ extension KafkaConnection {
     func describeTopicPartitions(_ request: borrowing Request) throws(DecodeError) {
         let asked = try request.decode(DescribeTopicPartitionsRequest.self)
         let catalog = broker.catalog
-        var names = asked.topics.isEmpty ? Array(catalog.topics.keys) : asked.topics.map(\.name)
+        var names = asked.topics.isEmpty ? catalog.topics.map(\.name) : asked.topics.map(\.name)
         names = Set(names).sorted()
         var firstPartition = 0
         if let cursor = asked.cursor {
