@@ -143,6 +143,8 @@ public struct TopicSettings: Sendable, Equatable {
         return settings
     }
 
+    var isOnlyCompacted: Bool { TopicSettingKey.items(value("cleanup.policy")!) == ["compact"] }
+
     public var minInSyncReplicas: Int { Int(TopicSettingKey.trimmed(value("min.insync.replicas")!)) ?? 1 }
 
     /// What is wrong between the settings, each of which is valid by itself; nil when nothing is.

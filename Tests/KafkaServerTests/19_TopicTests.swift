@@ -175,6 +175,16 @@ import Testing
         #expect(try after.deleteRecords("__consumer_offsets", before: 0).code == .invalidTopicException)
     }
 
+    @Test(arguments: [("compact", ErrorCode.policyViolation), ("compact,delete", .none), ("delete", .none)])
+    func recordsOfATopicThatIsOnlyCompactedAreNotDeleted(policy: String, code: ErrorCode) throws {
+        let client = try TestBroker().client()
+        try client.createTopic("orders", configs: ["cleanup.policy": policy])
+        let batch = TestBatch([TestRecord(key: "a", "1"), TestRecord(key: "b", "2")])
+        #expect(try client.produce("orders", batch.bytes()).code == .none)
+        #expect(try client.deleteRecords("orders", before: 1).code == code)
+        #expect(try client.listOffset("orders", at: -2).offset == (code == .none ? 1 : 0))
+    }
+
     // MARK: DescribeTopicPartitions
 
     @Test func topicsAreDescribedPageByPage() throws {

@@ -4,7 +4,8 @@ import KafkaModel
 import KafkaWire
 import LogStorage
 
-/// DeleteRecords: moves a partition's start up; durable when answered. Source: KIP-107.
+/// DeleteRecords: moves a partition's start up; durable when answered. A topic that is only compacted promises the newest
+/// record of each key: POLICY_VIOLATION, as in Kafka. Source: KIP-107.
 extension KafkaConnection {
     func deleteRecords(_ request: borrowing Request) throws(DecodeError) {
         let asked = try request.decode(DeleteRecordsRequest.self)
@@ -21,6 +22,8 @@ extension KafkaConnection {
                 answer.lowWatermark = -1
                 if let found, found.isInternal {
                     answer.errorCode = ErrorCode.invalidTopicException.rawValue
+                } else if let found, found.isOnlyCompacted {
+                    answer.errorCode = ErrorCode.policyViolation.rawValue
                 } else if let log = found?.partition(partition.partitionIndex) {
                     switch log.deleteRecords(before: Offset(partition.offset)) {
                     case .success(let (start, ticket)):
