@@ -7,7 +7,7 @@ public struct AppendReceipt: Sendable, Equatable {
     public var baseOffset: Offset
     /// Offset of its last record, inclusive.
     public var lastOffset: Offset
-    /// The broker's timestamp where the topic uses LogAppendTime, else -1.
+    /// The broker's timestamp where the topic uses LogAppendTime, else -1; a repeat is told that of the first append.
     public var logAppendTimeMs: Int64
     public var logStartOffset: Offset
     /// The group commit that covers this append; 0 when it is already on disk.
@@ -34,7 +34,8 @@ public struct AppendRefusal: Error, Sendable, Equatable {
     public struct RecordError: Sendable, Equatable {
         /// From 0, within the batch.
         public var index: Int32
-        public var message: String
+        /// Nil: the refusal's own message says it.
+        public var message: String?
     }
 
     public var code: ErrorCode

@@ -19,7 +19,7 @@ extension PartitionLog {
         if origin == .client, isCompacted.load(ordering: .relaxed), let refusal = keyRefusal(header) {
             return .failure(refusal)
         }
-        return state.withLock { state -> Result<AppendReceipt, AppendRefusal> in
+        let result = state.withLock { state -> Result<AppendReceipt, AppendRefusal> in
             if state.isDeleted {
                 return .failure(AppendRefusal(.unknownTopicOrPartition, "the topic is being deleted"))
             }
@@ -45,7 +45,8 @@ extension PartitionLog {
                 case .duplicate(let baseOffset, let lastOffset):
                     return .success(
                         AppendReceipt(
-                            baseOffset: Offset(baseOffset), lastOffset: Offset(lastOffset), logAppendTimeMs: -1,
+                            baseOffset: Offset(baseOffset), lastOffset: Offset(lastOffset),
+                            logAppendTimeMs: state.appendTimeInMemory(of: baseOffset),
                             logStartOffset: Offset(state.logStartOffset),
                             ticket: lastOffset < state.flushedOffset ? 0 : state.lastTicket, isDuplicate: true))
                 case .refuse(let code):
@@ -92,10 +93,41 @@ extension PartitionLog {
                     baseOffset: Offset(base), lastOffset: Offset(last), logAppendTimeMs: appendTime,
                     logStartOffset: Offset(state.logStartOffset), ticket: state.lastTicket, isDuplicate: false))
         }
+        guard case .success(var receipt) = result, receipt.isDuplicate, receipt.logAppendTimeMs == Self.unknownTime
+        else { return result }
+        receipt.logAppendTimeMs = appendTimeInFile(of: receipt.baseOffset)
+        return .success(receipt)
+    }
+
+    /// Stands in a receipt until the batch's header has been read from its file, outside the lock.
+    fileprivate static let unknownTime = Int64.min
+
+    /// The time that a batch was given when it was appended, from its header; -1 when it was given none, or cannot be read.
+    private func appendTimeInFile(of baseOffset: Offset) -> Int64 {
+        guard case .success(let records) = read(from: baseOffset, maxBytes: 1), let batch = records.slices.first else {
+            return -1
+        }
+        // Another one where compaction has taken the batch out.
+        let header = RecordBatchHeader(unchecked: batch.pointer)
+        return header.baseOffset == baseOffset ? header.logAppendTimeMs : -1
     }
 }
 
+extension RecordBatchHeader {
+    /// The broker's time of the append, where the topic's timestamps are that, else -1.
+    fileprivate var logAppendTimeMs: Int64 { attributes.contains(.logAppendTime) ? maxTimestampMs : -1 }
+}
+
 extension PartitionLog.State {
+    /// What a repeat of the batch at `baseOffset` is told as its time: -1 unless the topic uses LogAppendTime, and
+    /// `unknownTime` where the batch is in its file alone.
+    fileprivate func appendTimeInMemory(of baseOffset: Int64) -> Int64 {
+        guard settings.usesLogAppendTime else { return -1 }
+        let place = tail.partitioningIndex { $0.lastOffset >= baseOffset }
+        guard place < tail.count, tail[place].baseOffset == baseOffset else { return PartitionLog.unknownTime }
+        return RecordBatchHeader(unchecked: tail[place].slice.pointer).logAppendTimeMs
+    }
+
     /// The active segment, or a new one when the batch would overfill it, comes too late for it, or has an offset that
     /// its index could not express. Late is what has a later timestamp than the segment's first by more than `segment.ms`,
     /// as in Kafka: records of long ago that are written today share a segment.

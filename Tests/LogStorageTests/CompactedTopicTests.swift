@@ -45,14 +45,28 @@ import Testing
         #expect(try append(["a", "b"], to: store, compression: compression).get().lastOffset == Offset(1))
     }
 
-    @Test func theFirstThreeAreSpeltOut() throws {
+    /// librdkafka sends the records that are not listed again (its test 0011).
+    @Test func allKeylessRecordsAreListedAndThreeSpeltOut() throws {
         let store = try store()
         guard case .failure(let refusal) = try append([nil, nil, nil, nil, "a"], to: store) else {
             Issue.record("it was taken")
             return
         }
-        #expect(refusal.recordErrors.map(\.index) == [0, 1, 2])
+        #expect(refusal.recordErrors.map(\.index) == [0, 1, 2, 3])
+        #expect(refusal.recordErrors.map { $0.message == nil } == [false, false, false, true])
         #expect(refusal.message.contains("due to 4 record errors"))
+        #expect(refusal.message.ranges(of: "RecordError(").count == 3)
+    }
+
+    @Test func theListOfKeylessRecordsEnds() throws {
+        let store = try store()
+        let keys = [String?](repeating: nil, count: PartitionLog.maxRecordErrors + 1)
+        guard case .failure(let refusal) = try append(keys, to: store) else {
+            Issue.record("it was taken")
+            return
+        }
+        #expect(refusal.recordErrors.count == PartitionLog.maxRecordErrors)
+        #expect(refusal.message.contains("due to \(keys.count) record errors"))
     }
 
     @Test func theRuleComesAndGoesWithThePolicy() throws {

@@ -72,4 +72,33 @@ import Testing
         #expect(try store.log.firstOffset(notBefore: now + 7).get()?.timestampMs == now + 7)
         #expect(try store.log.firstOffset(notBefore: now + 8).get() == nil)
     }
+
+    /// In the queue, in the cache, and in the file alone; each time the append's time and not that of the repeat.
+    @Test func aRepeatIsToldTheTimeOfItsFirstAppend() throws {
+        var settings = TestStore.settings
+        settings.usesLogAppendTime = true
+        let store = try TestStore(settings: settings)
+        func send(_ sequence: Int32, at time: Int64) -> AppendReceipt {
+            var batch = TestBatch(count: 2)
+            (batch.producerID, batch.producerEpoch, batch.baseSequence) = (7, 0, sequence)
+            return store.append(batch, nowMs: time)
+        }
+        #expect(send(0, at: now + 1).logAppendTimeMs == now + 1)
+        #expect(send(2, at: now + 2).logAppendTimeMs == now + 2)
+        for (round, isInFile) in [(Int64(3), false), (4, false), (5, true)] {
+            if round == 4 { store.store.commitPending() }
+            if isInFile {
+                try store.checkpoint()
+                try store.restart()
+            }
+            for (sequence, first) in [(Int32(0), now + 1), (2, now + 2)] {
+                let repeated = send(sequence, at: now + round * 100)
+                #expect(repeated.isDuplicate)
+                #expect(repeated.logAppendTimeMs == first, "round \(round)")
+            }
+        }
+        settings.usesLogAppendTime = false
+        store.log.apply(settings)
+        #expect(send(2, at: now + 900).logAppendTimeMs == -1)
+    }
 }
