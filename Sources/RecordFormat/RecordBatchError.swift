@@ -25,6 +25,8 @@ public enum RecordBatchError: Error, Equatable, Sendable {
     case severalBatches(trailingBytes: Int)
     /// Record number `index` (from 0) breaks the format.
     case invalidRecord(index: Int32, RecordDefect)
+    /// Record number `index` has a negative timestamp other than -1, which stands for none.
+    case invalidTimestamp(index: Int32, timestampMs: Int64)
     /// Bytes remain after the last record.
     case trailingBytes(Int)
     case compression(CompressionError)
@@ -48,6 +50,7 @@ public enum RecordBatchError: Error, Equatable, Sendable {
             .corruptMessage
         case .tooLarge, .compression(.outputLimit): .messageTooLarge
         case .unknownCompression: .unsupportedCompressionType
+        case .invalidTimestamp: .invalidTimestamp
         case .unsupportedMagic, .invalidRecordCount, .invalidSequence, .controlBatchFromClient, .noBatch,
             .severalBatches, .invalidRecord, .trailingBytes:
             .invalidRecord

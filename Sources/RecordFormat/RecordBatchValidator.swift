@@ -1,9 +1,9 @@
 public import ByteBuffers
 public import KafkaModel
 
-/// Checks record batches as they lie in memory: structure, format version, CRC, and what their origin may write.
-/// Nothing is allocated or decompressed; the cost is that of the CRC. What is inside compressed records is not looked
-/// at: `RecordIterator` does that.
+/// Checks record batches as they lie in memory: structure, format version, CRC, what their origin may write, and a
+/// producer's plain records. Nothing is allocated or decompressed; the cost is that of the CRC and of a walk from record
+/// to record. What is inside compressed records is not looked at: `RecordIterator` does that.
 public struct RecordBatchValidator: Sendable {
     /// Who wrote the batches, which decides what they may be.
     public enum Origin: Sendable {
@@ -31,6 +31,7 @@ public struct RecordBatchValidator: Sendable {
         guard header.totalSize == bytes.count else {
             throw .severalBatches(trailingBytes: bytes.count - header.totalSize)
         }
+        if origin == .client { try Self.checkRecords(header) }
         return header
     }
 

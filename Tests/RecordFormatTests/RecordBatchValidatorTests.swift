@@ -28,6 +28,48 @@ import Testing
         #expect(refusal(of: long) == .truncated(needed: Int(Int32.max) + 12, available: size))
     }
 
+    /// A producer's records fill the batch, and each its own length. What follows the length and CRC is changed here.
+    @Test func recordsMustFillTheirBatch() {
+        func verdict(_ records: [[UInt8]], count: Int32? = nil, behind: [UInt8] = []) -> RecordBatchError? {
+            var bytes = Array(plain[..<RecordBatchHeader.size]) + records.joined() + behind
+            let count = count ?? Int32(records.count)
+            bytes.store(count, at: Field.recordCount)
+            bytes.store(count - 1, at: Field.lastOffsetDelta)
+            bytes.store(Int32(bytes.count - RecordBatchHeader.lengthOverhead), at: Field.batchLength)
+            bytes.withUnsafeMutableBytes { RecordBatchHeader.updateCRC(at: $0.baseAddress!) }
+            return refusal(of: bytes)
+        }
+        /// Length 7: attributes, timestamp and offset delta, null key, value of one byte, no headers.
+        func record(_ delta: UInt8, length: UInt8 = 7, value: UInt8 = 1, rest: [UInt8] = []) -> [UInt8] {
+            [length << 1, 0, 0, delta << 1, 1, value << 1, 0x61, 0] + rest
+        }
+        #expect(verdict([record(0), record(1)]) == nil)
+        #expect(verdict([record(0), record(1)], behind: [9]) == .trailingBytes(1))
+        #expect(verdict([record(0), record(1)], count: 1) == .trailingBytes(8))
+        #expect(verdict([record(0), record(1), record(2)], count: 4)?.errorCode == .invalidRecord)
+        #expect(verdict([record(0), record(1, length: 8, rest: [0])]) == .invalidRecord(index: 1, .unusedBytes))
+        #expect(verdict([record(0), record(1, length: 9)]) == .invalidRecord(index: 1, .length))
+        #expect(verdict([record(0), record(1, value: 2)]) == .invalidRecord(index: 1, .length))
+        #expect(verdict([record(0), record(2)]) == .invalidRecord(index: 1, .offsetDelta))
+        #expect(RecordBatchError.trailingBytes(1).errorCode == .invalidRecord)
+    }
+
+    @Test func minusOneAloneIsNoTimestamp() {
+        func verdict(base: Int64, maximum: Int64, secondDelta: Int64 = 0) -> RecordBatchError? {
+            var builder = RecordBatchBuilder()
+            for time in [base, base &+ secondDelta] { builder.append(key: nil, value: [1], timestampMs: time) }
+            let bytes = builder.finishUncompressed().array
+            return refusal(of: changed(bytes) { $0.store(maximum, at: Field.maxTimestamp) })
+        }
+        #expect(verdict(base: -1, maximum: -1) == nil)
+        #expect(verdict(base: -1, maximum: 5, secondDelta: 6) == nil)
+        #expect(verdict(base: 0, maximum: 0) == nil)
+        #expect(verdict(base: -2, maximum: 5) == .invalidTimestamp(index: 0, timestampMs: -2))
+        #expect(verdict(base: .min, maximum: .min)?.errorCode == .invalidTimestamp)
+        #expect(verdict(base: 5, maximum: -2) == .invalidTimestamp(index: 0, timestampMs: -2))
+        #expect(verdict(base: 5, maximum: 5, secondDelta: -7) == .invalidTimestamp(index: 1, timestampMs: -2))
+    }
+
     @Test func countsMustFitTheOffsets() {
         for (count, delta): (Int32, Int32) in [(5, 5), (5, 3), (0, -1), (-1, -2), (.min, .max), (6, 4), (.max, .max)] {
             let bytes = changed(plain) {
