@@ -1,25 +1,51 @@
 // Loaded before a broker's own libraries (LD_PRELOAD), counts its allocations and the system calls of its code in a file that
-// COUNTS_FILE names: one 64-bit number for each entry of `names`, mapped by whoever wants to read them meanwhile.
+// COUNTS_FILE names: one 64-bit number for each entry of the enumeration, mapped by whoever wants to read them meanwhile.
+//
+// The number behind them is written by that reader: while it is not zero, the broker's monotonic clock stands still but for a
+// microsecond a look. No timer falls due then, and every disk looks equally quick to what chooses its way by a measured time.
+// Threads that work behind the requests, when they come round to it, are not counted.
+//
+// With CLOCK_ONLY nothing is counted: for valgrind, which counts by itself.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 // The order is check.py's too.
-enum { ALLOCATIONS, BYTES, EPOLL_WAIT, EPOLL_CTL, RECEIVE, SEND, READ, WRITE, SYNC, EVENTFD, OTHER, COUNT };
+enum { ALLOCATIONS, BYTES, EPOLL_WAIT, EPOLL_CTL, RECEIVE, SEND, READ, WRITE, SYNC, EVENTFD, OTHER, COUNT, CLOCK_IS_HELD = COUNT, PLACES };
 
-static _Atomic uint64_t before[COUNT];  // until the file is mapped
+static _Atomic uint64_t before[PLACES];  // until the file is mapped
 static _Atomic uint64_t *counts = before;
 
-static inline void count(int which, uint64_t by) { atomic_fetch_add_explicit(&counts[which], by, memory_order_relaxed); }
+#ifndef CLOCK_ONLY
+// Of check.py's BACKGROUND, too.
+static const char *const background[] = {"maintenance", "cleaner"};
+static __thread int is_background __attribute__((tls_model("initial-exec")));
+
+static inline void count(int which, uint64_t by) {
+    if (!is_background) atomic_fetch_add_explicit(&counts[which], by, memory_order_relaxed);
+}
+
+/// How a thread of the broker says what it is.
+int pthread_setname_np(pthread_t thread, const char *name) {
+    for (size_t i = 0; i < sizeof background / sizeof *background; i++)
+        if (pthread_equal(thread, pthread_self()) && strcmp(name, background[i]) == 0) is_background = 1;
+    static int (*real)(pthread_t, const char *);
+    if (real == NULL) real = (int (*)(pthread_t, const char *))dlsym(RTLD_NEXT, "pthread_setname_np");
+    return real(thread, name);
+}
+#endif
 
 __attribute__((constructor)) static void map_file(void) {
     const char *path = getenv("COUNTS_FILE");
@@ -31,6 +57,51 @@ __attribute__((constructor)) static void map_file(void) {
     close(file);
     counts = place;
 }
+
+// MARK: The clock
+
+/// The held clock's next look in nanoseconds; zero while the clock runs.
+static _Atomic int64_t held;
+
+static int64_t running(clockid_t clock) {
+    static int (*real)(clockid_t, struct timespec *);
+    if (real == NULL) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    struct timespec time;
+    real(clock, &time);
+    return time.tv_sec * 1000000000LL + time.tv_nsec;
+}
+
+static int64_t now(clockid_t clock) {
+    int64_t next = atomic_load(&held);
+    int is_held = clock == CLOCK_MONOTONIC && atomic_load_explicit(&counts[CLOCK_IS_HELD], memory_order_relaxed) != 0;
+    if (!is_held) {
+        if (next != 0 && clock == CLOCK_MONOTONIC) atomic_store(&held, 0);
+        return running(clock);
+    }
+    // Who looks first holds it at the time it is; another may have been quicker.
+    if (next == 0) atomic_compare_exchange_strong(&held, &next, running(clock));
+    return atomic_fetch_add(&held, 1000);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *time) {
+    int64_t nanoseconds = now(clock);
+    time->tv_sec = nanoseconds / 1000000000;
+    time->tv_nsec = nanoseconds % 1000000000;
+    return 0;
+}
+
+/// A deadline by the held clock is as far ahead by the kernel's: without this a thread that waits would find it passed, again and
+/// again.
+int pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *mutex, const struct timespec *deadline) {
+    static int (*real)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
+    if (real == NULL) real = (int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))dlsym(RTLD_NEXT, "pthread_cond_timedwait");
+    int64_t ahead = running(CLOCK_MONOTONIC) - now(CLOCK_MONOTONIC);
+    struct timespec shifted = {deadline->tv_sec + ahead / 1000000000, deadline->tv_nsec + ahead % 1000000000};
+    if (shifted.tv_nsec >= 1000000000) shifted.tv_sec++, shifted.tv_nsec -= 1000000000;
+    return real(condition, mutex, ahead > 0 ? &shifted : deadline);
+}
+
+#ifndef CLOCK_ONLY
 
 // MARK: Allocations
 
@@ -102,3 +173,5 @@ FORWARD(OTHER, int, fallocate, (int f, int m, off_t o, off_t n), (f, m, o, n))
 FORWARD(OTHER, int, ftruncate, (int f, off_t n), (f, n))
 FORWARD(OTHER, int, sync_file_range, (int f, off_t o, off_t n, unsigned g), (f, o, n, g))
 FORWARD(OTHER, int, posix_fadvise, (int f, off_t o, off_t n, int a), (f, o, n, a))
+
+#endif

@@ -7,7 +7,7 @@ import json
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness import wire
 
@@ -20,6 +20,8 @@ class Operation:
     request: bytes
     socket: socket.socket
     read: Callable[[], None]  # one reply; raises when it is not what it should be
+    at_once: int = 1  # requests in one write
+    counted_turns: int = 64  # in each pass under valgrind
 
 
 def frame(api: int, version: int, body: bytes) -> bytes:
@@ -115,12 +117,14 @@ def all_operations(bootstrap: str, http_address: str) -> list[Operation]:
         kafka("frame", bootstrap, frame(wire.API_VERSIONS, 0, b""), int16_at(4)),
         produce("produce", bootstrap, 1, -1),
         produce("append", bootstrap, 1, 1),
-        produce("produce-batch", bootstrap, 100, -1),
+        # What one group commit serves: they arrive by one write, no more than a socket hands over at once.
+        replace(produce("produce-16", bootstrap, 1, -1), at_once=16, counted_turns=8),
+        replace(produce("produce-batch", bootstrap, 100, -1), counted_turns=32),
         fetch("fetch", bootstrap, 16, 16, 64 << 10),
         # Long runs are in their file alone, and a reply of this size is sent from there.
-        fetch("fetch-file", bootstrap, 4, 250, 1 << 20),
+        replace(fetch("fetch-file", bootstrap, 4, 250, 1 << 20), counted_turns=32),
         heartbeat(bootstrap),
         post("gateway", http_address, 1),
-        post("gateway-batch", http_address, 100),
-        post("gateway-lines", http_address, 1000, lines=True),
+        replace(post("gateway-batch", http_address, 100), counted_turns=32),
+        replace(post("gateway-lines", http_address, 1000, lines=True), counted_turns=8),
     ]
