@@ -33,10 +33,13 @@ public final class Gateway: Sendable {
     }
 
     /// To be called on each loop's thread before it serves (`EventLoopGroup.Options.setUp`), after that of the Kafka edge
-    /// when both share the loops: the kick that starts a commit belongs to whoever comes first.
+    /// when both share the loops: the work that commits belongs to whoever comes first.
     public func setUp(_ loop: EventLoop) {
         loops.set(GatewayLoop(gateway: self, index: loop.index, pool: loop.pool), at: loop.index)
-        if loop.onTickEnd == nil { loop.onTickEnd = { [broker] _ in broker.store.kick() } }
+        guard loop.turnWork == nil else { return }
+        loop.turnWork = TurnWork(
+            isWanted: { [store = broker.store] in store.wantsCommit },
+            run: { [store = broker.store] in store.commitInTurn() })
     }
 
     public func listenerOptions(host: String, port: UInt16) -> ListenerOptions {

@@ -39,7 +39,9 @@ public final class KafkaServer: Sendable {
         let state = KafkaLoop(loop: loop, server: self)
         loops.set(state, handle: loop.handle)
         loop.onCommit = { [unowned state] _ in state.commitsArrived() }
-        loop.onTickEnd = { [broker] _ in broker.store.kick() }
+        loop.turnWork = TurnWork(
+            isWanted: { [store = broker.store] in store.wantsCommit },
+            run: { [store = broker.store] in store.commitInTurn() })
         loop.onStop = { [unowned state] _ in state.stopping() }
     }
 
@@ -58,21 +60,17 @@ public final class KafkaServer: Sendable {
 /// The loops' states, by loop index.
 final class LoopTable: @unchecked Sendable {
     // SAFETY: each place is written once, by its loop's thread before it serves, and `state` is only asked for by that
-    // thread; what other threads use (`handle`, `thread`, `inbox`) is immutable or has a lock.
+    // thread; what other threads use (`handle`, `inbox`) is immutable or has a lock.
     private let states: UnsafeMutablePointer<KafkaLoop?>
     private let shared: UnsafeMutablePointer<Shared?>
     let count: Int
 
     final class Shared: Sendable {
         let handle: LoopHandle
-        let thread: pthread_t
         /// Parked fetches whose partitions have grown.
         let inbox = Lock<[UInt64]>([])
 
-        init(handle: LoopHandle, thread: pthread_t) {
-            self.handle = handle
-            self.thread = thread
-        }
+        init(handle: LoopHandle) { self.handle = handle }
     }
 
     init(count: Int) {
@@ -92,7 +90,7 @@ final class LoopTable: @unchecked Sendable {
 
     func set(_ state: KafkaLoop, handle: LoopHandle) {
         states[handle.index] = state
-        shared[handle.index] = Shared(handle: handle, thread: pthread_self())
+        shared[handle.index] = Shared(handle: handle)
     }
 
     func state(_ index: Int) -> KafkaLoop { states[index]! }
@@ -146,7 +144,7 @@ final class GroupReplies: GroupReplySink {
 
     private func run(on index: Int, _ body: @escaping @Sendable (KafkaLoop) -> Void) {
         let shared = loops.shared(index)
-        if pthread_equal(shared.thread, pthread_self()) != 0 {
+        if shared.handle.isOwnThread {
             body(loops.state(index))
         } else {
             shared.handle.submit { [loops] _ in body(loops.state(index)) }

@@ -17,13 +17,24 @@ extension LogStore {
         committer.withLock { commit(&$0, atMost: .max) }
     }
 
-    /// Ends a round of appends: what is queued is committed by this very thread when that is quick, by the committing
-    /// thread otherwise. An event loop calls this once at the end of each turn.
-    ///
-    /// Handing over costs two wakes of sleeping threads, which is more than a small commit on a good disk. While a commit
-    /// waits for space, the committing thread alone tries it again, every `heldRetryMs`.
+    /// Ends a round of appends: the committing thread commits them. Does not wait.
     public func kick() {
-        guard hasQueued.load(ordering: .relaxed), !isHolding.load(ordering: .relaxed) else { return }
+        if wantsCommit { commitSignal.raise() }
+    }
+
+    /// Something was appended that nobody commits yet. While a commit waits for space, the committing thread alone tries it
+    /// again, every `heldRetryMs`.
+    public var wantsCommit: Bool {
+        hasQueued.load(ordering: .relaxed) && !isHolding.load(ordering: .relaxed)
+    }
+
+    /// Ends a round of appends: what is queued is committed by this very thread when that is quick as a rule, by the
+    /// committing thread otherwise. For an event loop's work at the end of a turn (`TurnWork`), which may wait for the disk:
+    /// the loop is relieved of it then.
+    ///
+    /// Handing over costs two wakes of sleeping threads, which is more than a small commit on a good disk.
+    public func commitInTurn() {
+        guard wantsCommit else { return }
         if smallCommitNanoseconds.load(ordering: .relaxed) < Self.quickCommitNanoseconds {
             let isDone = committer.withLockIfAvailable { commit(&$0, atMost: Self.inlineBytes) }
             // What came from another loop meanwhile is left to the committing thread, as is all while it is at work.
@@ -34,8 +45,9 @@ extension LogStore {
 
     /// Largest commit, in bytes, that an event loop makes itself.
     static let inlineBytes = 128 << 10
-    /// Small commits that take longer than this on average are left to the committing thread, so that a slow disk does
-    /// not hold up an event loop's other connections.
+    /// Small commits that take longer than this on average are left to the committing thread: what waits for a disk anyway
+    /// does not feel its wakes, and the loop is not held up. One that takes long against the average costs the loop's other
+    /// connections what `LoopRelief` needs to see it.
     static let quickCommitNanoseconds = 400_000
 
     /// Commits what is queued if it is no more than `limit` bytes and, when there is a limit, the journal has room for

@@ -3,14 +3,15 @@ internal import CSystem
 internal import Glibc
 internal import Telemetry
 
-/// One thread's loop: epoll, the connections it owns, their timers and their buffers. Not Sendable: it is made on its
-/// thread and never leaves it; other threads hold its `handle`.
+/// One thread's loop: epoll, the connections it owns, their timers and their buffers. Not Sendable: one thread at a time is
+/// on it (`LoopSeat`); other threads hold its `handle`.
 ///
 /// A turn, in this order:
 /// 1. wait for readiness, the nearest timer, a job or a commit;
 /// 2. run jobs; release the gates that a commit opened; `onCommit`;
 /// 3. read and offer input, of ready sockets and of connections that were resumed; accept; fire timers;
-/// 4. `onTickEnd`, where an edge hands over what the turn has collected;
+/// 4. `onTickEnd`, then `turnWork`, where what the turn has collected is committed; if that takes long, the rest of the turn
+///    and those that follow are another thread's;
 /// 5. send, once for each connection that was written to; bury the closed ones.
 public final class EventLoop {
     /// What other threads may hold.
@@ -21,9 +22,11 @@ public final class EventLoop {
     public var localState: AnyObject?
     /// Called after a commit (or a failed one), when the gates it opened have been released: for parked requests.
     public var onCommit: ((EventLoop) -> Void)?
-    /// Called once a turn, when all that was ready has been handled and before anything is sent. If it commits by
-    /// itself, the replies leave in the same turn.
+    /// Called once a turn, when all that was ready has been handled and before anything is sent. Must not wait. If it commits
+    /// by itself, the replies leave in the same turn.
     public var onTickEnd: ((EventLoop) -> Void)?
+    /// Done once a turn, behind `onTickEnd`. If it commits at once, the replies leave in the same turn.
+    public var turnWork: TurnWork?
     /// Called when a graceful stop begins: complete or refuse what is parked. Connections that are neither muted nor at
     /// work are being closed already.
     public var onStop: ((EventLoop) -> Void)?
@@ -207,13 +210,24 @@ public final class EventLoop {
 
     // MARK: The loop
 
-    /// Runs until a stop has come to its end.
-    func run() {
-        while !(isStopping && (connectionCount == 0 || now >= stopDeadline)) { turn() }
+    /// Runs until a stop has come to its end. False: another thread goes on with this loop, which is not to be touched any
+    /// more.
+    func run() -> Bool {
+        while !(isStopping && (connectionCount == 0 || now >= stopDeadline)) {
+            if !turn() { return false }
+        }
         end()
+        return true
     }
 
-    private func turn() {
+    /// Goes on, on another thread, with a loop whose thread waits within `turnWork`.
+    func takeOver() -> Bool {
+        now = millrace_monotonic_ns()
+        finishTurn()
+        return run()
+    }
+
+    private func turn() -> Bool {
         let timeout = sleepTime()
         let count = millrace_epoll_wait(epoll, events, Int32(Self.eventCapacity), timeout)
         precondition(count >= 0, "epoll_wait failed with errno \(-count)")
@@ -227,9 +241,22 @@ public final class EventLoop {
         reviewBudget()
         if let onTickEnd {
             onTickEnd(self)
-            // A commit made there releases its replies before they are flushed below.
             if handle.mailbox.consumeNotice() { handleNotice() }
         }
+        if let turnWork, turnWork.isWanted() {
+            let seat = handle.seat
+            let round = seat.enter()
+            shared.relief.note()
+            turnWork.run()
+            guard seat.leave(round) else { return false }
+            // What was committed there releases its replies before they are flushed below.
+            if handle.mailbox.consumeNotice() { handleNotice() }
+        }
+        finishTurn()
+        return true
+    }
+
+    private func finishTurn() {
         flushTouched()
         buryDying()
         countTurns(1)
@@ -323,6 +350,7 @@ public final class EventLoop {
         buryDying()
         countTurns(0)
         (onCommit, onTickEnd, onStop, localState) = (nil, nil, nil, nil)
+        turnWork = nil
         loopTimers = [:]
         touched = []
         ready = []

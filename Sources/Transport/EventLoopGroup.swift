@@ -10,10 +10,13 @@ final class GroupShared: Sendable {
     let byteBudget: Int
     /// Nanoseconds.
     let budgetTurnLimit: Int64
-    let counters = TransportCounters()
+    let counters: TransportCounters
+    let relief: LoopRelief
 
     init(handles: [LoopHandle], options: EventLoopGroup.Options) {
         self.handles = handles
+        counters = TransportCounters()
+        relief = LoopRelief(seats: handles.map(\.seat), counters: counters)
         pool = options.pool
         commitClock = options.commitClock
         byteBudget = options.byteBudget
@@ -32,7 +35,8 @@ final class GroupShared: Sendable {
     }
 }
 
-/// A number of event loops, each on its own thread, and the listeners that feed them.
+/// A number of event loops, each on its own thread, one thread more that relieves one of them, and the listeners that feed
+/// them.
 public final class EventLoopGroup: Sendable {
     public struct Options: Sendable {
         /// Threads. limits.md: with the clients on the same two cores, one or two; more only with more cores.
@@ -81,6 +85,9 @@ public final class EventLoopGroup: Sendable {
             }
             options.commitClock?.attach(handle)
         }
+        running.withLock { running in
+            running.threads.append(Thread(name: "loop-relief") { [shared] in Self.relieve(shared) })
+        }
     }
 
     /// Starts a loop's thread and waits until it is set up.
@@ -89,14 +96,19 @@ public final class EventLoopGroup: Sendable {
         let failure = Lock<TransportError?>(nil)
         let started = Signal()
         let thread = Thread(name: "loop-\(handle.index)") {
-            // The loop is made here and never leaves this thread.
             do throws(TransportError) {
                 let loop = try EventLoop(handle: handle, shared: shared)
+                handle.seat.sit(loop)
                 setUp(loop)
                 started.raise()
                 millrace_thread_block_sigpipe()
-                loop.run()
+                if loop.run() {
+                    Self.end(handle.seat, shared)
+                } else {
+                    Self.relieve(shared)
+                }
             } catch {
+                shared.relief.loopEnded()
                 failure.withLock { $0 = error }
                 started.raise()
             }
@@ -104,6 +116,20 @@ public final class EventLoopGroup: Sendable {
         started.wait()
         running.withLock { $0.threads.append(thread) }
         return failure.withLock { $0 }
+    }
+
+    /// What a thread does that is on no loop: it waits for one to go on with, until all have ended.
+    private static func relieve(_ shared: GroupShared) {
+        millrace_thread_block_sigpipe()
+        while let (seat, loop) = shared.relief.next() {
+            millrace_thread_set_name("loop-\(seat.index)")
+            if loop.takeOver() { return end(seat, shared) }
+        }
+    }
+
+    private static func end(_ seat: LoopSeat, _ shared: GroupShared) {
+        seat.vacate()
+        shared.relief.loopEnded()
     }
 
     /// Listens on all addresses of `options.host`.

@@ -7,6 +7,16 @@ public struct LoopHandle: CommitListener, Sendable {
     /// Index of the loop in its group.
     public let index: Int
     let mailbox: LoopMailbox
+    let seat: LoopSeat
+
+    init(index: Int, mailbox: LoopMailbox) {
+        self.index = index
+        self.mailbox = mailbox
+        seat = LoopSeat(index: index)
+    }
+
+    /// The calling thread is on this loop, and may touch what belongs to it. False within the loop's `turnWork`.
+    public var isOwnThread: Bool { seat.isOwnThread }
 
     /// Runs `job` on the loop's thread, in its next turn; jobs of one thread run in the order of their submission.
     /// About 5 µs when the loop sleeps, so for rare things, never per request.

@@ -28,6 +28,8 @@ public final class TransportCounters: Sendable {
     public let turns = Counter()
     /// How often a loop stopped reading because the group's byte budget was used up.
     public let budgetPauses = Counter()
+    /// How often another thread went on with a loop whose own waited within its `TurnWork`.
+    public let reliefs = Counter()
 
     init() {}
 

@@ -184,12 +184,12 @@ import Testing
         let store = try TestStore(disk, options: options(reserve: 0))
         disk.capacity = disk.usedBytes
         for _ in 0..<3 { store.append(size: 9000) }
-        store.store.kick()
+        store.store.commitInTurn()
         #expect(store.store.commitSignal.take())
         store.store.commitPending()
         #expect(store.store.durableTicket == 0)
         let calls = disk.callCount
-        for _ in 0..<10 { store.store.kick() }
+        for _ in 0..<10 { store.store.commitInTurn() }
         #expect(disk.callCount == calls)
         #expect(!store.store.commitSignal.take())
         disk.capacity = nil
