@@ -29,10 +29,10 @@ class Reply:
 
 
 class Connection:
-    def __init__(self, address: str, timeout: float = 15):
+    def __init__(self, address: str, timeout: float = 15, source: str = ""):
         host, port = address.rsplit(":", 1)
         self.address = address
-        self.socket = socket.create_connection((host, int(port)), timeout=timeout)
+        self.socket = socket.create_connection((host, int(port)), timeout=timeout, source_address=(source, 0) if source else None)
         self.socket.settimeout(timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffered = b""
