@@ -73,7 +73,7 @@ public enum HTTPFailure: Error, Equatable, Sendable {
         case .requestLineTooLong: "The request line is longer than the limit."
         case .badRequestLine: "The request line is not: method, space, target, space, version."
         case .badTarget: "The request target is not a path that this server reads."
-        case .unsupportedVersion: "Only HTTP/1.1 and HTTP/1.0 are spoken here."
+        case .unsupportedVersion: "Only version 1 of HTTP is spoken here."
         case .unsupportedMethod: "This method is not served."
         case .fieldLineTooLong: "A header field is longer than the limit."
         case .fieldBlockTooLong: "The header fields together are longer than the limit."

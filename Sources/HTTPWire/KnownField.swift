@@ -5,7 +5,7 @@ public enum KnownField: UInt8, CaseIterable, Sendable {
     // What routes and describes it.
     case contentType, contentEncoding, accept, authorization, userAgent
     case partitionKey, batchMode, idempotencyKey, eventType, eventTime, prefer
-    case correlationID, requestID, flowID, traceParent
+    case cloudEventsVersion, correlationID, requestID, flowID, traceParent
 
     /// In lower case.
     public var name: StaticString {
@@ -26,6 +26,7 @@ public enum KnownField: UInt8, CaseIterable, Sendable {
         case .eventType: "x-event-type"
         case .eventTime: "x-event-time"
         case .prefer: "prefer"
+        case .cloudEventsVersion: "ce-specversion"
         case .correlationID: "x-correlation-id"
         case .requestID: "x-request-id"
         case .flowID: "x-flow-id"

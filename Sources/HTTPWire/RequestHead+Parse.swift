@@ -102,8 +102,14 @@ extension RequestHead {
         case 0x312e_312f_5054_5448: minorVersion = 1
         case 0x302e_312f_5054_5448: minorVersion = 0
         default:
-            let isVersion = word & 0x00ff_00ff_ffff_ffff == 0x002e_002f_5054_5448
-            return .failed(isVersion ? .unsupportedVersion : .badRequestLine)
+            // "HTTP/", a digit, a dot, a digit.
+            let (major, minor) = (UInt8(truncatingIfNeeded: word &>> 40), UInt8(truncatingIfNeeded: word &>> 56))
+            guard word & 0x00ff_00ff_ffff_ffff == 0x002e_002f_5054_5448, major &- UInt8(ascii: "0") <= 9,
+                minor &- UInt8(ascii: "0") <= 9
+            else { return .failed(.badRequestLine) }
+            // RFC 9110, 2.5: of a higher minor version what 1.1 has is understood, and answered as 1.1.
+            guard major == UInt8(ascii: "1") else { return .failed(.unsupportedVersion) }
+            minorVersion = 1
         }
         guard ByteScan.byte(start, version &+ 8) == UInt8(ascii: "\r"),
             ByteScan.byte(start, version &+ 9) == UInt8(ascii: "\n")

@@ -65,7 +65,7 @@ public struct RequestHead: ~Copyable {
     /// Number of fields.
     public internal(set) var fieldCount = 0
     public internal(set) var method = HTTPMethod.get
-    /// 1 or 0: HTTP/1.1 or HTTP/1.0.
+    /// 0 for HTTP/1.0; 1 for HTTP/1.1 and what comes after it.
     public internal(set) var minorVersion = 1
     public internal(set) var body = BodyFraming.length(0)
     /// Whether the peer wants the connection to stay open after the reply.
@@ -125,5 +125,15 @@ public struct RequestHead: ~Copyable {
     public func fieldValue(_ index: Int) -> UnsafeRawBufferPointer {
         precondition(index >= 0 && index < fieldCount)
         return range(Int(entries[index].valueStart), Int(entries[index].valueCount))
+    }
+
+    /// Index of the first field whose name is longer than `prefix` (in lower case) and begins with it, whatever the case
+    /// of its letters.
+    public func firstField(withPrefix prefix: StaticString) -> Int? {
+        let length = prefix.utf8CodeUnitCount
+        for index in 0..<fieldCount where Int(entries[index].nameCount) > length {
+            if Self.equals(range(Int(entries[index].nameStart), length), prefix) { return index }
+        }
+        return nil
     }
 }
