@@ -32,6 +32,8 @@ extension Connection {
     }
 
     var heldCount: Int { heldEnd - heldStart }
+    /// Bytes with which the handler is called again.
+    private var wanted: Int { review > 0 ? min(review, needed) : needed }
 
     /// Bytes of input that have arrived and were not consumed: between calls of `received`, how far a frame has come.
     public var unconsumedInput: Int { heldCount }
@@ -101,7 +103,7 @@ extension Connection {
         if count > 0 {
             heldEnd += count
             heldIsUnoffered = true
-            if heldCount >= needed { offerHeld() }
+            if heldCount >= wanted { offerHeld() }
         }
         return max(count, 1)
     }
@@ -193,7 +195,7 @@ extension Connection {
         heldIsUnoffered = false
         let before = heldCount
         var input = ConnectionInput(chunk: chunk, start: heldStart, end: heldEnd)
-        input.needed = needed
+        (input.needed, input.review) = (needed, review)
         handler?.received(&input, on: self)
         guard settle(input, consumed: before - input.count, wasHeld: true) else { return }
         heldStart = input.start
@@ -211,7 +213,7 @@ extension Connection {
             dropInput()
             return false
         }
-        needed = input.needed
+        (needed, review) = (input.needed, input.review)
         // Left amid input: it is offered again when the handler wants it.
         if input.count > 0, !wantsInput { heldIsUnoffered = true }
         if consumed > 0 {
@@ -254,7 +256,7 @@ extension Connection {
         (held!.base + heldEnd).copyMemory(from: bytes, byteCount: count)
         heldEnd += count
         heldIsUnoffered = true
-        if heldCount >= needed { offerHeld() }
+        if heldCount >= wanted { offerHeld() }
     }
 
     /// Sees to it that at least one byte can be read behind the held ones; false when the connection was closed for it.
@@ -288,7 +290,7 @@ extension Connection {
 
     func dropInput() {
         dropHeld()
-        needed = 0
+        (needed, review) = (0, 0)
         stopPartialClock()
     }
 }

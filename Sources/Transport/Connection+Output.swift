@@ -74,6 +74,7 @@ extension Connection {
         output.gate(ticket, tag: tag, weight: weight)
         if output.gatedWeight > limits.maxUncommitted { isBackPressured = true }
         loop.enqueueGate(ticket, of: self)
+        if let timeout = limits.commitTimeout { watchCommit(ticket, timeout) }
         return true
     }
 
@@ -223,7 +224,7 @@ extension Connection {
         }
         state = .lingering
         _ = millrace_shutdown_write(fd)
-        setTimer(OwnTimer.linger, deadline: loop.now + limits.lingerTimeout.nanoseconds)
+        startLinger()
         if !isArmed { updateInterest(armed: true) }
         if isReadable { loop.enqueueReady(self) }
     }

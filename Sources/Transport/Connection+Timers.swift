@@ -16,6 +16,7 @@ extension Connection {
         static let partialInput = -2
         static let writeStall = -3
         static let linger = -4
+        static let commit = -5
     }
 
     func setTimer(_ id: Int, deadline: Int64) {
@@ -30,7 +31,8 @@ extension Connection {
         case OwnTimer.idle: checkIdle()
         case OwnTimer.partialInput: checkPartialInput()
         case OwnTimer.writeStall: checkWriteStall()
-        case OwnTimer.linger: close()
+        case OwnTimer.linger: checkLinger()
+        case OwnTimer.commit: checkCommit()
         default: if state == .open { handler?.timerFired(id, on: self) }
         }
     }

@@ -22,6 +22,8 @@ public final class Connection {
     let fd: Int32
     let listener: ListenerState
     let transform: (any StreamTransform)?
+    /// Over a limit of its listener: it is only told so.
+    let isRefused: Bool
     public internal(set) var handler: (any ConnectionHandler)?
 
     var state = State.open
@@ -38,6 +40,8 @@ public final class Connection {
     var heldIsUnoffered = false
     /// The handler's wish, from the first unconsumed byte; 0: any byte.
     var needed = 0
+    /// The handler's wish to be called before that; see `ConnectionInput.review`.
+    var review = 0
     /// Size of the last large frame: how much memory this connection is trusted with at once. See `frameCapacity`.
     var frameHint = 0
     /// The socket may have bytes or its end: set by an edge, cleared by a short read.
@@ -52,6 +56,7 @@ public final class Connection {
     var workInProgress = 0
     /// Waits for the group's byte budget.
     var isBudgetQueued = false
+    var linger = Linger()
     var lastInputAt: Int64
     /// When the present partial frame began; 0: no frame is partial.
     var partialSince: Int64 = 0
@@ -65,6 +70,7 @@ public final class Connection {
     var lastWriteAt: Int64 = 0
     /// When the socket stopped taking output, or last took some since; 0: it takes all.
     var stalledSince: Int64 = 0
+    var commitWatch = CommitWatch()
 
     // The loop's lists.
     var isTouched = false
@@ -76,7 +82,7 @@ public final class Connection {
 
     init(
         id: ConnectionID, fd: Int32, peer: SocketAddress, loop: EventLoop, listener: ListenerState,
-        transform: (any StreamTransform)?
+        transform: (any StreamTransform)?, isRefused: Bool = false
     ) {
         self.id = id
         self.fd = fd
@@ -84,6 +90,7 @@ public final class Connection {
         self.loop = loop
         self.listener = listener
         self.transform = transform
+        self.isRefused = isRefused
         self.lastInputAt = loop.now
     }
 
@@ -139,7 +146,13 @@ public final class Connection {
     public func close() { close(.closedByHandler) }
 
     /// Takes no more input, sends what was written (gated replies when their commits are published), then closes.
-    public func closeAfterFlush() { closeAfterFlush(.closedByHandler) }
+    ///
+    /// `peerIsSending`: what is not read of a request may go on for long, and a reset would overtake the reply; the rest
+    /// is read and dropped for `ConnectionLimits.refusedInputTimeout`.
+    public func closeAfterFlush(peerIsSending: Bool = false) {
+        if peerIsSending, state == .open { linger.isForRefusedInput = true }
+        closeAfterFlush(.closedByHandler)
+    }
 
     func closeAfterFlush(_ reason: CloseReason) {
         guard state == .open else { return }

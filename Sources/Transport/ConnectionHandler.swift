@@ -17,6 +17,9 @@ public protocol ConnectionHandler: AnyObject {
     /// A commit has failed on which replies rested: gives what is sent instead of all that `held` shows, or nil to have
     /// the connection reset. `closeAfterFlush` may be called meanwhile.
     func commitFailed(_ held: HeldOutput, on connection: Connection) -> [UInt8]?
+    /// A reply has waited for its commit for `ConnectionLimits.commitTimeout`: as `commitFailed`, but the commit may still
+    /// come.
+    func commitOverdue(_ held: HeldOutput, on connection: Connection) -> [UInt8]?
     /// The connection has ended; its identifier answers `nil` from now on.
     func closed(on connection: Connection, reason: CloseReason)
 }
@@ -25,5 +28,6 @@ extension ConnectionHandler {
     public func outputDrained(on connection: Connection) {}
     public func timerFired(_ id: Int, on connection: Connection) {}
     public func commitFailed(_ held: HeldOutput, on connection: Connection) -> [UInt8]? { nil }
+    public func commitOverdue(_ held: HeldOutput, on connection: Connection) -> [UInt8]? { nil }
     public func closed(on connection: Connection, reason: CloseReason) {}
 }

@@ -16,6 +16,11 @@ public struct ConnectionInput {
     /// header; 0 when it is not known, so that any further byte is worth a call. `consume` and `take` set it to 0.
     public var needed: Int = 0
 
+    /// Below `needed`: with so many bytes the call is repeated although the frame is not whole, so that a handler can take
+    /// account of what arrives. 0: not before the frame is whole. Memory grows towards `needed` either way. `consume` and
+    /// `take` set it to 0.
+    public var review: Int = 0
+
     @inlinable
     init(chunk: Chunk, start: Int, end: Int) {
         self.chunk = chunk
@@ -38,7 +43,7 @@ public struct ConnectionInput {
     public mutating func consume(_ count: Int) {
         precondition(count >= 0 && count <= end &- start, "consumed \(count) of \(end &- start) bytes")
         start &+= count
-        needed = 0
+        (needed, review) = (0, 0)
     }
 
     /// Drops the first `count` bytes and gives them as a slice that keeps them alive.
@@ -47,7 +52,7 @@ public struct ConnectionInput {
         precondition(count >= 0 && count <= end &- start, "took \(count) of \(end &- start) bytes")
         let slice = ByteSlice(chunk: chunk, offset: start, count: count)
         start &+= count
-        needed = 0
+        (needed, review) = (0, 0)
         return slice
     }
 

@@ -97,26 +97,46 @@ extension EventLoop {
 
     /// Refuses it, or gives it to the loop with the fewest connections.
     private func assign(_ fd: Int32, _ peer: SocketAddress, _ listener: ListenerState) {
-        guard listener.admit(peer, shared.counters) else {
-            millrace_close(fd)
-            return
-        }
+        guard listener.admit(peer, shared.counters) else { return refuse(fd, peer, listener) }
         let target = shared.leastLoaded(startingAt: index)
         target.mailbox.connections.add(1, ordering: .relaxed)
-        if target.index == index { return adopt(fd, peer, listener) }
+        if target.index == index {
+            adopt(fd, peer, listener)
+            return
+        }
         let accepted = target.submit { $0.adopt(fd, peer, listener) }
         if !accepted { forget(fd, peer, listener, load: target) }
     }
 
-    private func forget(_ fd: Int32, _ peer: SocketAddress, _ listener: ListenerState, load: LoopHandle) {
+    /// Says why, where the listener has words for it, and closes.
+    private func refuse(_ fd: Int32, _ peer: SocketAddress, _ listener: ListenerState) {
+        guard let words = listener.options.refusal?(), listener.beginRefusal() else {
+            millrace_close(fd)
+            return
+        }
+        handle.mailbox.connections.add(1, ordering: .relaxed)
+        guard let connection = adopt(fd, peer, listener, isRefused: true) else { return }
+        words.withUnsafeBytes { connection.write(copying: $0) }
+        connection.closeAfterFlush()
+    }
+
+    private func forget(
+        _ fd: Int32, _ peer: SocketAddress, _ listener: ListenerState, load: LoopHandle, isRefused: Bool = false
+    ) {
         millrace_close(fd)
         load.mailbox.connections.subtract(1, ordering: .relaxed)
-        listener.release(peer)
+        if isRefused { listener.endRefusal() } else { listener.release(peer) }
     }
 
     /// Makes the socket a connection of this loop.
-    func adopt(_ fd: Int32, _ peer: SocketAddress, _ listener: ListenerState) {
-        if isStopping { return forget(fd, peer, listener, load: handle) }
+    @discardableResult
+    func adopt(
+        _ fd: Int32, _ peer: SocketAddress, _ listener: ListenerState, isRefused: Bool = false
+    ) -> Connection? {
+        if isStopping {
+            forget(fd, peer, listener, load: handle, isRefused: isRefused)
+            return nil
+        }
         let slot: UInt32
         if let free = freeSlots.popLast() {
             slot = free
@@ -127,20 +147,23 @@ extension EventLoop {
         }
         let id = ConnectionID(loop: UInt16(index), slot: slot, generation: generations[Int(slot)])
         let connection = Connection(
-            id: id, fd: fd, peer: peer, loop: self, listener: listener, transform: listener.options.makeTransform?())
+            id: id, fd: fd, peer: peer, loop: self, listener: listener, transform: listener.options.makeTransform?(),
+            isRefused: isRefused)
         connection.interest =
             millrace_event_readable | millrace_event_writable | millrace_event_peer_closed
             | millrace_event_edge_triggered
         let added = millrace_epoll_add(epoll, fd, connection.interest, connection.token)
         if added < 0 {
             freeSlots.append(slot)
-            return forget(fd, peer, listener, load: handle)
+            forget(fd, peer, listener, load: handle, isRefused: isRefused)
+            return nil
         }
         slots[Int(slot)] = connection
         connectionCount += 1
         shared.counters.accepted.add()
-        connection.handler = listener.options.makeHandler(self, connection)
+        if !isRefused { connection.handler = listener.options.makeHandler(self, connection) }
         connection.startIdleClock()
+        return connection
     }
 
     /// The last of a closed connection.
@@ -151,6 +174,7 @@ extension EventLoop {
         generations[slot] &+= 1
         freeSlots.append(connection.id.slot)
         connectionCount -= 1
+        connection.lingerEnded()
         budgetTurnEnded(of: connection)
         if connection.isBudgetQueued { budgetQueue.removeAll { $0 == connection.id } }
         let reason = connection.closeReason ?? .closedByHandler
@@ -159,7 +183,8 @@ extension EventLoop {
         connection.handler = nil
         handler?.closed(on: connection, reason: reason)
         // Closing takes the descriptor out of epoll.
-        forget(connection.fd, connection.peerAddress, connection.listener, load: handle)
+        forget(
+            connection.fd, connection.peerAddress, connection.listener, load: handle, isRefused: connection.isRefused)
     }
 }
 

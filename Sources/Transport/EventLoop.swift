@@ -49,6 +49,10 @@ public final class EventLoop {
     var slots: ContiguousArray<Connection?> = []
     var generations: ContiguousArray<UInt32> = []
     var freeSlots: ContiguousArray<UInt32> = []
+    /// Connections that linger because a refused request is still being sent; above it they linger shortly. Each may keep
+    /// its descriptor for 30 s.
+    static let maxLongLingers = 64
+    var longLingers = 0
     /// Open connections of this loop.
     public internal(set) var connectionCount = 0
     var acceptors: [Acceptor] = []

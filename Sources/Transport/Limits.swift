@@ -30,6 +30,14 @@ public struct ConnectionLimits: Sendable {
     /// How long the rest of the input is read and dropped after the last reply of `closeAfterFlush()`, so that the peer
     /// reads the reply before it meets a reset.
     public var lingerTimeout: Duration = .seconds(1)
+    /// The same when the peer is in the middle of a request that was refused (`closeAfterFlush(peerIsSending:)`): in all,
+    /// and without a byte of input. Some clients look for a reply only when they have sent everything. Up to
+    /// `EventLoop.maxLongLingers` at a time, then `lingerTimeout`.
+    public var refusedInputTimeout: Duration = .seconds(30)
+    public var refusedInputIdleTimeout: Duration = .seconds(5)
+    /// How long a reply waits for its commit before the handler is asked what to say instead (`commitOverdue`). `nil`: for
+    /// ever.
+    public var commitTimeout: Duration?
     /// Bytes read from one connection before the loop turns to the others.
     public var readShare = 1 << 20
 
@@ -45,10 +53,12 @@ public struct ListenerOptions: Sendable {
     public var port: UInt16
     /// Connections that the kernel completes before they are accepted; the kernel's `somaxconn` caps it.
     public var backlog = 1024
-    /// Open connections of this listener. Above: accepted and closed at once, and counted.
+    /// Open connections of this listener. Above: accepted, told `refusal`, closed, and counted.
     public var maxConnections = 20_000
     /// Open connections of one peer (an IPv4 address, an IPv6 /64). Above: as `maxConnections`.
     public var maxConnectionsPerIP = Int.max
+    /// What a connection over a limit is told before it is closed; called for each of them. `nil`: nothing.
+    public var refusal: (@Sendable () -> [UInt8])?
     public var limits = ConnectionLimits()
     /// Called on the connection's loop before anything is read.
     public var makeHandler: @Sendable (EventLoop, Connection) -> any ConnectionHandler

@@ -9,6 +9,11 @@ final class ListenerState: Sendable {
     let options: ListenerOptions
     private let listening = Atomic<Bool>(true)
     private let open = Lock<Open>(Open())
+    private let refusing = Atomic<Int>(0)
+
+    /// Connections over a limit that are being told so; more are closed without a word. Each takes a descriptor, for a
+    /// second at most.
+    static let maxRefusals = 64
 
     private struct Open {
         var total = 0
@@ -42,6 +47,15 @@ final class ListenerState: Sendable {
             return true
         }
     }
+
+    /// Takes one that is told its refusal into account; false when there are enough of them.
+    func beginRefusal() -> Bool {
+        if refusing.wrappingAdd(1, ordering: .relaxed).newValue <= Self.maxRefusals { return true }
+        endRefusal()
+        return false
+    }
+
+    func endRefusal() { refusing.wrappingSubtract(1, ordering: .relaxed) }
 
     func release(_ peer: SocketAddress) {
         let key = peer.peerKey

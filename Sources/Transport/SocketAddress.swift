@@ -38,10 +38,11 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
     public var description: String { isIPv6 ? "[\(host)]:\(port)" : "\(host):\(port)" }
 
     /// What counts as one peer for `maxConnectionsPerIP`: an IPv4 address, or an IPv6 /64, which is what one host gets.
-    var peerKey: PeerKey { isIPv6 ? PeerKey(isIPv6: true, bits: high) : PeerKey(isIPv6: false, bits: low) }
+    public var peerKey: PeerKey { isIPv6 ? PeerKey(isIPv6: true, bits: high) : PeerKey(isIPv6: false, bits: low) }
 }
 
-struct PeerKey: Hashable, Sendable {
+/// Who counts as one peer for the limits a peer; see `SocketAddress.peerKey`.
+public struct PeerKey: Hashable, Sendable {
     let isIPv6: Bool
     let bits: UInt64
 }
