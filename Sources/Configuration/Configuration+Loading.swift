@@ -121,10 +121,17 @@ extension Configuration {
             "socket.request.max.bytes", "queued.max.request.bytes",
             integer("socket.request.max.bytes") <= integer("queued.max.request.bytes"),
             "not be more than", "Lower it, or raise queued.max.request.bytes")
-        check(
-            "http.max.event.bytes", "http.max.request.bytes",
-            integer("http.max.event.bytes") <= integer("http.max.request.bytes"),
-            "not be more than", "Lower it, or raise http.max.request.bytes")
+        // What is received by HTTP counts in the memory of all requests, and a body in its peer's share of it.
+        for (smaller, larger) in [
+            ("http.max.event.bytes", "http.max.request.bytes"),
+            ("http.max.request.bytes", "http.max.inflight.bytes.per.ip"),
+            ("http.max.inflight.bytes.per.ip", "http.max.inflight.bytes"),
+            ("http.max.inflight.bytes", "queued.max.request.bytes"),
+        ] where boolean("http.enable") {
+            check(
+                smaller, larger, integer(smaller) <= integer(larger), "not be more than",
+                "Lower it, or raise \(larger)")
+        }
         let sharePort =
             boolean("http.enable") && kafkaListener.port != 0 && kafkaListener.port == httpListener.port
             && (kafkaListener.host == httpListener.host || kafkaListener.isWildcard || httpListener.isWildcard)

@@ -94,6 +94,7 @@ extension Configuration {
     public var maxHTTPRequestBytes: Int { int("http.max.request.bytes") }
     public var maxHTTPEventBytes: Int { int("http.max.event.bytes") }
     public var maxHTTPInflightBytes: Int { int("http.max.inflight.bytes") }
+    public var maxHTTPInflightBytesPerIP: Int { int("http.max.inflight.bytes.per.ip") }
     public var httpRequestTimeoutMs: Int64 { integer("http.request.timeout.ms") }
     public var httpKeepAliveMs: Int64 { integer("http.keep.alive.ms") }
     public var eventsTopic: String { text("gateway.events.topic") }

@@ -7,7 +7,7 @@ extension ConfigurationTable {
             "http.enable", .boolean, default: "true", "Whether the HTTP gateway is served"),
         ConfigurationKey(
             "http.max.connections", .integer(1...1_000_000), default: "10000",
-            "HTTP connections at a time; more are closed at once"),
+            "HTTP connections at a time; more are answered 503 and closed"),
         ConfigurationKey(
             "http.max.connections.per.ip", .integer(1...1_000_000), default: "256",
             "HTTP connections at a time from one address"),
@@ -18,8 +18,12 @@ extension ConfigurationTable {
             "http.max.event.bytes", .bytes(1...Int64(Int32.max), width: .int), default: "1048576",
             "Longest single event"),
         ConfigurationKey(
-            "http.max.inflight.bytes", .bytes(1_048_576...Int64.max), default: "268435456",
-            "Memory of request bodies in work, over all connections; above it requests are answered 503"),
+            "http.max.inflight.bytes", .bytes(1_048_576...Int64.max), default: "67108864",
+            "What has arrived of request bodies that are not whole, over all connections; above it requests are answered "
+                + "503. At most queued.max.request.bytes"),
+        ConfigurationKey(
+            "http.max.inflight.bytes.per.ip", .bytes(1024...Int64.max), default: "33554432",
+            "The share of http.max.inflight.bytes that one address may have. At least http.max.request.bytes"),
         ConfigurationKey(
             "http.request.timeout.ms", .duration(.milliseconds, 100...Int64(Int32.max), width: .int),
             default: "30000", "A request that is not answered within this time gets 408 or 504"),

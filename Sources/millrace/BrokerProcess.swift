@@ -141,6 +141,7 @@ extension GatewayOptions {
         maxRequestBytes = configuration.maxHTTPRequestBytes
         maxEventBytes = configuration.maxHTTPEventBytes
         maxInflightBytes = configuration.maxHTTPInflightBytes
+        maxInflightBytesPerPeer = configuration.maxHTTPInflightBytesPerIP
         requestTimeout = .milliseconds(configuration.httpRequestTimeoutMs)
         keepAlive = .milliseconds(configuration.httpKeepAliveMs)
         eventsTopic = configuration.eventsTopic

@@ -123,6 +123,18 @@ import Testing
         #expect(problems(flags: [("queued.max.request.bytes", "64MiB")]).count == 1)
         #expect(
             problems(flags: [("queued.max.request.bytes", "64MiB"), ("socket.request.max.bytes", "64MiB")]).isEmpty)
+        // What HTTP receives counts in the memory of all requests, and a body in its peer's share.
+        #expect(
+            problems(flags: [("http.max.inflight.bytes", "256MiB")]) == [
+                "http.max.inflight.bytes=268435456 (from --set): must not be more than queued.max.request.bytes, which is "
+                    + "109051904. Lower it, or raise queued.max.request.bytes."
+            ])
+        #expect(problems(flags: [("http.max.inflight.bytes", "256MiB"), ("http.enable", "false")]).isEmpty)
+        #expect(problems(flags: [("http.max.inflight.bytes.per.ip", "65MiB")]).count == 1)
+        #expect(problems(flags: [("http.max.request.bytes", "33MiB")]).count == 1)
+        #expect(
+            problems(flags: [("http.max.request.bytes", "33MiB"), ("http.max.inflight.bytes.per.ip", "40MiB")])
+                .isEmpty)
         #expect(problems(flags: [("http.listener", ":9092")]).count == 1)
         #expect(problems(flags: [("http.listener", ":9092"), ("http.enable", "false")]).isEmpty)
         #expect(problems(flags: [("listeners", "127.0.0.1:0"), ("http.listener", "127.0.0.1:0")]).isEmpty)
