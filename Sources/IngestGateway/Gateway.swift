@@ -18,7 +18,7 @@ public final class Gateway: Sendable {
     let startedAt: Int64
     private let loops: GatewayLoops
     private let draining = Atomic<Bool>(false)
-    private let inflight = Atomic<Int>(0)
+    let inflight: InflightBudget
 
     public init(
         broker: Broker, options: GatewayOptions = GatewayOptions(), loopCount: Int,
@@ -27,6 +27,7 @@ public final class Gateway: Sendable {
         self.broker = broker
         self.options = options
         metrics = GatewayMetrics(registry: registry)
+        inflight = InflightBudget(options, gauge: metrics.inflightBytes)
         ingestLimiter = RateLimiter(rate: options.ingestRate, burst: options.ingestBurst)
         startedAt = MonotonicClock.nanoseconds()
         loops = GatewayLoops(count: loopCount)
@@ -53,6 +54,11 @@ public final class Gateway: Sendable {
         listener.limits.idleTimeout = options.keepAlive
         // The gateway's own timers answer 408 before; this is the net below them.
         listener.limits.partialInputTimeout = options.requestTimeout + .seconds(10)
+        listener.limits.commitTimeout = options.requestTimeout
+        listener.refusal = { [metrics] in
+            metrics.refusedConnections.add()
+            return Self.tooManyConnections
+        }
         return listener
     }
 
@@ -61,23 +67,20 @@ public final class Gateway: Sendable {
 
     public var isDraining: Bool { draining.load(ordering: .relaxed) || broker.isDraining }
 
-    // MARK: The budget of bodies in flight
-
-    /// Reserves memory for a body that is to be received. False: there is none left, answer 503.
-    func reserve(_ bytes: Int) -> Bool {
-        let total = inflight.wrappingAdd(bytes, ordering: .relaxed).newValue
-        if total <= options.maxInflightBytes {
-            metrics.inflightBytes.set(total)
-            return true
-        }
-        inflight.wrappingSubtract(bytes, ordering: .relaxed)
-        return false
-    }
-
-    func release(_ bytes: Int) {
-        guard bytes > 0 else { return }
-        metrics.inflightBytes.set(inflight.wrappingSubtract(bytes, ordering: .relaxed).newValue)
-    }
+    /// For a connection over the limits, which costs no more than this: a reply that is made once, without a look at the
+    /// request.
+    private static let tooManyConnections: [UInt8] = {
+        let words = "There are too many connections, or too many from your address."
+        let kind = ProblemKind.overloaded
+        let body =
+            "{\"type\":\"https://iana.org/assignments/http-problem-types#temporary-reduced-capacity\","
+            + "\"title\":\"\(kind.title)\",\"status\":\(kind.status),\"detail\":\"\(words)\",\"code\":\"\(kind.code)\","
+            + "\"error\":\"\(words)\",\"message\":\"\(words)\",\"error_code\":\(kind.number),\"retryable\":true}"
+        let head =
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nConnection: close\r\n"
+            + "Retry-After: 1\r\nContent-Length: \(body.utf8.count)\r\n\r\n"
+        return Array((head + body).utf8)
+    }()
 }
 
 /// The loops' states, by loop index.

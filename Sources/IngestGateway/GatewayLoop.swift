@@ -60,6 +60,7 @@ final class GatewayLoop {
     var records = RecordIterator()
     private var nextPartition: Int
     private var counters: [Int: Counter] = [:]
+    var failures = FailureLog()
 
     /// Correlation ids are `^[A-Za-z0-9._:-]{1,128}$`.
     static let maxRequestID = 128
@@ -137,14 +138,13 @@ final class GatewayLoop {
     /// Whether the request may be read at all: path, method, media type, length, rate. Called once a request, with its
     /// head alone; `nil` lets it pass.
     func admit(_ route: Route?) -> Problem? {
-        guard let route else {
-            return Problem(.notFound, "There is nothing at this path.")
-        }
+        guard let route else { return nothingThere() }
         if head.method == .options { return nil }
         guard route.allows(head.method) else {
             reply.allow = route.methods
             return Problem(.methodNotAllowed, "This path does not serve the method \(head.method.name).")
         }
+        if route.isStrict, let problem = notUnderstood(by: route) { return problem }
         guard route.isIngest else { return nil }
         if let problem = unsupportedCoding() { return problem }
         switch head.body {
@@ -155,10 +155,8 @@ final class GatewayLoop {
             }
             if length > options.maxRequestBytes { return bodyTooLarge() }
         }
-        if case .events = route, mediaType() == nil {
-            reply.accept = Self.mediaTypes
-            return Problem(.unsupportedMediaType, "Events are read as \(Self.mediaTypes).")
-        }
+        if head.body != .length(0), let problem = unsupportedMediaType(route) { return problem }
+        if let key = head[.partitionKey], key.count > Self.maxKeyBytes { return keyTooLarge() }
         if case .ingest = route { return rateProblem() }
         return nil
     }
@@ -166,6 +164,12 @@ final class GatewayLoop {
     func bodyTooLarge() -> Problem {
         Problem(
             .bodyTooLarge, "The body is larger than \(options.maxRequestBytes) bytes.", limit: options.maxRequestBytes)
+    }
+
+    private func nothingThere() -> Problem {
+        let endsWithSlash = head.path.last == UInt8(ascii: "/")
+        return Problem(
+            .notFound, "There is nothing at this path\(endsWithSlash ? "; no path here ends with a slash" : "").")
     }
 
     private func unsupportedCoding() -> Problem? {
@@ -185,6 +189,18 @@ final class GatewayLoop {
             retryAfter: max(1, Int((wait + 999_999_999) / 1_000_000_000)))
     }
 
+    /// A body above this many bytes is rare enough to let go of the memory.
+    private static let keptReply = 1 << 20
+    /// Elements of the lists of batches and refused events that are kept for the next request: usual requests have few.
+    private static let keptElements = 4096
+
+    /// Lets go of memory that an unusual request has taken. To be called when its reply is written.
+    func trim() {
+        if out.count > Self.keptReply { out = ByteWriter(capacity: 4096) }
+        if rejections.capacity > Self.keptElements { rejections = [] }
+        if batches.capacity > Self.keptElements { batches = [] }
+    }
+
     /// Handles a whole request that was admitted.
     func handle(_ route: Route, body: UnsafeRawBufferPointer) -> Outcome {
         if head.method == .options {
@@ -202,6 +218,7 @@ final class GatewayLoop {
         case .readiness: getReadiness()
         case .metrics: getMetrics()
         case .statistics: getStatistics()
+        case .server: preconditionFailure("only OPTIONS is sent to *")
         }
         return .answered
     }
@@ -209,6 +226,7 @@ final class GatewayLoop {
     /// Counts the finished request.
     func count(_ route: Route.Name, started: Int64, ended: Int64) {
         metrics.handling[route.rawValue].observe(Int(ended - started))
+        if reply.status >= 500 { logFailure(route) }
         // Codes are string literals: one address each.
         let key = route.rawValue << 56 ^ reply.status << 44 ^ Int(bitPattern: reply.code.utf8Start) & 0xfff_ffff_ffff
         if let counter = counters[key] {

@@ -14,6 +14,8 @@ final class GatewayMetrics: Sendable {
     let inflightBytes: Gauge
     let rateLimited: Counter
     let refusedInput: Counter
+    let refusedConnections: Counter
+    let overdueCommits: Counter
     /// Requests by route, status and code, in the order in which they first occurred; see `count`.
     private let requests = Lock<[RequestKey: Counter]>([:])
     private let reasons = Lock<[String: Counter]>([:])
@@ -55,6 +57,12 @@ final class GatewayMetrics: Sendable {
         registry.announceCounter(Self.rejectedName, help: "Events that were not appended, by reason.")
         refusedInput = registry.counter(
             "millrace_http_refused_input_total", help: "Connections closed for malformed bytes.")
+        refusedConnections = registry.counter(
+            "millrace_http_refused_connections_total",
+            help: "Connections answered 503 because there were too many.")
+        overdueCommits = registry.counter(
+            "millrace_http_commit_timeouts_total",
+            help: "Connections answered 504 because a commit did not come in time.")
     }
 
     /// The counter of requests with this outcome. Takes a lock: each loop keeps what it was given.

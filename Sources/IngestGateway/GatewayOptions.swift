@@ -1,15 +1,18 @@
 /// What the HTTP edge is told at its start; each field names the configuration key behind it.
 public struct GatewayOptions: Sendable {
-    /// `http.max.connections` and `http.max.connections.per.ip`: more are closed at once.
+    /// `http.max.connections` and `http.max.connections.per.ip`: more are answered 503 and closed.
     public var maxConnections = 10_000
     public var maxConnectionsPerIP = 256
     /// `http.max.request.bytes`: a longer body is answered 413.
     public var maxRequestBytes = 16 << 20
     /// `http.max.event.bytes`: one event; the topic's `max.message.bytes` may be lower and counts then.
     public var maxEventBytes = 1 << 20
-    /// `http.max.inflight.bytes`: bodies that are being received, over all connections; above it 503.
-    public var maxInflightBytes = 256 << 20
-    /// `http.request.timeout.ms`: from a request's first byte to its last; then 408.
+    /// `http.max.inflight.bytes`: what has arrived of bodies that are not whole, over all connections; above it 503.
+    public var maxInflightBytes = 64 << 20
+    /// `http.max.inflight.bytes.per.ip`: the share of it that one peer (an IPv4 address, an IPv6 /64) may have.
+    public var maxInflightBytesPerPeer = 32 << 20
+    /// `http.request.timeout.ms`: from a request's first byte to its last; then 408. And from then on for its topic to be
+    /// made, and for its commit; then 504.
     public var requestTimeout: Duration = .seconds(30)
     /// A head must be whole this soon after its first byte; then 408. gateway-hardening: headers 5 s.
     public var headTimeout: Duration = .seconds(5)

@@ -46,8 +46,10 @@ final class HTTPConnection: ConnectionHandler {
         let body: ByteSlice
     }
 
-    /// The only timer: a request must be whole in time.
+    /// The only timer: a request must be whole in time, and its topic made.
     private static let requestTimer = 0
+    /// Of a body that is not whole, at least this much is reserved, and then twice what has arrived.
+    private static let firstShare = ChunkedBody.firstCapacity
 
     init(gateway: Gateway, loop: GatewayLoop) {
         self.gateway = gateway
@@ -64,7 +66,7 @@ final class HTTPConnection: ConnectionHandler {
                 guard !input.isEmpty, readHead(&input, connection) else { return }
             case .sized(let head, let body):
                 guard input.count >= head + body else {
-                    input.needed = head + body
+                    awaitBody(&input, head: head, body: body, connection)
                     return
                 }
                 // The same bytes gave this head before.
@@ -125,10 +127,9 @@ final class HTTPConnection: ConnectionHandler {
                 refuse(loop.bodyTooLarge(), route: route?.name ?? .none, on: connection, begun: true)
                 return false
             }
-            guard reserve(body, connection) else { return false }
-            if loop.head.expectsContinue, input.count == length { connection.write { ResponseHead.writeContinue(&$0) } }
             state = .sized(head: length, body: body)
-            input.needed = length + body
+            guard awaitBody(&input, head: length, body: body, connection) else { return false }
+            if loop.head.expectsContinue, input.count == length { connection.write { ResponseHead.writeContinue(&$0) } }
             beginReceiving(connection, timeout: gateway.options.bodyIdleTimeout, newPhase: true)
             return false
         case .chunked:
@@ -139,6 +140,21 @@ final class HTTPConnection: ConnectionHandler {
             beginReceiving(connection, timeout: gateway.options.bodyIdleTimeout, newPhase: true)
             return true
         }
+    }
+
+    /// Asks for more of a body by length, and reserves as much as will be there then. False: refused.
+    @discardableResult
+    private func awaitBody(_ input: inout ConnectionInput, head: Int, body: Int, _ connection: Connection) -> Bool {
+        let share = min(body, max(Self.firstShare, 2 * (input.count - head)))
+        if share > reserved, let problem = reserve(share - reserved, connection) {
+            // Another request of the loop may have been parsed meanwhile.
+            revive(input.readable, connection)
+            refuse(problem, route: Route.match(loop.head.path)?.name ?? .none, on: connection, begun: true)
+            return false
+        }
+        input.needed = head + body
+        input.review = head + share
+        return true
     }
 
     /// Feeds the chunked body. False: wait for more bytes.
@@ -154,14 +170,15 @@ final class HTTPConnection: ConnectionHandler {
                 return false
             case .data(let range):
                 let growth = body.growth(for: range.count)
-                if growth > 0 {
-                    revive(body.head, connection)
-                    guard reserve(growth, connection) else { return false }
+                if growth > 0, let problem = reserve(growth, connection) {
+                    revive(body.head.bytes, connection)
+                    refuse(problem, route: Route.match(loop.head.path)?.name ?? .none, on: connection, begun: true)
+                    return false
                 }
                 body.append(UnsafeRawBufferPointer(rebasing: bytes[range]), pool: loop.pool)
             case .failure(let failure):
                 gateway.metrics.refusedInput.add()
-                revive(body.head, connection)
+                revive(body.head.bytes, connection)
                 let problem = failure == .bodyTooLarge ? loop.bodyTooLarge() : Problem(failure)
                 refuse(problem, route: .none, on: connection, begun: true)
                 return false
@@ -176,21 +193,27 @@ final class HTTPConnection: ConnectionHandler {
     }
 
     /// Makes a request whose head was kept the loop's request again.
-    private func revive(_ head: ByteSlice, _ connection: Connection) {
-        guard case .complete = parseHead(head.bytes) else { preconditionFailure("a head has changed") }
+    private func revive(_ head: UnsafeRawBufferPointer, _ connection: Connection) {
+        guard case .complete = parseHead(head) else { preconditionFailure("a head has changed") }
         loop.begin(now: connection.loop.now, wallClockMs: connection.loop.wallClockMs)
     }
 
-    /// Takes `bytes` of the budget. False: there was none, and the client was told.
-    private func reserve(_ bytes: Int, _ connection: Connection) -> Bool {
-        if gateway.reserve(bytes) {
+    /// Takes `bytes` of the budget, or says what to answer.
+    private func reserve(_ bytes: Int, _ connection: Connection) -> Problem? {
+        switch gateway.inflight.reserve(bytes, for: connection.peerAddress.peerKey) {
+        case .total:
+            return Problem(.overloaded, "Too many bodies are being received at the moment.", retryAfter: 1)
+        case .peer:
+            return Problem(.overloaded, "Too many bodies are being received from your address.", retryAfter: 1)
+        case nil:
             reserved += bytes
-            return true
+            return nil
         }
-        refuse(
-            Problem(.overloaded, "Too many bodies are being received at the moment.", retryAfter: 1), route: .none,
-            on: connection, begun: true)
-        return false
+    }
+
+    private func release(_ connection: Connection) {
+        if reserved > 0 { gateway.inflight.release(reserved, of: connection.peerAddress.peerKey) }
+        reserved = 0
     }
 
     // MARK: Handling
@@ -210,7 +233,7 @@ final class HTTPConnection: ConnectionHandler {
     }
 
     private func handle(_ whole: WholeRequest, _ connection: Connection) {
-        revive(whole.head, connection)
+        revive(whole.head.bytes, connection)
         if let name = handle(whole.body.bytes, connection) { wait(for: name, whole, connection) }
     }
 
@@ -234,6 +257,7 @@ final class HTTPConnection: ConnectionHandler {
     /// Making a topic waits for the disk: on the broker's own thread, with this connection muted.
     private func wait(for name: String, _ whole: WholeRequest, _ connection: Connection) {
         state = .waiting(whole)
+        connection.setTimer(Self.requestTimer, after: gateway.options.requestTimeout)
         connection.pauseReading()
         connection.beginWork()
         let id = connection.id
@@ -256,6 +280,7 @@ final class HTTPConnection: ConnectionHandler {
     private func topicIsThere(_ result: Result<Topic, TopicRefusal>, _ connection: Connection) {
         guard case .waiting(let whole) = state else { return }
         state = .head
+        connection.cancelTimer(Self.requestTimer)
         if case .failure(let refusal) = result { loop.topicRefusal = refusal }
         handle(whole, connection)
         loop.topicRefusal = nil
@@ -285,7 +310,7 @@ final class HTTPConnection: ConnectionHandler {
         }
         finishReceiving(connection)
         loop.reply.closes = true
-        writeReply(on: connection, headIsReadable: begun)
+        writeReply(on: connection, headIsReadable: begun, peerIsSending: true)
         loop.count(route, started: loop.now, ended: loop.now)
     }
 
@@ -294,17 +319,34 @@ final class HTTPConnection: ConnectionHandler {
     func commitFailed(_ held: HeldOutput, on connection: Connection) -> [UInt8]? {
         state = .closing
         connection.closeAfterFlush()
-        return failedReply(connection)
+        return lastReply(Self.commitFailed, on: connection)
     }
 
-    private func failedReply(_ connection: Connection) -> [UInt8] {
-        loop.beginWithoutHead(now: connection.loop.now, wallClockMs: connection.loop.wallClockMs)
-        loop.answer(
+    /// The commit under the first of the replies that wait has not come in time: a 504 that ends the connection.
+    func commitOverdue(_ held: HeldOutput, on connection: Connection) -> [UInt8]? {
+        gateway.metrics.overdueCommits.add()
+        if case .waiting = state { connection.endWork() }
+        state = .closing
+        connection.closeAfterFlush()
+        return lastReply(
             Problem(
-                .storageUnavailable,
-                "The data folder failed before the events were on disk; they may or may not be stored.",
-                retryAfter: 5))
+                .commitTimeout,
+                "The events were not on disk in time; they may still be stored. Before you send them again, look whether "
+                    + "they are there.", retryAfter: 5), on: connection)
+    }
+
+    private static var commitFailed: Problem {
+        Problem(
+            .storageUnavailable,
+            "The data folder failed before the events were on disk; they may or may not be stored.", retryAfter: 5)
+    }
+
+    /// A reply instead of others, of which nothing is known here but that they are not to be sent.
+    private func lastReply(_ problem: Problem, on connection: Connection) -> [UInt8] {
+        loop.beginWithoutHead(now: connection.loop.now, wallClockMs: connection.loop.wallClockMs)
+        loop.answer(problem)
         loop.reply.closes = true
+        loop.count(.none, started: loop.now, ended: loop.now)
         let body = loop.out.array
         var writer = ByteWriter(capacity: body.count + 512)
         writeHead(of: loop.reply, closes: true, length: body.count, into: &writer)
@@ -313,11 +355,14 @@ final class HTTPConnection: ConnectionHandler {
     }
 
     /// Writes the loop's reply: gated by its commit, after all replies before it.
-    private func writeReply(on connection: Connection, headIsReadable: Bool = true) {
+    private func writeReply(
+        on connection: Connection, headIsReadable: Bool = true, peerIsSending: Bool = false
+    ) {
+        defer { loop.trim() }
         let reply = loop.reply
         let closes = reply.closes || gateway.isDraining || headIsReadable && !loop.head.keepAlive
         if reply.ticket > 0, !connection.gate(ticket: reply.ticket, tag: 1) {
-            let refusal = failedReply(connection)
+            let refusal = lastReply(Self.commitFailed, on: connection)
             connection.write { $0.bytes(refusal) }
             state = .closing
             return connection.closeAfterFlush()
@@ -331,7 +376,7 @@ final class HTTPConnection: ConnectionHandler {
         if !omitsBody, body.count > Self.copiedBody { connection.write(loop.pool.slice(copying: body)) }
         if closes {
             state = .closing
-            connection.closeAfterFlush()
+            connection.closeAfterFlush(peerIsSending: peerIsSending)
         }
     }
 
@@ -386,8 +431,7 @@ final class HTTPConnection: ConnectionHandler {
             startedAt = 0
             connection.cancelTimer(Self.requestTimer)
         }
-        gateway.release(reserved)
-        reserved = 0
+        release(connection)
     }
 
     func timerFired(_ id: Int, on connection: Connection) {
@@ -399,7 +443,8 @@ final class HTTPConnection: ConnectionHandler {
                 Problem(.headTimeout, "The request's head did not arrive in time."), route: .none, on: connection)
         case .sized: received = connection.unconsumedInput
         case .chunked(let body): received = body.count
-        case .waiting, .closing: return
+        case .waiting: return topicIsLate(connection)
+        case .closing: return
         }
         let idle = gateway.options.bodyIdleTimeout
         let isOverdue = connection.loop.now - startedAt >= gateway.options.requestTimeout.inNanoseconds
@@ -412,9 +457,16 @@ final class HTTPConnection: ConnectionHandler {
         connection.setTimer(Self.requestTimer, after: idle)
     }
 
+    private func topicIsLate(_ connection: Connection) {
+        refuse(
+            Problem(
+                .commitTimeout, "The topic was not made in time; nothing of the request is stored.", retryAfter: 5),
+            route: .none, on: connection)
+        connection.endWork()
+    }
+
     func closed(on connection: Connection, reason: CloseReason) {
-        gateway.release(reserved)
-        reserved = 0
+        release(connection)
         gateway.metrics.connections.add(-1)
     }
 }

@@ -160,8 +160,10 @@ extension EventLoop {
         }
         slots[Int(slot)] = connection
         connectionCount += 1
-        shared.counters.accepted.add()
-        if !isRefused { connection.handler = listener.options.makeHandler(self, connection) }
+        if !isRefused {
+            shared.counters.accepted.add()
+            connection.handler = listener.options.makeHandler(self, connection)
+        }
         connection.startIdleClock()
         return connection
     }
@@ -178,7 +180,7 @@ extension EventLoop {
         budgetTurnEnded(of: connection)
         if connection.isBudgetQueued { budgetQueue.removeAll { $0 == connection.id } }
         let reason = connection.closeReason ?? .closedByHandler
-        shared.counters.countClose(reason)
+        if !connection.isRefused { shared.counters.countClose(reason) }
         let handler = connection.handler
         connection.handler = nil
         handler?.closed(on: connection, reason: reason)

@@ -2,6 +2,7 @@
 appended, the node lives and memory does not grow. The limits are those that /v1 documents."""
 
 import json
+import time
 
 import pytest
 
@@ -88,10 +89,89 @@ def test_one_bad_event_among_good_ones_is_never_passed_over(broker, new_topic):
         assert end == 0
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/xml", "image/png", "application/jsonp", "nonsense", "application/json; charset=utf-16"])
+@pytest.mark.parametrize("content_type", ["text/plain", "application/xml", "image/png", "application/jsonp", "nonsense", "application/json; charset=utf-16",
+                                          "application/x-www-form-urlencoded", None])
 def test_wrong_content_type(broker, topic, content_type):
     reply = call(broker.http, "POST", f"/v1/topics/{topic}/events", b"{}", content_type)
     check_problem(reply, 415)
+
+
+@pytest.mark.parametrize("path", ["/events", "/ingest", "/"])
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=a", None])
+def test_a_web_page_cannot_post_without_being_asked(broker, path, content_type):
+    body = b'{"event_type":"session_started","payload":{}}'
+    problem = check_problem(call(broker.http, "POST", path, body, content_type), 415)
+    assert "-H 'Content-Type: application/json'" in problem["detail"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("Idempotency-Key", '"a"'), ("Prefer", "respond-async"), ("X-Event-Time", "garbage"), ("X-Record-Header-A", "b"), ("ce-specversion", "1.0")])
+def test_fields_without_effect_are_refused_by_name(broker, topic, name, value):
+    reply = call(broker.http, "POST", f"/v1/topics/{topic}/events", b"{}", JSON, **{name: value})
+    assert name.lower() in check_problem(reply, 400, "unsupported_header")["detail"].lower()
+
+
+def test_parameters_without_effect_are_refused_by_name(broker, topic):
+    assert "ack" in check_problem(call(broker.http, "POST", f"/v1/topics/{topic}/events?ack=none", b"{}", JSON), 400, "unsupported_parameter")["detail"]
+    check_problem(call(broker.http, "GET", f"/v1/topics/{topic}/records?group=a"), 400, "unsupported_parameter")
+
+
+def test_a_long_key_is_not_written_into_every_record(broker, topic):
+    check_problem(call(broker.http, "POST", f"/v1/topics/{topic}/events", b"1\n" * 90_000, NDJSON, Partition_Key="k" * 7_900), 431, "partition_key_too_large")
+    check_problem(call(broker.http, "POST", f"/v1/topics/{topic}/events", b"1\n" * 90_000, NDJSON, Partition_Key="k" * 1_000), 413, "repeated_too_much")
+
+
+def test_bodies_that_are_only_announced_keep_nobody_out(broker, new_topic):
+    name = new_topic(1)
+    head = f"POST /v1/topics/{name}/events HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\nContent-Length: {16 * MIB}\r\n\r\n".encode()
+    connections = [Connection(broker.http) for _ in range(32)]
+    try:
+        for connection in connections:
+            connection.send(head)
+        body = b'{"a":"' + b"x" * (MIB // 2) + b'"}'
+        for _ in range(5):
+            assert call(broker.http, "POST", f"/v1/topics/{name}/events", body, JSON).status == 201
+    finally:
+        for connection in connections:
+            connection.socket.close()
+
+
+def test_a_slow_uploader_reads_its_refusal(broker, topic):
+    with Connection(broker.http) as connection:
+        connection.send(f"POST /v1/topics/{topic}/events HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\nContent-Length: {100 * MIB}\r\n\r\n".encode())
+        for _ in range(8):
+            connection.socket.sendall(b" " * MIB)  # a reset would show here
+            time.sleep(0.3)
+        check_problem(connection.receive(), 413)
+
+
+def test_versions_and_the_whole_server(broker):
+    with Connection(broker.http) as connection:
+        for minor in range(1, 10):
+            connection.send(f"GET /healthz HTTP/1.{minor}\r\nHost: x\r\n\r\n".encode())
+            assert connection.receive().status == 200
+        connection.send(b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert "POST" in connection.receive().field("Allow")
+    for version in ("0.9", "2.0", "3.0"):
+        with Connection(broker.http) as connection:
+            connection.send(f"GET /healthz HTTP/{version}\r\nHost: x\r\n\r\n".encode())
+            check_problem(connection.receive(), 505)
+
+
+def test_connections_over_the_limit_are_told(new_broker):
+    node = new_broker(http_max_connections_per_ip=3)
+    kept = []
+    while len(kept) < 3:  # those that asked whether the node is ready may still be counted
+        connection = Connection(node.http)
+        if connection.request("GET", "/healthz").status == 200:
+            kept.append(connection)
+    refused = int(kept[0].request("GET", "/metrics").body.decode().split("millrace_http_refused_connections_total ")[-1].split()[0])
+    for _ in range(20):
+        with Connection(node.http) as connection:
+            reply = connection.request("GET", "/healthz")
+            assert reply.status == 503 and reply.field("Retry-After") == "1" and reply.json["code"] == "overloaded"
+    assert f"millrace_http_refused_connections_total {refused + 20}\n" in kept[0].request("GET", "/metrics").body.decode()
+    for connection in kept:
+        connection.socket.close()
 
 
 def test_content_type_with_its_parameters(broker, new_topic):

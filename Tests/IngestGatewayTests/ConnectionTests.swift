@@ -1,4 +1,5 @@
 import BrokerCore
+import Glibc
 import IngestGateway
 import Testing
 
@@ -76,7 +77,9 @@ import Testing
         #expect(reply.number("limit") == 1000)
         #expect(announced.isClosed())
         let chunked = try node.connect()
-        try chunked.send("POST /events HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n")
+        try chunked.send(
+            "POST /events HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n"
+        )
         #expect(try chunked.receive().status == 413)
         #expect(chunked.isClosed())
     }
@@ -98,37 +101,157 @@ import Testing
         #expect(lost.isClosed())
     }
 
-    @Test func memoryForBodiesInFlightIsLimited() throws {
+    /// A body of `length` is announced, and its first `sent` bytes sent. The interim reply shows that it was looked at.
+    private func begin(_ node: GatewayHarness, _ length: Int, sending sent: Int) throws -> HTTPClient {
+        let client = try node.connect()
+        try client.send(
+            "POST /events HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n"
+                + "Content-Length: \(length)\r\n\r\n")
+        #expect(try client.receive().status == 100)
+        try client.send(String(repeating: " ", count: sent))
+        return client
+    }
+
+    @Test func anAnnouncedBodyTakesNoMemoryOfTheBudget() throws {
         var options = GatewayOptions()
-        options.maxInflightBytes = 10_000
+        options.maxInflightBytes = 1 << 20
+        options.maxInflightBytesPerPeer = 1 << 20
         let node = try GatewayHarness(options)
-        func announce(_ length: Int) throws -> HTTPClient {
-            let client = try node.connect()
-            try client.send(
-                "POST /events HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: \(length)\r\n\r\n")
-            return client
-        }
-        let first = try announce(8000)
-        #expect(try first.receive().status == 100)
-        let second = try announce(3000)
+        let silent = try (0..<40).map { _ in try begin(node, 1 << 20, sending: 0) }
+        let held = try #require(node.metric("millrace_http_inflight_bytes"))
+        #expect(held == 40 * (16 << 10), "a first share each")
+        #expect(
+            try node.call("POST", "/events", "{\"x\":\"" + String(repeating: "y", count: 200_000) + "\"}").status == 201
+        )
+        withExtendedLifetime(silent) {}
+    }
+
+    @Test func whatHasArrivedIsLimitedAndGivenBack() throws {
+        var options = GatewayOptions()
+        options.maxInflightBytes = 190_000
+        options.maxInflightBytesPerPeer = 190_000
+        let node = try GatewayHarness(options)
+        let first = try begin(node, 150_000, sending: 90_000)
+        // Twice what was there at the last look.
+        #expect(eventually { (node.metric("millrace_http_inflight_bytes") ?? 0) >= 90_000 })
+        let second = try begin(node, 150_000, sending: 60_000)
         let refused = try second.receive()
         #expect(refused.status == 503)
         #expect(refused.string("code") == "overloaded")
         #expect(refused.fields["retry-after"] == "1")
-        let body = "{\"x\":\"" + String(repeating: "y", count: 8000 - 8) + "\"}"
-        try first.send(body)
+        #expect(second.isClosed())
+        try first.send("{}" + String(repeating: " ", count: 60_000 - 2))
         #expect(try first.receive().status == 201)
-        #expect(try announce(3000).receive().status == 100)
+        #expect(node.metric("millrace_http_inflight_bytes") == 0)
+        let third = try begin(node, 150_000, sending: 149_998)
+        try third.send("{}")
+        #expect(try third.receive().status == 201)
+    }
+
+    @Test(arguments: [false, true])
+    func onePeerMayHaveItsShareOnly(chunked: Bool) throws {
+        var options = GatewayOptions()
+        options.maxInflightBytes = 1 << 20
+        options.maxInflightBytesPerPeer = 100_000
+        let node = try GatewayHarness(options)
+        let client = try node.connect()
+        try client.send(
+            "POST /events HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+                + (chunked ? "Transfer-Encoding: chunked\r\n\r\n30d40\r\n" : "Content-Length: 200000\r\n\r\n"))
+        try client.send(String(repeating: " ", count: 120_000))
+        let reply = try client.receive()
+        #expect(reply.status == 503)
+        #expect(reply.string("detail")?.contains("from your address") == true)
+        #expect(node.metric("millrace_http_inflight_bytes") == 0)
+    }
+
+    @Test func aCommitThatDoesNotComeIsA504ThatEndsTheConnection() throws {
+        var options = GatewayOptions()
+        options.requestTimeout = .milliseconds(200)
+        let node = try GatewayHarness(options, holdsCommits: true)
+        for fields in [[], ["Connection: close"]] {
+            let client = try node.connect()
+            try client.send(HTTPClient.request("GET", "/healthz", nil))
+            #expect(try client.receive().status == 200)
+            try client.send(HTTPClient.request("POST", "/events", Array("{}".utf8), fields: fields))
+            let reply = try client.receive()
+            #expect(reply.status == 504)
+            #expect(reply.string("code") == "commit_timeout")
+            #expect(reply.fields["retry-after"] == "5")
+            #expect(reply.fields["connection"] == "close")
+            #expect(client.isClosed())
+        }
+        #expect(node.metric("millrace_http_commit_timeouts_total") == 2)
+        #expect(try node.values("events") == ["{}", "{}"], "it was appended all the same")
+    }
+
+    @Test func aConnectionTooManyIsToldSo() throws {
+        var options = GatewayOptions()
+        options.maxConnectionsPerIP = 1
+        let node = try GatewayHarness(options)
+        let first = try node.connect()
+        try first.send(HTTPClient.request("GET", "/healthz", nil))
+        #expect(try first.receive().status == 200)
+        for round in 1...3 {
+            let second = try node.connect()
+            try second.send(HTTPClient.request("GET", "/healthz", nil))
+            let reply = try second.receive()
+            #expect(reply.status == 503)
+            #expect(reply.string("code") == "overloaded")
+            #expect(reply.fields["retry-after"] == "1")
+            #expect(second.isClosed())
+            try first.send(HTTPClient.request("GET", "/metrics", nil))
+            let metrics = try first.receive().text
+            #expect(metrics.contains("millrace_http_refused_connections_total \(round)\n"))
+        }
+    }
+
+    @Test func whoGoesOnSendingAfterARefusalStillReadsIt() throws {
+        let node = try GatewayHarness()
+        let client = try node.connect()
+        try client.send(
+            "POST /events HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n\r\n")
+        // Longer than a second in all, and never as long as five.
+        for _ in 0..<6 {
+            #expect(try client.sendAll([UInt8](repeating: 0x20, count: 1 << 20)), "the connection was reset")
+            usleep(300_000)
+        }
+        #expect(try client.receive().status == 413)
+        #expect(client.isClosed())
+    }
+
+    @Test func theWholeServerIsAskedWithAStar() throws {
+        let node = try GatewayHarness()
+        let client = try node.connect()
+        try client.send("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n")
+        let reply = try client.receive()
+        #expect(reply.status == 204)
+        #expect(reply.fields["allow"] == "GET, HEAD, POST, OPTIONS")
+        try client.send("OPTIONS /ingest HTTP/1.1\r\nHost: h\r\n\r\n")
+        #expect(try client.receive().fields["allow"] == "POST, OPTIONS")
+    }
+
+    @Test func higherMinorVersionsAreAnsweredAsOurs() throws {
+        let node = try GatewayHarness()
+        let client = try node.connect()
+        for minor in 1...9 {
+            try client.send("GET /healthz HTTP/1.\(minor)\r\nHost: h\r\n\r\n")
+            let reply = try client.receive()
+            #expect(reply.status == 200 && reply.fields["connection"] == nil, "1.\(minor) keeps the connection")
+        }
     }
 
     @Test(arguments: [
         ("POST /events HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
         ("POST /events HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}", 400),
         ("POST /events HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n{}", 501),
-        ("POST /events HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n", 400),
+        (
+            "POST /events HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
+            400
+        ),
         ("POST /events HTTP/1.1\nHost: h\nContent-Length: 2\n\n{}", 400), ("POST /events HTTP/1.1\r\n\r\n", 400),
         ("\u{16}\u{3}\u{1}\u{2}\r\n\r\n", 400), ("BREW /events HTTP/1.1\r\nHost: h\r\n\r\n", 501),
-        ("GET /healthz HTTP/2.0\r\nHost: h\r\n\r\n", 505),
+        ("GET /healthz HTTP/2.0\r\nHost: h\r\n\r\n", 505), ("GET /healthz HTTP/0.9\r\nHost: h\r\n\r\n", 505),
     ])
     func malformedRequestsAreAnsweredOnceAndEndTheConnection(request: String, status: Int) throws {
         let node = try GatewayHarness()
@@ -154,7 +277,7 @@ import Testing
         #expect(head.isClosed())
         for framing in ["Content-Length: 1000\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n5\r\n{"] {
             let body = try node.connect()
-            try body.send("POST /events HTTP/1.1\r\nHost: h\r\n\(framing)")
+            try body.send("POST /events HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n\(framing)")
             let reply = try body.receive()
             #expect(reply.status == 408)
             #expect(reply.string("code") == "body_timeout")

@@ -18,6 +18,7 @@ final class GatewayHarness: Sendable {
     let gateway: Gateway
     private let group: EventLoopGroup
     let port: UInt16
+    private let registry = MetricsRegistry()
 
     init(
         _ options: GatewayOptions = GatewayOptions(), partitions: Int32 = 1, autoCreate: Bool = true,
@@ -33,7 +34,7 @@ final class GatewayHarness: Sendable {
         let broker = try Broker(fileSystem: fileSystem, folder: "/data", options: brokerOptions)
         let clock = CommitClock(published: broker.store.durableTicket)
         broker.store.observe(CommitPublisher(clock: clock, isSilent: holdsCommits))
-        let gateway = Gateway(broker: broker, options: options, loopCount: 1, registry: MetricsRegistry())
+        let gateway = Gateway(broker: broker, options: options, loopCount: 1, registry: registry)
         var groupOptions = EventLoopGroup.Options()
         groupOptions.commitClock = clock
         groupOptions.setUp = { gateway.setUp($0) }
@@ -113,6 +114,16 @@ final class GatewayHarness: Sendable {
         return (found, batches)
     }
 
+    var pool: ChunkPool { group.pool }
+
+    /// A metric without labels as it stands now.
+    func metric(_ name: String) -> Int? {
+        var out = ByteWriter()
+        registry.render(into: &out)
+        let lines = String(decoding: out.bytes, as: UTF8.self).split(separator: "\n")
+        return lines.first { $0.hasPrefix(name + " ") }.flatMap { Int($0.dropFirst(name.count + 1)) }
+    }
+
     func values(_ topic: String) throws -> [String] { try stored(topic).records.map(\.value) }
 }
 
@@ -131,6 +142,15 @@ private final class CommitPublisher: CommitObserver {
     }
 
     func commitFailed(from ticket: UInt64) { clock.fail(from: ticket) }
+}
+
+/// Waits until `condition` holds; false when it has not after a time that only a failure takes.
+func eventually(_ condition: () throws -> Bool) rethrows -> Bool {
+    for _ in 0..<20_000 {
+        if try condition() { return true }
+        usleep(500)
+    }
+    return false
 }
 
 struct HTTPReply {
@@ -193,15 +213,19 @@ final class HTTPClient {
     }
 
     /// What cannot be sent any more is lost: the peer has already said why.
-    func send(_ bytes: [UInt8]) throws {
+    func send(_ bytes: [UInt8]) throws { _ = try sendAll(bytes) }
+
+    /// False: the connection was reset.
+    func sendAll(_ bytes: [UInt8]) throws -> Bool {
         var sent = 0
         while sent < bytes.count {
             let count = bytes[sent...].withUnsafeBytes {
                 Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
             }
-            if count <= 0 { return }
+            if count <= 0 { return false }
             sent += count
         }
+        return true
     }
 
     func send(_ text: String) throws { try send(Array(text.utf8)) }

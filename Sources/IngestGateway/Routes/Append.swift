@@ -85,6 +85,7 @@ extension GatewayLoop {
         switch refusal.code {
         case .unknownTopicOrPartition: Problem(.topicNotFound, "The topic is being deleted.")
         case .messageTooLarge: Problem(.eventTooLarge, "The event is larger than the topic allows.", limit: limit)
+        case .invalidRecord: Problem(.invalidRecord, refusal.message)
         case .invalidTimestamp:
             Problem(.invalidTimestamp, "The broker's clock is outside of what the topic allows.")
         default:
@@ -174,7 +175,7 @@ extension GatewayLoop {
             if !builder.isEmpty, builder.sizeInBytes + range.count + fixed > maxBatchBytes {
                 batches.append(
                     EventBatch(
-                        slice: builder.finishUncompressed(), firstEvent: firstOfBatch, count: accepted - firstOfBatch))
+                        slice: finish(&builder, &packer), firstEvent: firstOfBatch, count: accepted - firstOfBatch))
                 firstOfBatch = accepted
             }
             if builder.isEmpty {
@@ -194,14 +195,17 @@ extension GatewayLoop {
             accepted += 1
         }
         if accepted > firstOfBatch {
-            let slice = builder.finishUncompressed()
-            // A few events do not keep a page of their own until they are in their segment.
             batches.append(
                 EventBatch(
-                    slice: slice.count <= packedBytes
-                        ? withExtendedLifetime(slice) { packer.slice(copying: slice.bytes) } : slice,
-                    firstEvent: firstOfBatch, count: accepted - firstOfBatch))
+                    slice: finish(&builder, &packer), firstEvent: firstOfBatch, count: accepted - firstOfBatch))
         }
+    }
+
+    /// A few events do not keep a page of their own until they are in their segment.
+    private static func finish(_ builder: inout RecordBatchBuilder, _ packer: inout SlicePacker) -> ByteSlice {
+        let slice = builder.finishUncompressed()
+        guard slice.count <= packedBytes else { return slice }
+        return withExtendedLifetime(slice) { packer.slice(copying: slice.bytes) }
     }
 
     /// Batches up to this size share memory with those of other requests.

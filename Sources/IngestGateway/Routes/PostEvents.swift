@@ -18,9 +18,9 @@ extension GatewayLoop {
     /// Results are listed by default up to this many events.
     static let listedByDefault = 100
 
-    /// The body's media type; JSON when none is named. `nil` for one that is not read, or a charset that is not UTF-8.
+    /// The body's media type. `nil` when none is named, for one that is not read, or a charset that is not UTF-8.
     func mediaType() -> MediaType? {
-        guard let value = head[.contentType] else { return .json }
+        guard let value = head[.contentType] else { return nil }
         if Self.isPlainJSON(value) { return .json }
         let semicolon = value.firstIndex(of: UInt8(ascii: ";")) ?? value.count
         let type = RequestHead.trimmed(UnsafeRawBufferPointer(rebasing: value[..<semicolon]))
@@ -89,10 +89,17 @@ extension GatewayLoop {
         }
         let key = head[.partitionKey]
         let partition = partition(of: topic, key: key)
-        let maxBatchBytes = partition.settings.maxBatchBytes
+        let settings = partition.settings
+        if settings.isCompacted, key == nil { return refuse(keyRequired()) }
+        let maxBatchBytes = settings.maxBatchBytes
         let headers = writeRecordHeaders(requestID: false, receivedAt: false, eventID: options.stampsEvents)
-        let overhead = Self.recordOverhead + recordHeaders.count + (key?.count ?? 0)
-        let maxEvent = min(options.maxEventBytes, maxBatchBytes - overhead)
+        let keyBytes = key?.count ?? 0
+        if let problem = repeatedTooMuch(events: events.count, keyBytes: keyBytes) { return refuse(problem) }
+        let maxEvent: Int
+        switch longestEvent(keyBytes: keyBytes, maxBatchBytes: maxBatchBytes) {
+        case .failure(let problem): return refuse(problem)
+        case .success(let bytes): maxEvent = bytes
+        }
         rejectOversized(maxEvent)
         if !rejections.isEmpty, mode == .atomic || rejections.count == events.count {
             return refuse(wholeRefusal(maxEvent), errors: events.count > 1 ? rejections : [])
@@ -114,9 +121,7 @@ extension GatewayLoop {
         case .failure(let refusal): return refuse(Self.problem(of: refusal, limit: maxBatchBytes))
         case .success(let placement):
             metrics.accepted[Route.Name.events.rawValue].add(placement.count)
-            for rejection in rejections {
-                metrics.countRejected(1, route: .events, reason: rejection.kind.code)
-            }
+            countRejections()
             reply.ticket = placement.ticket
             reply.status = placement.count == events.count ? 201 : 207
             if placement.count < accepted { reply.retryAfter = 1 }
@@ -230,6 +235,17 @@ extension GatewayLoop {
         let known = Set(rejections.map(\.index))
         rejections += oversized.filter { !known.contains($0.index) }
         rejections.sort { $0.index < $1.index }
+    }
+
+    /// Once a kind that follows itself: counting takes a lock.
+    private func countRejections() {
+        var first = 0
+        for index in rejections.indices {
+            let next = index + 1
+            if next < rejections.count, rejections[next].kind.number == rejections[first].kind.number { continue }
+            metrics.countRejected(next - first, route: .events, reason: rejections[first].kind.code)
+            first = next
+        }
     }
 
     private func wholeRefusal(_ maxEvent: Int) -> Problem {

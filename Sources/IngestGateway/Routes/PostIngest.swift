@@ -79,6 +79,12 @@ extension GatewayLoop {
             return .failure(
                 Problem(JSONFailure(reason: .nulInText, position: Int(type.range.start)), limits: jsonLimits))
         }
+        // It is the record's key.
+        guard text.count <= Self.maxKeyBytes else {
+            return .failure(
+                Problem(
+                    .invalidField, "event_type is longer than \(Self.maxKeyBytes) bytes", limit: Self.maxKeyBytes))
+        }
         guard ingestTypes.isEmpty || ingestTypes.contains(text) else { return .failure(unknownType()) }
         guard let payload = ingestEnvelope[Self.payload], Self.isTruthy(payload, body) else {
             return .failure(Problem(.missingField, "payload is required"))

@@ -55,11 +55,16 @@ extension GatewayLoop {
         _ topic: Topic, key: UnsafeRawBufferPointer?, body: UnsafeRawBufferPointer
     ) -> Result<(Placement, UUIDv7), Problem> {
         let partition = partition(of: topic, key: key)
-        let maxBatchBytes = partition.settings.maxBatchBytes
+        let settings = partition.settings
+        if settings.isCompacted, key == nil { return .failure(keyRequired()) }
+        let maxBatchBytes = settings.maxBatchBytes
         receivedAt.update(toMs: wallClockMs)
         let headers = writeRecordHeaders(requestID: true, receivedAt: true, eventID: true)
-        let overhead = Self.recordOverhead + recordHeaders.count + (key?.count ?? 0)
-        let limit = min(options.maxEventBytes, maxBatchBytes - overhead)
+        let limit: Int
+        switch longestEvent(keyBytes: key?.count ?? 0, maxBatchBytes: maxBatchBytes) {
+        case .failure(let problem): return .failure(problem)
+        case .success(let bytes): limit = bytes
+        }
         guard events[0].count <= limit else {
             return .failure(Problem(.eventTooLarge, "The event is larger than \(limit) bytes.", limit: limit))
         }

@@ -14,10 +14,12 @@ enum Route {
     case readiness
     case metrics
     case statistics
+    /// `*`: what the whole server serves, asked by OPTIONS alone.
+    case server
 
     /// The value of the `route` label; also the index of its counters.
     enum Name: Int, CaseIterable {
-        case events, records, webhook, ingest, health, readiness, metrics, statistics, none
+        case events, records, webhook, ingest, health, readiness, metrics, statistics, server, none
 
         var text: String {
             switch self {
@@ -29,6 +31,7 @@ enum Route {
             case .readiness: "/readyz"
             case .metrics: "/metrics"
             case .statistics: "/stats"
+            case .server: "*"
             case .none: "none"
             }
         }
@@ -44,6 +47,7 @@ enum Route {
         case .readiness: .readiness
         case .metrics: .metrics
         case .statistics: .statistics
+        case .server: .server
         }
     }
 
@@ -55,14 +59,45 @@ enum Route {
         }
     }
 
+    /// Writes or reads events: what it does not understand of a request is refused. The other paths take any query, for
+    /// probes and scrapers append their own.
+    var isStrict: Bool {
+        if case .records = self { return true }
+        return isIngest
+    }
+
+    /// The query's parameters, for people; `takes` must agree.
+    var parameters: StaticString {
+        switch self {
+        case .events: "results"
+        case .records(_, .none): "partition, offset, timestamp, limit, max_bytes"
+        case .records: "offset, timestamp, limit, max_bytes"
+        default: "no parameters"
+        }
+    }
+
+    func takes(parameter name: UnsafeRawBufferPointer) -> Bool {
+        switch self {
+        case .events: name.equals("results")
+        case .records(_, let partition):
+            name.equals("offset") || name.equals("timestamp") || name.equals("limit") || name.equals("max_bytes")
+                || partition == nil && name.equals("partition")
+        default: false
+        }
+    }
+
     /// For `Allow`.
-    var methods: StaticString { isIngest ? "POST, OPTIONS" : "GET, HEAD, OPTIONS" }
+    var methods: StaticString {
+        if case .server = self { return "GET, HEAD, POST, OPTIONS" }
+        return isIngest ? "POST, OPTIONS" : "GET, HEAD, OPTIONS"
+    }
 
     func allows(_ method: HTTPMethod) -> Bool {
         isIngest ? method == .post : method == .get || method == .head
     }
 
-    /// The route of a path as it stands on the wire; `nil` when there is none.
+    /// The route of a path as it stands on the wire; `nil` when there is none. Paths are compared byte for byte, so that a
+    /// proxy's rules for a path cannot be walked around: a slash at the end, or an escaped letter, makes another path.
     static func match(_ path: UnsafeRawBufferPointer) -> Route? {
         if let rest = path.dropping("/v1/topics/") { return matchTopic(rest) }
         if path.equals("/ingest") || path.equals("/") || path.isEmpty { return .ingest }
@@ -71,6 +106,7 @@ enum Route {
         if path.equals("/readyz") { return .readiness }
         if path.equals("/metrics") { return .metrics }
         if path.equals("/stats") { return .statistics }
+        if path.equals("*") { return .server }
         return nil
     }
 

@@ -32,6 +32,10 @@ struct ProblemKind {
     static let invalidParameter = ProblemKind(400, 12, "invalid_parameter", "Invalid query parameter")
     static let offsetOutOfRange = ProblemKind(400, 13, "offset_out_of_range", "Offset out of range")
     static let invalidTimestamp = ProblemKind(400, 14, "invalid_timestamp", "Timestamp out of range")
+    static let unsupportedHeader = ProblemKind(400, 15, "unsupported_header", "Header field not supported")
+    static let unsupportedParameter = ProblemKind(400, 16, "unsupported_parameter", "Query parameter not supported")
+    static let keyRequired = ProblemKind(400, 17, "key_required", "Key required")
+    static let invalidRecord = ProblemKind(400, 18, "invalid_record", "Record not acceptable")
     static let forbidden = ProblemKind(403, 0, "forbidden", "Forbidden")
     static let notFound = ProblemKind(404, 0, "not_found", "Not found")
     static let topicNotFound = ProblemKind(404, 1, "topic_not_found", "Topic not found")
@@ -44,16 +48,21 @@ struct ProblemKind {
     static let eventTooLarge = ProblemKind(413, 2, "event_too_large", "Event too large")
     static let tooManyEvents = ProblemKind(413, 3, "too_many_events", "Too many events")
     static let batchTooLarge = ProblemKind(413, 4, "batch_too_large", "Atomic batch too large")
+    static let repeatedTooMuch = ProblemKind(413, 5, "repeated_too_much", "Too much beside the events")
     static let unsupportedMediaType = ProblemKind(415, 1, "unsupported_media_type", "Unsupported media type")
     static let unsupportedEncoding = ProblemKind(415, 2, "unsupported_content_encoding", "Unsupported content encoding")
     static let batchRejected = ProblemKind(422, 1, "batch_rejected", "No event was accepted")
     static let emptyBatch = ProblemKind(422, 2, "empty_batch", "Empty batch")
     static let quotaExceeded = ProblemKind(429, 1, "quota_exceeded", "Quota exceeded", retryable: true)
+    static let keyTooLarge = ProblemKind(431, 1, "partition_key_too_large", "Partition key too large")
     static let internalError = ProblemKind(500, 0, "internal_error", "Internal server error")
     static let overloaded = ProblemKind(503, 1, "overloaded", "Overloaded", retryable: true)
     static let storageUnavailable = ProblemKind(503, 2, "storage_unavailable", "Storage unavailable", retryable: true)
+    /// The commit has not come in time, and may still come.
+    static let commitTimeout = ProblemKind(504, 1, "commit_timeout", "Commit not confirmed in time", retryable: true)
     /// The disk's reserve is reached; reads and deletes go on, and so do writes once there is room again.
-    static let insufficientStorage = ProblemKind(507, 1, "insufficient_storage", "Insufficient storage", retryable: true)
+    static let insufficientStorage = ProblemKind(
+        507, 1, "insufficient_storage", "Insufficient storage", retryable: true)
 
     /// Bytes that are not a request. The code is the parser's.
     init(_ failure: HTTPFailure) {

@@ -1,0 +1,114 @@
+import ByteBuffers
+import HTTPWire
+
+/// What a request asks for that the gateway does not do. Taken silently, it would be a promise nobody keeps: the client
+/// would think that its event has the time, the key or the safe retry that it asked for. So it is refused by name.
+extension GatewayLoop {
+    /// Longest `Partition-Key`, and longest event type of `/ingest`: it is written into every record of the request.
+    static let maxKeyBytes = 1 << 10
+    /// What the gateway adds to the events of one request: the key and the headers, once an event. As much as the longest
+    /// request by default, and room for 100,000 events with keys of some 100 bytes. Above: 413, before anything is built.
+    static let maxRepeatedBytes = 16 << 20
+    /// Of a peer's word that a problem repeats.
+    private static let maxQuoted = 64
+
+    func notUnderstood(by route: Route) -> Problem? {
+        if head.query.count > 0, let problem = unsupportedParameter(route) { return problem }
+        for field in Self.unsupported where head[field] != nil { return refusal(of: field) }
+        if let index = head.firstField(withPrefix: "x-record-header-") {
+            return refusal(of: Self.quoted(head.fieldName(index)), "Records get no headers from a request yet.")
+        }
+        switch route {
+        case .events: return nil
+        case .ingest where head[.partitionKey] != nil:
+            return refusal(of: "Partition-Key", "The key of an event here is its event_type.")
+        default:
+            return head[.batchMode] == nil ? nil : refusal(of: "X-Batch-Mode", "One event is read here.")
+        }
+    }
+
+    private static let unsupported: [KnownField] = [
+        .idempotencyKey, .prefer, .eventTime, .eventType, .cloudEventsVersion,
+    ]
+
+    private func refusal(of field: KnownField) -> Problem {
+        let why: StaticString =
+            switch field {
+            case .idempotencyKey: "A repeated request is not recognised yet."
+            case .prefer: "Every reply waits for the disk."
+            case .eventTime: "The time of a record is that of its arrival."
+            case .cloudEventsVersion: "CloudEvents are not read yet."
+            default: "It would have no effect."
+            }
+        return refusal(of: field.name.description, why)
+    }
+
+    private func refusal(of name: String, _ why: StaticString) -> Problem {
+        Problem(
+            .unsupportedHeader, "The header field \(name) is not supported here. \(why) Send the request without it.")
+    }
+
+    private func unsupportedParameter(_ route: Route) -> Problem? {
+        var items = QueryItems(head.query)
+        while let item = items.next() {
+            if route.takes(parameter: item.name) { continue }
+            return Problem(
+                .unsupportedParameter,
+                "The query parameter \(Self.quoted(item.name)) is not supported; this path takes \(route.parameters).")
+        }
+        return nil
+    }
+
+    /// The head of a request is visible ASCII, and every problem is escaped where it is written.
+    private static func quoted(_ name: UnsafeRawBufferPointer) -> String {
+        String(decoding: name.prefix(maxQuoted), as: UTF8.self) + (name.count > maxQuoted ? "…" : "")
+    }
+
+    /// A body must say that it is JSON. What browsers send to other sites without asking (forms, plain text, no type at all)
+    /// is not read, so a web page cannot post here behind its visitor's back.
+    func unsupportedMediaType(_ route: Route) -> Problem? {
+        let type = mediaType()
+        let supported: StaticString
+        if case .events = route {
+            if type != nil { return nil }
+            supported = Self.mediaTypes
+        } else {
+            if type == .json { return nil }
+            supported = "application/json"
+        }
+        reply.accept = supported
+        let said = head[.contentType] == nil ? "There is no Content-Type" : "This Content-Type is not read"
+        return Problem(
+            .unsupportedMediaType,
+            "\(said); send one of: \(supported). With curl: -H 'Content-Type: application/json'.")
+    }
+
+    func keyTooLarge() -> Problem {
+        Problem(.keyTooLarge, "A key is at most \(Self.maxKeyBytes) bytes.", limit: Self.maxKeyBytes)
+    }
+
+    /// What of the events' number and of what stands beside each of them is too much together.
+    func repeatedTooMuch(events: Int, keyBytes: Int) -> Problem? {
+        let each = keyBytes + recordHeaders.count
+        guard each * events > Self.maxRepeatedBytes else { return nil }
+        return Problem(
+            .repeatedTooMuch,
+            "\(events) events with \(each) bytes of key and headers each are more than \(Self.maxRepeatedBytes) bytes; "
+                + "send fewer events a request, or a shorter key.", limit: Self.maxRepeatedBytes)
+    }
+
+    func keyRequired() -> Problem {
+        Problem(.keyRequired, "The topic is compacted: its records need a key. Send one in Partition-Key.")
+    }
+
+    /// The longest event that fits into a batch of the topic, beside `keyBytes` of key and the headers; or why none does.
+    func longestEvent(keyBytes: Int, maxBatchBytes: Int) -> Result<Int, Problem> {
+        let longest = min(options.maxEventBytes, maxBatchBytes - Self.recordOverhead - recordHeaders.count - keyBytes)
+        if longest > 0 { return .success(longest) }
+        return .failure(
+            Problem(
+                .eventTooLarge,
+                "The topic's max.message.bytes, \(maxBatchBytes), leaves no room for an event beside its key and headers.",
+                limit: maxBatchBytes))
+    }
+}
