@@ -23,7 +23,9 @@ extension Configuration {
         for (key, value, flag) in flags { loader.set(key, value, .flag(flag)) }
         // Contradictions are only looked for among values that are each valid.
         if loader.problems.isEmpty { loader.problems = loader.configuration.contradictions() }
-        if !loader.problems.isEmpty { throw ConfigurationError(problems: loader.problems) }
+        if !loader.problems.isEmpty {
+            throw ConfigurationError(problems: loader.problems, valid: loader.configuration)
+        }
         return loader.configuration
     }
 

@@ -41,6 +41,9 @@ extension Configuration {
     public var allowsTopicDeletion: Bool { boolean("delete.topic.enable") }
     public var producerIDExpirationMs: Int64 { integer("producer.id.expiration.ms") }
 
+    public var logLevel: String { text("log.level") }
+    public var logFormat: String { text("log.format") }
+
     // MARK: Network
 
     public var kafkaListener: Endpoint { endpoint("listeners")! }

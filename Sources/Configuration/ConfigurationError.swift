@@ -1,6 +1,8 @@
 /// What is wrong with the configuration, all of it at once. Only thrown at start.
 public struct ConfigurationError: Error, Equatable, Sendable, CustomStringConvertible {
     public var problems: [Problem]
+    /// What of it is sound; the rest is at its default. Enough to say the problems in the format that was asked for.
+    public var valid = Configuration()
 
     /// One problem: the key, the value, where it came from, what is allowed, what to do.
     public struct Problem: Equatable, Sendable, CustomStringConvertible {

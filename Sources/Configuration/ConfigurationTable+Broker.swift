@@ -20,5 +20,11 @@ extension ConfigurationTable {
         ConfigurationKey(
             "producer.id.expiration.ms", .duration(.milliseconds, 1...Int64(Int32.max), width: .int),
             default: "86400000", "How long an idle producer ID's sequence numbers are remembered per partition"),
+        ConfigurationKey(
+            "log.level", .choice(["debug", "info", "warning", "error"]), default: "info",
+            "The lowest level of lines on standard error"),
+        ConfigurationKey(
+            "log.format", .choice(["text", "json"]), default: "text",
+            "How a line on standard error is written: for people, or as one JSON object"),
     ]
 }

@@ -1,3 +1,4 @@
+internal import ByteBuffers
 import Glibc
 public import Synchronization
 
@@ -7,8 +8,8 @@ public import Synchronization
 ///     {"time":"2026-11-21T10:00:00.123Z","level":"info","message":"listener started","port":"8080"}
 ///
 /// Each line is one `write`, so that lines of several threads do not mix. Control characters of a value are escaped:
-/// a peer cannot forge a line. A line is cut at `maxLine` bytes. Bodies and credentials are never logged: the callers
-/// see to that.
+/// a peer cannot forge a line. A line has at most `maxLine` bytes, and one message is written at most `maxRepeats` times in
+/// `repeatWindowMs`. Bodies and credentials are never logged: the callers see to that.
 public enum Log {
     public enum Level: Int, Sendable, Comparable, CaseIterable {
         case debug, info, warning, error
@@ -19,7 +20,14 @@ public enum Log {
         }
     }
 
-    public enum Format: Int, Sendable { case text, json }
+    public enum Format: Int, Sendable, CaseIterable {
+        case text, json
+
+        public init?(name: String) {
+            guard let format = Format.allCases.first(where: { "\($0)" == name }) else { return nil }
+            self = format
+        }
+    }
 
     /// The longest line: 8 KiB keeps one `write` whole on a pipe in practice and a log readable.
     public static let maxLine = 8 << 10
@@ -56,68 +64,48 @@ public enum Log {
         if writes(.error) { write(.error, message, fields) }
     }
 
+    // MARK: Repeats
+
+    /// Lines of one message within `repeatWindowMs`: a client that makes one again and again writes a line a second on
+    /// average, some 20 MB a day, instead of filling the disk. The others are counted (`linesLeftOut`), and the next one
+    /// that is written says how many were left out before it. Each message has its own count, so that a flood of one
+    /// hides no other.
+    public static let maxRepeats = 10
+    public static let repeatWindowMs: Int64 = 10_000
+
+    private static let limiter = Lock(LineLimiter())
+    static let linesLeftOut = Counter()
+
+    /// Shows on the metrics page what the log kept to itself.
+    public static func show(in registry: MetricsRegistry) {
+        registry.show(
+            linesLeftOut, as: "millrace_log_lines_left_out_total",
+            help: "Log lines not written because their message had come \(maxRepeats) times within the last seconds.")
+    }
+
+    // MARK: The line
+
     private static func write(_ level: Level, _ message: StaticString, _ fields: [any CustomStringConvertible]) {
         precondition(fields.count % 2 == 0, "log fields come as key and value: \(message)")
         var now = timespec()
-        clock_gettime(CLOCK_REALTIME, &now)
-        let time = timestamp(seconds: now.tv_sec, milliseconds: now.tv_nsec / 1_000_000)
-        let pairs = stride(from: 0, to: fields.count, by: 2).map {
+        clock_gettime(CLOCK_MONOTONIC, &now)
+        let monotonicMs = Int64(now.tv_sec) * 1000 + Int64(now.tv_nsec) / 1_000_000
+        guard let leftOut = limiter.withLock({ $0.admit(UInt(bitPattern: message.utf8Start), atMs: monotonicMs) })
+        else {
+            return linesLeftOut.add()
+        }
+        var pairs = stride(from: 0, to: fields.count, by: 2).map {
             (fields[$0].description, fields[$0 + 1].description)
         }
+        if leftOut > 0 { pairs.append(("left_out", String(leftOut))) }
+        clock_gettime(CLOCK_REALTIME, &now)
+        let time = timestamp(seconds: now.tv_sec, milliseconds: now.tv_nsec / 1_000_000)
         let asJSON = format.load(ordering: .relaxed) == Format.json.rawValue
-        var line = asJSON ? json(time, level, message, pairs) : text(time, level, message, pairs)
-        if line.count >= maxLine { line.removeSubrange((maxLine - 1)...) }
-        line.append(UInt8(ascii: "\n"))
+        let line = LogLine(time, level, message, pairs, asJSON: asJSON).bytes
         line.withUnsafeBytes { bytes in
             // A log that cannot be written is lost: there is nowhere to say so.
             _ = Glibc.write(descriptor.load(ordering: .relaxed), bytes.baseAddress, bytes.count)
         }
-    }
-
-    private static func text(
-        _ time: String, _ level: Level, _ message: StaticString, _ pairs: [(String, String)]
-    ) -> [UInt8] {
-        let name = "\(level)".uppercased()
-        var line = Array("\(time) \(name)\(name.utf8.count < 5 ? " " : "") \(message)".utf8)
-        for (index, (key, value)) in pairs.enumerated() {
-            line += (index == 0 ? "  " : " ").utf8
-            line += key.utf8
-            line.append(UInt8(ascii: "="))
-            let plain = !value.isEmpty && value.utf8.allSatisfy { $0 > 0x20 && $0 != 0x22 && $0 != 0x7f && $0 != 0x3d }
-            if plain { line += value.utf8 } else { quote(value, into: &line) }
-        }
-        return line
-    }
-
-    private static func json(
-        _ time: String, _ level: Level, _ message: StaticString, _ pairs: [(String, String)]
-    ) -> [UInt8] {
-        var line = Array("{\"time\":\"\(time)\",\"level\":\"\(level)\",\"message\":".utf8)
-        quote(message.description, into: &line)
-        for (key, value) in pairs {
-            line.append(UInt8(ascii: ","))
-            quote(key, into: &line)
-            line.append(UInt8(ascii: ":"))
-            quote(value, into: &line)
-        }
-        line.append(UInt8(ascii: "}"))
-        return line
-    }
-
-    /// A JSON string, cut so that a single huge value leaves room for the rest of the line.
-    private static func quote(_ value: String, into line: inout [UInt8]) {
-        let digits = Array("0123456789abcdef".utf8)
-        line.append(UInt8(ascii: "\""))
-        for byte in value.utf8.prefix(maxLine / 4) {
-            switch byte {
-            case 0x22, 0x5c: line += [0x5c, byte]
-            case 0x0a: line += [0x5c, UInt8(ascii: "n")]
-            case 0x0d: line += [0x5c, UInt8(ascii: "r")]
-            case 0..<0x20, 0x7f: line += "\\u00".utf8 + [digits[Int(byte >> 4)], digits[Int(byte & 15)]]
-            default: line.append(byte)
-            }
-        }
-        line.append(UInt8(ascii: "\""))
     }
 
     /// RFC 3339 in UTC with milliseconds: `2026-11-21T10:00:00.123Z`.

@@ -26,9 +26,9 @@ struct BrokerProcess {
         var brokerOptions = BrokerOptions(configuration)
         if isUnsafeWithoutSync {
             brokerOptions.store.unsafeWithoutSync = true
-            Terminal.complain(
-                "millrace: WARNING: \(unsafeVariable)=1: nothing is synced, and acknowledged records are lost when the"
-                    + " power fails. This is the negative control of durability tests, and for nothing else.")
+            Log.warning(
+                "nothing is synced, and acknowledged records are lost when the power fails: for tests of durability only",
+                unsafeVariable, 1)
         }
         // Each segment that is read or written costs a descriptor, each client one.
         raiseDescriptorLimit(to: 1 << 20)
@@ -49,6 +49,7 @@ struct BrokerProcess {
             gateway?.setUp(loop)
         }
         let group = try EventLoopGroup(options)
+        Log.show(in: .shared)
         ProcessMetrics.show(in: .shared, version: Version.current)
         group.counters.show(in: .shared)
         broker.store.showMetrics(in: .shared)

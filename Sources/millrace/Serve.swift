@@ -1,16 +1,18 @@
 import CommandSyntax
 import Configuration
 import Glibc
+import Telemetry
 
-/// `millrace serve`: options, start, the line that says how to connect, and the way out by a signal.
+/// `millrace serve`: options, start, the line that says how to connect, and the way out by a signal. All that it has to say
+/// is a line of the log.
 enum Serve {
     /// A stop that takes longer is cut short: what was acknowledged is on disk already.
     static let stopLimitSeconds = 30
 
     static func run(_ invocation: Invocation) throws {
-        let configuration = try ConfigurationSources.load(invocation, flags: flags(invocation))
+        let configuration = try load(invocation)
         // Before any thread starts, so that all of them inherit it and only `sigwait` here takes these signals.
-        let signals = Signals([SIGTERM, SIGINT, SIGHUP])
+        let signals = Signals([SIGTERM] + [SIGINT, SIGHUP].filter { !Signals.isIgnored($0) })
         signals.block()
         // A client that goes away is an error of its connection, not the end of the process.
         signal(SIGPIPE, SIG_IGN)
@@ -20,15 +22,54 @@ enum Serve {
         do {
             broker = try BrokerProcess.start(configuration)
         } catch {
-            throw CommandFailure("cannot start: \(error)")
+            Log.error("cannot start", "reason", "\(error)")
+            throw CommandFailure("")
         }
-        Terminal.complain(greeting(broker, configuration, tookMs: Clock.milliseconds - began))
+        greet(broker, configuration, tookMs: Clock.milliseconds - began)
 
-        let taken = signals.wait()
-        Terminal.complain("millrace: \(Signals.name(taken)): stopping")
-        watchStop(signals)
-        do { try broker.stop() } catch { throw CommandFailure("stopped, but not in order: \(error)") }
-        Terminal.complain("millrace: stopped")
+        let taken = waitForStop(signals)
+        Log.info("stopping", "signal", Signals.name(taken))
+        watchStop(signals.without(SIGHUP))
+        do { try broker.stop() } catch {
+            Log.error("stopped, but not in order", "reason", "\(error)")
+            throw CommandFailure("")
+        }
+        Log.info("stopped")
+    }
+
+    /// Reads the configuration, and lets the log be what it says, also for what is wrong with it.
+    private static func load(_ invocation: Invocation) throws -> Configuration {
+        do {
+            let configuration = try ConfigurationSources.load(invocation, flags: flags(invocation))
+            configureLog(configuration)
+            return configuration
+        } catch let error as ConfigurationError {
+            configureLog(error.valid)
+            for problem in error.problems { Log.error("wrong configuration", "problem", problem) }
+            throw CommandFailure("", .configuration)
+        }
+    }
+
+    private static func configureLog(_ configuration: Configuration) {
+        guard let level = Log.Level(name: configuration.logLevel),
+            let format = Log.Format(name: configuration.logFormat)
+        else { preconditionFailure("the configuration allows what the log has not") }
+        Log.configure(level: level, format: format)
+    }
+
+    /// SIGHUP is the word for reading the configuration again, of which no key can be changed at run time yet; so it
+    /// is told and no more. One that the kernel sends is something else: the terminal is gone, and with it whoever
+    /// started the broker in its foreground.
+    private static func waitForStop(_ signals: Signals) -> Int32 {
+        while true {
+            let taken = signals.wait()
+            if taken.number != SIGHUP { return taken.number }
+            if taken.isFromKernel {
+                Log.warning("the terminal is gone; nohup, or a service manager, keeps a broker without one")
+                return SIGHUP
+            }
+            Log.info("SIGHUP: there is nothing to reload; SIGTERM stops the broker")
+        }
     }
 
     /// The dedicated options as configuration keys.
@@ -47,17 +88,16 @@ enum Serve {
     }
 
     /// What an operator needs to know first: how clients must connect.
-    static func greeting(_ broker: BrokerProcess, _ configuration: Configuration, tookMs: Int64) -> String {
-        var text = "millrace \(Version.current) is ready after \(tookMs) ms, data in \(configuration.dataFolder)\n"
+    private static func greet(_ broker: BrokerProcess, _ configuration: Configuration, tookMs: Int64) {
         let kafka = broker.kafkaAddress
-        text += "  Kafka clients: bootstrap.servers=\(reachable(kafka))"
+        Log.info(
+            "ready", "version", Version.current, "took_ms", tookMs, "data", configuration.dataFolder, "listeners",
+            kafka,
+            "bootstrap.servers", reachable(kafka), "http", broker.httpAddress.map { "http://" + reachable($0) } ?? "off"
+        )
         if let advertised = configuration.advertisedListener {
-            text += "; they are then told to use \(advertised) (advertised.listeners)"
-        } else if kafka.isWildcard {
-            text += "; from elsewhere HOST:\(kafka.port) with any address of this machine"
+            Log.info("clients are told another address than they came by", "advertised.listeners", advertised)
         }
-        if let http = broker.httpAddress { text += "\n  HTTP: http://\(reachable(http))" }
-        return text
     }
 
     /// `address` as a client on this machine writes it.
@@ -74,11 +114,11 @@ enum Serve {
             &id, nil,
             { context in
                 let signals = context!.assumingMemoryBound(to: Signals.self).pointee
-                if signals.wait(seconds: Serve.stopLimitSeconds) != nil {
-                    Terminal.complain("millrace: a second signal: leaving at once")
-                    _exit(ExitCode.interrupted.rawValue)
+                if let taken = signals.wait(seconds: Serve.stopLimitSeconds) {
+                    Log.warning("a second signal: leaving at once", "signal", Signals.name(taken))
+                    _exit(ExitCode.ofSignal + taken)
                 }
-                Terminal.complain("millrace: the stop took more than \(Serve.stopLimitSeconds) s: leaving at once")
+                Log.error("the stop took too long: leaving at once", "seconds", Serve.stopLimitSeconds)
                 _exit(ExitCode.failed.rawValue)
             }, thread)
         // Without the watch a stop still ends; it only cannot be hurried.
@@ -105,11 +145,24 @@ struct Signals: Sendable {
         pthread_sigmask(SIG_BLOCK, &set, nil)
     }
 
-    func wait() -> Int32 {
+    /// Whether the process was started with this signal ignored, as `nohup` does with SIGHUP and a shell with SIGINT of
+    /// what it puts into the background. To be left so: blocked, it would be waited for nevertheless.
+    static func isIgnored(_ number: Int32) -> Bool {
+        var action = sigaction()
+        sigaction(number, nil, &action)
+        return unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == Int(bitPattern: 1)
+    }
+
+    func without(_ number: Int32) -> Signals { Signals(numbers.filter { $0 != number }) }
+
+    func wait() -> (number: Int32, isFromKernel: Bool) {
         var set = set
-        var taken: Int32 = 0
-        while sigwait(&set, &taken) != 0 {}
-        return taken
+        var information = siginfo_t()
+        while true {
+            let taken = sigwaitinfo(&set, &information)
+            // 0x80: SI_KERNEL, nobody's `kill`.
+            if taken > 0 { return (taken, information.si_code == 0x80) }
+        }
     }
 
     /// `nil` after `seconds` without one.

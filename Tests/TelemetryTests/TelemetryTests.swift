@@ -1,4 +1,5 @@
 import ByteBuffers
+import Foundation
 import Glibc
 import Testing
 
@@ -18,7 +19,8 @@ import Testing
         registry.counter("millrace_requests_total", labels: ["route": "ingest"]).add(7)
         let text = page(registry)
         #expect(text.contains("# HELP millrace_requests_total Requests.\n# TYPE millrace_requests_total counter\n"))
-        #expect(text.contains("millrace_requests_total{route=\"events\"} 3\nmillrace_requests_total{route=\"ingest\"} 7\n"))
+        #expect(
+            text.contains("millrace_requests_total{route=\"events\"} 3\nmillrace_requests_total{route=\"ingest\"} 7\n"))
     }
 
     @Test func labelValuesAreEscaped() {
@@ -118,6 +120,49 @@ import Testing
         let lines = captured(.text) { Log.error("long", "value", long) }.split(separator: "\n")
         #expect(lines.contains { $0.contains("yyy") && $0.utf8.count < Log.maxLine })
         #expect(lines.allSatisfy { $0.utf8.count < Log.maxLine })
+    }
+
+    /// Whatever the values are, a line is whole JSON of bounded length, and gives them back as far as they go.
+    @Test(arguments: ["\u{1}", "é", "🙂", "\"\\", "\u{9b}", "x\n"])
+    func aLineIsWholeJSONHoweverLongItsValuesAre(unit: String) throws {
+        for count in [0, 1, 300, 2047, 2048, 5000] {
+            let value = String(repeating: unit, count: count)
+            let pairs = (0..<12).map { ("k\($0)", value) }
+            let line = LogLine("t", .warning, "m \"q\"", pairs, asJSON: true).bytes
+            #expect(line.count <= Log.maxLine && line.last == 0x0a)
+            #expect(line.filter { $0 == 0x0a }.count == 1)
+            let object = try JSONSerialization.jsonObject(with: Data(line)) as? [String: String]
+            #expect(object?["message"] == "m \"q\"" && object?["level"] == "warning")
+            let first = try #require(object?["k0"])
+            #expect(count > 300 ? value.hasPrefix(first) && !first.isEmpty : first == value)
+            let text = LogLine("t", .warning, "m", pairs, asJSON: false).bytes
+            #expect(text.count <= Log.maxLine && text.filter { $0 == 0x0a }.count == 1)
+            #expect(String(validating: text, as: UTF8.self) != nil)
+        }
+    }
+
+    @Test func aMessageThatRepeatsIsWrittenTenTimesInTenSeconds() {
+        var limiter = LineLimiter()
+        var written = 0
+        for time in 0..<1000 where limiter.admit(1, atMs: Int64(time)) != nil { written += 1 }
+        #expect(written == Log.maxRepeats)
+        // Another message is not held back, and the first one says what was left out when its time comes again.
+        #expect(limiter.admit(2, atMs: 999) == 0)
+        #expect(limiter.admit(1, atMs: Log.repeatWindowMs - 1) == nil)
+        #expect(limiter.admit(1, atMs: Log.repeatWindowMs) == 1000 - Log.maxRepeats + 1)
+        #expect(limiter.admit(1, atMs: Log.repeatWindowMs + 1) == 0)
+    }
+
+    @Test func aFloodOfOneLineEndsAtItsLimit() {
+        let before = Log.linesLeftOut.value
+        let lines = captured(.text) { for number in 0..<100 { Log.warning("flood", "number", number) } }
+        #expect(lines.split(separator: "\n").filter { $0.contains("flood") }.count == Log.maxRepeats)
+        #expect(Log.linesLeftOut.value >= before + UInt64(100 - Log.maxRepeats))
+    }
+
+    @Test func levelsAndFormatsHaveNames() {
+        #expect(Log.Level(name: "debug") == .debug && Log.Level(name: "loud") == nil)
+        #expect(Log.Format(name: "json") == .json && Log.Format(name: "xml") == nil)
     }
 
     @Test func timestampsAreRFC3339() {

@@ -1,0 +1,93 @@
+/// The bytes of one log line, newline included: at most `Log.maxLine`, whatever is in it, and JSON to its end.
+///
+/// A value is cut at `maxValue` encoded bytes, between two characters; a field that has no room any more is left out.
+struct LogLine {
+    /// A single huge value leaves room for the rest of the line.
+    static let maxValue = Log.maxLine / 4
+
+    private(set) var bytes: [UInt8]
+
+    init(
+        _ time: String, _ level: Log.Level, _ message: StaticString, _ pairs: [(String, String)], asJSON: Bool
+    ) {
+        bytes = []
+        if asJSON {
+            bytes += "{\"time\":\"\(time)\",\"level\":\"\(level)\",\"message\":".utf8
+            bytes += Self.quoted(message.description)
+            for (key, value) in pairs { append([0x2c] + Self.quoted(key) + [0x3a] + Self.quoted(value)) }
+            bytes += "}\n".utf8
+        } else {
+            let name = "\(level)".uppercased()
+            bytes += "\(time) \(name)\(name.utf8.count < 5 ? " " : "") \(message)".utf8
+            for (index, (key, value)) in pairs.enumerated() {
+                append(Array("\(index == 0 ? "  " : " ")\(key)=".utf8) + Self.plainOrQuoted(value))
+            }
+            bytes.append(UInt8(ascii: "\n"))
+        }
+    }
+
+    private mutating func append(_ field: [UInt8]) {
+        // Two bytes are kept for the end.
+        if bytes.count + field.count + 2 <= Log.maxLine { bytes += field }
+    }
+
+    private static func plainOrQuoted(_ value: String) -> [UInt8] {
+        let isPlain =
+            !value.isEmpty && value.utf8.count <= maxValue
+            && value.utf8.allSatisfy { $0 > 0x20 && $0 != 0x22 && $0 != 0x7f && $0 != 0x3d }
+        return isPlain ? Array(value.utf8) : quoted(value)
+    }
+
+    /// A JSON string (RFC 8259, section 7).
+    private static func quoted(_ value: String) -> [UInt8] {
+        let digits = Array("0123456789abcdef".utf8)
+        var bytes: [UInt8] = [0x22]
+        for character in value.unicodeScalars {
+            if bytes.count >= maxValue { break }
+            switch character {
+            case "\"", "\\": bytes += [0x5c, UInt8(ascii: character)]
+            case "\n": bytes += "\\n".utf8
+            case "\r": bytes += "\\r".utf8
+            case "\t": bytes += "\\t".utf8
+            // The C1 controls too: some terminals obey them.
+            case "\u{0}"..<" ", "\u{7f}"..."\u{9f}":
+                bytes += "\\u00".utf8 + [digits[Int(character.value >> 4)], digits[Int(character.value & 15)]]
+            default: bytes += UTF8.encode(character)!
+            }
+        }
+        bytes.append(0x22)
+        return bytes
+    }
+}
+
+/// Which lines of a message that repeats are written. Time is given, in ms of any steady clock.
+struct LineLimiter {
+    private struct Message {
+        var windowEndsMs: Int64
+        var written: Int
+        var leftOut = 0
+    }
+
+    /// By the address of the message's text: as many as there are places in the code.
+    private var messages: [UInt: Message] = [:]
+
+    /// How many lines of this message were left out before this one, which is to be written; `nil`: leave it out.
+    mutating func admit(_ message: UInt, atMs now: Int64) -> Int? {
+        guard var known = messages[message] else {
+            messages[message] = Message(windowEndsMs: now + Log.repeatWindowMs, written: 1)
+            return 0
+        }
+        if now >= known.windowEndsMs {
+            messages[message] = Message(windowEndsMs: now + Log.repeatWindowMs, written: 1)
+            return known.leftOut
+        }
+        if known.written < Log.maxRepeats {
+            known.written += 1
+            messages[message] = known
+            return 0
+        }
+        known.leftOut += 1
+        messages[message] = known
+        return nil
+    }
+}
