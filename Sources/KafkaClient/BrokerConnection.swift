@@ -128,6 +128,7 @@ public final class BrokerConnection {
         var prefix: [UInt8] = [0, 0, 0, 0]
         try fill(&prefix, deadline)
         let length = prefix.reduce(0) { $0 << 8 | Int($1) }
+        if let other = Self.otherProtocol(prefix) { throw .invalidAnswer("\(address) \(other)") }
         guard length >= 4, length <= options.maxAnswerBytes else {
             throw .invalidAnswer("\(address) announces an answer of \(length) bytes")
         }
@@ -151,6 +152,20 @@ public final class BrokerConnection {
             throw .invalidAnswer(
                 "\(address) answers request \(correlationID) where \(oldest.correlationID) (\(oldest.key)) is next")
         }
+    }
+
+    /// What a peer speaks whose first bytes are these, if it is something that people mix up with a broker.
+    private static func otherProtocol(_ prefix: [UInt8]) -> String? {
+        if prefix.elementsEqual("HTTP".utf8) {
+            return
+                "answers by HTTP: it is the port of a web server, such as a broker's HTTP gateway (8080). Kafka clients "
+                + "connect to the port of its Kafka listener (9092)"
+        }
+        // An alert of TLS: 21, then version 3.x.
+        if prefix[0] == 21, prefix[1] == 3 {
+            return "answers by TLS, which this program does not speak: connect to a listener without it"
+        }
+        return nil
     }
 
     private func fill(_ bytes: inout [UInt8], _ deadline: Deadline) throws(ClientError) {

@@ -74,9 +74,10 @@ public final class GroupConsumer {
         }
     }
 
-    /// Leaves the group, so that its partitions go to others at once. Does not commit.
+    /// Leaves the group, so that its partitions go to others at once; also when joining it was given up on the way, for
+    /// the coordinator knows the member from the moment it gave it an id. Does not commit.
     public func leave() throws(ClientError) {
-        guard isMember else { return }
+        guard !membership.memberID.isEmpty else { return }
         isMember = false
         reader.assign([:])
         let memberID = membership.memberID
@@ -187,6 +188,7 @@ public final class GroupConsumer {
             }
             if ErrorCode(rawValue: response.errorCode) == .memberIDRequired {
                 memberID = response.memberID
+                membership = Cluster.Membership(memberID: memberID, generationID: -1)
                 continue
             }
             guard let assignor = Assignor(rawValue: response.protocolName ?? "") else {

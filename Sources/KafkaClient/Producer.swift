@@ -33,6 +33,8 @@ public final class Producer {
         public var recordCount: Int
         /// The first record's offset (-1: not told, with `acks` 0 or after a retry that the broker had stored already).
         public var result: Result<Int64, ClientError>
+        /// With a failure: the records may be stored nevertheless, for an answer was lost.
+        public var mayBeStored = false
     }
 
     let cluster: Cluster
@@ -41,6 +43,27 @@ public final class Producer {
     public var onDelivery: ((Delivery) -> Void)?
     public private(set) var acknowledgedRecords = 0
     public private(set) var failedRecords = 0
+    /// Those of `failedRecords` that may be stored: they were sent, and the answer never came.
+    public private(set) var uncertainRecords = 0
+
+    /// Records that have not ended, while a flush was not waited for to its end: those that no broker was sent, and those
+    /// that one may have stored.
+    public var outstandingRecords: (unsent: Int, uncertain: Int) {
+        var unsent = 0
+        var uncertain = 0
+        for queue in queues.values {
+            unsent += Int(queue.builder.recordCount)
+            for batch in queue.inFlight + queue.failed + queue.waiting {
+                let isUnderWay = queue.inFlight.contains { $0 === batch }
+                if isUnderWay || batch.answerWasLost {
+                    uncertain += Int(batch.recordCount)
+                } else {
+                    unsent += Int(batch.recordCount)
+                }
+            }
+        }
+        return (unsent, uncertain)
+    }
 
     private var session = ProducerSession.none
     private var needsNewSession = false
@@ -217,7 +240,9 @@ public final class Producer {
                     Request(pending: pending, connection: connection, batches: batches))
             }
         } catch {
-            for (queue, batch, _) in batches { fail(queue, batch, error) }
+            // Whoever gives up waiting has not decided that the batches are to be given up.
+            let reason = error == .cancelled ? ClientError.refused(.networkException, "\(node)", message: nil) : error
+            for (queue, batch, _) in batches { fail(queue, batch, reason) }
             if !error.isTransient { throw error }
         }
     }
@@ -258,9 +283,12 @@ public final class Producer {
                     let response = try request.connection.receive(request.pending, deadline: cluster.deadline)
                     take(response, request)
                 } catch {
-                    if error == .cancelled { throw error }
                     // The answer is lost, not known: with a session the broker tells repeated batches apart.
-                    for (queue, batch, _) in request.batches { fail(queue, batch, asTransient(error, request)) }
+                    for (queue, batch, _) in request.batches {
+                        batch.answerWasLost = true
+                        fail(queue, batch, asTransient(error, request))
+                    }
+                    if error == .cancelled { throw error }
                 }
             }
         }
@@ -306,15 +334,23 @@ public final class Producer {
         queue.retryAt = 0
         switch result {
         case .success: acknowledgedRecords += Int(batch.recordCount)
-        case .failure: failedRecords += Int(batch.recordCount)
+        case .failure:
+            failedRecords += Int(batch.recordCount)
+            if batch.answerWasLost { uncertainRecords += Int(batch.recordCount) }
         }
-        onDelivery?(Delivery(partition: queue.name, recordCount: Int(batch.recordCount), result: result))
+        onDelivery?(
+            Delivery(
+                partition: queue.name, recordCount: Int(batch.recordCount), result: result,
+                mayBeStored: batch.answerWasLost))
     }
 
     private func fail(_ queue: ProducerQueue, _ batch: ProducerBatch, _ error: ClientError) {
         var isTransient = error.isTransient
-        // Behind a batch that failed, the next ones must be out of order; they go again after it.
-        if case .refused(.outOfOrderSequenceNumber, _, _) = error, !queue.failed.isEmpty { isTransient = true }
+        // Behind a batch that failed, the next ones must be out of order; they go again after it, or, when it was given up,
+        // under the new session.
+        if case .refused(.outOfOrderSequenceNumber, _, _) = error, !queue.failed.isEmpty || needsNewSession {
+            isTransient = true
+        }
         if !isTransient {
             finish(queue, batch, .failure(error))
             // Its sequences are missing now: what follows would be out of order for ever.

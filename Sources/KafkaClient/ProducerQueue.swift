@@ -9,6 +9,8 @@ final class ProducerBatch {
     let deadline: Deadline
     /// Why the last attempt failed, told when there is no time for another.
     var lastError: ClientError?
+    /// It was sent, and the connection ended before its answer: it may be stored.
+    var answerWasLost = false
 
     init(slice: ByteSlice, recordCount: Int32, deadline: Deadline) {
         self.slice = slice

@@ -78,6 +78,21 @@ import Testing
         }
     }
 
+    @Test(arguments: [
+        (Array("HTTP/1.1 400 Bad Request\r\n\r\n".utf8), "answers by HTTP"),
+        ([21, 3, 3, 0, 2, 2, 80], "answers by TLS"),
+    ])
+    func aPeerOfAnotherProtocolIsNamed(raw: [UInt8], expected: String) throws {
+        let peer = try FakeBroker(raw: raw)
+        defer { peer.stop() }
+        do {
+            _ = try connect(peer)
+            Issue.record("connected")
+        } catch {
+            #expect(error.description.contains(expected), "\(error)")
+        }
+    }
+
     @Test func anAnswerToAnotherRequestBreaksTheConnection() throws {
         let broker = try FakeBroker { header, _ in
             if header.requestAPIKey == APIKey.apiVersions.rawValue {

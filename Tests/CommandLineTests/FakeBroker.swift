@@ -19,8 +19,12 @@ final class FakeBroker: @unchecked Sendable {
     private let answer: Answer
     let frames = Mutex<[[UInt8]]>([])
 
-    init(_ answer: @escaping Answer) throws {
+    /// Not a broker at all: what it is sent is answered with just these bytes.
+    private let raw: [UInt8]?
+
+    init(raw: [UInt8]? = nil, _ answer: @escaping Answer = { _, _ in nil }) throws {
         self.answer = answer
+        self.raw = raw
         listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
@@ -57,6 +61,10 @@ final class FakeBroker: @unchecked Sendable {
             let length = prefix.reduce(0) { $0 << 8 | Int($1) }
             guard let frame = receive(connection, length) else { return }
             frames.withLock { $0.append(frame) }
+            if var raw {
+                _ = write(connection, &raw, raw.count)
+                return
+            }
             let reply = frame.withUnsafeBytes { bytes -> [UInt8]? in
                 var reader = ByteReader(bytes)
                 guard let header = try? RequestHeader(from: &reader) else { return nil }

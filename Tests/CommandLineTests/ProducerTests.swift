@@ -18,6 +18,9 @@ private final class ProduceLog: Sendable {
     /// Error codes of the next answers; after the last one batches are taken.
     let errors: Mutex<[ErrorCode]>
     let producerIDs = Mutex<Int64>(100)
+    /// So many requests are taken and not answered; after each one the client is told to give up waiting.
+    let withheld = Mutex<Int>(0)
+    let isCancelled = Atomic<Bool>(false)
 
     init(_ errors: [ErrorCode]) { self.errors = Mutex(errors) }
 
@@ -72,6 +75,14 @@ private final class ProduceLog: Sendable {
                     }
                     return answer
                 }
+                let isWithheld = log.withheld.withLock { count in
+                    count -= 1
+                    return count >= 0
+                }
+                if isWithheld {
+                    log.isCancelled.store(true, ordering: .relaxed)
+                    return []
+                }
                 return request.acks == 0 ? [] : FakeBroker.encode(response, to: header)
             default: return nil
             }
@@ -113,6 +124,31 @@ private final class ProduceLog: Sendable {
         #expect(seen.map(\.recordCount) == [1, 2, 3])
         #expect(Set(seen.map(\.producerID)) == [101])
         #expect(producer.acknowledgedRecords == 6 && producer.failedRecords == 0)
+    }
+
+    /// A user who interrupts has not decided that what was read is given up: the report says what is known, and a flush
+    /// afterwards goes on where the first one stopped.
+    @Test func aFlushThatIsCancelledKeepsItsBatches() throws {
+        let log = ProduceLog([])
+        log.withheld.withLock { $0 = 1 }
+        let broker = try broker(log)
+        defer { broker.stop() }
+        var clientOptions = Fake.options()
+        clientOptions.isCancelled = { log.isCancelled.load(ordering: .relaxed) }
+        var options = Producer.Options()
+        options.batchBytes = 1 << 20
+        let producer = try Producer(Cluster(bootstrap: [broker.address], options: clientOptions), options: options)
+        for value in ["a", "b"] { try send(producer, value) }
+        #expect(throws: ClientError.cancelled) { try producer.flush() }
+        try send(producer, "c")
+        #expect(producer.failedRecords == 0 && producer.acknowledgedRecords == 0)
+        #expect(producer.outstandingRecords == (unsent: 1, uncertain: 2))
+        log.isCancelled.store(false, ordering: .relaxed)
+        try producer.flush()
+        #expect(producer.acknowledgedRecords == 3 && producer.failedRecords == 0)
+        #expect(producer.outstandingRecords == (unsent: 0, uncertain: 0))
+        // The same batch again, with its sequence: the broker takes it once.
+        #expect(log.batches.withLock { $0 }.map(\.baseSequence) == [0, 0, 2])
     }
 
     @Test func aBatchRefusedForTheMomentIsSentAgainWithItsSequence() throws {
