@@ -4,7 +4,8 @@ public struct Command: Sendable {
     public enum Action: String, Sendable, CaseIterable {
         case serve
         case configKeys, configCheck
-        case topicCreate, topicList, topicDescribe, topicAlter, topicDelete
+        case clusterInfo
+        case topicCreate, topicList, topicDescribe, topicAlter, topicTrim, topicDelete
         case produce, consume
         case groupList, groupDescribe, groupResetOffsets, groupDelete
         case logDump, logVerify, logRepair
@@ -13,6 +14,8 @@ public struct Command: Sendable {
     }
 
     public let name: String
+    /// Other words for the same command.
+    public let aliases: [String]
     /// One line, without a full stop.
     public let summary: String
     /// Paragraphs of the command's own help.
@@ -24,10 +27,12 @@ public struct Command: Sendable {
     public let action: Action?
 
     init(
-        _ name: String, _ summary: String, action: Action, operands: [Operand] = [], options: [Option] = [],
+        _ name: String, aliases: [String] = [], _ summary: String, action: Action, operands: [Operand] = [],
+        options: [Option] = [],
         discussion: [String] = []
     ) {
         self.name = name
+        self.aliases = aliases
         self.summary = summary
         self.discussion = discussion
         self.operands = operands
@@ -38,6 +43,7 @@ public struct Command: Sendable {
 
     init(_ name: String, _ summary: String, discussion: [String] = [], subcommands: [Command]) {
         self.name = name
+        self.aliases = []
         self.summary = summary
         self.discussion = discussion
         self.operands = []
@@ -45,6 +51,11 @@ public struct Command: Sendable {
         self.subcommands = subcommands
         self.action = nil
     }
+
+    /// The name and the aliases, as a shell's `case` has them.
+    var words: String { ([name] + aliases).joined(separator: "|") }
+
+    func answers(to word: String) -> Bool { name == word || aliases.contains(word) }
 }
 
 /// A word after the command that is not an option.

@@ -41,9 +41,13 @@ extension CommandTable {
                 values += "        \(names)) mapfile -t COMPREPLY < <(\(reply)); return ;;\n"
             }
         }
-        let groups = walk(table).filter { !$0.command.subcommands.isEmpty }.flatMap { entry in
-            entry.command.subcommands.map { "'\((entry.path + [$0.name]).joined(separator: " "))'" }
-        }.joined(separator: "|")
+        let below = walk(table).flatMap { entry in
+            entry.command.subcommands.map { (entry.path.joined(separator: " "), $0) }
+        }
+        let groups = below.map { "'\($0.0) \($0.1.name)'" }.joined(separator: "|")
+        let aliases = below.flatMap { path, command in
+            command.aliases.map { "            '\(path) \($0)') path='\(path) \(command.name)' ;;\n" }
+        }.joined()
         return """
             # bash completion for \(table.name)
             _\(table.name)() {
@@ -51,7 +55,7 @@ extension CommandTable {
                 for ((i = 1; i < COMP_CWORD; i++)); do
                     case "$path ${COMP_WORDS[i]}" in
                     \(groups)) path="$path ${COMP_WORDS[i]}" ;;
-                    *) break ;;
+            \(aliases)        *) break ;;
                     esac
                 done
                 case "$path $prev" in
@@ -83,7 +87,7 @@ extension CommandTable {
                 functions += "        '*:\(operand?.name.lowercased() ?? "none"):\(action ?? " ")'\n}\n\n"
             } else {
                 let list = command.subcommands.map { "'\(zshQuoted($0.name)):\(zshQuoted($0.summary))'" }
-                let cases = command.subcommands.map { "        \($0.name)) \(function)_\($0.name) ;;" }
+                let cases = command.subcommands.map { "        \($0.words)) \(function)_\($0.name) ;;" }
                 functions += """
                     \(function)() {
                         local line state
@@ -160,6 +164,7 @@ extension CommandTable {
     private static func fishCondition(_ path: [String], _ command: Command) -> String {
         if path.isEmpty { return "__fish_use_subcommand" }
         var tests = path.map { "__fish_seen_subcommand_from \($0)" }
+        for alias in command.aliases { tests[tests.count - 1] += " \(alias)" }
         if !command.subcommands.isEmpty {
             let names = command.subcommands.map(\.name).joined(separator: " ")
             tests.append("not __fish_seen_subcommand_from \(names)")

@@ -7,7 +7,7 @@ extension CommandTable {
         var text = "\(command.summary).\n\nUsage: \(usage(command, path))\n"
         if !command.subcommands.isEmpty {
             text += "\nCommands:\n"
-            text += rows(command.subcommands.map { ($0.name, $0.summary) })
+            text += rows(command.subcommands.map { (([$0.name] + $0.aliases).joined(separator: ", "), $0.summary) })
         }
         let options = command.options + common
         if command.action != nil || path.count > 1 || !options.isEmpty {

@@ -145,6 +145,13 @@ public struct JSONWriter: Sendable {
 enum Base64 {
     private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
 
+    /// The place of each byte in the alphabet; 255: it is not there.
+    private static let places: [UInt8] = {
+        var places = [UInt8](repeating: 0xff, count: 256)
+        for (place, byte) in alphabet.enumerated() { places[Int(byte)] = UInt8(place) }
+        return places
+    }()
+
     static func encode(_ source: [UInt8], into target: inout [UInt8]) {
         var index = 0
         while index < source.count {
@@ -157,5 +164,26 @@ enum Base64 {
             }
             index += 3
         }
+    }
+
+    /// `nil` when it is not base64 with its padding.
+    static func decode(_ source: [UInt8]) -> [UInt8]? {
+        guard source.count % 4 == 0 else { return nil }
+        var target: [UInt8] = []
+        target.reserveCapacity(source.count / 4 * 3)
+        for start in stride(from: 0, to: source.count, by: 4) {
+            let isLast = start + 4 == source.count
+            let padding = isLast ? source[(start + 2)...].count { $0 == UInt8(ascii: "=") } : 0
+            if padding == 1, source[start + 3] != UInt8(ascii: "=") { return nil }
+            var group: UInt32 = 0
+            for byte in source[start..<start + 4 - padding] {
+                let place = places[Int(byte)]
+                if place == 0xff { return nil }
+                group = group << 6 | UInt32(place)
+            }
+            group <<= UInt32(6 * padding)
+            for step in 0..<3 - padding { target.append(UInt8(truncatingIfNeeded: group >> UInt32(16 - 8 * step))) }
+        }
+        return target
     }
 }

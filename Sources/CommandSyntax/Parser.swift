@@ -40,6 +40,45 @@ public struct Invocation: Sendable {
         return number
     }
 
+    /// A number of bytes, with a unit or without.
+    public func bytes<T: FixedWidthInteger>(_ option: String, in range: ClosedRange<T>) throws(UsageError) -> T? {
+        guard let text = value(option) else { return nil }
+        guard let number = Quantity.bytes(text).flatMap({ T(exactly: $0) }), range.contains(number) else {
+            throw UsageError(
+                "--\(option) \(text): must be a number of bytes from \(range.lowerBound) to \(range.upperBound), "
+                    + "with a unit such as 64KiB or 1MiB if you like", command: name)
+        }
+        return number
+    }
+
+    /// Milliseconds; a bare number counts `bareMs` of them.
+    public func milliseconds(
+        _ option: String, bareMs: Int64, in range: ClosedRange<Int64>
+    ) throws(UsageError) -> Int64? {
+        guard let text = value(option) else { return nil }
+        guard let number = Quantity.milliseconds(text, bareMs: bareMs), range.contains(number) else {
+            throw UsageError(
+                "--\(option) \(text): must be a time from \(range.lowerBound) to \(range.upperBound) ms; a bare number "
+                    + "is in \(bareMs == 1 ? "ms" : "seconds"), and 500ms, 30s, 5m, 12h and 7d are taken", command: name
+            )
+        }
+        return number
+    }
+
+    /// A place in each partition.
+    public func position(_ option: String) throws(UsageError) -> StartPosition? {
+        guard let text = value(option) else { return nil }
+        guard let position = StartPosition(text) else {
+            throw UsageError("--\(option) \(text): must be \(StartPosition.allowed)", command: name)
+        }
+        return position
+    }
+
+    /// `NAME=VALUE` pairs of a topic's settings, with the units taken off the values.
+    public func settings(_ option: String) throws(UsageError) -> [(name: String, value: String)] {
+        try pairs(option).map { ($0.name, Quantity.setting($0.name, $0.value)) }
+    }
+
     /// `NAME=VALUE` pairs of a repeatable option.
     public func pairs(_ option: String) throws(UsageError) -> [(name: String, value: String)] {
         var pairs: [(name: String, value: String)] = []
@@ -81,7 +120,7 @@ extension CommandTable {
                     "\(word): options come after the command"
                         + (path.count == 1 ? "; first say which command" : ""), command: path.joined(separator: " "))
             }
-            guard let next = command.subcommands.first(where: { $0.name == word }) else {
+            guard let next = command.subcommands.first(where: { $0.answers(to: word) }) else {
                 throw unknown(word, command, path)
             }
             command = next
@@ -97,7 +136,7 @@ extension CommandTable {
         var command = start
         var path = startPath
         for word in words where !word.hasPrefix("-") {
-            guard let next = command.subcommands.first(where: { $0.name == word }) else {
+            guard let next = command.subcommands.first(where: { $0.answers(to: word) }) else {
                 throw unknown(word, command, path)
             }
             command = next

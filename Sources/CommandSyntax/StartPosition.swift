@@ -1,4 +1,4 @@
-/// Where `consume --from` begins.
+/// A place in each partition, as `consume --from`, `--to` and `topic trim --before` take it.
 public enum StartPosition: Sendable, Equatable {
     case beginning
     case end
@@ -8,19 +8,22 @@ public enum StartPosition: Sendable, Equatable {
     /// The first record of this time (ms since 1970) or later.
     case time(Int64)
 
-    /// `beginning`, `end`, `123`, `-5`, `@2026-01-31T12:00:00Z`, `@1700000000000`.
-    public init?(_ text: String) {
+    /// What is allowed, for messages.
+    public static let allowed = "beginning, end, an offset, -N, a time such as 2026-01-31T12:00:00Z or @MS, or -1h"
+
+    /// `beginning`, `end`, `123`, `-5`, `-1h`, `2026-01-31T12:00:00Z`, `@1700000000000`.
+    public init?(_ text: String, nowMs: Int64 = TimeText.nowMs) {
         switch text {
         case "beginning", "earliest": self = .beginning
         case "end", "latest": self = .end
         default:
-            if text.hasPrefix("@") {
-                guard let time = TimeText.milliseconds(String(text.dropFirst())) else { return nil }
-                self = .time(time)
-            } else if let number = Int64(text), number > -1_000_000_000_000 {
+            if let number = Int64(text) {
+                guard number > -1_000_000_000_000 else { return nil }
                 self = text.hasPrefix("-") ? .last(-number) : .offset(number)
             } else {
-                return nil
+                let time = text.hasPrefix("@") ? String(text.dropFirst()) : text
+                guard let moment = TimeText.moment(time, nowMs: nowMs) else { return nil }
+                self = .time(moment)
             }
         }
     }

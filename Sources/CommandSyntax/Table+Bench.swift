@@ -11,12 +11,13 @@ extension CommandTable {
     private static let benchTopic = Option(
         "topic", "t", "TOPIC", "Topic (default: millrace-bench); made if missing, and kept")
     private static let payload = [
-        Option("size", nil, "BYTES", "Bytes of a value (default: 1024)"),
+        Option("size", nil, "BYTES", "Bytes of a value (default: 1KiB)"),
         Option("payload-file", nil, "FILE", "Cut values from this file (default: generated JSON text)"),
     ]
     private static let length = [
         Option("records", "n", "N", "Stop after N records"),
-        Option("duration", "d", "SECONDS", "Stop after this time (default: 10, without --records)"),
+        Option(
+            "duration", "d", "TIME", "Stop after this time, in seconds or with a unit (default: 10, without --records)"),
     ]
     private static let rate = Option(
         "rate", "r", "N", "Records a second, over all together (default: as fast as it goes)")
@@ -33,8 +34,8 @@ extension CommandTable {
                 Option("no-idempotence", nil, "Write without a producer ID: one batch a partition in flight"),
                 Option("producers", nil, "N", "Producers, each with its own connection and thread (default: 1)"),
                 rate,
-                Option("linger", nil, "MS", "With --rate: longest wait for a batch to fill (default: 5)"),
-                Option("batch-bytes", nil, "BYTES", "Most bytes in a batch (default: 131072)"),
+                Option("linger", nil, "TIME", "With --rate: longest wait for a batch to fill (default: 5ms)"),
+                Option("batch-bytes", nil, "BYTES", "Most bytes in a batch (default: 128KiB)"),
                 json,
             ] + connection)
 
@@ -44,7 +45,7 @@ extension CommandTable {
             Option("topic", "t", "TOPIC", "Topic (default: millrace-bench)"),
             Option("from", "o", "POSITION", "As in `millrace consume` (default: beginning)"),
             Option("records", "n", "N", "Stop after N records of each consumer"),
-            Option("duration", "d", "SECONDS", "Stop after this time"),
+            Option("duration", "d", "TIME", "Stop after this time, in seconds or with a unit"),
             Option("consumers", nil, "N", "Consumers, each of which reads everything (default: 1)"),
             json,
         ] + connection,
@@ -69,7 +70,7 @@ extension CommandTable {
             rate,
             Option("api-key", nil, "KEY", "Send Authorization: Bearer KEY"),
             Option("header", "H", "NAME=VALUE", repeatable: true, "Send this header"),
-            Option("timeout", nil, "SECONDS", "Longest wait for an answer (default: 15)"),
+            Option("timeout", nil, "TIME", "Longest wait for an answer, in seconds or with a unit (default: 15)"),
             json,
         ])
 }

@@ -2,7 +2,9 @@ extension CommandTable {
     static let group = Command(
         "group", "List and describe consumer groups, reset their offsets, delete them",
         subcommands: [
-            Command("list", "List groups with their state", action: .groupList, options: [json] + connection),
+            Command(
+                "list", aliases: ["ls"], "List groups with their state", action: .groupList,
+                options: [json] + connection),
             Command(
                 "describe", "Show a group's members and, per partition, offsets and lag", action: .groupDescribe,
                 operands: [Operand("GROUP", .oneOrMore)], options: [json] + connection),
@@ -22,11 +24,11 @@ extension CommandTable {
                     Option("execute", nil, "Do it"),
                     json,
                 ] + connection,
-                discussion: ["TIME is ms since 1970, or YYYY-MM-DDTHH:MM:SS with an optional fraction and Z or +HH:MM."]
+                discussion: [timeHelp]
             ),
             Command(
                 "delete", "Delete groups that have no members", action: .groupDelete,
-                operands: [Operand("GROUP", .oneOrMore)], options: connection),
+                operands: [Operand("GROUP", .oneOrMore)], options: [json] + connection),
         ])
 
     static let log = Command(

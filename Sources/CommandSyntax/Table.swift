@@ -4,9 +4,11 @@ public enum CommandTable {
         "millrace", "A durable Kafka-protocol broker with an HTTP gateway, and its tools",
         discussion: [
             "Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 no broker reached, or no answer in time; "
-                + "4 wrong configuration; 5 damaged data found; 130 interrupted."
+                + "4 wrong configuration; 5 damaged data found; 130 interrupted by SIGINT, 143 by SIGTERM, 129 by SIGHUP. "
+                + "`millrace serve` leaves with 0 after any of them.",
+            "A size may have a unit (64KiB, 1MiB, 2GB), a time too (500ms, 30s, 12h, 7d), wherever one is taken.",
         ],
-        subcommands: [serve, config, topic, produce, consume, group, log, bench, completion, version])
+        subcommands: [serve, config, cluster, topic, produce, consume, group, log, bench, completion, version])
 
     /// Options that every command has.
     public static let common = [Option("help", "h", "Show this help")]
@@ -17,7 +19,7 @@ public enum CommandTable {
         Option(
             "bootstrap", "b", "HOST:PORT,...",
             "Brokers to ask first (default: $MILLRACE_BOOTSTRAP, else localhost:9092)"),
-        Option("timeout", nil, "SECONDS", "Longest wait for an answer (default: 15)"),
+        Option("timeout", nil, "TIME", "Longest wait for an answer, in seconds or with a unit (default: 15)"),
     ]
     static let json = Option("json", nil, "Write JSON for programs")
 
@@ -37,7 +39,8 @@ public enum CommandTable {
                 + "underscores for dots), else from the file, else it is the default. `millrace config keys` lists "
                 + "every key.",
             "SIGTERM and SIGINT stop the broker: it takes no more connections, finishes what was acknowledged, "
-                + "flushes and leaves with 0. A second signal ends it at once.",
+                + "flushes and leaves with 0. A second signal ends it at once. SIGHUP does not stop it, unless it tells "
+                + "that the terminal is gone; started by nohup, it ignores that too.",
         ])
 
     static let config = Command(
@@ -55,6 +58,14 @@ public enum CommandTable {
                     Option("all", "a", "Show the defaults too"),
                     json,
                 ]),
+        ])
+
+    static let cluster = Command(
+        "cluster", "Look at a cluster as a whole",
+        subcommands: [
+            Command(
+                "info", "Show the cluster's id, its brokers and how much there is in it", action: .clusterInfo,
+                options: [json] + connection)
         ])
 
     static let completion = Command(

@@ -1,5 +1,26 @@
-/// Times as people write them: ms since 1970, or a date and time of ISO 8601.
+internal import Configuration
+internal import Glibc
+
+/// Times as people write them: ms since 1970, a date and time of ISO 8601, or how long ago.
 public enum TimeText {
+    /// Ms since 1970, now.
+    public static var nowMs: Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
+    }
+
+    /// What `milliseconds` takes, or `-1h`: so long before `nowMs`.
+    public static func moment(_ text: String, nowMs: Int64) -> Int64? {
+        milliseconds(text) ?? ago(text).map { max(0, nowMs - $0) }
+    }
+
+    /// Ms of `-90s`, `-1h`, `-7d`; `nil` without a unit, since `-5` means a count elsewhere.
+    static func ago(_ text: String) -> Int64? {
+        guard text.hasPrefix("-"), text.last?.isLetter == true else { return nil }
+        return Quantity.milliseconds(String(text.dropFirst())).flatMap { $0 >= 0 ? $0 : nil }
+    }
+
     /// Ms since 1970 of `1700000000000`, `2026-01-31`, `2026-01-31T12:30:00`, `...:00.250Z`, `...+02:00`; without a
     /// zone it is UTC. `nil` when it is none of these or no such day exists.
     public static func milliseconds(_ text: String) -> Int64? {

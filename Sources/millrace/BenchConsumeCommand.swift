@@ -6,11 +6,7 @@ import RecordFormat
 /// `millrace bench consume`.
 enum BenchConsumeCommand {
     static func run(_ invocation: Invocation) throws {
-        guard let start = StartPosition(invocation.value("from") ?? "beginning") else {
-            throw UsageError(
-                "--from \(invocation.value("from")!): must be beginning, end, an offset, -N or @TIME",
-                command: invocation.name)
-        }
+        let start = try invocation.position("from") ?? .beginning
         let topic = invocation.benchTopic()
         let seconds = try invocation.benchSeconds(default: nil)
         let limit = try invocation.benchRecords()

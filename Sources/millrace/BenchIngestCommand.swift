@@ -30,18 +30,20 @@ enum BenchIngestCommand {
             throw UsageError("--events needs --mode batch or ndjson", command: invocation.name)
         }
         let perRequest = mode == "single" ? 1 : try invocation.integer("events", in: 1...100_000) ?? 100
-        let size = try invocation.integer("size", in: 1...(1 << 20)) ?? 200
+        let size = try invocation.bytes("size", in: 1...(1 << 20)) ?? 200
         let events = try BenchPayload.events(invocation, size: size)
         let records = try invocation.benchRecords()
         if let records, !records.isMultiple(of: perRequest) {
             throw UsageError("--records \(records): must be a multiple of --events", command: invocation.name)
         }
+        let timeoutSeconds =
+            Int(try invocation.milliseconds("timeout", bareMs: 1000, in: 1000...86_400_000) ?? 15_000) / 1000
         let rate = Double(try invocation.integer("rate", in: 1...1_000_000_000) ?? 0)
         let plan = Plan(
             address: address, requests: try requests(invocation, address, mode, events, perRequest),
             eventsPerRequest: perRequest, connections: try invocation.benchCount("connections", default: 8),
             requestLimit: records.map { $0 / perRequest }, rate: rate / Double(perRequest),
-            timeoutSeconds: try invocation.integer("timeout", in: 1...86_400) ?? 15)
+            timeoutSeconds: timeoutSeconds)
         let seconds = try invocation.benchSeconds(default: 10)
         Interruption.install()
         let counts = BenchCounts()

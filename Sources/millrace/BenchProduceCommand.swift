@@ -26,7 +26,7 @@ enum BenchProduceCommand {
     }
 
     static func run(_ invocation: Invocation) throws {
-        let size = try invocation.integer("size", in: 1...(64 << 20)) ?? 1024
+        let size = try invocation.bytes("size", in: 1...(64 << 20)) ?? 1024
         var options = Producer.Options()
         if let name = invocation.value("compression"), let codec = Compression(name: name) {
             options.compression = codec
@@ -37,14 +37,14 @@ enum BenchProduceCommand {
         default: options.acks = -1
         }
         options.isIdempotent = options.acks == -1 && !invocation.has("no-idempotence")
-        options.batchBytes = try invocation.integer("batch-bytes", in: 1...(64 << 20)) ?? options.batchBytes
+        options.batchBytes = try invocation.bytes("batch-bytes", in: 1...(64 << 20)) ?? options.batchBytes
         let seconds = try invocation.benchSeconds(default: 10)
         var plan = Plan(
             invocation: invocation, topic: invocation.benchTopic(), partitions: 0,
             pieces: try BenchPayload.pieces(invocation, size: size), options: options,
             producers: try invocation.benchCount("producers", default: 1), records: try invocation.benchRecords(),
             rate: Double(try invocation.integer("rate", in: 1...1_000_000_000) ?? 0),
-            lingerNs: (try invocation.integer("linger", in: Int64(0)...60_000) ?? 5) * 1_000_000)
+            lingerNs: (try invocation.milliseconds("linger", bareMs: 1, in: 0...60_000) ?? 5) * 1_000_000)
         plan.partitions = try prepareTopic(
             plan.topic, partitions: try invocation.integer("partitions", in: Int32(1)...100_000), invocation)
         let counts = BenchCounts()

@@ -80,11 +80,11 @@ final class BenchCounts: Sendable {
         invocation.has("json") ? writeJSON(counts, seconds) : writeText(counts, seconds)
         try Output.standard.finish()
         if let failure = counts.failure as? ClientError, failure == .cancelled {
-            throw CommandFailure("", .interrupted)
+            throw Interruption.failure
         }
         if let failure = counts.failure { throw failure }
         if counts.failed > 0 { throw CommandFailure("\(counts.failed) records failed") }
-        if Interruption.wasRequested { throw CommandFailure("", .interrupted) }
+        if Interruption.wasRequested { throw Interruption.failure }
     }
 
     private func writeText(_ counts: Counts, _ seconds: Double) {
@@ -155,7 +155,7 @@ final class BenchCounts: Sendable {
 extension Invocation {
     /// Seconds to run, or `nil` with `--records` alone.
     func benchSeconds(default standard: Double?) throws -> Double? {
-        if let seconds = try integer("duration", in: Int64(1)...86_400) { return Double(seconds) }
+        if let limit = try milliseconds("duration", bareMs: 1000, in: 1...86_400_000) { return Double(limit) / 1000 }
         return has("records") ? nil : standard
     }
 

@@ -9,28 +9,33 @@ enum ConsumeCommand {
     static let waitMs: Int32 = 1_000
 
     static func run(_ invocation: Invocation) throws {
-        var start: StartPosition?
-        if let text = invocation.value("from") {
-            guard let position = StartPosition(text) else {
-                throw UsageError(
-                    "--from \(text): must be beginning, end, an offset, -N or @TIME", command: invocation.name)
-            }
-            start = position
-        }
+        let start = try invocation.position("from")
+        let stop = try invocation.position("to")
         let limit = try invocation.integer("max", in: 0...Int.max)
         let output = try RecordOutput(invocation)
         if limit == 0 { return }
+        // Who names an end wants what is there, and not to wait for nothing.
+        let standard: StartPosition = invocation.has("until-end") || stop != nil ? .beginning : .end
         if invocation.has("group") {
-            try consumeInGroup(invocation, start, limit, output)
+            if stop != nil {
+                throw UsageError("--to and --group exclude each other", command: invocation.name)
+            }
+            try consumeInGroup(invocation, start ?? standard, limit, output)
         } else {
-            try consumeAlone(invocation, start ?? .end, limit, output)
+            try consumeAlone(invocation, start ?? standard, stop, limit, output)
         }
+    }
+
+    /// A reader without an end waits for its broker for ever, another one as long as for an answer.
+    private static func patience(_ cluster: Cluster, isFollowing: Bool) -> Patience {
+        Patience(limitMs: isFollowing ? nil : cluster.options.requestTimeoutMs)
     }
 
     // MARK: Without a group
 
     private static func consumeAlone(
-        _ invocation: Invocation, _ start: StartPosition, _ limit: Int?, _ output: RecordOutput
+        _ invocation: Invocation, _ start: StartPosition, _ stop: StartPosition?, _ limit: Int?,
+        _ output: RecordOutput
     ) throws {
         var output = output
         let cluster = try ClusterConnection.open(invocation)
@@ -40,24 +45,26 @@ enum ConsumeCommand {
         let ends = try cluster.offsets(
             Dictionary(uniqueKeysWithValues: names.map { ($0, .latest) }), readCommitted: options.isReadCommitted)
         let positions = try self.positions(names, start, ends, cluster)
+        // Exclusive; a partition without one is followed.
+        var stops = try stop.map { try self.positions(names, $0, ends, cluster) } ?? [:]
+        if invocation.has("until-end") { stops.merge(ends) { min($0, $1) } }
         let reader = RecordReader(cluster, from: positions, options: options)
+        var patience = patience(cluster, isFollowing: stops.isEmpty)
         var count = 0
         while !Interruption.wasRequested {
-            if invocation.has("until-end") {
-                for name in names where reader.positions[name] ?? .max >= ends[name] ?? 0 { reader.drop(name) }
-                if reader.positions.isEmpty { break }
-            }
-            do {
+            for (name, stop) in stops where reader.positions[name] ?? .max >= stop { reader.drop(name) }
+            if reader.positions.isEmpty { break }
+            do throws(ClientError) {
                 try reader.poll(maxWaitMs: waitMs) { name, record in
-                    // Records that came after the start are not part of it.
-                    if invocation.has("until-end"), record.offset.rawValue >= ends[name]! { return true }
+                    if let stop = stops[name], record.offset.rawValue >= stop { return true }
                     output.write(name, record, to: .standard)
                     count += 1
                     return count != limit && Output.standard.isIntact
                 }
+                patience.regained()
             } catch {
-                guard error == .cancelled else { throw error }
-                break
+                if error == .cancelled { break }
+                try patience.lost(error)
             }
             Output.standard.flush()
             Output.standard.checkReader()
@@ -70,10 +77,10 @@ enum ConsumeCommand {
     private static func end(_ count: Int) throws {
         Terminal.clearProgress()
         Output.standard.flush()
-        if Interruption.wasRequested { throw CommandFailure("", .interrupted) }
+        if Interruption.wasRequested { throw Interruption.failure }
     }
 
-    private static func partitions(_ invocation: Invocation, _ cluster: Cluster) throws -> [PartitionName] {
+    static func partitions(_ invocation: Invocation, _ cluster: Cluster) throws -> [PartitionName] {
         var wanted: [Int32] = []
         for text in invocation.values("partition") {
             guard let number = Int32(text), number >= 0 else {
@@ -112,7 +119,7 @@ enum ConsumeCommand {
     // MARK: In a group
 
     private static func consumeInGroup(
-        _ invocation: Invocation, _ start: StartPosition?, _ limit: Int?, _ output: RecordOutput
+        _ invocation: Invocation, _ start: StartPosition, _ limit: Int?, _ output: RecordOutput
     ) throws {
         var output = output
         guard !invocation.has("partition") else {
@@ -120,12 +127,12 @@ enum ConsumeCommand {
         }
         var options = GroupConsumer.Options()
         switch start {
-        case nil, .end: options.start = .latest
+        case .end: options.start = .latest
         case .beginning: options.start = .earliest
         case .time(let time): options.start = .time(time)
         case .offset, .last:
             throw UsageError(
-                "with --group, --from takes beginning, end or @TIME; `millrace group reset-offsets` sets offsets",
+                "with --group, --from takes beginning, end or a time; `millrace group reset-offsets` sets offsets",
                 command: invocation.name)
         }
         options.reader.isReadCommitted = invocation.has("read-committed")
@@ -146,10 +153,11 @@ enum ConsumeCommand {
                 "group \(group): "
                     + (partitions.isEmpty ? "no partitions" : partitions.map(\.description).joined(separator: " ")))
         }
+        var patience = patience(cluster, isFollowing: !invocation.has("until-end"))
         var count = 0
         var failure: ClientError?
-        do {
-            while !Interruption.wasRequested {
+        while !Interruption.wasRequested {
+            do throws(ClientError) {
                 try consumer.poll(maxWaitMs: waitMs) { name, record in
                     output.write(name, record, to: .standard)
                     count += 1
@@ -160,19 +168,37 @@ enum ConsumeCommand {
                 Output.standard.checkReader()
                 guard Output.standard.isIntact else { break }
                 try consumer.commit()
+                patience.regained()
                 if count == limit { break }
                 let isAtEnd = consumer.positions.allSatisfy { $0.value >= ends[$0.key] ?? 0 }
                 if invocation.has("until-end"), hasAssignment, isAtEnd { break }
                 Terminal.progress("\(count) records")
+            } catch {
+                if error == .cancelled { break }
+                do throws(ClientError) { try patience.lost(error) } catch {
+                    failure = error
+                    break
+                }
             }
-        } catch {
-            if error != .cancelled { failure = error }
         }
-        let wasInterrupted = Interruption.wasRequested
-        Interruption.clear()
-        if failure == nil { try consumer.leave() } else { try? consumer.leave() }
+        try leave(consumer, count, failure)
+    }
+
+    /// The end of a member: what it handed on is committed, and its partitions go to others at once.
+    private static func leave(_ consumer: GroupConsumer, _ count: Int, _ failure: ClientError?) throws {
+        Interruption.finishInOrder()
+        Output.standard.flush()
+        do throws(ClientError) {
+            if failure == nil, Output.standard.isIntact { try consumer.commit() }
+            try consumer.leave()
+        } catch {
+            guard failure == nil else { throw failure! }
+            Terminal.complain(
+                "millrace: \(error); the group knows of this member until its session ends, and the records since the last "
+                    + "commit come again")
+            if !Interruption.wasRequested { throw error }
+        }
         if let failure { throw failure }
-        Terminal.clearProgress()
-        if wasInterrupted { throw CommandFailure("", .interrupted) }
+        try end(count)
     }
 }

@@ -150,10 +150,11 @@ enum GroupCommands {
 
     static func delete(_ invocation: Invocation) throws {
         let cluster = try ClusterConnection.open(invocation)
+        var deletions = Deletions("group", invocation)
         try Each.of(invocation.operands) { id in
             do {
                 try cluster.delete(group: id)
-                Output.standard.write("deleted group \(id)\n")
+                deletions.note(id, wasThere: true)
             } catch let error as ClientError {
                 switch error.code {
                 case .groupIDNotFound: throw CommandFailure("group \(id): there is no such group")
@@ -161,6 +162,8 @@ enum GroupCommands {
                 default: throw error
                 }
             }
+        } finally: {
+            deletions.finish()
         }
     }
 }

@@ -45,20 +45,51 @@ struct LineReader {
         }
     }
 
+    /// Everything up to the end.
+    mutating func rest() throws -> [UInt8] {
+        while !isAtEnd {
+            guard buffer.count - start <= Self.maxLineBytes else {
+                throw CommandFailure("it is longer than \(Self.maxLineBytes) bytes")
+            }
+            try fill()
+        }
+        // A signal ended the input early: part of a file is no record.
+        if Interruption.wasRequested { throw CommandFailure("interrupted") }
+        defer { start = buffer.count }
+        return Array(buffer[start...])
+    }
+
+    /// Closes the descriptor, unless it is standard input.
+    func close() {
+        if descriptor != STDIN_FILENO { Glibc.close(descriptor) }
+    }
+
+    /// A wait looks this often whether a signal came just before it began.
+    private static let pollSliceMs: Int32 = 250
+
+    /// Waits until a read does not; false when a signal came first.
+    private func waitForInput() -> Bool {
+        while !Interruption.wasRequested {
+            var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            if poll(&entry, 1, Self.pollSliceMs) > 0 { return true }
+        }
+        return false
+    }
+
     private mutating func fill() throws {
+        // An interruption ends the input; what was read is still written.
+        guard waitForInput() else { return isAtEnd = true }
         let size = 1 << 16
         let old = buffer.count
         buffer.append(contentsOf: repeatElement(0, count: size))
         while true {
             let count = buffer.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress! + old, size) }
-            if count < 0 && errno == EINTR {
-                if !Interruption.wasRequested { continue }
-                // An interruption ends the input; what was read is still written.
-                isAtEnd = true
+            if count < 0 && errno == EINTR { continue }
+            guard count >= 0 else {
+                let reason = String(cString: strerror(errno))
                 buffer.removeSubrange(old...)
-                return
+                throw CommandFailure("cannot read: " + reason)
             }
-            guard count >= 0 else { throw CommandFailure("cannot read: " + String(cString: strerror(errno))) }
             buffer.removeSubrange((old + count)...)
             bytesRead += Int64(count)
             isAtEnd = count == 0

@@ -189,7 +189,7 @@ enum LogCommands {
                     guard withRecords else { return }
                     try json.array("records") { json in
                         try forEachRecord(of: batch) { record in
-                            json.object { json in RecordOutput.write(nil, record, to: &json) }
+                            json.object { json in RecordOutput.json(nil, record).write(to: &json) }
                         }
                     }
                 }

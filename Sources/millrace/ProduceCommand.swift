@@ -6,70 +6,72 @@ import RecordFormat
 /// `millrace produce`.
 enum ProduceCommand {
     static func run(_ invocation: Invocation) throws {
-        let topic = invocation.operands[0]
-        let partition = try invocation.integer("partition", in: Int32(0)...Int32.max)
-        var separator: [UInt8]?
-        if let text = invocation.value("key-separator") {
-            guard let bytes = RecordTemplate.unescape(text), !bytes.isEmpty else {
-                throw UsageError(
-                    "--key-separator \(text): a \\ must be followed by n, t, r, 0 or \\", command: invocation.name)
-            }
-            separator = bytes
+        let job = try Job(invocation)
+        var failure: (any Error)?
+        do { try job.writeAll() } catch { failure = error }
+        // Whatever ended the input, what was read of it is written, and what became of it is told.
+        let wasCut = Interruption.finishInOrder()
+        do { try job.producer.flush() } catch { failure = failure ?? error }
+        job.report()
+        if wasCut { throw Interruption.failure }
+        if let failure { throw failure }
+        if job.outcome.failed + job.outcome.perhaps > 0 { throw CommandFailure("", .failed) }
+    }
+}
+
+/// One run of the command: where records come from, where they go, and what is known of them.
+private final class Job {
+    private let invocation: Invocation
+    private let topic: String
+    private let partition: Int32?
+    private let key: [UInt8]?
+    private let headers: [RecordJSON.Header]
+    private let acks: Int16
+    private var input: ProduceInput
+    let producer: Producer
+    private var offsets: [PartitionName: (first: Int64, last: Int64)] = [:]
+    private var sent = 0
+    private let began = Clock.milliseconds
+
+    init(_ invocation: Invocation) throws {
+        self.invocation = invocation
+        topic = invocation.operands[0]
+        partition = try invocation.integer("partition", in: Int32(0)...Int32.max)
+        key = invocation.value("key").map { Array($0.utf8) }
+        headers = try invocation.pairs("header").map {
+            RecordJSON.Header(key: Array($0.name.utf8), value: Array($0.value.utf8))
         }
-        let headers = EncodedRecordHeaders(
-            try invocation.pairs("header").map { RecordHeader(key: $0.name, value: Array($0.value.utf8)) })
+        input = try ProduceInput(try Self.mode(invocation), files: invocation.values("file"))
+        let options = try Self.producerOptions(invocation)
+        acks = options.acks
+        producer = try Producer(try ClusterConnection.open(invocation), options: options)
+        producer.onDelivery = { [unowned self] in note($0) }
+    }
+
+    private static func mode(_ invocation: Invocation) throws -> ProduceInput.Mode {
+        let modes = ["json", "whole", "key-separator"].filter { invocation.has($0) }
+        let isWholeWithKey = invocation.has("key") && modes.contains("key-separator")
+        guard modes.count <= 1, !isWholeWithKey else {
+            let names = (modes + (isWholeWithKey ? ["key"] : [])).map { "--" + $0 }
+            throw UsageError("\(names.joined(separator: " and ")) exclude each other", command: invocation.name)
+        }
+        if invocation.has("json") {
+            for option in ["null", "key"] where invocation.has(option) {
+                throw UsageError("--json and --\(option) exclude each other", command: invocation.name)
+            }
+            return .json
+        }
+        if invocation.has("ignore-partitions") {
+            throw UsageError("--ignore-partitions needs --json", command: invocation.name)
+        }
         let null = invocation.value("null").map { Array($0.utf8) }
-        let options = try producerOptions(invocation)
-
-        var descriptor = STDIN_FILENO
-        if let path = invocation.value("file") {
-            descriptor = open(path, O_RDONLY | O_CLOEXEC)
-            guard descriptor >= 0 else {
-                throw CommandFailure("cannot read \(path): " + String(cString: strerror(errno)))
-            }
+        if invocation.has("whole") { return .whole(null: null) }
+        guard let text = invocation.value("key-separator") else { return .lines(separator: nil, null: null) }
+        guard let separator = RecordTemplate.unescape(text), !separator.isEmpty else {
+            throw UsageError(
+                "--key-separator \(text): a \\ must be followed by n, t, r, 0 or \\", command: invocation.name)
         }
-        let cluster = try ClusterConnection.open(invocation)
-        let producer = try Producer(cluster, options: options)
-        var offsets: [PartitionName: (first: Int64, last: Int64)] = [:]
-        producer.onDelivery = { delivery in
-            switch delivery.result {
-            case .success(let base):
-                guard base >= 0 else { return }
-                let last = base + Int64(delivery.recordCount) - 1
-                let known = offsets[delivery.partition]
-                offsets[delivery.partition] = (min(known?.first ?? base, base), max(known?.last ?? last, last))
-            case .failure(let error):
-                Terminal.complain("millrace: \(delivery.recordCount) records not written: \(error)")
-            }
-        }
-
-        var lines = LineReader(descriptor: descriptor)
-        var sent = 0
-        let began = Clock.milliseconds
-        do {
-            while !Interruption.wasRequested {
-                // Somebody types, or a pipe pauses: nothing is kept back meanwhile.
-                if !lines.hasInput { try producer.flush() }
-                guard let line = try lines.next() else { break }
-                let (key, value) = try split(line, separator, number: sent + 1)
-                try producer.send(
-                    topic: topic, partition: partition, key: key, value: value == null ? nil : value,
-                    headers: headers, timestampMs: WallClock.milliseconds)
-                sent += 1
-                Terminal.progress(
-                    "\(producer.acknowledgedRecords) of \(sent) records acknowledged, \(lines.bytesRead) bytes read")
-            }
-            // What was read before an interruption is still written.
-            Interruption.clear()
-            try producer.flush()
-        } catch let error as ClientError {
-            report(invocation, producer, sent, offsets, Clock.milliseconds - began)
-            throw error
-        }
-        let isCut = Interruption.wasRequested
-        report(invocation, producer, sent, offsets, Clock.milliseconds - began)
-        if producer.failedRecords > 0 { throw CommandFailure("", .failed) }
-        if isCut { throw CommandFailure("", .interrupted) }
+        return .lines(separator: separator, null: null)
     }
 
     private static func producerOptions(_ invocation: Invocation) throws -> Producer.Options {
@@ -81,41 +83,84 @@ enum ProduceCommand {
         default: options.acks = -1
         }
         options.isIdempotent = options.acks == -1 && !invocation.has("no-idempotence")
-        if let bytes = try invocation.integer("batch-bytes", in: 1...(64 << 20)) { options.batchBytes = bytes }
+        if let bytes = try invocation.bytes("batch-bytes", in: 1...(64 << 20)) { options.batchBytes = bytes }
         return options
     }
 
-    private static func split(
-        _ line: [UInt8], _ separator: [UInt8]?, number: Int
-    ) throws -> (key: [UInt8]?, value: [UInt8]) {
-        guard let separator else { return (nil, line) }
-        var start = 0
-        while start + separator.count <= line.count {
-            if line[start..<start + separator.count].elementsEqual(separator) {
-                return (Array(line[..<start]), Array(line[(start + separator.count)...]))
-            }
-            start += 1
+    // MARK: Writing
+
+    /// Reads to the end of the input, or to a signal, and hands every record to the producer.
+    func writeAll() throws {
+        while !Interruption.wasRequested {
+            // Somebody types, or a pipe pauses: nothing is kept back meanwhile.
+            if !input.hasInput { try producer.flush() }
+            guard let record = try input.next() else { return }
+            try send(record)
+            sent += 1
+            Terminal.progress(
+                "\(producer.acknowledgedRecords) of \(sent) records acknowledged, \(input.bytesRead) bytes read")
         }
-        throw CommandFailure("line \(number) has no key separator; the lines before it were written")
     }
 
-    private static func report(
-        _ invocation: Invocation, _ producer: Producer, _ sent: Int,
-        _ offsets: [PartitionName: (first: Int64, last: Int64)], _ milliseconds: Int64
-    ) {
+    private func send(_ record: RecordJSON) throws {
+        var encoded = EncodedRecordHeaders()
+        for header in record.headers + headers {
+            header.key.withUnsafeBytes { key in
+                if let value = header.value {
+                    value.withUnsafeBytes { encoded.append(key: key, value: $0) }
+                } else {
+                    encoded.append(key: key, value: nil)
+                }
+            }
+        }
+        let own = invocation.has("ignore-partitions") ? nil : record.partition
+        try producer.send(
+            topic: topic, partition: partition ?? own, key: key ?? record.key, value: record.value, headers: encoded,
+            timestampMs: record.timestampMs ?? WallClock.milliseconds)
+    }
+
+    private func note(_ delivery: Producer.Delivery) {
+        switch delivery.result {
+        case .success(let base):
+            guard base >= 0 else { return }
+            let last = base + Int64(delivery.recordCount) - 1
+            let known = offsets[delivery.partition]
+            offsets[delivery.partition] = (min(known?.first ?? base, base), max(known?.last ?? last, last))
+        case .failure(let error):
+            let what = delivery.mayBeStored ? "perhaps not written" : "not written"
+            Terminal.complain("millrace: \(delivery.recordCount) records \(what): \(error)")
+        }
+    }
+
+    // MARK: The report
+
+    /// Every record that was read is in one of them.
+    var outcome: (written: Int, failed: Int, perhaps: Int) {
+        let outstanding = producer.outstandingRecords
+        return (
+            producer.acknowledgedRecords,
+            producer.failedRecords - producer.uncertainRecords + outstanding.unsent,
+            producer.uncertainRecords + outstanding.uncertain
+        )
+    }
+
+    func report() {
         Terminal.clearProgress()
-        guard invocation.has("json") else {
-            let unknown = sent - producer.acknowledgedRecords - producer.failedRecords
-            var text = "\(producer.acknowledgedRecords) records written in \(milliseconds) ms"
-            if producer.failedRecords > 0 { text += ", \(producer.failedRecords) not" }
-            if unknown > 0 { text += ", \(unknown) perhaps" }
+        let milliseconds = Clock.milliseconds - began
+        let (written, failed, perhaps) = outcome
+        guard invocation.value("report") ?? (invocation.has("json") ? "json" : "text") == "json" else {
+            // Without acknowledgements nobody has said that anything is written.
+            var text = "\(written) records \(acks == 0 ? "sent" : "written") in \(milliseconds) ms"
+            if failed > 0 { text += ", \(failed) not" }
+            if perhaps > 0 { text += ", \(perhaps) perhaps (sent, but the answer was lost)" }
             return Terminal.complain(text)
         }
         Output.standard.writeJSON { json in
             json.object { json in
-                json.member("topic", invocation.operands[0])
-                json.member("records", producer.acknowledgedRecords)
-                json.member("failed", producer.failedRecords)
+                json.member("topic", topic)
+                json.member("records", written)
+                json.member("failed", failed)
+                json.member("perhaps", perhaps)
                 json.member("milliseconds", milliseconds)
                 json.array("partitions") { json in
                     for (name, range) in offsets.sorted(by: { $0.key < $1.key }) {

@@ -14,7 +14,11 @@ enum ExitCode: Int32 {
     case configuration = 4
     /// Damaged data found.
     case damaged = 5
+    /// The end by a signal is 128 and its number, as a shell has it.
+    static let ofSignal: Int32 = 128
+    case hungUp = 129
     case interrupted = 130
+    case terminated = 143
 }
 
 /// The end of a command that did not do what was asked, with what to tell the user.
@@ -45,7 +49,7 @@ enum Program {
         } catch let error as ConfigurationError {
             return leave(error.description, .configuration)
         } catch let error as ClientError {
-            return leave(error == .cancelled ? "" : error.description, ExitCode(error))
+            return error == .cancelled ? leave("", Interruption.exitCode) : leave(error.description, ExitCode(error))
         } catch let error as CommandFailure {
             return leave(error.message, error.code)
         } catch {
@@ -68,10 +72,12 @@ enum Program {
         case .serve: try Serve.run(invocation)
         case .configKeys: try ConfigCommands.keys(invocation)
         case .configCheck: try ConfigCommands.check(invocation)
+        case .clusterInfo: try ClusterCommands.info(invocation)
         case .topicCreate: try TopicCommands.create(invocation)
         case .topicList: try TopicCommands.list(invocation)
         case .topicDescribe: try TopicCommands.describe(invocation)
         case .topicAlter: try TopicCommands.alter(invocation)
+        case .topicTrim: try TrimCommand.run(invocation)
         case .topicDelete: try TopicCommands.delete(invocation)
         case .produce: try ProduceCommand.run(invocation)
         case .consume: try ConsumeCommand.run(invocation)

@@ -35,7 +35,7 @@ struct RecordOutput {
         case .template(let template): Self.write(template, name, record, output)
         case .json:
             json.removeAll()
-            json.object { json in Self.write(name, record, to: &json) }
+            json.object { json in Self.json(name, record).write(to: &json) }
             output.write(json.bytes)
             output.write("\n")
         }
@@ -69,22 +69,15 @@ struct RecordOutput {
         }
     }
 
-    static func write(_ name: PartitionName?, _ record: RecordView, to json: inout JSONWriter) {
-        if let name {
-            json.member("topic", name.topic)
-            json.member("partition", name.partition)
+    static func json(_ name: PartitionName?, _ record: RecordView) -> RecordJSON {
+        var json = RecordJSON(key: record.key.map(Array.init), value: record.value.map(Array.init))
+        json.topic = name?.topic
+        json.partition = name?.partition
+        json.offset = record.offset.rawValue
+        json.timestampMs = record.timestampMs
+        json.headers = record.headers.map {
+            RecordJSON.Header(key: Array($0.key), value: $0.value.map(Array.init))
         }
-        json.member("offset", record.offset.rawValue)
-        json.member("timestamp", record.timestampMs)
-        json.member("key", bytes: record.key.map(Array.init))
-        json.member("value", bytes: record.value.map(Array.init))
-        json.array("headers") { json in
-            for header in record.headers {
-                json.object { json in
-                    json.member("key", bytes: Array(header.key))
-                    json.member("value", bytes: header.value.map(Array.init))
-                }
-            }
-        }
+        return json
     }
 }

@@ -59,9 +59,10 @@ enum ResetOffsets {
         let shiftRange = Int64(-1 << 62)...Int64(1 << 62)
         if let shift = try invocation.integer("shift-by", in: shiftRange) { targets.append(.shift(shift)) }
         if let text = invocation.value("to-datetime") {
-            guard let time = TimeText.milliseconds(text) else {
+            let word = text.hasPrefix("@") ? String(text.dropFirst()) : text
+            guard let time = TimeText.moment(word, nowMs: TimeText.nowMs) else {
                 throw UsageError(
-                    "--to-datetime \(text): must be ms since 1970 or YYYY-MM-DDTHH:MM:SS with Z or +HH:MM",
+                    "--to-datetime \(text): must be ms since 1970, YYYY-MM-DDTHH:MM:SS with Z or +HH:MM, or -1h",
                     command: invocation.name)
             }
             targets.append(.time(time))

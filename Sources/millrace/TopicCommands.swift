@@ -12,7 +12,7 @@ enum TopicCommands {
         }
         let partitions = try invocation.integer("partitions", in: Int32(1)...100_000) ?? -1
         let replicas = try invocation.integer("replication-factor", in: Int16(1)...Int16.max) ?? -1
-        let settings = try invocation.pairs("set")
+        let settings = try invocation.settings("set")
         let cluster = try ClusterConnection.open(invocation)
         var created: [Cluster.CreatedTopic] = []
         try Each.of(invocation.operands) { name in
@@ -178,7 +178,7 @@ enum TopicCommands {
     static func alter(_ invocation: Invocation) throws {
         let name = invocation.operands[0]
         let count = try invocation.integer("partitions", in: Int32(1)...100_000)
-        var settings: [(name: String, value: String?)] = try invocation.pairs("set").map { ($0.name, $0.value) }
+        var settings: [(name: String, value: String?)] = try invocation.settings("set").map { ($0.name, $0.value) }
         settings += invocation.values("unset").map { ($0, nil) }
         guard count != nil || !settings.isEmpty else {
             throw UsageError("nothing to alter: give --partitions, --set or --unset", command: invocation.name)
@@ -187,20 +187,71 @@ enum TopicCommands {
         let cluster = try ClusterConnection.open(invocation)
         if !settings.isEmpty { try cluster.alter(topic: name, settings: settings, validateOnly: dryRun) }
         if let count { try cluster.setPartitions(of: name, to: count, validateOnly: dryRun) }
-        Output.standard.write(dryRun ? "topic \(name) can be altered so\n" : "altered topic \(name)\n")
+        guard invocation.has("json") else {
+            return Output.standard.write(dryRun ? "topic \(name) can be altered so\n" : "altered topic \(name)\n")
+        }
+        Output.standard.writeJSON { json in
+            json.object { json in
+                json.member("name", name)
+                json.member("altered", !dryRun)
+                json.member("partitions", count.map(Int64.init))
+                json.array("settings") { json in
+                    for setting in settings {
+                        json.object { json in
+                            json.member("name", setting.name)
+                            json.member("value", setting.value)
+                        }
+                    }
+                }
+            }
+        }
     }
 
     static func delete(_ invocation: Invocation) throws {
         let cluster = try ClusterConnection.open(invocation)
+        var deletions = Deletions("topic", invocation)
         try Each.of(invocation.operands) { name in
             do throws(ClientError) { try cluster.delete(topic: name) } catch {
                 guard error.code == .unknownTopicOrPartition else { throw error }
                 guard invocation.has("if-exists") else {
                     throw CommandFailure("topic \(name): there is no such topic")
                 }
-                return Output.standard.write("topic \(name) is not there\n")
+                return deletions.note(name, wasThere: false)
             }
-            Output.standard.write("deleted topic \(name)\n")
+            deletions.note(name, wasThere: true)
+        } finally: {
+            deletions.finish()
+        }
+    }
+}
+
+/// What a deleting command did: a line each, or one JSON document at the end.
+struct Deletions {
+    private let kind: String
+    private let isJSON: Bool
+    private var done: [(name: String, wasThere: Bool)] = []
+
+    init(_ kind: String, _ invocation: Invocation) {
+        self.kind = kind
+        isJSON = invocation.has("json")
+    }
+
+    mutating func note(_ name: String, wasThere: Bool) {
+        done.append((name, wasThere))
+        if !isJSON { Output.standard.write(wasThere ? "deleted \(kind) \(name)\n" : "\(kind) \(name) is not there\n") }
+    }
+
+    func finish() {
+        guard isJSON else { return }
+        Output.standard.writeJSON { json in
+            json.array { json in
+                for (name, wasThere) in done {
+                    json.object { json in
+                        json.member("name", name)
+                        json.member("deleted", wasThere)
+                    }
+                }
+            }
         }
     }
 }
@@ -211,7 +262,7 @@ enum Each {
         var worst: ExitCode?
         for operand in operands {
             do { try body(operand) } catch let error as ClientError {
-                if case .cancelled = error { throw CommandFailure("", .interrupted) }
+                if case .cancelled = error { throw Interruption.failure }
                 // Nobody there: the next operand would only wait as long again.
                 if case .unreachable = error { throw error }
                 Terminal.complain("millrace: \(error)")

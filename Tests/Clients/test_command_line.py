@@ -1,9 +1,13 @@
 """Our own commands against the broker under test, whichever it is: they speak the protocol like any other client."""
 
+import contextlib
 import json
 import os
 import pathlib
+import pty
+import signal
 import subprocess
+import time
 import uuid
 
 import pytest
@@ -12,7 +16,8 @@ from conftest import create_topic
 from harness.drivers import DRIVERS
 from harness.records import Record, differences
 
-WRONG_USAGE, UNREACHABLE = 2, 3
+WRONG_USAGE, UNREACHABLE, WRONG_CONFIGURATION, HUNG_UP, INTERRUPTED, TERMINATED = 2, 3, 4, 129, 130, 143
+LIMIT = 60
 
 
 @pytest.fixture
@@ -32,12 +37,35 @@ def millrace(pytestconfig, broker):
     return run
 
 
+@pytest.fixture
+def begun(pytestconfig, broker):
+    """Begins a command and gives the process; it is ended with the test."""
+    with contextlib.ExitStack() as stack:
+        def begin(*arguments: str, bootstrap: str | None = None, **options) -> subprocess.Popen:
+            environment = {**{k: v for k, v in os.environ.items() if not k.startswith("MILLRACE_")}, "MILLRACE_BOOTSTRAP": bootstrap or broker.bootstrap}
+            process = subprocess.Popen([pytestconfig.getoption("--binary"), *arguments], **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment, **options})
+            stack.callback(lambda: (process.kill(), process.wait()))
+            return process
+
+        yield begin
+
+
+def until(condition, what: str):
+    """The first value of `condition` that is true."""
+    deadline = time.monotonic() + LIMIT
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"{what}: not within {LIMIT} s")
+
+
 def unique(name: str) -> str:
     return f"{name}-{uuid.uuid4().hex[:8]}"
 
 
 def test_help_on_every_level_and_a_word_for_slips(millrace):
-    for words in ([], ["serve"], ["topic"], ["topic", "create"], ["produce"], ["consume"], ["group"], ["group", "reset-offsets"], ["log"], ["log", "verify"]):
+    for words in ([], ["serve"], ["cluster", "info"], ["topic", "trim"], ["topic"], ["topic", "create"], ["produce"], ["consume"], ["group"], ["group", "reset-offsets"], ["log"], ["log", "verify"]):
         assert b"Usage:" in millrace(*words, "--help")
     millrace("tpoic", "list", status=WRONG_USAGE)
     assert "topic" in millrace.errors
@@ -70,7 +98,7 @@ def test_topics_from_creation_to_deletion(millrace):
 def test_what_our_producer_writes_all_clients_read(millrace, broker, codec):
     topic = create_topic(broker.bootstrap, unique("produced"), 1)
     lines = [b"k%d\tvalue %d %s" % (n, n, "ž".encode()) for n in range(50)]
-    told = json.loads(millrace("produce", topic, "--key-separator", "\\t", "--codec", codec, "--header", "h=v", "--json", stdin=b"\n".join(lines) + b"\n"))
+    told = json.loads(millrace("produce", topic, "--key-separator", "\\t", "--codec", codec, "--header", "h=v", "--report", "json", stdin=b"\n".join(lines) + b"\n"))
     assert told["records"] == 50 and told["failed"] == 0
     sent = [Record(0, *line.split(b"\t", 1), (("h", b"v"),)) for line in lines]
     for name in ("confluent-kafka", "kafka-python", "aiokafka"):
@@ -87,6 +115,266 @@ def test_what_clients_write_our_consumer_reads(millrace, broker, client, codec):
     assert millrace("consume", topic, "--from", "-3", "--until-end", "--format", "%p/%o %k=%v\\n") == b"".join(b"0/%d k%d=%s\n" % (n, n, values[n]) for n in (47, 48, 49))
     found = [json.loads(line) for line in millrace("consume", topic, "--from", "10", "--max", "2", "--json").splitlines()]
     assert [(r["offset"], r["value"]) for r in found] == [(10, values[10].decode()), (11, values[11].decode())]
+
+
+# MARK: Producing
+
+
+def whole(record: dict) -> tuple:
+    """What must survive a copy: not the topic, and not the offset."""
+    return tuple(json.dumps(record.get(name)) for name in ("partition", "timestamp", "key", "key_base64", "value", "value_base64", "headers")) + tuple(name in record for name in ("key", "value"))
+
+
+def test_consume_json_into_produce_json_gives_the_same_records(millrace, broker):
+    source, target = (create_topic(broker.bootstrap, unique(name), 3) for name in ("json-from", "json-to"))
+    records = [
+        Record(0, b"key", b"value", (("h", b"x"), ("h", None), ("empty", b"")), 1_700_000_000_123), Record(0, None, b"no key", (), 1), Record(1, b"", b"", (), 86_400_000),
+        Record(1, b"tombstone", None, (), 1_700_000_000_000), Record(2, b"\xff\x00\xfe", bytes(range(256)), (("bytes", b"\x80"),), 1_600_000_000_000),
+        Record(2, "žluťoučký 🐎".encode(), b'{"json": [1, "\\u0041"]}\n\t\r\x00\x7f"\\', (("ž", "ů".encode()),), 1_600_000_000_001)]
+    DRIVERS["confluent-kafka"].produce(broker.bootstrap, source, records)
+    lines = millrace("consume", source, "--until-end", "--json")
+    report = json.loads(millrace("produce", target, "--json", stdin=lines))
+    assert (report["records"], report["failed"], report["perhaps"]) == (6, 0, 0)
+    copied = millrace("consume", target, "--until-end", "--json")
+    sort = lambda text: sorted(whole(json.loads(line)) for line in text.splitlines())
+    assert sort(copied) == sort(lines) and len(sort(copied)) == 6
+    assert differences(records, DRIVERS["confluent-kafka"].consume(broker.bootstrap, target, 3)) == []
+    # The partition may be left out, told once for all, or passed over.
+    single = create_topic(broker.bootstrap, unique("json-single"), 1)
+    millrace("produce", single, "--json", stdin=lines, status=1)
+    assert "partition" in millrace.errors
+    assert json.loads(millrace("produce", single, "--json", "--ignore-partitions", stdin=lines))["records"] == 6
+    assert json.loads(millrace("produce", single, "--json", "--partition", "0", stdin=b'{"value": {"a" : 1}}\n\n{"key":null,"value":null}\n'))["records"] == 2
+    last = [json.loads(line) for line in millrace("consume", single, "--from", "-2", "-e", "--json").splitlines()]
+    assert [(r["key"], r["value"]) for r in last] == [(None, '{"a" : 1}'), (None, None)]
+
+
+def test_what_was_read_before_an_error_is_written_and_told(millrace, broker):
+    topic = create_topic(broker.bootstrap, unique("cut"), 1)
+    millrace("produce", topic, "-k", ":", stdin=b"a:1\nb:2\nwithout\nc:3\n", status=1)
+    assert "line 3" in millrace.errors and "2 records written" in millrace.errors
+    assert millrace("consume", topic, "-e").split() == [b"1", b"2"]
+    report = json.loads(millrace("produce", topic, "--json", stdin=b'{"value":"3"}\n{"vlaue":"4"}\n', status=1))
+    assert "line 2" in millrace.errors and "vlaue" in millrace.errors
+    assert (report["records"], report["failed"], report["perhaps"]) == (1, 0, 0)
+    # An error of the broker: what it refused is told, what it took is counted.
+    small = create_topic(broker.bootstrap, unique("small"), 1, max_message_bytes=2000)
+    report = json.loads(millrace("produce", small, "--report", "json", "--batch-bytes", "1", stdin=b"fits\n" + b"x" * 5000 + b"\nfits too\n", status=1))
+    assert (report["records"], report["failed"]) == (2, 1)
+    assert millrace("consume", small, "-e").split(b"\n")[:-1] == [b"fits", b"fits too"]
+
+
+@pytest.mark.parametrize("number,status", [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, TERMINATED), (signal.SIGHUP, HUNG_UP)])
+def test_a_signal_ends_the_input_and_not_what_was_read(begun, millrace, broker, number, status):
+    topic = create_topic(broker.bootstrap, unique("signal"), 1)
+    process = begun("produce", topic)
+    process.stdin.write(b"one\ntwo\n")
+    process.stdin.flush()
+    until(lambda: millrace("consume", topic, "-e").split() == [b"one", b"two"], "what is typed is sent")
+    process.send_signal(number)
+    assert process.wait(LIMIT) == status
+    assert b"2 records written" in process.stderr.read()
+
+
+def test_files_are_lines_or_whole_records(millrace, broker, tmp_path):
+    topic = create_topic(broker.bootstrap, unique("files"), 1)
+    (tmp_path / "a").write_bytes(b"line 1\nline 2")
+    (tmp_path / "b").write_bytes(bytes(range(256)) * 500)
+    (tmp_path / "empty").write_bytes(b"")
+    names = [str(tmp_path / name) for name in ("a", "b", "empty")]
+    millrace("produce", topic, "-f", names[0], "-f", names[0])
+    millrace("produce", topic, "--whole", "--key", "k", *(word for name in names for word in ("-f", name)))
+    millrace("produce", topic, "--whole", stdin=b"from\na pipe")
+    read = DRIVERS["confluent-kafka"].consume(broker.bootstrap, topic, 1)
+    files = [(tmp_path / name).read_bytes() for name in ("a", "b", "empty")]
+    assert [(r.key, r.value) for r in read] == [(None, b"line 1"), (None, b"line 2")] * 2 + [(b"k", f) for f in files] + [(None, b"from\na pipe")]
+    millrace("produce", topic, "-f", names[0], "-f", str(tmp_path / "missing"), status=1)
+    assert len(DRIVERS["confluent-kafka"].consume(broker.bootstrap, topic, 1)) == len(read)
+    for words in (["--whole", "--json"], ["-k", ":", "--key", "x"], ["--json", "--null", "x"], ["--ignore-partitions"]):
+        millrace("produce", topic, *words, status=WRONG_USAGE)
+
+
+# MARK: Ranges
+
+
+def test_ranges_of_offsets_and_times(millrace, broker):
+    topic = create_topic(broker.bootstrap, unique("range"), 1)
+    now = int(time.time() * 1000)
+    hours = (50, 30, 3, 2, 0)
+    DRIVERS["confluent-kafka"].produce(broker.bootstrap, topic, [Record(0, None, b"%d" % n, (), now - h * 3_600_000) for n, h in enumerate(hours)])
+
+    def read(*words: str) -> list[int]:
+        return [int(line) for line in millrace("consume", topic, *words).split()]
+
+    assert read("-e") == read("--until-end", "--from", "beginning") == [0, 1, 2, 3, 4]
+    assert read("--from", "1", "--to", "3") == [1, 2]
+    assert read("--to", "2") == [0, 1]
+    assert read("--to", "-2") == [0, 1, 2] and read("--from", "-2", "--to", "end") == [3, 4]
+    assert read("--from", "-1d", "-e") == [2, 3, 4] and read("--from", "-2d", "--to", "-150m") == [1, 2]
+    day = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now / 1000 - 40 * 3600))
+    assert read("--from", day, "--to", f"@{now - 9_000_000}") == [1, 2]
+    # Behind the end that there is, an end is waited for.
+    assert read("--from", "1", "--to", "9", "-e") == [1, 2, 3, 4] and read("--from", "4", "--to", "2") == []
+    millrace("consume", topic, "--to", "2", "--group", "g", status=WRONG_USAGE)
+    millrace("consume", topic, "--from", "-1y", status=WRONG_USAGE)
+
+
+# MARK: Administration
+
+
+def test_trimming_deletes_the_oldest_records(millrace, broker):
+    topic = create_topic(broker.bootstrap, unique("trim"), 2)
+    DRIVERS["confluent-kafka"].produce(broker.bootstrap, topic, [Record(n % 2, None, b"%d" % n) for n in range(20)])
+    would = json.loads(millrace("topic", "trim", topic, "--before", "-3", "--dry-run", "--json"))
+    assert not would["executed"] and [(p["first_offset"], p["end_offset"]) for p in would["partitions"]] == [(7, 10)] * 2
+    assert len(millrace("consume", topic, "-e").split()) == 20
+    millrace("topic", "trim", topic, "--before", "4", "--partition", "1")
+    assert sorted(map(int, millrace("consume", topic, "-e").split())) == sorted([*range(0, 20, 2), *range(9, 20, 2)])
+    done = json.loads(millrace("topic", "trim", topic, "--before", "-3", "--json"))
+    assert done["executed"] and [(p["previous_first_offset"], p["first_offset"]) for p in done["partitions"]] == [(0, 7), (4, 7)]
+    millrace("topic", "trim", topic, "--before", "99")
+    assert "behind the end" in millrace.errors and millrace("consume", topic, "-e") == b""
+    millrace("topic", "trim", topic, status=WRONG_USAGE)
+
+
+def test_units_names_and_json_of_administration(millrace, broker):
+    name, group = unique("admin"), unique("admin-group")
+    millrace("topic", "create", name, "--set", "retention.ms=7d", "--set", "segment.bytes=2MiB")
+    own = {s["name"]: s["value"] for s in json.loads(millrace("topic", "describe", name, "--json"))[0]["settings"]}
+    assert (own["retention.ms"], own["segment.bytes"]) == ("604800000", "2097152")
+    altered = json.loads(millrace("topic", "alter", name, "--set", "retention.ms=12h", "--json"))
+    assert altered["altered"] and altered["settings"] == [{"name": "retention.ms", "value": "43200000"}]
+    assert name in millrace("topic", "ls").decode().split()
+    info = json.loads(millrace("cluster", "info", "--json"))
+    assert info["cluster_id"] and info["topics"] >= 1 and [f"{b['host']}:{b['port']}" for b in info["brokers"]] == [broker.bootstrap]
+    assert info["cluster_id"] in millrace("cluster", "info").decode()
+    millrace("produce", name, stdin=b"x\n")
+    millrace("consume", name, "-g", group, "-e")
+    assert json.loads(millrace("group", "delete", group, "--json")) == [{"name": group, "deleted": True}]
+    assert json.loads(millrace("topic", "delete", name, "--json")) == [{"name": name, "deleted": True}]
+    assert json.loads(millrace("topic", "delete", name, "--if-exists", "--json")) == [{"name": name, "deleted": False}]
+
+
+@pytest.mark.gateway
+def test_the_port_of_the_gateway_is_named(millrace, broker):
+    millrace("topic", "list", "--bootstrap", broker.http, status=1)
+    assert "answers by HTTP" in millrace.errors
+
+
+# MARK: Following
+
+
+@pytest.mark.control
+@pytest.mark.parametrize("words", [[], ["--group", "follower"]])
+def test_following_goes_on_when_the_broker_comes_back(begun, millrace, new_broker, words):
+    node = new_broker()
+    topic = create_topic(node.bootstrap, unique("follow"), 1)
+    process = begun("consume", topic, "--from", "beginning", *words, bootstrap=node.bootstrap)
+    for value in (b"before", b"after"):
+        millrace("produce", topic, "--bootstrap", node.bootstrap, stdin=value + b"\n")
+        assert process.stdout.readline() == value + b"\n"
+        if value == b"before":
+            node.kill()
+            # Long enough for every attempt of a single request to be over.
+            time.sleep(3)
+            assert process.poll() is None, process.stderr.read()
+            node.start()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(LIMIT) == TERMINATED
+    said = process.stderr.read()
+    assert said.count(b"trying again") == 1 and b"is back" in said
+
+
+@pytest.mark.control
+def test_a_member_that_is_stopped_while_it_joins_leaves(begun, millrace, new_broker):
+    # The first member waits a minute for others: it is stopped in the middle of joining.
+    node = new_broker(group_initial_rebalance_delay_ms=60_000)
+    topic = create_topic(node.bootstrap, unique("join"), 1)
+    process = begun("consume", topic, "--group", "joiners", bootstrap=node.bootstrap)
+
+    def state() -> tuple[str, int]:
+        groups = json.loads(millrace("group", "list", "--bootstrap", node.bootstrap, "--json"))
+        if not any(g["group"] == "joiners" and g["state"] == "PreparingRebalance" for g in groups):
+            return ("", 0)
+        group = json.loads(millrace("group", "describe", "joiners", "--bootstrap", node.bootstrap, "--json"))[0]
+        return (group["state"], len(group["members"]))
+
+    until(lambda: state() == ("PreparingRebalance", 1), "the member is on its way in")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(LIMIT) == INTERRUPTED
+    # No session timeout (30 s) is waited for: the group has no member any more, or is gone.
+    assert state()[1] == 0
+
+
+# MARK: The server's signals and lines
+
+
+@pytest.fixture
+def server(begun, tmp_path, broker):
+    """Begins a broker of its own; gives the process once it is ready."""
+    if broker.kind != "millrace":
+        pytest.skip("it is the server of ours that is looked at")
+    logs = []
+
+    def start(*words: str, kafka: str = "127.0.0.1:0", is_ready: bool = True, **options) -> tuple[subprocess.Popen, pathlib.Path]:
+        log = tmp_path / f"log-{len(logs)}"
+        logs.append(log)
+        with open(log, "wb") as output:
+            process = begun("serve", "--data-dir", str(tmp_path / "data"), "--kafka", kafka, "--http", "127.0.0.1:0", *words, **{"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output, **options})
+        if is_ready:
+            until(lambda: "ready" in log.read_text() or process.poll() is not None, "the broker is ready")
+        return process, log
+
+    return start
+
+
+def test_sighup_is_no_end_and_nohup_is_kept(server):
+    process, log = server()
+    process.send_signal(signal.SIGHUP)
+    until(lambda: "nothing to reload" in log.read_text(), "the signal is told")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(LIMIT) == 0 and "SIGTERM" in log.read_text()
+    # As nohup starts it: the signal does not even arrive.
+    process, log = server(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(LIMIT) == 0 and "SIGHUP" not in log.read_text()
+
+
+def test_a_terminal_that_goes_away_ends_a_broker_in_its_foreground(server):
+    leader, follower = pty.openpty()
+
+    def own_terminal():
+        import fcntl
+        import termios
+
+        os.setsid()
+        fcntl.ioctl(follower, termios.TIOCSCTTY, 0)
+
+    process, log = server(stdin=follower, preexec_fn=own_terminal, pass_fds=[follower])
+    os.close(follower)
+    os.close(leader)
+    assert process.wait(LIMIT) == 0
+    assert "terminal is gone" in log.read_text()
+
+
+def test_every_line_of_a_server_is_json_when_asked_for(server):
+    words = ["--set", "log.format=json", "--set", "log.level=debug"]
+    process, log = server(*words)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(LIMIT) == 0
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["message"] for line in lines if line["message"] in ("ready", "stopping", "stopped")] == ["ready", "stopping", "stopped"]
+    [ready] = [line for line in lines if line["message"] == "ready"]
+    assert ready["bootstrap.servers"].startswith("127.0.0.1:") and ready["http"].startswith("http://127.0.0.1:") and ready["level"] == "info"
+    # What is wrong before it starts has the same form, also when the wrong thing is the configuration.
+    process, log = server(*words, "--set", "num.partitions=0", "--set", "nonsense=1", is_ready=False)
+    assert process.wait(LIMIT) == WRONG_CONFIGURATION
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["message"] for line in lines] == ["wrong configuration"] * 2 and "num.partitions=0" in lines[0]["problem"]
+    process, log = server(*words, kafka="192.0.2.1:1", is_ready=False)
+    assert process.wait(LIMIT) == 1
+    assert json.loads(log.read_text().splitlines()[-1])["message"] == "cannot start"
 
 
 def test_groups_from_the_first_commit_to_deletion(millrace, broker):

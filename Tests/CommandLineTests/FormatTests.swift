@@ -111,6 +111,12 @@ import Testing
         #expect(StartPosition("12") == .offset(12))
         #expect(StartPosition("-3") == .last(3))
         #expect(StartPosition("@1970-01-02") == .time(86_400_000))
+        #expect(StartPosition("1970-01-02T00:00:00Z") == .time(86_400_000))
+        #expect(StartPosition("-1h", nowMs: 10_000_000) == .time(6_400_000))
+        #expect(StartPosition("@-500ms", nowMs: 10_000_000) == .time(9_999_500))
+        // Longer ago than there is time.
+        #expect(StartPosition("-7d", nowMs: 10_000_000) == .time(0))
+        #expect(StartPosition("-1y") == nil && StartPosition("-h") == nil && StartPosition("1h") == nil)
         #expect(StartPosition("@x") == nil && StartPosition("start") == nil && StartPosition("") == nil)
         #expect(StartPosition("-9223372036854775808") == nil)
     }

@@ -26,7 +26,7 @@ import Testing
         let help = CommandTable.help(for: CommandTable.root, path: ["millrace"])
             .split(separator: "\n").joined(separator: " ")
         for code in [
-            "0 done", "1 refused", "2 wrong usage", "3 no broker", "4 wrong configuration", "5 damaged", "130",
+            "0 done", "1 refused", "2 wrong usage", "3 no broker", "4 wrong configuration", "5 damaged", "130", "143",
         ] {
             #expect(help.contains(code))
         }
@@ -66,6 +66,7 @@ import Testing
         #expect(try bash("millrace to") == ["topic"])
         #expect(try bash("millrace topic de") == ["delete", "describe"])
         #expect(try bash("millrace topic create --par") == ["--partitions"])
+        #expect(try bash("millrace topic ls --int") == ["--internal"])
         #expect(try bash("millrace produce t --codec ") == ["gzip", "lz4", "none", "snappy", "zstd"])
         #expect(try bash("millrace completion ").filter { !$0.hasPrefix("-") } == ["bash", "fish", "zsh"])
     }

@@ -47,6 +47,29 @@ import Testing
         #expect(complaint(["bench", "ingest", "--mode", "xml"]) != nil)
     }
 
+    @Test func sizesAndTimesTakeUnits() throws {
+        let bench = try invocation("bench", "produce", "--size", "2KiB", "--duration", "1m", "--linger", "0.5s")
+        #expect(try bench.bytes("size", in: 1...4096) == 2048)
+        #expect(try bench.milliseconds("duration", bareMs: 1000, in: 1...100_000) == 60_000)
+        #expect(throws: UsageError.self) { try bench.bytes("size", in: 1...1024) }
+        #expect(throws: UsageError.self) { try bench.milliseconds("linger", bareMs: 1, in: 0...1000) }
+        let plain = try invocation("bench", "produce", "--size", "2048", "--duration", "60", "--linger", "5")
+        #expect(try plain.bytes("size", in: 1...4096) == 2048)
+        #expect(try plain.milliseconds("duration", bareMs: 1000, in: 1...100_000) == 60_000)
+        #expect(try plain.milliseconds("linger", bareMs: 1, in: 0...1000) == 5)
+        let settings = try invocation(
+            "topic", "create", "t", "-s", "retention.ms=7d", "-s", "segment.bytes=64MiB", "-s", "cleanup.policy=delete",
+            "-s", "retention.bytes=-1", "-s", "segment.ms=soon"
+        ).settings("set")
+        #expect(settings.map(\.value) == ["604800000", "67108864", "delete", "-1", "soon"])
+    }
+
+    @Test func aCommandMayHaveAnotherName() throws {
+        #expect(try invocation("topic", "ls").command.action == .topicList)
+        #expect(try invocation("group", "ls", "--json").path == ["millrace", "group", "list"])
+        #expect(complaint(["topic", "lss"])?.contains("did you mean list?") == true)
+    }
+
     @Test func repeatedOptionsKeepTheirOrder() throws {
         let found = try invocation("topic", "create", "t", "-s", "a=1", "--set", "b=x=y", "--if-not-exists")
         let pairs = try found.pairs("set")
@@ -173,8 +196,9 @@ import Testing
 
     @Test func everyReadingCommandCanWriteJSON() {
         let reading: Set<Command.Action> = [
-            .configKeys, .configCheck, .topicCreate, .topicList, .topicDescribe, .produce, .consume, .groupList,
-            .groupDescribe, .groupResetOffsets, .logDump, .logVerify, .version,
+            .configKeys, .configCheck, .clusterInfo, .topicCreate, .topicList, .topicDescribe, .topicAlter, .topicTrim,
+            .topicDelete, .produce, .consume, .groupList, .groupDescribe, .groupResetOffsets, .groupDelete, .logDump,
+            .logVerify, .version,
         ]
         for (path, command) in CommandTable.walk() {
             guard let action = command.action, reading.contains(action) else { continue }

@@ -1,0 +1,75 @@
+import CommandSyntax
+import KafkaClient
+
+/// `millrace topic trim`: deletes the oldest records of partitions (DeleteRecords).
+enum TrimCommand {
+    private struct Row {
+        var name: PartitionName
+        var first: Int64
+        var end: Int64
+        /// The first offset afterwards.
+        var target: Int64
+    }
+
+    static func run(_ invocation: Invocation) throws {
+        guard let before = try invocation.position("before") else {
+            throw UsageError("say up to where: --before POSITION", command: invocation.name)
+        }
+        let cluster = try ClusterConnection.open(invocation)
+        let names = try ConsumeCommand.partitions(invocation, cluster)
+        var rows = try rows(names, before, cluster)
+        let doomed = rows.filter { $0.target > $0.first }
+        if !invocation.has("dry-run"), !doomed.isEmpty {
+            let first = try cluster.deleteRecords(
+                before: Dictionary(uniqueKeysWithValues: doomed.map { ($0.name, $0.target) }))
+            for index in rows.indices { rows[index].target = first[rows[index].name] ?? rows[index].target }
+        }
+        write(invocation, rows)
+    }
+
+    private static func rows(
+        _ names: [PartitionName], _ before: StartPosition, _ cluster: Cluster
+    ) throws -> [Row] {
+        func ask(_ query: OffsetQuery) throws -> [PartitionName: Int64] {
+            try cluster.offsets(Dictionary(uniqueKeysWithValues: names.map { ($0, query) }))
+        }
+        let first = try ask(.earliest)
+        let end = try ask(.latest)
+        let wanted = try ConsumeCommand.positions(names, before, end, cluster)
+        return names.map { name in
+            let (first, end) = (first[name] ?? 0, end[name] ?? 0)
+            let target = max(first, min(wanted[name] ?? first, end))
+            if let wanted = wanted[name], wanted > end {
+                Terminal.complain("millrace: \(name): offset \(wanted) is behind the end; \(end) is taken")
+            }
+            return Row(name: name, first: first, end: end, target: target)
+        }
+    }
+
+    private static func write(_ invocation: Invocation, _ rows: [Row]) {
+        let isDone = !invocation.has("dry-run")
+        if invocation.has("json") {
+            return Output.standard.writeJSON { json in
+                json.object { json in
+                    json.member("topic", invocation.operands[0])
+                    json.member("executed", isDone)
+                    json.array("partitions") { json in
+                        for row in rows {
+                            json.object { json in
+                                json.member("partition", row.name.partition)
+                                json.member("previous_first_offset", row.first)
+                                json.member("first_offset", row.target)
+                                json.member("end_offset", row.end)
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        var table = TextTable([
+            ("PARTITION", .right), ("FIRST", .right), (isDone ? "NOW" : "WOULD BE", .right), ("END", .right),
+        ])
+        for row in rows { table.append(["\(row.name.partition)", "\(row.first)", "\(row.target)", "\(row.end)"]) }
+        Output.standard.write(table.text)
+    }
+}
