@@ -19,6 +19,57 @@ extension SimulatedFileSystem {
             return SimulatedFileSystem(seed: seed, clock: clock, disk: after)
         }
     }
+
+    /// What the next process finds when this one is killed at this moment and the machine lives on: every byte and name
+    /// as it was last seen. What was not synced still is not, so a later `crash` may lose it, and what a failed sync
+    /// dropped is still read as written. Open files, locks and faults are gone, settings and the clock are the same.
+    ///
+    /// This file system is not changed. With `haltAtCall` the process dies in the middle of a call.
+    public func kill() -> SimulatedFileSystem {
+        disk.withLock { disk in
+            let seed = disk.random.next()
+            var after = SimulatedDisk(random: SeededRandom(seed: seed))
+            after.capacity = disk.capacity
+            after.supportsDirect = disk.supportsDirect
+            after.directAlignment = disk.directAlignment
+            after.sequence = disk.sequence
+            var copies = NodeCopies()
+            after.root = copies.copy(of: disk.root)
+            Self.eachFile(after.root) { after.usedPages += $0.pages.count }
+            return SimulatedFileSystem(seed: seed, clock: clock, disk: after)
+        }
+    }
+}
+
+/// Copies a tree with its unsynced past, each node once, however many names and changes lead to it.
+private struct NodeCopies {
+    private var files: [ObjectIdentifier: FileNode] = [:]
+    private var folders: [ObjectIdentifier: FolderNode] = [:]
+
+    mutating func copy(of folder: FolderNode) -> FolderNode {
+        if let known = folders[ObjectIdentifier(folder)] { return known }
+        let result = FolderNode()
+        folders[ObjectIdentifier(folder)] = result
+        for (name, node) in folder.names { result.names[name] = copy(of: node) }
+        for (name, node) in folder.synced { result.synced[name] = copy(of: node) }
+        for change in folder.changes {
+            result.changes.append(
+                FolderNode.Change(
+                    sequence: change.sequence, name: change.name, node: change.node.map { copy(of: $0) },
+                    other: change.other.map { copy(of: $0) }))
+        }
+        return result
+    }
+
+    private mutating func copy(of node: SimulatedNode) -> SimulatedNode {
+        switch node {
+        case .folder(let folder): return .folder(copy(of: folder))
+        case .file(let file):
+            let known = files[ObjectIdentifier(file)] ?? file.copyWithoutReaders()
+            files[ObjectIdentifier(file)] = known
+            return .file(known)
+        }
+    }
 }
 
 /// Decides, for one crash, what of the unsynced survives.

@@ -2,8 +2,8 @@ import ByteBuffers
 import Glibc
 public import StorageIO
 
-/// A file system in memory that knows what was synced. `crash(keeping:)` gives what a power failure would leave; faults
-/// make any call fail; the same seed and the same calls give the same outcome. <doc:CrashRules> has the rules and their
+/// A file system in memory that knows what was synced. `crash(keeping:)` gives what a power failure would leave, `kill`
+/// what a dead process leaves; faults make any call fail; the same seed and the same calls give the same outcome. <doc:CrashRules> has the rules and their
 /// sources.
 ///
 /// Any thread may use it, but only a test that makes its calls from one thread can be replayed.

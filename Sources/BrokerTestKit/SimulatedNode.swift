@@ -124,6 +124,20 @@ final class FileNode {
         dirtyPages = dirtyPages.filter { pages[$0]?.dirty ?? 0 != 0 }
     }
 
+    /// The same file when every process that had it open is gone.
+    func copyWithoutReaders() -> FileNode {
+        let copy = FileNode()
+        copy.pages = pages
+        copy.size = size
+        copy.syncedSize = syncedSize
+        copy.dirtyPages = dirtyPages
+        copy.truncations = truncations
+        copy.names = names
+        copy.failedSyncs = failedSyncs
+        copy.lastFailure = lastFailure
+        return copy
+    }
+
     var isSynced: Bool { dirtyPages.isEmpty && truncations.isEmpty && size == syncedSize }
 
     static func eachPage(

@@ -1,4 +1,5 @@
 import BrokerTestKit
+import Glibc
 import StorageIO
 import Testing
 
@@ -212,6 +213,81 @@ import Testing
         try file.sync()
         #expect(after.contents("a") == [3])
     }
+
+    // MARK: A process that dies
+
+    @Test func aKillKeepsWhatWasWrittenAndNothingBecomesDurable() throws {
+        let (fileSystem, file) = try synced(sectors(1))
+        try fileSystem.createDirectory("x")
+        try fileSystem.writeUnsafely("x/b", [2])
+        try file.write(sectors(3), at: 0)
+        let next = fileSystem.kill().kill()
+        #expect(next.contents("a") == sectors(3) && next.contents("x/b") == [2])
+        #expect(try next.usedBytes == fileSystem.usedBytes && next.list("x") == ["b"])
+        let after = next.crash(keeping: .nothing)
+        #expect(after.contents("a") == sectors(1) && !after.exists("x"))
+        // The next process can sync what the dead one wrote.
+        try next.open("a", .readWrite(create: false)).sync()
+        #expect(next.crash(keeping: .nothing).contents("a") == sectors(3))
+        // Neither touches the other.
+        #expect(fileSystem.crash(keeping: .nothing).contents("a") == sectors(1))
+    }
+
+    @Test func renamesAndRemovalsOfADeadProcessAreStillUnsynced() throws {
+        let (fileSystem, _) = try synced([1])
+        try fileSystem.createDirectoryDurably("x")
+        try fileSystem.rename("a", to: "x/c")
+        let next = fileSystem.kill()
+        #expect(next.contents("x/c") == [1] && !next.exists("a"))
+        #expect(next.crash(keeping: .nothing).contents("a") == [1])
+        try next.syncDirectory("x")
+        let after = next.crash(keeping: .nothing)
+        #expect(after.contents("x/c") == [1] && !after.exists("a"))
+    }
+
+    @Test func whatAFailedSyncDroppedIsStillReadAfterAKillAndOnlyAWriteMendsIt() throws {
+        for isWrittenAgain in [false, true] {
+            let (fileSystem, file) = try synced([UInt8](repeating: 0, count: 64 * 512))
+            let new = [UInt8](repeating: 9, count: 64 * 512)
+            try file.write(new, at: 0)
+            fileSystem.inject(Fault(.fail(errno: EIO), on: .sync))
+            _ = storageError { try file.sync() }
+            let next = fileSystem.kill()
+            #expect(next.contents("a") == new)
+            let again = try next.open("a", .readWrite(create: false))
+            if isWrittenAgain { try again.write(new, at: 0) }
+            try again.sync()
+            next.dropCaches()
+            #expect((next.contents("a") == new) == isWrittenAgain)
+        }
+    }
+
+    @Test func aKillDropsLocksAndOpenFiles() throws {
+        let fileSystem = SimulatedFileSystem(seed: 1)
+        _ = try fileSystem.lock("lock")
+        let file = try fileSystem.open("a", .createNew)
+        try file.write(sectors(1), at: 0)
+        try fileSystem.remove("a")
+        #expect(fileSystem.usedBytes == 4096)
+        let next = fileSystem.kill()
+        _ = try next.lock("lock")
+        #expect(next.usedBytes == 0)
+        _ = file
+    }
+
+    @Test func aFolderIsMadeDurableThoughTheProcessThatMadeItDied() throws {
+        for call in 0... {
+            let fileSystem = SimulatedFileSystem(seed: 1)
+            fileSystem.haltAtCall(call)
+            let error = storageError { try fileSystem.createDirectoryDurably("a/b/c") }
+            let next = fileSystem.kill()
+            try next.createDirectoryDurably("a/b/c")
+            #expect(next.crash(keeping: .nothing).isDirectory("a/b/c"), "killed at call \(call)")
+            if error == nil { break }
+        }
+    }
+
+    // MARK: The rest
 
     @Test func aCrashDropsLocks() throws {
         let fileSystem = SimulatedFileSystem(seed: 1)
