@@ -19,6 +19,9 @@ public import StorageIO
 /// takes the newer of the two that are whole, sets a damaged one aside (`.damaged`) and writes it anew from the other.
 /// So one damaged file costs nothing; with both damaged the start is refused, as nothing says what topics there were.
 ///
+/// What a start finds may be in the page cache alone, as the process that wrote it may have died before its sync: topics
+/// are served and folders removed on its word, so both files are written once more in their place and synced first.
+///
 /// Failure: a write that fails is taken back. After a failed sync, or a failed attempt to write the file anew, what the
 /// disk holds is not known: nothing is changed any more until a restart has read it.
 ///
@@ -88,13 +91,7 @@ public final class EmbeddedMetadataStore: MetadataStore {
         }
         for (found, name) in [(first, path), (second, copyPath)] {
             if case .whole(let loaded) = found, loaded.revision == newest.revision, loaded.size == newest.size {
-                // What follows the last whole entry is torn: nobody was told of it.
-                if loaded.size < loaded.fileSize {
-                    let file = try fileSystem.open(name, .readWrite(create: false))
-                    defer { file.close() }
-                    try file.truncate(to: loaded.size)
-                    try file.sync()
-                }
+                try Self.makeDurable(loaded, fileSystem, name)
                 continue
             }
             if case .damaged = found { try? fileSystem.rename(name, to: name + ".damaged") }
@@ -107,6 +104,7 @@ public final class EmbeddedMetadataStore: MetadataStore {
                 notices.append("no copy of the metadata could be written: \(error)")
             }
         }
+        try fileSystem.syncDirectory(folder)
         var state = State(file: try fileSystem.open(path, .readWrite(create: false)), size: 0, compactedSize: 0)
         state.values = newest.values
         state.revision = newest.revision
@@ -128,7 +126,7 @@ public final class EmbeddedMetadataStore: MetadataStore {
         var revision: Int64 = 0
         /// Of the whole entries.
         var size: Int64 = 0
-        var fileSize: Int64 = 0
+        var bytes: [UInt8] = []
     }
 
     private enum Found {
@@ -141,13 +139,31 @@ public final class EmbeddedMetadataStore: MetadataStore {
         guard fileSystem.exists(path) else { return .missing }
         let bytes = try fileSystem.readWhole(path, limit: 1 << 30)
         var loaded = Loaded()
-        loaded.fileSize = Int64(bytes.count)
+        loaded.bytes = bytes
         do throws(StorageError) {
             loaded.size = try replay(bytes, into: &loaded, path: path)
             return .whole(loaded)
         } catch {
             return .damaged(error)
         }
+    }
+
+    /// Cuts what follows the last whole entry (it is torn: nobody was told of it), and makes sure that the rest is on disk.
+    /// A sync alone would not do: after one that failed, the kernel takes pages for clean that never got there.
+    private static func makeDurable(
+        _ loaded: Loaded, _ fileSystem: any FileSystem, _ path: String
+    ) throws(StorageError) {
+        let file = try fileSystem.open(path, .readWrite(create: false))
+        defer { file.close() }
+        if loaded.size < Int64(loaded.bytes.count) { try file.truncate(to: loaded.size) }
+        do throws(StorageError) {
+            try file.write(Array(loaded.bytes[..<Int(loaded.size)]), at: 0)
+        } catch {
+            // Where even that takes room and there is none, the sync has to do: a full disk must not keep a broker from
+            // reading.
+            if !error.isNoSpace { throw error }
+        }
+        try file.sync()
     }
 
     public var revision: Int64 { state.withLock { $0.revision } }

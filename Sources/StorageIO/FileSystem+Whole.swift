@@ -1,3 +1,5 @@
+import Glibc
+
 extension FileSystem {
     /// Makes `bytes` the whole content of `path`, so that a crash leaves the old content or the new, never a mixture:
     /// written and synced under another name (`path` + `.tmp`), renamed, the folder synced. Durable when it returns.
@@ -42,6 +44,9 @@ extension FileSystem {
     }
 
     /// Makes a folder and the missing ones above it, and their names durable.
+    ///
+    /// One at a time, each name synced before the next is made: a process that dies in here leaves at most one folder
+    /// whose name is not durable, the deepest that is there, and the next call begins with that one.
     public func createDirectoryDurably(_ path: String) throws(StorageError) {
         var missing: [String] = []
         var at = path
@@ -51,7 +56,16 @@ extension FileSystem {
             if above == at { break }
             at = above
         }
-        try createDirectory(path)
-        for folder in missing.reversed() { try syncDirectory(Path.parent(folder)) }
+        do throws(StorageError) {
+            try syncDirectory(Path.parent(at))
+        } catch {
+            // Somebody else's folder, which may be read-only or closed to this user, has nothing of ours in it.
+            if error.errno == EIO { throw error }
+        }
+        // An existing folder is made as well: a file of that name is an error.
+        for folder in missing.isEmpty ? [path] : missing.reversed() {
+            try createDirectory(folder)
+            if !missing.isEmpty { try syncDirectory(Path.parent(folder)) }
+        }
     }
 }

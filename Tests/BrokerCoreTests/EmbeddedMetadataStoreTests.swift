@@ -203,6 +203,39 @@ import Testing
         }
     }
 
+    /// What a start shows was perhaps never synced by the process that wrote it; topics are served and folders removed by
+    /// it, so a power cut must not take it back.
+    @Test func whatAStartShowsIsOnDiskThoughItsWriterDied() throws {
+        var call = 0
+        while true {
+            let fileSystem = try folder(seed: UInt64(call) + 1)
+            fileSystem.haltAtCall(fileSystem.callCount + call)
+            if let store = try? open(fileSystem, floor: 300) {
+                for number in 0..<12 where (try? store.transact(step(number))) != true { break }
+            }
+            let next = fileSystem.kill()
+            let shown = text(try open(next, floor: 300))
+            #expect(text(try open(next.crash(keeping: .nothing), floor: 300)) == shown, "killed at call \(call)")
+            if !fileSystem.isHalted { break }
+            call += 1
+        }
+        #expect(call > 50)
+    }
+
+    /// After a failed sync the kernel takes the pages for clean: they are read until it drops them.
+    @Test func whatAFailedSyncDroppedIsWrittenAgainAtTheNextStart() throws {
+        for seed in UInt64(1)...10 {
+            let fileSystem = try folder(seed: seed)
+            let store = try open(fileSystem)
+            fileSystem.inject(Fault(.fail(errno: EIO), on: .sync, pathContains: "metadata.log"))
+            _ = try? store.transact(change([("a", String(repeating: "v", count: 3000))]))
+            let next = fileSystem.kill()
+            let shown = text(try open(next))
+            next.dropCaches()
+            #expect(text(try open(next)) == shown)
+        }
+    }
+
     @Test func aFailedWriteIsTakenBack() throws {
         let fileSystem = try folder()
         let store = try open(fileSystem)
