@@ -222,8 +222,10 @@ extension PartitionLog {
         }
     }
 
-    /// Takes note of damage that was found; it is stored by the maintaining thread, or before recovery ends.
+    /// Takes note of damage that was found; it is stored by the maintaining thread, or before recovery ends. Not after a
+    /// failed sync: what cannot be read then may be whole in the journal, and the next start will know.
     func noteDamage(_ ranges: [DamagedRange]) {
+        if store.isOffline { return }
         let isNews = state.withLock { state -> Bool in
             var isNews = false
             for range in ranges { isNews = state.quarantine.add(range) || isNews }

@@ -35,6 +35,9 @@ final class Journal: @unchecked Sendable {
     private let frameBytes: Int
     private let usesDirect: Bool
     private let files: Lock<[File]>
+    /// Numbers of files that were found and have another size than `fileBytes`: removed when a checkpoint has made their
+    /// frames needless.
+    private let misfits: Lock<[Int]>
 
     private var current: File?
     private var position: Int64 = 0
@@ -54,10 +57,11 @@ final class Journal: @unchecked Sendable {
     /// Bytes written to the journal since it was opened, padding included.
     private(set) var bytesWritten: Int64 = 0
 
-    /// Goes on after the frames that recovery found. The files are free once a checkpoint covers those frames.
+    /// Goes on after the frames that recovery found. The files are free once a checkpoint covers those frames. They and
+    /// their names are synced here, as a process that died may not have come to it, unless the caller `trustsCache`.
     init(
         fileSystem: any FileSystem, folder: String, fileBytes: Int64, frameBytes: Int, direct: Bool, pool: ChunkPool,
-        after last: Position
+        after last: Position, trustsCache: Bool = false
     ) throws(StorageError) {
         self.fileSystem = fileSystem
         self.folder = folder
@@ -70,20 +74,29 @@ final class Journal: @unchecked Sendable {
         commitNumber = last.commit
         staging = pool.chunk(atLeast: frameBytes)
         var found: [File] = []
+        var misfits: [Int] = []
         for name in try fileSystem.list(folder).sorted() {
             guard let number = Self.number(of: name) else { continue }
             let path = Path.join(folder, name)
-            // A file that was not made to its end is made again.
             guard try fileSystem.size(path) == fileBytes else {
-                try fileSystem.remove(path)
+                // One that was not made to its end gives its room back; one that has frames is needed until the checkpoint.
+                if try Self.isBlank(fileSystem, path) { try fileSystem.remove(path) } else { misfits.append(number) }
                 continue
             }
-            found.append(
-                File(
-                    file: try fileSystem.open(path, .readWrite(create: false), direct: direct), number: number,
-                    generation: last.generation))
+            let file = try fileSystem.open(path, .readWrite(create: false), direct: direct)
+            if !trustsCache { try file.sync() }
+            found.append(File(file: file, number: number, generation: last.generation))
         }
+        if !trustsCache, !found.isEmpty { try fileSystem.syncDirectory(folder) }
         files = Lock(found)
+        self.misfits = Lock(misfits)
+    }
+
+    /// No frame was ever written to it: the first one begins the file.
+    private static func isBlank(_ fileSystem: any FileSystem, _ path: String) throws(StorageError) -> Bool {
+        let file = try fileSystem.open(path, .read)
+        defer { file.close() }
+        return try file.read(JournalFormat.block, at: 0).allSatisfy { $0 == 0 }
     }
 
     static func number(of name: String) -> Int? {
@@ -184,7 +197,8 @@ final class Journal: @unchecked Sendable {
     /// Makes one more free file, written with zeros to its end so that a later sync has no metadata to write
     /// (measured: 86 against 140 us).
     func makeFile() throws(StorageError) {
-        let number = files.withLock { ($0.map(\.number).max() ?? 0) + 1 }
+        let misfit = misfits.withLock { $0.max() ?? 0 }
+        let number = max(misfit, files.withLock { $0.map(\.number).max() ?? 0 }) + 1
         let path = Path.join(folder, "\(number).journal")
         let file = try fileSystem.open(path, .readWrite(create: true), direct: usesDirect)
         let zeros = ChunkPool.shared.chunk(atLeast: 1 << 20)
@@ -221,6 +235,12 @@ final class Journal: @unchecked Sendable {
 
     /// Frees the files whose generation is at or below `generation`: their content is in the segments, synced.
     func recycle(through generation: UInt64) {
+        // One that cannot be removed is of no use and no harm: its generation is over.
+        let needless = misfits.withLock { numbers in
+            defer { numbers = [] }
+            return numbers
+        }
+        for number in needless { try? fileSystem.remove(Path.join(folder, "\(number).journal")) }
         files.withLock { files in
             for index in files.indices where files[index].generation > 0 && files[index].generation <= generation {
                 files[index].generation = 0

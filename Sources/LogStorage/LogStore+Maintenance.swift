@@ -6,8 +6,9 @@ import Synchronization
 
 /// Writing behind, checkpoints, retention: all that may block without anyone waiting for it.
 extension LogStore {
-    /// One round of what is due at `nowMs` (wall clock). A failed write takes the store offline.
+    /// One round of what is due at `nowMs` (wall clock). A failed write takes the store offline; after that nothing is due.
     public func maintain(nowMs: Int64) {
+        if isOffline { return }
         do throws(StorageError) {
             try maintenance.withLock { state throws(StorageError) in
                 if needsQuarantineStored.exchange(false, ordering: .acquiringAndReleasing) { try storeQuarantines() }
@@ -85,9 +86,7 @@ extension LogStore {
         }
         // The snapshots may be ahead of the commits: what they tell of must be durable before they are.
         while durable.load(ordering: .acquiring) < ticket {
-            if let refusal = offline.withLock({ $0 }) {
-                throw StorageError(.corrupt(refusal.message), .write, path: folder)
-            }
+            try refuseWhenOffline()
             if !commitPending(), isHolding.load(ordering: .relaxed) {
                 throw StorageError(.io(errno: ENOSPC), .write, path: folder)
             }
@@ -102,6 +101,8 @@ extension LogStore {
             try log.storeIndexes()
             log.state.withLock { $0.checkpoint = entry }
         }
+        // A sync that failed meanwhile, by whomever, may have lost what a later sync of the same file does not tell of.
+        try refuseWhenOffline()
         try writeCheckpoint(journalGeneration: generation, isClean: isClean)
         journal.recycle(through: generation)
         for (log, segments) in doomed {
@@ -111,6 +112,11 @@ extension LogStore {
             try log.removeDoomed(segments)
         }
         statistics.checkpoints.add(1, ordering: .relaxed)
+    }
+
+    private func refuseWhenOffline() throws(StorageError) {
+        guard let refusal = offline.withLock({ $0 }) else { return }
+        throw StorageError(.corrupt(refusal.message), .write, path: folder)
     }
 
     /// From this many on, partitions are synced together, by one sync of the whole file system (measured over 2,000

@@ -9,6 +9,8 @@ public struct RecoverySummary: Sendable {
     public var scannedBytes: Int64 = 0
     /// Bytes behind the last whole batch, cut off: the torn end of writes that nobody had been told of.
     public var cutBytes: Int64 = 0
+    /// Batches that no checkpoint had promised, written once more so that they are surely on disk.
+    public var rewrittenBytes: Int64 = 0
     /// Batches that only the journal held.
     public var replayedBatches = 0
     public var journalFrames = 0
@@ -63,6 +65,8 @@ extension LogStore {
         let nowMs = nowMs ?? Self.wallClockMs()
         var summary = RecoverySummary()
         let loaded = try Checkpoint.load(fileSystem, folder: folder)
+        // The process that wrote it may have died before its name was durable, and what follows goes by its word.
+        if !options.unsafeTrustsCache { try fileSystem.syncDirectory(folder) }
         summary.notices += loaded.notices
         summary.wasClean = loaded.checkpoint.isClean && !loaded.isLost
         let logs = registry.withLock { $0.logs }
@@ -79,6 +83,7 @@ extension LogStore {
             if report.scannedBytes > 0 || report.cutBytes > 0 { log.markDirty() }
             summary.scannedBytes += report.scannedBytes
             summary.cutBytes += report.cutBytes
+            summary.rewrittenBytes += report.rewrittenBytes
             if report.lostEnd != nil || !report.orphans.isEmpty { reports[partition] = report }
             state.partitions += 1
             if state.partitions % 256 == 0 { progress?(state) }
@@ -101,7 +106,7 @@ extension LogStore {
         let journal = try Journal(
             fileSystem: fileSystem, folder: journalFolder, fileBytes: options.journalFileBytes,
             frameBytes: options.journalFrameBytes,
-            direct: isDirect, pool: pool, after: reader.end)
+            direct: isDirect, pool: pool, after: reader.end, trustsCache: options.unsafeTrustsCache)
         committer.withLock { $0.journal = journal }
         self.isDirect.store(isDirect, ordering: .relaxed)
         hasRecovered.store(true, ordering: .relaxed)
@@ -111,7 +116,9 @@ extension LogStore {
             try self.checkpoint()
         } catch {
             guard error.isNoSpace, error.operation != .sync else { throw error }
-            // Everything is readable, and the journal keeps what has no room in the segments.
+            // Everything is readable, and the journal keeps what has no room in the segments. What readers are shown
+            // is durable all the same.
+            for log in logs.values { try log.syncStraight() }
             journal.mayGrow.store(false, ordering: .relaxed)
             backgroundFailed(error)
             summary.notices.append("the disk is full, appends are refused until there is space: \(error)")

@@ -34,6 +34,8 @@ public struct LogStoreOptions: Sendable {
     public var producerExpirationMs: Int64 = 24 * 3600 * 1000
     /// The negative control of durability tests: commits are acknowledged without being synced. Never set by a user.
     public var unsafeWithoutSync = false
+    /// The negative control of the crash model: recovery relies on what it finds without making it durable.
+    var unsafeTrustsCache = false
 
     public init() {}
 

@@ -8,6 +8,11 @@ import StorageIO
 /// Three steps: what the checkpoint promises is taken as it is; what the segments hold beyond it is scanned batch by
 /// batch, and the file cut where a write was torn; then the store replays the journal. Bytes that were synced and are not
 /// what was written are put on the partition's list of damage and stay where they are.
+///
+/// What the checkpoint does not promise may be in the page cache alone: the process that wrote it died, the machine did
+/// not. So nothing of it counts as durable. Whole batches are written once more in their place and their file is marked
+/// for the sync that comes before the next checkpoint, as are names that no checkpoint has promised. A sync alone would
+/// not do: after one that failed, the kernel takes pages for clean that never reached the disk.
 extension PartitionLog {
     /// Finds the segments, scans from the checkpoint on, cuts the torn tail. `flushedOffset` is the log end after it.
     /// `isRebuilt`: there should be a checkpoint, and it cannot be read; nothing is cut then but the very end.
@@ -23,6 +28,8 @@ extension PartitionLog {
     struct RecoveryReport {
         var scannedBytes: Int64 = 0
         var cutBytes: Int64 = 0
+        /// Batches beyond the checkpoint, written once more in their place.
+        var rewrittenBytes: Int64 = 0
         /// Segments behind a torn one.
         var orphans: [String] = []
         /// Why the log's end may be lost, and the first offset that is, should nothing heal it.
@@ -40,6 +47,8 @@ extension PartitionLog {
         var progress: ((Int64) -> Void)?
 
         var segments: [Segment] = []
+        /// Taken out by retention before the stop; the next checkpoint's business, like any that retention takes out.
+        var doomed: [Segment] = []
         var damage: [DamagedRange] = []
         /// The offset that follows what was found so far.
         var endOffset: Int64
@@ -59,7 +68,10 @@ extension PartitionLog {
 
         mutating func run() throws(StorageError) {
             let known = known
-            let quarantine = try Quarantine.load(fileSystem, folder: log.folder) ?? Quarantine()
+            let found = try Quarantine.load(fileSystem, folder: log.folder)
+            // Its bytes were synced before it had its name; the name may be newer than the last sync of the folder.
+            if found != nil, !trustsCache { try fileSystem.syncDirectory(log.folder) }
+            let quarantine = found ?? Quarantine()
             log.state.withLock { state in
                 state.logStartOffset = known.logStartOffset
                 state.logEndOffset = known.endOffset
@@ -83,6 +95,8 @@ extension PartitionLog {
                 for name in names where name.hasSuffix(".tmp") {
                     try fileSystem.remove(Path.join(log.folder, name))
                 }
+                // A checkpoint that tells of bytes in this folder promises its name.
+                if checkpoint == nil || known.position == 0 { noteUnsyncedNames() }
             }
             if let first = bases.first {
                 if checkpoint == nil { endOffset = first } else { endOffset = known.logStartOffset }
@@ -99,6 +113,17 @@ extension PartitionLog {
             publish(quarantine)
             if !quarantine.isEmpty { log.store.noteDamage(of: log) }
             log.noteDamage(damage)
+        }
+
+        private var trustsCache: Bool { log.store.options.unsafeTrustsCache }
+
+        /// The names of the folder and of files in it may be known to the kernel alone.
+        private func noteUnsyncedNames() {
+            if trustsCache { return }
+            log.io.withLock { writer in
+                writer.hasNewFolder = true
+                writer.hasNewFile = true
+            }
         }
 
         /// The offsets from `endOffset` on are gone, to those that were synced.
@@ -120,9 +145,10 @@ extension PartitionLog {
         private mutating func open(_ base: Int64, next: Int64?, isFirst: Bool) throws(StorageError) {
             let segment = Segment(baseOffset: base)
             let path = Path.join(log.folder, segment.logName)
-            // Retention had taken it out, and the stop came before its file was gone.
+            // Retention had taken it out, and the stop came before its file was gone. It goes after the next checkpoint:
+            // the one that was read here may itself not be on disk yet.
             if checkpoint != nil, base < known.segmentBase, let next, next <= known.logStartOffset {
-                report.orphans.append(path)
+                doomed.append(segment)
                 return
             }
             let fileSize = try fileSystem.size(path)
@@ -149,6 +175,7 @@ extension PartitionLog {
                 }
             }
             if isFirst, base < endOffset { endOffset = base }
+            if promised == 0 { noteUnsyncedNames() }
             let trusted = min(promised, fileSize)
             // The offset that follows the trusted part.
             let limit = base == known.segmentBase && checkpoint != nil ? known.endOffset : next ?? known.endOffset
@@ -233,8 +260,18 @@ extension PartitionLog {
                 progress?(read)
             }
             var expected: Int64? = endOffset
+            var rewritten: Int64 = 0
+            // Without a checkpoint it is not known which of all the bytes were promised; a sync has to do.
+            let isRewritten = !isRebuilt && !trustsCache
+            segment.needsSync = !trustsCache
+            defer { report.rewrittenBytes += rewritten }
             while case .broken(let at) = try walk.run(
                 file, from: segment.size, to: fileSize, expected: &expected, pool: log.store.pool, read: &read,
+                accepted: { bytes, position throws(StorageError) in
+                    guard isRewritten else { return }
+                    rewritten += Int64(bytes.count)
+                    try Self.writeAgain(bytes, at: position, to: file)
+                },
                 { header, position in
                     log.state.withLock { $0.replay(header) }
                     segment.note(header, at: position, interval)
@@ -273,6 +310,18 @@ extension PartitionLog {
                 }
             }
             endOffset = expected ?? endOffset
+        }
+
+        /// Makes bytes dirty that are there already, so that the next sync writes them or says that it could not. Where
+        /// even that takes room and there is none, the sync has to do.
+        private static func writeAgain(
+            _ bytes: UnsafeRawBufferPointer, at position: Int64, to file: any StorageFile
+        ) throws(StorageError) {
+            do throws(StorageError) {
+                try file.write(bytes, at: position)
+            } catch {
+                if !error.isNoSpace { throw error }
+            }
         }
 
         /// `lastOffsetDelta` as a broken batch claims it; 0 when that cannot be.
@@ -317,9 +366,11 @@ extension PartitionLog {
                 if checkpoint == nil {
                     state.logStartOffset = max(state.logStartOffset, segments.first?.baseOffset ?? 0)
                 }
+                state.doomed = doomed
                 state.logEndOffset = endOffset
                 state.flushedOffset = endOffset
             }
+            if !doomed.isEmpty { log.markDirty() }
         }
     }
 

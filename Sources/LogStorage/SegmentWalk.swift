@@ -44,10 +44,12 @@ struct SegmentWalk {
     }
 
     /// Calls `body` with each batch from byte `start` on, of which `expected` is the offset when it is known, and gives
-    /// where that ends. `expected` is moved on.
+    /// where that ends. `expected` is moved on. `accepted` is called with the whole batches of one read at a time, after
+    /// `body` was called with each of them.
     func run(
         _ file: any StorageFile, from start: Int64, to end: Int64, expected: inout Int64?, pool: ChunkPool,
-        read: inout Int64, _ body: (RecordBatchHeader, Int64) -> Void
+        read: inout Int64, accepted: ((UnsafeRawBufferPointer, Int64) throws(StorageError) -> Void)? = nil,
+        _ body: (RecordBatchHeader, Int64) -> Void
     ) throws(StorageError) -> End {
         var position = start
         var window = pool.chunk(atLeast: verifies ? Self.window : 64 << 10)
@@ -58,22 +60,25 @@ struct SegmentWalk {
             read += Int64(count)
             var at = 0
             var needed = RecordBatchHeader.size
+            var isBroken = false
             while count - at >= RecordBatchHeader.size {
                 let header = RecordBatchHeader(unchecked: window.base + at)
-                guard accepts(header, expected: expected, room: end - position - Int64(at)) else {
-                    return .broken(at: position + Int64(at))
-                }
+                isBroken = !accepts(header, expected: expected, room: end - position - Int64(at))
+                if isBroken { break }
                 let total = header.totalSize
                 if verifies {
                     needed = total
                     if total > count - at { break }
-                    if header.computedCRC() != header.crc { return .broken(at: position + Int64(at)) }
+                    isBroken = header.computedCRC() != header.crc
+                    if isBroken { break }
                 }
                 body(header, position + Int64(at))
                 expected = header.lastOffset.rawValue + 1
                 at += total
                 needed = RecordBatchHeader.size
             }
+            if at > 0 { try accepted?(UnsafeRawBufferPointer(start: window.base, count: min(at, count)), position) }
+            if isBroken { return .broken(at: position + Int64(at)) }
             if at == 0 {
                 // Less than a batch is left, or it is larger than the window.
                 guard needed > length, count == length, Int64(needed) <= end - position else {

@@ -8,11 +8,14 @@ import Testing
 @Suite struct CrashModelTests {
     private static let steps = 400
 
-    static func run(_ seed: UInt64, withoutSync: Bool = false) throws -> Int {
-        let model = try StoreModel(seed: seed, withoutSync: withoutSync)
+    static func run(
+        _ seed: UInt64, withoutSync: Bool = false, trustingCache: Bool = false
+    ) throws -> (crashes: Int, kills: Int) {
+        let model = try StoreModel(seed: seed, withoutSync: withoutSync, trustingCache: trustingCache)
         for _ in 0..<steps { try model.step() }
-        try model.restart(isCrash: true)
-        return model.crashes
+        try model.restart(.killed)
+        try model.restart(.powerCut)
+        return (model.crashes, model.kills)
     }
 
     @Test func everyPromiseHoldsAfterEveryCrash() {
@@ -24,28 +27,38 @@ import Testing
             seeds = Array(1...(environment("MILLRACE_SEEDS") ?? 12))
         }
         var crashes = 0
+        var kills = 0
         for seed in seeds {
             do {
-                crashes += try Self.run(seed)
+                let run = try Self.run(seed)
+                crashes += run.crashes
+                kills += run.kills
             } catch {
                 Issue.record("seed \(seed): \(error)")
                 if seeds.count > 1 { break }
             }
         }
-        print("crash model: \(seeds.count) seeds, \(crashes) crashes")
-        #expect(crashes > seeds.count)
+        print("crash model: \(seeds.count) seeds, \(crashes) crashes, \(kills) of them with the page cache kept")
+        #expect(kills > seeds.count && crashes - kills > seeds.count)
     }
 
-    /// The test is only worth something if it notices a store that does not sync.
-    @Test func aStoreWithoutSyncIsCaughtLosingData() {
-        let caught = (UInt64(1)...20).contains { seed in
+    /// The test is only worth something if it notices a store that does not sync ...
+    @Test func aStoreWithoutSyncIsCaughtLosingData() { #expect(Self.isCaught { try Self.run($0, withoutSync: true) }) }
+
+    /// ... and one that takes what a killed process left in the page cache for durable.
+    @Test func aRecoveryThatTrustsThePageCacheIsCaughtLosingData() {
+        #expect(Self.isCaught { try Self.run($0, trustingCache: true) })
+    }
+
+    private static func isCaught(_ run: (UInt64) throws -> (crashes: Int, kills: Int)) -> Bool {
+        (UInt64(1)...20).contains { seed in
             do {
-                _ = try Self.run(seed, withoutSync: true)
+                _ = try run(seed)
                 return false
             } catch {
+                print("crash model, control: seed \(seed): \(error)")
                 return true
             }
         }
-        #expect(caught)
     }
 }

@@ -170,11 +170,14 @@ extension StoreModel {
                 throw Failure(description: "partition \(place): no segment \(segment.logName)")
             }
             var batches: [Int64: (base: Int64, timeBefore: Int64)] = [:]
-            bytes.withUnsafeBytes { raw in
+            try bytes.withUnsafeBytes { raw in
                 var at = 0
                 var time = Int64.min
                 while at < min(Int(readable), raw.count) {
                     let header = RecordBatchHeader(unchecked: raw.baseAddress! + at)
+                    guard raw.count - at >= RecordBatchHeader.size, header.totalSize >= RecordBatchHeader.size else {
+                        throw Failure(description: "partition \(place): no batch at \(at) of \(segment.logName)")
+                    }
                     batches[Int64(at)] = (header.baseOffset.rawValue, time)
                     time = max(time, header.maxTimestampMs)
                     at += header.totalSize

@@ -1,13 +1,14 @@
 import BrokerTestKit
 import ByteBuffers
+import Glibc
 import KafkaModel
 import RecordFormat
 import StorageIO
 
 @testable import LogStorage
 
-/// A store on a simulated disk beside a plain model of what it must hold: random operations, crashes at any call, and
-/// after each restart every promise checked.
+/// A store on a simulated disk beside a plain model of what it must hold: random operations, failed syncs, power cuts and
+/// kills at any call, one after the other, and after each restart every promise checked.
 final class StoreModel {
     struct Batch {
         let baseOffset: Int64
@@ -49,6 +50,14 @@ final class StoreModel {
         var hasRetention: Bool { settings.retentionBytes >= 0 }
     }
 
+    /// How a store ends.
+    enum End: Equatable {
+        case inOrder
+        /// The process dies, the page cache survives.
+        case killed
+        case powerCut
+    }
+
     struct Failure: Error, CustomStringConvertible {
         let description: String
     }
@@ -60,20 +69,23 @@ final class StoreModel {
     var nowMs: Int64 = 1_700_000_000_000
     var options: LogStoreOptions
     private(set) var crashes = 0
+    private(set) var kills = 0
 
-    init(seed: UInt64, withoutSync: Bool = false) throws {
+    init(seed: UInt64, withoutSync: Bool = false, trustingCache: Bool = false) throws {
         random = SeededRandom(seed: seed)
         fileSystem = SimulatedFileSystem(seed: random.next())
+        fileSystem.supportsDirect = random.chance(0.7)
         options = LogStoreOptions()
         options.journalFrameBytes = 16 << 10
         options.journalFileBytes = 64 << 10
         options.straightRunBytes = 3 << 10
         options.checkpointBytes = 64 << 10
         options.tailBudgetBytes = 16 << 10
-        options.direct = random.chance(0.6)
+        options.direct = random.chance(0.8)
         options.cacheBytes = random.number(in: 0...48 << 10)
         options.reserveBytes = 0
         options.unsafeWithoutSync = withoutSync
+        options.unsafeTrustsCache = trustingCache
         options.producerExpirationMs = Self.expirationMs
         // Now and then a pass has to end before it has seen all keys.
         options.cleanerMapBytes = random.chance(0.5) ? 16 << 20 : OffsetMap.slotBytes * 7
@@ -119,6 +131,9 @@ final class StoreModel {
         if !fileSystem.isHalted, random.chance(0.02) {
             fileSystem.haltAtCall(fileSystem.callCount + random.number(in: 1...40))
         }
+        if random.chance(0.005) { injectFailure() }
+        // Clean pages may go at any time.
+        if random.chance(0.02) { fileSystem.dropCaches() }
         switch random.below(100) {
         case 0..<52: append(isLong: false)
         case 52..<62: append(isLong: true)
@@ -126,7 +141,8 @@ final class StoreModel {
         case 79..<85:
             nowMs += 1500
             store.maintain(nowMs: nowMs)
-        case 85..<88: try? store.checkpoint()
+        case 85..<88:
+            do { try store.checkpoint() } catch { store.backgroundFailed(error) }
         case 88..<92: compact()
         case 92: _ = partitions[random.below(partitions.count)].log.enforceRetention(nowMs: nowMs)
         case 93:
@@ -135,11 +151,19 @@ final class StoreModel {
         case 95: deleteRecords()
         case 96..<98:
             do { try verify() } catch  where fileSystem.isHalted {}
-        default: try restart(isCrash: random.chance(0.8))
+        default: try restart(random.chance(0.2) ? .inOrder : randomDeath())
         }
         settle()
         try verifyProgress()
-        if fileSystem.isHalted || store.isOffline { try restart(isCrash: true) }
+        if fileSystem.isHalted || store.isOffline { try restart(randomDeath()) }
+    }
+
+    private func randomDeath() -> End { random.chance(0.5) ? .killed : .powerCut }
+
+    /// One of the next syncs fails, and what it was to write is lost while it reads as written.
+    private func injectFailure() {
+        let operation = random.pick([StorageError.Operation.sync, .sync, .sync, .syncAll, .syncDirectory])
+        fileSystem.inject(Fault(.fail(errno: EIO), on: operation, skipping: random.below(6)))
     }
 
     private func compact() {
@@ -228,28 +252,37 @@ final class StoreModel {
         }
     }
 
-    func restart(isCrash: Bool) throws {
-        if isCrash {
-            crashes += 1
-            fileSystem = fileSystem.crash(keeping: .random, seed: random.next())
-        } else {
-            do {
-                try store.stop()
-            } catch {
-                fileSystem = fileSystem.crash(keeping: .random, seed: random.next())
-            }
+    func restart(_ end: End) throws {
+        if end == .inOrder {
+            do { try store.stop() } catch { die(randomDeath()) }
             settle()
+        } else {
+            die(end)
         }
         while true {
-            // The disk may be taken away during recovery, too.
+            // The disk may be taken away during recovery, too, or fail.
             if random.chance(0.1) { fileSystem.haltAtCall(fileSystem.callCount + random.number(in: 1...60)) }
+            if random.chance(0.02) { injectFailure() }
             do {
                 try reopen()
-                break
-            } catch  where fileSystem.isHalted {
-                crashes += 1
-                fileSystem = fileSystem.crash(keeping: .random, seed: random.next())
+            } catch {
+                guard fileSystem.isHalted || (error as? StorageError)?.errno == EIO else { throw error }
+                die(randomDeath())
+                continue
             }
+            // What is readable now must be durable, and not because of what comes later.
+            guard random.chance(0.2) else { return }
+            die(randomDeath())
+        }
+    }
+
+    private func die(_ end: End) {
+        crashes += 1
+        if end == .killed {
+            kills += 1
+            fileSystem = fileSystem.kill()
+        } else {
+            fileSystem = fileSystem.crash(keeping: .random, seed: random.next())
         }
     }
 

@@ -72,6 +72,13 @@ final class TestStore {
         (store, log, summary) = try Self.open(fileSystem, options, settings)
     }
 
+    /// Ends the process, lets `then` have the disk with its page cache, and starts again.
+    func kill(_ then: (SimulatedFileSystem) -> Void = { _ in }) throws {
+        fileSystem = fileSystem.kill()
+        then(fileSystem)
+        (store, log, summary) = try Self.open(fileSystem, options, settings)
+    }
+
     // MARK: Writing
 
     /// Appends a batch of records of `size` bytes and does not commit it.
