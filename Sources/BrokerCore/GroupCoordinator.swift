@@ -16,7 +16,7 @@ public protocol GroupReplySink: AnyObject, Sendable {
 }
 
 /// Runs the group state machines: one shard for each partition of `__consumer_offsets`, under one lock each. A shard's
-/// records are appended to its partition inside that lock; every reply waits for the shard's newest append.
+/// records are appended to its partition inside that lock; replies wait for the shard's newest append, heartbeats' do not.
 ///
 /// Compaction: a partition of `__consumer_offsets` whose log has outgrown what is alive in it gets everything alive
 /// appended once more, and its start is moved up to there (`GroupCoordinator+Compaction`).
@@ -27,6 +27,7 @@ public final class GroupCoordinator: Sendable {
         /// The newest append.
         var ticket: UInt64 = 0
         var compaction = Compaction()
+        var hold = SessionHold()
     }
 
     private struct Wiring {
@@ -260,6 +261,10 @@ public final class GroupCoordinator: Sendable {
             for shard in shards {
                 if let deadline = shard.withLock({ $0.machine.nextDeadline }) {
                     if deadline <= now {
+                        if isHeldUp(shard, nowMs: now) {
+                            earliest = min(earliest, now + SessionHold.pollMs)
+                            continue
+                        }
                         deliver(run(shard) { machine, now in machine.advance(now: now) })
                     }
                     earliest = min(earliest, shard.withLock { $0.machine.nextDeadline } ?? earliest)
@@ -274,6 +279,17 @@ public final class GroupCoordinator: Sendable {
             if wiring.withLock({ $0!.stopping }) { return }
             wakeAtMs.store(earliest, ordering: .sequentiallyConsistent)
             signal.wait(timeoutMs: max(1, earliest - BrokerClock.monotonicMs()))
+        }
+    }
+
+    private func isHeldUp(_ shard: Lock<Shard>, nowMs: Int64) -> Bool {
+        let store = broker.store
+        // Nothing will be durable any more, and nothing that waits for it will be answered.
+        if store.isOffline { return false }
+        let durable = store.durableTicket
+        let longCommitMs = store.lastLongCommitMs
+        return shard.withLock { shard in
+            shard.hold.holds(ticket: shard.ticket, durable: durable, longCommitMs: longCommitMs, nowMs: nowMs)
         }
     }
 

@@ -36,14 +36,22 @@ public enum GroupReply: Equatable, Sendable {
     case deleteGroups([DeleteGroupsResponse.DeletableGroupResult])
     /// A transaction's end was applied to its offsets.
     case transactionCompleted
+
+    /// What the reply says may rest on records that are not on disk yet. Not so for a heartbeat's: it tells of membership,
+    /// which is in no record, and of a generation that its member has been told of by a reply that did wait. So a member
+    /// keeps its session while the disk takes its time.
+    public var waitsForCommit: Bool {
+        if case .heartbeat = self { return false }
+        return true
+    }
 }
 
 /// What the caller has to do after an event.
 ///
 /// The rule: under the lock that protects the shard, `records` are appended to the shard's partition as one batch, in
-/// the order of the events. *Every* reply of the action, also of one without records, is released only when the newest
-/// append of the shard has committed: the state behind it may rest on records of an earlier event that are still on
-/// their way to disk.
+/// the order of the events. Every reply of the action that `waitsForCommit`, also of one without records, is released only
+/// when the newest append of the shard has committed: the state behind it may rest on records of an earlier event that are
+/// still on their way to disk.
 public struct GroupActions: Equatable, Sendable {
     public struct Reply: Equatable, Sendable {
         public var waiter: WaiterID

@@ -67,6 +67,12 @@ public struct ProducerIDAllocator: Sendable {
         return settle()
     }
 
+    /// An id that is at hand and calls for no claim; nil: use `request`.
+    public mutating func takeReady() -> ProducerID? {
+        guard waiting.isEmpty, end - next > Self.lowWater || reserve != nil else { return nil }
+        return take().map { ProducerID($0) }
+    }
+
     /// The block that was to be stored is durable.
     public mutating func stored(_ block: ProducerIDBlock) -> Actions {
         precondition(pending == block, "block \(block.first) was stored, \(String(describing: pending)) was asked for")

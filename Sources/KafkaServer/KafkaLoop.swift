@@ -53,7 +53,7 @@ final class KafkaLoop {
         switch reply.reply {
         case .join(let response): connection.reply(response, to: to, commit: ticket)
         case .sync(let response): connection.reply(response, to: to, commit: ticket)
-        case .heartbeat(let response): connection.reply(response, to: to, commit: ticket)
+        case .heartbeat(let response): connection.reply(response, to: to)
         case .leave(let response): connection.reply(response, to: to, commit: ticket)
         case .offsetCommit(let response): connection.finishOffsetCommit(response, to: to, commit: ticket)
         case .offsetDelete(let response): connection.reply(response, to: to, commit: ticket)

@@ -94,10 +94,22 @@ extension LogStore {
 
     private func noteDuration(_ nanoseconds: Int, bytes: Int) {
         statistics.commitNanoseconds.add(nanoseconds, ordering: .relaxed)
+        if nanoseconds >= Int(Self.longCommitMs) * 1_000_000 {
+            lastLongCommit.store(Int64(monotonicNanoseconds() / 1_000_000), ordering: .relaxed)
+        }
         metrics.commit.observe(nanoseconds)
         guard bytes <= Self.inlineBytes else { return }
         let average = smallCommitNanoseconds.load(ordering: .relaxed)
         smallCommitNanoseconds.store(average + (nanoseconds - average) / 8, ordering: .relaxed)
+    }
+
+    /// A commit that takes this long or longer is one that clients feel.
+    public static let longCommitMs: Int64 = 1000
+
+    /// When the last such commit ended, in milliseconds of the monotonic clock; nil when there was none.
+    public var lastLongCommitMs: Int64? {
+        let time = lastLongCommit.load(ordering: .relaxed)
+        return time == .min ? nil : time
     }
 
     /// Makes a commit durable; gives the partitions that were written straight, with their last offset.

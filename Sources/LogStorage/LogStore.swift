@@ -144,6 +144,7 @@ public final class LogStore: Sendable {
     let isDirect = Atomic<Bool>(false)
     /// How long commits of at most `inlineBytes` take, a moving average.
     let smallCommitNanoseconds = Atomic<Int>(0)
+    let lastLongCommit = Atomic<Int64>(.min)
     let commitSignal = Signal()
     let maintenanceSignal = Signal()
     let threads = Lock<Threads>(Threads())

@@ -15,12 +15,29 @@ extension KafkaConnection {
         if let id = asked.transactionalID {
             let code: ErrorCode = id.isEmpty ? .invalidRequest : .transactionalIDAuthorizationFailed
             response.errorCode = code.rawValue
-        } else if let id = broker.producerIDs.next() {
+        } else if let id = broker.producerIDs.takeReady() {
             response.producerID = id.rawValue
             response.producerEpoch = 0
         } else {
-            response.errorCode = ErrorCode.coordinatorLoadInProgress.rawValue
+            return claimProducerID(request.ticket)
         }
         reply(response, to: request.ticket)
+    }
+
+    /// The ids at hand are used up, or nearly: claiming the next ones waits for the disk.
+    private func claimProducerID(_ ticket: ReplyTicket) {
+        let broker = broker
+        offload {
+            broker.producerIDs.next()
+        } _: { connection, id in
+            var response = InitProducerIdResponse()
+            if let id {
+                response.producerID = id.rawValue
+                response.producerEpoch = 0
+            } else {
+                response.errorCode = ErrorCode.coordinatorLoadInProgress.rawValue
+            }
+            connection.reply(response, to: ticket)
+        }
     }
 }

@@ -59,6 +59,15 @@ final class TestBroker {
         try self.init(PosixFileSystem(), folder: folder, simulated: SimulatedFileSystem(), options)
     }
 
+    /// A broker on a simulated disk whose calls wait on demand. The test releases them before the broker is let go.
+    convenience init(
+        stalling disk: StallingFileSystem, _ configure: (inout Options) -> Void = { _ in }
+    ) throws {
+        var options = Options()
+        configure(&options)
+        try self.init(disk, folder: Self.folder, simulated: SimulatedFileSystem(), options)
+    }
+
     private init(
         _ files: any FileSystem, folder: String, simulated: SimulatedFileSystem, _ options: Options
     ) throws {
