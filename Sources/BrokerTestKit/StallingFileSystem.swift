@@ -33,13 +33,14 @@ public final class StallingFileSystem: FileSystem {
     /// Calls that wait now.
     public var waitingCalls: Int { waiting.load(ordering: .sequentiallyConsistent) }
 
+    fileprivate func stalls(_ operation: StorageError.Operation, _ path: String) -> Bool {
+        current.withLock { $0.operations.contains(operation) && path.contains($0.pathContains) }
+    }
+
     fileprivate func pass(_ operation: StorageError.Operation, _ path: String) {
-        let isStalled = { [current] in
-            current.withLock { $0.operations.contains(operation) && path.contains($0.pathContains) }
-        }
-        guard isStalled() else { return }
+        guard stalls(operation, path) else { return }
         waiting.add(1, ordering: .sequentiallyConsistent)
-        while isStalled() { moved.wait(timeoutMs: 5) }
+        while stalls(operation, path) { moved.wait(timeoutMs: 5) }
         waiting.subtract(1, ordering: .sequentiallyConsistent)
     }
 
@@ -123,6 +124,15 @@ private final class StallingFile: StorageFile {
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StorageError) -> Int {
         disk.pass(.read, path)
         return try base.read(into: buffer, at: offset)
+    }
+
+    /// What would wait is not at hand.
+    func readAtOnce(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StorageError) -> Int? {
+        disk.stalls(.read, path) ? nil : try base.readAtOnce(into: buffer, at: offset)
+    }
+
+    func isAtHand(from offset: Int64, length: Int) -> Bool {
+        !disk.stalls(.read, path) && base.isAtHand(from: offset, length: length)
     }
 
     func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StorageError) {

@@ -102,4 +102,6 @@ public enum ReadRefusal: Error, Sendable {
     case corrupt(String)
     /// The file system failed.
     case storage(String)
+    /// It would have to wait for the disk, and was asked not to (`mayWait`): to be made again where it may.
+    case wouldWait
 }

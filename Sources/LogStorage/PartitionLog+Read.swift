@@ -21,10 +21,11 @@ extension PartitionLog {
     /// memory: the result tells their place in the file. Then a CRC that was checked within the last minute, for this
     /// reader or another, is not checked again (`CheckedRanges`).
     ///
-    /// Blocks for the file system when the records are no longer in memory.
+    /// Blocks for the file system when the records are no longer in memory. With `mayWait` off it takes only what is in
+    /// memory or in the page cache of files that are open, and gives `.wouldWait` for everything else: for event loops.
     public func read(
         from offset: Offset, maxBytes: Int, atLeastOne: Bool = true, visibility: Visibility = .committed,
-        fileFrom: Int = .max, pool: ChunkPool = .shared
+        fileFrom: Int = .max, mayWait: Bool = true, pool: ChunkPool = .shared
     ) -> Result<FetchedRecords, ReadRefusal> {
         let maxBytes = min(maxBytes, Int(Int32.max))
         var wanted = offset.rawValue
@@ -44,7 +45,7 @@ extension PartitionLog {
             guard let source = plan.file else { return .success(plan.records) }
             do {
                 let isFound = try read(
-                    source, from: wanted, maxBytes: maxBytes, atLeastOne: atLeastOne, fileFrom: fileFrom, pool,
+                    source, from: wanted, maxBytes: maxBytes, atLeastOne: atLeastOne, fileFrom: fileFrom, mayWait, pool,
                     into: &plan.records)
                 // Compacted meanwhile: its name and its index are another segment's.
                 if source.segment.isRetired.load(ordering: .acquiring) { continue }
@@ -53,6 +54,7 @@ extension PartitionLog {
                 if source.segment.isRetired.load(ordering: .acquiring) { continue }
                 // What is damaged is found out and quarantined; then there is a plan around it, or a refusal.
                 guard case .corrupt = error, attempts < 2 else { return .failure(error) }
+                guard mayWait else { return .failure(.wouldWait) }
                 attempts += 1
                 do { try examine(source.segment) } catch { return .failure(.storage(error.description)) }
                 continue
@@ -85,38 +87,45 @@ extension PartitionLog {
 
     /// Puts what there is into `records`; false when the segment has nothing at or past `wanted`.
     private func read(
-        _ source: FileSource, from wanted: Int64, maxBytes: Int, atLeastOne: Bool, fileFrom: Int, _ pool: ChunkPool,
-        into records: inout FetchedRecords
+        _ source: FileSource, from wanted: Int64, maxBytes: Int, atLeastOne: Bool, fileFrom: Int, _ mayWait: Bool,
+        _ pool: ChunkPool, into records: inout FetchedRecords
     ) throws(ReadRefusal) -> Bool {
         do throws(StorageError) {
-            let file = try source.segment.openFile(store.fileSystem, in: folder, create: false)
+            guard
+                let file = mayWait
+                    ? try source.segment.openFile(store.fileSystem, in: folder, create: false)
+                    : source.segment.openedFile
+            else { throw .wouldWait(source.segment.logName) }
             var position = source.start
             var expected = source.expected
             if let count = source.indexCount {
-                let indexPath = Path.join(folder, source.segment.indexName)
-                if let index = try? store.fileSystem.open(indexPath, .read) {
-                    defer { index.close() }
-                    let relative = wanted - source.segment.baseOffset
-                    let found = try StoredIndex(file: index, count: count).last {
-                        Int64($0.relativeOffset) <= relative
-                    }
-                    if Int64(found.position) > position {
-                        position = Int64(found.position)
-                        expected = source.segment.baseOffset + Int64(found.relativeOffset)
-                    }
+                // A reader that goes on where the last one stopped needs no index.
+                if let mark = source.segment.marks.withLock({ $0.position(of: wanted) }) {
+                    if mark > position { (position, expected) = (mark, wanted) }
+                } else if !mayWait {
+                    throw .wouldWait(source.segment.indexName)
+                } else if let found = try entry(ofIndexOf: source.segment, at: wanted, count),
+                    Int64(found.position) > position
+                {
+                    position = Int64(found.position)
+                    expected = source.segment.baseOffset + Int64(found.relativeOffset)
                 }
             }
             guard position < source.end else { return false }
             let staysInFile = Int64(fileFrom) <= min(Int64(maxBytes), source.end - position)
             var window = SegmentWindow(
                 file, at: position, end: source.end, keeping: staysInFile ? nil : max(maxBytes, Self.smallestRead),
-                pool: pool)
+                mayWait: mayWait, pool: pool)
             guard
                 let found = try choose(
                     from: wanted, maxBytes: maxBytes, atLeastOne: atLeastOne, source, &window, position: position,
                     expected: expected)
             else { return false }
             guard !found.bytes.isEmpty else { return true }
+            if staysInFile { try window.bring(found.bytes) }
+            if source.indexCount != nil {
+                source.segment.marks.withLock { $0.note(found.endOffset, at: found.bytes.upperBound) }
+            }
             records.byteCount = found.bytes.count
             records.endOffset = Offset(found.endOffset)
             records.place =
@@ -129,8 +138,19 @@ extension PartitionLog {
             return true
         } catch {
             if case .corrupt = error.kind { throw .corrupt(error.description) }
+            if !mayWait, error.isWouldWait { throw .wouldWait }
             throw .storage(error.description)
         }
+    }
+
+    /// Where to begin in a segment whose index has left memory; nil: at its start.
+    private func entry(
+        ofIndexOf segment: Segment, at wanted: Int64, _ count: Int
+    ) throws(StorageError) -> IndexEntry? {
+        guard let file = try? store.fileSystem.open(Path.join(folder, segment.indexName), .read) else { return nil }
+        defer { file.close() }
+        let relative = wanted - segment.baseOffset
+        return try StoredIndex(file: file, count: count).last { Int64($0.relativeOffset) <= relative }
     }
 
     /// A read shorter than this costs as much as one of this size.

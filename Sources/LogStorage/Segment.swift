@@ -41,6 +41,8 @@ final class Segment: @unchecked Sendable {
 
     /// For readers that leave the records in the file.
     let checked = Lock(CheckedRanges())
+    /// Where readers go on, for when the index has left memory.
+    let marks = Lock(ReadMarks())
 
     private let file: Lock<(any StorageFile)?>
 
@@ -62,6 +64,9 @@ final class Segment: @unchecked Sendable {
         guard name.hasSuffix(".log"), name.utf8.count == 24 else { return nil }
         return Int64(name.dropLast(4))
     }
+
+    /// The file, if it is open.
+    var openedFile: (any StorageFile)? { file.withLock { $0 } }
 
     /// The open file, opened when it is not. `create` also makes it.
     func openFile(_ fileSystem: any FileSystem, in folder: String, create: Bool) throws(StorageError) -> any StorageFile

@@ -1,4 +1,5 @@
 import ByteBuffers
+import Glibc
 import RecordFormat
 import StorageIO
 
@@ -12,6 +13,8 @@ struct SegmentWindow {
     var end: Int64
     let pool: ChunkPool
     let keeps: Bool
+    /// False: what is not at hand is not read (`ReadRefusal.wouldWait`).
+    let mayWait: Bool
     /// Bytes that one read should bring.
     let preferred: Int
     private(set) var chunk: Chunk
@@ -21,11 +24,14 @@ struct SegmentWindow {
     /// In bytes; small enough to stay in the processor's second cache. 16, 32 and 128 KiB were not told apart from it.
     static let passingSize = 64 << 10
 
-    init(_ file: any StorageFile, at position: Int64, end: Int64, keeping maxBytes: Int?, pool: ChunkPool) {
+    init(
+        _ file: any StorageFile, at position: Int64, end: Int64, keeping maxBytes: Int?, mayWait: Bool, pool: ChunkPool
+    ) {
         self.file = file
         self.end = end
         self.pool = pool
         keeps = maxBytes != nil
+        self.mayWait = mayWait
         preferred = maxBytes ?? Self.passingSize
         chunk = pool.chunk(atLeast: Int(min(Int64(preferred), end - position)))
         loaded = position..<position
@@ -61,6 +67,17 @@ struct SegmentWindow {
         }
     }
 
+    /// Brings bytes that are to be sent from the file into the page cache, if they are not there.
+    mutating func bring(_ range: Range<Int64>) throws(StorageError) {
+        if file.isAtHand(from: range.lowerBound, length: range.count) { return }
+        guard mayWait else { throw .wouldWait(file.path) }
+        var at = range.lowerBound
+        while at < range.upperBound {
+            try load(at: at, upTo: Int(min(Int64(chunk.capacity), range.upperBound - at)))
+            at = loaded.upperBound
+        }
+    }
+
     /// A slice of what the window keeps.
     func slice(_ range: Range<Int64>) -> ByteSlice {
         ByteSlice(chunk: chunk, offset: Int(range.lowerBound - loaded.lowerBound), count: range.count)
@@ -81,9 +98,18 @@ struct SegmentWindow {
     private mutating func load(at position: Int64, upTo count: Int) throws(StorageError) {
         let room = UnsafeMutableRawBufferPointer(
             start: chunk.base, count: Int(min(Int64(min(count, chunk.capacity)), end - position)))
-        guard try file.read(into: room, at: position) == room.count else {
+        let got = mayWait ? try file.read(into: room, at: position) : try file.readAtOnce(into: room, at: position)
+        guard let got else { throw .wouldWait(file.path) }
+        guard got == room.count else {
             throw StorageError(.corrupt("byte \(position): the file ends early"), .read, path: file.path)
         }
         loaded = position..<position + Int64(room.count)
     }
+}
+
+extension StorageError {
+    /// What was to be read without waiting is not at hand.
+    static func wouldWait(_ path: String) -> StorageError { StorageError(.io(errno: EAGAIN), .read, path: path) }
+
+    var isWouldWait: Bool { kind == .io(errno: EAGAIN) }
 }

@@ -12,6 +12,9 @@ final class PosixFile: StorageFile {
     /// The errno of the first failed sync; 0 while there was none.
     private let failure = Atomic<Int32>(0)
 
+    /// The file system cannot tell what is at hand: it is not asked again.
+    private let cannotTell = Atomic<Bool>(false)
+
     /// Pieces that one system call takes (UIO_MAXIOV of Linux).
     private static let maxPieces = 1024
     /// A direct file is aligned to a page at least, whatever smaller sectors the disk has: that is the block of the
@@ -51,6 +54,46 @@ final class PosixFile: StorageFile {
             if got == 0 || (isDirect && Int(got) % directAlignment != 0) { break }
         }
         return done
+    }
+
+    func readAtOnce(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StorageError) -> Int? {
+        guard buffer.count > 0, let base = buffer.baseAddress else { return 0 }
+        guard !isDirect, !cannotTell.load(ordering: .relaxed) else { return nil }
+        let descriptor = open
+        var done = 0
+        while done < buffer.count {
+            let got = cstorage_pread_at_once(
+                descriptor, base + done, UInt64(buffer.count - done), offset + Int64(done))
+            switch Int32(truncatingIfNeeded: -got) {
+            case EINTR: continue
+            case EAGAIN: return nil
+            case EOPNOTSUPP, ENOSYS:
+                cannotTell.store(true, ordering: .relaxed)
+                return nil
+            case let errno where errno > 0: throw StorageError(.io(errno: errno), .read, path: path)
+            default: done += Int(got)
+            }
+            if got == 0 { break }
+        }
+        return done
+    }
+
+    /// Bytes from one look to the next where the kernel does not count what it has: as much as it usually reads ahead.
+    private static let lookInterval = 128 << 10
+
+    func isAtHand(from offset: Int64, length: Int) -> Bool {
+        guard !isDirect, !cannotTell.load(ordering: .relaxed) else { return false }
+        let cached = cstorage_is_cached(open, offset, Int64(length))
+        if cached >= 0 { return cached == 1 }
+        var byte: UInt8 = 0
+        return withUnsafeMutableBytes(of: &byte) { buffer in
+            var at = 0
+            while true {
+                guard let got = try? readAtOnce(into: buffer, at: offset + Int64(at)), got == 1 else { return false }
+                if at == length - 1 { return true }
+                at = min(at + Self.lookInterval, length - 1)
+            }
+        }
     }
 
     func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StorageError) {

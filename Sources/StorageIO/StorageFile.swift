@@ -18,6 +18,11 @@ public protocol StorageFile: ByteFile {
     /// may end with less than a block.
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StorageError) -> Int
 
+    /// Like `read`, of bytes that are at hand; nil when it would wait for the device, or cannot be told.
+    func readAtOnce(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StorageError) -> Int?
+    /// Whether these bytes can be read, or sent, without waiting for the device. False when it cannot be told.
+    func isAtHand(from offset: Int64, length: Int) -> Bool
+
     /// Writes all of `bytes`. After an error an unknown part of them is in the file, and its size may have grown.
     func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StorageError)
     /// Writes all pieces one after the other, starting at `offset`; any number of them.
@@ -52,6 +57,12 @@ public protocol StorageFile: ByteFile {
 extension StorageFile {
     /// A file without a descriptor, such as a simulated one.
     public var descriptor: Int32 { -1 }
+
+    /// In a file that is in memory everything is at hand.
+    public func readAtOnce(
+        into buffer: UnsafeMutableRawBufferPointer, at offset: Int64
+    ) throws(StorageError) -> Int? { try read(into: buffer, at: offset) }
+    public func isAtHand(from offset: Int64, length: Int) -> Bool { true }
 
     /// Writes slices one after the other, starting at `offset`.
     public func write(_ slices: [ByteSlice], at offset: Int64) throws(StorageError) {

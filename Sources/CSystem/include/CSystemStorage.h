@@ -23,6 +23,9 @@ int cstorage_close(int descriptor);
 
 /// Bytes moved (0: end of file), or -errno.
 int64_t cstorage_pread(int descriptor, void *buffer, uint64_t length, int64_t at);
+/// Like pread, but only what is in the page cache (RWF_NOWAIT): -EAGAIN where it is not, -EOPNOTSUPP where the file system
+/// cannot tell.
+int64_t cstorage_pread_at_once(int descriptor, void *buffer, uint64_t length, int64_t at);
 int64_t cstorage_pwrite(int descriptor, const void *bytes, uint64_t length, int64_t at);
 /// `durable`: RWF_DSYNC, the bytes are on the device when this returns.
 int64_t cstorage_pwritev(int descriptor, const struct iovec *pieces, int count, int64_t at, bool durable);
@@ -40,6 +43,8 @@ int cstorage_allocate(int descriptor, int64_t from, int64_t length);
 
 /// posix_fadvise(POSIX_FADV_DONTNEED / POSIX_FADV_WILLNEED).
 int cstorage_advise(int descriptor, int64_t from, int64_t length, bool will_need);
+/// 1: all of this range is in the page cache (cachestat(2)), 0: it is not; -ENOSYS where the kernel (before 6.5) does not tell.
+int cstorage_is_cached(int descriptor, int64_t from, int64_t length);
 /// sync_file_range(SYNC_FILE_RANGE_WRITE): starts writing dirty pages, waits for none, promises nothing.
 int cstorage_start_writing(int descriptor, int64_t from, int64_t length);
 
