@@ -61,6 +61,8 @@ final class FetchPlan {
         var found: [Found] = []
         var bytes = 0
         var hasError = false
+        /// Some of the records are on the disk alone: nothing of this counts, it is to be read where it may wait.
+        var wouldWait = false
 
         func isEnough(_ plan: FetchPlan) -> Bool {
             hasError || bytes >= plan.minBytes || plan.items.isEmpty || plan.maxWaitMs <= 0
@@ -68,15 +70,17 @@ final class FetchPlan {
     }
 
     /// Reads what there is just now, within the budgets. The first partition with records gives at least one batch,
-    /// whatever its size (KIP-74).
-    func read(_ server: KafkaServer) -> Outcome {
+    /// whatever its size (KIP-74). On an event loop it must not wait for the disk (`Outcome.wouldWait`).
+    func read(_ server: KafkaServer, mayWait: Bool) -> Outcome {
         var outcome = Outcome()
         outcome.found.reserveCapacity(items.count)
         var budget = maxBytes
         for index in items.indices {
             let found = read(
-                &items[index], budget: budget, missing: minBytes - outcome.bytes, atLeastOne: outcome.bytes == 0, server
+                &items[index], budget: budget, missing: minBytes - outcome.bytes, atLeastOne: outcome.bytes == 0,
+                mayWait, &outcome.wouldWait, server
             )
+            if outcome.wouldWait { return outcome }
             budget -= found.result.recordsCount
             outcome.bytes += found.result.recordsCount
             if found.result.errorCode != .none { outcome.hasError = true }
@@ -86,7 +90,8 @@ final class FetchPlan {
     }
 
     private func read(
-        _ item: inout Item, budget: Int, missing: Int, atLeastOne: Bool, _ server: KafkaServer
+        _ item: inout Item, budget: Int, missing: Int, atLeastOne: Bool, _ mayWait: Bool, _ wouldWait: inout Bool,
+        _ server: KafkaServer
     ) -> Found {
         guard let log = item.log else {
             return Found(result: FetchPartitionResult(index: item.partitionIndex, errorCode: item.error))
@@ -101,7 +106,8 @@ final class FetchPlan {
         let limit = max(0, min(item.maxBytes, budget))
         let pool = server.broker.store.chunkPool
         switch log.read(
-            from: Offset(item.fetchOffset), maxBytes: limit, atLeastOne: atLeastOne, fileFrom: fileFrom, pool: pool)
+            from: Offset(item.fetchOffset), maxBytes: limit, atLeastOne: atLeastOne, fileFrom: fileFrom,
+            mayWait: mayWait, pool: pool)
         {
         case .success(let records):
             var more: [FetchedRecords] = []
@@ -111,7 +117,8 @@ final class FetchPlan {
             // segment, or still in memory) must not be waited for.
             while byteCount > 0, byteCount < min(missing, limit), let next = end, next < records.highWatermark,
                 case .success(let found) = log.read(
-                    from: next, maxBytes: limit - byteCount, atLeastOne: false, fileFrom: fileFrom, pool: pool),
+                    from: next, maxBytes: limit - byteCount, atLeastOne: false, fileFrom: fileFrom,
+                    mayWait: mayWait, pool: pool),
                 found.byteCount > 0
             {
                 more.append(found)
@@ -132,6 +139,9 @@ final class FetchPlan {
             case .outOfRange: code = .offsetOutOfRange
             case .corrupt: code = .corruptMessage
             case .storage: code = .kafkaStorageError
+            case .wouldWait:
+                wouldWait = true
+                return Found(result: FetchPartitionResult(index: item.partitionIndex))
             }
             return Found(result: FetchPartitionResult(index: item.partitionIndex, errorCode: code))
         }

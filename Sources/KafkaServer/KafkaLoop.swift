@@ -104,14 +104,17 @@ final class KafkaLoop {
             let connection = eventLoop.connection(fetch.connection)?.handler as? KafkaConnection
         else { return }
         fetch.plan.refuseDeleted(server.broker.catalog)
-        var outcome = fetch.plan.read(server)
-        while !isLast, !outcome.isEnough(fetch.plan) {
+        var outcome = fetch.plan.read(server, mayWait: false)
+        while !isLast, !outcome.wouldWait, !outcome.isEnough(fetch.plan) {
             if registerFetch(id, fetch.plan) { return }
             fetch.plan.refuseDeleted(server.broker.catalog)
-            outcome = fetch.plan.read(server)
+            outcome = fetch.plan.read(server, mayWait: false)
         }
         dropFetch(id)
         connection.unpark()
+        if outcome.wouldWait {
+            return connection.readElsewhere(fetch.plan) { $0.finishFetch($1, $2) }
+        }
         connection.finishFetch(fetch.plan, outcome)
     }
 

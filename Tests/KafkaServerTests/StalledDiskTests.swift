@@ -133,4 +133,25 @@ import Testing
         let reply = try client.receive(DeleteTopicsResponse.self, version: 6, correlationID: deleted)
         #expect(reply.responses.first?.errorCode == 0)
     }
+
+    @Test func aReadOfTheDiskHoldsUpNobodyElse() throws {
+        let rig = try Rig()
+        try rig.bystander.createTopic("old")
+        for _ in 0..<3 { _ = try rig.bystander.append("old", count: 1) }
+        // Nobody follows it, so what is in its segment leaves memory.
+        try rig.broker.broker.store.checkpoint()
+        rig.disk.stall([.read], pathContains: "/partitions/old")
+        let reader = try rig.broker.client()
+        let wanted = WireClient.Wanted(topic: "old")
+        let fetched = try reader.send(WireClient.fetchRequest([wanted]), version: 12)
+        // Behind it on the same connection: answered in its turn.
+        let behind = try reader.send(ApiVersionsRequest(), version: 0)
+        try rig.waitUntilStalled()
+        try rig.expectService()
+        _ = try rig.bystander.append("seen", count: 1)
+        rig.disk.release()
+        let reply = try reader.receive(FetchResponse.self, version: 12, correlationID: fetched)
+        #expect(reply.responses.first?.partitions.first?.records?.isEmpty == false)
+        #expect(try reader.receive(ApiVersionsResponse.self, version: 0, correlationID: behind).errorCode == 0)
+    }
 }

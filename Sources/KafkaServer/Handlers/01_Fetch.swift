@@ -42,9 +42,38 @@ extension KafkaConnection {
             maxBytes: min(Int(max(0, reader.maxBytes)), server.options.maxFetchBytes),
             readsCommitted: reader.isolationLevel == 1, fileFrom: sendsFiles ? Self.fileFrom : .max, session: session)
         plan.isFull = isFull
-        let outcome = plan.read(server)
+        let outcome = plan.read(server, mayWait: false)
+        if outcome.wouldWait {
+            return readElsewhere(plan) { connection, plan, outcome in connection.answer(plan, outcome) }
+        }
+        answer(plan, outcome)
+    }
+
+    /// Answers with what there is, or waits for more.
+    private func answer(_ plan: FetchPlan, _ outcome: FetchPlan.Outcome) {
         if outcome.isEnough(plan) { return finishFetch(plan, outcome) }
         wait(plan)
+    }
+
+    /// Reads on a worker, which may wait for the disk, while the connection is muted; `then` goes on with what was found. The
+    /// whole plan is read again: what is at hand costs little.
+    func readElsewhere(
+        _ plan: FetchPlan, then: @escaping @Sendable (KafkaConnection, FetchPlan, FetchPlan.Outcome) -> Void
+    ) {
+        park(.work)
+        let id = connection.id
+        let handle = loop.handle
+        let server = server
+        let carried = CarriedFetch(plan: plan)
+        let taken = broker.workers.submit {
+            let found = CarriedFetch(plan: carried.plan, outcome: carried.plan.read(server, mayWait: true))
+            handle.submit { loop in
+                guard let handler = loop.connection(id)?.handler as? KafkaConnection else { return }
+                handler.unpark()
+                then(handler, found.plan, found.outcome)
+            }
+        }
+        if !taken { fail("too many requests wait for a worker") }
     }
 
     /// Records of at least so many bytes that lie in a file are sent from there (sendfile). Fewer are read into memory and
@@ -184,4 +213,12 @@ extension KafkaConnection {
 
 extension FetchPlan.Item {
     func isSameTopic(as other: FetchPlan.Item) -> Bool { topicID == other.topicID && topicName == other.topicName }
+}
+
+/// A fetch on its way to a worker and back.
+private struct CarriedFetch: @unchecked Sendable {
+    // SAFETY: the plan is with one thread at a time: the loop that hands it over touches it again when it has it back. Of
+    // its session, which is the loop's, a read touches nothing.
+    let plan: FetchPlan
+    var outcome = FetchPlan.Outcome()
 }
