@@ -1,0 +1,147 @@
+"""tools/slow-disk-test: a disk that hiccups, and who waits for it."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import subprocess
+import sys
+import threading
+import time
+
+from harness import wire
+from harness.probes import probes
+from harness.slow_disk import SlowNode
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def prepared(program: str) -> tuple[SlowNode, int]:
+    """A node with topic "seen" (its newest records in memory), "old" (60 MB that are not), and "load"."""
+    node = SlowNode(program).start()
+    with wire.Connection(node.bootstrap) as connection:
+        for name in ("seen", "old", "load"):
+            assert connection.create_topic(name, 1) == 0
+        batch = wire.Batch([bytes(60_000)]).encode()
+        for _ in range(1000):
+            assert connection.produce("old", 0, batch).error == 0
+        time.sleep(2.5)  # written behind
+        small = wire.Batch([b"small"]).encode()
+        for _ in range(20):
+            last = connection.produce("seen", 0, small).base_offset
+    return node, last
+
+
+def load(node, program: str, seconds: int) -> subprocess.Popen:
+    return subprocess.Popen(
+        [program, "bench", "produce", "--bootstrap", node.bootstrap, "--topic", "load", "--size", "1024", "--producers", "4",
+         "--duration", str(seconds)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def cold_reader(node, ending: threading.Event, counted: list[int]) -> threading.Thread:
+    """Reads "old" from its start, over and over."""
+    def run():
+        with wire.Connection(node.bootstrap, timeout=60) as connection:
+            while not ending.is_set():
+                error, _, records = connection.fetch("old", 0, 100 * (counted[0] % 8), max_wait_ms=0)
+                assert error == 0 and records
+                counted[0] += 1
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread
+
+
+def measure(title: str, node, program: str, last: int, seconds: int, limit: float, reads: bool) -> bool:
+    running = probes(node, "seen", last, f"watchers-{title}")
+    for probe in running:
+        probe.start()
+    time.sleep(1)
+    for probe in running:
+        probe.longest = 0
+    ending, cold = threading.Event(), [0]
+    producers = load(node, program, seconds)
+    if reads:
+        node.slow_reads(500)
+        reader = cold_reader(node, ending, cold)
+    else:
+        node.slow_syncs(700)
+    time.sleep(seconds)
+    for probe in running:
+        probe.end()
+    node.well()
+    ending.set()
+    producers.wait(60)
+    good = True
+    for probe in running:
+        fits = probe.failure is None and probe.longest <= limit
+        good = good and fits
+        what = f"failed: {probe.failure!r}" if probe.failure else f"longest wait {probe.longest * 1000:7.1f} ms of {probe.count}"
+        print(f"  {title:12} {probe.name:18} {what}   {'' if fits else f'MORE THAN {limit * 1000:.0f} ms'}")
+    if reads:
+        reader.join(30)
+        print(f"  {title:12} beside {cold[0]} fetches from the disk, {node.count('slow_reads')} slow reads")
+        good = good and cold[0] > 0
+    else:
+        print(f"  {title:12} beside four producers, {node.count('slow_syncs')} slow syncs")
+    return good
+
+
+def members_stay(node, sync_ms: int) -> bool:
+    """Members of librdkafka and of a client of our own, sessions of 6 s, while one sync takes ten."""
+    import confluent_kafka
+
+    from harness.probes import Member
+
+    own = Member(node.bootstrap, "own")
+    changes: list[str] = []
+    consumer = confluent_kafka.Consumer({
+        "bootstrap.servers": node.bootstrap, "group.id": "librdkafka", "session.timeout.ms": 6000, "heartbeat.interval.ms": 2000,
+        "auto.offset.reset": "earliest", "enable.auto.commit": False})
+    consumer.subscribe(["seen"], on_revoke=lambda *_: changes.append("revoked"), on_lost=lambda *_: changes.append("lost"))
+    deadline = time.monotonic() + 20
+    while not consumer.assignment() and time.monotonic() < deadline:
+        consumer.poll(0.1)
+    assert consumer.assignment(), "librdkafka did not join"
+    before = node.count("slow_syncs")
+    node.slow_syncs(sync_ms, every=3_600_000)
+    # The commit of an offset is what waits; the heartbeats of the same member stand behind it.
+    correlation = own.send_commit("seen", 1)
+    began = time.monotonic()
+    while time.monotonic() - began < sync_ms / 1000 + 3:
+        consumer.poll(0.2)
+        if time.monotonic() - began > 1 and correlation is not None:
+            own.connection.receive(correlation)
+            correlation = None
+    node.well()
+    good = not changes and node.count("slow_syncs") > before
+    try:
+        own.heartbeat()
+    except wire.WireError as failure:
+        good = False
+        print(f"  members      our own: {failure}")
+    print(f"  members      librdkafka: {changes or 'stayed'}; our own stayed behind a commit of {time.monotonic() - began:.1f} s" if good
+          else f"  members      librdkafka: {changes or 'stayed'}   A MEMBER LEFT")
+    consumer.close()
+    return good
+
+
+def main() -> int:
+    options = argparse.ArgumentParser()
+    options.add_argument("--binary", default=str(ROOT / ".build/release/millrace"))
+    options.add_argument("--seconds", type=int, default=12)
+    options.add_argument("--limit", type=float, default=50, help="longest wait that is right, in milliseconds")
+    asked = options.parse_args()
+    node, last = prepared(asked.binary)
+    try:
+        good = measure("slow syncs", node, asked.binary, last, asked.seconds, asked.limit / 1000, reads=False)
+        good = measure("slow reads", node, asked.binary, last, asked.seconds, asked.limit / 1000, reads=True) and good
+        good = members_stay(node, 10_000) and good
+    finally:
+        node.well()
+        node.remove()
+    print("right" if good else "WRONG")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
