@@ -7,7 +7,8 @@ import Synchronization
 ///
 /// Below the reserve clients' appends are refused; reads, deletes, retention and the broker's own records go on, and use
 /// the reserve. The free space is looked at every second, and whenever as much was committed as might have used up an
-/// eighth of what was free above the reserve: a fast writer cannot get past it between two looks.
+/// eighth of what was free above the reserve: a fast writer cannot get past it between two looks. What is in the journal
+/// and not yet in its segments counts as used: it will take that room without anybody appending.
 ///
 /// ENOSPC is not a failed sync: nothing that was acknowledged is at stake, so the store stays online. A commit that met
 /// it is kept and tried again until there is room; write-behind and checkpoints wait, and the journal keeps what they
@@ -22,9 +23,11 @@ extension LogStore {
     /// What an operator and a client are told while the disk is nearly full; nil while it is not.
     public var fullness: String? {
         guard isFull.load(ordering: .relaxed) else { return nil }
+        let owed = lastOwed.load(ordering: .relaxed)
+        let less = owed > 0 ? "\(owed) of them for what is in the journal alone, " : ""
         return
-            "the disk of the data folder has \(lastFree.load(ordering: .relaxed)) bytes free, less than the reserve of "
-            + "\(options.reserveBytes) bytes; free space, lower retention or delete topics"
+            "the disk of the data folder has \(lastFree.load(ordering: .relaxed)) bytes free, \(less)less than the reserve "
+            + "of \(options.reserveBytes) bytes; free space, lower retention or delete topics"
     }
 
     /// Below the reserve appends are refused, above it (with an eighth to spare) they are taken again.
@@ -33,8 +36,11 @@ extension LogStore {
         note(free: free)
     }
 
-    private func note(free: Int64) {
-        lastFree.store(Int(clamping: free), ordering: .relaxed)
+    private func note(free bytes: Int64) {
+        let owed = max(0, tailBytes.load(ordering: .relaxed))
+        lastFree.store(Int(clamping: bytes), ordering: .relaxed)
+        lastOwed.store(owed, ordering: .relaxed)
+        let free = bytes - Int64(owed)
         let above = max(0, free - options.reserveBytes)
         unchecked.store(
             max(Self.leastUnchecked, min(Self.mostUnchecked, Int(clamping: above / 8))), ordering: .relaxed)
@@ -65,7 +71,7 @@ extension LogStore {
         if unchecked.subtract(commit.bytes, ordering: .relaxed).newValue > 0 { return }
         checkSpace()
         // A new journal file must not take the reserve.
-        let room = Int64(lastFree.load(ordering: .relaxed)) - options.reserveBytes
+        let room = Int64(lastFree.load(ordering: .relaxed) - lastOwed.load(ordering: .relaxed)) - options.reserveBytes
         journal?.mayGrow.store(room > options.journalFileBytes, ordering: .relaxed)
     }
 

@@ -125,6 +125,8 @@ public final class LogStore: Sendable {
     let unchecked = Atomic<Int>(0)
     /// Free bytes at the last look.
     let lastFree = Atomic<Int>(0)
+    /// Bytes that the tails were to take of it.
+    let lastOwed = Atomic<Int>(0)
     /// Something is in the queue; written under its lock.
     let hasQueued = Atomic<Bool>(false)
     let needsCheckpoint = Atomic<Bool>(false)

@@ -2,6 +2,7 @@ import ByteBuffers
 import KafkaModel
 import RecordFormat
 import StorageIO
+import Synchronization
 
 /// Opening a partition's log after a stop of any kind.
 ///
@@ -402,6 +403,7 @@ extension PartitionLog {
                 TailBatch(
                     baseOffset: baseOffset, lastOffset: last, segment: segment, position: position,
                     slice: memory.slice(copying: batch)))
+            store.tailBytes.add(batch.count, ordering: .relaxed)
             state.replay(header)
             state.flushedOffset = state.logEndOffset
             if !state.isDirty {

@@ -71,6 +71,45 @@ import Testing
         #expect(!store.store.isOffline)
     }
 
+    /// Write behind will take that room, and nobody gives it back.
+    @Test func whatOnlyTheJournalHoldsCountsAsUsed() throws {
+        let disk = SimulatedFileSystem()
+        let reserve: Int64 = 256 << 10
+        let store = try TestStore(disk, options: options(reserve: reserve))
+        // No more than the journal takes: what does not fit into it is written to the segment at once.
+        for _ in 0..<40 {
+            store.append(size: 900)
+            store.store.commitPending()
+        }
+        let owed = Int64(store.store.tailBytes.load(ordering: .relaxed))
+        #expect(owed > 36_000)
+        disk.capacity = disk.usedBytes + reserve + owed / 2
+        store.store.checkSpace()
+        let refused = try #require(refusal(store))
+        #expect(refused.message.contains("\(owed) of them for what is in the journal alone"))
+        // The segments have it, and as much is free as before: the same answer.
+        store.store.maintain(nowMs: TestStore.now + 2000)
+        #expect(store.store.tailBytes.load(ordering: .relaxed) == 0)
+        #expect(try disk.freeBytes("/data").free < reserve)
+        #expect(refusal(store) != nil)
+    }
+
+    /// Batches that a start takes from the journal are counted like those that are appended.
+    @Test func whatARecoveryTookIsCountedOnce() throws {
+        let store = try TestStore()
+        for _ in 0..<5 {
+            store.append()
+            store.store.commitPending()
+        }
+        try store.crash()
+        #expect(store.store.tailBytes.load(ordering: .relaxed) == 0)
+        // On a disk without room they stay where they are; more than a page, the last of which has room.
+        store.append(size: 6000)
+        store.store.commitPending()
+        try store.crash { $0.capacity = $0.usedBytes }
+        #expect(store.store.tailBytes.load(ordering: .relaxed) > 0)
+    }
+
     @Test func aCommitThatFindsNoSpaceWaitsForIt() throws {
         let disk = SimulatedFileSystem()
         let store = try TestStore(disk)
