@@ -13,8 +13,8 @@ from harness.broker import Broker, BrokerFailure  # noqa: E402
 from harness.crash import NODE_SETTINGS, CrashTest  # noqa: E402
 from harness.load import Damaged, Lost, Violation  # noqa: E402
 from harness.power_disk import NoPowerDisk  # noqa: E402
-from harness.power_ext4 import Ext4PowerNode  # noqa: E402
-from harness.power_node import PowerNode  # noqa: E402
+from harness.power_ext4 import Ext4PowerNode, KilledExt4PowerNode  # noqa: E402
+from harness.power_node import KilledPowerNode, PowerNode  # noqa: E402
 from harness.wire import DamagedBatch, WireError  # noqa: E402
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -41,7 +41,8 @@ def kill(options) -> int:
 
 
 def power_node(options, unsafe: bool = False) -> PowerNode:
-    return (Ext4PowerNode if options.disk == "ext4" else PowerNode)(options.binary, NODE_SETTINGS, unsafe=unsafe)
+    kinds = {("strict", False): PowerNode, ("strict", True): KilledPowerNode, ("ext4", False): Ext4PowerNode, ("ext4", True): KilledExt4PowerNode}
+    return kinds[options.disk, options.kills](options.binary, NODE_SETTINGS, unsafe=unsafe, buffered=options.buffered)
 
 
 def cut_power(options) -> int:
@@ -49,7 +50,7 @@ def cut_power(options) -> int:
         say("the power test runs on millrace alone")
         return 2
     try:
-        if not control(options):
+        if not options.no_control and not control(options):
             return 1
         node = power_node(options)
     except NoPowerDisk as reason:
@@ -105,6 +106,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
     parser.add_argument("--broker", choices=["millrace", "kafka"], default="millrace")
     parser.add_argument("--disk", choices=["strict", "ext4"], default="strict", help="what the power is cut of")
+    parser.add_argument("--kills", action="store_true", help="power: most cuts come after kill -9 and a start")
+    parser.add_argument("--buffered", action="store_true", help="power: the disk refuses O_DIRECT")
+    parser.add_argument("--no-control", action="store_true", help="power: leave out the node that must be caught")
     parser.add_argument("--binary", default=str(REPOSITORY / ".build/release/millrace"))
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what is mounted or started is removed on the way out

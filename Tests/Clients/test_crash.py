@@ -7,7 +7,7 @@ from harness.broker import Broker, BrokerFailure
 from harness.crash import NODE_SETTINGS, CrashTest
 from harness.load import Damaged, Lost
 from harness.power_disk import NoPowerDisk
-from harness.power_node import PowerNode
+from harness.power_node import KilledPowerNode, PowerNode
 
 
 @pytest.mark.control
@@ -20,11 +20,11 @@ def test_killed_at_random_moments_under_load(pytestconfig, seed):
         node.remove()
 
 
-def power_node(config, **settings) -> PowerNode:
+def power_node(config, kind=PowerNode, **settings) -> PowerNode:
     if config.getoption("--broker") != "millrace":
         pytest.skip("the power test runs on millrace alone")
     try:
-        return PowerNode(program(config), NODE_SETTINGS, **settings)
+        return kind(program(config), NODE_SETTINGS, **settings)
     except NoPowerDisk as reason:
         pytest.skip(f"no disk whose power can be cut on this machine: {reason}")
 
@@ -33,6 +33,16 @@ def power_node(config, **settings) -> PowerNode:
 @pytest.mark.timeout(300)
 def test_power_cut_at_random_moments_under_load(pytestconfig, seed):
     node = power_node(pytestconfig)
+    try:
+        CrashTest(node, seed, 4).run()
+    finally:
+        node.remove()
+
+
+@pytest.mark.control
+@pytest.mark.timeout(300)
+def test_power_cut_soon_after_a_kill_and_a_start(pytestconfig, seed):
+    node = power_node(pytestconfig, KilledPowerNode, buffered=seed % 2 == 0)
     try:
         CrashTest(node, seed, 4).run()
     finally:

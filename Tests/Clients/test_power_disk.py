@@ -164,6 +164,18 @@ def test_a_deaf_disk_loses_what_was_synced(disk):
     assert path.read_bytes() == b"old"
 
 
+def test_a_buffered_disk_refuses_o_direct_and_loses_the_same(disk):
+    disk.refuse_direct()
+    path = durable_file(disk, "a", b"o" * 4096)
+    for flags in (os.O_RDWR, os.O_RDWR | os.O_CREAT):
+        with pytest.raises(OSError, match="Invalid argument"):
+            os.open(disk.folder / ("b" if flags & os.O_CREAT else "a"), flags | os.O_DIRECT)
+    assert not (disk.folder / "b").exists()
+    path.write_bytes(b"n" * 4096)
+    disk.cut(keeping="nothing")
+    assert path.read_bytes() == b"o" * 4096
+
+
 def test_a_full_disk_says_so_and_has_room_again_after_a_removal(disk):
     disk.resize(1 << 20)
     (disk.folder / "a").write_bytes(b"a" * 1_000_000)

@@ -60,6 +60,8 @@ class Broker:
     """One node. `kind` is "millrace" or "kafka"; `program` is the binary, or the launcher of a Kafka distribution."""
 
     death = "kill -9"
+    rests = False  # clients send nothing for a while before most deaths
+    produced_partitions: int | None = None  # of the crash test's topics: fewer than it has by itself
 
     def __init__(self, kind: str, program: str, settings: dict[str, str] | None = None, folder: str | None = None):
         self.kind, self.program = kind, program

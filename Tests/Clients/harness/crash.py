@@ -50,9 +50,12 @@ class CrashTest:
         try:
             for number in range(1, self.rounds + 1):
                 self._round(number)
-        except BaseException:
+        except BaseException as failure:
             for load in self.loads:
                 load.abandoned = True
+                load.resting.clear()
+            if isinstance(failure, (Lost, Damaged)):
+                self._count_missing()
             raise
         finally:
             for load in self.loads:
@@ -72,9 +75,11 @@ class CrashTest:
 
     def _prepare(self) -> None:
         bootstrap, seed = self.node.bootstrap, self.seed
+        produced = self.node.produced_partitions or PARTITIONS[PRODUCED]
+        partitions = {**PARTITIONS, PRODUCED: produced}
         with wire.Connection(bootstrap, timeout=30) as connection:
             for topic, settings in ((PRODUCED, {}), (POSTED, {}), (BULK, BULK_SETTINGS), (TRIMMED, TRIMMED_SETTINGS)):
-                error = connection.create_topic(topic, PARTITIONS.get(topic, Trimmer.partitions), **settings)
+                error = connection.create_topic(topic, partitions.get(topic, Trimmer.partitions), **settings)
                 if error:
                     raise Violation(f"{topic} cannot be created: error {error}")
             compacts = connection.create_topic(COMPACTED, 1, **CompactedWriter.configs)
@@ -84,17 +89,17 @@ class CrashTest:
             self.say("crash test: this node refuses cleanup.policy=compact, so that part is left out")
         # Apache Kafka forgets all but the last batch of a producer on a restart, so it can keep promise 4 only for one.
         in_flight = 5 if self.node.kind == "millrace" else 1
-        producers = [IdempotentProducer(f"producer-{codec}", bootstrap, codec, in_flight) for codec in ("none", "lz4")]
+        producers = [IdempotentProducer(f"producer-{codec}", bootstrap, codec, in_flight, produced) for codec in ("none", "lz4")]
         bulk = [BulkProducer(f"bulk-{n}", bootstrap, in_flight) for n in range(2)]
         trimmer = Trimmer("trimmer", bootstrap, seed)
         posters = [HTTPPoster(f"poster-{n}", self.node.http, seed + n) for n in range(2)] if self.node.http else []
         churner = TopicChurner("churner", bootstrap, seed)
         churner.patience = 0 if self.node.kind == "millrace" else 10
-        others = [Committer("committer", bootstrap), churner]
+        others = [Committer("committer", bootstrap, min(10, produced)), churner]
         if not compacts:
             others.append(CompactedWriter("compacted", bootstrap, seed))
         self.loads = [*producers, *bulk, *posters, *others]
-        self.readers = [LogReader(bootstrap, PRODUCED, PARTITIONS[PRODUCED], producers), LogReader(bootstrap, BULK, PARTITIONS[BULK], bulk, trims=True)]
+        self.readers = [LogReader(bootstrap, PRODUCED, produced, producers), LogReader(bootstrap, BULK, PARTITIONS[BULK], bulk, trims=True)]
         # Apache Kafka's log starts go back when it is killed within a minute of DeleteRecords.
         if self.node.kind == "millrace":
             self.loads.append(trimmer)
@@ -111,7 +116,14 @@ class CrashTest:
         if self.random.random() < 0.8:
             self._wait_progress()
         time.sleep(self.random.uniform(0, 1))
+        if self.node.rests and self.random.random() < 0.7:
+            # All that was acknowledged is written behind by then, and nothing that comes later makes it durable by the way.
+            for load in self.loads:
+                load.resting.set()
+            time.sleep(self.random.uniform(1, 2.5))
         how = [self.node.die(self.random)]
+        for load in self.loads:
+            load.resting.clear()
         while self.random.random() < 0.3 and len(how) < 4:
             # Once more while it is recovering.
             self.node.start(wait=False)
@@ -135,6 +147,15 @@ class CrashTest:
             if time.monotonic() > deadline:
                 raise Violation(f"nothing was acknowledged to {stuck} for 60 s")
             time.sleep(0.01)
+
+    def _count_missing(self) -> None:
+        for reader in self.readers:
+            try:
+                missing, total = reader.missing()
+            except Exception as error:  # the failure itself is what counts
+                self.say(f"crash test: {reader.topic}: cannot be counted: {error!r}")
+                continue
+            self.say(f"crash test: {reader.topic}: {missing} of {total} acknowledged records cannot be read any more")
 
     def _raise_problems(self) -> None:
         problems = [problem for load in self.loads for problem in load.problems]

@@ -60,6 +60,7 @@ class Load:
         self.lock = threading.Lock()
         self.problems: list[str] = []
         self.stopping = threading.Event()
+        self.resting = threading.Event()  # nothing new is sent meanwhile
         self.abandoned = False  # the test has failed already: nothing is waited for
         self.thread = threading.Thread(target=self._guarded, name=name, daemon=True)
 
@@ -80,6 +81,10 @@ class Load:
         with self.lock:
             taken, self.fresh = self.fresh, []
             return taken
+
+    def rest(self) -> None:
+        while self.resting.is_set() and not self.stopping.is_set():
+            time.sleep(0.02)
 
     def progress(self) -> int:
         return len(self.acknowledged)
@@ -105,8 +110,9 @@ class IdempotentProducer(Load):
 
     topic, pause = PRODUCED, 0.05
 
-    def __init__(self, name: str, bootstrap: str, codec: str, in_flight: int, **settings):
+    def __init__(self, name: str, bootstrap: str, codec: str, in_flight: int, partitions: int | None = None, **settings):
         super().__init__(name)
+        self.partitions = partitions or PARTITIONS[self.topic]
         from confluent_kafka import Producer
 
         self.answered = 0
@@ -133,8 +139,11 @@ class IdempotentProducer(Load):
 
     def run(self) -> None:
         while not self.stopping.is_set() and not self.problems:
+            if self.resting.is_set():
+                self.producer.poll(0.02)
+                continue
             if not self.waits():
-                partition = self.sent % PARTITIONS[self.topic]
+                partition = self.sent % self.partitions
                 self.producer.produce(self.topic, body(self.name, self.sent), partition=partition, on_delivery=self._delivered(self.sent))
                 self.sent += 1
                 if self.sent % 20 == 0:
@@ -186,6 +195,7 @@ class HTTPPoster(Load):
     def run(self) -> None:
         connection = None
         while not self.stopping.is_set() and not self.problems:
+            self.rest()
             first, count = self.sent, self.random.choice([1, 1, 5, 50])
             self.sent += count
             try:
@@ -240,6 +250,7 @@ class Committer(Load):
 
         consumer = self._consumer()
         while not self.stopping.is_set():
+            self.rest()
             self.tried += 1
             offsets = [TopicPartition(PRODUCED, p, self.tried, metadata=f"note {self.tried}") for p in range(self.partitions)]
             try:

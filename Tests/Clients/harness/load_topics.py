@@ -26,6 +26,7 @@ class WireLoad(Load):
     def run(self) -> None:
         connection = None
         while not self.stopping.is_set() and not self.problems:
+            self.rest()
             try:
                 if connection is None:
                     connection = wire.Connection(self.bootstrap, timeout=20)

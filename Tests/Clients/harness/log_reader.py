@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from . import wire
-from .load import Load, Lost, Violation, identity
+from .load import Load, Lost, Violation, body, identity
 
 
 class LogReader:
@@ -121,3 +121,35 @@ class LogReader:
             raise Lost(f"{self.topic}-{partition} offset {offset} was acknowledged to {who} and is not there; the log ends at {len(seen)}")
         if seen[offset] != who:
             raise Lost(f"{self.topic}-{partition} offset {offset} was acknowledged to {who} and holds {seen[offset]}")
+
+    def missing(self) -> tuple[int, int]:
+        """How many acknowledged records cannot be read any more, and of how many: for the message of a failure."""
+        from confluent_kafka import Consumer, TopicPartition
+
+        found: dict[int, dict[int, bytes]] = {p: {} for p in self.partitions}
+        with wire.Connection(self.bootstrap, timeout=30) as connection:
+            ends = connection.list_offsets(self.topic, self.partitions, -1)
+            starts = connection.list_offsets(self.topic, self.partitions, -2)
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "crash-counter", "enable.auto.commit": False, "log_level": 2})
+        try:
+            left = {p for p in self.partitions if starts[p] < ends[p]}
+            consumer.assign([TopicPartition(self.topic, p, starts[p]) for p in left])
+            deadline = time.monotonic() + 60
+            while left and time.monotonic() < deadline:
+                for message in consumer.consume(2000, 0.5):
+                    if message.error():
+                        left.discard(message.partition())
+                        continue
+                    found[message.partition()][message.offset()] = message.value()
+                    if message.offset() + 1 >= ends[message.partition()]:
+                        left.discard(message.partition())
+        finally:
+            consumer.close()
+        missing = total = 0
+        for load in self.loads.values():
+            for (topic, p, offset), who in list(load.acknowledged.items()):
+                if topic != self.topic or offset < starts[p]:
+                    continue
+                total += 1
+                missing += found[p].get(offset) != body(*who)
+        return missing, total

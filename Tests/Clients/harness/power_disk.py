@@ -67,6 +67,10 @@ class PowerDisk:
         """Syncs fail, everything else goes on."""
         self._tell(f"sick {int(sick)}")
 
+    def refuse_direct(self, refuses: bool = True) -> None:
+        """Files cannot be opened with O_DIRECT, as on some file systems."""
+        self._tell(f"buffered {int(refuses)}")
+
     def resize(self, size: int) -> None:
         self._tell(f"full {size}")
 

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 
 from .power_disk import NoPowerDisk
-from .power_node import PowerNode
+from .power_node import Killed, PowerNode
 
 
 def run(*command) -> str:
@@ -23,7 +23,10 @@ def run(*command) -> str:
 class Ext4PowerNode(PowerNode):
     death = "power cut under ext4"
 
-    def __init__(self, program: str, settings: dict[str, str] | None = None, unsafe: bool = False, size: int = 4 << 30):
+    def __init__(
+        self, program: str, settings: dict[str, str] | None = None, unsafe: bool = False, buffered: bool = False, size: int = 4 << 30):
+        if buffered:
+            raise NoPowerDisk("ext4 takes O_DIRECT")
         super().__init__(program, settings, unsafe)
         self.loop: str | None = None
         self.image = self.disk.folder / "image"
@@ -68,3 +71,7 @@ class Ext4PowerNode(PowerNode):
         self._unmount()
         super().remove()
         self.folder.rmdir()
+
+
+class KilledExt4PowerNode(Killed, Ext4PowerNode):
+    death = "kill -9, start, power cut under ext4"

@@ -14,8 +14,10 @@ from .power_disk import PowerDisk
 class PowerNode(Broker):
     death = "power cut"
 
-    def __init__(self, program: str, settings: dict[str, str] | None = None, unsafe: bool = False):
+    def __init__(self, program: str, settings: dict[str, str] | None = None, unsafe: bool = False, buffered: bool = False):
         self.disk = PowerDisk()
+        if buffered:
+            self.disk.refuse_direct()
         super().__init__("millrace", program, settings, folder=str(self.disk.folder))
         self.log_path = pathlib.Path(tempfile.mkdtemp(prefix="power-node-")) / "output.log"
         self.environment = dict(self.disk.environment)
@@ -61,3 +63,47 @@ class PowerNode(Broker):
     def remove(self) -> None:
         super().remove()
         self.disk.remove()
+
+
+class Killed:
+    """Before a node whose disk can lose its power: most deaths are kill -9, started again, and then the power cut. The process that
+    finds what another left in the kernel's cache has to make it durable before it relies on it."""
+
+    rests = True
+    # From 16 changed partitions on a checkpoint syncs the whole file system, which would hide that one of them is forgotten.
+    produced_partitions = 3
+
+    def die(self, chance: random.Random) -> str:
+        if chance.random() < 0.1:
+            return super().die(chance)
+        how = [self._kill()]
+        while chance.random() < 0.3 and len(how) < 4:
+            self.start(wait=False)
+            how.append(self._kill_at_start(chance))
+        if chance.random() < 0.1:
+            return ", ".join(how)
+        self.start(wait=False)
+        if chance.random() < 0.3:
+            return ", ".join([*how, super().die_at_start(chance)])
+        self.wait_ready()
+        # Soon: with each second of load more of what was found is synced by those who write behind it.
+        time.sleep(10 ** chance.uniform(-3, 0))
+        if chance.random() < 0.3:
+            return ", ".join([*how, "started", super().die(chance)])
+        self.kill()
+        return ", ".join([*how, f"started, cut {self._cut(chance)}"])
+
+    def die_at_start(self, chance: random.Random) -> str:
+        return self._kill_at_start(chance) if chance.random() < 0.5 else super().die_at_start(chance)
+
+    def _kill(self) -> str:
+        self.kill()
+        return "killed"
+
+    def _kill_at_start(self, chance: random.Random) -> str:
+        time.sleep(chance.uniform(0, 0.15))
+        return f"{self._kill()} in recovery"
+
+
+class KilledPowerNode(Killed, PowerNode):
+    death = "kill -9, start, power cut"

@@ -11,6 +11,7 @@
 //   freeze                       everything fails with EIO, until `off`
 //   deaf 0|1                     syncs succeed without doing anything: a disk that lies
 //   sick 0|1                     syncs fail with EIO, and everything else goes on
+//   buffered 0|1                 files cannot be opened with O_DIRECT (EINVAL), as on some file systems
 //   full BYTES                   the size of the disk
 //   count                        what has been done so far
 // The end of standard input unmounts.
@@ -37,7 +38,7 @@ enum { LARGEST_WRITE = 1 << 20 };
 
 static Disk disk;
 static int device;
-static bool is_frozen, is_deaf, is_sick;
+static bool is_frozen, is_deaf, is_sick, is_buffered;
 static int64_t armed = -1;  // changes until the freeze
 
 static Node *node_of(uint64_t id) { return id == FUSE_ROOT_ID ? disk.root : (Node *)(uintptr_t)id; }
@@ -160,7 +161,7 @@ static void allocate(const struct fuse_in_header *request, Node *node, const str
 
 static void open_file(const struct fuse_in_header *request, Node *node, const struct fuse_open_in *in) {
     struct fuse_open_out out = {0};
-    int error = in->flags & O_TRUNC ? disk_resize(&disk, node, 0) : 0;
+    int error = is_buffered && in->flags & O_DIRECT ? EINVAL : in->flags & O_TRUNC ? disk_resize(&disk, node, 0) : 0;
     answer(request, error, &out, sizeof out);
 }
 
@@ -170,7 +171,8 @@ static void create_file(const struct fuse_in_header *request, Node *folder, cons
         struct fuse_open_out open;
     } out = {0};
     Node *node = NULL;
-    int error = disk_create(&disk, folder, (const char *)(in + 1), in->mode, false, &node);
+    int error = is_buffered && in->flags & O_DIRECT
+        ? EINVAL : disk_create(&disk, folder, (const char *)(in + 1), in->mode, false, &node);
     if (error == EEXIST && !(in->flags & O_EXCL)) {
         node = disk_find(folder, (const char *)(in + 1));
         error = in->flags & O_TRUNC ? disk_resize(&disk, node, 0) : 0;
@@ -321,6 +323,8 @@ static void obey(char *line) {
         is_deaf = number;
     } else if (sscanf(line, "sick %llu", &number) == 1) {
         is_sick = number;
+    } else if (sscanf(line, "buffered %llu", &number) == 1) {
+        is_buffered = number;
     } else if (sscanf(line, "full %llu", &number) == 1) {
         disk.limit = number;
     } else if (strncmp(line, "count", 5) != 0) {
