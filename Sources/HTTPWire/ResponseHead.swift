@@ -52,6 +52,27 @@ public enum ResponseHead {
         literal(&out, "\r\n\r\n")
     }
 
+    /// The empty line of a body whose length is not known yet: in chunks, or up to the connection's end for a peer that
+    /// does not know them.
+    public static func endWithoutLength(_ out: inout ByteWriter, chunked: Bool) {
+        literal(&out, chunked ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n")
+    }
+
+    /// What stands before a chunk of `count` bytes, at least one; behind it stands a line end.
+    public static func beginChunk(_ out: inout ByteWriter, count: Int) {
+        precondition(count > 0, "an empty chunk ends the body")
+        var shift = (Int.bitWidth - 1 - count.leadingZeroBitCount) / 4 * 4
+        while shift >= 0 {
+            let digit = UInt8(truncatingIfNeeded: count >> shift & 15)
+            out.integer(digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10)
+            shift -= 4
+        }
+        literal(&out, "\r\n")
+    }
+
+    /// The end of a chunked body.
+    public static func endChunks(_ out: inout ByteWriter) { literal(&out, "0\r\n\r\n") }
+
     /// The interim reply that lets a waiting client send its body.
     public static func writeContinue(_ out: inout ByteWriter) { literal(&out, "HTTP/1.1 100 Continue\r\n\r\n") }
 

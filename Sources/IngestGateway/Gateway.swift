@@ -52,6 +52,9 @@ public final class Gateway: Sendable {
         // A request by length is one frame: its head and its body.
         listener.limits.maxFrameBytes = options.maxRequestBytes + (64 << 10)
         listener.limits.idleTimeout = options.keepAlive
+        // A peer that does not read its reply holds so much of it, and the slice that was too much: 256 of them 80 MiB.
+        listener.limits.outputHighWater = 256 << 10
+        listener.limits.outputLowWater = 64 << 10
         // The gateway's own timers answer 408 before; this is the net below them.
         listener.limits.partialInputTimeout = options.requestTimeout + .seconds(10)
         listener.limits.commitTimeout = options.requestTimeout

@@ -19,6 +19,8 @@ final class GatewayLoop {
         case answered
         /// The topic must be made first, by blocking work; then the request is handled once more.
         case needsTopic(String)
+        /// The answer is made in slices.
+        case records(RecordsReply)
     }
 
     let gateway: Gateway
@@ -57,7 +59,8 @@ final class GatewayLoop {
     var batches: [EventBatch] = []
     var ingestEnvelope = JSONEnvelope(["event_type", "payload", "timestamp"])
     let ingestTypes: [[UInt8]]
-    var records = RecordIterator()
+    let compression = CompressionContext()
+    var slicing = SliceQueue()
     private var nextPartition: Int
     private var counters: [Int: Counter] = [:]
     var failures = FailureLog()
@@ -94,6 +97,14 @@ final class GatewayLoop {
         reply = Reply()
         out.removeAll()
         chooseRequestID()
+    }
+
+    /// The next slice of a reply whose head is sent.
+    func continueReply(now: Int64, wallClockMs: Int64) {
+        self.now = now
+        self.wallClockMs = wallClockMs
+        reply = Reply()
+        out.removeAll()
     }
 
     /// A request without a readable head: it is answered with an id of ours.
@@ -213,7 +224,7 @@ final class GatewayLoop {
         case .events(let topic): return postEvents(topic, body)
         case .webhook: return postWebhook(body)
         case .ingest: return postIngest(body)
-        case .records(let topic, let partition): getRecords(topic, partition)
+        case .records(let topic, let partition): return getRecords(topic, partition)
         case .health: getHealth()
         case .readiness: getReadiness()
         case .metrics: getMetrics()

@@ -16,6 +16,7 @@ final class GatewayMetrics: Sendable {
     let refusedInput: Counter
     let refusedConnections: Counter
     let overdueCommits: Counter
+    let slices: Counter
     /// Requests by route, status and code, in the order in which they first occurred; see `count`.
     private let requests = Lock<[RequestKey: Counter]>([:])
     private let reasons = Lock<[String: Counter]>([:])
@@ -60,6 +61,9 @@ final class GatewayMetrics: Sendable {
         refusedConnections = registry.counter(
             "millrace_http_refused_connections_total",
             help: "Connections answered 503 because there were too many.")
+        slices = registry.counter(
+            "millrace_http_reply_slices_total",
+            help: "Parts of replies that were too long for one turn of their loop.")
         overdueCommits = registry.counter(
             "millrace_http_commit_timeouts_total",
             help: "Connections answered 504 because a commit did not come in time.")

@@ -20,34 +20,42 @@ final class HTTPConnection: ConnectionHandler {
     let gateway: Gateway
     unowned let loop: GatewayLoop
 
-    private var state = State.head
+    var state = State.head
     private var progress = HeadProgress()
     /// Bytes of the budget that this connection's unfinished body holds.
-    private var reserved = 0
+    var reserved = 0
     /// When the unfinished request began, monotonic nanoseconds; 0: there is none.
     private var startedAt: Int64 = 0
     /// Bytes of the unfinished body at the last look of the timer.
     private var bytesAtLastLook = 0
 
-    private enum State {
+    enum State {
         case head
         /// A body by length follows; both counts in bytes.
         case sized(head: Int, body: Int)
         case chunked(ChunkedBody)
         /// A whole request that waits for its topic. The connection is muted.
         case waiting(WholeRequest)
+        /// A reply is made in slices. The connection is muted.
+        case streaming(StreamedReply)
         /// The last reply is written.
         case closing
     }
 
+    /// What a whole request leads to when it is not answered at once.
+    private enum Rest {
+        case topic(String)
+        case records(RecordsReply)
+    }
+
     /// A request that outlives its input buffer.
-    private struct WholeRequest {
+    struct WholeRequest {
         let head: ByteSlice
         let body: ByteSlice
     }
 
     /// The only timer: a request must be whole in time, and its topic made.
-    private static let requestTimer = 0
+    static let requestTimer = 0
     /// Of a body that is not whole, at least this much is reserved, and then twice what has arrived.
     private static let firstShare = ChunkedBody.firstCapacity
 
@@ -76,7 +84,7 @@ final class HTTPConnection: ConnectionHandler {
                 handle(&input, head: head, body: body, connection)
             case .chunked(let body):
                 guard !input.isEmpty, readChunks(&input, body, connection) else { return }
-            case .waiting: return
+            case .waiting, .streaming: return
             case .closing:
                 input.consume(input.count)
                 return
@@ -193,13 +201,13 @@ final class HTTPConnection: ConnectionHandler {
     }
 
     /// Makes a request whose head was kept the loop's request again.
-    private func revive(_ head: UnsafeRawBufferPointer, _ connection: Connection) {
+    func revive(_ head: UnsafeRawBufferPointer, _ connection: Connection) {
         guard case .complete = parseHead(head) else { preconditionFailure("a head has changed") }
         loop.begin(now: connection.loop.now, wallClockMs: connection.loop.wallClockMs)
     }
 
     /// Takes `bytes` of the budget, or says what to answer.
-    private func reserve(_ bytes: Int, _ connection: Connection) -> Problem? {
+    func reserve(_ bytes: Int, _ connection: Connection) -> Problem? {
         switch gateway.inflight.reserve(bytes, for: connection.peerAddress.peerKey) {
         case .total:
             return Problem(.overloaded, "Too many bodies are being received at the moment.", retryAfter: 1)
@@ -211,7 +219,7 @@ final class HTTPConnection: ConnectionHandler {
         }
     }
 
-    private func release(_ connection: Connection) {
+    func release(_ connection: Connection) {
         if reserved > 0 { gateway.inflight.release(reserved, of: connection.peerAddress.peerKey) }
         reserved = 0
     }
@@ -222,29 +230,36 @@ final class HTTPConnection: ConnectionHandler {
     private func handle(_ input: inout ConnectionInput, head: Int, body: Int, _ connection: Connection) {
         state = .head
         let bytes = UnsafeRawBufferPointer(rebasing: input.readable[head..<head + body])
-        if let name = handle(bytes, connection) {
+        if let rest = handle(bytes, connection) {
             // Rare: the request is copied, and the buffer goes on without it.
-            let whole = WholeRequest(
-                head: loop.pool.slice(copying: UnsafeRawBufferPointer(rebasing: input.readable[..<head])),
-                body: loop.pool.slice(copying: bytes))
-            wait(for: name, whole, connection)
+            let head = loop.pool.slice(copying: UnsafeRawBufferPointer(rebasing: input.readable[..<head]))
+            switch rest {
+            case .topic(let name):
+                wait(for: name, WholeRequest(head: head, body: loop.pool.slice(copying: bytes)), connection)
+            case .records(let reply): stream(reply, head: head, connection)
+            }
         }
         input.consume(head + body)
     }
 
     private func handle(_ whole: WholeRequest, _ connection: Connection) {
         revive(whole.head.bytes, connection)
-        if let name = handle(whole.body.bytes, connection) { wait(for: name, whole, connection) }
+        switch handle(whole.body.bytes, connection) {
+        case .topic(let name): wait(for: name, whole, connection)
+        case .records(let reply): stream(reply, head: whole.head, connection)
+        case nil: break
+        }
     }
 
-    /// Handles the request whose head was just parsed. The result is a topic that must be made first.
-    private func handle(_ body: UnsafeRawBufferPointer, _ connection: Connection) -> String? {
+    /// Handles the request whose head was just parsed.
+    private func handle(_ body: UnsafeRawBufferPointer, _ connection: Connection) -> Rest? {
         let started = MonotonicClock.nanoseconds()
         guard let route = Route.match(loop.head.path) else {
             preconditionFailure("a request without route was admitted")
         }
         switch loop.handle(route, body: body) {
-        case .needsTopic(let name): return name
+        case .needsTopic(let name): return .topic(name)
+        case .records(let reply): return begin(reply, connection) ? .records(reply) : nil
         case .answered:
             writeReply(on: connection)
             loop.count(route.name, started: started, ended: MonotonicClock.nanoseconds())
@@ -286,137 +301,17 @@ final class HTTPConnection: ConnectionHandler {
         loop.topicRefusal = nil
         connection.endWork()
         // Unless the topic was deleted in between, and is being made again.
-        if case .waiting = state { return }
+        switch state {
+        case .waiting, .streaming: return
+        default: break
+        }
         connection.resumeReading()
-    }
-
-    // MARK: Replies
-
-    /// Answers a request that was read, and keeps the connection.
-    private func answerProblem(_ problem: Problem, route: Route.Name, on connection: Connection) {
-        loop.answer(problem, instance: loop.head.path)
-        writeReply(on: connection)
-        loop.count(route, started: loop.now, ended: loop.now)
-    }
-
-    /// Answers something that ends the connection: what follows cannot be read as a request. Without `begun` the head was
-    /// not readable, and the reply says nothing of it.
-    private func refuse(_ problem: Problem, route: Route.Name, on connection: Connection, begun: Bool = false) {
-        if begun {
-            loop.answer(problem)
-        } else {
-            loop.beginWithoutHead(now: connection.loop.now, wallClockMs: connection.loop.wallClockMs)
-            loop.answer(problem)
-        }
-        finishReceiving(connection)
-        loop.reply.closes = true
-        writeReply(on: connection, headIsReadable: begun, peerIsSending: true)
-        loop.count(route, started: loop.now, ended: loop.now)
-    }
-
-    /// The data folder failed under replies that wait for their commit: the first becomes a 503 that ends the connection,
-    /// so that nobody takes those behind it for answered.
-    func commitFailed(_ held: HeldOutput, on connection: Connection) -> [UInt8]? {
-        state = .closing
-        connection.closeAfterFlush()
-        return lastReply(Self.commitFailed, on: connection)
-    }
-
-    /// The commit under the first of the replies that wait has not come in time: a 504 that ends the connection.
-    func commitOverdue(_ held: HeldOutput, on connection: Connection) -> [UInt8]? {
-        gateway.metrics.overdueCommits.add()
-        if case .waiting = state { connection.endWork() }
-        state = .closing
-        connection.closeAfterFlush()
-        return lastReply(
-            Problem(
-                .commitTimeout,
-                "The events were not on disk in time; they may still be stored. Before you send them again, look whether "
-                    + "they are there.", retryAfter: 5), on: connection)
-    }
-
-    private static var commitFailed: Problem {
-        Problem(
-            .storageUnavailable,
-            "The data folder failed before the events were on disk; they may or may not be stored.", retryAfter: 5)
-    }
-
-    /// A reply instead of others, of which nothing is known here but that they are not to be sent.
-    private func lastReply(_ problem: Problem, on connection: Connection) -> [UInt8] {
-        loop.beginWithoutHead(now: connection.loop.now, wallClockMs: connection.loop.wallClockMs)
-        loop.answer(problem)
-        loop.reply.closes = true
-        loop.count(.none, started: loop.now, ended: loop.now)
-        let body = loop.out.array
-        var writer = ByteWriter(capacity: body.count + 512)
-        writeHead(of: loop.reply, closes: true, length: body.count, into: &writer)
-        writer.bytes(body)
-        return writer.array
-    }
-
-    /// Writes the loop's reply: gated by its commit, after all replies before it.
-    private func writeReply(
-        on connection: Connection, headIsReadable: Bool = true, peerIsSending: Bool = false
-    ) {
-        defer { loop.trim() }
-        let reply = loop.reply
-        let closes = reply.closes || gateway.isDraining || headIsReadable && !loop.head.keepAlive
-        if reply.ticket > 0, !connection.gate(ticket: reply.ticket, tag: 1) {
-            let refusal = lastReply(Self.commitFailed, on: connection)
-            connection.write { $0.bytes(refusal) }
-            state = .closing
-            return connection.closeAfterFlush()
-        }
-        let body = loop.out.bytes
-        let omitsBody = headIsReadable && loop.head.method == .head
-        connection.write { out in
-            writeHead(of: reply, closes: closes, length: body.count, into: &out)
-            if !omitsBody, body.count <= Self.copiedBody { out.bytes(body) }
-        }
-        if !omitsBody, body.count > Self.copiedBody { connection.write(loop.pool.slice(copying: body)) }
-        if closes {
-            state = .closing
-            connection.closeAfterFlush(peerIsSending: peerIsSending)
-        }
-    }
-
-    /// Larger bodies are queued by reference: 64 KiB is the size of the loop's output chunks.
-    private static let copiedBody = 32 << 10
-
-    private func writeHead(of reply: Reply, closes: Bool, length: Int, into out: inout ByteWriter) {
-        let seconds = Int(loop.wallClockMs / 1000)
-        ResponseHead.begin(
-            &out, status: reply.status, date: loop.date.bytes(atSecond: seconds), keepAlive: !closes,
-            minorVersion: loop.head.minorVersion)
-        if reply.status != 204 { ResponseHead.field(&out, "Content-Type", reply.contentType) }
-        ResponseHead.field(&out, "X-Request-Id", loop.requestID)
-        if let allow = reply.allow { ResponseHead.field(&out, "Allow", allow) }
-        if let accept = reply.accept { ResponseHead.field(&out, "Accept", accept) }
-        if let codings = reply.acceptEncoding { ResponseHead.field(&out, "Accept-Encoding", codings) }
-        if let seconds = reply.retryAfter { ResponseHead.field(&out, "Retry-After", seconds) }
-        if let limit = reply.rateLimit { Self.writeRateLimit(limit, into: &out) }
-        if reply.status == 204 {
-            out.text("\r\n")
-        } else {
-            ResponseHead.end(&out, contentLength: length)
-        }
-    }
-
-    /// Source: draft-ietf-httpapi-ratelimit-headers-10.
-    private static func writeRateLimit(_ limit: (rate: Int, burst: Int, remaining: Int), into out: inout ByteWriter) {
-        out.text("RateLimit-Policy: \"ingest\";q=")
-        out.decimal(limit.burst)
-        out.text(";w=")
-        out.decimal(max(1, limit.burst / max(limit.rate, 1)))
-        out.text("\r\nRateLimit: \"ingest\";r=")
-        out.decimal(limit.remaining)
-        out.text(";t=1\r\n")
     }
 
     // MARK: Time
 
     /// A request is not whole yet.
-    private func beginReceiving(_ connection: Connection, timeout: Duration, newPhase: Bool = false) {
+    func beginReceiving(_ connection: Connection, timeout: Duration, newPhase: Bool = false) {
         let isNew = startedAt == 0
         if isNew { startedAt = connection.loop.now }
         if isNew || newPhase {
@@ -426,7 +321,7 @@ final class HTTPConnection: ConnectionHandler {
     }
 
     /// The request is whole, or given up.
-    private func finishReceiving(_ connection: Connection) {
+    func finishReceiving(_ connection: Connection) {
         if startedAt != 0 {
             startedAt = 0
             connection.cancelTimer(Self.requestTimer)
@@ -444,6 +339,7 @@ final class HTTPConnection: ConnectionHandler {
         case .sized: received = connection.unconsumedInput
         case .chunked(let body): received = body.count
         case .waiting: return topicIsLate(connection)
+        case .streaming(let stream): return checkReader(of: stream, connection)
         case .closing: return
         }
         let idle = gateway.options.bodyIdleTimeout

@@ -55,6 +55,9 @@ public struct RecordIterator: ~Copyable {
         end = at
     }
 
+    /// Bytes that the last compressed batch has taken, decompressed.
+    public var outputBytes: Int { output.count }
+
     /// Begins with the first record of `batch`.
     public mutating func open(_ batch: RecordBatchHeader) throws(RecordBatchError) {
         close()

@@ -400,6 +400,29 @@ def test_announced_bodies_cost_nothing(measured, topic):
             connection.socket.close()
 
 
+def test_a_large_record_is_read_in_pieces(measured, new_topic):
+    """Its text is six times its size: 120 MB, of which the node must hold little."""
+    from confluent_kafka import Producer
+
+    name, size = new_topic(1, **{"max.message.bytes": str(30 * MIB)}), 20 * MIB
+    producer = Producer({"bootstrap.servers": measured.bootstrap, "message.max.bytes": 25 * MIB})
+    producer.produce(name, b"\x01" * size)
+    assert producer.flush(30) == 0
+    call(measured.http, "GET", "/healthz")
+    before = measured.resident_bytes()
+    with Connection(measured.http, timeout=60) as connection:
+        connection.send(f"GET /v1/topics/{name}/records HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        time.sleep(0.5)  # nobody reads meanwhile
+        during = measured.resident_bytes()
+        reply = connection.receive()
+    assert reply.status == 200
+    [record] = reply.json["records"]
+    assert record["value"] == "\x01" * size and reply.json["next_offset"] == 1
+    # The batch, and a bounded part of its text.
+    assert during - before < size + MEMORY_BOUND
+    assert measured.resident_bytes() - before < size + MEMORY_BOUND
+
+
 def test_memory_does_not_grow_under_bad_requests(measured, topic):
     for repetitions in (5, 40):
         before = measured.resident_bytes()

@@ -253,11 +253,44 @@ final class HTTPClient {
             reply.fields[name] = parts[1].trimmingCharacters(in: .whitespaces)
         }
         guard !toHead, reply.status >= 200, reply.status != 204 else { return reply }
+        if reply.fields["transfer-encoding"] == "chunked" {
+            reply.body = try receiveChunks()
+            return reply
+        }
+        if reply.fields["content-length"] == nil, reply.fields["connection"] == "close" {
+            while (try? more()) != nil {}
+            reply.body = buffered
+            buffered = []
+            return reply
+        }
         let length = try #require(reply.fields["content-length"].flatMap { Int($0) })
         while buffered.count < length { try more() }
         reply.body = Array(buffered[..<length])
         buffered.removeFirst(length)
         return reply
+    }
+
+    private func receiveChunks() throws -> [UInt8] {
+        var body: [UInt8] = []
+        var at = 0
+        while true {
+            var lineEnd: Int?
+            while lineEnd == nil {
+                lineEnd = buffered[at...].firstIndex(of: 0x0a)
+                if lineEnd == nil { try more() }
+            }
+            let size = try #require(Int(String(decoding: buffered[at..<lineEnd! - 1], as: UTF8.self), radix: 16))
+            at = lineEnd! + 1
+            while buffered.count < at + size + 2 { try more() }
+            body += buffered[at..<at + size]
+            #expect(Array(buffered[at + size..<at + size + 2]) == [0x0d, 0x0a])
+            at += size + 2
+            if at > 1 << 20 || size == 0 {
+                buffered.removeFirst(at)
+                at = 0
+            }
+            if size == 0 { return body }
+        }
     }
 
     /// Nothing has arrived, and the connection is open.

@@ -102,7 +102,7 @@ enum JSONScan {
     }
 
     /// A run of multi-byte characters: no overlong form, no surrogate, nothing above U+10FFFF.
-    private static func beyondASCII(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) -> Int {
+    static func beyondASCII(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) -> Int {
         var at = start
         while at < end {
             let first = byte(base, at)

@@ -1,4 +1,5 @@
 import ByteBuffers
+import HTTPWire
 
 /// Strings of JSON: resolving escapes, and writing them.
 enum JSONText {
@@ -59,23 +60,50 @@ enum JSONText {
     /// Writes `text` as a JSON string, quotes included. `text` must be UTF-8.
     static func write(_ text: UnsafeRawBufferPointer, into out: inout ByteWriter) {
         out.int8(0x22)
+        writeInside(text, into: &out)
+        out.int8(0x22)
+    }
+
+    /// Writes `text`, or a piece of it, as it stands between the quotes of a JSON string.
+    static func writeInside(_ text: UnsafeRawBufferPointer, into out: inout ByteWriter) {
         var clean = 0
         for (index, byte) in text.enumerated() where byte < 0x20 || byte == 0x22 || byte == 0x5c || byte == 0x7f {
             out.bytes(UnsafeRawBufferPointer(rebasing: text[clean..<index]))
             clean = index + 1
             switch byte {
-            case 0x22, 0x5c: out.bytes([0x5c, byte])
-            case 0x0a: out.utf8("\\n")
-            case 0x0d: out.utf8("\\r")
-            case 0x09: out.utf8("\\t")
+            case 0x22: out.text("\\\"")
+            case 0x5c: out.text("\\\\")
+            case 0x0a: out.text("\\n")
+            case 0x0d: out.text("\\r")
+            case 0x09: out.text("\\t")
             default:
-                let digits = Array("0123456789abcdef".utf8)
-                out.utf8("\\u00")
-                out.bytes([digits[Int(byte >> 4)], digits[Int(byte & 15)]])
+                out.text("\\u00")
+                out.integer(hexDigit(byte >> 4))
+                out.integer(hexDigit(byte & 15))
             }
         }
         out.bytes(UnsafeRawBufferPointer(rebasing: text[clean...]))
-        out.int8(0x22)
+    }
+
+    private static func hexDigit(_ value: UInt8) -> UInt8 {
+        value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") + value - 10
+    }
+
+    /// Whether `bytes` are whole UTF-8 characters.
+    static func isUTF8(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        guard let base = bytes.baseAddress else { return true }
+        let end = bytes.count
+        var at = 0
+        while true {
+            while at &+ 8 <= end, ByteScan.word(base, at) & ByteScan.highs == 0 { at &+= 8 }
+            guard at < end else { return true }
+            if ByteScan.byte(base, at) < 0x80 {
+                at &+= 1
+            } else {
+                at = JSONScan.beyondASCII(base, at, end)
+                if at < 0 { return false }
+            }
+        }
     }
 
     static func write(_ text: String, into out: inout ByteWriter) {

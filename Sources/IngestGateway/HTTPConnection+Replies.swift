@@ -1,0 +1,136 @@
+import ByteBuffers
+import HTTPWire
+import Telemetry
+import Transport
+
+/// Writing replies: each gated by its commit, in the order of the requests.
+extension HTTPConnection {
+    /// Answers a request that was read, and keeps the connection.
+    func answerProblem(_ problem: Problem, route: Route.Name, on connection: Connection) {
+        loop.answer(problem, instance: loop.head.path)
+        writeReply(on: connection)
+        loop.count(route, started: loop.now, ended: loop.now)
+    }
+
+    /// Answers something that ends the connection: what follows cannot be read as a request. Without `begun` the head was
+    /// not readable, and the reply says nothing of it.
+    func refuse(_ problem: Problem, route: Route.Name, on connection: Connection, begun: Bool = false) {
+        if begun {
+            loop.answer(problem)
+        } else {
+            loop.beginWithoutHead(now: connection.loop.now, wallClockMs: connection.loop.wallClockMs)
+            loop.answer(problem)
+        }
+        finishReceiving(connection)
+        loop.reply.closes = true
+        writeReply(on: connection, headIsReadable: begun, peerIsSending: true)
+        loop.count(route, started: loop.now, ended: loop.now)
+    }
+
+    /// The data folder failed under replies that wait for their commit: the first becomes a 503 that ends the connection,
+    /// so that nobody takes those behind it for answered.
+    func commitFailed(_ held: HeldOutput, on connection: Connection) -> [UInt8]? {
+        state = .closing
+        connection.closeAfterFlush()
+        return lastReply(Self.commitFailed, on: connection)
+    }
+
+    /// The commit under the first of the replies that wait has not come in time: a 504 that ends the connection.
+    func commitOverdue(_ held: HeldOutput, on connection: Connection) -> [UInt8]? {
+        gateway.metrics.overdueCommits.add()
+        if case .waiting = state { connection.endWork() }
+        state = .closing
+        connection.closeAfterFlush()
+        return lastReply(
+            Problem(
+                .commitTimeout,
+                "The events were not on disk in time; they may still be stored. Before you send them again, look whether "
+                    + "they are there.", retryAfter: 5), on: connection)
+    }
+
+    private static var commitFailed: Problem {
+        Problem(
+            .storageUnavailable,
+            "The data folder failed before the events were on disk; they may or may not be stored.", retryAfter: 5)
+    }
+
+    /// A reply instead of others, of which nothing is known here but that they are not to be sent.
+    private func lastReply(_ problem: Problem, on connection: Connection) -> [UInt8] {
+        loop.beginWithoutHead(now: connection.loop.now, wallClockMs: connection.loop.wallClockMs)
+        loop.answer(problem)
+        loop.reply.closes = true
+        loop.count(.none, started: loop.now, ended: loop.now)
+        let body = loop.out.array
+        var writer = ByteWriter(capacity: body.count + 512)
+        writeHead(of: loop.reply, closes: true, .length(body.count), into: &writer)
+        writer.bytes(body)
+        return writer.array
+    }
+
+    /// Writes the loop's reply: gated by its commit, after all replies before it.
+    func writeReply(
+        on connection: Connection, headIsReadable: Bool = true, peerIsSending: Bool = false
+    ) {
+        defer { loop.trim() }
+        let reply = loop.reply
+        let closes = reply.closes || gateway.isDraining || headIsReadable && !loop.head.keepAlive
+        if reply.ticket > 0, !connection.gate(ticket: reply.ticket, tag: 1) {
+            let refusal = lastReply(Self.commitFailed, on: connection)
+            connection.write { $0.bytes(refusal) }
+            state = .closing
+            return connection.closeAfterFlush()
+        }
+        let body = loop.out.bytes
+        let omitsBody = headIsReadable && loop.head.method == .head
+        connection.write { out in
+            writeHead(of: reply, closes: closes, .length(body.count), into: &out)
+            if !omitsBody, body.count <= Self.copiedBody { out.bytes(body) }
+        }
+        if !omitsBody, body.count > Self.copiedBody { connection.write(loop.pool.slice(copying: body)) }
+        if closes {
+            state = .closing
+            connection.closeAfterFlush(peerIsSending: peerIsSending)
+        }
+    }
+
+    /// Larger bodies are queued by reference: 64 KiB is the size of the loop's output chunks.
+    private static let copiedBody = 32 << 10
+
+    /// How the end of a reply's body is told.
+    enum Framing {
+        case length(Int)
+        case chunks
+        case end
+    }
+
+    func writeHead(of reply: Reply, closes: Bool, _ framing: Framing, into out: inout ByteWriter) {
+        let seconds = Int(loop.wallClockMs / 1000)
+        ResponseHead.begin(
+            &out, status: reply.status, date: loop.date.bytes(atSecond: seconds), keepAlive: !closes,
+            minorVersion: loop.head.minorVersion)
+        if reply.status != 204 { ResponseHead.field(&out, "Content-Type", reply.contentType) }
+        ResponseHead.field(&out, "X-Request-Id", loop.requestID)
+        if let allow = reply.allow { ResponseHead.field(&out, "Allow", allow) }
+        if let accept = reply.accept { ResponseHead.field(&out, "Accept", accept) }
+        if let codings = reply.acceptEncoding { ResponseHead.field(&out, "Accept-Encoding", codings) }
+        if let seconds = reply.retryAfter { ResponseHead.field(&out, "Retry-After", seconds) }
+        if let limit = reply.rateLimit { Self.writeRateLimit(limit, into: &out) }
+        switch framing {
+        case _ where reply.status == 204: out.text("\r\n")
+        case .length(let length): ResponseHead.end(&out, contentLength: length)
+        case .chunks: ResponseHead.endWithoutLength(&out, chunked: true)
+        case .end: ResponseHead.endWithoutLength(&out, chunked: false)
+        }
+    }
+
+    /// Source: draft-ietf-httpapi-ratelimit-headers-10.
+    private static func writeRateLimit(_ limit: (rate: Int, burst: Int, remaining: Int), into out: inout ByteWriter) {
+        out.text("RateLimit-Policy: \"ingest\";q=")
+        out.decimal(limit.burst)
+        out.text(";w=")
+        out.decimal(max(1, limit.burst / max(limit.rate, 1)))
+        out.text("\r\nRateLimit: \"ingest\";r=")
+        out.decimal(limit.remaining)
+        out.text(";t=1\r\n")
+    }
+}

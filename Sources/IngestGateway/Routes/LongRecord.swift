@@ -1,0 +1,89 @@
+import ByteBuffers
+import KafkaModel
+import RecordFormat
+
+/// One record on its way into a reply, part by part.
+struct LongRecord {
+    private let record: RecordView
+    private let maxJSONBytes: Int
+    private var headers: RecordHeadersView.Iterator
+    private var headerValue: UnsafeRawBufferPointer?
+    private var isFirstHeader = true
+    private var part = Part.key
+    private var text: LongText?
+
+    /// What `text` is, or what comes next when there is none.
+    private enum Part { case key, value, headers, headerName, headerValue }
+
+    /// Writes what stands before the key.
+    init(_ record: RecordView, maxJSONBytes: Int, _ out: inout ByteWriter) {
+        self.record = record
+        self.maxJSONBytes = maxJSONBytes
+        headers = record.headers.makeIterator()
+        out.decimal(Int(record.offset.rawValue))
+        out.text(",\"timestamp\":\"")
+        out.utf8(ReceivedAt.text(ofMs: record.timestampMs))
+        out.text("\",\"timestamp_ms\":")
+        out.decimal(Int(record.timestampMs))
+        out.text(",\"key\":")
+        text = record.key.map { LongText($0) }
+    }
+
+    /// One step. True: the record is written.
+    mutating func advance(_ out: inout ByteWriter, _ work: inout Int) -> Bool {
+        if text != nil {
+            guard text!.advance(&out, &work) else { return false }
+        } else if part != .headers {
+            out.text("null")
+        }
+        let encoding = text?.encoding
+        text = nil
+        switch part {
+        case .key:
+            if encoding == .base64 { out.text(",\"key_encoding\":\"base64\"") }
+            out.text(",\"value\":")
+            part = .value
+            if let value = record.value { text = LongText(value, encoding: isJSON(value, &work) ? .json : nil) }
+        case .value:
+            switch encoding {
+            case .json: out.text(",\"value_encoding\":\"json\"")
+            case .text: out.text(",\"value_encoding\":\"text\"")
+            case .base64: out.text(",\"value_encoding\":\"base64\"")
+            case nil: break
+            }
+            out.text(",\"headers\":[")
+            part = .headers
+        case .headers:
+            guard let header = headers.next() else {
+                out.text("]}")
+                return true
+            }
+            out.text(isFirstHeader ? "{\"name\":" : ",{\"name\":")
+            isFirstHeader = false
+            text = LongText(header.key)
+            headerValue = header.value
+            part = .headerName
+        case .headerName:
+            out.text(",\"value\":")
+            text = headerValue.map { LongText($0) }
+            part = .headerValue
+        case .headerValue:
+            if encoding == .base64 { out.text(",\"value_encoding\":\"base64\"") }
+            out.text("}")
+            part = .headers
+        }
+        return false
+    }
+
+    private func isJSON(_ value: UnsafeRawBufferPointer, _ work: inout Int) -> Bool {
+        guard value.count <= maxJSONBytes else { return false }
+        work += value.count
+        var scanner = JSONScanner(value)
+        do throws(JSONFailure) {
+            _ = try scanner.onlyValue()
+            return true
+        } catch {
+            return false
+        }
+    }
+}

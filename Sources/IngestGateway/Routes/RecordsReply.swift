@@ -1,0 +1,274 @@
+import BrokerCore
+import ByteBuffers
+import HTTPWire
+import KafkaModel
+import LogStorage
+import RecordFormat
+
+/// The body of one reply of `GET …/records` while it is made, in slices: however much it reads and writes, a slice takes
+/// about a millisecond, and no more of it is in memory than one read and one slice.
+///
+/// ```
+///  locate ─► read ─► batches ─► records ─► (long record: its parts) ─► ending ─► done
+///             ▲─────────┴──────────┘  until limit, max_bytes or the log's end
+/// ```
+/// `locate` and `read` are asked of the caller (`Step`), who may do them elsewhere and come back later. Everything else is
+/// work on bytes that are there. Confined to its connection's loop.
+final class RecordsReply {
+    struct Question {
+        var offset: Offset?
+        var fromEnd = false
+        /// Milliseconds since 1970: the first record not before it.
+        var timestampMs: Int64?
+        var partition: Int?
+        var limit = defaultRecords
+        /// Of the reply; the last record may pass it.
+        var maxBytes = defaultBytes
+    }
+
+    /// What is to happen next.
+    enum Step {
+        /// A slice is full; the rest in a later turn.
+        case pause
+        /// Find the first record not before this time, then `located`.
+        case locate(timestampMs: Int64)
+        /// Read from here, at most so many bytes but at least one batch, then `took`.
+        case read(Offset, maxBytes: Int)
+        case done
+        /// Nothing can be answered. Never after `hasRecords`.
+        case failed(Problem)
+    }
+
+    /// Records of one reply, unless `limit` says otherwise, and at most.
+    static let defaultRecords = 100
+    static let maxRecords = 10_000
+    /// Bytes of one reply, unless `max_bytes` says otherwise, and at most.
+    static let defaultBytes = 1 << 20
+    static let maxBytes = 4 << 20
+    /// Bytes of log that are read at once, unless a batch is larger: what a reply to a slow peer holds.
+    static let readBytes = 256 << 10
+    /// A slice ends with so many bytes of reply, or when so many bytes of log were looked at: about half a millisecond.
+    static let sliceBytes = 64 << 10
+    static let sliceWork = 256 << 10
+    /// A record without so many bytes is written in one go.
+    private static let longRecord = 16 << 10
+    /// What a record costs beside its bytes, in bytes.
+    private static let recordWork = 64
+    /// A decompressed batch above this is let go of before the next is read.
+    private static let keptOutput = 1 << 20
+
+    let topic: Topic
+    let partition: PartitionLog
+    private let question: Question
+    /// Values up to this many bytes are looked at as JSON; larger ones stand in the reply as text.
+    private let maxJSONBytes: Int
+    private let context: CompressionContext
+
+    private var stage = Stage.locate
+    private var from = Offset.zero
+    private var next = Offset.zero
+    private var end = Offset.zero
+    private var start = Offset.zero
+    private var count = 0
+    /// Bytes of the slices before this one.
+    private var written = 0
+    private var work = 0
+
+    private var slices: [ByteSlice] = []
+    private var sliceIndex = 0
+    private var cursor = RecordBatchCursor(UnsafeRawBufferPointer(start: nil, count: 0))
+    private var batchEnd = Offset.zero
+    private var records: RecordIterator
+    private var long: LongRecord?
+
+    private enum Stage { case locate, read, batches, records, long, ending, done }
+
+    init(
+        _ topic: Topic, _ partition: PartitionLog, _ question: Question, maxJSONBytes: Int,
+        context: CompressionContext
+    ) {
+        self.topic = topic
+        self.partition = partition
+        self.question = question
+        self.maxJSONBytes = maxJSONBytes
+        self.context = context
+        records = RecordIterator(context: context)
+    }
+
+    /// At least one record is in the reply, or a part of it: from now on it does not fail, it ends.
+    var hasRecords: Bool { count > 0 }
+
+    /// Bytes that it keeps in memory: what was read, and a batch decompressed.
+    var heldBytes: Int { slices.reduce(0) { $0 + $1.count } + records.outputBytes }
+
+    // MARK: Steps
+
+    /// Appends to `out`, which holds this slice alone, until something else must happen.
+    func advance(_ out: inout ByteWriter) -> Step {
+        while out.count < Self.sliceBytes, work < Self.sliceWork {
+            switch stage {
+            case .locate:
+                if let time = question.timestampMs { return .locate(timestampMs: time) }
+                let offsets = partition.offsets
+                begin(at: question.fromEnd ? offsets.highWatermark : question.offset ?? offsets.logStart)
+            case .read: return .read(next, maxBytes: min(question.maxBytes, Self.readBytes))
+            case .batches, .records:
+                do throws(RecordBatchError) {
+                    if stage == .batches { try openBatch(out.count) } else { try writeRecord(&out) }
+                } catch {
+                    if let step = damaged() { return step }
+                }
+            case .long:
+                guard let done = long?.advance(&out, &work) else { preconditionFailure("no long record at hand") }
+                if done {
+                    long = nil
+                    stage = .records
+                }
+            case .ending:
+                writeEnd(&out)
+                stage = .done
+            case .done: return .done
+            }
+        }
+        if stage == .done { return .done }
+        written += out.count
+        work = 0
+        return .pause
+    }
+
+    func located(_ result: Result<PartitionLog.TimestampedOffset?, ReadRefusal>) -> Problem? {
+        guard case .success(let found) = result else { return Self.damage(after: partition.offsets.logStart) }
+        begin(at: found?.offset ?? partition.offsets.highWatermark)
+        return nil
+    }
+
+    /// What was read. A problem: nothing can be answered.
+    func took(_ result: Result<FetchedRecords, ReadRefusal>) -> Problem? {
+        switch result {
+        case .success(let fetched):
+            (start, end) = (fetched.logStartOffset, fetched.highWatermark)
+            slices = fetched.slices
+            work += fetched.byteCount
+            (sliceIndex, stage) = (0, slices.isEmpty ? .ending : .batches)
+            if let first = slices.first { cursor = RecordBatchCursor(first.bytes) }
+            return nil
+        case .failure(let refusal):
+            if hasRecords {
+                stage = .ending
+                return nil
+            }
+            guard case .outOfRange(let first, let last) = refusal else { return Self.damage(after: next) }
+            return Problem(
+                .offsetOutOfRange, "Offset \(next.rawValue) is not in \(first.rawValue) to \(last.rawValue).")
+        }
+    }
+
+    /// No memory is left for what was read: the reply ends before the next record. False: there is none yet, so it must be
+    /// refused.
+    func giveUp() -> Bool {
+        if !hasRecords { return false }
+        if long == nil {
+            drop()
+            stage = .ending
+        }
+        return true
+    }
+
+    private func begin(at offset: Offset) {
+        (from, next) = (offset, offset)
+        stage = .read
+    }
+
+    /// Nothing is written before there is a record, so that a refusal can still be sent.
+    private func writeStart(_ out: inout ByteWriter) {
+        out.text("{\"topic\":\"")
+        // A topic's name needs no escape.
+        out.bytes(topic.nameBytes)
+        out.text("\",\"partition\":")
+        out.decimal(Int(partition.partitionIndex))
+        out.text(",\"records\":[")
+    }
+
+    private static func damage(after offset: Offset) -> Problem {
+        Problem(.storageUnavailable, "The records from offset \(offset.rawValue) on could not be read.")
+    }
+
+    /// What came before the damage is good; the next request begins at it and is told.
+    private func damaged() -> Step? {
+        drop()
+        stage = .ending
+        return hasRecords ? nil : .failed(Self.damage(after: next))
+    }
+
+    private func drop() {
+        slices = []
+        if records.outputBytes > Self.keptOutput { records = RecordIterator(context: context) }
+    }
+
+    // MARK: Batches and records
+
+    private func isFull(_ inSlice: Int) -> Bool {
+        count == question.limit || count > 0 && written + inSlice >= question.maxBytes
+    }
+
+    private func openBatch(_ inSlice: Int) throws(RecordBatchError) {
+        if isFull(inSlice) { return stage = .ending }
+        guard let batch = try cursor.next() else {
+            sliceIndex += 1
+            if sliceIndex < slices.count {
+                cursor = RecordBatchCursor(slices[sliceIndex].bytes)
+            } else {
+                drop()
+                stage = next < end ? .read : .ending
+            }
+            return
+        }
+        work += Self.recordWork
+        batchEnd = batch.lastOffset + 1
+        if batch.isControl {
+            next = max(next, batchEnd)
+            return
+        }
+        try records.open(batch)
+        work += records.outputBytes
+        stage = .records
+    }
+
+    private func writeRecord(_ out: inout ByteWriter) throws(RecordBatchError) {
+        if isFull(out.count) { return stage = .ending }
+        guard let record = try records.next() else {
+            // Also past offsets that compaction has taken.
+            next = max(next, batchEnd)
+            stage = .batches
+            return
+        }
+        let bytes = (record.key?.count ?? 0) + (record.value?.count ?? 0) + record.headers.bytes.count
+        if record.offset < from {
+            work += Self.recordWork
+            return
+        }
+        if count == 0 { writeStart(&out) }
+        out.text(count == 0 ? "{\"offset\":" : ",{\"offset\":")
+        count += 1
+        next = record.offset + 1
+        if bytes > Self.longRecord {
+            long = LongRecord(record, maxJSONBytes: maxJSONBytes, &out)
+            stage = .long
+        } else {
+            work += Self.recordWork + bytes
+            var whole = LongRecord(record, maxJSONBytes: maxJSONBytes, &out)
+            while !whole.advance(&out, &work) {}
+        }
+    }
+
+    private func writeEnd(_ out: inout ByteWriter) {
+        if count == 0 { writeStart(&out) }
+        out.text("],\"next_offset\":")
+        out.decimal(Int(next.rawValue))
+        out.text(",\"high_watermark\":")
+        out.decimal(Int(end.rawValue))
+        out.text(",\"log_start_offset\":")
+        out.decimal(Int(start.rawValue))
+        out.text("}")
+    }
+}

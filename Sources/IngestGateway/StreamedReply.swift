@@ -1,0 +1,25 @@
+import ByteBuffers
+import HTTPWire
+
+/// A reply that is sent while it is made.
+final class StreamedReply {
+    let reply: RecordsReply
+    /// Of the request, for the reply's own head.
+    let head: ByteSlice
+    /// The reply's head is sent: its status is settled.
+    var hasHead = false
+    /// The request was HEAD: nothing follows.
+    var isHeadOnly = false
+    var isChunked = false
+    var closes = false
+    /// Its connection is in the loop's queue.
+    var isQueued = false
+    /// Bytes of the body that were written, and of those that were sent at the timer's last look.
+    var written = 0
+    var sentAtLastLook = 0
+
+    init(_ reply: RecordsReply, head: ByteSlice) {
+        self.reply = reply
+        self.head = head
+    }
+}
