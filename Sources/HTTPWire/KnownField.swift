@@ -44,6 +44,17 @@ public enum KnownField: UInt8, CaseIterable, Sendable {
     }
 }
 
+/// Some of the known fields, as bits.
+public struct KnownFields: OptionSet, Sendable {
+    public let rawValue: UInt32
+
+    @inlinable
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+
+    @inlinable
+    public init(_ fields: KnownField...) { rawValue = fields.reduce(0) { $0 | 1 << UInt32($1.rawValue) } }
+}
+
 /// Finds a known field by its name: by length, then by the name's lower-cased words.
 ///
 /// Lower-casing is `| 0x20`. On token characters that maps letters to lower case and leaves `-`, digits alone; the other

@@ -211,6 +211,7 @@ extension RequestHead {
     private mutating func parseFields(_ start: UnsafeRawPointer, _ position: inout Int, _ count: Int) -> Step {
         known.update(repeating: 0, count: KnownField.allCases.count)
         var fields = 0
+        var present: UInt32 = 0
         var at = position
         let blockEnd = at &+ limits.fieldBlock
         while true {
@@ -267,6 +268,7 @@ extension RequestHead {
                 valueCount: UInt16(truncatingIfNeeded: valueEnd &- valueStart))
             fields &+= 1
             if let field {
+                present |= 1 &<< UInt32(field.rawValue)
                 let slot = known + Int(field.rawValue)
                 if slot.pointee == 0 {
                     slot.pointee = UInt8(truncatingIfNeeded: fields)
@@ -277,6 +279,7 @@ extension RequestHead {
             at = next
         }
         fieldCount = fields
+        self.present = KnownFields(rawValue: present)
         position = at &+ 2
         return .done
     }

@@ -64,6 +64,8 @@ public struct RequestHead: ~Copyable {
 
     /// Number of fields.
     public internal(set) var fieldCount = 0
+    /// The known ones among them.
+    public internal(set) var present = KnownFields()
     public internal(set) var method = HTTPMethod.get
     /// 0 for HTTP/1.0; 1 for HTTP/1.1 and what comes after it.
     public internal(set) var minorVersion = 1

@@ -167,7 +167,7 @@ final class GatewayLoop {
             if length > options.maxRequestBytes { return bodyTooLarge() }
         }
         if head.body != .length(0), let problem = unsupportedMediaType(route) { return problem }
-        if let key = head[.partitionKey], key.count > Self.maxKeyBytes { return keyTooLarge() }
+        if let problem = keyTooLarge() { return problem }
         if case .ingest = route { return rateProblem() }
         return nil
     }
@@ -208,6 +208,11 @@ final class GatewayLoop {
     /// Lets go of memory that an unusual request has taken. To be called when its reply is written.
     func trim() {
         if out.count > Self.keptReply { out = ByteWriter(capacity: 4096) }
+        // A batch and a refusal have an event each.
+        if events.count > Self.keptElements { trimLists() }
+    }
+
+    private func trimLists() {
         if rejections.capacity > Self.keptElements { rejections = [] }
         if batches.capacity > Self.keptElements { batches = [] }
     }

@@ -14,22 +14,28 @@ extension GatewayLoop {
 
     func notUnderstood(by route: Route) -> Problem? {
         if head.query.count > 0, let problem = unsupportedParameter(route) { return problem }
-        for field in Self.unsupported where head[field] != nil { return refusal(of: field) }
+        if !head.present.isDisjoint(with: Self.unsupported) { return refusalOfFirst() }
         if let index = head.firstField(withPrefix: "x-record-header-") {
             return refusal(of: Self.quoted(head.fieldName(index)), "Records get no headers from a request yet.")
         }
-        switch route {
-        case .events: return nil
-        case .ingest where head[.partitionKey] != nil:
+        if case .events = route { return nil }
+        if head.present.isDisjoint(with: Self.eventsOnly) { return nil }
+        if case .ingest = route, head[.partitionKey] != nil {
             return refusal(of: "Partition-Key", "The key of an event here is its event_type.")
-        default:
-            return head[.batchMode] == nil ? nil : refusal(of: "X-Batch-Mode", "One event is read here.")
         }
+        return head[.batchMode] == nil ? nil : refusal(of: "X-Batch-Mode", "One event is read here.")
     }
 
-    private static let unsupported: [KnownField] = [
-        .idempotencyKey, .prefer, .eventTime, .eventType, .cloudEventsVersion,
-    ]
+    private static let unsupported = KnownFields(.idempotencyKey, .prefer, .eventTime, .eventType, .cloudEventsVersion)
+    private static let eventsOnly = KnownFields(.batchMode, .partitionKey)
+
+    private func refusalOfFirst() -> Problem? {
+        for field in KnownField.allCases
+        where !head.present.isDisjoint(with: Self.unsupported.intersection(KnownFields(field))) {
+            return refusal(of: field)
+        }
+        return nil
+    }
 
     private func refusal(of field: KnownField) -> Problem {
         let why: StaticString =
@@ -83,8 +89,9 @@ extension GatewayLoop {
             "\(said); send one of: \(supported). With curl: -H 'Content-Type: application/json'.")
     }
 
-    func keyTooLarge() -> Problem {
-        Problem(.keyTooLarge, "A key is at most \(Self.maxKeyBytes) bytes.", limit: Self.maxKeyBytes)
+    func keyTooLarge() -> Problem? {
+        guard let key = head[.partitionKey], key.count > Self.maxKeyBytes else { return nil }
+        return Problem(.keyTooLarge, "A key is at most \(Self.maxKeyBytes) bytes.", limit: Self.maxKeyBytes)
     }
 
     /// What of the events' number and of what stands beside each of them is too much together.
