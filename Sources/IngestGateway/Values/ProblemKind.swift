@@ -81,17 +81,18 @@ struct ProblemKind {
     }
 }
 
-/// Something to be answered with a problem body.
-struct Problem: Error {
-    var kind: ProblemKind
+/// Something to be answered with a problem body. A class, for the way of a good request asks a dozen times whether there is
+/// one, and an absent reference costs nothing to hand on.
+final class Problem: Error {
+    let kind: ProblemKind
     /// One sentence for people; also the `error` and `message` members unless `error` says otherwise.
-    var detail: String
+    let detail: String
     /// The exact words of a use case's `error` member.
-    var error: String?
+    let error: String?
     /// The number that was exceeded.
-    var limit: Int?
+    let limit: Int?
     /// Seconds, for `Retry-After`.
-    var retryAfter: Int?
+    let retryAfter: Int?
 
     init(_ kind: ProblemKind, _ detail: String, error: String? = nil, limit: Int? = nil, retryAfter: Int? = nil) {
         self.kind = kind
@@ -101,17 +102,18 @@ struct Problem: Error {
         self.retryAfter = retryAfter
     }
 
-    init(_ failure: HTTPFailure) { self.init(ProblemKind(failure), failure.detail.description) }
+    convenience init(_ failure: HTTPFailure) { self.init(ProblemKind(failure), failure.detail.description) }
 
-    /// `place` names the text in which `failure.position` counts.
-    init(_ failure: JSONFailure, limits: JSONLimits, error: String? = nil) {
-        self.init(ProblemKind(failure), "\(failure.detail), at byte \(failure.position).", error: error)
-        switch failure.reason {
-        case .tooDeep: limit = limits.depth
-        case .tooManyTokens: limit = limits.tokens
-        case .tooManyKeys: limit = limits.keys
-        case .tooManyElements: limit = limits.elements
-        default: break
-        }
+    convenience init(_ failure: JSONFailure, limits: JSONLimits, error: String? = nil) {
+        let limit: Int? =
+            switch failure.reason {
+            case .tooDeep: limits.depth
+            case .tooManyTokens: limits.tokens
+            case .tooManyKeys: limits.keys
+            case .tooManyElements: limits.elements
+            default: nil
+            }
+        self.init(
+            ProblemKind(failure), "\(failure.detail), at byte \(failure.position).", error: error, limit: limit)
     }
 }
