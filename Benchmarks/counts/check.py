@@ -74,7 +74,7 @@ class Broker:
         self.log = open(folder / "log", "wb")
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=environment, preexec_fn=end_with_parent)
         deadline = time.monotonic() + 120
-        while b" is ready " not in (folder / "log").read_bytes():
+        while b" ready " not in (folder / "log").read_bytes():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit("check-counts: the broker did not start:\n" + (folder / "log").read_text(errors="replace")[-2000:])
             time.sleep(0.02)

@@ -91,6 +91,9 @@ extension LogStore {
             "millrace_storage_tail_bytes", help: "Bytes of record batches in memory that are not in a segment yet."
         ) { [self] in Double(tailBytes.load(ordering: .relaxed)) }
         registry.reading(
+            "millrace_memory_buffer_bytes", help: "Buffers in use: input, requests that wait, replies, batches in memory."
+        ) { [self] in Double(pool.outstandingBytes) }
+        registry.reading(
             "millrace_storage_offline", help: "1 when the data folder failed and takes no writes until a restart."
         ) { [self] in isOffline ? 1 : 0 }
         let journal = "millrace_storage_journal_files"

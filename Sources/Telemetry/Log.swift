@@ -67,11 +67,11 @@ public enum Log {
     // MARK: Repeats
 
     /// Lines of one message within `repeatWindowMs`: a client that makes one again and again writes a line a second on
-    /// average, some 20 MB a day, instead of filling the disk. The others are counted (`linesLeftOut`), and the next one
+    /// average, some 20 MB a day, instead of filling the disk; and a start that has much to tell tells a hundred. The others are counted (`linesLeftOut`), and the next one
     /// that is written says how many were left out before it. Each message has its own count, so that a flood of one
     /// hides no other.
-    public static let maxRepeats = 10
-    public static let repeatWindowMs: Int64 = 10_000
+    public static let maxRepeats = 100
+    public static let repeatWindowMs: Int64 = 100_000
 
     private static let limiter = Lock(LineLimiter())
     static let linesLeftOut = Counter()

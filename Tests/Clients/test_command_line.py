@@ -266,10 +266,12 @@ def test_the_port_of_the_gateway_is_named(millrace, broker):
 
 @pytest.mark.control
 @pytest.mark.parametrize("words", [[], ["--group", "follower"]])
-def test_following_goes_on_when_the_broker_comes_back(begun, millrace, new_broker, words):
+def test_following_goes_on_when_the_broker_comes_back(begun, millrace, new_broker, tmp_path, words):
     node = new_broker()
     topic = create_topic(node.bootstrap, unique("follow"), 1)
-    process = begun("consume", topic, "--from", "beginning", *words, bootstrap=node.bootstrap)
+    said = tmp_path / "said"
+    with open(said, "wb") as errors:
+        process = begun("consume", topic, "--from", "beginning", *words, bootstrap=node.bootstrap, stderr=errors)
     for value in (b"before", b"after"):
         millrace("produce", topic, "--bootstrap", node.bootstrap, stdin=value + b"\n")
         assert process.stdout.readline() == value + b"\n"
@@ -277,12 +279,12 @@ def test_following_goes_on_when_the_broker_comes_back(begun, millrace, new_broke
             node.kill()
             # Long enough for every attempt of a single request to be over.
             time.sleep(3)
-            assert process.poll() is None, process.stderr.read()
+            assert process.poll() is None, said.read_bytes()
             node.start()
+    until(lambda: b"is back" in said.read_bytes(), "that it is back is told")
     process.send_signal(signal.SIGTERM)
     assert process.wait(LIMIT) == TERMINATED
-    said = process.stderr.read()
-    assert said.count(b"trying again") == 1 and b"is back" in said
+    assert said.read_bytes().count(b"trying again") == 1
 
 
 @pytest.mark.control
