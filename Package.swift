@@ -136,3 +136,17 @@ let package = Package(
     ],
     swiftLanguageModes: [.v6]
 )
+
+// The fuzz targets, with `tools/fuzz`: a library whose every module is built with libFuzzer's instrumentation. Never part of another
+// build.
+if Context.environment["MILLRACE_FUZZ"] != nil {
+    package.targets.append(
+        .target(
+            name: "Fuzz",
+            dependencies: [
+                "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "HTTPWire", "StorageIO", "LogStorage",
+                "Coordinators", "BrokerCore", "Transport", "KafkaServer", "IngestGateway", "BrokerTestKit",
+            ],
+            path: "Tests/Fuzz/Targets", swiftSettings: strict))
+    package.products.append(.library(name: "fuzz", type: .static, targets: ["Fuzz"]))
+}

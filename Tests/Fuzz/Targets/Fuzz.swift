@@ -1,0 +1,49 @@
+import Glibc
+
+/// What libFuzzer calls with each input. `MILLRACE_FUZZ_TARGET` names the target.
+///
+/// A target says what is wrong by a trap: libFuzzer keeps the input then. What the input itself may do is refuse, throw,
+/// close; never trap, read beyond its bytes (AddressSanitizer), or take memory or time without bound (libFuzzer's limits).
+private let targets: [String: @Sendable (UnsafeRawBufferPointer) -> Void] = [
+    "messages": fuzzMessages, "handlers": fuzzHandlers, "batches": fuzzBatches, "recovery": fuzzRecovery,
+    "http": fuzzHTTP, "json": fuzzJSON,
+]
+
+private let target: @Sendable (UnsafeRawBufferPointer) -> Void = {
+    guard let name = getenv("MILLRACE_FUZZ_TARGET").map({ String(cString: $0) }), let found = targets[name] else {
+        fatalError("MILLRACE_FUZZ_TARGET is one of \(targets.keys.sorted())")
+    }
+    return found
+}()
+
+@_cdecl("LLVMFuzzerTestOneInput")
+public func fuzzOne(_ base: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
+    target(UnsafeRawBufferPointer(start: base, count: count))
+    return 0
+}
+
+/// Takes bytes of an input from its front; zeros when it has ended.
+struct Input {
+    private let bytes: UnsafeRawBufferPointer
+    private var at = 0
+
+    init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+
+    var isAtEnd: Bool { at >= bytes.count }
+
+    mutating func byte() -> UInt8 {
+        defer { at += 1 }
+        return at < bytes.count ? bytes[at] : 0
+    }
+
+    mutating func uint16() -> Int { Int(byte()) << 8 | Int(byte()) }
+
+    mutating func take(_ count: Int) -> UnsafeRawBufferPointer {
+        let start = min(at, bytes.count)
+        let end = min(start + count, bytes.count)
+        at = end
+        return UnsafeRawBufferPointer(rebasing: bytes[start..<end])
+    }
+
+    mutating func rest() -> UnsafeRawBufferPointer { take(bytes.count) }
+}

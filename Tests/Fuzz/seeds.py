@@ -1,0 +1,78 @@
+"""Makes Tests/Fuzz/Seeds anew, from the golden messages of KafkaWireTests and a few bytes by hand. Small: a few KB a target."""
+
+import json
+import pathlib
+import re
+import shutil
+import struct
+import sys
+
+HERE = pathlib.Path(__file__).parent
+REPOSITORY = HERE.parents[1]
+sys.path.insert(0, str(REPOSITORY / "Tests/Clients"))
+
+from harness import bombs, wire  # noqa: E402
+
+# The order of FuzzMessages.swift.
+APIS = [int(re.search(r"\d+", line)[0]) for line in "0 1 2 3 8 9 10 11 12 13 14 15 16 18 19 20 21 22 23 32 33 35 37 42 44 47 60 75".split()]
+
+
+def write(target: str, name: str, content: bytes) -> None:
+    folder = HERE / "Seeds" / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(content)
+
+
+def golden():
+    """(place in the list, version above the lowest, body) of the fullest message of each API's first and last version."""
+    for place, api in enumerate(APIS):
+        path = next((REPOSITORY / "Tests/KafkaWireTests/Golden").glob(f"{api:02}_*.txt"))
+        lines = [line.split() for line in path.read_text().splitlines() if line.startswith("request ")]
+        lowest = min(int(line[1][1:]) for line in lines)
+        full = [line for line in lines if line[2] == "full" and len(line) > 3]
+        for line in {id(one): one for one in full[:1] + full[-1:]}.values():
+            yield place, int(line[1][1:]) - lowest, bytes.fromhex(line[3])
+
+
+def batches() -> dict[str, bytes]:
+    plain = wire.Batch([b"one", b"two", b"three"]).encode()
+    keyed = wire.Batch([b""], body=wire.record(0, b"key", b"value")).encode()
+    found = {"plain": plain, "keyed": keyed, "idempotent": wire.Batch([b"x"], producer_id=7, producer_epoch=0, base_sequence=0).encode()}
+    inner = b"".join(wire.record(n, b"k%d" % n, b"value " * 8) for n in range(3))
+    import gzip
+    found["gzip"] = wire.Batch([b""] * 3, attributes=bombs.GZIP, body=gzip.compress(inner)).encode()
+    found["snappy"] = wire.Batch([b""] * 3, attributes=bombs.SNAPPY, body=bytes([len(inner) & 0x7F | 0x80, len(inner) >> 7, 0xF0, len(inner) - 1]) + inner).encode()
+    frame = struct.pack("<I", 0x184D2204) + b"\x60\x40" + bytes([bombs.xxh32(b"\x60\x40") >> 8 & 0xFF])
+    found["lz4"] = wire.Batch([b""] * 3, attributes=bombs.LZ4, body=frame + struct.pack("<I", len(inner) | 1 << 31) + inner + bytes(4)).encode()
+    found["zstd"] = wire.Batch([b""] * 3, attributes=bombs.ZSTD, body=struct.pack("<I", 0xFD2FB528) + b"\x00\x38" + struct.pack("<I", len(inner) << 3 | 1)[:3] + inner).encode()
+    return found
+
+
+def main() -> None:
+    shutil.rmtree(HERE / "Seeds", ignore_errors=True)
+    for place, version, body in golden():
+        write("messages", f"{place:02}-{version}", bytes([place, version]) + body)
+        write("handlers", f"{place:02}-{version}", bytes([place, version]) + struct.pack(">H", len(body)) + body)
+    for name, batch in batches().items():
+        write("batches", name, b"\0" + batch)
+        write("batches", f"{name}-mended", b"\1" + batch)
+        write("handlers", f"produce-{name}", bytes([254, 0]) + struct.pack(">H", len(batch)) + batch)
+        write("handlers", f"compacted-{name}", bytes([254, 1]) + struct.pack(">H", len(batch)) + batch)
+    write("handlers", "raw", bytes([255, 0]) + struct.pack(">H", 12) + wire.int32(8) + wire.int16(18) + wire.int16(0) + wire.int32(1))
+    for flags in range(4):
+        write("recovery", f"nothing-{flags}", bytes([flags]))
+        for kind in range(5):
+            write("recovery", f"edit-{flags}-{kind}", bytes([flags]) + b"".join(bytes([file, kind]) + struct.pack(">H", 61 * file) + bytes([4]) + b"\0\1\2\xff" for file in range(0, 9, 3)))
+    event = json.dumps({"id": "a\u00e9", "type": "t", "a": [1, -2.5e10, True, None, {"b": "\ud83d\ude00\\n"}]}).encode()
+    for name, text in {"event": event, "array": b"[" + event + b", {} ,1,\"x\"]", "lines": event + b"\n" + b"{}\r\n\n [] \n" + event + b"\n" * 70, "deep": b"[" * 40 + b"]" * 40,
+                       "utf8": '{"ü":"€😀\\ud83d\\ude00"}'.encode(), "bad": b'{"a":01,}'}.items():
+        write("json", name, text)
+    post = b"POST /v1/topics/t/events?x=%20y HTTP/1.1\r\nHost: a:80\r\nContent-Type: application/json\r\n"
+    chunks = b"5;a=\"b\"\r\nhello\r\n0A\r\n0123456789\r\n0\r\nX-T: 1\r\n\r\n"
+    for name, text in {"get": b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "post": post + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n{}", "chunked": post + b"Transfer-Encoding: chunked\r\n\r\n" + chunks,
+                       "chunks": chunks, "absolute": b"GET http://a/b HTTP/1.0\r\n\r\n", "star": b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"}.items():
+        write("http", name, text)
+
+
+if __name__ == "__main__":
+    main()
