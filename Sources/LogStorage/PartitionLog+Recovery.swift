@@ -200,6 +200,8 @@ extension PartitionLog {
             _ segment: Segment, _ fileSize: Int64, _ trusted: Int64, limit: Int64, isLast: Bool
         ) throws(StorageError) -> Int64 {
             guard trusted > 0 else { return max(endOffset, segment.baseOffset) }
+            var walk = walk
+            walk.offsetLimit = min(limit, segment.offsetLimit)
             var expected: Int64? = segment.baseOffset
             if let stored = try storedIndex(of: segment), stored.segmentSize <= trusted {
                 segment.index = stored.index
@@ -254,7 +256,7 @@ extension PartitionLog {
             let log = log
             let interval = interval
             var walk = walk
-            walk.offsetLimit = next ?? .max
+            walk.offsetLimit = min(next ?? .max, segment.offsetLimit)
             var read: Int64 = 0
             defer {
                 report.scannedBytes += read
@@ -501,6 +503,10 @@ extension PartitionLog.State {
 }
 
 extension Segment {
+    /// Exclusive: no batch of this segment reaches it, because one was rolled before its offsets are as far apart. A base
+    /// offset is in no checksum, so a damaged one may be any.
+    var offsetLimit: Int64 { baseOffset + Int64(Int32.max) + 1 }
+
     /// Counts a batch found at byte `position`.
     func note(_ header: RecordBatchHeader, at position: Int64, _ interval: Int64) {
         if firstTimestamp == .max { firstTimestamp = max(0, header.maxTimestampMs) }

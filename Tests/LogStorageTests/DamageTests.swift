@@ -34,6 +34,44 @@ import Testing
         #expect(folder.fileSystem.exists(path))
     }
 
+    /// A base offset is in no checksum: a batch whose own is far away is whole, and still not one of this segment.
+    @Test(arguments: [true, false])
+    func aBatchWithAnOffsetFromFarAwayIsDamage(isClean: Bool) throws {
+        let folder = try DamagedFolder(isClean: isClean)
+        let files = try folder.stopped.list(folder.folder(0))
+        let bases = files.compactMap(Segment.baseOffset(ofLogName:)).sorted()
+        for base in [bases.first!, bases.last!] {
+            let path = Path.join(folder.folder(0), Segment.name(base, ".log"))
+            let starts = Self.batchStarts(try #require(folder.stopped.contents(path)))
+            try #require(starts.count > 2)
+            try folder.reopen { disk in
+                // Every header is read.
+                for name in files where name.hasSuffix(".index") { try disk.remove(Path.join(folder.folder(0), name)) }
+                let file = try disk.open(path, .readWrite(create: false))
+                // Nothing says where the first of the two ends, so the search comes upon the second.
+                try file.write([0xff, 0xff, 0xff, 0xff], at: starts[1] + 8)
+                try file.write([0x04, 0x00, 0x81, 0x02], at: starts[2])
+            }
+            let look = folder.look()
+            #expect(look.faults.isEmpty)
+            #expect(look.readable > 0)
+        }
+    }
+
+    private static func batchStarts(_ bytes: [UInt8]) -> [Int64] {
+        var starts: [Int64] = []
+        bytes.withUnsafeBytes { raw in
+            var at = 0
+            while at + 61 <= raw.count {
+                let length = Int(Int32(bigEndian: raw.loadUnaligned(fromByteOffset: at + 8, as: Int32.self)))
+                guard length > 0 else { break }
+                starts.append(Int64(at))
+                at += 12 + length
+            }
+        }
+        return starts
+    }
+
     @Test func aShortenedActiveSegmentRefusesAppendsToItsPartitionAlone() throws {
         let folder = try DamagedFolder(isClean: true)
         let bases = try folder.stopped.list(folder.folder(0)).compactMap(Segment.baseOffset(ofLogName:)).sorted()
