@@ -68,7 +68,10 @@ class Broker:
         self.settings = {**SETTINGS, **(OWN_SETTINGS if kind == "millrace" else {}), **(settings or {})}
         self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix=f"clients-{kind}-"))
         self.owns_folder = folder is None
-        self.kafka_port, self.http_port = free_port(), free_port()
+        self.kafka_port = self.http_port = free_port()
+        # A port that was asked for and not used yet may be given again.
+        while self.http_port in (self.kafka_port, self.kafka_port + 1):
+            self.http_port = free_port()
         self.process: subprocess.Popen | None = None
         self.log_path = self.folder / "output.log"
         self.environment: dict[str, str] = {}  # beside its settings

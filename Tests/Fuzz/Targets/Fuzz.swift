@@ -13,13 +13,27 @@ private let target: @Sendable (UnsafeRawBufferPointer) -> Void = {
     guard let name = getenv("MILLRACE_FUZZ_TARGET").map({ String(cString: $0) }), let found = targets[name] else {
         fatalError("MILLRACE_FUZZ_TARGET is one of \(targets.keys.sorted())")
     }
+    raiseDescriptorLimit()
     return found
 }()
+
+/// Each connection that a broker keeps has a descriptor on both sides here.
+private func raiseDescriptorLimit() {
+    var limit = rlimit()
+    getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    limit.rlim_cur = limit.rlim_max
+    setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+}
 
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzOne(_ base: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     target(UnsafeRawBufferPointer(start: base, count: count))
     return 0
+}
+
+/// A trap that says why in a release build, too.
+func insist(_ isRight: Bool, _ otherwise: @autoclosure () -> String = "a promise does not hold") {
+    if !isRight { fatalError(otherwise()) }
 }
 
 /// Takes bytes of an input from its front; zeros when it has ended.

@@ -43,10 +43,10 @@ private func read(_ header: RecordBatchHeader) {
     } catch {
         isWhole = false
     }
-    precondition(!isWhole || count == Int(header.recordCount), "\(count) records of \(header.recordCount)")
+    insist(!isWhole || count == Int(header.recordCount), "\(count) records of \(header.recordCount)")
     var again = RecordIterator(outputLimit: outputLimit)
     let isVerified = (try? again.open(header)).map { (try? again.verifyRemaining()) != nil } ?? false
-    precondition(isVerified == isWhole, "reading says \(isWhole), verifying \(isVerified); \(sum)")
+    insist(isVerified == isWhole, "reading says \(isWhole), verifying \(isVerified); \(sum)")
 }
 
 /// Makes the length, the format's number and the CRC what they should be.

@@ -7,7 +7,7 @@ import HTTPWire
     let whole = head.parse(bytes, &progress)
     var sum = 0
     if case .complete(let length) = whole {
-        precondition(length <= bytes.count)
+        insist(length <= bytes.count)
         for index in 0..<head.fieldCount {
             for byte in head.fieldName(index) { sum &+= Int(byte) }
             for byte in head.fieldValue(index) { sum &+= Int(byte) }
@@ -35,7 +35,7 @@ private func growing(_ bytes: UnsafeRawBufferPointer, _ whole: HeadOutcome) {
         case .incomplete:
             continue
         case .complete(let length):
-            precondition(whole == .complete(length: length), "in pieces \(length), whole \(whole)")
+            insist(whole == .complete(length: length), "in pieces \(length), whole \(whole)")
             return
         case .failure:
             guard case .failure = whole else { fatalError("refused in pieces, whole \(whole)") }
@@ -54,7 +54,7 @@ private struct Body: Equatable {
 
 private func fuzzChunks(_ bytes: UnsafeRawBufferPointer) {
     let whole = decode(bytes, step: bytes.count)
-    precondition(whole == decode(bytes, step: 1) && whole == decode(bytes, step: 3), "the pieces matter")
+    insist(whole == decode(bytes, step: 1) && whole == decode(bytes, step: 3), "the pieces matter")
 }
 
 private func decode(_ bytes: UnsafeRawBufferPointer, step: Int) -> Body {

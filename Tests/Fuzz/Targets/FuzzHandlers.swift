@@ -131,7 +131,7 @@ private final class FuzzBroker: @unchecked Sendable {
         frame(CreateTopicsRequest.self, 5, &output) { request.encode(to: &$0, version: 5) }
         let client = FuzzSocket(port: port)
         client.send(output.bytes)
-        precondition(client.receive(atLeast: 4, milliseconds: 10_000) >= 4, "the topics were not made")
+        insist(client.receive(atLeast: 4, milliseconds: 10_000) >= 4, "the topics were not made")
         client.close()
     }
 
@@ -141,7 +141,7 @@ private final class FuzzBroker: @unchecked Sendable {
         frame(ApiVersionsRequest.self, 0, &output) { _ in }
         let client = FuzzSocket(port: port)
         client.send(output.bytes)
-        precondition(client.receive(atLeast: 4, milliseconds: 10_000) >= 4, "another client is not answered")
+        insist(client.receive(atLeast: 4, milliseconds: 10_000) >= 4, "another client is not answered")
         client.close()
     }
 
@@ -166,7 +166,8 @@ private struct FuzzSocket {
                 connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
             }
         }
-        precondition(result == 0, "cannot connect: \(errno)")
+        let reason = errno
+        insist(result == 0, "cannot connect: errno \(reason), descriptor \(descriptor)")
         // A closed socket leaves no port waiting behind: there are thousands of them a minute.
         var now = linger(l_onoff: 1, l_linger: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &now, socklen_t(MemoryLayout<linger>.size))

@@ -20,7 +20,7 @@ private func elements(_ bytes: UnsafeRawBufferPointer, _ limits: JSONLimits) {
     do {
         try scanner.elements(into: &ranges)
     } catch {
-        precondition(error.reason == .tooManyElements, "an array was accepted, its elements were not: \(error)")
+        insist(error.reason == .tooManyElements, "an array was accepted, its elements were not: \(error)")
         return
     }
     for range in ranges {
@@ -39,14 +39,14 @@ private func envelope(_ bytes: UnsafeRawBufferPointer, _ limits: JSONLimits, _ k
     do {
         try envelope.read(&scanner)
     } catch {
-        precondition(
+        insist(
             kind != .object || error.reason == .duplicateKey || error.reason == .loneSurrogate
                 || error.reason == .nulInText, "an object was accepted, as an envelope it was not: \(error)")
         return
     }
-    precondition(kind == .object, "an envelope that is no object")
+    insist(kind == .object, "an envelope that is no object")
     for place in 0..<3 {
-        if let member = envelope[place] { precondition(Int(member.range.end) <= bytes.count) }
+        if let member = envelope[place] { insist(Int(member.range.end) <= bytes.count) }
     }
 }
 
@@ -57,11 +57,11 @@ private func lines(_ bytes: UnsafeRawBufferPointer, _ limits: JSONLimits) {
     while true {
         let sound = quick.nextSound()
         guard let line = sound ?? quick.next() else { break }
-        precondition(careful.next() == line && careful.number == quick.number, "line \(quick.number) differs")
+        insist(careful.next() == line && careful.number == quick.number, "line \(quick.number) differs")
         guard sound != nil else { continue }
         var scanner = JSONScanner(
             UnsafeRawBufferPointer(rebasing: bytes[Int(line.start)..<Int(line.end)]), limits: limits)
-        precondition((try? scanner.onlyValue()) != nil, "line \(quick.number) was called sound")
+        insist((try? scanner.onlyValue()) != nil, "line \(quick.number) was called sound")
     }
-    precondition(careful.next() == nil)
+    insist(careful.next() == nil)
 }

@@ -29,7 +29,7 @@ private func roundTrip<Message: KafkaRequest>(_: Message.Type, version: Int16, _
     guard let again = once.withUnsafeBytes({ try? Message(whole: $0, version: version) }) else {
         fatalError("\(Message.self) \(version) does not decode what it encoded")
     }
-    precondition(encoded(again, version) == once, "\(Message.self) \(version) encodes in two ways")
+    insist(encoded(again, version) == once, "\(Message.self) \(version) encodes in two ways")
 }
 
 private func encoded<Message: KafkaRequest>(_ message: Message, _ version: Int16) -> [UInt8] {
