@@ -83,7 +83,7 @@ def slow_heads(stage: Stage) -> None:
     drip(stage, head(PATH, "Content-Length: 2", "X-Long: " + "x" * 100), stage.connect_many(200, stage.http))
 
 
-@case("200 connections send their bodies byte by byte")
+@case("200 connections send their bodies byte by byte", is_short=False)
 def slow_bodies(stage: Stage) -> None:
     connections = stage.connect_many(200, stage.http)
     for connection in connections:

@@ -74,7 +74,7 @@ def parked(stage: Stage) -> None:
         stage.sockets.pop().close()
 
 
-@case("clients send many Fetches that wait for ever, and close")
+@case("clients send many Fetches that wait for ever, and close", is_short=False)
 def parked_pipelined(stage: Stage) -> None:
     stage.create("parked", 20)
     request = int16_frame(wire.FETCH, 4, fetch_body("parked", 20, 2**31 - 1, 2**31 - 1))
@@ -134,7 +134,7 @@ def long_topic_name(stage: Stage) -> None:
         stage.must(code == 0, f"Produce to another topic: error {code}")
 
 
-@case("connections without end that are opened and closed")
+@case("connections without end that are opened and closed", is_short=False)
 def churn(stage: Stage) -> None:
     end = time.monotonic() + stage.size(10, 2)
     while time.monotonic() < end:
@@ -144,7 +144,7 @@ def churn(stage: Stage) -> None:
         stage.sockets.pop().close()
 
 
-@case("3,000 idle connections")
+@case("3,000 idle connections", is_short=False)
 def idle_connections(stage: Stage) -> None:
     stage.connect_many(stage.size(3000, 1000))
     time.sleep(stage.size(4, 1))
