@@ -25,6 +25,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "Tests/Clients"))
@@ -74,10 +76,17 @@ class Broker:
         self.log = open(folder / "log", "wb")
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=environment, preexec_fn=end_with_parent)
         deadline = time.monotonic() + 120
-        while b" ready " not in (folder / "log").read_bytes():
+        while not self.is_ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit("check-counts: the broker did not start:\n" + (folder / "log").read_text(errors="replace")[-2000:])
             time.sleep(0.02)
+
+    def is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{self.http}/readyz", timeout=30) as reply:
+                return reply.status == 200
+        except (OSError, urllib.error.URLError):
+            return False
 
     def stop(self) -> None:
         self.page.hold_clock(False)
