@@ -90,15 +90,17 @@ int clock_gettime(clockid_t clock, struct timespec *time) {
     return 0;
 }
 
-/// A deadline by the held clock is as far ahead by the kernel's: without this a thread that waits would find it passed, again and
-/// again.
+/// No deadline passes while the clock is held. Looked at in slices, for nobody wakes the thread when it is let go.
 int pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *mutex, const struct timespec *deadline) {
     static int (*real)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
     if (real == NULL) real = (int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))dlsym(RTLD_NEXT, "pthread_cond_timedwait");
-    int64_t ahead = running(CLOCK_MONOTONIC) - now(CLOCK_MONOTONIC);
-    struct timespec shifted = {deadline->tv_sec + ahead / 1000000000, deadline->tv_nsec + ahead % 1000000000};
-    if (shifted.tv_nsec >= 1000000000) shifted.tv_sec++, shifted.tv_nsec -= 1000000000;
-    return real(condition, mutex, ahead > 0 ? &shifted : deadline);
+    while (atomic_load_explicit(&counts[CLOCK_IS_HELD], memory_order_relaxed) != 0) {
+        int64_t end = running(CLOCK_MONOTONIC) + 500000000;
+        struct timespec slice = {end / 1000000000, end % 1000000000};
+        int result = real(condition, mutex, &slice);
+        if (result != ETIMEDOUT) return result;
+    }
+    return real(condition, mutex, deadline);
 }
 
 #ifndef CLOCK_ONLY
