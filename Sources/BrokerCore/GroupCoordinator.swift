@@ -163,6 +163,17 @@ public final class GroupCoordinator: Sendable {
         deliver(run(shards[Int(partitionIndex(of: groupID))], event))
     }
 
+    /// Runs one event of the group's shard whose reply comes with it, and gives that instead of delivering it. Nil: the
+    /// data folder takes nothing. May be called by any thread, which is not woken by anybody; the caller kicks the store.
+    public func ask(
+        group groupID: String, as waiter: WaiterID, _ event: (inout GroupShard, CoordinatorTime) -> GroupActions
+    ) -> (reply: GroupReply?, ticket: UInt64) {
+        var outcome = run(shards[Int(partitionIndex(of: groupID))], event)
+        let own = outcome.replies.firstIndex { $0.waiter == waiter }.map { outcome.replies.remove(at: $0).reply }
+        deliver(outcome)
+        return (outcome.refused ? nil : own, outcome.ticket)
+    }
+
     /// Looks at the group's shard. The answer may leave once the commits have reached the ticket.
     public func read<Answer>(
         group groupID: String, _ body: (borrowing GroupShard) -> Answer

@@ -24,6 +24,8 @@ public struct ByteReader {
     public let count: Int
     /// The next byte to read, from `base`.
     public var position: Int
+    /// Bytes of memory that what is decoded may still take; without a limit unless a caller sets one.
+    public var allowance = Int.max
 
     @inlinable
     public init(_ bytes: UnsafeRawBufferPointer) {
@@ -47,6 +49,14 @@ public struct ByteReader {
         let at = base + position
         position &+= length
         return at
+    }
+
+    /// Takes `bytes` from the allowance, before they are allocated.
+    public mutating func spend(_ bytes: Int) throws(DecodeError) {
+        guard bytes <= allowance else {
+            throw .invalid("the decoded form takes more memory than allowed", position: position)
+        }
+        allowance -= bytes
     }
 
     @inlinable

@@ -108,6 +108,10 @@ public final class ChunkPool: Sendable {
     /// to hold back for them.
     public func noteCached(_ bytes: Int) { cached.add(bytes, ordering: .relaxed) }
 
+    /// Memory outside of the pool that is about to be taken (or, negative, was given back) for the work that its chunks
+    /// hold: it counts as handed out, so that readers of sockets hold back for it as well.
+    public func noteReserved(_ bytes: Int) { outstanding.add(bytes, ordering: .relaxed) }
+
     /// A chunk of at least `minimum` bytes; its content is undefined.
     public func chunk(atLeast minimum: Int) -> Chunk {
         precondition(minimum >= 0)

@@ -42,7 +42,16 @@ extension GroupShard {
         return response
     }
 
-    /// The shard's groups in the states and of the types named (case does not matter; none named: all). A shard that
+    /// Bytes of memory that `describeGroup` takes, and its encoded form.
+    public func descriptionBytes(of groupID: String) -> Int {
+        let members = groups[groupID]?.members.values.reduce(0) { sum, member in
+            // The metadata is the group's own array; encoded it stands there twice.
+            sum + 256 + 2 * (member.metadata(of: groups[groupID]?.protocolName).count + member.assignment.count)
+        }
+        return 512 + (members ?? 0)
+    }
+
+    /// The shard's groups, in no order, in the states and of the types named (case does not matter; none named: all). A shard that
     /// loads answers COORDINATOR_LOAD_IN_PROGRESS; one led elsewhere has no groups to list. Sources: KIP-518, KIP-848.
     public func listGroups(
         states: [String], types: [String]
@@ -50,8 +59,7 @@ extension GroupShard {
         if phase != .active { return (phase == .loading ? .coordinatorLoadInProgress : .none, []) }
         let states = Set(states.map { $0.lowercased() })
         guard types.isEmpty || types.contains(where: { $0.lowercased() == "classic" }) else { return (.none, []) }
-        let listed = groups.keys.sorted().compactMap { groupID -> ListGroupsResponse.ListedGroup? in
-            let group = groups[groupID]!
+        let listed = groups.compactMap { groupID, group -> ListGroupsResponse.ListedGroup? in
             guard states.isEmpty || states.contains(group.state.rawValue.lowercased()) else { return nil }
             var entry = ListGroupsResponse.ListedGroup()
             entry.groupID = groupID

@@ -138,6 +138,27 @@ public struct GroupShard: Sendable {
         }
     }
 
+    // MARK: Looks
+
+    /// This group alone, in a shard of its own: what takes long is looked at there, outside of the lock that all requests
+    /// for the shard's groups take. A copy of references; the group is copied when it changes meanwhile.
+    public func view(of groupID: String) -> GroupShard {
+        var view = GroupShard(settings: context.settings)
+        view.phase = phase
+        guard let group = groups[groupID] else { return view }
+        view.groups[groupID] = group
+        for producer in group.openTransactions {
+            guard let offsets = pendingTransactions[producer]?[groupID] else { continue }
+            view.pendingTransactions[producer] = [groupID: offsets]
+        }
+        return view
+    }
+
+    public var groupCount: Int { groups.count }
+
+    /// Committed offsets of a group.
+    public func offsetCount(of groupID: String) -> Int { groups[groupID]?.offsets.count ?? 0 }
+
     public var metrics: GroupMetrics {
         var metrics = GroupMetrics()
         for group in groups.values {

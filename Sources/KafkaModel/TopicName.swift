@@ -3,6 +3,9 @@ public enum TopicName {
     /// The longest name; leaves room in a file name for partition and suffix.
     public static let maxLength = 249
 
+    /// Bytes of a name that estimates of memory reckon with.
+    public static let usualLength = 48
+
     /// What is wrong with `name`, in words that Kafka's tools show; `nil` when it is valid.
     public static func problem(_ name: String) -> String? {
         if name.isEmpty { return "Topic name is invalid: the empty string is not allowed" }

@@ -9,50 +9,88 @@ struct API: Sendable {
     let versions: ClosedRange<Int16>
     /// What ApiVersions tells; wider than `versions` where old clients conclude from the lowest.
     let advertised: ClosedRange<Int16>
+    /// Nil: done in place, as the bytes lie, or bounded by its length.
+    let price: RequestPrice?
     let handle: Handler
 
-    init(_ key: APIKey, _ handle: @escaping Handler) {
+    init(_ key: APIKey, price: RequestPrice? = nil, _ handle: @escaping Handler) {
         guard let versions = key.codecVersions, let advertised = key.advertisedVersions else {
             preconditionFailure("\(key) is served but has no codec")
         }
         self.key = key
         self.versions = versions
         self.advertised = advertised
+        self.price = price
         self.handle = handle
     }
 }
 
 /// Everything that is served; ApiVersions answers from it. A new API is a schema, a handler in `Handlers`, a line here,
-/// and a test.
+/// and a test. The prices say how much larger than its frame a request and its reply can become.
 enum APITable {
     static let all: [API] = [
         API(.produce) { c, r throws(DecodeError) in try c.produce(r) },
         API(.fetch) { c, r throws(DecodeError) in try c.fetch(r) },
-        API(.listOffsets) { c, r throws(DecodeError) in try c.listOffsets(r) },
-        API(.metadata) { c, r throws(DecodeError) in try c.metadata(r) },
-        API(.offsetCommit) { c, r throws(DecodeError) in try c.offsetCommit(r) },
-        API(.offsetFetch) { c, r throws(DecodeError) in try c.offsetFetch(r) },
-        API(.findCoordinator) { c, r throws(DecodeError) in try c.findCoordinator(r) },
-        API(.joinGroup) { c, r throws(DecodeError) in try c.joinGroup(r) },
-        API(.heartbeat) { c, r throws(DecodeError) in try c.heartbeat(r) },
-        API(.leaveGroup) { c, r throws(DecodeError) in try c.leaveGroup(r) },
-        API(.syncGroup) { c, r throws(DecodeError) in try c.syncGroup(r) },
-        API(.describeGroups) { c, r throws(DecodeError) in try c.describeGroups(r) },
-        API(.listGroups) { c, r throws(DecodeError) in try c.listGroups(r) },
-        API(.apiVersions) { c, r throws(DecodeError) in try c.apiVersions(r) },
-        API(.createTopics) { c, r throws(DecodeError) in try c.createTopics(r) },
-        API(.deleteTopics) { c, r throws(DecodeError) in try c.deleteTopics(r) },
-        API(.deleteRecords) { c, r throws(DecodeError) in try c.deleteRecords(r) },
-        API(.initProducerID) { c, r throws(DecodeError) in try c.initProducerID(r) },
-        API(.offsetForLeaderEpoch) { c, r throws(DecodeError) in try c.offsetForLeaderEpoch(r) },
-        API(.describeConfigs) { c, r throws(DecodeError) in try c.describeConfigs(r) },
-        API(.alterConfigs) { c, r throws(DecodeError) in try c.alterConfigs(r) },
-        API(.describeLogDirs) { c, r throws(DecodeError) in try c.describeLogDirs(r) },
-        API(.createPartitions) { c, r throws(DecodeError) in try c.createPartitions(r) },
-        API(.deleteGroups) { c, r throws(DecodeError) in try c.deleteGroups(r) },
-        API(.incrementalAlterConfigs) { c, r throws(DecodeError) in try c.incrementalAlterConfigs(r) },
-        API(.offsetDelete) { c, r throws(DecodeError) in try c.offsetDelete(r) },
-        API(.describeCluster) { c, r throws(DecodeError) in try c.describeCluster(r) },
-        API(.describeTopicPartitions) { c, r throws(DecodeError) in try c.describeTopicPartitions(r) },
+        .answer(
+            ListOffsetsRequest.self, RequestPrice(decoded: 24, reply: 32),
+            estimate: KafkaConnection.listOffsetsPrice, mayBlock: KafkaConnection.looksUpTimes,
+            by: KafkaConnection.listOffsets),
+        API(.metadata, price: KafkaConnection.metadataPrice) { c, r throws(DecodeError) in try c.metadata(r) },
+        .offsetCommit,
+        .answer(
+            OffsetFetchRequest.self, RequestPrice(decoded: 24, reply: 64),
+            estimate: KafkaConnection.offsetFetchPrice, by: KafkaConnection.offsetFetch),
+        .answer(
+            FindCoordinatorRequest.self, RequestPrice(decoded: 16, reply: 256),
+            estimate: KafkaConnection.findCoordinatorPrice, by: KafkaConnection.findCoordinator),
+        .joinGroup,
+        .heartbeat,
+        .leaveGroup,
+        .syncGroup,
+        .answer(
+            DescribeGroupsRequest.self, RequestPrice(decoded: 16, reply: 1024),
+            estimate: KafkaConnection.describeGroupsPrice, mayBlock: KafkaConnection.describesMembers,
+            by: KafkaConnection.describeGroups),
+        .answer(
+            ListGroupsRequest.self, RequestPrice(decoded: 16, reply: 1024),
+            estimate: KafkaConnection.listGroupsPrice, by: KafkaConnection.listGroups),
+        .plain(.apiVersions) { c, r throws(DecodeError) in try c.apiVersions(r) },
+        .change(
+            CreateTopicsRequest.self, RequestPrice(decoded: 24, reply: 1024),
+            estimate: KafkaConnection.createTopicsPrice, plan: KafkaConnection.createTopics),
+        .change(
+            DeleteTopicsRequest.self, RequestPrice(decoded: 16, reply: 256),
+            estimate: KafkaConnection.deleteTopicsPrice, plan: KafkaConnection.deleteTopics),
+        .answer(
+            DeleteRecordsRequest.self, RequestPrice(decoded: 24, reply: 24),
+            estimate: KafkaConnection.deleteRecordsPrice, by: KafkaConnection.deleteRecords),
+        .plain(.initProducerID) { c, r throws(DecodeError) in try c.initProducerID(r) },
+        .answer(
+            OffsetForLeaderEpochRequest.self, RequestPrice(decoded: 24, reply: 24),
+            estimate: KafkaConnection.offsetForLeaderEpochPrice, by: KafkaConnection.offsetForLeaderEpoch),
+        .answer(
+            DescribeConfigsRequest.self, RequestPrice(decoded: 16, reply: 4096),
+            estimate: KafkaConnection.describeConfigsPrice, by: KafkaConnection.describeConfigs),
+        .change(
+            AlterConfigsRequest.self, RequestPrice(decoded: 16, reply: 64),
+            estimate: KafkaConnection.alterConfigsPrice, plan: KafkaConnection.alterConfigs),
+        .answer(
+            DescribeLogDirsRequest.self, RequestPrice(decoded: 24, reply: 64),
+            estimate: KafkaConnection.describeLogDirsPrice, mayBlock: { _ in true },
+            by: KafkaConnection.describeLogDirs),
+        .change(
+            CreatePartitionsRequest.self, RequestPrice(decoded: 24, reply: 64),
+            estimate: KafkaConnection.createPartitionsPrice, plan: KafkaConnection.createPartitions),
+        .answer(
+            DeleteGroupsRequest.self, RequestPrice(decoded: 16, reply: 256),
+            estimate: KafkaConnection.deleteGroupsPrice, mayBlock: { _ in true }, by: KafkaConnection.deleteGroups),
+        .change(
+            IncrementalAlterConfigsRequest.self, RequestPrice(decoded: 16, reply: 64),
+            estimate: KafkaConnection.incrementalAlterConfigsPrice, plan: KafkaConnection.incrementalAlterConfigs),
+        .offsetDelete,
+        .plain(.describeCluster) { c, r throws(DecodeError) in try c.describeCluster(r) },
+        .answer(
+            DescribeTopicPartitionsRequest.self, RequestPrice(decoded: 24, reply: 64),
+            estimate: KafkaConnection.describeTopicPartitionsPrice, by: KafkaConnection.describeTopicPartitions),
     ]
 }

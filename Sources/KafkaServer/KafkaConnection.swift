@@ -20,6 +20,7 @@ struct Request {
     /// Bytes behind the message are overlooked, as Kafka does: librdkafka's Metadata requests have some.
     func decode<Message: KafkaRequest>(_ type: Message.Type) throws(DecodeError) -> Message {
         var reader = body
+        reader.allowance = RequestLimits.decodedBytes
         return try Message(from: &reader, version: version)
     }
 
@@ -44,8 +45,6 @@ final class KafkaConnection: ConnectionHandler {
     var parked = Parked.nothing
     /// Partitions of the parked OffsetCommit that do not exist.
     var refusedCommits: [OffsetCommitResponse.OffsetCommitResponseTopic] = []
-    /// The DeleteGroups request in work.
-    var deletion = GroupDeletion()
 
     enum Parked {
         case nothing
@@ -136,13 +135,7 @@ final class KafkaConnection: ConnectionHandler {
     /// Writes a reply; it leaves once the commits have reached `commit`.
     func reply(_ response: some KafkaResponse, to ticket: ReplyTicket, commit: UInt64 = 0) {
         if commit > 0 { connection.gate(ticket: commit) }
-        connection.write { writer in
-            writer.int32(0)
-            writer.int32(ticket.correlationID)
-            if ResponseHeader.version(apiKey: ticket.key, apiVersion: ticket.version) >= 1 { writer.unsignedVarint(0) }
-            response.encode(to: &writer, version: ticket.version)
-            writer.overwrite(Int32(writer.count - 4), at: 0)
-        }
+        connection.write { writer in Self.encode(response, to: &writer, ticket) }
     }
 
     /// Mutes the connection until `unpark`: requests behind a parked one wait.
@@ -154,26 +147,6 @@ final class KafkaConnection: ConnectionHandler {
     func unpark() {
         parked = .nothing
         connection.resumeReading()
-    }
-
-    /// Runs blocking work on the broker's admin thread while the connection is muted, then `finish` with its result on
-    /// this connection's loop, if the connection is still there.
-    func offload<Result: Sendable>(
-        _ work: @escaping @Sendable () -> Result,
-        _ finish: @escaping @Sendable (KafkaConnection, Result) -> Void
-    ) {
-        park(.work)
-        let id = connection.id
-        let handle = loop.handle
-        let taken = broker.admin.submit {
-            let result = work()
-            handle.submit { loop in
-                guard let handler = loop.connection(id)?.handler as? KafkaConnection else { return }
-                handler.unpark()
-                finish(handler, result)
-            }
-        }
-        if !taken { connection.close() }
     }
 
     /// The address of this broker as this client should know it.

@@ -57,7 +57,7 @@ final class KafkaLoop {
         case .leave(let response): connection.reply(response, to: to, commit: ticket)
         case .offsetCommit(let response): connection.finishOffsetCommit(response, to: to, commit: ticket)
         case .offsetDelete(let response): connection.reply(response, to: to, commit: ticket)
-        case .deleteGroups(let results): connection.finishDeleteGroups(results, to: to, commit: ticket)
+        case .deleteGroups: preconditionFailure("DeleteGroups is asked for its replies")
         case .txnOffsetCommit, .transactionCompleted:
             preconditionFailure("a transaction's reply without transactions")
         }

@@ -20,6 +20,8 @@ public final class KafkaServer: Sendable {
     let loops: LoopTable
     let table: [API?]
     let metrics = KafkaServerMetrics()
+    /// Memory that long requests take while others make their replies.
+    let budget = WorkBudget()
 
     /// Connects the edge to its broker: from now on it hears of commits and of group replies. Before `Broker.start`.
     public init(broker: Broker, options: KafkaServerOptions = KafkaServerOptions(), loopCount: Int) {

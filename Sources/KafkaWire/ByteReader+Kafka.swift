@@ -12,12 +12,14 @@ struct TagHeader {
 enum DecodeLimits {
     /// Longest string in bytes, in every version. Kafka's own bound: the classic length is a signed 16-bit number.
     static let stringBytes = 0x7fff
-    /// Room reserved for an array before its elements have been seen. More elements grow it as they come, so that an
-    /// announced count costs nothing.
-    static let reservedElements = 1024
+    /// What an array, a long string or bytes take beside their content: the object's header and the allocator's.
+    static let heapOverhead = 48
+    /// A string of so many bytes or fewer lies in its own 16.
+    static let inlineStringBytes = 15
 }
 
-/// The protocol's own types. `flexible` chooses compact lengths (an unsigned varint, one more than the length, 0 for
+/// The protocol's own types. All that is decoded is taken from the reader's allowance before it is allocated: an array is
+/// up to 24 times as large in memory as on the wire. `flexible` chooses compact lengths (an unsigned varint, one more than the length, 0 for
 /// null) or classic ones (16 bits for strings, 32 for the rest, -1 for null). Source: KIP-482.
 extension ByteReader {
     mutating func topicID() throws(DecodeError) -> TopicID {
@@ -54,6 +56,7 @@ extension ByteReader {
         guard length >= 0, length <= DecodeLimits.stringBytes else {
             throw .invalid("length of a string", position: start)
         }
+        if length > DecodeLimits.inlineStringBytes { try spend(length + DecodeLimits.heapOverhead) }
         return try string(length)
     }
 
@@ -71,6 +74,7 @@ extension ByteReader {
             if allowed { return nil }
             throw nullRefused(start)
         }
+        if length > 0 { try spend(length + DecodeLimits.heapOverhead) }
         return Array(try bytes(length))
     }
 
@@ -82,6 +86,16 @@ extension ByteReader {
 
     // MARK: - Arrays
 
+    /// Room for `count` elements, paid from the allowance. The count was held against the bytes that are left; what it
+    /// announces and does not bring is address space that nobody touches.
+    private mutating func emptyArray<Element>(_ count: Int) throws(DecodeError) -> [Element] {
+        var elements: [Element] = []
+        guard count > 0 else { return elements }
+        try spend(count * MemoryLayout<Element>.stride + DecodeLimits.heapOverhead)
+        elements.reserveCapacity(count)
+        return elements
+    }
+
     mutating func nullableIntegerArray<Element: FixedWidthInteger & BitwiseCopyable>(
         _ flexible: Bool, allowed: Bool = true
     ) throws(DecodeError) -> [Element]? {
@@ -90,8 +104,7 @@ extension ByteReader {
             if allowed { return nil }
             throw nullRefused(start)
         }
-        var elements: [Element] = []
-        elements.reserveCapacity(count)
+        var elements: [Element] = try emptyArray(count)
         for _ in 0..<count { elements.append(try integer()) }
         return elements
     }
@@ -110,8 +123,7 @@ extension ByteReader {
             if allowed { return nil }
             throw nullRefused(start)
         }
-        var elements: [String] = []
-        elements.reserveCapacity(min(count, DecodeLimits.reservedElements))
+        var elements: [String] = try emptyArray(count)
         for _ in 0..<count { elements.append(try string(flexible)) }
         return elements
     }
@@ -130,8 +142,7 @@ extension ByteReader {
             if allowed { return nil }
             throw nullRefused(start)
         }
-        var elements: [Element] = []
-        elements.reserveCapacity(min(count, DecodeLimits.reservedElements))
+        var elements: [Element] = try emptyArray(count)
         for _ in 0..<count { elements.append(try Element(from: &self, version: version)) }
         return elements
     }
@@ -167,7 +178,12 @@ extension ByteReader {
     }
 
     mutating func unknownTaggedField(_ tag: TagHeader) throws(DecodeError) -> UnknownTaggedField {
-        UnknownTaggedField(tag: tag.number, bytes: Array(try bytes(tag.end - position)))
+        // Twice its size: these arrays grow as their elements come.
+        try spend(2 * MemoryLayout<UnknownTaggedField>.stride)
+        let length = tag.end - position
+        guard length >= 0 else { throw .invalid("length of a tagged field", position: position) }
+        if length > 0 { try spend(length + DecodeLimits.heapOverhead) }
+        return UnknownTaggedField(tag: tag.number, bytes: Array(try bytes(length)))
     }
 
     mutating func unknownTaggedFields() throws(DecodeError) -> [UnknownTaggedField] {

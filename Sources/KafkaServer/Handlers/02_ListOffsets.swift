@@ -10,16 +10,35 @@ import LogStorage
 /// none. Nothing is tiered, so "earliest local" is the log's start and "latest tiered" is -1. A partition named twice gets
 /// INVALID_REQUEST. Versions: 4 leader epochs (KIP-320); 7 time -3 (KIP-734); 8 -4, 9 -5 (KIP-405); 11 -6. Source: KIP-79.
 extension KafkaConnection {
-    func listOffsets(_ request: borrowing Request) throws(DecodeError) {
-        let asked = try request.decode(ListOffsetsRequest.self)
-        let version = request.version
-        let catalog = broker.catalog
-        var seen: Set<String> = []
-        var twice: Set<String> = []
+    /// A look-up by time reads indexes and batches, and may wait for the disk.
+    static func looksUpTimes(_ asked: ListOffsetsRequest) -> Bool {
+        asked.topics.contains { $0.partitions.contains { $0.timestamp >= 0 || $0.timestamp == -3 } }
+    }
+
+    static func listOffsetsPrice(_ asked: ListOffsetsRequest, _ context: AnswerContext) -> Int {
+        var price = ReplyPrice()
+        let partitions = asked.topics.reduce(0) { $0 + $1.partitions.count }
+        price.add(asked.topics.count, ListOffsetsResponse.ListOffsetsTopicResponse.self, text: TopicName.usualLength)
+        price.add(partitions, ListOffsetsResponse.ListOffsetsPartitionResponse.self, text: 0)
+        // The sets that find what is named twice.
+        price.add(bytes: partitions * 2 * MemoryLayout<PartitionName>.stride)
+        return price.bytes
+    }
+
+    private struct PartitionName: Hashable {
+        var topic: String
+        var index: Int32
+    }
+
+    static func listOffsets(_ asked: ListOffsetsRequest, _ context: AnswerContext) -> Answer<ListOffsetsResponse> {
+        let version = context.version
+        let catalog = context.broker.catalog
+        var seen: Set<PartitionName> = []
+        var twice: Set<PartitionName> = []
         for topic in asked.topics {
-            for partition in topic.partitions
-            where !seen.insert("\(topic.name)-\(partition.partitionIndex)").inserted {
-                twice.insert("\(topic.name)-\(partition.partitionIndex)")
+            for partition in topic.partitions {
+                let name = PartitionName(topic: topic.name, index: partition.partitionIndex)
+                if !seen.insert(name).inserted { twice.insert(name) }
             }
         }
         var response = ListOffsetsResponse()
@@ -30,10 +49,10 @@ extension KafkaConnection {
             result.partitions = topic.partitions.map { partition in
                 var answer = ListOffsetsResponse.ListOffsetsPartitionResponse()
                 answer.partitionIndex = partition.partitionIndex
-                if twice.contains("\(topic.name)-\(partition.partitionIndex)") {
+                if twice.contains(PartitionName(topic: topic.name, index: partition.partitionIndex)) {
                     answer.errorCode = ErrorCode.invalidRequest.rawValue
                 } else if let log = found?.partition(partition.partitionIndex) {
-                    Self.find(partition, in: log, &answer)
+                    find(partition, in: log, &answer)
                     if version < 4 { answer.leaderEpoch = -1 }
                 } else {
                     answer.errorCode = ErrorCode.unknownTopicOrPartition.rawValue
@@ -42,7 +61,7 @@ extension KafkaConnection {
             }
             return result
         }
-        reply(response, to: request.ticket)
+        return Answer(response: response)
     }
 
     private static func find(

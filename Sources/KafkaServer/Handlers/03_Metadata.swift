@@ -3,100 +3,38 @@ import ByteBuffers
 import KafkaModel
 import KafkaWire
 import LogStorage
+import Transport
 
 /// Metadata: the broker and its topics.
 ///
-/// A topic that does not exist is made when the client allows it and `auto.create.topics.enable` is on; the reply then
+/// A topic named several times is answered once, as by Kafka, for which names and ids are sets. A topic that does not exist is made when the client allows it and `auto.create.topics.enable` is on; the reply then
 /// shows it ready for use (Kafka answers LEADER_NOT_AVAILABLE first). Versions: 0 an empty list means all; 1 null means
 /// all; 4 auto-creation is the client's choice; 10 topic ids (KIP-516); 12 by id.
 extension KafkaConnection {
     func metadata(_ request: borrowing Request) throws(DecodeError) {
-        let asked = try request.decode(MetadataRequest.self)
-        let ticket = request.ticket
-        let catalog = broker.catalog
-        let mayCreate = asked.allowAutoTopicCreation && broker.options.autoCreateTopics
-        let missing = (asked.topics ?? []).compactMap { topic -> String? in
-            guard topic.topicID == .zero, let name = topic.name, catalog.topic(named: name) == nil,
-                TopicName.problem(name) == nil
-            else { return nil }
-            return name
-        }
-        guard mayCreate, !missing.isEmpty else { return reply(metadataResponse(asked, ticket, [:]), to: ticket) }
-        let broker = broker
-        offload {
-            var refusals: [String: TopicRefusal] = [:]
-            for name in missing {
-                if case .failure(let refusal) = broker.topicCreatingIfAllowed(name) { refusals[name] = refusal }
+        let context = answerContext(request.ticket)
+        let price = Self.metadataPrice
+        if request.frame.count > RequestLimits.inlineRequestBytes {
+            let held = HeldRequest(request)
+            let pool = loop.eventLoop.pool
+            return workElsewhere(charging: price.charge(frameBytes: request.frame.count)) { done in
+                switch held.decode(MetadataRequest.self) {
+                case .success(let asked): MetadataQuestion(asked, context).answer(pool, done)
+                case .failure(let error): done(.refused("\(error)"))
+                }
             }
-            return refusals
-        } _: { connection, refusals in
-            connection.reply(connection.metadataResponse(asked, ticket, refusals), to: ticket)
         }
+        let question = MetadataQuestion(try request.decode(MetadataRequest.self), context)
+        let expected = question.price
+        if question.missing.isEmpty, expected <= RequestLimits.inlineReplyBytes {
+            return reply(question.response([:]), to: context.ticket)
+        }
+        let pool = loop.eventLoop.pool
+        workElsewhere(charging: min(expected, RequestLimits.replyBytes)) { done in question.answer(pool, done) }
     }
 
-    private func metadataResponse(
-        _ asked: MetadataRequest, _ ticket: ReplyTicket, _ refusals: [String: TopicRefusal]
-    ) -> MetadataResponse {
-        let catalog = broker.catalog
-        var response = MetadataResponse()
-        var node = MetadataResponse.MetadataResponseBroker()
-        let address = advertised
-        node.nodeID = broker.options.nodeID
-        node.host = address.host
-        node.port = address.port
-        response.brokers = [node]
-        response.clusterID = broker.clusterID
-        response.controllerID = broker.options.nodeID
-        if asked.includeClusterAuthorizedOperations { response.clusterAuthorizedOperations = Self.clusterOperations }
-        let wantsAll = asked.topics == nil || (ticket.version == 0 && asked.topics!.isEmpty)
-        if wantsAll {
-            response.topics = catalog.sortedTopics.map {
-                describe($0, asked.includeTopicAuthorizedOperations)
-            }
-            return response
-        }
-        for topic in asked.topics ?? [] {
-            let byID = topic.topicID != .zero
-            let found = byID ? catalog.topic(id: topic.topicID) : topic.name.flatMap { catalog.topic(named: $0) }
-            if let found {
-                response.topics.append(describe(found, asked.includeTopicAuthorizedOperations))
-                continue
-            }
-            var absent = MetadataResponse.MetadataResponseTopic()
-            absent.name = byID ? (ticket.version >= 12 ? nil : "") : topic.name
-            absent.topicID = topic.topicID
-            let code: ErrorCode
-            if byID {
-                code = .unknownTopicID
-            } else if let name = topic.name, TopicName.problem(name) != nil {
-                code = .invalidTopicException
-            } else {
-                code = topic.name.flatMap { refusals[$0]?.code } ?? .unknownTopicOrPartition
-            }
-            absent.errorCode = code.rawValue
-            response.topics.append(absent)
-        }
-        return response
-    }
-
-    private func describe(_ topic: Topic, _ withOperations: Bool) -> MetadataResponse.MetadataResponseTopic {
-        var result = MetadataResponse.MetadataResponseTopic()
-        result.name = topic.name
-        result.topicID = topic.id
-        result.isInternal = topic.isInternal
-        if withOperations { result.topicAuthorizedOperations = Self.topicOperations }
-        let node = broker.options.nodeID
-        result.partitions = topic.partitions.map { log in
-            var partition = MetadataResponse.MetadataResponsePartition()
-            partition.partitionIndex = log.partitionIndex
-            partition.leaderID = node
-            partition.leaderEpoch = log.leaderEpoch.rawValue
-            partition.replicaNodes = [node]
-            partition.isrNodes = [node]
-            return partition
-        }
-        return result
-    }
+    /// The shortest names are two bytes, and each may be that of a topic with many partitions.
+    static let metadataPrice = RequestPrice(decoded: 24, reply: 2048)
 
     // What everyone may do while there is no authorizer: bits by Kafka's operation codes.
 
@@ -106,4 +44,146 @@ extension KafkaConnection {
     static let clusterOperations: Int32 = 0b1_1111_1010_0000
     /// Read, delete, describe, describe and alter configs.
     static let groupOperations: Int32 = 0b1101_0100_1000
+}
+
+/// A Metadata request without what it says twice.
+private struct MetadataQuestion: Sendable {
+    let asked: MetadataRequest
+    let context: AnswerContext
+    /// Nil: all topics.
+    private var topics: [MetadataRequest.MetadataRequestTopic]?
+    /// Names of topics that are to be made.
+    private(set) var missing: [String] = []
+
+    init(_ asked: MetadataRequest, _ context: AnswerContext) {
+        self.asked = asked
+        self.context = context
+        guard let named = asked.topics, context.version > 0 || !named.isEmpty else { return }
+        var names: Set<String> = []
+        var ids: Set<TopicID> = []
+        let distinct = named.filter { topic in
+            topic.topicID != .zero ? ids.insert(topic.topicID).inserted : names.insert(topic.name ?? "").inserted
+        }
+        topics = distinct
+        guard asked.allowAutoTopicCreation, context.broker.options.autoCreateTopics else { return }
+        let catalog = context.broker.catalog
+        missing = distinct.compactMap { topic in
+            guard topic.topicID == .zero, let name = topic.name, catalog.topic(named: name) == nil,
+                TopicName.problem(name) == nil
+            else { return nil }
+            return name
+        }
+    }
+
+    private func find(_ topic: MetadataRequest.MetadataRequestTopic, in catalog: TopicCatalog) -> Topic? {
+        topic.topicID != .zero
+            ? catalog.topic(id: topic.topicID) : topic.name.flatMap { catalog.topic(named: $0) }
+    }
+
+    /// Bytes of memory of the reply.
+    var price: Int {
+        let catalog = context.broker.catalog
+        var count = catalog.topicCount
+        var partitions = catalog.partitionCount
+        if let topics {
+            count = topics.count
+            partitions = topics.reduce(0) { $0 + (find($1, in: catalog)?.partitions.count ?? 0) }
+        }
+        var price = ReplyPrice()
+        price.add(count, MetadataResponse.MetadataResponseTopic.self, text: TopicName.usualLength)
+        price.add(partitions, MetadataResponse.MetadataResponsePartition.self, text: 0)
+        return price.bytes
+    }
+
+    /// Makes what is missing, a few topics at a time, and then the reply.
+    func answer(_ pool: ChunkPool, _ done: @escaping @Sendable (PreparedReply?) -> Void) {
+        let expected = price
+        guard expected <= RequestLimits.replyBytes else { return done(.tooLong(expected)) }
+        let finish: @Sendable ([String: TopicRefusal]) -> Void = { refusals in
+            let response = response(refusals)
+            done(PreparedReply(Answer(response: response), context.ticket, expected: expected / 3, pool: pool))
+        }
+        if missing.isEmpty { return finish([:]) }
+        let broker = context.broker
+        let late = TopicRefusal(.leaderNotAvailable, "")
+        let creation = Creation(
+            count: missing.count, timeoutMs: Self.creationMs,
+            change: { [missing] index, refusals in
+                let name = missing[index]
+                if case .failure(let refusal) = broker.topicCreatingIfAllowed(name) { refusals[name] = refusal }
+            },
+            timedOut: { [missing] index, refusals in refusals[missing[index]] = late })
+        ChangeRun(creation, from: [:], on: broker.admin) { refusals in
+            guard let refusals else { return done(.refused("too many changes wait")) }
+            finish(refusals)
+        }.start()
+    }
+
+    private typealias Creation = ChangePlan<[String: TopicRefusal]>
+
+    /// Topics that were not made by then are answered with LEADER_NOT_AVAILABLE, and clients ask again: their own
+    /// request timeout.
+    private static let creationMs: Int64 = 30_000
+
+    func response(_ refusals: [String: TopicRefusal]) -> MetadataResponse {
+        let catalog = context.broker.catalog
+        var response = MetadataResponse()
+        var node = MetadataResponse.MetadataResponseBroker()
+        node.nodeID = context.broker.options.nodeID
+        (node.host, node.port) = context.advertised
+        response.brokers = [node]
+        response.clusterID = context.broker.clusterID
+        response.controllerID = context.broker.options.nodeID
+        if asked.includeClusterAuthorizedOperations {
+            response.clusterAuthorizedOperations = KafkaConnection.clusterOperations
+        }
+        guard let topics else {
+            response.topics = catalog.sortedTopics.map(describe)
+            return response
+        }
+        response.topics = topics.map { topic in find(topic, in: catalog).map(describe) ?? absent(topic, refusals) }
+        return response
+    }
+
+    private func absent(
+        _ topic: MetadataRequest.MetadataRequestTopic, _ refusals: [String: TopicRefusal]
+    ) -> MetadataResponse.MetadataResponseTopic {
+        let byID = topic.topicID != .zero
+        var absent = MetadataResponse.MetadataResponseTopic()
+        absent.name = byID ? (context.version >= 12 ? nil : "") : topic.name
+        absent.topicID = topic.topicID
+        let code: ErrorCode
+        if byID {
+            code = .unknownTopicID
+        } else if let name = topic.name, TopicName.problem(name) != nil {
+            code = .invalidTopicException
+        } else {
+            code = topic.name.flatMap { refusals[$0]?.code } ?? .unknownTopicOrPartition
+        }
+        absent.errorCode = code.rawValue
+        return absent
+    }
+
+    private func describe(_ topic: Topic) -> MetadataResponse.MetadataResponseTopic {
+        var result = MetadataResponse.MetadataResponseTopic()
+        result.name = topic.name
+        result.topicID = topic.id
+        result.isInternal = topic.isInternal
+        if asked.includeTopicAuthorizedOperations {
+            result.topicAuthorizedOperations = KafkaConnection.topicOperations
+        }
+        let node = context.broker.options.nodeID
+        // One list for all partitions: it is not copied.
+        let nodes = [node]
+        result.partitions = topic.partitions.map { log in
+            var partition = MetadataResponse.MetadataResponsePartition()
+            partition.partitionIndex = log.partitionIndex
+            partition.leaderID = node
+            partition.leaderEpoch = log.leaderEpoch.rawValue
+            partition.replicaNodes = nodes
+            partition.isrNodes = nodes
+            return partition
+        }
+        return result
+    }
 }

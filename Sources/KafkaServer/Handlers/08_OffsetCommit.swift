@@ -3,16 +3,28 @@ import ByteBuffers
 import Coordinators
 import KafkaModel
 import KafkaWire
+import Transport
 
 /// OffsetCommit: durable when answered, one group commit for everything that arrives together.
 ///
 /// Partitions that do not exist get UNKNOWN_TOPIC_OR_PARTITION (by name) or UNKNOWN_TOPIC_ID (by id), the rest are
 /// committed. Versions: 5 no retention time; 6 leader epochs; 7 static members; 10 topic ids.
+extension API {
+    static let offsetCommit = API.group(
+        OffsetCommitRequest.self, RequestPrice(decoded: 24, reply: 12), groupID: { $0.groupID },
+        prepare: KafkaConnection.takeUnknown,
+        event: { shard, asked, context, waiter, now in
+            shard.offsetCommit(asked, context: context, waiter: waiter, now: now)
+        })
+}
+
 extension KafkaConnection {
-    func offsetCommit(_ request: borrowing Request) throws(DecodeError) {
-        var asked = try request.decode(OffsetCommitRequest.self)
-        let catalog = broker.catalog
-        let byID = request.version >= 10
+    /// Takes the partitions that do not exist out of the request, and gives their results.
+    static func takeUnknown(
+        _ asked: inout OffsetCommitRequest, _ context: AnswerContext
+    ) -> [OffsetCommitResponse.OffsetCommitResponseTopic] {
+        let catalog = context.broker.catalog
+        let byID = context.version >= 10
         var known: [OffsetCommitRequest.OffsetCommitRequestTopic] = []
         var refused: [OffsetCommitResponse.OffsetCommitResponseTopic] = []
         for topic in asked.topics {
@@ -36,27 +48,56 @@ extension KafkaConnection {
             refused.append(refusal)
         }
         asked.topics = known
-        refusedCommits = refused
-        park(asked.groupID, request) { shard, context, waiter, now in
-            shard.offsetCommit(asked, context: context, waiter: waiter, now: now)
-        }
+        return refused
     }
 
     /// Adds the partitions that the coordinator was not asked about.
     func finishOffsetCommit(_ response: OffsetCommitResponse, to ticket: ReplyTicket, commit: UInt64) {
+        let refused = refusedCommits
+        refusedCommits = []
+        let topics = response.topics + refused
+        var price = ReplyPrice()
+        price.add(topics.count, OffsetCommitResponse.OffsetCommitResponseTopic.self, text: TopicName.usualLength)
+        price.add(
+            topics.reduce(0) { $0 + $1.partitions.count }, OffsetCommitResponse.OffsetCommitResponsePartition.self,
+            text: 0)
+        if price.bytes <= RequestLimits.inlineReplyBytes {
+            return reply(Self.merged(response, refused, ticket), to: ticket, commit: commit)
+        }
+        let pool = loop.eventLoop.pool
+        let expected = price.bytes
+        workElsewhere(charging: min(expected, RequestLimits.replyBytes)) { done in
+            let answer = Answer(response: Self.merged(response, refused, ticket), commit: commit)
+            done(PreparedReply(answer, ticket, expected: expected / 3, pool: pool))
+        }
+    }
+
+    private static func merged(
+        _ response: OffsetCommitResponse, _ refused: [OffsetCommitResponse.OffsetCommitResponseTopic],
+        _ ticket: ReplyTicket
+    ) -> OffsetCommitResponse {
+        guard !refused.isEmpty else { return response }
         var whole = response
-        for refusal in refusedCommits {
-            let same = whole.topics.firstIndex {
-                ticket.version >= 10 ? $0.topicID == refusal.topicID : $0.name == refusal.name
-            }
-            if let same {
+        // By name, or by the id's text: one is empty where the other counts.
+        func key(_ topic: OffsetCommitResponse.OffsetCommitResponseTopic) -> String {
+            ticket.version >= 10 ? topic.topicID.description : topic.name
+        }
+        var places: [String: Int] = [:]
+        for (place, topic) in whole.topics.enumerated() where places[key(topic)] == nil { places[key(topic)] = place }
+        for refusal in refused {
+            if let same = places[key(refusal)] {
                 whole.topics[same].partitions += refusal.partitions
             } else {
+                places[key(refusal)] = whole.topics.count
                 whole.topics.append(refusal)
             }
         }
-        refusedCommits = []
-        reply(whole, to: ticket, commit: commit)
+        return whole
+    }
+
+    func requestContext(_ request: borrowing Request) -> RequestContext {
+        RequestContext(
+            clientID: request.clientIDText, clientHost: requestContextHost, apiVersion: request.version)
     }
 
     /// Runs a group event whose reply comes through the loop's table of waiters, perhaps before this returns.
@@ -64,8 +105,7 @@ extension KafkaConnection {
         _ groupID: String, _ request: borrowing Request,
         _ event: (inout GroupShard, RequestContext, WaiterID, CoordinatorTime) -> GroupActions
     ) {
-        let context = RequestContext(
-            clientID: request.clientIDText, clientHost: requestContextHost, apiVersion: request.version)
+        let context = requestContext(request)
         let waiter = loop.newWaiter(self, request.ticket)
         park(.group(waiter, groupID: groupID))
         broker.groups.perform(group: groupID) { shard, now in event(&shard, context, waiter, now) }

@@ -10,19 +10,44 @@ import KafkaWire
 /// back. Version 1 has no error for the group: it is told per partition. Versions: 2 null topics mean all; 7
 /// requireStable (KIP-447); 8 several groups (KIP-709); 9 members; 10 topic ids.
 extension KafkaConnection {
-    func offsetFetch(_ request: borrowing Request) throws(DecodeError) {
-        let asked = try request.decode(OffsetFetchRequest.self)
+    static func offsetFetchPrice(_ asked: OffsetFetchRequest, _ context: AnswerContext) -> Int {
+        let groups = asked.requestedGroups(version: context.version)
+        return groups.reduce(0) { $0 + price(of: $1, context) }
+    }
+
+    /// What a group's part of the reply takes. All its offsets: as many as it has.
+    private static func price(
+        of group: OffsetFetchRequest.OffsetFetchRequestGroup, _ context: AnswerContext
+    ) -> Int {
+        var price = ReplyPrice()
+        price.add(1, OffsetFetchResponse.OffsetFetchResponseGroup.self, text: 64)
+        let partitions: Int
+        if let topics = group.topics {
+            partitions = topics.reduce(0) { $0 + $1.partitionIndexes.count }
+            price.add(
+                topics.count, OffsetFetchResponse.OffsetFetchResponseTopics.self, text: TopicName.usualLength)
+        } else {
+            partitions = context.broker.groups.read(group: group.groupID) { $0.offsetCount(of: group.groupID) }.answer
+            price.add(
+                partitions, OffsetFetchResponse.OffsetFetchResponseTopics.self, text: TopicName.usualLength)
+        }
+        price.add(partitions, OffsetFetchResponse.OffsetFetchResponsePartitions.self, text: 16)
+        return price.bytes
+    }
+
+    static func offsetFetch(_ asked: OffsetFetchRequest, _ context: AnswerContext) -> Answer<OffsetFetchResponse> {
+        let broker = context.broker
         let catalog = broker.catalog
-        let byID = request.version >= 10
+        let byID = context.version >= 10
         var commit: UInt64 = 0
         var groups: [OffsetFetchResponse.OffsetFetchResponseGroup] = []
-        for group in asked.requestedGroups(version: request.version) {
+        for group in asked.requestedGroups(version: context.version) {
             var named = group
             var unknown: [OffsetFetchResponse.OffsetFetchResponseTopics] = []
             if byID, let topics = group.topics {
                 named.topics = topics.compactMap { topic in
                     guard let found = catalog.topic(id: topic.topicID) else {
-                        unknown.append(Self.unknownTopic(topic))
+                        unknown.append(unknownTopic(topic))
                         return nil
                     }
                     var known = topic
@@ -30,11 +55,10 @@ extension KafkaConnection {
                     return known
                 }
             }
-            let (answer, ticket) = broker.groups.read(group: group.groupID) {
-                $0.offsetFetch(named, requireStable: asked.requireStable)
-            }
+            // Looked at outside of the shard's lock, which heartbeats of other groups take.
+            let (shard, ticket) = broker.groups.read(group: group.groupID) { $0.view(of: group.groupID) }
             commit = max(commit, ticket)
-            var result = answer
+            var result = shard.offsetFetch(named, requireStable: asked.requireStable)
             if byID {
                 result.topics = result.topics.compactMap { topic in
                     guard let id = catalog.topic(named: topic.name)?.id else { return nil }
@@ -46,8 +70,8 @@ extension KafkaConnection {
             }
             groups.append(result)
         }
-        let response = OffsetFetchResponse(answering: asked, with: groups, version: request.version)
-        reply(response, to: request.ticket, commit: commit)
+        let response = OffsetFetchResponse(answering: asked, with: groups, version: context.version)
+        return Answer(response: response, commit: commit)
     }
 
     private static func unknownTopic(

@@ -6,9 +6,18 @@ import KafkaWire
 /// FindCoordinator: this node coordinates every group. Transactions and share groups have no coordinator yet, which is
 /// said by UNSUPPORTED_VERSION, an error that clients do not retry. Versions: 1 key types; 4 several keys (KIP-699).
 extension KafkaConnection {
-    func findCoordinator(_ request: borrowing Request) throws(DecodeError) {
-        let asked = try request.decode(FindCoordinatorRequest.self)
-        let address = advertised
+    static func findCoordinatorPrice(_ asked: FindCoordinatorRequest, _ context: AnswerContext) -> Int {
+        var price = ReplyPrice()
+        price.add(
+            asked.coordinatorKeys.count + 1, FindCoordinatorResponse.Coordinator.self,
+            text: 64 + context.advertised.host.utf8.count)
+        return price.bytes
+    }
+
+    static func findCoordinator(
+        _ asked: FindCoordinatorRequest, _ context: AnswerContext
+    ) -> Answer<FindCoordinatorResponse> {
+        let address = context.advertised
         func find(_ key: String) -> FindCoordinatorResponse.Coordinator {
             var result = FindCoordinatorResponse.Coordinator()
             result.key = key
@@ -22,14 +31,14 @@ extension KafkaConnection {
                     ? "this broker does not serve transactions or share groups" : "unknown key type \(asked.keyType)"
                 return result
             }
-            result.nodeID = broker.options.nodeID
+            result.nodeID = context.broker.options.nodeID
             result.host = address.host
             result.port = address.port
             result.errorMessage = nil
             return result
         }
         var response = FindCoordinatorResponse()
-        if request.version >= 4 {
+        if context.version >= 4 {
             response.coordinators = asked.coordinatorKeys.map(find)
         } else {
             let result = find(asked.key)
@@ -39,6 +48,6 @@ extension KafkaConnection {
             response.host = result.host
             response.port = result.port
         }
-        reply(response, to: request.ticket)
+        return Answer(response: response)
     }
 }

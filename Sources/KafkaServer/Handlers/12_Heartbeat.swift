@@ -4,11 +4,8 @@ import Coordinators
 import KafkaWire
 
 /// Heartbeat: keeps a member's session alive and tells it of a rebalance. Versions: 3 static members.
-extension KafkaConnection {
-    func heartbeat(_ request: borrowing Request) throws(DecodeError) {
-        let asked = try request.decode(HeartbeatRequest.self)
-        park(asked.groupID, request) { shard, _, waiter, now in
-            shard.heartbeat(asked, waiter: waiter, now: now)
-        }
-    }
+extension API {
+    static let heartbeat = API.group(
+        HeartbeatRequest.self, RequestPrice(decoded: 8, reply: 0), groupID: { $0.groupID },
+        event: { shard, asked, _, waiter, now in shard.heartbeat(asked, waiter: waiter, now: now) })
 }

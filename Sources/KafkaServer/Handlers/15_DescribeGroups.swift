@@ -1,23 +1,45 @@
 import BrokerCore
 import ByteBuffers
 import Coordinators
+import KafkaModel
 import KafkaWire
 
-/// DescribeGroups: state and members. Versions: 3 authorized operations; 4 instance ids; 6 GROUP_ID_NOT_FOUND (KIP-1043).
+/// DescribeGroups: state and members. A group named several times is described once; groups that make the reply too long
+/// get INVALID_REQUEST. Versions: 3 authorized operations; 4 instance ids; 6 GROUP_ID_NOT_FOUND (KIP-1043).
 extension KafkaConnection {
-    func describeGroups(_ request: borrowing Request) throws(DecodeError) {
-        let asked = try request.decode(DescribeGroupsRequest.self)
-        let version = request.version
+    /// Of the names alone: what members add is looked at group by group, from a thread that may take its time.
+    static func describeGroupsPrice(_ asked: DescribeGroupsRequest, _ context: AnswerContext) -> Int {
+        var price = ReplyPrice()
+        price.add(Set(asked.groups).count, DescribeGroupsResponse.DescribedGroup.self, text: 96)
+        return price.bytes
+    }
+
+    /// A group's members may be thousands.
+    static func describesMembers(_ asked: DescribeGroupsRequest) -> Bool { !asked.groups.isEmpty }
+
+    static func describeGroups(
+        _ asked: DescribeGroupsRequest, _ context: AnswerContext
+    ) -> Answer<DescribeGroupsResponse> {
+        let version = context.version
         var commit: UInt64 = 0
         var response = DescribeGroupsResponse()
-        for groupID in asked.groups {
-            var (described, ticket) = broker.groups.read(group: groupID) {
-                $0.describeGroup(groupID, apiVersion: version)
-            }
+        var room = ReplyRoom()
+        var answered: Set<String> = []
+        for groupID in asked.groups where answered.insert(groupID).inserted {
+            // Described outside of the shard's lock, which heartbeats of other groups take.
+            let (shard, ticket) = context.broker.groups.read(group: groupID) { $0.view(of: groupID) }
             commit = max(commit, ticket)
-            if asked.includeAuthorizedOperations { described.authorizedOperations = Self.groupOperations }
+            var described = DescribeGroupsResponse.DescribedGroup()
+            if room.take(shard.descriptionBytes(of: groupID)) {
+                described = shard.describeGroup(groupID, apiVersion: version)
+            } else {
+                described.groupID = groupID
+                described.errorCode = ErrorCode.invalidRequest.rawValue
+                described.errorMessage = ReplyRoom.refusal
+            }
+            if asked.includeAuthorizedOperations { described.authorizedOperations = groupOperations }
             response.groups.append(described)
         }
-        reply(response, to: request.ticket, commit: commit)
+        return Answer(response: response, commit: commit)
     }
 }

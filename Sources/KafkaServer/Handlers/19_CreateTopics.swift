@@ -4,27 +4,55 @@ import KafkaModel
 import KafkaWire
 
 /// CreateTopics: each topic by itself, durable when answered and usable at once. A name given twice in one request is
-/// refused. Versions: 4 defaults for partitions and replication (KIP-464); 5 the settings in force; 7 the topic's id.
+/// refused, and so is a request of more than 10,000 topics, partitions and settings. Versions: 4 defaults for partitions and replication (KIP-464); 5 the settings in force; 7 the topic's id.
 extension KafkaConnection {
-    func createTopics(_ request: borrowing Request) throws(DecodeError) {
-        let asked = try request.decode(CreateTopicsRequest.self)
-        let broker = broker
-        let ticket = request.ticket
-        offload {
-            var response = CreateTopicsResponse()
-            let names = Dictionary(grouping: asked.topics, by: \.name).mapValues(\.count)
-            var answered: Set<String> = []
-            for topic in asked.topics where answered.insert(topic.name).inserted {
-                let isUnique = names[topic.name] == 1
-                response.topics.append(
-                    isUnique
-                        ? Self.create(topic, broker, asked.validateOnly)
-                        : Self.refusal(topic, .init(.invalidRequest, "Duplicate topic name.")))
-            }
-            return response
-        } _: { connection, response in
-            connection.reply(response, to: ticket)
+    static func createTopicsPrice(_ asked: CreateTopicsRequest, _ context: AnswerContext) -> Int {
+        var price = ReplyPrice()
+        let topics = Set(asked.topics.lazy.map(\.name)).count
+        price.add(topics, CreateTopicsResponse.CreatableTopicResult.self, text: 160)
+        if context.version >= 5, topics <= ChangeLimits.maxRecords {
+            let rows = topics * TopicSettingKey.all.count
+            // Their names and values are not copies until they are encoded.
+            price.add(bytes: rows * (MemoryLayout<CreateTopicsResponse.CreatableTopicConfigs>.stride + 2 * 36))
         }
+        return price.bytes
+    }
+
+    static func createTopics(
+        _ asked: CreateTopicsRequest, _ context: AnswerContext
+    ) -> ChangePlan<CreateTopicsResponse> {
+        let (topics, repeated) = distinct(asked.topics) { $0.name }
+        let records = topics.reduce(0) { sum, topic in
+            let partitions = topic.assignments.isEmpty ? Int(max(1, topic.numPartitions)) : topic.assignments.count
+            return min(sum, ChangeLimits.maxRecords) + 1 + partitions + topic.configs.count
+        }
+        let isTooLarge = records > ChangeLimits.maxRecords && topics.count > 1
+        let broker = context.broker
+        return ChangePlan(
+            count: topics.count, timeoutMs: Int64(asked.timeoutMs),
+            change: { index, response in
+                let topic = topics[index]
+                response.topics.append(
+                    repeated.contains(topic.name)
+                        ? refusal(topic, .init(.invalidRequest, "Duplicate topic name."))
+                        : isTooLarge
+                            ? refusal(topic, ChangeLimits.tooMany) : create(topic, broker, asked.validateOnly))
+            },
+            timedOut: { index, response in response.topics.append(refusal(topics[index], ChangeLimits.late)) })
+    }
+
+    /// The entries, each identity once and in their order, and the identities that come several times.
+    static func distinct<Entry, Identity: Hashable>(
+        _ entries: [Entry], by identity: (Entry) -> Identity
+    ) -> (entries: [Entry], repeated: Set<Identity>) {
+        var seen: Set<Identity> = []
+        var repeated: Set<Identity> = []
+        let distinct = entries.filter { entry in
+            let isFirst = seen.insert(identity(entry)).inserted
+            if !isFirst { repeated.insert(identity(entry)) }
+            return isFirst
+        }
+        return (distinct, repeated)
     }
 
     private static func create(
@@ -38,7 +66,7 @@ extension KafkaConnection {
                     .init(.invalidRequest, "Both numPartitions or replicationFactor and replicasAssignments were set."))
             }
             let indexes = asked.assignments.map(\.partitionIndex).sorted()
-            guard indexes == (0..<Int32(indexes.count)).map({ $0 }),
+            guard indexes.elementsEqual(0..<Int32(indexes.count)),
                 asked.assignments.allSatisfy({ $0.brokerIDs == [broker.options.nodeID] })
             else {
                 return refusal(

@@ -3,45 +3,75 @@ import ByteBuffers
 import KafkaModel
 import KafkaWire
 
-/// DeleteTopics: by name, or from version 6 on by id. The files are gone when it is answered.
+/// DeleteTopics: by name, or from version 6 on by id. The files are gone when it is answered. A topic named twice is
+/// refused.
 extension KafkaConnection {
-    func deleteTopics(_ request: borrowing Request) throws(DecodeError) {
-        let asked = try request.decode(DeleteTopicsRequest.self)
-        let broker = broker
-        let ticket = request.ticket
-        offload {
-            var response = DeleteTopicsResponse()
-            let states =
-                ticket.version >= 6
-                ? asked.topics
-                : asked.topicNames.map { name in
-                    var state = DeleteTopicsRequest.DeleteTopicState()
-                    state.name = name
-                    return state
-                }
-            for state in states {
-                var result = DeleteTopicsResponse.DeletableTopicResult()
-                result.name = state.name
-                result.topicID = state.topicID
-                let byID = state.name == nil
-                let catalog = broker.catalog
-                let found = byID ? catalog.topic(id: state.topicID) : catalog.topic(named: state.name!)
-                if let found {
-                    result.name = found.name
-                    result.topicID = found.id
-                    if let refusal = broker.deleteTopic(found) {
-                        result.errorCode = refusal.code.rawValue
-                        result.errorMessage = refusal.message
-                    }
-                } else {
-                    result.errorCode = (byID ? ErrorCode.unknownTopicID : .unknownTopicOrPartition).rawValue
-                    result.errorMessage = "This server does not host this topic-partition."
-                }
-                response.responses.append(result)
+    static func deleteTopicsPrice(_ asked: DeleteTopicsRequest, _ context: AnswerContext) -> Int {
+        var price = ReplyPrice()
+        let topics = Set(asked.topics.lazy.map(TopicIdentity.init)).count + Set(asked.topicNames).count
+        price.add(
+            topics, DeleteTopicsResponse.DeletableTopicResult.self, text: 128)
+        return price.bytes
+    }
+
+    static func deleteTopics(
+        _ asked: DeleteTopicsRequest, _ context: AnswerContext
+    ) -> ChangePlan<DeleteTopicsResponse> {
+        let named =
+            context.version >= 6
+            ? asked.topics
+            : asked.topicNames.map { name in
+                var state = DeleteTopicsRequest.DeleteTopicState()
+                state.name = name
+                return state
             }
-            return response
-        } _: { connection, response in
-            connection.reply(response, to: ticket)
+        let (states, repeated) = distinct(named, by: TopicIdentity.init)
+        let broker = context.broker
+        return ChangePlan(
+            count: states.count, timeoutMs: Int64(asked.timeoutMs),
+            change: { index, response in
+                let isRepeated = repeated.contains(TopicIdentity(states[index]))
+                response.responses.append(delete(states[index], isRepeated, broker))
+            },
+            timedOut: { index, response in
+                var result = DeleteTopicsResponse.DeletableTopicResult()
+                (result.name, result.topicID) = (states[index].name, states[index].topicID)
+                result.errorCode = ChangeLimits.late.code.rawValue
+                result.errorMessage = ChangeLimits.late.message
+                response.responses.append(result)
+            })
+    }
+
+    private struct TopicIdentity: Hashable {
+        var name: String?
+        var id: TopicID
+
+        init(_ state: DeleteTopicsRequest.DeleteTopicState) { (name, id) = (state.name, state.topicID) }
+    }
+
+    private static func delete(
+        _ state: DeleteTopicsRequest.DeleteTopicState, _ isRepeated: Bool, _ broker: Broker
+    ) -> DeleteTopicsResponse.DeletableTopicResult {
+        var result = DeleteTopicsResponse.DeletableTopicResult()
+        result.name = state.name
+        result.topicID = state.topicID
+        let byID = state.name == nil
+        let catalog = broker.catalog
+        let found = byID ? catalog.topic(id: state.topicID) : catalog.topic(named: state.name!)
+        if isRepeated {
+            result.errorCode = ErrorCode.invalidRequest.rawValue
+            result.errorMessage = byID ? "Duplicate topic id." : "Duplicate topic name."
+        } else if let found {
+            result.name = found.name
+            result.topicID = found.id
+            if let refusal = broker.deleteTopic(found) {
+                result.errorCode = refusal.code.rawValue
+                result.errorMessage = refusal.message
+            }
+        } else {
+            result.errorCode = (byID ? ErrorCode.unknownTopicID : .unknownTopicOrPartition).rawValue
+            result.errorMessage = "This server does not host this topic-partition."
         }
+        return result
     }
 }

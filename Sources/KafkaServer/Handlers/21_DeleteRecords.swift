@@ -7,9 +7,19 @@ import LogStorage
 /// DeleteRecords: moves a partition's start up; durable when answered. A topic that is only compacted promises the newest
 /// record of each key: POLICY_VIOLATION, as in Kafka. Source: KIP-107.
 extension KafkaConnection {
-    func deleteRecords(_ request: borrowing Request) throws(DecodeError) {
-        let asked = try request.decode(DeleteRecordsRequest.self)
-        let catalog = broker.catalog
+    static func deleteRecordsPrice(_ asked: DeleteRecordsRequest, _ context: AnswerContext) -> Int {
+        var price = ReplyPrice()
+        price.add(asked.topics.count, DeleteRecordsResponse.DeleteRecordsTopicResult.self, text: TopicName.usualLength)
+        price.add(
+            asked.topics.reduce(0) { $0 + $1.partitions.count },
+            DeleteRecordsResponse.DeleteRecordsPartitionResult.self, text: 0)
+        return price.bytes
+    }
+
+    static func deleteRecords(
+        _ asked: DeleteRecordsRequest, _ context: AnswerContext
+    ) -> Answer<DeleteRecordsResponse> {
+        let catalog = context.broker.catalog
         var commit: UInt64 = 0
         var response = DeleteRecordsResponse()
         for topic in asked.topics {
@@ -38,6 +48,8 @@ extension KafkaConnection {
             }
             response.topics.append(result)
         }
-        reply(response, to: request.ticket, commit: commit)
+        // An answer that a worker makes has no turn of an event loop that would commit.
+        if commit > 0 { context.broker.store.kick() }
+        return Answer(response: response, commit: commit)
     }
 }

@@ -7,17 +7,30 @@ import LogStorage
 /// OffsetForLeaderEpoch: where an epoch ended, so that a client finds out whether its log was truncated. Source: KIP-101,
 /// KIP-320.
 extension KafkaConnection {
-    func offsetForLeaderEpoch(_ request: borrowing Request) throws(DecodeError) {
-        let asked = try request.decode(OffsetForLeaderEpochRequest.self)
-        let catalog = broker.catalog
+    static func offsetForLeaderEpochPrice(_ asked: OffsetForLeaderEpochRequest, _ context: AnswerContext) -> Int {
+        var price = ReplyPrice()
+        price.add(
+            asked.topics.count, OffsetForLeaderEpochResponse.OffsetForLeaderTopicResult.self,
+            text: TopicName.usualLength)
+        price.add(
+            asked.topics.reduce(0) { $0 + $1.partitions.count }, OffsetForLeaderEpochResponse.EpochEndOffset.self,
+            text: 0)
+        return price.bytes
+    }
+
+    static func offsetForLeaderEpoch(
+        _ asked: OffsetForLeaderEpochRequest, _ context: AnswerContext
+    ) -> Answer<OffsetForLeaderEpochResponse> {
+        let catalog = context.broker.catalog
         var response = OffsetForLeaderEpochResponse()
         response.topics = asked.topics.map { topic in
             var result = OffsetForLeaderEpochResponse.OffsetForLeaderTopicResult()
             result.topic = topic.topic
+            let found = catalog.topic(named: topic.topic)
             result.partitions = topic.partitions.map { partition in
                 var answer = OffsetForLeaderEpochResponse.EpochEndOffset()
                 answer.partition = partition.partition
-                guard let log = catalog.topic(named: topic.topic)?.partition(partition.partition) else {
+                guard let log = found?.partition(partition.partition) else {
                     answer.errorCode = ErrorCode.unknownTopicOrPartition.rawValue
                     return answer
                 }
@@ -32,6 +45,6 @@ extension KafkaConnection {
             }
             return result
         }
-        reply(response, to: request.ticket)
+        return Answer(response: response)
     }
 }

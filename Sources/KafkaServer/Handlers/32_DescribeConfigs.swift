@@ -29,17 +29,71 @@ struct SettingRow {
 }
 
 /// DescribeConfigs: topics (type 2) and this broker (type 4), with defaults, synonyms and documentation. Other resource
-/// types get INVALID_REQUEST. Versions: 1 sources and synonyms; 3 types and documentation.
+/// types get INVALID_REQUEST, and so do resources that would make the reply too long. A resource named several times is
+/// described once. Versions: 1 sources and synonyms; 3 types and documentation.
 extension KafkaConnection {
-    func describeConfigs(_ request: borrowing Request) throws(DecodeError) {
-        let asked = try request.decode(DescribeConfigsRequest.self)
+    static func describeConfigsPrice(_ asked: DescribeConfigsRequest, _ context: AnswerContext) -> Int {
+        let resources = Set(asked.resources.lazy.map(Resource.init))
+        var price = ReplyPrice()
+        price.add(resources.count, DescribeConfigsResponse.DescribeConfigsResult.self, text: 128)
+        // Those for which there is no room are answered without.
+        let rows = resources.reduce(0) { $0 + rowsPrice(of: $1, asked, context) }
+        price.add(bytes: min(rows, ReplyRoom.bytes))
+        return price.bytes
+    }
+
+    /// What the settings of one resource take of the reply.
+    private static func rowsPrice(
+        of resource: Resource, _ asked: DescribeConfigsRequest, _ context: AnswerContext
+    ) -> Int {
+        var price = ReplyPrice()
+        var rows = 0
+        switch resource.type {
+        case 2: rows = TopicSettingKey.all.count
+        case 4: rows = context.broker.options.brokerSettings.count
+        default: break
+        }
+        rows = min(rows, resource.keys?.count ?? .max)
+        let text = 48 + (asked.includeDocumentation ? 96 : 0)
+        price.add(rows, DescribeConfigsResponse.DescribeConfigsResourceResult.self, text: text)
+        if asked.includeSynonyms {
+            price.add(rows * 2, DescribeConfigsResponse.DescribeConfigsSynonym.self, text: 48)
+        }
+        return price.bytes
+    }
+
+    private struct Resource: Hashable {
+        var type: Int8
+        var name: String
+        var keys: [String]?
+
+        init(_ resource: DescribeConfigsRequest.DescribeConfigsResource) {
+            (type, name, keys) = (resource.resourceType, resource.resourceName, resource.configurationKeys)
+        }
+    }
+
+    static func describeConfigs(
+        _ asked: DescribeConfigsRequest, _ context: AnswerContext
+    ) -> Answer<DescribeConfigsResponse> {
+        let broker = context.broker
         var response = DescribeConfigsResponse()
+        var room = ReplyRoom()
+        var answered: Set<Resource> = []
         for resource in asked.resources {
+            let identity = Resource(resource)
+            guard answered.insert(identity).inserted else { continue }
             var result = DescribeConfigsResponse.DescribeConfigsResult()
             result.resourceType = resource.resourceType
             result.resourceName = resource.resourceName
             result.errorMessage = nil
-            func isAsked(_ name: String) -> Bool { resource.configurationKeys?.contains(name) ?? true }
+            guard room.take(rowsPrice(of: identity, asked, context)) else {
+                result.errorCode = ErrorCode.invalidRequest.rawValue
+                result.errorMessage = ReplyRoom.refusal
+                response.results.append(result)
+                continue
+            }
+            let keys = resource.configurationKeys.map(Set.init)
+            func isAsked(_ name: String) -> Bool { keys?.contains(name) ?? true }
             switch resource.resourceType {
             case 2:
                 if let topic = broker.catalog.topic(named: resource.resourceName) {
@@ -65,10 +119,10 @@ extension KafkaConnection {
             }
             response.results.append(result)
         }
-        reply(response, to: request.ticket)
+        return Answer(response: response)
     }
 
-    private func row(
+    private static func row(
         _ key: TopicSettingKey, _ topic: Topic, _ asked: DescribeConfigsRequest
     ) -> DescribeConfigsResponse.DescribeConfigsResourceResult {
         let row = SettingRow(key, topic.settings)
@@ -88,7 +142,7 @@ extension KafkaConnection {
         return result
     }
 
-    private func row(
+    private static func row(
         _ setting: BrokerSetting, _ asked: DescribeConfigsRequest
     ) -> DescribeConfigsResponse.DescribeConfigsResourceResult {
         var result = DescribeConfigsResponse.DescribeConfigsResourceResult()

@@ -4,39 +4,60 @@ import KafkaModel
 import KafkaWire
 
 /// AlterConfigs: replaces all settings of a topic by those given; what is not given returns to its default. Broker settings
-/// come from the configuration file and are not altered here.
+/// come from the configuration file and are not altered here. A resource named twice is refused.
 extension KafkaConnection {
-    func alterConfigs(_ request: borrowing Request) throws(DecodeError) {
-        let asked = try request.decode(AlterConfigsRequest.self)
-        let broker = broker
-        let ticket = request.ticket
-        offload {
-            var response = AlterConfigsResponse()
-            for resource in asked.resources {
-                var settings: [String: String] = [:]
-                var refusal: TopicRefusal?
-                for config in resource.configs {
-                    if let value = config.value { settings[config.name] = value }
-                    if config.value == nil {
-                        refusal = .init(.invalidRequest, "Null value not supported for : \(config.name)")
-                    }
-                }
-                refusal =
-                    refusal
-                    ?? Self.alter(resource.resourceType, resource.resourceName, broker, asked.validateOnly) { _ in
-                        .success(settings)
-                    }
-                var result = AlterConfigsResponse.AlterConfigsResourceResponse()
-                result.resourceType = resource.resourceType
-                result.resourceName = resource.resourceName
-                result.errorCode = refusal?.code.rawValue ?? 0
-                result.errorMessage = refusal?.message
-                response.responses.append(result)
-            }
-            return response
-        } _: { connection, response in
-            connection.reply(response, to: ticket)
+    static func alterConfigsPrice(_ asked: AlterConfigsRequest, _ context: AnswerContext) -> Int {
+        var price = ReplyPrice()
+        let resources = Set(asked.resources.lazy.map { ConfigResource(type: $0.resourceType, name: $0.resourceName) })
+        price.add(resources.count, AlterConfigsResponse.AlterConfigsResourceResponse.self, text: 160)
+        return price.bytes
+    }
+
+    static func alterConfigs(
+        _ asked: AlterConfigsRequest, _ context: AnswerContext
+    ) -> ChangePlan<AlterConfigsResponse> {
+        let (resources, repeated) = distinct(asked.resources) {
+            ConfigResource(type: $0.resourceType, name: $0.resourceName)
         }
+        let broker = context.broker
+        @Sendable func tell(_ index: Int, _ refusal: TopicRefusal?, _ response: inout AlterConfigsResponse) {
+            var result = AlterConfigsResponse.AlterConfigsResourceResponse()
+            result.resourceType = resources[index].resourceType
+            result.resourceName = resources[index].resourceName
+            result.errorCode = refusal?.code.rawValue ?? 0
+            result.errorMessage = refusal?.message
+            response.responses.append(result)
+        }
+        let isTooLarge = resources.count > ChangeLimits.maxRecords
+        return ChangePlan(
+            count: resources.count,
+            change: { index, response in
+                let resource = resources[index]
+                let identity = ConfigResource(type: resource.resourceType, name: resource.resourceName)
+                let refusal: TopicRefusal? =
+                    if repeated.contains(identity) {
+                        ConfigResource.duplicate
+                    } else if isTooLarge {
+                        ChangeLimits.tooMany
+                    } else {
+                        replace(resource, broker, asked.validateOnly)
+                    }
+                tell(index, refusal, &response)
+            },
+            timedOut: { index, response in tell(index, ChangeLimits.late, &response) })
+    }
+
+    private static func replace(
+        _ resource: AlterConfigsRequest.AlterConfigsResource, _ broker: Broker, _ validateOnly: Bool
+    ) -> TopicRefusal? {
+        var settings: [String: String] = [:]
+        for config in resource.configs {
+            guard let value = config.value else {
+                return .init(.invalidRequest, "Null value not supported for : \(config.name)")
+            }
+            settings[config.name] = value
+        }
+        return alter(resource.resourceType, resource.resourceName, broker, validateOnly) { _ in .success(settings) }
     }
 
     /// Changes a topic's own settings from what they are to what `change` makes of them.
@@ -59,4 +80,12 @@ extension KafkaConnection {
         default: return .init(.invalidRequest, "Unsupported resource type: \(resourceType)")
         }
     }
+}
+
+/// What settings belong to.
+struct ConfigResource: Hashable {
+    var type: Int8
+    var name: String
+
+    static let duplicate = TopicRefusal(.invalidRequest, "Each resource must appear at most once.")
 }

@@ -3,40 +3,59 @@ import ByteBuffers
 import KafkaModel
 import KafkaWire
 
-/// CreatePartitions: grows topics. Assignments can only name this broker.
+/// CreatePartitions: grows topics. Assignments can only name this broker. A topic named twice is refused.
 extension KafkaConnection {
-    func createPartitions(_ request: borrowing Request) throws(DecodeError) {
-        let asked = try request.decode(CreatePartitionsRequest.self)
-        let broker = broker
-        let ticket = request.ticket
-        offload {
-            var response = CreatePartitionsResponse()
-            for topic in asked.topics {
-                var result = CreatePartitionsResponse.CreatePartitionsTopicResult()
-                result.name = topic.name
-                let refusal: TopicRefusal?
-                if let found = broker.catalog.topic(named: topic.name) {
-                    let added = Int(topic.count) - found.partitions.count
-                    if let assignments = topic.assignments,
-                        assignments.count != added
-                            || !assignments.allSatisfy({ $0.brokerIDs == [broker.options.nodeID] })
-                    {
-                        refusal = .init(
-                            .invalidReplicaAssignment,
-                            "each of the \(added) new partitions must be assigned to broker \(broker.options.nodeID)")
-                    } else {
-                        refusal = broker.createPartitions(found, count: topic.count, validateOnly: asked.validateOnly)
-                    }
-                } else {
-                    refusal = .init(.unknownTopicOrPartition, "This server does not host this topic-partition.")
-                }
-                result.errorCode = refusal?.code.rawValue ?? 0
-                result.errorMessage = refusal?.message
-                response.results.append(result)
-            }
-            return response
-        } _: { connection, response in
-            connection.reply(response, to: ticket)
+    static func createPartitionsPrice(_ asked: CreatePartitionsRequest, _ context: AnswerContext) -> Int {
+        var price = ReplyPrice()
+        price.add(
+            Set(asked.topics.lazy.map(\.name)).count, CreatePartitionsResponse.CreatePartitionsTopicResult.self,
+            text: 160)
+        return price.bytes
+    }
+
+    static func createPartitions(
+        _ asked: CreatePartitionsRequest, _ context: AnswerContext
+    ) -> ChangePlan<CreatePartitionsResponse> {
+        let (topics, repeated) = distinct(asked.topics) { $0.name }
+        let isTooLarge = topics.count > ChangeLimits.maxRecords
+        let broker = context.broker
+        @Sendable func tell(_ index: Int, _ refusal: TopicRefusal?, _ response: inout CreatePartitionsResponse) {
+            var result = CreatePartitionsResponse.CreatePartitionsTopicResult()
+            result.name = topics[index].name
+            result.errorCode = refusal?.code.rawValue ?? 0
+            result.errorMessage = refusal?.message
+            response.results.append(result)
         }
+        return ChangePlan(
+            count: topics.count, timeoutMs: Int64(asked.timeoutMs),
+            change: { index, response in
+                let refusal: TopicRefusal? =
+                    if repeated.contains(topics[index].name) {
+                        .init(.invalidRequest, "Duplicate topic name.")
+                    } else if isTooLarge {
+                        ChangeLimits.tooMany
+                    } else {
+                        grow(topics[index], broker, asked.validateOnly)
+                    }
+                tell(index, refusal, &response)
+            },
+            timedOut: { index, response in tell(index, ChangeLimits.late, &response) })
+    }
+
+    private static func grow(
+        _ topic: CreatePartitionsRequest.CreatePartitionsTopic, _ broker: Broker, _ validateOnly: Bool
+    ) -> TopicRefusal? {
+        guard let found = broker.catalog.topic(named: topic.name) else {
+            return .init(.unknownTopicOrPartition, "This server does not host this topic-partition.")
+        }
+        let added = Int(topic.count) - found.partitions.count
+        if let assignments = topic.assignments,
+            assignments.count != added || !assignments.allSatisfy({ $0.brokerIDs == [broker.options.nodeID] })
+        {
+            return .init(
+                .invalidReplicaAssignment,
+                "each of the \(added) new partitions must be assigned to broker \(broker.options.nodeID)")
+        }
+        return broker.createPartitions(found, count: topic.count, validateOnly: validateOnly)
     }
 }

@@ -3,53 +3,41 @@ import ByteBuffers
 import Coordinators
 import KafkaModel
 import KafkaWire
+import LogStorage
 
-/// DeleteGroups: removes empty groups with their offsets. Groups of several shards are asked one after the other. Version 3
+/// DeleteGroups: removes empty groups with their offsets, one after the other, a group named several times once. Version 3
 /// adds a message per group.
 extension KafkaConnection {
-    func deleteGroups(_ request: borrowing Request) throws(DecodeError) {
-        let asked = try request.decode(DeleteGroupsRequest.self)
-        deletion = GroupDeletion(pending: asked.groupsNames.reversed())
-        continueDeleteGroups(request.ticket)
+    static func deleteGroupsPrice(_ asked: DeleteGroupsRequest, _ context: AnswerContext) -> Int {
+        var price = ReplyPrice()
+        price.add(Set(asked.groupsNames).count, DeleteGroupsResponse.DeletableGroupResult.self, text: 96)
+        return price.bytes
     }
 
-    /// Asks for one group after the other, in a loop: a reply mostly comes before `perform` returns, and thousands of names
-    /// must not become as many nested calls.
-    private func continueDeleteGroups(_ ticket: ReplyTicket) {
-        if deletion.isAsking { return }
-        deletion.isAsking = true
-        while case .nothing = parked, let groupID = deletion.pending.popLast() {
-            let waiter = loop.newWaiter(self, ticket)
-            park(.group(waiter, groupID: groupID))
-            broker.groups.perform(group: groupID) { shard, now in
-                shard.deleteGroups([groupID], waiter: waiter, now: now)
+    static func deleteGroups(_ asked: DeleteGroupsRequest, _ context: AnswerContext) -> Answer<DeleteGroupsResponse> {
+        let groups = context.broker.groups
+        var answer = Answer(response: DeleteGroupsResponse())
+        for groupID in distinct(asked.groupsNames, by: { $0 }).entries {
+            let (reply, ticket) = groups.ask(group: groupID, as: .synchronous) { shard, now in
+                shard.deleteGroups([groupID], waiter: .synchronous, now: now)
+            }
+            // The groups lie in several shards: the newest of their commits covers the others.
+            answer.commit = max(answer.commit, ticket)
+            if case .deleteGroups(let results) = reply {
+                answer.response.results += results
+            } else {
+                var result = DeleteGroupsResponse.DeletableGroupResult()
+                result.groupID = groupID
+                result.errorCode = ErrorCode.coordinatorNotAvailable.rawValue
+                answer.response.results.append(result)
             }
         }
-        deletion.isAsking = false
-        guard case .nothing = parked else { return }
-        var response = DeleteGroupsResponse()
-        response.results = deletion.results
-        let commit = deletion.commit
-        deletion = GroupDeletion()
-        reply(response, to: ticket, commit: commit)
-    }
-
-    func finishDeleteGroups(
-        _ results: [DeleteGroupsResponse.DeletableGroupResult], to ticket: ReplyTicket, commit: UInt64
-    ) {
-        deletion.results += results
-        // The groups lie in several shards: the newest of their commits covers the others.
-        deletion.commit = max(deletion.commit, commit)
-        continueDeleteGroups(ticket)
+        context.broker.store.kick()
+        return answer
     }
 }
 
-/// A DeleteGroups request in work.
-struct GroupDeletion {
-    /// Groups that were not asked for yet, the next one last.
-    var pending: [String] = []
-    var results: [DeleteGroupsResponse.DeletableGroupResult] = []
-    /// The newest commit that the reply rests on.
-    var commit: UInt64 = 0
-    var isAsking = false
+extension WaiterID {
+    /// Of an event whose reply comes with it; no loop has such a number.
+    static let synchronous = WaiterID(UInt64.max)
 }

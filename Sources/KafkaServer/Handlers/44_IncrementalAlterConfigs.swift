@@ -6,29 +6,50 @@ import KafkaWire
 /// IncrementalAlterConfigs: sets (0), deletes (1), appends to (2) or subtracts from (3) single settings of a topic.
 /// Source: KIP-339.
 extension KafkaConnection {
-    func incrementalAlterConfigs(_ request: borrowing Request) throws(DecodeError) {
-        let asked = try request.decode(IncrementalAlterConfigsRequest.self)
-        let broker = broker
-        let ticket = request.ticket
-        offload {
-            var response = IncrementalAlterConfigsResponse()
-            for resource in asked.resources {
-                let refusal = Self.alter(
-                    resource.resourceType, resource.resourceName, broker, asked.validateOnly
-                ) { current in
-                    Self.apply(resource.configs, to: current, broker)
-                }
-                var result = IncrementalAlterConfigsResponse.AlterConfigsResourceResponse()
-                result.resourceType = resource.resourceType
-                result.resourceName = resource.resourceName
-                result.errorCode = refusal?.code.rawValue ?? 0
-                result.errorMessage = refusal?.message
-                response.responses.append(result)
-            }
-            return response
-        } _: { connection, response in
-            connection.reply(response, to: ticket)
+    static func incrementalAlterConfigsPrice(
+        _ asked: IncrementalAlterConfigsRequest, _ context: AnswerContext
+    ) -> Int {
+        var price = ReplyPrice()
+        let resources = Set(asked.resources.lazy.map { ConfigResource(type: $0.resourceType, name: $0.resourceName) })
+        price.add(
+            resources.count, IncrementalAlterConfigsResponse.AlterConfigsResourceResponse.self, text: 160)
+        return price.bytes
+    }
+
+    static func incrementalAlterConfigs(
+        _ asked: IncrementalAlterConfigsRequest, _ context: AnswerContext
+    ) -> ChangePlan<IncrementalAlterConfigsResponse> {
+        let (resources, repeated) = distinct(asked.resources) {
+            ConfigResource(type: $0.resourceType, name: $0.resourceName)
         }
+        let broker = context.broker
+        @Sendable func tell(_ index: Int, _ refusal: TopicRefusal?, _ response: inout IncrementalAlterConfigsResponse) {
+            var result = IncrementalAlterConfigsResponse.AlterConfigsResourceResponse()
+            result.resourceType = resources[index].resourceType
+            result.resourceName = resources[index].resourceName
+            result.errorCode = refusal?.code.rawValue ?? 0
+            result.errorMessage = refusal?.message
+            response.responses.append(result)
+        }
+        let isTooLarge = resources.count > ChangeLimits.maxRecords
+        return ChangePlan(
+            count: resources.count,
+            change: { index, response in
+                let resource = resources[index]
+                let identity = ConfigResource(type: resource.resourceType, name: resource.resourceName)
+                let refusal: TopicRefusal? =
+                    if repeated.contains(identity) {
+                        ConfigResource.duplicate
+                    } else if isTooLarge {
+                        ChangeLimits.tooMany
+                    } else {
+                        alter(resource.resourceType, resource.resourceName, broker, asked.validateOnly) { current in
+                            apply(resource.configs, to: current, broker)
+                        }
+                    }
+                tell(index, refusal, &response)
+            },
+            timedOut: { index, response in tell(index, ChangeLimits.late, &response) })
     }
 
     private static func apply(

@@ -9,9 +9,23 @@ import LogStorage
 extension KafkaConnection {
     private static let maxPartitions = 2000
 
-    func describeTopicPartitions(_ request: borrowing Request) throws(DecodeError) {
-        let asked = try request.decode(DescribeTopicPartitionsRequest.self)
-        let catalog = broker.catalog
+    /// Topics that do not exist are answered, too, and are on no page.
+    static func describeTopicPartitionsPrice(
+        _ asked: DescribeTopicPartitionsRequest, _ context: AnswerContext
+    ) -> Int {
+        typealias Entry = DescribeTopicPartitionsResponse
+        var price = ReplyPrice()
+        let topics = asked.topics.isEmpty ? context.broker.catalog.topicCount : asked.topics.count
+        price.add(topics, Entry.DescribeTopicPartitionsResponseTopic.self, text: TopicName.usualLength)
+        let partitions = min(context.broker.catalog.partitionCount, maxPartitions, topics * maxPartitions)
+        price.add(partitions, Entry.DescribeTopicPartitionsResponsePartition.self, text: 16)
+        return price.bytes
+    }
+
+    static func describeTopicPartitions(
+        _ asked: DescribeTopicPartitionsRequest, _ context: AnswerContext
+    ) -> Answer<DescribeTopicPartitionsResponse> {
+        let catalog = context.broker.catalog
         var names = asked.topics.isEmpty ? catalog.topics.map(\.name) : asked.topics.map(\.name)
         names = Set(names).sorted()
         var firstPartition = 0
@@ -19,25 +33,25 @@ extension KafkaConnection {
             names = Array(names.drop { $0 < cursor.topicName })
             if names.first == cursor.topicName { firstPartition = max(0, Int(cursor.partitionIndex)) }
         }
-        var left = max(1, min(Int(asked.responsePartitionLimit), Self.maxPartitions))
+        var left = max(1, min(Int(asked.responsePartitionLimit), maxPartitions))
         var response = DescribeTopicPartitionsResponse()
         for name in names {
             let topic = catalog.topic(named: name)
             let count = topic?.partitions.count ?? 0
             if left == 0 {
-                response.nextCursor = Self.cursor(name, 0)
+                response.nextCursor = cursor(name, 0)
                 break
             }
             let end = min(count, firstPartition + left)
-            response.topics.append(describe(name, topic, firstPartition..<max(firstPartition, end)))
+            response.topics.append(describe(name, topic, firstPartition..<max(firstPartition, end), context))
             left -= max(0, end - firstPartition)
             if end < count {
-                response.nextCursor = Self.cursor(name, end)
+                response.nextCursor = cursor(name, end)
                 break
             }
             firstPartition = 0
         }
-        reply(response, to: request.ticket)
+        return Answer(response: response)
     }
 
     private static func cursor(_ name: String, _ index: Int) -> DescribeTopicPartitionsResponse.Cursor {
@@ -47,8 +61,8 @@ extension KafkaConnection {
         return cursor
     }
 
-    private func describe(
-        _ name: String, _ topic: Topic?, _ range: Range<Int>
+    private static func describe(
+        _ name: String, _ topic: Topic?, _ range: Range<Int>, _ context: AnswerContext
     ) -> DescribeTopicPartitionsResponse.DescribeTopicPartitionsResponseTopic {
         var result = DescribeTopicPartitionsResponse.DescribeTopicPartitionsResponseTopic()
         result.name = name
@@ -59,15 +73,16 @@ extension KafkaConnection {
         }
         result.topicID = topic.id
         result.isInternal = topic.isInternal
-        result.topicAuthorizedOperations = Self.topicOperations
-        let node = broker.options.nodeID
+        result.topicAuthorizedOperations = topicOperations
+        let node = context.broker.options.nodeID
+        let nodes = [node]
         result.partitions = topic.partitions[range.clamped(to: 0..<topic.partitions.count)].map { log in
             var partition = DescribeTopicPartitionsResponse.DescribeTopicPartitionsResponsePartition()
             partition.partitionIndex = log.partitionIndex
             partition.leaderID = node
             partition.leaderEpoch = log.leaderEpoch.rawValue
-            partition.replicaNodes = [node]
-            partition.isrNodes = [node]
+            partition.replicaNodes = nodes
+            partition.isrNodes = nodes
             partition.eligibleLeaderReplicas = []
             partition.lastKnownELR = []
             return partition

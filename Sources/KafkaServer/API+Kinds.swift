@@ -1,0 +1,175 @@
+import BrokerCore
+import ByteBuffers
+import Coordinators
+import KafkaModel
+import KafkaWire
+import LogStorage
+import Transport
+
+/// The kinds of handlers beside those that do all by themselves.
+extension API {
+    typealias Estimate<Asked> = @Sendable (Asked, AnswerContext) -> Int
+
+    /// Small strings and numbers: done on the event loop, and never long.
+    static func plain(_ key: APIKey, _ handle: @escaping Handler) -> API {
+        API(key) { connection, request throws(DecodeError) in
+            guard request.frame.count <= RequestLimits.plainRequestBytes else {
+                return connection.fail("a \(key.name) of \(request.frame.count) bytes")
+            }
+            try handle(connection, request)
+        }
+    }
+
+    /// The answer is a function of the broker's state and the request: made on the event loop when request and reply are
+    /// small, else by a worker.
+    ///
+    /// - Parameters:
+    ///   - price: for requests that are charged before they are decoded.
+    ///   - estimate: bytes of memory of the reply in all its forms, from counts alone.
+    ///   - mayBlock: the answer may wait for a disk.
+    static func answer<Asked: KafkaRequest>(
+        _ type: Asked.Type, _ price: RequestPrice, estimate: @escaping Estimate<Asked>,
+        mayBlock: @escaping @Sendable (Asked) -> Bool = { _ in false },
+        by answer: @escaping @Sendable (Asked, AnswerContext) -> Answer<Asked.Response>
+    ) -> API {
+        API(Asked.apiKey, price: price) { connection, request throws(DecodeError) in
+            let context = connection.answerContext(request.ticket)
+            let pool = connection.loop.eventLoop.pool
+            if request.frame.count > RequestLimits.inlineRequestBytes {
+                let held = HeldRequest(request)
+                return connection.workElsewhere(charging: price.charge(frameBytes: request.frame.count)) { done in
+                    done(held.decode(type) { prepared($0, estimate($0, context), context, pool, answer) })
+                }
+            }
+            let asked = try request.decode(type)
+            let expected = estimate(asked, context)
+            if expected <= RequestLimits.inlineReplyBytes, !mayBlock(asked) {
+                let made = answer(asked, context)
+                return connection.reply(made.response, to: context.ticket, commit: made.commit)
+            }
+            connection.workElsewhere(charging: min(expected, RequestLimits.replyBytes)) { done in
+                done(prepared(asked, expected, context, pool, answer))
+            }
+        }
+    }
+
+    /// The same in two steps, on other threads: `change` runs changes of metadata and hands on what the answer is made of.
+    static func change<Asked: KafkaRequest>(
+        _ type: Asked.Type, _ price: RequestPrice, estimate: @escaping Estimate<Asked>,
+        plan: @escaping @Sendable (Asked, AnswerContext) -> ChangePlan<Asked.Response>
+    ) -> API {
+        API(Asked.apiKey, price: price) { connection, request throws(DecodeError) in
+            let context = connection.answerContext(request.ticket)
+            let pool = connection.loop.eventLoop.pool
+            let run: @Sendable (Asked, @escaping @Sendable (PreparedReply?) -> Void) -> Void = { asked, done in
+                let expected = estimate(asked, context)
+                guard expected <= RequestLimits.replyBytes else { return done(.tooLong(expected)) }
+                ChangeRun(plan(asked, context), from: Asked.Response(), on: context.broker.admin) { response in
+                    guard let response else { return done(.refused("too many changes wait")) }
+                    done(PreparedReply(Answer(response: response), context.ticket, expected: expected / 3, pool: pool))
+                }.start()
+            }
+            if request.frame.count > RequestLimits.inlineRequestBytes {
+                let held = HeldRequest(request)
+                return connection.workElsewhere(charging: price.charge(frameBytes: request.frame.count)) { done in
+                    switch held.decode(type) {
+                    case .success(let asked): run(asked, done)
+                    case .failure(let error): done(.refused("\(error)"))
+                    }
+                }
+            }
+            let asked = try request.decode(type)
+            connection.workElsewhere(charging: min(estimate(asked, context), RequestLimits.replyBytes)) { done in
+                run(asked, done)
+            }
+        }
+    }
+
+    /// An event of a group, whose reply comes through the loop's table of waiters. `prepare` takes out what the
+    /// coordinator is not asked about.
+    static func group<Asked: KafkaRequest>(
+        _ type: Asked.Type, _ price: RequestPrice, groupID: @escaping @Sendable (Asked) -> String,
+        prepare: @escaping @Sendable (inout Asked, AnswerContext) -> [OffsetCommitResponse.OffsetCommitResponseTopic] =
+            { _, _ in [] },
+        event: @escaping @Sendable (inout GroupShard, Asked, RequestContext, WaiterID, CoordinatorTime) -> GroupActions
+    ) -> API {
+        API(Asked.apiKey, price: price) { connection, request throws(DecodeError) in
+            let context = connection.answerContext(request.ticket)
+            if request.frame.count > RequestLimits.inlineRequestBytes {
+                return connection.groupElsewhere(request, type, price, groupID, prepare, event)
+            }
+            var asked = try request.decode(type)
+            connection.refusedCommits = prepare(&asked, context)
+            let id = groupID(asked)
+            connection.park(id, request) { shard, context, waiter, now in event(&shard, asked, context, waiter, now) }
+        }
+    }
+
+    private static func prepared<Asked: KafkaRequest>(
+        _ asked: Asked, _ expected: Int, _ context: AnswerContext, _ pool: ChunkPool,
+        _ answer: (Asked, AnswerContext) -> Answer<Asked.Response>
+    ) -> PreparedReply {
+        guard expected <= RequestLimits.replyBytes else { return .tooLong(expected) }
+        // A third of it: the struct takes the rest, and the copy in the output as much again.
+        return PreparedReply(answer(asked, context), context.ticket, expected: expected / 3, pool: pool)
+    }
+}
+
+extension PreparedReply {
+    static func tooLong(_ bytes: Int) -> PreparedReply { .refused("a reply that takes \(bytes) bytes of memory") }
+}
+
+extension HeldRequest {
+    func decode<Asked: KafkaRequest>(_ type: Asked.Type) -> Result<Asked, DecodeError> {
+        do throws(DecodeError) { return .success(try request.decode(type)) } catch { return .failure(error) }
+    }
+
+    func decode<Asked: KafkaRequest>(_ type: Asked.Type, _ reply: (Asked) -> PreparedReply) -> PreparedReply {
+        switch decode(type) {
+        case .success(let asked): reply(asked)
+        case .failure(let error): .refused("\(error)")
+        }
+    }
+}
+
+extension KafkaConnection {
+    /// A long group request: decoded, and its event run, by a worker.
+    fileprivate func groupElsewhere<Asked: KafkaRequest>(
+        _ request: borrowing Request, _ type: Asked.Type, _ price: RequestPrice,
+        _ groupID: @escaping @Sendable (Asked) -> String,
+        _ prepare: @escaping @Sendable (inout Asked, AnswerContext) -> [OffsetCommitResponse.OffsetCommitResponseTopic],
+        _ event:
+            @escaping @Sendable (inout GroupShard, Asked, RequestContext, WaiterID, CoordinatorTime) -> GroupActions
+    ) {
+        let held = HeldRequest(request)
+        let context = answerContext(request.ticket)
+        let group = requestContext(request)
+        let waiter = loop.newWaiter(self, request.ticket)
+        let id = connection.id
+        let handle = loop.handle
+        let server = server
+        workElsewhere(charging: price.charge(frameBytes: request.frame.count)) { done in
+            switch held.decode(type) {
+            case .failure(let error):
+                handle.submit { [server] loop in server.loops.state(loop.index).waiters[waiter] = nil }
+                done(.refused("\(error)"))
+            case .success(var asked):
+                let refused = prepare(&asked, context)
+                let name = groupID(asked)
+                // Before the event, whose reply comes to the loop by the same way, and after this.
+                handle.submit { [server] loop in
+                    let state = server.loops.state(loop.index)
+                    guard let handler = loop.connection(id)?.handler as? KafkaConnection else {
+                        state.waiters[waiter] = nil
+                        return
+                    }
+                    handler.refusedCommits = refused
+                    handler.parked = .group(waiter, groupID: name)
+                }
+                server.broker.groups.perform(group: name) { shard, now in event(&shard, asked, group, waiter, now) }
+                server.broker.store.kick()
+                done(nil)
+            }
+        }
+    }
+}

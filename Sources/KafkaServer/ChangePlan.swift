@@ -1,0 +1,72 @@
+import BrokerCore
+import KafkaModel
+import KafkaWire
+
+/// Changes of metadata that one request asks for, each by itself, and the result that they fill.
+struct ChangePlan<Result: Sendable>: Sendable {
+    var count: Int
+    /// How long the client waits, 0 when it does not say; what has not begun by then is not done.
+    var timeoutMs = ChangeLimits.maxTimeMs
+    /// Makes change number n, which blocks, and tells of it in the result.
+    var change: @Sendable (Int, inout Result) -> Void
+    /// Tells of change number n that there was no time for it.
+    var timedOut: @Sendable (Int, inout Result) -> Void
+}
+
+enum ChangeLimits {
+    /// Topics, partitions and settings that one request may change, as Kafka's controller: more are refused as a whole,
+    /// with POLICY_VIOLATION.
+    static let maxRecords = 10_000
+    static let tooMany = TopicRefusal(.policyViolation, "Unable to perform excessively large batch operation.")
+    static let late = TopicRefusal(.requestTimedOut, "The request timed out before this was begun.")
+    /// The longest that one request's changes may go on, whatever its client says; a client has long given up then.
+    static let maxTimeMs: Int64 = 300_000
+    /// Then other clients' changes have their turn.
+    static let sliceMs: Int64 = 20
+}
+
+/// Runs a plan on the broker's admin thread, some changes at a time, so that a request of thousands does not hold up the
+/// others.
+final class ChangeRun<Result: Sendable>: @unchecked Sendable {
+    // SAFETY: used by one thread at a time: the one that starts it, then jobs of the admin thread, one after the other.
+    private let plan: ChangePlan<Result>
+    private var result: Result
+    private var next = 0
+    private let admin: WorkQueue
+    private let deadlineMs: Int64
+    private let finish: @Sendable (Result?) -> Void
+
+    /// `finish` gets what the changes have made of `result`, or nil when the admin thread's queue is full.
+    init(
+        _ plan: ChangePlan<Result>, from result: Result, on admin: WorkQueue,
+        finish: @escaping @Sendable (Result?) -> Void
+    ) {
+        self.result = result
+        self.plan = plan
+        self.admin = admin
+        self.finish = finish
+        deadlineMs =
+            BrokerClock.monotonicMs()
+            + (plan.timeoutMs > 0 ? min(plan.timeoutMs, ChangeLimits.maxTimeMs) : ChangeLimits.maxTimeMs)
+    }
+
+    func start() {
+        if !admin.submit({ self.runSlice() }) { finish(nil) }
+    }
+
+    private func runSlice() {
+        let begin = BrokerClock.monotonicMs()
+        var now = begin
+        while next < plan.count, now - begin < ChangeLimits.sliceMs {
+            // The first is always tried.
+            if now > deadlineMs, next > 0 {
+                plan.timedOut(next, &result)
+            } else {
+                plan.change(next, &result)
+            }
+            next += 1
+            now = BrokerClock.monotonicMs()
+        }
+        if next < plan.count { start() } else { finish(result) }
+    }
+}

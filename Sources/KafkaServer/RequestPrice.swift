@@ -1,0 +1,110 @@
+import BrokerCore
+import ByteBuffers
+import KafkaWire
+
+/// What one request may take of what all share. Every API has a price in `APITable`; a request over a limit is refused
+/// before it has cost anything, by closing its connection as Kafka does with requests that are not valid, or, where
+/// single entries make a reply large, by an error in their place.
+enum RequestLimits {
+    /// A request above this is decoded by a worker: some thousand entries, about a millisecond.
+    static let inlineRequestBytes = 16 << 10
+    /// A reply that is thought to take more memory than this is made by a worker: again some thousand entries.
+    static let inlineReplyBytes = 128 << 10
+    /// A request of an API without arrays is never longer: each of its strings ends at 32 KiB.
+    static let plainRequestBytes = 256 << 10
+    /// Memory of one decoded request. Offsets of 400,000 partitions, 100,000 topics by name, or anything else that a
+    /// client sends on purpose; 100 MiB of the shortest entries would take 2 GiB.
+    static let decodedBytes = 32 << 20
+    /// Memory of one reply in all its forms at once: as structs, in the encoder, in the output. The metadata of
+    /// `max.partitions` topics with one partition each.
+    static let replyBytes = 80 << 20
+    /// An encoded reply, for what the prices have overlooked; far from where its 32-bit length ends.
+    static let encodedReplyBytes = 64 << 20
+}
+
+/// How much larger than itself a request can become in memory, by API: bytes for each byte of its frame. What is charged
+/// for a request that is too long to be decoded by the event loop.
+struct RequestPrice: Sendable {
+    /// The decoded form, at the shortest entries that decode.
+    var decoded: Int
+    /// The reply to them.
+    var reply: Int
+
+    func charge(frameBytes: Int) -> Int {
+        min(RequestLimits.decodedBytes, frameBytes * decoded) + min(RequestLimits.replyBytes, frameBytes * reply)
+    }
+}
+
+/// Memory that entries of a reply take: each as a struct and, twice, encoded.
+struct ReplyPrice {
+    /// Bytes so far.
+    private(set) var bytes = 0
+
+    /// `count` entries whose strings and lists have `text` bytes each on the average.
+    mutating func add<Entry: KafkaStructure>(_ count: Int, _ type: Entry.Type, text: Int) {
+        bytes += count * (MemoryLayout<Entry>.stride + 2 * (text + Self.fixedFields))
+    }
+
+    mutating func add(bytes more: Int) { bytes += more }
+
+    /// The integers of an entry and its lengths, about.
+    private static let fixedFields = 32
+}
+
+/// Room for entries that can be large: what does not fit any more is answered with an error.
+struct ReplyRoom {
+    /// Half of a reply; the other half is for the entries themselves, in which the errors stand.
+    static let bytes = RequestLimits.replyBytes / 2
+    private var left = Self.bytes
+
+    /// Whether an entry of so many bytes of memory, in all its forms, still fits.
+    mutating func take(_ bytes: Int) -> Bool {
+        guard bytes <= left else { return false }
+        left -= bytes
+        return true
+    }
+
+    static let refusal = "the reply would be longer than this broker sends; ask for fewer at a time"
+}
+
+/// All that an answer is made from, besides the request: it may be made on any thread.
+struct AnswerContext: Sendable {
+    let broker: Broker
+    let ticket: ReplyTicket
+    /// This broker's address as the client should know it; only where the API tells it.
+    var advertised: (host: String, port: Int32) = ("", 0)
+
+    var version: Int16 { ticket.version }
+}
+
+/// The reply to a request, and the commit that it must not leave before.
+struct Answer<Response: KafkaResponse>: Sendable {
+    var response: Response
+    var commit: UInt64 = 0
+}
+
+/// A reply that was made elsewhere.
+enum PreparedReply: Sendable {
+    case reply(ByteSlice, commit: UInt64)
+    /// The connection is closed for this reason.
+    case refused(String)
+
+    /// Encodes on any thread. `expected`: bytes of the whole reply, about.
+    init(_ answer: Answer<some KafkaResponse>, _ ticket: ReplyTicket, expected: Int, pool: ChunkPool) {
+        var writer = ByteWriter(capacity: min(max(expected, 1024), RequestLimits.encodedReplyBytes))
+        KafkaConnection.encode(answer.response, to: &writer, ticket)
+        guard writer.count <= RequestLimits.encodedReplyBytes else {
+            self = .refused("a reply of \(writer.count) bytes")
+            return
+        }
+        self = .reply(pool.slice(copying: writer.bytes), commit: answer.commit)
+    }
+}
+
+/// A request that another thread decodes.
+struct HeldRequest: @unchecked Sendable {
+    // SAFETY: the reader points into `frame`, which this keeps alive, and whose bytes nobody writes any more.
+    let request: Request
+
+    init(_ request: borrowing Request) { self.request = copy request }
+}

@@ -1,0 +1,86 @@
+import ByteBuffers
+
+/// Memory that the long requests in work take together. A request is charged with its price before it is decoded, waits
+/// when there is no room, and gives the charge back when its reply stands encoded in the output. What is charged counts
+/// as handed out by the loops' pool, so sockets are read less while it is much.
+///
+/// Limits: `maxBytes` in work; `maxWaiting` behind it, in order; beyond that `admit` refuses, and the connection is
+/// closed.
+final class WorkBudget: Sendable {
+    /// One request at its limits, or many usual ones.
+    static let maxBytes = RequestLimits.decodedBytes + RequestLimits.replyBytes
+    /// A connection has one request in work, and waits with it. More than so many would be answered too late.
+    static let maxWaiting = 10_000
+
+    private struct Waiting {
+        var bytes: Int
+        var pool: ChunkPool
+        var start: @Sendable () -> Void
+    }
+
+    private struct State {
+        var charged = 0
+        var admitted = 0
+        var mostCharged = 0
+        /// Those from `next` on.
+        var waiting: [Waiting] = []
+        var next = 0
+
+        mutating func takeNext() -> Waiting? {
+            guard next < waiting.count, charged == 0 || charged + waiting[next].bytes <= WorkBudget.maxBytes else {
+                return nil
+            }
+            let taken = waiting[next]
+            next += 1
+            if next == waiting.count {
+                (waiting, next) = ([], 0)
+            } else if next >= 256 {
+                waiting.removeFirst(next)
+                next = 0
+            }
+            charge(taken.bytes)
+            return taken
+        }
+
+        mutating func charge(_ bytes: Int) {
+            charged += bytes
+            mostCharged = max(mostCharged, charged)
+            admitted += 1
+        }
+    }
+
+    private let state = Lock(State())
+
+    /// Bytes charged just now, the most so far, and requests so far.
+    var counts: (charged: Int, most: Int, admitted: Int) {
+        state.withLock { ($0.charged, $0.mostCharged, $0.admitted) }
+    }
+
+    /// Calls `start` when `bytes` are charged: at once, or on the thread that makes room. False: too many wait.
+    func admit(_ bytes: Int, _ pool: ChunkPool, _ start: @escaping @Sendable () -> Void) -> Bool {
+        let waiting = Waiting(bytes: bytes, pool: pool, start: start)
+        let isTaken = state.withLock { state in
+            guard state.waiting.count - state.next < Self.maxWaiting else { return false }
+            state.waiting.append(waiting)
+            return true
+        }
+        if isTaken { startWaiting() }
+        return isTaken
+    }
+
+    func release(_ bytes: Int, _ pool: ChunkPool) {
+        state.withLock { state in
+            precondition(bytes <= state.charged, "\(bytes) released of \(state.charged)")
+            state.charged -= bytes
+        }
+        pool.noteReserved(-bytes)
+        startWaiting()
+    }
+
+    private func startWaiting() {
+        while let next = state.withLock({ $0.takeNext() }) {
+            next.pool.noteReserved(next.bytes)
+            next.start()
+        }
+    }
+}
