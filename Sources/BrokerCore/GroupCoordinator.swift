@@ -5,6 +5,7 @@ import LogStorage
 import RecordFormat
 import StorageIO
 import Synchronization
+import Telemetry
 
 /// Takes replies of the group coordinator to the requests that wait for them; implemented by the Kafka edge. Called on
 /// any thread, outside all locks.
@@ -28,6 +29,10 @@ public final class GroupCoordinator: Sendable {
         var ticket: UInt64 = 0
         var compaction = Compaction()
         var hold = SessionHold()
+        /// The state is what the log gives, because appends were refused: nothing that was not stored is in it.
+        var isReverted = false
+        /// What `machine` counted into `memoryBytes`.
+        var countedBytes = 0
     }
 
     private struct Wiring {
@@ -38,7 +43,9 @@ public final class GroupCoordinator: Sendable {
         var stopping = false
     }
 
-    private let settings: GroupSettings
+    let settings: GroupSettings
+    /// Memory of the groups of all shards.
+    private let memoryBytes = Atomic<Int>(0)
     /// A log below this size, in bytes, is not worth rewriting.
     let compactionFloor: Int64
     private let wiring = Lock<Wiring?>(nil)
@@ -47,6 +54,8 @@ public final class GroupCoordinator: Sendable {
     private let wakeAtMs = Atomic<Int64>(.max)
     /// `offsets.retention.check.interval.ms`.
     static let retentionCheckMs: Int64 = 600_000
+    /// How often timers are tried again whose records the log refuses.
+    static let refusedPollMs: Int64 = 1000
 
     init(settings: GroupSettings, compactionFloor: Int64) {
         self.settings = settings
@@ -178,12 +187,22 @@ public final class GroupCoordinator: Sendable {
     public func read<Answer>(
         group groupID: String, _ body: (borrowing GroupShard) -> Answer
     ) -> (answer: Answer, ticket: UInt64) {
-        shards[Int(partitionIndex(of: groupID))].withLock { (body($0.machine), $0.ticket) }
+        look(shards[Int(partitionIndex(of: groupID))]) { (body($0.machine), $0.ticket) }
     }
 
     /// Looks at every shard in turn.
     public func readAll<Answer>(_ body: (borrowing GroupShard) -> Answer) -> [Answer] {
-        shards.map { shard in shard.withLock { body($0.machine) } }
+        shards.map { shard in look(shard) { body($0.machine) } }
+    }
+
+    private func look<Answer>(_ shard: Lock<Shard>, _ body: (borrowing Shard) -> Answer) -> Answer {
+        let isOffline = broker.store.isOffline
+        let (answer, reverted) = shard.withLock { shard in
+            let reverted = isOffline ? revert(&shard, BrokerClock.now()) : []
+            return (body(shard), reverted)
+        }
+        deliver(Outcome(replies: reverted, ticket: 0, refused: false))
+        return answer
     }
 
     /// A parked request's connection is gone. `groupID` is the request's.
@@ -193,17 +212,7 @@ public final class GroupCoordinator: Sendable {
 
     /// Removes the offsets of a deleted topic, in every group.
     func topicDeleted(_ name: String) {
-        for shard in shards {
-            var isComplete = false
-            while !isComplete {
-                deliver(
-                    run(shard) { machine, now in
-                        let result = machine.topicsDeleted([(name: name, id: .zero)], now: now)
-                        isComplete = result.isComplete
-                        return result.actions
-                    })
-            }
-        }
+        for shard in shards { sweep(shard) { $0.topicsDeleted([(name: name, id: .zero)], now: $1) } }
         broker.store.kick()
     }
 
@@ -217,13 +226,25 @@ public final class GroupCoordinator: Sendable {
         _ shard: Lock<Shard>, _ event: (inout GroupShard, CoordinatorTime) -> GroupActions
     ) -> Outcome {
         let now = BrokerClock.now()
-        let (outcome, deadline, isOutgrown) = shard.withLock { shard -> (Outcome, Int64?, Bool) in
-            let actions = event(&shard.machine, now)
-            var refused = false
-            if !actions.records.isEmpty { refused = Self.append(actions.records[...], to: &shard, now) == nil }
-            let outcome = Outcome(replies: actions.replies, ticket: shard.ticket, refused: refused)
-            return (outcome, shard.machine.nextDeadline, shard.compaction.asks(floor: compactionFloor))
+        let isOffline = broker.store.isOffline
+        let (outcome, deadline, isOutgrown, lost) = shard.withLock {
+            shard -> (Outcome, Int64?, Bool, [GroupActions.Reply]) in
+            var lost = isOffline ? revert(&shard, now) : []
+            prepare(&shard)
+            let outcome: Outcome
+            if shard.log.refusal(.broker) != nil {
+                outcome = runOnCopy(&shard, event, now)
+            } else {
+                let actions = event(&shard.machine, now)
+                let refused = !actions.records.isEmpty && Self.append(actions.records[...], to: &shard, now) == nil
+                // Refused since the look a moment ago: the state has gone ahead of the log, and is made from it again.
+                if refused { lost += revert(&shard, now) }
+                outcome = Outcome(replies: actions.replies, ticket: shard.ticket, refused: refused)
+            }
+            count(&shard)
+            return (outcome, shard.machine.nextDeadline, shard.compaction.asks(floor: compactionFloor), lost)
         }
+        deliver(Outcome(replies: lost, ticket: 0, refused: false))
         if isOutgrown { signal.raise() }
         if let deadline, deadline < wakeAtMs.load(ordering: .relaxed) {
             wakeAtMs.store(deadline, ordering: .relaxed)
@@ -232,8 +253,75 @@ public final class GroupCoordinator: Sendable {
         return outcome
     }
 
-    /// Appends as one batch and gives its base offset; nil when the data folder takes nothing.
+    /// The log takes nothing just now: an event that needs a record is as if it had never come, and those who wait for it
+    /// are abandoned. One that needs none (a heartbeat) counts.
+    private func runOnCopy(
+        _ shard: inout Shard, _ event: (inout GroupShard, CoordinatorTime) -> GroupActions, _ now: CoordinatorTime
+    ) -> Outcome {
+        var copy = shard.machine
+        let actions = event(&copy, now)
+        let refused = !actions.records.isEmpty
+        if !refused { shard.machine = copy }
+        return Outcome(replies: actions.replies, ticket: shard.ticket, refused: refused)
+    }
+
+    /// Throws the state away that the log does not have, and replays what it has: once, as nothing is appended from then
+    /// on. Requests that were parked are told to look for their coordinator again; gives these replies.
+    private func revert(_ shard: inout Shard, _ now: CoordinatorTime) -> [GroupActions.Reply] {
+        guard !shard.isReverted else { return [] }
+        shard.isReverted = true
+        let replies = shard.machine.unload(now: now).replies
+        // The append that its replies waited for has failed or is on disk.
+        shard.ticket = 0
+        shard.machine.beginLoading()
+        do throws(StorageError) {
+            _ = try Self.replay(shard.log, into: &shard.machine)
+            _ = shard.machine.loaded(now: now)
+        } catch {
+            Log.error("groups cannot be read back", "partition", shard.log.folderName, "reason", error)
+            var unread = GroupShard(settings: settings)
+            _ = unread.unload(now: now)
+            shard.machine = unread
+        }
+        return replies
+    }
+
+    /// Tells the machine what others know.
+    private func prepare(_ shard: inout Shard) {
+        shard.machine.maxBatchBytes = shard.log.settings.maxBatchBytes
+        shard.machine.memoryElsewhere = memoryBytes.load(ordering: .relaxed) - shard.countedBytes
+    }
+
+    private func count(_ shard: inout Shard) {
+        let change = shard.machine.memoryBytes - shard.countedBytes
+        guard change != 0 else { return }
+        memoryBytes.add(change, ordering: .relaxed)
+        shard.countedBytes += change
+    }
+
+    /// Appends in batches that the topic takes, and gives the first one's base offset; nil when the data folder takes
+    /// nothing. A single record above the limit, from before the limit was lowered, is a batch of its own.
     static func append(
+        _ records: ArraySlice<CoordinatorRecord>, to shard: inout Shard, _ now: CoordinatorTime
+    ) -> Offset? {
+        let limit = shard.machine.maxBatchBytes
+        var base: Offset?
+        var first = records.startIndex
+        while first < records.endIndex {
+            var end = first + 1
+            var size = CoordinatorRecord.batchHeader + records[first].sizeInBatch
+            while end < records.endIndex, size + records[end].sizeInBatch <= limit {
+                size += records[end].sizeInBatch
+                end += 1
+            }
+            guard let offset = appendBatch(records[first..<end], to: &shard, now) else { return nil }
+            if base == nil { base = offset }
+            first = end
+        }
+        return base
+    }
+
+    private static func appendBatch(
         _ records: ArraySlice<CoordinatorRecord>, to shard: inout Shard, _ now: CoordinatorTime
     ) -> Offset? {
         var builder = RecordBatchBuilder()
@@ -276,7 +364,13 @@ public final class GroupCoordinator: Sendable {
                             earliest = min(earliest, now + SessionHold.pollMs)
                             continue
                         }
-                        deliver(run(shard) { machine, now in machine.advance(now: now) })
+                        let outcome = run(shard) { machine, now in machine.advance(now: now) }
+                        deliver(outcome)
+                        // The timer stays due for as long as the log takes nothing.
+                        if outcome.refused {
+                            earliest = min(earliest, now + Self.refusedPollMs)
+                            continue
+                        }
                     }
                     earliest = min(earliest, shard.withLock { $0.machine.nextDeadline } ?? earliest)
                 }
@@ -304,15 +398,21 @@ public final class GroupCoordinator: Sendable {
         }
     }
 
-    private func expireOffsets(_ shard: Lock<Shard>) {
+    private func expireOffsets(_ shard: Lock<Shard>) { sweep(shard) { $0.expireOffsets(now: $1) } }
+
+    /// Runs an event of several steps to its end, or until the log takes no more of it.
+    private func sweep(
+        _ shard: Lock<Shard>, _ step: (inout GroupShard, CoordinatorTime) -> (actions: GroupActions, isComplete: Bool)
+    ) {
         var isComplete = false
         while !isComplete {
-            deliver(
-                run(shard) { machine, now in
-                    let result = machine.expireOffsets(now: now)
-                    isComplete = result.isComplete
-                    return result.actions
-                })
+            let outcome = run(shard) { machine, now in
+                let result = step(&machine, now)
+                isComplete = result.isComplete
+                return result.actions
+            }
+            deliver(outcome)
+            if outcome.refused { return }
         }
     }
 }

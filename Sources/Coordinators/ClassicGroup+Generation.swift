@@ -48,6 +48,12 @@ extension ClassicGroup {
     ) {
         for memberID in members.keys { members[memberID]!.assignment = [] }
         for entry in assignments { members[entry.memberID]?.assignment = entry.assignment }
+        // As Kafka: an assignment that cannot be recorded is nobody's, and the group tries again.
+        guard shard.fits(recordBytes()) else {
+            for memberID in members.keys { members[memberID]!.assignment = [] }
+            propagateAssignment(error: .unknownServerError, &shard)
+            return prepareRebalance(&shard)
+        }
         transition(to: .stable, wallClockMs: shard.now.wallClockMs)
         shard.counters.completedRebalances += 1
         writeMetadata(&shard)

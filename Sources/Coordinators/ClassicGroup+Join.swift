@@ -13,6 +13,11 @@ extension ClassicGroup {
             shard.answerJoin(parked, JoinGroupResponse(refusing: .groupMaxSizeReached, memberID: ""))
             return completeJoinIfAllRejoined(&shard)
         }
+        let known = members[request.groupInstanceID.flatMap { staticMembers[$0] } ?? request.memberID]
+        guard shard.hasRoom(for: GroupMember.memoryBytes(request.protocols) - (known?.memoryBytes ?? 0)) else {
+            return shard.answerJoin(
+                parked, JoinGroupResponse(refusing: .groupMaxSizeReached, memberID: request.memberID))
+        }
         guard supports(type: request.protocolType, protocols: request.protocols) else {
             return shard.answerJoin(
                 parked, JoinGroupResponse(refusing: .inconsistentGroupProtocol, memberID: request.memberID))
@@ -105,6 +110,10 @@ extension ClassicGroup {
         _ oldID: String, as memberID: String, _ request: JoinGroupRequest, _ context: RequestContext,
         _ parked: ParkedRequest, _ shard: inout ShardContext
     ) {
+        guard state != .stable || shard.fits(recordBytes(replacing: oldID, by: request)) else {
+            return shard.answerJoin(
+                parked, JoinGroupResponse(refusing: .unknownServerError, memberID: request.memberID))
+        }
         let formerLeader = leaderID
         let formerTopics = topics(of: oldID)
         replaceStatic(oldID, by: memberID, context, &shard)

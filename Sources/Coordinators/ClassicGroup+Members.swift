@@ -18,6 +18,7 @@ extension ClassicGroup {
         precondition(members[memberID] == nil, "member \(memberID) is already in group \(groupID)")
         if members.isEmpty { protocolType = type }
         members[memberID] = member
+        memberBytes += member.memoryBytes
         if let instanceID = member.groupInstanceID { staticMembers[instanceID] = memberID }
         countSupport(of: member, by: 1)
         if leaderID == nil { leaderID = memberID }
@@ -32,6 +33,7 @@ extension ClassicGroup {
         answerJoin(memberID, JoinGroupResponse(refusing: .unknownMemberID, memberID: ""), &shard)
         answerSync(memberID, SyncGroupResponse(refusing: .unknownMemberID), &shard)
         members[memberID] = nil
+        memberBytes -= member.memoryBytes
         countSupport(of: member, by: -1)
         if let instanceID = member.groupInstanceID { staticMembers[instanceID] = nil }
         if leaderID == memberID { leaderID = members.values.min { $0.joinOrder < $1.joinOrder }?.memberID }
@@ -61,6 +63,7 @@ extension ClassicGroup {
     mutating func update(_ memberID: String, _ request: JoinGroupRequest) {
         guard var member = members[memberID] else { return }
         countSupport(of: member, by: -1)
+        memberBytes += GroupMember.memoryBytes(request.protocols) - member.memoryBytes
         member.protocols = request.protocols
         member.rebalanceTimeoutMs = request.rebalanceTimeoutMs
         member.sessionTimeoutMs = request.sessionTimeoutMs

@@ -141,8 +141,26 @@ extension ClassicGroup {
     /// Records the generation.
     mutating func writeMetadata(_ shard: inout ShardContext) {
         let metadata = metadata
-        recorded = metadata
+        record(metadata)
         shard.write(.group(groupID: groupID, metadata))
+    }
+
+    /// Bytes of the group's record in a batch, at most; with `request` in place of what the member said before.
+    func recordBytes(replacing memberID: String? = nil, by request: JoinGroupRequest? = nil) -> Int {
+        var bytes = CoordinatorRecord.overhead + 64 + groupID.utf8.count
+        for text in [protocolType, protocolName, leaderID] { bytes += text?.utf8.count ?? 0 }
+        for member in members.values {
+            let isReplaced = memberID == member.memberID
+            let metadata =
+                isReplaced
+                ? request?.protocols.first { $0.name == protocolName }?.metadata : member.metadata(of: protocolName)
+            // The lengths and timeouts; a new id is the instance's or the client's with 37 bytes.
+            bytes += 32 + (isReplaced ? 37 + 2 * Int(Int16.max) : 0)
+            bytes += member.memberID.utf8.count + (member.groupInstanceID?.utf8.count ?? 0)
+            bytes += member.clientID.utf8.count + member.clientHost.utf8.count
+            bytes += (metadata?.count ?? 0) + member.assignment.count
+        }
+        return bytes
     }
 
     /// What a restart will bring back.

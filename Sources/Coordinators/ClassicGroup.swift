@@ -54,6 +54,13 @@ struct GroupMember: Equatable, Sendable {
     func metadata(of protocolName: String?) -> [UInt8] {
         protocols.first { $0.name == protocolName }?.metadata ?? []
     }
+
+    /// Bytes of memory, about, without the assignment.
+    var memoryBytes: Int { Self.memoryBytes(protocols) }
+
+    static func memoryBytes(_ protocols: [JoinGroupRequest.JoinGroupRequestProtocol]) -> Int {
+        protocols.reduce(512) { $0 + 96 + $1.name.utf8.count + $1.metadata.count }
+    }
 }
 
 /// One classic group ("generic" before KIP-848): its members, generation and committed offsets.
@@ -95,7 +102,10 @@ struct ClassicGroup: Sendable {
     /// The newest metadata record of this group that the log has (or is about to have): its last completed generation.
     /// A rebalance under way is not in it, and must not be: a replay that took its members up without assignments would
     /// hand them empty ones. The arrays are those of `members`, so it costs little.
-    var recorded: GroupMetadataValue?
+    private(set) var recorded: GroupMetadataValue?
+    private var recordedBytes = 0
+    /// Of all members; see `GroupMember.memoryBytes`.
+    var memberBytes = 0
     var isRecorded: Bool { recorded != nil }
     /// Members whose JoinGroup is parked.
     var rejoinedCount = 0
@@ -116,6 +126,17 @@ struct ClassicGroup: Sendable {
     /// Nothing is left that anybody could ask for, or that a restart would bring back.
     var isDisposable: Bool {
         state == .empty && pendingMembers.isEmpty && offsets.isEmpty && openTransactions.isEmpty && !isRecorded
+    }
+
+    /// Notes what the log has of the group.
+    mutating func record(_ metadata: GroupMetadataValue) {
+        recorded = metadata
+        recordedBytes = metadata.members.reduce(0) { $0 + 256 + $1.subscription.count + $1.assignment.count }
+    }
+
+    /// Bytes of memory, about. Assignments count in the record; ids given out with a member's share.
+    var memoryBytes: Int {
+        512 + groupID.utf8.count + memberBytes + recordedBytes + pendingMembers.count * 256 + offsets.memoryBytes
     }
 
     var usesConsumerProtocol: Bool { protocolType == ConsumerProtocol.type }

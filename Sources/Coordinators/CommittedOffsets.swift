@@ -36,6 +36,11 @@ struct CommittedOffset: Equatable, Sendable {
 struct CommittedOffsets: Equatable, Sendable {
     private(set) var byTopic: [String: [Int32: CommittedOffset]] = [:]
     private(set) var count = 0
+    private var metadataBytes = 0
+
+    /// Bytes of memory, about: an entry of the inner table, a share of the outer one, the text.
+    var memoryBytes: Int { count * Self.entryBytes + metadataBytes }
+    static let entryBytes = 224
 
     var isEmpty: Bool { count == 0 }
 
@@ -43,8 +48,14 @@ struct CommittedOffsets: Equatable, Sendable {
         get { byTopic[topic]?[partition] }
         set {
             if let newValue {
-                if byTopic[topic, default: [:]].updateValue(newValue, forKey: partition) == nil { count += 1 }
-            } else if byTopic[topic]?.removeValue(forKey: partition) != nil {
+                metadataBytes += newValue.metadata.utf8.count
+                if let old = byTopic[topic, default: [:]].updateValue(newValue, forKey: partition) {
+                    metadataBytes -= old.metadata.utf8.count
+                } else {
+                    count += 1
+                }
+            } else if let old = byTopic[topic]?.removeValue(forKey: partition) {
+                metadataBytes -= old.metadata.utf8.count
                 count -= 1
                 if byTopic[topic]!.isEmpty { byTopic[topic] = nil }
             }

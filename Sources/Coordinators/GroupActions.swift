@@ -10,6 +10,14 @@ public struct CoordinatorRecord: Equatable, Sendable {
         self.key = key
         self.value = value
     }
+
+    /// Bytes that the record takes in a batch, at most.
+    public var sizeInBatch: Int { key.count + (value?.count ?? 0) + Self.overhead }
+
+    /// Two lengths of five bytes, that of the record, its offset, and three bytes that are always 0.
+    static let overhead = 21
+    /// A batch's header.
+    public static let batchHeader = 61
 }
 
 /// The producer whose transaction a batch of offsets belongs to. Source: KIP-98, KIP-447.
@@ -48,17 +56,17 @@ public enum GroupReply: Equatable, Sendable {
 
 /// What the caller has to do after an event.
 ///
-/// The rule: under the lock that protects the shard, `records` are appended to the shard's partition as one batch, in
-/// the order of the events. Every reply of the action that `waitsForCommit`, also of one without records, is released only
-/// when the newest append of the shard has committed: the state behind it may rest on records of an earlier event that are
-/// still on their way to disk.
+/// The rule: under the lock that protects the shard, `records` are appended to the shard's partition, in the order of the
+/// events, in batches that are not larger than `GroupShard.maxBatchBytes`; those of one request fit one batch. Every reply
+/// of the action that `waitsForCommit`, also of one without records, is released only when the newest append of the shard
+/// has committed: the state behind it may rest on records of an earlier event that are still on their way to disk.
 public struct GroupActions: Equatable, Sendable {
     public struct Reply: Equatable, Sendable {
         public var waiter: WaiterID
         public var reply: GroupReply
     }
 
-    /// To be appended as one batch; empty: nothing to append.
+    /// To be appended; empty: nothing to append.
     public var records: [CoordinatorRecord] = []
     /// Set when `records` are offsets of a transaction: the batch is then transactional, with these in its header.
     public var producer: TransactionalProducer?

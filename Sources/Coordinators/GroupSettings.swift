@@ -19,6 +19,10 @@ public struct GroupSettings: Equatable, Sendable {
     /// Member ids given out (MEMBER_ID_REQUIRED) and not yet used, for each group. A client that asks for ids and never
     /// joins holds at most so many places until their session timeouts; the next gets GROUP_MAX_SIZE_REACHED.
     public var maxPendingMembers: Int = 10_000
+    /// Memory of the members and offsets of one broker's groups, in bytes. Above it a JoinGroup that needs more gets
+    /// GROUP_MAX_SIZE_REACHED and an OffsetCommit that does INVALID_COMMIT_OFFSET_SIZE; what is there goes on. Room for
+    /// half a million committed offsets and 50,000 members.
+    public var maxMemoryBytes = 192 << 20
 
     public init() {}
 }

@@ -77,7 +77,7 @@ extension GroupShard {
         let results = groupIDs.map { groupID in
             var result = DeleteGroupsResponse.DeletableGroupResult()
             result.groupID = groupID
-            let (error, message) = deleteGroup(groupID)
+            let (error, message) = counting(groupID) { $0.deleteGroup(groupID) }
             result.errorCode = error.rawValue
             result.errorMessage = message
             return result

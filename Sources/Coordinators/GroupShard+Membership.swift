@@ -15,9 +15,11 @@ extension GroupShard {
             let parked = ParkedRequest(waiter: waiter, apiVersion: requestContext.apiVersion)
             context.answerJoin(parked, JoinGroupResponse(refusing: error, memberID: request.memberID))
         } else {
-            createGroup(request.groupID)
-            groups[request.groupID]!.join(request, requestContext, waiter, &context)
-            dispose(request.groupID)
+            counting(request.groupID) { shard in
+                shard.createGroup(request.groupID)
+                shard.groups[request.groupID]!.join(request, requestContext, waiter, &shard.context)
+                shard.dispose(request.groupID)
+            }
         }
         return context.finish()
     }
@@ -28,6 +30,8 @@ extension GroupShard {
         let sessions = context.settings.minSessionTimeoutMs...context.settings.maxSessionTimeoutMs
         guard sessions.contains(request.sessionTimeoutMs) else { return .invalidSessionTimeout }
         guard Self.fitsRecord(request) else { return .invalidRequest }
+        // Whichever is chosen: with it no generation could be recorded.
+        guard request.protocols.allSatisfy({ context.fits($0.metadata.count) }) else { return .unknownServerError }
         // Members are given their ids by us.
         if !request.memberID.isEmpty, groups[request.groupID] == nil { return .unknownMemberID }
         return nil
@@ -55,7 +59,7 @@ extension GroupShard {
             let answer = error == .coordinatorLoadInProgress ? .rebalanceInProgress : error
             context.reply(waiter, .sync(SyncGroupResponse(refusing: answer)))
         } else {
-            groups[request.groupID]!.sync(request, requestContext, waiter, &context)
+            counting(request.groupID) { $0.groups[request.groupID]!.sync(request, requestContext, waiter, &$0.context) }
         }
         return context.finish()
     }
@@ -86,13 +90,21 @@ extension GroupShard {
             // One member, and its outcome is the response's.
             var leaving = LeaveGroupRequest.MemberIdentity()
             leaving.memberID = request.memberID
-            response.errorCode = groups[request.groupID]!.leave([leaving], &context)[0].errorCode
+            response.errorCode = leave([leaving], of: request.groupID)[0].errorCode
         } else {
-            response.members = groups[request.groupID]!.leave(request.members, &context)
+            response.members = leave(request.members, of: request.groupID)
         }
         context.reply(waiter, .leave(response))
-        dispose(request.groupID)
         return context.finish()
+    }
+
+    private mutating func leave(
+        _ leaving: [LeaveGroupRequest.MemberIdentity], of groupID: String
+    ) -> [LeaveGroupResponse.MemberResponse] {
+        counting(groupID) { shard in
+            defer { shard.dispose(groupID) }
+            return shard.groups[groupID]!.leave(leaving, &shard.context)
+        }
     }
 
     /// What a request of a member meets before its group does: nobody is a member of a group that does not exist.

@@ -45,10 +45,20 @@ extension GroupShard {
         _ request: OffsetCommitRequest, context requestContext: RequestContext, waiter: WaiterID, now: CoordinatorTime
     ) -> GroupActions {
         context.begin(now)
-        let error = commitRefusal(
+        let response = counting(request.groupID) { $0.commit(request, requestContext) }
+        context.reply(waiter, .offsetCommit(response))
+        return context.finish()
+    }
+
+    private mutating func commit(
+        _ request: OffsetCommitRequest, _ requestContext: RequestContext
+    ) -> OffsetCommitResponse {
+        let now = context.now
+        var error = commitRefusal(
             groupID: request.groupID, memberID: request.memberID, instanceID: request.groupInstanceID,
             generationID: request.generationIDOrMemberEpoch, isTransactional: false,
             missingGroup: requestContext.apiVersion >= 9 ? .groupIDNotFound : .illegalGeneration)
+        if error == .none, !hasRoom(for: request) { error = .invalidCommitOffsetSize }
         if error == .none {
             createGroup(request.groupID)
             let state = groups[request.groupID]!.state
@@ -87,8 +97,25 @@ extension GroupShard {
             return outcome
         }
         dispose(request.groupID)
-        context.reply(waiter, .offsetCommit(response))
-        return context.finish()
+        return response
+    }
+
+    /// Whether the request's records fit one batch, and what they add fits the memory of groups.
+    private func hasRoom(for request: OffsetCommitRequest) -> Bool {
+        let offsets = groups[request.groupID]?.offsets
+        var batchBytes = 0
+        var added = 0
+        for topic in request.topics {
+            let fixed =
+                CoordinatorRecord.overhead + 48 + request.groupID.utf8.count + topic.name.utf8.count
+            for partition in topic.partitions {
+                let metadataBytes = partition.committedMetadata?.utf8.count ?? 0
+                batchBytes += fixed + metadataBytes
+                let known = offsets?[topic.name, partition.partitionIndex]
+                added += metadataBytes - (known?.metadata.utf8.count ?? -CommittedOffsets.entryBytes)
+            }
+        }
+        return context.fits(batchBytes) && context.hasRoom(for: added)
     }
 
     mutating func commit(
@@ -203,24 +230,30 @@ extension GroupShard {
         if let error = deleteRefusal(request.groupID) {
             response.errorCode = error.rawValue
         } else if let group = groups[request.groupID] {
-            response.topics = request.topics.map { topic in
-                var result = OffsetDeleteResponse.OffsetDeleteResponseTopic()
-                result.name = topic.name
-                result.partitions = topic.partitions.map { partition in
-                    var outcome = OffsetDeleteResponse.OffsetDeleteResponsePartition()
-                    outcome.partitionIndex = partition.partitionIndex
-                    if group.isSubscribed(to: topic.name) {
-                        outcome.errorCode = ErrorCode.groupSubscribedToTopic.rawValue
-                    } else {
-                        delete(topic.name, partition.partitionIndex, of: group)
-                    }
-                    return outcome
-                }
-                return result
-            }
+            response.topics = counting(request.groupID) { $0.delete(request.topics, of: group) }
         }
         context.reply(waiter, .offsetDelete(response))
         return context.finish()
+    }
+
+    private mutating func delete(
+        _ topics: [OffsetDeleteRequest.OffsetDeleteRequestTopic], of group: ClassicGroup
+    ) -> [OffsetDeleteResponse.OffsetDeleteResponseTopic] {
+        topics.map { topic in
+            var result = OffsetDeleteResponse.OffsetDeleteResponseTopic()
+            result.name = topic.name
+            result.partitions = topic.partitions.map { partition in
+                var outcome = OffsetDeleteResponse.OffsetDeleteResponsePartition()
+                outcome.partitionIndex = partition.partitionIndex
+                if group.isSubscribed(to: topic.name) {
+                    outcome.errorCode = ErrorCode.groupSubscribedToTopic.rawValue
+                } else {
+                    delete(topic.name, partition.partitionIndex, of: group)
+                }
+                return outcome
+            }
+            return result
+        }
     }
 
     private func deleteRefusal(_ groupID: String) -> ErrorCode? {

@@ -22,12 +22,10 @@ extension GroupShard {
                 isComplete = false
                 break
             }
-            let group = groups[groupID]!
-            expireOffsets(of: group)
-            guard let left = groups[groupID], left.isRecorded, left.state == .empty, left.pendingMembers.isEmpty,
-                left.offsets.isEmpty, left.openTransactions.isEmpty
-            else { continue }
-            writeTombstone(of: groupID)
+            counting(groupID) { shard in
+                shard.expireOffsets(of: shard.groups[groupID]!)
+                if shard.groups[groupID]?.isOver == true { shard.writeTombstone(of: groupID) }
+            }
         }
         return (context.finish(), isComplete)
     }
@@ -63,7 +61,7 @@ extension GroupShard {
             for topic in topics {
                 for index in partitions(of: topic.name, id: topic.id, in: group) {
                     guard context.actions.records.count < Self.sweepLimit else { return (context.finish(), false) }
-                    delete(topic.name, index, of: group)
+                    counting(groupID) { $0.delete(topic.name, index, of: group) }
                 }
             }
         }
@@ -87,6 +85,11 @@ extension GroupShard {
 }
 
 extension ClassicGroup {
+    /// Nothing is left but its record.
+    fileprivate var isOver: Bool {
+        isRecorded && state == .empty && pendingMembers.isEmpty && offsets.isEmpty && openTransactions.isEmpty
+    }
+
     struct ExpiryBase {
         /// `nil`: each offset's commit.
         var sinceEmptyMs: Int64?

@@ -16,11 +16,39 @@ public struct GroupShard: Sendable {
         case unloaded
     }
 
+    /// `max.message.bytes` of `__consumer_offsets` unless its topic says otherwise.
+    public static let defaultMaxBatchBytes = 1_048_588
+
     public private(set) var phase = Phase.loading
     var groups: [String: ClassicGroup] = [:]
     var context: ShardContext
     /// Offsets of unfinished transactions: they count once their transaction commits. By producer, then group.
     var pendingTransactions: [ProducerID: [String: CommittedOffsets]] = [:]
+
+    /// The largest batch that the shard's partition takes, in bytes. A request whose records would not fit is refused as by
+    /// Kafka, before it has changed anything: SyncGroup and a static member's return with UNKNOWN_SERVER_ERROR (the group
+    /// rebalances again), OffsetCommit with INVALID_COMMIT_OFFSET_SIZE.
+    public var maxBatchBytes: Int {
+        get { context.maxBatchBytes }
+        set { context.maxBatchBytes = newValue }
+    }
+
+    /// Bytes of memory that the shard's groups take, about.
+    public var memoryBytes: Int { context.memoryBytes }
+
+    /// Bytes that the groups of the broker's other shards take: `GroupSettings.maxMemoryBytes` is for all of them.
+    public var memoryElsewhere: Int {
+        get { context.memoryElsewhere }
+        set { context.memoryElsewhere = newValue }
+    }
+
+    /// Runs what changes this group alone, and counts what that does to the memory of all.
+    mutating func counting<Result>(_ groupID: String, _ body: (inout GroupShard) -> Result) -> Result {
+        let before = groups[groupID]?.memoryBytes ?? 0
+        let result = body(&self)
+        context.memoryBytes += (groups[groupID]?.memoryBytes ?? 0) - before
+        return result
+    }
 
     /// A shard that loads. `random` makes member ids, and is the system's unless a test wants a run again.
     public init(
@@ -74,6 +102,7 @@ public struct GroupShard: Sendable {
     public mutating func loaded(now: CoordinatorTime) -> GroupActions {
         precondition(phase == .loading, "a shard that is \(phase) was told that it is loaded")
         phase = .active
+        context.memoryBytes = groups.values.reduce(0) { $0 + $1.memoryBytes }
         context.begin(now)
         for groupID in groups.keys.sorted() where !groups[groupID]!.members.isEmpty {
             groups[groupID]!.takeUp(&context)
@@ -87,6 +116,8 @@ public struct GroupShard: Sendable {
         for groupID in groups.keys.sorted() { groups[groupID]!.answerAll(with: .notCoordinator, &context) }
         groups = [:]
         pendingTransactions = [:]
+        context.memoryBytes = 0
+        context.parked = [:]
         context.timers.removeAll()
         phase = .unloaded
         return context.finish()
@@ -107,8 +138,10 @@ public struct GroupShard: Sendable {
     public mutating func advance(now: CoordinatorTime) -> GroupActions {
         context.begin(now)
         while let entry = context.timers.popDue(now.monotonicMs) {
-            groups[entry.groupID]?.timerFired(entry, &context)
-            dispose(entry.groupID)
+            counting(entry.groupID) { shard in
+                shard.groups[entry.groupID]?.timerFired(entry, &shard.context)
+                shard.dispose(entry.groupID)
+            }
         }
         return context.finish()
     }
@@ -118,8 +151,10 @@ public struct GroupShard: Sendable {
     public mutating func waiterGone(_ waiter: WaiterID, now: CoordinatorTime) -> GroupActions {
         context.begin(now)
         if let place = context.parked.removeValue(forKey: waiter) {
-            groups[place.groupID]?.connectionGone(place.memberID, waiter, &context)
-            dispose(place.groupID)
+            counting(place.groupID) { shard in
+                shard.groups[place.groupID]?.connectionGone(place.memberID, waiter, &shard.context)
+                shard.dispose(place.groupID)
+            }
         }
         return context.finish()
     }
@@ -176,7 +211,7 @@ public struct GroupShard: Sendable {
 extension ClassicGroup {
     /// The state that a group's record describes.
     fileprivate mutating func restore(_ metadata: GroupMetadataValue) {
-        recorded = metadata
+        record(metadata)
         protocolType = metadata.protocolType.isEmpty ? nil : metadata.protocolType
         generationID = metadata.generation
         protocolName = metadata.protocol
@@ -192,6 +227,7 @@ extension ClassicGroup {
                 sessionTimeoutMs: record.sessionTimeout, protocols: [subscription], assignment: record.assignment,
                 isNew: false, joinOrder: nextJoinOrder())
             members[member.memberID] = member
+            memberBytes += member.memoryBytes
             if let instanceID = member.groupInstanceID { staticMembers[instanceID] = member.memberID }
             countSupport(of: member, by: 1)
         }

@@ -11,6 +11,12 @@ struct ShardContext: Sendable {
     }
 
     let settings: GroupSettings
+    /// See `GroupShard.maxBatchBytes`.
+    var maxBatchBytes = GroupShard.defaultMaxBatchBytes
+    /// Bytes of memory of all groups; see `ClassicGroup.memoryBytes`.
+    var memoryBytes = 0
+    /// See `GroupShard.memoryElsewhere`.
+    var memoryElsewhere = 0
     var memberIDs: MemberIDSource
     var timers = DeadlineQueue()
     var parked: [WaiterID: ParkedPlace] = [:]
@@ -53,6 +59,14 @@ struct ShardContext: Sendable {
     mutating func answerSync(_ request: ParkedRequest, _ response: SyncGroupResponse) {
         parked[request.waiter] = nil
         reply(request.waiter, .sync(response))
+    }
+
+    /// Whether records of so many bytes, each with its overhead, are a batch that the log takes.
+    func fits(_ bytes: Int) -> Bool { bytes + CoordinatorRecord.batchHeader <= maxBatchBytes }
+
+    /// Whether groups may take so much more memory. Who asks for none, or for less, is never refused.
+    func hasRoom(for bytes: Int) -> Bool {
+        bytes <= 0 || memoryBytes + memoryElsewhere + bytes <= settings.maxMemoryBytes
     }
 
     func after(_ milliseconds: Int64) -> Int64 {

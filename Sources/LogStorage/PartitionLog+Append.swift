@@ -7,6 +7,18 @@ extension PartitionLog {
     /// Who appends, which decides the checks: a client's batch is held to the topic's size and timestamp limits.
     public typealias Origin = RecordBatchValidator.Origin
 
+    /// Why an append would be refused just now, whatever it is; nil when it would be taken.
+    public func refusal(_ origin: Origin) -> AppendRefusal? { state.withLock { refusal(origin, $0) } }
+
+    private func refusal(_ origin: Origin, _ state: borrowing State) -> AppendRefusal? {
+        if state.isDeleted { return AppendRefusal(.unknownTopicOrPartition, "the topic is being deleted") }
+        if let refusal = store.refusal(origin) { return refusal }
+        guard let reason = state.quarantine.endReason else { return nil }
+        return AppendRefusal(
+            .kafkaStorageError,
+            "the end of \(folderName) is quarantined (\(reason)); stop the broker and run millrace log repair")
+    }
+
     /// Appends one validated batch at `logEndOffset`: assigns its base offset and leader epoch in place and queues it
     /// for the next group commit. Durable and readable once the store's commits reach the receipt's `ticket`.
     ///
@@ -20,17 +32,7 @@ extension PartitionLog {
             return .failure(refusal)
         }
         let result = state.withLock { state -> Result<AppendReceipt, AppendRefusal> in
-            if state.isDeleted {
-                return .failure(AppendRefusal(.unknownTopicOrPartition, "the topic is being deleted"))
-            }
-            if let refusal = store.refusal(origin) { return .failure(refusal) }
-            if let reason = state.quarantine.endReason {
-                return .failure(
-                    AppendRefusal(
-                        .kafkaStorageError,
-                        "the end of \(folderName) is quarantined (\(reason)); stop the broker and run millrace log repair"
-                    ))
-            }
+            if let refusal = refusal(origin, state) { return .failure(refusal) }
             if origin == .client, batch.count > state.settings.maxBatchBytes {
                 return .failure(
                     AppendRefusal(

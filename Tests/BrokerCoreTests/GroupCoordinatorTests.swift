@@ -1,6 +1,8 @@
 import BrokerTestKit
+import Coordinators
 import Glibc
 import KafkaModel
+import KafkaWire
 import LogStorage
 import StorageIO
 import Testing
@@ -54,12 +56,94 @@ import Testing
         #expect(node.broker.store.isOffline)
         node.commit(group: "g", offset: 2, waiter: 12)
         #expect(sink.events.last == .abandoned([12]))
+        // What was refused, or never reached the disk, is not shown either.
+        #expect(node.offsets(group: "g") == [:])
+        #expect(node.broker.groups.read(group: "g") { _ in 0 }.ticket == 0)
         // Neither was acknowledged, and neither is there.
         try node.crash()
         #expect(node.offsets(group: "g") == [:])
         node.commit(group: "g", offset: 3, waiter: 13)
         node.broker.store.commitPending()
         #expect(node.offsets(group: "g") == ["t-0": 3])
+    }
+
+    /// An offline folder: the offsets are those that a restart would find, and requests without records are answered.
+    @Test func theStateIsWhatIsStoredWhenAppendsAreRefused() throws {
+        let node = try SimulatedBroker()
+        let sink = RecordingSink()
+        node.broker.groups.deliver(to: sink)
+        node.commit(group: "g", offset: 1, waiter: 11)
+        node.broker.store.commitPending()
+        // Accepted, and then its commit fails.
+        node.commit(group: "g", offset: 2, waiter: 12)
+        #expect(node.offsets(group: "g") == ["t-0": 2])
+        node.fileSystem.inject(Fault(.fail(errno: EIO), on: .write, times: .max))
+        node.broker.store.commitPending()
+        #expect(node.broker.store.isOffline)
+        #expect(node.offsets(group: "g") == ["t-0": 1])
+        for offset in 3..<6 {
+            node.commit(group: "g", offset: Int64(offset), waiter: UInt64(offset))
+            #expect(sink.events.last == .abandoned([UInt64(offset)]))
+            node.commit(group: "new", offset: Int64(offset), waiter: UInt64(offset))
+        }
+        #expect(node.offsets(group: "g") == ["t-0": 1])
+        #expect(node.offsets(group: "new") == [:])
+        let (reply, _) = node.broker.groups.ask(group: "g", as: WaiterID(77)) { machine, now in
+            machine.heartbeat(HeartbeatRequest(), waiter: WaiterID(77), now: now)
+        }
+        #expect(reply != nil)
+        // Sweeps end although nothing is written.
+        node.broker.groups.topicDeleted("t")
+        #expect(node.offsets(group: "g") == ["t-0": 1])
+        try node.crash()
+        #expect(node.offsets(group: "g") == ["t-0": 1])
+    }
+
+    @Test func parkedRequestsAreAnsweredWhenTheStateIsReadBack() throws {
+        let node = try SimulatedBroker()
+        let sink = RecordingSink()
+        node.broker.groups.deliver(to: sink)
+        var request = JoinGroupRequest()
+        (request.groupID, request.protocolType, request.sessionTimeoutMs) = ("g", "consumer", 10_000)
+        var entry = JoinGroupRequest.JoinGroupRequestProtocol()
+        entry.name = "range"
+        request.protocols = [entry]
+        let context = RequestContext(clientID: "c", clientHost: "/127.0.0.1", apiVersion: 3)
+        node.broker.groups.perform(group: "g") { machine, now in
+            machine.joinGroup(request, context: context, waiter: WaiterID(21), now: now)
+        }
+        #expect(sink.events.isEmpty)
+        node.fileSystem.inject(Fault(.fail(errno: EIO), on: .write, times: .max))
+        node.commit(group: "g2", offset: 1, waiter: 22)
+        node.broker.store.commitPending()
+        #expect(node.offsets(group: "g") == [:])
+        #expect(sink.events.last == .delivered([21], ticket: 0))
+    }
+
+    /// Many tombstones at once are several batches, none larger than the topic's limit.
+    @Test func manyRecordsAreSeveralBatches() throws {
+        let node = try SimulatedBroker()
+        let topic = node.broker.catalog.topic(named: Topic.offsetsTopicName)!
+        #expect(node.broker.alterSettings(topic, ["max.message.bytes": "2000"], validateOnly: false) == nil)
+        for index: Int32 in 0..<100 { node.commit(group: "g", partition: index, offset: 1) }
+        node.broker.store.commitPending()
+        let start = node.offsetsLog.logEndOffset
+        _ = node.broker.groups.ask(group: "g", as: WaiterID(1)) { machine, now in
+            machine.deleteGroups(["g"], waiter: WaiterID(1), now: now)
+        }
+        node.broker.store.commitPending()
+        var offset = start
+        var batches = 0
+        while offset < node.offsetsLog.logEndOffset {
+            let found = try node.offsetsLog.read(from: offset, maxBytes: 1).get()
+            #expect(found.byteCount <= 2000)
+            offset = try #require(found.endOffset)
+            batches += 1
+        }
+        #expect(batches > 1)
+        #expect(node.offsetsLog.logEndOffset.rawValue - start.rawValue == 100)
+        try node.restart()
+        #expect(node.offsets(group: "g") == [:])
     }
 
     @Test func committedOffsetsAreThereAfterRestartAndCrash() throws {
