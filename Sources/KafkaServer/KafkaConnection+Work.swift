@@ -18,17 +18,40 @@ extension KafkaConnection {
         let workers = broker.workers
         let isTaken = budget.admit(bytes, pool) {
             let done: @Sendable (PreparedReply?) -> Void = { prepared in
-                budget.release(bytes, pool)
-                guard let prepared else { return }
-                handle.submit { loop in
-                    guard let handler = loop.connection(id)?.handler as? KafkaConnection else { return }
-                    handler.unpark()
-                    handler.finish(prepared)
+                if let prepared {
+                    handle.submit { loop in
+                        guard let handler = loop.connection(id)?.handler as? KafkaConnection else { return }
+                        handler.unpark()
+                        handler.finish(prepared)
+                    }
                 }
+                // Before others take the room: what this one used is then free indeed.
+                if bytes >= RequestLimits.worthTrimming { Heap.returnFreeMemory() }
+                budget.release(bytes, pool)
             }
             if !workers.submit({ work(done) }) { done(.refused("too many requests wait for a worker")) }
         }
         if !isTaken { fail("too many requests wait for memory") }
+    }
+
+    /// Runs blocking work on the broker's admin thread while the connection is muted, then `finish` with its result on
+    /// this connection's loop, if the connection is still there.
+    func offload<Result: Sendable>(
+        _ work: @escaping @Sendable () -> Result,
+        _ finish: @escaping @Sendable (KafkaConnection, Result) -> Void
+    ) {
+        park(.work)
+        let id = connection.id
+        let handle = loop.handle
+        let taken = broker.admin.submit {
+            let result = work()
+            handle.submit { loop in
+                guard let handler = loop.connection(id)?.handler as? KafkaConnection else { return }
+                handler.unpark()
+                finish(handler, result)
+            }
+        }
+        if !taken { connection.close() }
     }
 
     func finish(_ prepared: PreparedReply) {

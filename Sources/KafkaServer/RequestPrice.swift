@@ -18,6 +18,8 @@ enum RequestLimits {
     /// Memory of one reply in all its forms at once: as structs, in the encoder, in the output. The metadata of
     /// `max.partitions` topics with one partition each.
     static let replyBytes = 80 << 20
+    /// A request that was charged with so much may have left the heap much larger than it need be.
+    static let worthTrimming = 8 << 20
     /// An encoded reply, for what the prices have overlooked; far from where its 32-bit length ends.
     static let encodedReplyBytes = 64 << 20
 }
