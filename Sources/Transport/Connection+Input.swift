@@ -42,11 +42,11 @@ extension Connection {
     func continueInput() {
         if wantsInput, held != nil, heldIsUnoffered || inputEnded { offerHeld() }
         finishIfEnded()
-        guard mayRead else { return }
-        if isReadable {
-            readInput()
+        if mayRead {
+            if isReadable { readInput() }
+            if mayRead, !isArmed { updateInterest(armed: true) }
         }
-        if mayRead, !isArmed { updateInterest(armed: true) }
+        noticeFinished()
     }
 
     /// Reads until the socket is drained, the handler stops us, or this turn's share is used.

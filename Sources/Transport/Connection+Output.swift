@@ -133,7 +133,8 @@ extension Connection {
             if state == .open { handler?.outputDrained(on: self) }
             loop.enqueueReady(self)
         }
-        if state == .draining, output.pending == 0 { finishDraining() }
+        guard state == .draining else { return }
+        if output.pending == 0 { finishDraining() } else if peerFinished { watchFinished() }
     }
 
     private func sendOnce() {

@@ -17,10 +17,14 @@ extension Connection {
         static let writeStall = -3
         static let linger = -4
         static let commit = -5
+        static let finished = -6
     }
 
     func setTimer(_ id: Int, deadline: Int64) {
+        let before = timers.count
         guard state != .closed, let entry = timers.set(id, deadline: deadline) else { return }
+        // An earlier time of a timer that has an entry: that one is replaced.
+        if timers.count == before { loop.noteStaleTimers(1) }
         loop.timers.insert(
             TimerEntry(deadline: entry, slot: self.id.slot, generation: self.id.generation, id: id))
     }
@@ -33,6 +37,7 @@ extension Connection {
         case OwnTimer.writeStall: checkWriteStall()
         case OwnTimer.linger: checkLinger()
         case OwnTimer.commit: checkCommit()
+        case OwnTimer.finished: checkFinished()
         default: if state == .open { handler?.timerFired(id, on: self) }
         }
     }
@@ -50,6 +55,26 @@ extension Connection {
             setTimer(OwnTimer.idle, deadline: deadline)
         } else {
             close(.idle)
+        }
+    }
+
+    /// The peer has finished sending, and something keeps the connection: a reply that is owed, or input that is not
+    /// read yet. It does not for longer than `finishedTimeout` without a byte moving.
+    func watchFinished() {
+        if timers.isSet(OwnTimer.finished) { return }
+        finishedSince = loop.now
+        setTimer(OwnTimer.finished, deadline: loop.now + limits.finishedTimeout.nanoseconds)
+    }
+
+    private func checkFinished() {
+        guard state == .open || state == .draining else { return }
+        // A peer that reads slowly what may leave is the business of `writeStallTimeout`.
+        let moved = output.sendable > 0 ? loop.now : max(finishedSince, lastInputAt, lastWriteAt)
+        let deadline = moved + limits.finishedTimeout.nanoseconds
+        if deadline > loop.now {
+            setTimer(OwnTimer.finished, deadline: deadline)
+        } else {
+            close(.closedByPeer)
         }
     }
 

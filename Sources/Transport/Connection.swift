@@ -50,6 +50,8 @@ public final class Connection {
     var peerFinished = false
     /// The peer's end was read.
     var inputEnded = false
+    /// When something began to keep the connection although its peer has finished.
+    var finishedSince: Int64 = 0
     var isMuted = false
     var isBackPressured = false
     /// Replies that are being worked on elsewhere; see `beginWork`.
@@ -105,7 +107,8 @@ public final class Connection {
     /// The connection takes writes: neither closed nor about to be.
     public var isOpen: Bool { state == .open }
 
-    /// The peer has said that it will send no more (or is gone); replies may still reach it.
+    /// The peer has said that it will send no more (or is gone); replies may still reach it, and requests that it sent
+    /// before may still have to be read.
     public var peerHasFinished: Bool { peerFinished }
 
     /// Whether the handler should go on consuming: false while muted, while unsent output is above `outputHighWater` or
@@ -118,7 +121,12 @@ public final class Connection {
     /// Offers no more input until `resumeReading()`: a request is parked, and those behind it must wait. The socket is
     /// taken out of epoll's read set as soon as bytes arrive meanwhile, so a muted connection costs no turns; one whose
     /// peer stays silent costs not even that system call.
-    public func pauseReading() { isMuted = true }
+    ///
+    /// The peer's end is noticed all the same: the handler is told by `peerFinished`, be it before or after this call.
+    public func pauseReading() {
+        isMuted = true
+        if peerFinished { loop.enqueueReady(self) }
+    }
 
     /// Ends `pauseReading()`. Buffered input is offered again, from the loop's next round; not within this call.
     public func resumeReading() {
@@ -227,5 +235,13 @@ public final class Connection {
         } else if isArmed {
             updateInterest(armed: false)
         }
+        noticeFinished()
+    }
+
+    /// What keeps the connection when its peer has finished is told of it, and has a limit.
+    func noticeFinished() {
+        guard peerFinished, state == .open else { return }
+        if isMuted { handler?.peerFinished(on: self) }
+        if state == .open { watchFinished() }
     }
 }

@@ -12,6 +12,12 @@ public protocol ConnectionHandler: AnyObject {
     func received(_ input: inout ConnectionInput, on connection: Connection)
     /// The unsent output had risen above `outputHighWater` and has now fallen to `outputLowWater`.
     func outputDrained(on connection: Connection)
+    /// The peer has finished sending, and the connection is muted: a request is parked of which the peer may never see
+    /// the reply, for it has either shut down its sending side or gone; only a write would tell. End a wait that could
+    /// be long, by a reply or by closing. Requests behind the parked one are still read after `resumeReading`, up to
+    /// the peer's end. Called when both have become true, perhaps more than once, by the loop and not from within
+    /// `pauseReading`.
+    func peerFinished(on connection: Connection)
     /// A timer set by `connection.setTimer(_:after:)` is due.
     func timerFired(_ id: Int, on connection: Connection)
     /// A commit has failed on which replies rested: gives what is sent instead of all that `held` shows, or nil to have
@@ -26,6 +32,7 @@ public protocol ConnectionHandler: AnyObject {
 
 extension ConnectionHandler {
     public func outputDrained(on connection: Connection) {}
+    public func peerFinished(on connection: Connection) {}
     public func timerFired(_ id: Int, on connection: Connection) {}
     public func commitFailed(_ held: HeldOutput, on connection: Connection) -> [UInt8]? { nil }
     public func commitOverdue(_ held: HeldOutput, on connection: Connection) -> [UInt8]? { nil }

@@ -23,18 +23,41 @@ extension EventLoop {
         return LoopTimer(id: id)
     }
 
-    public func cancel(_ timer: LoopTimer) { loopTimers[timer.id] = nil }
+    public func cancel(_ timer: LoopTimer) {
+        if loopTimers.removeValue(forKey: timer.id) != nil { noteStaleTimers(1) }
+    }
+
+    /// Entries of the heap mean nothing any more: their timer was cancelled or brought forward, or its connection has
+    /// gone. They are dropped when they come to the top, which may be minutes later; so once they are more than the
+    /// others, all of them go at once.
+    func noteStaleTimers(_ count: Int) {
+        staleTimers += count
+        guard staleTimers > Self.keptStaleTimers, staleTimers > timers.count / 2 else { return }
+        timers.filter { entry in
+            if entry.slot == TimerEntry.loopSlot { return loopTimers[entry.id] != nil }
+            return connection(slot: entry.slot, generation: entry.generation)?.timers.owns(entry) ?? false
+        }
+        staleTimers = 0
+    }
+
+    /// So many stale entries are not worth a look at the heap.
+    static var keptStaleTimers: Int { 256 }
+
+    private func dropStale() {
+        timers.removeFirst()
+        staleTimers = max(0, staleTimers - 1)
+    }
 
     /// The nearest time at which something is really due; entries that mean nothing any more are dropped on the way.
     func nextDeadline() -> Int64? {
         while let top = timers.first {
             if top.slot == TimerEntry.loopSlot {
                 if loopTimers[top.id] != nil { return top.deadline }
-                timers.removeFirst()
+                dropStale()
             } else if let connection = connection(slot: top.slot, generation: top.generation) {
                 if correct(top, of: connection) { return top.deadline }
             } else {
-                timers.removeFirst()
+                dropStale()
             }
         }
         return nil
@@ -44,7 +67,7 @@ extension EventLoop {
     private func correct(_ top: TimerEntry, of connection: Connection) -> Bool {
         switch connection.timers.meaning(of: top) {
         case .current: return true
-        case .stale: timers.removeFirst()
+        case .stale: dropStale()
         case .later(let deadline):
             var moved = top
             moved.deadline = deadline

@@ -81,6 +81,8 @@ public final class EventLoop {
     var timers = TimerHeap()
     var loopTimers: [Int: LoopJob] = [:]
     var nextLoopTimer = 0
+    /// Entries of the heap that mean nothing any more, about.
+    var staleTimers = 0
 
     // Buffers; see EventLoop+Buffers.swift.
     var readChunk: Chunk

@@ -38,6 +38,11 @@ public struct ConnectionLimits: Sendable {
     /// How long a reply waits for its commit before the handler is asked what to say instead (`commitOverdue`). `nil`: for
     /// ever.
     public var commitTimeout: Duration?
+    /// How long a connection whose peer has finished sending is kept by a reply that is owed (it waits for a commit,
+    /// for work elsewhere) or by input that is not read (the byte budget), without a byte moving; then `.closedByPeer`.
+    /// A client that shut down its sending side has its reply by then; of one that closed, which looks the same,
+    /// nothing is kept longer.
+    public var finishedTimeout: Duration = .seconds(2)
     /// Bytes read from one connection before the loop turns to the others.
     public var readShare = 1 << 20
 

@@ -32,14 +32,20 @@ struct TimerHeap {
 
     mutating func removeFirst() {
         let last = entries.removeLast()
-        if !entries.isEmpty { sink(last) }
+        if !entries.isEmpty { sink(last, from: 0) }
+    }
+
+    /// Keeps the entries for which `isTrue` holds, and puts them in order again.
+    mutating func filter(_ isTrue: (TimerEntry) -> Bool) {
+        entries.removeAll { !isTrue($0) }
+        for index in stride(from: entries.count / 2 - 1, through: 0, by: -1) { sink(entries[index], from: index) }
     }
 
     /// The top is due later than it says: one walk down instead of a removal and an insertion.
-    mutating func replaceFirst(_ entry: TimerEntry) { sink(entry) }
+    mutating func replaceFirst(_ entry: TimerEntry) { sink(entry, from: 0) }
 
-    private mutating func sink(_ entry: TimerEntry) {
-        var index = 0
+    private mutating func sink(_ entry: TimerEntry, from start: Int) {
+        var index = start
         while true {
             var child = index * 2 + 1
             if child >= entries.count { break }
@@ -68,9 +74,13 @@ struct TimerTable {
 
     private var records: ContiguousArray<Record> = []
 
-    var isEmpty: Bool { records.isEmpty }
+    /// Entries in the heap that mean something to these timers.
+    var count: Int { records.count }
 
     func isSet(_ id: Int) -> Bool { records.contains { $0.id == id && $0.deadline != .max } }
+
+    /// Whether the entry is still the timer's own, be it at another time than it is due.
+    func owns(_ entry: TimerEntry) -> Bool { records.contains { $0.id == entry.id && $0.queuedAt == entry.deadline } }
 
     /// Answers the deadline of an entry to insert into the heap, or `nil` when the present one comes early enough.
     mutating func set(_ id: Int, deadline: Int64) -> Int64? {

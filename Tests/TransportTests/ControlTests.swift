@@ -73,7 +73,9 @@ extension TransportTests {
         }
 
         @Test func aHalfClosedMutedConnectionStillGetsItsReply() throws {
-            let server = try Server { _, connection in connection.pauseReading() }
+            let server = try Server(
+                configure: { $0.limits.finishedTimeout = .seconds(60) },
+                onFrame: { _, connection in connection.pauseReading() })
             let client = try Client(port: server.port)
             client.send(frame([1]))
             client.finishSending()

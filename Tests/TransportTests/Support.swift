@@ -50,14 +50,17 @@ final class FrameHandler: ConnectionHandler {
     let log: ServerLog
     let onFrame: (ByteSlice, Connection) -> Void
     let onTimer: (Int, Connection) -> Void
+    let onFinished: (Connection) -> Void
 
     init(
         _ log: ServerLog, onTimer: @escaping (Int, Connection) -> Void = { _, _ in },
+        onFinished: @escaping (Connection) -> Void = { _ in },
         onFrame: @escaping (ByteSlice, Connection) -> Void
     ) {
         self.log = log
         self.onFrame = onFrame
         self.onTimer = onTimer
+        self.onFinished = onFinished
     }
 
     func received(_ input: inout ConnectionInput, on connection: Connection) {
@@ -81,6 +84,10 @@ final class FrameHandler: ConnectionHandler {
 
     func outputDrained(on connection: Connection) { log.add { $0.drained += 1 } }
     func timerFired(_ id: Int, on connection: Connection) { onTimer(id, connection) }
+    func peerFinished(on connection: Connection) {
+        log.add { $0.finished += 1 }
+        onFinished(connection)
+    }
     func closed(on connection: Connection, reason: CloseReason) { log.add { $0.closed.append(reason) } }
 }
 
@@ -96,6 +103,7 @@ final class ServerLog: Sendable {
         var calls = 0
         var frames = 0
         var drained = 0
+        var finished = 0
         var closed: [CloseReason] = []
         var ids: [ConnectionID] = []
         var numbers: [Int] = []
@@ -119,12 +127,13 @@ final class Server {
         host: String = "127.0.0.1", group options: EventLoopGroup.Options = .init(),
         configure: (inout ListenerOptions) -> Void = { _ in },
         onTimer: @escaping @Sendable (Int, Connection) -> Void = { _, _ in },
+        onFinished: @escaping @Sendable (Connection) -> Void = { _ in },
         onFrame: @escaping @Sendable (ByteSlice, Connection) -> Void = { echo($0, $1) }
     ) throws {
         let log = ServerLog()
         var listening = ListenerOptions(host: host, port: 0) { _, connection in
             log.add { $0.ids.append(connection.id) }
-            return FrameHandler(log, onTimer: onTimer, onFrame: onFrame)
+            return FrameHandler(log, onTimer: onTimer, onFinished: onFinished, onFrame: onFrame)
         }
         configure(&listening)
         self.log = log
