@@ -10,6 +10,8 @@ import Transport
 final class FetchPlan {
     struct Item {
         let topicName: [UInt8]
+        /// In the plan's session; -1 without one.
+        var sessionSlot: Int32 = -1
         let topicID: TopicID
         let partitionIndex: Int32
         /// Nil when `error` says why there is none.
@@ -18,13 +20,18 @@ final class FetchPlan {
         var fetchOffset: Int64
         var maxBytes: Int
         let currentLeaderEpoch: Int32
-        /// High watermark at the last look; growth beyond it wakes a parked fetch.
-        var seenHighWatermark: Int64 = 0
+        /// Bytes that the partition may still add to the reply: `maxBytes` without what is there.
+        var room = 0
+        /// The partition's count of visible bytes at the last look.
+        var position: Int64 = 0
+        /// Where the log keeps this waiter; -1: nowhere yet.
+        var slot: Int32 = -1
     }
 
     let reply: ReplyTicket
     var items: [Item]
     let maxWaitMs: Int32
+    /// What the client asks for, but at most what the reply may hold: more would be waited for in vain.
     let minBytes: Int
     let maxBytes: Int
     let readsCommitted: Bool
@@ -32,8 +39,12 @@ final class FetchPlan {
     let fileFrom: Int
     /// The incremental session this answers for; nil without one.
     let session: FetchSession?
+    /// The session's epoch when the plan was made: with another one it is not this plan's any more.
+    let sessionEpoch: Int32
     /// Every partition is told of, changed or not.
     var isFull = true
+    /// While it waits: what is missing, and of which growth the partitions tell.
+    var round = GrowthRound(missing: 0)
 
     init(
         reply: ReplyTicket, items: [Item], maxWaitMs: Int32, minBytes: Int, maxBytes: Int, readsCommitted: Bool,
@@ -42,11 +53,14 @@ final class FetchPlan {
         self.reply = reply
         self.items = items
         self.maxWaitMs = maxWaitMs
-        self.minBytes = minBytes
+        // A reply that may hold nothing still holds a first batch (KIP-74), which is worth a byte.
+        let room = items.reduce(0) { $0 + $1.cap }
+        self.minBytes = min(minBytes, max(1, min(maxBytes, room)))
         self.maxBytes = maxBytes
         self.readsCommitted = readsCommitted
         self.fileFrom = fileFrom
         self.session = session
+        sessionEpoch = session?.epoch ?? 0
     }
 
     struct Found {
@@ -60,12 +74,17 @@ final class FetchPlan {
         /// One for each item, in their order.
         var found: [Found] = []
         var bytes = 0
+        /// Of what the partitions have, what counts for `minBytes`: of each at most its `maxBytes`, as in Kafka's
+        /// `DelayedFetch`. More than `bytes` where the next batch would not fit.
+        var available = 0
+        /// The reply takes no more.
+        var isFull = false
         var hasError = false
         /// Some of the records are on the disk alone: nothing of this counts, it is to be read where it may wait.
         var wouldWait = false
 
         func isEnough(_ plan: FetchPlan) -> Bool {
-            hasError || bytes >= plan.minBytes || plan.items.isEmpty || plan.maxWaitMs <= 0
+            hasError || isFull || max(bytes, available) >= plan.minBytes || plan.items.isEmpty || plan.maxWaitMs <= 0
         }
     }
 
@@ -76,13 +95,11 @@ final class FetchPlan {
         outcome.found.reserveCapacity(items.count)
         var budget = maxBytes
         for index in items.indices {
-            let found = read(
-                &items[index], budget: budget, missing: minBytes - outcome.bytes, atLeastOne: outcome.bytes == 0,
-                mayWait, &outcome.wouldWait, server
-            )
+            let found = read(&items[index], budget: budget, mayWait, &outcome, server)
             if outcome.wouldWait { return outcome }
             budget -= found.result.recordsCount
             outcome.bytes += found.result.recordsCount
+            outcome.available += items[index].cap - items[index].room
             if found.result.errorCode != .none { outcome.hasError = true }
             outcome.found.append(found)
         }
@@ -90,9 +107,9 @@ final class FetchPlan {
     }
 
     private func read(
-        _ item: inout Item, budget: Int, missing: Int, atLeastOne: Bool, _ mayWait: Bool, _ wouldWait: inout Bool,
-        _ server: KafkaServer
+        _ item: inout Item, budget: Int, _ mayWait: Bool, _ outcome: inout Outcome, _ server: KafkaServer
     ) -> Found {
+        item.room = item.cap
         guard let log = item.log else {
             return Found(result: FetchPartitionResult(index: item.partitionIndex, errorCode: item.error))
         }
@@ -106,32 +123,45 @@ final class FetchPlan {
         let limit = max(0, min(item.maxBytes, budget))
         let pool = server.broker.store.chunkPool
         switch log.read(
-            from: Offset(item.fetchOffset), maxBytes: limit, atLeastOne: atLeastOne, fileFrom: fileFrom,
+            from: Offset(item.fetchOffset), maxBytes: limit, atLeastOne: outcome.bytes == 0, fileFrom: fileFrom,
             mayWait: mayWait, pool: pool)
         {
         case .success(let records):
             var more: [FetchedRecords] = []
             var byteCount = records.byteCount
             var end = records.endOffset
+            var isCut = records.isCut
+            var latest = (highWatermark: records.highWatermark, position: records.watermarkPosition)
+            let missing = minBytes - outcome.available
             // One read gives what lies in one place. Where that is not enough for `minBytes`, the rest (of the next
             // segment, or still in memory) must not be waited for.
-            while byteCount > 0, byteCount < min(missing, limit), let next = end, next < records.highWatermark,
-                case .success(let found) = log.read(
-                    from: next, maxBytes: limit - byteCount, atLeastOne: false, fileFrom: fileFrom,
-                    mayWait: mayWait, pool: pool),
-                found.byteCount > 0
-            {
+            while !isCut, byteCount > 0, byteCount < min(missing, limit), let next = end, next < latest.highWatermark {
+                guard
+                    case .success(let found) = log.read(
+                        from: next, maxBytes: limit - byteCount, atLeastOne: false, fileFrom: fileFrom,
+                        mayWait: mayWait, pool: pool)
+                else {
+                    // What is here goes out now; the next fetch is told what is wrong behind it, or waits for the disk.
+                    isCut = true
+                    break
+                }
+                isCut = found.isCut
+                latest = (found.highWatermark, found.watermarkPosition)
+                if found.byteCount == 0 { break }
                 more.append(found)
                 byteCount += found.byteCount
                 end = found.endOffset
             }
+            item.position = latest.position
+            // Where the next batch does not fit, there is as much as may be asked for.
+            item.room = isCut ? 0 : max(0, item.cap - byteCount)
+            if isCut, limit < item.maxBytes { outcome.isFull = true }
             var result = FetchPartitionResult(index: item.partitionIndex)
-            result.highWatermark = records.highWatermark.rawValue
-            result.lastStableOffset = records.highWatermark.rawValue
+            result.highWatermark = latest.highWatermark.rawValue
+            result.lastStableOffset = latest.highWatermark.rawValue
             result.logStartOffset = records.logStartOffset.rawValue
             result.abortedTransactions = readsCommitted ? [] : nil
             result.recordsCount = byteCount
-            item.seenHighWatermark = records.highWatermark.rawValue
             return Found(result: result, records: records, more: more)
         case .failure(let refusal):
             let code: ErrorCode
@@ -140,7 +170,7 @@ final class FetchPlan {
             case .corrupt: code = .corruptMessage
             case .storage: code = .kafkaStorageError
             case .wouldWait:
-                wouldWait = true
+                outcome.wouldWait = true
                 return Found(result: FetchPartitionResult(index: item.partitionIndex))
             }
             return Found(result: FetchPartitionResult(index: item.partitionIndex, errorCode: code))
@@ -158,9 +188,7 @@ final class FetchPlan {
     }
 }
 
-/// A fetch that waits for records on a muted connection.
-struct ParkedFetch {
-    let plan: FetchPlan
-    let connection: ConnectionID
-    var timer: LoopTimer?
+extension FetchPlan.Item {
+    /// Most bytes of the partition that count for `minBytes`.
+    var cap: Int { max(1, maxBytes) }
 }

@@ -1,123 +1,104 @@
-import KafkaModel
-import KafkaWire
+import Telemetry
 
-/// One consumer's incremental fetch session: the partitions it asks for and what it was last told of each, so that
-/// neither side repeats what has not changed. Source: KIP-227.
-final class FetchSession {
-    struct Key: Hashable {
-        /// Zero where the client names topics (up to version 12).
-        var topicID: TopicID
-        var topicName: [UInt8]
-        var partitionIndex: Int32
-    }
-
-    struct Entry {
-        let key: Key
-        var fetchOffset: Int64
-        var maxBytes: Int
-        var currentLeaderEpoch: Int32
-        /// What the client was last told; -1: nothing yet.
-        var toldHighWatermark: Int64 = -1
-        var toldLogStart: Int64 = -1
-        var toldError = ErrorCode.none
-    }
-
-    let id: Int32
-    var epoch: Int32 = 1
-    /// In the order of serving: a partition that gave records goes to the end, so that none starves.
-    private(set) var entries: [Entry] = []
-    private var places: [Key: Int] = [:]
-    var lastUsed: UInt64 = 0
-
-    /// Partitions of one session; a client that asks for more gets full fetches.
-    static let maxPartitions = 100_000
-
-    init(id: Int32) { self.id = id }
-
-    func update(_ entry: Entry) {
-        if let place = places[entry.key] {
-            entries[place].fetchOffset = entry.fetchOffset
-            entries[place].maxBytes = entry.maxBytes
-            entries[place].currentLeaderEpoch = entry.currentLeaderEpoch
-        } else {
-            places[entry.key] = entries.count
-            entries.append(entry)
-        }
-    }
-
-    func forget(_ key: Key) {
-        guard let place = places.removeValue(forKey: key) else { return }
-        entries.remove(at: place)
-        for index in place..<entries.count { places[entries[index].key] = index }
-    }
-
-    /// Notes what the client is told now. True: it has to be told, something is new.
-    func note(_ place: Int, _ result: FetchPartitionResult) -> Bool {
-        var entry = entries[place]
-        let isNew =
-            result.recordsCount > 0 || result.errorCode != .none || entry.toldError != .none
-            || entry.toldHighWatermark != result.highWatermark || entry.toldLogStart != result.logStartOffset
-        entry.toldHighWatermark = result.highWatermark
-        entry.toldLogStart = result.logStartOffset
-        entry.toldError = result.errorCode
-        entries[place] = entry
-        return isNew
-    }
-
-    /// Moves the partitions that gave records behind the others.
-    func rotate(served: (Int) -> Bool) {
-        var waiting: [Entry] = []
-        var done: [Entry] = []
-        for index in entries.indices { served(index) ? done.append(entries[index]) : waiting.append(entries[index]) }
-        guard !done.isEmpty, !waiting.isEmpty else { return }
-        entries = waiting + done
-        for index in entries.indices { places[entries[index].key] = index }
-    }
-
-    /// The next epoch; 0 and negative ones have meanings of their own.
-    func advance() { epoch = epoch == .max ? 1 : epoch + 1 }
-}
-
-/// The sessions of one loop. Limit: `slots`; a new session takes the place of the one that was silent longest.
+/// The sessions of one loop. They outlive their connections, so they are bounded: in number by `slots`, in memory by
+/// the share that all loops have together. A fetch for whose session there is no room is answered without one.
+///
+/// Who makes room, as in Kafka (KIP-227): sessions that were silent for two minutes; and, for a place, those that are
+/// at least two minutes old and matter less, because a follower's comes before a consumer's, and one of many
+/// partitions, which saves more, before one of few. So a crowd of new sessions never puts out those that are in use.
 final class FetchSessions {
     private let slots: Int
     private let loop: Int
+    private let share: FetchShare
+    private let gauge: Gauge?
     private var sessions: [Int32: FetchSession] = [:]
-    private var clock: UInt64 = 0
     private var random = SystemRandomNumberGenerator()
 
-    init(slots: Int, loop: Int) {
+    /// Memory of all sessions together, in bytes: 1000 sessions of 130 partitions, or one of 100,000 and 200 of 130.
+    static let maxBytes = 32 << 20
+    /// How long a session keeps its place without being used, and how long a new one keeps it in any case; nanoseconds.
+    static let keepTime: Int64 = 120_000_000_000
+
+    init(slots: Int, loop: Int, share: FetchShare, gauge: Gauge? = nil) {
         self.slots = slots
         self.loop = loop
+        self.share = share
+        self.gauge = gauge
     }
 
     var count: Int { sessions.count }
 
-    /// A new session, with an id that no other session of any loop has (the loop's index is in its low bits).
-    func create() -> FetchSession {
-        if sessions.count >= slots, let idlest = sessions.values.min(by: { $0.lastUsed < $1.lastUsed }) {
-            sessions[idlest.id] = nil
+    /// A new session for `partitions` partitions that keep `bytes`, with an id that no other session of any loop has
+    /// (the loop's index is in its low bits). Nil: no room.
+    func create(partitions: Int, bytes: Int, isPrivileged: Bool = false, now: Int64) -> FetchSession? {
+        guard partitions <= FetchSession.maxPartitions, bytes <= share.limit else { return nil }
+        while sessions.count >= slots {
+            guard evictIdle(now) || evictLesser(than: partitions, isPrivileged, now) else { return nil }
         }
+        while !share.take(bytes) { guard evictIdle(now) else { return nil } }
         while true {
             let id = Int32(truncatingIfNeeded: random.next() & 0x7fff_ff00) | Int32(loop & 0xff)
             guard id > 0, sessions[id] == nil else { continue }
-            let session = FetchSession(id: id)
-            touch(session)
+            let session = FetchSession(id: id, isPrivileged: isPrivileged, now: now)
+            session.takenBytes = bytes
             sessions[id] = session
+            gauge?.add(1)
             return session
         }
     }
 
-    func session(_ id: Int32) -> FetchSession? {
+    func session(_ id: Int32, now: Int64) -> FetchSession? {
         guard let session = sessions[id] else { return nil }
-        touch(session)
+        session.lastUsed = now
         return session
     }
 
-    func remove(_ id: Int32) { sessions[id] = nil }
+    /// After a request has changed the session's partitions: takes or gives back the difference. False: it has outgrown
+    /// what there is, and has ended; its client begins anew, without one if there is no room.
+    func settle(_ session: FetchSession, now: Int64) -> Bool {
+        session.endChanges()
+        let growth = session.bytes - session.takenBytes
+        if growth <= 0 {
+            share.give(-growth)
+        } else {
+            guard session.count <= FetchSession.maxPartitions, session.bytes <= share.limit else {
+                remove(session.id)
+                return false
+            }
+            while !share.take(growth) {
+                guard evictIdle(now) else {
+                    remove(session.id)
+                    return false
+                }
+            }
+        }
+        session.takenBytes = session.bytes
+        return true
+    }
 
-    private func touch(_ session: FetchSession) {
-        clock += 1
-        session.lastUsed = clock
+    func remove(_ id: Int32) {
+        guard let session = sessions.removeValue(forKey: id) else { return }
+        share.give(session.takenBytes)
+        gauge?.add(-1)
+    }
+
+    // MARK: Eviction
+
+    private func evictIdle(_ now: Int64) -> Bool {
+        guard let idlest = sessions.values.min(by: { $0.lastUsed < $1.lastUsed }),
+            now - idlest.lastUsed > Self.keepTime
+        else { return false }
+        remove(idlest.id)
+        return true
+    }
+
+    private func evictLesser(than partitions: Int, _ isPrivileged: Bool, _ now: Int64) -> Bool {
+        func rank(_ session: FetchSession) -> (Int, Int) { (session.isPrivileged ? 1 : 0, session.count) }
+        let old = sessions.values.filter { now - $0.createdAt > Self.keepTime }
+        guard let least = old.min(by: { rank($0) < rank($1) }), rank(least) < (isPrivileged ? 1 : 0, partitions) else {
+            return false
+        }
+        remove(least.id)
+        return true
     }
 }

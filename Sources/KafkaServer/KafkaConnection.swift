@@ -158,6 +158,22 @@ final class KafkaConnection: ConnectionHandler {
 
     var requestContextHost: String { "/" + connection.peerAddress.host }
 
+    /// The peer sends no more, and perhaps is not there any more. What it waits for others to do is ended: a fetch is
+    /// answered with what there is, and the requests behind it are still handled; a member that joins or syncs is
+    /// answered by closing, for there is no truthful reply yet. All else is owed soon, and is answered.
+    func peerFinished(on connection: Connection) {
+        switch parked {
+        case .nothing, .work: break
+        case .fetch(let id): loop.answerFetch(id)
+        case .group(let waiter, let groupID):
+            guard let key = loop.waiters[waiter]?.reply.key, key == .joinGroup || key == .syncGroup else { return }
+            parked = .nothing
+            loop.waiters[waiter] = nil
+            connection.closeAfterFlush()
+            broker.groups.waiterGone(waiter, groupID: groupID)
+        }
+    }
+
     func closed(on connection: Connection, reason: CloseReason) {
         switch parked {
         case .nothing, .work: break

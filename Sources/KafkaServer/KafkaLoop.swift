@@ -17,6 +17,7 @@ final class KafkaLoop {
 
     var parkedFetches: [UInt64: ParkedFetch] = [:]
     private var nextFetchID: UInt64 = 1
+    private var seenFailures = 0
 
     struct GroupWaiter {
         let connection: ConnectionID
@@ -31,7 +32,8 @@ final class KafkaLoop {
         index = loop.index
         self.server = server
         sessions = FetchSessions(
-            slots: max(1, server.options.fetchSessionSlots / server.loops.count), loop: loop.index)
+            slots: max(1, server.options.fetchSessionSlots / server.loops.count), loop: loop.index,
+            share: server.sessionShare, gauge: server.metrics.fetchSessions)
     }
 
     // MARK: Group requests
@@ -71,46 +73,62 @@ final class KafkaLoop {
 
     // MARK: Parked fetches
 
-    /// A name for a fetch that is to be parked.
-    func nextFetch() -> UInt64 {
+    /// Mutes the connection until its fetch is answered. False: it cannot wait and is to be answered with what there
+    /// is.
+    func park(_ plan: FetchPlan, missing: Int, on connection: KafkaConnection) -> Bool {
+        // Nobody sends anything on this connection any more: what waits is answered, so that its end is reached.
+        if connection.connection.peerHasFinished { return false }
+        guard server.parkedShare.take(plan.waitingBytes) else { return false }
         nextFetchID += 1
-        return nextFetchID
-    }
-
-    func parkFetch(_ id: UInt64, _ fetch: ParkedFetch) {
-        parkedFetches[id] = fetch
+        let waiter = ReadWaiter(loop: Int32(index), id: nextFetchID)
+        guard plan.beginWait(waiter, missing: missing) else {
+            plan.endWait(waiter)
+            server.parkedShare.give(plan.waitingBytes)
+            return false
+        }
+        let wait = min(plan.maxWaitMs, FetchPlan.maxWaitMs)
+        let timer = eventLoop.schedule(after: .milliseconds(Int64(wait))) { [unowned self] _ in
+            answerFetch(waiter.id)
+        }
+        parkedFetches[waiter.id] = ParkedFetch(plan: plan, connection: connection.connection.id, timer: timer)
         server.metrics.parkedFetches.add(1)
+        connection.park(.fetch(waiter.id))
+        return true
     }
 
     func dropFetch(_ id: UInt64) {
         guard let fetch = parkedFetches.removeValue(forKey: id) else { return }
         server.metrics.parkedFetches.add(-1)
-        eventLoop.cancel(fetch.timer!)
-        let waiter = ReadWaiter(loop: Int32(index), id: id)
-        for item in fetch.plan.items { item.log?.forget(waiter) }
+        server.parkedShare.give(fetch.plan.waitingBytes)
+        eventLoop.cancel(fetch.timer)
+        fetch.plan.endWait(ReadWaiter(loop: Int32(index), id: id))
     }
 
-    /// Partitions have grown: the fetches that waited for them are tried again.
+    /// Partitions have grown, or changed otherwise, for which fetches wait.
     func commitsArrived() {
-        let ready = server.loops.shared(index).inbox.withLock { inbox in
-            defer { inbox.removeAll(keepingCapacity: true) }
+        let told = server.loops.shared(index).inbox.withLock { inbox in
+            defer { inbox.removeAll(keepingCapacity: inbox.count <= 4096) }
             return inbox
         }
-        for id in ready { retryFetch(id, isLast: false) }
+        for waiter in told {
+            // Answered by an earlier one of the same commit, perhaps.
+            guard let fetch = parkedFetches[waiter.id] else { continue }
+            if !fetch.plan.noteGrowth(waiter) { answerFetch(waiter.id) }
+        }
+        let failures = server.commitClock.failureCount
+        if failures == seenFailures { return }
+        seenFailures = failures
+        // The data folder is offline: nothing grows any more.
+        for id in Array(parkedFetches.keys) { answerFetch(id) }
     }
 
-    func retryFetch(_ id: UInt64, isLast: Bool) {
-        guard let fetch = parkedFetches[id],
-            let connection = eventLoop.connection(fetch.connection)?.handler as? KafkaConnection
-        else { return }
-        fetch.plan.refuseDeleted(server.broker.catalog)
-        var outcome = fetch.plan.read(server, mayWait: false)
-        while !isLast, !outcome.wouldWait, !outcome.isEnough(fetch.plan) {
-            if registerFetch(id, fetch.plan) { return }
-            fetch.plan.refuseDeleted(server.broker.catalog)
-            outcome = fetch.plan.read(server, mayWait: false)
-        }
+    /// Answers a parked fetch with what there is.
+    func answerFetch(_ id: UInt64) {
+        guard let fetch = parkedFetches[id] else { return }
         dropFetch(id)
+        guard let connection = eventLoop.connection(fetch.connection)?.handler as? KafkaConnection else { return }
+        fetch.plan.refuseDeleted(server.broker.catalog)
+        let outcome = fetch.plan.read(server, mayWait: false)
         connection.unpark()
         if outcome.wouldWait {
             return connection.readElsewhere(fetch.plan) { $0.finishFetch($1, $2) }
@@ -118,19 +136,9 @@ final class KafkaLoop {
         connection.finishFetch(fetch.plan, outcome)
     }
 
-    /// Asks the fetch's partitions to tell of growth. False: one has grown meanwhile.
-    func registerFetch(_ id: UInt64, _ plan: FetchPlan) -> Bool {
-        let waiter = ReadWaiter(loop: Int32(index), id: id)
-        for item in plan.items {
-            guard let log = item.log else { continue }
-            if !log.notify(waiter, whenBeyond: Offset(item.seenHighWatermark)) { return false }
-        }
-        return true
-    }
-
     /// The broker stops: parked requests are answered with what there is, group members are let go.
     func stopping() {
-        for id in Array(parkedFetches.keys) { retryFetch(id, isLast: true) }
+        for id in Array(parkedFetches.keys) { answerFetch(id) }
         for (waiter, waiting) in waiters {
             waiters[waiter] = nil
             eventLoop.connection(waiting.connection)?.close()

@@ -22,6 +22,10 @@ public final class KafkaServer: Sendable {
     let metrics = KafkaServerMetrics()
     /// Memory that long requests take while others make their replies.
     let budget = WorkBudget()
+    /// Memory of the fetch sessions of all loops.
+    let sessionShare: FetchShare
+    /// Memory of the fetches that wait, those of many partitions.
+    let parkedShare: FetchShare
 
     /// Connects the edge to its broker: from now on it hears of commits and of group replies. Before `Broker.start`.
     public init(broker: Broker, options: KafkaServerOptions = KafkaServerOptions(), loopCount: Int) {
@@ -29,6 +33,8 @@ public final class KafkaServer: Sendable {
         self.options = options
         commitClock = CommitClock(published: broker.store.durableTicket)
         loops = LoopTable(count: loopCount)
+        sessionShare = FetchShare(limit: options.maxFetchSessionBytes)
+        parkedShare = FetchShare(limit: options.maxParkedFetchBytes)
         var table = [API?](repeating: nil, count: 128)
         for api in APITable.all { table[Int(api.key.rawValue)] = api }
         self.table = table
@@ -69,8 +75,8 @@ final class LoopTable: @unchecked Sendable {
 
     final class Shared: Sendable {
         let handle: LoopHandle
-        /// Parked fetches whose partitions have grown.
-        let inbox = Lock<[UInt64]>([])
+        /// Parked fetches whose partitions have grown, and which of them.
+        let inbox = Lock<[ReadWaiter]>([])
 
         init(handle: LoopHandle) { self.handle = handle }
     }
@@ -110,7 +116,7 @@ final class CommitFanout: CommitObserver {
     }
 
     func committed(through ticket: UInt64, woken: [ReadWaiter]) {
-        for waiter in woken { loops.shared(Int(waiter.loop)).inbox.withLock { $0.append(waiter.id) } }
+        for waiter in woken { loops.shared(Int(waiter.loop)).inbox.withLock { $0.append(waiter) } }
         // Compared when the inboxes are full: should another thread publish this ticket next, its wake finds them so.
         let isNews = ticket > clock.published
         clock.publish(ticket)

@@ -9,6 +9,10 @@ public struct KafkaServerOptions: Sendable {
     public var maxFetchBytes = 1 << 20
     /// `max.incremental.fetch.session.cache.slots`, over all loops.
     public var fetchSessionSlots = 1000
+    /// Memory of the sessions together; above it fetches get none.
+    public var maxFetchSessionBytes = FetchSessions.maxBytes
+    /// Memory of the fetches that wait for more than `FetchPlan.freePartitions` partitions; above it they do not wait.
+    public var maxParkedFetchBytes = FetchPlan.maxWaitingBytes
     /// `connections.max.idle.ms`.
     public var maxIdleMs: Int64 = 600_000
     /// `max.connections` and `max.connections.per.ip`.

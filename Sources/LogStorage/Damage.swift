@@ -218,7 +218,7 @@ extension PartitionLog {
     /// The first offset behind the damage that holds `offset`; nil when there is none.
     public func endOfDamage(at offset: Offset) -> Offset? {
         state.withLock { state in
-            state.quarantine.range(holding: offset.rawValue).map { Offset(min($0.endOffset, state.flushedOffset)) }
+            state.quarantine.range(holding: offset.rawValue).map { Offset(min($0.endOffset, state.highWatermark)) }
         }
     }
 

@@ -217,13 +217,7 @@ extension LogStore {
         for (log, lastOffset) in straight { log.settle(through: lastOffset) }
         var woken: [ReadWaiter] = []
         for append in commit.appends {
-            append.log.state.withLock { state in
-                state.flushedOffset = append.lastOffset + 1
-                if !state.waiters.isEmpty {
-                    woken.append(contentsOf: state.waiters)
-                    state.waiters.removeAll(keepingCapacity: true)
-                }
-            }
+            append.log.noteFlushed(through: append.lastOffset, bytes: append.slice.count, &woken)
         }
         durable.store(commit.ticket, ordering: .releasing)
         statistics.commits.add(1, ordering: .relaxed)

@@ -208,15 +208,14 @@ public final class LogStore: Sendable {
     public func removePartition(_ log: PartitionLog) throws(StorageError) {
         let waiters = log.state.withLock { state -> [ReadWaiter] in
             state.isDeleted = true
-            defer { state.waiters = [] }
-            return state.waiters
+            return state.waiters.removeAll()
         }
         registry.withLock { registry in
             registry.logs[TopicPartition(topicID: log.topicID, partitionIndex: log.partitionIndex)] = nil
             registry.dirty.removeAll { $0 === log }
             registry.damaged.removeAll { $0 === log }
         }
-        observer.withLock { $0 }?.committed(through: durable.load(ordering: .acquiring), woken: waiters)
+        tell(waiters)
         // The cleaner sees the mark and ends; one that begins later sees it first.
         if passing.withLock({ $0 === log }) { passLock.withLock { _ in } }
         try log.io.withLock { writer throws(StorageError) in
@@ -234,6 +233,12 @@ public final class LogStore: Sendable {
                 try fileSystem.syncDirectory(partitionsFolder)
             }
         }
+    }
+
+    /// Wakes readers whose partition has changed otherwise than by a commit.
+    func tell(_ waiters: [ReadWaiter]) {
+        if waiters.isEmpty { return }
+        observer.withLock { $0 }?.committed(through: durable.load(ordering: .acquiring), woken: waiters)
     }
 
     var logs: [PartitionLog] { registry.withLock { Array($0.logs.values) } }

@@ -51,20 +51,24 @@ public struct AppendRefusal: Error, Sendable, Equatable {
     }
 }
 
-/// Who wants to be told when a partition's high watermark has moved: an event loop and a name of the loop's choosing.
+/// Who wants to be told when a partition's high watermark has moved: an event loop, a name of the loop's choosing, and
+/// which of the partitions that it waits for this is.
 public struct ReadWaiter: Sendable, Hashable {
     public var loop: Int32
+    public var place: Int32
     public var id: UInt64
 
-    public init(loop: Int32, id: UInt64) {
+    public init(loop: Int32, id: UInt64, place: Int32 = 0) {
         self.loop = loop
+        self.place = place
         self.id = id
     }
 }
 
 /// Hears of group commits, on the committing thread; returns quickly and does not call back into the store.
 public protocol CommitObserver: AnyObject, Sendable {
-    /// Every append with a ticket up to and including `ticket` is on disk and readable; `woken` waited for some of it.
+    /// Every append with a ticket up to and including `ticket` is on disk and readable; `woken` waited for some of it,
+    /// or for a partition that has changed otherwise: then the ticket may be an old one, and the thread any.
     func committed(through ticket: UInt64, woken: [ReadWaiter])
     /// Appends with a ticket of `ticket` or above will never be acknowledged: the data folder is offline.
     func commitFailed(from ticket: UInt64)
@@ -86,6 +90,10 @@ public struct FetchedRecords: Sendable {
     public var highWatermark: Offset
     public var logStartOffset: Offset
     public var logEndOffset: Offset
+    /// What belongs to `highWatermark`; see `PartitionLog.Watermark.position`.
+    public var watermarkPosition: Int64 = 0
+    /// More records stand behind these, in the same place, than the limit let through.
+    public var isCut = false
 
     /// The records, for who has not asked for files.
     public var slices: [ByteSlice] {

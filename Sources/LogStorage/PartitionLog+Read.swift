@@ -121,6 +121,7 @@ extension PartitionLog {
                     from: wanted, maxBytes: maxBytes, atLeastOne: atLeastOne, source, &window, position: position,
                     expected: expected)
             else { return false }
+            records.isCut = found.bytes.upperBound < source.end
             guard !found.bytes.isEmpty else { return true }
             if staysInFile { try window.bring(found.bytes) }
             if source.indexCount != nil {
@@ -231,10 +232,10 @@ extension PartitionLog.State {
     func plan(
         from wanted: Int64, maxBytes: Int, _ atLeastOne: Bool, _ visibility: PartitionLog.Visibility
     ) -> Result<PartitionLog.ReadPlan, ReadRefusal> {
-        let end = visibility == .committed ? flushedOffset : logEndOffset
+        let end = visibility == .committed ? highWatermark : logEndOffset
         guard wanted >= logStartOffset, wanted <= end else {
             return .failure(
-                .outOfRange(logStartOffset: Offset(logStartOffset), highWatermark: Offset(flushedOffset)))
+                .outOfRange(logStartOffset: Offset(logStartOffset), highWatermark: Offset(highWatermark)))
         }
         var wanted = wanted
         while let range = quarantine.range(holding: wanted) {
@@ -243,8 +244,8 @@ extension PartitionLog.State {
             if wanted == end { break }
         }
         var records = FetchedRecords(
-            highWatermark: Offset(flushedOffset), logStartOffset: Offset(logStartOffset),
-            logEndOffset: Offset(logEndOffset))
+            highWatermark: Offset(highWatermark), logStartOffset: Offset(logStartOffset),
+            logEndOffset: Offset(logEndOffset), watermarkPosition: watermarkPosition)
         if wanted == end { return .success(PartitionLog.ReadPlan(records: records, file: nil, wanted: wanted)) }
         if let first = tail.first, wanted >= first.baseOffset {
             var index = tail.partitioningIndex { $0.lastOffset >= wanted }
@@ -252,8 +253,9 @@ extension PartitionLog.State {
             while index < tail.count {
                 let batch = tail[index]
                 guard batch.lastOffset < end else { break }
-                if records.byteCount + batch.slice.count > maxBytes {
-                    guard slices.isEmpty, atLeastOne else { break }
+                if records.byteCount + batch.slice.count > maxBytes, !(slices.isEmpty && atLeastOne) {
+                    records.isCut = true
+                    break
                 }
                 slices.append(batch.slice)
                 records.byteCount += batch.slice.count

@@ -19,6 +19,7 @@ extension PartitionLog {
                 _ = state.roll(at: state.logEndOffset)
             }
         }
+        var told: [ReadWaiter] = []
         let isAny = state.withLock { state -> Bool in
             let settings = state.settings
             var total = state.segments.reduce(Int64(0)) { $0 + $1.size }
@@ -52,8 +53,10 @@ extension PartitionLog {
                 store.needsQuarantineStored.store(true, ordering: .releasing)
             }
             state.epochs.truncateStart(to: state.logStartOffset)
+            told = state.waiters.removeAll()
             return true
         }
+        store.tell(told)
         if isAny { markDirty() }
         return isAny
     }
@@ -83,17 +86,21 @@ extension PartitionLog {
     /// Source: KIP-107.
     public func deleteRecords(before offset: Offset) -> Result<(logStartOffset: Offset, ticket: UInt64), AppendRefusal>
     {
-        state.withLock { state in
+        var told: [ReadWaiter] = []
+        defer { store.tell(told) }
+        return state.withLock { state in
             if let refusal = store.refusal, store.isOffline { return .failure(refusal) }
-            let target = offset.rawValue == -1 ? state.flushedOffset : offset.rawValue
-            guard target >= 0, target <= state.flushedOffset else {
+            let target = offset.rawValue == -1 ? state.highWatermark : offset.rawValue
+            guard target >= 0, target <= state.highWatermark else {
                 return .failure(
                     AppendRefusal(
                         .offsetOutOfRange,
-                        "cannot delete records before \(target): the high watermark is \(state.flushedOffset)"))
+                        "cannot delete records before \(target): the high watermark is \(state.highWatermark)"))
             }
             guard target > state.logStartOffset else { return .success((Offset(state.logStartOffset), 0)) }
             state.logStartOffset = target
+            // Some of them may stand below it now.
+            told = state.waiters.removeAll()
             state.epochs.truncateStart(to: target)
             if !state.isDirty {
                 state.isDirty = true

@@ -29,7 +29,7 @@ extension PartitionLog {
             if segment.isRetired.load(ordering: .acquiring) { start = segment.baseOffset }
             let limit = state.withLock { state -> Int64 in
                 let next = state.segments.first { $0.baseOffset > segment.baseOffset }?.baseOffset
-                return min(next ?? .max, state.flushedOffset)
+                return min(next ?? .max, state.highWatermark)
             }
             switch scan(from: start, below: limit, notBefore: timestampMs) {
             case .success(nil): continue

@@ -12,7 +12,7 @@ import Synchronization
 ///   logStartOffset ≤            flushedOffset ≤ logEndOffset
 /// ```
 /// `append` assigns offsets under the state lock and queues the batch for the store's next group commit; it is durable
-/// and readable once that commit is published (`flushedOffset`, which on a single node is the high watermark). Batches
+/// and readable once that commit is published (`highWatermark`; see PartitionLog+Watermark.swift). Batches
 /// stay in the tail until they have been written to their segment, and the newest beyond that, as a cache for readers.
 ///
 /// Isolation: all state is behind `state`; file writes are serialised by `io`. Nesting: io -> state -> the store's queue.
@@ -45,8 +45,10 @@ public final class PartitionLog: Sendable {
         var epochs = LeaderEpochs()
         var logStartOffset: Int64 = 0
         var logEndOffset: Int64 = 0
-        /// Exclusive: all below is durable and visible.
+        /// Exclusive: all below is durable. What is visible ends at `highWatermark`.
         var flushedOffset: Int64 = 0
+        /// Bytes that have become visible since the log was opened: moves with `highWatermark`, and never back.
+        var watermarkPosition: Int64 = 0
         /// Oldest first, the last one active; never empty.
         var segments: [Segment]
         /// Taken out by retention; their files go with the next checkpoint.
@@ -58,7 +60,8 @@ public final class PartitionLog: Sendable {
         /// Bytes settled since a consumer last read or waited here; `Int.max` before the first one did.
         var unreadBytes = Int.max
         var producers = ProducerStates()
-        var waiters: [ReadWaiter] = []
+        /// Readers that wait for `watermarkPosition` to reach something.
+        var waiters = WaiterHeap()
         /// Ticket of the newest append.
         var lastTicket: UInt64 = 0
         /// Stands in the store's list of partitions changed since the last checkpoint.
@@ -127,8 +130,8 @@ public final class PartitionLog: Sendable {
     public var logStartOffset: Offset { state.withLock { Offset($0.logStartOffset) } }
     /// Exclusive; what lies between the high watermark and it is not yet durable.
     public var logEndOffset: Offset { state.withLock { Offset($0.logEndOffset) } }
-    /// Exclusive end of what consumers may read: durable, and on one node the same as `flushedOffset`.
-    public var highWatermark: Offset { state.withLock { Offset($0.flushedOffset) } }
+    /// Exclusive end of what consumers may read.
+    public var highWatermark: Offset { state.withLock { Offset($0.highWatermark) } }
     public var leaderEpoch: LeaderEpoch { state.withLock { LeaderEpoch($0.leaderEpoch) } }
     public var settings: LogSettings { state.withLock { $0.settings } }
     /// Bytes of log, those not yet in files included.
@@ -138,7 +141,7 @@ public final class PartitionLog: Sendable {
 
     /// The three offsets as of one moment.
     public var offsets: (logStart: Offset, highWatermark: Offset, logEnd: Offset) {
-        state.withLock { (Offset($0.logStartOffset), Offset($0.flushedOffset), Offset($0.logEndOffset)) }
+        state.withLock { (Offset($0.logStartOffset), Offset($0.highWatermark), Offset($0.logEndOffset)) }
     }
 
     public func apply(_ settings: LogSettings) {
@@ -152,25 +155,6 @@ public final class PartitionLog: Sendable {
 
     /// `<topic>-<index>`, as Kafka's messages name a partition.
     var name: String { String(folderName.dropLast(topicID.description.utf8.count + 1)) }
-
-    /// Asks to be told when the high watermark passes `seen`. False, and nothing registered, when it already has.
-    /// A waiter is told once; limit: `maxWaiters`, beyond which it is not registered and its own timer must serve.
-    public func notify(_ waiter: ReadWaiter, whenBeyond seen: Offset) -> Bool {
-        state.withLock { state in
-            if state.flushedOffset > seen.rawValue || state.isDeleted { return false }
-            if state.waiters.count < Self.maxWaiters { state.waiters.append(waiter) }
-            state.unreadBytes = 0
-            return true
-        }
-    }
-
-    /// Forgets a waiter that gave up.
-    public func forget(_ waiter: ReadWaiter) {
-        state.withLock { state in state.waiters.removeAll { $0 == waiter } }
-    }
-
-    /// Parked fetches on one partition; more than this many consumers are woken by their own `max.wait` only.
-    static let maxWaiters = 4096
 
     /// The epoch at or below `requested` and the offset (exclusive) where it ended; (-1, -1) when not known.
     public func endOffset(ofEpoch requested: Int32) -> (epoch: Int32, endOffset: Int64) {

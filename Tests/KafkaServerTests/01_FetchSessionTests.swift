@@ -111,16 +111,59 @@ import Testing
         #expect(try next(client, reply.sessionID, 1).code == .none)
     }
 
-    @Test func moreSessionsThanSlotsPutOutTheIdlest() throws {
+    /// A crowd of new sessions does not put out one that is in use: without room, fetches are full ones.
+    @Test func withoutAFreeSlotThereIsNoSession() throws {
         let client = try TestBroker { $0.server.fetchSessionSlots = 2 }.client()
         let first = try session(client)
-        var others: [Int32] = []
-        for _ in 0..<2 {
-            others.append(try next(client, 0, 0, Self.atEnd).sessionID)
-            #expect(others.last! != 0)
+        #expect(try next(client, 0, 0, Self.atEnd).sessionID != 0)
+        let third = try next(client, 0, 0, Self.atEnd)
+        #expect(third.code == .none)
+        #expect(third.sessionID == 0)
+        #expect(third.responses.flatMap(\.partitions).count == 2)
+        #expect(try next(client, first, 1).code == .none)
+    }
+
+    @Test func withoutRoomInTheShareThereIsNoSession() throws {
+        let broker = try TestBroker { $0.server.maxFetchSessionBytes = 2_000 }
+        let client = try broker.client()
+        let first = try session(client)
+        let many = (Int32(0)..<20).map { WireClient.Wanted(topic: "missing", partition: $0) }
+        let reply = try next(client, 0, 0, many)
+        #expect(reply.sessionID == 0)
+        #expect(reply.responses.flatMap(\.partitions).count == 20)
+        // One that outgrows it ends, and its client begins anew.
+        #expect(try next(client, first, 1, many).code == .fetchSessionIDNotFound)
+        #expect(broker.fetchSessions == 0)
+        #expect(broker.server.sessionShare.bytes == 0)
+    }
+
+    @Test func aFetchOfTooManyPartitionsIsRefused() throws {
+        let broker = try TestBroker()
+        let client = try broker.client()
+        func request(_ count: Int, forgotten: Int = 0) -> FetchRequest {
+            var request = WireClient.fetchRequest([.init(topic: "x")], epoch: 0)
+            let partition = request.topics[0].partitions[0]
+            request.topics[0].partitions = Array(repeating: partition, count: count)
+            for index in 0..<count { request.topics[0].partitions[index].partition = Int32(index) }
+            guard forgotten > 0 else { return request }
+            request.forgottenTopicsData = [FetchRequest.ForgottenTopic()]
+            request.forgottenTopicsData[0].topic = "x"
+            request.forgottenTopicsData[0].partitions = Array(0..<Int32(forgotten))
+            return request
         }
-        #expect(try next(client, first, 1).code == .fetchSessionIDNotFound)
-        for id in others { #expect(try next(client, id, 1).code == .none) }
+        let most = KafkaConnection.maxEntries
+        #expect(most == FetchSession.maxPartitions)
+        for wanted in [request(most), request(1, forgotten: most)] {
+            let reply = try client.call(wanted, version: 12)
+            #expect(reply.code == .invalidRequest)
+            #expect(reply.sessionID == 0)
+        }
+        #expect(broker.fetchSessions == 0)
+        // One less, for the topic counts as well.
+        #expect(try client.call(request(most - 1), version: 12).responses.flatMap(\.partitions).count == most - 1)
+        // Before version 7 there is no field for it.
+        try client.send(request(most), version: 6)
+        #expect(client.isClosedByBroker())
     }
 
     @Test func versionsBefore7HaveNoSessions() throws {

@@ -167,7 +167,8 @@ import Testing
         for _ in 0..<5 { write() }
         #expect(kept == 0)
         // One that waits is a reader, too.
-        #expect(store.log.notify(ReadWaiter(loop: 0, id: 1), whenBeyond: Offset(8)))
+        var slot: Int32 = -1
+        _ = store.log.watch(ReadWaiter(loop: 0, id: 1), slot: &slot, step: 1)
         write()
         #expect(kept == 1)
         #expect(try store.readAll() == [0, 1, 2, 3, 4, 5, 6, 7, 8])

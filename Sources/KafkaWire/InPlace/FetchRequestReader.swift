@@ -62,6 +62,9 @@ public struct FetchRequestReader {
     /// Partitions of all topics.
     public private(set) var partitionCount = 0
     public private(set) var forgottenTopicCount = 0
+    /// The request names more topics and partitions than the caller allows, those it forgets included. Then the rest
+    /// was not looked at, and there is nothing to walk.
+    public private(set) var isTooLarge = false
 
     @usableFromInline var topics: Cursor
     @usableFromInline var forgotten: Cursor
@@ -78,8 +81,8 @@ public struct FetchRequestReader {
         @usableFromInline init(reader: ByteReader) { self.reader = reader }
     }
 
-    /// `body` stands behind the request's header.
-    public init(_ body: ByteReader, version: Int16) throws(DecodeError) {
+    /// `body` stands behind the request's header. With more than `maxEntries` topics and partitions it `isTooLarge`.
+    public init(_ body: ByteReader, version: Int16, maxEntries: Int = .max) throws(DecodeError) {
         guard FetchRequest.versions.contains(version) else {
             throw .invalid("version of the message is not known", position: body.position)
         }
@@ -98,27 +101,42 @@ public struct FetchRequestReader {
         topics = Cursor(reader: reader)
         topics.topicsLeft = topicCount
         forgotten = topics
-        try validate()
+        try validate(maxEntries)
     }
 
     /// Walks to the end of the request and takes what stands behind the topics.
-    private mutating func validate() throws(DecodeError) {
+    private mutating func validate(_ maxEntries: Int) throws(DecodeError) {
         var reader = topics.reader
-        for _ in 0..<topicCount {
+        var left = maxEntries - topicCount
+        for _ in 0..<(left < 0 ? 0 : topicCount) {
             let topic = try readTopic(&reader)
             partitionCount += topic.partitionCount
+            left -= topic.partitionCount
+            if left < 0 { break }
             for _ in 0..<topic.partitionCount { _ = try readPartition(&reader) }
             if isFlexible { try reader.skipTaggedFields() }
         }
+        if left < 0 { return refuse() }
         if version >= 7 { forgottenTopicCount = try reader.countInPlace(isFlexible) }
+        left -= forgottenTopicCount
         forgotten = Cursor(reader: reader)
         forgotten.topicsLeft = forgottenTopicCount
-        for _ in 0..<forgottenTopicCount {
-            for _ in 0..<(try readTopic(&reader).partitionCount) { _ = try reader.int32() }
+        for _ in 0..<(left < 0 ? 0 : forgottenTopicCount) {
+            let count = try readTopic(&reader).partitionCount
+            left -= count
+            if left < 0 { break }
+            for _ in 0..<count { _ = try reader.int32() }
             if isFlexible { try reader.skipTaggedFields() }
         }
+        if left < 0 { return refuse() }
         if version >= 11 { rackID = try reader.requiredStringInPlace(isFlexible) }
         if isFlexible { try readTags(&reader) }
+    }
+
+    private mutating func refuse() {
+        isTooLarge = true
+        topics.topicsLeft = 0
+        forgotten.topicsLeft = 0
     }
 
     private mutating func readTags(_ reader: inout ByteReader) throws(DecodeError) {

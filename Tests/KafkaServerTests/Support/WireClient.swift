@@ -63,6 +63,9 @@ final class WireClient {
         close()
     }
 
+    /// Sends no more, but reads on.
+    func finishSending() { shutdown(socket, Int32(SHUT_WR)) }
+
     // MARK: Bytes
 
     func send(bytes: [UInt8]) throws {

@@ -1,0 +1,77 @@
+import KafkaModel
+import LogStorage
+import Transport
+
+/// A fetch that waits for records on a muted connection.
+struct ParkedFetch {
+    let plan: FetchPlan
+    let connection: ConnectionID
+    let timer: LoopTimer
+}
+
+/// Waiting: what the partitions tell is added up until it is enough, and nothing is read before.
+///
+/// Each partition of the plan is watched once. A commit tells of those that it lets grow by a step (`GrowthRound`);
+/// which of them it is stands in the waiter, so that one step costs one look at one partition. What ends the wait
+/// besides growth: a partition that is deleted, or whose start has passed the offset asked for; the time (`maxWait`);
+/// the peer's end; the broker's stop; a data folder that went offline.
+extension FetchPlan {
+    /// Longest wait of a fetch, in milliseconds, whatever it asks for: what librdkafka allows at most (Java's consumers
+    /// ask for half a second). A longer one would only keep what it waits with. Then it is answered with what there is,
+    /// and its client asks again.
+    static let maxWaitMs: Int32 = 300_000
+
+    /// What this keeps in memory while it waits: counted in `KafkaServer.parkedShare`.
+    var waitingBytes: Int { items.count > Self.freePartitions ? items.count * Self.waitingBytesAPartition : 0 }
+
+    /// All that wait together, over all loops: 4000 fetches of 64 partitions, or two of 100,000. A fetch for which
+    /// there is no room is answered at once with what there is, and its client asks again.
+    static let maxWaitingBytes = 64 << 20
+    /// Fetches of so many partitions wait without a share: they keep no more than a connection has anyway.
+    static let freePartitions = 32
+    /// An item here, an entry and a slot of the heap there, and what the arrays have in reserve.
+    static let waitingBytesAPartition = 256
+
+    /// Watches the partitions, from what `read` found on. False: there is enough meanwhile, or something has changed.
+    func beginWait(_ waiter: ReadWaiter, missing: Int) -> Bool {
+        round = GrowthRound(missing: missing)
+        return beginRound(waiter)
+    }
+
+    /// The partition at `waiter.place` has grown or changed. False: the wait is over.
+    func noteGrowth(_ waiter: ReadWaiter) -> Bool {
+        guard watch(Int(waiter.place), waiter) else { return false }
+        return round.isOver ? beginRound(waiter) : true
+    }
+
+    /// The wait is over, or was given up.
+    func endWait(_ waiter: ReadWaiter) {
+        for place in items.indices {
+            items[place].log?.forget(waiter.at(place), slot: items[place].slot)
+        }
+    }
+
+    private func beginRound(_ waiter: ReadWaiter) -> Bool {
+        repeat {
+            round.begin(over: items.reduce(0) { $0 + ($1.room > 0 ? 1 : 0) })
+            for place in items.indices where !watch(place, waiter) { return false }
+        } while round.isOver && !round.isEnough
+        return !round.isEnough
+    }
+
+    /// Counts what the partition has grown by, and watches for the next step. False: the wait is over.
+    private func watch(_ place: Int, _ waiter: ReadWaiter) -> Bool {
+        guard let log = items[place].log else { return true }
+        let step = items[place].room > 0 ? Int64(round.step) : .max
+        let mark = log.watch(waiter.at(place), slot: &items[place].slot, step: step)
+        let growth = min(Int(mark.position - items[place].position), items[place].room)
+        items[place].position = mark.position
+        items[place].room -= growth
+        round.gain(growth)
+        return !mark.isDeleted && mark.logStartOffset.rawValue <= items[place].fetchOffset
+    }
+}
+
+extension ReadWaiter {
+    func at(_ place: Int) -> ReadWaiter { ReadWaiter(loop: loop, id: id, place: Int32(place)) }
+}
