@@ -68,6 +68,7 @@ final class KafkaConnection: ConnectionHandler {
     private static let shortestFrame = 8
 
     func received(_ input: inout ConnectionInput, on connection: Connection) {
+        var began: Int64 = 0
         while connection.wantsInput {
             guard input.count >= 4 else {
                 input.needed = 4
@@ -81,8 +82,13 @@ final class KafkaConnection: ConnectionHandler {
                 input.needed = announced + 4
                 return
             }
+            let isFollowed = input.count > announced + 4
+            if isFollowed, began == 0 { began = EventLoop.clock() }
             let frame = input.take(announced + 4)
             handle(frame.slice(4, count: announced))
+            // More came in the same read, where thousands of requests have room that each cost little, or not so
+            // little.
+            if isFollowed, EventLoop.clock() - began >= server.options.maxTurnNanoseconds { connection.giveWay() }
         }
     }
 

@@ -13,6 +13,9 @@ public struct KafkaServerOptions: Sendable {
     public var maxFetchSessionBytes = FetchSessions.maxBytes
     /// Memory of the fetches that wait for more than `FetchPlan.freePartitions` partitions; above it they do not wait.
     public var maxParkedFetchBytes = FetchPlan.maxWaitingBytes
+    /// How long a connection's requests of one read may keep the loop before other connections have their turn. One
+    /// request alone may take longer.
+    public var maxTurnNanoseconds: Int64 = 2_000_000
     /// `connections.max.idle.ms`.
     public var maxIdleMs: Int64 = 600_000
     /// `max.connections` and `max.connections.per.ip`.

@@ -25,7 +25,7 @@ extension Connection {
     /// The socket may be read now.
     var mayRead: Bool {
         switch state {
-        case .open: !isMuted && !isBackPressured && !inputEnded
+        case .open: !isMuted && !isBackPressured && !isGivingWay && !inputEnded
         case .lingering: !inputEnded
         case .draining, .closed: false
         }
@@ -40,6 +40,7 @@ extension Connection {
 
     /// Goes on after a pause: what is held, then the socket.
     func continueInput() {
+        isGivingWay = false
         if wantsInput, held != nil, heldIsUnoffered || inputEnded { offerHeld() }
         finishIfEnded()
         if mayRead {

@@ -54,6 +54,8 @@ public final class Connection {
     var finishedSince: Int64 = 0
     var isMuted = false
     var isBackPressured = false
+    /// Until the loop's next round; see `giveWay`.
+    var isGivingWay = false
     /// Replies that are being worked on elsewhere; see `beginWork`.
     var workInProgress = 0
     /// Waits for the group's byte budget.
@@ -114,7 +116,7 @@ public final class Connection {
     /// Whether the handler should go on consuming: false while muted, while unsent output is above `outputHighWater` or
     /// what waits for commits above `maxUncommitted`, and once the connection is closing. A handler's loop over coalesced frames checks it; what is left is offered
     /// again.
-    public var wantsInput: Bool { state == .open && !isMuted && !isBackPressured }
+    public var wantsInput: Bool { state == .open && !isMuted && !isBackPressured && !isGivingWay }
 
     // MARK: Muting
 
@@ -132,6 +134,14 @@ public final class Connection {
     public func resumeReading() {
         guard isMuted else { return }
         isMuted = false
+        loop.enqueueReady(self)
+    }
+
+    /// Leaves what is buffered to the loop's next round, so that others have their turn: for a handler whose requests
+    /// of one read have taken long. It returns then, as when it parks. Harmless when it has parked, or is closing.
+    public func giveWay() {
+        guard wantsInput else { return }
+        isGivingWay = true
         loop.enqueueReady(self)
     }
 
@@ -232,7 +242,7 @@ public final class Connection {
             readInput()
             // The peer reads it while the loop goes on with the other connections.
             if output.sendable >= Self.earlyFlush { flush() }
-        } else if isArmed {
+        } else if isArmed, !isGivingWay {
             updateInterest(armed: false)
         }
         noticeFinished()

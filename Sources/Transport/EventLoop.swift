@@ -41,6 +41,9 @@ public final class EventLoop {
         return wallClock
     }
 
+    /// Monotonic nanoseconds at this moment: about 20 ns, where `now` costs nothing.
+    public static func clock() -> Int64 { millrace_monotonic_ns() }
+
     let shared: GroupShared
     let epoll: Int32
     private var wallClock: Int64 = 0

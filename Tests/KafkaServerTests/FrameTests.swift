@@ -2,12 +2,29 @@ import BrokerTestKit
 import ByteBuffers
 import KafkaModel
 import KafkaWire
+import Telemetry
 import Testing
+import Transport
 
 @testable import KafkaServer
 
 /// The path below the handlers: lengths, headers, order, versions.
 @Suite struct FrameTests {
+    /// A round of the loop for each, when none of a connection's requests may follow another one at once.
+    @Test func pipelinedRequestsShareTheLoop() throws {
+        let broker = try TestBroker { $0.server.maxTurnNanoseconds = 0 }
+        let client = try broker.client()
+        let before = broker.group.counters.turns.value
+        let frames = (0..<300).flatMap {
+            WireClient.frame(ApiVersionsRequest(), version: 0, correlationID: Int32($0))
+        }
+        try client.send(bytes: frames)
+        for number in Int32(0)..<300 {
+            _ = try client.receive(ApiVersionsResponse.self, version: 0, correlationID: number)
+        }
+        #expect(broker.group.counters.turns.value - before >= 290)
+    }
+
     private func int32(_ value: Int32) -> [UInt8] { withUnsafeBytes(of: value.bigEndian) { Array($0) } }
 
     private func header(key: Int16, version: Int16) -> [UInt8] {

@@ -25,6 +25,55 @@ extension TransportTests {
             for body: [UInt8] in [[2, 2], [3, 3], [4, 4]] { #expect(client.receiveFrame() == body) }
         }
 
+        /// What has come in one read is handled in several rounds, and others have their turn between.
+        @Test func aConnectionThatGivesWayLetsOthersIn() throws {
+            let isBegun = Lock(false)
+            let go = Lock(false)
+            let order = ServerLog()
+            var options = EventLoopGroup.Options()
+            options.loops = 1
+            let server = try Server(group: options) { body, connection in
+                order.add { $0.numbers.append(body.count) }
+                if body.count == 1 {
+                    isBegun.withLock { $0 = true }
+                    // Until the other's frame is there.
+                    while !go.withLock({ $0 }) { usleep(200) }
+                }
+                echo(body, connection)
+                connection.giveWay()
+            }
+            let many = try Client(port: server.port)
+            let other = try Client(port: server.port)
+            other.send(frame([0, 0, 0]))
+            #expect(other.receiveFrame() == [0, 0, 0])
+            many.send(frame([1]) + (0..<100).flatMap { _ in frame([2, 2]) })
+            #expect(eventually { isBegun.withLock { $0 } })
+            other.send(frame([3, 3, 3]))
+            go.withLock { $0 = true }
+            #expect(other.receiveFrame() == [3, 3, 3])
+            #expect(many.receiveFrame() == [1])
+            for _ in 0..<100 { #expect(many.receiveFrame() == [2, 2]) }
+            let place = try #require(order.now.numbers.lastIndex(of: 3))
+            #expect(place < 10)
+        }
+
+        /// A frame that arrives in pieces while its connection gives way, and the peer's end behind it.
+        @Test func nothingIsLostByGivingWay() throws {
+            let server = try Server { body, connection in
+                echo(body, connection)
+                connection.giveWay()
+            }
+            let client = try Client(port: server.port)
+            let large = pattern(300_000)
+            let bytes = (0..<50).flatMap { frame([UInt8($0), 1]) } + frame(large) + frame([9])
+            let sender = Thread(name: "sender") { client.send(bytes); client.finishSending() }
+            for number in 0..<50 { #expect(client.receiveFrame() == [UInt8(number), 1]) }
+            #expect(client.receiveFrame()?.count == large.count)
+            #expect(client.receiveFrame() == [9])
+            #expect(client.receiveEnd() == .orderly)
+            sender.join()
+        }
+
         @Test func aMutedConnectionCostsNoTurns() throws {
             let server = try Server { body, connection in connection.pauseReading() }
             let client = try Client(port: server.port)
