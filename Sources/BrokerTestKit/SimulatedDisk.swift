@@ -95,6 +95,7 @@ struct SimulatedDisk {
     func look(_ path: String) -> Result<SimulatedNode, Errno> {
         var node = SimulatedNode.folder(root)
         for part in Self.parts(path) {
+            if part.utf8.count > Self.maxNameBytes { return .failure(Errno(ENAMETOOLONG)) }
             guard case .folder(let folder) = node else { return .failure(Errno(ENOTDIR)) }
             guard let next = folder.names[part] else { return .failure(Errno(ENOENT)) }
             node = next
@@ -112,9 +113,13 @@ struct SimulatedDisk {
         if case .folder(let folder)? = find(path) { folder } else { nil }
     }
 
+    /// Bytes of one part of a path, as on the file systems of Linux; a longer one is ENAMETOOLONG.
+    static let maxNameBytes = 255
+
     /// The folder that holds the path's last part, and that part; or the errno that looking for it gives.
     func place(_ path: String) -> Result<(folder: FolderNode, name: String), Errno> {
         var parts = Self.parts(path)
+        if parts.contains(where: { $0.utf8.count > Self.maxNameBytes }) { return .failure(Errno(ENAMETOOLONG)) }
         guard let name = parts.popLast() else { return .failure(Errno(EBUSY)) }
         var folder = root
         for part in parts {

@@ -120,6 +120,7 @@ extension SimulatedFileSystem {
             var folder = disk.root
             let parts = SimulatedDisk.parts(path)
             for (index, part) in parts.enumerated() {
+                if part.utf8.count > SimulatedDisk.maxNameBytes { return .failure(.init(ENAMETOOLONG)) }
                 switch folder.names[part] {
                 case .folder(let next): folder = next
                 case .file: return .failure(.init(index == parts.count - 1 ? EEXIST : ENOTDIR))

@@ -194,8 +194,7 @@ public final class LogStore: Sendable {
         topicID: TopicID, topicName: String, partitionIndex: Int32, settings: LogSettings, leaderEpoch: LeaderEpoch
     ) -> PartitionLog {
         let log = PartitionLog(
-            store: self, topicID: topicID, partitionIndex: partitionIndex,
-            folderName: "\(topicName)-\(partitionIndex).\(topicID)", settings: settings,
+            store: self, topicID: topicID, topicName: topicName, partitionIndex: partitionIndex, settings: settings,
             leaderEpoch: leaderEpoch.rawValue)
         registry.withLock { registry in
             registry.logs[TopicPartition(topicID: topicID, partitionIndex: partitionIndex)] = log

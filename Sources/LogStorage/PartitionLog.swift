@@ -19,6 +19,7 @@ import Synchronization
 public final class PartitionLog: Sendable {
     public let topicID: TopicID
     public let partitionIndex: Int32
+    public let topicName: String
     /// Name of the partition's folder, below the store's.
     public let folderName: String
     unowned let store: LogStore
@@ -112,13 +113,14 @@ public final class PartitionLog: Sendable {
     }
 
     init(
-        store: LogStore, topicID: TopicID, partitionIndex: Int32, folderName: String, settings: LogSettings,
+        store: LogStore, topicID: TopicID, topicName: String, partitionIndex: Int32, settings: LogSettings,
         leaderEpoch: Int32
     ) {
         self.store = store
         self.topicID = topicID
+        self.topicName = topicName
         self.partitionIndex = partitionIndex
-        self.folderName = folderName
+        folderName = PartitionFolder.name(topicName, partitionIndex, topicID)
         folder = Path.join(store.partitionsFolder, folderName)
         isCompacted = Atomic(settings.isCompacted)
         state = Lock(State(settings: settings, leaderEpoch: leaderEpoch, segments: [Segment(baseOffset: 0)]))
@@ -154,7 +156,7 @@ public final class PartitionLog: Sendable {
     }
 
     /// `<topic>-<index>`, as Kafka's messages name a partition.
-    var name: String { String(folderName.dropLast(topicID.description.utf8.count + 1)) }
+    public var name: String { "\(topicName)-\(partitionIndex)" }
 
     /// The epoch at or below `requested` and the offset (exclusive) where it ended; (-1, -1) when not known.
     public func endOffset(ofEpoch requested: Int32) -> (epoch: Int32, endOffset: Int64) {
