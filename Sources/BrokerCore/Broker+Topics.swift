@@ -1,6 +1,7 @@
 public import KafkaModel
 import LogStorage
 import StorageIO
+import Telemetry
 
 /// Why a change of topics was refused; nothing was changed.
 public struct TopicRefusal: Error, Sendable, Equatable {
@@ -83,7 +84,8 @@ extension Broker {
         return result
     }
 
-    /// Removes a topic for good. Its files go before it returns; its readers are told.
+    /// Removes a topic for good. Its files go before it returns; its readers are told. Files that cannot be removed go at
+    /// the next start: the topic is gone all the same, whatever is wrong with its folders.
     public func deleteTopic(_ topic: Topic) -> TopicRefusal? {
         guard options.deleteTopics else {
             return TopicRefusal(.topicDeletionDisabled, "Topic deletion is disabled.")
@@ -104,9 +106,9 @@ extension Broker {
             do throws(StorageError) {
                 try store.removePartition(partition)
             } catch {
-                return TopicRefusal(
-                    .kafkaStorageError,
-                    "the topic is gone but not all of its files: \(error); they go at the next start")
+                Log.error(
+                    "files of a deleted topic could not be removed, and are removed at the next start", "partition",
+                    partition.name, "reason", error)
             }
         }
         groups.topicDeleted(topic.name)

@@ -33,6 +33,8 @@ public final class GroupCoordinator: Sendable {
         var isReverted = false
         /// What `machine` counted into `memoryBytes`.
         var countedBytes = 0
+        /// Its log cannot be read: its groups are told that they are being loaded, until a start that can.
+        var isUnreadable = false
     }
 
     private struct Wiring {
@@ -94,20 +96,29 @@ public final class GroupCoordinator: Sendable {
         var shards: [Lock<Shard>] = []
         for log in topic.partitions {
             var shard = Shard(machine: GroupShard(settings: settings), log: log)
-            shard.compaction.logBytes = try Self.replay(log, into: &shard.machine)
+            do throws(StorageError) {
+                shard.compaction.logBytes = try Self.replay(log, into: &shard.machine)
+            } catch {
+                // Half of its commits would send consumers back to where they were long ago.
+                shard.isUnreadable = true
+                Log.error("groups cannot be served: their log cannot be read", "partition", log.name, "reason", error)
+            }
             shards.append(Lock(shard))
         }
         wiring.withLock { $0!.shards = shards }
     }
 
     /// Feeds the log to the machine; gives the bytes read.
-    static func replay(_ log: PartitionLog, into machine: inout GroupShard) throws(StorageError) -> Int64 {
+    static func replay(
+        _ log: PartitionLog, _ visibility: PartitionLog.Visibility = .committed, into machine: inout GroupShard
+    ) throws(StorageError) -> Int64 {
         var bytes: Int64 = 0
         var offset = log.logStartOffset
         var records = RecordIterator()
-        while offset < log.highWatermark {
+        let end = visibility == .committed ? log.highWatermark : log.logEndOffset
+        while offset < end {
             let fetched: FetchedRecords
-            switch log.read(from: offset, maxBytes: 1 << 20) {
+            switch log.read(from: offset, maxBytes: 1 << 20, visibility: visibility) {
             case .success(let found): fetched = found
             case .failure(let refusal):
                 // Damage costs the commits that it hit, not the start: what they said before is still known, and the
@@ -150,7 +161,7 @@ public final class GroupCoordinator: Sendable {
 
     /// `start` without the thread.
     func activate() {
-        for shard in shards {
+        for shard in shards where !shard.withLock({ $0.isUnreadable }) {
             _ = run(shard) { machine, now in machine.loaded(now: now) }
         }
     }
@@ -268,14 +279,16 @@ public final class GroupCoordinator: Sendable {
     /// Throws the state away that the log does not have, and replays what it has: once, as nothing is appended from then
     /// on. Requests that were parked are told to look for their coordinator again; gives these replies.
     private func revert(_ shard: inout Shard, _ now: CoordinatorTime) -> [GroupActions.Reply] {
-        guard !shard.isReverted else { return [] }
-        shard.isReverted = true
+        guard !shard.isReverted, !shard.isUnreadable else { return [] }
+        // A log that is refused for a while goes on later, with all that was appended to it.
+        let isFinal = broker.store.isOffline
+        shard.isReverted = isFinal
         let replies = shard.machine.unload(now: now).replies
         // The append that its replies waited for has failed or is on disk.
-        shard.ticket = 0
+        if isFinal { shard.ticket = 0 }
         shard.machine.beginLoading()
         do throws(StorageError) {
-            _ = try Self.replay(shard.log, into: &shard.machine)
+            _ = try Self.replay(shard.log, isFinal ? .committed : .appended, into: &shard.machine)
             _ = shard.machine.loaded(now: now)
         } catch {
             Log.error("groups cannot be read back", "partition", shard.log.folderName, "reason", error)

@@ -8,6 +8,11 @@ struct SimulatedDisk {
     var locks: Set<String> = []
 
     var capacity: Int64?
+    var wallClockMs: Int64 = 0
+    /// Files that are open, and how many may be.
+    var openFiles = 0
+    var openLimit: Int?
+    var isOutOfDescriptors: Bool { openLimit.map { openFiles >= $0 } ?? false }
     var usedPages = 0
     var supportsDirect = true
     var directAlignment = 4096
@@ -147,6 +152,7 @@ struct SimulatedDisk {
     /// Runs a change of a file's pages and counts what they take.
     mutating func changing<Result>(_ file: FileNode, _ change: () -> Result) -> Result {
         let before = file.pages.count
+        file.modifiedMs = wallClockMs
         defer { usedPages += file.pages.count - before }
         return change()
     }

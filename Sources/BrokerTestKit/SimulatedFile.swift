@@ -38,6 +38,7 @@ final class SimulatedFile: StorageFile, @unchecked Sendable {
             guard isOpen else { return }
             isOpen = false
             node.openFiles -= 1
+            disk.openFiles -= 1
             disk.releaseIfUnused(node)
         }
     }

@@ -28,6 +28,7 @@ extension SimulatedFileSystem {
     public func open(_ path: String, _ mode: OpenMode, direct: Bool) throws(StorageError) -> any StorageFile {
         let (file, alignment) = try call(.open, path) { disk -> Result<(FileNode, Int), SimulatedDisk.Errno> in
             if direct, !disk.supportsDirect { return .failure(.init(EINVAL)) }
+            if disk.isOutOfDescriptors { return .failure(.init(EMFILE)) }
             let place: (folder: FolderNode, name: String)
             switch disk.place(path) {
             case .success(let found): place = found
@@ -46,6 +47,7 @@ extension SimulatedFileSystem {
                 place.folder.set(place.name, .file(file), sequence: disk.nextSequence())
             }
             file.openFiles += 1
+            disk.openFiles += 1
             return .success((file, direct ? disk.directAlignment : 1))
         }
         return SimulatedFile(
@@ -136,6 +138,7 @@ extension SimulatedFileSystem {
 
     public func syncDirectory(_ path: String) throws(StorageError) {
         try call(.syncDirectory, path, pretending: ()) { disk in
+            if disk.isOutOfDescriptors { return .failure(.init(EMFILE)) }
             switch disk.look(path) {
             case .success(.folder(let folder)):
                 folder.sync()
@@ -148,10 +151,11 @@ extension SimulatedFileSystem {
 
     public func list(_ path: String) throws(StorageError) -> [String] {
         try call(.list, path) { disk in
+            if disk.isOutOfDescriptors { return .failure(.init(EMFILE)) }
             switch disk.look(path) {
-            case .success(.folder(let folder)): .success(folder.names.keys.sorted())
-            case .success(.file): .failure(.init(ENOTDIR))
-            case .failure(let errno): .failure(errno)
+            case .success(.folder(let folder)): return .success(folder.names.keys.sorted())
+            case .success(.file): return .failure(.init(ENOTDIR))
+            case .failure(let errno): return .failure(errno)
             }
         }
     }
@@ -164,6 +168,16 @@ extension SimulatedFileSystem {
             switch disk.look(path) {
             case .success(.file(let file)): .success(file.size)
             case .success(.folder): .success(Int64(SimulatedPage.size))
+            case .failure(let errno): .failure(errno)
+            }
+        }
+    }
+
+    public func modifiedMs(_ path: String) throws(StorageError) -> Int64 {
+        try call(.size, path) { disk in
+            switch disk.look(path) {
+            case .success(.file(let file)): .success(file.modifiedMs)
+            case .success(.folder): .failure(.init(EISDIR))
             case .failure(let errno): .failure(errno)
             }
         }
@@ -191,6 +205,7 @@ extension SimulatedFileSystem {
 
     public func syncAll(_ path: String) throws(StorageError) {
         try call(.syncAll, path, pretending: ()) { disk in
+            if disk.isOutOfDescriptors { return .failure(.init(EMFILE)) }
             guard disk.find(path) != nil else { return .failure(.init(ENOENT)) }
             Self.eachFile(disk.root) { $0.sync() }
             Self.eachFolder(disk.root) { $0.sync() }

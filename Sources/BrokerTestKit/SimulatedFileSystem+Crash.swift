@@ -12,6 +12,7 @@ extension SimulatedFileSystem {
             var choices = CrashChoices(keeping: keeping, random: SeededRandom(seed: seed))
             var after = SimulatedDisk(random: choices.random.fork())
             after.capacity = disk.capacity
+            after.wallClockMs = disk.wallClockMs
             after.supportsDirect = disk.supportsDirect
             after.directAlignment = disk.directAlignment
             after.root = choices.survivor(of: disk.root, surviving: choices.survivingChanges(disk.root))
@@ -170,6 +171,7 @@ struct CrashChoices {
     mutating func survivor(of file: FileNode) -> FileNode {
         let result = FileNode()
         result.names = 1
+        result.modifiedMs = file.modifiedMs
 
         // Undo the cuts that do not survive, newest first: what each cut off is there again.
         var pages = file.pages

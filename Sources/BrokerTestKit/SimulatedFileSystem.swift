@@ -46,6 +46,20 @@ public final class SimulatedFileSystem: FileSystem, CustomStringConvertible {
         set { disk.withLock { $0.capacity = newValue } }
     }
 
+    /// Files that may be open at a time, as the limit of a process's descriptors; `nil` is no limit. Beyond it, calls that
+    /// need a descriptor fail with EMFILE.
+    public var openLimit: Int? {
+        get { disk.withLock { $0.openLimit } }
+        set { disk.withLock { $0.openLimit = newValue } }
+    }
+    public var openFiles: Int { disk.withLock { $0.openFiles } }
+
+    /// The time that files get that are changed now.
+    public var wallClockMs: Int64 {
+        get { disk.withLock { $0.wallClockMs } }
+        set { disk.withLock { $0.wallClockMs = newValue } }
+    }
+
     /// Whether files can be opened with `direct`; and what those are aligned to (a power of two, at most 4096).
     public var supportsDirect: Bool {
         get { disk.withLock { $0.supportsDirect } }

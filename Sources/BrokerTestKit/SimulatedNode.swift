@@ -37,6 +37,8 @@ final class FileNode {
     var openFiles = 0
     /// How many syncs failed, and how: every file that was open then learns of it once.
     var failedSyncs = 0
+    /// When its bytes last changed, by the file system's `wallClockMs`.
+    var modifiedMs: Int64 = 0
     var lastFailure: Int32 = 0
 
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) -> Int {

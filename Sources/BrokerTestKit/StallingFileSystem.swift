@@ -93,6 +93,11 @@ public final class StallingFileSystem: FileSystem {
         return try base.size(path)
     }
 
+    public func modifiedMs(_ path: String) throws(StorageError) -> Int64 {
+        pass(.size, path)
+        return try base.modifiedMs(path)
+    }
+
     public func lock(_ path: String) throws(StorageError) -> any FileLock { try base.lock(path) }
 
     public func freeBytes(_ path: String) throws(StorageError) -> (free: Int64, total: Int64) {

@@ -121,6 +121,13 @@ int cstorage_stat(const char *path, int64_t *size) {
     return S_ISDIR(state.st_mode) ? 1 : 0;
 }
 
+int cstorage_modified(const char *path, int64_t *milliseconds) {
+    struct stat state;
+    if (stat(path, &state) < 0) return -errno;
+    *milliseconds = (int64_t)state.st_mtim.tv_sec * 1000 + state.st_mtim.tv_nsec / 1000000;
+    return 0;
+}
+
 int cstorage_list(const char *path, void *context, void (*each)(void *context, const char *name)) {
     DIR *directory = opendir(path);
     if (directory == NULL) return -errno;

@@ -127,7 +127,7 @@ final class CommitFanout: CommitObserver {
         }
     }
 
-    func commitFailed(from ticket: UInt64) { clock.fail(from: ticket) }
+    func commitFailed(from first: UInt64, through last: UInt64) { clock.fail(from: first, through: last) }
 }
 
 /// Brings group replies to the loop whose connection waits.

@@ -21,7 +21,8 @@ struct Checkpoint {
     static let copyName = "checkpoint.copy"
     static let magic: UInt32 = 0x4d4c_4350
     static let version: UInt16 = 1
-    /// A checkpoint larger than this is not ours.
+    /// Bytes of a checkpoint, for who writes and who reads it. With most partitions (200,000) and producer states
+    /// (`ProducerLimit`) one has 45 MB; a larger one is not ours, or of a release that bounded nothing.
     static let maxBytes = 1 << 30
 
     struct Entry {
@@ -86,7 +87,14 @@ struct Checkpoint {
                 continue
             }
             found += 1
-            let bytes = try fileSystem.readWhole(path, limit: maxBytes)
+            let bytes: [UInt8]
+            do throws(StorageError) {
+                bytes = try fileSystem.readWhole(path, limit: maxBytes)
+            } catch {
+                guard case .tooLarge = error.kind else { throw error }
+                loaded.notices.append("\(error)")
+                continue
+            }
             do {
                 loaded.checkpoint = try bytes.withUnsafeBytes { raw throws(DecodeError) in
                     try Checkpoint(decoding: raw)

@@ -292,7 +292,12 @@ extension PartitionLog {
                 new.isInstalling = true
                 new.readable = new.size
                 new.firstTimestamp = old.map(\.firstTimestamp).min() ?? .max
-                for segment in old { segment.isRetired.store(true, ordering: .releasing) }
+                new.modifiedMs = old.compactMap(\.modifiedMs).max()
+                for segment in old {
+                    segment.isRetired.store(true, ordering: .releasing)
+                    store.handles.remove(segment)
+                    store.handles.noteSynced(segment)
+                }
                 state.segments.replaceSubrange(first..<first + old.count, with: [new])
                 state.letGo(through: state.segments[first + 1].baseOffset - 1)
                 return true
@@ -304,17 +309,30 @@ extension PartitionLog {
         }
     }
 
-    /// Gives the file of an exchanged segment its name, in the steps that recovery can finish. After an error the
-    /// store is offline.
+    /// Gives the file of an exchanged segment its name, in the steps that recovery can finish. After an error the segment
+    /// is served by its open handle, and `finishInstall` goes on.
     func install(_ segment: Segment, endOffset: Int64) throws(StorageError) {
+        state.withLock { $0.installing = (segment, endOffset) }
+        try finishInstall()
+    }
+
+    /// Goes on with an `install` that met an error: any step may be repeated.
+    func finishInstall() throws(StorageError) {
+        guard let (segment, endOffset) = state.withLock({ $0.isDeleted ? nil : $0.installing }) else { return }
         let base = segment.baseOffset
-        try store.fileSystem.rename(
-            Path.join(folder, CleanerName.unfinished(base)),
-            to: Path.join(folder, CleanerName.exchange(base, endOffset)))
-        try store.fileSystem.syncDirectory(folder)
-        try replaceFiles(base..<endOffset, of: try store.fileSystem.list(folder))
+        let fileSystem = store.fileSystem
+        let unfinished = Path.join(folder, CleanerName.unfinished(base))
+        let exchange = Path.join(folder, CleanerName.exchange(base, endOffset))
+        if fileSystem.exists(unfinished) { try fileSystem.rename(unfinished, to: exchange) }
+        try fileSystem.syncDirectory(folder)
+        if fileSystem.exists(exchange) { try replaceFiles(base..<endOffset, of: try fileSystem.list(folder)) }
         io.withLock { _ in segment.isFinished = false }
-        state.withLock { _ in segment.isInstalling = false }
+        state.withLock { state in
+            segment.isInstalling = false
+            state.installing = nil
+        }
+        // From now on its handle may be closed, because its name leads to it.
+        store.handles.add(segment)
         markDirty()
     }
 }

@@ -45,7 +45,7 @@ extension LogStore {
         var due: [(log: PartitionLog, plan: CleanerPlan)] = []
         var wantsCheckpoint = false
         var maxRatio = 0.0
-        for log in logs where log.isCompacted.load(ordering: .relaxed) {
+        for log in logs where log.isCompacted.load(ordering: .relaxed) && log.state.withLock({ $0.fault == nil }) {
             let (plan, whole, settings) = log.state.withLock { state -> (CleanerPlan, CleanerPlan, LogSettings) in
                 let closed = log.closedSegments(state)
                 let end = state.uncleanableOffset
@@ -67,7 +67,7 @@ extension LogStore {
         return (due, wantsCheckpoint)
     }
 
-    /// One pass over one log. Throws only what takes the data folder offline.
+    /// One pass over one log. Throws only what concerns the whole data folder.
     private func clean(
         _ log: PartitionLog, _ plan: CleanerPlan, nowMs: Int64
     ) throws(StorageError) -> (isDone: Bool, isReplaced: Bool) {
@@ -79,6 +79,8 @@ extension LogStore {
         }
         let pass = CleanerPass(log, plan, nowMs: nowMs)
         do {
+            // What an earlier pass could not finish; until then its file does not have its name.
+            try log.finishInstall()
             // A deletion of the partition waits for the pass, which then ends soon; one that began before is seen here.
             let progress = try passLock.withLock { _ in
                 passing.withLock { $0 = log }
@@ -99,16 +101,14 @@ extension LogStore {
             return (false, pass.isAnyReplaced)
         } catch let error as StorageError {
             if log.state.withLock({ $0.isDeleted }) { return (false, pass.isAnyReplaced) }
-            if error.isNoSpace { throw error }
-            if error.operation == .open {
-                Log.warning("a log could not be compacted", "partition", log.folderName, "reason", error)
-                return (false, pass.isAnyReplaced)
-            }
-            if error.operation == .read {
+            guard error.reach == .partition else { throw error }
+            if error.operation == .read, !error.isNotNow {
                 setUncleanable(log, from: plan.segments.first?.baseOffset ?? 0, error.description)
-                return (false, pass.isAnyReplaced)
+            } else {
+                // Nothing is lost by it: the next round tries again, and a start finishes what was begun.
+                Log.warning("a log could not be compacted", "partition", log.name, "reason", error)
             }
-            throw error
+            return (false, pass.isAnyReplaced)
         } catch {
             preconditionFailure("a pass over \(log.folderName) ended with \(error)")
         }
@@ -138,7 +138,14 @@ extension LogStore {
             if progress == CleanerProgress() { continue }
             entries.append((TopicPartition(topicID: log.topicID, partitionIndex: log.partitionIndex), progress))
         }
-        try fileSystem.writeAtomically(Path.join(folder, CleanerProgress.fileName), CleanerProgress.encode(entries))
+        do throws(StorageError) {
+            try fileSystem.writeAtomically(
+                Path.join(folder, CleanerProgress.fileName), CleanerProgress.encode(entries))
+        } catch {
+            // Without it logs are compacted from their start once more.
+            guard error.reach == .partition else { throw error }
+            Log.warning("how far logs are compacted could not be stored", "reason", error)
+        }
     }
 
     func loadProgress() {

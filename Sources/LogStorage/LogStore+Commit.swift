@@ -64,6 +64,7 @@ extension LogStore {
             }
             var taken = committer.spare
             committer.spare = Queue()
+            taken.isPartlyFailed = false
             taken.ticket = queue.ticket
             taken.bytes = queue.bytes
             swap(&taken.appends, &queue.appends)
@@ -78,7 +79,7 @@ extension LogStore {
         checkSpace(before: commit, committer.journal)
         let start = monotonicNanoseconds()
         do throws(StorageError) {
-            let straight = try write(commit, &committer)
+            let straight = try write(&commit, &committer)
             noteDuration(monotonicNanoseconds() - start, bytes: commit.bytes)
             publish(commit, straight: straight)
         } catch {
@@ -112,11 +113,13 @@ extension LogStore {
         return time == .min ? nil : time
     }
 
-    /// Makes a commit durable; gives the partitions that were written straight, with their last offset.
+    /// Makes a commit durable; gives the partitions that were written straight, with their last offset. Takes out of the
+    /// commit what some partition's own files did not take, where the journal cannot either.
     func write(
-        _ commit: Queue, _ committer: inout Committer
+        _ commit: inout Queue, _ committer: inout Committer
     ) throws(StorageError) -> [(log: PartitionLog, lastOffset: Int64)] {
         guard let journal = committer.journal else { preconditionFailure("commit before recovery") }
+        if stuck.load(ordering: .relaxed) > 0 { leaveOutStuck(&commit) }
         let bytes = commit.bytes
         statistics.committedBytes.add(bytes, ordering: .relaxed)
 
@@ -143,14 +146,31 @@ extension LogStore {
             try journal.commit(sync: !options.unsafeWithoutSync)
         }
         statistics.journalBytes.add(Int(journal.bytesWritten - before), ordering: .relaxed)
-        try writeStraight(Array(straight.values), &committer)
+        let refused = try writeStraight(Array(straight.values), &committer)
+        for (log, error) in refused {
+            straight[ObjectIdentifier(log)] = nil
+            try journalInstead(log, error, &commit, journal)
+        }
         return straight.values.map { ($0.log, $0.lastOffset) }
     }
 
+    /// Writes each run to its segment, a bounded number of files at a time. Gives the partitions whose own files did not
+    /// take theirs.
     private func writeStraight(
         _ runs: [(log: PartitionLog, lastOffset: Int64, bytes: Int)], _ committer: inout Committer
-    ) throws(StorageError) {
-        if runs.isEmpty { return }
+    ) throws(StorageError) -> [(log: PartitionLog, error: StorageError)] {
+        var refused: [(log: PartitionLog, error: StorageError)] = []
+        let most = max(1, handles.limit / 4)
+        for start in stride(from: 0, to: runs.count, by: most) {
+            refused += try writeStraight(runs[start..<min(start + most, runs.count)], &committer)
+        }
+        return refused
+    }
+
+    private func writeStraight(
+        _ runs: ArraySlice<(log: PartitionLog, lastOffset: Int64, bytes: Int)>, _ committer: inout Committer
+    ) throws(StorageError) -> [(log: PartitionLog, error: StorageError)] {
+        let runs = Array(runs)
         var writers: [StraightWriter?] = []
         for (log, _, bytes) in runs {
             writers.append(bytes >= options.straightRunBytes ? straightWriter(for: log, &committer) : nil)
@@ -158,15 +178,30 @@ extension LogStore {
             statistics.straightBytes.add(bytes, ordering: .relaxed)
         }
         let chosen = writers
+        let failures = Lock<[(log: PartitionLog, error: StorageError)]>([])
         try forEach(of: runs.count) { (index) throws(StorageError) in
-            try runs[index].log.writeStraight(through: runs[index].lastOffset, with: chosen[index])
+            let run = runs[index]
+            do throws(StorageError) {
+                try run.log.writeStraight(through: run.lastOffset, with: chosen[index])
+            } catch {
+                // What the device does not take may have cost what was there before.
+                let isSpoilt = error.operation == .write && error.isDeviceFailure
+                guard error.reach == .partition, !isSpoilt else { throw error }
+                failures.withLock { $0.append((run.log, error)) }
+            }
         }
-        while committer.directLogs.count > Self.maxDirectLogs { committer.directLogs.removeFirst().closeDirect() }
+        let mostDirect = min(Self.maxDirectLogs, handles.limit / 4)
+        while committer.directLogs.count > mostDirect { committer.directLogs.removeFirst().closeDirect() }
         // All writes come before the first sync: one commit of the file system's journal serves them all.
         try timed(metrics.segmentSync) { () throws(StorageError) in
-            if runs.count >= Self.syncAllFrom, !options.unsafeWithoutSync { return try fileSystem.syncAll(folder) }
-            try forEach(of: runs.count) { (index) throws(StorageError) in try runs[index].log.syncStraight() }
+            guard runs.count >= Self.syncAllFrom, !options.unsafeWithoutSync else {
+                return try forEach(of: runs.count) { (index) throws(StorageError) in try runs[index].log.syncStraight() }
+            }
+            let before = runs.map { ($0.log, $0.log.unsyncedSegments()) }
+            try fileSystem.syncAll(folder)
+            for (log, segments) in before { log.noteSynced(segments) }
         }
+        return failures.withLock { $0 }
     }
 
     /// Calls `body` for 0 ..< `count`, side by side when the store's threads run. The first error is thrown when all calls
@@ -214,6 +249,9 @@ extension LogStore {
 
     /// Lets readers see the commit, and tells of it.
     func publish(_ commit: Queue, straight: [(log: PartitionLog, lastOffset: Int64)]) {
+        if commit.isPartlyFailed {
+            observer.withLock { $0 }?.commitFailed(from: commit.ticket, through: commit.ticket)
+        }
         for (log, lastOffset) in straight { log.settle(through: lastOffset) }
         var woken: [ReadWaiter] = []
         for append in commit.appends {

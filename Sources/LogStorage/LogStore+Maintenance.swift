@@ -6,19 +6,22 @@ import Synchronization
 
 /// Writing behind, checkpoints, retention: all that may block without anyone waiting for it.
 extension LogStore {
-    /// One round of what is due at `nowMs` (wall clock). A failed write takes the store offline; after that nothing is due.
+    /// One round of what is due at `nowMs` (wall clock). A failed sync takes the store offline, after which nothing is due;
+    /// what one partition's files refuse is tried again in a later round.
     public func maintain(nowMs: Int64) {
         if isOffline { return }
         do throws(StorageError) {
             try maintenance.withLock { state throws(StorageError) in
+                state.nowMs = nowMs
                 if needsQuarantineStored.exchange(false, ordering: .acquiringAndReleasing) { try storeQuarantines() }
+                if needsProducerRoom.load(ordering: .relaxed) { limitProducers() }
                 if needsCheckpoint.exchange(false, ordering: .acquiringAndReleasing) {
-                    try checkpointLocked()
+                    try checkpointLocked(&state)
                     state.lastWriteBehindMs = nowMs
                 } else if needsWriteBehind.exchange(false, ordering: .acquiringAndReleasing)
                     || nowMs - state.lastWriteBehindMs >= options.writeBehindMs
                 {
-                    for log in registry.withLock({ $0.dirty }) { try log.writeBehind(with: directWriter) }
+                    try writeBehind(nowMs: nowMs)
                     state.lastWriteBehindMs = nowMs
                 }
                 if nowMs - state.lastSpaceCheckMs >= Self.spaceCheckMs {
@@ -32,12 +35,29 @@ extension LogStore {
                     // With a checkpoint, so that a restart does not know again who was forgotten.
                     let silentSince = nowMs - options.producerExpirationMs
                     for log in logs { isAny = log.expireProducers(silentSince: silentSince) || isAny }
-                    if isAny { try checkpointLocked() }
+                    if isAny { try checkpointLocked(&state) }
                 }
             }
         } catch {
             backgroundFailed(error)
         }
+    }
+
+    private func writeBehind(nowMs: Int64) throws(StorageError) {
+        for log in registry.withLock({ $0.faulted }) { log.reopen(nowMs: nowMs) }
+        var written: [PartitionLog] = []
+        for log in registry.withLock({ $0.dirty }) where log.isDue(nowMs) {
+            guard try log.tryWriteBehind(with: directWriter, nowMs: nowMs) else { continue }
+            written.append(log)
+            try syncIfCrowded(&written)
+        }
+    }
+
+    /// Syncs what was just written when too many handles have to stay open for want of a sync.
+    private func syncIfCrowded(_ written: inout [PartitionLog]) throws(StorageError) {
+        guard handles.isCrowded else { return }
+        try syncSegments(of: written)
+        written = []
     }
 
     /// `log.retention.check.interval.ms`.
@@ -48,10 +68,10 @@ extension LogStore {
     /// Makes a checkpoint now: everything appended so far is in the segments, synced, and the journal's full files are
     /// free again.
     public func checkpoint() throws(StorageError) {
-        try maintenance.withLock { _ throws(StorageError) in try checkpointLocked() }
+        try maintenance.withLock { state throws(StorageError) in try checkpointLocked(&state) }
     }
 
-    private func checkpointLocked(isClean: Bool = false) throws(StorageError) {
+    private func checkpointLocked(_ state: inout MaintenanceState, isClean: Bool = false) throws(StorageError) {
         guard let journal = committer.withLock({ $0.journal }) else {
             preconditionFailure("checkpoint before recovery")
         }
@@ -62,7 +82,7 @@ extension LogStore {
             return registry.dirty
         }
         do throws(StorageError) {
-            try checkpoint(of: dirty, journal, generation, isClean: isClean)
+            try checkpoint(of: dirty, journal, generation, isClean: isClean, nowMs: state.nowMs)
         } catch {
             // The next attempt is to see them again.
             for log in dirty { log.markDirty() }
@@ -71,45 +91,44 @@ extension LogStore {
     }
 
     private func checkpoint(
-        of dirty: [PartitionLog], _ journal: Journal, _ generation: UInt64, isClean: Bool
+        of dirty: [PartitionLog], _ journal: Journal, _ generation: UInt64, isClean: Bool, nowMs: Int64
     ) throws(StorageError) {
-        var snapshots: [(log: PartitionLog, entry: Checkpoint.Entry)] = []
-        var doomed: [(log: PartitionLog, segments: [Segment])] = []
+        var snapshots: [(log: PartitionLog, entry: Checkpoint.Entry, doomed: [Segment])] = []
         var ticket: UInt64 = 0
         for log in dirty {
             log.state.withLock { state in
                 state.isDirty = false
                 ticket = max(ticket, state.lastTicket)
-                snapshots.append((log, state.checkpointEntry))
-                if !state.doomed.isEmpty { doomed.append((log, state.doomed)) }
+                snapshots.append((log, state.checkpointEntry, state.doomed))
             }
         }
         // The snapshots may be ahead of the commits: what they tell of must be durable before they are.
         while durable.load(ordering: .acquiring) < ticket {
             try refuseWhenOffline()
             if !commitPending(), isHolding.load(ordering: .relaxed) {
-                throw StorageError(.io(errno: ENOSPC), .write, path: folder)
+                throw StorageError(.io(errno: isFull.load(ordering: .relaxed) ? ENOSPC : EAGAIN), .write, path: folder)
             }
         }
-        for (log, entry) in snapshots {
-            try log.writeBehind(through: entry.endOffset - 1, with: directWriter)
-        }
+        let kept = try writeBehind(snapshots.map { ($0.log, $0.entry.endOffset) }, nowMs: nowMs)
+        // Those that fail keep what the last checkpoint says of them, and stay on the list for the next one.
+        let failing = snapshots.map(\.log).filter { !kept.contains(ObjectIdentifier($0)) }
+        for log in failing { log.markDirty() }
+        try carry(failing + registry.withLock { $0.faulted }.filter { $0.unavailability != nil }, to: journal)
+        // All of them: of a failing one, too, the journal lets go what its segments have.
         if !dirty.isEmpty {
             try timed(metrics.segmentSync) { () throws(StorageError) in try syncSegments(of: dirty) }
         }
-        for (log, entry) in snapshots {
-            try log.storeIndexes()
+        for (log, entry, _) in snapshots where kept.contains(ObjectIdentifier(log)) {
+            try log.tryStoreIndexes()
             log.state.withLock { $0.checkpoint = entry }
         }
         // A sync that failed meanwhile, by whomever, may have lost what a later sync of the same file does not tell of.
         try refuseWhenOffline()
-        try writeCheckpoint(journalGeneration: generation, isClean: isClean)
+        let isWhole = registry.withLock { $0.faulted.isEmpty }
+        try writeCheckpoint(journalGeneration: generation, isClean: isClean && isWhole)
         journal.recycle(through: generation)
-        for (log, segments) in doomed {
-            log.state.withLock { state in
-                state.doomed.removeAll { segment in segments.contains { $0 === segment } }
-            }
-            try log.removeDoomed(segments)
+        for (log, _, doomed) in snapshots where kept.contains(ObjectIdentifier(log)) && !doomed.isEmpty {
+            try log.tryRemoveDoomed(doomed)
         }
         statistics.checkpoints.add(1, ordering: .relaxed)
     }
@@ -119,15 +138,34 @@ extension LogStore {
         throw StorageError(.corrupt(refusal.message), .write, path: folder)
     }
 
+    /// Writes these partitions up to the given offsets, exclusive. Gives those whose files took it.
+    private func writeBehind(
+        _ logs: [(log: PartitionLog, endOffset: Int64)], nowMs: Int64
+    ) throws(StorageError) -> Set<ObjectIdentifier> {
+        var kept: Set<ObjectIdentifier> = []
+        var written: [PartitionLog] = []
+        for (log, endOffset) in logs
+        where try log.tryWriteBehind(through: endOffset - 1, with: directWriter, nowMs: nowMs) {
+            kept.insert(ObjectIdentifier(log))
+            written.append(log)
+            try syncIfCrowded(&written)
+        }
+        return kept
+    }
+
     /// From this many on, partitions are synced together, by one sync of the whole file system (measured over 2,000
     /// files: 14 against 182 ms).
     static let syncAllFrom = 16
 
     private func syncSegments(of logs: [PartitionLog]) throws(StorageError) {
         if options.unsafeWithoutSync { return }
-        // After a sync of everything the segments keep their mark: a straight commit may write at the same time, and a
-        // sync too many costs less than one too few.
-        if logs.count >= Self.syncAllFrom { return try fileSystem.syncAll(folder) }
+        if logs.count >= Self.syncAllFrom {
+            // A straight commit may write at the same time: only what was written before the sync is synced by it.
+            let before = logs.map { ($0, $0.unsyncedSegments()) }
+            try fileSystem.syncAll(folder)
+            for (log, segments) in before where !segments.isEmpty { log.noteSynced(segments) }
+            return
+        }
         for log in logs {
             try log.io.withLock { writer throws(StorageError) in
                 if log.state.withLock({ $0.isDeleted }) { return }
@@ -150,6 +188,12 @@ extension LogStore {
             segmentBases.append((log, entry.segmentBase))
         }
         let bytes = Checkpoint.seal(body, count: count, isClean: isClean)
+        // A start would not read it. The journal keeps what it would have told.
+        guard bytes.count <= Checkpoint.maxBytes else {
+            throw StorageError(
+                .tooLarge(actual: Int64(bytes.count), limit: Checkpoint.maxBytes), .write,
+                path: Path.join(folder, Checkpoint.fileName))
+        }
         try fileSystem.writeAtomically(Path.join(folder, Checkpoint.fileName), bytes)
         // Both before anything is given up that the one before knew of.
         try fileSystem.writeAtomically(Path.join(folder, Checkpoint.copyName), bytes)
@@ -160,7 +204,8 @@ extension LogStore {
 
     func runMaintenance() {
         while true {
-            let isTimed = isMaintenanceWanted || isFull.load(ordering: .relaxed)
+            let isTimed =
+                isMaintenanceWanted || isFull.load(ordering: .relaxed) || registry.withLock { !$0.faulted.isEmpty }
             isMaintenanceTimed.store(isTimed, ordering: .sequentiallyConsistent)
             maintenanceSignal.wait(timeoutMs: isTimed ? options.writeBehindMs : Self.retentionCheckMs)
             if threads.withLock({ $0.stopping }) { return }
@@ -215,11 +260,12 @@ extension LogStore {
         }
         commitPending()
         if !isOffline {
-            try maintenance.withLock { _ throws(StorageError) in
+            try maintenance.withLock { state throws(StorageError) in
+                state.nowMs = Self.wallClockMs()
                 try storeQuarantines()
-                try checkpointLocked(isClean: true)
+                try checkpointLocked(&state, isClean: true)
             }
-            for log in logs { try log.trimAll() }
+            for log in logs { try log.tryTrimAll() }
         }
         registry.withLock { registry in
             registry.lock?.release()

@@ -19,6 +19,8 @@ public struct RecoverySummary: Sendable {
     public var wasClean = false
     /// Partitions with quarantined damage.
     public var damage: [PartitionDamage] = []
+    /// Partitions that could not be opened, each with the reason. All others are served.
+    public var faults: [String] = []
     /// What else an operator should know: one line each.
     public var notices: [String] = []
 
@@ -75,29 +77,31 @@ extension LogStore {
         for (partition, log) in logs {
             let entry = loaded.checkpoint.entries[partition]
             log.state.withLock { $0.replayTimeMs = nowMs }
-            let report = try log.recover(from: entry, isRebuilt: loaded.isLost) { bytes in
+            log.state.withLock { $0.checkpoint = entry }
+            state.partitions += 1
+            if state.partitions % 256 == 0 { progress?(state) }
+            let opened = log.tryRecover(from: entry, isRebuilt: loaded.isLost, nowMs: nowMs) { bytes in
                 state.scannedBytes += bytes
                 progress?(state)
             }
-            log.state.withLock { $0.checkpoint = entry }
+            guard let report = opened else { continue }
             if report.scannedBytes > 0 || report.cutBytes > 0 { log.markDirty() }
             summary.scannedBytes += report.scannedBytes
             summary.cutBytes += report.cutBytes
             summary.rewrittenBytes += report.rewrittenBytes
             if report.lostEnd != nil || !report.orphans.isEmpty { reports[partition] = report }
-            state.partitions += 1
-            if state.partitions % 256 == 0 { progress?(state) }
         }
         summary.partitions = logs.count
         let reader = try replayJournal(
-            after: loaded.isLost ? nil : loaded.checkpoint.journalGeneration, logs, &reports, &summary)
+            after: loaded.isLost ? nil : loaded.checkpoint.journalGeneration, logs, &reports, &summary, nowMs)
         let silentSince = nowMs - options.producerExpirationMs
         for log in logs.values { log.expireProducers(silentSince: silentSince) }
+        countProducers()
         loadProgress()
         for (partition, report) in reports {
             let log = logs[partition]!
             log.settleLostEnd(report)
-            try settleOrphans(report.orphans, of: log)
+            log.openOrSetAside(nowMs: nowMs) { () throws(StorageError) in try settleOrphans(report.orphans, of: log) }
         }
         for log in logs.values where !log.quarantine.isEmpty { noteDamage(of: log) }
         summary.damage = damage
@@ -111,17 +115,21 @@ extension LogStore {
         self.isDirect.store(isDirect, ordering: .relaxed)
         hasRecovered.store(true, ordering: .relaxed)
         showDamage()
+        summary.faults = faults.map { "\($0.partition): \($0.reason)" }
         checkSpace()
         do throws(StorageError) {
             try self.checkpoint()
         } catch {
-            guard error.isNoSpace, error.operation != .sync else { throw error }
+            guard error.isNoSpace || error.isNotNow, error.operation != .sync else { throw error }
             // Everything is readable, and the journal keeps what has no room in the segments. What readers are shown
             // is durable all the same.
             for log in logs.values { try log.syncStraight() }
             journal.mayGrow.store(false, ordering: .relaxed)
             backgroundFailed(error)
-            summary.notices.append("the disk is full, appends are refused until there is space: \(error)")
+            summary.notices.append(
+                error.isNoSpace
+                    ? "the disk is full, appends are refused until there is space: \(error)"
+                    : "the first checkpoint is put off: \(error)")
         }
         // What the replay took is not needed again.
         pool.trim()
@@ -130,7 +138,8 @@ extension LogStore {
 
     private func replayJournal(
         after generation: UInt64?, _ logs: [TopicPartition: PartitionLog],
-        _ reports: inout [TopicPartition: PartitionLog.RecoveryReport], _ summary: inout RecoverySummary
+        _ reports: inout [TopicPartition: PartitionLog.RecoveryReport], _ summary: inout RecoverySummary,
+        _ nowMs: Int64
     ) throws(StorageError) -> JournalReader {
         var reader = JournalReader()
         // Partitions of which records may be lost that nothing else tells of; each is cleared by a later entry that
@@ -143,25 +152,19 @@ extension LogStore {
             case .unsureEntry(let entry):
                 guard let log = logs[entry.partition] else { return }
                 var report = PartitionLog.RecoveryReport()
-                if entry.kind == .batch, entry.value == log.logEndOffset.rawValue,
-                    try log.replayJournaled(entry.bytes, baseOffset: entry.value, &report, &memory)
-                {
+                let isNext = entry.value == log.logEndOffset.rawValue || log.unavailability != nil
+                if entry.kind == .batch, isNext, log.tryReplay(entry, &report, &memory, nowMs: nowMs) {
                     summary.replayedBatches += 1
                 }
             case .entry(let entry):
                 guard let log = logs[entry.partition] else { return }
-                switch entry.kind {
-                case .batch:
-                    var report = reports[entry.partition] ?? PartitionLog.RecoveryReport()
-                    if try log.replayJournaled(entry.bytes, baseOffset: entry.value, &report, &memory) {
-                        summary.replayedBatches += 1
-                    }
-                    if report.lostEnd != nil { reports[entry.partition] = report }
-                    suspects.remove(entry.partition)
-                case .logStart: log.replayLogStart(entry.value)
-                }
+                var report = reports[entry.partition] ?? PartitionLog.RecoveryReport()
+                if log.tryReplay(entry, &report, &memory, nowMs: nowMs) { summary.replayedBatches += 1 }
+                if report.lostEnd != nil { reports[entry.partition] = report }
+                if entry.kind == .batch { suspects.remove(entry.partition) }
             case .lost(let partition?, let baseOffset, let reason):
                 guard let log = logs[partition], baseOffset >= log.logEndOffset.rawValue else { return }
+                if log.unavailability != nil { return log.noteLostEnd(reason) }
                 var report = reports[partition] ?? PartitionLog.RecoveryReport()
                 log.loseJournaled(from: baseOffset, reason, &report)
                 reports[partition] = report
@@ -182,7 +185,7 @@ extension LogStore {
     }
 
     /// The journal has confirmed that nothing acknowledged was in them, unless it is itself wanting.
-    private func settleOrphans(_ paths: [String], of log: PartitionLog) throws(StorageError) {
+    func settleOrphans(_ paths: [String], of log: PartitionLog) throws(StorageError) {
         guard !paths.isEmpty else { return }
         let isDamaged = !log.quarantine.isEmpty
         for path in paths {

@@ -2,6 +2,7 @@ import ByteBuffers
 import KafkaModel
 import StorageIO
 import Synchronization
+import Telemetry
 
 /// A disk that is nearly full, or full.
 ///
@@ -55,14 +56,21 @@ extension LogStore {
         if full { maintenanceSignal.raise() }
     }
 
-    /// Maintenance or compaction failed. A full disk stops neither for good: what could not be written is in the journal, or
-    /// is only a checkpoint that comes later. Everything else takes the store offline.
+    /// Maintenance or compaction failed. A full disk and a want of descriptors or memory stop neither for good: what could
+    /// not be written is in the journal, or is only a checkpoint that comes later. Everything else takes the store offline.
     func backgroundFailed(_ error: StorageError) {
         if error.isNoSpace, error.operation != .sync {
             setFull(true)
             needsCheckpoint.store(true, ordering: .releasing)
             return
         }
+        if error.isNotNow, error.operation != .sync {
+            Log.warning("put off", "what", error)
+            needsCheckpoint.store(true, ordering: .releasing)
+            return
+        }
+        // The journal keeps what a checkpoint that cannot be read again would have told.
+        if case .tooLarge = error.kind { return Log.error("no checkpoint can be made", "reason", error) }
         goOffline(error, ticket: durable.load(ordering: .acquiring) + 1)
     }
 
@@ -75,11 +83,13 @@ extension LogStore {
         journal?.mayGrow.store(room > options.journalFileBytes, ordering: .relaxed)
     }
 
-    /// Keeps a commit that the full disk did not take. False: the failure is of another kind.
+    /// Keeps a commit that the full disk did not take, or that found no descriptor or memory. False: the failure is of
+    /// another kind.
     func hold(_ commit: Queue, _ committer: inout Committer, _ error: StorageError) -> Bool {
-        guard error.isNoSpace, error.operation != .sync else { return false }
+        guard error.isNoSpace || error.isNotNow, error.operation != .sync else { return false }
         committer.held = commit
         isHolding.store(true, ordering: .sequentiallyConsistent)
+        guard error.isNoSpace else { return true }
         committer.journal?.mayGrow.store(false, ordering: .relaxed)
         setFull(true)
         return true
@@ -87,10 +97,11 @@ extension LogStore {
 
     /// Tries the kept commit again; true when it is done with.
     func retryHeld(_ committer: inout Committer) -> Bool {
-        guard let commit = committer.held else { return true }
+        guard var commit = committer.held else { return true }
         if !isOffline {
             do throws(StorageError) {
-                publish(commit, straight: try write(commit, &committer))
+                let straight = try write(&commit, &committer)
+                publish(commit, straight: straight)
             } catch {
                 if hold(commit, &committer, error) { return false }
                 goOffline(error, ticket: commit.ticket)

@@ -30,6 +30,10 @@ public struct LogStoreOptions: Sendable {
     public var cleanerIntervalMs: Int64 = 15_000
     /// Memory for batches that are in their segments already and stay for readers that follow closely.
     public var cacheBytes = 32 << 20
+    /// Most segments whose files are open at a time; each takes a descriptor. <doc:Faults> has how a broker chooses it.
+    public var openSegments = 4096
+    /// Most states of idempotent producers, of all partitions together.
+    public var maxProducerStates = ProducerLimit.maxStates
     /// `producer.id.expiration.ms`.
     public var producerExpirationMs: Int64 = 24 * 3600 * 1000
     /// The negative control of durability tests: commits are acknowledged without being synced. Never set by a user.
@@ -64,10 +68,12 @@ struct QueuedAppend {
 /// partitions (`Crew`); one maintains (`maintain`: write behind, checkpoint, retention); one compacts (`clean`). `start`
 /// runs them; a test makes the calls itself on the simulated file system.
 ///
-/// Failure: the first failed write or sync takes the store offline for good (`refusal`); nothing is retried, because after
-/// a failed fsync the kernel may have dropped the data (fsyncgate, 2018). Reads of what is readable go on.
+/// Failure: the first failed sync, or write of the journal, takes the store offline for good (`refusal`); nothing is
+/// retried, because after a failed fsync the kernel may have dropped the data (fsyncgate, 2018). Reads of what is readable
+/// go on. What one partition's own files refuse concerns that partition alone: <doc:Faults>.
 public final class LogStore: Sendable {
     public let fileSystem: any FileSystem
+    let handles: SegmentHandles
     /// Whether a `FileSlice` of a read can be sent from its file.
     public var filesHaveDescriptors: Bool { fileSystem.hasDescriptors }
     public let folder: String
@@ -82,6 +88,8 @@ public final class LogStore: Sendable {
         var logStarts: [(log: PartitionLog, offset: Int64)] = []
         /// Of the appended batches.
         var bytes = 0
+        /// Some of it could not be made durable, so its ticket fails.
+        var isPartlyFailed = false
         /// The group commit that what is queued now will belong to; the first is 1.
         var ticket: UInt64 = 1
     }
@@ -92,6 +100,8 @@ public final class LogStore: Sendable {
         var dirty: [PartitionLog] = []
         /// Those with damage.
         var damaged: [PartitionLog] = []
+        /// Those whose own files fail.
+        var faulted: [PartitionLog] = []
     }
 
     /// Its lock is held for the length of a commit: only one at a time, by whichever thread.
@@ -127,6 +137,11 @@ public final class LogStore: Sendable {
     let lastFree = Atomic<Int>(0)
     /// Bytes that the tails were to take of it.
     let lastOwed = Atomic<Int>(0)
+    /// Of all partitions.
+    let producerStates = Atomic<Int>(0)
+    let needsProducerRoom = Atomic<Bool>(false)
+    /// Partitions with appends that commits have left out.
+    let stuck = Atomic<Int>(0)
     /// Something is in the queue; written under its lock.
     let hasQueued = Atomic<Bool>(false)
     let needsCheckpoint = Atomic<Bool>(false)
@@ -163,6 +178,8 @@ public final class LogStore: Sendable {
     }
 
     struct MaintenanceState {
+        /// Wall clock of the newest round.
+        var nowMs: Int64 = 0
         var lastWriteBehindMs: Int64 = 0
         var lastRetentionMs: Int64 = 0
         var lastSpaceCheckMs: Int64 = 0
@@ -173,7 +190,8 @@ public final class LogStore: Sendable {
         fileSystem: any FileSystem, folder: String, options: LogStoreOptions = LogStoreOptions(),
         pool: ChunkPool = .shared
     ) throws(StorageError) {
-        self.fileSystem = fileSystem
+        handles = SegmentHandles(fileSystem, limit: options.openSegments)
+        self.fileSystem = handles.fileSystem
         self.folder = folder
         options.check()
         self.options = options
@@ -205,21 +223,28 @@ public final class LogStore: Sendable {
 
     /// Forgets a partition and removes its files. Waiting readers are told; its queued appends are dropped.
     public func removePartition(_ log: PartitionLog) throws(StorageError) {
-        let waiters = log.state.withLock { state -> [ReadWaiter] in
+        let (waiters, wasStuck) = log.state.withLock { state -> ([ReadWaiter], Bool) in
             state.isDeleted = true
-            return state.waiters.removeAll()
+            let wasStuck = state.isStuck
+            state.isStuck = false
+            state.carried = []
+            producerStates.subtract(state.producers.count, ordering: .relaxed)
+            state.producers = ProducerStates()
+            return (state.waiters.removeAll(), wasStuck)
         }
+        if wasStuck { noteStuck(-1) }
         registry.withLock { registry in
             registry.logs[TopicPartition(topicID: log.topicID, partitionIndex: log.partitionIndex)] = nil
             registry.dirty.removeAll { $0 === log }
             registry.damaged.removeAll { $0 === log }
+            registry.faulted.removeAll { $0 === log }
         }
         tell(waiters)
         // The cleaner sees the mark and ends; one that begins later sees it first.
         if passing.withLock({ $0 === log }) { passLock.withLock { _ in } }
         try log.io.withLock { writer throws(StorageError) in
             log.state.withLock { state in
-                for segment in state.segments { segment.closeFile() }
+                for segment in state.segments + state.doomed { handles.close(segment) }
                 for index in state.settled..<state.tail.count {
                     tailBytes.subtract(state.tail[index].slice.count, ordering: .relaxed)
                 }
@@ -295,6 +320,6 @@ public final class LogStore: Sendable {
             statistics.offlineReason.withLock { $0 = error.description }
             Log.error("the data folder is offline until the broker is started again", "folder", folder, "reason", error)
         }
-        observer.withLock { $0 }?.commitFailed(from: ticket)
+        observer.withLock { $0 }?.commitFailed(from: ticket, through: .max)
     }
 }

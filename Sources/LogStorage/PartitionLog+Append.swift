@@ -13,6 +13,7 @@ extension PartitionLog {
     private func refusal(_ origin: Origin, _ state: borrowing State) -> AppendRefusal? {
         if state.isDeleted { return AppendRefusal(.unknownTopicOrPartition, "the topic is being deleted") }
         if let refusal = store.refusal(origin) { return refusal }
+        if state.fault != nil, let refusal = state.faultRefusal(of: name) { return refusal }
         guard let reason = state.quarantine.endReason else { return nil }
         return AppendRefusal(
             .kafkaStorageError,
@@ -80,7 +81,7 @@ extension PartitionLog {
                 batchAt: position, baseOffset: base, size: Int64(batch.count), maxTimestamp: timestamp,
                 interval: state.settings.indexIntervalBytes)
             if segment.firstTimestamp == .max { segment.firstTimestamp = timestamp >= 0 ? timestamp : nowMs }
-            if let producer { state.producers.record(producer, lastOffset: last, timestampMs: nowMs) }
+            if let producer { noteProducer(producer, lastOffset: last, nowMs: nowMs, &state) }
             state.tail.append(
                 TailBatch(baseOffset: base, lastOffset: last, segment: segment, position: position, slice: batch))
             state.logEndOffset = last + 1

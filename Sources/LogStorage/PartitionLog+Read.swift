@@ -93,7 +93,7 @@ extension PartitionLog {
         do throws(StorageError) {
             guard
                 let file = mayWait
-                    ? try source.segment.openFile(store.fileSystem, in: folder, create: false)
+                    ? try source.segment.openFile(store.handles, in: folder, create: false)
                     : source.segment.openedFile
             else { throw .wouldWait(source.segment.logName) }
             var position = source.start
@@ -232,6 +232,8 @@ extension PartitionLog.State {
     func plan(
         from wanted: Int64, maxBytes: Int, _ atLeastOne: Bool, _ visibility: PartitionLog.Visibility
     ) -> Result<PartitionLog.ReadPlan, ReadRefusal> {
+        // Before the range: its offsets are those of the last checkpoint, and nobody must be led to reset.
+        if let fault, fault.kind == .unopened { return .failure(.storage(fault.error.description)) }
         let end = visibility == .committed ? highWatermark : logEndOffset
         guard wanted >= logStartOffset, wanted <= end else {
             return .failure(
@@ -324,7 +326,7 @@ extension PartitionLog {
                 state.settings.indexIntervalBytes
             )
         }
-        let file = try segment.openFile(store.fileSystem, in: folder, create: false)
+        let file = try segment.openFile(store.handles, in: folder, create: false)
         let made = Segment(baseOffset: segment.baseOffset)
         var expected: Int64? = segment.baseOffset
         var read: Int64 = 0

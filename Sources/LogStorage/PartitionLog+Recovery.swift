@@ -217,7 +217,7 @@ extension PartitionLog {
                 }
             }
             guard segment.size < trusted else { return expected ?? limit }
-            let file = try segment.openFile(fileSystem, in: log.folder, create: false)
+            let file = try segment.openFile(log.store.handles, in: log.folder, create: false)
             let interval = interval
             var headers = walk
             headers.verifies = false
@@ -252,7 +252,7 @@ extension PartitionLog {
 
         /// What the checkpoint does not know of: whole batches are taken, a torn end is cut, damage is passed over.
         private mutating func scanRest(of segment: Segment, to fileSize: Int64, next: Int64?) throws(StorageError) {
-            let file = try segment.openFile(fileSystem, in: log.folder, create: false)
+            let file = try segment.openFile(log.store.handles, in: log.folder, create: false)
             let log = log
             let interval = interval
             var walk = walk
@@ -431,7 +431,7 @@ extension PartitionLog {
             return segment.written == segment.size ? (range, segment) : nil
         }
         guard let (range, segment) = found else { return false }
-        let file = try segment.openFile(store.fileSystem, in: folder, create: false)
+        let file = try segment.openFile(store.handles, in: folder, create: false)
         try file.write(batch, at: range.startPosition)
         try file.sync()
         state.withLock { state in

@@ -8,13 +8,31 @@ extension PartitionLog {
     /// go with the next checkpoint, which has forgotten them. An active segment that is wholly too old is closed first.
     /// Gives whether there were any.
     func enforceRetention(nowMs: Int64) -> Bool {
+        noteFileTimes()
+        return removeExpired(nowMs: nowMs)
+    }
+
+    /// Records without a timestamp (-1) are as old as the file that holds them, as in Kafka.
+    private func noteFileTimes() {
+        let unknown = state.withLock { state in
+            state.settings.deletesByRetention && state.settings.retentionMs >= 0
+                ? state.segments.filter { $0.size > 0 && $0.maxTimestamp < 0 && $0.readable == $0.size } : []
+        }
+        for segment in unknown where !segment.isClosed || segment.modifiedMs == nil {
+            // One that does not tell its time is kept.
+            guard let time = try? store.fileSystem.modifiedMs(Path.join(folder, segment.logName)) else { continue }
+            state.withLock { _ in segment.modifiedMs = time }
+        }
+    }
+
+    private func removeExpired(nowMs: Int64) -> Bool {
         state.withLock { state in
             let settings = state.settings
             guard settings.deletesByRetention, settings.retentionMs >= 0 else { return }
             let active = state.segments[state.segments.count - 1]
             // Rolled only when it is in its file as a whole: the tail's batches know their segment.
-            if active.size > 0, active.readable == active.size, active.maxTimestamp >= 0,
-                nowMs - active.maxTimestamp > settings.retentionMs
+            if active.size > 0, active.readable == active.size, let newest = active.newestMs,
+                nowMs - newest > settings.retentionMs
             {
                 _ = state.roll(at: state.logEndOffset)
             }
@@ -31,8 +49,7 @@ extension PartitionLog {
                 let isBelowStart = next.baseOffset <= state.logStartOffset
                 let isOld =
                     settings.deletesByRetention && settings.retentionMs >= 0
-                    && (segment.maxTimestamp >= 0
-                        ? nowMs - segment.maxTimestamp > settings.retentionMs : segment.size == 0)
+                    && (segment.newestMs.map { nowMs - $0 > settings.retentionMs } ?? (segment.size == 0))
                 let isSurplus =
                     settings.deletesByRetention && settings.retentionBytes >= 0
                     && total - segment.size >= settings.retentionBytes
@@ -61,7 +78,7 @@ extension PartitionLog {
         return isAny
     }
 
-    /// Removes the files of segments that the newest checkpoint no longer knows.
+    /// Removes the files of segments that the newest checkpoint no longer knows. May be tried again.
     func removeDoomed(_ doomed: [Segment]) throws(StorageError) {
         try io.withLock { writer throws(StorageError) in
             if state.withLock({ $0.isDeleted }) { return }
@@ -71,7 +88,7 @@ extension PartitionLog {
             try syncNames(&writer)
             for segment in doomed {
                 if writer.direct?.segment === segment { writer.direct = nil }
-                segment.closeFile()
+                store.handles.close(segment)
                 for name in [segment.logName, segment.indexName] {
                     let path = Path.join(folder, name)
                     if store.fileSystem.exists(path) { try store.fileSystem.remove(path) }
@@ -123,6 +140,7 @@ extension PartitionLog {
         let isAny = state.withLock { state in
             let before = state.producers.count
             state.producers.expire(silentSince: timestampMs)
+            store.producerStates.subtract(before - state.producers.count, ordering: .relaxed)
             return state.producers.count < before
         }
         if isAny { markDirty() }

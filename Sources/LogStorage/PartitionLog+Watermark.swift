@@ -42,6 +42,8 @@ extension PartitionLog {
     /// All up to and including `lastOffset` is durable, `bytes` more than before; adds those to be told to `told`.
     func noteFlushed(through lastOffset: Int64, bytes: Int, _ told: inout [ReadWaiter]) {
         state.withLock { state in
+            // `writeStuck` has committed it meanwhile.
+            guard lastOffset >= state.flushedOffset else { return }
             state.flushedOffset = lastOffset + 1
             state.watermarkPosition += Int64(bytes)
             while let waiter = state.waiters.next(reached: state.watermarkPosition) { told.append(waiter) }

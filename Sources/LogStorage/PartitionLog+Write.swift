@@ -26,7 +26,7 @@ extension PartitionLog {
             precondition(
                 run[start].position == segment.written,
                 "\(folderName): batch at \(run[start].position), segment written to \(segment.written)")
-            let file = try openForWriting(segment, &writer)
+            let file = try openToWrite(segment, &writer)
             let last = run[end - 1]
             if let straight, last.position + Int64(last.slice.count) - segment.written >= store.options.straightRunBytes
             {
@@ -36,7 +36,7 @@ extension PartitionLog {
                 try file.write(run.map(\.slice), at: segment.written)
             }
             segment.written = last.position + Int64(last.slice.count)
-            segment.needsSync = true
+            segment.writes += 1
             start = end
         }
         try trimClosed(&writer)
@@ -58,7 +58,13 @@ extension PartitionLog {
         segment.isPadded = true
         // Taken out for the call: after a failed write nothing is known of the last block.
         guard var direct = writer.direct.take() else { preconditionFailure("opened above") }
-        try straight.write(slices, to: direct.file, at: segment.written, end: &direct.end)
+        do throws(StorageError) {
+            try straight.write(slices, to: direct.file, at: segment.written, end: &direct.end)
+        } catch {
+            // Its first block holds bytes of before as well, which may be nowhere else.
+            guard error.isDeviceFailure, let errno = error.errno else { throw error }
+            throw StorageError(.outOfService(errno: errno), .write, path: error.path)
+        }
         writer.direct = direct
     }
 
@@ -81,9 +87,10 @@ extension PartitionLog {
 
     private func trim(_ segment: Segment, _ writer: inout WriterState) throws(StorageError) {
         if writer.direct?.segment === segment { writer.direct = nil }
-        try segment.openFile(store.fileSystem, in: folder, create: false).truncate(to: segment.written)
+        store.handles.noteUnsynced(segment)
+        try segment.openFile(store.handles, in: folder, create: false).truncate(to: segment.written)
         segment.isPadded = false
-        segment.needsSync = true
+        segment.writes += 1
     }
 
     /// Cuts the padding of the active segment, too: the store stops. Durable when it returns, because the next run takes
@@ -167,14 +174,38 @@ extension PartitionLog {
 
     /// Syncs every segment that was written since its last sync, and the names of new ones. Called with the I/O lock held.
     func syncSegments(_ writer: inout WriterState) throws(StorageError) {
-        if !store.options.unsafeWithoutSync { try syncNames(&writer) }
         // Those that retention took out, too: until a checkpoint has forgotten them, what follows is only whole with them.
         let lists = state.withLock { [$0.doomed, $0.segments] }
-        for segment in lists.joined() where segment.needsSync {
-            if !store.options.unsafeWithoutSync {
-                try segment.openFile(store.fileSystem, in: folder, create: false).sync()
+        if !store.options.unsafeWithoutSync {
+            do throws(StorageError) {
+                try syncNames(&writer)
+                for segment in lists.joined() where segment.needsSync {
+                    try segment.openFile(store.handles, in: folder, create: false).sync()
+                    store.handles.noteSynced(segment)
+                }
+            } catch {
+                // A folder or file that cannot be opened. What is written has to be on disk all the same.
+                guard error.reach == .partition else { throw error }
+                try store.fileSystem.syncAll(store.folder)
+                writer.hasNewFolder = false
+                writer.hasNewFile = false
             }
-            segment.needsSync = false
+        }
+        for segment in lists.joined() where segment.needsSync { store.handles.noteSynced(segment) }
+    }
+
+    /// The segments that were written since their last sync, and how often they had been by now.
+    func unsyncedSegments() -> [(segment: Segment, writes: Int)] {
+        io.withLock { _ in
+            let lists = state.withLock { [$0.doomed, $0.segments] }
+            return lists.joined().filter(\.needsSync).map { ($0, $0.writes) }
+        }
+    }
+
+    /// Everything was synced since `unsyncedSegments` gave these.
+    func noteSynced(_ segments: [(segment: Segment, writes: Int)]) {
+        io.withLock { _ in
+            for (segment, writes) in segments where segment.writes == writes { store.handles.noteSynced(segment) }
         }
     }
 
@@ -221,6 +252,18 @@ extension PartitionLog {
     /// Growth of a segment, in bytes, after which its index is stored again; bounds what recovery reads to remake it.
     static let indexStoreBytes: Int64 = 1 << 20
 
+    /// `openForWriting`, and the handle stays open until its segment was synced.
+    private func openToWrite(_ segment: Segment, _ writer: inout WriterState) throws(StorageError) -> any StorageFile {
+        let wasUnsynced = segment.needsSync
+        store.handles.noteUnsynced(segment)
+        do throws(StorageError) {
+            return try openForWriting(segment, &writer)
+        } catch {
+            if !wasUnsynced { store.handles.noteSynced(segment) }
+            throw error
+        }
+    }
+
     /// The segment's file, made together with the partition's folder when it is new. The names of both are durable with
     /// the next sync, of the partition or of everything: over thousands of new partitions one sync serves them all.
     func openForWriting(_ segment: Segment, _ writer: inout WriterState) throws(StorageError) -> any StorageFile {
@@ -232,7 +275,7 @@ extension PartitionLog {
         if segment.written == 0, !store.fileSystem.exists(Path.join(folder, segment.logName)) {
             writer.hasNewFile = true
         }
-        return try segment.openFile(store.fileSystem, in: folder, create: true)
+        return try segment.openFile(store.handles, in: folder, create: true)
     }
 }
 

@@ -73,6 +73,8 @@ public final class PartitionLog: Sendable {
         /// Base offset of the segment that the checkpoint on disk ends in: those before it are never written again.
         var checkpointedSegmentBase: Int64 = 0
         var cleaner = CleanerProgress()
+        /// A compacted segment whose file does not have its name yet, and the exclusive end of what it stands for.
+        var installing: (segment: Segment, endOffset: Int64)?
         /// From here on the log is left alone by the cleaner; `Int64.max` unless a damaged segment was found.
         var uncleanableOffset = Int64.max
         /// A batch that is replayed counts as seen now: its own timestamp is its producer's.
@@ -80,6 +82,12 @@ public final class PartitionLog: Sendable {
         /// What is known of damage, and whether the folder's file tells of it.
         var quarantine = Quarantine()
         var quarantineIsStored = true
+        /// The partition's own files fail.
+        var fault: PartitionFault?
+        /// Commits have left out appends that stand in the tail beyond `flushedOffset`.
+        var isStuck = false
+        /// Of a partition that could not be opened: what the journal holds of it.
+        var carried: [CarriedEntry] = []
         /// Its topic was compacted at some time: between two batches offsets may be missing.
         var mayHaveGaps = false
 

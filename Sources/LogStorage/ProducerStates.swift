@@ -30,8 +30,9 @@ public struct ProducerBatch: Sendable, Equatable {
 /// What a partition remembers of its idempotent producers: for each the epoch and its newest five batches, so that a
 /// retry is recognised and a gap refused. Source: KIP-98, KIP-360; rules as in Kafka's ProducerAppendInfo.
 ///
-/// Limit: `maxProducers`; beyond it the longest silent eighth is forgotten, which treats their next batch as a new
-/// producer's first.
+/// Limits: `maxProducers` of one partition, `ProducerLimit` of all; beyond them the longest silent are forgotten, which
+/// treats their next batch as a new producer's first. A producer id needs not have been given out by this broker: as in
+/// Kafka, the first batch of an unknown one is taken with any sequence.
 public struct ProducerStates: Sendable {
     /// Batches of one producer that a retry may repeat; a client has at most five in flight (KIP-98).
     static let windowSize = 5
@@ -113,9 +114,22 @@ public struct ProducerStates: Sendable {
         entries = entries.filter { $0.value.lastTimestampMs >= timestampMs }
     }
 
-    private mutating func forgetLongestSilent() {
+    /// Forgets the eighth that was silent for longest, one at least.
+    mutating func forgetLongestSilent() {
         let oldest = entries.sorted { $0.value.lastTimestampMs < $1.value.lastTimestampMs }
-        for (producerID, _) in oldest.prefix(Self.maxProducers / 8) { entries[producerID] = nil }
+        for (producerID, _) in oldest.prefix(max(1, entries.count / 8)) { entries[producerID] = nil }
+    }
+
+    /// Forgets those that were silent since before `timestampMs`, and of those heard of in that very millisecond as many
+    /// as `more` allows.
+    mutating func forget(silentSince timestampMs: Int64, more: inout Int) {
+        entries = entries.filter { _, entry in
+            if entry.lastTimestampMs == timestampMs, more > 0 {
+                more -= 1
+                return false
+            }
+            return entry.lastTimestampMs >= timestampMs
+        }
     }
 
     /// Records between two sequences of one batch, wrapped.

@@ -15,6 +15,10 @@ final class Segment: @unchecked Sendable {
     var readable: Int64 = 0
     /// Largest timestamp in the segment; `Int64.min` when it is empty. (state)
     var maxTimestamp = Int64.min
+    /// When its file last changed, where that stands for its records' time; nil until retention has asked. (state)
+    var modifiedMs: Int64?
+    /// What its age is counted from: the newest record, or the file where records have no time. (state)
+    var newestMs: Int64? { maxTimestamp >= 0 ? maxTimestamp : modifiedMs }
     /// Timestamp of the first batch; `Int64.max` when it is empty or not known (state)
     var firstTimestamp = Int64.max
     /// (state)
@@ -25,8 +29,10 @@ final class Segment: @unchecked Sendable {
     var isClosed = false
     /// Bytes in the file. (io)
     var written: Int64 = 0
-    /// Something was written since the last sync. (io)
-    var needsSync = false
+    /// Something was written since the last sync, so the handle stays open. (io, for changes)
+    private let unsynced = Atomic<Bool>(false)
+    /// Writes so far: tells whether one came while something else was done. (io)
+    var writes = 0
     /// The file may end in zero bytes beyond `written` (see `StraightWriter`). (io)
     var isPadded = false
     /// Bytes of log that the stored index covers. (io)
@@ -45,6 +51,8 @@ final class Segment: @unchecked Sendable {
     let marks = Lock(ReadMarks())
 
     private let file: Lock<(any StorageFile)?>
+    /// The handle was used since the last look of those who close handles.
+    private let isUsed = Atomic<Bool>(true)
 
     init(baseOffset: Int64, file: (any StorageFile)? = nil) {
         self.baseOffset = baseOffset
@@ -66,18 +74,44 @@ final class Segment: @unchecked Sendable {
     }
 
     /// The file, if it is open.
-    var openedFile: (any StorageFile)? { file.withLock { $0 } }
+    var openedFile: (any StorageFile)? {
+        let open = file.withLock { $0 }
+        if open != nil { noteUse() }
+        return open
+    }
+
+    private func noteUse() { if !isUsed.load(ordering: .relaxed) { isUsed.store(true, ordering: .relaxed) } }
+
+    var needsSync: Bool { unsynced.load(ordering: .relaxed) }
+
+    /// Gives what it was. For `SegmentHandles`, which counts.
+    func setNeedsSync(_ value: Bool) -> Bool {
+        // Under the lock that a handle is given up under: one that is about to be written to stays.
+        file.withLock { _ in unsynced.exchange(value, ordering: .relaxed) }
+    }
 
     /// The open file, opened when it is not. `create` also makes it.
-    func openFile(_ fileSystem: any FileSystem, in folder: String, create: Bool) throws(StorageError) -> any StorageFile
-    {
-        if let open = file.withLock({ $0 }) { return open }
-        let opened = try fileSystem.open(Path.join(folder, logName), .readWrite(create: create))
-        return file.withLock { current in
-            if let other = current { return other }
+    func openFile(_ handles: SegmentHandles, in folder: String, create: Bool) throws(StorageError) -> any StorageFile {
+        if let open = openedFile { return open }
+        let opened = try handles.fileSystem.open(Path.join(folder, logName), .readWrite(create: create))
+        let (kept, isNew) = file.withLock { current -> (any StorageFile, Bool) in
+            if let other = current { return (other, false) }
             current = opened
-            return opened
+            return (opened, true)
         }
+        isUsed.store(true, ordering: .relaxed)
+        if isNew { handles.add(self) }
+        return kept
+    }
+
+    /// Closes the handle unless it was used lately, or is needed for a sync; gives whether it did.
+    func giveUpHandle() -> Bool {
+        let given = file.withLock { current -> (isGiven: Bool, file: (any StorageFile)?) in
+            if needsSync || isUsed.exchange(false, ordering: .relaxed) { return (false, nil) }
+            defer { current = nil }
+            return (true, current)
+        }
+        return given.isGiven
     }
 
     /// Gives up the handle; readers that hold it keep it until they are done.

@@ -96,6 +96,16 @@ extension LogStore {
         registry.reading(
             "millrace_storage_offline", help: "1 when the data folder failed and takes no writes until a restart."
         ) { [self] in isOffline ? 1 : 0 }
+        registry.reading(
+            "millrace_storage_faulted_partitions",
+            help: "Partitions whose own files or folder fail: their appends are refused, all others are served."
+        ) { [self] in Double(self.registry.withLock { $0.faulted.count }) }
+        registry.reading("millrace_storage_open_segments", help: "Segments whose files are open.") { [self] in
+            Double(handles.count)
+        }
+        registry.reading(
+            "millrace_storage_producer_states", help: "States of idempotent producers, of all partitions."
+        ) { [self] in Double(producerStates.load(ordering: .relaxed)) }
         let journal = "millrace_storage_journal_files"
         let help = "Files of the journal: used: hold what a checkpoint does not cover yet; free: to be written next."
         let files = Lock((used: 0, free: 0))

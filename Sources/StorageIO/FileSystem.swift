@@ -40,6 +40,8 @@ public protocol FileSystem: Sendable {
     func isDirectory(_ path: String) -> Bool
     /// Size of a file in bytes.
     func size(_ path: String) throws(StorageError) -> Int64
+    /// When the bytes of a file last changed, in milliseconds of the wall clock.
+    func modifiedMs(_ path: String) throws(StorageError) -> Int64
 
     /// Takes the exclusive lock on this file, making it if needed, without waiting. Held by somebody else: the error's
     /// `isLockedByAnother` is true. The kernel drops the lock when the process ends, however it ends.

@@ -93,6 +93,12 @@ public struct PosixFileSystem: FileSystem {
         return size
     }
 
+    public func modifiedMs(_ path: String) throws(StorageError) -> Int64 {
+        var milliseconds: Int64 = 0
+        _ = try checked(.size, path) { cstorage_modified(path, &milliseconds) }
+        return milliseconds
+    }
+
     public func lock(_ path: String) throws(StorageError) -> any FileLock {
         let descriptor = try checked(.lock, path) {
             cstorage_open(path, Int32(CSTORAGE_READ_WRITE | CSTORAGE_CREATE))

@@ -52,6 +52,11 @@ public struct StorageError: Error, Equatable, Sendable {
     /// The device or the file system is damaged, or was turned read-only because of damage.
     public var isDeviceFailure: Bool { errno == EIO || errno == EROFS || errno == ENODEV || errno == ENXIO }
     public var isTooManyOpenFiles: Bool { errno == EMFILE || errno == ENFILE }
+    /// Something is short just now that comes back by itself: descriptors, memory. Nothing was done, and the same call may
+    /// be made again later. (A sync is never made again: see above.)
+    public var isNotNow: Bool {
+        isTooManyOpenFiles || errno == ENOMEM || errno == EINTR || errno == EAGAIN
+    }
 }
 
 extension StorageError: CustomStringConvertible {

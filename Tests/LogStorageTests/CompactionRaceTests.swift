@@ -44,6 +44,7 @@ import Testing
         func exists(_ path: String) -> Bool { inner.exists(path) }
         func isDirectory(_ path: String) -> Bool { inner.isDirectory(path) }
         func size(_ path: String) throws(StorageError) -> Int64 { try inner.size(path) }
+        func modifiedMs(_ path: String) throws(StorageError) -> Int64 { try inner.modifiedMs(path) }
         func lock(_ path: String) throws(StorageError) -> any FileLock { try inner.lock(path) }
         func freeBytes(_ path: String) throws(StorageError) -> (free: Int64, total: Int64) {
             try inner.freeBytes(path)

@@ -17,6 +17,9 @@ final class TestStore {
     var settings: LogSettings
     private(set) var store: LogStore
     private(set) var log: PartitionLog
+    /// Partitions of other topics, by the names given.
+    private(set) var neighbours: [PartitionLog] = []
+    private let neighbourNames: [String]
     private(set) var summary = RecoverySummary()
 
     static var options: LogStoreOptions {
@@ -40,27 +43,38 @@ final class TestStore {
 
     init(
         _ fileSystem: SimulatedFileSystem = SimulatedFileSystem(), options: LogStoreOptions = TestStore.options,
-        settings: LogSettings = TestStore.settings
+        settings: LogSettings = TestStore.settings, neighbours names: [String] = []
     ) throws {
         self.fileSystem = fileSystem
         self.options = options
         self.settings = settings
-        (store, log, summary) = try Self.open(fileSystem, options, settings)
+        neighbourNames = names
+        (store, log, neighbours, summary) = try Self.open(fileSystem, options, settings, names)
     }
 
     private static func open(
-        _ fileSystem: SimulatedFileSystem, _ options: LogStoreOptions, _ settings: LogSettings
-    ) throws -> (LogStore, PartitionLog, RecoverySummary) {
+        _ fileSystem: SimulatedFileSystem, _ options: LogStoreOptions, _ settings: LogSettings, _ names: [String]
+    ) throws -> (LogStore, PartitionLog, [PartitionLog], RecoverySummary) {
         let store = try LogStore(fileSystem: fileSystem, folder: "/data", options: options)
         let log = store.addPartition(
             topicID: topicID, topicName: "t", partitionIndex: 0, settings: settings, leaderEpoch: LeaderEpoch(0))
-        return (store, log, try store.recover(nowMs: now))
+        let neighbours = names.enumerated().map { place, name in
+            store.addPartition(
+                topicID: TopicID(high: 5, low: UInt64(place)), topicName: name, partitionIndex: 0, settings: settings,
+                leaderEpoch: LeaderEpoch(0))
+        }
+        return (store, log, neighbours, try store.recover(nowMs: now))
     }
 
     /// Stops in order and starts again on the same disk.
     func restart() throws {
         try store.stop()
-        (store, log, summary) = try Self.open(fileSystem, options, settings)
+        try reopen()
+    }
+
+    /// Starts again on the same disk, after a stop.
+    func reopen() throws {
+        (store, log, neighbours, summary) = try Self.open(fileSystem, options, settings, neighbourNames)
     }
 
     /// Cuts the power, lets `damage` have the disk, and starts again.
@@ -69,14 +83,14 @@ final class TestStore {
     ) throws {
         fileSystem = fileSystem.crash(keeping: keeping)
         damage(fileSystem)
-        (store, log, summary) = try Self.open(fileSystem, options, settings)
+        try reopen()
     }
 
     /// Ends the process, lets `then` have the disk with its page cache, and starts again.
     func kill(_ then: (SimulatedFileSystem) -> Void = { _ in }) throws {
         fileSystem = fileSystem.kill()
         then(fileSystem)
-        (store, log, summary) = try Self.open(fileSystem, options, settings)
+        try reopen()
     }
 
     // MARK: Writing

@@ -57,6 +57,8 @@ int cstorage_rmdir(const char *path);
 int cstorage_mkdir(const char *path);
 /// 1: directory, 0: something else. The size goes to `size`.
 int cstorage_stat(const char *path, int64_t *size);
+/// When its bytes last changed, since 1970.
+int cstorage_modified(const char *path, int64_t *milliseconds);
 /// Calls `each` for every entry but "." and "..".
 int cstorage_list(const char *path, void *context, void (*each)(void *context, const char *name));
 

@@ -74,6 +74,10 @@ extension KafkaConnection {
             answer.errorCode = code.rawValue
             return
         }
+        if log.unavailability != nil {
+            answer.errorCode = ErrorCode.kafkaStorageError.rawValue
+            return
+        }
         switch asked.timestamp {
         case -1:
             answer.offset = log.highWatermark.rawValue

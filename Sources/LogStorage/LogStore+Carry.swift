@@ -1,0 +1,54 @@
+import ByteBuffers
+import KafkaModel
+import StorageIO
+
+/// A journal entry of a partition that could not be opened: kept as it was found.
+struct CarriedEntry {
+    let kind: JournalFormat.Kind
+    let value: Int64
+    let slice: ByteSlice?
+}
+
+/// A checkpoint lets go of the journal, which holds all that was acknowledged of partitions whose files fail. What is
+/// only there is first written to the journal once more, to files that the checkpoint keeps. Recovery takes the same
+/// batch twice without harm.
+///
+/// Such a partition takes no appends, so what is carried does not grow, and the journal has at most twice its
+/// files for as long as one checkpoint takes.
+extension LogStore {
+    /// Writes again what partitions that fail have in the journal alone.
+    func carry(_ logs: [PartitionLog], to journal: Journal) throws(StorageError) {
+        guard !logs.isEmpty else { return }
+        try committer.withLock { _ throws(StorageError) in
+            for log in logs {
+                let partition = TopicPartition(topicID: log.topicID, partitionIndex: log.partitionIndex)
+                for entry in log.carriedEntries() {
+                    let bytes = entry.slice?.bytes ?? UnsafeRawBufferPointer(start: nil, count: 0)
+                    try journal.add(entry.kind, partition, value: entry.value, bytes: bytes)
+                }
+            }
+            try journal.commit(sync: !options.unsafeWithoutSync)
+        }
+    }
+}
+
+extension PartitionLog {
+    /// What the segments do not have, and where the log starts.
+    fileprivate func carriedEntries() -> [CarriedEntry] {
+        state.withLock { state in
+            if state.isDeleted { return [] }
+            if state.fault?.kind == .unopened { return state.carried }
+            var entries: [CarriedEntry] = []
+            for index in state.settled..<state.tail.count {
+                let batch = state.tail[index]
+                // What is not durable yet is not the journal's.
+                guard batch.lastOffset < state.flushedOffset else { break }
+                entries.append(CarriedEntry(kind: .batch, value: batch.baseOffset, slice: batch.slice))
+            }
+            if state.logStartOffset > state.checkpoint?.logStartOffset ?? 0 {
+                entries.append(CarriedEntry(kind: .logStart, value: state.logStartOffset, slice: nil))
+            }
+            return entries
+        }
+    }
+}

@@ -1,0 +1,199 @@
+import ByteBuffers
+import Glibc
+import KafkaModel
+import StorageIO
+import Synchronization
+import Telemetry
+
+/// Whom a failed call on a partition's files concerns. <doc:Faults> has the whole table.
+enum FaultReach {
+    /// What was written may be lost, perhaps not only here: the data folder is offline until the next start.
+    case folder
+    /// The disk is full: everybody's appends wait.
+    case space
+    /// Nobody: a call for the whole folder is made again later.
+    case later
+    /// The partition alone.
+    case partition
+}
+
+extension StorageError {
+    var reach: FaultReach {
+        if case .outOfService = kind { return .folder }
+        switch operation {
+        case .sync: return .folder
+        case .syncAll: return isNotNow ? .later : .folder
+        // What else it fails with comes from opening the folder: nothing was synced, and nothing lost.
+        case .syncDirectory where isDeviceFailure || isNoSpace: return .folder
+        default: break
+        }
+        // A limit of the size of files (EFBIG) concerns the one that has reached it.
+        return isNoSpace && errno != EFBIG ? .space : .partition
+    }
+}
+
+/// A partition whose own files or folder do not do what they should: it is served as far as it can be, and nobody
+/// else notices. Its appends are refused, so that what waits for its files does not grow.
+struct PartitionFault {
+    enum Kind {
+        /// Its files do not take what was appended. All of it is readable, and the journal keeps what is acknowledged.
+        case unwritable
+        /// It could not be opened at the start, so nothing of it is served.
+        case unopened
+    }
+
+    let kind: Kind
+    var error: StorageError
+    /// Failed attempts in a row, and when the last one was.
+    var attempts = 1
+    var triedMs: Int64
+
+    /// Attempts after which a want of descriptors or memory is told to clients: most are over before.
+    static let maxQuietAttempts = 5
+    /// Time between two attempts.
+    static let retryMs: Int64 = 1000
+
+    var refusesAppends: Bool { kind == .unopened || !error.isNotNow || attempts > Self.maxQuietAttempts }
+
+    func isDue(_ nowMs: Int64) -> Bool { nowMs - triedMs >= Self.retryMs || nowMs < triedMs }
+}
+
+extension PartitionLog.State {
+    /// Why the partition's own files let it take no appends; nil when they do.
+    func faultRefusal(of name: String) -> AppendRefusal? {
+        guard let fault, fault.refusesAppends || isStuck else { return nil }
+        return AppendRefusal(.kafkaStorageError, "the partition \(name) takes no appends: \(fault.error)")
+    }
+}
+
+extension PartitionLog {
+    /// Why nothing can be read of this partition, and its offsets are not known: it could not be opened. Nil otherwise.
+    public var unavailability: String? {
+        state.withLock { $0.fault?.kind == .unopened ? $0.fault!.error.description : nil }
+    }
+
+    func isDue(_ nowMs: Int64) -> Bool { state.withLock { $0.fault?.isDue(nowMs) ?? true } }
+
+    /// Writes what is due to the segments. False: the partition's own files did not take it. Throws what concerns others.
+    func tryWriteBehind(
+        through lastOffset: Int64? = nil, with straight: StraightWriter?, nowMs: Int64
+    ) throws(StorageError) -> Bool {
+        let (isUnopened, isStuck) = state.withLock { ($0.fault?.kind == .unopened, $0.isStuck) }
+        if isUnopened { return false }
+        do throws(StorageError) {
+            if isStuck { try writeStuck() } else { try writeBehind(through: lastOffset, with: straight) }
+        } catch {
+            guard error.reach == .partition else { throw error }
+            noteFault(error, nowMs: nowMs)
+            return false
+        }
+        clearFault()
+        return true
+    }
+
+    /// Commits left out appends that were in memory already (`isStuck`): now they are written and synced, which commits
+    /// them. Nothing was appended behind them.
+    private func writeStuck() throws(StorageError) {
+        let (end, bytes) = state.withLock { state in
+            let first = state.tail.partitioningIndex { $0.lastOffset >= state.flushedOffset }
+            return (state.logEndOffset, (first..<state.tail.count).reduce(0) { $0 + state.tail[$1].slice.count })
+        }
+        try io.withLock { writer throws(StorageError) in
+            if state.withLock({ $0.isDeleted }) { return }
+            try writeTail(through: end - 1, &writer)
+            try syncSegments(&writer)
+            settle(through: end - 1)
+        }
+        state.withLock { $0.isStuck = false }
+        var woken: [ReadWaiter] = []
+        noteFlushed(through: end - 1, bytes: bytes, &woken)
+        store.noteStuck(-1)
+        store.tell(woken)
+    }
+
+    /// Stores indexes. One that cannot be stored is made again at the next start.
+    func tryStoreIndexes() throws(StorageError) {
+        do throws(StorageError) { try storeIndexes() } catch {
+            guard error.reach == .partition else { throw error }
+            Log.warning("an index could not be stored", "partition", name, "reason", error)
+        }
+    }
+
+    /// Removes the files of segments that the checkpoint has forgotten. What cannot be removed is tried again with the
+    /// next checkpoint; a start removes it, too.
+    func tryRemoveDoomed(_ doomed: [Segment]) throws(StorageError) {
+        do throws(StorageError) {
+            try removeDoomed(doomed)
+        } catch {
+            guard error.reach == .partition else { throw error }
+            Log.warning("old segments could not be removed", "partition", name, "reason", error)
+            return markDirty()
+        }
+        state.withLock { state in
+            state.doomed.removeAll { segment in doomed.contains { $0 === segment } }
+        }
+    }
+
+    /// Cuts padding at a stop. What cannot be cut is cut by the next start.
+    func tryTrimAll() throws(StorageError) {
+        do throws(StorageError) { try trimAll() } catch {
+            guard error.reach == .partition else { throw error }
+            Log.warning("a segment could not be cut to its batches", "partition", name, "reason", error)
+        }
+    }
+
+    /// Takes note of a failure of the partition's own files.
+    func noteFault(_ error: StorageError, kind: PartitionFault.Kind = .unwritable, nowMs: Int64) {
+        let isNews = state.withLock { state -> Bool in
+            let before = state.fault
+            var fault = PartitionFault(kind: kind, error: error, triedMs: nowMs)
+            if let before { fault.attempts = before.attempts + 1 }
+            state.fault = fault
+            return before == nil || before!.refusesAppends != fault.refusesAppends
+        }
+        store.noteFaulted(self, true)
+        if isNews {
+            Log.error(
+                "a partition's files fail; it alone is refused, and tried again", "partition", name, "reason", error)
+        }
+    }
+
+    func clearFault() {
+        let wasFaulted = state.withLock { state in
+            defer { state.fault = nil }
+            return state.fault != nil
+        }
+        guard wasFaulted else { return }
+        store.noteFaulted(self, false)
+        Log.info("a partition's files work again", "partition", name)
+    }
+
+    /// A commit could not make these appends durable: they stay in memory, nobody sees them, and nothing is appended
+    /// behind them, until `writeStuck`.
+    func becomeStuck(_ error: StorageError, nowMs: Int64) {
+        let isFirst = state.withLock { state in
+            defer { state.isStuck = true }
+            return !state.isStuck
+        }
+        if isFirst { store.noteStuck(1) }
+        noteFault(error, nowMs: nowMs)
+    }
+}
+
+extension LogStore {
+    func noteStuck(_ change: Int) { stuck.add(change, ordering: .sequentiallyConsistent) }
+
+    func noteFaulted(_ log: PartitionLog, _ isFaulted: Bool) {
+        registry.withLock { registry in
+            registry.faulted.removeAll { $0 === log }
+            if isFaulted { registry.faulted.append(log) }
+        }
+    }
+
+    /// Names of the partitions whose own files or folder fail, with what they fail with.
+    public var faults: [(partition: String, reason: String)] {
+        registry.withLock { $0.faulted }.compactMap { log in
+            log.state.withLock { $0.fault }.map { (log.name, $0.error.description) }
+        }
+    }
+}

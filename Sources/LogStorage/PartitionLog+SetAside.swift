@@ -1,0 +1,118 @@
+import ByteBuffers
+import KafkaModel
+import StorageIO
+import Synchronization
+
+/// A partition that cannot be opened is set aside, and the broker starts. Its entry of the checkpoint and its part of the
+/// journal are kept as they are, and it is tried again every so often: with them it opens as it would have at the start.
+extension PartitionLog {
+    /// Time between two attempts to open a partition.
+    static let reopenMs: Int64 = 10_000
+
+    /// `recover`; nil when the partition's own files do not let it be opened.
+    func tryRecover(
+        from entry: Checkpoint.Entry?, isRebuilt: Bool, nowMs: Int64, scanned: ((Int64) -> Void)? = nil
+    ) -> RecoveryReport? {
+        var report: RecoveryReport?
+        openOrSetAside(nowMs: nowMs) { () throws(StorageError) in
+            report = try recover(from: entry, isRebuilt: isRebuilt, scanned: scanned)
+        }
+        return report
+    }
+
+    /// One entry of the journal. Gives whether it was new.
+    func tryReplay(
+        _ entry: JournalFormat.Entry, _ report: inout RecoveryReport, _ memory: inout SlicePacker, nowMs: Int64
+    ) -> Bool {
+        if unavailability != nil {
+            carry(entry, &memory)
+            return false
+        }
+        guard entry.kind == .batch else {
+            replayLogStart(entry.value)
+            return false
+        }
+        var isNew = false
+        var found = report
+        let isOpen = openOrSetAside(nowMs: nowMs) { () throws(StorageError) in
+            isNew = try replayJournaled(entry.bytes, baseOffset: entry.value, &found, &memory)
+        }
+        report = found
+        if !isOpen { carry(entry, &memory) }
+        return isNew
+    }
+
+    private func carry(_ entry: JournalFormat.Entry, _ memory: inout SlicePacker) {
+        let slice = entry.kind == .batch ? memory.slice(copying: entry.bytes) : nil
+        state.withLock { $0.carried.append(CarriedEntry(kind: entry.kind, value: entry.value, slice: slice)) }
+    }
+
+    /// A step of opening. Whatever the partition's files fail with, a sync included, sets it aside: nothing that this
+    /// step was to make durable has been promised to anybody.
+    @discardableResult
+    func openOrSetAside(nowMs: Int64, _ body: () throws(StorageError) -> Void) -> Bool {
+        do throws(StorageError) {
+            try body()
+            return true
+        } catch {
+            setAside(error, nowMs: nowMs)
+            return false
+        }
+    }
+
+    /// Back to what the checkpoint says; what was replayed is carried.
+    private func setAside(_ error: StorageError, nowMs: Int64) {
+        let segments = state.withLock { state -> [Segment] in
+            defer {
+                let known = state.checkpoint ?? Checkpoint.Entry()
+                state.segments = [Segment(baseOffset: known.endOffset)]
+                state.logStartOffset = known.logStartOffset
+                state.logEndOffset = known.endOffset
+                state.flushedOffset = known.endOffset
+                state.epochs = known.epochs
+                state.producers = ProducerStates()
+                state.tail.removeFirst(state.tail.count)
+                state.settled = 0
+            }
+            let replayed = (state.settled..<state.tail.count).map { state.tail[$0] }
+            state.carried =
+                replayed.map { CarriedEntry(kind: .batch, value: $0.baseOffset, slice: $0.slice) } + state.carried
+            if state.logStartOffset > state.checkpoint?.logStartOffset ?? 0 {
+                state.carried.append(CarriedEntry(kind: .logStart, value: state.logStartOffset, slice: nil))
+            }
+            return state.segments
+        }
+        for segment in segments { store.handles.close(segment) }
+        noteFault(error, kind: .unopened, nowMs: nowMs)
+    }
+
+    /// Tries to open a partition that was set aside, with what was kept of it. Nobody is served meanwhile.
+    func reopen(nowMs: Int64) {
+        let (entry, carried, isDue) = state.withLock { state in
+            (
+                state.checkpoint, state.carried,
+                state.fault.map { $0.kind == .unopened && abs(nowMs - $0.triedMs) >= Self.reopenMs } ?? false
+            )
+        }
+        guard isDue else { return }
+        guard var report = tryRecover(from: entry, isRebuilt: false, nowMs: nowMs) else { return }
+        var memory = SlicePacker(pool: store.pool)
+        let isOpen = openOrSetAside(nowMs: nowMs) { () throws(StorageError) in
+            for carried in carried {
+                if let slice = carried.slice {
+                    _ = try replayJournaled(slice.bytes, baseOffset: carried.value, &report, &memory)
+                } else {
+                    replayLogStart(carried.value)
+                }
+            }
+            settleLostEnd(report)
+            try store.settleOrphans(report.orphans, of: self)
+        }
+        guard isOpen else { return state.withLock { $0.carried = carried } }
+        markDirty()
+        state.withLock { $0.carried = [] }
+        if !quarantine.isEmpty { store.noteDamage(of: self) }
+        store.countProducers()
+        clearFault()
+    }
+}
