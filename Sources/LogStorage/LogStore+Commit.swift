@@ -195,7 +195,8 @@ extension LogStore {
         // All writes come before the first sync: one commit of the file system's journal serves them all.
         try timed(metrics.segmentSync) { () throws(StorageError) in
             guard runs.count >= Self.syncAllFrom, !options.unsafeWithoutSync else {
-                return try forEach(of: runs.count) { (index) throws(StorageError) in try runs[index].log.syncStraight() }
+                return try forEach(of: runs.count) { (index) throws(StorageError) in try runs[index].log.syncStraight()
+                }
             }
             let before = runs.map { ($0.log, $0.log.unsyncedSegments()) }
             try fileSystem.syncAll(folder)

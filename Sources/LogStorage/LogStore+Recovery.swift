@@ -74,6 +74,7 @@ extension LogStore {
         let logs = registry.withLock { $0.logs }
         var state = RecoveryProgress(partitions: 0, partitionCount: logs.count, scannedBytes: 0)
         var reports: [TopicPartition: PartitionLog.RecoveryReport] = [:]
+        var recovered: [PartitionLog] = []
         for (partition, log) in logs {
             let entry = loaded.checkpoint.entries[partition]
             log.state.withLock { $0.replayTimeMs = nowMs }
@@ -85,6 +86,8 @@ extension LogStore {
                 progress?(state)
             }
             guard let report = opened else { continue }
+            recovered.append(log)
+            if handles.isCrowded { syncRecovered(&recovered, nowMs: nowMs) }
             if report.scannedBytes > 0 || report.cutBytes > 0 { log.markDirty() }
             summary.scannedBytes += report.scannedBytes
             summary.cutBytes += report.cutBytes
@@ -134,6 +137,14 @@ extension LogStore {
         // What the replay took is not needed again.
         pool.trim()
         return summary
+    }
+
+    /// Syncs what recovery wrote again, when too many handles have to stay open for want of it.
+    private func syncRecovered(_ recovered: inout [PartitionLog], nowMs: Int64) {
+        for log in recovered {
+            log.openOrSetAside(nowMs: nowMs) { () throws(StorageError) in try log.syncStraight() }
+        }
+        recovered = []
     }
 
     private func replayJournal(

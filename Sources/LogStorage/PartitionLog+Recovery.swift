@@ -22,7 +22,12 @@ extension PartitionLog {
     ) throws(StorageError) -> RecoveryReport {
         var recovery = Recovery(log: self, checkpoint: checkpoint, isRebuilt: isRebuilt)
         recovery.progress = scanned
-        try recovery.run()
+        do throws(StorageError) {
+            try recovery.run()
+        } catch {
+            for segment in recovery.segments { store.handles.close(segment) }
+            throw error
+        }
         return recovery.report
     }
 
@@ -266,7 +271,7 @@ extension PartitionLog {
             var rewritten: Int64 = 0
             // Without a checkpoint it is not known which of all the bytes were promised; a sync has to do.
             let isRewritten = !isRebuilt && !trustsCache
-            segment.needsSync = !trustsCache
+            if !trustsCache { log.store.handles.noteUnsynced(segment) }
             defer { report.rewrittenBytes += rewritten }
             while case .broken(let at) = try walk.run(
                 file, from: segment.size, to: fileSize, expected: &expected, pool: log.store.pool, read: &read,

@@ -107,6 +107,9 @@ extension PartitionLog {
         defer { store.tell(told) }
         return state.withLock { state in
             if let refusal = store.refusal, store.isOffline { return .failure(refusal) }
+            if let fault = state.fault, fault.kind == .unopened {
+                return .failure(AppendRefusal(.kafkaStorageError, "\(name) cannot be opened: \(fault.error)"))
+            }
             let target = offset.rawValue == -1 ? state.highWatermark : offset.rawValue
             guard target >= 0, target <= state.highWatermark else {
                 return .failure(

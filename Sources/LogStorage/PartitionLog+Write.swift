@@ -2,6 +2,7 @@ import ByteBuffers
 import KafkaModel
 import StorageIO
 import Synchronization
+import Telemetry
 
 /// From the tail into the segments' files. Both roads to durability end here: batches that were journaled are written
 /// behind, a long run is written straight and synced as its commit.
@@ -77,11 +78,14 @@ extension PartitionLog {
         }
         writer.paddedBelow = .max
         for (segment, isDone) in padded {
-            if isDone {
-                try trim(segment, &writer)
-            } else {
-                writer.paddedBelow = min(writer.paddedBelow, segment.baseOffset)
+            do throws(StorageError) {
+                if isDone { try trim(segment, &writer) }
+            } catch {
+                // The batches are written; padding that cannot be cut now is cut later, at the latest by the next start.
+                guard error.reach == .partition else { throw error }
+                Log.warning("a segment could not be cut to its batches", "partition", name, "reason", error)
             }
+            if segment.isPadded { writer.paddedBelow = min(writer.paddedBelow, segment.baseOffset) }
         }
     }
 
@@ -176,22 +180,22 @@ extension PartitionLog {
     func syncSegments(_ writer: inout WriterState) throws(StorageError) {
         // Those that retention took out, too: until a checkpoint has forgotten them, what follows is only whole with them.
         let lists = state.withLock { [$0.doomed, $0.segments] }
-        if !store.options.unsafeWithoutSync {
-            do throws(StorageError) {
-                try syncNames(&writer)
-                for segment in lists.joined() where segment.needsSync {
-                    try segment.openFile(store.handles, in: folder, create: false).sync()
-                    store.handles.noteSynced(segment)
-                }
-            } catch {
-                // A folder or file that cannot be opened. What is written has to be on disk all the same.
-                guard error.reach == .partition else { throw error }
-                try store.fileSystem.syncAll(store.folder)
-                writer.hasNewFolder = false
-                writer.hasNewFile = false
+        let unsynced = lists.joined().filter(\.needsSync)
+        do throws(StorageError) {
+            if store.options.unsafeWithoutSync { return unsynced.forEach(store.handles.noteSynced) }
+            try syncNames(&writer)
+            for segment in unsynced {
+                try segment.openFile(store.handles, in: folder, create: false).sync()
+                store.handles.noteSynced(segment)
             }
+        } catch {
+            // A folder or file that cannot be opened. What is written has to be on disk all the same.
+            guard error.reach == .partition else { throw error }
+            try store.fileSystem.syncAll(store.folder)
+            writer.hasNewFolder = false
+            writer.hasNewFile = false
+            unsynced.forEach(store.handles.noteSynced)
         }
-        for segment in lists.joined() where segment.needsSync { store.handles.noteSynced(segment) }
     }
 
     /// The segments that were written since their last sync, and how often they had been by now.

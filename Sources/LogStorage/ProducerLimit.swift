@@ -64,7 +64,11 @@ extension LogStore {
 extension PartitionLog {
     /// Called with the state lock held.
     func noteProducer(_ producer: ProducerBatch, lastOffset: Int64, nowMs: Int64, _ state: inout State) {
-        if state.producers.entries[producer.producerID] == nil { store.makeRoomForProducer(in: &state.producers) }
+        if store.producerStates.load(ordering: .relaxed) >= store.options.maxProducerStates,
+            state.producers.entries[producer.producerID] == nil
+        {
+            store.makeRoomForProducer(in: &state.producers)
+        }
         let before = state.producers.count
         state.producers.record(producer, lastOffset: lastOffset, timestampMs: nowMs)
         let change = state.producers.count - before

@@ -31,19 +31,32 @@ struct BrokerProcess {
                 unsafeVariable, 1)
         }
         // Each segment that is read or written costs a descriptor, each client one.
-        raiseDescriptorLimit(to: 1 << 20)
+        let limit = raiseDescriptorLimit(to: Self.wantedDescriptors)
+        let plan = DescriptorPlan(limit: limit)
+        brokerOptions.store.openSegments = plan.segments
+        var kafkaOptions = KafkaServerOptions(configuration)
+        var gatewayOptions = GatewayOptions(configuration)
+        let servesHTTP = configuration.servesHTTP
+        let shares = plan.share([kafkaOptions.maxConnections, servesHTTP ? gatewayOptions.maxConnections : 0])
+        if shares[0] < kafkaOptions.maxConnections {
+            Log.warning(
+                "fewer connections than configured: the limit of open files (ulimit -n, LimitNOFILE=) leaves no more",
+                "limit", limit, "openSegments", plan.segments, "max.connections", shares[0], "http.max.connections",
+                shares[1])
+        }
+        kafkaOptions.maxConnections = shares[0]
+        gatewayOptions.maxConnections = shares[1]
         let broker = try Broker(
             fileSystem: PosixFileSystem(), folder: configuration.dataFolder, options: brokerOptions)
         let loops = configuration.eventLoopCount > 0 ? configuration.eventLoopCount : defaultLoopCount
-        let kafka = KafkaServer(broker: broker, options: KafkaServerOptions(configuration), loopCount: loops)
+        let kafka = KafkaServer(broker: broker, options: kafkaOptions, loopCount: loops)
         var options = EventLoopGroup.Options()
         options.loops = loops
         options.pool = .shared
         options.commitClock = kafka.commitClock
         options.byteBudget = configuration.maxQueuedRequestBytes
         let gateway =
-            configuration.servesHTTP
-            ? Gateway(broker: broker, options: GatewayOptions(configuration), loopCount: loops) : nil
+            servesHTTP ? Gateway(broker: broker, options: gatewayOptions, loopCount: loops) : nil
         options.setUp = { loop in
             kafka.setUp(loop)
             gateway?.setUp(loop)
@@ -66,6 +79,9 @@ struct BrokerProcess {
             kafkaAddress: Endpoint(host: wanted.host, port: listener.port), httpAddress: httpAddress,
             recovery: broker.summary, broker: broker, gateway: gateway, group: group)
     }
+
+    /// Descriptors that are asked for: the hard limit decides.
+    private static let wantedDescriptors = 1 << 20
 
     /// A test that says it would notice lost records has to notice them with this variable set to 1. Not a configuration
     /// key, so that no file and no flag can bring it about.

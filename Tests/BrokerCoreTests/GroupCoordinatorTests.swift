@@ -172,6 +172,34 @@ import Testing
         }
     }
 
+    /// Groups whose log cannot be opened are not served from nothing: consumers would begin where they began long ago.
+    @Test func aGroupWhoseLogCannotBeOpenedIsBeingLoaded() throws {
+        let node = try SimulatedBroker()
+        node.commit(group: "g", offset: 5)
+        node.broker.store.commitPending()
+        // Its folder is there from now on.
+        try node.broker.store.checkpoint()
+        let folder = node.offsetsLog.folderName
+        try node.crash { $0.inject(Fault(.fail(errno: EACCES), on: .list, pathContains: folder, times: .max)) }
+        #expect(node.broker.store.faults.count == 1)
+        let sink = RecordingSink()
+        node.broker.groups.deliver(to: sink)
+        node.commit(group: "g", offset: 9, waiter: 3)
+        #expect(node.broker.groups.read(group: "g") { $0.phase }.answer == .loading)
+        #expect(node.offsets(group: "g").isEmpty)
+        node.broker.store.commitPending()
+        // Other topics are served, and the next start that can read it knows what was committed.
+        guard case .success(let topic) = node.broker.createTopic("t", partitions: 1) else {
+            Issue.record("refused")
+            return
+        }
+        try node.append(topic.partitions[0])
+        node.broker.store.commitPending()
+        try node.crash()
+        #expect(node.offsets(group: "g") == ["t-0": 5])
+        #expect(node.broker.catalog.topic(named: "t")?.partitions[0].highWatermark == Offset(1))
+    }
+
     /// The start goes on, says so, and knows what the group had committed before.
     @Test func aDamagedCommitLeavesTheOneBeforeIt() throws {
         let node = try SimulatedBroker()

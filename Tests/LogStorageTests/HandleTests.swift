@@ -121,7 +121,9 @@ import Testing
 
     @Test(arguments: [EMFILE, ENFILE, ENOMEM, EINTR, EAGAIN])
     func whatIsShortJustNowIsNeverFinal(_ errno: Int32) throws {
-        for operation in [StorageError.Operation.open, .syncDirectory, .syncAll, .list, .rename, .createDirectory, .remove] {
+        for operation in [
+            StorageError.Operation.open, .syncDirectory, .syncAll, .list, .rename, .createDirectory, .remove,
+        ] {
             let disk = SimulatedFileSystem()
             let store = try TestStore(disk, neighbours: (0..<20).map { "n\($0)" })
             for log in store.neighbours { #expect(append(to: log) != nil) }

@@ -328,7 +328,8 @@ import Testing
     func aPartitionThatFailsCanBeDeleted(_ isUnopened: Bool) throws {
         var pair = try Pair()
         let inject = { (disk: SimulatedFileSystem) in
-            disk.inject(Fault(.fail(errno: EACCES), on: isUnopened ? .list : .open, pathContains: Self.own, times: .max))
+            disk.inject(
+                Fault(.fail(errno: EACCES), on: isUnopened ? .list : .open, pathContains: Self.own, times: .max))
         }
         try pair.appendBoth(3)
         if isUnopened {

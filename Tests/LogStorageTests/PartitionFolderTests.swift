@@ -34,7 +34,8 @@ import Testing
             #expect(name.utf8.count == PartitionFolder.maxNameBytes)
             #expect(name.hasSuffix("-199999.\(id)"))
         }
-        #expect(PartitionFolder.name(topic(249), 0, id) != PartitionFolder.name(topic(249), 0, TopicID(high: 3, low: 5)))
+        #expect(
+            PartitionFolder.name(topic(249), 0, id) != PartitionFolder.name(topic(249), 0, TopicID(high: 3, low: 5)))
     }
 
     @Test func theLongestTopicIsWrittenFoundAgainAndDeleted() throws {

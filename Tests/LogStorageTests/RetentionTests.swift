@@ -21,6 +21,35 @@ import Testing
         return store
     }
 
+    /// Records without a timestamp are as old as their file, as in Kafka.
+    @Test func recordsWithoutATimeGoByTheirFilesTime() throws {
+        var settings = TestStore.settings
+        settings.segmentBytes = 400
+        settings.retentionMs = 1000
+        let disk = SimulatedFileSystem()
+        let store = try TestStore(disk, settings: settings)
+        for number in 0..<6 as Range<Int64> {
+            disk.wallClockMs = now + number * 10
+            store.append(timestamp: -1, nowMs: now + number * 10)
+            store.store.commitPending()
+            try store.log.writeBehind(with: nil)
+        }
+        try store.checkpoint()
+        try #require(store.log.segmentCount == 3)
+        #expect(!store.log.enforceRetention(nowMs: now + 1010))
+        // After a crash the file still tells.
+        try store.crash()
+        #expect(store.log.enforceRetention(nowMs: now + 1011))
+        #expect(store.log.logStartOffset == Offset(2))
+        #expect(store.log.enforceRetention(nowMs: now + 1051))
+        #expect(store.log.logStartOffset == Offset(6), "the active segment, too")
+        // A file that does not tell its time keeps its records.
+        store.append(timestamp: -1, nowMs: now)
+        try store.checkpoint()
+        store.fileSystem.inject(Fault(.fail(errno: 13), on: .size, pathContains: ".log", times: .max))
+        #expect(!store.log.enforceRetention(nowMs: now + 1_000_000))
+    }
+
     private var logs: (TestStore) -> [String] { { $0.files.filter { $0.hasSuffix(".log") } } }
 
     /// `segment.ms` counts between records' timestamps, not from the clock: a copy of an old log does not get a segment a

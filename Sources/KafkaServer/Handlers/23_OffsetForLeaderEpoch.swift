@@ -40,6 +40,11 @@ extension KafkaConnection {
                     answer.errorCode = (isOld ? ErrorCode.fencedLeaderEpoch : .unknownLeaderEpoch).rawValue
                     return answer
                 }
+                // Its end is not known: the consumer would take it for a truncation.
+                if log.unavailability != nil {
+                    answer.errorCode = ErrorCode.kafkaStorageError.rawValue
+                    return answer
+                }
                 (answer.leaderEpoch, answer.endOffset) = log.endOffset(ofEpoch: partition.leaderEpoch)
                 return answer
             }

@@ -50,8 +50,12 @@ final class SimulatedBroker {
     }
 
     /// Cuts the power and starts again on what is left.
-    func crash(keeping: SimulatedFileSystem.Keeping = .nothing, seed: UInt64? = nil) throws {
+    func crash(
+        keeping: SimulatedFileSystem.Keeping = .nothing, seed: UInt64? = nil,
+        _ damage: (SimulatedFileSystem) -> Void = { _ in }
+    ) throws {
         fileSystem = fileSystem.crash(keeping: keeping, seed: seed)
+        damage(fileSystem)
         broker = try Self.open(fileSystem, options)
     }
 
