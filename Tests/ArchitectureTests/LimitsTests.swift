@@ -4,8 +4,6 @@ import Testing
 /// A limit that is declared is looked at somewhere: a bound that nothing reads promises what nobody keeps.
 @Suite struct LimitsTests {
     private static let exceptions: Set<String> = [
-        // Not enforced yet.
-        "FetchSession.maxPartitions",
         // Enforced by the topics' settings, which take their defaults by key; these are for who asks by name.
         "Configuration.maxTimestampBeforeMs", "Configuration.maxTimestampAfterMs",
     ]
