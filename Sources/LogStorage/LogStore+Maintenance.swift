@@ -9,6 +9,7 @@ extension LogStore {
     /// One round of what is due at `nowMs` (wall clock). A failed sync takes the store offline, after which nothing is due;
     /// what one partition's files refuse is tried again in a later round.
     public func maintain(nowMs: Int64) {
+        countLogsIfAsked()
         if isOffline { return }
         do throws(StorageError) {
             try maintenance.withLock { state throws(StorageError) in

@@ -148,6 +148,7 @@ public final class LogStore: Sendable {
     let needsWriteBehind = Atomic<Bool>(false)
     let needsQuarantineStored = Atomic<Bool>(false)
     let hasRecovered = Atomic<Bool>(false)
+    let needsTotals = Atomic<Bool>(false)
     /// The maintaining thread will look again within `writeBehindMs`.
     let isMaintenanceTimed = Atomic<Bool>(false)
     let tailBytes = Atomic<Int>(0)
@@ -169,6 +170,7 @@ public final class LogStore: Sendable {
     let crew = Lock<Crew?>(nil)
     public let statistics = LogStatistics()
     let metrics = StoreMetrics()
+    let totals = Lock(LogTotals())
     let cleanerMetrics = CleanerMetrics.shared
 
     struct Threads {

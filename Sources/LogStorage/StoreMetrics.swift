@@ -41,8 +41,10 @@ struct LogTotals: Sendable {
 }
 
 extension LogStore {
-    /// For how long a look at all logs serves the page: at 10,000 partitions one takes about a millisecond, and
-    /// several numbers come from it.
+    /// Up to so many partitions are looked at when a page is made, in some 0.2 ms. More of them would hold up an event loop for
+    /// milliseconds; the maintaining thread looks at them then, and the page shows what the one before it asked for.
+    static let maxCountedAtOnce = 500
+    /// For how long one look serves: several numbers of a page come from it.
     private static let totalsAgeNanoseconds = 1_000_000_000
 
     /// Runs `body` and counts how long it took, unless it fails.
@@ -80,8 +82,8 @@ extension LogStore {
     }
 
     private func showState(in registry: MetricsRegistry) {
-        let totals = Lock(LogTotals())
-        let read: @Sendable () -> LogTotals = { [self] in totals.withLock { self.refresh(&$0) } }
+        countLogs()
+        let read: @Sendable () -> LogTotals = { [self] in currentTotals() }
         registry.reading("millrace_storage_partitions", help: "Partitions.") { Double(read().partitions) }
         registry.reading("millrace_storage_segments", help: "Segments of all partitions.") { Double(read().segments) }
         registry.reading("millrace_storage_log_bytes", help: "Bytes of log of all partitions.") {
@@ -91,7 +93,7 @@ extension LogStore {
             "millrace_storage_tail_bytes", help: "Bytes of record batches in memory that are not in a segment yet."
         ) { [self] in Double(tailBytes.load(ordering: .relaxed)) }
         registry.reading(
-            "millrace_memory_buffer_bytes", help: "Buffers in use: input, requests that wait, replies, batches in memory."
+            "millrace_memory_buffer_bytes", help: "Buffers in use: input, requests, replies, batches in memory."
         ) { [self] in Double(pool.outstandingBytes) }
         registry.reading(
             "millrace_storage_offline", help: "1 when the data folder failed and takes no writes until a restart."
@@ -136,17 +138,29 @@ extension LogStore {
         }
     }
 
-    private func refresh(_ totals: inout LogTotals) -> LogTotals {
-        let now = monotonicNanoseconds()
-        if totals.takenAtNanoseconds > now - Self.totalsAgeNanoseconds { return totals }
-        totals = LogTotals(takenAtNanoseconds: now)
+    private func currentTotals() -> LogTotals {
+        let known = totals.withLock { $0 }
+        if known.takenAtNanoseconds > monotonicNanoseconds() - Self.totalsAgeNanoseconds { return known }
+        if registry.withLock({ $0.logs.count }) <= Self.maxCountedAtOnce { return countLogs() }
+        if !needsTotals.exchange(true, ordering: .acquiringAndReleasing) { maintenanceSignal.raise() }
+        return known
+    }
+
+    func countLogsIfAsked() {
+        if needsTotals.exchange(false, ordering: .acquiringAndReleasing) { countLogs() }
+    }
+
+    @discardableResult
+    private func countLogs() -> LogTotals {
+        var found = LogTotals(takenAtNanoseconds: monotonicNanoseconds())
         for log in logs {
-            totals.partitions += 1
+            found.partitions += 1
             log.state.withLock { state in
-                totals.segments += state.segments.count
-                for segment in state.segments { totals.bytes += segment.size }
+                found.segments += state.segments.count
+                for segment in state.segments { found.bytes += segment.size }
             }
         }
-        return totals
+        totals.withLock { $0 = found }
+        return found
     }
 }
