@@ -76,14 +76,19 @@ class Connection:
         return reply
 
     def _exactly(self, count: int) -> bytes:
-        while len(self.buffered) < count:
+        pieces, missing = [self.buffered], count - len(self.buffered)
+        while missing > 0:
+            self.buffered = b""
             if not self._more():
-                raise NoReply(f"closed inside a body: {len(self.buffered)} of {count} bytes")
-        body, self.buffered = self.buffered[:count], self.buffered[count:]
-        return body
+                raise NoReply(f"closed inside a body: {count - missing} of {count} bytes")
+            pieces.append(self.buffered)
+            missing -= len(self.buffered)
+        whole = b"".join(pieces)
+        self.buffered = whole[count:]
+        return whole[:count]
 
     def _chunked(self) -> bytes:
-        body = b""
+        pieces = []  # joined at the end: a reply may have thousands
         while True:
             while b"\r\n" not in self.buffered:
                 if not self._more():
@@ -91,8 +96,8 @@ class Connection:
             size, _, self.buffered = self.buffered.partition(b"\r\n")
             chunk = self._exactly(int(size, 16) + 2)[:-2]
             if not int(size, 16):
-                return body
-            body += chunk
+                return b"".join(pieces)
+            pieces.append(chunk)
 
     def is_closed(self, within: float = 5) -> bool:
         """True when the peer ends the connection without sending more."""
