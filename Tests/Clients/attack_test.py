@@ -41,10 +41,6 @@ def main() -> int:
     for one in wanted:
         outcome = attack.run_case(one, os.path.abspath(options.binary), options.short)
         print(outcome.line(), flush=True)
-        if outcome.faults and options.short:
-            # The machine has bad moments of its own. What the broker does wrong it does again.
-            outcome = attack.run_case(one, os.path.abspath(options.binary), options.short)
-            print(outcome.line(), flush=True)
         if options.notes and outcome.notes:
             print(f"{'':26} {', '.join(outcome.notes[:4])}{f' and {len(outcome.notes) - 4} more' if len(outcome.notes) > 4 else ''}")
         if outcome.faults:

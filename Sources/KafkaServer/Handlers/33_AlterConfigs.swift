@@ -16,35 +16,45 @@ extension KafkaConnection {
     static func alterConfigs(
         _ asked: AlterConfigsRequest, _ context: AnswerContext
     ) -> ChangePlan<AlterConfigsResponse> {
-        let (resources, repeated) = distinct(asked.resources) {
-            ConfigResource(type: $0.resourceType, name: $0.resourceName)
-        }
         let broker = context.broker
-        @Sendable func tell(_ index: Int, _ refusal: TopicRefusal?, _ response: inout AlterConfigsResponse) {
+        return alterPlan(asked.resources) {
+            ConfigResource(type: $0.resourceType, name: $0.resourceName)
+        } change: {
+            replace($0, broker, asked.validateOnly)
+        } tell: { resource, refusal, response in
             var result = AlterConfigsResponse.AlterConfigsResourceResponse()
-            result.resourceType = resources[index].resourceType
-            result.resourceName = resources[index].resourceName
+            result.resourceType = resource.type
+            result.resourceName = resource.name
             result.errorCode = refusal?.code.rawValue ?? 0
             result.errorMessage = refusal?.message
             response.responses.append(result)
         }
+    }
+
+    /// Changes each resource once, by AlterConfigs or its incremental sister, and tells of it in the order of the request.
+    /// One that is named several times is refused, as are all of a request with too many.
+    static func alterPlan<Resource: Sendable, Response: Sendable>(
+        _ asked: [Resource], by identity: @escaping @Sendable (Resource) -> ConfigResource,
+        change: @escaping @Sendable (Resource) -> TopicRefusal?,
+        tell: @escaping @Sendable (ConfigResource, TopicRefusal?, inout Response) -> Void
+    ) -> ChangePlan<Response> {
+        let (resources, repeated) = distinct(asked, by: identity)
         let isTooLarge = resources.count > ChangeLimits.maxRecords
         return ChangePlan(
             count: resources.count,
             change: { index, response in
-                let resource = resources[index]
-                let identity = ConfigResource(type: resource.resourceType, name: resource.resourceName)
+                let resource = identity(resources[index])
                 let refusal: TopicRefusal? =
-                    if repeated.contains(identity) {
+                    if repeated.contains(resource) {
                         ConfigResource.duplicate
                     } else if isTooLarge {
                         ChangeLimits.tooMany
                     } else {
-                        replace(resource, broker, asked.validateOnly)
+                        change(resources[index])
                     }
-                tell(index, refusal, &response)
+                tell(resource, refusal, &response)
             },
-            timedOut: { index, response in tell(index, ChangeLimits.late, &response) })
+            timedOut: { index, response in tell(identity(resources[index]), ChangeLimits.late, &response) })
     }
 
     private static func replace(

@@ -19,37 +19,21 @@ extension KafkaConnection {
     static func incrementalAlterConfigs(
         _ asked: IncrementalAlterConfigsRequest, _ context: AnswerContext
     ) -> ChangePlan<IncrementalAlterConfigsResponse> {
-        let (resources, repeated) = distinct(asked.resources) {
-            ConfigResource(type: $0.resourceType, name: $0.resourceName)
-        }
         let broker = context.broker
-        @Sendable func tell(_ index: Int, _ refusal: TopicRefusal?, _ response: inout IncrementalAlterConfigsResponse) {
+        return alterPlan(asked.resources) {
+            ConfigResource(type: $0.resourceType, name: $0.resourceName)
+        } change: { resource in
+            alter(resource.resourceType, resource.resourceName, broker, asked.validateOnly) { current in
+                apply(resource.configs, to: current, broker)
+            }
+        } tell: { resource, refusal, response in
             var result = IncrementalAlterConfigsResponse.AlterConfigsResourceResponse()
-            result.resourceType = resources[index].resourceType
-            result.resourceName = resources[index].resourceName
+            result.resourceType = resource.type
+            result.resourceName = resource.name
             result.errorCode = refusal?.code.rawValue ?? 0
             result.errorMessage = refusal?.message
             response.responses.append(result)
         }
-        let isTooLarge = resources.count > ChangeLimits.maxRecords
-        return ChangePlan(
-            count: resources.count,
-            change: { index, response in
-                let resource = resources[index]
-                let identity = ConfigResource(type: resource.resourceType, name: resource.resourceName)
-                let refusal: TopicRefusal? =
-                    if repeated.contains(identity) {
-                        ConfigResource.duplicate
-                    } else if isTooLarge {
-                        ChangeLimits.tooMany
-                    } else {
-                        alter(resource.resourceType, resource.resourceName, broker, asked.validateOnly) { current in
-                            apply(resource.configs, to: current, broker)
-                        }
-                    }
-                tell(index, refusal, &response)
-            },
-            timedOut: { index, response in tell(index, ChangeLimits.late, &response) })
     }
 
     private static func apply(

@@ -15,6 +15,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 
 from . import http, wire
@@ -89,6 +90,27 @@ class Stage:
             except OSError:
                 break
         return made
+
+    def push(self, pieces: list[bytes], connections: int, seconds: float, address: str | None = None) -> None:
+        """Sends on several connections side by side as long as the broker takes it, and never reads."""
+        end = time.monotonic() + seconds
+
+        def send(connection: socket.socket) -> None:
+            connection.settimeout(0.5)
+            try:
+                for piece in pieces:
+                    if time.monotonic() > end:
+                        return
+                    connection.sendall(piece)
+            except OSError:
+                pass
+
+        threads = [threading.Thread(target=send, args=(one,)) for one in self.connect_many(connections, address)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        time.sleep(max(0.0, min(1.0, end - time.monotonic())))
 
     def close_all(self) -> None:
         for one in self.sockets:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 
 from . import wire
@@ -116,33 +115,13 @@ def chunks(stage: Stage) -> None:
 @case("a pipeline of requests, and no reply is read")
 def pipelined_gets(stage: Stage) -> None:
     requests = b"".join(f"GET {path} HTTP/1.1\r\nHost: attack\r\n\r\n".encode() for path in ("/metrics", "/stats", "/healthz")) * 300
-    push(stage, [requests] * 200, stage.size(64, 32), stage.size(8, 3))
+    stage.push([requests] * 200, stage.size(64, 32), stage.size(8, 3), stage.http)
 
 
 @case("a pipeline of small events, and no reply is read")
 def pipelined_posts(stage: Stage) -> None:
     one = head(PATH, "Content-Length: 2") + b"{}"
-    push(stage, [one * 500] * 200, stage.size(64, 32), stage.size(8, 3))
-
-
-def push(stage: Stage, pieces: list[bytes], connections: int, seconds: float) -> None:
-    end = time.monotonic() + seconds
-
-    def send(connection) -> None:
-        connection.settimeout(0.5)
-        try:
-            for piece in pieces:
-                if time.monotonic() > end:
-                    return
-                connection.sendall(piece)
-        except OSError:
-            pass
-
-    threads = [threading.Thread(target=send, args=(one,)) for one in stage.connect_many(connections, stage.http)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    stage.push([one * 500] * 200, stage.size(64, 32), stage.size(8, 3), stage.http)
 
 
 @case("JSON that is nested millions deep")

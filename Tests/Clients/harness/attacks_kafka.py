@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import random
 import struct
-import threading
 import time
 
 from . import bombs, wire
@@ -253,7 +252,7 @@ def producer_ids(stage: Stage) -> None:
 def init_producer_ids(stage: Stage) -> None:
     body = int16(22) + int16(0) + int32(1) + string("a") + string(None) + int32(60_000)
     frames = (int32(len(body)) + body) * 1000
-    push(stage, [frames] * stage.size(2_000, 400), connections=2, seconds=stage.size(10, 3))
+    stage.push([frames] * stage.size(2_000, 400), connections=2, seconds=stage.size(10, 3))
 
 
 # MARK: Bytes that are announced, and not sent; replies that are asked for, and not read
@@ -271,7 +270,7 @@ def half_open_frames(stage: Stage) -> None:
 @case("a few connections send 25 MB of frames of 90 MB each, and no more", is_short=False)
 def half_sent_frames(stage: Stage) -> None:
     head = int32(90 << 20) + int16(wire.PRODUCE) + int16(7) + int32(1) + string("a")
-    push(stage, [head] + [bytes(1 << 20)] * 25, connections=8, seconds=stage.size(8, 3))
+    stage.push([head] + [bytes(1 << 20)] * 25, connections=8, seconds=stage.size(8, 3))
     time.sleep(stage.size(5, 1))
 
 
@@ -290,7 +289,7 @@ def slow_readers(stage: Stage) -> None:
 def pipelined_requests(stage: Stage) -> None:
     wide(stage)
     body = int16(wire.METADATA) + int16(1) + int32(1) + string("a") + array([WIDE])
-    push(stage, [(int32(len(body)) + body) * 1000] * 400, connections=8, seconds=stage.size(8, 3))
+    stage.push([(int32(len(body)) + body) * 1000] * 400, connections=8, seconds=stage.size(8, 3))
 
 
 @case("connections that send random bytes, and frames with random bodies")
@@ -317,28 +316,6 @@ def fill(stage: Stage, topic: str, megabytes: int) -> None:
         for _ in range(megabytes * 2):
             produced = connection.produce(topic, 0, batch)
             assert produced.error == 0, f"Produce to {topic}: error {produced.error}"
-
-
-def push(stage: Stage, pieces: list[bytes], connections: int, seconds: float) -> None:
-    """Sends on several connections side by side as long as the broker takes it, and never reads."""
-    end = time.monotonic() + seconds
-
-    def send(connection) -> None:
-        connection.settimeout(0.5)
-        try:
-            for piece in pieces:
-                if time.monotonic() > end:
-                    return
-                connection.sendall(piece)
-        except OSError:
-            pass
-
-    threads = [threading.Thread(target=send, args=(connection,)) for connection in stage.connect_many(connections)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    time.sleep(max(0.0, min(1.0, end - time.monotonic())))
 
 
 # MARK: Batches that grow when they are unpacked
