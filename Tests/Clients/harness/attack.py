@@ -91,8 +91,9 @@ class Stage:
                 break
         return made
 
-    def push(self, pieces: list[bytes], connections: int, seconds: float, address: str | None = None) -> None:
-        """Sends on several connections side by side as long as the broker takes it, and never reads."""
+    def push(self, pieces: list[bytes], connections: int, seconds: float, address: str | None = None, hold: float = 0) -> None:
+        """Sends on several connections side by side as long as the broker takes it, and never reads. `hold`: seconds at most for which
+        they then stay as they are."""
         end = time.monotonic() + seconds
 
         def send(connection: socket.socket) -> None:
@@ -110,7 +111,7 @@ class Stage:
             thread.start()
         for thread in threads:
             thread.join()
-        time.sleep(max(0.0, min(1.0, end - time.monotonic())))
+        time.sleep(max(0.0, min(hold, end - time.monotonic())))
 
     def close_all(self) -> None:
         for one in self.sockets:

@@ -252,7 +252,7 @@ def producer_ids(stage: Stage) -> None:
 def init_producer_ids(stage: Stage) -> None:
     body = int16(22) + int16(0) + int32(1) + string("a") + string(None) + int32(60_000)
     frames = (int32(len(body)) + body) * 1000
-    stage.push([frames] * stage.size(2_000, 400), connections=2, seconds=stage.size(10, 3))
+    stage.push([frames] * stage.size(2_000, 400), connections=2, seconds=stage.size(10, 3), hold=1)
 
 
 # MARK: Bytes that are announced, and not sent; replies that are asked for, and not read
@@ -270,7 +270,7 @@ def half_open_frames(stage: Stage) -> None:
 @case("a few connections send 25 MB of frames of 90 MB each, and no more", is_short=False)
 def half_sent_frames(stage: Stage) -> None:
     head = int32(90 << 20) + int16(wire.PRODUCE) + int16(7) + int32(1) + string("a")
-    stage.push([head] + [bytes(1 << 20)] * 25, connections=8, seconds=stage.size(8, 3))
+    stage.push([head] + [bytes(1 << 20)] * 25, connections=8, seconds=stage.size(8, 3), hold=1)
     time.sleep(stage.size(5, 1))
 
 
@@ -289,7 +289,7 @@ def slow_readers(stage: Stage) -> None:
 def pipelined_requests(stage: Stage) -> None:
     wide(stage)
     body = int16(wire.METADATA) + int16(1) + int32(1) + string("a") + array([WIDE])
-    stage.push([(int32(len(body)) + body) * 1000] * 400, connections=8, seconds=stage.size(8, 3))
+    stage.push([(int32(len(body)) + body) * 1000] * 400, connections=8, seconds=stage.size(8, 3), hold=1)
 
 
 @case("connections that send random bytes, and frames with random bodies")
