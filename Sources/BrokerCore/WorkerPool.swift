@@ -52,6 +52,9 @@ public final class WorkerPool: Sendable {
         signals = (0..<threads).map { _ in Signal() }
     }
 
+    /// Threads at most.
+    public var threadCount: Int { signals.count }
+
     /// Gives false, and forgets the job, when the queue is full or the pool is stopping.
     @discardableResult
     public func submit(_ job: @escaping @Sendable () -> Void) -> Bool {

@@ -17,6 +17,7 @@ final class GatewayMetrics: Sendable {
     let refusedConnections: Counter
     let overdueCommits: Counter
     let slices: Counter
+    let workerTrips: Counter
     /// Requests by route, status and code, in the order in which they first occurred; see `count`.
     private let requests = Lock<[RequestKey: Counter]>([:])
     private let reasons = Lock<[String: Counter]>([:])
@@ -64,6 +65,9 @@ final class GatewayMetrics: Sendable {
         slices = registry.counter(
             "millrace_http_reply_slices_total",
             help: "Parts of replies that were too long for one turn of their loop.")
+        workerTrips = registry.counter(
+            "millrace_http_reply_worker_trips_total",
+            help: "Times that a worker read or unpacked records for a reply, because its loop would have waited.")
         overdueCommits = registry.counter(
             "millrace_http_commit_timeouts_total",
             help: "Connections answered 504 because a commit did not come in time.")

@@ -38,7 +38,7 @@ extension HTTPConnection {
     /// The commit under the first of the replies that wait has not come in time: a 504 that ends the connection.
     func commitOverdue(_ held: HeldOutput, on connection: Connection) -> [UInt8]? {
         gateway.metrics.overdueCommits.add()
-        if case .waiting = state { connection.endWork() }
+        endWaiting(connection)
         state = .closing
         connection.closeAfterFlush()
         return lastReply(

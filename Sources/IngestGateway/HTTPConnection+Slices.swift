@@ -1,3 +1,4 @@
+import BrokerCore
 import ByteBuffers
 import HTTPWire
 import LogStorage
@@ -7,17 +8,21 @@ import Transport
 /// Replies that are made in slices: the connection is muted, and `loop.slicing` gives it its turns.
 ///
 /// ```
+///               ┌─────── away: a worker performs what the loop must not ◄────┐
+///               ▼                                                            │
 ///  stream ─► queued ─► turn: a slice ─► queued … ─► done ─► head (or closing)
-///              ▲               └─ the peer does not read ─► outputDrained ─┐
+///              ▲               ├────────────────────────────────────────────┘
+///              │               └─ the peer does not read ─► outputDrained ─┐
 ///              └──────────────────────────────────────────────────────────┘
 /// ```
 extension HTTPConnection {
-    /// Makes the reply at once if it is short and the turn has time for it. True: it is to be made in slices, the first of
-    /// which may stand in `loop.out`.
-    func begin(_ reply: RecordsReply, _ connection: Connection) -> Bool {
-        guard loop.slicing.mayBegin(in: connection.loop.now) else { return true }
+    /// Makes the reply at once if it is short, the turn has time for it, and all of it is at hand. Otherwise it is to be made
+    /// in slices, the first of which may stand in `loop.out`.
+    func begin(_ reply: RecordsReply, _ connection: Connection) -> Rest? {
+        guard loop.slicing.mayBegin(in: connection.loop.now) else { return .records(reply, nil) }
         switch makeSlice(of: reply, connection) {
-        case .pause: return true
+        case .pause: return .records(reply, nil)
+        case .leave(let what): return .records(reply, what)
         case .done: writeReply(on: connection)
         case .failed(let problem):
             loop.answer(problem, instance: loop.head.path)
@@ -25,17 +30,19 @@ extension HTTPConnection {
         }
         release(connection)
         loop.count(.records, started: loop.now, ended: loop.now)
-        return false
+        return nil
     }
 
-    /// Goes on with a reply in later turns. `head` is that of the request at hand.
-    func stream(_ reply: RecordsReply, head: ByteSlice, _ connection: Connection) {
+    /// Goes on with a reply in later turns, or on a worker. `head` is that of the request at hand.
+    func stream(
+        _ reply: RecordsReply, head: ByteSlice, leavingFor what: RecordsReply.Elsewhere?, _ connection: Connection
+    ) {
         let stream = StreamedReply(reply, head: head)
         state = .streaming(stream)
         connection.pauseReading()
         connection.setTimer(Self.requestTimer, after: gateway.options.requestTimeout)
         writeSlice(stream, connection)
-        goOn(stream, connection)
+        goOn(stream, leavingFor: what, connection)
     }
 
     /// The connection's turn in the loop's queue has come.
@@ -51,6 +58,9 @@ extension HTTPConnection {
         case .pause:
             writeSlice(stream, connection)
             return goOn(stream, connection)
+        case .leave(let what):
+            writeSlice(stream, connection)
+            return goOn(stream, leavingFor: what, connection)
         case .failed(let problem):
             precondition(!stream.hasHead, "a reply failed after it had begun")
             loop.answer(problem, instance: loop.head.path)
@@ -63,15 +73,67 @@ extension HTTPConnection {
     }
 
     func outputDrained(on connection: Connection) {
-        if case .streaming(let stream) = state, !stream.isQueued { goOn(stream, connection) }
+        if case .streaming(let stream) = state, !stream.isQueued, !stream.isAway { goOn(stream, connection) }
     }
 
-    /// Waits for the next turn, or for the peer to read what it has got.
-    private func goOn(_ stream: StreamedReply, _ connection: Connection) {
+    /// Waits for the next turn, for a worker, or for the peer to read what it has got.
+    private func goOn(
+        _ stream: StreamedReply, leavingFor what: RecordsReply.Elsewhere? = nil, _ connection: Connection
+    ) {
         if stream.isHeadOnly { return endStream(stream, connection) }
+        // Once it has read, the next turn leaves for the same reason.
         guard connection.pendingOutputBytes <= connection.limits.outputHighWater else { return }
+        if let what { return leave(for: what, stream, connection) }
+        queue(stream, connection)
+    }
+
+    private func queue(_ stream: StreamedReply, _ connection: Connection) {
         stream.isQueued = true
         loop.queueSlice(of: connection)
+    }
+
+    // MARK: Away
+
+    /// Hands the reply to a worker, and goes on when it comes back.
+    private func leave(for what: RecordsReply.Elsewhere, _ stream: StreamedReply, _ connection: Connection) {
+        let id = connection.id
+        let handle = connection.loop.handle
+        let carried = CarriedReply(reply: stream.reply, what: what)
+        let taken = gateway.broker.workers.submit {
+            carried.reply.perform(carried.what)
+            handle.submit { eventLoop in
+                guard let connection = eventLoop.connection(id) else { return }
+                (connection.handler as? HTTPConnection)?.cameBack(carried.reply, connection)
+            }
+        }
+        if taken {
+            gateway.metrics.workerTrips.add()
+            (stream.isAway, stream.wasAway, stream.leftAt) = (true, true, connection.loop.now)
+            connection.beginWork()
+        } else {
+            stream.reply.refuse(Problem(.overloaded, "Too many requests wait for a worker.", retryAfter: 1))
+            queue(stream, connection)
+        }
+    }
+
+    private func cameBack(_ reply: RecordsReply, _ connection: Connection) {
+        // Otherwise it was given up meanwhile, and perhaps another one has begun.
+        guard case .streaming(let stream) = state, stream.reply === reply, stream.isAway else { return }
+        if let problem = account(for: reply, connection) { reply.refuse(problem) }
+        stream.isAway = false
+        queue(stream, connection)
+        connection.endWork()
+    }
+
+    /// The connection is about to end: nothing that is done elsewhere for it is waited for any more.
+    func endWaiting(_ connection: Connection) {
+        switch state {
+        case .waiting: connection.endWork()
+        case .streaming(let stream) where stream.isAway:
+            stream.isAway = false
+            connection.endWork()
+        default: break
+        }
     }
 
     private func endStream(_ stream: StreamedReply, _ connection: Connection) {
@@ -89,37 +151,32 @@ extension HTTPConnection {
 
     private enum Slice {
         case pause
+        case leave(RecordsReply.Elsewhere)
         case done
         case failed(Problem)
     }
 
-    /// Works on the reply for one slice. Reading is done here and now; a reply that had to wait for it elsewhere would go on
-    /// by `located`, `took` and `queueSlice`.
+    /// Works on the reply for one slice.
     private func makeSlice(of reply: RecordsReply, _ connection: Connection) -> Slice {
         let began = MonotonicClock.nanoseconds()
         defer { loop.slicing.noteUsed(MonotonicClock.nanoseconds() - began) }
-        while true {
-            var problem: Problem?
-            switch reply.advance(&loop.out) {
-            case .done: return .done
-            case .failed(let problem): return .failed(problem)
-            case .locate(let timestampMs):
-                problem = reply.located(reply.partition.firstOffset(notBefore: timestampMs))
-            case .read(let offset, let maxBytes):
-                problem = reply.took(reply.partition.read(from: offset, maxBytes: maxBytes, pool: loop.pool))
-            case .pause:
-                gateway.metrics.slices.add()
-                problem = account(for: reply, connection)
-                if problem == nil { return .pause }
-            }
-            if let problem { return .failed(problem) }
+        switch reply.advance(&loop.out) {
+        case .done: return .done
+        case .failed(let problem): return .failed(problem)
+        case .leave(let what):
+            if let problem = account(for: reply, adding: what.price, connection) { return .failed(problem) }
+            return reply.isEnding ? .pause : .leave(what)
+        case .pause:
+            gateway.metrics.slices.add()
+            if let problem = account(for: reply, connection) { return .failed(problem) }
+            return .pause
         }
     }
 
     /// What a reply holds until its next turn counts as its peer's. One that holds more than a peer may have takes all of
     /// that: the largest batch can be read, by one request of a peer at a time.
-    private func account(for reply: RecordsReply, _ connection: Connection) -> Problem? {
-        let held = min(reply.heldBytes, gateway.options.maxInflightBytesPerPeer)
+    private func account(for reply: RecordsReply, adding price: Int = 0, _ connection: Connection) -> Problem? {
+        let held = min(reply.heldBytes + price, gateway.options.maxInflightBytesPerPeer)
         if held <= reserved {
             gateway.inflight.release(reserved - held, of: connection.peerAddress.peerKey)
             reserved = held
@@ -155,11 +212,37 @@ extension HTTPConnection {
 
     /// A peer must read what we keep for it within ten rounds of the timer, and no slower than it would have to send.
     func checkReader(of stream: StreamedReply, _ connection: Connection) {
-        let sent = stream.written - connection.pendingOutputBytes
         let timeout = gateway.options.requestTimeout
+        if stream.isAway, connection.loop.now - stream.leftAt >= timeout.inNanoseconds {
+            return workerIsLate(stream, connection)
+        }
+        let sent = stream.written - connection.pendingOutputBytes
         let rate = Int(timeout.inNanoseconds / 1_000_000) * gateway.options.minimumBodyRate / 1000
-        guard sent - stream.sentAtLastLook >= max(rate, reserved / 10) else { return connection.close() }
-        stream.sentAtLastLook = sent
+        // While a worker had the reply, there was perhaps nothing to be read.
+        guard stream.wasAway || sent - stream.sentAtLastLook >= max(rate, reserved / 10) else {
+            return connection.close()
+        }
+        (stream.sentAtLastLook, stream.wasAway) = (sent, stream.isAway)
         connection.setTimer(Self.requestTimer, after: timeout)
     }
+
+    /// The disk does not give the records in time.
+    private func workerIsLate(_ stream: StreamedReply, _ connection: Connection) {
+        // What was sent of the reply cannot be taken back.
+        if stream.hasHead { return connection.close() }
+        revive(stream.head.bytes, connection)
+        refuse(
+            Problem(.readTimeout, "The disk did not give the records in time.", retryAfter: 5), route: .records,
+            on: connection, begun: true)
+        stream.isAway = false
+        connection.endWork()
+    }
+}
+
+/// A reply on its way to a worker and back.
+private struct CarriedReply: @unchecked Sendable {
+    // SAFETY: the reply is with one thread at a time: the loop that hands it over touches it again when it has it back, and
+    // drops it unlooked at when its connection has ended meanwhile.
+    let reply: RecordsReply
+    let what: RecordsReply.Elsewhere
 }

@@ -43,9 +43,9 @@ final class HTTPConnection: ConnectionHandler {
     }
 
     /// What a whole request leads to when it is not answered at once.
-    private enum Rest {
+    enum Rest {
         case topic(String)
-        case records(RecordsReply)
+        case records(RecordsReply, RecordsReply.Elsewhere?)
     }
 
     /// A request that outlives its input buffer.
@@ -236,7 +236,7 @@ final class HTTPConnection: ConnectionHandler {
             switch rest {
             case .topic(let name):
                 wait(for: name, WholeRequest(head: head, body: loop.pool.slice(copying: bytes)), connection)
-            case .records(let reply): stream(reply, head: head, connection)
+            case .records(let reply, let what): stream(reply, head: head, leavingFor: what, connection)
             }
         }
         input.consume(head + body)
@@ -246,7 +246,7 @@ final class HTTPConnection: ConnectionHandler {
         revive(whole.head.bytes, connection)
         switch handle(whole.body.bytes, connection) {
         case .topic(let name): wait(for: name, whole, connection)
-        case .records(let reply): stream(reply, head: whole.head, connection)
+        case .records(let reply, let what): stream(reply, head: whole.head, leavingFor: what, connection)
         case nil: break
         }
     }
@@ -259,7 +259,7 @@ final class HTTPConnection: ConnectionHandler {
         }
         switch loop.handle(route, body: body) {
         case .needsTopic(let name): return .topic(name)
-        case .records(let reply): return begin(reply, connection) ? .records(reply) : nil
+        case .records(let reply): return begin(reply, connection)
         case .answered:
             writeReply(on: connection)
             loop.count(route.name, started: started, ended: MonotonicClock.nanoseconds())

@@ -14,6 +14,11 @@ final class StreamedReply {
     var closes = false
     /// Its connection is in the loop's queue.
     var isQueued = false
+    /// A worker has the reply, since `leftAt` (monotonic nanoseconds).
+    var isAway = false
+    var leftAt: Int64 = 0
+    /// It had at some time since the timer's last look.
+    var wasAway = false
     /// Bytes of the body that were written, and of those that were sent at the timer's last look.
     var written = 0
     var sentAtLastLook = 0

@@ -14,6 +14,8 @@ import Transport
 /// A gateway over a broker on a simulated file system, on a port of its own.
 final class GatewayHarness: Sendable {
     let fileSystem: SimulatedFileSystem
+    /// The same, as the broker sees it.
+    let disk: StallingFileSystem
     let broker: Broker
     let gateway: Gateway
     private let group: EventLoopGroup
@@ -25,13 +27,14 @@ final class GatewayHarness: Sendable {
         topicDefaults: [String: String] = [:], holdsCommits: Bool = false
     ) throws {
         let fileSystem = SimulatedFileSystem()
+        let disk = StallingFileSystem(fileSystem)
         var brokerOptions = BrokerOptions()
         brokerOptions.defaultPartitions = partitions
         brokerOptions.autoCreateTopics = autoCreate
         brokerOptions.offsetsPartitions = 1
         brokerOptions.topicDefaults = topicDefaults
         brokerOptions.store.journalFileBytes = 4 << 20
-        let broker = try Broker(fileSystem: fileSystem, folder: "/data", options: brokerOptions)
+        let broker = try Broker(fileSystem: disk, folder: "/data", options: brokerOptions)
         let clock = CommitClock(published: broker.store.durableTicket)
         broker.store.observe(CommitPublisher(clock: clock, isSilent: holdsCommits))
         let gateway = Gateway(broker: broker, options: options, loopCount: 1, registry: registry)
@@ -42,6 +45,7 @@ final class GatewayHarness: Sendable {
         broker.start()
         let listener = try group.listen(gateway.listenerOptions(host: "127.0.0.1", port: 0))
         self.fileSystem = fileSystem
+        self.disk = disk
         self.broker = broker
         self.gateway = gateway
         self.group = group
@@ -49,6 +53,7 @@ final class GatewayHarness: Sendable {
     }
 
     deinit {
+        disk.release()
         group.stop(within: .zero)
         try? broker.stop()
     }

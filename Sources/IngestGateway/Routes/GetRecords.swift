@@ -30,7 +30,8 @@ extension GatewayLoop {
         }
         return .records(
             RecordsReply(
-                topic, topic.partitions[index], question, maxJSONBytes: options.maxEventBytes, context: compression))
+                topic, topic.partitions[index], question, maxJSONBytes: options.maxEventBytes, pool: pool,
+                context: compression))
     }
 
     private func refuse(_ problem: Problem) -> Outcome {

@@ -9,11 +9,13 @@ import RecordFormat
 /// about a millisecond, and no more of it is in memory than one read and one slice.
 ///
 /// ```
+///                      ┌► (unpack) ─┐
 ///  locate ─► read ─► batches ─► records ─► (long record: its parts) ─► ending ─► done
 ///             ▲─────────┴──────────┘  until limit, max_bytes or the log's end
 /// ```
-/// `locate` and `read` are asked of the caller (`Step`), who may do them elsewhere and come back later. Everything else is
-/// work on bytes that are there. Confined to its connection's loop.
+/// What may wait for a disk or take long (`Elsewhere`: to find a time, to read what is not at hand, to unpack a batch) is
+/// asked of the caller, who has a worker `perform` it. Everything else is work on bytes that are there. With one thread at a
+/// time: its connection's loop, or that worker.
 final class RecordsReply {
     struct Question {
         var offset: Offset?
@@ -30,13 +32,26 @@ final class RecordsReply {
     enum Step {
         /// A slice is full; the rest in a later turn.
         case pause
-        /// Find the first record not before this time, then `located`.
-        case locate(timestampMs: Int64)
-        /// Read from here, at most so many bytes but at least one batch, then `took`.
-        case read(Offset, maxBytes: Int)
+        /// Another thread has to `perform` this; then go on.
+        case leave(Elsewhere)
         case done
         /// Nothing can be answered. Never after `hasRecords`.
         case failed(Problem)
+    }
+
+    /// What an event loop must not do.
+    enum Elsewhere {
+        /// Find the first record not before this time: reads indexes and batches, and unpacks them.
+        case locate(timestampMs: Int64)
+        /// Read from here, at most so many bytes but at least one batch: they are on the disk alone.
+        case read(Offset, maxBytes: Int)
+        /// Unpack the next batch, to at most so many bytes; if that is not all, the next step is tried.
+        case unpack(mostBytes: Int)
+
+        /// Memory that it takes and that is worth being reserved before.
+        var price: Int {
+            if case .unpack(let bytes) = self, bytes > unpackSteps[0] { bytes } else { 0 }
+        }
     }
 
     /// Records of one reply, unless `limit` says otherwise, and at most.
@@ -54,15 +69,21 @@ final class RecordsReply {
     private static let longRecord = 16 << 10
     /// What a record costs beside its bytes, in bytes.
     private static let recordWork = 64
-    /// A decompressed batch above this is let go of before the next is read.
-    private static let keptOutput = 1 << 20
+    /// Bytes that the loop unpacks of a batch, and reads of a packed one: some 50 microseconds. Larger batches are a worker's.
+    private static let unpackedInline = 64 << 10
+    /// What a worker unpacks of a batch: usual ones; all that are legal. The first step is not worth a reservation: there are
+    /// few workers.
+    static let unpackSteps = [4 << 20, RecordIterator.defaultOutputLimit]
 
     let topic: Topic
     let partition: PartitionLog
     private let question: Question
     /// Values up to this many bytes are looked at as JSON; larger ones stand in the reply as text.
     private let maxJSONBytes: Int
+    private let pool: ChunkPool
+    /// The loop's; a worker has one of its own.
     private let context: CompressionContext
+    private var workersContext: CompressionContext?
 
     private var stage = Stage.locate
     private var from = Offset.zero
@@ -80,23 +101,34 @@ final class RecordsReply {
     private var batchEnd = Offset.zero
     private var records: RecordIterator
     private var long: LongRecord?
+    /// The batch to be unpacked by a worker, and which of `unpackSteps` is to be tried. A log's batches are much alike: those
+    /// behind one that was too large for the loop are not tried there.
+    private var packed: RecordBatchHeader?
+    private var unpackStep = -1
+    /// What a worker has found to be wrong: nothing can be answered, or the batch is damaged.
+    private var problem: Problem?
+    private var isDamaged = false
 
-    private enum Stage { case locate, read, batches, records, long, ending, done }
+    private enum Stage { case locate, read, batches, unpack, records, long, ending, done }
 
     init(
-        _ topic: Topic, _ partition: PartitionLog, _ question: Question, maxJSONBytes: Int,
+        _ topic: Topic, _ partition: PartitionLog, _ question: Question, maxJSONBytes: Int, pool: ChunkPool,
         context: CompressionContext
     ) {
         self.topic = topic
         self.partition = partition
         self.question = question
         self.maxJSONBytes = maxJSONBytes
+        self.pool = pool
         self.context = context
-        records = RecordIterator(context: context)
+        records = RecordIterator(outputLimit: Self.unpackedInline, context: context)
     }
 
     /// At least one record is in the reply, or a part of it: from now on it does not fail, it ends.
     var hasRecords: Bool { count > 0 }
+
+    /// Nothing but its end is to be written.
+    var isEnding: Bool { stage == .ending }
 
     /// Bytes that it keeps in memory: what was read, and a batch decompressed.
     var heldBytes: Int { slices.reduce(0) { $0 + $1.count } + records.outputBytes }
@@ -105,13 +137,24 @@ final class RecordsReply {
 
     /// Appends to `out`, which holds this slice alone, until something else must happen.
     func advance(_ out: inout ByteWriter) -> Step {
+        if let problem { return .failed(problem) }
         while out.count < Self.sliceBytes, work < Self.sliceWork {
             switch stage {
             case .locate:
-                if let time = question.timestampMs { return .locate(timestampMs: time) }
+                if let time = question.timestampMs { return leave(.locate(timestampMs: time), out.count) }
                 let offsets = partition.offsets
                 begin(at: question.fromEnd ? offsets.highWatermark : question.offset ?? offsets.logStart)
-            case .read: return .read(next, maxBytes: min(question.maxBytes, Self.readBytes))
+            case .read:
+                let wanted = min(question.maxBytes, Self.readBytes)
+                let found = partition.read(from: next, maxBytes: wanted, mayWait: false, pool: pool)
+                if case .failure(.wouldWait) = found { return leave(.read(next, maxBytes: wanted), out.count) }
+                if let problem = took(found) { return .failed(problem) }
+            case .unpack:
+                if isDamaged {
+                    if let step = damaged() { return step }
+                } else {
+                    return leave(.unpack(mostBytes: Self.unpackSteps[unpackStep]), out.count)
+                }
             case .batches, .records:
                 do throws(RecordBatchError) {
                     if stage == .batches { try openBatch(out.count) } else { try writeRecord(&out) }
@@ -131,19 +174,53 @@ final class RecordsReply {
             }
         }
         if stage == .done { return .done }
-        written += out.count
-        work = 0
+        endSlice(out.count)
         return .pause
     }
 
-    func located(_ result: Result<PartitionLog.TimestampedOffset?, ReadRefusal>) -> Problem? {
-        guard case .success(let found) = result else { return Self.damage(after: partition.offsets.logStart) }
-        begin(at: found?.offset ?? partition.offsets.highWatermark)
-        return nil
+    private func leave(_ what: Elsewhere, _ inSlice: Int) -> Step {
+        endSlice(inSlice)
+        return .leave(what)
+    }
+
+    private func endSlice(_ bytes: Int) {
+        written += bytes
+        work = 0
+    }
+
+    /// On a thread that may wait, and take its time.
+    func perform(_ what: Elsewhere) {
+        switch what {
+        case .locate(let timestampMs):
+            switch partition.firstOffset(notBefore: timestampMs) {
+            case .success(let found): begin(at: found?.offset ?? partition.offsets.highWatermark)
+            case .failure: problem = Self.damage(after: partition.offsets.logStart)
+            }
+        case .read(let offset, let maxBytes):
+            problem = took(partition.read(from: offset, maxBytes: maxBytes, pool: pool))
+        case .unpack(let mostBytes): unpack(mostBytes)
+        }
+    }
+
+    private func unpack(_ mostBytes: Int) {
+        guard let batch = packed else { preconditionFailure("no batch to unpack") }
+        let context = workersContext ?? CompressionContext()
+        workersContext = context
+        records = RecordIterator(outputLimit: mostBytes, context: context)
+        do throws(RecordBatchError) {
+            try records.open(batch)
+            stage = .records
+        } catch {
+            if case .compression(.outputLimit) = error, unpackStep < Self.unpackSteps.count - 1 {
+                unpackStep += 1
+            } else {
+                isDamaged = true
+            }
+        }
     }
 
     /// What was read. A problem: nothing can be answered.
-    func took(_ result: Result<FetchedRecords, ReadRefusal>) -> Problem? {
+    private func took(_ result: Result<FetchedRecords, ReadRefusal>) -> Problem? {
         switch result {
         case .success(let fetched):
             (start, end) = (fetched.logStartOffset, fetched.highWatermark)
@@ -174,6 +251,11 @@ final class RecordsReply {
         return true
     }
 
+    /// It cannot go on: it ends before the next record, or, without one yet, is answered with this.
+    func refuse(_ problem: Problem) {
+        if !giveUp() { self.problem = problem }
+    }
+
     private func begin(at offset: Offset) {
         (from, next) = (offset, offset)
         stage = .read
@@ -202,7 +284,14 @@ final class RecordsReply {
 
     private func drop() {
         slices = []
-        if records.outputBytes > Self.keptOutput { records = RecordIterator(context: context) }
+        packed = nil
+        dropUnpacked()
+    }
+
+    /// Lets go of what a worker has unpacked.
+    private func dropUnpacked() {
+        guard records.outputLimit > Self.unpackedInline else { return }
+        records = RecordIterator(outputLimit: Self.unpackedInline, context: context)
     }
 
     // MARK: Batches and records
@@ -229,9 +318,23 @@ final class RecordsReply {
             next = max(next, batchEnd)
             return
         }
-        try records.open(batch)
-        work += records.outputBytes
-        stage = .records
+        dropUnpacked()
+        if batch.attributes.compression == Compression.none {
+            try records.open(batch)
+            return stage = .records
+        }
+        // Packed bytes may be many and give nothing.
+        if unpackStep < 0, batch.totalSize <= Self.unpackedInline {
+            do throws(RecordBatchError) {
+                try records.open(batch)
+                work += records.outputBytes
+                return stage = .records
+            } catch {
+                guard case .compression(.outputLimit) = error else { throw error }
+            }
+        }
+        unpackStep = max(unpackStep, 0)
+        (packed, stage) = (batch, .unpack)
     }
 
     private func writeRecord(_ out: inout ByteWriter) throws(RecordBatchError) {

@@ -60,6 +60,7 @@ struct ProblemKind {
     static let storageUnavailable = ProblemKind(503, 2, "storage_unavailable", "Storage unavailable", retryable: true)
     /// The commit has not come in time, and may still come.
     static let commitTimeout = ProblemKind(504, 1, "commit_timeout", "Commit not confirmed in time", retryable: true)
+    static let readTimeout = ProblemKind(504, 2, "read_timeout", "Records not read in time", retryable: true)
     /// The disk's reserve is reached; reads and deletes go on, and so do writes once there is room again.
     static let insufficientStorage = ProblemKind(
         507, 1, "insufficient_storage", "Insufficient storage", retryable: true)
