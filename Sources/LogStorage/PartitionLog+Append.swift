@@ -24,12 +24,13 @@ extension PartitionLog {
     /// for the next group commit. Durable and readable once the store's commits reach the receipt's `ticket`.
     ///
     /// The caller has checked the batch's header and CRC, hands its memory over, and calls `LogStore.kick` when its
-    /// round of appends is done. `nowMs` is the wall clock. Source: KIP-98, KIP-101.
+    /// round of appends is done. `nowMs` is the wall clock. With `keysAreChecked` the caller has also looked at the keys
+    /// (`checkKeys`), which may take long. Source: KIP-98, KIP-101.
     public func append(
-        _ batch: ByteSlice, origin: Origin, nowMs: Int64
+        _ batch: ByteSlice, origin: Origin, nowMs: Int64, keysAreChecked: Bool = false
     ) -> Result<AppendReceipt, AppendRefusal> {
         let header = RecordBatchHeader(unchecked: batch.pointer)
-        if origin == .client, isCompacted.load(ordering: .relaxed), let refusal = keyRefusal(header) {
+        if origin == .client, !keysAreChecked, requiresKeys, case .refused(let refusal) = checkKeys(header, .full) {
             return .failure(refusal)
         }
         let result = state.withLock { state -> Result<AppendReceipt, AppendRefusal> in

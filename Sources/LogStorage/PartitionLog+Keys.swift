@@ -1,5 +1,7 @@
+public import ByteBuffers
 import KafkaModel
 import RecordFormat
+import Synchronization
 
 /// Compaction keeps the newest record of each key, so in a compacted topic every record needs one.
 extension PartitionLog {
@@ -10,12 +12,58 @@ extension PartitionLog {
     /// are sent again; so a batch of the shortest records does not become a reply many times its size.
     static let maxRecordErrors = 10_000
 
+    /// Whether a client's batch needs a look at its keys before it is appended.
+    public var requiresKeys: Bool { isCompacted.load(ordering: .relaxed) }
+
+    /// How much a look at a batch's keys may take.
+    public enum KeyCheckEffort: Sendable {
+        /// For event loops: well under a millisecond.
+        case brief
+        /// For batches of usual sizes, on a thread that may take its time.
+        case usual
+        /// For every batch that is legal.
+        case full
+
+        /// Bytes that may be unpacked.
+        public var unpackedBytes: Int {
+            switch self {
+            case .brief: 64 << 10
+            case .usual: 4 << 20
+            case .full: RecordIterator.defaultOutputLimit
+            }
+        }
+
+        /// Bytes of the batch as it came. What is packed may be long and give nothing; what is not is walked at some
+        /// nanoseconds a byte at worst.
+        fileprivate func batchBytes(isPacked: Bool) -> Int {
+            guard case .brief = self else { return .max }
+            return isPacked ? 64 << 10 : 128 << 10
+        }
+    }
+
+    /// What a look at a batch's keys has found.
+    public enum KeyCheck: Sendable {
+        case sound
+        case refused(AppendRefusal)
+        /// It takes more than the effort that was allowed.
+        case tooLong
+    }
+
+    /// Looks through the records of a client's batch, as `append` does where the caller has not. To be called where
+    /// `requiresKeys`; the caller has checked the batch's header and CRC.
+    public func checkKeys(of batch: ByteSlice, _ effort: KeyCheckEffort) -> KeyCheck {
+        let header = RecordBatchHeader(unchecked: batch.pointer)
+        let isPacked = header.attributes.compression != Compression.none
+        guard batch.count <= effort.batchBytes(isPacked: isPacked) else { return .tooLong }
+        return checkKeys(header, effort)
+    }
+
     /// What is wrong with the records of a producer's batch in a compacted topic: one has no key, or they cannot be
     /// read, which the cleaner would stumble over for ever.
-    func keyRefusal(_ batch: RecordBatchHeader) -> AppendRefusal? {
+    func checkKeys(_ batch: RecordBatchHeader, _ effort: KeyCheckEffort) -> KeyCheck {
         let context = store.codecs.take()
         defer { store.codecs.give(context) }
-        var records = RecordIterator(context: context)
+        var records = RecordIterator(outputLimit: effort.unpackedBytes, context: context)
         var keyless: [Int32] = []
         var count = 0
         do throws(RecordBatchError) {
@@ -29,9 +77,13 @@ extension PartitionLog {
                 if keyless.count < Self.maxRecordErrors { keyless.append(record.index) }
             }
         } catch {
-            return AppendRefusal(error.errorCode, "\(error)")
+            if case .compression(.outputLimit) = error, effort != .full { return .tooLong }
+            return .refused(AppendRefusal(error.errorCode, "\(error)"))
         }
-        guard count > 0 else { return nil }
+        return count > 0 ? .refused(refusal(ofKeyless: keyless, count)) : .sound
+    }
+
+    private func refusal(ofKeyless keyless: [Int32], _ count: Int) -> AppendRefusal {
         let message = "Compacted topic cannot accept message without key in topic partition \(name)"
         let errors = keyless.prefix(Self.spelledErrors).map { "RecordError(batchIndex=\($0), message='\(message)')" }
             .joined(separator: ", ")

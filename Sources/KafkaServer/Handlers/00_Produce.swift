@@ -14,67 +14,108 @@ import Transport
 /// transactions without AddPartitionsToTxn (KIP-890); 13 topic ids (KIP-516). Source: KIP-98.
 extension KafkaConnection {
     func produce(_ request: borrowing Request) throws(DecodeError) {
-        var reader = try ProduceRequestReader(request.body, version: request.version)
+        let reader = try ProduceRequestReader(request.body, version: request.version)
+        var run = ProduceRun(request, reader)
+        if let work = advance(&run) { return checkElsewhere(work, HeldProduce(run)) }
+        finish(&run)
+    }
+
+    /// Appends partition after partition, up to one whose keys must be looked at elsewhere first; `found` is what that has
+    /// led to for the one that the last call ended at.
+    private func advance(_ run: inout ProduceRun, found: PartitionLog.KeyCheck? = nil) -> KeyWork? {
         let nowMs = loop.eventLoop.wallClockMs
-        let catalog = broker.catalog
-        let acksRefusal = Self.acksRefusal(reader)
-        let frame = request.frame
-        let version = request.version
-        let correlationID = request.correlationID
-        let expectsReply = reader.acks != 0
-        var newestTicket: UInt64 = 0
-        var failed = false
-        var scratch = ByteWriter(capacity: 128)
-        var response = ProduceResponseWriter(
-            version: version, correlationID: correlationID, topicCount: reader.topicCount, to: &scratch)
-        while let asked = reader.nextTopic() {
-            let topic = version >= 13 ? catalog.topic(id: asked.topicID) : catalog.topic(named: asked.name)
-            response.beginTopic(
-                name: asked.name, topicID: asked.topicID, partitionCount: asked.partitionCount, to: &scratch)
-            while let partition = reader.nextPartition() {
+        let acksRefusal = Self.acksRefusal(run.reader)
+        var found = found
+        while run.isInTopic || beginTopic(&run) {
+            while let partition = run.held ?? run.reader.nextPartition() {
+                run.held = nil
                 var result = ProduceResponseWriter.Partition(index: partition.index)
                 let refusal: AppendRefusal?
                 if let acksRefusal {
                     refusal = acksRefusal
-                } else if let log = topic?.partition(partition.index) {
-                    switch append(partition.records, of: frame, to: log, topic!, version, nowMs) {
-                    case .success(let receipt):
+                } else if let topic = run.topic, let log = topic.partition(partition.index) {
+                    switch append(partition.records, of: run.frame, to: log, topic, run.version, nowMs, found) {
+                    case .success(.done(let receipt)):
                         refusal = nil
-                        newestTicket = max(newestTicket, receipt.ticket)
+                        run.newestTicket = max(run.newestTicket, receipt.ticket)
                         result.baseOffset = receipt.baseOffset.rawValue
                         result.logAppendTimeMs = receipt.logAppendTimeMs
                         result.logStartOffset = receipt.logStartOffset.rawValue
+                    case .success(.needsCheck(let work)):
+                        run.held = partition
+                        return work
                     case .failure(let reason): refusal = reason
                     }
                 } else {
                     refusal = AppendRefusal(
-                        version >= 13 ? .unknownTopicID : .unknownTopicOrPartition,
+                        run.version >= 13 ? .unknownTopicID : .unknownTopicOrPartition,
                         "This server does not host this topic-partition.")
                 }
+                found = nil
                 if let refusal {
-                    failed = true
+                    run.failed = true
                     server.metrics.refusedBatches.add()
                     result.errorCode = refusal.code
                     result.errorMessage = refusal.message
                     if !refusal.recordErrors.isEmpty { result.recordErrors = refusal.recordErrors.map(Self.wire) }
                 }
-                response.partition(result, to: &scratch)
+                run.response.partition(result, to: &run.scratch)
             }
-            response.endTopic(to: &scratch)
+            run.response.endTopic(to: &run.scratch)
+            run.isInTopic = false
         }
-        response.finish(to: &scratch)
-        guard expectsReply else {
+        return nil
+    }
+
+    private func beginTopic(_ run: inout ProduceRun) -> Bool {
+        guard let asked = run.reader.nextTopic() else { return false }
+        let catalog = broker.catalog
+        run.topic = run.version >= 13 ? catalog.topic(id: asked.topicID) : catalog.topic(named: asked.name)
+        run.response.beginTopic(
+            name: asked.name, topicID: asked.topicID, partitionCount: asked.partitionCount, to: &run.scratch)
+        run.isInTopic = true
+        return true
+    }
+
+    private func finish(_ run: inout ProduceRun) {
+        run.response.finish(to: &run.scratch)
+        guard run.expectsReply else {
             // Nobody waits for an answer; a closed connection is the only way to tell of an error, as Kafka does.
-            if failed { fail("a produce with acks=0 was refused") }
+            if run.failed { fail("a produce with acks=0 was refused") }
             return
         }
         // The tag tells `commitFailed` how to read the reply.
-        if newestTicket > 0, !connection.gate(ticket: newestTicket, tag: UInt32(version) + 1, weight: frame.count) {
-            let held = scratch.array
-            guard let refusal = refusedReply(held[...], version) else { return connection.close() }
+        if run.newestTicket > 0,
+            !connection.gate(ticket: run.newestTicket, tag: UInt32(run.version) + 1, weight: run.frame.count)
+        {
+            let held = run.scratch.array
+            guard let refusal = refusedReply(held[...], run.version) else { return connection.close() }
             return refusal.withUnsafeBytes { connection.write(copying: $0) }
         }
-        connection.write(copying: scratch.bytes)
+        connection.write(copying: run.scratch.bytes)
+    }
+
+    /// A worker looks at the keys while the connection is muted, then the request goes on where it stands.
+    private func checkElsewhere(_ work: KeyWork, _ held: HeldProduce) {
+        let id = connection.id
+        let handle = loop.handle
+        workElsewhere(charging: work.effort.unpackedBytes) { done in
+            let found = work.log.checkKeys(of: work.batch, work.effort)
+            handle.submit { loop in
+                guard let handler = loop.connection(id)?.handler as? KafkaConnection else { return }
+                handler.unpark()
+                handler.goOn(held, after: work, found)
+            }
+            done(nil)
+        }
+    }
+
+    private func goOn(_ held: HeldProduce, after work: KeyWork, _ found: PartitionLog.KeyCheck) {
+        if case .tooLong = found {
+            return checkElsewhere(KeyWork(log: work.log, batch: work.batch, effort: .full), held)
+        }
+        if let work = advance(&held.run, found: found) { return checkElsewhere(work, held) }
+        finish(&held.run)
     }
 
     /// The data folder has failed under replies that wait for their commit: each accepted partition of a produce becomes
@@ -138,33 +179,42 @@ extension KafkaConnection {
 
     private func append(
         _ range: Range<Int>?, of frame: ByteSlice, to log: PartitionLog, _ topic: Topic, _ version: Int16,
-        _ nowMs: Int64
-    ) -> Result<AppendReceipt, AppendRefusal> {
+        _ nowMs: Int64, _ found: PartitionLog.KeyCheck?
+    ) -> Result<Appended, AppendRefusal> {
         guard let range else {
             return .failure(AppendRefusal(.invalidRecord, "the request has no record batch for \(log.folderName)"))
         }
-        if topic.isInternal {
-            return .failure(
-                AppendRefusal(.invalidTopicException, "Cannot append to internal topic \(topic.name)"))
-        }
         let batch = frame.slice(range.lowerBound, count: range.count)
+        if found == nil, let refusal = refusal(of: batch, topic, version) { return .failure(refusal) }
+        let keysAreChecked = log.requiresKeys
+        if keysAreChecked {
+            switch found ?? log.checkKeys(of: batch, .brief) {
+            case .sound: break
+            case .refused(let refusal): return .failure(refusal)
+            case .tooLong: return .success(.needsCheck(KeyWork(log: log, batch: batch, effort: .usual)))
+            }
+        }
+        let result = log.append(batch, origin: .client, nowMs: nowMs, keysAreChecked: keysAreChecked)
+        if case .success = result { server.metrics.producedBytes.add(range.count) }
+        return result.map { .done($0) }
+    }
+
+    /// What is wrong with a batch by its header and CRC, or for the topic.
+    private func refusal(of batch: ByteSlice, _ topic: Topic, _ version: Int16) -> AppendRefusal? {
+        if topic.isInternal {
+            return AppendRefusal(.invalidTopicException, "Cannot append to internal topic \(topic.name)")
+        }
         do throws(RecordBatchError) {
             let header = try RecordBatchValidator(origin: .client).validateSingle(batch)
             if version < 7, header.attributes.compression == .zstd {
-                return .failure(
-                    AppendRefusal(
-                        .unsupportedCompressionType,
-                        "Produce requests with version below 7 are not allowed to use ZStandard compression"))
+                return AppendRefusal(
+                    .unsupportedCompressionType,
+                    "Produce requests with version below 7 are not allowed to use ZStandard compression")
             }
-            if header.isTransactional {
-                return .failure(AppendRefusal(.invalidTxnState, "transactions are not served"))
-            }
+            return header.isTransactional ? AppendRefusal(.invalidTxnState, "transactions are not served") : nil
         } catch {
-            return .failure(AppendRefusal(error.errorCode, "\(error)"))
+            return AppendRefusal(error.errorCode, "\(error)")
         }
-        let result = log.append(batch, origin: .client, nowMs: nowMs)
-        if case .success = result { server.metrics.producedBytes.add(range.count) }
-        return result
     }
 
     private static func wire(_ error: AppendRefusal.RecordError) -> ProduceResponse.BatchIndexAndErrorMessage {
@@ -178,4 +228,50 @@ extension KafkaConnection {
         guard reader.acks < -1 || reader.acks > 1 else { return nil }
         return AppendRefusal(.invalidRequiredAcks, "acks must be -1, 0 or 1, not \(reader.acks)")
     }
+}
+
+/// A Produce request while it is worked off.
+private struct ProduceRun: ~Copyable {
+    /// Keeps the bytes alive that the reader walks.
+    let frame: ByteSlice
+    let version: Int16
+    var expectsReply: Bool { reader.acks != 0 }
+    var reader: ProduceRequestReader
+    var response: ProduceResponseWriter
+    var scratch = ByteWriter(capacity: 128)
+    /// Of the topic at hand, unless there is none of its name.
+    var topic: Topic?
+    var isInTopic = false
+    /// The partition that comes next, if the reader has given it already.
+    var held: ProduceRequestReader.Partition?
+    var newestTicket: UInt64 = 0
+    var failed = false
+
+    init(_ request: borrowing Request, _ reader: ProduceRequestReader) {
+        frame = request.frame
+        version = request.version
+        self.reader = reader
+        response = ProduceResponseWriter(
+            version: request.version, correlationID: request.correlationID, topicCount: reader.topicCount, to: &scratch)
+    }
+}
+
+/// A request that waits for a look at keys.
+private final class HeldProduce: @unchecked Sendable {
+    // SAFETY: the connection's loop alone touches it; the worker looks at the batch (`KeyWork`).
+    var run: ProduceRun
+
+    init(_ run: consuming ProduceRun) { self.run = run }
+}
+
+/// A batch whose keys are to be looked at.
+private struct KeyWork: Sendable {
+    let log: PartitionLog
+    let batch: ByteSlice
+    let effort: PartitionLog.KeyCheckEffort
+}
+
+private enum Appended {
+    case done(AppendReceipt)
+    case needsCheck(KeyWork)
 }
