@@ -154,4 +154,18 @@ import Testing
         #expect(reply.responses.first?.partitions.first?.records?.isEmpty == false)
         #expect(try reader.receive(ApiVersionsResponse.self, version: 0, correlationID: behind).errorCode == 0)
     }
+
+    @Test func aLookAtTheDisksSpaceHoldsUpNobodyElse() throws {
+        let rig = try Rig()
+        rig.disk.stall([.freeBytes])
+        let client = try rig.broker.client()
+        var request = DescribeLogDirsRequest()
+        request.topics = nil
+        let asked = try client.send(request, version: 4)
+        try rig.waitUntilStalled()
+        try rig.expectService()
+        rig.disk.release()
+        let reply = try client.receive(DescribeLogDirsResponse.self, version: 4, correlationID: asked)
+        #expect(reply.results.first?.totalBytes ?? 0 > 0)
+    }
 }
