@@ -336,10 +336,11 @@ BOMB_TIME = 1_700_000_000_000
 def bombs_compacted(stage: Stage) -> None:
     stage.create("compacted", cleanup_policy="compact")
     connection = stage.client(timeout=30)
+    batches = [bomb_batch(codec, payload) for codec, payload in bombs.all_bombs(key=b"k", megabytes=stage.size(500, 150)).items()]
     for _ in range(stage.size(4, 1)):
-        for codec, payload in bombs.all_bombs(key=b"k", megabytes=stage.size(500, 150)).items():
+        for batch in batches:
             try:
-                connection.produce("compacted", 0, bomb_batch(codec, payload))
+                connection.produce("compacted", 0, batch)
             except (OSError, wire.WireError) as failure:
                 stage.notes.append(repr(failure))
                 connection = stage.client(timeout=30)
