@@ -54,41 +54,6 @@ import Testing
         #expect(RecordBatchError.trailingBytes(1).errorCode == .invalidRecord)
     }
 
-    /// Records of short fields are walked in a quicker way, unless their time is near 1970: both say the same of any bytes.
-    @Test func bothWalksSayTheSame() {
-        var random = SeededGenerator(seed: 11)
-        var accepted = 0
-        for round in 0..<20_000 {
-            let sizes = (0..<4).map { _ in Int(random.next() % 3 == 0 ? random.next() % 300 : random.next() % 10) }
-            func batch(_ timeMs: Int64) -> [UInt8] {
-                var builder = RecordBatchBuilder()
-                for (place, size) in sizes.enumerated() {
-                    let value = [UInt8](repeating: 7, count: size)
-                    builder.append(
-                        key: place % 2 == 0 ? nil : [UInt8](repeating: 1, count: size / 2), value: value,
-                        timestampMs: timeMs + Int64(place * size))
-                }
-                return builder.finishUncompressed().array
-            }
-            let (quick, slow) = (batch(1 << 14), batch(1 << 14 - 1))
-            let changes = round % 10 == 0 ? 0 : 1 + Int(random.next() % 2)
-            let places = (0..<changes).map { _ in
-                // Mostly where the fields are.
-                RecordBatchHeader.size + Int(random.next() % UInt64(min(40, quick.count - RecordBatchHeader.size)))
-            }
-            let bytes = random.bytes(changes)
-            func verdict(_ batch: [UInt8]) -> String {
-                let refused = refusal(
-                    of: changed(batch) { batch in for (place, byte) in zip(places, bytes) { batch[place] = byte } })
-                return refused.map { "\($0.errorCode)" } ?? "accepted"
-            }
-            let expected = verdict(slow)
-            #expect(verdict(quick) == expected, "round \(round)")
-            if expected == "accepted" { accepted += 1 }
-        }
-        #expect(accepted > 2_000 && accepted < 18_000)
-    }
-
     @Test func minusOneAloneIsNoTimestamp() {
         func verdict(base: Int64, maximum: Int64, secondDelta: Int64 = 0) -> RecordBatchError? {
             var builder = RecordBatchBuilder()

@@ -3,19 +3,36 @@ import KafkaModel
 import RecordFormat
 
 /// `flags u8 | batch`: validates and reads a record batch. Flag 1: length and CRC are made right first, or the fuzzer would
-/// never get behind them. What a walk of the records and one without building them say must agree.
+/// never get behind them. What a walk of the records and one without building them say must agree, as
+/// must the quick way and the full one over a producer's plain records.
 @Sendable func fuzzBatches(_ bytes: UnsafeRawBufferPointer) {
     var input = Input(bytes)
     let isMended = input.byte() & 1 != 0
     var batch = Array(input.rest())
     if isMended { mend(&batch) }
     batch.withUnsafeBytes { raw in
+        if let header = try? RecordBatchHeader.first(in: raw) {
+            let quick = defect(header, quickly: true)
+            let full = defect(header, quickly: false)
+            insist(
+                quick == full,
+                "the quick walk says \(String(describing: quick)), the full one \(String(describing: full))")
+        }
         for origin in [RecordBatchValidator.Origin.client, .broker] {
             guard let header = try? RecordBatchValidator(origin: origin).validateSingle(raw) else { continue }
             read(header)
         }
         var cursor = RecordBatchCursor(raw, validator: RecordBatchValidator(origin: .client))
         while let header = try? cursor.next() { read(header) }
+    }
+}
+
+private func defect(_ header: RecordBatchHeader, quickly: Bool) -> RecordBatchError? {
+    do throws(RecordBatchError) {
+        try RecordBatchValidator.checkRecords(header, quickly: quickly)
+        return nil
+    } catch {
+        return error
     }
 }
 
