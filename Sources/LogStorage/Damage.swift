@@ -290,10 +290,10 @@ extension LogStore {
     func storeQuarantines() throws(StorageError) {
         for log in registry.withLock({ $0.damaged }) {
             do throws(StorageError) { try log.storeQuarantine() } catch {
+                needsQuarantineStored.store(true, ordering: .releasing)
                 guard error.reach == .partition else { throw error }
                 // In memory it stands, and a start finds the damage again.
                 Log.warning("a quarantine could not be stored", "partition", log.name, "reason", error)
-                needsQuarantineStored.store(true, ordering: .releasing)
             }
         }
     }

@@ -11,6 +11,10 @@ import Synchronization
 /// have no other road: when those of many commits have used up the room left for them, files beyond `maxFiles` are made.
 /// So the journal is bounded by `maxFiles` x `fileBytes`, and a block for each commit with a log start that comes while
 /// one checkpoint is made.
+///
+/// Until the first checkpoint after a start covers what recovery found, there is no room for batches at all. A commit that
+/// the stop tore is judged anew by each start that finds it: it must not stand before batches that were acknowledged at
+/// the offsets which it claims.
 final class Journal: @unchecked Sendable {
     // SAFETY: `current`, `position`, `generation`, `sequence` belong to the committing thread; `files` has its lock.
     static let maxFiles = 4
@@ -53,6 +57,8 @@ final class Journal: @unchecked Sendable {
     private var unsynced = false
     /// The disk has room for further files.
     let mayGrow = Atomic<Bool>(true)
+    /// A checkpoint covers what recovery found.
+    private let hasBegun = Atomic<Bool>(false)
 
     /// Bytes written to the journal since it was opened, padding included.
     private(set) var bytesWritten: Int64 = 0
@@ -159,6 +165,7 @@ final class Journal: @unchecked Sendable {
     /// Whether entries with `payload` bytes in all, `entries` of them, fit into what is free, with a megabyte to spare
     /// for the entries that have no other road (log starts).
     func hasRoom(payload: Int, entries: Int) -> Bool {
+        guard hasBegun.load(ordering: .relaxed) else { return false }
         let net = payload + entries * JournalFormat.entryHeaderSize + frameBytes
         // Each frame is padded to a block, each file wastes less than one frame at its end.
         let frames = net / (frameBytes / 2) + 1
@@ -173,7 +180,7 @@ final class Journal: @unchecked Sendable {
 
     /// Whether such entries fit into the file in use, so that nothing has to be made or waited for.
     func hasRoomAtOnce(payload: Int, entries: Int) -> Bool {
-        current != nil
+        current != nil && hasBegun.load(ordering: .relaxed)
             && Int64(payload + entries * JournalFormat.entryHeaderSize + 2 * frameBytes) <= fileBytes - position
     }
 
@@ -235,6 +242,7 @@ final class Journal: @unchecked Sendable {
 
     /// Frees the files whose generation is at or below `generation`: their content is in the segments, synced.
     func recycle(through generation: UInt64) {
+        hasBegun.store(true, ordering: .relaxed)
         // One that cannot be removed is of no use and no harm: its generation is over.
         let needless = misfits.withLock { numbers in
             defer { numbers = [] }

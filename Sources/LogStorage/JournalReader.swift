@@ -7,6 +7,9 @@ import StorageIO
 /// A frame that is not whole is the torn end of the last commit when nothing behind it proves otherwise; a later
 /// commit's frame, or a later file, proves that it had been synced: damage. What such a frame still tells is told, and
 /// reading goes on behind it.
+///
+/// A start leaves one generation out (`end`). Where it made no checkpoint before the journal was written again, a later
+/// start finds that gap: the sequence goes on across it, and what the file before ends with is judged as by that start.
 struct JournalReader {
     /// What the reader found.
     enum Event {
@@ -35,6 +38,8 @@ struct JournalReader {
     private struct File {
         let file: any StorageFile
         let generation: UInt64
+        /// Of its first frame; nil when that is not known.
+        var firstSequence: UInt64?
     }
 
     /// Calls `body` with every entry of the generations after `recycled`, oldest first, and with what is lost. `recycled`
@@ -44,27 +49,30 @@ struct JournalReader {
         _ body: (Event) throws(StorageError) -> Void
     ) throws(StorageError) {
         var files: [File] = []
-        var unsure: [any StorageFile] = []
-        defer {
-            for entry in files { entry.file.close() }
-            for file in unsure { file.close() }
-        }
+        var unsure: [File] = []
+        defer { for entry in files + unsure { entry.file.close() } }
         for name in try fileSystem.list(folder) where Journal.number(of: name) != nil {
             let file = try fileSystem.open(Path.join(folder, name), .read)
-            switch try generation(of: file, after: recycled ?? 0) {
-            case nil: unsure.append(file)
-            case let generation? where generation > recycled ?? 0:
-                files.append(File(file: file, generation: generation))
-            case let generation?:
-                last.generation = max(last.generation, generation)
+            guard let found = try look(at: file, after: recycled ?? 0) else {
+                unsure.append(try begun(file))
+                continue
+            }
+            if found.generation > recycled ?? 0 {
+                files.append(found)
+            } else {
+                last.generation = max(last.generation, found.generation)
                 file.close()
             }
         }
         files.sort { $0.generation < $1.generation }
         last.generation = max(last.generation, recycled ?? 0)
         var expected = recycled.map { $0 + 1 } ?? files.first?.generation ?? 0
+        var begun = unsure
         for (index, entry) in files.enumerated() {
-            if entry.generation != expected {
+            // What the start in the gap found just begun.
+            let gap = begun.firstIndex { $0.generation >= expected && $0.generation < entry.generation }
+            if let gap { try readBegun(begun.remove(at: gap), body) }
+            if entry.generation != expected, !isStart(from: expected, to: entry) {
                 try body(
                     .lost(
                         partition: nil, baseOffset: 0,
@@ -73,20 +81,45 @@ struct JournalReader {
                 last.sequence = 0
             }
             expected = entry.generation + 1
-            try read(entry, isNewest: index == files.count - 1, body)
+            // A start in the gap behind it took it for the newest, too.
+            let isNewest = index == files.count - 1 || files[index + 1].generation != expected
+            try read(entry, isNewest: isNewest, body)
         }
-        // The first frame of a file that was just begun, torn or damaged.
-        for file in unsure {
-            let begun = File(file: file, generation: last.generation + 1)
-            _ = try endOfFrames(begun, at: 0, try file.size(), isNewest: true, body)
-        }
+        for file in begun { try readBegun(file, body) }
     }
 
-    /// The generation of a file's frames; nil when its first frame is not whole, and none behind it is newer than those
-    /// of other uses.
-    private func generation(of file: any StorageFile, after recycled: UInt64) throws(StorageError) -> UInt64? {
+    /// Whether the one generation that is missing before `entry` was left out by a start, not lost. A start that found
+    /// nothing counts frames from 1, any other goes on counting.
+    private func isStart(from expected: UInt64, to entry: File) -> Bool {
+        let read = max(last.generation + 1, expected)
+        return entry.generation <= read + 1 && entry.firstSequence == last.sequence + 1
+    }
+
+    /// The first frame of a file that was just begun, torn or damaged.
+    private mutating func readBegun(
+        _ entry: File, _ body: (Event) throws(StorageError) -> Void
+    ) throws(StorageError) {
+        // Of an earlier use, or not to be told: as if it were the next.
+        let isNext = entry.generation == last.generation + 1 || entry.generation == last.generation + 2
+        let generation = isNext ? entry.generation : last.generation + 1
+        _ = try endOfFrames(
+            File(file: entry.file, generation: generation), at: 0, try entry.file.size(), isNewest: true, body)
+    }
+
+    /// A file without a whole frame that counts, with the generation that its first one claims.
+    private func begun(_ file: any StorageFile) throws(StorageError) -> File {
+        let head = try file.read(JournalFormat.headerSize, at: 0)
+        let guess = head.withUnsafeBytes { JournalFormat.guess($0) }
+        return File(file: file, generation: guess.map { $0.isFrame ? $0.generation : 0 } ?? 0)
+    }
+
+    /// A file and the generation of its frames; nil when its first frame is not whole, and none behind it is newer than
+    /// those of other uses.
+    private func look(at file: any StorageFile, after recycled: UInt64) throws(StorageError) -> File? {
         let bytes = try file.read(JournalFormat.maxFrame, at: 0)
-        if let first = bytes.withUnsafeBytes({ JournalFormat.open($0) }) { return first.generation }
+        if let first = bytes.withUnsafeBytes({ JournalFormat.open($0) }) {
+            return File(file: file, generation: first.generation, firstSequence: first.sequence)
+        }
         // The first frame is torn or damaged: the one behind it tells, though it may be of an earlier use, which is
         // recycled then.
         let size = try file.size()
@@ -95,7 +128,10 @@ struct JournalReader {
             if let header = try frame(of: file, at: position, size) {
                 // Of the use before, which is recycled: this use has not got further than its first frame.
                 if header.generation <= recycled { return nil }
-                return header.generation
+                let guess = bytes.withUnsafeBytes { JournalFormat.guess($0) }
+                let isKnown = guess?.isFrame == true && guess?.generation == header.generation
+                return File(
+                    file: file, generation: header.generation, firstSequence: isKnown ? guess?.sequence : nil)
             }
             position += Int64(JournalFormat.block)
         }

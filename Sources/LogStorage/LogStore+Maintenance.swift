@@ -126,6 +126,7 @@ extension LogStore {
         // A sync that failed meanwhile, by whomever, may have lost what a later sync of the same file does not tell of.
         try refuseWhenOffline()
         let isWhole = registry.withLock { $0.faulted.isEmpty }
+        try storeAsides()
         try writeCheckpoint(journalGeneration: generation, isClean: isClean && isWhole)
         journal.recycle(through: generation)
         for (log, _, doomed) in snapshots where kept.contains(ObjectIdentifier(log)) && !doomed.isEmpty {

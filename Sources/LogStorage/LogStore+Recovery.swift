@@ -108,7 +108,10 @@ extension LogStore {
         }
         for log in logs.values where !log.quarantine.isEmpty { noteDamage(of: log) }
         summary.damage = damage
-        try storeQuarantines()
+        do throws(StorageError) { try storeQuarantines() } catch {
+            // The checkpoint below waits for the same room, and without one the next start finds the damage again.
+            guard error.isNoSpace || error.isNotNow, error.operation != .sync else { throw error }
+        }
         let isDirect = options.direct && fileSystem.supportsDirect(journalFolder)
         let journal = try Journal(
             fileSystem: fileSystem, folder: journalFolder, fileBytes: options.journalFileBytes,
@@ -189,10 +192,17 @@ extension LogStore {
         }
         summary.journalFrames = reader.frames
         summary.notices += reader.notices
-        for (path, position, bytes) in reader.damaged {
-            try fileSystem.writeAtomically("\(path).damaged-\(reader.end.generation)-\(position)", bytes)
+        asides.withLock { asides in
+            asides = reader.damaged.map { ("\($0.path).damaged-\(reader.end.generation)-\($0.position)", $0.bytes) }
         }
         return reader
+    }
+
+    /// Keeps what is damaged of the journal, before a checkpoint lets its files be used again. Not before: the disk may be
+    /// full, and the next start finds it where it is.
+    func storeAsides() throws(StorageError) {
+        for (path, bytes) in asides.withLock({ $0 }) { try fileSystem.writeAtomically(path, bytes) }
+        asides.withLock { $0 = [] }
     }
 
     /// The journal has confirmed that nothing acknowledged was in them, unless it is itself wanting.

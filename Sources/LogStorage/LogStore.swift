@@ -147,6 +147,8 @@ public final class LogStore: Sendable {
     let needsCheckpoint = Atomic<Bool>(false)
     let needsWriteBehind = Atomic<Bool>(false)
     let needsQuarantineStored = Atomic<Bool>(false)
+    /// What recovery found damaged in the journal, by the path that it is to be kept under.
+    let asides = Lock<[(path: String, bytes: [UInt8])]>([])
     let hasRecovered = Atomic<Bool>(false)
     let needsTotals = Atomic<Bool>(false)
     /// The maintaining thread will look again within `writeBehindMs`.

@@ -70,6 +70,8 @@ final class StoreModel {
     var options: LogStoreOptions
     private(set) var crashes = 0
     private(set) var kills = 0
+    /// Now and then a start finds a full disk.
+    private let isCramped: Bool
 
     init(seed: UInt64, withoutSync: Bool = false, trustingCache: Bool = false) throws {
         random = SeededRandom(seed: seed)
@@ -89,6 +91,7 @@ final class StoreModel {
         options.producerExpirationMs = Self.expirationMs
         // Now and then a pass has to end before it has seen all keys.
         options.cleanerMapBytes = random.chance(0.5) ? 16 << 20 : OffsetMap.slotBytes * 7
+        isCramped = random.chance(0.5)
         store = try LogStore(fileSystem: fileSystem, folder: "/data", options: options)
         for index in 0..<random.number(in: 1...4) { partitions.append(newPartition(Int32(index))) }
         _ = try store.recover(nowMs: nowMs)
@@ -132,6 +135,7 @@ final class StoreModel {
             fileSystem.haltAtCall(fileSystem.callCount + random.number(in: 1...40))
         }
         if random.chance(0.005) { injectFailure() }
+        if fileSystem.capacity != nil, random.chance(0.1) { fileSystem.capacity = nil }
         // Clean pages may go at any time.
         if random.chance(0.02) { fileSystem.dropCaches() }
         switch random.below(100) {
@@ -208,7 +212,9 @@ final class StoreModel {
         }
         let bytes = batch.bytes()
         let slice = bytes.withUnsafeBytes { ChunkPool.shared.slice(copying: $0) }
-        guard case .success(let receipt) = partitions[place].log.append(slice, origin: .client, nowMs: nowMs) else {
+        // The broker's own records are taken on a full disk, too.
+        let origin: PartitionLog.Origin = random.chance(0.2) ? .broker : .client
+        guard case .success(let receipt) = partitions[place].log.append(slice, origin: origin, nowMs: nowMs) else {
             return
         }
         precondition(
@@ -263,6 +269,10 @@ final class StoreModel {
             // The disk may be taken away during recovery, too, or fail.
             if random.chance(0.1) { fileSystem.haltAtCall(fileSystem.callCount + random.number(in: 1...60)) }
             if random.chance(0.02) { injectFailure() }
+            if isCramped {
+                let room = Int64(random.number(in: 0...6) * JournalFormat.block)
+                fileSystem.capacity = random.chance(0.4) ? fileSystem.usedBytes + room : nil
+            }
             do {
                 try reopen()
             } catch {
@@ -297,9 +307,23 @@ final class StoreModel {
         let summary = try store.recover(nowMs: nowMs)
         // A disk that only loses what was not synced does no damage, and no tear may be taken for it.
         if let damage = summary.damage.first { throw Failure(description: "damage after a crash: \(damage)") }
+        try openAll()
         store.removeFolders(except: Set(partitions.map(\.log.folderName)))
         for place in partitions.indices { try adopt(place) }
         try verify()
+    }
+
+    /// Partitions that found no room to be opened are opened when there is.
+    private func openAll() throws {
+        while partitions.contains(where: { $0.log.unavailability != nil }) {
+            guard fileSystem.capacity != nil else { throw Failure(description: "not opened: \(store.faults)") }
+            fileSystem.capacity = nil
+            for _ in 0..<2 {
+                nowMs += PartitionLog.reopenMs
+                store.maintain(nowMs: nowMs)
+            }
+            if store.isOffline || fileSystem.isHalted { throw StorageError(.io(errno: EIO), .write, path: "/data") }
+        }
     }
 
     /// The restarted log may have lost what was not acknowledged, and nothing else.
