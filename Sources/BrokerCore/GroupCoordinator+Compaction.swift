@@ -7,7 +7,7 @@ import LogStorage
 ///
 /// ```
 ///  log      [ old ........................ ][ live, batch by batch ][ later appends ...
-///  1. appended, under the shard's lock       ▲ rewrite.start       ▲ rewrite.ticket
+///  1. appended, under the shard's lock       ▲ rewrite.start       ▲ rewrite.end
 ///  2. published: everything up to here is on disk ─────────────────┘
 ///  3. the log's start moves to ──────────────┘
 /// ```
@@ -26,8 +26,8 @@ struct Compaction {
     struct Rewrite {
         /// Offset of the first live record.
         var start: Offset
-        /// The commit that covers the last one.
-        var ticket: UInt64
+        /// Offset behind the last one.
+        var end: Offset
         /// Bytes of log before `start`.
         var bytesBefore: Int64
     }
@@ -82,7 +82,8 @@ extension GroupCoordinator {
         // An offline store commits nothing more; a restart begins with what is on disk.
         if store.isOffline { return false }
         if let rewrite = shard.compaction.rewrite {
-            guard store.durableTicket >= rewrite.ticket else { return true }
+            // Not by the ticket of its commit, which may have left them out.
+            guard shard.log.highWatermark >= rewrite.end else { return !shard.isSuspended }
             // Fails only when the store goes offline now.
             guard case .success(let moved) = shard.log.deleteRecords(before: rewrite.start) else { return false }
             shard.ticket = max(shard.ticket, moved.ticket)
@@ -90,7 +91,9 @@ extension GroupCoordinator {
             shard.compaction.rewrite = nil
             return false
         }
-        guard shard.compaction.isOutgrown(floor: compactionFloor), let live = shard.machine.liveRecords() else {
+        guard !shard.isSuspended, shard.compaction.isOutgrown(floor: compactionFloor),
+            let live = shard.machine.liveRecords()
+        else {
             return false
         }
         let size = live.reduce(0) { $0 + Self.size($1) }
@@ -119,7 +122,7 @@ extension GroupCoordinator {
         }
         shard.compaction.rewrite = Compaction.Rewrite(
             // Nothing is alive: the whole log can go.
-            start: start ?? shard.log.logEndOffset, ticket: shard.ticket, bytesBefore: bytesBefore)
+            start: start ?? shard.log.logEndOffset, end: shard.log.logEndOffset, bytesBefore: bytesBefore)
         return true
     }
 

@@ -19,6 +19,9 @@ public protocol GroupReplySink: AnyObject, Sendable {
 /// Runs the group state machines: one shard for each partition of `__consumer_offsets`, under one lock each. A shard's
 /// records are appended to its partition inside that lock; replies wait for the shard's newest append, heartbeats' do not.
 ///
+/// An event whose records the log refuses changes nothing, and its request is told COORDINATOR_NOT_AVAILABLE, which clients
+/// try again; requests that others have parked stay parked.
+///
 /// Compaction: a partition of `__consumer_offsets` whose log has outgrown what is alive in it gets everything alive
 /// appended once more, and its start is moved up to there (`GroupCoordinator+Compaction`).
 public final class GroupCoordinator: Sendable {
@@ -33,11 +36,14 @@ public final class GroupCoordinator: Sendable {
         var isReverted = false
         /// What `machine` counted into `memoryBytes`.
         var countedBytes = 0
-        /// Its log cannot be read: its groups are told that they are being loaded, until a start that can.
-        var isUnreadable = false
+        /// Its log cannot be read, or may lose what was appended last: its groups are told that they are being loaded
+        /// until that is over (`GroupCoordinator+Loading`).
+        var isSuspended = false
+        /// Topics that were deleted meanwhile.
+        var missedDeletions: [String] = []
     }
 
-    private struct Wiring {
+    struct Wiring {
         unowned var broker: Broker
         var shards: [Lock<Shard>] = []
         var sink: (any GroupReplySink)?
@@ -50,13 +56,13 @@ public final class GroupCoordinator: Sendable {
     private let memoryBytes = Atomic<Int>(0)
     /// A log below this size, in bytes, is not worth rewriting.
     let compactionFloor: Int64
-    private let wiring = Lock<Wiring?>(nil)
-    private let signal = Signal()
+    let wiring = Lock<Wiring?>(nil)
+    let signal = Signal()
     /// Monotonic milliseconds at which the timer thread wakes by itself.
     private let wakeAtMs = Atomic<Int64>(.max)
     /// `offsets.retention.check.interval.ms`.
     static let retentionCheckMs: Int64 = 600_000
-    /// How often timers are tried again whose records the log refuses.
+    /// How often timers are tried again whose records the log refuses, and shards that wait for their log.
     static let refusedPollMs: Int64 = 1000
 
     init(settings: GroupSettings, compactionFloor: Int64) {
@@ -75,81 +81,9 @@ public final class GroupCoordinator: Sendable {
     /// Partition of `__consumer_offsets` that holds a group.
     public func partitionIndex(of groupID: String) -> Int32 { groupPartition(groupID, count: Int32(shards.count)) }
 
-    // MARK: Loading
-
-    /// Makes the offsets topic when it is missing and replays it.
-    func load() throws(StorageError) {
-        let broker = broker
-        let topic: Topic
-        if let existing = broker.catalog.topic(named: Topic.offsetsTopicName) {
-            topic = existing
-        } else {
-            let made = broker.createTopic(
-                Topic.offsetsTopicName, partitions: broker.options.offsetsPartitions,
-                settings: ["cleanup.policy": "compact", "compression.type": "producer", "segment.bytes": "104857600"])
-            switch made {
-            case .success(let new): topic = new
-            case .failure(let refusal):
-                throw StorageError(.corrupt(refusal.message), .write, path: Topic.offsetsTopicName)
-            }
-        }
-        var shards: [Lock<Shard>] = []
-        for log in topic.partitions {
-            var shard = Shard(machine: GroupShard(settings: settings), log: log)
-            do throws(StorageError) {
-                shard.compaction.logBytes = try Self.replay(log, into: &shard.machine)
-            } catch {
-                // Half of its commits would send consumers back to where they were long ago.
-                shard.isUnreadable = true
-                Log.error("groups cannot be served: their log cannot be read", "partition", log.name, "reason", error)
-            }
-            shards.append(Lock(shard))
-        }
-        wiring.withLock { $0!.shards = shards }
-    }
-
-    /// Feeds the log to the machine; gives the bytes read.
-    static func replay(
-        _ log: PartitionLog, _ visibility: PartitionLog.Visibility = .committed, into machine: inout GroupShard
-    ) throws(StorageError) -> Int64 {
-        var bytes: Int64 = 0
-        var offset = log.logStartOffset
-        var records = RecordIterator()
-        let end = visibility == .committed ? log.highWatermark : log.logEndOffset
-        while offset < end {
-            let fetched: FetchedRecords
-            switch log.read(from: offset, maxBytes: 1 << 20, visibility: visibility) {
-            case .success(let found): fetched = found
-            case .failure(let refusal):
-                // Damage costs the commits that it hit, not the start: what they said before is still known, and the
-                // damage is told of. Older offsets mean that records are seen again.
-                if let next = log.endOfDamage(at: offset) {
-                    offset = next
-                    continue
-                }
-                throw StorageError(.corrupt("\(refusal)"), .read, path: log.folderName)
-            }
-            guard fetched.byteCount > 0 else { return bytes }
-            bytes += Int64(fetched.byteCount)
-            for slice in fetched.slices {
-                var cursor = RecordBatchCursor(slice.bytes)
-                do {
-                    while let batch = try cursor.next() {
-                        try records.open(batch)
-                        while let record = try records.next() {
-                            guard record.offset >= offset, let key = record.key else { continue }
-                            try machine.replay(key: key, value: record.value)
-                        }
-                        offset = batch.lastOffset + 1
-                    }
-                } catch {
-                    throw StorageError(
-                        .corrupt("record at offset \(offset.rawValue) or after it: \(error)"), .read,
-                        path: log.folderName)
-                }
-            }
-        }
-        return bytes
+    /// `start` without the thread.
+    func activate() {
+        for shard in shards where !shard.withLock({ $0.isSuspended }) { begin(shard) }
     }
 
     /// Requests are served from now on, sessions of recorded members begin.
@@ -157,13 +91,6 @@ public final class GroupCoordinator: Sendable {
         activate()
         let thread = Thread(name: "groups") { [self] in runTimers() }
         wiring.withLock { $0!.thread = thread }
-    }
-
-    /// `start` without the thread.
-    func activate() {
-        for shard in shards where !shard.withLock({ $0.isUnreadable }) {
-            _ = run(shard) { machine, now in machine.loaded(now: now) }
-        }
     }
 
     func stop() {
@@ -184,14 +111,15 @@ public final class GroupCoordinator: Sendable {
     }
 
     /// Runs one event of the group's shard whose reply comes with it, and gives that instead of delivering it. Nil: the
-    /// data folder takes nothing. May be called by any thread, which is not woken by anybody; the caller kicks the store.
+    /// data folder is offline. May be called by any thread, which is not woken by anybody; the caller kicks the store.
     public func ask(
         group groupID: String, as waiter: WaiterID, _ event: (inout GroupShard, CoordinatorTime) -> GroupActions
     ) -> (reply: GroupReply?, ticket: UInt64) {
         var outcome = run(shards[Int(partitionIndex(of: groupID))], event)
         let own = outcome.replies.firstIndex { $0.waiter == waiter }.map { outcome.replies.remove(at: $0).reply }
+        outcome.abandoned.removeAll { $0 == waiter }
         deliver(outcome)
-        return (outcome.refused ? nil : own, outcome.ticket)
+        return (own, outcome.ticket)
     }
 
     /// Looks at the group's shard. The answer may leave once the commits have reached the ticket.
@@ -207,12 +135,11 @@ public final class GroupCoordinator: Sendable {
     }
 
     private func look<Answer>(_ shard: Lock<Shard>, _ body: (borrowing Shard) -> Answer) -> Answer {
-        let isOffline = broker.store.isOffline
-        let (answer, reverted) = shard.withLock { shard in
-            let reverted = isOffline ? revert(&shard, BrokerClock.now()) : []
-            return (body(shard), reverted)
+        let (answer, lost) = shard.withLock { shard in
+            let lost = followLog(&shard, BrokerClock.now())
+            return (body(shard), lost)
         }
-        deliver(Outcome(replies: reverted, ticket: 0, refused: false))
+        deliver(Outcome(replies: lost))
         return answer
     }
 
@@ -223,39 +150,54 @@ public final class GroupCoordinator: Sendable {
 
     /// Removes the offsets of a deleted topic, in every group.
     func topicDeleted(_ name: String) {
-        for shard in shards { sweep(shard) { $0.topicsDeleted([(name: name, id: .zero)], now: $1) } }
+        for shard in shards {
+            let isMissed = shard.withLock { shard in
+                if shard.isSuspended { shard.missDeletion(of: name) }
+                return shard.isSuspended
+            }
+            if !isMissed { sweepDeleted(name, in: shard) }
+        }
         broker.store.kick()
     }
 
-    private struct Outcome {
-        var replies: [GroupActions.Reply]
-        var ticket: UInt64
-        var refused: Bool
+    func sweepDeleted(_ name: String, in shard: Lock<Shard>) {
+        sweep(shard) { $0.topicsDeleted([(name: name, id: .zero)], now: $1) }
     }
 
-    private func run(
+    struct Outcome {
+        var replies: [GroupActions.Reply]
+        var ticket: UInt64 = 0
+        /// The event is as if it had never come.
+        var refused = false
+        /// No truthful reply exists for these.
+        var abandoned: [WaiterID] = []
+    }
+
+    func run(
         _ shard: Lock<Shard>, _ event: (inout GroupShard, CoordinatorTime) -> GroupActions
     ) -> Outcome {
         let now = BrokerClock.now()
-        let isOffline = broker.store.isOffline
         let (outcome, deadline, isOutgrown, lost) = shard.withLock {
             shard -> (Outcome, Int64?, Bool, [GroupActions.Reply]) in
-            var lost = isOffline ? revert(&shard, now) : []
+            var lost = followLog(&shard, now)
             prepare(&shard)
             let outcome: Outcome
             if shard.log.refusal(.broker) != nil {
                 outcome = runOnCopy(&shard, event, now)
             } else {
                 let actions = event(&shard.machine, now)
-                let refused = !actions.records.isEmpty && Self.append(actions.records[...], to: &shard, now) == nil
-                // Refused since the look a moment ago: the state has gone ahead of the log, and is made from it again.
-                if refused { lost += revert(&shard, now) }
-                outcome = Outcome(replies: actions.replies, ticket: shard.ticket, refused: refused)
+                if !actions.records.isEmpty, Self.append(actions.records[...], to: &shard, now) == nil {
+                    // Refused since the look a moment ago: the state has gone ahead of the log, and is made from it again.
+                    outcome = refusal(of: actions.replies)
+                    lost += readBack(&shard, now)
+                } else {
+                    outcome = Outcome(replies: actions.replies, ticket: shard.ticket)
+                }
             }
             count(&shard)
             return (outcome, shard.machine.nextDeadline, shard.compaction.asks(floor: compactionFloor), lost)
         }
-        deliver(Outcome(replies: lost, ticket: 0, refused: false))
+        deliver(Outcome(replies: lost))
         if isOutgrown { signal.raise() }
         if let deadline, deadline < wakeAtMs.load(ordering: .relaxed) {
             wakeAtMs.store(deadline, ordering: .relaxed)
@@ -264,39 +206,36 @@ public final class GroupCoordinator: Sendable {
         return outcome
     }
 
-    /// The log takes nothing just now: an event that needs a record is as if it had never come, and those who wait for it
-    /// are abandoned. One that needs none (a heartbeat) counts.
+    /// The log takes nothing just now: an event that needs a record is as if it had never come. One that needs none
+    /// (a heartbeat) counts.
     private func runOnCopy(
         _ shard: inout Shard, _ event: (inout GroupShard, CoordinatorTime) -> GroupActions, _ now: CoordinatorTime
     ) -> Outcome {
         var copy = shard.machine
         let actions = event(&copy, now)
-        let refused = !actions.records.isEmpty
-        if !refused { shard.machine = copy }
-        return Outcome(replies: actions.replies, ticket: shard.ticket, refused: refused)
+        guard actions.records.isEmpty else {
+            let parked = shard.machine.parkedWaiters
+            // Whom others have parked stays so; the request itself is not, if it was to be.
+            var outcome = refusal(of: actions.replies.filter { !parked.contains($0.waiter) })
+            outcome.abandoned += copy.parkedWaiters.subtracting(parked)
+            return outcome
+        }
+        shard.machine = copy
+        return Outcome(replies: actions.replies, ticket: shard.ticket)
     }
 
-    /// Throws the state away that the log does not have, and replays what it has: once, as nothing is appended from then
-    /// on. Requests that were parked are told to look for their coordinator again; gives these replies.
-    private func revert(_ shard: inout Shard, _ now: CoordinatorTime) -> [GroupActions.Reply] {
-        guard !shard.isReverted, !shard.isUnreadable else { return [] }
-        // A log that is refused for a while goes on later, with all that was appended to it.
-        let isFinal = broker.store.isOffline
-        shard.isReverted = isFinal
-        let replies = shard.machine.unload(now: now).replies
-        // The append that its replies waited for has failed or is on disk.
-        if isFinal { shard.ticket = 0 }
-        shard.machine.beginLoading()
-        do throws(StorageError) {
-            _ = try Self.replay(shard.log, isFinal ? .committed : .appended, into: &shard.machine)
-            _ = shard.machine.loaded(now: now)
-        } catch {
-            Log.error("groups cannot be read back", "partition", shard.log.folderName, "reason", error)
-            var unread = GroupShard(settings: settings)
-            _ = unread.unload(now: now)
-            shard.machine = unread
+    /// What those are told whom an event without its records would have answered: to try again. On an offline folder that
+    /// would be for ever, and no reply is truthful.
+    private func refusal(of replies: [GroupActions.Reply]) -> Outcome {
+        var outcome = Outcome(replies: [], refused: true)
+        if broker.store.isOffline {
+            outcome.abandoned = replies.map(\.waiter)
+        } else {
+            outcome.replies = replies.map { reply in
+                GroupActions.Reply(waiter: reply.waiter, reply: reply.reply.refused(.coordinatorNotAvailable))
+            }
         }
-        return replies
+        return outcome
     }
 
     /// Tells the machine what others know.
@@ -352,13 +291,11 @@ public final class GroupCoordinator: Sendable {
         }
     }
 
-    private func deliver(_ outcome: Outcome) {
-        guard !outcome.replies.isEmpty, let sink = wiring.withLock({ $0!.sink }) else { return }
-        if outcome.refused {
-            sink.abandon(outcome.replies.map(\.waiter))
-        } else {
-            sink.deliver(outcome.replies, ticket: outcome.ticket)
-        }
+    func deliver(_ outcome: Outcome) {
+        if outcome.replies.isEmpty, outcome.abandoned.isEmpty { return }
+        guard let sink = wiring.withLock({ $0!.sink }) else { return }
+        if !outcome.abandoned.isEmpty { sink.abandon(outcome.abandoned) }
+        if !outcome.replies.isEmpty { sink.deliver(outcome.replies, ticket: outcome.ticket) }
     }
 
     // MARK: Timers
@@ -392,6 +329,7 @@ public final class GroupCoordinator: Sendable {
                 nextRetentionMs = now + Self.retentionCheckMs
                 for shard in shards { expireOffsets(shard) }
             }
+            if resumeSuspended() { earliest = min(earliest, now + Self.refusedPollMs) }
             if compactOutgrown() { earliest = min(earliest, now + Self.compactionPollMs) }
             broker.store.kick()
             if wiring.withLock({ $0!.stopping }) { return }

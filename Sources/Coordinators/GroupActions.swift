@@ -64,6 +64,11 @@ public struct GroupActions: Equatable, Sendable {
     public struct Reply: Equatable, Sendable {
         public var waiter: WaiterID
         public var reply: GroupReply
+
+        public init(waiter: WaiterID, reply: GroupReply) {
+            self.waiter = waiter
+            self.reply = reply
+        }
     }
 
     /// To be appended; empty: nothing to append.

@@ -159,6 +159,9 @@ public struct GroupShard: Sendable {
         return context.finish()
     }
 
+    /// The requests that wait for a later event.
+    public var parkedWaiters: Set<WaiterID> { Set(context.parked.keys) }
+
     // MARK: Groups
 
     /// Forgets a group that nothing is left of.

@@ -72,6 +72,10 @@ extension PartitionLog {
         state.withLock { $0.fault?.kind == .unopened ? $0.fault!.error.description : nil }
     }
 
+    /// A commit has left out what was appended last: its ticket has failed, and whether it will ever be on disk is not known.
+    /// Whoever sees a ticket durable sees here what its commit left out.
+    public var hasLeftOutAppends: Bool { store.stuck.load(ordering: .relaxed) > 0 && state.withLock { $0.isStuck } }
+
     func isDue(_ nowMs: Int64) -> Bool { state.withLock { $0.fault?.isDue(nowMs) ?? true } }
 
     /// Writes what is due to the segments. False: the partition's own files did not take it. Throws what concerns others.

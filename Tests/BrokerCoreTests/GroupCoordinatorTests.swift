@@ -103,15 +103,7 @@ import Testing
         let node = try SimulatedBroker()
         let sink = RecordingSink()
         node.broker.groups.deliver(to: sink)
-        var request = JoinGroupRequest()
-        (request.groupID, request.protocolType, request.sessionTimeoutMs) = ("g", "consumer", 10_000)
-        var entry = JoinGroupRequest.JoinGroupRequestProtocol()
-        entry.name = "range"
-        request.protocols = [entry]
-        let context = RequestContext(clientID: "c", clientHost: "/127.0.0.1", apiVersion: 3)
-        node.broker.groups.perform(group: "g") { machine, now in
-            machine.joinGroup(request, context: context, waiter: WaiterID(21), now: now)
-        }
+        node.join(group: "g", waiter: 21)
         #expect(sink.events.isEmpty)
         node.fileSystem.inject(Fault(.fail(errno: EIO), on: .write, times: .max))
         node.commit(group: "g2", offset: 1, waiter: 22)

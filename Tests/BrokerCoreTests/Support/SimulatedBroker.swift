@@ -87,6 +87,19 @@ final class SimulatedBroker {
         }
     }
 
+    /// A first member joins and waits for others.
+    func join(group: String, waiter: UInt64) {
+        var request = JoinGroupRequest()
+        (request.groupID, request.protocolType, request.sessionTimeoutMs) = (group, "consumer", 10_000)
+        var entry = JoinGroupRequest.JoinGroupRequestProtocol()
+        entry.name = "range"
+        request.protocols = [entry]
+        let context = RequestContext(clientID: "c", clientHost: "/127.0.0.1", apiVersion: 3)
+        broker.groups.perform(group: group) { machine, now in
+            machine.joinGroup(request, context: context, waiter: WaiterID(waiter), now: now)
+        }
+    }
+
     /// The group's committed offsets by "topic-partition".
     func offsets(group: String) -> [String: Int64] {
         var request = OffsetFetchRequest.OffsetFetchRequestGroup()

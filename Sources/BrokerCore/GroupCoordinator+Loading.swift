@@ -1,0 +1,213 @@
+import ByteBuffers
+import Coordinators
+import KafkaModel
+import LogStorage
+import RecordFormat
+import StorageIO
+import Telemetry
+
+/// Loading, and keeping the state at what the log will have after any stop.
+///
+/// ```
+///             the log cannot be read, or a commit left out what was appended
+///   serving ──────────────────────────────────────────────────────────────────► suspended
+///      ▲           (parked requests: NOT_COORDINATOR, everything is forgotten)      │ COORDINATOR_LOAD_IN_PROGRESS
+///      └────────────────────────────────────────────────────────────────────────────┘
+///             the log is readable and all of it is on disk: replayed anew, by the timer thread
+/// ```
+/// What a commit left out may be written later or never: until that is decided nobody is told either. On an offline folder
+/// nothing more will be written, so groups are served what is on disk, once and for good (`isReverted`).
+extension GroupCoordinator {
+    /// Makes the offsets topic when it is missing and replays it.
+    func load() throws(StorageError) {
+        let broker = broker
+        let topic: Topic
+        if let existing = broker.catalog.topic(named: Topic.offsetsTopicName) {
+            topic = existing
+        } else {
+            let made = broker.createTopic(
+                Topic.offsetsTopicName, partitions: broker.options.offsetsPartitions,
+                settings: ["cleanup.policy": "compact", "compression.type": "producer", "segment.bytes": "104857600"])
+            switch made {
+            case .success(let new): topic = new
+            case .failure(let refusal):
+                throw StorageError(.corrupt(refusal.message), .write, path: Topic.offsetsTopicName)
+            }
+        }
+        let shards = topic.partitions.map { log in
+            var shard = Shard(machine: GroupShard(settings: settings), log: log)
+            do throws(StorageError) {
+                shard.compaction.logBytes = try Self.replay(log, into: &shard.machine)
+            } catch {
+                // Half of its commits would send consumers back to where they were long ago.
+                shard.machine = GroupShard(settings: settings)
+                shard.isSuspended = true
+                Log.error("groups cannot be served: their log cannot be read", "partition", log.name, "reason", error)
+            }
+            return Lock(shard)
+        }
+        wiring.withLock { $0!.shards = shards }
+    }
+
+    /// Feeds the log to the machine; gives the bytes read.
+    static func replay(
+        _ log: PartitionLog, _ visibility: PartitionLog.Visibility = .committed, into machine: inout GroupShard
+    ) throws(StorageError) -> Int64 {
+        var bytes: Int64 = 0
+        var offset = log.logStartOffset
+        var records = RecordIterator()
+        let end = visibility == .committed ? log.highWatermark : log.logEndOffset
+        while offset < end {
+            let fetched: FetchedRecords
+            switch log.read(from: offset, maxBytes: 1 << 20, visibility: visibility) {
+            case .success(let found): fetched = found
+            case .failure(let refusal):
+                // Damage costs the commits that it hit, not the start: what they said before is still known, and the
+                // damage is told of. Older offsets mean that records are seen again.
+                if let next = log.endOfDamage(at: offset) {
+                    offset = next
+                    continue
+                }
+                throw StorageError(.corrupt("\(refusal)"), .read, path: log.folderName)
+            }
+            guard fetched.byteCount > 0 else { return bytes }
+            bytes += Int64(fetched.byteCount)
+            for slice in fetched.slices {
+                var cursor = RecordBatchCursor(slice.bytes)
+                do {
+                    while let batch = try cursor.next() {
+                        try records.open(batch)
+                        while let record = try records.next() {
+                            guard record.offset >= offset, let key = record.key else { continue }
+                            try machine.replay(key: key, value: record.value)
+                        }
+                        offset = batch.lastOffset + 1
+                    }
+                } catch {
+                    throw StorageError(
+                        .corrupt("record at offset \(offset.rawValue) or after it: \(error)"), .read,
+                        path: log.folderName)
+                }
+            }
+        }
+        return bytes
+    }
+
+    /// The log was replayed: requests are served from now on, sessions of recorded members begin.
+    func begin(_ shard: Lock<Shard>) {
+        deliver(run(shard) { machine, now in machine.loaded(now: now) })
+    }
+
+    // MARK: What the log did not take
+
+    /// Before anything is asked of the shard: where its log lost what was appended, or may, so does its state. Gives replies
+    /// to requests that were parked.
+    func followLog(_ shard: inout Shard, _ now: CoordinatorTime) -> [GroupActions.Reply] {
+        let store = broker.store
+        if store.isOffline { return revert(&shard, now) }
+        // In this order: who sees a ticket durable sees what its commit left out.
+        let durable = store.durableTicket
+        if shard.log.hasLeftOutAppends { return suspend(&shard, now) }
+        // All of the shard's appends are on disk, though others' of the same commit may have failed.
+        if shard.ticket <= durable { shard.ticket = 0 }
+        return []
+    }
+
+    /// The log has refused an append that the state has already. Makes the state from the log again.
+    func readBack(_ shard: inout Shard, _ now: CoordinatorTime) -> [GroupActions.Reply] {
+        if broker.store.isOffline { return revert(&shard, now) }
+        if shard.log.hasLeftOutAppends { return suspend(&shard, now) }
+        let replies = forget(&shard, now)
+        do throws(StorageError) {
+            // It goes on later, with all that was appended to it.
+            _ = try Self.replay(shard.log, .appended, into: &shard.machine)
+            _ = shard.machine.loaded(now: now)
+        } catch {
+            Log.error("groups cannot be read back", "partition", shard.log.name, "reason", error)
+            return replies + suspend(&shard, now)
+        }
+        return replies
+    }
+
+    /// The folder is offline. Throws the state away that the log does not have, and replays what it has: once, as nothing is
+    /// appended from then on. Requests that were parked are told to look for their coordinator again; gives these replies.
+    private func revert(_ shard: inout Shard, _ now: CoordinatorTime) -> [GroupActions.Reply] {
+        guard !shard.isReverted, !shard.isSuspended else { return [] }
+        shard.isReverted = true
+        let replies = forget(&shard, now)
+        // The append that its replies waited for has failed or is on disk.
+        shard.ticket = 0
+        do throws(StorageError) {
+            _ = try Self.replay(shard.log, .committed, into: &shard.machine)
+            _ = shard.machine.loaded(now: now)
+        } catch {
+            Log.error("groups cannot be read back", "partition", shard.log.name, "reason", error)
+            return replies + suspend(&shard, now)
+        }
+        return replies
+    }
+
+    private func suspend(_ shard: inout Shard, _ now: CoordinatorTime) -> [GroupActions.Reply] {
+        guard !shard.isSuspended else { return [] }
+        shard.isSuspended = true
+        // Whoever waits for it has been told that it failed.
+        shard.ticket = 0
+        Log.error("groups are not served until their log works again", "partition", shard.log.name)
+        // The timer thread looks for the end of it from now on.
+        signal.raise()
+        return forget(&shard, now)
+    }
+
+    private func forget(_ shard: inout Shard, _ now: CoordinatorTime) -> [GroupActions.Reply] {
+        let replies = shard.machine.unload(now: now).replies
+        shard.machine.beginLoading()
+        return replies
+    }
+
+    // MARK: Loading again
+
+    /// Loads the shards whose log works again. Gives whether others still wait. On the timer thread: requests are told that
+    /// their groups are being loaded, and do not wait for it.
+    func resumeSuspended() -> Bool {
+        var waits = false
+        for shard in shards {
+            let suspended = shard.withLock { $0.isSuspended ? ($0.log, $0.machine) : nil }
+            guard let (log, machine) = suspended else { continue }
+            if !resume(shard, log, machine) { waits = true }
+        }
+        return waits
+    }
+
+    private func resume(_ shard: Lock<Shard>, _ log: PartitionLog, _ empty: GroupShard) -> Bool {
+        if log.unavailability != nil || log.hasLeftOutAppends { return false }
+        var machine = empty
+        let bytes: Int64
+        do throws(StorageError) {
+            // All that was appended is on disk or on its way; nothing is appended to a suspended shard's log.
+            bytes = try Self.replay(log, .appended, into: &machine)
+        } catch {
+            return false
+        }
+        let missed = shard.withLock { shard in
+            shard.machine = machine
+            shard.compaction.logBytes = bytes
+            shard.isSuspended = false
+            defer { shard.missedDeletions = [] }
+            return shard.missedDeletions
+        }
+        begin(shard)
+        for name in missed { sweepDeleted(name, in: shard) }
+        Log.info("groups are served again", "partition", log.name)
+        return true
+    }
+}
+
+extension GroupCoordinator.Shard {
+    /// Topics deleted while the shard is suspended whose offsets are removed afterwards; those of more stay until they
+    /// expire.
+    static let maxMissedDeletions = 10_000
+
+    mutating func missDeletion(of name: String) {
+        if missedDeletions.count < Self.maxMissedDeletions { missedDeletions.append(name) }
+    }
+}

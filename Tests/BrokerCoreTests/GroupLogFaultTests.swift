@@ -1,0 +1,227 @@
+import BrokerTestKit
+import ByteBuffers
+import Coordinators
+import Glibc
+import KafkaModel
+import KafkaWire
+import LogStorage
+import RecordFormat
+import StorageIO
+import Testing
+
+@testable import BrokerCore
+
+/// The files of one partition of `__consumer_offsets` fail: its groups are told nothing that is not stored, what they ask
+/// for is to be asked again, and they are served again when the files are.
+@Suite struct GroupLogFaultTests {
+    private static let wallClockMs = BrokerClock.now().wallClockMs
+
+    /// A journal without room: what comes is written straight to its segment.
+    private func fillJournal(_ node: SimulatedBroker) throws {
+        guard case .success(let topic) = node.broker.createTopic("filling", partitions: 1) else {
+            Issue.record("refused")
+            return
+        }
+        for _ in 0..<80 {
+            try node.append(topic.partitions[0])
+            node.broker.store.commitPending()
+        }
+    }
+
+    private func failWrites(_ node: SimulatedBroker, of log: PartitionLog) {
+        node.fileSystem.inject(
+            Fault(.fail(errno: EPERM), on: .write, pathContains: log.folderName, times: .max))
+    }
+
+    /// A group with one committed offset, and one more whose commit was left out.
+    private func stuckNode(_ sink: ReplySink) throws -> SimulatedBroker {
+        let node = try SimulatedBroker()
+        node.broker.groups.deliver(to: sink)
+        node.commit(group: "g", offset: 1, waiter: 11)
+        node.broker.store.commitPending()
+        try fillJournal(node)
+        failWrites(node, of: node.offsetsLog)
+        node.commit(group: "g", offset: 2, waiter: 12)
+        node.broker.store.commitPending()
+        #expect(node.offsetsLog.hasLeftOutAppends && !node.broker.store.isOffline)
+        return node
+    }
+
+    @Test func whatACommitLeftOutIsNotShown() throws {
+        let sink = ReplySink()
+        let node = try stuckNode(sink)
+        let failed = sink.tickets.last!
+        #expect(node.broker.store.durableTicket >= failed)
+        #expect(node.offsets(group: "g") == [:])
+        let (phase, ticket) = node.broker.groups.read(group: "g") { $0.phase }
+        #expect(phase == .loading && ticket == 0)
+        node.commit(group: "g", offset: 3, waiter: 13)
+        #expect(sink.errors(of: 13) == [.coordinatorLoadInProgress] && sink.tickets.last == 0)
+        // Nobody may look for as long as the log is not whole.
+        #expect(node.broker.groups.resumeSuspended())
+        #expect(node.offsets(group: "g") == [:])
+        try node.crash()
+        #expect(node.offsets(group: "g") == ["t-0": 1], "it was not acknowledged")
+    }
+
+    @Test func whatIsWrittenAfterAllIsServed() throws {
+        let sink = ReplySink()
+        let node = try stuckNode(sink)
+        #expect(node.offsets(group: "g") == [:])
+        node.fileSystem.removeFaults()
+        node.broker.store.maintain(nowMs: Self.wallClockMs + 20_000)
+        #expect(!node.offsetsLog.hasLeftOutAppends)
+        // Until they are loaded, which requests do not wait for.
+        node.commit(group: "g", offset: 3, waiter: 13)
+        #expect(sink.errors(of: 13) == [.coordinatorLoadInProgress])
+        #expect(!node.broker.groups.resumeSuspended())
+        #expect(node.offsets(group: "g") == ["t-0": 2])
+        node.commit(group: "g", offset: 3, waiter: 14)
+        node.broker.store.commitPending()
+        #expect(sink.errors(of: 14) == [.none])
+        try node.crash()
+        #expect(node.offsets(group: "g") == ["t-0": 3])
+    }
+
+    @Test func parkedRequestsAreToldWhenTheirGroupIsSuspended() throws {
+        let sink = ReplySink()
+        let node = try SimulatedBroker()
+        node.broker.groups.deliver(to: sink)
+        node.join(group: "g", waiter: 21)
+        try fillJournal(node)
+        failWrites(node, of: node.offsetsLog)
+        node.commit(group: "other", offset: 2, waiter: 12)
+        node.broker.store.commitPending()
+        #expect(sink.errors(of: 21) == [])
+        #expect(node.offsets(group: "g") == [:])
+        #expect(sink.errors(of: 21) == [.notCoordinator])
+    }
+
+    /// Others' appends of the same commit are on disk, though its ticket has failed.
+    @Test func repliesOfOtherShardsDoNotRestOnTheFailedTicket() throws {
+        var options = SimulatedBroker.options
+        options.offsetsPartitions = 2
+        let node = try SimulatedBroker(options: options)
+        let groups = node.broker.groups
+        let names = (0..<20).map { "g\($0)" }
+        let failing = try #require(names.first { groups.partitionIndex(of: $0) == 0 })
+        let other = try #require(names.first { groups.partitionIndex(of: $0) == 1 })
+        try fillJournal(node)
+        failWrites(node, of: node.offsetsLog)
+        node.commit(group: failing, offset: 1)
+        node.commit(group: other, offset: 2)
+        #expect(groups.read(group: other) { _ in 0 }.ticket > node.broker.store.durableTicket)
+        node.broker.store.commitPending()
+        #expect(node.offsetsLog.hasLeftOutAppends)
+        #expect(groups.read(group: other) { _ in 0 }.ticket == 0)
+        #expect(node.offsets(group: other) == ["t-0": 2])
+    }
+
+    /// The live records were left out: everything before them is still all there is.
+    @Test func theLogsStartWaitsForTheRecordsThemselves() throws {
+        var options = SimulatedBroker.options
+        options.offsetsCompactionFloor = 4 << 10
+        let node = try SimulatedBroker(options: options)
+        for offset in Int64(0)..<100 {
+            node.commit(group: "g", offset: offset)
+            node.broker.store.commitPending()
+        }
+        try fillJournal(node)
+        failWrites(node, of: node.offsetsLog)
+        #expect(node.broker.groups.compactOutgrown())
+        node.broker.store.commitPending()
+        #expect(node.offsetsLog.hasLeftOutAppends)
+        for _ in 0..<3 {
+            _ = node.broker.groups.compactOutgrown()
+            node.broker.store.commitPending()
+            #expect(node.offsetsLog.logStartOffset == Offset(0))
+        }
+        try node.crash()
+        #expect(node.offsets(group: "g") == ["t-0": 99])
+    }
+
+    /// The files take nothing just now; all that was acknowledged is in the journal, and served.
+    @Test func aCommitThatTheLogRefusesIsToBeTriedAgain() throws {
+        let sink = ReplySink()
+        let node = try SimulatedBroker()
+        node.broker.groups.deliver(to: sink)
+        node.commit(group: "g", offset: 1, waiter: 11)
+        node.broker.store.commitPending()
+        node.join(group: "h", waiter: 21)
+        failWrites(node, of: node.offsetsLog)
+        node.broker.store.maintain(nowMs: Self.wallClockMs)
+        #expect(node.offsetsLog.refusal(.broker) != nil && !node.offsetsLog.hasLeftOutAppends)
+        node.commit(group: "g", offset: 2, waiter: 12)
+        #expect(sink.errors(of: 12) == [.coordinatorNotAvailable])
+        #expect(sink.abandoned.isEmpty)
+        #expect(node.offsets(group: "g") == ["t-0": 1])
+        #expect(sink.errors(of: 21) == [], "it waits as before")
+        node.fileSystem.removeFaults()
+        node.broker.store.maintain(nowMs: Self.wallClockMs + 20_000)
+        node.commit(group: "g", offset: 2, waiter: 13)
+        node.broker.store.commitPending()
+        #expect(sink.errors(of: 13) == [.none])
+        try node.crash()
+        #expect(node.offsets(group: "g") == ["t-0": 2])
+    }
+
+    @Test func groupsOfAPartitionThatIsOpenedLaterAreServedThen() throws {
+        let node = try SimulatedBroker()
+        node.commit(group: "g", offset: 5)
+        node.commit(group: "g", topic: "gone", offset: 6)
+        node.broker.store.commitPending()
+        // Its folder is there from now on.
+        try node.broker.store.checkpoint()
+        node.commit(group: "g", partition: 1, offset: 7)
+        node.broker.store.commitPending()
+        let folder = node.offsetsLog.folderName
+        try node.crash { $0.inject(Fault(.fail(errno: EACCES), on: .list, pathContains: folder, times: .max)) }
+        #expect(node.broker.store.faults.count == 1)
+        #expect(node.broker.groups.resumeSuspended())
+        #expect(node.offsets(group: "g") == [:])
+        node.broker.groups.topicDeleted("gone")
+        node.fileSystem.removeFaults()
+        for seconds in Int64(1)...2 { node.broker.store.maintain(nowMs: Self.wallClockMs + seconds * 60_000) }
+        #expect(node.broker.store.faults.isEmpty)
+        #expect(!node.broker.groups.resumeSuspended())
+        #expect(node.offsets(group: "g") == ["t-0": 5, "t-1": 7])
+        node.commit(group: "g", offset: 8)
+        node.broker.store.commitPending()
+        try node.crash()
+        #expect(node.offsets(group: "g") == ["t-0": 8, "t-1": 7])
+    }
+}
+
+/// Keeps what the coordinator delivers.
+private final class ReplySink: GroupReplySink {
+    private struct State {
+        var replies: [GroupActions.Reply] = []
+        var tickets: [UInt64] = []
+        var abandoned: [WaiterID] = []
+    }
+    private let state = Lock(State())
+
+    var tickets: [UInt64] { state.withLock { $0.tickets } }
+    var abandoned: [WaiterID] { state.withLock { $0.abandoned } }
+
+    func deliver(_ replies: [GroupActions.Reply], ticket: UInt64) {
+        state.withLock { state in
+            state.replies += replies
+            state.tickets.append(ticket)
+        }
+    }
+
+    func abandon(_ waiters: [WaiterID]) { state.withLock { $0.abandoned += waiters } }
+
+    /// The codes of what the waiter was told.
+    func errors(of waiter: UInt64) -> [ErrorCode] {
+        state.withLock { $0.replies }.filter { $0.waiter == WaiterID(waiter) }.flatMap { reply -> [ErrorCode] in
+            switch reply.reply {
+            case .join(let response): [ErrorCode(rawValue: response.errorCode)]
+            case .offsetCommit(let response):
+                response.topics.flatMap { $0.partitions.map { ErrorCode(rawValue: $0.errorCode) } }
+            default: [.unknownServerError]
+            }
+        }
+    }
+}
