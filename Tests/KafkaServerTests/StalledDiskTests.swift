@@ -1,12 +1,15 @@
 import BrokerCore
 import BrokerTestKit
 import ByteBuffers
+import Glibc
 import KafkaModel
 import KafkaWire
 import LogStorage
 import StorageIO
 import Synchronization
 import Testing
+
+@testable import Coordinators
 
 /// A disk that takes its time: whoever needs nothing of it is answered meanwhile, by the same event loop. Where a loop waits,
 /// or a lock that it takes is held by someone who does, the clients of these tests run into their timeouts.
@@ -66,6 +69,41 @@ import Testing
         let reply = try committer.receive(OffsetCommitResponse.self, version: 9, correlationID: committed)
         #expect(reply.topics.first?.partitions.first?.code == ErrorCode.none)
         #expect(try rig.bystander.listOffset("seen", at: -1).offset == 8)
+    }
+
+    /// Replies stay in their order; what a heartbeat says counts when it comes. So nobody is taken for gone whose heartbeat
+    /// stands behind a commit. A long commit is made on a worker, and so is its reply.
+    @Test(arguments: [1, 20_000])
+    func aHeartbeatBehindACommitCountsWhenItComes(partitions: Int) throws {
+        let rig = try Rig()
+        let (member, client) = (rig.member, rig.member.client)
+        let session = {
+            rig.broker.broker.groups.read(group: "readers") { shard in
+                shard.groups["readers"]?.members[member.memberID]?.session.at ?? 0
+            }.answer
+        }
+        rig.disk.stall([.sync], pathContains: ".journal")
+        var commit = WireClient.commitRequest("readers", "seen", 3)
+        (commit.memberID, commit.generationIDOrMemberEpoch) = (member.memberID, member.generationID)
+        for index in 1..<Int32(partitions) {
+            var unknown = commit.topics[0].partitions[0]
+            unknown.partitionIndex = index
+            commit.topics[0].partitions.append(unknown)
+        }
+        let committed = try client.send(commit, version: 9)
+        try rig.waitUntilStalled()
+        let before = session()
+        // Deadlines are in milliseconds.
+        usleep(2_000)
+        let beaten = try client.send(member.heartbeatRequest())
+        try waitUntil { session() > before }
+        #expect(rig.disk.waitingCalls > 0)
+        rig.disk.release()
+        let reply = try client.receive(OffsetCommitResponse.self, version: 9, correlationID: committed)
+        #expect(reply.topics.flatMap(\.partitions).filter { $0.code == .none }.count == 1)
+        let version = HeartbeatRequest.versions.upperBound
+        #expect(
+            try client.receive(HeartbeatResponse.self, version: version, correlationID: beaten).code == .none)
     }
 
     @Test(arguments: [

@@ -109,13 +109,15 @@ struct Member {
         return request
     }
 
-    func heartbeat() throws -> ErrorCode {
+    func heartbeat() throws -> ErrorCode { try client.call(heartbeatRequest()).code }
+
+    func heartbeatRequest() -> HeartbeatRequest {
         var request = HeartbeatRequest()
         request.groupID = group
         request.generationID = generationID
         request.memberID = memberID
         request.groupInstanceID = instanceID
-        return try client.call(request).code
+        return request
     }
 
     func leave() throws -> LeaveGroupResponse {
