@@ -21,10 +21,16 @@ final class FakeBroker: @unchecked Sendable {
 
     /// Not a broker at all: what it is sent is answered with just these bytes.
     private let raw: [UInt8]?
+    /// Of each connection's first so many requests of a kind none is answered before all of them are there.
+    private let gathered: (key: APIKey, count: Int)
 
-    init(raw: [UInt8]? = nil, _ answer: @escaping Answer = { _, _ in nil }) throws {
+    init(
+        raw: [UInt8]? = nil, gathering gathered: (key: APIKey, count: Int) = (.produce, 0),
+        _ answer: @escaping Answer = { _, _ in nil }
+    ) throws {
         self.answer = answer
         self.raw = raw
+        self.gathered = gathered
         listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
@@ -57,6 +63,8 @@ final class FakeBroker: @unchecked Sendable {
 
     private func serve(_ connection: Int32) {
         defer { close(connection) }
+        var held: [[UInt8]] = []
+        var missing = gathered.count
         while let prefix = receive(connection, 4) {
             let length = prefix.reduce(0) { $0 << 8 | Int($1) }
             guard let frame = receive(connection, length) else { return }
@@ -65,22 +73,33 @@ final class FakeBroker: @unchecked Sendable {
                 _ = write(connection, &raw, raw.count)
                 return
             }
+            var isGathered = false
             let reply = frame.withUnsafeBytes { bytes -> [UInt8]? in
                 var reader = ByteReader(bytes)
                 guard let header = try? RequestHeader(from: &reader) else { return nil }
+                isGathered = header.requestAPIKey == gathered.key.rawValue
                 return answer(header, &reader)
             }
             guard let reply else { return }
-            // An empty answer is none: what a broker does with acks 0.
-            if reply.isEmpty { continue }
-            let count = UInt32(reply.count).bigEndian
-            var whole = withUnsafeBytes(of: count) { Array($0) } + reply
-            // In two pieces, so that the client must put them together.
-            let half = whole.count / 2
-            _ = write(connection, &whole, half)
-            whole.removeFirst(half)
-            _ = write(connection, &whole, whole.count)
+            held.append(reply)
+            if isGathered, missing > 0 { missing -= 1 }
+            // Before the first of the kind everything is answered at once, and behind the last one again.
+            if isGathered, missing > 0 { continue }
+            for reply in held { send(reply, on: connection) }
+            held = []
         }
+    }
+
+    private func send(_ reply: [UInt8], on connection: Int32) {
+        // An empty answer is none: what a broker does with acks 0.
+        if reply.isEmpty { return }
+        let count = UInt32(reply.count).bigEndian
+        var whole = withUnsafeBytes(of: count) { Array($0) } + reply
+        // In two pieces, so that the client must put them together.
+        let half = whole.count / 2
+        _ = write(connection, &whole, half)
+        whole.removeFirst(half)
+        _ = write(connection, &whole, whole.count)
     }
 
     private func receive(_ connection: Int32, _ count: Int) -> [UInt8]? {
