@@ -36,6 +36,10 @@ final class FetchSession {
     private var freed: ContiguousArray<Int32> = []
     private var free: ContiguousArray<Int32> = []
 
+    /// A worker has it, with a fetch of many partitions: until it is back, its loop looks at nothing of it but its id, this,
+    /// its times and `takenBytes`, and does not go on with it. Set and looked at by the loop alone.
+    var isAway = false
+
     // For `FetchSessions`, in monotonic nanoseconds and bytes.
     let createdAt: Int64
     var lastUsed: Int64

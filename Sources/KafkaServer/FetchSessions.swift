@@ -76,6 +76,9 @@ final class FetchSessions {
         return true
     }
 
+    /// Whether the session has not ended.
+    func has(_ session: FetchSession) -> Bool { sessions[session.id] === session }
+
     func remove(_ id: Int32) {
         guard let session = sessions.removeValue(forKey: id) else { return }
         share.give(session.takenBytes)
@@ -85,7 +88,7 @@ final class FetchSessions {
     // MARK: Eviction
 
     private func evictIdle(_ now: Int64) -> Bool {
-        guard let idlest = sessions.values.min(by: { $0.lastUsed < $1.lastUsed }),
+        guard let idlest = sessions.values.lazy.filter({ !$0.isAway }).min(by: { $0.lastUsed < $1.lastUsed }),
             now - idlest.lastUsed > Self.keepTime
         else { return false }
         remove(idlest.id)
@@ -94,7 +97,7 @@ final class FetchSessions {
 
     private func evictLesser(than partitions: Int, _ isPrivileged: Bool, _ now: Int64) -> Bool {
         func rank(_ session: FetchSession) -> (Int, Int) { (session.isPrivileged ? 1 : 0, session.count) }
-        let old = sessions.values.filter { now - $0.createdAt > Self.keepTime }
+        let old = sessions.values.filter { !$0.isAway && now - $0.createdAt > Self.keepTime }
         guard let least = old.min(by: { rank($0) < rank($1) }), rank(least) < (isPrivileged ? 1 : 0, partitions) else {
             return false
         }

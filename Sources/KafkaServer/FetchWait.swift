@@ -7,6 +7,8 @@ struct ParkedFetch {
     let plan: FetchPlan
     let connection: ConnectionID
     let timer: LoopTimer
+    /// A fetch of many partitions, whose steps are a worker's.
+    let long: LongFetch?
 }
 
 /// Waiting: what the partitions tell is added up until it is enough, and nothing is read before.
@@ -44,6 +46,9 @@ extension FetchPlan {
         return round.isOver ? beginRound(waiter) : true
     }
 
+    /// The same without the new round, if the last one is over.
+    func noteStep(_ waiter: ReadWaiter) -> Bool { watch(Int(waiter.place), waiter) }
+
     /// The wait is over, or was given up.
     func endWait(_ waiter: ReadWaiter) {
         for place in items.indices {
@@ -51,7 +56,7 @@ extension FetchPlan {
         }
     }
 
-    private func beginRound(_ waiter: ReadWaiter) -> Bool {
+    func beginRound(_ waiter: ReadWaiter) -> Bool {
         repeat {
             round.begin(over: items.reduce(0) { $0 + ($1.room > 0 ? 1 : 0) })
             for place in items.indices where !watch(place, waiter) { return false }

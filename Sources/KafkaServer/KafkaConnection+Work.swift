@@ -34,6 +34,39 @@ extension KafkaConnection {
         if !isTaken { fail("too many requests wait for memory") }
     }
 
+    /// Runs `work` on a worker when `bytes` are charged for it, while the connection is muted, then `back` on its loop, in any
+    /// case once: with `isDone` off where there was no room and the connection is closed for it; without a connection
+    /// where that has ended.
+    func onWorker(
+        charging bytes: Int, _ work: @escaping @Sendable () -> Void,
+        then back: @escaping @Sendable (KafkaLoop, KafkaConnection?, _ isDone: Bool) -> Void
+    ) {
+        park(.work)
+        let id = connection.id
+        let handle = loop.handle
+        let pool = loop.eventLoop.pool
+        let (server, budget, workers) = (server, server.budget, broker.workers)
+        let finish: @Sendable (Bool) -> Void = { isDone in
+            handle.submit { loop in
+                let handler = loop.connection(id)?.handler as? KafkaConnection
+                if isDone { handler?.unpark() } else { handler?.fail("too many requests wait for a worker") }
+                back(server.loops.state(loop.index), isDone ? handler : nil, isDone)
+            }
+            if bytes >= RequestLimits.worthTrimming { Heap.returnFreeMemory() }
+            budget.release(bytes, pool)
+        }
+        let isTaken = budget.admit(bytes, pool) {
+            let isTaken = workers.submit {
+                work()
+                finish(true)
+            }
+            if !isTaken { finish(false) }
+        }
+        if isTaken { return }
+        fail("too many requests wait for memory")
+        back(loop, nil, false)
+    }
+
     /// Runs blocking work on the broker's admin thread while the connection is muted, then `finish` with its result on
     /// this connection's loop, if the connection is still there.
     func offload<Result: Sendable>(

@@ -79,29 +79,50 @@ final class KafkaLoop {
         // Nobody sends anything on this connection any more: what waits is answered, so that its end is reached.
         if connection.connection.peerHasFinished { return false }
         guard server.parkedShare.take(plan.waitingBytes) else { return false }
-        nextFetchID += 1
-        let waiter = ReadWaiter(loop: Int32(index), id: nextFetchID)
+        let waiter = newFetchWaiter()
         guard plan.beginWait(waiter, missing: missing) else {
             plan.endWait(waiter)
             server.parkedShare.give(plan.waitingBytes)
             return false
         }
+        enter(plan, waiter, long: nil, on: connection)
+        return true
+    }
+
+    func newFetchWaiter() -> ReadWaiter {
+        nextFetchID += 1
+        return ReadWaiter(loop: Int32(index), id: nextFetchID)
+    }
+
+    /// From now on the connection waits for its fetch.
+    func enter(_ plan: FetchPlan, _ waiter: ReadWaiter, long: LongFetch?, on connection: KafkaConnection) {
         let wait = min(plan.maxWaitMs, FetchPlan.maxWaitMs)
         let timer = eventLoop.schedule(after: .milliseconds(Int64(wait))) { [unowned self] _ in
             answerFetch(waiter.id)
         }
-        parkedFetches[waiter.id] = ParkedFetch(plan: plan, connection: connection.connection.id, timer: timer)
+        parkedFetches[waiter.id] = ParkedFetch(
+            plan: plan, connection: connection.connection.id, timer: timer, long: long)
         server.metrics.parkedFetches.add(1)
         connection.park(.fetch(waiter.id))
-        return true
+    }
+
+    private func leave(_ id: UInt64, _ fetch: ParkedFetch) {
+        parkedFetches[id] = nil
+        server.metrics.parkedFetches.add(-1)
+        eventLoop.cancel(fetch.timer)
     }
 
     func dropFetch(_ id: UInt64) {
-        guard let fetch = parkedFetches.removeValue(forKey: id) else { return }
-        server.metrics.parkedFetches.add(-1)
+        guard let fetch = parkedFetches[id] else { return }
+        let waiter = ReadWaiter(loop: Int32(index), id: id)
+        if let long = fetch.long {
+            if long.wait.isAway { return long.wait.isDropped = true }
+            leave(id, fetch)
+            return forget(long, waiter)
+        }
+        leave(id, fetch)
         server.parkedShare.give(fetch.plan.waitingBytes)
-        eventLoop.cancel(fetch.timer)
-        fetch.plan.endWait(ReadWaiter(loop: Int32(index), id: id))
+        fetch.plan.endWait(waiter)
     }
 
     /// Partitions have grown, or changed otherwise, for which fetches wait.
@@ -113,7 +134,11 @@ final class KafkaLoop {
         for waiter in told {
             // Answered by an earlier one of the same commit, perhaps.
             guard let fetch = parkedFetches[waiter.id] else { continue }
-            if !fetch.plan.noteGrowth(waiter) { answerFetch(waiter.id) }
+            if let long = fetch.long {
+                noteGrowth(waiter, of: long)
+            } else if !fetch.plan.noteGrowth(waiter) {
+                answerFetch(waiter.id)
+            }
         }
         let failures = server.commitClock.failureCount
         if failures == seenFailures { return }
@@ -125,6 +150,11 @@ final class KafkaLoop {
     /// Answers a parked fetch with what there is.
     func answerFetch(_ id: UInt64) {
         guard let fetch = parkedFetches[id] else { return }
+        if let long = fetch.long {
+            if long.wait.isAway { return long.wait.isOver = true }
+            leave(id, fetch)
+            return answer(long, ReadWaiter(loop: Int32(index), id: id), on: fetch.connection)
+        }
         dropFetch(id)
         guard let connection = eventLoop.connection(fetch.connection)?.handler as? KafkaConnection else { return }
         fetch.plan.refuseDeleted(server.broker.catalog)

@@ -12,24 +12,26 @@ import Transport
 /// leader epochs (KIP-320); 12 flexible; 13 topic ids (KIP-516); 16 node endpoints (KIP-951); 17, 18 followers' fields.
 extension KafkaConnection {
     func fetch(_ request: borrowing Request) throws(DecodeError) {
+        if request.frame.count > RequestLimits.inlineRequestBytes { return fetchElsewhere(LongFetch(request)) }
         var reader = try FetchRequestReader(request.body, version: request.version, maxEntries: Self.maxEntries)
-        if reader.isTooLarge {
-            // Before version 7 there is no field that could tell.
-            if request.version < 7 { return fail("a Fetch of more than \(Self.maxEntries) topics and partitions") }
-            return refuseFetch(request.ticket, .invalidRequest)
-        }
+        if reader.isTooLarge { return refuseTooLarge(request.ticket) }
         let session: FetchSession?
-        switch begin(reader) {
+        switch begin(reader, bytes: FetchSession.bytes(of: reader)) {
         case .success(let found): session = found
         case .failure(let refusal): return refuseFetch(request.ticket, refusal.code)
         }
-        let isFull = reader.sessionEpoch <= 0
-        guard let items = resolve(&reader, session) else { return refuseFetch(request.ticket, .fetchSessionIDNotFound) }
+        if let session {
+            if session.count + reader.partitionCount > Self.inlineEntries {
+                return workOff(LongFetch(request, reader, session))
+            }
+            session.change(by: &reader)
+            guard loop.sessions.settle(session, now: loop.eventLoop.now) else {
+                return refuseFetch(request.ticket, .fetchSessionIDNotFound)
+            }
+        }
         let plan = FetchPlan(
-            reply: request.ticket, items: items, maxWaitMs: reader.maxWaitMs, minBytes: Int(reader.minBytes),
-            maxBytes: min(Int(max(0, reader.maxBytes)), server.options.maxFetchBytes),
-            readsCommitted: reader.isolationLevel == 1, fileFrom: sendsFiles ? Self.fileFrom : .max, session: session)
-        plan.isFull = isFull
+            reply: request.ticket, items: FetchPlan.items(&reader, session, broker.catalog), reader, session: session,
+            server, sendsFiles: sendsFiles)
         let outcome = plan.read(server, mayWait: false)
         if outcome.wouldWait {
             return readElsewhere(plan) { connection, plan, outcome in connection.answer(plan, outcome) }
@@ -74,17 +76,21 @@ extension KafkaConnection {
     /// 60 KiB dearer from 64 KiB on.
     static let fileFrom = 512 << 10
 
-    private var sendsFiles: Bool { connection.takesFiles && broker.store.filesHaveDescriptors }
+    var sendsFiles: Bool { connection.takesFiles && broker.store.filesHaveDescriptors }
 
     /// Topics and partitions that one Fetch may name, those it forgets included: as many partitions as a session may
-    /// have. Each costs about 0.5 KB while it is worked on, and about half a microsecond of the loop's time. Above:
-    /// INVALID_REQUEST.
+    /// have. Each costs about 0.5 KB while it is worked on (`LongFetch.bytesAPartition`). Above: INVALID_REQUEST.
     static let maxEntries = FetchSession.maxPartitions
 
-    private struct Refusal: Error { let code: ErrorCode }
+    /// A loop works off a fetch of so many partitions, its session's included; a larger one is a worker's (`LongFetch`). Each
+    /// costs about half a microsecond, and as much again when it waits.
+    static let inlineEntries = 1000
+
+    struct Refusal: Error { let code: ErrorCode }
 
     /// The session that the request names or begins; nil: none. Source: KIP-227.
-    private func begin(_ reader: FetchRequestReader) -> Result<FetchSession?, Refusal> {
+    /// `bytes`: what the partitions of the request would keep in a session.
+    func begin(_ reader: FetchRequestReader, bytes: @autoclosure () -> Int) -> Result<FetchSession?, Refusal> {
         let now = loop.eventLoop.now
         switch (reader.sessionID, reader.sessionEpoch) {
         case (let id, -1):
@@ -94,84 +100,29 @@ extension KafkaConnection {
         case (let id, 0):
             if id != 0 { loop.sessions.remove(id) }
             guard reader.version >= 7, reader.partitionCount > 0 else { return .success(nil) }
-            var topics = reader
-            var bytes = 0
-            while let topic = topics.nextTopic() {
-                bytes += topic.partitionCount * FetchSession.bytes(of: topic.name.count)
-            }
             return .success(
                 loop.sessions.create(
-                    partitions: reader.partitionCount, bytes: bytes, isPrivileged: reader.replicaID >= 0, now: now))
+                    partitions: reader.partitionCount, bytes: bytes(), isPrivileged: reader.replicaID >= 0, now: now))
         case (let id, let epoch):
             guard let found = loop.sessions.session(id, now: now) else {
                 return .failure(Refusal(code: .fetchSessionIDNotFound))
             }
-            guard found.epoch == epoch else { return .failure(Refusal(code: .invalidFetchSessionEpoch)) }
+            // One that is being worked on is another connection's just now.
+            guard found.epoch == epoch, !found.isAway else { return .failure(Refusal(code: .invalidFetchSessionEpoch)) }
             found.advance()
             return .success(found)
         }
     }
 
-    /// The partitions of the request, or of its session with its changes, with their logs. Nil: the session has ended,
-    /// because there is no room for what it has become.
-    private func resolve(_ reader: inout FetchRequestReader, _ session: FetchSession?) -> [FetchPlan.Item]? {
-        let catalog = broker.catalog
-        let version = reader.version
-        var items: [FetchPlan.Item] = []
-        if let session {
-            while let topic = reader.nextForgottenTopic() {
-                let name = Array(topic.name)
-                while let index = reader.nextForgottenPartition() {
-                    session.forget(.init(topicID: topic.topicID, topicName: name, partitionIndex: index))
-                }
-            }
-        } else {
-            items.reserveCapacity(reader.partitionCount)
-        }
-        while let topic = reader.nextTopic() {
-            let name = Array(topic.name)
-            let found = session == nil ? find(topic.topicID, name, catalog, version) : nil
-            while let partition = reader.nextPartition() {
-                let entry = FetchSession.Entry(
-                    key: .init(topicID: topic.topicID, topicName: name, partitionIndex: partition.index),
-                    fetchOffset: partition.fetchOffset, maxBytes: Int(max(0, partition.maxBytes)),
-                    currentLeaderEpoch: partition.currentLeaderEpoch)
-                if let session { session.update(entry) } else { items.append(item(entry, found, version)) }
-            }
-        }
-        guard let session else { return items }
-        guard loop.sessions.settle(session, now: loop.eventLoop.now) else { return nil }
-        items.reserveCapacity(session.count)
-        // Neighbours are often of one topic: it is looked up once for all of them.
-        var last: (key: FetchSession.Key, topic: Topic?)?
-        session.forEach { slot, entry in
-            if last?.key.topicID != entry.key.topicID || last?.key.topicName != entry.key.topicName {
-                last = (entry.key, find(entry.key.topicID, entry.key.topicName, catalog, version))
-            }
-            var item = item(entry, last?.topic, version)
-            item.sessionSlot = slot
-            items.append(item)
-        }
-        return items
-    }
-
-    private func find(_ id: TopicID, _ name: [UInt8], _ catalog: TopicCatalog, _ version: Int16) -> Topic? {
-        version >= 13 ? catalog.topic(id: id) : name.withUnsafeBytes { catalog.topic(named: $0) }
-    }
-
-    private func item(_ entry: FetchSession.Entry, _ topic: Topic?, _ version: Int16) -> FetchPlan.Item {
-        let log = topic?.partition(entry.key.partitionIndex)
-        var error = ErrorCode.none
-        if log == nil { error = version >= 13 && topic == nil ? .unknownTopicID : .unknownTopicOrPartition }
-        return FetchPlan.Item(
-            topicName: entry.key.topicName, topicID: entry.key.topicID, partitionIndex: entry.key.partitionIndex,
-            log: log, error: error, fetchOffset: entry.fetchOffset, maxBytes: entry.maxBytes,
-            currentLeaderEpoch: entry.currentLeaderEpoch)
-    }
-
     // MARK: Replies
 
-    private func refuseFetch(_ reply: ReplyTicket, _ code: ErrorCode) {
+    func refuseTooLarge(_ reply: ReplyTicket) {
+        // Before version 7 there is no field that could tell.
+        if reply.version < 7 { return fail("a Fetch of more than \(Self.maxEntries) topics and partitions") }
+        refuseFetch(reply, .invalidRequest)
+    }
+
+    func refuseFetch(_ reply: ReplyTicket, _ code: ErrorCode) {
         connection.write { writer in
             var response = FetchResponseWriter(
                 version: reply.version, correlationID: reply.correlationID, errorCode: code, topicCount: 0,
@@ -180,72 +131,10 @@ extension KafkaConnection {
         }
     }
 
-    private func write(_ records: FetchedRecords) {
-        switch records.place {
-        case .memory(let slices): for slice in slices { connection.write(slice) }
-        case .file(let slice): connection.write(slice)
-        }
-    }
-
     func finishFetch(_ plan: FetchPlan, _ outcome: FetchPlan.Outcome) {
-        // Which partitions are told of: all in a full fetch, those with news in an incremental one.
-        // A session that another connection has gone on with meanwhile is not told by this reply.
-        let session = plan.session.flatMap { $0.epoch == plan.sessionEpoch ? $0 : nil }
-        var told: [Int] = []
-        for index in plan.items.indices {
-            var isNews = true
-            if let session { isNews = session.note(plan.items[index].sessionSlot, outcome.found[index].result) }
-            if plan.isFull || isNews { told.append(index) }
-        }
-        // Neighbours of one topic share its entry.
-        var topics: [Range<Int>] = []
-        var start = 0
-        while start < told.count {
-            var end = start + 1
-            while end < told.count, plan.items[told[end]].isSameTopic(as: plan.items[told[start]]) { end += 1 }
-            topics.append(start..<end)
-            start = end
-        }
-        let version = plan.reply.version
-        var size = FetchResponseSize(version: version, topicCount: topics.count)
-        for range in topics {
-            size.topic(nameCount: plan.items[told[range.lowerBound]].topicName.count, partitionCount: range.count)
-            for place in range { size.partition(outcome.found[told[place]].result) }
-        }
-        var writer = ByteWriter(capacity: 256)
-        var response = FetchResponseWriter(
-            version: version, correlationID: plan.reply.correlationID, sessionID: plan.session?.id ?? 0,
-            topicCount: topics.count, frameSize: size.frameSize(), to: &writer)
-        for range in topics {
-            let first = plan.items[told[range.lowerBound]]
-            first.topicName.withUnsafeBytes {
-                response.beginTopic(name: $0, topicID: first.topicID, partitionCount: range.count, to: &writer)
-            }
-            for place in range {
-                let found = outcome.found[told[place]]
-                response.beginPartition(found.result, to: &writer)
-                if found.result.recordsCount > 0 {
-                    connection.write(copying: writer.bytes)
-                    writer.removeAll()
-                    if let records = found.records { write(records) }
-                    for records in found.more { write(records) }
-                }
-                response.endPartition(to: &writer)
-            }
-            response.endTopic(to: &writer)
-        }
-        response.finish(to: &writer)
-        connection.write(copying: writer.bytes)
+        plan.write(outcome, telling: plan.ownSession, to: connection)
         server.metrics.fetchedBytes.add(outcome.bytes)
-        if let session, outcome.bytes > 0 {
-            let served = plan.items.indices.filter { outcome.found[$0].result.recordsCount > 0 }
-            session.rotate(served.map { plan.items[$0].sessionSlot })
-        }
     }
-}
-
-extension FetchPlan.Item {
-    func isSameTopic(as other: FetchPlan.Item) -> Bool { topicID == other.topicID && topicName == other.topicName }
 }
 
 /// A fetch on its way to a worker and back.
