@@ -23,3 +23,8 @@ void millrace_thread_block_sigpipe(void) {
 void millrace_return_free_memory(void) {
     malloc_trim(0);
 }
+
+void millrace_bound_kept_memory(int large_block_bytes, int kept_bytes) {
+    mallopt(M_MMAP_THRESHOLD, large_block_bytes);
+    mallopt(M_TRIM_THRESHOLD, kept_bytes);
+}

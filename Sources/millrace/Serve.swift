@@ -1,3 +1,4 @@
+import ByteBuffers
 import CommandSyntax
 import Configuration
 import Glibc
@@ -10,6 +11,7 @@ enum Serve {
     static let stopLimitSeconds = 30
 
     static func run(_ invocation: Invocation) throws {
+        Heap.boundKeptMemory()
         let configuration = try load(invocation)
         // Before any thread starts, so that all of them inherit it and only `sigwait` here takes these signals.
         let signals = Signals([SIGTERM] + [SIGINT, SIGHUP].filter { !Signals.isIgnored($0) })
