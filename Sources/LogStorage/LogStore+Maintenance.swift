@@ -206,14 +206,20 @@ extension LogStore {
 
     func runMaintenance() {
         while true {
-            let isTimed =
-                isMaintenanceWanted || isFull.load(ordering: .relaxed) || registry.withLock { !$0.faulted.isEmpty }
+            let isTimed = isRoundDueSoon
             isMaintenanceTimed.store(isTimed, ordering: .sequentiallyConsistent)
             maintenanceSignal.wait(timeoutMs: isTimed ? options.writeBehindMs : Self.retentionCheckMs)
             if threads.withLock({ $0.stopping }) { return }
             maintain(nowMs: Self.wallClockMs())
             pool.decay()
         }
+    }
+
+    /// Something is to be done, or tried again, at the next second. A checkpoint that was put off is: until a start's first
+    /// one the journal takes no batches.
+    var isRoundDueSoon: Bool {
+        isMaintenanceWanted || isFull.load(ordering: .relaxed) || needsCheckpoint.load(ordering: .relaxed)
+            || registry.withLock { !$0.faulted.isEmpty }
     }
 
     /// Something is in memory that should not stay there: batches on their way to their segments, or free blocks after a

@@ -72,6 +72,20 @@ import Testing
         #expect(store.summary.notices.isEmpty)
     }
 
+    /// Though nothing is in memory that waits for its segment.
+    @Test(arguments: Want.allCases) func theCheckpointIsTriedAgainSoon(_ want: Want) throws {
+        let store = try TestStore()
+        try store.restart()
+        #expect(!store.store.isRoundDueSoon)
+        try start(store, .powerCut, want)
+        #expect(store.store.tailBytes.load(ordering: .relaxed) == 0)
+        #expect(store.store.isRoundDueSoon)
+        relieve(store)
+        store.store.maintain(nowMs: TestStore.now)
+        #expect(store.store.statistics.checkpoints.load(ordering: .relaxed) == 1)
+        #expect(!store.store.isRoundDueSoon)
+    }
+
     /// The start finds nothing behind the checkpoint, and the next one begins with the gap.
     @Test(arguments: Want.allCases) func nothingIsMissedBehindACheckpointEither(_ want: Want) throws {
         let store = try TestStore(neighbours: ["u"])

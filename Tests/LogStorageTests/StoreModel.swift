@@ -72,6 +72,7 @@ final class StoreModel {
     private(set) var kills = 0
     /// Now and then a start finds a full disk.
     private let isCramped: Bool
+    private var failures = HeardCommits()
 
     init(seed: UInt64, withoutSync: Bool = false, trustingCache: Bool = false) throws {
         random = SeededRandom(seed: seed)
@@ -93,6 +94,7 @@ final class StoreModel {
         options.cleanerMapBytes = random.chance(0.5) ? 16 << 20 : OffsetMap.slotBytes * 7
         isCramped = random.chance(0.5)
         store = try LogStore(fileSystem: fileSystem, folder: "/data", options: options)
+        store.observe(failures)
         for index in 0..<random.number(in: 1...4) { partitions.append(newPartition(Int32(index))) }
         _ = try store.recover(nowMs: nowMs)
     }
@@ -248,7 +250,10 @@ final class StoreModel {
                 partitions[place].askedStart = max(partitions[place].askedStart, start)
             }
             while let first = partitions[place].waitingEnds.first, first.ticket <= durable {
-                partitions[place].acknowledgedEnd = max(partitions[place].acknowledgedEnd, first.end)
+                // A commit that left out what a partition's files did not take: nobody was told that it is stored.
+                if !failures.failed.contains(where: { $0.contains(first.ticket) }) {
+                    partitions[place].acknowledgedEnd = max(partitions[place].acknowledgedEnd, first.end)
+                }
                 partitions[place].waitingEnds.removeFirst()
             }
             while let first = partitions[place].waitingStarts.first, first.ticket <= durable {
@@ -298,6 +303,8 @@ final class StoreModel {
 
     private func reopen() throws {
         store = try LogStore(fileSystem: fileSystem, folder: "/data", options: options)
+        failures = HeardCommits()
+        store.observe(failures)
         for place in partitions.indices {
             partitions[place].log = open(
                 partitions[place].topicID, partitions[place].index, partitions[place].settings)
@@ -313,17 +320,17 @@ final class StoreModel {
         try verify()
     }
 
-    /// Partitions that found no room to be opened are opened when there is.
+    /// Partitions that found no room to be opened, or met a failure, are opened when that is over.
     private func openAll() throws {
-        while partitions.contains(where: { $0.log.unavailability != nil }) {
-            guard fileSystem.capacity != nil else { throw Failure(description: "not opened: \(store.faults)") }
+        let isMissing = { self.partitions.contains { $0.log.unavailability != nil } }
+        // One of the rounds may be a checkpoint's.
+        for _ in 0..<4 where isMissing() {
             fileSystem.capacity = nil
-            for _ in 0..<2 {
-                nowMs += PartitionLog.reopenMs
-                store.maintain(nowMs: nowMs)
-            }
-            if store.isOffline || fileSystem.isHalted { throw StorageError(.io(errno: EIO), .write, path: "/data") }
+            nowMs += PartitionLog.reopenMs
+            store.maintain(nowMs: nowMs)
         }
+        if store.isOffline || fileSystem.isHalted { throw StorageError(.io(errno: EIO), .write, path: "/data") }
+        if isMissing() { throw Failure(description: "not opened: \(store.faults)") }
     }
 
     /// The restarted log may have lost what was not acknowledged, and nothing else.
