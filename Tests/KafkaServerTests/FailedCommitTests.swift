@@ -39,6 +39,33 @@ import Testing
         #expect(try after.listOffset("orders", at: -1).offset >= 1)
     }
 
+    /// The files of a partition of `__consumer_offsets` take nothing: its groups are told to try again, on connections that
+    /// go on, and are served as soon as the files are.
+    @Test func anOffsetCommitThatTheLogRefusesIsToBeTriedAgain() throws {
+        let broker = try TestBroker()
+        let client = try broker.client()
+        try client.createTopic("orders")
+        try client.commit("readers", "orders", 1)
+        let index = Int(broker.broker.groups.partitionIndex(of: "readers"))
+        let log = try #require(broker.broker.catalog.topic(named: Topic.offsetsTopicName)).partitions[index]
+        broker.fileSystem.inject(Fault(.fail(errno: EPERM), on: .write, pathContains: log.folderName, times: .max))
+        let commit = { (offset: Int64) -> ErrorCode? in
+            try client.call(WireClient.commitRequest("readers", "orders", offset), version: 9)
+                .topics.first?.partitions.first?.code
+        }
+        var offset: Int64 = 1
+        try waitUntil {
+            let code = try commit(offset + 1)
+            #expect(code == ErrorCode.none || code == .coordinatorNotAvailable)
+            if code == ErrorCode.none { offset += 1 }
+            return code == .coordinatorNotAvailable
+        }
+        #expect(try client.committed("readers", "orders").committedOffset == offset)
+        broker.fileSystem.removeFaults()
+        try waitUntil { try commit(offset + 1) == ErrorCode.none }
+        #expect(try client.committed("readers", "orders").committedOffset == offset + 1)
+    }
+
     @Test func everyConnectionIsAnswered() throws {
         let broker = try TestBroker { $0.loops = 2 }
         let clients = try (0..<6).map { _ in try broker.client() }
