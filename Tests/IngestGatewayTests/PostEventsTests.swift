@@ -80,6 +80,29 @@ import Testing
         #expect(try node.post("t", "1", query: "?results=some").string("code") == "invalid_parameter")
     }
 
+    /// Two bytes of a request are some hundred of its reply.
+    @Test func aLongListOfResultsIsCutAndSaysSo() throws {
+        let node = try GatewayHarness()
+        let fields = ["Content-Type: application/x-ndjson"]
+        let count = 60_000
+        let lines = String(repeating: "1\n", count: count)
+        let all = try node.post("t", lines, query: "?results=all", fields: fields)
+        #expect(all.number("accepted") == count)
+        #expect(all.json["results_truncated"] as? Bool == true)
+        #expect(all.offsets == Array(0..<all.results.count))
+        #expect((1000..<count).contains(all.results.count))
+        // What was refused is listed behind that.
+        let mixed = try node.post("t", lines + "x\n", query: "?results=all", fields: fields)
+        #expect(mixed.json["results_truncated"] as? Bool == true)
+        #expect(mixed.results.last?["index"] as? Int == count)
+        // And that, too, has an end.
+        let wrong = try node.post(
+            "t", "1\n" + String(repeating: "x\n", count: 99_999), query: "?results=errors", fields: fields)
+        #expect(wrong.number("rejected") == 99_999)
+        #expect(wrong.json["results_truncated"] as? Bool == true || wrong.results.count == 99_999)
+        #expect(try node.post("t", "1\nx\n", query: "?results=all", fields: fields).json["results_truncated"] == nil)
+    }
+
     @Test func aMixedBatchIs207AndTellsWhichEventsAreWrong() throws {
         let node = try GatewayHarness()
         let reply = try node.post(

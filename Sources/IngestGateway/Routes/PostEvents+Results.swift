@@ -8,7 +8,16 @@ import KafkaModel
 ///     {"accepted":1,"rejected":1,"request_id":"…","results":[
 ///       {"index":0,"status":"ok","event_id":"…","topic":"t","partition":1,"offset":42,"timestamp":"…","duplicate":false},
 ///       {"index":1,"status":"invalid","code":"invalid_json","error":"…","position":17}]}
+///
+/// A list that would be too long leaves events out, and ends with `"results_truncated":true`: an event of two bytes has a
+/// result of some hundred. The counts tell of all of them.
 extension GatewayLoop {
+    /// Bytes of a list of results from which on accepted events are left out: some forty thousand, more than one request
+    /// should need to hear of.
+    static let maxAcceptedBytes = 8 << 20
+    /// And from which on all are: what clients need to hear of is what was refused.
+    static let maxResultsBytes = 12 << 20
+
     func writeResults(topic: Topic, placement: Placement, firstID: UUIDv7?, wanted: ResultsWanted) {
         out.removeAll()
         out.text("{\"accepted\":")
@@ -29,22 +38,25 @@ extension GatewayLoop {
         }
         out.text(",\"results\":[")
         row.set(topic: topic, placement: placement, timestamp: timestampText(placement), firstID: firstID)
-        Self.writeRows(
+        let isWhole = Self.writeRows(
             &out, row, eventCount: events.count, rejections: rejections, batches: batches, placed: placement.count,
             withAccepted: wanted == .all)
-        out.text("]}")
+        out.text(isWhole ? "]}" : "],\"results_truncated\":true}")
     }
 
-    /// Apart from the loop's properties, so that each of them is looked up once a request instead of once an event.
+    /// Apart from the loop's properties, so that each of them is looked up once a request instead of once an event. Gives
+    /// whether all that was asked for is listed.
     private static func writeRows(
         _ out: inout ByteWriter, _ row: borrowing ResultRow, eventCount: Int, rejections: [Rejection],
         batches: [EventBatch], placed: Int, withAccepted: Bool
-    ) {
+    ) -> Bool {
         let start = out.count
         var nextRejection = 0
         var accepted = 0
         var batch = 0
+        var isWhole = true
         for index in 0..<eventCount {
+            if out.count - start >= maxResultsBytes { return false }
             if nextRejection < rejections.count, rejections[nextRejection].index == index {
                 write(rejections[nextRejection], into: &out, isFirst: out.count == start)
                 nextRejection += 1
@@ -59,10 +71,15 @@ extension GatewayLoop {
                 continue
             }
             if !withAccepted { continue }
+            if out.count - start >= maxAcceptedBytes {
+                isWhole = false
+                continue
+            }
             if accepted - batches[batch].firstEvent == batches[batch].count { batch += 1 }
             let offset = batches[batch].baseOffset + Int64(accepted - batches[batch].firstEvent)
             row.write(index: index, offset: offset, accepted: accepted, into: &out, isFirst: out.count == start)
         }
+        return isWhole
     }
 
     private static func write(_ rejection: Rejection, into out: inout ByteWriter, isFirst: Bool) {

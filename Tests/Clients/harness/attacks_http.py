@@ -50,6 +50,12 @@ def stored_bytes(stage: Stage) -> int:
     return sum(path.stat().st_size for path in (stage.broker.folder / "data").rglob("*.log"))
 
 
+@case("results=all of 100,000 events of two bytes")
+def all_results(stage: Stage) -> None:
+    for _ in range(stage.size(10, 2)):
+        stage.post(PATH + "?results=all", b"1\n" * 100_000, media=NDJSON)
+
+
 @case("events and headers that the log repeats for each line", is_short=False)
 def many_headers(stage: Stage) -> None:
     fields = [f"X-Record-Header-{n}: {'v' * 200}" for n in range(30)]
