@@ -127,10 +127,23 @@ extension ClassicGroup {
             remove(memberID, &shard)
             settleAfterLoss(&shard)
         case .pendingMember(let memberID):
-            guard pendingMembers[memberID]?.fires(entry, now: now, in: &shard.timers) == true else { return }
+            guard pendingFires(memberID, entry, now: now, in: &shard.timers) else { return }
             remove(memberID, &shard)
             completeJoinIfAllRejoined(&shard)
         }
+    }
+
+    /// The timers' entries in the shard's heap.
+    var timerEntries: [DeadlineQueue.Entry] {
+        var entries: [DeadlineQueue.Entry] = []
+        func add(_ deadline: Deadline, _ subject: TimerSubject) {
+            if let entry = deadline.entry(groupID: groupID, subject: subject) { entries.append(entry) }
+        }
+        add(joinTimer, .join)
+        add(syncTimer, .sync)
+        for (memberID, member) in members { add(member.session, .session(memberID: memberID)) }
+        for (memberID, timer) in pendingMembers { add(timer, .pendingMember(memberID: memberID)) }
+        return entries
     }
 
     /// Members that never fetched their assignment (the leader: never made it) are removed.

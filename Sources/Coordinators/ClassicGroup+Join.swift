@@ -14,7 +14,10 @@ extension ClassicGroup {
             return completeJoinIfAllRejoined(&shard)
         }
         let known = members[request.groupInstanceID.flatMap { staticMembers[$0] } ?? request.memberID]
-        guard shard.hasRoom(for: GroupMember.memoryBytes(request.protocols) - (known?.memoryBytes ?? 0)) else {
+        let added = GroupMember.memoryBytes(of: request, context) - (known?.memoryBytes ?? 0)
+        let ofGroup =
+            members.isEmpty ? Self.emptyBytes + groupID.utf8.count + request.protocolType.utf8.count : 0
+        guard shard.hasRoom(for: added + ofGroup), added <= 0 || memberBytes + added <= Self.maxMemberBytes else {
             return shard.answerJoin(
                 parked, JoinGroupResponse(refusing: .groupMaxSizeReached, memberID: request.memberID))
         }
@@ -32,6 +35,11 @@ extension ClassicGroup {
             rejoin(request, parked, &shard)
         }
     }
+
+    /// Memory of one group's members, in bytes. Their metadata goes to the leader in one reply and, of one protocol, into
+    /// one record of 1 MiB, so a group that comes near it could never be stable. Who needs more gets
+    /// GROUP_MAX_SIZE_REACHED.
+    static let maxMemberBytes = 32 << 20
 
     /// Who is in may stay in. During a rebalance the size is the number of those who have rejoined, so that a group
     /// over its size (the limit was lowered) loses those who come last.
@@ -63,7 +71,7 @@ extension ClassicGroup {
             timer.set(
                 shard.after(Int64(request.sessionTimeoutMs)), in: &shard.timers, groupID: groupID,
                 subject: .pendingMember(memberID: memberID))
-            pendingMembers[memberID] = timer
+            setPending(memberID, timer)
             shard.answerJoin(parked, JoinGroupResponse(refusing: .memberIDRequired, memberID: memberID))
         } else {
             addAndRebalance(memberID, request, context, parked, &shard)

@@ -22,12 +22,17 @@ extension ClassicGroup {
         if let instanceID = member.groupInstanceID { staticMembers[instanceID] = memberID }
         countSupport(of: member, by: 1)
         if leaderID == nil { leaderID = memberID }
-        pendingMembers[memberID] = nil
+        removePending(memberID)
     }
 
-    /// Takes a member (or a pending one) out. The next in line becomes leader.
+    /// Takes a member (or a pending one) out.
+    ///
+    /// `leaderID` may then name somebody who is gone: whoever loses a member rebalances, and the next leader is elected
+    /// once, when that is over (`completeJoin`). Nobody looks for the leader before. An election with each member that
+    /// goes would take as many looks as there are pairs of them, since they go in the order in which they would be
+    /// elected.
     mutating func remove(_ memberID: String, _ shard: inout ShardContext) {
-        pendingMembers[memberID] = nil
+        removePending(memberID)
         pendingSync.remove(memberID)
         guard let member = members[memberID] else { return }
         answerJoin(memberID, JoinGroupResponse(refusing: .unknownMemberID, memberID: ""), &shard)
@@ -36,7 +41,7 @@ extension ClassicGroup {
         memberBytes -= member.memoryBytes
         countSupport(of: member, by: -1)
         if let instanceID = member.groupInstanceID { staticMembers[instanceID] = nil }
-        if leaderID == memberID { leaderID = members.values.min { $0.joinOrder < $1.joinOrder }?.memberID }
+        if members.isEmpty { leaderID = nil }
     }
 
     /// Gives a static member a new id and fences the old one, parked requests included. Source: KIP-345.
@@ -48,11 +53,13 @@ extension ClassicGroup {
         guard var member = members.removeValue(forKey: oldID), let instanceID = member.groupInstanceID else {
             preconditionFailure("static member \(oldID) is not in group \(groupID)")
         }
+        memberBytes -= member.memoryBytes
         member.memberID = newID
         member.clientID = context.clientID
         member.clientHost = context.clientHost
         member.isNew = false
         member.session = Deadline()
+        memberBytes += member.memoryBytes
         members[newID] = member
         staticMembers[instanceID] = newID
         if leaderID == oldID { leaderID = newID }
@@ -63,11 +70,12 @@ extension ClassicGroup {
     mutating func update(_ memberID: String, _ request: JoinGroupRequest) {
         guard var member = members[memberID] else { return }
         countSupport(of: member, by: -1)
-        memberBytes += GroupMember.memoryBytes(request.protocols) - member.memoryBytes
+        memberBytes -= member.memoryBytes
         member.protocols = request.protocols
         member.rebalanceTimeoutMs = request.rebalanceTimeoutMs
         member.sessionTimeoutMs = request.sessionTimeoutMs
         countSupport(of: member, by: 1)
+        memberBytes += member.memoryBytes
         members[memberID] = member
     }
 

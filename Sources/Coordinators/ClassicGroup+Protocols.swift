@@ -42,16 +42,17 @@ extension ClassicGroup {
     }
 
     /// Reads the topics out of the members' subscriptions. A consumer group without members subscribes to none; topics
-    /// are unknown (`nil`) for other protocol types and when a subscription cannot be read.
+    /// are unknown (`nil`) for other protocol types, when a subscription cannot be read, and when they are too many.
     mutating func refreshSubscribedTopics() {
-        subscribedTopics = nil
+        setSubscribed(nil)
         guard usesConsumerProtocol else { return }
         var topics: Set<String> = []
         for member in members.values {
             guard let own = ConsumerProtocol.subscribedTopics(member.metadata(of: protocolName)) else { return }
             topics.formUnion(own)
+            if topics.count > Self.maxSubscribedTopics { return }
         }
-        subscribedTopics = topics
+        setSubscribed(topics)
     }
 
     /// When the topics are not known, a consumer group is taken to subscribe to all, so that nothing of it is deleted.

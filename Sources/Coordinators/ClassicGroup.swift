@@ -55,11 +55,24 @@ struct GroupMember: Equatable, Sendable {
         protocols.first { $0.name == protocolName }?.metadata ?? []
     }
 
-    /// Bytes of memory, about, without the assignment.
-    var memoryBytes: Int { Self.memoryBytes(protocols) }
+    /// Bytes of memory, about, without the assignment: every text of the client's is in it.
+    var memoryBytes: Int {
+        Self.memoryBytes(
+            protocols,
+            text: memberID.utf8.count + (groupInstanceID?.utf8.count ?? 0) + clientID.utf8.count + clientHost.utf8.count
+        )
+    }
 
-    static func memoryBytes(_ protocols: [JoinGroupRequest.JoinGroupRequestProtocol]) -> Int {
-        protocols.reduce(512) { $0 + 96 + $1.name.utf8.count + $1.metadata.count }
+    /// What a new member by this request will take, at most.
+    static func memoryBytes(of request: JoinGroupRequest, _ context: RequestContext) -> Int {
+        memoryBytes(
+            request.protocols,
+            text: max(request.memberID.utf8.count, MemberIDSource.longest) + (request.groupInstanceID?.utf8.count ?? 0)
+                + context.clientID.utf8.count + context.clientHost.utf8.count)
+    }
+
+    private static func memoryBytes(_ protocols: [JoinGroupRequest.JoinGroupRequestProtocol], text: Int) -> Int {
+        protocols.reduce(512 + text) { $0 + 96 + $1.name.utf8.count + $1.metadata.count }
     }
 }
 
@@ -85,13 +98,16 @@ struct ClassicGroup: Sendable {
     /// Member ids by group instance id. Source: KIP-345.
     var staticMembers: [String: String] = [:]
     /// Member ids given out by MEMBER_ID_REQUIRED and not yet joined. Source: KIP-394.
-    var pendingMembers: [String: Deadline] = [:]
+    private(set) var pendingMembers: [String: Deadline] = [:]
+    private var pendingBytes = 0
     /// Members of the generation that have not sent SyncGroup yet.
     var pendingSync: Set<String> = []
     /// How many members support each protocol.
     var protocolSupport: [String: Int] = [:]
-    /// The topics of all members; `nil` when they are not known (not a consumer group, or unreadable metadata).
-    var subscribedTopics: Set<String>?
+    /// The topics of all members; `nil` when they are not known (not a consumer group, unreadable metadata, or more of
+    /// them than `maxSubscribedTopics`).
+    private(set) var subscribedTopics: Set<String>?
+    private var subscribedBytes = 0
     var joinTimer = Deadline()
     var syncTimer = Deadline()
     /// Set while the initial delay runs.
@@ -131,12 +147,55 @@ struct ClassicGroup: Sendable {
     /// Notes what the log has of the group.
     mutating func record(_ metadata: GroupMetadataValue) {
         recorded = metadata
-        recordedBytes = metadata.members.reduce(0) { $0 + 256 + $1.subscription.count + $1.assignment.count }
+        recordedBytes = metadata.members.reduce(0) { sum, member in
+            // Its texts outlive the members.
+            sum + 256 + member.subscription.count + member.assignment.count + member.memberID.utf8.count
+                + (member.groupInstanceID?.utf8.count ?? 0) + member.clientID.utf8.count + member.clientHost.utf8.count
+        }
     }
 
-    /// Bytes of memory, about. Assignments count in the record; ids given out with a member's share.
+    /// Bytes of memory, about. Assignments count in the record.
     var memoryBytes: Int {
-        512 + groupID.utf8.count + memberBytes + recordedBytes + pendingMembers.count * 256 + offsets.memoryBytes
+        Self.emptyBytes + listedTextBytes + descriptionBytes + pendingBytes + subscribedBytes + offsets.memoryBytes
+    }
+
+    /// Bytes of a group besides all that is in it.
+    static let emptyBytes = 512
+
+    /// Text of the client's that ListGroups shows.
+    var listedTextBytes: Int { groupID.utf8.count + (protocolType?.utf8.count ?? 0) }
+
+    /// Bytes of all that DescribeGroups shows of the members, at most.
+    var descriptionBytes: Int { memberBytes + recordedBytes }
+
+    // MARK: Ids given out
+
+    mutating func setPending(_ memberID: String, _ timer: Deadline) {
+        if pendingMembers.updateValue(timer, forKey: memberID) == nil { pendingBytes += Self.pendingBytes(memberID) }
+    }
+
+    mutating func removePending(_ memberID: String) {
+        if pendingMembers.removeValue(forKey: memberID) != nil { pendingBytes -= Self.pendingBytes(memberID) }
+    }
+
+    /// Whether the id's timer is due; see `Deadline.fires`.
+    mutating func pendingFires(
+        _ memberID: String, _ entry: DeadlineQueue.Entry, now: Int64, in queue: inout DeadlineQueue
+    ) -> Bool {
+        pendingMembers[memberID]?.fires(entry, now: now, in: &queue) == true
+    }
+
+    private static func pendingBytes(_ memberID: String) -> Int { 256 + memberID.utf8.count }
+
+    // MARK: Subscribed topics
+
+    /// Topics of one group that are kept, more than a broker has. Names of two letters take 16 times their bytes here;
+    /// a group that names more is taken to subscribe to all.
+    static let maxSubscribedTopics = 100_000
+
+    mutating func setSubscribed(_ topics: Set<String>?) {
+        subscribedTopics = topics
+        subscribedBytes = topics.map { $0.reduce(0) { $0 + 64 + $1.utf8.count } } ?? 0
     }
 
     var usesConsumerProtocol: Bool { protocolType == ConsumerProtocol.type }

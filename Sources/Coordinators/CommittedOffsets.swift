@@ -36,7 +36,9 @@ struct CommittedOffset: Equatable, Sendable {
 struct CommittedOffsets: Equatable, Sendable {
     private(set) var byTopic: [String: [Int32: CommittedOffset]] = [:]
     private(set) var count = 0
-    private var metadataBytes = 0
+    private(set) var metadataBytes = 0
+    /// Bytes of the longest text there was, since there was none.
+    private(set) var longestMetadata = 0
 
     /// Bytes of memory, about: an entry of the inner table, a share of the outer one, the text.
     var memoryBytes: Int { count * Self.entryBytes + metadataBytes }
@@ -49,6 +51,7 @@ struct CommittedOffsets: Equatable, Sendable {
         set {
             if let newValue {
                 metadataBytes += newValue.metadata.utf8.count
+                longestMetadata = max(longestMetadata, newValue.metadata.utf8.count)
                 if let old = byTopic[topic, default: [:]].updateValue(newValue, forKey: partition) {
                     metadataBytes -= old.metadata.utf8.count
                 } else {
@@ -58,6 +61,7 @@ struct CommittedOffsets: Equatable, Sendable {
                 metadataBytes -= old.metadata.utf8.count
                 count -= 1
                 if byTopic[topic]!.isEmpty { byTopic[topic] = nil }
+                if metadataBytes == 0 { longestMetadata = 0 }
             }
         }
     }

@@ -8,6 +8,13 @@ enum TimerSubject: Hashable, Sendable {
     case session(memberID: String)
     /// A member id given out with MEMBER_ID_REQUIRED.
     case pendingMember(memberID: String)
+
+    var textBytes: Int {
+        switch self {
+        case .join, .sync: 0
+        case .session(let memberID), .pendingMember(let memberID): memberID.utf8.count
+        }
+    }
 }
 
 /// All deadlines of a shard, earliest first: a binary heap that is cleaned lazily.
@@ -15,6 +22,10 @@ enum TimerSubject: Hashable, Sendable {
 /// A deadline that moves *later* (each heartbeat does that) touches only its `Deadline`; the heap's entry fires at the
 /// old time, finds the deadline moved, and is put back. So a heartbeat costs no heap operation, and the heap holds
 /// about one entry a member.
+///
+/// A deadline that is dropped with its member or group, or that moves *earlier*, leaves its entry behind, with the ids in
+/// it, for as long as the client chose. So once enough was pushed (`wantsRebuild`), the heap is made anew of the
+/// deadlines that there are.
 struct DeadlineQueue: Sendable {
     struct Entry: Sendable {
         var at: Int64
@@ -28,13 +39,46 @@ struct DeadlineQueue: Sendable {
 
     private var heap: [Entry] = []
     private var armings: UInt64 = 0
+    /// Bytes of the entries pushed since the heap was last made anew; one that was put back does not count.
+    private var pushedBytes = 0
+    private var rebuildAt = Self.pushedAlways
+
+    /// What may be pushed before the heap is made anew: so much, and a share of what was in it then. So the entries left
+    /// behind take no more than that, and making it anew costs each push as much as a few pushes.
+    static let pushedAlways = 256 << 10
+    static let pushedPerEntry = 64
 
     /// No timer fires before this time; one may be due then.
     var next: Int64? { heap.first?.at }
 
-    mutating func push(at: Int64, groupID: String, subject: TimerSubject) {
+    /// Entries, of deadlines that there are and of others.
+    var count: Int { heap.count }
+
+    var wantsRebuild: Bool { pushedBytes >= rebuildAt }
+
+    /// Takes `entries` instead of all that it has.
+    mutating func rebuild(from entries: [Entry]) {
+        // What is sorted is a heap.
+        heap = entries.sorted(by: Entry.precedes)
+        pushedBytes = 0
+        rebuildAt = Self.pushedAlways + Self.pushedPerEntry * heap.count
+    }
+
+    /// Gives the entry's number.
+    @discardableResult
+    mutating func push(at: Int64, groupID: String, subject: TimerSubject) -> UInt64 {
+        pushedBytes += 64 + groupID.utf8.count + subject.textBytes
+        return putBack(at: at, groupID: groupID, subject: subject)
+    }
+
+    fileprivate mutating func putBack(at: Int64, groupID: String, subject: TimerSubject) -> UInt64 {
         armings += 1
+        defer { siftUp() }
         heap.append(Entry(at: at, order: armings, groupID: groupID, subject: subject))
+        return armings
+    }
+
+    private mutating func siftUp() {
         var child = heap.count - 1
         while child > 0 {
             let parent = (child - 1) / 2
@@ -61,21 +105,30 @@ struct DeadlineQueue: Sendable {
         }
     }
 
-    mutating func removeAll() { heap = [] }
+    mutating func removeAll() { rebuild(from: []) }
 }
 
 /// One timer: when it is due, and when the heap will look at it.
 struct Deadline: Equatable, Sendable {
     /// When it is due; `nil`: not running.
     private(set) var at: Int64?
-    /// The time of the earliest heap entry for it; later entries are left-overs and ignored.
-    private var armedAt: Int64?
+    /// The earliest heap entry for it; later entries are left-overs and ignored.
+    private var armed: Arming?
+
+    private struct Arming: Equatable {
+        var at: Int64
+        var order: UInt64
+    }
 
     mutating func set(_ time: Int64, in queue: inout DeadlineQueue, groupID: String, subject: TimerSubject) {
         at = time
-        guard armedAt.map({ time < $0 }) ?? true else { return }
-        armedAt = time
-        queue.push(at: time, groupID: groupID, subject: subject)
+        guard armed.map({ time < $0.at }) ?? true else { return }
+        armed = Arming(at: time, order: queue.push(at: time, groupID: groupID, subject: subject))
+    }
+
+    /// The heap's entry for it, if there is one.
+    func entry(groupID: String, subject: TimerSubject) -> DeadlineQueue.Entry? {
+        armed.map { DeadlineQueue.Entry(at: $0.at, order: $0.order, groupID: groupID, subject: subject) }
     }
 
     mutating func cancel() { at = nil }
@@ -83,15 +136,14 @@ struct Deadline: Equatable, Sendable {
     /// Says whether the timer is due, when `entry` came out of the heap at `now`; stops it if so, arms it again if it
     /// has moved.
     mutating func fires(_ entry: DeadlineQueue.Entry, now: Int64, in queue: inout DeadlineQueue) -> Bool {
-        guard armedAt == entry.at else { return false }
-        armedAt = nil
+        guard armed?.order == entry.order else { return false }
+        armed = nil
         guard let due = at else { return false }
         if due <= now {
             at = nil
             return true
         }
-        armedAt = due
-        queue.push(at: due, groupID: entry.groupID, subject: entry.subject)
+        armed = Arming(at: due, order: queue.putBack(at: due, groupID: entry.groupID, subject: entry.subject))
         return false
     }
 }

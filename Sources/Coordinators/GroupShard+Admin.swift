@@ -44,11 +44,34 @@ extension GroupShard {
 
     /// Bytes of memory that `describeGroup` takes, and its encoded form.
     public func descriptionBytes(of groupID: String) -> Int {
-        let members = groups[groupID]?.members.values.reduce(0) { sum, member in
+        guard let group = groups[groupID] else { return Self.describedMember + 4 * groupID.utf8.count }
+        let members = group.members.values.reduce(0) { sum, member in
+            let text =
+                member.memberID.utf8.count + (member.groupInstanceID?.utf8.count ?? 0) + member.clientID.utf8.count
+                + member.clientHost.utf8.count
             // The metadata is the group's own array; encoded it stands there twice.
-            sum + 256 + 2 * (member.metadata(of: groups[groupID]?.protocolName).count + member.assignment.count)
+            return sum + Self.describedMember
+                + 2 * (text + member.metadata(of: group.protocolName).count + member.assignment.count)
         }
-        return 512 + (members ?? 0)
+        return Self.describedMember + 2 * (group.listedTextBytes + (group.protocolName?.utf8.count ?? 0)) + members
+    }
+
+    /// The same, at most, and known without a look at the members.
+    public func mostDescriptionBytes(of groupID: String) -> Int {
+        guard let group = groups[groupID] else { return descriptionBytes(of: groupID) }
+        return Self.describedMember + 2 * (group.listedTextBytes + group.descriptionBytes)
+            + (group.protocolName?.utf8.count ?? 0) * 2
+    }
+
+    /// A member without its texts, or a group: as a struct and twice in the reply.
+    private static let describedMember = 256
+
+    /// Bytes of a group's id and protocol type; what is longer is long, and nobody's that names its groups by hand.
+    public static let usualListedText = 512
+
+    /// Whether the entry's text is long.
+    public static func isLongListed(_ entry: ListGroupsResponse.ListedGroup) -> Bool {
+        entry.groupID.utf8.count + entry.protocolType.utf8.count > usualListedText
     }
 
     /// The shard's groups, in no order, in the states and of the types named (case does not matter; none named: all). A shard that

@@ -104,7 +104,7 @@ extension GroupShard {
     private func hasRoom(for request: OffsetCommitRequest) -> Bool {
         let offsets = groups[request.groupID]?.offsets
         var batchBytes = 0
-        var added = 0
+        var added = offsets == nil ? ClassicGroup.emptyBytes + request.groupID.utf8.count : 0
         for topic in request.topics {
             let fixed =
                 CoordinatorRecord.overhead + 48 + request.groupID.utf8.count + topic.name.utf8.count

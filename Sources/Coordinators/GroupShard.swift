@@ -34,7 +34,10 @@ public struct GroupShard: Sendable {
     }
 
     /// Bytes of memory that the shard's groups take, about.
-    public var memoryBytes: Int { context.memoryBytes }
+    public var memoryBytes: Int { context.footprint.memoryBytes }
+
+    /// Bytes of text that ListGroups shows of the shard's groups: of all but those with a `isLongListed` text, and of these.
+    public var listedText: (usual: Int, long: Int) { (context.footprint.usualText, context.footprint.longText) }
 
     /// Bytes that the groups of the broker's other shards take: `GroupSettings.maxMemoryBytes` is for all of them.
     public var memoryElsewhere: Int {
@@ -44,9 +47,12 @@ public struct GroupShard: Sendable {
 
     /// Runs what changes this group alone, and counts what that does to the memory of all.
     mutating func counting<Result>(_ groupID: String, _ body: (inout GroupShard) -> Result) -> Result {
-        let before = groups[groupID]?.memoryBytes ?? 0
+        let before = groups[groupID]?.footprint ?? Footprint()
         let result = body(&self)
-        context.memoryBytes += (groups[groupID]?.memoryBytes ?? 0) - before
+        context.footprint.replace(before, by: groups[groupID]?.footprint ?? Footprint())
+        if context.timers.wantsRebuild {
+            context.timers.rebuild(from: groups.values.flatMap(\.timerEntries))
+        }
         return result
     }
 
@@ -102,7 +108,8 @@ public struct GroupShard: Sendable {
     public mutating func loaded(now: CoordinatorTime) -> GroupActions {
         precondition(phase == .loading, "a shard that is \(phase) was told that it is loaded")
         phase = .active
-        context.memoryBytes = groups.values.reduce(0) { $0 + $1.memoryBytes }
+        context.footprint = Footprint()
+        for group in groups.values { context.footprint.replace(Footprint(), by: group.footprint) }
         context.begin(now)
         for groupID in groups.keys.sorted() where !groups[groupID]!.members.isEmpty {
             groups[groupID]!.takeUp(&context)
@@ -116,7 +123,7 @@ public struct GroupShard: Sendable {
         for groupID in groups.keys.sorted() { groups[groupID]!.answerAll(with: .notCoordinator, &context) }
         groups = [:]
         pendingTransactions = [:]
-        context.memoryBytes = 0
+        context.footprint = Footprint()
         context.parked = [:]
         context.timers.removeAll()
         phase = .unloaded
@@ -196,6 +203,13 @@ public struct GroupShard: Sendable {
 
     /// Committed offsets of a group.
     public func offsetCount(of groupID: String) -> Int { groups[groupID]?.offsets.count ?? 0 }
+
+    /// Bytes of text that `partitions` different committed offsets of a group, or all of them, have with them, at most.
+    public func metadataBytes(of groupID: String, partitions: Int) -> Int {
+        guard let offsets = groups[groupID]?.offsets else { return 0 }
+        let (most, overflow) = offsets.longestMetadata.multipliedReportingOverflow(by: partitions)
+        return overflow ? offsets.metadataBytes : min(offsets.metadataBytes, most)
+    }
 
     public var metrics: GroupMetrics {
         var metrics = GroupMetrics()

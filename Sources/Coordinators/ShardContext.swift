@@ -13,8 +13,8 @@ struct ShardContext: Sendable {
     let settings: GroupSettings
     /// See `GroupShard.maxBatchBytes`.
     var maxBatchBytes = GroupShard.defaultMaxBatchBytes
-    /// Bytes of memory of all groups; see `ClassicGroup.memoryBytes`.
-    var memoryBytes = 0
+    /// Of all groups.
+    var footprint = Footprint()
     /// See `GroupShard.memoryElsewhere`.
     var memoryElsewhere = 0
     var memberIDs: MemberIDSource
@@ -66,12 +66,35 @@ struct ShardContext: Sendable {
 
     /// Whether groups may take so much more memory. Who asks for none, or for less, is never refused.
     func hasRoom(for bytes: Int) -> Bool {
-        bytes <= 0 || memoryBytes + memoryElsewhere + bytes <= settings.maxMemoryBytes
+        bytes <= 0 || footprint.memoryBytes + memoryElsewhere + bytes <= settings.maxMemoryBytes
     }
 
     func after(_ milliseconds: Int64) -> Int64 {
         // A timer lies in the future, or a timeout of 0 that arms itself again would never let `advance` end.
         now.monotonicMs + max(1, milliseconds)
+    }
+}
+
+/// What groups take of what is bounded.
+struct Footprint: Equatable, Sendable {
+    /// See `ClassicGroup.memoryBytes`.
+    var memoryBytes = 0
+    /// See `GroupShard.listedText`.
+    var usualText = 0
+    var longText = 0
+
+    mutating func replace(_ old: Footprint, by new: Footprint) {
+        memoryBytes += new.memoryBytes - old.memoryBytes
+        usualText += new.usualText - old.usualText
+        longText += new.longText - old.longText
+    }
+}
+
+extension ClassicGroup {
+    var footprint: Footprint {
+        let text = listedTextBytes
+        let isLong = text > GroupShard.usualListedText
+        return Footprint(memoryBytes: memoryBytes, usualText: isLong ? 0 : text, longText: isLong ? text : 0)
     }
 }
 

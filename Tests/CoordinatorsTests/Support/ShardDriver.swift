@@ -139,7 +139,7 @@ final class ShardDriver {
     func join(
         _ memberID: String = "", instance: String? = nil, group: String = "g", version: Int16 = 9,
         session: Int32 = 10_000, rebalance: Int32 = 60_000, type: String = "consumer",
-        protocols: [JoinGroupRequest.JoinGroupRequestProtocol] = [subscription(["t"])]
+        protocols: [JoinGroupRequest.JoinGroupRequestProtocol] = [subscription(["t"])], clientID: String = "client"
     ) -> WaiterID {
         var request = JoinGroupRequest()
         request.groupID = group
@@ -150,7 +150,7 @@ final class ShardDriver {
         request.protocolType = type
         request.protocols = protocols
         let waiter = newWaiter()
-        let context = RequestContext(clientID: "client", clientHost: "/127.0.0.1", apiVersion: version)
+        let context = RequestContext(clientID: clientID, clientHost: "/127.0.0.1", apiVersion: version)
         run { $0.joinGroup(request, context: context, waiter: waiter, now: $1) }
         return waiter
     }
