@@ -4,9 +4,15 @@ public struct ByteWriter: ~Copyable {
     @usableFromInline var capacity: Int
     /// Bytes written so far; also the position of the next one.
     public private(set) var count: Int
+    private let limit: Int
+    /// More was written than the limit allows: what it was is lost, and so is all that is written from then on. Who
+    /// writes much looks, and stops.
+    public private(set) var isOverLimit = false
 
-    public init(capacity: Int = 256) {
-        self.capacity = max(capacity, 16)
+    /// - Parameter limit: bytes that it takes at most.
+    public init(capacity: Int = 256, limit: Int = .max) {
+        self.limit = limit
+        self.capacity = max(min(capacity, limit), 16)
         base = .allocate(byteCount: self.capacity, alignment: 16)
         count = 0
     }
@@ -40,7 +46,13 @@ public struct ByteWriter: ~Copyable {
 
     @usableFromInline
     mutating func grow(_ length: Int) {
-        let larger = max(capacity * 2, count + length)
+        if isOverLimit || length > limit - count {
+            // What comes goes over what is lost.
+            isOverLimit = true
+            count = 0
+            if length <= capacity { return }
+        }
+        let larger = max(min(capacity * 2, limit), count + length)
         let moved = UnsafeMutableRawPointer.allocate(byteCount: larger, alignment: 16)
         moved.copyMemory(from: base, byteCount: count)
         base.deallocate()
@@ -105,6 +117,7 @@ public struct ByteWriter: ~Copyable {
     /// Overwrites an integer written before, at `position`.
     @inlinable
     public mutating func overwrite<T: FixedWidthInteger & BitwiseCopyable>(_ value: T, at position: Int) {
+        if isOverLimit { return }
         precondition(position >= 0 && position + MemoryLayout<T>.size <= count)
         (base + position).storeBytes(of: value.bigEndian, as: T.self)
     }

@@ -11,7 +11,8 @@ extension ByteWriter {
     // MARK: - Lengths
 
     private mutating func length(_ length: Int, _ flexible: Bool) {
-        if flexible { unsignedVarint(UInt32(length + 1)) } else { int32(Int32(length)) }
+        // Nothing of 2 GiB is sent; should a caller's limit be missing, it is that caller's connection that ends.
+        if flexible { unsignedVarint(UInt32(clamping: length + 1)) } else { int32(Int32(clamping: length)) }
     }
 
     /// Null where the version allows it, else an empty value.
@@ -69,7 +70,10 @@ extension ByteWriter {
 
     mutating func stringArray(_ value: [String], _ flexible: Bool) {
         length(value.count, flexible)
-        for element in value { string(element, flexible) }
+        for element in value {
+            if isOverLimit { return }
+            string(element, flexible)
+        }
     }
 
     mutating func nullableStringArray(_ value: [String]?, _ flexible: Bool, allowed: Bool = true) {
@@ -78,7 +82,10 @@ extension ByteWriter {
 
     mutating func array<Element: KafkaStructure>(_ value: [Element], _ flexible: Bool, _ version: Int16) {
         length(value.count, flexible)
-        for element in value { element.encode(to: &self, version: version) }
+        for element in value {
+            if isOverLimit { return }
+            element.encode(to: &self, version: version)
+        }
     }
 
     mutating func nullableArray<Element: KafkaStructure>(
@@ -102,7 +109,7 @@ extension ByteWriter {
 
     fileprivate mutating func unknownTaggedField(_ field: UnknownTaggedField) {
         unsignedVarint(field.tag)
-        unsignedVarint(UInt32(field.bytes.count))
+        unsignedVarint(UInt32(clamping: field.bytes.count))
         bytes(field.bytes)
     }
 }
@@ -121,7 +128,7 @@ struct TaggedFieldWriter: ~Copyable {
     mutating func append(_ tag: UInt32, _ value: borrowing ByteWriter) {
         appendUnknown(below: tag)
         body.unsignedVarint(tag)
-        body.unsignedVarint(UInt32(value.count))
+        body.unsignedVarint(UInt32(clamping: value.count))
         body.bytes(value.bytes)
         count += 1
     }

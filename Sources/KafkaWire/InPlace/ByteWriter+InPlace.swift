@@ -6,7 +6,7 @@ extension ByteWriter {
     /// The count of an array.
     @inlinable
     mutating func count(_ count: Int, _ flexible: Bool) {
-        if flexible { unsignedVarint(UInt32(count &+ 1)) } else { int32(Int32(count)) }
+        if flexible { unsignedVarint(UInt32(clamping: count &+ 1)) } else { int32(Int32(clamping: count)) }
     }
 
     /// A string from its bytes, at most 32,767 of them: it was decoded from a request before.

@@ -57,7 +57,7 @@ public struct FetchResponseWriter {
         frameBytes = 0
         topicsLeft = topicCount
         let start = writer.count
-        writer.int32(Int32(frameSize ?? 0))
+        writer.int32(Int32(clamping: frameSize ?? 0))
         writer.int32(correlationID)
         if version >= 12 { writer.unsignedVarint(0) }
         writer.int32(throttleTimeMs)
@@ -143,7 +143,7 @@ public struct FetchResponseWriter {
             precondition(
                 frameBytes - 4 == announced, "fetch response of \(frameBytes - 4) bytes, announced \(announced)")
         } else {
-            writer.overwrite(Int32(frameBytes - 4), at: frameStart)
+            writer.overwrite(Int32(clamping: frameBytes - 4), at: frameStart)
         }
     }
 

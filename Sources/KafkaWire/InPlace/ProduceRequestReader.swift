@@ -52,6 +52,9 @@ public struct ProduceRequestReader {
     public private(set) var partitionCount: Int
     /// Bytes of records in all partitions.
     public private(set) var recordBytes: Int
+    /// The request names more topics and partitions than the caller allows. Then the rest was not looked at, and there
+    /// is nothing to walk.
+    public private(set) var isTooLarge = false
 
     @usableFromInline var reader: ByteReader
     @usableFromInline var topicsLeft: Int
@@ -59,8 +62,8 @@ public struct ProduceRequestReader {
     /// A topic's partitions were begun and its end not yet passed.
     @usableFromInline var isInTopic = false
 
-    /// `body` stands behind the request's header.
-    public init(_ body: ByteReader, version: Int16) throws(DecodeError) {
+    /// `body` stands behind the request's header. With more than `maxEntries` topics and partitions it `isTooLarge`.
+    public init(_ body: ByteReader, version: Int16, maxEntries: Int = .max) throws(DecodeError) {
         guard ProduceRequest.versions.contains(version) else {
             throw .invalid("version of the message is not known", position: body.position)
         }
@@ -74,17 +77,25 @@ public struct ProduceRequestReader {
         topicsLeft = topicCount
         partitionCount = 0
         recordBytes = 0
-        try validate()
+        try validate(maxEntries)
     }
 
     /// Walks a copy to the end of the request.
-    private mutating func validate() throws(DecodeError) {
+    private mutating func validate(_ maxEntries: Int) throws(DecodeError) {
         var walk = self
-        for _ in 0..<topicCount {
+        var left = maxEntries - topicCount
+        for _ in 0..<(left < 0 ? 0 : topicCount) {
             let topic = try walk.readTopic()
             partitionCount += topic.partitionCount
+            left -= topic.partitionCount
+            if left < 0 { break }
             for _ in 0..<topic.partitionCount { recordBytes += try walk.readPartition().records?.count ?? 0 }
             if isFlexible { try walk.reader.skipTaggedFields() }
+        }
+        if left < 0 {
+            isTooLarge = true
+            topicsLeft = 0
+            return
         }
         if isFlexible { try walk.reader.skipTaggedFields() }
     }

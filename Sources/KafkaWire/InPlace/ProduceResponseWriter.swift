@@ -129,6 +129,7 @@ public struct ProduceResponseWriter {
         } else if isFlexible {
             writer.unsignedVarint(0)
         }
-        writer.overwrite(Int32(writer.count - frameStart - 4), at: frameStart)
+        // The callers' limits are far below; should one be missing, the client finds a wrong length.
+        writer.overwrite(Int32(clamping: writer.count - frameStart - 4), at: frameStart)
     }
 }
