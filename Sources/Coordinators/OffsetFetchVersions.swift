@@ -22,6 +22,52 @@ extension OffsetFetchRequest {
     }
 }
 
+extension OffsetFetchRequest {
+    /// The groups asked for, each once, with each of their topics and partitions once, in the order in which they are first
+    /// named. A group that is named with topics and without is asked for all.
+    public func distinctGroups(version: Int16) -> [OffsetFetchRequestGroup] {
+        var places: [String: Int] = [:]
+        var result: [OffsetFetchRequestGroup] = []
+        for group in requestedGroups(version: version) {
+            guard let place = places[group.groupID] else {
+                places[group.groupID] = result.count
+                result.append(group)
+                continue
+            }
+            if let more = group.topics { result[place].topics? += more } else { result[place].topics = nil }
+        }
+        for place in result.indices {
+            guard let topics = result[place].topics else { continue }
+            result[place].topics = Self.distinct(topics)
+        }
+        return result
+    }
+
+    private struct TopicIdentity: Hashable {
+        var name: String
+        var id: TopicID
+    }
+
+    private static func distinct(_ topics: [OffsetFetchRequestTopics]) -> [OffsetFetchRequestTopics] {
+        var places: [TopicIdentity: Int] = [:]
+        var result: [OffsetFetchRequestTopics] = []
+        for topic in topics {
+            let identity = TopicIdentity(name: topic.name, id: topic.topicID)
+            if let place = places[identity] {
+                result[place].partitionIndexes += topic.partitionIndexes
+            } else {
+                places[identity] = result.count
+                result.append(topic)
+            }
+        }
+        for place in result.indices where result[place].partitionIndexes.count > 1 {
+            var seen: Set<Int32> = []
+            result[place].partitionIndexes.removeAll { !seen.insert($0).inserted }
+        }
+        return result
+    }
+}
+
 extension OffsetFetchResponse {
     /// The answer to `request` in the form of its version.
     ///
@@ -53,7 +99,7 @@ extension OffsetFetchResponse {
         } else if version >= 2 {
             errorCode = group.errorCode
         } else {
-            topics = (request.topics ?? []).map { topic in
+            topics = (request.distinctGroups(version: version)[0].topics ?? []).map { topic in
                 var answer = OffsetFetchResponseTopic()
                 answer.name = topic.name
                 answer.partitions = topic.partitionIndexes.map { index in

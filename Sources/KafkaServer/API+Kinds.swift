@@ -35,14 +35,15 @@ extension API {
         API(Asked.apiKey, price: price) { connection, request throws(DecodeError) in
             let context = connection.answerContext(request.ticket)
             let pool = connection.loop.eventLoop.pool
+            let echoed = request.echoedBytes
             if request.frame.count > RequestLimits.inlineRequestBytes {
                 let held = HeldRequest(request)
                 return connection.workElsewhere(charging: price.charge(frameBytes: request.frame.count)) { done in
-                    done(held.decode(type) { prepared($0, estimate($0, context), context, pool, answer) })
+                    done(held.decode(type) { prepared($0, estimate($0, context) + echoed, context, pool, answer) })
                 }
             }
             let asked = try request.decode(type)
-            let expected = estimate(asked, context)
+            let expected = estimate(asked, context) + echoed
             if expected <= RequestLimits.inlineReplyBytes, !mayBlock(asked) {
                 let made = answer(asked, context)
                 return connection.reply(made.response, to: context.ticket, commit: made.commit)
@@ -61,8 +62,9 @@ extension API {
         API(Asked.apiKey, price: price) { connection, request throws(DecodeError) in
             let context = connection.answerContext(request.ticket)
             let pool = connection.loop.eventLoop.pool
+            let echoed = request.echoedBytes
             let run: @Sendable (Asked, @escaping @Sendable (PreparedReply?) -> Void) -> Void = { asked, done in
-                let expected = estimate(asked, context)
+                let expected = estimate(asked, context) + echoed
                 guard expected <= RequestLimits.replyBytes else { return done(.tooLong(expected)) }
                 ChangeRun(plan(asked, context), from: Asked.Response(), on: context.broker.admin) { response in
                     guard let response else { return done(.refused("too many changes wait")) }
@@ -79,9 +81,50 @@ extension API {
                 }
             }
             let asked = try request.decode(type)
-            connection.workElsewhere(charging: min(estimate(asked, context), RequestLimits.replyBytes)) { done in
+            connection.workElsewhere(charging: min(estimate(asked, context) + echoed, RequestLimits.replyBytes)) {
+                done in
                 run(asked, done)
             }
+        }
+    }
+
+    /// Look-ups, each of which may wait for the disk or unpack a batch (`mayBlock`): then on workers, some at a time, so that
+    /// a few requests of thousands do not keep all threads from everybody. Else as an answer.
+    static func lookUps<Asked: KafkaRequest>(
+        _ type: Asked.Type, _ price: RequestPrice, estimate: @escaping Estimate<Asked>,
+        mayBlock: @escaping @Sendable (Asked) -> Bool,
+        plan: @escaping @Sendable (Asked, AnswerContext) -> (ChangePlan<Asked.Response>, from: Asked.Response)
+    ) -> API {
+        API(Asked.apiKey, price: price) { connection, request throws(DecodeError) in
+            let context = connection.answerContext(request.ticket)
+            let pool = connection.loop.eventLoop.pool
+            let echoed = request.echoedBytes
+            let run: @Sendable (Asked, @escaping @Sendable (PreparedReply?) -> Void) -> Void = { asked, done in
+                let expected = estimate(asked, context) + echoed
+                guard expected <= RequestLimits.replyBytes else { return done(.tooLong(expected)) }
+                let (plan, empty) = plan(asked, context)
+                let workers = context.broker.workers
+                ChangeRun(plan, from: empty, submit: { workers.submit($0) }) { response in
+                    guard let response else { return done(.refused("too many requests wait for a worker")) }
+                    done(PreparedReply(Answer(response: response), context.ticket, expected: expected / 3, pool: pool))
+                }.runSlice()
+            }
+            if request.frame.count > RequestLimits.inlineRequestBytes {
+                let held = HeldRequest(request)
+                return connection.workElsewhere(charging: price.charge(frameBytes: request.frame.count)) { done in
+                    switch held.decode(type) {
+                    case .success(let asked): run(asked, done)
+                    case .failure(let error): done(.refused("\(error)"))
+                    }
+                }
+            }
+            let asked = try request.decode(type)
+            let expected = estimate(asked, context) + echoed
+            if expected <= RequestLimits.inlineReplyBytes, !mayBlock(asked) {
+                let (plan, empty) = plan(asked, context)
+                return connection.reply(plan.run(from: empty), to: context.ticket)
+            }
+            connection.workElsewhere(charging: min(expected, RequestLimits.replyBytes)) { done in run(asked, done) }
         }
     }
 
@@ -159,6 +202,8 @@ extension KafkaConnection {
                 // Before the event, whose reply comes to the loop by the same way, and after this.
                 handle.submit { [server] loop in
                     let state = server.loops.state(loop.index)
+                    // Its reply may be here before this: the loop itself runs events of the same group.
+                    guard state.waiters[waiter] != nil else { return }
                     guard let handler = loop.connection(id)?.handler as? KafkaConnection else {
                         state.waiters[waiter] = nil
                         return
@@ -168,6 +213,11 @@ extension KafkaConnection {
                 }
                 server.broker.groups.perform(group: name) { shard, now in event(&shard, asked, group, waiter, now) }
                 server.broker.store.kick()
+                // Whoever went before the event was in the group was told of to nobody.
+                handle.submit { [server] loop in
+                    if server.loops.state(loop.index).waiters[waiter] != nil { return }
+                    server.broker.groups.waiterGone(waiter, groupID: name)
+                }
                 done(nil)
             }
         }

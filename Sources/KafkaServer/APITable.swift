@@ -31,14 +31,15 @@ enum APITable {
     static let all: [API] = [
         API(.produce) { c, r throws(DecodeError) in try c.produce(r) },
         API(.fetch) { c, r throws(DecodeError) in try c.fetch(r) },
-        .answer(
+        .lookUps(
             ListOffsetsRequest.self, RequestPrice(decoded: 24, reply: 32),
             estimate: KafkaConnection.listOffsetsPrice, mayBlock: KafkaConnection.looksUpTimes,
-            by: KafkaConnection.listOffsets),
+            plan: KafkaConnection.listOffsets),
         API(.metadata, price: KafkaConnection.metadataPrice) { c, r throws(DecodeError) in try c.metadata(r) },
         .offsetCommit,
         .answer(
-            OffsetFetchRequest.self, RequestPrice(decoded: 24, reply: 64),
+            // A partition's four bytes may bring a text of 12 KB.
+            OffsetFetchRequest.self, RequestPrice(decoded: 24, reply: 8192),
             estimate: KafkaConnection.offsetFetchPrice, by: KafkaConnection.offsetFetch),
         .answer(
             FindCoordinatorRequest.self, RequestPrice(decoded: 16, reply: 256),
@@ -48,7 +49,7 @@ enum APITable {
         .leaveGroup,
         .syncGroup,
         .answer(
-            DescribeGroupsRequest.self, RequestPrice(decoded: 16, reply: 1024),
+            DescribeGroupsRequest.self, RequestPrice(decoded: 16, reply: 8192),
             estimate: KafkaConnection.describeGroupsPrice, mayBlock: KafkaConnection.describesMembers,
             by: KafkaConnection.describeGroups),
         .answer(

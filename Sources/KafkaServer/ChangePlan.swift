@@ -2,7 +2,8 @@ import BrokerCore
 import KafkaModel
 import KafkaWire
 
-/// Changes of metadata that one request asks for, each by itself, and the result that they fill.
+/// Changes of metadata that one request asks for, or look-ups that may wait for the disk, each by itself, and the result
+/// that they fill.
 struct ChangePlan<Result: Sendable>: Sendable {
     var count: Int
     /// How long the client waits, 0 when it does not say; what has not begun by then is not done.
@@ -13,6 +14,15 @@ struct ChangePlan<Result: Sendable>: Sendable {
     var timedOut: @Sendable (Int, inout Result) -> Void
 }
 
+extension ChangePlan {
+    /// All of it at once.
+    func run(from result: Result) -> Result {
+        var result = result
+        for number in 0..<count { change(number, &result) }
+        return result
+    }
+}
+
 enum ChangeLimits {
     /// Topics, partitions and settings that one request may change, as Kafka's controller: more are refused as a whole,
     /// with POLICY_VIOLATION.
@@ -21,29 +31,38 @@ enum ChangeLimits {
     static let late = TopicRefusal(.requestTimedOut, "The request timed out before this was begun.")
     /// The longest that one request's changes may go on, whatever its client says; a client has long given up then.
     static let maxTimeMs: Int64 = 300_000
-    /// Then other clients' changes have their turn.
+    /// Then other clients' changes, and other pieces of work, have their turn.
     static let sliceMs: Int64 = 20
 }
 
-/// Runs a plan on the broker's admin thread, some changes at a time, so that a request of thousands does not hold up the
-/// others.
+/// Runs a plan on the broker's admin thread or on workers, some changes at a time, so that a request of thousands does not
+/// hold up the others.
 final class ChangeRun<Result: Sendable>: @unchecked Sendable {
-    // SAFETY: used by one thread at a time: the one that starts it, then jobs of the admin thread, one after the other.
+    // SAFETY: used by one thread at a time: the one that starts it, then jobs, each of which the one before has submitted.
     private let plan: ChangePlan<Result>
     private var result: Result
     private var next = 0
-    private let admin: WorkQueue
+    private let submit: @Sendable (@escaping @Sendable () -> Void) -> Bool
     private let deadlineMs: Int64
     private let finish: @Sendable (Result?) -> Void
 
     /// `finish` gets what the changes have made of `result`, or nil when the admin thread's queue is full.
-    init(
+    convenience init(
         _ plan: ChangePlan<Result>, from result: Result, on admin: WorkQueue,
+        finish: @escaping @Sendable (Result?) -> Void
+    ) {
+        self.init(plan, from: result, submit: { admin.submit($0) }, finish: finish)
+    }
+
+    /// `submit` puts a slice behind all that waits, or says that too much does.
+    init(
+        _ plan: ChangePlan<Result>, from result: Result,
+        submit: @escaping @Sendable (@escaping @Sendable () -> Void) -> Bool,
         finish: @escaping @Sendable (Result?) -> Void
     ) {
         self.result = result
         self.plan = plan
-        self.admin = admin
+        self.submit = submit
         self.finish = finish
         deadlineMs =
             BrokerClock.monotonicMs()
@@ -51,10 +70,11 @@ final class ChangeRun<Result: Sendable>: @unchecked Sendable {
     }
 
     func start() {
-        if !admin.submit({ self.runSlice() }) { finish(nil) }
+        if !submit({ self.runSlice() }) { finish(nil) }
     }
 
-    private func runSlice() {
+    /// From a thread that is one of those it runs on.
+    func runSlice() {
         let begin = BrokerClock.monotonicMs()
         var now = begin
         while next < plan.count, now - begin < ChangeLimits.sliceMs {

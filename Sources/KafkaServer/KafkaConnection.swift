@@ -24,6 +24,8 @@ struct Request {
         return try Message(from: &reader, version: version)
     }
 
+    /// Bytes of memory that the client's own text takes in a reply that has all of it once: twice, encoded.
+    var echoedBytes: Int { 2 * frame.count }
     var clientIDText: String { clientID.map { String(decoding: $0, as: UTF8.self) } ?? "" }
     /// What a reply that is written later needs.
     var ticket: ReplyTicket { ReplyTicket(key: key, version: version, correlationID: correlationID) }

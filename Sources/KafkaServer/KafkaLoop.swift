@@ -53,12 +53,13 @@ final class KafkaLoop {
         connection.unpark()
         let to = waiter.reply
         switch reply.reply {
-        case .join(let response): connection.reply(response, to: to, commit: ticket)
-        case .sync(let response): connection.reply(response, to: to, commit: ticket)
+        case .join(let response): connection.reply(response, priced: response.price, to: to, commit: ticket)
+        case .sync(let response): connection.reply(response, priced: response.price, to: to, commit: ticket)
         case .heartbeat(let response): connection.reply(response, to: to)
-        case .leave(let response): connection.reply(response, to: to, commit: ticket)
+        case .leave(let response): connection.reply(response, priced: response.price, to: to, commit: ticket)
         case .offsetCommit(let response): connection.finishOffsetCommit(response, to: to, commit: ticket)
-        case .offsetDelete(let response): connection.reply(response, to: to, commit: ticket)
+        case .offsetDelete(let response):
+            connection.reply(response, priced: response.price, to: to, commit: ticket)
         case .deleteGroups: preconditionFailure("DeleteGroups is asked for its replies")
         case .txnOffsetCommit, .transactionCompleted:
             preconditionFailure("a transaction's reply without transactions")

@@ -20,7 +20,8 @@ enum RequestLimits {
     static let replyBytes = 80 << 20
     /// A request that was charged with so much may have left the heap much larger than it need be.
     static let worthTrimming = 8 << 20
-    /// An encoded reply, for what the prices have overlooked; far from where its 32-bit length ends.
+    /// An encoded reply, for what the prices have overlooked; far from where its 32-bit length ends. The encoder stops
+    /// there.
     static let encodedReplyBytes = 64 << 20
 }
 
@@ -42,12 +43,16 @@ struct ReplyPrice {
     /// Bytes so far.
     private(set) var bytes = 0
 
-    /// `count` entries whose strings and lists have `text` bytes each on the average.
+    /// `count` entries whose strings and lists have `text` bytes each on the average. What is as long as the client makes
+    /// it, is told apart (`add(text:)`); what stands in the request itself is in `API.answer` for all.
     mutating func add<Entry: KafkaStructure>(_ count: Int, _ type: Entry.Type, text: Int) {
         bytes += count * (MemoryLayout<Entry>.stride + 2 * (text + Self.fixedFields))
     }
 
     mutating func add(bytes more: Int) { bytes += more }
+
+    /// Bytes that the broker keeps anyway, and that stand twice in the reply, encoded.
+    mutating func add(text: Int) { bytes += 2 * text }
 
     /// The integers of an entry and its lengths, about.
     private static let fixedFields = 32
@@ -93,10 +98,10 @@ enum PreparedReply: Sendable {
 
     /// Encodes on any thread. `expected`: bytes of the whole reply, about.
     init(_ answer: Answer<some KafkaResponse>, _ ticket: ReplyTicket, expected: Int, pool: ChunkPool) {
-        var writer = ByteWriter(capacity: min(max(expected, 1024), RequestLimits.encodedReplyBytes))
+        var writer = ByteWriter(capacity: max(expected, 1024), limit: RequestLimits.encodedReplyBytes)
         KafkaConnection.encode(answer.response, to: &writer, ticket)
-        guard writer.count <= RequestLimits.encodedReplyBytes else {
-            self = .refused("a reply of \(writer.count) bytes")
+        if writer.isOverLimit {
+            self = .refused("a reply of more than \(RequestLimits.encodedReplyBytes) bytes")
             return
         }
         self = .reply(pool.slice(copying: writer.bytes), commit: answer.commit)

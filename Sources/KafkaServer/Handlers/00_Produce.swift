@@ -14,7 +14,9 @@ import Transport
 /// transactions without AddPartitionsToTxn (KIP-890); 13 topic ids (KIP-516). Source: KIP-98.
 extension KafkaConnection {
     func produce(_ request: borrowing Request) throws(DecodeError) {
-        let reader = try ProduceRequestReader(request.body, version: request.version)
+        let reader = try ProduceRequestReader(request.body, version: request.version, maxEntries: Self.maxEntries)
+        // There is no error for the whole.
+        if reader.isTooLarge { return fail("a Produce of more than \(Self.maxEntries) topics and partitions") }
         var run = ProduceRun(request, reader)
         if let work = advance(&run) { return checkElsewhere(work, HeldProduce(run)) }
         finish(&run)
@@ -56,8 +58,10 @@ extension KafkaConnection {
                     run.failed = true
                     server.metrics.refusedBatches.add()
                     result.errorCode = refusal.code
-                    result.errorMessage = refusal.message
-                    if !refusal.recordErrors.isEmpty { result.recordErrors = refusal.recordErrors.map(Self.wire) }
+                    if run.scratch.count < ProduceRun.maxExplained {
+                        result.errorMessage = refusal.message
+                        if !refusal.recordErrors.isEmpty { result.recordErrors = refusal.recordErrors.map(Self.wire) }
+                    }
                 }
                 run.response.partition(result, to: &run.scratch)
             }
@@ -79,6 +83,7 @@ extension KafkaConnection {
 
     private func finish(_ run: inout ProduceRun) {
         run.response.finish(to: &run.scratch)
+        if run.scratch.isOverLimit { return fail("a Produce of too long names") }
         guard run.expectsReply else {
             // Nobody waits for an answer; a closed connection is the only way to tell of an error, as Kafka does.
             if run.failed { fail("a produce with acks=0 was refused") }
@@ -173,7 +178,7 @@ extension KafkaConnection {
         writer.int32(refused.correlationID)
         if ResponseHeader.version(apiKey: .produce, apiVersion: version) >= 1 { writer.unsignedVarint(0) }
         response.encode(to: &writer, version: version)
-        writer.overwrite(Int32(writer.count - 4), at: 0)
+        writer.overwrite(Int32(clamping: writer.count - 4), at: 0)
         return writer.array
     }
 
@@ -182,7 +187,7 @@ extension KafkaConnection {
         _ nowMs: Int64, _ found: PartitionLog.KeyCheck?
     ) -> Result<Appended, AppendRefusal> {
         guard let range else {
-            return .failure(AppendRefusal(.invalidRecord, "the request has no record batch for \(log.folderName)"))
+            return .failure(AppendRefusal(.invalidRecord, "the request has no record batch for the partition"))
         }
         let batch = frame.slice(range.lowerBound, count: range.count)
         if found == nil, let refusal = refusal(of: batch, topic, version) { return .failure(refusal) }
@@ -238,7 +243,11 @@ private struct ProduceRun: ~Copyable {
     var expectsReply: Bool { reader.acks != 0 }
     var reader: ProduceRequestReader
     var response: ProduceResponseWriter
-    var scratch = ByteWriter(capacity: 128)
+    /// Its limit is for names that no topic can have.
+    var scratch = ByteWriter(capacity: 128, limit: RequestLimits.encodedReplyBytes)
+    /// Bytes of a reply from which on errors are told by their codes alone: an entry of six bytes may be refused with
+    /// hundreds, and one of a hundred with ten thousand record errors.
+    static let maxExplained = 4 << 20
     /// Of the topic at hand, unless there is none of its name.
     var topic: Topic?
     var isInTopic = false

@@ -7,8 +7,9 @@ import LogStorage
 /// ListOffsets: the offset for a time, or for a named place in the log.
 ///
 /// By time: the first record whose timestamp is the asked one or later, with its own timestamp; -1 and -1 when there is
-/// none. Nothing is tiered, so "earliest local" is the log's start and "latest tiered" is -1. A partition named twice gets
-/// INVALID_REQUEST. Versions: 4 leader epochs (KIP-320); 7 time -3 (KIP-734); 8 -4, 9 -5 (KIP-405); 11 -6. Source: KIP-79.
+/// none. Such look-ups may unpack batches; they run in slices, for at most 30 seconds, and what was not begun by then is
+/// REQUEST_TIMED_OUT. Nothing is tiered, so "earliest local" is the log's start and "latest tiered" is -1. A partition
+/// named twice gets INVALID_REQUEST. Versions: 4 leader epochs (KIP-320); 7 time -3 (KIP-734); 8 -4, 9 -5 (KIP-405); 11 -6. Source: KIP-79.
 extension KafkaConnection {
     /// A look-up by time reads indexes and batches, and may wait for the disk.
     static func looksUpTimes(_ asked: ListOffsetsRequest) -> Bool {
@@ -20,8 +21,8 @@ extension KafkaConnection {
         let partitions = asked.topics.reduce(0) { $0 + $1.partitions.count }
         price.add(asked.topics.count, ListOffsetsResponse.ListOffsetsTopicResponse.self, text: TopicName.usualLength)
         price.add(partitions, ListOffsetsResponse.ListOffsetsPartitionResponse.self, text: 0)
-        // The sets that find what is named twice.
-        price.add(bytes: partitions * 2 * MemoryLayout<PartitionName>.stride)
+        // The sets that find what is named twice, and the list of look-ups.
+        price.add(bytes: partitions * (2 * MemoryLayout<PartitionName>.stride + MemoryLayout<Place>.stride))
         return price.bytes
     }
 
@@ -30,9 +31,51 @@ extension KafkaConnection {
         var index: Int32
     }
 
-    static func listOffsets(_ asked: ListOffsetsRequest, _ context: AnswerContext) -> Answer<ListOffsetsResponse> {
-        let version = context.version
-        let catalog = context.broker.catalog
+    private struct Place {
+        var topic: Int
+        var partition: Int
+    }
+
+    /// How long look-ups go on: clients' own request timeout.
+    static let lookUpMs: Int64 = 30_000
+
+    static func listOffsets(
+        _ asked: ListOffsetsRequest, _ context: AnswerContext
+    ) -> (ChangePlan<ListOffsetsResponse>, from: ListOffsetsResponse) {
+        let twice = namedTwice(asked)
+        var response = ListOffsetsResponse()
+        response.topics = asked.topics.map { topic in
+            var result = ListOffsetsResponse.ListOffsetsTopicResponse()
+            result.name = topic.name
+            result.partitions = topic.partitions.map { partition in
+                var answer = ListOffsetsResponse.ListOffsetsPartitionResponse()
+                answer.partitionIndex = partition.partitionIndex
+                return answer
+            }
+            return result
+        }
+        let places = asked.topics.indices.flatMap { topic in
+            asked.topics[topic].partitions.indices.map { Place(topic: topic, partition: $0) }
+        }
+        let plan = ChangePlan<ListOffsetsResponse>(
+            count: places.count, timeoutMs: lookUpMs,
+            change: { number, response in
+                let place = places[number]
+                let topic = asked.topics[place.topic]
+                let partition = topic.partitions[place.partition]
+                let isTwice = twice.contains(PartitionName(topic: topic.name, index: partition.partitionIndex))
+                find(
+                    partition, of: topic.name, isTwice: isTwice, context,
+                    &response.topics[place.topic].partitions[place.partition])
+            },
+            timedOut: { number, response in
+                let place = places[number]
+                response.topics[place.topic].partitions[place.partition].errorCode = ChangeLimits.late.code.rawValue
+            })
+        return (plan, response)
+    }
+
+    private static func namedTwice(_ asked: ListOffsetsRequest) -> Set<PartitionName> {
         var seen: Set<PartitionName> = []
         var twice: Set<PartitionName> = []
         for topic in asked.topics {
@@ -41,27 +84,21 @@ extension KafkaConnection {
                 if !seen.insert(name).inserted { twice.insert(name) }
             }
         }
-        var response = ListOffsetsResponse()
-        response.topics = asked.topics.map { topic in
-            var result = ListOffsetsResponse.ListOffsetsTopicResponse()
-            result.name = topic.name
-            let found = catalog.topic(named: topic.name)
-            result.partitions = topic.partitions.map { partition in
-                var answer = ListOffsetsResponse.ListOffsetsPartitionResponse()
-                answer.partitionIndex = partition.partitionIndex
-                if twice.contains(PartitionName(topic: topic.name, index: partition.partitionIndex)) {
-                    answer.errorCode = ErrorCode.invalidRequest.rawValue
-                } else if let log = found?.partition(partition.partitionIndex) {
-                    find(partition, in: log, &answer)
-                    if version < 4 { answer.leaderEpoch = -1 }
-                } else {
-                    answer.errorCode = ErrorCode.unknownTopicOrPartition.rawValue
-                }
-                return answer
-            }
-            return result
+        return twice
+    }
+
+    private static func find(
+        _ asked: ListOffsetsRequest.ListOffsetsPartition, of topic: String, isTwice: Bool, _ context: AnswerContext,
+        _ answer: inout ListOffsetsResponse.ListOffsetsPartitionResponse
+    ) {
+        if isTwice {
+            answer.errorCode = ErrorCode.invalidRequest.rawValue
+        } else if let log = context.broker.catalog.topic(named: topic)?.partition(asked.partitionIndex) {
+            find(asked, in: log, &answer)
+            if context.version < 4 { answer.leaderEpoch = -1 }
+        } else {
+            answer.errorCode = ErrorCode.unknownTopicOrPartition.rawValue
         }
-        return Answer(response: response)
     }
 
     private static func find(

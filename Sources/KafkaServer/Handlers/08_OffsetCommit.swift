@@ -55,20 +55,8 @@ extension KafkaConnection {
     func finishOffsetCommit(_ response: OffsetCommitResponse, to ticket: ReplyTicket, commit: UInt64) {
         let refused = refusedCommits
         refusedCommits = []
-        let topics = response.topics + refused
-        var price = ReplyPrice()
-        price.add(topics.count, OffsetCommitResponse.OffsetCommitResponseTopic.self, text: TopicName.usualLength)
-        price.add(
-            topics.reduce(0) { $0 + $1.partitions.count }, OffsetCommitResponse.OffsetCommitResponsePartition.self,
-            text: 0)
-        if price.bytes <= RequestLimits.inlineReplyBytes {
-            return reply(Self.merged(response, refused, ticket), to: ticket, commit: commit)
-        }
-        let pool = loop.eventLoop.pool
-        let expected = price.bytes
-        workElsewhere(charging: min(expected, RequestLimits.replyBytes)) { done in
-            let answer = Answer(response: Self.merged(response, refused, ticket), commit: commit)
-            done(PreparedReply(answer, ticket, expected: expected / 3, pool: pool))
+        reply(priced: response.price + Self.price(of: refused), to: ticket, commit: commit) {
+            Self.merged(response, refused, ticket)
         }
     }
 

@@ -7,7 +7,8 @@ import KafkaWire
 /// OffsetFetch: committed offsets of one group or several.
 ///
 /// The reply waits for the newest commit of the group's shard, so it never shows an offset that a crash could take
-/// back. Version 1 has no error for the group: it is told per partition. Versions: 2 null topics mean all; 7
+/// back. Version 1 has no error for the group: it is told per partition. Groups, topics and partitions that are named
+/// several times are answered once: clients keep them by their names. Versions: 2 null topics mean all; 7
 /// requireStable (KIP-447); 8 several groups (KIP-709); 9 members; 10 topic ids.
 extension KafkaConnection {
     static func offsetFetchPrice(_ asked: OffsetFetchRequest, _ context: AnswerContext) -> Int {
@@ -15,7 +16,8 @@ extension KafkaConnection {
         return groups.reduce(0) { $0 + price(of: $1, context) }
     }
 
-    /// What a group's part of the reply takes. All its offsets: as many as it has.
+    /// What a group's part of the reply takes. All its offsets: as many as it has. What is named several times counts as
+    /// often; only its text is known to come once.
     private static func price(
         of group: OffsetFetchRequest.OffsetFetchRequestGroup, _ context: AnswerContext
     ) -> Int {
@@ -27,12 +29,22 @@ extension KafkaConnection {
             price.add(
                 topics.count, OffsetFetchResponse.OffsetFetchResponseTopics.self, text: TopicName.usualLength)
         } else {
-            partitions = context.broker.groups.read(group: group.groupID) { $0.offsetCount(of: group.groupID) }.answer
+            partitions = stored(group.groupID, partitions: .max, context).count
             price.add(
                 partitions, OffsetFetchResponse.OffsetFetchResponseTopics.self, text: TopicName.usualLength)
         }
-        price.add(partitions, OffsetFetchResponse.OffsetFetchResponsePartitions.self, text: 16)
+        price.add(partitions, OffsetFetchResponse.OffsetFetchResponsePartitions.self, text: 0)
+        price.add(text: stored(group.groupID, partitions: partitions, context).text)
         return price.bytes
+    }
+
+    /// Committed offsets of a group, and the bytes of text that so many of them have at most.
+    private static func stored(
+        _ groupID: String, partitions: Int, _ context: AnswerContext
+    ) -> (count: Int, text: Int) {
+        context.broker.groups.read(group: groupID) {
+            ($0.offsetCount(of: groupID), $0.metadataBytes(of: groupID, partitions: partitions))
+        }.answer
     }
 
     static func offsetFetch(_ asked: OffsetFetchRequest, _ context: AnswerContext) -> Answer<OffsetFetchResponse> {
@@ -41,7 +53,7 @@ extension KafkaConnection {
         let byID = context.version >= 10
         var commit: UInt64 = 0
         var groups: [OffsetFetchResponse.OffsetFetchResponseGroup] = []
-        for group in asked.requestedGroups(version: context.version) {
+        for group in asked.distinctGroups(version: context.version) {
             var named = group
             var unknown: [OffsetFetchResponse.OffsetFetchResponseTopics] = []
             if byID, let topics = group.topics {

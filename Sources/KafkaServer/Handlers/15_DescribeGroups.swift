@@ -7,10 +7,15 @@ import KafkaWire
 /// DescribeGroups: state and members. A group named several times is described once; groups that make the reply too long
 /// get INVALID_REQUEST. Versions: 3 authorized operations; 4 instance ids; 6 GROUP_ID_NOT_FOUND (KIP-1043).
 extension KafkaConnection {
-    /// Of the names alone: what members add is looked at group by group, from a thread that may take its time.
+    /// Groups for which there is no room are answered without.
     static func describeGroupsPrice(_ asked: DescribeGroupsRequest, _ context: AnswerContext) -> Int {
         var price = ReplyPrice()
-        price.add(Set(asked.groups).count, DescribeGroupsResponse.DescribedGroup.self, text: 96)
+        let groups = Set(asked.groups)
+        price.add(groups.count, DescribeGroupsResponse.DescribedGroup.self, text: 96)
+        let members = groups.reduce(0) { sum, groupID in
+            sum + context.broker.groups.read(group: groupID) { $0.mostDescriptionBytes(of: groupID) }.answer
+        }
+        price.add(bytes: min(members, ReplyRoom.bytes))
         return price.bytes
     }
 

@@ -4,14 +4,26 @@ import Coordinators
 import KafkaModel
 import KafkaWire
 
-/// ListGroups: all groups, filtered by state (version 4) and type (version 5).
+/// ListGroups: all groups, filtered by state (version 4) and type (version 5). Of groups with ids as nobody writes them
+/// by hand (`GroupShard.usualListedText`) only so many are listed as there is room for (`maxLongText`), or whoever makes
+/// thousands of them would leave everybody without the list.
 extension KafkaConnection {
     static func listGroupsPrice(_ asked: ListGroupsRequest, _ context: AnswerContext) -> Int {
         var price = ReplyPrice()
-        let groups = context.broker.groups.readAll { $0.groupCount }.reduce(0, +)
-        price.add(groups, ListGroupsResponse.ListedGroup.self, text: 96)
+        var long = 0
+        for (count, text) in context.broker.groups.readAll({ ($0.groupCount, $0.listedText) }) {
+            price.add(count, ListGroupsResponse.ListedGroup.self, text: stateText)
+            price.add(text: text.usual)
+            long += text.long
+        }
+        price.add(text: min(long, maxLongText))
         return price.bytes
     }
+
+    /// A group's state and type.
+    private static let stateText = 32
+    /// Bytes of the text of listed groups whose text is long.
+    static let maxLongText = 8 << 20
 
     static func listGroups(_ asked: ListGroupsRequest, _ context: AnswerContext) -> Answer<ListGroupsResponse> {
         var response = ListGroupsResponse()
@@ -22,6 +34,12 @@ extension KafkaConnection {
             if error != .none { response.errorCode = error.rawValue }
             // Sorted here and not under the shard's lock.
             response.groups += groups.sorted { $0.groupID < $1.groupID }
+        }
+        var longText = 0
+        response.groups.removeAll { group in
+            guard GroupShard.isLongListed(group) else { return false }
+            longText += group.groupID.utf8.count + group.protocolType.utf8.count
+            return longText > maxLongText
         }
         return Answer(response: response)
     }

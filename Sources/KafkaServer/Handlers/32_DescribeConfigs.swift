@@ -36,6 +36,8 @@ extension KafkaConnection {
         let resources = Set(asked.resources.lazy.map(Resource.init))
         var price = ReplyPrice()
         price.add(resources.count, DescribeConfigsResponse.DescribeConfigsResult.self, text: 128)
+        // A message may repeat it.
+        price.add(text: resources.reduce(0) { $0 + $1.name.utf8.count })
         // Those for which there is no room are answered without.
         let rows = resources.reduce(0) { $0 + rowsPrice(of: $1, asked, context) }
         price.add(bytes: min(rows, ReplyRoom.bytes))
@@ -48,11 +50,23 @@ extension KafkaConnection {
     ) -> Int {
         var price = ReplyPrice()
         var rows = 0
+        // Settings are as long as somebody made them, and stand in a row's synonyms once more.
+        var values = 0
         switch resource.type {
-        case 2: rows = TopicSettingKey.all.count
-        case 4: rows = context.broker.options.brokerSettings.count
+        case 2:
+            guard let topic = context.broker.catalog.topic(named: resource.name) else { break }
+            rows = TopicSettingKey.all.count
+            let set = topic.settings.overrides
+            values =
+                resource.keys.map { $0.reduce(0) { $0 + (set[$1]?.utf8.count ?? 0) } }
+                ?? set.values.reduce(0) { $0 + $1.utf8.count }
+        case 4:
+            guard resource.name == String(context.broker.options.nodeID) else { break }
+            rows = context.broker.options.brokerSettings.count
+            values = context.broker.options.brokerSettings.reduce(0) { $0 + ($1.value?.utf8.count ?? 0) }
         default: break
         }
+        price.add(text: asked.includeSynonyms ? 2 * values : values)
         rows = min(rows, resource.keys?.count ?? .max)
         let text = 48 + (asked.includeDocumentation ? 96 : 0)
         price.add(rows, DescribeConfigsResponse.DescribeConfigsResourceResult.self, text: text)

@@ -10,7 +10,10 @@ import LogStorage
 extension KafkaConnection {
     static func deleteGroupsPrice(_ asked: DeleteGroupsRequest, _ context: AnswerContext) -> Int {
         var price = ReplyPrice()
-        price.add(Set(asked.groupsNames).count, DeleteGroupsResponse.DeletableGroupResult.self, text: 96)
+        let groups = Set(asked.groupsNames)
+        price.add(groups.count, DeleteGroupsResponse.DeletableGroupResult.self, text: 96)
+        // The message repeats it.
+        price.add(text: groups.reduce(0) { $0 + $1.utf8.count })
         return price.bytes
     }
 
