@@ -12,7 +12,8 @@ from . import bombs, wire
 from .attack import Stage, case
 from .wire import array, int8, int16, int32, int64, octets, string
 
-OFFSET_COMMIT, OFFSET_FETCH, JOIN_GROUP, SYNC_GROUP, DESCRIBE_GROUPS, OFFSET_FOR_LEADER_EPOCH = 8, 9, 11, 14, 15, 23
+OFFSET_COMMIT, OFFSET_FETCH, JOIN_GROUP, LEAVE_GROUP, SYNC_GROUP = 8, 9, 11, 13, 14
+DESCRIBE_GROUPS, LIST_GROUPS, OFFSET_FOR_LEADER_EPOCH = 15, 16, 23
 DESCRIBE_CONFIGS, ALTER_CONFIGS, CREATE_PARTITIONS, DELETE_GROUPS, INCREMENTAL_ALTER_CONFIGS = 32, 33, 37, 42, 44
 WIDE = string("wide")
 TOPIC_RESOURCE = int8(2)
@@ -146,6 +147,41 @@ def fetch_names(stage: Stage) -> None:
     stage.ask(wire.FETCH, 4, int32(-1) + int32(0) + int32(0) + int32(50 << 20) + int8(0) + array([WIDE + many(stage.size(6_000_000, 2_000_000), one)]))
 
 
+# MARK: Replies as long as what somebody has left behind
+
+
+def commit_offset(connection: wire.Connection, group: str, metadata: str) -> None:
+    one = array([WIDE + array([int32(0) + int64(1) + string(metadata)])])
+    connection.call(OFFSET_COMMIT, 2, string(group) + int32(-1) + string("") + int64(-1) + one)
+
+
+@case("OffsetFetch names one partition with 12 KB of metadata again and again")
+def offset_fetch_metadata(stage: Stage) -> None:
+    wide(stage)
+    commit_offset(stage.client(), "g", "\u20ac" * 4096)
+    stage.ask(OFFSET_FETCH, 5, string("g") + array([WIDE + many(540_000, int32(0))]))
+
+
+@case("ListGroups when somebody has made groups with names of 32 KB")
+def list_groups(stage: Stage) -> None:
+    wide(stage)
+    connection = stage.client()
+    for n in range(stage.size(5_000, 500)):
+        commit_offset(connection, f"{n}-".ljust(32_000, "g"), "")
+    for _ in range(4):
+        stage.must(stage.ask(LIST_GROUPS, 0, b"") > 0, "ListGroups was not answered")
+
+
+@case("Produce names one partition of six bytes again and again")
+def produce_shortest(stage: Stage) -> None:
+    wide(stage)
+    # Version 9 is flexible: null records and no tags are a byte each.
+    for topic in (b"\x05wide", b"\x05none"):
+        count = stage.size(15_000_000, 2_000_000)
+        partitions = unsigned(count + 1) + (int32(0) + b"\0\0") * count
+        stage.ask(wire.PRODUCE, 9, b"\0\0" + int16(-1) + int32(1000) + b"\x02" + topic + partitions + b"\0\0")
+
+
 # MARK: State that stays
 
 
@@ -209,6 +245,36 @@ def many_groups(stage: Stage) -> None:
 
 def session_fetch(partitions: bytes, count: int) -> bytes:
     return int32(-1) + int32(0) + int32(0) + int32(1 << 20) + int8(0) + int32(0) + int32(0) + array([string("x") + int32(count) + partitions]) + array([])
+
+
+@case("member ids taken and given back, each with a group of 30 KB of name")
+def member_ids(stage: Stage) -> None:
+    connection = stage.client()
+    for n in range(stage.size(20_000, 1_500)):
+        group = string(f"{n}-".ljust(30_000, "g"))
+        body = group + int32(1_800_000) + int32(1_800_000) + string("") + string("consumer") + array([string("range") + octets(b"")])
+        reader = connection.call(JOIN_GROUP, 4, body)
+        reader.int32(), reader.int16(), reader.int32(), reader.string(), reader.string()
+        connection.call(LEAVE_GROUP, 1, group + string(reader.string()))
+
+
+@case("members with client and instance ids of 30 KB", is_short=False)
+def member_names(stage: Stage) -> None:
+    for n in range(12_000):
+        instance = string(f"{n}-".ljust(30_000, "i"))
+        body = string("g") + int32(1_800_000) + int32(1_800_000) + string("") + instance + string("consumer") + array([string("range") + octets(b"")])
+        request = int16(JOIN_GROUP) + int16(5) + int32(1) + string("c" * 30_000) + body
+        connection = stage.connect()
+        connection.sendall(int32(len(request)) + request)
+        connection.close()
+        stage.sockets.pop()
+
+
+@case("a group of 120 members with 1 MB of metadata each", is_short=False, settings={"group.initial.rebalance.delay.ms": "3000"})
+def large_members(stage: Stage) -> None:
+    for _ in range(120):
+        stage.client(timeout=30).send(JOIN_GROUP, 2, join_body("g", bytes(1_000_000)))
+    time.sleep(6)
 
 
 @case("a fetch session of 2,000,000 unknown partitions")

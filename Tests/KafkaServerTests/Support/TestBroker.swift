@@ -132,6 +132,7 @@ final class TestBroker {
         }
     }
 
+    var connectionCount: Int { sum { $0.eventLoop.connectionCount } }
     var parkedFetches: Int { sum { $0.parkedFetches.count } }
     /// Requests that wait for their group.
     var groupWaiters: Int { sum { $0.waiters.count } }
