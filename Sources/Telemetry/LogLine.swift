@@ -34,8 +34,13 @@ struct LogLine {
     private static func plainOrQuoted(_ value: String) -> [UInt8] {
         let isPlain =
             !value.isEmpty && value.utf8.count <= maxValue
-            && value.utf8.allSatisfy { $0 > 0x20 && $0 != 0x22 && $0 != 0x7f && $0 != 0x3d }
+            && value.unicodeScalars.allSatisfy { $0 != " " && $0 != "\"" && $0 != "=" && !isControl($0) }
         return isPlain ? Array(value.utf8) : quoted(value)
+    }
+
+    /// Of C0, DEL or C1: some terminals obey the last, too.
+    private static func isControl(_ character: Unicode.Scalar) -> Bool {
+        character.value < 0x20 || (0x7f...0x9f).contains(character.value)
     }
 
     /// A JSON string (RFC 8259, section 7).
@@ -49,8 +54,7 @@ struct LogLine {
             case "\n": bytes += "\\n".utf8
             case "\r": bytes += "\\r".utf8
             case "\t": bytes += "\\t".utf8
-            // The C1 controls too: some terminals obey them.
-            case "\u{0}"..<" ", "\u{7f}"..."\u{9f}":
+            case _ where isControl(character):
                 bytes += "\\u00".utf8 + [digits[Int(character.value >> 4)], digits[Int(character.value & 15)]]
             default: bytes += UTF8.encode(character)!
             }

@@ -113,6 +113,21 @@ import Testing
         #expect(line.utf8.filter { $0 == 0x0a }.count == 1)
     }
 
+    /// C1 is two bytes above 0x7f in UTF-8, and some terminals obey it as they obey ESC [.
+    @Test(arguments: [
+        ("\u{1b}", "1b"), ("\u{7f}", "7f"), ("\u{80}", "80"), ("\u{85}", "85"), ("\u{9b}", "9b"), ("\u{9f}", "9f"),
+    ])
+    func noControlCharacterReachesTheTerminal(control: String, number: String) {
+        for asJSON in [false, true] {
+            let line = String(
+                decoding: LogLine("t", .info, "m", [("k", control + "2J")], asJSON: asJSON).bytes, as: UTF8.self)
+            #expect(line.contains("\"\\u00\(number)2J\"") && !line.contains(control), "\(line.debugDescription)")
+        }
+        // What only begins like one is as it was.
+        #expect(
+            LogLine("t", .info, "m", [("k", "\u{a0}é")], asJSON: false).bytes == Array("t INFO  m  k=\u{a0}é\n".utf8))
+    }
+
     @Test func levelsBelowTheThresholdAreSilentAndLongLinesAreCut() {
         // Other suites of this process may log at the same time.
         #expect(!captured(.text) { Log.debug("quiet") }.contains("quiet"))
