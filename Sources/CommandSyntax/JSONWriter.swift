@@ -121,7 +121,18 @@ public struct JSONWriter: Sendable {
 
     private mutating func quote(_ text: some Sequence<UInt8>) {
         bytes.append(UInt8(ascii: "\""))
+        // C2 begins the C1 controls, which some terminals obey, and the other half of U+0080 to U+00BF.
+        var isAfterC2 = false
         for byte in text {
+            if isAfterC2, (0x80..<0xa0).contains(byte) {
+                bytes.removeLast()
+                bytes.append(contentsOf: "\\u00".utf8)
+                bytes.append(Self.hex[Int(byte >> 4)])
+                bytes.append(Self.hex[Int(byte & 15)])
+                isAfterC2 = false
+                continue
+            }
+            isAfterC2 = byte == 0xc2
             switch byte {
             case UInt8(ascii: "\""): bytes.append(contentsOf: "\\\"".utf8)
             case UInt8(ascii: "\\"): bytes.append(contentsOf: "\\\\".utf8)

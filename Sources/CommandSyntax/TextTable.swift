@@ -1,4 +1,4 @@
-/// Rows of text in aligned columns, for people.
+/// Rows of text in aligned columns, for people. Cells may be of anybody: they are escaped.
 public struct TextTable: Sendable {
     public enum Alignment: Sendable {
         case left, right
@@ -11,7 +11,7 @@ public struct TextTable: Sendable {
 
     public mutating func append(_ row: [String]) {
         precondition(row.count == columns.count, "a row of \(row.count) in a table of \(columns.count) columns")
-        rows.append(row)
+        rows.append(row.map { TerminalText.escaped($0) })
     }
 
     public var isEmpty: Bool { rows.isEmpty }

@@ -54,8 +54,13 @@ public enum TimeText {
         return isWest ? milliseconds + shift : milliseconds - shift
     }
 
-    /// `2026-01-31T12:30:00.250Z`.
+    /// The years 1 to 9999, in ms since 1970: those that four digits can say.
+    private static let sayable: Range<Int64> = -62_135_596_800_000..<253_402_300_800_000
+
+    /// `2026-01-31T12:30:00.250Z`; a time that no such text can say is the number itself. A record's time is whatever its
+    /// producer wrote.
     public static func iso(_ milliseconds: Int64) -> String {
+        guard sayable.contains(milliseconds) else { return String(milliseconds) }
         let days = (milliseconds >= 0 ? milliseconds : milliseconds - 86_399_999) / 86_400_000
         let inDay = milliseconds - days * 86_400_000
         let (year, month, day) = civil(days)
@@ -96,7 +101,7 @@ public enum TimeText {
     }
 
     private static func civil(_ days: Int64) -> (Int64, Int64, Int64) {
-        // Years are looked for near the mean; two steps at most.
+        // Years are looked for near the mean: 16 steps at most for what `sayable` has.
         var year = 1970 + days / 366
         while daysSince1970(year + 1, 1, 1) <= days { year += 1 }
         while daysSince1970(year, 1, 1) > days { year -= 1 }

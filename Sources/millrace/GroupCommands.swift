@@ -90,11 +90,14 @@ enum GroupCommands {
     }
 
     private static func text(_ entry: Description) -> String {
-        var text = "Group: \(entry.group.groupID)\nState: \(entry.group.state)\n"
+        // Names and addresses that clients chose.
+        let shown = { TerminalText.escaped($0) }
+        var text = "Group: \(shown(entry.group.groupID))\nState: \(entry.group.state)\n"
         text += "Coordinator: \(entry.group.coordinatorID)\nMembers: \(entry.group.members.count)\n"
-        if !entry.group.assignor.isEmpty { text += "Assignor: \(entry.group.assignor)\n" }
+        if !entry.group.assignor.isEmpty { text += "Assignor: \(shown(entry.group.assignor))\n" }
         for member in entry.group.members where member.assignment.isEmpty {
-            text += "Without partitions: \(member.memberID) (\(member.clientID) at \(member.host))\n"
+            text +=
+                "Without partitions: \(shown(member.memberID)) (\(shown(member.clientID)) at \(shown(member.host)))\n"
         }
         if entry.rows.isEmpty { return text }
         var table = TextTable([

@@ -230,7 +230,7 @@ enum LogCommands {
     /// Text as it is, with control characters and other bytes as \xNN.
     private static func printable(_ bytes: UnsafeRawBufferPointer) -> String {
         if let text = String(validating: bytes.bindMemory(to: UInt8.self), as: UTF8.self),
-            text.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7f })
+            !text.unicodeScalars.contains(where: TerminalText.isControl)
         {
             return text
         }

@@ -68,9 +68,10 @@ final class Output {
 enum Terminal {
     static let showsProgress = isatty(STDERR_FILENO) == 1
 
+    /// `text` may hold what a broker says.
     static func complain(_ text: String) {
         clearProgress()
-        var line = Array((text + "\n").utf8)
+        var line = Array((TerminalText.escaped(text, keepsLines: true) + "\n").utf8)
         _ = Glibc.write(STDERR_FILENO, &line, line.count)
     }
 

@@ -26,6 +26,12 @@ import Testing
         #expect(json.text == #""a\"b\\c\n\r\t\u0001\u007fé🙂""#)
     }
 
+    @Test func controlCharactersOfTwoBytesAreEscapedAndTheirNeighboursAreNot() {
+        var json = JSONWriter()
+        json.string("\u{7f}\u{80}\u{85}\u{9b}\u{9f}\u{a0}Â\u{c2}é")
+        #expect(json.text == "\"\\u007f\\u0080\\u0085\\u009b\\u009f\u{a0}Â\u{c2}é\"")
+    }
+
     @Test func bytesThatAreNotTextBecomeBase64() {
         func member(_ bytes: [UInt8]?) -> String {
             var json = JSONWriter()
@@ -51,6 +57,21 @@ import Testing
     }
 }
 
+/// A client chooses its id, and a group its name.
+@Suite struct TerminalTextTests {
+    @Test func controlCharactersAreShownAndNotObeyed() {
+        #expect(TerminalText.escaped("plain é\u{a0}") == "plain é\u{a0}")
+        #expect(TerminalText.escaped("a\u{1b}[2J\u{9b}2J\u{7}\r\n") == "a\\u001b[2J\\u009b2J\\u0007\\u000d\\u000a")
+        #expect(TerminalText.escaped("one\ntwo\u{85}", keepsLines: true) == "one\ntwo\\u0085")
+    }
+
+    @Test func cellsOfATableCannotMoveTheCursor() {
+        var table = TextTable([("NAME", .left), ("N", .right)])
+        table.append(["g\u{1b}]0;x\u{7}", "1"])
+        #expect(table.text == "NAME               N\ng\\u001b]0;x\\u0007  1\n")
+    }
+}
+
 @Suite struct TimeTextTests {
     @Test(arguments: [
         ("0", 0), ("1700000000000", 1_700_000_000_000), ("1970-01-01", 0), ("2026-01-31", 1_769_817_600_000),
@@ -65,6 +86,15 @@ import Testing
         "2026-01-31T12:30:00.Z", "yesterday", "2026-1-1", "２０２６-01-01",
     ])
     func othersAreRefused(text: String) { #expect(TimeText.milliseconds(text) == nil) }
+
+    /// A producer may write any 64 bits as a record's time.
+    @Test func timesThatNoTextCanSayAreTheirNumber() {
+        #expect(TimeText.iso(253_402_300_799_999) == "9999-12-31T23:59:59.999Z")
+        #expect(TimeText.iso(-62_135_596_800_000) == "0001-01-01T00:00:00.000Z")
+        for time in [.min, .min + 1, .min + 86_399_999, -62_135_596_800_001, 253_402_300_800_000, Int64.max] {
+            #expect(TimeText.iso(time) == String(time))
+        }
+    }
 
     @Test func theTextFormRoundTripsOverFourCenturies() {
         #expect(TimeText.iso(0) == "1970-01-01T00:00:00.000Z")
