@@ -53,6 +53,17 @@ extension ClientError: CustomStringConvertible {
 }
 
 extension ErrorCode {
+    /// Of an answer to Produce: the batch may be in the log nevertheless. It was appended before too few replicas took it in
+    /// time, or before its commit failed; or the broker does not know itself.
+    var mayHaveStored: Bool {
+        switch self {
+        case .requestTimedOut, .notEnoughReplicasAfterAppend, .kafkaStorageError, .networkException,
+            .unknownServerError:
+            true
+        default: false
+        }
+    }
+
     /// Errors that pass: a leader or coordinator that moves or loads, too few replicas for the moment.
     public var isTransient: Bool {
         switch self {

@@ -27,16 +27,32 @@ public enum OffsetQuery: Sendable, Equatable {
     /// The first record of this time (ms since 1970) or later.
     case time(Int64)
 
+    /// Whether a log may have no such offset.
+    var mayHaveNone: Bool { if case .time = self { true } else { false } }
+
     var timestamp: Int64 {
         switch self {
         case .earliest: -2
         case .latest: -1
-        case .time(let milliseconds): milliseconds
+        // Negative ones are questions of their own on the wire; no record is older than 1970.
+        case .time(let milliseconds): max(0, milliseconds)
         }
     }
 }
 
 extension Cluster {
+    /// Where to read from, for each partition: as `offsets`, but a time after the last record is the end.
+    func positions(
+        _ queries: [PartitionName: OffsetQuery], readCommitted: Bool
+    ) throws(ClientError) -> [PartitionName: Int64] {
+        let found = try offsets(queries, readCommitted: readCommitted)
+        let others = queries.keys.filter { found[$0] == nil }
+        if others.isEmpty { return found }
+        let ends = try offsets(
+            Dictionary(uniqueKeysWithValues: others.map { ($0, .latest) }), readCommitted: readCommitted)
+        return found.merging(ends) { $1 }
+    }
+
     /// The offsets asked for, one for each partition; a time after the last record has none and is left out.
     public func offsets(
         _ queries: [PartitionName: OffsetQuery], readCommitted: Bool = false
@@ -60,6 +76,10 @@ extension Cluster {
                             failure = .refused(code, "offsets of \(name)", message: nil)
                             forget(topic.name)
                             continue
+                        }
+                        // A partition without a position would silently not be read.
+                        guard partition.offset >= 0 || missing[name]?.mayHaveNone ?? true else {
+                            throw .invalidAnswer("ListOffsets gives \(name) the offset \(partition.offset)")
                         }
                         missing[name] = nil
                         if partition.offset >= 0 { found[name] = partition.offset }

@@ -26,7 +26,9 @@ public final class GroupConsumer {
     /// Told after each rebalance.
     public var onAssignment: (([PartitionName]) -> Void)?
     public private(set) var membership = Cluster.Membership.none
-    private var isMember = false
+    /// Whether the group counts on it, and it knows from where to read what it was assigned. Without membership
+    /// nothing is held: `positions` is empty then, whatever is left to read.
+    public private(set) var isMember = false
     private let reader: RecordReader
     /// What the group has committed of the partitions held.
     private var committed: [PartitionName: Int64] = [:]
@@ -61,16 +63,20 @@ public final class GroupConsumer {
         return try reader.poll(maxWaitMs: Int32(wait), body)
     }
 
-    /// Commits the position of every partition that moved since the last commit.
-    public func commit() throws(ClientError) {
+    /// Commits the position of every partition that moved since the last commit. False: the group goes on without this
+    /// member, and nothing was committed; the next `poll` joins anew.
+    @discardableResult
+    public func commit() throws(ClientError) -> Bool {
         let moved = reader.positions.filter { committed[$0.key] != $0.value }
-        guard isMember, !moved.isEmpty else { return }
+        guard isMember, !moved.isEmpty else { return true }
         do throws(ClientError) {
             try cluster.commit(
                 moved.mapValues { Cluster.CommittedOffset(offset: $0) }, group: group, as: membership)
             committed.merge(moved) { $1 }
+            return true
         } catch {
             guard lostMembership(error) else { throw error }
+            return false
         }
     }
 
@@ -146,9 +152,10 @@ public final class GroupConsumer {
                 let (response, assignor) = try joinGroup()
                 membership = Cluster.Membership(memberID: response.memberID, generationID: response.generationID)
                 let assignment = try sync(response, assignor)
-                isMember = true
                 scheduleHeartbeat()
+                // Only then a member: one that did not learn where to begin has to be assigned its partitions again.
                 try begin(assignment)
+                isMember = true
                 onAssignment?(self.assignment)
                 return
             } catch {
@@ -275,14 +282,10 @@ public final class GroupConsumer {
         var positions = committed
         let others = partitions.filter { known[$0] == nil }
         if !others.isEmpty {
-            let start = try cluster.offsets(
+            let start = try cluster.positions(
                 Dictionary(uniqueKeysWithValues: others.map { ($0, options.start) }),
                 readCommitted: options.reader.isReadCommitted)
-            // A time after the last record has no offset: that is the end.
-            let ends = try cluster.offsets(
-                Dictionary(uniqueKeysWithValues: others.filter { start[$0] == nil }.map { ($0, OffsetQuery.latest) }))
             positions.merge(start) { $1 }
-            positions.merge(ends) { $1 }
         }
         reader.assign(positions)
     }

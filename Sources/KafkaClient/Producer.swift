@@ -33,7 +33,7 @@ public final class Producer {
         public var recordCount: Int
         /// The first record's offset (-1: not told, with `acks` 0 or after a retry that the broker had stored already).
         public var result: Result<Int64, ClientError>
-        /// With a failure: the records may be stored nevertheless, for an answer was lost.
+        /// With a failure: the records may be stored nevertheless, for they were sent, and no answer says that they are not.
         public var mayBeStored = false
     }
 
@@ -43,7 +43,7 @@ public final class Producer {
     public var onDelivery: ((Delivery) -> Void)?
     public private(set) var acknowledgedRecords = 0
     public private(set) var failedRecords = 0
-    /// Those of `failedRecords` that may be stored: they were sent, and the answer never came.
+    /// Those of `failedRecords` that may be stored: they were sent, and no answer says that they are not.
     public private(set) var uncertainRecords = 0
 
     /// Records that have not ended, while a flush was not waited for to its end: those that no broker was sent, and those
@@ -55,7 +55,7 @@ public final class Producer {
             unsent += Int(queue.builder.recordCount)
             for batch in queue.inFlight + queue.failed + queue.waiting {
                 let isUnderWay = queue.inFlight.contains { $0 === batch }
-                if isUnderWay || batch.answerWasLost {
+                if isUnderWay || batch.mayBeStored {
                     uncertain += Int(batch.recordCount)
                 } else {
                     unsent += Int(batch.recordCount)
@@ -285,7 +285,7 @@ public final class Producer {
                 } catch {
                     // The answer is lost, not known: with a session the broker tells repeated batches apart.
                     for (queue, batch, _) in request.batches {
-                        batch.answerWasLost = true
+                        batch.mayBeStored = true
                         fail(queue, batch, asTransient(error, request))
                     }
                     if error == .cancelled { throw error }
@@ -307,6 +307,7 @@ public final class Producer {
                 request.pending.version >= 13 ? $0.topicID == topicID : $0.name == queue.name.topic
             }
             guard let answer = topic?.partitionResponses.first(where: { $0.index == queue.name.partition }) else {
+                batch.mayBeStored = true
                 fail(queue, batch, .invalidAnswer("Produce says nothing of \(queue.name)"))
                 continue
             }
@@ -316,6 +317,7 @@ public final class Producer {
             // Stored by an earlier attempt, too long ago for the broker to know where.
             case .duplicateSequenceNumber: finish(queue, batch, .success(-1))
             default:
+                if code.mayHaveStored { batch.mayBeStored = true }
                 var message = answer.errorMessage
                 if let first = answer.recordErrors.first {
                     message = (message ?? "") + " record \(first.batchIndex): \(first.batchIndexErrorMessage ?? "")"
@@ -336,12 +338,12 @@ public final class Producer {
         case .success: acknowledgedRecords += Int(batch.recordCount)
         case .failure:
             failedRecords += Int(batch.recordCount)
-            if batch.answerWasLost { uncertainRecords += Int(batch.recordCount) }
+            if batch.mayBeStored { uncertainRecords += Int(batch.recordCount) }
         }
         onDelivery?(
             Delivery(
                 partition: queue.name, recordCount: Int(batch.recordCount), result: result,
-                mayBeStored: batch.answerWasLost))
+                mayBeStored: batch.mayBeStored))
     }
 
     private func fail(_ queue: ProducerQueue, _ batch: ProducerBatch, _ error: ClientError) {

@@ -9,8 +9,9 @@ final class ProducerBatch {
     let deadline: Deadline
     /// Why the last attempt failed, told when there is no time for another.
     var lastError: ClientError?
-    /// It was sent, and the connection ended before its answer: it may be stored.
-    var answerWasLost = false
+    /// It was sent, and the answer was lost or leaves open whether it is stored. It stays so whatever a later attempt is
+    /// answered, unless that is success.
+    var mayBeStored = false
 
     init(slice: ByteSlice, recordCount: Int32, deadline: Deadline) {
         self.slice = slice

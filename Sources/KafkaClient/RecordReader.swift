@@ -121,7 +121,7 @@ public final class RecordReader {
     ) throws(ClientError) -> (count: Int, goesOn: Bool) {
         let code = ErrorCode(rawValue: answer.errorCode)
         if code == .offsetOutOfRange, let query = options.onOutOfRange {
-            positions[name] = try cluster.offsets([name: query])[name]
+            positions.merge(try cluster.positions([name: query], readCommitted: options.isReadCommitted)) { $1 }
             return (0, true)
         }
         guard code == .none else {

@@ -20,6 +20,8 @@ private final class ProduceLog: Sendable {
     let producerIDs = Mutex<Int64>(100)
     /// So many requests are taken and not answered; after each one the client is told to give up waiting.
     let withheld = Mutex<Int>(0)
+    /// So many requests are answered without a word of their partitions.
+    let unmentioned = Mutex<Int>(0)
     let isCancelled = Atomic<Bool>(false)
 
     init(_ errors: [ErrorCode]) { self.errors = Mutex(errors) }
@@ -77,6 +79,11 @@ private final class ProduceLog: Sendable {
                     }
                     return answer
                 }
+                let isUnmentioned = log.unmentioned.withLock { count in
+                    count -= 1
+                    return count >= 0
+                }
+                if isUnmentioned { response.responses = [] }
                 let isWithheld = log.withheld.withLock { count in
                     count -= 1
                     return count >= 0
@@ -162,6 +169,36 @@ private final class ProduceLog: Sendable {
         try producer.flush()
         #expect(log.batches.withLock { $0 }.map(\.baseSequence) == [0, 0, 0])
         #expect(producer.acknowledgedRecords == 1)
+    }
+
+    /// Some refusals come after the batch was appended.
+    @Test(arguments: [
+        (ErrorCode.requestTimedOut, true), (.notEnoughReplicasAfterAppend, true), (.kafkaStorageError, true),
+        (.unknownServerError, true), (.notLeaderOrFollower, false), (.notEnoughReplicas, false),
+        (.messageTooLarge, false),
+    ])
+    func aBatchThatIsGivenUpMayBeStoredWhereTheAnswerLeavesItOpen(code: ErrorCode, isOpen: Bool) throws {
+        let log = ProduceLog([code])
+        let broker = try broker(log)
+        defer { broker.stop() }
+        let producer = try producer(broker) { $0.deliveryTimeoutMs = 0 }
+        let told = Mutex<[Bool]>([])
+        producer.onDelivery = { delivery in told.withLock { $0.append(delivery.mayBeStored) } }
+        try send(producer, "a")
+        try producer.flush()
+        #expect(producer.failedRecords == 1 && producer.uncertainRecords == (isOpen ? 1 : 0))
+        #expect(told.withLock { $0 } == [isOpen])
+    }
+
+    @Test func aBatchThatTheAnswerDoesNotMentionMayBeStored() throws {
+        let log = ProduceLog([])
+        log.unmentioned.withLock { $0 = 1 }
+        let broker = try broker(log)
+        defer { broker.stop() }
+        let producer = try producer(broker)
+        try send(producer, "a")
+        try producer.flush()
+        #expect(producer.failedRecords == 1 && producer.uncertainRecords == 1)
     }
 
     @Test func batchesBehindAFailedOneFollowInOrder() throws {

@@ -42,6 +42,8 @@ import Testing
     private final class Script: Sendable {
         let answers: Mutex<[FetchResponse.PartitionData]>
         let requests = Mutex<[FetchRequest.FetchPartition]>([])
+        /// Of ListOffsets requests.
+        let timestamps = Mutex<[Int64]>([])
         let broker = Mutex<FakeBroker?>(nil)
         init(_ answers: [FetchResponse.PartitionData]) { self.answers = Mutex(answers) }
     }
@@ -60,7 +62,7 @@ import Testing
 
     private func run(
         _ answers: [FetchResponse.PartitionData], from position: Int64, polls: Int = 1,
-        options: RecordReader.Options = RecordReader.Options(), limit: Int = .max
+        options: RecordReader.Options = RecordReader.Options(), limit: Int = .max, end: Int64 = 40
     ) throws -> (values: [String], reader: RecordReader, script: Script) {
         let script = Script(answers)
         let broker = try FakeBroker { header, reader in
@@ -69,8 +71,13 @@ import Testing
                 return FakeBroker.versions([(.metadata, 0...13), (.fetch, 4...12), (.listOffsets, 1...7)], to: header)
             case .metadata: return script.broker.withLock { $0 }?.metadata("t", partitions: 1, to: header)
             case .listOffsets:
+                guard let request = try? ListOffsetsRequest(from: &reader, version: header.requestAPIVersion),
+                    let timestamp = request.topics.first?.partitions.first?.timestamp
+                else { return nil }
+                script.timestamps.withLock { $0.append(timestamp) }
                 var partition = ListOffsetsResponse.ListOffsetsPartitionResponse()
-                partition.offset = 40
+                // No record is of that time or later.
+                partition.offset = timestamp >= 0 ? -1 : end
                 var topic = ListOffsetsResponse.ListOffsetsTopicResponse()
                 topic.name = "t"
                 topic.partitions = [partition]
@@ -172,6 +179,26 @@ import Testing
         let result = try run(
             [outside, answer(Self.batch(from: 40, count: 1))], from: 7, polls: 2, options: options)
         #expect(result.values == ["value 40"])
+    }
+
+    /// Without a position a partition is silently never read again.
+    @Test(arguments: [1_700_000_000_000, -1, -2, .min])
+    func aTimeAfterTheLastRecordIsTheEnd(time: Int64) throws {
+        var options = RecordReader.Options()
+        options.onOutOfRange = .time(time)
+        let answers = [answer([], code: .offsetOutOfRange), answer(Self.batch(from: 40, count: 1))]
+        let result = try run(answers, from: 7, polls: 2, options: options)
+        #expect(result.values == ["value 40"])
+        // A time before 1970 is none of the questions that negative numbers stand for.
+        #expect(result.script.timestamps.withLock { $0 } == [max(0, time), -1])
+    }
+
+    @Test func anEndThatIsNoOffsetIsAnError() throws {
+        var options = RecordReader.Options()
+        options.onOutOfRange = .latest
+        #expect(throws: ClientError.invalidAnswer("ListOffsets gives t-0 the offset -1")) {
+            try run([answer([], code: .offsetOutOfRange)], from: 7, options: options, end: -1)
+        }
     }
 
     @Test func aMovedLeaderIsLookedUpAndAskedAgain() throws {
