@@ -11,6 +11,8 @@ public struct DescriptorPlan: Equatable, Sendable {
     static let maxSegments = 16_384
     static let leastSegments = 32
     static let leastConnections = 16
+    /// Fewer connections than this are worth a warning: some dozens of services with a few processes each come near it.
+    public static let fewConnections = 1_000
 
     /// Most segments whose files are open at a time.
     public let segments: Int
@@ -22,6 +24,9 @@ public struct DescriptorPlan: Equatable, Sendable {
         segments = min(Self.maxSegments, max(Self.leastSegments, limit / 4))
         connections = max(Self.leastConnections, limit - Self.reserve - segments)
     }
+
+    /// Whether so few connections are left that clients may notice.
+    public var isTight: Bool { connections < Self.fewConnections }
 
     /// What each of several listeners may have of the connections, of what it would like: less, in proportion, where
     /// all together would like more.

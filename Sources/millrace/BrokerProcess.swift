@@ -38,12 +38,7 @@ struct BrokerProcess {
         var gatewayOptions = GatewayOptions(configuration)
         let servesHTTP = configuration.servesHTTP
         let shares = plan.share([kafkaOptions.maxConnections, servesHTTP ? gatewayOptions.maxConnections : 0])
-        if shares[0] < kafkaOptions.maxConnections {
-            Log.warning(
-                "fewer connections than configured: the limit of open files (ulimit -n, LimitNOFILE=) leaves no more",
-                "limit", limit, "openSegments", plan.segments, "max.connections", shares[0], "http.max.connections",
-                shares[1])
-        }
+        if shares[0] < kafkaOptions.maxConnections { tellFewer(plan, limit, shares) }
         kafkaOptions.maxConnections = shares[0]
         gatewayOptions.maxConnections = shares[1]
         let broker = try Broker(
@@ -78,6 +73,15 @@ struct BrokerProcess {
         return BrokerProcess(
             kafkaAddress: Endpoint(host: wanted.host, port: listener.port), httpAddress: httpAddress,
             recovery: broker.summary, broker: broker, gateway: gateway, group: group)
+    }
+
+    /// Usual limits of open files leave fewer connections than the configuration's defaults, and more than most ever have.
+    private static func tellFewer(_ plan: DescriptorPlan, _ limit: Int, _ shares: [Int]) {
+        let tell = plan.isTight ? Log.warning : Log.info
+        tell(
+            "fewer connections than configured: the limit of open files (ulimit -n, LimitNOFILE=) leaves no more",
+            "limit", limit, "openSegments", plan.segments, "max.connections", shares[0], "http.max.connections",
+            shares[1])
     }
 
     /// Descriptors that are asked for: the hard limit decides.

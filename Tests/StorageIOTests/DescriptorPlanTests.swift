@@ -16,6 +16,12 @@ import Testing
         #expect(DescriptorPlan(limit: .max).connections > 1 << 40)
     }
 
+    /// 4,096 and more are usual limits; 1,024 leaves room for 672 clients.
+    @Test func onlyALimitThatClientsMayNoticeIsTight() {
+        for limit in [64, 1024, 1460] { #expect(DescriptorPlan(limit: limit).isTight, "\(limit)") }
+        for limit in [1462, 4096, 20_000, 1 << 20] { #expect(!DescriptorPlan(limit: limit).isTight, "\(limit)") }
+    }
+
     @Test func listenersShareWhatThereIs() {
         let plan = DescriptorPlan(limit: 600)
         #expect(plan.share([100, 50]) == [100, 50])
