@@ -145,9 +145,7 @@ enum ConsumeCommand {
         }
         let group = invocation.value("group")!
         let consumer = GroupConsumer(cluster, group: group, topics: topics, options: options)
-        var hasAssignment = false
         consumer.onAssignment = { partitions in
-            hasAssignment = true
             guard Terminal.showsProgress else { return }
             Terminal.complain(
                 "group \(group): "
@@ -167,11 +165,12 @@ enum ConsumeCommand {
                 Output.standard.flush()
                 Output.standard.checkReader()
                 guard Output.standard.isIntact else { break }
-                try consumer.commit()
+                if try !consumer.commit() { tellUncommitted(group) }
                 patience.regained()
                 if count == limit { break }
-                let isAtEnd = consumer.positions.allSatisfy { $0.value >= ends[$0.key] ?? 0 }
-                if invocation.has("until-end"), hasAssignment, isAtEnd { break }
+                // Who is no member (any more) holds no partitions, which does not mean that they were read to their ends.
+                let isAtEnd = consumer.isMember && consumer.positions.allSatisfy { $0.value >= ends[$0.key] ?? 0 }
+                if invocation.has("until-end"), isAtEnd { break }
                 Terminal.progress("\(count) records")
             } catch {
                 if error == .cancelled { break }
@@ -184,12 +183,17 @@ enum ConsumeCommand {
         try leave(consumer, count, failure)
     }
 
+    private static func tellUncommitted(_ group: String) {
+        Terminal.complain(
+            "millrace: group \(group) went on without this member; the records since the last commit come again")
+    }
+
     /// The end of a member: what it handed on is committed, and its partitions go to others at once.
     private static func leave(_ consumer: GroupConsumer, _ count: Int, _ failure: ClientError?) throws {
         Interruption.finishInOrder()
         Output.standard.flush()
         do throws(ClientError) {
-            if failure == nil, Output.standard.isIntact { try consumer.commit() }
+            if failure == nil, Output.standard.isIntact, try !consumer.commit() { tellUncommitted(consumer.group) }
             try consumer.leave()
         } catch {
             guard failure == nil else { throw failure! }

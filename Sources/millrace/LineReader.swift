@@ -1,11 +1,14 @@
 import Glibc
 
-/// Lines of a descriptor, without their newlines. A last line without one counts.
+/// Lines of a descriptor, without their newlines. A last line without one counts, unless a signal ended the input before
+/// the rest of it came.
 struct LineReader {
     private let descriptor: Int32
     private var buffer: [UInt8] = []
     private var start = 0
     private var isAtEnd = false
+    /// It was a signal that ended the input.
+    private var wasCut = false
     private(set) var bytesRead: Int64 = 0
 
     /// A record must fit a batch that brokers take; a longer line is most likely not text.
@@ -29,7 +32,8 @@ struct LineReader {
                 return Array(buffer[start..<newline])
             }
             if isAtEnd {
-                guard start < buffer.count else { return nil }
+                // Part of a line is no record.
+                guard start < buffer.count, !wasCut else { return nil }
                 defer { start = buffer.count }
                 return Array(buffer[start...])
             }
@@ -53,8 +57,8 @@ struct LineReader {
             }
             try fill()
         }
-        // A signal ended the input early: part of a file is no record.
-        if Interruption.wasRequested { throw CommandFailure("interrupted") }
+        // Part of a file is no record.
+        if wasCut { throw CommandFailure("interrupted") }
         defer { start = buffer.count }
         return Array(buffer[start...])
     }
@@ -77,8 +81,12 @@ struct LineReader {
     }
 
     private mutating func fill() throws {
-        // An interruption ends the input; what was read is still written.
-        guard waitForInput() else { return isAtEnd = true }
+        // An interruption ends the input; what was read whole is still written.
+        guard waitForInput() else {
+            wasCut = true
+            isAtEnd = true
+            return
+        }
         let size = 1 << 16
         let old = buffer.count
         buffer.append(contentsOf: repeatElement(0, count: size))

@@ -30,7 +30,7 @@ private final class Job {
     private var input: ProduceInput
     let producer: Producer
     private var offsets: [PartitionName: (first: Int64, last: Int64)] = [:]
-    private var sent = 0
+    private var read = 0
     private let began = Clock.milliseconds
 
     init(_ invocation: Invocation) throws {
@@ -95,10 +95,11 @@ private final class Job {
             // Somebody types, or a pipe pauses: nothing is kept back meanwhile.
             if !input.hasInput { try producer.flush() }
             guard let record = try input.next() else { return }
+            // Before anything can go wrong with it.
+            read += 1
             try send(record)
-            sent += 1
             Terminal.progress(
-                "\(producer.acknowledgedRecords) of \(sent) records acknowledged, \(input.bytesRead) bytes read")
+                "\(producer.acknowledgedRecords) of \(read) records acknowledged, \(input.bytesRead) bytes read")
         }
     }
 
@@ -136,12 +137,10 @@ private final class Job {
 
     /// Every record that was read is in one of them.
     var outcome: (written: Int, failed: Int, perhaps: Int) {
-        let outstanding = producer.outstandingRecords
-        return (
-            producer.acknowledgedRecords,
-            producer.failedRecords - producer.uncertainRecords + outstanding.unsent,
-            producer.uncertainRecords + outstanding.uncertain
-        )
+        let written = producer.acknowledgedRecords
+        let perhaps = producer.uncertainRecords + producer.outstandingRecords.uncertain
+        // Also those that the producer did not even take: for a partition that is not there, or when a signal came first.
+        return (written, read - written - perhaps, perhaps)
     }
 
     func report() {
@@ -152,7 +151,7 @@ private final class Job {
             // Without acknowledgements nobody has said that anything is written.
             var text = "\(written) records \(acks == 0 ? "sent" : "written") in \(milliseconds) ms"
             if failed > 0 { text += ", \(failed) not" }
-            if perhaps > 0 { text += ", \(perhaps) perhaps (sent, but the answer was lost)" }
+            if perhaps > 0 { text += ", \(perhaps) perhaps (sent, and no answer says whether)" }
             return Terminal.complain(text)
         }
         Output.standard.writeJSON { json in

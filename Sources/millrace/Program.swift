@@ -36,6 +36,8 @@ struct CommandFailure: Error {
 /// From the words of the command line to an exit code.
 enum Program {
     static func run(_ arguments: [String]) -> Int32 {
+        // A limit of the size of files (`ulimit -f`) is an error of the write that meets it, not the end of the process.
+        signal(SIGXFSZ, SIG_IGN)
         do {
             switch try CommandTable.parse(arguments) {
             case .help(let command, let path): Output.standard.write(CommandTable.help(for: command, path: path))

@@ -119,7 +119,8 @@ enum TopicCommands {
         if entry.topic.id != .zero { text += "Id: \(entry.topic.id)\n" }
         if entry.topic.isInternal { text += "Internal: yes\n" }
         for setting in entry.settings {
-            text += "Setting: \(setting.name)=\(setting.isSensitive ? "(hidden)" : setting.value ?? "")"
+            let value = setting.isSensitive ? "(hidden)" : TerminalText.escaped(setting.value ?? "")
+            text += "Setting: \(setting.name)=\(value)"
             text += setting.isOwn ? "\n" : " (default)\n"
         }
         var table = TextTable([
@@ -185,6 +186,10 @@ enum TopicCommands {
         }
         let dryRun = invocation.has("dry-run")
         let cluster = try ClusterConnection.open(invocation)
+        // Half of it would be done, and nothing told, if the second request were refused.
+        if let count, !settings.isEmpty, !dryRun {
+            try cluster.setPartitions(of: name, to: count, validateOnly: true)
+        }
         if !settings.isEmpty { try cluster.alter(topic: name, settings: settings, validateOnly: dryRun) }
         if let count { try cluster.setPartitions(of: name, to: count, validateOnly: dryRun) }
         guard invocation.has("json") else {
@@ -256,9 +261,11 @@ struct Deletions {
     }
 }
 
-/// The same for several operands: one that fails is told, and the others are still done.
+/// The same for several operands: one that fails is told, and the others are still done. However it ends, `finally` is called,
+/// to tell what was done.
 enum Each {
     static func of(_ operands: [String], _ body: (String) throws -> Void, finally: () -> Void = {}) throws {
+        defer { finally() }
         var worst: ExitCode?
         for operand in operands {
             do { try body(operand) } catch let error as ClientError {
@@ -272,7 +279,6 @@ enum Each {
                 worst = worst ?? error.code
             }
         }
-        finally()
         if let worst { throw CommandFailure("", worst) }
     }
 }

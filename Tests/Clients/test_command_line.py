@@ -5,14 +5,20 @@ import json
 import os
 import pathlib
 import pty
+import re
+import resource
 import signal
+import socket
 import subprocess
+import threading
 import time
 import uuid
 
 import pytest
 
 from conftest import create_topic
+from harness import wire
+from harness.broker import free_port
 from harness.drivers import DRIVERS
 from harness.records import Record, differences
 
@@ -176,6 +182,29 @@ def test_a_signal_ends_the_input_and_not_what_was_read(begun, millrace, broker, 
     assert b"2 records written" in process.stderr.read()
 
 
+def test_a_signal_in_the_middle_of_a_line_leaves_no_part_of_it(begun, millrace, broker):
+    topic = create_topic(broker.bootstrap, unique("partial"), 1)
+    process = begun("produce", topic)
+    process.stdin.write(b"whole\nhalf of a li")
+    process.stdin.flush()
+    until(lambda: millrace("consume", topic, "-e").split() == [b"whole"], "what is typed is sent")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(LIMIT) == INTERRUPTED
+    said = process.stderr.read()
+    assert b"1 records written" in said and b"not" not in said
+    assert millrace("consume", topic, "-e") == b"whole\n"
+    # The end of the input is the end of its last line.
+    millrace("produce", topic, stdin=b"last line")
+    assert millrace("consume", topic, "-e") == b"whole\nlast line\n"
+
+
+def test_a_record_that_the_producer_does_not_take_is_counted(millrace, broker):
+    topic = create_topic(broker.bootstrap, unique("counted"), 2)
+    report = json.loads(millrace("produce", topic, "--json", stdin=b'{"value":"1","partition":1}\n{"value":"2","partition":7}\n{"value":"3"}\n', status=1))
+    assert "partition 7" in millrace.errors
+    assert (report["records"], report["failed"], report["perhaps"]) == (1, 1, 0)
+
+
 def test_files_are_lines_or_whole_records(millrace, broker, tmp_path):
     topic = create_topic(broker.bootstrap, unique("files"), 1)
     (tmp_path / "a").write_bytes(b"line 1\nline 2")
@@ -255,6 +284,90 @@ def test_units_names_and_json_of_administration(millrace, broker):
     assert json.loads(millrace("topic", "delete", name, "--if-exists", "--json")) == [{"name": name, "deleted": False}]
 
 
+def test_what_is_altered_together_is_altered_together_or_not_at_all(millrace, broker):
+    name = create_topic(broker.bootstrap, unique("together"), 3, retention_ms=86_400_000)
+    millrace("topic", "alter", name, "--set", "retention.ms=1h", "--partitions", "2", status=1)
+
+    def own() -> dict[str, str]:
+        return {s["name"]: s["value"] for s in json.loads(millrace("topic", "describe", name, "--json"))[0]["settings"]}
+
+    assert own()["retention.ms"] == "86400000"
+    millrace("topic", "alter", name, "--set", "retention.ms=1h", "--partitions", "4")
+    assert own()["retention.ms"] == "3600000"
+
+
+class Relay:
+    """Passes bytes on between clients and a node, up to a client's nth request of a kind: then it is gone for good."""
+
+    def __init__(self, port: int, target: str, api: int, passed: int):
+        self.target, self.api, self.passed = target, api, passed
+        self.sockets = [socket.create_server(("127.0.0.1", port))]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.sockets[0].accept()
+                node = socket.create_connection(self.target.rsplit(":", 1))
+                self.sockets += [client, node]
+                for source, sink, reads in ((client, node, self.requests), (node, client, self.bytes)):
+                    threading.Thread(target=self.copy, args=(source, sink, reads), daemon=True).start()
+
+    def copy(self, source, sink, reads):
+        with contextlib.suppress(OSError):
+            for piece in reads(source):
+                sink.sendall(piece)
+        source.close()
+        sink.close()
+
+    def bytes(self, source):
+        while piece := source.recv(1 << 16):
+            yield piece
+
+    def requests(self, source):
+        whole = source.makefile("rb")
+        while len(prefix := whole.read(4)) == 4:
+            frame = whole.read(int.from_bytes(prefix, "big"))
+            if int.from_bytes(frame[:2], "big") == self.api:
+                self.passed -= 1
+                if self.passed < 0:
+                    return self.close()
+            yield prefix + frame
+
+    def close(self):
+        for each in self.sockets:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+
+@pytest.mark.control
+def test_what_was_done_before_the_broker_went_away_is_told(millrace, new_broker):
+    port = free_port()
+    node = new_broker(advertised_listeners=f"127.0.0.1:{port}")
+
+    def run(api: int, *words: str):
+        relay = Relay(port, node.bootstrap, api, passed=1)
+        try:
+            return json.loads(millrace(*words, "--json", "--bootstrap", f"127.0.0.1:{port}", "--timeout", "5", status=UNREACHABLE))
+        finally:
+            relay.close()
+
+    create, delete, describe_configs, describe_groups, delete_groups = 19, 20, 32, 15, 42
+    assert [topic["name"] for topic in run(create, "topic", "create", "one", "two")] == ["one"]
+    for name in ("two", "three"):
+        assert wire.Connection(node.bootstrap).create_topic(name, 1) == 0
+    for group in ("g1", "g2"):
+        assert wire.Connection(node.bootstrap).produce("one", 0, wire.Batch([b"x"]).encode()).error == 0
+        relay = Relay(port, node.bootstrap, -1, passed=0)
+        millrace("consume", "one", "--group", group, "--until-end", "--bootstrap", f"127.0.0.1:{port}")
+        relay.close()
+    assert [topic["name"] for topic in run(describe_configs, "topic", "describe", "two", "three")] == ["two"]
+    assert [group["group"] for group in run(describe_groups, "group", "describe", "g1", "g2")] == ["g1"]
+    assert run(delete_groups, "group", "delete", "g1", "g2") == [{"name": "g1", "deleted": True}]
+    assert run(delete, "topic", "delete", "two", "three") == [{"name": "two", "deleted": True}]
+
+
 @pytest.mark.gateway
 def test_the_port_of_the_gateway_is_named(millrace, broker):
     millrace("topic", "list", "--bootstrap", broker.http, status=1)
@@ -306,6 +419,33 @@ def test_a_member_that_is_stopped_while_it_joins_leaves(begun, millrace, new_bro
     assert process.wait(LIMIT) == INTERRUPTED
     # No session timeout (30 s) is waited for: the group has no member any more, or is gone.
     assert state()[1] == 0
+
+
+def test_a_member_that_its_group_gave_up_still_reads_to_the_end(begun, millrace, broker):
+    topic, group = create_topic(broker.bootstrap, unique("lost"), 1), unique("lost-group")
+    # More than a pipe, and more than one fetch.
+    values = [b"%06d" % n + b"x" * 9_993 for n in range(400)]
+    DRIVERS["confluent-kafka"].produce(broker.bootstrap, topic, [Record(0, None, v) for v in values])
+    process = begun("consume", topic, "--group", group, "--from", "beginning", "--until-end")
+    first = process.stdout.read(1000)
+
+    # It writes to a pipe that nobody reads from, longer than its session lasts; here somebody sends it off instead.
+    def members() -> list[str]:
+        return [m["member_id"] for m in json.loads(millrace("group", "describe", group, "--json"))[0]["members"]]
+
+    [member] = until(members, "it is a member")
+    leave_group = 13
+    with wire.Connection(broker.bootstrap) as connection:
+        reply = connection.call(leave_group, 1, wire.string(group) + wire.string(member))
+        assert (reply.int32(), reply.int16()) == (0, 0)
+    rest, said = process.communicate(timeout=LIMIT)
+    assert process.returncode == 0, said
+    # Everything, and what was not committed twice.
+    read = (first + rest).split(b"\n")[:-1]
+    assert len(read) > len(values) and read[-len(values) :] == values
+    assert b"without this member" in said
+    [row] = json.loads(millrace("group", "describe", group, "--json"))[0]["partitions"]
+    assert row["lag"] == 0
 
 
 # MARK: The server's signals and lines
@@ -377,6 +517,52 @@ def test_every_line_of_a_server_is_json_when_asked_for(server):
     process, log = server(*words, kafka="192.0.2.1:1", is_ready=False)
     assert process.wait(LIMIT) == 1
     assert json.loads(log.read_text().splitlines()[-1])["message"] == "cannot start"
+
+
+def address(log: pathlib.Path) -> str:
+    return re.search(r"bootstrap\.servers=(\S+)", log.read_text())[1]
+
+
+def limited(kind: int, limit: int):
+    return lambda: resource.setrlimit(kind, (limit, limit))
+
+
+def test_a_limit_of_the_size_of_files_refuses_the_partition_that_meets_it(server):
+    # Above the journal's files of 64 MiB, and below a segment's 1 GiB.
+    process, log = server(preexec_fn=limited(resource.RLIMIT_FSIZE, 80 << 20))
+    large = wire.Batch([b"x" * 1_000_000]).encode()
+    storage_error = 56
+    with wire.Connection(address(log), timeout=LIMIT) as connection:
+        assert connection.create_topic("large", 1) == connection.create_topic("other", 1) == 0
+        errors = []
+        while not any(errors) and len(errors) < 400:
+            errors.append(connection.produce("large", 0, large).error)
+        assert process.poll() is None and errors[-1] == storage_error, log.read_text()[-2000:]
+        assert connection.produce("other", 0, wire.Batch([b"y"]).encode()).error == 0
+        # All that was acknowledged is read.
+        taken = len(errors) - 1
+        assert taken > 70
+        error, _, stored = connection.fetch("large", 0, taken - 1, max_bytes=2 << 20)
+        assert error == 0 and [offset for offset, _, _ in wire.stored_records(stored)][0] == taken - 1
+    assert "ulimit -f" in log.read_text()
+    process.send_signal(signal.SIGTERM)
+    process.wait(LIMIT)
+
+
+def test_output_that_meets_a_limit_of_the_size_of_files_is_an_error(millrace, begun, tmp_path):
+    with open(tmp_path / "output", "wb") as output:
+        process = begun("config", "keys", "--markdown", stdout=output, preexec_fn=limited(resource.RLIMIT_FSIZE, 100))
+        assert process.wait(LIMIT) == 1
+    assert b"cannot write the output" in process.stderr.read()
+
+
+@pytest.mark.parametrize("limit,level", [(4096, "INFO"), (1024, "WARNING")])
+def test_only_a_low_limit_of_open_files_is_warned_of(server, limit, level):
+    process, log = server(preexec_fn=limited(resource.RLIMIT_NOFILE, limit))
+    [line] = [line for line in log.read_text().splitlines() if "fewer connections" in line]
+    assert f" {level} " in line
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(LIMIT) == 0
 
 
 def test_groups_from_the_first_commit_to_deletion(millrace, broker):
