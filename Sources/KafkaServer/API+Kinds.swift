@@ -62,7 +62,8 @@ extension API {
         API(Asked.apiKey, price: price) { connection, request throws(DecodeError) in
             let context = connection.answerContext(request.ticket)
             let pool = connection.loop.eventLoop.pool
-            let echoed = request.echoedBytes
+            // A refusal's text repeats the name, and is a string of its own.
+            let echoed = 3 * request.echoedBytes
             let run: @Sendable (Asked, @escaping @Sendable (PreparedReply?) -> Void) -> Void = { asked, done in
                 let expected = estimate(asked, context) + echoed
                 guard expected <= RequestLimits.replyBytes else { return done(.tooLong(expected)) }

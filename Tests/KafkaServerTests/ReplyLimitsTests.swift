@@ -17,7 +17,8 @@ import Testing
 
     /// Of what the reply holds, each byte stands twice in memory, encoded.
     private func expectCovered<Asked: KafkaRequest>(
-        _ asked: Asked, _ broker: TestBroker, version: Int16? = nil, estimate: (Asked, AnswerContext) -> Int,
+        _ asked: Asked, _ broker: TestBroker, version: Int16? = nil, echoes: Int = 1,
+        estimate: (Asked, AnswerContext) -> Int,
         by answer: (Asked, AnswerContext) -> Answer<Asked.Response>
     ) {
         let version = version ?? Asked.versions.upperBound
@@ -25,7 +26,7 @@ import Testing
         asked.encode(to: &request, version: version)
         let ticket = ReplyTicket(key: Asked.apiKey, version: version, correlationID: 1)
         let context = AnswerContext(broker: broker.broker, ticket: ticket)
-        let price = estimate(asked, context) + 2 * request.count
+        let price = estimate(asked, context) + 2 * echoes * request.count
         var reply = ByteWriter()
         KafkaConnection.encode(answer(asked, context).response, to: &reply, ticket)
         let length = reply.count
@@ -79,6 +80,21 @@ import Testing
         expectCovered(offsets, broker, estimate: KafkaConnection.listOffsetsPrice) { asked, context in
             let (plan, empty) = KafkaConnection.listOffsets(asked, context)
             return Answer(response: plan.run(from: empty))
+        }
+    }
+
+    /// A refusal's text repeats the name.
+    @Test func theEstimatesOfChangesCoverTheirRefusals() throws {
+        let broker = try TestBroker()
+        let long = String(repeating: "t", count: 30_000)
+        var creation = CreateTopicsRequest()
+        creation.topics = (0..<3).map { number in
+            var topic = CreateTopicsRequest.CreatableTopic()
+            (topic.name, topic.numPartitions, topic.replicationFactor) = (long + "\(number)", 1, 1)
+            return topic
+        }
+        expectCovered(creation, broker, echoes: 3, estimate: KafkaConnection.createTopicsPrice) { asked, context in
+            Answer(response: KafkaConnection.createTopics(asked, context).run(from: CreateTopicsResponse()))
         }
     }
 

@@ -92,6 +92,8 @@ private struct MetadataQuestion: Sendable {
         var price = ReplyPrice()
         price.add(count, MetadataResponse.MetadataResponseTopic.self, text: TopicName.usualLength)
         price.add(partitions, MetadataResponse.MetadataResponsePartition.self, text: 0)
+        // What is asked for stands in the reply, and may be longer than any topic's name.
+        price.add(text: topics?.reduce(0) { $0 + ($1.name?.utf8.count ?? 0) } ?? 0)
         return price.bytes
     }
 

@@ -36,8 +36,8 @@ extension KafkaConnection {
         let resources = Set(asked.resources.lazy.map(Resource.init))
         var price = ReplyPrice()
         price.add(resources.count, DescribeConfigsResponse.DescribeConfigsResult.self, text: 128)
-        // A message may repeat it.
-        price.add(text: resources.reduce(0) { $0 + $1.name.utf8.count })
+        // A message may repeat it, and is a string of its own.
+        price.add(bytes: 3 * resources.reduce(0) { $0 + $1.name.utf8.count })
         // Those for which there is no room are answered without.
         let rows = resources.reduce(0) { $0 + rowsPrice(of: $1, asked, context) }
         price.add(bytes: min(rows, ReplyRoom.bytes))

@@ -12,8 +12,8 @@ extension KafkaConnection {
         var price = ReplyPrice()
         let groups = Set(asked.groupsNames)
         price.add(groups.count, DeleteGroupsResponse.DeletableGroupResult.self, text: 96)
-        // The message repeats it.
-        price.add(text: groups.reduce(0) { $0 + $1.utf8.count })
+        // The message repeats it, and is a string of its own.
+        price.add(bytes: 3 * groups.reduce(0) { $0 + $1.utf8.count })
         return price.bytes
     }
 
