@@ -65,7 +65,7 @@ public final class EmbeddedMetadataStore: MetadataStore {
         self.compactionFloor = compactionFloor
         path = Path.join(folder, Self.fileName)
         let copyPath = Path.join(folder, Self.copyName)
-        if !fileSystem.exists(path), !fileSystem.exists(copyPath) {
+        if try !fileSystem.exists(path), try !fileSystem.exists(copyPath) {
             var header = ByteWriter()
             Self.writeHeader(&header)
             try fileSystem.writeAtomically(path, header.array)
@@ -136,7 +136,7 @@ public final class EmbeddedMetadataStore: MetadataStore {
     }
 
     private static func load(_ fileSystem: any FileSystem, _ path: String) throws(StorageError) -> Found {
-        guard fileSystem.exists(path) else { return .missing }
+        guard try fileSystem.exists(path) else { return .missing }
         let bytes = try fileSystem.readWhole(path, limit: 1 << 30)
         var loaded = Loaded()
         loaded.bytes = bytes

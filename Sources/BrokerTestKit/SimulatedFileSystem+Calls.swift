@@ -160,7 +160,15 @@ extension SimulatedFileSystem {
         }
     }
 
-    public func exists(_ path: String) -> Bool { disk.withLock { $0.find(path) != nil } }
+    public func exists(_ path: String) throws(StorageError) -> Bool {
+        try call(.exists, path) { disk in
+            switch disk.look(path) {
+            case .success: .success(true)
+            case .failure(let errno) where errno.value == ENOENT || errno.value == ENOTDIR: .success(false)
+            case .failure(let errno): .failure(errno)
+            }
+        }
+    }
     public func isDirectory(_ path: String) -> Bool { disk.withLock { $0.folder(path) != nil } }
 
     public func size(_ path: String) throws(StorageError) -> Int64 {

@@ -74,7 +74,7 @@ public final class SimulatedFileSystem: FileSystem, CustomStringConvertible {
     public func inject(_ fault: Fault) { disk.withLock { $0.faults.append(fault) } }
     public func removeFaults() { disk.withLock { $0.faults = [] } }
 
-    /// Calls made so far; those that cannot fail (`exists`, hints, `close`) do not count.
+    /// Calls made so far; those that cannot fail (`isDirectory`, hints, `close`) do not count.
     public var callCount: Int { disk.withLock { $0.calls } }
 
     /// Cuts the power during call number `index` (as `callCount` counts, from 0): a write, a new name or a cut of it

@@ -81,12 +81,12 @@ public final class StallingFileSystem: FileSystem {
         return try base.list(path)
     }
 
-    public func exists(_ path: String) -> Bool {
+    public func exists(_ path: String) throws(StorageError) -> Bool {
         pass(.size, path)
-        return base.exists(path)
+        return try base.exists(path)
     }
 
-    public func isDirectory(_ path: String) -> Bool { base.isDirectory(path) }
+    public func isDirectory(_ path: String) throws(StorageError) -> Bool { try base.isDirectory(path) }
 
     public func size(_ path: String) throws(StorageError) -> Int64 {
         pass(.size, path)

@@ -323,9 +323,9 @@ extension PartitionLog {
         let fileSystem = store.fileSystem
         let unfinished = Path.join(folder, CleanerName.unfinished(base))
         let exchange = Path.join(folder, CleanerName.exchange(base, endOffset))
-        if fileSystem.exists(unfinished) { try fileSystem.rename(unfinished, to: exchange) }
+        if try fileSystem.exists(unfinished) { try fileSystem.rename(unfinished, to: exchange) }
         try fileSystem.syncDirectory(folder)
-        if fileSystem.exists(exchange) { try replaceFiles(base..<endOffset, of: try fileSystem.list(folder)) }
+        if try fileSystem.exists(exchange) { try replaceFiles(base..<endOffset, of: try fileSystem.list(folder)) }
         io.withLock { _ in segment.isFinished = false }
         state.withLock { state in
             segment.isInstalling = false

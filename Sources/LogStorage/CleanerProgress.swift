@@ -45,7 +45,7 @@ struct CleanerProgress: Sendable, Equatable {
     /// What the file tells; empty when there is none, or it cannot be read.
     static func load(_ fileSystem: any FileSystem, folder: String) -> [TopicPartition: CleanerProgress] {
         let path = Path.join(folder, fileName)
-        guard fileSystem.exists(path), let bytes = try? fileSystem.readWhole(path, limit: maxBytes) else { return [:] }
+        guard let bytes = try? fileSystem.readWhole(path, limit: maxBytes) else { return [:] }
         return decode(bytes) ?? [:]
     }
 

@@ -170,7 +170,7 @@ public struct Quarantine: Sendable, Equatable {
     /// nothing else can be said.
     public static func load(_ fileSystem: any FileSystem, folder: String) throws(StorageError) -> Quarantine? {
         let path = Path.join(folder, fileName)
-        guard fileSystem.exists(path) else { return nil }
+        guard try fileSystem.exists(path) else { return nil }
         let bytes = try fileSystem.readWhole(path, limit: 1 << 24)
         do {
             return try bytes.withUnsafeBytes { raw throws(DecodeError) in try Quarantine(decoding: raw) }

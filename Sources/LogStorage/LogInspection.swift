@@ -38,8 +38,13 @@ public struct LogInspection {
     /// The partitions' folders, in order.
     public func folders() throws(StorageError) -> [String] {
         let partitions = Path.join(dataFolder, "partitions")
-        guard fileSystem.exists(partitions) else { return [] }
-        return try fileSystem.list(partitions).map { Path.join(partitions, $0) }.filter { fileSystem.isDirectory($0) }
+        guard try fileSystem.exists(partitions) else { return [] }
+        var folders: [String] = []
+        for name in try fileSystem.list(partitions) {
+            let path = Path.join(partitions, name)
+            if try fileSystem.isDirectory(path) { folders.append(path) }
+        }
+        return folders
     }
 
     /// Reads every segment of a partition. What lies behind the checkpoint is left to the broker's next start, which
@@ -144,7 +149,7 @@ public struct LogInspection {
 
 extension FileSystem {
     fileprivate func readPart(_ path: String, _ range: DamagedRange) throws(StorageError) -> [UInt8] {
-        guard exists(path) else { return [] }
+        guard try exists(path) else { return [] }
         let file = try open(path, .read)
         defer { file.close() }
         return try file.read(Int(range.endPosition - range.startPosition), at: range.startPosition)

@@ -256,7 +256,7 @@ public final class LogStore: Sendable {
                 state.settled = 0
             }
             writer.direct = nil
-            if fileSystem.exists(log.folder) {
+            if try fileSystem.exists(log.folder) {
                 try fileSystem.removeTree(log.folder)
                 try fileSystem.syncDirectory(partitionsFolder)
             }

@@ -94,7 +94,7 @@ extension PartitionLog {
             }
             walk.gaps = quarantine.gaps
             var bases: [Int64] = []
-            if fileSystem.exists(log.folder) {
+            if try fileSystem.exists(log.folder) {
                 log.io.withLock { $0.folderExists = true }
                 let names = try log.finishExchanges(try fileSystem.list(log.folder))
                 bases = names.compactMap(Segment.baseOffset(ofLogName:)).sorted()
@@ -250,7 +250,7 @@ extension PartitionLog {
 
         private func storedIndex(of segment: Segment) throws(StorageError) -> SegmentIndex.Stored? {
             let path = Path.join(log.folder, segment.indexName)
-            guard fileSystem.exists(path) else { return nil }
+            guard try fileSystem.exists(path) else { return nil }
             let bytes = try fileSystem.readWhole(path, limit: 1 << 30)
             return bytes.withUnsafeBytes { SegmentIndex.decode($0, baseOffset: segment.baseOffset) }
         }

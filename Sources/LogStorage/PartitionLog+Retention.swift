@@ -91,7 +91,7 @@ extension PartitionLog {
                 store.handles.close(segment)
                 for name in [segment.logName, segment.indexName] {
                     let path = Path.join(folder, name)
-                    if store.fileSystem.exists(path) { try store.fileSystem.remove(path) }
+                    if try store.fileSystem.exists(path) { try store.fileSystem.remove(path) }
                 }
             }
             try store.fileSystem.syncDirectory(folder)

@@ -54,7 +54,7 @@ extension PartitionLog {
         }
         if let inMemory { return segment.baseOffset + Int64(inMemory.relativeOffset) }
         let path = Path.join(folder, segment.indexName)
-        guard store.fileSystem.exists(path) else { return segment.baseOffset }
+        guard try store.fileSystem.exists(path) else { return segment.baseOffset }
         let file = try store.fileSystem.open(path, .read)
         defer { file.close() }
         let found = try StoredIndex(file: file, count: count).last { $0.maxTimestampBefore < timestampMs }

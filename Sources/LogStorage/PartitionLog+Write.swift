@@ -276,7 +276,7 @@ extension PartitionLog {
             writer.folderExists = true
             writer.hasNewFolder = true
         }
-        if segment.written == 0, !store.fileSystem.exists(Path.join(folder, segment.logName)) {
+        if segment.written == 0, try !store.fileSystem.exists(Path.join(folder, segment.logName)) {
             writer.hasNewFile = true
         }
         return try segment.openFile(store.handles, in: folder, create: true)

@@ -47,8 +47,8 @@ struct RoomyFileSystem: FileSystem {
     func rename(_ from: String, to: String) throws(StorageError) { try base.rename(from, to: to) }
     func remove(_ path: String) throws(StorageError) { try base.remove(path) }
     func createDirectory(_ path: String) throws(StorageError) { try base.createDirectory(path) }
-    func exists(_ path: String) -> Bool { base.exists(path) }
-    func isDirectory(_ path: String) -> Bool { base.isDirectory(path) }
+    func exists(_ path: String) throws(StorageError) -> Bool { try base.exists(path) }
+    func isDirectory(_ path: String) throws(StorageError) -> Bool { try base.isDirectory(path) }
     func size(_ path: String) throws(StorageError) -> Int64 { try base.size(path) }
     func modifiedMs(_ path: String) throws(StorageError) -> Int64 { try base.modifiedMs(path) }
     func freeBytes(_ path: String) throws(StorageError) -> (free: Int64, total: Int64) { try base.freeBytes(path) }

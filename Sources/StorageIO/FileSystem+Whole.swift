@@ -50,7 +50,7 @@ extension FileSystem {
     public func createDirectoryDurably(_ path: String) throws(StorageError) {
         var missing: [String] = []
         var at = path
-        while !exists(at) {
+        while try !exists(at) {
             missing.append(at)
             let above = Path.parent(at)
             if above == at { break }

@@ -36,8 +36,10 @@ public protocol FileSystem: Sendable {
     func syncDirectory(_ path: String) throws(StorageError)
     /// Names in a folder (not paths), in ascending order.
     func list(_ path: String) throws(StorageError) -> [String]
-    func exists(_ path: String) -> Bool
-    func isDirectory(_ path: String) -> Bool
+    /// Whether there is something of that name. Throws where that cannot be told (anything but ENOENT and ENOTDIR): what
+    /// cannot be looked at for a moment must not be taken for gone.
+    func exists(_ path: String) throws(StorageError) -> Bool
+    func isDirectory(_ path: String) throws(StorageError) -> Bool
     /// Size of a file in bytes.
     func size(_ path: String) throws(StorageError) -> Int64
     /// When the bytes of a file last changed, in milliseconds of the wall clock.

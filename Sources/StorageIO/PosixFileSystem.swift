@@ -36,7 +36,7 @@ public struct PosixFileSystem: FileSystem {
 
     public func removeTree(_ path: String) throws(StorageError) {
         do throws(StorageError) {
-            if isDirectory(path) {
+            if try isDirectory(path) {
                 for name in try list(path) { try removeTree(Path.join(path, name)) }
             }
             try remove(path)
@@ -48,12 +48,12 @@ public struct PosixFileSystem: FileSystem {
     public func createDirectory(_ path: String) throws(StorageError) {
         let result = cstorage_mkdir(path)
         switch -result {
-        case EEXIST where isDirectory(path): return
+        case EEXIST where (try? isDirectory(path)) == true: return
         case ENOENT where Path.parent(path) != path:
             try createDirectory(Path.parent(path))
             let second = cstorage_mkdir(path)
             // Somebody else made it meanwhile.
-            if -second == EEXIST, isDirectory(path) { return }
+            if -second == EEXIST, try isDirectory(path) { return }
             _ = try checked(.createDirectory, path) { second }
         default:
             _ = try checked(.createDirectory, path) { result }
@@ -77,14 +77,23 @@ public struct PosixFileSystem: FileSystem {
         return names.sorted()
     }
 
-    public func exists(_ path: String) -> Bool {
-        var size: Int64 = 0
-        return cstorage_stat(path, &size) >= 0
+    public func exists(_ path: String) throws(StorageError) -> Bool {
+        try look(path) != nil
     }
 
-    public func isDirectory(_ path: String) -> Bool {
+    public func isDirectory(_ path: String) throws(StorageError) -> Bool {
+        try look(path) == 1
+    }
+
+    /// 1 for a folder, 0 for anything else; nil where there is nothing.
+    private func look(_ path: String) throws(StorageError) -> Int32? {
         var size: Int64 = 0
-        return cstorage_stat(path, &size) == 1
+        do throws(StorageError) {
+            return try checked(.exists, path) { cstorage_stat(path, &size) }
+        } catch {
+            if error.isNotFound || error.errno == ENOTDIR { return nil }
+            throw error
+        }
     }
 
     public func size(_ path: String) throws(StorageError) -> Int64 {

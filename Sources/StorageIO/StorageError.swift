@@ -23,7 +23,7 @@ public struct StorageError: Error, Equatable, Sendable {
 
     public enum Operation: String, Equatable, Sendable {
         case open, read, write, sync, syncDirectory, syncAll, rename, remove, createDirectory, list, size, truncate
-        case allocate, lock, freeBytes, advise, close
+        case allocate, lock, freeBytes, advise, close, exists
     }
 
     public let kind: Kind
@@ -113,6 +113,7 @@ extension StorageError.Operation {
         case .syncAll: "sync the file system of"
         case .createDirectory: "create the folder"
         case .size: "read the size of"
+        case .exists: "look for"
         case .allocate: "allocate space for"
         case .freeBytes: "read the free space of"
         }

@@ -9,7 +9,7 @@ enum LogRepair {
         let isDryRun = invocation.has("dry-run")
         var found = 0
         for dataFolder in invocation.operands {
-            guard files.isDirectory(Path.join(dataFolder, "partitions")) else {
+            guard try files.isDirectory(Path.join(dataFolder, "partitions")) else {
                 throw CommandFailure("\(dataFolder): not a data folder; it has no folder named partitions")
             }
             do {

@@ -16,8 +16,8 @@ struct SegmentFiles {
 
     /// Finds them below `path`, which may be a segment itself. Throws when there is nothing at `path`.
     static func find(_ path: String, _ files: some FileSystem) throws -> [Folder] {
-        guard files.exists(path) else { throw CommandFailure("\(path): there is no such file or folder") }
-        guard files.isDirectory(path) else {
+        guard try files.exists(path) else { throw CommandFailure("\(path): there is no such file or folder") }
+        guard try files.isDirectory(path) else {
             guard baseOffset(ofName: Path.name(path)) != nil else {
                 throw CommandFailure("\(path): not a segment; its name would be 20 digits and .log")
             }
@@ -33,7 +33,7 @@ struct SegmentFiles {
         let segments = names.filter { baseOffset(ofName: $0) != nil }
         if !segments.isEmpty { folders.append(Folder(path: path, names: segments.sorted())) }
         guard depth < maxDepth else { return }
-        for name in names where files.isDirectory(Path.join(path, name)) {
+        for name in names where try files.isDirectory(Path.join(path, name)) {
             try search(Path.join(path, name), files, depth: depth + 1, &folders)
         }
     }

@@ -355,7 +355,7 @@ import Testing
         try store.store.removePartition(store.log)
         #expect(store.store.clean(nowMs: Self.now) == 0)
         #expect(!store.store.isOffline)
-        #expect(!store.fileSystem.exists(store.folder))
+        #expect(try !store.fileSystem.exists(store.folder))
     }
 
     @Test func aFullDiskStopsCompactionAndNothingElse() throws {

@@ -31,7 +31,7 @@ import Testing
         folder.store.maintain(nowMs: TestStore.now)
         try folder.restart()
         #expect(folder.summary.damage.map(\.folderName) == [folder.logs[0].folderName])
-        #expect(folder.fileSystem.exists(path))
+        #expect(try folder.fileSystem.exists(path))
     }
 
     /// A base offset is in no checksum: a batch whose own is far away is whole, and still not one of this segment.

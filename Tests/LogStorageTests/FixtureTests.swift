@@ -21,7 +21,7 @@ import Testing
         try disk.createDirectory(target)
         for name in try Self.files.list(folder) where name != "expected" {
             let (from, to) = (Path.join(folder, name), Path.join(target, name))
-            if Self.files.isDirectory(from) {
+            if try Self.files.isDirectory(from) {
                 try load(from, disk, as: to)
             } else {
                 try disk.open(to, .readWrite(create: true)).write(try Self.files.readWhole(from, limit: 1 << 20), at: 0)

@@ -16,7 +16,7 @@ import Testing
             store.append()
             store.store.commitPending()
         }
-        #expect(store.fileSystem.exists(Self.file))
+        #expect(try store.fileSystem.exists(Self.file))
         return store
     }
 

@@ -62,9 +62,9 @@ import Testing
             let records = try log.read(from: Offset(0), maxBytes: 1 << 20).get()
             #expect(records.endOffset == Offset(3))
             again.removeFolders(except: [])
-            #expect(disk.exists("/data/partitions/\(log.folderName)"))
+            #expect(try disk.exists("/data/partitions/\(log.folderName)"))
             try again.removePartition(log)
-            #expect(!disk.exists("/data/partitions/\(log.folderName)"))
+            #expect(try !disk.exists("/data/partitions/\(log.folderName)"))
             try again.stop()
             store = try TestStore(disk)
             try store.store.stop()
@@ -89,6 +89,6 @@ import Testing
         #expect(log.highWatermark == Offset(3))
         #expect(try log.read(from: Offset(0), maxBytes: 1 << 20).get().endOffset == Offset(3))
         again.removeFolders(except: [log.folderName])
-        #expect(disk.exists(old))
+        #expect(try disk.exists(old))
     }
 }

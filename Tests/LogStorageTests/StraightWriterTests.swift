@@ -114,7 +114,7 @@ import Testing
         for _ in 0..<3 { store.append(count: 1, size: 900_000) }
         store.store.commitPending()
         try store.store.removePartition(store.log)
-        #expect(!store.fileSystem.exists(store.folder))
+        #expect(try !store.fileSystem.exists(store.folder))
         try store.log.writeBehind(with: nil)
         try store.log.syncStraight()
         try store.log.storeIndexes()
@@ -122,7 +122,7 @@ import Testing
         try store.log.trimAll()
         store.store.maintain(nowMs: TestStore.now)
         #expect(!store.store.isOffline)
-        #expect(!store.fileSystem.exists(store.folder))
+        #expect(try !store.fileSystem.exists(store.folder))
     }
 
     @Test func readersFindTheNewestBatchesInMemory() throws {

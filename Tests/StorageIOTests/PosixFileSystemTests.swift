@@ -77,19 +77,32 @@ import Testing
     @Test func namesAreMadeListedRenamedAndRemoved() throws {
         try fileSystem.createDirectoryDurably(folder("x/y/z"))
         try fileSystem.createDirectory(folder("x/y"))
-        #expect(fileSystem.isDirectory(folder("x/y/z")))
+        #expect(try fileSystem.isDirectory(folder("x/y/z")))
         _ = try fileSystem.open(folder("x/b"), .createNew)
         _ = try fileSystem.open(folder("x/a"), .createNew)
         #expect(try fileSystem.list(folder("x")) == ["a", "b", "y"])
         try fileSystem.rename(folder("x/a"), to: folder("x/y/a"))
         try fileSystem.syncDirectory(folder("x"))
-        #expect(!fileSystem.exists(folder("x/a")) && fileSystem.exists(folder("x/y/a")))
+        #expect(try !fileSystem.exists(folder("x/a")) && fileSystem.exists(folder("x/y/a")))
         #expect(try fileSystem.size(folder("x/b")) == 0)
         #expect(storageError { try fileSystem.remove(folder("x")) }?.errno == ENOTEMPTY)
         try fileSystem.remove(folder("x/y/z"))
         try fileSystem.removeTree(folder("x"))
         try fileSystem.removeTree(folder("x"))
-        #expect(!fileSystem.exists(folder("x")))
+        #expect(try !fileSystem.exists(folder("x")))
+    }
+
+    /// Only what is certainly not there is missing; anything else may be there.
+    @Test func whatCannotBeLookedAtIsNotMissing() throws {
+        _ = try fileSystem.open(folder("a"), .createNew)
+        for path in ["b", "b/c", "a/b"] {
+            #expect(try !fileSystem.exists(folder(path)) && !fileSystem.isDirectory(folder(path)))
+        }
+        symlink("loop", folder("loop"))
+        for path in ["loop/x", String(repeating: "n", count: 300)] {
+            #expect(storageError { _ = try fileSystem.exists(folder(path)) }?.operation == .exists)
+            #expect(storageError { _ = try fileSystem.isDirectory(folder(path)) }?.operation == .exists)
+        }
     }
 
     @Test func aFolderUnderAFileIsRefused() throws {

@@ -130,7 +130,8 @@ private struct Workload {
             case 3: call = "list \(try fileSystem.list(prefix + random.pick(Self.folders)))"
             case 4: call = "size \(path) \(try fileSystem.size(prefix + path))"
             case 5:
-                call = "exists \(other) \(fileSystem.exists(prefix + other)) \(fileSystem.isDirectory(prefix + other))"
+                call =
+                    "exists \(other) \(try fileSystem.exists(prefix + other)) \(try fileSystem.isDirectory(prefix + other))"
             case 6: call = "tree"; try fileSystem.removeTree(prefix + "x/y"); open = [:]
             default:
                 if open[path] == nil { open[path] = try fileSystem.open(prefix + path, .readWrite(create: true)) }
@@ -174,7 +175,7 @@ private struct Pair {
     func compareTrees() throws {
         for file in Workload.files {
             let path = Path.join(realPath, file)
-            let isFile = PosixFileSystem().exists(path) && !PosixFileSystem().isDirectory(path)
+            let isFile = try PosixFileSystem().exists(path) && !PosixFileSystem().isDirectory(path)
             let real = isFile ? try PosixFileSystem().readWhole(path, limit: 1 << 20) : nil
             #expect(simulated.contents(file) == real, "\(file)")
         }
