@@ -131,35 +131,57 @@ final class Journal: @unchecked Sendable {
     }
 
     /// Writes what is staged and waits until all of the commit's frames are on disk (not when `sync` is off).
+    ///
+    /// After an error here or in `add` nothing is staged: who tries again adds everything again. What was written by then
+    /// stays, with the number of the commit that comes next: a reader takes a frame of a later commit as a proof that
+    /// this one had been on disk.
     func commit(sync: Bool = true) throws(StorageError) {
         guard stagedEntries > 0 || unsynced else { return }
-        defer { commitNumber += 1 }
-        // The usual case, one frame: written and synced in one call.
-        if !unsynced, sync { return try writeFrame(durably: true) }
-        if stagedEntries > 0 { try writeFrame() }
-        if sync { try current?.file.sync() }
-        unsynced = false
+        if !unsynced, sync {
+            // The usual case, one frame: written and synced in one call.
+            try writeFrame(durably: true)
+        } else {
+            if stagedEntries > 0 { try writeFrame() }
+            if sync { try current?.file.sync() }
+            unsynced = false
+        }
+        commitNumber += 1
     }
 
     private func writeFrame(durably: Bool = false) throws(StorageError) {
+        defer {
+            staged = JournalFormat.headerSize
+            stagedEntries = 0
+        }
         let size = Int64(JournalFormat.padded(staged))
         if current == nil || position + size > fileBytes { try takeNextFile() }
-        sequence += 1
         let header = JournalFormat.Header(
-            generation: generation, sequence: sequence, commit: commitNumber + 1,
+            generation: generation, sequence: sequence + 1, commit: commitNumber + 1,
             payloadLength: UInt32(staged - JournalFormat.headerSize), entryCount: stagedEntries)
         let length = JournalFormat.seal(header, at: staging.base)
         let bytes = UnsafeRawBufferPointer(start: staging.base, count: length)
         if durably {
-            try current!.file.writeDurably(bytes, at: position)
+            try writeDurably(bytes)
         } else {
             try current!.file.write(bytes, at: position)
             unsynced = true
         }
+        // Only now: the next frame takes the place of one that failed, and no number is left out, which a reader would
+        // take for a lost frame.
+        sequence += 1
         position += Int64(length)
         bytesWritten += Int64(length)
-        staged = JournalFormat.headerSize
-        stagedEntries = 0
+    }
+
+    private func writeDurably(_ bytes: UnsafeRawBufferPointer) throws(StorageError) {
+        let file = current!.file
+        do throws(StorageError) {
+            try file.writeDurably(bytes, at: position)
+        } catch {
+            // It may have been the sync that failed, and the file takes nothing more.
+            guard let errno = error.errno else { throw error }
+            throw StorageError(.outOfService(errno: errno), .write, path: file.path)
+        }
     }
 
     /// Whether entries with `payload` bytes in all, `entries` of them, fit into what is free, with a megabyte to spare

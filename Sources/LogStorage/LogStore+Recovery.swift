@@ -126,7 +126,8 @@ extension LogStore {
         do throws(StorageError) {
             try self.checkpoint()
         } catch {
-            guard error.isNoSpace || error.isNotNow, error.operation != .sync else { throw error }
+            // A new folder without a checkpoint must not get segments: the next start would miss one.
+            guard error.isNoSpace || error.isNotNow, error.reach != .folder, !loaded.isNew else { throw error }
             // Everything is readable, and the journal keeps what has no room in the segments. What readers are shown
             // is durable all the same.
             for log in logs.values { try log.syncStraight() }

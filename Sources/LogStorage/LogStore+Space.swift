@@ -59,12 +59,13 @@ extension LogStore {
     /// Maintenance or compaction failed. A full disk and a want of descriptors or memory stop neither for good: what could
     /// not be written is in the journal, or is only a checkpoint that comes later. Everything else takes the store offline.
     func backgroundFailed(_ error: StorageError) {
-        if error.isNoSpace, error.operation != .sync {
+        let isFinal = error.reach == .folder
+        if error.isNoSpace, !isFinal {
             setFull(true)
             needsCheckpoint.store(true, ordering: .releasing)
             return
         }
-        if error.isNotNow, error.operation != .sync {
+        if error.isNotNow, !isFinal {
             Log.warning("put off", "what", error)
             needsCheckpoint.store(true, ordering: .releasing)
             return
@@ -84,9 +85,10 @@ extension LogStore {
     }
 
     /// Keeps a commit that the full disk did not take, or that found no descriptor or memory. False: the failure is of
-    /// another kind.
+    /// another kind, or may have lost what was written, whatever its errno: then the same commit, made again, would be
+    /// believed.
     func hold(_ commit: Queue, _ committer: inout Committer, _ error: StorageError) -> Bool {
-        guard error.isNoSpace || error.isNotNow, error.operation != .sync else { return false }
+        guard error.isNoSpace || error.isNotNow, error.reach != .folder else { return false }
         committer.held = commit
         isHolding.store(true, ordering: .sequentiallyConsistent)
         guard error.isNoSpace else { return true }

@@ -60,7 +60,7 @@ extension FileSystem {
             try syncDirectory(Path.parent(at))
         } catch {
             // Somebody else's folder, which may be read-only or closed to this user, has nothing of ours in it.
-            if error.errno == EIO { throw error }
+            if error.errno == EIO || error.isNoSpace { throw error }
         }
         // An existing folder is made as well: a file of that name is an error.
         for folder in missing.isEmpty ? [path] : missing.reversed() {

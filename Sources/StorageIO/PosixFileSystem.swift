@@ -148,7 +148,8 @@ public struct PosixFileSystem: FileSystem {
     public func syncAll(_ path: String) throws(StorageError) {
         let descriptor = try checked(.syncAll, path) { cstorage_open(path, Int32(CSTORAGE_READ_ONLY)) }
         defer { _ = cstorage_close(descriptor) }
-        _ = try checked(.syncAll, path) { cstorage_syncfs(descriptor) }
+        // A sync like any other once the folder is open: whatever it fails with is final.
+        _ = try checked(.sync, path) { cstorage_syncfs(descriptor) }
     }
 }
 

@@ -1,5 +1,8 @@
 import BrokerTestKit
+import ByteBuffers
+import Glibc
 import KafkaModel
+import RecordFormat
 import StorageIO
 import Testing
 
@@ -165,5 +168,63 @@ import Testing
         // What later generations hold is there.
         let end = store.log.logEndOffset.rawValue
         #expect(try store.read(from: end - 1) == [end - 1...end - 1])
+    }
+
+    // MARK: Writes that fail
+
+    /// Whether the write failed or its sync cannot be told, and the file takes nothing more: waiting would be for ever.
+    @Test(arguments: [ENOMEM, EAGAIN, ENOSPC, EDQUOT, EIO], [StorageError.Operation.write, .sync])
+    func aFrameThatIsNotWrittenDurablyIsFinal(_ errno: Int32, _ operation: StorageError.Operation) throws {
+        let store = try journaled(1)
+        store.fileSystem.inject(Fault(.fail(errno: errno), on: operation, pathContains: "/journal/"))
+        let receipt = store.append()
+        store.store.commitPending()
+        #expect(store.store.isOffline)
+        #expect(store.store.durableTicket < receipt.ticket)
+        try store.crash()
+        #expect(try store.readAll() == [0])
+        #expect(store.summary.damage.isEmpty)
+    }
+
+    /// Neighbours whose batches of one commit take two frames; the store's own partition has a batch from before.
+    private func storeWithLongCommit() throws -> TestStore {
+        let store = try TestStore(neighbours: (0..<4).map { "n\($0)" })
+        store.append()
+        store.store.commitPending()
+        for log in store.neighbours {
+            let slice = TestBatch(count: 1, valueSize: 5000).bytes().withUnsafeBytes {
+                ChunkPool.shared.slice(copying: $0)
+            }
+            _ = try log.append(slice, origin: .client, nowMs: TestStore.now).get()
+        }
+        return store
+    }
+
+    /// The frame that failed and the one that takes its place have one number: nothing is lost between them.
+    @Test(arguments: [0, 1])
+    func aCommitThatFailedInTheMiddleLeavesNoGap(_ place: Int) throws {
+        let store = try storeWithLongCommit()
+        store.fileSystem.inject(
+            Fault(.failHalfway(errno: ENOMEM), on: .write, pathContains: "/journal/", skipping: place))
+        #expect(!store.store.commitPending() && !store.store.isOffline)
+        #expect(store.store.commitPending())
+        try store.crash()
+        #expect(store.summary.damage.isEmpty, "\(store.summary.damage)")
+        #expect(store.log.refusal(.client) == nil)
+        for log in store.neighbours { #expect(log.highWatermark == Offset(1)) }
+        #expect(try store.readAll() == [0])
+    }
+
+    /// What was tried before does not count as a commit: a torn end behind it is no damage.
+    @Test func attemptsThatFailedDoNotProveACommit() throws {
+        let store = try storeWithLongCommit()
+        store.fileSystem.inject(Fault(.fail(errno: ENOMEM), on: .write, pathContains: "/journal/", times: 2))
+        for _ in 0..<2 { #expect(!store.store.commitPending()) }
+        #expect(store.store.commitPending())
+        // As a power cut within that commit may leave it.
+        try store.crash(keeping: .nothing, flip(frame: 1, byte: 200))
+        #expect(store.summary.damage.isEmpty, "\(store.summary.damage)")
+        #expect(store.summary.notices.contains { $0.contains("is not whole and was left out") })
+        #expect(try store.readAll() == [0])
     }
 }
