@@ -283,6 +283,7 @@ extension PartitionLog {
     func exchange(_ old: [Segment], for new: Segment) -> Bool {
         // Under the I/O lock, so that nobody is storing an index of the old, under a name that the new will have.
         io.withLock { _ in
+            let fileTime = new.maxTimestamp < 0 ? newestTime(of: old) : nil
             let isExchanged = state.withLock { state -> Bool in
                 guard !state.isDeleted, let first = state.segments.firstIndex(where: { $0 === old[0] }),
                     first + old.count < state.segments.count,
@@ -292,7 +293,7 @@ extension PartitionLog {
                 new.isInstalling = true
                 new.readable = new.size
                 new.firstTimestamp = old.map(\.firstTimestamp).min() ?? .max
-                new.modifiedMs = old.compactMap(\.modifiedMs).max()
+                new.modifiedMs = fileTime
                 for segment in old {
                     segment.isRetired.store(true, ordering: .releasing)
                     store.handles.remove(segment)
@@ -307,6 +308,17 @@ extension PartitionLog {
             new.isFinished = true
             return isExchanged
         }
+    }
+
+    /// The time of the newest record, or of the file where records have none; nil where that of one is not known, which
+    /// may be the newest.
+    private func newestTime(of segments: [Segment]) -> Int64? {
+        var newest = Int64.min
+        for segment in segments {
+            guard let time = state.withLock({ _ in segment.newestMs }) ?? fileTime(of: segment) else { return nil }
+            newest = max(newest, time)
+        }
+        return newest
     }
 
     /// Gives the file of an exchanged segment its name, in the steps that recovery can finish. After an error the segment

@@ -196,4 +196,6 @@ extension Segment {
         self.size = position + size
         self.maxTimestamp = max(self.maxTimestamp, maxTimestamp)
     }
+        // The file changes once more.
+        modifiedMs = nil
 }

@@ -16,13 +16,19 @@ extension PartitionLog {
     private func noteFileTimes() {
         let unknown = state.withLock { state in
             state.settings.deletesByRetention && state.settings.retentionMs >= 0
-                ? state.segments.filter { $0.size > 0 && $0.maxTimestamp < 0 && $0.readable == $0.size } : []
+                ? state.segments.filter(\.wantsFileTime).map { (segment: $0, size: $0.size) } : []
         }
-        for segment in unknown where !segment.isClosed || segment.modifiedMs == nil {
+        for (segment, size) in unknown {
             // One that does not tell its time is kept.
-            guard let time = try? store.fileSystem.modifiedMs(Path.join(folder, segment.logName)) else { continue }
-            state.withLock { _ in segment.modifiedMs = time }
+            guard let time = fileTime(of: segment) else { continue }
+            // A batch that came meanwhile is younger.
+            state.withLock { _ in if segment.size == size { segment.modifiedMs = time } }
         }
+    }
+
+    /// When a segment's file last changed; nil where that cannot be told.
+    func fileTime(of segment: Segment) -> Int64? {
+        try? store.fileSystem.modifiedMs(Path.join(folder, segment.logName))
     }
 
     private func removeExpired(nowMs: Int64) -> Bool {
@@ -148,5 +154,13 @@ extension PartitionLog {
         }
         if isAny { markDirty() }
         return isAny
+    }
+}
+
+extension Segment {
+    /// Its records have no time, all of it is in its file, and that has not been asked since the last of them. Called with
+    /// the state lock held.
+    fileprivate var wantsFileTime: Bool {
+        size > 0 && maxTimestamp < 0 && modifiedMs == nil && readable == size && !isInstalling
     }
 }
