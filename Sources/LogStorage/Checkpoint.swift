@@ -1,4 +1,5 @@
 import ByteBuffers
+import Glibc
 import KafkaModel
 import RecordFormat
 import StorageIO
@@ -11,7 +12,8 @@ import StorageIO
 /// "MLCP" | version u16 | flags u16 | partition count u32 | CRC-32C of what follows u32 | journalGeneration u64
 /// flags again u16, so that the CRC covers them: bit 0: the broker stopped in order, and nothing came after this
 /// per partition: topicID | partitionIndex i32 | logStartOffset i64 | endOffset i64 | segmentBase i64 | position i64
-///                | gaps u8 (1: the log was compacted at some time) | leader epochs | producer states
+///                | marks u8 (bit 0: the log was compacted at some time; bit 1: nothing is promised, as the
+///                checkpoint was lost and the partition could not be opened since) | leader epochs | producer states
 /// ```
 /// It promises: every record below `endOffset` is in the segments, synced; the newest of them ends at byte `position` of
 /// segment `segmentBase`; the producer states are those after `endOffset`. Nothing of the journal's generations up to
@@ -31,6 +33,9 @@ struct Checkpoint {
         var segmentBase: Int64 = 0
         var position: Int64 = 0
         var mayHaveGaps = false
+        /// Instead of a promise: there was one, and it was lost with its checkpoint. Nothing is cut but the very end then,
+        /// whenever the partition is opened.
+        var isLost = false
         var epochs = LeaderEpochs()
         var producers = ProducerStates()
     }
@@ -48,7 +53,7 @@ struct Checkpoint {
         writer.int64(entry.endOffset)
         writer.int64(entry.segmentBase)
         writer.int64(entry.position)
-        writer.int8(entry.mayHaveGaps ? 1 : 0)
+        writer.int8((entry.mayHaveGaps ? 1 : 0) | (entry.isLost ? 2 : 0))
         entry.epochs.encode(to: &writer)
         entry.producers.encode(to: &writer)
     }
@@ -67,34 +72,40 @@ struct Checkpoint {
 
     struct Loaded {
         var checkpoint = Checkpoint()
-        /// There was one and neither file can be read: everything has to be found again.
+        /// There was one and neither file can be read, or both are gone: everything has to be found again.
         var isLost = false
+        /// There is none and no segment: nothing was ever written here.
+        var isNew = false
         var notices: [String] = []
     }
 
-    /// The checkpoint of a data folder; an empty one when there is none yet. Errors: `.corrupt` for a newer version.
+    /// The checkpoint of a data folder; an empty one when there is none yet. Errors: `.corrupt` for a newer version; want
+    /// of descriptors or memory, or of rights, with which nothing is lost that a later start would not find.
     /// `keepsDamaged`: one that is damaged is copied beside it, as it will be written over.
     static func load(
         _ fileSystem: any FileSystem, folder: String, keepsDamaged: Bool = true
     ) throws(StorageError) -> Loaded {
         var loaded = Loaded()
         var newer: [StorageError] = []
+        var barred: StorageError?
         var found = 0
+        var read = 0
         for name in [fileName, copyName] {
             let path = Path.join(folder, name)
-            guard fileSystem.exists(path) else {
-                // The very first checkpoint may have been interrupted between the two.
-                continue
-            }
-            found += 1
             let bytes: [UInt8]
             do throws(StorageError) {
                 bytes = try fileSystem.readWhole(path, limit: maxBytes)
             } catch {
-                guard case .tooLarge = error.kind else { throw error }
+                // The very first checkpoint may have been interrupted between the two.
+                if error.isNotFound { continue }
+                if error.isNotNow { throw error }
+                if error.errno == EACCES || error.errno == EPERM { barred = barred ?? error }
+                found += 1
                 loaded.notices.append("\(error)")
                 continue
             }
+            found += 1
+            read += 1
             do {
                 loaded.checkpoint = try bytes.withUnsafeBytes { raw throws(DecodeError) in
                     try Checkpoint(decoding: raw)
@@ -115,13 +126,35 @@ struct Checkpoint {
             }
         }
         // A bit that makes one file look newer is damage; both say so only when it is true.
-        if let first = newer.first, newer.count == found { throw first }
-        guard found > 0 else { return loaded }
+        if let first = newer.first, newer.count == read { throw first }
+        if let barred { throw barred }
+        if found == 0 { loaded.isNew = try !hasSegments(fileSystem, folder: folder) }
+        if loaded.isNew { return loaded }
         loaded.isLost = true
         loaded.notices.append(
-            "both checkpoints are damaged: all segments are scanned; records removed by DeleteRecords from a segment "
-                + "that is still there are readable again")
+            "\(found == 0 ? "the checkpoints are gone" : "no checkpoint can be read"): all segments are scanned; records "
+                + "removed by DeleteRecords from a segment that is still there are readable again")
         return loaded
+    }
+
+    /// Whether anything was ever written here. A start makes both checkpoints before it takes appends, so segments without
+    /// one had one.
+    private static func hasSegments(_ fileSystem: any FileSystem, folder: String) throws(StorageError) -> Bool {
+        let partitions = Path.join(folder, "partitions")
+        guard try fileSystem.exists(partitions) else { return false }
+        for name in try fileSystem.list(partitions) {
+            let path = Path.join(partitions, name)
+            guard try fileSystem.isDirectory(path) else { continue }
+            do throws(StorageError) {
+                if try fileSystem.list(path).contains(where: { Segment.baseOffset(ofLogName: $0) != nil }) {
+                    return true
+                }
+            } catch {
+                // One that cannot be looked at concerns itself alone. It may have some: that is the safe side.
+                return true
+            }
+        }
+        return false
     }
 
     private static func version(of bytes: [UInt8]) -> UInt16? {
@@ -154,7 +187,9 @@ struct Checkpoint {
             entry.endOffset = try reader.int64()
             entry.segmentBase = try reader.int64()
             entry.position = try reader.int64()
-            entry.mayHaveGaps = try reader.int8() != 0
+            let marks = try reader.int8()
+            entry.mayHaveGaps = marks & 1 != 0
+            entry.isLost = marks & 2 != 0
             entry.epochs = try LeaderEpochs(from: &reader)
             entry.producers = try ProducerStates(from: &reader)
             entries[TopicPartition(topicID: topicID, partitionIndex: index)] = entry

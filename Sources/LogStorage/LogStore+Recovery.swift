@@ -76,19 +76,20 @@ extension LogStore {
         var reports: [TopicPartition: PartitionLog.RecoveryReport] = [:]
         var recovered: [PartitionLog] = []
         for (partition, log) in logs {
-            let entry = loaded.checkpoint.entries[partition]
+            let entry = loaded.isLost ? Checkpoint.Entry(isLost: true) : loaded.checkpoint.entries[partition]
             log.state.withLock { $0.replayTimeMs = nowMs }
             log.state.withLock { $0.checkpoint = entry }
             state.partitions += 1
             if state.partitions % 256 == 0 { progress?(state) }
-            let opened = log.tryRecover(from: entry, isRebuilt: loaded.isLost, nowMs: nowMs) { bytes in
+            let opened = log.tryRecover(from: entry, isFirstTry: loaded.isLost, nowMs: nowMs) { bytes in
                 state.scannedBytes += bytes
                 progress?(state)
             }
             guard let report = opened else { continue }
             recovered.append(log)
             if handles.isCrowded { syncRecovered(&recovered, nowMs: nowMs) }
-            if report.scannedBytes > 0 || report.cutBytes > 0 { log.markDirty() }
+            // With what was lost the next checkpoint tells again what there is.
+            if report.scannedBytes > 0 || report.cutBytes > 0 || entry?.isLost == true { log.markDirty() }
             summary.scannedBytes += report.scannedBytes
             summary.cutBytes += report.cutBytes
             summary.rewrittenBytes += report.rewrittenBytes

@@ -16,11 +16,11 @@ import Synchronization
 /// not do: after one that failed, the kernel takes pages for clean that never reached the disk.
 extension PartitionLog {
     /// Finds the segments, scans from the checkpoint on, cuts the torn tail. `flushedOffset` is the log end after it.
-    /// `isRebuilt`: there should be a checkpoint, and it cannot be read; nothing is cut then but the very end.
+    /// With an entry that `isLost` nothing is cut but the very end; `isFirstTry`: it was found out just now.
     func recover(
-        from checkpoint: Checkpoint.Entry?, isRebuilt: Bool = false, scanned: ((Int64) -> Void)? = nil
+        from checkpoint: Checkpoint.Entry?, isFirstTry: Bool, scanned: ((Int64) -> Void)? = nil
     ) throws(StorageError) -> RecoveryReport {
-        var recovery = Recovery(log: self, checkpoint: checkpoint, isRebuilt: isRebuilt)
+        var recovery = Recovery(log: self, entry: checkpoint, isFirstTry: isFirstTry)
         recovery.progress = scanned
         do throws(StorageError) {
             try recovery.run()
@@ -46,8 +46,11 @@ extension PartitionLog {
     private struct Recovery {
         let log: PartitionLog
         let fileSystem: any FileSystem
+        /// What a checkpoint promises; nil when none does.
         let checkpoint: Checkpoint.Entry?
+        /// One did, and it was lost.
         let isRebuilt: Bool
+        let isFirstTry: Bool
         let known: Checkpoint.Entry
         var report = RecoveryReport()
         var progress: ((Int64) -> Void)?
@@ -63,10 +66,11 @@ extension PartitionLog {
         var walk = SegmentWalk(isContiguous: true, verifies: true)
         var interval: Int64 = 4096
 
-        init(log: PartitionLog, checkpoint: Checkpoint.Entry?, isRebuilt: Bool) {
+        init(log: PartitionLog, entry: Checkpoint.Entry?, isFirstTry: Bool) {
             self.log = log
-            self.checkpoint = checkpoint
-            self.isRebuilt = isRebuilt
+            self.isFirstTry = isFirstTry
+            isRebuilt = entry?.isLost ?? false
+            checkpoint = isRebuilt ? nil : entry
             fileSystem = log.store.fileSystem
             known = checkpoint ?? Checkpoint.Entry()
             endOffset = known.endOffset
@@ -269,8 +273,9 @@ extension PartitionLog {
             }
             var expected: Int64? = endOffset
             var rewritten: Int64 = 0
-            // Without a checkpoint it is not known which of all the bytes were promised; a sync has to do.
-            let isRewritten = !isRebuilt && !trustsCache
+            // Without a checkpoint it is not known which of all the bytes were promised; a sync has to do. Unless it was
+            // tried before: that sync may have failed.
+            let isRewritten = !(isRebuilt && isFirstTry) && !trustsCache
             if !trustsCache { log.store.handles.noteUnsynced(segment) }
             defer { report.rewrittenBytes += rewritten }
             while case .broken(let at) = try walk.run(

@@ -11,11 +11,11 @@ extension PartitionLog {
 
     /// `recover`; nil when the partition's own files do not let it be opened.
     func tryRecover(
-        from entry: Checkpoint.Entry?, isRebuilt: Bool, nowMs: Int64, scanned: ((Int64) -> Void)? = nil
+        from entry: Checkpoint.Entry?, isFirstTry: Bool, nowMs: Int64, scanned: ((Int64) -> Void)? = nil
     ) -> RecoveryReport? {
         var report: RecoveryReport?
         openOrSetAside(nowMs: nowMs) { () throws(StorageError) in
-            report = try recover(from: entry, isRebuilt: isRebuilt, scanned: scanned)
+            report = try recover(from: entry, isFirstTry: isFirstTry, scanned: scanned)
         }
         return report
     }
@@ -96,7 +96,7 @@ extension PartitionLog {
             )
         }
         guard isDue else { return }
-        guard var report = tryRecover(from: entry, isRebuilt: false, nowMs: nowMs) else { return }
+        guard var report = tryRecover(from: entry, isFirstTry: false, nowMs: nowMs) else { return }
         var memory = SlicePacker(pool: store.pool)
         let isOpen = openOrSetAside(nowMs: nowMs) { () throws(StorageError) in
             for carried in carried {

@@ -1,4 +1,5 @@
 import BrokerTestKit
+import Glibc
 import KafkaModel
 import StorageIO
 import Testing
@@ -131,6 +132,36 @@ import Testing
             #expect(look.missing == 0 && look.faults.isEmpty, "\(look.faults) \(folder.summary.damage)")
             #expect(folder.summary.notices.contains { $0.contains("all segments are scanned") })
             #expect(folder.append(to: 0) == folder.written[0].last!.lastOffset + 1)
+        }
+    }
+
+    /// A device that does not give the first one gives the copy; one that gives neither costs a scan. A want of descriptors
+    /// or of rights, which somebody can set right, ends the start.
+    @Test func aCheckpointThatCannotBeReadIsReadFromItsCopy() throws {
+        for isClean in [true, false] {
+            let folder = try DamagedFolder(isClean: isClean)
+            for (operation, errno) in [(StorageError.Operation.read, EIO), (.open, EIO), (.open, EACCES)] {
+                try folder.reopen {
+                    $0.inject(Fault(.fail(errno: errno), on: operation, pathContains: "/data/checkpoint"))
+                }
+                #expect(folder.look().missing == 0 && folder.summary.damage.isEmpty)
+                #expect(folder.summary.wasClean == isClean)
+                #expect(folder.summary.notices.contains { $0.contains("checkpoint.copy is used instead") })
+            }
+            try folder.reopen {
+                $0.inject(Fault(.fail(errno: EIO), on: .read, pathContains: "/data/checkpoint", times: 2))
+            }
+            #expect(folder.look().missing == 0 && folder.summary.damage.isEmpty)
+            #expect(folder.summary.notices.contains { $0.contains("all segments are scanned") })
+            for errno in [EACCES, EMFILE] {
+                let error = storageError {
+                    try folder.reopen {
+                        $0.inject(
+                            Fault(.fail(errno: errno), on: .open, pathContains: "/data/checkpoint", times: .max))
+                    }
+                }
+                #expect(error?.errno == errno)
+            }
         }
     }
 
