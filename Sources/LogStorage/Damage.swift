@@ -260,9 +260,15 @@ extension PartitionLog {
 
 extension LogStore {
     func noteDamage(of log: PartitionLog) {
-        registry.withLock { registry in
-            if !registry.damaged.contains(where: { $0 === log }) { registry.damaged.append(log) }
+        let isListed = log.state.withLock { state -> Bool in
+            // Under the lock that a deletion is marked under: what is deleted does not get on the list any more.
+            if state.isDeleted { return false }
+            registry.withLock { registry in
+                if !registry.damaged.contains(where: { $0 === log }) { registry.damaged.append(log) }
+            }
+            return true
         }
+        guard isListed else { return }
         needsQuarantineStored.store(true, ordering: .releasing)
         maintenanceSignal.raise()
         // Recovery tells of all it found at its end.

@@ -123,10 +123,12 @@ extension LogStore {
         Log.error(
             "segments cannot be compacted and stay as they are", "partition", log.folderName, "from",
             Segment.name(baseOffset, ".log"), "reason", what)
-        if isFirst {
-            statistics.uncleanablePartitions.add(1, ordering: .relaxed)
-            cleanerMetrics.uncleanablePartitions.add(1)
-        }
+        if isFirst { noteUncleanable(1) }
+    }
+
+    func noteUncleanable(_ change: Int) {
+        statistics.uncleanablePartitions.add(change, ordering: .relaxed)
+        cleanerMetrics.uncleanablePartitions.add(change)
     }
 
     // MARK: Progress

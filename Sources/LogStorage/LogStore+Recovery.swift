@@ -222,7 +222,7 @@ extension PartitionLog {
     /// Puts the partition on the list for the next checkpoint.
     func markDirty() {
         state.withLock { state in
-            guard !state.isDirty else { return }
+            guard !state.isDirty, !state.isDeleted else { return }
             state.isDirty = true
             store.noteDirty(self)
         }

@@ -227,25 +227,32 @@ public final class LogStore: Sendable {
 
     /// Forgets a partition and removes its files. Waiting readers are told; its queued appends are dropped.
     public func removePartition(_ log: PartitionLog) throws(StorageError) {
-        let (waiters, wasStuck) = log.state.withLock { state -> ([ReadWaiter], Bool) in
+        let (waiters, wasStuck, wasUncleanable) = log.state.withLock { state -> ([ReadWaiter], Bool, Bool) in
             state.isDeleted = true
             let wasStuck = state.isStuck
             state.isStuck = false
+            let wasUncleanable = state.uncleanableOffset != .max
+            state.uncleanableOffset = .max
             state.carried = []
             producerStates.subtract(state.producers.count, ordering: .relaxed)
             state.producers = ProducerStates()
-            return (state.waiters.removeAll(), wasStuck)
+            return (state.waiters.removeAll(), wasStuck, wasUncleanable)
         }
         if wasStuck { noteStuck(-1) }
-        registry.withLock { registry in
+        if wasUncleanable { noteUncleanable(-1) }
+        let wasDamaged = registry.withLock { registry -> Bool in
+            let damaged = registry.damaged.count
             registry.logs[TopicPartition(topicID: log.topicID, partitionIndex: log.partitionIndex)] = nil
             registry.dirty.removeAll { $0 === log }
             registry.damaged.removeAll { $0 === log }
             registry.faulted.removeAll { $0 === log }
+            return registry.damaged.count < damaged
         }
+        if wasDamaged { showDamage() }
         tell(waiters)
-        // The cleaner sees the mark and ends; one that begins later sees it first.
+        // The cleaner sees the mark and ends; one that begins later sees it first. So does an attempt to open it again.
         if passing.withLock({ $0 === log }) { passLock.withLock { _ in } }
+        log.reopening.withLock { _ in }
         try log.io.withLock { writer throws(StorageError) in
             log.state.withLock { state in
                 for segment in state.segments + state.doomed { handles.close(segment) }

@@ -61,8 +61,19 @@ struct PartitionFault {
 extension PartitionLog.State {
     /// Why the partition's own files let it take no appends; nil when they do.
     func faultRefusal(of name: String) -> AppendRefusal? {
-        guard let fault, fault.refusesAppends || isStuck else { return nil }
-        return AppendRefusal(.kafkaStorageError, "the partition \(name) takes no appends: \(fault.error)")
+        // Stuck, whatever else is known: a repeat of what is in memory alone must not be told that it is there.
+        guard isStuck || fault?.refusesAppends == true else { return nil }
+        let reason = fault?.error.description ?? "what it has is not on disk"
+        return AppendRefusal(.kafkaStorageError, "the partition \(name) takes no appends: \(reason)")
+    }
+
+    /// Notes a failed attempt; gives whether others should hear of it.
+    fileprivate mutating func note(_ error: StorageError, _ kind: PartitionFault.Kind, nowMs: Int64) -> Bool {
+        let before = fault
+        var fault = PartitionFault(kind: kind, error: error, triedMs: nowMs)
+        if let before { fault.attempts = before.attempts + 1 }
+        self.fault = fault
+        return before == nil || before!.refusesAppends != fault.refusesAppends
     }
 }
 
@@ -108,9 +119,15 @@ extension PartitionLog {
             try syncSegments(&writer)
             settle(through: end - 1)
         }
-        state.withLock { $0.isStuck = false }
         var woken: [ReadWaiter] = []
-        noteFlushed(through: end - 1, bytes: bytes, &woken)
+        let isCommitted = state.withLock { state -> Bool in
+            // Deleted meanwhile, which has taken it off the count.
+            guard state.isStuck else { return false }
+            state.isStuck = false
+            state.noteFlushed(through: end - 1, bytes: bytes, &woken)
+            return true
+        }
+        guard isCommitted else { return }
         store.noteStuck(-1)
         store.tell(woken)
     }
@@ -149,45 +166,48 @@ extension PartitionLog {
     /// Takes note of a failure of the partition's own files.
     func noteFault(_ error: StorageError, kind: PartitionFault.Kind = .unwritable, nowMs: Int64) {
         let isNews = state.withLock { state -> Bool in
-            let before = state.fault
-            var fault = PartitionFault(kind: kind, error: error, triedMs: nowMs)
-            if let before { fault.attempts = before.attempts + 1 }
-            state.fault = fault
-            return before == nil || before!.refusesAppends != fault.refusesAppends
+            // Under the lock that a deletion is marked under: what is deleted does not get on the list any more.
+            if state.isDeleted { return false }
+            store.noteFaulted(self, true)
+            return state.note(error, kind, nowMs: nowMs)
         }
-        store.noteFaulted(self, true)
-        if isNews {
-            Log.error(
-                "a partition's files fail; it alone is refused, and tried again", "partition", name, "reason", error)
-        }
+        if isNews { logFault(error) }
+    }
+
+    private func logFault(_ error: StorageError) {
+        Log.error("a partition's files fail; it alone is refused, and tried again", "partition", name, "reason", error)
     }
 
     func clearFault() {
-        let wasFaulted = state.withLock { state in
-            defer { state.fault = nil }
-            return state.fault != nil
+        let wasFaulted = state.withLock { state -> Bool in
+            // A commit got stuck while something else was written: what worked was not that.
+            guard state.fault != nil, !state.isStuck else { return false }
+            state.fault = nil
+            store.noteFaulted(self, false)
+            return true
         }
-        guard wasFaulted else { return }
-        store.noteFaulted(self, false)
-        Log.info("a partition's files work again", "partition", name)
+        if wasFaulted { Log.info("a partition's files work again", "partition", name) }
     }
 
     /// A commit could not make these appends durable: they stay in memory, nobody sees them, and nothing is appended
     /// behind them, until `writeStuck`.
     func becomeStuck(_ error: StorageError, nowMs: Int64) {
-        let isFirst = state.withLock { state in
+        let (isFirst, isNews) = state.withLock { state -> (Bool, Bool) in
+            if state.isDeleted { return (false, false) }
             defer { state.isStuck = true }
-            return !state.isStuck
+            store.noteFaulted(self, true)
+            return (!state.isStuck, state.note(error, .unwritable, nowMs: nowMs))
         }
         if isFirst { store.noteStuck(1) }
-        noteFault(error, nowMs: nowMs)
+        if isNews { logFault(error) }
     }
 }
 
 extension LogStore {
     func noteStuck(_ change: Int) { stuck.add(change, ordering: .sequentiallyConsistent) }
 
-    func noteFaulted(_ log: PartitionLog, _ isFaulted: Bool) {
+    /// Called with the partition's state lock held.
+    fileprivate func noteFaulted(_ log: PartitionLog, _ isFaulted: Bool) {
         registry.withLock { registry in
             registry.faulted.removeAll { $0 === log }
             if isFaulted { registry.faulted.append(log) }

@@ -13,7 +13,7 @@ extension PartitionLog {
     private func refusal(_ origin: Origin, _ state: borrowing State) -> AppendRefusal? {
         if state.isDeleted { return AppendRefusal(.unknownTopicOrPartition, "the topic is being deleted") }
         if let refusal = store.refusal(origin) { return refusal }
-        if state.fault != nil, let refusal = state.faultRefusal(of: name) { return refusal }
+        if state.fault != nil || state.isStuck, let refusal = state.faultRefusal(of: name) { return refusal }
         guard let reason = state.quarantine.endReason else { return nil }
         return AppendRefusal(
             .kafkaStorageError,

@@ -418,7 +418,7 @@ extension PartitionLog {
             store.tailBytes.add(batch.count, ordering: .relaxed)
             state.replay(header)
             state.flushedOffset = state.logEndOffset
-            if !state.isDirty {
+            if !state.isDirty, !state.isDeleted {
                 state.isDirty = true
                 store.noteDirty(self)
             }

@@ -112,6 +112,9 @@ extension PartitionLog {
         var told: [ReadWaiter] = []
         defer { store.tell(told) }
         return state.withLock { state in
+            if state.isDeleted {
+                return .failure(AppendRefusal(.unknownTopicOrPartition, "the topic is being deleted"))
+            }
             if let refusal = store.refusal, store.isOffline { return .failure(refusal) }
             if let fault = state.fault, fault.kind == .unopened {
                 return .failure(AppendRefusal(.kafkaStorageError, "\(name) cannot be opened: \(fault.error)"))

@@ -89,6 +89,12 @@ extension PartitionLog {
 
     /// Tries to open a partition that was set aside, with what was kept of it. Nobody is served meanwhile.
     func reopen(nowMs: Int64) {
+        reopening.withLock { _ in
+            if !state.withLock({ $0.isDeleted }) { reopenNow(nowMs) }
+        }
+    }
+
+    private func reopenNow(_ nowMs: Int64) {
         let (entry, carried, isDue) = state.withLock { state in
             (
                 state.checkpoint, state.carried,

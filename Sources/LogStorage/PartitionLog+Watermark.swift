@@ -41,13 +41,7 @@ extension PartitionLog {
 
     /// All up to and including `lastOffset` is durable, `bytes` more than before; adds those to be told to `told`.
     func noteFlushed(through lastOffset: Int64, bytes: Int, _ told: inout [ReadWaiter]) {
-        state.withLock { state in
-            // `writeStuck` has committed it meanwhile.
-            guard lastOffset >= state.flushedOffset else { return }
-            state.flushedOffset = lastOffset + 1
-            state.watermarkPosition += Int64(bytes)
-            while let waiter = state.waiters.next(reached: state.watermarkPosition) { told.append(waiter) }
-        }
+        state.withLock { $0.noteFlushed(through: lastOffset, bytes: bytes, &told) }
     }
 }
 
@@ -55,4 +49,12 @@ extension PartitionLog.State {
     /// Exclusive end of what readers see. On one node what is flushed is committed. This is the one place that says so:
     /// with replicas it becomes a field, which moves (with `watermarkPosition`) when enough of them have the records.
     var highWatermark: Int64 { flushedOffset }
+
+    mutating func noteFlushed(through lastOffset: Int64, bytes: Int, _ told: inout [ReadWaiter]) {
+        // `writeStuck` has committed it meanwhile.
+        guard lastOffset >= flushedOffset else { return }
+        flushedOffset = lastOffset + 1
+        watermarkPosition += Int64(bytes)
+        while let waiter = waiters.next(reached: watermarkPosition) { told.append(waiter) }
+    }
 }

@@ -29,6 +29,8 @@ public final class PartitionLog: Sendable {
     let isCompacted: Atomic<Bool>
     let state: Lock<State>
     let io = Lock<WriterState>(WriterState())
+    /// Held while a partition that was set aside is opened again; its deletion waits for that.
+    let reopening = Lock<Void>(())
 
     /// A batch that has offsets and is in memory.
     struct TailBatch {

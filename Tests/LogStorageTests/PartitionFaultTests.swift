@@ -236,6 +236,27 @@ import Testing
         #expect(pair.log.highWatermark == Offset(0) && pair.store.summary.damage.isEmpty)
     }
 
+    /// A write behind that began before the commit got stuck ends after it, and worked. What is in memory alone is still
+    /// told to nobody: the ticket of a repeat would be one that was published long ago.
+    @Test func aRepeatOfWhatIsStuckIsRefused() throws {
+        let pair = try Pair()
+        try pair.appendBoth(1)
+        pair.disk.inject(Fault(.fail(errno: EACCES), on: .createDirectory, pathContains: Self.own, times: .max))
+        var batch = TestBatch(count: 1, valueSize: 40_000)
+        (batch.producerID, batch.producerEpoch, batch.baseSequence) = (7, 0, 0)
+        let slice = { batch.bytes().withUnsafeBytes { ChunkPool.shared.slice(copying: $0) } }
+        _ = try pair.log.append(slice(), origin: .client, nowMs: now).get()
+        pair.store.store.commitPending()
+        pair.log.clearFault()
+        #expect(pair.log.append(slice(), origin: .client, nowMs: now).isRefused)
+        #expect(pair.store.store.faults.map(\.partition) == ["t-0"])
+        pair.disk.removeFaults()
+        pair.store.store.maintain(nowMs: now + 2000)
+        let repeated = try pair.log.append(slice(), origin: .client, nowMs: now).get()
+        #expect(repeated.isDuplicate && repeated.ticket == 0)
+        #expect(pair.store.store.faults.isEmpty && pair.log.highWatermark == Offset(2))
+    }
+
     // MARK: What is final
 
     @Test(arguments: [StorageError.Operation.sync, .write], ["/t-0.", "/journal/"])
@@ -256,7 +277,7 @@ import Testing
     private static let startFailures: [(StorageError.Operation, String, Int32)] = [
         (.list, own, EACCES), (.list, own, EIO), (.size, ".log", EACCES), (.open, ".log", EACCES),
         (.open, ".log", EMFILE), (.read, ".log", EIO), (.truncate, ".log", EPERM), (.sync, ".log", EIO),
-        (.open, "quarantine", EACCES),
+        (.open, "quarantine", EACCES), (.exists, own, EIO), (.exists, "quarantine", EIO), (.exists, own, ENOMEM),
     ]
 
     @Test(arguments: startFailures.indices)
