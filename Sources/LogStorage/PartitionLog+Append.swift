@@ -106,11 +106,12 @@ extension PartitionLog {
     /// Stands in a receipt until the batch's header has been read from its file, outside the lock.
     fileprivate static let unknownTime = Int64.min
 
-    /// The time that a batch was given when it was appended, from its header; -1 when it was given none, or cannot be read.
+    /// The time that a batch was given when it was appended, from its header; -1 when it was given none, or cannot be read
+    /// at once: an event loop that appends does not wait for the disk. A client takes its own time of the record then.
     private func appendTimeInFile(of baseOffset: Offset) -> Int64 {
-        guard case .success(let records) = read(from: baseOffset, maxBytes: 1), let batch = records.slices.first else {
-            return -1
-        }
+        guard case .success(let records) = read(from: baseOffset, maxBytes: 1, mayWait: false, pool: store.pool),
+            let batch = records.slices.first
+        else { return -1 }
         // Another one where compaction has taken the batch out.
         let header = RecordBatchHeader(unchecked: batch.pointer)
         return header.baseOffset == baseOffset ? header.logAppendTimeMs : -1
@@ -195,7 +196,7 @@ extension Segment {
         }
         self.size = position + size
         self.maxTimestamp = max(self.maxTimestamp, maxTimestamp)
-    }
         // The file changes once more.
         modifiedMs = nil
+    }
 }

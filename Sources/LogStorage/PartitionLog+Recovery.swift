@@ -121,8 +121,16 @@ extension PartitionLog {
             }
             if report.cutBytes > 0 { try fileSystem.syncDirectory(log.folder) }
             publish(quarantine)
+            openForRepeats()
             if !quarantine.isEmpty { log.store.noteDamage(of: log) }
             log.noteDamage(damage)
+        }
+
+        /// A producer's repeat is told the time of its batch by event loops, which read files that are open.
+        private func openForRepeats() {
+            let wants = log.state.withLock { $0.settings.usesLogAppendTime && $0.producers.count > 0 }
+            guard wants, let last = segments.last, last.size > 0 else { return }
+            _ = try? last.openFile(log.store.handles, in: log.folder, create: false)
         }
 
         private var trustsCache: Bool { log.store.options.unsafeTrustsCache }

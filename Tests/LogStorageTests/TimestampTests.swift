@@ -1,5 +1,9 @@
 import BrokerTestKit
+import ByteBuffers
+import Glibc
 import KafkaModel
+import RecordFormat
+import StorageIO
 import Testing
 
 @testable import LogStorage
@@ -100,5 +104,39 @@ import Testing
         settings.usesLogAppendTime = false
         store.log.apply(settings)
         #expect(send(2, at: now + 900).logAppendTimeMs == -1)
+    }
+
+    /// Who appends is an event loop: what is not at hand is not read for it.
+    @Test func aRepeatDoesNotWaitForTheDisk() throws {
+        var settings = TestStore.settings
+        settings.usesLogAppendTime = true
+        let disk = StallingFileSystem(SimulatedFileSystem())
+        let store = try LogStore(fileSystem: disk, folder: "/data", options: TestStore.options)
+        let log = store.addPartition(
+            topicID: TestStore.topicID, topicName: "t", partitionIndex: 0, settings: settings,
+            leaderEpoch: LeaderEpoch(0))
+        _ = try store.recover(nowMs: now)
+        @Sendable func send() -> AppendReceipt? {
+            var batch = TestBatch(count: 1)
+            (batch.producerID, batch.producerEpoch, batch.baseSequence) = (7, 0, 0)
+            let slice = batch.bytes().withUnsafeBytes { ChunkPool.shared.slice(copying: $0) }
+            return try? log.append(slice, origin: .client, nowMs: TestStore.now).get()
+        }
+        #expect(send()?.logAppendTimeMs == now)
+        store.commitPending()
+        try store.checkpoint()
+        #expect(send()?.logAppendTimeMs == now, "the page cache has it")
+        disk.stall([.read], pathContains: ".log")
+        let answer = Lock<AppendReceipt?>(nil)
+        let loop = Thread(name: "loop") {
+            let receipt = send()
+            answer.withLock { $0 = receipt }
+        }
+        while answer.withLock({ $0 == nil }), disk.waitingCalls == 0 { sched_yield() }
+        #expect(disk.waitingCalls == 0)
+        disk.release()
+        loop.join()
+        let repeated = try #require(answer.withLock { $0 })
+        #expect(repeated.isDuplicate && repeated.logAppendTimeMs == -1)
     }
 }
