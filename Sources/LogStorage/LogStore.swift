@@ -255,7 +255,7 @@ public final class LogStore: Sendable {
         log.reopening.withLock { _ in }
         try log.io.withLock { writer throws(StorageError) in
             log.state.withLock { state in
-                for segment in state.segments + state.doomed { handles.close(segment) }
+                for segment in state.segments + state.doomed { handles.retire(segment) }
                 for index in state.settled..<state.tail.count {
                     tailBytes.subtract(state.tail[index].slice.count, ordering: .relaxed)
                 }

@@ -47,7 +47,7 @@ extension PartitionLog {
                 let isFound = try read(
                     source, from: wanted, maxBytes: maxBytes, atLeastOne: atLeastOne, fileFrom: fileFrom, mayWait, pool,
                     into: &plan.records)
-                // Compacted meanwhile: its name and its index are another segment's.
+                // Compacted meanwhile, so that its name and its index are another segment's; or removed.
                 if source.segment.isRetired.load(ordering: .acquiring) { continue }
                 if isFound { return .success(plan.records) }
             } catch {
@@ -232,6 +232,8 @@ extension PartitionLog.State {
     func plan(
         from wanted: Int64, maxBytes: Int, _ atLeastOne: Bool, _ visibility: PartitionLog.Visibility
     ) -> Result<PartitionLog.ReadPlan, ReadRefusal> {
+        // Its segments are retired for good.
+        if isDeleted { return .failure(.storage("the topic is deleted")) }
         // Before the range: its offsets are those of the last checkpoint, and nobody must be led to reset.
         if let fault, fault.kind == .unopened { return .failure(.storage(fault.error.description)) }
         let end = visibility == .committed ? highWatermark : logEndOffset

@@ -94,7 +94,7 @@ extension PartitionLog {
             try syncNames(&writer)
             for segment in doomed {
                 if writer.direct?.segment === segment { writer.direct = nil }
-                store.handles.close(segment)
+                store.handles.retire(segment)
                 for name in [segment.logName, segment.indexName] {
                     let path = Path.join(folder, name)
                     if try store.fileSystem.exists(path) { try store.fileSystem.remove(path) }

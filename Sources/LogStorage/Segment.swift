@@ -15,7 +15,8 @@ final class Segment: @unchecked Sendable {
     var readable: Int64 = 0
     /// Largest timestamp in the segment; `Int64.min` when it is empty. (state)
     var maxTimestamp = Int64.min
-    /// When its file last changed, where that stands for its records' time; nil until retention has asked. (state)
+    /// When its file last changed, where that stands for its records' time; nil until retention has asked, and again with
+    /// each batch. (state)
     var modifiedMs: Int64?
     /// What its age is counted from: the newest record, or the file where records have no time. (state)
     var newestMs: Int64? { maxTimestamp >= 0 ? maxTimestamp : modifiedMs }
@@ -40,7 +41,8 @@ final class Segment: @unchecked Sendable {
     /// The index file stands and the index left memory. (io)
     var isFinished = false
 
-    /// Another has taken its place: what was read of it, or of its index, may be the other's. Never reset.
+    /// Another has taken its place, so that what was read of it, or of its index, may be the other's; or its file goes. Its
+    /// readers look anew where the records are. Never reset.
     let isRetired = Atomic<Bool>(false)
     /// Its file does not have its name yet; retention must wait. (state)
     var isInstalling = false
@@ -96,6 +98,8 @@ final class Segment: @unchecked Sendable {
         let opened = try handles.fileSystem.open(Path.join(folder, logName), .readWrite(create: create))
         let (kept, isNew) = file.withLock { current -> (any StorageFile, Bool) in
             if let other = current { return (other, false) }
+            // Kept, it would stay open for nobody, and its file's room with it.
+            if isRetired.load(ordering: .acquiring) { return (opened, false) }
             current = opened
             return (opened, true)
         }

@@ -49,12 +49,20 @@ final class SegmentHandles: Sendable {
     /// Notes a segment whose file was just opened, and closes others beyond the limit.
     func add(_ segment: Segment) {
         clock.withLock { clock in
+            // Whoever retired it has looked for it here already, or will.
+            if segment.isRetired.load(ordering: .acquiring) { return }
             clock.segments.append(segment)
             Self.shrink(&clock, to: limit)
         }
     }
 
-    /// Gives up the handle of a segment whose file goes.
+    /// Gives up the handle of a segment whose file goes. Who still reads it opens no other: it is retired.
+    func retire(_ segment: Segment) {
+        segment.isRetired.store(true, ordering: .releasing)
+        close(segment)
+    }
+
+    /// Gives up the handle of a segment that nobody uses.
     func close(_ segment: Segment) {
         remove(segment)
         segment.closeFile()

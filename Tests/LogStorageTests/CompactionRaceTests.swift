@@ -10,49 +10,6 @@ import Testing
 
 /// Readers that find a segment exchanged between two of their steps.
 @Suite struct CompactionRaceTests {
-    /// Passes every call on, and runs `hook` before a file of that kind is opened for reading, once.
-    private final class HookedFileSystem: FileSystem {
-        private let inner: SimulatedFileSystem
-        private let hook = Lock<(suffix: String, run: @Sendable () -> Void)?>(nil)
-
-        init(_ inner: SimulatedFileSystem) { self.inner = inner }
-
-        func beforeReading(_ suffix: String, _ run: @escaping @Sendable () -> Void) {
-            hook.withLock { $0 = (suffix, run) }
-        }
-
-        var hasRun: Bool { hook.withLock { $0 == nil } }
-
-        func open(_ path: String, _ mode: OpenMode, direct: Bool) throws(StorageError) -> any StorageFile {
-            let due = hook.withLock { hook -> (@Sendable () -> Void)? in
-                guard let waiting = hook, mode != .readWrite(create: true), path.hasSuffix(waiting.suffix) else {
-                    return nil
-                }
-                hook = nil
-                return waiting.run
-            }
-            due?()
-            return try inner.open(path, mode, direct: direct)
-        }
-
-        func rename(_ from: String, to: String) throws(StorageError) { try inner.rename(from, to: to) }
-        func remove(_ path: String) throws(StorageError) { try inner.remove(path) }
-        func removeTree(_ path: String) throws(StorageError) { try inner.removeTree(path) }
-        func createDirectory(_ path: String) throws(StorageError) { try inner.createDirectory(path) }
-        func syncDirectory(_ path: String) throws(StorageError) { try inner.syncDirectory(path) }
-        func list(_ path: String) throws(StorageError) -> [String] { try inner.list(path) }
-        func exists(_ path: String) -> Bool { inner.exists(path) }
-        func isDirectory(_ path: String) -> Bool { inner.isDirectory(path) }
-        func size(_ path: String) throws(StorageError) -> Int64 { try inner.size(path) }
-        func modifiedMs(_ path: String) throws(StorageError) -> Int64 { try inner.modifiedMs(path) }
-        func lock(_ path: String) throws(StorageError) -> any FileLock { try inner.lock(path) }
-        func freeBytes(_ path: String) throws(StorageError) -> (free: Int64, total: Int64) {
-            try inner.freeBytes(path)
-        }
-        func supportsDirect(_ path: String) -> Bool { inner.supportsDirect(path) }
-        func syncAll(_ path: String) throws(StorageError) { try inner.syncAll(path) }
-    }
-
     /// A log of two closed segments with stored indexes and an active one, opened anew through the hook.
     private func opened() throws -> (store: LogStore, log: PartitionLog, files: HookedFileSystem) {
         var settings = TestStore.settings
@@ -82,7 +39,7 @@ import Testing
         let (store, log, files) = try opened()
         // Late in the second segment: the new index, or the new file, has something else there.
         let wanted = log.state.withLock { $0.segments[1].baseOffset } + 9
-        files.beforeReading(suffix) { store.clean(nowMs: TestStore.now + 1000) }
+        files.before(.open, suffix) { store.clean(nowMs: TestStore.now + 1000) }
         let fetched = try log.read(from: Offset(wanted), maxBytes: 1, fileFrom: fileFrom).get().loaded()
         #expect(files.hasRun)
         #expect(store.statistics.cleanerRuns.load(ordering: .relaxed) == 1)
@@ -96,7 +53,7 @@ import Testing
     @Test func aLookUpByTimeFindsWhatIsThereNow() throws {
         let (store, log, files) = try opened()
         let wanted = log.state.withLock { $0.segments[1].baseOffset } + 9
-        files.beforeReading(".index") { store.clean(nowMs: TestStore.now + 1000) }
+        files.before(.open, ".index") { store.clean(nowMs: TestStore.now + 1000) }
         let found = try log.firstOffset(notBefore: TestStore.now + wanted).get()
         #expect(files.hasRun)
         let all = try CompactionTests.records(of: log)

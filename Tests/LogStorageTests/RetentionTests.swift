@@ -1,5 +1,7 @@
 import BrokerTestKit
+import ByteBuffers
 import KafkaModel
+import RecordFormat
 import StorageIO
 import Testing
 
@@ -48,6 +50,147 @@ import Testing
         try store.checkpoint()
         store.fileSystem.inject(Fault(.fail(errno: 13), on: .size, pathContains: ".log", times: .max))
         #expect(!store.log.enforceRetention(nowMs: now + 1_000_000))
+    }
+
+    /// A segment that was looked at while it was active gets more records before it is closed.
+    @Test func aLaterRecordWithoutATimeKeepsItsSegment() throws {
+        var settings = TestStore.settings
+        settings.segmentBytes = 400
+        settings.retentionMs = 60_000
+        let disk = SimulatedFileSystem()
+        let store = try TestStore(disk, settings: settings)
+        func put(_ count: Int, at time: Int64) throws {
+            disk.wallClockMs = time
+            for _ in 0..<count { store.append(timestamp: -1, nowMs: time) }
+            try store.checkpoint()
+        }
+        try put(1, at: now)
+        #expect(!store.log.enforceRetention(nowMs: now))
+        try put(2, at: now + 59_000)
+        try #require(store.log.segmentCount == 2)
+        #expect(!store.log.enforceRetention(nowMs: now + 61_000))
+        #expect(store.log.logStartOffset == Offset(0))
+        #expect(store.log.enforceRetention(nowMs: now + 119_001))
+    }
+
+    /// The record comes while the file is asked for its time.
+    @Test func aTimeThatWasOvertakenByAnAppendDoesNotStand() throws {
+        let disk = SimulatedFileSystem()
+        disk.wallClockMs = now
+        var settings = TestStore.settings
+        settings.retentionMs = 60_000
+        let (store, log, files) = try hooked(disk, settings)
+        @Sendable func put() {
+            let slice = {
+                var batch = TestBatch(count: 1)
+                batch.baseTimestamp = -1
+                return batch.bytes().withUnsafeBytes { ChunkPool.shared.slice(copying: $0) }
+            }()
+            _ = log.append(slice, origin: .client, nowMs: TestStore.now)
+            store.commitPending()
+        }
+        put()
+        try store.checkpoint()
+        files.before(.size, ".log") {
+            disk.wallClockMs = TestStore.now + 59_000
+            put()
+        }
+        #expect(!log.enforceRetention(nowMs: now))
+        #expect(files.hasRun)
+        try store.checkpoint()
+        #expect(!log.enforceRetention(nowMs: now + 61_000))
+        #expect(log.logStartOffset == Offset(0))
+    }
+
+    /// Of two segments that compaction joins one has told its time, and the other one, which is younger, has not.
+    @Test func compactionKeepsTheTimeOfTheYoungest() throws {
+        var settings = TestStore.settings
+        settings.segmentBytes = 400
+        settings.retentionMs = 60_000
+        settings.isCompacted = true
+        settings.minCleanableDirtyRatio = 0
+        let disk = SimulatedFileSystem()
+        let store = try TestStore(disk, settings: settings)
+        func put(_ keys: [String], at time: Int64) throws {
+            disk.wallClockMs = time
+            for key in keys {
+                var batch = TestBatch([TestRecord(key: key, String(repeating: ".", count: 90))])
+                batch.baseTimestamp = -1
+                _ = store.append(batch, nowMs: time)
+            }
+            try store.checkpoint()
+        }
+        try put(["a", "b"], at: now)
+        #expect(!store.log.enforceRetention(nowMs: now))
+        try put(["a", "c", "d"], at: now + 59_000)
+        try #require(store.log.segmentCount == 3)
+        settings.segmentBytes = 4000
+        store.log.apply(settings)
+        #expect(store.store.clean(nowMs: now + 59_000) == 1)
+        try #require(store.log.segmentCount == 2)
+        #expect(!store.log.enforceRetention(nowMs: now + 61_000))
+        #expect(store.log.logStartOffset == Offset(0))
+    }
+
+    // MARK: Readers beside it
+
+    /// A store on a file system with a hook, opened on what `disk` has.
+    private func hooked(
+        _ disk: SimulatedFileSystem, _ settings: LogSettings
+    ) throws -> (store: LogStore, log: PartitionLog, files: HookedFileSystem) {
+        let files = HookedFileSystem(disk)
+        let store = try LogStore(fileSystem: files, folder: "/data", options: TestStore.options)
+        let log = store.addPartition(
+            topicID: TestStore.topicID, topicName: "t", partitionIndex: 0, settings: settings,
+            leaderEpoch: LeaderEpoch(0))
+        _ = try store.recover(nowMs: now)
+        return (store, log, files)
+    }
+
+    /// Three segments in their files; the first two go as soon as retention looks.
+    private func expiring() throws -> (store: LogStore, log: PartitionLog, files: HookedFileSystem) {
+        let first = try log { $0.retentionBytes = 100 }
+        try first.store.stop()
+        var settings = first.settings
+        settings.retentionBytes = 100
+        return try hooked(first.fileSystem, settings)
+    }
+
+    /// Retention takes the segment away between a reader's plan and its open.
+    @Test func aReaderThatComesTooLateIsOutOfRange() throws {
+        let (store, log, files) = try expiring()
+        files.before(.open, "00000000000000000000.log") {
+            _ = log.enforceRetention(nowMs: TestStore.now)
+            try! store.checkpoint()
+        }
+        let result = log.read(from: Offset(0), maxBytes: 1)
+        #expect(files.hasRun)
+        guard case .failure(.outOfRange(let start, _)) = result else {
+            Issue.record("\(result)")
+            return
+        }
+        #expect(start == Offset(4))
+    }
+
+    /// One whose plan is older opens the file again just before its name goes: it is not kept open.
+    @Test(arguments: [false, true])
+    func aFileThatGoesIsNotKeptOpen(isDeletion: Bool) throws {
+        let (store, log, files) = try expiring()
+        let segment = log.state.withLock { $0.segments[0] }
+        let reader = Lock<(any StorageFile)?>(nil)
+        files.before(.remove, isDeletion ? log.folderName : "00000000000000000000.log") {
+            let file = try! segment.openFile(store.handles, in: "/data/partitions/\(log.folderName)", create: false)
+            reader.withLock { $0 = file }
+        }
+        if isDeletion {
+            try store.removePartition(log)
+        } else {
+            #expect(log.enforceRetention(nowMs: now))
+            try store.checkpoint()
+        }
+        #expect(files.hasRun && reader.withLock { $0 != nil })
+        #expect(segment.openedFile == nil)
+        if isDeletion { #expect(store.handles.count == 0) }
     }
 
     private var logs: (TestStore) -> [String] { { $0.files.filter { $0.hasSuffix(".log") } } }
