@@ -166,6 +166,8 @@ extension PartitionLog {
                 try store.fileSystem.remove(Path.join(folder, name))
                 isChanged = true
             } else if let range = CleanerName.range(ofExchange: name) {
+                // The process that gave it this name may have died before the name was on disk, and the old files go.
+                try store.fileSystem.syncDirectory(folder)
                 try replaceFiles(range, of: names)
                 isChanged = true
             }

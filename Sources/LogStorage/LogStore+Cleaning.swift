@@ -13,6 +13,7 @@ extension LogStore {
         if isOffline { return 0 }
         return cleaning.withLock { _ in
             do throws(StorageError) {
+                try finishInstalls()
                 var (due, wantsCheckpoint) = dueLogs(nowMs: nowMs)
                 if wantsCheckpoint {
                     try checkpoint()
@@ -36,6 +37,18 @@ extension LogStore {
                 // A round ends where the disk is full: nothing was lost by it, the old segments are in place.
                 backgroundFailed(error)
                 return 0
+            }
+        }
+    }
+
+    /// What an earlier round could not finish, of logs that are not due again as well: retention waits for it.
+    private func finishInstalls() throws(StorageError) {
+        for log in logs where log.state.withLock({ $0.installing != nil }) {
+            do throws(StorageError) {
+                try log.finishInstall()
+            } catch {
+                guard error.reach == .partition else { throw error }
+                Log.warning("a compacted segment does not have its name yet", "partition", log.name, "reason", error)
             }
         }
     }
@@ -116,10 +129,12 @@ extension LogStore {
 
     /// Nothing from this segment on is compacted until the next start.
     private func setUncleanable(_ log: PartitionLog, from baseOffset: Int64, _ what: String) {
-        let isFirst = log.state.withLock { state in
+        let (isDeleted, isFirst) = log.state.withLock { state -> (Bool, Bool) in
+            if state.isDeleted { return (true, false) }
             defer { state.uncleanableOffset = min(state.uncleanableOffset, baseOffset) }
-            return state.uncleanableOffset == .max
+            return (false, state.uncleanableOffset == .max)
         }
+        if isDeleted { return }
         Log.error(
             "segments cannot be compacted and stay as they are", "partition", log.folderName, "from",
             Segment.name(baseOffset, ".log"), "reason", what)
@@ -164,7 +179,9 @@ extension LogStore {
     /// Sleeps until something is compacted at all, then looks every `cleanerIntervalMs`.
     func runCleaner() {
         while true {
-            let isAny = logs.contains { $0.isCompacted.load(ordering: .relaxed) }
+            let isAny = logs.contains {
+                $0.isCompacted.load(ordering: .relaxed) || $0.state.withLock { $0.installing != nil }
+            }
             cleanerSignal.wait(timeoutMs: isAny ? options.cleanerIntervalMs : nil)
             if threads.withLock({ $0.stopping }) { return }
             clean(nowMs: Self.wallClockMs())

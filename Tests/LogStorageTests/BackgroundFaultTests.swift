@@ -91,6 +91,7 @@ import Testing
     @Test(arguments: [
         (StorageError.Operation.open, ".cleaned"), (.write, ".cleaned"), (.truncate, ".cleaned"), (.open, "/cleaner"),
         (.rename, ".cleaned"), (.list, "/t-0."), (.remove, ".log"), (.remove, ".index"), (.rename, ".swap"),
+        (.exists, ".cleaned"), (.exists, ".swap"),
     ])
     func anExchangeThatFailsHalfwayGoesOn(_ operation: StorageError.Operation, _ part: String) throws {
         for crashes in [true, false] {
@@ -114,5 +115,42 @@ import Testing
             #expect(try newest(store).filter { $0.key != "k9" } == before, "\(operation) of \(part)")
             #expect(store.summary.damage.isEmpty)
         }
+    }
+
+    /// Retention waits for a compacted segment's name, so that is given to it even where nothing is compacted any more.
+    @Test(arguments: [EMFILE, ENOMEM])
+    func anExchangeIsFinishedWithoutAnotherPass(_ errno: Int32) throws {
+        let store = try compacted()
+        store.fileSystem.inject(Fault(.fail(errno: errno), on: .rename, pathContains: ".cleaned", times: .max))
+        store.store.clean(nowMs: now)
+        #expect(store.log.state.withLock { $0.segments.contains(where: \.isInstalling) })
+        var settings = store.settings
+        settings.isCompacted = false
+        settings.deletesByRetention = true
+        settings.retentionMs = 1000
+        store.log.apply(settings)
+        store.store.clean(nowMs: now + 60_000)
+        #expect(!store.log.enforceRetention(nowMs: now + 60_000), "still without a name")
+        store.fileSystem.removeFaults()
+        #expect(store.store.clean(nowMs: now + 120_000) == 0)
+        #expect(store.log.enforceRetention(nowMs: now + 120_000))
+        #expect(store.log.logStartOffset == Offset(24))
+        #expect(!store.files.contains { $0.hasSuffix(".cleaned") || $0.hasSuffix(".swap") })
+    }
+
+    /// The process died between an exchange's name and the sync of it: the name is on disk before the old files go.
+    @Test func aNameThatOnlyTheCacheHasIsSyncedBeforeTheOldFilesGo() throws {
+        let store = try compacted()
+        let before = try newest(store)
+        store.fileSystem.inject(Fault(.fail(errno: EACCES), on: .syncDirectory, pathContains: "/t-0.", times: .max))
+        store.store.clean(nowMs: now)
+        try #require(store.files.contains { $0.hasSuffix(".swap") })
+        try store.kill { $0.removeFaults() }
+        let calls = store.fileSystem.operations.filter { $0.path.contains("/t-0.") }
+        let synced = try #require(calls.firstIndex { $0.operation == .syncDirectory && $0.path == store.folder })
+        let removed = try #require(calls.firstIndex { $0.operation == .remove && $0.path.hasSuffix(".log") })
+        #expect(synced < removed)
+        try store.crash(keeping: .nothing)
+        #expect(try newest(store) == before)
     }
 }
