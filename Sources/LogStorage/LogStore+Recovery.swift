@@ -111,7 +111,7 @@ extension LogStore {
         summary.damage = damage
         do throws(StorageError) { try storeQuarantines() } catch {
             // The checkpoint below waits for the same room, and without one the next start finds the damage again.
-            guard error.isNoSpace || error.isNotNow, error.operation != .sync else { throw error }
+            guard error.isNoSpace || error.isNotNow, error.reach != .folder else { throw error }
         }
         let isDirect = options.direct && fileSystem.supportsDirect(journalFolder)
         let journal = try Journal(

@@ -218,8 +218,8 @@ import Testing
     /// What was tried before does not count as a commit: a torn end behind it is no damage.
     @Test func attemptsThatFailedDoNotProveACommit() throws {
         let store = try storeWithLongCommit()
-        store.fileSystem.inject(Fault(.fail(errno: ENOMEM), on: .write, pathContains: "/journal/", times: 2))
-        for _ in 0..<2 { #expect(!store.store.commitPending()) }
+        store.fileSystem.inject(Fault(.fail(errno: ENOMEM), on: .write, pathContains: "/journal/", skipping: 1))
+        #expect(!store.store.commitPending())
         #expect(store.store.commitPending())
         // As a power cut within that commit may leave it.
         try store.crash(keeping: .nothing, flip(frame: 1, byte: 200))
