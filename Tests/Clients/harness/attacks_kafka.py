@@ -166,7 +166,7 @@ def offset_fetch_metadata(stage: Stage) -> None:
 def list_groups(stage: Stage) -> None:
     wide(stage)
     connection = stage.client()
-    for n in range(stage.size(5_000, 500)):
+    for n in range(stage.size(2_000, 500)):
         commit_offset(connection, f"{n}-".ljust(32_000, "g"), "")
     for _ in range(4):
         stage.must(stage.ask(LIST_GROUPS, 0, b"") > 0, "ListGroups was not answered")
