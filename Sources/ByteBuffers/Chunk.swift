@@ -93,6 +93,7 @@ public final class ChunkPool: Sendable {
     private let kept = Atomic<Int>(0)
     private let outstanding = Atomic<Int>(0)
     private let cached = Atomic<Int>(0)
+    private let reserved = Atomic<Int>(0)
 
     public init() { free = Self.classes.map { _ in Lock(FreeList()) } }
 
@@ -110,7 +111,18 @@ public final class ChunkPool: Sendable {
 
     /// Memory outside of the pool that is about to be taken (or, negative, was given back) for the work that its chunks
     /// hold: it counts as handed out, so that readers of sockets hold back for it as well.
-    public func noteReserved(_ bytes: Int) { outstanding.add(bytes, ordering: .relaxed) }
+    public func noteReserved(_ bytes: Int) {
+        outstanding.add(bytes, ordering: .relaxed)
+        reserved.add(bytes, ordering: .relaxed)
+    }
+
+    /// The part of `outstandingBytes` that `noteReserved` told of.
+    public var reservedBytes: Int { reserved.load(ordering: .relaxed) }
+
+    /// The capacity of a chunk of at least `minimum` bytes.
+    public static func capacity(atLeast minimum: Int) -> Int {
+        classes.first { $0.size >= minimum }?.size ?? (minimum + alignment - 1) & ~(alignment - 1)
+    }
 
     /// A chunk of at least `minimum` bytes; its content is undefined.
     public func chunk(atLeast minimum: Int) -> Chunk {
@@ -122,7 +134,7 @@ public final class ChunkPool: Sendable {
             if reused != nil { kept.subtract(size, ordering: .relaxed) }
             return Chunk(base: reused ?? Self.allocate(size), capacity: size, pool: self, sizeClass: index)
         }
-        let size = (minimum + Self.alignment - 1) & ~(Self.alignment - 1)
+        let size = Self.capacity(atLeast: minimum)
         outstanding.add(size, ordering: .relaxed)
         return Chunk(base: Self.allocate(size), capacity: size, pool: self, sizeClass: -1)
     }

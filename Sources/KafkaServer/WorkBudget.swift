@@ -1,8 +1,8 @@
 import ByteBuffers
 
 /// Memory that the long requests in work take together. A request is charged with its price before it is decoded, waits
-/// when there is no room, and gives the charge back when its reply stands encoded in the output. What is charged counts
-/// as handed out by the loops' pool, so sockets are read less while it is much.
+/// when there is no room, and gives the charge back when its reply stands encoded in the output. What is charged shows in
+/// the loops' pool as reserved; it keeps nobody from being read.
 ///
 /// Limits: `maxBytes` in work; `maxWaiting` behind it, in order; beyond that `admit` refuses, and the connection is
 /// closed.

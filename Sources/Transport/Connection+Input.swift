@@ -62,16 +62,17 @@ extension Connection {
                 share -= discardOnce()
                 continue
             }
-            if !loop.mayReceive(self) { return }
-            share -= held == nil ? receiveIntoShared() : receiveIntoHeld()
+            let most = loop.receivable(self)
+            if most == 0 { return }
+            share -= held == nil ? receiveIntoShared(most) : receiveIntoHeld(most)
         }
     }
 
     // MARK: One read
 
-    private func receiveIntoShared() -> Int {
+    private func receiveIntoShared(_ most: Int) -> Int {
         let (chunk, offset) = loop.readSpace()
-        let room = frameHint > Self.largeFrame ? Self.probe : chunk.capacity - offset
+        let room = min(most, frameHint > Self.largeFrame ? Self.probe : chunk.capacity - offset)
         let count = receive(chunk.base + offset, room, nil, 0)
         if count > 0 {
             loop.didRead(upTo: offset + count)
@@ -80,7 +81,7 @@ extension Connection {
         return max(count, 1)
     }
 
-    private func receiveIntoHeld() -> Int {
+    private func receiveIntoHeld(_ most: Int) -> Int {
         guard makeRoom(), let own = held else { return 1 }
         let missing = needed > heldCount ? needed - heldCount : own.capacity - heldEnd
         let room = min(missing, own.capacity - heldEnd)
@@ -89,7 +90,7 @@ extension Connection {
         let count: Int
         if takesMore {
             let (shared, offset) = loop.readSpace()
-            let spare = needed > Self.largeFrame ? min(Self.probe, shared.capacity - offset) : shared.capacity - offset
+            let spare = min(needed > Self.largeFrame ? Self.probe : most, shared.capacity - offset)
             count = receive(own.base + heldEnd, room, shared.base + offset, spare)
             if count > room {
                 heldEnd += room
@@ -233,7 +234,7 @@ extension Connection {
     /// Keeps a rest of the shared chunk.
     private func hold(_ chunk: Chunk, _ start: Int, _ end: Int) {
         let count = end - start
-        if !wantsInput, count >= Self.referenceHold {
+        if !wantsInput, count >= Self.referenceHold, !loop.isScarce {
             (held, heldStart, heldEnd, heldIsOwn) = (chunk, start, end, false)
             return
         }
@@ -241,18 +242,22 @@ extension Connection {
     }
 
     private func moveToOwn(from bytes: UnsafeMutableRawPointer, count: Int) {
-        let own = loop.pool.chunk(atLeast: max(frameCapacity(have: count), count))
+        // Room for one byte more: a read of none would look like the peer's end.
+        let own = loop.pool.chunk(atLeast: loop.grant(frameCapacity(have: count), atLeast: count + 1, to: self))
         own.base.copyMemory(from: bytes, byteCount: count)
         (held, heldStart, heldEnd, heldIsOwn) = (own, 0, count, true)
+        loop.noteTurnBytes(self)
     }
 
     /// Input that came behind the held bytes, because they were not all consumed.
     private func appendToHeld(_ bytes: UnsafeMutableRawPointer, _ count: Int) {
         if !heldIsOwn || held!.capacity - heldEnd < count {
-            let own = loop.pool.chunk(atLeast: max(frameCapacity(have: heldCount), heldCount + count))
+            let wanted = frameCapacity(have: heldCount)
+            let own = loop.pool.chunk(atLeast: loop.grant(wanted, atLeast: heldCount + count, to: self))
             own.base.copyMemory(from: held!.base + heldStart, byteCount: heldCount)
             (heldEnd, heldStart, heldIsOwn) = (heldCount, 0, true)
             held = own
+            loop.noteTurnBytes(self)
         }
         (held!.base + heldEnd).copyMemory(from: bytes, byteCount: count)
         heldEnd += count
@@ -268,12 +273,24 @@ extension Connection {
             close(.inputLimit)
             return false
         }
-        // Room behind, and the frame would fit, or enough of it.
-        if heldIsOwn, heldEnd < chunk.capacity, heldStart + max(needed, have + 1) <= chunk.capacity || heldStart == 0 {
-            return true
-        }
+        if hasRoom(in: chunk) { return true }
         moveToOwn(from: chunk.base + heldStart, count: have)
         return true
+    }
+
+    /// Room behind what is held, and the frame would fit, or enough of it.
+    private func hasRoom(in chunk: Chunk) -> Bool {
+        heldIsOwn && heldEnd < chunk.capacity
+            && (heldStart == 0 || heldStart + max(needed, heldCount + 1) <= chunk.capacity)
+    }
+
+    /// Bytes in memory that are this connection's: its partial frame, unsent replies, requests that wait for their commit.
+    var heldForBudget: Int { (held?.capacity ?? 0) + output.pendingInMemory + output.gatedWeight }
+
+    /// Bytes by which the next read makes that more.
+    var growth: Int {
+        guard let held, !hasRoom(in: held) else { return 0 }
+        return max(0, ChunkPool.capacity(atLeast: frameCapacity(have: heldCount)) - (heldIsOwn ? held.capacity : 0))
     }
 
     /// Memory for a partial frame of which `have` bytes are there: four times what came, up to the frame, and at once

@@ -96,6 +96,8 @@ extension Connection {
         if output.pending > limits.outputHighWater {
             isBackPressured = true
             if output.pending > limits.maxPendingOutput { return close(.outputLimit) }
+        } else if output.pendingInMemory > EventLoop.littleUnsent, output.pendingInMemory > loop.outputShare {
+            isBackPressured = true
         }
         loop.touch(self)
     }
@@ -128,13 +130,19 @@ extension Connection {
             if state == .closed { return }
         }
         noteStall()
-        if isBackPressured, output.pending <= limits.outputLowWater, output.gatedWeight <= limits.maxUncommitted / 2 {
+        if isBackPressured, isOutputLow, output.gatedWeight <= limits.maxUncommitted / 2 {
             isBackPressured = false
             if state == .open { handler?.outputDrained(on: self) }
             loop.enqueueReady(self)
         }
         guard state == .draining else { return }
         if output.pending == 0 { finishDraining() } else if peerFinished { watchFinished() }
+    }
+
+    /// Enough has left for more requests.
+    private var isOutputLow: Bool {
+        output.pending <= limits.outputLowWater
+            && (output.pendingInMemory <= EventLoop.littleUnsent / 4 || output.pendingInMemory <= loop.outputShare / 4)
     }
 
     private func sendOnce() {

@@ -178,7 +178,6 @@ extension EventLoop {
         connectionCount -= 1
         connection.lingerEnded()
         budgetTurnEnded(of: connection)
-        if connection.isBudgetQueued { budgetQueue.removeAll { $0 == connection.id } }
         let reason = connection.closeReason ?? .closedByHandler
         if !connection.isRefused { shared.counters.countClose(reason) }
         let handler = connection.handler

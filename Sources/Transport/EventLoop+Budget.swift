@@ -1,70 +1,143 @@
 internal import ByteBuffers
+internal import Synchronization
 internal import Telemetry
 
-/// The group's byte budget. What the pool has handed out is the measure: partial frames, slices that wait for a commit,
-/// unsent replies. Above the budget a loop stops reading; it goes on below three quarters of it.
+/// The group's byte budget: who may read when memory is scarce.
 ///
-/// One exception keeps it from standing still when partial frames themselves use the budget up: on each loop one
-/// connection with a partial frame may go on until its frame is whole. The next has its turn when no more is
-/// outstanding than when reading stopped, so that whole frames which wait for their commit do not add up. One that
-/// does not finish within `budgetTurnLimit` is closed, which frees what it held.
+/// What the pool has handed out is the measure: partial frames, slices that wait for a commit, unsent replies. A
+/// connection may hold as much as is free, as a port of a switch with dynamic thresholds does (Choudhury and Hahne,
+/// 1998): one that is alone may use half of the budget, and n that all want more leave a part in n + 1 free for those
+/// who come later. So a few that fill the budget do not stop the others:
+///
+/// ```
+///   0                          budget        budget + reserve
+///   │ holds no more than is free │ holds little │ nobody reads
+///   └────────────────────────────┴──────────────┴───────────► handed out, without the frame whose turn it is
+/// ```
+/// Large frames need more than that. On each loop one connection with a partial frame may go on until its frame is
+/// whole, and what it holds is not counted against the others. The next has its turn when no more is handed out than
+/// partial frames alone can hold, so that whole frames which wait for their commit do not add up. When the next one waits, and
+/// the frame is not whole within `budgetTurnLimit`, the connection is closed, which frees what it held.
 extension EventLoop {
-    /// Memory is given back on any thread and tells nobody, so a paused loop looks this often, in nanoseconds.
+    /// Memory is given back on any thread and tells nobody, so a loop on which connections wait looks this often, in
+    /// nanoseconds.
     static var budgetReviewInterval: Int64 { 5_000_000 }
+    /// A connection that holds no more may read although the budget is used up, from the reserve: an ordinary request.
+    static var littleHeld: Int { 64 << 10 }
+    /// A part in so many of the budget is the reserve.
+    static var reservePart: Int { 8 }
+    /// Unsent replies of one connection: a part in so many of what is free, and at least `littleUnsent`. A client that
+    /// reads has none; those who do not are many, and each would fill `outputHighWater`.
+    static var outputPart: Int { 64 }
+    static var littleUnsent: Int { 16 << 10 }
+    var reserve: Int { shared.byteBudget / Self.reservePart }
+    /// Above this number those who wait are looked through once in `budgetReviewInterval`, not in each turn.
+    static var reviewedEachTurn: Int { 64 }
 
-    /// Whether the connection may read now; if not, it is queued and taken out of epoll's read set.
-    func mayReceive(_ connection: Connection) -> Bool {
+    /// Bytes that the connection may read now, 0: none; it waits then, and is taken out of epoll's read set.
+    func receivable(_ connection: Connection) -> Int {
         let outstanding = pool.outstandingBytes
-        if !budgetPaused {
-            if outstanding <= shared.byteBudget { return true }
-            budgetPaused = true
-            budgetLevel = outstanding
-            shared.counters.budgetPauses.add()
+        // What it holds is part of it, so that no less is free.
+        if outstanding <= shared.byteBudget / 2 {
+            isScarce = false
+            return .max
         }
-        if budgetTurn == connection.id { return true }
-        if budgetTurn == nil, connection.heldCount > 0, outstanding <= budgetLevel {
-            (budgetTurn, budgetTurnSince) = (connection.id, now)
-            return true
-        }
+        let room = room(for: connection, outstanding, hysteresis: 0)
+        isScarce = room < .max
+        if room == 0 { waitForBudget(connection) }
+        return room
+    }
+
+    private func room(for connection: Connection, _ outstanding: Int, hysteresis: Int) -> Int {
+        if budgetTurn == connection.id { return .max }
+        let free = free(outstanding) - hysteresis
+        let held = connection.heldForBudget + connection.growth
+        if held <= free { return free > 2 * Self.readChunkSize ? .max : Connection.probe }
+        return held <= Self.littleHeld && free + reserve > 0 ? Connection.probe : 0
+    }
+
+    /// Bytes that nobody has; below 0 when the reserve is in use. The frames whose turn it is do not count, nor does the
+    /// work of requests, which has a bound of its own: it may last, and who waits for it is not read anyway.
+    private func free(_ outstanding: Int) -> Int {
+        shared.byteBudget - outstanding + shared.turnBytes.load(ordering: .relaxed) + pool.reservedBytes
+    }
+
+    /// The memory that a partial frame of `count` bytes gets in place of `wanted`: no more than is free afterwards.
+    func grant(_ wanted: Int, atLeast count: Int, to connection: Connection) -> Int {
+        let outstanding = pool.outstandingBytes
+        if outstanding + wanted <= shared.byteBudget / 2 || budgetTurn == connection.id { return max(wanted, count) }
+        let most = free(outstanding) / 2
+        return max(count, ChunkPool.capacity(atLeast: min(wanted, most)) <= most ? min(wanted, most) : 0)
+    }
+
+    private func waitForBudget(_ connection: Connection) {
         if !connection.isBudgetQueued {
             connection.isBudgetQueued = true
+            if budgetQueue.isEmpty { shared.counters.budgetPauses.add() }
             budgetQueue.append(connection.id)
         }
         if connection.isArmed { connection.updateInterest(armed: false) }
-        return false
     }
 
-    /// The connection's frame is whole, or its handler takes no more.
-    func budgetTurnEnded(of connection: Connection) {
-        if budgetTurn == connection.id { budgetTurn = nil }
+    /// Unsent bytes in memory above which a connection is not asked for more requests.
+    var outputShare: Int {
+        max(free(pool.outstandingBytes), 0) / Self.outputPart
     }
 
-    /// Once a turn while paused: resumes all, or gives one partial frame its turn.
-    func reviewBudget() {
-        guard budgetPaused else { return }
-        let outstanding = pool.outstandingBytes
-        if outstanding <= shared.byteBudget / 4 * 3 { return resumeFromBudget() }
-        if let id = budgetTurn {
-            if now - budgetTurnSince > shared.budgetTurnLimit { connection(id)?.close(.memoryPressure) }
-            return
-        }
-        guard outstanding <= budgetLevel else { return }
-        let next = budgetQueue.firstIndex { connection($0).map { $0.heldCount > 0 } ?? false }
-        guard let next, let connection = connection(budgetQueue.remove(at: next)) else { return }
-        connection.isBudgetQueued = false
+    // MARK: The turn
+
+    private func giveTurn(to connection: Connection) {
         (budgetTurn, budgetTurnSince) = (connection.id, now)
+        noteTurnBytes(connection)
         enqueueReady(connection)
     }
 
-    private func resumeFromBudget() {
-        budgetPaused = false
+    /// The memory of a partial frame has changed.
+    func noteTurnBytes(_ connection: Connection) {
+        guard budgetTurn == connection.id else { return }
+        let bytes = connection.held?.capacity ?? 0
+        shared.turnBytes.add(bytes - budgetTurnBytes, ordering: .relaxed)
+        budgetTurnBytes = bytes
+    }
+
+    /// The connection's frame is whole, its handler takes no more, or it is gone.
+    func budgetTurnEnded(of connection: Connection) {
+        guard budgetTurn == connection.id else { return }
         budgetTurn = nil
-        let queued = budgetQueue
-        budgetQueue.removeAll()
-        for id in queued {
-            guard let connection = connection(id) else { continue }
+        shared.turnBytes.subtract(budgetTurnBytes, ordering: .relaxed)
+        budgetTurnBytes = 0
+    }
+
+    // MARK: Those who wait
+
+    /// Once a turn: lets those go on that may, or gives one partial frame its turn.
+    func reviewBudget() {
+        if budgetQueue.isEmpty || budgetQueue.count > Self.reviewedEachTurn && now < budgetReviewAt { return }
+        budgetReviewAt = now + Self.budgetReviewInterval
+        let outstanding = pool.outstandingBytes
+        var next: Connection?
+        budgetQueue.removeAll { id in
+            guard let connection = connection(id) else { return true }
+            if room(for: connection, outstanding, hysteresis: shared.byteBudget / 32) == 0 {
+                if next == nil, connection.heldCount > 0 { next = connection }
+                return false
+            }
             connection.isBudgetQueued = false
             enqueueReady(connection)
+            return true
         }
+        guard let next else { return }
+        if let id = budgetTurn {
+            if now - budgetTurnSince > shared.budgetTurnLimit { connection(id)?.close(.memoryPressure) }
+        } else if mayGiveTurn(outstanding) {
+            next.isBudgetQueued = false
+            budgetQueue.removeAll { $0 == next.id }
+            giveTurn(to: next)
+        }
+    }
+
+    /// Partial frames alone never stand in the way: they stop at the budget, and at its reserve with one read more.
+    private func mayGiveTurn(_ outstanding: Int) -> Bool {
+        free(outstanding) + 2 * reserve + Self.readChunkSize >= 0
     }
 }

@@ -98,12 +98,14 @@ public final class EventLoop {
     private static let eventCapacity = 256
 
     // The byte budget; see EventLoop+Budget.swift.
-    var budgetPaused = false
+    /// The last one that asked was near its bound.
+    var isScarce = false
     var budgetQueue: ContiguousArray<ConnectionID> = []
+    var budgetReviewAt: Int64 = 0
     var budgetTurn: ConnectionID?
     var budgetTurnSince: Int64 = 0
-    /// What was outstanding when reading stopped: the next turn is given when it is no more than that.
-    var budgetLevel = 0
+    /// What the connection whose turn it is holds.
+    var budgetTurnBytes = 0
 
     // Counted over a turn, published at its end.
     var receivedInTurn = 0
@@ -276,7 +278,7 @@ public final class EventLoop {
         if !ready.isEmpty || !touched.isEmpty || !dying.isEmpty || !waitingAcceptors.isEmpty { return 0 }
         var deadline = isStopping ? stopDeadline : Int64.max
         if let timer = nextDeadline() { deadline = min(deadline, timer) }
-        if budgetPaused { deadline = min(deadline, now + Self.budgetReviewInterval) }
+        if !budgetQueue.isEmpty { deadline = min(deadline, now + Self.budgetReviewInterval) }
         var timeout: Int32 = -1
         if deadline != .max {
             let wait = deadline - millrace_monotonic_ns()

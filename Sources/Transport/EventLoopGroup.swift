@@ -10,6 +10,8 @@ final class GroupShared: Sendable {
     let byteBudget: Int
     /// Nanoseconds.
     let budgetTurnLimit: Int64
+    /// What the partial frames hold whose turn it is; see EventLoop+Budget.swift.
+    let turnBytes = Atomic<Int>(0)
     let counters: TransportCounters
     let relief: LoopRelief
 
@@ -46,10 +48,11 @@ public final class EventLoopGroup: Sendable {
         /// Buffers of the loops and of the replies that the edges build. A pool of its own: what it has handed out is
         /// measured against `byteBudget`.
         public var pool = ChunkPool()
-        /// Bytes of input, of requests that wait, and of unsent replies, above which the loops stop reading; they go on
-        /// at three quarters of it.
+        /// Bytes of input, of requests that wait, and of unsent replies. A connection that holds more than is free of it is
+        /// not read; see EventLoop+Budget.swift.
         public var byteBudget = 104 << 20
-        /// Time for the one partial frame that may go on above the budget; then its connection is closed.
+        /// Time for the one partial frame of a loop that may go on above the budget when the next one waits; then its
+        /// connection is closed.
         public var budgetTurnLimit: Duration = .seconds(5)
         /// Runs on each loop's thread before anything else: sets `localState` and the hooks.
         public var setUp: @Sendable (EventLoop) -> Void = { _ in }

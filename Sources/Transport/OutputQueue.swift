@@ -40,6 +40,9 @@ struct OutputQueue {
 
     /// Bytes not yet sent, held back or not.
     var pending: Int { enqueued - sent }
+    /// Those of them that are not in files.
+    var pendingInMemory: Int { pending - pendingInFiles }
+    private var pendingInFiles = 0
     /// Bytes that may leave now.
     var sendable: Int { (gates.first?.position ?? enqueued) - sent }
     var isGated: Bool { !gates.isEmpty }
@@ -60,6 +63,7 @@ struct OutputQueue {
         if slice.count == 0 { return }
         files.append(FilePart(slice: slice, position: enqueued))
         enqueued += slice.count
+        pendingInFiles += slice.count
     }
 
     /// The part of a file that is to be sent next; nil when bytes in memory are.
@@ -101,6 +105,7 @@ struct OutputQueue {
         if !files.isEmpty, var first = files.first, first.position == sent {
             precondition(rest <= first.slice.count, "sent \(rest) bytes of \(first.slice.count) in a file")
             sent += rest
+            pendingInFiles -= rest
             if rest == first.slice.count { return files.removeFirst() }
             first.slice = first.slice.dropFirst(rest)
             first.position = sent
@@ -171,6 +176,7 @@ struct OutputQueue {
         for slice in kept { segments.append(slice) }
         files.removeAll()
         for part in keptFiles { files.append(part) }
+        pendingInFiles = keptFiles.reduce(0) { $0 + $1.slice.count }
         var before: [Gate] = []
         for index in 0..<(gates.count - held.gates.count) { before.append(gates[index]) }
         gates.removeAll()
@@ -183,7 +189,7 @@ struct OutputQueue {
         segments.removeAll()
         files.removeAll()
         gates.removeAll()
-        gatedWeight = 0
+        (gatedWeight, pendingInFiles) = (0, 0)
         sent = enqueued
     }
 }

@@ -33,6 +33,6 @@ extension TransportCounters {
         registry.show(turns, as: "millrace_transport_loop_turns_total", help: "Turns of all event loops.")
         registry.show(
             budgetPauses, as: "millrace_transport_budget_pauses_total",
-            help: "Times that a loop stopped reading because queued.max.request.bytes was used up.")
+            help: "Times that connections of a loop began to wait because queued.max.request.bytes was used up.")
     }
 }

@@ -26,7 +26,7 @@ public final class TransportCounters: Sendable {
     public let bytesSentFromFiles = Counter()
     /// Turns of all loops. Does not move while nothing happens.
     public let turns = Counter()
-    /// How often a loop stopped reading because the group's byte budget was used up.
+    /// How often connections of a loop began to wait because the group's byte budget was used up.
     public let budgetPauses = Counter()
     /// How often another thread went on with a loop whose own waited within its `TurnWork`.
     public let reliefs = Counter()
