@@ -79,6 +79,8 @@ public final class Connection {
     // The loop's lists.
     var isTouched = false
     var isReadyQueued = false
+    /// Its last input took long; see `EventLoop.heavySlice`.
+    var isHeavy = false
     /// What epoll was last told.
     var interest: UInt32 = 0
 
@@ -238,8 +240,11 @@ public final class Connection {
             loop.touch(self)
         }
         guard isReadable else { return }
-        if mayRead {
+        if mayRead, isHeavy {
+            loop.enqueueReady(self)
+        } else if mayRead {
             readInput()
+            loop.noteSlice(self)
             // The peer reads it while the loop goes on with the other connections.
             if output.sendable >= Self.earlyFlush { flush() }
         } else if isArmed, !isGivingWay {

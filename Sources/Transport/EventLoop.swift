@@ -66,6 +66,8 @@ public final class EventLoop {
     private var flushing: ContiguousArray<Connection> = []
     private var ready: ContiguousArray<Connection> = []
     private var continuing: ContiguousArray<Connection> = []
+    /// Those of `ready` whose last input took long.
+    private var heavy = FIFO<Connection>()
     private var dying: ContiguousArray<Connection> = []
     var waitingAcceptors: [Acceptor] = []
 
@@ -106,6 +108,9 @@ public final class EventLoop {
     var budgetTurnSince: Int64 = 0
     /// What the connection whose turn it is holds.
     var budgetTurnBytes = 0
+
+    /// When the present connection's input began to be worked on.
+    private var sliceBegan: Int64 = 0
 
     // Counted over a turn, published at its end.
     var receivedInTurn = 0
@@ -175,7 +180,20 @@ public final class EventLoop {
     func enqueueReady(_ connection: Connection) {
         if connection.isReadyQueued { return }
         connection.isReadyQueued = true
-        ready.append(connection)
+        if connection.isHeavy { heavy.append(connection) } else { ready.append(connection) }
+    }
+
+    /// Input whose work took so long, in nanoseconds, makes a connection heavy until it takes less.
+    static let heavySlice: Int64 = 500_000
+    /// Nanoseconds of a turn for heavy connections; the others of them have theirs in the next turns, behind what has
+    /// become ready meanwhile. So hundreds of clients with long pipelines are no turn of hundreds of slices.
+    static let heavyShare: Int64 = 5_000_000
+
+    /// The connection's input has been worked on since `sliceBegan`.
+    func noteSlice(_ connection: Connection) {
+        let end = millrace_monotonic_ns()
+        connection.isHeavy = end - sliceBegan >= Self.heavySlice
+        sliceBegan = end
     }
 
     func bury(_ connection: Connection) { dying.append(connection) }
@@ -245,6 +263,7 @@ public final class EventLoop {
         now = millrace_monotonic_ns()
         wallClock = 0
         if handle.mailbox.consumeNotice() { handleNotice() }
+        sliceBegan = now
         for index in 0..<Int(count) { dispatch(events[index]) }
         acceptWaiting()
         continueReady()
@@ -275,7 +294,9 @@ public final class EventLoop {
 
     /// Milliseconds to wait: 0 when there is work, -1 when there is nothing to come.
     private func sleepTime() -> Int32 {
-        if !ready.isEmpty || !touched.isEmpty || !dying.isEmpty || !waitingAcceptors.isEmpty { return 0 }
+        if !ready.isEmpty || !heavy.isEmpty || !touched.isEmpty || !dying.isEmpty || !waitingAcceptors.isEmpty {
+            return 0
+        }
         var deadline = isStopping ? stopDeadline : Int64.max
         if let timer = nextDeadline() { deadline = min(deadline, timer) }
         if !budgetQueue.isEmpty { deadline = min(deadline, now + Self.budgetReviewInterval) }
@@ -298,16 +319,26 @@ public final class EventLoop {
     }
 
     private func continueReady() {
-        if ready.isEmpty { return }
+        if ready.isEmpty, heavy.isEmpty { return }
+        sliceBegan = millrace_monotonic_ns()
         // Those that are queued meanwhile have their turn after the sockets of the next one.
         swap(&ready, &continuing)
-        for index in continuing.indices {
-            let connection = continuing[index]
-            connection.isReadyQueued = false
-            if isStopping { connection.stopIfQuiet() }
-            if connection.state != .closed { connection.continueInput() }
-        }
+        for index in continuing.indices { resume(continuing[index]) }
         continuing.removeAll(keepingCapacity: true)
+        let end = sliceBegan + Self.heavyShare
+        var left = heavy.count
+        while left > 0, sliceBegan < end, let connection = heavy.first {
+            heavy.removeFirst()
+            resume(connection)
+            left -= 1
+        }
+    }
+
+    private func resume(_ connection: Connection) {
+        connection.isReadyQueued = false
+        if isStopping { connection.stopIfQuiet() }
+        if connection.state != .closed { connection.continueInput() }
+        noteSlice(connection)
     }
 
     private func flushTouched() {
@@ -365,5 +396,6 @@ public final class EventLoop {
         loopTimers = [:]
         touched = []
         ready = []
+        heavy.removeAll()
     }
 }
