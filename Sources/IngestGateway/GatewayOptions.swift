@@ -24,6 +24,9 @@ public struct GatewayOptions: Sendable {
     public var keepAlive: Duration = .seconds(75)
     /// Events of one request; each costs a record and, in the reply, a line.
     public var maxEventsPerRequest = 100_000
+    /// How long a connection's requests of one read may keep the loop before other connections have their turn. One
+    /// request alone may take longer.
+    public var maxTurnNanoseconds: Int64 = 1_000_000
 
     /// `gateway.events.topic`: where `POST /events` goes.
     public var eventsTopic = "events"

@@ -68,7 +68,16 @@ final class HTTPConnection: ConnectionHandler {
     // MARK: Input
 
     func received(_ input: inout ConnectionInput, on connection: Connection) {
+        var began: Int64 = 0
         while connection.wantsInput {
+            if case .head = state, !input.isEmpty {
+                // More came in the same read than one request: thousands have room in it.
+                if began == 0 {
+                    began = EventLoop.clock()
+                } else if EventLoop.clock() - began >= gateway.options.maxTurnNanoseconds {
+                    return connection.giveWay()
+                }
+            }
             switch state {
             case .head:
                 guard !input.isEmpty, readHead(&input, connection) else { return }

@@ -15,7 +15,7 @@ public struct KafkaServerOptions: Sendable {
     public var maxParkedFetchBytes = FetchPlan.maxWaitingBytes
     /// How long a connection's requests of one read may keep the loop before other connections have their turn. One
     /// request alone may take longer.
-    public var maxTurnNanoseconds: Int64 = 2_000_000
+    public var maxTurnNanoseconds: Int64 = 1_000_000
     /// `connections.max.idle.ms`.
     public var maxIdleMs: Int64 = 600_000
     /// `max.connections` and `max.connections.per.ip`.

@@ -1,7 +1,9 @@
 import BrokerCore
 import Glibc
 import IngestGateway
+import Telemetry
 import Testing
+import Transport
 
 @Suite struct FramingTests {
     @Test func requestsArriveByteByByte() throws {
@@ -31,6 +33,18 @@ import Testing
         }
         #expect(offsets == Array(0..<50))
         #expect(try node.values("t") == (0..<50).map { "{\"n\":\($0)}" })
+    }
+
+    /// A round of the loop for each, when none of a connection's requests may follow another one at once.
+    @Test func pipelinedRequestsShareTheLoop() throws {
+        var options = GatewayOptions()
+        options.maxTurnNanoseconds = 0
+        let node = try GatewayHarness(options)
+        let client = try node.connect()
+        let before = node.group.counters.turns.value
+        try client.send((0..<200).flatMap { _ in HTTPClient.request("GET", "/healthz", nil) })
+        for _ in 0..<200 { #expect(try client.receive().string("status") == "ok") }
+        #expect(node.group.counters.turns.value - before >= 190)
     }
 
     @Test(arguments: [1, 7, 1000, 100_000])

@@ -18,7 +18,7 @@ final class GatewayHarness: Sendable {
     let disk: StallingFileSystem
     let broker: Broker
     let gateway: Gateway
-    private let group: EventLoopGroup
+    let group: EventLoopGroup
     let port: UInt16
     private let registry = MetricsRegistry()
 
