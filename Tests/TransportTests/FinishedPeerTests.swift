@@ -41,7 +41,7 @@ extension TransportTests {
                 #expect(eventually { server.log.now.frames == 1 })
             }
             #expect(eventually { server.log.now.closed == [.closedByPeer] })
-            #expect(server.listener.openConnections == 0)
+            #expect(eventually { server.listener.openConnections == 0 })
         }
 
         @Test func aGatedReplyKeepsItsConnectionNoLongerThanTheLimit() throws {
