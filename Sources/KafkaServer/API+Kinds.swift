@@ -37,9 +37,9 @@ extension API {
             let pool = connection.loop.eventLoop.pool
             let echoed = request.echoedBytes
             if request.frame.count > RequestLimits.inlineRequestBytes {
-                let held = HeldRequest(request)
-                return connection.workElsewhere(charging: price.charge(frameBytes: request.frame.count)) { done in
-                    done(held.decode(type) { prepared($0, estimate($0, context) + echoed, context, pool, answer) })
+                let pricing = { @Sendable in estimate($0, context) + echoed }
+                return connection.workElsewhere(decoding: request, type, price, pricing: pricing) { asked, done in
+                    done(prepared(asked, estimate(asked, context) + echoed, context, pool, answer))
                 }
             }
             let asked = try request.decode(type)
@@ -73,13 +73,8 @@ extension API {
                 }.start()
             }
             if request.frame.count > RequestLimits.inlineRequestBytes {
-                let held = HeldRequest(request)
-                return connection.workElsewhere(charging: price.charge(frameBytes: request.frame.count)) { done in
-                    switch held.decode(type) {
-                    case .success(let asked): run(asked, done)
-                    case .failure(let error): done(.refused("\(error)"))
-                    }
-                }
+                let pricing = { @Sendable in estimate($0, context) + echoed }
+                return connection.workElsewhere(decoding: request, type, price, pricing: pricing, run)
             }
             let asked = try request.decode(type)
             connection.workElsewhere(charging: min(estimate(asked, context) + echoed, RequestLimits.replyBytes)) {
@@ -111,13 +106,8 @@ extension API {
                 }.runSlice()
             }
             if request.frame.count > RequestLimits.inlineRequestBytes {
-                let held = HeldRequest(request)
-                return connection.workElsewhere(charging: price.charge(frameBytes: request.frame.count)) { done in
-                    switch held.decode(type) {
-                    case .success(let asked): run(asked, done)
-                    case .failure(let error): done(.refused("\(error)"))
-                    }
-                }
+                let pricing = { @Sendable in estimate($0, context) + echoed }
+                return connection.workElsewhere(decoding: request, type, price, pricing: pricing, run)
             }
             let asked = try request.decode(type)
             let expected = estimate(asked, context) + echoed
@@ -164,14 +154,12 @@ extension PreparedReply {
 }
 
 extension HeldRequest {
-    func decode<Asked: KafkaRequest>(_ type: Asked.Type) -> Result<Asked, DecodeError> {
-        do throws(DecodeError) { return .success(try request.decode(type)) } catch { return .failure(error) }
-    }
-
-    func decode<Asked: KafkaRequest>(_ type: Asked.Type, _ reply: (Asked) -> PreparedReply) -> PreparedReply {
-        switch decode(type) {
-        case .success(let asked): reply(asked)
-        case .failure(let error): .refused("\(error)")
+    func decode<Asked: KafkaRequest>(_ type: Asked.Type) -> Result<(Asked, bytes: Int), DecodeError> {
+        do throws(DecodeError) {
+            let (asked, bytes) = try request.decodeCounted(type)
+            return .success((asked, bytes))
+        } catch {
+            return .failure(error)
         }
     }
 }
@@ -185,42 +173,39 @@ extension KafkaConnection {
         _ event:
             @escaping @Sendable (inout GroupShard, Asked, RequestContext, WaiterID, CoordinatorTime) -> GroupActions
     ) {
-        let held = HeldRequest(request)
         let context = answerContext(request.ticket)
         let group = requestContext(request)
         let waiter = loop.newWaiter(self, request.ticket)
         let id = connection.id
         let handle = loop.handle
         let server = server
-        workElsewhere(charging: price.charge(frameBytes: request.frame.count)) { done in
-            switch held.decode(type) {
-            case .failure(let error):
-                handle.submit { [server] loop in server.loops.state(loop.index).waiters[waiter] = nil }
-                done(.refused("\(error)"))
-            case .success(var asked):
-                let refused = prepare(&asked, context)
-                let name = groupID(asked)
-                // Before the event, whose reply comes to the loop by the same way, and after this.
-                handle.submit { [server] loop in
-                    let state = server.loops.state(loop.index)
-                    // Its reply may be here before this: the loop itself runs events of the same group.
-                    guard state.waiters[waiter] != nil else { return }
-                    guard let handler = loop.connection(id)?.handler as? KafkaConnection else {
-                        state.waiters[waiter] = nil
-                        return
-                    }
-                    handler.refusedCommits = refused
-                    handler.parked = .group(waiter, groupID: name)
+        let forget: @Sendable () -> Void = {
+            handle.submit { [server] loop in server.loops.state(loop.index).waiters[waiter] = nil }
+        }
+        decodeElsewhere(request, type, price, refused: forget) { asked, done in
+            var asked = asked
+            let refused = prepare(&asked, context)
+            let name = groupID(asked)
+            // Before the event, whose reply comes to the loop by the same way, and after this.
+            handle.submit { [server] loop in
+                let state = server.loops.state(loop.index)
+                // Its reply may be here before this: the loop itself runs events of the same group.
+                guard state.waiters[waiter] != nil else { return }
+                guard let handler = loop.connection(id)?.handler as? KafkaConnection else {
+                    state.waiters[waiter] = nil
+                    return
                 }
-                server.broker.groups.perform(group: name) { shard, now in event(&shard, asked, group, waiter, now) }
-                server.broker.store.kick()
-                // Whoever went before the event was in the group was told of to nobody.
-                handle.submit { [server] loop in
-                    if server.loops.state(loop.index).waiters[waiter] != nil { return }
-                    server.broker.groups.waiterGone(waiter, groupID: name)
-                }
-                done(nil)
+                handler.refusedCommits = refused
+                handler.parked = .group(waiter, groupID: name)
             }
+            server.broker.groups.perform(group: name) { shard, now in event(&shard, asked, group, waiter, now) }
+            server.broker.store.kick()
+            // Whoever went before the event was in the group was told of to nobody.
+            handle.submit { [server] loop in
+                if server.loops.state(loop.index).waiters[waiter] != nil { return }
+                server.broker.groups.waiterGone(waiter, groupID: name)
+            }
+            done(nil)
         }
     }
 }

@@ -32,66 +32,66 @@ enum APITable {
         API(.produce) { c, r throws(DecodeError) in try c.produce(r) },
         API(.fetch) { c, r throws(DecodeError) in try c.fetch(r) },
         .lookUps(
-            ListOffsetsRequest.self, RequestPrice(decoded: 24, reply: 32),
+            ListOffsetsRequest.self, RequestPrice(decoded: 24),
             estimate: KafkaConnection.listOffsetsPrice, mayBlock: KafkaConnection.looksUpTimes,
             plan: KafkaConnection.listOffsets),
         API(.metadata, price: KafkaConnection.metadataPrice) { c, r throws(DecodeError) in try c.metadata(r) },
         .offsetCommit,
         .answer(
             // A partition's four bytes may bring a text of 12 KB.
-            OffsetFetchRequest.self, RequestPrice(decoded: 24, reply: 8192),
+            OffsetFetchRequest.self, RequestPrice(decoded: 24),
             estimate: KafkaConnection.offsetFetchPrice, by: KafkaConnection.offsetFetch),
         .answer(
-            FindCoordinatorRequest.self, RequestPrice(decoded: 16, reply: 256),
+            FindCoordinatorRequest.self, RequestPrice(decoded: 16),
             estimate: KafkaConnection.findCoordinatorPrice, by: KafkaConnection.findCoordinator),
         .joinGroup,
         .heartbeat,
         .leaveGroup,
         .syncGroup,
         .answer(
-            DescribeGroupsRequest.self, RequestPrice(decoded: 16, reply: 8192),
+            DescribeGroupsRequest.self, RequestPrice(decoded: 16),
             estimate: KafkaConnection.describeGroupsPrice, mayBlock: KafkaConnection.describesMembers,
             by: KafkaConnection.describeGroups),
         .answer(
-            ListGroupsRequest.self, RequestPrice(decoded: 16, reply: 1024),
+            ListGroupsRequest.self, RequestPrice(decoded: 16),
             estimate: KafkaConnection.listGroupsPrice, by: KafkaConnection.listGroups),
         .plain(.apiVersions) { c, r throws(DecodeError) in try c.apiVersions(r) },
         .change(
-            CreateTopicsRequest.self, RequestPrice(decoded: 24, reply: 1024),
+            CreateTopicsRequest.self, RequestPrice(decoded: 24),
             estimate: KafkaConnection.createTopicsPrice, plan: KafkaConnection.createTopics),
         .change(
-            DeleteTopicsRequest.self, RequestPrice(decoded: 16, reply: 256),
+            DeleteTopicsRequest.self, RequestPrice(decoded: 16),
             estimate: KafkaConnection.deleteTopicsPrice, plan: KafkaConnection.deleteTopics),
         .answer(
-            DeleteRecordsRequest.self, RequestPrice(decoded: 24, reply: 24),
+            DeleteRecordsRequest.self, RequestPrice(decoded: 24),
             estimate: KafkaConnection.deleteRecordsPrice, by: KafkaConnection.deleteRecords),
         .plain(.initProducerID) { c, r throws(DecodeError) in try c.initProducerID(r) },
         .answer(
-            OffsetForLeaderEpochRequest.self, RequestPrice(decoded: 24, reply: 24),
+            OffsetForLeaderEpochRequest.self, RequestPrice(decoded: 24),
             estimate: KafkaConnection.offsetForLeaderEpochPrice, by: KafkaConnection.offsetForLeaderEpoch),
         .answer(
-            DescribeConfigsRequest.self, RequestPrice(decoded: 16, reply: 4096),
+            DescribeConfigsRequest.self, RequestPrice(decoded: 16),
             estimate: KafkaConnection.describeConfigsPrice, by: KafkaConnection.describeConfigs),
         .change(
-            AlterConfigsRequest.self, RequestPrice(decoded: 16, reply: 64),
+            AlterConfigsRequest.self, RequestPrice(decoded: 16),
             estimate: KafkaConnection.alterConfigsPrice, plan: KafkaConnection.alterConfigs),
         .answer(
-            DescribeLogDirsRequest.self, RequestPrice(decoded: 24, reply: 64),
+            DescribeLogDirsRequest.self, RequestPrice(decoded: 24),
             estimate: KafkaConnection.describeLogDirsPrice, mayBlock: { _ in true },
             by: KafkaConnection.describeLogDirs),
         .change(
-            CreatePartitionsRequest.self, RequestPrice(decoded: 24, reply: 64),
+            CreatePartitionsRequest.self, RequestPrice(decoded: 24),
             estimate: KafkaConnection.createPartitionsPrice, plan: KafkaConnection.createPartitions),
         .answer(
-            DeleteGroupsRequest.self, RequestPrice(decoded: 16, reply: 256),
+            DeleteGroupsRequest.self, RequestPrice(decoded: 16),
             estimate: KafkaConnection.deleteGroupsPrice, mayBlock: { _ in true }, by: KafkaConnection.deleteGroups),
         .change(
-            IncrementalAlterConfigsRequest.self, RequestPrice(decoded: 16, reply: 64),
+            IncrementalAlterConfigsRequest.self, RequestPrice(decoded: 16),
             estimate: KafkaConnection.incrementalAlterConfigsPrice, plan: KafkaConnection.incrementalAlterConfigs),
         .offsetDelete,
         .plain(.describeCluster) { c, r throws(DecodeError) in try c.describeCluster(r) },
         .answer(
-            DescribeTopicPartitionsRequest.self, RequestPrice(decoded: 24, reply: 64),
+            DescribeTopicPartitionsRequest.self, RequestPrice(decoded: 24),
             estimate: KafkaConnection.describeTopicPartitionsPrice, by: KafkaConnection.describeTopicPartitions),
     ]
 }

@@ -11,27 +11,77 @@ extension KafkaConnection {
         charging bytes: Int, _ work: @escaping @Sendable (_ done: @escaping @Sendable (PreparedReply?) -> Void) -> Void
     ) {
         park(.work)
-        let id = connection.id
-        let handle = loop.handle
-        let pool = loop.eventLoop.pool
-        let budget = server.budget
-        let workers = broker.workers
-        let isTaken = budget.admit(bytes, pool) {
-            let done: @Sendable (PreparedReply?) -> Void = { prepared in
-                if let prepared {
-                    handle.submit { loop in
-                        guard let handler = loop.connection(id)?.handler as? KafkaConnection else { return }
-                        handler.unpark()
-                        handler.finish(prepared)
+        if !workPlace.charge(bytes, then: finishParked, work) { fail("too many requests wait for memory") }
+    }
+
+    /// The same for a request in a long frame. A worker decodes it when there is room for the most that it may become;
+    /// `price` then says what the reply may take, which is charged before `work` runs.
+    func workElsewhere<Asked: KafkaRequest>(
+        decoding request: borrowing Request, _ type: Asked.Type, _ price: RequestPrice,
+        pricing: @escaping @Sendable (Asked) -> Int,
+        _ work: @escaping @Sendable (Asked, _ done: @escaping @Sendable (PreparedReply?) -> Void) -> Void
+    ) {
+        let place = workPlace
+        decodeElsewhere(request, type, price) { asked, done in
+            let expected = pricing(asked)
+            guard expected <= RequestLimits.replyBytes else { return done(.tooLong(expected)) }
+            let isTaken = place.charge(expected, then: done) { done in work(asked, done) }
+            if !isTaken { done(.refused("too many requests wait for memory")) }
+        }
+    }
+
+    /// The decoding alone; `work` is called on the worker that has decoded.
+    func decodeElsewhere<Asked: KafkaRequest>(
+        _ request: borrowing Request, _ type: Asked.Type, _ price: RequestPrice,
+        refused: @escaping @Sendable () -> Void = {},
+        _ work: @escaping @Sendable (Asked, _ done: @escaping @Sendable (PreparedReply?) -> Void) -> Void
+    ) {
+        park(.work)
+        let (held, place, finish) = (HeldRequest(request), workPlace, finishParked)
+        let most = price.charge(frameBytes: request.frame.count)
+        let isTaken = server.decoding.admit(most, place.pool) { [budget = server.decoding] in
+            let isTaken = place.workers.submit {
+                switch held.decode(type) {
+                case .failure(let error):
+                    refused()
+                    finish(.refused("\(error)"))
+                    budget.release(most, place.pool)
+                case .success(let (asked, bytes)):
+                    let kept = min(bytes, most)
+                    budget.release(most - kept, place.pool)
+                    work(asked) { prepared in
+                        finish(prepared)
+                        budget.release(kept, place.pool)
                     }
                 }
-                // Before others take the room: what this one used is then free indeed.
-                if bytes >= RequestLimits.worthTrimming { Heap.returnFreeMemory() }
-                budget.release(bytes, pool)
             }
-            if !workers.submit({ work(done) }) { done(.refused("too many requests wait for a worker")) }
+            if isTaken { return }
+            refused()
+            finish(.refused("too many requests wait for a worker"))
+            budget.release(most, place.pool)
         }
-        if !isTaken { fail("too many requests wait for memory") }
+        if !isTaken {
+            refused()
+            fail("too many requests wait for memory")
+        }
+    }
+
+    /// Where this connection's long work is charged and done.
+    private var workPlace: WorkPlace {
+        WorkPlace(budget: server.budget, workers: broker.workers, pool: loop.eventLoop.pool)
+    }
+
+    /// From any thread: goes on with the connection, which is parked for the reply.
+    private var finishParked: @Sendable (PreparedReply?) -> Void {
+        let (id, handle) = (connection.id, loop.handle)
+        return { prepared in
+            guard let prepared else { return }
+            handle.submit { loop in
+                guard let handler = loop.connection(id)?.handler as? KafkaConnection else { return }
+                handler.unpark()
+                handler.finish(prepared)
+            }
+        }
     }
 
     /// Runs `work` on a worker when `bytes` are charged for it, while the connection is muted, then `back` on its loop, in any
@@ -112,5 +162,27 @@ extension KafkaConnection {
         response.encode(to: &writer, version: ticket.version)
         // The callers' limits are far below; should one be missing, the connection is closed for a wrong length.
         writer.overwrite(Int32(clamping: writer.count - 4), at: 0)
+    }
+}
+
+private struct WorkPlace: Sendable {
+    let budget: WorkBudget
+    let workers: WorkerPool
+    let pool: ChunkPool
+
+    /// Calls `work` on a worker when `bytes` are charged, and `finish` with what it answers. False: too many wait.
+    func charge(
+        _ bytes: Int, then finish: @escaping @Sendable (PreparedReply?) -> Void,
+        _ work: @escaping @Sendable (_ done: @escaping @Sendable (PreparedReply?) -> Void) -> Void
+    ) -> Bool {
+        budget.admit(bytes, pool) {
+            let done: @Sendable (PreparedReply?) -> Void = { prepared in
+                finish(prepared)
+                // Before others take the room: what this one used is then free indeed.
+                if bytes >= RequestLimits.worthTrimming { Heap.returnFreeMemory() }
+                budget.release(bytes, pool)
+            }
+            if !workers.submit({ work(done) }) { done(.refused("too many requests wait for a worker")) }
+        }
     }
 }

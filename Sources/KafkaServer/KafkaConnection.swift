@@ -19,9 +19,15 @@ struct Request {
 
     /// Bytes behind the message are overlooked, as Kafka does: librdkafka's Metadata requests have some.
     func decode<Message: KafkaRequest>(_ type: Message.Type) throws(DecodeError) -> Message {
+        try decodeCounted(type).message
+    }
+
+    /// The same, with the memory that was paid for.
+    func decodeCounted<Message: KafkaRequest>(_ type: Message.Type) throws(DecodeError) -> (message: Message, bytes: Int) {
         var reader = body
         reader.allowance = RequestLimits.decodedBytes
-        return try Message(from: &reader, version: version)
+        let message = try Message(from: &reader, version: version)
+        return (message, RequestLimits.decodedBytes - reader.allowance)
     }
 
     /// Bytes of memory that the client's own text takes in a reply that has all of it once: twice, encoded.

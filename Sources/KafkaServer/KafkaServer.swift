@@ -21,7 +21,8 @@ public final class KafkaServer: Sendable {
     let table: [API?]
     let metrics = KafkaServerMetrics()
     /// Memory that long requests take while others make their replies.
-    let budget = WorkBudget()
+    let decoding = WorkBudget(maxBytes: RequestLimits.decodedBytes)
+    let budget = WorkBudget(maxBytes: RequestLimits.replyBytes)
     /// Memory of the fetch sessions of all loops.
     let sessionShare: FetchShare
     /// Memory of the fetches that wait, those of many partitions.

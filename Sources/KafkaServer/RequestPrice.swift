@@ -25,17 +25,12 @@ enum RequestLimits {
     static let encodedReplyBytes = 64 << 20
 }
 
-/// How much larger than itself a request can become in memory, by API: bytes for each byte of its frame. What is charged
-/// for a request that is too long to be decoded by the event loop.
+/// How much larger than itself a request can become in memory, by API: bytes for each byte of its frame, at the shortest
+/// entries that decode. What is charged for a request that is too long to be decoded by the event loop.
 struct RequestPrice: Sendable {
-    /// The decoded form, at the shortest entries that decode.
     var decoded: Int
-    /// The reply to them.
-    var reply: Int
 
-    func charge(frameBytes: Int) -> Int {
-        min(RequestLimits.decodedBytes, frameBytes * decoded) + min(RequestLimits.replyBytes, frameBytes * reply)
-    }
+    func charge(frameBytes: Int) -> Int { min(RequestLimits.decodedBytes, frameBytes * decoded) }
 }
 
 /// Memory that entries of a reply take: each as a struct and, twice, encoded.

@@ -1,14 +1,16 @@
 import ByteBuffers
 
-/// Memory that the long requests in work take together. A request is charged with its price before it is decoded, waits
-/// when there is no room, and gives the charge back when its reply stands encoded in the output. What is charged shows in
-/// the loops' pool as reserved; it keeps nobody from being read.
+/// Memory that the long requests in work take together. There are two: one for decoded forms, one for replies. A request is
+/// charged with the most that its frame may become, with what it has become once it is decoded, and with the price of its
+/// reply, which is known then; it waits where there is no room, and gives all back when the reply stands encoded in the
+/// output. Nobody waits for the first with a part of the second, so those who wait come to their turn. What is charged
+/// shows in the loops' pool as reserved; it keeps nobody from being read.
 ///
 /// Limits: `maxBytes` in work; `maxWaiting` behind it, in order; beyond that `admit` refuses, and the connection is
 /// closed.
 final class WorkBudget: Sendable {
-    /// One request at its limits, or many usual ones.
-    static let maxBytes = RequestLimits.decodedBytes + RequestLimits.replyBytes
+    /// One request at its limit, or many usual ones.
+    let maxBytes: Int
     /// A connection has one request in work, and waits with it. More than so many would be answered too late.
     static let maxWaiting = 10_000
 
@@ -26,10 +28,8 @@ final class WorkBudget: Sendable {
         var waiting: [Waiting] = []
         var next = 0
 
-        mutating func takeNext() -> Waiting? {
-            guard next < waiting.count, charged == 0 || charged + waiting[next].bytes <= WorkBudget.maxBytes else {
-                return nil
-            }
+        mutating func takeNext(_ maxBytes: Int) -> Waiting? {
+            guard next < waiting.count, charged == 0 || charged + waiting[next].bytes <= maxBytes else { return nil }
             let taken = waiting[next]
             next += 1
             if next == waiting.count {
@@ -50,6 +50,8 @@ final class WorkBudget: Sendable {
     }
 
     private let state = Lock(State())
+
+    init(maxBytes: Int) { self.maxBytes = maxBytes }
 
     /// Bytes charged just now, the most so far, and requests so far.
     var counts: (charged: Int, most: Int, admitted: Int) {
@@ -78,7 +80,7 @@ final class WorkBudget: Sendable {
     }
 
     private func startWaiting() {
-        while let next = state.withLock({ $0.takeNext() }) {
+        while let next = state.withLock({ $0.takeNext(maxBytes) }) {
             next.pool.noteReserved(next.bytes)
             next.start()
         }

@@ -182,6 +182,33 @@ import Transport
 
     // MARK: Elsewhere
 
+    /// What is charged while topics are made is what the request and its reply take, not the most that such a frame might.
+    @Test func aLongChangeLeavesRoomForOthers() throws {
+        let broker = try TestBroker()
+        let (changing, asking) = (try broker.client(), try broker.client())
+        try asking.createTopic("orders")
+        let adminIsHeld = Signal()
+        #expect(broker.broker.admin.submit { adminIsHeld.wait() })
+        defer { adminIsHeld.raise() }
+        var request = CreateTopicsRequest()
+        request.timeoutMs = 300_000
+        request.topics = (0..<2000).map { number in
+            var topic = CreateTopicsRequest.CreatableTopic()
+            topic.name = "\(number)-" + String(repeating: "n", count: 200)
+            (topic.numPartitions, topic.replicationFactor) = (1, 5)
+            return topic
+        }
+        let id = try changing.send(request)
+        try waitUntil { broker.server.budget.counts.charged > 0 }
+        let offsets = WireClient.offsetFetchRequest("group", "orders", partitions: Array(0..<10_000))
+        #expect(try asking.call(offsets, version: 9).groups[0].topics[0].partitions.count == 10_000)
+        adminIsHeld.raise()
+        let results = try changing.receive(CreateTopicsResponse.self, correlationID: id)
+        #expect(results.topics.count == 2000)
+        #expect(results.topics.allSatisfy { $0.code == .invalidReplicationFactor })
+        expectBounded(broker)
+    }
+
     /// The same function makes the answer on the loop and on a worker.
     @Test func longRequestsAreAnsweredByWorkers() throws {
         let broker = try TestBroker()
@@ -343,18 +370,20 @@ import Transport
 
     /// Nothing was charged beyond the limit, and everything is given back when the replies are there.
     private func expectBounded(_ broker: TestBroker) {
-        #expect(broker.server.budget.counts.most <= WorkBudget.maxBytes)
+        #expect(broker.server.budget.counts.most <= broker.server.budget.maxBytes)
+        #expect(broker.server.decoding.counts.most <= broker.server.decoding.maxBytes)
         #expect(throws: Never.self) { try waitUntil { broker.server.budget.counts.charged == 0 } }
+        #expect(throws: Never.self) { try waitUntil { broker.server.decoding.counts.charged == 0 } }
     }
 }
 
 @Suite struct WorkBudgetTests {
     @Test func whatDoesNotFitWaitsInOrder() {
-        let budget = WorkBudget()
+        let budget = WorkBudget(maxBytes: 112 << 20)
         let pool = ChunkPool()
         let started = Lock<[Int]>([])
-        let half = WorkBudget.maxBytes / 2 + 1
-        for (number, bytes) in [half, 10, half, 10, WorkBudget.maxBytes].enumerated() {
+        let half = budget.maxBytes / 2 + 1
+        for (number, bytes) in [half, 10, half, 10, budget.maxBytes].enumerated() {
             #expect(budget.admit(bytes, pool) { started.withLock { $0.append(number) } })
         }
         #expect(started.withLock { $0 } == [0, 1])
@@ -366,19 +395,19 @@ import Transport
         budget.release(half, pool)
         budget.release(10, pool)
         #expect(started.withLock { $0 } == [0, 1, 2, 3, 4])
-        #expect(budget.counts.most == WorkBudget.maxBytes)
-        budget.release(WorkBudget.maxBytes, pool)
+        #expect(budget.counts.most == budget.maxBytes)
+        budget.release(budget.maxBytes, pool)
         #expect(budget.counts.charged == 0)
         #expect(pool.outstandingBytes == 0)
     }
 
     @Test func aFullQueueRefuses() {
-        let budget = WorkBudget()
+        let budget = WorkBudget(maxBytes: 112 << 20)
         let pool = ChunkPool()
-        #expect(budget.admit(WorkBudget.maxBytes, pool) {})
+        #expect(budget.admit(budget.maxBytes, pool) {})
         for _ in 0..<WorkBudget.maxWaiting { #expect(budget.admit(1, pool) {}) }
         #expect(!budget.admit(1, pool) {})
-        budget.release(WorkBudget.maxBytes, pool)
+        budget.release(budget.maxBytes, pool)
         #expect(budget.counts.charged == WorkBudget.maxWaiting)
         #expect(budget.admit(1, pool) {})
     }

@@ -15,13 +15,10 @@ extension KafkaConnection {
         let context = answerContext(request.ticket)
         let price = Self.metadataPrice
         if request.frame.count > RequestLimits.inlineRequestBytes {
-            let held = HeldRequest(request)
             let pool = loop.eventLoop.pool
-            return workElsewhere(charging: price.charge(frameBytes: request.frame.count)) { done in
-                switch held.decode(MetadataRequest.self) {
-                case .success(let asked): MetadataQuestion(asked, context).answer(pool, done)
-                case .failure(let error): done(.refused("\(error)"))
-                }
+            let pricing = { @Sendable in MetadataQuestion($0, context).price }
+            return workElsewhere(decoding: request, MetadataRequest.self, price, pricing: pricing) { asked, done in
+                MetadataQuestion(asked, context).answer(pool, done)
             }
         }
         let question = MetadataQuestion(try request.decode(MetadataRequest.self), context)
@@ -33,8 +30,8 @@ extension KafkaConnection {
         workElsewhere(charging: min(expected, RequestLimits.replyBytes)) { done in question.answer(pool, done) }
     }
 
-    /// The shortest names are two bytes, and each may be that of a topic with many partitions.
-    static let metadataPrice = RequestPrice(decoded: 24, reply: 2048)
+    /// The shortest names are two bytes.
+    static let metadataPrice = RequestPrice(decoded: 24)
 
     // What everyone may do while there is no authorizer: bits by Kafka's operation codes.
 

@@ -11,7 +11,7 @@ import Transport
 /// committed. Versions: 5 no retention time; 6 leader epochs; 7 static members; 10 topic ids.
 extension API {
     static let offsetCommit = API.group(
-        OffsetCommitRequest.self, RequestPrice(decoded: 24, reply: 12), groupID: { $0.groupID },
+        OffsetCommitRequest.self, RequestPrice(decoded: 24), groupID: { $0.groupID },
         prepare: KafkaConnection.takeUnknown,
         event: { shard, asked, context, waiter, now in
             shard.offsetCommit(asked, context: context, waiter: waiter, now: now)

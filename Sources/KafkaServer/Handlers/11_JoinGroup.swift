@@ -7,7 +7,7 @@ import KafkaWire
 /// 5 static members (KIP-345); 7 protocol type; 9 skipAssignment (KIP-814).
 extension API {
     static let joinGroup = API.group(
-        JoinGroupRequest.self, RequestPrice(decoded: 24, reply: 0), groupID: { $0.groupID },
+        JoinGroupRequest.self, RequestPrice(decoded: 24), groupID: { $0.groupID },
         event: { shard, asked, context, waiter, now in
             shard.joinGroup(asked, context: context, waiter: waiter, now: now)
         })

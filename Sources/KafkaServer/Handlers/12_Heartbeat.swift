@@ -6,6 +6,6 @@ import KafkaWire
 /// Heartbeat: keeps a member's session alive and tells it of a rebalance. Versions: 3 static members.
 extension API {
     static let heartbeat = API.group(
-        HeartbeatRequest.self, RequestPrice(decoded: 8, reply: 0), groupID: { $0.groupID },
+        HeartbeatRequest.self, RequestPrice(decoded: 8), groupID: { $0.groupID },
         event: { shard, asked, _, waiter, now in shard.heartbeat(asked, waiter: waiter, now: now) })
 }

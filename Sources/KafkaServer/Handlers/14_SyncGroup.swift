@@ -7,7 +7,7 @@ import KafkaWire
 /// protocol type and name.
 extension API {
     static let syncGroup = API.group(
-        SyncGroupRequest.self, RequestPrice(decoded: 24, reply: 0), groupID: { $0.groupID },
+        SyncGroupRequest.self, RequestPrice(decoded: 24), groupID: { $0.groupID },
         event: { shard, asked, context, waiter, now in
             shard.syncGroup(asked, context: context, waiter: waiter, now: now)
         })
