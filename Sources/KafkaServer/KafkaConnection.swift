@@ -23,7 +23,9 @@ struct Request {
     }
 
     /// The same, with the memory that was paid for.
-    func decodeCounted<Message: KafkaRequest>(_ type: Message.Type) throws(DecodeError) -> (message: Message, bytes: Int) {
+    func decodeCounted<Message: KafkaRequest>(_ type: Message.Type) throws(DecodeError) -> (
+        message: Message, bytes: Int
+    ) {
         var reader = body
         reader.allowance = RequestLimits.decodedBytes
         let message = try Message(from: &reader, version: version)

@@ -238,12 +238,13 @@ extension Connection {
             (held, heldStart, heldEnd, heldIsOwn) = (chunk, start, end, false)
             return
         }
-        moveToOwn(from: chunk.base + start, count: count)
+        let capacity = loop.grant(frameCapacity(have: count), atLeast: count, to: self)
+        moveToOwn(from: chunk.base + start, count: count, capacity: capacity)
     }
 
-    private func moveToOwn(from bytes: UnsafeMutableRawPointer, count: Int) {
-        // Room for one byte more: a read of none would look like the peer's end.
-        let own = loop.pool.chunk(atLeast: loop.grant(frameCapacity(have: count), atLeast: count + 1, to: self))
+    private func moveToOwn(from bytes: UnsafeMutableRawPointer, count: Int, capacity: Int) {
+        let own = loop.pool.chunk(atLeast: capacity)
+        loop.movedInput += count
         own.base.copyMemory(from: bytes, byteCount: count)
         (held, heldStart, heldEnd, heldIsOwn) = (own, 0, count, true)
         loop.noteTurnBytes(self)
@@ -274,7 +275,9 @@ extension Connection {
             return false
         }
         if hasRoom(in: chunk) { return true }
-        moveToOwn(from: chunk.base + heldStart, count: have)
+        // The byte budget was asked before this read, see `growth`: it is all of that or no read, so that a frame is not moved
+        // again and again for a little room.
+        moveToOwn(from: chunk.base + heldStart, count: have, capacity: frameCapacity(have: have))
         return true
     }
 

@@ -37,13 +37,13 @@ extension EventLoop {
     /// Bytes that the connection may read now, 0: none; it waits then, and is taken out of epoll's read set.
     func receivable(_ connection: Connection) -> Int {
         let outstanding = pool.outstandingBytes
-        // What it holds is part of it, so that no less is free.
-        if outstanding <= shared.byteBudget / 2 {
+        // What it holds is part of it, so that no less is free: for a frame's growth as well, which is four times what came.
+        if outstanding <= shared.byteBudget / 4 || outstanding + connection.growth <= shared.byteBudget / 2 {
             isScarce = false
             return .max
         }
         let room = room(for: connection, outstanding, hysteresis: 0)
-        isScarce = room < .max
+        isScarce = true
         if room == 0 { waitForBudget(connection) }
         return room
     }
@@ -64,8 +64,8 @@ extension EventLoop {
 
     /// The memory that a partial frame of `count` bytes gets in place of `wanted`: no more than is free afterwards.
     func grant(_ wanted: Int, atLeast count: Int, to connection: Connection) -> Int {
+        if !isScarce || budgetTurn == connection.id { return max(wanted, count) }
         let outstanding = pool.outstandingBytes
-        if outstanding + wanted <= shared.byteBudget / 2 || budgetTurn == connection.id { return max(wanted, count) }
         let most = free(outstanding) / 2
         return max(count, ChunkPool.capacity(atLeast: min(wanted, most)) <= most ? min(wanted, most) : 0)
     }

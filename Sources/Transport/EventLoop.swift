@@ -100,7 +100,7 @@ public final class EventLoop {
     private static let eventCapacity = 256
 
     // The byte budget; see EventLoop+Budget.swift.
-    /// The last one that asked was near its bound.
+    /// When the last one asked, more than half of the budget was in use.
     var isScarce = false
     var budgetQueue: ContiguousArray<ConnectionID> = []
     var budgetReviewAt: Int64 = 0
@@ -111,6 +111,9 @@ public final class EventLoop {
 
     /// When the present connection's input began to be worked on.
     private var sliceBegan: Int64 = 0
+
+    /// Bytes of partial frames that were copied to chunks of their own; for tests.
+    var movedInput = 0
 
     // Counted over a turn, published at its end.
     var receivedInTurn = 0

@@ -263,12 +263,12 @@ import Transport
             return partition
         }
         request.topics = [topic]
-        let before = broker.server.budget.counts.admitted
+        let before = broker.charges
         let results = try client.call(request, version: 9).topics.flatMap(\.partitions)
         #expect(results.count == 2000)
         #expect(results.filter { $0.errorCode == 0 }.map(\.partitionIndex) == (0..<500).map { Int32($0) })
         // The request, and its reply.
-        #expect(broker.server.budget.counts.admitted == before + 2)
+        #expect(broker.charges == before + 2)
         #expect(try client.committed("readers", "orders").committedOffset == 3)
         // Several connections, and one that does not wait for its reply.
         let clients = try (0..<4).map { _ in try broker.client() }

@@ -121,6 +121,19 @@ extension TransportTests {
             }
         }
 
+        /// However near the budget a frame comes, its beginning is not copied for every few bytes of its rest.
+        @Test(arguments: [3, 5, 7, 9]) func aLargeFrameIsCopiedFewTimes(megabytes: Int) throws {
+            var options = EventLoopGroup.Options()
+            options.byteBudget = 8 << 20
+            let server = try Server(group: options)
+            let body = pattern(megabytes << 20)
+            let client = try Client(port: server.port)
+            let sender = Thread(name: "sender") { client.send(frame(body)) }
+            #expect(client.receiveFrame() == body)
+            sender.join()
+            #expect(server.onLoop { $0.movedInput } <= 2 * body.count)
+        }
+
         @Test func partialFramesThatFillTheBudgetStillBecomeWhole() throws {
             var options = EventLoopGroup.Options()
             options.byteBudget = 2 << 20

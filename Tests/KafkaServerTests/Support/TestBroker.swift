@@ -114,6 +114,9 @@ final class TestBroker {
 
     // MARK: Looking inside
 
+    /// Charges of long requests so far: for being decoded, and for work or a reply.
+    var charges: Int { server.decoding.counts.admitted + server.budget.counts.admitted }
+
     /// What the loops hold, summed up.
     private func sum(_ count: @escaping @Sendable (KafkaLoop) -> Int) -> Int {
         group.loops.reduce(0) { total, handle in
