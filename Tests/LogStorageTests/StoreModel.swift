@@ -244,11 +244,8 @@ final class StoreModel {
     /// Takes note of what the store's commits have acknowledged.
     private func settle() {
         let durable = store.durableTicket
+        noteRetention()
         for place in partitions.indices {
-            if partitions[place].hasRetention {
-                let start = partitions[place].log.logStartOffset.rawValue
-                partitions[place].askedStart = max(partitions[place].askedStart, start)
-            }
             while let first = partitions[place].waitingEnds.first, first.ticket <= durable {
                 // A commit that left out what a partition's files did not take: nobody was told that it is stored.
                 if !failures.failed.contains(where: { $0.contains(first.ticket) }) {
@@ -260,6 +257,14 @@ final class StoreModel {
                 partitions[place].acknowledgedStart = max(partitions[place].acknowledgedStart, first.start)
                 partitions[place].waitingStarts.removeFirst()
             }
+        }
+    }
+
+    /// Retention moves a log's start by itself.
+    private func noteRetention() {
+        for place in partitions.indices where partitions[place].hasRetention {
+            let start = partitions[place].log.logStartOffset.rawValue
+            partitions[place].askedStart = max(partitions[place].askedStart, start)
         }
     }
 
@@ -328,6 +333,8 @@ final class StoreModel {
             fileSystem.capacity = nil
             nowMs += PartitionLog.reopenMs
             store.maintain(nowMs: nowMs)
+            // The round may have removed what is old.
+            noteRetention()
         }
         if store.isOffline || fileSystem.isHalted { throw StorageError(.io(errno: EIO), .write, path: "/data") }
         if isMissing() { throw Failure(description: "not opened: \(store.faults)") }
