@@ -110,7 +110,7 @@ public final class ChunkPool: Sendable {
     public func noteCached(_ bytes: Int) { cached.add(bytes, ordering: .relaxed) }
 
     /// Memory outside of the pool that is about to be taken (or, negative, was given back) for the work that its chunks
-    /// hold: it counts as handed out, so that readers of sockets hold back for it as well.
+    /// hold: it counts as handed out, and is told apart, as who takes it has a bound of its own.
     public func noteReserved(_ bytes: Int) {
         outstanding.add(bytes, ordering: .relaxed)
         reserved.add(bytes, ordering: .relaxed)

@@ -14,7 +14,8 @@ extension ConfigurationTable {
             "Longest Kafka request; a longer one closes its connection"),
         ConfigurationKey(
             "queued.max.request.bytes", .bytes(1_048_576...Int64.max), default: "109051904",
-            "Memory of all requests in work; above it sockets are not read. At least socket.request.max.bytes"
+            "Memory of all requests in work and unsent replies; a connection that holds more than is free of it is not read. "
+                + "At least socket.request.max.bytes"
         ),
         ConfigurationKey(
             "max.connections", .integer(1...1_000_000), default: "10000",

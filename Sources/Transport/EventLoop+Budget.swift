@@ -30,6 +30,7 @@ extension EventLoop {
     /// reads has none; those who do not are many, and each would fill `outputHighWater`.
     static var outputPart: Int { 64 }
     static var littleUnsent: Int { 16 << 10 }
+    /// Bytes beyond the budget, for those who hold little.
     var reserve: Int { shared.byteBudget / Self.reservePart }
     /// Above this number those who wait are looked through once in `budgetReviewInterval`, not in each turn.
     static var reviewedEachTurn: Int { 64 }

@@ -119,13 +119,14 @@ import Testing
         batch.bytes.withUnsafeBytes { raw in
             var at = UnsafeRawPointer(raw.baseAddress! + RecordBatchHeader.size)
             let end = UnsafeRawPointer(raw.baseAddress! + raw.count)
-            for index in 0... {
+            var index = 0
+            while true {
                 let start = at
                 let length = Varint.read32(&at, end)!
                 at += Int(length)
                 if index == place { return start - raw.baseAddress!..<at - raw.baseAddress! }
+                index += 1
             }
-            fatalError()
         }
     }
 
