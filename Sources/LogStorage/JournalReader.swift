@@ -1,5 +1,6 @@
 import ByteBuffers
 import KafkaModel
+import RecordFormat
 import StorageIO
 
 /// Reads the journal's files back after a stop of any kind.
@@ -34,6 +35,19 @@ struct JournalReader {
     private(set) var damaged: [(path: String, position: Int64, bytes: [UInt8])] = []
     /// For the log: what was found and is not damage for certain.
     private(set) var notices: [String] = []
+    /// What was read of each file, from its beginning, by path.
+    private var extents: [String: Extent] = [:]
+
+    private struct Extent {
+        /// Exclusive end, in bytes.
+        var end: Int64 = 0
+        var checksum: UInt32 = 0
+
+        mutating func add(_ bytes: UnsafeRawBufferPointer) {
+            end += Int64(bytes.count)
+            checksum = CRC32C.checksum(bytes, seed: checksum)
+        }
+    }
 
     private struct File {
         let file: any StorageFile
@@ -177,6 +191,7 @@ struct JournalReader {
                 lastCommit = header.commit
                 frames += 1
                 at += header.frameSize
+                extents[file.path, default: Extent()].add(UnsafeRawBufferPointer(rebasing: rest[..<header.frameSize]))
             }
             if at == 0 { return }
             if at > 0 { position += Int64(at) }
@@ -262,6 +277,7 @@ struct JournalReader {
                     + "damage of the last commit")
         }
         damaged.append((entry.file.path, start, bytes))
+        bytes.withUnsafeBytes { extents[entry.file.path, default: Extent()].add($0) }
     }
 
     /// The whole frame at byte `position`, or nil when there is none.
@@ -276,6 +292,37 @@ struct JournalReader {
         guard isFrame else { return nil }
         let whole = try file.read(Int(min(Int64(JournalFormat.maxFrame), size - position)), at: position)
         return whole.withUnsafeBytes { JournalFormat.open($0) }
+    }
+}
+
+extension JournalReader {
+    /// Writes what was read once more in its place and syncs it, when the journal has to keep it: the process that wrote it
+    /// may have died after a sync that failed, and then it may be in the page cache alone, taken for clean. A stop
+    /// within it leaves each byte as it was or as it was read. Gives the bytes written.
+    ///
+    /// Errors: `.corrupt` when the page cache has lost it meanwhile; what the file system refuses. It needs no room where
+    /// files are overwritten in place.
+    func writeAgain(_ fileSystem: any FileSystem) throws(StorageError) -> Int64 {
+        let chunk = ChunkPool.shared.chunk(atLeast: 1 << 20)
+        for (path, extent) in extents {
+            let file = try fileSystem.open(path, .readWrite(create: false))
+            defer { file.close() }
+            var again = Extent()
+            while again.end < extent.end {
+                let window = UnsafeMutableRawBufferPointer(
+                    start: chunk.base, count: Int(min(1 << 20, extent.end - again.end)))
+                let count = try file.read(into: window, at: again.end)
+                guard count > 0 else { break }
+                let bytes = UnsafeRawBufferPointer(rebasing: window[..<count])
+                try file.write(bytes, at: again.end)
+                again.add(bytes)
+            }
+            guard again.checksum == extent.checksum else {
+                throw StorageError(.corrupt("what was just read of the journal reads differently"), .read, path: path)
+            }
+            try file.sync()
+        }
+        return extents.values.reduce(0) { $0 + $1.end }
     }
 }
 

@@ -132,6 +132,7 @@ extension LogStore {
             // Everything is readable, and the journal keeps what has no room in the segments. What readers are shown
             // is durable all the same.
             for log in logs.values { try log.syncStraight() }
+            if !options.unsafeTrustsCache { summary.rewrittenBytes += try reader.writeAgain(fileSystem) }
             journal.mayGrow.store(false, ordering: .relaxed)
             backgroundFailed(error)
             summary.notices.append(

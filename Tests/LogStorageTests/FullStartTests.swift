@@ -57,6 +57,25 @@ import Testing
         #expect(try store.readAll() == offsets)
     }
 
+    /// The journal is the only copy, and what a failed sync left of it is in the page cache alone.
+    @Test(arguments: Want.allCases) func whatReadersSeeIsDurable(_ want: Want) throws {
+        for seed in UInt64(1)...10 {
+            let store = try TestStore(SimulatedFileSystem(seed: seed))
+            commit(store, 5)
+            for _ in 0..<3 { store.append(size: 2000) }
+            store.fileSystem.inject(Fault(.fail(errno: EIO), on: .sync, pathContains: ".journal"))
+            store.store.commitPending()
+            #expect(store.store.isOffline)
+            try start(store, .kill, want)
+            let seen = try store.readAll()
+            #expect(seen == Array(0..<8))
+            store.fileSystem.dropCaches()
+            try start(store, .powerCut, want)
+            #expect(try store.readAll() == seen)
+            try expect(seen, in: store, .powerCut)
+        }
+    }
+
     /// A log start has no other road than the journal.
     @Test(arguments: Want.allCases, End.allCases)
     func theGenerationThatAStartLeavesOutIsNotMissed(_ want: Want, _ end: End) throws {
