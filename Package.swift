@@ -104,7 +104,7 @@ let package = Package(
         tests(
             "LogStorageTests",
             ["LogStorage", "BrokerTestKit", "RecordFormat", "KafkaModel", "ByteBuffers", "StorageIO", "Telemetry"],
-            exclude: ["Fixtures"]),
+            exclude: ["Recovery/Fixtures"]),
         tests("CoordinatorsTests", ["Coordinators", "BrokerTestKit", "KafkaWire", "KafkaModel", "ByteBuffers"]),
         tests(
             "BrokerCoreTests",
