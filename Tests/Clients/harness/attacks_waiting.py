@@ -10,8 +10,8 @@ from .attack import Stage, case, count_descriptors
 from .wire import array, int8, int32, int64, string
 
 
-def fetch_body(topic: str, partitions: int, max_wait: int, min_bytes: int, max_bytes: int = 1 << 20) -> bytes:
-    wanted = [int32(n) + int64(0) + int32(max_bytes) for n in range(partitions)]
+def fetch_body(topic: str, partitions: int, max_wait: int, min_bytes: int, max_bytes: int = 1 << 20, offsets: dict[int, int] | None = None) -> bytes:
+    wanted = [int32(n) + int64((offsets or {}).get(n, 0)) + int32(max_bytes) for n in range(partitions)]
     return int32(-1) + int32(max_wait) + int32(min_bytes) + int32(max_bytes) + int8(0) + array([string(topic) + array(wanted)])
 
 
@@ -42,7 +42,9 @@ def min_bytes(stage: Stage) -> None:
         connection = stage.client(timeout=30)
         try:
             while not is_over.is_set():
-                connection.call(wire.FETCH, 4, fetch_body("waited", 2, 5000, 1_000_000))
+                # From the end, as a consumer that has read all: from the start there would soon be enough.
+                ends = connection.list_offsets("waited", range(2), -1)
+                connection.call(wire.FETCH, 4, fetch_body("waited", 2, 5000, 1_000_000, offsets=ends))
         except (OSError, ValueError, wire.WireError):
             pass
 
