@@ -43,11 +43,20 @@ python_environment() {
     "$venv/bin/pip" list --disable-pip-version-check 2>/dev/null | grep -iE 'kafka|pytest' || true
 }
 
-# For a tool that runs clients against the release binary, in the repository's folder: further apt packages as arguments.
-prepare_client_test() {
-    require_swift
-    install_packages "${build_packages[@]}" python3-venv "$@"
+# Runs the long program Tests/Clients/trials/NAME: run_trial NAME [ARGUMENTS ...]. Installs what it needs, with the apt packages
+# in the array `trial_packages`, and builds the release binary unless --binary names one. For --help and --list alone nothing
+# of that is done.
+run_trial() {
+    local name=$1; shift
     cd "$repository"
+    case " $* " in
+        *" --list "* | *" --help "* | *" -h "*) ;;
+        *)
+            require_swift
+            install_packages "${build_packages[@]}" python3-venv gcc libc6-dev ${trial_packages[@]+"${trial_packages[@]}"}
+            case " $* " in *" --binary "* | *" --binary="*) ;; *) swift build -c release --product millrace ;; esac
+            ;;
+    esac
     python_environment >/dev/null
-    swift build -c release --product millrace
+    PYTHONPATH=Tests/Clients exec .venv/clients/bin/python -m "trials.$name" "$@"
 }

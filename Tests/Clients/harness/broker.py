@@ -61,7 +61,7 @@ class Broker:
 
     death = "kill -9"
     rests = False  # clients send nothing for a while before most deaths
-    produced_partitions: int | None = None  # of the crash test's topics: fewer than it has by itself
+    produced_partitions: int | None = None  # of trials/deaths.py: fewer than it has by itself
 
     def __init__(self, kind: str, program: str, settings: dict[str, str] | None = None, folder: str | None = None):
         self.kind, self.program = kind, program

@@ -11,7 +11,7 @@ import socket
 import struct
 import time
 
-from .compile import NoCompiler, compiled
+from .native import NoCompiler, compiled
 
 PRODUCE, FETCH, LIST_OFFSETS, METADATA, API_VERSIONS, CREATE_TOPICS, DELETE_TOPICS, DELETE_RECORDS, INIT_PRODUCER_ID = 0, 1, 2, 3, 18, 19, 20, 21, 22
 

@@ -1,0 +1,338 @@
+"""One client attacks a broker of its own, others go on beside it, and what that did is judged.
+
+A case is a function that gets a `Stage`: where the broker is, sockets that are closed in the end, and `must` for what the case
+asks beyond what is asked of all: nobody else waits, memory stays bounded and is given back, descriptors too, and the broker
+serves afterwards, also after a restart."""
+
+from __future__ import annotations
+
+import collections.abc
+import dataclasses
+import json
+import os
+import pathlib
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+from harness import http, wire
+from harness.broker import Broker, BrokerFailure, end_with_parent
+
+STALL_SECONDS = 0.5
+PEAK_MB = 400
+KEPT_MB = 100  # more than before, 5 s later
+KEPT_DESCRIPTORS = 100  # other than of files in the data folder, which the broker keeps as it likes
+REST_SECONDS = 5.0
+# A machine whose own threads wake so much too late says nothing about the broker: the case is run again, at most twice.
+MACHINE_SECONDS = 0.2
+TRIES = 3
+
+
+@dataclasses.dataclass
+class Case:
+    name: str
+    about: str
+    attack: collections.abc.Callable[["Stage"], None]
+    is_short: bool = True  # runs in tools/test, too
+    settings: dict[str, str] = dataclasses.field(default_factory=dict)
+    descriptors: int | None = None  # the broker's limit
+    keeps_connection: bool = False  # of the other client's HTTP requests: where new connections may be refused
+    restarts: bool = False
+
+
+CASES: list[Case] = []
+
+
+def case(about: str, **options):
+    """Registers a case, named by its function."""
+
+    def register(attack):
+        CASES.append(Case(attack.__name__.replace("_", "-"), about, attack, **options))
+        return attack
+
+    return register
+
+
+class Stage:
+    def __init__(self, broker: Broker, is_short: bool):
+        self.broker, self.is_short = broker, is_short
+        self.kafka, self.http = broker.bootstrap, broker.http
+        self.sockets: list[socket.socket] = []
+        self.faults: list[str] = []
+        self.notes: list[str] = []
+
+    def size(self, long, short):
+        return short if self.is_short else long
+
+    def must(self, is_right: bool, otherwise: str) -> None:
+        if not is_right:
+            self.faults.append(otherwise)
+
+    def connect(self, address: str | None = None, timeout: float = 30, receive_buffer: int | None = None) -> socket.socket:
+        host, port = (address or self.kafka).rsplit(":", 1)
+        made = socket.socket()
+        self.sockets.append(made)
+        if receive_buffer:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        made.settimeout(timeout)
+        made.connect((host, int(port)))
+        return made
+
+    def connect_many(self, count: int, address: str | None = None, **options) -> list[socket.socket]:
+        """As many as are let in."""
+        made = []
+        for _ in range(count):
+            try:
+                made.append(self.connect(address, **options))
+            except OSError:
+                break
+        return made
+
+    def push(self, pieces: list[bytes], connections: int, seconds: float, address: str | None = None, hold: float = 0) -> None:
+        """Sends on several connections side by side as long as the broker takes it, and never reads. `hold`: seconds at most for which
+        they then stay as they are."""
+        end = time.monotonic() + seconds
+
+        def send(connection: socket.socket) -> None:
+            connection.settimeout(0.5)
+            try:
+                for piece in pieces:
+                    if time.monotonic() > end:
+                        return
+                    connection.sendall(piece)
+            except OSError:
+                pass
+
+        threads = [threading.Thread(target=send, args=(one,)) for one in self.connect_many(connections, address)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        time.sleep(max(0.0, min(hold, end - time.monotonic())))
+
+    def close_all(self) -> None:
+        for one in self.sockets:
+            one.close()
+        self.sockets.clear()
+
+    # MARK: Kafka
+
+    def client(self, timeout: float = 30) -> wire.Connection:
+        made = wire.Connection(self.kafka, timeout=timeout)
+        self.sockets.append(made.socket)
+        return made
+
+    def create(self, topic: str, partitions: int = 1, **settings) -> None:
+        with wire.Connection(self.kafka, timeout=30) as connection:
+            code = connection.create_topic(topic, partitions, **settings)
+            assert code in (0, 36), f"CreateTopics of {topic}: error {code}"
+
+    def ask(self, api: int, version: int, body: bytes, patience: float = 30) -> int:
+        """One request and its whole reply; gives the reply's length. A closed connection or none within `patience` is -1: a
+        broker may refuse that way, others are what counts."""
+        try:
+            connection = self.connect(timeout=patience)
+            head = wire.int16(api) + wire.int16(version) + wire.int32(1) + wire.string("attack")
+            connection.sendall(wire.int32(len(head) + len(body)) + head)
+            connection.sendall(body)
+            length = self.drain(connection)
+            self.notes.append(f"a reply of {length} bytes")
+            return length
+        except OSError as failure:
+            self.notes.append(type(failure).__name__)
+            return -1
+
+    @staticmethod
+    def drain(connection: socket.socket) -> int:
+        """Reads one Kafka reply; gives its length."""
+        head = b""
+        while len(head) < 4:
+            part = connection.recv(4 - len(head))
+            if not part:
+                return -1
+            head += part
+        length = left = struct.unpack(">i", head)[0]
+        while left > 0:
+            part = connection.recv(min(left, 1 << 20))
+            if not part:
+                return -1
+            left -= len(part)
+        return length
+
+    # MARK: HTTP
+
+    def post(self, path: str, body: bytes, *fields: str, patience: float = 30, media: str = "application/json", source: str = "") -> int:
+        """The status, 0 without a reply. The reply is read to its end."""
+        lines = [f"POST {path} HTTP/1.1", "Host: attack", f"Content-Type: {media}", f"Content-Length: {len(body)}", *fields, "", ""]
+        return self.speak("\r\n".join(lines).encode() + body, patience, source)
+
+    def get(self, path: str, patience: float = 30) -> int:
+        return self.speak(f"GET {path} HTTP/1.1\r\nHost: attack\r\n\r\n".encode(), patience)
+
+    def speak(self, raw: bytes, patience: float = 30, source: str = "", rest: bytes = b"") -> int:
+        """`rest` is sent a moment after `raw`."""
+        try:
+            connection = http.Connection(self.http, timeout=patience, source=source)
+            self.sockets.append(connection.socket)
+            connection.send(raw)
+            if rest:
+                time.sleep(0.01)
+                connection.send(rest)
+            reply = connection.receive()
+            self.notes.append(f"{reply.status} with {len(reply.body)} bytes")
+            return reply.status
+        except (OSError, http.NoReply, AssertionError) as failure:
+            self.notes.append(type(failure).__name__)
+            return 0
+
+
+@dataclasses.dataclass
+class Outcome:
+    name: str
+    stall: dict[str, float]
+    machine: float
+    peak: int
+    start: int
+    kept: int
+    descriptors: tuple[int, int]
+    serves: bool
+    seconds: float
+    faults: list[str]
+    notes: list[str]
+
+    def line(self) -> str:
+        verdict = "ok" if not self.faults else "FAIL: " + "; ".join(self.faults)
+        return (f"{self.name:26} {self.stall.get('http', -1):6.2f} {self.stall.get('kafka', -1):6.2f} {self.peak:6} {self.start:5} {self.kept:5} "
+                f"{self.descriptors[0]:5} {self.descriptors[1]:5} {'yes' if self.serves else 'NO':>6} {self.seconds:5.1f}  {verdict}")
+
+
+HEADING = (f"{'case':26} {'stall of others, s':>13}   memory in MB         descriptors\n"
+           f"{'':26} {'HTTP':>6} {'Kafka':>6} {'peak':>6} {'start':>5} {'after':>5} {'start':>5} {'after':>5} {'serves':>6} {'took':>5}")
+
+
+def run_case(one: Case, binary: str, is_short: bool) -> Outcome:
+    for attempt in range(1, TRIES + 1):
+        outcome = _run(one, binary, is_short)
+        if not outcome.faults or outcome.machine < MACHINE_SECONDS or attempt == TRIES:
+            return outcome
+        print(f"{one.name}: the machine itself stood still for {outcome.machine:.2f} s; again", flush=True)
+    raise AssertionError("unreachable")
+
+
+def _run(one: Case, binary: str, is_short: bool) -> Outcome:
+    began = time.monotonic()
+    broker = Broker("millrace", binary, one.settings)
+    if one.descriptors:
+        limited = broker.folder / "limited"
+        limited.write_text(f'#!/bin/sh\nulimit -n {one.descriptors}\nexec "{binary}" "$@"\n')
+        limited.chmod(0o755)
+        broker.program = str(limited)
+    pinger, faults, seen = None, [], {"http": {"longest": 0}, "kafka": {"longest": 0}, "machine": 0}
+    start = kept = peak = 0
+    descriptors, serves = (0, 0), False
+    notes: list[str] = []
+    try:
+        broker.start()
+        stage = Stage(broker, is_short)
+        stage.create("ping")
+        pinger = start_pinger(broker, one)
+        start, open_at_start = memory(broker, "VmRSS"), count_descriptors(broker)
+        try:
+            one.attack(stage)
+        finally:
+            stage.close_all()
+        faults, notes = stage.faults, stage.notes
+        # How much stays is looked at when it was given back, or 5 s later.
+        deadline = time.monotonic() + REST_SECONDS
+        while True:
+            kept, after = memory(broker, "VmRSS"), count_descriptors(broker)
+            is_given_back = kept <= start + KEPT_MB and after <= open_at_start + KEPT_DESCRIPTORS
+            if time.monotonic() > deadline or is_short and is_given_back:
+                break
+            time.sleep(0.1)
+        descriptors, peak = (open_at_start, after), memory(broker, "VmHWM")
+        seen = stop_pinger(pinger)
+        pinger = None
+        serves = check_serves(stage, faults)
+        if one.restarts:
+            broker.stop()
+            broker.start()
+            serves = check_serves(stage, faults) and serves
+        stage.close_all()
+    except (BrokerFailure, OSError, wire.WireError, ValueError, AssertionError) as failure:
+        faults.append(f"{type(failure).__name__}: {' '.join(str(failure).split())}"[:300])
+        if broker.process is not None and broker.process.poll() is not None:
+            faults.append(f"the broker ended with status {broker.process.returncode}")
+    finally:
+        if pinger is not None:
+            pinger.kill()
+            pinger.wait()
+        broker.remove()
+    stall = {edge: seen[edge]["longest"] for edge in ("http", "kafka")}
+    for edge, longest in stall.items():
+        if longest >= STALL_SECONDS:
+            why = f" ({seen[edge]['failures']} failures, the last: {seen[edge]['last'][:80]})" if seen[edge].get("failures") else ""
+            faults.append(f"others waited {longest:.2f} s on the {edge} edge{why}")
+    if peak >= PEAK_MB:
+        faults.append(f"{peak} MB at the peak")
+    if kept > start + KEPT_MB:
+        faults.append(f"{kept - start} MB kept")
+    if descriptors[1] > descriptors[0] + KEPT_DESCRIPTORS:
+        faults.append(f"{descriptors[1] - descriptors[0]} descriptors kept")
+    if not serves and not faults:
+        faults.append("it does not serve")
+    return Outcome(one.name, stall, seen["machine"], peak, start, kept, descriptors, serves, time.monotonic() - began, faults, notes)
+
+
+def start_pinger(broker: Broker, one: Case) -> subprocess.Popen:
+    command = [sys.executable, str(pathlib.Path(__file__).with_name("pinger.py")), broker.bootstrap, broker.http, "ping"]
+    # The attacker stands for another machine: it must not take the CPU from the client beside it.
+    pinger = subprocess.Popen([*command, *(["--keep"] if one.keeps_connection else [])], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=end_with_parent)
+    if pinger.stdout.readline() != "ready\n":
+        raise BrokerFailure("the client beside the attack did not start")
+    return pinger
+
+
+def stop_pinger(pinger: subprocess.Popen) -> dict:
+    found, _ = pinger.communicate(timeout=90)
+    return json.loads(found)
+
+
+def check_serves(stage: Stage, faults: list[str]) -> bool:
+    """Both edges take a record and give it back."""
+    deadline, failure = time.monotonic() + 5, "nothing was tried"
+    while time.monotonic() < deadline:
+        try:
+            with wire.Connection(stage.kafka, timeout=5) as connection:
+                produced = connection.produce("ping", 0, wire.Batch([b"after"]).encode())
+                stored = connection.fetch("ping", 0, produced.base_offset)[2] if produced.error == 0 else b""
+            status = stage.post("/v1/topics/ping/events", b'{"after":true}', patience=5)
+            if stored and status == 201:
+                return True
+            failure = f"Produce {produced.error}, POST {status}"
+        except (OSError, wire.WireError) as problem:
+            failure = repr(problem)
+        time.sleep(0.2)
+    faults.append(f"it does not serve: {failure[:120]}")
+    return False
+
+
+def memory(broker: Broker, kind: str) -> int:
+    for line in pathlib.Path(f"/proc/{broker.process.pid}/status").read_text().splitlines():
+        if line.startswith(kind + ":"):
+            return int(line.split()[1]) // 1024
+    raise BrokerFailure("the broker has ended")
+
+
+def count_descriptors(broker: Broker) -> int:
+    """Without the files in its data folder."""
+    folder, count = f"/proc/{broker.process.pid}/fd", 0
+    for name in os.listdir(folder):
+        try:
+            count += not os.readlink(f"{folder}/{name}").startswith(str(broker.folder / "data"))
+        except FileNotFoundError:
+            pass
+    return count
