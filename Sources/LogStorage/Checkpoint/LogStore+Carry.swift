@@ -2,13 +2,6 @@ import ByteBuffers
 import KafkaModel
 import StorageIO
 
-/// A journal entry of a partition that could not be opened: kept as it was found.
-struct CarriedEntry {
-    let kind: JournalFormat.Kind
-    let value: Int64
-    let slice: ByteSlice?
-}
-
 /// A checkpoint lets go of the journal, which holds all that was acknowledged of partitions whose files fail. What is
 /// only there is first written to the journal once more, to files that the checkpoint keeps. Recovery takes the same
 /// batch twice without harm.

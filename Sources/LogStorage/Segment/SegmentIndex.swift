@@ -2,21 +2,6 @@ import ByteBuffers
 import RecordFormat
 import StorageIO
 
-/// One entry of a segment's sparse index, 16 bytes. It says: the batch at byte `position` begins with offset
-/// `baseOffset + relativeOffset`, and no batch before it has a timestamp above `maxTimestampBefore`.
-///
-/// One table serves both look-ups, by offset and by time. Entries are strictly ascending in offset and position, and
-/// never descend in time. The segment's first batch needs no entry.
-struct IndexEntry: Equatable, Sendable {
-    var relativeOffset: UInt32
-    var position: UInt32
-    var maxTimestampBefore: Int64
-
-    static let encodedSize = 16
-    /// Where a search begins that finds no entry.
-    static let origin = IndexEntry(relativeOffset: 0, position: 0, maxTimestampBefore: .min)
-}
-
 /// The index of one segment: in memory while the segment grows, in `<baseOffset>.index` once it is closed.
 ///
 /// ```
@@ -141,45 +126,6 @@ struct SegmentIndex {
                 endOffset: endOffset)
         } catch {
             return nil
-        }
-    }
-}
-
-/// The entries of a stored index, looked up in its file.
-struct StoredIndex {
-    let file: any StorageFile
-    let count: Int
-
-    /// The last entry for which `belongs` holds, given that it holds for all before it.
-    func last(where belongs: (IndexEntry) -> Bool) throws(StorageError) -> IndexEntry {
-        var low = 0
-        var high = count
-        var found = IndexEntry.origin
-        while low < high {
-            let middle = (low + high) / 2
-            let entry = try entry(middle)
-            if belongs(entry) {
-                found = entry
-                low = middle + 1
-            } else {
-                high = middle
-            }
-        }
-        return found
-    }
-
-    private func entry(_ index: Int) throws(StorageError) -> IndexEntry {
-        let at = Int64(SegmentIndex.headerSize + index * IndexEntry.encodedSize)
-        let bytes = try file.read(IndexEntry.encodedSize, at: at)
-        do {
-            return try bytes.withUnsafeBytes { raw throws(DecodeError) in
-                var reader = ByteReader(raw)
-                return IndexEntry(
-                    relativeOffset: try reader.uint32(), position: try reader.uint32(),
-                    maxTimestampBefore: try reader.int64())
-            }
-        } catch {
-            throw StorageError(.corrupt("the index is shorter than its header says"), .read, path: file.path)
         }
     }
 }

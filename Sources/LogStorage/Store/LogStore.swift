@@ -5,59 +5,6 @@ public import StorageIO
 import Synchronization
 import Telemetry
 
-/// What a store may use. Sizes are in bytes.
-public struct LogStoreOptions: Sendable {
-    /// Size of one journal file; at most `Journal.maxFiles` of them exist.
-    public var journalFileBytes: Int64 = 64 << 20
-    /// Largest journal frame, at most `JournalFormat.maxFrame`.
-    public var journalFrameBytes = JournalFormat.maxFrame
-    /// A partition's run in one commit of at least this size is written straight to its segment, smaller ones go
-    /// through the journal (architecture: two roads to one durable answer).
-    public var straightRunBytes = 192 << 10
-    /// Memory in the tails that makes the store write behind.
-    public var tailBudgetBytes = 16 << 20
-    /// Bytes written straight to segments after which a checkpoint is made, so that recovery stays short.
-    public var checkpointBytes: Int64 = 256 << 20
-    /// Longest time that appended batches wait in the tail for their segment.
-    public var writeBehindMs: Int64 = 1000
-    /// Below this many free bytes appends are refused while reads, deletes and retention go on.
-    public var reserveBytes: Int64 = 64 << 20
-    /// Write the journal and long runs with O_DIRECT where the file system takes it.
-    public var direct = true
-    /// `log.cleaner.dedupe.buffer.size`: memory for the keys of the log that is being compacted.
-    public var cleanerMapBytes = 16 << 20
-    /// `log.cleaner.backoff.ms`: how often the cleaner looks for logs that are due.
-    public var cleanerIntervalMs: Int64 = 15_000
-    /// Memory for batches that are in their segments already and stay for readers that follow closely.
-    public var cacheBytes = 32 << 20
-    /// Most segments whose files are open at a time; each takes a descriptor. <doc:Faults> has how a broker chooses it.
-    public var openSegments = 4096
-    /// Most states of idempotent producers, of all partitions together.
-    public var maxProducerStates = ProducerLimit.maxStates
-    /// `producer.id.expiration.ms`.
-    public var producerExpirationMs: Int64 = 24 * 3600 * 1000
-    /// The negative control of durability tests: commits are acknowledged without being synced. Never set by a user.
-    public var unsafeWithoutSync = false
-    /// The negative control of the crash model: recovery relies on what it finds without making it durable.
-    var unsafeTrustsCache = false
-
-    public init() {}
-
-    func check() {
-        precondition(
-            journalFrameBytes <= JournalFormat.maxFrame && journalFileBytes >= Int64(journalFrameBytes) * 4
-                && straightRunBytes <= journalFrameBytes - JournalFormat.headerSize - JournalFormat.entryHeaderSize,
-            "journal of \(journalFileBytes) bytes, frames of \(journalFrameBytes), runs of \(straightRunBytes)")
-    }
-}
-
-struct QueuedAppend {
-    let log: PartitionLog
-    let slice: ByteSlice
-    let baseOffset: Int64
-    let lastOffset: Int64
-}
-
 /// All partitions' logs of one data folder, with the journal and the group commit that they share.
 ///
 /// ```

@@ -1,0 +1,101 @@
+import ByteBuffers
+import StorageIO
+import Synchronization
+
+extension PartitionLog {
+    /// The closed segments, oldest first, up to the first that is not wholly in its file.
+    func closedSegments(_ state: State) -> [CleanerPlan.SegmentFacts] {
+        var facts: [CleanerPlan.SegmentFacts] = []
+        for (segment, next) in zip(state.segments, state.segments.dropFirst()) {
+            guard segment.isClosed, segment.readable == segment.size else { break }
+            facts.append(
+                CleanerPlan.SegmentFacts(
+                    baseOffset: segment.baseOffset, endOffset: next.baseOffset, size: segment.size,
+                    firstTimestampMs: segment.firstTimestamp, maxTimestampMs: segment.maxTimestamp))
+        }
+        return facts
+    }
+
+    /// The log's segments that these facts are of; nil when the log has changed.
+    func segments(_ group: ArraySlice<CleanerPlan.SegmentFacts>) -> [Segment]? {
+        state.withLock { state in
+            guard
+                let first = state.segments.firstIndex(where: { $0.baseOffset == group[group.startIndex].baseOffset }),
+                first + group.count < state.segments.count
+            else { return nil }
+            let found = Array(state.segments[first..<first + group.count])
+            let isSame = zip(found, group).allSatisfy { $0.baseOffset == $1.baseOffset && $0.size == $1.size }
+            return isSame ? found : nil
+        }
+    }
+
+    /// Puts `new` in the place of `old` for all readers from now on; false when the log has changed. Those who read
+    /// one of the old at the moment read again.
+    func exchange(_ old: [Segment], for new: Segment) -> Bool {
+        // Under the I/O lock, so that nobody is storing an index of the old, under a name that the new will have.
+        io.withLock { _ in
+            let fileTime = new.maxTimestamp < 0 ? newestTime(of: old) : nil
+            let isExchanged = state.withLock { state -> Bool in
+                guard !state.isDeleted, let first = state.segments.firstIndex(where: { $0 === old[0] }),
+                    first + old.count < state.segments.count,
+                    zip(state.segments[first...], old).allSatisfy({ $0 === $1 })
+                else { return false }
+                new.isClosed = true
+                new.isInstalling = true
+                new.readable = new.size
+                new.firstTimestamp = old.map(\.firstTimestamp).min() ?? .max
+                new.modifiedMs = fileTime
+                for segment in old {
+                    segment.isRetired.store(true, ordering: .releasing)
+                    store.handles.remove(segment)
+                    store.handles.noteSynced(segment)
+                }
+                state.segments.replaceSubrange(first..<first + old.count, with: [new])
+                state.letGo(through: state.segments[first + 1].baseOffset - 1)
+                return true
+            }
+            new.written = new.size
+            // Until the file has its name the index must not be stored: it would stand beside another file.
+            new.isFinished = true
+            return isExchanged
+        }
+    }
+
+    /// The time of the newest record, or of the file where records have none; nil where that of one is not known, which
+    /// may be the newest.
+    private func newestTime(of segments: [Segment]) -> Int64? {
+        var newest = Int64.min
+        for segment in segments {
+            guard let time = state.withLock({ _ in segment.newestMs }) ?? fileTime(of: segment) else { return nil }
+            newest = max(newest, time)
+        }
+        return newest
+    }
+
+    /// Gives the file of an exchanged segment its name, in the steps that recovery can finish. After an error the segment
+    /// is served by its open handle, and `finishInstall` goes on.
+    func install(_ segment: Segment, endOffset: Int64) throws(StorageError) {
+        state.withLock { $0.installing = (segment, endOffset) }
+        try finishInstall()
+    }
+
+    /// Goes on with an `install` that met an error: any step may be repeated.
+    func finishInstall() throws(StorageError) {
+        guard let (segment, endOffset) = state.withLock({ $0.isDeleted ? nil : $0.installing }) else { return }
+        let base = segment.baseOffset
+        let fileSystem = store.fileSystem
+        let unfinished = Path.join(folder, CleanerName.unfinished(base))
+        let exchange = Path.join(folder, CleanerName.exchange(base, endOffset))
+        if try fileSystem.exists(unfinished) { try fileSystem.rename(unfinished, to: exchange) }
+        try fileSystem.syncDirectory(folder)
+        if try fileSystem.exists(exchange) { try replaceFiles(base..<endOffset, of: try fileSystem.list(folder)) }
+        io.withLock { _ in segment.isFinished = false }
+        state.withLock { state in
+            segment.isInstalling = false
+            state.installing = nil
+        }
+        // From now on its handle may be closed, because its name leads to it.
+        store.handles.add(segment)
+        markDirty()
+    }
+}

@@ -1,0 +1,24 @@
+public import KafkaModel
+
+/// Why a batch was not appended: the code for the wire and a sentence for a person. Nothing was changed.
+public struct AppendRefusal: Error, Sendable, Equatable {
+    /// One record of the batch that is at fault.
+    public struct RecordError: Sendable, Equatable {
+        /// From 0, within the batch.
+        public var index: Int32
+        /// Nil: the refusal's own message says it.
+        public var message: String?
+    }
+
+    public var code: ErrorCode
+    public var message: String
+    /// The records at fault, where it is single records. Source: KIP-467.
+    public var recordErrors: [RecordError] = []
+    /// The disk is nearly full: room has to be made, then it goes on by itself.
+    public var isDiskFull = false
+
+    public init(_ code: ErrorCode, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+}

@@ -1,0 +1,169 @@
+import ByteBuffers
+import KafkaModel
+import StorageIO
+import Synchronization
+import Telemetry
+
+extension PartitionLog.State {
+    /// Why the partition's own files let it take no appends; nil when they do.
+    func faultRefusal(of name: String) -> AppendRefusal? {
+        // Stuck, whatever else is known: a repeat of what is in memory alone must not be told that it is there.
+        guard isStuck || fault?.refusesAppends == true else { return nil }
+        let reason = fault?.error.description ?? "what it has is not on disk"
+        return AppendRefusal(.kafkaStorageError, "the partition \(name) takes no appends: \(reason)")
+    }
+
+    /// Notes a failed attempt; gives whether others should hear of it.
+    fileprivate mutating func note(_ error: StorageError, _ kind: PartitionFault.Kind, nowMs: Int64) -> Bool {
+        let before = fault
+        var fault = PartitionFault(kind: kind, error: error, triedMs: nowMs)
+        if let before { fault.attempts = before.attempts + 1 }
+        self.fault = fault
+        return before == nil || before!.refusesAppends != fault.refusesAppends
+    }
+}
+
+extension PartitionLog {
+    /// Why nothing can be read of this partition, and its offsets are not known: it could not be opened. Nil otherwise.
+    public var unavailability: String? {
+        state.withLock { $0.fault?.kind == .unopened ? $0.fault!.error.description : nil }
+    }
+
+    /// A commit has left out what was appended last: its ticket has failed, and whether it will ever be on disk is not known.
+    /// Whoever sees a ticket durable sees here what its commit left out.
+    public var hasLeftOutAppends: Bool { store.stuck.load(ordering: .relaxed) > 0 && state.withLock { $0.isStuck } }
+
+    func isDue(_ nowMs: Int64) -> Bool { state.withLock { $0.fault?.isDue(nowMs) ?? true } }
+
+    /// Writes what is due to the segments. False: the partition's own files did not take it. Throws what concerns others.
+    func tryWriteBehind(
+        through lastOffset: Int64? = nil, with straight: StraightWriter?, nowMs: Int64
+    ) throws(StorageError) -> Bool {
+        let (isUnopened, isStuck) = state.withLock { ($0.fault?.kind == .unopened, $0.isStuck) }
+        if isUnopened { return false }
+        do throws(StorageError) {
+            if isStuck { try writeStuck() } else { try writeBehind(through: lastOffset, with: straight) }
+        } catch {
+            guard error.reach == .partition else { throw error }
+            noteFault(error, nowMs: nowMs)
+            return false
+        }
+        clearFault()
+        return true
+    }
+
+    /// Commits left out appends that were in memory already (`isStuck`): now they are written and synced, which commits
+    /// them. Nothing was appended behind them.
+    private func writeStuck() throws(StorageError) {
+        let (end, bytes) = state.withLock { state in
+            let first = state.tail.partitioningIndex { $0.lastOffset >= state.flushedOffset }
+            return (state.logEndOffset, (first..<state.tail.count).reduce(0) { $0 + state.tail[$1].slice.count })
+        }
+        try io.withLock { writer throws(StorageError) in
+            if state.withLock({ $0.isDeleted }) { return }
+            try writeTail(through: end - 1, &writer)
+            try syncSegments(&writer)
+            settle(through: end - 1)
+        }
+        var woken: [ReadWaiter] = []
+        let isCommitted = state.withLock { state -> Bool in
+            // Deleted meanwhile, which has taken it off the count.
+            guard state.isStuck else { return false }
+            state.isStuck = false
+            state.noteFlushed(through: end - 1, bytes: bytes, &woken)
+            return true
+        }
+        guard isCommitted else { return }
+        store.noteStuck(-1)
+        store.tell(woken)
+    }
+
+    /// Stores indexes. One that cannot be stored is made again at the next start.
+    func tryStoreIndexes() throws(StorageError) {
+        do throws(StorageError) { try storeIndexes() } catch {
+            guard error.reach == .partition else { throw error }
+            Log.warning("an index could not be stored", "partition", name, "reason", error)
+        }
+    }
+
+    /// Removes the files of segments that the checkpoint has forgotten. What cannot be removed is tried again with the
+    /// next checkpoint; a start removes it, too.
+    func tryRemoveDoomed(_ doomed: [Segment]) throws(StorageError) {
+        do throws(StorageError) {
+            try removeDoomed(doomed)
+        } catch {
+            guard error.reach == .partition else { throw error }
+            Log.warning("old segments could not be removed", "partition", name, "reason", error)
+            return markDirty()
+        }
+        state.withLock { state in
+            state.doomed.removeAll { segment in doomed.contains { $0 === segment } }
+        }
+    }
+
+    /// Cuts padding at a stop. What cannot be cut is cut by the next start.
+    func tryTrimAll() throws(StorageError) {
+        do throws(StorageError) { try trimAll() } catch {
+            guard error.reach == .partition else { throw error }
+            Log.warning("a segment could not be cut to its batches", "partition", name, "reason", error)
+        }
+    }
+
+    /// Takes note of a failure of the partition's own files.
+    func noteFault(_ error: StorageError, kind: PartitionFault.Kind = .unwritable, nowMs: Int64) {
+        let isNews = state.withLock { state -> Bool in
+            // Under the lock that a deletion is marked under: what is deleted does not get on the list any more.
+            if state.isDeleted { return false }
+            store.noteFaulted(self, true)
+            return state.note(error, kind, nowMs: nowMs)
+        }
+        if isNews { logFault(error) }
+    }
+
+    private func logFault(_ error: StorageError) {
+        Log.error("a partition's files fail; it alone is refused, and tried again", "partition", name, "reason", error)
+    }
+
+    func clearFault() {
+        let wasFaulted = state.withLock { state -> Bool in
+            // A commit got stuck while something else was written: what worked was not that.
+            guard state.fault != nil, !state.isStuck else { return false }
+            state.fault = nil
+            store.noteFaulted(self, false)
+            return true
+        }
+        if wasFaulted { Log.info("a partition's files work again", "partition", name) }
+    }
+
+    /// A commit could not make these appends durable: they stay in memory, nobody sees them, and nothing is appended
+    /// behind them, until `writeStuck`.
+    func becomeStuck(_ error: StorageError, nowMs: Int64) {
+        let (isFirst, isNews) = state.withLock { state -> (Bool, Bool) in
+            if state.isDeleted { return (false, false) }
+            defer { state.isStuck = true }
+            store.noteFaulted(self, true)
+            return (!state.isStuck, state.note(error, .unwritable, nowMs: nowMs))
+        }
+        if isFirst { store.noteStuck(1) }
+        if isNews { logFault(error) }
+    }
+}
+
+extension LogStore {
+    func noteStuck(_ change: Int) { stuck.add(change, ordering: .sequentiallyConsistent) }
+
+    /// Called with the partition's state lock held.
+    fileprivate func noteFaulted(_ log: PartitionLog, _ isFaulted: Bool) {
+        registry.withLock { registry in
+            registry.faulted.removeAll { $0 === log }
+            if isFaulted { registry.faulted.append(log) }
+        }
+    }
+
+    /// Names of the partitions whose own files or folder fail, with what they fail with.
+    public var faults: [(partition: String, reason: String)] {
+        registry.withLock { $0.faulted }.compactMap { log in
+            log.state.withLock { $0.fault }.map { (log.name, $0.error.description) }
+        }
+    }
+}

@@ -1,0 +1,13 @@
+public import KafkaModel
+
+/// Why a read gave no records.
+public enum ReadRefusal: Error, Sendable {
+    /// The offset lies outside `logStartOffset ... highWatermark`.
+    case outOfRange(logStartOffset: Offset, highWatermark: Offset)
+    /// The bytes on disk are not what was written.
+    case corrupt(String)
+    /// The file system failed.
+    case storage(String)
+    /// It would have to wait for the disk, and was asked not to (`mayWait`): to be made again where it may.
+    case wouldWait
+}

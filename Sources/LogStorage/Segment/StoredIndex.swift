@@ -1,0 +1,41 @@
+import ByteBuffers
+import StorageIO
+
+/// The entries of a stored index, looked up in its file.
+struct StoredIndex {
+    let file: any StorageFile
+    let count: Int
+
+    /// The last entry for which `belongs` holds, given that it holds for all before it.
+    func last(where belongs: (IndexEntry) -> Bool) throws(StorageError) -> IndexEntry {
+        var low = 0
+        var high = count
+        var found = IndexEntry.origin
+        while low < high {
+            let middle = (low + high) / 2
+            let entry = try entry(middle)
+            if belongs(entry) {
+                found = entry
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        return found
+    }
+
+    private func entry(_ index: Int) throws(StorageError) -> IndexEntry {
+        let at = Int64(SegmentIndex.headerSize + index * IndexEntry.encodedSize)
+        let bytes = try file.read(IndexEntry.encodedSize, at: at)
+        do {
+            return try bytes.withUnsafeBytes { raw throws(DecodeError) in
+                var reader = ByteReader(raw)
+                return IndexEntry(
+                    relativeOffset: try reader.uint32(), position: try reader.uint32(),
+                    maxTimestampBefore: try reader.int64())
+            }
+        } catch {
+            throw StorageError(.corrupt("the index is shorter than its header says"), .read, path: file.path)
+        }
+    }
+}
