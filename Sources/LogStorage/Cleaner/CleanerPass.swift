@@ -107,7 +107,7 @@ final class CleanerPass {
             try checkStop()
             if batch.lastOffset.rawValue < plan.firstDirtyOffset { continue }
             if batch.isTransactional || batch.isControl {
-                if transactions == nil { try noteTransactions(from: facts) }
+                if transactions == nil { try readTransactionEnds(from: facts) }
                 if batch.baseOffset.rawValue >= endOffset { return false }
                 if batch.isControl
                     || transactions!.isAborted(batch.producerID.rawValue, at: batch.baseOffset.rawValue)
@@ -139,7 +139,7 @@ final class CleanerPass {
     }
 
     /// Reads the ends of all transactions from this segment on. Nothing is cleaned from the first on that has no end.
-    private func noteTransactions(from first: CleanerPlan.SegmentFacts) throws {
+    private func readTransactionEnds(from first: CleanerPlan.SegmentFacts) throws {
         var ends = TransactionEnds(from: max(plan.firstDirtyOffset, first.baseOffset))
         var markers = RecordIterator()
         for facts in plan.segments where facts.baseOffset >= first.baseOffset && facts.baseOffset < endOffset {
@@ -149,7 +149,7 @@ final class CleanerPass {
                 while let batch = try reader.next() {
                     try checkStop()
                     if batch.lastOffset.rawValue < plan.firstDirtyOffset { continue }
-                    ends.note(batch, marker: try markers.marker(of: batch))
+                    ends.record(batch, marker: try markers.marker(of: batch))
                 }
             } catch CleanerStop.damaged(let baseOffset, let what) {
                 damage = (baseOffset, what)

@@ -22,7 +22,7 @@ struct TransactionEnds {
     var firstUndecidedOffset: Int64? { open.values.min() }
 
     /// Notes a batch; batches come in the order of the log. `marker` is what a control batch says.
-    mutating func note(_ batch: RecordBatchHeader, marker: EndTransactionMarker?) {
+    mutating func record(_ batch: RecordBatchHeader, marker: EndTransactionMarker?) {
         let producer = batch.producerID.rawValue
         if let marker {
             open[producer] = nil

@@ -138,10 +138,10 @@ extension LogStore {
         Log.error(
             "segments cannot be compacted and stay as they are", "partition", log.folderName, "from",
             Segment.name(baseOffset, ".log"), "reason", what)
-        if isFirst { noteUncleanable(1) }
+        if isFirst { countUncleanable(1) }
     }
 
-    func noteUncleanable(_ change: Int) {
+    func countUncleanable(_ change: Int) {
         statistics.uncleanablePartitions.add(change, ordering: .relaxed)
         cleanerMetrics.uncleanablePartitions.add(change)
     }

@@ -48,7 +48,7 @@ extension PartitionLog {
                 for segment in old {
                     segment.isRetired.store(true, ordering: .releasing)
                     store.handles.remove(segment)
-                    store.handles.noteSynced(segment)
+                    store.handles.markSynced(segment)
                 }
                 state.segments.replaceSubrange(first..<first + old.count, with: [new])
                 state.letGo(through: state.segments[first + 1].baseOffset - 1)

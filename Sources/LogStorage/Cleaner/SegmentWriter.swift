@@ -25,7 +25,7 @@ struct SegmentWriter {
 
     mutating func append(_ batch: UnsafeRawBufferPointer) throws(StorageError) {
         let header = RecordBatchHeader(unchecked: batch.baseAddress!)
-        segment.note(
+        segment.count(
             batchAt: segment.size, baseOffset: header.baseOffset.rawValue, size: Int64(batch.count),
             maxTimestamp: header.maxTimestampMs, interval: indexInterval)
         buffer.append(contentsOf: batch)

@@ -79,9 +79,9 @@ extension LogStore {
         checkSpace(before: commit, committer.journal)
         let start = monotonicNanoseconds()
         do throws(StorageError) {
-            let straight = try write(&commit, &committer)
-            noteDuration(monotonicNanoseconds() - start, bytes: commit.bytes)
-            publish(commit, straight: straight)
+            let writtenThrough = try write(&commit, &committer)
+            recordDuration(monotonicNanoseconds() - start, bytes: commit.bytes)
+            publish(commit, writtenThrough: writtenThrough)
         } catch {
             if hold(commit, &committer, error) { return false }
             goOffline(error, ticket: commit.ticket)
@@ -93,7 +93,7 @@ extension LogStore {
         return true
     }
 
-    private func noteDuration(_ nanoseconds: Int, bytes: Int) {
+    private func recordDuration(_ nanoseconds: Int, bytes: Int) {
         statistics.commitNanoseconds.add(nanoseconds, ordering: .relaxed)
         if nanoseconds >= Int(Self.longCommitMs) * 1_000_000 {
             lastLongCommit.store(Int64(monotonicNanoseconds() / 1_000_000), ordering: .relaxed)
@@ -113,7 +113,7 @@ extension LogStore {
         return time == .min ? nil : time
     }
 
-    /// Makes a commit durable; gives the partitions that were written straight, with their last offset. Takes out of the
+    /// Makes a commit durable; gives the partitions that were written through, with their last offset. Takes out of the
     /// commit what some partition's own files did not take, where the journal cannot either.
     func write(
         _ commit: inout Queue, _ committer: inout Committer
@@ -124,15 +124,18 @@ extension LogStore {
         statistics.committedBytes.add(bytes, ordering: .relaxed)
 
         let hasRoom = journal.hasRoom(payload: bytes, entries: commit.appends.count)
-        var straight: [ObjectIdentifier: (log: PartitionLog, lastOffset: Int64, bytes: Int)] = [:]
-        if !hasRoom || bytes >= options.straightRunBytes {
+        var writtenThrough: [ObjectIdentifier: (log: PartitionLog, lastOffset: Int64, bytes: Int)] = [:]
+        if !hasRoom || bytes >= options.writeThroughRunBytes {
             for append in commit.appends {
                 let key = ObjectIdentifier(append.log)
-                straight[key] = (append.log, append.lastOffset, (straight[key]?.bytes ?? 0) + append.slice.count)
+                writtenThrough[key] = (
+                    append.log, append.lastOffset, (writtenThrough[key]?.bytes ?? 0) + append.slice.count
+                )
             }
-            if hasRoom { straight = straight.filter { $0.value.bytes >= options.straightRunBytes } }
+            if hasRoom { writtenThrough = writtenThrough.filter { $0.value.bytes >= options.writeThroughRunBytes } }
         }
-        for append in commit.appends where straight.isEmpty || straight[ObjectIdentifier(append.log)] == nil {
+        for append in commit.appends where writtenThrough.isEmpty || writtenThrough[ObjectIdentifier(append.log)] == nil
+        {
             let partition = TopicPartition(topicID: append.log.topicID, partitionIndex: append.log.partitionIndex)
             try journal.add(.batch, partition, value: append.baseOffset, bytes: append.slice.bytes)
         }
@@ -146,43 +149,43 @@ extension LogStore {
             try journal.commit(sync: !options.unsafeWithoutSync)
         }
         statistics.journalBytes.add(Int(journal.bytesWritten - before), ordering: .relaxed)
-        let refused = try writeStraight(Array(straight.values), &committer)
+        let refused = try writeThrough(Array(writtenThrough.values), &committer)
         for (log, error) in refused {
-            straight[ObjectIdentifier(log)] = nil
+            writtenThrough[ObjectIdentifier(log)] = nil
             try journalInstead(log, error, &commit, journal)
         }
-        return straight.values.map { ($0.log, $0.lastOffset) }
+        return writtenThrough.values.map { ($0.log, $0.lastOffset) }
     }
 
     /// Writes each run to its segment, a bounded number of files at a time. Gives the partitions whose own files did not
     /// take theirs.
-    private func writeStraight(
+    private func writeThrough(
         _ runs: [(log: PartitionLog, lastOffset: Int64, bytes: Int)], _ committer: inout Committer
     ) throws(StorageError) -> [(log: PartitionLog, error: StorageError)] {
         var refused: [(log: PartitionLog, error: StorageError)] = []
         let most = max(1, handles.limit / 4)
         for start in stride(from: 0, to: runs.count, by: most) {
-            refused += try writeStraight(runs[start..<min(start + most, runs.count)], &committer)
+            refused += try writeThrough(runs[start..<min(start + most, runs.count)], &committer)
         }
         return refused
     }
 
-    private func writeStraight(
+    private func writeThrough(
         _ runs: ArraySlice<(log: PartitionLog, lastOffset: Int64, bytes: Int)>, _ committer: inout Committer
     ) throws(StorageError) -> [(log: PartitionLog, error: StorageError)] {
         let runs = Array(runs)
-        var writers: [StraightWriter?] = []
+        var writers: [DirectWriter?] = []
         for (log, _, bytes) in runs {
-            writers.append(bytes >= options.straightRunBytes ? straightWriter(for: log, &committer) : nil)
-            committer.straightBytesSinceCheckpoint += Int64(bytes)
-            statistics.straightBytes.add(bytes, ordering: .relaxed)
+            writers.append(bytes >= options.writeThroughRunBytes ? directWriter(for: log, &committer) : nil)
+            committer.writtenThroughSinceCheckpoint += Int64(bytes)
+            statistics.writtenThroughBytes.add(bytes, ordering: .relaxed)
         }
         let chosen = writers
         let failures = Lock<[(log: PartitionLog, error: StorageError)]>([])
         try forEach(of: runs.count) { (index) throws(StorageError) in
             let run = runs[index]
             do throws(StorageError) {
-                try run.log.writeStraight(through: run.lastOffset, with: chosen[index])
+                try run.log.writeThrough(upTo: run.lastOffset, with: chosen[index])
             } catch {
                 // What the device does not take may have cost what was there before.
                 let isSpoilt = error.operation == .write && error.isDeviceFailure
@@ -195,12 +198,12 @@ extension LogStore {
         // All writes come before the first sync: one commit of the file system's journal serves them all.
         try timed(metrics.segmentSync) { () throws(StorageError) in
             guard runs.count >= Self.syncAllFrom, !options.unsafeWithoutSync else {
-                return try forEach(of: runs.count) { (index) throws(StorageError) in try runs[index].log.syncStraight()
+                return try forEach(of: runs.count) { (index) throws(StorageError) in try runs[index].log.flush()
                 }
             }
             let before = runs.map { ($0.log, $0.log.unsyncedSegments()) }
             try fileSystem.syncAll(folder)
-            for (log, segments) in before { log.noteSynced(segments) }
+            for (log, segments) in before { log.markSynced(segments) }
         }
         return failures.withLock { $0 }
     }
@@ -210,12 +213,12 @@ extension LogStore {
     private func forEach(
         of count: Int, _ body: @escaping @Sendable (Int) throws(StorageError) -> Void
     ) throws(StorageError) {
-        guard count > 1, let crew = crew.withLock({ $0 }) else {
+        guard count > 1, let writerPool = writerPool.withLock({ $0 }) else {
             for index in 0..<count { try body(index) }
             return
         }
         let failure = Lock<StorageError?>(nil)
-        crew.run(count) { index in
+        writerPool.run(count) { index in
             if failure.withLock({ $0 != nil }) { return }
             do throws(StorageError) { try body(index) } catch { failure.withLock { $0 = $0 ?? error } }
         }
@@ -223,7 +226,7 @@ extension LogStore {
     }
 
     /// The writer past the page cache, nil where the file system has none. Notes who has a handle open.
-    private func straightWriter(for log: PartitionLog, _ committer: inout Committer) -> StraightWriter? {
+    private func directWriter(for log: PartitionLog, _ committer: inout Committer) -> DirectWriter? {
         guard let writer = directWriter else { return nil }
         committer.directLogs.removeAll { $0 === log }
         committer.directLogs.append(log)
@@ -232,31 +235,31 @@ extension LogStore {
 
     /// What writes long runs past the page cache, so that their bytes are not copied into pages that are written back and
     /// dropped; nil where the file system cannot.
-    var directWriter: StraightWriter? { isDirect.load(ordering: .relaxed) ? StraightWriter(pool: pool) : nil }
+    var directWriter: DirectWriter? { isDirect.load(ordering: .relaxed) ? DirectWriter(pool: pool) : nil }
 
     /// Partitions whose direct handle (and one block of memory) stays open between commits; beyond it those that were
     /// written longest ago are closed.
     static let maxDirectLogs = 64
 
     /// Notes what `settle` keeps, and lets go of the oldest beyond the budget. Called without a partition's state lock.
-    func cache(_ entry: BatchCache.Entry) {
+    func cache(_ entry: EvictionQueue.Entry) {
         pool.noteCached(entry.bytes)
-        batchCache.withLock { $0.add(entry) }
-        while let oldest = batchCache.withLock({ $0.next(over: options.cacheBytes) }) {
+        evictionQueue.withLock { $0.add(entry) }
+        while let oldest = evictionQueue.withLock({ $0.next(over: options.cacheBytes) }) {
             oldest.log.evict(through: oldest.lastOffset)
             pool.noteCached(-oldest.bytes)
         }
     }
 
     /// Lets readers see the commit, and tells of it.
-    func publish(_ commit: Queue, straight: [(log: PartitionLog, lastOffset: Int64)]) {
+    func publish(_ commit: Queue, writtenThrough: [(log: PartitionLog, lastOffset: Int64)]) {
         if commit.isPartlyFailed {
             observer.withLock { $0 }?.commitFailed(from: commit.ticket, through: commit.ticket)
         }
-        for (log, lastOffset) in straight { log.settle(through: lastOffset) }
+        for (log, lastOffset) in writtenThrough { log.settle(through: lastOffset) }
         var woken: [ReadWaiter] = []
         for append in commit.appends {
-            append.log.noteFlushed(through: append.lastOffset, bytes: append.slice.count, &woken)
+            append.log.advanceFlushedOffset(through: append.lastOffset, bytes: append.slice.count, &woken)
         }
         durable.store(commit.ticket, ordering: .releasing)
         statistics.commits.add(1, ordering: .relaxed)
@@ -267,9 +270,9 @@ extension LogStore {
     private func requestMaintenance(_ committer: inout Committer) {
         guard let journal = committer.journal else { return }
         let journaled = journal.bytesWritten - committer.journalBytesAtCheckpoint
-        if journaled >= options.journalFileBytes || committer.straightBytesSinceCheckpoint >= options.checkpointBytes {
+        if journaled >= options.journalFileBytes || committer.writtenThroughSinceCheckpoint >= options.checkpointBytes {
             committer.journalBytesAtCheckpoint = journal.bytesWritten
-            committer.straightBytesSinceCheckpoint = 0
+            committer.writtenThroughSinceCheckpoint = 0
             needsCheckpoint.store(true, ordering: .releasing)
             maintenanceSignal.raise()
         } else if tailBytes.load(ordering: .relaxed) > options.tailBudgetBytes

@@ -34,10 +34,10 @@ extension LogStore {
     /// Below the reserve appends are refused, above it (with an eighth to spare) they are taken again.
     func checkSpace() {
         guard let free = try? fileSystem.freeBytes(folder).free else { return }
-        note(free: free)
+        update(free: free)
     }
 
-    private func note(free bytes: Int64) {
+    private func update(free bytes: Int64) {
         let owed = max(0, tailBytes.load(ordering: .relaxed))
         lastFree.store(Int(clamping: bytes), ordering: .relaxed)
         lastOwed.store(owed, ordering: .relaxed)
@@ -102,8 +102,8 @@ extension LogStore {
         guard var commit = committer.held else { return true }
         if !isOffline {
             do throws(StorageError) {
-                let straight = try write(&commit, &committer)
-                publish(commit, straight: straight)
+                let writtenThrough = try write(&commit, &committer)
+                publish(commit, writtenThrough: writtenThrough)
             } catch {
                 if hold(commit, &committer, error) { return false }
                 goOffline(error, ticket: commit.ticket)

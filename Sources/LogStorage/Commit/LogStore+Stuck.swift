@@ -25,7 +25,7 @@ extension LogStore {
             try journal.add(.batch, partition, value: append.baseOffset, bytes: append.slice.bytes)
         }
         try journal.commit(sync: !options.unsafeWithoutSync)
-        log.noteFault(error, nowMs: nowMs)
+        log.recordFault(error, nowMs: nowMs)
     }
 
     /// Takes out the appends of partitions that are stuck: those before them are not on disk.

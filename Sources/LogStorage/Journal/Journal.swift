@@ -7,7 +7,7 @@ import Synchronization
 ///
 /// The committing thread owns the write side; `recycle` is called by whoever made a checkpoint. Files are used in turn:
 /// when one is full, the next free one is taken, or a new one is made, up to `maxFiles`. When there is no room left
-/// (`hasRoom`), commits go straight to the segments until a checkpoint has freed a file, and nobody waits. Only log starts
+/// (`hasRoom`), commits are written through to the segments until a checkpoint has freed a file, and nobody waits. Only log starts
 /// have no other road: when those of many commits have used up the room left for them, files beyond `maxFiles` are made.
 /// So the journal is bounded by `maxFiles` x `fileBytes`, and a block for each commit with a log start that comes while
 /// one checkpoint is made.

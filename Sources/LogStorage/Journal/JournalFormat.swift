@@ -25,7 +25,7 @@ enum JournalFormat {
     static let block = 4096
     static let headerSize = 64
     static let entryHeaderSize = 36
-    /// Largest frame, header and padding included. Runs too long for it go straight to their segment.
+    /// Largest frame, header and padding included. Runs too long for it are written through to their segment.
     static let maxFrame = 1 << 20
 
     enum Kind: UInt8 {

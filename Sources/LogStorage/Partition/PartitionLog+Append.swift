@@ -78,17 +78,17 @@ extension PartitionLog {
             let segment = state.segmentForAppend(
                 of: batch.count, baseOffset: base, lastOffset: last, timeMs: timestamp >= 0 ? timestamp : nowMs)
             let position = segment.size
-            segment.note(
+            segment.count(
                 batchAt: position, baseOffset: base, size: Int64(batch.count), maxTimestamp: timestamp,
                 interval: state.settings.indexIntervalBytes)
             if segment.firstTimestamp == .max { segment.firstTimestamp = timestamp >= 0 ? timestamp : nowMs }
-            if let producer { noteProducer(producer, lastOffset: last, nowMs: nowMs, &state) }
+            if let producer { recordProducer(producer, lastOffset: last, nowMs: nowMs, &state) }
             state.tail.append(
                 TailBatch(baseOffset: base, lastOffset: last, segment: segment, position: position, slice: batch))
             state.logEndOffset = last + 1
             if !state.isDirty {
                 state.isDirty = true
-                store.noteDirty(self)
+                store.addDirty(self)
             }
             state.lastTicket = store.enqueue(
                 QueuedAppend(log: self, slice: batch, baseOffset: base, lastOffset: last))
@@ -186,7 +186,7 @@ extension PartitionLog.State {
 
 extension Segment {
     /// Counts a batch that begins at byte `position`, and indexes it when enough bytes have gone by.
-    func note(batchAt position: Int64, baseOffset: Int64, size: Int64, maxTimestamp: Int64, interval: Int64) {
+    func count(batchAt position: Int64, baseOffset: Int64, size: Int64, maxTimestamp: Int64, interval: Int64) {
         if position > 0, position - lastIndexedPosition >= interval {
             index.append(
                 IndexEntry(

@@ -14,7 +14,7 @@ extension PartitionLog.State {
     }
 
     /// Notes a failed attempt; gives whether others should hear of it.
-    fileprivate mutating func note(_ error: StorageError, _ kind: PartitionFault.Kind, nowMs: Int64) -> Bool {
+    fileprivate mutating func record(_ error: StorageError, _ kind: PartitionFault.Kind, nowMs: Int64) -> Bool {
         let before = fault
         var fault = PartitionFault(kind: kind, error: error, triedMs: nowMs)
         if let before { fault.attempts = before.attempts + 1 }
@@ -37,15 +37,15 @@ extension PartitionLog {
 
     /// Writes what is due to the segments. False: the partition's own files did not take it. Throws what concerns others.
     func tryWriteBehind(
-        through lastOffset: Int64? = nil, with straight: StraightWriter?, nowMs: Int64
+        through lastOffset: Int64? = nil, with direct: DirectWriter?, nowMs: Int64
     ) throws(StorageError) -> Bool {
         let (isUnopened, isStuck) = state.withLock { ($0.fault?.kind == .unopened, $0.isStuck) }
         if isUnopened { return false }
         do throws(StorageError) {
-            if isStuck { try writeStuck() } else { try writeBehind(through: lastOffset, with: straight) }
+            if isStuck { try writeStuck() } else { try writeBehind(through: lastOffset, with: direct) }
         } catch {
             guard error.reach == .partition else { throw error }
-            noteFault(error, nowMs: nowMs)
+            recordFault(error, nowMs: nowMs)
             return false
         }
         clearFault()
@@ -70,11 +70,11 @@ extension PartitionLog {
             // Deleted meanwhile, which has taken it off the count.
             guard state.isStuck else { return false }
             state.isStuck = false
-            state.noteFlushed(through: end - 1, bytes: bytes, &woken)
+            state.advanceFlushedOffset(through: end - 1, bytes: bytes, &woken)
             return true
         }
         guard isCommitted else { return }
-        store.noteStuck(-1)
+        store.countStuck(-1)
         store.tell(woken)
     }
 
@@ -88,16 +88,16 @@ extension PartitionLog {
 
     /// Removes the files of segments that the checkpoint has forgotten. What cannot be removed is tried again with the
     /// next checkpoint; a start removes it, too.
-    func tryRemoveDoomed(_ doomed: [Segment]) throws(StorageError) {
+    func tryRemoveObsolete(_ obsolete: [Segment]) throws(StorageError) {
         do throws(StorageError) {
-            try removeDoomed(doomed)
+            try removeObsolete(obsolete)
         } catch {
             guard error.reach == .partition else { throw error }
             Log.warning("old segments could not be removed", "partition", name, "reason", error)
             return markDirty()
         }
         state.withLock { state in
-            state.doomed.removeAll { segment in doomed.contains { $0 === segment } }
+            state.obsolete.removeAll { segment in obsolete.contains { $0 === segment } }
         }
     }
 
@@ -110,12 +110,12 @@ extension PartitionLog {
     }
 
     /// Takes note of a failure of the partition's own files.
-    func noteFault(_ error: StorageError, kind: PartitionFault.Kind = .unwritable, nowMs: Int64) {
+    func recordFault(_ error: StorageError, kind: PartitionFault.Kind = .unwritable, nowMs: Int64) {
         let isNews = state.withLock { state -> Bool in
             // Under the lock that a deletion is marked under: what is deleted does not get on the list any more.
             if state.isDeleted { return false }
-            store.noteFaulted(self, true)
-            return state.note(error, kind, nowMs: nowMs)
+            store.setFaulted(self, true)
+            return state.record(error, kind, nowMs: nowMs)
         }
         if isNews { logFault(error) }
     }
@@ -129,7 +129,7 @@ extension PartitionLog {
             // A commit got stuck while something else was written: what worked was not that.
             guard state.fault != nil, !state.isStuck else { return false }
             state.fault = nil
-            store.noteFaulted(self, false)
+            store.setFaulted(self, false)
             return true
         }
         if wasFaulted { Log.info("a partition's files work again", "partition", name) }
@@ -141,19 +141,19 @@ extension PartitionLog {
         let (isFirst, isNews) = state.withLock { state -> (Bool, Bool) in
             if state.isDeleted { return (false, false) }
             defer { state.isStuck = true }
-            store.noteFaulted(self, true)
-            return (!state.isStuck, state.note(error, .unwritable, nowMs: nowMs))
+            store.setFaulted(self, true)
+            return (!state.isStuck, state.record(error, .unwritable, nowMs: nowMs))
         }
-        if isFirst { store.noteStuck(1) }
+        if isFirst { store.countStuck(1) }
         if isNews { logFault(error) }
     }
 }
 
 extension LogStore {
-    func noteStuck(_ change: Int) { stuck.add(change, ordering: .sequentiallyConsistent) }
+    func countStuck(_ change: Int) { stuck.add(change, ordering: .sequentiallyConsistent) }
 
     /// Called with the partition's state lock held.
-    fileprivate func noteFaulted(_ log: PartitionLog, _ isFaulted: Bool) {
+    fileprivate func setFaulted(_ log: PartitionLog, _ isFaulted: Bool) {
         registry.withLock { registry in
             registry.faulted.removeAll { $0 === log }
             if isFaulted { registry.faulted.append(log) }

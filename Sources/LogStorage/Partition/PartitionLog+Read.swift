@@ -125,7 +125,7 @@ extension PartitionLog {
             guard !found.bytes.isEmpty else { return true }
             if staysInFile { try window.bring(found.bytes) }
             if source.indexCount != nil {
-                source.segment.marks.withLock { $0.note(found.endOffset, at: found.bytes.upperBound) }
+                source.segment.marks.withLock { $0.record(found.endOffset, at: found.bytes.upperBound) }
             }
             records.byteCount = found.bytes.count
             records.endOffset = Offset(found.endOffset)
@@ -216,7 +216,7 @@ extension PartitionLog {
         }
         guard let first else { return nil }
         if now > 0, at > checkedEnd {
-            source.segment.checked.withLock { $0.note(max(first, checkedEnd)..<at, now: now) }
+            source.segment.checked.withLock { $0.insert(max(first, checkedEnd)..<at, now: now) }
         }
         return (first..<at, expected)
     }
@@ -335,8 +335,8 @@ extension PartitionLog {
         let damage = try walk.survey(
             file, segmentBase: segment.baseOffset, from: 0, to: end, expected: &expected, limit: limit,
             pool: store.pool, read: &read
-        ) { made.note($0, at: $1, interval) }
-        noteDamage(damage)
+        ) { made.count($0, at: $1, interval) }
+        recordDamage(damage)
         try io.withLock { _ throws(StorageError) in
             state.withLock { _ in
                 // An index in memory is as good as the appends that made it.

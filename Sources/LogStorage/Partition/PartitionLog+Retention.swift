@@ -8,12 +8,12 @@ extension PartitionLog {
     /// go with the next checkpoint, which has forgotten them. An active segment that is wholly too old is closed first.
     /// Gives whether there were any.
     func enforceRetention(nowMs: Int64) -> Bool {
-        noteFileTimes()
+        readFileTimes()
         return removeExpired(nowMs: nowMs)
     }
 
     /// Records without a timestamp (-1) are as old as the file that holds them, as in Kafka.
-    private func noteFileTimes() {
+    private func readFileTimes() {
         let unknown = state.withLock { state in
             state.settings.deletesByRetention && state.settings.retentionMs >= 0
                 ? state.segments.filter(\.wantsFileTime).map { (segment: $0, size: $0.size) } : []
@@ -69,7 +69,7 @@ extension PartitionLog {
                 number += 1
             }
             guard number > 0 else { return false }
-            state.doomed += state.segments.prefix(number)
+            state.obsolete += state.segments.prefix(number)
             state.segments.removeFirst(number)
             if state.quarantine.removeBelow(state.logStartOffset, segmentBase: state.segments[0].baseOffset) {
                 state.quarantineIsStored = false
@@ -85,14 +85,14 @@ extension PartitionLog {
     }
 
     /// Removes the files of segments that the newest checkpoint no longer knows. May be tried again.
-    func removeDoomed(_ doomed: [Segment]) throws(StorageError) {
+    func removeObsolete(_ obsolete: [Segment]) throws(StorageError) {
         try io.withLock { writer throws(StorageError) in
             if state.withLock({ $0.isDeleted }) { return }
             // The segment that now comes first must stand on disk before its predecessors go.
             let first = state.withLock { $0.segments[0] }
             _ = try openForWriting(first, &writer)
             try syncNames(&writer)
-            for segment in doomed {
+            for segment in obsolete {
                 if writer.direct?.segment === segment { writer.direct = nil }
                 store.handles.retire(segment)
                 for name in [segment.logName, segment.indexName] {
@@ -133,7 +133,7 @@ extension PartitionLog {
             state.epochs.truncateStart(to: target)
             if !state.isDirty {
                 state.isDirty = true
-                store.noteDirty(self)
+                store.addDirty(self)
             }
             let ticket = store.queue.withLock { queue in
                 queue.logStarts.append((self, target))

@@ -40,8 +40,8 @@ extension PartitionLog {
     }
 
     /// All up to and including `lastOffset` is durable, `bytes` more than before; adds those to be told to `told`.
-    func noteFlushed(through lastOffset: Int64, bytes: Int, _ told: inout [ReadWaiter]) {
-        state.withLock { $0.noteFlushed(through: lastOffset, bytes: bytes, &told) }
+    func advanceFlushedOffset(through lastOffset: Int64, bytes: Int, _ told: inout [ReadWaiter]) {
+        state.withLock { $0.advanceFlushedOffset(through: lastOffset, bytes: bytes, &told) }
     }
 }
 
@@ -50,7 +50,7 @@ extension PartitionLog.State {
     /// with replicas it becomes a field, which moves (with `watermarkPosition`) when enough of them have the records.
     var highWatermark: Int64 { flushedOffset }
 
-    mutating func noteFlushed(through lastOffset: Int64, bytes: Int, _ told: inout [ReadWaiter]) {
+    mutating func advanceFlushedOffset(through lastOffset: Int64, bytes: Int, _ told: inout [ReadWaiter]) {
         // `writeStuck` has committed it meanwhile.
         guard lastOffset >= flushedOffset else { return }
         flushedOffset = lastOffset + 1

@@ -4,14 +4,14 @@ import StorageIO
 import Synchronization
 import Telemetry
 
-/// From the tail into the segments' files. Both roads to durability end here: batches that were journaled are written
-/// behind, a long run is written straight and synced as its commit.
+/// Writes batches from the tail to their segments' files. Both roads to durability end here: batches that the journal has
+/// made durable are written behind, later and without a sync; a long run is written through, with a sync, as its commit.
 extension PartitionLog {
     /// Writes every batch of the tail up to and including `lastOffset` to its segment, in order, without syncing; long
-    /// runs past the page cache when there is a `straight` writer. The batches stay in the tail as not written until
+    /// runs past the page cache when there is a `direct` writer. The batches stay in the tail as not written until
     /// `settle`. Called with the I/O lock held (`writer` is what it protects).
     func writeTail(
-        through lastOffset: Int64, _ writer: inout WriterState, straight: StraightWriter? = nil
+        through lastOffset: Int64, _ writer: inout WriterState, direct: DirectWriter? = nil
     ) throws(StorageError) {
         let batches = state.withLock { state -> [TailBatch] in
             let end = state.tail.partitioningIndex { $0.lastOffset > lastOffset }
@@ -29,9 +29,10 @@ extension PartitionLog {
                 "\(folderName): batch at \(run[start].position), segment written to \(segment.written)")
             let file = try openToWrite(segment, &writer)
             let last = run[end - 1]
-            if let straight, last.position + Int64(last.slice.count) - segment.written >= store.options.straightRunBytes
+            if let direct,
+                last.position + Int64(last.slice.count) - segment.written >= store.options.writeThroughRunBytes
             {
-                try writeDirect(run.map(\.slice), segment, file, straight, &writer)
+                try writeDirect(run.map(\.slice), segment, file, direct, &writer)
             } else {
                 writer.direct = nil
                 try file.write(run.map(\.slice), at: segment.written)
@@ -45,7 +46,7 @@ extension PartitionLog {
 
     /// A run of one segment past the page cache. `file` is the segment's buffered handle.
     private func writeDirect(
-        _ slices: [ByteSlice], _ segment: Segment, _ file: any StorageFile, _ straight: StraightWriter,
+        _ slices: [ByteSlice], _ segment: Segment, _ file: any StorageFile, _ directWriter: DirectWriter,
         _ writer: inout WriterState
     ) throws(StorageError) {
         if writer.direct?.segment !== segment {
@@ -60,7 +61,7 @@ extension PartitionLog {
         // Taken out for the call: after a failed write nothing is known of the last block.
         guard var direct = writer.direct.take() else { preconditionFailure("opened above") }
         do throws(StorageError) {
-            try straight.write(slices, to: direct.file, at: segment.written, end: &direct.end)
+            try directWriter.write(slices, to: direct.file, at: segment.written, end: &direct.end)
         } catch {
             // Its first block holds bytes of before as well, which may be nowhere else.
             guard error.isDeviceFailure, let errno = error.errno else { throw error }
@@ -91,7 +92,7 @@ extension PartitionLog {
 
     private func trim(_ segment: Segment, _ writer: inout WriterState) throws(StorageError) {
         if writer.direct?.segment === segment { writer.direct = nil }
-        store.handles.noteUnsynced(segment)
+        store.handles.markUnsynced(segment)
         try segment.openFile(store.handles, in: folder, create: false).truncate(to: segment.written)
         segment.isPadded = false
         segment.writes += 1
@@ -109,7 +110,8 @@ extension PartitionLog {
         }
     }
 
-    /// Gives up the handle and the block that straight writes go on from; the next one opens them again.
+    /// Closes the handle for direct I/O and drops the block that the next direct write would go on from. That write opens
+    /// them again.
     func closeDirect() { io.withLock { $0.direct = nil } }
 
     /// The tail's batches up to and including `lastOffset` are durable and in their files. They stay in memory for
@@ -139,23 +141,23 @@ extension PartitionLog {
         }
         if written > 0 { store.tailBytes.subtract(written, ordering: .relaxed) }
         guard cost > 0 else { return }
-        store.cache(BatchCache.Entry(log: self, lastOffset: lastOffset, bytes: cost))
+        store.cache(EvictionQueue.Entry(log: self, lastOffset: lastOffset, bytes: cost))
     }
 
     /// Lets go of settled batches up to and including `lastOffset`.
     func evict(through lastOffset: Int64) { state.withLock { $0.letGo(through: lastOffset) } }
 
-    /// Writes everything up to and including `lastOffset` to the segments, for `syncStraight` to make durable. The caller
-    /// publishes it. A long run goes past the page cache.
-    func writeStraight(through lastOffset: Int64, with writer: StraightWriter?) throws(StorageError) {
+    /// Writes everything up to and including `lastOffset` to the segments: the first half of a commit that is written
+    /// through. It is durable after `flush`, and visible when the caller publishes the commit.
+    func writeThrough(upTo lastOffset: Int64, with writer: DirectWriter?) throws(StorageError) {
         try io.withLock { state throws(StorageError) in
             if self.state.withLock({ $0.isDeleted }) { return }
-            try writeTail(through: lastOffset, &state, straight: writer)
+            try writeTail(through: lastOffset, &state, direct: writer)
         }
     }
 
-    /// Second half of a straight commit.
-    func syncStraight() throws(StorageError) {
+    /// Syncs what was written to the partition's segments: the second half of a commit that is written through.
+    func flush() throws(StorageError) {
         try io.withLock { writer throws(StorageError) in
             if state.withLock({ $0.isDeleted }) { return }
             try syncSegments(&writer)
@@ -164,13 +166,13 @@ extension PartitionLog {
 
     /// Writes what is durable by the journal to the segments, up to and including `lastOffset` (nil: all of it), and lets
     /// go of its memory.
-    func writeBehind(through lastOffset: Int64? = nil, with straight: StraightWriter?) throws(StorageError) {
+    func writeBehind(through lastOffset: Int64? = nil, with direct: DirectWriter?) throws(StorageError) {
         try io.withLock { writer throws(StorageError) in
             if state.withLock({ $0.isDeleted }) { return }
             let through = lastOffset ?? state.withLock { $0.flushedOffset - 1 }
             // Only the committing thread keeps handles open, a bounded number of them.
             let wasOpen = writer.direct != nil
-            try writeTail(through: through, &writer, straight: straight)
+            try writeTail(through: through, &writer, direct: direct)
             if !wasOpen { writer.direct = nil }
             settle(through: through)
         }
@@ -179,14 +181,14 @@ extension PartitionLog {
     /// Syncs every segment that was written since its last sync, and the names of new ones. Called with the I/O lock held.
     func syncSegments(_ writer: inout WriterState) throws(StorageError) {
         // Those that retention took out, too: until a checkpoint has forgotten them, what follows is only whole with them.
-        let lists = state.withLock { [$0.doomed, $0.segments] }
+        let lists = state.withLock { [$0.obsolete, $0.segments] }
         let unsynced = lists.joined().filter(\.needsSync)
         do throws(StorageError) {
-            if store.options.unsafeWithoutSync { return unsynced.forEach(store.handles.noteSynced) }
+            if store.options.unsafeWithoutSync { return unsynced.forEach(store.handles.markSynced) }
             try syncNames(&writer)
             for segment in unsynced {
                 try segment.openFile(store.handles, in: folder, create: false).sync()
-                store.handles.noteSynced(segment)
+                store.handles.markSynced(segment)
             }
         } catch {
             // A folder or file that cannot be opened. What is written has to be on disk all the same.
@@ -194,22 +196,22 @@ extension PartitionLog {
             try store.fileSystem.syncAll(store.folder)
             writer.hasNewFolder = false
             writer.hasNewFile = false
-            unsynced.forEach(store.handles.noteSynced)
+            unsynced.forEach(store.handles.markSynced)
         }
     }
 
     /// The segments that were written since their last sync, and how often they had been by now.
     func unsyncedSegments() -> [(segment: Segment, writes: Int)] {
         io.withLock { _ in
-            let lists = state.withLock { [$0.doomed, $0.segments] }
+            let lists = state.withLock { [$0.obsolete, $0.segments] }
             return lists.joined().filter(\.needsSync).map { ($0, $0.writes) }
         }
     }
 
     /// Everything was synced since `unsyncedSegments` gave these.
-    func noteSynced(_ segments: [(segment: Segment, writes: Int)]) {
+    func markSynced(_ segments: [(segment: Segment, writes: Int)]) {
         io.withLock { _ in
-            for (segment, writes) in segments where segment.writes == writes { store.handles.noteSynced(segment) }
+            for (segment, writes) in segments where segment.writes == writes { store.handles.markSynced(segment) }
         }
     }
 
@@ -259,11 +261,11 @@ extension PartitionLog {
     /// `openForWriting`, and the handle stays open until its segment was synced.
     private func openToWrite(_ segment: Segment, _ writer: inout WriterState) throws(StorageError) -> any StorageFile {
         let wasUnsynced = segment.needsSync
-        store.handles.noteUnsynced(segment)
+        store.handles.markUnsynced(segment)
         do throws(StorageError) {
             return try openForWriting(segment, &writer)
         } catch {
-            if !wasUnsynced { store.handles.noteSynced(segment) }
+            if !wasUnsynced { store.handles.markSynced(segment) }
             throw error
         }
     }

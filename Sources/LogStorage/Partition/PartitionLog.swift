@@ -55,7 +55,7 @@ public final class PartitionLog: Sendable {
         /// Oldest first, the last one active; never empty.
         var segments: [Segment]
         /// Taken out by retention; their files go with the next checkpoint.
-        var doomed: [Segment] = []
+        var obsolete: [Segment] = []
         /// Batches in memory, oldest first and without gaps. The first `settled` of them are in their segments, durably,
         /// and stay for readers; the others are on their way.
         var tail = Fifo<TailBatch>()
@@ -110,7 +110,7 @@ public final class PartitionLog: Sendable {
         /// Its name, or that of a file in it, may not be durable yet.
         var hasNewFolder = false
         var hasNewFile = false
-        /// Where straight writes go on; dropped by each buffered write, which moves the end without it.
+        /// Where the next direct write goes on. Each buffered write drops it, because it moves the end of the file.
         var direct: DirectSegment?
         /// No segment with a lower base offset has padding at its end.
         var paddedBelow = Int64.max

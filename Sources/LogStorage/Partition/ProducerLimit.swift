@@ -63,7 +63,7 @@ extension LogStore {
 
 extension PartitionLog {
     /// Called with the state lock held.
-    func noteProducer(_ producer: ProducerBatch, lastOffset: Int64, nowMs: Int64, _ state: inout State) {
+    func recordProducer(_ producer: ProducerBatch, lastOffset: Int64, nowMs: Int64, _ state: inout State) {
         if store.producerStates.load(ordering: .relaxed) >= store.options.maxProducerStates,
             state.producers.entries[producer.producerID] == nil
         {

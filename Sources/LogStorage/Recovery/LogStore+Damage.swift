@@ -4,7 +4,7 @@ import Synchronization
 import Telemetry
 
 extension LogStore {
-    func noteDamage(of log: PartitionLog) {
+    func reportDamage(of log: PartitionLog) {
         let isListed = log.state.withLock { state -> Bool in
             // Under the lock that a deletion is marked under: what is deleted does not get on the list any more.
             if state.isDeleted { return false }

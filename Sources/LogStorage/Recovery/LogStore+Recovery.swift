@@ -76,7 +76,7 @@ extension LogStore {
             log.settleLostEnd(report)
             log.openOrSetAside(nowMs: nowMs) { () throws(StorageError) in try settleOrphans(report.orphans, of: log) }
         }
-        for log in logs.values where !log.quarantine.isEmpty { noteDamage(of: log) }
+        for log in logs.values where !log.quarantine.isEmpty { reportDamage(of: log) }
         summary.damage = damage
         do throws(StorageError) { try storeQuarantines() } catch {
             // The checkpoint below waits for the same room, and without one the next start finds the damage again.
@@ -100,7 +100,7 @@ extension LogStore {
             guard error.isNoSpace || error.isNotNow, error.reach != .folder, !loaded.isNew else { throw error }
             // Everything is readable, and the journal keeps what has no room in the segments. What readers are shown
             // is durable all the same.
-            for log in logs.values { try log.syncStraight() }
+            for log in logs.values { try log.flush() }
             if !options.unsafeTrustsCache { summary.rewrittenBytes += try reader.writeAgain(fileSystem) }
             journal.mayGrow.store(false, ordering: .relaxed)
             backgroundFailed(error)
@@ -117,7 +117,7 @@ extension LogStore {
     /// Syncs what recovery wrote again, when too many handles have to stay open for want of it.
     private func syncRecovered(_ recovered: inout [PartitionLog], nowMs: Int64) {
         for log in recovered {
-            log.openOrSetAside(nowMs: nowMs) { () throws(StorageError) in try log.syncStraight() }
+            log.openOrSetAside(nowMs: nowMs) { () throws(StorageError) in try log.flush() }
         }
         recovered = []
     }
@@ -150,7 +150,7 @@ extension LogStore {
                 if entry.kind == .batch { suspects.remove(entry.partition) }
             case .lost(let partition?, let baseOffset, let reason):
                 guard let log = logs[partition], baseOffset >= log.logEndOffset.rawValue else { return }
-                if log.unavailability != nil { return log.noteLostEnd(reason) }
+                if log.unavailability != nil { return log.quarantineEnd(reason) }
                 var report = reports[partition] ?? PartitionLog.RecoveryReport()
                 log.loseJournaled(from: baseOffset, reason, &report)
                 reports[partition] = report
@@ -160,7 +160,7 @@ extension LogStore {
             }
         }
         for partition in suspects {
-            logs[partition]!.noteLostEnd("\(suspicion); whose records it held is not known")
+            logs[partition]!.quarantineEnd("\(suspicion); whose records it held is not known")
         }
         summary.journalFrames = reader.frames
         summary.notices += reader.notices
@@ -194,7 +194,7 @@ extension PartitionLog {
         state.withLock { state in
             guard !state.isDirty, !state.isDeleted else { return }
             state.isDirty = true
-            store.noteDirty(self)
+            store.addDirty(self)
         }
     }
 

@@ -15,7 +15,7 @@ extension PartitionLog {
 
     /// Takes note of damage that was found; it is stored by the maintaining thread, or before recovery ends. Not after a
     /// failed sync: what cannot be read then may be whole in the journal, and the next start will know.
-    func noteDamage(_ ranges: [DamagedRange]) {
+    func recordDamage(_ ranges: [DamagedRange]) {
         if store.isOffline { return }
         let isNews = state.withLock { state -> Bool in
             var isNews = false
@@ -23,16 +23,16 @@ extension PartitionLog {
             if isNews { state.quarantineIsStored = false }
             return isNews
         }
-        if isNews { store.noteDamage(of: self) }
+        if isNews { store.reportDamage(of: self) }
     }
 
     /// Records behind the log's end may be lost, for the given reason: nothing is appended until `log repair`.
-    func noteLostEnd(_ reason: String) {
+    func quarantineEnd(_ reason: String) {
         state.withLock { state in
             if state.quarantine.endReason == nil { state.quarantine.endReason = reason }
             state.quarantineIsStored = false
         }
-        store.noteDamage(of: self)
+        store.reportDamage(of: self)
     }
 
     /// Stores the quarantine when it has changed.

@@ -57,7 +57,7 @@ extension PartitionLog {
 
         var segments: [Segment] = []
         /// Taken out by retention before the stop; the next checkpoint's business, like any that retention takes out.
-        var doomed: [Segment] = []
+        var obsolete: [Segment] = []
         var damage: [DamagedRange] = []
         /// The offset that follows what was found so far.
         var endOffset: Int64
@@ -106,7 +106,7 @@ extension PartitionLog {
                     try fileSystem.remove(Path.join(log.folder, name))
                 }
                 // A checkpoint that tells of bytes in this folder promises its name.
-                if checkpoint == nil || known.position == 0 { noteUnsyncedNames() }
+                if checkpoint == nil || known.position == 0 { markNamesUnsynced() }
             }
             if let first = bases.first {
                 if checkpoint == nil { endOffset = first } else { endOffset = known.logStartOffset }
@@ -122,8 +122,8 @@ extension PartitionLog {
             if report.cutBytes > 0 { try fileSystem.syncDirectory(log.folder) }
             publish(quarantine)
             openForRepeats()
-            if !quarantine.isEmpty { log.store.noteDamage(of: log) }
-            log.noteDamage(damage)
+            if !quarantine.isEmpty { log.store.reportDamage(of: log) }
+            log.recordDamage(damage)
         }
 
         /// A producer's repeat is told the time of its batch by event loops, which read files that are open.
@@ -136,7 +136,7 @@ extension PartitionLog {
         private var trustsCache: Bool { log.store.options.unsafeTrustsCache }
 
         /// The names of the folder and of files in it may be known to the kernel alone.
-        private func noteUnsyncedNames() {
+        private func markNamesUnsynced() {
             if trustsCache { return }
             log.io.withLock { writer in
                 writer.hasNewFolder = true
@@ -166,7 +166,7 @@ extension PartitionLog {
             // Retention had taken it out, and the stop came before its file was gone. It goes after the next checkpoint:
             // the one that was read here may itself not be on disk yet.
             if checkpoint != nil, base < known.segmentBase, let next, next <= known.logStartOffset {
-                doomed.append(segment)
+                obsolete.append(segment)
                 return
             }
             let fileSize = try fileSystem.size(path)
@@ -193,7 +193,7 @@ extension PartitionLog {
                 }
             }
             if isFirst, base < endOffset { endOffset = base }
-            if promised == 0 { noteUnsyncedNames() }
+            if promised == 0 { markNamesUnsynced() }
             let trusted = min(promised, fileSize)
             // The offset that follows the trusted part.
             let limit = base == known.segmentBase && checkpoint != nil ? known.endOffset : next ?? known.endOffset
@@ -242,7 +242,7 @@ extension PartitionLog {
             var next = expected
             let end = try headers.run(
                 file, from: segment.size, to: trusted, expected: &next, pool: log.store.pool, read: &read
-            ) { segment.note($0, at: $1, interval) }
+            ) { segment.count($0, at: $1, interval) }
             if case .broken(let at) = end, try SegmentWalk.isPadding(file, from: at, to: fileSize) {
                 // The next segment has begun before this one's last block was cut to its batches.
             } else if case .broken = end {
@@ -252,7 +252,7 @@ extension PartitionLog {
                 damage += try walk.survey(
                     file, segmentBase: segment.baseOffset, from: 0, to: trusted, expected: &next, limit: limit,
                     pool: log.store.pool, read: &read
-                ) { segment.note($0, at: $1, interval) }
+                ) { segment.count($0, at: $1, interval) }
                 segment.size = trusted
             }
             report.scannedBytes += read
@@ -284,7 +284,7 @@ extension PartitionLog {
             // Without a checkpoint it is not known which of all the bytes were promised; a sync has to do. Unless it was
             // tried before: that sync may have failed.
             let isRewritten = !(isRebuilt && isFirstTry) && !trustsCache
-            if !trustsCache { log.store.handles.noteUnsynced(segment) }
+            if !trustsCache { log.store.handles.markUnsynced(segment) }
             defer { report.rewrittenBytes += rewritten }
             while case .broken(let at) = try walk.run(
                 file, from: segment.size, to: fileSize, expected: &expected, pool: log.store.pool, read: &read,
@@ -295,7 +295,7 @@ extension PartitionLog {
                 },
                 { header, position in
                     log.state.withLock { $0.replay(header) }
-                    segment.note(header, at: position, interval)
+                    segment.count(header, at: position, interval)
                 })
             {
                 let base = expected ?? segment.baseOffset
@@ -387,11 +387,11 @@ extension PartitionLog {
                 if checkpoint == nil {
                     state.logStartOffset = max(state.logStartOffset, segments.first?.baseOffset ?? 0)
                 }
-                state.doomed = doomed
+                state.obsolete = obsolete
                 state.logEndOffset = endOffset
                 state.flushedOffset = endOffset
             }
-            if !doomed.isEmpty { log.markDirty() }
+            if !obsolete.isEmpty { log.markDirty() }
         }
     }
 
@@ -418,7 +418,7 @@ extension PartitionLog {
             let segment = state.segmentForAppend(
                 of: batch.count, baseOffset: baseOffset, lastOffset: last, timeMs: header.maxTimestampMs)
             let position = segment.size
-            segment.note(header, at: position, state.settings.indexIntervalBytes)
+            segment.count(header, at: position, state.settings.indexIntervalBytes)
             state.tail.append(
                 TailBatch(
                     baseOffset: baseOffset, lastOffset: last, segment: segment, position: position,
@@ -428,7 +428,7 @@ extension PartitionLog {
             state.flushedOffset = state.logEndOffset
             if !state.isDirty, !state.isDeleted {
                 state.isDirty = true
-                store.noteDirty(self)
+                store.addDirty(self)
             }
             return true
         }
@@ -481,7 +481,7 @@ extension PartitionLog {
         let isLost = state.withLock { state in
             state.quarantine.damaged.contains { $0.endOffset > lost.offset && $0.baseOffset >= lost.offset }
         }
-        if isLost { noteLostEnd(lost.reason) }
+        if isLost { quarantineEnd(lost.reason) }
     }
 
     func replayLogStart(_ offset: Int64) {
@@ -526,9 +526,9 @@ extension Segment {
     var offsetLimit: Int64 { baseOffset + Int64(Int32.max) + 1 }
 
     /// Counts a batch found at byte `position`.
-    func note(_ header: RecordBatchHeader, at position: Int64, _ interval: Int64) {
+    func count(_ header: RecordBatchHeader, at position: Int64, _ interval: Int64) {
         if firstTimestamp == .max { firstTimestamp = max(0, header.maxTimestampMs) }
-        note(
+        count(
             batchAt: position, baseOffset: header.baseOffset.rawValue, size: Int64(header.totalSize),
             maxTimestamp: header.maxTimestampMs, interval: interval)
     }

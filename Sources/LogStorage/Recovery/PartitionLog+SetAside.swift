@@ -84,7 +84,7 @@ extension PartitionLog {
             return state.segments
         }
         for segment in segments { store.handles.close(segment) }
-        noteFault(error, kind: .unopened, nowMs: nowMs)
+        recordFault(error, kind: .unopened, nowMs: nowMs)
     }
 
     /// Tries to open a partition that was set aside, with what was kept of it. Nobody is served meanwhile.
@@ -118,7 +118,7 @@ extension PartitionLog {
         guard isOpen else { return state.withLock { $0.carried = carried } }
         markDirty()
         state.withLock { $0.carried = [] }
-        if !quarantine.isEmpty { store.noteDamage(of: self) }
+        if !quarantine.isEmpty { store.reportDamage(of: self) }
         store.countProducers()
         clearFault()
     }

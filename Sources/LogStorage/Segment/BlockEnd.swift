@@ -8,8 +8,8 @@ struct BlockEnd {
 
     /// Reads what is before byte `written` in its block.
     init(file: any StorageFile, written: Int64, pool: ChunkPool) throws(StorageError) {
-        count = Int(written % Int64(StraightWriter.block))
-        block = pool.chunk(atLeast: StraightWriter.block)
+        count = Int(written % Int64(DirectWriter.block))
+        block = pool.chunk(atLeast: DirectWriter.block)
         guard count > 0 else { return }
         let room = UnsafeMutableRawBufferPointer(start: block.base, count: count)
         let got = try file.read(into: room, at: written - Int64(count))
@@ -23,7 +23,7 @@ struct BlockEnd {
     }
 
     mutating func set(_ bytes: UnsafeRawBufferPointer) {
-        precondition(bytes.count < StraightWriter.block)
+        precondition(bytes.count < DirectWriter.block)
         count = bytes.count
         if count > 0 { block.base.copyMemory(from: bytes.baseAddress!, byteCount: count) }
     }

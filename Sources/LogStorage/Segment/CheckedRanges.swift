@@ -17,7 +17,7 @@ struct CheckedRanges {
     static let growth = 10 * 1_000_000_000
 
     /// The batches in `bytes` are whole.
-    mutating func note(_ bytes: Range<Int64>, now: Int) {
+    mutating func insert(_ bytes: Range<Int64>, now: Int) {
         guard !bytes.isEmpty else { return }
         parts.removeAll { now - $0.since >= Self.lifetime }
         for index in parts.indices

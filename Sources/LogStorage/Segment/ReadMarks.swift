@@ -9,7 +9,7 @@ struct ReadMarks {
     static let capacity = 16
 
     /// The batch behind those that end at `offset` (exclusive) begins at byte `position`.
-    mutating func note(_ offset: Int64, at position: Int64) {
+    mutating func record(_ offset: Int64, at position: Int64) {
         if marks.contains(where: { $0.offset == offset }) { return }
         if marks.count < Self.capacity { return marks.append((offset, position)) }
         marks[next] = (offset, position)

@@ -34,7 +34,7 @@ final class Segment: @unchecked Sendable {
     private let unsynced = Atomic<Bool>(false)
     /// Writes so far: tells whether one came while something else was done. (io)
     var writes = 0
-    /// The file may end in zero bytes beyond `written` (see `StraightWriter`). (io)
+    /// The file may end in zero bytes beyond `written` (see `DirectWriter`). (io)
     var isPadded = false
     /// Bytes of log that the stored index covers. (io)
     var indexedSize: Int64 = 0
@@ -78,11 +78,11 @@ final class Segment: @unchecked Sendable {
     /// The file, if it is open.
     var openedFile: (any StorageFile)? {
         let open = file.withLock { $0 }
-        if open != nil { noteUse() }
+        if open != nil { markUsed() }
         return open
     }
 
-    private func noteUse() { if !isUsed.load(ordering: .relaxed) { isUsed.store(true, ordering: .relaxed) } }
+    private func markUsed() { if !isUsed.load(ordering: .relaxed) { isUsed.store(true, ordering: .relaxed) } }
 
     var needsSync: Bool { unsynced.load(ordering: .relaxed) }
 

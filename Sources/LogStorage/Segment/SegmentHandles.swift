@@ -37,12 +37,12 @@ final class SegmentHandles: Sendable {
     var isCrowded: Bool { unsynced.load(ordering: .relaxed) >= max(1, limit / 2) }
 
     /// Before the first write since a sync. Called with the partition's I/O lock held.
-    func noteUnsynced(_ segment: Segment) {
+    func markUnsynced(_ segment: Segment) {
         if !segment.setNeedsSync(true) { unsynced.add(1, ordering: .relaxed) }
     }
 
     /// All that was written to it is on disk, or its file goes. Called with the partition's I/O lock held.
-    func noteSynced(_ segment: Segment) {
+    func markSynced(_ segment: Segment) {
         if segment.setNeedsSync(false) { unsynced.subtract(1, ordering: .relaxed) }
     }
 
@@ -66,7 +66,7 @@ final class SegmentHandles: Sendable {
     func close(_ segment: Segment) {
         remove(segment)
         segment.closeFile()
-        if segment.needsSync { noteSynced(segment) }
+        if segment.needsSync { markSynced(segment) }
     }
 
     /// No longer counts a segment that another has taken the place of; who reads it keeps its file.

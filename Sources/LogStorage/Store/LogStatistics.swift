@@ -6,8 +6,8 @@ public final class LogStatistics: Sendable {
     public let commits = Atomic<Int>(0)
     public let committedAppends = Atomic<Int>(0)
     public let committedBytes = Atomic<Int>(0)
-    /// Bytes that went straight to their segments.
-    public let straightBytes = Atomic<Int>(0)
+    /// Bytes that were written through to their segments.
+    public let writtenThroughBytes = Atomic<Int>(0)
     /// Bytes written to the journal, padding included.
     public let journalBytes = Atomic<Int>(0)
     public let checkpoints = Atomic<Int>(0)

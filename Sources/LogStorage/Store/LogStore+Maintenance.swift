@@ -94,13 +94,13 @@ extension LogStore {
     private func checkpoint(
         of dirty: [PartitionLog], _ journal: Journal, _ generation: UInt64, isClean: Bool, nowMs: Int64
     ) throws(StorageError) {
-        var snapshots: [(log: PartitionLog, entry: Checkpoint.Entry, doomed: [Segment])] = []
+        var snapshots: [(log: PartitionLog, entry: Checkpoint.Entry, obsolete: [Segment])] = []
         var ticket: UInt64 = 0
         for log in dirty {
             log.state.withLock { state in
                 state.isDirty = false
                 ticket = max(ticket, state.lastTicket)
-                snapshots.append((log, state.checkpointEntry, state.doomed))
+                snapshots.append((log, state.checkpointEntry, state.obsolete))
             }
         }
         // The snapshots may be ahead of the commits: what they tell of must be durable before they are.
@@ -129,8 +129,8 @@ extension LogStore {
         try storeAsides()
         try writeCheckpoint(journalGeneration: generation, isClean: isClean && isWhole)
         journal.recycle(through: generation)
-        for (log, _, doomed) in snapshots where kept.contains(ObjectIdentifier(log)) && !doomed.isEmpty {
-            try log.tryRemoveDoomed(doomed)
+        for (log, _, obsolete) in snapshots where kept.contains(ObjectIdentifier(log)) && !obsolete.isEmpty {
+            try log.tryRemoveObsolete(obsolete)
         }
         statistics.checkpoints.add(1, ordering: .relaxed)
     }
@@ -162,10 +162,10 @@ extension LogStore {
     private func syncSegments(of logs: [PartitionLog]) throws(StorageError) {
         if options.unsafeWithoutSync { return }
         if logs.count >= Self.syncAllFrom {
-            // A straight commit may write at the same time: only what was written before the sync is synced by it.
+            // A commit may write through at the same time: only what was written before the sync is synced by it.
             let before = logs.map { ($0, $0.unsyncedSegments()) }
             try fileSystem.syncAll(folder)
-            for (log, segments) in before where !segments.isEmpty { log.noteSynced(segments) }
+            for (log, segments) in before where !segments.isEmpty { log.markSynced(segments) }
             return
         }
         for log in logs {
@@ -242,7 +242,7 @@ extension LogStore {
         threads.withLock { threads in
             precondition(!threads.running, "started twice")
             threads.running = true
-            crew.withLock { $0 = Crew() }
+            writerPool.withLock { $0 = WriterPool() }
             threads.handles = [
                 Thread(name: "commit") { [self] in runCommitter() },
                 Thread(name: "maintenance") { [self] in runMaintenance() },
@@ -262,9 +262,9 @@ extension LogStore {
         maintenanceSignal.raise()
         cleanerSignal.raise()
         for handle in handles { handle.join() }
-        crew.withLock { crew in
-            crew?.stop()
-            crew = nil
+        writerPool.withLock { writerPool in
+            writerPool?.stop()
+            writerPool = nil
         }
         commitPending()
         if !isOffline {

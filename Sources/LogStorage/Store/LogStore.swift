@@ -12,7 +12,7 @@ import Telemetry
 ///               partitions/<topic>-<index>.<topicID>/<baseOffset>.log, .index
 /// ```
 /// Threads: event loops append; one thread commits (`commitPending`), and has a few helpers for long runs of several
-/// partitions (`Crew`); one maintains (`maintain`: write behind, checkpoint, retention); one compacts (`clean`). `start`
+/// partitions (`WriterPool`); one maintains (`maintain`: write behind, checkpoint, retention); one compacts (`clean`). `start`
 /// runs them; a test makes the calls itself on the simulated file system.
 ///
 /// Failure: the first failed sync, or write of the journal, takes the store offline for good (`refusal`); nothing is
@@ -58,7 +58,7 @@ public final class LogStore: Sendable {
         var journal: Journal?
         /// A commit that the full disk did not take; it is tried again.
         var held: Queue?
-        var straightBytesSinceCheckpoint: Int64 = 0
+        var writtenThroughSinceCheckpoint: Int64 = 0
         /// `Journal.bytesWritten` at the last checkpoint.
         var journalBytesAtCheckpoint: Int64 = 0
         /// Partitions with an open direct handle, the one written last at the end.
@@ -68,7 +68,7 @@ public final class LogStore: Sendable {
     let queue = Lock(Queue())
     let registry = Lock(Registry())
     let committer = Lock(Committer())
-    let batchCache = Lock(BatchCache())
+    let evictionQueue = Lock(EvictionQueue())
     let observer = Lock<(any CommitObserver)?>(nil)
     /// One checkpoint or retention round at a time.
     let maintenance = Lock(MaintenanceState())
@@ -116,7 +116,7 @@ public final class LogStore: Sendable {
     let maintenanceSignal = Signal()
     let threads = Lock<Threads>(Threads())
     /// Only there between `start` and `stop`; a test's commits are made by its own thread alone.
-    let crew = Lock<Crew?>(nil)
+    let writerPool = Lock<WriterPool?>(nil)
     public let statistics = LogStatistics()
     let metrics = StoreMetrics()
     let totals = Lock(LogTotals())
@@ -185,8 +185,8 @@ public final class LogStore: Sendable {
             state.producers = ProducerStates()
             return (state.waiters.removeAll(), wasStuck, wasUncleanable)
         }
-        if wasStuck { noteStuck(-1) }
-        if wasUncleanable { noteUncleanable(-1) }
+        if wasStuck { countStuck(-1) }
+        if wasUncleanable { countUncleanable(-1) }
         let wasDamaged = registry.withLock { registry -> Bool in
             let damaged = registry.damaged.count
             registry.logs[TopicPartition(topicID: log.topicID, partitionIndex: log.partitionIndex)] = nil
@@ -202,7 +202,7 @@ public final class LogStore: Sendable {
         log.reopening.withLock { _ in }
         try log.io.withLock { writer throws(StorageError) in
             log.state.withLock { state in
-                for segment in state.segments + state.doomed { handles.retire(segment) }
+                for segment in state.segments + state.obsolete { handles.retire(segment) }
                 for index in state.settled..<state.tail.count {
                     tailBytes.subtract(state.tail[index].slice.count, ordering: .relaxed)
                 }
@@ -225,7 +225,7 @@ public final class LogStore: Sendable {
 
     var logs: [PartitionLog] { registry.withLock { Array($0.logs.values) } }
 
-    func noteDirty(_ log: PartitionLog) { registry.withLock { $0.dirty.append(log) } }
+    func addDirty(_ log: PartitionLog) { registry.withLock { $0.dirty.append(log) } }
 
     /// Bytes of the file system that holds the data folder; nil when it does not tell.
     public var space: (free: Int64, total: Int64)? { try? fileSystem.freeBytes(folder) }

@@ -4,12 +4,12 @@ public struct LogStoreOptions: Sendable {
     public var journalFileBytes: Int64 = 64 << 20
     /// Largest journal frame, at most `JournalFormat.maxFrame`.
     public var journalFrameBytes = JournalFormat.maxFrame
-    /// A partition's run in one commit of at least this size is written straight to its segment, smaller ones go
-    /// through the journal (architecture: two roads to one durable answer).
-    public var straightRunBytes = 192 << 10
+    /// Smallest run (a partition's batches of one commit) that is written through to its segment. Smaller ones go to the
+    /// journal: <doc:OneJournalTwoRoads>.
+    public var writeThroughRunBytes = 192 << 10
     /// Memory in the tails that makes the store write behind.
     public var tailBudgetBytes = 16 << 20
-    /// Bytes written straight to segments after which a checkpoint is made, so that recovery stays short.
+    /// Bytes written through to segments after which a checkpoint is made, so that recovery stays short.
     public var checkpointBytes: Int64 = 256 << 20
     /// Longest time that appended batches wait in the tail for their segment.
     public var writeBehindMs: Int64 = 1000
@@ -39,7 +39,7 @@ public struct LogStoreOptions: Sendable {
     func check() {
         precondition(
             journalFrameBytes <= JournalFormat.maxFrame && journalFileBytes >= Int64(journalFrameBytes) * 4
-                && straightRunBytes <= journalFrameBytes - JournalFormat.headerSize - JournalFormat.entryHeaderSize,
-            "journal of \(journalFileBytes) bytes, frames of \(journalFrameBytes), runs of \(straightRunBytes)")
+                && writeThroughRunBytes <= journalFrameBytes - JournalFormat.headerSize - JournalFormat.entryHeaderSize,
+            "journal of \(journalFileBytes) bytes, frames of \(journalFrameBytes), runs of \(writeThroughRunBytes)")
     }
 }

@@ -44,7 +44,7 @@ extension LogStore {
         registry.total(
             "millrace_storage_straight_bytes_total",
             help: "Bytes of long runs, written to their segments without the journal."
-        ) { Double(statistics.straightBytes.load(ordering: .relaxed)) }
+        ) { Double(statistics.writtenThroughBytes.load(ordering: .relaxed)) }
         registry.total("millrace_storage_checkpoints_total", help: "Checkpoints made.") {
             Double(statistics.checkpoints.load(ordering: .relaxed))
         }

@@ -21,7 +21,7 @@ final class SimulatedBroker {
         options.offsetsPartitions = 1
         options.store.journalFrameBytes = 16 << 10
         options.store.journalFileBytes = 64 << 10
-        options.store.straightRunBytes = 8 << 10
+        options.store.writeThroughRunBytes = 8 << 10
         options.store.reserveBytes = 0
         options.store.direct = false
         return options

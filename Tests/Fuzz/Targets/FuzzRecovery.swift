@@ -45,7 +45,7 @@ private final class Store {
         var options = LogStoreOptions()
         options.journalFrameBytes = 8 << 10
         options.journalFileBytes = 32 << 10
-        options.straightRunBytes = 4 << 10
+        options.writeThroughRunBytes = 4 << 10
         options.direct = false
         options.cacheBytes = 0
         options.reserveBytes = 0

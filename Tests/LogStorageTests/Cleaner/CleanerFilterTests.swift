@@ -199,7 +199,7 @@ import Testing
         var records = RecordIterator()
         for batch in batches {
             let header = RecordBatchHeader(unchecked: batch.pointer)
-            ends.note(header, marker: try records.marker(of: header))
+            ends.record(header, marker: try records.marker(of: header))
         }
         return ends
     }

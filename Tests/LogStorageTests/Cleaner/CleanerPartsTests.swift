@@ -126,7 +126,7 @@ import Testing
         batch.isControl = marker != nil
         batch.bytes().withUnsafeBytes { bytes in
             let header = RecordBatchHeader(unchecked: bytes.baseAddress!)
-            ends.note(header, marker: marker.map { EndTransactionMarker(isCommit: $0, coordinatorEpoch: 0) })
+            ends.record(header, marker: marker.map { EndTransactionMarker(isCommit: $0, coordinatorEpoch: 0) })
         }
     }
 

@@ -125,7 +125,7 @@ import Testing
         #expect(try store.fileSystem.list("/data/journal").count <= Journal.maxFiles)
     }
 
-    @Test func aFullJournalSendsCommitsStraightToTheSegments() throws {
+    @Test func aFullJournalSendsCommitsThroughToTheSegments() throws {
         let store = try TestStore()
         for _ in 0..<200 {
             store.append()

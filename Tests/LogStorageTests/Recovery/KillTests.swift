@@ -134,7 +134,7 @@ import Testing
             store.append()
             try store.checkpoint()
             store.fileSystem.haltAtCall(store.fileSystem.callCount + call)
-            store.log.noteLostEnd("a test")
+            store.log.quarantineEnd("a test")
             store.store.maintain(nowMs: TestStore.now)
             let isHalted = store.fileSystem.isHalted
             try store.kill()

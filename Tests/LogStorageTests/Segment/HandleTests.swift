@@ -103,7 +103,7 @@ import Testing
         let segments = (0..<5).map { Segment(baseOffset: Int64($0)) }
         for segment in segments.prefix(3) { _ = try segment.openFile(handles, in: "/p", create: true) }
         // One that has to be synced stays, however long ago it was used; so does what a reader holds.
-        handles.noteUnsynced(segments[0])
+        handles.markUnsynced(segments[0])
         let held = try segments[1].openFile(handles, in: "/p", create: true)
         try held.write([7], at: 0)
         for segment in segments[3...] { _ = try segment.openFile(handles, in: "/p", create: true) }
@@ -113,7 +113,7 @@ import Testing
         }
         #expect(handles.count == 3 && disk.openFiles == 4, "one is open for its reader alone")
         #expect(try held.read(1, at: 0) == [7])
-        handles.noteSynced(segments[0])
+        handles.markSynced(segments[0])
         #expect(handles.makeRoom())
         #expect(handles.makeRoom())
         #expect(!handles.makeRoom() || handles.count == 0)

@@ -52,7 +52,7 @@ import Testing
             store.append(size: 9000)
             store.store.commitPending()
         }
-        store.log.noteDamage([
+        store.log.recordDamage([
             DamagedRange(
                 segmentBase: 4, startPosition: 0, endPosition: 100, baseOffset: 4, endOffset: 5, reason: "a test")
         ])

@@ -160,7 +160,7 @@ import Testing
         #expect(try pair.end(pair.log) == 6)
     }
 
-    // MARK: The straight road
+    // MARK: Written through
 
     @Test func aLongRunWhoseFileFailsGoesThroughTheJournal() throws {
         var pair = try Pair()
@@ -226,8 +226,8 @@ import Testing
         let second = try pair.append(to: pair.log).get()
         var commit = taken
         try pair.store.store.committer.withLock { committer in
-            let straight = try pair.store.store.write(&commit, &committer)
-            pair.store.store.publish(commit, straight: straight)
+            let writtenThrough = try pair.store.store.write(&commit, &committer)
+            pair.store.store.publish(commit, writtenThrough: writtenThrough)
         }
         pair.store.store.commitPending()
         #expect(heard.failed == [taken.ticket...taken.ticket, second.ticket...second.ticket])

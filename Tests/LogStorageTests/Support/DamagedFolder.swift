@@ -34,7 +34,7 @@ final class DamagedFolder {
 
     static var options: LogStoreOptions {
         var options = TestStore.options
-        options.straightRunBytes = 4 << 10
+        options.writeThroughRunBytes = 4 << 10
         return options
     }
 
@@ -53,7 +53,7 @@ final class DamagedFolder {
             for place in 0..<Self.partitions where round % (place + 1) == 0 {
                 append(to: place, count: 1 + round % 3, size: 90 + round * 7)
             }
-            // One long run, which goes straight to its segment.
+            // One long run, which is written through to its segment.
             if round % 8 == 5 { append(to: 1, count: 4, size: 1200) }
             store.commitPending()
             if round == 15 { try store.checkpoint() }

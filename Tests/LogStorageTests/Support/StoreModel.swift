@@ -81,7 +81,7 @@ final class StoreModel {
         options = LogStoreOptions()
         options.journalFrameBytes = 16 << 10
         options.journalFileBytes = 64 << 10
-        options.straightRunBytes = 3 << 10
+        options.writeThroughRunBytes = 3 << 10
         options.checkpointBytes = 64 << 10
         options.tailBudgetBytes = 16 << 10
         options.direct = random.chance(0.8)
@@ -244,7 +244,7 @@ final class StoreModel {
     /// Takes note of what the store's commits have acknowledged.
     private func settle() {
         let durable = store.durableTicket
-        noteRetention()
+        recordRetention()
         for place in partitions.indices {
             while let first = partitions[place].waitingEnds.first, first.ticket <= durable {
                 // A commit that left out what a partition's files did not take: nobody was told that it is stored.
@@ -261,7 +261,7 @@ final class StoreModel {
     }
 
     /// Retention moves a log's start by itself.
-    private func noteRetention() {
+    private func recordRetention() {
         for place in partitions.indices where partitions[place].hasRetention {
             let start = partitions[place].log.logStartOffset.rawValue
             partitions[place].askedStart = max(partitions[place].askedStart, start)
@@ -334,7 +334,7 @@ final class StoreModel {
             nowMs += PartitionLog.reopenMs
             store.maintain(nowMs: nowMs)
             // The round may have removed what is old.
-            noteRetention()
+            recordRetention()
         }
         if store.isOffline || fileSystem.isHalted { throw StorageError(.io(errno: EIO), .write, path: "/data") }
         if isMissing() { throw Failure(description: "not opened: \(store.faults)") }

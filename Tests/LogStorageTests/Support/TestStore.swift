@@ -26,7 +26,7 @@ final class TestStore {
         var options = LogStoreOptions()
         options.journalFrameBytes = 16 << 10
         options.journalFileBytes = 64 << 10
-        options.straightRunBytes = 8 << 10
+        options.writeThroughRunBytes = 8 << 10
         options.direct = false
         // What was written is read from its file.
         options.cacheBytes = 0

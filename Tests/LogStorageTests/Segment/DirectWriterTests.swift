@@ -8,7 +8,7 @@ import Testing
 @testable import LogStorage
 
 /// Long runs past the page cache: whole blocks on disk, the same bytes for readers, nothing left of the padding.
-@Suite struct StraightWriterTests {
+@Suite struct DirectWriterTests {
     private func store(cacheBytes: Int = 0, segmentBytes: Int64 = 1 << 30) throws -> TestStore {
         var options = TestStore.options
         options.direct = true
@@ -29,7 +29,7 @@ import Testing
         let store = try store()
         store.append(count: 3, size: 5000)
         store.store.commitPending()
-        #expect(store.store.statistics.straightBytes.load(ordering: .relaxed) > 15_000)
+        #expect(store.store.statistics.writtenThroughBytes.load(ordering: .relaxed) > 15_000)
         #expect(try size(store, first) % 4096 == 0)
         #expect(store.log.sizeInBytes < (try size(store, first)))
         #expect(try store.readAll() == [0, 1, 2])
@@ -50,7 +50,7 @@ import Testing
 
     @Test func aRunLongerThanTheStagingMemoryIsWrittenWhole() throws {
         let store = try store()
-        for _ in 0..<3 { store.append(count: 1, size: StraightWriter.stagingBytes - 100) }
+        for _ in 0..<3 { store.append(count: 1, size: DirectWriter.stagingBytes - 100) }
         store.append(count: 1, size: 1)
         store.store.commitPending()
         #expect(try store.readAll() == [0, 1, 2, 3])
@@ -116,9 +116,9 @@ import Testing
         try store.store.removePartition(store.log)
         #expect(try !store.fileSystem.exists(store.folder))
         try store.log.writeBehind(with: nil)
-        try store.log.syncStraight()
+        try store.log.flush()
         try store.log.storeIndexes()
-        try store.log.removeDoomed([])
+        try store.log.removeObsolete([])
         try store.log.trimAll()
         store.store.maintain(nowMs: TestStore.now)
         #expect(!store.store.isOffline)

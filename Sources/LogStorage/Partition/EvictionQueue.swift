@@ -1,11 +1,12 @@
 import ByteBuffers
 
-/// Which partition's batches in memory go first: the newest batches of all partitions together stay within a budget.
+/// The order in which batches that readers may want leave memory: first in, first out, over all partitions.
 ///
-/// Batches that are in their segments stay in their partition's tail for the readers that follow it closely. Each
-/// `settle` is one entry here, oldest first; when the sum is over the budget, the oldest are let go. What a deletion or the
-/// cleaner let go of before counts until its entry's turn, so that the sum is never too low.
-struct BatchCache {
+/// The batches themselves stand in their partition's tail. An entry here says that the partition keeps all batches up to an
+/// offset although their segment has them, for readers that follow closely. When the entries' bytes exceed the budget the
+/// oldest entries go, and their partitions let go of the batches. Bytes that a deletion or the cleaner let go of earlier
+/// still count until their entry's turn, so the sum may be too high, never too low.
+struct EvictionQueue {
     struct Entry {
         let log: PartitionLog
         /// Of the newest batch it stands for; all older ones of the partition go with it.

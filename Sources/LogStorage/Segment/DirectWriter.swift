@@ -12,7 +12,7 @@ import StorageIO
 /// torn write leaves them as they were.
 ///
 /// Used with the partition's I/O lock held.
-struct StraightWriter {
+struct DirectWriter {
     static let block = 4096
     /// Length of one write.
     static let stagingBytes = 2 << 20

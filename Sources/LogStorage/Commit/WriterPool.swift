@@ -1,12 +1,12 @@
 import ByteBuffers
 import Synchronization
 
-/// A few threads that help the committing thread with work that waits for the disk, so that several partitions' writes
-/// are in flight at once: one at a time leaves the disk idle between two of them.
+/// A few threads that write to several files at once for the committing thread: one write at a time leaves the disk idle
+/// between two of them.
 ///
-/// `run` is for one thread at a time. Helpers sleep in between and cost nothing.
-final class Crew: Sendable {
-    static let helperCount = 3
+/// Only one thread at a time may call `run`. Between two runs the pool's threads sleep and cost nothing.
+final class WriterPool: Sendable {
+    static let threadCount = 3
 
     /// One `run`: its pieces are taken in order, by whoever is free.
     private final class Work: Sendable {
@@ -38,7 +38,7 @@ final class Crew: Sendable {
     private let threads: Lock<[Thread]>
 
     init() {
-        let signals = (0..<Self.helperCount).map { _ in Signal() }
+        let signals = (0..<Self.threadCount).map { _ in Signal() }
         self.signals = signals
         threads = Lock([])
         let started = signals.indices.map { index in
