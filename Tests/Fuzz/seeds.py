@@ -34,17 +34,22 @@ def golden():
             yield place, int(line[1][1:]) - lowest, bytes.fromhex(line[3])
 
 
+def batch(values: list[bytes], **fields) -> bytes:
+    """With one time for all, so that the same seeds come out of every run."""
+    return wire.Batch(values, timestamp=1_700_000_000_000, **fields).encode()
+
+
 def batches() -> dict[str, bytes]:
-    plain = wire.Batch([b"one", b"two", b"three"]).encode()
-    keyed = wire.Batch([b""], body=wire.record(0, b"key", b"value")).encode()
-    found = {"plain": plain, "keyed": keyed, "idempotent": wire.Batch([b"x"], producer_id=7, producer_epoch=0, base_sequence=0).encode()}
+    plain = batch([b"one", b"two", b"three"])
+    keyed = batch([b""], body=wire.record(0, b"key", b"value"))
+    found = {"plain": plain, "keyed": keyed, "idempotent": batch([b"x"], producer_id=7, producer_epoch=0, base_sequence=0)}
     inner = b"".join(wire.record(n, b"k%d" % n, b"value " * 8) for n in range(3))
     import gzip
-    found["gzip"] = wire.Batch([b""] * 3, attributes=bombs.GZIP, body=gzip.compress(inner)).encode()
-    found["snappy"] = wire.Batch([b""] * 3, attributes=bombs.SNAPPY, body=bytes([len(inner) & 0x7F | 0x80, len(inner) >> 7, 0xF0, len(inner) - 1]) + inner).encode()
+    found["gzip"] = batch([b""] * 3, attributes=bombs.GZIP, body=gzip.compress(inner, mtime=0))
+    found["snappy"] = batch([b""] * 3, attributes=bombs.SNAPPY, body=bytes([len(inner) & 0x7F | 0x80, len(inner) >> 7, 0xF0, len(inner) - 1]) + inner)
     frame = struct.pack("<I", 0x184D2204) + b"\x60\x40" + bytes([bombs.xxh32(b"\x60\x40") >> 8 & 0xFF])
-    found["lz4"] = wire.Batch([b""] * 3, attributes=bombs.LZ4, body=frame + struct.pack("<I", len(inner) | 1 << 31) + inner + bytes(4)).encode()
-    found["zstd"] = wire.Batch([b""] * 3, attributes=bombs.ZSTD, body=struct.pack("<I", 0xFD2FB528) + b"\x00\x38" + struct.pack("<I", len(inner) << 3 | 1)[:3] + inner).encode()
+    found["lz4"] = batch([b""] * 3, attributes=bombs.LZ4, body=frame + struct.pack("<I", len(inner) | 1 << 31) + inner + bytes(4))
+    found["zstd"] = batch([b""] * 3, attributes=bombs.ZSTD, body=struct.pack("<I", 0xFD2FB528) + b"\x00\x38" + struct.pack("<I", len(inner) << 3 | 1)[:3] + inner)
     return found
 
 
@@ -53,11 +58,11 @@ def main() -> None:
     for place, version, body in golden():
         write("messages", f"{place:02}-{version}", bytes([place, version]) + body)
         write("handlers", f"{place:02}-{version}", bytes([place, version]) + struct.pack(">H", len(body)) + body)
-    for name, batch in batches().items():
-        write("batches", name, b"\0" + batch)
-        write("batches", f"{name}-mended", b"\1" + batch)
-        write("handlers", f"produce-{name}", bytes([254, 0]) + struct.pack(">H", len(batch)) + batch)
-        write("handlers", f"compacted-{name}", bytes([254, 1]) + struct.pack(">H", len(batch)) + batch)
+    for name, seed in batches().items():
+        write("batches", name, b"\0" + seed)
+        write("batches", f"{name}-mended", b"\1" + seed)
+        write("handlers", f"produce-{name}", bytes([254, 0]) + struct.pack(">H", len(seed)) + seed)
+        write("handlers", f"compacted-{name}", bytes([254, 1]) + struct.pack(">H", len(seed)) + seed)
     write("handlers", "raw", bytes([255, 0]) + struct.pack(">H", 12) + wire.int32(8) + wire.int16(18) + wire.int16(0) + wire.int32(1))
     for flags in range(4):
         write("recovery", f"nothing-{flags}", bytes([flags]))
