@@ -1,7 +1,7 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-/// What measures Millrace, apart from the package that it measures: `tools/bench` and `tools/check-counts` build it.
+/// The client in C that `tools/bench` measures with, apart from the package that it measures.
 let package = Package(
     name: "benchmarks",
     targets: [
