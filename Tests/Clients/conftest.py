@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import signal
 import sys
 import time
 import uuid
@@ -36,6 +37,9 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "gateway: needs the HTTP gateway, which Apache Kafka has not")
     config.addinivalue_line("markers", "control: restarts or kills the node, so it must be one of ours")
+    # What nohup or a shell's background made this process ignore, every program that it starts would ignore, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     seed = config.getoption("--seed")
     config.seed = seed if seed is not None else int.from_bytes(os.urandom(4), "big")
 
