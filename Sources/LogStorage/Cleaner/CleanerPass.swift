@@ -63,7 +63,7 @@ final class CleanerPass {
     }
 
     private func checkStop() throws {
-        if store.isOffline || store.threads.withLock({ $0.stopping }) || log.state.withLock({ $0.isDeleted }) {
+        if store.isOffline || store.threads.isStopping || log.state.withLock({ $0.isDeleted }) {
             throw CleanerStop.asked
         }
     }

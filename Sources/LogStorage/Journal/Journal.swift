@@ -5,7 +5,7 @@ import Synchronization
 
 /// The one sequential file that makes every partition's small appends durable with one sync.
 ///
-/// The committing thread owns the write side; `recycle` is called by whoever made a checkpoint. Files are used in turn:
+/// Whoever commits owns the write side (see SAFETY below); `recycle` is called by whoever made a checkpoint. Files are used in turn:
 /// when one is full, the next free one is taken, or a new one is made, up to `maxFiles`. When there is no room left
 /// (`hasRoom`), commits are written through to the segments until a checkpoint has freed a file, and nobody waits. Only log starts
 /// have no other road: when those of many commits have used up the room left for them, files beyond `maxFiles` are made.
@@ -16,7 +16,11 @@ import Synchronization
 /// the stop tore is judged anew by each start that finds it: it must not stand before batches that were acknowledged at
 /// the offsets which it claims.
 final class Journal: @unchecked Sendable {
-    // SAFETY: `current`, `position`, `generation`, `sequence` belong to the committing thread; `files` has its lock.
+    // SAFETY: everything that is neither behind a lock of its own nor atomic is the write side's: from `current` on to
+    // `bytesWritten`. It is only used by who holds the lock of `GroupCommit.committer`, in which the journal stands:
+    // the committing thread, an event loop that commits at the end of its turn, a checkpoint that carries entries, the
+    // metrics page. Who makes a checkpoint keeps a reference beyond the lock, and uses `fullGenerations`, `recycle` and
+    // `add`, the latter under the lock again. Before the store's first commit recovery uses it alone.
     static let maxFiles = 4
 
     struct Position {
@@ -109,7 +113,7 @@ final class Journal: @unchecked Sendable {
         name.hasSuffix(".journal") ? Int(name.dropLast(8)) : nil
     }
 
-    // MARK: Writing, on the committing thread
+    // MARK: Writing, under the committer's lock
 
     /// Largest payload of one entry.
     var maxEntry: Int { frameBytes - JournalFormat.headerSize - JournalFormat.entryHeaderSize }

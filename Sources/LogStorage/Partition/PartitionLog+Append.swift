@@ -88,9 +88,9 @@ extension PartitionLog {
             state.logEndOffset = last + 1
             if !state.isDirty {
                 state.isDirty = true
-                store.addDirty(self)
+                store.registry.addDirty(self)
             }
-            state.lastTicket = store.enqueue(
+            state.lastTicket = store.commits.enqueue(
                 QueuedAppend(log: self, slice: batch, baseOffset: base, lastOffset: last))
             return .success(
                 AppendReceipt(

@@ -31,7 +31,7 @@ extension PartitionLog {
 
     /// A commit has left out what was appended last: its ticket has failed, and whether it will ever be on disk is not known.
     /// Whoever sees a ticket durable sees here what its commit left out.
-    public var hasLeftOutAppends: Bool { store.stuck.load(ordering: .relaxed) > 0 && state.withLock { $0.isStuck } }
+    public var hasLeftOutAppends: Bool { store.commits.stuckCount > 0 && state.withLock { $0.isStuck } }
 
     func isDue(_ nowMs: Int64) -> Bool { state.withLock { $0.fault?.isDue(nowMs) ?? true } }
 
@@ -74,8 +74,8 @@ extension PartitionLog {
             return true
         }
         guard isCommitted else { return }
-        store.countStuck(-1)
-        store.tell(woken)
+        store.commits.countStuck(-1)
+        store.commits.tell(woken)
     }
 
     /// Stores indexes. One that cannot be stored is made again at the next start.
@@ -114,7 +114,7 @@ extension PartitionLog {
         let isNews = state.withLock { state -> Bool in
             // Under the lock that a deletion is marked under: what is deleted does not get on the list any more.
             if state.isDeleted { return false }
-            store.setFaulted(self, true)
+            store.registry.setFaulted(self, true)
             return state.record(error, kind, nowMs: nowMs)
         }
         if isNews { logFault(error) }
@@ -129,7 +129,7 @@ extension PartitionLog {
             // A commit got stuck while something else was written: what worked was not that.
             guard state.fault != nil, !state.isStuck else { return false }
             state.fault = nil
-            store.setFaulted(self, false)
+            store.registry.setFaulted(self, false)
             return true
         }
         if wasFaulted { Log.info("a partition's files work again", "partition", name) }
@@ -141,28 +141,18 @@ extension PartitionLog {
         let (isFirst, isNews) = state.withLock { state -> (Bool, Bool) in
             if state.isDeleted { return (false, false) }
             defer { state.isStuck = true }
-            store.setFaulted(self, true)
+            store.registry.setFaulted(self, true)
             return (!state.isStuck, state.record(error, .unwritable, nowMs: nowMs))
         }
-        if isFirst { store.countStuck(1) }
+        if isFirst { store.commits.countStuck(1) }
         if isNews { logFault(error) }
     }
 }
 
 extension LogStore {
-    func countStuck(_ change: Int) { stuck.add(change, ordering: .sequentiallyConsistent) }
-
-    /// Called with the partition's state lock held.
-    fileprivate func setFaulted(_ log: PartitionLog, _ isFaulted: Bool) {
-        registry.withLock { registry in
-            registry.faulted.removeAll { $0 === log }
-            if isFaulted { registry.faulted.append(log) }
-        }
-    }
-
     /// Names of the partitions whose own files or folder fail, with what they fail with.
     public var faults: [(partition: String, reason: String)] {
-        registry.withLock { $0.faulted }.compactMap { log in
+        registry.faulted.compactMap { log in
             log.state.withLock { $0.fault }.map { (log.name, $0.error.description) }
         }
     }

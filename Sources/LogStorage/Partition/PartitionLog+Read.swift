@@ -192,7 +192,7 @@ extension PartitionLog {
                     window.end = min(source.end, at + Int64(max(maxBytes, total)))
                     // After a failed write the file may hold something else than what was checked.
                     if !window.keeps, !store.isOffline {
-                        now = store.monotonicNanoseconds()
+                        now = monotonicNanoseconds()
                         checkedEnd = source.segment.checked.withLock { $0.end(from: at, now: now) }
                         if checkedEnd < window.end {
                             // The disk brings the next read's records while these are sent.

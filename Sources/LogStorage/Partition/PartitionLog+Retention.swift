@@ -73,13 +73,13 @@ extension PartitionLog {
             state.segments.removeFirst(number)
             if state.quarantine.removeBelow(state.logStartOffset, segmentBase: state.segments[0].baseOffset) {
                 state.quarantineIsStored = false
-                store.needsQuarantineStored.store(true, ordering: .releasing)
+                store.requests.add(.quarantines)
             }
             state.epochs.truncateStart(to: state.logStartOffset)
             told = state.waiters.removeAll()
             return true
         }
-        store.tell(told)
+        store.commits.tell(told)
         if isAny { markDirty() }
         return isAny
     }
@@ -110,7 +110,7 @@ extension PartitionLog {
     public func deleteRecords(before offset: Offset) -> Result<(logStartOffset: Offset, ticket: UInt64), AppendRefusal>
     {
         var told: [ReadWaiter] = []
-        defer { store.tell(told) }
+        defer { store.commits.tell(told) }
         return state.withLock { state in
             if state.isDeleted {
                 return .failure(AppendRefusal(.unknownTopicOrPartition, "the topic is being deleted"))
@@ -133,15 +133,10 @@ extension PartitionLog {
             state.epochs.truncateStart(to: target)
             if !state.isDirty {
                 state.isDirty = true
-                store.addDirty(self)
+                store.registry.addDirty(self)
             }
-            let ticket = store.queue.withLock { queue in
-                queue.logStarts.append((self, target))
-                store.hasQueued.store(true, ordering: .relaxed)
-                return queue.ticket
-            }
-            state.lastTicket = ticket
-            return .success((Offset(target), ticket))
+            state.lastTicket = store.commits.queue.add(logStart: target, of: self)
+            return .success((Offset(target), state.lastTicket))
         }
     }
 
@@ -152,7 +147,7 @@ extension PartitionLog {
         let isAny = state.withLock { state in
             let before = state.producers.count
             state.producers.expire(silentSince: timestampMs)
-            store.producerStates.subtract(before - state.producers.count, ordering: .relaxed)
+            store.producerLimit.subtract(before - state.producers.count)
             return state.producers.count < before
         }
         if isAny { markDirty() }

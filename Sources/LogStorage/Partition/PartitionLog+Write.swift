@@ -139,9 +139,9 @@ extension PartitionLog {
             state.letGo(through: lastOffset)
             return (written, 0)
         }
-        if written > 0 { store.tailBytes.subtract(written, ordering: .relaxed) }
+        if written > 0 { store.memory.subtract(written) }
         guard cost > 0 else { return }
-        store.cache(EvictionQueue.Entry(log: self, lastOffset: lastOffset, bytes: cost))
+        store.memory.keep(EvictionQueue.Entry(log: self, lastOffset: lastOffset, bytes: cost))
     }
 
     /// Lets go of settled batches up to and including `lastOffset`.

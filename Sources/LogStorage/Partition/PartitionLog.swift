@@ -22,6 +22,7 @@ public final class PartitionLog: Sendable {
     public let topicName: String
     /// Name of the partition's folder, below the store's.
     public let folderName: String
+    let topicPartition: TopicPartition
     unowned let store: LogStore
     let folder: String
 
@@ -128,6 +129,7 @@ public final class PartitionLog: Sendable {
     ) {
         self.store = store
         self.topicID = topicID
+        topicPartition = TopicPartition(topicID: topicID, partitionIndex: partitionIndex)
         self.topicName = topicName
         self.partitionIndex = partitionIndex
         folderName = PartitionFolder.name(topicName, partitionIndex, topicID)
@@ -162,7 +164,7 @@ public final class PartitionLog: Sendable {
             state.mayHaveGaps = state.mayHaveGaps || settings.isCompacted
         }
         isCompacted.store(settings.isCompacted, ordering: .relaxed)
-        if settings.isCompacted { store.cleanerSignal.raise() }
+        if settings.isCompacted { store.cleaner.wake() }
     }
 
     /// `<topic>-<index>`, as Kafka's messages name a partition.

@@ -8,14 +8,11 @@ extension LogStore {
         let isListed = log.state.withLock { state -> Bool in
             // Under the lock that a deletion is marked under: what is deleted does not get on the list any more.
             if state.isDeleted { return false }
-            registry.withLock { registry in
-                if !registry.damaged.contains(where: { $0 === log }) { registry.damaged.append(log) }
-            }
+            registry.addDamaged(log)
             return true
         }
         guard isListed else { return }
-        needsQuarantineStored.store(true, ordering: .releasing)
-        maintenanceSignal.raise()
+        requests.raise(.quarantines)
         // Recovery tells of all it found at its end.
         guard hasRecovered.load(ordering: .relaxed) else { return }
         showDamage()
@@ -32,20 +29,9 @@ extension LogStore {
 
     /// The partitions with damage, by name.
     public var damage: [PartitionDamage] {
-        registry.withLock { $0.damaged }.compactMap { log in
+        registry.damaged.compactMap { log in
             let quarantine = log.quarantine
             return quarantine.isEmpty ? nil : PartitionDamage(folderName: log.folderName, quarantine: quarantine)
         }.sorted { $0.folderName < $1.folderName }
-    }
-
-    func storeQuarantines() throws(StorageError) {
-        for log in registry.withLock({ $0.damaged }) {
-            do throws(StorageError) { try log.storeQuarantine() } catch {
-                needsQuarantineStored.store(true, ordering: .releasing)
-                guard error.reach == .partition else { throw error }
-                // In memory it stands, and a start finds the damage again.
-                Log.warning("a quarantine could not be stored", "partition", log.name, "reason", error)
-            }
-        }
     }
 }

@@ -6,9 +6,9 @@ import Synchronization
 extension LogStore {
     /// Makes the data folder this process's own; `recover` does it too. Errors: `.lockedByAnother`.
     public func lockFolder() throws(StorageError) {
-        if registry.withLock({ $0.lock != nil }) { return }
+        if folderLock.withLock({ $0 != nil }) { return }
         let lock = try fileSystem.lock(Path.join(folder, "millrace.lock"))
-        registry.withLock { $0.lock = lock }
+        folderLock.withLock { $0 = lock }
     }
 
     /// Removes the folders of partitions that are not in `known`: what a deletion left when it was interrupted.
@@ -16,7 +16,7 @@ extension LogStore {
         guard let names = try? fileSystem.list(partitionsFolder) else { return }
         for name in names where !known.contains(name) {
             // Made since the names were taken: alive. Left over and not removable: the next start tries again.
-            if registry.withLock({ $0.logs.values.contains { $0.folderName == name } }) { continue }
+            if registry.contains(folderName: name) { continue }
             try? fileSystem.removeTree(Path.join(partitionsFolder, name))
         }
     }
@@ -33,14 +33,14 @@ extension LogStore {
         nowMs: Int64? = nil, progress: ((RecoveryProgress) -> Void)? = nil
     ) throws(StorageError) -> RecoverySummary {
         try lockFolder()
-        let nowMs = nowMs ?? Self.wallClockMs()
+        let nowMs = nowMs ?? wallClockMs()
         var summary = RecoverySummary()
         let loaded = try Checkpoint.load(fileSystem, folder: folder)
         // The process that wrote it may have died before its name was durable, and what follows goes by its word.
         if !options.unsafeTrustsCache { try fileSystem.syncDirectory(folder) }
         summary.notices += loaded.notices
         summary.wasClean = loaded.checkpoint.isClean && !loaded.isLost
-        let logs = registry.withLock { $0.logs }
+        let logs = registry.byPartition
         var state = RecoveryProgress(partitions: 0, partitionCount: logs.count, scannedBytes: 0)
         var reports: [TopicPartition: PartitionLog.RecoveryReport] = [:]
         var recovered: [PartitionLog] = []
@@ -69,8 +69,8 @@ extension LogStore {
             after: loaded.isLost ? nil : loaded.checkpoint.journalGeneration, logs, &reports, &summary, nowMs)
         let silentSince = nowMs - options.producerExpirationMs
         for log in logs.values { log.expireProducers(silentSince: silentSince) }
-        countProducers()
-        loadProgress()
+        producerLimit.recount(self.logs)
+        cleaner.loadProgress()
         for (partition, report) in reports {
             let log = logs[partition]!
             log.settleLostEnd(report)
@@ -78,7 +78,7 @@ extension LogStore {
         }
         for log in logs.values where !log.quarantine.isEmpty { reportDamage(of: log) }
         summary.damage = damage
-        do throws(StorageError) { try storeQuarantines() } catch {
+        do throws(StorageError) { try maintenance.storeQuarantines() } catch {
             // The checkpoint below waits for the same room, and without one the next start finds the damage again.
             guard error.isNoSpace || error.isNotNow, error.reach != .folder else { throw error }
         }
@@ -87,12 +87,11 @@ extension LogStore {
             fileSystem: fileSystem, folder: journalFolder, fileBytes: options.journalFileBytes,
             frameBytes: options.journalFrameBytes,
             direct: isDirect, pool: pool, after: reader.end, trustsCache: options.unsafeTrustsCache)
-        committer.withLock { $0.journal = journal }
-        self.isDirect.store(isDirect, ordering: .relaxed)
+        commits.begin(journal, isDirect: isDirect)
         hasRecovered.store(true, ordering: .relaxed)
         showDamage()
         summary.faults = faults.map { "\($0.partition): \($0.reason)" }
-        checkSpace()
+        diskSpace.check()
         do throws(StorageError) {
             try self.checkpoint()
         } catch {
@@ -103,7 +102,7 @@ extension LogStore {
             for log in logs.values { try log.flush() }
             if !options.unsafeTrustsCache { summary.rewrittenBytes += try reader.writeAgain(fileSystem) }
             journal.mayGrow.store(false, ordering: .relaxed)
-            backgroundFailed(error)
+            commits.backgroundFailed(error)
             summary.notices.append(
                 error.isNoSpace
                     ? "the disk is full, appends are refused until there is space: \(error)"
@@ -164,17 +163,10 @@ extension LogStore {
         }
         summary.journalFrames = reader.frames
         summary.notices += reader.notices
-        asides.withLock { asides in
-            asides = reader.damaged.map { ("\($0.path).damaged-\(reader.end.generation)-\($0.position)", $0.bytes) }
-        }
+        let generation = reader.end.generation
+        let damaged = reader.damaged.map { ("\($0.path).damaged-\(generation)-\($0.position)", $0.bytes) }
+        maintenance.state.withLock { $0.damagedFrames = damaged }
         return reader
-    }
-
-    /// Keeps what is damaged of the journal, before a checkpoint lets its files be used again. Not before: the disk may be
-    /// full, and the next start finds it where it is.
-    func storeAsides() throws(StorageError) {
-        for (path, bytes) in asides.withLock({ $0 }) { try fileSystem.writeAtomically(path, bytes) }
-        asides.withLock { $0 = [] }
     }
 
     /// The journal has confirmed that nothing acknowledged was in them, unless it is itself wanting.
@@ -194,7 +186,7 @@ extension PartitionLog {
         state.withLock { state in
             guard !state.isDirty, !state.isDeleted else { return }
             state.isDirty = true
-            store.addDirty(self)
+            store.registry.addDirty(self)
         }
     }
 

@@ -423,12 +423,12 @@ extension PartitionLog {
                 TailBatch(
                     baseOffset: baseOffset, lastOffset: last, segment: segment, position: position,
                     slice: memory.slice(copying: batch)))
-            store.tailBytes.add(batch.count, ordering: .relaxed)
+            store.memory.add(batch.count)
             state.replay(header)
             state.flushedOffset = state.logEndOffset
             if !state.isDirty, !state.isDeleted {
                 state.isDirty = true
-                store.addDirty(self)
+                store.registry.addDirty(self)
             }
             return true
         }

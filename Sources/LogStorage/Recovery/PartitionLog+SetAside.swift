@@ -75,7 +75,7 @@ extension PartitionLog {
                 state.settled = 0
             }
             let replayed = (state.settled..<state.tail.count).map { state.tail[$0] }
-            store.tailBytes.subtract(replayed.reduce(0) { $0 + $1.slice.count }, ordering: .relaxed)
+            store.memory.subtract(replayed.reduce(0) { $0 + $1.slice.count })
             state.carried =
                 replayed.map { CarriedEntry(kind: .batch, value: $0.baseOffset, slice: $0.slice) } + state.carried
             if state.logStartOffset > state.checkpoint?.logStartOffset ?? 0 {
@@ -119,7 +119,7 @@ extension PartitionLog {
         markDirty()
         state.withLock { $0.carried = [] }
         if !quarantine.isEmpty { store.reportDamage(of: self) }
-        store.countProducers()
+        store.producerLimit.recount(store.logs)
         clearFault()
     }
 }

@@ -11,150 +11,88 @@ import Telemetry
 /// data folder/  millrace.lock   checkpoint   journal/N.journal
 ///               partitions/<topic>-<index>.<topicID>/<baseOffset>.log, .index
 /// ```
-/// Threads: event loops append; one thread commits (`commitPending`), and has a few helpers for long runs of several
-/// partitions (`WriterPool`); one maintains (`maintain`: write behind, checkpoint, retention); one compacts (`clean`). `start`
-/// runs them; a test makes the calls itself on the simulated file system.
+/// The store only puts its parts together; each part owns what it protects:
+///
+/// | part | owns |
+/// |---|---|
+/// | `PartitionRegistry` | the partitions, and who of them is changed, damaged or failing |
+/// | `GroupCommit` | the queue, the journal's write side, tickets, the observer |
+/// | `Maintenance` | write-behind, checkpoints, retention rounds |
+/// | `Cleaner` | compaction |
+/// | `TailMemory`, `ProducerLimit`, `DiskSpace` | what batches, producer states and files may take |
+/// | `Availability` | whether the folder takes writes at all |
+/// | `MaintenanceRequests`, `StoreThreads` | who works, and what is asked of the maintaining thread |
+///
+/// Threads: event loops append; one thread commits (`commitPending`), and has a few others write long runs of several
+/// partitions (`WriterPool`); one maintains (`maintain`); one compacts (`clean`). `start` runs them; a test makes the calls
+/// itself on the simulated file system.
 ///
 /// Failure: the first failed sync, or write of the journal, takes the store offline for good (`refusal`); nothing is
 /// retried, because after a failed fsync the kernel may have dropped the data (fsyncgate, 2018). Reads of what is readable
 /// go on. What one partition's own files refuse concerns that partition alone: <doc:Faults>.
 public final class LogStore: Sendable {
     public let fileSystem: any FileSystem
-    let handles: SegmentHandles
-    /// Whether a `FileSlice` of a read can be sent from its file.
-    public var filesHaveDescriptors: Bool { fileSystem.hasDescriptors }
     public let folder: String
+    public let statistics = LogStatistics()
+    let handles: SegmentHandles
     let partitionsFolder: String
     let journalFolder: String
     let options: LogStoreOptions
     let pool: ChunkPool
     let codecs = CodecPool()
-
-    struct Queue {
-        var appends: [QueuedAppend] = []
-        var logStarts: [(log: PartitionLog, offset: Int64)] = []
-        /// Of the appended batches.
-        var bytes = 0
-        /// Some of it could not be made durable, so its ticket fails.
-        var isPartlyFailed = false
-        /// The group commit that what is queued now will belong to; the first is 1.
-        var ticket: UInt64 = 1
-    }
-
-    struct Registry {
-        var lock: (any FileLock)?
-        var logs: [TopicPartition: PartitionLog] = [:]
-        var dirty: [PartitionLog] = []
-        /// Those with damage.
-        var damaged: [PartitionLog] = []
-        /// Those whose own files fail.
-        var faulted: [PartitionLog] = []
-    }
-
-    /// Its lock is held for the length of a commit: only one at a time, by whichever thread.
-    struct Committer {
-        /// Emptied arrays, kept for their memory.
-        var spare = Queue()
-        var journal: Journal?
-        /// A commit that the full disk did not take; it is tried again.
-        var held: Queue?
-        var writtenThroughSinceCheckpoint: Int64 = 0
-        /// `Journal.bytesWritten` at the last checkpoint.
-        var journalBytesAtCheckpoint: Int64 = 0
-        /// Partitions with an open direct handle, the one written last at the end.
-        var directLogs: [PartitionLog] = []
-    }
-
-    let queue = Lock(Queue())
-    let registry = Lock(Registry())
-    let committer = Lock(Committer())
-    let evictionQueue = Lock(EvictionQueue())
-    let observer = Lock<(any CommitObserver)?>(nil)
-    /// One checkpoint or retention round at a time.
-    let maintenance = Lock(MaintenanceState())
-    let durable = Atomic<UInt64>(0)
-    let offline = Lock<AppendRefusal?>(nil)
-    let isRefusing = Atomic<Bool>(false)
-    let isFull = Atomic<Bool>(false)
-    /// A commit waits for space.
-    let isHolding = Atomic<Bool>(false)
-    /// Bytes that may be committed before the free space is looked at again.
-    let unchecked = Atomic<Int>(0)
-    /// Free bytes at the last look.
-    let lastFree = Atomic<Int>(0)
-    /// Bytes that the tails were to take of it.
-    let lastOwed = Atomic<Int>(0)
-    /// Of all partitions.
-    let producerStates = Atomic<Int>(0)
-    let needsProducerRoom = Atomic<Bool>(false)
-    /// Partitions with appends that commits have left out.
-    let stuck = Atomic<Int>(0)
-    /// Something is in the queue; written under its lock.
-    let hasQueued = Atomic<Bool>(false)
-    let needsCheckpoint = Atomic<Bool>(false)
-    let needsWriteBehind = Atomic<Bool>(false)
-    let needsQuarantineStored = Atomic<Bool>(false)
-    /// What recovery found damaged in the journal, by the path that it is to be kept under.
-    let asides = Lock<[(path: String, bytes: [UInt8])]>([])
-    let hasRecovered = Atomic<Bool>(false)
-    let needsTotals = Atomic<Bool>(false)
-    /// The maintaining thread will look again within `writeBehindMs`.
-    let isMaintenanceTimed = Atomic<Bool>(false)
-    let tailBytes = Atomic<Int>(0)
-    /// One round of compaction at a time.
-    let cleaning = Lock<Void>(())
-    /// Held during a pass of compaction over `passing`.
-    let passLock = Lock<Void>(())
-    let passing = Lock<PartitionLog?>(nil)
-    let cleanerSignal = Signal()
-    /// Segments can be written past the page cache.
-    let isDirect = Atomic<Bool>(false)
-    /// How long commits of at most `inlineBytes` take, a moving average.
-    let smallCommitNanoseconds = Atomic<Int>(0)
-    let lastLongCommit = Atomic<Int64>(.min)
-    let commitSignal = Signal()
-    let maintenanceSignal = Signal()
-    let threads = Lock<Threads>(Threads())
-    /// Only there between `start` and `stop`; a test's commits are made by its own thread alone.
-    let writerPool = Lock<WriterPool?>(nil)
-    public let statistics = LogStatistics()
     let metrics = StoreMetrics()
-    let totals = Lock(LogTotals())
-    let cleanerMetrics = CleanerMetrics.shared
 
-    struct Threads {
-        var running = false
-        var stopping = false
-        var handles: [Thread] = []
-    }
+    let requests = MaintenanceRequests()
+    let availability: Availability
+    let memory: TailMemory
+    let diskSpace: DiskSpace
+    let registry = PartitionRegistry()
+    let producerLimit: ProducerLimit
+    let commits: GroupCommit
+    let census: LogCensus
+    let maintenance: Maintenance
+    let threads = StoreThreads()
+    let cleaner: Cleaner
 
-    struct MaintenanceState {
-        /// Wall clock of the newest round.
-        var nowMs: Int64 = 0
-        var lastWriteBehindMs: Int64 = 0
-        var lastRetentionMs: Int64 = 0
-        var lastSpaceCheckMs: Int64 = 0
-    }
+    /// Held from `recover` to `stop`.
+    let folderLock = Lock<(any FileLock)?>(nil)
+    let hasRecovered = Atomic<Bool>(false)
 
     /// Makes the folders when they are missing. Nothing is read before `recover`.
     public init(
         fileSystem: any FileSystem, folder: String, options: LogStoreOptions = LogStoreOptions(),
         pool: ChunkPool = .shared
     ) throws(StorageError) {
-        handles = SegmentHandles(fileSystem, limit: options.openSegments)
-        self.fileSystem = handles.fileSystem
-        self.folder = folder
         options.check()
+        handles = SegmentHandles(fileSystem, limit: options.openSegments)
+        let fileSystem: any FileSystem = handles.fileSystem
+        self.fileSystem = fileSystem
+        self.folder = folder
         self.options = options
         self.pool = pool
         partitionsFolder = Path.join(folder, "partitions")
         journalFolder = Path.join(folder, "journal")
+        availability = Availability(folder: folder, statistics: statistics)
+        memory = TailMemory(pool: pool, cacheBytes: options.cacheBytes)
+        producerLimit = ProducerLimit(limit: options.maxProducerStates, requests: requests)
+        diskSpace = DiskSpace(
+            fileSystem, folder: folder, reserveBytes: options.reserveBytes, memory: memory, requests: requests)
+        commits = GroupCommit(
+            fileSystem, handles, folder: folder, options: options, pool: pool, statistics: statistics, metrics: metrics,
+            availability: availability, space: diskSpace, memory: memory, requests: requests)
+        census = LogCensus(registry: registry, requests: requests)
+        maintenance = Maintenance(
+            fileSystem, folder: folder, commits: commits, registry: registry, producerLimit: producerLimit,
+            census: census)
+        cleaner = Cleaner(
+            fileSystem, folder: folder, registry: registry, commits: commits, maintenance: maintenance,
+            threads: threads)
         try fileSystem.createDirectoryDurably(partitionsFolder)
         try fileSystem.createDirectoryDurably(journalFolder)
     }
 
     /// Who hears of commits. Set once, before `start`.
-    public func observe(_ observer: any CommitObserver) { self.observer.withLock { $0 = observer } }
+    public func observe(_ observer: any CommitObserver) { commits.observe(observer) }
 
     // MARK: Partitions
 
@@ -165,119 +103,122 @@ public final class LogStore: Sendable {
         let log = PartitionLog(
             store: self, topicID: topicID, topicName: topicName, partitionIndex: partitionIndex, settings: settings,
             leaderEpoch: leaderEpoch.rawValue)
-        registry.withLock { registry in
-            registry.logs[TopicPartition(topicID: topicID, partitionIndex: partitionIndex)] = log
-        }
-        if settings.isCompacted { cleanerSignal.raise() }
+        registry.add(log)
+        if settings.isCompacted { cleaner.wake() }
         return log
     }
 
     /// Forgets a partition and removes its files. Waiting readers are told; its queued appends are dropped.
     public func removePartition(_ log: PartitionLog) throws(StorageError) {
-        let (waiters, wasStuck, wasUncleanable) = log.state.withLock { state -> ([ReadWaiter], Bool, Bool) in
-            state.isDeleted = true
-            let wasStuck = state.isStuck
-            state.isStuck = false
-            let wasUncleanable = state.uncleanableOffset != .max
-            state.uncleanableOffset = .max
-            state.carried = []
-            producerStates.subtract(state.producers.count, ordering: .relaxed)
-            state.producers = ProducerStates()
-            return (state.waiters.removeAll(), wasStuck, wasUncleanable)
-        }
-        if wasStuck { countStuck(-1) }
-        if wasUncleanable { countUncleanable(-1) }
-        let wasDamaged = registry.withLock { registry -> Bool in
-            let damaged = registry.damaged.count
-            registry.logs[TopicPartition(topicID: log.topicID, partitionIndex: log.partitionIndex)] = nil
-            registry.dirty.removeAll { $0 === log }
-            registry.damaged.removeAll { $0 === log }
-            registry.faulted.removeAll { $0 === log }
-            return registry.damaged.count < damaged
-        }
-        if wasDamaged { showDamage() }
-        tell(waiters)
-        // The cleaner sees the mark and ends; one that begins later sees it first. So does an attempt to open it again.
-        if passing.withLock({ $0 === log }) { passLock.withLock { _ in } }
+        let waiters = log.markDeleted()
+        if registry.remove(log) { showDamage() }
+        commits.tell(waiters)
+        cleaner.waitForPass(over: log)
         log.reopening.withLock { _ in }
-        try log.io.withLock { writer throws(StorageError) in
-            log.state.withLock { state in
-                for segment in state.segments + state.obsolete { handles.retire(segment) }
-                for index in state.settled..<state.tail.count {
-                    tailBytes.subtract(state.tail[index].slice.count, ordering: .relaxed)
-                }
-                state.tail.removeFirst(state.tail.count)
-                state.settled = 0
-            }
-            writer.direct = nil
-            if try fileSystem.exists(log.folder) {
-                try fileSystem.removeTree(log.folder)
-                try fileSystem.syncDirectory(partitionsFolder)
-            }
-        }
+        try log.removeFiles()
     }
 
-    /// Wakes readers whose partition has changed otherwise than by a commit.
-    func tell(_ waiters: [ReadWaiter]) {
-        if waiters.isEmpty { return }
-        observer.withLock { $0 }?.committed(through: durable.load(ordering: .acquiring), woken: waiters)
-    }
+    var logs: [PartitionLog] { registry.all }
 
-    var logs: [PartitionLog] { registry.withLock { Array($0.logs.values) } }
+    // MARK: Commits
 
-    func addDirty(_ log: PartitionLog) { registry.withLock { $0.dirty.append(log) } }
+    /// Commits what is queued, if anything is: one sequential write and sync for the small runs of all partitions, one
+    /// write and sync per partition with a long run. Gives whether there was something.
+    ///
+    /// What arrives meanwhile forms the next commit. On the first failure the store goes offline and none of this commit
+    /// is acknowledged.
+    @discardableResult
+    public func commitPending() -> Bool { commits.commitPending() }
 
-    /// Bytes of the file system that holds the data folder; nil when it does not tell.
-    public var space: (free: Int64, total: Int64)? { try? fileSystem.freeBytes(folder) }
+    /// Ends a round of appends: the committing thread commits them. Does not wait.
+    public func kick() { commits.kick() }
 
-    /// Where replies' memory comes from.
-    public var chunkPool: ChunkPool { pool }
+    /// Something was appended that nobody commits yet.
+    public var wantsCommit: Bool { commits.isWanted }
 
-    // MARK: The queue
-
-    /// Queues an append for the next group commit and gives that commit's ticket. Called under the partition's lock.
-    func enqueue(_ append: QueuedAppend) -> UInt64 {
-        tailBytes.add(append.slice.count, ordering: .relaxed)
-        return queue.withLock { queue in
-            queue.appends.append(append)
-            queue.bytes += append.slice.count
-            hasQueued.store(true, ordering: .relaxed)
-            return queue.ticket
-        }
-    }
+    /// Ends a round of appends: what is queued is committed by this very thread when that is quick as a rule, by the
+    /// committing thread otherwise. For an event loop's work at the end of a turn (`TurnWork`), which may wait for the disk:
+    /// the loop is relieved of it then.
+    ///
+    /// Handing over costs two wakes of sleeping threads, which is more than a small commit on a good disk.
+    public func commitInTurn() { commits.commitInTurn() }
 
     /// Everything with a ticket at or below this is on disk.
-    public var durableTicket: UInt64 { durable.load(ordering: .acquiring) }
+    public var durableTicket: UInt64 { commits.durableTicket }
+
+    /// A commit that takes this long or longer is one that clients feel.
+    public static let longCommitMs = CommitTimes.longMs
+
+    /// When the last such commit ended, in milliseconds of the monotonic clock; nil when there was none.
+    public var lastLongCommitMs: Int64? { commits.times.lastLongMs }
+
+    // MARK: What is refused
 
     /// Why appends are refused just now; nil when they are taken.
     public var refusal: AppendRefusal? { refusal(.client) }
 
     /// The broker's own records (group commits) may use the reserve of a disk that is nearly full.
     func refusal(_ origin: PartitionLog.Origin) -> AppendRefusal? {
-        guard isRefusing.load(ordering: .relaxed) else { return nil }
-        if let reason = offline.withLock({ $0 }) { return reason }
-        if origin == .client, let fullness {
-            var refusal = AppendRefusal(.kafkaStorageError, fullness)
-            refusal.isDiskFull = true
-            return refusal
-        }
-        return nil
+        if availability.isOffline { return availability.refusal }
+        guard diskSpace.isFull, origin == .client, let fullness else { return nil }
+        var refusal = AppendRefusal(.kafkaStorageError, fullness)
+        refusal.isDiskFull = true
+        return refusal
     }
 
     /// The data folder failed and takes no more writes until the broker is restarted.
-    public var isOffline: Bool { offline.withLock { $0 != nil } }
+    public var isOffline: Bool { availability.isOffline }
 
-    func goOffline(_ error: StorageError, ticket: UInt64) {
-        let isFirst = offline.withLock { current -> Bool in
-            guard current == nil else { return false }
-            current = AppendRefusal(.kafkaStorageError, "the data folder is offline: \(error)")
-            return true
+    /// What an operator and a client are told while the disk is nearly full; nil while it is not.
+    public var fullness: String? { diskSpace.fullness }
+
+    /// Bytes of the file system that holds the data folder; nil when it does not tell.
+    public var space: (free: Int64, total: Int64)? { try? fileSystem.freeBytes(folder) }
+
+    /// Whether a `FileSlice` of a read can be sent from its file.
+    public var filesHaveDescriptors: Bool { fileSystem.hasDescriptors }
+
+    /// Where replies' memory comes from.
+    public var chunkPool: ChunkPool { pool }
+
+    // MARK: Background work
+
+    /// One round of what is due at `nowMs` (wall clock): write-behind, a checkpoint, retention.
+    public func maintain(nowMs: Int64) { maintenance.round(nowMs: nowMs) }
+
+    /// Makes a checkpoint now: everything appended so far is in the segments, synced, and the journal's full files are
+    /// free again.
+    public func checkpoint() throws(StorageError) { try maintenance.checkpoint() }
+
+    /// Compacts every log that is due at `nowMs` (wall clock), the dirtiest first; gives their number. Blocks for as
+    /// long as it takes: it has a thread of its own, and ends early when the store stops.
+    @discardableResult
+    public func clean(nowMs: Int64) -> Int { cleaner.clean(nowMs: nowMs) }
+
+    /// Starts the committing, the maintaining and the cleaning thread.
+    public func start() {
+        commits.startWriters()
+        let threads = threads
+        threads.start([
+            ("commit", { [commits] in commits.run { threads.isStopping } }),
+            ("maintenance", { [maintenance] in maintenance.run { threads.isStopping } }),
+            ("cleaner", { [cleaner] in cleaner.run() }),
+        ])
+    }
+
+    /// Commits what is queued, makes a checkpoint, ends the threads. The next start has nothing to scan.
+    public func stop() throws(StorageError) {
+        threads.stop {
+            commits.signal.raise()
+            requests.wake()
+            cleaner.wake()
         }
-        isRefusing.store(true, ordering: .sequentiallyConsistent)
-        if isFirst {
-            statistics.offlineReason.withLock { $0 = error.description }
-            Log.error("the data folder is offline until the broker is started again", "folder", folder, "reason", error)
+        commits.stopWriters()
+        commits.commitPending()
+        if !isOffline { try maintenance.checkpointAtStop() }
+        folderLock.withLock { lock in
+            lock?.release()
+            lock = nil
         }
-        observer.withLock { $0 }?.commitFailed(from: ticket, through: .max)
     }
 }

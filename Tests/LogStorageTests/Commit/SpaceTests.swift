@@ -81,15 +81,15 @@ import Testing
             store.append(size: 900)
             store.store.commitPending()
         }
-        let owed = Int64(store.store.tailBytes.load(ordering: .relaxed))
+        let owed = Int64(store.store.memory.unsettledBytes)
         #expect(owed > 36_000)
         disk.capacity = disk.usedBytes + reserve + owed / 2
-        store.store.checkSpace()
+        store.store.diskSpace.check()
         let refused = try #require(refusal(store))
         #expect(refused.message.contains("\(owed) of them for what is in the journal alone"))
         // The segments have it, and as much is free as before: the same answer.
         store.store.maintain(nowMs: TestStore.now + 2000)
-        #expect(store.store.tailBytes.load(ordering: .relaxed) == 0)
+        #expect(store.store.memory.unsettledBytes == 0)
         #expect(try disk.freeBytes("/data").free < reserve)
         #expect(refusal(store) != nil)
     }
@@ -102,12 +102,12 @@ import Testing
             store.store.commitPending()
         }
         try store.crash()
-        #expect(store.store.tailBytes.load(ordering: .relaxed) == 0)
+        #expect(store.store.memory.unsettledBytes == 0)
         // On a disk without room they stay where they are; more than a page, the last of which has room.
         store.append(size: 6000)
         store.store.commitPending()
         try store.crash { $0.capacity = $0.usedBytes }
-        #expect(store.store.tailBytes.load(ordering: .relaxed) > 0)
+        #expect(store.store.memory.unsettledBytes > 0)
     }
 
     @Test func aCommitThatFindsNoSpaceWaitsForIt() throws {
@@ -142,7 +142,7 @@ import Testing
         }
         disk.capacity = disk.usedBytes
         store.store.maintain(nowMs: TestStore.now)
-        store.store.needsCheckpoint.store(true, ordering: .releasing)
+        store.store.requests.add(.checkpoint)
         store.store.maintain(nowMs: TestStore.now + 5000)
         #expect(!store.store.isOffline)
         #expect(try store.readAll() == [0, 1, 2, 3, 4])
@@ -207,7 +207,7 @@ import Testing
         let disk = SimulatedFileSystem()
         let store = try TestStore(disk, options: options(reserve: 0))
         disk.capacity = disk.usedBytes
-        store.store.makeFirstJournalFile()
+        store.store.commits.makeFirstJournalFile()
         #expect(!store.store.isOffline)
         #expect(store.store.fullness != nil)
         disk.capacity = nil
@@ -224,13 +224,13 @@ import Testing
         disk.capacity = disk.usedBytes
         for _ in 0..<3 { store.append(size: 9000) }
         store.store.commitInTurn()
-        #expect(store.store.commitSignal.take())
+        #expect(store.store.commits.signal.take())
         store.store.commitPending()
         #expect(store.store.durableTicket == 0)
         let calls = disk.callCount
         for _ in 0..<10 { store.store.commitInTurn() }
         #expect(disk.callCount == calls)
-        #expect(!store.store.commitSignal.take())
+        #expect(!store.store.commits.signal.take())
         disk.capacity = nil
         store.store.commitPending()
         #expect(try store.readAll() == [0, 1, 2])

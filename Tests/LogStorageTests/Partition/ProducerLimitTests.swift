@@ -44,7 +44,7 @@ import Testing
                 store.store.maintain(nowMs: now + number)
                 #expect(known(store) <= 64)
             }
-            #expect(store.store.producerStates.load(ordering: .relaxed) == known(store))
+            #expect(store.store.producerLimit.count == known(store))
         }
         // Between two rounds of maintenance an eighth more, and one for each partition.
         #expect(most <= ProducerLimit.hardLimit(64) + logs.count)
@@ -57,7 +57,7 @@ import Testing
     @Test func thoseOfOneMillisecondGoInPart() throws {
         let store = try TestStore(options: options(64), neighbours: ["a"])
         for number in 0..<66 as Range<Int64> { try append(store.log, producer: number, nowMs: now) }
-        store.store.limitProducers()
+        store.store.producerLimit.enforce(on: store.store.logs)
         #expect(known(store) == 56)
     }
 
@@ -77,7 +77,7 @@ import Testing
         for number in 0..<40 as Range<Int64> { try append(store.neighbours[0], producer: number, nowMs: now) }
         try append(store.log, producer: 1, nowMs: now)
         try store.store.removePartition(store.neighbours[0])
-        #expect(store.store.producerStates.load(ordering: .relaxed) == 1)
+        #expect(store.store.producerLimit.count == 1)
     }
 
     /// A checkpoint that is too large to be read is damage, which a start survives.

@@ -35,8 +35,8 @@ import Testing
     private func relieve(_ store: TestStore) {
         store.fileSystem.capacity = nil
         store.fileSystem.removeFaults()
-        store.store.checkSpace()
-        store.store.unchecked.store(0, ordering: .relaxed)
+        store.store.diskSpace.check()
+        store.store.diskSpace.expireAllowance()
     }
 
     private func commit(_ store: TestStore, _ count: Int = 1, size: Int = 100) {
@@ -95,14 +95,14 @@ import Testing
     @Test(arguments: Want.allCases) func theCheckpointIsTriedAgainSoon(_ want: Want) throws {
         let store = try TestStore()
         try store.restart()
-        #expect(!store.store.isRoundDueSoon)
+        #expect(!store.store.maintenance.isRoundDueSoon)
         try start(store, .powerCut, want)
-        #expect(store.store.tailBytes.load(ordering: .relaxed) == 0)
-        #expect(store.store.isRoundDueSoon)
+        #expect(store.store.memory.unsettledBytes == 0)
+        #expect(store.store.maintenance.isRoundDueSoon)
         relieve(store)
         store.store.maintain(nowMs: TestStore.now)
         #expect(store.store.statistics.checkpoints.load(ordering: .relaxed) == 1)
-        #expect(!store.store.isRoundDueSoon)
+        #expect(!store.store.maintenance.isRoundDueSoon)
     }
 
     /// The start finds nothing behind the checkpoint, and the next one begins with the gap.

@@ -64,7 +64,7 @@ import Testing
         let store = try storeWithUnsyncedSegment()
         let checkpoint = store.fileSystem.contents("/data/checkpoint")
         store.fileSystem.inject(Fault(.fail(errno: EIO), on: .sync, pathContains: ".log"))
-        store.store.needsCheckpoint.store(true, ordering: .relaxed)
+        store.store.requests.add(.checkpoint)
         store.store.maintain(nowMs: TestStore.now + 4000)
         #expect(store.store.isOffline)
         store.log.state.withLock { state in for segment in state.segments { segment.closeFile() } }
@@ -113,7 +113,7 @@ import Testing
             try store.checkpoint()
             let end = store.log.logEndOffset.rawValue
             store.fileSystem.haltAtCall(store.fileSystem.callCount + call)
-            store.store.maintain(nowMs: TestStore.now + 2 * LogStore.retentionCheckMs)
+            store.store.maintain(nowMs: TestStore.now + 2 * Maintenance.retentionCheckMs)
             let isHalted = store.fileSystem.isHalted
             // The next process dies as soon as it has removed something.
             var next = store.fileSystem.kill()

@@ -83,7 +83,7 @@ import Testing
             store.store.commitPending()
         }
         #expect(store.store.faults.count == 20)
-        store.store.needsCheckpoint.store(true, ordering: .relaxed)
+        store.store.requests.add(.checkpoint)
         store.store.maintain(nowMs: now + 10_000)
         store.store.clean(nowMs: now + 10_000)
         #expect(!store.store.isOffline)
@@ -130,7 +130,7 @@ import Testing
             disk.inject(Fault(.fail(errno: errno), on: operation, times: 7))
             for round in 1...8 as ClosedRange<Int64> {
                 store.store.commitPending()
-                store.store.needsCheckpoint.store(true, ordering: .relaxed)
+                store.store.requests.add(.checkpoint)
                 store.store.maintain(nowMs: now + round * 2000)
                 #expect(!store.store.isOffline, "\(operation)")
             }

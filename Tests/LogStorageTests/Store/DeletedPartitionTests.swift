@@ -20,11 +20,11 @@ import Testing
 
     private func expectNothing(_ store: LogStore, _ log: PartitionLog) {
         #expect(store.faults.isEmpty && store.damage.isEmpty)
-        #expect(store.registry.withLock { $0.faulted.isEmpty && $0.damaged.isEmpty })
-        #expect(!store.registry.withLock { $0.dirty.contains { $0 === log } })
-        #expect(store.stuck.load(ordering: .relaxed) == 0)
-        #expect(store.tailBytes.load(ordering: .relaxed) == 0)
-        #expect(store.producerStates.load(ordering: .relaxed) == 0)
+        #expect(store.registry.faulted.isEmpty && store.registry.damaged.isEmpty)
+        #expect(!store.registry.dirty.contains { $0 === log })
+        #expect(store.commits.stuckCount == 0)
+        #expect(store.memory.unsettledBytes == 0)
+        #expect(store.producerLimit.count == 0)
         #expect(store.handles.count == 0)
     }
 
@@ -87,7 +87,7 @@ import Testing
         }
         _ = try log.append(slice, origin: .client, nowMs: now).get()
         store.commitPending()
-        try #require(store.stuck.load(ordering: .relaxed) == 1)
+        try #require(store.commits.stuckCount == 1)
         disk.removeFaults()
         let now = now
         deleteDuring(.write, store, log, files, disk) { store.maintain(nowMs: now + 2000) }

@@ -16,7 +16,7 @@ import Testing
     private static let errnos = [ENOSPC, EDQUOT, EIO]
 
     private func store() throws -> TestStore {
-        try TestStore(neighbours: (0..<LogStore.syncAllFrom + 2).map { "n\($0)" })
+        try TestStore(neighbours: (0..<Maintenance.syncAllFrom + 2).map { "n\($0)" })
     }
 
     private func append(to logs: [PartitionLog], size: Int) throws {
@@ -34,7 +34,7 @@ import Testing
         try append(to: store.neighbours, size: 100)
         store.store.commitPending()
         store.fileSystem.inject(Fault(.fail(errno: errno), on: .syncAll))
-        store.store.needsCheckpoint.store(true, ordering: .relaxed)
+        store.store.requests.add(.checkpoint)
         store.store.maintain(nowMs: now)
         #expect(store.store.isOffline)
     }

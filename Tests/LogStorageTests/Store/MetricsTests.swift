@@ -23,17 +23,17 @@ import Testing
         let registry = MetricsRegistry()
         node.store.showMetrics(in: registry)
         #expect(page(registry)["millrace_storage_partitions"] == 1)
-        for index in 1...LogStore.maxCountedAtOnce {
+        for index in 1...LogCensus.maxCountedAtOnce {
             _ = node.store.addPartition(
                 topicID: TestStore.topicID, topicName: "t", partitionIndex: Int32(index), settings: TestStore.settings,
                 leaderEpoch: LeaderEpoch(0))
         }
-        node.store.totals.withLock { $0.takenAtNanoseconds = .min }
+        node.store.census.expire()
         #expect(page(registry)["millrace_storage_partitions"] == 1)
         node.store.maintain(nowMs: TestStore.now)
         let after = page(registry)
-        #expect(after["millrace_storage_partitions"] == Double(LogStore.maxCountedAtOnce + 1))
-        #expect(after["millrace_storage_segments"] == Double(LogStore.maxCountedAtOnce + 1))
+        #expect(after["millrace_storage_partitions"] == Double(LogCensus.maxCountedAtOnce + 1))
+        #expect(after["millrace_storage_segments"] == Double(LogCensus.maxCountedAtOnce + 1))
     }
 
     @Test func aPageDoesNotWaitForACommit() throws {
@@ -42,7 +42,7 @@ import Testing
         node.store.showMetrics(in: registry)
         let before = page(registry)
         // As a commit holds it while the disk takes its time.
-        node.store.committer.withLock { _ in
+        node.store.commits.committer.withLock { _ in
             let files = "millrace_storage_journal_files{state=\"free\"}"
             #expect(page(registry)[files] == before[files])
         }

@@ -109,7 +109,7 @@ import Testing
         pair.store.store.maintain(nowMs: now)
         #expect(pair.store.store.faults.count == 1)
         let calls = pair.disk.callCount
-        pair.store.store.needsWriteBehind.store(true, ordering: .relaxed)
+        pair.store.store.requests.add(.writeBehind)
         pair.store.store.maintain(nowMs: now + PartitionFault.retryMs - 1)
         #expect(!pair.disk.operations.contains { $0.index >= calls && $0.path.contains(Self.own) }, "not due yet")
         pair.disk.removeFaults()
@@ -219,15 +219,15 @@ import Testing
         pair.disk.inject(Fault(.fail(errno: EACCES), on: .createDirectory, pathContains: Self.own, times: .max))
         _ = try pair.append(to: pair.log, size: 40_000).get()
         // The commit takes the queue first; this one comes while it writes.
-        let taken = pair.store.store.queue.withLock { queue in
-            defer { queue.appends = []; queue.bytes = 0; queue.ticket += 1 }
-            return queue
-        }
+        let commits = pair.store.store.commits
+        var spare = CommitBatch()
+        let found = commits.queue.take(&spare) { _, _ in true }
+        let taken = try #require(found)
         let second = try pair.append(to: pair.log).get()
         var commit = taken
-        try pair.store.store.committer.withLock { committer in
-            let writtenThrough = try pair.store.store.write(&commit, &committer)
-            pair.store.store.publish(commit, writtenThrough: writtenThrough)
+        try commits.committer.withLock { committer in
+            let writtenThrough = try commits.write(&commit, &committer)
+            commits.publish(commit, writtenThrough: writtenThrough)
         }
         pair.store.store.commitPending()
         #expect(heard.failed == [taken.ticket...taken.ticket, second.ticket...second.ticket])

@@ -148,7 +148,7 @@ final class StoreModel {
             nowMs += 1500
             store.maintain(nowMs: nowMs)
         case 85..<88:
-            do { try store.checkpoint() } catch { store.backgroundFailed(error) }
+            do { try store.checkpoint() } catch { store.commits.backgroundFailed(error) }
         case 88..<92: compact()
         case 92: _ = partitions[random.below(partitions.count)].log.enforceRetention(nowMs: nowMs)
         case 93:

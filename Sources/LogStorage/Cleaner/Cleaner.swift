@@ -4,26 +4,70 @@ import StorageIO
 import Synchronization
 import Telemetry
 
-/// Which logs are compacted when, and what becomes of it. <doc:Compaction> has the whole.
-extension LogStore {
+/// Compaction: which logs are due when, and what becomes of a pass over one of them. <doc:Compaction> has the whole.
+///
+/// One round at a time: `cleaning` is held for as long as it takes. Within it `pass` is held while one log is being worked
+/// on, so that a deletion of that log can wait for the end of the pass. No lock that an event loop takes is held across
+/// either.
+final class Cleaner: Sendable {
+    private let fileSystem: any FileSystem
+    private let folder: String
+    private let options: LogStoreOptions
+    private let statistics: LogStatistics
+    private let registry: PartitionRegistry
+    private let commits: GroupCommit
+    private let maintenance: Maintenance
+    private let threads: StoreThreads
+    private let metrics = CleanerMetrics.shared
+
+    private let cleaning = Lock<Void>(())
+    private let pass = Lock<Void>(())
+    /// The log that a pass is at work on.
+    private let current = Lock<PartitionLog?>(nil)
+    private let signal = Signal()
+
+    init(
+        _ fileSystem: any FileSystem, folder: String, registry: PartitionRegistry, commits: GroupCommit,
+        maintenance: Maintenance, threads: StoreThreads
+    ) {
+        self.fileSystem = fileSystem
+        self.folder = folder
+        self.registry = registry
+        self.commits = commits
+        self.maintenance = maintenance
+        self.threads = threads
+        options = commits.options
+        statistics = commits.statistics
+    }
+
+    private var isOffline: Bool { commits.availability.isOffline }
+
+    /// Wakes the cleaning thread, because a log is compacted that was not before, or the store stops.
+    func wake() { signal.raise() }
+
+    /// Waits for the end of a pass over `log`, which is deleted: the pass sees that and ends soon, and one that begins later
+    /// sees it first.
+    func waitForPass(over log: PartitionLog) {
+        if current.withLock({ $0 === log }) { pass.withLock { _ in } }
+    }
+
     /// Compacts every log that is due at `nowMs` (wall clock), the dirtiest first; gives their number. Blocks for as
     /// long as it takes: it has a thread of its own, and ends early when the store stops.
-    @discardableResult
-    public func clean(nowMs: Int64) -> Int {
+    func clean(nowMs: Int64) -> Int {
         if isOffline { return 0 }
         return cleaning.withLock { _ in
             do throws(StorageError) {
                 try finishInstalls()
                 var (due, wantsCheckpoint) = dueLogs(nowMs: nowMs)
                 if wantsCheckpoint {
-                    try checkpoint()
+                    try maintenance.checkpoint()
                     due = dueLogs(nowMs: nowMs).due
                 }
                 guard !due.isEmpty else { return 0 }
                 var cleaned = 0
                 var isAnyReplaced = false
                 for (log, plan) in due.sorted(by: { $0.plan.dirtyRatio > $1.plan.dirtyRatio }) {
-                    if threads.withLock({ $0.stopping }) || isOffline { break }
+                    if threads.isStopping || isOffline { break }
                     let (isDone, isReplaced) = try clean(log, plan, nowMs: nowMs)
                     if isDone { cleaned += 1 }
                     isAnyReplaced = isAnyReplaced || isReplaced
@@ -31,11 +75,11 @@ extension LogStore {
                 // What the file tells of is on disk by now.
                 if cleaned > 0 { try storeProgress() }
                 // Stores the new segments' indexes, so that a start need not make them again.
-                if isAnyReplaced, !isOffline { try checkpoint() }
+                if isAnyReplaced, !isOffline { try maintenance.checkpoint() }
                 return cleaned
             } catch {
                 // A round ends where the disk is full: nothing was lost by it, the old segments are in place.
-                backgroundFailed(error)
+                commits.backgroundFailed(error)
                 return 0
             }
         }
@@ -43,7 +87,7 @@ extension LogStore {
 
     /// What an earlier round could not finish, of logs that are not due again as well: retention waits for it.
     private func finishInstalls() throws(StorageError) {
-        for log in logs where log.state.withLock({ $0.installing != nil }) {
+        for log in registry.all where log.state.withLock({ $0.installing != nil }) {
             do throws(StorageError) {
                 try log.finishInstall()
             } catch {
@@ -58,7 +102,8 @@ extension LogStore {
         var due: [(log: PartitionLog, plan: CleanerPlan)] = []
         var wantsCheckpoint = false
         var maxRatio = 0.0
-        for log in logs where log.isCompacted.load(ordering: .relaxed) && log.state.withLock({ $0.fault == nil }) {
+        for log in registry.all
+        where log.isCompacted.load(ordering: .relaxed) && log.state.withLock({ $0.fault == nil }) {
             let (plan, whole, settings) = log.state.withLock { state -> (CleanerPlan, CleanerPlan, LogSettings) in
                 let closed = log.closedSegments(state)
                 let end = state.uncleanableOffset
@@ -76,7 +121,7 @@ extension LogStore {
             }
         }
         statistics.cleanerMaxDirtyPercent.store(Int(maxRatio * 100), ordering: .relaxed)
-        cleanerMetrics.maxDirtyPercent.set(Int(maxRatio * 100))
+        metrics.maxDirtyPercent.set(Int(maxRatio * 100))
         return (due, wantsCheckpoint)
     }
 
@@ -87,23 +132,23 @@ extension LogStore {
         let readBefore = statistics.cleanerReadBytes.load(ordering: .relaxed)
         let writtenBefore = statistics.cleanerWrittenBytes.load(ordering: .relaxed)
         defer {
-            cleanerMetrics.readBytes.add(statistics.cleanerReadBytes.load(ordering: .relaxed) - readBefore)
-            cleanerMetrics.writtenBytes.add(statistics.cleanerWrittenBytes.load(ordering: .relaxed) - writtenBefore)
+            metrics.readBytes.add(statistics.cleanerReadBytes.load(ordering: .relaxed) - readBefore)
+            metrics.writtenBytes.add(statistics.cleanerWrittenBytes.load(ordering: .relaxed) - writtenBefore)
         }
         let pass = CleanerPass(log, plan, nowMs: nowMs)
         do {
             // What an earlier pass could not finish; until then its file does not have its name.
             try log.finishInstall()
             // A deletion of the partition waits for the pass, which then ends soon; one that began before is seen here.
-            let progress = try passLock.withLock { _ in
-                passing.withLock { $0 = log }
-                defer { passing.withLock { $0 = nil } }
+            let progress = try self.pass.withLock { _ in
+                current.withLock { $0 = log }
+                defer { current.withLock { $0 = nil } }
                 return try pass.run()
             }
             log.state.withLock { $0.cleaner = progress }
             if let damage = pass.damage { setUncleanable(log, from: damage.baseOffset, damage.what) }
             statistics.cleanerRuns.add(1, ordering: .relaxed)
-            cleanerMetrics.runs.add()
+            metrics.runs.add()
             return (true, pass.isAnyReplaced)
         } catch let stop as CleanerStop {
             switch stop {
@@ -143,17 +188,17 @@ extension LogStore {
 
     func countUncleanable(_ change: Int) {
         statistics.uncleanablePartitions.add(change, ordering: .relaxed)
-        cleanerMetrics.uncleanablePartitions.add(change)
+        metrics.uncleanablePartitions.add(change)
     }
 
     // MARK: Progress
 
     private func storeProgress() throws(StorageError) {
         var entries: [(TopicPartition, CleanerProgress)] = []
-        for log in logs where log.isCompacted.load(ordering: .relaxed) {
+        for log in registry.all where log.isCompacted.load(ordering: .relaxed) {
             let progress = log.state.withLock { $0.cleaner }
             if progress == CleanerProgress() { continue }
-            entries.append((TopicPartition(topicID: log.topicID, partitionIndex: log.partitionIndex), progress))
+            entries.append((log.topicPartition, progress))
         }
         do throws(StorageError) {
             try fileSystem.writeAtomically(
@@ -168,23 +213,22 @@ extension LogStore {
     func loadProgress() {
         let known = CleanerProgress.load(fileSystem, folder: folder)
         if known.isEmpty { return }
-        for log in logs {
-            let partition = TopicPartition(topicID: log.topicID, partitionIndex: log.partitionIndex)
-            if let progress = known[partition] { log.state.withLock { $0.cleaner = progress } }
+        for log in registry.all {
+            if let progress = known[log.topicPartition] { log.state.withLock { $0.cleaner = progress } }
         }
     }
 
     // MARK: The cleaning thread
 
-    /// Sleeps until something is compacted at all, then looks every `cleanerIntervalMs`.
-    func runCleaner() {
+    /// Sleeps until something is compacted at all, then looks every `cleanerIntervalMs`, until the store stops.
+    func run() {
         while true {
-            let isAny = logs.contains {
+            let isAny = registry.all.contains {
                 $0.isCompacted.load(ordering: .relaxed) || $0.state.withLock { $0.installing != nil }
             }
-            cleanerSignal.wait(timeoutMs: isAny ? options.cleanerIntervalMs : nil)
-            if threads.withLock({ $0.stopping }) { return }
-            clean(nowMs: Self.wallClockMs())
+            signal.wait(timeoutMs: isAny ? options.cleanerIntervalMs : nil)
+            if threads.isStopping { return }
+            _ = clean(nowMs: wallClockMs())
         }
     }
 }

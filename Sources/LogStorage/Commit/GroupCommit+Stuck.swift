@@ -3,15 +3,16 @@ import KafkaModel
 import StorageIO
 import Synchronization
 
-/// A long run whose own file does not take it goes through the journal. Where that cannot take it either (a batch larger
+/// A long run whose own file does not take it goes to the journal. Where the journal cannot take it either (a batch larger
 /// than a frame, no file free), its appends are left out of the commit, whose ticket fails: clients are told
-/// KAFKA_STORAGE_ERROR for all that rests on it. The partition takes no appends until its files have taken what it has.
-extension LogStore {
+/// KAFKA_STORAGE_ERROR for everything that has this ticket. The partition takes no appends until its files have taken what
+/// it has in memory.
+extension GroupCommit {
     /// Puts a partition's part of the commit into the journal, or out of the commit.
     func journalInstead(
-        _ log: PartitionLog, _ error: StorageError, _ commit: inout Queue, _ journal: Journal
+        _ log: PartitionLog, _ error: StorageError, _ commit: inout CommitBatch, _ journal: Journal
     ) throws(StorageError) {
-        let nowMs = Self.wallClockMs()
+        let nowMs = wallClockMs()
         let slices = commit.appends.filter { $0.log === log }
         let bytes = slices.reduce(0) { $0 + $1.slice.count }
         guard slices.allSatisfy({ $0.slice.count <= journal.maxEntry }),
@@ -20,16 +21,15 @@ extension LogStore {
             log.becomeStuck(error, nowMs: nowMs)
             return leaveOutStuck(&commit)
         }
-        let partition = TopicPartition(topicID: log.topicID, partitionIndex: log.partitionIndex)
         for append in slices {
-            try journal.add(.batch, partition, value: append.baseOffset, bytes: append.slice.bytes)
+            try journal.add(.batch, log.topicPartition, value: append.baseOffset, bytes: append.slice.bytes)
         }
         try journal.commit(sync: !options.unsafeWithoutSync)
         log.recordFault(error, nowMs: nowMs)
     }
 
     /// Takes out the appends of partitions that are stuck: those before them are not on disk.
-    func leaveOutStuck(_ commit: inout Queue) {
+    func leaveOutStuck(_ commit: inout CommitBatch) {
         let before = commit.appends.count
         commit.appends.removeAll { append in
             append.log.state.withLock { $0.isStuck && $0.flushedOffset <= append.lastOffset }

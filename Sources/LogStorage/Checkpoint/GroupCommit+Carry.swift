@@ -8,16 +8,15 @@ import StorageIO
 ///
 /// Such a partition takes no appends, so what is carried does not grow, and the journal has at most twice its
 /// files for as long as one checkpoint takes.
-extension LogStore {
+extension GroupCommit {
     /// Writes again what partitions that fail have in the journal alone.
     func carry(_ logs: [PartitionLog], to journal: Journal) throws(StorageError) {
         guard !logs.isEmpty else { return }
         try committer.withLock { _ throws(StorageError) in
             for log in logs {
-                let partition = TopicPartition(topicID: log.topicID, partitionIndex: log.partitionIndex)
                 for entry in log.carriedEntries() {
                     let bytes = entry.slice?.bytes ?? UnsafeRawBufferPointer(start: nil, count: 0)
-                    try journal.add(entry.kind, partition, value: entry.value, bytes: bytes)
+                    try journal.add(entry.kind, log.topicPartition, value: entry.value, bytes: bytes)
                 }
             }
             try journal.commit(sync: !options.unsafeWithoutSync)

@@ -1,0 +1,42 @@
+import ByteBuffers
+import StorageIO
+import Synchronization
+
+/// How a partition goes: marked first, under its state lock, so that whatever is found out about it later gets on no list;
+/// its files last, when nobody works on them any more.
+extension PartitionLog {
+    /// Marks the partition deleted and gives up what it holds; gives the readers that wait for it.
+    func markDeleted() -> [ReadWaiter] {
+        let (waiters, wasStuck, wasUncleanable) = state.withLock { state -> ([ReadWaiter], Bool, Bool) in
+            state.isDeleted = true
+            let wasStuck = state.isStuck
+            state.isStuck = false
+            let wasUncleanable = state.uncleanableOffset != .max
+            state.uncleanableOffset = .max
+            state.carried = []
+            store.producerLimit.subtract(state.producers.count)
+            state.producers = ProducerStates()
+            return (state.waiters.removeAll(), wasStuck, wasUncleanable)
+        }
+        if wasStuck { store.commits.countStuck(-1) }
+        if wasUncleanable { store.cleaner.countUncleanable(-1) }
+        return waiters
+    }
+
+    /// Closes the files and removes them with their folder, after `markDeleted`.
+    func removeFiles() throws(StorageError) {
+        try io.withLock { writer throws(StorageError) in
+            state.withLock { state in
+                for segment in state.segments + state.obsolete { store.handles.retire(segment) }
+                for index in state.settled..<state.tail.count { store.memory.subtract(state.tail[index].slice.count) }
+                state.tail.removeFirst(state.tail.count)
+                state.settled = 0
+            }
+            writer.direct = nil
+            if try store.fileSystem.exists(folder) {
+                try store.fileSystem.removeTree(folder)
+                try store.fileSystem.syncDirectory(store.partitionsFolder)
+            }
+        }
+    }
+}
