@@ -3,11 +3,13 @@ import StorageIO
 import Synchronization
 
 extension PartitionLog {
-    /// The closed segments, oldest first, up to the first that is not wholly in its file.
+    /// The closed segments, oldest first, up to the first that is not wholly in its file and below the high watermark.
     func closedSegments(_ state: State) -> [CleanerPlan.SegmentFacts] {
         var facts: [CleanerPlan.SegmentFacts] = []
         for (segment, next) in zip(state.segments, state.segments.dropFirst()) {
-            guard segment.isClosed, segment.readable == segment.size else { break }
+            guard segment.isClosed, segment.readable == segment.size, next.baseOffset <= state.highWatermark else {
+                break
+            }
             facts.append(
                 CleanerPlan.SegmentFacts(
                     baseOffset: segment.baseOffset, endOffset: next.baseOffset, size: segment.size,

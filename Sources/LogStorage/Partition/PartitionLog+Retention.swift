@@ -52,6 +52,8 @@ extension PartitionLog {
                 let segment = state.segments[number]
                 guard segment.isClosed, segment.readable == segment.size, !segment.isInstalling else { break }
                 let next = state.segments[number + 1]
+                // What readers have not seen yet is not deleted, however old it says it is.
+                guard next.baseOffset <= state.highWatermark else { break }
                 let isBelowStart = next.baseOffset <= state.logStartOffset
                 let isOld =
                     settings.deletesByRetention && settings.retentionMs >= 0

@@ -1,11 +1,10 @@
 import ByteBuffers
 public import KafkaModel
 
-/// The high watermark: how it moves, and who is told.
+/// Who is told when the high watermark moves.
 ///
-/// Readers and waiters know nothing of flushing; they see the high watermark alone. Next to the offset stands a count
-/// of bytes that moves with it and never back, the *position*. It tells how much a partition has grown without a look
-/// at its records, so a fetch that waits for many bytes is decided by subtraction, as in Kafka's `DelayedFetch`.
+/// A fetch that waits for many bytes is decided by subtraction of positions (`LogProgress.watermarkPosition`), without a
+/// look at records, as in Kafka's `DelayedFetch`.
 extension PartitionLog {
     /// A partition as a reader that waits sees it.
     public struct Watermark: Sendable {
@@ -39,22 +38,47 @@ extension PartitionLog {
         state.withLock { $0.waiters.remove(waiter, slot: slot) }
     }
 
-    /// All up to and including `lastOffset` is durable, `bytes` more than before; adds those to be told to `told`.
+    /// Everything up to and including `lastOffset` is on this node's disk, `bytes` more than before. Adds to `told` the
+    /// waiters who have got what they wait for.
     func advanceFlushedOffset(through lastOffset: Int64, bytes: Int, _ told: inout [ReadWaiter]) {
         state.withLock { $0.advanceFlushedOffset(through: lastOffset, bytes: bytes, &told) }
+    }
+
+    /// Lets the high watermark wait for more than this node's disk: for replicas, which move it by `advanceHighWatermark`.
+    func holdHighWatermark() { state.withLock { $0.progress.holdHighWatermark() } }
+
+    /// Lets the high watermark follow this node's disk again.
+    func releaseHighWatermark() {
+        var told: [ReadWaiter] = []
+        state.withLock { state in
+            if state.progress.releaseHighWatermark() { state.takeReached(&told) }
+        }
+        store.commits.tell(told)
+    }
+
+    /// Moves the high watermark up to `offset`, exclusive, at most to the flushed offset; wakes who waits for that.
+    func advanceHighWatermark(to offset: Offset) {
+        var told: [ReadWaiter] = []
+        state.withLock { state in
+            if state.progress.advanceHighWatermark(to: offset.rawValue) { state.takeReached(&told) }
+        }
+        store.commits.tell(told)
     }
 }
 
 extension PartitionLog.State {
-    /// Exclusive end of what readers see. On one node what is flushed is committed. This is the one place that says so:
-    /// with replicas it becomes a field, which moves (with `watermarkPosition`) when enough of them have the records.
-    var highWatermark: Int64 { flushedOffset }
+    var flushedOffset: Int64 { progress.flushedOffset }
+    var highWatermark: Int64 { progress.highWatermark }
+    var watermarkPosition: Int64 { progress.watermarkPosition }
 
     mutating func advanceFlushedOffset(through lastOffset: Int64, bytes: Int, _ told: inout [ReadWaiter]) {
         // `writeStuck` has committed it meanwhile.
         guard lastOffset >= flushedOffset else { return }
-        flushedOffset = lastOffset + 1
-        watermarkPosition += Int64(bytes)
+        if progress.flushed(to: lastOffset + 1, bytes: bytes) { takeReached(&told) }
+    }
+
+    /// Takes out the waiters whose position is reached.
+    fileprivate mutating func takeReached(_ told: inout [ReadWaiter]) {
         while let waiter = waiters.next(reached: watermarkPosition) { told.append(waiter) }
     }
 }

@@ -9,7 +9,7 @@ import Synchronization
 /// ```
 ///   segments: [ closed ][ closed ][ active ················]
 ///                                  file ──────────►│ tail: batches in memory, in the journal or on their way
-///   logStartOffset ≤            flushedOffset ≤ logEndOffset
+///   logStartOffset ≤ highWatermark ≤ flushedOffset ≤ logEndOffset
 /// ```
 /// `append` assigns offsets under the state lock and queues the batch for the store's next group commit; it is durable
 /// and readable once that commit is published (`highWatermark`; see PartitionLog+Watermark.swift). Batches
@@ -49,10 +49,8 @@ public final class PartitionLog: Sendable {
         var epochs = LeaderEpochs()
         var logStartOffset: Int64 = 0
         var logEndOffset: Int64 = 0
-        /// Exclusive: all below is durable. What is visible ends at `highWatermark`.
-        var flushedOffset: Int64 = 0
-        /// Bytes that have become visible since the log was opened: moves with `highWatermark`, and never back.
-        var watermarkPosition: Int64 = 0
+        /// Where the log is durable on this node, and where readers may read: see PartitionLog+Watermark.swift.
+        var progress = LogProgress()
         /// Oldest first, the last one active; never empty.
         var segments: [Segment]
         /// Taken out by retention; their files go with the next checkpoint.

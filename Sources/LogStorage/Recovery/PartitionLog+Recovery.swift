@@ -85,7 +85,7 @@ extension PartitionLog {
             log.state.withLock { state in
                 state.logStartOffset = known.logStartOffset
                 state.logEndOffset = known.endOffset
-                state.flushedOffset = known.endOffset
+                state.progress.reset(to: known.endOffset)
                 state.epochs = known.epochs
                 state.producers = known.producers
                 state.segments = [Segment(baseOffset: known.endOffset)]
@@ -389,7 +389,7 @@ extension PartitionLog {
                 }
                 state.obsolete = obsolete
                 state.logEndOffset = endOffset
-                state.flushedOffset = endOffset
+                state.progress.reset(to: endOffset)
             }
             if !obsolete.isEmpty { log.markDirty() }
         }
@@ -425,7 +425,7 @@ extension PartitionLog {
                     slice: memory.slice(copying: batch)))
             store.memory.add(batch.count)
             state.replay(header)
-            state.flushedOffset = state.logEndOffset
+            state.progress.reset(to: state.logEndOffset)
             if !state.isDirty, !state.isDeleted {
                 state.isDirty = true
                 store.registry.addDirty(self)
@@ -516,7 +516,7 @@ extension PartitionLog.State {
         if active.size == 0 { segments.removeLast() } else { active.isClosed = true }
         segments.append(Segment(baseOffset: offset))
         logEndOffset = offset
-        flushedOffset = offset
+        progress.reset(to: offset)
     }
 }
 

@@ -68,7 +68,7 @@ extension PartitionLog {
                 state.segments = [Segment(baseOffset: known.endOffset)]
                 state.logStartOffset = known.logStartOffset
                 state.logEndOffset = known.endOffset
-                state.flushedOffset = known.endOffset
+                state.progress.reset(to: known.endOffset)
                 state.epochs = known.epochs
                 state.producers = ProducerStates()
                 state.tail.removeFirst(state.tail.count)

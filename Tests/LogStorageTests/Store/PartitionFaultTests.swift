@@ -379,6 +379,9 @@ final class HeardCommits: CommitObserver {
     private let ranges = Lock<[ClosedRange<UInt64>]>([])
     var failed: [ClosedRange<UInt64>] { ranges.withLock { $0 } }
 
-    func committed(through ticket: UInt64, woken: [ReadWaiter]) {}
+    private let waiters = Lock<[ReadWaiter]>([])
+    var woken: [ReadWaiter] { waiters.withLock { $0 } }
+
+    func committed(through ticket: UInt64, woken: [ReadWaiter]) { waiters.withLock { $0 += woken } }
     func commitFailed(from first: UInt64, through last: UInt64) { ranges.withLock { $0.append(first...last) } }
 }
