@@ -4,5 +4,6 @@ import ByteBuffers
 struct CarriedEntry {
     let kind: JournalFormat.Kind
     let value: Int64
+    let truncations: UInt32
     let slice: ByteSlice?
 }

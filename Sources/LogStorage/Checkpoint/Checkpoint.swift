@@ -12,17 +12,22 @@ import StorageIO
 /// "MLCP" | version u16 | flags u16 | partition count u32 | CRC-32C of what follows u32 | journalGeneration u64
 /// flags again u16, so that the CRC covers them: bit 0: the broker stopped in order, and nothing came after this
 /// per partition: topicID | partitionIndex i32 | logStartOffset i64 | endOffset i64 | segmentBase i64 | position i64
-///                | marks u8 (bit 0: the log was compacted at some time; bit 1: nothing is promised, as the
+///                | truncations u32 | marks u8 (bit 0: the log was compacted at some time; bit 1: nothing is promised, as the
 ///                checkpoint was lost and the partition could not be opened since) | leader epochs | producer states
 /// ```
 /// It promises: every record below `endOffset` is in the segments, synced; the newest of them ends at byte `position` of
 /// segment `segmentBase`; the producer states are those after `endOffset`. Nothing of the journal's generations up to
-/// `journalGeneration` is needed any more.
+/// `journalGeneration` is needed any more, and journal entries of the partition with fewer `truncations` are void.
+///
+/// Version 1 had no `truncations`. It is read and not written. The version stands for the whole folder: a program refuses to
+/// open one that a later program has written (`version`).
 struct Checkpoint {
     static let fileName = "checkpoint"
     static let copyName = "checkpoint.copy"
     static let magic: UInt32 = 0x4d4c_4350
-    static let version: UInt16 = 1
+    /// Raised with every change of any file of the folder that an older program could misread. 2: `truncations`, here and in
+    /// the journal.
+    static let version: UInt16 = 2
     /// Bytes of a checkpoint, for who writes and who reads it. With most partitions (200,000) and producer states
     /// (`ProducerLimit`) one has 45 MB; a larger one is not ours, or of a release that bounded nothing.
     static let maxBytes = 1 << 30
@@ -32,6 +37,8 @@ struct Checkpoint {
         var endOffset: Int64 = 0
         var segmentBase: Int64 = 0
         var position: Int64 = 0
+        /// How often the log's end was truncated before this checkpoint.
+        var truncations: UInt32 = 0
         var mayHaveGaps = false
         /// Instead of a promise: there was one, and it was lost with its checkpoint. Nothing is cut but the very end then,
         /// whenever the partition is opened.
@@ -53,6 +60,7 @@ struct Checkpoint {
         writer.int64(entry.endOffset)
         writer.int64(entry.segmentBase)
         writer.int64(entry.position)
+        writer.uint32(entry.truncations)
         writer.int8((entry.mayHaveGaps ? 1 : 0) | (entry.isLost ? 2 : 0))
         entry.epochs.encode(to: &writer)
         entry.producers.encode(to: &writer)
@@ -169,7 +177,8 @@ struct Checkpoint {
     private init(decoding bytes: UnsafeRawBufferPointer) throws(DecodeError) {
         var reader = ByteReader(bytes)
         guard try reader.uint32() == Self.magic else { throw .invalid("magic", position: 0) }
-        guard try reader.uint16() == Self.version else { throw .invalid("version", position: 4) }
+        let version = try reader.uint16()
+        guard 1...Self.version ~= version else { throw .invalid("version", position: 4) }
         let flags = try reader.uint16()
         let count = try reader.uint32()
         let crc = try reader.uint32()
@@ -187,6 +196,7 @@ struct Checkpoint {
             entry.endOffset = try reader.int64()
             entry.segmentBase = try reader.int64()
             entry.position = try reader.int64()
+            entry.truncations = version >= 2 ? try reader.uint32() : 0
             let marks = try reader.int8()
             entry.mayHaveGaps = marks & 1 != 0
             entry.isLost = marks & 2 != 0

@@ -16,7 +16,9 @@ extension GroupCommit {
             for log in logs {
                 for entry in log.carriedEntries() {
                     let bytes = entry.slice?.bytes ?? UnsafeRawBufferPointer(start: nil, count: 0)
-                    try journal.add(entry.kind, log.topicPartition, value: entry.value, bytes: bytes)
+                    try journal.add(
+                        entry.kind, log.topicPartition, value: entry.value, truncations: entry.truncations,
+                        bytes: bytes)
                 }
             }
             try journal.commit(sync: !options.unsafeWithoutSync)
@@ -35,10 +37,14 @@ extension PartitionLog {
                 let batch = state.tail[index]
                 // What is not durable yet is not the journal's.
                 guard batch.lastOffset < state.flushedOffset else { break }
-                entries.append(CarriedEntry(kind: .batch, value: batch.baseOffset, slice: batch.slice))
+                entries.append(
+                    CarriedEntry(
+                        kind: .batch, value: batch.baseOffset, truncations: state.truncations, slice: batch.slice))
             }
             if state.logStartOffset > state.checkpoint?.logStartOffset ?? 0 {
-                entries.append(CarriedEntry(kind: .logStart, value: state.logStartOffset, slice: nil))
+                entries.append(
+                    CarriedEntry(
+                        kind: .logStart, value: state.logStartOffset, truncations: state.truncations, slice: nil))
             }
             return entries
         }

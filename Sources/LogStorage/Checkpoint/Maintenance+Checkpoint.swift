@@ -138,6 +138,7 @@ extension PartitionLog.State {
         let active = segments[segments.count - 1]
         return Checkpoint.Entry(
             logStartOffset: logStartOffset, endOffset: logEndOffset, segmentBase: active.baseOffset,
-            position: active.size, mayHaveGaps: mayHaveGaps, epochs: epochs, producers: producers)
+            position: active.size, truncations: truncations, mayHaveGaps: mayHaveGaps,
+            epochs: epochs, producers: producers)
     }
 }

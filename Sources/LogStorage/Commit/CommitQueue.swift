@@ -7,13 +7,15 @@ struct QueuedAppend {
     let slice: ByteSlice
     let baseOffset: Int64
     let lastOffset: Int64
+    /// Of the log when the batch got its offsets.
+    let truncations: UInt32
 }
 
 /// What one group commit makes durable.
 struct CommitBatch {
     var appends: [QueuedAppend] = []
     /// Log starts that were moved.
-    var logStarts: [(log: PartitionLog, offset: Int64)] = []
+    var logStarts: [(log: PartitionLog, offset: Int64, truncations: UInt32)] = []
     /// Bytes of the appended batches.
     var bytes = 0
     /// Some of it could not be made durable, so its ticket fails.
@@ -55,9 +57,9 @@ final class CommitQueue: Sendable {
     }
 
     /// Queues a log start that was moved; gives the ticket of the commit that will take it.
-    func add(logStart offset: Int64, of log: PartitionLog) -> UInt64 {
+    func add(logStart offset: Int64, of log: PartitionLog, truncations: UInt32) -> UInt64 {
         pending.withLock { pending in
-            pending.logStarts.append((log, offset))
+            pending.logStarts.append((log, offset, truncations))
             isFilled.store(true, ordering: .relaxed)
             return pending.ticket
         }

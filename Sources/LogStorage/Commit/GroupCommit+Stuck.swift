@@ -22,7 +22,9 @@ extension GroupCommit {
             return leaveOutStuck(&commit)
         }
         for append in slices {
-            try journal.add(.batch, log.topicPartition, value: append.baseOffset, bytes: append.slice.bytes)
+            try journal.add(
+                .batch, log.topicPartition, value: append.baseOffset, truncations: append.truncations,
+                bytes: append.slice.bytes)
         }
         try journal.commit(sync: !options.unsafeWithoutSync)
         log.recordFault(error, nowMs: nowMs)

@@ -50,11 +50,14 @@ extension GroupCommit {
         _ commit: CommitBatch, except runs: [ObjectIdentifier: Run], _ journal: Journal
     ) throws(StorageError) {
         for append in commit.appends where runs.isEmpty || runs[ObjectIdentifier(append.log)] == nil {
-            try journal.add(.batch, append.log.topicPartition, value: append.baseOffset, bytes: append.slice.bytes)
-        }
-        for (log, offset) in commit.logStarts {
             try journal.add(
-                .logStart, log.topicPartition, value: offset, bytes: UnsafeRawBufferPointer(start: nil, count: 0))
+                .batch, append.log.topicPartition, value: append.baseOffset, truncations: append.truncations,
+                bytes: append.slice.bytes)
+        }
+        for (log, offset, truncations) in commit.logStarts {
+            try journal.add(
+                .logStart, log.topicPartition, value: offset, truncations: truncations,
+                bytes: UnsafeRawBufferPointer(start: nil, count: 0))
         }
         let before = journal.bytesWritten
         try timed(metrics.journalSync) { () throws(StorageError) in

@@ -120,13 +120,15 @@ final class Journal: @unchecked Sendable {
 
     /// Adds an entry to the frame being staged, writing it out first when it is full.
     func add(
-        _ kind: JournalFormat.Kind, _ partition: TopicPartition, value: Int64, bytes: UnsafeRawBufferPointer
+        _ kind: JournalFormat.Kind, _ partition: TopicPartition, value: Int64, truncations: UInt32,
+        bytes: UnsafeRawBufferPointer
     ) throws(StorageError) {
         precondition(bytes.count <= maxEntry, "journal entry of \(bytes.count) bytes")
         let needed = JournalFormat.entryHeaderSize + bytes.count
         if staged + needed > frameBytes { try writeFrame() }
         let at = staging.base + staged
-        JournalFormat.writeEntryHeader(kind, partition, value: value, length: bytes.count, at: at)
+        JournalFormat.writeEntryHeader(
+            kind, partition, value: value, length: bytes.count, truncations: truncations, at: at)
         if let source = bytes.baseAddress, bytes.count > 0 {
             (at + JournalFormat.entryHeaderSize).copyMemory(from: source, byteCount: bytes.count)
         }

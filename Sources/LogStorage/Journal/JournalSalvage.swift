@@ -14,14 +14,18 @@ struct JournalSalvage {
 
     var isComplete: Bool { lost.isEmpty && !hasUnknown }
 
+    /// Bytes of an entry's header.
+    private let headerSize: Int
+
     /// Looks through the bytes of a frame, from its first byte to where the next one begins.
     init(_ frame: UnsafeRawBufferPointer) {
+        headerSize = Self.entryHeaderSize(in: frame)
         guard let base = frame.baseAddress else { return }
         var at = JournalFormat.headerSize
-        while at + JournalFormat.entryHeaderSize <= frame.count {
-            guard let entry = Self.entry(base + at, room: frame.count - at) else {
+        while at + headerSize <= frame.count {
+            guard let entry = entry(base + at, room: frame.count - at) else {
                 // Behind the last entry the block is filled with zeros. Anything else is an entry that is damaged.
-                if let next = Self.next(in: frame, after: at) {
+                if let next = next(in: frame, after: at) {
                     hasUnknown = true
                     at = next
                     continue
@@ -38,19 +42,35 @@ struct JournalSalvage {
                     lost.append((entry.partition, entry.value))
                 }
             }
-            at += JournalFormat.entryHeaderSize + entry.bytes.count
+            at += headerSize + entry.bytes.count
         }
         hasUnknown = hasUnknown || !Self.isZero(frame, from: at)
     }
 
+    /// The size that the frame's version says. Where the version is what is damaged, the size with which the first entry's
+    /// check matches.
+    private static func entryHeaderSize(in frame: UnsafeRawBufferPointer) -> Int {
+        guard let base = frame.baseAddress, frame.count >= JournalFormat.headerSize + JournalFormat.entryHeaderSize
+        else {
+            return JournalFormat.entryHeaderSize
+        }
+        let version = UInt16(bigEndian: base.loadUnaligned(fromByteOffset: 4, as: UInt16.self))
+        if let size = JournalFormat.entryHeaderSize(ofVersion: version) { return size }
+        let first = base + JournalFormat.headerSize
+        let check = UInt16(bigEndian: first.loadUnaligned(fromByteOffset: 2, as: UInt16.self))
+        let old = JournalFormat.entryHeaderSize(ofVersion: 1)!
+        return check == JournalFormat.entryCheck(first, size: old) ? old : JournalFormat.entryHeaderSize
+    }
+
     /// The entry that begins at `base`, when its header's check says that one does.
-    private static func entry(_ base: UnsafeRawPointer, room: Int) -> JournalFormat.Entry? {
-        guard room >= JournalFormat.entryHeaderSize,
+    private func entry(_ base: UnsafeRawPointer, room: Int) -> JournalFormat.Entry? {
+        guard room >= headerSize,
             let kind = JournalFormat.Kind(rawValue: base.load(as: UInt8.self)),
-            UInt16(bigEndian: base.loadUnaligned(fromByteOffset: 2, as: UInt16.self)) == JournalFormat.entryCheck(base)
+            UInt16(bigEndian: base.loadUnaligned(fromByteOffset: 2, as: UInt16.self))
+                == JournalFormat.entryCheck(base, size: headerSize)
         else { return nil }
         let length = Int(UInt32(bigEndian: base.loadUnaligned(fromByteOffset: 32, as: UInt32.self)))
-        guard length <= room - JournalFormat.entryHeaderSize else { return nil }
+        guard length <= room - headerSize else { return nil }
         return JournalFormat.Entry(
             kind: kind,
             partition: TopicPartition(
@@ -59,7 +79,9 @@ struct JournalSalvage {
                     low: UInt64(bigEndian: base.loadUnaligned(fromByteOffset: 16, as: UInt64.self))),
                 partitionIndex: Int32(bigEndian: base.loadUnaligned(fromByteOffset: 4, as: Int32.self))),
             value: Int64(bigEndian: base.loadUnaligned(fromByteOffset: 24, as: Int64.self)),
-            bytes: UnsafeRawBufferPointer(start: base + JournalFormat.entryHeaderSize, count: length))
+            truncations: headerSize >= JournalFormat.entryHeaderSize
+                ? UInt32(bigEndian: base.loadUnaligned(fromByteOffset: 36, as: UInt32.self)) : 0,
+            bytes: UnsafeRawBufferPointer(start: base + headerSize, count: length))
     }
 
     /// Whether a batch is what was written, the bytes outside of its own CRC included.
@@ -71,13 +93,13 @@ struct JournalSalvage {
             && header.computedCRC() == header.crc
     }
 
-    private static func next(in frame: UnsafeRawBufferPointer, after at: Int) -> Int? {
+    private func next(in frame: UnsafeRawBufferPointer, after at: Int) -> Int? {
         guard let base = frame.baseAddress else { return nil }
         var position = at + 1
-        while position + JournalFormat.entryHeaderSize <= frame.count {
+        while position + headerSize <= frame.count {
             let kind = base.load(fromByteOffset: position, as: UInt8.self)
             if kind == 1 || kind == 2, let entry = entry(base + position, room: frame.count - position),
-                entry.kind == .logStart ? entry.bytes.count == 0 : isWhole(entry)
+                entry.kind == .logStart ? entry.bytes.count == 0 : Self.isWhole(entry)
             {
                 return position
             }

@@ -91,7 +91,8 @@ extension PartitionLog {
                 store.registry.addDirty(self)
             }
             state.lastTicket = store.commits.enqueue(
-                QueuedAppend(log: self, slice: batch, baseOffset: base, lastOffset: last))
+                QueuedAppend(
+                    log: self, slice: batch, baseOffset: base, lastOffset: last, truncations: state.truncations))
             return .success(
                 AppendReceipt(
                     baseOffset: Offset(base), lastOffset: Offset(last), logAppendTimeMs: appendTime,

@@ -137,7 +137,8 @@ extension PartitionLog {
                 state.isDirty = true
                 store.registry.addDirty(self)
             }
-            state.lastTicket = store.commits.queue.add(logStart: target, of: self)
+            state.lastTicket = store.commits.queue.add(
+                logStart: target, of: self, truncations: state.truncations)
             return .success((Offset(target), state.lastTicket))
         }
     }

@@ -51,6 +51,9 @@ public final class PartitionLog: Sendable {
         var logEndOffset: Int64 = 0
         /// Where the log is durable on this node, and where readers may read: see PartitionLog+Watermark.swift.
         var progress = LogProgress()
+        /// How often the end of the log was truncated, in all: tells journal entries of before a truncation from those after
+        /// it. Nothing truncates a log yet; a follower will.
+        var truncations: UInt32 = 0
         /// Oldest first, the last one active; never empty.
         var segments: [Segment]
         /// Taken out by retention; their files go with the next checkpoint.

@@ -135,14 +135,14 @@ extension LogStore {
         try reader.read(fileSystem, folder: journalFolder, after: generation) { event throws(StorageError) in
             switch event {
             case .unsureEntry(let entry):
-                guard let log = logs[entry.partition] else { return }
+                guard let log = logs[entry.partition], !log.isVoid(entry.truncations) else { return }
                 var report = PartitionLog.RecoveryReport()
                 let isNext = entry.value == log.logEndOffset.rawValue || log.unavailability != nil
                 if entry.kind == .batch, isNext, log.tryReplay(entry, &report, &memory, nowMs: nowMs) {
                     summary.replayedBatches += 1
                 }
             case .entry(let entry):
-                guard let log = logs[entry.partition] else { return }
+                guard let log = logs[entry.partition], !log.isVoid(entry.truncations) else { return }
                 var report = reports[entry.partition] ?? PartitionLog.RecoveryReport()
                 if log.tryReplay(entry, &report, &memory, nowMs: nowMs) { summary.replayedBatches += 1 }
                 if report.lostEnd != nil { reports[entry.partition] = report }

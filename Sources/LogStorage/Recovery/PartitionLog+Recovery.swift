@@ -88,6 +88,7 @@ extension PartitionLog {
                 state.progress.reset(to: known.endOffset)
                 state.epochs = known.epochs
                 state.producers = known.producers
+                state.truncations = known.truncations
                 state.segments = [Segment(baseOffset: known.endOffset)]
                 state.quarantine = quarantine
                 // Whether a log was ever compacted is not known without its checkpoint.

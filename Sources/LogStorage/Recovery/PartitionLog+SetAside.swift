@@ -42,9 +42,16 @@ extension PartitionLog {
         return isNew
     }
 
+    /// An entry of before the log's last truncation: what it holds was given up then, and its offset is another batch's now.
+    func isVoid(_ truncations: UInt32) -> Bool { state.withLock { truncations < $0.truncations } }
+
     private func carry(_ entry: JournalFormat.Entry, _ memory: inout SlicePacker) {
         let slice = entry.kind == .batch ? memory.slice(copying: entry.bytes) : nil
-        state.withLock { $0.carried.append(CarriedEntry(kind: entry.kind, value: entry.value, slice: slice)) }
+        state.withLock {
+            $0.carried.append(
+                CarriedEntry(
+                    kind: entry.kind, value: entry.value, truncations: entry.truncations, slice: slice))
+        }
     }
 
     /// A step of opening. Whatever the partition's files fail with, a sync included, sets it aside: nothing that this
@@ -77,9 +84,14 @@ extension PartitionLog {
             let replayed = (state.settled..<state.tail.count).map { state.tail[$0] }
             store.memory.subtract(replayed.reduce(0) { $0 + $1.slice.count })
             state.carried =
-                replayed.map { CarriedEntry(kind: .batch, value: $0.baseOffset, slice: $0.slice) } + state.carried
+                replayed.map {
+                    CarriedEntry(
+                        kind: .batch, value: $0.baseOffset, truncations: state.truncations, slice: $0.slice)
+                } + state.carried
             if state.logStartOffset > state.checkpoint?.logStartOffset ?? 0 {
-                state.carried.append(CarriedEntry(kind: .logStart, value: state.logStartOffset, slice: nil))
+                state.carried.append(
+                    CarriedEntry(
+                        kind: .logStart, value: state.logStartOffset, truncations: state.truncations, slice: nil))
             }
             return state.segments
         }
@@ -105,7 +117,7 @@ extension PartitionLog {
         guard var report = tryRecover(from: entry, isFirstTry: false, nowMs: nowMs) else { return }
         var memory = SlicePacker(pool: store.pool)
         let isOpen = openOrSetAside(nowMs: nowMs) { () throws(StorageError) in
-            for carried in carried {
+            for carried in carried where !isVoid(carried.truncations) {
                 if let slice = carried.slice {
                     _ = try replayJournaled(slice.bytes, baseOffset: carried.value, &report, &memory)
                 } else {

@@ -78,7 +78,7 @@ import Testing
         let header = UnsafeMutableRawPointer.allocate(byteCount: JournalFormat.entryHeaderSize, alignment: 8)
         defer { header.deallocate() }
         let partition = TopicPartition(topicID: TopicID(high: 0x1234_5678, low: 99), partitionIndex: 7)
-        JournalFormat.writeEntryHeader(.batch, partition, value: 1_000_003, length: 1234, at: header)
+        JournalFormat.writeEntryHeader(.batch, partition, value: 1_000_003, length: 1234, truncations: 5, at: header)
         let check = JournalFormat.entryCheck(header)
         for byte in 0..<JournalFormat.entryHeaderSize where byte != 2 && byte != 3 {
             for bit in 0..<8 {
@@ -107,6 +107,90 @@ import Testing
             memory.storeBytes(
                 of: memory.load(fromByteOffset: byte, as: UInt8.self) ^ 0x10, toByteOffset: byte, as: UInt8.self)
         }
+    }
+
+    /// The journal still holds batches of a log that was truncated since, at and behind offsets that others have now.
+    @Test func whatWasTruncatedIsNotReplayed() throws {
+        let store = try TestStore()
+        for _ in 0..<5 { store.append() }
+        // What a truncation to offset 5 leaves behind: the checkpoint counts it, the journal has batches of before.
+        store.log.state.withLock { $0.truncations = 1 }
+        try store.checkpoint()
+        try journal(store, old: 5...8)
+        store.append(size: 33)
+        store.store.commitPending()
+        for _ in 0..<2 {
+            try store.crash()
+            #expect(store.log.state.withLock { $0.truncations } == 1)
+            #expect(try store.readAll() == [0, 1, 2, 3, 4, 5])
+            #expect(store.summary.damage.isEmpty)
+            let slice = try #require(try store.log.read(from: Offset(5), maxBytes: 1 << 10).get().loaded().first)
+            #expect(
+                slice.count == TestBatch(count: 1, valueSize: 33).bytes().count, "the batch of after the truncation")
+        }
+    }
+
+    /// The same where the partition cannot be opened at first, and its part of the journal is carried.
+    @Test func whatWasTruncatedIsNotReplayedLaterEither() throws {
+        let store = try TestStore()
+        for _ in 0..<5 { store.append() }
+        store.log.state.withLock { $0.truncations = 1 }
+        try store.checkpoint()
+        try journal(store, old: 5...8)
+        store.append(size: 33)
+        store.store.commitPending()
+        try store.crash { $0.inject(Fault(.fail(errno: EACCES), on: .list, pathContains: "/t-0", times: 1)) }
+        try #require(store.log.unavailability != nil)
+        try store.store.checkpoint()
+        store.store.maintain(nowMs: TestStore.now + 2 * PartitionLog.reopenMs)
+        #expect(store.log.unavailability == nil)
+        #expect(store.log.logEndOffset == Offset(6))
+        #expect(try store.readAll() == [0, 1, 2, 3, 4, 5])
+    }
+
+    /// Puts batches that no truncation has counted yet into the journal alone.
+    private func journal(_ store: TestStore, old offsets: ClosedRange<Int64>) throws {
+        try store.store.commits.committer.withLock { committer in
+            let journal = try #require(committer.journal)
+            for offset in offsets {
+                var bytes = TestBatch(count: 1, valueSize: 100).bytes()
+                try bytes.withUnsafeMutableBytes { raw in
+                    RecordBatchHeader.assign(
+                        baseOffset: Offset(offset), partitionLeaderEpoch: LeaderEpoch(0), at: raw.baseAddress!)
+                    try journal.add(
+                        .batch, store.log.topicPartition, value: offset, truncations: 0,
+                        bytes: UnsafeRawBufferPointer(raw))
+                }
+            }
+            try journal.commit()
+        }
+    }
+
+    /// Frames of version 1 have shorter entries; their salvage is told by the version, or by the first entry's check.
+    @Test(arguments: [false, true]) func aDamagedFrameOfVersion1IsSalvaged(isVersionDamaged: Bool) throws {
+        let size = try #require(JournalFormat.entryHeaderSize(ofVersion: 1))
+        var frame = [UInt8](repeating: 0, count: JournalFormat.block)
+        let partition = TopicPartition(topicID: TopicID(high: 3, low: 4), partitionIndex: 2)
+        frame.withUnsafeMutableBytes { raw in
+            let base = raw.baseAddress!
+            for place in 0..<2 {
+                let entry = base + JournalFormat.headerSize + place * size
+                JournalFormat.writeEntryHeader(
+                    .logStart, partition, value: Int64(40 + place), length: 0, truncations: 0, at: entry)
+                let check = JournalFormat.entryCheck(entry, size: size)
+                entry.storeBytes(of: check.bigEndian, toByteOffset: 2, as: UInt16.self)
+            }
+            let header = JournalFormat.Header(
+                version: 1, generation: 1, sequence: 1, commit: 1, payloadLength: UInt32(2 * size), entryCount: 2)
+            _ = JournalFormat.seal(header, at: base)
+        }
+        let opened = try #require(frame.withUnsafeBytes { JournalFormat.open($0) })
+        #expect(try frame.withUnsafeBytes { try JournalFormat.entries(of: opened, in: $0).map(\.value) } == [40, 41])
+        frame[44] ^= 1
+        if isVersionDamaged { frame[5] ^= 8 }
+        #expect(frame.withUnsafeBytes { JournalFormat.open($0) } == nil)
+        let salvage = frame.withUnsafeBytes { JournalSalvage($0) }
+        #expect(salvage.entries.map(\.value) == [40, 41] && salvage.isComplete)
     }
 
     @Test func filesAreUsedAgainWithoutMixingGenerations() throws {

@@ -169,7 +169,7 @@ import Testing
         let folder = try DamagedFolder(isClean: true)
         let error = storageError {
             try folder.reopen { disk in
-                for name in [Checkpoint.fileName, Checkpoint.copyName] { disk.flipBit("/data/\(name)", at: 5, bit: 1) }
+                for name in [Checkpoint.fileName, Checkpoint.copyName] { disk.flipBit("/data/\(name)", at: 5, bit: 0) }
             }
         }
         #expect(error?.description.contains("format version 3") == true, "\(String(describing: error))")

@@ -10,10 +10,19 @@ import Testing
 
 /// Data folders that earlier versions left are opened by this one, with exactly their records.
 ///
-/// `MILLRACE_WRITE_FIXTURE=1` writes the folder of this version anew: only when the format has not been released yet, or
-/// under the name of a new version.
+/// A change of the format raises `Checkpoint.version`, writes a folder of the new version with `MILLRACE_WRITE_FIXTURE=1`,
+/// and adds its line to `folders`. The folders of earlier versions are never written again.
 @Suite struct FixtureTests {
-    private static let version1 = Path.join(Path.parent(#filePath), "Fixtures/version-1")
+    struct Folder: Sendable, CustomStringConvertible {
+        let version: UInt16
+        /// How often its logs were truncated before it was written.
+        let truncations: UInt32
+
+        var path: String { Path.join(Path.parent(#filePath), "Fixtures/version-\(version)") }
+        var description: String { "version \(version)" }
+    }
+
+    static let folders = [Folder(version: 1, truncations: 0), Folder(version: 2, truncations: 3)]
     private static let files = PosixFileSystem()
 
     /// Copies a real folder into a simulated one.
@@ -39,16 +48,19 @@ import Testing
         }.joined()
     }
 
-    @Test func aFolderOfVersion1IsReadWhole() throws {
-        if getenv("MILLRACE_WRITE_FIXTURE") != nil { try write() }
+    @Test func everyVersionHasAFolder() { #expect(Self.folders.map(\.version) == Array(1...Checkpoint.version)) }
+
+    @Test(arguments: folders) func aFolderIsReadWhole(_ fixture: Folder) throws {
+        if getenv("MILLRACE_WRITE_FIXTURE") != nil, fixture.version == Checkpoint.version { try write(fixture) }
         let disk = SimulatedFileSystem()
-        try load(Self.version1, disk, as: "/data")
+        try load(fixture.path, disk, as: "/data")
         let folder = try DamagedFolder(opening: disk)
         #expect(folder.summary.replayedBatches > 0, "the journal is part of it")
         #expect(folder.summary.damage.isEmpty && folder.summary.notices.isEmpty)
         var found = ""
         for (place, log) in folder.logs.enumerated() {
             #expect(place == 2 || log.segmentCount > 2, "closed segments are part of it")
+            #expect(log.state.withLock { $0.truncations } == fixture.truncations)
             var offset = log.logStartOffset
             while offset < log.highWatermark {
                 let records = try log.read(from: offset, maxBytes: 1).get()
@@ -59,21 +71,21 @@ import Testing
                 offset = header.lastOffset + 1
             }
         }
-        let bytes = try Self.files.readWhole(Path.join(Self.version1, "expected"), limit: 1 << 20)
+        let bytes = try Self.files.readWhole(Path.join(fixture.path, "expected"), limit: 1 << 20)
         #expect(found == String(decoding: bytes, as: UTF8.self))
         #expect(folder.append(to: 0) != nil)
     }
 
-    private func write() throws {
-        let folder = try DamagedFolder(isClean: false)
-        try Self.files.removeTree(Self.version1)
+    private func write(_ fixture: Folder) throws {
+        let folder = try DamagedFolder(isClean: false, truncations: fixture.truncations)
+        if try Self.files.exists(fixture.path) { try Self.files.removeTree(fixture.path) }
         for path in try folder.files() where !path.hasSuffix(".lock") {
-            let target = Path.join(Self.version1, String(path.dropFirst("/data/".count)))
+            let target = Path.join(fixture.path, String(path.dropFirst("/data/".count)))
             try Self.files.createDirectory(Path.parent(target))
             try Self.files.open(target, .readWrite(create: true)).write(
                 try folder.stopped.readWhole(path, limit: 1 << 20), at: 0)
         }
-        try Self.files.open(Path.join(Self.version1, "expected"), .readWrite(create: true)).write(
+        try Self.files.open(Path.join(fixture.path, "expected"), .readWrite(create: true)).write(
             Array(expected(folder).utf8), at: 0)
     }
 }

@@ -44,11 +44,13 @@ final class DamagedFolder {
         return settings
     }
 
-    /// `isClean`: stopped in order; otherwise killed with commits in the journal.
-    init(isClean: Bool, seed: UInt64 = 1) throws {
+    /// `isClean`: stopped in order; otherwise killed with commits in the journal. `truncations`: how often the logs are
+    /// said to have been truncated before.
+    init(isClean: Bool, seed: UInt64 = 1, truncations: UInt32 = 0) throws {
         fileSystem = SimulatedFileSystem(seed: seed)
         stopped = fileSystem
         try open(fileSystem)
+        for log in logs { log.state.withLock { $0.truncations = truncations } }
         for round in 0..<24 {
             for place in 0..<Self.partitions where round % (place + 1) == 0 {
                 append(to: place, count: 1 + round % 3, size: 90 + round * 7)
