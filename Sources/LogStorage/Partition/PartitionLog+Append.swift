@@ -184,20 +184,3 @@ extension PartitionLog.State {
         return nil
     }
 }
-
-extension Segment {
-    /// Counts a batch that begins at byte `position`, and indexes it when enough bytes have gone by.
-    func count(batchAt position: Int64, baseOffset: Int64, size: Int64, maxTimestamp: Int64, interval: Int64) {
-        if position > 0, position - lastIndexedPosition >= interval {
-            index.append(
-                IndexEntry(
-                    relativeOffset: UInt32(baseOffset - self.baseOffset), position: UInt32(position),
-                    maxTimestampBefore: self.maxTimestamp))
-            lastIndexedPosition = position
-        }
-        self.size = position + size
-        self.maxTimestamp = max(self.maxTimestamp, maxTimestamp)
-        // The file changes once more.
-        modifiedMs = nil
-    }
-}

@@ -41,13 +41,42 @@ extension LogStore {
         summary.notices += loaded.notices
         summary.wasClean = loaded.checkpoint.isClean && !loaded.isLost
         let logs = registry.byPartition
+        var reports = openPartitions(logs, loaded, &summary, nowMs, progress)
+        let reader = try replayJournal(
+            after: loaded.isLost ? nil : loaded.checkpoint.journalGeneration, logs, &reports, &summary, nowMs)
+        try settle(logs, reports, nowMs)
+        summary.damage = damage
+        summary.faults = faults.map { "\($0.partition): \($0.reason)" }
+        let journal = try openJournal(after: reader.end)
+        hasRecovered.store(true, ordering: .relaxed)
+        showDamage()
+        diskSpace.check()
+        do throws(StorageError) {
+            try self.checkpoint()
+        } catch {
+            // A new folder without a checkpoint must not get segments: the next start would miss one.
+            guard error.isNoSpace || error.isNotNow, error.reach != .folder, !loaded.isNew else { throw error }
+            try goOnWithoutCheckpoint(error, journal, reader, &summary)
+        }
+        // What the replay took is not needed again.
+        pool.trim()
+        return summary
+    }
+
+    /// Opens each partition's segments. Gives the reports of those that the journal may have something to say about.
+    private func openPartitions(
+        _ logs: [TopicPartition: PartitionLog], _ loaded: Checkpoint.Loaded, _ summary: inout RecoverySummary,
+        _ nowMs: Int64, _ progress: ((RecoveryProgress) -> Void)?
+    ) -> [TopicPartition: PartitionLog.RecoveryReport] {
         var state = RecoveryProgress(partitions: 0, partitionCount: logs.count, scannedBytes: 0)
         var reports: [TopicPartition: PartitionLog.RecoveryReport] = [:]
         var recovered: [PartitionLog] = []
         for (partition, log) in logs {
             let entry = loaded.isLost ? Checkpoint.Entry(isLost: true) : loaded.checkpoint.entries[partition]
-            log.state.withLock { $0.replayTimeMs = nowMs }
-            log.state.withLock { $0.checkpoint = entry }
+            log.state.withLock { state in
+                state.replayTimeMs = nowMs
+                state.checkpoint = entry
+            }
             state.partitions += 1
             if state.partitions % 256 == 0 { progress?(state) }
             let opened = log.tryRecover(from: entry, isFirstTry: loaded.isLost, nowMs: nowMs) { bytes in
@@ -65,8 +94,13 @@ extension LogStore {
             if report.lostEnd != nil || !report.orphans.isEmpty { reports[partition] = report }
         }
         summary.partitions = logs.count
-        let reader = try replayJournal(
-            after: loaded.isLost ? nil : loaded.checkpoint.journalGeneration, logs, &reports, &summary, nowMs)
+        return reports
+    }
+
+    /// Decides, when the journal has been replayed, what of the partitions is still amiss.
+    private func settle(
+        _ logs: [TopicPartition: PartitionLog], _ reports: [TopicPartition: PartitionLog.RecoveryReport], _ nowMs: Int64
+    ) throws(StorageError) {
         let silentSince = nowMs - options.producerExpirationMs
         for log in logs.values { log.expireProducers(silentSince: silentSince) }
         producerLimit.recount(self.logs)
@@ -77,40 +111,35 @@ extension LogStore {
             log.openOrSetAside(nowMs: nowMs) { () throws(StorageError) in try settleOrphans(report.orphans, of: log) }
         }
         for log in logs.values where !log.quarantine.isEmpty { reportDamage(of: log) }
-        summary.damage = damage
         do throws(StorageError) { try maintenance.storeQuarantines() } catch {
-            // The checkpoint below waits for the same room, and without one the next start finds the damage again.
+            // The checkpoint that follows waits for the same room, and without one the next start finds the damage again.
             guard error.isNoSpace || error.isNotNow, error.reach != .folder else { throw error }
         }
+    }
+
+    private func openJournal(after end: Journal.Position) throws(StorageError) -> Journal {
         let isDirect = options.direct && fileSystem.supportsDirect(journalFolder)
         let journal = try Journal(
             fileSystem: fileSystem, folder: journalFolder, fileBytes: options.journalFileBytes,
-            frameBytes: options.journalFrameBytes,
-            direct: isDirect, pool: pool, after: reader.end, trustsCache: options.unsafeTrustsCache)
+            frameBytes: options.journalFrameBytes, direct: isDirect, pool: pool, after: end,
+            trustsCache: options.unsafeTrustsCache)
         commits.begin(journal, isDirect: isDirect)
-        hasRecovered.store(true, ordering: .relaxed)
-        showDamage()
-        summary.faults = faults.map { "\($0.partition): \($0.reason)" }
-        diskSpace.check()
-        do throws(StorageError) {
-            try self.checkpoint()
-        } catch {
-            // A new folder without a checkpoint must not get segments: the next start would miss one.
-            guard error.isNoSpace || error.isNotNow, error.reach != .folder, !loaded.isNew else { throw error }
-            // Everything is readable, and the journal keeps what has no room in the segments. What readers are shown
-            // is durable all the same.
-            for log in logs.values { try log.flush() }
-            if !options.unsafeTrustsCache { summary.rewrittenBytes += try reader.writeAgain(fileSystem) }
-            journal.mayGrow.store(false, ordering: .relaxed)
-            commits.backgroundFailed(error)
-            summary.notices.append(
-                error.isNoSpace
-                    ? "the disk is full, appends are refused until there is space: \(error)"
-                    : "the first checkpoint is put off: \(error)")
-        }
-        // What the replay took is not needed again.
-        pool.trim()
-        return summary
+        return journal
+    }
+
+    /// Serves although no checkpoint could be made. Everything is readable, and the journal keeps what has no room in the
+    /// segments; what readers are shown is made durable all the same.
+    private func goOnWithoutCheckpoint(
+        _ error: StorageError, _ journal: Journal, _ reader: JournalReader, _ summary: inout RecoverySummary
+    ) throws(StorageError) {
+        for log in logs { try log.flush() }
+        if !options.unsafeTrustsCache { summary.rewrittenBytes += try reader.writeAgain(fileSystem) }
+        journal.mayGrow.store(false, ordering: .relaxed)
+        commits.backgroundFailed(error)
+        summary.notices.append(
+            error.isNoSpace
+                ? "the disk is full, appends are refused until there is space: \(error)"
+                : "the first checkpoint is put off: \(error)")
     }
 
     /// Syncs what recovery wrote again, when too many handles have to stay open for want of it.

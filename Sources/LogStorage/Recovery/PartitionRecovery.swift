@@ -1,0 +1,368 @@
+import ByteBuffers
+import KafkaModel
+import RecordFormat
+import StorageIO
+import Synchronization
+
+/// Opening a partition's log after a stop of any kind.
+///
+/// Three steps: what the checkpoint promises is taken as it is; what the segments hold beyond it is scanned batch by
+/// batch, and the file cut where a write was torn; then the store replays the journal. Bytes that were synced and are not
+/// what was written are put on the partition's list of damage and stay where they are.
+///
+/// What the checkpoint does not promise may be in the page cache alone: the process that wrote it died, the machine did
+/// not. So nothing of it counts as durable. Whole batches are written once more in their place and their file is marked
+/// for the sync that comes before the next checkpoint, as are names that no checkpoint has promised. A sync alone would
+/// not do: after one that failed, the kernel takes pages for clean that never reached the disk.
+struct PartitionRecovery {
+    let log: PartitionLog
+    let fileSystem: any FileSystem
+    /// What a checkpoint promises; nil when none does.
+    let checkpoint: Checkpoint.Entry?
+    /// One did, and it was lost.
+    let isRebuilt: Bool
+    let isFirstTry: Bool
+    let known: Checkpoint.Entry
+    var report = PartitionLog.RecoveryReport()
+    var progress: ((Int64) -> Void)?
+
+    var segments: [Segment] = []
+    /// Taken out by retention before the stop; the next checkpoint's business, like any that retention takes out.
+    var obsolete: [Segment] = []
+    var damage: [DamagedRange] = []
+    /// The offset that follows what was found so far.
+    var endOffset: Int64
+    /// A write was torn: what comes after it was never acknowledged.
+    var isCut = false
+    var walk = SegmentWalk(isContiguous: true, verifies: true)
+    var interval: Int64 = 4096
+
+    init(log: PartitionLog, entry: Checkpoint.Entry?, isFirstTry: Bool) {
+        self.log = log
+        self.isFirstTry = isFirstTry
+        isRebuilt = entry?.isLost ?? false
+        checkpoint = isRebuilt ? nil : entry
+        fileSystem = log.store.fileSystem
+        known = checkpoint ?? Checkpoint.Entry()
+        endOffset = known.endOffset
+    }
+
+    mutating func run() throws(StorageError) {
+        let known = known
+        let found = try Quarantine.load(fileSystem, folder: log.folder)
+        // Its bytes were synced before it had its name; the name may be newer than the last sync of the folder.
+        if found != nil, !trustsCache { try fileSystem.syncDirectory(log.folder) }
+        let quarantine = found ?? Quarantine()
+        log.state.withLock { state in
+            state.logStartOffset = known.logStartOffset
+            state.logEndOffset = known.endOffset
+            state.progress.reset(to: known.endOffset)
+            state.epochs = known.epochs
+            state.producers = known.producers
+            state.truncations = known.truncations
+            state.segments = [Segment(baseOffset: known.endOffset)]
+            state.quarantine = quarantine
+            // Whether a log was ever compacted is not known without its checkpoint.
+            state.mayHaveGaps = known.mayHaveGaps || state.settings.isCompacted || isRebuilt
+            walk.isContiguous = !state.mayHaveGaps
+            walk.maxEpoch = max(state.leaderEpoch, known.epochs.latest ?? 0)
+            interval = state.settings.indexIntervalBytes
+        }
+        walk.gaps = quarantine.gaps
+        var bases: [Int64] = []
+        if try fileSystem.exists(log.folder) {
+            log.io.withLock { $0.folderExists = true }
+            let names = try log.finishExchanges(try fileSystem.list(log.folder))
+            bases = names.compactMap(Segment.baseOffset(ofLogName:)).sorted()
+            for name in names where name.hasSuffix(".tmp") {
+                try fileSystem.remove(Path.join(log.folder, name))
+            }
+            // A checkpoint that tells of bytes in this folder promises its name.
+            if checkpoint == nil || known.position == 0 { markNamesUnsynced() }
+        }
+        if let first = bases.first {
+            if checkpoint == nil { endOffset = first } else { endOffset = known.logStartOffset }
+            for (place, base) in bases.enumerated() {
+                try open(base, next: place + 1 < bases.count ? bases[place + 1] : nil, isFirst: place == 0)
+            }
+        } else if known.position > 0 {
+            endOffset = known.logStartOffset
+        }
+        if known.endOffset > endOffset, checkpoint != nil {
+            lose(to: known.endOffset, "the log ends here; \(known.endOffset) is the end of what had been synced")
+        }
+        if report.cutBytes > 0 { try fileSystem.syncDirectory(log.folder) }
+        publish(quarantine)
+        openForRepeats()
+        if !quarantine.isEmpty { log.store.reportDamage(of: log) }
+        log.recordDamage(damage)
+    }
+
+    /// A producer's repeat is told the time of its batch by event loops, which read files that are open.
+    private func openForRepeats() {
+        let wants = log.state.withLock { $0.settings.usesLogAppendTime && $0.producers.count > 0 }
+        guard wants, let last = segments.last, last.size > 0 else { return }
+        _ = try? last.openFile(log.store.handles, in: log.folder, create: false)
+    }
+
+    private var trustsCache: Bool { log.store.options.unsafeTrustsCache }
+
+    /// The names of the folder and of files in it may be known to the kernel alone.
+    private func markNamesUnsynced() {
+        if trustsCache { return }
+        log.io.withLock { writer in
+            writer.hasNewFolder = true
+            writer.hasNewFile = true
+        }
+    }
+
+    /// The offsets from `endOffset` on are gone, to those that were synced.
+    private mutating func lose(to offset: Int64, _ reason: String) {
+        guard endOffset < offset else { return }
+        if walk.gaps.contains(where: { $0.lowerBound <= endOffset && offset <= $0.upperBound }) {
+            endOffset = offset
+            return
+        }
+        let size = segments.last?.size ?? 0
+        damage.append(
+            DamagedRange(
+                segmentBase: segments.last?.baseOffset ?? endOffset, startPosition: size, endPosition: size,
+                baseOffset: endOffset, endOffset: offset, reason: reason))
+        if offset == known.endOffset { report.lostEnd = (reason, endOffset) }
+        endOffset = offset
+    }
+
+    private mutating func open(_ base: Int64, next: Int64?, isFirst: Bool) throws(StorageError) {
+        let segment = Segment(baseOffset: base)
+        let path = Path.join(log.folder, segment.logName)
+        // Retention had taken it out, and the stop came before its file was gone. It goes after the next checkpoint:
+        // the one that was read here may itself not be on disk yet.
+        if checkpoint != nil, base < known.segmentBase, let next, next <= known.logStartOffset {
+            obsolete.append(segment)
+            return
+        }
+        let fileSize = try fileSystem.size(path)
+        var promised: Int64 = 0
+        if checkpoint != nil {
+            if base < known.segmentBase { promised = fileSize }
+            if base == known.segmentBase { promised = known.position }
+            if base > known.segmentBase {
+                lose(to: known.endOffset, "the segment is gone, of which \(known.position) bytes had been synced")
+            }
+        }
+        if base > endOffset {
+            if isFirst, checkpoint == nil || base <= known.logStartOffset {
+                endOffset = base
+            } else if isCut || (promised == 0 && !isRebuilt) {
+                // Nothing that was acknowledged is behind a torn end. It goes once the journal has confirmed that.
+                report.orphans.append(path)
+                report.cutBytes += fileSize
+                return
+            } else if walk.isContiguous {
+                lose(to: base, "a segment is gone")
+            } else {
+                endOffset = base
+            }
+        }
+        if isFirst, base < endOffset { endOffset = base }
+        if promised == 0 { markNamesUnsynced() }
+        let trusted = min(promised, fileSize)
+        // The offset that follows the trusted part.
+        let limit = base == known.segmentBase && checkpoint != nil ? known.endOffset : next ?? known.endOffset
+        endOffset = try openTrusted(segment, fileSize, trusted, limit: limit, isLast: next == nil)
+        segments.append(segment)
+        if promised > fileSize {
+            let reason = "the file has \(fileSize) bytes where \(promised) had been synced"
+            lose(to: limit, reason)
+            // Its last batches may have been cut in the middle.
+            if report.lostEnd == nil, let last = damage.last { report.lostEnd = (reason, last.baseOffset) }
+        }
+        if segment.size < fileSize { try scanRest(of: segment, to: fileSize, next: next) }
+        segment.written = segment.size
+        segment.readable = segment.size
+        segment.isClosed = true
+    }
+
+    /// Takes over the part of a segment that the checkpoint vouches for, with its index: the stored one as far as it
+    /// goes, the rest made again from the batch headers. Gives the offset that follows.
+    private mutating func openTrusted(
+        _ segment: Segment, _ fileSize: Int64, _ trusted: Int64, limit: Int64, isLast: Bool
+    ) throws(StorageError) -> Int64 {
+        guard trusted > 0 else { return max(endOffset, segment.baseOffset) }
+        var walk = walk
+        walk.offsetLimit = min(limit, segment.offsetLimit)
+        var expected: Int64? = segment.baseOffset
+        if let stored = try storedIndex(of: segment), stored.segmentSize <= trusted {
+            segment.index = stored.index
+            segment.size = stored.segmentSize
+            segment.maxTimestamp = stored.maxTimestamp
+            segment.firstTimestamp = stored.firstTimestamp
+            segment.lastIndexedPosition = stored.index.lastPosition
+            segment.indexedSize = stored.segmentSize
+            expected = stored.endOffset >= 0 ? stored.endOffset : nil
+            if !isLast, stored.segmentSize == fileSize {
+                segment.index.dropFromMemory()
+                segment.isFinished = true
+            }
+        }
+        guard segment.size < trusted else { return expected ?? limit }
+        let file = try segment.openFile(log.store.handles, in: log.folder, create: false)
+        let interval = interval
+        var headers = walk
+        headers.verifies = false
+        var read: Int64 = 0
+        var next = expected
+        let end = try headers.run(
+            file, from: segment.size, to: trusted, expected: &next, pool: log.store.pool, read: &read
+        ) { segment.count($0, at: $1, interval) }
+        if case .broken(let at) = end, try SegmentWalk.isPadding(file, from: at, to: fileSize) {
+            // The next segment has begun before this one's last block was cut to its batches.
+        } else if case .broken = end {
+            // Which batch it was only the checksums tell: the whole part again, from the beginning.
+            segment.forgetBatches()
+            next = segment.baseOffset
+            damage += try walk.survey(
+                file, segmentBase: segment.baseOffset, from: 0, to: trusted, expected: &next, limit: limit,
+                pool: log.store.pool, read: &read
+            ) { segment.count($0, at: $1, interval) }
+            segment.size = trusted
+        }
+        report.scannedBytes += read
+        progress?(read)
+        return next ?? limit
+    }
+
+    private func storedIndex(of segment: Segment) throws(StorageError) -> SegmentIndex.Stored? {
+        let path = Path.join(log.folder, segment.indexName)
+        guard try fileSystem.exists(path) else { return nil }
+        let bytes = try fileSystem.readWhole(path, limit: 1 << 30)
+        return bytes.withUnsafeBytes { SegmentIndex.decode($0, baseOffset: segment.baseOffset) }
+    }
+
+    /// What the checkpoint does not know of: whole batches are taken, a torn end is cut, damage is passed over.
+    private mutating func scanRest(of segment: Segment, to fileSize: Int64, next: Int64?) throws(StorageError) {
+        let file = try segment.openFile(log.store.handles, in: log.folder, create: false)
+        let log = log
+        let interval = interval
+        var walk = walk
+        walk.offsetLimit = min(next ?? .max, segment.offsetLimit)
+        var read: Int64 = 0
+        defer {
+            report.scannedBytes += read
+            progress?(read)
+        }
+        var expected: Int64? = endOffset
+        var rewritten: Int64 = 0
+        // Without a checkpoint it is not known which of all the bytes were promised; a sync has to do. Unless it was
+        // tried before: that sync may have failed.
+        let isRewritten = !(isRebuilt && isFirstTry) && !trustsCache
+        if !trustsCache { log.store.handles.markUnsynced(segment) }
+        defer { report.rewrittenBytes += rewritten }
+        while case .broken(let at) = try walk.run(
+            file, from: segment.size, to: fileSize, expected: &expected, pool: log.store.pool, read: &read,
+            accepted: { bytes, position throws(StorageError) in
+                guard isRewritten else { return }
+                rewritten += Int64(bytes.count)
+                try Self.writeAgain(bytes, at: position, to: file)
+            },
+            { header, position in
+                log.state.withLock { $0.replay(header) }
+                segment.count(header, at: position, interval)
+            })
+        {
+            let base = expected ?? segment.baseOffset
+            if try SegmentWalk.isPadding(file, from: at, to: fileSize) {
+                try file.truncate(to: at)
+                try file.sync()
+                break
+            }
+            let mayBeCut = !isRebuilt || next == nil
+            if mayBeCut, try SegmentWalk.isTorn(file, from: at, to: fileSize) {
+                try cut(segment, file, at: at, fileSize)
+                break
+            }
+            let found = try walk.resume(file, after: at, to: fileSize, expected: base, pool: log.store.pool)
+            var end = base + 1
+            if let found {
+                end = found.baseOffset
+            } else if let next {
+                end = next
+            } else {
+                end += try lastOffset(file, at)
+            }
+            damage.append(
+                DamagedRange(
+                    segmentBase: segment.baseOffset, startPosition: at,
+                    endPosition: found?.position ?? fileSize, baseOffset: base, endOffset: end,
+                    reason: "no whole record batch"))
+            segment.size = found?.position ?? fileSize
+            expected = end
+            if found == nil {
+                if next == nil { report.lostEnd = ("the log's last batch is damaged", base) }
+                break
+            }
+        }
+        endOffset = expected ?? endOffset
+    }
+
+    /// Makes bytes dirty that are there already, so that the next sync writes them or says that it could not. Where
+    /// even that takes room and there is none, the sync has to do.
+    private static func writeAgain(
+        _ bytes: UnsafeRawBufferPointer, at position: Int64, to file: any StorageFile
+    ) throws(StorageError) {
+        do throws(StorageError) {
+            try file.write(bytes, at: position)
+        } catch {
+            if !error.isNoSpace { throw error }
+        }
+    }
+
+    /// `lastOffsetDelta` as a broken batch claims it; 0 when that cannot be.
+    private func lastOffset(_ file: any StorageFile, _ position: Int64) throws(StorageError) -> Int64 {
+        let head = try file.read(RecordBatchHeader.size, at: position)
+        guard head.count == RecordBatchHeader.size else { return 0 }
+        let delta = head.withUnsafeBytes { RecordBatchHeader(unchecked: $0.baseAddress!).lastOffsetDelta }
+        return delta >= 0 && delta < 1 << 20 ? Int64(delta) : 0
+    }
+
+    private mutating func cut(
+        _ segment: Segment, _ file: any StorageFile, at position: Int64, _ fileSize: Int64
+    ) throws(StorageError) {
+        isCut = true
+        segment.size = position
+        report.cutBytes += fileSize - position
+        if isRebuilt {
+            // Without a checkpoint nothing proves that it was never acknowledged.
+            let bytes = try file.read(Int(fileSize - position), at: position)
+            try fileSystem.writeAtomically(
+                Path.join(log.folder, "\(segment.logName).cut-\(position)"), bytes)
+        }
+        try file.truncate(to: position)
+        try file.sync()
+    }
+
+    private func publish(_ quarantine: Quarantine) {
+        // Where the log goes on at an offset that does not follow the last segment's bytes, a new one begins.
+        let isBehind = segments.last.map { last in
+            (damage + quarantine.ranges).contains {
+                $0.isMissing(behind: last.size, of: last.baseOffset) && $0.endOffset <= endOffset
+            }
+        }
+        log.state.withLock { state in
+            if let last = segments.last, isBehind == false {
+                last.isClosed = false
+                state.segments = segments
+            } else {
+                state.segments = segments + [Segment(baseOffset: endOffset)]
+            }
+            // A lost first segment leaves the log's start where it was, so that readers are told.
+            if checkpoint == nil {
+                state.logStartOffset = max(state.logStartOffset, segments.first?.baseOffset ?? 0)
+            }
+            state.obsolete = obsolete
+            state.logEndOffset = endOffset
+            state.progress.reset(to: endOffset)
+        }
+        if !obsolete.isEmpty { log.markDirty() }
+    }
+}
