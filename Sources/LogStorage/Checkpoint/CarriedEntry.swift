@@ -1,6 +1,7 @@
 import ByteBuffers
 
-/// A journal entry of a partition that could not be opened: kept as it was found.
+/// A journal entry that has to outlive its file: of a partition that could not be opened, kept as it was found, or of one
+/// whose files do not take it.
 struct CarriedEntry {
     let kind: JournalFormat.Kind
     let value: Int64

@@ -4,9 +4,9 @@ import KafkaModel
 import RecordFormat
 import StorageIO
 
-/// From where recovery has to look, for every partition: written to the file `checkpoint`, whole and atomically, and then
-/// to `checkpoint.copy`, which serves when the first is damaged. Nothing that a checkpoint forgets (journal generations,
-/// segments) is given up before both are on disk, so either of them is enough.
+/// Tells recovery where to begin, for every partition. It is written to the file `checkpoint`, whole and atomically, and then to
+/// `checkpoint.copy`, which serves when the first is damaged. Journal generations and segments that it does not need are
+/// given up when both files are on disk, so either of them is enough.
 ///
 /// ```
 /// "MLCP" | version u16 | flags u16 | partition count u32 | CRC-32C of what follows u32 | journalGeneration u64
@@ -28,8 +28,8 @@ struct Checkpoint {
     /// Raised with every change of any file of the folder that an older program could misread. 2: `truncations`, here and in
     /// the journal.
     static let version: UInt16 = 2
-    /// Bytes of a checkpoint, for who writes and who reads it. With most partitions (200,000) and producer states
-    /// (`ProducerLimit`) one has 45 MB; a larger one is not ours, or of a release that bounded nothing.
+    /// Largest checkpoint that is written or read, in bytes. At the limits of partitions (200,000) and producer states
+    /// (`ProducerLimit`) one has 46 MB; a larger one is not ours, or of a release that bounded nothing.
     static let maxBytes = 1 << 30
 
     struct Entry {
@@ -40,8 +40,8 @@ struct Checkpoint {
         /// How often the log's end was truncated before this checkpoint.
         var truncations: UInt32 = 0
         var mayHaveGaps = false
-        /// Instead of a promise: there was one, and it was lost with its checkpoint. Nothing is cut but the very end then,
-        /// whenever the partition is opened.
+        /// This entry promises nothing. There was one that did, and it was lost with its checkpoint; so when the partition is
+        /// opened, whenever that is, nothing but the very end of its log may be cut.
         var isLost = false
         var epochs = LeaderEpochs()
         var producers = ProducerStates()

@@ -2,9 +2,8 @@ import ByteBuffers
 import KafkaModel
 import StorageIO
 
-/// A checkpoint lets go of the journal, which holds all that was acknowledged of partitions whose files fail. What is
-/// only there is first written to the journal once more, to files that the checkpoint keeps. Recovery takes the same
-/// batch twice without harm.
+/// Carrying: what only the journal has of partitions whose files fail is written to the journal once more, before a checkpoint
+/// makes its old files free. Recovery takes the same batch twice without harm.
 ///
 /// Such a partition takes no appends, so what is carried does not grow, and the journal has at most twice its
 /// files for as long as one checkpoint takes.

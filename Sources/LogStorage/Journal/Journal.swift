@@ -5,16 +5,17 @@ import Synchronization
 
 /// The one sequential file that makes every partition's small appends durable with one sync.
 ///
-/// Whoever commits owns the write side (see SAFETY below); `recycle` is called by whoever made a checkpoint. Files are used in turn:
-/// when one is full, the next free one is taken, or a new one is made, up to `maxFiles`. When there is no room left
-/// (`hasRoom`), commits are written through to the segments until a checkpoint has freed a file, and nobody waits. Only log starts
-/// have no other road: when those of many commits have used up the room left for them, files beyond `maxFiles` are made.
-/// So the journal is bounded by `maxFiles` x `fileBytes`, and a block for each commit with a log start that comes while
-/// one checkpoint is made.
+/// Files are used in turn: when one is full the next free one is taken, or a new one is made, up to `maxFiles`. A checkpoint
+/// makes them free again (`recycle`). While there is no room (`hasRoom`), commits are written through to the segments, and
+/// nobody waits.
 ///
-/// Until the first checkpoint after a start covers what recovery found, there is no room for batches at all. A commit that
-/// the stop tore is judged anew by each start that finds it: it must not stand before batches that were acknowledged at
-/// the offsets which it claims.
+/// Log starts can only be journaled. A megabyte is kept for them; when many commits have used that up as well, files beyond
+/// `maxFiles` are made. So the journal takes at most `maxFiles` x `fileBytes`, and one block for each commit with a log start
+/// that comes while one checkpoint is made.
+///
+/// Between a start and its first checkpoint there is no room for batches at all. The journal may end in a commit that the
+/// stop tore, and each start that finds it decides anew whether it counts. Were batches acknowledged behind it, at the
+/// offsets that it claims, a later start could take the torn one for them.
 final class Journal: @unchecked Sendable {
     // SAFETY: everything that is neither behind a lock of its own nor atomic is the write side's: from `current` on to
     // `bytesWritten`. It is only used by who holds the lock of `GroupCommit.committer`, in which the journal stands:

@@ -5,25 +5,26 @@ import StorageIO
 
 /// Reads the journal's files back after a stop of any kind.
 ///
-/// A frame that is not whole is the torn end of the last commit when nothing behind it proves otherwise; a later
-/// commit's frame, or a later file, proves that it had been synced: damage. What such a frame still tells is told, and
-/// reading goes on behind it.
+/// A frame that is not whole is either the torn end of the last commit, which nobody was told of, or damage. It is damage when
+/// something behind it proves that it had been synced: a frame of a later commit, or a later file. What can still be told from
+/// such a frame is told, and reading goes on behind it.
 ///
-/// A start leaves one generation out (`end`). Where it made no checkpoint before the journal was written again, a later
-/// start finds that gap: the sequence goes on across it, and what the file before ends with is judged as by that start.
+/// Each start leaves one generation out (`end`). A start that could make no checkpoint leaves that gap in the journal, and a
+/// later start finds it. Then the frames' sequence goes on across the gap, which tells it from a lost file, and the end of the
+/// file before it is judged as that start judged it.
 struct JournalReader {
     /// What the reader found.
     enum Event {
         case entry(JournalFormat.Entry)
-        /// From a last commit that is not whole: nobody may have been told of it, so it counts only where it goes on from
-        /// the end of its log.
+        /// An entry of a last commit that is not whole. Perhaps nobody was told of it, so it counts only if it continues its
+        /// log.
         case unsureEntry(JournalFormat.Entry)
         /// Records that had been acknowledged are lost. `partition` is nil when it is not known whose.
         case lost(partition: TopicPartition?, baseOffset: Int64, reason: String)
     }
 
-    /// Where the journal goes on. `generation` leaves one out: the first frames of that one may have been written by a
-    /// commit that the stop tore, and must not be taken for those of the next.
+    /// Where writing goes on. It leaves one generation out, because a commit that the stop tore may have written frames of
+    /// that one, and they must not be taken for frames of the next commit.
     var end: Journal.Position {
         Journal.Position(generation: last.generation + 1, sequence: last.sequence, commit: lastCommit)
     }

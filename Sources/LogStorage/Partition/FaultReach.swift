@@ -1,15 +1,15 @@
 import Glibc
 import StorageIO
 
-/// Whom a failed call on a partition's files concerns. <doc:Faults> has the whole table.
+/// How far the failure of a call on a partition's files reaches. <doc:Faults> has the whole table.
 enum FaultReach {
-    /// What was written may be lost, perhaps not only here: the data folder is offline until the next start.
+    /// The data folder goes offline until the next start: what was written may be lost, perhaps not only here.
     case folder
     /// The disk is full: everybody's appends wait.
     case space
-    /// Nobody: a call for the whole folder is made again later.
+    /// Nobody is concerned: a call for the whole folder is made again later.
     case later
-    /// The partition alone.
+    /// The partition alone is concerned.
     case partition
 }
 

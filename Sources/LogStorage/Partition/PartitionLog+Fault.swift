@@ -7,13 +7,13 @@ import Telemetry
 extension PartitionLog.State {
     /// Why the partition's own files let it take no appends; nil when they do.
     func faultRefusal(of name: String) -> AppendRefusal? {
-        // Stuck, whatever else is known: a repeat of what is in memory alone must not be told that it is there.
+        // While stuck, also a producer's repeat is refused: it would be told that its batch is stored, which is only in memory.
         guard isStuck || fault?.refusesAppends == true else { return nil }
         let reason = fault?.error.description ?? "what it has is not on disk"
         return AppendRefusal(.kafkaStorageError, "the partition \(name) takes no appends: \(reason)")
     }
 
-    /// Notes a failed attempt; gives whether others should hear of it.
+    /// Records a failed attempt; gives whether it is worth a line in the log.
     fileprivate mutating func record(_ error: StorageError, _ kind: PartitionFault.Kind, nowMs: Int64) -> Bool {
         let before = fault
         var fault = PartitionFault(kind: kind, error: error, triedMs: nowMs)
@@ -29,8 +29,10 @@ extension PartitionLog {
         state.withLock { $0.fault?.kind == .unopened ? $0.fault!.error.description : nil }
     }
 
-    /// A commit has left out what was appended last: its ticket has failed, and whether it will ever be on disk is not known.
-    /// Whoever sees a ticket durable sees here what its commit left out.
+    /// Whether a commit has left out this partition's newest appends, because neither its file nor the journal took them.
+    /// Their ticket has failed, and it is not known whether they will ever be on disk.
+    ///
+    /// Whoever sees a ticket become durable also sees here whether its commit left something out.
     public var hasLeftOutAppends: Bool { store.commits.stuckCount > 0 && state.withLock { $0.isStuck } }
 
     func isDue(_ nowMs: Int64) -> Bool { state.withLock { $0.fault?.isDue(nowMs) ?? true } }
@@ -52,8 +54,8 @@ extension PartitionLog {
         return true
     }
 
-    /// Commits left out appends that were in memory already (`isStuck`): now they are written and synced, which commits
-    /// them. Nothing was appended behind them.
+    /// Writes and syncs the appends that commits have left out (`isStuck`), which commits them. Nothing was appended behind
+    /// them meanwhile.
     private func writeStuck() throws(StorageError) {
         let (end, bytes) = state.withLock { state in
             let first = state.tail.partitioningIndex { $0.lastOffset >= state.flushedOffset }
@@ -109,7 +111,7 @@ extension PartitionLog {
         }
     }
 
-    /// Takes note of a failure of the partition's own files.
+    /// Records a failure of the partition's own files; from now on its appends are refused.
     func recordFault(_ error: StorageError, kind: PartitionFault.Kind = .unwritable, nowMs: Int64) {
         let isNews = state.withLock { state -> Bool in
             // Under the lock that a deletion is marked under: what is deleted does not get on the list any more.
@@ -135,8 +137,8 @@ extension PartitionLog {
         if wasFaulted { Log.info("a partition's files work again", "partition", name) }
     }
 
-    /// A commit could not make these appends durable: they stay in memory, nobody sees them, and nothing is appended
-    /// behind them, until `writeStuck`.
+    /// Marks the partition stuck: a commit could not make its newest appends durable. They stay in memory, no reader sees
+    /// them, and nothing is appended behind them until `writeStuck` has written them.
     func becomeStuck(_ error: StorageError, nowMs: Int64) {
         let (isFirst, isNews) = state.withLock { state -> (Bool, Bool) in
             if state.isDeleted { return (false, false) }

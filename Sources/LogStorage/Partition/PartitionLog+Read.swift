@@ -5,7 +5,7 @@ import StorageIO
 import Synchronization
 
 extension PartitionLog {
-    /// Up to where a reader may see.
+    /// How far a reader may see.
     public enum Visibility: Sendable {
         /// Consumers: only what is durable.
         case committed
@@ -13,16 +13,15 @@ extension PartitionLog {
         case appended
     }
 
-    /// Whole batches from the one that contains `offset` on, at most `maxBytes` of them, but always one when
-    /// `atLeastOne` is set and there is one (KIP-74). Nothing is decoded: what is returned is what is on disk. Every
-    /// batch read from a file has had its CRC checked.
+    /// Reads whole batches from the one that contains `offset` on: at most `maxBytes`, but one in any case when `atLeastOne`
+    /// is set (KIP-74). Nothing is decoded, and every batch from a file has had its CRC checked.
     ///
-    /// Where `maxBytes` and what the segment has left are `fileFrom` bytes or more, the records are not brought into
-    /// memory: the result tells their place in the file. Then a CRC that was checked within the last minute, for this
-    /// reader or another, is not checked again (`CheckedRanges`).
+    /// When both `maxBytes` and the rest of the segment are at least `fileFrom` bytes, the result tells where the records
+    /// stand in the file, and they are not brought into memory. A CRC that was checked within the last minute, for any
+    /// reader, is not checked again then (`CheckedRanges`).
     ///
-    /// Blocks for the file system when the records are no longer in memory. With `mayWait` off it takes only what is in
-    /// memory or in the page cache of files that are open, and gives `.wouldWait` for everything else: for event loops.
+    /// Waits for the file system when the records are no longer in memory. Event loops turn `mayWait` off: then only memory,
+    /// and the page cache of files that are open, is looked at, and everything else is `.wouldWait`.
     public func read(
         from offset: Offset, maxBytes: Int, atLeastOne: Bool = true, visibility: Visibility = .committed,
         fileFrom: Int = .max, mayWait: Bool = true, pool: ChunkPool = .shared

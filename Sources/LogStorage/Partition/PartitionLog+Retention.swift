@@ -4,9 +4,9 @@ import StorageIO
 import Synchronization
 
 extension PartitionLog {
-    /// Takes closed segments that retention no longer keeps, and those below the log's start, out of the log; their files
-    /// go with the next checkpoint, which has forgotten them. An active segment that is wholly too old is closed first.
-    /// Gives whether there were any.
+    /// Takes closed segments out of the log that retention no longer keeps, or that lie below the log's start. Their files are
+    /// removed after the next checkpoint, which no longer needs them. An active segment whose records are all too old is closed
+    /// first. Gives whether any segment was taken out.
     func enforceRetention(nowMs: Int64) -> Bool {
         readFileTimes()
         return removeExpired(nowMs: nowMs)
@@ -36,7 +36,7 @@ extension PartitionLog {
             let settings = state.settings
             guard settings.deletesByRetention, settings.retentionMs >= 0 else { return }
             let active = state.segments[state.segments.count - 1]
-            // Rolled only when it is in its file as a whole: the tail's batches know their segment.
+            // Only when all of it is in its file: batches in the tail are bound to their segment.
             if active.size > 0, active.readable == active.size, let newest = active.newestMs,
                 nowMs - newest > settings.retentionMs
             {

@@ -7,9 +7,11 @@ import Telemetry
 /// Writes batches from the tail to their segments' files. Both roads to durability end here: batches that the journal has
 /// made durable are written behind, later and without a sync; a long run is written through, with a sync, as its commit.
 extension PartitionLog {
-    /// Writes every batch of the tail up to and including `lastOffset` to its segment, in order, without syncing; long
-    /// runs past the page cache when there is a `direct` writer. The batches stay in the tail as not written until
-    /// `settle`. Called with the I/O lock held (`writer` is what it protects).
+    /// Writes every batch of the tail up to and including `lastOffset` to its segment, in order, without syncing. Long runs
+    /// go past the page cache when there is a `direct` writer.
+    ///
+    /// The batches count as not written until `settle` is called. Called with the I/O lock held (`writer` is what it
+    /// protects).
     func writeTail(
         through lastOffset: Int64, _ writer: inout WriterState, direct: DirectWriter? = nil
     ) throws(StorageError) {
@@ -44,7 +46,7 @@ extension PartitionLog {
         try trimClosed(&writer)
     }
 
-    /// A run of one segment past the page cache. `file` is the segment's buffered handle.
+    /// Writes a run of one segment past the page cache. `file` is the segment's buffered handle.
     private func writeDirect(
         _ slices: [ByteSlice], _ segment: Segment, _ file: any StorageFile, _ directWriter: DirectWriter,
         _ writer: inout WriterState
@@ -98,8 +100,8 @@ extension PartitionLog {
         segment.writes += 1
     }
 
-    /// Cuts the padding of the active segment, too: the store stops. Durable when it returns, because the next run takes
-    /// the file's size for what it is.
+    /// Cuts the padding of all segments, the active one included, because the store stops. Syncs that: the next start takes
+    /// the size of a file for the end of its batches.
     func trimAll() throws(StorageError) {
         try io.withLock { writer throws(StorageError) in
             if state.withLock({ $0.isDeleted }) { return }
@@ -114,9 +116,11 @@ extension PartitionLog {
     /// them again.
     func closeDirect() { io.withLock { $0.direct = nil } }
 
-    /// The tail's batches up to and including `lastOffset` are durable and in their files. They stay in memory for
-    /// readers that follow closely, as long as the store's cache has room. Where no reader has come since more was
-    /// written than the cache holds, none is kept: the memory is used again while it is warm.
+    /// Counts the tail's batches up to and including `lastOffset` as durable and in their files.
+    ///
+    /// They stay in memory for readers that follow closely, as long as the store's cache has room. A partition that nobody
+    /// reads keeps none: if more bytes were written since its last reader than the cache holds, the batches would be evicted
+    /// before the next reader came. Their memory is then used again at once, while the processor's cache still has it.
     func settle(through lastOffset: Int64) {
         let (written, cost) = state.withLock { state -> (Int, Int) in
             let end = state.tail.partitioningIndex { $0.lastOffset > lastOffset }
@@ -164,8 +168,8 @@ extension PartitionLog {
         }
     }
 
-    /// Writes what is durable by the journal to the segments, up to and including `lastOffset` (nil: all of it), and lets
-    /// go of its memory.
+    /// Writes what the journal has made durable to the segments, up to and including `lastOffset` (nil: all of it). The
+    /// journal keeps it until a checkpoint has synced the segments.
     func writeBehind(through lastOffset: Int64? = nil, with direct: DirectWriter?) throws(StorageError) {
         try io.withLock { writer throws(StorageError) in
             if state.withLock({ $0.isDeleted }) { return }
@@ -200,7 +204,8 @@ extension PartitionLog {
         }
     }
 
-    /// The segments that were written since their last sync, and how often they had been by now.
+    /// Gives the segments that were written since their last sync, each with its count of writes, so that `markSynced` can
+    /// tell whether another write came during the sync.
     func unsyncedSegments() -> [(segment: Segment, writes: Int)] {
         io.withLock { _ in
             let lists = state.withLock { [$0.obsolete, $0.segments] }
@@ -208,15 +213,15 @@ extension PartitionLog {
         }
     }
 
-    /// Everything was synced since `unsyncedSegments` gave these.
+    /// Marks these segments synced, except those that were written again since `unsyncedSegments` gave them.
     func markSynced(_ segments: [(segment: Segment, writes: Int)]) {
         io.withLock { _ in
             for (segment, writes) in segments where segment.writes == writes { store.handles.markSynced(segment) }
         }
     }
 
-    /// Makes the names durable of the folder and the files that were made since the last time. Called with the I/O lock
-    /// held.
+    /// Syncs the folders whose entries are new, so that a crash does not lose the name of a file whose bytes are on disk.
+    /// Called with the I/O lock held.
     func syncNames(_ writer: inout WriterState) throws(StorageError) {
         if writer.hasNewFolder { try store.fileSystem.syncDirectory(store.partitionsFolder) }
         if writer.hasNewFile { try store.fileSystem.syncDirectory(folder) }
@@ -258,7 +263,8 @@ extension PartitionLog {
     /// Growth of a segment, in bytes, after which its index is stored again; bounds what recovery reads to remake it.
     static let indexStoreBytes: Int64 = 1 << 20
 
-    /// `openForWriting`, and the handle stays open until its segment was synced.
+    /// Opens the segment's file and keeps its handle open until the next sync: a failed write-back may be reported to that
+    /// handle alone.
     private func openToWrite(_ segment: Segment, _ writer: inout WriterState) throws(StorageError) -> any StorageFile {
         let wasUnsynced = segment.needsSync
         store.handles.markUnsynced(segment)

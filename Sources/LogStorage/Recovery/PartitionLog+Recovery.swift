@@ -1,8 +1,11 @@
 import StorageIO
 
 extension PartitionLog {
-    /// Finds the segments, scans from the checkpoint on, cuts the torn tail. `flushedOffset` is the log end after it.
-    /// With an entry that `isLost` nothing is cut but the very end; `isFirstTry`: it was found out just now.
+    /// Opens the segments, scans what the checkpoint does not vouch for, and cuts a torn end. Afterwards `flushedOffset` is the
+    /// end of what was found.
+    ///
+    /// With an entry that `isLost` only the very end of the log is ever cut. `isFirstTry`: this start is the one that found
+    /// the checkpoint lost.
     func recover(
         from checkpoint: Checkpoint.Entry?, isFirstTry: Bool, scanned: ((Int64) -> Void)? = nil
     ) throws(StorageError) -> RecoveryReport {

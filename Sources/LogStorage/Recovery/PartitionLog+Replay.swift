@@ -7,8 +7,8 @@ import Synchronization
 /// Replaying the journal into a log whose segments have been opened: batches that only the journal has are appended to the
 /// tail, damage is healed with what it has, and log starts are moved.
 extension PartitionLog {
-    /// A batch that the journal holds and the segments may not. Gives whether it was new. Where the log has damage that
-    /// this batch fills, it heals it.
+    /// Appends a batch of the journal to the tail if the log does not have it; gives whether it was new. A batch that fits
+    /// into a damaged range heals that.
     func replayJournaled(
         _ batch: UnsafeRawBufferPointer, baseOffset: Int64, _ report: inout RecoveryReport, _ memory: inout SlicePacker
     ) throws(StorageError) -> Bool {
@@ -85,7 +85,7 @@ extension PartitionLog {
         return true
     }
 
-    /// At the end of recovery: what nothing has healed stays refused.
+    /// Closes the log's end for appends if acknowledged records are missing there and the journal has not healed it.
     func settleLostEnd(_ report: RecoveryReport) {
         guard let lost = report.lostEnd else { return }
         let isLost = state.withLock { state in

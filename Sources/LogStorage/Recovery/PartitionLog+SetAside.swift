@@ -3,8 +3,9 @@ import KafkaModel
 import StorageIO
 import Synchronization
 
-/// A partition that cannot be opened is set aside, and the broker starts. Its entry of the checkpoint and its part of the
-/// journal are kept as they are, and it is tried again every so often: with them it opens as it would have at the start.
+/// Setting a partition aside that cannot be opened, so that the broker starts without it. Its checkpoint entry and its part of
+/// the journal are kept as they are, and opening it is tried again every `reopenMs`: with both it opens as it would have at the
+/// start.
 extension PartitionLog {
     /// Time between two attempts to open a partition.
     static let reopenMs: Int64 = 10_000
@@ -67,7 +68,7 @@ extension PartitionLog {
         }
     }
 
-    /// Back to what the checkpoint says; what was replayed is carried.
+    /// Takes the partition back to what the checkpoint says of it; what was replayed is carried.
     private func setAside(_ error: StorageError, nowMs: Int64) {
         let segments = state.withLock { state -> [Segment] in
             defer {

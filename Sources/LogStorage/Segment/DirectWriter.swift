@@ -1,14 +1,14 @@
 import ByteBuffers
 import StorageIO
 
-/// Writes long runs to segments past the page cache (O_DIRECT): no page is filled, written back and dropped for bytes
-/// that go out once. <doc:OneJournalTwoRoads> has what it gives.
+/// Writes long runs to segments past the page cache (O_DIRECT), because their bytes go out once and would only fill pages that
+/// are written back and dropped. <doc:OneJournalTwoRoads> has the numbers.
 ///
-/// A direct write covers whole blocks. The block that the segment's bytes end in is kept in memory and written again by
-/// the next run, its rest as zeros, so a file may end in up to `block - 1` zero bytes that belong to no batch. They are
-/// cut when the segment is closed or the store stops, and recovery cuts what a crash left.
+/// A direct write covers whole blocks. The block in which the segment's bytes end is filled up with zeros; it stays in memory
+/// and the next run writes it again. So a file may end in up to `block - 1` zero bytes that belong to no batch. They are cut
+/// when the segment is closed or the store stops, and recovery cuts what a crash left.
 ///
-/// Rewriting the last block is safe for what it holds already: its old bytes are written with the same values, so a
+/// Writing the last block again is safe for the bytes that it already has: they are written with the same values, so even a
 /// torn write leaves them as they were.
 ///
 /// Used with the partition's I/O lock held.

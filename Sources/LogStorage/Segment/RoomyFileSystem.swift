@@ -1,7 +1,7 @@
 import StorageIO
 
-/// The store's file system: a call that finds no free descriptor is made again when segments have given up some of
-/// theirs. So a burst of connections costs handles that can be opened again, and nothing else.
+/// The store's file system. A call that finds no free descriptor closes half of the segments' handles and is made again, so
+/// a burst of connections costs handles that can be opened again, and nothing else.
 struct RoomyFileSystem: FileSystem {
     let base: any FileSystem
     let handles: SegmentHandles

@@ -41,15 +41,15 @@ final class Segment: @unchecked Sendable {
     /// The index file stands and the index left memory. (io)
     var isFinished = false
 
-    /// Another has taken its place, so that what was read of it, or of its index, may be the other's; or its file goes. Its
-    /// readers look anew where the records are. Never reset.
+    /// Another segment has taken its place under the same name, or its file is going. Whoever reads a segment looks at this
+    /// afterwards and, where it is set, finds out anew where the records are: what it read may be the other's. Never reset.
     let isRetired = Atomic<Bool>(false)
     /// Its file does not have its name yet; retention must wait. (state)
     var isInstalling = false
 
-    /// For readers that leave the records in the file.
+    /// Which bytes had their checksums checked lately, for readers that send records from the file.
     let checked = Lock(CheckedRanges())
-    /// Where readers go on, for when the index has left memory.
+    /// Where the last reads ended, so that a reader that goes on there needs no index once that has left memory.
     let marks = Lock(ReadMarks())
 
     private let file: Lock<(any StorageFile)?>
@@ -86,7 +86,7 @@ final class Segment: @unchecked Sendable {
 
     var needsSync: Bool { unsynced.load(ordering: .relaxed) }
 
-    /// Gives what it was. For `SegmentHandles`, which counts.
+    /// Sets whether the segment needs a sync and gives what it was. Only `SegmentHandles` calls this, because it counts them.
     func setNeedsSync(_ value: Bool) -> Bool {
         // Under the lock that a handle is given up under: one that is about to be written to stays.
         file.withLock { _ in unsynced.exchange(value, ordering: .relaxed) }

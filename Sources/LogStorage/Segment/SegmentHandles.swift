@@ -2,14 +2,16 @@ import ByteBuffers
 import StorageIO
 import Synchronization
 
-/// The open files of segments, of all partitions together: at most `limit`, so that descriptors are left for the
-/// journal, checkpoints and connections.
+/// The open files of all partitions' segments: at most `limit`, so that descriptors are left for the journal, checkpoints
+/// and connections.
 ///
-/// Beyond the limit the one that was not used for longest loses its handle (by a clock with a second chance, so that a
-/// use costs one store). Nobody who reads or sends from it loses anything: they hold a reference, and the descriptor is
-/// closed with the last one. A segment that was written and not synced keeps its handle, because an error of the write
-/// back may be told to that handle alone; so does one whose file has not got its name yet. When such ones fill the half
-/// of the limit (`isCrowded`), whoever writes syncs what it wrote at once.
+/// Beyond the limit the handle that was not used for longest is closed. The order is kept by the clock algorithm with a
+/// second chance, so that a use costs one store. Readers and senders hold a reference, and the descriptor is closed with the
+/// last one, so nobody loses a file that is in use.
+///
+/// Two kinds of segments keep their handle: those that were written and not synced, because a failed write-back may be
+/// reported to that handle alone, and those whose file does not have its name yet. When they fill half of the limit
+/// (`isCrowded`), whoever writes syncs at once.
 final class SegmentHandles: Sendable {
     private let base: any FileSystem
     let limit: Int
@@ -27,26 +29,26 @@ final class SegmentHandles: Sendable {
         self.limit = max(1, limit)
     }
 
-    /// What it opens with, and everybody else who wants it to make room.
+    /// The file system that makes room here when it finds no descriptor.
     var fileSystem: RoomyFileSystem { RoomyFileSystem(base: base, handles: self) }
 
     /// Handles that are open and may be closed, or will be.
     var count: Int { clock.withLock { $0.segments.count } }
 
-    /// Unsynced segments take the half of all handles.
+    /// Whether unsynced segments hold half of all handles.
     var isCrowded: Bool { unsynced.load(ordering: .relaxed) >= max(1, limit / 2) }
 
-    /// Before the first write since a sync. Called with the partition's I/O lock held.
+    /// Marks a segment before it is written. Called with the partition's I/O lock held.
     func markUnsynced(_ segment: Segment) {
         if !segment.setNeedsSync(true) { unsynced.add(1, ordering: .relaxed) }
     }
 
-    /// All that was written to it is on disk, or its file goes. Called with the partition's I/O lock held.
+    /// Marks a segment whose bytes are all on disk, or whose file is going. Called with the partition's I/O lock held.
     func markSynced(_ segment: Segment) {
         if segment.setNeedsSync(false) { unsynced.subtract(1, ordering: .relaxed) }
     }
 
-    /// Notes a segment whose file was just opened, and closes others beyond the limit.
+    /// Adds a segment whose file was just opened, and closes others beyond the limit.
     func add(_ segment: Segment) {
         clock.withLock { clock in
             // Whoever retired it has looked for it here already, or will.
@@ -56,7 +58,7 @@ final class SegmentHandles: Sendable {
         }
     }
 
-    /// Gives up the handle of a segment whose file goes. Who still reads it opens no other: it is retired.
+    /// Closes the handle of a segment whose file is going, and retires the segment so that nobody opens it again.
     func retire(_ segment: Segment) {
         segment.isRetired.store(true, ordering: .releasing)
         close(segment)
@@ -69,7 +71,7 @@ final class SegmentHandles: Sendable {
         if segment.needsSync { markSynced(segment) }
     }
 
-    /// No longer counts a segment that another has taken the place of; who reads it keeps its file.
+    /// Stops counting a segment that another has taken the place of. Its readers keep its file.
     func remove(_ segment: Segment) {
         clock.withLock { clock in
             guard let place = clock.segments.firstIndex(where: { $0 === segment }) else { return }
@@ -78,7 +80,7 @@ final class SegmentHandles: Sendable {
         }
     }
 
-    /// No descriptor was to be had: the half of what is open is given back. False: there was nothing to give.
+    /// Closes half of the handles, because a call found no descriptor. Gives false when none could be closed.
     func makeRoom() -> Bool {
         clock.withLock { clock in
             let before = clock.segments.count
