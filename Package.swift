@@ -39,6 +39,7 @@ let package = Package(
         .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
         .systemLibrary(name: "CSnappy", providers: [.apt(["libsnappy-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
 
         // Values and bytes.
@@ -49,6 +50,7 @@ let package = Package(
         .target(
             name: "KafkaWire", dependencies: ["KafkaModel", "ByteBuffers"], exclude: ["Schema"], swiftSettings: strict),
         module("HTTPWire", ["ByteBuffers"]),
+        module("Security", ["KafkaModel", "KafkaWire", "COpenSSL"]),
 
         // Storage and state machines.
         module("StorageIO", ["ByteBuffers", "CSystem"]),
@@ -99,6 +101,7 @@ let package = Package(
         tests("RecordFormatTests", ["RecordFormat", "KafkaModel", "ByteBuffers", "CChecksum"]),
         tests("KafkaWireTests", ["KafkaWire", "KafkaModel", "ByteBuffers"], resources: [.copy("Golden")]),
         tests("HTTPWireTests", ["HTTPWire", "ByteBuffers"]),
+        tests("SecurityTests", ["Security", "BrokerTestKit", "KafkaWire", "KafkaModel", "COpenSSL"]),
         tests("TransportTests", ["Transport", "ByteBuffers", "CSystem", "Telemetry"]),
         tests("StorageIOTests", ["StorageIO", "BrokerTestKit", "ByteBuffers"]),
         tests(

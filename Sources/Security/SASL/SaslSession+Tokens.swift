@@ -1,0 +1,96 @@
+import KafkaModel
+
+extension SaslSession {
+    /// One token of the client, in whichever frame it came.
+    mutating func take(
+        _ token: [UInt8], in exchange: Exchange, now: UnixTime, environment: SaslEnvironment
+    ) -> SaslAction {
+        if exchange.isDoomed { return fail() }
+        switch exchange.step {
+        case .first: return takeFirst(token, in: exchange, environment: environment)
+        case .scram(let scram):
+            guard case .accepted(let user, let epoch, let serverFinal) = scram.finish(with: token) else {
+                return fail()
+            }
+            let principal = Principal(type: "User", name: user.text)
+            return succeed(SaslIdentity(principal: principal, epoch: epoch), token: serverFinal, now: now)
+        case .challenged:
+            // The client's 0x01 says that it has read the challenge. A new token is not looked at.
+            return fail(message: Self.invalidToken)
+        case .verifying: preconditionFailure("a token while a worker looks at the last one")
+        }
+    }
+
+    private mutating func takeFirst(
+        _ token: [UInt8], in exchange: Exchange, environment: SaslEnvironment
+    ) -> SaslAction {
+        var exchange = exchange
+        let action: SaslAction
+        switch exchange.mechanism {
+        case .plain:
+            guard let message = PlainMessage(token) else { return fail() }
+            exchange.step = .verifying(authorizationID: nil)
+            action = .verify(.password(user: message.user, message.password))
+        case .oauthBearer:
+            guard let message = OAuthBearerMessage(token) else { return fail() }
+            exchange.step = .verifying(authorizationID: message.authorizationID)
+            action = .verify(.token(message.token))
+        case .scramSHA256, .scramSHA512:
+            var scram = ScramExchange(mechanism: exchange.mechanism == .scramSHA256 ? .sha256 : .sha512)
+            let entropy = environment.entropy(ScramExchange.nonceBytes)
+            let first = scram.begin(
+                with: token, credentials: environment.credentials, decoys: environment.decoys, entropy: entropy)
+            guard let first else { return fail() }
+            exchange.step = .scram(scram)
+            action = exchange.isRaw ? .replyRaw(first) : .reply(SaslReply(token: first))
+        }
+        phase = .exchanging(exchange)
+        return action
+    }
+
+    /// What the worker found for the last `.verify`.
+    public mutating func finish(_ verdict: SaslVerdict, now: UnixTime) -> SaslAction {
+        guard case .exchanging(var exchange) = phase, case .verifying(let authorizationID) = exchange.step else {
+            // The deadline passed meanwhile, and the connection is gone.
+            guard case .closed = phase else { preconditionFailure("a verdict that nobody asked for") }
+            return .close(.deadlinePassed)
+        }
+        switch verdict {
+        case .unavailable: return close(.verifierUnavailable)
+        case .accepted(let found):
+            let isShort = found.expiry.map { $0 - now < Self.minSession } ?? false
+            guard !isShort else { break }
+            guard authorizationID == nil || authorizationID == found.principal.name else { return fail() }
+            return succeed(found, token: [], now: now)
+        case .rejected: break
+        }
+        guard exchange.mechanism == .oauthBearer else { return fail() }
+        exchange.step = .challenged
+        phase = .exchanging(exchange)
+        exchangeDeadline = min(exchangeDeadline, now + Self.maxChallengeTime)
+        let challenge = Array(Self.invalidToken.utf8)
+        return exchange.isRaw ? .replyRaw(challenge) : .reply(SaslReply(token: challenge))
+    }
+
+    private mutating func succeed(_ found: SaslIdentity, token: [UInt8], now: UnixTime) -> SaslAction {
+        guard case .exchanging(let exchange) = phase else { preconditionFailure("success outside an exchange") }
+        // Who renews a session has to be who began it.
+        if let identity, identity.principal != found.principal { return fail() }
+        identity = found
+        mechanism = exchange.mechanism
+        authenticatedAt = now
+        let byRule = settings.maxSession > .zero ? now + settings.maxSession : nil
+        sessionEnd = [found.expiry, byRule].compactMap { $0 }.min()
+        phase = .authenticated
+        let lifetime = sessionEnd.map { max(0, ($0 - now).milliseconds) } ?? 0
+        return exchange.isRaw ? .replyRaw(token) : .reply(SaslReply(token: token, sessionLifetimeMs: lifetime))
+    }
+
+    /// The end, after the delay; a raw exchange has no form for an error.
+    private mutating func fail(message: String = Self.failureMessage) -> SaslAction {
+        guard case .exchanging(let exchange) = phase else { preconditionFailure("failure outside an exchange") }
+        phase = .closed
+        let reply = SaslReply(error: .saslAuthenticationFailed, message: message)
+        return .fail(exchange.isRaw ? nil : reply, delay: settings.failureDelay)
+    }
+}

@@ -1,0 +1,185 @@
+import KafkaModel
+
+/// The authentication of one connection of a SASL listener: requests in, actions out. Copied freely, it holds no
+/// resource.
+///
+/// ```
+///            ApiVersions                 SaslHandshake            last token right
+///   start ───────────────► versions ───────────────► exchanging ───────────────► authenticated ──┐
+///     └───────── SaslHandshake ──────────────────────►│    ▲ ▲                     │            │ ordinary requests
+///                                                     │    │ └─ SaslHandshake, re-authentication ┘
+///                                    verify ─► worker ┘    └ finish
+///   everything else: an error reply and the end, or the end alone (closed)
+/// ```
+///
+/// Invariants: nothing but ApiVersions and the two SASL requests is served before `identity` is set; a closed session
+/// serves nothing; a failed one cannot try again; what a failure says does not depend on its cause.
+/// Our bug: an event while a verification runs, or after the end. The peer's error: all that the table of
+/// security's page names. Silently ignored: nothing. Source: KIP-43, KIP-152, KIP-255, KIP-368.
+public struct SaslSession: Sendable {
+    /// `sasl.server.max.receive.size` is 512 KiB; no honest token comes near 64. A larger frame before authentication
+    /// closes the connection.
+    public static let maxFrameBytes = 65_536
+    /// A client has this long to answer the challenge that says why its token was refused.
+    public static let maxChallengeTime = Duration.seconds(10)
+    /// A session has to last this long before the client may prove itself anew.
+    public static let minReauthenticationInterval = Duration.seconds(1)
+    /// A token with less left is refused: the session would end before the client can renew it.
+    public static let minSession = Duration.seconds(5)
+    /// The same for unknown users, wrong passwords, disabled ones and users of another mechanism.
+    public static let failureMessage = "Authentication failed: invalid credentials"
+    /// What OAUTHBEARER's challenge says, and the failure after it.
+    public static let invalidToken = #"{"status":"invalid_token"}"#
+
+    enum Phase {
+        case start
+        case versionsAnswered
+        case exchanging(Exchange)
+        case authenticated
+        case closed
+    }
+
+    struct Exchange {
+        enum Step {
+            case first
+            case scram(ScramExchange)
+            /// `authorizationID` is checked when the worker says whose token it is.
+            case verifying(authorizationID: ExactString?)
+            case challenged
+        }
+
+        let mechanism: SaslMechanism
+        /// After SaslHandshake v0.
+        let isRaw: Bool
+        /// Reads as a wrong credential: a re-authentication by another mechanism than the first.
+        var isDoomed = false
+        var step = Step.first
+    }
+
+    let settings: SaslSettings
+    var phase = Phase.start
+    /// Set by the first success, and by each that renews it.
+    public internal(set) var identity: SaslIdentity?
+    public internal(set) var mechanism: SaslMechanism?
+    var authenticatedAt: UnixTime?
+    /// When the session ends; nil for never.
+    public internal(set) var sessionEnd: UnixTime?
+    var exchangeDeadline: UnixTime
+
+    public init(settings: SaslSettings, now: UnixTime) {
+        self.settings = settings
+        exchangeDeadline = now + settings.deadline
+    }
+
+    // MARK: What the connection asks
+
+    /// The largest frame to accept now; nil for the listener's ordinary limit.
+    public var frameLimit: Int? { identity == nil ? Self.maxFrameBytes : nil }
+
+    /// Whether the next frame is a bare token, without a request header.
+    public var expectsRawToken: Bool {
+        if case .exchanging(let exchange) = phase { exchange.isRaw } else { false }
+    }
+
+    /// Whether requests that came before have to be answered before the next frame is given here, and later ones wait.
+    public var isExchanging: Bool { if case .exchanging = phase { true } else { false } }
+
+    /// When to call `deadlinePassed`: the exchange's end, or the challenge's. Nil when nothing is waited for; the end
+    /// of a session is looked at when the next request comes, and an idle connection is left alone.
+    public var deadline: UnixTime? {
+        switch phase {
+        case .start, .versionsAnswered, .exchanging: exchangeDeadline
+        case .authenticated, .closed: nil
+        }
+    }
+
+    /// Called when `deadline` has come.
+    public mutating func deadlinePassed() -> SaslAction {
+        if case .exchanging(let exchange) = phase, case .challenged = exchange.step {
+            return close(.challengeUnanswered)
+        }
+        return close(.deadlinePassed)
+    }
+
+    // MARK: What arrives
+
+    public mutating func receive(
+        _ request: SaslRequest, now: UnixTime, environment: SaslEnvironment
+    ) -> SaslAction {
+        switch phase {
+        case .start: receiveFirst(request, now: now)
+        case .versionsAnswered: receiveAfterVersions(request, now: now)
+        case .exchanging(let exchange): receive(request, in: exchange, now: now, environment: environment)
+        case .authenticated: receiveAuthenticated(request, now: now)
+        case .closed: preconditionFailure("\(request) for a session that has ended")
+        }
+    }
+
+    private mutating func receiveFirst(_ request: SaslRequest, now: UnixTime) -> SaslAction {
+        guard case .apiVersions(let answer) = request else { return receiveAfterVersions(request, now: now) }
+        // An unknown version or a bad software name: the client may ask again.
+        if answer == .none { phase = .versionsAnswered }
+        return .serve
+    }
+
+    private mutating func receiveAfterVersions(_ request: SaslRequest, now: UnixTime) -> SaslAction {
+        switch request {
+        case .handshake(let version, let name): return handshake(version: version, name: name)
+        case .apiVersions: return close(.apiVersionsTwice)
+        case .authenticate, .rawToken, .other: return close(.requestBeforeAuthentication)
+        }
+    }
+
+    private mutating func receive(
+        _ request: SaslRequest, in exchange: Exchange, now: UnixTime, environment: SaslEnvironment
+    ) -> SaslAction {
+        switch (request, exchange.isRaw) {
+        case (.rawToken(let token), true):
+            return take(token, in: exchange, now: now, environment: environment)
+        case (.authenticate(let version, let token), false):
+            guard (0...2).contains(version) else { return close(.unsupportedVersion) }
+            return take(token, in: exchange, now: now, environment: environment)
+        default:
+            precondition(!exchange.isRaw, "a request was parsed where only bare tokens are")
+            phase = .closed
+            return .refuse(.illegalSaslState, close: true)
+        }
+    }
+
+    private mutating func receiveAuthenticated(_ request: SaslRequest, now: UnixTime) -> SaslAction {
+        if case .handshake(let version, let name) = request, let since = authenticatedAt, sessionEnd != nil,
+            now - since >= Self.minReauthenticationInterval, version == 1
+        {
+            exchangeDeadline = now + settings.deadline
+            return handshake(version: version, name: name)
+        }
+        if let sessionEnd, now >= sessionEnd {
+            // A handshake that may not renew the session is answered even so.
+            if case .handshake = request { return .refuse(.illegalSaslState, close: false) }
+            return close(.sessionExpired)
+        }
+        switch request {
+        case .apiVersions, .other: return .serve
+        case .handshake, .authenticate: return .refuse(.illegalSaslState, close: false)
+        case .rawToken: preconditionFailure("a bare token where only requests are")
+        }
+    }
+
+    private mutating func handshake(version: Int16, name: String) -> SaslAction {
+        guard version == 0 || version == 1 else { return close(.unsupportedVersion) }
+        let enabled = settings.mechanisms.map(\.rawValue)
+        guard let asked = SaslMechanism(rawValue: name), settings.mechanisms.contains(asked) else {
+            phase = .closed
+            return .replyHandshake(.unsupportedSaslMechanism, mechanisms: enabled, close: true)
+        }
+        var exchange = Exchange(mechanism: asked, isRaw: version == 0)
+        exchange.isDoomed = mechanism.map { $0 != asked } ?? false
+        phase = .exchanging(exchange)
+        return .replyHandshake(.none, mechanisms: enabled, close: false)
+    }
+
+    mutating func close(_ reason: SaslClose) -> SaslAction {
+        phase = .closed
+        return .close(reason)
+    }
+}

@@ -1,0 +1,77 @@
+/// The two SCRAM mechanisms, by the numbers of KIP-554.
+public enum ScramMechanism: Int8, Sendable, CaseIterable {
+    case sha256 = 1
+    case sha512 = 2
+
+    public var name: String {
+        switch self {
+        case .sha256: "SCRAM-SHA-256"
+        case .sha512: "SCRAM-SHA-512"
+        }
+    }
+
+    public var algorithm: HashAlgorithm {
+        switch self {
+        case .sha256: .sha256
+        case .sha512: .sha512
+        }
+    }
+}
+
+/// What the broker keeps of one user's password for one mechanism. Neither the password nor its salted form can be had
+/// from it, but whoever reads `serverKey` can pose as the broker. Source: RFC 5802, section 3.
+public struct ScramCredential: Hashable, Sendable {
+    /// Kafka's range. Fewer make guessing cheap; more make every log-in expensive.
+    public static let minIterations = 4_096
+    public static let maxIterations = 16_384
+    /// Kafka's tools make 25 or 26 bytes. A longer salt would be sent with each exchange, for nothing; refused with
+    /// UNACCEPTABLE_CREDENTIAL.
+    public static let maxSaltBytes = 128
+
+    public let salt: [UInt8]
+    public let iterations: Int
+    public let storedKey: [UInt8]
+    public let serverKey: [UInt8]
+    /// Grows with each change; sessions of an older one are to be closed.
+    public let epoch: UInt64
+
+    public init(salt: [UInt8], iterations: Int, storedKey: [UInt8], serverKey: [UInt8], epoch: UInt64 = 0) {
+        self.salt = salt
+        self.iterations = iterations
+        self.storedKey = storedKey
+        self.serverKey = serverKey
+        self.epoch = epoch
+    }
+
+    /// From the salted password, which is all that KIP-554's request carries.
+    public init(
+        saltedPassword: Secret, salt: [UInt8], iterations: Int, mechanism: ScramMechanism, epoch: UInt64 = 0
+    ) {
+        var clientKey = mechanism.algorithm.hmac(key: saltedPassword, "Client Key".utf8)
+        self.init(
+            salt: salt, iterations: iterations, storedKey: mechanism.algorithm.hash(clientKey),
+            serverKey: mechanism.algorithm.hmac(key: saltedPassword, "Server Key".utf8), epoch: epoch)
+        Secret.wipe(&clientKey)
+    }
+
+    /// From the password. Takes milliseconds: never on an event loop.
+    public init(
+        password: Secret, salt: [UInt8], iterations: Int, mechanism: ScramMechanism, epoch: UInt64 = 0
+    ) {
+        var salted = mechanism.algorithm.pbkdf2(password: password, salt: salt, iterations: iterations)
+        self.init(
+            saltedPassword: Secret(wiping: &salted), salt: salt, iterations: iterations, mechanism: mechanism,
+            epoch: epoch)
+    }
+
+    /// Whether it was made from this password. Takes milliseconds: never on an event loop.
+    public func isMade(from password: Secret, mechanism: ScramMechanism) -> Bool {
+        let made = ScramCredential(password: password, salt: salt, iterations: iterations, mechanism: mechanism)
+        return ConstantTime.equal(made.storedKey, storedKey)
+    }
+}
+
+/// The users as of one moment: a snapshot in memory, asked on the event loop.
+public protocol ScramCredentialSource: Sendable {
+    func scramCredential(of user: ExactString, mechanism: ScramMechanism) -> ScramCredential?
+}

@@ -1,0 +1,167 @@
+import KafkaModel
+import Security
+import Testing
+
+/// OAUTHBEARER's second round, and KIP-368.
+@Suite struct SaslSessionRenewalTests {
+    private func bearer(_ token: String = "a.b-_.c") -> String { "n,,\u{1}auth=Bearer \(token)\u{1}\u{1}" }
+
+    @Test func aTokenIsVerifiedByAWorker() {
+        for message in [
+            bearer(), "n,a=alice,\u{1}auth=bEARER   a.b-_.c\u{1}traceId=1 2\u{1}\u{1}",
+            "y,,\u{1}host=h\u{1}auth=Bearer a.b-_.c\u{1}\u{1}",
+        ] {
+            var dialog = SaslDialog()
+            _ = dialog.shake(.oauthBearer)
+            #expect(dialog.token(message) == .verify(.token(secret("a.b-_.c"))))
+            let found = SaslIdentity(principal: .user("alice"), expiry: dialog.now + .seconds(60))
+            #expect(dialog.session.finish(.accepted(found), now: dialog.now).reply?.sessionLifetimeMs == 60_000)
+            #expect(dialog.session.identity == found)
+        }
+    }
+
+    @Test(arguments: [
+        "", "n,,", "n,,\u{1}\u{1}", "n,,\u{1}host=a\u{1}\u{1}", "n,,\u{1}auth=Basic abc\u{1}\u{1}",
+        "n,,\u{1}auth=Bearer \u{1}\u{1}",
+        "n,,\u{1}auth=Bearer\u{1}\u{1}", "n,,\u{1}auth=Bearerabc\u{1}\u{1}", "n,,\u{1}auth=Bearer a b\u{1}\u{1}",
+        "n,,\u{1}auth=Bearer a\u{1}", "n,,auth=Bearer a\u{1}\u{1}", "n,,\u{1}auth=Bearer a\u{1}k1=v\u{1}\u{1}",
+        "n,,\u{1}auth=Bearer a\u{1}k=\u{1}\u{1}", "n,,\u{1}auth=Bearer a\u{1}=v\u{1}\u{1}",
+        "n,,\u{1}auth=Bearer a\u{1}\u{1}\u{1}",
+        "n,,\u{1}auth=Bearer a\u{1}auth=Bearer b\u{1}\u{1}", "p=x,,\u{1}auth=Bearer a\u{1}\u{1}",
+        "n,a=,\u{1}auth=Bearer a\u{1}\u{1}",
+        "n,,\u{1}auth=Bearer a=\u{1}\u{1}", "n,,\u{1}auth=Bearer a\u{1}k=\u{7f}\u{1}\u{1}",
+        "n,,\u{1}auth=Bearer a\u{1}k=\u{e9}\u{1}\u{1}",
+    ])
+    func theGrammarIsExact(_ message: String) {
+        var dialog = SaslDialog()
+        _ = dialog.shake(.oauthBearer)
+        #expect(dialog.token(message).failure?.error == .saslAuthenticationFailed, "\(message.debugDescription)")
+    }
+
+    @Test func extensionsHaveABound() {
+        for (count, isGood) in [(32, true), (33, false)] {
+            var dialog = SaslDialog()
+            _ = dialog.shake(.oauthBearer)
+            let names = (0..<count).map { "k" + String(repeating: "x", count: $0) }
+            let pairs = names.map { "\($0)=v\u{1}" }.joined()
+            #expect(dialog.token("n,,\u{1}\(pairs)auth=Bearer a\u{1}\u{1}").isFailure == !isGood)
+        }
+    }
+
+    @Test func aBadTokenIsToldInTwoRounds() {
+        for version: Int16 in [0, 1] {
+            var dialog = SaslDialog()
+            _ = dialog.shake(.oauthBearer, version: version)
+            func send(_ token: String) -> SaslAction {
+                version == 0 ? dialog.send(.rawToken(bytes(token))) : dialog.token(token)
+            }
+            _ = send(bearer())
+            let challenge = dialog.session.finish(.rejected, now: dialog.now)
+            let json = #"{"status":"invalid_token"}"#
+            if version == 0 {
+                #expect(challenge == .replyRaw(bytes(json)))
+            } else {
+                #expect(challenge.reply?.error == ErrorCode.none && challenge.reply?.token == bytes(json))
+                #expect(challenge.reply?.sessionLifetimeMs == 0)
+            }
+            #expect(dialog.session.deadline == dialog.now + .seconds(10) && dialog.session.identity == nil)
+            // A new token is not looked at.
+            var other = dialog
+            let second = version == 0 ? other.send(.rawToken(bytes(bearer()))) : other.token(bearer())
+            #expect(second.isFailure)
+            var late = dialog
+            #expect(late.session.deadlinePassed() == .close(.challengeUnanswered))
+            let last = send("\u{1}")
+            #expect(last.isFailure && (version == 0 || last.failure?.message == json))
+            #expect(version == 0 || last.failure?.error == .saslAuthenticationFailed)
+        }
+    }
+
+    @Test func theAuthorizationIdMustBeTheTokensUser() {
+        var dialog = SaslDialog()
+        _ = dialog.shake(.oauthBearer)
+        _ = dialog.token("n,a=bob,\u{1}auth=Bearer a\u{1}\u{1}")
+        #expect(dialog.session.finish(.accepted(SaslIdentity(principal: .user("alice"))), now: dialog.now).isFailure)
+    }
+
+    @Test func aTokenAboutToEndIsRefused() {
+        for (seconds, isGood) in [(5, true), (4, false), (0, false), (-10, false)] {
+            var dialog = SaslDialog()
+            _ = dialog.shake(.oauthBearer)
+            _ = dialog.token(bearer())
+            let found = SaslIdentity(principal: .user("a"), expiry: dialog.now + .seconds(seconds))
+            _ = dialog.session.finish(.accepted(found), now: dialog.now)
+            #expect((dialog.session.identity != nil) == isGood, "\(seconds) s left")
+        }
+    }
+
+    // MARK: Session lifetime
+
+    @Test func theLifetimeIsTheShorterOfTheTwo() {
+        for (maxSession, expiry, expected) in [
+            (Duration.zero, nil, 0), (.seconds(100), nil, 100_000), (.zero, 50, 50_000), (.seconds(100), 50, 50_000),
+            (.seconds(20), 50, 20_000),
+        ] as [(Duration, Int?, Int64)] {
+            var dialog = SaslDialog(maxSession: maxSession)
+            let end = expiry.map { dialog.now + .seconds($0) }
+            #expect(dialog.logInByPlain(expiry: end).reply?.sessionLifetimeMs == expected)
+        }
+    }
+
+    @Test func anExpiredSessionServesNothing() {
+        for request in [SaslRequest.other, .apiVersions(.none), .authenticate(version: 1, token: [])] {
+            var dialog = SaslDialog(maxSession: .seconds(10))
+            _ = dialog.logInByPlain(version: 0)
+            dialog.now = dialog.now + .milliseconds(9_999)
+            #expect(dialog.send(.other) == .serve)
+            dialog.now = dialog.now + .milliseconds(1)
+            #expect(dialog.send(request) == .close(.sessionExpired))
+        }
+    }
+
+    @Test func aHandshakeRenewsASessionThatHasAnEnd() {
+        var dialog = SaslDialog(maxSession: .seconds(10))
+        _ = dialog.logInByPlain()
+        // Too soon.
+        dialog.now = dialog.now + .milliseconds(999)
+        #expect(dialog.shake(.plain) == .refuse(.illegalSaslState, close: false))
+        #expect(dialog.send(.other) == .serve)
+        dialog.now = dialog.now + .milliseconds(1)
+        // Raw tokens renew nothing.
+        #expect(dialog.shake(.plain, version: 0) == .refuse(.illegalSaslState, close: false))
+        // Late, but nothing was asked in between.
+        dialog.now = dialog.now + .seconds(60)
+        #expect(dialog.logInByPlain().reply?.sessionLifetimeMs == 10_000)
+        #expect(dialog.session.sessionEnd == dialog.now + .seconds(10) && dialog.send(.other) == .serve)
+    }
+
+    @Test func aRenewalIsABarrierWithADeadline() {
+        var dialog = SaslDialog(maxSession: .seconds(10))
+        _ = dialog.logInByPlain()
+        dialog.now = dialog.now + .seconds(5)
+        _ = dialog.shake(.plain)
+        #expect(dialog.session.isExchanging && dialog.session.deadline == dialog.now + .seconds(30))
+        #expect(dialog.session.frameLimit == nil)
+        #expect(dialog.send(.other) == .refuse(.illegalSaslState, close: true))
+    }
+
+    @Test func whoRenewsIsWhoBegan() {
+        var dialog = SaslDialog(maxSession: .seconds(10))
+        _ = dialog.logInByPlain("alice")
+        dialog.now = dialog.now + .seconds(5)
+        #expect(dialog.logInByPlain("bob").isFailure)
+    }
+
+    @Test func aSessionIsRenewedByItsOwnMechanism() {
+        var users = Users()
+        users.add("alice", "pw")
+        var dialog = SaslDialog(users: users, maxSession: .seconds(10))
+        _ = dialog.logInByPlain("alice")
+        dialog.now = dialog.now + .seconds(5)
+        #expect(
+            dialog.shake(.scramSHA256)
+                == .replyHandshake(.none, mechanisms: SaslMechanism.allCases.map(\.rawValue), close: false))
+        let client = ScramClient(mechanism: .sha256, user: "alice", password: "pw")
+        #expect(dialog.send(.authenticate(version: 1, token: client.first)).isFailure)
+    }
+}

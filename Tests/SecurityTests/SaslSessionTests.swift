@@ -1,0 +1,175 @@
+import KafkaModel
+import Security
+import Testing
+
+/// The table of security's 2.1, state by state.
+@Suite struct SaslSessionTests {
+    @Test func apiVersionsIsServedOnceItWasGood() {
+        var dialog = SaslDialog()
+        // An unknown version, a bad software name: asked again.
+        for error in [ErrorCode.unsupportedVersion, .invalidRequest, .unsupportedVersion] {
+            #expect(dialog.send(.apiVersions(error)) == .serve)
+        }
+        #expect(dialog.send(.apiVersions(.none)) == .serve)
+        #expect(dialog.send(.apiVersions(.none)) == .close(.apiVersionsTwice))
+    }
+
+    @Test(arguments: [false, true]) func onlyAHandshakeMayFollow(_ afterVersions: Bool) {
+        for request in [SaslRequest.other, .authenticate(version: 1, token: [])] {
+            var dialog = SaslDialog()
+            if afterVersions { _ = dialog.send(.apiVersions(.none)) }
+            #expect(dialog.send(request) == .close(.requestBeforeAuthentication))
+            #expect(dialog.session.deadline == nil)
+        }
+        for version: Int16 in [-1, 2] {
+            var dialog = SaslDialog()
+            if afterVersions { _ = dialog.send(.apiVersions(.none)) }
+            #expect(dialog.send(.handshake(version: version, mechanism: "PLAIN")) == .close(.unsupportedVersion))
+        }
+    }
+
+    @Test func handshakesTellTheEnabledMechanisms() {
+        for version: Int16 in [0, 1] {
+            var dialog = SaslDialog([.scramSHA512, .plain])
+            let names = ["SCRAM-SHA-512", "PLAIN"]
+            #expect(dialog.shake(.plain, version: version) == .replyHandshake(.none, mechanisms: names, close: false))
+            #expect(dialog.session.expectsRawToken == (version == 0))
+            for unknown in ["GSSAPI", "plain", "", "SCRAM-SHA-256"] {
+                var dialog = SaslDialog([.scramSHA512, .plain])
+                #expect(
+                    dialog.send(.handshake(version: version, mechanism: unknown))
+                        == .replyHandshake(.unsupportedSaslMechanism, mechanisms: names, close: true))
+            }
+        }
+    }
+
+    @Test func anotherAPIInAnExchangeIsAnIllegalState() {
+        for request in [SaslRequest.other, .apiVersions(.none), .handshake(version: 1, mechanism: "PLAIN")] {
+            var dialog = SaslDialog()
+            _ = dialog.shake(.plain)
+            #expect(dialog.send(request) == .refuse(.illegalSaslState, close: true))
+        }
+        for version: Int16 in [-1, 3] {
+            var dialog = SaslDialog()
+            _ = dialog.shake(.plain)
+            #expect(dialog.send(.authenticate(version: version, token: [])) == .close(.unsupportedVersion))
+        }
+    }
+
+    @Test func whoIsAuthenticatedIsServed() {
+        var dialog = SaslDialog()
+        #expect(dialog.session.frameLimit == 65_536)
+        let last = dialog.logInByPlain()
+        #expect(last.reply?.error == ErrorCode.none && last.reply?.token == [] && last.reply?.sessionLifetimeMs == 0)
+        #expect(dialog.session.frameLimit == nil && dialog.session.deadline == nil && !dialog.session.isExchanging)
+        #expect(dialog.send(.other) == .serve && dialog.send(.apiVersions(.none)) == .serve)
+        // Without an end there is nothing to renew.
+        dialog.now = dialog.now + .seconds(60)
+        #expect(dialog.shake(.plain) == .refuse(.illegalSaslState, close: false))
+        #expect(dialog.token("x") == .refuse(.illegalSaslState, close: false))
+        #expect(dialog.send(.other) == .serve)
+    }
+
+    // MARK: PLAIN
+
+    @Test func plainAsksAWorker() {
+        var dialog = SaslDialog()
+        _ = dialog.shake(.plain)
+        #expect(dialog.token("\0alice\0s3cret") == .verify(.password(user: "alice", secret("s3cret"))))
+        #expect(dialog.session.isExchanging && dialog.session.identity == nil)
+    }
+
+    @Test(arguments: [
+        "", "alice", "\0alice", "\0\0pw", "\0alice\0", "bob\0alice\0pw", "\0alice\0pw\0", "\0alice\0p\0w",
+        "alice\0pw", "\0\0",
+    ])
+    func plainHasThreeFieldsAndNoMore(_ message: String) {
+        var dialog = SaslDialog()
+        _ = dialog.shake(.plain)
+        #expect(dialog.token(message).failure?.message == SaslSession.failureMessage)
+    }
+
+    @Test func plainIsUTF8() {
+        for bad in [[0, 0xff, 0, 0x70], [0, 0x61, 0, 0xc3], [0, 0x61, 0, 0xed, 0xa0, 0x80]] as [[UInt8]] {
+            var dialog = SaslDialog()
+            _ = dialog.shake(.plain)
+            #expect(dialog.send(.authenticate(version: 1, token: bad)).isFailure)
+        }
+        var dialog = SaslDialog()
+        _ = dialog.shake(.plain)
+        // sarama sends the name as the authorization id, too.
+        #expect(
+            dialog.token("Zo\u{eb}\0Zo\u{eb}\0\u{1f511}") == .verify(.password(user: "Zo\u{eb}", secret("\u{1f511}"))))
+    }
+
+    @Test func rawPlainEndsWithAnEmptyFrame() {
+        var dialog = SaslDialog()
+        #expect(dialog.logInByPlain(version: 0) == .replyRaw([]))
+        #expect(!dialog.session.expectsRawToken && dialog.send(.other) == .serve)
+    }
+
+    @Test func failuresAreDelayedAlikeAndFinal() {
+        var dialog = SaslDialog()
+        _ = dialog.shake(.plain)
+        _ = dialog.token("\0alice\0wrong")
+        let failure = dialog.session.finish(.rejected, now: dialog.now)
+        guard case .fail(let reply, let delay) = failure else { return #expect(Bool(false), "\(failure)") }
+        #expect(delay == .milliseconds(100) && reply?.error == .saslAuthenticationFailed && reply?.token == [])
+        #expect(dialog.session.deadline == nil && dialog.session.identity == nil)
+
+        var raw = SaslDialog()
+        _ = raw.shake(.plain, version: 0)
+        _ = raw.send(.rawToken(bytes("\0alice\0wrong")))
+        #expect(raw.session.finish(.rejected, now: raw.now) == .fail(nil, delay: .milliseconds(100)))
+    }
+
+    @Test func whatNobodyCouldTellClosesWithoutAReply() {
+        var dialog = SaslDialog()
+        _ = dialog.shake(.plain)
+        _ = dialog.token("\0alice\0pw")
+        #expect(dialog.session.finish(.unavailable, now: dialog.now) == .close(.verifierUnavailable))
+    }
+
+    @Test func theWorkersCheckTellsNoUserFromAWrongPassword() {
+        var users = Users()
+        users.add("alice", "pw", .sha512, epoch: 3)
+        func check(_ user: ExactString, _ password: String) -> SaslVerdict {
+            PasswordCheck.run(user: user, password: secret(password), credentials: users, decoys: testDecoys)
+        }
+        #expect(check("alice", "pw") == .accepted(SaslIdentity(principal: .user("alice"), epoch: 3)))
+        #expect(check("alice", "PW") == .rejected && check("nobody", "pw") == .rejected)
+    }
+
+    @Test func rightPasswordsAreRememberedForAWhile() {
+        var cache = PasswordCache(key: secret("a key of this process"))
+        let now = UnixTime(seconds: 100)
+        #expect(!cache.contains(user: "alice", password: secret("pw"), epoch: 1, now: now))
+        cache.insert(user: "alice", password: secret("pw"), epoch: 1, now: now)
+        cache.insert(user: "alice", password: secret("pw"), epoch: 1, now: now)
+        #expect(cache.count == 1 && cache.contains(user: "alice", password: secret("pw"), epoch: 1, now: now))
+        for (user, password, epoch) in [("alice", "pw", 2), ("alice", "px", 1), ("alic", "epw", 1), ("bob", "pw", 1)]
+            as [(ExactString, String, UInt64)]
+        {
+            #expect(!cache.contains(user: user, password: secret(password), epoch: epoch, now: now))
+        }
+        #expect(!cache.contains(user: "alice", password: secret("pw"), epoch: 1, now: now + .seconds(300)))
+        for index in 0..<PasswordCache.maxEntries {
+            cache.insert(user: ExactString("user\(index)"), password: secret("pw"), epoch: 1, now: now)
+        }
+        #expect(cache.count == PasswordCache.maxEntries)
+        #expect(!cache.contains(user: "alice", password: secret("pw"), epoch: 1, now: now))
+        #expect(cache.contains(user: "user0", password: secret("pw"), epoch: 1, now: now))
+    }
+
+    // MARK: Deadlines
+
+    @Test func anExchangeHasToEnd() {
+        var dialog = SaslDialog()
+        #expect(dialog.session.deadline == dialog.now + .seconds(30))
+        _ = dialog.shake(.plain)
+        _ = dialog.token("\0alice\0pw")
+        #expect(dialog.session.deadlinePassed() == .close(.deadlinePassed))
+        // The worker's answer comes late, and finds nobody.
+        #expect(dialog.session.finish(.rejected, now: dialog.now) == .close(.deadlinePassed))
+    }
+}

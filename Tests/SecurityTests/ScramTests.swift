@@ -1,0 +1,252 @@
+import BrokerTestKit
+import KafkaModel
+import Security
+import Testing
+
+@Suite struct ScramTests {
+    /// security's vector, and RFC 7677's: "user", "pencil".
+    @Test func theKeysOfTheRFCsExampleUser() {
+        let credential = ScramCredential(
+            password: secret("pencil"), salt: Base64.decode("W22ZaJ0SNY7soEsUEjb6gQ==".utf8)!, iterations: 4_096,
+            mechanism: .sha256)
+        #expect(Base64.encode(credential.storedKey) == "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=")
+        #expect(Base64.encode(credential.serverKey) == "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=")
+        #expect(credential.isMade(from: secret("pencil"), mechanism: .sha256))
+        #expect(!credential.isMade(from: secret("pencik"), mechanism: .sha256))
+    }
+
+    private func user(_ name: String = "alice", mechanism: ScramMechanism = .sha256) -> Users {
+        var users = Users()
+        users.add(name, "pencil", mechanism)
+        return users
+    }
+
+    private func saslName(_ mechanism: ScramMechanism) -> SaslMechanism {
+        mechanism == .sha256 ? .scramSHA256 : .scramSHA512
+    }
+
+    @Test(arguments: ScramMechanism.allCases, [Int16(0), 1]) func aRightPasswordGetsIn(
+        _ mechanism: ScramMechanism, _ version: Int16
+    ) {
+        var dialog = SaslDialog(users: user(mechanism: mechanism))
+        let client = ScramClient(mechanism: mechanism, user: "alice", password: "pencil")
+        _ = dialog.shake(saslName(mechanism), version: version)
+        let serverFirst: [UInt8]
+        let last: SaslAction
+        if version == 0 {
+            guard case .replyRaw(let token) = dialog.send(.rawToken(client.first)) else { return #expect(Bool(false)) }
+            serverFirst = token
+            let final = client.final(after: serverFirst)
+            last = dialog.send(.rawToken(final.message))
+            #expect(last == .replyRaw(bytes(final.expected)))
+        } else {
+            serverFirst = dialog.send(.authenticate(version: 1, token: client.first)).reply?.token ?? []
+            let final = client.final(after: serverFirst)
+            last = dialog.send(.authenticate(version: 1, token: final.message))
+            #expect(last.reply?.token == bytes(final.expected) && last.reply?.error == ErrorCode.none)
+        }
+        #expect(client.fields(of: serverFirst).nonce.hasPrefix("clientNonce"))
+        #expect(client.fields(of: serverFirst).nonce.utf8.count >= "clientNonce".utf8.count + 22)
+        #expect(dialog.session.identity == SaslIdentity(principal: .user("alice"), epoch: 1))
+    }
+
+    /// The first message of an exchange that has to fail at once.
+    @Test(arguments: [
+        "p=tls-unique,,n=alice,r=abc", "n,,m=x,n=alice,r=abc", "n,,n=alice,r=abc,m=x", "n,,n=,r=abc", "n,,n=alice,r=",
+        "n,,r=abc,n=alice", "n,,n=alice", "n,a=bob,n=alice,r=abc", "n,b=alice,n=alice,r=abc", "n,n=alice,r=abc", "",
+        "n,,n=al=ice,r=abc", "n,,n=al=2c,r=abc", "n,,n=alice=,r=abc", "n,,n=alice,r=a c",
+        "n,,n=alice,r=abc,tokenauth=true",
+        "n,,n=alice,r=abc,", "n,,n=alice,r=abc,=x", "x,,n=alice,r=abc", "n,,n=al\u{0}ice,r=abc", "n,,n=alice,r=\u{e9}",
+    ])
+    func badFirstMessagesFail(_ message: String) {
+        var dialog = SaslDialog(users: user())
+        _ = dialog.shake(.scramSHA256)
+        #expect(dialog.token(message).failure?.error == .saslAuthenticationFailed)
+    }
+
+    @Test func aNameThatIsNoUTF8Fails() {
+        var dialog = SaslDialog(users: user())
+        _ = dialog.shake(.scramSHA256)
+        #expect(
+            dialog.send(.authenticate(version: 1, token: bytes("n,,n=") + [0xff, 0xfe] + bytes(",r=abc"))).isFailure)
+    }
+
+    @Test func aNonceHasABound() {
+        for (length, isGood) in [(256, true), (257, false)] {
+            var dialog = SaslDialog(users: user())
+            _ = dialog.shake(.scramSHA256)
+            #expect(dialog.token("n,,n=alice,r=" + String(repeating: "x", count: length)).isFailure == !isGood)
+        }
+    }
+
+    /// Names with what must be escaped, with blanks, with several scripts; passwords are taken as they are.
+    @Test(arguments: ["a,b", "a=b", "=2C", "Zo\u{eb}", "\u{4e2d}\u{6587} user", "a b"])
+    func namesAreEscapedPasswordsAreNot(_ name: String) {
+        var users = Users()
+        users.add(name, "p=2C,\u{e9} =")
+        var dialog = SaslDialog(users: users)
+        let client = ScramClient(mechanism: .sha256, user: name, password: "p=2C,\u{e9} =", header: "y,,")
+        _ = dialog.shake(.scramSHA256)
+        let first = dialog.send(.authenticate(version: 1, token: client.first)).reply!.token
+        _ = dialog.send(.authenticate(version: 1, token: client.final(after: first).message))
+        #expect(dialog.session.identity?.principal == .user(name))
+    }
+
+    @Test func extensionsAreSignedAsTheyCame() {
+        var dialog = SaslDialog(users: user())
+        let client = ScramClient(
+            mechanism: .sha256, user: "alice", password: "pencil", header: "n,a=alice,",
+            extensions: ",x=1,tokenauth=false")
+        _ = dialog.shake(.scramSHA256)
+        let first = dialog.send(.authenticate(version: 1, token: client.first)).reply!.token
+        _ = dialog.send(.authenticate(version: 1, token: client.final(after: first).message))
+        #expect(dialog.session.identity?.principal == .user("alice"))
+    }
+
+    /// Every byte of the last message, changed in every bit, fails; so does each byte cut off.
+    @Test(arguments: ScramMechanism.allCases) func everyMutatedByteOfTheProofFails(_ mechanism: ScramMechanism) {
+        var dialog = SaslDialog(users: user(mechanism: mechanism))
+        let client = ScramClient(mechanism: mechanism, user: "alice", password: "pencil")
+        _ = dialog.shake(saslName(mechanism))
+        let first = dialog.send(.authenticate(version: 1, token: client.first)).reply!.token
+        let good = client.final(after: first).message
+        for index in good.indices {
+            for bit in 0..<8 {
+                var bad = good
+                bad[index] ^= 1 << UInt8(bit)
+                var copy = dialog
+                #expect(copy.send(.authenticate(version: 1, token: bad)).isFailure, "byte \(index), bit \(bit)")
+                #expect(copy.session.identity == nil)
+            }
+            var copy = dialog
+            #expect(copy.send(.authenticate(version: 1, token: Array(good[..<index]))).isFailure)
+        }
+        #expect(dialog.send(.authenticate(version: 1, token: good)).reply?.error == ErrorCode.none)
+    }
+
+    /// Every byte of the first message, changed after it was signed: the proof no longer fits.
+    @Test func everyMutatedByteOfTheFirstMessageFails() {
+        let client = ScramClient(mechanism: .sha256, user: "alice", password: "pencil")
+        let original = client.first
+        for index in original.indices {
+            var dialog = SaslDialog(users: user())
+            var bad = original
+            bad[index] ^= 1
+            _ = dialog.shake(.scramSHA256)
+            guard let first = dialog.send(.authenticate(version: 1, token: bad)).reply?.token else { continue }
+            let last = dialog.send(.authenticate(version: 1, token: client.final(after: first).message))
+            #expect(last.isFailure, "byte \(index)")
+        }
+    }
+
+    @Test func theBindingMustRepeatTheHeader() {
+        var dialog = SaslDialog(users: user())
+        let client = ScramClient(mechanism: .sha256, user: "alice", password: "pencil")
+        _ = dialog.shake(.scramSHA256)
+        let first = dialog.send(.authenticate(version: 1, token: client.first)).reply!.token
+        let other = client.final(after: first, binding: Base64.encode("y,,".utf8)).message
+        #expect(dialog.send(.authenticate(version: 1, token: other)).isFailure)
+    }
+
+    // MARK: Enumeration
+
+    private func serverFirst(_ name: String, users: Users) -> (nonce: String, salt: [UInt8], iterations: Int) {
+        var dialog = SaslDialog(users: users)
+        let client = ScramClient(mechanism: .sha256, user: name, password: "x")
+        _ = dialog.shake(.scramSHA256)
+        let reply = dialog.send(.authenticate(version: 1, token: client.first)).reply!
+        return client.fields(of: reply.token)
+    }
+
+    @Test func anUnknownUserLooksLikeAKnownOneUntilTheEnd() {
+        let (known, unknown) = (serverFirst("alice", users: user()), serverFirst("nobody", users: user()))
+        #expect(known.nonce == unknown.nonce && known.iterations == unknown.iterations)
+        // Stable over tries and nodes, and another for another name.
+        #expect(unknown.salt == serverFirst("nobody", users: Users()).salt)
+        #expect(unknown.salt != serverFirst("nobody2", users: user()).salt)
+        let digits = Set("0123456789abcdefghijklmnopqrstuvwxyz".utf8)
+        for index in 0..<200 {
+            let salt = serverFirst("nobody\(index)", users: Users()).salt
+            #expect((24...26).contains(salt.count) && salt.allSatisfy(digits.contains), "\(text(salt))")
+        }
+
+        // The same failure for both, whatever the password.
+        func failure(_ name: String) -> SaslAction {
+            var dialog = SaslDialog(users: user())
+            let client = ScramClient(mechanism: .sha256, user: name, password: "wrong")
+            _ = dialog.shake(.scramSHA256)
+            let first = dialog.send(.authenticate(version: 1, token: client.first)).reply!.token
+            return dialog.send(.authenticate(version: 1, token: client.final(after: first).message))
+        }
+        #expect(failure("alice") == failure("nobody") && failure("alice").isFailure)
+    }
+
+    @Test func aUserOfTheOtherMechanismIsUnknownToThisOne() {
+        let users = user(mechanism: .sha512)
+        #expect(serverFirst("alice", users: users).salt == serverFirst("alice", users: Users()).salt)
+    }
+
+    // MARK: KIP-554
+
+    private func salted(_ mechanism: ScramMechanism = .sha256, _ password: String = "new") -> Secret {
+        var key = mechanism.algorithm.pbkdf2(password: secret(password), salt: bytes("pepper"), iterations: 4_096)
+        return Secret(wiping: &key)
+    }
+
+    private func upsertion(
+        _ user: String, _ mechanism: Int8 = 1, iterations: Int32 = 4_096, salt: String = "pepper", key: Secret? = nil
+    ) -> ScramAlteration.Upsertion {
+        ScramAlteration.Upsertion(
+            user: user, mechanism: mechanism, iterations: iterations, salt: bytes(salt), saltedPassword: key ?? salted()
+        )
+    }
+
+    @Test func anUpsertedUserLogsInByHisPassword() throws {
+        let alteration = ScramAlteration(deletions: [], upsertions: [upsertion("bob")], credentials: Users(), epoch: 9)
+        let change = try #require(alteration.changes.first)
+        #expect(alteration.results.map(\.error) == [.none] && change.user == "bob")
+        #expect(try #require(change.credential).isMade(from: secret("new"), mechanism: .sha256))
+        #expect(change.credential?.epoch == 9)
+    }
+
+    @Test func eachUserGetsOneResult() {
+        let mutations = [
+            upsertion("zero", iterations: 4_095), upsertion("many", iterations: 16_385),
+            upsertion("most", iterations: 16_384),
+            upsertion(""), upsertion("what", 3), upsertion("long", salt: String(repeating: "s", count: 129)),
+            upsertion("bare", salt: ""), upsertion("short", key: secret("short")), upsertion("twice"),
+            upsertion("twice", 2, key: salted(.sha512)), upsertion("alice"),
+        ]
+        let deletions = [
+            ScramAlteration.Deletion(user: "alice", mechanism: 1), .init(user: "gone", mechanism: 1),
+            .init(user: "carol", mechanism: 0),
+        ]
+        let alteration = ScramAlteration(deletions: deletions, upsertions: mutations, credentials: user(), epoch: 2)
+        let expected: [(String, ErrorCode)] = [
+            ("alice", .duplicateResource), ("gone", .resourceNotFound), ("carol", .unsupportedSaslMechanism),
+            ("zero", .unacceptableCredential), ("many", .unacceptableCredential), ("most", .none),
+            ("", .unacceptableCredential), ("what", .unsupportedSaslMechanism), ("long", .unacceptableCredential),
+            ("bare", .unacceptableCredential), ("short", .unacceptableCredential), ("twice", .duplicateResource),
+        ]
+        #expect(alteration.results.map(\.user.text) == expected.map(\.0))
+        #expect(alteration.results.map(\.error) == expected.map(\.1))
+        #expect(alteration.changes.map(\.user.text) == ["most"])
+    }
+
+    @Test func aDeletionRemovesOneMechanism() {
+        let deletion = ScramAlteration.Deletion(user: "alice", mechanism: 1)
+        let alteration = ScramAlteration(deletions: [deletion], upsertions: [], credentials: user(), epoch: 2)
+        #expect(alteration.changes.count == 1 && alteration.changes[0].credential == nil)
+    }
+
+    @Test func descriptionsTellMechanismAndIterationsOnly() {
+        let all: [ExactString] = ["alice"]
+        for asked in [nil, []] as [[String]?] {
+            let found = ScramAlteration.describe(asked, all: all, credentials: user())
+            #expect(found.map(\.user) == all && found[0].credentials.map(\.iterations) == [4_096])
+        }
+        let found = ScramAlteration.describe(["bob", "alice", "bob"], all: all, credentials: user())
+        #expect(found.map(\.user.text) == ["bob", "alice"] && found.map(\.error) == [.duplicateResource, .none])
+        #expect(ScramAlteration.describe(["x"], all: all, credentials: user())[0].error == .resourceNotFound)
+    }
+}
