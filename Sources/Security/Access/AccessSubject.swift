@@ -1,0 +1,78 @@
+/// Who asks, from where, and how far his credential reaches. Made once for each authenticated connection or credential.
+public struct AccessSubject: Hashable, Sendable {
+    /// A token with more groups than this is refused by who makes the subject: each is one more to compare for each
+    /// ACL.
+    public static let maxGroups = 64
+
+    public let principal: Principal
+    public let groups: [Principal]
+    public let address: NetworkAddress
+    /// What a narrowed credential may do at most; nil for all that its owner may. Never grants anything by itself.
+    public let scopes: [AccessScope]?
+
+    public init(
+        _ principal: Principal, groups: [Principal] = [], address: NetworkAddress, scopes: [AccessScope]? = nil
+    ) {
+        precondition(groups.count <= Self.maxGroups, "\(groups.count) groups; at most \(Self.maxGroups) are compared")
+        self.principal = principal
+        self.groups = groups
+        self.address = address
+        self.scopes = scopes
+    }
+
+    /// Whether `name` (of an ACL) is one of this subject's.
+    func isNamed(_ name: ExactString) -> Bool {
+        name == Self.everybody || name == ExactString(principal.description)
+            || groups.contains { name == ExactString($0.description) }
+    }
+
+    /// Matches every principal, of whatever type.
+    static let everybody: ExactString = "User:*"
+}
+
+/// One thing that a narrowed credential may do.
+public struct AccessScope: Hashable, Sendable {
+    public let pattern: ResourcePattern
+    public let operation: AclOperation
+
+    public init(_ pattern: ResourcePattern, _ operation: AclOperation) {
+        self.pattern = pattern
+        self.operation = operation
+    }
+}
+
+/// One question.
+public struct AccessRequest: Hashable, Sendable {
+    public let operation: AclOperation
+    public let resource: ResourceType
+    public let name: ExactString
+
+    public init(_ operation: AclOperation, _ resource: ResourceType, _ name: ExactString) {
+        self.operation = operation
+        self.resource = resource
+        self.name = name
+    }
+
+    public static func cluster(_ operation: AclOperation) -> AccessRequest {
+        AccessRequest(operation, .cluster, ResourcePattern.clusterName)
+    }
+}
+
+/// The answer, with what it rests on, for the audit.
+public struct AccessDecision: Hashable, Sendable {
+    public enum Reason: Hashable, Sendable {
+        case superUser
+        case acl(AclBinding)
+        /// No ACL of anybody is on the resource: `allow.everyone.if.no.acl.found` decides.
+        case noAcl
+        /// There are ACLs on the resource, none of which allows this.
+        case notAllowed
+        /// The credential's scopes do not reach so far, whatever its owner may do.
+        case outOfScope
+        /// The ACLs have not been read yet. Not to be told to the client: the request waits.
+        case notLoaded
+    }
+
+    public let isAllowed: Bool
+    public let reason: Reason
+}

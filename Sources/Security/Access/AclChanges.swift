@@ -1,0 +1,128 @@
+public import KafkaModel
+
+/// CreateAcls and DeleteAcls as rules over a snapshot: which entry gets which result, and what is to be written. Who
+/// may ask is the authorizer's.
+public enum AclChanges {
+    /// What one request may remove; above it, nothing is removed and every filter is refused, as in Kafka.
+    public static let maxDeletions = 10_000
+
+    public struct Refusal: Hashable, Sendable {
+        public let error: ErrorCode
+        public let message: String
+    }
+
+    /// One entry of CreateAcls as it came over the wire, numbers not yet looked at.
+    public struct Creation: Sendable {
+        public let resource: Int8
+        public let name: String
+        public let pattern: Int8
+        public let principal: String
+        public let host: String
+        public let operation: Int8
+        public let permission: Int8
+
+        public init(
+            resource: Int8, name: String, pattern: Int8, principal: String, host: String, operation: Int8,
+            permission: Int8
+        ) {
+            self.resource = resource
+            self.name = name
+            self.pattern = pattern
+            self.principal = principal
+            self.host = host
+            self.operation = operation
+            self.permission = permission
+        }
+    }
+
+    /// Nil where the entry is good: one result each, in order. What exists already, or is named twice, succeeds.
+    public static func create(
+        _ creations: [Creation], existing: AccessRules
+    ) -> (results: [Refusal?], new: [AclBinding]) {
+        let known = Set(existing.bindings)
+        var new: [AclBinding] = []
+        var added: Set<AclBinding> = []
+        let results = creations.map { creation -> Refusal? in
+            switch binding(of: creation) {
+            case .failure(let refusal): return refusal
+            case .success(let binding):
+                guard !known.contains(binding), !added.contains(binding) else { return nil }
+                guard known.count + new.count < AccessRules.maxAcls else {
+                    return Refusal(error: .invalidRequest, message: "There are \(AccessRules.maxAcls) ACLs already")
+                }
+                added.insert(binding)
+                new.append(binding)
+                return nil
+            }
+        }
+        return (results, new)
+    }
+
+    private enum Outcome {
+        case success(AclBinding)
+        case failure(Refusal)
+    }
+
+    /// Operation and resource need not fit, and a host is not looked at, as in Kafka.
+    private static func binding(of creation: Creation) -> Outcome {
+        func invalid(_ message: String) -> Outcome { .failure(Refusal(error: .invalidRequest, message: message)) }
+        guard let resource = ResourceType(rawValue: creation.resource), resource != .any else {
+            return invalid("Invalid resource type \(creation.resource)")
+        }
+        guard let pattern = PatternType(rawValue: creation.pattern), pattern == .literal || pattern == .prefixed else {
+            return invalid("Invalid pattern type \(creation.pattern)")
+        }
+        guard let operation = AclOperation(rawValue: creation.operation), operation != .any else {
+            return invalid("Invalid operation \(creation.operation)")
+        }
+        guard let permission = AclPermission(rawValue: creation.permission), permission != .any else {
+            return invalid("Invalid permission type \(creation.permission)")
+        }
+        guard !creation.name.isEmpty else { return invalid("Resource name should not be empty") }
+        let name = ExactString(creation.name)
+        guard resource != .cluster || name == ResourcePattern.clusterName || name == ResourcePattern.wildcard else {
+            return invalid("The only valid name for the CLUSTER resource is \(ResourcePattern.clusterName)")
+        }
+        guard Principal(parsing: creation.principal) != nil else {
+            return invalid("Could not parse principal: expected Type:name")
+        }
+        return .success(
+            AclBinding(
+                ResourcePattern(resource, name, pattern), principal: ExactString(creation.principal),
+                host: ExactString(creation.host), operation, permission))
+    }
+
+    /// What each filter removes; an ACL that two filters find is in both results. A refusal means that nothing is
+    /// removed.
+    public static func delete(
+        _ filters: [AclFilter], existing: AccessRules
+    ) -> (results: [[AclBinding]], refusal: Refusal?) {
+        let all = existing.bindings
+        let results = filters.map { filter in all.filter(filter.matches) }
+        guard Set(results.joined()).count <= maxDeletions else {
+            let refusal = Refusal(
+                error: .invalidRequest, message: "Cannot remove more than \(maxDeletions) ACLs in one request")
+            return (filters.map { _ in [] }, refusal)
+        }
+        return (results, nil)
+    }
+
+    /// DescribeAcls: grouped by pattern, both in the order of their texts.
+    public static func describe(
+        _ filter: AclFilter, existing: AccessRules
+    ) -> [(pattern: ResourcePattern, bindings: [AclBinding])] {
+        let found = Dictionary(grouping: existing.bindings.filter(filter.matches), by: \.pattern)
+        let patterns = found.keys.sorted { one, other in
+            (one.resource.rawValue, one.type.rawValue, one.name) < (
+                other.resource.rawValue, other.type.rawValue, other.name
+            )
+        }
+        return patterns.map { pattern in
+            let bindings = found[pattern]!.sorted { one, other in
+                (one.principal, one.host, one.operation.rawValue, one.permission.rawValue)
+                    < (other.principal, other.host, other.operation.rawValue, other.permission.rawValue)
+            }
+            return (pattern, bindings)
+        }
+    }
+}
