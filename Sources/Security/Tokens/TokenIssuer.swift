@@ -1,0 +1,85 @@
+/// Whose tokens are taken, and for what.
+public struct TokenIssuer: Sendable {
+    /// Which of an issuer's two kinds of token a route takes. Cognito's `token_use`.
+    public enum Use: String, Sendable {
+        case access, id
+    }
+
+    /// `iss`; Google writes its own in two ways.
+    public var names: Set<ExactString>
+    /// One of them has to be in `aud`, or to be `client_id` where `use` is access.
+    public var audiences: Set<ExactString>
+    public var algorithms: Set<SignatureAlgorithm>
+    public var keys: JSONWebKeySet
+    /// Nil where the issuer's tokens have no `token_use`. Else a token without it is refused.
+    public var use: Use?
+    /// The header's `typ`, compared in lower case; nil takes any.
+    public var types: Set<String>?
+    public var skew: Duration
+    public var subjectClaim: ExactString
+    /// Blanks between names, or an array.
+    public var scopeClaim: ExactString
+    public var groupsClaim: ExactString?
+    /// With several audiences in a token, `azp` has to be one of ours. Google's rule.
+    public var checksAuthorizedParty: Bool
+
+    public init(
+        names: Set<ExactString>, audiences: Set<ExactString>, algorithms: Set<SignatureAlgorithm> = [.rs256],
+        keys: JSONWebKeySet, use: Use? = nil, types: Set<String>? = nil, skew: Duration = .seconds(60),
+        subjectClaim: ExactString = "sub", scopeClaim: ExactString = "scope", groupsClaim: ExactString? = nil,
+        checksAuthorizedParty: Bool = false
+    ) {
+        self.names = names
+        self.audiences = audiences
+        self.algorithms = algorithms
+        self.keys = keys
+        self.use = use
+        self.types = types
+        self.skew = skew
+        self.subjectClaim = subjectClaim
+        self.scopeClaim = scopeClaim
+        self.groupsClaim = groupsClaim
+        self.checksAuthorizedParty = checksAuthorizedParty
+    }
+
+    /// A user pool of Cognito. Its access tokens have `client_id` and no `aud`.
+    public static func cognito(
+        region: String, pool: String, clients: Set<ExactString>, use: Use = .access, keys: JSONWebKeySet
+    ) -> TokenIssuer {
+        TokenIssuer(
+            names: [ExactString("https://cognito-idp.\(region).amazonaws.com/\(pool)")], audiences: clients, keys: keys,
+            use: use, groupsClaim: "cognito:groups")
+    }
+
+    /// Where an issuer of Cognito's form keeps its keys.
+    public static func keyAddress(ofCognito issuer: String) -> String { issuer + "/.well-known/jwks.json" }
+
+    public static func google(clients: Set<ExactString>, keys: JSONWebKeySet) -> TokenIssuer {
+        TokenIssuer(
+            names: ["https://accounts.google.com", "accounts.google.com"], audiences: clients, keys: keys,
+            checksAuthorizedParty: true)
+    }
+}
+
+/// What a token says of its holder, once it was verified.
+public struct TokenIdentity: Hashable, Sendable {
+    public let issuer: ExactString
+    public let subject: ExactString
+    public let groups: [Principal]
+    public let scopes: [String]
+    public let expiry: UnixTime
+    public let tokenID: ExactString?
+    public let keyID: ExactString?
+    /// Only if the issuer has verified it.
+    public let email: String?
+
+    public var principal: Principal { Principal(type: "User", name: subject.text) }
+}
+
+/// Why a token is not taken: for the metric and the audit. The client gets one answer for all.
+public enum TokenRefusal: String, Error, Hashable, Sendable, CaseIterable {
+    case tooLong, malformed, algorithm, critical, type, unknownIssuer, wrongSignature, noExpiry, expired, notYet
+    case issuedLater, audience, use, authorizedParty, subject, groups, scopes, denied
+    /// No key of that id: worth fetching the issuer's keys again, at most once in 30 seconds.
+    case unknownKey
+}
