@@ -1,0 +1,69 @@
+/// The text of an API key: `gk_`, an id of 12, `_`, a secret of 43 characters, and 6 that check both for typing errors.
+///
+/// The check is CRC-32 over all that stands before it, in base 62. It lets a secret scanner, and us, tell a key from
+/// any other text without asking anybody; it protects nothing.
+public struct GatewayKeyText: Sendable {
+    static let idCharacters = Array("abcdefghijklmnopqrstuvwxyz0123456789".utf8)
+    static let secretCharacters = Array("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz".utf8)
+    static let idLength = 12
+    /// 43 characters of base 62 hold 256 random bits.
+    static let secretLength = 43
+    static let checkLength = 6
+    public static let length = 3 + idLength + 1 + secretLength + checkLength
+
+    public let id: ExactString
+    /// SHA-256 over the whole text: what is stored of it. The secret is random, so it needs no slow hash.
+    public let hash: [UInt8]
+
+    /// A new key, and its text, which is shown once.
+    public static func make(id: ExactString? = nil) -> (key: GatewayKeyText, text: Secret) {
+        var text = Array("gk_".utf8)
+        text += id.map { Array($0.text.utf8) } ?? Randomness.text(idLength, of: idCharacters)
+        text += "_".utf8
+        text += Randomness.text(secretLength, of: secretCharacters)
+        text += check(over: text[...])
+        guard let key = GatewayKeyText(text[...]) else { preconditionFailure("made a key that is none") }
+        return (key, Secret(wiping: &text))
+    }
+
+    /// Nil when the text is no key: then nothing has to be looked up.
+    public init?(_ text: some Collection<UInt8>) {
+        var text = Array(text)
+        defer { Secret.wipe(&text) }
+        guard text.count == Self.length, text.starts(with: "gk_".utf8), text[3 + Self.idLength] == UInt8(ascii: "_"),
+            text[3..<3 + Self.idLength].allSatisfy(Self.idCharacters.contains),
+            text[(4 + Self.idLength)...].allSatisfy(Self.secretCharacters.contains)
+        else { return nil }
+        let checked = text.dropLast(Self.checkLength)
+        guard text.suffix(Self.checkLength).elementsEqual(Self.check(over: checked)) else { return nil }
+        id = ExactString(String(decoding: text[3..<3 + Self.idLength], as: UTF8.self))
+        hash = HashAlgorithm.sha256.hash(text)
+    }
+
+    static func check(over text: ArraySlice<UInt8>) -> [UInt8] {
+        // 62 to the sixth is more than 2 to the 32nd: each sum has its own text.
+        var sum = Int(CyclicCheck.crc32.sum(text))
+        return (0..<checkLength).map { _ in
+            defer { sum /= 62 }
+            return secretCharacters[sum % 62]
+        }
+    }
+}
+
+/// The two reflected CRCs of 32 bits that headers and keys of this module carry. Bit by bit: they run over a hundred
+/// bytes.
+struct CyclicCheck {
+    static let crc32 = CyclicCheck(polynomial: 0xedb8_8320)
+    static let crc32c = CyclicCheck(polynomial: 0x82f6_3b78)
+
+    let polynomial: UInt32
+
+    func sum(_ bytes: some Sequence<UInt8>) -> UInt32 {
+        var sum = UInt32.max
+        for byte in bytes {
+            sum ^= UInt32(byte)
+            for _ in 0..<8 { sum = sum >> 1 ^ (sum & 1 == 1 ? polynomial : 0) }
+        }
+        return ~sum
+    }
+}
