@@ -1,0 +1,68 @@
+/// Limits by user and client id, as AlterClientQuotas sets them, and which of them holds for a connection. Source:
+/// KIP-13, KIP-55, KIP-124, KIP-546, KIP-599, KIP-612.
+public struct QuotaTable: Sendable {
+    /// One row for each entity; AlterClientQuotas past it is refused.
+    public static let maxEntities = 100_000
+
+    public enum Limit: String, Hashable, Sendable, CaseIterable {
+        case produce = "producer_byte_rate"
+        case fetch = "consumer_byte_rate"
+        case requests = "request_percentage"
+        case mutations = "controller_mutation_rate"
+    }
+
+    /// The name of one, or the default of its kind.
+    public enum Name: Hashable, Sendable {
+        case exactly(ExactString)
+        case byDefault
+    }
+
+    /// Whom a limit is for; not both nil.
+    public struct Entity: Hashable, Sendable {
+        public let user: Name?
+        public let client: Name?
+
+        public init(user: Name?, client: Name?) {
+            self.user = user
+            self.client = client
+        }
+    }
+
+    /// What a connection is counted under: connections with the same one share the limit.
+    public struct Bucket: Hashable, Sendable {
+        public let user: ExactString?
+        public let client: ExactString?
+    }
+
+    private var limits: [Entity: [Limit: Double]] = [:]
+
+    public init() {}
+
+    public var entities: [Entity: [Limit: Double]] { limits }
+
+    /// Nil removes. False when there is no room for another entity.
+    @discardableResult
+    public mutating func set(_ limit: Limit, to value: Double?, for entity: Entity) -> Bool {
+        precondition(entity.user != nil || entity.client != nil, "a limit for nobody")
+        guard limits[entity] != nil || value == nil || limits.count < Self.maxEntities else { return false }
+        limits[entity, default: [:]][limit] = value
+        if limits[entity]!.isEmpty { limits[entity] = nil }
+        return true
+    }
+
+    /// The limit that holds, and the bucket to count in; nil for no limit. From the most to the least particular: user
+    /// and client, user and any client, user; any user and client, any user and any client, any user; client; any
+    /// client. Each limit is looked for by itself.
+    public func limit(_ limit: Limit, user: ExactString, client: ExactString) -> (value: Double, bucket: Bucket)? {
+        for (user_, client_, countsUser, countsClient) in [
+            (.exactly(user), .exactly(client), true, true), (.exactly(user), .byDefault, true, true),
+            (.exactly(user), nil, true, false), (.byDefault, .exactly(client), true, true),
+            (.byDefault, .byDefault, true, true), (.byDefault, nil, true, false), (nil, .exactly(client), false, true),
+            (nil, .byDefault, false, true),
+        ] as [(Name?, Name?, Bool, Bool)] {
+            guard let value = limits[Entity(user: user_, client: client_)]?[limit] else { continue }
+            return (value, Bucket(user: countsUser ? user : nil, client: countsClient ? client : nil))
+        }
+        return nil
+    }
+}

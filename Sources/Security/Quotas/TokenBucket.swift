@@ -1,0 +1,53 @@
+/// So many a second, and so many at once. Kept as the moment at which the bucket would be full: one number, no timer.
+public struct TokenBucket: Hashable, Sendable {
+    /// A wait is told as at most this, so that a client comes back while the setting still means something.
+    public static let maxWait = Duration.seconds(3_600)
+
+    public let perSecond: Double
+    public let burst: Double
+    /// Milliseconds since 1970, with fractions.
+    private var fullAt: Double
+
+    /// Full at the start. Both numbers are above zero.
+    public init(perSecond: Double, burst: Double, now: UnixTime) {
+        precondition(
+            perSecond > 0 && burst > 0, "a bucket of \(burst) that fills by \(perSecond) a second lets nothing pass")
+        self.perSecond = perSecond
+        self.burst = burst
+        fullAt = Double(now.milliseconds)
+    }
+
+    public func available(now: UnixTime) -> Double {
+        min(burst, burst - (fullAt - Double(now.milliseconds)) / 1_000 * perSecond)
+    }
+
+    /// Takes `count` if they are there; else takes nothing, and says how long to wait until they are. More than the
+    /// bucket holds waits until it is full.
+    public mutating func take(_ count: Double, now: UnixTime) -> Duration? {
+        let missing = min(count, burst) - available(now: now)
+        guard missing <= 0 else { return Self.wait(missing, perSecond) }
+        debit(count, now: now)
+        return nil
+    }
+
+    /// Takes them whether they are there or not; what lacks is paid back by time. Kafka's controller mutations: the
+    /// request that empties the bucket passes, the next one does not (KIP-599).
+    public mutating func debit(_ count: Double, now: UnixTime) {
+        fullAt = max(fullAt, Double(now.milliseconds)) + count / perSecond * 1_000
+    }
+
+    /// How long until the bucket is no longer in debt.
+    public func debt(now: UnixTime) -> Duration? {
+        let available = available(now: now)
+        return available < 0 ? Self.wait(-available, perSecond) : nil
+    }
+
+    private static func wait(_ missing: Double, _ perSecond: Double) -> Duration {
+        .milliseconds(min(Int64((missing / perSecond * 1_000).rounded(.up).clamped), maxWait.milliseconds))
+    }
+}
+
+extension Double {
+    /// Within what an `Int64` holds of milliseconds.
+    fileprivate var clamped: Double { min(max(self, 0), 1e15) }
+}
