@@ -21,7 +21,12 @@ extension GroupCommit {
         guard let journal = committer.journal else { preconditionFailure("commit before recovery") }
         if stuckCount > 0 { leaveOutStuck(&commit) }
         statistics.committedBytes.add(commit.bytes, ordering: .relaxed)
-        var runs = runsToWriteThrough(commit, journal)
+        let hasRoom = journal.hasRoom(payload: commit.bytes, entries: commit.appends.count)
+        var runs: [ObjectIdentifier: Run] = [:]
+        // A short commit, the usual case, has no long run.
+        if !hasRoom || commit.bytes >= options.writeThroughRunBytes {
+            runs = self.runs(of: commit, from: hasRoom ? options.writeThroughRunBytes : 0)
+        }
         try writeJournal(commit, except: runs, journal)
         let refused = try writeThrough(Array(runs.values), &committer)
         for (log, error) in refused {
@@ -31,21 +36,19 @@ extension GroupCommit {
         return runs.values.map { ($0.log, $0.lastOffset) }
     }
 
-    /// The long runs, or all of them when the journal has no room.
-    private func runsToWriteThrough(_ commit: CommitBatch, _ journal: Journal) -> [ObjectIdentifier: Run] {
-        let hasRoom = journal.hasRoom(payload: commit.bytes, entries: commit.appends.count)
-        // The usual case: the commit as a whole is shorter than a long run.
-        if hasRoom, commit.bytes < options.writeThroughRunBytes { return [:] }
+    /// The commit's runs of at least `minBytes`.
+    private func runs(of commit: CommitBatch, from minBytes: Int) -> [ObjectIdentifier: Run] {
         var runs: [ObjectIdentifier: Run] = [:]
         for append in commit.appends {
             let key = ObjectIdentifier(append.log)
             runs[key] = Run(
                 log: append.log, lastOffset: append.lastOffset, bytes: (runs[key]?.bytes ?? 0) + append.slice.count)
         }
-        return hasRoom ? runs.filter { $0.value.bytes >= options.writeThroughRunBytes } : runs
+        return minBytes == 0 ? runs : runs.filter { $0.value.bytes >= minBytes }
     }
 
-    /// Writes and syncs the journal's part of a commit.
+    /// Writes and syncs the journal's part of a commit. Inlined: handing over what is in an `inout` costs a copy's retains.
+    @inline(__always)
     private func writeJournal(
         _ commit: CommitBatch, except runs: [ObjectIdentifier: Run], _ journal: Journal
     ) throws(StorageError) {

@@ -126,9 +126,9 @@ final class GroupCommit: Sendable {
     private func commit(_ committer: inout Committer, atMost limit: Int) -> Bool {
         // One that waits for space comes first, and not on an event loop.
         if committer.held != nil { return limit == .max ? retryHeld(&committer) : false }
-        let journal = committer.journal
+        let room = limit == .max ? Int.max : committer.journal?.roomAtOnce ?? 0
         let taken = queue.take(&committer.spare) { bytes, appends in
-            limit == .max || bytes <= limit && journal?.hasRoomAtOnce(payload: bytes, entries: appends) == true
+            bytes <= limit && (limit == .max || bytes + appends * JournalFormat.entryHeaderSize <= room)
         }
         guard var commit = taken else { return false }
         if availability.isOffline { return true }

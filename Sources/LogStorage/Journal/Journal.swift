@@ -207,10 +207,10 @@ final class Journal: @unchecked Sendable {
         return needed <= left + Int64(free + makable) * usable
     }
 
-    /// Whether such entries fit into the file in use, so that nothing has to be made or waited for.
-    func hasRoomAtOnce(payload: Int, entries: Int) -> Bool {
-        current != nil && hasBegun.load(ordering: .relaxed)
-            && Int64(payload + entries * JournalFormat.entryHeaderSize + 2 * frameBytes) <= fileBytes - position
+    /// Bytes of entries, with their headers, that fit into the file in use, so that nothing has to be made or waited for.
+    var roomAtOnce: Int {
+        guard current != nil, hasBegun.load(ordering: .relaxed) else { return 0 }
+        return Int(fileBytes - position) - 2 * frameBytes
     }
 
     private func takeNextFile() throws(StorageError) {

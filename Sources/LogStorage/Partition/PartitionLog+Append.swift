@@ -88,9 +88,9 @@ extension PartitionLog {
             state.logEndOffset = last + 1
             if !state.isDirty {
                 state.isDirty = true
-                store.registry.addDirty(self)
+                registry.addDirty(self)
             }
-            state.lastTicket = store.commits.enqueue(
+            state.lastTicket = commits.enqueue(
                 QueuedAppend(
                     log: self, slice: batch, baseOffset: base, lastOffset: last, truncations: state.truncations))
             return .success(

@@ -14,11 +14,11 @@ extension PartitionLog {
             let wasUncleanable = state.uncleanableOffset != .max
             state.uncleanableOffset = .max
             state.carried = []
-            store.producerLimit.subtract(state.producers.count)
+            producerLimit.subtract(state.producers.count)
             state.producers = ProducerStates()
             return (state.waiters.removeAll(), wasStuck, wasUncleanable)
         }
-        if wasStuck { store.commits.countStuck(-1) }
+        if wasStuck { commits.countStuck(-1) }
         if wasUncleanable { store.cleaner.countUncleanable(-1) }
         return waiters
     }

@@ -33,7 +33,7 @@ extension PartitionLog {
     /// Their ticket has failed, and it is not known whether they will ever be on disk.
     ///
     /// Whoever sees a ticket become durable also sees here whether its commit left something out.
-    public var hasLeftOutAppends: Bool { store.commits.stuckCount > 0 && state.withLock { $0.isStuck } }
+    public var hasLeftOutAppends: Bool { commits.stuckCount > 0 && state.withLock { $0.isStuck } }
 
     func isDue(_ nowMs: Int64) -> Bool { state.withLock { $0.fault?.isDue(nowMs) ?? true } }
 
@@ -76,8 +76,8 @@ extension PartitionLog {
             return true
         }
         guard isCommitted else { return }
-        store.commits.countStuck(-1)
-        store.commits.tell(woken)
+        commits.countStuck(-1)
+        commits.tell(woken)
     }
 
     /// Stores indexes. One that cannot be stored is made again at the next start.
@@ -116,7 +116,7 @@ extension PartitionLog {
         let isNews = state.withLock { state -> Bool in
             // Under the lock that a deletion is marked under: what is deleted does not get on the list any more.
             if state.isDeleted { return false }
-            store.registry.setFaulted(self, true)
+            registry.setFaulted(self, true)
             return state.record(error, kind, nowMs: nowMs)
         }
         if isNews { logFault(error) }
@@ -131,7 +131,7 @@ extension PartitionLog {
             // A commit got stuck while something else was written: what worked was not that.
             guard state.fault != nil, !state.isStuck else { return false }
             state.fault = nil
-            store.registry.setFaulted(self, false)
+            registry.setFaulted(self, false)
             return true
         }
         if wasFaulted { Log.info("a partition's files work again", "partition", name) }
@@ -143,10 +143,10 @@ extension PartitionLog {
         let (isFirst, isNews) = state.withLock { state -> (Bool, Bool) in
             if state.isDeleted { return (false, false) }
             defer { state.isStuck = true }
-            store.registry.setFaulted(self, true)
+            registry.setFaulted(self, true)
             return (!state.isStuck, state.record(error, .unwritable, nowMs: nowMs))
         }
-        if isFirst { store.commits.countStuck(1) }
+        if isFirst { commits.countStuck(1) }
         if isNews { logFault(error) }
     }
 }

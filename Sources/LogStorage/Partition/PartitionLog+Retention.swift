@@ -81,7 +81,7 @@ extension PartitionLog {
             told = state.waiters.removeAll()
             return true
         }
-        store.commits.tell(told)
+        commits.tell(told)
         if isAny { markDirty() }
         return isAny
     }
@@ -112,7 +112,7 @@ extension PartitionLog {
     public func deleteRecords(before offset: Offset) -> Result<(logStartOffset: Offset, ticket: UInt64), AppendRefusal>
     {
         var told: [ReadWaiter] = []
-        defer { store.commits.tell(told) }
+        defer { commits.tell(told) }
         return state.withLock { state in
             if state.isDeleted {
                 return .failure(AppendRefusal(.unknownTopicOrPartition, "the topic is being deleted"))
@@ -135,9 +135,9 @@ extension PartitionLog {
             state.epochs.truncateStart(to: target)
             if !state.isDirty {
                 state.isDirty = true
-                store.registry.addDirty(self)
+                registry.addDirty(self)
             }
-            state.lastTicket = store.commits.queue.add(
+            state.lastTicket = commits.queue.add(
                 logStart: target, of: self, truncations: state.truncations)
             return .success((Offset(target), state.lastTicket))
         }
@@ -150,7 +150,7 @@ extension PartitionLog {
         let isAny = state.withLock { state in
             let before = state.producers.count
             state.producers.expire(silentSince: timestampMs)
-            store.producerLimit.subtract(before - state.producers.count)
+            producerLimit.subtract(before - state.producers.count)
             return state.producers.count < before
         }
         if isAny { markDirty() }

@@ -40,6 +40,7 @@ extension PartitionLog {
 
     /// Everything up to and including `lastOffset` is on this node's disk, `bytes` more than before. Adds to `told` the
     /// waiters who have got what they wait for.
+    @inline(__always)
     func advanceFlushedOffset(through lastOffset: Int64, bytes: Int, _ told: inout [ReadWaiter]) {
         state.withLock { $0.advanceFlushedOffset(through: lastOffset, bytes: bytes, &told) }
     }
@@ -53,7 +54,7 @@ extension PartitionLog {
         state.withLock { state in
             if state.progress.releaseHighWatermark() { state.takeReached(&told) }
         }
-        store.commits.tell(told)
+        commits.tell(told)
     }
 
     /// Moves the high watermark up to `offset`, exclusive, at most to the flushed offset; wakes who waits for that.
@@ -62,7 +63,7 @@ extension PartitionLog {
         state.withLock { state in
             if state.progress.advanceHighWatermark(to: offset.rawValue) { state.takeReached(&told) }
         }
-        store.commits.tell(told)
+        commits.tell(told)
     }
 }
 
@@ -71,6 +72,7 @@ extension PartitionLog.State {
     var highWatermark: Int64 { progress.highWatermark }
     var watermarkPosition: Int64 { progress.watermarkPosition }
 
+    @inline(__always)
     mutating func advanceFlushedOffset(through lastOffset: Int64, bytes: Int, _ told: inout [ReadWaiter]) {
         // `writeStuck` has committed it meanwhile.
         guard lastOffset >= flushedOffset else { return }

@@ -24,6 +24,10 @@ public final class PartitionLog: Sendable {
     public let folderName: String
     let topicPartition: TopicPartition
     unowned let store: LogStore
+    /// Parts of the store that appends use: reached by way of `store`, each would cost a second retain.
+    unowned let commits: GroupCommit
+    unowned let registry: PartitionRegistry
+    unowned let producerLimit: ProducerLimit
     let folder: String
 
     /// The topic's policy contains `compact`: read before the lock is taken, where records must have keys.
@@ -129,6 +133,9 @@ public final class PartitionLog: Sendable {
         leaderEpoch: Int32
     ) {
         self.store = store
+        commits = store.commits
+        registry = store.registry
+        producerLimit = store.producerLimit
         self.topicID = topicID
         topicPartition = TopicPartition(topicID: topicID, partitionIndex: partitionIndex)
         self.topicName = topicName

@@ -77,13 +77,12 @@ final class ProducerLimit: Sendable {
 extension PartitionLog {
     /// Called with the state lock held.
     func recordProducer(_ producer: ProducerBatch, lastOffset: Int64, nowMs: Int64, _ state: inout State) {
-        let limit = store.producerLimit
-        if limit.isReached, state.producers.entries[producer.producerID] == nil {
-            limit.makeRoom(in: &state.producers)
+        if producerLimit.isReached, state.producers.entries[producer.producerID] == nil {
+            producerLimit.makeRoom(in: &state.producers)
         }
         let before = state.producers.count
         state.producers.record(producer, lastOffset: lastOffset, timestampMs: nowMs)
         let change = state.producers.count - before
-        if change != 0 { limit.add(change) }
+        if change != 0 { producerLimit.add(change) }
     }
 }

@@ -38,7 +38,7 @@ extension PartitionLog {
             state.progress.reset(to: state.logEndOffset)
             if !state.isDirty, !state.isDeleted {
                 state.isDirty = true
-                store.registry.addDirty(self)
+                registry.addDirty(self)
             }
             return true
         }

@@ -132,7 +132,7 @@ extension PartitionLog {
         markDirty()
         state.withLock { $0.carried = [] }
         if !quarantine.isEmpty { store.reportDamage(of: self) }
-        store.producerLimit.recount(store.logs)
+        producerLimit.recount(store.logs)
         clearFault()
     }
 }
