@@ -6,15 +6,15 @@ public struct AppendRefusal: Error, Sendable, Equatable {
     public struct RecordError: Sendable, Equatable {
         /// From 0, within the batch.
         public var index: Int32
-        /// Nil: the refusal's own message says it.
+        /// Nil when the refusal's own message says it.
         public var message: String?
     }
 
     public var code: ErrorCode
     public var message: String
-    /// The records at fault, where it is single records. Source: KIP-467.
+    /// The records at fault, when single records are. Source: KIP-467.
     public var recordErrors: [RecordError] = []
-    /// The disk is nearly full: room has to be made, then it goes on by itself.
+    /// Refused because the disk is nearly full: appends are taken again by themselves once there is room.
     public var isDiskFull = false
 
     public init(_ code: ErrorCode, _ message: String) {

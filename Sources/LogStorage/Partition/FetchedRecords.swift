@@ -19,10 +19,10 @@ public struct FetchedRecords: Sendable {
     public var logEndOffset: Offset
     /// What belongs to `highWatermark`; see `PartitionLog.Watermark.position`.
     public var watermarkPosition: Int64 = 0
-    /// More records stand behind these, in the same place, than the limit let through.
+    /// The limit cut the records off: more of them follow in the same place.
     public var isCut = false
 
-    /// The records, for who has not asked for files.
+    /// The records in memory. For callers that did not ask for places in files.
     public var slices: [ByteSlice] {
         guard case .memory(let slices) = place else { preconditionFailure("the records are in a file") }
         return slices

@@ -7,7 +7,7 @@ extension PartitionLog {
     /// Who appends, which decides the checks: a client's batch is held to the topic's size and timestamp limits.
     public typealias Origin = RecordBatchValidator.Origin
 
-    /// Why an append would be refused just now, whatever it is; nil when it would be taken.
+    /// Why any append would be refused just now; nil when appends are taken.
     public func refusal(_ origin: Origin) -> AppendRefusal? { state.withLock { refusal(origin, $0) } }
 
     private func refusal(_ origin: Origin, _ state: borrowing State) -> AppendRefusal? {
@@ -113,7 +113,7 @@ extension PartitionLog {
         guard case .success(let records) = read(from: baseOffset, maxBytes: 1, mayWait: false, pool: store.pool),
             let batch = records.slices.first
         else { return -1 }
-        // Another one where compaction has taken the batch out.
+        // Compaction may have taken the batch out: then this is another one.
         let header = RecordBatchHeader(unchecked: batch.pointer)
         return header.baseOffset == baseOffset ? header.logAppendTimeMs : -1
     }

@@ -69,7 +69,7 @@ extension PartitionLog {
         }
         var woken: [ReadWaiter] = []
         let isCommitted = state.withLock { state -> Bool in
-            // Deleted meanwhile, which has taken it off the count.
+            // A deletion that came meanwhile has taken it off the count already.
             guard state.isStuck else { return false }
             state.isStuck = false
             state.advanceFlushedOffset(through: end - 1, bytes: bytes, &woken)
@@ -128,7 +128,7 @@ extension PartitionLog {
 
     func clearFault() {
         let wasFaulted = state.withLock { state -> Bool in
-            // A commit got stuck while something else was written: what worked was not that.
+            // A commit got stuck meanwhile: the write that has just worked was of something else.
             guard state.fault != nil, !state.isStuck else { return false }
             state.fault = nil
             registry.setFaulted(self, false)

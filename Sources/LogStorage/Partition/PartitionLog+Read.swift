@@ -46,12 +46,12 @@ extension PartitionLog {
                 let isFound = try read(
                     source, from: wanted, maxBytes: maxBytes, atLeastOne: atLeastOne, fileFrom: fileFrom, mayWait, pool,
                     into: &plan.records)
-                // Compacted meanwhile, so that its name and its index are another segment's; or removed.
+                // The segment was compacted or removed meanwhile: its name and its index may be another segment's.
                 if source.segment.isRetired.load(ordering: .acquiring) { continue }
                 if isFound { return .success(plan.records) }
             } catch {
                 if source.segment.isRetired.load(ordering: .acquiring) { continue }
-                // What is damaged is found out and quarantined; then there is a plan around it, or a refusal.
+                // Finds out what is damaged and quarantines it. The next plan leads around it, or is a refusal.
                 guard case .corrupt = error, attempts < 2 else { return .failure(error) }
                 guard mayWait else { return .failure(.wouldWait) }
                 attempts += 1
@@ -189,7 +189,7 @@ extension PartitionLog {
                 }
                 if first == nil {
                     window.end = min(source.end, at + Int64(max(maxBytes, total)))
-                    // After a failed write the file may hold something else than what was checked.
+                    // After a failed write the file may no longer hold what was checked earlier.
                     if !window.keeps, !store.isOffline {
                         now = monotonicNanoseconds()
                         checkedEnd = source.segment.checked.withLock { $0.end(from: at, now: now) }
@@ -231,7 +231,7 @@ extension PartitionLog.State {
     func plan(
         from wanted: Int64, maxBytes: Int, _ atLeastOne: Bool, _ visibility: PartitionLog.Visibility
     ) -> Result<PartitionLog.ReadPlan, ReadRefusal> {
-        // Its segments are retired for good.
+        // The files of a deleted partition are closed for good.
         if isDeleted { return .failure(.storage("the topic is deleted")) }
         // Before the range: its offsets are those of the last checkpoint, and nobody must be led to reset.
         if let fault, fault.kind == .unopened { return .failure(.storage(fault.error.description)) }

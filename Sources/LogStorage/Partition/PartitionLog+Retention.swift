@@ -19,9 +19,9 @@ extension PartitionLog {
                 ? state.segments.filter(\.wantsFileTime).map { (segment: $0, size: $0.size) } : []
         }
         for (segment, size) in unknown {
-            // One that does not tell its time is kept.
+            // A segment whose file does not tell its time is kept.
             guard let time = fileTime(of: segment) else { continue }
-            // A batch that came meanwhile is younger.
+            // A batch that was appended meanwhile is younger than that.
             state.withLock { _ in if segment.size == size { segment.modifiedMs = time } }
         }
     }
@@ -90,7 +90,7 @@ extension PartitionLog {
     func removeObsolete(_ obsolete: [Segment]) throws(StorageError) {
         try io.withLock { writer throws(StorageError) in
             if state.withLock({ $0.isDeleted }) { return }
-            // The segment that now comes first must stand on disk before its predecessors go.
+            // The file of what is now the first segment must exist before its predecessors are removed.
             let first = state.withLock { $0.segments[0] }
             _ = try openForWriting(first, &writer)
             try syncNames(&writer)
@@ -130,7 +130,7 @@ extension PartitionLog {
             }
             guard target > state.logStartOffset else { return .success((Offset(state.logStartOffset), 0)) }
             state.logStartOffset = target
-            // Some of them may stand below it now.
+            // Readers that wait may stand below the new start.
             told = state.waiters.removeAll()
             state.epochs.truncateStart(to: target)
             if !state.isDirty {

@@ -65,7 +65,7 @@ extension PartitionLog {
         do throws(StorageError) {
             try directWriter.write(slices, to: direct.file, at: segment.written, end: &direct.end)
         } catch {
-            // Its first block holds bytes of before as well, which may be nowhere else.
+            // The first block also holds bytes of earlier writes, which may be nowhere else.
             guard error.isDeviceFailure, let errno = error.errno else { throw error }
             throw StorageError(.outOfService(errno: errno), .write, path: error.path)
         }
@@ -127,7 +127,7 @@ extension PartitionLog {
             guard state.settled < end else { return (0, 0) }
             let isFollowed = state.unreadBytes <= store.options.cacheBytes || !state.waiters.isEmpty
             var written = 0
-            // The chunks that are kept alive; one that several partitions share counts for each.
+            // The batches keep whole chunks alive. A chunk that several partitions share counts for each of them.
             var cost = 0
             var chunk: Chunk?
             for index in state.settled..<end {

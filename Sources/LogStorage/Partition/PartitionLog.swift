@@ -60,7 +60,7 @@ public final class PartitionLog: Sendable {
         var truncations: UInt32 = 0
         /// Oldest first, the last one active; never empty.
         var segments: [Segment]
-        /// Taken out by retention; their files go with the next checkpoint.
+        /// Segments that retention took out. Their files are removed after the next checkpoint, which no longer needs them.
         var obsolete: [Segment] = []
         /// Batches in memory, oldest first and without gaps. The first `settled` of them are in their segments, durably,
         /// and stay for readers; the others are on their way.
@@ -73,7 +73,7 @@ public final class PartitionLog: Sendable {
         var waiters = WaiterHeap()
         /// Ticket of the newest append.
         var lastTicket: UInt64 = 0
-        /// Stands in the store's list of partitions changed since the last checkpoint.
+        /// The partition is on the registry's list of those changed since the last checkpoint.
         var isDirty = false
         var isDeleted = false
         /// What the newest checkpoint says of this partition.
@@ -85,14 +85,15 @@ public final class PartitionLog: Sendable {
         var installing: (segment: Segment, endOffset: Int64)?
         /// From here on the log is left alone by the cleaner; `Int64.max` unless a damaged segment was found.
         var uncleanableOffset = Int64.max
-        /// A batch that is replayed counts as seen now: its own timestamp is its producer's.
+        /// Wall clock of the start: a producer whose batch is replayed counts as heard of now, because the batch's own
+        /// timestamp is the producer's clock.
         var replayTimeMs: Int64 = 0
         /// What is known of damage, and whether the folder's file tells of it.
         var quarantine = Quarantine()
         var quarantineIsStored = true
-        /// The partition's own files fail.
+        /// Set while the partition's own files fail.
         var fault: PartitionFault?
-        /// Commits have left out appends that stand in the tail beyond `flushedOffset`.
+        /// Commits have left out the appends in the tail behind `flushedOffset`: see GroupCommit+Stuck.swift.
         var isStuck = false
         /// Of a partition that could not be opened: what the journal holds of it.
         var carried: [CarriedEntry] = []

@@ -81,7 +81,7 @@ struct WaiterHeap {
             rise(place)
             sink(Int(slots[Int(last.slot)].place))
         } else if heap.isEmpty, slots.count > Self.keptSlots {
-            // After a crowd: nobody is here whose slot would still count.
+            // Gives the memory of a crowd back: nobody is registered whose slot would still count.
             (heap, slots, freeSlots) = ([], [], [])
         }
     }
