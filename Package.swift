@@ -81,13 +81,17 @@ let package = Package(
         module("KafkaClient", ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "CSystem"]),
         module("Configuration", ["KafkaModel", "CYAML"]),
         module("CommandSyntax", ["Configuration", "CSystem"]),
+        module(
+            "Server",
+            [
+                "StorageIO", "LogStorage", "BrokerCore", "Coordinators", "Transport", "KafkaServer", "IngestGateway",
+                "Configuration", "ByteBuffers", "Telemetry",
+            ]),
         .executableTarget(
             name: "millrace",
             dependencies: [
-                "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "StorageIO", "LogStorage", "Coordinators",
-                "BrokerCore", "Transport", "KafkaServer", "IngestGateway", "KafkaClient", "Configuration",
-                "CommandSyntax",
-                "Telemetry", "CSystem",
+                "KafkaModel", "ByteBuffers", "RecordFormat", "StorageIO", "LogStorage", "KafkaClient", "Configuration",
+                "CommandSyntax", "Server", "Telemetry",
             ],
             swiftSettings: strict,
             // One file to copy: the Swift runtime is linked in, the C libraries stay the distribution's.
@@ -128,6 +132,7 @@ let package = Package(
                 "Transport", "StorageIO", "LogStorage", "Telemetry",
             ]),
         tests("ConfigurationTests", ["Configuration"]),
+        tests("ServerTests", ["Server", "BrokerTestKit", "ByteBuffers", "Configuration", "KafkaClient", "RecordFormat"]),
         tests(
             "CommandLineTests",
             [

@@ -1,4 +1,5 @@
 import CommandSyntax
+import Configuration
 import Glibc
 import KafkaClient
 import Synchronization

@@ -108,8 +108,3 @@ enum Program {
         }
     }
 }
-
-enum Version {
-    /// The version of this build, as `--version` and ApiVersions' client software version say it.
-    static let current = "0.1.0"
-}

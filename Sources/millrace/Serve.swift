@@ -2,6 +2,7 @@ import ByteBuffers
 import CommandSyntax
 import Configuration
 import Glibc
+import Server
 import Telemetry
 
 /// `millrace serve`: options, start, the line that says how to connect, and the way out by a signal. All that it has to say
@@ -20,19 +21,19 @@ enum Serve {
         signal(SIGPIPE, SIG_IGN)
 
         let began = Clock.milliseconds
-        let broker: BrokerProcess
+        let node: Node
         do {
-            broker = try BrokerProcess.start(configuration)
+            node = try Node.start(configuration)
         } catch {
             Log.error("cannot start", "reason", "\(error)")
             throw CommandFailure("")
         }
-        greet(broker, configuration, tookMs: Clock.milliseconds - began)
+        greet(node, configuration, tookMs: Clock.milliseconds - began)
 
         let taken = waitForStop(signals)
         Log.info("stopping", "signal", Signals.name(taken))
         watchStop(signals.without(SIGHUP))
-        do { try broker.stop() } catch {
+        do { try node.stop() } catch {
             Log.error("stopped, but not in order", "reason", "\(error)")
             throw CommandFailure("")
         }
@@ -90,12 +91,12 @@ enum Serve {
     }
 
     /// What an operator needs to know first: how clients must connect.
-    private static func greet(_ broker: BrokerProcess, _ configuration: Configuration, tookMs: Int64) {
-        let kafka = broker.kafkaAddress
+    private static func greet(_ node: Node, _ configuration: Configuration, tookMs: Int64) {
+        let kafka = node.kafkaAddress
         Log.info(
             "ready", "version", Version.current, "took_ms", tookMs, "data", configuration.dataFolder, "listeners",
             kafka,
-            "bootstrap.servers", reachable(kafka), "http", broker.httpAddress.map { "http://" + reachable($0) } ?? "off"
+            "bootstrap.servers", reachable(kafka), "http", node.httpAddress.map { "http://" + reachable($0) } ?? "off"
         )
         if let advertised = configuration.advertisedListener {
             Log.info("clients are told another address than they came by", "advertised.listeners", advertised)

@@ -1,0 +1,130 @@
+import BrokerCore
+import Configuration
+import Coordinators
+import Glibc
+import IngestGateway
+import KafkaServer
+import LogStorage
+import StorageIO
+import Telemetry
+
+/// What a configuration, and the limit of open files, make of the options of each part.
+struct NodeOptions {
+    var broker: BrokerOptions
+    var kafka: KafkaServerOptions
+    /// `nil`: no HTTP is served.
+    var gateway: GatewayOptions?
+    let loopCount: Int
+
+    private let descriptorLimit: Int
+    private let plan: DescriptorPlan
+    private let wantedKafkaConnections: Int
+
+    init(_ configuration: Configuration, descriptorLimit: Int) {
+        broker = BrokerOptions(configuration)
+        broker.store.unsafeWithoutSync = Self.isUnsafeWithoutSync
+        kafka = KafkaServerOptions(configuration)
+        gateway = configuration.servesHTTP ? GatewayOptions(configuration) : nil
+        loopCount = configuration.eventLoopCount > 0 ? configuration.eventLoopCount : Self.defaultLoopCount
+        self.descriptorLimit = descriptorLimit
+        plan = DescriptorPlan(limit: descriptorLimit)
+        wantedKafkaConnections = kafka.maxConnections
+        broker.store.openSegments = plan.segments
+        let shares = plan.share([kafka.maxConnections, gateway?.maxConnections ?? 0])
+        kafka.maxConnections = shares[0]
+        gateway?.maxConnections = shares[1]
+    }
+
+    /// Logs what an operator should know before the start.
+    func tellWhatIsUnusual() {
+        if broker.store.unsafeWithoutSync {
+            Log.warning(
+                "nothing is synced, and acknowledged records are lost when the power fails: for tests of durability only",
+                Self.unsafeVariable, 1)
+        }
+        guard kafka.maxConnections < wantedKafkaConnections else { return }
+        // Usual limits leave fewer connections than the defaults ask for, and more than most brokers ever have.
+        let tell = plan.isTight ? Log.warning : Log.info
+        tell(
+            "fewer connections than configured: the limit of open files (ulimit -n, LimitNOFILE=) leaves no more",
+            "limit", descriptorLimit, "openSegments", plan.segments, "max.connections", kafka.maxConnections,
+            "http.max.connections", gateway?.maxConnections ?? 0)
+    }
+
+    /// A test that claims to notice lost records has to notice them with this variable set to 1. It is no configuration
+    /// key, so that no file and no flag can bring it about.
+    private static let unsafeVariable = "MILLRACE_UNSAFE_WITHOUT_SYNC"
+
+    private static var isUnsafeWithoutSync: Bool {
+        guard let value = getenv(unsafeVariable) else { return false }
+        return String(cString: value) == "1"
+    }
+
+    /// Half of the cores, at least one and at most eight: the committing thread and the page cache's work want cores
+    /// too.
+    private static var defaultLoopCount: Int { max(1, min(8, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))) / 2)) }
+}
+
+extension BrokerOptions {
+    init(_ configuration: Configuration) {
+        self.init()
+        nodeID = configuration.nodeID
+        defaultPartitions = configuration.defaultPartitionCount
+        autoCreateTopics = configuration.autoCreatesTopics
+        deleteTopics = configuration.allowsTopicDeletion
+        offsetsPartitions = configuration.offsetsTopicPartitionCount
+        store.cleanerMapBytes = configuration.cleanerMapBytes
+        store.cleanerIntervalMs = configuration.cleanerIntervalMs
+        store.producerExpirationMs = configuration.producerIDExpirationMs
+        groups.initialRebalanceDelayMs = configuration.initialRebalanceDelayMs
+        groups.minSessionTimeoutMs = Int32(clamping: configuration.minSessionTimeoutMs)
+        groups.maxSessionTimeoutMs = Int32(clamping: configuration.maxSessionTimeoutMs)
+        groups.maxSize = configuration.maxGroupSize
+        groups.offsetMetadataMaxBytes = configuration.maxOffsetMetadataBytes
+        groups.offsetsRetentionMs = configuration.offsetsRetentionMs
+        for key in TopicSettingKey.all {
+            if let value = configuration.topicDefault(key.name), let text = value.text,
+                value.source != .builtIn, text != key.defaultValue
+            {
+                topicDefaults[key.name] = text
+            }
+        }
+        brokerSettings = configuration.described().map { row in
+            BrokerSetting(
+                name: row.name, value: row.value, isDefault: row.source == .builtIn, wireType: row.wireType,
+                documentation: row.documentation)
+        }
+    }
+}
+
+extension KafkaServerOptions {
+    init(_ configuration: Configuration) {
+        self.init()
+        maxRequestBytes = configuration.maxRequestBytes
+        if let address = configuration.advertisedListener { advertised = (address.host, Int32(address.port)) }
+        maxFetchBytes = min(maxFetchBytes, configuration.maxFetchBytes)
+        fetchSessionSlots = configuration.maxFetchSessions
+        maxIdleMs = configuration.maxIdleConnectionMs
+        maxConnections = configuration.maxConnections
+        maxConnectionsPerIP = configuration.maxConnectionsPerIP
+    }
+}
+
+extension GatewayOptions {
+    init(_ configuration: Configuration) {
+        self.init()
+        maxConnections = configuration.maxHTTPConnections
+        maxConnectionsPerIP = configuration.maxHTTPConnectionsPerIP
+        maxRequestBytes = configuration.maxHTTPRequestBytes
+        maxEventBytes = configuration.maxHTTPEventBytes
+        maxInflightBytes = configuration.maxHTTPInflightBytes
+        maxInflightBytesPerPeer = configuration.maxHTTPInflightBytesPerIP
+        requestTimeout = .milliseconds(configuration.httpRequestTimeoutMs)
+        keepAlive = .milliseconds(configuration.httpKeepAliveMs)
+        eventsTopic = configuration.eventsTopic
+        ingestTopic = configuration.ingestTopic
+        ingestEventTypes = configuration.ingestEventTypes
+        ingestRate = configuration.ingestRate ?? 0
+        ingestBurst = configuration.ingestRate == nil ? 0 : configuration.ingestBurst
+    }
+}

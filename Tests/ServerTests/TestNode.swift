@@ -1,0 +1,89 @@
+import ByteBuffers
+import Configuration
+import Foundation
+import Glibc
+import KafkaClient
+import RecordFormat
+import Server
+import Testing
+
+extension Node {
+    /// A node on free ports of loopback.
+    static func start(folder: String, _ settings: [String: String] = [:]) throws -> Node {
+        let values = [
+            "log.dirs": folder, "listeners": "127.0.0.1:0", "http.listener": "127.0.0.1:0",
+            "offsets.topic.num.partitions": "1",
+        ].merging(settings) { $1 }
+        return try start(
+            Configuration.load(
+                file: nil, environment: [:], flags: values.map { (key: $0.key, value: $0.value, flag: "--set") }),
+            pool: ChunkPool())
+    }
+
+    /// Longer than a disk that everybody uses takes for a sync.
+    private static let patienceMs: Int64 = 300_000
+
+    private var cluster: Cluster {
+        var options = ClientOptions()
+        options.requestTimeoutMs = Self.patienceMs
+        return Cluster(
+            bootstrap: [BrokerAddress(host: kafkaAddress.host, port: kafkaAddress.port)], options: options)
+    }
+
+    /// Writes records without keys to partition 0; the topic is made if it is missing.
+    func produce(_ topic: String, _ values: [String]) throws {
+        var options = Producer.Options()
+        options.deliveryTimeoutMs = Self.patienceMs
+        let producer = try Producer(cluster, options: options)
+        for value in values {
+            try producer.send(
+                topic: topic, partition: 0, key: nil, value: Array(value.utf8), headers: EncodedRecordHeaders(),
+                timestampMs: WallClock.milliseconds)
+        }
+        try producer.flush()
+        #expect(producer.acknowledgedRecords == values.count)
+    }
+
+    /// The first `count` values of partition 0.
+    func consume(_ topic: String, _ count: Int) throws -> [String] {
+        let reader = RecordReader(cluster, from: [PartitionName(topic, 0): 0])
+        var values: [String] = []
+        while values.count < count {
+            try reader.poll(maxWaitMs: 1_000) { _, record in
+                values.append(String(decoding: record.value ?? .init(start: nil, count: 0), as: UTF8.self))
+                return values.count < count
+            }
+        }
+        return values
+    }
+
+    /// Posts one event by HTTP; the answer's status.
+    func post(_ topic: String, _ event: String) throws -> Int {
+        let address = try #require(httpAddress)
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(descriptor) }
+        var target = sockaddr_in()
+        target.sin_family = sa_family_t(AF_INET)
+        target.sin_port = address.port.bigEndian
+        target.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        let connected = withUnsafePointer(to: &target) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        try #require(connected == 0)
+        let request =
+            "POST /v1/topics/\(topic)/events HTTP/1.1\r\nHost: \(address)\r\nConnection: close\r\n"
+            + "Content-Type: application/json\r\nContent-Length: \(event.utf8.count)\r\n\r\n\(event)"
+        try #require(send(descriptor, request, request.utf8.count, Int32(MSG_NOSIGNAL)) == request.utf8.count)
+        var reply: [UInt8] = []
+        var piece = [UInt8](repeating: 0, count: 4096)
+        while true {
+            let count = recv(descriptor, &piece, piece.count, 0)
+            if count <= 0 { break }
+            reply += piece[..<count]
+        }
+        let words = String(decoding: reply, as: UTF8.self).split(separator: " ")
+        return try #require(words.count > 1 ? Int(words[1]) : nil)
+    }
+}
