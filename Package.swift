@@ -87,12 +87,15 @@ let package = Package(
                 "StorageIO", "LogStorage", "BrokerCore", "Coordinators", "Transport", "KafkaServer", "IngestGateway",
                 "Configuration", "ByteBuffers", "Telemetry",
             ]),
+        module(
+            "ConsoleCommands",
+            [
+                "KafkaModel", "ByteBuffers", "RecordFormat", "StorageIO", "LogStorage", "KafkaClient", "Configuration",
+                "CommandSyntax", "Telemetry",
+            ]),
         .executableTarget(
             name: "millrace",
-            dependencies: [
-                "KafkaModel", "ByteBuffers", "RecordFormat", "StorageIO", "LogStorage", "KafkaClient", "Configuration",
-                "CommandSyntax", "Server", "Telemetry",
-            ],
+            dependencies: ["ByteBuffers", "CommandSyntax", "Configuration", "ConsoleCommands", "Server", "Telemetry"],
             swiftSettings: strict,
             // One file to copy: the Swift runtime is linked in, the C libraries stay the distribution's.
             linkerSettings: [.unsafeFlags(["-static-stdlib"])]),
@@ -132,7 +135,8 @@ let package = Package(
                 "Transport", "StorageIO", "LogStorage", "Telemetry",
             ]),
         tests("ConfigurationTests", ["Configuration"]),
-        tests("ServerTests", ["Server", "BrokerTestKit", "ByteBuffers", "Configuration", "KafkaClient", "RecordFormat"]),
+        tests(
+            "ServerTests", ["Server", "BrokerTestKit", "ByteBuffers", "Configuration", "KafkaClient", "RecordFormat"]),
         tests(
             "CommandLineTests",
             [
@@ -140,6 +144,9 @@ let package = Package(
                 "KafkaWire",
             ],
             exclude: ["help.txt"]),
+        tests(
+            "ConsoleCommandsTests",
+            ["ConsoleCommands", "Server", "BrokerTestKit", "ByteBuffers", "Configuration", "StorageIO"]),
         tests("ArchitectureTests", []),
     ],
     swiftLanguageModes: [.v6]

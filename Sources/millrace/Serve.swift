@@ -1,6 +1,7 @@
 import ByteBuffers
 import CommandSyntax
 import Configuration
+import ConsoleCommands
 import Glibc
 import Server
 import Telemetry
@@ -11,9 +12,9 @@ enum Serve {
     /// A stop that takes longer is cut short: what was acknowledged is on disk already.
     static let stopLimitSeconds = 30
 
-    static func run(_ invocation: Invocation) throws {
+    static func run(_ invocation: Invocation, environment: [String: String]) throws {
         Heap.boundKeptMemory()
-        let configuration = try load(invocation)
+        let configuration = try load(invocation, environment)
         // Before any thread starts, so that all of them inherit it and only `sigwait` here takes these signals.
         let signals = Signals([SIGTERM] + [SIGINT, SIGHUP].filter { !Signals.isIgnored($0) })
         signals.block()
@@ -41,9 +42,10 @@ enum Serve {
     }
 
     /// Reads the configuration, and lets the log be what it says, also for what is wrong with it.
-    private static func load(_ invocation: Invocation) throws -> Configuration {
+    private static func load(_ invocation: Invocation, _ environment: [String: String]) throws -> Configuration {
         do {
-            let configuration = try ConfigurationSources.load(invocation, flags: flags(invocation))
+            let configuration = try ConfigurationSources.load(
+                invocation, environment: environment, flags: flags(invocation))
             configureLog(configuration)
             return configuration
         } catch let error as ConfigurationError {
@@ -126,67 +128,5 @@ enum Serve {
             }, thread)
         // Without the watch a stop still ends; it only cannot be hurried.
         if started == 0 { pthread_detach(id) }
-    }
-}
-
-/// A set of signals that are waited for instead of interrupting whoever runs.
-struct Signals: Sendable {
-    private let numbers: [Int32]
-
-    init(_ numbers: [Int32]) { self.numbers = numbers }
-
-    private var set: sigset_t {
-        var set = sigset_t()
-        sigemptyset(&set)
-        for number in numbers { sigaddset(&set, number) }
-        return set
-    }
-
-    /// For this thread and all that it starts from now on.
-    func block() {
-        var set = set
-        pthread_sigmask(SIG_BLOCK, &set, nil)
-    }
-
-    /// Whether the process was started with this signal ignored, as `nohup` does with SIGHUP and a shell with SIGINT of
-    /// what it puts into the background. To be left so: blocked, it would be waited for nevertheless.
-    static func isIgnored(_ number: Int32) -> Bool {
-        var action = sigaction()
-        sigaction(number, nil, &action)
-        return unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == Int(bitPattern: 1)
-    }
-
-    func without(_ number: Int32) -> Signals { Signals(numbers.filter { $0 != number }) }
-
-    func wait() -> (number: Int32, isFromKernel: Bool) {
-        var set = set
-        var information = siginfo_t()
-        while true {
-            let taken = sigwaitinfo(&set, &information)
-            // 0x80: SI_KERNEL, nobody's `kill`.
-            if taken > 0 { return (taken, information.si_code == 0x80) }
-        }
-    }
-
-    /// `nil` after `seconds` without one.
-    func wait(seconds: Int) -> Int32? {
-        var set = set
-        let end = Clock.milliseconds + Int64(seconds) * 1000
-        while true {
-            let left = max(0, end - Clock.milliseconds)
-            var limit = timespec(tv_sec: Int(left / 1000), tv_nsec: Int(left % 1000) * 1_000_000)
-            let taken = sigtimedwait(&set, nil, &limit)
-            if taken > 0 { return taken }
-            if errno != EINTR { return nil }
-        }
-    }
-
-    static func name(_ number: Int32) -> String {
-        switch number {
-        case SIGTERM: "SIGTERM"
-        case SIGINT: "SIGINT"
-        case SIGHUP: "SIGHUP"
-        default: "signal \(number)"
-        }
     }
 }

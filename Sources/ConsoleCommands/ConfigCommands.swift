@@ -3,7 +3,7 @@ import Configuration
 
 /// `millrace config keys` and `millrace config check`.
 enum ConfigCommands {
-    static func keys(_ invocation: Invocation) throws {
+    static func keys(_ invocation: Invocation, _ console: Console) throws {
         var keys = ConfigurationTable.keys
         if let name = invocation.operands.first {
             guard let key = ConfigurationTable.key(named: name) else {
@@ -14,17 +14,17 @@ enum ConfigCommands {
             keys = [key]
         }
         if invocation.has("json") {
-            Output.standard.writeJSON { json in
+            console.output.writeJSON { json in
                 json.array { json in for key in keys { write(key, to: &json) } }
             }
         } else if invocation.has("markdown") {
-            Output.standard.write(ConfigurationTable.markdown(keys))
+            console.output.write(ConfigurationTable.markdown(keys))
         } else {
             for key in keys {
-                Output.standard.write("\(key.name)\(key.defaultText.map { " = \($0)" } ?? "  (unset)")\n")
-                Output.standard.write("    \(key.documentation).\n    \(key.allowed); \(key.environmentName)")
-                if !key.aliases.isEmpty { Output.standard.write("; also \(key.aliases.joined(separator: ", "))") }
-                Output.standard.write("\n")
+                console.output.write("\(key.name)\(key.defaultText.map { " = \($0)" } ?? "  (unset)")\n")
+                console.output.write("    \(key.documentation).\n    \(key.allowed); \(key.environmentName)")
+                if !key.aliases.isEmpty { console.output.write("; also \(key.aliases.joined(separator: ", "))") }
+                console.output.write("\n")
             }
         }
     }
@@ -42,11 +42,11 @@ enum ConfigCommands {
         }
     }
 
-    static func check(_ invocation: Invocation) throws {
-        let configuration = try ConfigurationSources.load(invocation, flags: [])
+    static func check(_ invocation: Invocation, _ console: Console) throws {
+        let configuration = try ConfigurationSources.load(invocation, environment: console.environment)
         let shown = configuration.described().filter { invocation.has("all") || $0.source != .builtIn }
         if invocation.has("json") {
-            Output.standard.writeJSON { json in
+            console.output.writeJSON { json in
                 json.array { json in
                     for value in shown {
                         json.object { json in
@@ -59,9 +59,9 @@ enum ConfigCommands {
             }
             return
         }
-        if shown.isEmpty { return Output.standard.write("Every key is at its default.\n") }
+        if shown.isEmpty { return console.output.write("Every key is at its default.\n") }
         var table = TextTable([("KEY", .left), ("VALUE", .left), ("SOURCE", .left)])
         for value in shown { table.append([value.name, value.value ?? "(unset)", value.source.description]) }
-        Output.standard.write(table.text)
+        console.output.write(table.text)
     }
 }

@@ -11,24 +11,24 @@ enum TrimCommand {
         var target: Int64
     }
 
-    static func run(_ invocation: Invocation) throws {
+    static func run(_ invocation: Invocation, _ console: Console) throws {
         guard let before = try invocation.position("before") else {
             throw UsageError("say up to where: --before POSITION", command: invocation.name)
         }
-        let cluster = try ClusterConnection.open(invocation)
+        let cluster = try ClusterConnection.open(invocation, console)
         let names = try ConsumeCommand.partitions(invocation, cluster)
-        var rows = try rows(names, before, cluster)
+        var rows = try rows(names, before, cluster, console)
         let doomed = rows.filter { $0.target > $0.first }
         if !invocation.has("dry-run"), !doomed.isEmpty {
             let first = try cluster.deleteRecords(
                 before: Dictionary(uniqueKeysWithValues: doomed.map { ($0.name, $0.target) }))
             for index in rows.indices { rows[index].target = first[rows[index].name] ?? rows[index].target }
         }
-        write(invocation, rows)
+        write(invocation, console, rows)
     }
 
     private static func rows(
-        _ names: [PartitionName], _ before: StartPosition, _ cluster: Cluster
+        _ names: [PartitionName], _ before: StartPosition, _ cluster: Cluster, _ console: Console
     ) throws -> [Row] {
         func ask(_ query: OffsetQuery) throws -> [PartitionName: Int64] {
             try cluster.offsets(Dictionary(uniqueKeysWithValues: names.map { ($0, query) }))
@@ -40,16 +40,16 @@ enum TrimCommand {
             let (first, end) = (first[name] ?? 0, end[name] ?? 0)
             let target = max(first, min(wanted[name] ?? first, end))
             if let wanted = wanted[name], wanted > end {
-                Terminal.complain("millrace: \(name): offset \(wanted) is behind the end; \(end) is taken")
+                console.complain("millrace: \(name): offset \(wanted) is behind the end; \(end) is taken")
             }
             return Row(name: name, first: first, end: end, target: target)
         }
     }
 
-    private static func write(_ invocation: Invocation, _ rows: [Row]) {
+    private static func write(_ invocation: Invocation, _ console: Console, _ rows: [Row]) {
         let isDone = !invocation.has("dry-run")
         if invocation.has("json") {
-            return Output.standard.writeJSON { json in
+            return console.output.writeJSON { json in
                 json.object { json in
                     json.member("topic", invocation.operands[0])
                     json.member("executed", isDone)
@@ -70,6 +70,6 @@ enum TrimCommand {
             ("PARTITION", .right), ("FIRST", .right), (isDone ? "NOW" : "WOULD BE", .right), ("END", .right),
         ])
         for row in rows { table.append(["\(row.name.partition)", "\(row.first)", "\(row.target)", "\(row.end)"]) }
-        Output.standard.write(table.text)
+        console.output.write(table.text)
     }
 }

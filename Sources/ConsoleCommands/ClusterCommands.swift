@@ -3,8 +3,8 @@ import KafkaClient
 
 /// `millrace cluster info`.
 enum ClusterCommands {
-    static func info(_ invocation: Invocation) throws {
-        let cluster = try ClusterConnection.open(invocation)
+    static func info(_ invocation: Invocation, _ console: Console) throws {
+        let cluster = try ClusterConnection.open(invocation, console)
         try cluster.refresh(topics: nil)
         let topics = cluster.topics.values
         let partitions = topics.flatMap(\.partitions)
@@ -13,7 +13,7 @@ enum ClusterCommands {
         }
         let internalCount = topics.count(where: \.isInternal)
         if invocation.has("json") {
-            return Output.standard.writeJSON { json in
+            return console.output.writeJSON { json in
                 json.object { json in
                     json.member("cluster_id", cluster.clusterID)
                     json.member("controller", cluster.controllerID < 0 ? nil : Int64(cluster.controllerID))
@@ -40,6 +40,6 @@ enum ClusterCommands {
         text += "Partitions: \(partitions.count)\n"
         var table = TextTable([("BROKER", .right), ("ADDRESS", .left), ("LEADS", .right)])
         for broker in brokers { table.append(["\(broker.id)", broker.address.description, "\(broker.leads)"]) }
-        Output.standard.write(text + table.text)
+        console.output.write(text + table.text)
     }
 }

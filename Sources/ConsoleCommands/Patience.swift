@@ -7,19 +7,23 @@ struct Patience {
     private static let firstPauseMs: Int64 = 100
     private static let longestPauseMs: Int64 = 5_000
 
+    private let console: Console
     /// `nil`: for ever.
     private let limitMs: Int64?
     private var lostAt: Int64?
     private var pauseMs = Self.firstPauseMs
 
-    init(limitMs: Int64?) { self.limitMs = limitMs }
+    init(limitMs: Int64?, _ console: Console) {
+        self.limitMs = limitMs
+        self.console = console
+    }
 
     /// All is well again, or still.
     mutating func regained() {
         guard lostAt != nil else { return }
         lostAt = nil
         pauseMs = Self.firstPauseMs
-        Terminal.complain("millrace: the broker is back")
+        console.complain("millrace: the broker is back")
     }
 
     /// Says once that it is lost, and pauses; throws `error` when waiting does not help, or has taken too long.
@@ -30,11 +34,11 @@ struct Patience {
         }
         let now = Clock.milliseconds
         if let limitMs, now - (lostAt ?? now) >= limitMs { throw error }
-        if lostAt == nil { Terminal.complain("millrace: \(error); trying again") }
+        if lostAt == nil { console.complain("millrace: \(error); trying again") }
         lostAt = lostAt ?? now
         var left = pauseMs
         pauseMs = min(pauseMs * 2, Self.longestPauseMs)
-        while left > 0, !Interruption.wasRequested {
+        while left > 0, !console.interruption.wasRequested {
             // In slices, should a signal come just before one began.
             usleep(UInt32(min(left, 250)) * 1000)
             left -= 250

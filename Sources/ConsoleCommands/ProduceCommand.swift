@@ -5,15 +5,15 @@ import RecordFormat
 
 /// `millrace produce`.
 enum ProduceCommand {
-    static func run(_ invocation: Invocation) throws {
-        let job = try Job(invocation)
+    static func run(_ invocation: Invocation, _ console: Console) throws {
+        let job = try Job(invocation, console)
         var failure: (any Error)?
         do { try job.writeAll() } catch { failure = error }
         // Whatever ended the input, what was read of it is written, and what became of it is told.
-        let wasCut = Interruption.finishInOrder()
+        let wasCut = console.interruption.finishInOrder()
         do { try job.producer.flush() } catch { failure = failure ?? error }
         job.report()
-        if wasCut { throw Interruption.failure }
+        if wasCut { throw console.interruption.failure }
         if let failure { throw failure }
         if job.outcome.failed + job.outcome.perhaps > 0 { throw CommandFailure("", .failed) }
     }
@@ -22,6 +22,7 @@ enum ProduceCommand {
 /// One run of the command: where records come from, where they go, and what is known of them.
 private final class Job {
     private let invocation: Invocation
+    private let console: Console
     private let topic: String
     private let partition: Int32?
     private let key: [UInt8]?
@@ -33,18 +34,19 @@ private final class Job {
     private var read = 0
     private let began = Clock.milliseconds
 
-    init(_ invocation: Invocation) throws {
+    init(_ invocation: Invocation, _ console: Console) throws {
         self.invocation = invocation
+        self.console = console
         topic = invocation.operands[0]
         partition = try invocation.integer("partition", in: Int32(0)...Int32.max)
         key = invocation.value("key").map { Array($0.utf8) }
         headers = try invocation.pairs("header").map {
             RecordJSON.Header(key: Array($0.name.utf8), value: Array($0.value.utf8))
         }
-        input = try ProduceInput(try Self.mode(invocation), files: invocation.values("file"))
+        input = try ProduceInput(try Self.mode(invocation), files: invocation.values("file"), console)
         let options = try Self.producerOptions(invocation)
         acks = options.acks
-        producer = try Producer(try ClusterConnection.open(invocation), options: options)
+        producer = try Producer(try ClusterConnection.open(invocation, console), options: options)
         producer.onDelivery = { [unowned self] in note($0) }
     }
 
@@ -91,14 +93,14 @@ private final class Job {
 
     /// Reads to the end of the input, or to a signal, and hands every record to the producer.
     func writeAll() throws {
-        while !Interruption.wasRequested {
+        while !console.interruption.wasRequested {
             // Somebody types, or a pipe pauses: nothing is kept back meanwhile.
             if !input.hasInput { try producer.flush() }
             guard let record = try input.next() else { return }
             // Before anything can go wrong with it.
             read += 1
             try send(record)
-            Terminal.progress(
+            console.progress(
                 "\(producer.acknowledgedRecords) of \(read) records acknowledged, \(input.bytesRead) bytes read")
         }
     }
@@ -129,7 +131,7 @@ private final class Job {
             offsets[delivery.partition] = (min(known?.first ?? base, base), max(known?.last ?? last, last))
         case .failure(let error):
             let what = delivery.mayBeStored ? "perhaps not written" : "not written"
-            Terminal.complain("millrace: \(delivery.recordCount) records \(what): \(error)")
+            console.complain("millrace: \(delivery.recordCount) records \(what): \(error)")
         }
     }
 
@@ -144,7 +146,7 @@ private final class Job {
     }
 
     func report() {
-        Terminal.clearProgress()
+        console.clearProgress()
         let milliseconds = Clock.milliseconds - began
         let (written, failed, perhaps) = outcome
         guard invocation.value("report") ?? (invocation.has("json") ? "json" : "text") == "json" else {
@@ -152,9 +154,9 @@ private final class Job {
             var text = "\(written) records \(acks == 0 ? "sent" : "written") in \(milliseconds) ms"
             if failed > 0 { text += ", \(failed) not" }
             if perhaps > 0 { text += ", \(perhaps) perhaps (sent, and no answer says whether)" }
-            return Terminal.complain(text)
+            return console.complain(text)
         }
-        Output.standard.writeJSON { json in
+        console.output.writeJSON { json in
             json.object { json in
                 json.member("topic", topic)
                 json.member("records", written)

@@ -5,21 +5,22 @@ import RecordFormat
 
 /// `millrace bench consume`.
 enum BenchConsumeCommand {
-    static func run(_ invocation: Invocation) throws {
+    static func run(_ invocation: Invocation, _ console: Console) throws {
         let start = try invocation.position("from") ?? .beginning
         let topic = invocation.benchTopic()
         let seconds = try invocation.benchSeconds(default: nil)
         let limit = try invocation.benchRecords()
-        let cluster = try ClusterConnection.open(invocation)
+        let connection = try ClusterConnection(invocation, console)
+        let cluster = connection.open()
         let names = try cluster.topic(topic).partitions.map { PartitionName(topic, $0.index) }
         let ends = try cluster.offsets(Dictionary(uniqueKeysWithValues: names.map { ($0, .latest) }))
         let positions = try ConsumeCommand.positions(names, start, ends, cluster)
         let stopsAtEnd = seconds == nil && limit == nil
         let consumers = try invocation.benchCount("consumers", default: 1)
-        let counts = BenchCounts()
+        let counts = BenchCounts(console.interruption)
         let began = Clock.nanoseconds
-        counts.run(threads: consumers, seconds: seconds) { _ in
-            let reader = RecordReader(try ClusterConnection.open(invocation), from: positions)
+        counts.run(threads: consumers, seconds: seconds, console) { _ in
+            let reader = RecordReader(connection.open(), from: positions)
             var seen = 0
             while !counts.isStopped {
                 if stopsAtEnd {
@@ -39,6 +40,6 @@ enum BenchConsumeCommand {
                 if seen == limit { break }
             }
         }
-        try counts.finish(invocation, began: began)
+        try counts.finish(invocation, console, began: began)
     }
 }

@@ -13,6 +13,7 @@ struct ProduceInput {
     }
 
     private let mode: Mode
+    private let interruption: Interruption
     /// Those not begun, the next one last.
     private var files: [String]
     private var current: LineReader?
@@ -21,14 +22,15 @@ struct ProduceInput {
     private var bytesOfEarlier: Int64 = 0
 
     /// Looks at once whether the files can be read: nothing is written when one cannot.
-    init(_ mode: Mode, files: [String]) throws {
+    init(_ mode: Mode, files: [String], _ console: Console) throws {
         self.mode = mode
+        interruption = console.interruption
         for path in files where access(path, R_OK) != 0 {
             throw CommandFailure("cannot read \(path): " + String(cString: strerror(errno)))
         }
         self.files = files.reversed()
         name = "standard input"
-        if files.isEmpty { current = LineReader(descriptor: STDIN_FILENO) }
+        if files.isEmpty { current = LineReader(descriptor: console.input, isOwned: false, interruption) }
     }
 
     var bytesRead: Int64 { bytesOfEarlier + (current?.bytesRead ?? 0) }
@@ -45,7 +47,7 @@ struct ProduceInput {
                 guard descriptor >= 0 else {
                     throw CommandFailure("cannot read \(path): " + String(cString: strerror(errno)))
                 }
-                current = LineReader(descriptor: descriptor)
+                current = LineReader(descriptor: descriptor, isOwned: true, interruption)
                 name = path
                 lineNumber = 0
             }

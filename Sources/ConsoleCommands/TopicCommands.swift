@@ -6,29 +6,29 @@ import KafkaModel
 enum TopicCommands {
     // MARK: create
 
-    static func create(_ invocation: Invocation) throws {
+    static func create(_ invocation: Invocation, _ console: Console) throws {
         for name in invocation.operands {
             if let problem = TopicName.problem(name) { throw UsageError(problem, command: invocation.name) }
         }
         let partitions = try invocation.integer("partitions", in: Int32(1)...100_000) ?? -1
         let replicas = try invocation.integer("replication-factor", in: Int16(1)...Int16.max) ?? -1
         let settings = try invocation.settings("set")
-        let cluster = try ClusterConnection.open(invocation)
+        let cluster = try ClusterConnection.open(invocation, console)
         var created: [Cluster.CreatedTopic] = []
-        try Each.of(invocation.operands) { name in
+        try Each.of(invocation.operands, console) { name in
             var topic = Cluster.NewTopic(name: name)
             topic.partitions = partitions
             topic.replicationFactor = replicas
             topic.settings = settings
             do throws(ClientError) { created.append(try cluster.create(topic)) } catch {
                 guard error.code == .topicAlreadyExists, invocation.has("if-not-exists") else { throw error }
-                if !invocation.has("json") { Output.standard.write("topic \(name) is there already\n") }
+                if !invocation.has("json") { console.output.write("topic \(name) is there already\n") }
                 return
             }
-            if !invocation.has("json"), let topic = created.last { Output.standard.write(describe(topic) + "\n") }
+            if !invocation.has("json"), let topic = created.last { console.output.write(describe(topic) + "\n") }
         } finally: {
             guard invocation.has("json") else { return }
-            Output.standard.writeJSON { json in
+            console.output.writeJSON { json in
                 json.array { json in
                     for topic in created {
                         json.object { json in
@@ -54,13 +54,13 @@ enum TopicCommands {
 
     // MARK: list
 
-    static func list(_ invocation: Invocation) throws {
-        let cluster = try ClusterConnection.open(invocation)
+    static func list(_ invocation: Invocation, _ console: Console) throws {
+        let cluster = try ClusterConnection.open(invocation, console)
         try cluster.refresh(topics: nil)
         let topics = cluster.topics.values.filter { invocation.has("internal") || !$0.isInternal }
             .sorted { $0.name < $1.name }
         if invocation.has("json") {
-            return Output.standard.writeJSON { json in
+            return console.output.writeJSON { json in
                 json.array { json in
                     for topic in topics {
                         json.object { json in
@@ -74,12 +74,12 @@ enum TopicCommands {
                 }
             }
         }
-        guard !topics.isEmpty else { return Terminal.complain("no topics") }
+        guard !topics.isEmpty else { return console.complain("no topics") }
         var table = TextTable([("TOPIC", .left), ("PARTITIONS", .right), ("REPLICAS", .right)])
         for topic in topics {
             table.append([topic.name, "\(topic.partitions.count)", "\(topic.partitions.first?.replicas.count ?? 0)"])
         }
-        Output.standard.write(table.text)
+        console.output.write(table.text)
     }
 
     // MARK: describe
@@ -91,10 +91,10 @@ enum TopicCommands {
         var settings: [Cluster.Setting]
     }
 
-    static func describe(_ invocation: Invocation) throws {
-        let cluster = try ClusterConnection.open(invocation)
+    static func describe(_ invocation: Invocation, _ console: Console) throws {
+        let cluster = try ClusterConnection.open(invocation, console)
         var described: [Description] = []
-        try Each.of(invocation.operands) { name in
+        try Each.of(invocation.operands, console) { name in
             let topic = try cluster.topic(name)
             let led = topic.partitions.filter { $0.leaderID >= 0 }.map { PartitionName(name, $0.index) }
             let first = try cluster.offsets(Dictionary(uniqueKeysWithValues: led.map { ($0, .earliest) }))
@@ -103,12 +103,12 @@ enum TopicCommands {
             described.append(Description(topic: topic, first: first, end: end, settings: settings))
         } finally: {
             if invocation.has("json") {
-                Output.standard.writeJSON { json in
+                console.output.writeJSON { json in
                     json.array { json in for entry in described { write(entry, to: &json) } }
                 }
             } else {
                 for (place, entry) in described.enumerated() {
-                    Output.standard.write((place == 0 ? "" : "\n") + text(entry))
+                    console.output.write((place == 0 ? "" : "\n") + text(entry))
                 }
             }
         }
@@ -176,7 +176,7 @@ enum TopicCommands {
 
     // MARK: alter, delete
 
-    static func alter(_ invocation: Invocation) throws {
+    static func alter(_ invocation: Invocation, _ console: Console) throws {
         let name = invocation.operands[0]
         let count = try invocation.integer("partitions", in: Int32(1)...100_000)
         var settings: [(name: String, value: String?)] = try invocation.settings("set").map { ($0.name, $0.value) }
@@ -185,7 +185,7 @@ enum TopicCommands {
             throw UsageError("nothing to alter: give --partitions, --set or --unset", command: invocation.name)
         }
         let dryRun = invocation.has("dry-run")
-        let cluster = try ClusterConnection.open(invocation)
+        let cluster = try ClusterConnection.open(invocation, console)
         // Half of it would be done, and nothing told, if the second request were refused.
         if let count, !settings.isEmpty, !dryRun {
             try cluster.setPartitions(of: name, to: count, validateOnly: true)
@@ -193,9 +193,9 @@ enum TopicCommands {
         if !settings.isEmpty { try cluster.alter(topic: name, settings: settings, validateOnly: dryRun) }
         if let count { try cluster.setPartitions(of: name, to: count, validateOnly: dryRun) }
         guard invocation.has("json") else {
-            return Output.standard.write(dryRun ? "topic \(name) can be altered so\n" : "altered topic \(name)\n")
+            return console.output.write(dryRun ? "topic \(name) can be altered so\n" : "altered topic \(name)\n")
         }
-        Output.standard.writeJSON { json in
+        console.output.writeJSON { json in
             json.object { json in
                 json.member("name", name)
                 json.member("altered", !dryRun)
@@ -212,10 +212,10 @@ enum TopicCommands {
         }
     }
 
-    static func delete(_ invocation: Invocation) throws {
-        let cluster = try ClusterConnection.open(invocation)
-        var deletions = Deletions("topic", invocation)
-        try Each.of(invocation.operands) { name in
+    static func delete(_ invocation: Invocation, _ console: Console) throws {
+        let cluster = try ClusterConnection.open(invocation, console)
+        var deletions = Deletions("topic", invocation, console)
+        try Each.of(invocation.operands, console) { name in
             do throws(ClientError) { try cluster.delete(topic: name) } catch {
                 guard error.code == .unknownTopicOrPartition else { throw error }
                 guard invocation.has("if-exists") else {
@@ -234,21 +234,23 @@ enum TopicCommands {
 struct Deletions {
     private let kind: String
     private let isJSON: Bool
+    private let console: Console
     private var done: [(name: String, wasThere: Bool)] = []
 
-    init(_ kind: String, _ invocation: Invocation) {
+    init(_ kind: String, _ invocation: Invocation, _ console: Console) {
         self.kind = kind
         isJSON = invocation.has("json")
+        self.console = console
     }
 
     mutating func note(_ name: String, wasThere: Bool) {
         done.append((name, wasThere))
-        if !isJSON { Output.standard.write(wasThere ? "deleted \(kind) \(name)\n" : "\(kind) \(name) is not there\n") }
+        if !isJSON { console.output.write(wasThere ? "deleted \(kind) \(name)\n" : "\(kind) \(name) is not there\n") }
     }
 
     func finish() {
         guard isJSON else { return }
-        Output.standard.writeJSON { json in
+        console.output.writeJSON { json in
             json.array { json in
                 for (name, wasThere) in done {
                     json.object { json in
@@ -264,18 +266,20 @@ struct Deletions {
 /// The same for several operands: one that fails is told, and the others are still done. However it ends, `finally` is called,
 /// to tell what was done.
 enum Each {
-    static func of(_ operands: [String], _ body: (String) throws -> Void, finally: () -> Void = {}) throws {
+    static func of(
+        _ operands: [String], _ console: Console, _ body: (String) throws -> Void, finally: () -> Void = {}
+    ) throws {
         defer { finally() }
         var worst: ExitCode?
         for operand in operands {
             do { try body(operand) } catch let error as ClientError {
-                if case .cancelled = error { throw Interruption.failure }
+                if case .cancelled = error { throw console.interruption.failure }
                 // Nobody there: the next operand would only wait as long again.
                 if case .unreachable = error { throw error }
-                Terminal.complain("millrace: \(error)")
-                worst = worst ?? ExitCode(error)
+                console.complain("millrace: \(error)")
+                worst = worst ?? ExitCode(error, console.interruption)
             } catch let error as CommandFailure {
-                Terminal.complain("millrace: \(error.message)")
+                console.complain("millrace: \(error.message)")
                 worst = worst ?? error.code
             }
         }

@@ -4,10 +4,10 @@ import KafkaModel
 
 /// `millrace group list`, `describe` and `delete`.
 enum GroupCommands {
-    static func list(_ invocation: Invocation) throws {
-        let groups = try ClusterConnection.open(invocation).listGroups()
+    static func list(_ invocation: Invocation, _ console: Console) throws {
+        let groups = try ClusterConnection.open(invocation, console).listGroups()
         if invocation.has("json") {
-            return Output.standard.writeJSON { json in
+            return console.output.writeJSON { json in
                 json.array { json in
                     for group in groups {
                         json.object { json in
@@ -20,10 +20,10 @@ enum GroupCommands {
                 }
             }
         }
-        guard !groups.isEmpty else { return Terminal.complain("no groups") }
+        guard !groups.isEmpty else { return console.complain("no groups") }
         var table = TextTable([("GROUP", .left), ("STATE", .left), ("TYPE", .left), ("PROTOCOL", .left)])
         for group in groups { table.append([group.groupID, group.state, group.type, group.protocolType]) }
-        Output.standard.write(table.text)
+        console.output.write(table.text)
     }
 
     // MARK: describe
@@ -43,10 +43,10 @@ enum GroupCommands {
         var lag: Int64? { committed.flatMap { committed in end.map { max(0, $0 - committed) } } }
     }
 
-    static func describe(_ invocation: Invocation) throws {
-        let cluster = try ClusterConnection.open(invocation)
+    static func describe(_ invocation: Invocation, _ console: Console) throws {
+        let cluster = try ClusterConnection.open(invocation, console)
         var described: [Description] = []
-        try Each.of(invocation.operands) { id in
+        try Each.of(invocation.operands, console) { id in
             let group = try existing(id, cluster)
             let committed = try cluster.committedOffsets(of: id)
             var owners: [PartitionName: Cluster.GroupMember] = [:]
@@ -61,12 +61,12 @@ enum GroupCommands {
                     }))
         } finally: {
             if invocation.has("json") {
-                Output.standard.writeJSON { json in
+                console.output.writeJSON { json in
                     json.array { json in for entry in described { write(entry, to: &json) } }
                 }
             } else {
                 for (place, entry) in described.enumerated() {
-                    Output.standard.write((place == 0 ? "" : "\n") + text(entry))
+                    console.output.write((place == 0 ? "" : "\n") + text(entry))
                 }
             }
         }
@@ -151,10 +151,10 @@ enum GroupCommands {
 
     // MARK: delete
 
-    static func delete(_ invocation: Invocation) throws {
-        let cluster = try ClusterConnection.open(invocation)
-        var deletions = Deletions("group", invocation)
-        try Each.of(invocation.operands) { id in
+    static func delete(_ invocation: Invocation, _ console: Console) throws {
+        let cluster = try ClusterConnection.open(invocation, console)
+        var deletions = Deletions("group", invocation, console)
+        try Each.of(invocation.operands, console) { id in
             do {
                 try cluster.delete(group: id)
                 deletions.note(id, wasThere: true)

@@ -17,7 +17,7 @@ enum ResetOffsets {
         var target: Int64
     }
 
-    static func run(_ invocation: Invocation) throws {
+    static func run(_ invocation: Invocation, _ console: Console) throws {
         let target = try self.target(invocation)
         let execute = invocation.has("execute")
         if execute && invocation.has("dry-run") {
@@ -33,19 +33,19 @@ enum ResetOffsets {
             throw UsageError("give either --topic or --all-topics", command: invocation.name)
         }
 
-        let cluster = try ClusterConnection.open(invocation)
+        let cluster = try ClusterConnection.open(invocation, console)
         let group = invocation.operands[0]
         try checkEmpty(group, cluster)
         let committed = try cluster.committedOffsets(of: group)
         let names = try self.names(selections, committed, cluster)
         guard !names.isEmpty else { throw CommandFailure("group \(group) has no committed offsets to reset") }
-        let rows = try self.rows(names, target, committed, cluster)
+        let rows = try self.rows(names, target, committed, cluster, console)
         if execute {
             try cluster.commit(
                 Dictionary(uniqueKeysWithValues: rows.map { ($0.name, Cluster.CommittedOffset(offset: $0.target)) }),
                 group: group)
         }
-        write(invocation, group, rows, isDone: execute)
+        write(invocation, console, group, rows, isDone: execute)
     }
 
     private static func target(_ invocation: Invocation) throws -> Target {
@@ -108,7 +108,7 @@ enum ResetOffsets {
     /// The new offsets, each within what its log holds.
     private static func rows(
         _ names: [PartitionName], _ target: Target, _ committed: [PartitionName: Cluster.CommittedOffset],
-        _ cluster: Cluster
+        _ cluster: Cluster, _ console: Console
     ) throws -> [Row] {
         func ask(_ query: OffsetQuery) throws -> [PartitionName: Int64] {
             try cluster.offsets(Dictionary(uniqueKeysWithValues: names.map { ($0, query) }))
@@ -136,15 +136,17 @@ enum ResetOffsets {
             let low = first[name] ?? 0
             let within = max(low, min(max(end[name] ?? low, low), wanted))
             if within != wanted {
-                Terminal.complain("millrace: \(name): offset \(wanted) is outside the log; \(within) is taken")
+                console.complain("millrace: \(name): offset \(wanted) is outside the log; \(within) is taken")
             }
             return Row(name: name, committed: committed[name]?.offset, target: within)
         }
     }
 
-    private static func write(_ invocation: Invocation, _ group: String, _ rows: [Row], isDone: Bool) {
+    private static func write(
+        _ invocation: Invocation, _ console: Console, _ group: String, _ rows: [Row], isDone: Bool
+    ) {
         if invocation.has("json") {
-            return Output.standard.writeJSON { json in
+            return console.output.writeJSON { json in
                 json.object { json in
                     json.member("group", group)
                     json.member("executed", isDone)
@@ -169,7 +171,7 @@ enum ResetOffsets {
                 row.name.topic, "\(row.name.partition)", row.committed.map(String.init) ?? "-", "\(row.target)",
             ])
         }
-        Output.standard.write(table.text)
-        if !isDone { Terminal.complain("nothing was changed; --execute does it") }
+        console.output.write(table.text)
+        if !isDone { console.complain("nothing was changed; --execute does it") }
     }
 }

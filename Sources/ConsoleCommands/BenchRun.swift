@@ -36,12 +36,17 @@ final class BenchCounts: Sendable {
     let counts = Lock(Counts())
     private let stopped = Atomic<Bool>(false)
     private let running = Atomic<Int>(0)
+    private let interruption: Interruption
 
-    var isStopped: Bool { stopped.load(ordering: .relaxed) || Interruption.wasRequested }
+    init(_ interruption: Interruption) { self.interruption = interruption }
+
+    var isStopped: Bool { stopped.load(ordering: .relaxed) || interruption.wasRequested }
     func stop() { stopped.store(true, ordering: .relaxed) }
 
     /// Runs `body` on `count` threads, shows each second what was done, and ends them after `seconds`.
-    func run(threads count: Int, seconds: Double?, _ body: @escaping @Sendable (Int) throws -> Void) {
+    func run(
+        threads count: Int, seconds: Double?, _ console: Console, _ body: @escaping @Sendable (Int) throws -> Void
+    ) {
         let began = Clock.nanoseconds
         running.store(count, ordering: .relaxed)
         let threads = (0..<count).map { number in
@@ -67,27 +72,27 @@ final class BenchCounts: Sendable {
             line += "\(Self.megabytes(bytes - before.bytes, elapsed)) MB/s"
             if waits.count > 0 { line += ", p99 so far \(Self.milliseconds(waits.quantile(0.99))) ms" }
             if failed > 0 { line += ", \(failed) failed" }
-            Terminal.complain(line)
+            console.complain(line)
             (before.records, before.bytes, shown) = (records, bytes, now)
         }
         for thread in threads { thread.join() }
     }
 
     /// The summary, and the error that the command ends with.
-    func finish(_ invocation: Invocation, began: Int64) throws {
+    func finish(_ invocation: Invocation, _ console: Console, began: Int64) throws {
         let counts = counts.withLock { $0 }
         let seconds = max(Double((counts.last == 0 ? Clock.nanoseconds : counts.last) - began) / 1e9, 1e-9)
-        invocation.has("json") ? writeJSON(counts, seconds) : writeText(counts, seconds)
-        try Output.standard.finish()
+        invocation.has("json") ? writeJSON(counts, seconds, console) : writeText(counts, seconds, console)
+        try console.output.finish()
         if let failure = counts.failure as? ClientError, failure == .cancelled {
-            throw Interruption.failure
+            throw console.interruption.failure
         }
         if let failure = counts.failure { throw failure }
         if counts.failed > 0 { throw CommandFailure("\(counts.failed) records failed") }
-        if Interruption.wasRequested { throw Interruption.failure }
+        if console.interruption.wasRequested { throw console.interruption.failure }
     }
 
-    private func writeText(_ counts: Counts, _ seconds: Double) {
+    private func writeText(_ counts: Counts, _ seconds: Double, _ console: Console) {
         var text = "\(counts.records) records, \(counts.bytes) bytes in \(Self.fixed(seconds, 3)) s\n"
         text += "\(Self.rate(counts.records, seconds)) records/s, \(Self.megabytes(counts.bytes, seconds)) MB/s"
         if counts.requests > 0 { text += ", \(Self.rate(counts.requests, seconds)) requests/s" }
@@ -101,11 +106,11 @@ final class BenchCounts: Sendable {
         for (reason, count) in counts.errors.sorted(by: { $0.value > $1.value }) {
             text += "\(count) failed: \(reason)\n"
         }
-        Output.standard.write(text)
+        console.output.write(text)
     }
 
-    private func writeJSON(_ counts: Counts, _ seconds: Double) {
-        Output.standard.writeJSON { json in
+    private func writeJSON(_ counts: Counts, _ seconds: Double, _ console: Console) {
+        console.output.writeJSON { json in
             json.object { json in
                 json.member("records", counts.records)
                 json.member("bytes", counts.bytes)

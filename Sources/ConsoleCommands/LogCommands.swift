@@ -21,18 +21,18 @@ enum LogCommands {
         var isDamaged: Bool { gap != nil || !isRepaired && scan.defect.map { !$0.isHarmless } ?? false }
     }
 
-    static func verify(_ invocation: Invocation) throws {
+    static func verify(_ invocation: Invocation, _ console: Console) throws {
         let files = PosixFileSystem()
         var findings: [Finding] = []
         /// What the broker has quarantined already.
         var known: [String] = []
         for path in invocation.operands {
-            for folder in try folders(path, files) {
+            for folder in try folders(path, files, console) {
                 known += try quarantined(folder.path, files)
                 var expected: Int64?
                 for (place, name) in folder.names.enumerated() {
                     let path = Path.join(folder.path, name)
-                    Terminal.progress("\(findings.count) segments verified; \(path)")
+                    console.progress("\(findings.count) segments verified; \(path)")
                     let file = try open(path, files)
                     let scan = try SegmentScan.run(file, isLast: place == folder.names.count - 1, verifies: true)
                     let base = SegmentFiles.baseOffset(ofName: name)!
@@ -43,10 +43,10 @@ enum LogCommands {
                 }
             }
         }
-        Terminal.clearProgress()
+        console.clearProgress()
         let damaged = findings.filter(\.isDamaged).count
         if invocation.has("json") {
-            Output.standard.writeJSON { json in
+            console.output.writeJSON { json in
                 json.object { json in
                     json.member("segments", findings.count)
                     json.member("damaged", damaged)
@@ -64,17 +64,17 @@ enum LogCommands {
                 }
             }
         } else {
-            for line in known { Output.standard.write("DAMAGED \(line)\n") }
+            for line in known { console.output.write("DAMAGED \(line)\n") }
             for finding in findings {
-                if let gap = finding.gap { Output.standard.write("DAMAGED \(finding.path): \(gap)\n") }
+                if let gap = finding.gap { console.output.write("DAMAGED \(finding.path): \(gap)\n") }
                 if let defect = finding.scan.defect {
-                    Output.standard.write(
+                    console.output.write(
                         "\(defect.isHarmless || finding.isRepaired ? "note   " : "DAMAGED") \(finding.path) at byte \(defect.position): "
                             + "\(defect.reason)\n")
                 }
             }
             let records = findings.reduce(Int64(0)) { $0 + $1.scan.records }
-            Output.standard.write(
+            console.output.write(
                 "\(findings.count) segments, \(findings.reduce(0) { $0 + $1.scan.batches }) batches, \(records) records: "
                     + (damaged == 0 ? "no damage\n" : "\(damaged) damaged\n"))
         }
@@ -129,7 +129,7 @@ enum LogCommands {
 
     // MARK: dump
 
-    static func dump(_ invocation: Invocation) throws {
+    static func dump(_ invocation: Invocation, _ console: Console) throws {
         let from = try invocation.integer("from", in: Int64(0)...Int64.max)
         let limit = try invocation.integer("max", in: 0...Int.max) ?? .max
         let asJSON = invocation.has("json")
@@ -137,24 +137,24 @@ enum LogCommands {
         var shown = 0
         var damaged = false
         for path in invocation.operands {
-            for folder in try folders(path, files) {
+            for folder in try folders(path, files, console) {
                 for (place, name) in folder.names.enumerated() where shown < limit {
                     let path = Path.join(folder.path, name)
-                    if !asJSON { Output.standard.write("\(path)\n") }
+                    if !asJSON { console.output.write("\(path)\n") }
                     let file = try open(path, files)
                     let isLast = place == folder.names.count - 1
                     let scan = try SegmentScan.run(file, isLast: isLast, verifies: false) { batch, position in
                         if let from, batch.lastOffset.rawValue < from { return true }
-                        try show(batch, position, path, invocation)
+                        try show(batch, position, path, invocation, console)
                         shown += 1
-                        return shown < limit && Output.standard.isIntact
+                        return shown < limit && console.output.isIntact
                     }
                     if let defect = scan.defect {
-                        if !asJSON { Output.standard.write("  at byte \(defect.position): \(defect.reason)\n") }
+                        if !asJSON { console.output.write("  at byte \(defect.position): \(defect.reason)\n") }
                         if !defect.isHarmless {
                             damaged = true
                             if asJSON {
-                                Terminal.complain("millrace: \(path) at byte \(defect.position): \(defect.reason)")
+                                console.complain("millrace: \(path) at byte \(defect.position): \(defect.reason)")
                             }
                         }
                     }
@@ -165,11 +165,11 @@ enum LogCommands {
     }
 
     private static func show(
-        _ batch: RecordBatchHeader, _ position: Int64, _ path: String, _ invocation: Invocation
+        _ batch: RecordBatchHeader, _ position: Int64, _ path: String, _ invocation: Invocation, _ console: Console
     ) throws {
         let withRecords = invocation.has("records")
         if invocation.has("json") {
-            try Output.standard.writeJSON { json in
+            try console.output.writeJSON { json in
                 try json.object { json in
                     json.member("segment", path)
                     json.member("position", position)
@@ -188,7 +188,7 @@ enum LogCommands {
                     json.member("crc_ok", batch.computedCRC() == batch.crc)
                     guard withRecords else { return }
                     try json.array("records") { json in
-                        try forEachRecord(of: batch) { record in
+                        try forEachRecord(of: batch, console) { record in
                             json.object { json in RecordOutput.json(nil, record).write(to: &json) }
                         }
                     }
@@ -207,23 +207,25 @@ enum LogCommands {
         if batch.isControl { line += ", control" }
         line += ", \(TimeText.iso(batch.maxTimestampMs))"
         if batch.computedCRC() != batch.crc { line += ", WRONG CRC" }
-        Output.standard.write(line + "\n")
+        console.output.write(line + "\n")
         guard withRecords else { return }
-        try forEachRecord(of: batch) { record in
+        try forEachRecord(of: batch, console) { record in
             let key = record.key.map(printable) ?? "(null)"
             let value = record.value.map(printable) ?? "(null)"
-            Output.standard.write(
+            console.output.write(
                 "    \(record.offset.rawValue) \(TimeText.iso(record.timestampMs)) key \(key) value \(value)\n")
         }
     }
 
-    private static func forEachRecord(of batch: RecordBatchHeader, _ body: (RecordView) -> Void) throws {
+    private static func forEachRecord(
+        of batch: RecordBatchHeader, _ console: Console, _ body: (RecordView) -> Void
+    ) throws {
         var iterator = RecordIterator(outputLimit: 1 << 30)
         do {
             try iterator.open(batch)
             while let record = try iterator.next() { body(record) }
         } catch {
-            Terminal.complain("millrace: the batch at offset \(batch.baseOffset.rawValue) cannot be read: \(error)")
+            console.complain("millrace: the batch at offset \(batch.baseOffset.rawValue) cannot be read: \(error)")
         }
     }
 
@@ -248,10 +250,12 @@ enum LogCommands {
 
     // MARK: Files
 
-    private static func folders(_ path: String, _ files: some FileSystem) throws -> [SegmentFiles.Folder] {
+    private static func folders(
+        _ path: String, _ files: some FileSystem, _ console: Console
+    ) throws -> [SegmentFiles.Folder] {
         do {
             let folders = try SegmentFiles.find(path, files)
-            if folders.isEmpty { Terminal.complain("millrace: \(path): no segments") }
+            if folders.isEmpty { console.complain("millrace: \(path): no segments") }
             return folders
         } catch let error as StorageError {
             throw CommandFailure("\(error)")

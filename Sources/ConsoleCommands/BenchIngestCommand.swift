@@ -19,7 +19,7 @@ enum BenchIngestCommand {
         var timeoutSeconds: Int
     }
 
-    static func run(_ invocation: Invocation) throws {
+    static func run(_ invocation: Invocation, _ console: Console) throws {
         var text = invocation.value("http") ?? "localhost:8080"
         if !text.split(separator: "]").last!.contains(":") { text += ":8080" }
         guard let address = BrokerAddress(text) else {
@@ -45,11 +45,11 @@ enum BenchIngestCommand {
             requestLimit: records.map { $0 / perRequest }, rate: rate / Double(perRequest),
             timeoutSeconds: timeoutSeconds)
         let seconds = try invocation.benchSeconds(default: 10)
-        Interruption.install()
-        let counts = BenchCounts()
+        console.interruption.begin()
+        let counts = BenchCounts(console.interruption)
         let began = Clock.nanoseconds
-        counts.run(threads: plan.connections, seconds: seconds) { try post($0, plan, counts, began) }
-        try counts.finish(invocation, began: began)
+        counts.run(threads: plan.connections, seconds: seconds, console) { try post($0, plan, counts, began) }
+        try counts.finish(invocation, console, began: began)
     }
 
     /// As many requests as use every event once, at most 1,000 and 16 MiB.

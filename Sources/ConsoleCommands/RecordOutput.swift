@@ -3,7 +3,7 @@ import KafkaClient
 import KafkaModel
 import RecordFormat
 
-/// Writes records to standard output by a format, or as one JSON object a line.
+/// Writes records by a format, or as one JSON object a line.
 struct RecordOutput {
     enum Style {
         case template(RecordTemplate)

@@ -4,6 +4,9 @@ import Glibc
 /// the rest of it came.
 struct LineReader {
     private let descriptor: Int32
+    /// Closed with the reader; standard input is not ours to close.
+    private let isOwned: Bool
+    private let interruption: Interruption
     private var buffer: [UInt8] = []
     private var start = 0
     private var isAtEnd = false
@@ -14,7 +17,11 @@ struct LineReader {
     /// A record must fit a batch that brokers take; a longer line is most likely not text.
     static let maxLineBytes = 64 << 20
 
-    init(descriptor: Int32) { self.descriptor = descriptor }
+    init(descriptor: Int32, isOwned: Bool, _ interruption: Interruption) {
+        self.descriptor = descriptor
+        self.isOwned = isOwned
+        self.interruption = interruption
+    }
 
     /// Whether `next` could give a line, or the end, without waiting for input.
     var hasInput: Bool {
@@ -63,9 +70,9 @@ struct LineReader {
         return Array(buffer[start...])
     }
 
-    /// Closes the descriptor, unless it is standard input.
+    /// Closes the descriptor, unless it is somebody else's.
     func close() {
-        if descriptor != STDIN_FILENO { Glibc.close(descriptor) }
+        if isOwned { Glibc.close(descriptor) }
     }
 
     /// A wait looks this often whether a signal came just before it began.
@@ -73,7 +80,7 @@ struct LineReader {
 
     /// Waits until a read does not; false when a signal came first.
     private func waitForInput() -> Bool {
-        while !Interruption.wasRequested {
+        while !interruption.wasRequested {
             var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
             if poll(&entry, 1, Self.pollSliceMs) > 0 { return true }
         }

@@ -12,7 +12,7 @@ enum BenchProduceCommand {
     private static let pauseNs = 100_000
 
     private struct Plan: Sendable {
-        var invocation: Invocation
+        var connection: ClusterConnection
         var topic: String
         var partitions: Int32
         var pieces: [[UInt8]]
@@ -25,7 +25,7 @@ enum BenchProduceCommand {
         var lingerNs: Int64
     }
 
-    static func run(_ invocation: Invocation) throws {
+    static func run(_ invocation: Invocation, _ console: Console) throws {
         let size = try invocation.bytes("size", in: 1...(64 << 20)) ?? 1024
         var options = Producer.Options()
         if let name = invocation.value("compression"), let codec = Compression(name: name) {
@@ -39,29 +39,32 @@ enum BenchProduceCommand {
         options.isIdempotent = options.acks == -1 && !invocation.has("no-idempotence")
         options.batchBytes = try invocation.bytes("batch-bytes", in: 1...(64 << 20)) ?? options.batchBytes
         let seconds = try invocation.benchSeconds(default: 10)
+        let connection = try ClusterConnection(invocation, console)
         var plan = Plan(
-            invocation: invocation, topic: invocation.benchTopic(), partitions: 0,
+            connection: connection, topic: invocation.benchTopic(), partitions: 0,
             pieces: try BenchPayload.pieces(invocation, size: size), options: options,
             producers: try invocation.benchCount("producers", default: 1), records: try invocation.benchRecords(),
             rate: Double(try invocation.integer("rate", in: 1...1_000_000_000) ?? 0),
             lingerNs: (try invocation.milliseconds("linger", bareMs: 1, in: 0...60_000) ?? 5) * 1_000_000)
         plan.partitions = try prepareTopic(
-            plan.topic, partitions: try invocation.integer("partitions", in: Int32(1)...100_000), invocation)
-        let counts = BenchCounts()
+            plan.topic, partitions: try invocation.integer("partitions", in: Int32(1)...100_000), connection.open(),
+            console)
+        let counts = BenchCounts(console.interruption)
         let began = Clock.nanoseconds
         let ready = plan
-        counts.run(threads: plan.producers, seconds: seconds) { try produce($0, ready, counts, began) }
-        try counts.finish(invocation, began: began)
+        counts.run(threads: plan.producers, seconds: seconds, console) { try produce($0, ready, counts, began) }
+        try counts.finish(invocation, console, began: began)
     }
 
     /// How many partitions the topic has, after making it if it is missing.
-    static func prepareTopic(_ name: String, partitions: Int32?, _ invocation: Invocation) throws -> Int32 {
-        let cluster = try ClusterConnection.open(invocation)
+    private static func prepareTopic(
+        _ name: String, partitions: Int32?, _ cluster: Cluster, _ console: Console
+    ) throws -> Int32 {
         var wanted = Cluster.NewTopic(name: name)
         wanted.partitions = partitions ?? 1
         do throws(ClientError) {
             _ = try cluster.create(wanted)
-            Terminal.complain("created topic \(name), partitions: \(wanted.partitions)")
+            console.complain("created topic \(name), partitions: \(wanted.partitions)")
         } catch {
             guard error.code == .topicAlreadyExists else { throw error }
         }
@@ -73,7 +76,7 @@ enum BenchProduceCommand {
     }
 
     private static func produce(_ number: Int, _ plan: Plan, _ counts: BenchCounts, _ began: Int64) throws {
-        let producer = try Producer(ClusterConnection.open(plan.invocation), options: plan.options)
+        let producer = try Producer(plan.connection.open(), options: plan.options)
         let size = plan.pieces[0].count
         var due = [TimeQueue](repeating: TimeQueue(), count: Int(plan.partitions))
         producer.onDelivery = { delivery in

@@ -8,7 +8,7 @@ enum ConsumeCommand {
     /// How long one fetch waits for news; an interruption is seen within it.
     static let waitMs: Int32 = 1_000
 
-    static func run(_ invocation: Invocation) throws {
+    static func run(_ invocation: Invocation, _ console: Console) throws {
         let start = try invocation.position("from")
         let stop = try invocation.position("to")
         let limit = try invocation.integer("max", in: 0...Int.max)
@@ -20,25 +20,25 @@ enum ConsumeCommand {
             if stop != nil {
                 throw UsageError("--to and --group exclude each other", command: invocation.name)
             }
-            try consumeInGroup(invocation, start ?? standard, limit, output)
+            try consumeInGroup(invocation, console, start ?? standard, limit, output)
         } else {
-            try consumeAlone(invocation, start ?? standard, stop, limit, output)
+            try consumeAlone(invocation, console, start ?? standard, stop, limit, output)
         }
     }
 
     /// A reader without an end waits for its broker for ever, another one as long as for an answer.
-    private static func patience(_ cluster: Cluster, isFollowing: Bool) -> Patience {
-        Patience(limitMs: isFollowing ? nil : cluster.options.requestTimeoutMs)
+    private static func patience(_ cluster: Cluster, _ console: Console, isFollowing: Bool) -> Patience {
+        Patience(limitMs: isFollowing ? nil : cluster.options.requestTimeoutMs, console)
     }
 
     // MARK: Without a group
 
     private static func consumeAlone(
-        _ invocation: Invocation, _ start: StartPosition, _ stop: StartPosition?, _ limit: Int?,
+        _ invocation: Invocation, _ console: Console, _ start: StartPosition, _ stop: StartPosition?, _ limit: Int?,
         _ output: RecordOutput
     ) throws {
         var output = output
-        let cluster = try ClusterConnection.open(invocation)
+        let cluster = try ClusterConnection.open(invocation, console)
         let names = try partitions(invocation, cluster)
         var options = RecordReader.Options()
         options.isReadCommitted = invocation.has("read-committed")
@@ -49,35 +49,35 @@ enum ConsumeCommand {
         var stops = try stop.map { try self.positions(names, $0, ends, cluster) } ?? [:]
         if invocation.has("until-end") { stops.merge(ends) { min($0, $1) } }
         let reader = RecordReader(cluster, from: positions, options: options)
-        var patience = patience(cluster, isFollowing: stops.isEmpty)
+        var patience = patience(cluster, console, isFollowing: stops.isEmpty)
         var count = 0
-        while !Interruption.wasRequested {
+        while !console.interruption.wasRequested {
             for (name, stop) in stops where reader.positions[name] ?? .max >= stop { reader.drop(name) }
             if reader.positions.isEmpty { break }
             do throws(ClientError) {
                 try reader.poll(maxWaitMs: waitMs) { name, record in
                     if let stop = stops[name], record.offset.rawValue >= stop { return true }
-                    output.write(name, record, to: .standard)
+                    output.write(name, record, to: console.output)
                     count += 1
-                    return count != limit && Output.standard.isIntact
+                    return count != limit && console.output.isIntact
                 }
                 patience.regained()
             } catch {
                 if error == .cancelled { break }
                 try patience.lost(error)
             }
-            Output.standard.flush()
-            Output.standard.checkReader()
-            if count == limit || !Output.standard.isIntact { break }
-            Terminal.progress("\(count) records")
+            console.output.flush()
+            console.output.checkReader()
+            if count == limit || !console.output.isIntact { break }
+            console.progress("\(count) records")
         }
-        try end(count)
+        try end(count, console)
     }
 
-    private static func end(_ count: Int) throws {
-        Terminal.clearProgress()
-        Output.standard.flush()
-        if Interruption.wasRequested { throw Interruption.failure }
+    private static func end(_ count: Int, _ console: Console) throws {
+        console.clearProgress()
+        console.output.flush()
+        if console.interruption.wasRequested { throw console.interruption.failure }
     }
 
     static func partitions(_ invocation: Invocation, _ cluster: Cluster) throws -> [PartitionName] {
@@ -119,7 +119,7 @@ enum ConsumeCommand {
     // MARK: In a group
 
     private static func consumeInGroup(
-        _ invocation: Invocation, _ start: StartPosition, _ limit: Int?, _ output: RecordOutput
+        _ invocation: Invocation, _ console: Console, _ start: StartPosition, _ limit: Int?, _ output: RecordOutput
     ) throws {
         var output = output
         guard !invocation.has("partition") else {
@@ -136,7 +136,7 @@ enum ConsumeCommand {
                 command: invocation.name)
         }
         options.reader.isReadCommitted = invocation.has("read-committed")
-        let cluster = try ClusterConnection.open(invocation)
+        let cluster = try ClusterConnection.open(invocation, console)
         let topics = Set(invocation.operands).sorted()
         var ends: [PartitionName: Int64] = [:]
         for topic in topics {
@@ -146,32 +146,32 @@ enum ConsumeCommand {
         let group = invocation.value("group")!
         let consumer = GroupConsumer(cluster, group: group, topics: topics, options: options)
         consumer.onAssignment = { partitions in
-            guard Terminal.showsProgress else { return }
-            Terminal.complain(
+            guard console.showsProgress else { return }
+            console.complain(
                 "group \(group): "
                     + (partitions.isEmpty ? "no partitions" : partitions.map(\.description).joined(separator: " ")))
         }
-        var patience = patience(cluster, isFollowing: !invocation.has("until-end"))
+        var patience = patience(cluster, console, isFollowing: !invocation.has("until-end"))
         var count = 0
         var failure: ClientError?
-        while !Interruption.wasRequested {
+        while !console.interruption.wasRequested {
             do throws(ClientError) {
                 try consumer.poll(maxWaitMs: waitMs) { name, record in
-                    output.write(name, record, to: .standard)
+                    output.write(name, record, to: console.output)
                     count += 1
-                    return count != limit && Output.standard.isIntact
+                    return count != limit && console.output.isIntact
                 }
                 // Committed is what was handed on, never more.
-                Output.standard.flush()
-                Output.standard.checkReader()
-                guard Output.standard.isIntact else { break }
-                if try !consumer.commit() { tellUncommitted(group) }
+                console.output.flush()
+                console.output.checkReader()
+                guard console.output.isIntact else { break }
+                if try !consumer.commit() { tellUncommitted(group, console) }
                 patience.regained()
                 if count == limit { break }
                 // Who is no member (any more) holds no partitions, which does not mean that they were read to their ends.
                 let isAtEnd = consumer.isMember && consumer.positions.allSatisfy { $0.value >= ends[$0.key] ?? 0 }
                 if invocation.has("until-end"), isAtEnd { break }
-                Terminal.progress("\(count) records")
+                console.progress("\(count) records")
             } catch {
                 if error == .cancelled { break }
                 do throws(ClientError) { try patience.lost(error) } catch {
@@ -180,29 +180,33 @@ enum ConsumeCommand {
                 }
             }
         }
-        try leave(consumer, count, failure)
+        try leave(consumer, console, count, failure)
     }
 
-    private static func tellUncommitted(_ group: String) {
-        Terminal.complain(
+    private static func tellUncommitted(_ group: String, _ console: Console) {
+        console.complain(
             "millrace: group \(group) went on without this member; the records since the last commit come again")
     }
 
     /// The end of a member: what it handed on is committed, and its partitions go to others at once.
-    private static func leave(_ consumer: GroupConsumer, _ count: Int, _ failure: ClientError?) throws {
-        Interruption.finishInOrder()
-        Output.standard.flush()
+    private static func leave(
+        _ consumer: GroupConsumer, _ console: Console, _ count: Int, _ failure: ClientError?
+    ) throws {
+        console.interruption.finishInOrder()
+        console.output.flush()
         do throws(ClientError) {
-            if failure == nil, Output.standard.isIntact, try !consumer.commit() { tellUncommitted(consumer.group) }
+            if failure == nil, console.output.isIntact, try !consumer.commit() {
+                tellUncommitted(consumer.group, console)
+            }
             try consumer.leave()
         } catch {
             guard failure == nil else { throw failure! }
-            Terminal.complain(
+            console.complain(
                 "millrace: \(error); the group knows of this member until its session ends, and the records since the last "
                     + "commit come again")
-            if !Interruption.wasRequested { throw error }
+            if !console.interruption.wasRequested { throw error }
         }
         if let failure { throw failure }
-        try end(count)
+        try end(count, console)
     }
 }

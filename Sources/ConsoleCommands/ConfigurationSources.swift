@@ -1,0 +1,17 @@
+public import CommandSyntax
+public import Configuration
+
+/// From a command's options and the environment to a configuration.
+public enum ConfigurationSources {
+    /// `flags` are the command's own options as keys; they go before `--set`.
+    public static func load(
+        _ invocation: Invocation, environment: [String: String],
+        flags: [(key: String, value: String, flag: String)] = []
+    ) throws -> Configuration {
+        // Of two values from the command line the later wins.
+        let set = try invocation.pairs("set").map { (key: $0.name, value: $0.value, flag: "--set") }
+        return try Configuration.load(
+            file: invocation.value("config") ?? environment["MILLRACE_CONFIG"], environment: environment,
+            flags: set + flags)
+    }
+}

@@ -1,0 +1,85 @@
+public import CommandSyntax
+import Configuration
+import KafkaClient
+
+/// From the words of the command line to an exit code.
+public enum ConsoleProgram {
+    /// Runs the command that `arguments` name (without the program's own name), and gives how the program leaves.
+    ///
+    /// - Parameter serve: runs the broker, which is the executable's: it lives as long as the process.
+    public static func run(
+        _ arguments: [String], _ console: Console, serve: (Invocation) throws -> Void
+    ) -> Int32 {
+        do {
+            switch try CommandTable.parse(arguments) {
+            case .help(let command, let path): console.output.write(CommandTable.help(for: command, path: path))
+            case .version: console.output.write("millrace \(Version.current)\n")
+            case .run(let invocation): try perform(invocation, console, serve)
+            }
+            try console.output.finish()
+            return ExitCode.done.rawValue
+        } catch let error as UsageError {
+            return leave(console, error.description, .usage)
+        } catch let error as ConfigurationError {
+            return leave(console, error.description, .configuration)
+        } catch let error as ClientError {
+            return leave(
+                console, error == .cancelled ? "" : error.description, ExitCode(error, console.interruption))
+        } catch let error as CommandFailure {
+            return leave(console, error.message, error.code)
+        } catch {
+            return leave(console, "\(error)", .failed)
+        }
+    }
+
+    private static func leave(_ console: Console, _ message: String, _ code: ExitCode) -> Int32 {
+        // What was written out before the failure is still of use.
+        try? console.output.finish()
+        if !message.isEmpty { console.complain("millrace: " + message) }
+        return code.rawValue
+    }
+
+    private static func perform(
+        _ invocation: Invocation, _ console: Console, _ serve: (Invocation) throws -> Void
+    ) throws {
+        guard let action = invocation.command.action else {
+            preconditionFailure("\(invocation.name) was parsed as a command with an action")
+        }
+        switch action {
+        case .serve: try serve(invocation)
+        case .configKeys: try ConfigCommands.keys(invocation, console)
+        case .configCheck: try ConfigCommands.check(invocation, console)
+        case .clusterInfo: try ClusterCommands.info(invocation, console)
+        case .topicCreate: try TopicCommands.create(invocation, console)
+        case .topicList: try TopicCommands.list(invocation, console)
+        case .topicDescribe: try TopicCommands.describe(invocation, console)
+        case .topicAlter: try TopicCommands.alter(invocation, console)
+        case .topicTrim: try TrimCommand.run(invocation, console)
+        case .topicDelete: try TopicCommands.delete(invocation, console)
+        case .produce: try ProduceCommand.run(invocation, console)
+        case .consume: try ConsumeCommand.run(invocation, console)
+        case .groupList: try GroupCommands.list(invocation, console)
+        case .groupDescribe: try GroupCommands.describe(invocation, console)
+        case .groupResetOffsets: try ResetOffsets.run(invocation, console)
+        case .groupDelete: try GroupCommands.delete(invocation, console)
+        case .logDump: try LogCommands.dump(invocation, console)
+        case .logVerify: try LogCommands.verify(invocation, console)
+        case .logRepair: try LogRepair.run(invocation, console)
+        case .benchProduce: try BenchProduceCommand.run(invocation, console)
+        case .benchConsume: try BenchConsumeCommand.run(invocation, console)
+        case .benchIngest: try BenchIngestCommand.run(invocation, console)
+        case .completion: console.output.write(CommandTable.completion(for: invocation.operands[0]))
+        case .version: version(invocation, console)
+        }
+    }
+
+    private static func version(_ invocation: Invocation, _ console: Console) {
+        guard invocation.has("json") else { return console.output.write("millrace \(Version.current)\n") }
+        console.output.writeJSON { json in
+            json.object { json in
+                json.member("name", "millrace")
+                json.member("version", Version.current)
+            }
+        }
+    }
+}

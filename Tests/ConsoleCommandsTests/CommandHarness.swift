@@ -1,0 +1,75 @@
+import BrokerTestKit
+import ByteBuffers
+import Configuration
+import Foundation
+import Server
+import Testing
+
+/// A broker of this process, and commands that talk to it.
+final class CommandHarness {
+    let folder: TemporaryFolder
+    let node: Node
+    let environment: [String: String]
+
+    init() throws {
+        let folder = try TemporaryFolder()
+        let values = [
+            ("log.dirs", folder.path), ("listeners", "127.0.0.1:0"), ("http.enable", "false"),
+            ("offsets.topic.num.partitions", "1"), ("group.initial.rebalance.delay.ms", "0"),
+        ]
+        node = try Node.start(
+            Configuration.load(
+                file: nil, environment: [:], flags: values.map { (key: $0.0, value: $0.1, flag: "--set") }),
+            pool: ChunkPool())
+        self.folder = folder
+        environment = ["MILLRACE_BOOTSTRAP": node.kafkaAddress.description]
+    }
+
+    deinit { try? node.stop() }
+
+    /// How long a command waits for an answer: longer than a disk that everybody uses takes for a sync.
+    static let patience = ["--timeout", "5m"]
+
+    /// Runs a command, which must end with `status`.
+    @discardableResult
+    func run(
+        _ words: String..., text: String = "", status: Int32 = 0, location: SourceLocation = #_sourceLocation
+    ) throws -> CommandRun {
+        let run = try CommandRun.of(words + Self.patience, text: text, environment: environment)
+        #expect(run.status == status, "\(words): \(run.output)\(run.errors)", sourceLocation: location)
+        return run
+    }
+
+    func begin(_ words: String...) throws -> BegunCommand {
+        try BegunCommand(words + Self.patience, environment: environment)
+    }
+
+    /// Runs `condition` again and again until it is true.
+    func wait(_ what: Comment, until condition: () throws -> Bool) throws {
+        for _ in 0..<2_000 {
+            if try condition() { return }
+            usleep(10_000)
+        }
+        Issue.record(what)
+    }
+}
+
+/// JSON as a command wrote it.
+struct JSON {
+    private let value: Any?
+
+    init(_ text: String) throws { value = try JSONSerialization.jsonObject(with: Data(text.utf8)) }
+
+    private init(_ value: Any?) { self.value = value }
+
+    subscript(name: String) -> JSON { JSON((value as? [String: Any])?[name]) }
+
+    subscript(index: Int) -> JSON {
+        guard let values = value as? [Any], values.indices.contains(index) else { return JSON(nil) }
+        return JSON(values[index])
+    }
+
+    var integer: Int? { value as? Int }
+    var text: String? { value as? String }
+    var count: Int? { (value as? [Any])?.count }
+}
