@@ -1,6 +1,6 @@
 /// One row of the command table: a word that the user types, what it takes, and what help says of it.
 public struct Command: Sendable {
-    /// Who runs a command; the executable switches over it, so that no row can be without its code.
+    /// Who runs a command. ConsoleCommands switches over it, so that no row can be without its code.
     public enum Action: String, Sendable, CaseIterable {
         case serve
         case configKeys, configCheck
@@ -21,22 +21,24 @@ public struct Command: Sendable {
     /// Paragraphs of the command's own help.
     public let discussion: [String]
     public let operands: [Operand]
-    public let options: [Option]
+    public let options: [OptionRow]
+    /// What must hold for the options together.
+    let rules: [OptionRule]
     public let subcommands: [Command]
     /// `nil` for a command that only groups others.
     public let action: Action?
 
     init(
         _ name: String, aliases: [String] = [], _ summary: String, action: Action, operands: [Operand] = [],
-        options: [Option] = [],
-        discussion: [String] = []
+        options: [any DeclaredOption] = [], rules: [OptionRule] = [], discussion: [String] = []
     ) {
         self.name = name
         self.aliases = aliases
         self.summary = summary
         self.discussion = discussion
         self.operands = operands
-        self.options = options
+        self.options = options.map(\.row)
+        self.rules = rules
         self.subcommands = []
         self.action = action
     }
@@ -48,6 +50,7 @@ public struct Command: Sendable {
         self.discussion = discussion
         self.operands = []
         self.options = []
+        self.rules = []
         self.subcommands = subcommands
         self.action = nil
     }
@@ -73,34 +76,5 @@ public struct Operand: Sendable {
         self.name = name
         self.count = count
         self.choices = choices
-    }
-}
-
-/// An option, `--long VALUE` or `-s VALUE`.
-public struct Option: Sendable {
-    public let long: String
-    public let short: Character?
-    /// The value's name in help; `nil` for a switch.
-    public let value: String?
-    public let summary: String
-    /// What the value may be; empty: anything that the command accepts.
-    public let choices: [String]
-    public let isRepeatable: Bool
-
-    /// An option with a value (`nil` makes it a switch).
-    /// A switch.
-    init(_ long: String, _ short: Character?, _ summary: String) { self.init(long, short, nil, summary) }
-
-    /// An option with a value (`nil` makes it a switch).
-    init(
-        _ long: String, _ short: Character?, _ value: String?, choices: [String] = [], repeatable: Bool = false,
-        _ summary: String
-    ) {
-        self.long = long
-        self.short = short
-        self.value = value
-        self.choices = choices
-        self.isRepeatable = repeatable
-        self.summary = summary
     }
 }

@@ -19,10 +19,10 @@ extension CommandTable {
 
     private static func words(of command: Command) -> [String] {
         command.subcommands.map(\.name) + command.operands.flatMap(\.choices)
-            + (command.options + common).flatMap { ["--" + $0.long] + ($0.short.map { ["-\($0)"] } ?? []) }
+            + (command.options + common).flatMap(\.words)
     }
 
-    private static func takesFile(_ option: Option) -> Bool { option.value == "FILE" || option.value == "DIR" }
+    private static func takesFile(_ option: OptionRow) -> Bool { option.value == "FILE" || option.value == "DIR" }
 
     // MARK: bash
 
@@ -33,8 +33,7 @@ extension CommandTable {
             let key = path.joined(separator: " ")
             cases += "        '\(key)') words='\(words(of: command).joined(separator: " "))' ;;\n"
             for option in command.options where option.value != nil {
-                let names = (["--" + option.long] + (option.short.map { ["-\($0)"] } ?? []))
-                    .map { "'\(key) \($0)'" }.joined(separator: "|")
+                let names = option.words.map { "'\(key) \($0)'" }.joined(separator: "|")
                 let reply =
                     takesFile(option)
                     ? "compgen -f -- \"$cur\"" : "compgen -W '\(option.choices.joined(separator: " "))' -- \"$cur\""
@@ -107,7 +106,7 @@ extension CommandTable {
         return "#compdef \(table.name)\n\n\(functions)_\(table.name) \"$@\"\n"
     }
 
-    private static func zshSpec(_ option: Option) -> String {
+    private static func zshSpec(_ option: OptionRow) -> String {
         let help = "[\(zshQuoted(option.summary))]"
         var value = ""
         if let name = option.value {

@@ -34,12 +34,12 @@ extension CommandTable {
         return words.joined(separator: " ")
     }
 
-    static func synopsis(_ option: Option) -> String {
+    static func synopsis(_ option: OptionRow) -> String {
         let short = option.short.map { "-\($0), " } ?? "    "
         return short + "--" + option.long + (option.value.map { " " + $0 } ?? "")
     }
 
-    private static func describe(_ option: Option) -> String {
+    private static func describe(_ option: OptionRow) -> String {
         var text = option.summary
         if !option.choices.isEmpty { text += ": " + option.choices.joined(separator: ", ") }
         if option.isRepeatable { text += "; may be repeated" }

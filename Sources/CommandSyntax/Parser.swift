@@ -3,100 +3,6 @@ internal import Configuration
 internal import Glibc
 internal import Synchronization
 
-/// What the user asked for: a command with its options and operands, or help.
-public struct Invocation: Sendable {
-    public var command: Command
-    /// The words that lead to the command, `millrace` first.
-    public var path: [String]
-    /// For each long option that was given its values in order; a switch has an empty text for each time.
-    public var options: [String: [String]]
-    public var operands: [String]
-
-    public var name: String { path.joined(separator: " ") }
-
-    public func has(_ option: String) -> Bool {
-        check(option)
-        return options[option] != nil
-    }
-
-    /// The last value given for `option`.
-    public func value(_ option: String) -> String? {
-        check(option)
-        return options[option]?.last
-    }
-
-    public func values(_ option: String) -> [String] {
-        check(option)
-        return options[option] ?? []
-    }
-
-    public func integer<T: FixedWidthInteger>(_ option: String, in range: ClosedRange<T>) throws(UsageError) -> T? {
-        guard let text = value(option) else { return nil }
-        guard let number = T(text), range.contains(number) else {
-            throw UsageError(
-                "--\(option) \(text): must be a whole number from \(range.lowerBound) to \(range.upperBound)",
-                command: name)
-        }
-        return number
-    }
-
-    /// A number of bytes, with a unit or without.
-    public func bytes<T: FixedWidthInteger>(_ option: String, in range: ClosedRange<T>) throws(UsageError) -> T? {
-        guard let text = value(option) else { return nil }
-        guard let number = Quantity.bytes(text).flatMap({ T(exactly: $0) }), range.contains(number) else {
-            throw UsageError(
-                "--\(option) \(text): must be a number of bytes from \(range.lowerBound) to \(range.upperBound), "
-                    + "with a unit such as 64KiB or 1MiB if you like", command: name)
-        }
-        return number
-    }
-
-    /// Milliseconds; a bare number counts `bareMs` of them.
-    public func milliseconds(
-        _ option: String, bareMs: Int64, in range: ClosedRange<Int64>
-    ) throws(UsageError) -> Int64? {
-        guard let text = value(option) else { return nil }
-        guard let number = Quantity.milliseconds(text, bareMs: bareMs), range.contains(number) else {
-            throw UsageError(
-                "--\(option) \(text): must be a time from \(range.lowerBound) to \(range.upperBound) ms; a bare number "
-                    + "is in \(bareMs == 1 ? "ms" : "seconds"), and 500ms, 30s, 5m, 12h and 7d are taken", command: name
-            )
-        }
-        return number
-    }
-
-    /// A place in each partition.
-    public func position(_ option: String) throws(UsageError) -> StartPosition? {
-        guard let text = value(option) else { return nil }
-        guard let position = StartPosition(text) else {
-            throw UsageError("--\(option) \(text): must be \(StartPosition.allowed)", command: name)
-        }
-        return position
-    }
-
-    /// `NAME=VALUE` pairs of a topic's settings, with the units taken off the values.
-    public func settings(_ option: String) throws(UsageError) -> [(name: String, value: String)] {
-        try pairs(option).map { ($0.name, Quantity.setting($0.name, $0.value)) }
-    }
-
-    /// `NAME=VALUE` pairs of a repeatable option.
-    public func pairs(_ option: String) throws(UsageError) -> [(name: String, value: String)] {
-        var pairs: [(name: String, value: String)] = []
-        for text in values(option) {
-            guard let equals = text.firstIndex(of: "="), equals > text.startIndex else {
-                throw UsageError("--\(option) \(text): must be NAME=VALUE", command: name)
-            }
-            pairs.append((String(text[..<equals]), String(text[text.index(after: equals)...])))
-        }
-        return pairs
-    }
-
-    /// An option that the command's row does not have is a bug of ours.
-    private func check(_ option: String) {
-        precondition(command.options.contains { $0.long == option }, "\(name) has no option --\(option)")
-    }
-}
-
 public enum ParseResult: Sendable {
     case run(Invocation)
     case help(Command, path: [String])
@@ -174,18 +80,36 @@ extension CommandTable {
         // Help is given even when the rest of the line is wrong.
         if given["help"] != nil { return .help(command, path: path) }
         if let problem { throw problem }
+        var values: [String: [any Sendable]] = [:]
         for option in command.options {
-            guard let values = given[option.long] else { continue }
-            if values.count > 1 && option.value != nil && !option.isRepeatable {
-                throw UsageError("--\(option.long) is given \(values.count) times", command: name)
-            }
-            if option.choices.isEmpty { continue }
-            for value in values where !option.choices.contains(value) {
-                throw refused(value, of: "--" + option.long, option.choices, name)
-            }
+            guard let texts = given[option.long] else { continue }
+            values[option.long] = try read(texts, option, name)
         }
         try check(operands, command, name)
-        return .run(Invocation(command: command, path: path, options: given, operands: operands))
+        let invocation = Invocation(command: command, path: path, operands: operands, values: values)
+        for rule in command.rules {
+            if let problem = rule.problem(invocation) { throw UsageError(problem, command: name) }
+        }
+        return .run(invocation)
+    }
+
+    /// The values of an option that was given with `texts`.
+    private static func read(
+        _ texts: [String], _ option: OptionRow, _ name: String
+    ) throws(UsageError) -> [any Sendable] {
+        if texts.count > 1 && option.value != nil && !option.isRepeatable {
+            throw UsageError("--\(option.long) is given \(texts.count) times", command: name)
+        }
+        var values: [any Sendable] = []
+        for text in texts {
+            if !option.choices.isEmpty, !option.choices.contains(text) {
+                throw refused(text, of: "--" + option.long, option.choices, name)
+            }
+            do throws(ValueRefusal) { values.append(try option.read(text)) } catch {
+                throw UsageError("--\(option.long) \(text): \(error.reason)", command: name)
+            }
+        }
+        return values
     }
 
     private static func refused(_ value: String, of what: String, _ choices: [String], _ name: String) -> UsageError {
@@ -214,7 +138,7 @@ extension CommandTable {
 
     /// One pass of getopt_long over `argv`; what is wrong, or `nil`.
     private static func scan(
-        _ argv: CStrings.Vector, _ options: [Option], _ name: String, _ given: inout [String: [String]],
+        _ argv: CStrings.Vector, _ options: [OptionRow], _ name: String, _ given: inout [String: [String]],
         _ operands: inout [String]
     ) -> UsageError? {
         // ':' first: a missing value is told apart from an unknown option, and glibc prints nothing.
@@ -257,7 +181,7 @@ extension CommandTable {
     }
 
     private static func wrong(
-        _ found: Int32, _ argv: CStrings.Vector, _ options: [Option], _ name: String, _ before: Int
+        _ found: Int32, _ argv: CStrings.Vector, _ options: [OptionRow], _ name: String, _ before: Int
     ) -> UsageError {
         // For a long option optind has moved past the word; within a cluster of short ones it has not.
         let index = max(1, min(Int(optind) - 1, argv.count - 1))

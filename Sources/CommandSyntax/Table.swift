@@ -11,28 +11,14 @@ public enum CommandTable {
         subcommands: [serve, config, cluster, topic, produce, consume, group, log, bench, completion, version])
 
     /// Options that every command has.
-    public static let common = [Option("help", "h", "Show this help")]
-
-    // MARK: Options shared by commands
-
-    static let connection = [
-        Option(
-            "bootstrap", "b", "HOST:PORT,...",
-            "Brokers to ask first (default: $MILLRACE_BOOTSTRAP, else localhost:9092)"),
-        Option("timeout", nil, "TIME", "Longest wait for an answer, in seconds or with a unit (default: 15)"),
-    ]
-    static let json = Option("json", nil, "Write JSON for programs")
+    public static let common = [CommonOptions.help.row]
 
     // MARK: Broker
 
     static let serve = Command(
         "serve", "Run the broker in the foreground until SIGTERM or SIGINT", action: .serve,
         options: [
-            Option("data-dir", "d", "DIR", "Data folder; made if missing (default: data)"),
-            Option("kafka", nil, "HOST:PORT", "Address of the Kafka protocol (default: :9092, every address)"),
-            Option("http", nil, "HOST:PORT|off", "Address of the HTTP gateway (default: :8080, every address)"),
-            Option("config", "c", "FILE", "Configuration in YAML"),
-            Option("set", "s", "KEY=VALUE", repeatable: true, "Set one configuration key; goes before all else"),
+            ServeOptions.dataDir, ServeOptions.kafka, ServeOptions.http, ConfigOptions.config, ServeOptions.set,
         ],
         discussion: [
             "A value is taken from the options, else from the environment (MILLRACE_ and the key in capitals, "
@@ -49,15 +35,10 @@ public enum CommandTable {
             Command(
                 "keys", "List every configuration key with its default and what it may hold", action: .configKeys,
                 operands: [Operand("KEY", .optional)],
-                options: [json, Option("markdown", nil, "Write a Markdown table")]),
+                options: [CommonOptions.json, ConfigOptions.markdown]),
             Command(
                 "check", "Check a configuration and show what differs from the defaults", action: .configCheck,
-                options: [
-                    Option("config", "c", "FILE", "Configuration in YAML"),
-                    Option("set", "s", "KEY=VALUE", repeatable: true, "Set one configuration key"),
-                    Option("all", "a", "Show the defaults too"),
-                    json,
-                ]),
+                options: [ConfigOptions.config, ConfigOptions.set, ConfigOptions.all, CommonOptions.json]),
         ])
 
     static let cluster = Command(
@@ -65,7 +46,7 @@ public enum CommandTable {
         subcommands: [
             Command(
                 "info", "Show the cluster's id, its brokers and how much there is in it", action: .clusterInfo,
-                options: [json] + connection)
+                options: [CommonOptions.json] + CommonOptions.connection)
         ])
 
     static let completion = Command(
@@ -76,5 +57,23 @@ public enum CommandTable {
                 + "fish: millrace completion fish > ~/.config/fish/completions/millrace.fish."
         ])
 
-    static let version = Command("version", "Show the version", action: .version, options: [json])
+    static let version = Command("version", "Show the version", action: .version, options: [CommonOptions.json])
+}
+
+public enum ServeOptions {
+    public static let dataDir = Option("data-dir", "d", "DIR", .text, "Data folder; made if missing (default: data)")
+    public static let kafka = Option(
+        "kafka", nil, "HOST:PORT", .text, "Address of the Kafka protocol (default: :9092, every address)")
+    public static let http = Option(
+        "http", nil, "HOST:PORT|off", .text, "Address of the HTTP gateway (default: :8080, every address)")
+    static let set = RepeatableOption(
+        "set", "s", "KEY=VALUE", .pair, "Set one configuration key; goes before all else")
+}
+
+/// Options of `config`, which `serve` has too.
+public enum ConfigOptions {
+    public static let config = Option("config", "c", "FILE", .text, "Configuration in YAML")
+    public static let set = RepeatableOption("set", "s", "KEY=VALUE", .pair, "Set one configuration key")
+    public static let all = Switch("all", "a", "Show the defaults too")
+    public static let markdown = Switch("markdown", nil, "Write a Markdown table")
 }

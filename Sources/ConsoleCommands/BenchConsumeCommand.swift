@@ -6,17 +6,17 @@ import RecordFormat
 /// `millrace bench consume`.
 enum BenchConsumeCommand {
     static func run(_ invocation: Invocation, _ console: Console) throws {
-        let start = try invocation.position("from") ?? .beginning
-        let topic = invocation.benchTopic()
-        let seconds = try invocation.benchSeconds(default: nil)
-        let limit = try invocation.benchRecords()
+        let start = invocation[BenchConsumeOptions.from] ?? .beginning
+        let topic = invocation[BenchConsumeOptions.topic] ?? BenchRun.defaultTopic
+        let seconds = invocation[BenchConsumeOptions.duration].map(BenchRun.seconds(milliseconds:))
+        let limit = invocation[BenchConsumeOptions.records]
         let connection = try ClusterConnection(invocation, console)
         let cluster = connection.open()
         let names = try cluster.topic(topic).partitions.map { PartitionName(topic, $0.index) }
         let ends = try cluster.offsets(Dictionary(uniqueKeysWithValues: names.map { ($0, .latest) }))
         let positions = try ConsumeCommand.positions(names, start, ends, cluster)
         let stopsAtEnd = seconds == nil && limit == nil
-        let consumers = try invocation.benchCount("consumers", default: 1)
+        let consumers = invocation[BenchConsumeOptions.consumers] ?? 1
         let counts = BenchCounts(console.interruption)
         let began = Clock.nanoseconds
         counts.run(threads: consumers, seconds: seconds, console) { _ in

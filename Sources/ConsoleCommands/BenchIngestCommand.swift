@@ -20,50 +20,45 @@ enum BenchIngestCommand {
     }
 
     static func run(_ invocation: Invocation, _ console: Console) throws {
-        var text = invocation.value("http") ?? "localhost:8080"
+        var text = invocation[BenchIngestOptions.http] ?? "localhost:8080"
         if !text.split(separator: "]").last!.contains(":") { text += ":8080" }
         guard let address = BrokerAddress(text) else {
             throw UsageError("--http \(text): must be HOST:PORT", command: invocation.name)
         }
-        let mode = invocation.value("mode") ?? "single"
-        if mode == "single", invocation.has("events") {
-            throw UsageError("--events needs --mode batch or ndjson", command: invocation.name)
-        }
-        let perRequest = mode == "single" ? 1 : try invocation.integer("events", in: 1...100_000) ?? 100
-        let size = try invocation.bytes("size", in: 1...(1 << 20)) ?? 200
-        let events = try BenchPayload.events(invocation, size: size)
-        let records = try invocation.benchRecords()
-        if let records, !records.isMultiple(of: perRequest) {
-            throw UsageError("--records \(records): must be a multiple of --events", command: invocation.name)
-        }
-        let timeoutSeconds =
-            Int(try invocation.milliseconds("timeout", bareMs: 1000, in: 1000...86_400_000) ?? 15_000) / 1000
-        let rate = Double(try invocation.integer("rate", in: 1...1_000_000_000) ?? 0)
+        let perRequest = BenchIngestOptions.eventsPerRequest(invocation)
+        let events = try BenchPayload.events(
+            invocation[BenchIngestOptions.payloadFile], size: invocation[BenchIngestOptions.size] ?? 200)
+        let rate = Double(invocation[BenchOptions.rate] ?? 0)
         let plan = Plan(
-            address: address, requests: try requests(invocation, address, mode, events, perRequest),
-            eventsPerRequest: perRequest, connections: try invocation.benchCount("connections", default: 8),
-            requestLimit: records.map { $0 / perRequest }, rate: rate / Double(perRequest),
-            timeoutSeconds: timeoutSeconds)
-        let seconds = try invocation.benchSeconds(default: 10)
+            address: address, requests: try requests(invocation, address, events, perRequest),
+            eventsPerRequest: perRequest, connections: invocation[BenchIngestOptions.connections] ?? 8,
+            requestLimit: invocation[BenchOptions.records].map { $0 / perRequest }, rate: rate / Double(perRequest),
+            timeoutSeconds: Int(invocation[BenchIngestOptions.timeout] ?? 15_000) / 1000)
         console.interruption.begin()
         let counts = BenchCounts(console.interruption)
         let began = Clock.nanoseconds
-        counts.run(threads: plan.connections, seconds: seconds, console) { try post($0, plan, counts, began) }
+        counts.run(threads: plan.connections, seconds: BenchRun.seconds(invocation), console) {
+            try post($0, plan, counts, began)
+        }
         try counts.finish(invocation, console, began: began)
     }
 
     /// As many requests as use every event once, at most 1,000 and 16 MiB.
     private static func requests(
-        _ invocation: Invocation, _ address: BrokerAddress, _ mode: String, _ events: [[UInt8]], _ perRequest: Int
+        _ invocation: Invocation, _ address: BrokerAddress, _ events: [[UInt8]], _ perRequest: Int
     ) throws -> [(bytes: [UInt8], eventBytes: Int)] {
-        let path = invocation.value("path") ?? "/v1/topics/\(invocation.benchTopic())/events"
+        let mode = invocation[BenchIngestOptions.mode] ?? .single
+        let topic = invocation[BenchIngestOptions.topic] ?? BenchRun.defaultTopic
+        let path = invocation[BenchIngestOptions.path] ?? "/v1/topics/\(topic)/events"
+        let key = invocation[BenchIngestOptions.apiKey]
+        let headers = invocation[BenchIngestOptions.headers]
         var head = "POST \(path) HTTP/1.1\r\nHost: \(address)\r\nContent-Type: "
-        head += mode == "ndjson" ? "application/x-ndjson\r\n" : "application/json\r\n"
-        if let key = invocation.value("api-key") { head += "Authorization: Bearer \(key)\r\n" }
-        for (name, value) in try invocation.pairs("header") { head += "\(name): \(value)\r\n" }
+        head += mode == .ndjson ? "application/x-ndjson\r\n" : "application/json\r\n"
+        if let key { head += "Authorization: Bearer \(key)\r\n" }
+        for header in headers { head += "\(header.name): \(header.value)\r\n" }
         let isPlain = head.unicodeScalars.allSatisfy { $0 == "\r" || $0 == "\n" || $0.value >= 32 && $0.value < 127 }
         let lines = head.utf8.count { $0 == UInt8(ascii: "\n") }
-        let expected = 3 + (invocation.has("api-key") ? 1 : 0) + invocation.values("header").count
+        let expected = 3 + (key == nil ? 0 : 1) + headers.count
         guard isPlain, lines == expected else {
             throw UsageError("path, key and headers must be printable ASCII", command: invocation.name)
         }
@@ -71,16 +66,16 @@ enum BenchIngestCommand {
         var next = 0
         var total = 0
         repeat {
-            var body: [UInt8] = mode == "batch" ? [UInt8(ascii: "[")] : []
+            var body: [UInt8] = mode == .batch ? [UInt8(ascii: "[")] : []
             var eventBytes = 0
             for place in 0..<perRequest {
-                if place > 0, mode == "batch" { body.append(UInt8(ascii: ",")) }
+                if place > 0, mode == .batch { body.append(UInt8(ascii: ",")) }
                 let event = events[(next + place) % events.count]
                 body += event
                 eventBytes += event.count
-                if mode == "ndjson" { body.append(UInt8(ascii: "\n")) }
+                if mode == .ndjson { body.append(UInt8(ascii: "\n")) }
             }
-            if mode == "batch" { body.append(UInt8(ascii: "]")) }
+            if mode == .batch { body.append(UInt8(ascii: "]")) }
             found.append((Array("\(head)Content-Length: \(body.count)\r\n\r\n".utf8) + body, eventBytes))
             total += body.count
             next += perRequest

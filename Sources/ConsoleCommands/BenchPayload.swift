@@ -1,4 +1,3 @@
-import CommandSyntax
 import Glibc
 
 /// Values to send: pieces of a file, or generated JSON text that is the same on every run.
@@ -6,10 +5,10 @@ enum BenchPayload {
     /// Bytes kept in memory.
     private static let maxBytes = 16 << 20
 
-    /// Pieces of exactly `size` bytes.
-    static func pieces(_ invocation: Invocation, size: Int) throws -> [[UInt8]] {
+    /// Pieces of exactly `size` bytes, of the file at `path` if there is one.
+    static func pieces(_ path: String?, size: Int) throws -> [[UInt8]] {
         let text: [UInt8]
-        if let path = invocation.value("payload-file") {
+        if let path {
             text = try read(path)
             guard text.count >= size else {
                 throw CommandFailure("\(path) has \(text.count) bytes, fewer than one value of \(size)")
@@ -21,8 +20,8 @@ enum BenchPayload {
     }
 
     /// JSON values, one each.
-    static func events(_ invocation: Invocation, size: Int) throws -> [[UInt8]] {
-        guard let path = invocation.value("payload-file") else {
+    static func events(_ path: String?, size: Int) throws -> [[UInt8]] {
+        guard let path else {
             var state: UInt64 = 42
             return (0..<1000).map { event(number: $0, size: size, &state) }
         }

@@ -26,33 +26,26 @@ enum BenchProduceCommand {
     }
 
     static func run(_ invocation: Invocation, _ console: Console) throws {
-        let size = try invocation.bytes("size", in: 1...(64 << 20)) ?? 1024
-        var options = Producer.Options()
-        if let name = invocation.value("compression"), let codec = Compression(name: name) {
-            options.compression = codec
-        }
-        switch invocation.value("acks") {
-        case "0": options.acks = 0
-        case "1": options.acks = 1
-        default: options.acks = -1
-        }
-        options.isIdempotent = options.acks == -1 && !invocation.has("no-idempotence")
-        options.batchBytes = try invocation.bytes("batch-bytes", in: 1...(64 << 20)) ?? options.batchBytes
-        let seconds = try invocation.benchSeconds(default: 10)
+        let options = Producer.Options(
+            codec: invocation[BenchProduceOptions.compression], acks: invocation[CommonOptions.acks],
+            isIdempotent: !invocation[BenchProduceOptions.noIdempotence],
+            batchBytes: invocation[CommonOptions.batchBytes])
+        let size = invocation[BenchProduceOptions.size] ?? 1024
         let connection = try ClusterConnection(invocation, console)
         var plan = Plan(
-            connection: connection, topic: invocation.benchTopic(), partitions: 0,
-            pieces: try BenchPayload.pieces(invocation, size: size), options: options,
-            producers: try invocation.benchCount("producers", default: 1), records: try invocation.benchRecords(),
-            rate: Double(try invocation.integer("rate", in: 1...1_000_000_000) ?? 0),
-            lingerNs: (try invocation.milliseconds("linger", bareMs: 1, in: 0...60_000) ?? 5) * 1_000_000)
+            connection: connection, topic: invocation[BenchOptions.topic] ?? BenchRun.defaultTopic, partitions: 0,
+            pieces: try BenchPayload.pieces(invocation[BenchProduceOptions.payloadFile], size: size), options: options,
+            producers: invocation[BenchProduceOptions.producers] ?? 1, records: invocation[BenchOptions.records],
+            rate: Double(invocation[BenchOptions.rate] ?? 0),
+            lingerNs: (invocation[BenchProduceOptions.linger] ?? 5) * 1_000_000)
         plan.partitions = try prepareTopic(
-            plan.topic, partitions: try invocation.integer("partitions", in: Int32(1)...100_000), connection.open(),
-            console)
+            plan.topic, partitions: invocation[BenchProduceOptions.partitions], connection.open(), console)
         let counts = BenchCounts(console.interruption)
         let began = Clock.nanoseconds
         let ready = plan
-        counts.run(threads: plan.producers, seconds: seconds, console) { try produce($0, ready, counts, began) }
+        counts.run(threads: plan.producers, seconds: BenchRun.seconds(invocation), console) {
+            try produce($0, ready, counts, began)
+        }
         try counts.finish(invocation, console, began: began)
     }
 

@@ -82,7 +82,7 @@ final class BenchCounts: Sendable {
     func finish(_ invocation: Invocation, _ console: Console, began: Int64) throws {
         let counts = counts.withLock { $0 }
         let seconds = max(Double((counts.last == 0 ? Clock.nanoseconds : counts.last) - began) / 1e9, 1e-9)
-        invocation.has("json") ? writeJSON(counts, seconds, console) : writeText(counts, seconds, console)
+        invocation[CommonOptions.json] ? writeJSON(counts, seconds, console) : writeText(counts, seconds, console)
         try console.output.finish()
         if let failure = counts.failure as? ClientError, failure == .cancelled {
             throw console.interruption.failure
@@ -156,19 +156,17 @@ final class BenchCounts: Sendable {
     }
 }
 
-/// What every `bench` command takes.
-extension Invocation {
-    /// Seconds to run, or `nil` with `--records` alone.
-    func benchSeconds(default standard: Double?) throws -> Double? {
-        if let limit = try milliseconds("duration", bareMs: 1000, in: 1...86_400_000) { return Double(limit) / 1000 }
-        return has("records") ? nil : standard
+/// What the `bench` commands have in common.
+enum BenchRun {
+    static let defaultTopic = "millrace-bench"
+    /// How long a run takes that neither a time nor a number of records ends.
+    private static let defaultSeconds = 10.0
+
+    /// Seconds to run; `nil`: until the records are sent.
+    static func seconds(_ invocation: Invocation) -> Double? {
+        if let limit = invocation[BenchOptions.duration] { return seconds(milliseconds: limit) }
+        return invocation[BenchOptions.records] == nil ? defaultSeconds : nil
     }
 
-    func benchRecords() throws -> Int? { try integer("records", in: 1...Int.max) }
-    func benchTopic() -> String { value("topic") ?? "millrace-bench" }
-
-    /// How many of `--name` there are, at most 1,024: each costs a thread and a connection.
-    func benchCount(_ name: String, default standard: Int) throws -> Int {
-        try integer(name, in: 1...1024) ?? standard
-    }
+    static func seconds(milliseconds: Int64) -> Double { Double(milliseconds) / 1000 }
 }

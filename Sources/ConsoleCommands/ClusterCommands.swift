@@ -12,7 +12,7 @@ enum ClusterCommands {
             (id: id, address: address, leads: partitions.count { $0.leaderID == id })
         }
         let internalCount = topics.count(where: \.isInternal)
-        if invocation.has("json") {
+        if invocation[CommonOptions.json] {
             return console.output.writeJSON { json in
                 json.object { json in
                     json.member("cluster_id", cluster.clusterID)

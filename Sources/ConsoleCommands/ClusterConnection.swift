@@ -10,7 +10,7 @@ struct ClusterConnection: Sendable {
     /// Takes them from the command's options, else from the environment.
     init(_ invocation: Invocation, _ console: Console) throws {
         let text =
-            invocation.value("bootstrap") ?? console.environment["MILLRACE_BOOTSTRAP"]
+            invocation[CommonOptions.bootstrap] ?? console.environment["MILLRACE_BOOTSTRAP"]
             ?? "localhost:\(BrokerAddress.defaultPort)"
         guard let bootstrap = BrokerAddress.list(text) else {
             throw UsageError(
@@ -19,7 +19,7 @@ struct ClusterConnection: Sendable {
         self.bootstrap = bootstrap
         var options = ClientOptions()
         options.softwareVersion = Version.current
-        if let milliseconds = try invocation.milliseconds("timeout", bareMs: 1000, in: 1...86_400_000) {
+        if let milliseconds = invocation[CommonOptions.timeout] {
             options.requestTimeoutMs = milliseconds
             options.connectTimeoutMs = min(options.connectTimeoutMs, options.requestTimeoutMs)
         }

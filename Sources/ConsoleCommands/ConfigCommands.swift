@@ -13,11 +13,11 @@ enum ConfigCommands {
             }
             keys = [key]
         }
-        if invocation.has("json") {
+        if invocation[CommonOptions.json] {
             console.output.writeJSON { json in
                 json.array { json in for key in keys { write(key, to: &json) } }
             }
-        } else if invocation.has("markdown") {
+        } else if invocation[ConfigOptions.markdown] {
             console.output.write(ConfigurationTable.markdown(keys))
         } else {
             for key in keys {
@@ -44,8 +44,8 @@ enum ConfigCommands {
 
     static func check(_ invocation: Invocation, _ console: Console) throws {
         let configuration = try ConfigurationSources.load(invocation, environment: console.environment)
-        let shown = configuration.described().filter { invocation.has("all") || $0.source != .builtIn }
-        if invocation.has("json") {
+        let shown = configuration.described().filter { invocation[ConfigOptions.all] || $0.source != .builtIn }
+        if invocation[CommonOptions.json] {
             console.output.writeJSON { json in
                 json.array { json in
                     for value in shown {

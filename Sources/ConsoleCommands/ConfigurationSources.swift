@@ -9,9 +9,9 @@ public enum ConfigurationSources {
         flags: [(key: String, value: String, flag: String)] = []
     ) throws -> Configuration {
         // Of two values from the command line the later wins.
-        let set = try invocation.pairs("set").map { (key: $0.name, value: $0.value, flag: "--set") }
+        let set = invocation[ConfigOptions.set].map { (key: $0.name, value: $0.value, flag: "--set") }
         return try Configuration.load(
-            file: invocation.value("config") ?? environment["MILLRACE_CONFIG"], environment: environment,
+            file: invocation[ConfigOptions.config] ?? environment["MILLRACE_CONFIG"], environment: environment,
             flags: set + flags)
     }
 }

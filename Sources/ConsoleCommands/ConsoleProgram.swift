@@ -74,7 +74,7 @@ public enum ConsoleProgram {
     }
 
     private static func version(_ invocation: Invocation, _ console: Console) {
-        guard invocation.has("json") else { return console.output.write("millrace \(Version.current)\n") }
+        guard invocation[CommonOptions.json] else { return console.output.write("millrace \(Version.current)\n") }
         console.output.writeJSON { json in
             json.object { json in
                 json.member("name", "millrace")

@@ -9,18 +9,15 @@ enum ConsumeCommand {
     static let waitMs: Int32 = 1_000
 
     static func run(_ invocation: Invocation, _ console: Console) throws {
-        let start = try invocation.position("from")
-        let stop = try invocation.position("to")
-        let limit = try invocation.integer("max", in: 0...Int.max)
-        let output = try RecordOutput(invocation)
+        let start = invocation[ConsumeOptions.from]
+        let stop = invocation[ConsumeOptions.to]
+        let limit = invocation[ConsumeOptions.max]
+        let output = RecordOutput(invocation)
         if limit == 0 { return }
         // Who names an end wants what is there, and not to wait for nothing.
-        let standard: StartPosition = invocation.has("until-end") || stop != nil ? .beginning : .end
-        if invocation.has("group") {
-            if stop != nil {
-                throw UsageError("--to and --group exclude each other", command: invocation.name)
-            }
-            try consumeInGroup(invocation, console, start ?? standard, limit, output)
+        let standard: StartPosition = invocation[ConsumeOptions.untilEnd] || stop != nil ? .beginning : .end
+        if let group = invocation[ConsumeOptions.group] {
+            try consumeInGroup(group, invocation, console, start ?? standard, limit, output)
         } else {
             try consumeAlone(invocation, console, start ?? standard, stop, limit, output)
         }
@@ -41,13 +38,13 @@ enum ConsumeCommand {
         let cluster = try ClusterConnection.open(invocation, console)
         let names = try partitions(invocation, cluster)
         var options = RecordReader.Options()
-        options.isReadCommitted = invocation.has("read-committed")
+        options.isReadCommitted = invocation[ConsumeOptions.readCommitted]
         let ends = try cluster.offsets(
             Dictionary(uniqueKeysWithValues: names.map { ($0, .latest) }), readCommitted: options.isReadCommitted)
         let positions = try self.positions(names, start, ends, cluster)
         // Exclusive; a partition without one is followed.
         var stops = try stop.map { try self.positions(names, $0, ends, cluster) } ?? [:]
-        if invocation.has("until-end") { stops.merge(ends) { min($0, $1) } }
+        if invocation[ConsumeOptions.untilEnd] { stops.merge(ends) { min($0, $1) } }
         let reader = RecordReader(cluster, from: positions, options: options)
         var patience = patience(cluster, console, isFollowing: stops.isEmpty)
         var count = 0
@@ -81,13 +78,7 @@ enum ConsumeCommand {
     }
 
     static func partitions(_ invocation: Invocation, _ cluster: Cluster) throws -> [PartitionName] {
-        var wanted: [Int32] = []
-        for text in invocation.values("partition") {
-            guard let number = Int32(text), number >= 0 else {
-                throw UsageError("--partition \(text): must be a whole number from 0", command: invocation.name)
-            }
-            wanted.append(number)
-        }
+        let wanted = invocation[CommonOptions.partitions]
         var names: [PartitionName] = []
         for topicName in Set(invocation.operands).sorted() {
             let indexes = try cluster.topic(topicName).partitions.map(\.index)
@@ -119,23 +110,19 @@ enum ConsumeCommand {
     // MARK: In a group
 
     private static func consumeInGroup(
-        _ invocation: Invocation, _ console: Console, _ start: StartPosition, _ limit: Int?, _ output: RecordOutput
+        _ group: String, _ invocation: Invocation, _ console: Console, _ start: StartPosition, _ limit: Int?,
+        _ output: RecordOutput
     ) throws {
         var output = output
-        guard !invocation.has("partition") else {
-            throw UsageError("--partition and --group exclude each other: the group assigns", command: invocation.name)
-        }
         var options = GroupConsumer.Options()
         switch start {
         case .end: options.start = .latest
         case .beginning: options.start = .earliest
         case .time(let time): options.start = .time(time)
         case .offset, .last:
-            throw UsageError(
-                "with --group, --from takes beginning, end or a time; `millrace group reset-offsets` sets offsets",
-                command: invocation.name)
+            preconditionFailure("the table refuses \(start) beside --group")
         }
-        options.reader.isReadCommitted = invocation.has("read-committed")
+        options.reader.isReadCommitted = invocation[ConsumeOptions.readCommitted]
         let cluster = try ClusterConnection.open(invocation, console)
         let topics = Set(invocation.operands).sorted()
         var ends: [PartitionName: Int64] = [:]
@@ -143,7 +130,6 @@ enum ConsumeCommand {
             let names = try cluster.topic(topic).partitions.map { PartitionName(topic, $0.index) }
             ends.merge(try cluster.offsets(Dictionary(uniqueKeysWithValues: names.map { ($0, .latest) }))) { $1 }
         }
-        let group = invocation.value("group")!
         let consumer = GroupConsumer(cluster, group: group, topics: topics, options: options)
         consumer.onAssignment = { partitions in
             guard console.showsProgress else { return }
@@ -151,7 +137,7 @@ enum ConsumeCommand {
                 "group \(group): "
                     + (partitions.isEmpty ? "no partitions" : partitions.map(\.description).joined(separator: " ")))
         }
-        var patience = patience(cluster, console, isFollowing: !invocation.has("until-end"))
+        var patience = patience(cluster, console, isFollowing: !invocation[ConsumeOptions.untilEnd])
         var count = 0
         var failure: ClientError?
         while !console.interruption.wasRequested {
@@ -170,7 +156,7 @@ enum ConsumeCommand {
                 if count == limit { break }
                 // Who is no member (any more) holds no partitions, which does not mean that they were read to their ends.
                 let isAtEnd = consumer.isMember && consumer.positions.allSatisfy { $0.value >= ends[$0.key] ?? 0 }
-                if invocation.has("until-end"), isAtEnd { break }
+                if invocation[ConsumeOptions.untilEnd], isAtEnd { break }
                 console.progress("\(count) records")
             } catch {
                 if error == .cancelled { break }

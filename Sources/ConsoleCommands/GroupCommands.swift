@@ -6,7 +6,7 @@ import KafkaModel
 enum GroupCommands {
     static func list(_ invocation: Invocation, _ console: Console) throws {
         let groups = try ClusterConnection.open(invocation, console).listGroups()
-        if invocation.has("json") {
+        if invocation[CommonOptions.json] {
             return console.output.writeJSON { json in
                 json.array { json in
                     for group in groups {
@@ -60,7 +60,7 @@ enum GroupCommands {
                         Row(name: $0, committed: committed[$0]?.offset, end: ends[$0], member: owners[$0])
                     }))
         } finally: {
-            if invocation.has("json") {
+            if invocation[CommonOptions.json] {
                 console.output.writeJSON { json in
                     json.array { json in for entry in described { write(entry, to: &json) } }
                 }

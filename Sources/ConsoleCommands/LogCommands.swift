@@ -45,7 +45,7 @@ enum LogCommands {
         }
         console.clearProgress()
         let damaged = findings.filter(\.isDamaged).count
-        if invocation.has("json") {
+        if invocation[CommonOptions.json] {
             console.output.writeJSON { json in
                 json.object { json in
                     json.member("segments", findings.count)
@@ -130,9 +130,9 @@ enum LogCommands {
     // MARK: dump
 
     static func dump(_ invocation: Invocation, _ console: Console) throws {
-        let from = try invocation.integer("from", in: Int64(0)...Int64.max)
-        let limit = try invocation.integer("max", in: 0...Int.max) ?? .max
-        let asJSON = invocation.has("json")
+        let from = invocation[LogOptions.from]
+        let limit = invocation[LogOptions.max] ?? .max
+        let asJSON = invocation[CommonOptions.json]
         let files = PosixFileSystem()
         var shown = 0
         var damaged = false
@@ -167,8 +167,8 @@ enum LogCommands {
     private static func show(
         _ batch: RecordBatchHeader, _ position: Int64, _ path: String, _ invocation: Invocation, _ console: Console
     ) throws {
-        let withRecords = invocation.has("records")
-        if invocation.has("json") {
+        let withRecords = invocation[LogOptions.records]
+        if invocation[CommonOptions.json] {
             try console.output.writeJSON { json in
                 try json.object { json in
                     json.member("segment", path)

@@ -6,7 +6,7 @@ import StorageIO
 enum LogRepair {
     static func run(_ invocation: Invocation, _ console: Console) throws {
         let files = PosixFileSystem()
-        let isDryRun = invocation.has("dry-run")
+        let isDryRun = invocation[LogOptions.dryRun]
         var found = 0
         for dataFolder in invocation.operands {
             guard try files.isDirectory(Path.join(dataFolder, "partitions")) else {

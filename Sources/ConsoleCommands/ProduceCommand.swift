@@ -38,55 +38,26 @@ private final class Job {
         self.invocation = invocation
         self.console = console
         topic = invocation.operands[0]
-        partition = try invocation.integer("partition", in: Int32(0)...Int32.max)
-        key = invocation.value("key").map { Array($0.utf8) }
-        headers = try invocation.pairs("header").map {
+        partition = invocation[ProduceOptions.partition]
+        key = invocation[ProduceOptions.key].map { Array($0.utf8) }
+        headers = invocation[ProduceOptions.headers].map {
             RecordJSON.Header(key: Array($0.name.utf8), value: Array($0.value.utf8))
         }
-        input = try ProduceInput(try Self.mode(invocation), files: invocation.values("file"), console)
-        let options = try Self.producerOptions(invocation)
+        input = try ProduceInput(Self.mode(invocation), files: invocation[ProduceOptions.files], console)
+        let options = Producer.Options(
+            codec: invocation[ProduceOptions.codec], acks: invocation[CommonOptions.acks],
+            isIdempotent: !invocation[ProduceOptions.noIdempotence],
+            batchBytes: invocation[CommonOptions.batchBytes])
         acks = options.acks
         producer = try Producer(try ClusterConnection.open(invocation, console), options: options)
         producer.onDelivery = { [unowned self] in note($0) }
     }
 
-    private static func mode(_ invocation: Invocation) throws -> ProduceInput.Mode {
-        let modes = ["json", "whole", "key-separator"].filter { invocation.has($0) }
-        let isWholeWithKey = invocation.has("key") && modes.contains("key-separator")
-        guard modes.count <= 1, !isWholeWithKey else {
-            let names = (modes + (isWholeWithKey ? ["key"] : [])).map { "--" + $0 }
-            throw UsageError("\(names.joined(separator: " and ")) exclude each other", command: invocation.name)
-        }
-        if invocation.has("json") {
-            for option in ["null", "key"] where invocation.has(option) {
-                throw UsageError("--json and --\(option) exclude each other", command: invocation.name)
-            }
-            return .json
-        }
-        if invocation.has("ignore-partitions") {
-            throw UsageError("--ignore-partitions needs --json", command: invocation.name)
-        }
-        let null = invocation.value("null").map { Array($0.utf8) }
-        if invocation.has("whole") { return .whole(null: null) }
-        guard let text = invocation.value("key-separator") else { return .lines(separator: nil, null: null) }
-        guard let separator = RecordTemplate.unescape(text), !separator.isEmpty else {
-            throw UsageError(
-                "--key-separator \(text): a \\ must be followed by n, t, r, 0 or \\", command: invocation.name)
-        }
-        return .lines(separator: separator, null: null)
-    }
-
-    private static func producerOptions(_ invocation: Invocation) throws -> Producer.Options {
-        var options = Producer.Options()
-        if let name = invocation.value("codec"), let codec = Compression(name: name) { options.compression = codec }
-        switch invocation.value("acks") {
-        case "0": options.acks = 0
-        case "1": options.acks = 1
-        default: options.acks = -1
-        }
-        options.isIdempotent = options.acks == -1 && !invocation.has("no-idempotence")
-        if let bytes = try invocation.bytes("batch-bytes", in: 1...(64 << 20)) { options.batchBytes = bytes }
-        return options
+    private static func mode(_ invocation: Invocation) -> ProduceInput.Mode {
+        if invocation[ProduceOptions.json] { return .json }
+        let null = invocation[ProduceOptions.null].map { Array($0.utf8) }
+        if invocation[ProduceOptions.whole] { return .whole(null: null) }
+        return .lines(separator: invocation[ProduceOptions.keySeparator], null: null)
     }
 
     // MARK: Writing
@@ -116,7 +87,7 @@ private final class Job {
                 }
             }
         }
-        let own = invocation.has("ignore-partitions") ? nil : record.partition
+        let own = invocation[ProduceOptions.ignorePartitions] ? nil : record.partition
         try producer.send(
             topic: topic, partition: partition ?? own, key: key ?? record.key, value: record.value, headers: encoded,
             timestampMs: record.timestampMs ?? WallClock.milliseconds)
@@ -149,7 +120,7 @@ private final class Job {
         console.clearProgress()
         let milliseconds = Clock.milliseconds - began
         let (written, failed, perhaps) = outcome
-        guard invocation.value("report") ?? (invocation.has("json") ? "json" : "text") == "json" else {
+        guard invocation[ProduceOptions.report] ?? (invocation[ProduceOptions.json] ? .json : .text) == .json else {
             // Without acknowledgements nobody has said that anything is written.
             var text = "\(written) records \(acks == 0 ? "sent" : "written") in \(milliseconds) ms"
             if failed > 0 { text += ", \(failed) not" }

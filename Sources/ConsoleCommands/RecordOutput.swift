@@ -13,21 +13,10 @@ struct RecordOutput {
     let style: Style
     private var json = JSONWriter()
 
-    init(_ invocation: Invocation) throws {
-        if invocation.has("json") {
-            if invocation.has("format") {
-                throw UsageError("--json and --format exclude each other", command: invocation.name)
-            }
-            style = .json
-        } else if let format = invocation.value("format") {
-            switch RecordTemplate.parse(format) {
-            case .success(let template): style = .template(template)
-            case .failure(let failure):
-                throw UsageError("--format \(format): \(failure.reason)", command: invocation.name)
-            }
-        } else {
-            style = .template(.valueAndNewline)
-        }
+    init(_ invocation: Invocation) {
+        style =
+            invocation[CommonOptions.json]
+            ? .json : .template(invocation[ConsumeOptions.format] ?? .valueAndNewline)
     }
 
     mutating func write(_ name: PartitionName, _ record: RecordView, to output: Output) {

@@ -18,26 +18,13 @@ enum ResetOffsets {
     }
 
     static func run(_ invocation: Invocation, _ console: Console) throws {
-        let target = try self.target(invocation)
-        let execute = invocation.has("execute")
-        if execute && invocation.has("dry-run") {
-            throw UsageError("--execute and --dry-run exclude each other", command: invocation.name)
-        }
-        let selections = try invocation.values("topic").map { text in
-            guard let selection = TopicSelection(text) else {
-                throw UsageError("--topic \(text): must be TOPIC or TOPIC:P,P", command: invocation.name)
-            }
-            return selection
-        }
-        guard selections.isEmpty == invocation.has("all-topics") else {
-            throw UsageError("give either --topic or --all-topics", command: invocation.name)
-        }
-
+        let target = self.target(invocation)
+        let execute = invocation[GroupResetOptions.execute]
         let cluster = try ClusterConnection.open(invocation, console)
         let group = invocation.operands[0]
         try checkEmpty(group, cluster)
         let committed = try cluster.committedOffsets(of: group)
-        let names = try self.names(selections, committed, cluster)
+        let names = try self.names(invocation[GroupResetOptions.topics], committed, cluster)
         guard !names.isEmpty else { throw CommandFailure("group \(group) has no committed offsets to reset") }
         let rows = try self.rows(names, target, committed, cluster, console)
         if execute {
@@ -48,31 +35,14 @@ enum ResetOffsets {
         write(invocation, console, group, rows, isDone: execute)
     }
 
-    private static func target(_ invocation: Invocation) throws -> Target {
-        var targets: [Target] = []
-        if invocation.has("to-earliest") { targets.append(.earliest) }
-        if invocation.has("to-latest") { targets.append(.latest) }
-        if invocation.has("to-current") { targets.append(.current) }
-        if let offset = try invocation.integer("to-offset", in: Int64(0)...Int64.max) {
-            targets.append(.offset(offset))
-        }
-        let shiftRange = Int64(-1 << 62)...Int64(1 << 62)
-        if let shift = try invocation.integer("shift-by", in: shiftRange) { targets.append(.shift(shift)) }
-        if let text = invocation.value("to-datetime") {
-            let word = text.hasPrefix("@") ? String(text.dropFirst()) : text
-            guard let time = TimeText.moment(word, nowMs: TimeText.nowMs) else {
-                throw UsageError(
-                    "--to-datetime \(text): must be ms since 1970, YYYY-MM-DDTHH:MM:SS with Z or +HH:MM, or -1h",
-                    command: invocation.name)
-            }
-            targets.append(.time(time))
-        }
-        guard targets.count == 1 else {
-            throw UsageError(
-                "give exactly one of --to-earliest, --to-latest, --to-current, --to-offset, --shift-by, --to-datetime",
-                command: invocation.name)
-        }
-        return targets[0]
+    /// The table has seen to it that there is exactly one.
+    private static func target(_ invocation: Invocation) -> Target {
+        if invocation[GroupResetOptions.toEarliest] { return .earliest }
+        if invocation[GroupResetOptions.toLatest] { return .latest }
+        if let offset = invocation[GroupResetOptions.toOffset] { return .offset(offset) }
+        if let shift = invocation[GroupResetOptions.shiftBy] { return .shift(shift) }
+        if let time = invocation[GroupResetOptions.toDatetime] { return .time(time) }
+        return .current
     }
 
     /// Members would commit over the reset. A group that is not there yet may be given offsets.
@@ -145,7 +115,7 @@ enum ResetOffsets {
     private static func write(
         _ invocation: Invocation, _ console: Console, _ group: String, _ rows: [Row], isDone: Bool
     ) {
-        if invocation.has("json") {
+        if invocation[CommonOptions.json] {
             return console.output.writeJSON { json in
                 json.object { json in
                     json.member("group", group)

@@ -10,9 +10,9 @@ enum TopicCommands {
         for name in invocation.operands {
             if let problem = TopicName.problem(name) { throw UsageError(problem, command: invocation.name) }
         }
-        let partitions = try invocation.integer("partitions", in: Int32(1)...100_000) ?? -1
-        let replicas = try invocation.integer("replication-factor", in: Int16(1)...Int16.max) ?? -1
-        let settings = try invocation.settings("set")
+        let partitions = invocation[TopicOptions.partitions] ?? -1
+        let replicas = invocation[TopicOptions.replicationFactor] ?? -1
+        let settings = invocation[TopicOptions.settings].map { (name: $0.name, value: $0.value) }
         let cluster = try ClusterConnection.open(invocation, console)
         var created: [Cluster.CreatedTopic] = []
         try Each.of(invocation.operands, console) { name in
@@ -21,13 +21,15 @@ enum TopicCommands {
             topic.replicationFactor = replicas
             topic.settings = settings
             do throws(ClientError) { created.append(try cluster.create(topic)) } catch {
-                guard error.code == .topicAlreadyExists, invocation.has("if-not-exists") else { throw error }
-                if !invocation.has("json") { console.output.write("topic \(name) is there already\n") }
+                guard error.code == .topicAlreadyExists, invocation[TopicOptions.ifNotExists] else { throw error }
+                if !invocation[CommonOptions.json] { console.output.write("topic \(name) is there already\n") }
                 return
             }
-            if !invocation.has("json"), let topic = created.last { console.output.write(describe(topic) + "\n") }
+            if !invocation[CommonOptions.json], let topic = created.last {
+                console.output.write(describe(topic) + "\n")
+            }
         } finally: {
-            guard invocation.has("json") else { return }
+            guard invocation[CommonOptions.json] else { return }
             console.output.writeJSON { json in
                 json.array { json in
                     for topic in created {
@@ -57,9 +59,9 @@ enum TopicCommands {
     static func list(_ invocation: Invocation, _ console: Console) throws {
         let cluster = try ClusterConnection.open(invocation, console)
         try cluster.refresh(topics: nil)
-        let topics = cluster.topics.values.filter { invocation.has("internal") || !$0.isInternal }
+        let topics = cluster.topics.values.filter { invocation[TopicOptions.internal] || !$0.isInternal }
             .sorted { $0.name < $1.name }
-        if invocation.has("json") {
+        if invocation[CommonOptions.json] {
             return console.output.writeJSON { json in
                 json.array { json in
                     for topic in topics {
@@ -99,10 +101,10 @@ enum TopicCommands {
             let led = topic.partitions.filter { $0.leaderID >= 0 }.map { PartitionName(name, $0.index) }
             let first = try cluster.offsets(Dictionary(uniqueKeysWithValues: led.map { ($0, .earliest) }))
             let end = try cluster.offsets(Dictionary(uniqueKeysWithValues: led.map { ($0, .latest) }))
-            let settings = try cluster.settings(ofTopic: name).filter { invocation.has("all") || $0.isOwn }
+            let settings = try cluster.settings(ofTopic: name).filter { invocation[TopicOptions.all] || $0.isOwn }
             described.append(Description(topic: topic, first: first, end: end, settings: settings))
         } finally: {
-            if invocation.has("json") {
+            if invocation[CommonOptions.json] {
                 console.output.writeJSON { json in
                     json.array { json in for entry in described { write(entry, to: &json) } }
                 }
@@ -178,13 +180,12 @@ enum TopicCommands {
 
     static func alter(_ invocation: Invocation, _ console: Console) throws {
         let name = invocation.operands[0]
-        let count = try invocation.integer("partitions", in: Int32(1)...100_000)
-        var settings: [(name: String, value: String?)] = try invocation.settings("set").map { ($0.name, $0.value) }
-        settings += invocation.values("unset").map { ($0, nil) }
-        guard count != nil || !settings.isEmpty else {
-            throw UsageError("nothing to alter: give --partitions, --set or --unset", command: invocation.name)
+        let count = invocation[TopicAlterOptions.partitions]
+        var settings: [(name: String, value: String?)] = invocation[TopicAlterOptions.settings].map {
+            ($0.name, $0.value)
         }
-        let dryRun = invocation.has("dry-run")
+        settings += invocation[TopicAlterOptions.unset].map { ($0, nil) }
+        let dryRun = invocation[TopicAlterOptions.dryRun]
         let cluster = try ClusterConnection.open(invocation, console)
         // Half of it would be done, and nothing told, if the second request were refused.
         if let count, !settings.isEmpty, !dryRun {
@@ -192,7 +193,7 @@ enum TopicCommands {
         }
         if !settings.isEmpty { try cluster.alter(topic: name, settings: settings, validateOnly: dryRun) }
         if let count { try cluster.setPartitions(of: name, to: count, validateOnly: dryRun) }
-        guard invocation.has("json") else {
+        guard invocation[CommonOptions.json] else {
             return console.output.write(dryRun ? "topic \(name) can be altered so\n" : "altered topic \(name)\n")
         }
         console.output.writeJSON { json in
@@ -218,7 +219,7 @@ enum TopicCommands {
         try Each.of(invocation.operands, console) { name in
             do throws(ClientError) { try cluster.delete(topic: name) } catch {
                 guard error.code == .unknownTopicOrPartition else { throw error }
-                guard invocation.has("if-exists") else {
+                guard invocation[TopicOptions.ifExists] else {
                     throw CommandFailure("topic \(name): there is no such topic")
                 }
                 return deletions.note(name, wasThere: false)
@@ -239,7 +240,7 @@ struct Deletions {
 
     init(_ kind: String, _ invocation: Invocation, _ console: Console) {
         self.kind = kind
-        isJSON = invocation.has("json")
+        isJSON = invocation[CommonOptions.json]
         self.console = console
     }
 

@@ -12,14 +12,14 @@ enum TrimCommand {
     }
 
     static func run(_ invocation: Invocation, _ console: Console) throws {
-        guard let before = try invocation.position("before") else {
-            throw UsageError("say up to where: --before POSITION", command: invocation.name)
+        guard let before = invocation[TopicTrimOptions.before] else {
+            preconditionFailure("the table asks for --before")
         }
         let cluster = try ClusterConnection.open(invocation, console)
         let names = try ConsumeCommand.partitions(invocation, cluster)
         var rows = try rows(names, before, cluster, console)
         let doomed = rows.filter { $0.target > $0.first }
-        if !invocation.has("dry-run"), !doomed.isEmpty {
+        if !invocation[TopicTrimOptions.dryRun], !doomed.isEmpty {
             let first = try cluster.deleteRecords(
                 before: Dictionary(uniqueKeysWithValues: doomed.map { ($0.name, $0.target) }))
             for index in rows.indices { rows[index].target = first[rows[index].name] ?? rows[index].target }
@@ -47,8 +47,8 @@ enum TrimCommand {
     }
 
     private static func write(_ invocation: Invocation, _ console: Console, _ rows: [Row]) {
-        let isDone = !invocation.has("dry-run")
-        if invocation.has("json") {
+        let isDone = !invocation[TopicTrimOptions.dryRun]
+        if invocation[CommonOptions.json] {
             return console.output.writeJSON { json in
                 json.object { json in
                     json.member("topic", invocation.operands[0])

@@ -80,9 +80,9 @@ enum Serve {
     /// The dedicated options as configuration keys.
     static func flags(_ invocation: Invocation) -> [(key: String, value: String, flag: String)] {
         var flags: [(key: String, value: String, flag: String)] = []
-        if let folder = invocation.value("data-dir") { flags.append(("log.dirs", folder, "--data-dir")) }
-        if let address = invocation.value("kafka") { flags.append(("listeners", address, "--kafka")) }
-        if let address = invocation.value("http") {
+        if let folder = invocation[ServeOptions.dataDir] { flags.append(("log.dirs", folder, "--data-dir")) }
+        if let address = invocation[ServeOptions.kafka] { flags.append(("listeners", address, "--kafka")) }
+        if let address = invocation[ServeOptions.http] {
             if address == "off" {
                 flags.append(("http.enable", "false", "--http"))
             } else {
