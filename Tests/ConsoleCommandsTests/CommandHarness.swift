@@ -25,7 +25,16 @@ final class CommandHarness {
         environment = ["MILLRACE_BOOTSTRAP": node.kafkaAddress.description]
     }
 
-    deinit { try? node.stop() }
+    deinit { try? stop() }
+
+    /// Stops the broker; its data stays.
+    func stop() throws {
+        guard isRunning else { return }
+        isRunning = false
+        try node.stop()
+    }
+
+    private var isRunning = true
 
     /// How long a command waits for an answer: longer than a disk that everybody uses takes for a sync.
     static let patience = ["--timeout", "5m"]

@@ -3,7 +3,7 @@ import KafkaModel
 import RecordFormat
 public import StorageIO
 
-/// Looks through a stopped data folder, and sets damage aside. For `millrace log verify` and `log repair`.
+/// Looks through a stopped data folder with the eyes of recovery, and sets damage aside. For `millrace log`.
 public struct LogInspection {
     /// One partition's folder.
     public struct Finding: Sendable {
@@ -20,7 +20,7 @@ public struct LogInspection {
         public var isDamaged: Bool { !quarantine.isEmpty }
     }
 
-    private let fileSystem: any FileSystem
+    let fileSystem: any FileSystem
     private let dataFolder: String
     private let checkpoint: Checkpoint
     /// What is wrong with the checkpoint itself.
@@ -28,11 +28,27 @@ public struct LogInspection {
 
     /// Errors: `.corrupt` for a folder of a newer version.
     public init(_ fileSystem: any FileSystem, dataFolder: String) throws(StorageError) {
+        let loaded = try Checkpoint.load(fileSystem, folder: dataFolder, keepsDamaged: false)
+        self.init(fileSystem, dataFolder: dataFolder, loaded.checkpoint, notices: loaded.notices)
+    }
+
+    /// For a partition's folder wherever it lies. Outside of a data folder nothing vouches for its bytes.
+    public init(_ fileSystem: any FileSystem, partitionFolder: String) throws(StorageError) {
+        let partitions = Path.parent(partitionFolder)
+        guard Path.name(partitions) == "partitions" else {
+            self.init(fileSystem, dataFolder: partitions, Checkpoint(), notices: [])
+            return
+        }
+        try self.init(fileSystem, dataFolder: Path.parent(partitions))
+    }
+
+    private init(
+        _ fileSystem: any FileSystem, dataFolder: String, _ checkpoint: Checkpoint, notices: [String]
+    ) {
         self.fileSystem = fileSystem
         self.dataFolder = dataFolder
-        let loaded = try Checkpoint.load(fileSystem, folder: dataFolder, keepsDamaged: false)
-        checkpoint = loaded.checkpoint
-        notices = loaded.notices
+        self.checkpoint = checkpoint
+        self.notices = notices
     }
 
     /// The partitions' folders, in order.
@@ -47,15 +63,17 @@ public struct LogInspection {
         return folders
     }
 
+    /// What a checkpoint tells of a partition's folder; nil: nothing.
+    func entry(of folder: String) -> Checkpoint.Entry? {
+        checkpoint.entries.first { Path.name(folder).hasSuffix("-\($0.key.partitionIndex).\($0.key.topicID)") }?.value
+    }
+
     /// Reads every segment of a partition. What lies behind the checkpoint is left to the broker's next start, which
     /// has the journal to judge it by.
     public func look(at folder: String) throws(StorageError) -> Finding {
         var finding = Finding(
             folder: folder, quarantine: try Quarantine.load(fileSystem, folder: folder) ?? Quarantine())
-        let entry = checkpoint.entries.first {
-            Path.name(folder).hasSuffix("-\($0.key.partitionIndex).\($0.key.topicID)")
-        }?
-        .value
+        let entry = entry(of: folder)
         let bases = try fileSystem.list(folder).compactMap(Segment.baseOffset(ofLogName:)).sorted()
         for (place, base) in bases.enumerated() {
             let next = place + 1 < bases.count ? bases[place + 1] : nil
@@ -68,52 +86,17 @@ public struct LogInspection {
     private func look(
         at base: Int64, next: Int64?, _ entry: Checkpoint.Entry?, _ finding: inout Finding
     ) throws(StorageError) {
-        let segment = Segment(baseOffset: base)
-        let file = try fileSystem.open(Path.join(finding.folder, segment.logName), .read)
+        let file = try fileSystem.open(Path.join(finding.folder, Segment(baseOffset: base).logName), .read)
         defer { file.close() }
         let size = try file.size()
         finding.segments += 1
         finding.bytes += size
-        var end = size
-        var limit = next ?? Int64.max
-        if let entry, base == entry.segmentBase {
-            end = min(size, entry.position)
-            limit = entry.endOffset
-        } else if entry == nil || base > entry!.segmentBase {
-            // Nothing vouches for these bytes yet.
-            end = 0
-        }
-        if end > 0 {
-            var walk = SegmentWalk(isContiguous: !(entry?.mayHaveGaps ?? true), verifies: true)
-            walk.offsetLimit = limit
-            walk.maxEpoch = max(0, entry?.epochs.latest ?? .max)
-            walk.gaps = finding.quarantine.gaps
-            var expected: Int64? = base
-            var read: Int64 = 0
-            var batches = 0
-            var damage = try walk.survey(
-                file, segmentBase: base, from: 0, to: end, expected: &expected, limit: limit, pool: .shared, read: &read
-            ) { _, _ in batches += 1 }
-            finding.batches += batches
-            // The last block of a direct write, not cut yet.
-            if let last = damage.last, last.endPosition == size,
-                try SegmentWalk.isPadding(file, from: last.startPosition, to: size)
-            {
-                damage.removeLast()
-            }
-            finding.found += damage.filter { range in
-                !finding.quarantine.ranges.contains {
-                    $0.isRepaired && $0.baseOffset <= range.baseOffset && range.endOffset <= $0.endOffset
-                }
-            }
-        }
-        if let entry, base == entry.segmentBase, size < entry.position, finding.found.last?.endOffset != entry.endOffset
-        {
-            finding.found.append(
-                DamagedRange(
-                    segmentBase: base, startPosition: size, endPosition: size, baseOffset: entry.endOffset - 1,
-                    endOffset: entry.endOffset, reason: "\(size) bytes where \(entry.position) had been synced"))
-        }
+        let vouched = Vouched(base, next: next, size: size, entry)
+        var batches = 0
+        let survey = try survey(file, vouched, entry, gaps: finding.quarantine.gaps) { _, _ in batches += 1 }
+        finding.batches += batches
+        finding.found += survey.damage.filter { !finding.quarantine.hasRepaired($0) }
+        if let lost = vouched.lostEnd, finding.found.last?.endOffset != lost.endOffset { finding.found.append(lost) }
     }
 
     /// Copies each damaged part beside its segment as `<segment>.damaged-<byte>`, and makes it a gap that readers pass

@@ -16,8 +16,10 @@ struct SegmentWalk {
     var maxEpoch: Int32 = .max
     /// Gaps that a repair left.
     var gaps: [Range<Int64>] = []
-    /// Check each batch's CRC; without it only headers are read.
+    /// Check each batch's CRC; without it only headers are read, unless all bytes are wanted.
     var verifies: Bool
+    /// `body` looks at the bytes behind a header, too.
+    var readsWholeBatches = false
     /// Largest batch; a length beyond it is damage.
     static let maxBatch = 1 << 30
     static let window = 1 << 20
@@ -27,6 +29,8 @@ struct SegmentWalk {
         case whole
         /// Nothing whole begins at this byte.
         case broken(at: Int64)
+        /// `body` wanted no more.
+        case stopped
     }
 
     /// Whether a header may stand where `expected` is the next offset (nil: not known).
@@ -51,8 +55,23 @@ struct SegmentWalk {
         read: inout Int64, accepted: ((UnsafeRawBufferPointer, Int64) throws(StorageError) -> Void)? = nil,
         _ body: (RecordBatchHeader, Int64) -> Void
     ) throws(StorageError) -> End {
+        try run(
+            file, from: start, to: end, expected: &expected, pool: pool, read: &read, accepted: accepted,
+            while: { header, position in
+                body(header, position)
+                return true
+            })
+    }
+
+    /// The same until `body` gives false.
+    func run(
+        _ file: any StorageFile, from start: Int64, to end: Int64, expected: inout Int64?, pool: ChunkPool,
+        read: inout Int64, accepted: ((UnsafeRawBufferPointer, Int64) throws(StorageError) -> Void)? = nil,
+        while body: (RecordBatchHeader, Int64) -> Bool
+    ) throws(StorageError) -> End {
+        let needsBytes = verifies || readsWholeBatches
         var position = start
-        var window = pool.chunk(atLeast: verifies ? Self.window : 64 << 10)
+        var window = pool.chunk(atLeast: needsBytes ? Self.window : 64 << 10)
         while position < end {
             let length = Int(min(Int64(window.capacity), end - position))
             let count = try file.read(
@@ -66,13 +85,15 @@ struct SegmentWalk {
                 isBroken = !accepts(header, expected: expected, room: end - position - Int64(at))
                 if isBroken { break }
                 let total = header.totalSize
-                if verifies {
+                if needsBytes {
                     needed = total
                     if total > count - at { break }
+                }
+                if verifies {
                     isBroken = header.computedCRC() != header.crc
                     if isBroken { break }
                 }
-                body(header, position + Int64(at))
+                guard body(header, position + Int64(at)) else { return .stopped }
                 expected = header.lastOffset.rawValue + 1
                 at += total
                 needed = RecordBatchHeader.size
