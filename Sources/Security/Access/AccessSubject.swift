@@ -9,6 +9,8 @@ public struct AccessSubject: Hashable, Sendable {
     public let address: NetworkAddress
     /// What a narrowed credential may do at most; nil for all that its owner may. Never grants anything by itself.
     public let scopes: [AccessScope]?
+    /// What an ACL may call this subject, written once: every rule is compared with them.
+    private let names: [ExactString]
 
     public init(
         _ principal: Principal, groups: [Principal] = [], address: NetworkAddress, scopes: [AccessScope]? = nil
@@ -18,16 +20,14 @@ public struct AccessSubject: Hashable, Sendable {
         self.groups = groups
         self.address = address
         self.scopes = scopes
+        names = [Self.everybody] + ([principal] + groups).map { ExactString($0.description) }
     }
 
     /// Whether `name` (of an ACL) is one of this subject's.
-    func isNamed(_ name: ExactString) -> Bool {
-        name == Self.everybody || name == ExactString(principal.description)
-            || groups.contains { name == ExactString($0.description) }
-    }
+    func isNamed(_ name: ExactString) -> Bool { names.contains(name) }
 
     /// Matches every principal, of whatever type.
-    static let everybody: ExactString = "User:*"
+    private static let everybody: ExactString = "User:*"
 }
 
 /// One thing that a narrowed credential may do.
