@@ -58,6 +58,26 @@ import Testing
         }
     }
 
+    /// A request or a credential that is printed by mistake, in a log or a crash, gives nothing away.
+    @Test func whatCarriesSecretsShowsNothing() {
+        let token = bytes("canary")
+        let credential = ScramCredential(
+            password: secret("canary"), salt: bytes("canary"), iterations: 4_096, mechanism: .sha256)
+        var shown = "\(SaslRequest.rawToken(token)) \(credential)"
+        for value in [SaslRequest.rawToken(token), SaslRequest.authenticate(version: 1, token: token), credential]
+            as [Any]
+        {
+            dump(value, to: &shown)
+            shown += String(describing: value) + String(reflecting: value) + "\([value])"
+        }
+        for form in [
+            "canary", "\(token)".dropLast().dropFirst().description, Hexadecimal.encode(token), Base64.encode(token),
+        ] {
+            #expect(!shown.contains(form), "\(shown)")
+        }
+        #expect(!shown.contains(String(credential.storedKey[0]) + ", " + String(credential.storedKey[1])))
+    }
+
     @Test func aSecretTakesItsBytesAndLeavesZeros() {
         var source = bytes("hello")
         let taken = Secret(wiping: &source)
@@ -129,6 +149,8 @@ import Testing
         #expect(UnixTime(seconds: .max).milliseconds == .max && UnixTime(seconds: .min).milliseconds == .min)
         #expect(UnixTime(milliseconds: .max) + .seconds(1) == UnixTime(milliseconds: .max))
         #expect(UnixTime(milliseconds: -1).seconds == -1 && UnixTime(milliseconds: 1_999).seconds == 1)
+        #expect(UnixTime(milliseconds: .min) - .seconds(1) == UnixTime(milliseconds: .min))
+        #expect(UnixTime(seconds: 0) - .milliseconds(Int64.min) == UnixTime(milliseconds: .max))
         #expect((UnixTime(seconds: 5) - UnixTime(seconds: 7)) == .seconds(-2))
         #expect(Duration.seconds(Int64.max).milliseconds == .max)
     }

@@ -10,7 +10,8 @@ import Testing
         publicKeys: [PublicKey] = [], at time: UnixTime? = nil, pieces: Int = 1
     ) throws(WebhookVerification.Refusal) -> WebhookVerification.Acceptance {
         let verification = try WebhookVerification(
-            scheme, secrets: secrets, publicKeys: publicKeys, method: "POST", path: "/hooks/a"
+            scheme, keys: try! WebhookVerification.Keys(secrets: secrets, publicKeys: publicKeys), method: "POST",
+            path: "/hooks/a"
         ) { headers[$0] ?? [] }
         let bytes = Array(body.utf8)
         for start in stride(from: 0, to: bytes.count, by: max(1, bytes.count / pieces)) {
@@ -203,8 +204,8 @@ import Testing
         #expect(throws: WebhookVerification.Refusal.wrongSignature) {
             try verify(.standard, [standardSecret], headers, "body")
         }
-        let verification = try WebhookVerification(.standard, secrets: [], publicKeys: [key], method: "POST", path: "/")
-        {
+        let keys = try WebhookVerification.Keys(secrets: [], publicKeys: [key])
+        let verification = try WebhookVerification(.standard, keys: keys, method: "POST", path: "/") {
             headers[$0] ?? []
         }
         let megabyte = [UInt8](repeating: 0, count: 1 << 20)
@@ -212,6 +213,22 @@ import Testing
         #expect(throws: WebhookVerification.Refusal.tooLong) { try verification.finish(now: now) }
         #expect(WebhookScheme.standardKey("MfKQ") == nil && WebhookScheme.standardKey("whsec_") == nil)
         #expect(WebhookScheme.standardPublicKey("whpk_AAAA") == nil)
+    }
+
+    @Test func aSenderHasAKeyAndNotTooMany() {
+        let key = PublicKey.ed25519(TestKeys.ed25519().publicKey)!
+        let curve = PublicKey.p256(
+            x: Base64.decodeURL("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU".utf8)!,
+            y: Base64.decodeURL("x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0".utf8)!)!
+        let bad: [([Secret], [PublicKey])] = [
+            ([], []), ([secret("")], []), ([secret("a"), secret("b"), secret("c")], []), ([], [key, key, key]),
+            ([], [curve]),
+        ]
+        for (secrets, keys) in bad {
+            #expect(throws: SecurityConfigurationError.self) {
+                try WebhookVerification.Keys(secrets: secrets, publicKeys: keys)
+            }
+        }
     }
 
     // MARK: Twilio

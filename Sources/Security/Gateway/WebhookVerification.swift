@@ -26,6 +26,29 @@ public final class WebhookVerification {
         public let memory: Duration
     }
 
+    /// What one sender signs with. Made where the configuration is read, so that no request finds an empty secret.
+    public struct Keys: Sendable {
+        let secrets: [Secret]
+        let publicKeys: [PublicKey]
+
+        public init(
+            secrets: [Secret], publicKeys: [PublicKey] = []
+        ) throws(SecurityConfigurationError) {
+            func error(_ expected: String) -> SecurityConfigurationError {
+                SecurityConfigurationError(
+                    key: "webhook secrets", value: "(\(secrets.count) secrets)", expected: expected)
+            }
+            guard secrets.count <= maxSecrets, publicKeys.count <= maxSecrets else {
+                throw error("at most \(maxSecrets) secrets and as many public keys")
+            }
+            guard !secrets.isEmpty || !publicKeys.isEmpty else { throw error("a secret or a public key") }
+            guard !secrets.contains(where: \.isEmpty) else { throw error("secrets that are not empty") }
+            guard publicKeys.allSatisfy({ $0.algorithm == .edDSA }) else { throw error("Ed25519 keys") }
+            self.secrets = secrets
+            self.publicKeys = publicKeys
+        }
+    }
+
     private let scheme: WebhookScheme
     private let codes: [StreamingHMAC]
     private let publicKeys: [PublicKey]
@@ -41,11 +64,8 @@ public final class WebhookVerification {
 
     /// `headers` gives all values of a lower-case name.
     public init(
-        _ scheme: WebhookScheme, secrets: [Secret], publicKeys: [PublicKey] = [], method: String, path: String,
-        headers: (String) -> [String]
+        _ scheme: WebhookScheme, keys: Keys, method: String, path: String, headers: (String) -> [String]
     ) throws(Refusal) {
-        precondition(
-            secrets.count <= Self.maxSecrets && !secrets.contains(where: \.isEmpty), "\(secrets.count) secrets")
         func one(_ name: String) throws(Refusal) -> String {
             let values = headers(name)
             guard values.count <= 1 else { throw .repeatedHeader }
@@ -56,7 +76,7 @@ public final class WebhookVerification {
         let header = try one(scheme.signatureHeader)
         let parsed = try Self.parse(header, scheme)
         signatures = parsed.signatures
-        edSignatures = publicKeys.isEmpty ? [] : parsed.edSignatures
+        edSignatures = keys.publicKeys.isEmpty ? [] : parsed.edSignatures
         timestamp = if let name = scheme.timestampHeader { try one(name) } else { parsed.timestamp }
         id = if let name = scheme.idHeader { try one(name) } else { nil }
         deliveryID = if let name = scheme.deliveryHeader { try one(name) } else { id }
@@ -65,8 +85,8 @@ public final class WebhookVerification {
         self.scheme = scheme
         self.method = method
         self.path = path
-        self.publicKeys = publicKeys
-        codes = secrets.map { StreamingHMAC(scheme.algorithm, key: $0) }
+        publicKeys = keys.publicKeys
+        codes = keys.secrets.map { StreamingHMAC(scheme.algorithm, key: $0) }
         collected = edSignatures.isEmpty ? nil : []
         for piece in scheme.pieces.prefix(while: { $0 != .body }) { feed(piece) }
     }

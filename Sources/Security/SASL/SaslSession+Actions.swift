@@ -11,6 +11,21 @@ public enum SaslRequest: Equatable, Sendable {
     case other
 }
 
+extension SaslRequest: CustomStringConvertible, CustomReflectable {
+    /// Without the token: it is a password, or as good as one.
+    public var description: String {
+        switch self {
+        case .apiVersions(let answer): "ApiVersions, answered by \(answer.name)"
+        case .handshake(let version, _): "SaslHandshake \(version)"
+        case .authenticate(let version, let token): "SaslAuthenticate \(version) of \(token.count) bytes"
+        case .rawToken(let token): "a bare token of \(token.count) bytes"
+        case .other: "another request"
+        }
+    }
+
+    public var customMirror: Mirror { Mirror(self, children: []) }
+}
+
 /// What the connection is to do. It does it before it reads on.
 public enum SaslAction: Equatable, Sendable {
     /// Hand the request to its ordinary handler.

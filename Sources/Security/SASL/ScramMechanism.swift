@@ -71,6 +71,12 @@ public struct ScramCredential: Hashable, Sendable {
     }
 }
 
+extension ScramCredential: CustomStringConvertible, CustomReflectable {
+    /// Without the keys: who reads `serverKey` can pose as the broker, and the rest serves to guess the password.
+    public var description: String { "(SCRAM credential of \(iterations) iterations)" }
+    public var customMirror: Mirror { Mirror(self, children: []) }
+}
+
 /// The users as of one moment: a snapshot in memory, asked on the event loop.
 public protocol ScramCredentialSource: Sendable {
     func scramCredential(of user: ExactString, mechanism: ScramMechanism) -> ScramCredential?

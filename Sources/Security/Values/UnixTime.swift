@@ -21,7 +21,8 @@ public struct UnixTime: Hashable, Comparable, Sendable {
     }
 
     public static func - (time: UnixTime, duration: Duration) -> UnixTime {
-        time + .milliseconds(-duration.milliseconds)
+        let (difference, overflow) = time.milliseconds.subtractingReportingOverflow(duration.milliseconds)
+        return UnixTime(milliseconds: overflow ? (duration.milliseconds > 0 ? .min : .max) : difference)
     }
 
     /// From `other` to this one; negative if this one is earlier.
