@@ -92,6 +92,26 @@ import Testing
     }
 }
 
+@Suite struct BasicCredentialTests {
+    @Test func theFirstColonCuts() {
+        // RFC 7617's two examples, and a password with colons.
+        for (text, user, password) in [
+            ("QWxhZGRpbjpvcGVuIHNlc2FtZQ==", "Aladdin", "open sesame"), ("dGVzdDoxMjPCow==", "test", "123\u{a3}"),
+            (Base64.encode("a:b:c".utf8), "a", "b:c"),
+        ] {
+            let found = BasicCredential(text.utf8)
+            #expect(found?.user == ExactString(user) && found?.password == secret(password))
+        }
+        for bad in ["a", ":b", "a:", "", "a:b\n", "a\u{0}:b", "a:b\u{7f}"] {
+            #expect(BasicCredential(Base64.encode(bad.utf8).utf8) == nil)
+        }
+        for bad in [[0x61, 0x3a, 0xff], [0xff, 0x3a, 0x61]] as [[UInt8]] {
+            #expect(BasicCredential(Base64.encode(bad).utf8) == nil)
+        }
+        #expect(BasicCredential("QWxhZGRpbjpvcGVuIHNlc2FtZQ".utf8) == nil)
+    }
+}
+
 @Suite struct ProxyHeaderTests {
     private let signature: [UInt8] = [0x0d, 0x0a, 0x0d, 0x0a, 0, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a]
     private let addresses: [UInt8] = [10, 1, 2, 3, 10, 0, 0, 1, 0x30, 0x39, 0x23, 0x84]

@@ -185,4 +185,47 @@ import Testing
             QuotaTable.Limit.allCases.map(\.rawValue)
                 == ["producer_byte_rate", "consumer_byte_rate", "request_percentage", "controller_mutation_rate"])
     }
+
+    // MARK: Addresses
+
+    private let one = NetworkAddress("10.0.0.1")!
+
+    @Test func addressesHaveTheirOwnLimitOrTheDefault() {
+        var quotas = AddressQuotas()
+        #expect(quotas.limit(for: one) == nil && AddressQuotas.key == "connection_creation_rate")
+        quotas.byDefault = 5
+        quotas.set(2, for: one)
+        #expect(quotas.limit(for: one) == 2 && quotas.limit(for: NetworkAddress("10.0.0.2")!) == 5)
+        #expect(quotas.limit(for: NetworkAddress("::ffff:10.0.0.1")!) == 2)
+        quotas.set(nil, for: one)
+        #expect(quotas.limit(for: one) == 5 && quotas.addresses.isEmpty)
+        for index in 0..<UInt32(AddressQuotas.maxAddresses) { quotas.set(1, for: NetworkAddress(v4: index)) }
+        #expect(!quotas.set(1, for: one) && quotas.set(3, for: NetworkAddress(v4: 7)))
+    }
+
+    @Test func failuresOfAnAddressAreCounted() {
+        var limiter = AttemptLimiter()
+        for _ in 0..<50 {
+            #expect(limiter.wait(for: one, now: start) == nil)
+            limiter.noteFailure(of: one, now: start)
+        }
+        #expect(limiter.wait(for: one, now: start) == .milliseconds(100))
+        #expect(limiter.wait(for: NetworkAddress("10.0.0.2")!, now: start) == nil)
+        #expect(limiter.wait(for: one, now: start + .milliseconds(100)) == nil)
+        // A household's network of IPv6 counts as one.
+        for _ in 0..<50 { limiter.noteFailure(of: NetworkAddress("2001:db8::1")!, now: start) }
+        #expect(limiter.wait(for: NetworkAddress("2001:db8::ffff")!, now: start) != nil)
+        #expect(limiter.wait(for: NetworkAddress("2001:db8:0:1::1")!, now: start) == nil)
+    }
+
+    @Test func fullBucketsAreForgottenAtTheBound() {
+        var limiter = AttemptLimiter()
+        for _ in 0..<51 { limiter.noteFailure(of: one, now: start + .seconds(60)) }
+        for index in 0..<UInt32(AttemptLimiter.maxAddresses - 1) {
+            limiter.noteFailure(of: NetworkAddress(v4: index), now: start)
+        }
+        #expect(limiter.count == AttemptLimiter.maxAddresses)
+        limiter.noteFailure(of: NetworkAddress("1.2.3.4")!, now: start + .seconds(60))
+        #expect(limiter.count == 2 && limiter.wait(for: one, now: start + .seconds(60)) != nil)
+    }
 }

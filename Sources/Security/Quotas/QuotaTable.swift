@@ -1,5 +1,5 @@
 /// Limits by user and client id, as AlterClientQuotas sets them, and which of them holds for a connection. Source:
-/// KIP-13, KIP-55, KIP-124, KIP-546, KIP-599, KIP-612.
+/// KIP-13, KIP-55, KIP-124, KIP-546, KIP-599.
 public struct QuotaTable: Sendable {
     /// One row for each entity; AlterClientQuotas past it is refused.
     public static let maxEntities = 100_000
