@@ -78,7 +78,8 @@ final class CleanerPass {
             if error.isNotFound { throw CleanerStop.changed }
             throw error
         }
-        return SegmentReader(file, baseOffset: facts.baseOffset, end: facts.size, pool: store.pool)
+        let walk = log.state.withLock { $0.walk(below: facts.endOffset) }
+        return SegmentReader(file, baseOffset: facts.baseOffset, end: facts.size, walk, pool: store.pool)
     }
 
     // MARK: The map

@@ -1,12 +1,19 @@
 import ByteBuffers
+import KafkaModel
 import RecordFormat
 import StorageIO
 
 /// Reads the batches of a closed segment in order, each whole and with its CRC checked.
+///
+/// What may stand where is the decision of the log's `SegmentWalk`, as for readers and recovery. It matters more here than
+/// there: a pass writes what it takes for a batch again, and what it copies from damage looks whole afterwards.
 struct SegmentReader {
     private let file: any StorageFile
     private let pool: ChunkPool
+    private let walk: SegmentWalk
     private let baseOffset: Int64
+    /// The offset that follows the last batch.
+    private var expected: Int64
     private let end: Int64
     private var window: Chunk
     /// Bytes of the window that are filled, and the batch to be read next.
@@ -19,10 +26,12 @@ struct SegmentReader {
     static let windowBytes = 1 << 20
 
     /// `end`: bytes of the file that are the segment.
-    init(_ file: any StorageFile, baseOffset: Int64, end: Int64, pool: ChunkPool) {
+    init(_ file: any StorageFile, baseOffset: Int64, end: Int64, _ walk: SegmentWalk, pool: ChunkPool) {
         self.file = file
         self.pool = pool
+        self.walk = walk
         self.baseOffset = baseOffset
+        expected = baseOffset
         self.end = end
         window = pool.chunk(atLeast: Self.windowBytes)
     }
@@ -34,15 +43,17 @@ struct SegmentReader {
     mutating func next() throws -> RecordBatchHeader? {
         guard position < end else { return nil }
         if filled - at < RecordBatchHeader.size { try fill(atLeast: RecordBatchHeader.size) }
-        let total = RecordBatchHeader(unchecked: window.base + at).totalSize
-        guard total >= RecordBatchHeader.size, position + Int64(total) <= end else {
+        let claimed = RecordBatchHeader(unchecked: window.base + at)
+        guard walk.accepts(claimed, expected: expected, room: end - position) else {
             throw damage("no record batch header")
         }
+        let total = claimed.totalSize
         if filled - at < total { try fill(atLeast: total) }
         let bytes = UnsafeRawBufferPointer(start: window.base + at, count: total)
         do {
             let header = try RecordBatchValidator(origin: .broker).validateSingle(bytes)
             at += total
+            expected = header.lastOffset.rawValue + 1
             return header
         } catch {
             throw damage("\(error)")

@@ -247,11 +247,13 @@ import Testing
         #expect(try records(store).allSatisfy { before.contains($0) })
     }
 
-    @Test func aDamagedSegmentStaysAsItIs() throws {
+    /// The CRC covers byte 100, and neither the base offset (5) nor the leader epoch (14).
+    @Test(arguments: [100, 5, 14] as [Int64])
+    func aDamagedSegmentStaysAsItIs(byte: Int64) throws {
         let store = try store()
         try fill(store)
         let second = logs(store)[1]
-        store.fileSystem.flipBit(store.path(second), at: 100)
+        store.fileSystem.flipBit(store.path(second), at: byte)
         let damaged = try #require(store.fileSystem.contents(store.path(second)))
         store.store.clean(nowMs: Self.now)
         store.store.clean(nowMs: Self.now + 5000)
