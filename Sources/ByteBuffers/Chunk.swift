@@ -107,16 +107,16 @@ public final class ChunkPool: Sendable {
 
     /// A cache with a bound of its own took over (or, negative, let go of) this many of the bytes handed out: nobody has
     /// to hold back for them.
-    public func noteCached(_ bytes: Int) { cached.add(bytes, ordering: .relaxed) }
+    public func addCached(_ bytes: Int) { cached.add(bytes, ordering: .relaxed) }
 
     /// Memory outside of the pool that is about to be taken (or, negative, was given back) for the work that its chunks
     /// hold: it counts as handed out, and is told apart, as who takes it has a bound of its own.
-    public func noteReserved(_ bytes: Int) {
+    public func addReserved(_ bytes: Int) {
         outstanding.add(bytes, ordering: .relaxed)
         reserved.add(bytes, ordering: .relaxed)
     }
 
-    /// The part of `outstandingBytes` that `noteReserved` told of.
+    /// The part of `outstandingBytes` that `addReserved` told of.
     public var reservedBytes: Int { reserved.load(ordering: .relaxed) }
 
     /// The capacity of a chunk of at least `minimum` bytes.

@@ -27,7 +27,7 @@ public struct FileSlice: Sendable {
     }
 
     /// Some of the bytes could not be read.
-    public func noteReadFailure() { onReadFailure?() }
+    public func reportReadFailure() { onReadFailure?() }
 
     /// What is left of it behind its first `count` bytes.
     public func dropFirst(_ count: Int) -> FileSlice {

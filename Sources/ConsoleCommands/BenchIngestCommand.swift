@@ -116,7 +116,7 @@ enum BenchIngestCommand {
                 state.requests += 1
                 // 207: some events were refused; which ones, this command does not ask.
                 if (200..<300).contains(status), status != 207 {
-                    state.waits.note(nanoseconds: now - time)
+                    state.waits.observe(nanoseconds: now - time)
                     state.done(records: plan.eventsPerRequest, bytes: request.eventBytes)
                 } else {
                     state.failed(records: plan.eventsPerRequest, "HTTP status \(status)")

@@ -78,7 +78,7 @@ enum BenchProduceCommand {
                 let times = due[Int(delivery.partition.partition)].take(delivery.recordCount)
                 switch delivery.result {
                 case .success:
-                    for time in times { state.waits.note(nanoseconds: now - time) }
+                    for time in times { state.waits.observe(nanoseconds: now - time) }
                     state.done(records: delivery.recordCount, bytes: delivery.recordCount * size)
                 case .failure(let error): state.failed(records: delivery.recordCount, "\(error)")
                 }

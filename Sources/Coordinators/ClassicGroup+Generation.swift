@@ -136,7 +136,7 @@ extension ClassicGroup {
     /// The timers' entries in the shard's heap.
     var timerEntries: [DeadlineQueue.Entry] {
         var entries: [DeadlineQueue.Entry] = []
-        func add(_ deadline: Deadline, _ subject: TimerSubject) {
+        func add(_ deadline: GroupTimer, _ subject: TimerSubject) {
             if let entry = deadline.entry(groupID: groupID, subject: subject) { entries.append(entry) }
         }
         add(joinTimer, .join)

@@ -67,7 +67,7 @@ extension ClassicGroup {
             guard pendingMembers.count < shard.settings.maxPendingMembers else {
                 return shard.answerJoin(parked, JoinGroupResponse(refusing: .groupMaxSizeReached, memberID: ""))
             }
-            var timer = Deadline()
+            var timer = GroupTimer()
             timer.set(
                 shard.after(Int64(request.sessionTimeoutMs)), in: &shard.timers, groupID: groupID,
                 subject: .pendingMember(memberID: memberID))

@@ -58,7 +58,7 @@ extension ClassicGroup {
         member.clientID = context.clientID
         member.clientHost = context.clientHost
         member.isNew = false
-        member.session = Deadline()
+        member.session = GroupTimer()
         memberBytes += member.memoryBytes
         members[newID] = member
         staticMembers[instanceID] = newID

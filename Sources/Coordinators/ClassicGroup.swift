@@ -42,7 +42,7 @@ struct GroupMember: Equatable, Sendable {
     var join: ParkedRequest?
     /// A parked SyncGroup.
     var sync: ParkedRequest?
-    var session = Deadline()
+    var session = GroupTimer()
     /// Members are listed in the order they came.
     let joinOrder: UInt64
 
@@ -98,7 +98,7 @@ struct ClassicGroup: Sendable {
     /// Member ids by group instance id. Source: KIP-345.
     var staticMembers: [String: String] = [:]
     /// Member ids given out by MEMBER_ID_REQUIRED and not yet joined. Source: KIP-394.
-    private(set) var pendingMembers: [String: Deadline] = [:]
+    private(set) var pendingMembers: [String: GroupTimer] = [:]
     private var pendingBytes = 0
     /// Members of the generation that have not sent SyncGroup yet.
     var pendingSync: Set<String> = []
@@ -108,8 +108,8 @@ struct ClassicGroup: Sendable {
     /// them than `maxSubscribedTopics`).
     private(set) var subscribedTopics: Set<String>?
     private var subscribedBytes = 0
-    var joinTimer = Deadline()
-    var syncTimer = Deadline()
+    var joinTimer = GroupTimer()
+    var syncTimer = GroupTimer()
     /// Set while the initial delay runs.
     var initialDelay: InitialDelay?
     var offsets = CommittedOffsets()
@@ -170,7 +170,7 @@ struct ClassicGroup: Sendable {
 
     // MARK: Ids given out
 
-    mutating func setPending(_ memberID: String, _ timer: Deadline) {
+    mutating func setPending(_ memberID: String, _ timer: GroupTimer) {
         if pendingMembers.updateValue(timer, forKey: memberID) == nil { pendingBytes += Self.pendingBytes(memberID) }
     }
 
@@ -178,7 +178,7 @@ struct ClassicGroup: Sendable {
         if pendingMembers.removeValue(forKey: memberID) != nil { pendingBytes -= Self.pendingBytes(memberID) }
     }
 
-    /// Whether the id's timer is due; see `Deadline.fires`.
+    /// Whether the id's timer is due; see `GroupTimer.fires`.
     mutating func pendingFires(
         _ memberID: String, _ entry: DeadlineQueue.Entry, now: Int64, in queue: inout DeadlineQueue
     ) -> Bool {

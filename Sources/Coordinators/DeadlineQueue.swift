@@ -19,7 +19,7 @@ enum TimerSubject: Hashable, Sendable {
 
 /// All deadlines of a shard, earliest first: a binary heap that is cleaned lazily.
 ///
-/// A deadline that moves *later* (each heartbeat does that) touches only its `Deadline`; the heap's entry fires at the
+/// A deadline that moves *later* (each heartbeat does that) touches only its `GroupTimer`; the heap's entry fires at the
 /// old time, finds the deadline moved, and is put back. So a heartbeat costs no heap operation, and the heap holds
 /// about one entry a member.
 ///
@@ -109,7 +109,7 @@ struct DeadlineQueue: Sendable {
 }
 
 /// One timer: when it is due, and when the heap will look at it.
-struct Deadline: Equatable, Sendable {
+struct GroupTimer: Equatable, Sendable {
     /// When it is due; `nil`: not running.
     private(set) var at: Int64?
     /// The earliest heap entry for it; later entries are left-overs and ignored.

@@ -22,7 +22,7 @@ struct SliceQueue {
 
     mutating func add(_ connection: ConnectionID) { waiting.append(connection) }
 
-    mutating func noteUsed(_ nanoseconds: Int64) { used += nanoseconds }
+    mutating func charge(_ nanoseconds: Int64) { used += nanoseconds }
 
     /// Whether the next turn must be asked for; once until `begin`.
     mutating func needsTurn() -> Bool {

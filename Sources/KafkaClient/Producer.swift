@@ -80,7 +80,7 @@ public final class Producer {
     private struct Request {
         var pending: BrokerConnection.Pending<ProduceResponse>
         var connection: BrokerConnection
-        var batches: [(queue: ProducerQueue, batch: ProducerBatch, topicID: TopicID)]
+        var batches: [(queue: ProducerQueue, batch: OutgoingBatch, topicID: TopicID)]
     }
 
     public init(_ cluster: Cluster, options: Options = Options()) throws(ClientError) {
@@ -182,7 +182,7 @@ public final class Producer {
         }
         queue.nextSequence = queue.nextSequence.advanced(by: count)
         queue.waiting.append(
-            ProducerBatch(
+            OutgoingBatch(
                 slice: slice, recordCount: count, deadline: .after(milliseconds: options.deliveryTimeoutMs)))
         queuedBytes += slice.count
     }
@@ -217,7 +217,7 @@ public final class Producer {
 
     /// One request with the first waiting batch of each queue, as many as fit.
     private func send(_ queues: [ProducerQueue], to node: Int32) throws(ClientError) {
-        var batches: [(queue: ProducerQueue, batch: ProducerBatch, topicID: TopicID)] = []
+        var batches: [(queue: ProducerQueue, batch: OutgoingBatch, topicID: TopicID)] = []
         var bytes = 0
         for queue in queues {
             let batch = queue.waiting[0]
@@ -248,7 +248,7 @@ public final class Producer {
     }
 
     private func produceRequest(
-        _ batches: [(queue: ProducerQueue, batch: ProducerBatch, topicID: TopicID)]
+        _ batches: [(queue: ProducerQueue, batch: OutgoingBatch, topicID: TopicID)]
     ) -> ProduceRequest {
         var request = ProduceRequest()
         request.acks = options.acks
@@ -329,7 +329,7 @@ public final class Producer {
 
     // MARK: Ends
 
-    private func finish(_ queue: ProducerQueue, _ batch: ProducerBatch, _ result: Result<Int64, ClientError>) {
+    private func finish(_ queue: ProducerQueue, _ batch: OutgoingBatch, _ result: Result<Int64, ClientError>) {
         queue.inFlight.removeAll { $0 === batch }
         queuedBytes -= batch.slice.count
         queue.pauseMs = 0
@@ -346,7 +346,7 @@ public final class Producer {
                 mayBeStored: batch.mayBeStored))
     }
 
-    private func fail(_ queue: ProducerQueue, _ batch: ProducerBatch, _ error: ClientError) {
+    private func fail(_ queue: ProducerQueue, _ batch: OutgoingBatch, _ error: ClientError) {
         var isTransient = error.isTransient
         // Behind a batch that failed, the next ones must be out of order; they go again after it, or, when it was given up,
         // under the new session.

@@ -3,7 +3,7 @@ internal import KafkaModel
 internal import RecordFormat
 
 /// One batch on its way to a partition.
-final class ProducerBatch {
+final class OutgoingBatch {
     let slice: ByteSlice
     let recordCount: Int32
     let deadline: Deadline
@@ -55,9 +55,9 @@ struct ProducerSession: Equatable {
 final class ProducerQueue {
     let name: PartitionName
     var builder: RecordBatchBuilder
-    var waiting: [ProducerBatch] = []
-    var inFlight: [ProducerBatch] = []
-    var failed: [ProducerBatch] = []
+    var waiting: [OutgoingBatch] = []
+    var inFlight: [OutgoingBatch] = []
+    var failed: [OutgoingBatch] = []
     var nextSequence = Sequence32(0)
     /// After a failure: not before this time (monotonic ns).
     var retryAt: Int64 = 0

@@ -168,7 +168,7 @@ public final class RecordReader {
                     }
                 } else if batch.isControl {
                     try iterator.open(batch)
-                    while let record = try iterator.next() { aborted.note(batch, record) }
+                    while let record = try iterator.next() { aborted.apply(marker: record, of: batch) }
                 }
             } catch {
                 throw .invalidAnswer("record of \(place): \(error)")
@@ -198,7 +198,7 @@ struct AbortedRecords {
     }
 
     /// An abort marker ends its producer's transaction.
-    mutating func note(_ batch: RecordBatchHeader, _ record: RecordView) {
+    mutating func apply(marker record: RecordView, of batch: RecordBatchHeader) {
         if let marker = EndTransactionMarker(record), !marker.isCommit { open.remove(batch.producerID.rawValue) }
     }
 }

@@ -25,7 +25,7 @@ extension FetchPlan {
         var told: [Int] = []
         for index in items.indices {
             var isNews = true
-            if let session { isNews = session.note(items[index].sessionSlot, outcome.found[index].result) }
+            if let session { isNews = session.updateTold(items[index].sessionSlot, outcome.found[index].result) }
             if isFull || isNews { told.append(index) }
         }
         write(outcome, told, to: sink)

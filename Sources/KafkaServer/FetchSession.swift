@@ -105,7 +105,7 @@ final class FetchSession {
     }
 
     /// Notes what the client is told now. True: it has to be told, something is new.
-    func note(_ slot: Int32, _ result: FetchPartitionResult) -> Bool {
+    func updateTold(_ slot: Int32, _ result: FetchPartitionResult) -> Bool {
         guard var entry = entries[Int(slot)] else { return true }
         let isNew =
             result.recordsCount > 0 || result.errorCode != .none || entry.toldError != .none

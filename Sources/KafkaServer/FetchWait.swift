@@ -41,13 +41,13 @@ extension FetchPlan {
     }
 
     /// The partition at `waiter.place` has grown or changed. False: the wait is over.
-    func noteGrowth(_ waiter: ReadWaiter) -> Bool {
+    func keepsWaiting(after waiter: ReadWaiter) -> Bool {
         guard watch(Int(waiter.place), waiter) else { return false }
         return round.isOver ? beginRound(waiter) : true
     }
 
     /// The same without the new round, if the last one is over.
-    func noteStep(_ waiter: ReadWaiter) -> Bool { watch(Int(waiter.place), waiter) }
+    func keepsWaitingInRound(after waiter: ReadWaiter) -> Bool { watch(Int(waiter.place), waiter) }
 
     /// The wait is over, or was given up.
     func endWait(_ waiter: ReadWaiter) {

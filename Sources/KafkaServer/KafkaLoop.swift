@@ -136,8 +136,8 @@ final class KafkaLoop {
             // Answered by an earlier one of the same commit, perhaps.
             guard let fetch = parkedFetches[waiter.id] else { continue }
             if let long = fetch.long {
-                noteGrowth(waiter, of: long)
-            } else if !fetch.plan.noteGrowth(waiter) {
+                handleGrowth(waiter, of: long)
+            } else if !fetch.plan.keepsWaiting(after: waiter) {
                 answerFetch(waiter.id)
             }
         }

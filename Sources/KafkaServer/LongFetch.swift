@@ -238,12 +238,12 @@ extension KafkaLoop {
         if !isWaiting || fetch.wait.isOver { return answerFetch(waiter.id) }
         let told = fetch.wait.told
         fetch.wait.told = []
-        for one in told where parkedFetches[waiter.id] != nil { noteGrowth(one, of: fetch) }
+        for one in told where parkedFetches[waiter.id] != nil { handleGrowth(one, of: fetch) }
     }
 
-    func noteGrowth(_ waiter: ReadWaiter, of fetch: LongFetch) {
+    func handleGrowth(_ waiter: ReadWaiter, of fetch: LongFetch) {
         if fetch.wait.isAway { return fetch.wait.told.append(waiter) }
-        guard let plan = fetch.plan, plan.noteStep(waiter) else { return answerFetch(waiter.id) }
+        guard let plan = fetch.plan, plan.keepsWaitingInRound(after: waiter) else { return answerFetch(waiter.id) }
         if plan.round.isOver { beginRound(of: fetch, waiter) }
     }
 

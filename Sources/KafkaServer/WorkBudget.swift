@@ -75,13 +75,13 @@ final class WorkBudget: Sendable {
             precondition(bytes <= state.charged, "\(bytes) released of \(state.charged)")
             state.charged -= bytes
         }
-        pool.noteReserved(-bytes)
+        pool.addReserved(-bytes)
         startWaiting()
     }
 
     private func startWaiting() {
         while let next = state.withLock({ $0.takeNext(maxBytes) }) {
-            next.pool.noteReserved(next.bytes)
+            next.pool.addReserved(next.bytes)
             next.start()
         }
     }

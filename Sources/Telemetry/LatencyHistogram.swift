@@ -9,7 +9,7 @@ public struct LatencyHistogram: Sendable {
     public init() {}
 
     /// Counts a wait `times` times; a negative one counts as zero.
-    public mutating func note(nanoseconds: Int64, times: UInt64 = 1) {
+    public mutating func observe(nanoseconds: Int64, times: UInt64 = 1) {
         let value = max(0, nanoseconds)
         buckets[Self.bucket(of: UInt64(value))] += times
         count += times

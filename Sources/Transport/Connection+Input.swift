@@ -130,7 +130,7 @@ extension Connection {
             // A short read has drained the socket: a later arrival is a new edge. Not so once the peer's end has been
             // announced, for no edge follows it.
             if count < firstCount + secondCount, !peerFinished { isReadable = false }
-            noteReceived(count)
+            didReceive(count)
         } else if count == 0 {
             endOfInput()
         } else if count == -Int(EAGAIN) {
@@ -146,7 +146,7 @@ extension Connection {
     ) -> Int {
         switch transform.receive(into: UnsafeMutableRawBufferPointer(start: first, count: firstCount), from: fd) {
         case .bytes(let count):
-            noteReceived(count)
+            didReceive(count)
             return count
         case .wouldBlock: isReadable = false
         case .end: endOfInput()
@@ -155,7 +155,7 @@ extension Connection {
         return 0
     }
 
-    private func noteReceived(_ count: Int) {
+    private func didReceive(_ count: Int) {
         loop.receivedInTurn += count
         lastInputAt = loop.now
     }
@@ -247,7 +247,7 @@ extension Connection {
         loop.movedInput += count
         own.base.copyMemory(from: bytes, byteCount: count)
         (held, heldStart, heldEnd, heldIsOwn) = (own, 0, count, true)
-        loop.noteTurnBytes(self)
+        loop.updateTurnBytes(self)
     }
 
     /// Input that came behind the held bytes, because they were not all consumed.
@@ -258,7 +258,7 @@ extension Connection {
             own.base.copyMemory(from: held!.base + heldStart, byteCount: heldCount)
             (heldEnd, heldStart, heldIsOwn) = (heldCount, 0, true)
             held = own
-            loop.noteTurnBytes(self)
+            loop.updateTurnBytes(self)
         }
         (held!.base + heldEnd).copyMemory(from: bytes, byteCount: count)
         heldEnd += count

@@ -35,7 +35,7 @@ extension Connection {
         precondition(takesFiles, "part of a file through a transform")
         guard state == .open else { return }
         output.append(slice)
-        noteAppended()
+        didAppend()
     }
 
     /// Appends a copy of `bytes`.
@@ -89,10 +89,10 @@ extension Connection {
 
     private func append(_ slice: ByteSlice) {
         output.append(slice)
-        noteAppended()
+        didAppend()
     }
 
-    private func noteAppended() {
+    private func didAppend() {
         if output.pending > limits.outputHighWater {
             isBackPressured = true
             if output.pending > limits.maxPendingOutput { return close(.outputLimit) }
@@ -129,7 +129,7 @@ extension Connection {
             sendOnce()
             if state == .closed { return }
         }
-        noteStall()
+        updateStallClock()
         if isBackPressured, isOutputLow, output.gatedWeight <= limits.maxUncommitted / 2 {
             isBackPressured = false
             if state == .open { handler?.outputDrained(on: self) }
@@ -163,7 +163,7 @@ extension Connection {
             parts == 1 && !isFollowed
             ? millrace_send(fd, vector[0].iov_base, asked)
             : millrace_send_vector(fd, vector, Int32(parts), isFollowed ? 1 : 0)
-        noteSent(count, of: asked)
+        finishSend(count, of: asked)
     }
 
     private func send(_ file: FileSlice) {
@@ -176,12 +176,12 @@ extension Connection {
         } else {
             // 0: the file's end, where bytes were promised.
             let result = count == 0 ? -Int(EIO) : count
-            if result == -Int(EIO) { file.noteReadFailure() }
-            noteSent(result, of: length)
+            if result == -Int(EIO) { file.reportReadFailure() }
+            finishSend(result, of: length)
         }
     }
 
-    private func noteSent(_ count: Int, of asked: Int) {
+    private func finishSend(_ count: Int, of asked: Int) {
         if count > 0 {
             didSend(count)
             // The kernel's buffer is full, and says so by an edge when it has room.
@@ -211,7 +211,7 @@ extension Connection {
         if stalledSince != 0 { stalledSince = loop.now }
     }
 
-    private func noteStall() {
+    private func updateStallClock() {
         if !isWritable, output.sendable > 0 {
             if stalledSince == 0 {
                 stalledSince = loop.now

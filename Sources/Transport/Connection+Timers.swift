@@ -24,7 +24,7 @@ extension Connection {
         let before = timers.count
         guard state != .closed, let entry = timers.set(id, deadline: deadline) else { return }
         // An earlier time of a timer that has an entry: that one is replaced.
-        if timers.count == before { loop.noteStaleTimers(1) }
+        if timers.count == before { loop.addStaleTimers(1) }
         loop.timers.insert(
             TimerEntry(deadline: entry, slot: self.id.slot, generation: self.id.generation, id: id))
     }

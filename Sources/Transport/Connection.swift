@@ -244,7 +244,7 @@ public final class Connection {
             loop.enqueueReady(self)
         } else if mayRead {
             readInput()
-            loop.noteSlice(self)
+            loop.endSlice(self)
             // The peer reads it while the loop goes on with the other connections.
             if output.sendable >= Self.earlyFlush { flush() }
         } else if isArmed, !isGivingWay {

@@ -183,7 +183,7 @@ extension EventLoop {
         let handler = connection.handler
         connection.handler = nil
         handler?.closed(on: connection, reason: reason)
-        if connection.timers.count > 0 { noteStaleTimers(connection.timers.count) }
+        if connection.timers.count > 0 { addStaleTimers(connection.timers.count) }
         // Closing takes the descriptor out of epoll.
         forget(
             connection.fd, connection.peerAddress, connection.listener, load: handle, isRefused: connection.isRefused)

@@ -89,12 +89,12 @@ extension EventLoop {
 
     private func giveTurn(to connection: Connection) {
         (budgetTurn, budgetTurnSince) = (connection.id, now)
-        noteTurnBytes(connection)
+        updateTurnBytes(connection)
         enqueueReady(connection)
     }
 
     /// The memory of a partial frame has changed.
-    func noteTurnBytes(_ connection: Connection) {
+    func updateTurnBytes(_ connection: Connection) {
         guard budgetTurn == connection.id else { return }
         let bytes = connection.held?.capacity ?? 0
         shared.turnBytes.add(bytes - budgetTurnBytes, ordering: .relaxed)

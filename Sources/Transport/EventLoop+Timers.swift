@@ -24,13 +24,13 @@ extension EventLoop {
     }
 
     public func cancel(_ timer: LoopTimer) {
-        if loopTimers.removeValue(forKey: timer.id) != nil { noteStaleTimers(1) }
+        if loopTimers.removeValue(forKey: timer.id) != nil { addStaleTimers(1) }
     }
 
     /// Entries of the heap mean nothing any more: their timer was cancelled or brought forward, or its connection has
     /// gone. They are dropped when they come to the top, which may be minutes later; so once they are more than the
     /// others, all of them go at once.
-    func noteStaleTimers(_ count: Int) {
+    func addStaleTimers(_ count: Int) {
         staleTimers += count
         guard staleTimers > Self.keptStaleTimers, staleTimers > timers.count / 2 else { return }
         timers.filter { entry in

@@ -193,7 +193,7 @@ public final class EventLoop {
     static let heavyShare: Int64 = 5_000_000
 
     /// The connection's input has been worked on since `sliceBegan`.
-    func noteSlice(_ connection: Connection) {
+    func endSlice(_ connection: Connection) {
         let end = millrace_monotonic_ns()
         connection.isHeavy = end - sliceBegan >= Self.heavySlice
         sliceBegan = end
@@ -279,7 +279,7 @@ public final class EventLoop {
         if let turnWork, turnWork.isWanted() {
             let seat = handle.seat
             let round = seat.enter()
-            shared.relief.note()
+            shared.relief.wakeIfAsleep()
             turnWork.run()
             guard seat.leave(round) else { return false }
             // What was committed there releases its replies before they are flushed below.
@@ -341,7 +341,7 @@ public final class EventLoop {
         connection.isReadyQueued = false
         if isStopping { connection.stopIfQuiet() }
         if connection.state != .closed { connection.continueInput() }
-        noteSlice(connection)
+        endSlice(connection)
     }
 
     private func flushTouched() {

@@ -112,7 +112,7 @@ final class LoopRelief: Sendable {
     }
 
     /// A loop has entered its work. Either it sees that the relief sleeps, or the relief sees its work before it does.
-    func note() {
+    func wakeIfAsleep() {
         if isAsleep.load(ordering: .sequentiallyConsistent) { signal.raise() }
     }
 

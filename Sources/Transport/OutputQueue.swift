@@ -215,7 +215,7 @@ public struct HeldOutput {
                     slice.position + Int64(done))
                 if got == -Int64(EINTR) { continue }
                 if got <= 0 {
-                    slice.noteReadFailure()
+                    slice.reportReadFailure()
                     return false
                 }
                 done += Int(got)

@@ -6,7 +6,7 @@ import Testing
 @Suite struct DeadlineQueueTests {
     @Test func heartbeatsLeaveOneEntryAMember() {
         var queue = DeadlineQueue()
-        var deadline = Deadline()
+        var deadline = GroupTimer()
         for now in 0..<1_000 {
             deadline.set(Int64(now) + 10_000, in: &queue, groupID: "g", subject: .session(memberID: "m"))
         }
@@ -24,7 +24,7 @@ import Testing
 
     @Test func earlierDeadlineFiresOnceAtItsTime() {
         var queue = DeadlineQueue()
-        var deadline = Deadline()
+        var deadline = GroupTimer()
         deadline.set(300_000, in: &queue, groupID: "g", subject: .join)
         deadline.set(10_000, in: &queue, groupID: "g", subject: .join)
         let first = queue.popDue(10_000)!
@@ -37,7 +37,7 @@ import Testing
 
     @Test func cancelledDeadlineDoesNotFire() {
         var queue = DeadlineQueue()
-        var deadline = Deadline()
+        var deadline = GroupTimer()
         deadline.set(10, in: &queue, groupID: "g", subject: .sync)
         deadline.cancel()
         let fired = deadline.fires(queue.popDue(10)!, now: 10, in: &queue)

@@ -10,7 +10,7 @@ import Testing
 
     @Test func smallValuesAreExact() {
         var histogram = LatencyHistogram()
-        for value in 0..<64 { histogram.note(nanoseconds: Int64(value)) }
+        for value in 0..<64 { histogram.observe(nanoseconds: Int64(value)) }
         #expect(histogram.quantile(0) == 0)
         #expect(histogram.quantile(0.5) == 31)
         #expect(histogram.quantile(1) == 63)
@@ -24,7 +24,7 @@ import Testing
         var value: Int64 = 1
         while value < 1 << 58 {
             values.append(value)
-            histogram.note(nanoseconds: value)
+            histogram.observe(nanoseconds: value)
             value += value / 7 + 1
         }
         let exact = values[max(0, Int((Double(values.count) * fraction).rounded(.up)) - 1)]
@@ -34,8 +34,8 @@ import Testing
 
     @Test func quantilesNeverExceedTheLongestWait() {
         var histogram = LatencyHistogram()
-        histogram.note(nanoseconds: 1_000_001, times: 3)
-        histogram.note(nanoseconds: -5)
+        histogram.observe(nanoseconds: 1_000_001, times: 3)
+        histogram.observe(nanoseconds: -5)
         #expect(histogram.longest == 1_000_001)
         #expect(histogram.quantile(0.999) == 1_000_001)
         #expect(histogram.quantile(0.2) == 0)
@@ -44,8 +44,8 @@ import Testing
     @Test func mergedHistogramsCountAsOne() {
         var one = LatencyHistogram()
         var other = LatencyHistogram()
-        for _ in 0..<90 { one.note(nanoseconds: 10) }
-        for _ in 0..<10 { other.note(nanoseconds: 50) }
+        for _ in 0..<90 { one.observe(nanoseconds: 10) }
+        for _ in 0..<10 { other.observe(nanoseconds: 50) }
         one.merge(other)
         #expect(one.count == 100)
         #expect(one.longest == 50)

@@ -36,11 +36,11 @@ final class TailMemory: Sendable {
     /// Keeps batches for readers although they are in their segments, and lets go of the oldest beyond the budget. Called
     /// without a partition's state lock, because it takes those of others.
     func keep(_ entry: EvictionQueue.Entry) {
-        pool.noteCached(entry.bytes)
+        pool.addCached(entry.bytes)
         evictions.withLock { $0.add(entry) }
         while let oldest = evictions.withLock({ $0.next(over: cacheBytes) }) {
             oldest.log.evict(through: oldest.lastOffset)
-            pool.noteCached(-oldest.bytes)
+            pool.addCached(-oldest.bytes)
         }
     }
 }

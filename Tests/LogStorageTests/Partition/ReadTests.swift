@@ -193,7 +193,7 @@ import Testing
             return
         }
         store.fileSystem.flipBit(store.path("00000000000000000000.log"), at: 100, bit: 3)
-        slice.dropFirst(10).noteReadFailure()
+        slice.dropFirst(10).reportReadFailure()
         guard case .corrupt? = refusal(store, from: 0, fileFrom: 1) else {
             Issue.record("not looked into")
             return
