@@ -13,30 +13,16 @@ public final class WorkerPool: Sendable {
     public static let maxQueued = 10_000
 
     private struct State {
-        /// Waiting pieces are `jobs[next...]`.
-        var jobs: [(@Sendable () -> Void)?] = []
-        var next = 0
+        var waiting = FIFO<@Sendable () -> Void>()
         /// Workers that sleep, the one that fell asleep last at the end.
         var idle: [Int] = []
         var threads: [Thread] = []
         var isStopping = false
 
-        var waiting: Int { jobs.count - next }
-
         mutating func take() -> (@Sendable () -> Void)? {
-            guard next < jobs.count else { return nil }
-            defer {
-                jobs[next] = nil
-                next += 1
-                if next == jobs.count {
-                    jobs.removeAll(keepingCapacity: jobs.capacity <= 64)
-                    next = 0
-                } else if next >= 1024, next * 2 >= jobs.count {
-                    jobs.removeFirst(next)
-                    next = 0
-                }
-            }
-            return jobs[next]
+            guard let job = waiting.first else { return nil }
+            waiting.removeFirst()
+            return job
         }
     }
 
@@ -59,8 +45,8 @@ public final class WorkerPool: Sendable {
     @discardableResult
     public func submit(_ job: @escaping @Sendable () -> Void) -> Bool {
         let (taken, sleeper) = state.withLock { state -> (Bool, Int?) in
-            guard !state.isStopping, state.waiting < Self.maxQueued else { return (false, nil) }
-            state.jobs.append(job)
+            guard !state.isStopping, state.waiting.count < Self.maxQueued else { return (false, nil) }
+            state.waiting.append(job)
             if let sleeper = state.idle.popLast() { return (true, sleeper) }
             if state.threads.count < signals.count {
                 let worker = state.threads.count

@@ -1,3 +1,5 @@
+import ByteBuffers
+
 /// What a deadline in the shard's queue belongs to.
 enum TimerSubject: Hashable, Sendable {
     /// The end of a group's join phase (or of a step of its initial delay).
@@ -17,7 +19,7 @@ enum TimerSubject: Hashable, Sendable {
     }
 }
 
-/// All deadlines of a shard, earliest first: a binary heap that is cleaned lazily.
+/// All deadlines of a shard, earliest first: a heap that is cleaned lazily.
 ///
 /// A deadline that moves *later* (each heartbeat does that) touches only its `GroupTimer`; the heap's entry fires at the
 /// old time, finds the deadline moved, and is put back. So a heartbeat costs no heap operation, and the heap holds
@@ -27,17 +29,17 @@ enum TimerSubject: Hashable, Sendable {
 /// it, for as long as the client chose. So once enough was pushed (`wantsRebuild`), the heap is made anew of the
 /// deadlines that there are.
 struct DeadlineQueue: Sendable {
-    struct Entry: Sendable {
+    struct Entry: HeapElement, Sendable {
         var at: Int64
         /// Breaks ties in the order of arming, so that runs are reproducible.
         var order: UInt64
         var groupID: String
         var subject: TimerSubject
 
-        static func precedes(_ a: Entry, _ b: Entry) -> Bool { a.at != b.at ? a.at < b.at : a.order < b.order }
+        func precedes(_ other: Entry) -> Bool { at != other.at ? at < other.at : order < other.order }
     }
 
-    private var heap: [Entry] = []
+    private var heap = BinaryHeap<Entry>()
     private var armings: UInt64 = 0
     /// Bytes of the entries pushed since the heap was last made anew; one that was put back does not count.
     private var pushedBytes = 0
@@ -58,8 +60,7 @@ struct DeadlineQueue: Sendable {
 
     /// Takes `entries` instead of all that it has.
     mutating func rebuild(from entries: [Entry]) {
-        // What is sorted is a heap.
-        heap = entries.sorted(by: Entry.precedes)
+        heap = BinaryHeap(entries)
         pushedBytes = 0
         rebuildAt = Self.pushedAlways + Self.pushedPerEntry * heap.count
     }
@@ -73,36 +74,15 @@ struct DeadlineQueue: Sendable {
 
     fileprivate mutating func putBack(at: Int64, groupID: String, subject: TimerSubject) -> UInt64 {
         armings += 1
-        defer { siftUp() }
-        heap.append(Entry(at: at, order: armings, groupID: groupID, subject: subject))
+        heap.insert(Entry(at: at, order: armings, groupID: groupID, subject: subject))
         return armings
-    }
-
-    private mutating func siftUp() {
-        var child = heap.count - 1
-        while child > 0 {
-            let parent = (child - 1) / 2
-            guard Entry.precedes(heap[child], heap[parent]) else { break }
-            heap.swapAt(child, parent)
-            child = parent
-        }
     }
 
     /// Takes out the earliest entry that is due at `now` (inclusive).
     mutating func popDue(_ now: Int64) -> Entry? {
         guard let first = heap.first, first.at <= now else { return nil }
-        let last = heap.removeLast()
-        guard !heap.isEmpty else { return first }
-        heap[0] = last
-        var parent = 0
-        while true {
-            var least = parent
-            for child in [2 * parent + 1, 2 * parent + 2]
-            where child < heap.count && Entry.precedes(heap[child], heap[least]) { least = child }
-            if least == parent { return first }
-            heap.swapAt(parent, least)
-            parent = least
-        }
+        heap.removeFirst()
+        return first
     }
 
     mutating func removeAll() { rebuild(from: []) }

@@ -24,22 +24,13 @@ final class WorkBudget: Sendable {
         var charged = 0
         var admitted = 0
         var mostCharged = 0
-        /// Those from `next` on.
-        var waiting: [Waiting] = []
-        var next = 0
+        var waiting = FIFO<Waiting>()
 
         mutating func takeNext(_ maxBytes: Int) -> Waiting? {
-            guard next < waiting.count, charged == 0 || charged + waiting[next].bytes <= maxBytes else { return nil }
-            let taken = waiting[next]
-            next += 1
-            if next == waiting.count {
-                (waiting, next) = ([], 0)
-            } else if next >= 256 {
-                waiting.removeFirst(next)
-                next = 0
-            }
-            charge(taken.bytes)
-            return taken
+            guard let next = waiting.first, charged == 0 || charged + next.bytes <= maxBytes else { return nil }
+            waiting.removeFirst()
+            charge(next.bytes)
+            return next
         }
 
         mutating func charge(_ bytes: Int) {
@@ -62,7 +53,7 @@ final class WorkBudget: Sendable {
     func admit(_ bytes: Int, _ pool: ChunkPool, _ start: @escaping @Sendable () -> Void) -> Bool {
         let waiting = Waiting(bytes: bytes, pool: pool, start: start)
         let isTaken = state.withLock { state in
-            guard state.waiting.count - state.next < Self.maxWaiting else { return false }
+            guard state.waiting.count < Self.maxWaiting else { return false }
             state.waiting.append(waiting)
             return true
         }

@@ -1,3 +1,5 @@
+internal import ByteBuffers
+
 extension Connection {
     /// Calls the handler's `timerFired` once, `after` this turn's beginning (`EventLoop.now`) or later. A timer of
     /// the same id is replaced. Extending or cancelling costs a store. `id` is the handler's choice, at least 0; a

@@ -1,3 +1,4 @@
+internal import ByteBuffers
 internal import CSystem
 
 /// A timer of the loop itself, for cancelling.

@@ -83,7 +83,7 @@ public final class EventLoop {
     }
 
     // Timers.
-    var timers = TimerHeap()
+    var timers = BinaryHeap<TimerEntry>()
     var loopTimers: [Int: LoopJob] = [:]
     var nextLoopTimer = 0
     /// Entries of the heap that mean nothing any more, about.

@@ -91,29 +91,6 @@ extension TransportTests {
             #expect(eventually { server.counters.closed.value == 4 })
         }
 
-        @Test func timersFireInOrderWhateverIsSetAndCancelled() {
-            var random = SplitMix(state: 42)
-            var heap = TimerHeap()
-            var expected: [Int64] = []
-            for _ in 0..<2_000 {
-                if Int.random(in: 0..<3, using: &random) > 0 || expected.isEmpty {
-                    let deadline = Int64.random(in: 0..<1_000, using: &random)
-                    heap.insert(TimerEntry(deadline: deadline, slot: 0, generation: 0, id: 0))
-                    expected.append(deadline)
-                    expected.sort()
-                } else if Bool.random(using: &random) {
-                    #expect(heap.first?.deadline == expected.removeFirst())
-                    heap.removeFirst()
-                } else {
-                    let moved = expected.removeFirst() + Int64.random(in: 0..<500, using: &random)
-                    heap.replaceFirst(TimerEntry(deadline: moved, slot: 0, generation: 0, id: 0))
-                    expected.append(moved)
-                    expected.sort()
-                }
-            }
-            #expect(heap.count == expected.count)
-        }
-
         /// Bytes, parts of a file and gates in any order: what leaves, what is held behind a failed gate, and what is left
         /// when that is dropped.
         @Test(arguments: 0..<40)

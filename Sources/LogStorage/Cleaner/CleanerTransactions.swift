@@ -1,3 +1,4 @@
+import ByteBuffers
 import KafkaModel
 import RecordFormat
 
@@ -38,13 +39,8 @@ struct TransactionEnds {
     /// saw it with its end, or there was no end yet and it is not before the start.
     func isAborted(_ producer: Int64, at offset: Int64) -> Bool {
         guard offset >= startOffset, let ends = ends[producer] else { return false }
-        var low = 0
-        var high = ends.count
-        while low < high {
-            let middle = (low + high) / 2
-            if ends[middle].offset > offset { high = middle } else { low = middle + 1 }
-        }
-        return low < ends.count && ends[low].isAbort
+        let next = ends.partitioningIndex { $0.offset > offset }
+        return next < ends.count && ends[next].isAbort
     }
 }
 

@@ -14,7 +14,7 @@ struct EvictionQueue {
         let bytes: Int
     }
 
-    private var entries = Fifo<Entry>()
+    private var entries = FIFO<Entry>()
     private(set) var bytes = 0
 
     mutating func add(_ entry: Entry) {

@@ -1,3 +1,5 @@
+import ByteBuffers
+
 /// How far a log is durable on this node, and how far readers may read it: two offsets that one node happens to move
 /// together.
 ///
@@ -24,7 +26,7 @@ struct LogProgress {
     ///
     /// Limit: one for each append between the two offsets. Who holds the watermark bounds that by how far it lets a log run
     /// ahead of its replicas.
-    private var flushedAbove = Fifo<Flushed>()
+    private var flushedAbove = FIFO<Flushed>()
 
     private struct Flushed {
         let endOffset: Int64
@@ -35,7 +37,7 @@ struct LogProgress {
     mutating func reset(to offset: Int64) {
         flushedOffset = offset
         highWatermark = offset
-        flushedAbove = Fifo()
+        flushedAbove = FIFO()
     }
 
     /// Everything below `endOffset` is on disk, `bytes` more than before. Gives whether the high watermark has moved.

@@ -269,12 +269,7 @@ extension PartitionLog.State {
             return .success(PartitionLog.ReadPlan(records: records, file: nil, wanted: wanted))
         }
         // The last segment that begins at or below `wanted`.
-        var low = 0
-        var high = segments.count - 1
-        while low < high {
-            let middle = (low + high + 1) / 2
-            if segments[middle].baseOffset <= wanted { low = middle } else { high = middle - 1 }
-        }
+        var low = max(0, segments.partitioningIndex { $0.baseOffset > wanted } - 1)
         while low < segments.count - 1, segments[low].readable == 0 { low += 1 }
         let segment = segments[low]
         var start: Int64 = 0

@@ -64,7 +64,7 @@ public final class PartitionLog: Sendable {
         var obsolete: [Segment] = []
         /// Batches in memory, oldest first and without gaps. The first `settled` of them are in their segments, durably,
         /// and stay for readers; the others are on their way.
-        var tail = Fifo<TailBatch>()
+        var tail = FIFO<TailBatch>()
         var settled = 0
         /// Bytes settled since a consumer last read or waited here; `Int.max` before the first one did.
         var unreadBytes = Int.max

@@ -53,13 +53,8 @@ struct SegmentIndex {
 
     private func search(_ belongs: (IndexEntry) -> Bool) -> IndexEntry {
         precondition(isInMemory, "a stored index is searched in its file")
-        var low = 0
-        var high = entries.count
-        while low < high {
-            let middle = (low + high) / 2
-            if belongs(entries[middle]) { low = middle + 1 } else { high = middle }
-        }
-        return low == 0 ? .origin : entries[low - 1]
+        let end = entries.partitioningIndex { !belongs($0) }
+        return end == 0 ? .origin : entries[end - 1]
     }
 
     // MARK: File form

@@ -8,18 +8,12 @@ struct StoredIndex {
 
     /// The last entry for which `belongs` holds, given that it holds for all before it.
     func last(where belongs: (IndexEntry) -> Bool) throws(StorageError) -> IndexEntry {
-        var low = 0
-        var high = count
         var found = IndexEntry.origin
-        while low < high {
-            let middle = (low + high) / 2
-            let entry = try entry(middle)
-            if belongs(entry) {
-                found = entry
-                low = middle + 1
-            } else {
-                high = middle
-            }
+        // The last entry read that belongs is the one before the index found, so it need not be read again.
+        _ = try (0..<count).partitioningIndex { (index) throws(StorageError) in
+            let entry = try entry(index)
+            if belongs(entry) { found = entry }
+            return !belongs(entry)
         }
         return found
     }

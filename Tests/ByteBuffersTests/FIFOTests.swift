@@ -1,15 +1,15 @@
 import Testing
 
-@testable import LogStorage
+import ByteBuffers
 
-@Suite struct FifoTests {
+@Suite struct FIFOTests {
     private final class Element {
         let number: Int
         init(_ number: Int) { self.number = number }
     }
 
     @Test func whatIsRemovedIsLetGoAtOnce() {
-        var queue = Fifo<Element>()
+        var queue = FIFO<Element>()
         for number in 0..<10 { queue.append(Element(number)) }
         weak let second = queue[1]
         weak let third = queue[2]
@@ -19,7 +19,7 @@ import Testing
     }
 
     @Test func elementsKeepTheirOrderWhileTheFrontMoves() {
-        var queue = Fifo<Int>()
+        var queue = FIFO<Int>()
         var next = 0
         var expected = 0
         for round in 0..<500 {

@@ -1,3 +1,5 @@
+internal import ByteBuffers
+
 /// A due time in a loop's heap. It names its timer and does not own it: whoever finds it at the top asks whether the
 /// timer still means this entry.
 struct TimerEntry {
@@ -12,50 +14,8 @@ struct TimerEntry {
     static let loopSlot = UInt32.max
 }
 
-/// A binary min-heap of due times.
-struct TimerHeap {
-    private var entries: ContiguousArray<TimerEntry> = []
-
-    var first: TimerEntry? { entries.first }
-    var count: Int { entries.count }
-
-    mutating func insert(_ entry: TimerEntry) {
-        entries.append(entry)
-        var index = entries.count - 1
-        while index > 0 {
-            let parent = (index - 1) / 2
-            if entries[parent].deadline <= entries[index].deadline { break }
-            entries.swapAt(parent, index)
-            index = parent
-        }
-    }
-
-    mutating func removeFirst() {
-        let last = entries.removeLast()
-        if !entries.isEmpty { sink(last, from: 0) }
-    }
-
-    /// Keeps the entries for which `isTrue` holds, and puts them in order again.
-    mutating func filter(_ isTrue: (TimerEntry) -> Bool) {
-        entries.removeAll { !isTrue($0) }
-        for index in stride(from: entries.count / 2 - 1, through: 0, by: -1) { sink(entries[index], from: index) }
-    }
-
-    /// The top is due later than it says: one walk down instead of a removal and an insertion.
-    mutating func replaceFirst(_ entry: TimerEntry) { sink(entry, from: 0) }
-
-    private mutating func sink(_ entry: TimerEntry, from start: Int) {
-        var index = start
-        while true {
-            var child = index * 2 + 1
-            if child >= entries.count { break }
-            if child + 1 < entries.count, entries[child + 1].deadline < entries[child].deadline { child += 1 }
-            if entry.deadline <= entries[child].deadline { break }
-            entries[index] = entries[child]
-            index = child
-        }
-        entries[index] = entry
-    }
+extension TimerEntry: HeapElement {
+    @inline(__always) func precedes(_ other: TimerEntry) -> Bool { deadline < other.deadline }
 }
 
 /// The timers of one connection, or of a loop: few, so a short array.
