@@ -1,3 +1,4 @@
+import ByteBuffers
 import CommandSyntax
 import Glibc
 import KafkaClient

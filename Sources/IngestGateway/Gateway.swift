@@ -29,7 +29,7 @@ public final class Gateway: Sendable {
         metrics = GatewayMetrics(registry: registry)
         inflight = InflightBudget(options, gauge: metrics.inflightBytes)
         ingestLimiter = RateLimiter(rate: options.ingestRate, burst: options.ingestBurst)
-        startedAt = MonotonicClock.nanoseconds()
+        startedAt = MonotonicClock.nanoseconds
         loops = GatewayLoops(count: loopCount)
     }
 

@@ -158,8 +158,8 @@ extension HTTPConnection {
 
     /// Works on the reply for one slice.
     private func makeSlice(of reply: RecordsReply, _ connection: Connection) -> Slice {
-        let began = MonotonicClock.nanoseconds()
-        defer { loop.slicing.noteUsed(MonotonicClock.nanoseconds() - began) }
+        let began = MonotonicClock.nanoseconds
+        defer { loop.slicing.charge(MonotonicClock.nanoseconds - began) }
         switch reply.advance(&loop.out) {
         case .done: return .done
         case .failed(let problem): return .failed(problem)

@@ -262,7 +262,7 @@ final class HTTPConnection: ConnectionHandler {
 
     /// Handles the request whose head was just parsed.
     private func handle(_ body: UnsafeRawBufferPointer, _ connection: Connection) -> Rest? {
-        let started = MonotonicClock.nanoseconds()
+        let started = MonotonicClock.nanoseconds
         guard let route = Route.match(loop.head.path) else {
             preconditionFailure("a request without route was admitted")
         }
@@ -271,7 +271,7 @@ final class HTTPConnection: ConnectionHandler {
         case .records(let reply): return begin(reply, connection)
         case .answered:
             writeReply(on: connection)
-            loop.count(route.name, started: started, ended: MonotonicClock.nanoseconds())
+            loop.count(route.name, started: started, ended: MonotonicClock.nanoseconds)
             return nil
         }
     }

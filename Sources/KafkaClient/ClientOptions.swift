@@ -1,3 +1,5 @@
+import ByteBuffers
+
 /// How a client behaves; the defaults suit a tool that a person waits for.
 public struct ClientOptions: Sendable {
     /// The name in every request header, for the broker's logs and quotas.
@@ -22,14 +24,15 @@ public struct Deadline: Sendable {
     let nanoseconds: Int64
 
     public static func after(milliseconds: Int64) -> Deadline {
-        let (sum, overflow) = MonotonicClock.now.addingReportingOverflow(milliseconds.multipliedClamped(by: 1_000_000))
+        let (sum, overflow) = MonotonicClock.nanoseconds.addingReportingOverflow(
+            milliseconds.multipliedClamped(by: 1_000_000))
         return Deadline(nanoseconds: overflow ? .max : sum)
     }
 
-    public var hasPassed: Bool { MonotonicClock.now >= nanoseconds }
+    public var hasPassed: Bool { MonotonicClock.nanoseconds >= nanoseconds }
 
     /// At least 0, rounded up.
-    public var remainingMs: Int64 { max(0, (nanoseconds - MonotonicClock.now + 999_999) / 1_000_000) }
+    public var remainingMs: Int64 { max(0, (nanoseconds - MonotonicClock.nanoseconds + 999_999) / 1_000_000) }
 
     func earlier(of other: Deadline) -> Deadline { nanoseconds < other.nanoseconds ? self : other }
 }

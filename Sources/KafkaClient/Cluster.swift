@@ -1,3 +1,4 @@
+internal import ByteBuffers
 public import KafkaModel
 public import KafkaWire
 

@@ -52,7 +52,7 @@ public final class GroupConsumer {
     @discardableResult
     public func poll(maxWaitMs: Int32, _ body: (PartitionName, RecordView) -> Bool) throws(ClientError) -> Int {
         if !isMember { try join() }
-        if MonotonicClock.now >= nextHeartbeat { try heartbeat() }
+        if MonotonicClock.nanoseconds >= nextHeartbeat { try heartbeat() }
         guard isMember else { return 0 }
         let wait = min(Int64(maxWaitMs), options.heartbeatIntervalMs)
         if reader.positions.isEmpty {
@@ -129,7 +129,9 @@ public final class GroupConsumer {
         }
     }
 
-    private func scheduleHeartbeat() { nextHeartbeat = MonotonicClock.now + options.heartbeatIntervalMs * 1_000_000 }
+    private func scheduleHeartbeat() {
+        nextHeartbeat = MonotonicClock.nanoseconds + options.heartbeatIntervalMs * 1_000_000
+    }
 
     /// Whether the error means that the group goes on without this member, which then joins anew.
     private func lostMembership(_ error: ClientError) -> Bool {

@@ -371,7 +371,7 @@ public final class Producer {
         queue.waiting.first?.lastError = error
         let base = cluster.options.retryBackoffMs
         queue.pauseMs = min(max(base, queue.pauseMs * 2), base * 16)
-        queue.retryAt = MonotonicClock.now + queue.pauseMs * 1_000_000
+        queue.retryAt = MonotonicClock.nanoseconds + queue.pauseMs * 1_000_000
     }
 
     /// Gives up batches whose time is over. Only between attempts: one in flight may still be stored.

@@ -73,7 +73,7 @@ final class ProducerQueue {
     /// Whether a batch may be sent now. `pipelines`: several may be in flight, for the broker knows their order.
     func canSend(pipelines: Bool) -> Bool {
         guard !waiting.isEmpty, failed.isEmpty else { return false }
-        return (pipelines || inFlight.isEmpty) && (retryAt == 0 || retryAt <= MonotonicClock.now)
+        return (pipelines || inFlight.isEmpty) && (retryAt == 0 || retryAt <= MonotonicClock.nanoseconds)
     }
 
     /// Once every batch in flight was answered, the failed ones stand in line again, first.

@@ -87,9 +87,7 @@ public enum Log {
 
     private static func write(_ level: Level, _ message: StaticString, _ fields: [any CustomStringConvertible]) {
         precondition(fields.count % 2 == 0, "log fields come as key and value: \(message)")
-        var now = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &now)
-        let monotonicMs = Int64(now.tv_sec) * 1000 + Int64(now.tv_nsec) / 1_000_000
+        let monotonicMs = MonotonicClock.nanoseconds / 1_000_000
         guard let leftOut = limiter.withLock({ $0.admit(UInt(bitPattern: message.utf8Start), atMs: monotonicMs) })
         else {
             return linesLeftOut.add()
@@ -98,8 +96,8 @@ public enum Log {
             (fields[$0].description, fields[$0 + 1].description)
         }
         if leftOut > 0 { pairs.append(("left_out", String(leftOut))) }
-        clock_gettime(CLOCK_REALTIME, &now)
-        let time = timestamp(seconds: now.tv_sec, milliseconds: now.tv_nsec / 1_000_000)
+        let wallMs = Int(WallClock.milliseconds)
+        let time = timestamp(seconds: wallMs / 1000, milliseconds: wallMs % 1000)
         let asJSON = format.load(ordering: .relaxed) == Format.json.rawValue
         let line = LogLine(time, level, message, pairs, asJSON: asJSON).bytes
         line.withUnsafeBytes { bytes in

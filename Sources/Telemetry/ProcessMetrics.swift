@@ -1,3 +1,4 @@
+internal import ByteBuffers
 internal import Glibc
 
 /// What the system counts of this process, asked for when a page is made.
@@ -7,9 +8,7 @@ public enum ProcessMetrics {
         registry.gauge(
             "millrace_build_info", help: "Always 1; the version is a label.", labels: ["version": version]
         ).set(1)
-        var now = timespec()
-        clock_gettime(CLOCK_REALTIME, &now)
-        let started = Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
+        let started = Double(WallClock.milliseconds) / 1000
         registry.reading(
             "millrace_process_start_time_seconds", help: "When the broker started, in seconds since 1970."
         ) { started }
