@@ -10,21 +10,6 @@ public import KafkaModel
 /// Pointers are into the bytes of the reader given to `init`, which the caller keeps alive and unchanged. Serves
 /// versions 4 to 18; fields that a version does not have are at their defaults.
 public struct FetchRequestReader {
-    public struct Topic {
-        /// The topic's name, not checked to be UTF-8; empty from version 13 on.
-        public let name: UnsafeRawBufferPointer
-        /// The topic's id; zero up to version 12.
-        public let topicID: TopicID
-        public let partitionCount: Int
-
-        @inlinable
-        init(name: UnsafeRawBufferPointer, topicID: TopicID, partitionCount: Int) {
-            self.name = name
-            self.topicID = topicID
-            self.partitionCount = partitionCount
-        }
-    }
-
     public struct Partition: Equatable {
         public var index: Int32 = 0
         /// -1: the client does not know the leader's epoch.
@@ -66,20 +51,8 @@ public struct FetchRequestReader {
     /// was not looked at, and there is nothing to walk.
     public private(set) var isTooLarge = false
 
-    @usableFromInline var topics: Cursor
-    @usableFromInline var forgotten: Cursor
-
-    /// A place in one of the two lists of topics.
-    @usableFromInline
-    struct Cursor {
-        @usableFromInline var reader: ByteReader
-        @usableFromInline var topicsLeft = 0
-        @usableFromInline var partitionsLeft = 0
-        /// A topic's partitions were begun and its end not yet passed.
-        @usableFromInline var isInTopic = false
-
-        @usableFromInline init(reader: ByteReader) { self.reader = reader }
-    }
+    @usableFromInline var topics: TopicCursor
+    @usableFromInline var forgotten: TopicCursor
 
     /// `body` stands behind the request's header. With more than `maxEntries` topics and partitions it `isTooLarge`.
     public init(_ body: ByteReader, version: Int16, maxEntries: Int = .max) throws(DecodeError) {
@@ -98,37 +71,26 @@ public struct FetchRequestReader {
             sessionEpoch = try reader.int32()
         }
         topicCount = try reader.countInPlace(version >= 12)
-        topics = Cursor(reader: reader)
-        topics.topicsLeft = topicCount
+        topics = TopicCursor(reader, topics: topicCount, byID: version >= 13, isFlexible: version >= 12)
         forgotten = topics
         try validate(maxEntries)
     }
 
     /// Walks to the end of the request and takes what stands behind the topics.
     private mutating func validate(_ maxEntries: Int) throws(DecodeError) {
-        var reader = topics.reader
-        var left = maxEntries - topicCount
-        for _ in 0..<(left < 0 ? 0 : topicCount) {
-            let topic = try readTopic(&reader)
-            partitionCount += topic.partitionCount
-            left -= topic.partitionCount
-            if left < 0 { break }
-            for _ in 0..<topic.partitionCount { _ = try readPartition(&reader) }
-            if isFlexible { try reader.skipTaggedFields() }
+        var left = maxEntries
+        var walk = topics
+        let isWhole = try walk.walk(&left) { (reader) throws(DecodeError) in
+            partitionCount += 1
+            _ = try readPartition(&reader)
         }
-        if left < 0 { return refuse() }
+        guard isWhole else { return refuse() }
+        var reader = walk.reader
         if version >= 7 { forgottenTopicCount = try reader.countInPlace(isFlexible) }
-        left -= forgottenTopicCount
-        forgotten = Cursor(reader: reader)
-        forgotten.topicsLeft = forgottenTopicCount
-        for _ in 0..<(left < 0 ? 0 : forgottenTopicCount) {
-            let count = try readTopic(&reader).partitionCount
-            left -= count
-            if left < 0 { break }
-            for _ in 0..<count { _ = try reader.int32() }
-            if isFlexible { try reader.skipTaggedFields() }
-        }
-        if left < 0 { return refuse() }
+        forgotten = TopicCursor(reader, topics: forgottenTopicCount, byID: version >= 13, isFlexible: isFlexible)
+        walk = forgotten
+        guard try walk.walk(&left, { (reader) throws(DecodeError) in _ = try reader.int32() }) else { return refuse() }
+        reader = walk.reader
         if version >= 11 { rackID = try reader.requiredStringInPlace(isFlexible) }
         if isFlexible { try readTags(&reader) }
     }
@@ -159,15 +121,13 @@ public struct FetchRequestReader {
 
     /// The next topic, or nil behind the last. Partitions of the topic before that were not asked for are passed over.
     @inlinable
-    public mutating func nextTopic() -> Topic? {
+    public mutating func nextTopic() -> TopicInPlace? {
         do throws(DecodeError) {
-            if topics.isInTopic {
-                while topics.partitionsLeft > 0 {
-                    topics.partitionsLeft &-= 1
-                    _ = try readPartition(&topics.reader)
-                }
+            while topics.partitionsLeft > 0 {
+                topics.partitionsLeft &-= 1
+                _ = try readPartition(&topics.reader)
             }
-            return try advance(&topics)
+            return try topics.next()
         } catch {
             preconditionFailure("a fetch request that was checked no longer decodes: \(error)")
         }
@@ -187,13 +147,11 @@ public struct FetchRequestReader {
 
     /// The next topic of which partitions leave the session, or nil behind the last.
     @inlinable
-    public mutating func nextForgottenTopic() -> Topic? {
+    public mutating func nextForgottenTopic() -> TopicInPlace? {
         do throws(DecodeError) {
-            if forgotten.isInTopic {
-                try forgotten.reader.skip(forgotten.partitionsLeft &* 4)
-                forgotten.partitionsLeft = 0
-            }
-            return try advance(&forgotten)
+            try forgotten.reader.skip(forgotten.partitionsLeft &* 4)
+            forgotten.partitionsLeft = 0
+            return try forgotten.next()
         } catch {
             preconditionFailure("a fetch request that was checked no longer decodes: \(error)")
         }
@@ -209,33 +167,6 @@ public struct FetchRequestReader {
         } catch {
             preconditionFailure("a fetch request that was checked no longer decodes: \(error)")
         }
-    }
-
-    /// Passes the end of a topic, all of whose partitions were read, and reads the head of the next.
-    @inlinable
-    func advance(_ cursor: inout Cursor) throws(DecodeError) -> Topic? {
-        if cursor.isInTopic {
-            if isFlexible { try cursor.reader.skipTaggedFields() }
-            cursor.isInTopic = false
-        }
-        guard cursor.topicsLeft > 0 else { return nil }
-        cursor.topicsLeft &-= 1
-        let topic = try readTopic(&cursor.reader)
-        cursor.partitionsLeft = topic.partitionCount
-        cursor.isInTopic = true
-        return topic
-    }
-
-    @inlinable
-    func readTopic(_ reader: inout ByteReader) throws(DecodeError) -> Topic {
-        var name = UnsafeRawBufferPointer(start: nil, count: 0)
-        var id = TopicID.zero
-        if version >= 13 {
-            id = try reader.topicIDInPlace()
-        } else {
-            name = try reader.requiredStringInPlace(isFlexible)
-        }
-        return Topic(name: name, topicID: id, partitionCount: try reader.countInPlace(isFlexible))
     }
 
     @inlinable

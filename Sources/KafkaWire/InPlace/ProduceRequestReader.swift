@@ -1,5 +1,4 @@
 public import ByteBuffers
-public import KafkaModel
 
 /// A Produce request, walked where it lies in the socket's buffer: no allocation, no copy, whatever its size.
 ///
@@ -14,21 +13,6 @@ public import KafkaModel
 /// Pointers and ranges are into the bytes of the reader given to `init`, which the caller keeps alive and unchanged.
 /// Serves versions 3 to 13; tagged fields are passed over.
 public struct ProduceRequestReader {
-    public struct Topic {
-        /// The topic's name, not checked to be UTF-8; empty from version 13 on.
-        public let name: UnsafeRawBufferPointer
-        /// The topic's id; zero up to version 12.
-        public let topicID: TopicID
-        public let partitionCount: Int
-
-        @inlinable
-        init(name: UnsafeRawBufferPointer, topicID: TopicID, partitionCount: Int) {
-            self.name = name
-            self.topicID = topicID
-            self.partitionCount = partitionCount
-        }
-    }
-
     public struct Partition {
         public let index: Int32
         /// Where the records lie, in positions of the reader given to `init`; nil: null.
@@ -49,18 +33,14 @@ public struct ProduceRequestReader {
     public let timeoutMs: Int32
     public let topicCount: Int
     /// Partitions of all topics.
-    public private(set) var partitionCount: Int
+    public private(set) var partitionCount = 0
     /// Bytes of records in all partitions.
-    public private(set) var recordBytes: Int
+    public private(set) var recordBytes = 0
     /// The request names more topics and partitions than the caller allows. Then the rest was not looked at, and there
     /// is nothing to walk.
     public private(set) var isTooLarge = false
 
-    @usableFromInline var reader: ByteReader
-    @usableFromInline var topicsLeft: Int
-    @usableFromInline var partitionsLeft = 0
-    /// A topic's partitions were begun and its end not yet passed.
-    @usableFromInline var isInTopic = false
+    @usableFromInline var topics: TopicCursor
 
     /// `body` stands behind the request's header. With more than `maxEntries` topics and partitions it `isTooLarge`.
     public init(_ body: ByteReader, version: Int16, maxEntries: Int = .max) throws(DecodeError) {
@@ -68,33 +48,27 @@ public struct ProduceRequestReader {
             throw .invalid("version of the message is not known", position: body.position)
         }
         self.version = version
-        reader = body
+        var reader = body
         let flexible = version >= 9
         transactionalID = try reader.stringInPlace(flexible)
         acks = try reader.int16()
         timeoutMs = try reader.int32()
         topicCount = try reader.countInPlace(flexible)
-        topicsLeft = topicCount
-        partitionCount = 0
-        recordBytes = 0
+        topics = TopicCursor(reader, topics: topicCount, byID: version >= 13, isFlexible: flexible)
         try validate(maxEntries)
     }
 
-    /// Walks a copy to the end of the request.
+    /// Walks to the end of the request.
     private mutating func validate(_ maxEntries: Int) throws(DecodeError) {
-        var walk = self
-        var left = maxEntries - topicCount
-        for _ in 0..<(left < 0 ? 0 : topicCount) {
-            let topic = try walk.readTopic()
-            partitionCount += topic.partitionCount
-            left -= topic.partitionCount
-            if left < 0 { break }
-            for _ in 0..<topic.partitionCount { recordBytes += try walk.readPartition().records?.count ?? 0 }
-            if isFlexible { try walk.reader.skipTaggedFields() }
+        var left = maxEntries
+        var walk = topics
+        let isWhole = try walk.walk(&left) { (reader) throws(DecodeError) in
+            partitionCount += 1
+            recordBytes += try readPartition(&reader).records?.count ?? 0
         }
-        if left < 0 {
+        guard isWhole else {
             isTooLarge = true
-            topicsLeft = 0
+            topics.topicsLeft = 0
             return
         }
         if isFlexible { try walk.reader.skipTaggedFields() }
@@ -104,22 +78,13 @@ public struct ProduceRequestReader {
 
     /// The next topic, or nil behind the last. Partitions of the topic before that were not asked for are passed over.
     @inlinable
-    public mutating func nextTopic() -> Topic? {
+    public mutating func nextTopic() -> TopicInPlace? {
         do throws(DecodeError) {
-            if isInTopic {
-                while partitionsLeft > 0 {
-                    partitionsLeft &-= 1
-                    _ = try readPartition()
-                }
-                if isFlexible { try reader.skipTaggedFields() }
-                isInTopic = false
+            while topics.partitionsLeft > 0 {
+                topics.partitionsLeft &-= 1
+                _ = try readPartition(&topics.reader)
             }
-            guard topicsLeft > 0 else { return nil }
-            topicsLeft &-= 1
-            let topic = try readTopic()
-            partitionsLeft = topic.partitionCount
-            isInTopic = true
-            return topic
+            return try topics.next()
         } catch {
             preconditionFailure("a produce request that was checked no longer decodes: \(error)")
         }
@@ -128,29 +93,17 @@ public struct ProduceRequestReader {
     /// The next partition of the topic, or nil behind its last.
     @inlinable
     public mutating func nextPartition() -> Partition? {
-        guard partitionsLeft > 0 else { return nil }
-        partitionsLeft &-= 1
+        guard topics.partitionsLeft > 0 else { return nil }
+        topics.partitionsLeft &-= 1
         do throws(DecodeError) {
-            return try readPartition()
+            return try readPartition(&topics.reader)
         } catch {
             preconditionFailure("a produce request that was checked no longer decodes: \(error)")
         }
     }
 
     @inlinable
-    mutating func readTopic() throws(DecodeError) -> Topic {
-        var name = UnsafeRawBufferPointer(start: nil, count: 0)
-        var id = TopicID.zero
-        if version >= 13 {
-            id = try reader.topicIDInPlace()
-        } else {
-            name = try reader.requiredStringInPlace(isFlexible)
-        }
-        return Topic(name: name, topicID: id, partitionCount: try reader.countInPlace(isFlexible))
-    }
-
-    @inlinable
-    mutating func readPartition() throws(DecodeError) -> Partition {
+    func readPartition(_ reader: inout ByteReader) throws(DecodeError) -> Partition {
         let index = try reader.int32()
         let records = try reader.rangeInPlace(isFlexible)
         if isFlexible { try reader.skipTaggedFields() }
