@@ -32,26 +32,27 @@ extension Cluster {
             }
             try Self.check(response.errorCode, "offsets of group \(group)")
             var found: [PartitionName: CommittedOffset] = [:]
+            func take(
+                _ name: PartitionName, _ code: Int16, _ offset: Int64, _ epoch: Int32, _ metadata: String?
+            ) throws(ClientError) {
+                try Self.check(code, "offset of group \(group) for \(name)")
+                guard offset >= 0 else { return }
+                found[name] = CommittedOffset(offset: offset, leaderEpoch: epoch, metadata: metadata ?? "")
+            }
             for topic in response.topics {
                 for entry in topic.partitions {
-                    let name = PartitionName(topic.name, entry.partitionIndex)
-                    try Self.check(entry.errorCode, "offset of group \(group) for \(name)")
-                    guard entry.committedOffset >= 0 else { continue }
-                    found[name] = CommittedOffset(
-                        offset: entry.committedOffset, leaderEpoch: entry.committedLeaderEpoch,
-                        metadata: entry.metadata ?? "")
+                    try take(
+                        PartitionName(topic.name, entry.partitionIndex), entry.errorCode, entry.committedOffset,
+                        entry.committedLeaderEpoch, entry.metadata)
                 }
             }
             for answered in response.groups {
                 try Self.check(answered.errorCode, "offsets of group \(group)")
                 for topic in answered.topics {
                     for entry in topic.partitions {
-                        let name = PartitionName(topic.name, entry.partitionIndex)
-                        try Self.check(entry.errorCode, "offset of group \(group) for \(name)")
-                        guard entry.committedOffset >= 0 else { continue }
-                        found[name] = CommittedOffset(
-                            offset: entry.committedOffset, leaderEpoch: entry.committedLeaderEpoch,
-                            metadata: entry.metadata ?? "")
+                        try take(
+                            PartitionName(topic.name, entry.partitionIndex), entry.errorCode, entry.committedOffset,
+                            entry.committedLeaderEpoch, entry.metadata)
                     }
                 }
             }

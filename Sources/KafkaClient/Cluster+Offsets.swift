@@ -58,36 +58,18 @@ extension Cluster {
         _ queries: [PartitionName: OffsetQuery], readCommitted: Bool = false
     ) throws(ClientError) -> [PartitionName: Int64] {
         var found: [PartitionName: Int64] = [:]
-        var missing = queries
-        try retrying { deadline throws(ClientError) in
-            var byLeader: [Int32: [PartitionName]] = [:]
-            for name in missing.keys {
-                byLeader[try leader(of: name.topic, name.partition), default: []].append(name)
+        try askLeaders(of: Set(queries.keys), for: "offsets") { names in
+            Self.listOffsets(names, queries, readCommitted)
+        } answers: { response in
+            response.topics.flatMap { topic in
+                topic.partitions.map { (PartitionName(topic.name, $0.partitionIndex), $0.errorCode, $0) }
             }
-            var failure: ClientError?
-            for (node, names) in byLeader {
-                let request = Self.listOffsets(names, missing, readCommitted)
-                let response = try connection(to: node, deadline).call(request, deadline: deadline)
-                for topic in response.topics {
-                    for partition in topic.partitions {
-                        let name = PartitionName(topic.name, partition.partitionIndex)
-                        let code = ErrorCode(rawValue: partition.errorCode)
-                        guard code == .none else {
-                            failure = .refused(code, "offsets of \(name)", message: nil)
-                            forget(topic.name)
-                            continue
-                        }
-                        // A partition without a position would silently not be read.
-                        guard partition.offset >= 0 || missing[name]?.mayHaveNone ?? true else {
-                            throw .invalidAnswer("ListOffsets gives \(name) the offset \(partition.offset)")
-                        }
-                        missing[name] = nil
-                        if partition.offset >= 0 { found[name] = partition.offset }
-                    }
-                }
+        } take: { (name, answer) throws(ClientError) in
+            // A partition without a position would silently not be read.
+            guard answer.offset >= 0 || queries[name]?.mayHaveNone ?? true else {
+                throw .invalidAnswer("ListOffsets gives \(name) the offset \(answer.offset)")
             }
-            if let failure { throw failure }
-            if let name = missing.keys.first { throw .invalidAnswer("ListOffsets says nothing of \(name)") }
+            if answer.offset >= 0 { found[name] = answer.offset }
         }
         return found
     }

@@ -6,32 +6,14 @@ extension Cluster {
     /// offset afterwards. Source: KIP-107.
     public func deleteRecords(before offsets: [PartitionName: Int64]) throws(ClientError) -> [PartitionName: Int64] {
         var first: [PartitionName: Int64] = [:]
-        var missing = offsets
-        try retrying { deadline throws(ClientError) in
-            var byLeader: [Int32: [PartitionName]] = [:]
-            for name in missing.keys {
-                byLeader[try leader(of: name.topic, name.partition), default: []].append(name)
+        try askLeaders(of: Set(offsets.keys), for: "records") { names in
+            request(names, offsets)
+        } answers: { response in
+            response.topics.flatMap { topic in
+                topic.partitions.map { (PartitionName(topic.name, $0.partitionIndex), $0.errorCode, $0) }
             }
-            var failure: ClientError?
-            for (node, names) in byLeader.sorted(by: { $0.key < $1.key }) {
-                let request = request(names, missing)
-                let response = try connection(to: node, deadline).call(request, deadline: deadline)
-                for topic in response.topics {
-                    for partition in topic.partitions {
-                        let name = PartitionName(topic.name, partition.partitionIndex)
-                        let code = ErrorCode(rawValue: partition.errorCode)
-                        guard code == .none else {
-                            failure = .refused(code, "records of \(name)", message: nil)
-                            forget(topic.name)
-                            continue
-                        }
-                        missing[name] = nil
-                        first[name] = partition.lowWatermark
-                    }
-                }
-            }
-            if let failure { throw failure }
-            if let name = missing.keys.first { throw .invalidAnswer("DeleteRecords says nothing of \(name)") }
+        } take: { (name, answer) throws(ClientError) in
+            first[name] = answer.lowWatermark
         }
         return first
     }
