@@ -62,7 +62,7 @@ public final class Broker: Sendable {
         producerIDs = ProducerIDs(metadata: metadata)
         admin = WorkQueue(name: "admin")
         workers = WorkerPool(name: "worker", threads: Self.workerThreads)
-        groups = GroupCoordinator(settings: options.groups, compactionFloor: options.offsetsCompactionFloor)
+        groups = GroupCoordinator(settings: options.groups, rewriteFloor: options.offsetsRewriteFloor)
         groups.attach(self)
         try groups.load()
         removeLeftovers(fileSystem, folder)

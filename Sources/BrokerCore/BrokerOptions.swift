@@ -21,8 +21,8 @@ public struct BrokerOptions: Sendable {
     public var store = LogStoreOptions()
     /// Most partitions in all; a creation that would exceed it is refused with POLICY_VIOLATION. Each costs about 2 KiB.
     public var maxPartitions = 200_000
-    /// Bytes of a partition of `__consumer_offsets` below which it is not compacted.
-    var offsetsCompactionFloor: Int64 = 8 << 20
+    /// Bytes of a partition of `__consumer_offsets` below which it is not rewritten.
+    var offsetsRewriteFloor: Int64 = 8 << 20
 
     public init() {}
 }

@@ -37,7 +37,7 @@ extension GroupCoordinator {
         let shards = topic.partitions.map { log in
             var shard = Shard(machine: GroupShard(settings: settings), log: log)
             do throws(StorageError) {
-                shard.compaction.logBytes = try Self.replay(log, into: &shard.machine)
+                shard.rewrite.logBytes = try Self.replay(log, into: &shard.machine)
             } catch {
                 // Half of its commits would send consumers back to where they were long ago.
                 shard.machine = GroupShard(settings: settings)
@@ -117,16 +117,8 @@ extension GroupCoordinator {
     func readBack(_ shard: inout Shard, _ now: CoordinatorTime) -> [GroupActions.Reply] {
         if broker.store.isOffline { return revert(&shard, now) }
         if shard.log.hasLeftOutAppends { return suspend(&shard, now) }
-        let replies = forget(&shard, now)
-        do throws(StorageError) {
-            // It goes on later, with all that was appended to it.
-            _ = try Self.replay(shard.log, .appended, into: &shard.machine)
-            _ = shard.machine.loaded(now: now)
-        } catch {
-            Log.error("groups cannot be read back", "partition", shard.log.name, "reason", error)
-            return replies + suspend(&shard, now)
-        }
-        return replies
+        // The log goes on later, with all that was appended to it.
+        return replayAnew(&shard, .appended, now)
     }
 
     /// The folder is offline. Throws the state away that the log does not have, and replays what it has: once, as nothing is
@@ -134,11 +126,19 @@ extension GroupCoordinator {
     private func revert(_ shard: inout Shard, _ now: CoordinatorTime) -> [GroupActions.Reply] {
         guard !shard.isReverted, !shard.isSuspended else { return [] }
         shard.isReverted = true
-        let replies = forget(&shard, now)
         // The append that its replies waited for has failed or is on disk.
         shard.ticket = 0
+        return replayAnew(&shard, .committed, now)
+    }
+
+    /// Throws the shard's state away and replays its log, or suspends it where that cannot be read. Returns replies to the
+    /// requests that were parked.
+    private func replayAnew(
+        _ shard: inout Shard, _ visibility: PartitionLog.Visibility, _ now: CoordinatorTime
+    ) -> [GroupActions.Reply] {
+        let replies = forget(&shard, now)
         do throws(StorageError) {
-            _ = try Self.replay(shard.log, .committed, into: &shard.machine)
+            _ = try Self.replay(shard.log, visibility, into: &shard.machine)
             _ = shard.machine.loaded(now: now)
         } catch {
             Log.error("groups cannot be read back", "partition", shard.log.name, "reason", error)
@@ -190,7 +190,7 @@ extension GroupCoordinator {
         }
         let missed = shard.withLock { shard in
             shard.machine = machine
-            shard.compaction.logBytes = bytes
+            shard.rewrite.logBytes = bytes
             shard.isSuspended = false
             defer { shard.missedDeletions = [] }
             return shard.missedDeletions

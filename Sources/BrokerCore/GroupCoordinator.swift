@@ -22,15 +22,15 @@ public protocol GroupReplySink: AnyObject, Sendable {
 /// An event whose records the log refuses changes nothing, and its request is told COORDINATOR_NOT_AVAILABLE, which clients
 /// try again; requests that others have parked stay parked.
 ///
-/// Compaction: a partition of `__consumer_offsets` whose log has outgrown what is alive in it gets everything alive
-/// appended once more, and its start is moved up to there (`GroupCoordinator+Compaction`).
+/// Rewrite: a partition of `__consumer_offsets` whose log has outgrown what is alive in it gets everything alive
+/// appended once more, and its start is moved up to there (`GroupCoordinator+Rewrite`).
 public final class GroupCoordinator: Sendable {
     struct Shard {
         var machine: GroupShard
         let log: PartitionLog
         /// The newest append.
         var ticket: UInt64 = 0
-        var compaction = Compaction()
+        var rewrite = LogRewrite()
         var hold = SessionHold()
         /// The state is what the log gives, because appends were refused: nothing that was not stored is in it.
         var isReverted = false
@@ -55,7 +55,7 @@ public final class GroupCoordinator: Sendable {
     /// Memory of the groups of all shards.
     private let memoryBytes = Atomic<Int>(0)
     /// A log below this size, in bytes, is not worth rewriting.
-    let compactionFloor: Int64
+    let rewriteFloor: Int64
     let wiring = Lock<Wiring?>(nil)
     let signal = Signal()
     /// Monotonic milliseconds at which the timer thread wakes by itself.
@@ -65,9 +65,9 @@ public final class GroupCoordinator: Sendable {
     /// How often timers are tried again whose records the log refuses, and shards that wait for their log.
     static let refusedPollMs: Int64 = 1000
 
-    init(settings: GroupSettings, compactionFloor: Int64) {
+    init(settings: GroupSettings, rewriteFloor: Int64) {
         self.settings = settings
-        self.compactionFloor = compactionFloor
+        self.rewriteFloor = rewriteFloor
     }
 
     func attach(_ broker: Broker) { wiring.withLock { $0 = Wiring(broker: broker) } }
@@ -195,7 +195,7 @@ public final class GroupCoordinator: Sendable {
                 }
             }
             count(&shard)
-            return (outcome, shard.machine.nextDeadline, shard.compaction.asks(floor: compactionFloor), lost)
+            return (outcome, shard.machine.nextDeadline, shard.rewrite.asks(floor: rewriteFloor), lost)
         }
         deliver(Outcome(replies: lost))
         if isOutgrown { signal.raise() }
@@ -251,12 +251,13 @@ public final class GroupCoordinator: Sendable {
         shard.countedBytes += change
     }
 
-    /// Appends in batches that the topic takes, and gives the first one's base offset; nil when the data folder takes
-    /// nothing. A single record above the limit, from before the limit was lowered, is a batch of its own.
+    /// Appends in batches that the topic takes, of at most `batchBytes` each, and returns the first one's base offset; nil
+    /// when the data folder takes nothing. A larger single record is a batch of its own.
     static func append(
-        _ records: ArraySlice<CoordinatorRecord>, to shard: inout Shard, _ now: CoordinatorTime
+        _ records: ArraySlice<CoordinatorRecord>, to shard: inout Shard, _ now: CoordinatorTime,
+        batchBytes: Int = .max
     ) -> Offset? {
-        let limit = shard.machine.maxBatchBytes
+        let limit = min(batchBytes, shard.machine.maxBatchBytes)
         var base: Offset?
         var first = records.startIndex
         while first < records.endIndex {
@@ -285,7 +286,7 @@ public final class GroupCoordinator: Sendable {
         switch shard.log.append(batch, origin: .broker, nowMs: now.wallClockMs) {
         case .success(let receipt):
             shard.ticket = receipt.ticket
-            shard.compaction.logBytes += size
+            shard.rewrite.logBytes += size
             return receipt.baseOffset
         case .failure: return nil
         }
@@ -330,7 +331,7 @@ public final class GroupCoordinator: Sendable {
                 for shard in shards { expireOffsets(shard) }
             }
             if resumeSuspended() { earliest = min(earliest, now + Self.refusedPollMs) }
-            if compactOutgrown() { earliest = min(earliest, now + Self.compactionPollMs) }
+            if rewriteOutgrown() { earliest = min(earliest, now + Self.rewritePollMs) }
             broker.store.kick()
             if wiring.withLock({ $0!.stopping }) { return }
             wakeAtMs.store(earliest, ordering: .sequentiallyConsistent)

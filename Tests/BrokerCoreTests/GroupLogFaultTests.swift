@@ -120,7 +120,7 @@ import Testing
     /// The live records were left out: everything before them is still all there is.
     @Test func theLogsStartWaitsForTheRecordsThemselves() throws {
         var options = SimulatedBroker.options
-        options.offsetsCompactionFloor = 4 << 10
+        options.offsetsRewriteFloor = 4 << 10
         let node = try SimulatedBroker(options: options)
         for offset in Int64(0)..<100 {
             node.commit(group: "g", offset: offset)
@@ -128,11 +128,11 @@ import Testing
         }
         try fillJournal(node)
         failWrites(node, of: node.offsetsLog)
-        #expect(node.broker.groups.compactOutgrown())
+        #expect(node.broker.groups.rewriteOutgrown())
         node.broker.store.commitPending()
         #expect(node.offsetsLog.hasLeftOutAppends)
         for _ in 0..<3 {
-            _ = node.broker.groups.compactOutgrown()
+            _ = node.broker.groups.rewriteOutgrown()
             node.broker.store.commitPending()
             #expect(node.offsetsLog.logStartOffset == Offset(0))
         }

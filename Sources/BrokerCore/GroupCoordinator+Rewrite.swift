@@ -3,11 +3,12 @@ import Coordinators
 import KafkaModel
 import LogStorage
 
-/// Keeps each partition of `__consumer_offsets` at a bounded multiple of what is alive in it.
+/// Keeps each partition of `__consumer_offsets` at a bounded multiple of what is alive in it: a log that has outgrown that
+/// gets all live records appended once more, and then starts with them.
 ///
 /// ```
 ///  log      [ old ........................ ][ live, batch by batch ][ later appends ...
-///  1. appended, under the shard's lock       ▲ rewrite.start       ▲ rewrite.end
+///  1. appended, under the shard's lock       ▲ pending.start       ▲ pending.end
 ///  2. published: everything up to here is on disk ─────────────────┘
 ///  3. the log's start moves to ──────────────┘
 /// ```
@@ -19,11 +20,12 @@ import LogStorage
 ///
 /// Segments below the start go with the store's next round of retention. Tombstones are not live, so they go too.
 ///
-/// The topic's policy is `compact`, so the log cleaner takes its closed segments, too. It does not make this
+/// The topic's policy is `compact`, so the log cleaner compacts its closed segments as well. It does not make this
 /// superfluous: it never touches an active segment, of which each partition may have `segment.bytes` (100 MiB) to be
 /// replayed at a start.
-struct Compaction {
-    struct Rewrite {
+struct LogRewrite {
+    /// Live records that were appended, and that the log is to begin with.
+    struct Pending {
         /// Offset of the first live record.
         var start: Offset
         /// Offset behind the last one.
@@ -37,7 +39,7 @@ struct Compaction {
     /// Size of the live records in bytes, when they were last counted.
     var liveBytes: Int64 = 0
     /// The live records are appended, the log's start has not moved yet.
-    var rewrite: Rewrite?
+    var pending: Pending?
     private var isAsked = false
 
     /// A log is rewritten when it has grown to this many times what is alive: each live byte is then written again at
@@ -48,7 +50,7 @@ struct Compaction {
 
     /// Whether the timer thread has to be woken: once for each time that the log outgrows.
     mutating func asks(floor: Int64) -> Bool {
-        if isAsked || rewrite != nil || !isOutgrown(floor: floor) { return false }
+        if isAsked || pending != nil || !isOutgrown(floor: floor) { return false }
         isAsked = true
         return true
     }
@@ -61,68 +63,63 @@ struct Compaction {
 
 extension GroupCoordinator {
     /// Largest batch of live records, in bytes; a larger single record is a batch of its own.
-    static let compactionBatchBytes = 512 << 10
+    static let rewriteBatchBytes = 512 << 10
     /// How often the timer thread looks whether the live records have reached the disk.
-    static let compactionPollMs: Int64 = 20
+    static let rewritePollMs: Int64 = 20
     /// What a record adds to its key and value in a batch, in bytes, about.
     private static let recordOverhead = 16
 
     /// One step for every shard that needs one: on the timer thread, as a shard's lock is held while all that is alive
     /// in it is encoded. Gives whether a shard waits for a commit and wants the next step soon.
-    func compactOutgrown() -> Bool {
+    func rewriteOutgrown() -> Bool {
         var waits = false
         for shard in shards {
-            waits = shard.withLock { compact(&$0) } || waits
+            waits = shard.withLock { rewriteIfOutgrown(&$0) } || waits
         }
         return waits
     }
 
-    private func compact(_ shard: inout Shard) -> Bool {
+    private func rewriteIfOutgrown(_ shard: inout Shard) -> Bool {
         let store = broker.store
         // An offline store commits nothing more; a restart begins with what is on disk.
         if store.isOffline { return false }
-        if let rewrite = shard.compaction.rewrite {
+        if let pending = shard.rewrite.pending {
             // Not by the ticket of its commit, which may have left them out.
-            guard shard.log.highWatermark >= rewrite.end else { return !shard.isSuspended }
+            guard shard.log.highWatermark >= pending.end else { return !shard.isSuspended }
             // Fails only when the store goes offline now.
-            guard case .success(let moved) = shard.log.deleteRecords(before: rewrite.start) else { return false }
+            guard case .success(let moved) = shard.log.deleteRecords(before: pending.start) else { return false }
             shard.ticket = max(shard.ticket, moved.ticket)
-            shard.compaction.logBytes -= rewrite.bytesBefore
-            shard.compaction.rewrite = nil
+            shard.rewrite.logBytes -= pending.bytesBefore
+            shard.rewrite.pending = nil
             return false
         }
-        guard !shard.isSuspended, shard.compaction.isOutgrown(floor: compactionFloor),
+        guard !shard.isSuspended, shard.rewrite.isOutgrown(floor: rewriteFloor),
             let live = shard.machine.liveRecords()
         else {
             return false
         }
         let size = live.reduce(0) { $0 + Self.size($1) }
-        shard.compaction.counted(liveBytes: Int64(size))
+        shard.rewrite.counted(liveBytes: Int64(size))
         // Much of the growth is alive.
-        guard shard.compaction.isOutgrown(floor: compactionFloor) else { return false }
-        return rewrite(live, &shard)
+        guard shard.rewrite.isOutgrown(floor: rewriteFloor) else { return false }
+        return append(live, &shard)
     }
 
-    private func rewrite(_ live: [CoordinatorRecord], _ shard: inout Shard) -> Bool {
-        let bytesBefore = shard.compaction.logBytes
+    /// Appends the live records; false where the log refuses.
+    private func append(_ live: [CoordinatorRecord], _ shard: inout Shard) -> Bool {
+        let bytesBefore = shard.rewrite.logBytes
         let now = BrokerClock.now()
-        var start: Offset?
-        var first = 0
-        while first < live.count {
-            var end = first + 1
-            var size = Self.size(live[first])
-            while end < live.count, size + Self.size(live[end]) <= Self.compactionBatchBytes {
-                size += Self.size(live[end])
-                end += 1
-            }
+        // Where nothing is alive the whole log can go.
+        var start = shard.log.logEndOffset
+        if !live.isEmpty {
             // Refused halfway: the log has some records twice, and its start does not move.
-            guard let base = Self.append(live[first..<end], to: &shard, now) else { return false }
-            if start == nil { start = base }
-            first = end
+            guard let base = Self.append(live[...], to: &shard, now, batchBytes: Self.rewriteBatchBytes) else {
+                return false
+            }
+            start = base
         }
-        shard.compaction.rewrite = Compaction.Rewrite(
-            // Nothing is alive: the whole log can go.
-            start: start ?? shard.log.logEndOffset, end: shard.log.logEndOffset, bytesBefore: bytesBefore)
+        shard.rewrite.pending = LogRewrite.Pending(
+            start: start, end: shard.log.logEndOffset, bytesBefore: bytesBefore)
         return true
     }
 

@@ -6,10 +6,10 @@ import Testing
 @testable import BrokerCore
 
 /// `__consumer_offsets` stays in proportion to what is alive in it, and no crash on the way costs an offset.
-@Suite struct OffsetsCompactionTests {
+@Suite struct OffsetsRewriteTests {
     private func options(floor: Int64 = 4 << 10) -> BrokerOptions {
         var options = SimulatedBroker.options
-        options.offsetsCompactionFloor = floor
+        options.offsetsRewriteFloor = floor
         return options
     }
 
@@ -27,11 +27,11 @@ import Testing
         let end = node.offsetsLog.logEndOffset
         #expect(node.offsetsLog.logStartOffset == Offset(0))
         // The live records are appended, and wait for their commit before the start moves.
-        #expect(node.broker.groups.compactOutgrown())
+        #expect(node.broker.groups.rewriteOutgrown())
         #expect(node.offsetsLog.logStartOffset == Offset(0))
-        #expect(node.broker.groups.compactOutgrown())
+        #expect(node.broker.groups.rewriteOutgrown())
         node.broker.store.commitPending()
-        #expect(!node.broker.groups.compactOutgrown())
+        #expect(!node.broker.groups.rewriteOutgrown())
         node.broker.store.commitPending()
         #expect(node.offsetsLog.logStartOffset == end)
         #expect(node.offsetsLog.logEndOffset == end + 8)
@@ -47,20 +47,20 @@ import Testing
         for group in 0..<100 { node.commit(group: "g\(group)", offset: 1) }
         node.broker.store.commitPending()
         let end = node.offsetsLog.logEndOffset
-        #expect(!node.broker.groups.compactOutgrown())
+        #expect(!node.broker.groups.rewriteOutgrown())
         #expect(node.offsetsLog.logEndOffset == end)
         let small = try SimulatedBroker(options: options(floor: 1 << 20))
         commitMany(small, rounds: 20)
-        #expect(!small.broker.groups.compactOutgrown())
+        #expect(!small.broker.groups.rewriteOutgrown())
     }
 
     @Test func aLogOfNothingAliveIsEmptied() throws {
         let node = try SimulatedBroker(options: options())
         commitMany(node, rounds: 20)
         node.broker.groups.topicDeleted("t")
-        #expect(node.broker.groups.compactOutgrown())
+        #expect(node.broker.groups.rewriteOutgrown())
         node.broker.store.commitPending()
-        #expect(!node.broker.groups.compactOutgrown())
+        #expect(!node.broker.groups.rewriteOutgrown())
         node.broker.store.commitPending()
         try node.crash()
         #expect(node.offsetsLog.logStartOffset == node.offsetsLog.logEndOffset)
@@ -72,9 +72,9 @@ import Testing
         var largest: Int64 = 0
         for round in 0..<40 {
             commitMany(node, rounds: 10, from: Int64(round * 10))
-            _ = node.broker.groups.compactOutgrown()
+            _ = node.broker.groups.rewriteOutgrown()
             node.broker.store.commitPending()
-            _ = node.broker.groups.compactOutgrown()
+            _ = node.broker.groups.rewriteOutgrown()
             let offsets = node.offsetsLog.offsets
             largest = max(largest, offsets.logEnd - offsets.logStart)
         }
@@ -96,13 +96,13 @@ import Testing
         }
     }
 
-    /// Cuts the power at the call number `call` after the commits; true when the compaction was over before it.
+    /// Cuts the power at the call number `call` after the commits; true when the rewrite was over before it.
     private func crashAtCall(_ call: Int, seed: UInt64) throws -> Bool {
         let node = try SimulatedBroker(SimulatedFileSystem(seed: seed), options: options())
         commitMany(node, rounds: 20)
         node.fileSystem.haltAtCall(node.fileSystem.callCount + call)
         for _ in 0..<3 {
-            _ = node.broker.groups.compactOutgrown()
+            _ = node.broker.groups.rewriteOutgrown()
             node.broker.store.commitPending()
         }
         try? node.broker.store.checkpoint()
