@@ -92,10 +92,7 @@ final class GatewayLoop {
 
     /// Begins the request whose head was just parsed: forgets the last one, chooses its correlation id.
     func begin(now: Int64, wallClockMs: Int64) {
-        self.now = now
-        self.wallClockMs = wallClockMs
-        reply = Reply()
-        out.removeAll()
+        continueReply(now: now, wallClockMs: wallClockMs)
         chooseRequestID()
     }
 
@@ -109,10 +106,7 @@ final class GatewayLoop {
 
     /// A request without a readable head: it is answered with an id of ours.
     func beginWithoutHead(now: Int64, wallClockMs: Int64) {
-        self.now = now
-        self.wallClockMs = wallClockMs
-        reply = Reply()
-        out.removeAll()
+        continueReply(now: now, wallClockMs: wallClockMs)
         generateRequestID()
     }
 
