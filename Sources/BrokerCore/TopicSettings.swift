@@ -145,8 +145,6 @@ public struct TopicSettings: Sendable, Equatable {
 
     var isOnlyCompacted: Bool { TopicSettingKey.items(value("cleanup.policy")!) == ["compact"] }
 
-    public var minInSyncReplicas: Int { Int(TopicSettingKey.trimmed(value("min.insync.replicas")!)) ?? 1 }
-
     /// What is wrong between the settings, each of which is valid by itself; nil when nothing is.
     public var conflict: String? {
         let log = log

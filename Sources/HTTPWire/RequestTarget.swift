@@ -45,27 +45,6 @@ public enum PercentDecoding {
     }
 }
 
-/// The segments of a path, split at `/` before anything is decoded, so that an escaped slash stays inside its segment.
-public struct PathSegments {
-    private let path: UnsafeRawBufferPointer
-    private var at: Int
-
-    /// `path` begins with `/`; a path of `/` alone has one, empty, segment.
-    public init(_ path: UnsafeRawBufferPointer) {
-        self.path = path
-        at = 1
-    }
-
-    /// The next segment as it stands on the wire; `nil` after the last.
-    public mutating func next() -> UnsafeRawBufferPointer? {
-        guard at <= path.count else { return nil }
-        var end = at
-        while end < path.count, path[end] != UInt8(ascii: "/") { end += 1 }
-        defer { at = end + 1 }
-        return UnsafeRawBufferPointer(rebasing: path[at..<end])
-    }
-}
-
 /// The `name=value` pairs of a query.
 public struct QueryItems {
     private let query: UnsafeRawBufferPointer

@@ -68,8 +68,6 @@ final class ProducerQueue {
         builder = RecordBatchBuilder(capacity: capacity, context: context)
     }
 
-    var isIdle: Bool { builder.isEmpty && waiting.isEmpty && inFlight.isEmpty && failed.isEmpty }
-
     /// Whether a batch may be sent now. `pipelines`: several may be in flight, for the broker knows their order.
     func canSend(pipelines: Bool) -> Bool {
         guard !waiting.isEmpty, failed.isEmpty else { return false }

@@ -53,7 +53,7 @@ public struct RecordBatchHeader {
     @inlinable public var lastOffsetDelta: Int32 { load(Field.lastOffsetDelta) }
     /// Offset of the last record, inclusive.
     @inlinable public var lastOffset: Offset { Offset(load(Field.baseOffset) &+ Int64(lastOffsetDelta)) }
-    /// Milliseconds since 1970; each record's timestamp is relative to it. With `hasDeleteHorizon` it is the time from
+    /// Milliseconds since 1970; each record's timestamp is relative to it. With `RecordBatchAttributes.deleteHorizon` it is the time from
     /// which compaction may drop this batch's tombstones (KIP-534).
     @inlinable public var baseTimestampMs: Int64 { load(Field.baseTimestamp) }
     /// The greatest timestamp of the records; with `usesLogAppendTime` the timestamp of all of them.
@@ -108,16 +108,6 @@ extension RecordBatchHeader {
     ) {
         store(baseOffset.rawValue, Field.baseOffset, at: base)
         store(partitionLeaderEpoch.rawValue, Field.partitionLeaderEpoch, at: base)
-    }
-
-    @inlinable
-    public static func setBaseOffset(_ offset: Offset, at base: UnsafeMutableRawPointer) {
-        store(offset.rawValue, Field.baseOffset, at: base)
-    }
-
-    @inlinable
-    public static func setPartitionLeaderEpoch(_ epoch: LeaderEpoch, at base: UnsafeMutableRawPointer) {
-        store(epoch.rawValue, Field.partitionLeaderEpoch, at: base)
     }
 
     /// Gives every record of the batch the broker's time (`message.timestamp.type=LogAppendTime`): sets the maximum

@@ -19,20 +19,6 @@ import Testing
         }
     }
 
-    @Test func segmentsAreSplitBeforeDecoding() {
-        func segments(_ path: String) -> [String] {
-            Array(path.utf8).withUnsafeBytes { bytes in
-                var parts: [String] = []
-                var segments = PathSegments(bytes)
-                while let segment = segments.next() { parts.append(text(segment)) }
-                return parts
-            }
-        }
-        #expect(segments("/v1/topics/a%2Fb/events") == ["v1", "topics", "a%2Fb", "events"])
-        #expect(segments("/") == [""])
-        #expect(segments("/a//b/") == ["a", "", "b", ""])
-    }
-
     @Test func queryItemsKeepTheirWireForm() {
         let items: [String] = Array("a=1&b&&c==2&=x&d=".utf8).withUnsafeBytes { bytes in
             var list: [String] = []

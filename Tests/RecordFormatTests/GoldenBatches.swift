@@ -1,6 +1,6 @@
 /// Batches written by Kafka's Java client, version 4.3.1, as hexadecimal.
 ///
-/// All but the markers and the empty batch hold the same five records (`GoldenRecords`); `deleteHorizonWithGaps` holds two
+/// All but the markers and the empty batch hold the same five records; `deleteHorizonWithGaps` holds two
 /// of them. `snappyRaw`, `lz4AllFlags` and `zstdOneShot` hold that client's plain records, compressed by the codec
 /// libraries as producers in other languages do.
 enum GoldenBatches {

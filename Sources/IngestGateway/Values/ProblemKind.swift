@@ -55,7 +55,6 @@ struct ProblemKind {
     static let emptyBatch = ProblemKind(422, 2, "empty_batch", "Empty batch")
     static let quotaExceeded = ProblemKind(429, 1, "quota_exceeded", "Quota exceeded", retryable: true)
     static let keyTooLarge = ProblemKind(431, 1, "partition_key_too_large", "Partition key too large")
-    static let internalError = ProblemKind(500, 0, "internal_error", "Internal server error")
     static let overloaded = ProblemKind(503, 1, "overloaded", "Overloaded", retryable: true)
     static let storageUnavailable = ProblemKind(503, 2, "storage_unavailable", "Storage unavailable", retryable: true)
     /// The commit has not come in time, and may still come.
