@@ -36,50 +36,36 @@ extension API {
             let context = connection.answerContext(request.ticket)
             let pool = connection.loop.eventLoop.pool
             let echoed = request.echoedBytes
-            if request.frame.count > RequestLimits.inlineRequestBytes {
-                let pricing = { @Sendable in estimate($0, context) + echoed }
-                return connection.workElsewhere(decoding: request, type, price, pricing: pricing) { asked, done in
-                    done(prepared(asked, estimate(asked, context) + echoed, context, pool, answer))
-                }
-            }
-            let asked = try request.decode(type)
-            let expected = estimate(asked, context) + echoed
-            if expected <= RequestLimits.inlineReplyBytes, !mayBlock(asked) {
+            try connection.answer(request, type, price) { asked in
+                (asked, estimate(asked, context) + echoed)
+            } onLoop: { connection, asked in
+                if mayBlock(asked) { return false }
                 let made = answer(asked, context)
-                return connection.reply(made.response, to: context.ticket, commit: made.commit)
-            }
-            connection.workElsewhere(charging: min(expected, RequestLimits.replyBytes)) { done in
-                done(prepared(asked, expected, context, pool, answer))
+                connection.reply(made.response, to: context.ticket, commit: made.commit)
+                return true
+            } onWorker: { asked, bytes, done in
+                done(PreparedReply(answer(asked, context), context.ticket, priced: bytes, pool: pool))
             }
         }
     }
 
-    /// The same in two steps, on other threads: `change` runs changes of metadata and hands on what the answer is made of.
+    /// Changes of metadata, made by the admin thread some at a time; the answer tells how each went.
     static func change<Asked: KafkaRequest>(
         _ type: Asked.Type, _ price: RequestPrice, estimate: @escaping Estimate<Asked>,
-        plan: @escaping @Sendable (Asked, AnswerContext) -> ChangePlan<Asked.Response>
+        plan: @escaping @Sendable (Asked, AnswerContext) -> SlicedPlan<Asked.Response>
     ) -> API {
         API(Asked.apiKey, price: price) { connection, request throws(DecodeError) in
             let context = connection.answerContext(request.ticket)
             let pool = connection.loop.eventLoop.pool
             // A refusal's text repeats the name, and is a string of its own.
             let echoed = 3 * request.echoedBytes
-            let run: @Sendable (Asked, @escaping @Sendable (PreparedReply?) -> Void) -> Void = { asked, done in
-                let expected = estimate(asked, context) + echoed
-                guard expected <= RequestLimits.replyBytes else { return done(.tooLong(expected)) }
-                ChangeRun(plan(asked, context), from: Asked.Response(), on: context.broker.admin) { response in
+            try connection.answer(request, type, price) { asked in
+                (asked, estimate(asked, context) + echoed)
+            } onWorker: { asked, bytes, done in
+                SlicedRun(plan(asked, context), from: Asked.Response(), on: context.broker.admin) { response in
                     guard let response else { return done(.refused("too many changes wait")) }
-                    done(PreparedReply(Answer(response: response), context.ticket, expected: expected / 3, pool: pool))
+                    done(PreparedReply(Answer(response: response), context.ticket, priced: bytes, pool: pool))
                 }.start()
-            }
-            if request.frame.count > RequestLimits.inlineRequestBytes {
-                let pricing = { @Sendable in estimate($0, context) + echoed }
-                return connection.workElsewhere(decoding: request, type, price, pricing: pricing, run)
-            }
-            let asked = try request.decode(type)
-            connection.workElsewhere(charging: min(estimate(asked, context) + echoed, RequestLimits.replyBytes)) {
-                done in
-                run(asked, done)
             }
         }
     }
@@ -89,33 +75,27 @@ extension API {
     static func lookUps<Asked: KafkaRequest>(
         _ type: Asked.Type, _ price: RequestPrice, estimate: @escaping Estimate<Asked>,
         mayBlock: @escaping @Sendable (Asked) -> Bool,
-        plan: @escaping @Sendable (Asked, AnswerContext) -> (ChangePlan<Asked.Response>, from: Asked.Response)
+        plan: @escaping @Sendable (Asked, AnswerContext) -> (SlicedPlan<Asked.Response>, from: Asked.Response)
     ) -> API {
         API(Asked.apiKey, price: price) { connection, request throws(DecodeError) in
             let context = connection.answerContext(request.ticket)
             let pool = connection.loop.eventLoop.pool
             let echoed = request.echoedBytes
-            let run: @Sendable (Asked, @escaping @Sendable (PreparedReply?) -> Void) -> Void = { asked, done in
-                let expected = estimate(asked, context) + echoed
-                guard expected <= RequestLimits.replyBytes else { return done(.tooLong(expected)) }
+            try connection.answer(request, type, price) { asked in
+                (asked, estimate(asked, context) + echoed)
+            } onLoop: { connection, asked in
+                if mayBlock(asked) { return false }
+                let (plan, empty) = plan(asked, context)
+                connection.reply(plan.run(from: empty), to: context.ticket)
+                return true
+            } onWorker: { asked, bytes, done in
                 let (plan, empty) = plan(asked, context)
                 let workers = context.broker.workers
-                ChangeRun(plan, from: empty, submit: { workers.submit($0) }) { response in
+                SlicedRun(plan, from: empty, submit: { workers.submit($0) }) { response in
                     guard let response else { return done(.refused("too many requests wait for a worker")) }
-                    done(PreparedReply(Answer(response: response), context.ticket, expected: expected / 3, pool: pool))
+                    done(PreparedReply(Answer(response: response), context.ticket, priced: bytes, pool: pool))
                 }.runSlice()
             }
-            if request.frame.count > RequestLimits.inlineRequestBytes {
-                let pricing = { @Sendable in estimate($0, context) + echoed }
-                return connection.workElsewhere(decoding: request, type, price, pricing: pricing, run)
-            }
-            let asked = try request.decode(type)
-            let expected = estimate(asked, context) + echoed
-            if expected <= RequestLimits.inlineReplyBytes, !mayBlock(asked) {
-                let (plan, empty) = plan(asked, context)
-                return connection.reply(plan.run(from: empty), to: context.ticket)
-            }
-            connection.workElsewhere(charging: min(expected, RequestLimits.replyBytes)) { done in run(asked, done) }
         }
     }
 
@@ -137,15 +117,6 @@ extension API {
             let id = groupID(asked)
             connection.park(id, request) { shard, context, waiter, now in event(&shard, asked, context, waiter, now) }
         }
-    }
-
-    private static func prepared<Asked: KafkaRequest>(
-        _ asked: Asked, _ expected: Int, _ context: AnswerContext, _ pool: ChunkPool,
-        _ answer: (Asked, AnswerContext) -> Answer<Asked.Response>
-    ) -> PreparedReply {
-        guard expected <= RequestLimits.replyBytes else { return .tooLong(expected) }
-        // A third of it: the struct takes the rest, and the copy in the output as much again.
-        return PreparedReply(answer(asked, context), context.ticket, expected: expected / 3, pool: pool)
     }
 }
 

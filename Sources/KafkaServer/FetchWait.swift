@@ -15,7 +15,7 @@ struct ParkedFetch {
 ///
 /// Each partition of the plan is watched once. A commit tells of those that it lets grow by a step (`GrowthRound`);
 /// which of them it is stands in the waiter, so that one step costs one look at one partition. What ends the wait
-/// besides growth: a partition that is deleted, or whose start has passed the offset asked for; the time (`maxWait`);
+/// besides growth: a partition that is deleted, or whose start has passed the offset asked for; the time (`maxWaitMs`);
 /// the peer's end; the broker's stop; a data folder that went offline.
 extension FetchPlan {
     /// Longest wait of a fetch, in milliseconds, whatever it asks for: what librdkafka allows at most (Java's consumers

@@ -5,8 +5,8 @@ import Transport
 
 /// Replies that are made on another thread while the connection is muted.
 extension KafkaConnection {
-    /// Calls `work` on a worker when `bytes` are charged for it. It calls its argument once, from any thread, with the
-    /// reply, or nil when the reply comes in another way.
+    /// Calls `work` on a worker when `bytes` are charged for it. `work` calls `done` once, from any thread, with the reply,
+    /// or nil when the reply comes in another way.
     func workElsewhere(
         charging bytes: Int, _ work: @escaping @Sendable (_ done: @escaping @Sendable (PreparedReply?) -> Void) -> Void
     ) {
@@ -14,23 +14,40 @@ extension KafkaConnection {
         if !workPlace.charge(bytes, then: finishParked, work) { fail("too many requests wait for memory") }
     }
 
-    /// The same for a request in a long frame. A worker decodes it when there is room for the most that it may become;
-    /// `price` then says what the reply may take, which is charged before `work` runs.
-    func workElsewhere<Asked: KafkaRequest>(
-        decoding request: borrowing Request, _ type: Asked.Type, _ price: RequestPrice,
-        pricing: @escaping @Sendable (Asked) -> Int,
-        _ work: @escaping @Sendable (Asked, _ done: @escaping @Sendable (PreparedReply?) -> Void) -> Void
-    ) {
-        let place = workPlace
-        decodeElsewhere(request, type, price) { asked, done in
-            let expected = pricing(asked)
+    /// Answers a request whose reply is priced once it is decoded: on the loop where frame and reply are small, else on a
+    /// worker, with the memory charged before it is used.
+    ///
+    /// - Parameters:
+    ///   - question: what the request is answered by, and the bytes that the reply takes in all its forms.
+    ///   - onLoop: replies at once, or returns false to leave it to a worker.
+    ///   - onWorker: makes the reply, given its price, and calls `done` once, from any thread.
+    func answer<Asked: KafkaRequest, Question: Sendable>(
+        _ request: borrowing Request, _ type: Asked.Type, _ price: RequestPrice,
+        question: @escaping @Sendable (Asked) -> (Question, expected: Int),
+        onLoop: (KafkaConnection, Question) -> Bool = { _, _ in false },
+        onWorker:
+            @escaping @Sendable (Question, _ expected: Int, _ done: @escaping @Sendable (PreparedReply?) -> Void) ->
+            Void
+    ) throws(DecodeError) {
+        if request.frame.count > RequestLimits.inlineRequestBytes {
+            let place = workPlace
+            return decodeElsewhere(request, type, price) { asked, done in
+                let (question, expected) = question(asked)
+                guard expected <= RequestLimits.replyBytes else { return done(.tooLong(expected)) }
+                let isTaken = place.charge(expected, then: done) { done in onWorker(question, expected, done) }
+                if !isTaken { done(.refused("too many requests wait for memory")) }
+            }
+        }
+        let (question, expected) = question(try request.decode(type))
+        if expected <= RequestLimits.inlineReplyBytes, onLoop(self, question) { return }
+        workElsewhere(charging: min(expected, RequestLimits.replyBytes)) { done in
             guard expected <= RequestLimits.replyBytes else { return done(.tooLong(expected)) }
-            let isTaken = place.charge(expected, then: done) { done in work(asked, done) }
-            if !isTaken { done(.refused("too many requests wait for memory")) }
+            onWorker(question, expected, done)
         }
     }
 
-    /// The decoding alone; `work` is called on the worker that has decoded.
+    /// Decodes a request in a long frame on a worker, when there is room for the most that it may become, and calls `work`
+    /// there with what it decoded.
     func decodeElsewhere<Asked: KafkaRequest>(
         _ request: borrowing Request, _ type: Asked.Type, _ price: RequestPrice,
         refused: @escaping @Sendable () -> Void = {},
@@ -149,10 +166,10 @@ extension KafkaConnection {
 
     /// What an answer to this request is made from.
     func answerContext(_ ticket: ReplyTicket) -> AnswerContext {
-        var context = AnswerContext(broker: broker, ticket: ticket)
-        // A system call, where nothing is configured.
-        if ticket.key == .metadata || ticket.key == .findCoordinator { context.advertised = advertised }
-        return context
+        // The address is a system call where none is configured.
+        let tellsAddress = ticket.key == .metadata || ticket.key == .findCoordinator
+        return AnswerContext(
+            broker: broker, ticket: ticket, node: tellsAddress ? node : BrokerNode(id: broker.options.nodeID))
     }
 
     static func encode(_ response: some KafkaResponse, to writer: inout ByteWriter, _ ticket: ReplyTicket) {

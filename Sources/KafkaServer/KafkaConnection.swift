@@ -165,11 +165,12 @@ final class KafkaConnection: ConnectionHandler {
         connection.resumeReading()
     }
 
-    /// The address of this broker as this client should know it.
-    var advertised: (host: String, port: Int32) {
-        if let fixed = server.options.advertised { return fixed }
-        guard let local = connection.localAddress else { return ("localhost", 9092) }
-        return (local.host, Int32(local.port))
+    /// This broker as this client should know it.
+    var node: BrokerNode {
+        let id = broker.options.nodeID
+        if let fixed = server.options.advertised { return BrokerNode(id: id, host: fixed.host, port: fixed.port) }
+        guard let local = connection.localAddress else { return BrokerNode(id: id, host: "localhost", port: 9092) }
+        return BrokerNode(id: id, host: local.host, port: Int32(local.port))
     }
 
     var requestContextHost: String { "/" + connection.peerAddress.host }

@@ -52,14 +52,15 @@ final class KafkaLoop {
         else { return }
         connection.unpark()
         let to = waiter.reply
+        let commit = reply.reply.waitsForCommit ? ticket : 0
         switch reply.reply {
-        case .join(let response): connection.reply(response, priced: response.price, to: to, commit: ticket)
-        case .sync(let response): connection.reply(response, priced: response.price, to: to, commit: ticket)
-        case .heartbeat(let response): connection.reply(response, to: to)
-        case .leave(let response): connection.reply(response, priced: response.price, to: to, commit: ticket)
-        case .offsetCommit(let response): connection.finishOffsetCommit(response, to: to, commit: ticket)
+        case .join(let response): connection.reply(response, priced: response.price, to: to, commit: commit)
+        case .sync(let response): connection.reply(response, priced: response.price, to: to, commit: commit)
+        case .heartbeat(let response): connection.reply(response, to: to, commit: commit)
+        case .leave(let response): connection.reply(response, priced: response.price, to: to, commit: commit)
+        case .offsetCommit(let response): connection.finishOffsetCommit(response, to: to, commit: commit)
         case .offsetDelete(let response):
-            connection.reply(response, priced: response.price, to: to, commit: ticket)
+            connection.reply(response, priced: response.price, to: to, commit: commit)
         case .deleteGroups: preconditionFailure("DeleteGroups is asked for its replies")
         case .txnOffsetCommit, .transactionCompleted:
             preconditionFailure("a transaction's reply without transactions")

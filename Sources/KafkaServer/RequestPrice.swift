@@ -73,10 +73,17 @@ struct ReplyRoom {
 struct AnswerContext: Sendable {
     let broker: Broker
     let ticket: ReplyTicket
-    /// This broker's address as the client should know it; only where the API tells it.
-    var advertised: (host: String, port: Int32) = ("", 0)
+    /// This broker as the client should know it; without an address where the API does not tell it.
+    var node: BrokerNode
 
     var version: Int16 { ticket.version }
+}
+
+/// This broker in a reply that names it: Metadata, FindCoordinator, DescribeCluster.
+struct BrokerNode: Sendable {
+    var id: Int32
+    var host = ""
+    var port: Int32 = 0
 }
 
 /// The reply to a request, and the commit that it must not leave before.
@@ -91,7 +98,13 @@ enum PreparedReply: Sendable {
     /// The connection is closed for this reason.
     case refused(String)
 
-    /// Encodes on any thread. `expected`: bytes of the whole reply, about.
+    /// Encodes, on any thread, a reply that was priced at `bytes` of memory in all its forms.
+    init(_ answer: Answer<some KafkaResponse>, _ ticket: ReplyTicket, priced bytes: Int, pool: ChunkPool) {
+        // The encoder has a third of that: the struct takes the rest, and the copy in the output as much again.
+        self.init(answer, ticket, expected: bytes / 3, pool: pool)
+    }
+
+    /// Encodes, on any thread, a reply that is about `expected` bytes long.
     init(_ answer: Answer<some KafkaResponse>, _ ticket: ReplyTicket, expected: Int, pool: ChunkPool) {
         var writer = ByteWriter(capacity: max(expected, 1024), limit: RequestLimits.encodedReplyBytes)
         KafkaConnection.encode(answer.response, to: &writer, ticket)

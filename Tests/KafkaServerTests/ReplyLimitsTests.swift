@@ -25,7 +25,7 @@ import Testing
         var request = ByteWriter()
         asked.encode(to: &request, version: version)
         let ticket = ReplyTicket(key: Asked.apiKey, version: version, correlationID: 1)
-        let context = AnswerContext(broker: broker.broker, ticket: ticket)
+        let context = AnswerContext(broker: broker.broker, ticket: ticket, node: BrokerNode(id: 1))
         let price = estimate(asked, context) + 2 * echoes * request.count
         var reply = ByteWriter()
         KafkaConnection.encode(answer(asked, context).response, to: &reply, ticket)

@@ -413,18 +413,18 @@ import Transport
     }
 }
 
-@Suite struct ChangeRunTests {
+@Suite struct SlicedRunTests {
     @Test func whatHasNotBegunInTimeIsToldSo() {
         let admin = WorkQueue(name: "test")
         let done = Signal()
         let result = Lock<[String]?>(nil)
-        let plan = ChangePlan<[String]>(
+        let plan = SlicedPlan<[String]>(
             count: 3, timeoutMs: 1,
-            change: { number, result in
+            step: { number, result in
                 usleep(5000)
                 result.append("\(number) made")
             }, timedOut: { number, result in result.append("\(number) late") })
-        ChangeRun(plan, from: [], on: admin) { made in
+        SlicedRun(plan, from: [], on: admin) { made in
             result.withLock { $0 = made }
             done.raise()
         }.start()
@@ -438,16 +438,16 @@ import Transport
         let workers = WorkerPool(name: "test", threads: 1)
         let order = Lock<[String]>([])
         let done = Signal()
-        let plan = ChangePlan<Int>(
+        let plan = SlicedPlan<Int>(
             count: 2,
-            change: { number, _ in
+            step: { number, _ in
                 order.withLock { $0.append("look-up \(number)") }
                 guard number == 0 else { return }
                 workers.submit { order.withLock { $0.append("other") } }
                 let end = BrokerClock.monotonicMs() + ChangeLimits.sliceMs
                 while BrokerClock.monotonicMs() < end { usleep(1000) }
             }, timedOut: { _, _ in })
-        ChangeRun(plan, from: 0, submit: { workers.submit($0) }) { _ in done.raise() }.start()
+        SlicedRun(plan, from: 0, submit: { workers.submit($0) }) { _ in done.raise() }.start()
         done.wait()
         #expect(order.withLock { $0 } == ["look-up 0", "other", "look-up 1"])
         workers.stop()
@@ -469,7 +469,8 @@ import Transport
         }
         asked.topics = [topic]
         let ticket = ReplyTicket(key: .listOffsets, version: 11, correlationID: 1)
-        let (plan, empty) = KafkaConnection.listOffsets(asked, AnswerContext(broker: broker.broker, ticket: ticket))
+        let (plan, empty) = KafkaConnection.listOffsets(
+            asked, AnswerContext(broker: broker.broker, ticket: ticket, node: BrokerNode(id: 1)))
         #expect(plan.count == 51)
         var late = empty
         plan.timedOut(50, &late)
@@ -488,16 +489,16 @@ import Transport
         let done = Signal()
         let begun = Signal()
         let goOn = Signal()
-        let plan = ChangePlan<Int>(
+        let plan = SlicedPlan<Int>(
             count: 2,
-            change: { number, _ in
+            step: { number, _ in
                 order.withLock { $0.append("change \(number)") }
                 guard number == 0 else { return }
                 begun.raise()
                 goOn.wait()
                 usleep(UInt32(ChangeLimits.sliceMs) * 1000)
             }, timedOut: { _, _ in })
-        ChangeRun(plan, from: 0, on: admin) { _ in done.raise() }.start()
+        SlicedRun(plan, from: 0, on: admin) { _ in done.raise() }.start()
         begun.wait()
         admin.submit { order.withLock { $0.append("other") } }
         goOn.raise()
@@ -510,7 +511,7 @@ import Transport
         let admin = WorkQueue(name: "test")
         admin.stop()
         let result = Lock<Int?>(1)
-        ChangeRun(ChangePlan<Int>(count: 1, change: { _, _ in }, timedOut: { _, _ in }), from: 0, on: admin) { made in
+        SlicedRun(SlicedPlan<Int>(count: 1, step: { _, _ in }, timedOut: { _, _ in }), from: 0, on: admin) { made in
             result.withLock { $0 = made }
         }.start()
         #expect(result.withLock { $0 } == nil)

@@ -41,7 +41,7 @@ extension KafkaConnection {
 
     static func listOffsets(
         _ asked: ListOffsetsRequest, _ context: AnswerContext
-    ) -> (ChangePlan<ListOffsetsResponse>, from: ListOffsetsResponse) {
+    ) -> (SlicedPlan<ListOffsetsResponse>, from: ListOffsetsResponse) {
         let twice = namedTwice(asked)
         var response = ListOffsetsResponse()
         response.topics = asked.topics.map { topic in
@@ -57,9 +57,9 @@ extension KafkaConnection {
         let places = asked.topics.indices.flatMap { topic in
             asked.topics[topic].partitions.indices.map { Place(topic: topic, partition: $0) }
         }
-        let plan = ChangePlan<ListOffsetsResponse>(
+        let plan = SlicedPlan<ListOffsetsResponse>(
             count: places.count, timeoutMs: lookUpMs,
-            change: { number, response in
+            step: { number, response in
                 let place = places[number]
                 let topic = asked.topics[place.topic]
                 let partition = topic.partitions[place.partition]

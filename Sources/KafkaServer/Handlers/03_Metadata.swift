@@ -13,21 +13,17 @@ import Transport
 extension KafkaConnection {
     func metadata(_ request: borrowing Request) throws(DecodeError) {
         let context = answerContext(request.ticket)
-        let price = Self.metadataPrice
-        if request.frame.count > RequestLimits.inlineRequestBytes {
-            let pool = loop.eventLoop.pool
-            let pricing = { @Sendable in MetadataQuestion($0, context).price }
-            return workElsewhere(decoding: request, MetadataRequest.self, price, pricing: pricing) { asked, done in
-                MetadataQuestion(asked, context).answer(pool, done)
-            }
-        }
-        let question = MetadataQuestion(try request.decode(MetadataRequest.self), context)
-        let expected = question.price
-        if question.missing.isEmpty, expected <= RequestLimits.inlineReplyBytes {
-            return reply(question.response([:]), to: context.ticket)
-        }
         let pool = loop.eventLoop.pool
-        workElsewhere(charging: min(expected, RequestLimits.replyBytes)) { done in question.answer(pool, done) }
+        try answer(request, MetadataRequest.self, Self.metadataPrice) { asked in
+            let question = MetadataQuestion(asked, context)
+            return (question, question.price)
+        } onLoop: { connection, question in
+            guard question.missing.isEmpty else { return false }
+            connection.reply(question.response([:]), to: context.ticket)
+            return true
+        } onWorker: { question, bytes, done in
+            question.answer(priced: bytes, pool, done)
+        }
     }
 
     /// The shortest names are two bytes.
@@ -95,30 +91,28 @@ private struct MetadataQuestion: Sendable {
     }
 
     /// Makes what is missing, a few topics at a time, and then the reply.
-    func answer(_ pool: ChunkPool, _ done: @escaping @Sendable (PreparedReply?) -> Void) {
-        let expected = price
-        guard expected <= RequestLimits.replyBytes else { return done(.tooLong(expected)) }
+    func answer(priced bytes: Int, _ pool: ChunkPool, _ done: @escaping @Sendable (PreparedReply?) -> Void) {
         let finish: @Sendable ([String: TopicRefusal]) -> Void = { refusals in
             let response = response(refusals)
-            done(PreparedReply(Answer(response: response), context.ticket, expected: expected / 3, pool: pool))
+            done(PreparedReply(Answer(response: response), context.ticket, priced: bytes, pool: pool))
         }
         if missing.isEmpty { return finish([:]) }
         let broker = context.broker
         let late = TopicRefusal(.leaderNotAvailable, "")
         let creation = Creation(
             count: missing.count, timeoutMs: Self.creationMs,
-            change: { [missing] index, refusals in
+            step: { [missing] index, refusals in
                 let name = missing[index]
                 if case .failure(let refusal) = broker.topicCreatingIfAllowed(name) { refusals[name] = refusal }
             },
             timedOut: { [missing] index, refusals in refusals[missing[index]] = late })
-        ChangeRun(creation, from: [:], on: broker.admin) { refusals in
+        SlicedRun(creation, from: [:], on: broker.admin) { refusals in
             guard let refusals else { return done(.refused("too many changes wait")) }
             finish(refusals)
         }.start()
     }
 
-    private typealias Creation = ChangePlan<[String: TopicRefusal]>
+    private typealias Creation = SlicedPlan<[String: TopicRefusal]>
 
     /// Topics that were not made by then are answered with LEADER_NOT_AVAILABLE, and clients ask again: their own
     /// request timeout.
@@ -128,11 +122,10 @@ private struct MetadataQuestion: Sendable {
         let catalog = context.broker.catalog
         var response = MetadataResponse()
         var node = MetadataResponse.MetadataResponseBroker()
-        node.nodeID = context.broker.options.nodeID
-        (node.host, node.port) = context.advertised
+        (node.nodeID, node.host, node.port) = (context.node.id, context.node.host, context.node.port)
         response.brokers = [node]
         response.clusterID = context.broker.clusterID
-        response.controllerID = context.broker.options.nodeID
+        response.controllerID = node.nodeID
         if asked.includeClusterAuthorizedOperations {
             response.clusterAuthorizedOperations = KafkaConnection.clusterOperations
         }

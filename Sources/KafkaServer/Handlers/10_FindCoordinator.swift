@@ -10,14 +10,14 @@ extension KafkaConnection {
         var price = ReplyPrice()
         price.add(
             asked.coordinatorKeys.count + 1, FindCoordinatorResponse.Coordinator.self,
-            text: 64 + context.advertised.host.utf8.count)
+            text: 64 + context.node.host.utf8.count)
         return price.bytes
     }
 
     static func findCoordinator(
         _ asked: FindCoordinatorRequest, _ context: AnswerContext
     ) -> Answer<FindCoordinatorResponse> {
-        let address = context.advertised
+        let node = context.node
         func find(_ key: String) -> FindCoordinatorResponse.Coordinator {
             var result = FindCoordinatorResponse.Coordinator()
             result.key = key
@@ -31,9 +31,7 @@ extension KafkaConnection {
                     ? "this broker does not serve transactions or share groups" : "unknown key type \(asked.keyType)"
                 return result
             }
-            result.nodeID = context.broker.options.nodeID
-            result.host = address.host
-            result.port = address.port
+            (result.nodeID, result.host, result.port) = (node.id, node.host, node.port)
             result.errorMessage = nil
             return result
         }

@@ -20,7 +20,7 @@ extension KafkaConnection {
 
     static func createTopics(
         _ asked: CreateTopicsRequest, _ context: AnswerContext
-    ) -> ChangePlan<CreateTopicsResponse> {
+    ) -> SlicedPlan<CreateTopicsResponse> {
         let (topics, repeated) = distinct(asked.topics) { $0.name }
         let records = topics.reduce(0) { sum, topic in
             let partitions = topic.assignments.isEmpty ? Int(max(1, topic.numPartitions)) : topic.assignments.count
@@ -28,9 +28,9 @@ extension KafkaConnection {
         }
         let isTooLarge = records > ChangeLimits.maxRecords && topics.count > 1
         let broker = context.broker
-        return ChangePlan(
+        return SlicedPlan(
             count: topics.count, timeoutMs: Int64(asked.timeoutMs),
-            change: { index, response in
+            step: { index, response in
                 let topic = topics[index]
                 response.topics.append(
                     repeated.contains(topic.name)

@@ -16,7 +16,7 @@ extension KafkaConnection {
 
     static func deleteTopics(
         _ asked: DeleteTopicsRequest, _ context: AnswerContext
-    ) -> ChangePlan<DeleteTopicsResponse> {
+    ) -> SlicedPlan<DeleteTopicsResponse> {
         let named =
             context.version >= 6
             ? asked.topics
@@ -27,9 +27,9 @@ extension KafkaConnection {
             }
         let (states, repeated) = distinct(named, by: TopicIdentity.init)
         let broker = context.broker
-        return ChangePlan(
+        return SlicedPlan(
             count: states.count, timeoutMs: Int64(asked.timeoutMs),
-            change: { index, response in
+            step: { index, response in
                 let isRepeated = repeated.contains(TopicIdentity(states[index]))
                 response.responses.append(delete(states[index], isRepeated, broker))
             },

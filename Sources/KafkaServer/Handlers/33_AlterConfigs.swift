@@ -7,54 +7,53 @@ import KafkaWire
 /// come from the configuration file and are not altered here. A resource named twice is refused.
 extension KafkaConnection {
     static func alterConfigsPrice(_ asked: AlterConfigsRequest, _ context: AnswerContext) -> Int {
-        var price = ReplyPrice()
-        let resources = Set(asked.resources.lazy.map { ConfigResource(type: $0.resourceType, name: $0.resourceName) })
-        price.add(resources.count, AlterConfigsResponse.AlterConfigsResourceResponse.self, text: 160)
-        return price.bytes
+        alterPrice(asked.resources, AlterConfigsResponse.AlterConfigsResourceResponse.self)
     }
 
     static func alterConfigs(
         _ asked: AlterConfigsRequest, _ context: AnswerContext
-    ) -> ChangePlan<AlterConfigsResponse> {
+    ) -> SlicedPlan<AlterConfigsResponse> {
         let broker = context.broker
         return alterPlan(asked.resources) {
-            ConfigResource(type: $0.resourceType, name: $0.resourceName)
-        } change: {
             replace($0, broker, asked.validateOnly)
-        } tell: { resource, refusal, response in
-            var result = AlterConfigsResponse.AlterConfigsResourceResponse()
-            result.resourceType = resource.type
-            result.resourceName = resource.name
-            result.errorCode = refusal?.code.rawValue ?? 0
-            result.errorMessage = refusal?.message
+        } append: { result, response in
             response.responses.append(result)
         }
     }
 
-    /// Changes each resource once, by AlterConfigs or its incremental sister, and tells of it in the order of the request.
-    /// One that is named several times is refused, as are all of a request with too many.
-    static func alterPlan<Resource: Sendable, Response: Sendable>(
-        _ asked: [Resource], by identity: @escaping @Sendable (Resource) -> ConfigResource,
-        change: @escaping @Sendable (Resource) -> TopicRefusal?,
-        tell: @escaping @Sendable (ConfigResource, TopicRefusal?, inout Response) -> Void
-    ) -> ChangePlan<Response> {
-        let (resources, repeated) = distinct(asked, by: identity)
+    /// What the reply to AlterConfigs or IncrementalAlterConfigs takes: an entry for each resource named.
+    static func alterPrice<Result: AlteredConfigResource>(
+        _ asked: [some AlterableConfigResource], _ type: Result.Type
+    ) -> Int {
+        var price = ReplyPrice()
+        price.add(Set(asked.lazy.map(\.identity)).count, type, text: 160)
+        return price.bytes
+    }
+
+    /// Changes each resource once, for AlterConfigs or IncrementalAlterConfigs, and appends how that went to the response in
+    /// the order of the request. One that is named several times is refused, as are all of a request with too many.
+    static func alterPlan<Resource: AlterableConfigResource, Result: AlteredConfigResource, Response: Sendable>(
+        _ asked: [Resource], change: @escaping @Sendable (Resource) -> TopicRefusal?,
+        append: @escaping @Sendable (Result, inout Response) -> Void
+    ) -> SlicedPlan<Response> {
+        let (resources, repeated) = distinct(asked) { $0.identity }
         let isTooLarge = resources.count > ChangeLimits.maxRecords
-        return ChangePlan(
+        return SlicedPlan(
             count: resources.count,
-            change: { index, response in
-                let resource = identity(resources[index])
+            step: { index, response in
                 let refusal: TopicRefusal? =
-                    if repeated.contains(resource) {
+                    if repeated.contains(resources[index].identity) {
                         ConfigResource.duplicate
                     } else if isTooLarge {
                         ChangeLimits.tooMany
                     } else {
                         change(resources[index])
                     }
-                tell(resource, refusal, &response)
+                append(Result(resources[index].identity, refusal), &response)
             },
-            timedOut: { index, response in tell(identity(resources[index]), ChangeLimits.late, &response) })
+            timedOut: { index, response in
+                append(Result(resources[index].identity, ChangeLimits.late), &response)
+            })
     }
 
     private static func replace(
@@ -67,18 +66,18 @@ extension KafkaConnection {
             }
             settings[config.name] = value
         }
-        return alter(resource.resourceType, resource.resourceName, broker, validateOnly) { _ in .success(settings) }
+        return alter(resource.identity, broker, validateOnly) { _ in .success(settings) }
     }
 
     /// Changes a topic's own settings from what they are to what `change` makes of them.
     static func alter(
-        _ resourceType: Int8, _ resourceName: String, _ broker: Broker, _ validateOnly: Bool,
+        _ resource: ConfigResource, _ broker: Broker, _ validateOnly: Bool,
         _ change: ([String: String]) -> Result<[String: String], TopicRefusal>
     ) -> TopicRefusal? {
-        switch resourceType {
+        switch resource.type {
         case 2:
-            guard let topic = broker.catalog.topic(named: resourceName) else {
-                return .init(.unknownTopicOrPartition, "The topic '\(resourceName)' does not exist.")
+            guard let topic = broker.catalog.topic(named: resource.name) else {
+                return .init(.unknownTopicOrPartition, "The topic '\(resource.name)' does not exist.")
             }
             switch change(topic.settings.overrides) {
             case .failure(let refusal): return refusal
@@ -87,7 +86,7 @@ extension KafkaConnection {
         case 4:
             return .init(
                 .invalidRequest, "broker settings are read at the start: change the configuration file and restart")
-        default: return .init(.invalidRequest, "Unsupported resource type: \(resourceType)")
+        default: return .init(.invalidRequest, "Unsupported resource type: \(resource.type)")
         }
     }
 }
@@ -99,3 +98,34 @@ struct ConfigResource: Hashable {
 
     static let duplicate = TopicRefusal(.invalidRequest, "Each resource must appear at most once.")
 }
+
+/// An entry of a request that alters settings.
+protocol AlterableConfigResource: Sendable {
+    var resourceType: Int8 { get }
+    var resourceName: String { get }
+}
+
+extension AlterableConfigResource {
+    var identity: ConfigResource { ConfigResource(type: resourceType, name: resourceName) }
+}
+
+/// An entry of the reply: how it went with one resource.
+protocol AlteredConfigResource: KafkaStructure {
+    var resourceType: Int8 { get set }
+    var resourceName: String { get set }
+    var errorCode: Int16 { get set }
+    var errorMessage: String? { get set }
+}
+
+extension AlteredConfigResource {
+    init(_ resource: ConfigResource, _ refusal: TopicRefusal?) {
+        self.init()
+        (resourceType, resourceName) = (resource.type, resource.name)
+        (errorCode, errorMessage) = (refusal?.code.rawValue ?? 0, refusal?.message)
+    }
+}
+
+extension AlterConfigsRequest.AlterConfigsResource: AlterableConfigResource {}
+extension AlterConfigsResponse.AlterConfigsResourceResponse: AlteredConfigResource {}
+extension IncrementalAlterConfigsRequest.AlterConfigsResource: AlterableConfigResource {}
+extension IncrementalAlterConfigsResponse.AlterConfigsResourceResponse: AlteredConfigResource {}

@@ -15,7 +15,7 @@ extension KafkaConnection {
 
     static func createPartitions(
         _ asked: CreatePartitionsRequest, _ context: AnswerContext
-    ) -> ChangePlan<CreatePartitionsResponse> {
+    ) -> SlicedPlan<CreatePartitionsResponse> {
         let (topics, repeated) = distinct(asked.topics) { $0.name }
         let isTooLarge = topics.count > ChangeLimits.maxRecords
         let broker = context.broker
@@ -26,9 +26,9 @@ extension KafkaConnection {
             result.errorMessage = refusal?.message
             response.results.append(result)
         }
-        return ChangePlan(
+        return SlicedPlan(
             count: topics.count, timeoutMs: Int64(asked.timeoutMs),
-            change: { index, response in
+            step: { index, response in
                 let refusal: TopicRefusal? =
                     if repeated.contains(topics[index].name) {
                         .init(.invalidRequest, "Duplicate topic name.")

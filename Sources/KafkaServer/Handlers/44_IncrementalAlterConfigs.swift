@@ -9,29 +9,18 @@ extension KafkaConnection {
     static func incrementalAlterConfigsPrice(
         _ asked: IncrementalAlterConfigsRequest, _ context: AnswerContext
     ) -> Int {
-        var price = ReplyPrice()
-        let resources = Set(asked.resources.lazy.map { ConfigResource(type: $0.resourceType, name: $0.resourceName) })
-        price.add(
-            resources.count, IncrementalAlterConfigsResponse.AlterConfigsResourceResponse.self, text: 160)
-        return price.bytes
+        alterPrice(asked.resources, IncrementalAlterConfigsResponse.AlterConfigsResourceResponse.self)
     }
 
     static func incrementalAlterConfigs(
         _ asked: IncrementalAlterConfigsRequest, _ context: AnswerContext
-    ) -> ChangePlan<IncrementalAlterConfigsResponse> {
+    ) -> SlicedPlan<IncrementalAlterConfigsResponse> {
         let broker = context.broker
-        return alterPlan(asked.resources) {
-            ConfigResource(type: $0.resourceType, name: $0.resourceName)
-        } change: { resource in
-            alter(resource.resourceType, resource.resourceName, broker, asked.validateOnly) { current in
+        return alterPlan(asked.resources) { resource in
+            alter(resource.identity, broker, asked.validateOnly) { current in
                 apply(resource.configs, to: current, broker)
             }
-        } tell: { resource, refusal, response in
-            var result = IncrementalAlterConfigsResponse.AlterConfigsResourceResponse()
-            result.resourceType = resource.type
-            result.resourceName = resource.name
-            result.errorCode = refusal?.code.rawValue ?? 0
-            result.errorMessage = refusal?.message
+        } append: { result, response in
             response.responses.append(result)
         }
     }

@@ -16,14 +16,12 @@ extension KafkaConnection {
             response.errorMessage = "the request was sent to a broker"
             return reply(response, to: request.ticket)
         }
-        let address = advertised
-        var node = DescribeClusterResponse.DescribeClusterBroker()
-        node.brokerID = broker.options.nodeID
-        node.host = address.host
-        node.port = address.port
-        response.brokers = [node]
+        let node = node
+        var entry = DescribeClusterResponse.DescribeClusterBroker()
+        (entry.brokerID, entry.host, entry.port) = (node.id, node.host, node.port)
+        response.brokers = [entry]
         response.clusterID = broker.clusterID
-        response.controllerID = broker.options.nodeID
+        response.controllerID = node.id
         if asked.includeClusterAuthorizedOperations { response.clusterAuthorizedOperations = Self.clusterOperations }
         reply(response, to: request.ticket)
     }

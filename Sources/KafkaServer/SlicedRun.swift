@@ -2,23 +2,23 @@ import BrokerCore
 import KafkaModel
 import KafkaWire
 
-/// Changes of metadata that one request asks for, or look-ups that may wait for the disk, each by itself, and the result
-/// that they fill.
-struct ChangePlan<Result: Sendable>: Sendable {
+/// The steps of one request, each by itself, and the result that they fill: changes of metadata, or look-ups that may wait
+/// for the disk.
+struct SlicedPlan<Result: Sendable>: Sendable {
     var count: Int
     /// How long the client waits, 0 when it does not say; what has not begun by then is not done.
     var timeoutMs = ChangeLimits.maxTimeMs
-    /// Makes change number n, which blocks, and tells of it in the result.
-    var change: @Sendable (Int, inout Result) -> Void
-    /// Tells of change number n that there was no time for it.
+    /// Takes step number n, which may block, and puts what came of it into the result.
+    var step: @Sendable (Int, inout Result) -> Void
+    /// Puts into the result that there was no time for step number n.
     var timedOut: @Sendable (Int, inout Result) -> Void
 }
 
-extension ChangePlan {
-    /// All of it at once.
+extension SlicedPlan {
+    /// Takes all steps at once, on this thread.
     func run(from result: Result) -> Result {
         var result = result
-        for number in 0..<count { change(number, &result) }
+        for number in 0..<count { step(number, &result) }
         return result
     }
 }
@@ -35,20 +35,20 @@ enum ChangeLimits {
     static let sliceMs: Int64 = 20
 }
 
-/// Runs a plan on the broker's admin thread or on workers, some changes at a time, so that a request of thousands does not
-/// hold up the others.
-final class ChangeRun<Result: Sendable>: @unchecked Sendable {
+/// Runs a plan on the broker's admin thread or on workers, some steps at a time, so that a request of thousands does not hold
+/// up the others.
+final class SlicedRun<Result: Sendable>: @unchecked Sendable {
     // SAFETY: used by one thread at a time: the one that starts it, then jobs, each of which the one before has submitted.
-    private let plan: ChangePlan<Result>
+    private let plan: SlicedPlan<Result>
     private var result: Result
     private var next = 0
     private let submit: @Sendable (@escaping @Sendable () -> Void) -> Bool
     private let deadlineMs: Int64
     private let finish: @Sendable (Result?) -> Void
 
-    /// `finish` gets what the changes have made of `result`, or nil when the admin thread's queue is full.
+    /// `finish` gets what the steps have made of `result`, or nil when the admin thread's queue is full.
     convenience init(
-        _ plan: ChangePlan<Result>, from result: Result, on admin: WorkQueue,
+        _ plan: SlicedPlan<Result>, from result: Result, on admin: WorkQueue,
         finish: @escaping @Sendable (Result?) -> Void
     ) {
         self.init(plan, from: result, submit: { admin.submit($0) }, finish: finish)
@@ -56,7 +56,7 @@ final class ChangeRun<Result: Sendable>: @unchecked Sendable {
 
     /// `submit` puts a slice behind all that waits, or says that too much does.
     init(
-        _ plan: ChangePlan<Result>, from result: Result,
+        _ plan: SlicedPlan<Result>, from result: Result,
         submit: @escaping @Sendable (@escaping @Sendable () -> Void) -> Bool,
         finish: @escaping @Sendable (Result?) -> Void
     ) {
@@ -78,11 +78,11 @@ final class ChangeRun<Result: Sendable>: @unchecked Sendable {
         let begin = BrokerClock.monotonicMs()
         var now = begin
         while next < plan.count, now - begin < ChangeLimits.sliceMs {
-            // The first is always tried.
+            // The first step is always taken.
             if now > deadlineMs, next > 0 {
                 plan.timedOut(next, &result)
             } else {
-                plan.change(next, &result)
+                plan.step(next, &result)
             }
             next += 1
             now = BrokerClock.monotonicMs()
