@@ -29,7 +29,7 @@ public struct ProducerIDAllocator: Sendable {
     public struct Actions: Equatable, Sendable {
         public struct Grant: Equatable, Sendable {
             public var waiter: WaiterID
-            /// `nil`: no id can be had now; the client is told COORDINATOR_NOT_AVAILABLE and asks again.
+            /// `nil`: no id can be had now; the client is told COORDINATOR_LOAD_IN_PROGRESS and asks again.
             public var producerID: ProducerID?
         }
         /// Replies that may leave at once.

@@ -14,7 +14,7 @@ public struct GatewayOptions: Sendable {
     /// `http.request.timeout.ms`: from a request's first byte to its last; then 408. And from then on for its topic to be
     /// made, and for its commit; then 504.
     public var requestTimeout: Duration = .seconds(30)
-    /// A head must be whole this soon after its first byte; then 408. gateway-hardening: headers 5 s.
+    /// A head must be whole this soon after its first byte; then 408.
     public var headTimeout: Duration = .seconds(5)
     /// A body that stands still, or comes at less than `minimumBodyRate`, for this long gets 408.
     public var bodyIdleTimeout: Duration = .seconds(10)

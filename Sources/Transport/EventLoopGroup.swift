@@ -41,7 +41,7 @@ final class GroupShared: Sendable {
 /// them.
 public final class EventLoopGroup: Sendable {
     public struct Options: Sendable {
-        /// Threads. limits.md: with the clients on the same two cores, one or two; more only with more cores.
+        /// Threads. One or two where clients run on the same two cores; more only with more cores.
         public var loops = 1
         /// Where gates look; without one `Connection.gate` is a bug.
         public var commitClock: CommitClock?

@@ -22,7 +22,7 @@ public struct ConnectionLimits: Sendable {
     /// A frame that has begun may take this long, plus the time that `minimumInputRate` allows for the bytes that came;
     /// then `.inputStalled`. `nil`: for ever. Time in which the transport itself does not read is not counted.
     public var partialInputTimeout: Duration? = .seconds(30)
-    /// Bytes a second; see `partialInputTimeout`. gateway-hardening: a stalled body.
+    /// Bytes a second that earn a frame more time than `partialInputTimeout`: it stops senders of a byte now and then.
     public var minimumInputRate = 1024
     /// No input for this long, with nothing parked and nothing owed: closed, `.idle`. `nil`: never. Kafka's
     /// `connections.max.idle.ms`.
