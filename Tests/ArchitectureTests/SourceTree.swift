@@ -12,9 +12,9 @@ struct ImportLine: CustomStringConvertible {
 
 /// The package's own `Sources` folder, found from where this file was compiled.
 enum SourceTree {
-    static let sources = URL(filePath: #filePath)
+    static let root = URL(filePath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-        .appending(path: "Sources")
+    static let sources = root.appending(path: "Sources")
 
     /// The targets that hold Swift code, by folder name; C shims and module maps are left out.
     static func swiftModules() throws -> [String] {
@@ -51,5 +51,46 @@ enum SourceTree {
                     text: line.trimmingCharacters(in: .whitespaces)))
         }
         return found
+    }
+
+    /// Every Swift file below `Sources`, generated ones included.
+    static func allSources() throws -> [SourceText] { try sourceTexts.get() }
+
+    static func handWritten() throws -> [SourceText] { try allSources().filter { !$0.path.contains("/Generated/") } }
+
+    static func allTests() throws -> [SourceText] { try testTexts.get() }
+
+    /// The README and the DocC pages; all their lines are prose.
+    static func pages() throws -> [SourceText] {
+        let readme = try String(contentsOf: root.appending(path: "README.md"), encoding: .utf8)
+        let pages = try texts(below: "Sources", ending: "md") + texts(below: "Benchmarks", ending: "md")
+        return [SourceText(path: "README.md", text: readme)] + pages.filter { $0.path.contains(".docc/") }
+    }
+
+    /// What is written for readers: the comments of all Swift files, and the pages.
+    static func prose() throws -> [(path: String, lines: [(number: Int, text: Substring)])] {
+        let comments = try (allSources() + allTests()).map { file in
+            (file.path, file.lines.filter { !$0.comment.isEmpty }.map { ($0.number, $0.comment) })
+        }
+        let pages = try pages().map { page in
+            (page.path, page.lines.map { line in (line.number, line.code + line.comment) })
+        }
+        return comments + pages
+    }
+
+    /// Read once for all checks.
+    private static let sourceTexts = Result { try texts(below: "Sources", ending: "swift") }
+    private static let testTexts = Result { try texts(below: "Tests", ending: "swift") }
+
+    private static func texts(below folder: String, ending: String) throws -> [SourceText] {
+        let base = root.appending(path: folder).path(percentEncoded: false)
+        let walk = FileManager.default.enumerator(atPath: base)
+        let paths = (walk?.compactMap { $0 as? String } ?? [])
+            .filter { $0.hasSuffix(".\(ending)") && !$0.contains(".build") }
+        return try paths.sorted().map { path in
+            SourceText(
+                path: "\(folder)/\(path)",
+                text: try String(contentsOf: root.appending(path: "\(folder)/\(path)"), encoding: .utf8))
+        }
     }
 }
