@@ -56,12 +56,11 @@ let package = Package(
         module("StorageIO", ["ByteBuffers", "CSystem"]),
         module(
             "LogStorage", ["KafkaModel", "ByteBuffers", "RecordFormat", "StorageIO", "Telemetry"], settings: dataPath),
-        module("Coordinators", ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire"]),
+        module("Coordinators", ["KafkaModel", "ByteBuffers", "KafkaWire"]),
         module(
             "BrokerCore",
             [
-                "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "StorageIO", "LogStorage", "Coordinators",
-                "Telemetry",
+                "KafkaModel", "ByteBuffers", "RecordFormat", "StorageIO", "LogStorage", "Coordinators", "Telemetry",
             ]),
 
         // Edges.
@@ -78,8 +77,8 @@ let package = Package(
                 "KafkaModel", "ByteBuffers", "RecordFormat", "LogStorage", "BrokerCore", "Transport", "HTTPWire",
                 "Telemetry",
             ], settings: dataPath),
-        module("KafkaClient", ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "CSystem"]),
-        module("Configuration", ["KafkaModel", "CYAML"]),
+        module("KafkaClient", ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire"]),
+        module("Configuration", ["CYAML"]),
         module("CommandSyntax", ["Configuration", "CSystem"]),
         module(
             "Server",
@@ -101,7 +100,7 @@ let package = Package(
             linkerSettings: [.unsafeFlags(["-static-stdlib"])]),
 
         // Tests.
-        module("BrokerTestKit", ["KafkaModel", "ByteBuffers", "RecordFormat", "StorageIO"]),
+        module("BrokerTestKit", ["ByteBuffers", "StorageIO"]),
         tests("TelemetryTests", ["Telemetry", "ByteBuffers"]),
         tests("KafkaModelTests", ["KafkaModel"]),
         tests("ByteBuffersTests", ["ByteBuffers"]),

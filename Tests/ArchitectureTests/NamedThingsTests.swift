@@ -9,7 +9,10 @@ import Testing
         // Kafka's own sources, and what its protocol and its settings call things.
         "CreateTime", "DelayedFetch", "ListOffsets", "LogCleanerManager", "LogValidator",
         "MemoryRecords.filterTo", "ProduceRequest.validateRecords", "RequestApiKey", "SkimpyOffsetMap",
-        "String.hashCode", "UtilsTest.testMurmur2",
+        "String.hashCode", "UtilsTest.testMurmur2", "AclEntry.supportedOperations", "Authorizer.authorizeByResourceType",
+        "QuotaUtils", "Rate", "SampledStat", "SslPrincipalMapper", "StandardAuthorizer",
+        // Java's library, and what other protocols call their fields.
+        "BigInteger.toString", "X500Principal", "X500Principal.getName", "replaceAll", "Bearer", "bodySHA256",
         // A module of the toolchain that nothing imports by its name here, units, and fields of HTTP.
         "FoundationEssentials", "GiB", "KiB", "MiB", "TiB", "kB", "Allow", "Date", "Prefer",
         // Placeholders.
@@ -23,7 +26,7 @@ import Testing
         for text in try SourceTree.prose() {
             for (line, name) in NamedThings.missing(in: text.lines, known) {
                 met.insert(name)
-                #expect(Self.foreign.contains(name), "\(text.path):\(line): there is no \(name)")
+                if !Self.foreign.contains(name) { Issue.record("\(text.path):\(line): there is no \(name)") }
             }
         }
         #expect(Self.foreign.subtracting(met).sorted() == [], "named nowhere: take it off the list")

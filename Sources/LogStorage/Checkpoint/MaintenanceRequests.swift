@@ -47,11 +47,6 @@ final class MaintenanceRequests: Sendable {
         pending.bitwiseAnd(~work.rawValue, ordering: .acquiringAndReleasing).oldValue & work.rawValue != 0
     }
 
-    /// Wakes the maintaining thread unless it will look again before long.
-    func wakeUnlessTimed() {
-        if !isTimed.load(ordering: .relaxed) { signal.raise() }
-    }
-
     var isWaitTimed: Bool { isTimed.load(ordering: .relaxed) }
 
     /// Waits for a request, on the maintaining thread. `isShort`: the wait is short enough that nobody needs to wake it for

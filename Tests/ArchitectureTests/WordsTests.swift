@@ -1,0 +1,65 @@
+import Testing
+
+/// Names say what a thing is. These words say only that there is one, and these spellings are not how names are written here.
+@Suite struct WordsTests {
+    /// Parts of names that no declaration and no file may have.
+    private static let banned: Set<String> = [
+        "Manager", "manager", "Helper", "helper", "Helpers", "Util", "Utils", "Utility", "Impl", "process", "Process",
+        "Processor", "data", "Data",
+        // Acronyms keep their capitals.
+        "Id", "Ids", "Http", "Json", "Url", "Api", "Tcp", "Uuid", "Crc", "Lso", "LSO",
+    ]
+
+    /// Names in which such a word is the field's own.
+    private static let exceptions: [String: String] = [
+        "ProcessConsole": "the console of the operating system's process",
+        "ProcessMetrics": "what the operating system counts of this process",
+        "dataDir": "the option is called so",
+        "dataFolder": "Kafka's and our users' word for it",
+        "withData": "a transaction's data, beside its markers (KIP-98)",
+        "isMarkerWithoutData": "the same",
+        "data": "what a chunk holds between its ends (RFC 9112); a hash's input",
+        "KafkaVersionedData": "Kafka's schema has data beside messages",
+        "18_ApiVersions": "the name of an API, as Kafka spells it",
+        "22_InitProducerId": "the name of an API, as Kafka spells it",
+    ]
+
+    @Test func namesSayWhatAThingIs() throws {
+        var found: Set<String> = []
+        for file in try SourceTree.handWritten() {
+            for name in Self.badNames(in: file) {
+                found.insert(name)
+                if Self.exceptions[name] == nil { Issue.record("\(file.path): \(name)") }
+            }
+        }
+        #expect(Set(Self.exceptions.keys).subtracting(found).sorted() == [], "no longer declared: take it off the list")
+    }
+
+    @Test func lastStableOffsetIsSpelledOut() throws {
+        for file in try SourceTree.handWritten() {
+            for line in file.lines {
+                #expect(!line.comment.words.contains("LSO"), "\(file.path):\(line.number)")
+            }
+        }
+    }
+
+    @Test func aBannedWordIsFound() {
+        let text = """
+            struct FrameManager {
+                let producerId: Int
+                let identifier, idle: Int
+                private static func processData() {}
+                func metadata() {}
+                // class Helper
+                let text = "class Helper"
+            }
+            """
+        let found = Self.badNames(in: SourceText(path: "Sources/M/StringUtils.swift", text: text))
+        #expect(found == ["StringUtils", "FrameManager", "producerId", "processData"])
+    }
+
+    private static func badNames(in file: SourceText) -> [String] {
+        let names = [file.name] + file.lines.compactMap { Declaration($0.code)?.name }
+        return names.filter { name in name.nameParts.contains { banned.contains($0) } }
+    }
+}
