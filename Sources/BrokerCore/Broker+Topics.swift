@@ -67,7 +67,8 @@ extension Broker {
         return .success(topic)
     }
 
-    /// The topic, made with the broker's defaults when it does not exist and `auto.create.topics.enable` is on.
+    /// Returns the topic; makes it, with the broker's defaults, when it does not exist and `auto.create.topics.enable`
+    /// is on.
     public func topicCreatingIfAllowed(_ name: String) -> Result<Topic, TopicRefusal> {
         if let topic = catalog.topic(named: name) { return .success(topic) }
         guard options.autoCreateTopics, name != Topic.offsetsTopicName else {
@@ -169,7 +170,7 @@ extension Broker {
     private static let unknownTopic = TopicRefusal(
         .unknownTopicOrPartition, "This server does not host this topic-partition.")
 
-    /// The first setting that is not served or not valid, or what is wrong between them.
+    /// Returns why settings are refused: the first one that is not served or not valid, or what is wrong between them.
     func refusal(of settings: [String: String]) -> TopicRefusal? {
         for (name, value) in settings.sorted(by: { $0.key < $1.key }) {
             guard let key = TopicSettingKey.named(name) else {

@@ -342,7 +342,7 @@ public final class EmbeddedMetadataStore: MetadataStore {
         return Int64(end)
     }
 
-    /// The body of the entry at byte `at`, or nil when there is no whole and undamaged one.
+    /// Returns the body of the entry at byte `at`, or nil when there is no whole and undamaged one.
     private static func wholeEntry(
         in bytes: UnsafeRawBufferPointer, at: Int, newerThan oldest: Int64 = -1
     ) -> Range<Int>? {

@@ -93,15 +93,15 @@ extension GroupCoordinator {
         return bytes
     }
 
-    /// The log was replayed: requests are served from now on, sessions of recorded members begin.
+    /// Serves a shard whose log was replayed: sessions of the members that were recorded begin.
     func begin(_ shard: Lock<Shard>) {
         deliver(run(shard) { machine, now in machine.loaded(now: now) })
     }
 
     // MARK: What the log did not take
 
-    /// Before anything is asked of the shard: where its log lost what was appended, or may, so does its state. Gives replies
-    /// to requests that were parked.
+    /// Brings the shard in line with its log before anything is asked of it: where the log has lost what was appended,
+    /// or may have, the state has lost it, too. Returns replies to requests that were parked.
     func followLog(_ shard: inout Shard, _ now: CoordinatorTime) -> [GroupActions.Reply] {
         let store = broker.store
         if store.isOffline { return revert(&shard, now) }
@@ -113,7 +113,7 @@ extension GroupCoordinator {
         return []
     }
 
-    /// The log has refused an append that the state has already. Makes the state from the log again.
+    /// Makes the state from the log again, after the log has refused an append that the state had taken in.
     func readBack(_ shard: inout Shard, _ now: CoordinatorTime) -> [GroupActions.Reply] {
         if broker.store.isOffline { return revert(&shard, now) }
         if shard.log.hasLeftOutAppends { return suspend(&shard, now) }
@@ -121,8 +121,9 @@ extension GroupCoordinator {
         return replayAnew(&shard, .appended, now)
     }
 
-    /// The folder is offline. Throws the state away that the log does not have, and replays what it has: once, as nothing is
-    /// appended from then on. Requests that were parked are told to look for their coordinator again; gives these replies.
+    /// Goes back to what is on disk, once the folder is offline: throws the state away that the log does not have, and
+    /// replays what it has. This happens once, as nothing is appended from then on. Requests that were parked are told
+    /// to look for their coordinator again; these replies are returned.
     private func revert(_ shard: inout Shard, _ now: CoordinatorTime) -> [GroupActions.Reply] {
         guard !shard.isReverted, !shard.isSuspended else { return [] }
         shard.isReverted = true

@@ -69,8 +69,8 @@ extension GroupCoordinator {
     /// What a record adds to its key and value in a batch, in bytes, about.
     private static let recordOverhead = 16
 
-    /// One step for every shard that needs one: on the timer thread, as a shard's lock is held while all that is alive
-    /// in it is encoded. Gives whether a shard waits for a commit and wants the next step soon.
+    /// Takes one step for every shard that needs one. Runs on the timer thread, because a shard's lock is held while
+    /// all that is alive in it is encoded. Returns whether a shard waits for a commit and wants the next step soon.
     func rewriteOutgrown() -> Bool {
         var waits = false
         for shard in shards {

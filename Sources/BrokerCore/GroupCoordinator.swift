@@ -10,9 +10,10 @@ import Telemetry
 /// Takes replies of the group coordinator to the requests that wait for them; implemented by the Kafka edge. Called on
 /// any thread, outside all locks.
 public protocol GroupReplySink: AnyObject, Sendable {
-    /// Each reply may leave once the commits have reached `ticket`.
+    /// Delivers replies, each of which may leave once the commits have reached `ticket`.
     func deliver(_ replies: [GroupActions.Reply], ticket: UInt64)
-    /// These requests will not be answered truthfully any more (the data folder is offline): end their connections.
+    /// Ends the connections of requests that will not be answered truthfully any more, because the data folder is
+    /// offline.
     func abandon(_ waiters: [WaiterID])
 }
 
@@ -72,16 +73,16 @@ public final class GroupCoordinator: Sendable {
 
     func attach(_ broker: Broker) { wiring.withLock { $0 = Wiring(broker: broker) } }
 
-    /// Who gets the replies. Set once, before `Broker.start`.
+    /// Sets who gets the replies. Called once, before `Broker.start`.
     public func deliver(to sink: any GroupReplySink) { wiring.withLock { $0!.sink = sink } }
 
     var shards: [Lock<Shard>] { wiring.withLock { $0!.shards } }
     var broker: Broker { wiring.withLock { $0!.broker } }
 
-    /// Partition of `__consumer_offsets` that holds a group.
+    /// Returns the partition of `__consumer_offsets` that holds a group.
     public func partitionIndex(of groupID: String) -> Int32 { groupPartition(groupID, count: Int32(shards.count)) }
 
-    /// `start` without the thread.
+    /// Does what `start` does, without the thread.
     func activate() {
         for shard in shards where !shard.withLock({ $0.isSuspended }) { begin(shard) }
     }
@@ -143,7 +144,7 @@ public final class GroupCoordinator: Sendable {
         return answer
     }
 
-    /// A parked request's connection is gone. `groupID` is the request's.
+    /// Forgets a parked request whose connection is gone. `groupID` is the request's.
     public func waiterGone(_ waiter: WaiterID, groupID: String) {
         perform(group: groupID) { machine, now in machine.waiterGone(waiter, now: now) }
     }
@@ -206,8 +207,8 @@ public final class GroupCoordinator: Sendable {
         return outcome
     }
 
-    /// The log takes nothing just now: an event that needs a record is as if it had never come. One that needs none
-    /// (a heartbeat) counts.
+    /// Runs an event on a copy of the shard while its log takes nothing. An event that needs a record is as if it had
+    /// never come; one that needs none, such as a heartbeat, counts.
     private func runOnCopy(
         _ shard: inout Shard, _ event: (inout GroupShard, CoordinatorTime) -> GroupActions, _ now: CoordinatorTime
     ) -> Outcome {
@@ -224,8 +225,8 @@ public final class GroupCoordinator: Sendable {
         return Outcome(replies: actions.replies, ticket: shard.ticket)
     }
 
-    /// What those are told whom an event without its records would have answered: to try again. On an offline folder that
-    /// would be for ever, and no reply is truthful.
+    /// Refuses the requests that an event would have answered if its records had been appended: they are told to try
+    /// again. On an offline folder that would be for ever, and no reply is truthful, so their connections end.
     private func refusal(of replies: [GroupActions.Reply]) -> Outcome {
         var outcome = Outcome(replies: [], refused: true)
         if broker.store.isOffline {

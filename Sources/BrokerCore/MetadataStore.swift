@@ -6,9 +6,9 @@ public import StorageIO
 public protocol MetadataStore: Sendable {
     /// The store's revision: it grows by one with every transaction that changed something.
     var revision: Int64 { get }
-    /// One key's value and the revision that wrote it; nil when it does not exist.
+    /// Returns one key's value and the revision that wrote it; nil when the key does not exist.
     func read(_ key: String) -> MetadataValue?
-    /// Every key that begins with `prefix`, in the order of the keys.
+    /// Returns every key that begins with `prefix`, in the order of the keys.
     func read(prefix: String) -> [(key: String, value: MetadataValue)]
     /// Makes all `changes` at once when every condition holds; durable when it returns. Gives false, having changed
     /// nothing, when a condition does not hold. Blocks for the disk.

@@ -20,14 +20,15 @@ public final class ProducerIDs: Sendable {
         metadata.read(key).flatMap { Int64(String(decoding: $0.bytes, as: UTF8.self)) } ?? 0
     }
 
-    /// A new producer id that is at hand; nil when the next block has to be claimed first: `next` does. Does not wait.
+    /// Returns a new producer id that is at hand; nil when the next block has to be claimed first: `next` does. Does
+    /// not wait.
     public func takeReady() -> ProducerID? {
         // The lock is held during a claim.
         allocator.withLockIfAvailable { $0.takeReady() } ?? nil
     }
 
-    /// A new producer id; nil when the next block could not be made durable. Blocks for a sync once in a block: call it on
-    /// the broker's `admin`.
+    /// Returns a new producer id; nil when the next block could not be made durable. Blocks for a sync once in a block:
+    /// call it on the broker's `admin`.
     public func next() -> ProducerID? {
         allocator.withLock { allocator in
             let waiter = WaiterID(1)

@@ -33,7 +33,7 @@ public final class TopicCatalog: Sendable {
         self.movedTopics = movedTopics
     }
 
-    /// `topics` have different names and ids.
+    /// Makes a catalog of topics with different names and ids.
     convenience init(_ topics: some Collection<Topic>, version: Int64) {
         self.init(
             names: Self.buckets(topics, TopicBucket.nameHash), ids: Self.buckets(topics, TopicBucket.idHash),
@@ -48,12 +48,12 @@ public final class TopicCatalog: Sendable {
         return parts.map { $0.isEmpty ? empty : TopicBucket($0, hash) }
     }
 
-    /// The bits that tell buckets apart; those below them tell the slots apart.
+    /// Returns the bucket of a hash: the bits that tell buckets apart. Those below them tell the slots apart.
     private static func bucket(_ hash: Int) -> Int { hash >> 40 & (1 << bucketBits - 1) }
 
     // MARK: Changes
 
-    /// The catalog with `topic` in place of the one of its name, if there is one.
+    /// Returns the catalog with `topic` in place of the one of its name, if there is one.
     func replacing(_ topic: Topic, version: Int64) -> TopicCatalog {
         change(of: self.topic(named: topic.name), to: topic, version: version)
     }
@@ -94,7 +94,7 @@ public final class TopicCatalog: Sendable {
         return copy.withUTF8 { topic(named: UnsafeRawBufferPointer($0)) }
     }
 
-    /// By the bytes of a request, without building a String.
+    /// Returns the topic whose name has these bytes, without building a String.
     public func topic(named bytes: UnsafeRawBufferPointer) -> Topic? {
         let hash = TopicBucket.nameHash(bytes)
         return names[Self.bucket(hash)].first(from: hash) { topic in
@@ -107,7 +107,8 @@ public final class TopicCatalog: Sendable {
         return ids[Self.bucket(hash)].first(from: hash) { $0.id == id }
     }
 
-    /// A topic whose name differs from `name` in dots and underscores alone: Kafka's metrics could not tell them apart.
+    /// Returns a topic whose name differs from `name` in dots and underscores alone: Kafka's metrics could not tell the
+    /// two apart.
     func topic(collidingWith name: String) -> Topic? {
         let bytes = Array(name.utf8)
         let hash = bytes.withUnsafeBytes { TopicBucket.nameHash($0) }
@@ -161,7 +162,8 @@ private final class TopicBucket: Sendable {
 
     static func nameHash(_ topic: Topic) -> Int { topic.nameBytes.withUnsafeBytes { nameHash($0) } }
 
-    /// FNV-1a; names are at most 249 bytes. Names that collide have the same.
+    /// Hashes a name by FNV-1a; names are at most 249 bytes long. Names that collide in Kafka's metrics have the same
+    /// hash.
     static func nameHash(_ bytes: UnsafeRawBufferPointer) -> Int {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         for byte in bytes { hash = (hash ^ UInt64(folded(byte))) &* 0x100_0000_01b3 }

@@ -36,7 +36,7 @@ extension TopicSettingKey {
 
     public static func named(_ name: String) -> TopicSettingKey? { byName[name] }
 
-    /// What is wrong with a value, in the words of Kafka's ConfigException; nil when it is valid.
+    /// Returns what is wrong with a value, in the words of Kafka's ConfigException; nil when it is valid.
     public func problem(_ value: String) -> String? {
         guard value.utf8.count <= Self.maxValueBytes else {
             return "Invalid value for configuration \(name): longer than \(Self.maxValueBytes) bytes"
@@ -84,7 +84,7 @@ extension TopicSettingKey {
         return String(value.drop(while: space).reversed().drop(while: space).reversed())
     }
 
-    /// The items of a list, without the blanks around them; none of an empty one.
+    /// Returns the items of a list, without the blanks around them; an empty list has none.
     static func items(_ value: String) -> [String] {
         let text = trimmed(value)
         return text.isEmpty
@@ -129,7 +129,7 @@ public struct TopicSettings: Sendable, Equatable {
         self.brokerDefaults = brokerDefaults
     }
 
-    /// The value in force; nil for a key that is not served.
+    /// Returns the value in force; nil for a key that is not served.
     public func value(_ name: String) -> String? {
         overrides[name] ?? brokerDefaults[name] ?? TopicSettingKey.named(name)?.defaultValue
     }

@@ -31,7 +31,7 @@ public final class WorkerPool: Sendable {
     /// One for each worker.
     private let signals: [Signal]
 
-    /// At most `threads` of them; each is started when a piece comes and none is idle.
+    /// Makes a pool of at most `threads` workers; each is started when a piece comes and none is idle.
     public init(name: String, threads: Int) {
         precondition(threads > 0, "a pool of \(threads) threads")
         self.name = name

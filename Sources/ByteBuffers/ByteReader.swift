@@ -80,7 +80,7 @@ public struct ByteReader {
         Double(bitPattern: try integer(UInt64.self))
     }
 
-    /// Unsigned base-128 varint of at most 32 bits (Kafka's UNSIGNED_VARINT, KIP-482).
+    /// Reads an unsigned base-128 varint of at most 32 bits (Kafka's UNSIGNED_VARINT, KIP-482).
     @inlinable
     public mutating func unsignedVarint() throws(DecodeError) -> UInt32 {
         var value: UInt32 = 0
@@ -94,14 +94,14 @@ public struct ByteReader {
         }
     }
 
-    /// Zigzag varint of at most 32 bits (VARINT).
+    /// Reads a zigzag varint of at most 32 bits (VARINT).
     @inlinable
     public mutating func varint() throws(DecodeError) -> Int32 {
         let raw = try unsignedVarint()
         return Int32(bitPattern: raw &>> 1) ^ -Int32(bitPattern: raw & 1)
     }
 
-    /// Zigzag varint of at most 64 bits (VARLONG).
+    /// Reads a zigzag varint of at most 64 bits (VARLONG).
     @inlinable
     public mutating func varlong() throws(DecodeError) -> Int64 {
         var value: UInt64 = 0
@@ -116,13 +116,13 @@ public struct ByteReader {
         return Int64(bitPattern: value &>> 1) ^ -Int64(bitPattern: value & 1)
     }
 
-    /// The next `length` bytes in place.
+    /// Reads the next `length` bytes in place.
     @inlinable
     public mutating func bytes(_ length: Int) throws(DecodeError) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(start: try take(length), count: length)
     }
 
-    /// The next `length` bytes as a String; invalid UTF-8 is refused.
+    /// Reads the next `length` bytes as a String; invalid UTF-8 is refused.
     public mutating func string(_ length: Int) throws(DecodeError) -> String {
         let start = position
         let raw = try bytes(length)

@@ -108,7 +108,7 @@ public struct ByteWriter: ~Copyable {
     @inlinable
     public mutating func bytes(_ source: [UInt8]) { source.withUnsafeBytes { bytes($0) } }
 
-    /// The UTF-8 bytes of `string`, without a length.
+    /// Writes the UTF-8 bytes of `string`, without a length.
     public mutating func utf8(_ string: String) {
         var copy = string
         copy.withUTF8 { bytes(UnsafeRawBufferPointer($0)) }

@@ -52,7 +52,7 @@ public struct ByteSlice: Sendable {
     /// A copy.
     @inlinable public var array: [UInt8] { withExtendedLifetime(chunk) { Array(bytes) } }
 
-    /// Part of this slice; `offset` is relative to it.
+    /// Returns part of this slice; `offset` is relative to it.
     @inlinable
     public func slice(_ offset: Int, count: Int) -> ByteSlice {
         precondition(offset >= 0 && count >= 0 && offset &+ count <= self.count, "slice outside its slice")
@@ -105,12 +105,12 @@ public final class ChunkPool: Sendable {
         outstanding.load(ordering: .relaxed) - cached.load(ordering: .relaxed)
     }
 
-    /// A cache with a bound of its own took over (or, negative, let go of) this many of the bytes handed out: nobody has
-    /// to hold back for them.
+    /// Adds bytes that a cache with a bound of its own has taken over from those handed out, or, negative, has let go
+    /// of: nobody has to hold back for them.
     public func addCached(_ bytes: Int) { cached.add(bytes, ordering: .relaxed) }
 
-    /// Memory outside of the pool that is about to be taken (or, negative, was given back) for the work that its chunks
-    /// hold: it counts as handed out, and is told apart, as who takes it has a bound of its own.
+    /// Adds memory outside of the pool that is about to be taken for the work that its chunks hold, or, negative, was
+    /// given back. It counts as handed out and is told apart, because whoever takes it has a bound of its own.
     public func addReserved(_ bytes: Int) {
         outstanding.add(bytes, ordering: .relaxed)
         reserved.add(bytes, ordering: .relaxed)
@@ -119,12 +119,12 @@ public final class ChunkPool: Sendable {
     /// The part of `outstandingBytes` that `addReserved` told of.
     public var reservedBytes: Int { reserved.load(ordering: .relaxed) }
 
-    /// The capacity of a chunk of at least `minimum` bytes.
+    /// Returns the capacity of a chunk of at least `minimum` bytes.
     public static func capacity(atLeast minimum: Int) -> Int {
         classes.first { $0.size >= minimum }?.size ?? (minimum + alignment - 1) & ~(alignment - 1)
     }
 
-    /// A chunk of at least `minimum` bytes; its content is undefined.
+    /// Returns a chunk of at least `minimum` bytes; its content is undefined.
     public func chunk(atLeast minimum: Int) -> Chunk {
         precondition(minimum >= 0)
         if let index = Self.classes.firstIndex(where: { $0.size >= minimum }) {
@@ -139,7 +139,7 @@ public final class ChunkPool: Sendable {
         return Chunk(base: Self.allocate(size), capacity: size, pool: self, sizeClass: -1)
     }
 
-    /// A chunk's worth of `bytes`, copied.
+    /// Returns a chunk's worth of `bytes`, copied.
     public func slice(copying bytes: UnsafeRawBufferPointer) -> ByteSlice {
         let chunk = chunk(atLeast: bytes.count)
         if let source = bytes.baseAddress { chunk.base.copyMemory(from: source, byteCount: bytes.count) }
@@ -235,7 +235,7 @@ public struct SlicePacker {
 
     public init(pool: ChunkPool) { self.pool = pool }
 
-    /// A slice with a copy of `bytes`.
+    /// Returns a slice with a copy of `bytes`.
     public mutating func slice(copying bytes: UnsafeRawBufferPointer) -> ByteSlice {
         if bytes.count > Self.chunkBytes / 4 { return pool.slice(copying: bytes) }
         if chunk == nil || used + bytes.count > Self.chunkBytes {

@@ -2,7 +2,7 @@ import Synchronization
 
 /// Somebody who waits for commits: an event loop. Told once a commit, from the thread that publishes.
 public protocol CommitListener: Sendable {
-    /// Something was published or has failed since the last call. Must not block.
+    /// Wakes the listener: something was published or has failed since the last call. Must not block.
     func wakeForCommit()
 }
 
@@ -31,13 +31,14 @@ public final class CommitClock: Sendable {
     /// Adds a listener, for as long as the clock lives.
     public func attach(_ listener: any CommitListener) { listeners.withLock { $0.append(listener) } }
 
-    /// Everything up to and including `reached` is durable, apart from what failed. A lower ticket than before changes nothing.
+    /// Publishes that everything up to and including `reached` is durable, apart from what failed. A lower ticket than
+    /// before changes nothing.
     public func publish(_ reached: UInt64) {
         let before = ticket.max(reached, ordering: .sequentiallyConsistent).oldValue
         if before < reached { wake() }
     }
 
-    /// The tickets from `first` to `last` (all later ones, unless said) will never be durable.
+    /// Says that the tickets from `first` to `last` (all later ones, unless given) will never be durable.
     public func fail(from first: UInt64, through last: UInt64 = .max) {
         failedRanges.withLock { $0.append(first...last) }
         failures.add(1, ordering: .sequentiallyConsistent)

@@ -26,10 +26,10 @@ public struct FileSlice: Sendable {
         self.onReadFailure = onReadFailure
     }
 
-    /// Some of the bytes could not be read.
+    /// Tells the owner of the slice that some of its bytes could not be read.
     public func reportReadFailure() { onReadFailure?() }
 
-    /// What is left of it behind its first `count` bytes.
+    /// Returns the slice without its first `count` bytes.
     public func dropFirst(_ count: Int) -> FileSlice {
         precondition(count >= 0 && count <= self.count, "slice outside its slice")
         return FileSlice(

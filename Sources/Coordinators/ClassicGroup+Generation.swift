@@ -42,7 +42,7 @@ extension ClassicGroup {
         if pendingSync.isEmpty { syncTimer.cancel() }
     }
 
-    /// The leader's assignment makes the generation stable. Members that it leaves out get an empty one.
+    /// Makes the generation stable with the leader's assignment. Members that it leaves out get an empty one.
     private mutating func assign(
         _ assignments: [SyncGroupRequest.SyncGroupRequestAssignment], _ shard: inout ShardContext
     ) {
@@ -101,7 +101,7 @@ extension ClassicGroup {
         return .none
     }
 
-    /// Members are gone: a generation that had them is over; a join phase may now be complete.
+    /// Moves on after members are gone: a generation that had them is over, and a join phase may now be complete.
     private mutating func settleAfterLoss(_ shard: inout ShardContext) {
         switch state {
         case .stable, .completingRebalance: prepareRebalance(&shard)
@@ -146,7 +146,7 @@ extension ClassicGroup {
         return entries
     }
 
-    /// Members that never fetched their assignment (the leader: never made it) are removed.
+    /// Removes the members that never fetched their assignment, or, the leader, never made it.
     private mutating func syncTimerFired(_ shard: inout ShardContext) {
         guard state == .completingRebalance || state == .stable, !pendingSync.isEmpty else { return }
         for memberID in pendingSync {
@@ -156,7 +156,7 @@ extension ClassicGroup {
         prepareRebalance(&shard)
     }
 
-    /// The connection that a parked request came by is closed.
+    /// Takes back the request that was parked for a connection that is now closed.
     ///
     /// Kafka cannot see this, as it does not read from a connection with a request in hand, and counts the member as
     /// rejoined until a timeout. Here the member has simply not rejoined: it can do so again under its id until its

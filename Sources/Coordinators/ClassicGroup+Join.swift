@@ -41,8 +41,8 @@ extension ClassicGroup {
     /// GROUP_MAX_SIZE_REACHED.
     static let maxMemberBytes = 32 << 20
 
-    /// Who is in may stay in. During a rebalance the size is the number of those who have rejoined, so that a group
-    /// over its size (the limit was lowered) loses those who come last.
+    /// Returns whether a member may join. Who is in may stay in. During a rebalance the size is the number of those who
+    /// have rejoined, so that a group over its size (the limit was lowered) loses those who come last.
     private func hasRoom(for request: JoinGroupRequest, _ settings: GroupSettings) -> Bool {
         let memberID = request.groupInstanceID.flatMap { staticMembers[$0] } ?? request.memberID
         switch state {
@@ -94,7 +94,7 @@ extension ClassicGroup {
         rebalanceOrCompleteJoin(&shard)
     }
 
-    /// A known member joins.
+    /// Lets a known member join again.
     private mutating func rejoin(_ request: JoinGroupRequest, _ parked: ParkedRequest, _ shard: inout ShardContext) {
         let memberID = request.memberID
         let isUnchanged = members[memberID]!.matches(request.protocols)
@@ -108,8 +108,8 @@ extension ClassicGroup {
         rebalanceOrCompleteJoin(&shard)
     }
 
-    /// A static member comes back without its member id (its process has restarted): it gets a new one, and in a stable
-    /// group its old assignment.
+    /// Lets a static member come back without its member id, after its process has restarted: it gets a new one, and in
+    /// a stable group its old assignment.
     ///
     /// Kafka asks only whether the chosen protocol stays the same. We also rebalance when the topics that the member
     /// subscribes to differ, as its old assignment would be wrong; the rest of the metadata (owned partitions,

@@ -3,7 +3,8 @@ internal import KafkaWire
 
 /// Members come, change and go. Whatever happens to a member, a request of it that is parked gets its answer here.
 extension ClassicGroup {
-    /// Kafka's check of who asks: a static member is known by its instance id, and only under its newest member id.
+    /// Checks who asks, as Kafka does: a static member is known by its instance id, and only under its newest member
+    /// id.
     func refusal(ofMember memberID: String, instanceID: String?) -> ErrorCode? {
         if let instanceID {
             guard let current = staticMembers[instanceID] else { return .unknownMemberID }
@@ -12,7 +13,7 @@ extension ClassicGroup {
         return members[memberID] == nil ? .unknownMemberID : nil
     }
 
-    /// The first member decides the group's protocol type.
+    /// Adds a member; the first one decides the group's protocol type.
     mutating func add(_ member: GroupMember, protocolType type: String) {
         let memberID = member.memberID
         precondition(members[memberID] == nil, "member \(memberID) is already in group \(groupID)")
@@ -66,7 +67,7 @@ extension ClassicGroup {
         if pendingSync.remove(oldID) != nil { pendingSync.insert(newID) }
     }
 
-    /// What a JoinGroup says of its member.
+    /// Takes in what a JoinGroup says of its member.
     mutating func update(_ memberID: String, _ request: JoinGroupRequest) {
         guard var member = members[memberID] else { return }
         countSupport(of: member, by: -1)

@@ -17,8 +17,8 @@ extension ClassicGroup {
         }
     }
 
-    /// Each member votes for the first of its protocols that all support; most votes win, the earliest voted among
-    /// equals.
+    /// Chooses the protocol: each member votes for the first of its protocols that all support; most votes win, the
+    /// earliest voted among equals.
     ///
     /// There is always a candidate: a member is let in, and a member's change accepted, only with a protocol that all
     /// others support too.
@@ -55,14 +55,16 @@ extension ClassicGroup {
         setSubscribed(topics)
     }
 
-    /// When the topics are not known, a consumer group is taken to subscribe to all, so that nothing of it is deleted.
+    /// Returns whether the group subscribes to a topic. When its topics are not known, a consumer group is taken to
+    /// subscribe to all, so that nothing of it is deleted.
     func isSubscribed(to topic: String) -> Bool {
         subscribedTopics?.contains(topic) ?? usesConsumerProtocol
     }
 }
 
 extension GroupMember {
-    /// Same protocols in the same order with the same metadata: joining again changes nothing for the others.
+    /// Returns whether a member asks for the same protocols in the same order with the same metadata: then its joining
+    /// again changes nothing for the others.
     func matches(_ others: [JoinGroupRequest.JoinGroupRequestProtocol]) -> Bool {
         protocols.elementsEqual(others) { $0.name == $1.name && $0.metadata == $1.metadata }
     }

@@ -30,7 +30,7 @@ extension ClassicGroup {
         }
     }
 
-    /// The initial rebalance is completed by its timer alone.
+    /// Completes the join phase if all have rejoined; the initial rebalance is completed by its timer alone.
     mutating func completeJoinIfAllRejoined(_ shard: inout ShardContext) {
         guard state == .preparingRebalance, previousState != .empty, haveAllRejoined else { return }
         completeJoin(&shard)
@@ -76,7 +76,7 @@ extension ClassicGroup {
         syncTimer.set(shard.after(rebalanceTimeoutMs), in: &shard.timers, groupID: groupID, subject: .sync)
     }
 
-    /// False when nobody has rejoined.
+    /// Elects a leader among those who have rejoined; false when nobody has.
     private mutating func electRejoinedLeader() -> Bool {
         guard let leaderID else { return false }
         if members[leaderID]?.join != nil { return true }
@@ -99,7 +99,7 @@ extension ClassicGroup {
         refreshSubscribedTopics()
     }
 
-    /// The current generation as a member sees it; the leader alone gets the list of members.
+    /// Returns the current generation as a member sees it; the leader alone gets the list of members.
     func joinResponse(for memberID: String) -> JoinGroupResponse {
         var response = JoinGroupResponse()
         response.generationID = generationID
@@ -145,7 +145,8 @@ extension ClassicGroup {
         shard.write(.group(groupID: groupID, metadata))
     }
 
-    /// Bytes of the group's record in a batch, at most; with `request` in place of what the member said before.
+    /// Returns the bytes of the group's record in a batch, at most; with `request` in place of what the member said
+    /// before.
     func recordBytes(replacing memberID: String? = nil, by request: JoinGroupRequest? = nil) -> Int {
         var bytes = CoordinatorRecord.overhead + 64 + groupID.utf8.count
         for text in [protocolType, protocolName, leaderID] { bytes += text?.utf8.count ?? 0 }

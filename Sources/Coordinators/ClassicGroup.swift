@@ -63,7 +63,7 @@ struct GroupMember: Equatable, Sendable {
         )
     }
 
-    /// What a new member by this request will take, at most.
+    /// Returns what a new member by this request will take, at most.
     static func memoryBytes(of request: JoinGroupRequest, _ context: RequestContext) -> Int {
         memoryBytes(
             request.protocols,
@@ -229,7 +229,7 @@ struct ClassicGroup: Sendable {
         stateTimestampMs = wallClockMs
     }
 
-    /// The state that replay found: with members their last generation is taken up again.
+    /// Takes up the state that replay found, with the last generation of its members.
     mutating func restore(stateTimestampMs: Int64?) {
         previousState = .dead
         state = members.isEmpty ? .empty : .stable

@@ -24,7 +24,7 @@ struct CommittedOffset: Equatable, Sendable {
         self.topicID != .zero && topicID != .zero && self.topicID != topicID
     }
 
-    /// Equal in all that a client sees and a record holds.
+    /// Returns whether two offsets are equal in all that a client sees and a record holds.
     func isSame(as other: CommittedOffset) -> Bool {
         var copy = other
         copy.order = order

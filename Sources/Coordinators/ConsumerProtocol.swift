@@ -6,7 +6,7 @@ internal import KafkaWire
 enum ConsumerProtocol {
     static let type = "consumer"
 
-    /// The subscribed topics; `nil` when `metadata` is not a subscription.
+    /// Returns the subscribed topics; `nil` when `metadata` is not a subscription.
     ///
     /// Every version begins like version 0, and is read as such: what later ones add, in whatever form a client writes
     /// it, cannot make the topics unreadable.

@@ -106,7 +106,7 @@ struct GroupTimer: Equatable, Sendable {
         armed = Arming(at: time, order: queue.push(at: time, groupID: groupID, subject: subject))
     }
 
-    /// The heap's entry for it, if there is one.
+    /// Returns the heap's entry for it, if there is one.
     func entry(groupID: String, subject: TimerSubject) -> DeadlineQueue.Entry? {
         armed.map { DeadlineQueue.Entry(at: $0.at, order: $0.order, groupID: groupID, subject: subject) }
     }

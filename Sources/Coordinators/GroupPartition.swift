@@ -1,6 +1,6 @@
-/// The partition of `__consumer_offsets` (or of `__transaction_state`, for a transactional id) that coordinates `id`,
-/// of `count` partitions: the absolute value of Java's `String.hashCode`, modulo `count`. Clients' tools compute the
-/// same.
+/// Returns the partition of `__consumer_offsets` (or of `__transaction_state`, for a transactional id) that coordinates
+/// `id`, of `count` partitions: the absolute value of Java's `String.hashCode`, modulo `count`. Clients' tools compute
+/// the same.
 public func groupPartition(_ id: String, count: Int32) -> Int32 {
     precondition(count > 0, "a topic of \(count) partitions")
     // Java hashes UTF-16 units with 32-bit overflow.

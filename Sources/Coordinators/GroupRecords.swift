@@ -54,8 +54,8 @@ enum GroupRecord: Equatable {
         }
     }
 
-    /// The version says what has to be kept: 1 has the expiry, 4 the topic's id, 3 neither. (No version has both; a
-    /// client that names a retention is older than topic ids.)
+    /// Encodes an offset in the version that can keep it: 1 has the expiry, 4 the topic's id, 3 neither. (No version
+    /// has both; a client that names a retention is older than topic ids.)
     private static func encode(_ offset: CommittedOffset) -> [UInt8] {
         var value = OffsetCommitValue()
         value.offset = offset.offset

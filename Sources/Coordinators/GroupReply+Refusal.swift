@@ -2,7 +2,7 @@ public import KafkaModel
 import KafkaWire
 
 extension GroupReply {
-    /// The same reply when nothing of what it says came about, and `error` says why.
+    /// Returns the same reply for when nothing of what it says came about, and `error` says why.
     public func refused(_ error: ErrorCode) -> GroupReply {
         switch self {
         case .join(let response):

@@ -3,8 +3,8 @@ public import KafkaWire
 
 /// DescribeGroups, ListGroups, DeleteGroups.
 extension GroupShard {
-    /// One group as tools see it. A group that does not exist is Dead; from version 6 on it is GROUP_ID_NOT_FOUND (and
-    /// Dead). Source: KIP-1043.
+    /// Describes one group as tools see it. A group that does not exist is Dead; from version 6 on it is
+    /// GROUP_ID_NOT_FOUND (and Dead). Source: KIP-1043.
     public func describeGroup(
         _ groupID: String, apiVersion: Int16
     ) -> DescribeGroupsResponse.DescribedGroup {
@@ -42,7 +42,7 @@ extension GroupShard {
         return response
     }
 
-    /// Bytes of memory that `describeGroup` takes, and its encoded form.
+    /// Returns the bytes of memory that the result of `describeGroup` takes with its encoded form.
     public func descriptionBytes(of groupID: String) -> Int {
         guard let group = groups[groupID] else { return Self.describedMember + 4 * groupID.utf8.count }
         let members = group.members.values.reduce(0) { sum, member in
@@ -56,7 +56,7 @@ extension GroupShard {
         return Self.describedMember + 2 * (group.listedTextBytes + (group.protocolName?.utf8.count ?? 0)) + members
     }
 
-    /// The same, at most, and known without a look at the members.
+    /// Returns an upper bound of `descriptionBytes` that is known without a look at the members.
     public func mostDescriptionBytes(of groupID: String) -> Int {
         guard let group = groups[groupID] else { return descriptionBytes(of: groupID) }
         return Self.describedMember + 2 * (group.listedTextBytes + group.descriptionBytes)
@@ -74,8 +74,9 @@ extension GroupShard {
         entry.groupID.utf8.count + entry.protocolType.utf8.count > usualListedText
     }
 
-    /// The shard's groups, in no order, in the states and of the types named (case does not matter; none named: all). A shard that
-    /// loads answers COORDINATOR_LOAD_IN_PROGRESS; one led elsewhere has no groups to list. Sources: KIP-518, KIP-848.
+    /// Lists the shard's groups, in no order, in the states and of the types named (case does not matter; none named:
+    /// all). A shard that loads answers COORDINATOR_LOAD_IN_PROGRESS; one led elsewhere has no groups to list. Sources:
+    /// KIP-518, KIP-848.
     public func listGroups(
         states: [String], types: [String]
     ) -> (error: ErrorCode, groups: [ListGroupsResponse.ListedGroup]) {

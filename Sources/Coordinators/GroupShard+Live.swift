@@ -2,9 +2,10 @@ internal import KafkaModel
 
 /// What of the log is still needed, so that a log that only grows can be replaced by its meaning.
 extension GroupShard {
-    /// Everything that replay needs to come to the present committed state: for each group its newest metadata record,
-    /// when it has one, and then all its committed offsets; groups, topics and partitions in order. `nil` while offsets
-    /// of unfinished transactions are pending: they are tied to their producers' batches and cannot be written again.
+    /// Returns everything that replay needs to come to the present committed state: for each group its newest metadata
+    /// record, when it has one, and then all its committed offsets; groups, topics and partitions in order. `nil` while
+    /// offsets of unfinished transactions are pending: they are tied to their producers' batches and cannot be written
+    /// again.
     ///
     /// Appended behind the log they change nothing, because each repeats what its key already has: a replay may see all
     /// of them, some (in order), or none, and also the records before them or not.

@@ -37,7 +37,8 @@ extension GroupShard {
         return nil
     }
 
-    /// Compact strings could be longer than the strings of the group's record.
+    /// Returns whether the request's strings fit the group's record: compact strings could be longer than that has room
+    /// for.
     private static func fitsRecord(_ request: JoinGroupRequest) -> Bool {
         let limit = Int(Int16.max)
         return request.protocolType.utf8.count <= limit
@@ -107,7 +108,7 @@ extension GroupShard {
         }
     }
 
-    /// What a request of a member meets before its group does: nobody is a member of a group that does not exist.
+    /// Checks a member's request before its group sees it: nobody is a member of a group that does not exist.
     private func memberRefusal(_ groupID: String) -> ErrorCode? {
         if let phaseError { return phaseError }
         guard Self.isValidName(groupID) else { return .invalidGroupID }

@@ -134,8 +134,8 @@ extension GroupShard {
         return .none
     }
 
-    /// Who may commit when. Without a generation (negative) it is a consumer outside of group management, or a tool,
-    /// and the group must have no members.
+    /// Checks who may commit when. A request without a generation (negative) comes from a consumer outside of group
+    /// management, or from a tool, and the group must have no members.
     func commitRefusal(
         groupID: String, memberID: String, instanceID: String?, generationID: Int32, isTransactional: Bool,
         missingGroup: ErrorCode
@@ -157,8 +157,8 @@ extension GroupShard {
 
     // MARK: Fetch
 
-    /// The committed offsets of one group: of the topics named, or of all when they are `nil`. Topics must carry their
-    /// names; an id, where given, must be that of the topic the offset was committed for.
+    /// Returns the committed offsets of one group: of the topics named, or of all when they are `nil`. Topics must
+    /// carry their names; an id, where given, must be that of the topic the offset was committed for.
     ///
     /// The reply is released by the rule of `GroupActions`, as it shows what may not be on disk yet. In the reply to
     /// "all", topics committed without an id have the zero id.

@@ -68,7 +68,7 @@ extension GroupShard {
         return (context.finish(), true)
     }
 
-    /// The partitions of the topic that the group has offsets of, pending ones included.
+    /// Returns the partitions of the topic that the group has offsets of, pending ones included.
     private func partitions(of topic: String, id: TopicID, in group: ClassicGroup) -> [Int32] {
         let stores = [group.offsets] + group.openTransactions.compactMap { pendingTransactions[$0]?[group.groupID] }
         let indexes = stores.flatMap { store in

@@ -71,7 +71,7 @@ extension GroupShard {
         return context.finish()
     }
 
-    /// The marker of a transaction's end, met in the log while loading.
+    /// Applies the marker of a transaction's end that was met in the log while loading.
     public mutating func replayTransactionEnd(of producerID: ProducerID, committed: Bool) {
         precondition(phase == .loading, "a marker was replayed into a shard that is \(phase)")
         endTransaction(of: producerID, committed: committed)

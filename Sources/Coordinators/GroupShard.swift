@@ -36,7 +36,8 @@ public struct GroupShard: Sendable {
     /// Bytes of memory that the shard's groups take, about.
     public var memoryBytes: Int { context.footprint.memoryBytes }
 
-    /// Bytes of text that ListGroups shows of the shard's groups: of all but those with a `isLongListed` text, and of these.
+    /// Returns the bytes of text that `partitions` different committed offsets of a group, or all of them, have with
+    /// them, at most.
     public var listedText: (usual: Int, long: Int) { (context.footprint.usualText, context.footprint.longText) }
 
     /// Bytes that the groups of the broker's other shards take: `GroupSettings.maxMemoryBytes` is for all of them.
@@ -56,7 +57,7 @@ public struct GroupShard: Sendable {
         return result
     }
 
-    /// A shard that loads. `random` makes member ids, and is the system's unless a test wants a run again.
+    /// Makes a shard that loads. `random` makes member ids, and is the system's unless a test wants a run again.
     public init(
         settings: GroupSettings = GroupSettings(),
         random: any RandomNumberGenerator & Sendable = SystemRandomNumberGenerator()
@@ -104,7 +105,7 @@ public struct GroupShard: Sendable {
         groups[groupID] = group
     }
 
-    /// The end of the log is reached: sessions of the members found begin now, requests are served.
+    /// Ends the loading: sessions of the members found begin now, and requests are served.
     public mutating func loaded(now: CoordinatorTime) -> GroupActions {
         precondition(phase == .loading, "a shard that is \(phase) was told that it is loaded")
         phase = .active
@@ -117,7 +118,7 @@ public struct GroupShard: Sendable {
         return context.finish()
     }
 
-    /// The partition goes elsewhere, or the broker stops: every parked request is told so, everything is forgotten.
+    /// Forgets everything, because the partition goes elsewhere or the broker stops; every parked request is told so.
     public mutating func unload(now: CoordinatorTime) -> GroupActions {
         context.begin(now)
         for groupID in groups.keys.sorted() { groups[groupID]!.answerAll(with: .notCoordinator, &context) }
@@ -153,8 +154,8 @@ public struct GroupShard: Sendable {
         return context.finish()
     }
 
-    /// The connection of a parked request is closed; its reply is not wanted any more. Unknown waiters are ignored:
-    /// their reply was on its way.
+    /// Forgets a parked request whose connection is closed: its reply is not wanted any more. Unknown waiters are
+    /// ignored, as their reply was on its way.
     public mutating func waiterGone(_ waiter: WaiterID, now: CoordinatorTime) -> GroupActions {
         context.begin(now)
         if let place = context.parked.removeValue(forKey: waiter) {
@@ -176,7 +177,7 @@ public struct GroupShard: Sendable {
         if groups[groupID]?.isDisposable == true { groups[groupID] = nil }
     }
 
-    /// The group; made when it does not exist.
+    /// Returns the group, and makes it when it does not exist.
     mutating func createGroup(_ groupID: String) {
         if groups[groupID] == nil {
             groups[groupID] = ClassicGroup(groupID: groupID, wallClockMs: context.now.wallClockMs)
@@ -185,8 +186,8 @@ public struct GroupShard: Sendable {
 
     // MARK: Looks
 
-    /// This group alone, in a shard of its own: what takes long is looked at there, outside of the lock that all requests
-    /// for the shard's groups take. A copy of references; the group is copied when it changes meanwhile.
+    /// Returns a shard with this group alone: what takes long is looked at there, outside of the lock that all requests
+    /// for the shard's groups take. It is a copy of references; the group is copied when it changes meanwhile.
     public func view(of groupID: String) -> GroupShard {
         var view = GroupShard(settings: context.settings)
         view.phase = phase
@@ -201,10 +202,11 @@ public struct GroupShard: Sendable {
 
     public var groupCount: Int { groups.count }
 
-    /// Committed offsets of a group.
+    /// Counts the committed offsets of a group.
     public func offsetCount(of groupID: String) -> Int { groups[groupID]?.offsets.count ?? 0 }
 
-    /// Bytes of text that `partitions` different committed offsets of a group, or all of them, have with them, at most.
+    /// Returns the bytes of text that `partitions` different committed offsets of a group, or all of them, have with
+    /// them, at most.
     public func metadataBytes(of groupID: String, partitions: Int) -> Int {
         guard let offsets = groups[groupID]?.offsets else { return 0 }
         let (most, overflow) = offsets.longestMetadata.multipliedReportingOverflow(by: partitions)

@@ -4,7 +4,7 @@ public import KafkaWire
 /// OffsetFetch asks for one group up to version 7 and for several from 8 on (KIP-709); the coordinator knows only the
 /// latter.
 extension OffsetFetchRequest {
-    /// The groups asked for, in the form of version 8.
+    /// Returns the groups asked for, in the form of version 8.
     public func requestedGroups(version: Int16) -> [OffsetFetchRequestGroup] {
         if version >= 8 { return groups }
         var group = OffsetFetchRequestGroup()
@@ -23,8 +23,8 @@ extension OffsetFetchRequest {
 }
 
 extension OffsetFetchRequest {
-    /// The groups asked for, each once, with each of their topics and partitions once, in the order in which they are first
-    /// named. A group that is named with topics and without is asked for all.
+    /// Returns the groups asked for, each once, with each of their topics and partitions once, in the order in which
+    /// they are first named. A group that is named with topics and without is asked for all.
     public func distinctGroups(version: Int16) -> [OffsetFetchRequestGroup] {
         var places: [String: Int] = [:]
         var result: [OffsetFetchRequestGroup] = []
@@ -69,7 +69,7 @@ extension OffsetFetchRequest {
 }
 
 extension OffsetFetchResponse {
-    /// The answer to `request` in the form of its version.
+    /// Makes the answer to `request` in the form of its version.
     ///
     /// Version 1 has no field for the group's error: it goes to every partition asked for. (A client that finds neither
     /// takes the missing offsets for a new group's and starts from `auto.offset.reset`; KAFKA-19439.)

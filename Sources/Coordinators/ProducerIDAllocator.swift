@@ -67,13 +67,13 @@ public struct ProducerIDAllocator: Sendable {
         return settle()
     }
 
-    /// An id that is at hand and calls for no claim; nil: use `request`.
+    /// Returns an id that is at hand and calls for no claim; nil: use `request`.
     public mutating func takeReady() -> ProducerID? {
         guard waiting.isEmpty, end - next > Self.lowWater || reserve != nil else { return nil }
         return take().map { ProducerID($0) }
     }
 
-    /// The block that was to be stored is durable.
+    /// Takes a block into use that is durable now.
     public mutating func stored(_ block: ProducerIDBlock) -> Actions {
         precondition(pending == block, "block \(block.first) was stored, \(String(describing: pending)) was asked for")
         pending = nil
@@ -86,8 +86,8 @@ public struct ProducerIDAllocator: Sendable {
         return settle()
     }
 
-    /// The block could not be stored. Whoever waits is refused; the next request tries again, from `frontier` when
-    /// somebody else's claim was in the way (another broker's compare-and-swap won).
+    /// Gives a block up that could not be stored. Whoever waits is refused; the next request tries again, from
+    /// `frontier` when somebody else's claim was in the way (another broker's compare-and-swap won).
     public mutating func storeFailed(_ block: ProducerIDBlock, frontier newFrontier: Int64? = nil) -> Actions {
         precondition(pending == block, "block \(block.first) failed, \(String(describing: pending)) was asked for")
         pending = nil

@@ -30,11 +30,11 @@ public enum ByteScan {
         base.load(fromByteOffset: at, as: UInt8.self)
     }
 
-    /// Index of the first byte of a mark.
+    /// Returns the index of the first byte of a mark.
     @inlinable @inline(__always)
     public static func index(_ mark: UInt64) -> Int { mark.trailingZeroBitCount &>> 3 }
 
-    /// First position in `from..<end` that holds `byte`, or `end`.
+    /// Returns the first position in `from..<end` that holds `byte`, or `end`.
     @inlinable @inline(__always)
     public static func find(_ byte: UInt8, _ base: UnsafeRawPointer, from: Int, end: Int) -> Int {
         var at = from
@@ -47,7 +47,7 @@ public enum ByteScan {
         return at
     }
 
-    /// First position in `from..<end` of a control character (below 0x20, or DEL), or `end`.
+    /// Returns the first position in `from..<end` of a control character (below 0x20, or DEL), or `end`.
     @inlinable @inline(__always)
     public static func findControl(_ base: UnsafeRawPointer, from: Int, end: Int) -> Int {
         var at = from
@@ -65,7 +65,7 @@ public enum ByteScan {
         return at
     }
 
-    /// First position in `from..<end` of a byte outside visible ASCII (0x21...0x7e), or `end`.
+    /// Returns the first position in `from..<end` of a byte outside visible ASCII (0x21...0x7e), or `end`.
     @inlinable @inline(__always)
     public static func findNonVisible(_ base: UnsafeRawPointer, from: Int, end: Int) -> Int {
         var at = from

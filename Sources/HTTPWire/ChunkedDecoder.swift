@@ -40,7 +40,7 @@ public struct ChunkedDecoder: Sendable {
         self.limits = limits
     }
 
-    /// The next event in `bytes` from `position` on, which moves behind what was used.
+    /// Returns the next event in `bytes` from `position` on, which moves behind what was used.
     public mutating func next(_ bytes: UnsafeRawBufferPointer, _ position: inout Int) -> Event {
         while position < bytes.count {
             if state == .data {

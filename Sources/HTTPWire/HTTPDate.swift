@@ -5,7 +5,7 @@ public struct HTTPDate: Sendable {
 
     public init() {}
 
-    /// The date at `seconds` since 1970.
+    /// Returns the date at `seconds` since 1970.
     @inlinable
     public mutating func bytes(atSecond seconds: Int) -> [UInt8] {
         if seconds != second { refresh(seconds) }
@@ -32,7 +32,7 @@ public struct HTTPDate: Sendable {
         return Array("\(day) \(two(second / 3600)):\(two(second / 60 % 60)):\(two(second % 60)) GMT".utf8)
     }
 
-    /// The Gregorian date of a day. Years are counted from March, so that the leap day is a year's last.
+    /// Returns the Gregorian date of a day. Years are counted from March, so that the leap day is a year's last.
     static func civilDate(daysSince1970 days: Int) -> (year: Int, month: Int, day: Int) {
         // 1 March of the year 0 is 719,468 days before 1970; 400 years have 146,097 days.
         let shifted = days + 719_468

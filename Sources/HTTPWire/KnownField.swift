@@ -118,7 +118,7 @@ struct KnownFieldTable {
         return ((word | lower) & mask, 0, 0)
     }
 
-    /// The known field whose name stands at `at..<at + length`; `end` bounds what may be read.
+    /// Returns the known field whose name stands at `at..<at + length`; `end` bounds what may be read.
     @inline(__always)
     func find(_ base: UnsafeRawPointer, _ at: Int, _ length: Int, end: Int) -> KnownField? {
         guard length > 0, length <= Self.lengths else { return nil }

@@ -174,7 +174,7 @@ extension RequestHead {
         return true
     }
 
-    /// The position after `http://` or `https://`.
+    /// Returns the position after `http://` or `https://`.
     private static func schemeEnd(_ start: UnsafeRawPointer, _ from: Int, _ end: Int) -> Int? {
         func matches(_ text: StaticString) -> Bool {
             guard end &- from > text.utf8CodeUnitCount else { return false }
@@ -287,7 +287,7 @@ extension RequestHead {
     @inline(__always)
     private static func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }
 
-    /// What is wrong with the name at `from..<end`, said as precisely as the attack deserves.
+    /// Returns what is wrong with the name at `from..<end`, said as precisely as the attack deserves.
     private static func nameFailure(_ start: UnsafeRawPointer, _ from: Int, _ end: Int) -> HTTPFailure? {
         if from < end, isBlank(ByteScan.byte(start, from)) { return .foldedField }
         var at = from

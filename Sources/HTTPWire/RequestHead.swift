@@ -117,20 +117,20 @@ public struct RequestHead: ~Copyable {
         return index == 0 ? nil : fieldValue(Int(index) - 1)
     }
 
-    /// Name of field `index`, as it stands on the wire.
+    /// Returns the name of field `index`, as it stands on the wire.
     public func fieldName(_ index: Int) -> UnsafeRawBufferPointer {
         precondition(index >= 0 && index < fieldCount)
         return range(Int(entries[index].nameStart), Int(entries[index].nameCount))
     }
 
-    /// Value of field `index`, without surrounding whitespace.
+    /// Returns the value of field `index`, without surrounding whitespace.
     public func fieldValue(_ index: Int) -> UnsafeRawBufferPointer {
         precondition(index >= 0 && index < fieldCount)
         return range(Int(entries[index].valueStart), Int(entries[index].valueCount))
     }
 
-    /// Index of the first field whose name is longer than `prefix` (in lower case) and begins with it, whatever the case
-    /// of its letters.
+    /// Returns the index of the first field whose name is longer than `prefix` (in lower case) and begins with it,
+    /// whatever the case of its letters.
     public func firstField(withPrefix prefix: StaticString) -> Int? {
         let length = prefix.utf8CodeUnitCount
         for index in 0..<fieldCount where Int(entries[index].nameCount) > length {

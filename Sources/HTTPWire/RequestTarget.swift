@@ -52,7 +52,7 @@ public struct QueryItems {
 
     public init(_ query: UnsafeRawBufferPointer) { self.query = query }
 
-    /// The next pair as it stands on the wire, empty pairs left out; `nil` after the last.
+    /// Returns the next pair as it stands on the wire, empty pairs left out; `nil` after the last.
     public mutating func next() -> (name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer)? {
         while at < query.count {
             var end = at

@@ -6,7 +6,7 @@ public import ByteBuffers
 ///     ResponseHead.field(&out, "Content-Type", "application/json")
 ///     ResponseHead.end(&out, contentLength: 42)
 public enum ResponseHead {
-    /// The status line, `Date`, and `Connection` where the version's default is not meant.
+    /// Begins the head: the status line, `Date`, and `Connection` where the version's default is not meant.
     public static func begin(
         _ out: inout ByteWriter, status: Int, date: [UInt8], keepAlive: Bool, minorVersion: Int = 1
     ) {
@@ -30,7 +30,7 @@ public enum ResponseHead {
         literal(&out, "\r\n")
     }
 
-    /// `value` must hold no control characters; it is the caller's own or was checked by the parser.
+    /// Writes a field. `value` must hold no control characters; it is the caller's own or was checked by the parser.
     public static func field(_ out: inout ByteWriter, _ name: StaticString, _ value: UnsafeRawBufferPointer) {
         literal(&out, name)
         literal(&out, ": ")
@@ -45,20 +45,21 @@ public enum ResponseHead {
         literal(&out, "\r\n")
     }
 
-    /// `Content-Length` and the empty line. A reply to HEAD, and 304, announce a length and send no body.
+    /// Ends the head: `Content-Length` and the empty line. A reply to HEAD, and 304, announce a length and send no
+    /// body.
     public static func end(_ out: inout ByteWriter, contentLength: Int) {
         literal(&out, "Content-Length: ")
         decimal(&out, contentLength)
         literal(&out, "\r\n\r\n")
     }
 
-    /// The empty line of a body whose length is not known yet: in chunks, or up to the connection's end for a peer that
-    /// does not know them.
+    /// Ends the head of a body whose length is not known yet: it comes in chunks, or up to the connection's end for a
+    /// peer that does not know them.
     public static func endWithoutLength(_ out: inout ByteWriter, chunked: Bool) {
         literal(&out, chunked ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n")
     }
 
-    /// What stands before a chunk of `count` bytes, at least one; behind it stands a line end.
+    /// Writes what stands before a chunk of `count` bytes, at least one; behind it stands a line end.
     public static func beginChunk(_ out: inout ByteWriter, count: Int) {
         precondition(count > 0, "an empty chunk ends the body")
         var shift = (Int.bitWidth - 1 - count.leadingZeroBitCount) / 4 * 4
@@ -70,10 +71,10 @@ public enum ResponseHead {
         literal(&out, "\r\n")
     }
 
-    /// The end of a chunked body.
+    /// Writes the end of a chunked body.
     public static func endChunks(_ out: inout ByteWriter) { literal(&out, "0\r\n\r\n") }
 
-    /// The interim reply that lets a waiting client send its body.
+    /// Writes the interim reply that lets a waiting client send its body.
     public static func writeContinue(_ out: inout ByteWriter) { literal(&out, "HTTP/1.1 100 Continue\r\n\r\n") }
 
     @inlinable
@@ -82,7 +83,7 @@ public enum ResponseHead {
         out.append(uninitialized: count).copyMemory(from: text.utf8Start, byteCount: count)
     }
 
-    /// `value` in decimal digits.
+    /// Writes `value` in decimal digits.
     public static func decimal(_ out: inout ByteWriter, _ value: Int) {
         let at = out.append(uninitialized: maxDigits + 1)
         let sign = value < 0 ? 1 : 0

@@ -17,7 +17,7 @@ final class ChunkedBody {
         decoder = ChunkedDecoder(maxBody: maxBody)
     }
 
-    /// By how many bytes the memory will grow to take `length` more.
+    /// Returns by how many bytes the memory will grow to take `length` more.
     func growth(for length: Int) -> Int {
         let capacity = chunk?.capacity ?? 0
         return count + length <= capacity ? 0 : Self.capacity(for: count + length, after: capacity) - capacity
@@ -38,7 +38,7 @@ final class ChunkedBody {
         count += bytes.count
     }
 
-    /// What has arrived.
+    /// Returns what has arrived.
     func slice(pool: ChunkPool) -> ByteSlice {
         ByteSlice(chunk: chunk ?? pool.chunk(atLeast: 1), offset: 0, count: count)
     }

@@ -33,8 +33,8 @@ public final class Gateway: Sendable {
         loops = GatewayLoops(count: loopCount)
     }
 
-    /// To be called on each loop's thread before it serves (`EventLoopGroup.Options.setUp`), after that of the Kafka edge
-    /// when both share the loops: the work that commits belongs to whoever comes first.
+    /// Sets a loop up; called on each loop's thread before it serves (`EventLoopGroup.Options.setUp`), after that of
+    /// the Kafka edge when both share the loops: the work that commits belongs to whoever comes first.
     public func setUp(_ loop: EventLoop) {
         loops.set(GatewayLoop(gateway: self, index: loop.index, pool: loop.pool), at: loop.index)
         guard loop.turnWork == nil else { return }

@@ -96,7 +96,7 @@ final class GatewayLoop {
         chooseRequestID()
     }
 
-    /// The next slice of a reply whose head is sent.
+    /// Begins the next slice of a reply whose head is sent.
     func continueReply(now: Int64, wallClockMs: Int64) {
         self.now = now
         self.wallClockMs = wallClockMs
@@ -104,13 +104,13 @@ final class GatewayLoop {
         out.removeAll()
     }
 
-    /// A request without a readable head: it is answered with an id of ours.
+    /// Begins a request without a readable head: it is answered with an id of ours.
     func beginWithoutHead(now: Int64, wallClockMs: Int64) {
         continueReply(now: now, wallClockMs: wallClockMs)
         generateRequestID()
     }
 
-    /// The client's id, when it is harmless to repeat it in logs, headers and bodies; ours otherwise.
+    /// Takes the client's id when it is harmless to repeat it in logs, headers and bodies; else makes one of ours.
     private func chooseRequestID() {
         for field in [KnownField.correlationID, .requestID, .flowID, .traceParent] {
             if let value = head[field], Self.isHarmless(value) {
@@ -250,7 +250,8 @@ final class GatewayLoop {
 
     // MARK: Choosing a partition
 
-    /// Keyed: as Kafka's clients choose it. Without a key, the loop's requests go round: one request, one partition.
+    /// Chooses the partition: with a key, as Kafka's clients do; without one, the loop's requests go round, one request
+    /// to one partition.
     func partition(of topic: Topic, key: UnsafeRawBufferPointer?) -> PartitionLog {
         let count = topic.partitions.count
         if let key { return topic.partitions[Murmur2.partition(of: key, among: count)] }

@@ -73,7 +73,7 @@ final class GatewayMetrics: Sendable {
             help: "Connections answered 504 because a commit did not come in time.")
     }
 
-    /// The counter of requests with this outcome. Takes a lock: each loop keeps what it was given.
+    /// Returns the counter of requests with this outcome. Takes a lock: each loop keeps what it was given.
     func requestCounter(_ route: Route.Name, status: Int, code: StaticString) -> Counter {
         let key = RequestKey(route: route.rawValue, status: status, code: code.description)
         return requests.withLock { requests in

@@ -27,15 +27,15 @@ extension HTTPConnection {
         loop.count(route, started: loop.now, ended: loop.now)
     }
 
-    /// The data folder failed under replies that wait for their commit: the first becomes a 503 that ends the connection,
-    /// so that nobody takes those behind it for answered.
+    /// Answers for replies whose commit has failed: the first becomes a 503 that ends the connection, so that nobody
+    /// takes those behind it for answered.
     func commitFailed(_ held: HeldOutput, on connection: Connection) -> [UInt8]? {
         state = .closing
         connection.closeAfterFlush()
         return lastReply(Self.commitFailed, on: connection)
     }
 
-    /// The commit under the first of the replies that wait has not come in time: a 504 that ends the connection.
+    /// Answers for replies whose commit has not come in time: the first becomes a 504 that ends the connection.
     func commitOverdue(_ held: HeldOutput, on connection: Connection) -> [UInt8]? {
         gateway.metrics.overdueCommits.add()
         endWaiting(connection)
@@ -54,7 +54,7 @@ extension HTTPConnection {
             "The data folder failed before the events were on disk; they may or may not be stored.", retryAfter: 5)
     }
 
-    /// A reply instead of others, of which nothing is known here but that they are not to be sent.
+    /// Makes the reply that is sent instead of others, of which nothing is known here but that they are not to be sent.
     private func lastReply(_ problem: Problem, on connection: Connection) -> [UInt8] {
         loop.beginWithoutHead(now: connection.loop.now, wallClockMs: connection.loop.wallClockMs)
         loop.answer(problem)

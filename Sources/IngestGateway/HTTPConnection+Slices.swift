@@ -45,7 +45,7 @@ extension HTTPConnection {
         goOn(stream, leavingFor: what, connection)
     }
 
-    /// The connection's turn in the loop's queue has come.
+    /// Makes the next part of the reply; called when the connection's turn in the loop's queue has come.
     func continueStream(on connection: Connection) {
         guard case .streaming(let stream) = state else { return }
         stream.isQueued = false
@@ -125,7 +125,7 @@ extension HTTPConnection {
         connection.endWork()
     }
 
-    /// The connection is about to end: nothing that is done elsewhere for it is waited for any more.
+    /// Waits no more for what is done elsewhere for a connection that is about to end.
     func endWaiting(_ connection: Connection) {
         switch state {
         case .waiting: connection.endWork()
@@ -173,8 +173,8 @@ extension HTTPConnection {
         }
     }
 
-    /// What a reply holds until its next turn counts as its peer's. One that holds more than a peer may have takes all of
-    /// that: the largest batch can be read, by one request of a peer at a time.
+    /// Counts what a reply holds until its next turn as its peer's. One that holds more than a peer may have takes all
+    /// of that: the largest batch can be read, by one request of a peer at a time.
     private func account(for reply: RecordsReply, adding price: Int = 0, _ connection: Connection) -> Problem? {
         let held = min(reply.heldBytes + price, gateway.options.maxInflightBytesPerPeer)
         if held <= reserved {
@@ -210,7 +210,8 @@ extension HTTPConnection {
         loop.count(.records, started: loop.now, ended: loop.now)
     }
 
-    /// A peer must read what we keep for it within ten rounds of the timer, and no slower than it would have to send.
+    /// Closes a peer that does not read what we keep for it within ten rounds of the timer, or reads more slowly than
+    /// it would have to send.
     func checkReader(of stream: StreamedReply, _ connection: Connection) {
         let timeout = gateway.options.requestTimeout
         if stream.isAway, connection.loop.now - stream.leftAt >= timeout.inNanoseconds {
@@ -226,7 +227,7 @@ extension HTTPConnection {
         connection.setTimer(Self.requestTimer, after: timeout)
     }
 
-    /// The disk does not give the records in time.
+    /// Gives up a reply for which the disk does not give the records in time.
     private func workerIsLate(_ stream: StreamedReply, _ connection: Connection) {
         // What was sent of the reply cannot be taken back.
         if stream.hasHead { return connection.close() }

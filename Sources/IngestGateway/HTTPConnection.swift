@@ -119,7 +119,7 @@ final class HTTPConnection: ConnectionHandler {
         }
     }
 
-    /// Everything that can be said by the head alone is said before a byte of the body is waited for.
+    /// Says everything that can be said by the head alone, before a byte of the body is waited for.
     private func headIsWhole(_ input: inout ConnectionInput, _ length: Int, _ connection: Connection) -> Bool {
         let route = Route.match(loop.head.path)
         if let problem = loop.admit(route) {
@@ -278,7 +278,7 @@ final class HTTPConnection: ConnectionHandler {
 
     // MARK: Waiting for a topic
 
-    /// Making a topic waits for the disk: on the broker's own thread, with this connection muted.
+    /// Waits for a topic to be made, which waits for the disk: on the broker's own thread, with this connection muted.
     private func wait(for name: String, _ whole: WholeRequest, _ connection: Connection) {
         state = .waiting(whole)
         connection.setTimer(Self.requestTimer, after: gateway.options.requestTimeout)
@@ -319,7 +319,7 @@ final class HTTPConnection: ConnectionHandler {
 
     // MARK: Time
 
-    /// A request is not whole yet.
+    /// Begins to wait for the rest of a request.
     func beginReceiving(_ connection: Connection, timeout: Duration, newPhase: Bool = false) {
         let isNew = startedAt == 0
         if isNew { startedAt = connection.loop.now }
@@ -329,7 +329,7 @@ final class HTTPConnection: ConnectionHandler {
         }
     }
 
-    /// The request is whole, or given up.
+    /// Ends the wait for a request that is whole now, or given up.
     func finishReceiving(_ connection: Connection) {
         if startedAt != 0 {
             startedAt = 0

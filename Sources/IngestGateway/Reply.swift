@@ -24,7 +24,7 @@ struct Reply {
 }
 
 extension ByteWriter {
-    /// Text that is written as it stands.
+    /// Writes text as it stands.
     mutating func text(_ text: StaticString) { ResponseHead.literal(&self, text) }
 
     mutating func decimal(_ value: Int) { ResponseHead.decimal(&self, value) }

@@ -31,7 +31,7 @@ struct SliceQueue {
         return true
     }
 
-    /// The connections to work on in this turn, one after the other, while `mayGoOn`.
+    /// Returns the connections to work on in this turn, one after the other, while `mayGoOn`.
     mutating func begin(turn: Int64) -> [ConnectionID] {
         enter(turn)
         isScheduled = false
@@ -50,7 +50,7 @@ struct SliceQueue {
 }
 
 extension GatewayLoop {
-    /// The connection has a part of its reply to make: in a later turn.
+    /// Queues the connection for a later turn, in which it makes a part of its reply.
     func queueSlice(of connection: Connection) {
         slicing.add(connection.id)
         askForTurn(connection.loop)

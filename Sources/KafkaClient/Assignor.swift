@@ -17,7 +17,7 @@ public enum Assignor: String, Sendable, CaseIterable {
             self.topics = topics
         }
 
-        /// Static members first, by their instance, then the others by member id.
+        /// Orders static members first, by their instance, then the others by member id.
         static func comesBefore(_ a: Member, _ b: Member) -> Bool {
             switch (a.groupInstanceID, b.groupInstanceID) {
             case (let left?, let right?): left < right
@@ -28,7 +28,8 @@ public enum Assignor: String, Sendable, CaseIterable {
         }
     }
 
-    /// Every member's partitions, by member id; a member may get none. `counts`: partitions of each topic that exists.
+    /// Returns every member's partitions, by member id; a member may get none. `counts`: partitions of each topic that
+    /// exists.
     public func assign(_ members: [Member], counts: [String: Int32]) -> [String: [PartitionName]] {
         let ordered = members.sorted(by: Member.comesBefore)
         let result = Dictionary(uniqueKeysWithValues: members.map { ($0.memberID, [PartitionName]()) })

@@ -31,7 +31,7 @@ public struct BrokerAddress: Hashable, Sendable, CustomStringConvertible {
         self.init(host: String(host), port: port)
     }
 
-    /// A comma-separated list; `nil` when it is empty or one of them is none.
+    /// Reads a comma-separated list; `nil` when it is empty or one of its items is no address.
     public static func list(_ text: String) -> [BrokerAddress]? {
         var addresses: [BrokerAddress] = []
         for word in text.split(separator: ",") {

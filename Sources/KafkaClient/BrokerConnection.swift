@@ -39,7 +39,7 @@ public final class BrokerConnection {
         try negotiate(deadline)
     }
 
-    /// The latest version that both sides know, not above `limit`; `nil`: there is none.
+    /// Returns the latest version that both sides know, not above `limit`; `nil`: there is none.
     public func version<Request: KafkaRequest>(
         for request: Request.Type, limit: Int16 = .max
     ) -> Int16? {
@@ -56,7 +56,7 @@ public final class BrokerConnection {
         return try receive(try send(request, limit: limit, deadline: deadline), deadline: deadline)
     }
 
-    /// The same for a request that looks different from version to version.
+    /// Does the same for a request that looks different from version to version.
     public func call<Request: KafkaRequest>(
         limit: Int16 = .max, deadline: Deadline, _ make: (_ version: Int16) -> Request
     ) throws(ClientError) -> Request.Response {
@@ -154,7 +154,7 @@ public final class BrokerConnection {
         }
     }
 
-    /// What a peer speaks whose first bytes are these, if it is something that people mix up with a broker.
+    /// Returns what a peer speaks whose first bytes are these, if it is something that people mix up with a broker.
     private static func otherProtocol(_ prefix: [UInt8]) -> String? {
         if prefix.elementsEqual("HTTP".utf8) {
             return

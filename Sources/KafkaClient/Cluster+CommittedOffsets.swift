@@ -20,8 +20,8 @@ extension Cluster {
     /// lookup and outlive a topic that is deleted.
     private static let lastVersionWithNames: Int16 = 9
 
-    /// The offsets that a group has committed, for these partitions or for all (`nil`). Partitions without one are left
-    /// out.
+    /// Returns the offsets that a group has committed, for these partitions or for all (`nil`). Partitions without one
+    /// are left out.
     public func committedOffsets(
         of group: String, _ partitions: [PartitionName]? = nil
     ) throws(ClientError) -> [PartitionName: CommittedOffset] {

@@ -30,7 +30,7 @@ extension Cluster {
         public var coordinatorID: Int32
     }
 
-    /// Every broker's groups.
+    /// Lists every broker's groups.
     public func listGroups() throws(ClientError) -> [ListedGroup] {
         try refresh(topics: [])
         var groups: [ListedGroup] = []
@@ -47,7 +47,7 @@ extension Cluster {
         return groups.sorted { $0.groupID < $1.groupID }
     }
 
-    /// The broker that coordinates a group, from memory or asked.
+    /// Returns the broker that coordinates a group, from memory or asked.
     func coordinator(of group: String, _ deadline: Deadline) throws(ClientError) -> Int32 {
         if let known = coordinators[group] { return known }
         let connection = try anyConnection(deadline)
@@ -89,7 +89,7 @@ extension Cluster {
         }
     }
 
-    /// A group's state and members. One that does not exist is `.refused(.groupIDNotFound, …)`.
+    /// Describes a group's state and members. One that does not exist is `.refused(.groupIDNotFound, …)`.
     public func describe(group: String) throws(ClientError) -> GroupDescription {
         try withCoordinator(of: group) { connection, deadline throws(ClientError) in
             var request = DescribeGroupsRequest()

@@ -41,7 +41,7 @@ public enum OffsetQuery: Sendable, Equatable {
 }
 
 extension Cluster {
-    /// Where to read from, for each partition: as `offsets`, but a time after the last record is the end.
+    /// Returns where to read from, for each partition: as `offsets`, but a time after the last record is the end.
     func positions(
         _ queries: [PartitionName: OffsetQuery], readCommitted: Bool
     ) throws(ClientError) -> [PartitionName: Int64] {
@@ -53,7 +53,7 @@ extension Cluster {
         return found.merging(ends) { $1 }
     }
 
-    /// The offsets asked for, one for each partition; a time after the last record has none and is left out.
+    /// Returns the offsets asked for, one for each partition; a time after the last record has none and is left out.
     public func offsets(
         _ queries: [PartitionName: OffsetQuery], readCommitted: Bool = false
     ) throws(ClientError) -> [PartitionName: Int64] {

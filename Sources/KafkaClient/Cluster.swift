@@ -48,7 +48,7 @@ public final class Cluster {
 
     // MARK: Connections
 
-    /// Any broker: one that is connected, else the first bootstrap address that answers.
+    /// Connects to any broker: one that is connected, else the first bootstrap address that answers.
     public func anyConnection(_ deadline: Deadline) throws(ClientError) -> BrokerConnection {
         if let first, !first.isBroken { return first }
         if let other = connections.values.first(where: { !$0.isBroken }) { return other }
@@ -66,7 +66,7 @@ public final class Cluster {
         throw failures[failures.count - 1]
     }
 
-    /// The broker of this number; Metadata must have told its address.
+    /// Connects to the broker of this number; Metadata must have told its address.
     public func connection(to node: Int32, _ deadline: Deadline) throws(ClientError) -> BrokerConnection {
         if let known = connections[node], !known.isBroken { return known }
         guard let address = brokers[node] else {
@@ -79,7 +79,7 @@ public final class Cluster {
 
     public var deadline: Deadline { .after(milliseconds: options.requestTimeoutMs) }
 
-    /// The deadline of a request that asks the broker itself to wait up to `waitMs`.
+    /// Returns the deadline of a request that asks the broker itself to wait up to `waitMs`.
     func deadline(beyond waitMs: Int64) -> Deadline { .after(milliseconds: options.requestTimeoutMs + waitMs) }
 
     // MARK: Calls
@@ -96,7 +96,7 @@ public final class Cluster {
         try callController { _ in request }
     }
 
-    /// The same for a request that looks different from version to version.
+    /// Does the same for a request that looks different from version to version.
     public func callController<Request: KafkaRequest>(
         _ make: (_ version: Int16) -> Request
     ) throws(ClientError) -> Request.Response {
@@ -178,8 +178,8 @@ extension Cluster {
         return errors
     }
 
-    /// A topic's metadata, from memory or asked. With `createIfMissing` the broker may create it; creation, and the
-    /// choice of leaders after it, are waited for.
+    /// Returns a topic's metadata, from memory or asked. With `createIfMissing` the broker may create it; creation, and
+    /// the choice of leaders after it, are waited for.
     public func topic(_ name: String, createIfMissing: Bool = false) throws(ClientError) -> TopicMetadata {
         if let known = topics[name] { return known }
         return try retrying { _ throws(ClientError) in
@@ -200,7 +200,7 @@ extension Cluster {
         }
     }
 
-    /// The leader of a partition; asks anew when none is known.
+    /// Returns the leader of a partition; asks anew when none is known.
     public func leader(of name: String, _ partition: Int32) throws(ClientError) -> Int32 {
         let topic = try topic(name)
         guard let known = topic.partitions.first(where: { $0.index == partition }) else {

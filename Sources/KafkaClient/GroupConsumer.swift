@@ -242,7 +242,7 @@ public final class GroupConsumer {
         }
     }
 
-    /// As the group's leader: who gets what.
+    /// Decides, as the group's leader, who gets what.
     private func assignments(
         _ joined: JoinGroupResponse, _ assignor: Assignor
     ) throws(ClientError) -> [SyncGroupRequest.SyncGroupRequestAssignment] {
@@ -276,7 +276,7 @@ public final class GroupConsumer {
         }
     }
 
-    /// From the assignment to positions: the committed offset, else where `options.start` says.
+    /// Begins to read what was assigned: at the committed offset, else where `options.start` says.
     private func begin(_ partitions: [PartitionName]) throws(ClientError) {
         guard !partitions.isEmpty else { return reader.assign([:]) }
         let known = try cluster.committedOffsets(of: group, partitions)

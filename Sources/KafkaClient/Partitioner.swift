@@ -1,14 +1,14 @@
 /// Which partition a key belongs to: the same as every Kafka client's default, so that a key's records meet in one
 /// partition whoever writes them.
 public enum Partitioner {
-    /// The partition of `key` among `count`.
+    /// Returns the partition of `key` among `count`.
     public static func partition(of key: some Collection<UInt8>, count: Int32) -> Int32 {
         precondition(count > 0)
         // The sign bit is cleared rather than the absolute value taken, as the Java client does.
         return Int32(murmur2(key) & 0x7fff_ffff) % count
     }
 
-    /// Murmur2 (Austin Appleby), 32 bits, with the seed of Kafka's producer.
+    /// Hashes by Murmur2 (Austin Appleby), 32 bits, with the seed of Kafka's producer.
     public static func murmur2(_ bytes: some Collection<UInt8>) -> UInt32 {
         let multiplier: UInt32 = 0x5bd1_e995
         let data = Array(bytes)

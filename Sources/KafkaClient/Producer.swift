@@ -215,7 +215,7 @@ public final class Producer {
         }
     }
 
-    /// One request with the first waiting batch of each queue, as many as fit.
+    /// Sends one request with the first waiting batch of each queue, as many as fit.
     private func send(_ queues: [ProducerQueue], to node: Int32) throws(ClientError) {
         var batches: [(queue: ProducerQueue, batch: OutgoingBatch, topicID: TopicID)] = []
         var bytes = 0
@@ -398,7 +398,7 @@ public final class Producer {
         }
     }
 
-    /// After a batch was given up: once nothing is in flight, the rest begins anew under another producer ID.
+    /// Begins anew under another producer ID after a batch was given up, once nothing is in flight.
     private func renewSession() throws(ClientError) {
         guard queues.values.allSatisfy({ $0.inFlight.isEmpty }) else { return }
         do throws(ClientError) { session = try newSession() } catch {

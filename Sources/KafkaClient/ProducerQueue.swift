@@ -74,7 +74,7 @@ final class ProducerQueue {
         return (pipelines || inFlight.isEmpty) && (retryAt == 0 || retryAt <= MonotonicClock.nanoseconds)
     }
 
-    /// Once every batch in flight was answered, the failed ones stand in line again, first.
+    /// Puts the failed batches in line again, first, once every batch in flight was answered.
     func requeueFailed() {
         guard inFlight.isEmpty, !failed.isEmpty else { return }
         waiting = failed + waiting

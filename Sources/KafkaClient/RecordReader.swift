@@ -40,8 +40,8 @@ public final class RecordReader {
     /// Stops reading a partition.
     public func drop(_ name: PartitionName) { positions[name] = nil }
 
-    /// One fetch from every leader, waiting up to `maxWaitMs` where nothing is new. Hands each record to `body`, in
-    /// order within its partition; false from it ends the poll behind that record. Gives the number of records.
+    /// Fetches once from every leader, waiting up to `maxWaitMs` where nothing is new. Hands each record to `body`, in
+    /// order within its partition; false from it ends the poll behind that record. Returns the number of records.
     @discardableResult
     public func poll(
         maxWaitMs: Int32, _ body: (PartitionName, RecordView) -> Bool
@@ -197,7 +197,7 @@ struct AbortedRecords {
         return batch.isTransactional && open.contains(batch.producerID.rawValue)
     }
 
-    /// An abort marker ends its producer's transaction.
+    /// Ends the transaction of the producer whose abort marker this is.
     mutating func apply(marker record: RecordView, of batch: RecordBatchHeader) {
         if let marker = EndTransactionMarker(record), !marker.isCommit { open.remove(batch.producerID.rawValue) }
     }

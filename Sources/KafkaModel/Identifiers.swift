@@ -48,7 +48,7 @@ public struct Sequence32: RawRepresentable, Hashable, Sendable {
     @inlinable public init(_ value: Int32) { rawValue = value }
     public static let none = Sequence32(-1)
 
-    /// The sequence `count` records later, wrapped.
+    /// Returns the sequence `count` records later, wrapped.
     @inlinable
     public func advanced(by count: Int32) -> Sequence32 {
         let sum = Int64(rawValue) + Int64(count)
@@ -69,7 +69,7 @@ public struct TopicID: Hashable, Sendable, BitwiseCopyable {
 
     public static let zero = TopicID(high: 0, low: 0)
 
-    /// A new random version-4 UUID whose text form does not begin with a dash (Kafka's tools refuse such).
+    /// Returns a new random version-4 UUID whose text form does not begin with a dash (Kafka's tools refuse such).
     public static func random(using generator: inout some RandomNumberGenerator) -> TopicID {
         while true {
             let id = TopicID(

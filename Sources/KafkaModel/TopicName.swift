@@ -6,7 +6,7 @@ public enum TopicName {
     /// Bytes of a name that estimates of memory reckon with.
     public static let usualLength = 48
 
-    /// What is wrong with `name`, in words that Kafka's tools show; `nil` when it is valid.
+    /// Returns what is wrong with `name`, in words that Kafka's tools show; `nil` when it is valid.
     public static func problem(_ name: String) -> String? {
         if name.isEmpty { return "Topic name is invalid: the empty string is not allowed" }
         if name == "." || name == ".." { return "Topic name is invalid: '\(name)' is not allowed" }

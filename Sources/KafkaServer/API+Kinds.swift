@@ -10,7 +10,7 @@ import Transport
 extension API {
     typealias Estimate<Asked> = @Sendable (Asked, AnswerContext) -> Int
 
-    /// Small strings and numbers: done on the event loop, and never long.
+    /// Serves requests of small strings and numbers on the event loop; they never take long.
     static func plain(_ key: APIKey, _ handle: @escaping Handler) -> API {
         API(key) { connection, request throws(DecodeError) in
             guard request.frame.count <= RequestLimits.plainRequestBytes else {
@@ -20,8 +20,8 @@ extension API {
         }
     }
 
-    /// The answer is a function of the broker's state and the request: made on the event loop when request and reply are
-    /// small, else by a worker.
+    /// Serves requests whose answer is a function of the broker's state and the request: on the event loop when request
+    /// and reply are small, else on a worker.
     ///
     /// - Parameters:
     ///   - price: for requests that are charged before they are decoded.
@@ -49,7 +49,7 @@ extension API {
         }
     }
 
-    /// Changes of metadata, made by the admin thread some at a time; the answer tells how each went.
+    /// Serves changes of metadata, which the admin thread makes some at a time; the answer tells how each went.
     static func change<Asked: KafkaRequest>(
         _ type: Asked.Type, _ price: RequestPrice, estimate: @escaping Estimate<Asked>,
         plan: @escaping @Sendable (Asked, AnswerContext) -> SlicedPlan<Asked.Response>
@@ -70,8 +70,8 @@ extension API {
         }
     }
 
-    /// Look-ups, each of which may wait for the disk or unpack a batch (`mayBlock`): then on workers, some at a time, so that
-    /// a few requests of thousands do not keep all threads from everybody. Else as an answer.
+    /// Serves look-ups. Where one may wait for the disk or unpack a batch (`mayBlock`), they run on workers, some at a
+    /// time, so that a few requests of thousands do not keep all threads from everybody; else as an answer.
     static func lookUps<Asked: KafkaRequest>(
         _ type: Asked.Type, _ price: RequestPrice, estimate: @escaping Estimate<Asked>,
         mayBlock: @escaping @Sendable (Asked) -> Bool,
@@ -99,7 +99,7 @@ extension API {
         }
     }
 
-    /// An event of a group, whose reply comes through the loop's table of waiters. `prepare` takes out what the
+    /// Serves events of a group, whose reply comes through the loop's table of waiters. `prepare` takes out what the
     /// coordinator is not asked about.
     static func group<Asked: KafkaRequest>(
         _ type: Asked.Type, _ price: RequestPrice, groupID: @escaping @Sendable (Asked) -> String,
@@ -136,7 +136,7 @@ extension HeldRequest {
 }
 
 extension KafkaConnection {
-    /// A long group request: decoded, and its event run, by a worker.
+    /// Decodes a long group request, and runs its event, on a worker.
     fileprivate func groupElsewhere<Asked: KafkaRequest>(
         _ request: borrowing Request, _ type: Asked.Type, _ price: RequestPrice,
         _ groupID: @escaping @Sendable (Asked) -> String,

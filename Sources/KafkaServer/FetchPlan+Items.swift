@@ -16,7 +16,7 @@ extension FetchPlan {
         isFull = reader.sessionEpoch <= 0
     }
 
-    /// The partitions of the request, or of its session (which has been changed by it), with their logs.
+    /// Returns the partitions of the request, or of its session (which has been changed by it), with their logs.
     static func items(_ reader: inout FetchRequestReader, _ session: FetchSession?, _ catalog: TopicCatalog) -> [Item] {
         let version = reader.version
         var items: [Item] = []
@@ -73,7 +73,7 @@ extension FetchSession.Entry {
 }
 
 extension FetchSession {
-    /// What the partitions of a request would keep.
+    /// Returns the bytes that the partitions of a request would keep in a session.
     static func bytes(of reader: FetchRequestReader) -> Int {
         var topics = reader
         var bytes = 0

@@ -120,7 +120,7 @@ final class HeldReply: FetchSink {
         pieces.append(.file(slice))
     }
 
-    /// Nothing is written afterwards.
+    /// Ends the reply; nothing is written afterwards.
     func finish() { flush() }
 
     private func flush() {

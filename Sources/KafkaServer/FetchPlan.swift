@@ -177,8 +177,8 @@ final class FetchPlan {
         }
     }
 
-    /// Topics that have been deleted since the plan was made become errors, which end the wait: their logs can still be
-    /// read but tell nobody of growth any more.
+    /// Makes errors of topics that have been deleted since the plan was made, which ends the wait: their logs can still
+    /// be read but tell nobody of growth any more.
     func refuseDeleted(_ catalog: TopicCatalog) {
         for index in items.indices {
             guard let log = items[index].log, catalog.topic(id: log.topicID) == nil else { continue }

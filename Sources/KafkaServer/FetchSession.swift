@@ -89,7 +89,7 @@ final class FetchSession {
         bytes -= Self.bytes(of: key.topicName.count)
     }
 
-    /// After the changes of a request: closes the gaps that the forgotten have left, once for all of them.
+    /// Ends the changes of a request: closes the gaps that the forgotten have left, once for all of them.
     func endChanges() {
         if freed.isEmpty { return }
         moves += order.count
@@ -99,12 +99,12 @@ final class FetchSession {
         if slots.isEmpty { (entries, order, free) = ([], [], []) }
     }
 
-    /// The partitions in the order of serving, with their slots.
+    /// Calls `body` with the partitions in the order of serving, and their slots.
     func forEach(_ body: (Int32, Entry) -> Void) {
         for slot in order { if let entry = entries[Int(slot)] { body(slot, entry) } }
     }
 
-    /// Notes what the client is told now. True: it has to be told, something is new.
+    /// Keeps what the client is told now, and returns whether there is anything new to tell it.
     func updateTold(_ slot: Int32, _ result: FetchPartitionResult) -> Bool {
         guard var entry = entries[Int(slot)] else { return true }
         let isNew =
@@ -130,6 +130,6 @@ final class FetchSession {
         order += served
     }
 
-    /// The next epoch; 0 and negative ones have meanings of their own.
+    /// Advances the epoch; 0 and negative ones have meanings of their own.
     func advance() { epoch = epoch == .max ? 1 : epoch + 1 }
 }

@@ -28,8 +28,8 @@ final class FetchSessions {
 
     var count: Int { sessions.count }
 
-    /// A new session for `partitions` partitions that keep `bytes`, with an id that no other session of any loop has
-    /// (the loop's index is in its low bits). Nil: no room.
+    /// Creates a session for `partitions` partitions that keep `bytes`, with an id that no other session of any loop
+    /// has (the loop's index is in its low bits). Nil: there is no room.
     func create(partitions: Int, bytes: Int, isPrivileged: Bool = false, now: Int64) -> FetchSession? {
         guard partitions <= FetchSession.maxPartitions, bytes <= share.limit else { return nil }
         while sessions.count >= slots {
@@ -53,8 +53,8 @@ final class FetchSessions {
         return session
     }
 
-    /// After a request has changed the session's partitions: takes or gives back the difference. False: it has outgrown
-    /// what there is, and has ended; its client begins anew, without one if there is no room.
+    /// Settles what a session holds after a request has changed its partitions: takes or gives back the difference.
+    /// False: it has outgrown what there is, and has ended; its client begins anew, without one if there is no room.
     func settle(_ session: FetchSession, now: Int64) -> Bool {
         session.endChanges()
         let growth = session.bytes - session.takenBytes

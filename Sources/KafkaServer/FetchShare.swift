@@ -10,7 +10,7 @@ final class FetchShare: Sendable {
 
     var bytes: Int { used.load(ordering: .relaxed) }
 
-    /// False, and nothing taken, when it would not fit.
+    /// Takes `bytes` of the share; false, and nothing is taken, when they do not fit.
     func take(_ bytes: Int) -> Bool {
         if bytes == 0 { return true }
         if used.add(bytes, ordering: .relaxed).newValue <= limit { return true }

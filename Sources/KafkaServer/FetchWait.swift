@@ -40,16 +40,16 @@ extension FetchPlan {
         return beginRound(waiter)
     }
 
-    /// The partition at `waiter.place` has grown or changed. False: the wait is over.
+    /// Takes in that the partition at `waiter.place` has grown or changed. False: the wait is over.
     func keepsWaiting(after waiter: ReadWaiter) -> Bool {
         guard watch(Int(waiter.place), waiter) else { return false }
         return round.isOver ? beginRound(waiter) : true
     }
 
-    /// The same without the new round, if the last one is over.
+    /// Does the same without beginning a new round when the last one is over.
     func keepsWaitingInRound(after waiter: ReadWaiter) -> Bool { watch(Int(waiter.place), waiter) }
 
-    /// The wait is over, or was given up.
+    /// Ends a wait that is over or was given up: no partition tells of growth any more.
     func endWait(_ waiter: ReadWaiter) {
         for place in items.indices {
             items[place].log?.forget(waiter.at(place), slot: items[place].slot)

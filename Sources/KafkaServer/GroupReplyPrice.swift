@@ -12,7 +12,7 @@ extension KafkaConnection {
         reply(priced: bytes, to: ticket, commit: commit) { response }
     }
 
-    /// The same, of a reply that is still to be made.
+    /// Does the same for a reply that is still to be made.
     func reply<Response: KafkaResponse>(
         priced bytes: Int, to ticket: ReplyTicket, commit: UInt64, _ make: @escaping @Sendable () -> Response
     ) {

@@ -164,7 +164,7 @@ extension KafkaConnection {
         }
     }
 
-    /// What an answer to this request is made from.
+    /// Returns what an answer to this request is made from.
     func answerContext(_ ticket: ReplyTicket) -> AnswerContext {
         // The address is a system call where none is configured.
         let tellsAddress = ticket.key == .metadata || ticket.key == .findCoordinator

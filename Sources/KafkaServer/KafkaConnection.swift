@@ -17,12 +17,12 @@ struct Request {
     /// Stands behind the header.
     let body: ByteReader
 
-    /// Bytes behind the message are overlooked, as Kafka does: librdkafka's Metadata requests have some.
+    /// Decodes the message. Bytes behind it are overlooked, as Kafka does: librdkafka's Metadata requests have some.
     func decode<Message: KafkaRequest>(_ type: Message.Type) throws(DecodeError) -> Message {
         try decodeCounted(type).message
     }
 
-    /// The same, with the memory that was paid for.
+    /// Decodes the message, and returns the memory that was paid for with it.
     func decodeCounted<Message: KafkaRequest>(_ type: Message.Type) throws(DecodeError) -> (
         message: Message, bytes: Int
     ) {
@@ -126,8 +126,9 @@ final class KafkaConnection: ConnectionHandler {
         }
     }
 
-    /// A version that is not served: ApiVersions is answered in version 0, so that the client can choose another; for
-    /// the rest there is no form that the client would understand, and Kafka closes, too.
+    /// Refuses a version that is not served. ApiVersions is answered in version 0, so that the client can choose
+    /// another; for the rest there is no form that the client would understand, and the connection is closed, as by
+    /// Kafka.
     private func refuseVersion(_ api: API, _ header: RequestHeaderView) {
         guard api.key == .apiVersions else {
             return fail("\(api.key.name) version \(header.apiVersion) is not served")
@@ -175,9 +176,9 @@ final class KafkaConnection: ConnectionHandler {
 
     var requestContextHost: String { "/" + connection.peerAddress.host }
 
-    /// The peer sends no more, and perhaps is not there any more. What it waits for others to do is ended: a fetch is
-    /// answered with what there is, and the requests behind it are still handled; a member that joins or syncs is
-    /// answered by closing, for there is no truthful reply yet. All else is owed soon, and is answered.
+    /// Ends what the peer waits for, as it sends no more and perhaps is not there any more: a fetch is answered with
+    /// what there is, and the requests behind it are still handled; a member that joins or syncs is answered by
+    /// closing, for there is no truthful reply yet. All else is owed soon, and is answered.
     func peerFinished(on connection: Connection) {
         switch parked {
         case .nothing, .work: break

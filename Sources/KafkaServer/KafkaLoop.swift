@@ -38,7 +38,7 @@ final class KafkaLoop {
 
     // MARK: Group requests
 
-    /// A name for a request that waits for its group; the loop's index is in it.
+    /// Names a request that waits for its group; the loop's index is in the name.
     func newWaiter(_ connection: KafkaConnection, _ reply: ReplyTicket) -> WaiterID {
         let waiter = WaiterID(UInt64(index) << 48 | nextWaiter)
         nextWaiter += 1
@@ -67,7 +67,7 @@ final class KafkaLoop {
         }
     }
 
-    /// The data folder failed: no truthful reply exists.
+    /// Ends the connection of a request to which no truthful reply exists, because the data folder has failed.
     func abandon(_ waiter: WaiterID) {
         guard let waiting = waiters.removeValue(forKey: waiter) else { return }
         eventLoop.connection(waiting.connection)?.close()
@@ -96,7 +96,7 @@ final class KafkaLoop {
         return ReadWaiter(loop: Int32(index), id: nextFetchID)
     }
 
-    /// From now on the connection waits for its fetch.
+    /// Lets a connection wait for its fetch from now on.
     func enter(_ plan: FetchPlan, _ waiter: ReadWaiter, long: LongFetch?, on connection: KafkaConnection) {
         let wait = min(plan.maxWaitMs, FetchPlan.maxWaitMs)
         let timer = eventLoop.schedule(after: .milliseconds(Int64(wait))) { [unowned self] _ in
@@ -127,7 +127,7 @@ final class KafkaLoop {
         fetch.plan.endWait(waiter)
     }
 
-    /// Partitions have grown, or changed otherwise, for which fetches wait.
+    /// Goes on with the fetches that wait for partitions which have grown or changed otherwise.
     func commitsArrived() {
         let told = server.loops.shared(index).inbox.withLock { inbox in
             defer { inbox.removeAll(keepingCapacity: inbox.count <= 4096) }
@@ -168,7 +168,8 @@ final class KafkaLoop {
         connection.finishFetch(fetch.plan, outcome)
     }
 
-    /// The broker stops: parked requests are answered with what there is, group members are let go.
+    /// Lets go of what is parked, because the broker stops: fetches are answered with what there is, group members are
+    /// let go.
     func stopping() {
         for id in Array(parkedFetches.keys) { answerFetch(id) }
         for (waiter, waiting) in waiters {

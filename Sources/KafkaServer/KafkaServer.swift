@@ -43,7 +43,7 @@ public final class KafkaServer: Sendable {
         broker.groups.deliver(to: GroupReplies(loops: loops))
     }
 
-    /// To be called on each loop's thread before it serves (`EventLoopGroup.Options.setUp`).
+    /// Sets a loop up; called on each loop's thread before it serves (`EventLoopGroup.Options.setUp`).
     public func setUp(_ loop: EventLoop) {
         let state = KafkaLoop(loop: loop, server: self)
         loops.set(state, handle: loop.handle)

@@ -24,7 +24,7 @@ final class LongFetch: @unchecked Sendable {
 
     /// What the loop notes of a wait.
     struct Wait {
-        /// A worker watches the partitions.
+        /// Lets a worker watch the partitions, from what was seen of them last.
         var isAway = false
         /// Partitions that have grown meanwhile. Each tells once a round, so they are at most as many as it has, twice.
         var told: [ReadWaiter] = []
@@ -138,7 +138,7 @@ final class LongFetch: @unchecked Sendable {
 }
 
 extension KafkaConnection {
-    /// A Fetch in a long frame.
+    /// Serves a Fetch in a long frame.
     func fetchElsewhere(_ fetch: LongFetch) {
         // Decoded where it lies: no memory is taken for it.
         onWorker(charging: 0) {
@@ -196,7 +196,8 @@ extension KafkaConnection {
 }
 
 extension KafkaLoop {
-    /// False: the session has ended meanwhile, or there is no room for what it has become.
+    /// Settles the session's size; false when the session has ended meanwhile, or there is no room for what it has
+    /// become.
     fileprivate func settleSession(of fetch: LongFetch) -> Bool {
         guard let session = fetch.session else { return true }
         session.isAway = false
@@ -218,7 +219,7 @@ extension KafkaLoop {
         return true
     }
 
-    /// A worker watches the partitions, from what was seen of them last.
+    /// Lets a worker watch the partitions, from what was seen of them last.
     private func beginRound(of fetch: LongFetch, _ waiter: ReadWaiter, isFirst: Bool = false) {
         fetch.wait.isAway = true
         let (handle, server) = (handle, server)
@@ -247,7 +248,7 @@ extension KafkaLoop {
         if plan.round.isOver { beginRound(of: fetch, waiter) }
     }
 
-    /// The wait of a fetch is over, which has left the table.
+    /// Answers a fetch whose wait is over, and which has left the table.
     func answer(_ fetch: LongFetch, _ waiter: ReadWaiter, on id: ConnectionID) {
         guard let connection = eventLoop.connection(id)?.handler as? KafkaConnection else {
             return forget(fetch, waiter)
@@ -256,7 +257,7 @@ extension KafkaLoop {
         connection.answer(fetch, after: waiter)
     }
 
-    /// Nobody waits for the answer any more.
+    /// Gives up a fetch whose answer nobody waits for any more.
     func forget(_ fetch: LongFetch, _ waiter: ReadWaiter) {
         let share = server.parkedShare
         let work: @Sendable () -> Void = {

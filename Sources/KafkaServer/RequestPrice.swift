@@ -38,15 +38,15 @@ struct ReplyPrice {
     /// Bytes so far.
     private(set) var bytes = 0
 
-    /// `count` entries whose strings and lists have `text` bytes each on the average. What is as long as the client makes
-    /// it, is told apart (`add(text:)`); what stands in the request itself is in `API.answer` for all.
+    /// Adds `count` entries whose strings and lists have `text` bytes each on the average. What is as long as the
+    /// client makes it is added apart (`add(text:)`); what stands in the request itself `API.answer` adds for all.
     mutating func add<Entry: KafkaStructure>(_ count: Int, _ type: Entry.Type, text: Int) {
         bytes += count * (MemoryLayout<Entry>.stride + 2 * (text + Self.fixedFields))
     }
 
     mutating func add(bytes more: Int) { bytes += more }
 
-    /// Bytes that the broker keeps anyway, and that stand twice in the reply, encoded.
+    /// Adds bytes that the broker keeps anyway, and that stand twice in the reply, encoded.
     mutating func add(text: Int) { bytes += 2 * text }
 
     /// The integers of an entry and its lengths, about.

@@ -46,7 +46,8 @@ final class SlicedRun<Result: Sendable>: @unchecked Sendable {
     private let deadlineMs: Int64
     private let finish: @Sendable (Result?) -> Void
 
-    /// `finish` gets what the steps have made of `result`, or nil when the admin thread's queue is full.
+    /// Makes a run on the admin thread. `finish` gets what the steps have made of `result`, or nil when that thread's
+    /// queue is full.
     convenience init(
         _ plan: SlicedPlan<Result>, from result: Result, on admin: WorkQueue,
         finish: @escaping @Sendable (Result?) -> Void
@@ -54,7 +55,7 @@ final class SlicedRun<Result: Sendable>: @unchecked Sendable {
         self.init(plan, from: result, submit: { admin.submit($0) }, finish: finish)
     }
 
-    /// `submit` puts a slice behind all that waits, or says that too much does.
+    /// Makes a run. `submit` puts a slice behind all that waits, or says that too much does.
     init(
         _ plan: SlicedPlan<Result>, from result: Result,
         submit: @escaping @Sendable (@escaping @Sendable () -> Void) -> Bool,
@@ -73,7 +74,7 @@ final class SlicedRun<Result: Sendable>: @unchecked Sendable {
         if !submit({ self.runSlice() }) { finish(nil) }
     }
 
-    /// From a thread that is one of those it runs on.
+    /// Takes steps until the slice's time is over. Called from a thread that is one of those it runs on.
     func runSlice() {
         let begin = BrokerClock.monotonicMs()
         var now = begin

@@ -29,8 +29,8 @@ extension ByteReader {
 
     // MARK: - Lengths
 
-    /// A length that was checked against the remaining bytes, given that each element takes `minimumSize` of them;
-    /// nil: null.
+    /// Reads a length and checks it against the remaining bytes, given that each element takes `minimumSize` of them;
+    /// nil stands for null.
     private mutating func length(_ flexible: Bool, minimumSize: Int) throws(DecodeError) -> Int? {
         let start = position
         let length = flexible ? Int(try unsignedVarint()) - 1 : Int(try int32())
@@ -86,8 +86,8 @@ extension ByteReader {
 
     // MARK: - Arrays
 
-    /// Room for `count` elements, paid from the allowance. The count was held against the bytes that are left; what it
-    /// announces and does not bring is address space that nobody touches.
+    /// Makes room for `count` elements, paid from the allowance. The count was held against the bytes that are left;
+    /// what it announces and does not bring is address space that nobody touches.
     private mutating func emptyArray<Element>(_ count: Int) throws(DecodeError) -> [Element] {
         var elements: [Element] = []
         guard count > 0 else { return elements }
@@ -157,7 +157,7 @@ extension ByteReader {
         return elements
     }
 
-    /// A structure behind one byte that is negative when it is null.
+    /// Reads a structure behind one byte that is negative when the structure is null.
     mutating func nullableStructure<Structure: KafkaStructure>(_ version: Int16) throws(DecodeError) -> Structure? {
         if try int8() < 0 { return nil }
         return try Structure(from: &self, version: version)

@@ -15,7 +15,7 @@ extension ByteWriter {
         if flexible { unsignedVarint(UInt32(clamping: length + 1)) } else { int32(Int32(clamping: length)) }
     }
 
-    /// Null where the version allows it, else an empty value.
+    /// Writes null where the version allows it, else an empty value.
     private mutating func null(_ flexible: Bool, _ allowed: Bool) { length(allowed ? -1 : 0, flexible) }
 
     // MARK: - Strings
@@ -94,7 +94,7 @@ extension ByteWriter {
         if let value { array(value, flexible, version) } else { null(flexible, allowed) }
     }
 
-    /// A structure behind one byte: 1, or -1 when it is null.
+    /// Writes a structure behind one byte: 1, or -1 when it is null.
     mutating func nullableStructure<Structure: KafkaStructure>(_ value: Structure?, _ version: Int16) {
         int8(value == nil ? -1 : 1)
         value?.encode(to: &self, version: version)

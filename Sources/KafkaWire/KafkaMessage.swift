@@ -2,7 +2,7 @@ public import ByteBuffers
 
 /// A structure of the protocol: a message, or a part of one. One struct serves all versions.
 public protocol KafkaStructure: Equatable, Sendable {
-    /// Every field at its default.
+    /// Makes the message with every field at its default.
     init()
 
     /// Decodes from the reader's position and leaves it behind the last byte. A field that `version` does not have
@@ -16,7 +16,7 @@ public protocol KafkaStructure: Equatable, Sendable {
     /// `unsupportedField(in:)` first; debug builds assert that messages have none.
     func encode(to writer: inout ByteWriter, version: Int16)
 
-    /// The first field whose value `version` cannot carry and whose loss matters (the schema does not call it
+    /// Returns the first field whose value `version` cannot carry and whose loss matters (the schema does not call it
     /// ignorable); nil: there is none.
     func unsupportedField(in version: Int16) -> StaticString?
 }

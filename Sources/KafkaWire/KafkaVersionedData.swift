@@ -10,7 +10,7 @@ extension KafkaVersionedData {
         encode(to: &writer, version: version)
     }
 
-    /// The version and the data as an array.
+    /// Returns the version and the data as an array.
     public func encodedWithVersion(_ version: Int16) -> [UInt8] {
         var writer = ByteWriter()
         encodeWithVersion(to: &writer, version: version)
@@ -44,7 +44,7 @@ extension KafkaRecordKey {
         encode(to: &writer, version: 0)
     }
 
-    /// The record type and the key as an array.
+    /// Returns the record type and the key as an array.
     public func encodedWithVersion() -> [UInt8] {
         var writer = ByteWriter()
         encodeWithVersion(to: &writer)

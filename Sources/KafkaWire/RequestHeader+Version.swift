@@ -1,8 +1,8 @@
 public import ByteBuffers
 
 extension RequestHeader {
-    /// The header's version for a request of this API and version: 2 when the request is flexible, else 1. An API
-    /// without a codec counts as not flexible: its request can only be refused, and for that the fields that both
+    /// Returns the header's version for a request of this API and version: 2 when the request is flexible, else 1. An
+    /// API without a codec counts as not flexible: its request can only be refused, and for that the fields that both
     /// versions share are enough.
     @inlinable
     public static func version(apiKey: Int16, apiVersion: Int16) -> Int16 {
@@ -25,8 +25,9 @@ extension RequestHeader {
 }
 
 extension ResponseHeader {
-    /// The header's version in front of the response to a request of this API and version. ApiVersions is always
-    /// answered with version 0, because its client does not know yet what the broker understands. Source: KIP-511.
+    /// Returns the header's version in front of the response to a request of this API and version. ApiVersions is
+    /// always answered with version 0, because its client does not know yet what the broker understands. Source:
+    /// KIP-511.
     @inlinable
     public static func version(apiKey: APIKey, apiVersion: Int16) -> Int16 {
         guard apiKey != .apiVersions, let from = apiKey.flexibleFrom else { return 0 }

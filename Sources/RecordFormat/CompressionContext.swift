@@ -186,7 +186,8 @@ public final class CompressionContext {
 
     // MARK: lz4
 
-    /// Kafka's Java reader refuses blocks that refer to earlier ones, and its own writer uses blocks of 64 KiB.
+    /// Calls `body` with the preferences of LZ4 frames. Kafka's Java reader refuses blocks that refer to earlier ones,
+    /// and its own writer uses blocks of 64 KiB.
     private func withLZ4Preferences<Result>(
         level: Int32, _ body: (UnsafePointer<LZ4F_preferences_t>) -> Result
     ) -> Result {

@@ -44,7 +44,7 @@ public struct EndTransactionMarker: Equatable, Sendable {
         self.init(isCommit: type == .commit, coordinatorEpoch: epoch)
     }
 
-    /// The control batch that ends the transaction of this producer.
+    /// Returns the control batch that ends the transaction of this producer.
     public func batch(
         producerID: ProducerID, producerEpoch: ProducerEpoch, timestampMs: Int64, baseOffset: Offset = .zero,
         partitionLeaderEpoch: LeaderEpoch = .none, pool: ChunkPool = .shared

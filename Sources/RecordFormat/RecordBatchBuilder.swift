@@ -192,7 +192,7 @@ extension RecordBatchBuilder {
         do { return try finish(options) } catch { preconditionFailure("no codec ran: \(error)") }
     }
 
-    /// The header's room and the records, compressed. The memory of the plain records stays for the next batch.
+    /// Returns the header's room and the records, compressed. The memory of the plain records stays for the next batch.
     private func compressed(_ options: Options) throws(CompressionError) -> ByteSlice {
         let records = UnsafeRawBufferPointer(
             start: base + RecordBatchHeader.size, count: count - RecordBatchHeader.size)
@@ -232,7 +232,7 @@ extension RecordBatchBuilder {
         RecordBatchHeader.updateCRC(at: base)
     }
 
-    /// The chunk now belongs to the slice that was given out.
+    /// Lets go of the chunk, which now belongs to the slice that was given out.
     private mutating func releaseMemory() {
         chunk = nil
         base = UnsafeMutableRawPointer(bitPattern: 8)!

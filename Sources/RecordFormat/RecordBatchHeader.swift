@@ -83,7 +83,7 @@ public struct RecordBatchHeader {
         UnsafeRawBufferPointer(start: base + Field.records, count: totalSize &- Field.records)
     }
 
-    /// CRC-32C of what is there.
+    /// Computes the CRC-32C of what is there.
     @inlinable
     public func computedCRC() -> UInt32 {
         CRC32C.checksum(

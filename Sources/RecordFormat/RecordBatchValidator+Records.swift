@@ -33,7 +33,7 @@ extension RecordBatchValidator {
         guard walk.at == walk.end else { throw .trailingBytes(walk.end - walk.at) }
     }
 
-    /// Any record, in full.
+    /// Checks any record, in full.
     @inline(never)
     private static func checkRecord(
         _ at: inout UnsafeRawPointer, _ end: UnsafeRawPointer, _ index: Int32, _ baseTimestampMs: Int64
@@ -54,7 +54,7 @@ extension RecordBatchValidator {
         guard timestampMs >= -1 else { throw .invalidTimestamp(index: index, timestampMs: timestampMs) }
     }
 
-    /// A key or value: a length, -1 for null, and that many bytes. False when it passes `end`.
+    /// Passes a key or value: a length, -1 for null, and that many bytes. False when it passes `end`.
     @inline(__always)
     private static func skipField(_ at: inout UnsafeRawPointer, _ end: UnsafeRawPointer) -> Bool {
         guard let length = Varint.read32(&at, end), length >= -1, Int(length) <= end - at else { return false }

@@ -23,7 +23,7 @@ public struct RecordBatchValidator: Sendable {
         self.maxBatchBytes = maxBatchBytes
     }
 
-    /// The one batch that a produce request may hold for a partition, checked.
+    /// Returns the one batch that a produce request may hold for a partition, checked.
     @inlinable
     public func validateSingle(_ bytes: UnsafeRawBufferPointer) throws(RecordBatchError) -> RecordBatchHeader {
         guard bytes.count > 0 else { throw .noBatch }
@@ -40,7 +40,7 @@ public struct RecordBatchValidator: Sendable {
         try validateSingle(slice.bytes)
     }
 
-    /// The batch at the start of `bytes`, checked; others may follow it.
+    /// Returns the batch at the start of `bytes`, checked; others may follow it.
     @inlinable
     public func validateFirst(_ bytes: UnsafeRawBufferPointer) throws(RecordBatchError) -> RecordBatchHeader {
         let header = try RecordBatchHeader.first(in: bytes)
@@ -87,8 +87,8 @@ extension RecordBatchHeader {
     /// The shortest record: length, attributes, timestamp and offset deltas, null key, null value, no headers.
     @usableFromInline static let minimumRecordSize = 7
 
-    /// The batch at the start of `bytes`, when its length and format version make sense and all its bytes are there.
-    /// CRC and other fields are not checked: enough to walk a log that was checked before.
+    /// Returns the batch at the start of `bytes`, when its length and format version make sense and all its bytes are
+    /// there. CRC and other fields are not checked: enough to walk a log that was checked before.
     @inlinable
     public static func first(in bytes: UnsafeRawBufferPointer) throws(RecordBatchError) -> RecordBatchHeader {
         guard let base = bytes.baseAddress, bytes.count >= size else {
@@ -118,7 +118,7 @@ public struct RecordBatchCursor {
         self.validator = validator
     }
 
-    /// The next batch; `nil` at the end. After a throw the same batch is tried again.
+    /// Returns the next batch; `nil` at the end. After a throw the same batch is tried again.
     public mutating func next() throws(RecordBatchError) -> RecordBatchHeader? {
         guard position < bytes.count else { return nil }
         let rest = UnsafeRawBufferPointer(rebasing: bytes[position...])

@@ -95,7 +95,7 @@ public struct RecordHeadersView: Sequence {
         bytes = UnsafeRawBufferPointer(start: start, count: at - start)
     }
 
-    /// Where `count` headers from `start` end; `nil` when they reach past `end`.
+    /// Returns where `count` headers from `start` end; `nil` when they reach past `end`.
     private static func walk(
         _ count: Int32, from start: UnsafeRawPointer, _ end: UnsafeRawPointer
     ) -> UnsafeRawPointer? {

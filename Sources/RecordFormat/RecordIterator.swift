@@ -87,7 +87,7 @@ public struct RecordIterator: ~Copyable {
         recordCount = count
     }
 
-    /// The next record; `nil` after the last, when the batch's bytes end with it.
+    /// Returns the next record; `nil` after the last, when the batch's bytes end with it.
     public mutating func next() throws(RecordBatchError) -> RecordView? {
         guard index < recordCount else {
             guard at == end else { throw .trailingBytes(end - at) }
@@ -147,7 +147,7 @@ public struct RecordIterator: ~Copyable {
         at = end
     }
 
-    /// The error for the record at hand; there is nothing to read after it.
+    /// Returns the error for the record at hand; there is nothing to read after it.
     private mutating func defect(_ defect: RecordBatchError.RecordDefect) -> RecordBatchError {
         let error = RecordBatchError.invalidRecord(index: index, defect)
         close()

@@ -77,8 +77,8 @@ struct RecordWalk {
         nextRun = index &+ pause
     }
 
-    /// A record of short fields: lengths below 8 KiB, no headers. `delta` are the bytes its offset delta must have. Nil:
-    /// it is something else, or wrong. Sixteen bytes can be read from `start`.
+    /// Passes a record of short fields: lengths below 8 KiB, no headers. `delta` are the bytes its offset delta must
+    /// have. Nil: it is something else, or wrong. Sixteen bytes can be read from `start`.
     @inline(__always)
     private static func endOfShortRecord(
         _ start: UnsafeRawPointer, _ end: UnsafeRawPointer, _ delta: UInt64, _ deltaSize: Int, _ deltaMask: UInt64
@@ -124,7 +124,7 @@ struct RecordWalk {
         return recordEnd
     }
 
-    /// A length of one or two bytes, not negative, in the low bytes of `word`. Nil: another.
+    /// Reads a length of one or two bytes, not negative, in the low bytes of `word`. Nil: it is another.
     @inline(__always)
     private static func shortCount(_ word: UInt64) -> (size: Int, count: Int)? {
         guard word & 1 == 0 else { return nil }

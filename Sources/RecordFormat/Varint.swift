@@ -2,7 +2,7 @@
 /// the same bytes, so that writing needs only one of them.
 @usableFromInline
 enum Varint {
-    /// Bytes that `value` takes: 1 to 10.
+    /// Returns the bytes that `value` takes: 1 to 10.
     @inlinable
     static func size(_ value: Int64) -> Int {
         let raw = zigzag(value) | 1
@@ -44,8 +44,8 @@ enum Varint {
 
     // MARK: Reading
 
-    /// The next VARINT before `end`; `nil` when it passes `end` or 32 bits. Nearly all are one or two bytes: those paths
-    /// are inlined.
+    /// Returns the next VARINT before `end`; `nil` when it passes `end` or 32 bits. Nearly all are one or two bytes:
+    /// those paths are inlined.
     @inline(__always)
     static func read32(_ at: inout UnsafeRawPointer, _ end: UnsafeRawPointer) -> Int32? {
         let start = at
@@ -55,7 +55,7 @@ enum Varint {
         return Int32(bitPattern: narrow &>> 1) ^ -Int32(bitPattern: narrow & 1)
     }
 
-    /// The next VARLONG before `end`; `nil` when it passes `end` or 64 bits.
+    /// Returns the next VARLONG before `end`; `nil` when it passes `end` or 64 bits.
     @inline(__always)
     static func read64(_ at: inout UnsafeRawPointer, _ end: UnsafeRawPointer) -> Int64? {
         guard let raw = readRaw(&at, end) else { return nil }
@@ -82,8 +82,8 @@ enum Varint {
         return long.raw
     }
 
-    /// The zigzag value at `at`, of any length, and its bytes; size 0 when it passes `end` or 64 bits. Takes the position
-    /// by value, so that the caller's stays in a register.
+    /// Returns the zigzag value at `at`, of any length, and its bytes; size 0 when it passes `end` or 64 bits. Takes
+    /// the position by value, so that the caller's stays in a register.
     @inline(never)
     private static func readLong(_ at: UnsafeRawPointer, _ end: UnsafeRawPointer) -> (raw: UInt64, size: Int) {
         var raw: UInt64 = 0

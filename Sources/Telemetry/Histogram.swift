@@ -48,7 +48,7 @@ public final class Histogram: @unchecked Sendable {
         return min((power &- smallestPower) &* 4 &+ quarter &+ 1, bucketCount &- 1)
     }
 
-    /// The first value above bucket `index`; infinite for the last.
+    /// Returns the first value above bucket `index`; infinite for the last.
     static func upperBound(of index: Int) -> Double {
         if index == 0 { return Double(1 << smallestPower) }
         if index == bucketCount - 1 { return .infinity }
@@ -63,8 +63,8 @@ public final class Histogram: @unchecked Sendable {
     /// Sum of all values, in observed units.
     public var total: UInt64 { sum.load(ordering: .relaxed) }
 
-    /// The upper bound of the bucket that holds the given fraction (0...1) of the values, in observed units;
-    /// 0 when there are none. The last bucket answers with its lower bound.
+    /// Returns the upper bound of the bucket that holds the given fraction (0...1) of the values, in observed units; 0
+    /// when there are none. The last bucket answers with its lower bound.
     public func quantile(_ fraction: Double) -> Double {
         let counts = (0..<Self.bucketCount).map { buckets[$0].load(ordering: .relaxed) }
         let all = counts.reduce(0, +)

@@ -22,7 +22,7 @@ public struct LatencyHistogram: Sendable {
         longest = max(longest, other.longest)
     }
 
-    /// The wait, in nanoseconds, that the fraction (0...1) of all waits did not exceed; 0 when there are none.
+    /// Returns the wait, in nanoseconds, that the fraction (0...1) of all waits did not exceed; 0 when there are none.
     public func quantile(_ fraction: Double) -> Int64 {
         guard count > 0 else { return 0 }
         let wanted = max(1, UInt64((Double(count) * fraction).rounded(.up)))
@@ -41,7 +41,7 @@ public struct LatencyHistogram: Sendable {
         return (power - 5) * 32 + Int(value >> UInt64(power - 5))
     }
 
-    /// The largest value of a bucket.
+    /// Returns the largest value of a bucket.
     private static func upperEdge(of bucket: Int) -> Int64 {
         guard bucket >= 64 else { return Int64(bucket) }
         let power = bucket / 32 + 4

@@ -36,18 +36,18 @@ public enum Log {
     private static let format = Atomic<Int>(Format.text.rawValue)
     private static let descriptor = Atomic<Int32>(2)
 
-    /// Lowest level that is written, and how. `descriptor` is standard error except in tests.
+    /// Sets the lowest level that is written, and how. `descriptor` is standard error except in tests.
     public static func configure(level: Level = .info, format: Format = .text, descriptor: Int32 = 2) {
         threshold.store(level.rawValue, ordering: .relaxed)
         self.format.store(format.rawValue, ordering: .relaxed)
         self.descriptor.store(descriptor, ordering: .relaxed)
     }
 
-    /// To ask before building costly fields.
+    /// Returns whether a level is written; to ask before building costly fields.
     @inlinable
     public static func writes(_ level: Level) -> Bool { level.rawValue >= threshold.load(ordering: .relaxed) }
 
-    /// `fields` alternate key and value: `Log.info("listener started", "port", 8080)`.
+    /// Writes a line. `fields` alternate key and value: `Log.info("listener started", "port", 8080)`.
     public static func debug(_ message: StaticString, _ fields: any CustomStringConvertible...) {
         if writes(.debug) { write(.debug, message, fields) }
     }
@@ -106,7 +106,7 @@ public enum Log {
         }
     }
 
-    /// RFC 3339 in UTC with milliseconds: `2026-11-21T10:00:00.123Z`.
+    /// Returns a time by RFC 3339, in UTC with milliseconds: `2026-11-21T10:00:00.123Z`.
     public static func timestamp(seconds: Int, milliseconds: Int) -> String {
         var moment = seconds
         var parts = tm()

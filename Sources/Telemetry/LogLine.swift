@@ -43,7 +43,7 @@ struct LogLine {
         character.value < 0x20 || (0x7f...0x9f).contains(character.value)
     }
 
-    /// A JSON string (RFC 8259, section 7).
+    /// Returns `value` as a JSON string (RFC 8259, section 7).
     private static func quoted(_ value: String) -> [UInt8] {
         let digits = Array("0123456789abcdef".utf8)
         var bytes: [UInt8] = [0x22]
@@ -75,7 +75,8 @@ struct LineLimiter {
     /// By the address of the message's text: as many as there are places in the code.
     private var messages: [UInt: Message] = [:]
 
-    /// How many lines of this message were left out before this one, which is to be written; `nil`: leave it out.
+    /// Returns how many lines of this message were left out before this one, which is to be written; `nil`: leave it
+    /// out.
     mutating func admit(_ message: UInt, atMs now: Int64) -> Int? {
         guard var known = messages[message] else {
             messages[message] = Message(windowEndsMs: now + Log.repeatWindowMs, written: 1)

@@ -46,7 +46,7 @@ public final class MetricsRegistry: Sendable {
 
     public init() {}
 
-    /// The counter of that name (`..._total`) and those labels.
+    /// Returns the counter of that name (`..._total`) and those labels.
     public func counter(_ name: String, help: String = "", labels: Labels = [:]) -> Counter {
         let metric = register(name, help, "counter", labels) { .counter(Counter()) }
         guard case .counter(let counter) = metric else { preconditionFailure("\(name) is registered as another kind") }
@@ -59,14 +59,15 @@ public final class MetricsRegistry: Sendable {
         return gauge
     }
 
-    /// A gauge whose value is asked for when a page is made. `read` must be quick; it may be called from any thread.
+    /// Shows a gauge whose value is asked for when a page is made. `read` must be quick; it may be called from any
+    /// thread.
     public func reading(
         _ name: String, help: String = "", labels: Labels = [:], read: @escaping @Sendable () -> Double
     ) {
         _ = register(name, help, "gauge", labels) { .reading(read) }
     }
 
-    /// The same for a number that only grows (`..._total`).
+    /// Does the same for a number that only grows (`..._total`).
     public func total(
         _ name: String, help: String = "", labels: Labels = [:], read: @escaping @Sendable () -> Double
     ) {
@@ -83,7 +84,7 @@ public final class MetricsRegistry: Sendable {
         state.withLock { state in _ = Self.family(name, help, "counter", &state) }
     }
 
-    /// A histogram; `scale` turns an observed unit into the unit of the page (1e-9: nanoseconds to seconds).
+    /// Returns a histogram; `scale` turns an observed unit into the unit of the page (1e-9: nanoseconds to seconds).
     public func histogram(_ name: String, help: String = "", labels: Labels = [:], scale: Double = 1e-9) -> Histogram {
         let metric = register(name, help, "histogram", labels) { .histogram(Histogram(scale: scale)) }
         guard case .histogram(let histogram) = metric else {
@@ -114,7 +115,7 @@ public final class MetricsRegistry: Sendable {
         }
     }
 
-    /// The place of the family with that name, which is made if it is not there.
+    /// Returns the place of the family with that name, which is made if it is not there.
     private static func family(_ name: String, _ help: String, _ kind: String, _ state: inout State) -> Int {
         if let index = state.indexes[name] {
             precondition(state.families[index].kind == kind, "\(name) is registered as another kind")

@@ -58,7 +58,7 @@ public enum ProcessMetrics {
         return Int(clamping: limit.rlim_cur)
     }
 
-    /// The first 4 KiB of a file.
+    /// Reads the first 4 KiB of a file.
     private static func read(_ path: String) -> [UInt8] {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return [] }

@@ -34,7 +34,7 @@ extension Connection {
         setTimer(OwnTimer.commit, deadline: watch.latestAt + timeout.nanoseconds)
     }
 
-    /// All that waits is replaced by what the handler says, or the connection is reset: what was appended may still be
+    /// Replaces all that waits by what the handler says, or resets the connection: what was appended may still be
     /// committed, so nobody may take the replies behind it for the whole truth.
     private func commitIsOverdue() {
         guard let held = output.held({ _ in true }) else { return }

@@ -110,13 +110,13 @@ extension Connection {
         return max(count, 1)
     }
 
-    /// The rest of the input of a connection that is closing.
+    /// Reads and drops the rest of the input of a connection that is closing.
     private func discardOnce() -> Int {
         let (chunk, offset) = loop.readSpace()
         return max(receive(chunk.base + offset, chunk.capacity - offset, nil, 0), 1)
     }
 
-    /// One system call. Positive: bytes that came. Otherwise the state says what happened.
+    /// Makes one system call. Returns the bytes that came; 0 or less where none did, and the state says what happened.
     private func receive(
         _ first: UnsafeMutableRawPointer, _ firstCount: Int,
         _ second: UnsafeMutableRawPointer?, _ secondCount: Int
@@ -168,7 +168,7 @@ extension Connection {
         finishIfEnded()
     }
 
-    /// The peer has finished, and nothing is parked: send what is owed and close.
+    /// Sends what is owed and closes, if the peer has finished and nothing is parked.
     func finishIfEnded() {
         if inputEnded, wantsInput, workInProgress == 0 { closeAfterFlush(.closedByPeer) }
     }
@@ -209,7 +209,8 @@ extension Connection {
         }
     }
 
-    /// After a call of the handler: takes over its wish. False: the connection is closing, and its input is dropped.
+    /// Takes over what the handler wishes, after it was called. False: the connection is closing, and its input is
+    /// dropped.
     private func settle(_ input: ConnectionInput, consumed: Int, wasHeld: Bool) -> Bool {
         guard state == .open else {
             dropInput()
@@ -250,7 +251,7 @@ extension Connection {
         loop.updateTurnBytes(self)
     }
 
-    /// Input that came behind the held bytes, because they were not all consumed.
+    /// Appends input that came behind the held bytes, because those were not all consumed.
     private func appendToHeld(_ bytes: UnsafeMutableRawPointer, _ count: Int) {
         if !heldIsOwn || held!.capacity - heldEnd < count {
             let wanted = frameCapacity(have: heldCount)
@@ -281,7 +282,7 @@ extension Connection {
         return true
     }
 
-    /// Room behind what is held, and the frame would fit, or enough of it.
+    /// Returns whether there is room behind what is held for the frame, or enough of it.
     private func hasRoom(in chunk: Chunk) -> Bool {
         heldIsOwn && heldEnd < chunk.capacity
             && (heldStart == 0 || heldStart + max(needed, heldCount + 1) <= chunk.capacity)
@@ -296,9 +297,9 @@ extension Connection {
         return max(0, ChunkPool.capacity(atLeast: frameCapacity(have: heldCount)) - (heldIsOwn ? held.capacity : 0))
     }
 
-    /// Memory for a partial frame of which `have` bytes are there: four times what came, up to the frame, and at once
-    /// the size that this connection has sent before. So an announced length alone takes 4 KiB, and a frame is copied
-    /// at most once, counted in bytes, until it is whole.
+    /// Returns the memory for a partial frame of which `have` bytes are there: four times what came, up to the frame,
+    /// and at once the size that this connection has sent before. So an announced length alone takes 4 KiB, and a frame
+    /// is copied at most once, counted in bytes, until it is whole.
     private func frameCapacity(have: Int) -> Int {
         let earned = max(have * 4, Self.smallestHold, frameHint)
         return needed > have ? min(needed, earned) : max(have * 2, Self.smallestHold)

@@ -16,7 +16,7 @@ extension Connection {
         setTimer(OwnTimer.linger, deadline: nextLook)
     }
 
-    /// A short one is over; a long one goes on while input comes.
+    /// Ends a short linger; a long one goes on while input comes.
     func checkLinger() {
         if linger.deadline > loop.now, nextLook > loop.now {
             setTimer(OwnTimer.linger, deadline: nextLook)

@@ -51,9 +51,10 @@ extension Connection {
         append(loop.place(upTo: limit, fill))
     }
 
-    /// What is written from here on leaves only once the group's commit clock has published `ticket`, and after all
-    /// that was written and gated before. If the ticket fails, none of it is sent: the handler is asked for a replacement
-    /// (`commitFailed`), to which `tag` tells what kind of reply it was, and without one the connection is reset.
+    /// Holds back what is written from here on until the group's commit clock has published `ticket`, and until all
+    /// that was written and gated before has left. If the ticket fails, none of it is sent: the handler is asked for a
+    /// replacement (`commitFailed`), to which `tag` tells what kind of reply it was, and without one the connection is
+    /// reset.
     ///
     /// `weight`: bytes of the request that wait in memory for the commit; see `ConnectionLimits.maxUncommitted`.
     ///
@@ -78,7 +79,7 @@ extension Connection {
         return true
     }
 
-    /// Some tickets have failed: the replies that rest on them are replaced, or the connection is reset.
+    /// Replaces the replies that rest on tickets which have failed, or resets the connection.
     func failGates(_ clock: CommitClock) {
         guard state != .closed, let held = output.held(clock.hasFailed) else { return }
         guard held.isWhole, let replacement = handler?.commitFailed(held, on: self) else { return abort(.commitFailed) }
@@ -102,7 +103,7 @@ extension Connection {
         loop.touch(self)
     }
 
-    /// Commits up to `published` are durable.
+    /// Lets what waits for commits up to `published` leave.
     func releaseGates(_ published: UInt64) {
         output.release(published)
         loop.touch(self)
@@ -225,7 +226,7 @@ extension Connection {
         }
     }
 
-    /// Everything has left.
+    /// Shuts our side down, since everything has left.
     private func finishDraining() {
         transform?.finish(on: fd)
         if inputEnded || peerFinished && !isReadable || closeReason == .shutdown && !isReadable {

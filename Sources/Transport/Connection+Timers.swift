@@ -9,7 +9,7 @@ extension Connection {
         setTimer(id, deadline: loop.now + after.nanoseconds)
     }
 
-    /// The timer will not fire. Harmless when it is not set.
+    /// Cancels a timer. Harmless when it is not set.
     public func cancelTimer(_ id: Int) { timers.cancel(id) }
 
     /// The transport's own timers.
@@ -60,8 +60,8 @@ extension Connection {
         }
     }
 
-    /// The peer has finished sending, and something keeps the connection: a reply that is owed, or input that is not
-    /// read yet. It does not for longer than `finishedTimeout` without a byte moving.
+    /// Limits how long something keeps the connection of a peer that has finished sending: a reply that is owed, or
+    /// input that is not read yet. It may not for longer than `finishedTimeout` without a byte moving.
     func watchFinished() {
         if timers.isSet(OwnTimer.finished) { return }
         finishedSince = loop.now
@@ -80,7 +80,7 @@ extension Connection {
         }
     }
 
-    /// A frame has begun.
+    /// Starts to time a frame that has begun.
     func startPartialClock() {
         guard let timeout = limits.partialInputTimeout else { return }
         partialSince = loop.now

@@ -149,8 +149,9 @@ public final class Connection {
 
     // MARK: Work elsewhere
 
-    /// A reply will be written later although the connection is not muted: the end of the peer's input, and a graceful
-    /// stop, wait for `endWork()` before the connection is closed, and it does not count as idle.
+    /// Keeps the connection for a reply that will be written later although the connection is not muted: the end of the
+    /// peer's input, and a graceful stop, wait for `endWork()` before the connection is closed, and it does not count
+    /// as idle.
     public func beginWork() { workInProgress += 1 }
 
     /// Ends one `beginWork()`, after its reply was written.
@@ -182,7 +183,7 @@ public final class Connection {
         loop.touch(self)
     }
 
-    /// Idempotent; the first reason counts.
+    /// Closes the connection for a reason. Idempotent; the first reason counts.
     func close(_ reason: CloseReason) {
         guard state != .closed else { return }
         if state == .open { closeReason = reason }
@@ -205,7 +206,7 @@ public final class Connection {
 
     // MARK: Readiness
 
-    /// The events that epoll should report: input only while it is wanted or has not come, output always while input is
+    /// Tells epoll which events to report: input only while it is wanted or has not come; output always while input is
     /// armed (an edge that is free), else only when it is waited for.
     func updateInterest(armed: Bool) {
         var wanted = millrace_event_edge_triggered | millrace_event_peer_closed
@@ -253,7 +254,7 @@ public final class Connection {
         noticeFinished()
     }
 
-    /// What keeps the connection when its peer has finished is told of it, and has a limit.
+    /// Tells whoever keeps the connection that its peer has finished, and limits how long.
     func noticeFinished() {
         guard peerFinished, state == .open else { return }
         if isMuted { handler?.peerFinished(on: self) }

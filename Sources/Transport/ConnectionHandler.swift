@@ -10,23 +10,23 @@
 /// - Bytes that are not the protocol: `connection.close()`.
 public protocol ConnectionHandler: AnyObject {
     func received(_ input: inout ConnectionInput, on connection: Connection)
-    /// The unsent output had risen above `outputHighWater` and has now fallen to `outputLowWater`.
+    /// Called when the unsent output had risen above `outputHighWater` and has now fallen to `outputLowWater`.
     func outputDrained(on connection: Connection)
-    /// The peer has finished sending, and the connection is muted: a request is parked of which the peer may never see
-    /// the reply, for it has either shut down its sending side or gone; only a write would tell. End a wait that could
-    /// be long, by a reply or by closing. Requests behind the parked one are still read after `resumeReading`, up to
-    /// the peer's end. Called when both have become true, perhaps more than once, by the loop and not from within
-    /// `pauseReading`.
+    /// Called when the peer has finished sending and the connection is muted: a request is parked of which the peer may
+    /// never see the reply, for it has either shut down its sending side or gone; only a write would tell. End a wait
+    /// that could be long, by a reply or by closing. Requests behind the parked one are still read after
+    /// `resumeReading`, up to the peer's end. Called when both have become true, perhaps more than once, by the loop
+    /// and not from within `pauseReading`.
     func peerFinished(on connection: Connection)
-    /// A timer set by `connection.setTimer(_:after:)` is due.
+    /// Called when a timer set by `connection.setTimer(_:after:)` is due.
     func timerFired(_ id: Int, on connection: Connection)
-    /// A commit has failed on which replies rested: gives what is sent instead of all that `held` shows, or nil to have
-    /// the connection reset. `closeAfterFlush` may be called meanwhile.
+    /// Returns what is sent instead of all that `held` shows, as a commit has failed on which replies rested, or nil to
+    /// have the connection reset. `closeAfterFlush` may be called meanwhile.
     func commitFailed(_ held: HeldOutput, on connection: Connection) -> [UInt8]?
-    /// A reply has waited for its commit for `ConnectionLimits.commitTimeout`: as `commitFailed`, but the commit may still
-    /// come.
+    /// Does the same for a reply that has waited for its commit for `ConnectionLimits.commitTimeout`; the commit may
+    /// still come.
     func commitOverdue(_ held: HeldOutput, on connection: Connection) -> [UInt8]?
-    /// The connection has ended; its identifier answers `nil` from now on.
+    /// Called when the connection has ended; its identifier answers `nil` from now on.
     func closed(on connection: Connection, reason: CloseReason)
 }
 

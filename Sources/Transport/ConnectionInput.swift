@@ -56,7 +56,7 @@ public struct ConnectionInput {
         return slice
     }
 
-    /// A slice of bytes without consuming them; `offset` is from the first unconsumed byte.
+    /// Returns a slice of bytes without consuming them; `offset` is from the first unconsumed byte.
     @inlinable
     public func slice(_ offset: Int, count: Int) -> ByteSlice {
         precondition(offset >= 0 && count >= 0 && offset &+ count <= end &- start, "slice outside the input")

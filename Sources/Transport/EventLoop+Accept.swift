@@ -168,7 +168,7 @@ extension EventLoop {
         return connection
     }
 
-    /// The last of a closed connection.
+    /// Removes a closed connection from the loop.
     func remove(_ connection: Connection) {
         let slot = Int(connection.id.slot)
         guard slots[slot] === connection else { return }
@@ -191,7 +191,7 @@ extension EventLoop {
 }
 
 extension Connection {
-    /// In a graceful stop: nothing is parked or worked on, so what is owed is in the output already.
+    /// Closes a connection in a graceful stop if nothing is parked or worked on: what is owed is in the output already.
     func stopIfQuiet() {
         if state == .open, !isMuted, workInProgress == 0 { closeAfterFlush(.shutdown) }
     }

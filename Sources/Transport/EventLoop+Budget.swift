@@ -35,7 +35,8 @@ extension EventLoop {
     /// Above this number those who wait are looked through once in `budgetReviewInterval`, not in each turn.
     static var reviewedEachTurn: Int { 64 }
 
-    /// Bytes that the connection may read now, 0: none; it waits then, and is taken out of epoll's read set.
+    /// Returns the bytes that the connection may read now. 0: none; it waits then, and is taken out of epoll's read
+    /// set.
     func receivable(_ connection: Connection) -> Int {
         let outstanding = pool.outstandingBytes
         // What it holds is part of it, so that no less is free: for a frame's growth as well, which is four times what came.
@@ -57,13 +58,15 @@ extension EventLoop {
         return held <= Self.littleHeld && free + reserve > 0 ? Connection.probe : 0
     }
 
-    /// Bytes that nobody has; below 0 when the reserve is in use. The frames whose turn it is do not count, nor does the
-    /// work of requests, which has a bound of its own: it may last, and who waits for it is not read anyway.
+    /// Returns the bytes that nobody has; below 0 when the reserve is in use. The frames whose turn it is do not count,
+    /// nor does the work of requests, which has a bound of its own: it may last, and who waits for it is not read
+    /// anyway.
     private func free(_ outstanding: Int) -> Int {
         shared.byteBudget - outstanding + shared.turnBytes.load(ordering: .relaxed) + pool.reservedBytes
     }
 
-    /// The memory that a partial frame of `count` bytes gets in place of `wanted`: no more than is free afterwards.
+    /// Returns the memory that a partial frame of `count` bytes gets in place of `wanted`: no more than is free
+    /// afterwards.
     func grant(_ wanted: Int, atLeast count: Int, to connection: Connection) -> Int {
         if !isScarce || budgetTurn == connection.id { return max(wanted, count) }
         let outstanding = pool.outstandingBytes
@@ -93,7 +96,7 @@ extension EventLoop {
         enqueueReady(connection)
     }
 
-    /// The memory of a partial frame has changed.
+    /// Counts the memory of the partial frame whose turn it is, after it has changed.
     func updateTurnBytes(_ connection: Connection) {
         guard budgetTurn == connection.id else { return }
         let bytes = connection.held?.capacity ?? 0
@@ -101,7 +104,7 @@ extension EventLoop {
         budgetTurnBytes = bytes
     }
 
-    /// The connection's frame is whole, its handler takes no more, or it is gone.
+    /// Ends the turn of a connection whose frame is whole, whose handler takes no more, or which is gone.
     func budgetTurnEnded(of connection: Connection) {
         guard budgetTurn == connection.id else { return }
         budgetTurn = nil
@@ -111,7 +114,7 @@ extension EventLoop {
 
     // MARK: Those who wait
 
-    /// Once a turn: lets those go on that may, or gives one partial frame its turn.
+    /// Lets those go on that may, or gives one partial frame its turn. Called once a turn.
     func reviewBudget() {
         if budgetQueue.isEmpty || budgetQueue.count > Self.reviewedEachTurn && now < budgetReviewAt { return }
         budgetReviewAt = now + Self.budgetReviewInterval
@@ -137,7 +140,8 @@ extension EventLoop {
         }
     }
 
-    /// Partial frames alone never stand in the way: they stop at the budget, and at its reserve with one read more.
+    /// Returns whether a partial frame may have a turn above the budget. Partial frames alone never stand in the way:
+    /// they stop at the budget, and at its reserve with one read more.
     private func mayGiveTurn(_ outstanding: Int) -> Bool {
         free(outstanding) + 2 * reserve + Self.readChunkSize >= 0
     }

@@ -14,7 +14,7 @@ extension EventLoop {
     /// The scratch writer's memory is given back after a larger reply.
     static var keptScratch: Int { 1 << 20 }
 
-    /// Where the next read goes; to be used before anything else is read.
+    /// Returns where the next read goes; to be used before anything else is read.
     func readSpace() -> (Chunk, Int) {
         if readOffset > 0 {
             if isKnownUniquelyReferenced(&readChunk) {
@@ -27,13 +27,14 @@ extension EventLoop {
         return (readChunk, readOffset)
     }
 
-    /// Bytes up to `end` were read into the chunk: they are not overwritten while a slice of the chunk is held.
+    /// Counts the bytes up to `end` as read into the chunk: they are not overwritten while a slice of the chunk is
+    /// held.
     func didRead(upTo end: Int) {
         // To the next cache line, so that another thread that reads the slice does not share one with the next read.
         readOffset = min((end + 63) & ~63, readChunk.capacity)
     }
 
-    /// A copy of `bytes` where output is collected.
+    /// Copies `bytes` to where output is collected.
     func place(_ bytes: UnsafeRawBufferPointer) -> ByteSlice {
         if bytes.count > Self.largestPlaced { return pool.slice(copying: bytes) }
         return place(upTo: bytes.count) { space in

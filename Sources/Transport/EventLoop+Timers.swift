@@ -28,9 +28,9 @@ extension EventLoop {
         if loopTimers.removeValue(forKey: timer.id) != nil { addStaleTimers(1) }
     }
 
-    /// Entries of the heap mean nothing any more: their timer was cancelled or brought forward, or its connection has
-    /// gone. They are dropped when they come to the top, which may be minutes later; so once they are more than the
-    /// others, all of them go at once.
+    /// Counts entries of the heap that mean nothing any more: their timer was cancelled or brought forward, or its
+    /// connection has gone. They are dropped when they come to the top, which may be minutes later; so once they are
+    /// more than the others, all of them go at once.
     func addStaleTimers(_ count: Int) {
         staleTimers += count
         guard staleTimers > Self.keptStaleTimers, staleTimers > timers.count / 2 else { return }
@@ -49,7 +49,8 @@ extension EventLoop {
         staleTimers = max(0, staleTimers - 1)
     }
 
-    /// The nearest time at which something is really due; entries that mean nothing any more are dropped on the way.
+    /// Returns the nearest time at which something is really due; entries that mean nothing any more are dropped on the
+    /// way.
     func nextDeadline() -> Int64? {
         while let top = timers.first {
             if top.slot == TimerEntry.loopSlot {

@@ -41,7 +41,7 @@ public final class EventLoop {
         return wallClock
     }
 
-    /// Monotonic nanoseconds at this moment: about 20 ns, where `now` costs nothing.
+    /// Returns monotonic nanoseconds at this moment; takes about 20 ns, where `now` costs nothing.
     public static func clock() -> Int64 { millrace_monotonic_ns() }
 
     let shared: GroupShared
@@ -153,7 +153,7 @@ public final class EventLoop {
 
     // MARK: Connections
 
-    /// The connection, or `nil` when it has ended (or belongs to another loop).
+    /// Returns the connection, or `nil` when it has ended (or belongs to another loop).
     public func connection(_ id: ConnectionID) -> Connection? {
         guard Int(id.loop) == index, let found = connection(slot: id.slot, generation: id.generation) else {
             return nil
@@ -172,14 +172,14 @@ public final class EventLoop {
         for slot in slots.indices { if let connection = slots[slot], connection.state != .closed { body(connection) } }
     }
 
-    /// It was written to, or may send again: flushed at the end of this turn.
+    /// Flushes the connection at the end of this turn: it was written to, or may send again.
     func touch(_ connection: Connection) {
         if connection.isTouched { return }
         connection.isTouched = true
         touched.append(connection)
     }
 
-    /// It may go on reading.
+    /// Lets the connection go on reading.
     func enqueueReady(_ connection: Connection) {
         if connection.isReadyQueued { return }
         connection.isReadyQueued = true
@@ -192,7 +192,7 @@ public final class EventLoop {
     /// become ready meanwhile. So hundreds of clients with long pipelines are no turn of hundreds of slices.
     static let heavyShare: Int64 = 5_000_000
 
-    /// The connection's input has been worked on since `sliceBegan`.
+    /// Measures how long the connection's input has been worked on since `sliceBegan`.
     func endSlice(_ connection: Connection) {
         let end = millrace_monotonic_ns()
         connection.isHeavy = end - sliceBegan >= Self.heavySlice

@@ -25,7 +25,7 @@ final class GroupShared: Sendable {
         budgetTurnLimit = options.budgetTurnLimit.nanoseconds
     }
 
-    /// The loop with the fewest connections; among equals the next one after `index`, so that they take turns.
+    /// Returns the loop with the fewest connections; among equals the next one after `index`, so that they take turns.
     func leastLoaded(startingAt index: Int) -> LoopHandle {
         var best = handles[index]
         var fewest = best.mailbox.connections.load(ordering: .relaxed)
@@ -121,7 +121,7 @@ public final class EventLoopGroup: Sendable {
         return failure.withLock { $0 }
     }
 
-    /// What a thread does that is on no loop: it waits for one to go on with, until all have ended.
+    /// Runs a thread that is on no loop: it waits for one to go on with, until all have ended.
     private static func relieve(_ shared: GroupShared) {
         millrace_thread_block_sigpipe()
         while let (seat, loop) = shared.relief.next() {

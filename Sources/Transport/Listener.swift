@@ -148,7 +148,7 @@ struct BoundSockets {
 }
 
 extension [SocketAddress] {
-    /// What to listen on. Both wildcards are tried for "all": on a machine with IPv6 the first takes IPv4 too.
+    /// Returns what to listen on. Both wildcards are tried for "all": on a machine with IPv6 the first takes IPv4 too.
     fileprivate static func resolving(_ options: ListenerOptions) throws(TransportError) -> [SocketAddress] {
         if options.host.isEmpty || options.host == "*" {
             return try SocketAddress.resolve(host: SocketAddress.hasIPv6 ? "::" : "0.0.0.0", port: options.port)

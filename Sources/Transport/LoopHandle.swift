@@ -81,14 +81,14 @@ final class LoopMailbox: Sendable {
         if before == Self.asleep { _ = millrace_eventfd_signal(eventfd) }
     }
 
-    /// The loop is about to sleep. False: there is a notice, look at it first.
+    /// Marks the loop as asleep; false when there is a notice, which must be looked at first.
     func prepareToSleep() -> Bool {
         state.compareExchange(
             expected: Self.running, desired: Self.asleep, ordering: .sequentiallyConsistent
         ).exchanged
     }
 
-    /// Back to running. True: there was a notice; the shared state is to be read now.
+    /// Marks the loop as running; true when there was a notice, and the shared state is to be read now.
     func consumeNotice() -> Bool {
         state.exchange(Self.running, ordering: .sequentiallyConsistent) == Self.notified
     }
@@ -101,7 +101,7 @@ final class LoopMailbox: Sendable {
         }
     }
 
-    /// No job is accepted any more; answers those that were not run.
+    /// Accepts no more jobs, and returns those that were not run.
     func close() -> [@Sendable (EventLoop) -> Void] {
         jobs.withLock { jobs in
             jobs.isClosed = true

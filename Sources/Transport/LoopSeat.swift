@@ -47,13 +47,13 @@ final class LoopSeat: @unchecked Sendable {
         own()
     }
 
-    /// The loop has ended.
+    /// Empties the seat, since the loop has ended.
     func vacate() {
         loop = nil
         owner.store(0, ordering: .relaxed)
     }
 
-    /// The owner is about to wait. Gives what `leave` needs.
+    /// Marks that the owner is about to wait. Returns what `leave` needs.
     func enter() -> UInt64 {
         owner.store(0, ordering: .relaxed)
         let odd = round.load(ordering: .relaxed) + 1
@@ -61,7 +61,7 @@ final class LoopSeat: @unchecked Sendable {
         return odd
     }
 
-    /// False: the loop was taken over meanwhile.
+    /// Goes back to the loop; false when it was taken over meanwhile.
     func leave(_ odd: UInt64) -> Bool {
         guard round.compareExchange(expected: odd, desired: odd + 1, ordering: .acquiringAndReleasing).exchanged else {
             return false
@@ -111,12 +111,13 @@ final class LoopRelief: Sendable {
         remaining = Atomic(seats.count)
     }
 
-    /// A loop has entered its work. Either it sees that the relief sleeps, or the relief sees its work before it does.
+    /// Wakes the relief if it sleeps, as a loop has entered its work. Either the loop sees that the relief sleeps, or
+    /// the relief sees its work before it does.
     func wakeIfAsleep() {
         if isAsleep.load(ordering: .sequentiallyConsistent) { signal.raise() }
     }
 
-    /// A loop has ended, or was never made. Behind the last one the relief ends.
+    /// Counts a loop that has ended, or was never made. The relief ends behind the last one.
     func loopEnded() {
         guard remaining.subtract(1, ordering: .acquiringAndReleasing).newValue == 0 else { return }
         isStopped.store(true, ordering: .sequentiallyConsistent)

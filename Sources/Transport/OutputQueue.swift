@@ -79,7 +79,7 @@ struct OutputQueue {
         return (first.position - sent, true)
     }
 
-    /// What is appended from here on waits for `ticket`, and for all gates before it.
+    /// Holds back what is appended from here on until `ticket`, and all gates before it, are reached.
     mutating func gate(_ ticket: UInt64, tag: UInt32 = 0, weight: Int = 0) {
         gatedWeight += weight
         if !gates.isEmpty, var last = gates.last, last.position == enqueued {
@@ -123,7 +123,7 @@ struct OutputQueue {
         precondition(rest == 0, "sent \(rest) bytes more than were queued")
     }
 
-    /// All that stands behind the first gate whose ticket `hasFailed`; nil without such a gate.
+    /// Returns all that stands behind the first gate whose ticket `hasFailed`; nil without such a gate.
     func held(_ hasFailed: (UInt64) -> Bool) -> HeldOutput? {
         var index = 0
         while index < gates.count, !hasFailed(gates[index].ticket) { index += 1 }

@@ -48,7 +48,7 @@ public struct PeerKey: Hashable, Sendable {
 }
 
 extension SocketAddress {
-    /// The addresses to listen on for a configured host: a literal or a name.
+    /// Returns the addresses to listen on for a configured host: a literal or a name.
     static func resolve(host: String, port: UInt16) throws(TransportError) -> [SocketAddress] {
         // `[::1]` as in URLs.
         let bare = host.hasPrefix("[") && host.hasSuffix("]") ? String(host.dropFirst().dropLast()) : host

@@ -19,6 +19,6 @@ public protocol StreamTransform: AnyObject {
     func receive(into buffer: UnsafeMutableRawBufferPointer, from socket: Int32) -> StreamResult
     /// Sends from the front of `buffer`; a call that is repeated after `.wouldBlock` begins with the same bytes.
     func send(_ buffer: UnsafeRawBufferPointer, to socket: Int32) -> StreamResult
-    /// No more output will come: TLS sends its close_notify here.
+    /// Ends the output; TLS sends its close_notify here.
     func finish(on socket: Int32)
 }

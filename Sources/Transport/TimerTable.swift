@@ -42,7 +42,8 @@ struct TimerTable {
     /// Whether the entry is still the timer's own, be it at another time than it is due.
     func owns(_ entry: TimerEntry) -> Bool { records.contains { $0.id == entry.id && $0.queuedAt == entry.deadline } }
 
-    /// Answers the deadline of an entry to insert into the heap, or `nil` when the present one comes early enough.
+    /// Sets a timer. Returns the deadline of an entry to insert into the heap, or `nil` when the present one comes
+    /// early enough.
     mutating func set(_ id: Int, deadline: Int64) -> Int64? {
         guard let index = records.firstIndex(where: { $0.id == id }) else {
             records.append(Record(id: id, deadline: deadline, queuedAt: deadline))
@@ -82,7 +83,7 @@ struct TimerTable {
         return .later(deadline)
     }
 
-    /// The timer fired.
+    /// Forgets a timer that has fired.
     mutating func remove(_ id: Int) { records.removeAll { $0.id == id } }
 }
 

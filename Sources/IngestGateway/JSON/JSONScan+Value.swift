@@ -8,7 +8,7 @@ extension JSONScan {
         var keys = 0
     }
 
-    /// The position behind the value that begins at `start`, or a failure.
+    /// Returns the position behind the value that begins at `start`, or a failure.
     @inline(never)
     static func value(
         _ base: UnsafeRawPointer, _ start: Int, _ end: Int, outerDepth: Int, _ maxDepth: Int, _ counts: inout Counts,
@@ -17,8 +17,8 @@ extension JSONScan {
         scan(base, start, end, outerDepth: outerDepth, maxDepth, &counts, &marks, isLine: false)
     }
 
-    /// The same for a text that is one line with a line feed behind it, which no token takes: it needs no end, so that
-    /// nothing is compared with one. A block of marks behind the line feed can be read.
+    /// Does the same for a text that is one line with a line feed behind it, which no token takes: it needs no end, so
+    /// that nothing is compared with one. A block of marks behind the line feed can be read.
     ///
     /// A negative result says only that something is wrong: `end` bounds what it takes to see that.
     @inline(__always)
@@ -115,7 +115,7 @@ extension JSONScan {
         }
     }
 
-    /// `"key" :`; the position of the value.
+    /// Scans `"key" :` and returns the position of the value.
     @inline(__always)
     private static func key(
         _ base: UnsafeRawPointer, _ start: Int, _ end: Int, _ marks: inout JSONMarks, isLine: Bool
@@ -133,7 +133,7 @@ extension JSONScan {
         return afterKey(base, at, end, isLine: isLine)
     }
 
-    /// The same with any whitespace; the position of the value.
+    /// Does the same with any whitespace; returns the position of the value.
     @inline(never)
     private static func afterKey(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, isLine: Bool) -> Int {
         var at = skipSpace(base, start, end, isLine: isLine)

@@ -8,13 +8,13 @@ enum JSONScan {
     @inline(__always)
     static func byte(_ base: UnsafeRawPointer, _ at: Int) -> UInt8 { base.load(fromByteOffset: at, as: UInt8.self) }
 
-    /// A failure as a result: always below 0.
+    /// Makes a result of a failure: it is always below 0.
     @inline(__always)
     static func failed(_ reason: JSONFailure.Reason, _ position: Int) -> Int {
         ~(position &<< 8 | Int(reason.rawValue))
     }
 
-    /// What `failed` made.
+    /// Returns the failure that `failed` made a result of.
     static func failure(_ result: Int) -> JSONFailure {
         JSONFailure(reason: JSONFailure.Reason(rawValue: UInt8(~result & 0xff))!, position: ~result >> 8)
     }
@@ -37,7 +37,8 @@ enum JSONScan {
         return at
     }
 
-    /// A string, from behind its opening quote. Of a line, a whole block of marks behind each of its bytes can be read.
+    /// Scans a string, from behind its opening quote. Of a line, a whole block of marks behind each of its bytes can be
+    /// read.
     @inline(__always)
     static func string(
         _ base: UnsafeRawPointer, _ start: Int, _ end: Int, _ marks: inout JSONMarks, isLine: Bool = false
@@ -83,7 +84,7 @@ enum JSONScan {
         return failed(.unexpectedEnd, end)
     }
 
-    /// An escape, or a run of characters beyond ASCII; anything else that stopped the scan is an error.
+    /// Scans an escape, or a run of characters beyond ASCII; anything else that stopped the scan is an error.
     private static func unusual(_ base: UnsafeRawPointer, _ at: Int, _ end: Int) -> Int {
         let first = byte(base, at)
         if first >= 0x80 { return beyondASCII(base, at, end) }
@@ -101,7 +102,7 @@ enum JSONScan {
         }
     }
 
-    /// A run of multi-byte characters: no overlong form, no surrogate, nothing above U+10FFFF.
+    /// Scans a run of multi-byte characters: no overlong form, no surrogate, nothing above U+10FFFF.
     static func beyondASCII(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) -> Int {
         var at = start
         while at < end {
@@ -170,7 +171,7 @@ enum JSONScan {
         return at
     }
 
-    /// `true`, `null` (a word of four bytes), or `false`, whose first byte was seen already.
+    /// Scans `true`, `null` (a word of four bytes), or `false`, whose first byte was seen already.
     @inline(__always)
     static func literal(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, isLine: Bool = false) -> Int {
         guard isLine || start &+ 4 <= end else { return failed(.badLiteral, start) }

@@ -47,7 +47,7 @@ struct JSONScanner {
         if position < end { throw JSONFailure(reason: .trailingBytes, position: position) }
     }
 
-    /// The kind of the next value, by its first byte; `nil` when there is none or no value begins so.
+    /// Returns the kind of the next value, by its first byte; `nil` when there is none or no value begins so.
     mutating func peek() -> JSONKind? {
         position = skipSpace(position)
         return position < end ? JSONScan.kind(byte(position)) : nil
@@ -85,7 +85,7 @@ struct JSONScanner {
 
     // MARK: One value
 
-    /// The position behind the string at `position`, whose first byte was seen to be a quote.
+    /// Returns the position behind the string at `position`, whose first byte was seen to be a quote.
     mutating func string() throws(JSONFailure) -> Int {
         let end = JSONScan.string(base, position &+ 1, end, &marks)
         guard end >= 0 else { throw JSONScan.failure(end) }

@@ -12,7 +12,8 @@ enum JSONText {
         }
     }
 
-    /// The UTF-8 bytes of a checked string's inside, its escapes resolved; `nil` when half of a surrogate pair is in it.
+    /// Returns the UTF-8 bytes of a checked string's inside, its escapes resolved; `nil` when half of a surrogate pair
+    /// is in it.
     static func unescaped(_ inside: UnsafeRawBufferPointer) -> [UInt8]? {
         var text: [UInt8] = []
         text.reserveCapacity(inside.count)

@@ -19,7 +19,7 @@ struct NDJSONLines {
         lastLine = max(last, 0)
     }
 
-    /// The next line, whatever is in it.
+    /// Returns the next line, whatever is in it.
     mutating func next() -> JSONRange? {
         guard let base = text.baseAddress else { return nil }
         while at < text.count {
@@ -34,8 +34,8 @@ struct NDJSONLines {
         return nil
     }
 
-    /// The next line if it is a JSON text within the limits, for sure: its end and its text are found in one go. `nil`:
-    /// nothing is said, and `next` gives the same line.
+    /// Returns the next line if it is a JSON text within the limits, for sure: its end and its text are found in one
+    /// go. `nil`: nothing is said, and `next` gives the same line.
     @inline(__always)
     mutating func nextSound() -> JSONRange? {
         guard at < lastLine, let base = text.baseAddress else { return nil }

@@ -201,7 +201,7 @@ extension GatewayLoop {
         }
     }
 
-    /// A few events do not keep a page of their own until they are in their segment.
+    /// Ends a batch. A few events do not keep a page of their own until they are in their segment.
     private static func finish(_ builder: inout RecordBatchBuilder, _ packer: inout SlicePacker) -> ByteSlice {
         let slice = builder.finishUncompressed()
         guard slice.count <= packedBytes else { return slice }

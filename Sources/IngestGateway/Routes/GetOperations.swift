@@ -6,10 +6,11 @@ import Telemetry
 
 /// `GET /healthz`, `/readyz`, `/metrics`, `/stats`.
 extension GatewayLoop {
-    /// The process lives and answers.
+    /// Answers that the process lives.
     func getHealth() { out.text("{\"status\":\"ok\"}") }
 
-    /// Ready means "can commit": started, not draining, the data folder takes writes.
+    /// Answers whether the broker is ready, which means that it can commit: started, not draining, the data folder
+    /// takes writes.
     func getReadiness() {
         if broker.isReady, !gateway.isDraining {
             out.text("{\"status\":\"ready\"")

@@ -29,7 +29,7 @@ struct LongRecord {
         text = record.key.map { LongText($0) }
     }
 
-    /// One step. True: the record is written.
+    /// Takes one step; true when the record is written.
     mutating func advance(_ out: inout ByteWriter, _ work: inout Int) -> Bool {
         if text != nil {
             guard text!.advance(&out, &work) else { return false }

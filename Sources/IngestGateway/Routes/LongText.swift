@@ -27,7 +27,7 @@ struct LongText {
         self.encoding = encoding
     }
 
-    /// One step. True: all is written.
+    /// Takes one step; true when all is written.
     mutating func advance(_ out: inout ByteWriter, _ work: inout Int) -> Bool {
         work += min(bytes.count, Self.stepBytes)
         guard let encoding else {

@@ -99,7 +99,7 @@ extension GatewayLoop {
         out.text("}")
     }
 
-    /// The records' timestamp in words.
+    /// Returns the records' timestamp in words.
     func timestampText(_ placement: Placement) -> [UInt8] {
         if placement.timestampMs == wallClockMs {
             receivedAt.update(toMs: wallClockMs)

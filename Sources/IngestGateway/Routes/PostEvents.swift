@@ -18,7 +18,8 @@ extension GatewayLoop {
     /// Results are listed by default up to this many events.
     static let listedByDefault = 100
 
-    /// The body's media type. `nil` when none is named, for one that is not read, or a charset that is not UTF-8.
+    /// Returns the body's media type; `nil` when none is named, for one that is not read, or for a charset that is not
+    /// UTF-8.
     func mediaType() -> MediaType? {
         guard let value = head[.contentType] else { return nil }
         if Self.isPlainJSON(value) { return .json }

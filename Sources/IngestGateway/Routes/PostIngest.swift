@@ -63,7 +63,8 @@ extension GatewayLoop {
         return checkMembers(body)
     }
 
-    /// In U3's order: the type is there, it is allowed, the payload is there. "There" is JavaScript's truth.
+    /// Checks the members in U3's order: the type is there, it is allowed, the payload is there. "There" is
+    /// JavaScript's truth.
     private func checkMembers(_ body: UnsafeRawBufferPointer) -> Result<[UInt8], Problem> {
         guard let type = ingestEnvelope[Self.eventType], Self.isTruthy(type, body) else {
             return .failure(Problem(.missingField, "event_type is required"))

@@ -188,7 +188,7 @@ final class RecordsReply {
         work = 0
     }
 
-    /// On a thread that may wait, and take its time.
+    /// Does what the reply needs, on a thread that may wait and take its time.
     func perform(_ what: Elsewhere) {
         switch what {
         case .locate(let timestampMs):
@@ -219,7 +219,7 @@ final class RecordsReply {
         }
     }
 
-    /// What was read. A problem: nothing can be answered.
+    /// Takes what was read, or the problem for which nothing can be answered.
     private func took(_ result: Result<FetchedRecords, ReadRefusal>) -> Problem? {
         switch result {
         case .success(let fetched):
@@ -240,8 +240,8 @@ final class RecordsReply {
         }
     }
 
-    /// No memory is left for what was read: the reply ends before the next record. False: there is none yet, so it must be
-    /// refused.
+    /// Ends the reply before the next record, as no memory is left for what was read. False: there is no record yet, so
+    /// the request must be refused.
     func giveUp() -> Bool {
         if !hasRecords { return false }
         if long == nil {
@@ -251,7 +251,7 @@ final class RecordsReply {
         return true
     }
 
-    /// It cannot go on: it ends before the next record, or, without one yet, is answered with this.
+    /// Ends a reply that cannot go on: before the next record, or, without one yet, with this problem.
     func refuse(_ problem: Problem) {
         if !giveUp() { self.problem = problem }
     }
@@ -261,7 +261,8 @@ final class RecordsReply {
         stage = .read
     }
 
-    /// Nothing is written before there is a record, so that a refusal can still be sent.
+    /// Writes the head and the beginning. Nothing is written before there is a record, so that a refusal can still be
+    /// sent.
     private func writeStart(_ out: inout ByteWriter) {
         out.text("{\"topic\":\"")
         // A topic's name needs no escape.
@@ -275,7 +276,7 @@ final class RecordsReply {
         Problem(.storageUnavailable, "The records from offset \(offset.rawValue) on could not be read.")
     }
 
-    /// What came before the damage is good; the next request begins at it and is told.
+    /// Ends the reply at damage. What came before it is good; the next request begins at it and is told.
     private func damaged() -> Step? {
         drop()
         stage = .ending

@@ -65,13 +65,13 @@ extension GatewayLoop {
         return nil
     }
 
-    /// The head of a request is visible ASCII, and every problem is escaped where it is written.
+    /// Quotes a part of the head, which is visible ASCII; every problem is escaped where it is written.
     private static func quoted(_ name: UnsafeRawBufferPointer) -> String {
         String(decoding: name.prefix(maxQuoted), as: UTF8.self) + (name.count > maxQuoted ? "…" : "")
     }
 
-    /// A body must say that it is JSON. What browsers send to other sites without asking (forms, plain text, no type at all)
-    /// is not read, so a web page cannot post here behind its visitor's back.
+    /// Refuses a body that does not say that it is JSON. What browsers send to other sites without asking (forms, plain
+    /// text, no type at all) is not read, so a web page cannot post here behind its visitor's back.
     func unsupportedMediaType(_ route: Route) -> Problem? {
         let type = mediaType()
         let supported: StaticString
@@ -94,7 +94,7 @@ extension GatewayLoop {
         return Problem(.keyTooLarge, "A key is at most \(Self.maxKeyBytes) bytes.", limit: Self.maxKeyBytes)
     }
 
-    /// What of the events' number and of what stands beside each of them is too much together.
+    /// Refuses a request in which the number of events, times what stands beside each of them, is too much.
     func repeatedTooMuch(events: Int, keyBytes: Int) -> Problem? {
         let each = keyBytes + recordHeaders.count
         guard each * events > Self.maxRepeatedBytes else { return nil }
@@ -108,7 +108,8 @@ extension GatewayLoop {
         Problem(.keyRequired, "The topic is compacted: its records need a key. Send one in Partition-Key.")
     }
 
-    /// The longest event that fits into a batch of the topic, beside `keyBytes` of key and the headers; or why none does.
+    /// Returns the longest event that fits into a batch of the topic, beside `keyBytes` of key and the headers; or why
+    /// none does.
     func longestEvent(keyBytes: Int, maxBatchBytes: Int) -> Result<Int, Problem> {
         let longest = min(options.maxEventBytes, maxBatchBytes - Self.recordOverhead - recordHeaders.count - keyBytes)
         if longest > 0 { return .success(longest) }

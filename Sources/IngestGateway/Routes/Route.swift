@@ -96,8 +96,9 @@ enum Route {
         isIngest ? method == .post : method == .get || method == .head
     }
 
-    /// The route of a path as it stands on the wire; `nil` when there is none. Paths are compared byte for byte, so that a
-    /// proxy's rules for a path cannot be walked around: a slash at the end, or an escaped letter, makes another path.
+    /// Returns the route of a path as it stands on the wire; `nil` when there is none. Paths are compared byte for
+    /// byte, so that a proxy's rules for a path cannot be walked around: a slash at the end, or an escaped letter,
+    /// makes another path.
     static func match(_ path: UnsafeRawBufferPointer) -> Route? {
         if let rest = path.dropping("/v1/topics/") { return matchTopic(rest) }
         if path.equals("/ingest") || path.equals("/") || path.isEmpty { return .ingest }
@@ -128,7 +129,7 @@ extension UnsafeRawBufferPointer {
         count == text.utf8CodeUnitCount && startsLike(text)
     }
 
-    /// What follows `prefix`; `nil` when these bytes do not begin with it.
+    /// Returns what follows `prefix`; `nil` when these bytes do not begin with it.
     func dropping(_ prefix: StaticString) -> UnsafeRawBufferPointer? {
         let length = prefix.utf8CodeUnitCount
         guard count >= length, startsLike(prefix) else { return nil }

@@ -20,7 +20,7 @@ enum Murmur2 {
         return hash ^ (hash >> 15)
     }
 
-    /// The partition of `key` among `count`: the hash without its sign bit, modulo.
+    /// Returns the partition of `key` among `count`: the hash without its sign bit, modulo.
     static func partition(of key: UnsafeRawBufferPointer, among count: Int) -> Int {
         Int(hash(key) & 0x7fff_ffff) % count
     }

@@ -5,7 +5,7 @@ struct UUIDv7: Equatable {
 
     static let textLength = 36
 
-    /// The identifier of the event `index` places after this one's in a request.
+    /// Returns the identifier of the event `index` places after this one's in a request.
     @inline(__always)
     func advanced(by index: Int) -> UUIDv7 {
         // The generator leaves room: the sum does not reach the variant bits.
@@ -63,7 +63,7 @@ struct UUIDv7Generator {
         state = (system.next() | 1, system.next())
     }
 
-    /// The first of `count` identifiers; the others are `advanced(by: 1 ..< count)`.
+    /// Returns the first of `count` identifiers; the others are `advanced(by: 1 ..< count)`.
     mutating func next(atMs milliseconds: Int64, count: Int = 1) -> UUIDv7 {
         let time = UInt64(truncatingIfNeeded: milliseconds) << 16
         if time > last.high & ~0xffff || last.low & 0x3fff_ffff_ffff_ffff > 0x3000_0000_0000_0000 {

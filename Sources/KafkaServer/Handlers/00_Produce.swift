@@ -100,7 +100,7 @@ extension KafkaConnection {
         connection.write(copying: run.scratch.bytes)
     }
 
-    /// A worker looks at the keys while the connection is muted, then the request goes on where it stands.
+    /// Lets a worker look at the keys while the connection is muted; then the request goes on where it stands.
     private func checkElsewhere(_ work: KeyWork, _ held: HeldProduce) {
         let id = connection.id
         let handle = loop.handle
@@ -123,9 +123,9 @@ extension KafkaConnection {
         finish(&held.run)
     }
 
-    /// The data folder has failed under replies that wait for their commit: each accepted partition of a produce becomes
-    /// KAFKA_STORAGE_ERROR, all other replies stay as they are, in order. Nil when a reply of another kind was gated
-    /// (a group's): there is no truthful form of it, and the connection is reset.
+    /// Answers for replies whose commit has failed: each accepted partition of a produce becomes KAFKA_STORAGE_ERROR,
+    /// all other replies stay as they are, in order. Nil when a reply of another kind was gated (a group's): there is
+    /// no truthful form of it, and the connection is reset.
     func commitFailed(_ held: HeldOutput, on connection: Connection) -> [UInt8]? {
         var out: [UInt8] = []
         for (place, gate) in held.gates.enumerated() {
@@ -144,7 +144,7 @@ extension KafkaConnection {
         return out
     }
 
-    /// An encoded Produce response with KAFKA_STORAGE_ERROR in place of success.
+    /// Returns an encoded Produce response with KAFKA_STORAGE_ERROR in place of success.
     private func refusedReply(_ frame: ArraySlice<UInt8>, _ version: Int16) -> [UInt8]? {
         var refused: (correlationID: Int32, response: ProduceResponse)?
         frame.withUnsafeBytes { raw in
@@ -204,7 +204,7 @@ extension KafkaConnection {
         return result.map { .done($0) }
     }
 
-    /// What is wrong with a batch by its header and CRC, or for the topic.
+    /// Returns what is wrong with a batch by its header and CRC, or for the topic.
     private func refusal(of batch: ByteSlice, _ topic: Topic, _ version: Int16) -> AppendRefusal? {
         if topic.isInternal {
             return AppendRefusal(.invalidTopicException, "Cannot append to internal topic \(topic.name)")

@@ -88,8 +88,8 @@ extension KafkaConnection {
 
     struct Refusal: Error { let code: ErrorCode }
 
-    /// The session that the request names or begins; nil: none. Source: KIP-227.
-    /// `bytes`: what the partitions of the request would keep in a session.
+    /// Finds the session that the request names, or begins one; nil: none. `bytes`: what the partitions of the request
+    /// would keep in a session. Source: KIP-227.
     func begin(_ reader: FetchRequestReader, bytes: @autoclosure () -> Int) -> Result<FetchSession?, Refusal> {
         let now = loop.eventLoop.now
         switch (reader.sessionID, reader.sessionEpoch) {

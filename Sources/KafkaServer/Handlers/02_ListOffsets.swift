@@ -11,7 +11,7 @@ import LogStorage
 /// REQUEST_TIMED_OUT. Nothing is tiered, so "earliest local" is the log's start and "latest tiered" is -1. A partition
 /// named twice gets INVALID_REQUEST. Versions: 4 leader epochs (KIP-320); 7 time -3 (KIP-734); 8 -4, 9 -5 (KIP-405); 11 -6. Source: KIP-79.
 extension KafkaConnection {
-    /// A look-up by time reads indexes and batches, and may wait for the disk.
+    /// Returns whether a request looks up a time, which reads indexes and batches and may wait for the disk.
     static func looksUpTimes(_ asked: ListOffsetsRequest) -> Bool {
         asked.topics.contains { $0.partitions.contains { $0.timestamp >= 0 || $0.timestamp == -3 } }
     }

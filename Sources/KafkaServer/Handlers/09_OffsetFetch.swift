@@ -16,8 +16,8 @@ extension KafkaConnection {
         return groups.reduce(0) { $0 + price(of: $1, context) }
     }
 
-    /// What a group's part of the reply takes. All its offsets: as many as it has. What is named several times counts as
-    /// often; only its text is known to come once.
+    /// Returns what a group's part of the reply takes. A group that is asked for all its offsets has as many as are
+    /// stored. What is named several times counts as often; only its text is known to come once.
     private static func price(
         of group: OffsetFetchRequest.OffsetFetchRequestGroup, _ context: AnswerContext
     ) -> Int {
@@ -38,7 +38,7 @@ extension KafkaConnection {
         return price.bytes
     }
 
-    /// Committed offsets of a group, and the bytes of text that so many of them have at most.
+    /// Returns how many committed offsets a group has, and the bytes of text that so many of them have at most.
     private static func stored(
         _ groupID: String, partitions: Int, _ context: AnswerContext
     ) -> (count: Int, text: Int) {

@@ -19,7 +19,7 @@ extension KafkaConnection {
         return price.bytes
     }
 
-    /// A group's members may be thousands.
+    /// Returns whether the reply describes members, which may be thousands.
     static func describesMembers(_ asked: DescribeGroupsRequest) -> Bool { !asked.groups.isEmpty }
 
     static func describeGroups(

@@ -34,7 +34,7 @@ extension KafkaConnection {
         return entry
     }
 
-    /// Kafka's rule: letters and digits, with dots and dashes inside.
+    /// Checks a client's name or version by Kafka's rule: letters and digits, with dots and dashes inside.
     private static func isValidSoftware(_ text: String) -> Bool {
         func isPlain(_ byte: UInt8) -> Bool {
             (byte >= 0x30 && byte <= 0x39) || (byte >= 0x41 && byte <= 0x5a) || (byte >= 0x61 && byte <= 0x7a)

@@ -41,7 +41,7 @@ extension KafkaConnection {
             timedOut: { index, response in response.topics.append(refusal(topics[index], ChangeLimits.late)) })
     }
 
-    /// The entries, each identity once and in their order, and the identities that come several times.
+    /// Returns the entries, each identity once and in their order, and the identities that come several times.
     static func distinct<Entry, Identity: Hashable>(
         _ entries: [Entry], by identity: (Entry) -> Identity
     ) -> (entries: [Entry], repeated: Set<Identity>) {

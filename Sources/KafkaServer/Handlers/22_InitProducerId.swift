@@ -24,7 +24,7 @@ extension KafkaConnection {
         reply(response, to: request.ticket)
     }
 
-    /// The ids at hand are used up, or nearly: claiming the next ones waits for the disk.
+    /// Claims the next ids, which waits for the disk, when those at hand are used up or nearly so.
     private func claimProducerID(_ ticket: ReplyTicket) {
         let broker = broker
         offload {

@@ -44,7 +44,7 @@ extension KafkaConnection {
         return price.bytes
     }
 
-    /// What the settings of one resource take of the reply.
+    /// Returns what the settings of one resource take of the reply.
     private static func rowsPrice(
         of resource: Resource, _ asked: DescribeConfigsRequest, _ context: AnswerContext
     ) -> Int {

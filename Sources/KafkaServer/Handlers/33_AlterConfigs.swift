@@ -21,7 +21,7 @@ extension KafkaConnection {
         }
     }
 
-    /// What the reply to AlterConfigs or IncrementalAlterConfigs takes: an entry for each resource named.
+    /// Returns what the reply to AlterConfigs or IncrementalAlterConfigs takes: an entry for each resource named.
     static func alterPrice<Result: AlteredConfigResource>(
         _ asked: [some AlterableConfigResource], _ type: Result.Type
     ) -> Int {

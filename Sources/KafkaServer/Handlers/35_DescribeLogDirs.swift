@@ -43,7 +43,7 @@ extension KafkaConnection {
         return Answer(response: response)
     }
 
-    /// Each topic and each partition once, in the order of the request.
+    /// Returns each topic and each partition once, in the order of the request.
     private static func askedPartitions(
         _ asked: DescribeLogDirsRequest, _ catalog: TopicCatalog
     ) -> [(Topic, [PartitionLog])] {

@@ -9,7 +9,7 @@ import LogStorage
 extension KafkaConnection {
     private static let maxPartitions = 2000
 
-    /// Topics that do not exist are answered, too, and are on no page.
+    /// Returns the price of the reply. Topics that do not exist are answered, too, and are on no page.
     static func describeTopicPartitionsPrice(
         _ asked: DescribeTopicPartitionsRequest, _ context: AnswerContext
     ) -> Int {

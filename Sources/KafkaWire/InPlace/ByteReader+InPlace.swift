@@ -4,7 +4,7 @@ public import KafkaModel
 /// Fields read where they lie, for the requests that are walked in place. The rules are those of the generated
 /// decoders, except that strings are not checked to be UTF-8: they are looked up by their bytes.
 extension ByteReader {
-    /// A string's bytes; nil: null.
+    /// Reads a string's bytes; nil stands for null.
     @inlinable
     mutating func stringInPlace(_ flexible: Bool) throws(DecodeError) -> UnsafeRawBufferPointer? {
         let start = position
@@ -24,7 +24,7 @@ extension ByteReader {
         return string
     }
 
-    /// Where a field of bytes lies, in positions of this reader; nil: null.
+    /// Reads where a field of bytes lies, in positions of this reader; nil stands for null.
     @inlinable
     mutating func rangeInPlace(_ flexible: Bool) throws(DecodeError) -> Range<Int>? {
         let start = position
@@ -35,7 +35,7 @@ extension ByteReader {
         return position &- length..<position
     }
 
-    /// The number of elements of an array that cannot be null. An element takes at least one byte, so that the count
+    /// Reads the number of elements of an array that cannot be null. An element takes at least one byte, so the count
     /// is bounded by what is there.
     @inlinable
     mutating func countInPlace(_ flexible: Bool) throws(DecodeError) -> Int {

@@ -3,13 +3,13 @@ public import KafkaModel
 
 /// Fields as the hand-written writers of responses need them.
 extension ByteWriter {
-    /// The count of an array.
+    /// Writes the count of an array.
     @inlinable
     mutating func count(_ count: Int, _ flexible: Bool) {
         if flexible { unsignedVarint(UInt32(clamping: count &+ 1)) } else { int32(Int32(clamping: count)) }
     }
 
-    /// A string from its bytes, at most 32,767 of them: it was decoded from a request before.
+    /// Writes a string from its bytes, at most 32,767 of them: it was decoded from a request before.
     @inlinable
     mutating func rawString(_ utf8: UnsafeRawBufferPointer, _ flexible: Bool) {
         if flexible { unsignedVarint(UInt32(utf8.count &+ 1)) } else { int16(Int16(utf8.count)) }
@@ -23,7 +23,7 @@ extension ByteWriter {
     }
 }
 
-/// Bytes that `value` takes as an unsigned varint.
+/// Returns the bytes that `value` takes as an unsigned varint.
 @inlinable
 func varintSize(_ value: Int) -> Int {
     // One byte for every seven bits, and one for zero.

@@ -54,7 +54,8 @@ public struct FetchRequestReader {
     @usableFromInline var topics: TopicCursor
     @usableFromInline var forgotten: TopicCursor
 
-    /// `body` stands behind the request's header. With more than `maxEntries` topics and partitions it `isTooLarge`.
+    /// Reads a request whose header ends where `body` stands. A request of more than `maxEntries` topics and partitions
+    /// `isTooLarge`.
     public init(_ body: ByteReader, version: Int16, maxEntries: Int = .max) throws(DecodeError) {
         guard FetchRequest.versions.contains(version) else {
             throw .invalid("version of the message is not known", position: body.position)
@@ -119,7 +120,8 @@ public struct FetchRequestReader {
 
     @inlinable var isFlexible: Bool { version >= 12 }
 
-    /// The next topic, or nil behind the last. Partitions of the topic before that were not asked for are passed over.
+    /// Returns the next topic, or nil behind the last. Partitions of the topic before that were not asked for are
+    /// passed over.
     @inlinable
     public mutating func nextTopic() -> TopicInPlace? {
         do throws(DecodeError) {
@@ -133,7 +135,7 @@ public struct FetchRequestReader {
         }
     }
 
-    /// The next partition of the topic, or nil behind its last.
+    /// Returns the next partition of the topic, or nil behind its last.
     @inlinable
     public mutating func nextPartition() -> Partition? {
         guard topics.partitionsLeft > 0 else { return nil }
@@ -145,7 +147,7 @@ public struct FetchRequestReader {
         }
     }
 
-    /// The next topic of which partitions leave the session, or nil behind the last.
+    /// Returns the next topic of which partitions leave the session, or nil behind the last.
     @inlinable
     public mutating func nextForgottenTopic() -> TopicInPlace? {
         do throws(DecodeError) {
@@ -157,7 +159,7 @@ public struct FetchRequestReader {
         }
     }
 
-    /// The index of the next partition of the forgotten topic, or nil behind its last.
+    /// Returns the index of the next partition of the forgotten topic, or nil behind its last.
     @inlinable
     public mutating func nextForgottenPartition() -> Int32? {
         guard forgotten.partitionsLeft > 0 else { return nil }

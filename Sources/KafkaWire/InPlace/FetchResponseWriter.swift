@@ -196,8 +196,8 @@ public struct FetchResponseSize {
         if result.currentLeader != nil { bytes += 2 + CurrentLeader.size }
     }
 
-    /// The frame's size as it stands at its beginning (the four bytes of the size itself not counted), after all topics
-    /// and partitions were told.
+    /// Returns the frame's size as it stands at its beginning (the four bytes of the size itself not counted), after
+    /// all topics and partitions were told.
     public func frameSize(nodeEndpoints: [FetchResponse.NodeEndpoint] = []) -> Int {
         guard version >= 12 else { return bytes }
         if nodeEndpoints.isEmpty { return bytes + 1 }

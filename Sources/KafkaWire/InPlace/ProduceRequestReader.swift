@@ -42,7 +42,8 @@ public struct ProduceRequestReader {
 
     @usableFromInline var topics: TopicCursor
 
-    /// `body` stands behind the request's header. With more than `maxEntries` topics and partitions it `isTooLarge`.
+    /// Reads a request whose header ends where `body` stands. A request of more than `maxEntries` topics and partitions
+    /// `isTooLarge`.
     public init(_ body: ByteReader, version: Int16, maxEntries: Int = .max) throws(DecodeError) {
         guard ProduceRequest.versions.contains(version) else {
             throw .invalid("version of the message is not known", position: body.position)
@@ -76,7 +77,8 @@ public struct ProduceRequestReader {
 
     @inlinable var isFlexible: Bool { version >= 9 }
 
-    /// The next topic, or nil behind the last. Partitions of the topic before that were not asked for are passed over.
+    /// Returns the next topic, or nil behind the last. Partitions of the topic before that were not asked for are
+    /// passed over.
     @inlinable
     public mutating func nextTopic() -> TopicInPlace? {
         do throws(DecodeError) {
@@ -90,7 +92,7 @@ public struct ProduceRequestReader {
         }
     }
 
-    /// The next partition of the topic, or nil behind its last.
+    /// Returns the next partition of the topic, or nil behind its last.
     @inlinable
     public mutating func nextPartition() -> Partition? {
         guard topics.partitionsLeft > 0 else { return nil }
