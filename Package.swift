@@ -78,7 +78,7 @@ let package = Package(
                 "Telemetry",
             ], settings: dataPath),
         module("KafkaClient", ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire"]),
-        module("Configuration", ["CYAML"]),
+        module("Configuration", ["KafkaModel", "CYAML"]),
         module("CommandSyntax", ["Configuration", "CSystem"]),
         module(
             "Server",

@@ -1,30 +1,30 @@
-import KafkaModel
+public import KafkaModel
 public import LogStorage
 
 /// One setting that a topic may have: the table (`all`) behind CreateTopics, DescribeConfigs and AlterConfigs. A key
 /// that is not in it is refused with INVALID_CONFIG, as Kafka does with keys it does not know.
 public struct TopicSettingKey: Sendable {
-    public enum Kind: Sendable {
-        case int(ClosedRange<Int64>)
-        /// 1 to 9, or -1.
-        case gzipLevel
-        case long(ClosedRange<Int64>)
-        case double(ClosedRange<Double>)
-        case boolean
-        case string([String])
-        /// Comma-separated, each one of these; none at all is a list, too.
-        case list([String])
-        /// Comma-separated `partition:broker`, or `*`.
-        case replicas
-    }
-
-    public let name: String
-    public let kind: Kind
-    public let defaultValue: String
-    /// The broker key that gives the default, as DescribeConfigs shows it.
-    public let brokerKey: String?
+    /// What the setting may be, and its default.
+    public let setting: TopicSetting
     public let documentation: String
     let apply: @Sendable (String, inout LogSettings) -> Void
+
+    /// Makes the key of a setting of `TopicSetting`; without `apply` it has no effect.
+    init(
+        _ name: String, _ documentation: String,
+        apply: @escaping @Sendable (String, inout LogSettings) -> Void = { _, _ in }
+    ) {
+        guard let setting = TopicSetting.named(name) else { preconditionFailure("\(name) is no topic setting") }
+        self.setting = setting
+        self.documentation = documentation
+        self.apply = apply
+    }
+
+    public var name: String { setting.name }
+    public var defaultValue: String { setting.defaultValue }
+    /// The broker key that gives the default, as DescribeConfigs shows it.
+    public var brokerKey: String? { setting.brokerKey }
+    var kind: TopicSetting.Kind { setting.kind }
 }
 
 extension TopicSettingKey {

@@ -56,7 +56,7 @@ let allowedImports: [String: ModuleRule] = [
         ], toolchain: system),
     "KafkaClient": ModuleRule(
         ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire"], toolchain: system),
-    "Configuration": ModuleRule(["CYAML"], toolchain: system.union(["FoundationEssentials"])),
+    "Configuration": ModuleRule(["KafkaModel", "CYAML"], toolchain: system.union(["FoundationEssentials"])),
     "CommandSyntax": ModuleRule(["Configuration", "CSystem"], toolchain: system),
     // The broker as a whole, for whoever starts one: the executable, and tests.
     "Server": ModuleRule(

@@ -14,6 +14,8 @@ import Testing
             #expect(key.problem(key.defaultValue) == nil, "\(key.name)")
         }
         #expect(TopicSettingKey.all.map(\.name) == TopicSettingKey.all.map(\.name).sorted())
+        #expect(TopicSettingKey.all.map(\.name) == TopicSetting.all.map(\.name))
+        #expect(TopicSettingKey.hidden.map(\.name) == TopicSetting.hidden.map(\.name))
     }
 
     @Test func theDefaultsAreThoseOfALog() {
