@@ -55,7 +55,8 @@ final class TestStore {
     private static func open(
         _ fileSystem: SimulatedFileSystem, _ options: LogStoreOptions, _ settings: LogSettings, _ names: [String]
     ) throws -> (LogStore, PartitionLog, [PartitionLog], RecoverySummary) {
-        let store = try LogStore(fileSystem: fileSystem, folder: "/data", options: options)
+        // Memory of its own: what other tests leave in the shared pool is no reason for this store to maintain anything.
+        let store = try LogStore(fileSystem: fileSystem, folder: "/data", options: options, pool: ChunkPool())
         let log = store.addPartition(
             topicID: topicID, topicName: "t", partitionIndex: 0, settings: settings, leaderEpoch: LeaderEpoch(0))
         let neighbours = names.enumerated().map { place, name in
