@@ -124,7 +124,7 @@ public final class EmbeddedMetadataStore: MetadataStore {
     private struct Loaded {
         var values: [String: MetadataValue] = [:]
         var revision: Int64 = 0
-        /// Of the whole entries.
+        /// Bytes of the whole entries.
         var size: Int64 = 0
         var bytes: [UInt8] = []
     }

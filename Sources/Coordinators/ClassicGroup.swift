@@ -30,7 +30,7 @@ struct GroupMember: Equatable, Sendable {
     var sessionTimeoutMs: Int32
     /// The protocols it can follow, preferred first, each with its opaque metadata.
     var protocols: [JoinGroupRequest.JoinGroupRequestProtocol]
-    /// Of the current generation; empty while a rebalance runs.
+    /// The assignment in the current generation; empty while a rebalance runs.
     var assignment: [UInt8] = []
     /// Set until its first generation: its session is then the join timeout of new members, which runs while it is
     /// parked.
@@ -120,7 +120,7 @@ struct ClassicGroup: Sendable {
     /// hand them empty ones. The arrays are those of `members`, so it costs little.
     private(set) var recorded: GroupMetadataValue?
     private var recordedBytes = 0
-    /// Of all members; see `GroupMember.memoryBytes`.
+    /// Memory of all members; see `GroupMember.memoryBytes`.
     var memberBytes = 0
     var isRecorded: Bool { recorded != nil }
     /// Members whose JoinGroup is parked.
@@ -139,7 +139,7 @@ struct ClassicGroup: Sendable {
         stateTimestampMs = wallClockMs
     }
 
-    /// Nothing is left that anybody could ask for, or that a restart would bring back.
+    /// Whether nothing is left that anybody could ask for, or that a restart would bring back.
     var isDisposable: Bool {
         state == .empty && pendingMembers.isEmpty && offsets.isEmpty && openTransactions.isEmpty && !isRecorded
     }

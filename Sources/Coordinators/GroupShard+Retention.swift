@@ -85,7 +85,7 @@ extension GroupShard {
 }
 
 extension ClassicGroup {
-    /// Nothing is left but its record.
+    /// Whether nothing is left of the group but its record.
     fileprivate var isOver: Bool {
         isRecorded && state == .empty && pendingMembers.isEmpty && offsets.isEmpty && openTransactions.isEmpty
     }
@@ -95,7 +95,7 @@ extension ClassicGroup {
         var sinceEmptyMs: Int64?
     }
 
-    /// From when on offsets age; `nil` while none may expire.
+    /// The time from which offsets age; `nil` while none may expire.
     fileprivate var expiryBase: ExpiryBase? {
         if protocolType == nil { return ExpiryBase(sinceEmptyMs: nil) }
         switch state {

@@ -13,7 +13,7 @@ struct ShardContext: Sendable {
     let settings: GroupSettings
     /// See `GroupShard.maxBatchBytes`.
     var maxBatchBytes = GroupShard.defaultMaxBatchBytes
-    /// Of all groups.
+    /// What all groups of the shard take of memory.
     var footprint = Footprint()
     /// See `GroupShard.memoryElsewhere`.
     var memoryElsewhere = 0

@@ -24,7 +24,7 @@ public struct ChunkedDecoder: Sendable {
     public let maxBody: Int
     private let limits: HTTPLimits
     private var state = State.sizeStart
-    /// Of the size line: the size so far. In data: what is left of the chunk.
+    /// What is left of the chunk; within a size line, the size so far.
     private var remaining = 0
     private var sizeDigits = 0
     private var chunks = 0

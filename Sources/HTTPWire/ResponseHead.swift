@@ -92,7 +92,7 @@ public enum ResponseHead {
         out.truncate(to: out.count - (maxDigits + 1 - written))
     }
 
-    /// Of the greatest number.
+    /// Digits of the greatest number.
     public static let maxDigits = 20
 
     /// Writes `value` in decimal digits to memory that has room for `maxDigits`; how many they are.

@@ -1,8 +1,8 @@
 import ByteBuffers
 import HTTPWire
 
-/// One problem body that every family of clients can read. gateway-api 3.3: `type`, `title`, `status`, `detail`,
-/// `instance` are RFC 9457's, `error` the use cases', `message` AWS', `error_code` Kafka REST's.
+/// One problem body that every family of clients can read: `type`, `title`, `status`, `detail` and `instance` are RFC
+/// 9457's, `error` is what clients of `/events` and `/ingest` look at, `message` AWS', `error_code` Kafka REST's.
 extension GatewayLoop {
     /// Listed errors of one reply; the counts tell of the rest.
     static let maxListedErrors = 100

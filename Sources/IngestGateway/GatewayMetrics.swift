@@ -7,7 +7,7 @@ final class GatewayMetrics: Sendable {
     /// By `Route.Name`.
     let accepted: [Counter]
     let rejected: [Counter]
-    /// From the whole request to its reply, the commit not included.
+    /// The time from a whole request to its reply, the commit not included.
     let handling: [Histogram]
     let receivedBytes: Counter
     let connections: Gauge

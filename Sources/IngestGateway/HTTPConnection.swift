@@ -24,7 +24,7 @@ final class HTTPConnection: ConnectionHandler {
     private var progress = HeadProgress()
     /// Bytes of the budget that this connection's unfinished body holds.
     var reserved = 0
-    /// When the unfinished request began, monotonic nanoseconds; 0: there is none.
+    /// The time at which the unfinished request began, in monotonic nanoseconds; 0: there is none.
     private var startedAt: Int64 = 0
     /// Bytes of the unfinished body at the last look of the timer.
     private var bytesAtLastLook = 0
@@ -56,7 +56,7 @@ final class HTTPConnection: ConnectionHandler {
 
     /// The only timer: a request must be whole in time, and its topic made.
     static let requestTimer = 0
-    /// Of a body that is not whole, at least this much is reserved, and then twice what has arrived.
+    /// Bytes reserved at least for a body that is not whole; then twice what has arrived.
     private static let firstShare = ChunkedBody.firstCapacity
 
     init(gateway: Gateway, loop: GatewayLoop) {

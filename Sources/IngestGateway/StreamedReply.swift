@@ -4,20 +4,20 @@ import HTTPWire
 /// A reply that is sent while it is made.
 final class StreamedReply {
     let reply: RecordsReply
-    /// Of the request, for the reply's own head.
+    /// The head of the request, for the reply's own head.
     let head: ByteSlice
-    /// The reply's head is sent: its status is settled.
+    /// Whether the reply's head is sent, and so its status settled.
     var hasHead = false
     /// The request was HEAD: nothing follows.
     var isHeadOnly = false
     var isChunked = false
     var closes = false
-    /// Its connection is in the loop's queue.
+    /// Whether its connection is in the loop's queue.
     var isQueued = false
-    /// A worker has the reply, since `leftAt` (monotonic nanoseconds).
+    /// Whether a worker has the reply, since `leftAt` (monotonic nanoseconds).
     var isAway = false
     var leftAt: Int64 = 0
-    /// It had at some time since the timer's last look.
+    /// Whether a worker had the reply at some time since the timer's last look.
     var wasAway = false
     /// Bytes of the body that were written, and of those that were sent at the timer's last look.
     var written = 0

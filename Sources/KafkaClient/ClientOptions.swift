@@ -5,11 +5,11 @@ public struct ClientOptions: Sendable {
     /// The name in every request header, for the broker's logs and quotas.
     public var clientID = "millrace"
     public var softwareVersion = "0"
-    /// One attempt to connect to one address.
+    /// How long one attempt to connect to one address may take.
     public var connectTimeoutMs: Int64 = 5_000
-    /// From asking to the answer, over all attempts.
+    /// How long a request may take from asking to the answer, over all attempts.
     public var requestTimeoutMs: Int64 = 15_000
-    /// Between two attempts at something transient; doubles up to sixteen times this.
+    /// Pause between two attempts at something transient; doubles up to sixteen times this.
     public var retryBackoffMs: Int64 = 50
     /// The longest answer taken. A fetch asks for less; a longer one is a broken peer.
     public var maxAnswerBytes = 256 << 20

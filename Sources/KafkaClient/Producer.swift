@@ -21,7 +21,7 @@ public final class Producer {
         public var requestBytes = 1 << 20
         /// Bytes of closed batches that wait or are in flight before `send` waits.
         public var maxQueuedBytes = 32 << 20
-        /// From closing a batch to giving it up.
+        /// How long a batch is tried after it was closed, before it is given up.
         public var deliveryTimeoutMs: Int64 = 60_000
 
         public init() {}
@@ -43,7 +43,7 @@ public final class Producer {
     public var onDelivery: ((Delivery) -> Void)?
     public private(set) var acknowledgedRecords = 0
     public private(set) var failedRecords = 0
-    /// Those of `failedRecords` that may be stored: they were sent, and no answer says that they are not.
+    /// How many of `failedRecords` may be stored: they were sent, and no answer says that they are not.
     public private(set) var uncertainRecords = 0
 
     /// Records that have not ended, while a flush was not waited for to its end: those that no broker was sent, and those

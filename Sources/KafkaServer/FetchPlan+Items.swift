@@ -2,7 +2,7 @@ import BrokerCore
 import KafkaModel
 import KafkaWire
 
-/// From a request, and its session, to a plan.
+/// Makes a plan of a request and its session.
 extension FetchPlan {
     convenience init(
         reply: ReplyTicket, items: [Item], _ reader: FetchRequestReader, session: FetchSession?, _ server: KafkaServer,

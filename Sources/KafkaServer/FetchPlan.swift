@@ -71,13 +71,13 @@ final class FetchPlan {
     }
 
     struct Outcome {
-        /// One for each item, in their order.
+        /// What was found of each item, in their order.
         var found: [Found] = []
         var bytes = 0
-        /// Of what the partitions have, what counts for `minBytes`: of each at most its `maxBytes`, as in Kafka's
+        /// Bytes that count for `minBytes`: of what each partition has at most its `maxBytes`, as in Kafka's
         /// `DelayedFetch`. More than `bytes` where the next batch would not fit.
         var available = 0
-        /// The reply takes no more.
+        /// Whether the reply takes no more records.
         var isFull = false
         var hasError = false
         /// Some of the records are on the disk alone: nothing of this counts, it is to be read where it may wait.

@@ -88,7 +88,7 @@ extension KafkaConnection {
         WorkPlace(budget: server.budget, workers: broker.workers, pool: loop.eventLoop.pool)
     }
 
-    /// From any thread: goes on with the connection, which is parked for the reply.
+    /// Goes on with the connection, which is parked for the reply; may be called from any thread.
     private var finishParked: @Sendable (PreparedReply?) -> Void {
         let (id, handle) = (connection.id, loop.handle)
         return { prepared in

@@ -31,7 +31,7 @@ enum ChangeLimits {
     static let late = TopicRefusal(.requestTimedOut, "The request timed out before this was begun.")
     /// The longest that one request's changes may go on, whatever its client says; a client has long given up then.
     static let maxTimeMs: Int64 = 300_000
-    /// Then other clients' changes, and other pieces of work, have their turn.
+    /// How long one request's steps go on before other clients' have their turn.
     static let sliceMs: Int64 = 20
 }
 

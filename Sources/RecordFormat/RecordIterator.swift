@@ -3,7 +3,7 @@ public import KafkaModel
 
 /// One record in place. Valid until the iterator that gave it is opened again or ends, and as long as the batch's bytes.
 public struct RecordView {
-    /// From 0, within its batch.
+    /// The record's place in its batch, from 0.
     public let index: Int32
     public let offset: Offset
     /// `offset` from the batch's base offset.

@@ -25,7 +25,7 @@ enum Varint {
         at += 1
     }
 
-    /// The same, with the usual lengths of one and two bytes before the loop.
+    /// Does the same, with the usual lengths of one and two bytes before the loop.
     @inlinable @inline(__always)
     static func writeShort(_ value: Int64, to at: inout UnsafeMutableRawPointer) {
         let raw = zigzag(value)

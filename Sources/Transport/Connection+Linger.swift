@@ -1,8 +1,8 @@
 /// The end of a connection whose last reply has left: input is read and dropped, so that no reset overtakes the reply.
 struct Linger {
-    /// The peer is in the middle of a request that was refused: it may take long to notice.
+    /// Whether the peer is in the middle of a request that was refused: it may take long to notice.
     var isForRefusedInput = false
-    /// When a long one ends, whatever comes; 0: it is a short one.
+    /// The time at which a long linger ends, whatever comes; 0: it is a short one.
     var deadline: Int64 = 0
 }
 

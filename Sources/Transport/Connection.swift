@@ -50,38 +50,38 @@ public final class Connection {
     var peerFinished = false
     /// The peer's end was read.
     var inputEnded = false
-    /// When something began to keep the connection although its peer has finished.
+    /// The time from which something has kept the connection although its peer has finished.
     var finishedSince: Int64 = 0
     var isMuted = false
     var isBackPressured = false
-    /// Until the loop's next round; see `giveWay`.
+    /// Whether no more input is offered until the loop's next round; see `giveWay`.
     var isGivingWay = false
     /// Replies that are being worked on elsewhere; see `beginWork`.
     var workInProgress = 0
-    /// Waits for the group's byte budget.
+    /// Whether it waits for the group's byte budget.
     var isBudgetQueued = false
     var linger = Linger()
     var lastInputAt: Int64
-    /// When the present partial frame began; 0: no frame is partial.
+    /// The time at which the present partial frame began; 0: no frame is partial.
     var partialSince: Int64 = 0
-    /// Bytes of it that were there then.
+    /// Bytes of the partial frame that were there at `partialSince`.
     var partialBytes = 0
 
     // Output. See Connection+Output.swift.
     var output = OutputQueue()
-    /// The socket took all that it was given: cleared by a short write, set by an edge.
+    /// Whether the socket took all that it was given: cleared by a short write, set by an edge.
     var isWritable = true
     var lastWriteAt: Int64 = 0
-    /// When the socket stopped taking output, or last took some since; 0: it takes all.
+    /// The time at which the socket stopped taking output, or last took some since; 0: it takes all.
     var stalledSince: Int64 = 0
     var commitWatch = CommitWatch()
 
     // The loop's lists.
     var isTouched = false
     var isReadyQueued = false
-    /// Its last input took long; see `EventLoop.heavySlice`.
+    /// Whether its last input took long; see `EventLoop.heavySlice`.
     var isHeavy = false
-    /// What epoll was last told.
+    /// The events that epoll was last told to report.
     var interest: UInt32 = 0
 
     var timers = TimerTable()

@@ -66,7 +66,7 @@ public final class EventLoop {
     private var flushing: ContiguousArray<Connection> = []
     private var ready: ContiguousArray<Connection> = []
     private var continuing: ContiguousArray<Connection> = []
-    /// Those of `ready` whose last input took long.
+    /// Connections that are ready, and whose last input took long.
     private var heavy = FIFO<Connection>()
     private var dying: ContiguousArray<Connection> = []
     var waitingAcceptors: [Acceptor] = []
@@ -86,7 +86,7 @@ public final class EventLoop {
     var timers = BinaryHeap<TimerEntry>()
     var loopTimers: [Int: LoopJob] = [:]
     var nextLoopTimer = 0
-    /// Entries of the heap that mean nothing any more, about.
+    /// About how many entries of the heap mean nothing any more.
     var staleTimers = 0
 
     // Buffers; see EventLoop+Buffers.swift.
@@ -100,16 +100,16 @@ public final class EventLoop {
     private static let eventCapacity = 256
 
     // The byte budget; see EventLoop+Budget.swift.
-    /// When the last one asked, more than half of the budget was in use.
+    /// Whether more than half of the budget was in use when a connection last asked for some of it.
     var isScarce = false
     var budgetQueue: ContiguousArray<ConnectionID> = []
     var budgetReviewAt: Int64 = 0
     var budgetTurn: ConnectionID?
     var budgetTurnSince: Int64 = 0
-    /// What the connection whose turn it is holds.
+    /// Bytes that the connection holds whose turn it is.
     var budgetTurnBytes = 0
 
-    /// When the present connection's input began to be worked on.
+    /// The time at which work on the present connection's input began.
     private var sliceBegan: Int64 = 0
 
     /// Bytes of partial frames that were copied to chunks of their own; for tests.

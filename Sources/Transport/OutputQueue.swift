@@ -40,7 +40,7 @@ struct OutputQueue {
 
     /// Bytes not yet sent, held back or not.
     var pending: Int { enqueued - sent }
-    /// Those of them that are not in files.
+    /// Bytes not yet sent that are in memory, not in files.
     var pendingInMemory: Int { pending - pendingInFiles }
     private var pendingInFiles = 0
     /// Bytes that may leave now.
@@ -200,7 +200,7 @@ public struct HeldOutput {
     public var bytes: [UInt8] = []
     /// Where in `bytes` each gate stands, and the tag that the reply behind it was given.
     public var gates: [(position: Int, tag: UInt32)] = []
-    /// False: some of it is in a file that could not be read.
+    /// Whether all of it is in `bytes`; false when some is in a file that could not be read.
     var isWhole = true
 
     /// Adds bytes of a file; false when they cannot be read.

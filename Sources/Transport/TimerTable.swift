@@ -5,7 +5,7 @@ internal import ByteBuffers
 struct TimerEntry {
     /// Monotonic nanoseconds.
     var deadline: Int64
-    /// Of the connection; `TimerEntry.loopSlot` for the loop's own timers.
+    /// The slot of the connection; `TimerEntry.loopSlot` for the loop's own timers.
     var slot: UInt32
     var generation: UInt32
     /// The timer's number within the connection or loop.
@@ -65,7 +65,7 @@ struct TimerTable {
         case stale
         /// The timer is due later: put it there.
         case later(Int64)
-        /// It is true.
+        /// The timer is due at this entry's time.
         case current
     }
 

@@ -3,7 +3,7 @@ import ByteBuffers
 import HTTPWire
 import KafkaModel
 
-/// The body of an accepting reply. gateway-api 3.2:
+/// The body of an accepting reply:
 ///
 ///     {"accepted":1,"rejected":1,"request_id":"…","results":[
 ///       {"index":0,"status":"ok","event_id":"…","topic":"t","partition":1,"offset":42,"timestamp":"…","duplicate":false},

@@ -5,7 +5,7 @@ import KafkaModel
 import LogStorage
 import Telemetry
 
-/// `POST /v1/topics/{t}/events`: one or many events, kept byte for byte. gateway-api 3.1 to 3.3.
+/// `POST /v1/topics/{t}/events`: one or many events, kept byte for byte.
 ///
 /// Order: syntax of all -> topic -> sizes of all -> one append -> reply, gated by the commit. Nothing is appended before
 /// everything was looked at.

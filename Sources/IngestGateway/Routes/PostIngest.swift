@@ -5,9 +5,9 @@ import KafkaModel
 import LogStorage
 import Telemetry
 
-/// `POST /ingest` and `POST /` (use case U3): `{"event_type":…,"payload":{…},"timestamp":…?}` with an allow-list of types.
-/// The record's key is the type, as the Kinesis partition key was. The refusals' `error` members are the words that U3's
-/// clients know; malformed JSON, which U3 answered with 500, is 400 here.
+/// `POST /ingest` and `POST /`: `{"event_type":…,"payload":{…},"timestamp":…?}` with an allow-list of types, in place of a
+/// service that put such events into Kinesis. The record's key is the type, as the partition key was there. The refusals'
+/// `error` members are the words that its clients know; malformed JSON, which it answered with 500, is 400 here.
 extension GatewayLoop {
     private static let eventType = 0
     private static let payload = 1
@@ -63,7 +63,7 @@ extension GatewayLoop {
         return checkMembers(body)
     }
 
-    /// Checks the members in U3's order: the type is there, it is allowed, the payload is there. "There" is
+    /// Checks the members in the order of that service: the type is there, it is allowed, the payload is there. "There" is
     /// JavaScript's truth.
     private func checkMembers(_ body: UnsafeRawBufferPointer) -> Result<[UInt8], Problem> {
         guard let type = ingestEnvelope[Self.eventType], Self.isTruthy(type, body) else {

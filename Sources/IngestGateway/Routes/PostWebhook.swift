@@ -5,7 +5,7 @@ import KafkaModel
 import LogStorage
 import Telemetry
 
-/// `POST /events` (use case U2): one JSON object, stored byte for byte. What the gateway adds stands beside it, in the
+/// `POST /events`, for webhooks: one JSON object, stored byte for byte. What the gateway adds stands beside it, in the
 /// record's headers (`event_id`, `received_at`, `request_id`), and in the reply; the client's members are never touched.
 extension GatewayLoop {
     func postWebhook(_ body: UnsafeRawBufferPointer) -> Outcome {

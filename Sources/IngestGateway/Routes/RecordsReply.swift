@@ -24,7 +24,7 @@ final class RecordsReply {
         var timestampMs: Int64?
         var partition: Int?
         var limit = defaultRecords
-        /// Of the reply; the last record may pass it.
+        /// Bytes of the reply; the last record may pass them.
         var maxBytes = defaultBytes
     }
 
@@ -127,7 +127,7 @@ final class RecordsReply {
     /// At least one record is in the reply, or a part of it: from now on it does not fail, it ends.
     var hasRecords: Bool { count > 0 }
 
-    /// Nothing but its end is to be written.
+    /// Whether nothing but its end is still to be written.
     var isEnding: Bool { stage == .ending }
 
     /// Bytes that it keeps in memory: what was read, and a batch decompressed.

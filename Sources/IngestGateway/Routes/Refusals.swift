@@ -9,7 +9,7 @@ extension GatewayLoop {
     /// What the gateway adds to the events of one request: the key and the headers, once an event. As much as the longest
     /// request by default, and room for 100,000 events with keys of some 100 bytes. Above: 413, before anything is built.
     static let maxRepeatedBytes = 16 << 20
-    /// Of a peer's word that a problem repeats.
+    /// Bytes of a peer's word that a problem repeats, at most.
     private static let maxQuoted = 64
 
     func notUnderstood(by route: Route) -> Problem? {

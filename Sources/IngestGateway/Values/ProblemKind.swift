@@ -1,13 +1,13 @@
 import HTTPWire
 
-/// One row of the table of errors: what a status and its machine-readable code mean. gateway-api 3.3.
+/// One row of the table of errors: what a status and its machine-readable code mean.
 struct ProblemKind {
     let status: Int
     let code: StaticString
     let title: StaticString
     /// The number that clients of Kafka's REST proxies look at: the status and two digits.
     let number: Int
-    /// The same request may succeed later.
+    /// Whether the same request may succeed later.
     let isRetryable: Bool
 
     init(_ status: Int, _ digits: Int, _ code: StaticString, _ title: StaticString, retryable: Bool = false) {

@@ -248,7 +248,7 @@ private struct ProduceRun: ~Copyable {
     /// Bytes of a reply from which on errors are told by their codes alone: an entry of six bytes may be refused with
     /// hundreds, and one of a hundred with ten thousand record errors.
     static let maxExplained = 4 << 20
-    /// Of the topic at hand, unless there is none of its name.
+    /// The topic at hand, unless there is none of its name.
     var topic: Topic?
     var isInTopic = false
     /// The partition that comes next, if the reader has given it already.

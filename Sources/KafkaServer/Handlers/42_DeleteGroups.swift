@@ -41,6 +41,6 @@ extension KafkaConnection {
 }
 
 extension WaiterID {
-    /// Of an event whose reply comes with it; no loop has such a number.
+    /// The waiter of an event whose reply comes with it; no loop gives this number.
     static let synchronous = WaiterID(UInt64.max)
 }
