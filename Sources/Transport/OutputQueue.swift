@@ -112,12 +112,13 @@ struct OutputQueue {
             return files.replaceFirst(first)
         }
         sent += count
-        while rest > 0, let first = segments.first {
-            if first.count > rest {
-                segments.replaceFirst(first.slice(rest, count: first.count - rest))
-                return
+        while rest > 0, !segments.isEmpty {
+            // Its length alone: a copy of the slice would retain and release its chunk.
+            let length = segments[0].count
+            if length > rest {
+                return segments.replaceFirst(segments[0].slice(rest, count: length - rest))
             }
-            rest -= first.count
+            rest -= length
             segments.removeFirst()
         }
         precondition(rest == 0, "sent \(rest) bytes more than were queued")
