@@ -43,20 +43,27 @@ python_environment() {
     "$venv/bin/pip" list --disable-pip-version-check 2>/dev/null | grep -iE 'kafka|pytest' || true
 }
 
+# Builds the release binary, unless the script's arguments name another: build_release "$@". It is the subshell that changes to
+# the repository: files that arguments name are relative to where the script was started.
+build_release() {
+    case " $* " in *" --binary "* | *" --binary="*) return 0 ;; esac
+    require_swift || return 1
+    (cd "$repository" && swift build -c release --product millrace)
+}
+
 # Runs the long program Tests/Clients/trials/NAME: run_trial NAME [ARGUMENTS ...]. Installs what it needs, with the apt packages
-# in the array `trial_packages`, and builds the release binary unless --binary names one. For --help and --list alone nothing
-# of that is done.
+# in the array `trial_packages`, and builds the release binary unless --binary names one or --broker another broker. For --help
+# and --list nothing is installed or built.
 run_trial() {
-    local name=$1; shift
-    cd "$repository"
+    local name=$1 python=$repository/.venv/clients/bin/python; shift
     case " $* " in
-        *" --list "* | *" --help "* | *" -h "*) ;;
+        *" --list "* | *" --help "* | *" -h "*) python=python3 ;;
         *)
-            require_swift
             install_packages "${build_packages[@]}" python3-venv gcc libc6-dev ${trial_packages[@]+"${trial_packages[@]}"}
-            case " $* " in *" --binary "* | *" --binary="*) ;; *) swift build -c release --product millrace ;; esac
+            case " $* " in *" --broker kafka "* | *" --broker=kafka "*) ;; *) build_release "$@" ;; esac
+            python_environment >/dev/null
             ;;
     esac
-    python_environment >/dev/null
-    PYTHONPATH=Tests/Clients exec .venv/clients/bin/python -m "trials.$name" "$@"
+    # Safe path: a folder called `trials` or `harness` where the script was started is none of ours.
+    PYTHONSAFEPATH=1 PYTHONPATH=$repository/Tests/Clients exec "$python" -m "trials.$name" "$@"
 }

@@ -7,8 +7,6 @@ import sys
 import threading
 import time
 
-import confluent_kafka
-
 from harness import wire
 from harness.disks.slow_disk import SlowNode
 from harness.loads.probes import Member, probes
@@ -87,9 +85,11 @@ def measure(title: str, node, program: str, last: int, seconds: int, limit: floa
 
 def members_stay(node, sync_ms: int) -> bool:
     """Members of librdkafka and of a client of our own, sessions of 6 s, while one sync takes ten."""
+    from confluent_kafka import Consumer
+
     own = Member(node.bootstrap, "own")
     changes: list[str] = []
-    consumer = confluent_kafka.Consumer({
+    consumer = Consumer({
         "bootstrap.servers": node.bootstrap, "group.id": "librdkafka", "session.timeout.ms": 6000, "heartbeat.interval.ms": 2000,
         "auto.offset.reset": "earliest", "enable.auto.commit": False})
     consumer.subscribe(["seen"], on_revoke=lambda *_: changes.append("revoked"), on_lost=lambda *_: changes.append("lost"))
