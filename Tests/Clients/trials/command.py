@@ -20,10 +20,18 @@ FAILURES = (Violation, BrokerFailure, WireError, DamagedBatch)
 def parser(tool: str, about: str | None, seeded: bool = False) -> argparse.ArgumentParser:
     """The command line of `tools/<tool>`, with the options that every trial has."""
     parser = argparse.ArgumentParser(prog=f"tools/{tool}", description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--binary", default=str(REPOSITORY / ".build/release/millrace"), help="the millrace binary")
+    parser.add_argument("--binary", type=os.path.abspath, default=str(REPOSITORY / ".build/release/millrace"), help="the millrace binary")
     if seeded:
         parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"), help="default: a new one, printed")
     return parser
+
+
+def kafka_launcher() -> str | None:
+    """The launcher of an Apache Kafka distribution; says that the trial is skipped where the environment names none."""
+    launcher = os.environ.get("MILLRACE_KAFKA")
+    if not launcher:
+        say("SKIPPED: MILLRACE_KAFKA is not set, so there is no Apache Kafka on this machine: it names the launcher of a distribution")
+    return launcher
 
 
 def remove_on_sigterm() -> None:

@@ -3,11 +3,10 @@ folder of the node that broke one. `--broker kafka` runs Apache Kafka, to check 
 
 from __future__ import annotations
 
-import os
 import sys
 
 from harness.broker import Broker
-from trials.command import FAILURES, parser, remove_on_sigterm, say
+from trials.command import FAILURES, SKIPPED, kafka_launcher, parser, remove_on_sigterm, say
 from trials.deaths import NODE_SETTINGS, DeathTrial
 
 
@@ -17,7 +16,9 @@ def main() -> int:
     arguments.add_argument("--broker", choices=["millrace", "kafka"], default="millrace")
     options = arguments.parse_args()
     remove_on_sigterm()
-    program = options.binary if options.broker == "millrace" else os.environ["MILLRACE_KAFKA"]
+    program = options.binary if options.broker == "millrace" else kafka_launcher()
+    if not program:
+        return SKIPPED
     node = Broker(options.broker, program, NODE_SETTINGS)
     try:
         DeathTrial(node, options.seed, options.rounds, say=say).run()

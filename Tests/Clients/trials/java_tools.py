@@ -1,0 +1,194 @@
+"""Runs Apache Kafka's own command-line tools on Apache Kafka and on Millrace and prints where they differ.
+
+MILLRACE_KAFKA names the launcher of a Kafka distribution: `LAUNCHER start DIR PORT [key=value ...]`, `LAUNCHER TOOL ARGS`.
+Both nodes are started here on empty folders, each step runs on one and then on the other, and what cannot be the same
+(ids, ports, times, rates) is replaced by a word before comparing. The last table has one row a step. Exits 1 when a tool
+ended with another status than on Apache Kafka; other differences are for a reader to judge."""
+
+from __future__ import annotations
+
+import difflib
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+from harness.broker import Broker
+from trials.command import SKIPPED, kafka_launcher, parser, remove_on_sigterm, say
+
+LINES = "".join(f"key-{n % 5}:value {n}\n" for n in range(20))
+# What differs from one run of Apache Kafka to the next, in the order of replacement.
+REPLACED = [
+    (r"127\.0\.0\.1:\d+", "HOST:PORT"),
+    (r"localhost:\d+", "HOST:PORT"),
+    (r"\[::1\]:\d+", "HOST:PORT"),
+    (r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}\] ", ""),
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[:.,]\d{3}", "TIME"),
+    (r"TopicId: \S+", "TopicId: ID"),
+    (r"(?<=Cluster ID: )\S+", "ID"),
+    (r"(-|\b)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", r"\1UUID"),
+    (r"/(127\.0\.0\.1|0:0:0:0:0:0:0:1)\b", "/ADDRESS"),
+    (r"(/tmp|/var/tmp)/[^\s\",]*", "FOLDER"),
+    (r"CreateTime:\d{13}", "CreateTime:MS"),
+    (r'"size":\d+', '"size":N'),
+    (r"\b1[5-9]\d{11}\b", "MS"),
+    (r"console-consumer-\d+", "console-consumer-N"),
+]
+RATES = [(r"[\d.]+(?= (records/sec|MB/sec|ms\b))", "N"), (r"(?<== )\d+", "N"), (r"-?\d+\.\d+(E-?\d+)?", "N"), (r"(?<=, )\d+", "N")]
+
+
+class Step:
+    """One call of one tool. `{b}` is the node's address and `{d}` a folder for files; `rates` marks what measures."""
+
+    def __init__(self, name: str, arguments: str, stdin: str | None = None, rates: bool = False, unordered: bool = False, before=None):
+        self.name, self.arguments, self.stdin = name, arguments, stdin
+        self.rates, self.unordered, self.before = rates, unordered, before
+
+
+def steps(folder: pathlib.Path) -> list[Step]:
+    records = folder / "records.json"
+    records.write_text('{"partitions":[{"topic":"talk","partition":0,"offset":2}],"version":1}')
+    b = "--bootstrap-server {b}"
+    listed = [
+        Step("topics: create", f"topics {b} --create --topic talk --partitions 3 --replication-factor 1 --config retention.ms=86400000"),
+        Step("topics: create with defaults", f"topics {b} --create --topic plain"),
+        Step("topics: create what is there", f"topics {b} --create --topic talk"),
+        Step("topics: create, if not there", f"topics {b} --create --if-not-exists --topic talk"),
+        Step("topics: create, bad name", f"topics {b} --create --topic bad*name"),
+        Step("topics: create, bad setting", f"topics {b} --create --topic worse --config retention.ms=soon"),
+        Step("topics: create, too many replicas", f"topics {b} --create --topic worse --replication-factor 3"),
+        Step("topics: list", f"topics {b} --list"),
+        Step("topics: describe", f"topics {b} --describe --topic talk"),
+        Step("topics: describe one not there", f"topics {b} --describe --topic absent"),
+        Step("topics: with overrides", f"topics {b} --describe --topics-with-overrides"),
+        Step("topics: more partitions", f"topics {b} --alter --topic plain --partitions 4"),
+        Step("topics: fewer partitions", f"topics {b} --alter --topic plain --partitions 2"),
+        Step("topics: describe after alter", f"topics {b} --describe --topic plain"),
+    ]
+    for codec in ("none", "gzip", "snappy", "lz4", "zstd"):
+        listed += [
+            Step(f"topics: create for {codec}", f"topics {b} --create --topic codec-{codec}"),
+            Step(f"console-producer: {codec}", f"console-producer {b} --topic codec-{codec} --compression-codec {codec} --reader-property parse.key=true --reader-property key.separator=:", LINES),
+            Step(f"console-consumer: {codec}", f"console-consumer {b} --topic codec-{codec} --from-beginning --max-messages 20 --timeout-ms 15000 --formatter-property print.key=true --formatter-property print.offset=true --formatter-property print.partition=true --formatter-property print.headers=true"),
+        ]
+    listed += [
+        Step("console-producer: acks=0", f"console-producer {b} --topic talk --producer-property acks=0 --producer-property enable.idempotence=false --reader-property parse.key=true --reader-property key.separator=:", "a:one\nb:two\n"),
+        Step("console-producer: acks=all", f"console-producer {b} --topic talk --reader-property parse.key=true --reader-property key.separator=:", LINES),
+        Step("console-producer: makes a topic", f"console-producer {b} --topic by-use", "first\n"),
+        Step("console-consumer: a group", f"console-consumer {b} --topic talk --group readers --from-beginning --max-messages 22 --timeout-ms 15000", unordered=True),
+        Step("console-consumer: the group again", f"console-consumer {b} --topic talk --group readers --timeout-ms 4000"),
+        Step("console-consumer: one partition from an offset", f"console-consumer {b} --topic codec-lz4 --partition 0 --offset 15 --max-messages 5 --timeout-ms 15000"),
+        Step("console-consumer: read committed", f"console-consumer {b} --topic codec-zstd --from-beginning --isolation-level read_committed --max-messages 20 --timeout-ms 15000"),
+        Step("consumer-groups: list", f"consumer-groups {b} --list", unordered=True),
+        Step("consumer-groups: list with state", f"consumer-groups {b} --list --state", unordered=True),
+        Step("consumer-groups: describe", f"consumer-groups {b} --describe --group readers", unordered=True),
+        Step("consumer-groups: state", f"consumer-groups {b} --describe --group readers --state"),
+        Step("consumer-groups: members", f"consumer-groups {b} --describe --group readers --members"),
+        Step("consumer-groups: all groups", f"consumer-groups {b} --describe --all-groups", unordered=True),
+        Step("consumer-groups: one not there", f"consumer-groups {b} --describe --group absent"),
+        Step("consumer-groups: reset, dry run", f"consumer-groups {b} --group readers --topic talk --reset-offsets --to-earliest --dry-run", unordered=True),
+        Step("consumer-groups: reset", f"consumer-groups {b} --group readers --topic talk --reset-offsets --shift-by -1 --execute", unordered=True),
+        Step("consumer-groups: reset by time", f"consumer-groups {b} --group readers --topic talk --reset-offsets --to-datetime 2020-01-01T00:00:00.000 --execute", unordered=True),
+        Step("consumer-groups: delete offsets", f"consumer-groups {b} --group readers --topic talk:0 --delete-offsets"),
+        Step("consumer-groups: delete", f"consumer-groups {b} --group readers --delete"),
+        Step("consumer-groups: delete again", f"consumer-groups {b} --group readers --delete"),
+        Step("get-offsets: latest", f"get-offsets {b} --topic codec-lz4"),
+        Step("get-offsets: earliest", f"get-offsets {b} --topic talk --time earliest"),
+        Step("get-offsets: by time", f"get-offsets {b} --topic codec-lz4 --time 0"),
+        Step("get-offsets: largest time", f"get-offsets {b} --topic by-use --time max-timestamp"),
+        Step("get-offsets: with internal topics", f"get-offsets {b} --topic-partitions codec-lz4:0,codec-gzip:0"),
+        Step("configs: describe a topic", f"configs {b} --describe --entity-type topics --entity-name talk"),
+        Step("configs: describe all of a topic", f"configs {b} --describe --all --entity-type topics --entity-name talk", unordered=True),
+        Step("configs: alter", f"configs {b} --alter --entity-type topics --entity-name talk --add-config retention.ms=1000000,segment.bytes=1048576"),
+        Step("configs: describe after alter", f"configs {b} --describe --entity-type topics --entity-name talk", unordered=True),
+        Step("configs: take back", f"configs {b} --alter --entity-type topics --entity-name talk --delete-config retention.ms"),
+        Step("configs: bad value", f"configs {b} --alter --entity-type topics --entity-name talk --add-config retention.ms=soon"),
+        Step("configs: unknown setting", f"configs {b} --alter --entity-type topics --entity-name talk --add-config no.such.setting=1"),
+        Step("configs: the broker's", f"configs {b} --describe --entity-type brokers --entity-default"),
+        Step("delete-records", f"delete-records {b} --offset-json-file {records}"),
+        Step("get-offsets: after delete-records", f"get-offsets {b} --topic talk --time earliest"),
+        Step("log-dirs", f"log-dirs {b} --describe --topic-list codec-lz4"),
+        Step("producer-perf-test", "producer-perf-test --bootstrap-server {b} --topic plain --num-records 20000 --record-size 100 --throughput -1 --command-property acks=all", rates=True),
+        Step("producer-perf-test: lz4", "producer-perf-test --bootstrap-server {b} --topic plain --num-records 20000 --record-size 1000 --throughput -1 --command-property acks=all --command-property compression.type=lz4", rates=True),
+        Step("consumer-perf-test", "consumer-perf-test --bootstrap-server {b} --topic plain --num-records 40000 --timeout 20000", rates=True),
+        Step("verifiable-producer", "verifiable-producer --bootstrap-server {b} --topic verified --max-messages 50", rates=True, unordered=True),
+        Step("verifiable-consumer", "verifiable-consumer --bootstrap-server {b} --topic verified --group-id verifiers --reset-policy earliest --max-messages 50", rates=True),
+        Step("e2e-latency", "e2e-latency --bootstrap-server {b} --topic plain --num-records 50 --producer-acks all --record-size 100", rates=True),
+        Step("topics: delete", f"topics {b} --delete --topic plain"),
+        Step("topics: delete one not there", f"topics {b} --delete --topic absent"),
+        Step("topics: list at the end", f"topics {b} --list"),
+        Step("cluster: id", f"cluster cluster-id {b}"),
+        Step("broker-api-versions", f"broker-api-versions {b}"),
+    ]
+    return listed
+
+
+def run(launcher: str, step: Step, bootstrap: str) -> tuple[int, list[str]]:
+    command = [launcher, *step.arguments.replace("{b}", bootstrap).split()]
+    try:
+        done = subprocess.run(command, input=step.stdin or "", capture_output=True, text=True, timeout=90)
+        status, text = done.returncode, done.stdout + done.stderr
+    except subprocess.TimeoutExpired as expired:
+        status, text = 124, ((expired.stdout or b"") + (expired.stderr or b"")).decode(errors="replace") + "\nstopped after 90 s"
+    for pattern, word in REPLACED + (RATES if step.rates else []):
+        text = re.sub(pattern, word, text)
+    lines = [re.sub(r"\s+", " ", line).strip() for line in text.splitlines()]
+    lines = [line for line in lines if line and not line.startswith("at ")]  # stack frames are Java's own affair
+    if step.rates:
+        # A slow run also reports every five seconds.
+        lines = [line for line in lines if not re.match(r"\d+ records sent,.* max latency\.$", line)]
+    return status, sorted(lines) if step.unordered else lines
+
+
+def main() -> int:
+    arguments = parser("compare-java-tools", __doc__)
+    arguments.add_argument("--only", default="", help="run only steps whose name contains this")
+    arguments.add_argument("--keep", help="write both outputs of every step into this folder")
+    arguments.add_argument("--against-itself", action="store_true", help="Apache Kafka in both places, to see what is not replaced yet")
+    options = arguments.parse_args()
+    remove_on_sigterm()
+    launcher = kafka_launcher()
+    if not launcher:
+        return SKIPPED
+    settings = {"num.partitions": "1"}
+    # Groups begin at once on both, and nothing waits for members that never come.
+    nodes = [Broker("kafka", launcher, settings), Broker("kafka", launcher, settings) if options.against_itself else Broker("millrace", options.binary, settings)]
+    rows, worst = [], 0
+    try:
+        for node in nodes:
+            node.start()
+        with tempfile.TemporaryDirectory() as name:
+            for number, step in enumerate(steps(pathlib.Path(name)), 1):
+                if options.only not in step.name:
+                    continue
+                outputs = [run(launcher, step, node.bootstrap) for node in nodes]
+                if options.keep:
+                    pathlib.Path(options.keep).mkdir(parents=True, exist_ok=True)
+                    for node, (status, lines) in zip(("kafka", "millrace"), outputs):
+                        (pathlib.Path(options.keep) / f"{number:02d}-{node}.txt").write_text("\n".join([step.name, step.arguments, f"status {status}", *lines]) + "\n")
+                (kafka_status, kafka_lines), (own_status, own_lines) = outputs
+                changed = [line for line in difflib.unified_diff(kafka_lines, own_lines, "Apache Kafka", "Millrace", lineterm="", n=0) if not line.startswith(("---", "+++", "@@"))]
+                verdict = "same" if not changed and kafka_status == own_status else f"{len(changed)} lines differ"
+                if kafka_status != own_status:
+                    verdict += f", status {kafka_status} / {own_status}"
+                    worst = 1
+                rows.append((step.name, verdict))
+                say(f"[{number}] {step.name}: {verdict}")
+                for line in changed:
+                    print(f"      {line[:220]}")
+            for node in nodes:
+                node.check_alive()
+    finally:
+        for node in nodes:
+            node.remove()
+    print("\n| Tool | Beside Apache Kafka |\n|---|---|")
+    for name, verdict in rows:
+        print(f"| {name} | {verdict} |")
+    same = sum(verdict == "same" for _, verdict in rows)
+    print(f"\n{same} of {len(rows)} print the same ('-' Apache Kafka alone, '+' Millrace alone).")
+    return worst
+
+
+if __name__ == "__main__":
+    sys.exit(main())
