@@ -6,8 +6,9 @@ from conftest import program
 from harness.broker import Broker, BrokerFailure
 from harness.disks.power_disk import NoPowerDisk
 from harness.disks.power_node import KilledPowerNode, PowerNode
-from harness.loads.writers import Damaged, Lost
-from trials.deaths import NODE_SETTINGS, DeathTrial
+from harness.loads.writers import Damaged, Lost, Violation
+from trials import deaths
+from trials.deaths import CONTROL_TRIES, NODE_SETTINGS, DeathTrial, control
 
 
 @pytest.mark.control
@@ -52,18 +53,40 @@ def test_power_cut_soon_after_a_kill_and_a_start(pytestconfig, seed):
 @pytest.mark.control
 @pytest.mark.timeout(300)
 def test_a_node_that_does_not_sync_is_caught_by_the_power_cut(pytestconfig, seed):
-    for attempt in range(10):
-        node = power_node(pytestconfig, unsafe=True)
-        try:
-            DeathTrial(node, seed + attempt, 30).run()
-        except Lost as loss:
-            print(f"caught: {loss}")
-            return
-        except Damaged:
-            # It noticed by itself that records are missing. That is right, too, but not what is tested here.
-            continue
-        except BrokerFailure as failure:
-            assert "cannot start: " in str(failure)
-        finally:
-            node.remove()
-    pytest.fail("a node that does not sync was not caught")
+    control(lambda: power_node(pytestconfig, unsafe=True), seed)
+
+
+class Ended:
+    """A trial that ends with the next of `outcomes`, of a node that was not started."""
+
+    outcomes: list[Exception | None] = []
+
+    def __init__(self, *arguments, **options):
+        pass
+
+    def run(self):
+        if outcome := self.outcomes.pop(0):
+            raise outcome
+
+    def remove(self):
+        pass
+
+
+REFUSED = BrokerFailure("it ended at start: cannot start: a segment is missing")
+
+
+@pytest.mark.parametrize(("outcomes", "is_caught"), [
+    ([Damaged("told"), REFUSED, None, Lost("not there")], True),
+    ([Damaged("told")] * CONTROL_TRIES, False),
+    ([REFUSED] * CONTROL_TRIES, False),
+    ([None] * CONTROL_TRIES, False),
+    ([Violation("a record is there twice")], False),
+    ([BrokerFailure("it ended with status 132")], False),
+], ids=["a-loss", "told", "refused", "nothing", "another-promise", "ended"])
+def test_only_a_loss_that_the_trial_finds_passes_its_control(monkeypatch, outcomes, is_caught):
+    monkeypatch.setattr(deaths, "DeathTrial", Ended)
+    monkeypatch.setattr(Ended, "outcomes", [*outcomes])
+    if is_caught:
+        return control(Ended, 1)
+    with pytest.raises((Violation, BrokerFailure)):
+        control(Ended, 1)

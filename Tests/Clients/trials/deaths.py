@@ -21,6 +21,7 @@ import random
 import time
 
 from harness import wire
+from harness.broker import BrokerFailure
 from harness.loads.log_reader import LogReader
 from harness.loads.topics import COMPACTED, INVALID_CONFIG, TRIMMED, CompactedWriter, TopicChurner, Trimmer
 from harness.loads.writers import BULK, PARTITIONS, POSTED, PRODUCED, BulkProducer, Committer, Damaged, HTTPPoster, IdempotentProducer, Load, Lost, Violation
@@ -30,6 +31,30 @@ NODE_SETTINGS = {"log.cleaner.backoff.ms": "200"}
 # Small segments, so that there is something to remove.
 TRIMMED_SETTINGS = {"segment_bytes": 1 << 20}
 BULK_SETTINGS = {"segment_bytes": 4 << 20, "retention_bytes": 48 << 20}
+CONTROL_TRIES, CONTROL_ROUNDS = 10, 30
+
+
+def control(make_node, seed: int, say=print) -> None:
+    """The same trial on nodes that do not sync must find that something acknowledged is lost: is not there, or is refused as
+    damaged. Such a node may also notice by itself what is missing, before a client would, and tell of damage or refuse to start:
+    that speaks for the node and not for the trial, so it is tried again. A `Violation` when no try finds a loss."""
+    told = 0
+    for one in range(seed, seed + CONTROL_TRIES):
+        node = make_node()
+        try:
+            DeathTrial(node, one, CONTROL_ROUNDS, say=lambda text: None).run()
+        except Lost as loss:
+            say(f"control: a node that does not sync is caught: {loss}" + (f" (after {told} that told of it first)" if told else ""))
+            return
+        except Damaged:
+            told += 1
+        except BrokerFailure as failure:
+            if "cannot start: " not in str(failure):
+                raise
+            told += 1
+        finally:
+            node.remove()
+    raise Violation(f"a node that does not sync was not caught: of {CONTROL_TRIES} nodes {told} told of damage themselves or refused to start, and nothing was found missing")
 
 
 class DeathTrial:

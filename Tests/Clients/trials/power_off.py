@@ -5,51 +5,16 @@ from __future__ import annotations
 
 import sys
 
-from harness.broker import BrokerFailure
 from harness.disks.power_disk import NoPowerDisk
 from harness.disks.power_ext4 import Ext4PowerNode, KilledExt4PowerNode
 from harness.disks.power_node import KilledPowerNode, PowerNode
-from harness.loads.writers import Damaged, Lost
 from trials.command import FAILURES, SKIPPED, parser, remove_on_sigterm, say
-from trials.deaths import NODE_SETTINGS, DeathTrial
-
-CONTROL_TRIES = 10
+from trials.deaths import NODE_SETTINGS, DeathTrial, control
 
 
 def power_node(options, unsafe: bool = False) -> PowerNode:
     kinds = {("strict", False): PowerNode, ("strict", True): KilledPowerNode, ("ext4", False): Ext4PowerNode, ("ext4", True): KilledExt4PowerNode}
     return kinds[options.disk, options.kills](options.binary, NODE_SETTINGS, unsafe=unsafe, buffered=options.buffered)
-
-
-def control(options) -> bool:
-    """The same trial on a node that does not sync must find that something acknowledged is lost: is not there, or is refused as
-    damaged. Such a node may also notice by itself that something is missing, before a client would, and tell of damage or
-    refuse to start; that is counted, and tried again."""
-    refusals = 0
-    for seed in range(options.seed, options.seed + CONTROL_TRIES):
-        node = power_node(options, unsafe=True)
-        try:
-            DeathTrial(node, seed, 10, say=lambda text: None).run()
-        except Lost as loss:
-            say(f"control: a node that does not sync is caught: {loss}" + (f" (after {refusals} that told of it first)" if refusals else ""))
-            return True
-        except Damaged:
-            refusals += 1
-        except BrokerFailure as failure:
-            if "cannot start: " not in str(failure):
-                say(f"control: FAILED with seed {seed}: {failure}")
-                return False
-            refusals += 1
-        except FAILURES as failure:
-            say(f"control: FAILED with seed {seed}: not a loss, but: {failure}\nThe node's output is {node.log_path}")
-            return False
-        finally:
-            node.remove()
-    if refusals == CONTROL_TRIES:
-        say(f"control: a node that does not sync is caught: each of {CONTROL_TRIES} told of damage itself or refused to start")
-        return True
-    say(f"control: FAILED with seed {options.seed}: a node that does not sync was not caught")
-    return False
 
 
 def main() -> int:
@@ -62,9 +27,12 @@ def main() -> int:
     options = arguments.parse_args()
     remove_on_sigterm()
     try:
-        if not options.no_control and not control(options):
-            return 1
+        if not options.no_control:
+            control(lambda: power_node(options, unsafe=True), options.seed, say)
         node = power_node(options)
+    except FAILURES as failure:
+        say(f"control: FAILED with seed {options.seed}: {failure}")
+        return 1
     except NoPowerDisk as reason:
         say(f"SKIPPED: no disk whose power can be cut on this machine: {reason}")
         return SKIPPED
