@@ -76,3 +76,11 @@ def test_without_an_apache_kafka_what_needs_one_is_skipped(arguments, tmp_path):
     environment = {key: value for key, value in os.environ.items() if key != "MILLRACE_KAFKA"}
     ran = subprocess.run([sys.executable, "-m", *arguments], cwd=tmp_path, env={**environment, "PYTHONPATH": str(CLIENTS)}, capture_output=True, text=True)
     assert ran.returncode == SKIPPED and ran.stdout.startswith("SKIPPED: "), ran.stderr
+
+
+@pytest.mark.parametrize("trial", re.findall(r"^run_trial (\w+)", "\n".join(tool.read_text() for tool in TOOLS), re.M))
+def test_a_trial_that_is_ended_removes_what_it_made(trial):
+    """What it has mounted and started would stay else."""
+    home = CLIENTS / "trials"
+    module = home / f"{trial}.py" if (home / f"{trial}.py").exists() else home / trial / "__main__.py"
+    assert "    remove_on_sigterm()\n" in module.read_text()

@@ -4,14 +4,15 @@ took memory or descriptors beyond what is allowed."""
 from __future__ import annotations
 
 import fnmatch
-import os
 import resource
 import sys
 import time
 
-# A case is registered by its module.
-from trials.attack import cases_http, cases_kafka, cases_waiting, stage  # noqa: F401
-from trials.command import parser
+from trials.attack import cases_http, cases_kafka, cases_waiting, stage
+from trials.command import parser, remove_on_sigterm
+
+# Their cases are registered when they are imported.
+MODULES = (cases_http, cases_kafka, cases_waiting)
 
 
 def main() -> int:
@@ -30,13 +31,14 @@ def main() -> int:
         return 0
     if not wanted:
         arguments.error("no such case")
+    remove_on_sigterm()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536) if hard > 0 else 65536, hard))
     began, failed = time.monotonic(), []
     print(f"At most {stage.STALL_SECONDS} s without an answer for others, {stage.PEAK_MB} MB at the peak, {stage.KEPT_MB} MB and {stage.KEPT_DESCRIPTORS} descriptors more within {stage.REST_SECONDS:.0f} s after.\n")
     print(stage.HEADING, flush=True)
     for one in wanted:
-        outcome = stage.run_case(one, os.path.abspath(options.binary), options.short)
+        outcome = stage.run_case(one, options.binary, options.short)
         print(outcome.line(), flush=True)
         if options.notes and outcome.notes:
             print(f"{'':26} {', '.join(outcome.notes[:4])}{f' and {len(outcome.notes) - 4} more' if len(outcome.notes) > 4 else ''}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 
 from harness import wire
@@ -13,6 +12,22 @@ from .stage import Stage, case, count_descriptors, cpu_seconds
 def fetch_body(topic: str, partitions: int, max_wait: int, min_bytes: int, max_bytes: int = 1 << 20, offsets: dict[int, int] | None = None) -> bytes:
     wanted = [int32(n) + int64((offsets or {}).get(n, 0)) + int32(max_bytes) for n in range(partitions)]
     return int32(-1) + int32(max_wait) + int32(min_bytes) + int32(max_bytes) + int8(0) + array([string(topic) + array(wanted)])
+
+
+def fetch_errors(reply: wire.Reader) -> list[int]:
+    """The error of each partition, by version 4."""
+    reply.int32()
+
+    def partition() -> int:
+        reply.int32()
+        error = reply.int16()
+        reply.int64(), reply.int64()
+        for _ in range(max(reply.int32(), 0)):
+            reply.int64(), reply.int64()
+        reply.octets()
+        return error
+
+    return [error for _ in range(reply.int32()) for error in (reply.string(), reply.array(partition))[1]]
 
 
 # Records of 50 bytes that leave two partitions below the 1 MB that is waited for, so that nobody's wait ends.
@@ -37,24 +52,16 @@ def min_bytes(stage: Stage) -> None:
     stage.create("alone", 2)
     stage.create("waited", 2)
     alone = cost(stage, "alone", 1.5)
-    is_over = threading.Event()
 
-    def consume() -> None:
-        connection = stage.client(timeout=30)
-        try:
-            while not is_over.is_set():
-                # From the end, as a consumer that has read all: from the start there would soon be enough.
-                ends = connection.list_offsets("waited", range(2), -1)
-                connection.call(wire.FETCH, 4, fetch_body("waited", 2, 5000, 1_000_000, offsets=ends))
-        except (OSError, ValueError, wire.WireError):
-            pass
+    def consume(connection: wire.Connection) -> None:
+        # From the end, as a consumer that has read all: from the start there would soon be enough.
+        ends = connection.list_offsets("waited", range(2), -1)
+        errors = fetch_errors(connection.call(wire.FETCH, 4, fetch_body("waited", 2, 5000, 1_000_000, offsets=ends)))
+        assert errors == [0, 0], f"Fetch: errors {errors}"
 
-    threads = [threading.Thread(target=consume, daemon=True) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    cost(stage, "waited", stage.size(4, 2))
-    beside = cost(stage, "waited", stage.size(4, 2))
-    is_over.set()
+    with stage.crowd(4, consume):
+        cost(stage, "waited", stage.size(4, 2))
+        beside = cost(stage, "waited", stage.size(4, 2))
     stage.must(beside < 3 * alone, f"{alone:.0f} us of CPU for an acknowledgement alone, {beside:.0f} beside waiting consumers")
 
 

@@ -7,6 +7,7 @@ serves afterwards, also after a restart."""
 from __future__ import annotations
 
 import collections.abc
+import contextlib
 import dataclasses
 import json
 import os
@@ -112,6 +113,34 @@ class Stage:
         for thread in threads:
             thread.join()
         time.sleep(max(0.0, min(hold, end - time.monotonic())))
+
+    @contextlib.contextmanager
+    def crowd(self, count: int, turn: collections.abc.Callable[[wire.Connection], None]):
+        """Runs `turn` again and again in `count` threads, each with a connection of its own, beside what the case does in the
+        block; gives how often each has begun one. A thread whose turn fails meanwhile, or that never came to one, is a fault: a
+        case that is left alone by its clients shows nothing."""
+        is_over, begun, failures = threading.Event(), [0] * count, []
+
+        def run(number: int) -> None:
+            try:
+                connection = self.client()
+                while not is_over.is_set():
+                    begun[number] += 1
+                    turn(connection)
+            except Exception as failure:  # told below
+                # In the end connections are closed while their clients wait.
+                if not is_over.is_set():
+                    failures.append(repr(failure))
+
+        for number in range(count):
+            threading.Thread(target=run, name=f"crowd-{number}", args=(number,), daemon=True).start()
+        try:
+            yield begun
+        finally:
+            is_over.set()
+        self.must(not failures, f"{len(failures)} of {count} clients beside it failed, the first with {failures[:1]}")
+        self.must(all(begun), f"{begun.count(0)} of {count} clients beside it never began")
+        self.notes.append(f"{sum(begun)} turns of {count} clients")
 
     def close_all(self) -> None:
         for one in self.sockets:
@@ -329,13 +358,18 @@ def memory(broker: Broker, kind: str) -> int:
 
 def cpu_seconds(broker: Broker) -> float:
     """What its threads have used, to the nanosecond; those that have ended are not counted."""
-    total = 0
-    for thread in pathlib.Path(f"/proc/{broker.process.pid}/task").iterdir():
-        try:
-            total += int((thread / "schedstat").read_text().split()[0])
-        except FileNotFoundError:
-            pass
-    return total / 1e9
+    return thread_seconds(pathlib.Path(f"/proc/{broker.process.pid}/task"))
+
+
+def thread_seconds(tasks: pathlib.Path) -> float:
+    used = []
+    for thread in tasks.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            used.append(int((thread / "schedstat").read_text().split()[0]))
+    if not used:
+        # A cost of nothing would be within every bound.
+        raise BrokerFailure(f"no thread's time can be read in {tasks}")
+    return sum(used) / 1e9
 
 
 def count_descriptors(broker: Broker) -> int:
