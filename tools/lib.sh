@@ -37,10 +37,10 @@ python_environment() {
     local venv=$repository/.venv/clients list=$repository/Tests/Clients/requirements.txt
     if ! cmp -s "$venv/installed" "$list"; then
         python3 -m venv "$venv" || return 1
-        "$venv/bin/pip" install --quiet --disable-pip-version-check --upgrade -r "$list" || return 1
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade -r "$list" || return 1
         cp "$list" "$venv/installed"
     fi
-    "$venv/bin/pip" list --disable-pip-version-check 2>/dev/null | grep -iE 'kafka|pytest' || true
+    "$venv/bin/python" -m pip list --disable-pip-version-check 2>/dev/null | grep -iE 'kafka|pytest' || true
 }
 
 # Builds the release binary, unless the script's arguments name another: build_release "$@". It is the subshell that changes to

@@ -31,7 +31,7 @@ class Row:
     unit: str
     needs: tuple[str, ...]  # of Clients: programs without which the row is skipped
     systems: tuple[str, ...]
-    measure: Callable[..., Sample]  # (clients, row key, node, topic)
+    measure: Callable[[Clients, str, Node, str], Sample]  # with the row's key, and a topic
     targets: tuple[Target, ...] = ()
     partitions: int = 1
     cpu: str = "GB"  # what CPU time is given by: "GB" or "record"

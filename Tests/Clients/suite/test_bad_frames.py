@@ -10,7 +10,7 @@ import pytest
 
 from harness.broker import Broker
 from harness.clients.group import wait_until
-from harness.wire import API_VERSIONS, METADATA, PRODUCE, Batch, Closed, Connection, int8, int16, int32, int64, octets, string
+from harness.wire import API_VERSIONS, METADATA, PRODUCE, Batch, Closed, Connection, int16, int32, string
 
 VALUES = [b"a", b"b"]
 GOOD = Batch(VALUES).encode()

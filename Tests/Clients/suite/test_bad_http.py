@@ -1,7 +1,6 @@
 """Bad input over HTTP: each gets its status and one body that every client can read, or a closed connection; nothing is
 appended, the node lives and memory does not grow. The limits are those that /v1 documents."""
 
-import json
 import time
 
 import pytest

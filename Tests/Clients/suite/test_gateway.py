@@ -7,7 +7,6 @@ import re
 import pytest
 
 from harness.clients.drivers import DRIVERS
-from harness.clients.records import by_partition
 from harness.http import Connection, call
 from harness.wire import Connection as KafkaConnection
 

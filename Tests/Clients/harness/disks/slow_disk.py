@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import mmap
-import os
-import pathlib
 import struct
 import tempfile
 

@@ -8,8 +8,6 @@ import random
 import threading
 import time
 
-from harness import wire
-
 PRODUCED, POSTED, BULK = "crash-produced", "crash-posted", "crash-bulk"
 PARTITIONS = {PRODUCED: 50, POSTED: 3, BULK: 2}
 IN_FLIGHT = 400  # records of one producer waiting for their acknowledgement
