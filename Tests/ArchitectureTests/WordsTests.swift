@@ -43,6 +43,19 @@ import Testing
         }
     }
 
+    /// Two words for one thing leave the reader to find out that it is one.
+    @Test func oneThingHasOneWord() throws {
+        let words = ["straight": "written through, or direct where it is O_DIRECT"]
+        for text in try SourceTree.prose() {
+            for line in text.lines {
+                for word in line.text.words {
+                    guard let other = words[word.lowercased()] else { continue }
+                    Issue.record("\(text.path):\(line.number): \(word): say \(other)")
+                }
+            }
+        }
+    }
+
     @Test func aBannedWordIsFound() {
         let text = """
             struct FrameManager {

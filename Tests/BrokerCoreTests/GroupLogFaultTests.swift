@@ -16,7 +16,7 @@ import Testing
 @Suite struct GroupLogFaultTests {
     private static let wallClockMs = BrokerClock.now().wallClockMs
 
-    /// A journal without room: what comes is written straight to its segment.
+    /// A journal without room: what comes is written through to its segment.
     private func fillJournal(_ node: SimulatedBroker) throws {
         guard case .success(let topic) = node.broker.createTopic("filling", partitions: 1) else {
             Issue.record("refused")

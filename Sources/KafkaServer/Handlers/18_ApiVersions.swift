@@ -3,7 +3,7 @@ import ByteBuffers
 import KafkaModel
 import KafkaWire
 
-/// ApiVersions: what is served, straight from the table of handlers.
+/// ApiVersions: what is served, read from the table of handlers.
 ///
 /// Versions: 3 the client's name and version, which must be valid (KIP-511); 5 the cluster and node that the client means
 /// (KIP-1242), a mismatch is REBOOTSTRAP_REQUIRED.

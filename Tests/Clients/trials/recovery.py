@@ -40,7 +40,7 @@ def main() -> int:
         load = raw_load.run(node, TOPIC, PARTITIONS, c=4, f=4, s=VALUE, r=int(options.gb * 1e9 / VALUE))
         say(f"written: {load['acknowledged'] * VALUE / 1e9:.1f} GB, {load['mb_per_second']} MB/s")
         for _ in range(options.kills):
-            # Small ones go by the journal, large ones straight to the segments: something of both is to be recovered.
+            # Small ones go by the journal, large ones are written through to the segments: something of both is to be recovered.
             running = [raw_load.start(node, TOPIC, PARTITIONS, c=4, f=4, s=size, d=60, w=0) for size in (VALUE, 1000)]
             time.sleep(4)
             node.kill()

@@ -158,7 +158,7 @@ class IdempotentProducer(Load):
 
 
 class BulkProducer(IdempotentProducer):
-    """Batches of 900 KB, several in flight for each of two partitions: the runs that go straight to their segments."""
+    """Batches of 900 KB, several in flight for each of two partitions: the runs that are written through to their segments."""
 
     topic, pause = BULK, 0.2
 
