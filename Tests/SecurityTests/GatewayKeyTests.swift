@@ -75,8 +75,8 @@ import Testing
 
     @Test func theLastUseIsWrittenSeldom() {
         var record = GatewayKeyRecord(made.key, owner: .user("alice"), created: now)
-        #expect(record.noteUse(now: now) && !record.noteUse(now: now + .seconds(599)))
-        #expect(record.noteUse(now: now + .seconds(600)) && record.lastUse == now + .seconds(600))
+        #expect(record.updateLastUse(now: now) && !record.updateLastUse(now: now + .seconds(599)))
+        #expect(record.updateLastUse(now: now + .seconds(600)) && record.lastUse == now + .seconds(600))
     }
 
     @Test func publishableKeysWriteAndNothingElse() {

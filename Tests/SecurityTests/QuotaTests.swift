@@ -207,25 +207,25 @@ import Testing
         var limiter = AttemptLimiter()
         for _ in 0..<50 {
             #expect(limiter.wait(for: one, now: start) == nil)
-            limiter.noteFailure(of: one, now: start)
+            limiter.countFailure(of: one, now: start)
         }
         #expect(limiter.wait(for: one, now: start) == .milliseconds(100))
         #expect(limiter.wait(for: NetworkAddress("10.0.0.2")!, now: start) == nil)
         #expect(limiter.wait(for: one, now: start + .milliseconds(100)) == nil)
         // A household's network of IPv6 counts as one.
-        for _ in 0..<50 { limiter.noteFailure(of: NetworkAddress("2001:db8::1")!, now: start) }
+        for _ in 0..<50 { limiter.countFailure(of: NetworkAddress("2001:db8::1")!, now: start) }
         #expect(limiter.wait(for: NetworkAddress("2001:db8::ffff")!, now: start) != nil)
         #expect(limiter.wait(for: NetworkAddress("2001:db8:0:1::1")!, now: start) == nil)
     }
 
     @Test func fullBucketsAreForgottenAtTheBound() {
         var limiter = AttemptLimiter()
-        for _ in 0..<51 { limiter.noteFailure(of: one, now: start + .seconds(60)) }
+        for _ in 0..<51 { limiter.countFailure(of: one, now: start + .seconds(60)) }
         for index in 0..<UInt32(AttemptLimiter.maxAddresses - 1) {
-            limiter.noteFailure(of: NetworkAddress(v4: index), now: start)
+            limiter.countFailure(of: NetworkAddress(v4: index), now: start)
         }
         #expect(limiter.count == AttemptLimiter.maxAddresses)
-        limiter.noteFailure(of: NetworkAddress("1.2.3.4")!, now: start + .seconds(60))
+        limiter.countFailure(of: NetworkAddress("1.2.3.4")!, now: start + .seconds(60))
         #expect(limiter.count == 2 && limiter.wait(for: one, now: start + .seconds(60)) != nil)
     }
 }

@@ -59,8 +59,8 @@ public struct GatewayKeyRecord: Hashable, Sendable {
     /// Ends all secrets but the newest at once.
     public mutating func revokePrevious() { secrets = Array(secrets.prefix(1)) }
 
-    /// True when the use is to be written down.
-    public mutating func noteUse(now: UnixTime) -> Bool {
+    /// Takes a use at `now` for the last one, at most once in `useInterval`; true when it did, and the record is to be stored.
+    public mutating func updateLastUse(now: UnixTime) -> Bool {
         if let lastUse, now - lastUse < Self.useInterval { return false }
         lastUse = now
         return true

@@ -50,7 +50,7 @@ public struct AttemptLimiter: Sendable {
     }
 
     /// Called for each credential that was wrong.
-    public mutating func noteFailure(of address: NetworkAddress, now: UnixTime) {
+    public mutating func countFailure(of address: NetworkAddress, now: UnixTime) {
         let key = address.limitKey
         if buckets[key] == nil, buckets.count >= Self.maxAddresses {
             buckets = buckets.filter { $0.value.available(now: now) < burst }
