@@ -1,8 +1,8 @@
 import Foundation
 import Testing
 
-/// The page of all metrics and the names in the code are the same set. What a running broker shows, with kinds, labels and
-/// texts, is compared by `Tests/Clients/suite/test_metrics.py`.
+/// The page of all metrics and the names in the code are the same set. What a running node shows, with kinds, labels and
+/// texts, is compared by `ShownMetricsTests`.
 @Suite struct MetricsPageTests {
     private static let page = SourceTree.sources.appending(path: "Telemetry/Telemetry.docc/Metrics.md")
 

@@ -59,6 +59,21 @@ extension Node {
 
     /// Posts one event by HTTP; the answer's status.
     func post(_ topic: String, _ event: String) throws -> Int {
+        try ask(
+            "POST", "/v1/topics/\(topic)/events",
+            "Content-Type: application/json\r\nContent-Length: \(event.utf8.count)\r\n\r\n\(event)"
+        ).status
+    }
+
+    /// What a path shows by GET.
+    func get(_ path: String) throws -> String {
+        let answer = try ask("GET", path, "\r\n")
+        #expect(answer.status == 200)
+        return answer.body
+    }
+
+    /// One request on a connection of its own; `rest` is what follows its first fields.
+    private func ask(_ method: String, _ path: String, _ rest: String) throws -> (status: Int, body: String) {
         let address = try #require(httpAddress)
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         defer { close(descriptor) }
@@ -72,9 +87,7 @@ extension Node {
             }
         }
         try #require(connected == 0)
-        let request =
-            "POST /v1/topics/\(topic)/events HTTP/1.1\r\nHost: \(address)\r\nConnection: close\r\n"
-            + "Content-Type: application/json\r\nContent-Length: \(event.utf8.count)\r\n\r\n\(event)"
+        let request = "\(method) \(path) HTTP/1.1\r\nHost: \(address)\r\nConnection: close\r\n\(rest)"
         try #require(send(descriptor, request, request.utf8.count, Int32(MSG_NOSIGNAL)) == request.utf8.count)
         var reply: [UInt8] = []
         var piece = [UInt8](repeating: 0, count: 4096)
@@ -83,7 +96,10 @@ extension Node {
             if count <= 0 { break }
             reply += piece[..<count]
         }
-        let words = String(decoding: reply, as: UTF8.self).split(separator: " ")
-        return try #require(words.count > 1 ? Int(words[1]) : nil)
+        let text = String(decoding: reply, as: UTF8.self)
+        let words = text.split(separator: " ")
+        let status = try #require(words.count > 1 ? Int(words[1]) : nil)
+        let end = try #require(text.firstRange(of: "\r\n\r\n"))
+        return (status, String(text[end.upperBound...]))
     }
 }
