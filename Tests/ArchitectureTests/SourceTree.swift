@@ -60,11 +60,12 @@ enum SourceTree {
 
     static func allTests() throws -> [SourceText] { try testTexts.get() }
 
-    /// The README and the DocC pages; all their lines are prose.
+    /// The README, those of the tests, and the DocC pages; all their lines are prose.
     static func pages() throws -> [SourceText] {
         let readme = try String(contentsOf: root.appending(path: "README.md"), encoding: .utf8)
         let pages = try texts(below: "Sources", ending: "md") + texts(below: "Benchmarks", ending: "md")
-        return [SourceText(path: "README.md", text: readme)] + pages.filter { $0.path.contains(".docc/") }
+        let ofTests = try texts(below: "Tests", ending: "md")
+        return [SourceText(path: "README.md", text: readme)] + pages.filter { $0.path.contains(".docc/") } + ofTests
     }
 
     /// What is written for readers: the comments of all Swift files, and the pages.
