@@ -61,6 +61,12 @@ def test_the_readme_names_each_tool_and_only_options_that_it_takes(tool, fresh):
     assert not [option for option in named if option not in taken]
 
 
+def test_the_page_of_the_clients_names_each_program():
+    page = (CLIENTS / "README.md").read_text()
+    programs = [f"`{file.name}`" for file in CLIENTS.glob("suite/test_*.py")] + [f"tools/{tool.name}" for tool in TOOLS if "run_trial" in tool.read_text()]
+    assert not [name for name in programs if name not in page]
+
+
 def test_a_trial_runs_where_its_tool_was_started(tmp_path):
     """So that a relative --binary names the file that the user means."""
     root, here = tmp_path / "root", tmp_path / "here"
@@ -69,6 +75,15 @@ def test_a_trial_runs_where_its_tool_was_started(tmp_path):
     lines = [f"source {REPOSITORY}/tools/lib.sh", f"repository={root}", "install_packages() { :; }", "python_environment() { :; }", "run_trial some --binary ./own"]
     ran = subprocess.run(["bash", "-euo", "pipefail", "-c", "\n".join(lines)], cwd=here, capture_output=True, text=True)
     assert ran.stdout == f"{here} {root}/Tests/Clients -m trials.some --binary ./own\n", ran.stderr
+
+
+def test_a_broker_keeps_its_data_where_it_was_started(fresh, tmp_path):
+    """A relative --data-dir is the user's, and an option with = is the same as in two words."""
+    script(fresh / "bin/swift", "exit 0")
+    script(fresh / ".build/release/millrace", 'echo "$PWD $*"')
+    environment = {**os.environ, "PATH": f"{fresh / 'bin'}:{os.environ['PATH']}"}
+    ran = subprocess.run([fresh / "tools/start", "--data-dir", "own", "--kafka=h:1", "--http", "h:2"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert f"{tmp_path} serve --data-dir own --kafka h:1 --http h:2\n" in ran.stdout, ran.stderr
 
 
 @pytest.mark.parametrize("arguments", [["trials.kill", "--broker", "kafka"], ["trials.java_tools"]], ids=lambda arguments: arguments[0])
