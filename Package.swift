@@ -107,7 +107,9 @@ let package = Package(
         tests("RecordFormatTests", ["RecordFormat", "KafkaModel", "ByteBuffers", "CChecksum"]),
         tests("KafkaWireTests", ["KafkaWire", "KafkaModel", "ByteBuffers"], resources: [.copy("Golden")]),
         tests("HTTPWireTests", ["HTTPWire", "ByteBuffers"]),
-        tests("SecurityTests", ["Security", "BrokerTestKit", "KafkaWire", "KafkaModel", "COpenSSL"]),
+        tests(
+            "SecurityTests", ["Security", "BrokerTestKit", "KafkaWire", "KafkaModel", "COpenSSL"],
+            exclude: ["KafkaDecisions.txt"]),
         tests("TransportTests", ["Transport", "ByteBuffers", "CSystem", "Telemetry"]),
         tests("StorageIOTests", ["StorageIO", "BrokerTestKit", "ByteBuffers"]),
         tests(
