@@ -60,15 +60,7 @@ enum GroupCommands {
                         Row(name: $0, committed: committed[$0]?.offset, end: ends[$0], member: owners[$0])
                     }))
         } finally: {
-            if invocation[CommonOptions.json] {
-                console.output.writeJSON { json in
-                    json.array { json in for entry in described { write(entry, to: &json) } }
-                }
-            } else {
-                for (place, entry) in described.enumerated() {
-                    console.output.write((place == 0 ? "" : "\n") + text(entry))
-                }
-            }
+            Each.write(described, invocation, console, write, text)
         }
     }
 

@@ -104,15 +104,7 @@ enum TopicCommands {
             let settings = try cluster.settings(ofTopic: name).filter { invocation[TopicOptions.all] || $0.isOwn }
             described.append(Description(topic: topic, first: first, end: end, settings: settings))
         } finally: {
-            if invocation[CommonOptions.json] {
-                console.output.writeJSON { json in
-                    json.array { json in for entry in described { write(entry, to: &json) } }
-                }
-            } else {
-                for (place, entry) in described.enumerated() {
-                    console.output.write((place == 0 ? "" : "\n") + text(entry))
-                }
-            }
+            Each.write(described, invocation, console, write, text)
         }
     }
 
@@ -285,5 +277,21 @@ enum Each {
             }
         }
         if let worst { throw CommandFailure("", worst) }
+    }
+
+    /// Writes what was found of each operand: an array with --json, else texts with an empty line between them.
+    static func write<Description>(
+        _ described: [Description], _ invocation: Invocation, _ console: Console,
+        _ object: (Description, inout JSONWriter) -> Void, _ text: (Description) -> String
+    ) {
+        if invocation[CommonOptions.json] {
+            console.output.writeJSON { json in
+                json.array { json in for entry in described { object(entry, &json) } }
+            }
+        } else {
+            for (place, entry) in described.enumerated() {
+                console.output.write((place == 0 ? "" : "\n") + text(entry))
+            }
+        }
     }
 }
