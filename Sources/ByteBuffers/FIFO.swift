@@ -58,7 +58,7 @@ public struct FIFO<Element> {
     /// Cuts off the places of removed elements once they are the larger part, or all.
     @inlinable mutating func cutRemoved() {
         if head == elements.count {
-            if head == 1 {
+            if head == 1, elements.capacity <= Self.keptCapacity {
                 // The usual case, without the general machinery of emptying an array.
                 elements.removeLast()
             } else {
@@ -66,7 +66,12 @@ public struct FIFO<Element> {
             }
             head = 0
         } else if head > Self.keptPlaces, head * 2 >= elements.count {
-            elements.removeSubrange(0..<head)
+            if elements.capacity > max(Self.keptCapacity, 4 * count) {
+                // Into room of their own size: the burst is over.
+                elements = ContiguousArray(elements[head...])
+            } else {
+                elements.removeSubrange(0..<head)
+            }
             head = 0
         }
     }

@@ -1,11 +1,26 @@
 import Testing
 
-import ByteBuffers
+@testable import ByteBuffers
 
 @Suite struct FIFOTests {
     private final class Element {
         let number: Int
         init(_ number: Int) { self.number = number }
+    }
+
+    @Test(arguments: [1, 99_000, 99_999, 100_000])
+    func theMemoryOfABurstIsGivenBack(_ atOnce: Int) {
+        var queue = FIFO<Int>()
+        for number in 0..<100_000 { queue.append(number) }
+        queue.removeFirst(atOnce)
+        while queue.count > 1 { queue.removeFirst() }
+        #expect(queue.elements.capacity <= FIFO<Int>.keptCapacity)
+        if !queue.isEmpty { queue.removeFirst() }
+        for number in 0..<10 {
+            queue.append(number)
+            queue.removeFirst()
+        }
+        #expect(queue.elements.capacity <= FIFO<Int>.keptCapacity)
     }
 
     @Test func whatIsRemovedIsLetGoAtOnce() {
