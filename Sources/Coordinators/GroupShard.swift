@@ -36,8 +36,7 @@ public struct GroupShard: Sendable {
     /// Bytes of memory that the shard's groups take, about.
     public var memoryBytes: Int { context.footprint.memoryBytes }
 
-    /// Returns the bytes of text that `partitions` different committed offsets of a group, or all of them, have with
-    /// them, at most.
+    /// Bytes of text that ListGroups shows of the shard's groups: of all but those with unusually long text, and of these.
     public var listedText: (usual: Int, long: Int) { (context.footprint.usualText, context.footprint.longText) }
 
     /// Bytes that the groups of the broker's other shards take: `GroupSettings.maxMemoryBytes` is for all of them.

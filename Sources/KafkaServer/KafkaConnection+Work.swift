@@ -32,18 +32,29 @@ extension KafkaConnection {
         if request.frame.count > RequestLimits.inlineRequestBytes {
             let place = workPlace
             return decodeElsewhere(request, type, price) { asked, done in
-                let (question, expected) = question(asked)
+                let expected = question(asked).expected
                 guard expected <= RequestLimits.replyBytes else { return done(.tooLong(expected)) }
-                let isTaken = place.charge(expected, then: done) { done in onWorker(question, expected, done) }
+                let isTaken = place.charge(expected, then: done) { done in
+                    Self.answerPriced(question(asked), done, onWorker)
+                }
                 if !isTaken { done(.refused("too many requests wait for memory")) }
             }
         }
-        let (question, expected) = question(try request.decode(type))
-        if expected <= RequestLimits.inlineReplyBytes, onLoop(self, question) { return }
+        let asked = try request.decode(type)
+        let (found, expected) = question(asked)
+        if expected <= RequestLimits.inlineReplyBytes, onLoop(self, found) { return }
         workElsewhere(charging: min(expected, RequestLimits.replyBytes)) { done in
-            guard expected <= RequestLimits.replyBytes else { return done(.tooLong(expected)) }
-            onWorker(question, expected, done)
+            Self.answerPriced(question(asked), done, onWorker)
         }
+    }
+
+    /// Makes a reply whose price was taken once more: others may have added to what is listed while the request waited.
+    private static func answerPriced<Question>(
+        _ priced: (Question, expected: Int), _ done: @escaping @Sendable (PreparedReply?) -> Void,
+        _ onWorker: (Question, _ expected: Int, _ done: @escaping @Sendable (PreparedReply?) -> Void) -> Void
+    ) {
+        guard priced.expected <= RequestLimits.replyBytes else { return done(.tooLong(priced.expected)) }
+        onWorker(priced.0, priced.expected, done)
     }
 
     /// Decodes a request in a long frame on a worker, when there is room for the most that it may become, and calls `work`

@@ -24,7 +24,7 @@ final class LongFetch: @unchecked Sendable {
 
     /// What the loop notes of a wait.
     struct Wait {
-        /// Lets a worker watch the partitions, from what was seen of them last.
+        /// Whether a worker watches the partitions just now.
         var isAway = false
         /// Partitions that have grown meanwhile. Each tells once a round, so they are at most as many as it has, twice.
         var told: [ReadWaiter] = []
