@@ -66,8 +66,6 @@ extension GroupCoordinator {
     static let rewriteBatchBytes = 512 << 10
     /// How often the timer thread looks whether the live records have reached the disk.
     static let rewritePollMs: Int64 = 20
-    /// What a record adds to its key and value in a batch, in bytes, about.
-    private static let recordOverhead = 16
 
     /// Takes one step for every shard that needs one. Runs on the timer thread, because a shard's lock is held while
     /// all that is alive in it is encoded. Returns whether a shard waits for a commit and wants the next step soon.
@@ -98,7 +96,7 @@ extension GroupCoordinator {
         else {
             return false
         }
-        let size = live.reduce(0) { $0 + Self.size($1) }
+        let size = live.reduce(0) { $0 + $1.sizeInBatch }
         shard.rewrite.counted(liveBytes: Int64(size))
         // Much of the growth is alive.
         guard shard.rewrite.isOutgrown(floor: rewriteFloor) else { return false }
@@ -121,9 +119,5 @@ extension GroupCoordinator {
         shard.rewrite.pending = LogRewrite.Pending(
             start: start, end: shard.log.logEndOffset, bytesBefore: bytesBefore)
         return true
-    }
-
-    private static func size(_ record: CoordinatorRecord) -> Int {
-        record.key.count + (record.value?.count ?? 0) + recordOverhead
     }
 }
