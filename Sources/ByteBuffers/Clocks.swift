@@ -3,6 +3,7 @@ import Glibc
 /// A clock that never goes back, from an arbitrary start.
 public enum MonotonicClock {
     public static var nanoseconds: Int64 { read(CLOCK_MONOTONIC) }
+    public static var milliseconds: Int64 { nanoseconds / 1_000_000 }
 
     public static func sleep(milliseconds: Int64) {
         var time = timespec(tv_sec: Int(milliseconds / 1000), tv_nsec: Int(milliseconds % 1000) * 1_000_000)

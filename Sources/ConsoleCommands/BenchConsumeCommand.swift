@@ -13,12 +13,12 @@ enum BenchConsumeCommand {
         let connection = try ClusterConnection(invocation, console)
         let cluster = connection.open()
         let names = try cluster.topic(topic).partitions.map { PartitionName(topic, $0.index) }
-        let ends = try cluster.offsets(Dictionary(uniqueKeysWithValues: names.map { ($0, .latest) }))
+        let ends = try cluster.offsets(of: names, .latest)
         let positions = try ConsumeCommand.positions(names, start, ends, cluster)
         let stopsAtEnd = seconds == nil && limit == nil
         let consumers = invocation[BenchConsumeOptions.consumers] ?? 1
         let counts = BenchCounts(console.interruption)
-        let began = Clock.nanoseconds
+        let began = MonotonicClock.nanoseconds
         counts.run(threads: consumers, seconds: seconds, console) { _ in
             let reader = RecordReader(connection.open(), from: positions)
             var seen = 0

@@ -36,7 +36,7 @@ enum BenchIngestCommand {
             timeoutSeconds: Int(invocation[BenchIngestOptions.timeout] ?? 15_000) / 1000)
         console.interruption.begin()
         let counts = BenchCounts(console.interruption)
-        let began = Clock.nanoseconds
+        let began = MonotonicClock.nanoseconds
         counts.run(threads: plan.connections, seconds: BenchRun.seconds(invocation), console) {
             try post($0, plan, counts, began)
         }
@@ -91,7 +91,7 @@ enum BenchIngestCommand {
         let first = began + Int64(interval * Double(number) / Double(plan.connections))
         var sent = 0
         while sent < limit, !counts.isStopped {
-            var time = Clock.nanoseconds
+            var time = MonotonicClock.nanoseconds
             if plan.rate > 0 {
                 let due = first + Int64(Double(sent) * interval)
                 if due > time {
@@ -111,7 +111,7 @@ enum BenchIngestCommand {
                 connection = try BenchHTTPConnection(plan.address, timeoutSeconds: plan.timeoutSeconds)
                 continue
             }
-            let now = Clock.nanoseconds
+            let now = MonotonicClock.nanoseconds
             counts.counts.withLock { state in
                 state.requests += 1
                 // 207: some events were refused; which ones, this command does not ask.

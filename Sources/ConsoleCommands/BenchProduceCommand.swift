@@ -41,7 +41,7 @@ enum BenchProduceCommand {
         plan.partitions = try prepareTopic(
             plan.topic, partitions: invocation[BenchProduceOptions.partitions], connection.open(), console)
         let counts = BenchCounts(console.interruption)
-        let began = Clock.nanoseconds
+        let began = MonotonicClock.nanoseconds
         let ready = plan
         counts.run(threads: plan.producers, seconds: BenchRun.seconds(invocation), console) {
             try produce($0, ready, counts, began)
@@ -73,7 +73,7 @@ enum BenchProduceCommand {
         let size = plan.pieces[0].count
         var due = [TimeQueue](repeating: TimeQueue(), count: Int(plan.partitions))
         producer.onDelivery = { delivery in
-            let now = Clock.nanoseconds
+            let now = MonotonicClock.nanoseconds
             counts.counts.withLock { state in
                 let times = due[Int(delivery.partition.partition)].take(delivery.recordCount)
                 switch delivery.result {
@@ -94,7 +94,7 @@ enum BenchProduceCommand {
         var sent = 0
         var oldest: Int64 = 0
         while sent < mine, !counts.isStopped {
-            var now = Clock.nanoseconds
+            var now = MonotonicClock.nanoseconds
             var time = now
             if plan.rate > 0 {
                 time = first + Int64(Double(sent) * interval)
@@ -104,7 +104,7 @@ enum BenchProduceCommand {
                 }
                 if time > now {
                     try producer.advance()
-                    now = Clock.nanoseconds
+                    now = MonotonicClock.nanoseconds
                     if time > now {
                         var pause = timespec(tv_sec: 0, tv_nsec: min(Int(time - now), pauseNs))
                         nanosleep(&pause, nil)

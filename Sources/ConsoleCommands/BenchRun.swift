@@ -23,7 +23,7 @@ final class BenchCounts: Sendable {
         mutating func done(records count: Int, bytes size: Int) {
             records += count
             bytes += size
-            last = Clock.nanoseconds
+            last = MonotonicClock.nanoseconds
         }
 
         mutating func failed(records count: Int, _ reason: String) {
@@ -47,7 +47,7 @@ final class BenchCounts: Sendable {
     func run(
         threads count: Int, seconds: Double?, _ console: Console, _ body: @escaping @Sendable (Int) throws -> Void
     ) {
-        let began = Clock.nanoseconds
+        let began = MonotonicClock.nanoseconds
         running.store(count, ordering: .relaxed)
         let threads = (0..<count).map { number in
             Thread(name: "bench-\(number)") {
@@ -63,7 +63,7 @@ final class BenchCounts: Sendable {
         while running.load(ordering: .relaxed) > 0 {
             var pause = timespec(tv_sec: 0, tv_nsec: 20_000_000)
             nanosleep(&pause, nil)
-            let now = Clock.nanoseconds
+            let now = MonotonicClock.nanoseconds
             if let seconds, Double(now - began) >= seconds * 1e9 { stop() }
             guard now - shown >= 1_000_000_000 else { continue }
             let (records, bytes, failed, waits) = counts.withLock { ($0.records, $0.bytes, $0.failed, $0.waits) }
@@ -81,7 +81,7 @@ final class BenchCounts: Sendable {
     /// The summary, and the error that the command ends with.
     func finish(_ invocation: Invocation, _ console: Console, began: Int64) throws {
         let counts = counts.withLock { $0 }
-        let seconds = max(Double((counts.last == 0 ? Clock.nanoseconds : counts.last) - began) / 1e9, 1e-9)
+        let seconds = max(Double((counts.last == 0 ? MonotonicClock.nanoseconds : counts.last) - began) / 1e9, 1e-9)
         invocation[CommonOptions.json] ? writeJSON(counts, seconds, console) : writeText(counts, seconds, console)
         try console.output.finish()
         if let failure = counts.failure as? ClientError, failure == .cancelled {

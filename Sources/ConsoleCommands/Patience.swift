@@ -1,3 +1,4 @@
+import ByteBuffers
 import Glibc
 import KafkaClient
 
@@ -32,7 +33,7 @@ struct Patience {
         case .unreachable, .timedOut: break
         default: if !error.isTransient { throw error }
         }
-        let now = Clock.milliseconds
+        let now = MonotonicClock.milliseconds
         if let limitMs, now - (lostAt ?? now) >= limitMs { throw error }
         if lostAt == nil { console.complain("millrace: \(error); trying again") }
         lostAt = lostAt ?? now

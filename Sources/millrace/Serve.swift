@@ -21,7 +21,7 @@ enum Serve {
         // A client that goes away is an error of its connection, not the end of the process.
         signal(SIGPIPE, SIG_IGN)
 
-        let began = Clock.milliseconds
+        let began = MonotonicClock.milliseconds
         let node: Node
         do {
             node = try Node.start(configuration)
@@ -29,7 +29,7 @@ enum Serve {
             Log.error("cannot start", "reason", "\(error)")
             throw CommandFailure("")
         }
-        greet(node, configuration, tookMs: Clock.milliseconds - began)
+        greet(node, configuration, tookMs: MonotonicClock.milliseconds - began)
 
         let taken = waitForStop(signals)
         Log.info("stopping", "signal", Signals.name(taken))

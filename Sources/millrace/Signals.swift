@@ -1,3 +1,4 @@
+import ByteBuffers
 import ConsoleCommands
 import Glibc
 
@@ -43,9 +44,9 @@ struct Signals: Sendable {
     /// `nil` after `seconds` without one.
     func wait(seconds: Int) -> Int32? {
         var set = set
-        let end = Clock.milliseconds + Int64(seconds) * 1000
+        let end = MonotonicClock.milliseconds + Int64(seconds) * 1000
         while true {
-            let left = max(0, end - Clock.milliseconds)
+            let left = max(0, end - MonotonicClock.milliseconds)
             var limit = timespec(tv_sec: Int(left / 1000), tv_nsec: Int(left % 1000) * 1_000_000)
             let taken = sigtimedwait(&set, nil, &limit)
             if taken > 0 { return taken }

@@ -15,7 +15,7 @@ extension Maintenance {
     /// Makes the checkpoint of an orderly stop: nothing comes after it, so the next start has nothing to scan.
     func checkpointAtStop() throws(StorageError) {
         try state.withLock { state throws(StorageError) in
-            state.nowMs = wallClockMs()
+            state.nowMs = WallClock.milliseconds
             try storeQuarantines()
             try makeCheckpoint(&state, isClean: true)
         }

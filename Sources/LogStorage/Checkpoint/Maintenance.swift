@@ -124,7 +124,7 @@ final class Maintenance: Sendable {
             let isSoon = isRoundDueSoon
             requests.wait(timeoutMs: isSoon ? options.writeBehindMs : Self.retentionCheckMs, isShort: isSoon)
             if isStopping() { return }
-            round(nowMs: wallClockMs())
+            round(nowMs: WallClock.milliseconds)
             pool.decay()
         }
     }

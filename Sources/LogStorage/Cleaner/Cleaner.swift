@@ -228,7 +228,7 @@ final class Cleaner: Sendable {
             }
             signal.wait(timeoutMs: isAny ? options.cleanerIntervalMs : nil)
             if threads.isStopping { return }
-            _ = clean(nowMs: wallClockMs())
+            _ = clean(nowMs: WallClock.milliseconds)
         }
     }
 }

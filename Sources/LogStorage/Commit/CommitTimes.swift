@@ -1,3 +1,4 @@
+import ByteBuffers
 import Synchronization
 import Telemetry
 
@@ -36,7 +37,7 @@ final class CommitTimes: Sendable {
     func record(_ nanoseconds: Int, bytes: Int) {
         statistics.commitNanoseconds.add(nanoseconds, ordering: .relaxed)
         if nanoseconds >= Int(Self.longMs) * 1_000_000 {
-            lastLong.store(Int64(monotonicNanoseconds() / 1_000_000), ordering: .relaxed)
+            lastLong.store(MonotonicClock.milliseconds, ordering: .relaxed)
         }
         histogram.observe(nanoseconds)
         guard bytes <= Self.inlineBytes else { return }

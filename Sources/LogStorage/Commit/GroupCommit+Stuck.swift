@@ -12,7 +12,7 @@ extension GroupCommit {
     func journalInstead(
         _ log: PartitionLog, _ error: StorageError, _ commit: inout CommitBatch, _ journal: Journal
     ) throws(StorageError) {
-        let nowMs = wallClockMs()
+        let nowMs = WallClock.milliseconds
         let slices = commit.appends.filter { $0.log === log }
         let bytes = slices.reduce(0) { $0 + $1.slice.count }
         guard slices.allSatisfy({ $0.slice.count <= journal.maxEntry }),

@@ -136,10 +136,10 @@ final class GroupCommit: Sendable {
             // A new journal file must not take the reserve.
             committer.journal?.mayGrow.store(room > options.journalFileBytes, ordering: .relaxed)
         }
-        let start = monotonicNanoseconds()
+        let start = Int(MonotonicClock.nanoseconds)
         do throws(StorageError) {
             let writtenThrough = try write(&commit, &committer)
-            times.record(monotonicNanoseconds() - start, bytes: commit.bytes)
+            times.record(Int(MonotonicClock.nanoseconds) - start, bytes: commit.bytes)
             publish(commit, writtenThrough: writtenThrough)
         } catch {
             if hold(commit, &committer, error) { return false }

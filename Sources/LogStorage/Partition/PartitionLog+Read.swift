@@ -191,7 +191,7 @@ extension PartitionLog {
                     window.end = min(source.end, at + Int64(max(maxBytes, total)))
                     // After a failed write the file may no longer hold what was checked earlier.
                     if !window.keeps, !store.isOffline {
-                        now = monotonicNanoseconds()
+                        now = Int(MonotonicClock.nanoseconds)
                         checkedEnd = source.segment.checked.withLock { $0.end(from: at, now: now) }
                         if checkedEnd < window.end {
                             // The disk brings the next read's records while these are sent.

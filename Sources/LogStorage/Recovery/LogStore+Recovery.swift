@@ -33,7 +33,7 @@ extension LogStore {
         nowMs: Int64? = nil, progress: ((RecoveryProgress) -> Void)? = nil
     ) throws(StorageError) -> RecoverySummary {
         try lockFolder()
-        let nowMs = nowMs ?? wallClockMs()
+        let nowMs = nowMs ?? WallClock.milliseconds
         var summary = RecoverySummary()
         let loaded = try Checkpoint.load(fileSystem, folder: folder)
         // The process that wrote it may have died before its name was durable, and what follows goes by its word.

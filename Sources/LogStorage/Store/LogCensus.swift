@@ -29,7 +29,7 @@ final class LogCensus: Sendable {
     /// The totals of a moment ago, or of the page before.
     var current: LogTotals {
         let known = totals.withLock { $0 }
-        if known.takenAtNanoseconds > monotonicNanoseconds() - Self.ageNanoseconds { return known }
+        if known.takenAtNanoseconds > Int(MonotonicClock.nanoseconds) - Self.ageNanoseconds { return known }
         if registry.count <= Self.maxCountedAtOnce { return count() }
         if requests.add(.totals) { requests.wake() }
         return known
@@ -37,7 +37,7 @@ final class LogCensus: Sendable {
 
     @discardableResult
     func count() -> LogTotals {
-        var found = LogTotals(takenAtNanoseconds: monotonicNanoseconds())
+        var found = LogTotals(takenAtNanoseconds: Int(MonotonicClock.nanoseconds))
         for log in registry.all {
             found.partitions += 1
             log.state.withLock { state in
