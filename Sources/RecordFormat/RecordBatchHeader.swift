@@ -53,8 +53,8 @@ public struct RecordBatchHeader {
     @inlinable public var lastOffsetDelta: Int32 { load(Field.lastOffsetDelta) }
     /// Offset of the last record, inclusive.
     @inlinable public var lastOffset: Offset { Offset(load(Field.baseOffset) &+ Int64(lastOffsetDelta)) }
-    /// Milliseconds since 1970; each record's timestamp is relative to it. With `RecordBatchAttributes.deleteHorizon` it is the time from
-    /// which compaction may drop this batch's tombstones (KIP-534).
+    /// Milliseconds since 1970; each record's timestamp is relative to it. With `RecordBatchAttributes.deleteHorizon` it is
+    /// the time from which compaction may drop this batch's tombstones (KIP-534).
     @inlinable public var baseTimestampMs: Int64 { load(Field.baseTimestamp) }
     /// The greatest timestamp of the records; with `usesLogAppendTime` the timestamp of all of them.
     @inlinable public var maxTimestampMs: Int64 { load(Field.maxTimestamp) }

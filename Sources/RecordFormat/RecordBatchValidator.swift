@@ -53,9 +53,9 @@ public struct RecordBatchValidator: Sendable {
         return header
     }
 
-    /// What the header's fields say among themselves.
+    /// Checks what the header's fields say among themselves. Part of `validateFirst`, for who has checked length and CRC.
     @inlinable
-    func checkFields(_ header: RecordBatchHeader) throws(RecordBatchError) {
+    public func checkFields(_ header: RecordBatchHeader) throws(RecordBatchError) {
         let count = header.recordCount
         let lastDelta = header.lastOffsetDelta
         guard header.attributes.compression != nil else { throw .unknownCompression(header.attributes.codecNumber) }
