@@ -18,7 +18,7 @@ public enum CommandTable {
     static let serve = Command(
         "serve", "Run the broker in the foreground until SIGTERM or SIGINT", action: .serve,
         options: [
-            ServeOptions.dataDir, ServeOptions.kafka, ServeOptions.http, ConfigOptions.config, ServeOptions.set,
+            ServeOptions.dataDir, ServeOptions.kafka, ServeOptions.http, ConfigOptions.config, ConfigOptions.set,
         ],
         discussion: [
             "A value is taken from the options, else from the environment (MILLRACE_ and the key in capitals, "
@@ -66,14 +66,13 @@ public enum ServeOptions {
         "kafka", nil, "HOST:PORT", .text, "Address of the Kafka protocol (default: :9092, every address)")
     public static let http = Option(
         "http", nil, "HOST:PORT|off", .text, "Address of the HTTP gateway (default: :8080, every address)")
-    static let set = RepeatableOption(
-        "set", "s", "KEY=VALUE", .pair, "Set one configuration key; goes before all else")
 }
 
 /// Options of `config`, which `serve` has too.
 public enum ConfigOptions {
     public static let config = Option("config", "c", "FILE", .text, "Configuration in YAML")
-    public static let set = RepeatableOption("set", "s", "KEY=VALUE", .pair, "Set one configuration key")
+    public static let set = RepeatableOption(
+        "set", "s", "KEY=VALUE", .pair, "Set one configuration key; an option of its own goes before it")
     public static let all = Switch("all", "a", "Show the defaults too")
     public static let markdown = Switch("markdown", nil, "Write a Markdown table")
 }

@@ -8,7 +8,7 @@ public enum ConfigurationSources {
         _ invocation: Invocation, environment: [String: String],
         flags: [(key: String, value: String, flag: String)] = []
     ) throws -> Configuration {
-        // Of two values from the command line the later wins.
+        // The later wins: the last of several --set, and an option of its own.
         let set = invocation[ConfigOptions.set].map { (key: $0.name, value: $0.value, flag: "--set") }
         return try Configuration.load(
             file: invocation[ConfigOptions.config] ?? environment["MILLRACE_CONFIG"], environment: environment,
