@@ -1,3 +1,4 @@
+import ByteBuffers
 import CommandSyntax
 import Glibc
 
@@ -44,7 +45,7 @@ public final class Console {
     /// Replaces the line of progress, if somebody looks on.
     func progress(_ text: @autoclosure () -> String) {
         guard showsProgress else { return }
-        let now = Clock.milliseconds
+        let now = MonotonicClock.milliseconds
         guard now - lastProgressMs >= Self.progressIntervalMs else { return }
         lastProgressMs = now
         hasProgress = true

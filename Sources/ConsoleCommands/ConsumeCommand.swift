@@ -39,8 +39,7 @@ enum ConsumeCommand {
         let names = try partitions(invocation, cluster)
         var options = RecordReader.Options()
         options.isReadCommitted = invocation[ConsumeOptions.readCommitted]
-        let ends = try cluster.offsets(
-            Dictionary(uniqueKeysWithValues: names.map { ($0, .latest) }), readCommitted: options.isReadCommitted)
+        let ends = try cluster.offsets(of: names, .latest, readCommitted: options.isReadCommitted)
         let positions = try self.positions(names, start, ends, cluster)
         // Exclusive; a partition without one is followed.
         var stops = try stop.map { try self.positions(names, $0, ends, cluster) } ?? [:]
@@ -93,16 +92,13 @@ enum ConsumeCommand {
     static func positions(
         _ names: [PartitionName], _ start: StartPosition, _ ends: [PartitionName: Int64], _ cluster: Cluster
     ) throws -> [PartitionName: Int64] {
-        func ask(_ query: OffsetQuery) throws -> [PartitionName: Int64] {
-            try cluster.offsets(Dictionary(uniqueKeysWithValues: names.map { ($0, query) }))
-        }
         switch start {
         case .end: return ends
-        case .beginning: return try ask(.earliest)
-        case .time(let time): return ends.merging(try ask(.time(time))) { $1 }
+        case .beginning: return try cluster.offsets(of: names, .earliest)
+        case .time(let time): return ends.merging(try cluster.offsets(of: names, .time(time))) { $1 }
         case .offset(let offset): return Dictionary(uniqueKeysWithValues: names.map { ($0, offset) })
         case .last(let count):
-            let first = try ask(.earliest)
+            let first = try cluster.offsets(of: names, .earliest)
             return ends.reduce(into: [:]) { $0[$1.key] = max(first[$1.key] ?? 0, $1.value - count) }
         }
     }
@@ -128,7 +124,7 @@ enum ConsumeCommand {
         var ends: [PartitionName: Int64] = [:]
         for topic in topics {
             let names = try cluster.topic(topic).partitions.map { PartitionName(topic, $0.index) }
-            ends.merge(try cluster.offsets(Dictionary(uniqueKeysWithValues: names.map { ($0, .latest) }))) { $1 }
+            ends.merge(try cluster.offsets(of: names, .latest)) { $1 }
         }
         let consumer = GroupConsumer(cluster, group: group, topics: topics, options: options)
         consumer.onAssignment = { partitions in

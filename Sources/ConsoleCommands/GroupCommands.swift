@@ -70,7 +70,7 @@ enum GroupCommands {
         let present = names.filter { name in
             cluster.topics[name.topic]?.partitions.contains { $0.index == name.partition && $0.leaderID >= 0 } == true
         }
-        return try cluster.offsets(Dictionary(uniqueKeysWithValues: present.map { ($0, .latest) }))
+        return try cluster.offsets(of: present, .latest)
     }
 
     /// The group, or a failure that says that there is none.

@@ -24,11 +24,11 @@ public final class Interruption: Sendable {
     /// `install` is called when a command begins that has work to end in order; others end by the signal itself.
     public init(install: @escaping @Sendable () -> Void = {}) { self.install = install }
 
-    /// Notes a signal. Async-signal-safe: two atomic operations.
+    /// Takes a signal. Async-signal-safe: two atomic operations. Its number is there before anybody is told to give up, as
+    /// who gives up asks which signal it was.
     public func take(signal number: Int32) -> Urgency {
-        if pending.exchange(true, ordering: .relaxed) { return .atOnce }
         _ = first.compareExchange(expected: 0, desired: number, ordering: .relaxed)
-        return .inOrder
+        return pending.exchange(true, ordering: .acquiringAndReleasing) ? .atOnce : .inOrder
     }
 
     /// From here on a signal ends the command in order.
@@ -38,7 +38,7 @@ public final class Interruption: Sendable {
     var wasRequested: Bool { first.load(ordering: .relaxed) != 0 }
 
     /// Whoever waits gives up.
-    var cancels: Bool { pending.load(ordering: .relaxed) }
+    var cancels: Bool { pending.load(ordering: .acquiring) }
 
     /// Lets what must still be done after a signal go on. Gives whether there was one.
     @discardableResult

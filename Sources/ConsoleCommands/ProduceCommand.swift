@@ -33,7 +33,7 @@ private final class Job {
     let producer: Producer
     private var offsets: [PartitionName: (first: Int64, last: Int64)] = [:]
     private var read = 0
-    private let began = Clock.milliseconds
+    private let began = MonotonicClock.milliseconds
 
     init(_ invocation: Invocation, _ console: Console) throws {
         self.invocation = invocation
@@ -119,7 +119,7 @@ private final class Job {
 
     func report() {
         console.clearProgress()
-        let milliseconds = Clock.milliseconds - began
+        let milliseconds = MonotonicClock.milliseconds - began
         let (written, failed, perhaps) = outcome
         guard invocation[ProduceOptions.report] ?? (invocation[ProduceOptions.json] ? .json : .text) == .json else {
             // Without acknowledgements nobody has said that anything is written.

@@ -80,13 +80,10 @@ enum ResetOffsets {
         _ names: [PartitionName], _ target: Target, _ committed: [PartitionName: Cluster.CommittedOffset],
         _ cluster: Cluster, _ console: Console
     ) throws -> [Row] {
-        func ask(_ query: OffsetQuery) throws -> [PartitionName: Int64] {
-            try cluster.offsets(Dictionary(uniqueKeysWithValues: names.map { ($0, query) }))
-        }
-        let first = try ask(.earliest)
-        let end = try ask(.latest)
+        let first = try cluster.offsets(of: names, .earliest)
+        let end = try cluster.offsets(of: names, .latest)
         var times: [PartitionName: Int64] = [:]
-        if case .time(let time) = target { times = try ask(.time(time)) }
+        if case .time(let time) = target { times = try cluster.offsets(of: names, .time(time)) }
         return try names.map { name in
             let wanted: Int64
             switch target {

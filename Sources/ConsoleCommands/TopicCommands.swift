@@ -99,8 +99,8 @@ enum TopicCommands {
         try Each.of(invocation.operands, console) { name in
             let topic = try cluster.topic(name)
             let led = topic.partitions.filter { $0.leaderID >= 0 }.map { PartitionName(name, $0.index) }
-            let first = try cluster.offsets(Dictionary(uniqueKeysWithValues: led.map { ($0, .earliest) }))
-            let end = try cluster.offsets(Dictionary(uniqueKeysWithValues: led.map { ($0, .latest) }))
+            let first = try cluster.offsets(of: led, .earliest)
+            let end = try cluster.offsets(of: led, .latest)
             let settings = try cluster.settings(ofTopic: name).filter { invocation[TopicOptions.all] || $0.isOwn }
             described.append(Description(topic: topic, first: first, end: end, settings: settings))
         } finally: {
@@ -219,79 +219,6 @@ enum TopicCommands {
             deletions.note(name, wasThere: true)
         } finally: {
             deletions.finish()
-        }
-    }
-}
-
-/// What a deleting command did: a line each, or one JSON document at the end.
-struct Deletions {
-    private let kind: String
-    private let isJSON: Bool
-    private let console: Console
-    private var done: [(name: String, wasThere: Bool)] = []
-
-    init(_ kind: String, _ invocation: Invocation, _ console: Console) {
-        self.kind = kind
-        isJSON = invocation[CommonOptions.json]
-        self.console = console
-    }
-
-    mutating func note(_ name: String, wasThere: Bool) {
-        done.append((name, wasThere))
-        if !isJSON { console.output.write(wasThere ? "deleted \(kind) \(name)\n" : "\(kind) \(name) is not there\n") }
-    }
-
-    func finish() {
-        guard isJSON else { return }
-        console.output.writeJSON { json in
-            json.array { json in
-                for (name, wasThere) in done {
-                    json.object { json in
-                        json.member("name", name)
-                        json.member("deleted", wasThere)
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// The same for several operands: one that fails is told, and the others are still done. However it ends, `finally` is called,
-/// to tell what was done.
-enum Each {
-    static func of(
-        _ operands: [String], _ console: Console, _ body: (String) throws -> Void, finally: () -> Void = {}
-    ) throws {
-        defer { finally() }
-        var worst: ExitCode?
-        for operand in operands {
-            do { try body(operand) } catch let error as ClientError {
-                if case .cancelled = error { throw console.interruption.failure }
-                // Nobody there: the next operand would only wait as long again.
-                if case .unreachable = error { throw error }
-                console.complain("millrace: \(error)")
-                worst = worst ?? ExitCode(error, console.interruption)
-            } catch let error as CommandFailure {
-                console.complain("millrace: \(error.message)")
-                worst = worst ?? error.code
-            }
-        }
-        if let worst { throw CommandFailure("", worst) }
-    }
-
-    /// Writes what was found of each operand: an array with --json, else texts with an empty line between them.
-    static func write<Description>(
-        _ described: [Description], _ invocation: Invocation, _ console: Console,
-        _ object: (Description, inout JSONWriter) -> Void, _ text: (Description) -> String
-    ) {
-        if invocation[CommonOptions.json] {
-            console.output.writeJSON { json in
-                json.array { json in for entry in described { object(entry, &json) } }
-            }
-        } else {
-            for (place, entry) in described.enumerated() {
-                console.output.write((place == 0 ? "" : "\n") + text(entry))
-            }
         }
     }
 }

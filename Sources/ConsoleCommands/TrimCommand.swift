@@ -30,11 +30,8 @@ enum TrimCommand {
     private static func rows(
         _ names: [PartitionName], _ before: StartPosition, _ cluster: Cluster, _ console: Console
     ) throws -> [Row] {
-        func ask(_ query: OffsetQuery) throws -> [PartitionName: Int64] {
-            try cluster.offsets(Dictionary(uniqueKeysWithValues: names.map { ($0, query) }))
-        }
-        let first = try ask(.earliest)
-        let end = try ask(.latest)
+        let first = try cluster.offsets(of: names, .earliest)
+        let end = try cluster.offsets(of: names, .latest)
         let wanted = try ConsumeCommand.positions(names, before, end, cluster)
         return names.map { name in
             let (first, end) = (first[name] ?? 0, end[name] ?? 0)

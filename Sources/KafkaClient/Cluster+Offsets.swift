@@ -48,9 +48,15 @@ extension Cluster {
         let found = try offsets(queries, readCommitted: readCommitted)
         let others = queries.keys.filter { found[$0] == nil }
         if others.isEmpty { return found }
-        let ends = try offsets(
-            Dictionary(uniqueKeysWithValues: others.map { ($0, .latest) }), readCommitted: readCommitted)
+        let ends = try offsets(of: others, .latest, readCommitted: readCommitted)
         return found.merging(ends) { $1 }
+    }
+
+    /// Returns the same kind of offset of each of `names`; which have none is as in `offsets(_:readCommitted:)`.
+    public func offsets(
+        of names: [PartitionName], _ query: OffsetQuery, readCommitted: Bool = false
+    ) throws(ClientError) -> [PartitionName: Int64] {
+        try offsets(Dictionary(uniqueKeysWithValues: names.map { ($0, query) }), readCommitted: readCommitted)
     }
 
     /// Returns the offsets asked for, one for each partition; a time after the last record has none and is left out.
