@@ -92,8 +92,9 @@ struct FunctionSpan {
             if line.indent < indent { return nil }
             if line.indent == indent {
                 if isOpen, line.code.first == "}" { return index }
-                // A signature of several lines ends with its parenthesis, or its brace has a line of its own.
-                if !isOpen, line.code.first != ")", line.code.first != "{" { return nil }
+                // A signature of several lines goes on with its parenthesis, its conditions, or a line for its brace.
+                let isSignature = line.code.first == ")" || line.code.first == "{" || line.code.hasPrefix("where ")
+                if !isOpen, !isSignature { return nil }
                 if line.code.last == "}" { return index }
             }
             if line.indent == indent, line.code.last == "{" { isOpen = true }

@@ -9,7 +9,8 @@ import Testing
         // Kafka's own sources, and what its protocol and its settings call things.
         "CreateTime", "DelayedFetch", "ListOffsets", "LogCleanerManager", "LogValidator",
         "MemoryRecords.filterTo", "ProduceRequest.validateRecords", "RequestApiKey", "SkimpyOffsetMap",
-        "String.hashCode", "UtilsTest.testMurmur2", "AclEntry.supportedOperations", "Authorizer.authorizeByResourceType",
+        "String.hashCode", "UtilsTest.testMurmur2", "AclEntry.supportedOperations",
+        "Authorizer.authorizeByResourceType",
         "QuotaUtils", "Rate", "SampledStat", "SslPrincipalMapper", "StandardAuthorizer",
         // Java's library, and what other protocols call their fields.
         "BigInteger.toString", "X500Principal", "X500Principal.getName", "replaceAll", "Bearer", "bodySHA256",
@@ -36,10 +37,12 @@ import Testing
         let known = KnownNames(
             words: ["Broker", "start", "PartitionLog", "PartitionLog+Read", "maxBytes", "Gate", "for", "ByteReader"],
             files: ["Broker.swift", "PartitionLog+Read.swift", "Page.md"],
+            members: ["Broker": ["start"], "PartitionLog": ["maxBytes"], "Gate": ["for"]],
             exists: { ["tools/test", "Sources/Broker"].contains($0) })
         let lines = [
             "``Broker/start()``, ``Broker``, `PartitionLog.maxBytes`, `PartitionLog+Read` and `maxBytes(for:)` are there",
-            "``Broker/stop()``", "`NoSuchType` and `NoSuch.maxBytes`", "`noSuchMember`",
+            "``Broker/stop()``", "`Gate.maxBytes` is another type's", "`NoSuchType` and `NoSuch.maxBytes`",
+            "`noSuchMember`",
             "see <doc:Page> and <doc:NoPage>",
             "PartitionLog+Read.swift and PartitionLog+Write.swift", "Page.md, other.md",
             "tools/test, tools/none, Sources/Broker.",
@@ -48,7 +51,7 @@ import Testing
         let found = NamedThings.missing(in: lines.enumerated().map { ($0.offset + 1, Substring($0.element)) }, known)
         #expect(
             found.map(\.name) == [
-                "Broker/stop", "NoSuchType", "NoSuch.maxBytes", "noSuchMember", "doc:NoPage",
+                "Broker/stop", "Gate.maxBytes", "NoSuchType", "NoSuch.maxBytes", "noSuchMember", "doc:NoPage",
                 "PartitionLog+Write.swift",
                 "other.md", "tools/none",
             ])
@@ -60,12 +63,22 @@ struct KnownNames {
     /// Every identifier of the code, and the names of modules and files.
     var words: Set<String>
     var files: Set<String>
+    /// By type: the identifiers of the files that declare or extend it.
+    var members: [String: Set<String>] = [:]
     /// Whether the package has a file or folder at this path.
     var exists: (String) -> Bool
 
-    init(words: Set<String>, files: Set<String>, exists: @escaping (String) -> Bool) {
-        (self.words, self.files, self.exists) = (words, files, exists)
+    init(
+        words: Set<String>, files: Set<String>, members: [String: Set<String>] = [:],
+        exists: @escaping (String) -> Bool
+    ) {
+        (self.words, self.files, self.members, self.exists) = (words, files, members, exists)
     }
+
+    private static let types: Set<String> = ["struct", "class", "enum", "actor", "protocol", "extension"]
+
+    /// Extended here and declared elsewhere: more members than ours are known of these.
+    private static let library: Set<String> = ["Int64"]
 
     init() throws {
         words = []
@@ -78,7 +91,12 @@ struct KnownNames {
             words.formUnion(file.path.split(separator: "/").map(String.init))
             files.insert("\(file.name).swift")
             // What stands in a string, such as a name made up for a test, does not make it known.
-            for line in file.lines { for word in line.code.withoutStrings.words { words.insert(String(word)) } }
+            let own = Set(file.lines.flatMap { $0.code.withoutStrings.words.map(String.init) })
+            words.formUnion(own)
+            for declaration in file.lines.compactMap({ Declaration($0.code) })
+            where Self.types.contains(declaration.keyword) && !Self.library.contains(declaration.name) {
+                members[declaration.name, default: []].formUnion(own)
+            }
         }
         for page in try SourceTree.pages() { files.insert(String(page.path.split(separator: "/").last!)) }
     }
@@ -108,11 +126,18 @@ enum NamedThings {
         case .symbol:
             // A file without its ending, or an owner and its members.
             known.words.contains(name.text)
-                || name.text.split { "/.".contains($0) }.allSatisfy { known.words.contains(String($0)) }
+                || isMember(name.text.split { "/.".contains($0) }.map(String.init), known)
         case .page: known.files.contains("\(name.text.dropFirst(4)).md")
         case .file: known.files.contains(name.text) || known.exists(name.text)
         case .path: known.exists(name.text)
         }
+    }
+
+    /// Each part stands in a file that declares or extends the type before all of them; where that is no type of ours, anywhere.
+    private static func isMember(_ parts: [String], _ known: KnownNames) -> Bool {
+        guard let owner = parts.first, known.words.contains(owner) else { return false }
+        let members = known.members[owner] ?? known.words
+        return parts.dropFirst().allSatisfy { members.contains($0) }
     }
 
     private static func names(in line: Substring) -> [Name] {

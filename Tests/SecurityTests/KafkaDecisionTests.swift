@@ -3,7 +3,8 @@ import Security
 import Testing
 
 /// The authorizer against Kafka's own: what `StandardAuthorizer` of Apache Kafka 4.3.1 decided, over random ACLs.
-/// `KafkaDecisions.txt` has its answers, a line each:
+/// The text file beside this one has its answers, a line each, as a program that loads its class from the distribution
+/// printed them:
 ///
 /// `S` super users, `allow.everyone.if.no.acl.found`; begins a set. `A` resource, name, pattern, principal, host,
 /// operation, permission of an ACL, by the numbers of the wire. `R` principal, host, operation, resource, name, and whether
