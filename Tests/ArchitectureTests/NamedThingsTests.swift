@@ -33,6 +33,16 @@ import Testing
         #expect(Self.foreign.subtracting(met).sorted() == [], "named nowhere: take it off the list")
     }
 
+    /// What the README does not lead to is found by those alone who know that it is there.
+    @Test func theReadmeLinksEveryPage() throws {
+        let pages = try SourceTree.pages()
+        let readme = try #require(pages.first { $0.path == "README.md" })
+        let text = readme.lines.map { $0.code + $0.comment }.joined(separator: "\n")
+        for page in pages where page.path.contains(".docc/") {
+            #expect(text.contains("(\(page.path))"), "no link to \(page.path)")
+        }
+    }
+
     @Test func aMadeUpNameIsFound() {
         let known = KnownNames(
             words: ["Broker", "start", "PartitionLog", "PartitionLog+Read", "maxBytes", "Gate", "for", "ByteReader"],
