@@ -3,7 +3,7 @@
   allocations   calls of malloc and its kin (an interposed library)
   bytes         that they asked for
   syscalls      of the broker's own code: epoll, sockets, files, syncs, wakes (the same library; futexes are not seen)
-  instructions, retains, releases   with --instructions: by callgrind, where valgrind is installed
+  instructions, retains, releases   with --instructions: by callgrind
 
 What timing moves is no count, so nothing here depends on it: one event loop, one connection, the next request when the last one
 is answered, and a monotonic clock that stands still while is counted, so that no timer falls due and no commit looks slow.
