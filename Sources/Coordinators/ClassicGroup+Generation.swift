@@ -32,13 +32,17 @@ extension ClassicGroup {
         if context.apiVersion >= 5, request.protocolType == nil || request.protocolName == nil {
             return .inconsistentGroupProtocol
         }
-        if let type = request.protocolType, let own = protocolType, type != own { return .inconsistentGroupProtocol }
-        if let name = request.protocolName, let own = protocolName, name != own { return .inconsistentGroupProtocol }
+        if let type = request.protocolType, let own = protocolType, !type.isExactly(own) {
+            return .inconsistentGroupProtocol
+        }
+        if let name = request.protocolName, let own = protocolName, !name.isExactly(own) {
+            return .inconsistentGroupProtocol
+        }
         return nil
     }
 
     private mutating func didSync(_ memberID: String) {
-        pendingSync.remove(memberID)
+        pendingSync.remove(ExactString(memberID))
         if pendingSync.isEmpty { syncTimer.cancel() }
     }
 
@@ -141,8 +145,8 @@ extension ClassicGroup {
         }
         add(joinTimer, .join)
         add(syncTimer, .sync)
-        for (memberID, member) in members { add(member.session, .session(memberID: memberID)) }
-        for (memberID, timer) in pendingMembers { add(timer, .pendingMember(memberID: memberID)) }
+        for (memberID, member) in members { add(member.session, .session(memberID: memberID.text)) }
+        for (memberID, timer) in pendingMembers { add(timer, .pendingMember(memberID: memberID.text)) }
         return entries
     }
 
@@ -151,7 +155,7 @@ extension ClassicGroup {
         guard state == .completingRebalance || state == .stable, !pendingSync.isEmpty else { return }
         for memberID in pendingSync {
             shard.counters.expiredMembers += 1
-            remove(memberID, &shard)
+            remove(memberID.text, &shard)
         }
         prepareRebalance(&shard)
     }

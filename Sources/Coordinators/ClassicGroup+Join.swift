@@ -131,7 +131,7 @@ extension ClassicGroup {
 
         switch state {
         case .stable:
-            guard selectProtocol() == protocolName, topics(of: memberID) == formerTopics else {
+            guard protocolName?.isExactly(selectProtocol()) == true, topics(of: memberID) == formerTopics else {
                 return prepareRebalance(&shard)
             }
             writeMetadata(&shard)
@@ -155,8 +155,8 @@ extension ClassicGroup {
         }
     }
 
-    private func topics(of memberID: String) -> Set<String>? {
+    private func topics(of memberID: String) -> Set<ExactString>? {
         guard usesConsumerProtocol, let metadata = members[memberID]?.metadata(of: protocolName) else { return nil }
-        return ConsumerProtocol.subscribedTopics(metadata).map(Set.init)
+        return ConsumerProtocol.subscribedTopics(metadata).map { Set($0.lazy.map { ExactString($0) }) }
     }
 }

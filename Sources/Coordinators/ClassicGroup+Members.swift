@@ -8,7 +8,7 @@ extension ClassicGroup {
     func refusal(ofMember memberID: String, instanceID: String?) -> ErrorCode? {
         if let instanceID {
             guard let current = staticMembers[instanceID] else { return .unknownMemberID }
-            if current != memberID { return .fencedInstanceID }
+            if !current.isExactly(memberID) { return .fencedInstanceID }
         }
         return members[memberID] == nil ? .unknownMemberID : nil
     }
@@ -34,7 +34,7 @@ extension ClassicGroup {
     /// elected.
     mutating func remove(_ memberID: String, _ shard: inout ShardContext) {
         removePending(memberID)
-        pendingSync.remove(memberID)
+        pendingSync.remove(ExactString(memberID))
         guard let member = members[memberID] else { return }
         answerJoin(memberID, JoinGroupResponse(refusing: .unknownMemberID, memberID: ""), &shard)
         answerSync(memberID, SyncGroupResponse(refusing: .unknownMemberID), &shard)
@@ -64,7 +64,7 @@ extension ClassicGroup {
         members[newID] = member
         staticMembers[instanceID] = newID
         if leaderID == oldID { leaderID = newID }
-        if pendingSync.remove(oldID) != nil { pendingSync.insert(newID) }
+        if pendingSync.remove(ExactString(oldID)) != nil { pendingSync.insert(ExactString(newID)) }
     }
 
     /// Takes in what a JoinGroup says of its member.

@@ -6,12 +6,12 @@ extension ClassicGroup {
     /// Whether a member with these protocols can be in the group beside the present members. Without members, any may.
     func supports(type: String, protocols: [JoinGroupRequest.JoinGroupRequestProtocol]) -> Bool {
         if members.isEmpty { return !type.isEmpty && !protocols.isEmpty }
-        return protocolType == type && protocols.contains { protocolSupport[$0.name] == members.count }
+        return protocolType?.isExactly(type) == true && protocols.contains { protocolSupport[$0.name] == members.count }
     }
 
     mutating func countSupport(of member: GroupMember, by amount: Int) {
         // A peer may name a protocol twice; it still is one member that supports it.
-        for name in Set(member.protocols.lazy.map(\.name)) {
+        for name in Set(member.protocols.lazy.map { ExactString($0.name) }) {
             let count = protocolSupport[name, default: 0] + amount
             protocolSupport[name] = count == 0 ? nil : count
         }
@@ -28,7 +28,7 @@ extension ClassicGroup {
             guard let vote = member.protocols.first(where: { protocolSupport[$0.name] == members.count }) else {
                 continue
             }
-            if let index = votes.firstIndex(where: { $0.name == vote.name }) {
+            if let index = votes.firstIndex(where: { $0.name.isExactly(vote.name) }) {
                 votes[index].count += 1
             } else {
                 votes.append((vote.name, 1))
@@ -46,10 +46,10 @@ extension ClassicGroup {
     mutating func refreshSubscribedTopics() {
         setSubscribed(nil)
         guard usesConsumerProtocol else { return }
-        var topics: Set<String> = []
+        var topics: Set<ExactString> = []
         for member in members.values {
             guard let own = ConsumerProtocol.subscribedTopics(member.metadata(of: protocolName)) else { return }
-            topics.formUnion(own)
+            topics.formUnion(own.lazy.map { ExactString($0) })
             if topics.count > Self.maxSubscribedTopics { return }
         }
         setSubscribed(topics)
@@ -58,7 +58,7 @@ extension ClassicGroup {
     /// Returns whether the group subscribes to a topic. When its topics are not known, a consumer group is taken to
     /// subscribe to all, so that nothing of it is deleted.
     func isSubscribed(to topic: String) -> Bool {
-        subscribedTopics?.contains(topic) ?? usesConsumerProtocol
+        subscribedTopics?.contains(ExactString(topic)) ?? usesConsumerProtocol
     }
 }
 
@@ -66,6 +66,6 @@ extension GroupMember {
     /// Returns whether a member asks for the same protocols in the same order with the same metadata: then its joining
     /// again changes nothing for the others.
     func matches(_ others: [JoinGroupRequest.JoinGroupRequestProtocol]) -> Bool {
-        protocols.elementsEqual(others) { $0.name == $1.name && $0.metadata == $1.metadata }
+        protocols.elementsEqual(others) { $0.name.isExactly($1.name) && $0.metadata == $1.metadata }
     }
 }

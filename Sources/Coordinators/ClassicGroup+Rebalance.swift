@@ -71,7 +71,7 @@ extension ClassicGroup {
             members[member.memberID]!.isNew = false
             members[member.memberID]!.isIDKnown = true
             keepAlive(member.memberID, &shard)
-            pendingSync.insert(member.memberID)
+            pendingSync.insert(ExactString(member.memberID))
         }
         syncTimer.set(shard.after(rebalanceTimeoutMs), in: &shard.timers, groupID: groupID, subject: .sync)
     }
@@ -154,7 +154,8 @@ extension ClassicGroup {
             let isReplaced = memberID == member.memberID
             let metadata =
                 isReplaced
-                ? request?.protocols.first { $0.name == protocolName }?.metadata : member.metadata(of: protocolName)
+                ? request.map { GroupMember.metadata(of: protocolName, in: $0.protocols) }
+                : member.metadata(of: protocolName)
             // The lengths and timeouts; a new id is the instance's or the client's with 37 bytes.
             bytes += 32 + (isReplaced ? 37 + 2 * Int(Int16.max) : 0)
             bytes += member.memberID.utf8.count + (member.groupInstanceID?.utf8.count ?? 0)

@@ -51,8 +51,12 @@ struct GroupMember: Equatable, Sendable {
     /// A session that runs out is ignored while the member waits for us; not for new members, who cannot heartbeat.
     var isExcused: Bool { !isNew && (join != nil || sync != nil) }
 
-    func metadata(of protocolName: String?) -> [UInt8] {
-        protocols.first { $0.name == protocolName }?.metadata ?? []
+    func metadata(of protocolName: String?) -> [UInt8] { Self.metadata(of: protocolName, in: protocols) }
+
+    static func metadata(
+        of protocolName: String?, in protocols: [JoinGroupRequest.JoinGroupRequestProtocol]
+    ) -> [UInt8] {
+        protocolName.flatMap { name in protocols.first { $0.name.isExactly(name) } }?.metadata ?? []
     }
 
     /// Bytes of memory, about, without the assignment: every text of the client's is in it.
@@ -94,19 +98,19 @@ struct ClassicGroup: Sendable {
     /// 0 before the first.
     var generationID: Int32 = 0
     var leaderID: String?
-    var members: [String: GroupMember] = [:]
+    var members: [ExactString: GroupMember] = [:]
     /// Member ids by group instance id. Source: KIP-345.
-    var staticMembers: [String: String] = [:]
+    var staticMembers: [ExactString: String] = [:]
     /// Member ids given out by MEMBER_ID_REQUIRED and not yet joined. Source: KIP-394.
-    private(set) var pendingMembers: [String: GroupTimer] = [:]
+    private(set) var pendingMembers: [ExactString: GroupTimer] = [:]
     private var pendingBytes = 0
     /// Members of the generation that have not sent SyncGroup yet.
-    var pendingSync: Set<String> = []
+    var pendingSync: Set<ExactString> = []
     /// How many members support each protocol.
-    var protocolSupport: [String: Int] = [:]
+    var protocolSupport: [ExactString: Int] = [:]
     /// The topics of all members; `nil` when they are not known (not a consumer group, unreadable metadata, or more of
     /// them than `maxSubscribedTopics`).
-    private(set) var subscribedTopics: Set<String>?
+    private(set) var subscribedTopics: Set<ExactString>?
     private var subscribedBytes = 0
     var joinTimer = GroupTimer()
     var syncTimer = GroupTimer()
@@ -193,9 +197,9 @@ struct ClassicGroup: Sendable {
     /// a group that names more is taken to subscribe to all.
     static let maxSubscribedTopics = 100_000
 
-    mutating func setSubscribed(_ topics: Set<String>?) {
+    mutating func setSubscribed(_ topics: Set<ExactString>?) {
         subscribedTopics = topics
-        subscribedBytes = topics.map { $0.reduce(0) { $0 + 64 + $1.utf8.count } } ?? 0
+        subscribedBytes = topics.map { $0.reduce(0) { $0 + 64 + $1.text.utf8.count } } ?? 0
     }
 
     var usesConsumerProtocol: Bool { protocolType == ConsumerProtocol.type }

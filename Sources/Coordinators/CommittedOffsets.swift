@@ -34,7 +34,7 @@ struct CommittedOffset: Equatable, Sendable {
 
 /// Offsets by topic name and partition index.
 struct CommittedOffsets: Equatable, Sendable {
-    private(set) var byTopic: [String: [Int32: CommittedOffset]] = [:]
+    private(set) var byTopic: [ExactString: [Int32: CommittedOffset]] = [:]
     private(set) var count = 0
     private(set) var metadataBytes = 0
     /// Bytes of the longest text there was, since there was none.
@@ -69,7 +69,7 @@ struct CommittedOffsets: Equatable, Sendable {
     /// Topics by name, partitions by index: replies and records come in the same order each time.
     var sorted: [(topic: String, partitions: [(index: Int32, offset: CommittedOffset)])] {
         byTopic.keys.sorted().map { topic in
-            (topic, byTopic[topic]!.sorted { $0.key < $1.key }.map { (index: $0.key, offset: $0.value) })
+            (topic.text, byTopic[topic]!.sorted { $0.key < $1.key }.map { (index: $0.key, offset: $0.value) })
         }
     }
 }

@@ -86,7 +86,7 @@ extension GroupShard {
         let listed = groups.compactMap { groupID, group -> ListGroupsResponse.ListedGroup? in
             guard states.isEmpty || states.contains(group.state.rawValue.lowercased()) else { return nil }
             var entry = ListGroupsResponse.ListedGroup()
-            entry.groupID = groupID
+            entry.groupID = groupID.text
             entry.protocolType = group.protocolType ?? ""
             entry.groupState = group.state.rawValue
             entry.groupType = "classic"
@@ -114,12 +114,12 @@ extension GroupShard {
         if let phaseError { return (phaseError, nil) }
         guard let group = groups[groupID] else { return (.groupIDNotFound, "Group \(groupID) not found.") }
         guard group.state == .empty else { return (.nonEmptyGroup, "The group \(groupID) is not empty.") }
-        var indexes: [String: Set<Int32>] = [:]
+        var indexes: [ExactString: Set<Int32>] = [:]
         for store in [group.offsets] + group.openTransactions.compactMap({ pendingTransactions[$0]?[groupID] }) {
             for (topic, partitions) in store.byTopic { indexes[topic, default: []].formUnion(partitions.keys) }
         }
         for topic in indexes.keys.sorted() {
-            for index in indexes[topic]!.sorted() { delete(topic, index, of: group) }
+            for index in indexes[topic]!.sorted() { delete(topic.text, index, of: group) }
         }
         // Members that were only promised an id lose it: their JoinGroup gets UNKNOWN_MEMBER_ID and they begin again.
         if group.isRecorded { writeTombstone(of: groupID) } else { groups[groupID] = nil }

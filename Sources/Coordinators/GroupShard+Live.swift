@@ -17,11 +17,11 @@ extension GroupShard {
         for groupID in groups.keys.sorted() {
             let group = groups[groupID]!
             if let metadata = group.recorded {
-                records.append(GroupRecord.group(groupID: groupID, metadata).encoded)
+                records.append(GroupRecord.group(groupID: groupID.text, metadata).encoded)
             }
             for (topic, partitions) in group.offsets.sorted {
                 for (index, offset) in partitions {
-                    let key = GroupRecord.OffsetKey(groupID: groupID, topic: topic, partitionIndex: index)
+                    let key = GroupRecord.OffsetKey(groupID: groupID.text, topic: topic, partitionIndex: index)
                     records.append(GroupRecord.offset(key, offset).encoded)
                 }
             }

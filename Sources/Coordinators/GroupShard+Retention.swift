@@ -22,9 +22,9 @@ extension GroupShard {
                 isComplete = false
                 break
             }
-            counting(groupID) { shard in
+            counting(groupID.text) { shard in
                 shard.expireOffsets(of: shard.groups[groupID]!)
-                if shard.groups[groupID]?.isOver == true { shard.writeTombstone(of: groupID) }
+                if shard.groups[groupID]?.isOver == true { shard.writeTombstone(of: groupID.text) }
             }
         }
         return (context.finish(), isComplete)
@@ -61,7 +61,7 @@ extension GroupShard {
             for topic in topics {
                 for index in partitions(of: topic.name, id: topic.id, in: group) {
                     guard context.actions.records.count < Self.sweepLimit else { return (context.finish(), false) }
-                    counting(groupID) { $0.delete(topic.name, index, of: group) }
+                    counting(groupID.text) { $0.delete(topic.name, index, of: group) }
                 }
             }
         }

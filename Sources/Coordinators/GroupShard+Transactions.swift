@@ -81,18 +81,18 @@ extension GroupShard {
         for (groupID, offsets) in pendingTransactions.removeValue(forKey: producerID) ?? [:] {
             groups[groupID]?.openTransactions.remove(producerID)
             if committed {
-                createGroup(groupID)
+                createGroup(groupID.text)
                 for (topic, partitions) in offsets.byTopic {
                     for (index, offset) in partitions {
                         // A plain commit that came later in the log wins.
-                        let present = groups[groupID]!.offsets[topic, index]
+                        let present = groups[groupID]!.offsets[topic.text, index]
                         if present.map({ $0.order < offset.order }) ?? true {
-                            groups[groupID]!.offsets[topic, index] = offset
+                            groups[groupID]!.offsets[topic.text, index] = offset
                         }
                     }
                 }
             }
-            dispose(groupID)
+            dispose(groupID.text)
         }
     }
 }

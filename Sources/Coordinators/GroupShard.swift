@@ -20,10 +20,11 @@ public struct GroupShard: Sendable {
     public static let defaultMaxBatchBytes = 1_048_588
 
     public private(set) var phase = Phase.loading
-    var groups: [String: ClassicGroup] = [:]
+    /// By the bytes of their ids, as all that clients name here.
+    var groups: [ExactString: ClassicGroup] = [:]
     var context: ShardContext
     /// Offsets of unfinished transactions: they count once their transaction commits. By producer, then group.
-    var pendingTransactions: [ProducerID: [String: CommittedOffsets]] = [:]
+    var pendingTransactions: [ProducerID: [ExactString: CommittedOffsets]] = [:]
 
     /// The largest batch that the shard's partition takes, in bytes. A request whose records would not fit is refused as by
     /// Kafka, before it has changed anything: SyncGroup and a static member's return with UNKNOWN_SERVER_ERROR (the group
@@ -194,7 +195,7 @@ public struct GroupShard: Sendable {
         view.groups[groupID] = group
         for producer in group.openTransactions {
             guard let offsets = pendingTransactions[producer]?[groupID] else { continue }
-            view.pendingTransactions[producer] = [groupID: offsets]
+            view.pendingTransactions[producer] = [ExactString(groupID): offsets]
         }
         return view
     }
@@ -254,7 +255,7 @@ extension ClassicGroup {
     }
 
     fileprivate mutating func takeUp(_ shard: inout ShardContext) {
-        for memberID in members.keys.sorted() { keepAlive(memberID, &shard) }
+        for memberID in members.keys.sorted() { keepAlive(memberID.text, &shard) }
         // The limit was lowered: members join again, and the last to come are refused.
         if members.count > shard.settings.maxSize { prepareRebalance(&shard) }
     }

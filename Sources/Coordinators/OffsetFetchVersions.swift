@@ -26,7 +26,7 @@ extension OffsetFetchRequest {
     /// Returns the groups asked for, each once, with each of their topics and partitions once, in the order in which
     /// they are first named. A group that is named with topics and without is asked for all.
     public func distinctGroups(version: Int16) -> [OffsetFetchRequestGroup] {
-        var places: [String: Int] = [:]
+        var places: [ExactString: Int] = [:]
         var result: [OffsetFetchRequestGroup] = []
         for group in requestedGroups(version: version) {
             guard let place = places[group.groupID] else {
@@ -44,7 +44,7 @@ extension OffsetFetchRequest {
     }
 
     private struct TopicIdentity: Hashable {
-        var name: String
+        var name: ExactString
         var id: TopicID
     }
 
@@ -52,7 +52,7 @@ extension OffsetFetchRequest {
         var places: [TopicIdentity: Int] = [:]
         var result: [OffsetFetchRequestTopics] = []
         for topic in topics {
-            let identity = TopicIdentity(name: topic.name, id: topic.topicID)
+            let identity = TopicIdentity(name: ExactString(topic.name), id: topic.topicID)
             if let place = places[identity] {
                 result[place].partitionIndexes += topic.partitionIndexes
             } else {

@@ -18,7 +18,7 @@ public final class Cluster {
     var connections: [Int32: BrokerConnection] = [:]
     /// A connection to a bootstrap address, of which the node number is not known.
     private var first: BrokerConnection?
-    var coordinators: [String: Int32] = [:]
+    var coordinators: [ExactString: Int32] = [:]
 
     public struct TopicMetadata: Sendable, Equatable {
         public var name: String

@@ -1,4 +1,5 @@
 import BrokerTestKit
+import KafkaModel
 import Security
 import Testing
 

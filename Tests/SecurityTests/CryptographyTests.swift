@@ -1,5 +1,6 @@
 import BrokerTestKit
 import COpenSSL
+import KafkaModel
 import Security
 import Testing
 

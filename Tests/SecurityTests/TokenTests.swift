@@ -1,4 +1,5 @@
 import COpenSSL
+import KafkaModel
 import Security
 import Testing
 

@@ -27,7 +27,7 @@ extension KafkaConnection {
     }
 
     private struct PartitionName: Hashable {
-        var topic: String
+        var topic: ExactString
         var index: Int32
     }
 
@@ -63,7 +63,8 @@ extension KafkaConnection {
                 let place = places[number]
                 let topic = asked.topics[place.topic]
                 let partition = topic.partitions[place.partition]
-                let isTwice = twice.contains(PartitionName(topic: topic.name, index: partition.partitionIndex))
+                let isTwice = twice.contains(
+                    PartitionName(topic: ExactString(topic.name), index: partition.partitionIndex))
                 find(
                     partition, of: topic.name, isTwice: isTwice, context,
                     &response.topics[place.topic].partitions[place.partition])
@@ -80,7 +81,7 @@ extension KafkaConnection {
         var twice: Set<PartitionName> = []
         for topic in asked.topics {
             for partition in topic.partitions {
-                let name = PartitionName(topic: topic.name, index: partition.partitionIndex)
+                let name = PartitionName(topic: ExactString(topic.name), index: partition.partitionIndex)
                 if !seen.insert(name).inserted { twice.insert(name) }
             }
         }

@@ -52,10 +52,11 @@ private struct MetadataQuestion: Sendable {
         self.asked = asked
         self.context = context
         guard let named = asked.topics, context.version > 0 || !named.isEmpty else { return }
-        var names: Set<String> = []
+        var names: Set<ExactString> = []
         var ids: Set<TopicID> = []
         let distinct = named.filter { topic in
-            topic.topicID != .zero ? ids.insert(topic.topicID).inserted : names.insert(topic.name ?? "").inserted
+            topic.topicID != .zero
+                ? ids.insert(topic.topicID).inserted : names.insert(ExactString(topic.name ?? "")).inserted
         }
         topics = distinct
         guard asked.allowAutoTopicCreation, context.broker.options.autoCreateTopics else { return }

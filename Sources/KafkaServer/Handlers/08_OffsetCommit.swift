@@ -67,10 +67,10 @@ extension KafkaConnection {
         guard !refused.isEmpty else { return response }
         var whole = response
         // By name, or by the id's text: one is empty where the other counts.
-        func key(_ topic: OffsetCommitResponse.OffsetCommitResponseTopic) -> String {
-            ticket.version >= 10 ? topic.topicID.description : topic.name
+        func key(_ topic: OffsetCommitResponse.OffsetCommitResponseTopic) -> ExactString {
+            ExactString(ticket.version >= 10 ? topic.topicID.description : topic.name)
         }
-        var places: [String: Int] = [:]
+        var places: [ExactString: Int] = [:]
         for (place, topic) in whole.topics.enumerated() where places[key(topic)] == nil { places[key(topic)] = place }
         for refusal in refused {
             if let same = places[key(refusal)] {

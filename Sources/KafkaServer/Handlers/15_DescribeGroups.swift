@@ -10,10 +10,10 @@ extension KafkaConnection {
     /// Groups for which there is no room are answered without.
     static func describeGroupsPrice(_ asked: DescribeGroupsRequest, _ context: AnswerContext) -> Int {
         var price = ReplyPrice()
-        let groups = Set(asked.groups)
+        let groups = Set(asked.groups.lazy.map { ExactString($0) })
         price.add(groups.count, DescribeGroupsResponse.DescribedGroup.self, text: 96)
         let members = groups.reduce(0) { sum, groupID in
-            sum + context.broker.groups.read(group: groupID) { $0.mostDescriptionBytes(of: groupID) }.answer
+            sum + context.broker.groups.read(group: groupID.text) { $0.mostDescriptionBytes(of: groupID.text) }.answer
         }
         price.add(bytes: min(members, ReplyRoom.bytes))
         return price.bytes
@@ -29,8 +29,8 @@ extension KafkaConnection {
         var commit: UInt64 = 0
         var response = DescribeGroupsResponse()
         var room = ReplyRoom()
-        var answered: Set<String> = []
-        for groupID in asked.groups where answered.insert(groupID).inserted {
+        var answered: Set<ExactString> = []
+        for groupID in asked.groups where answered.insert(ExactString(groupID)).inserted {
             // Described outside of the shard's lock, which heartbeats of other groups take.
             let (shard, ticket) = context.broker.groups.read(group: groupID) { $0.view(of: groupID) }
             commit = max(commit, ticket)

@@ -8,7 +8,7 @@ import KafkaWire
 extension KafkaConnection {
     static func createTopicsPrice(_ asked: CreateTopicsRequest, _ context: AnswerContext) -> Int {
         var price = ReplyPrice()
-        let topics = Set(asked.topics.lazy.map(\.name)).count
+        let topics = Set(asked.topics.lazy.map { ExactString($0.name) }).count
         price.add(topics, CreateTopicsResponse.CreatableTopicResult.self, text: 160)
         if context.version >= 5, topics <= ChangeLimits.maxRecords {
             let rows = topics * TopicSettingKey.all.count
@@ -21,7 +21,7 @@ extension KafkaConnection {
     static func createTopics(
         _ asked: CreateTopicsRequest, _ context: AnswerContext
     ) -> SlicedPlan<CreateTopicsResponse> {
-        let (topics, repeated) = distinct(asked.topics) { $0.name }
+        let (topics, repeated) = distinct(asked.topics) { ExactString($0.name) }
         let records = topics.reduce(0) { sum, topic in
             let partitions = topic.assignments.isEmpty ? Int(max(1, topic.numPartitions)) : topic.assignments.count
             return min(sum, ChangeLimits.maxRecords) + 1 + partitions + topic.configs.count
@@ -33,7 +33,7 @@ extension KafkaConnection {
             step: { index, response in
                 let topic = topics[index]
                 response.topics.append(
-                    repeated.contains(topic.name)
+                    repeated.contains(ExactString(topic.name))
                         ? refusal(topic, .init(.invalidRequest, "Duplicate topic name."))
                         : isTooLarge
                             ? refusal(topic, ChangeLimits.tooMany) : create(topic, broker, asked.validateOnly))

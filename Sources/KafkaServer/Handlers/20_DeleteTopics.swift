@@ -8,7 +8,9 @@ import KafkaWire
 extension KafkaConnection {
     static func deleteTopicsPrice(_ asked: DeleteTopicsRequest, _ context: AnswerContext) -> Int {
         var price = ReplyPrice()
-        let topics = Set(asked.topics.lazy.map(TopicIdentity.init)).count + Set(asked.topicNames).count
+        let topics =
+            Set(asked.topics.lazy.map(TopicIdentity.init)).count
+            + Set(asked.topicNames.lazy.map { ExactString($0) }).count
         price.add(
             topics, DeleteTopicsResponse.DeletableTopicResult.self, text: 128)
         return price.bytes
@@ -43,10 +45,12 @@ extension KafkaConnection {
     }
 
     private struct TopicIdentity: Hashable {
-        var name: String?
+        var name: ExactString?
         var id: TopicID
 
-        init(_ state: DeleteTopicsRequest.DeleteTopicState) { (name, id) = (state.name, state.topicID) }
+        init(_ state: DeleteTopicsRequest.DeleteTopicState) {
+            (name, id) = (state.name.map { ExactString($0) }, state.topicID)
+        }
     }
 
     private static func delete(

@@ -37,7 +37,7 @@ extension KafkaConnection {
         var price = ReplyPrice()
         price.add(resources.count, DescribeConfigsResponse.DescribeConfigsResult.self, text: 128)
         // A message may repeat it, and is a string of its own.
-        price.add(bytes: 3 * resources.reduce(0) { $0 + $1.name.utf8.count })
+        price.add(bytes: 3 * resources.reduce(0) { $0 + $1.name.text.utf8.count })
         // Those for which there is no room are answered without.
         let rows = resources.reduce(0) { $0 + rowsPrice(of: $1, asked, context) }
         price.add(bytes: min(rows, ReplyRoom.bytes))
@@ -54,14 +54,14 @@ extension KafkaConnection {
         var values = 0
         switch resource.type {
         case 2:
-            guard let topic = context.broker.catalog.topic(named: resource.name) else { break }
+            guard let topic = context.broker.catalog.topic(named: resource.name.text) else { break }
             rows = TopicSettingKey.all.count
             let set = topic.settings.overrides
             values =
                 resource.keys.map { $0.reduce(0) { $0 + (set[$1]?.utf8.count ?? 0) } }
                 ?? set.values.reduce(0) { $0 + $1.utf8.count }
         case 4:
-            guard resource.name == String(context.broker.options.nodeID) else { break }
+            guard resource.name.text == String(context.broker.options.nodeID) else { break }
             rows = context.broker.options.brokerSettings.count
             values = context.broker.options.brokerSettings.reduce(0) { $0 + ($1.value?.utf8.count ?? 0) }
         default: break
@@ -78,11 +78,13 @@ extension KafkaConnection {
 
     private struct Resource: Hashable {
         var type: Int8
-        var name: String
+        var name: ExactString
         var keys: [String]?
 
         init(_ resource: DescribeConfigsRequest.DescribeConfigsResource) {
-            (type, name, keys) = (resource.resourceType, resource.resourceName, resource.configurationKeys)
+            type = resource.resourceType
+            name = ExactString(resource.resourceName)
+            keys = resource.configurationKeys
         }
     }
 

@@ -76,7 +76,7 @@ extension KafkaConnection {
     ) -> TopicRefusal? {
         switch resource.type {
         case 2:
-            guard let topic = broker.catalog.topic(named: resource.name) else {
+            guard let topic = broker.catalog.topic(named: resource.name.text) else {
                 return .init(.unknownTopicOrPartition, "The topic '\(resource.name)' does not exist.")
             }
             switch change(topic.settings.overrides) {
@@ -94,7 +94,7 @@ extension KafkaConnection {
 /// What settings belong to.
 struct ConfigResource: Hashable {
     var type: Int8
-    var name: String
+    var name: ExactString
 
     static let duplicate = TopicRefusal(.invalidRequest, "Each resource must appear at most once.")
 }
@@ -106,7 +106,7 @@ protocol AlterableConfigResource: Sendable {
 }
 
 extension AlterableConfigResource {
-    var identity: ConfigResource { ConfigResource(type: resourceType, name: resourceName) }
+    var identity: ConfigResource { ConfigResource(type: resourceType, name: ExactString(resourceName)) }
 }
 
 /// An entry of the reply: how it went with one resource.
@@ -120,7 +120,7 @@ protocol AlteredConfigResource: KafkaStructure {
 extension AlteredConfigResource {
     init(_ resource: ConfigResource, _ refusal: TopicRefusal?) {
         self.init()
-        (resourceType, resourceName) = (resource.type, resource.name)
+        (resourceType, resourceName) = (resource.type, resource.name.text)
         (errorCode, errorMessage) = (refusal?.code.rawValue ?? 0, refusal?.message)
     }
 }

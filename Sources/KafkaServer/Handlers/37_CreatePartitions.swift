@@ -8,7 +8,8 @@ extension KafkaConnection {
     static func createPartitionsPrice(_ asked: CreatePartitionsRequest, _ context: AnswerContext) -> Int {
         var price = ReplyPrice()
         price.add(
-            Set(asked.topics.lazy.map(\.name)).count, CreatePartitionsResponse.CreatePartitionsTopicResult.self,
+            Set(asked.topics.lazy.map { ExactString($0.name) }).count,
+            CreatePartitionsResponse.CreatePartitionsTopicResult.self,
             text: 160)
         return price.bytes
     }
@@ -16,7 +17,7 @@ extension KafkaConnection {
     static func createPartitions(
         _ asked: CreatePartitionsRequest, _ context: AnswerContext
     ) -> SlicedPlan<CreatePartitionsResponse> {
-        let (topics, repeated) = distinct(asked.topics) { $0.name }
+        let (topics, repeated) = distinct(asked.topics) { ExactString($0.name) }
         let isTooLarge = topics.count > ChangeLimits.maxRecords
         let broker = context.broker
         @Sendable func tell(_ index: Int, _ refusal: TopicRefusal?, _ response: inout CreatePartitionsResponse) {
@@ -30,7 +31,7 @@ extension KafkaConnection {
             count: topics.count, timeoutMs: Int64(asked.timeoutMs),
             step: { index, response in
                 let refusal: TopicRefusal? =
-                    if repeated.contains(topics[index].name) {
+                    if repeated.contains(ExactString(topics[index].name)) {
                         .init(.invalidRequest, "Duplicate topic name.")
                     } else if isTooLarge {
                         ChangeLimits.tooMany

@@ -10,17 +10,17 @@ import LogStorage
 extension KafkaConnection {
     static func deleteGroupsPrice(_ asked: DeleteGroupsRequest, _ context: AnswerContext) -> Int {
         var price = ReplyPrice()
-        let groups = Set(asked.groupsNames)
+        let groups = Set(asked.groupsNames.lazy.map { ExactString($0) })
         price.add(groups.count, DeleteGroupsResponse.DeletableGroupResult.self, text: 96)
         // The message repeats it, and is a string of its own.
-        price.add(bytes: 3 * groups.reduce(0) { $0 + $1.utf8.count })
+        price.add(bytes: 3 * groups.reduce(0) { $0 + $1.text.utf8.count })
         return price.bytes
     }
 
     static func deleteGroups(_ asked: DeleteGroupsRequest, _ context: AnswerContext) -> Answer<DeleteGroupsResponse> {
         let groups = context.broker.groups
         var answer = Answer(response: DeleteGroupsResponse())
-        for groupID in distinct(asked.groupsNames, by: { $0 }).entries {
+        for groupID in distinct(asked.groupsNames, by: { ExactString($0) }).entries {
             let (reply, ticket) = groups.ask(group: groupID, as: .synchronous) { shard, now in
                 shard.deleteGroups([groupID], waiter: .synchronous, now: now)
             }

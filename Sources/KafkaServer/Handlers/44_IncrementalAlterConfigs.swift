@@ -29,9 +29,9 @@ extension KafkaConnection {
         _ changes: [IncrementalAlterConfigsRequest.AlterableConfig], to current: [String: String], _ broker: Broker
     ) -> Result<[String: String], TopicRefusal> {
         var settings = current
-        var seen: Set<String> = []
+        var seen: Set<ExactString> = []
         for change in changes {
-            guard seen.insert(change.name).inserted else {
+            guard seen.insert(ExactString(change.name)).inserted else {
                 return .failure(.init(.invalidRequest, "Error due to duplicate config keys: \(change.name)"))
             }
             if change.configOperation == 1 {

@@ -26,16 +26,17 @@ extension KafkaConnection {
         _ asked: DescribeTopicPartitionsRequest, _ context: AnswerContext
     ) -> Answer<DescribeTopicPartitionsResponse> {
         let catalog = context.broker.catalog
-        var names = asked.topics.isEmpty ? catalog.topics.map(\.name) : asked.topics.map(\.name)
-        names = Set(names).sorted()
+        let wanted = asked.topics.isEmpty ? catalog.topics.map(\.name) : asked.topics.map(\.name)
+        var names = Set(wanted.lazy.map { ExactString($0) }).sorted()
         var firstPartition = 0
         if let cursor = asked.cursor {
-            names = Array(names.drop { $0 < cursor.topicName })
-            if names.first == cursor.topicName { firstPartition = max(0, Int(cursor.partitionIndex)) }
+            let name = ExactString(cursor.topicName)
+            names = Array(names.drop { $0 < name })
+            if names.first == name { firstPartition = max(0, Int(cursor.partitionIndex)) }
         }
         var left = max(1, min(Int(asked.responsePartitionLimit), maxPartitions))
         var response = DescribeTopicPartitionsResponse()
-        for name in names {
+        for name in names.map(\.text) {
             let topic = catalog.topic(named: name)
             let count = topic?.partitions.count ?? 0
             if left == 0 {

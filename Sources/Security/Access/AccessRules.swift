@@ -1,3 +1,5 @@
+public import KafkaModel
+
 /// All ACLs as of one moment, compiled: immutable, shared by every event loop, replaced as a whole by the next.
 ///
 /// A decision looks at the rules of the name, at those of `*`, and at those of each length of prefix in use: at most as

@@ -1,3 +1,5 @@
+public import KafkaModel
+
 /// Who asks, from where, and how far his credential reaches. Made once for each authenticated connection or credential.
 public struct AccessSubject: Hashable, Sendable {
     /// A token with more groups than this is refused by who makes the subject: each is one more to compare for each

@@ -1,3 +1,5 @@
+public import KafkaModel
+
 /// Which ACLs DescribeAcls shows and DeleteAcls removes. Nil and the `any` cases stand for everything; a name, a
 /// principal and a host are exact: `User:*` finds only the ACLs of `User:*`.
 public struct AclFilter: Hashable, Sendable {

@@ -1,3 +1,5 @@
+public import KafkaModel
+
 /// What an ACL is about. The numbers are those of the wire.
 public enum ResourceType: Int8, Sendable, CaseIterable {
     case any = 1

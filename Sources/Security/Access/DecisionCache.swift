@@ -1,3 +1,5 @@
+import KafkaModel
+
 /// The decisions of one event loop, so that a topic's ACLs are not searched for each request.
 ///
 /// Filled as decisions are made, emptied when a later ``AccessRules`` is given: a change acts on the next request.

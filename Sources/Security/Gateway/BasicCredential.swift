@@ -1,3 +1,5 @@
+public import KafkaModel
+
 /// What HTTP's Basic scheme carries: a name and a password, for ``PasswordCheck``. Source: RFC 7617.
 public struct BasicCredential: Sendable {
     public let user: ExactString

@@ -1,3 +1,5 @@
+public import KafkaModel
+
 /// The text of an API key: `gk_`, an id of 12, `_`, a secret of 43 characters, and 6 that check both for typing errors.
 ///
 /// The check is CRC-32 over all that stands before it, in base 62. It lets a secret scanner, and us, tell a key from

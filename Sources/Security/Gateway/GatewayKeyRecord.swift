@@ -1,3 +1,5 @@
+public import KafkaModel
+
 /// What is stored of an API key: hashes, never the key.
 public struct GatewayKeyRecord: Hashable, Sendable {
     /// Two: the new one and, for a while, the one before. Making a third is a conflict; who wants it ends one first.

@@ -1,3 +1,5 @@
+public import KafkaModel
+
 /// AWS Signature Version 4 from the server's side: whether a request was signed by who holds a key's secret.
 ///
 /// Source: "Signature Version 4 signing process" of the AWS General Reference. Signing by query, session tokens and

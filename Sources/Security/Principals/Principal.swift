@@ -1,3 +1,5 @@
+public import KafkaModel
+
 /// Who somebody is: `User:alice`, `Group:ops`. Equal only byte by byte (``ExactString``).
 public struct Principal: Hashable, Sendable, CustomStringConvertible {
     public let type: ExactString

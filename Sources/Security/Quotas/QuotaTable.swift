@@ -1,3 +1,5 @@
+public import KafkaModel
+
 /// Limits by user and client id, as AlterClientQuotas sets them, and which of them holds for a connection. Source:
 /// KIP-13, KIP-55, KIP-124, KIP-546, KIP-599.
 public struct QuotaTable: Sendable {

@@ -1,3 +1,5 @@
+import KafkaModel
+
 /// The first message of OAUTHBEARER: header, 0x01, then `key=value` 0x01 for each pair, then 0x01. `auth` must be among
 /// them. Source: RFC 7628, section 3.1; KIP-342 for the other keys.
 struct OAuthBearerMessage {

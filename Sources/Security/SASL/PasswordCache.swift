@@ -1,3 +1,5 @@
+public import KafkaModel
+
 /// Passwords found right a short while ago, so that a client that connects often does not cost a PBKDF2 each time.
 ///
 /// Neither names nor passwords are in it: the key is an HMAC over both and the credential's epoch, so a changed

@@ -1,3 +1,5 @@
+public import KafkaModel
+
 /// The one message of PLAIN: authorization id, NUL, name, NUL, password. Source: RFC 4616.
 struct PlainMessage {
     let user: ExactString

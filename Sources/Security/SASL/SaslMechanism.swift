@@ -1,3 +1,5 @@
+public import KafkaModel
+
 /// The mechanisms of the Kafka listener, by the names of their registrations.
 public enum SaslMechanism: String, Sendable, CaseIterable {
     case plain = "PLAIN"

@@ -1,3 +1,5 @@
+import KafkaModel
+
 /// The writing of names in SCRAM and OAUTHBEARER: a comma is `=2C`, an equals sign `=3D`. Source: RFC 5802, section
 /// 5.1.
 enum SaslName {

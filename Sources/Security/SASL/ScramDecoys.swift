@@ -1,3 +1,5 @@
+public import KafkaModel
+
 /// Credentials for users that do not exist, so that nobody learns which do.
 ///
 /// A decoy is a function of the name: the same salt on each try, and on every node that shares the secret. Its salt has

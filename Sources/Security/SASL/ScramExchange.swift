@@ -1,3 +1,5 @@
+import KafkaModel
+
 /// The server's half of one SCRAM exchange: client-first, server-first, client-final, server-final.
 ///
 /// ```

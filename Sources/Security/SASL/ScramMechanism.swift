@@ -1,3 +1,5 @@
+public import KafkaModel
+
 /// The two SCRAM mechanisms, by the numbers of KIP-554.
 public enum ScramMechanism: Int8, Sendable, CaseIterable {
     case sha256 = 1

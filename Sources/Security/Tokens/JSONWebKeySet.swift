@@ -1,3 +1,5 @@
+public import KafkaModel
+
 /// An issuer's public keys, as its JWKS document lists them. Source: RFC 7517, RFC 8037.
 public struct JSONWebKeySet: Sendable {
     /// Issuers list two or three. What follows the bound is not read.

@@ -1,3 +1,5 @@
+public import KafkaModel
+
 /// Whose tokens are taken, and for what.
 public struct TokenIssuer: Sendable {
     /// Which of an issuer's two kinds of token a route takes. Cognito's `token_use`.

@@ -1,3 +1,5 @@
+public import KafkaModel
+
 /// JSON Web Tokens: whether one is a known issuer's, unchanged, for us, and in time.
 ///
 /// The algorithm is the key's; what the header says has to agree with it. Keys come from the issuer's configured set

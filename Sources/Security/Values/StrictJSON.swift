@@ -1,3 +1,5 @@
+public import KafkaModel
+
 /// JSON as tokens and key sets are read: what two readers could understand differently is refused.
 ///
 /// RFC 8259, and besides: no member twice, no lone surrogates, valid UTF-8, depth and size bounded.
