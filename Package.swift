@@ -137,7 +137,11 @@ let package = Package(
             ]),
         tests("ConfigurationTests", ["Configuration"]),
         tests(
-            "ServerTests", ["Server", "BrokerTestKit", "ByteBuffers", "Configuration", "KafkaClient", "RecordFormat"]),
+            "ServerTests",
+            [
+                "Server", "BrokerCore", "BrokerTestKit", "ByteBuffers", "Configuration", "KafkaClient", "LogStorage",
+                "RecordFormat",
+            ]),
         tests(
             "CommandLineTests",
             [

@@ -1,4 +1,4 @@
-import ByteBuffers
+public import ByteBuffers
 import Coordinators
 import KafkaModel
 public import LogStorage
@@ -35,36 +35,41 @@ public final class Broker: Sendable {
     private let draining = Atomic<Bool>(false)
 
     /// Opens the data folder: metadata, logs, journal, committed offsets. When it returns everything acknowledged before
-    /// is readable again. `start` begins to commit.
+    /// is readable again. `start` begins to commit. A start that fails leaves no thread, and the folder to others.
     ///
+    /// - Parameter pool: memory for what is read and kept; the edges' own, whose input waits for all that it has handed out.
     /// Errors: `.lockedByAnother` when another broker has the folder; `.corrupt` with file and position when neither
     /// the metadata nor its copy can be read, or a file is of a newer version. Damage of logs does not stop the start.
     public init(
-        fileSystem: any FileSystem, folder: String, options: BrokerOptions = BrokerOptions()
+        fileSystem: any FileSystem, folder: String, options: BrokerOptions = BrokerOptions(),
+        pool: ChunkPool = .shared
     ) throws(StorageError) {
         self.options = options
         try fileSystem.createDirectoryDurably(folder)
-        store = try LogStore(fileSystem: fileSystem, folder: folder, options: options.store)
-        // The folder's lock is taken before anything in it is read.
-        try store.lockFolder()
-        let metadata = try EmbeddedMetadataStore(fileSystem: fileSystem, folder: folder)
-        self.metadata = metadata
-        clusterID = try Self.clusterID(of: metadata)
-        var topics: [Topic] = []
-        for (key, value) in metadata.read(prefix: TopicRecord.prefix) {
-            let record = try TopicRecord(value.bytes, key: key, folder: folder)
-            topics.append(Self.topic(record, store: store, defaults: options.topicDefaults))
-        }
-        let report = RecoveryReport()
-        summary = try store.recover { report.show($0) }
-        report.show(summary, notices: metadata.notices)
-        current = Lock(TopicCatalog(topics, version: metadata.revision))
-        producerIDs = ProducerIDs(metadata: metadata)
+        store = try LogStore(fileSystem: fileSystem, folder: folder, options: options.store, pool: pool)
         admin = WorkQueue(name: "admin")
         workers = WorkerPool(name: "worker", threads: Self.workerThreads)
-        groups = GroupCoordinator(settings: options.groups, rewriteFloor: options.offsetsRewriteFloor)
-        groups.attach(self)
-        try groups.load()
+        // The folder's lock is taken before anything in it is read.
+        try store.lockFolder()
+        do throws(StorageError) {
+            let metadata = try EmbeddedMetadataStore(fileSystem: fileSystem, folder: folder)
+            self.metadata = metadata
+            clusterID = try Self.clusterID(of: metadata)
+            let topics = try Self.topics(in: metadata, folder, store: store, defaults: options.topicDefaults)
+            let report = RecoveryReport()
+            summary = try store.recover { report.show($0) }
+            report.show(summary, notices: metadata.notices)
+            current = Lock(TopicCatalog(topics, version: metadata.revision))
+            producerIDs = ProducerIDs(metadata: metadata)
+            groups = GroupCoordinator(settings: options.groups, rewriteFloor: options.offsetsRewriteFloor)
+            groups.attach(self)
+            try groups.load()
+        } catch {
+            admin.stop()
+            // Not `store.stop`: what is recovered in part must not become a checkpoint.
+            store.unlockFolder()
+            throw error
+        }
         removeLeftovers(fileSystem, folder)
     }
 
@@ -110,6 +115,17 @@ public final class Broker: Sendable {
             }
             withExtendedLifetime(old) {}
         }
+    }
+
+    private static func topics(
+        in metadata: EmbeddedMetadataStore, _ folder: String, store: LogStore, defaults: [String: String]
+    ) throws(StorageError) -> [Topic] {
+        var topics: [Topic] = []
+        for (key, value) in metadata.read(prefix: TopicRecord.prefix) {
+            let record = try TopicRecord(value.bytes, key: key, folder: folder)
+            topics.append(topic(record, store: store, defaults: defaults))
+        }
+        return topics
     }
 
     static func topic(_ record: TopicRecord, store: LogStore, defaults: [String: String]) -> Topic {

@@ -22,20 +22,20 @@ public struct Node: Sendable {
     /// `nil`: the configuration serves no HTTP.
     public let httpAddress: Endpoint?
 
-    private let broker: Broker
+    let broker: Broker
     private let gateway: Gateway?
     private let group: EventLoopGroup
 
     /// Opens the data folder, recovers it and listens. A start that fails leaves nothing running.
     ///
-    /// - Parameter pool: buffers of the edges. Sockets are not read while it has handed out more than
+    /// - Parameter pool: memory of edges and store. Sockets are not read while it has handed out more than
     ///   `queued.max.request.bytes`, whoever has them; so a second node in a process needs a second pool.
     /// - Throws: `StorageError` for the data folder, `TransportError` for an address; both say what to do.
     public static func start(_ configuration: Configuration, pool: ChunkPool = .shared) throws -> Node {
         let options = NodeOptions(configuration, descriptorLimit: raiseDescriptorLimit(to: wantedDescriptors))
         options.tellWhatIsUnusual()
         let broker = try Broker(
-            fileSystem: PosixFileSystem(), folder: configuration.dataFolder, options: options.broker)
+            fileSystem: PosixFileSystem(), folder: configuration.dataFolder, options: options.broker, pool: pool)
         do {
             return try start(broker, options, configuration, pool)
         } catch {
@@ -59,13 +59,14 @@ public struct Node: Sendable {
             gateway?.setUp(loop)
         }
         let group = try EventLoopGroup(groupOptions)
-        showMetrics(broker, group)
         broker.start()
         do {
             let kafkaAddress = try listen(configuration.kafkaListener, group, kafka.listenerOptions(host:port:))
             let httpAddress = try gateway.map { gateway in
                 try listen(configuration.httpListener, group, gateway.listenerOptions(host:port:))
             }
+            // Not before: the page keeps what it shows for as long as the process lives.
+            showMetrics(broker, group)
             return Node(
                 kafkaAddress: kafkaAddress, httpAddress: httpAddress, broker: broker, gateway: gateway, group: group)
         } catch {

@@ -1,9 +1,13 @@
+import BrokerCore
 import BrokerTestKit
+import ByteBuffers
 import Configuration
 import KafkaClient
+import LogStorage
 import RecordFormat
-import Server
 import Testing
+
+@testable import Server
 
 @Suite struct NodeTests {
     @Test func whatCameByKafkaAndByHTTPIsReadBackAlsoAfterAStop() throws {
@@ -34,6 +38,13 @@ import Testing
         for (number, node) in nodes.enumerated() { try node.produce("t", ["\(number)"]) }
         for (number, node) in nodes.enumerated() { #expect(try node.consume("t", 1) == ["\(number)"]) }
         for node in nodes { try node.stop() }
+    }
+
+    @Test func aNodesStoreTakesItsMemoryFromTheNodesPool() throws {
+        let folder = try TemporaryFolder()
+        let node = try Node.start(folder: folder.path)
+        #expect(node.broker.store.chunkPool !== ChunkPool.shared)
+        try node.stop()
     }
 
     @Test func aStartThatFailsLeavesThePortAndTheFolderFree() throws {

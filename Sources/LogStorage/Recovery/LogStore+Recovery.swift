@@ -11,6 +11,14 @@ extension LogStore {
         folderLock.withLock { $0 = lock }
     }
 
+    /// Gives the folder up: after a start that failed, when nothing may be written to it; `stop` does it too.
+    public func unlockFolder() {
+        folderLock.withLock { lock in
+            lock?.release()
+            lock = nil
+        }
+    }
+
     /// Removes the folders of partitions that are not in `known`: what a deletion left when it was interrupted.
     public func removeFolders(except known: Set<String>) {
         guard let names = try? fileSystem.list(partitionsFolder) else { return }

@@ -208,6 +208,7 @@ public final class LogStore: Sendable {
 
     /// Commits what is queued, makes a checkpoint, ends the threads. The next start has nothing to scan.
     public func stop() throws(StorageError) {
+        defer { unlockFolder() }
         threads.stop {
             commits.signal.raise()
             requests.wake()
@@ -216,9 +217,5 @@ public final class LogStore: Sendable {
         commits.stopWriters()
         commits.commitPending()
         if !isOffline { try maintenance.checkpointAtStop() }
-        folderLock.withLock { lock in
-            lock?.release()
-            lock = nil
-        }
     }
 }
