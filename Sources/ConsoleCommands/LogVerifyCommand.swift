@@ -17,6 +17,7 @@ enum LogVerifyCommand {
                 }
             }
         }
+        report.tellWhatIsNotKnown(console)
         console.clearProgress()
         if invocation[CommonOptions.json] {
             report.writeJSON(to: console.output)
@@ -41,6 +42,8 @@ enum LogVerifyCommand {
         var segments: [Segment] = []
         /// What the broker has quarantined already, one line each.
         var known: [String] = []
+        /// Folders whose logs no checkpoint vouches for.
+        private var withoutCheckpoint: [String] = []
         private var inspections: [String: LogInspection] = [:]
 
         var damaged: Int { segments.count(where: \.isDamaged) }
@@ -54,10 +57,14 @@ enum LogVerifyCommand {
                     known.append("\(folder.path): appends are refused: \(reason)")
                 }
             }
-            let inspection = try inspection(of: folder.path, files)
+            // The checkpoint is found by the names of a partition's folder and those above it, which the words of a command
+            // need not have.
+            let path = SegmentFolder.resolved(folder.path)
+            let inspection = try inspection(of: path, files)
+            if !inspection.vouches(for: path) { withoutCheckpoint.append(folder.path) }
             let count = segments.count
             var records = RecordCheck()
-            let findings = try inspection.segments(of: folder.path, only: folder.only) { batch, position, base in
+            let findings = try inspection.segments(of: path, only: folder.only) { batch, position, base in
                 console.progress("\(count) segments verified; \(folder.path), offset \(batch.baseOffset.rawValue)")
                 records.check(batch, position, base)
             }
@@ -77,6 +84,13 @@ enum LogVerifyCommand {
             let made = try LogInspection(files, partitionFolder: folder)
             inspections[parent] = made
             return made
+        }
+
+        /// Says what could not be found, because nothing tells how far a log was written.
+        func tellWhatIsNotKnown(_ console: Console) {
+            guard let first = withoutCheckpoint.first else { return }
+            let others = withoutCheckpoint.count == 1 ? "" : " and \(withoutCheckpoint.count - 1) more"
+            console.complain("note: no checkpoint vouches for \(first)\(others): a missing end would not be found")
         }
 
         // MARK: Writing

@@ -1,3 +1,4 @@
+import Glibc
 import StorageIO
 
 /// A partition's folder, and those of its segments that were asked for.
@@ -15,6 +16,8 @@ struct SegmentFolder {
     static func find(_ path: String, _ files: some FileSystem, _ console: Console) throws -> [SegmentFolder] {
         do {
             guard try files.exists(path) else { throw CommandFailure("\(path): there is no such file or folder") }
+            // A link is none.
+            let path = try files.isDirectory(path) ? path : resolved(path)
             guard try files.isDirectory(path) else {
                 guard let base = baseOffset(ofName: Path.name(path)) else {
                     throw CommandFailure("\(path): not a segment; its name would be 20 digits and .log")
@@ -28,6 +31,13 @@ struct SegmentFolder {
         } catch let error as StorageError {
             throw CommandFailure("\(error)")
         }
+    }
+
+    /// Returns the path with no link and no dots in it, or as it is where the system does not tell.
+    static func resolved(_ path: String) -> String {
+        guard let text = realpath(path, nil) else { return path }
+        defer { free(text) }
+        return String(cString: text)
     }
 
     private static func search(

@@ -81,6 +81,32 @@ import Testing
         try expectDamage(at: position, batches: 10)
     }
 
+    /// The checkpoint is found from wherever the folder is named: links and dots in its path hide nothing.
+    @Test func damageIsFoundByWhateverPathTheFolderIsNamed() throws {
+        let position = try position(of: 10)
+        try change { $0.removeLast($0.count - position) }
+        let partition = Path.parent(segment)
+        let link = harness.folder("link")
+        try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: partition)
+        let here = FileManager.default.currentDirectoryPath
+        let up = String(repeating: "../", count: here.split(separator: "/").count)
+        let relative = up + partition.dropFirst()
+        let dotted = Path.join(partition, ".")
+        for path in [partition, link, dotted, Path.join(dotted, Path.name(segment)), relative] {
+            let verified = try log("verify", path)
+            #expect(verified.status == 5, "\(path): \(verified)")
+        }
+    }
+
+    @Test func aFolderThatNothingVouchesForIsTold() throws {
+        let copy = harness.folder("copy")
+        try FileManager.default.copyItem(atPath: Path.parent(segment), toPath: copy)
+        #expect(
+            try log("verify", copy).errors
+                == "note: no checkpoint vouches for \(copy): a missing end would not be found\n")
+        #expect(try log("verify", Path.parent(segment)).errors.isEmpty)
+    }
+
     // MARK: Parts
 
     private func log(_ words: String...) throws -> CommandRun { try CommandRun.of(["log"] + words) }

@@ -63,6 +63,9 @@ public struct LogInspection {
         return folders
     }
 
+    /// Whether a checkpoint tells how far the log in a partition's folder was written.
+    public func vouches(for folder: String) -> Bool { entry(of: folder) != nil }
+
     /// What a checkpoint tells of a partition's folder; nil: nothing.
     func entry(of folder: String) -> Checkpoint.Entry? {
         checkpoint.entries.first { Path.name(folder).hasSuffix("-\($0.key.partitionIndex).\($0.key.topicID)") }?.value
