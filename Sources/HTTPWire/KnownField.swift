@@ -57,8 +57,8 @@ public struct KnownFields: OptionSet, Sendable {
 
 /// Finds a known field by its name: by length, then by the name's lower-cased words.
 ///
-/// Lower-casing is `| 0x20`. On token characters that maps letters to lower case and leaves `-`, digits alone; the other
-/// pairs it joins (`^` and `~`, for one) do not occur in any known name, so no other token matches one.
+/// A name is not checked to be a token where it is found here, so nothing but the two cases of a letter may meet: a CR
+/// that was read as `-` would frame a body by a line that others take for two.
 struct KnownFieldTable {
     struct Entry {
         var first: UInt64
@@ -100,12 +100,11 @@ struct KnownFieldTable {
     private static func words(
         _ base: UnsafeRawPointer, _ at: Int, _ length: Int, end: Int
     ) -> (UInt64, UInt64, UInt64) {
-        let lower: UInt64 = 0x2020_2020_2020_2020
         if length >= 8 {
             return (
-                ByteScan.word(base, at) | lower,
-                ByteScan.word(base, at &+ min(8, length &- 8)) | lower,
-                ByteScan.word(base, at &+ length &- 8) | lower
+                lowercased(ByteScan.word(base, at)),
+                lowercased(ByteScan.word(base, at &+ min(8, length &- 8))),
+                lowercased(ByteScan.word(base, at &+ length &- 8))
             )
         }
         let mask = (UInt64(1) &<< UInt64(length &* 8)) &- 1
@@ -115,8 +114,13 @@ struct KnownFieldTable {
         } else {
             for index in 0..<length { word |= UInt64(ByteScan.byte(base, at &+ index)) &<< UInt64(index &* 8) }
         }
-        return ((word | lower) & mask, 0, 0)
+        return (lowercased(word & mask), 0, 0)
     }
+
+    /// Sets bit 5 of the bytes that have bit 6: of 0x40 to 0x7f, whose letters are the only ones that known names hold
+    /// (and of 0xc0 to 0xff, which stay above them).
+    @inline(__always)
+    private static func lowercased(_ word: UInt64) -> UInt64 { word | (word & 0x4040_4040_4040_4040) &>> 1 }
 
     /// Returns the known field whose name stands at `at..<at + length`; `end` bounds what may be read.
     @inline(__always)

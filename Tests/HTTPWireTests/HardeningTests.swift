@@ -101,6 +101,8 @@ import Testing
         ("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding\t: chunked\r\n\r\n", .badFieldName),
         ("POST / HTTP/1.1\r\nHost: h\r\nX: a\r\n Transfer-Encoding: chunked\r\n\r\n", .foldedField),
         ("POST / HTTP/1.1\r\n Host: h\r\n\r\n", .foldedField),
+        ("POST / HTTP/1.1\r\nHost: h\r\nContent\rLength: 4\r\n\r\n", .badFieldName),
+        ("POST / HTTP/1.1\r\nHost: h\r\nTransfer\rEncoding: chunked\r\n\r\n", .badFieldName),
         ("POST / HTTP/1.1\r\nHost: h\nContent-Length: 4\r\n\r\n", .badLineEnd),
         ("POST / HTTP/1.1\nHost: h\r\n\r\n", .badLineEnd),
         ("POST / HTTP/1.1\r\nHost: h\r\n\nX: y\r\n\r\n", .badLineEnd),
@@ -214,5 +216,27 @@ struct SeededGenerator: RandomNumberGenerator {
         mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
         mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
         return mixed ^ (mixed >> 31)
+    }
+}
+
+/// A known field is found by words, without a look at each byte of its name.
+@Suite struct KnownFieldTests {
+    /// Every other byte in every place of every name: the other case of a letter is the field, and nothing else is.
+    @Test(arguments: KnownField.allCases) func nothingButTheOtherCaseIsTheField(_ field: KnownField) {
+        let name = Array(field.name.description.utf8)
+        for place in name.indices {
+            for byte in UInt8.min...UInt8.max where byte != name[place] {
+                var changed = name
+                changed[place] = byte
+                let isOtherCase = (0x61...0x7a).contains(name[place]) && byte == name[place] - 0x20
+                // With what follows a name on the wire, and at the end of what may be read.
+                for bytes in [changed + Array(": value!".utf8), changed] {
+                    let found = bytes.withUnsafeBytes {
+                        KnownFieldTable.shared.find($0.baseAddress!, 0, name.count, end: $0.count)
+                    }
+                    #expect(found == (isOtherCase ? field : nil), "byte \(byte) at \(place) of \(field.name)")
+                }
+            }
+        }
     }
 }
