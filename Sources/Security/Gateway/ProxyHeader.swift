@@ -29,7 +29,7 @@ public enum ProxyHeader {
     }
 
     /// When a connection that was accepted at `time` closes if its header is not complete.
-    public static func deadline(acceptedAt time: UnixTime) -> UnixTime { time + maxWait }
+    public static func deadline(acceptedAt time: MonotonicTime) -> MonotonicTime { time + maxWait }
 
     /// Looks at the first bytes of a connection; a wrong one is found as soon as it is there.
     public static func parse(_ bytes: some Collection<UInt8>) -> Outcome {
@@ -40,29 +40,30 @@ public enum ProxyHeader {
         guard head[12] & 15 <= 1 else { return .failure(.command) }
         let length = Int(head[14]) << 8 | Int(head[15])
         guard length <= maxPayloadBytes else { return .failure(.tooLong) }
-        guard let addressBytes = addressBytes(family: head[13]) else { return .failure(.family) }
-        let isLocal = head[12] & 15 == 0
-        if !isLocal, length < addressBytes { return .failure(.tooShort) }
         let end = prefixBytes + length
+        // Nobody's connection but the proxy's own, or one whose family the proxy does not know: what follows is skipped.
+        if head[12] & 15 == 0 || head[13] == 0 {
+            return head.count >= end ? .complete(length: end, source: nil) : .incomplete
+        }
+        guard let addressBytes = addressBytes(family: head[13]) else { return .failure(.family) }
+        guard length >= addressBytes else { return .failure(.tooShort) }
         guard head.count >= end else { return .incomplete }
-        if isLocal { return .complete(length: end, source: nil) }
         if let failure = problem(ofTLVsIn: head[..<end], from: prefixBytes + addressBytes) { return .failure(failure) }
         return .complete(length: end, source: source(in: head, family: head[13]))
     }
 
-    /// Both addresses and ports; nil for what the specification does not have.
+    /// Both addresses and ports; nil for all but streams: a datagram is no connection, and passed for the proxy's own it
+    /// would give a client the proxy's rights.
     private static func addressBytes(family: UInt8) -> Int? {
-        guard family & 15 <= 2 else { return nil }
-        return switch family >> 4 {
-        case 0: 0
-        case 1: 12
-        case 2: 36
-        case 3: 216
+        switch family {
+        case 0x11: 12
+        case 0x21: 36
+        case 0x31: 216
         default: nil
         }
     }
 
-    /// A Unix socket and a datagram have no address that could be a client's here.
+    /// A Unix socket has no address: whoever is there is on the proxy's machine.
     private static func source(in head: [UInt8], family: UInt8) -> NetworkAddress? {
         switch family {
         case 0x11: NetworkAddress(v4: head[16..<20].reduce(0) { $0 << 8 | UInt32($1) })

@@ -7,18 +7,23 @@ public struct AddressQuotas: Sendable {
 
     private var limits: [NetworkAddress: Double] = [:]
     /// For all others; nil for no limit.
-    public var byDefault: Double?
+    public private(set) var byDefault: Double?
 
     public init() {}
 
     public var addresses: [NetworkAddress: Double] { limits }
 
-    /// Nil removes. False when there is no room for another address.
+    /// Nil removes, and no address means the default. What is returned is why nothing was done.
     @discardableResult
-    public mutating func set(_ limit: Double?, for address: NetworkAddress) -> Bool {
-        guard limits[address] != nil || limit == nil || limits.count < Self.maxAddresses else { return false }
+    public mutating func set(_ limit: Double?, for address: NetworkAddress?) -> QuotaRefusal? {
+        if let limit, let refusal = QuotaRefusal(of: limit, isWhole: true) { return refusal }
+        guard let address else {
+            byDefault = limit
+            return nil
+        }
+        guard limits[address] != nil || limit == nil || limits.count < Self.maxAddresses else { return .full }
         limits[address] = limit
-        return true
+        return nil
     }
 
     public func limit(for address: NetworkAddress) -> Double? { limits[address] ?? byDefault }
@@ -32,30 +37,31 @@ public struct AttemptLimiter: Sendable {
     /// it.
     public static let maxAddresses = 65_536
 
-    private let perSecond: Double
-    private let burst: Double
+    /// Failures: a person's mistakes stay far below.
+    public static let perSecond = 10.0
+    public static let burst = 50.0
+
     private var buckets: [NetworkAddress: TokenBucket] = [:]
 
-    public init(perSecond: Double = 10, burst: Double = 50) {
-        self.perSecond = perSecond
-        self.burst = burst
-    }
+    public init() {}
 
     public var count: Int { buckets.count }
 
     /// Asked before a credential is looked at: how long this address, or its network of IPv6, has to wait, if it has.
-    public func wait(for address: NetworkAddress, now: UnixTime) -> Duration? {
+    public func wait(for address: NetworkAddress, now: MonotonicTime) -> Duration? {
         guard var bucket = buckets[address.limitKey] else { return nil }
         return bucket.take(1, now: now)
     }
 
     /// Called for each credential that was wrong.
-    public mutating func countFailure(of address: NetworkAddress, now: UnixTime) {
+    public mutating func countFailure(of address: NetworkAddress, now: MonotonicTime) {
         let key = address.limitKey
         if buckets[key] == nil, buckets.count >= Self.maxAddresses {
-            buckets = buckets.filter { $0.value.available(now: now) < burst }
+            buckets = buckets.filter { $0.value.available(now: now) < Self.burst }
             if buckets.count >= Self.maxAddresses { buckets.removeAll() }
         }
-        buckets[key, default: TokenBucket(perSecond: perSecond, burst: burst, now: now)].debit(1, now: now)
+        var bucket = buckets[key] ?? TokenBucket(perSecond: Self.perSecond, burst: Self.burst, now: now)
+        bucket?.debit(1, now: now)
+        buckets[key] = bucket
     }
 }

@@ -1,5 +1,25 @@
 public import KafkaModel
 
+/// Why a limit is not taken: INVALID_REQUEST of AlterClientQuotas.
+public enum QuotaRefusal: String, Hashable, Sendable, CaseIterable {
+    /// An entity without user and client id.
+    case nobody
+    /// Zero, negative, infinite or no number. Kafka lets the last one through.
+    case notPositive
+    /// Bytes and connections come whole, as in Kafka.
+    case notWhole
+    case full
+
+    init?(of value: Double, isWhole: Bool) {
+        guard value.isFinite, value > 0 else {
+            self = .notPositive
+            return
+        }
+        guard isWhole, value.rounded() != value else { return nil }
+        self = .notWhole
+    }
+}
+
 /// Limits by user and client id, as AlterClientQuotas sets them, and which of them holds for a connection. Source:
 /// KIP-13, KIP-55, KIP-124, KIP-546, KIP-599.
 public struct QuotaTable: Sendable {
@@ -42,14 +62,17 @@ public struct QuotaTable: Sendable {
 
     public var entities: [Entity: [Limit: Double]] { limits }
 
-    /// Nil removes. False when there is no room for another entity.
+    /// Nil removes. What is returned is why nothing was done; what a store holds goes through here as well.
     @discardableResult
-    public mutating func set(_ limit: Limit, to value: Double?, for entity: Entity) -> Bool {
-        precondition(entity.user != nil || entity.client != nil, "a limit for nobody")
-        guard limits[entity] != nil || value == nil || limits.count < Self.maxEntities else { return false }
+    public mutating func set(_ limit: Limit, to value: Double?, for entity: Entity) -> QuotaRefusal? {
+        guard entity.user != nil || entity.client != nil else { return .nobody }
+        if let value, let refusal = QuotaRefusal(of: value, isWhole: limit == .produce || limit == .fetch) {
+            return refusal
+        }
+        guard limits[entity] != nil || value == nil || limits.count < Self.maxEntities else { return .full }
         limits[entity, default: [:]][limit] = value
         if limits[entity]!.isEmpty { limits[entity] = nil }
-        return true
+        return nil
     }
 
     /// The limit that holds, and the bucket to count in; nil for no limit. From the most to the least particular: user

@@ -27,7 +27,7 @@ public struct QuotaWindow: Sendable {
         lengthMs = length.milliseconds
     }
 
-    public mutating func record(_ value: Double, now: UnixTime) {
+    public mutating func record(_ value: Double, now: MonotonicTime) {
         let now = now.milliseconds
         if samples.isEmpty { samples.append(Sample(start: now, last: now)) }
         if now - samples[current].start >= lengthMs {
@@ -40,15 +40,16 @@ public struct QuotaWindow: Sendable {
     }
 
     /// A second, over the windows that are remembered.
-    public mutating func rate(now: UnixTime) -> Double {
+    public mutating func rate(now: MonotonicTime) -> Double {
         forget(before: now.milliseconds)
         return samples.reduce(0) { $0 + $1.sum } / (Double(span(now.milliseconds)) / 1_000)
     }
 
     /// How long a client over `limit` a second has to wait, so that its rate is the limit again; nil under it.
-    public mutating func throttle(limit: Double, now: UnixTime, most: Duration = maxThrottle) -> Duration? {
+    public mutating func throttle(limit: Double, now: MonotonicTime, most: Duration = maxThrottle) -> Duration? {
         let rate = rate(now: now)
-        guard rate > limit else { return nil }
+        guard !(rate <= limit) else { return nil }
+        // Below zero or no number at all: nothing that could be waited for.
         guard limit > 0 else { return most }
         let wait = ((rate - limit) / limit * Double(span(now.milliseconds))).rounded()
         return .milliseconds(Int64(min(wait, Double(most.milliseconds))))

@@ -5,25 +5,24 @@ public struct TokenBucket: Hashable, Sendable {
 
     public let perSecond: Double
     public let burst: Double
-    /// Milliseconds since 1970, with fractions.
+    /// Milliseconds, with fractions.
     private var fullAt: Double
 
-    /// Full at the start. Both numbers are above zero.
-    public init(perSecond: Double, burst: Double, now: UnixTime) {
-        precondition(
-            perSecond > 0 && burst > 0, "a bucket of \(burst) that fills by \(perSecond) a second lets nothing pass")
+    /// Full at the start. Nil unless both numbers are finite and above zero: such a bucket lets nothing pass, or all.
+    public init?(perSecond: Double, burst: Double, now: MonotonicTime) {
+        guard perSecond.isFinite, burst.isFinite, perSecond > 0, burst > 0 else { return nil }
         self.perSecond = perSecond
         self.burst = burst
         fullAt = Double(now.milliseconds)
     }
 
-    public func available(now: UnixTime) -> Double {
+    public func available(now: MonotonicTime) -> Double {
         min(burst, burst - (fullAt - Double(now.milliseconds)) / 1_000 * perSecond)
     }
 
     /// Takes `count` if they are there; else takes nothing, and says how long to wait until they are. More than the
     /// bucket holds waits until it is full.
-    public mutating func take(_ count: Double, now: UnixTime) -> Duration? {
+    public mutating func take(_ count: Double, now: MonotonicTime) -> Duration? {
         let missing = min(count, burst) - available(now: now)
         guard missing <= 0 else { return Self.wait(missing, perSecond) }
         debit(count, now: now)
@@ -32,12 +31,12 @@ public struct TokenBucket: Hashable, Sendable {
 
     /// Takes them whether they are there or not; what lacks is paid back by time. Kafka's controller mutations: the
     /// request that empties the bucket passes, the next one does not (KIP-599).
-    public mutating func debit(_ count: Double, now: UnixTime) {
+    public mutating func debit(_ count: Double, now: MonotonicTime) {
         fullAt = max(fullAt, Double(now.milliseconds)) + count / perSecond * 1_000
     }
 
     /// How long until the bucket is no longer in debt.
-    public func debt(now: UnixTime) -> Duration? {
+    public func debt(now: MonotonicTime) -> Duration? {
         let available = available(now: now)
         return available < 0 ? Self.wait(-available, perSecond) : nil
     }
