@@ -81,8 +81,11 @@ import Testing
 
     @Test func aSecretTakesItsBytesAndLeavesZeros() {
         var source = bytes("hello")
+        let place = source.withUnsafeBytes { $0.baseAddress }
         let taken = Secret(wiping: &source)
         #expect(source == [0, 0, 0, 0, 0])
+        // Wiped where they were, and not in a copy.
+        #expect(source.withUnsafeBytes { $0.baseAddress } == place)
         #expect(taken.withBytes { Array($0) } == bytes("hello"))
         #expect(taken == secret("hello") && taken != secret("hellO") && taken != secret("hell"))
         #expect(Secret(copying: []).isEmpty && Secret(copying: []) == Secret(copying: []))
@@ -150,6 +153,8 @@ import Testing
         #expect(UnixTime(seconds: .max).milliseconds == .max && UnixTime(seconds: .min).milliseconds == .min)
         #expect(UnixTime(milliseconds: .max) + .seconds(1) == UnixTime(milliseconds: .max))
         #expect(UnixTime(milliseconds: -1).seconds == -1 && UnixTime(milliseconds: 1_999).seconds == 1)
+        #expect(UnixTime(milliseconds: .min).seconds == -9_223_372_036_854_776)
+        #expect(UnixTime(milliseconds: -1_000).seconds == -1 && UnixTime(milliseconds: -1_001).seconds == -2)
         #expect(UnixTime(milliseconds: .min) - .seconds(1) == UnixTime(milliseconds: .min))
         #expect(UnixTime(seconds: 0) - .milliseconds(Int64.min) == UnixTime(milliseconds: .max))
         #expect((UnixTime(seconds: 5) - UnixTime(seconds: 7)) == .seconds(-2))

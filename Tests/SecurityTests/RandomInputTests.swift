@@ -11,9 +11,14 @@ import Testing
     private static let token: [UInt8] = {
         let signed =
             Base64.encodeURL(#"{"alg":"EdDSA","kid":"d"}"#.utf8) + "."
-            + Base64.encodeURL(#"{"iss":"i","sub":"s","aud":["a"],"exp":2e9,"scope":"x y"}"#.utf8)
+            + Base64.encodeURL(#"{"iss":"i","sub":"s","aud":["a"],"exp":2e9,"iat":1,"scope":"x y"}"#.utf8)
         return bytes(signed + "." + Base64.encodeURL(ed.sign(bytes(signed))))
     }()
+
+    /// Well formed, and wrong.
+    private static let signed = bytes(
+        "AWS4-HMAC-SHA256 Credential=AK/20150830/r/s/aws4_request, SignedHeaders=host;x-amz-date, Signature="
+            + String(repeating: "0", count: 64))
 
     /// Some bytes replaced, removed, doubled, or all of them made up.
     private func mutated(_ seed: [UInt8], _ random: inout SeededRandom) -> [UInt8] {
@@ -58,15 +63,22 @@ import Testing
                 let wasAuthenticated = dialog.session.identity != nil
                 var action = dialog.send(request)
                 if case .verify = action {
+                    // The next frame was sent without waiting, and read as it should not be.
+                    if random.chance(0.3) { action = dialog.send(random.pick([request, .rawToken(token), .other])) }
+                }
+                if dialog.session.expectsNothing, case .verify = action {
                     let identity = SaslIdentity(principal: .user(random.pick(["alice", "bob"])))
                     action = dialog.session.finish(
-                        random.pick([.accepted(identity), .rejected, .unavailable]), now: dialog.now)
+                        random.pick([.accepted(identity), .rejected, .unavailable]), now: dialog.now, wall: dialog.wall)
                 }
                 switch action {
                 case .serve:
                     let isVersions = if case .apiVersions = request { true } else { false }
                     #expect(wasAuthenticated || isVersions, "served \(request) before authentication")
-                case .close, .fail, .refuse(_, close: true), .replyHandshake(_, _, close: true): break steps
+                case .close, .fail, .refuse(_, close: true), .replyHandshake(_, _, close: true):
+                    #expect(dialog.session.expectsNothing && dialog.send(request) == .drop)
+                    break steps
+                case .drop: Issue.record("dropped before the end")
                 case .verify: Issue.record("a verification after a verdict")
                 default: continue
                 }
@@ -77,7 +89,7 @@ import Testing
     @Test(arguments: testSeeds(20)) func tokensAreTakenWholeOrNotAtAll(_ seed: UInt64) {
         var random = SeededRandom(seed: seed)
         let keys = JSONWebKeySet(parsing: #"{"keys":[\#(Self.ed.jwk)]}"#.utf8)!
-        let verifier = TokenVerifier(issuers: [
+        let verifier = try! TokenVerifier(issuers: [
             TokenIssuer(names: ["i"], audiences: ["a"], algorithms: [.edDSA], keys: keys)
         ])
         let now = UnixTime(seconds: 1_000_000)
@@ -120,11 +132,18 @@ import Testing
                 _ = ForwardedAddress(kind, trusted: trusted).client(socket: NetworkAddress("1.1.1.1")!, lines: [header])
             }
             var keys = SigningKeyCache()
+            // A good one with some changed, so that what is signed is made as well.
+            let authorization = random.chance(0.5) ? text(mutated(Self.signed, &random)) : text(Self.signed)
+            let (path, query) = (text(mutated(bytes("/a%20b/c"), &random)), text(mutated(bytes("b=2&a=%7e1"), &random)))
             let request = SigV4Request(
-                method: "GET", path: header, query: header,
-                headers: [("authorization", header), ("host", "h"), ("x-amz-date", "20150830T000000Z")], bodyHash: [])
-            let verifier = SigV4Verifier(service: "s")
-            #expect((try? verifier.verify(request, now: UnixTime(seconds: 0), keys: &keys) { _ in nil }) == nil)
+                method: "GET", path: path, query: query,
+                headers: [("authorization", authorization), ("host", "h"), ("x-amz-date", "20150830T000000Z")],
+                bodyHash: [])
+            let now = UnixTime(seconds: 1_440_892_800)
+            let found = try? SigV4Verifier(service: "s").verify(request, now: now, keys: &keys) { _ in
+                SigV4Verifier.Credential(secret: secret("s"), epoch: 1)
+            }
+            #expect(found == nil && keys.count == 0)
             _ = try? PrincipalMapping(parsing: header).name(for: "CN=duke,abbaq")
             _ = NetworkAddress(header)
             _ = GatewayKeyText(header.utf8)

@@ -14,8 +14,10 @@ import Testing
             var dialog = SaslDialog()
             _ = dialog.shake(.oauthBearer)
             #expect(dialog.token(message) == .verify(.token(secret("a.b-_.c"))))
-            let found = SaslIdentity(principal: .user("alice"), expiry: dialog.now + .seconds(60))
-            #expect(dialog.session.finish(.accepted(found), now: dialog.now).reply?.sessionLifetimeMs == 60_000)
+            let found = SaslIdentity(principal: .user("alice"), expiry: dialog.wall + .seconds(60))
+            #expect(
+                dialog.session.finish(.accepted(found), now: dialog.now, wall: dialog.wall).reply?.sessionLifetimeMs
+                    == 60_000)
             #expect(dialog.session.identity == found)
         }
     }
@@ -56,7 +58,7 @@ import Testing
                 version == 0 ? dialog.send(.rawToken(bytes(token))) : dialog.token(token)
             }
             _ = send(bearer())
-            let challenge = dialog.session.finish(.rejected, now: dialog.now)
+            let challenge = dialog.session.finish(.rejected, now: dialog.now, wall: dialog.wall)
             let json = #"{"status":"invalid_token"}"#
             if version == 0 {
                 #expect(challenge == .replyRaw(bytes(json)))
@@ -81,7 +83,10 @@ import Testing
         var dialog = SaslDialog()
         _ = dialog.shake(.oauthBearer)
         _ = dialog.token("n,a=bob,\u{1}auth=Bearer a\u{1}\u{1}")
-        #expect(dialog.session.finish(.accepted(SaslIdentity(principal: .user("alice"))), now: dialog.now).isFailure)
+        #expect(
+            dialog.session.finish(
+                .accepted(SaslIdentity(principal: .user("alice"))), now: dialog.now, wall: dialog.wall
+            ).isFailure)
     }
 
     @Test func aTokenAboutToEndIsRefused() {
@@ -89,10 +94,45 @@ import Testing
             var dialog = SaslDialog()
             _ = dialog.shake(.oauthBearer)
             _ = dialog.token(bearer())
-            let found = SaslIdentity(principal: .user("a"), expiry: dialog.now + .seconds(seconds))
-            _ = dialog.session.finish(.accepted(found), now: dialog.now)
+            let found = SaslIdentity(principal: .user("a"), expiry: dialog.wall + .seconds(seconds))
+            _ = dialog.session.finish(.accepted(found), now: dialog.now, wall: dialog.wall)
             #expect((dialog.session.identity != nil) == isGood, "\(seconds) s left")
         }
+    }
+
+    /// The same subject as over HTTP: a DENY for a group holds on this listener as well.
+    @Test func aTokensGroupsAndScopesReachTheSubject() throws {
+        let pair = TestKeys.edDSA(id: "d")
+        let keys = try #require(JSONWebKeySet(parsing: #"{"keys":[\#(pair.jwk)]}"#.utf8))
+        let verifier = try TokenVerifier(issuers: [
+            TokenIssuer(names: ["i"], audiences: ["a"], algorithms: [.edDSA], keys: keys, groupsClaim: "groups")
+        ])
+        let scope = AccessScope(ResourcePattern(.topic, "t"), .read)
+        var dialog = SaslDialog(maxSession: .seconds(100))
+        // A renewal replaces them.
+        for groups in [["contractors"], []] {
+            let names = groups.map { "\"\($0)\"" }.joined()
+            let claims = #"{"iss":"i","sub":"alice","aud":"a","exp":1800000000,"iat":1,"jti":"j","groups":[\#(names)]}"#
+            let signed =
+                Base64.encodeURL(#"{"alg":"EdDSA","kid":"d"}"#.utf8) + "." + Base64.encodeURL(claims.utf8)
+            let token = signed + "." + Base64.encodeURL(pair.sign(bytes(signed)))
+            let found = try verifier.verify(token.utf8, now: dialog.wall)
+            _ = dialog.shake(.oauthBearer)
+            _ = dialog.token(bearer(token))
+            _ = dialog.session.finish(
+                .accepted(SaslIdentity(found, scopes: [scope])), now: dialog.now, wall: dialog.wall)
+            let identity = try #require(dialog.session.identity)
+            let subject = try #require(identity.subject(at: NetworkAddress("::1")!))
+            #expect(subject.groups == groups.map(Principal.group) && subject.scopes == [scope])
+            #expect(identity.token?.tokenID == "j" && identity.token?.keyID == "d")
+            dialog.now = dialog.now + .seconds(2)
+        }
+    }
+
+    @Test func aTokenWithoutAnEndToSpeakOfIsToldAYear() {
+        var dialog = SaslDialog()
+        let last = dialog.logInByPlain(expiry: UnixTime(milliseconds: .max))
+        #expect(last.reply?.sessionLifetimeMs == Int64(31_536_000_000))
     }
 
     // MARK: Session lifetime
@@ -103,7 +143,7 @@ import Testing
             (.seconds(20), 50, 20_000),
         ] as [(Duration, Int?, Int64)] {
             var dialog = SaslDialog(maxSession: maxSession)
-            let end = expiry.map { dialog.now + .seconds($0) }
+            let end = expiry.map { dialog.wall + .seconds($0) }
             #expect(dialog.logInByPlain(expiry: end).reply?.sessionLifetimeMs == expected)
         }
     }
@@ -141,7 +181,7 @@ import Testing
         dialog.now = dialog.now + .seconds(5)
         _ = dialog.shake(.plain)
         #expect(dialog.session.isExchanging && dialog.session.deadline == dialog.now + .seconds(30))
-        #expect(dialog.session.frameLimit == nil)
+        #expect(dialog.session.frameLimit == SaslSession.maxFrameBytes)
         #expect(dialog.send(.other) == .refuse(.illegalSaslState, close: true))
     }
 

@@ -112,22 +112,89 @@ import Testing
         var dialog = SaslDialog()
         _ = dialog.shake(.plain)
         _ = dialog.token("\0alice\0wrong")
-        let failure = dialog.session.finish(.rejected, now: dialog.now)
-        guard case .fail(let reply, let delay) = failure else { return #expect(Bool(false), "\(failure)") }
-        #expect(delay == .milliseconds(100) && reply?.error == .saslAuthenticationFailed && reply?.token == [])
+        let failure = dialog.session.finish(.rejected, now: dialog.now, wall: dialog.wall)
+        guard case .fail(let reply, let time) = failure else { return #expect(Bool(false), "\(failure)") }
+        #expect(
+            time == dialog.now + .milliseconds(100) && reply?.error == .saslAuthenticationFailed && reply?.token == [])
         #expect(dialog.session.deadline == nil && dialog.session.identity == nil)
 
         var raw = SaslDialog()
         _ = raw.shake(.plain, version: 0)
         _ = raw.send(.rawToken(bytes("\0alice\0wrong")))
-        #expect(raw.session.finish(.rejected, now: raw.now) == .fail(nil, delay: .milliseconds(100)))
+        #expect(
+            raw.session.finish(.rejected, now: raw.now, wall: raw.wall) == .fail(nil, at: raw.now + .milliseconds(100)))
+    }
+
+    /// However long the worker took: the reply's time tells nothing of the user.
+    @Test func theDelayCountsFromTheToken() {
+        var times: Set<MonotonicTime> = []
+        for work in [0, 3, 40] {
+            var dialog = SaslDialog()
+            _ = dialog.shake(.plain)
+            dialog.now = dialog.now + .seconds(1)
+            _ = dialog.token("\0alice\0wrong")
+            dialog.now = dialog.now + .milliseconds(work)
+            guard case .fail(_, let time) = dialog.session.finish(.rejected, now: dialog.now, wall: dialog.wall) else {
+                return #expect(Bool(false))
+            }
+            times.insert(time)
+        }
+        #expect(times == [MonotonicTime(seconds: 1_001) + .milliseconds(100)])
+    }
+
+    /// What a client sends too early never stops the process, nor does it cut the delay short.
+    @Test func framesThatComeTooEarlyEndTheSession() {
+        for version: Int16 in [0, 1] {
+            func early(_ dialog: inout SaslDialog) -> SaslAction {
+                dialog.send(version == 0 ? .rawToken([1]) : .authenticate(version: 1, token: [1]))
+            }
+            var dialog = SaslDialog()
+            _ = dialog.shake(.plain, version: version)
+            #expect(!dialog.session.expectsNothing)
+            let token = bytes("\0alice\0pw")
+            _ = dialog.send(version == 0 ? .rawToken(token) : .authenticate(version: 1, token: token))
+            #expect(dialog.session.expectsNothing)
+            var failed = dialog
+            #expect(early(&dialog) == .close(.unexpectedFrame))
+            #expect(
+                dialog.session.finish(
+                    .accepted(SaslIdentity(principal: .user("alice"))), now: dialog.now, wall: dialog.wall)
+                    == .close(.deadlinePassed))
+            #expect(dialog.session.identity == nil)
+
+            #expect(failed.session.finish(.rejected, now: failed.now, wall: failed.wall).isFailure)
+            #expect(failed.session.expectsNothing)
+            for request in [
+                SaslRequest.other, .rawToken([]), .authenticate(version: 1, token: []), .apiVersions(.none),
+            ] {
+                #expect(failed.send(request) == .drop)
+            }
+        }
+        // Parsed as what they were not.
+        var raw = SaslDialog()
+        _ = raw.shake(.plain, version: 0)
+        #expect(raw.send(.other) == .close(.unexpectedFrame))
+        var framed = SaslDialog()
+        _ = framed.shake(.plain)
+        #expect(framed.send(.rawToken([])) == .close(.unexpectedFrame))
+        var authenticated = SaslDialog()
+        _ = authenticated.logInByPlain()
+        #expect(authenticated.send(.rawToken([])) == .close(.unexpectedFrame))
+    }
+
+    @Test func aLongTokenIsNotTakenApart() {
+        var dialog = SaslDialog()
+        _ = dialog.shake(.plain)
+        // Good but for its length.
+        let token = bytes("\0alice\0") + [UInt8](repeating: 0x70, count: SaslSession.maxFrameBytes)
+        #expect(dialog.send(.authenticate(version: 1, token: token)).isFailure)
     }
 
     @Test func whatNobodyCouldTellClosesWithoutAReply() {
         var dialog = SaslDialog()
         _ = dialog.shake(.plain)
         _ = dialog.token("\0alice\0pw")
-        #expect(dialog.session.finish(.unavailable, now: dialog.now) == .close(.verifierUnavailable))
+        #expect(dialog.session.finish(.unavailable, now: dialog.now, wall: dialog.wall) == .close(.verifierUnavailable))
     }
 
     @Test func theWorkersCheckTellsNoUserFromAWrongPassword() {
@@ -142,7 +209,7 @@ import Testing
 
     @Test func rightPasswordsAreRememberedForAWhile() {
         var cache = PasswordCache(key: secret("a key of this process"))
-        let now = UnixTime(seconds: 100)
+        let now = MonotonicTime(seconds: 100)
         #expect(!cache.contains(user: "alice", password: secret("pw"), epoch: 1, now: now))
         cache.insert(user: "alice", password: secret("pw"), epoch: 1, now: now)
         cache.insert(user: "alice", password: secret("pw"), epoch: 1, now: now)
@@ -170,6 +237,6 @@ import Testing
         _ = dialog.token("\0alice\0pw")
         #expect(dialog.session.deadlinePassed() == .close(.deadlinePassed))
         // The worker's answer comes late, and finds nobody.
-        #expect(dialog.session.finish(.rejected, now: dialog.now) == .close(.deadlinePassed))
+        #expect(dialog.session.finish(.rejected, now: dialog.now, wall: dialog.wall) == .close(.deadlinePassed))
     }
 }

@@ -15,6 +15,32 @@ import Testing
         #expect(!credential.isMade(from: secret("pencik"), mechanism: .sha256))
     }
 
+    /// What is read from a store is looked at, for each log-in would stop on it.
+    @Test func aStoredCredentialIsWhole() {
+        func stored(_ salt: Int = 16, _ iterations: Int = 4_096, _ key: Int = 32, _ server: Int = 32)
+            -> ScramCredential?
+        {
+            func zeros(_ count: Int) -> [UInt8] { [UInt8](repeating: 0, count: count) }
+            return ScramCredential(
+                salt: zeros(salt), iterations: iterations, storedKey: zeros(key), serverKey: zeros(server),
+                mechanism: .sha256)
+        }
+        #expect(stored() != nil && stored(128, 16_384) != nil)
+        for bad in [
+            stored(0), stored(129), stored(16, 0), stored(16, .max), stored(16, 4_096, 31), stored(16, 4_096, 64),
+        ] {
+            #expect(bad == nil)
+        }
+    }
+
+    @Test func manyUsersNamedTwiceGetOneResultEach() {
+        let names = (0..<20_000).map { "u\($0)" }
+        let deletions = (names + names).map { ScramAlteration.Deletion(user: $0, mechanism: 1) }
+        let alteration = ScramAlteration(deletions: deletions, upsertions: [], credentials: Users(), epoch: 1)
+        #expect(alteration.results.count == names.count)
+        #expect(alteration.results.allSatisfy { $0.error == .duplicateResource })
+    }
+
     private func user(_ name: String = "alice", mechanism: ScramMechanism = .sha256) -> Users {
         var users = Users()
         users.add(name, "pencil", mechanism)

@@ -1,5 +1,7 @@
+import Foundation
 import KafkaModel
 import Security
+import Synchronization
 
 func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
 func text(_ bytes: some Collection<UInt8>) -> String { String(decoding: bytes, as: UTF8.self) }
@@ -63,7 +65,9 @@ struct ScramClient {
 struct SaslDialog {
     var session: SaslSession
     var environment: SaslEnvironment
-    var now = UnixTime(seconds: 1_000)
+    var now = MonotonicTime(seconds: 1_000)
+    /// Goes its own way.
+    var wall: UnixTime { UnixTime(seconds: 1_700_000_000) + (now - MonotonicTime(seconds: 0)) }
 
     init(
         _ mechanisms: [SaslMechanism] = SaslMechanism.allCases, users: Users = Users(),
@@ -89,7 +93,7 @@ struct SaslDialog {
         _ = shake(.plain, version: version)
         let message = bytes("\0\(user)\0pw")
         _ = version == 0 ? send(.rawToken(message)) : send(.authenticate(version: 2, token: message))
-        return session.finish(.accepted(SaslIdentity(principal: .user(user), expiry: expiry)), now: now)
+        return session.finish(.accepted(SaslIdentity(principal: .user(user), expiry: expiry)), now: now, wall: wall)
     }
 }
 
@@ -97,4 +101,20 @@ extension SaslAction {
     var reply: SaslReply? { if case .reply(let reply) = self { reply } else { nil } }
     var isFailure: Bool { if case .fail = self { true } else { false } }
     var failure: SaslReply? { if case .fail(let reply, _) = self { reply } else { nil } }
+}
+
+/// Runs `body` on a thread with the stack of a small worker.
+func onSmallStack(_ body: @escaping @Sendable () -> String?) -> String? {
+    final class Box: Sendable { let value = Mutex<String?>(nil) }
+    let box = Box()
+    let isDone = DispatchSemaphore(value: 0)
+    let thread = Thread {
+        let found = body()
+        box.value.withLock { $0 = found }
+        isDone.signal()
+    }
+    thread.stackSize = 256 << 10
+    thread.start()
+    isDone.wait()
+    return box.value.withLock { $0 }
 }

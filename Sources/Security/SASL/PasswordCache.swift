@@ -10,7 +10,7 @@ public struct PasswordCache: Sendable {
     public static let lifetime = Duration.seconds(300)
 
     private let key: Secret
-    private var expiries: [[UInt8]: UnixTime] = [:]
+    private var expiries: [[UInt8]: MonotonicTime] = [:]
     /// Keys in the order of their coming; a ring once it is full.
     private var order: [[UInt8]] = []
     private var oldest = 0
@@ -18,11 +18,11 @@ public struct PasswordCache: Sendable {
     /// A random key of this process.
     public init(key: Secret) { self.key = key }
 
-    public func contains(user: ExactString, password: Secret, epoch: UInt64, now: UnixTime) -> Bool {
+    public func contains(user: ExactString, password: Secret, epoch: UInt64, now: MonotonicTime) -> Bool {
         expiries[digest(user, password, epoch)].map { now < $0 } ?? false
     }
 
-    public mutating func insert(user: ExactString, password: Secret, epoch: UInt64, now: UnixTime) {
+    public mutating func insert(user: ExactString, password: Secret, epoch: UInt64, now: MonotonicTime) {
         let entry = digest(user, password, epoch)
         guard expiries.updateValue(now + Self.lifetime, forKey: entry) == nil else { return }
         if order.count < Self.maxEntries {

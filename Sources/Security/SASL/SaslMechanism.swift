@@ -15,11 +15,34 @@ public struct SaslIdentity: Hashable, Sendable {
     public let epoch: UInt64
     /// When the credential ends by itself (a token's `exp`); nil for never.
     public let expiry: UnixTime?
+    public let groups: [Principal]
+    /// What the credential may do at most; nil for all that its owner may.
+    public let scopes: [AccessScope]?
+    /// Of OAUTHBEARER: its issuer, `jti` and `kid` for the audit, and for closing the session when one is taken back.
+    public let token: TokenIdentity?
 
-    public init(principal: Principal, epoch: UInt64 = 0, expiry: UnixTime? = nil) {
+    public init(principal: Principal, epoch: UInt64 = 0, expiry: UnixTime? = nil, groups: [Principal] = []) {
         self.principal = principal
         self.epoch = epoch
         self.expiry = expiry
+        self.groups = groups
+        scopes = nil
+        token = nil
+    }
+
+    /// What a token says; `scopes` are what the listener makes of its scopes.
+    public init(_ token: TokenIdentity, scopes: [AccessScope]? = nil) {
+        principal = token.principal
+        epoch = 0
+        expiry = token.expiry
+        groups = token.groups
+        self.scopes = scopes
+        self.token = token
+    }
+
+    /// Who asks on this connection: the same over Kafka's protocol as over HTTP. Nil with too many groups.
+    public func subject(at address: NetworkAddress) -> AccessSubject? {
+        AccessSubject(principal, groups: groups, address: address, scopes: scopes)
     }
 }
 
@@ -33,7 +56,7 @@ public enum SaslVerdict: Hashable, Sendable {
 }
 
 /// What a worker is to find out, with ``PasswordCheck`` or the token verifier, and to hand back by
-/// ``SaslSession/finish(_:now:)``.
+/// ``SaslSession/finish(_:now:wall:)``.
 public enum SaslVerification: Equatable, Sendable {
     case password(user: ExactString, Secret)
     case token(Secret)

@@ -36,8 +36,11 @@ public enum SaslAction: Equatable, Sendable {
     case replyRaw([UInt8])
     /// Give this to a worker, read nothing, call `finish` with what it found.
     case verify(SaslVerification)
-    /// Read nothing more; after `delay` send the reply, if there is one, and close.
-    case fail(SaslReply?, delay: Duration)
+    /// Read nothing more; at `time` send the reply, if there is one, and close. It counts from the token's arrival, so that
+    /// how long the check took cannot be seen.
+    case fail(SaslReply?, at: MonotonicTime)
+    /// Forget this frame; what was to be done before still is.
+    case drop
     /// Answer in the shape of the API that asked, then close or not.
     case refuse(ErrorCode, close: Bool)
     case close(SaslClose)
@@ -68,4 +71,6 @@ public enum SaslClose: String, Sendable, CaseIterable {
     case verifierUnavailable
     case deadlinePassed
     case challengeUnanswered
+    /// More was sent while a worker looked at a token, or a frame of the wrong form.
+    case unexpectedFrame
 }

@@ -3,9 +3,13 @@ import KafkaModel
 extension SaslSession {
     /// One token of the client, in whichever frame it came.
     mutating func take(
-        _ token: [UInt8], in exchange: Exchange, now: UnixTime, environment: SaslEnvironment
+        _ token: [UInt8], in exchange: Exchange, now: MonotonicTime, environment: SaslEnvironment
     ) -> SaslAction {
-        if exchange.isDoomed { return fail() }
+        if exchange.isVerifying { return close(.unexpectedFrame) }
+        var exchange = exchange
+        exchange.tokenArrived = now
+        phase = .exchanging(exchange)
+        if exchange.isDoomed || token.count > Self.maxFrameBytes { return fail() }
         switch exchange.step {
         case .first: return takeFirst(token, in: exchange, environment: environment)
         case .scram(let scram):
@@ -13,11 +17,11 @@ extension SaslSession {
                 return fail()
             }
             let principal = Principal(type: "User", name: user.text)
-            return succeed(SaslIdentity(principal: principal, epoch: epoch), token: serverFinal, now: now)
+            return succeed(SaslIdentity(principal: principal, epoch: epoch), end: nil, token: serverFinal, now: now)
         case .challenged:
             // The client's 0x01 says that it has read the challenge. A new token is not looked at.
             return fail(message: Self.invalidToken)
-        case .verifying: preconditionFailure("a token while a worker looks at the last one")
+        case .verifying: return close(.unexpectedFrame)
         }
     }
 
@@ -48,20 +52,20 @@ extension SaslSession {
         return action
     }
 
-    /// What the worker found for the last `.verify`.
-    public mutating func finish(_ verdict: SaslVerdict, now: UnixTime) -> SaslAction {
+    /// What the worker found for the last `.verify`. `wall` is for the credential's end.
+    public mutating func finish(_ verdict: SaslVerdict, now: MonotonicTime, wall: UnixTime) -> SaslAction {
         guard case .exchanging(var exchange) = phase, case .verifying(let authorizationID) = exchange.step else {
-            // The deadline passed meanwhile, and the connection is gone.
+            // The session ended meanwhile, and the connection is gone.
             guard case .closed = phase else { preconditionFailure("a verdict that nobody asked for") }
             return .close(.deadlinePassed)
         }
         switch verdict {
         case .unavailable: return close(.verifierUnavailable)
         case .accepted(let found):
-            let isShort = found.expiry.map { $0 - now < Self.minSession } ?? false
-            guard !isShort else { break }
+            let left = found.expiry.map { $0 - wall }
+            if let left, left < Self.minSession { break }
             guard authorizationID == nil || authorizationID == found.principal.name else { return fail() }
-            return succeed(found, token: [], now: now)
+            return succeed(found, end: left.map { now + $0 }, token: [], now: now)
         case .rejected: break
         }
         guard exchange.mechanism == .oauthBearer else { return fail() }
@@ -72,7 +76,9 @@ extension SaslSession {
         return exchange.isRaw ? .replyRaw(challenge) : .reply(SaslReply(token: challenge))
     }
 
-    private mutating func succeed(_ found: SaslIdentity, token: [UInt8], now: UnixTime) -> SaslAction {
+    private mutating func succeed(
+        _ found: SaslIdentity, end: MonotonicTime?, token: [UInt8], now: MonotonicTime
+    ) -> SaslAction {
         guard case .exchanging(let exchange) = phase else { preconditionFailure("success outside an exchange") }
         // Who renews a session has to be who began it.
         if let identity, identity.principal != found.principal { return fail() }
@@ -80,17 +86,17 @@ extension SaslSession {
         mechanism = exchange.mechanism
         authenticatedAt = now
         let byRule = settings.maxSession > .zero ? now + settings.maxSession : nil
-        sessionEnd = [found.expiry, byRule].compactMap { $0 }.min()
+        sessionEnd = [end, byRule].compactMap { $0 }.min()
         phase = .authenticated
-        let lifetime = sessionEnd.map { max(0, ($0 - now).milliseconds) } ?? 0
+        let lifetime = sessionEnd.map { min($0 - now, Self.maxToldLifetime).milliseconds } ?? 0
         return exchange.isRaw ? .replyRaw(token) : .reply(SaslReply(token: token, sessionLifetimeMs: lifetime))
     }
 
-    /// The end, after the delay; a raw exchange has no form for an error.
+    /// The end, once the delay is over; a raw exchange has no form for an error.
     private mutating func fail(message: String = Self.failureMessage) -> SaslAction {
         guard case .exchanging(let exchange) = phase else { preconditionFailure("failure outside an exchange") }
         phase = .closed
         let reply = SaslReply(error: .saslAuthenticationFailed, message: message)
-        return .fail(exchange.isRaw ? nil : reply, delay: settings.failureDelay)
+        return .fail(exchange.isRaw ? nil : reply, at: exchange.tokenArrived + settings.failureDelay)
     }
 }

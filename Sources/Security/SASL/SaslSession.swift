@@ -14,16 +14,18 @@ import KafkaModel
 ///
 /// Invariants: nothing but ApiVersions and the two SASL requests is served before `identity` is set; a closed session
 /// serves nothing; a failed one cannot try again; what a failure says does not depend on its cause.
-/// Our bug: an event while a verification runs, or after the end. The peer's error: all that the table of
-/// security's page names. Silently ignored: nothing. Source: KIP-43, KIP-152, KIP-255, KIP-368.
+/// Our bug: a verdict that nobody asked for. The peer's error: all that the table of security's page names, and a frame
+/// while a verification runs. Silently ignored: a frame after the end. Source: KIP-43, KIP-152, KIP-255, KIP-368.
 public struct SaslSession: Sendable {
-    /// `sasl.server.max.receive.size` is 512 KiB; no honest token comes near 64. A larger frame before authentication
-    /// closes the connection.
+    /// `sasl.server.max.receive.size` is 512 KiB; no honest token comes near 64. A larger frame before authentication,
+    /// or while it is renewed, closes the connection.
     public static let maxFrameBytes = 65_536
     /// A client has this long to answer the challenge that says why its token was refused.
     public static let maxChallengeTime = Duration.seconds(10)
     /// A session has to last this long before the client may prove itself anew.
     public static let minReauthenticationInterval = Duration.seconds(1)
+    /// What is told of a longer session: clients multiply the number, and some overflow.
+    public static let maxToldLifetime = Duration.seconds(365 * 86_400)
     /// A token with less left is refused: the session would end before the client can renew it.
     public static let minSession = Duration.seconds(5)
     /// The same for unknown users, wrong passwords, disabled ones and users of another mechanism.
@@ -54,6 +56,10 @@ public struct SaslSession: Sendable {
         /// Reads as a wrong credential: a re-authentication by another mechanism than the first.
         var isDoomed = false
         var step = Step.first
+        /// When the last token came.
+        var tokenArrived: MonotonicTime
+
+        var isVerifying: Bool { if case .verifying = step { true } else { false } }
     }
 
     let settings: SaslSettings
@@ -61,12 +67,12 @@ public struct SaslSession: Sendable {
     /// Set by the first success, and by each that renews it.
     public internal(set) var identity: SaslIdentity?
     public internal(set) var mechanism: SaslMechanism?
-    var authenticatedAt: UnixTime?
+    var authenticatedAt: MonotonicTime?
     /// When the session ends; nil for never.
-    public internal(set) var sessionEnd: UnixTime?
-    var exchangeDeadline: UnixTime
+    public internal(set) var sessionEnd: MonotonicTime?
+    var exchangeDeadline: MonotonicTime
 
-    public init(settings: SaslSettings, now: UnixTime) {
+    public init(settings: SaslSettings, now: MonotonicTime) {
         self.settings = settings
         exchangeDeadline = now + settings.deadline
     }
@@ -74,7 +80,18 @@ public struct SaslSession: Sendable {
     // MARK: What the connection asks
 
     /// The largest frame to accept now; nil for the listener's ordinary limit.
-    public var frameLimit: Int? { identity == nil ? Self.maxFrameBytes : nil }
+    /// While a session is renewed it is small again, as in Kafka.
+    public var frameLimit: Int? { identity == nil || isExchanging ? Self.maxFrameBytes : nil }
+
+    /// Nothing is to be read now: a worker looks at the last token, or the session has ended. A frame that was read
+    /// already ends a session of the first kind, and does nothing to one of the second.
+    public var expectsNothing: Bool {
+        switch phase {
+        case .exchanging(let exchange): exchange.isVerifying
+        case .closed: true
+        case .start, .versionsAnswered, .authenticated: false
+        }
+    }
 
     /// Whether the next frame is a bare token, without a request header.
     public var expectsRawToken: Bool {
@@ -86,7 +103,7 @@ public struct SaslSession: Sendable {
 
     /// When to call `deadlinePassed`: the exchange's end, or the challenge's. Nil when nothing is waited for; the end
     /// of a session is looked at when the next request comes, and an idle connection is left alone.
-    public var deadline: UnixTime? {
+    public var deadline: MonotonicTime? {
         switch phase {
         case .start, .versionsAnswered, .exchanging: exchangeDeadline
         case .authenticated, .closed: nil
@@ -104,34 +121,35 @@ public struct SaslSession: Sendable {
     // MARK: What arrives
 
     public mutating func receive(
-        _ request: SaslRequest, now: UnixTime, environment: SaslEnvironment
+        _ request: SaslRequest, now: MonotonicTime, environment: SaslEnvironment
     ) -> SaslAction {
         switch phase {
         case .start: receiveFirst(request, now: now)
         case .versionsAnswered: receiveAfterVersions(request, now: now)
         case .exchanging(let exchange): receive(request, in: exchange, now: now, environment: environment)
         case .authenticated: receiveAuthenticated(request, now: now)
-        case .closed: preconditionFailure("\(request) for a session that has ended")
+        // Read before the end was known. Closing now would step over the delay of a failure.
+        case .closed: .drop
         }
     }
 
-    private mutating func receiveFirst(_ request: SaslRequest, now: UnixTime) -> SaslAction {
+    private mutating func receiveFirst(_ request: SaslRequest, now: MonotonicTime) -> SaslAction {
         guard case .apiVersions(let answer) = request else { return receiveAfterVersions(request, now: now) }
         // An unknown version or a bad software name: the client may ask again.
         if answer == .none { phase = .versionsAnswered }
         return .serve
     }
 
-    private mutating func receiveAfterVersions(_ request: SaslRequest, now: UnixTime) -> SaslAction {
+    private mutating func receiveAfterVersions(_ request: SaslRequest, now: MonotonicTime) -> SaslAction {
         switch request {
-        case .handshake(let version, let name): return handshake(version: version, name: name)
+        case .handshake(let version, let name): return handshake(version: version, name: name, now: now)
         case .apiVersions: return close(.apiVersionsTwice)
         case .authenticate, .rawToken, .other: return close(.requestBeforeAuthentication)
         }
     }
 
     private mutating func receive(
-        _ request: SaslRequest, in exchange: Exchange, now: UnixTime, environment: SaslEnvironment
+        _ request: SaslRequest, in exchange: Exchange, now: MonotonicTime, environment: SaslEnvironment
     ) -> SaslAction {
         switch (request, exchange.isRaw) {
         case (.rawToken(let token), true):
@@ -140,18 +158,20 @@ public struct SaslSession: Sendable {
             guard (0...2).contains(version) else { return close(.unsupportedVersion) }
             return take(token, in: exchange, now: now, environment: environment)
         default:
-            precondition(!exchange.isRaw, "a request was parsed where only bare tokens are")
+            // Parsed before its predecessor was looked at.
+            if case .rawToken = request { return close(.unexpectedFrame) }
+            guard !exchange.isRaw else { return close(.unexpectedFrame) }
             phase = .closed
             return .refuse(.illegalSaslState, close: true)
         }
     }
 
-    private mutating func receiveAuthenticated(_ request: SaslRequest, now: UnixTime) -> SaslAction {
+    private mutating func receiveAuthenticated(_ request: SaslRequest, now: MonotonicTime) -> SaslAction {
         if case .handshake(let version, let name) = request, let since = authenticatedAt, sessionEnd != nil,
             now - since >= Self.minReauthenticationInterval, version == 1
         {
             exchangeDeadline = now + settings.deadline
-            return handshake(version: version, name: name)
+            return handshake(version: version, name: name, now: now)
         }
         if let sessionEnd, now >= sessionEnd {
             // A handshake that may not renew the session is answered even so.
@@ -161,18 +181,18 @@ public struct SaslSession: Sendable {
         switch request {
         case .apiVersions, .other: return .serve
         case .handshake, .authenticate: return .refuse(.illegalSaslState, close: false)
-        case .rawToken: preconditionFailure("a bare token where only requests are")
+        case .rawToken: return close(.unexpectedFrame)
         }
     }
 
-    private mutating func handshake(version: Int16, name: String) -> SaslAction {
+    private mutating func handshake(version: Int16, name: String, now: MonotonicTime) -> SaslAction {
         guard version == 0 || version == 1 else { return close(.unsupportedVersion) }
         let enabled = settings.mechanisms.map(\.rawValue)
         guard let asked = SaslMechanism(rawValue: name), settings.mechanisms.contains(asked) else {
             phase = .closed
             return .replyHandshake(.unsupportedSaslMechanism, mechanisms: enabled, close: true)
         }
-        var exchange = Exchange(mechanism: asked, isRaw: version == 0)
+        var exchange = Exchange(mechanism: asked, isRaw: version == 0, tokenArrived: now)
         exchange.isDoomed = mechanism.map { $0 != asked } ?? false
         phase = .exchanging(exchange)
         return .replyHandshake(.none, mechanisms: enabled, close: false)

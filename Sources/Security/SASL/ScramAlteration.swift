@@ -47,9 +47,10 @@ public struct ScramAlteration: Sendable {
         let counts = mentions.reduce(into: [:]) { $0[$1, default: 0] += 1 }
         var results: [(user: ExactString, error: ErrorCode)] = []
         var changes: [Change] = []
+        var refused: Set<ExactString> = []
         func settle(_ user: ExactString, _ outcome: Outcome) {
             guard counts[user] == 1 else {
-                if !results.contains(where: { $0.user == user }) { results.append((user, .duplicateResource)) }
+                if refused.insert(user).inserted { results.append((user, .duplicateResource)) }
                 return
             }
             switch outcome {

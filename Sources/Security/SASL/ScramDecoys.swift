@@ -19,7 +19,7 @@ public struct ScramDecoys: Sendable {
             mechanism.algorithm.hmac(key: secret, Array("\(purpose)\0\(mechanism.name)\0".utf8) + user.text.utf8)
         }
         return ScramCredential(
-            salt: Self.base36(Array(derive("salt").prefix(17))), iterations: ScramCredential.minIterations,
+            checkedSalt: Self.base36(Array(derive("salt").prefix(17))), ScramCredential.minIterations,
             storedKey: derive("stored key"), serverKey: derive("server key"))
     }
 

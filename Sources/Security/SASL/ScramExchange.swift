@@ -85,7 +85,9 @@ struct ScramExchange {
         let algorithm = mechanism.algorithm
         let message = signed + withoutProof
         let signature = algorithm.hmac(key: credential.storedKey, message)
-        let clientKey = zip(proof, signature).map { $0 ^ $1 }
+        var clientKey = zip(proof, signature).map { $0 ^ $1 }
+        // As good as the password.
+        defer { Secret.wipe(&clientKey) }
         let isProven = ConstantTime.equal(algorithm.hash(clientKey), credential.storedKey)
         let serverSignature = algorithm.hmac(key: credential.serverKey, message)
         guard isProven && isKnown else { return .refused }

@@ -37,7 +37,19 @@ public struct ScramCredential: Hashable, Sendable {
     /// Grows with each change; sessions of an older one are to be closed.
     public let epoch: UInt64
 
-    public init(salt: [UInt8], iterations: Int, storedKey: [UInt8], serverKey: [UInt8], epoch: UInt64 = 0) {
+    /// From a store. Nil for what no change of a credential can have written; every log-in would fail on it.
+    public init?(
+        salt: [UInt8], iterations: Int, storedKey: [UInt8], serverKey: [UInt8], mechanism: ScramMechanism,
+        epoch: UInt64 = 0
+    ) {
+        guard (1...Self.maxSaltBytes).contains(salt.count),
+            (Self.minIterations...Self.maxIterations).contains(iterations),
+            storedKey.count == mechanism.algorithm.byteCount, serverKey.count == storedKey.count
+        else { return nil }
+        self.init(checkedSalt: salt, iterations, storedKey: storedKey, serverKey: serverKey, epoch: epoch)
+    }
+
+    init(checkedSalt salt: [UInt8], _ iterations: Int, storedKey: [UInt8], serverKey: [UInt8], epoch: UInt64 = 0) {
         self.salt = salt
         self.iterations = iterations
         self.storedKey = storedKey
@@ -51,7 +63,7 @@ public struct ScramCredential: Hashable, Sendable {
     ) {
         var clientKey = mechanism.algorithm.hmac(key: saltedPassword, "Client Key".utf8)
         self.init(
-            salt: salt, iterations: iterations, storedKey: mechanism.algorithm.hash(clientKey),
+            checkedSalt: salt, iterations, storedKey: mechanism.algorithm.hash(clientKey),
             serverKey: mechanism.algorithm.hmac(key: saltedPassword, "Server Key".utf8), epoch: epoch)
         Secret.wipe(&clientKey)
     }
