@@ -29,7 +29,7 @@ let allowedImports: [String: ModuleRule] = [
 
     // Who may, decided without a socket, a file, a clock or a thread. Cryptography is OpenSSL's alone, and this module's
     // alone until TLS needs it too.
-    "Security": ModuleRule(["KafkaModel", "KafkaWire", "COpenSSL"]),
+    "Security": ModuleRule(["KafkaModel", "KafkaWire", "COpenSSL"], toolchain: ["Synchronization"]),
 
     // Storage and state machines.
     "StorageIO": ModuleRule(["ByteBuffers", "CSystem"], toolchain: system),

@@ -21,7 +21,7 @@ import Testing
             if let rules { return rules }
             let made = AccessRules(
                 bindings, superUsers: try AccessRules.superUsers(parsing: String(setting[1])),
-                allowsWithoutAcl: setting[2] == "true", revision: 1)
+                allowsWithoutAcl: setting[2] == "true")
             rules = made
             return made
         }

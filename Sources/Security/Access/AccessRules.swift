@@ -2,90 +2,121 @@ public import KafkaModel
 
 /// All ACLs as of one moment, compiled: immutable, shared by every event loop, replaced as a whole by the next.
 ///
-/// A decision looks at the rules of the name, at those of `*`, and at those of each length of prefix in use: at most as
-/// many hash look-ups as there are different lengths, however many ACLs there are.
+/// A decision looks at the patterns that cover the name: its own, `*`, and one for each length of prefix in use. In each it
+/// finds the rules of the subject's names by binary search, so that neither the ACLs of other names nor those of others
+/// on the same name cost it anything.
 ///
 /// Order, Kafka's (`StandardAuthorizer`): a super user may; one matching DENY forbids; one matching ALLOW allows; where
 /// no ACL of anybody is on the resource, the default decides; else no.
 public final class AccessRules: Sendable {
-    /// 24 MB at the bound. CreateAcls past it is refused; Kafka has no bound, and slows down with the number.
+    /// 24 MB at the bound, names of ten characters. CreateAcls past it is refused; Kafka has no bound, and slows down with
+    /// the number. Compiling so many takes longer than a loop may stand still: never on one.
     public static let maxAcls = 100_000
 
-    /// Grows with each change: what tells a decision cache that its answers are old.
-    public let revision: UInt64
     /// False before the ACLs were read: only super users pass, the others wait.
     public let isLoaded: Bool
     public let allowsWithoutAcl: Bool
     private let superUsers: Set<Principal>
-    private let types: [ResourceType: Rules]
-    public let count: Int
+    /// In the order of their principals.
+    private let rules: [Rule]
+    private let types: [ResourceType: Patterns]
 
-    /// One ACL without its pattern.
     fileprivate struct Rule: Sendable {
         let binding: AclBinding
         /// Nil when the host is `*`.
         let address: NetworkAddress?
-        /// Its host is neither `*` nor an address: matches nobody.
         let isNowhere: Bool
 
         init(_ binding: AclBinding) {
             self.binding = binding
-            let isEverywhere = binding.host == "*"
-            address = isEverywhere ? nil : NetworkAddress(binding.host.text)
-            isNowhere = !isEverywhere && address == nil
+            address = binding.host == "*" ? nil : binding.address
+            isNowhere = binding.host != "*" && address == nil
         }
 
-        func isOn(_ subject: AccessSubject) -> Bool {
-            !isNowhere && (address == nil || address == subject.address) && subject.isNamed(binding.principal)
-        }
+        func isFrom(_ host: NetworkAddress) -> Bool { !isNowhere && (address == nil || address == host) }
     }
 
-    fileprivate struct Rules: Sendable {
-        var wildcard: [Rule] = []
-        var literal: [ExactString: [Rule]] = [:]
-        var prefixed: [ExactString: [Rule]] = [:]
+    /// Places in `rules`, ascending: so in the order of the principals as well.
+    private typealias Places = [Int32]
+
+    private struct Patterns: Sendable {
+        var wildcard: Places = []
+        var literal: [ExactString: Places] = [:]
+        var prefixed: [ExactString: Places] = [:]
         /// Lengths in bytes of the prefixes, each once, ascending.
         var prefixLengths: [Int] = []
 
         /// Calls `body` with the rules on each pattern that covers `name`, until it says false.
-        func forEach(on name: ExactString, _ body: ([Rule]) -> Bool) {
+        func forEach(on name: ExactString, _ body: (Places) -> Bool) {
             if !wildcard.isEmpty, !body(wildcard) { return }
-            if let rules = literal[name], !body(rules) { return }
+            if let places = literal[name], !body(places) { return }
             let bytes = name.text.utf8
             for length in prefixLengths {
                 guard length <= bytes.count else { return }
                 // A prefix that ends within a scalar equals no name of whole ones.
                 guard let prefix = String(bytes.prefix(length)) else { continue }
-                if let rules = prefixed[ExactString(prefix)], !body(rules) { return }
+                if let places = prefixed[ExactString(prefix)], !body(places) { return }
             }
         }
     }
 
     public init(
         _ bindings: some Sequence<AclBinding>, superUsers: Set<Principal>, allowsWithoutAcl: Bool = false,
-        isLoaded: Bool = true, revision: UInt64
+        isLoaded: Bool = true
     ) {
-        var types: [ResourceType: Rules] = [:]
-        var count = 0
-        for binding in Set(bindings) {
-            count += 1
-            let (pattern, rule) = (binding.pattern, Rule(binding))
+        rules = Set(bindings).map(Rule.init).sorted { $0.binding.principal < $1.binding.principal }
+        var types: [ResourceType: Patterns] = [:]
+        for (place, rule) in rules.enumerated() {
+            let (pattern, place) = (rule.binding.pattern, Int32(place))
             switch (pattern.isWildcard, pattern.type) {
-            case (true, _): types[pattern.resource, default: Rules()].wildcard.append(rule)
+            case (true, _): types[pattern.resource, default: Patterns()].wildcard.append(place)
             case (false, .prefixed):
-                types[pattern.resource, default: Rules()].prefixed[pattern.name, default: []].append(rule)
-            default: types[pattern.resource, default: Rules()].literal[pattern.name, default: []].append(rule)
+                types[pattern.resource, default: Patterns()].prefixed[pattern.name, default: []].append(place)
+            default: types[pattern.resource, default: Patterns()].literal[pattern.name, default: []].append(place)
             }
         }
         for type in types.keys {
             types[type]!.prefixLengths = Set(types[type]!.prefixed.keys.map(\.text.utf8.count)).sorted()
         }
         self.types = types
-        self.count = count
         self.superUsers = superUsers.subtracting([.anonymous])
         self.allowsWithoutAcl = allowsWithoutAcl
         self.isLoaded = isLoaded
-        self.revision = revision
+    }
+
+    public var count: Int { rules.count }
+
+    /// Those of `places` that are about one of the subject's names and its address, until `body` says false.
+    private func forEach(
+        of subject: AccessSubject, in places: some RandomAccessCollection<Int32>, _ body: (AclBinding) -> Bool
+    ) -> Bool {
+        for name in subject.names {
+            var (low, high) = (places.startIndex, places.endIndex)
+            while low < high {
+                let middle = places.index(low, offsetBy: places.distance(from: low, to: high) / 2)
+                if rules[Int(places[middle])].binding.principal < name {
+                    low = places.index(after: middle)
+                } else {
+                    high = middle
+                }
+            }
+            for place in places[low...] {
+                let rule = rules[Int(place)]
+                guard rule.binding.principal == name else { break }
+                if rule.isFrom(subject.address), !body(rule.binding) { return false }
+            }
+        }
+        return true
+    }
+
+    /// Whether this ACL is there already.
+    func contains(_ binding: AclBinding) -> Bool {
+        guard let patterns = types[binding.pattern.resource] else { return false }
+        let pattern = binding.pattern
+        let places =
+            pattern.isWildcard
+            ? patterns.wildcard : (pattern.type == .prefixed ? patterns.prefixed : patterns.literal)[pattern.name] ?? []
+        return places.contains { rules[Int($0)].binding == binding }
     }
 
     /// Decides, and says why.
@@ -106,17 +137,16 @@ public final class AccessRules: Sendable {
         var isCovered = false
         var denial: AclBinding?
         var permission: AclBinding?
-        types[request.resource]?.forEach(on: request.name) { rules in
+        types[request.resource]?.forEach(on: request.name) { places in
             isCovered = true
-            for rule in rules where rule.isOn(subject) {
-                let binding = rule.binding
+            return forEach(of: subject, in: places) { binding in
                 if binding.permission == .deny, binding.operation.denies(request.operation) {
                     denial = binding
                     return false
                 }
                 if binding.permission == .allow, binding.operation.allows(request.operation) { permission = binding }
+                return true
             }
-            return true
         }
         if let denial { return AccessDecision(isAllowed: false, reason: .acl(denial)) }
         if let permission { return AccessDecision(isAllowed: true, reason: .acl(permission)) }
@@ -130,35 +160,46 @@ public final class AccessRules: Sendable {
 
     /// Whether the subject may do `operation` on one resource of the type at least: what a producer without a
     /// transactional id has to have (WRITE on any topic). Source: `Authorizer.authorizeByResourceType` of KIP-679,
-    /// which counts no implied operations.
+    /// which counts no implied operations. Of a narrowed credential, one of its scopes has to meet one of the patterns
+    /// that its owner is allowed.
     public func decideOnAny(_ operation: AclOperation, _ resource: ResourceType, for subject: AccessSubject) -> Bool {
+        let scopes = subject.scopes?.filter { $0.pattern.resource == resource && $0.operation.denies(operation) }
+        if let scopes, scopes.isEmpty { return false }
         // A name that no resource has: super users, ACLs on `*`, the default.
-        let onAny = decideUnscoped(AccessRequest(operation, resource, "\u{0}"), for: subject)
-        let isAllowed = onAny.isAllowed || (isLoaded && isAllowedSomewhere(operation, resource, for: subject))
-        guard isAllowed, let scopes = subject.scopes else { return isAllowed }
-        return scopes.contains { $0.pattern.resource == resource && $0.operation.denies(operation) }
+        if decideUnscoped(AccessRequest(operation, resource, "\u{0}"), for: subject).isAllowed { return true }
+        guard isLoaded, let patterns = types[resource] else { return false }
+        if has(.deny, operation, for: subject, in: patterns.wildcard) { return false }
+        if has(.allow, operation, for: subject, in: patterns.wildcard) { return true }
+        // Only the subject's own ACLs can allow it.
+        return !forEach(of: subject, in: Int32(0)..<Int32(rules.count)) { binding in
+            let isCandidate =
+                binding.pattern.resource == resource && binding.permission == .allow
+                && binding.operation.denies(operation)
+                && scopes?.contains { $0.pattern.meets(binding.pattern) } ?? true
+            return !isCandidate || isDenied(operation, binding.pattern, for: subject, patterns)
+        }
     }
 
-    private func isAllowedSomewhere(
-        _ operation: AclOperation, _ resource: ResourceType, for subject: AccessSubject
+    /// Whether a DENY takes all of an allowed pattern away: one of the same name, or of a prefix of it.
+    private func isDenied(
+        _ operation: AclOperation, _ allowed: ResourcePattern, for subject: AccessSubject, _ patterns: Patterns
     ) -> Bool {
-        guard let rules = types[resource] else { return false }
-        func any(_ permission: AclPermission, _ rules: [Rule]) -> Bool {
-            rules.contains { rule in
-                rule.binding.permission == permission && rule.binding.operation.denies(operation) && rule.isOn(subject)
-            }
+        if allowed.type == .literal, let places = patterns.literal[allowed.name],
+            has(.deny, operation, for: subject, in: places)
+        {
+            return true
         }
-        if any(.deny, rules.wildcard) { return false }
-        if any(.allow, rules.wildcard) { return true }
-        func isUnderDeniedPrefix(_ name: ExactString) -> Bool {
-            let bytes = name.text.utf8
-            return rules.prefixLengths.prefix { $0 <= bytes.count }.contains { length in
-                String(bytes.prefix(length)).flatMap { rules.prefixed[ExactString($0)] }.map { any(.deny, $0) } ?? false
-            }
+        let bytes = allowed.name.text.utf8
+        return patterns.prefixLengths.prefix { $0 <= bytes.count }.contains { length in
+            String(bytes.prefix(length)).flatMap { patterns.prefixed[ExactString($0)] }
+                .map { has(.deny, operation, for: subject, in: $0) } ?? false
         }
-        return rules.literal.contains { name, rules in
-            any(.allow, rules) && !any(.deny, rules) && !isUnderDeniedPrefix(name)
-        } || rules.prefixed.contains { name, rules in any(.allow, rules) && !isUnderDeniedPrefix(name) }
+    }
+
+    private func has(
+        _ permission: AclPermission, _ operation: AclOperation, for subject: AccessSubject, in places: Places
+    ) -> Bool {
+        !forEach(of: subject, in: places) { $0.permission != permission || !$0.operation.denies(operation) }
     }
 
     /// The sum of `1 << code` over the operations that the subject may do on the resource: `authorizedOperations` of
@@ -175,12 +216,8 @@ public final class AccessRules: Sendable {
     /// `authorizedOperations` of who did not ask for them.
     public static let operationsNotRequested = Int32.min
 
-    /// Every ACL, in no order.
-    public var bindings: [AclBinding] {
-        types.values.flatMap { rules in
-            (rules.wildcard + rules.literal.values.joined() + rules.prefixed.values.joined()).map(\.binding)
-        }
-    }
+    /// Every ACL, in the order of the principals.
+    public var bindings: [AclBinding] { rules.map(\.binding) }
 
     /// Reads `super.users`: principals between semicolons (distinguished names hold commas), blanks trimmed. Throws on
     /// one without a type.

@@ -2,8 +2,7 @@ public import KafkaModel
 
 /// Who asks, from where, and how far his credential reaches. Made once for each authenticated connection or credential.
 public struct AccessSubject: Hashable, Sendable {
-    /// A token with more groups than this is refused by who makes the subject: each is one more to compare for each
-    /// ACL.
+    /// Each is one more name to look up in each decision.
     public static let maxGroups = 64
 
     public let principal: Principal
@@ -11,22 +10,30 @@ public struct AccessSubject: Hashable, Sendable {
     public let address: NetworkAddress
     /// What a narrowed credential may do at most; nil for all that its owner may. Never grants anything by itself.
     public let scopes: [AccessScope]?
-    /// What an ACL may call this subject, written once: every rule is compared with them.
-    private let names: [ExactString]
+    /// What an ACL may call this subject, written once: rules are found by them.
+    let names: [ExactString]
 
-    public init(
-        _ principal: Principal, groups: [Principal] = [], address: NetworkAddress, scopes: [AccessScope]? = nil
+    public init(_ principal: Principal, address: NetworkAddress, scopes: [AccessScope]? = nil) {
+        self.init(principal, checked: [], address, scopes)
+    }
+
+    /// Nil with too many groups, wherever they came from: who asks is refused.
+    public init?(
+        _ principal: Principal, groups: [Principal], address: NetworkAddress, scopes: [AccessScope]? = nil
     ) {
-        precondition(groups.count <= Self.maxGroups, "\(groups.count) groups; at most \(Self.maxGroups) are compared")
+        guard groups.count <= Self.maxGroups else { return nil }
+        self.init(principal, checked: groups, address, scopes)
+    }
+
+    private init(
+        _ principal: Principal, checked groups: [Principal], _ address: NetworkAddress, _ scopes: [AccessScope]?
+    ) {
         self.principal = principal
         self.groups = groups
         self.address = address
         self.scopes = scopes
         names = [Self.everybody] + ([principal] + groups).map { ExactString($0.description) }
     }
-
-    /// Whether `name` (of an ACL) is one of this subject's.
-    func isNamed(_ name: ExactString) -> Bool { names.contains(name) }
 
     /// Matches every principal, of whatever type.
     private static let everybody: ExactString = "User:*"

@@ -77,9 +77,11 @@ private func transaction(_ operation: AclOperation, _ place: AccessStep.Place = 
 }
 
 /// Either suffices, whatever the other one's DENY says.
-private func clusterOrTopic(_ operation: AclOperation, _ place: AccessStep.Place = .item) -> AccessStep {
+private func clusterOrTopic(
+    _ operation: AclOperation, orTopic topic: AclOperation? = nil, _ place: AccessStep.Place = .item
+) -> AccessStep {
     AccessStep(
-        [AccessStep.need(operation, .cluster), AccessStep.need(operation, .topic)],
+        [AccessStep.need(operation, .cluster), AccessStep.need(topic ?? operation, .topic)],
         place == .partOfReply ? .none : .topicAuthorizationFailed, place)
 }
 
@@ -100,7 +102,9 @@ public enum AccessTable {
         .controllerRegistration, .assignReplicasToDirs, .updateRaftVoter, .unregisterController,
     ]
 
-    public static func rows(of api: APIKey) -> [AccessRow] { rows.filter { $0.api == api } }
+    private static let byAPI = Dictionary(grouping: rows, by: \.api)
+
+    public static func rows(of api: APIKey) -> [AccessRow] { byAPI[api] ?? [] }
 
     private static let records: [AccessRow] = [
         // Order of errors: 100, 29, 3. With acks=0 the connection closes. IDEMPOTENT_WRITE is not looked at.
@@ -176,9 +180,10 @@ public enum AccessTable {
         AccessRow(
             .createTopics, "", clusterOrTopic(.create),
             AccessStep([AccessStep.need(.describeConfigs, .topic)], .topicAuthorizationFailed, .partOfReply)),
-        // By name: who may not describe it gets 29 whether it exists or not; then existence; then DELETE.
-        AccessRow(.deleteTopics, "by name", topic(.describe), clusterOrTopic(.delete)),
-        AccessRow(.deleteTopics, "by id", topic(.describe), clusterOrTopic(.delete)),
+        // Who may DELETE on the cluster is asked for nothing on the topics. Else by name: who may not describe it gets 29
+        // whether it exists or not; then existence; then DELETE.
+        AccessRow(.deleteTopics, "by name", clusterOrTopic(.delete, orTopic: .describe), clusterOrTopic(.delete)),
+        AccessRow(.deleteTopics, "by id", clusterOrTopic(.delete, orTopic: .describe), clusterOrTopic(.delete)),
         AccessRow(.createPartitions, "", topic(.alter)),
     ]
 

@@ -5,6 +5,13 @@ public import KafkaModel
 public enum AclChanges {
     /// What one request may remove; above it, nothing is removed and every filter is refused, as in Kafka.
     public static let maxDeletions = 10_000
+    /// Entries of one CreateAcls: Kafka's bound on what one request writes. Past it, every entry is refused.
+    public static let maxCreations = 10_000
+    /// Filters times ACLs of one DeleteAcls, about half a second of looking. Past it, every filter is refused.
+    public static let maxComparisons = 10_000_000
+    /// Of a name, a principal and a host. A topic's name has 249 bytes at most, a certificate's 1,024; longer ones are
+    /// refused, for each ACL is in memory on every node.
+    public static let maxTextBytes = 2_048
 
     public struct Refusal: Hashable, Sendable {
         public let error: ErrorCode
@@ -39,15 +46,19 @@ public enum AclChanges {
     public static func create(
         _ creations: [Creation], existing: AccessRules
     ) -> (results: [Refusal?], new: [AclBinding]) {
-        let known = Set(existing.bindings)
+        guard creations.count <= maxCreations else {
+            let refusal = Refusal(
+                error: .invalidRequest, message: "Cannot create more than \(maxCreations) ACLs in one request")
+            return (creations.map { _ in refusal }, [])
+        }
         var new: [AclBinding] = []
         var added: Set<AclBinding> = []
         let results = creations.map { creation -> Refusal? in
             switch binding(of: creation) {
             case .failure(let refusal): return refusal
             case .success(let binding):
-                guard !known.contains(binding), !added.contains(binding) else { return nil }
-                guard known.count + new.count < AccessRules.maxAcls else {
+                guard !existing.contains(binding), !added.contains(binding) else { return nil }
+                guard existing.count + new.count < AccessRules.maxAcls else {
                     return Refusal(error: .invalidRequest, message: "There are \(AccessRules.maxAcls) ACLs already")
                 }
                 added.insert(binding)
@@ -78,9 +89,12 @@ public enum AclChanges {
         guard let permission = AclPermission(rawValue: creation.permission), permission != .any else {
             return invalid("Invalid permission type \(creation.permission)")
         }
-        guard !creation.name.isEmpty else { return invalid("Resource name should not be empty") }
+        guard !creation.name.isEmpty else { return invalid("Invalid empty resource name") }
+        guard [creation.name, creation.principal, creation.host].allSatisfy({ $0.utf8.count <= maxTextBytes }) else {
+            return invalid("A name, a principal and a host have at most \(maxTextBytes) bytes")
+        }
         let name = ExactString(creation.name)
-        guard resource != .cluster || name == ResourcePattern.clusterName || name == ResourcePattern.wildcard else {
+        guard resource != .cluster || name == ResourcePattern.clusterName else {
             return invalid("The only valid name for the CLUSTER resource is \(ResourcePattern.clusterName)")
         }
         guard Principal(parsing: creation.principal) != nil else {
@@ -97,12 +111,24 @@ public enum AclChanges {
     public static func delete(
         _ filters: [AclFilter], existing: AccessRules
     ) -> (results: [[AclBinding]], refusal: Refusal?) {
+        func refused(_ message: String) -> (results: [[AclBinding]], refusal: Refusal?) {
+            (filters.map { _ in [] }, Refusal(error: .invalidRequest, message: message))
+        }
+        guard filters.count <= maxComparisons / max(existing.count, 1) else {
+            return refused("Cannot look for \(filters.count) filters among \(existing.count) ACLs in one request")
+        }
         let all = existing.bindings
-        let results = filters.map { filter in all.filter(filter.matches) }
-        guard Set(results.joined()).count <= maxDeletions else {
-            let refusal = Refusal(
-                error: .invalidRequest, message: "Cannot remove more than \(maxDeletions) ACLs in one request")
-            return (filters.map { _ in [] }, refusal)
+        // A filter that was given before finds the same.
+        var known: [AclFilter: [AclBinding]] = [:]
+        var found: Set<AclBinding> = []
+        var results: [[AclBinding]] = []
+        for filter in filters {
+            let matching = known[filter] ?? all.filter(filter.matches)
+            if known.updateValue(matching, forKey: filter) == nil { found.formUnion(matching) }
+            guard found.count <= maxDeletions else {
+                return refused("Cannot remove more than \(maxDeletions) ACLs in one request")
+            }
+            results.append(matching)
         }
         return (results, nil)
     }

@@ -100,6 +100,17 @@ public struct ResourcePattern: Hashable, Sendable {
         guard resource == self.resource else { return false }
         return isWildcard || (type == .prefixed ? name.hasPrefix(self.name) : self.name == name)
     }
+
+    /// Whether there can be a name that both are on; of patterns of one type of resource.
+    func meets(_ other: ResourcePattern) -> Bool {
+        if isWildcard || other.isWildcard { return true }
+        switch (type, other.type) {
+        case (.prefixed, .prefixed): return name.hasPrefix(other.name) || other.name.hasPrefix(name)
+        case (.prefixed, _): return other.name.hasPrefix(name)
+        case (_, .prefixed): return name.hasPrefix(other.name)
+        default: return name == other.name
+        }
+    }
 }
 
 /// One ACL: who, from where, may or may not, do what, on what.
@@ -122,4 +133,17 @@ public struct AclBinding: Hashable, Sendable {
         self.operation = operation
         self.permission = permission
     }
+
+    /// Nil for `*`, and for what is no address. Java prints an IPv6 address of one link with its zone
+    /// (`fe80:0:0:0:0:0:0:1%eth0`), which is no part of the address here.
+    var address: NetworkAddress? {
+        let text = host.text.utf8
+        let isZoned = text.contains(UInt8(ascii: ":"))
+        let end = isZoned ? text.firstIndex(of: UInt8(ascii: "%")) ?? text.endIndex : text.endIndex
+        return NetworkAddress(String(host.text[..<end]))
+    }
+
+    /// Its host is neither `*` nor an address: it matches no request, as in Kafka. Of a DENY that is worth a warning
+    /// where it is made and listed, for it forbids nothing.
+    public var matchesNobody: Bool { host != "*" && address == nil }
 }
