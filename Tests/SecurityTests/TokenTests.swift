@@ -30,7 +30,7 @@ import Testing
     private func result(
         _ token: String, _ issuers: TokenIssuer..., at time: UnixTime? = nil, denied: Set<ExactString> = []
     ) -> Result<TokenIdentity, TokenRefusal> {
-        let verifier = TokenVerifier(issuers: issuers.isEmpty ? [issuer()] : issuers, denied: denied)
+        let verifier = try! TokenVerifier(issuers: issuers.isEmpty ? [issuer()] : issuers, denied: denied)
         do throws(TokenRefusal) { return .success(try verifier.verify(token.utf8, now: time ?? now)) } catch {
             return .failure(error)
         }
@@ -127,9 +127,9 @@ import Testing
     @Test func theKeyOfAnotherIssuerIsNoKey() {
         let others = JSONWebKeySet(parsing: #"{"keys":[\#(Self.otherRSA.jwk)]}"#.utf8)!
         let other = issuer {
-            $0.names = ["https://other"]; $0.keys = others
+            $0.names = ["https://other"]; $0.keys = others; $0.namePrefix = "other/"
         }
-        #expect(result(token(Self.otherRSA), issuer(), other) == .failure(.wrongSignature))
+        #expect(result(token(Self.otherRSA), issuer { $0.namePrefix = "us/" }, other) == .failure(.wrongSignature))
         #expect(result(token(claims: claims.replacing("issuer", with: "nobody"))) == .failure(.unknownIssuer))
         #expect(
             result(token(claims: claims.replacing("https://issuer", with: "https://issuer/")))
@@ -183,9 +183,13 @@ import Testing
 
     @Test func timesHaveASecondsEdge() {
         let exact = issuer { $0.skew = .zero }
-        func at(_ claims: String, _ seconds: Int64, _ issuer: TokenIssuer) -> TokenRefusal? {
+        func at(
+            _ claims: String, _ seconds: Int64, _ issuer: TokenIssuer, isBare: Bool = false
+        ) -> TokenRefusal? {
             if case .failure(let refusal) = result(
-                token(claims: #""iss":"https://issuer","sub":"a","aud":"us",\#(claims)"#), issuer,
+                token(
+                    claims: #""iss":"https://issuer","sub":"a","aud":"us",\#(claims)"#
+                        + (claims.contains("iat") || isBare ? "" : #","iat":1"#)), issuer,
                 at: UnixTime(seconds: seconds))
             {
                 refusal
@@ -195,16 +199,17 @@ import Testing
         }
         #expect(at(#""exp":1000"#, 999, exact) == nil && at(#""exp":1000"#, 1_000, exact) == .expired)
         #expect(at(#""exp":1000.5"#, 1_000, exact) == nil && at(#""exp":1e3"#, 1_000, exact) == .expired)
-        #expect(at(#""exp":1000"#, 1_059, issuer()) == nil && at(#""exp":1000"#, 1_060, issuer()) == .expired)
+        #expect(at(#""exp":1000"#, 1_029, issuer()) == nil && at(#""exp":1000"#, 1_030, issuer()) == .expired)
         #expect(
             at(#""exp":9000,"nbf":1000"#, 1_000, exact) == nil && at(#""exp":9000,"nbf":1000"#, 999, exact) == .notYet)
         #expect(
-            at(#""exp":9000,"nbf":1000"#, 940, issuer()) == nil
-                && at(#""exp":9000,"nbf":1000"#, 939, issuer()) == .notYet)
+            at(#""exp":9000,"nbf":1000"#, 970, issuer()) == nil
+                && at(#""exp":9000,"nbf":1000"#, 969, issuer()) == .notYet)
         #expect(
             at(#""exp":9000,"iat":1000"#, 1_000, exact) == nil
                 && at(#""exp":9000,"iat":1000"#, 999, exact) == .issuedLater)
         #expect(at(#""iat":1"#, 999, exact) == .noExpiry)
+        #expect(at(#""exp":1000"#, 999, exact, isBare: true) == .noIssueTime)
         for bad in [
             #""exp":"9000""#, #""exp":null"#, #""exp":true"#, #""exp":9000,"nbf":"1""#, #""exp":9000,"iat":[]"#,
         ] {
@@ -215,7 +220,7 @@ import Testing
 
     @Test func audiencesAreAStringOrAList() {
         func with(_ aud: String) -> Result<TokenIdentity, TokenRefusal> {
-            result(token(claims: #""iss":"https://issuer","sub":"a","exp":2000100\#(aud)"#))
+            result(token(claims: #""iss":"https://issuer","sub":"a","exp":2000100,"iat":1999990\#(aud)"#))
         }
         for good in [#","aud":"us""#, #","aud":["other","us"]"#] { #expect((try? with(good).get()) != nil) }
         for (bad, refusal) in [
@@ -231,7 +236,7 @@ import Testing
         let name = "https://cognito-idp.eu-west-1.amazonaws.com/p_1"
         #expect(TokenIssuer.keyAddress(ofCognito: name) == name + "/.well-known/jwks.json")
         func with(_ members: String, _ use: TokenIssuer.Use) -> Result<TokenIdentity, TokenRefusal> {
-            result(token(claims: #""iss":"\#(name)","sub":"a","exp":2000100,\#(members)"#), cognito(use))
+            result(token(claims: #""iss":"\#(name)","sub":"a","exp":2000100,"iat":1999990,\#(members)"#), cognito(use))
         }
         let access = #""token_use":"access","client_id":"app","scope":"a/read b","cognito:groups":["ops","dev"]"#
         let identity = #""token_use":"id","aud":"app""#
@@ -242,6 +247,9 @@ import Testing
         #expect(with(#""client_id":"app""#, .access) == .failure(.use))
         #expect(with(#""token_use":"access","client_id":"other""#, .access) == .failure(.audience))
         #expect(with(#""token_use":"id","client_id":"app""#, .id) == .failure(.audience))
+        // Who names an audience means that one: a token for another API of the same client is none of ours.
+        #expect(with(#""token_use":"access","aud":"https://other","client_id":"app""#, .access) == .failure(.audience))
+        #expect((try? with(#""token_use":"access","aud":"app","client_id":"x""#, .access).get()) != nil)
         #expect(with(access.replacing("\"dev\"", with: "1"), .access) == .failure(.groups))
         let many = (0...AccessSubject.maxGroups).map { "\"g\($0)\"" }.joined(separator: ",")
         #expect(
@@ -251,7 +259,7 @@ import Testing
     @Test func googlesTokensHaveTwoNamesAndAParty() {
         let google = TokenIssuer.google(clients: ["app"], keys: Self.keys)
         func with(_ members: String) -> Result<TokenIdentity, TokenRefusal> {
-            result(token(claims: #""sub":"123","exp":2000100,\#(members)"#), google)
+            result(token(claims: #""sub":"123","exp":2000100,"iat":1999990,\#(members)"#), google)
         }
         for name in ["https://accounts.google.com", "accounts.google.com"] {
             #expect((try? with(#""iss":"\#(name)","aud":"app""#).get())?.subject == "123")
@@ -269,10 +277,14 @@ import Testing
 
     @Test func subjectsAndScopesHaveTheirForm() {
         func with(_ members: String) -> Result<TokenIdentity, TokenRefusal> {
-            result(token(claims: #""iss":"https://issuer","aud":"us","exp":2000100,\#(members)"#))
+            result(token(claims: #""iss":"https://issuer","aud":"us","exp":2000100,"iat":1999990,\#(members)"#))
         }
         for bad in [#""sub":"""#, #""sub":1"#, #""x":1"#] { #expect(with(bad) == .failure(.subject)) }
         #expect((try? with(#""sub":"a","scope":["r","w"]"#).get())?.scopes == ["r", "w"])
+        let many = (0...TokenVerifier.maxScopes).map { "s\($0)" }
+        #expect(with(#""sub":"a","scope":"\#(many.joined(separator: " "))""#) == .failure(.scopes))
+        #expect(
+            (try? with(#""sub":"a","scope":"\#(many.dropLast().joined(separator: " "))""#).get())?.scopes.count == 64)
         for bad in [#"["r","r"]"#, #"["r",""]"#, #"["r",1]"#, "1", #""r r""#] {
             #expect(with(#""sub":"a","scope":\#(bad)"#) == .failure(.scopes), "\(bad)")
         }
@@ -282,6 +294,43 @@ import Testing
         let taken = token(claims: claims + #","jti":"j1""#)
         #expect((try? result(taken).get())?.tokenID == "j1")
         #expect(result(taken, denied: ["j1"]) == .failure(.denied))
+    }
+
+    // MARK: Names
+
+    /// Whoever issues a token chooses its subject: it is nobody of another issuer's.
+    @Test func eachIssuerHasItsOwnNames() throws {
+        let partner = issuer {
+            $0.names = ["https://partner"]
+            $0.namePrefix = "partner/"
+            $0.groupsClaim = "groups"
+        }
+        let company = issuer { $0.namePrefix = "company/" }
+        let root = token(
+            claims: #""iss":"https://partner","sub":"root","aud":"us","exp":2000100,"iat":1,"groups":["admins"]"#)
+        let found = try result(root, company, partner).get()
+        #expect(found.principal == .user("partner/root") && found.groups == [.group("partner/admins")])
+        for prefixes in [(nil, nil), (nil, "a"), ("a", ""), ("a", "a"), ("a", "ab")] as [(String?, String?)] {
+            let (one, two) = (
+                issuer { $0.namePrefix = prefixes.0 },
+                issuer {
+                    $0.names = ["x"]; $0.namePrefix = prefixes.1
+                }
+            )
+            #expect(throws: SecurityConfigurationError.self) { try TokenVerifier(issuers: [one, two]) }
+        }
+        #expect(throws: SecurityConfigurationError.self) {
+            try TokenVerifier(issuers: [company, issuer { $0.namePrefix = "x" }])
+        }
+    }
+
+    @Test func anAddressIsASubjectOnceItWasVerified() throws {
+        let byEmail = issuer { $0.subjectClaim = "email" }
+        let verified = token(claims: claims + #","email":"a@b","email_verified":true"#)
+        #expect(try result(verified, byEmail).get().principal == .user("a@b"))
+        for unverified in ["", #","email_verified":false"#, #","email_verified":"true""#] {
+            #expect(result(token(claims: claims + #","email":"a@b"\#(unverified)"#), byEmail) == .failure(.subject))
+        }
     }
 
     // MARK: Keys
@@ -339,23 +388,30 @@ import Testing
     // MARK: The cache
 
     @Test func aTokenIsCheckedOnceUntilItEnds() throws {
-        var cache = TokenCache()
-        let verifier = TokenVerifier(issuers: [issuer()], revision: 1)
+        var cache = TokenCache(try TokenVerifier(issuers: [issuer()]))
         let good = token()
-        for _ in 0..<3 { _ = try cache.identity(of: good.utf8, by: verifier, now: now) }
+        // Within the skew as well.
+        for time in [now, now, UnixTime(seconds: 2_000_129)] { _ = try cache.identity(of: good.utf8, now: time) }
         #expect(cache.count == 1)
-        #expect(throws: TokenRefusal.expired) {
-            try cache.identity(of: good.utf8, by: verifier, now: UnixTime(seconds: 2_000_160))
-        }
+        #expect(throws: TokenRefusal.expired) { try cache.identity(of: good.utf8, now: UnixTime(seconds: 2_000_130)) }
         #expect(cache.count == 0)
-        _ = try cache.identity(of: good.utf8, by: verifier, now: now)
+        _ = try cache.identity(of: good.utf8, now: now)
+        #expect(throws: TokenRefusal.wrongSignature) { try cache.identity(of: token(Self.otherRSA).utf8, now: now) }
         // The issuer's keys are gone: what was good is not looked up any more.
-        let without = TokenVerifier(issuers: [issuer { $0.keys = JSONWebKeySet(keys: []) }], revision: 2)
-        #expect(throws: TokenRefusal.unknownKey) { try cache.identity(of: good.utf8, by: without, now: now) }
-        #expect(throws: TokenRefusal.wrongSignature) {
-            try cache.identity(of: token(Self.otherRSA).utf8, by: verifier, now: now)
-        }
+        cache.verifier = try TokenVerifier(issuers: [issuer { $0.keys = JSONWebKeySet(keys: []) }])
+        #expect(throws: TokenRefusal.unknownKey) { try cache.identity(of: good.utf8, now: now) }
         #expect(cache.count == 0)
+    }
+
+    /// Routes have verifiers of their own: what one takes another refuses.
+    @Test func aCacheKnowsWhatItsOwnVerifierTook() throws {
+        var ours = TokenCache(try TokenVerifier(issuers: [issuer()]))
+        var others = TokenCache(try TokenVerifier(issuers: [issuer { $0.audiences = ["them"] }]))
+        let good = token()
+        _ = try ours.identity(of: good.utf8, now: now)
+        #expect(throws: TokenRefusal.audience) { try others.identity(of: good.utf8, now: now) }
+        ours.verifier = others.verifier
+        #expect(throws: TokenRefusal.audience) { try ours.identity(of: good.utf8, now: now) }
     }
 
     @Test func bareTokensAreThreePartsAndNothingElse() {

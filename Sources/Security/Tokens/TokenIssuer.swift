@@ -17,7 +17,12 @@ public struct TokenIssuer: Sendable {
     public var use: Use?
     /// The header's `typ`, compared in lower case; nil takes any.
     public var types: Set<String>?
+    /// Kafka's default.
     public var skew: Duration
+    /// Stands before the names of this issuer's users and groups. Whoever issues a token chooses its `sub`: without it
+    /// one issuer's "root" would be another's. Mandatory as soon as there are two.
+    public var namePrefix: String?
+    /// A claim `email` counts only with `email_verified`.
     public var subjectClaim: ExactString
     /// Blanks between names, or an array.
     public var scopeClaim: ExactString
@@ -27,9 +32,9 @@ public struct TokenIssuer: Sendable {
 
     public init(
         names: Set<ExactString>, audiences: Set<ExactString>, algorithms: Set<SignatureAlgorithm> = [.rs256],
-        keys: JSONWebKeySet, use: Use? = nil, types: Set<String>? = nil, skew: Duration = .seconds(60),
+        keys: JSONWebKeySet, use: Use? = nil, types: Set<String>? = nil, skew: Duration = .seconds(30),
         subjectClaim: ExactString = "sub", scopeClaim: ExactString = "scope", groupsClaim: ExactString? = nil,
-        checksAuthorizedParty: Bool = false
+        namePrefix: String? = nil, checksAuthorizedParty: Bool = false
     ) {
         self.names = names
         self.audiences = audiences
@@ -41,6 +46,7 @@ public struct TokenIssuer: Sendable {
         self.subjectClaim = subjectClaim
         self.scopeClaim = scopeClaim
         self.groupsClaim = groupsClaim
+        self.namePrefix = namePrefix
         self.checksAuthorizedParty = checksAuthorizedParty
     }
 
@@ -66,7 +72,10 @@ public struct TokenIssuer: Sendable {
 /// What a token says of its holder, once it was verified.
 public struct TokenIdentity: Hashable, Sendable {
     public let issuer: ExactString
+    /// As the token has it.
     public let subject: ExactString
+    /// With the issuer's prefix, as that of each group.
+    public let principal: Principal
     public let groups: [Principal]
     public let scopes: [String]
     public let expiry: UnixTime
@@ -74,14 +83,12 @@ public struct TokenIdentity: Hashable, Sendable {
     public let keyID: ExactString?
     /// Only if the issuer has verified it.
     public let email: String?
-
-    public var principal: Principal { Principal(type: "User", name: subject.text) }
 }
 
 /// Why a token is not taken: for the metric and the audit. The client gets one answer for all.
 public enum TokenRefusal: String, Error, Hashable, Sendable, CaseIterable {
     case tooLong, malformed, algorithm, critical, type, unknownIssuer, wrongSignature, noExpiry, expired, notYet
-    case issuedLater, audience, use, authorizedParty, subject, groups, scopes, denied
+    case noIssueTime, issuedLater, audience, use, authorizedParty, subject, groups, scopes, denied
     /// No key of that id: worth fetching the issuer's keys again, at most once in 30 seconds.
     case unknownKey
 }

@@ -7,17 +7,30 @@ public import KafkaModel
 public struct TokenVerifier: Sendable {
     /// Real ones have 1 to 2 KiB.
     public static let maxTokenBytes = 8_192
+    /// Real ones have less than twenty; each is kept for as long as the token is remembered.
+    public static let maxScopes = 64
 
     public let issuers: [TokenIssuer]
     /// Ids (`jti`) of tokens that were taken back.
     public let denied: Set<ExactString>
-    /// Grows with each change of issuers, keys or denied ids: what tells a cache that its answers are old.
-    public let revision: UInt64
 
-    public init(issuers: [TokenIssuer], denied: Set<ExactString> = [], revision: UInt64 = 0) {
+    /// Throws when two issuers could name the same user or group, or claim the same `iss`.
+    public init(issuers: [TokenIssuer], denied: Set<ExactString> = []) throws(SecurityConfigurationError) {
+        for (index, issuer) in issuers.enumerated() {
+            for other in issuers[..<index] {
+                func error(_ expected: String) -> SecurityConfigurationError {
+                    let names = (issuer.names.map(\.text) + other.names.map(\.text)).sorted().joined(separator: ", ")
+                    return SecurityConfigurationError(key: "token issuers", value: names, expected: expected)
+                }
+                guard issuer.names.isDisjoint(with: other.names) else { throw error("each name once") }
+                let (one, two) = (ExactString(issuer.namePrefix ?? ""), ExactString(other.namePrefix ?? ""))
+                guard !one.hasPrefix(two), !two.hasPrefix(one) else {
+                    throw error("a prefix for the users of each, none of which begins with another")
+                }
+            }
+        }
         self.issuers = issuers
         self.denied = denied
-        self.revision = revision
     }
 
     /// Takes up to 0.3 ms: the signature.
@@ -57,6 +70,9 @@ public struct TokenVerifier: Sendable {
         let expiry = try Self.checkTimes(claims, skew: issuer.skew, now: now)
         try Self.checkAudience(claims, issuer)
         guard let subject = claims[issuer.subjectClaim]?.text, !subject.isEmpty else { throw .subject }
+        let isVerified = claims["email_verified"]?.isTrue ?? false
+        guard issuer.subjectClaim != "email" || isVerified else { throw .subject }
+        let prefix = issuer.namePrefix ?? ""
         var groups: [String] = []
         if let claim = issuer.groupsClaim, let value = claims[claim] {
             guard case .array = value, let texts = value.texts, texts.count <= AccessSubject.maxGroups else {
@@ -67,9 +83,10 @@ public struct TokenVerifier: Sendable {
         let tokenID = claims["jti"]?.text.map { ExactString($0) }
         if let tokenID, denied.contains(tokenID) { throw .denied }
         return TokenIdentity(
-            issuer: name, subject: ExactString(subject), groups: groups.map { Principal(type: "Group", name: $0) },
+            issuer: name, subject: ExactString(subject), principal: .user(prefix + subject),
+            groups: groups.map { .group(prefix + $0) },
             scopes: try Self.scopes(claims[issuer.scopeClaim]), expiry: expiry, tokenID: tokenID, keyID: keyID,
-            email: claims["email_verified"]?.isTrue ?? false ? claims["email"]?.text : nil)
+            email: isVerified ? claims["email"]?.text : nil)
     }
 
     private static func checkTimes(
@@ -83,7 +100,8 @@ public struct TokenVerifier: Sendable {
         guard let expiry = try time("exp") else { throw .noExpiry }
         if now - skew >= expiry { throw .expired }
         if let start = try time("nbf"), now + skew < start { throw .notYet }
-        if let issued = try time("iat"), now + skew < issued { throw .issuedLater }
+        guard let issued = try time("iat") else { throw .noIssueTime }
+        if now + skew < issued { throw .issuedLater }
         return expiry
     }
 
@@ -95,8 +113,10 @@ public struct TokenVerifier: Sendable {
         if let value = claims["aud"] {
             guard let texts = value.texts else { throw .malformed }
             audiences = texts
+        } else if issuer.use == .access, let client = claims["client_id"]?.text {
+            // Who names an audience means that one alone.
+            audiences = [client]
         }
-        if issuer.use == .access, let client = claims["client_id"]?.text { audiences.append(client) }
         guard audiences.contains(where: { issuer.audiences.contains(ExactString($0)) }) else { throw .audience }
         guard issuer.checksAuthorizedParty, audiences.count > 1 || claims["azp"] != nil else { return }
         guard let party = claims["azp"]?.text, issuer.audiences.contains(ExactString(party)) else {
@@ -114,7 +134,9 @@ public struct TokenVerifier: Sendable {
             guard let texts = value.texts else { throw .scopes }
             scopes = texts.map { Substring($0).trimmingBlanks }
         }
-        guard !scopes.contains(where: \.isEmpty), Set(scopes.map { ExactString($0) }).count == scopes.count else {
+        guard scopes.count <= maxScopes, !scopes.contains(where: \.isEmpty),
+            Set(scopes.map { ExactString($0) }).count == scopes.count
+        else {
             throw .scopes
         }
         return scopes
@@ -135,34 +157,38 @@ public struct TokenVerifier: Sendable {
     }
 }
 
-/// Tokens whose signatures were found good, so that each is checked once.
+/// Tokens that one verifier found good, so that each signature is checked once.
 public struct TokenCache: Sendable {
-    /// About 5 MB. Emptied at the bound: what comes again is checked again.
-    public static let maxTokens = 10_000
+    /// Some 5 MB for tokens of 1 KiB, and 64 MB at the very most. Emptied at the bound: what comes again is checked again.
+    public static let maxTokens = 4_096
 
-    private var found: [[UInt8]: TokenIdentity] = [:]
-    private var revision: UInt64 = 0
+    private struct Entry {
+        let identity: TokenIdentity
+        /// The token's end as the verifier takes it, the skew included.
+        let end: UnixTime
+    }
 
-    public init() {}
+    /// Another one, for other issuers, keys or denied ids, empties the cache: what this one takes another may refuse.
+    public var verifier: TokenVerifier { didSet { found.removeAll() } }
+    private var found: [[UInt8]: Entry] = [:]
+
+    public init(_ verifier: TokenVerifier) { self.verifier = verifier }
 
     public var count: Int { found.count }
 
     /// The identity of a token that was verified before and has not ended. Times are looked at anew.
     public mutating func identity(
-        of token: some Collection<UInt8>, by verifier: TokenVerifier, now: UnixTime
+        of token: some Collection<UInt8>, now: UnixTime
     ) throws(TokenRefusal) -> TokenIdentity {
-        if verifier.revision != revision {
-            found.removeAll()
-            revision = verifier.revision
-        }
         let digest = HashAlgorithm.sha256.hash(token)
         if let known = found[digest] {
-            if now < known.expiry { return known }
+            if now < known.end { return known.identity }
             found[digest] = nil
         }
         let identity = try verifier.verify(token, now: now)
         if found.count >= Self.maxTokens { found.removeAll() }
-        found[digest] = identity
+        let skew = verifier.issuers.first { $0.names.contains(identity.issuer) }?.skew ?? .zero
+        found[digest] = Entry(identity: identity, end: identity.expiry + skew)
         return identity
     }
 }
