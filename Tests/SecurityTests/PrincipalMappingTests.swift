@@ -74,6 +74,32 @@ import Testing
         }
     }
 
+    /// Whether the rule matches is not known at the bound, and what stands behind it is for other names.
+    @Test func atTheBoundNoLaterRuleIsTried() throws {
+        for rules in ["RULE:^CN=([a-z]|-)+,OU=Blocked$/blocked/,DEFAULT", "RULE:^(a|a)*$/x/,RULE:.*/everybody/"] {
+            let mapping = try PrincipalMapping(parsing: rules)
+            #expect(mapping.name(for: "CN=abc,OU=Blocked") != nil)
+            let evil = String(repeating: "a", count: 40)
+            #expect(mapping.name(for: rules.contains("Blocked") ? "CN=abc,OU=Blocked" : evil + "!") != "everybody")
+        }
+        let mapping = try PrincipalMapping(parsing: "RULE:^CN=([a-z]|-)+,OU=Blocked$/blocked/,DEFAULT")
+        #expect(mapping.name(for: "CN=" + String(repeating: "b", count: 300) + ",OU=Blocked") == "blocked")
+        let slow = try PrincipalMapping(parsing: "RULE:^CN=(a|a)*,OU=Blocked$/blocked/,DEFAULT")
+        #expect(slow.name(for: "CN=" + String(repeating: "a", count: 300) + "!,OU=Blocked") == nil)
+    }
+
+    /// A certificate's holder chooses the text, and with it how often a group is repeated.
+    @Test func aLongNameTakesNoDeeperStack() throws {
+        let groups = String(repeating: "(", count: 30) + "x" + String(repeating: ")", count: 30)
+        for (rule, name) in [
+            ("RULE:^CN=((((x))))*$/ok/", "CN=" + String(repeating: "x", count: 1_000)),
+            ("RULE:^CN=(?:\(groups){0,250}-)*,O=(.*)$/ok/", "CN=" + String(repeating: "xxx-", count: 240) + ",O=a"),
+        ] {
+            let mapping = try PrincipalMapping(parsing: rule)
+            #expect(onSmallStack { mapping.name(for: name) } == "ok")
+        }
+    }
+
     @Test func longNamesFitTheBound() throws {
         let mapping = try PrincipalMapping(parsing: "RULE:^CN=(.*?),((?:OU=[^,]+,)*)O=(.*)$/$1@$3/L")
         let units = (0..<100).map { "OU=u\($0)," }.joined()

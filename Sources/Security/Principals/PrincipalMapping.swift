@@ -43,7 +43,11 @@ public struct PrincipalMapping: Sendable {
             switch rule {
             case .identity: return distinguishedName.isEmpty ? nil : distinguishedName
             case .rewrite(let pattern, let pieces, let casing):
-                guard pattern.match(text, at: 0, whole: true, budget: &budget) != nil else { continue }
+                guard pattern.match(text, at: 0, whole: true, budget: &budget) != nil else {
+                    // Whether it matches is not known then, and no later rule may stand in for this one.
+                    guard budget > 0 else { return nil }
+                    continue
+                }
                 let name = Self.replace(in: text, pattern, pieces, &budget)
                 guard budget > 0, !name.isEmpty else { return nil }
                 return casing == .lower ? name.lowercased() : casing == .upper ? name.uppercased() : name
