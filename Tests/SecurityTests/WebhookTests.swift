@@ -173,9 +173,9 @@ import Testing
         #expect(try verify(scheme, [secret("k")], headers, "body").deliveryID == "i1")
         #expect(refusal(scheme, [secret("k")], headers, "bodY") == .wrongSignature)
         for (template, timestamp, id) in [
-            ("{body}", nil, nil), ("{ts}", "t", nil), ("{body}{body}{ts}", "t", nil), ("{body}", "t", nil),
-            ("{ts}{body}", nil, "i"),
-            ("{ts}{body}{what}", "t", nil), ("{ts}{body", "t", nil),
+            ("{body}", nil, nil), ("{ts}", "t", nil), ("{body}.{body}.{ts}", "t", nil), ("{body}", "t", nil),
+            ("{ts}.{body}", nil, "i"),
+            ("{ts}.{body}{what}", "t", nil), ("{ts}.{body", "t", nil),
         ] as [(String, String?, String?)] {
             #expect(throws: SecurityConfigurationError.self, "\(template)") {
                 try WebhookScheme.generic(
@@ -186,8 +186,67 @@ import Testing
         #expect(throws: SecurityConfigurationError.self) {
             try WebhookScheme.generic(
                 signature: "s", timestamp: "t", id: nil, algorithm: .sha1, prefix: "", encoding: .hex,
-                template: "{ts}{body}")
+                template: "{ts}.{body}")
         }
+    }
+
+    /// Else a byte moves from one piece to the next under the same signature.
+    @Test func piecesAreToldApart() throws {
+        for (template, isGood) in [
+            ("{ts}{body}", false), ("{ts}x{body}", false), ("{ts}-{body}", false), ("{ts}_{body}", false),
+            ("{ts}.{body}", true), ("{body}.{ts}", true), ("v1:{ts}\n{body}", true), ("{body}{ts}", false),
+        ] {
+            let scheme = try? WebhookScheme.generic(
+                signature: "s", timestamp: "t", id: nil, algorithm: .sha256, prefix: "", encoding: .hex,
+                template: template)
+            #expect((scheme != nil) == isGood, "\(template)")
+        }
+        let scheme = try WebhookScheme.generic(
+            signature: "s", timestamp: nil, id: "i", algorithm: .sha256, prefix: "", encoding: .hex,
+            template: "{id}.{body}")
+        let signature = Hexadecimal.encode(sign("k", "a.b.c"))
+        func refusal(_ id: String, _ body: String) -> WebhookVerification.Refusal? {
+            self.refusal(scheme, [secret("k")], ["s": [signature], "i": [id]], body)
+        }
+        #expect(refusal("a", "b.c") == nil && refusal("a.b", "c") == .malformedHeader)
+        #expect(refusal(String(repeating: "a", count: 257), "b") == .malformedHeader)
+    }
+
+    /// Where the id is not signed, or there is none, this tells a repeat.
+    @Test func aRepeatHasTheSameDigest() throws {
+        let first = try verify(.github, [githubSecret], githubHeaders, "Hello, World!")
+        let again = githubHeaders.merging(["x-github-delivery": ["another"]]) { $1 }
+        let repeated = try verify(.github, [githubSecret], again, "Hello, World!")
+        #expect(first.deliveryID != repeated.deliveryID && first.digest == repeated.digest)
+        #expect(first.digest.count == 32)
+        let other = Hexadecimal.encode(HashAlgorithm.sha256.hmac(key: bytes("k"), "x".utf8))
+        let different = try verify(
+            .github, [secret("k")], githubHeaders.merging(["x-hub-signature-256": ["sha256=\(other)"]]) { $1 }, "x")
+        #expect(different.digest != first.digest)
+    }
+
+    /// Nothing that could be right: found out before the body is read.
+    @Test func signaturesOfAWrongLengthAreRefusedAtOnce() throws {
+        let (publicKey, _) = TestKeys.ed25519()
+        let keys = try WebhookVerification.Keys(secrets: [], publicKeys: [PublicKey.ed25519(publicKey)!])
+        func start(_ signatures: String) -> WebhookVerification.Refusal? {
+            do throws(WebhookVerification.Refusal) {
+                _ = try WebhookVerification(.standard, keys: keys, method: "POST", path: "/") { name in
+                    switch name {
+                    case "webhook-id": ["m1"]
+                    case "webhook-timestamp": ["1614265330"]
+                    case "webhook-signature": [signatures]
+                    default: []
+                    }
+                }
+                return nil
+            } catch { return error }
+        }
+        let whole = Base64.encode([UInt8](repeating: 1, count: 64))
+        #expect(start("v1a,AAAA") == .wrongSignature && start("v1,AAAA") == .wrongSignature)
+        #expect(start("v1a,\(whole) v1a,\(whole)") == nil)
+        #expect(start("v1a,\(whole) v1a,\(whole) v1a,\(whole)") == .malformedHeader)
+        #expect(start("v1a,\(whole)\u{301}") == .malformedHeader)
     }
 
     @Test func standardWebhooksTakeEd25519() throws {
@@ -270,6 +329,24 @@ import Testing
         func isRight(_ url: String, _ body: [UInt8]) -> Bool {
             TwilioSignature.isRight(code, url: url, body: .other(body), secrets: [secret("k")], algorithm: .sha256)
         }
+        // The content type is whoever sends it chooses: a form is covered by the sum as well.
+        for form in ["", "=&=", "a=b"] {
+            #expect(
+                !TwilioSignature.isRight(
+                    code, url: url, body: .form(bytes(form)), secrets: [secret("k")], algorithm: .sha256))
+        }
         #expect(isRight(url, body) && !isRight(url, body + [0]) && !isRight("https://a.b/x", body))
+    }
+
+    @Test func twiliosFormsAndSecretsHaveABound() {
+        let url = "https://a.b/x"
+        func isRight(_ form: String, _ key: String = "k") -> Bool {
+            // Empty fields are signed by nothing.
+            let code = Base64.encode(HashAlgorithm.sha1.hmac(key: bytes(key), url.utf8))
+            return twilio(code, url, form, key)
+        }
+        #expect(isRight("") && isRight(String(repeating: "&", count: TwilioSignature.maxFormBytes)))
+        #expect(!isRight(String(repeating: "&", count: TwilioSignature.maxFormBytes + 1)))
+        #expect(!isRight("", ""))
     }
 }

@@ -2,15 +2,15 @@
 /// ours.
 ///
 /// Read from the right, from the socket on: each address that is a trusted proxy's hands on to the one it names; the
-/// first that is not is the client. What cannot be read ends the walk at the last proxy. Source: RFC 7239.
+/// first that is not is the client, and nothing further left is looked at, for the client wrote it. Bytes, not
+/// characters: a mark of the client's would join the comma after it. Source: RFC 7239.
 public struct ForwardedAddress: Sendable {
     public enum Header: Sendable {
         case xForwardedFor
         case forwarded
     }
 
-    /// Entries looked at, from the right. A chain is two or three long; what lies further left was written by the
-    /// client.
+    /// Elements looked at, from the right. A chain is two or three long; one that goes on is unreadable.
     public static let maxHops = 32
 
     let header: Header
@@ -24,88 +24,93 @@ public struct ForwardedAddress: Sendable {
 
     public func isTrusted(_ address: NetworkAddress) -> Bool { trusted.contains { $0.contains(address) } }
 
-    /// `lines` are the values of the configured header in their order; the other header must not be given here.
-    public func client(socket: NetworkAddress, lines: [String]) -> NetworkAddress {
+    /// `lines` are the values of the configured header in their order; the other header must not be given here. Without
+    /// any the request is the proxy's own. Nil when a trusted proxy names nobody who could be read: the request has no
+    /// address then, and least of all the proxy's, whose rights and limits are not the client's.
+    public func client(socket: NetworkAddress, lines: [String]) -> NetworkAddress? {
         guard isTrusted(socket) else { return socket }
-        let entries = header == .xForwardedFor ? Self.list(lines) : Self.elements(lines)
         var client = socket
-        for entry in entries.suffix(Self.maxHops).reversed() {
-            guard let address = entry else { return client }
-            client = address
-            if !isTrusted(address) { return client }
+        var hops = 0
+        for line in lines.reversed() {
+            var rest = Array(line.utf8)[...]
+            while true {
+                let element = takeLast(of: &rest)
+                hops += 1
+                guard hops <= Self.maxHops, let address = address(of: element.bytes) else { return nil }
+                client = address
+                if !isTrusted(address) { return client }
+                if element.isFirst { break }
+            }
         }
         return client
     }
 
-    private static func list(_ lines: [String]) -> [NetworkAddress?] {
-        lines.joined(separator: ",").split(separator: ",", omittingEmptySubsequences: false)
-            .map { address($0.trimmingBlanks) }
-    }
-
-    /// `for=` of each element; an element without it, or with what is no address (`unknown`, `_name`), is nil.
-    private static func elements(_ lines: [String]) -> [NetworkAddress?] {
-        let text = lines.joined(separator: ",")
-        guard let elements = split(text, at: ",") else { return [nil] }
-        return elements.map { element in
-            guard let pairs = split(element, at: ";") else { return nil }
-            let values = pairs.compactMap { pair -> String? in
-                let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-                guard parts.count == 2, parts[0].trimmingBlanks.lowercased() == "for" else { return nil }
-                return parts[1].trimmingBlanks
-            }
-            guard values.count == 1, let value = unquoted(values[0]) else { return nil }
-            return address(value)
-        }
-    }
-
-    /// Splits outside of quotes; nil when a quote is left open.
-    private static func split(_ text: String, at separator: Character) -> [String]? {
-        var parts = [""]
+    /// What stands behind the last comma outside of quotes. A quote that is not closed reaches to the left end, and
+    /// makes this element unreadable, no other.
+    private func takeLast(of line: inout ArraySlice<UInt8>) -> (bytes: ArraySlice<UInt8>, isFirst: Bool) {
         var isQuoted = false
-        var isEscaped = false
-        for character in text {
-            if !isQuoted, character == separator {
-                parts.append("")
-                continue
-            }
-            parts[parts.count - 1].append(character)
-            if isEscaped {
-                isEscaped = false
-            } else if isQuoted, character == "\\" {
-                isEscaped = true
-            } else if character == "\"" {
-                isQuoted.toggle()
-            }
+        for index in line.indices.reversed() {
+            if line[index] == UInt8(ascii: "\""), header == .forwarded { isQuoted.toggle() }
+            guard !isQuoted, line[index] == UInt8(ascii: ",") else { continue }
+            defer { line = line[..<index] }
+            return (line[(index + 1)...], false)
         }
-        return isQuoted ? nil : parts
+        return (line, true)
     }
 
-    private static func unquoted(_ text: String) -> String? {
-        guard text.hasPrefix("\"") else { return text.contains("\"") ? nil : text }
-        guard text.count >= 2, text.hasSuffix("\"") else { return nil }
-        let inner = text.dropFirst().dropLast()
-        // No address needs a backslash.
-        return inner.contains("\\") || inner.contains("\"") ? nil : String(inner)
+    private func address(of element: ArraySlice<UInt8>) -> NetworkAddress? {
+        switch header {
+        case .xForwardedFor: Self.address(Self.trimmed(element))
+        case .forwarded: Self.forwarded(element)
+        }
+    }
+
+    /// `for=` of an element. Nil without it, or with what is no address (`unknown`, `_name`).
+    private static func forwarded(_ element: ArraySlice<UInt8>) -> NetworkAddress? {
+        // No address needs a backslash, and with one it is not plain where a quoted text ends.
+        guard !element.contains(UInt8(ascii: "\\")) else { return nil }
+        var values: [ArraySlice<UInt8>] = []
+        var isQuoted = false
+        let pairs = element.split(omittingEmptySubsequences: false) { byte in
+            if byte == UInt8(ascii: "\"") { isQuoted.toggle() }
+            return !isQuoted && byte == UInt8(ascii: ";")
+        }
+        guard !isQuoted else { return nil }
+        for pair in pairs {
+            guard let equals = pair.firstIndex(of: UInt8(ascii: "=")) else { continue }
+            let name = trimmed(pair[..<equals])
+            let isFor = name.count == 3 && name.map { $0 | 0x20 }.elementsEqual("for".utf8)
+            if isFor { values.append(trimmed(pair[(equals + 1)...])) }
+        }
+        guard values.count == 1, let value = values.first else { return nil }
+        guard value.first == UInt8(ascii: "\"") else { return address(value) }
+        return value.count >= 2 && value.last == UInt8(ascii: "\"") ? address(value.dropFirst().dropLast()) : nil
+    }
+
+    private static func trimmed(_ bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+        func isBlank(_ byte: UInt8) -> Bool { byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") }
+        var bytes = bytes.drop(while: isBlank)
+        while let last = bytes.last, isBlank(last) { bytes.removeLast() }
+        return bytes
     }
 
     /// An address, with a port or without; IPv6 in brackets, or bare without a port.
-    static func address(_ text: String) -> NetworkAddress? {
-        if text.hasPrefix("[") {
-            guard let end = text.firstIndex(of: "]") else { return nil }
-            let rest = text[text.index(after: end)...]
-            guard rest.isEmpty || isPort(rest) else { return nil }
-            let inner = text[text.index(after: text.startIndex)..<end]
-            return inner.contains(":") ? NetworkAddress(String(inner)) : nil
+    private static func address(_ bytes: ArraySlice<UInt8>) -> NetworkAddress? {
+        func parsed(_ bytes: ArraySlice<UInt8>) -> NetworkAddress? {
+            NetworkAddress(String(decoding: bytes, as: UTF8.self))
         }
-        if let whole = NetworkAddress(text) { return whole }
-        guard let colon = text.lastIndex(of: ":"), isPort(text[colon...]), !text[..<colon].contains(":") else {
-            return nil
+        if bytes.first == UInt8(ascii: "[") {
+            guard let end = bytes.firstIndex(of: UInt8(ascii: "]")) else { return nil }
+            let (inner, rest) = (bytes[..<end].dropFirst(), bytes[(end + 1)...])
+            return (rest.isEmpty || isPort(rest)) && inner.contains(UInt8(ascii: ":")) ? parsed(inner) : nil
         }
-        return NetworkAddress(String(text[..<colon]))
+        if let whole = parsed(bytes) { return whole }
+        guard let colon = bytes.firstIndex(of: UInt8(ascii: ":")), isPort(bytes[colon...]) else { return nil }
+        return parsed(bytes[..<colon])
     }
 
-    private static func isPort(_ text: Substring) -> Bool {
-        text.hasPrefix(":") && (2...6).contains(text.utf8.count)
-            && text.dropFirst().utf8.allSatisfy { (0x30...0x39).contains($0) }
+    private static func isPort(_ bytes: ArraySlice<UInt8>) -> Bool {
+        bytes.first == UInt8(ascii: ":") && (2...6).contains(bytes.count)
+            && bytes.dropFirst().allSatisfy { (0x30...0x39).contains($0) }
     }
 }

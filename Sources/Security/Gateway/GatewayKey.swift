@@ -18,20 +18,26 @@ public struct GatewayKeyText: Sendable {
     public let hash: [UInt8]
 
     /// A new key, and its text, which is shown once.
-    public static func make(id: ExactString? = nil) -> (key: GatewayKeyText, text: Secret) {
-        var text = Array("gk_".utf8)
-        text += id.map { Array($0.text.utf8) } ?? Randomness.text(idLength, of: idCharacters)
-        text += "_".utf8
-        text += Randomness.text(secretLength, of: secretCharacters)
-        text += check(over: text[...])
-        guard let key = GatewayKeyText(text[...]) else { preconditionFailure("made a key that is none") }
-        return (key, Secret(wiping: &text))
+    public static func make() -> (key: GatewayKeyText, text: Secret) {
+        guard
+            let made = make(
+                id: ExactString(String(decoding: Randomness.text(idLength, of: idCharacters), as: UTF8.self)))
+        else { preconditionFailure("made a key that is none") }
+        return made
     }
 
-    /// Nil when the text is no key: then nothing has to be looked up.
-    public init?(_ text: some Collection<UInt8>) {
-        var text = Array(text)
+    /// Another secret for a key that has this id. Nil when it is no id: it came from a store.
+    public static func make(id: ExactString) -> (key: GatewayKeyText, text: Secret)? {
+        var text = Array("gk_\(id)_".utf8)
+        text += Randomness.text(secretLength, of: secretCharacters)
+        text += check(over: text[...])
         defer { Secret.wipe(&text) }
+        return GatewayKeyText(text).map { ($0, Secret(copying: text[...])) }
+    }
+
+    /// Nil when the text is no key: then nothing has to be looked up. The text is the caller's to wipe.
+    public init?(_ text: some Collection<UInt8>) {
+        let text = Array(text)
         guard text.count == Self.length, text.starts(with: "gk_".utf8), text[3 + Self.idLength] == UInt8(ascii: "_"),
             text[3..<3 + Self.idLength].allSatisfy(Self.idCharacters.contains),
             text[(4 + Self.idLength)...].allSatisfy(Self.secretCharacters.contains)

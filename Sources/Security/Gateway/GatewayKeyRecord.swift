@@ -22,8 +22,7 @@ public struct GatewayKeyRecord: Hashable, Sendable {
     public private(set) var secrets: [StoredSecret]
     public var expiry: UnixTime?
     public var isDisabled = false
-    /// Narrows what the owner may do; nil for all of it.
-    public var scopes: [AccessScope]?
+    private var writtenScopes: [AccessScope]?
     /// For a browser's page: may write and nothing else, whatever its scopes say.
     public let isPublishable: Bool
     public private(set) var lastUse: UnixTime?
@@ -36,7 +35,7 @@ public struct GatewayKeyRecord: Hashable, Sendable {
         self.owner = owner
         secrets = [StoredSecret(hash: key.hash, created: created, end: nil)]
         self.expiry = expiry
-        self.scopes = scopes
+        writtenScopes = scopes
         self.isPublishable = isPublishable
     }
 
@@ -68,16 +67,20 @@ public struct GatewayKeyRecord: Hashable, Sendable {
         return true
     }
 
-    /// What the key may do at most, for ``AccessSubject``. A publishable key's scopes keep their WRITE alone.
-    public var effectiveScopes: [AccessScope]? {
-        guard isPublishable else { return scopes }
-        let all = scopes ?? [AccessScope(ResourcePattern(.topic, ResourcePattern.wildcard), .write)]
-        return all.compactMap { scope in
-            guard scope.pattern.resource == .topic, scope.operation == .write || scope.operation == .all else {
-                return nil
+    /// What the key may do at most, for ``AccessSubject``; nil for all that its owner may. Of a publishable key's only
+    /// WRITE on topics can be read back, whatever was set.
+    public var scopes: [AccessScope]? {
+        get {
+            guard isPublishable else { return writtenScopes }
+            let all = writtenScopes ?? [AccessScope(ResourcePattern(.topic, ResourcePattern.wildcard), .write)]
+            return all.compactMap { scope in
+                guard scope.pattern.resource == .topic, scope.operation == .write || scope.operation == .all else {
+                    return nil
+                }
+                return AccessScope(scope.pattern, .write)
             }
-            return AccessScope(scope.pattern, .write)
         }
+        set { writtenScopes = newValue }
     }
 }
 

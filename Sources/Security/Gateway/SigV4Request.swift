@@ -22,38 +22,53 @@ public struct SigV4Request: Sendable {
 
     func values(of name: String) -> [String] { headers.filter { $0.name == name }.map(\.value) }
 
-    /// What is hashed and signed. `host` stands in for the header's value.
-    func canonical(signedHeaders: [String], host: String) -> String {
-        let fields = signedHeaders.map { name in
-            let values = name == "host" ? [host] : values(of: name)
-            return "\(name):\(values.map(Self.collapsed).joined(separator: ","))\n"
+    /// Whether the parts that are cut and compared here are visible ASCII and blanks. Of such text every character is one
+    /// byte; of other text a mark would join the character before it, and who splits bytes would read another request.
+    var isPlain: Bool {
+        func isPlain(_ text: String) -> Bool { text.utf8.allSatisfy { (0x20...0x7e).contains($0) } }
+        return isPlain(method) && isPlain(path) && isPlain(query ?? "")
+            && headers.allSatisfy { name, value in
+                isPlain(name)
+                    && (!["authorization", "host", "date"].contains(name) && !name.hasPrefix("x-amz-")
+                        || isPlain(value))
+            }
+    }
+
+    /// What is hashed and signed, up to the value of the host and from there on. Nil for a path that nobody signs.
+    func canonical(signedHeaders: [String]) -> (head: String, tail: String)? {
+        guard let path = Self.canonicalPath(path) else { return nil }
+        var (head, tail) = ("\(method)\n\(path)\n\(Self.canonicalQuery(query ?? ""))\n", "")
+        for name in signedHeaders {
+            if name == "host" {
+                head += tail + "host:"
+                tail = "\n"
+            } else {
+                tail += "\(name):\(values(of: name).map(Self.collapsed).joined(separator: ","))\n"
+            }
         }
-        return [
-            method, Self.canonicalPath(path), Self.canonicalQuery(query ?? ""), fields.joined(),
-            signedHeaders.joined(separator: ";"), Hexadecimal.encode(bodyHash),
-        ].joined(separator: "\n")
+        tail += "\n\(signedHeaders.joined(separator: ";"))\n\(Hexadecimal.encode(bodyHash))"
+        return (head, tail)
     }
 
     /// Blanks trimmed, runs of them inside made one.
-    private static func collapsed(_ value: String) -> String {
-        value.split { $0 == " " || $0 == "\t" }.joined(separator: " ")
+    static func collapsed(_ value: String) -> String {
+        let parts = value.utf8.split { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }
+        return parts.map { String($0)! }.joined(separator: " ")
     }
 
-    /// Dot segments removed, slashes merged, and what is left encoded once more: what all services but S3 sign.
-    static func canonicalPath(_ path: String) -> String {
-        var segments: [Substring] = []
-        for segment in path.split(separator: "/") where segment != "." {
-            if segment == ".." {
-                _ = segments.popLast()
-            } else {
-                segments.append(segment)
-            }
-        }
-        let encoded = segments.map { encode(Array($0.utf8)) }.joined(separator: "/")
-        return "/" + encoded + (path.hasSuffix("/") && !segments.isEmpty ? "/" : "")
+    /// What is there encoded once more: what all services but S3 sign. Nil for dot segments and doubled slashes: they are
+    /// signed as if they were not there, so who routes by the path as it came would serve another than was signed.
+    static func canonicalPath(_ path: String) -> String? {
+        if path.isEmpty || path == "/" { return "/" }
+        var segments = path.split(separator: "/", omittingEmptySubsequences: false)
+        guard segments.removeFirst().isEmpty, !segments.dropLast().contains(where: \.isEmpty),
+            !segments.contains(where: { $0 == "." || $0 == ".." })
+        else { return nil }
+        return "/" + segments.map { encode(Array($0.utf8)) }.joined(separator: "/")
     }
 
-    /// Decoded, encoded again in one way, sorted by name and value.
+    /// Decoded, encoded again in one way, sorted by name and value. A `+` is a plus: whoever takes it for a blank reads
+    /// another query than was signed.
     static func canonicalQuery(_ query: String) -> String {
         let pairs = query.split(separator: "&").map { field in
             let parts = field.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)

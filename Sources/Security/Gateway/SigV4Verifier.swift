@@ -9,6 +9,8 @@ public struct SigV4Verifier: Sendable {
     public static let maxAuthorizationBytes = 4_096
     /// Of the signed ones; SDKs sign five or six.
     public static let maxSignedHeaders = 64
+    /// Of a region and a service, which are part of what is cached: AWS's have less than 20.
+    static let maxScopeBytes = 64
     static let algorithm = "AWS4-HMAC-SHA256"
 
     /// What an access key stands for.
@@ -55,6 +57,7 @@ public struct SigV4Verifier: Sendable {
     public func verify(
         _ request: SigV4Request, now: UnixTime, keys: inout SigningKeyCache, credential: (ExactString) -> Credential?
     ) throws(Refusal) -> Identity {
+        guard request.isPlain else { throw .malformed }
         let authorization = try SigV4Authorization(request)
         guard authorization.service == service, regions?.contains(authorization.region) ?? true else {
             throw .malformed
@@ -68,9 +71,10 @@ public struct SigV4Verifier: Sendable {
         let hashes = request.values(of: "x-amz-content-sha256")
         guard hashes.allSatisfy({ $0 == Hexadecimal.encode(request.bodyHash) }) else { throw .wrongSignature }
 
+        guard let canonical = request.canonical(signedHeaders: authorization.signedHeaders) else { throw .malformed }
         let key = keys.key(for: authorization, credential)
         let isRight = candidates(of: request.values(of: "host")[0]).contains { host in
-            let canonical = request.canonical(signedHeaders: authorization.signedHeaders, host: host)
+            let canonical = canonical.head + SigV4Request.collapsed(host) + canonical.tail
             let toSign = [
                 Self.algorithm, dateText, authorization.scope,
                 Hexadecimal.encode(HashAlgorithm.sha256.hash(canonical.utf8)),
@@ -78,6 +82,7 @@ public struct SigV4Verifier: Sendable {
             return ConstantTime.equal(HashAlgorithm.sha256.hmac(key: key, toSign.utf8), authorization.signature)
         }
         guard isRight else { throw .wrongSignature }
+        keys.keep(key, for: authorization, credential)
         return Identity(accessKey: authorization.accessKey, region: authorization.region)
     }
 
@@ -144,7 +149,7 @@ struct SigV4Authorization {
                 String.init),
             let signature = fields["Signature"], signature.utf8.count == 64, signature == signature.lowercased(),
             let bytes = Hexadecimal.decode(signature.utf8), scope.count == 5, scope[4] == "aws4_request",
-            !scope.contains(where: \.isEmpty), scope[1].utf8.count == 8
+            !scope.contains(where: \.isEmpty), scope[1].utf8.count == 8, scope[2...3].allSatisfy(Self.isScopeName)
         else { throw .malformed }
         accessKey = ExactString(String(scope[0]))
         (day, region, service) = (String(scope[1]), String(scope[2]), String(scope[3]))
@@ -152,6 +157,11 @@ struct SigV4Authorization {
         self.signature = bytes
         dateHeader = request.values(of: "x-amz-date").isEmpty ? "date" : "x-amz-date"
         guard Self.isCovering(names, dateHeader, request) else { throw .malformed }
+    }
+
+    private static func isScopeName(_ text: Substring) -> Bool {
+        text.utf8.count <= SigV4Verifier.maxScopeBytes
+            && text.utf8.allSatisfy { (0x61...0x7a).contains($0) || (0x30...0x39).contains($0) || $0 == 0x2d }
     }
 
     /// Sorted, each once and there; host, the date, and every x-amz-* among them.
@@ -182,14 +192,24 @@ public struct SigningKeyCache: Sendable {
 
     public var count: Int { keys.count }
 
-    mutating func key(for authorization: SigV4Authorization, _ credential: SigV4Verifier.Credential) -> Secret {
-        let place = Place(accessKey: authorization.accessKey, epoch: credential.epoch, scope: authorization.scope)
-        if let key = keys[place] { return key }
+    func key(for authorization: SigV4Authorization, _ credential: SigV4Verifier.Credential) -> Secret {
+        keys[Self.place(authorization, credential)]
+            ?? Self.derive(
+                credential.secret, day: authorization.day, region: authorization.region, service: authorization.service)
+    }
+
+    /// Called once the signature was right: who only knows a key's id, which is no secret, fills nothing.
+    mutating func keep(
+        _ key: Secret, for authorization: SigV4Authorization, _ credential: SigV4Verifier.Credential
+    ) {
+        let place = Self.place(authorization, credential)
+        guard keys[place] == nil else { return }
         if keys.count >= Self.maxKeys { keys.removeAll() }
-        let key = Self.derive(
-            credential.secret, day: authorization.day, region: authorization.region, service: authorization.service)
         keys[place] = key
-        return key
+    }
+
+    private static func place(_ authorization: SigV4Authorization, _ credential: SigV4Verifier.Credential) -> Place {
+        Place(accessKey: authorization.accessKey, epoch: credential.epoch, scope: authorization.scope)
     }
 
     /// HMAC of the day under "AWS4" and the secret, of the region under that, and so on.
@@ -197,7 +217,11 @@ public struct SigningKeyCache: Sendable {
         var first = Array("AWS4".utf8) + secret.withBytes { Array($0) }
         defer { Secret.wipe(&first) }
         var key = HashAlgorithm.sha256.hmac(key: first, day.utf8)
-        for part in [region, service, "aws4_request"] { key = HashAlgorithm.sha256.hmac(key: key, part.utf8) }
+        for part in [region, service, "aws4_request"] {
+            let next = HashAlgorithm.sha256.hmac(key: key, part.utf8)
+            Secret.wipe(&key)
+            key = next
+        }
         return Secret(wiping: &key)
     }
 }

@@ -89,10 +89,30 @@ public struct WebhookScheme: Sendable {
         guard (timestamp != nil) == pieces.contains(.timestamp), (id != nil) == pieces.contains(.id) else {
             throw error("{ts} and {id} where their headers are named, and only there")
         }
+        guard areSeparated(pieces) else {
+            throw error(
+                "between two braces a text that begins with another character than letters, digits, '_' and '-'")
+        }
         return WebhookScheme(
             signature: signature.lowercased(), timestamp: timestamp?.lowercased(), id: id?.lowercased(),
             algorithm: algorithm, form: .single(prefix: prefix, encoding), pieces: pieces,
             tolerance: timestamp == nil ? nil : tolerance)
+    }
+
+    /// Whether it can be told where one piece ends and the next begins: else a byte could move from one to the other under
+    /// the same signature.
+    private static func areSeparated(_ pieces: [Piece]) -> Bool {
+        zip(pieces, pieces.dropFirst()).allSatisfy { piece, next in
+            if case .text = piece { return true }
+            guard case .text(let text) = next, let first = text.utf8.first else { return false }
+            return !isIDByte(first)
+        }
+    }
+
+    /// What the ids of senders are made of, so that no separator is among it.
+    static func isIDByte(_ byte: UInt8) -> Bool {
+        (0x61...0x7a).contains(byte | 0x20) || (0x30...0x39).contains(byte) || byte == UInt8(ascii: "_")
+            || byte == UInt8(ascii: "-")
     }
 
     private static func pieces(of template: String) -> [Piece]? {

@@ -7,6 +7,10 @@ public final class WebhookVerification {
     /// Ed25519 needs the whole message at once, so it is collected. The gateway's own bound of a request is lower or
     /// the same; past this one the request is refused.
     public static let maxCollectedBytes = 16 << 20
+    /// Of Ed25519 in one header: each is a pass over the whole body. Standard Webhooks sends two while it rotates.
+    public static let maxEdSignatures = 2
+    /// Of a signed id; senders' have about 30.
+    public static let maxIDBytes = 256
     /// A time has as many digits at most: seconds until the year 33658.
     static let maxTimestampDigits = 12
 
@@ -21,8 +25,10 @@ public final class WebhookVerification {
 
     /// What the route's idempotency table has to remember.
     public struct Acceptance: Hashable, Sendable {
-        /// Nil when the sender puts its id into the body.
+        /// Nil when the sender puts its id into the body. Where the signature does not cover it, a repeat can have another.
         public let deliveryID: String?
+        /// SHA-256 of what was signed under the key. To be remembered beside the id: it is the same for each repeat.
+        public let digest: [UInt8]
         public let memory: Duration
     }
 
@@ -74,12 +80,19 @@ public final class WebhookVerification {
         }
         guard headers("content-encoding").isEmpty else { throw .contentEncoded }
         let header = try one(scheme.signatureHeader)
+        // Of visible ASCII and blanks every character is one byte.
+        guard header.utf8.allSatisfy({ (0x20...0x7e).contains($0) }) else { throw .malformedHeader }
         let parsed = try Self.parse(header, scheme)
         signatures = parsed.signatures
         edSignatures = keys.publicKeys.isEmpty ? [] : parsed.edSignatures
+        // Nothing that could fit: the body need not be read.
+        guard !signatures.isEmpty || !edSignatures.isEmpty else { throw .wrongSignature }
         timestamp = if let name = scheme.timestampHeader { try one(name) } else { parsed.timestamp }
         id = if let name = scheme.idHeader { try one(name) } else { nil }
         deliveryID = if let name = scheme.deliveryHeader { try one(name) } else { id }
+        if let id, id.utf8.count > Self.maxIDBytes || !id.utf8.allSatisfy(WebhookScheme.isIDByte) {
+            throw .malformedHeader
+        }
         if let timestamp, !Self.isTime(timestamp) { throw .malformedHeader }
         guard scheme.tolerance == nil || timestamp != nil else { throw .malformedHeader }
         self.scheme = scheme
@@ -106,22 +119,29 @@ public final class WebhookVerification {
     public func finish(now: UnixTime) throws(Refusal) -> Acceptance {
         if isTooLong { throw .tooLong }
         for piece in scheme.pieces.drop(while: { $0 != .body }).dropFirst() { feed(piece) }
-        // Every secret with every signature, to the end.
-        var isRight = false
-        for code in codes.map({ $0.finish() }) {
-            for signature in signatures where ConstantTime.equal(code, signature) { isRight = true }
-        }
-        for key in publicKeys {
-            for signature in edSignatures where key.verifies(signature, of: collected ?? []) { isRight = true }
-        }
-        guard isRight else { throw .wrongSignature }
+        guard let digest = digestOfSigned() else { throw .wrongSignature }
         guard let tolerance = scheme.tolerance, let seconds = timestamp.flatMap({ Int64($0) }) else {
-            return Acceptance(deliveryID: deliveryID, memory: WebhookScheme.untimedMemory)
+            return Acceptance(deliveryID: deliveryID, digest: digest, memory: WebhookScheme.untimedMemory)
         }
         let age = now - UnixTime(seconds: seconds)
         if age > tolerance { throw .tooOld }
         if .zero - age > tolerance { throw .inTheFuture }
-        return Acceptance(deliveryID: deliveryID, memory: tolerance + tolerance)
+        return Acceptance(deliveryID: deliveryID, digest: digest, memory: tolerance + tolerance)
+    }
+
+    /// Nil when no signature is right.
+    private func digestOfSigned() -> [UInt8]? {
+        // Every secret with every signature, to the end.
+        var right: [UInt8]?
+        for code in codes.map({ $0.finish() }) {
+            for signature in signatures where ConstantTime.equal(code, signature) { right = code }
+        }
+        if let right { return HashAlgorithm.sha256.hash(right) }
+        // Of these nothing is secret.
+        let isSigned = publicKeys.contains { key in
+            edSignatures.contains { key.verifies($0, of: collected ?? []) }
+        }
+        return isSigned ? HashAlgorithm.sha256.hash(collected ?? []) : nil
     }
 
     private func feed(_ piece: WebhookScheme.Piece) {
@@ -142,6 +162,8 @@ public final class WebhookVerification {
     private static func isTime(_ text: String) -> Bool {
         (1...maxTimestampDigits).contains(text.utf8.count) && text.utf8.allSatisfy { (0x30...0x39).contains($0) }
     }
+
+    private static let ed25519Bytes = 64
 
     private struct Parsed {
         var signatures: [[UInt8]] = []
@@ -183,7 +205,10 @@ public final class WebhookVerification {
                 if parts[0] == "v1" { parsed.signatures.append(bytes) } else { parsed.edSignatures.append(bytes) }
             }
         }
-        guard parsed.signatures.count + parsed.edSignatures.count <= maxSignatures else { throw .malformedHeader }
+        guard parsed.signatures.count <= maxSignatures, parsed.edSignatures.count <= maxEdSignatures else {
+            throw .malformedHeader
+        }
+        parsed.edSignatures.removeAll { $0.count != ed25519Bytes }
         parsed.signatures.removeAll { $0.count != scheme.algorithm.byteCount }
         return parsed
     }
