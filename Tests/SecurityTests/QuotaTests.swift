@@ -211,6 +211,27 @@ import Testing
         #expect(window.throttle(limit: .nan, now: start, most: .seconds(1)) == .seconds(1))
     }
 
+    /// A client that makes up an id for each connection, under a limit that counts each by itself.
+    @Test func madeUpClientsShareWhatIsLeft() {
+        var table = QuotaTable()
+        table.set(.produce, to: 1_000, for: QuotaTable.Entity(user: .byDefault, client: .byDefault))
+        func bucket(_ user: ExactString, _ client: String) -> QuotaTable.Bucket {
+            table.limit(.produce, user: user, client: ExactString(client))!.bucket
+        }
+        var buckets = QuotaBuckets()
+        #expect(buckets.record(1, in: bucket("a", "honest"), limit: 1_000, now: start) == nil)
+        for index in 0..<QuotaBuckets.maxBuckets + 100 {
+            _ = buckets.record(100, in: bucket("m", "c\(index)"), limit: 1_000, now: start)
+        }
+        // One for all that came too late, and their sum is over the limit; who was there before is not in it.
+        #expect(buckets.count == QuotaBuckets.maxBuckets + 1)
+        #expect(buckets.record(1_000, in: bucket("m", "another"), limit: 1_000, now: start) != nil)
+        #expect(buckets.record(1, in: bucket("a", "honest"), limit: 1_000, now: start) == nil)
+        // An hour later they are gone.
+        let later = start + QuotaBuckets.idleEnd
+        #expect(buckets.record(1, in: bucket("a", "new"), limit: 1_000, now: later) == nil && buckets.count == 1)
+    }
+
     // MARK: Addresses
 
     private let one = NetworkAddress("10.0.0.1")!
