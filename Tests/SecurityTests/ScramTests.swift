@@ -196,6 +196,11 @@ import Testing
             #expect((24...26).contains(salt.count) && salt.allSatisfy(digits.contains), "\(text(salt))")
         }
 
+        // What is made for a new user looks like a decoy's, and is another each time.
+        let made = Set((0..<200).map { _ in ScramDecoys.newSalt() })
+        #expect(made.count == 200)
+        #expect(made.allSatisfy { (22...26).contains($0.count) && $0.allSatisfy(digits.contains) })
+
         // The same failure for both, whatever the password.
         func failure(_ name: String) -> SaslAction {
             var dialog = SaslDialog(users: user())

@@ -23,6 +23,9 @@ public struct ScramDecoys: Sendable {
             storedKey: derive("stored key"), serverKey: derive("server key"))
     }
 
+    /// A salt for a new credential, in the form of a decoy's: in another, who has one would show in the first reply.
+    public static func newSalt() -> [UInt8] { base36(Randomness.bytes(17)) }
+
     /// The lowest 130 bits of 17 bytes, as the text that Java's `BigInteger.toString(36)` gives.
     static func base36(_ bytes: [UInt8]) -> [UInt8] {
         var number = bytes
