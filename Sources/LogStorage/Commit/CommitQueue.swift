@@ -66,13 +66,14 @@ final class CommitQueue: Sendable {
     }
 
     /// Takes everything that is queued, and leaves the emptied `spare` in its place. Nil when there is nothing, or when
-    /// `accepts` says that it is too much.
+    /// `accepts` says that it is too much; it is told the bytes of the batches, and how many entries of the journal
+    /// batches and log starts would make.
     func take(
-        _ spare: inout CommitBatch, where accepts: (_ bytes: Int, _ appends: Int) -> Bool
+        _ spare: inout CommitBatch, where accepts: (_ bytes: Int, _ entries: Int) -> Bool
     ) -> CommitBatch? {
         pending.withLock { pending in
-            guard !pending.appends.isEmpty || !pending.logStarts.isEmpty, accepts(pending.bytes, pending.appends.count)
-            else { return nil }
+            let entries = pending.appends.count + pending.logStarts.count
+            guard entries > 0, accepts(pending.bytes, entries) else { return nil }
             var taken = spare
             spare = CommitBatch()
             taken.isPartlyFailed = false
