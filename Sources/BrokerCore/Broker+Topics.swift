@@ -63,6 +63,7 @@ extension Broker {
         }
         if let refusal = store(record, revision: 0) { return .failure(refusal) }
         let topic = Self.topic(record, store: store, defaults: options.topicDefaults)
+        becomeOnlyLeader(of: topic)
         replaceCatalog { $0.replacing(topic, version: $1) }
         return .success(topic)
     }
@@ -143,10 +144,11 @@ extension Broker {
         let added = (existing..<count).map { index in
             store.addPartition(
                 topicID: topic.id, topicName: topic.name, partitionIndex: index, settings: topic.settings.log,
-                leaderEpoch: LeaderEpoch(0))
+                leadership: .follower(in: LeaderEpoch(0)))
         }
         let grown = Topic(
             name: topic.name, id: topic.id, partitions: topic.partitions + added, settings: topic.settings)
+        becomeOnlyLeader(of: grown)
         replaceCatalog { $0.replacing(grown, version: $1) }
         return nil
     }

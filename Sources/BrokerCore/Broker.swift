@@ -63,7 +63,8 @@ public final class Broker: Sendable {
             producerIDs = ProducerIDs(metadata: metadata)
             groups = GroupCoordinator(settings: options.groups, rewriteFloor: options.offsetsRewriteFloor)
             groups.attach(self)
-            try groups.load()
+            try groups.open()
+            for topic in catalog.topics { becomeOnlyLeader(of: topic) }
         } catch {
             admin.stop()
             // Not `store.stop`: what is recovered in part must not become a checkpoint.
@@ -136,7 +137,7 @@ public final class Broker: Sendable {
         let partitions = (0..<record.partitionCount).map { index in
             store.addPartition(
                 topicID: record.id, topicName: record.name, partitionIndex: index, settings: settings.log,
-                leaderEpoch: LeaderEpoch(0))
+                leadership: .follower(in: LeaderEpoch(0)))
         }
         return Topic(name: record.name, id: record.id, partitions: partitions, settings: settings)
     }

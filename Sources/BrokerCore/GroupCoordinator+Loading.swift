@@ -17,9 +17,9 @@ import Telemetry
 /// ```
 /// What a commit left out may be written later or never: until that is decided nobody is told either. On an offline folder
 /// nothing more will be written, so groups are served what is on disk, once and for good (`isReverted`).
-extension GroupCoordinator {
-    /// Makes the offsets topic when it is missing and replays it.
-    func load() throws(StorageError) {
+extension GroupCoordinator: PartitionStateOwner {
+    /// Makes the offsets topic when it is missing. Its groups are served once this node leads its partitions.
+    func open() throws(StorageError) {
         let broker = broker
         let topic: Topic
         if let existing = broker.catalog.topic(named: Topic.offsetsTopicName) {
@@ -35,18 +35,53 @@ extension GroupCoordinator {
             }
         }
         let shards = topic.partitions.map { log in
-            var shard = Shard(machine: GroupShard(settings: settings), log: log)
-            do throws(StorageError) {
-                shard.rewrite.logBytes = try Self.replay(log, into: &shard.machine)
-            } catch {
-                // Half of its commits would send consumers back to where they were long ago.
-                shard.machine = GroupShard(settings: settings)
-                shard.isSuspended = true
-                Log.error("groups cannot be served: their log cannot be read", "partition", log.name, "reason", error)
-            }
-            return Lock(shard)
+            var machine = GroupShard(settings: settings)
+            _ = machine.unload(now: BrokerClock.now())
+            return Lock(Shard(machine: machine, log: log))
         }
         wiring.withLock { $0!.shards = shards }
+    }
+
+    /// Serves the groups of a partition of the offsets topic. Those of a log that cannot be read are told that they are
+    /// being loaded until it can: half of its commits would send consumers back to where they were long ago.
+    func load(_ log: PartitionLog) {
+        guard let shard = shard(of: log) else { return }
+        let empty = shard.withLock { shard -> GroupShard? in
+            guard shard.term == nil else { return nil }
+            shard.term = log.leaderEpoch
+            shard.isSuspended = true
+            shard.machine.beginLoading()
+            return shard.machine
+        }
+        guard let empty, let reason = resume(shard, log, empty) else { return }
+        Log.error("groups are not served until their log works again", "partition", log.name, "reason", reason)
+        // The timer thread looks for that from now on.
+        signal.raise()
+    }
+
+    /// Forgets the groups of a partition of the offsets topic. Whoever waits in them is told NOT_COORDINATOR, as is who
+    /// asks from now on.
+    func unload(_ log: PartitionLog) {
+        guard let shard = shard(of: log) else { return }
+        let replies = shard.withLock { shard -> [GroupActions.Reply] in
+            guard shard.term != nil else { return [] }
+            let replies = shard.machine.unload(now: BrokerClock.now()).replies
+            shard.term = nil
+            shard.ticket = 0
+            shard.rewrite = LogRewrite()
+            shard.isSuspended = false
+            shard.missedDeletions = []
+            count(&shard)
+            return replies
+        }
+        deliver(Outcome(replies: replies))
+    }
+
+    /// None before `open`, or of a partition that it did not see.
+    private func shard(of log: PartitionLog) -> Lock<Shard>? {
+        let shards = shards
+        let index = Int(log.partitionIndex)
+        return shards.indices.contains(index) ? shards[index] : nil
     }
 
     /// Feeds the log to the machine; gives the bytes read.
@@ -95,7 +130,7 @@ extension GroupCoordinator {
 
     /// Serves a shard whose log was replayed: sessions of the members that were recorded begin.
     func begin(_ shard: Lock<Shard>) {
-        deliver(run(shard) { machine, now in machine.loaded(now: now) })
+        deliver(run(shard) { machine, now in machine.phase == .loading ? machine.loaded(now: now) : GroupActions() })
     }
 
     // MARK: What the log did not take
@@ -104,6 +139,7 @@ extension GroupCoordinator {
     /// or may have, the state has lost it, too. Returns replies to requests that were parked.
     func followLog(_ shard: inout Shard, _ now: CoordinatorTime) -> [GroupActions.Reply] {
         let store = broker.store
+        if shard.term == nil { return [] }
         if store.isOffline { return revert(&shard, now) }
         // In this order: who sees a ticket durable sees what its commit left out.
         let durable = store.durableTicket
@@ -174,32 +210,38 @@ extension GroupCoordinator {
         for shard in shards {
             let suspended = shard.withLock { $0.isSuspended ? ($0.log, $0.machine) : nil }
             guard let (log, machine) = suspended else { continue }
-            if !resume(shard, log, machine) { waits = true }
+            if resume(shard, log, machine) != nil { waits = true }
         }
         return waits
     }
 
-    private func resume(_ shard: Lock<Shard>, _ log: PartitionLog, _ empty: GroupShard) -> Bool {
-        if log.unavailability != nil || log.hasLeftOutAppends { return false }
+    /// Replays a suspended shard's log and serves it. Returns why that cannot be done yet, or nil.
+    private func resume(_ shard: Lock<Shard>, _ log: PartitionLog, _ empty: GroupShard) -> String? {
+        if log.unavailability != nil || log.hasLeftOutAppends { return "it is not available" }
+        let term = shard.withLock { $0.term }
         var machine = empty
         let bytes: Int64
         do throws(StorageError) {
             // All that was appended is on disk or on its way; nothing is appended to a suspended shard's log.
             bytes = try Self.replay(log, .appended, into: &machine)
         } catch {
-            return false
+            return "\(error)"
         }
-        let missed = shard.withLock { shard in
+        let missed = shard.withLock { shard -> [String]? in
+            // Resigned meanwhile, and perhaps taken up again.
+            guard shard.isSuspended, shard.term == term else { return nil }
             shard.machine = machine
             shard.rewrite.logBytes = bytes
             shard.isSuspended = false
             defer { shard.missedDeletions = [] }
             return shard.missedDeletions
         }
+        // What is loaded before the coordinator serves begins with it.
+        guard let missed, wiring.withLock({ $0!.isActive }) else { return nil }
         begin(shard)
         for name in missed { sweepDeleted(name, in: shard) }
-        Log.info("groups are served again", "partition", log.name)
-        return true
+        Log.info("groups are served", "partition", log.name)
+        return nil
     }
 }
 

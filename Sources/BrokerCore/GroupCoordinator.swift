@@ -29,6 +29,8 @@ public final class GroupCoordinator: Sendable {
     struct Shard {
         var machine: GroupShard
         let log: PartitionLog
+        /// The leader epoch by which this node serves the shard; nil where it does not lead the partition.
+        var term: LeaderEpoch?
         /// The newest append.
         var ticket: UInt64 = 0
         var rewrite = LogRewrite()
@@ -49,6 +51,8 @@ public final class GroupCoordinator: Sendable {
         var shards: [Lock<Shard>] = []
         var sink: (any GroupReplySink)?
         var thread: Thread?
+        /// Requests are served: what is loaded from now on is served at once.
+        var isActive = false
         var stopping = false
     }
 
@@ -82,8 +86,15 @@ public final class GroupCoordinator: Sendable {
     /// Returns the partition of `__consumer_offsets` that holds a group.
     public func partitionIndex(of groupID: String) -> Int32 { groupPartition(groupID, count: Int32(shards.count)) }
 
+    /// Whether this node leads the partition that holds the group.
+    public func isServed(group groupID: String) -> Bool {
+        let log = broker.catalog.topic(named: Topic.offsetsTopicName)?.partition(partitionIndex(of: groupID))
+        return log?.leadership.isLeader ?? false
+    }
+
     /// Does what `start` does, without the thread.
     func activate() {
+        wiring.withLock { $0!.isActive = true }
         for shard in shards where !shard.withLock({ $0.isSuspended }) { begin(shard) }
     }
 
@@ -245,7 +256,7 @@ public final class GroupCoordinator: Sendable {
         shard.machine.memoryElsewhere = memoryBytes.load(ordering: .relaxed) - shard.countedBytes
     }
 
-    private func count(_ shard: inout Shard) {
+    func count(_ shard: inout Shard) {
         let change = shard.machine.memoryBytes - shard.countedBytes
         guard change != 0 else { return }
         memoryBytes.add(change, ordering: .relaxed)

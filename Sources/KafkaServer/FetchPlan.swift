@@ -113,12 +113,10 @@ final class FetchPlan {
         guard let log = item.log else {
             return Found(result: FetchPartitionResult(index: item.partitionIndex, errorCode: item.error))
         }
-        if item.currentLeaderEpoch >= 0 {
-            let epoch = log.leaderEpoch.rawValue
-            if item.currentLeaderEpoch != epoch {
-                let code: ErrorCode = item.currentLeaderEpoch < epoch ? .fencedLeaderEpoch : .unknownLeaderEpoch
-                return Found(result: FetchPartitionResult(index: item.partitionIndex, errorCode: code))
-            }
+        if item.currentLeaderEpoch >= 0,
+            let code = log.leadershipProblem(currentLeaderEpoch: item.currentLeaderEpoch)
+        {
+            return Found(result: FetchPartitionResult(index: item.partitionIndex, errorCode: code))
         }
         let limit = max(0, min(item.maxBytes, budget))
         let pool = server.broker.store.chunkPool
@@ -169,6 +167,7 @@ final class FetchPlan {
             case .outOfRange: code = .offsetOutOfRange
             case .corrupt: code = .corruptMessage
             case .storage: code = .kafkaStorageError
+            case .notLeader: code = .notLeaderOrFollower
             case .wouldWait:
                 outcome.wouldWait = true
                 return Found(result: FetchPartitionResult(index: item.partitionIndex))

@@ -73,7 +73,7 @@ extension FetchPlan {
         items[place].position = mark.position
         items[place].room -= growth
         round.gain(growth)
-        return !mark.isDeleted && mark.logStartOffset.rawValue <= items[place].fetchOffset
+        return !mark.isGone && mark.logStartOffset.rawValue <= items[place].fetchOffset
     }
 }
 

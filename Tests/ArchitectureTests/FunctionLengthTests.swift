@@ -13,7 +13,7 @@ import Testing
         "KafkaServer/FetchPlan read": 70,
         "LogStorage/PartitionLog+Append append": 77,
         "LogStorage/PartitionLog+Read choose": 61,
-        "LogStorage/PartitionLog+Read plan": 74,
+        "LogStorage/PartitionLog+Read plan": 72,
         "LogStorage/PartitionRecovery scanRest": 64,
     ]
 

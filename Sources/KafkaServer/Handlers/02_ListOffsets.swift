@@ -106,9 +106,7 @@ extension KafkaConnection {
         _ asked: ListOffsetsRequest.ListOffsetsPartition, in log: PartitionLog,
         _ answer: inout ListOffsetsResponse.ListOffsetsPartitionResponse
     ) {
-        let epoch = log.leaderEpoch.rawValue
-        if asked.currentLeaderEpoch >= 0, asked.currentLeaderEpoch != epoch {
-            let code: ErrorCode = asked.currentLeaderEpoch < epoch ? .fencedLeaderEpoch : .unknownLeaderEpoch
+        if let code = log.leadershipProblem(currentLeaderEpoch: asked.currentLeaderEpoch) {
             answer.errorCode = code.rawValue
             return
         }
@@ -119,7 +117,7 @@ extension KafkaConnection {
         switch asked.timestamp {
         case -1:
             answer.offset = log.highWatermark.rawValue
-            answer.leaderEpoch = epoch
+            answer.leaderEpoch = log.leaderEpoch.rawValue
         case -2, -4:
             let start = log.logStartOffset
             answer.offset = start.rawValue
@@ -142,6 +140,7 @@ extension KafkaConnection {
             answer.timestamp = found.timestampMs
             answer.leaderEpoch = found.leaderEpoch
         case .success(nil): break
+        case .failure(.notLeader): answer.errorCode = ErrorCode.notLeaderOrFollower.rawValue
         case .failure(.corrupt): answer.errorCode = ErrorCode.corruptMessage.rawValue
         case .failure: answer.errorCode = ErrorCode.kafkaStorageError.rawValue
         }

@@ -171,8 +171,10 @@ private struct MetadataQuestion: Sendable {
         result.partitions = topic.partitions.map { log in
             var partition = MetadataResponse.MetadataResponsePartition()
             partition.partitionIndex = log.partitionIndex
-            partition.leaderID = node
-            partition.leaderEpoch = log.leaderEpoch.rawValue
+            let leadership = log.leadership
+            partition.errorCode = (leadership.isLeader ? ErrorCode.none : .leaderNotAvailable).rawValue
+            partition.leaderID = leadership.isLeader ? node : -1
+            partition.leaderEpoch = leadership.epoch.rawValue
             partition.replicaNodes = nodes
             partition.isrNodes = nodes
             return partition

@@ -31,6 +31,13 @@ extension KafkaConnection {
                     ? "this broker does not serve transactions or share groups" : "unknown key type \(asked.keyType)"
                 return result
             }
+            guard context.broker.groups.isServed(group: key) else {
+                result.nodeID = -1
+                result.port = -1
+                result.errorCode = ErrorCode.coordinatorNotAvailable.rawValue
+                result.errorMessage = "no broker leads the group's partition of \(Topic.offsetsTopicName)"
+                return result
+            }
             (result.nodeID, result.host, result.port) = (node.id, node.host, node.port)
             result.errorMessage = nil
             return result

@@ -34,10 +34,8 @@ extension KafkaConnection {
                     answer.errorCode = ErrorCode.unknownTopicOrPartition.rawValue
                     return answer
                 }
-                let current = log.leaderEpoch.rawValue
-                if partition.currentLeaderEpoch >= 0, partition.currentLeaderEpoch != current {
-                    let isOld = partition.currentLeaderEpoch < current
-                    answer.errorCode = (isOld ? ErrorCode.fencedLeaderEpoch : .unknownLeaderEpoch).rawValue
+                if let code = log.leadershipProblem(currentLeaderEpoch: partition.currentLeaderEpoch) {
+                    answer.errorCode = code.rawValue
                     return answer
                 }
                 // Its end is not known: the consumer would take it for a truncation.

@@ -80,8 +80,10 @@ extension KafkaConnection {
         result.partitions = topic.partitions[range.clamped(to: 0..<topic.partitions.count)].map { log in
             var partition = DescribeTopicPartitionsResponse.DescribeTopicPartitionsResponsePartition()
             partition.partitionIndex = log.partitionIndex
-            partition.leaderID = node
-            partition.leaderEpoch = log.leaderEpoch.rawValue
+            let leadership = log.leadership
+            partition.errorCode = (leadership.isLeader ? ErrorCode.none : .leaderNotAvailable).rawValue
+            partition.leaderID = leadership.isLeader ? node : -1
+            partition.leaderEpoch = leadership.epoch.rawValue
             partition.replicaNodes = nodes
             partition.isrNodes = nodes
             partition.eligibleLeaderReplicas = []

@@ -12,7 +12,7 @@ extension PartitionLog {
 
     private func refusal(_ origin: Origin, _ state: borrowing State) -> AppendRefusal? {
         if state.isDeleted { return AppendRefusal(.unknownTopicOrPartition, "the topic is being deleted") }
-        if let refusal = store.refusal(origin) { return refusal }
+        if let refusal = state.leadershipRefusal(of: name) ?? store.refusal(origin) { return refusal }
         if state.fault != nil || state.isStuck, let refusal = state.faultRefusal(of: name) { return refusal }
         guard let reason = state.quarantine.endReason else { return nil }
         return AppendRefusal(
@@ -72,8 +72,8 @@ extension PartitionLog {
             let base = state.logEndOffset
             let last = base + Int64(header.lastOffsetDelta)
             RecordBatchHeader.assign(
-                baseOffset: Offset(base), partitionLeaderEpoch: LeaderEpoch(state.leaderEpoch), at: batch.pointer)
-            state.epochs.begin(state.leaderEpoch, at: base)
+                baseOffset: Offset(base), partitionLeaderEpoch: state.leadership.epoch, at: batch.pointer)
+            state.epochs.begin(state.leadership.epoch.rawValue, at: base)
             let timestamp = header.maxTimestampMs
             let segment = state.segmentForAppend(
                 of: batch.count, baseOffset: base, lastOffset: last, timeMs: timestamp >= 0 ? timestamp : nowMs)

@@ -227,14 +227,22 @@ extension PartitionLog {
 }
 
 extension PartitionLog.State {
+    /// Why nothing of the log can be read just now.
+    private var readRefusal: ReadRefusal? {
+        // The files of a deleted partition are closed for good.
+        if isDeleted { return .storage("the topic is deleted") }
+        guard leadership.isLeader else { return .notLeader }
+        // Its offsets are those of the last checkpoint.
+        if let fault, fault.kind == .unopened { return .storage(fault.error.description) }
+        return nil
+    }
+
     /// Where the records from `wanted` on are. Memory is answered at once, a file as a place to read.
     func plan(
         from wanted: Int64, maxBytes: Int, _ atLeastOne: Bool, _ visibility: PartitionLog.Visibility
     ) -> Result<PartitionLog.ReadPlan, ReadRefusal> {
-        // The files of a deleted partition are closed for good.
-        if isDeleted { return .failure(.storage("the topic is deleted")) }
-        // Before the range: its offsets are those of the last checkpoint, and nobody must be led to reset.
-        if let fault, fault.kind == .unopened { return .failure(.storage(fault.error.description)) }
+        // Before the range: nobody must be led to reset by offsets that are not the log's.
+        if let refusal = readRefusal { return .failure(refusal) }
         let end = visibility == .committed ? highWatermark : logEndOffset
         guard wanted >= logStartOffset, wanted <= end else {
             return .failure(
@@ -307,7 +315,7 @@ extension PartitionLog.State {
     func walk(below offsetLimit: Int64) -> SegmentWalk {
         SegmentWalk(
             offsetLimit: offsetLimit, isContiguous: !mayHaveGaps,
-            maxEpoch: max(leaderEpoch, epochs.latest ?? 0), gaps: quarantine.gaps, verifies: true)
+            maxEpoch: max(leadership.epoch.rawValue, epochs.latest ?? 0), gaps: quarantine.gaps, verifies: true)
     }
 }
 

@@ -117,6 +117,7 @@ extension PartitionLog {
             if state.isDeleted {
                 return .failure(AppendRefusal(.unknownTopicOrPartition, "the topic is being deleted"))
             }
+            if let refusal = state.leadershipRefusal(of: name) { return .failure(refusal) }
             if let refusal = store.refusal, store.isOffline { return .failure(refusal) }
             if let fault = state.fault, fault.kind == .unopened {
                 return .failure(AppendRefusal(.kafkaStorageError, "\(name) cannot be opened: \(fault.error)"))

@@ -11,25 +11,26 @@ extension PartitionLog {
         /// Bytes of log that have become visible since the log was opened.
         public var position: Int64
         public var logStartOffset: Offset
-        /// The partition is deleted: it tells nobody of anything any more.
-        public var isDeleted: Bool
+        /// The partition is deleted, or not led by this node: it tells nobody of anything.
+        public var isGone: Bool
     }
 
     /// Asks to be told when `step` bytes more than now are visible, or when something else has changed that may end a
-    /// wait: the partition was deleted, or its start has moved. `Int64.max` asks for the latter alone.
+    /// wait: the partition was deleted, its leader has resigned, or its start has moved. `Int64.max` asks for the latter alone.
     ///
     /// The waiter is told once. If it is still registered, by `slot`, this only moves its threshold. Nothing is missed:
     /// what is visible now is in the answer, what comes later is told.
     public func watch(_ waiter: ReadWaiter, slot: inout Int32, step: Int64) -> Watermark {
         state.withLock { state in
-            if !state.isDeleted {
+            let isGone = state.isDeleted || !state.leadership.isLeader
+            if !isGone {
                 let (threshold, isNever) = state.watermarkPosition.addingReportingOverflow(step)
                 slot = state.waiters.set(waiter, threshold: isNever ? .max : threshold, slot: slot)
                 state.unreadBytes = 0
             }
             return Watermark(
                 position: state.watermarkPosition, logStartOffset: Offset(state.logStartOffset),
-                isDeleted: state.isDeleted)
+                isGone: isGone)
         }
     }
 

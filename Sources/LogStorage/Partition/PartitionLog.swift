@@ -49,7 +49,7 @@ public final class PartitionLog: Sendable {
 
     struct State {
         var settings: LogSettings
-        var leaderEpoch: Int32
+        var leadership: Leadership
         var epochs = LeaderEpochs()
         var logStartOffset: Int64 = 0
         var logEndOffset: Int64 = 0
@@ -131,7 +131,7 @@ public final class PartitionLog: Sendable {
 
     init(
         store: LogStore, topicID: TopicID, topicName: String, partitionIndex: Int32, settings: LogSettings,
-        leaderEpoch: Int32
+        leadership: Leadership
     ) {
         self.store = store
         commits = store.commits
@@ -144,7 +144,7 @@ public final class PartitionLog: Sendable {
         folderName = PartitionFolder.name(topicName, partitionIndex, topicID)
         folder = Path.join(store.partitionsFolder, folderName)
         isCompacted = Atomic(settings.isCompacted)
-        state = Lock(State(settings: settings, leaderEpoch: leaderEpoch, segments: [Segment(baseOffset: 0)]))
+        state = Lock(State(settings: settings, leadership: leadership, segments: [Segment(baseOffset: 0)]))
         state.withLock { $0.mayHaveGaps = settings.isCompacted }
     }
 
@@ -155,7 +155,6 @@ public final class PartitionLog: Sendable {
     public var logEndOffset: Offset { state.withLock { Offset($0.logEndOffset) } }
     /// Exclusive end of what consumers may read.
     public var highWatermark: Offset { state.withLock { Offset($0.highWatermark) } }
-    public var leaderEpoch: LeaderEpoch { state.withLock { LeaderEpoch($0.leaderEpoch) } }
     public var settings: LogSettings { state.withLock { $0.settings } }
     /// Bytes of log, those not yet in files included.
     public var sizeInBytes: Int64 { state.withLock { $0.segments.reduce(0) { $0 + $1.size } } }

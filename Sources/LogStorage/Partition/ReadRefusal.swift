@@ -4,6 +4,8 @@ public import KafkaModel
 public enum ReadRefusal: Error, Sendable {
     /// The offset lies outside `logStartOffset ... highWatermark`.
     case outOfRange(logStartOffset: Offset, highWatermark: Offset)
+    /// Another node leads the partition, or none.
+    case notLeader
     /// The bytes on disk are not what was written.
     case corrupt(String)
     /// The file system failed.

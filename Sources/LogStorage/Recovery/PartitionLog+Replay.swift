@@ -108,7 +108,7 @@ extension PartitionLog.State {
     mutating func replay(_ header: RecordBatchHeader) {
         logEndOffset = header.lastOffset.rawValue + 1
         epochs.begin(header.partitionLeaderEpoch.rawValue, at: header.baseOffset.rawValue)
-        leaderEpoch = max(leaderEpoch, header.partitionLeaderEpoch.rawValue)
+        leadership.learn(header.partitionLeaderEpoch)
         if let batch = ProducerBatch(header) {
             producers.record(
                 batch, lastOffset: header.lastOffset.rawValue, timestampMs: max(header.maxTimestampMs, replayTimeMs))

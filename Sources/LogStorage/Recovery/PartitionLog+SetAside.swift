@@ -77,7 +77,7 @@ extension PartitionLog {
                 state.logStartOffset = known.logStartOffset
                 state.logEndOffset = known.endOffset
                 state.progress.reset(to: known.endOffset)
-                state.epochs = known.epochs
+                state.know(known.epochs)
                 state.producers = ProducerStates()
                 state.tail.removeFirst(state.tail.count)
                 state.settled = 0

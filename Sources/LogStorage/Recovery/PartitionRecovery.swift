@@ -57,7 +57,7 @@ struct PartitionRecovery {
             state.logStartOffset = known.logStartOffset
             state.logEndOffset = known.endOffset
             state.progress.reset(to: known.endOffset)
-            state.epochs = known.epochs
+            state.know(known.epochs)
             state.producers = known.producers
             state.truncations = known.truncations
             state.segments = [Segment(baseOffset: known.endOffset)]
@@ -65,7 +65,7 @@ struct PartitionRecovery {
             // Whether a log was ever compacted is not known without its checkpoint.
             state.mayHaveGaps = known.mayHaveGaps || state.settings.isCompacted || isRebuilt
             walk.isContiguous = !state.mayHaveGaps
-            walk.maxEpoch = max(state.leaderEpoch, known.epochs.latest ?? 0)
+            walk.maxEpoch = max(state.leadership.epoch.rawValue, known.epochs.latest ?? 0)
             interval = state.settings.indexIntervalBytes
         }
         walk.gaps = quarantine.gaps

@@ -98,11 +98,11 @@ public final class LogStore: Sendable {
 
     /// Makes known a partition of the catalog. Before `recover` its log is opened there; afterwards it is a new, empty one.
     public func addPartition(
-        topicID: TopicID, topicName: String, partitionIndex: Int32, settings: LogSettings, leaderEpoch: LeaderEpoch
+        topicID: TopicID, topicName: String, partitionIndex: Int32, settings: LogSettings, leadership: Leadership
     ) -> PartitionLog {
         let log = PartitionLog(
             store: self, topicID: topicID, topicName: topicName, partitionIndex: partitionIndex, settings: settings,
-            leaderEpoch: leaderEpoch.rawValue)
+            leadership: leadership)
         registry.add(log)
         if settings.isCompacted { cleaner.wake() }
         return log

@@ -66,7 +66,7 @@ private final class Store {
         logs = (0..<3).map { place in
             store.addPartition(
                 topicID: TopicID(high: 9, low: UInt64(place)), topicName: "t\(place)", partitionIndex: 0,
-                settings: Self.settings, leaderEpoch: LeaderEpoch(0))
+                settings: Self.settings, leadership: .leader(in: LeaderEpoch(0)))
         }
         guard (try? store.recover()) != nil else { return nil }
     }

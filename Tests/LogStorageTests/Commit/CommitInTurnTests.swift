@@ -63,7 +63,7 @@ import Testing
         let store = try LogStore(fileSystem: SimulatedFileSystem(), folder: "/data", options: TestStore.options)
         let log = store.addPartition(
             topicID: TestStore.topicID, topicName: "t", partitionIndex: 0, settings: TestStore.settings,
-            leaderEpoch: LeaderEpoch(0))
+            leadership: .leader(in: LeaderEpoch(0)))
         _ = store.commits.queue.add(logStart: 1, of: log, truncations: 0)
         store.commitInTurn()
         #expect(store.wantsCommit)

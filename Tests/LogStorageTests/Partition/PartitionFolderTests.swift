@@ -16,7 +16,7 @@ import Testing
     private func add(_ name: String, index: Int32 = 0, to store: LogStore) -> PartitionLog {
         store.addPartition(
             topicID: id, topicName: name, partitionIndex: index, settings: TestStore.settings,
-            leaderEpoch: LeaderEpoch(0))
+            leadership: .leader(in: LeaderEpoch(0)))
     }
 
     private func append(to log: PartitionLog) -> Bool {
@@ -84,7 +84,7 @@ import Testing
         let again = try LogStore(fileSystem: disk, folder: "/data", options: TestStore.options)
         let log = again.addPartition(
             topicID: TestStore.topicID, topicName: long, partitionIndex: 0, settings: TestStore.settings,
-            leaderEpoch: LeaderEpoch(0))
+            leadership: .leader(in: LeaderEpoch(0)))
         #expect(try again.recover(nowMs: TestStore.now).damage.isEmpty)
         #expect(log.highWatermark == Offset(3))
         #expect(try log.read(from: Offset(0), maxBytes: 1 << 20).get().endOffset == Offset(3))

@@ -114,7 +114,7 @@ import Testing
         let store = try LogStore(fileSystem: disk, folder: "/data", options: TestStore.options)
         let log = store.addPartition(
             topicID: TestStore.topicID, topicName: "t", partitionIndex: 0, settings: settings,
-            leaderEpoch: LeaderEpoch(0))
+            leadership: .leader(in: LeaderEpoch(0)))
         _ = try store.recover(nowMs: now)
         @Sendable func send() -> AppendReceipt? {
             var batch = TestBatch(count: 1)

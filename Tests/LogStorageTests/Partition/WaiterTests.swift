@@ -115,10 +115,10 @@ import Testing
         #expect(observer.ids == [1])
         let mark = store.log.watch(waiter(1), slot: &slot, step: .max)
         #expect(mark.logStartOffset.rawValue == 2)
-        #expect(!mark.isDeleted)
+        #expect(!mark.isGone)
         try store.store.removePartition(store.log)
         #expect(observer.ids == [1, 1])
-        #expect(store.log.watch(waiter(1), slot: &slot, step: 1).isDeleted)
+        #expect(store.log.watch(waiter(1), slot: &slot, step: 1).isGone)
         #expect(store.log.state.withLock { $0.waiters.isEmpty })
     }
 

@@ -56,7 +56,7 @@ import Testing
         let store = try LogStore(fileSystem: files, folder: "/data", options: TestStore.options)
         let log = store.addPartition(
             topicID: TestStore.topicID, topicName: "t", partitionIndex: 0, settings: TestStore.settings,
-            leaderEpoch: LeaderEpoch(0))
+            leadership: .leader(in: LeaderEpoch(0)))
         _ = try store.recover(nowMs: now)
         return (store, log, files)
     }

@@ -26,7 +26,7 @@ import Testing
         for index in 1...LogCensus.maxCountedAtOnce {
             _ = node.store.addPartition(
                 topicID: TestStore.topicID, topicName: "t", partitionIndex: Int32(index), settings: TestStore.settings,
-                leaderEpoch: LeaderEpoch(0))
+                leadership: .leader(in: LeaderEpoch(0)))
         }
         node.store.census.expire()
         #expect(page(registry)["millrace_storage_partitions"] == 1)

@@ -102,7 +102,7 @@ final class DamagedFolder {
         logs = (0..<Self.partitions).map { place in
             store.addPartition(
                 topicID: TopicID(high: 9, low: UInt64(place)), topicName: "t\(place)", partitionIndex: 0,
-                settings: Self.settings, leaderEpoch: LeaderEpoch(0))
+                settings: Self.settings, leadership: .leader(in: LeaderEpoch(0)))
         }
         summary = try store.recover()
     }

@@ -126,7 +126,8 @@ final class StoreModel {
 
     private func open(_ id: TopicID, _ index: Int32, _ settings: LogSettings) -> PartitionLog {
         store.addPartition(
-            topicID: id, topicName: "t\(index)", partitionIndex: index, settings: settings, leaderEpoch: LeaderEpoch(0))
+            topicID: id, topicName: "t\(index)", partitionIndex: index, settings: settings,
+            leadership: .leader(in: LeaderEpoch(0)))
     }
 
     // MARK: Operations

@@ -58,11 +58,12 @@ final class TestStore {
         // Memory of its own: what other tests leave in the shared pool is no reason for this store to maintain anything.
         let store = try LogStore(fileSystem: fileSystem, folder: "/data", options: options, pool: ChunkPool())
         let log = store.addPartition(
-            topicID: topicID, topicName: "t", partitionIndex: 0, settings: settings, leaderEpoch: LeaderEpoch(0))
+            topicID: topicID, topicName: "t", partitionIndex: 0, settings: settings,
+            leadership: .leader(in: LeaderEpoch(0)))
         let neighbours = names.enumerated().map { place, name in
             store.addPartition(
                 topicID: TopicID(high: 5, low: UInt64(place)), topicName: name, partitionIndex: 0, settings: settings,
-                leaderEpoch: LeaderEpoch(0))
+                leadership: .leader(in: LeaderEpoch(0)))
         }
         return (store, log, neighbours, try store.recover(nowMs: now))
     }

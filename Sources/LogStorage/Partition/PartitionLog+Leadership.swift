@@ -1,0 +1,57 @@
+import ByteBuffers
+public import KafkaModel
+
+/// Beginning and ending to lead a partition.
+///
+/// ```
+///                     become(leaderIn: epoch)
+///   follower ───────────────────────────────────► leader
+///   takes no appends, answers no reader            appends carry its epoch
+///            ◄───────────────────────────────────
+///                     resign(for: epoch)             waiting readers are told
+/// ```
+/// What was appended before a resignation goes to disk all the same, and who waits for that is answered then.
+extension PartitionLog {
+    public var leadership: Leadership { state.withLock { $0.leadership } }
+    /// The newest leader epoch that is known.
+    public var leaderEpoch: LeaderEpoch { leadership.epoch }
+
+    /// Takes appends from now on, which carry `epoch`. Returns false, and changes nothing, where a newer epoch is known.
+    public func become(leaderIn epoch: LeaderEpoch) -> Bool {
+        state.withLock { $0.leadership.become(leaderIn: epoch) }
+    }
+
+    /// Takes no appends and answers no reader from now on. Returns false, and changes nothing, where an epoch newer than
+    /// `epoch` is known.
+    public func resign(for epoch: LeaderEpoch) -> Bool {
+        let (isDone, waiters) = state.withLock { state -> (Bool, [ReadWaiter]) in
+            guard state.leadership.resign(for: epoch) else { return (false, []) }
+            return (true, state.waiters.removeAll())
+        }
+        commits.tell(waiters)
+        return isDone
+    }
+
+    /// Why a request that knows the leader epoch `current` (-1: it knows none) is not answered; nil where it is.
+    /// Source: KIP-320.
+    public func leadershipProblem(currentLeaderEpoch current: Int32) -> ErrorCode? {
+        let leadership = leadership
+        if current >= 0, current != leadership.epoch.rawValue {
+            return current < leadership.epoch.rawValue ? .fencedLeaderEpoch : .unknownLeaderEpoch
+        }
+        return leadership.isLeader ? nil : .notLeaderOrFollower
+    }
+}
+
+extension PartitionLog.State {
+    /// Takes the epochs that a checkpoint knows. The newest may be in no batch that a start reads.
+    mutating func know(_ epochs: LeaderEpochs) {
+        self.epochs = epochs
+        if let latest = epochs.latest { leadership.learn(LeaderEpoch(latest)) }
+    }
+
+    func leadershipRefusal(of name: String) -> AppendRefusal? {
+        if leadership.isLeader { return nil }
+        return AppendRefusal(.notLeaderOrFollower, "this broker does not lead \(name)")
+    }
+}
