@@ -22,29 +22,46 @@ struct LogProgress {
     /// The high watermark moves by `advanceHighWatermark` alone, and not with `flushedOffset`.
     private(set) var holdsHighWatermark = false
 
-    /// What commits have flushed above a high watermark that is held.
-    ///
-    /// Limit: one for each append between the two offsets. Who holds the watermark bounds that by how far it lets a log run
-    /// ahead of its replicas.
+    /// Exclusive: what a held high watermark may reach, also where that is not flushed yet.
+    private var allowedOffset: Int64 = 0
+    /// What commits have flushed above a high watermark that is held, oldest first.
     private var flushedAbove = FIFO<Flushed>()
 
+    /// Commits told apart above a held high watermark. More are joined to the newest: it becomes visible in larger steps then.
+    static let maxFlushedAbove = 4096
+
     private struct Flushed {
-        let endOffset: Int64
-        let bytes: Int
+        var endOffset: Int64
+        var bytes: Int
+
+        mutating func join(_ endOffset: Int64, _ bytes: Int) {
+            self.endOffset = endOffset
+            self.bytes += bytes
+        }
     }
 
-    /// Both offsets of a log as a start finds it, or as a checkpoint says. Nothing has become visible by it.
+    /// Both offsets of a log as a start finds it, or as a checkpoint says. Nothing has become visible by it: a high watermark
+    /// that is held stays where it is, or goes back with the log's end.
     mutating func reset(to offset: Int64) {
         flushedOffset = offset
-        highWatermark = offset
         flushedAbove = FIFO()
+        guard holdsHighWatermark, highWatermark < offset else {
+            highWatermark = offset
+            allowedOffset = min(allowedOffset, offset)
+            return
+        }
+        flushedAbove.append(Flushed(endOffset: offset, bytes: 0))
     }
 
     /// Everything below `endOffset` is on disk, `bytes` more than before. Gives whether the high watermark has moved.
     mutating func flushed(to endOffset: Int64, bytes: Int) -> Bool {
         flushedOffset = endOffset
-        if holdsHighWatermark {
-            flushedAbove.append(Flushed(endOffset: endOffset, bytes: bytes))
+        if holdsHighWatermark, endOffset > allowedOffset || !flushedAbove.isEmpty {
+            if flushedAbove.count < Self.maxFlushedAbove {
+                flushedAbove.append(Flushed(endOffset: endOffset, bytes: bytes))
+            } else {
+                flushedAbove.last!.join(endOffset, bytes)
+            }
             return false
         }
         highWatermark = endOffset
@@ -53,7 +70,10 @@ struct LogProgress {
     }
 
     /// From now on the high watermark waits for more than this node's disk.
-    mutating func holdHighWatermark() { holdsHighWatermark = true }
+    mutating func holdHighWatermark() {
+        holdsHighWatermark = true
+        allowedOffset = highWatermark
+    }
 
     /// From now on it follows the flushed offset again. Gives whether it has moved.
     mutating func releaseHighWatermark() -> Bool {
@@ -61,9 +81,11 @@ struct LogProgress {
         return advanceHighWatermark(to: flushedOffset)
     }
 
-    /// Everything below `offset` is durable wherever it has to be. Moves the high watermark to the end of the last batch at
-    /// or below it, at most to `flushedOffset` and never back; gives whether it has moved.
+    /// Everything below `offset` is durable wherever it has to be, but perhaps not here yet. Moves the high watermark to the
+    /// end of the last commit at or below it, at most to `flushedOffset` and never back; gives whether it has moved. What is
+    /// flushed later and lies below `offset` is visible at once.
     mutating func advanceHighWatermark(to offset: Int64) -> Bool {
+        allowedOffset = max(allowedOffset, offset)
         var reached = 0
         while reached < flushedAbove.count, flushedAbove[reached].endOffset <= offset {
             highWatermark = flushedAbove[reached].endOffset

@@ -46,6 +46,43 @@ import Testing
         #expect(store.log.highWatermark == Offset(6), "never back")
     }
 
+    /// A follower hears of its leader's high watermark before its own disk is done.
+    @Test func whatIsAllowedBeforeItIsFlushedIsSeenOnceItIs() {
+        let log = Steps()
+        log.hold()
+        #expect(!log.advance(10))
+        #expect(log.flush(6) && log.seen == 6 && log.position == 1)
+        #expect(log.flush(10) && log.seen == 10)
+        #expect(!log.flush(11) && log.seen == 10)
+        #expect(log.advance(11) && log.seen == 11 && log.position == 3)
+    }
+
+    @Test func commitsAboveAHeldOneAreJoinedAtTheLimit() {
+        let log = Steps()
+        log.hold()
+        let most = Int64(LogProgress.maxFlushedAbove)
+        for offset in 1...most + 10 { _ = log.flush(offset) }
+        #expect(log.advance(most - 1) && log.seen == most - 1)
+        // The last ones are one step.
+        #expect(!log.advance(most + 9) && log.seen == most - 1)
+        #expect(log.advance(most + 10) && log.seen == most + 10)
+        #expect(log.position == most + 10)
+    }
+
+    /// A partition that is opened again while replicas hold it back.
+    @Test func aHeldOneIsNotMovedByAReset() {
+        let log = Steps()
+        _ = log.flush(3)
+        log.hold()
+        _ = log.flush(8)
+        log.reset(to: 8)
+        #expect((log.flushed, log.seen) == (8, 3))
+        #expect(log.advance(8) && log.seen == 8)
+        log.reset(to: 5)
+        #expect((log.flushed, log.seen) == (5, 5))
+        #expect(!log.flush(7) && log.seen == 5)
+    }
+
     @Test func aReleasedOneFollowsAgain() throws {
         let store = try TestStore()
         store.log.holdHighWatermark()
@@ -91,4 +128,19 @@ import Testing
         store.log.releaseHighWatermark()
         #expect(store.log.state.withLock { !store.log.closedSegments($0).isEmpty })
     }
+}
+
+/// A log's progress, whose steps can stand in an expectation.
+private final class Steps {
+    private var progress = LogProgress()
+
+    var seen: Int64 { progress.highWatermark }
+    var flushed: Int64 { progress.flushedOffset }
+    var position: Int64 { progress.watermarkPosition }
+
+    func hold() { progress.holdHighWatermark() }
+    func reset(to offset: Int64) { progress.reset(to: offset) }
+    func advance(_ offset: Int64) -> Bool { progress.advanceHighWatermark(to: offset) }
+    /// A commit of one byte.
+    func flush(_ offset: Int64) -> Bool { progress.flushed(to: offset, bytes: 1) }
 }
