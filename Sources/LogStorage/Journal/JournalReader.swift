@@ -19,8 +19,10 @@ struct JournalReader {
         /// An entry of a last commit that is not whole. Perhaps nobody was told of it, so it counts only if it continues its
         /// log.
         case unsureEntry(JournalFormat.Entry)
-        /// Records that had been acknowledged are lost. `partition` is nil when it is not known whose.
-        case lost(partition: TopicPartition?, baseOffset: Int64, reason: String)
+        /// A batch that had been acknowledged is lost.
+        case lost(JournalSalvage.Lost, reason: String)
+        /// Records that had been acknowledged are lost, and it is not known whose.
+        case lostUnknown(reason: String)
     }
 
     /// Where writing goes on. It leaves one generation out, because a commit that the stop tore may have written frames of
@@ -89,8 +91,7 @@ struct JournalReader {
             if let gap { try readBegun(begun.remove(at: gap), body) }
             if entry.generation != expected, !isStart(from: expected, to: entry) {
                 try body(
-                    .lost(
-                        partition: nil, baseOffset: 0,
+                    .lostUnknown(
                         reason: "\(entry.file.path): generation \(entry.generation) where \(expected) is expected"))
                 // What comes next follows nothing that was read.
                 last.sequence = 0
@@ -181,8 +182,7 @@ struct JournalReader {
                 }
                 if last.sequence != 0, header.sequence != last.sequence + 1 {
                     try body(
-                        .lost(
-                            partition: nil, baseOffset: 0,
+                        .lostUnknown(
                             reason:
                                 "\(file.path): frame \(header.sequence) at byte \(position + Int64(at)) follows frame "
                                 + "\(last.sequence)"))
@@ -268,10 +268,10 @@ struct JournalReader {
         withExtendedLifetime(chunk) {}
         if isDamage {
             notices.append("\(place) is damaged; \(found.entries.count) of its entries are whole and were taken")
-            for (partition, baseOffset) in found.lost {
-                try body(.lost(partition: partition, baseOffset: baseOffset, reason: "\(place) is damaged"))
+            for lost in found.lost {
+                try body(.lost(lost, reason: "\(place) is damaged"))
             }
-            if found.hasUnknown { try body(.lost(partition: nil, baseOffset: 0, reason: "\(place) is damaged")) }
+            if found.hasUnknown { try body(.lostUnknown(reason: "\(place) is damaged")) }
         } else {
             notices.append(
                 "\(place) is not whole: \(found.entries.count) of its entries are; a torn end, or "
@@ -299,11 +299,12 @@ struct JournalReader {
 extension JournalReader {
     /// Writes what was read once more in its place and syncs it, when the journal has to keep it: the process that wrote it
     /// may have died after a sync that failed, and then it may be in the page cache alone, taken for clean. A stop
-    /// within it leaves each byte as it was or as it was read. Gives the bytes written.
+    /// within it leaves each byte as it was or as it was read. Returns the bytes, and whether there was room for all.
     ///
     /// Errors: `.corrupt` when the page cache has lost it meanwhile; what the file system refuses. It needs no room where
     /// files are overwritten in place.
-    func writeAgain(_ fileSystem: any FileSystem) throws(StorageError) -> Int64 {
+    func writeAgain(_ fileSystem: any FileSystem) throws(StorageError) -> (bytes: Int64, hadRoom: Bool) {
+        var hadRoom = true
         let chunk = ChunkPool.shared.chunk(atLeast: 1 << 20)
         for (path, extent) in extents {
             let file = try fileSystem.open(path, .readWrite(create: false))
@@ -315,7 +316,11 @@ extension JournalReader {
                 let count = try file.read(into: window, at: again.end)
                 guard count > 0 else { break }
                 let bytes = UnsafeRawBufferPointer(rebasing: window[..<count])
-                try file.write(bytes, at: again.end)
+                // A file system that writes to a new place may have none. What it has is synced below all the same.
+                do throws(StorageError) { try file.write(bytes, at: again.end) } catch {
+                    if !error.isNoSpace { throw error }
+                    hadRoom = false
+                }
                 again.add(bytes)
             }
             guard again.checksum == extent.checksum else {
@@ -323,7 +328,7 @@ extension JournalReader {
             }
             try file.sync()
         }
-        return extents.values.reduce(0) { $0 + $1.end }
+        return (extents.values.reduce(0) { $0 + $1.end }, hadRoom)
     }
 }
 

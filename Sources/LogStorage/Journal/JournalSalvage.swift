@@ -7,8 +7,15 @@ import RecordFormat
 struct JournalSalvage {
     /// Entries that are whole, in their order.
     var entries: [JournalFormat.Entry] = []
-    /// Partitions whose entry is damaged, with the offset that it began with.
-    var lost: [(partition: TopicPartition, baseOffset: Int64)] = []
+    /// A batch that is damaged: whose it was, and the offset that it began with.
+    struct Lost {
+        var partition: TopicPartition
+        var baseOffset: Int64
+        /// As in `JournalFormat.Entry`.
+        var truncations: UInt32
+    }
+
+    var lost: [Lost] = []
     /// Something stood there of which the partition cannot be told.
     var hasUnknown = false
 
@@ -39,7 +46,9 @@ struct JournalSalvage {
                 if Self.isWhole(entry) {
                     entries.append(entry)
                 } else {
-                    lost.append((entry.partition, entry.value))
+                    lost.append(
+                        Lost(
+                            partition: entry.partition, baseOffset: entry.value, truncations: entry.truncations))
                 }
             }
             at += headerSize + entry.bytes.count

@@ -141,7 +141,13 @@ extension LogStore {
         _ error: StorageError, _ journal: Journal, _ reader: JournalReader, _ summary: inout RecoverySummary
     ) throws(StorageError) {
         for log in logs { try log.flush() }
-        if !options.unsafeTrustsCache { summary.rewrittenBytes += try reader.writeAgain(fileSystem) }
+        if !options.unsafeTrustsCache {
+            let (bytes, hadRoom) = try reader.writeAgain(fileSystem)
+            summary.rewrittenBytes += bytes
+            if !hadRoom {
+                summary.notices.append("there is no room to write the journal again: it is as the last process left it")
+            }
+        }
         journal.mayGrow.store(false, ordering: .relaxed)
         commits.backgroundFailed(error)
         summary.notices.append(
@@ -184,13 +190,15 @@ extension LogStore {
                 if log.tryReplay(entry, &report, &memory, nowMs: nowMs) { summary.replayedBatches += 1 }
                 if report.lostEnd != nil { reports[entry.partition] = report }
                 if entry.kind == .batch { suspects.remove(entry.partition) }
-            case .lost(let partition?, let baseOffset, let reason):
-                guard let log = logs[partition], baseOffset >= log.logEndOffset.rawValue else { return }
+            case .lost(let lost, let reason):
+                guard let log = logs[lost.partition], !log.isVoid(lost.truncations),
+                    lost.baseOffset >= log.logEndOffset.rawValue
+                else { return }
                 if log.unavailability != nil { return log.quarantineEnd(reason) }
-                var report = reports[partition] ?? PartitionLog.RecoveryReport()
-                log.loseJournaled(from: baseOffset, reason, &report)
-                reports[partition] = report
-            case .lost(nil, _, let reason):
+                var report = reports[lost.partition] ?? PartitionLog.RecoveryReport()
+                log.loseJournaled(from: lost.baseOffset, reason, &report)
+                reports[lost.partition] = report
+            case .lostUnknown(let reason):
                 suspicion = reason
                 suspects = Set(logs.keys)
             }

@@ -148,6 +148,37 @@ import Testing
         #expect(try store.readAll() == [0, 1, 2, 3, 4, 5])
     }
 
+    /// What is damaged of a batch that a truncation took away is no loss.
+    @Test func aDamagedBatchOfBeforeATruncationIsNotMissed() throws {
+        let store = try TestStore()
+        for _ in 0..<5 { store.append() }
+        store.log.state.withLock { $0.truncations = 1 }
+        try store.checkpoint()
+        try journal(store, old: 5...8)
+        // A frame behind it proves that it had been whole.
+        store.append(size: 33)
+        store.store.commitPending()
+        try store.crash { disk in
+            for name in (try? disk.list("/data/journal")) ?? [] {
+                let path = "/data/journal/\(name)"
+                let bytes = disk.contents(path) ?? []
+                let frames = stride(from: 0, to: bytes.count, by: JournalFormat.block).filter { at in
+                    bytes[at...].withUnsafeBytes { JournalFormat.open($0) } != nil
+                }
+                let size = TestBatch(count: 1, valueSize: 100).bytes().count
+                // In the second batch of the old frame, behind both entries' headers.
+                if let frame = frames.dropLast().last {
+                    let entry = JournalFormat.entryHeaderSize + size
+                    disk.flipBit(path, at: Int64(frame + JournalFormat.headerSize + entry + entry - 10))
+                }
+            }
+        }
+        #expect(store.summary.notices.contains { $0.contains("is damaged") }, "the frame was to be damaged")
+        #expect(store.summary.damage.isEmpty)
+        #expect(try store.readAll() == [0, 1, 2, 3, 4, 5])
+        #expect(store.log.logEndOffset == Offset(6))
+    }
+
     /// Puts batches that no truncation has counted yet into the journal alone.
     private func journal(_ store: TestStore, old offsets: ClosedRange<Int64>) throws {
         try store.store.commits.committer.withLock { committer in
