@@ -10,7 +10,7 @@ import Synchronization
 /// and not yet in its segments counts as used, because write-behind will take that room without anybody appending.
 ///
 /// All fields are atomic. Readers may see the numbers of two different looks together, which harms nothing: they are shown
-/// to people, and every decision is made within one look.
+/// to people. Every decision is made by the numbers of one look.
 final class DiskSpace: Sendable {
     private let fileSystem: any FileSystem
     private let folder: String
@@ -55,9 +55,11 @@ final class DiskSpace: Sendable {
             + "of \(reserveBytes) bytes; free space, lower retention or delete topics"
     }
 
-    /// Looks at the free space. Below the reserve appends are refused; they are taken again with an eighth to spare.
-    func check() {
-        guard let bytes = try? fileSystem.freeBytes(folder).free else { return }
+    /// Looks at the free space. Below the reserve appends are refused; they are taken again with an eighth to spare. Returns
+    /// the bytes above the reserve; nil where the file system does not say.
+    @discardableResult
+    func check() -> Int64? {
+        guard let bytes = try? fileSystem.freeBytes(folder).free else { return nil }
         let owed = max(0, memory.unsettledBytes)
         lastFree.store(Int(clamping: bytes), ordering: .relaxed)
         lastOwed.store(owed, ordering: .relaxed)
@@ -66,14 +68,13 @@ final class DiskSpace: Sendable {
         allowance.store(
             max(Self.minAllowance, min(Self.maxAllowance, Int(clamping: above / 8))), ordering: .relaxed)
         setFull(isFull ? free < reserveBytes / 8 * 9 : free < reserveBytes)
+        return free - reserveBytes
     }
 
-    /// Counts bytes that are about to be committed; looks at the free space when the allowance is used up, and gives the
-    /// bytes above the reserve then.
+    /// Counts bytes that are about to be committed. Looks at the free space when the allowance is used up, and returns what
+    /// `check` says then, else nil.
     func use(_ bytes: Int) -> Int64? {
-        if allowance.subtract(bytes, ordering: .relaxed).newValue > 0 { return nil }
-        check()
-        return Int64(freeBytes - lastOwed.load(ordering: .relaxed)) - reserveBytes
+        allowance.subtract(bytes, ordering: .relaxed).newValue > 0 ? nil : check()
     }
 
     /// Looks at the free space before the next commit, whatever the allowance is. For tests.
