@@ -10,7 +10,7 @@ extension ClassicGroup {
             guard let current = staticMembers[instanceID] else { return .unknownMemberID }
             if !current.isExactly(memberID) { return .fencedInstanceID }
         }
-        return members[memberID] == nil ? .unknownMemberID : nil
+        return members.has(memberID) ? nil : .unknownMemberID
     }
 
     /// Adds a member; the first one decides the group's protocol type.
@@ -118,12 +118,12 @@ extension ClassicGroup {
 
     /// Starts the member's session anew.
     mutating func keepAlive(_ memberID: String, _ shard: inout ShardContext) {
-        guard let timeout = members[memberID]?.sessionTimeoutMs else { return }
+        guard let timeout = members[ExactString(memberID)]?.sessionTimeoutMs else { return }
         setSession(memberID, timeoutMs: Int64(timeout), &shard)
     }
 
     mutating func setSession(_ memberID: String, timeoutMs: Int64, _ shard: inout ShardContext) {
-        members[memberID]?.session.set(
+        members[ExactString(memberID)]?.session.set(
             shard.after(timeoutMs), in: &shard.timers, groupID: groupID, subject: .session(memberID: memberID))
     }
 }

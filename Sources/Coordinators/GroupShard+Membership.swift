@@ -74,7 +74,7 @@ extension GroupShard {
             // While loading nobody's session runs, so any heartbeat is as good as answered.
             response.errorCode = error == .coordinatorLoadInProgress ? 0 : error.rawValue
         } else {
-            response.errorCode = groups[request.groupID]!.heartbeat(request, &context).rawValue
+            response.errorCode = groups[ExactString(request.groupID)]!.heartbeat(request, &context).rawValue
         }
         context.reply(waiter, .heartbeat(response))
         return context.finish()
@@ -112,6 +112,6 @@ extension GroupShard {
     private func memberRefusal(_ groupID: String) -> ErrorCode? {
         if let phaseError { return phaseError }
         guard Self.isValidName(groupID) else { return .invalidGroupID }
-        return groups[groupID] == nil ? .unknownMemberID : nil
+        return groups.has(groupID) ? nil : .unknownMemberID
     }
 }
