@@ -1,12 +1,13 @@
-/// Why a connection has ended. Told to its handler once, and counted.
+/// Why a connection has ended; passed to its handler once, and counted.
 public enum CloseReason: Equatable, Sendable {
     /// The handler called `close()` or `closeAfterFlush()`.
     case closedByHandler
-    /// The peer finished sending, and everything it was owed has left.
+    /// The peer finished sending, and everything it was owed has left or made no progress for `finishedTimeout`; or it
+    /// hung up.
     case closedByPeer
     /// The socket failed (ECONNRESET, EPIPE, ETIMEDOUT …), with its errno.
     case failed(errno: Int32)
-    /// No byte came for `ConnectionLimits.idleTimeout` while nothing was owed.
+    /// No byte came or left for `ConnectionLimits.idleTimeout` while nothing was owed.
     case idle
     /// A frame that had begun came more slowly than `partialInputTimeout` and `minimumInputRate` allow.
     case inputStalled
@@ -18,7 +19,7 @@ public enum CloseReason: Equatable, Sendable {
     case outputLimit
     /// The group's byte budget was used up, and this connection's unfinished frame kept its part of it for too long.
     case memoryPressure
-    /// A commit that gated a reply has failed; the reply was not sent.
+    /// A commit that gated a reply has failed or is overdue, and nothing else could be sent instead of that reply.
     case commitFailed
     /// The group was stopped.
     case shutdown

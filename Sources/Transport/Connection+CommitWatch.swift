@@ -2,9 +2,9 @@ internal import ByteBuffers
 
 /// How long a connection's replies have waited for their commits: the ticket whose wait is timed, and the latest one.
 ///
-/// Timing every ticket would cost a timer a reply. One is timed at a time; when its time is over and it was published, the
-/// latest one is next, from the moment at which it was gated. A peer that waits for each reply is so told in time, one that
-/// sends requests ahead within twice the time.
+/// Timing every ticket would cost one timer per reply, so only one ticket is timed at a time. When its timer fires and
+/// it was published, the latest ticket is timed next, counted from when it was gated. So a peer that waits for each
+/// reply is told after `commitTimeout`, and one that pipelines requests after at most twice that.
 struct CommitWatch {
     /// 0: the timer is not set.
     var watched: UInt64 = 0
@@ -34,8 +34,8 @@ extension Connection {
         setTimer(OwnTimer.commit, deadline: watch.latestAt + timeout.nanoseconds)
     }
 
-    /// Replaces all that waits by what the handler says, or resets the connection: what was appended may still be
-    /// committed, so nobody may take the replies behind it for the whole truth.
+    /// Replaces the waiting replies by the handler's answer, or resets the connection if there is none: what was
+    /// appended may still be committed, so the peer must not take an orderly end of the replies for the whole truth.
     private func commitIsOverdue() {
         guard let held = output.held({ _ in true }) else { return }
         guard held.isWhole, let replacement = handler?.commitOverdue(held, on: self) else {

@@ -209,8 +209,8 @@ extension Connection {
         }
     }
 
-    /// Takes over what the handler wishes, after it was called. False: the connection is closing, and its input is
-    /// dropped.
+    /// Applies what the handler asked for, after it was called. Returns false when the connection is closing, and its
+    /// input was dropped.
     private func settle(_ input: ConnectionInput, consumed: Int, wasHeld: Bool) -> Bool {
         guard state == .open else {
             dropInput()
@@ -267,7 +267,8 @@ extension Connection {
         if heldCount >= wanted { offerHeld() }
     }
 
-    /// Sees to it that at least one byte can be read behind the held ones; false when the connection was closed for it.
+    /// Ensures that at least one byte can be read behind the held ones. Returns false when the connection was closed
+    /// instead.
     private func makeRoom() -> Bool {
         guard let chunk = held else { return false }
         let have = heldCount
@@ -291,7 +292,7 @@ extension Connection {
     /// Bytes in memory that are this connection's: its partial frame, unsent replies, requests that wait for their commit.
     var heldForBudget: Int { (held?.capacity ?? 0) + output.pendingInMemory + output.gatedWeight }
 
-    /// Bytes by which the next read makes that more.
+    /// Bytes by which the next read would increase `heldForBudget`.
     var growth: Int {
         guard let held, !hasRoom(in: held) else { return 0 }
         return max(0, ChunkPool.capacity(atLeast: frameCapacity(have: heldCount)) - (heldIsOwn ? held.capacity : 0))

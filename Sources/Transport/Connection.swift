@@ -22,7 +22,7 @@ public final class Connection {
     let fd: Int32
     let listener: ListenerState
     let transform: (any StreamTransform)?
-    /// Over a limit of its listener: it is only told so.
+    /// Whether the connection exceeds a limit of its listener and is kept only to tell the peer so.
     let isRefused: Bool
     public internal(set) var handler: (any ConnectionHandler)?
 
@@ -115,9 +115,9 @@ public final class Connection {
     /// before may still have to be read.
     public var peerHasFinished: Bool { peerFinished }
 
-    /// Whether the handler should go on consuming: false while muted, while unsent output is above `outputHighWater` or
-    /// what waits for commits above `maxUncommitted`, and once the connection is closing. A handler's loop over coalesced frames checks it; what is left is offered
-    /// again.
+    /// Whether the handler should go on consuming. False while the connection is muted, gives way, has too much unsent
+    /// output (`outputHighWater`, or less when memory is scarce) or too much waiting for commits (`maxUncommitted`),
+    /// and once it is closing. A handler that loops over coalesced frames checks it; what is left is offered again.
     public var wantsInput: Bool { state == .open && !isMuted && !isBackPressured && !isGivingWay }
 
     // MARK: Muting
@@ -139,8 +139,9 @@ public final class Connection {
         loop.enqueueReady(self)
     }
 
-    /// Leaves what is buffered to the loop's next round, so that others have their turn: for a handler whose requests
-    /// of one read have taken long. It returns then, as when it parks. Harmless when it has parked, or is closing.
+    /// Leaves the buffered input to the loop's next round, so that other connections have their turn. For a handler
+    /// whose requests from one read have taken long; it returns afterwards, as it does when it parks a request.
+    /// Harmless when a request is parked or the connection is closing.
     public func giveWay() {
         guard wantsInput else { return }
         isGivingWay = true
@@ -254,7 +255,7 @@ public final class Connection {
         noticeFinished()
     }
 
-    /// Tells whoever keeps the connection that its peer has finished, and limits how long.
+    /// Tells the handler of a muted connection that the peer has finished, and limits how long the connection is kept.
     func noticeFinished() {
         guard peerFinished, state == .open else { return }
         if isMuted { handler?.peerFinished(on: self) }

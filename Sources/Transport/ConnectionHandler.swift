@@ -10,7 +10,8 @@
 /// - Bytes that are not the protocol: `connection.close()`.
 public protocol ConnectionHandler: AnyObject {
     func received(_ input: inout ConnectionInput, on connection: Connection)
-    /// Called when the unsent output had risen above `outputHighWater` and has now fallen to `outputLowWater`.
+    /// Called when `wantsInput` was false because of unsent output or uncommitted requests, and both have fallen far
+    /// enough.
     func outputDrained(on connection: Connection)
     /// Called when the peer has finished sending and the connection is muted: a request is parked of which the peer may
     /// never see the reply, for it has either shut down its sending side or gone; only a write would tell. End a wait

@@ -22,12 +22,13 @@ extension EventLoop {
     /// Memory is given back on any thread and tells nobody, so a loop on which connections wait looks this often, in
     /// nanoseconds.
     static var budgetReviewInterval: Int64 { 5_000_000 }
-    /// A connection that holds no more may read although the budget is used up, from the reserve: an ordinary request.
+    /// A connection that holds no more than this may use the reserve when the budget is used up: enough for an ordinary
+    /// request.
     static var littleHeld: Int { 64 << 10 }
-    /// A part in so many of the budget is the reserve.
+    /// The reserve is this fraction (1/n) of the budget.
     static var reservePart: Int { 8 }
-    /// Unsent replies of one connection: a part in so many of what is free, and at least `littleUnsent`. A client that
-    /// reads has none; those who do not are many, and each would fill `outputHighWater`.
+    /// One connection's unsent replies may take this fraction (1/n) of the free memory, and at least `littleUnsent`. A
+    /// client that reads has almost none. Many that do not read would otherwise each fill `outputHighWater`.
     static var outputPart: Int { 64 }
     static var littleUnsent: Int { 16 << 10 }
     /// Bytes beyond the budget, for those who hold little.
@@ -114,7 +115,7 @@ extension EventLoop {
 
     // MARK: Those who wait
 
-    /// Lets those go on that may, or gives one partial frame its turn. Called once a turn.
+    /// Resumes the waiting connections that may read again, or gives one partial frame its turn. Called once a turn.
     func reviewBudget() {
         if budgetQueue.isEmpty || budgetQueue.count > Self.reviewedEachTurn && now < budgetReviewAt { return }
         budgetReviewAt = now + Self.budgetReviewInterval

@@ -14,7 +14,7 @@ extension EventLoop {
     /// The scratch writer's memory is given back after a larger reply.
     static var keptScratch: Int { 1 << 20 }
 
-    /// Returns where the next read goes; to be used before anything else is read.
+    /// Returns the chunk and offset for the next read, which must be made before `readSpace` is called again.
     func readSpace() -> (Chunk, Int) {
         if readOffset > 0 {
             if isKnownUniquelyReferenced(&readChunk) {

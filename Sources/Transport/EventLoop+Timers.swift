@@ -41,7 +41,7 @@ extension EventLoop {
         staleTimers = 0
     }
 
-    /// So many stale entries are not worth a look at the heap.
+    /// Up to this many stale entries are not worth a pass over the heap.
     static var keptStaleTimers: Int { 256 }
 
     private func dropStale() {

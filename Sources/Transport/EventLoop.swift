@@ -18,7 +18,7 @@ public final class EventLoop {
     public let handle: LoopHandle
     /// Monotonic nanoseconds when this turn began.
     public internal(set) var now: Int64
-    /// For the edge: whatever it keeps a loop.
+    /// Storage for the edge's own state on this loop.
     public var localState: AnyObject?
     /// Called after a commit (or a failed one), when the gates it opened have been released: for parked requests.
     public var onCommit: ((EventLoop) -> Void)?
@@ -35,7 +35,7 @@ public final class EventLoop {
     public var pool: ChunkPool { shared.pool }
     public var commitClock: CommitClock? { shared.commitClock }
     public var index: Int { handle.index }
-    /// Milliseconds since 1970 when this turn began.
+    /// Milliseconds since 1970, as of the first time that this turn asked for it.
     public var wallClockMs: Int64 {
         if wallClock == 0 { wallClock = millrace_wall_clock_ms() }
         return wallClock
@@ -52,8 +52,8 @@ public final class EventLoop {
     var slots: ContiguousArray<Connection?> = []
     var generations: ContiguousArray<UInt32> = []
     var freeSlots: ContiguousArray<UInt32> = []
-    /// Connections that linger because a refused request is still being sent; above it they linger shortly. Each may keep
-    /// its descriptor for 30 s.
+    /// How many connections may linger for `refusedInputTimeout`, because a refused request is still being sent; beyond
+    /// that they linger for `lingerTimeout`. Each may keep its descriptor for 30 s.
     static let maxLongLingers = 64
     var longLingers = 0
     /// Open connections of this loop.
@@ -188,8 +188,9 @@ public final class EventLoop {
 
     /// Input whose work took so long, in nanoseconds, makes a connection heavy until it takes less.
     static let heavySlice: Int64 = 500_000
-    /// Nanoseconds of a turn for heavy connections; the others of them have theirs in the next turns, behind what has
-    /// become ready meanwhile. So hundreds of clients with long pipelines are no turn of hundreds of slices.
+    /// Nanoseconds of a turn that heavy connections may use. The rest of them continue in later turns, behind whatever
+    /// has become ready meanwhile, so that hundreds of clients with long pipelines do not make one turn of hundreds of
+    /// slices.
     static let heavyShare: Int64 = 5_000_000
 
     /// Measures how long the connection's input has been worked on since `sliceBegan`.
@@ -252,7 +253,7 @@ public final class EventLoop {
         return true
     }
 
-    /// Goes on, on another thread, with a loop whose thread waits within `turnWork`.
+    /// Continues, on the calling thread, a loop whose former thread is waiting within `turnWork`. Returns like `run`.
     func takeOver() -> Bool {
         now = millrace_monotonic_ns()
         finishTurn()

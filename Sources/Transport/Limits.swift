@@ -24,8 +24,8 @@ public struct ConnectionLimits: Sendable {
     public var partialInputTimeout: Duration? = .seconds(30)
     /// Bytes a second that earn a frame more time than `partialInputTimeout`: it stops senders of a byte now and then.
     public var minimumInputRate = 1024
-    /// No input for this long, with nothing parked and nothing owed: closed, `.idle`. `nil`: never. Kafka's
-    /// `connections.max.idle.ms`.
+    /// No byte in either direction for this long, with nothing parked and nothing owed: closed, `.idle`. `nil`: never.
+    /// Kafka's `connections.max.idle.ms`.
     public var idleTimeout: Duration? = .seconds(600)
     /// How long the rest of the input is read and dropped after the last reply of `closeAfterFlush()`, so that the peer
     /// reads the reply before it meets a reset.
@@ -38,10 +38,10 @@ public struct ConnectionLimits: Sendable {
     /// How long a reply waits for its commit before the handler is asked what to say instead (`commitOverdue`). `nil`: for
     /// ever.
     public var commitTimeout: Duration?
-    /// How long a connection whose peer has finished sending is kept by a reply that is owed (it waits for a commit,
-    /// for work elsewhere) or by input that is not read (the byte budget), without a byte moving; then `.closedByPeer`.
-    /// A client that shut down its sending side has its reply by then; of one that closed, which looks the same,
-    /// nothing is kept longer.
+    /// How long a connection whose peer has finished sending is kept, without a byte moving, for a reply that is owed
+    /// (it waits for a commit or for work elsewhere) or for input that is not read yet (the byte budget); then closed,
+    /// `.closedByPeer`. Long enough for a client that only shut down its sending side to get its reply, and short
+    /// enough that a client that is gone, which looks the same, does not hold resources.
     public var finishedTimeout: Duration = .seconds(2)
     /// Bytes read from one connection before the loop turns to the others.
     public var readShare = 1 << 20

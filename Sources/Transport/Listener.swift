@@ -48,7 +48,7 @@ final class ListenerState: Sendable {
         }
     }
 
-    /// Takes one that is told its refusal into account; false when there are enough of them.
+    /// Counts a connection that is being told its refusal. Returns false when there are enough of them already.
     func beginRefusal() -> Bool {
         if refusing.wrappingAdd(1, ordering: .relaxed).newValue <= Self.maxRefusals { return true }
         endRefusal()

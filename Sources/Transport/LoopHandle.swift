@@ -63,7 +63,7 @@ final class LoopMailbox: Sendable {
         if eventfd < 0 { throw .cannotStart(operation: "eventfd", errno: -eventfd) }
     }
 
-    /// The last handle is gone: only now may the descriptor be reused, since a notifier may come after the loop's end.
+    /// Closes the descriptor only with the last handle: a notifier may still write to it after the loop has ended.
     deinit { millrace_close(eventfd) }
 
     func submit(_ job: @escaping @Sendable (EventLoop) -> Void) -> Bool {

@@ -113,7 +113,7 @@ struct OutputQueue {
         }
         sent += count
         while rest > 0, !segments.isEmpty {
-            // Its length alone: a copy of the slice would retain and release its chunk.
+            // Read only the length: copying the slice would retain and release its chunk.
             let length = segments[0].count
             if length > rest {
                 return segments.replaceFirst(segments[0].slice(rest, count: length - rest))
@@ -154,7 +154,7 @@ struct OutputQueue {
         return held
     }
 
-    /// Drops what `held` gave, with its gates.
+    /// Drops the output that `held` contains, together with its gates.
     mutating func dropHeld(_ held: HeldOutput) {
         let end = enqueued - held.bytes.count
         var kept: [ByteSlice] = []

@@ -1,7 +1,7 @@
 internal import ByteBuffers
 
-/// A due time in a loop's heap. It names its timer and does not own it: whoever finds it at the top asks whether the
-/// timer still means this entry.
+/// A due time in a loop's heap. An entry only names its timer: when it reaches the top of the heap, the timer's owner
+/// is asked whether the entry is still valid.
 struct TimerEntry {
     /// Monotonic nanoseconds.
     var deadline: Int64
@@ -18,7 +18,7 @@ extension TimerEntry: HeapElement {
     @inline(__always) func precedes(_ other: TimerEntry) -> Bool { deadline < other.deadline }
 }
 
-/// The timers of one connection, or of a loop: few, so a short array.
+/// The timers of one connection: few, so a short array. (A loop's own timers are in `EventLoop.loopTimers`.)
 ///
 /// Setting a timer that already has an entry in the heap to a later time, or cancelling it, changes only the record.
 /// The entry is corrected when it comes to the top, before the loop sleeps: extending an idle timeout per request

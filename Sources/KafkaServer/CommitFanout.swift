@@ -1,0 +1,28 @@
+import ByteBuffers
+import LogStorage
+import Transport
+
+/// Passes commits on: parked fetches to their loops' inboxes, then the ticket to the clock, which wakes the loops.
+final class CommitFanout: CommitObserver {
+    private let clock: CommitClock
+    private let loops: LoopTable
+
+    init(clock: CommitClock, loops: LoopTable) {
+        self.clock = clock
+        self.loops = loops
+    }
+
+    func committed(through ticket: UInt64, woken: [ReadWaiter]) {
+        for waiter in woken { loops.shared(Int(waiter.loop)).inbox.withLock { $0.append(waiter) } }
+        // Compared when the inboxes are full: should another thread publish this ticket next, its wake finds them so.
+        let isNews = ticket > clock.published
+        clock.publish(ticket)
+        if isNews { return }
+        // A removed topic wakes its readers without a new ticket, and loops look at their inbox only for a new one.
+        for index in Set(woken.map { Int($0.loop) }) {
+            loops.shared(index).handle.submit { [loops] _ in loops.state(index).commitsArrived() }
+        }
+    }
+
+    func commitFailed(from first: UInt64, through last: UInt64) { clock.fail(from: first, through: last) }
+}
