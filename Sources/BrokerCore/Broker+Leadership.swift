@@ -1,7 +1,7 @@
 public import KafkaModel
 public import LogStorage
 
-/// State that lives in the records of partitions: it is there where this node leads the partition, and nowhere else.
+/// Owns state that is stored in partitions' records, and is therefore kept only while this node leads the partition.
 protocol PartitionStateOwner: AnyObject, Sendable {
     /// Loads what lives in `log`, which this node leads now. Waits for the disk.
     func load(_ log: PartitionLog)
@@ -9,8 +9,8 @@ protocol PartitionStateOwner: AnyObject, Sendable {
     func unload(_ log: PartitionLog)
 }
 
-/// The two ways by which logs and what lives in them are opened and closed. A node alone leads all its partitions from its
-/// start; with several, whoever assigns leaders calls these.
+/// Opens and closes logs together with the state that is stored in them. A single node leads all its partitions from
+/// its start; in a cluster, whoever assigns leaders calls these functions.
 extension Broker {
     /// Who keeps state in the records of this topic.
     private func stateOwner(of log: PartitionLog) -> (any PartitionStateOwner)? {
@@ -35,7 +35,8 @@ extension Broker {
         return true
     }
 
-    /// Leads the partitions of a topic, each by the epoch that it knows: nobody else does, as long as there is one node.
+    /// Makes this node the leader of all partitions of a topic, each in its latest known epoch, because a single node
+    /// has no rival.
     func becomeOnlyLeader(of topic: Topic) {
         for log in topic.partitions { become(leaderOf: log, in: log.leaderEpoch) }
     }

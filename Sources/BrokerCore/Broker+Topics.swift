@@ -77,7 +77,7 @@ extension Broker {
                 TopicRefusal(.unknownTopicOrPartition, "This server does not host this topic-partition."))
         }
         let result = createTopic(name)
-        // Two clients asked at once: the other's will do.
+        // Another client created the topic at the same time; return that one.
         if case .failure(let refusal) = result, refusal.code == .topicAlreadyExists,
             let topic = catalog.topic(named: name)
         {
@@ -168,7 +168,8 @@ extension Broker {
         return nil
     }
 
-    /// The caller's topic may be of an older catalog: what is changed is the topic of that id as it is now.
+    /// Refuses a change of a topic that has been deleted. (The caller's topic may come from an older catalog, so
+    /// changes look up the current one by id.)
     private static let unknownTopic = TopicRefusal(
         .unknownTopicOrPartition, "This server does not host this topic-partition.")
 

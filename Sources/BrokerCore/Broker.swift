@@ -9,8 +9,8 @@ import Telemetry
 /// One broker's state: topics, logs, groups. It knows nothing of sockets; the edges call it from their event loops and
 /// hear of commits through a `CommitObserver`.
 ///
-/// Blocking: reads of logs may wait for the disk; everything that changes metadata (`createTopics` ...) blocks for a sync
-/// and is called through `admin`, whose one thread also puts such changes in order.
+/// Blocking: reads of logs may wait for the disk. Everything that changes metadata (such as `createTopic`) blocks for a
+/// sync, and must be called on `admin`, whose single thread also serialises such changes.
 public final class Broker: Sendable {
     public let options: BrokerOptions
     public let store: LogStore
@@ -104,9 +104,9 @@ public final class Broker: Sendable {
 
     public var catalog: TopicCatalog { current.withLock { $0 } }
 
-    /// Makes the next catalog and shows it. Under the lock that every request takes there is only the exchange: what the
-    /// change costs, the wait for the metadata's revision (its lock is held while it syncs), and the end of the old
-    /// catalog are outside.
+    /// Makes the next catalog and publishes it. Only the exchange happens under `current`, which every request locks.
+    /// Everything that may take long is outside of it: the change itself, the wait for the metadata's revision (whose
+    /// lock is held during a sync), and the release of the old catalog.
     func replaceCatalog(_ change: (_ catalog: TopicCatalog, _ version: Int64) -> TopicCatalog) {
         changing.withLock { _ in
             let next = change(catalog, metadata.revision)
@@ -131,7 +131,7 @@ public final class Broker: Sendable {
 
     static func topic(_ record: TopicRecord, store: LogStore, defaults: [String: String]) -> Topic {
         var own = record.settings
-        // One that was made before there was compaction.
+        // An offsets topic that was created before compaction existed has no policy of its own.
         if record.name == Topic.offsetsTopicName, own["cleanup.policy"] == nil { own["cleanup.policy"] = "compact" }
         let settings = TopicSettings(overrides: own, brokerDefaults: defaults)
         let partitions = (0..<record.partitionCount).map { index in
@@ -153,7 +153,7 @@ public final class Broker: Sendable {
         return id
     }
 
-    /// Folders of partitions whose deletion a stop interrupted.
+    /// Removes folders of partitions whose deletion was interrupted by a stop.
     private func removeLeftovers(_ fileSystem: any FileSystem, _ folder: String) {
         let known = Set(catalog.topics.flatMap { $0.partitions.map(\.folderName) })
         admin.submit { [store] in store.removeFolders(except: known) }

@@ -15,6 +15,9 @@ import Telemetry
 ///      └────────────────────────────────────────────────────────────────────────────┘
 ///             the log is readable and all of it is on disk: replayed anew, by the timer thread
 /// ```
+/// A shard whose partition this node does not lead is neither: `load` suspends it until its log was replayed, `unload` forgets
+/// it, and requests are told NOT_COORDINATOR.
+///
 /// What a commit left out may be written later or never: until that is decided nobody is told either. On an offline folder
 /// nothing more will be written, so groups are served what is on disk, once and for good (`isReverted`).
 extension GroupCoordinator: PartitionStateOwner {
@@ -77,7 +80,7 @@ extension GroupCoordinator: PartitionStateOwner {
         deliver(Outcome(replies: replies))
     }
 
-    /// None before `open`, or of a partition that it did not see.
+    /// Returns the log's shard; nil before `open`, or for a partition that `open` did not see.
     private func shard(of log: PartitionLog) -> Lock<Shard>? {
         let shards = shards
         let index = Int(log.partitionIndex)
@@ -97,8 +100,8 @@ extension GroupCoordinator: PartitionStateOwner {
             switch log.read(from: offset, maxBytes: 1 << 20, visibility: visibility) {
             case .success(let found): fetched = found
             case .failure(let refusal):
-                // Damage costs the commits that it hit, not the start: what they said before is still known, and the
-                // damage is told of. Older offsets mean that records are seen again.
+                // Damage loses only the commits that it hit. For those, the group's earlier offsets are still known,
+                // which only means that some records are consumed again; the damage itself is reported elsewhere.
                 if let next = log.endOfDamage(at: offset) {
                     offset = next
                     continue

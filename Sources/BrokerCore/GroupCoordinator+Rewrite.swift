@@ -82,7 +82,8 @@ extension GroupCoordinator {
         // An offline store commits nothing more; a restart begins with what is on disk.
         if store.isOffline { return false }
         if let pending = shard.rewrite.pending {
-            // Not by the ticket of its commit, which may have left them out.
+            // Decided by the high watermark rather than the commit's ticket, because that commit may have left these
+            // records out.
             guard shard.log.highWatermark >= pending.end else { return !shard.isSuspended }
             // Fails only when the store goes offline now.
             guard case .success(let moved) = shard.log.deleteRecords(before: pending.start) else { return false }

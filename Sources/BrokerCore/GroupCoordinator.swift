@@ -122,8 +122,8 @@ public final class GroupCoordinator: Sendable {
         deliver(run(shards[Int(partitionIndex(of: groupID))], event))
     }
 
-    /// Runs one event of the group's shard whose reply comes with it, and gives that instead of delivering it. Nil: the
-    /// data folder is offline. May be called by any thread, which is not woken by anybody; the caller kicks the store.
+    /// Runs one event of the group's shard, and returns the reply to `waiter` instead of delivering it. The reply is
+    /// nil when the data folder is offline. May be called on any thread; the caller kicks the store afterwards.
     public func ask(
         group groupID: String, as waiter: WaiterID, _ event: (inout GroupShard, CoordinatorTime) -> GroupActions
     ) -> (reply: GroupReply?, ticket: UInt64) {
@@ -179,7 +179,7 @@ public final class GroupCoordinator: Sendable {
     struct Outcome {
         var replies: [GroupActions.Reply]
         var ticket: UInt64 = 0
-        /// The event is as if it had never come.
+        /// The log refused the event's records, so the event had no effect.
         var refused = false
         /// No truthful reply exists for these.
         var abandoned: [WaiterID] = []
@@ -227,7 +227,8 @@ public final class GroupCoordinator: Sendable {
         let actions = event(&copy, now)
         guard actions.records.isEmpty else {
             let parked = shard.machine.parkedWaiters
-            // Whom others have parked stays so; the request itself is not, if it was to be.
+            // Requests that were parked before stay parked. The request of this event is not parked, even if the event
+            // would have done so.
             var outcome = refusal(of: actions.replies.filter { !parked.contains($0.waiter) })
             outcome.abandoned += copy.parkedWaiters.subtracting(parked)
             return outcome
@@ -250,7 +251,8 @@ public final class GroupCoordinator: Sendable {
         return outcome
     }
 
-    /// Tells the machine what others know.
+    /// Gives the machine the values that it needs from outside: the log's batch limit and the memory of the other
+    /// shards.
     private func prepare(_ shard: inout Shard) {
         shard.machine.maxBatchBytes = shard.log.settings.maxBatchBytes
         shard.machine.memoryElsewhere = memoryBytes.load(ordering: .relaxed) - shard.countedBytes

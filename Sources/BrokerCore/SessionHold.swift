@@ -5,10 +5,10 @@
 /// removed for what the disk did. So a shard's deadlines are put off while its newest append, as of the first look, is not
 /// on disk, and for `graceMs` behind a commit that took `LogStore.longCommitMs` or more, so that what was held up can come.
 struct SessionHold {
-    /// Twice the interval of heartbeats that clients have by default is 6 s; what was held up comes at once.
+    /// The default heartbeat interval of clients; a heartbeat that was held up comes well within it.
     static let graceMs: Int64 = 3000
-    /// Deadlines are put off for so long at most: on a disk that is always slow, members that are gone are noticed later,
-    /// but they are.
+    /// The longest time for which deadlines are put off. On a disk that is always slow, dead members are noticed later,
+    /// but they are noticed.
     static let maxMs: Int64 = 60_000
     /// How often a shard that is put off is looked at again.
     static let pollMs: Int64 = 20

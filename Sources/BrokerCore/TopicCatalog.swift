@@ -8,7 +8,8 @@ public import KafkaModel
 ///                ▼
 ///              slots [ - | t | t | - ]    open addressing; a power of two, at most half full
 /// ```
-/// So the 10,000th topic costs the copy of 40 others and of two lists of 256 references, and not of all.
+/// So adding the 10,000th topic copies about 40 references in each of two buckets and two lists of 256 references,
+/// instead of everything.
 public final class TopicCatalog: Sendable {
     private let names: [TopicBucket]
     private let ids: [TopicBucket]

@@ -4,7 +4,8 @@ import StorageIO
 import Synchronization
 import Telemetry
 
-/// Compaction: which logs are due when, and what becomes of a pass over one of them. <doc:Compaction> has the whole.
+/// Decides which logs are due for compaction, runs a pass over each of them, and records the outcome. See
+/// <doc:Compaction>.
 ///
 /// One round at a time: `cleaning` is held for as long as it takes. Within it `pass` is held while one log is being worked
 /// on, so that a deletion of that log can wait for the end of the pass. No lock that an event loop takes is held across
@@ -22,7 +23,7 @@ final class Cleaner: Sendable {
 
     private let cleaning = Lock<Void>(())
     private let pass = Lock<Void>(())
-    /// The log that a pass is at work on.
+    /// The log that is being compacted; nil between passes.
     private let current = Lock<PartitionLog?>(nil)
     private let signal = Signal()
 
@@ -42,17 +43,18 @@ final class Cleaner: Sendable {
 
     private var isOffline: Bool { commits.availability.isOffline }
 
-    /// Wakes the cleaning thread, because a log is compacted that was not before, or the store stops.
+    /// Wakes the cleaning thread, because a topic became compacted or the store is stopping.
     func wake() { signal.raise() }
 
-    /// Waits for the end of a pass over `log`, which is deleted: the pass sees that and ends soon, and one that begins later
-    /// sees it first.
+    /// Waits for a running pass over `log` to end. Call it after marking the log deleted: the running pass stops at its
+    /// next batch, and a pass that starts later stops before it reads anything.
     func waitForPass(over log: PartitionLog) {
         if current.withLock({ $0 === log }) { pass.withLock { _ in } }
     }
 
-    /// Compacts every log that is due at `nowMs` (wall clock), the dirtiest first; gives their number. Blocks for as
-    /// long as it takes: it has a thread of its own, and ends early when the store stops.
+    /// Compacts every log that is due at `nowMs` (wall clock), the dirtiest first, and returns how many passes were
+    /// completed. Blocks until the round is over, so it runs on a thread of its own; returns early when the store
+    /// stops.
     func clean(nowMs: Int64) -> Int {
         if isOffline { return 0 }
         return cleaning.withLock { _ in
@@ -72,7 +74,7 @@ final class Cleaner: Sendable {
                     if isDone { cleaned += 1 }
                     isAnyReplaced = isAnyReplaced || isReplaced
                 }
-                // What the file tells of is on disk by now.
+                // Stored only now: the segments that the progress describes must be on disk first.
                 if cleaned > 0 { try storeProgress() }
                 // Stores the new segments' indexes, so that a start need not make them again.
                 if isAnyReplaced, !isOffline { try maintenance.checkpoint() }
@@ -85,7 +87,8 @@ final class Cleaner: Sendable {
         }
     }
 
-    /// What an earlier round could not finish, of logs that are not due again as well: retention waits for it.
+    /// Finishes the segment exchanges that an earlier round could not. Covers all logs, not only those that are due
+    /// again, because retention cannot remove a segment while its exchange is unfinished.
     private func finishInstalls() throws(StorageError) {
         for log in registry.all where log.state.withLock({ $0.installing != nil }) {
             do throws(StorageError) {
@@ -97,7 +100,8 @@ final class Cleaner: Sendable {
         }
     }
 
-    /// The logs to compact. `wantsCheckpoint`: one would be due if a checkpoint vouched for more of it.
+    /// Returns the logs to compact. `wantsCheckpoint` is true when another log would be due if the checkpoint covered
+    /// more of its segments.
     private func dueLogs(nowMs: Int64) -> (due: [(log: PartitionLog, plan: CleanerPlan)], wantsCheckpoint: Bool) {
         var due: [(log: PartitionLog, plan: CleanerPlan)] = []
         var wantsCheckpoint = false
@@ -125,7 +129,7 @@ final class Cleaner: Sendable {
         return (due, wantsCheckpoint)
     }
 
-    /// One pass over one log. Throws only what concerns the whole data folder.
+    /// Runs one pass over one log. Throws only errors that concern the whole data folder; all others are handled here.
     private func clean(
         _ log: PartitionLog, _ plan: CleanerPlan, nowMs: Int64
     ) throws(StorageError) -> (isDone: Bool, isReplaced: Bool) {
@@ -172,7 +176,7 @@ final class Cleaner: Sendable {
         }
     }
 
-    /// Nothing from this segment on is compacted until the next start.
+    /// Excludes the segment at `baseOffset`, and everything after it, from compaction until the next start.
     private func setUncleanable(_ log: PartitionLog, from baseOffset: Int64, _ what: String) {
         let (isDeleted, isFirst) = log.state.withLock { state -> (Bool, Bool) in
             if state.isDeleted { return (true, false) }
@@ -204,7 +208,7 @@ final class Cleaner: Sendable {
             try fileSystem.writeAtomically(
                 Path.join(folder, CleanerProgress.fileName), CleanerProgress.encode(entries))
         } catch {
-            // Without it logs are compacted from their start once more.
+            // Harmless: the next start finds the older progress, or none, and compacts that part of the logs again.
             guard error.reach == .partition else { throw error }
             Log.warning("how far logs are compacted could not be stored", "reason", error)
         }
@@ -220,7 +224,8 @@ final class Cleaner: Sendable {
 
     // MARK: The cleaning thread
 
-    /// Sleeps until something is compacted at all, then looks every `cleanerIntervalMs`, until the store stops.
+    /// Runs the cleaning thread until the store stops: sleeps while no topic is compacted and no exchange is
+    /// unfinished, and otherwise starts a round every `cleanerIntervalMs`.
     func run() {
         while true {
             let isAny = registry.all.contains {

@@ -2,17 +2,19 @@ import ByteBuffers
 import KafkaModel
 import RecordFormat
 
-/// Decides what of each batch of a log stays, from the log's first batch on. Knows of no files.
+/// Decides which records of each batch are kept. Must be given a log's batches in order, starting with the first. Does
+/// no I/O.
 ///
-/// - A record stays when the map knows no newer one of its key. One without a key goes: a topic that is compacted
-///   takes none, so it is of the time before.
-/// - A tombstone that stays gives its batch a delete horizon, `delete.retention.ms` from now; a pass that finds the
-///   horizon passed drops the tombstone. By then all that it deletes is gone, for the pass that set the horizon
-///   removed it, and whoever reads from the start has had that long to see it.
+/// - A record stays when the map knows no newer record with its key. A record without a key is removed: compacted
+///   topics refuse such records, so it was written before the topic was compacted.
+/// - A tombstone that stays gives its batch a delete horizon, `delete.retention.ms` from now. A pass that finds the
+///   horizon passed drops the tombstone. This is safe because the pass that set the horizon removed every record that
+///   the tombstone deletes, and a consumer reading from the start has had that long to see the tombstone.
 /// - The marker of a transaction gets a horizon once none of the transaction's data is left; aborted data goes at
 ///   once.
-/// - A batch of which nothing stays goes, unless it is its producer's newest (its sequence must survive) or the last
-///   one of what is cleaned (so must its last offset): then it stays without records.
+/// - A batch whose records are all removed is removed too, with two exceptions that keep an empty batch: the newest
+///   batch of its producer, whose sequence must survive, and the last batch of the cleaned range, whose last offset
+///   must survive.
 /// - Offsets never change: a batch keeps its base and its last offset, a record its offset.
 ///
 /// Source: KIP-58, KIP-98, KIP-534; the rules are those of Kafka's `Cleaner` and `MemoryRecords.filterTo`.
@@ -21,14 +23,14 @@ struct CleanerFilter {
     let deleteRetentionMs: Int64
     /// Exclusive end of what the pass cleans.
     let endOffset: Int64
-    /// Newest batch of every producer that is remembered: its last offset.
+    /// The last offset of the newest batch of each known producer, by producer id.
     let lastOffsets: [Int64: Int64]
     let transactions: TransactionEnds
     /// The earliest horizon among what stays; `Int64.max` for none.
     private(set) var earliestHorizonMs = Int64.max
     /// Producers with transactional data since their last marker.
     private var withData: Set<Int64> = []
-    /// What is decided for each record of the batch at hand.
+    /// For each record of the current batch: whether it stays.
     private var stays: [Bool] = []
 
     enum Outcome {
@@ -85,7 +87,8 @@ struct CleanerFilter {
         return overflow ? .max : sum
     }
 
-    /// Whether none of the data that a marker ends is left. One that lost its own record ends nothing.
+    /// Returns whether all data of the transaction that this marker ends has been removed. True as well for a marker
+    /// batch that has lost its record.
     private mutating func isMarkerWithoutData(
         _ batch: RecordBatchHeader, _ records: inout RecordIterator
     ) throws(RecordBatchError) -> Bool {
@@ -94,7 +97,7 @@ struct CleanerFilter {
         return withData.remove(batch.producerID.rawValue) == nil
     }
 
-    /// Marks the records that stay; gives their number and whether a tombstone is among those that the map covers.
+    /// Marks the records that stay. Returns their number, and whether a kept record that the map covers is a tombstone.
     private mutating func choose(
         _ batch: RecordBatchHeader, _ map: borrowing OffsetMap, _ records: inout RecordIterator, _ isPastHorizon: Bool
     ) throws(RecordBatchError) -> (Int32, Bool) {

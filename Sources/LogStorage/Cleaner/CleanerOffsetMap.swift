@@ -1,11 +1,12 @@
 import Glibc
 
-/// Where the newest record of each key is: the cleaner's one large piece of memory, taken for one log and freed after
-/// it.
+/// Maps each key to the offset of its newest record. This is the cleaner's only large allocation; it is made for one
+/// log and freed after the pass.
 ///
-/// Open addressing over slots of 24 bytes. A key is known by 128 bits of two seeded hashes, never by its bytes: two
-/// keys of one log are taken for each other with a probability of about 10^-27 a million keys, and the seeds are the
-/// process's own, so that nobody can choose such keys. Source: Kafka's `SkimpyOffsetMap`, with MD5 in that place.
+/// Uses open addressing over slots of 24 bytes. A slot holds 128 bits of two seeded hashes instead of the key's bytes.
+/// Among a million keys, the probability that any two are mistaken for each other is about 10^-27, and nobody can
+/// construct such keys because the seeds are random for each process. Source: Kafka's `SkimpyOffsetMap`, which uses
+/// MD5.
 struct OffsetMap: ~Copyable {
     private struct Slot {
         var high: UInt64
@@ -15,7 +16,7 @@ struct OffsetMap: ~Copyable {
     }
 
     static let slotBytes = MemoryLayout<Slot>.stride
-    /// Slots that may be taken, of ten: above it the ways to a key get long.
+    /// How many of ten slots may be taken; beyond that, probe sequences become long.
     private static let loadTenths = 9
 
     private let slots: UnsafeMutablePointer<Slot>
@@ -23,11 +24,12 @@ struct OffsetMap: ~Copyable {
     /// Keys that fit.
     let capacity: Int
     private(set) var count = 0
-    /// Records up to and including this offset have been put, except those of no account (no key, aborted).
+    /// The map covers all records up to and including this offset, except those that do not matter (without a key, or
+    /// aborted).
     var latestOffset: Int64
 
-    /// A map of at most `bytes`, and no larger than `records` records can need. `latestOffset` is what counts as known
-    /// before the first record is put.
+    /// Creates a map of at most `bytes` bytes, and no larger than `records` records can need. `latestOffset` is the
+    /// offset up to which the map counts as complete before any record is put.
     init(bytes: Int, records: Int64, latestOffset: Int64) {
         let needed = records > Int64(bytes) ? bytes : Int(records) * 10 / Self.loadTenths + 2
         slotCount = max(2, min(bytes / Self.slotBytes, needed))
@@ -44,8 +46,8 @@ struct OffsetMap: ~Copyable {
 
     var isFull: Bool { count >= capacity }
 
-    /// Notes that the newest record of `key` is at `offset`. False, and nothing noted, when there is no room for its
-    /// key.
+    /// Records that the newest record of `key` is at `offset`. Returns false, and changes nothing, when there is no
+    /// room for another key.
     mutating func put(_ key: UnsafeRawBufferPointer, offset: Int64) -> Bool {
         let (high, low) = Self.hash(key)
         let at = place(high, low)
@@ -64,7 +66,8 @@ struct OffsetMap: ~Copyable {
         return end == 0 ? nil : end - 1
     }
 
-    /// The slot of a key, or the free one where it belongs. Ends, as a slot is always free.
+    /// Returns the slot that holds a key, or the free slot where it belongs. Terminates because at least one slot is
+    /// always free.
     private func place(_ high: UInt64, _ low: UInt64) -> Int {
         var at = Int(high % UInt64(slotCount))
         while slots[at].end != 0, slots[at].high != high || slots[at].low != low {

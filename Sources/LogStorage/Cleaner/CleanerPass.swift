@@ -32,12 +32,13 @@ final class CleanerPass {
         builder = RecordBatchBuilder(pool: log.store.pool, context: context)
     }
 
-    /// Does the pass and gives the new progress. Throws `CleanerStop` and `StorageError`; segments that had been
-    /// exchanged by then stay exchanged, which is no harm: the same pass may be made again.
+    /// Runs the pass and returns the new progress. Throws `CleanerStop` and `StorageError`; segments exchanged before
+    /// the error stay exchanged. That is harmless, because the pass can be repeated.
     func run() throws -> CleanerProgress {
         try checkStop()
-        // As the newest checkpoint has them, not as they are now: a newer batch may not be on disk yet, and a crash
-        // would make an older one its producer's newest again. What is newer and on disk lies behind what is cleaned.
+        // Taken from the newest checkpoint rather than from memory: a newer batch may not be on disk yet, and if a
+        // crash lost it, an older batch would again be its producer's newest. Newer batches that are on disk lie behind
+        // the cleaned range.
         let lastOffsets = log.state.withLock { $0.checkpoint?.producers.lastOffsets ?? [:] }
         var map = OffsetMap(
             bytes: store.options.cleanerMapBytes, records: endOffset - plan.firstDirtyOffset,
@@ -54,7 +55,7 @@ final class CleanerPass {
                 rest = rest.dropFirst(try clean(rest, map, &filter))
             } catch CleanerStop.damaged(let baseOffset, let what) {
                 damage = (baseOffset, what)
-                // Nothing after the damage: a tombstone there may delete what stands in it.
+                // Stop here: a tombstone after the damage may delete a record within it.
                 return CleanerProgress(
                     firstDirtyOffset: min(plan.firstDirtyOffset, first.baseOffset), earliestHorizonMs: .max)
             }
@@ -84,9 +85,9 @@ final class CleanerPass {
 
     // MARK: The map
 
-    /// Puts the keys of the dirty part, as far as they fit.
+    /// Adds the keys of the dirty part to the map, until the map is full.
     private func fill(_ map: inout OffsetMap) throws {
-        // Whoever calls sees to it that `latestOffset` ends below `endOffset`.
+        // `run` limits `latestOffset` to below `endOffset` afterwards, so returning at any point is safe.
         for facts in plan.segments where facts.endOffset > plan.firstDirtyOffset {
             guard facts.baseOffset < endOffset else { return }
             do {
@@ -100,7 +101,7 @@ final class CleanerPass {
         }
     }
 
-    /// Gives false when the map is full, or `endOffset` is reached.
+    /// Adds the keys of one segment. Returns false when the map is full or `endOffset` is reached.
     private func fill(_ map: inout OffsetMap, from facts: CleanerPlan.SegmentFacts) throws -> Bool {
         var reader = try reader(facts)
         defer { store.statistics.cleanerReadBytes.add(Int(reader.readBytes), ordering: .relaxed) }
@@ -139,7 +140,8 @@ final class CleanerPass {
         return true
     }
 
-    /// Reads the ends of all transactions from this segment on. Nothing is cleaned from the first on that has no end.
+    /// Reads the ends of all transactions from this segment on, and lowers `endOffset` to the first transaction that
+    /// has none.
     private func readTransactionEnds(from first: CleanerPlan.SegmentFacts) throws {
         var ends = TransactionEnds(from: max(plan.firstDirtyOffset, first.baseOffset))
         var markers = RecordIterator()
@@ -164,8 +166,9 @@ final class CleanerPass {
 
     // MARK: The segments
 
-    /// Writes what stays of the first of `segments`, and of as many of the next as go into the same file, and puts it
-    /// in their place. Gives the number of segments taken. One by itself of which everything stays is left alone.
+    /// Writes the kept batches of the first of `segments`, and of as many following segments as fit into the same file,
+    /// and exchanges the new segment for them. Returns the number of segments processed. A single segment of which
+    /// everything is kept is left alone.
     private func clean(
         _ segments: ArraySlice<CleanerPlan.SegmentFacts>, _ map: borrowing OffsetMap, _ filter: inout CleanerFilter
     ) throws -> Int {
@@ -225,7 +228,8 @@ final class CleanerPass {
                 continue
             }
             if writer == nil {
-                // Only the first segment is read without being written.
+                // A writer is missing only while nothing of the first segment has changed: what precedes the change is
+                // copied now.
                 writer = try begin(path, first)
                 try copy(first, upTo: position, &writer!)
             }
@@ -238,14 +242,15 @@ final class CleanerPass {
             store.fileSystem, path: path, baseOffset: first.baseOffset, indexInterval: settings.indexIntervalBytes)
     }
 
-    /// The batches before the first that changed.
+    /// Copies the unchanged batches that precede `position`.
     private func copy(_ facts: CleanerPlan.SegmentFacts, upTo position: Int64, _ writer: inout SegmentWriter) throws {
         var reader = try reader(facts)
         while reader.position < position, let batch = try reader.next() { try writer.append(batch.bytes) }
         store.statistics.cleanerReadBytes.add(Int(reader.readBytes), ordering: .relaxed)
     }
 
-    /// The second copy must not take the reserve that commits and checkpoints live on.
+    /// Throws `CleanerStop.noRoom` when writing `bytes` more would leave less than half of the reserve that commits and
+    /// checkpoints live on.
     private func checkRoom(_ bytes: Int64) throws {
         guard let space = store.space else { return }
         if space.free < bytes + store.options.reserveBytes / 2 { throw CleanerStop.noRoom }

@@ -44,7 +44,7 @@ struct CleanerPlan: Equatable {
     ) {
         let start = closed.first?.baseOffset ?? 0
         let end = closed.last?.endOffset ?? start
-        // Progress of a log that was longer once is not of this log.
+        // Progress beyond the log's end describes a log that was longer once; it says nothing about this one.
         firstDirtyOffset = progress.firstDirtyOffset > end ? start : max(start, progress.firstDirtyOffset)
         endOffset = start
         for segment in closed {

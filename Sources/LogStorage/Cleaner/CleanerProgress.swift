@@ -7,7 +7,8 @@ import StorageIO
 struct CleanerProgress: Sendable, Equatable {
     /// Below it no key has two records, and no data of aborted transactions is left.
     var firstDirtyOffset: Int64 = 0
-    /// When the first of the tombstones and markers below it may go; `Int64.max` for none.
+    /// The earliest time at which a tombstone or marker below `firstDirtyOffset` may be removed; `Int64.max` if there
+    /// is none.
     var earliestHorizonMs = Int64.max
 
     // MARK: The file
@@ -42,7 +43,7 @@ struct CleanerProgress: Sendable, Equatable {
         return writer.array
     }
 
-    /// What the file tells; empty when there is none, or it cannot be read.
+    /// Loads the stored progress; empty when the file is missing or unreadable.
     static func load(_ fileSystem: any FileSystem, folder: String) -> [TopicPartition: CleanerProgress] {
         let path = Path.join(folder, fileName)
         guard let bytes = try? fileSystem.readWhole(path, limit: maxBytes) else { return [:] }

@@ -34,9 +34,11 @@ struct TransactionEnds {
         }
     }
 
-    /// Whether the data of `producer` at `offset` belongs to an aborted transaction: the producer's first marker after
-    /// it says so. Without one it is undecided. Of what lies before the start no aborted data is left: an earlier pass
-    /// saw it with its end, or there was no end yet and it is not before the start.
+    /// Returns whether the data of `producer` at `offset` belongs to an aborted transaction, which the producer's next
+    /// marker tells. Data without a later marker is undecided and not reported as aborted.
+    ///
+    /// Nothing before `startOffset` is reported either, because an earlier pass has removed all aborted data there: a
+    /// transaction that was still open in that pass begins at or after `startOffset`.
     func isAborted(_ producer: Int64, at offset: Int64) -> Bool {
         guard offset >= startOffset, let ends = ends[producer] else { return false }
         let next = ends.partitioningIndex { $0.offset > offset }

@@ -31,10 +31,11 @@ extension PartitionLog {
         }
     }
 
-    /// Puts `new` in the place of `old` for all readers from now on; false when the log has changed. Those who read
-    /// one of the old at the moment read again.
+    /// Replaces `old` by `new` for all readers. Returns false when the log has changed in the meantime. A reader that
+    /// is in the middle of an old segment notices (`Segment.isRetired`) and reads again.
     func exchange(_ old: [Segment], for new: Segment) -> Bool {
-        // Under the I/O lock, so that nobody is storing an index of the old, under a name that the new will have.
+        // Under the I/O lock, so that no index of an old segment is being stored under the name that the new one will
+        // have.
         io.withLock { _ in
             let fileTime = new.maxTimestamp < 0 ? newestTime(of: old) : nil
             let isExchanged = state.withLock { state -> Bool in
@@ -63,8 +64,8 @@ extension PartitionLog {
         }
     }
 
-    /// The time of the newest record, or of the file where records have none; nil where that of one is not known, which
-    /// may be the newest.
+    /// Returns the time of the newest record, counting a segment whose records have no time by its file's. Returns nil
+    /// when the time of any segment is unknown, because that segment may be the newest.
     private func newestTime(of segments: [Segment]) -> Int64? {
         var newest = Int64.min
         for segment in segments {

@@ -6,7 +6,8 @@ public struct AppendReceipt: Sendable, Equatable {
     public var baseOffset: Offset
     /// Offset of its last record, inclusive.
     public var lastOffset: Offset
-    /// The broker's timestamp where the topic uses LogAppendTime, else -1; a repeat is told that of the first append.
+    /// The broker's timestamp if the topic uses LogAppendTime, else -1. For a duplicate, the timestamp of the first
+    /// append.
     public var logAppendTimeMs: Int64
     public var logStartOffset: Offset
     /// The group commit that covers this append; 0 when it is already on disk.

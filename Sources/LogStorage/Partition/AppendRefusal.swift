@@ -1,6 +1,10 @@
 public import KafkaModel
 
 /// Why a batch was not appended: the code for the wire and a sentence for a person. Nothing was changed.
+///
+/// Three places decide. The request: `00_Produce.swift` of KafkaServer. The batch's bytes: `RecordBatchValidator`, whose
+/// errors have their code in `RecordBatchError.errorCode`. The log and its disk: `PartitionLog.refusal(_:)` and `append`,
+/// which ask `LogStore.refusal`, `ProducerStates.check` and the topic's settings.
 public struct AppendRefusal: Error, Sendable, Equatable {
     /// One record of the batch that is at fault.
     public struct RecordError: Sendable, Equatable {

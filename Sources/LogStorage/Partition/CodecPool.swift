@@ -3,7 +3,7 @@ import RecordFormat
 
 /// Codecs' working memory, lent to one thread at a time.
 final class CodecPool: Sendable {
-    /// Kept while nobody uses them; a decoder may hold some MiB.
+    /// How many unused contexts are kept; a decoder may hold several MiB.
     static let maxKept = 4
 
     private struct Kept: @unchecked Sendable {

@@ -2,10 +2,10 @@ import ByteBuffers
 
 /// The order in which batches that readers may want leave memory: first in, first out, over all partitions.
 ///
-/// The batches themselves stand in their partition's tail. An entry here says that the partition keeps all batches up to an
-/// offset although their segment has them, for readers that follow closely. When the entries' bytes exceed the budget the
-/// oldest entries go, and their partitions let go of the batches. Bytes that a deletion or the cleaner let go of earlier
-/// still count until their entry's turn, so the sum may be too high, never too low.
+/// The batches themselves are in their partition's tail. An entry says that the partition still keeps all batches up to
+/// an offset for readers that follow closely, although their segment has them. When the entries' bytes exceed the
+/// budget, the oldest entries are removed and their partitions release the batches. Batches that a deletion or the
+/// cleaner has released earlier count until their entry is removed, so the sum may be too high, but never too low.
 struct EvictionQueue {
     struct Entry {
         let log: PartitionLog

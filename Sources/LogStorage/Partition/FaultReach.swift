@@ -19,7 +19,7 @@ extension StorageError {
         switch operation {
         case .sync: return .folder
         case .syncAll: return isNotNow ? .later : .folder
-        // What else it fails with comes from opening the folder: nothing was synced, and nothing lost.
+        // Its other errors come from opening the folder, before anything was synced: nothing is lost.
         case .syncDirectory where isDeviceFailure || isNoSpace: return .folder
         default: break
         }

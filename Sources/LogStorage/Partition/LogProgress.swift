@@ -1,6 +1,6 @@
 import ByteBuffers
 
-/// How far a log is durable on this node, and how far readers may read it: two offsets that one node happens to move
+/// How far a log is durable on this node, and how far readers may read it. On a single node the two offsets move
 /// together.
 ///
 /// ```

@@ -1,8 +1,9 @@
-/// What a partition's log is told by its topic's settings. Kafka's names stand beside each.
+/// The topic settings that concern a partition's log, each with Kafka's name for it.
 public struct LogSettings: Sendable, Equatable {
     /// `segment.bytes`: a batch that would make the active segment larger begins a new one.
     public var segmentBytes: Int64 = 1 << 30
-    /// `segment.ms`: a segment whose first batch is older than this is closed by the next append.
+    /// `segment.ms`: an append begins a new segment when its timestamp is later than the active segment's first by more
+    /// than this.
     public var segmentMs: Int64 = 7 * 24 * 3600 * 1000
     /// `retention.ms`: a closed segment whose newest record is older is deleted; -1 keeps all.
     public var retentionMs: Int64 = 7 * 24 * 3600 * 1000

@@ -1,7 +1,7 @@
 import StorageIO
 
-/// A partition whose own files or folder do not do what they should: it is served as far as it can be, and nobody
-/// else notices. Its appends are refused, so that what waits for its files does not grow.
+/// The failure of a partition's own files or folder. The partition is served as far as possible, and no other partition
+/// is affected. Appends are refused, so that what waits for its files does not grow.
 struct PartitionFault {
     enum Kind {
         /// Its files do not take what was appended. All of it is readable, and the journal keeps what is acknowledged.
@@ -16,7 +16,8 @@ struct PartitionFault {
     var attempts = 1
     var triedMs: Int64
 
-    /// Attempts after which a want of descriptors or memory is told to clients: most are over before.
+    /// How many failed attempts for want of descriptors or memory are hidden from clients; most shortages are over
+    /// before.
     static let maxQuietAttempts = 5
     /// Time between two attempts.
     static let retryMs: Int64 = 1000

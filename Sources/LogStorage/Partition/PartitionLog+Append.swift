@@ -12,7 +12,9 @@ extension PartitionLog {
 
     private func refusal(_ origin: Origin, _ state: borrowing State) -> AppendRefusal? {
         if state.isDeleted { return AppendRefusal(.unknownTopicOrPartition, "the topic is being deleted") }
-        if let refusal = state.leadershipRefusal(of: name) ?? store.refusal(origin) { return refusal }
+        // A name is made only where it is told.
+        if !state.leadership.isLeader { return Self.leadershipRefusal(of: name) }
+        if let refusal = store.refusal(origin) { return refusal }
         if state.fault != nil || state.isStuck, let refusal = state.faultRefusal(of: name) { return refusal }
         guard let reason = state.quarantine.endReason else { return nil }
         return AppendRefusal(
@@ -107,13 +109,14 @@ extension PartitionLog {
     /// Stands in a receipt until the batch's header has been read from its file, outside the lock.
     fileprivate static let unknownTime = Int64.min
 
-    /// The time that a batch was given when it was appended, from its header; -1 when it was given none, or cannot be read
-    /// at once: an event loop that appends does not wait for the disk. A client takes its own time of the record then.
+    /// Returns the append time stored in a batch's header; -1 when it has none, or when it cannot be read without
+    /// waiting for the disk, which an event loop must not do. A client that is told -1 uses its own timestamp for the
+    /// record.
     private func appendTimeInFile(of baseOffset: Offset) -> Int64 {
         guard case .success(let records) = read(from: baseOffset, maxBytes: 1, mayWait: false, pool: store.pool),
             let batch = records.slices.first
         else { return -1 }
-        // Compaction may have taken the batch out: then this is another one.
+        // Compaction may have removed the batch; the read then returned a later one.
         let header = RecordBatchHeader(unchecked: batch.pointer)
         return header.baseOffset == baseOffset ? header.logAppendTimeMs : -1
     }
@@ -134,9 +137,10 @@ extension PartitionLog.State {
         return RecordBatchHeader(unchecked: tail[place].slice.pointer).logAppendTimeMs
     }
 
-    /// The active segment, or a new one when the batch would overfill it, comes too late for it, or has an offset that
-    /// its index could not express. Late is what has a later timestamp than the segment's first by more than `segment.ms`,
-    /// as in Kafka: records of long ago that are written today share a segment.
+    /// Returns the active segment, or a new one if the batch would overfill it, is too late for it, or has an offset
+    /// that its index cannot express. A batch is too late when its timestamp is later than the segment's first by more
+    /// than `segment.ms`. As in Kafka, the clock plays no part, so that old records that are written today share a
+    /// segment.
     mutating func segmentForAppend(of size: Int, baseOffset: Int64, lastOffset: Int64, timeMs: Int64) -> Segment {
         let active = segments[segments.count - 1]
         guard active.size > 0 else { return active }
@@ -148,11 +152,11 @@ extension PartitionLog.State {
         return roll(at: baseOffset)
     }
 
-    /// What `segment.jitter.ms` takes from the age at which this segment is closed: the same whenever it is asked for.
+    /// Returns how much earlier `segment.jitter.ms` closes this segment; the same value each time.
     func jitter(of segment: Segment) -> Int64 {
         let most = min(settings.segmentJitterMs, settings.effectiveSegmentMs)
         guard most > 0 else { return 0 }
-        // The segment tells this partition's closings apart, its first timestamp those of different partitions.
+        // The base offset varies the jitter within a partition, the first timestamp between partitions.
         let seed = UInt64(bitPattern: segment.baseOffset &+ segment.firstTimestamp &* 31) &* 0x9e37_79b9_7f4a_7c15
         return Int64((seed >> 1) % UInt64(most)) + 1
     }

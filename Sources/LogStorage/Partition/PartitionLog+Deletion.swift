@@ -2,8 +2,8 @@ import ByteBuffers
 import StorageIO
 import Synchronization
 
-/// How a partition goes: marked first, under its state lock, so that whatever is found out about it later gets on no list;
-/// its files last, when nobody works on them any more.
+/// Deletes a partition in two steps: first it is marked under its state lock, so that nothing found out about it later
+/// puts it on a list again; its files are removed last, when nobody works on them any more.
 extension PartitionLog {
     /// Marks the partition deleted and gives up what it holds; gives the readers that wait for it.
     func markDeleted() -> [ReadWaiter] {

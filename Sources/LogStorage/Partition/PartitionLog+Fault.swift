@@ -37,7 +37,8 @@ extension PartitionLog {
 
     func isDue(_ nowMs: Int64) -> Bool { state.withLock { $0.fault?.isDue(nowMs) ?? true } }
 
-    /// Writes what is due to the segments. False: the partition's own files did not take it. Throws what concerns others.
+    /// Writes the batches that are due to the segments. Returns false if the partition's own files fail; throws errors
+    /// that concern others.
     func tryWriteBehind(
         through lastOffset: Int64? = nil, with direct: DirectWriter?, nowMs: Int64
     ) throws(StorageError) -> Bool {

@@ -33,8 +33,8 @@ extension PartitionLog {
             }
         }
 
-        /// Bytes of the batch as it came. What is packed may be long and give nothing; what is not is walked at some
-        /// nanoseconds a byte at worst.
+        /// The largest batch, as received, that may be looked at. A compressed batch may be long and unpack to little,
+        /// so it has a limit of its own; walking an uncompressed one costs at worst some nanoseconds per byte.
         fileprivate func batchBytes(isPacked: Bool) -> Int {
             guard case .brief = self else { return .max }
             return isPacked ? 64 << 10 : 128 << 10

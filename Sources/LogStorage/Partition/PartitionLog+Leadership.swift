@@ -32,14 +32,18 @@ extension PartitionLog {
         return isDone
     }
 
-    /// Why a request that knows the leader epoch `current` (-1: it knows none) is not answered; nil where it is.
-    /// Source: KIP-320.
+    /// Returns why a request that names the leader epoch `current` (-1: it names none) cannot be answered; nil if it
+    /// can be. Source: KIP-320.
     public func leadershipProblem(currentLeaderEpoch current: Int32) -> ErrorCode? {
         let leadership = leadership
         if current >= 0, current != leadership.epoch.rawValue {
             return current < leadership.epoch.rawValue ? .fencedLeaderEpoch : .unknownLeaderEpoch
         }
         return leadership.isLeader ? nil : .notLeaderOrFollower
+    }
+
+    static func leadershipRefusal(of name: String) -> AppendRefusal {
+        AppendRefusal(.notLeaderOrFollower, "this broker does not lead \(name)")
     }
 }
 
@@ -48,10 +52,5 @@ extension PartitionLog.State {
     mutating func know(_ epochs: LeaderEpochs) {
         self.epochs = epochs
         if let latest = epochs.latest { leadership.learn(LeaderEpoch(latest)) }
-    }
-
-    func leadershipRefusal(of name: String) -> AppendRefusal? {
-        if leadership.isLeader { return nil }
-        return AppendRefusal(.notLeaderOrFollower, "this broker does not lead \(name)")
     }
 }

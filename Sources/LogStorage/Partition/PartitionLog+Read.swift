@@ -153,11 +153,12 @@ extension PartitionLog {
         return try StoredIndex(file: file, count: count).last { Int64($0.relativeOffset) <= relative }
     }
 
-    /// A read shorter than this costs as much as one of this size.
+    /// The least that is read from a file: a shorter read costs the same.
     private static let smallestRead = 16 << 10
 
-    /// Picks the batches to hand out, from the batch at `position` on: where they lie, and the exclusive end of their
-    /// offsets. Empty: the first is larger than `maxBytes`. Nil: nothing at or past `wanted` is there.
+    /// Chooses the batches to return, starting with the batch at byte `position`: their bytes and the exclusive end of
+    /// their offsets. The range is empty if the first batch is larger than `maxBytes`; the result is nil if the segment
+    /// has nothing at or past `wanted`.
     private func choose(
         from wanted: Int64, maxBytes: Int, atLeastOne: Bool, _ source: FileSource, _ window: inout SegmentWindow,
         position: Int64, expected: Int64
@@ -241,7 +242,7 @@ extension PartitionLog.State {
     func plan(
         from wanted: Int64, maxBytes: Int, _ atLeastOne: Bool, _ visibility: PartitionLog.Visibility
     ) -> Result<PartitionLog.ReadPlan, ReadRefusal> {
-        // Before the range: nobody must be led to reset by offsets that are not the log's.
+        // Comes before the offset's range: OFFSET_OUT_OF_RANGE by offsets that are not the log's would make a consumer reset.
         if let refusal = readRefusal { return .failure(refusal) }
         let end = visibility == .committed ? highWatermark : logEndOffset
         guard wanted >= logStartOffset, wanted <= end else {
@@ -311,7 +312,7 @@ extension PartitionLog.State {
                 wanted: wanted))
     }
 
-    /// What batches must be like that stand before `offsetLimit`.
+    /// Returns the rules that batches before `offsetLimit` must satisfy.
     func walk(below offsetLimit: Int64) -> SegmentWalk {
         SegmentWalk(
             offsetLimit: offsetLimit, isContiguous: !mayHaveGaps,

@@ -117,7 +117,7 @@ extension PartitionLog {
             if state.isDeleted {
                 return .failure(AppendRefusal(.unknownTopicOrPartition, "the topic is being deleted"))
             }
-            if let refusal = state.leadershipRefusal(of: name) { return .failure(refusal) }
+            if !state.leadership.isLeader { return .failure(Self.leadershipRefusal(of: name)) }
             if let refusal = store.refusal, store.isOffline { return .failure(refusal) }
             if let fault = state.fault, fault.kind == .unopened {
                 return .failure(AppendRefusal(.kafkaStorageError, "\(name) cannot be opened: \(fault.error)"))
@@ -160,8 +160,8 @@ extension PartitionLog {
 }
 
 extension Segment {
-    /// Its records have no time, all of it is in its file, and that has not been asked since the last of them. Called with
-    /// the state lock held.
+    /// Whether the file's time must be read: the segment's records have no timestamps, all of it is in its file, and no
+    /// batch came since the time was last read. Called with the state lock held.
     fileprivate var wantsFileTime: Bool {
         size > 0 && maxTimestamp < 0 && modifiedMs == nil && readable == size && !isInstalling
     }

@@ -39,8 +39,8 @@ extension PartitionLog {
         state.withLock { $0.waiters.remove(waiter, slot: slot) }
     }
 
-    /// Everything up to and including `lastOffset` is on this node's disk, `bytes` more than before. Adds to `told` the
-    /// waiters who have got what they wait for.
+    /// Records that everything up to and including `lastOffset`, `bytes` more than before, is on this node's disk. Adds
+    /// to `told` the waiters whose threshold is reached by that.
     @inline(__always)
     func advanceFlushedOffset(through lastOffset: Int64, bytes: Int, _ told: inout [ReadWaiter]) {
         state.withLock { $0.advanceFlushedOffset(through: lastOffset, bytes: bytes, &told) }

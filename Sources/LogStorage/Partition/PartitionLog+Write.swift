@@ -184,7 +184,8 @@ extension PartitionLog {
 
     /// Syncs every segment that was written since its last sync, and the names of new ones. Called with the I/O lock held.
     func syncSegments(_ writer: inout WriterState) throws(StorageError) {
-        // Those that retention took out, too: until a checkpoint has forgotten them, what follows is only whole with them.
+        // Includes segments that retention has removed: until a checkpoint has forgotten them, the log is only complete
+        // with them.
         let lists = state.withLock { [$0.obsolete, $0.segments] }
         let unsynced = lists.joined().filter(\.needsSync)
         do throws(StorageError) {

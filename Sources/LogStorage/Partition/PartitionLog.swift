@@ -53,7 +53,7 @@ public final class PartitionLog: Sendable {
         var epochs = LeaderEpochs()
         var logStartOffset: Int64 = 0
         var logEndOffset: Int64 = 0
-        /// Where the log is durable on this node, and where readers may read: see PartitionLog+Watermark.swift.
+        /// How far the log is durable on this node, and how far readers may read it.
         var progress = LogProgress()
         /// How often the end of the log was truncated, in all: tells journal entries of before a truncation from those after
         /// it. Nothing truncates a log yet; a follower will.
@@ -95,7 +95,7 @@ public final class PartitionLog: Sendable {
         var fault: PartitionFault?
         /// Commits have left out the appends in the tail behind `flushedOffset`: see GroupCommit+Stuck.swift.
         var isStuck = false
-        /// Of a partition that could not be opened: what the journal holds of it.
+        /// The journal's entries for a partition that could not be opened, kept for the next attempt.
         var carried: [CarriedEntry] = []
         /// Its topic was compacted at some time: between two batches offsets may be missing.
         var mayHaveGaps = false
@@ -151,7 +151,7 @@ public final class PartitionLog: Sendable {
     // MARK: What others see
 
     public var logStartOffset: Offset { state.withLock { Offset($0.logStartOffset) } }
-    /// Exclusive; what lies between the high watermark and it is not yet durable.
+    /// Exclusive; records from the high watermark up to this offset are not visible to consumers yet.
     public var logEndOffset: Offset { state.withLock { Offset($0.logEndOffset) } }
     /// Exclusive end of what consumers may read.
     public var highWatermark: Offset { state.withLock { Offset($0.highWatermark) } }

@@ -1,5 +1,5 @@
-/// Who wants to be told when a partition's high watermark has moved: an event loop, a name of the loop's choosing, and
-/// which of the partitions that it waits for this is.
+/// Identifies a waiting reader of a partition: its event loop, an id that the loop has chosen, and the partition's
+/// place among those that the reader waits for.
 public struct ReadWaiter: Sendable, Hashable {
     public var loop: Int32
     public var place: Int32

@@ -1,8 +1,8 @@
 /// Who waits for a partition to grow, by the position that its high watermark must reach: a binary min-heap.
 ///
-/// A commit looks at the least threshold, and goes on only while that is reached: waiters that it does not satisfy cost
-/// nothing, however many they are. A waiter stands here at most once. Its slot tells where, so that it is moved or
-/// removed in O(log n); a slot that was given up may be another's by then, so whoever comes with one is compared.
+/// A commit looks at the least threshold and continues only while that is reached, so waiters that it does not satisfy
+/// cost nothing. A waiter is in the heap at most once. Its slot locates it, so that it is moved or removed in O(log n).
+/// A slot that was given up may belong to another waiter by then, so the waiter is compared as well.
 ///
 /// Limit: none of its own. Who registers bounds what it registers (`FetchShare` at the Kafka edge).
 struct WaiterHeap {

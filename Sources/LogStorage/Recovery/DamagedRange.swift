@@ -25,7 +25,7 @@ public struct DamagedRange: Sendable, Equatable {
 }
 
 extension DamagedRange {
-    /// Tells of bytes that are gone from the end, at byte `size`, of a segment.
+    /// Returns whether this range stands for bytes missing behind a segment that ends at byte `size`.
     func isMissing(behind size: Int64, of segmentBase: Int64) -> Bool {
         self.segmentBase == segmentBase && startPosition == endPosition && startPosition == size
     }

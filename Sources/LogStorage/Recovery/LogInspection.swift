@@ -3,7 +3,8 @@ import KafkaModel
 import RecordFormat
 public import StorageIO
 
-/// Looks through a stopped data folder with the eyes of recovery, and sets damage aside. For `millrace log`.
+/// Inspects the data folder of a stopped broker by the same rules as recovery, and sets damage aside. Used by `millrace
+/// log`.
 public struct LogInspection {
     /// One partition's folder.
     public struct Finding: Sendable {

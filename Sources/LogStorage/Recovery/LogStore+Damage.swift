@@ -6,7 +6,7 @@ import Telemetry
 extension LogStore {
     func reportDamage(of log: PartitionLog) {
         let isListed = log.state.withLock { state -> Bool in
-            // Under the lock that a deletion is marked under: what is deleted does not get on the list any more.
+            // Under the same lock as `markDeleted`, so that a deleted partition is not listed again.
             if state.isDeleted { return false }
             registry.addDamaged(log)
             return true
@@ -19,7 +19,7 @@ extension LogStore {
         Log.error("damage found and quarantined", "partition", log.folderName, "ranges", log.quarantine.damaged.count)
     }
 
-    /// Sets the gauges, which are there from the start, at zero where nothing is damaged.
+    /// Sets the damage gauges. Called without damage as well, so that they show 0 instead of being absent.
     func showDamage() {
         let damage = damage
         metrics.quarantinedPartitions.set(damage.count)

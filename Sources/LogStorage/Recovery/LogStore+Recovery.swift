@@ -4,14 +4,15 @@ public import StorageIO
 import Synchronization
 
 extension LogStore {
-    /// Makes the data folder this process's own; `recover` does it too. Errors: `.lockedByAnother`.
+    /// Locks the data folder for this process. `recover` does this too. Errors: `.lockedByAnother`.
     public func lockFolder() throws(StorageError) {
         if folderLock.withLock({ $0 != nil }) { return }
         let lock = try fileSystem.lock(Path.join(folder, "millrace.lock"))
         folderLock.withLock { $0 = lock }
     }
 
-    /// Gives the folder up: after a start that failed, when nothing may be written to it; `stop` does it too.
+    /// Releases the folder's lock after a failed start, when nothing may be written to the folder. `stop` does this
+    /// too.
     public func unlockFolder() {
         folderLock.withLock { lock in
             lock?.release()
@@ -23,16 +24,17 @@ extension LogStore {
     public func removeFolders(except known: Set<String>) {
         guard let names = try? fileSystem.list(partitionsFolder) else { return }
         for name in names where !known.contains(name) {
-            // Made since the names were taken: alive. Left over and not removable: the next start tries again.
+            // A partition created since the folder was listed must stay. A folder that cannot be removed is tried again
+            // at the next start.
             if registry.contains(folderName: name) { continue }
             try? fileSystem.removeTree(Path.join(partitionsFolder, name))
         }
     }
 
     /// Opens the data folder after a stop of any kind: the registered partitions' segments from the checkpoint on, then
-    /// the journal, then a new checkpoint. Nothing may be appended before it returns. `progress` is called after each
-    /// partition, and after each long piece of one. `nowMs` is the wall clock, by which silent producers are forgotten;
-    /// nil: the system's.
+    /// the journal, then a new checkpoint. Nothing may be appended before it returns. `progress` is called after every
+    /// 256 partitions, and after each part of a segment that had to be scanned. `nowMs` is the wall clock, by which
+    /// silent producers are forgotten; nil stands for the system's clock.
     ///
     /// Damage does not stop it: what is damaged is quarantined (`damage`), everything else is served.
     /// Errors: `.lockedByAnother` when a broker holds the folder; what the file system refuses; `.corrupt` for files of a
@@ -105,7 +107,8 @@ extension LogStore {
         return reports
     }
 
-    /// Decides, when the journal has been replayed, what of the partitions is still amiss.
+    /// Finishes the recovery of the partitions after the journal has been replayed: expires producers, closes log ends
+    /// whose records stay lost, disposes of orphaned segments, and stores the quarantines.
     private func settle(
         _ logs: [TopicPartition: PartitionLog], _ reports: [TopicPartition: PartitionLog.RecoveryReport], _ nowMs: Int64
     ) throws(StorageError) {
@@ -135,8 +138,8 @@ extension LogStore {
         return journal
     }
 
-    /// Serves although no checkpoint could be made. Everything is readable, and the journal keeps what has no room in the
-    /// segments; what readers are shown is made durable all the same.
+    /// Starts serving although no checkpoint could be made. Everything is readable, and the journal keeps the batches
+    /// that have no room in the segments. What readers are shown is made durable first, as far as there is room for it.
     private func goOnWithoutCheckpoint(
         _ error: StorageError, _ journal: Journal, _ reader: JournalReader, _ summary: inout RecoverySummary
     ) throws(StorageError) {
@@ -156,7 +159,8 @@ extension LogStore {
                 : "the first checkpoint is put off: \(error)")
     }
 
-    /// Syncs what recovery wrote again, when too many handles have to stay open for want of it.
+    /// Syncs the segments that recovery has rewritten, because unsynced segments must keep their handles open and too
+    /// many do.
     private func syncRecovered(_ recovered: inout [PartitionLog], nowMs: Int64) {
         for log in recovered {
             log.openOrSetAside(nowMs: nowMs) { () throws(StorageError) in try log.flush() }
@@ -214,7 +218,8 @@ extension LogStore {
         return reader
     }
 
-    /// The journal has confirmed that nothing acknowledged was in them, unless it is itself wanting.
+    /// Removes segments behind a torn one, once the journal has shown that they held nothing acknowledged. If the
+    /// partition is damaged, that is not certain, and they are renamed instead.
     func settleOrphans(_ paths: [String], of log: PartitionLog) throws(StorageError) {
         guard !paths.isEmpty else { return }
         let isDamaged = !log.quarantine.isEmpty

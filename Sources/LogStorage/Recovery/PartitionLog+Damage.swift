@@ -13,8 +13,9 @@ extension PartitionLog {
         }
     }
 
-    /// Takes note of damage that was found; it is stored by the maintaining thread, or before recovery ends. Not after a
-    /// failed sync: what cannot be read then may be whole in the journal, and the next start will know.
+    /// Records damage that was found; the maintenance thread stores it, or recovery does before it ends. Ignored once
+    /// the store is offline after a failed sync: what cannot be read then may be intact in the journal, which the next
+    /// start will see.
     func recordDamage(_ ranges: [DamagedRange]) {
         if store.isOffline { return }
         let isNews = state.withLock { state -> Bool in

@@ -10,7 +10,7 @@ extension PartitionLog {
     /// Time between two attempts to open a partition.
     static let reopenMs: Int64 = 10_000
 
-    /// `recover`; nil when the partition's own files do not let it be opened.
+    /// Calls `recover`. If the partition's own files prevent that, sets the partition aside and returns nil.
     func tryRecover(
         from entry: Checkpoint.Entry?, isFirstTry: Bool, nowMs: Int64, scanned: ((Int64) -> Void)? = nil
     ) -> RecoveryReport? {
@@ -21,7 +21,8 @@ extension PartitionLog {
         return report
     }
 
-    /// One entry of the journal. Gives whether it was new.
+    /// Replays one journal entry, or keeps it if the partition is set aside. Returns whether it held a batch that the
+    /// log lacked.
     func tryReplay(
         _ entry: JournalFormat.Entry, _ report: inout RecoveryReport, _ memory: inout SlicePacker, nowMs: Int64
     ) -> Bool {
@@ -43,7 +44,8 @@ extension PartitionLog {
         return isNew
     }
 
-    /// An entry of before the log's last truncation: what it holds was given up then, and its offset is another batch's now.
+    /// Returns whether a journal entry is older than the log's last truncation. Its content was discarded then, and its
+    /// offset belongs to another batch now.
     func isVoid(_ truncations: UInt32) -> Bool { state.withLock { truncations < $0.truncations } }
 
     private func carry(_ entry: JournalFormat.Entry, _ memory: inout SlicePacker) {
@@ -55,8 +57,8 @@ extension PartitionLog {
         }
     }
 
-    /// A step of opening. Whatever the partition's files fail with, a sync included, sets it aside: nothing that this
-    /// step was to make durable has been promised to anybody.
+    /// Performs a step of opening the partition, and sets the partition aside if the step fails. Even a failed sync is
+    /// handled this way, because nothing that the step was to make durable has been acknowledged to anybody.
     @discardableResult
     func openOrSetAside(nowMs: Int64, _ body: () throws(StorageError) -> Void) -> Bool {
         do throws(StorageError) {
@@ -68,7 +70,7 @@ extension PartitionLog {
         }
     }
 
-    /// Takes the partition back to what the checkpoint says of it; what was replayed is carried.
+    /// Resets the partition to the checkpoint's state, and keeps the replayed batches in `carried` for a later attempt.
     private func setAside(_ error: StorageError, nowMs: Int64) {
         let segments = state.withLock { state -> [Segment] in
             defer {

@@ -98,7 +98,8 @@ struct PartitionRecovery {
         log.recordDamage(damage)
     }
 
-    /// A producer's repeat is told the time of its batch by event loops, which read files that are open.
+    /// Opens the last segment's file when producers may repeat batches of a topic with LogAppendTime: an event loop
+    /// answers a repeat with the batch's time, and reads it only from files that are already open.
     private func openForRepeats() {
         let wants = log.state.withLock { $0.settings.usesLogAppendTime && $0.producers.count > 0 }
         guard wants, let last = segments.last, last.size > 0 else { return }
@@ -116,7 +117,7 @@ struct PartitionRecovery {
         }
     }
 
-    /// The offsets from `endOffset` on are gone, to those that were synced.
+    /// Records the offsets from `endOffset` up to `offset` as lost, unless a repair has already made them a gap.
     private mutating func lose(to offset: Int64, _ reason: String) {
         guard endOffset < offset else { return }
         if walk.gaps.contains(where: { $0.lowerBound <= endOffset && offset <= $0.upperBound }) {
@@ -239,7 +240,8 @@ struct PartitionRecovery {
         return bytes.withUnsafeBytes { SegmentIndex.decode($0, baseOffset: segment.baseOffset) }
     }
 
-    /// What the checkpoint does not know of: whole batches are taken, a torn end is cut, damage is passed over.
+    /// Scans the part of a segment that the checkpoint does not cover: accepts whole batches, cuts a torn end, and
+    /// skips damage.
     private mutating func scanRest(of segment: Segment, to fileSize: Int64, next: Int64?) throws(StorageError) {
         let file = try segment.openFile(log.store.handles, in: log.folder, create: false)
         let log = log
@@ -305,8 +307,8 @@ struct PartitionRecovery {
         endOffset = expected ?? endOffset
     }
 
-    /// Makes bytes dirty that are there already, so that the next sync writes them or says that it could not. Where
-    /// even that takes room and there is none, the sync has to do.
+    /// Writes bytes again that the file already holds, so that the kernel considers them dirty and the next sync either
+    /// writes them or reports that it could not. If the disk is too full even for that, relies on the sync alone.
     private static func writeAgain(
         _ bytes: UnsafeRawBufferPointer, at position: Int64, to file: any StorageFile
     ) throws(StorageError) {

@@ -5,7 +5,7 @@
 struct CheckedRanges {
     private struct Part {
         var bytes: Range<Int64>
-        /// Of its first check: the range ends as a whole.
+        /// The time of the range's first check, from which the whole range expires.
         var since: Int
     }
     private var parts: [Part] = []
@@ -13,7 +13,7 @@ struct CheckedRanges {
     static let capacity = 32
     /// How long a check holds.
     static let lifetime = 60 * 1_000_000_000
-    /// A range grows for so long; then the next one begins.
+    /// How long a range may grow before a new one begins.
     static let growth = 10 * 1_000_000_000
 
     /// The batches in `bytes` are whole.

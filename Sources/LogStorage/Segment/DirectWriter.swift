@@ -19,9 +19,10 @@ struct DirectWriter {
 
     let pool: ChunkPool
 
-    /// Writes `slices` one after the other at `segment.written`. Gives what is in the last, unfinished block.
+    /// Writes `slices` one after the other at byte `written` of the file.
     ///
-    /// `end` holds the bytes before `segment.written` in its block (none when it is aligned).
+    /// `end` holds the bytes before `written` in its block (none when `written` is aligned). Afterwards it holds the
+    /// bytes of the new last, unfinished block.
     func write(
         _ slices: [ByteSlice], to file: any StorageFile, at written: Int64, end: inout BlockEnd
     ) throws(StorageError) {

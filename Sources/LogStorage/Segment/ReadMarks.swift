@@ -1,4 +1,5 @@
-/// Where in a segment the last reads ended, so that a reader who goes on there needs no look into an index that is in a file.
+/// Remembers where in a segment recent reads ended, so that a reader that continues there need not search an index that
+/// is no longer in memory.
 ///
 /// Bounded: `capacity` marks, the oldest is forgotten first.
 struct ReadMarks {

@@ -19,8 +19,8 @@ extension Segment {
         modifiedMs = nil
     }
 
-    /// Exclusive: no batch of this segment reaches it, because one was rolled before its offsets are as far apart. A base
-    /// offset is in no checksum, so a damaged one may be any.
+    /// The exclusive upper bound of this segment's offsets, because a new segment begins before offsets are this far
+    /// apart. It limits what a damaged base offset can claim, since no checksum covers base offsets.
     var offsetLimit: Int64 { baseOffset + Int64(Int32.max) + 1 }
 
     /// Counts a batch found at byte `position`.
@@ -31,7 +31,7 @@ extension Segment {
             maxTimestamp: header.maxTimestampMs, interval: interval)
     }
 
-    /// Before its batches are looked at from the beginning again.
+    /// Resets everything known about the batches, before they are scanned from the beginning again.
     func forgetBatches() {
         index = SegmentIndex()
         size = 0

@@ -15,12 +15,14 @@ final class Segment: @unchecked Sendable {
     var readable: Int64 = 0
     /// Largest timestamp in the segment; `Int64.min` when it is empty. (state)
     var maxTimestamp = Int64.min
-    /// When its file last changed, where that stands for its records' time; nil until retention has asked, and again with
-    /// each batch. (state)
+    /// When the file last changed, used as the age of records without a timestamp. Nil until retention has asked for
+    /// it, and again after each batch. (state)
     var modifiedMs: Int64?
-    /// What its age is counted from: the newest record, or the file where records have no time. (state)
+    /// The time that retention counts the segment's age from: its newest record, or the file if records have no
+    /// timestamps. (state)
     var newestMs: Int64? { maxTimestamp >= 0 ? maxTimestamp : modifiedMs }
-    /// Timestamp of the first batch; `Int64.max` when it is empty or not known (state)
+    /// Largest timestamp of the first batch, or the time of its append if it has none; `Int64.max` when empty or
+    /// unknown. (state)
     var firstTimestamp = Int64.max
     /// (state)
     var index = SegmentIndex()
@@ -32,17 +34,20 @@ final class Segment: @unchecked Sendable {
     var written: Int64 = 0
     /// Something was written since the last sync, so the handle stays open. (io, for changes)
     private let unsynced = Atomic<Bool>(false)
-    /// Writes so far: tells whether one came while something else was done. (io)
+    /// Number of writes so far, by which a sync that runs without the lock sees whether another write came meanwhile.
+    /// (io)
     var writes = 0
     /// The file may end in zero bytes beyond `written` (see `DirectWriter`). (io)
     var isPadded = false
     /// Bytes of log that the stored index covers. (io)
     var indexedSize: Int64 = 0
-    /// The index file stands and the index left memory. (io)
+    /// The final index is stored and no longer in memory. Also true while the segment is being installed, so that no
+    /// index is stored. (io)
     var isFinished = false
 
-    /// Another segment has taken its place under the same name, or its file is going. Whoever reads a segment looks at this
-    /// afterwards and, where it is set, finds out anew where the records are: what it read may be the other's. Never reset.
+    /// Set, and never reset, when another segment has taken this one's name or when its file is being removed. A reader
+    /// must check it after each read: when it is set, the bytes may be those of the other segment, and the reader must
+    /// find the records anew.
     let isRetired = Atomic<Bool>(false)
     /// Its file does not have its name yet; retention must wait. (state)
     var isInstalling = false
@@ -53,7 +58,7 @@ final class Segment: @unchecked Sendable {
     let marks = Lock(ReadMarks())
 
     private let file: Lock<(any StorageFile)?>
-    /// The handle was used since the last look of those who close handles.
+    /// Whether the handle was used since `giveUpHandle` last asked: the reference bit of the clock algorithm.
     private let isUsed = Atomic<Bool>(true)
 
     init(baseOffset: Int64, file: (any StorageFile)? = nil) {
@@ -86,19 +91,25 @@ final class Segment: @unchecked Sendable {
 
     var needsSync: Bool { unsynced.load(ordering: .relaxed) }
 
-    /// Sets whether the segment needs a sync and gives what it was. Only `SegmentHandles` calls this, because it counts them.
+    /// Sets whether the segment needs a sync, and returns the previous value. Only `SegmentHandles` calls this, because
+    /// it counts these segments.
     func setNeedsSync(_ value: Bool) -> Bool {
-        // Under the lock that a handle is given up under: one that is about to be written to stays.
+        // Under the same lock as `giveUpHandle`, so that the handle of a segment about to be written is not closed.
         file.withLock { _ in unsynced.exchange(value, ordering: .relaxed) }
     }
 
-    /// The open file, opened when it is not. `create` also makes it.
+    /// Returns the open file; opens it when it is not, and with `create` makes it.
+    ///
+    /// Called by whoever reads or writes the segment, on a thread that may wait for the disk: writers hold the partition's
+    /// `io`, readers hold nothing, so two may open it at once and the second's handle is closed. An event loop only looks
+    /// whether it is open (`openedFile`).
     func openFile(_ handles: SegmentHandles, in folder: String, create: Bool) throws(StorageError) -> any StorageFile {
         if let open = openedFile { return open }
         let opened = try handles.fileSystem.open(Path.join(folder, logName), .readWrite(create: create))
         let (kept, isNew) = file.withLock { current -> (any StorageFile, Bool) in
             if let other = current { return (other, false) }
-            // Kept, it would stay open for nobody, and its file's room with it.
+            // Do not keep the handle of a retired segment: nothing would close it, and the removed file would keep its
+            // disk space.
             if isRetired.load(ordering: .acquiring) { return (opened, false) }
             current = opened
             return (opened, true)
@@ -108,7 +119,8 @@ final class Segment: @unchecked Sendable {
         return kept
     }
 
-    /// Closes the handle unless it was used lately, or is needed for a sync; gives whether it did.
+    /// Closes the handle unless it was used recently or is needed for a sync. Returns false if it was kept for one of
+    /// these reasons.
     func giveUpHandle() -> Bool {
         let given = file.withLock { current -> (isGiven: Bool, file: (any StorageFile)?) in
             if needsSync || isUsed.exchange(false, ordering: .relaxed) { return (false, nil) }

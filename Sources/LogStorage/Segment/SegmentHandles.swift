@@ -51,7 +51,7 @@ final class SegmentHandles: Sendable {
     /// Adds a segment whose file was just opened, and closes others beyond the limit.
     func add(_ segment: Segment) {
         clock.withLock { clock in
-            // Whoever retired it has looked for it here already, or will.
+            // Not added: whoever retires a segment removes it from this list, perhaps before this call.
             if segment.isRetired.load(ordering: .acquiring) { return }
             clock.segments.append(segment)
             Self.shrink(&clock, to: limit)

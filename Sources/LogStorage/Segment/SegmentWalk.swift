@@ -9,9 +9,9 @@ import StorageIO
 /// was never compacted it is the next offset), `batchLength` must lead to the next batch, and `partitionLeaderEpoch` is
 /// one that this partition has had.
 struct SegmentWalk {
-    /// Exclusive: offsets of this segment are below it.
+    /// Exclusive upper bound of the segment's offsets.
     var offsetLimit: Int64 = .max
-    /// Between two batches there is no gap.
+    /// Whether each batch must begin at the offset that follows the batch before it, apart from `gaps`.
     var isContiguous: Bool
     var maxEpoch: Int32 = .max
     /// Gaps that a repair left.
@@ -47,9 +47,9 @@ struct SegmentWalk {
         return base > expected && gaps.contains { $0.lowerBound <= expected && base <= $0.upperBound }
     }
 
-    /// Calls `body` with each batch from byte `start` on, of which `expected` is the offset when it is known, and gives
-    /// where that ends. `expected` is moved on. `accepted` is called with the whole batches of one read at a time, after
-    /// `body` was called with each of them.
+    /// Calls `body` with each batch from byte `start` on, and returns where and why the walk ended. `expected` is the
+    /// offset of the first batch, if known, and is advanced past each batch. `accepted` is called with the whole
+    /// batches of one read at a time, after `body` has seen each of them.
     func run(
         _ file: any StorageFile, from start: Int64, to end: Int64, expected: inout Int64?, pool: ChunkPool,
         read: inout Int64, accepted: ((UnsafeRawBufferPointer, Int64) throws(StorageError) -> Void)? = nil,
@@ -63,7 +63,7 @@ struct SegmentWalk {
             })
     }
 
-    /// The same until `body` gives false.
+    /// Walks like `run(_:from:to:expected:pool:read:accepted:_:)`, and stops when `body` returns false.
     func run(
         _ file: any StorageFile, from start: Int64, to end: Int64, expected: inout Int64?, pool: ChunkPool,
         read: inout Int64, accepted: ((UnsafeRawBufferPointer, Int64) throws(StorageError) -> Void)? = nil,
@@ -113,8 +113,8 @@ struct SegmentWalk {
         return position == end ? .whole : .broken(at: end)
     }
 
-    /// Walks like `run` and passes over what is damaged: each whole batch goes to `body`, the rest is given back.
-    /// `limit` is the offset that follows the last batch before `end`.
+    /// Walks like `run` but continues behind damage: calls `body` with each whole batch, and returns the damaged ranges
+    /// between them. `limit` is the offset that follows the last batch before `end`.
     func survey(
         _ file: any StorageFile, segmentBase: Int64, from start: Int64, to end: Int64, expected: inout Int64?,
         limit: Int64, pool: ChunkPool, read: inout Int64, _ body: (RecordBatchHeader, Int64) -> Void
@@ -140,8 +140,9 @@ struct SegmentWalk {
         return damage
     }
 
-    /// The first whole batch behind `broken`, where the batch before ended at `expected`; nil when there is none up to
-    /// `end`. First where the broken batch says that it ends, then byte by byte.
+    /// Returns the first whole batch between `broken` and `end`, or nil when there is none. Looks first where the
+    /// broken batch's length says that the next one begins, then at every byte. `expected` is the offset that follows
+    /// the batch before the damage.
     func resume(
         _ file: any StorageFile, after broken: Int64, to end: Int64, expected: Int64?, pool: ChunkPool
     ) throws(StorageError) -> (position: Int64, baseOffset: Int64)? {
@@ -199,9 +200,9 @@ struct SegmentWalk {
         }
     }
 
-    /// Whether the bytes from `start` to `end` can be the torn end of a write: the file ends within the batch that
-    /// begins at `start`, or part of a disk sector that the write would have filled is still zero. A batch that is
-    /// there to its last sector and does not match its CRC was damaged later.
+    /// Returns whether the bytes from `start` to `end` can be the torn end of a write: the file ends within the batch
+    /// that begins at `start`, or the batch's part of some disk sector is all zero. A batch that reached the disk to
+    /// its last sector and does not match its CRC was damaged later.
     static func isTorn(_ file: any StorageFile, from start: Int64, to end: Int64) throws(StorageError) -> Bool {
         let size = try file.size()
         let head = try file.read(RecordBatchHeader.size, at: start)

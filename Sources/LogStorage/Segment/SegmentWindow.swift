@@ -13,7 +13,8 @@ struct SegmentWindow {
     var end: Int64
     let pool: ChunkPool
     let keeps: Bool
-    /// False: what is not at hand is not read (`ReadRefusal.wouldWait`).
+    /// Whether a read may wait for the disk. If not, reading bytes outside the page cache throws
+    /// `StorageError.wouldWait`.
     let mayWait: Bool
     /// Bytes that one read should bring.
     let preferred: Int
