@@ -29,7 +29,8 @@ import Telemetry
 ///
 /// Failure: the first failed sync, or write of the journal, takes the store offline for good (`refusal`); nothing is
 /// retried, because after a failed fsync the kernel may have dropped the data (fsyncgate, 2018). Reads of what is readable
-/// go on. What one partition's own files refuse concerns that partition alone: <doc:Faults>.
+/// go on. Want of room, of descriptors or of memory is waited out, and what one partition's own files refuse concerns that
+/// partition alone: <doc:Faults>.
 public final class LogStore: Sendable {
     public let fileSystem: any FileSystem
     public let folder: String
@@ -125,8 +126,8 @@ public final class LogStore: Sendable {
     /// Commits what is queued, if anything is: one sequential write and sync for the small runs of all partitions, one
     /// write and sync per partition with a long run. Gives whether there was something.
     ///
-    /// What arrives meanwhile forms the next commit. On the first failure the store goes offline and none of this commit
-    /// is acknowledged.
+    /// What arrives meanwhile forms the next commit. On the first failure that is not mere want of room,
+    /// descriptors or memory the store goes offline, and none of this commit is acknowledged.
     @discardableResult
     public func commitPending() -> Bool { commits.commitPending() }
 
