@@ -10,7 +10,8 @@ protocol PartitionStateOwner: AnyObject, Sendable {
 }
 
 /// Opens and closes logs together with the state that is stored in them. A single node leads all its partitions from
-/// its start; in a cluster, whoever assigns leaders calls these functions.
+/// its start; in a cluster, whoever assigns leaders calls these functions. They wait for the disk and for locks, and one
+/// order has to be carried out before the next begins: call them on `admin`, whose one thread sees to both.
 extension Broker {
     /// Who keeps state in the records of this topic.
     private func stateOwner(of log: PartitionLog) -> (any PartitionStateOwner)? {
@@ -18,7 +19,7 @@ extension Broker {
     }
 
     /// Leads the partition by `epoch` from now on: its log takes appends, and what lives in it is loaded from its records.
-    /// Returns false, and changes nothing, where a newer epoch is known. Waits for the disk: call it on `admin`.
+    /// Returns false, and changes nothing, where a newer epoch is known.
     @discardableResult
     public func become(leaderOf log: PartitionLog, in epoch: LeaderEpoch) -> Bool {
         guard log.become(leaderIn: epoch) else { return false }
@@ -35,9 +36,9 @@ extension Broker {
         return true
     }
 
-    /// Makes this node the leader of all partitions of a topic, each in its latest known epoch, because a single node
-    /// has no rival.
-    func becomeOnlyLeader(of topic: Topic) {
-        for log in topic.partitions { become(leaderOf: log, in: log.leaderEpoch) }
+    /// Makes this node the leader of partitions that have no leader yet, each in its latest known epoch, because a single
+    /// node has no rival.
+    func becomeOnlyLeader(of logs: [PartitionLog]) {
+        for log in logs { become(leaderOf: log, in: log.leaderEpoch) }
     }
 }

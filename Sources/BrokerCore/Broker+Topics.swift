@@ -63,7 +63,7 @@ extension Broker {
         }
         if let refusal = store(record, revision: 0) { return .failure(refusal) }
         let topic = Self.topic(record, store: store, defaults: options.topicDefaults)
-        becomeOnlyLeader(of: topic)
+        becomeOnlyLeader(of: topic.partitions)
         replaceCatalog { $0.replacing(topic, version: $1) }
         return .success(topic)
     }
@@ -148,7 +148,7 @@ extension Broker {
         }
         let grown = Topic(
             name: topic.name, id: topic.id, partitions: topic.partitions + added, settings: topic.settings)
-        becomeOnlyLeader(of: grown)
+        becomeOnlyLeader(of: added)
         replaceCatalog { $0.replacing(grown, version: $1) }
         return nil
     }

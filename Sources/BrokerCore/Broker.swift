@@ -64,7 +64,7 @@ public final class Broker: Sendable {
             groups = GroupCoordinator(settings: options.groups, rewriteFloor: options.offsetsRewriteFloor)
             groups.attach(self)
             try groups.open()
-            for topic in catalog.topics { becomeOnlyLeader(of: topic) }
+            for topic in catalog.topics { becomeOnlyLeader(of: topic.partitions) }
         } catch {
             admin.stop()
             // Not `store.stop`: what is recovered in part must not become a checkpoint.

@@ -50,8 +50,9 @@ extension GroupCoordinator: PartitionStateOwner {
     func load(_ log: PartitionLog) {
         guard let shard = shard(of: log) else { return }
         let empty = shard.withLock { shard -> GroupShard? in
-            guard shard.term == nil else { return nil }
+            let isServed = shard.term != nil
             shard.term = log.leaderEpoch
+            if isServed { return nil }
             shard.isSuspended = true
             shard.machine.beginLoading()
             return shard.machine

@@ -86,7 +86,7 @@ public final class GroupCoordinator: Sendable {
     /// Returns the partition of `__consumer_offsets` that holds a group.
     public func partitionIndex(of groupID: String) -> Int32 { groupPartition(groupID, count: Int32(shards.count)) }
 
-    /// Whether this node leads the partition that holds the group.
+    /// Returns whether this node leads the partition that holds the group.
     public func isServed(group groupID: String) -> Bool {
         let log = broker.catalog.topic(named: Topic.offsetsTopicName)?.partition(partitionIndex(of: groupID))
         return log?.leadership.isLeader ?? false

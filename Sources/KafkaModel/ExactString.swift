@@ -63,7 +63,7 @@ extension String {
 }
 
 extension Dictionary where Key == ExactString {
-    /// The value of a name that came from elsewhere.
+    /// Accesses the value for a name that is not wrapped yet.
     @inlinable
     public subscript(name: String) -> Value? {
         @inline(__always) get { self[ExactString(name)] }
@@ -77,7 +77,7 @@ extension Dictionary where Key == ExactString {
         @inline(__always) _modify { yield &self[ExactString(name), default: value()] }
     }
 
-    /// Whether there is a value of the name; copies none.
+    /// Returns whether there is a value for the name, without a copy of it.
     @inlinable
     public func has(_ name: String) -> Bool { index(forKey: ExactString(name)) != nil }
 

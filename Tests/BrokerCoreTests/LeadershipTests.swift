@@ -37,6 +37,16 @@ import Testing
         #expect(logs.map { $0.endOffset(ofEpoch: 2).epoch } == [2, -1])
     }
 
+    /// More partitions of a topic are led; those that were given up are not taken back by it.
+    @Test func growingATopicLeadsTheNewPartitionsAlone() throws {
+        let node = try SimulatedBroker()
+        let topic = try node.broker.createTopic("t", partitions: 2).get()
+        #expect(node.broker.resign(leaderOf: topic.partitions[0], for: LeaderEpoch(1)))
+        #expect(node.broker.createPartitions(topic, count: 3, validateOnly: false) == nil)
+        let grown = try #require(node.broker.catalog.topic(named: "t"))
+        #expect(grown.partitions.map(\.leadership.isLeader) == [false, true, true])
+    }
+
     /// The coordinator of a partition goes with its leadership: parked members are told, nothing is served, and who leads
     /// again has what the log has.
     @Test func groupsGoAndComeWithTheirPartition() throws {

@@ -234,9 +234,14 @@ final class RecordsReply {
                 stage = .ending
                 return nil
             }
-            guard case .outOfRange(let first, let last) = refusal else { return Self.damage(after: next) }
-            return Problem(
-                .offsetOutOfRange, "Offset \(next.rawValue) is not in \(first.rawValue) to \(last.rawValue).")
+            switch refusal {
+            case .outOfRange(let first, let last):
+                return Problem(
+                    .offsetOutOfRange, "Offset \(next.rawValue) is not in \(first.rawValue) to \(last.rawValue).")
+            case .notLeader:
+                return Problem(.storageUnavailable, "This broker does not lead the partition.", retryAfter: 5)
+            case .corrupt, .storage, .wouldWait: return Self.damage(after: next)
+            }
         }
     }
 

@@ -121,18 +121,14 @@ final class GroupCommit: Sendable {
         signal.raise()
     }
 
-    /// Commits what is queued if it is no more than `limit` bytes; gives whether it did.
+    /// Commits what is queued if it is no more than `limit` bytes; returns whether it did.
     ///
     /// With a limit an event loop asks. It commits only what the journal file in use takes: to make a file is 64 MiB of
     /// writing, and before recovery there is no journal at all.
     private func commit(_ committer: inout Committer, atMost limit: Int) -> Bool {
         // One that waits for space comes first, and not on an event loop.
         if committer.held != nil { return limit == .max ? retryHeld(&committer) : false }
-        var room = Int.max
-        if limit != .max {
-            guard let roomAtOnce = committer.journal?.roomAtOnce else { return false }
-            room = roomAtOnce
-        }
+        let room = limit == .max ? Int.max : committer.journal?.roomAtOnce ?? 0
         let taken = queue.take(&committer.spare) { bytes, entries in
             bytes <= limit && bytes + entries * JournalFormat.entryHeaderSize <= room
         }

@@ -208,10 +208,10 @@ final class Journal: @unchecked Sendable {
     }
 
     /// Bytes of entries, with their headers, that fit into the file in use, so that nothing has to be made or waited for;
-    /// negative near its end. Nil when no file is in use, and before the first checkpoint: then even one entry means
-    /// taking a file, perhaps making one.
-    var roomAtOnce: Int? {
-        guard current != nil, hasBegun.load(ordering: .relaxed) else { return nil }
+    /// negative near its end. 0 when no file is in use, and before the first checkpoint: then even one entry means taking
+    /// a file, perhaps making one.
+    var roomAtOnce: Int {
+        guard current != nil, hasBegun.load(ordering: .relaxed) else { return 0 }
         return Int(fileBytes - position) - 2 * frameBytes
     }
 

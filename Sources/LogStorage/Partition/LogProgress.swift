@@ -40,8 +40,8 @@ struct LogProgress {
         }
     }
 
-    /// Both offsets of a log as a start finds it, or as a checkpoint says. Nothing has become visible by it: a high watermark
-    /// that is held stays where it is, or goes back with the log's end.
+    /// Sets both offsets as a start finds them, or as a checkpoint says. A high watermark that is held stays within what it
+    /// may reach, and goes back only with the log's end.
     mutating func reset(to offset: Int64) {
         flushedOffset = offset
         flushedAbove = FIFO()
@@ -51,6 +51,7 @@ struct LogProgress {
             return
         }
         flushedAbove.append(Flushed(endOffset: offset, bytes: 0))
+        _ = advanceHighWatermark(to: allowedOffset)
     }
 
     /// Everything below `endOffset` is on disk, `bytes` more than before. Gives whether the high watermark has moved.
@@ -82,7 +83,7 @@ struct LogProgress {
     }
 
     /// Everything below `offset` is durable wherever it has to be, but perhaps not here yet. Moves the high watermark to the
-    /// end of the last commit at or below it, at most to `flushedOffset` and never back; gives whether it has moved. What is
+    /// end of the last commit at or below it, at most to `flushedOffset` and never back; returns whether it has moved. What is
     /// flushed later and lies below `offset` is visible at once.
     mutating func advanceHighWatermark(to offset: Int64) -> Bool {
         allowedOffset = max(allowedOffset, offset)

@@ -228,7 +228,7 @@ extension PartitionLog {
 }
 
 extension PartitionLog.State {
-    /// Why nothing of the log can be read just now.
+    /// Why nothing of the log can be read just now; nil when it can be.
     private var readRefusal: ReadRefusal? {
         // The files of a deleted partition are closed for good.
         if isDeleted { return .storage("the topic is deleted") }

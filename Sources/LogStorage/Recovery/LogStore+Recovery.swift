@@ -148,7 +148,9 @@ extension LogStore {
             let (bytes, hadRoom) = try reader.writeAgain(fileSystem)
             summary.rewrittenBytes += bytes
             if !hadRoom {
-                summary.notices.append("there is no room to write the journal again: it is as the last process left it")
+                summary.notices.append(
+                    "there is no room to write the journal again, and a sync that failed before may have left parts of it in "
+                        + "memory alone: free space, and start again")
             }
         }
         journal.mayGrow.store(false, ordering: .relaxed)

@@ -57,7 +57,7 @@ import Testing
         let store = try TestStore()
         for _ in 0..<3 { store.append() }
         store.store.commitPending()
-        let room = try #require(store.store.commits.journal?.roomAtOnce)
+        let room = try #require(store.store.commits.journal).roomAtOnce
         for _ in 0...room / JournalFormat.entryHeaderSize {
             _ = store.store.commits.queue.add(logStart: 0, of: store.log, truncations: 0)
         }

@@ -111,14 +111,7 @@ import Testing
 
     /// The journal still holds batches of a log that was truncated since, at and behind offsets that others have now.
     @Test func whatWasTruncatedIsNotReplayed() throws {
-        let store = try TestStore()
-        for _ in 0..<5 { store.append() }
-        // What a truncation to offset 5 leaves behind: the checkpoint counts it, the journal has batches of before.
-        store.log.state.withLock { $0.truncations = 1 }
-        try store.checkpoint()
-        try journal(store, old: 5...8)
-        store.append(size: 33)
-        store.store.commitPending()
+        let store = try truncatedStore()
         for _ in 0..<2 {
             try store.crash()
             #expect(store.log.state.withLock { $0.truncations } == 1)
@@ -132,13 +125,7 @@ import Testing
 
     /// The same where the partition cannot be opened at first, and its part of the journal is carried.
     @Test func whatWasTruncatedIsNotReplayedLaterEither() throws {
-        let store = try TestStore()
-        for _ in 0..<5 { store.append() }
-        store.log.state.withLock { $0.truncations = 1 }
-        try store.checkpoint()
-        try journal(store, old: 5...8)
-        store.append(size: 33)
-        store.store.commitPending()
+        let store = try truncatedStore()
         try store.crash { $0.inject(Fault(.fail(errno: EACCES), on: .list, pathContains: "/t-0", times: 1)) }
         try #require(store.log.unavailability != nil)
         try store.store.checkpoint()
@@ -150,14 +137,7 @@ import Testing
 
     /// What is damaged of a batch that a truncation took away is no loss.
     @Test func aDamagedBatchOfBeforeATruncationIsNotMissed() throws {
-        let store = try TestStore()
-        for _ in 0..<5 { store.append() }
-        store.log.state.withLock { $0.truncations = 1 }
-        try store.checkpoint()
-        try journal(store, old: 5...8)
-        // A frame behind it proves that it had been whole.
-        store.append(size: 33)
-        store.store.commitPending()
+        let store = try truncatedStore()
         try store.crash { disk in
             for name in (try? disk.list("/data/journal")) ?? [] {
                 let path = "/data/journal/\(name)"
@@ -166,7 +146,8 @@ import Testing
                     bytes[at...].withUnsafeBytes { JournalFormat.open($0) } != nil
                 }
                 let size = TestBatch(count: 1, valueSize: 100).bytes().count
-                // In the second batch of the old frame, behind both entries' headers.
+                // In the second batch of the old frame, behind both entries' headers. The frame of the new batch behind it
+                // proves that it had been whole.
                 if let frame = frames.dropLast().last {
                     let entry = JournalFormat.entryHeaderSize + size
                     disk.flipBit(path, at: Int64(frame + JournalFormat.headerSize + entry + entry - 10))
@@ -177,6 +158,19 @@ import Testing
         #expect(store.summary.damage.isEmpty)
         #expect(try store.readAll() == [0, 1, 2, 3, 4, 5])
         #expect(store.log.logEndOffset == Offset(6))
+    }
+
+    /// Makes what a truncation to offset 5 leaves behind: the checkpoint counts it, the journal has batches of before, and
+    /// the batch of after it at offset 5.
+    private func truncatedStore() throws -> TestStore {
+        let store = try TestStore()
+        for _ in 0..<5 { store.append() }
+        store.log.state.withLock { $0.truncations = 1 }
+        try store.checkpoint()
+        try journal(store, old: 5...8)
+        store.append(size: 33)
+        store.store.commitPending()
+        return store
     }
 
     /// Puts batches that no truncation has counted yet into the journal alone.

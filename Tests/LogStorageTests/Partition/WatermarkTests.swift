@@ -81,6 +81,10 @@ import Testing
         log.reset(to: 5)
         #expect((log.flushed, log.seen) == (5, 5))
         #expect(!log.flush(7) && log.seen == 5)
+        // What the leader has allowed meanwhile.
+        #expect(log.advance(20) && log.seen == 7)
+        log.reset(to: 12)
+        #expect((log.flushed, log.seen) == (12, 12))
     }
 
     @Test func aReleasedOneFollowsAgain() throws {
