@@ -367,6 +367,15 @@ private func deny(
         #expect(AclChanges.create(Array(creations.dropLast()), existing: rules()).new.count == AclChanges.maxCreations)
     }
 
+    /// A short request for a long reply: the same filter many times.
+    @Test func theResultsOfADeletionHaveABound() {
+        let some = AccessRules((0..<100).map { allow("User:a", .read, ExactString("t\($0)")) }, superUsers: [])
+        let most = AclChanges.maxResults / 100
+        #expect(AclChanges.delete(Array(repeating: AclFilter(), count: most), existing: some).refusal == nil)
+        let refused = AclChanges.delete(Array(repeating: AclFilter(), count: most + 1), existing: some)
+        #expect(refused.refusal?.error == .invalidRequest && refused.results.allSatisfy(\.isEmpty))
+    }
+
     @Test func aDeletionHasABound() {
         let many = (0...AclChanges.maxDeletions).map { allow("User:a", .read, ExactString("t\($0)")) }
         let full = AccessRules(many, superUsers: [])
@@ -375,6 +384,21 @@ private func deny(
         let some = AclChanges.delete(
             [AclFilter(name: "t1"), AclFilter(name: "none"), AclFilter(name: "t1")], existing: full)
         #expect(some.refusal == nil && some.results == [[many[1]], [], [many[1]]])
+    }
+}
+
+@Suite struct DecisionMemoryTests {
+    /// A client may ask for any name; what is no topic's is not kept.
+    @Test func aLongNameIsNotKept() {
+        let rules = AccessRules([], superUsers: [.user("a")])
+        let subject = DecisionCache.RegisteredSubject(AccessSubject(.user("a"), address: NetworkAddress("10.0.0.1")!))
+        var cache = DecisionCache()
+        for (length, misses) in [(DecisionCache.maxNameBytes, 1), (DecisionCache.maxNameBytes + 1, 3)] {
+            for _ in 0..<2 {
+                #expect(cache.isAllowed(.read, .topic, String(repeating: "t", count: length), subject, rules) == true)
+            }
+            #expect(cache.misses == misses)
+        }
     }
 }
 

@@ -218,8 +218,12 @@ import Testing
         func bucket(_ user: ExactString, _ client: String) -> QuotaTable.Bucket {
             table.limit(.produce, user: user, client: ExactString(client))!.bucket
         }
+        var ofUsers = QuotaTable()
+        ofUsers.set(.produce, to: 1_000, for: QuotaTable.Entity(user: .exactly("v"), client: nil))
         var buckets = QuotaBuckets()
         #expect(buckets.record(1, in: bucket("a", "honest"), limit: 1_000, now: start) == nil)
+        let own = ofUsers.limit(.produce, user: "v", client: "x")!.bucket
+        #expect(own.client == nil && buckets.record(1, in: own, limit: 1_000, now: start) == nil)
         for index in 0..<QuotaBuckets.maxBuckets + 100 {
             _ = buckets.record(100, in: bucket("m", "c\(index)"), limit: 1_000, now: start)
         }
@@ -227,6 +231,12 @@ import Testing
         #expect(buckets.count == QuotaBuckets.maxBuckets + 1)
         #expect(buckets.record(1_000, in: bucket("m", "another"), limit: 1_000, now: start) != nil)
         #expect(buckets.record(1, in: bucket("a", "honest"), limit: 1_000, now: start) == nil)
+        // Nor is a user who has a bucket of his own, nor does an id of any length take memory.
+        #expect(buckets.record(1, in: bucket("v", "late"), limit: 1_000, now: start) == nil)
+        let long = String(repeating: "c", count: QuotaBuckets.maxClientBytes + 1)
+        #expect(buckets.record(1, in: bucket("v", long), limit: 1_000, now: start) == nil)
+        #expect(buckets.record(1, in: bucket("m", long), limit: 1_000, now: start) != nil)
+        #expect(buckets.count == QuotaBuckets.maxBuckets + 1)
         // An hour later they are gone.
         let later = start + QuotaBuckets.idleEnd
         #expect(buckets.record(1, in: bucket("a", "new"), limit: 1_000, now: later) == nil && buckets.count == 1)

@@ -155,11 +155,15 @@ import Testing
             _ = dialog.send(version == 0 ? .rawToken(token) : .authenticate(version: 1, token: token))
             #expect(dialog.session.expectsNothing)
             var failed = dialog
+            for request in [SaslRequest.other, .apiVersions(.none), .handshake(version: 1, mechanism: "PLAIN")] {
+                var other = dialog
+                #expect(other.send(request) == .close(.unexpectedFrame))
+            }
             #expect(early(&dialog) == .close(.unexpectedFrame))
             #expect(
                 dialog.session.finish(
                     .accepted(SaslIdentity(principal: .user("alice"))), now: dialog.now, wall: dialog.wall)
-                    == .close(.deadlinePassed))
+                    == .drop)
             #expect(dialog.session.identity == nil)
 
             #expect(failed.session.finish(.rejected, now: failed.now, wall: failed.wall).isFailure)
@@ -237,6 +241,6 @@ import Testing
         _ = dialog.token("\0alice\0pw")
         #expect(dialog.session.deadlinePassed() == .close(.deadlinePassed))
         // The worker's answer comes late, and finds nobody.
-        #expect(dialog.session.finish(.rejected, now: dialog.now, wall: dialog.wall) == .close(.deadlinePassed))
+        #expect(dialog.session.finish(.rejected, now: dialog.now, wall: dialog.wall) == .drop)
     }
 }

@@ -28,6 +28,7 @@ import Testing
         #expect(stored() != nil && stored(128, 16_384) != nil)
         for bad in [
             stored(0), stored(129), stored(16, 0), stored(16, .max), stored(16, 4_096, 31), stored(16, 4_096, 64),
+            stored(16, 4_096, 32, 31), stored(16, 4_096, 32, 64),
         ] {
             #expect(bad == nil)
         }

@@ -109,16 +109,6 @@ public final class AccessRules: Sendable {
         return true
     }
 
-    /// Whether this ACL is there already.
-    func contains(_ binding: AclBinding) -> Bool {
-        guard let patterns = types[binding.pattern.resource] else { return false }
-        let pattern = binding.pattern
-        let places =
-            pattern.isWildcard
-            ? patterns.wildcard : (pattern.type == .prefixed ? patterns.prefixed : patterns.literal)[pattern.name] ?? []
-        return places.contains { rules[Int($0)].binding == binding }
-    }
-
     /// Decides, and says why.
     public func decide(_ request: AccessRequest, for subject: AccessSubject) -> AccessDecision {
         let decision = decideUnscoped(request, for: subject)

@@ -9,6 +9,9 @@ public enum AclChanges {
     public static let maxCreations = 10_000
     /// Filters times ACLs of one DeleteAcls, about half a second of looking. Past it, every filter is refused.
     public static let maxComparisons = 10_000_000
+    /// ACLs in all the results of one DeleteAcls, those that several filters find counted for each. Past it, every filter
+    /// is refused: the reply would take some hundred bytes for each.
+    public static let maxResults = 100_000
     /// Of a name, a principal and a host. A topic's name has 249 bytes at most, a certificate's 1,024; longer ones are
     /// refused, for each ACL is in memory on every node.
     public static let maxTextBytes = 2_048
@@ -51,17 +54,18 @@ public enum AclChanges {
                 error: .invalidRequest, message: "Cannot create more than \(maxCreations) ACLs in one request")
             return (creations.map { _ in refusal }, [])
         }
+        // One look at each, however many ACLs a pattern has.
+        var known = Set(existing.bindings)
         var new: [AclBinding] = []
-        var added: Set<AclBinding> = []
         let results = creations.map { creation -> Refusal? in
             switch binding(of: creation) {
             case .failure(let refusal): return refusal
             case .success(let binding):
-                guard !existing.contains(binding), !added.contains(binding) else { return nil }
+                guard !known.contains(binding) else { return nil }
                 guard existing.count + new.count < AccessRules.maxAcls else {
                     return Refusal(error: .invalidRequest, message: "There are \(AccessRules.maxAcls) ACLs already")
                 }
-                added.insert(binding)
+                known.insert(binding)
                 new.append(binding)
                 return nil
             }
@@ -122,11 +126,16 @@ public enum AclChanges {
         var known: [AclFilter: [AclBinding]] = [:]
         var found: Set<AclBinding> = []
         var results: [[AclBinding]] = []
+        var listed = 0
         for filter in filters {
             let matching = known[filter] ?? all.filter(filter.matches)
             if known.updateValue(matching, forKey: filter) == nil { found.formUnion(matching) }
             guard found.count <= maxDeletions else {
                 return refused("Cannot remove more than \(maxDeletions) ACLs in one request")
+            }
+            listed += matching.count
+            guard listed <= maxResults else {
+                return refused("Cannot list more than \(maxResults) ACLs in one request")
             }
             results.append(matching)
         }

@@ -9,6 +9,8 @@ public struct DecisionCache: ~Copyable, Sendable {
     /// Slots of the table, 48 bytes and a name each. Whatever falls into a full neighbourhood replaces one of its
     /// entries, and is decided anew when it is asked for again.
     public static let maxEntries = 4_096
+    /// A longer name is decided each time, and not kept. A topic's has 249 bytes at most.
+    public static let maxNameBytes = 256
     /// How many slots from its own an entry may lie.
     static let neighbourhood = 4
 
@@ -91,6 +93,7 @@ public struct DecisionCache: ~Copyable, Sendable {
         }
         misses += 1
         guard let isAllowed = decide() else { return nil }
+        guard name.count <= Self.maxNameBytes else { return isAllowed }
         let slot = freeSlot(near: home)
         entries[slot] = Entry(
             hash: hash, subject: registered.number, operation: operation, resource: resource.rawValue,

@@ -27,7 +27,8 @@ public final class WebhookVerification {
     public struct Acceptance: Hashable, Sendable {
         /// Nil when the sender puts its id into the body. Where the signature does not cover it, a repeat can have another.
         public let deliveryID: String?
-        /// SHA-256 of what was signed under the key. To be remembered beside the id: it is the same for each repeat.
+        /// SHA-256 of what was signed, under the first secret where there is one. To be remembered beside the id: it is the
+        /// same for each repeat, as long as the route's first secret is.
         public let digest: [UInt8]
         public let memory: Duration
     }
@@ -131,17 +132,19 @@ public final class WebhookVerification {
 
     /// Nil when no signature is right.
     private func digestOfSigned() -> [UInt8]? {
+        let made = codes.map { $0.finish() }
         // Every secret with every signature, to the end.
-        var right: [UInt8]?
-        for code in codes.map({ $0.finish() }) {
-            for signature in signatures where ConstantTime.equal(code, signature) { right = code }
+        var isSigned = false
+        for code in made {
+            for signature in signatures where ConstantTime.equal(code, signature) { isSigned = true }
         }
-        if let right { return HashAlgorithm.sha256.hash(right) }
         // Of these nothing is secret.
-        let isSigned = publicKeys.contains { key in
-            edSignatures.contains { key.verifies($0, of: collected ?? []) }
-        }
-        return isSigned ? HashAlgorithm.sha256.hash(collected ?? []) : nil
+        isSigned =
+            isSigned
+            || publicKeys.contains { key in edSignatures.contains { key.verifies($0, of: collected ?? []) } }
+        // By the first secret, whichever signature is right: the header is not signed, and who repeats a request chooses
+        // which of its signatures are left.
+        return isSigned ? HashAlgorithm.sha256.hash(made.first ?? collected ?? []) : nil
     }
 
     private func feed(_ piece: WebhookScheme.Piece) {

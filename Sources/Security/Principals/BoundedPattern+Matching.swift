@@ -55,7 +55,8 @@ extension BoundedPattern {
     private struct Matcher {
         let text: [UInt32]
         var groups: [Range<Int>?]
-        /// Each step makes one choice at most, so this bounds the stack, too.
+        /// Each step makes at most one choice for each repeat around a node, and each alternative costs a step, so this
+        /// bounds the stack, too.
         var budget: Int
         private var choices: [Choice] = []
         private var changes: [(group: Int, before: Range<Int>?)] = []

@@ -34,8 +34,8 @@ struct PlainMessage {
 /// Whether a password is a user's, by his SCRAM credential: what a worker does for PLAIN and for HTTP's Basic.
 public enum PasswordCheck {
     /// One PBKDF2 and the making of a decoy, whether there is such a user or not. What more iterations or SHA-512 take
-    /// longer is covered by the delay of a failure, which counts from the token's arrival. Takes milliseconds: never on
-    /// an event loop.
+    /// longer is covered by the delay of a failure of ``SaslSession``, if one is set, which counts from the token's arrival;
+    /// for HTTP's Basic the caller has to wait as long. Takes milliseconds: never on an event loop.
     public static func run(
         user: ExactString, password: Secret, credentials: some ScramCredentialSource, decoys: ScramDecoys
     ) -> SaslVerdict {

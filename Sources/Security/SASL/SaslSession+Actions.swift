@@ -39,7 +39,7 @@ public enum SaslAction: Equatable, Sendable {
     /// Read nothing more; at `time` send the reply, if there is one, and close. It counts from the token's arrival, so that
     /// how long the check took cannot be seen.
     case fail(SaslReply?, at: MonotonicTime)
-    /// Forget this frame; what was to be done before still is.
+    /// Forget this frame or verdict; what was to be done before still is.
     case drop
     /// Answer in the shape of the API that asked, then close or not.
     case refuse(ErrorCode, close: Bool)

@@ -5,7 +5,6 @@ extension SaslSession {
     mutating func take(
         _ token: [UInt8], in exchange: Exchange, now: MonotonicTime, environment: SaslEnvironment
     ) -> SaslAction {
-        if exchange.isVerifying { return close(.unexpectedFrame) }
         var exchange = exchange
         exchange.tokenArrived = now
         phase = .exchanging(exchange)
@@ -55,9 +54,9 @@ extension SaslSession {
     /// What the worker found for the last `.verify`. `wall` is for the credential's end.
     public mutating func finish(_ verdict: SaslVerdict, now: MonotonicTime, wall: UnixTime) -> SaslAction {
         guard case .exchanging(var exchange) = phase, case .verifying(let authorizationID) = exchange.step else {
-            // The session ended meanwhile, and the connection is gone.
+            // The session ended meanwhile, and what ended it was said then.
             guard case .closed = phase else { preconditionFailure("a verdict that nobody asked for") }
-            return .close(.deadlinePassed)
+            return .drop
         }
         switch verdict {
         case .unavailable: return close(.verifierUnavailable)

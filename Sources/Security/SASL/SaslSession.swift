@@ -151,6 +151,8 @@ public struct SaslSession: Sendable {
     private mutating func receive(
         _ request: SaslRequest, in exchange: Exchange, now: MonotonicTime, environment: SaslEnvironment
     ) -> SaslAction {
+        // Parsed before its predecessor was looked at.
+        if exchange.isVerifying { return close(.unexpectedFrame) }
         switch (request, exchange.isRaw) {
         case (.rawToken(let token), true):
             return take(token, in: exchange, now: now, environment: environment)
