@@ -35,7 +35,7 @@ extension KafkaConnection {
                 let expected = question(asked).expected
                 guard expected <= RequestLimits.replyBytes else { return done(.tooLong(expected)) }
                 let isTaken = place.charge(expected, then: done) { done in
-                    Self.answerPriced(question(asked), done, onWorker)
+                    place.answerPriced(question(asked), charged: expected, done, onWorker)
                 }
                 if !isTaken { done(.refused("too many requests wait for memory")) }
             }
@@ -43,18 +43,10 @@ extension KafkaConnection {
         let asked = try request.decode(type)
         let (found, expected) = question(asked)
         if expected <= RequestLimits.inlineReplyBytes, onLoop(self, found) { return }
-        workElsewhere(charging: min(expected, RequestLimits.replyBytes)) { done in
-            Self.answerPriced(question(asked), done, onWorker)
+        let (charged, place) = (min(expected, RequestLimits.replyBytes), workPlace)
+        workElsewhere(charging: charged) { done in
+            place.answerPriced(question(asked), charged: charged, done, onWorker)
         }
-    }
-
-    /// Makes a reply whose price was taken once more: others may have added to what is listed while the request waited.
-    private static func answerPriced<Question>(
-        _ priced: (Question, expected: Int), _ done: @escaping @Sendable (PreparedReply?) -> Void,
-        _ onWorker: (Question, _ expected: Int, _ done: @escaping @Sendable (PreparedReply?) -> Void) -> Void
-    ) {
-        guard priced.expected <= RequestLimits.replyBytes else { return done(.tooLong(priced.expected)) }
-        onWorker(priced.0, priced.expected, done)
     }
 
     /// Decodes a request in a long frame on a worker, when there is room for the most that it may become, and calls `work`
@@ -193,7 +185,7 @@ extension KafkaConnection {
     }
 }
 
-private struct WorkPlace: Sendable {
+struct WorkPlace: Sendable {
     let budget: WorkBudget
     let workers: WorkerPool
     let pool: ChunkPool
@@ -211,6 +203,22 @@ private struct WorkPlace: Sendable {
                 budget.release(bytes, pool)
             }
             if !workers.submit({ work(done) }) { done(.refused("too many requests wait for a worker")) }
+        }
+    }
+
+    /// Makes a reply whose price was taken once more, on a worker: others may have added to what is listed while the request
+    /// waited with `charged` bytes. What the reply takes beyond that is charged before it is made.
+    func answerPriced<Question>(
+        _ priced: (Question, expected: Int), charged: Int, _ done: @escaping @Sendable (PreparedReply?) -> Void,
+        _ onWorker: (Question, _ expected: Int, _ done: @escaping @Sendable (PreparedReply?) -> Void) -> Void
+    ) {
+        guard priced.expected <= RequestLimits.replyBytes else { return done(.tooLong(priced.expected)) }
+        let more = priced.expected - charged
+        guard more > 0 else { return onWorker(priced.0, priced.expected, done) }
+        budget.chargeMore(more, pool)
+        onWorker(priced.0, priced.expected) { [budget, pool] prepared in
+            done(prepared)
+            budget.release(more, pool)
         }
     }
 }

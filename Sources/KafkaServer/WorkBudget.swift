@@ -61,6 +61,16 @@ final class WorkBudget: Sendable {
         return isTaken
     }
 
+    /// Charges a request in work with more, at once: who has a worker must not wait for others who want one. So each worker
+    /// may take the sum beyond `maxBytes` by one reply (`RequestLimits.replyBytes`); nothing starts until it is below.
+    func chargeMore(_ bytes: Int, _ pool: ChunkPool) {
+        state.withLock { state in
+            state.charged += bytes
+            state.mostCharged = max(state.mostCharged, state.charged)
+        }
+        pool.addReserved(bytes)
+    }
+
     func release(_ bytes: Int, _ pool: ChunkPool) {
         state.withLock { state in
             precondition(bytes <= state.charged, "\(bytes) released of \(state.charged)")

@@ -378,6 +378,21 @@ import Transport
 }
 
 @Suite struct WorkBudgetTests {
+    /// What is listed may have grown while a request waited: the rest is charged before the reply is made.
+    @Test func aReplyThatHasGrownIsChargedInFull() {
+        let (budget, pool) = (WorkBudget(maxBytes: 1_000), ChunkPool())
+        let place = WorkPlace(budget: budget, workers: WorkerPool(name: "none", threads: 1), pool: pool)
+        defer { place.workers.stop() }
+        #expect(budget.admit(100, pool) {})
+        for (expected, charged) in [(50, 100), (100, 100), (700, 700)] {
+            place.answerPriced(((), expected: expected), charged: 100, { _ in }) { _, price, done in
+                #expect(price == expected && budget.counts.charged == charged)
+                done(nil)
+            }
+            #expect(budget.counts.charged == 100)
+        }
+    }
+
     @Test func whatDoesNotFitWaitsInOrder() {
         let budget = WorkBudget(maxBytes: 112 << 20)
         let pool = ChunkPool()

@@ -3,7 +3,8 @@ import ByteBuffers
 import KafkaModel
 import KafkaWire
 
-/// FindCoordinator: this node coordinates every group. Transactions and share groups have no coordinator yet, which is
+/// FindCoordinator: this node coordinates the groups whose partition of `__consumer_offsets` it leads, and says
+/// COORDINATOR_NOT_AVAILABLE for others. Transactions and share groups have no coordinator yet, which is
 /// said by UNSUPPORTED_VERSION, an error that clients do not retry. Versions: 1 key types; 4 several keys (KIP-699).
 extension KafkaConnection {
     static func findCoordinatorPrice(_ asked: FindCoordinatorRequest, _ context: AnswerContext) -> Int {
