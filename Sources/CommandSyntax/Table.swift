@@ -21,7 +21,7 @@ public enum CommandTable {
             ServeOptions.dataDir, ServeOptions.kafka, ServeOptions.http, ConfigOptions.config, ConfigOptions.set,
         ],
         discussion: [
-            "A value is taken from the options, else from the environment (MILLRACE_ and the key in capitals, "
+            "A value is taken from the key's own option, else from --set, else from the environment (MILLRACE_ and the key in capitals, "
                 + "underscores for dots), else from the file, else it is the default. `millrace config keys` lists "
                 + "every key.",
             "SIGTERM and SIGINT stop the broker: it takes no more connections, finishes what was acknowledged, "
@@ -71,8 +71,7 @@ public enum ServeOptions {
 /// Options of `config`, which `serve` has too.
 public enum ConfigOptions {
     public static let config = Option("config", "c", "FILE", .text, "Configuration in YAML")
-    public static let set = RepeatableOption(
-        "set", "s", "KEY=VALUE", .pair, "Set one configuration key; an option of its own goes before it")
+    public static let set = RepeatableOption("set", "s", "KEY=VALUE", .pair, "Set one configuration key")
     public static let all = Switch("all", "a", "Show the defaults too")
     public static let markdown = Switch("markdown", nil, "Write a Markdown table")
 }

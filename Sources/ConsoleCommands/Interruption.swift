@@ -17,39 +17,47 @@ public final class Interruption: Sendable {
         case atOnce
     }
 
-    private let first = Atomic<Int32>(0)
-    private let pending = Atomic<Bool>(false)
+    /// The first signal's number, and beside it whether waits are cancelled: one word, so that nobody sees one without the
+    /// other.
+    private let state = Atomic<Int32>(0)
+    private static let number: Int32 = 0xff
+    private static let pending: Int32 = 0x100
     private let install: @Sendable () -> Void
 
     /// `install` is called when a command begins that has work to end in order; others end by the signal itself.
     public init(install: @escaping @Sendable () -> Void = {}) { self.install = install }
 
-    /// Takes a signal. Async-signal-safe: two atomic operations. Its number is there before anybody is told to give up, as
-    /// who gives up asks which signal it was.
+    /// Takes a signal. Async-signal-safe: atomic operations alone.
     public func take(signal number: Int32) -> Urgency {
-        _ = first.compareExchange(expected: 0, desired: number, ordering: .relaxed)
-        return pending.exchange(true, ordering: .acquiringAndReleasing) ? .atOnce : .inOrder
+        var old = state.load(ordering: .relaxed)
+        while true {
+            let first = old & Self.number
+            let new = (first == 0 ? number : first) | Self.pending
+            let result = state.compareExchange(expected: old, desired: new, ordering: .acquiringAndReleasing)
+            if result.exchanged { return old & Self.pending != 0 ? .atOnce : .inOrder }
+            old = result.original
+        }
     }
 
     /// From here on a signal ends the command in order.
     func begin() { install() }
 
     /// A signal has come.
-    var wasRequested: Bool { first.load(ordering: .relaxed) != 0 }
+    var wasRequested: Bool { state.load(ordering: .acquiring) & Self.number != 0 }
 
     /// Whoever waits gives up.
-    var cancels: Bool { pending.load(ordering: .acquiring) }
+    var cancels: Bool { state.load(ordering: .acquiring) & Self.pending != 0 }
 
-    /// Lets what must still be done after a signal go on. Gives whether there was one.
+    /// Lets what must still be done after a signal go on. Returns whether there was one.
     @discardableResult
     func finishInOrder() -> Bool {
-        pending.store(false, ordering: .relaxed)
-        return wasRequested
+        let old = state.bitwiseAnd(Self.number, ordering: .acquiringAndReleasing).oldValue
+        return old & Self.number != 0
     }
 
     /// How the command ends when a signal ended it.
     var exitCode: ExitCode {
-        ExitCode(rawValue: ExitCode.ofSignal + first.load(ordering: .relaxed)) ?? .interrupted
+        ExitCode(rawValue: ExitCode.ofSignal + (state.load(ordering: .acquiring) & Self.number)) ?? .interrupted
     }
 
     var failure: CommandFailure { CommandFailure("", exitCode) }
