@@ -37,8 +37,8 @@ def help_of(tool: pathlib.Path, fresh: pathlib.Path) -> str:
     done.unlink(missing_ok=True)
     for program in ("swift", "swiftc", "apt-get", "sudo"):
         script(bin / program, f'echo "{program} $*" >> "{done}"', "exit 9")
-    python = pathlib.Path(sys.base_prefix) / "bin/python3"  # without the clients
-    script(bin / "python3", f'case "$*" in "-m venv"*) echo "$*" >> "{done}"; exit 9 ;; esac', f'exec "{python}" "$@"')
+    python = pathlib.Path(sys.base_prefix) / "bin/python3"  # -S: without the clients, which apt may have installed
+    script(bin / "python3", f'case "$*" in "-m venv"*) echo "$*" >> "{done}"; exit 9 ;; esac', f'exec "{python}" -S "$@"')
     environment = {**os.environ, "PATH": f"{bin}:{os.environ['PATH']}"}
     ran = subprocess.run([fresh / "tools" / tool.name, "--help"], cwd=bin, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
     assert ran.returncode == 0 and not ran.stderr, ran.stderr
@@ -94,8 +94,8 @@ def test_without_an_apache_kafka_what_needs_one_is_skipped(arguments, tmp_path):
 
 
 @pytest.mark.parametrize("trial", re.findall(r"^run_trial (\w+)", "\n".join(tool.read_text() for tool in TOOLS), re.M))
-def test_a_trial_that_is_ended_removes_what_it_made(trial):
-    """What it has mounted and started would stay else."""
+def test_each_trial_asks_to_be_ended_in_order(trial):
+    """Before it makes anything: what it has mounted and started would stay else."""
     home = CLIENTS / "trials"
     module = home / f"{trial}.py" if (home / f"{trial}.py").exists() else home / trial / "__main__.py"
-    assert "    remove_on_sigterm()\n" in module.read_text()
+    assert re.search(r"parse_args\(\)\n(.*\n)*?    remove_on_sigterm\(\)\n", module.read_text())

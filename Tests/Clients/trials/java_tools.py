@@ -39,11 +39,11 @@ RATES = [(r"[\d.]+(?= (records/sec|MB/sec|ms\b))", "N"), (r"(?<== )\d+", "N"), (
 
 
 class Step:
-    """One call of one tool. `{b}` is the node's address and `{d}` a folder for files; `rates` marks what measures."""
+    """One call of one tool. `{b}` is the node's address; `rates` marks what measures."""
 
-    def __init__(self, name: str, arguments: str, stdin: str | None = None, rates: bool = False, unordered: bool = False, before=None):
+    def __init__(self, name: str, arguments: str, stdin: str | None = None, rates: bool = False, unordered: bool = False):
         self.name, self.arguments, self.stdin = name, arguments, stdin
-        self.rates, self.unordered, self.before = rates, unordered, before
+        self.rates, self.unordered = rates, unordered
 
 
 def steps(folder: pathlib.Path) -> list[Step]:
