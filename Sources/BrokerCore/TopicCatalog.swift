@@ -1,3 +1,4 @@
+internal import Glibc
 public import KafkaModel
 
 /// All topics at one moment: immutable, exchanged as a whole by whoever changes it.
@@ -99,7 +100,8 @@ public final class TopicCatalog: Sendable {
     public func topic(named bytes: UnsafeRawBufferPointer) -> Topic? {
         let hash = TopicBucket.nameHash(bytes)
         return names[Self.bucket(hash)].first(from: hash) { topic in
-            topic.nameBytes.count == bytes.count && topic.nameBytes.withUnsafeBytes { $0.elementsEqual(bytes) }
+            guard topic.nameBytes.count == bytes.count, let wanted = bytes.baseAddress else { return false }
+            return topic.nameBytes.withUnsafeBytes { memcmp($0.baseAddress!, wanted, bytes.count) == 0 }
         }
     }
 
@@ -120,7 +122,7 @@ public final class TopicCatalog: Sendable {
 }
 
 /// A few topics in a table that is looked up by a hash.
-private final class TopicBucket: Sendable {
+final class TopicBucket: Sendable {
     private let slots: [Topic?]
     let count: Int
 
@@ -163,12 +165,42 @@ private final class TopicBucket: Sendable {
 
     static func nameHash(_ topic: Topic) -> Int { topic.nameBytes.withUnsafeBytes { nameHash($0) } }
 
-    /// Hashes a name by FNV-1a; names are at most 249 bytes long. Names that collide in Kafka's metrics have the same
-    /// hash.
+    /// Hashes a name, eight bytes at a time: every request of a client looks one up. Names that collide in Kafka's metrics
+    /// have the same hash.
     static func nameHash(_ bytes: UnsafeRawBufferPointer) -> Int {
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        for byte in bytes { hash = (hash ^ UInt64(folded(byte))) &* 0x100_0000_01b3 }
-        return Int(truncatingIfNeeded: hash ^ (hash >> 32))
+        var hash = UInt64(truncatingIfNeeded: bytes.count)
+        var at = 0
+        while at + 8 <= bytes.count {
+            hash = mixed(hash, foldedWord(bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self)))
+            at += 8
+        }
+        if at < bytes.count {
+            var rest: UInt64 = 0
+            while at < bytes.count {
+                rest = rest << 8 | UInt64(bytes[at])
+                at += 1
+            }
+            hash = mixed(hash, foldedWord(rest))
+        }
+        return Int(truncatingIfNeeded: hash)
+    }
+
+    /// `folded` of each of the eight bytes.
+    @inline(__always)
+    static func foldedWord(_ word: UInt64) -> UInt64 {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        let low = ones &* 0x7f
+        let difference = word ^ (ones &* UInt64(UInt8(ascii: ".")))
+        // The top bit of each byte that is a dot: there the difference is 0, and neither the sum nor the byte has that bit.
+        let dots = ~(((difference & low) &+ low) | difference | low)
+        return word ^ ((dots >> 7) &* UInt64(UInt8(ascii: ".") ^ UInt8(ascii: "_")))
+    }
+
+    /// Both halves of a product: a single one would lose what differs in the bytes at one end of the word.
+    @inline(__always)
+    private static func mixed(_ hash: UInt64, _ word: UInt64) -> UInt64 {
+        let product = (hash ^ word ^ 0x9e37_79b9_7f4a_7c15).multipliedFullWidth(by: 0xd6e8_feb8_6659_fd93)
+        return product.high ^ product.low
     }
 
     static func idHash(_ topic: Topic) -> Int { idHash(topic.id) }

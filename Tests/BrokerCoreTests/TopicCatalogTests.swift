@@ -41,6 +41,37 @@ import Testing
         #expect([0xff, 0xfe, 0x00].withUnsafeBytes { catalog.topic(named: $0) } == nil)
     }
 
+    /// The fold of eight bytes at once is that of each of them, for every byte in every place.
+    @Test func aWordIsFoldedAsItsBytesAre() {
+        for place in 0..<8 {
+            for byte in UInt8.min ... .max {
+                for neighbours in [UInt8(ascii: "."), UInt8(ascii: "/"), UInt8(ascii: "a"), 0, 0xff] {
+                    var bytes = [UInt8](repeating: neighbours, count: 8)
+                    bytes[place] = byte
+                    let folded = bytes.map(TopicBucket.folded)
+                    let word = bytes.withUnsafeBytes { $0.load(as: UInt64.self) }
+                    #expect(TopicBucket.foldedWord(word) == folded.withUnsafeBytes { $0.load(as: UInt64.self) })
+                }
+            }
+        }
+    }
+
+    /// 256 buckets of 40,000 names hold about 156 each, and the rest of the hash tells those of a bucket apart.
+    @Test func hashesOfLikeNamesAreSpread() {
+        for name in ["t-", "a.long.name.of.a.team.with-a-number-", ""] {
+            for ending in ["", "-events"] {
+                let hashes = (0..<40_000).map { number in
+                    Array("\(name)\(number)\(ending)".utf8).withUnsafeBytes { TopicBucket.nameHash($0) }
+                }
+                #expect(Set(hashes).count == hashes.count)
+                let buckets = Dictionary(grouping: hashes) { $0 >> 40 & 255 }
+                #expect(buckets.count == 256)
+                #expect(buckets.values.allSatisfy { (80...280).contains($0.count) })
+                #expect(buckets.values.allSatisfy { Set($0.map { $0 & 1023 }).count > $0.count * 8 / 10 })
+            }
+        }
+    }
+
     @Test func anEmptyCatalogFindsNothing() {
         #expect(find("t", in: catalog([])) == nil)
         #expect(find("", in: catalog([])) == nil)
