@@ -2,7 +2,7 @@ import ByteBuffers
 import KafkaWire
 
 /// One served API: its handler and the versions it decodes.
-struct API: Sendable {
+final class API: Sendable {
     typealias Handler = @Sendable (KafkaConnection, borrowing Request) throws(DecodeError) -> Void
 
     let key: APIKey

@@ -89,6 +89,7 @@ extension KafkaConnection {
             if run.failed { fail("a produce with acks=0 was refused") }
             return
         }
+        let connection = connection
         // The tag tells `commitFailed` how to read the reply.
         if run.newestTicket > 0,
             !connection.gate(ticket: run.newestTicket, tag: UInt32(run.version) + 1, weight: run.frame.count)

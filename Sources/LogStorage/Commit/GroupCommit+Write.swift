@@ -52,10 +52,11 @@ extension GroupCommit {
     private func writeJournal(
         _ commit: CommitBatch, except runs: [ObjectIdentifier: Run], _ journal: Journal
     ) throws(StorageError) {
-        for append in commit.appends where runs.isEmpty || runs[ObjectIdentifier(append.log)] == nil {
+        for place in commit.appends.indices
+        where runs.isEmpty || runs[ObjectIdentifier(commit.appends[place].log)] == nil {
             try journal.add(
-                .batch, append.log.topicPartition, value: append.baseOffset, truncations: append.truncations,
-                bytes: append.slice.bytes)
+                .batch, commit.appends[place].log.topicPartition, value: commit.appends[place].baseOffset,
+                truncations: commit.appends[place].truncations, bytes: commit.appends[place].slice.bytes)
         }
         for (log, offset, truncations) in commit.logStarts {
             try journal.add(

@@ -162,8 +162,10 @@ final class GroupCommit: Sendable {
         }
         for (log, lastOffset) in writtenThrough { log.settle(through: lastOffset) }
         var woken: [ReadWaiter] = []
-        for append in commit.appends {
-            append.log.advanceFlushedOffset(through: append.lastOffset, bytes: append.slice.count, &woken)
+        // By places, not elements: a copy of an element would retain the log and the chunk.
+        for place in commit.appends.indices {
+            commit.appends[place].log.advanceFlushedOffset(
+                through: commit.appends[place].lastOffset, bytes: commit.appends[place].slice.count, &woken)
         }
         durable.store(commit.ticket, ordering: .releasing)
         statistics.commits.add(1, ordering: .relaxed)
