@@ -1,15 +1,16 @@
 """The well-behaved client beside an attack: a program of its own, so that nothing of the attacker's holds it up.
 
-usage: pinger.py KAFKA HTTP TOPIC [--keep]
+usage: pinger.py KAFKA HTTP TOPIC FOLDER [--keep]
 
 It asks /healthz, and produces a record and fetches it again, every 20 ms, from another address than the attacker's
 (127.0.0.2). Its HTTP requests come on new connections, with --keep on one. "ready" is printed after the first answers; at the
-end of standard input one line of JSON: the longest time without a good answer on each edge, and of the machine itself, which
-is how much too late a thread woke that only slept."""
+end of standard input one line of JSON: the longest time without a good answer on each edge, and of the machine itself: how
+much too late a thread woke that only slept, and how long the sync of 4 KiB took in a file of its own in FOLDER."""
 
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import socket
 import sys
@@ -116,20 +117,39 @@ class Machine(threading.Thread):
             self.longest = max(self.longest, time.monotonic() - slept - PERIOD)
 
 
+class Disk(threading.Thread):
+    """What a write takes that has nothing to do with the broker."""
+
+    PERIOD = 0.1
+
+    def __init__(self, folder: str):
+        super().__init__(daemon=True)
+        self.longest = 0.0
+        self.file = os.open(pathlib.Path(folder, "pinger-disk"), os.O_RDWR | os.O_CREAT)
+
+    def run(self) -> None:
+        while True:
+            began = time.monotonic()
+            os.pwrite(self.file, bytes(4096), 0)
+            os.fdatasync(self.file)
+            self.longest = max(self.longest, time.monotonic() - began)
+            time.sleep(self.PERIOD)
+
+
 def main() -> None:
-    kafka, http, topic = sys.argv[1:4]
-    machine = Machine()
+    kafka, http, topic, folder = sys.argv[1:5]
+    machine, disk = Machine(), Disk(folder)
     pingers = {"http": Pinger(Health(http, "--keep" in sys.argv)), "kafka": Pinger(Records(kafka, topic))}
-    for thread in (machine, *pingers.values()):
+    for thread in (machine, disk, *pingers.values()):
         thread.start()
     for pinger in pingers.values():
         pinger.is_first_done.wait(PATIENCE)
     time.sleep(0.2)
-    for thread in (machine, *pingers.values()):
+    for thread in (machine, disk, *pingers.values()):
         thread.longest = 0.0
     print("ready", flush=True)
     sys.stdin.read()
-    print(json.dumps({**{name: pinger.result() for name, pinger in pingers.items()}, "machine": machine.longest}), flush=True)
+    print(json.dumps({**{name: pinger.result() for name, pinger in pingers.items()}, "machine": machine.longest, "disk": disk.longest}), flush=True)
 
 
 if __name__ == "__main__":
