@@ -14,7 +14,6 @@ import Testing
         "LogStorage/PartitionLog+Append append": 77,
         "LogStorage/PartitionLog+Read choose": 61,
         "LogStorage/PartitionLog+Read plan": 72,
-        "LogStorage/PartitionRecovery scanRest": 64,
     ]
 
     @Test func functionsFitAScreen() throws {

@@ -45,6 +45,9 @@ struct Checkpoint {
         var isLost = false
         var epochs = LeaderEpochs()
         var producers = ProducerStates()
+
+        /// Itself where it promises anything.
+        var promise: Entry? { isLost ? nil : self }
     }
 
     var entries: [TopicPartition: Entry] = [:]
@@ -85,6 +88,11 @@ struct Checkpoint {
         /// There is none and no segment: nothing was ever written here.
         var isNew = false
         var notices: [String] = []
+
+        /// What is known of a partition; with the checkpoint lost, a mark that says so.
+        func entry(of partition: TopicPartition) -> Entry? {
+            isLost ? Entry(isLost: true) : checkpoint.entries[partition]
+        }
     }
 
     /// The checkpoint of a data folder; an empty one when there is none yet. Errors: `.corrupt` for a newer version; want

@@ -335,11 +335,11 @@ extension PartitionLog {
         let made = Segment(baseOffset: segment.baseOffset)
         var expected: Int64? = segment.baseOffset
         var read: Int64 = 0
-        let damage = try walk.survey(
+        let survey = try walk.survey(
             file, segmentBase: segment.baseOffset, from: 0, to: end, expected: &expected, limit: limit,
             pool: store.pool, read: &read
         ) { made.count($0, at: $1, interval) }
-        recordDamage(damage)
+        recordDamage(survey.damage)
         try io.withLock { _ throws(StorageError) in
             state.withLock { _ in
                 // An index in memory is as good as the appends that made it.

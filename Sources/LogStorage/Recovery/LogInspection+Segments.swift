@@ -81,16 +81,15 @@ extension LogInspection {
             body(header, position)
         }
         let survey = try survey(file, vouched, entry, gaps: quarantine.gaps, count)
-        if let padding = survey.padding { finding.places.append(.padding(padding, of: finding.size)) }
-        for range in survey.damage {
-            finding.places.append(.damage(range, isRepaired: quarantine.hasRepaired(range)))
+        var places = survey.found.places(of: finding.size, quarantine)
+        if let lost = vouched.lostEnd, survey.found.damage.last?.endOffset != lost.endOffset {
+            places.append(.damage(lost, isRepaired: quarantine.hasRepaired(lost)))
         }
-        if let lost = vouched.lostEnd, survey.damage.last?.endOffset != lost.endOffset {
-            finding.places.append(.damage(lost, isRepaired: quarantine.hasRepaired(lost)))
+        if survey.found.tail == .batches || survey.found.tail == .damage {
+            let rest = try rest(file, vouched, entry, gaps: quarantine.gaps, expected: survey.expected, count)
+            places += rest.places(of: finding.size, quarantine)
         }
-        if survey.padding == nil {
-            finding.places += try rest(file, vouched, entry, quarantine, expected: survey.expected, count)
-        }
+        finding.places = places
         finding.batches = batches
         finding.records = records
         return finding
@@ -98,38 +97,16 @@ extension LogInspection {
 
     /// Judges what lies behind the bytes that are vouched for, without the journal that a start would ask.
     private func rest(
-        _ file: any StorageFile, _ vouched: Vouched, _ entry: Checkpoint.Entry?, _ quarantine: Quarantine,
+        _ file: any StorageFile, _ vouched: Vouched, _ entry: Checkpoint.Entry?, gaps: [Range<Int64>],
         expected: Int64?, _ body: (RecordBatchHeader, Int64) -> Void
-    ) throws(StorageError) -> [Place] {
-        // Whether a log was ever compacted is not known without its checkpoint.
-        var walk = SegmentWalk(isContiguous: !(entry?.mayHaveGaps ?? true), verifies: true)
-        walk.offsetLimit = vouched.next ?? .max
-        walk.gaps = quarantine.gaps
-        let mayBeTorn = entry != nil || vouched.next == nil
+    ) throws(StorageError) -> SegmentWalk.Survey {
         var expected = expected
-        var position = vouched.end
         var read: Int64 = 0
-        var places: [Place] = []
-        while case .broken(let at) = try walk.run(
-            file, from: position, to: vouched.size, expected: &expected, pool: .shared, read: &read, body)
-        {
-            if try SegmentWalk.isPadding(file, from: at, to: vouched.size) {
-                return places + [.padding(at, of: vouched.size)]
-            }
-            if mayBeTorn, try SegmentWalk.isTorn(file, from: at, to: vouched.size) {
-                return places + [.torn(at, of: vouched.size)]
-            }
-            let base = expected ?? vouched.base
-            let next = try walk.resume(file, after: at, to: vouched.size, expected: expected, pool: .shared)
-            let range = DamagedRange(
-                segmentBase: vouched.base, startPosition: at, endPosition: next?.position ?? vouched.size,
-                baseOffset: base, endOffset: max(base + 1, next?.baseOffset ?? 0), reason: "no whole record batch")
-            places.append(.damage(range, isRepaired: quarantine.hasRepaired(range)))
-            guard let next else { return places }
-            expected = next.baseOffset
-            position = next.position
-        }
-        return places
+        return try walk(entry, gaps: gaps)
+            .unvouched(vouched.base, next: vouched.next, isRebuilt: entry?.isLost ?? false)
+            .survey(
+                file, segmentBase: vouched.base, from: vouched.end, to: vouched.size, expected: &expected,
+                limit: vouched.next, pool: .shared, read: &read, body)
     }
 
     /// Shows the batches of one segment's file whose headers may stand where they stand, damaged or not, until `body`
@@ -168,6 +145,17 @@ extension LogInspection.Place {
     }
 }
 
+extension SegmentWalk.Survey {
+    fileprivate func places(of size: Int64, _ quarantine: Quarantine) -> [LogInspection.Place] {
+        let places = damage.map { LogInspection.Place.damage($0, isRepaired: quarantine.hasRepaired($0)) }
+        return switch tail {
+        case .batches, .damage: places
+        case .padding(let at): places + [.padding(at, of: size)]
+        case .torn(let at): places + [.torn(at, of: size)]
+        }
+    }
+}
+
 extension LogInspection {
     /// The part of a segment's file that a checkpoint vouches for.
     struct Vouched {
@@ -185,49 +173,45 @@ extension LogInspection {
             self.base = base
             self.next = next
             self.size = size
-            guard let entry, base <= entry.segmentBase else {
+            guard let promise = entry?.promise, base <= promise.segmentBase else {
                 (end, limit, lostEnd) = (0, next ?? .max, nil)
                 return
             }
-            guard base == entry.segmentBase else {
-                (end, limit, lostEnd) = (size, next ?? .max, nil)
+            guard base == promise.segmentBase else {
+                (end, limit, lostEnd) = (size, next ?? promise.endOffset, nil)
                 return
             }
-            end = min(size, entry.position)
-            limit = entry.endOffset
+            end = min(size, promise.position)
+            limit = promise.endOffset
             lostEnd =
-                size >= entry.position
+                size >= promise.position
                 ? nil
                 : DamagedRange(
-                    segmentBase: base, startPosition: size, endPosition: size, baseOffset: entry.endOffset - 1,
-                    endOffset: entry.endOffset, reason: "\(size) bytes where \(entry.position) had been synced")
+                    segmentBase: base, startPosition: size, endPosition: size, baseOffset: promise.endOffset - 1,
+                    endOffset: promise.endOffset, reason: "\(size) bytes where \(promise.position) had been synced")
         }
     }
 
-    /// What stands in the vouched part: damage, the padding of a direct write that was not cut yet, and the offset that
-    /// follows.
+    /// What stands in the vouched part, and the offset that follows it.
     func survey(
         _ file: any StorageFile, _ vouched: Vouched, _ entry: Checkpoint.Entry?, gaps: [Range<Int64>],
         _ body: (RecordBatchHeader, Int64) -> Void
-    ) throws(StorageError) -> (damage: [DamagedRange], padding: Int64?, expected: Int64?) {
+    ) throws(StorageError) -> (found: SegmentWalk.Survey, expected: Int64?) {
         var expected: Int64? = vouched.base
-        guard vouched.end > 0 else { return ([], nil, expected) }
-        var walk = SegmentWalk(isContiguous: !(entry?.mayHaveGaps ?? true), verifies: true)
-        walk.offsetLimit = vouched.limit
+        guard vouched.end > 0 else { return (SegmentWalk.Survey(), expected) }
+        var walk = walk(entry, gaps: gaps)
         walk.maxEpoch = max(0, entry?.epochs.latest ?? .max)
-        walk.gaps = gaps
         var read: Int64 = 0
-        var damage = try walk.survey(
+        let isWhole = vouched.base < entry?.segmentBase ?? .min
+        let found = try walk.vouched(vouched.base, limit: vouched.limit, isWhole: isWhole).survey(
             file, segmentBase: vouched.base, from: 0, to: vouched.end, expected: &expected, limit: vouched.limit,
             pool: .shared, read: &read, body)
-        var padding: Int64?
-        if let last = damage.last, last.endPosition == vouched.size,
-            try SegmentWalk.isPadding(file, from: last.startPosition, to: vouched.size)
-        {
-            padding = last.startPosition
-            damage.removeLast()
-        }
-        return (damage, padding, expected)
+        return (found, expected)
+    }
+
+    /// The rules of a start that knows no more than the checkpoint: whether a log was ever compacted is not known without one.
+    private func walk(_ entry: Checkpoint.Entry?, gaps: [Range<Int64>]) -> SegmentWalk {
+        SegmentWalk(isContiguous: !(entry?.promise?.mayHaveGaps ?? true), gaps: gaps, verifies: true)
     }
 }
 

@@ -23,33 +23,30 @@ public struct LogInspection {
 
     let fileSystem: any FileSystem
     private let dataFolder: String
-    private let checkpoint: Checkpoint
+    private let known: Checkpoint.Loaded
     /// What is wrong with the checkpoint itself.
-    public let notices: [String]
+    public var notices: [String] { known.notices }
 
     /// Errors: `.corrupt` for a folder of a newer version.
     public init(_ fileSystem: any FileSystem, dataFolder: String) throws(StorageError) {
         let loaded = try Checkpoint.load(fileSystem, folder: dataFolder, keepsDamaged: false)
-        self.init(fileSystem, dataFolder: dataFolder, loaded.checkpoint, notices: loaded.notices)
+        self.init(fileSystem, dataFolder: dataFolder, loaded)
     }
 
     /// For a partition's folder wherever it lies. Outside of a data folder nothing vouches for its bytes.
     public init(_ fileSystem: any FileSystem, partitionFolder: String) throws(StorageError) {
         let partitions = Path.parent(partitionFolder)
         guard Path.name(partitions) == "partitions" else {
-            self.init(fileSystem, dataFolder: partitions, Checkpoint(), notices: [])
+            self.init(fileSystem, dataFolder: partitions, Checkpoint.Loaded(isLost: true))
             return
         }
         try self.init(fileSystem, dataFolder: Path.parent(partitions))
     }
 
-    private init(
-        _ fileSystem: any FileSystem, dataFolder: String, _ checkpoint: Checkpoint, notices: [String]
-    ) {
+    private init(_ fileSystem: any FileSystem, dataFolder: String, _ known: Checkpoint.Loaded) {
         self.fileSystem = fileSystem
         self.dataFolder = dataFolder
-        self.checkpoint = checkpoint
-        self.notices = notices
+        self.known = known
     }
 
     /// The partitions' folders, in order.
@@ -65,11 +62,15 @@ public struct LogInspection {
     }
 
     /// Whether a checkpoint tells how far the log in a partition's folder was written.
-    public func vouches(for folder: String) -> Bool { entry(of: folder) != nil }
+    public func vouches(for folder: String) -> Bool { entry(of: folder)?.promise != nil }
 
-    /// What a checkpoint tells of a partition's folder; nil: nothing.
+    /// What a start would know of a partition's folder.
     func entry(of folder: String) -> Checkpoint.Entry? {
-        checkpoint.entries.first { Path.name(folder).hasSuffix("-\($0.key.partitionIndex).\($0.key.topicID)") }?.value
+        let partition = known.checkpoint.entries.keys.first {
+            Path.name(folder).hasSuffix("-\($0.partitionIndex).\($0.topicID)")
+        }
+        if let partition { return known.entry(of: partition) }
+        return known.isLost ? Checkpoint.Entry(isLost: true) : nil
     }
 
     /// Reads every segment of a partition. What lies behind the checkpoint is left to the broker's next start, which
@@ -99,7 +100,7 @@ public struct LogInspection {
         var batches = 0
         let survey = try survey(file, vouched, entry, gaps: finding.quarantine.gaps) { _, _ in batches += 1 }
         finding.batches += batches
-        finding.found += survey.damage.filter { !finding.quarantine.hasRepaired($0) }
+        finding.found += survey.found.damage.filter { !finding.quarantine.hasRepaired($0) }
         if let lost = vouched.lostEnd, finding.found.last?.endOffset != lost.endOffset { finding.found.append(lost) }
     }
 

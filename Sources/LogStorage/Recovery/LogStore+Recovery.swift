@@ -82,7 +82,7 @@ extension LogStore {
         var reports: [TopicPartition: PartitionLog.RecoveryReport] = [:]
         var recovered: [PartitionLog] = []
         for (partition, log) in logs {
-            let entry = loaded.isLost ? Checkpoint.Entry(isLost: true) : loaded.checkpoint.entries[partition]
+            let entry = loaded.entry(of: partition)
             log.state.withLock { state in
                 state.replayTimeMs = nowMs
                 state.checkpoint = entry

@@ -41,7 +41,7 @@ struct PartitionRecovery {
         self.log = log
         self.isFirstTry = isFirstTry
         isRebuilt = entry?.isLost ?? false
-        checkpoint = isRebuilt ? nil : entry
+        checkpoint = entry?.promise
         fileSystem = log.store.fileSystem
         known = checkpoint ?? Checkpoint.Entry()
         endOffset = known.endOffset
@@ -190,8 +190,8 @@ struct PartitionRecovery {
         _ segment: Segment, _ fileSize: Int64, _ trusted: Int64, limit: Int64, isLast: Bool
     ) throws(StorageError) -> Int64 {
         guard trusted > 0 else { return max(endOffset, segment.baseOffset) }
-        var walk = walk
-        walk.offsetLimit = min(limit, segment.offsetLimit)
+        let walk = walk.vouched(
+            segment.baseOffset, limit: limit, isWhole: segment.baseOffset < known.segmentBase)
         var expected: Int64? = segment.baseOffset
         if let stored = try storedIndex(of: segment), stored.segmentSize <= trusted {
             segment.index = stored.index
@@ -216,21 +216,34 @@ struct PartitionRecovery {
         let end = try headers.run(
             file, from: segment.size, to: trusted, expected: &next, pool: log.store.pool, read: &read
         ) { segment.count($0, at: $1, interval) }
-        if case .broken(let at) = end, try SegmentWalk.isPadding(file, from: at, to: fileSize) {
-            // The next segment has begun before this one's last block was cut to its batches.
-        } else if case .broken = end {
-            // Which batch it was only the checksums tell: the whole part again, from the beginning.
-            segment.forgetBatches()
-            next = segment.baseOffset
-            damage += try walk.survey(
-                file, segmentBase: segment.baseOffset, from: 0, to: trusted, expected: &next, limit: limit,
-                pool: log.store.pool, read: &read
-            ) { segment.count($0, at: $1, interval) }
-            segment.size = trusted
+        if case .broken(let at) = end {
+            if walk.mayBePadded, try SegmentWalk.isPadding(file, from: at, to: trusted) {
+                // The next segment has begun before this one's last block was cut to its batches.
+            } else {
+                // Which batch it was only the checksums tell: the whole part again, from the beginning.
+                next = try survey(segment, file, to: trusted, limit: limit, walk, &read)
+            }
         }
         report.scannedBytes += read
         progress?(read)
         return next ?? limit
+    }
+
+    /// Looks through the part that the checkpoint vouches for and finds what is damaged. Gives the offset that follows.
+    private mutating func survey(
+        _ segment: Segment, _ file: any StorageFile, to trusted: Int64, limit: Int64, _ walk: SegmentWalk,
+        _ read: inout Int64
+    ) throws(StorageError) -> Int64? {
+        segment.forgetBatches()
+        let interval = interval
+        var next: Int64? = segment.baseOffset
+        let survey = try walk.survey(
+            file, segmentBase: segment.baseOffset, from: 0, to: trusted, expected: &next, limit: limit,
+            pool: log.store.pool, read: &read
+        ) { segment.count($0, at: $1, interval) }
+        damage += survey.damage
+        if survey.tail == .damage { segment.size = trusted }
+        return next
     }
 
     private func storedIndex(of segment: Segment) throws(StorageError) -> SegmentIndex.Stored? {
@@ -246,22 +259,21 @@ struct PartitionRecovery {
         let file = try segment.openFile(log.store.handles, in: log.folder, create: false)
         let log = log
         let interval = interval
-        var walk = walk
-        walk.offsetLimit = min(next ?? .max, segment.offsetLimit)
         var read: Int64 = 0
+        var rewritten: Int64 = 0
         defer {
             report.scannedBytes += read
+            report.rewrittenBytes += rewritten
             progress?(read)
         }
         var expected: Int64? = endOffset
-        var rewritten: Int64 = 0
         // Without a checkpoint it is not known which of all the bytes were promised; a sync has to do. Unless it was
         // tried before: that sync may have failed.
         let isRewritten = !(isRebuilt && isFirstTry) && !trustsCache
         if !trustsCache { log.store.handles.markUnsynced(segment) }
-        defer { report.rewrittenBytes += rewritten }
-        while case .broken(let at) = try walk.run(
-            file, from: segment.size, to: fileSize, expected: &expected, pool: log.store.pool, read: &read,
+        let survey = try walk.unvouched(segment.baseOffset, next: next, isRebuilt: isRebuilt).survey(
+            file, segmentBase: segment.baseOffset, from: segment.size, to: fileSize, expected: &expected, limit: next,
+            pool: log.store.pool, read: &read,
             accepted: { bytes, position throws(StorageError) in
                 guard isRewritten else { return }
                 rewritten += Int64(bytes.count)
@@ -271,40 +283,20 @@ struct PartitionRecovery {
                 log.state.withLock { $0.replay(header) }
                 segment.count(header, at: position, interval)
             })
-        {
-            let base = expected ?? segment.baseOffset
-            if try SegmentWalk.isPadding(file, from: at, to: fileSize) {
-                try file.truncate(to: at)
-                try file.sync()
-                break
-            }
-            let mayBeCut = !isRebuilt || next == nil
-            if mayBeCut, try SegmentWalk.isTorn(file, from: at, to: fileSize) {
-                try cut(segment, file, at: at, fileSize)
-                break
-            }
-            let found = try walk.resume(file, after: at, to: fileSize, expected: base, pool: log.store.pool)
-            var end = base + 1
-            if let found {
-                end = found.baseOffset
-            } else if let next {
-                end = next
-            } else {
-                end += try lastOffset(file, at)
-            }
-            damage.append(
-                DamagedRange(
-                    segmentBase: segment.baseOffset, startPosition: at,
-                    endPosition: found?.position ?? fileSize, baseOffset: base, endOffset: end,
-                    reason: "no whole record batch"))
-            segment.size = found?.position ?? fileSize
-            expected = end
-            if found == nil {
-                if next == nil { report.lostEnd = ("the log's last batch is damaged", base) }
-                break
+        damage += survey.damage
+        endOffset = expected ?? endOffset
+        switch survey.tail {
+        case .batches: break
+        case .padding(let at):
+            try file.truncate(to: at)
+            try file.sync()
+        case .torn(let at): try cut(segment, file, at: at, fileSize)
+        case .damage:
+            segment.size = fileSize
+            if next == nil, let last = damage.last {
+                report.lostEnd = ("the log's last batch is damaged", last.baseOffset)
             }
         }
-        endOffset = expected ?? endOffset
     }
 
     /// Writes bytes again that the file already holds, so that the kernel considers them dirty and the next sync either
@@ -317,14 +309,6 @@ struct PartitionRecovery {
         } catch {
             if !error.isNoSpace { throw error }
         }
-    }
-
-    /// `lastOffsetDelta` as a broken batch claims it; 0 when that cannot be.
-    private func lastOffset(_ file: any StorageFile, _ position: Int64) throws(StorageError) -> Int64 {
-        let head = try file.read(RecordBatchHeader.size, at: position)
-        guard head.count == RecordBatchHeader.size else { return 0 }
-        let delta = head.withUnsafeBytes { RecordBatchHeader(unchecked: $0.baseAddress!).lastOffsetDelta }
-        return delta >= 0 && delta < 1 << 20 ? Int64(delta) : 0
     }
 
     private mutating func cut(

@@ -19,9 +19,9 @@ extension Segment {
         modifiedMs = nil
     }
 
-    /// The exclusive upper bound of this segment's offsets, because a new segment begins before offsets are this far
+    /// The exclusive upper bound of a segment's offsets, because a new segment begins before offsets are this far
     /// apart. It limits what a damaged base offset can claim, since no checksum covers base offsets.
-    var offsetLimit: Int64 { baseOffset + Int64(Int32.max) + 1 }
+    static func offsetLimit(of baseOffset: Int64) -> Int64 { baseOffset + Int64(Int32.max) + 1 }
 
     /// Counts a batch found at byte `position`.
     func count(_ header: RecordBatchHeader, at position: Int64, _ interval: Int64) {
