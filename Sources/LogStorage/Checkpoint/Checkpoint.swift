@@ -20,7 +20,8 @@ import StorageIO
 /// `journalGeneration` is needed any more, and journal entries of the partition with fewer `truncations` are void.
 ///
 /// Version 1 had no `truncations`. It is read and not written. The version stands for the whole folder: a program refuses to
-/// open one that a later program has written (`version`).
+/// open one that a later program has written (`version`), and serves a folder of an earlier version only once a checkpoint of
+/// its own version is on disk.
 struct Checkpoint {
     static let fileName = "checkpoint"
     static let copyName = "checkpoint.copy"
@@ -52,6 +53,8 @@ struct Checkpoint {
 
     var entries: [TopicPartition: Entry] = [:]
     var journalGeneration: UInt64 = 0
+    /// The version that it was read in.
+    private(set) var readVersion = Checkpoint.version
     /// The broker stopped in order after this: the segments are as it says, and the journal is not needed.
     var isClean = false
 
@@ -87,6 +90,8 @@ struct Checkpoint {
         var isLost = false
         /// There is none and no segment: nothing was ever written here.
         var isNew = false
+        /// An earlier release wrote it, which may be started again on this folder until it has a checkpoint of this version.
+        var isOfEarlierVersion: Bool { checkpoint.readVersion < Checkpoint.version }
         var notices: [String] = []
 
         /// What is known of a partition; with the checkpoint lost, a mark that says so.
@@ -187,6 +192,7 @@ struct Checkpoint {
         guard try reader.uint32() == Self.magic else { throw .invalid("magic", position: 0) }
         let version = try reader.uint16()
         guard 1...Self.version ~= version else { throw .invalid("version", position: 4) }
+        readVersion = version
         let flags = try reader.uint16()
         let count = try reader.uint32()
         let crc = try reader.uint32()

@@ -22,7 +22,8 @@ import RecordFormat
 /// other batches have now. An entry with a lower count than the partition's is void (see `Checkpoint.Entry.truncations`).
 ///
 /// Version 1 had no `truncations`: its entry headers end with the length, and count as 0. It is read and not written. A frame
-/// tells its version, and a checkpoint of version 2 keeps older programs from a folder that has such frames.
+/// tells its version. An older program would take a frame of version 2 for a torn one; a checkpoint of version 2 keeps it from
+/// the folder, and is there before a frame is written that has anything of its own (see `LogStore.recover`).
 ///
 /// Invariants: `generation` grows with each use of any file and is the same in all frames of one use; `sequence` grows by
 /// one from frame to frame; frames of one group commit share `commit`. A commit is begun only when the one before it is

@@ -64,8 +64,10 @@ extension LogStore {
         do throws(StorageError) {
             try self.checkpoint()
         } catch {
-            // A new folder without a checkpoint must not get segments: the next start would miss one.
-            guard error.isNoSpace || error.isNotNow, error.reach != .folder, !loaded.isNew else { throw error }
+            // A new folder without a checkpoint must not get segments: the next start would miss one. And the journal of a
+            // folder of an earlier version must not get frames that the program of that version takes for torn.
+            guard error.isNoSpace || error.isNotNow, error.reach != .folder, !loaded.isNew, !loaded.isOfEarlierVersion
+            else { throw error }
             try goOnWithoutCheckpoint(error, journal, reader, &summary)
         }
         // What the replay took is not needed again.

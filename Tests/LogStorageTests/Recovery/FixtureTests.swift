@@ -76,6 +76,22 @@ import Testing
         #expect(folder.append(to: 0) != nil)
     }
 
+    /// Without a checkpoint of this version the earlier program may be started again. It would take journal frames of this
+    /// version for torn ones, so there must be none that anybody was told of.
+    @Test(arguments: folders.dropLast()) func anEarlierFolderIsServedWithANewCheckpointOrNotAtAll(_ fixture: Folder)
+        throws
+    {
+        let disk = SimulatedFileSystem()
+        try load(fixture.path, disk, as: "/data")
+        let journal = disk.contents("/data/journal/1.journal")
+        disk.inject(Fault(.fail(errno: ENOSPC), on: .write, pathContains: "/data/checkpoint", times: .max))
+        #expect(storageError { _ = try DamagedFolder(opening: disk) }?.errno == ENOSPC)
+        #expect(try Checkpoint.load(disk, folder: "/data").isOfEarlierVersion)
+        #expect(journal != nil && disk.contents("/data/journal/1.journal") == journal)
+        disk.removeFaults()
+        _ = try DamagedFolder(opening: disk.kill())
+    }
+
     private func write(_ fixture: Folder) throws {
         let folder = try DamagedFolder(isClean: false, truncations: fixture.truncations)
         if try Self.files.exists(fixture.path) { try Self.files.removeTree(fixture.path) }

@@ -44,7 +44,7 @@ import Testing
         #expect(store.summary.cutBytes > 0 && store.summary.damage.isEmpty)
     }
 
-    /// Every byte of a batch's header but its epoch, which the broker alone knows, and one of its records; in batches at the
+    /// Each field of a batch's header but its epoch, which the broker alone knows, and one of its records; in batches at the
     /// start, in the middle and at the end of segments. The journal, which could heal them, is gone.
     @Test func damageIsShownWhereAStartFindsIt() throws {
         let store = try killed(checkpointed: 3)
@@ -56,7 +56,7 @@ import Testing
             let path = store.path(Segment.name(base, ".log"))
             let count = try #require(disk.contents(path)).count / batch
             for place in Set([base == 0 ? 3 : 0, count / 2, count - 1]) where base > 0 || place >= 3 {
-                for byte in Array(0..<12) + Array(16..<61) + [70] {
+                for byte in [0, 4, 7, 8, 11, 16, 17, 20, 22, 23, 26, 34, 42, 50, 52, 56, 60, 70] {
                     let flipped = disk.kill()
                     flipped.flipBit(path, at: Int64(place * batch + byte), bit: byte % 8)
                     let shown = try look(flipped, store)
@@ -72,6 +72,6 @@ import Testing
                 }
             }
         }
-        #expect(found > 100)
+        #expect(found > 50)
     }
 }
