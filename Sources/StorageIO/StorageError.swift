@@ -15,6 +15,8 @@ public struct StorageError: Error, Equatable, Sendable {
         case unaligned(required: Int)
         /// An earlier sync of this file failed with this errno, so nothing more is written to it.
         case outOfService(errno: Int32)
+        /// A start found in the file what may be in the page cache alone, and had no room to write it again.
+        case noRoomToRewrite(errno: Int32)
         /// The file has `actual` bytes, and at most `limit` were to be read whole.
         case tooLarge(actual: Int64, limit: Int)
         /// The bytes are not what was written; the text says where and what is wrong.
@@ -39,7 +41,7 @@ public struct StorageError: Error, Equatable, Sendable {
     /// The errno behind this error, if there is one.
     public var errno: Int32? {
         switch kind {
-        case .io(let errno), .outOfService(let errno): errno
+        case .io(let errno), .outOfService(let errno), .noRoomToRewrite(let errno): errno
         case .lockedByAnother, .unaligned, .tooLarge, .corrupt: nil
         }
     }
@@ -75,6 +77,10 @@ extension StorageError: CustomStringConvertible {
             return
                 "\(what): an earlier sync of this file failed (\(Self.text(errno))), so what is on disk is unknown; "
                 + "check the disk and the kernel log, then restart the broker to recover"
+        case .noRoomToRewrite(let errno):
+            return
+                "\(what) once more: \(Self.text(errno)); what was found in it may be in memory alone, after a sync that "
+                + "failed, and is not served before it is on disk; free space on this file system, then start the broker"
         case .corrupt(let detail):
             return "\(what): \(detail)"
         case .tooLarge(let actual, let limit):

@@ -299,12 +299,11 @@ struct JournalReader {
 extension JournalReader {
     /// Writes what was read once more in its place and syncs it, when the journal has to keep it: the process that wrote it
     /// may have died after a sync that failed, and then it may be in the page cache alone, taken for clean. A stop
-    /// within it leaves each byte as it was or as it was read. Returns the bytes, and whether there was room for all.
+    /// within it leaves each byte as it was or as it was read. Returns the bytes.
     ///
-    /// Errors: `.corrupt` when the page cache has lost it meanwhile; what the file system refuses. It needs no room where
-    /// files are overwritten in place.
-    func writeAgain(_ fileSystem: any FileSystem) throws(StorageError) -> (bytes: Int64, hadRoom: Bool) {
-        var hadRoom = true
+    /// Errors: `.corrupt` when the page cache has lost it meanwhile; `.noRoomToRewrite`, which no file system gives that
+    /// overwrites files in place; what the file system refuses.
+    func writeAgain(_ fileSystem: any FileSystem) throws(StorageError) -> Int64 {
         let chunk = ChunkPool.shared.chunk(atLeast: 1 << 20)
         for (path, extent) in extents {
             let file = try fileSystem.open(path, .readWrite(create: false))
@@ -316,10 +315,9 @@ extension JournalReader {
                 let count = try file.read(into: window, at: again.end)
                 guard count > 0 else { break }
                 let bytes = UnsafeRawBufferPointer(rebasing: window[..<count])
-                // A file system that writes to a new place may have none. What it has is synced below all the same.
                 do throws(StorageError) { try file.write(bytes, at: again.end) } catch {
-                    if !error.isNoSpace { throw error }
-                    hadRoom = false
+                    guard error.isNoSpace, let errno = error.errno else { throw error }
+                    throw StorageError(.noRoomToRewrite(errno: errno), .write, path: path)
                 }
                 again.add(bytes)
             }
@@ -328,7 +326,7 @@ extension JournalReader {
             }
             try file.sync()
         }
-        return (extents.values.reduce(0) { $0 + $1.end }, hadRoom)
+        return extents.values.reduce(0) { $0 + $1.end }
     }
 }
 

@@ -26,6 +26,10 @@ extension PartitionLog {
     /// Appends one validated batch at `logEndOffset`: assigns its base offset and leader epoch in place and queues it
     /// for the next group commit. Durable and readable once the store's commits reach the receipt's `ticket`.
     ///
+    /// The repeat of an idempotent batch is acknowledged by what is on disk, never by memory alone: at once below
+    /// `flushedOffset`, which says what commits have synced and what a start has made durable before it served; else with the
+    /// ticket of the first append, which fails as that one's does. After a failed sync it is refused like any other.
+    ///
     /// The caller has checked the batch's header and CRC, hands its memory over, and calls `LogStore.kick` when its
     /// round of appends is done. `nowMs` is the wall clock. With `keysAreChecked` the caller has also looked at the keys
     /// (`checkKeys`), which may take long. Source: KIP-98, KIP-101.

@@ -141,20 +141,18 @@ extension LogStore {
     }
 
     /// Starts serving although no checkpoint could be made. Everything is readable, and the journal keeps the batches
-    /// that have no room in the segments. What readers are shown is made durable first, as far as there is room for it.
+    /// that have no room in the segments.
+    ///
+    /// What is promised then is what is always promised: all that a reader is shown, and all that the repeat of an idempotent
+    /// batch is acknowledged by, is on disk. The process before may have died after a sync that failed, and left in the page
+    /// cache alone what it told nobody of. So that is made durable first. Where there is no room even for that, on a file
+    /// system that writes to a new place what is overwritten, the start is refused: once it served, a repeat would be
+    /// acknowledged that a power cut takes away.
     private func goOnWithoutCheckpoint(
         _ error: StorageError, _ journal: Journal, _ reader: JournalReader, _ summary: inout RecoverySummary
     ) throws(StorageError) {
         for log in logs { try log.flush() }
-        if !options.unsafeTrustsCache {
-            let (bytes, hadRoom) = try reader.writeAgain(fileSystem)
-            summary.rewrittenBytes += bytes
-            if !hadRoom {
-                summary.notices.append(
-                    "there is no room to write the journal again, and a sync that failed before may have left parts of it in "
-                        + "memory alone: free space, and start again")
-            }
-        }
+        if !options.unsafeTrustsCache { summary.rewrittenBytes += try reader.writeAgain(fileSystem) }
         journal.mayGrow.store(false, ordering: .relaxed)
         commits.backgroundFailed(error)
         summary.notices.append(

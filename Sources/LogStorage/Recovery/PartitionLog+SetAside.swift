@@ -129,6 +129,8 @@ extension PartitionLog {
             }
             settleLostEnd(report)
             try store.settleOrphans(report.orphans, of: self)
+            // A start makes a checkpoint before it serves; here what was found has to be on disk before anybody is told of it.
+            try flush()
         }
         guard isOpen else { return state.withLock { $0.carried = carried } }
         markDirty()

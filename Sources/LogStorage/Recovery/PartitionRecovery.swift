@@ -13,7 +13,9 @@ import Synchronization
 /// What the checkpoint does not promise may be in the page cache alone: the process that wrote it died, the machine did
 /// not. So nothing of it counts as durable. Whole batches are written once more in their place and their file is marked
 /// for the sync that comes before the next checkpoint, as are names that no checkpoint has promised. A sync alone would
-/// not do: after one that failed, the kernel takes pages for clean that never reached the disk.
+/// not do: after one that failed, the kernel takes pages for clean that never reached the disk. A file system that writes to
+/// a new place what is overwritten may have no room for it: then the partition is set aside until there is, because to serve
+/// it would be to acknowledge repeats of what a power cut takes away.
 struct PartitionRecovery {
     let log: PartitionLog
     let fileSystem: any FileSystem
@@ -277,7 +279,7 @@ struct PartitionRecovery {
             accepted: { bytes, position throws(StorageError) in
                 guard isRewritten else { return }
                 rewritten += Int64(bytes.count)
-                try Self.writeAgain(bytes, at: position, to: file)
+                try file.write(bytes, at: position)
             },
             { header, position in
                 log.state.withLock { $0.replay(header) }
@@ -296,18 +298,6 @@ struct PartitionRecovery {
             if next == nil, let last = damage.last {
                 report.lostEnd = ("the log's last batch is damaged", last.baseOffset)
             }
-        }
-    }
-
-    /// Writes bytes again that the file already holds, so that the kernel considers them dirty and the next sync either
-    /// writes them or reports that it could not. If the disk is too full even for that, relies on the sync alone.
-    private static func writeAgain(
-        _ bytes: UnsafeRawBufferPointer, at position: Int64, to file: any StorageFile
-    ) throws(StorageError) {
-        do throws(StorageError) {
-            try file.write(bytes, at: position)
-        } catch {
-            if !error.isNoSpace { throw error }
         }
     }
 

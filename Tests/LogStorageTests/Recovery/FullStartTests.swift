@@ -57,21 +57,6 @@ import Testing
         #expect(try store.readAll() == offsets)
     }
 
-    /// A file system that never overwrites needs room to write the journal again, and a full disk has none: the start goes on
-    /// all the same, and says so.
-    @Test func aJournalThatCannotBeWrittenAgainStopsNoStart() throws {
-        let store = try TestStore()
-        commit(store, 5)
-        try store.kill { disk in
-            disk.capacity = disk.usedBytes
-            disk.inject(Fault(.fail(errno: ENOSPC), on: .write, pathContains: ".journal", times: .max))
-        }
-        #expect(store.store.statistics.checkpoints.load(ordering: .relaxed) == 0)
-        #expect(store.summary.notices.contains { $0.contains("no room to write the journal again") })
-        #expect(try store.readAll() == Array(0..<5))
-        try expect(Array(0..<5), in: store, .powerCut)
-    }
-
     /// The journal is the only copy, and what a failed sync left of it is in the page cache alone.
     @Test(arguments: Want.allCases) func whatReadersSeeIsDurable(_ want: Want) throws {
         for seed in UInt64(1)...10 {
