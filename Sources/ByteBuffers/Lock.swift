@@ -1,7 +1,8 @@
 public import Synchronization
 
-/// A state and the lock that protects it: 5 ns uncontended. Hold it for short, non-blocking sections only; I/O, wakes
-/// and calls into other locks (except the documented nesting partition -> journal queue) happen outside.
+/// A state and the lock that protects it: 5 ns uncontended. Hold it for short, non-blocking sections only; I/O, wakes and
+/// calls into other locks happen outside. Locks of which that is not so say it where they stand; LogStorage, whose threads
+/// wait for disks under some, has the list and the nesting in WhoWaitsForTheDisk.md.
 ///
 /// The one lock type of the project, so that a build for ThreadSanitizer (which reports false races on
 /// `Synchronization.Mutex`) can exchange it in one place.

@@ -13,6 +13,7 @@ import Testing
         "isLockedByAnother": "tests tell the error by it",
         "maxTimestampAfterMs": "tests of the configuration read it",
         "maxTimestampBeforeMs": "tests of the configuration read it",
+        "producerCount": "tests count producer states",
         "replayTransactionEnd": "an event of the state machine, driven by tests until transactions are served",
         "segmentCount": "tests count segments",
         "maintain": "tests make the calls of the store's threads",

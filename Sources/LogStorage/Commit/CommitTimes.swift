@@ -2,8 +2,8 @@ import ByteBuffers
 import Synchronization
 import Telemetry
 
-/// How long commits take, and what follows from it. All fields are atomic: commits come one after the other, readers take
-/// what is there.
+/// How long commits take, and what follows from it. All fields are atomic: `record` is called under the lock of
+/// `GroupCommit.committer`, one after the other; readers take what is there.
 final class CommitTimes: Sendable {
     private let statistics: LogStatistics
     private let histogram: Histogram

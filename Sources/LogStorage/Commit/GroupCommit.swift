@@ -13,7 +13,8 @@ import Telemetry
 ///                                                                                      ticket, observer
 /// ```
 /// Only one commit is made at a time, by whichever thread holds `committer`: the committing thread, or an event loop at the
-/// end of its turn. That lock is held while the disk works, so loops only try it. Everything else here is atomic.
+/// end of its turn. That lock is held while the disk works, so loops only try it. Everything else here is atomic, or has a
+/// lock of its own that is held for a look at it: `queue`, `observer` (never while it is called), `writerPool`.
 ///
 /// What a partition's own file refuses goes to the journal instead (GroupCommit+Stuck.swift); what the full disk refuses is
 /// held and tried again (GroupCommit+Hold.swift); what else fails takes the store offline.

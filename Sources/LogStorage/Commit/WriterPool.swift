@@ -4,7 +4,8 @@ import Synchronization
 /// A few threads that write to several files at once for the committing thread: one write at a time leaves the disk idle
 /// between two of them.
 ///
-/// Only one thread at a time may call `run`. Between two runs the pool's threads sleep and cost nothing.
+/// Only one thread at a time may call `run`: the one that makes a commit. Between two runs the pool's threads sleep and cost
+/// nothing. `work` is behind a lock because a thread may look for it after the run that woke it is over.
 final class WriterPool: Sendable {
     static let threadCount = 3
 

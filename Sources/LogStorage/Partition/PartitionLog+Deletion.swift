@@ -14,8 +14,8 @@ extension PartitionLog {
             let wasUncleanable = state.uncleanableOffset != .max
             state.uncleanableOffset = .max
             state.carried = []
-            producerLimit.subtract(state.producers.count)
             state.producers = ProducerStates()
+            producerLimit.update(&state)
             return (state.waiters.removeAll(), wasStuck, wasUncleanable)
         }
         if wasStuck { commits.countStuck(-1) }

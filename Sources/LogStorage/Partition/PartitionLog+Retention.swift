@@ -151,7 +151,7 @@ extension PartitionLog {
         let isAny = state.withLock { state in
             let before = state.producers.count
             state.producers.expire(silentSince: timestampMs)
-            producerLimit.subtract(before - state.producers.count)
+            producerLimit.update(&state)
             return state.producers.count < before
         }
         if isAny { markDirty() }

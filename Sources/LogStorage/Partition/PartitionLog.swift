@@ -69,6 +69,8 @@ public final class PartitionLog: Sendable {
         /// Bytes settled since a consumer last read or waited here; `Int.max` before the first one did.
         var unreadBytes = Int.max
         var producers = ProducerStates()
+        /// How many of `producers` the store's `ProducerLimit` counts.
+        var countedProducers = 0
         /// Readers that wait for `watermarkPosition` to reach something.
         var waiters = WaiterHeap()
         /// Ticket of the newest append.

@@ -10,7 +10,9 @@ import Telemetry
 /// longest, wherever it is: a producer that writes steadily stays known. Until that is done, a partition forgets some of its
 /// own for each new one once there are an eighth too many (`hardLimit`).
 ///
-/// The states stand in their partitions, under those partitions' locks; the count is atomic and changes under such a lock.
+/// The states stand in their partitions, under those partitions' locks, beside how many of them are counted here
+/// (`countedProducers`). The sum is atomic. Whoever changes a partition's states calls `update` before the lock is let go, so the
+/// sum is right whatever other partitions do meanwhile; a partition that is being opened is counted when it is served.
 final class ProducerLimit: Sendable {
     /// 262,144: 50 MB of memory, 26 MB of a checkpoint.
     static let maxStates = 1 << 18
@@ -30,18 +32,20 @@ final class ProducerLimit: Sendable {
     var count: Int { states.load(ordering: .relaxed) }
     var isReached: Bool { count >= limit }
 
-    func add(_ change: Int) { states.add(change, ordering: .relaxed) }
-    func subtract(_ change: Int) { states.subtract(change, ordering: .relaxed) }
+    /// Counts by how many a partition's states have changed since they were last counted. Called under its lock.
+    func update(_ state: inout PartitionLog.State) {
+        let change = state.producers.count - state.countedProducers
+        guard change != 0 else { return }
+        states.add(change, ordering: .relaxed)
+        state.countedProducers += change
+    }
 
-    /// Makes room for a state of a producer that the partition does not know. Called under the partition's lock.
-    func makeRoom(in states: inout ProducerStates) {
+    /// Makes room for a state of a producer that the partition does not know. Called under its lock, before `update`.
+    func makeRoom(in producers: inout ProducerStates) {
         let count = count
         guard count >= limit else { return }
         if requests.add(.producerLimit) { requests.wake() }
-        guard count >= Self.hardLimit(limit), states.count > 0 else { return }
-        let before = states.count
-        states.forgetLongestSilent()
-        subtract(before - states.count)
+        if count >= Self.hardLimit(limit), producers.count > 0 { producers.forgetLongestSilent() }
     }
 
     /// Forgets the longest silent of these partitions' producers, so that an eighth of the limit is free again.
@@ -58,7 +62,7 @@ final class ProducerLimit: Sendable {
             let isAny = log.state.withLock { state -> Bool in
                 let before = state.producers.count
                 state.producers.forget(silentSince: oldestKept, more: &more)
-                subtract(before - state.producers.count)
+                update(&state)
                 return state.producers.count < before
             }
             if isAny { log.markDirty() }
@@ -67,9 +71,9 @@ final class ProducerLimit: Sendable {
             "too many producer ids: the longest silent were forgotten", "states", times.count, "limit", limit)
     }
 
-    /// Counts anew what these partitions know, after recovery.
+    /// Counts what these partitions were opened with.
     func recount(_ logs: [PartitionLog]) {
-        states.store(logs.reduce(0) { $0 + $1.producerCount }, ordering: .relaxed)
+        for log in logs { log.state.withLock { update(&$0) } }
         enforce(on: logs)
     }
 }
@@ -80,9 +84,7 @@ extension PartitionLog {
         if producerLimit.isReached, state.producers.entries[producer.producerID] == nil {
             producerLimit.makeRoom(in: &state.producers)
         }
-        let before = state.producers.count
         state.producers.record(producer, lastOffset: lastOffset, timestampMs: nowMs)
-        let change = state.producers.count - before
-        if change != 0 { producerLimit.add(change) }
+        producerLimit.update(&state)
     }
 }

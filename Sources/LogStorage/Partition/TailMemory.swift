@@ -4,8 +4,9 @@ import Synchronization
 /// The memory that batches of all partitions take: those on their way to their segments, counted here, and those that stay
 /// for readers, bounded here.
 ///
-/// The batches themselves stand in their partitions' tails, under those partitions' locks. The count is atomic and is
-/// changed under such a lock; `evictions` has a lock of its own, which is never held while a partition's is taken.
+/// The batches themselves stand in their partitions' tails, under those partitions' locks. The count is atomic: a batch is
+/// added under such a lock, and taken off when its partition may have let it go already. So it may be too high for a moment, and is
+/// never too low. `evictions` has a lock of its own, which is never held while a partition's is taken.
 final class TailMemory: Sendable {
     private let pool: ChunkPool
     private let cacheBytes: Int

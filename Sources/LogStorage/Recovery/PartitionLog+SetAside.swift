@@ -81,6 +81,7 @@ extension PartitionLog {
                 state.progress.reset(to: known.endOffset)
                 state.know(known.epochs)
                 state.producers = ProducerStates()
+                producerLimit.update(&state)
                 state.tail.removeFirst(state.tail.count)
                 state.settled = 0
             }

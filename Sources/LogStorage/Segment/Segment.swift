@@ -4,8 +4,9 @@ import Synchronization
 
 /// One file of a partition's log: whole record batches, back to back, whose first offset names the file.
 ///
-/// Who protects what: the fields marked (state) by the partition's state lock, those marked (io) by its I/O lock. A
-/// segment that was deleted stays readable for those who still hold its file.
+/// Who protects what: the fields marked (state) by the partition's state lock, those marked (io) by its I/O lock. A start, and
+/// the cleaner, make segments that nobody else knows of yet, and need neither. A segment that was deleted stays readable for
+/// those who still hold its file.
 final class Segment: @unchecked Sendable {
     // SAFETY: see the field marks; `file` has a lock of its own.
     let baseOffset: Int64

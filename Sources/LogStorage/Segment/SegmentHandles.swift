@@ -38,12 +38,13 @@ final class SegmentHandles: Sendable {
     /// Whether unsynced segments hold half of all handles.
     var isCrowded: Bool { unsynced.load(ordering: .relaxed) >= max(1, limit / 2) }
 
-    /// Marks a segment before it is written. Called with the partition's I/O lock held.
+    /// Marks a segment before it is written. Called with the partition's I/O lock held, or on a segment that nobody else knows
+    /// of yet.
     func markUnsynced(_ segment: Segment) {
         if !segment.setNeedsSync(true) { unsynced.add(1, ordering: .relaxed) }
     }
 
-    /// Marks a segment whose bytes are all on disk, or whose file is going. Called with the partition's I/O lock held.
+    /// Marks a segment whose bytes are all on disk, or whose file is going. Called as `markUnsynced`.
     func markSynced(_ segment: Segment) {
         if segment.setNeedsSync(false) { unsynced.subtract(1, ordering: .relaxed) }
     }

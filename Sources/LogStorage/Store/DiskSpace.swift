@@ -9,8 +9,9 @@ import Synchronization
 /// eighth of what was free above the reserve: a fast writer cannot get past it between two looks. What is in the journal
 /// and not yet in its segments counts as used, because write-behind will take that room without anybody appending.
 ///
-/// All fields are atomic. Readers may see the numbers of two different looks together, which harms nothing: they are shown
-/// to people. Every decision is made by the numbers of one look.
+/// All fields are atomic, and several threads may look at the same time. What a look decides, it decides by its own numbers,
+/// and by whether appends are refused just then; where two cross, the one that ends last stands until the next, a second later.
+/// Who shows the numbers to people may see those of two looks together.
 final class DiskSpace: Sendable {
     private let fileSystem: any FileSystem
     private let folder: String

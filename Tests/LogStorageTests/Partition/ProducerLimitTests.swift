@@ -1,5 +1,6 @@
 import BrokerTestKit
 import ByteBuffers
+import Glibc
 import KafkaModel
 import RecordFormat
 import StorageIO
@@ -94,5 +95,32 @@ import Testing
         }
         #expect(try store.readAll() == [0, 1, 2])
         #expect(store.summary.notices.count { $0.contains("at most \(Checkpoint.maxBytes)") } == 2)
+    }
+
+    /// A partition that is set aside when its states are counted already has none any more, until it is opened.
+    @Test func whatIsSetAsideIsNotCounted() throws {
+        var settings = TestStore.settings
+        settings.segmentBytes = 500
+        let store = try TestStore(settings: settings, neighbours: ["a"])
+        for producer in 0..<20 as Range<Int64> {
+            try append(store.log, producer: producer, nowMs: now)
+            try append(store.neighbours[0], producer: producer, nowMs: now)
+        }
+        store.store.commitPending()
+        try store.log.writeBehind(with: nil)
+        let bases = store.files.compactMap(Segment.baseOffset(ofLogName:)).sorted()
+        // The segments behind a torn one have to go, once the journal was read.
+        try store.kill { disk in
+            let path = store.path(Segment.name(bases[1], ".log"))
+            let file = try! disk.open(path, .readWrite(create: false))
+            try! file.truncate(to: try! file.size() - 10)
+            disk.inject(Fault(.fail(errno: EACCES), on: .remove, pathContains: "/t-0.", times: .max))
+        }
+        #expect(store.store.faults.map(\.partition) == ["t-0"])
+        #expect(store.store.producerLimit.count == known(store) && known(store) == 20)
+        store.fileSystem.removeFaults()
+        store.store.maintain(nowMs: now + 2 * PartitionLog.reopenMs)
+        #expect(store.store.faults.isEmpty)
+        #expect(store.store.producerLimit.count == known(store) && known(store) == 40)
     }
 }
