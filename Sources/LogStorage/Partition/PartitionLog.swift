@@ -15,7 +15,7 @@ import Synchronization
 /// and readable once that commit is published (`highWatermark`; see PartitionLog+Watermark.swift). Batches
 /// stay in the tail until they have been written to their segment, and the newest beyond that, as a cache for readers.
 ///
-/// Isolation: all state is behind `state`; file writes are serialised by `io`. Nesting: io -> state -> the store's queue.
+/// Isolation: all state is behind `state`; file writes are serialised by `io`. <doc:WhoWaitsForTheDisk> has the nesting.
 public final class PartitionLog: Sendable {
     public let topicID: TopicID
     public let partitionIndex: Int32
