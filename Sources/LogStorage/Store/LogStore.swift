@@ -196,15 +196,17 @@ public final class LogStore: Sendable {
     @discardableResult
     public func clean(nowMs: Int64) -> Int { cleaner.clean(nowMs: nowMs) }
 
-    /// Starts the committing, the maintaining and the cleaning thread.
+    /// Starts the committing, the maintaining and the cleaning thread. From now on the store lives until `stop`.
     public func start() {
         commits.startWriters()
         let threads = threads
-        threads.start([
-            ("commit", { [commits] in commits.run { threads.isStopping } }),
-            ("maintenance", { [maintenance] in maintenance.run { threads.isStopping } }),
-            ("cleaner", { [cleaner] in cleaner.run() }),
-        ])
+        threads.start(
+            for: self,
+            [
+                ("commit", { [commits] in commits.run { threads.isStopping } }),
+                ("maintenance", { [maintenance] in maintenance.run { threads.isStopping } }),
+                ("cleaner", { [cleaner] in cleaner.run() }),
+            ])
     }
 
     /// Commits what is queued, makes a checkpoint, ends the threads. The next start has nothing to scan.
