@@ -94,7 +94,7 @@ extension Maintenance {
         while commits.durableTicket < ticket {
             try availability.refuseWhenOffline()
             if !commits.commitPending(), commits.isHolding {
-                throw StorageError(.io(errno: space.isFull ? ENOSPC : EAGAIN), .write, path: folder)
+                throw StorageError(.io(errno: diskSpace.isFull ? ENOSPC : EAGAIN), .write, path: folder)
             }
         }
     }

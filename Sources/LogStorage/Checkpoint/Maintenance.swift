@@ -9,7 +9,7 @@ import Telemetry
 /// One round, or one checkpoint, at a time: `state` is held for as long as it takes, by the maintaining thread, the cleaner
 /// or an admin call, and never by an event loop. Under it the locks of commits and partitions are taken, not the other way
 /// round.
-final class Maintenance: Sendable {
+final class Maintenance: StorePart {
     struct State {
         /// Wall clock of the newest round.
         var nowMs: Int64 = 0
@@ -20,43 +20,16 @@ final class Maintenance: Sendable {
         var damagedFrames: [(path: String, bytes: [UInt8])] = []
     }
 
-    let fileSystem: any FileSystem
-    let handles: SegmentHandles
-    let folder: String
-    let options: LogStoreOptions
-    let pool: ChunkPool
-    let statistics: LogStatistics
-    let metrics: StoreMetrics
-    let availability: Availability
-    let space: DiskSpace
-    let memory: TailMemory
-    let requests: MaintenanceRequests
-    let registry: PartitionRegistry
+    let parts: StoreParts
     let commits: GroupCommit
-    let producerLimit: ProducerLimit
     let census: LogCensus
 
     let state = Lock(State())
 
-    init(
-        _ fileSystem: any FileSystem, folder: String, commits: GroupCommit, registry: PartitionRegistry,
-        producerLimit: ProducerLimit, census: LogCensus
-    ) {
-        self.fileSystem = fileSystem
-        self.folder = folder
+    init(_ parts: StoreParts, commits: GroupCommit, census: LogCensus) {
+        self.parts = parts
         self.commits = commits
-        self.registry = registry
-        self.producerLimit = producerLimit
         self.census = census
-        handles = commits.handles
-        options = commits.options
-        pool = commits.pool
-        statistics = commits.statistics
-        metrics = commits.metrics
-        availability = commits.availability
-        space = commits.space
-        memory = commits.memory
-        requests = commits.requests
     }
 
     /// `log.retention.check.interval.ms`.
@@ -83,7 +56,7 @@ final class Maintenance: Sendable {
                 }
                 if nowMs - state.lastSpaceCheckMs >= Self.spaceCheckMs {
                     state.lastSpaceCheckMs = nowMs
-                    space.check()
+                    diskSpace.check()
                 }
                 if nowMs - state.lastRetentionMs >= Self.retentionCheckMs {
                     state.lastRetentionMs = nowMs
@@ -132,6 +105,6 @@ final class Maintenance: Sendable {
     /// Something is to be done, or tried again, at the next second. A checkpoint that was put off is: until a start's first
     /// one the journal takes no batches.
     var isRoundDueSoon: Bool {
-        memory.isMaintenanceWanted || space.isFull || requests.contains(.checkpoint) || registry.hasFaulted
+        memory.isMaintenanceWanted || diskSpace.isFull || requests.contains(.checkpoint) || registry.hasFaulted
     }
 }

@@ -10,16 +10,11 @@ import Telemetry
 /// One round at a time: `cleaning` is held for as long as it takes. Within it `pass` is held while one log is being worked
 /// on, so that a deletion of that log can wait for the end of the pass. No lock that an event loop takes is held across
 /// either.
-final class Cleaner: Sendable {
-    private let fileSystem: any FileSystem
-    private let folder: String
-    private let options: LogStoreOptions
-    private let statistics: LogStatistics
-    private let registry: PartitionRegistry
+final class Cleaner: StorePart {
+    let parts: StoreParts
     private let commits: GroupCommit
     private let maintenance: Maintenance
-    private let threads: StoreThreads
-    private let metrics = CleanerMetrics.shared
+    private let counters = CleanerMetrics.shared
 
     private let cleaning = Lock<Void>(())
     private let pass = Lock<Void>(())
@@ -27,21 +22,13 @@ final class Cleaner: Sendable {
     private let current = Lock<PartitionLog?>(nil)
     private let signal = Signal()
 
-    init(
-        _ fileSystem: any FileSystem, folder: String, registry: PartitionRegistry, commits: GroupCommit,
-        maintenance: Maintenance, threads: StoreThreads
-    ) {
-        self.fileSystem = fileSystem
-        self.folder = folder
-        self.registry = registry
+    init(_ parts: StoreParts, commits: GroupCommit, maintenance: Maintenance) {
+        self.parts = parts
         self.commits = commits
         self.maintenance = maintenance
-        self.threads = threads
-        options = commits.options
-        statistics = commits.statistics
     }
 
-    private var isOffline: Bool { commits.availability.isOffline }
+    private var isOffline: Bool { availability.isOffline }
 
     /// Wakes the cleaning thread, because a topic became compacted or the store is stopping.
     func wake() { signal.raise() }
@@ -125,7 +112,7 @@ final class Cleaner: Sendable {
             }
         }
         statistics.cleanerMaxDirtyPercent.store(Int(maxRatio * 100), ordering: .relaxed)
-        metrics.maxDirtyPercent.set(Int(maxRatio * 100))
+        counters.maxDirtyPercent.set(Int(maxRatio * 100))
         return (due, wantsCheckpoint)
     }
 
@@ -136,8 +123,8 @@ final class Cleaner: Sendable {
         let readBefore = statistics.cleanerReadBytes.load(ordering: .relaxed)
         let writtenBefore = statistics.cleanerWrittenBytes.load(ordering: .relaxed)
         defer {
-            metrics.readBytes.add(statistics.cleanerReadBytes.load(ordering: .relaxed) - readBefore)
-            metrics.writtenBytes.add(statistics.cleanerWrittenBytes.load(ordering: .relaxed) - writtenBefore)
+            counters.readBytes.add(statistics.cleanerReadBytes.load(ordering: .relaxed) - readBefore)
+            counters.writtenBytes.add(statistics.cleanerWrittenBytes.load(ordering: .relaxed) - writtenBefore)
         }
         let pass = CleanerPass(log, plan, nowMs: nowMs)
         do {
@@ -152,7 +139,7 @@ final class Cleaner: Sendable {
             log.state.withLock { $0.cleaner = progress }
             if let damage = pass.damage { setUncleanable(log, from: damage.baseOffset, damage.what) }
             statistics.cleanerRuns.add(1, ordering: .relaxed)
-            metrics.runs.add()
+            counters.runs.add()
             return (true, pass.isAnyReplaced)
         } catch let stop as CleanerStop {
             switch stop {
@@ -192,7 +179,7 @@ final class Cleaner: Sendable {
 
     func countUncleanable(_ change: Int) {
         statistics.uncleanablePartitions.add(change, ordering: .relaxed)
-        metrics.uncleanablePartitions.add(change)
+        counters.uncleanablePartitions.add(change)
     }
 
     // MARK: Progress

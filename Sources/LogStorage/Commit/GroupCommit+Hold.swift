@@ -20,7 +20,7 @@ extension GroupCommit {
         setHolding(true)
         guard error.isNoSpace else { return true }
         committer.journal?.mayGrow.store(false, ordering: .relaxed)
-        space.setFull(true)
+        diskSpace.setFull(true)
         return true
     }
 
@@ -47,7 +47,7 @@ extension GroupCommit {
     func backgroundFailed(_ error: StorageError) {
         let isFinal = error.reach == .folder
         if error.isNoSpace, !isFinal {
-            space.setFull(true)
+            diskSpace.setFull(true)
             requests.add(.checkpoint)
             return
         }

@@ -18,7 +18,7 @@ import Telemetry
 ///
 /// What a partition's own file refuses goes to the journal instead (GroupCommit+Stuck.swift); what the full disk refuses is
 /// held and tried again (GroupCommit+Hold.swift); what else fails takes the store offline.
-final class GroupCommit: Sendable {
+final class GroupCommit: StorePart {
     /// What belongs to the thread that makes a commit.
     struct Committer {
         /// Emptied arrays, kept for their memory.
@@ -34,17 +34,7 @@ final class GroupCommit: Sendable {
         var directLogs: [PartitionLog] = []
     }
 
-    let fileSystem: any FileSystem
-    let handles: SegmentHandles
-    let folder: String
-    let options: LogStoreOptions
-    let pool: ChunkPool
-    let statistics: LogStatistics
-    let metrics: StoreMetrics
-    let availability: Availability
-    let space: DiskSpace
-    let memory: TailMemory
-    let requests: MaintenanceRequests
+    let parts: StoreParts
     let times: CommitTimes
     let queue = CommitQueue()
     /// Wakes the committing thread.
@@ -63,24 +53,9 @@ final class GroupCommit: Sendable {
     /// Only there while the store's threads run; a test's commits are made by its own thread alone.
     private let writerPool = Lock<WriterPool?>(nil)
 
-    init(
-        _ fileSystem: any FileSystem, _ handles: SegmentHandles, folder: String, options: LogStoreOptions,
-        pool: ChunkPool,
-        statistics: LogStatistics, metrics: StoreMetrics, availability: Availability, space: DiskSpace,
-        memory: TailMemory, requests: MaintenanceRequests
-    ) {
-        self.fileSystem = fileSystem
-        self.handles = handles
-        self.folder = folder
-        self.options = options
-        self.pool = pool
-        self.statistics = statistics
-        self.metrics = metrics
-        self.availability = availability
-        self.space = space
-        self.memory = memory
-        self.requests = requests
-        times = CommitTimes(statistics: statistics, histogram: metrics.commit)
+    init(_ parts: StoreParts) {
+        self.parts = parts
+        times = CommitTimes(statistics: parts.statistics, histogram: parts.metrics.commit)
     }
 
     func observe(_ observer: any CommitObserver) { self.observer.withLock { $0 = observer } }
@@ -135,7 +110,7 @@ final class GroupCommit: Sendable {
         }
         guard var commit = taken else { return false }
         if availability.isOffline { return true }
-        if let room = space.use(commit.bytes) {
+        if let room = diskSpace.use(commit.bytes) {
             // A new journal file must not take the reserve.
             committer.journal?.mayGrow.store(room > options.journalFileBytes, ordering: .relaxed)
         }

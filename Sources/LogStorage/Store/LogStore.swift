@@ -11,7 +11,7 @@ import Telemetry
 /// data folder/  millrace.lock   checkpoint   journal/N.journal
 ///               partitions/<topic>-<index>.<topicID>/<baseOffset>.log, .index
 /// ```
-/// The store only puts its parts together; each part owns what it protects:
+/// The store only puts its parts together, in `StoreParts` what all of them share; each part owns what it protects:
 ///
 /// | part | owns |
 /// |---|---|
@@ -31,28 +31,17 @@ import Telemetry
 /// retried, because after a failed fsync the kernel may have dropped the data (fsyncgate, 2018). Reads of what is readable
 /// go on. Want of room, of descriptors or of memory is waited out, and what one partition's own files refuse concerns that
 /// partition alone: <doc:Faults>.
-public final class LogStore: Sendable {
-    public let fileSystem: any FileSystem
-    public let folder: String
-    public let statistics = LogStatistics()
-    let handles: SegmentHandles
+public final class LogStore: StorePart, Sendable {
+    public var fileSystem: any FileSystem { parts.fileSystem }
+    public var folder: String { parts.folder }
+    public var statistics: LogStatistics { parts.statistics }
+    let parts: StoreParts
     let partitionsFolder: String
     let journalFolder: String
-    let options: LogStoreOptions
-    let pool: ChunkPool
     let codecs = CodecPool()
-    let metrics = StoreMetrics()
-
-    let requests = MaintenanceRequests()
-    let availability: Availability
-    let memory: TailMemory
-    let diskSpace: DiskSpace
-    let registry = PartitionRegistry()
-    let producerLimit: ProducerLimit
     let commits: GroupCommit
     let census: LogCensus
     let maintenance: Maintenance
-    let threads = StoreThreads()
     let cleaner: Cleaner
 
     /// Held from `recover` to `stop`.
@@ -65,31 +54,15 @@ public final class LogStore: Sendable {
         pool: ChunkPool = .shared
     ) throws(StorageError) {
         options.check()
-        handles = SegmentHandles(fileSystem, limit: options.openSegments)
-        let fileSystem: any FileSystem = handles.fileSystem
-        self.fileSystem = fileSystem
-        self.folder = folder
-        self.options = options
-        self.pool = pool
+        parts = StoreParts(fileSystem, folder: folder, options: options, pool: pool)
         partitionsFolder = Path.join(folder, "partitions")
         journalFolder = Path.join(folder, "journal")
-        availability = Availability(folder: folder, statistics: statistics)
-        memory = TailMemory(pool: pool, cacheBytes: options.cacheBytes)
-        producerLimit = ProducerLimit(limit: options.maxProducerStates, requests: requests)
-        diskSpace = DiskSpace(
-            fileSystem, folder: folder, reserveBytes: options.reserveBytes, memory: memory, requests: requests)
-        commits = GroupCommit(
-            fileSystem, handles, folder: folder, options: options, pool: pool, statistics: statistics, metrics: metrics,
-            availability: availability, space: diskSpace, memory: memory, requests: requests)
-        census = LogCensus(registry: registry, requests: requests)
-        maintenance = Maintenance(
-            fileSystem, folder: folder, commits: commits, registry: registry, producerLimit: producerLimit,
-            census: census)
-        cleaner = Cleaner(
-            fileSystem, folder: folder, registry: registry, commits: commits, maintenance: maintenance,
-            threads: threads)
-        try fileSystem.createDirectoryDurably(partitionsFolder)
-        try fileSystem.createDirectoryDurably(journalFolder)
+        commits = GroupCommit(parts)
+        census = LogCensus(registry: parts.registry, requests: parts.requests)
+        maintenance = Maintenance(parts, commits: commits, census: census)
+        cleaner = Cleaner(parts, commits: commits, maintenance: maintenance)
+        try parts.fileSystem.createDirectoryDurably(partitionsFolder)
+        try parts.fileSystem.createDirectoryDurably(journalFolder)
     }
 
     /// Who hears of commits. Set once, before `start`.
