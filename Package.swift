@@ -100,7 +100,7 @@ let package = Package(
             linkerSettings: [.unsafeFlags(["-static-stdlib"])]),
 
         // Tests.
-        module("BrokerTestKit", ["ByteBuffers", "StorageIO"]),
+        module("BrokerTestKit", ["ByteBuffers", "StorageIO", "LogStorage"]),
         tests("TelemetryTests", ["Telemetry", "ByteBuffers"]),
         tests("KafkaModelTests", ["KafkaModel"]),
         tests("ByteBuffersTests", ["ByteBuffers"]),

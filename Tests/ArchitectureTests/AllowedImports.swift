@@ -73,6 +73,7 @@ let allowedImports: [String: ModuleRule] = [
     "millrace": ModuleRule(
         ["ByteBuffers", "CommandSyntax", "Configuration", "ConsoleCommands", "Server", "Telemetry"], toolchain: system),
 
-    // For tests alone: no product module may name it, which the rows above ensure.
-    "BrokerTestKit": ModuleRule(["ByteBuffers", "StorageIO"], toolchain: system),
+    // For tests alone: no product module may name it, which the rows above ensure. LogStorage for the settings of small stores,
+    // which its tests and the fuzz targets share.
+    "BrokerTestKit": ModuleRule(["ByteBuffers", "StorageIO", "LogStorage"], toolchain: system),
 ]

@@ -41,27 +41,15 @@ private final class Store {
     private let store: LogStore
     private let logs: [PartitionLog]
 
-    static var options: LogStoreOptions {
-        var options = LogStoreOptions()
-        options.journalFrameBytes = 8 << 10
-        options.journalFileBytes = 32 << 10
-        options.writeThroughRunBytes = 4 << 10
-        options.direct = false
-        options.cacheBytes = 0
-        options.reserveBytes = 0
-        return options
-    }
-
     static var settings: LogSettings {
-        var settings = LogSettings()
-        settings.retentionMs = -1
-        settings.indexIntervalBytes = 256
+        var settings = LogSettings.small
         settings.segmentBytes = 3 << 10
         return settings
     }
 
     init?(on disk: SimulatedFileSystem) {
-        guard let store = try? LogStore(fileSystem: disk, folder: "/data", options: Self.options) else { return nil }
+        let options = LogStoreOptions.small(frameBytes: 8 << 10)
+        guard let store = try? LogStore(fileSystem: disk, folder: "/data", options: options) else { return nil }
         self.store = store
         logs = (0..<3).map { place in
             store.addPartition(

@@ -78,15 +78,12 @@ final class StoreModel {
         random = SeededRandom(seed: seed)
         fileSystem = SimulatedFileSystem(seed: random.next())
         fileSystem.supportsDirect = random.chance(0.7)
-        options = LogStoreOptions()
-        options.journalFrameBytes = 16 << 10
-        options.journalFileBytes = 64 << 10
+        options = .small()
         options.writeThroughRunBytes = 3 << 10
         options.checkpointBytes = 64 << 10
         options.tailBudgetBytes = 16 << 10
         options.direct = random.chance(0.8)
         options.cacheBytes = random.number(in: 0...48 << 10)
-        options.reserveBytes = 0
         options.unsafeWithoutSync = withoutSync
         options.unsafeTrustsCache = trustingCache
         options.producerExpirationMs = Self.expirationMs

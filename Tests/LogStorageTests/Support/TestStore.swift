@@ -22,24 +22,8 @@ final class TestStore {
     private let neighbourNames: [String]
     private(set) var summary = RecoverySummary()
 
-    static var options: LogStoreOptions {
-        var options = LogStoreOptions()
-        options.journalFrameBytes = 16 << 10
-        options.journalFileBytes = 64 << 10
-        options.writeThroughRunBytes = 8 << 10
-        options.direct = false
-        // What was written is read from its file.
-        options.cacheBytes = 0
-        options.reserveBytes = 0
-        return options
-    }
-
-    static var settings: LogSettings {
-        var settings = LogSettings()
-        settings.retentionMs = -1
-        settings.indexIntervalBytes = 256
-        return settings
-    }
+    static var options: LogStoreOptions { .small() }
+    static var settings: LogSettings { .small }
 
     init(
         _ fileSystem: SimulatedFileSystem = SimulatedFileSystem(), options: LogStoreOptions = TestStore.options,
