@@ -28,8 +28,9 @@ public struct Node: Sendable {
 
     /// Opens the data folder, recovers it and listens. A start that fails leaves nothing running.
     ///
-    /// - Parameter pool: memory of edges and store. Sockets are not read while it has handed out more than
-    ///   `queued.max.request.bytes`, whoever has them; so a second node in a process needs a second pool.
+    /// - Parameter pool: memory of edges and store: batches go from one to the other without being copied. Sockets are not
+    ///   read while it has handed out more than `queued.max.request.bytes`, whoever has them; so a second node in a process
+    ///   needs a second pool.
     /// - Throws: `StorageError` for the data folder, `TransportError` for an address; both say what to do.
     public static func start(_ configuration: Configuration, pool: ChunkPool = .shared) throws -> Node {
         let options = NodeOptions(configuration, descriptorLimit: raiseDescriptorLimit(to: wantedDescriptors))

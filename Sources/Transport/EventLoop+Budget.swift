@@ -4,7 +4,10 @@ internal import Telemetry
 
 /// The group's byte budget: who may read when memory is scarce.
 ///
-/// What the pool has handed out is the measure: partial frames, slices that wait for a commit, unsent replies. A
+/// What the pool has handed out is the measure: partial frames, slices that wait for a commit or for their file, unsent
+/// replies. Who has it is not asked: a record batch stays in the chunk that it was received in until its log lets go of it, so
+/// what the store keeps is input like any other, and a store that falls behind has to hold its clients back. What the store
+/// takes for itself from the same pool (windows over files, the journal's frame) is a few MiB beside it. A
 /// connection may hold as much as is free, as a port of a switch with dynamic thresholds does (Choudhury and Hahne,
 /// 1998): one that is alone may use half of the budget, and n that all want more leave a part in n + 1 free for those
 /// who come later. So a few that fill the budget do not stop the others:

@@ -45,11 +45,12 @@ public final class EventLoopGroup: Sendable {
         public var loops = 1
         /// Where gates look; without one `Connection.gate` is a bug.
         public var commitClock: CommitClock?
-        /// Buffers of the loops and of the replies that the edges build. A pool of its own: what it has handed out is
-        /// measured against `byteBudget`.
+        /// Buffers of the loops and of the replies that the edges build. All that it has handed out counts against
+        /// `byteBudget`, whoever has it; so who else takes from it is held against the budget, and should be those alone to
+        /// whom input is handed on.
         public var pool = ChunkPool()
-        /// Bytes of input, of requests that wait, and of unsent replies. A connection that holds more than is free of it is
-        /// not read; see EventLoop+Budget.swift.
+        /// Bytes that may be handed out of `pool`: input, requests that wait, unsent replies, and input that was handed on and is
+        /// kept. A connection that holds more than is free of it is not read; see EventLoop+Budget.swift.
         public var byteBudget = 104 << 20
         /// Time for the one partial frame of a loop that may go on above the budget when the next one waits; then its
         /// connection is closed.
