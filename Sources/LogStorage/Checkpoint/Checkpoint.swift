@@ -15,9 +15,7 @@ import StorageIO
 ///                | truncations u32 | marks u8 (bit 0: the log was compacted at some time; bit 1: nothing is promised, as the
 ///                checkpoint was lost and the partition could not be opened since) | leader epochs | producer states
 /// ```
-/// It promises: every record below `endOffset` is in the segments, synced; the newest of them ends at byte `position` of
-/// segment `segmentBase`; the producer states are those after `endOffset`. Nothing of the journal's generations up to
-/// `journalGeneration` is needed any more, and journal entries of the partition with fewer `truncations` are void.
+/// LogStorage.md, *What a checkpoint promises*, says what each of these is relied on for.
 ///
 /// Version 1 had no `truncations`. It is read and not written. The version stands for the whole folder: a program refuses to
 /// open one that a later program has written (`version`), and serves a folder of an earlier version only once a checkpoint of
