@@ -104,7 +104,7 @@ final class CleanerPass {
     /// Adds the keys of one segment. Returns false when the map is full or `endOffset` is reached.
     private func fill(_ map: inout OffsetMap, from facts: CleanerPlan.SegmentFacts) throws -> Bool {
         var reader = try reader(facts)
-        defer { store.statistics.cleanerReadBytes.add(Int(reader.readBytes), ordering: .relaxed) }
+        defer { store.statistics.cleanerReadBytes.add(Int(reader.position), ordering: .relaxed) }
         while let batch = try reader.next() {
             try checkStop()
             if batch.lastOffset.rawValue < plan.firstDirtyOffset { continue }
@@ -147,7 +147,7 @@ final class CleanerPass {
         var markers = RecordIterator()
         for facts in plan.segments where facts.baseOffset >= first.baseOffset && facts.baseOffset < endOffset {
             var reader = try reader(facts)
-            defer { store.statistics.cleanerReadBytes.add(Int(reader.readBytes), ordering: .relaxed) }
+            defer { store.statistics.cleanerReadBytes.add(Int(reader.position), ordering: .relaxed) }
             do {
                 while let batch = try reader.next() {
                     try checkStop()
@@ -212,7 +212,7 @@ final class CleanerPass {
         _ map: borrowing OffsetMap, _ filter: inout CleanerFilter, _ writer: inout SegmentWriter?
     ) throws {
         var reader = try reader(facts)
-        defer { store.statistics.cleanerReadBytes.add(Int(reader.readBytes), ordering: .relaxed) }
+        defer { store.statistics.cleanerReadBytes.add(Int(reader.position), ordering: .relaxed) }
         while true {
             let position = reader.position
             guard let batch = try reader.next() else { return }
@@ -246,7 +246,7 @@ final class CleanerPass {
     private func copy(_ facts: CleanerPlan.SegmentFacts, upTo position: Int64, _ writer: inout SegmentWriter) throws {
         var reader = try reader(facts)
         while reader.position < position, let batch = try reader.next() { try writer.append(batch.bytes) }
-        store.statistics.cleanerReadBytes.add(Int(reader.readBytes), ordering: .relaxed)
+        store.statistics.cleanerReadBytes.add(Int(reader.position), ordering: .relaxed)
     }
 
     /// Throws `CleanerStop.noRoom` when writing `bytes` more would leave less than half of the reserve that commits and

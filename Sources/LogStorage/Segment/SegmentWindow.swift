@@ -79,6 +79,12 @@ struct SegmentWindow {
         }
     }
 
+    /// `count` bytes from `position` on, valid until the window moves; it may move there. Nil: the segment ends before.
+    mutating func bytes(_ count: Int, at position: Int64) throws(StorageError) -> UnsafeRawBufferPointer? {
+        guard try hold(count, at: position, isFree: true, isAlone: false) else { return nil }
+        return UnsafeRawBufferPointer(start: chunk.base + Int(position - loaded.lowerBound), count: count)
+    }
+
     /// A slice of what the window keeps.
     func slice(_ range: Range<Int64>) -> ByteSlice {
         ByteSlice(chunk: chunk, offset: Int(range.lowerBound - loaded.lowerBound), count: range.count)
