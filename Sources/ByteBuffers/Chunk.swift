@@ -139,6 +139,9 @@ public final class ChunkPool: Sendable {
         return Chunk(base: Self.allocate(size), capacity: size, pool: self, sizeClass: -1)
     }
 
+    /// Whether a chunk came from here, and is counted here.
+    @inlinable public func owns(_ chunk: Chunk) -> Bool { chunk.pool === self }
+
     /// Returns a chunk's worth of `bytes`, copied.
     public func slice(copying bytes: UnsafeRawBufferPointer) -> ByteSlice {
         let chunk = chunk(atLeast: bytes.count)

@@ -7,7 +7,8 @@ internal import Telemetry
 /// What the pool has handed out is the measure: partial frames, slices that wait for a commit or for their file, unsent
 /// replies. Who has it is not asked: a record batch stays in the chunk that it was received in until its log lets go of it, so
 /// what the store keeps is input like any other, and a store that falls behind has to hold its clients back. What the store
-/// takes for itself from the same pool (windows over files, the journal's frame) is a few MiB beside it. A
+/// takes for itself from the same pool (windows over files, the journal's frame) is a few MiB beside it; what a start found in
+/// the journal is not of this pool. A
 /// connection may hold as much as is free, as a port of a switch with dynamic thresholds does (Choudhury and Hahne,
 /// 1998): one that is alone may use half of the budget, and n that all want more leave a part in n + 1 free for those
 /// who come later. So a few that fill the budget do not stop the others:

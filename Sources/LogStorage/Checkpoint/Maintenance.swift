@@ -99,6 +99,7 @@ final class Maintenance: StorePart {
             if isStopping() { return }
             round(nowMs: WallClock.milliseconds)
             pool.decay()
+            replayPool.decay()
         }
     }
 

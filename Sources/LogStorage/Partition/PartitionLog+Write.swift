@@ -127,19 +127,22 @@ extension PartitionLog {
             guard state.settled < end else { return (0, 0) }
             let isFollowed = state.unreadBytes <= store.options.cacheBytes || !state.waiters.isEmpty
             var written = 0
-            // The batches keep whole chunks alive. A chunk that several partitions share counts for each of them.
+            // The batches keep whole chunks alive. A chunk that several partitions share counts for each of them. What a
+            // start has replayed is not kept: its pool is not the one that the cache is counted in.
             var cost = 0
             var chunk: Chunk?
             for index in state.settled..<end {
                 let batch = state.tail[index]
                 batch.segment.readable = max(batch.segment.readable, batch.position + Int64(batch.slice.count))
                 written += batch.slice.count
-                if batch.slice.chunk !== chunk { cost += batch.slice.chunk.capacity }
+                if batch.slice.chunk !== chunk, !store.replayPool.owns(batch.slice.chunk) {
+                    cost += batch.slice.chunk.capacity
+                }
                 chunk = batch.slice.chunk
             }
             state.settled = end
             if state.unreadBytes != .max { state.unreadBytes += written }
-            if isFollowed { return (written, cost) }
+            if isFollowed, cost > 0 { return (written, cost) }
             state.letGo(through: lastOffset)
             return (written, 0)
         }

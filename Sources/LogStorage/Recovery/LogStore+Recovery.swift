@@ -71,6 +71,7 @@ extension LogStore {
             try goOnWithoutCheckpoint(error, journal, reader, &summary)
         }
         // What the replay took is not needed again.
+        replayPool.trim()
         pool.trim()
         return summary
     }
@@ -180,7 +181,7 @@ extension LogStore {
         // goes on where its log ends.
         var suspects: Set<TopicPartition> = []
         var suspicion = ""
-        var memory = SlicePacker(pool: pool)
+        var memory = SlicePacker(pool: replayPool)
         try reader.read(fileSystem, folder: journalFolder, after: generation) { event throws(StorageError) in
             switch event {
             case .unsureEntry(let entry):

@@ -119,7 +119,7 @@ extension PartitionLog {
         }
         guard isDue else { return }
         guard var report = tryRecover(from: entry, isFirstTry: false, nowMs: nowMs) else { return }
-        var memory = SlicePacker(pool: store.pool)
+        var memory = SlicePacker(pool: store.replayPool)
         let isOpen = openOrSetAside(nowMs: nowMs) { () throws(StorageError) in
             for carried in carried where !isVoid(carried.truncations) {
                 if let slice = carried.slice {

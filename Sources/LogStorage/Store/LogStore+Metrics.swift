@@ -45,7 +45,7 @@ extension LogStore {
         ) { [self] in Double(memory.unsettledBytes) }
         registry.reading(
             "millrace_memory_buffer_bytes", help: "Buffers in use: input, requests, replies, batches in memory."
-        ) { [self] in Double(pool.outstandingBytes) }
+        ) { [self] in Double(pool.outstandingBytes + replayPool.outstandingBytes) }
         registry.reading(
             "millrace_storage_offline", help: "1 when the data folder failed and takes no writes until a restart."
         ) { [self] in isOffline ? 1 : 0 }

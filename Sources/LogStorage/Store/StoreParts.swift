@@ -10,6 +10,9 @@ struct StoreParts: Sendable {
     let folder: String
     let options: LogStoreOptions
     let pool: ChunkPool
+    /// Memory of batches that a start found in the journal, which bounds them. Apart from `pool`, because the edges hold back
+    /// their input by what that has handed out: a broker that can write none of this to its segment is to serve all the same.
+    let replayPool = ChunkPool()
     let handles: SegmentHandles
     let statistics = LogStatistics()
     let metrics = StoreMetrics()
@@ -45,6 +48,7 @@ extension StorePart {
     var folder: String { parts.folder }
     var options: LogStoreOptions { parts.options }
     var pool: ChunkPool { parts.pool }
+    var replayPool: ChunkPool { parts.replayPool }
     var handles: SegmentHandles { parts.handles }
     var statistics: LogStatistics { parts.statistics }
     var metrics: StoreMetrics { parts.metrics }

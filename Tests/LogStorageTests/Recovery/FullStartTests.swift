@@ -76,6 +76,21 @@ import Testing
         }
     }
 
+    /// The edges hold back their input by what the store's pool has handed out. Batches that cannot be written yet are no input,
+    /// and a journal full of them would leave no room for a single request.
+    @Test func whatAStartFoundHoldsBackNoInput() throws {
+        let store = try TestStore()
+        let before = store.store.chunkPool.outstandingBytes
+        commit(store, 12, size: 3000)
+        try start(store, .powerCut, .space)
+        #expect(store.store.memory.unsettledBytes > 30_000)
+        #expect(store.store.chunkPool.outstandingBytes <= before)
+        relieve(store)
+        store.store.maintain(nowMs: TestStore.now)
+        #expect(store.store.memory.unsettledBytes == 0 && store.store.replayPool.outstandingBytes == 0)
+        try expect(Array(0..<12), in: store, .powerCut)
+    }
+
     /// A log start has no other road than the journal.
     @Test(arguments: Want.allCases, End.allCases)
     func theGenerationThatAStartLeavesOutIsNotMissed(_ want: Want, _ end: End) throws {
