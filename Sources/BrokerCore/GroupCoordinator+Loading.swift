@@ -202,6 +202,8 @@ extension GroupCoordinator: PartitionStateOwner {
     private func forget(_ shard: inout Shard, _ now: CoordinatorTime) -> [GroupActions.Reply] {
         let replies = shard.machine.unload(now: now).replies
         shard.machine.beginLoading()
+        // Its walk was through what is forgotten.
+        shard.rewrite.writing = nil
         return replies
     }
 
@@ -243,7 +245,7 @@ extension GroupCoordinator: PartitionStateOwner {
         // What is loaded before the coordinator serves begins with it.
         guard let missed, wiring.withLock({ $0!.isActive }) else { return nil }
         begin(shard)
-        for name in missed { sweepDeleted(name, in: shard) }
+        sweepDeleted(missed, in: shard)
         Log.info("groups are served", "partition", log.name)
         return nil
     }

@@ -2,21 +2,29 @@ import ByteBuffers
 import Coordinators
 import KafkaModel
 import LogStorage
+import RecordFormat
 
 /// Keeps each partition of `__consumer_offsets` at a bounded multiple of what is alive in it: a log that has outgrown that
 /// gets all live records appended once more, and then starts with them.
 ///
 /// ```
-///  log      [ old ........................ ][ live, batch by batch ][ later appends ...
-///  1. appended, under the shard's lock       ▲ pending.start       ▲ pending.end
-///  2. published: everything up to here is on disk ─────────────────┘
-///  3. the log's start moves to ──────────────┘
+///  log      [ old ........................ ][ live and later appends, in turn ][ later appends ...
+///  1. begun                                  ▲ start
+///  2. appended, step by step                                                  ▲ pending.end
+///  3. published: everything up to here is on disk ────────────────────────────┘
+///  4. the log's start moves to ──────────────┘
 /// ```
+/// The shard's lock is held for a step of 64 KiB, and requests come between two of them. A step writes what its keys have at
+/// that moment, so every key that is alive in the end has its newest record behind `start` (`GroupShard.liveRecords`).
+///
 /// No crash loses state: the start is moved only once the commit that covers the last live record is published, and
 /// the move is an entry of a later commit still. So a replay sees one of
-/// - old, and none or some of live in their order: each repeats what its key already has;
+/// - old, and none or some of live in their order: each repeats what its key had then, and what changed it is behind it;
 /// - old, live, later appends: as before;
-/// - live, later appends: live alone is the state at 1, because nothing else was appended while the lock was held.
+/// - live, later appends: of each key that is alive its newest record; of one that is not none, or a tombstone behind it.
+///
+/// Where the state is thrown away and read back (`GroupCoordinator+Loading`), the walk ends; what it has appended stays, and
+/// the start does not move.
 ///
 /// Segments below the start go with the store's next round of retention. Tombstones are not live, so they go too.
 ///
@@ -34,10 +42,19 @@ struct LogRewrite {
         var bytesBefore: Int64
     }
 
+    /// Live records that are being appended.
+    struct Writing {
+        var walk = ShardWalk(.offsets)
+        /// The log's end when the walk began.
+        var start: Offset
+        /// Bytes of log before `start`.
+        var bytesBefore: Int64
+    }
+
     /// Bytes of log from its start on.
     var logBytes: Int64 = 0
-    /// Size of the live records in bytes, when they were last counted.
-    var liveBytes: Int64 = 0
+    /// A walk has begun and is not complete.
+    var writing: Writing?
     /// The live records are appended, the log's start has not moved yet.
     var pending: Pending?
     private var isAsked = false
@@ -46,79 +63,98 @@ struct LogRewrite {
     /// most once for three bytes of commits.
     static let growth: Int64 = 4
 
-    func isOutgrown(floor: Int64) -> Bool { logBytes > max(floor, liveBytes * Self.growth) }
+    func isOutgrown(_ liveBytes: Int, floor: Int64) -> Bool { logBytes > max(floor, Int64(liveBytes) * Self.growth) }
 
     /// Whether the timer thread has to be woken: once for each time that the log outgrows.
-    mutating func asks(floor: Int64) -> Bool {
-        if isAsked || pending != nil || !isOutgrown(floor: floor) { return false }
+    mutating func asks(_ liveBytes: Int, floor: Int64) -> Bool {
+        if isAsked || writing != nil || pending != nil || !isOutgrown(liveBytes, floor: floor) { return false }
         isAsked = true
         return true
     }
 
-    mutating func counted(liveBytes: Int64) {
-        self.liveBytes = liveBytes
+    /// Begins a walk, with the log's end.
+    mutating func begin(_ start: Offset) {
+        writing = Writing(start: start, bytesBefore: logBytes)
         isAsked = false
     }
 }
 
 extension GroupCoordinator {
-    /// Largest batch of live records, in bytes; a larger single record is a batch of its own.
-    static let rewriteBatchBytes = 512 << 10
+    /// Bytes of live records that are encoded and appended while a shard's lock is held once, about: some hundred records,
+    /// half a millisecond.
+    static let rewriteStepBytes = 64 << 10
     /// How often the timer thread looks whether the live records have reached the disk.
     static let rewritePollMs: Int64 = 20
 
-    /// Takes one step for every shard that needs one. Runs on the timer thread, because a shard's lock is held while
-    /// all that is alive in it is encoded. Returns whether a shard waits for a commit and wants the next step soon.
+    /// What a step of a rewrite came to.
+    enum RewriteStep {
+        /// There is nothing to rewrite, or it cannot be done now.
+        case idle
+        /// Some was appended, and there is more.
+        case goesOn
+        /// All is appended, and not on disk yet.
+        case waits
+    }
+
+    /// Takes for every shard the steps that can be taken now. Runs on the timer thread. Returns whether a shard waits for a
+    /// commit and wants the next step soon.
     func rewriteOutgrown() -> Bool {
         var waits = false
         for shard in shards {
-            waits = shard.withLock { rewriteIfOutgrown(&$0) } || waits
+            var step = RewriteStep.goesOn
+            while step == .goesOn { step = rewriteStep(shard) }
+            waits = waits || step == .waits
         }
         return waits
     }
 
-    private func rewriteIfOutgrown(_ shard: inout Shard) -> Bool {
-        let store = broker.store
+    /// Takes one step, for which the shard's lock is held.
+    func rewriteStep(_ shard: Lock<Shard>) -> RewriteStep {
         // An offline store commits nothing more; a restart begins with what is on disk.
-        if store.isOffline { return false }
-        if let pending = shard.rewrite.pending {
-            // Decided by the high watermark rather than the commit's ticket, because that commit may have left these
-            // records out.
-            guard shard.log.highWatermark >= pending.end else { return !shard.isSuspended }
-            // Fails only when the store goes offline now.
-            guard case .success(let moved) = shard.log.deleteRecords(before: pending.start) else { return false }
-            shard.ticket = max(shard.ticket, moved.ticket)
-            shard.rewrite.logBytes -= pending.bytesBefore
-            shard.rewrite.pending = nil
-            return false
+        if broker.store.isOffline { return .idle }
+        return shard.withLock { shard in
+            if let pending = shard.rewrite.pending { return moveStart(of: &shard, pending) }
+            if shard.rewrite.writing == nil, !beginRewrite(&shard) { return .idle }
+            return appendLive(&shard)
         }
-        guard !shard.isSuspended, shard.rewrite.isOutgrown(floor: rewriteFloor),
-            let live = shard.machine.liveRecords()
-        else {
-            return false
-        }
-        let size = live.reduce(0) { $0 + $1.sizeInBatch }
-        shard.rewrite.counted(liveBytes: Int64(size))
-        // Much of the growth is alive.
-        guard shard.rewrite.isOutgrown(floor: rewriteFloor) else { return false }
-        return append(live, &shard)
     }
 
-    /// Appends the live records; false where the log refuses.
-    private func append(_ live: [CoordinatorRecord], _ shard: inout Shard) -> Bool {
-        let bytesBefore = shard.rewrite.logBytes
-        let now = BrokerClock.now()
-        // Where nothing is alive the whole log can go.
-        var start = shard.log.logEndOffset
-        if !live.isEmpty {
-            // Refused halfway: the log has some records twice, and its start does not move.
-            guard let base = Self.append(live[...], to: &shard, now, batchBytes: Self.rewriteBatchBytes) else {
-                return false
-            }
-            start = base
+    /// Begins a walk where the log has outgrown what is alive. What cannot begin now is looked at again whenever the timer
+    /// thread wakes.
+    private func beginRewrite(_ shard: inout Shard) -> Bool {
+        guard !shard.isSuspended, shard.rewrite.isOutgrown(shard.machine.liveBytes, floor: rewriteFloor),
+            shard.machine.canBeRewritten, shard.log.refusal(.broker) == nil
+        else { return false }
+        shard.rewrite.begin(shard.log.logEndOffset)
+        return true
+    }
+
+    private func appendLive(_ shard: inout Shard) -> RewriteStep {
+        guard var writing = shard.rewrite.writing else { return .idle }
+        shard.rewrite.writing = nil
+        // Given up halfway, the log has some records twice, and its start does not move.
+        guard let live = shard.machine.liveRecords(&writing.walk, maxBytes: Self.rewriteStepBytes),
+            Self.append(live, to: &shard, BrokerClock.now())
+        else { return .idle }
+        guard writing.walk.isComplete else {
+            shard.rewrite.writing = writing
+            return .goesOn
         }
         shard.rewrite.pending = LogRewrite.Pending(
-            start: start, end: shard.log.logEndOffset, bytesBefore: bytesBefore)
-        return true
+            start: writing.start, end: shard.log.logEndOffset, bytesBefore: writing.bytesBefore)
+        return .waits
+    }
+
+    /// Moves the log's start, once all live records are on disk.
+    private func moveStart(of shard: inout Shard, _ pending: LogRewrite.Pending) -> RewriteStep {
+        // Decided by the high watermark rather than the commit's ticket, because that commit may have left these
+        // records out.
+        guard shard.log.highWatermark >= pending.end else { return shard.isSuspended ? .idle : .waits }
+        // Fails only when the store goes offline now.
+        guard case .success(let moved) = shard.log.deleteRecords(before: pending.start) else { return .idle }
+        shard.ticket = max(shard.ticket, moved.ticket)
+        shard.rewrite.logBytes -= pending.bytesBefore
+        shard.rewrite.pending = nil
+        return .idle
     }
 }

@@ -146,6 +146,16 @@ public final class GroupCoordinator: Sendable {
         shards.map { shard in look(shard) { body($0.machine) } }
     }
 
+    /// Looks at every shard in turn, at each as often as a walk through its groups takes steps.
+    public func walkAll<Answer>(_ body: (borrowing GroupShard, inout ShardWalk) -> Answer) -> [Answer] {
+        shards.flatMap { shard in
+            var walk = ShardWalk(.groups)
+            var answers: [Answer] = []
+            while !walk.isComplete { answers.append(look(shard) { body($0.machine, &walk) }) }
+            return answers
+        }
+    }
+
     private func look<Answer>(_ shard: Lock<Shard>, _ body: (borrowing Shard) -> Answer) -> Answer {
         let (answer, lost) = shard.withLock { shard in
             let lost = followLog(&shard, BrokerClock.now())
@@ -167,13 +177,22 @@ public final class GroupCoordinator: Sendable {
                 if shard.isSuspended { shard.missDeletion(of: name) }
                 return shard.isSuspended
             }
-            if !isMissed { sweepDeleted(name, in: shard) }
+            if !isMissed { sweepDeleted([name], in: shard) }
         }
         broker.store.kick()
     }
 
-    func sweepDeleted(_ name: String, in shard: Lock<Shard>) {
-        sweep(shard) { $0.topicsDeleted([(name: name, id: .zero)], now: $1) }
+    /// Removes the offsets of topics, by one walk for all of them.
+    func sweepDeleted(_ names: [String], in shard: Lock<Shard>) {
+        guard let first = names.first else { return }
+        let topics = Dictionary(names.map { (ExactString($0), TopicID.zero) }) { id, _ in id }
+        sweep(shard, topics.count == 1 ? .topic(ExactString(first)) : .offsets) {
+            $0.topicsDeleted(topics, &$1, now: $2)
+        }
+        // Where the shard lost its log between two steps, the rest is removed when it has it back.
+        shard.withLock { shard in
+            if shard.isSuspended { for name in names { shard.missDeletion(of: name) } }
+        }
     }
 
     struct Outcome {
@@ -198,7 +217,7 @@ public final class GroupCoordinator: Sendable {
                 outcome = runOnCopy(&shard, event, now)
             } else {
                 let actions = event(&shard.machine, now)
-                if !actions.records.isEmpty, Self.append(actions.records[...], to: &shard, now) == nil {
+                if !actions.records.isEmpty, !Self.append(actions.records, to: &shard, now) {
                     // Refused since the look a moment ago: the state has gone ahead of the log, and is made from it again.
                     outcome = refusal(of: actions.replies)
                     lost += readBack(&shard, now)
@@ -207,7 +226,10 @@ public final class GroupCoordinator: Sendable {
                 }
             }
             count(&shard)
-            return (outcome, shard.machine.nextDeadline, shard.rewrite.asks(floor: rewriteFloor), lost)
+            return (
+                outcome, shard.machine.nextDeadline, shard.rewrite.asks(shard.machine.liveBytes, floor: rewriteFloor),
+                lost
+            )
         }
         deliver(Outcome(replies: lost))
         if isOutgrown { signal.raise() }
@@ -265,14 +287,12 @@ public final class GroupCoordinator: Sendable {
         shard.countedBytes += change
     }
 
-    /// Appends in batches that the topic takes, of at most `batchBytes` each, and returns the first one's base offset; nil
-    /// when the data folder takes nothing. A larger single record is a batch of its own.
+    /// Appends in batches that the topic takes, and returns whether the data folder has taken them. A larger single record
+    /// is a batch of its own.
     static func append(
-        _ records: ArraySlice<CoordinatorRecord>, to shard: inout Shard, _ now: CoordinatorTime,
-        batchBytes: Int = .max
-    ) -> Offset? {
-        let limit = min(batchBytes, shard.machine.maxBatchBytes)
-        var base: Offset?
+        _ records: [CoordinatorRecord], to shard: inout Shard, _ now: CoordinatorTime
+    ) -> Bool {
+        let limit = shard.machine.maxBatchBytes
         var first = records.startIndex
         while first < records.endIndex {
             var end = first + 1
@@ -281,16 +301,15 @@ public final class GroupCoordinator: Sendable {
                 size += records[end].sizeInBatch
                 end += 1
             }
-            guard let offset = appendBatch(records[first..<end], to: &shard, now) else { return nil }
-            if base == nil { base = offset }
+            guard appendBatch(records[first..<end], to: &shard, now) else { return false }
             first = end
         }
-        return base
+        return true
     }
 
     private static func appendBatch(
         _ records: ArraySlice<CoordinatorRecord>, to shard: inout Shard, _ now: CoordinatorTime
-    ) -> Offset? {
+    ) -> Bool {
         var builder = RecordBatchBuilder()
         for record in records {
             builder.append(key: record.key, value: record.value, timestampMs: now.wallClockMs)
@@ -301,8 +320,8 @@ public final class GroupCoordinator: Sendable {
         case .success(let receipt):
             shard.ticket = receipt.ticket
             shard.rewrite.logBytes += size
-            return receipt.baseOffset
-        case .failure: return nil
+            return true
+        case .failure: return false
         }
     }
 
@@ -364,19 +383,16 @@ public final class GroupCoordinator: Sendable {
         }
     }
 
-    private func expireOffsets(_ shard: Lock<Shard>) { sweep(shard) { $0.expireOffsets(now: $1) } }
+    private func expireOffsets(_ shard: Lock<Shard>) { sweep(shard, .offsets) { $0.expireOffsets(&$1, now: $2) } }
 
     /// Runs an event of several steps to its end, or until the log takes no more of it.
     private func sweep(
-        _ shard: Lock<Shard>, _ step: (inout GroupShard, CoordinatorTime) -> (actions: GroupActions, isComplete: Bool)
+        _ shard: Lock<Shard>, _ scope: ShardWalk.Scope,
+        _ step: (inout GroupShard, inout ShardWalk, CoordinatorTime) -> GroupActions
     ) {
-        var isComplete = false
-        while !isComplete {
-            let outcome = run(shard) { machine, now in
-                let result = step(&machine, now)
-                isComplete = result.isComplete
-                return result.actions
-            }
+        var walk = ShardWalk(scope)
+        while !walk.isComplete {
+            let outcome = run(shard) { machine, now in step(&machine, &walk, now) }
             deliver(outcome)
             if outcome.refused { return }
         }

@@ -163,6 +163,9 @@ struct ClassicGroup: Sendable {
         Self.emptyBytes + listedTextBytes + descriptionBytes + pendingBytes + subscribedBytes + offsets.memoryBytes
     }
 
+    /// Bytes of the records that a log needs of it, about.
+    var liveBytes: Int { (isRecorded ? listedTextBytes + recordedBytes : 0) + offsets.recordBytes(of: groupID) }
+
     /// Bytes of a group besides all that is in it.
     static let emptyBytes = 512
 

@@ -33,16 +33,25 @@ struct CommittedOffset: Equatable, Sendable {
 }
 
 /// Offsets by topic name and partition index.
-struct CommittedOffsets: Equatable, Sendable {
-    private(set) var byTopic: [ExactString: [Int32: CommittedOffset]] = [:]
+struct CommittedOffsets: Sendable {
+    private(set) var byTopic = SlotTable<ExactString, SlotTable<Int32, CommittedOffset>>()
     private(set) var count = 0
     private(set) var metadataBytes = 0
+    /// Bytes of the topics' names, each as often as it has offsets.
+    private var topicBytes = 0
     /// Bytes of the longest text there was, since there was none.
     private(set) var longestMetadata = 0
 
     /// Bytes of memory, about: an entry of the inner table, a share of the outer one, the text.
     var memoryBytes: Int { count * Self.entryBytes + metadataBytes }
     static let entryBytes = 224
+
+    /// Returns the bytes that their records take in a log, about.
+    func recordBytes(of groupID: String) -> Int {
+        count * (Self.recordNumbers + groupID.utf8.count) + topicBytes + metadataBytes
+    }
+    /// A record's numbers and lengths, and what it takes in a batch besides.
+    private static let recordNumbers = 34 + CoordinatorRecord.overhead
 
     var isEmpty: Bool { count == 0 }
 
@@ -52,14 +61,16 @@ struct CommittedOffsets: Equatable, Sendable {
             if let newValue {
                 metadataBytes += newValue.metadata.utf8.count
                 longestMetadata = max(longestMetadata, newValue.metadata.utf8.count)
-                if let old = byTopic[topic, default: [:]].updateValue(newValue, forKey: partition) {
+                if let old = byTopic[topic, default: SlotTable()].updateValue(newValue, forKey: partition) {
                     metadataBytes -= old.metadata.utf8.count
                 } else {
                     count += 1
+                    topicBytes += topic.utf8.count
                 }
             } else if let old = byTopic[topic]?.removeValue(forKey: partition) {
                 metadataBytes -= old.metadata.utf8.count
                 count -= 1
+                topicBytes -= topic.utf8.count
                 if byTopic[topic]!.isEmpty { byTopic[topic] = nil }
                 if metadataBytes == 0 { longestMetadata = 0 }
             }

@@ -74,23 +74,29 @@ extension GroupShard {
         entry.groupID.utf8.count + entry.protocolType.utf8.count > usualListedText
     }
 
-    /// Lists the shard's groups, in no order, in the states and of the types named (case does not matter; none named:
-    /// all). A shard that loads answers COORDINATOR_LOAD_IN_PROGRESS; one led elsewhere has no groups to list. Sources:
-    /// KIP-518, KIP-848.
+    /// Lists the next of the shard's groups, in no order, in the states and of the types named (case does not matter; none
+    /// named: all), until the walk through `.groups` is complete. A shard that loads answers COORDINATOR_LOAD_IN_PROGRESS;
+    /// one led elsewhere has no groups to list. Sources: KIP-518, KIP-848.
     public func listGroups(
-        states: [String], types: [String]
+        states: [String], types: [String], _ walk: inout ShardWalk
     ) -> (error: ErrorCode, groups: [ListGroupsResponse.ListedGroup]) {
-        if phase != .active { return (phase == .loading ? .coordinatorLoadInProgress : .none, []) }
+        guard phase == .active, types.isEmpty || types.contains(where: { $0.lowercased() == "classic" }) else {
+            walk.end()
+            return (phase == .loading ? .coordinatorLoadInProgress : .none, [])
+        }
         let states = Set(states.map { $0.lowercased() })
-        guard types.isEmpty || types.contains(where: { $0.lowercased() == "classic" }) else { return (.none, []) }
-        let listed = groups.compactMap { groupID, group -> ListGroupsResponse.ListedGroup? in
-            guard states.isEmpty || states.contains(group.state.rawValue.lowercased()) else { return nil }
+        var listed: [ListGroupsResponse.ListedGroup] = []
+        var room = Self.maxStepEntries
+        while let part = walk.next(in: self, &room) {
+            guard let group = groups[part.groupID],
+                states.isEmpty || states.contains(group.state.rawValue.lowercased())
+            else { continue }
             var entry = ListGroupsResponse.ListedGroup()
-            entry.groupID = groupID.text
+            entry.groupID = part.groupID.text
             entry.protocolType = group.protocolType ?? ""
             entry.groupState = group.state.rawValue
             entry.groupType = "classic"
-            return entry
+            listed.append(entry)
         }
         return (.none, listed)
     }
@@ -112,17 +118,24 @@ extension GroupShard {
 
     private mutating func deleteGroup(_ groupID: String) -> (ErrorCode, String?) {
         if let phaseError { return (phaseError, nil) }
-        guard let group = groups[groupID] else { return (.groupIDNotFound, "Group \(groupID) not found.") }
-        guard group.state == .empty else { return (.nonEmptyGroup, "The group \(groupID) is not empty.") }
-        var indexes: [ExactString: Set<Int32>] = [:]
-        for store in [group.offsets] + group.openTransactions.compactMap({ pendingTransactions[$0]?[groupID] }) {
-            for (topic, partitions) in store.byTopic { indexes[topic, default: []].formUnion(partitions.keys) }
-        }
-        for topic in indexes.keys.sorted() {
-            for index in indexes[topic]!.sorted() { delete(topic.text, index, of: group) }
+        guard let state = groups[groupID]?.state else { return (.groupIDNotFound, "Group \(groupID) not found.") }
+        guard state == .empty else { return (.nonEmptyGroup, "The group \(groupID) is not empty.") }
+        let isRecorded = groups[groupID]!.isRecorded
+        for (topic, indexes) in offsetIndexes(of: groupID) {
+            for index in indexes { delete(topic, index, of: groupID) }
         }
         // Members that were only promised an id lose it: their JoinGroup gets UNKNOWN_MEMBER_ID and they begin again.
-        if group.isRecorded { writeTombstone(of: groupID) } else { groups[groupID] = nil }
+        if isRecorded { writeTombstone(of: groupID) } else { groups[groupID] = nil }
         return (.none, nil)
+    }
+
+    /// Returns the topics and partitions that the group has offsets of, pending ones included, in order.
+    private func offsetIndexes(of groupID: String) -> [(topic: String, indexes: [Int32])] {
+        guard let group = groups[groupID] else { return [] }
+        var indexes: [ExactString: Set<Int32>] = [:]
+        for store in stores(of: group) {
+            for (topic, partitions) in store.byTopic { indexes[topic, default: []].formUnion(partitions.keys) }
+        }
+        return indexes.keys.sorted().map { ($0.text, indexes[$0]!.sorted()) }
     }
 }

@@ -2,30 +2,50 @@ internal import KafkaModel
 
 /// What of the log is still needed, so that a log that only grows can be replaced by its meaning.
 extension GroupShard {
-    /// Returns everything that replay needs to come to the present committed state: for each group its newest metadata
-    /// record, when it has one, and then all its committed offsets; groups, topics and partitions in order. `nil` while
-    /// offsets of unfinished transactions are pending: they are tied to their producers' batches and cannot be written
-    /// again.
+    /// Bytes of all records that are alive, about.
+    public var liveBytes: Int { context.footprint.liveBytes }
+
+    /// Whether what is alive can be written again now: not while offsets of unfinished transactions are pending. They are
+    /// tied to their producers' batches, and a committed offset that is written again behind one of them would be the newer
+    /// of the two.
+    public var canBeRewritten: Bool { phase == .active && pendingTransactions.isEmpty }
+
+    /// Returns the next of the records that replay needs to come to the present committed state, of a walk through
+    /// `.offsets`: for each group its newest metadata record, when it has one, and then all its committed offsets. `nil`:
+    /// the walk cannot go on, because of a transaction or because it began before the shard was loaded.
     ///
     /// Appended behind the log they change nothing, because each repeats what its key already has: a replay may see all
-    /// of them, some (in order), or none, and also the records before them or not.
+    /// of them, some (in order), or none, and also the records before them or not. Once the walk is complete, every key that
+    /// is alive has its newest record behind the place where the log ended when the walk began: the walk came by it, or it
+    /// was written meanwhile. That of a key that was deleted after the walk came by it has a tombstone behind it.
     ///
     /// A rebalance under way has no record and gets none here: a restart brings back the last completed generation.
-    public func liveRecords() -> [CoordinatorRecord]? {
-        guard pendingTransactions.isEmpty else { return nil }
+    ///
+    /// - Parameter maxBytes: a step ends with the record that reaches it; it may have `liveStepEntries` more.
+    public func liveRecords(_ walk: inout ShardWalk, maxBytes: Int) -> [CoordinatorRecord]? {
+        guard canBeRewritten, walk.isThrough(self) else { return nil }
         var records: [CoordinatorRecord] = []
-        for groupID in groups.keys.sorted() {
-            let group = groups[groupID]!
-            if let metadata = group.recorded {
-                records.append(GroupRecord.group(groupID: groupID.text, metadata).encoded)
-            }
-            for (topic, partitions) in group.offsets.sorted {
-                for (index, offset) in partitions {
-                    let key = GroupRecord.OffsetKey(groupID: groupID.text, topic: topic, partitionIndex: index)
-                    records.append(GroupRecord.offset(key, offset).encoded)
+        var bytes = 0
+        func add(_ record: GroupRecord) {
+            let encoded = record.encoded
+            bytes += encoded.sizeInBatch
+            records.append(encoded)
+        }
+        var room = Self.maxStepEntries
+        while room > 0, bytes < maxBytes, !walk.isComplete {
+            let step = min(room, Self.liveStepEntries)
+            var left = step
+            if let part = walk.next(in: self, &left) {
+                if part.isFirst, let metadata = groups[part.groupID]?.recorded {
+                    add(.group(groupID: part.groupID.text, metadata))
                 }
+                for (key, offset) in part.offsets { add(.offset(key, offset)) }
             }
+            room -= step - left
         }
         return records
     }
+
+    /// Entries between two looks at the bytes: each may have a group's name and a text of 32 KiB.
+    private static let liveStepEntries = 16
 }

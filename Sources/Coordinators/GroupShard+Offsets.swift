@@ -229,26 +229,27 @@ extension GroupShard {
         var response = OffsetDeleteResponse()
         if let error = deleteRefusal(request.groupID) {
             response.errorCode = error.rawValue
-        } else if let group = groups[request.groupID] {
-            response.topics = counting(request.groupID) { $0.delete(request.topics, of: group) }
+        } else {
+            response.topics = counting(request.groupID) { $0.delete(request.topics, of: request.groupID) }
         }
         context.reply(waiter, .offsetDelete(response))
         return context.finish()
     }
 
     private mutating func delete(
-        _ topics: [OffsetDeleteRequest.OffsetDeleteRequestTopic], of group: ClassicGroup
+        _ topics: [OffsetDeleteRequest.OffsetDeleteRequestTopic], of groupID: String
     ) -> [OffsetDeleteResponse.OffsetDeleteResponseTopic] {
         topics.map { topic in
             var result = OffsetDeleteResponse.OffsetDeleteResponseTopic()
             result.name = topic.name
+            let isSubscribed = groups[groupID]?.isSubscribed(to: topic.name) ?? false
             result.partitions = topic.partitions.map { partition in
                 var outcome = OffsetDeleteResponse.OffsetDeleteResponsePartition()
                 outcome.partitionIndex = partition.partitionIndex
-                if group.isSubscribed(to: topic.name) {
+                if isSubscribed {
                     outcome.errorCode = ErrorCode.groupSubscribedToTopic.rawValue
                 } else {
-                    delete(topic.name, partition.partitionIndex, of: group)
+                    delete(topic.name, partition.partitionIndex, of: groupID)
                 }
                 return outcome
             }
@@ -265,9 +266,21 @@ extension GroupShard {
     }
 
     /// Writes a tombstone if there is anything to delete, committed or pending.
-    mutating func delete(_ topic: String, _ partition: Int32, of group: ClassicGroup) {
-        guard group.offsets[topic, partition] != nil || hasPendingOffset(of: group, topic, partition) else { return }
+    mutating func delete(_ topic: String, _ partition: Int32, of groupID: String) {
+        guard hasOffset(of: groupID, topic, partition) else { return }
         context.counters.deletedOffsets += 1
-        write(GroupRecord.OffsetKey(groupID: group.groupID, topic: topic, partitionIndex: partition), nil)
+        write(GroupRecord.OffsetKey(groupID: groupID, topic: topic, partitionIndex: partition), nil)
+    }
+
+    /// Whether the group has an offset, committed or pending. Of a group that is at hand instead, a copy of all its offsets
+    /// would be made when one of them is deleted.
+    private func hasOffset(of groupID: String, _ topic: String, _ partition: Int32) -> Bool {
+        guard let group = groups[groupID] else { return false }
+        return group.offsets[topic, partition] != nil || hasPendingOffset(of: group, topic, partition)
+    }
+
+    /// The group's committed offsets, and those pending in each of its transactions.
+    func stores(of group: ClassicGroup) -> [CommittedOffsets] {
+        [group.offsets] + group.openTransactions.compactMap { pendingTransactions[$0]?[group.groupID] }
     }
 }

@@ -2,79 +2,81 @@ public import KafkaModel
 
 /// When offsets and groups end: retention, deleted topics. Source: KIP-211.
 extension GroupShard {
-    /// Records in one action of `expireOffsets` and `topicsDeleted`, so that a batch stays small (about 100 bytes each)
-    /// and the shard's lock is held for milliseconds.
-    public static let sweepLimit = 10_000
-
-    /// Removes offsets that are older than the retention, and empty groups without offsets. To be called every few
-    /// minutes (`offsets.retention.check.interval.ms`), and again at once while `isComplete` is false.
+    /// Removes offsets that are older than the retention, and empty groups without offsets: the next `maxStepEntries` of a
+    /// walk through `.offsets`. To be called every few minutes (`offsets.retention.check.interval.ms`), and again at once
+    /// until the walk is complete.
     ///
     /// An offset's age counts from
     /// - the time its group became Empty, for groups that had members;
     /// - its commit, for simple groups, and for topics that a Stable consumer group does not subscribe to.
     /// It does not expire otherwise. A retention that the client gave with the commit counts instead of the setting.
-    public mutating func expireOffsets(now: CoordinatorTime) -> (actions: GroupActions, isComplete: Bool) {
-        context.begin(now)
-        guard phase == .active else { return (context.finish(), true) }
-        var isComplete = true
-        for groupID in groups.keys.sorted() {
-            guard context.actions.records.count < Self.sweepLimit else {
-                isComplete = false
-                break
+    public mutating func expireOffsets(_ walk: inout ShardWalk, now: CoordinatorTime) -> GroupActions {
+        sweep(&walk, now) { shard, part in
+            for key in shard.expired(in: part) {
+                shard.context.counters.expiredOffsets += 1
+                shard.context.write(.offset(key, nil))
+                shard.apply(key, nil, producerID: .none)
             }
-            counting(groupID.text) { shard in
-                shard.expireOffsets(of: shard.groups[groupID]!)
-                if shard.groups[groupID]?.isOver == true { shard.writeTombstone(of: groupID.text) }
+            if part.isLast, shard.groups[part.groupID]?.isOver == true {
+                shard.writeTombstone(of: part.groupID.text)
             }
         }
-        return (context.finish(), isComplete)
     }
 
-    private mutating func expireOffsets(of group: ClassicGroup) {
-        guard let base = group.expiryBase else { return }
+    private func expired(in part: ShardWalk.Part) -> [GroupRecord.OffsetKey] {
+        guard let group = groups[part.groupID], let base = group.expiryBase else { return [] }
         let now = context.now.wallClockMs
-        for (topic, partitions) in group.offsets.sorted where !group.isSubscribed(to: topic) {
-            for (index, offset) in partitions where !hasPendingOffset(of: group, topic, index) {
-                let isExpired: Bool =
-                    if let expiry = offset.expireTimestampMs {
-                        now >= expiry
-                    } else {
-                        now - (base.sinceEmptyMs ?? offset.commitTimestampMs) >= context.settings.offsetsRetentionMs
-                    }
-                guard isExpired else { continue }
-                context.counters.expiredOffsets += 1
-                let key = GroupRecord.OffsetKey(groupID: group.groupID, topic: topic, partitionIndex: index)
-                context.write(.offset(key, nil))
-                apply(key, nil, producerID: .none)
+        return part.offsets.filter { key, offset in
+            if let expiry = offset.expireTimestampMs {
+                guard now >= expiry else { return false }
+            } else {
+                let since = base.sinceEmptyMs ?? offset.commitTimestampMs
+                guard now - since >= context.settings.offsetsRetentionMs else { return false }
             }
+            return !group.isSubscribed(to: key.topic) && !hasPendingOffset(of: group, key.topic, key.partitionIndex)
+        }.map(\.key)
+    }
+
+    /// Removes the offsets of topics that were deleted: the next `maxStepEntries` of a walk through `.offsets`, or through
+    /// `.topic` where it is one. Offsets of a new topic of the same name, known by its id, stay.
+    public mutating func topicsDeleted(
+        _ topics: [ExactString: TopicID], _ walk: inout ShardWalk, now: CoordinatorTime
+    ) -> GroupActions {
+        sweep(&walk, now) { shard, part in
+            for key in shard.deleted(in: part, topics) { shard.delete(key.topic, key.partitionIndex, of: key.groupID) }
         }
     }
 
-    /// Removes the offsets of topics that were deleted. Offsets of a new topic of the same name, known by its id, stay.
-    public mutating func topicsDeleted(
-        _ topics: [(name: String, id: TopicID)], now: CoordinatorTime
-    ) -> (actions: GroupActions, isComplete: Bool) {
-        context.begin(now)
-        guard phase == .active else { return (context.finish(), true) }
-        for groupID in groups.keys.sorted() {
-            let group = groups[groupID]!
-            for topic in topics {
-                for index in partitions(of: topic.name, id: topic.id, in: group) {
-                    guard context.actions.records.count < Self.sweepLimit else { return (context.finish(), false) }
-                    counting(groupID.text) { $0.delete(topic.name, index, of: group) }
+    /// Returns the offsets of the part that are of these topics. Pending ones of the group, which the walk does not come by,
+    /// are in its first part.
+    private func deleted(in part: ShardWalk.Part, _ topics: [ExactString: TopicID]) -> [GroupRecord.OffsetKey] {
+        func isDeleted(_ topic: ExactString, _ offset: CommittedOffset) -> Bool {
+            topics[topic].map { !offset.isOfOtherTopic(than: $0) } ?? false
+        }
+        var keys = part.offsets.filter { isDeleted(ExactString($0.key.topic), $0.offset) }.map(\.key)
+        guard part.isFirst, let group = groups[part.groupID], !group.openTransactions.isEmpty else { return keys }
+        for store in stores(of: group).dropFirst() {
+            for (topic, partitions) in store.byTopic where topics[topic] != nil {
+                for (index, offset) in partitions where isDeleted(topic, offset) {
+                    keys.append(.init(groupID: group.groupID, topic: topic.text, partitionIndex: index))
                 }
             }
         }
-        return (context.finish(), true)
+        return keys
     }
 
-    /// Returns the partitions of the topic that the group has offsets of, pending ones included.
-    private func partitions(of topic: String, id: TopicID, in group: ClassicGroup) -> [Int32] {
-        let stores = [group.offsets] + group.openTransactions.compactMap { pendingTransactions[$0]?[group.groupID] }
-        let indexes = stores.flatMap { store in
-            (store.byTopic[topic] ?? [:]).lazy.filter { !$0.value.isOfOtherTopic(than: id) }.map(\.key)
+    /// Takes a step of the walk. What `change` does to a part's group, it does to that group alone.
+    private mutating func sweep(
+        _ walk: inout ShardWalk, _ now: CoordinatorTime, _ change: (inout GroupShard, ShardWalk.Part) -> Void
+    ) -> GroupActions {
+        context.begin(now)
+        guard phase == .active else {
+            walk.end()
+            return context.finish()
         }
-        return Set(indexes).sorted()
+        var room = Self.maxStepEntries
+        while let part = walk.next(in: self, &room) { counting(part.groupID.text) { change(&$0, part) } }
+        return context.finish()
     }
 
     /// Ends a group that was recorded. Its offsets are gone already.

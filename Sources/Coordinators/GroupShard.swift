@@ -16,12 +16,18 @@ public struct GroupShard: Sendable {
         case unloaded
     }
 
+    /// Entries (groups, offsets, timers) that one call looks at, where the number of them is not that of a request: what is
+    /// more needs further calls, and the lock around each is held for about a millisecond.
+    public static let maxStepEntries = 512
+
     /// `max.message.bytes` of `__consumer_offsets` unless its topic says otherwise.
     public static let defaultMaxBatchBytes = 1_048_588
 
     public private(set) var phase = Phase.loading
+    /// How often the shard began to be loaded; see `ShardWalk`.
+    private(set) var loadCount = 0
     /// By the bytes of their ids, as all that clients name here.
-    var groups: [ExactString: ClassicGroup] = [:]
+    var groups = SlotTable<ExactString, ClassicGroup>()
     var context: ShardContext
     /// Offsets of unfinished transactions: they count once their transaction commits. By producer, then group.
     var pendingTransactions: [ProducerID: [ExactString: CommittedOffsets]] = [:]
@@ -112,17 +118,15 @@ public struct GroupShard: Sendable {
         context.footprint = Footprint()
         for group in groups.values { context.footprint.replace(Footprint(), by: group.footprint) }
         context.begin(now)
-        for groupID in groups.keys.sorted() where !groups[groupID]!.members.isEmpty {
-            groups[groupID]!.takeUp(&context)
-        }
+        for groupID in groups.keys where !groups[groupID]!.members.isEmpty { groups[groupID]!.takeUp(&context) }
         return context.finish()
     }
 
     /// Forgets everything, because the partition goes elsewhere or the broker stops; every parked request is told so.
     public mutating func unload(now: CoordinatorTime) -> GroupActions {
         context.begin(now)
-        for groupID in groups.keys.sorted() { groups[groupID]!.answerAll(with: .notCoordinator, &context) }
-        groups = [:]
+        for groupID in groups.keys { groups[groupID]!.answerAll(with: .notCoordinator, &context) }
+        groups = SlotTable()
         pendingTransactions = [:]
         context.footprint = Footprint()
         context.parked = [:]
@@ -135,6 +139,7 @@ public struct GroupShard: Sendable {
     public mutating func beginLoading() {
         precondition(phase == .unloaded, "a shard that is \(phase) began to load")
         phase = .loading
+        loadCount += 1
     }
 
     // MARK: Time
@@ -142,10 +147,11 @@ public struct GroupShard: Sendable {
     /// The earliest time, on the monotonic clock, at which `advance` may have something to do; `nil`: never.
     public var nextDeadline: Int64? { context.timers.next }
 
-    /// Lets all timers fire that are due at `now`.
+    /// Lets timers fire that are due at `now`, `maxStepEntries` of them at most; `nextDeadline` tells whether others are.
     public mutating func advance(now: CoordinatorTime) -> GroupActions {
         context.begin(now)
-        while let entry = context.timers.popDue(now.monotonicMs) {
+        for _ in 0..<Self.maxStepEntries {
+            guard let entry = context.timers.popDue(now.monotonicMs) else { break }
             counting(entry.groupID) { shard in
                 shard.groups[entry.groupID]?.timerFired(entry, &shard.context)
                 shard.dispose(entry.groupID)

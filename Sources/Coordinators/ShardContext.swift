@@ -82,11 +82,14 @@ struct Footprint: Equatable, Sendable {
     /// See `GroupShard.listedText`.
     var usualText = 0
     var longText = 0
+    /// See `GroupShard.liveBytes`.
+    var liveBytes = 0
 
     mutating func replace(_ old: Footprint, by new: Footprint) {
         memoryBytes += new.memoryBytes - old.memoryBytes
         usualText += new.usualText - old.usualText
         longText += new.longText - old.longText
+        liveBytes += new.liveBytes - old.liveBytes
     }
 }
 
@@ -94,7 +97,8 @@ extension ClassicGroup {
     var footprint: Footprint {
         let text = listedTextBytes
         let isLong = text > GroupShard.usualListedText
-        return Footprint(memoryBytes: memoryBytes, usualText: isLong ? 0 : text, longText: isLong ? text : 0)
+        return Footprint(
+            memoryBytes: memoryBytes, usualText: isLong ? 0 : text, longText: isLong ? text : 0, liveBytes: liveBytes)
     }
 }
 

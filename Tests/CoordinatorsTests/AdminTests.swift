@@ -30,7 +30,7 @@ import Testing
         _ = driver.stableGroup(1, group: "stable")
         driver.commit([.init(offset: 1)], group: "empty")
         func names(_ states: [String], _ types: [String] = []) -> [String] {
-            driver.shard.listGroups(states: states, types: types).groups.map(\.groupID).sorted()
+            driver.listGroups(states: states, types: types).groups.map(\.groupID).sorted()
         }
         #expect(names([]) == ["empty", "stable"])
         #expect(names(["Stable"]) == ["stable"])
@@ -39,7 +39,7 @@ import Testing
         #expect(names([], ["Classic"]) == ["empty", "stable"])
         #expect(names([], ["consumer"]) == [])
         #expect(names([], ["consumer", "classic"]) == ["empty", "stable"])
-        let listed = driver.shard.listGroups(states: [], types: []).groups.sorted { $0.groupID < $1.groupID }
+        let listed = driver.listGroups().groups.sorted { $0.groupID < $1.groupID }
         #expect(listed.map(\.groupState) == ["Empty", "Stable"])
         #expect(listed.map(\.protocolType) == ["", "consumer"])
         #expect(listed.map(\.groupType) == ["classic", "classic"])

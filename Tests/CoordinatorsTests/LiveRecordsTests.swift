@@ -6,9 +6,7 @@ import Testing
 /// What a shard calls alive is what a replay needs, no less and no more.
 @Suite struct LiveRecordsTests {
     private func live(_ driver: ShardDriver) -> [ShardDriver.LogEntry]? {
-        driver.shard.liveRecords()?.map {
-            .record(ShardDriver.LoggedRecord(record: $0, producerID: .none))
-        }
+        driver.liveRecords()?.map { .record(ShardDriver.LoggedRecord(record: $0, producerID: .none)) }
     }
 
     /// One record a key, each the newest of the log under that key; tombstones and what they ended are left out.
@@ -19,7 +17,7 @@ import Testing
     }
 
     private func expectLiveIsNewest(_ driver: ShardDriver) {
-        let records = driver.shard.liveRecords() ?? []
+        let records = driver.liveRecords() ?? []
         #expect(Set(records.map(\.key)).count == records.count)
         #expect(Dictionary(uniqueKeysWithValues: records.map { ($0.key, $0.value ?? []) }) == newestOfEachKey(driver))
     }
@@ -76,8 +74,8 @@ import Testing
         driver.commit([.init("t", 0, offset: 7)], member: ids[0], generation: 1)
         driver.leave([(ids[0], nil)])
         driver.pass(8 * 24 * 60 * 60_000)
-        driver.run { shard, now in shard.expireOffsets(now: now).actions }
-        #expect(driver.shard.liveRecords() == [])
+        driver.expireOffsets()
+        #expect(driver.liveRecords() == [])
         expectLiveIsNewest(driver)
     }
 
@@ -88,8 +86,8 @@ import Testing
         request.partitions = [.init(topicName: "t", partitionIndex: 0, offset: 5)]
         let waiter = driver.newWaiter()
         driver.run { $0.txnOffsetCommit(request, waiter: waiter, now: $1) }
-        #expect(driver.shard.liveRecords() == nil)
+        #expect(driver.liveRecords() == nil)
         driver.endTransaction(of: producer.id, committed: true)
-        #expect(driver.shard.liveRecords()?.count == 1)
+        #expect(driver.liveRecords()?.count == 1)
     }
 }

@@ -213,7 +213,7 @@ private final class World {
             if random.chance(0.3) { driver.time.wallClockMs += 8 * 24 * 60 * 60_000 }
             driver.expireOffsets()
         default:
-            driver.run { $0.topicsDeleted([(name: "u", id: .zero)], now: $1).actions }
+            driver.topicDeleted("u")
         }
     }
 

@@ -133,40 +133,14 @@ import Testing
         #expect(driver.fetch().committedOffset == -1)
     }
 
-    @Test func sweepOfManyOffsetsComesInParts() {
-        let driver = ShardDriver()
-        for group in 0..<3 {
-            driver.commit((0..<6_000).map { .init("t", $0, offset: 1) }, group: "g\(group)")
-        }
-        driver.pass(7 * day)
-        let before = driver.recordCount
-        driver.run { shard, now in
-            let (actions, isComplete) = shard.expireOffsets(now: now)
-            #expect(!isComplete)
-            #expect(actions.records.count < 2 * GroupShard.sweepLimit)
-            return actions
-        }
-        driver.expireOffsets()
-        #expect(driver.recordCount == before + 18_000)
-        #expect(driver.shard.metrics.groups.isEmpty)
-    }
-
     // MARK: Deleted topics
-
-    private func topicsDeleted(_ driver: ShardDriver, _ topics: [(name: String, id: TopicID)]) {
-        driver.run { shard, now in
-            let (actions, isComplete) = shard.topicsDeleted(topics, now: now)
-            #expect(isComplete)
-            return actions
-        }
-    }
 
     @Test func deletedTopicsTakeTheirOffsetsAlong() {
         let driver = ShardDriver()
         driver.commit([.init("t", 0, offset: 1), .init("t", 1, offset: 1), .init("u", 0, offset: 2)])
         driver.commit([.init("t", 0, offset: 1)], group: "h")
         driver.commitInTransaction(7, [.init("t", 5, offset: 1)])
-        topicsDeleted(driver, [("t", TopicID(high: 1, low: 1))])
+        driver.topicDeleted("t", id: TopicID(high: 1, low: 1))
         driver.endTransaction(of: ProducerID(7), committed: true)
         for each in [driver, driver.restarted()] {
             #expect(each.fetchAll().topics.map(\.name) == ["u"])
@@ -179,9 +153,9 @@ import Testing
         var commit = ShardDriver.Commit(offset: 5)
         commit.topicID = TopicID(high: 2, low: 2)
         driver.commit([commit], version: 10)
-        topicsDeleted(driver, [("t", TopicID(high: 1, low: 1))])
+        driver.topicDeleted("t", id: TopicID(high: 1, low: 1))
         #expect(driver.fetch().committedOffset == 5)
-        topicsDeleted(driver, [("t", TopicID(high: 2, low: 2))])
+        driver.topicDeleted("t", id: TopicID(high: 2, low: 2))
         #expect(driver.fetch().committedOffset == -1)
     }
 }

@@ -25,16 +25,28 @@ extension KafkaConnection {
     /// Bytes of the text of listed groups whose text is long.
     static let maxLongText = 8 << 20
 
+    /// Sorts the groups, here where no shard's lock is held. One that was deleted and made anew between two steps may have been
+    /// met twice.
+    static func eachOnce(_ groups: [ListGroupsResponse.ListedGroup]) -> [ListGroupsResponse.ListedGroup] {
+        var listed: [ListGroupsResponse.ListedGroup] = []
+        listed.reserveCapacity(groups.count)
+        for group in groups.sorted(by: { ExactString($0.groupID) < ExactString($1.groupID) }) {
+            if listed.last?.groupID.isExactly(group.groupID) == true { continue }
+            listed.append(group)
+        }
+        return listed
+    }
+
     static func listGroups(_ asked: ListGroupsRequest, _ context: AnswerContext) -> Answer<ListGroupsResponse> {
         var response = ListGroupsResponse()
-        let shards = context.broker.groups.readAll {
-            $0.listGroups(states: asked.statesFilter, types: asked.typesFilter)
+        let steps = context.broker.groups.walkAll { shard, walk in
+            shard.listGroups(states: asked.statesFilter, types: asked.typesFilter, &walk)
         }
-        for (error, groups) in shards {
+        for (error, groups) in steps {
             if error != .none { response.errorCode = error.rawValue }
-            // Sorted here and not under the shard's lock.
-            response.groups += groups.sorted { $0.groupID < $1.groupID }
+            response.groups += groups
         }
+        response.groups = eachOnce(response.groups)
         var longText = 0
         response.groups.removeAll { group in
             guard GroupShard.isLongListed(group) else { return false }

@@ -112,14 +112,49 @@ extension ShardDriver {
         return results.map { ErrorCode(rawValue: $0.errorCode) }
     }
 
-    func expireOffsets() {
-        var isComplete = false
-        while !isComplete {
-            run { shard, now in
-                let (actions, complete) = shard.expireOffsets(now: now)
-                isComplete = complete
-                return actions
-            }
+    func expireOffsets() { walk(.offsets) { $0.expireOffsets(&$1, now: $2) } }
+
+    func topicDeleted(_ name: String, id: TopicID = .zero) {
+        walk(.topic(ExactString(name))) { $0.topicsDeleted([ExactString(name): id], &$1, now: $2) }
+    }
+
+    /// Takes a walk to its end, and returns the entries that each step has looked at.
+    @discardableResult
+    func walk(
+        _ scope: ShardWalk.Scope, _ step: (inout GroupShard, inout ShardWalk, CoordinatorTime) -> GroupActions
+    ) -> [Int] {
+        var walk = ShardWalk(scope)
+        var looked: [Int] = []
+        while !walk.isComplete {
+            let before = walk.entries
+            run { step(&$0, &walk, $1) }
+            looked.append(walk.entries - before)
         }
+        return looked
+    }
+
+    /// All groups that are listed.
+    func listGroups(
+        states: [String] = [], types: [String] = []
+    ) -> (error: ErrorCode, groups: [ListGroupsResponse.ListedGroup]) {
+        var walk = ShardWalk(.groups)
+        var all: (error: ErrorCode, groups: [ListGroupsResponse.ListedGroup]) = (.none, [])
+        while !walk.isComplete {
+            let (error, groups) = shard.listGroups(states: states, types: types, &walk)
+            if error != .none { all.error = error }
+            all.groups += groups
+        }
+        return all
+    }
+
+    /// All records that are alive, of a walk without anything between its steps; nil when it cannot be taken.
+    func liveRecords(maxBytes: Int = 300) -> [CoordinatorRecord]? {
+        var walk = ShardWalk(.offsets)
+        var records: [CoordinatorRecord] = []
+        while !walk.isComplete {
+            guard let step = shard.liveRecords(&walk, maxBytes: maxBytes) else { return nil }
+            records += step
+        }
+        return records
     }
 }
