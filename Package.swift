@@ -50,7 +50,7 @@ let package = Package(
         .target(
             name: "KafkaWire", dependencies: ["KafkaModel", "ByteBuffers"], exclude: ["Schema"], swiftSettings: strict),
         module("HTTPWire", ["ByteBuffers"]),
-        module("Security", ["KafkaModel", "KafkaWire", "COpenSSL"]),
+        module("Security", ["KafkaModel", "KafkaWire", "ByteBuffers", "COpenSSL"]),
 
         // Storage and state machines.
         module("StorageIO", ["ByteBuffers", "CSystem"]),
@@ -79,7 +79,7 @@ let package = Package(
             ], settings: dataPath),
         module("KafkaClient", ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire"]),
         module("Configuration", ["KafkaModel", "CYAML"]),
-        module("CommandSyntax", ["Configuration", "CSystem"]),
+        module("CommandSyntax", ["Configuration", "ByteBuffers", "CSystem"]),
         module(
             "Server",
             [
@@ -108,7 +108,7 @@ let package = Package(
         tests("KafkaWireTests", ["KafkaWire", "KafkaModel", "ByteBuffers"], resources: [.copy("Golden")]),
         tests("HTTPWireTests", ["HTTPWire", "ByteBuffers"]),
         tests(
-            "SecurityTests", ["Security", "BrokerTestKit", "KafkaWire", "KafkaModel", "COpenSSL"],
+            "SecurityTests", ["Security", "BrokerTestKit", "KafkaWire", "KafkaModel", "ByteBuffers", "COpenSSL"],
             exclude: ["KafkaDecisions.txt"]),
         tests("TransportTests", ["Transport", "ByteBuffers", "CSystem", "Telemetry"]),
         tests("StorageIOTests", ["StorageIO", "BrokerTestKit", "ByteBuffers"]),

@@ -1,3 +1,5 @@
+internal import ByteBuffers
+
 /// Writes JSON (RFC 8259) without a tree: members and elements in the order in which they are written.
 ///
 /// Commas and nesting are kept by the writer; that members stand in objects and elements in arrays is the caller's part
@@ -110,7 +112,7 @@ public struct JSONWriter: Sendable {
         key(name + "_base64")
         separate()
         bytes.append(UInt8(ascii: "\""))
-        Base64.encode(value, into: &bytes)
+        bytes += Base64.encode(value).utf8
         bytes.append(UInt8(ascii: "\""))
     }
 
@@ -150,51 +152,4 @@ public struct JSONWriter: Sendable {
     }
 
     private static let hex = Array("0123456789abcdef".utf8)
-}
-
-/// Base64 (RFC 4648, section 4), with padding.
-enum Base64 {
-    private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-
-    /// The place of each byte in the alphabet; 255: it is not there.
-    private static let places: [UInt8] = {
-        var places = [UInt8](repeating: 0xff, count: 256)
-        for (place, byte) in alphabet.enumerated() { places[Int(byte)] = UInt8(place) }
-        return places
-    }()
-
-    static func encode(_ source: [UInt8], into target: inout [UInt8]) {
-        var index = 0
-        while index < source.count {
-            let left = min(3, source.count - index)
-            var group: UInt32 = 0
-            for step in 0..<3 { group = group << 8 | (step < left ? UInt32(source[index + step]) : 0) }
-            for step in 0..<4 {
-                let isPadding = step > left
-                target.append(isPadding ? UInt8(ascii: "=") : alphabet[Int(group >> UInt32(18 - 6 * step)) & 63])
-            }
-            index += 3
-        }
-    }
-
-    /// `nil` when it is not base64 with its padding.
-    static func decode(_ source: [UInt8]) -> [UInt8]? {
-        guard source.count % 4 == 0 else { return nil }
-        var target: [UInt8] = []
-        target.reserveCapacity(source.count / 4 * 3)
-        for start in stride(from: 0, to: source.count, by: 4) {
-            let isLast = start + 4 == source.count
-            let padding = isLast ? source[(start + 2)...].count { $0 == UInt8(ascii: "=") } : 0
-            if padding == 1, source[start + 3] != UInt8(ascii: "=") { return nil }
-            var group: UInt32 = 0
-            for byte in source[start..<start + 4 - padding] {
-                let place = places[Int(byte)]
-                if place == 0xff { return nil }
-                group = group << 6 | UInt32(place)
-            }
-            group <<= UInt32(6 * padding)
-            for step in 0..<3 - padding { target.append(UInt8(truncatingIfNeeded: group >> UInt32(16 - 8 * step))) }
-        }
-        return target
-    }
 }

@@ -1,3 +1,5 @@
+internal import ByteBuffers
+
 /// A record as one JSON object: what `consume --json` writes and `produce --json` reads, so that one fed into the other
 /// gives the same records.
 ///

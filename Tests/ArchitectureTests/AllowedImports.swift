@@ -29,7 +29,7 @@ let allowedImports: [String: ModuleRule] = [
 
     // Who may, decided without a socket, a file, a clock or a thread. Cryptography is OpenSSL's alone, and this module's
     // alone until TLS needs it too.
-    "Security": ModuleRule(["KafkaModel", "KafkaWire", "COpenSSL"], toolchain: ["Synchronization"]),
+    "Security": ModuleRule(["KafkaModel", "KafkaWire", "ByteBuffers", "COpenSSL"], toolchain: ["Synchronization"]),
 
     // Storage and state machines.
     "StorageIO": ModuleRule(["ByteBuffers", "CSystem"], toolchain: system),
@@ -57,7 +57,8 @@ let allowedImports: [String: ModuleRule] = [
     "KafkaClient": ModuleRule(
         ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire"], toolchain: system),
     "Configuration": ModuleRule(["KafkaModel", "CYAML"], toolchain: system.union(["FoundationEssentials"])),
-    "CommandSyntax": ModuleRule(["Configuration", "CSystem"], toolchain: system),
+    // Of ByteBuffers the clock and the text forms of bytes.
+    "CommandSyntax": ModuleRule(["Configuration", "ByteBuffers", "CSystem"], toolchain: system),
     // The broker as a whole, for whoever starts one: the executable, and tests.
     "Server": ModuleRule(
         [

@@ -8,6 +8,7 @@ import Testing
         "cleanupPolicy": "tests of the configuration read it",
         "completeTransaction": "an event of the state machine, driven by tests until transactions are served",
         "compressionType": "tests of the configuration read it",
+        "encodeURL": "tests of tokens make them by it",
         "expireAllowance": "tests let an allowance end",
         "implementation": "tests ask which checksum was chosen",
         "isLockedByAnother": "tests tell the error by it",

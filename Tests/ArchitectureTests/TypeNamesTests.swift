@@ -3,9 +3,7 @@ import Testing
 /// A type's name means one thing in the whole package, so that a comment, a page or a search can use it without its module.
 @Suite struct TypeNamesTests {
     /// Names that two modules have, and why.
-    private static let exceptions: [String: String] = [
-        "Base64": "one writes into a reply on the hot path, the other reads and writes a command's arguments"
-    ]
+    private static let exceptions: [String: String] = [:]
 
     @Test func noNameHasTwoMeanings() throws {
         let modules = Self.modulesByType(in: try SourceTree.handWritten())

@@ -91,18 +91,6 @@ import Testing
         #expect(String(decoding: value.text, as: UTF8.self) == "2023-11-14T22:13:21.001Z")
     }
 
-    @Test func base64IsPadded() {
-        func encoded(_ text: String) -> String {
-            var writer = ByteWriter()
-            Array(text.utf8).withUnsafeBytes { Base64.write($0, into: &writer) }
-            return String(decoding: writer.bytes, as: UTF8.self)
-        }
-        #expect(
-            ["", "f", "fo", "foo", "foob", "fooba", "foobar"].map(encoded) == [
-                "", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy",
-            ])
-    }
-
     @Test func correlationIDsAreHarmless() {
         func isHarmless(_ text: String) -> Bool { Array(text.utf8).withUnsafeBytes { GatewayLoop.isHarmless($0) } }
         #expect(isHarmless("trace-1.a:b_c"))

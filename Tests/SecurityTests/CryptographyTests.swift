@@ -1,4 +1,5 @@
 import BrokerTestKit
+import ByteBuffers
 import COpenSSL
 import KafkaModel
 import Security
@@ -105,32 +106,6 @@ import Testing
 }
 
 @Suite struct TextFormTests {
-    /// RFC 4648, section 10.
-    @Test func base64IsThatOfItsRFC() {
-        for (plain, coded) in [
-            ("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE="),
-            ("foobar", "Zm9vYmFy"),
-        ] {
-            #expect(Base64.encode(plain.utf8) == coded)
-            #expect(Base64.decode(coded.utf8) == bytes(plain))
-            let url = coded.replacing("=", with: "")
-            #expect(Base64.encodeURL(plain.utf8) == url)
-            #expect(Base64.decodeURL(url.utf8) == bytes(plain))
-        }
-        #expect(Base64.encode([0xfb, 0xff]) == "+/8=" && Base64.encodeURL([0xfb, 0xff]) == "-_8")
-    }
-
-    /// Padding missing, too much, in the middle; bits after the last byte; the other alphabet; blanks.
-    @Test(arguments: ["Zg", "Zg=", "Zh==", "Zm9=", "Zg===", "Z===", "=", "====", "Zg==Zg==", "Zm9v\n", "Zm 9", "-_8="])
-    func base64HasOneTextForEachValue(_ text: String) {
-        #expect(Base64.decode(text.utf8) == nil)
-    }
-
-    @Test(arguments: ["Zg==", "Zh", "Zm9", "Z", "+/8", "Zm9v ", "Zm9v="])
-    func base64URLHasOneTextForEachValue(_ text: String) {
-        #expect(Base64.decodeURL(text.utf8) == nil)
-    }
-
     @Test func hexadecimalReadsBothCases() {
         #expect(Hexadecimal.decode("00fFaB".utf8) == [0, 255, 171] && Hexadecimal.encode([0, 255, 171]) == "00ffab")
         #expect(Hexadecimal.decode("0".utf8) == nil && Hexadecimal.decode("0g".utf8) == nil)

@@ -1,4 +1,5 @@
 import BrokerTestKit
+import ByteBuffers
 import COpenSSL
 import KafkaModel
 import Security

@@ -1,3 +1,4 @@
+import ByteBuffers
 import KafkaModel
 import Security
 import Testing

@@ -1,4 +1,5 @@
 import BrokerTestKit
+import ByteBuffers
 import KafkaModel
 import Security
 import Testing

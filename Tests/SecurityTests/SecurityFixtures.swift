@@ -1,3 +1,4 @@
+import ByteBuffers
 import Foundation
 import KafkaModel
 import Security

@@ -1,3 +1,4 @@
+import ByteBuffers
 import COpenSSL
 import KafkaModel
 import Security

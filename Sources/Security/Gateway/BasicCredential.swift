@@ -1,3 +1,4 @@
+import ByteBuffers
 public import KafkaModel
 
 /// What HTTP's Basic scheme carries: a name and a password, for ``PasswordCheck``. Source: RFC 7617.

@@ -1,3 +1,5 @@
+import ByteBuffers
+
 /// Twilio's `X-Twilio-Signature`: HMAC over the URL as it is configured there, and over a form's fields.
 ///
 /// The URL is configuration here as well, for a proxy may have changed what arrived. Its default port is tried both

@@ -1,3 +1,5 @@
+import ByteBuffers
+
 /// How one sender of webhooks signs them. The key is the secret's bytes, the body the bytes after the transfer coding
 /// and before the content coding.
 public struct WebhookScheme: Sendable {

@@ -1,3 +1,5 @@
+import ByteBuffers
+
 /// The check of one webhook while its body arrives: headers first, then the body in pieces, then the answer.
 public final class WebhookVerification {
     /// While a secret is replaced there are two.

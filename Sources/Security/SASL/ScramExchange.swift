@@ -1,3 +1,4 @@
+import ByteBuffers
 import KafkaModel
 
 /// The server's half of one SCRAM exchange: client-first, server-first, client-final, server-final.

@@ -1,3 +1,4 @@
+import ByteBuffers
 public import KafkaModel
 
 /// An issuer's public keys, as its JWKS document lists them. Source: RFC 7517, RFC 8037.

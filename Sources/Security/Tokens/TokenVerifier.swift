@@ -1,3 +1,4 @@
+import ByteBuffers
 public import KafkaModel
 
 /// JSON Web Tokens: whether one is a known issuer's, unchanged, for us, and in time.
