@@ -64,15 +64,6 @@ int millrace_eventfd_signal(int fd) {
     }
 }
 
-static int64_t clock_ns(clockid_t id) {
-    struct timespec time;
-    clock_gettime(id, &time);
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
-
-int64_t millrace_monotonic_ns(void) { return clock_ns(CLOCK_MONOTONIC); }
-int64_t millrace_wall_clock_ms(void) { return clock_ns(CLOCK_REALTIME) / 1000000; }
-
 static uint64_t big_endian_64(const uint8_t *bytes) {
     uint64_t value = 0;
     for (int i = 0; i < 8; i++) value = value << 8 | bytes[i];

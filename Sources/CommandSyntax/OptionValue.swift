@@ -1,3 +1,4 @@
+internal import ByteBuffers
 internal import Configuration
 
 /// What the text behind an option may be, and what it means.
@@ -146,7 +147,7 @@ extension OptionValue where Value == Int64 {
     /// A moment, in ms since 1970.
     static var moment: Self {
         Self("ms since 1970, YYYY-MM-DDTHH:MM:SS with Z or +HH:MM, or -1h") { text in
-            TimeText.moment(text.hasPrefix("@") ? String(text.dropFirst()) : text, nowMs: TimeText.nowMs)
+            TimeText.moment(text.hasPrefix("@") ? String(text.dropFirst()) : text, nowMs: WallClock.milliseconds)
         }
     }
 }

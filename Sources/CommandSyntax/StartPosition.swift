@@ -1,3 +1,5 @@
+public import ByteBuffers
+
 /// A place in each partition, as `consume --from`, `--to` and `topic trim --before` take it.
 public enum StartPosition: Sendable, Equatable {
     case beginning
@@ -12,7 +14,7 @@ public enum StartPosition: Sendable, Equatable {
     public static let allowed = "beginning, end, an offset, -N, a time such as 2026-01-31T12:00:00Z or @MS, or -1h"
 
     /// `beginning`, `end`, `123`, `-5`, `-1h`, `2026-01-31T12:00:00Z`, `@1700000000000`.
-    public init?(_ text: String, nowMs: Int64 = TimeText.nowMs) {
+    public init?(_ text: String, nowMs: Int64 = WallClock.milliseconds) {
         switch text {
         case "beginning", "earliest": self = .beginning
         case "end", "latest": self = .end

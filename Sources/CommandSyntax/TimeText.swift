@@ -1,15 +1,7 @@
 internal import Configuration
-internal import Glibc
 
 /// Times as people write them: ms since 1970, a date and time of ISO 8601, or how long ago.
 public enum TimeText {
-    /// Ms since 1970, now.
-    public static var nowMs: Int64 {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
-    }
-
     /// What `milliseconds` takes, or `-1h`: so long before `nowMs`.
     public static func moment(_ text: String, nowMs: Int64) -> Int64? {
         milliseconds(text) ?? ago(text).map { max(0, nowMs - $0) }

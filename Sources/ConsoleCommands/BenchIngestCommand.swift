@@ -1,6 +1,5 @@
 import ByteBuffers
 import CommandSyntax
-import Glibc
 import KafkaClient
 import Telemetry
 
@@ -96,8 +95,7 @@ enum BenchIngestCommand {
                 let due = first + Int64(Double(sent) * interval)
                 if due > time {
                     // At most a fifth of a second at once, so that the end of the time is seen.
-                    var pause = timespec(tv_sec: 0, tv_nsec: min(Int(due - time), 200_000_000))
-                    nanosleep(&pause, nil)
+                    MonotonicClock.sleep(nanoseconds: min(due - time, 200_000_000))
                     continue
                 }
                 time = due

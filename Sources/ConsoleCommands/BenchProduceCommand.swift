@@ -1,6 +1,5 @@
 import ByteBuffers
 import CommandSyntax
-import Glibc
 import KafkaClient
 import KafkaModel
 import RecordFormat
@@ -9,7 +8,7 @@ import Telemetry
 /// `millrace bench produce`.
 enum BenchProduceCommand {
     /// Between two looks at the clock and the sockets, when nothing is due: the resolution of waits at a fixed rate.
-    private static let pauseNs = 100_000
+    private static let pauseNs: Int64 = 100_000
 
     private struct Plan: Sendable {
         var connection: ClusterConnection
@@ -105,10 +104,7 @@ enum BenchProduceCommand {
                 if time > now {
                     try producer.advance()
                     now = MonotonicClock.nanoseconds
-                    if time > now {
-                        var pause = timespec(tv_sec: 0, tv_nsec: min(Int(time - now), pauseNs))
-                        nanosleep(&pause, nil)
-                    }
+                    if time > now { MonotonicClock.sleep(nanoseconds: min(time - now, pauseNs)) }
                     continue
                 }
                 if oldest == 0 { oldest = now }

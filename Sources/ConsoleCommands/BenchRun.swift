@@ -1,6 +1,5 @@
 import ByteBuffers
 import CommandSyntax
-import Glibc
 import KafkaClient
 import Synchronization
 import Telemetry
@@ -61,8 +60,7 @@ final class BenchCounts: Sendable {
         var shown = began
         var before = (records: 0, bytes: 0)
         while running.load(ordering: .relaxed) > 0 {
-            var pause = timespec(tv_sec: 0, tv_nsec: 20_000_000)
-            nanosleep(&pause, nil)
+            MonotonicClock.sleep(milliseconds: 20)
             let now = MonotonicClock.nanoseconds
             if let seconds, Double(now - began) >= seconds * 1e9 { stop() }
             guard now - shown >= 1_000_000_000 else { continue }

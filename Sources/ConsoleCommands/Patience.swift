@@ -1,5 +1,4 @@
 import ByteBuffers
-import Glibc
 import KafkaClient
 
 /// A broker that goes away while records are read: how long it is waited for, and what is said meanwhile.
@@ -41,7 +40,7 @@ struct Patience {
         pauseMs = min(pauseMs * 2, Self.longestPauseMs)
         while left > 0, !console.interruption.wasRequested {
             // In slices, should a signal come just before one began.
-            usleep(UInt32(min(left, 250)) * 1000)
+            MonotonicClock.sleep(milliseconds: min(left, 250))
             left -= 250
         }
     }

@@ -37,12 +37,12 @@ public final class EventLoop {
     public var index: Int { handle.index }
     /// Milliseconds since 1970, as of the first time that this turn asked for it.
     public var wallClockMs: Int64 {
-        if wallClock == 0 { wallClock = millrace_wall_clock_ms() }
+        if wallClock == 0 { wallClock = WallClock.milliseconds }
         return wallClock
     }
 
     /// Returns monotonic nanoseconds at this moment; takes about 20 ns, where `now` costs nothing.
-    public static func clock() -> Int64 { millrace_monotonic_ns() }
+    public static func clock() -> Int64 { MonotonicClock.nanoseconds }
 
     let shared: GroupShared
     let epoll: Int32
@@ -126,7 +126,7 @@ public final class EventLoop {
     init(handle: LoopHandle, shared: GroupShared) throws(TransportError) {
         self.handle = handle
         self.shared = shared
-        now = millrace_monotonic_ns()
+        now = MonotonicClock.nanoseconds
         epoll = millrace_epoll_create()
         vector = .allocate(capacity: Connection.vectorCapacity)
         events = .allocate(capacity: Self.eventCapacity)
@@ -195,7 +195,7 @@ public final class EventLoop {
 
     /// Measures how long the connection's input has been worked on since `sliceBegan`.
     func endSlice(_ connection: Connection) {
-        let end = millrace_monotonic_ns()
+        let end = MonotonicClock.nanoseconds
         connection.isHeavy = end - sliceBegan >= Self.heavySlice
         sliceBegan = end
     }
@@ -255,7 +255,7 @@ public final class EventLoop {
 
     /// Continues, on the calling thread, a loop whose former thread is waiting within `turnWork`. Returns like `run`.
     func takeOver() -> Bool {
-        now = millrace_monotonic_ns()
+        now = MonotonicClock.nanoseconds
         finishTurn()
         return run()
     }
@@ -264,7 +264,7 @@ public final class EventLoop {
         let timeout = sleepTime()
         let count = millrace_epoll_wait(epoll, events, Int32(Self.eventCapacity), timeout)
         precondition(count >= 0, "epoll_wait failed with errno \(-count)")
-        now = millrace_monotonic_ns()
+        now = MonotonicClock.nanoseconds
         wallClock = 0
         if handle.mailbox.consumeNotice() { handleNotice() }
         sliceBegan = now
@@ -306,7 +306,7 @@ public final class EventLoop {
         if !budgetQueue.isEmpty { deadline = min(deadline, now + Self.budgetReviewInterval) }
         var timeout: Int32 = -1
         if deadline != .max {
-            let wait = deadline - millrace_monotonic_ns()
+            let wait = deadline - MonotonicClock.nanoseconds
             if wait <= 0 { return 0 }
             timeout = Int32(min((wait + 999_999) / 1_000_000, Int64(Int32.max)))
         }
@@ -324,7 +324,7 @@ public final class EventLoop {
 
     private func continueReady() {
         if ready.isEmpty, heavy.isEmpty { return }
-        sliceBegan = millrace_monotonic_ns()
+        sliceBegan = MonotonicClock.nanoseconds
         // Those that are queued meanwhile have their turn after the sockets of the next one.
         swap(&ready, &continuing)
         for index in continuing.indices { resume(continuing[index]) }
@@ -377,7 +377,7 @@ public final class EventLoop {
 
     /// Stops accepting, closes what is quiet, and gives the rest until `deadline`.
     func beginStop(within: Duration) {
-        let deadline = millrace_monotonic_ns() + within.nanoseconds
+        let deadline = MonotonicClock.nanoseconds + within.nanoseconds
         stopDeadline = min(stopDeadline, deadline)
         guard !isStopping else { return }
         isStopping = true

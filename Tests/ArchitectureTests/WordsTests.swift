@@ -56,6 +56,23 @@ import Testing
         }
     }
 
+    /// A second clock would be another to exchange in a test, and to get wrong.
+    @Test func theSystemsClocksAreReadInOnePlace() throws {
+        let calls: Set<Substring> = ["clock_gettime", "gettimeofday", "nanosleep", "usleep", "CLOCK_REALTIME"]
+        let places: [String: String] = [
+            "Sources/ByteBuffers/Clocks.swift": "the clocks",
+            "Sources/ByteBuffers/Signal.swift": "the deadline of a wait, as the system wants it",
+            "Sources/Telemetry/ProcessMetrics.swift": "processor time is no time of day",
+        ]
+        for file in try SourceTree.handWritten() where places[file.path] == nil {
+            for line in file.lines {
+                for word in line.code.words where calls.contains(word) {
+                    Issue.record("\(file.path):\(line.number): \(word): take MonotonicClock or WallClock")
+                }
+            }
+        }
+    }
+
     @Test func aBannedWordIsFound() {
         let text = """
             struct FrameManager {

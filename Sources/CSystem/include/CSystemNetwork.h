@@ -35,11 +35,6 @@ int millrace_epoll_wait(int epoll, struct millrace_event *events, int capacity, 
 int millrace_eventfd_create(void);
 int millrace_eventfd_signal(int fd);
 
-// ---- Clocks ---------------------------------------------------------------------------------------------------
-
-int64_t millrace_monotonic_ns(void);
-int64_t millrace_wall_clock_ms(void);
-
 // ---- Addresses ------------------------------------------------------------------------------------------------
 
 /// An IPv4 or IPv6 address as numbers. IPv4 (and IPv6 that only maps IPv4): `family` 4, the address in the low 32
