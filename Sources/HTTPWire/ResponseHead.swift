@@ -11,7 +11,7 @@ public enum ResponseHead {
         _ out: inout ByteWriter, status: Int, date: [UInt8], keepAlive: Bool, minorVersion: Int = 1
     ) {
         // The reply's version is always 1.1 (RFC 9110, 2.5): the server's own, whatever was asked in.
-        literal(&out, statusLine(status))
+        startLine(&out, status)
         literal(&out, "Date: ")
         out.bytes(date)
         if !keepAlive {
@@ -117,7 +117,15 @@ public enum ResponseHead {
         return count
     }
 
-    static func statusLine(_ status: Int) -> StaticString {
+    /// A status without a phrase here goes out without one, as RFC 9112 (4) allows: a client looks at the number.
+    private static func startLine(_ out: inout ByteWriter, _ status: Int) {
+        if let line = statusLine(status) { return literal(&out, line) }
+        literal(&out, "HTTP/1.1 ")
+        decimal(&out, status)
+        literal(&out, " \r\n")
+    }
+
+    static func statusLine(_ status: Int) -> StaticString? {
         switch status {
         case 200: "HTTP/1.1 200 OK\r\n"
         case 201: "HTTP/1.1 201 Created\r\n"
@@ -148,7 +156,7 @@ public enum ResponseHead {
         case 504: "HTTP/1.1 504 Gateway Timeout\r\n"
         case 505: "HTTP/1.1 505 HTTP Version Not Supported\r\n"
         case 507: "HTTP/1.1 507 Insufficient Storage\r\n"
-        default: preconditionFailure("status \(status) has no line here")
+        default: nil
         }
     }
 }
