@@ -151,7 +151,7 @@ let package = Package(
             exclude: ["help.txt"]),
         tests(
             "ConsoleCommandsTests",
-            ["ConsoleCommands", "Server", "BrokerTestKit", "ByteBuffers", "Configuration", "StorageIO"]),
+            ["ConsoleCommands", "Server", "BrokerTestKit", "Configuration", "StorageIO"]),
         tests("ArchitectureTests", []),
     ],
     swiftLanguageModes: [.v6]

@@ -1,5 +1,4 @@
 import BrokerTestKit
-import ByteBuffers
 import Configuration
 import Foundation
 import Server
@@ -13,14 +12,8 @@ final class CommandHarness {
 
     init() throws {
         let folder = try TemporaryFolder()
-        let values = [
-            ("log.dirs", folder.path), ("listeners", "127.0.0.1:0"), ("http.enable", "false"),
-            ("offsets.topic.num.partitions", "1"), ("group.initial.rebalance.delay.ms", "0"),
-        ]
         node = try Node.start(
-            Configuration.load(
-                file: nil, environment: [:], flags: values.map { (key: $0.0, value: $0.1, flag: "--set") }),
-            pool: ChunkPool())
+            folder: folder.path, ["http.enable": "false", "group.initial.rebalance.delay.ms": "0"])
         self.folder = folder
         environment = ["MILLRACE_BOOTSTRAP": node.kafkaAddress.description]
     }

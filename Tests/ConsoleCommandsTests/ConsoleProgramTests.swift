@@ -66,18 +66,10 @@ import Testing
         #expect(run.status == 128 + number && run.errors.isEmpty)
     }
 
-    @Test func wordsThatExcludeEachOtherAreRefusedBeforeAnybodyIsAsked() throws {
-        for words in [
-            ["produce", "t", "--whole", "--json"], ["produce", "t", "-k", ":", "--key", "x"],
-            ["produce", "t", "--json", "--null", "x"], ["produce", "t", "--ignore-partitions"],
-            ["consume", "t", "--to", "2", "--group", "g"], ["consume", "t", "--json", "--format", "%v"],
-            ["consume", "t", "--partition", "1", "--group", "g"], ["consume", "t", "--group", "g", "--from", "7"],
-            ["topic", "alter", "t"], ["topic", "trim", "t"], ["group", "reset-offsets", "g", "--to-latest"],
-            ["group", "reset-offsets", "g", "--all-topics"], ["bench", "ingest", "--events", "5"],
-            ["bench", "ingest", "--mode", "batch", "--records", "7", "--events", "5"],
-        ] {
-            let run = try CommandRun.of(words, environment: Self.nobody)
-            #expect(run.status == 2, "\(words): \(run.errors)")
-        }
+    /// Which words these are, `ParserTests` says.
+    @Test func whatTheTableRefusesIsToldBeforeAnybodyIsAsked() throws {
+        let run = try CommandRun.of(["topic", "alter", "t"], environment: Self.nobody)
+        #expect(run.status == 2 && run.output.isEmpty)
+        #expect(run.errors.hasPrefix("millrace: nothing to alter"))
     }
 }

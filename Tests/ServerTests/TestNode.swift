@@ -1,5 +1,4 @@
 import ByteBuffers
-import Configuration
 import Foundation
 import Glibc
 import KafkaClient
@@ -8,18 +7,6 @@ import Server
 import Testing
 
 extension Node {
-    /// A node on free ports of loopback.
-    static func start(folder: String, _ settings: [String: String] = [:]) throws -> Node {
-        let values = [
-            "log.dirs": folder, "listeners": "127.0.0.1:0", "http.listener": "127.0.0.1:0",
-            "offsets.topic.num.partitions": "1",
-        ].merging(settings) { $1 }
-        return try start(
-            Configuration.load(
-                file: nil, environment: [:], flags: values.map { (key: $0.key, value: $0.value, flag: "--set") }),
-            pool: ChunkPool())
-    }
-
     /// Longer than a disk that everybody uses takes for a sync.
     private static let patienceMs: Int64 = 300_000
 
