@@ -140,7 +140,7 @@ let package = Package(
             "ServerTests",
             [
                 "Server", "BrokerCore", "BrokerTestKit", "ByteBuffers", "Configuration", "KafkaClient", "LogStorage",
-                "RecordFormat",
+                "RecordFormat", "Telemetry",
             ]),
         tests(
             "CommandLineTests",

@@ -4,7 +4,7 @@ import KafkaModel
 public import LogStorage
 public import StorageIO
 import Synchronization
-import Telemetry
+public import Telemetry
 
 /// One broker's state: topics, logs, groups. It knows nothing of sockets; the edges call it from their event loops and
 /// hear of commits through a `CommitObserver`.
@@ -42,11 +42,12 @@ public final class Broker: Sendable {
     /// the metadata nor its copy can be read, or a file is of a newer version. Damage of logs does not stop the start.
     public init(
         fileSystem: any FileSystem, folder: String, options: BrokerOptions = BrokerOptions(),
-        pool: ChunkPool = .shared
+        pool: ChunkPool = .shared, metrics: MetricsRegistry = MetricsRegistry()
     ) throws(StorageError) {
         self.options = options
         try fileSystem.createDirectoryDurably(folder)
-        store = try LogStore(fileSystem: fileSystem, folder: folder, options: options.store, pool: pool)
+        store = try LogStore(
+            fileSystem: fileSystem, folder: folder, options: options.store, pool: pool, metrics: metrics)
         admin = WorkQueue(name: "admin")
         workers = WorkerPool(name: "worker", threads: Self.workerThreads)
         // The folder's lock is taken before anything in it is read.

@@ -22,7 +22,7 @@ public final class Gateway: Sendable {
 
     public init(
         broker: Broker, options: GatewayOptions = GatewayOptions(), loopCount: Int,
-        registry: MetricsRegistry = .shared
+        metrics registry: MetricsRegistry = MetricsRegistry()
     ) {
         self.broker = broker
         self.options = options

@@ -5,7 +5,7 @@ import Glibc
 import KafkaModel
 import KafkaWire
 import LogStorage
-import Telemetry
+public import Telemetry
 public import Transport
 
 /// The Kafka protocol edge: frames in, handlers by API key, replies in request order.
@@ -19,7 +19,7 @@ public final class KafkaServer: Sendable {
     public let commitClock: CommitClock
     let loops: LoopTable
     let table: [API?]
-    let metrics = KafkaServerMetrics()
+    let metrics: KafkaServerMetrics
     /// Memory that long requests take while others make their replies.
     let decoding = WorkBudget(maxBytes: RequestLimits.decodedBytes)
     let budget = WorkBudget(maxBytes: RequestLimits.replyBytes)
@@ -29,8 +29,12 @@ public final class KafkaServer: Sendable {
     let parkedShare: FetchShare
 
     /// Connects the edge to its broker: from now on it hears of commits and of group replies. Before `Broker.start`.
-    public init(broker: Broker, options: KafkaServerOptions = KafkaServerOptions(), loopCount: Int) {
+    public init(
+        broker: Broker, options: KafkaServerOptions = KafkaServerOptions(), loopCount: Int,
+        metrics registry: MetricsRegistry = MetricsRegistry()
+    ) {
         self.broker = broker
+        metrics = KafkaServerMetrics(registry: registry)
         self.options = options
         commitClock = CommitClock(published: broker.store.durableTicket)
         loops = LoopTable(count: loopCount)

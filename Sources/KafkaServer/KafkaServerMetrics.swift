@@ -12,8 +12,7 @@ struct KafkaServerMetrics: Sendable {
     let fetchSessions: Gauge
     let parkedFetches: Gauge
 
-    init() {
-        let registry = MetricsRegistry.shared
+    init(registry: MetricsRegistry) {
         let requests = "millrace_kafka_requests_total"
         let help = "Requests handled, by API."
         produceRequests = registry.counter(requests, help: help, labels: ["api": "Produce"])

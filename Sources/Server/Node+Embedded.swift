@@ -1,14 +1,16 @@
 public import ByteBuffers
 import Configuration
+public import Telemetry
 
 extension Node {
     /// Starts a node within a program or a test: over `folder`, on free ports of loopback, with a pool of its own and one
     /// partition for the offsets of groups.
     ///
     /// - Parameter settings: keys and values as on the command line; they go before what is said here.
-    /// - Throws: `ConfigurationError` for the settings, and what `start(_:pool:)` throws.
+    /// - Throws: `ConfigurationError` for the settings, and what `start(_:pool:metrics:)` throws.
     public static func start(
-        folder: String, _ settings: [String: String] = [:], pool: ChunkPool = ChunkPool()
+        folder: String, _ settings: [String: String] = [:], pool: ChunkPool = ChunkPool(),
+        metrics: MetricsRegistry = MetricsRegistry()
     ) throws -> Node {
         let values = [
             "log.dirs": folder, "listeners": "127.0.0.1:0", "http.listener": "127.0.0.1:0",
@@ -16,6 +18,6 @@ extension Node {
         ].merging(settings) { $1 }
         let configuration = try Configuration.load(
             file: nil, environment: [:], flags: values.map { (key: $0.key, value: $0.value, flag: "--set") })
-        return try start(configuration, pool: pool)
+        return try start(configuration, pool: pool, metrics: metrics)
     }
 }

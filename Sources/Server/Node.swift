@@ -6,7 +6,7 @@ import IngestGateway
 import KafkaServer
 import LogStorage
 import StorageIO
-import Telemetry
+public import Telemetry
 import Transport
 
 /// A running broker: the data folder, the Kafka listener and the gateway, on the same event loops.
@@ -15,7 +15,7 @@ import Transport
 ///     …
 ///     try node.stop()
 ///
-/// Several may run in one process, each with a data folder and a pool of its own; they share the metrics page and the log.
+/// Several may run in one process, each with a data folder, a pool and metrics of its own; they share the log.
 public struct Node: Sendable {
     /// The addresses in use, with the ports that the system picked for port 0.
     public let kafkaAddress: Endpoint
@@ -28,17 +28,23 @@ public struct Node: Sendable {
 
     /// Opens the data folder, recovers it and listens. A start that fails leaves nothing running.
     ///
-    /// - Parameter pool: memory of edges and store: batches go from one to the other without being copied. Sockets are not
-    ///   read while it has handed out more than `queued.max.request.bytes`, whoever has them; so a second node in a process
-    ///   needs a second pool.
+    /// - Parameters:
+    ///   - pool: memory of edges and store: batches go from one to the other without being copied. Sockets are not read
+    ///     while it has handed out more than `queued.max.request.bytes`, whoever has them; so a second node in a process
+    ///     needs a second pool.
+    ///   - metrics: where the node's numbers are shown, which is what `/metrics` answers. One for each node: a name that is
+    ///     there already goes on showing what it showed.
     /// - Throws: `StorageError` for the data folder, `TransportError` for an address; both say what to do.
-    public static func start(_ configuration: Configuration, pool: ChunkPool = .shared) throws -> Node {
+    public static func start(
+        _ configuration: Configuration, pool: ChunkPool = .shared, metrics: MetricsRegistry = MetricsRegistry()
+    ) throws -> Node {
         let options = NodeOptions(configuration, descriptorLimit: raiseDescriptorLimit(to: wantedDescriptors))
         options.tellWhatIsUnusual()
         let broker = try Broker(
-            fileSystem: PosixFileSystem(), folder: configuration.dataFolder, options: options.broker, pool: pool)
+            fileSystem: PosixFileSystem(), folder: configuration.dataFolder, options: options.broker, pool: pool,
+            metrics: metrics)
         do {
-            return try start(broker, options, configuration, pool)
+            return try start(broker, options, configuration, pool, metrics)
         } catch {
             try? broker.stop()
             throw error
@@ -46,10 +52,14 @@ public struct Node: Sendable {
     }
 
     private static func start(
-        _ broker: Broker, _ options: NodeOptions, _ configuration: Configuration, _ pool: ChunkPool
+        _ broker: Broker, _ options: NodeOptions, _ configuration: Configuration, _ pool: ChunkPool,
+        _ metrics: MetricsRegistry
     ) throws -> Node {
-        let kafka = KafkaServer(broker: broker, options: options.kafka, loopCount: options.loopCount)
-        let gateway = options.gateway.map { Gateway(broker: broker, options: $0, loopCount: options.loopCount) }
+        let kafka = KafkaServer(
+            broker: broker, options: options.kafka, loopCount: options.loopCount, metrics: metrics)
+        let gateway = options.gateway.map {
+            Gateway(broker: broker, options: $0, loopCount: options.loopCount, metrics: metrics)
+        }
         var groupOptions = EventLoopGroup.Options()
         groupOptions.loops = options.loopCount
         groupOptions.pool = pool
@@ -66,8 +76,8 @@ public struct Node: Sendable {
             let httpAddress = try gateway.map { gateway in
                 try listen(configuration.httpListener, group, gateway.listenerOptions(host:port:))
             }
-            // Not before: the page keeps what it shows for as long as the process lives.
-            showMetrics(broker, group)
+            // Not before: a registry of the caller's goes on showing what it was given, and asks this broker for it.
+            show(broker, group, in: metrics)
             return Node(
                 kafkaAddress: kafkaAddress, httpAddress: httpAddress, broker: broker, gateway: gateway, group: group)
         } catch {
@@ -84,11 +94,11 @@ public struct Node: Sendable {
         return Endpoint(host: wanted.host, port: listener.port)
     }
 
-    private static func showMetrics(_ broker: Broker, _ group: EventLoopGroup) {
-        Log.show(in: .shared)
-        ProcessMetrics.show(in: .shared, version: Version.current)
-        group.counters.show(in: .shared)
-        broker.store.showMetrics(in: .shared)
+    private static func show(_ broker: Broker, _ group: EventLoopGroup, in metrics: MetricsRegistry) {
+        Log.show(in: metrics)
+        ProcessMetrics.show(in: metrics, version: Version.current)
+        group.counters.show(in: metrics)
+        broker.store.showMetrics(in: metrics)
     }
 
     /// Each segment that is read or written costs a descriptor, each client one; the hard limit decides how many of

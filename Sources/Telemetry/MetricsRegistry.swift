@@ -1,9 +1,10 @@
 public import ByteBuffers
 
-/// The metrics of the process, in the order in which their names were first registered.
+/// The metrics of one page, in the order in which their names were first registered. Each broker has one: several in a
+/// process show their own numbers.
 ///
 /// Registering takes a lock and is for start-up and rare events (a topic is created); using a metric takes none. The
-/// same name and labels give the same object again, so modules need not pass metrics around.
+/// same name and labels give the same object again; of two readings the first stays.
 ///
 /// Limit: `maxSeries` label combinations in all. Past it a caller gets a working metric that no page shows, and
 /// `millrace_telemetry_series_refused_total` counts it: an attacker who can invent label values costs nothing.
@@ -11,7 +12,6 @@ public final class MetricsRegistry: Sendable {
     public static let maxSeries = 8192
     /// What every name begins with: a page of several programs must show whose a number is.
     public static let prefix = "millrace_"
-    public static let shared = MetricsRegistry()
 
     /// Label names and values of one series, in the order in which they are printed.
     public typealias Labels = KeyValuePairs<String, String>

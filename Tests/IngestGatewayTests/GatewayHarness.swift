@@ -37,7 +37,7 @@ final class GatewayHarness: Sendable {
         let broker = try Broker(fileSystem: disk, folder: "/data", options: brokerOptions)
         let clock = CommitClock(published: broker.store.durableTicket)
         broker.store.observe(CommitPublisher(clock: clock, isSilent: holdsCommits))
-        let gateway = Gateway(broker: broker, options: options, loopCount: 1, registry: registry)
+        let gateway = Gateway(broker: broker, options: options, loopCount: 1, metrics: registry)
         var groupOptions = EventLoopGroup.Options()
         groupOptions.commitClock = clock
         groupOptions.setUp = { gateway.setUp($0) }

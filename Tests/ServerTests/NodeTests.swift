@@ -5,6 +5,7 @@ import Configuration
 import KafkaClient
 import LogStorage
 import RecordFormat
+import Telemetry
 import Testing
 
 @testable import Server
@@ -44,6 +45,44 @@ import Testing
         let folder = try TemporaryFolder()
         let node = try Node.start(folder: folder.path)
         #expect(node.broker.store.chunkPool !== ChunkPool.shared)
+        try node.stop()
+    }
+
+    @Test func eachNodeOfAProcessHasAPageOfItsOwn() throws {
+        let folders = try (0..<2).map { _ in try TemporaryFolder() }
+        let nodes = try folders.map { try Node.start(folder: $0.path) }
+        for topic in ["a", "b"] { #expect(try nodes[0].post(topic, "{}") == 201) }
+        #expect(try nodes[1].post("c", "{}") == 201)
+        let pages = try nodes.map { try $0.get("/metrics") }
+        // What a part counts for the page, and what is shown of a part: connections, that for the page included.
+        #expect(pages.map { Self.sum("millrace_ingest_records_total", #"result="accepted""#, in: $0) } == [2, 1])
+        #expect(pages.map { Self.sum("millrace_transport_accepted_total", in: $0) } == [3, 2])
+        for node in nodes { try node.stop() }
+    }
+
+    /// The sum of the series of that name, with that label.
+    private static func sum(_ name: String, _ label: String = "", in page: String) -> Double {
+        page.split(separator: "\n").reduce(0) { sum, line in
+            let words = line.split(separator: " ")
+            guard words.count == 2, words[0].split(separator: "{")[0] == name, words[0].contains(label) else {
+                return sum
+            }
+            return sum + (Double(words[1]) ?? 0)
+        }
+    }
+
+    @Test func aStartThatFailsIsNotAskedForMetrics() throws {
+        let folder = try TemporaryFolder()
+        let other = try TemporaryFolder()
+        let node = try Node.start(folder: other.path)
+        let metrics = MetricsRegistry()
+        #expect(throws: (any Error).self) {
+            try Node.start(
+                folder: folder.path, ["http.listener": node.httpAddress?.description ?? ""], metrics: metrics)
+        }
+        var page = ByteWriter()
+        metrics.render(into: &page)
+        #expect(!String(decoding: page.bytes, as: UTF8.self).contains("millrace_storage_partitions "))
         try node.stop()
     }
 

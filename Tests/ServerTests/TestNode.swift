@@ -1,4 +1,5 @@
 import ByteBuffers
+import Configuration
 import Foundation
 import Glibc
 import KafkaClient

@@ -14,7 +14,7 @@ final class Cleaner: StorePart {
     let parts: StoreParts
     private let commits: GroupCommit
     private let maintenance: Maintenance
-    private let counters = CleanerMetrics.shared
+    private let counters: CleanerMetrics
 
     private let cleaning = Lock<Void>(())
     private let pass = Lock<Void>(())
@@ -22,8 +22,9 @@ final class Cleaner: StorePart {
     private let current = Lock<PartitionLog?>(nil)
     private let signal = Signal()
 
-    init(_ parts: StoreParts, commits: GroupCommit, maintenance: Maintenance) {
+    init(_ parts: StoreParts, commits: GroupCommit, maintenance: Maintenance, counters: CleanerMetrics) {
         self.parts = parts
+        self.counters = counters
         self.commits = commits
         self.maintenance = maintenance
     }

@@ -2,16 +2,13 @@ import Telemetry
 
 /// What the cleaner shows of itself on the metrics page.
 struct CleanerMetrics: Sendable {
-    static let shared = CleanerMetrics()
-
     let runs: Counter
     let readBytes: Counter
     let writtenBytes: Counter
     let uncleanablePartitions: Gauge
     let maxDirtyPercent: Gauge
 
-    private init() {
-        let registry = MetricsRegistry.shared
+    init(registry: MetricsRegistry) {
         runs = registry.counter(
             "millrace_log_cleaner_passes_total", help: "Passes of compaction over one partition's log.")
         readBytes = registry.counter(

@@ -3,7 +3,7 @@ public import KafkaModel
 import RecordFormat
 public import StorageIO
 import Synchronization
-import Telemetry
+public import Telemetry
 
 /// All partitions' logs of one data folder, with the journal and the group commit that they share.
 ///
@@ -48,19 +48,21 @@ public final class LogStore: StorePart, Sendable {
     let folderLock = Lock<(any FileLock)?>(nil)
     let hasRecovered = Atomic<Bool>(false)
 
-    /// Makes the folders when they are missing. Nothing is read before `recover`.
+    /// Makes the folders when they are missing. Nothing is read before `recover`. What is counted is shown in `metrics`, what
+    /// is looked at for a page once `showMetrics` was called.
     public init(
         fileSystem: any FileSystem, folder: String, options: LogStoreOptions = LogStoreOptions(),
-        pool: ChunkPool = .shared
+        pool: ChunkPool = .shared, metrics: MetricsRegistry = MetricsRegistry()
     ) throws(StorageError) {
         options.check()
-        parts = StoreParts(fileSystem, folder: folder, options: options, pool: pool)
+        parts = StoreParts(fileSystem, folder: folder, options: options, pool: pool, metrics: metrics)
         partitionsFolder = Path.join(folder, "partitions")
         journalFolder = Path.join(folder, "journal")
         commits = GroupCommit(parts)
         census = LogCensus(registry: parts.registry, requests: parts.requests)
         maintenance = Maintenance(parts, commits: commits, census: census)
-        cleaner = Cleaner(parts, commits: commits, maintenance: maintenance)
+        cleaner = Cleaner(
+            parts, commits: commits, maintenance: maintenance, counters: CleanerMetrics(registry: metrics))
         try parts.fileSystem.createDirectoryDurably(partitionsFolder)
         try parts.fileSystem.createDirectoryDurably(journalFolder)
     }

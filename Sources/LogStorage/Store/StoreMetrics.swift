@@ -12,7 +12,7 @@ struct StoreMetrics: Sendable {
     let quarantinedBytes: Gauge
     let partitionsRefusingAppends: Gauge
 
-    init(registry: MetricsRegistry = .shared) {
+    init(registry: MetricsRegistry) {
         commit = registry.histogram(
             "millrace_storage_commit_seconds", help: "Group commits: from taking what is queued to its being durable.")
         let sync = "millrace_storage_sync_seconds"

@@ -1,5 +1,6 @@
 import ByteBuffers
 import StorageIO
+import Telemetry
 
 /// What the parts of a store share: where it stands, how it is set, what bounds and counts all of it, and the partitions. The
 /// store makes it once and hands it to each part.
@@ -15,7 +16,7 @@ struct StoreParts: Sendable {
     let replayPool = ChunkPool()
     let handles: SegmentHandles
     let statistics = LogStatistics()
-    let metrics = StoreMetrics()
+    let metrics: StoreMetrics
     let requests = MaintenanceRequests()
     let registry = PartitionRegistry()
     let threads = StoreThreads()
@@ -24,8 +25,12 @@ struct StoreParts: Sendable {
     let producerLimit: ProducerLimit
     let diskSpace: DiskSpace
 
-    init(_ fileSystem: any FileSystem, folder: String, options: LogStoreOptions, pool: ChunkPool) {
+    init(
+        _ fileSystem: any FileSystem, folder: String, options: LogStoreOptions, pool: ChunkPool,
+        metrics: MetricsRegistry
+    ) {
         self.folder = folder
+        self.metrics = StoreMetrics(registry: metrics)
         self.options = options
         self.pool = pool
         handles = SegmentHandles(fileSystem, limit: options.openSegments)
