@@ -89,13 +89,18 @@ import Testing
     @Test func aStartThatFailsLeavesThePortAndTheFolderFree() throws {
         let folder = try TemporaryFolder()
         let other = try TemporaryFolder()
+        // A port that is free now: with port 0 the next start would take another anyway.
+        let first = try Node.start(folder: folder.path)
+        let kafka = first.kafkaAddress
+        try first.stop()
         let node = try Node.start(folder: other.path)
         let taken = try #require(node.httpAddress).description
         #expect(throws: (any Error).self) {
-            try Node.start(folder: folder.path, ["http.listener": taken])
+            try Node.start(folder: folder.path, ["listeners": kafka.description, "http.listener": taken])
         }
-        // The lock of a folder that was not given up would be an error here.
-        let second = try Node.start(folder: folder.path)
+        // A listener that was left, and the lock of a folder that was not given up, would be errors here.
+        let second = try Node.start(folder: folder.path, ["listeners": kafka.description])
+        #expect(second.kafkaAddress == kafka)
         try second.stop()
         try node.stop()
     }
