@@ -117,9 +117,10 @@ public final class GroupCoordinator: Sendable {
 
     // MARK: Requests
 
-    /// Runs one event of the group's shard. Its replies are delivered to the sink, perhaps before this returns.
+    /// Runs one event of the group's shard, which may run twice and must be about this group alone. Its replies are
+    /// delivered to the sink, perhaps before this returns.
     public func perform(group groupID: String, _ event: (inout GroupShard, CoordinatorTime) -> GroupActions) {
-        deliver(run(shards[Int(partitionIndex(of: groupID))], event))
+        deliver(run(shards[Int(partitionIndex(of: groupID))], of: groupID, event))
     }
 
     /// Runs one event of the group's shard, and returns the reply to `waiter` instead of delivering it. The reply is
@@ -127,7 +128,7 @@ public final class GroupCoordinator: Sendable {
     public func ask(
         group groupID: String, as waiter: WaiterID, _ event: (inout GroupShard, CoordinatorTime) -> GroupActions
     ) -> (reply: GroupReply?, ticket: UInt64) {
-        var outcome = run(shards[Int(partitionIndex(of: groupID))], event)
+        var outcome = run(shards[Int(partitionIndex(of: groupID))], of: groupID, event)
         let own = outcome.replies.firstIndex { $0.waiter == waiter }.map { outcome.replies.remove(at: $0).reply }
         outcome.abandoned.removeAll { $0 == waiter }
         deliver(outcome)
@@ -204,8 +205,10 @@ public final class GroupCoordinator: Sendable {
         var abandoned: [WaiterID] = []
     }
 
+    /// Runs an event of the group, or of the whole shard (nil). Where the log takes nothing it runs twice.
     func run(
-        _ shard: Lock<Shard>, _ event: (inout GroupShard, CoordinatorTime) -> GroupActions
+        _ shard: Lock<Shard>, of groupID: String? = nil,
+        _ event: (inout GroupShard, CoordinatorTime) -> GroupActions
     ) -> Outcome {
         let now = BrokerClock.now()
         let (outcome, deadline, isOutgrown, lost) = shard.withLock {
@@ -213,8 +216,8 @@ public final class GroupCoordinator: Sendable {
             var lost = followLog(&shard, now)
             prepare(&shard)
             let outcome: Outcome
-            if shard.log.refusal(.broker) != nil {
-                outcome = runOnCopy(&shard, event, now)
+            if shard.log.refusal(.broker) != nil, let refused = refusal(of: event, groupID, shard, now) {
+                outcome = refused
             } else {
                 let actions = event(&shard.machine, now)
                 if !actions.records.isEmpty, !Self.append(actions.records, to: &shard, now) {
@@ -240,23 +243,21 @@ public final class GroupCoordinator: Sendable {
         return outcome
     }
 
-    /// Runs an event on a copy of the shard while its log takes nothing. An event that needs a record is as if it had
-    /// never come; one that needs none, such as a heartbeat, counts.
-    private func runOnCopy(
-        _ shard: inout Shard, _ event: (inout GroupShard, CoordinatorTime) -> GroupActions, _ now: CoordinatorTime
-    ) -> Outcome {
-        var copy = shard.machine
-        let actions = event(&copy, now)
-        guard actions.records.isEmpty else {
-            let parked = shard.machine.parkedWaiters
-            // Requests that were parked before stay parked. The request of this event is not parked, even if the event
-            // would have done so.
-            var outcome = refusal(of: actions.replies.filter { !parked.contains($0.waiter) })
-            outcome.abandoned += copy.parkedWaiters.subtracting(parked)
-            return outcome
-        }
-        shard.machine = copy
-        return Outcome(replies: actions.replies, ticket: shard.ticket)
+    /// Tries an event while the shard's log takes nothing. One that needs a record is refused, as if it had never come; nil for
+    /// one that needs none, such as a heartbeat, and counts. A request is tried on a shard of its group alone (`trial(of:)`);
+    /// timers and sweeps, which are rare, on a copy of all.
+    private func refusal(
+        of event: (inout GroupShard, CoordinatorTime) -> GroupActions, _ groupID: String?, _ shard: Shard,
+        _ now: CoordinatorTime
+    ) -> Outcome? {
+        var trial = groupID.map { shard.machine.trial(of: $0) } ?? shard.machine
+        let actions = event(&trial, now)
+        if actions.records.isEmpty { return nil }
+        // Requests that were parked before stay parked. The request of this event is not parked, even if the event would
+        // have done so.
+        var outcome = refusal(of: actions.replies.filter { !shard.machine.isParked($0.waiter) })
+        outcome.abandoned += trial.parkedWaiters.filter { !shard.machine.isParked($0) }
+        return outcome
     }
 
     /// Refuses the requests that an event would have answered if its records had been appended: they are told to try
@@ -392,9 +393,14 @@ public final class GroupCoordinator: Sendable {
     ) {
         var walk = ShardWalk(scope)
         while !walk.isComplete {
-            let outcome = run(shard) { machine, now in step(&machine, &walk, now) }
+            var next = walk
+            let outcome = run(shard) { machine, now in
+                next = walk
+                return step(&machine, &next, now)
+            }
             deliver(outcome)
             if outcome.refused { return }
+            walk = next
         }
     }
 }

@@ -176,6 +176,8 @@ public struct GroupShard: Sendable {
     /// The requests that wait for a later event.
     public var parkedWaiters: Set<WaiterID> { Set(context.parked.keys) }
 
+    public func isParked(_ waiter: WaiterID) -> Bool { context.parked[waiter] != nil }
+
     // MARK: Groups
 
     /// Forgets a group that nothing is left of.
@@ -204,6 +206,17 @@ public struct GroupShard: Sendable {
             view.pendingTransactions[producer] = [ExactString(groupID): offsets]
         }
         return view
+    }
+
+    /// Returns a shard with this group alone, which an event of the group can be tried on: its decision and its records are
+    /// those of this shard.
+    public func trial(of groupID: String) -> GroupShard {
+        var trial = view(of: groupID)
+        trial.context.footprint = trial.groups[groupID]?.footprint ?? Footprint()
+        trial.context.memoryElsewhere = context.memoryElsewhere + memoryBytes - trial.memoryBytes
+        trial.context.maxBatchBytes = context.maxBatchBytes
+        trial.context.parked = context.parked
+        return trial
     }
 
     public var groupCount: Int { groups.count }

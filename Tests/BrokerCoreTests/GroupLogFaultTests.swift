@@ -165,6 +165,31 @@ import Testing
         #expect(node.offsets(group: "g") == ["t-0": 2])
     }
 
+    /// Or each heartbeat would copy all groups that the shard has, for as long as the disk is full.
+    @Test func aRequestThatMayBeRefusedIsTriedOnItsGroupAlone() throws {
+        let sink = ReplySink()
+        let node = try SimulatedBroker()
+        node.broker.groups.deliver(to: sink)
+        for group in 0..<20 { node.commit(group: "g\(group)", offset: 1) }
+        node.broker.store.commitPending()
+        failWrites(node, of: node.offsetsLog)
+        node.broker.store.maintain(nowMs: Self.wallClockMs)
+        #expect(node.offsetsLog.refusal(.broker) != nil)
+        var request = HeartbeatRequest()
+        request.groupID = "g7"
+        var seen: [Int] = []
+        node.broker.groups.perform(group: "g7") { machine, now in
+            seen.append(machine.groupCount)
+            return machine.heartbeat(request, waiter: WaiterID(31), now: now)
+        }
+        // Tried, and then made, because it needs no record.
+        #expect(seen == [1, 20])
+        node.join(group: "g7", waiter: 32)
+        #expect(sink.errors(of: 32) == [] && node.broker.groups.readAll { $0.isParked(WaiterID(32)) } == [true])
+        node.commit(group: "g8", offset: 2, waiter: 33)
+        #expect(sink.errors(of: 33) == [.coordinatorNotAvailable] && node.offsets(group: "g8") == ["t-0": 1])
+    }
+
     @Test func groupsOfAPartitionThatIsOpenedLaterAreServedThen() throws {
         let node = try SimulatedBroker()
         node.commit(group: "g", offset: 5)
