@@ -1,6 +1,7 @@
 internal import ByteBuffers
 internal import CSystem
 internal import Glibc
+internal import Telemetry
 
 /// Reading. Small frames are parsed in the loop's shared chunk and leave nothing behind. A frame that is not whole
 /// moves to a chunk of the connection's own, which grows with the bytes that arrive:
@@ -52,6 +53,11 @@ extension Connection {
 
     /// Reads until the socket is drained, the handler stops us, or this turn's share is used.
     func readInput() {
+        readWhatThereIs()
+        if let transform { watchRecord(transform) }
+    }
+
+    private func readWhatThereIs() {
         var share = limits.readShare
         while isReadable, mayRead {
             if share <= 0 {
@@ -110,10 +116,10 @@ extension Connection {
         return max(count, 1)
     }
 
-    /// Reads and drops the rest of the input of a connection that is closing.
+    /// Reads and drops the rest of the input of a connection that is closing, as it comes from the socket.
     private func discardOnce() -> Int {
         let (chunk, offset) = loop.readSpace()
-        return max(receive(chunk.base + offset, chunk.capacity - offset, nil, 0), 1)
+        return max(receiveBytes(chunk.base + offset, chunk.capacity - offset, nil, 0), 1)
     }
 
     /// Makes one system call. Returns the bytes that came; 0 or less where none did, and the state says what happened.
@@ -122,6 +128,13 @@ extension Connection {
         _ second: UnsafeMutableRawPointer?, _ secondCount: Int
     ) -> Int {
         if let transform { return receive(through: transform, first, firstCount) }
+        return receiveBytes(first, firstCount, second, secondCount)
+    }
+
+    private func receiveBytes(
+        _ first: UnsafeMutableRawPointer, _ firstCount: Int,
+        _ second: UnsafeMutableRawPointer?, _ secondCount: Int
+    ) -> Int {
         let count =
             second == nil
             ? millrace_receive(fd, first, firstCount)
@@ -144,15 +157,43 @@ extension Connection {
     private func receive(
         through transform: any StreamTransform, _ first: UnsafeMutableRawPointer, _ firstCount: Int
     ) -> Int {
-        switch transform.receive(into: UnsafeMutableRawBufferPointer(start: first, count: firstCount), from: fd) {
+        let space = UnsafeMutableRawBufferPointer(start: first, count: firstCount)
+        let result = transform.receive(into: space, from: fd, expectsEnd: peerFinished)
+        if isOpening, !transform.isOpening { loop.handshakeEnded(self) }
+        // A handshake's answer, an alert, new keys.
+        if transform.hasUnsent { loop.touch(self) }
+        switch result {
         case .bytes(let count):
             didReceive(count)
             return count
-        case .wouldBlock: isReadable = false
+        case .drained(let count):
+            isReadable = false
+            if count > 0 { didReceive(count) }
+            return count
         case .end: endOfInput()
         case .failed(let errno): close(.failed(errno: errno))
+        case .refused: endRefused(transform)
         }
         return 0
+    }
+
+    /// Lets the transform say why it goes on no further, and closes.
+    private func endRefused(_ transform: any StreamTransform) {
+        Log.debug(
+            "connection ended by its transform", "peer", peerAddress.description, "reason", transform.problem)
+        output.removeAll()
+        closeAfterFlush(.streamRefused)
+    }
+
+    /// Times a record of which the end does not come: it holds memory as a partial frame does. A partial frame has a clock of its
+    /// own, which is the same.
+    private func watchRecord(_ transform: any StreamTransform) {
+        guard state == .open, held == nil, !isOpening else { return }
+        if !transform.isMidRecord {
+            stopPartialClock()
+        } else if partialSince == 0 || lastInputAt > partialSince {
+            startPartialClock()
+        }
     }
 
     private func didReceive(_ count: Int) {

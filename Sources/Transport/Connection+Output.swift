@@ -26,13 +26,9 @@ extension Connection {
         append(slice)
     }
 
-    /// Whether parts of files can be written; bytes that a transform changes must be in memory.
-    public var takesFiles: Bool { transform == nil }
-
-    /// Appends part of a file, which the kernel sends from its page cache: nothing is copied into our memory. Only where
-    /// `takesFiles`. A file that turns out to be shorter closes the connection.
+    /// Appends part of a file, which the kernel sends from its page cache: nothing is copied into our memory, but for what a
+    /// transform seals. A file that turns out to be shorter closes the connection.
     public func write(_ slice: FileSlice) {
-        precondition(takesFiles, "part of a file through a transform")
         guard state == .open else { return }
         output.append(slice)
         didAppend()
@@ -112,7 +108,7 @@ extension Connection {
     // MARK: Sending
 
     /// System calls for one connection in one turn: a peer that reads as fast as we write does not keep the loop.
-    private static var sendsPerTurn: Int { 8 }
+    static var sendsPerTurn: Int { 8 }
     static var vectorCapacity: Int { 64 }
     /// Output of at least this many bytes does not wait for the end of the turn: another call costs less than its wait.
     static var earlyFlush: Int { 128 << 10 }
@@ -120,16 +116,8 @@ extension Connection {
     /// Sends what may leave. Called once a turn for a touched connection.
     func flush() {
         guard state == .open || state == .draining else { return }
-        var calls = 0
-        while isWritable, output.sendable > 0 {
-            if calls == Self.sendsPerTurn {
-                loop.touch(self)
-                break
-            }
-            calls += 1
-            sendOnce()
-            if state == .closed { return }
-        }
+        if let transform { flush(through: transform) } else { flushBytes() }
+        if state == .closed { return }
         updateStallClock()
         if isBackPressured, isOutputLow, output.gatedWeight <= limits.maxUncommitted / 2 {
             isBackPressured = false
@@ -140,6 +128,16 @@ extension Connection {
         if output.pending == 0 { finishDraining() } else if peerFinished { watchFinished() }
     }
 
+    private func flushBytes() {
+        var calls = 0
+        while isWritable, output.sendable > 0 {
+            if calls == Self.sendsPerTurn { return loop.touch(self) }
+            calls += 1
+            sendOnce()
+            if state == .closed { return }
+        }
+    }
+
     /// Enough has left for more requests.
     private var isOutputLow: Bool {
         output.pending <= limits.outputLowWater
@@ -147,7 +145,6 @@ extension Connection {
     }
 
     private func sendOnce() {
-        if let transform { return send(through: transform) }
         if let file = output.nextFile { return send(file) }
         let (sendable, isFollowed) = output.sendableFromMemory
         let vector = loop.vector
@@ -194,18 +191,7 @@ extension Connection {
         }
     }
 
-    private func send(through transform: any StreamTransform) {
-        guard let slice = output.segments.first else { return }
-        let length = min(slice.count, output.sendable)
-        switch transform.send(UnsafeRawBufferPointer(start: slice.pointer, count: length), to: fd) {
-        case .bytes(let count): didSend(count)
-        case .wouldBlock: isWritable = false
-        case .end: close(.closedByPeer)
-        case .failed(let errno): close(.failed(errno: errno))
-        }
-    }
-
-    private func didSend(_ count: Int) {
+    func didSend(_ count: Int) {
         output.didSend(count)
         loop.sentInTurn += count
         lastWriteAt = loop.now
@@ -213,7 +199,7 @@ extension Connection {
     }
 
     private func updateStallClock() {
-        if !isWritable, output.sendable > 0 {
+        if !isWritable, owesBytes {
             if stalledSince == 0 {
                 stalledSince = loop.now
                 setTimer(OwnTimer.writeStall, deadline: loop.now + limits.writeStallTimeout.nanoseconds)
@@ -228,7 +214,7 @@ extension Connection {
 
     /// Shuts our side down, since everything has left.
     private func finishDraining() {
-        transform?.finish(on: fd)
+        if let transform, !hasFinished(transform) { return }
         if inputEnded || peerFinished && !isReadable || closeReason == .shutdown && !isReadable {
             return close()
         }

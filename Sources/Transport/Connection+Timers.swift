@@ -20,6 +20,7 @@ extension Connection {
         static let linger = -4
         static let commit = -5
         static let finished = -6
+        static let handshake = -7
     }
 
     func setTimer(_ id: Int, deadline: Int64) {
@@ -40,6 +41,7 @@ extension Connection {
         case OwnTimer.linger: checkLinger()
         case OwnTimer.commit: checkCommit()
         case OwnTimer.finished: checkFinished()
+        case OwnTimer.handshake: if isOpening { close(.handshakeTimeout) }
         default: if state == .open { handler?.timerFired(id, on: self) }
         }
     }
@@ -51,7 +53,7 @@ extension Connection {
 
     private func checkIdle() {
         guard state == .open, let timeout = limits.idleTimeout?.nanoseconds else { return }
-        let isOwed = isMuted || workInProgress > 0 || output.pending > 0 || isBudgetQueued
+        let isOwed = isMuted || workInProgress > 0 || output.pending > 0 || owesBytes || isBudgetQueued
         let deadline = (isOwed ? loop.now : max(lastInputAt, lastWriteAt)) + timeout
         if deadline > loop.now {
             setTimer(OwnTimer.idle, deadline: deadline)
@@ -71,7 +73,7 @@ extension Connection {
     private func checkFinished() {
         guard state == .open || state == .draining else { return }
         // A peer that reads slowly what may leave is the business of `writeStallTimeout`.
-        let moved = output.sendable > 0 ? loop.now : max(finishedSince, lastInputAt, lastWriteAt)
+        let moved = owesBytes ? loop.now : max(finishedSince, lastInputAt, lastWriteAt)
         let deadline = moved + limits.finishedTimeout.nanoseconds
         if deadline > loop.now {
             setTimer(OwnTimer.finished, deadline: deadline)

@@ -79,8 +79,10 @@ public final class Connection {
     // The loop's lists.
     var isTouched = false
     var isReadyQueued = false
-    /// Whether its last input took long; see `EventLoop.heavySlice`.
-    var isHeavy = false
+    /// Whether its last input took long, or what comes is a handshake; see `EventLoop.heavySlice`.
+    var isHeavy: Bool
+    /// Whether the transform's handshake is not over; see EventLoop+Opening.swift.
+    var isOpening: Bool
     /// The events that epoll was last told to report.
     var interest: UInt32 = 0
 
@@ -98,6 +100,8 @@ public final class Connection {
         self.transform = transform
         self.isRefused = isRefused
         self.lastInputAt = loop.now
+        isOpening = transform != nil
+        isHeavy = isOpening
     }
 
     public var limits: ConnectionLimits { listener.options.limits }
@@ -187,6 +191,7 @@ public final class Connection {
     /// Closes the connection for a reason. Idempotent; the first reason counts.
     func close(_ reason: CloseReason) {
         guard state != .closed else { return }
+        if let transform { sayGoodbye(transform, reason) }
         if state == .open { closeReason = reason }
         state = .closed
         dropInput()
@@ -235,10 +240,6 @@ public final class Connection {
         if events & millrace_event_readable != 0 { isReadable = true }
         if events & millrace_event_writable != 0, !isWritable {
             isWritable = true
-            loop.touch(self)
-        }
-        if transform != nil {
-            isReadable = true
             loop.touch(self)
         }
         guard isReadable else { return }

@@ -110,7 +110,8 @@ extension EventLoop {
 
     /// Says why, where the listener has words for it, and closes.
     private func refuse(_ fd: Int32, _ peer: SocketAddress, _ listener: ListenerState) {
-        guard let words = listener.options.refusal?(), listener.beginRefusal() else {
+        guard listener.options.makeTransform == nil, let words = listener.options.refusal?(), listener.beginRefusal()
+        else {
             millrace_close(fd)
             return
         }
@@ -147,7 +148,8 @@ extension EventLoop {
         }
         let id = ConnectionID(loop: UInt16(index), slot: slot, generation: generations[Int(slot)])
         let connection = Connection(
-            id: id, fd: fd, peer: peer, loop: self, listener: listener, transform: listener.options.makeTransform?(),
+            id: id, fd: fd, peer: peer, loop: self, listener: listener,
+            transform: listener.options.makeTransform?(self),
             isRefused: isRefused)
         connection.interest =
             millrace_event_readable | millrace_event_writable | millrace_event_peer_closed
@@ -165,6 +167,7 @@ extension EventLoop {
             connection.handler = listener.options.makeHandler(self, connection)
         }
         connection.startIdleClock()
+        if connection.isOpening { handshakeBegins(connection) }
         return connection
     }
 
@@ -177,6 +180,7 @@ extension EventLoop {
         freeSlots.append(connection.id.slot)
         connectionCount -= 1
         connection.lingerEnded()
+        if connection.isOpening { handshakeEnded(connection) }
         budgetTurnEnded(of: connection)
         let reason = connection.closeReason ?? .closedByHandler
         if !connection.isRefused { shared.counters.countClose(reason) }

@@ -68,6 +68,9 @@ public final class EventLoop {
     private var continuing: ContiguousArray<Connection> = []
     /// Connections that are ready, and whose last input took long.
     private var heavy = FIFO<Connection>()
+    /// Connections that are ready, and whose handshake is not over; see EventLoop+Opening.swift.
+    private var opening = FIFO<Connection>()
+    var openings = Openings()
     private var dying: ContiguousArray<Connection> = []
     var waitingAcceptors: [Acceptor] = []
 
@@ -183,7 +186,13 @@ public final class EventLoop {
     func enqueueReady(_ connection: Connection) {
         if connection.isReadyQueued { return }
         connection.isReadyQueued = true
-        if connection.isHeavy { heavy.append(connection) } else { ready.append(connection) }
+        if !connection.isHeavy {
+            ready.append(connection)
+        } else if connection.isOpening {
+            opening.append(connection)
+        } else {
+            heavy.append(connection)
+        }
     }
 
     /// Input whose work took so long, in nanoseconds, makes a connection heavy until it takes less.
@@ -196,7 +205,7 @@ public final class EventLoop {
     /// Measures how long the connection's input has been worked on since `sliceBegan`.
     func endSlice(_ connection: Connection) {
         let end = MonotonicClock.nanoseconds
-        connection.isHeavy = end - sliceBegan >= Self.heavySlice
+        connection.isHeavy = connection.isOpening || end - sliceBegan >= Self.heavySlice
         sliceBegan = end
     }
 
@@ -298,7 +307,9 @@ public final class EventLoop {
 
     /// Milliseconds to wait: 0 when there is work, -1 when there is nothing to come.
     private func sleepTime() -> Int32 {
-        if !ready.isEmpty || !heavy.isEmpty || !touched.isEmpty || !dying.isEmpty || !waitingAcceptors.isEmpty {
+        if !ready.isEmpty || !heavy.isEmpty || !opening.isEmpty || !touched.isEmpty || !dying.isEmpty
+            || !waitingAcceptors.isEmpty
+        {
             return 0
         }
         var deadline = isStopping ? stopDeadline : Int64.max
@@ -323,16 +334,22 @@ public final class EventLoop {
     }
 
     private func continueReady() {
-        if ready.isEmpty, heavy.isEmpty { return }
+        if ready.isEmpty, heavy.isEmpty, opening.isEmpty { return }
         sliceBegan = MonotonicClock.nanoseconds
         // Those that are queued meanwhile have their turn after the sockets of the next one.
         swap(&ready, &continuing)
         for index in continuing.indices { resume(continuing[index]) }
         continuing.removeAll(keepingCapacity: true)
-        let end = sliceBegan + Self.heavyShare
-        var left = heavy.count
-        while left > 0, sliceBegan < end, let connection = heavy.first {
-            heavy.removeFirst()
+        if !heavy.isEmpty { resume(\.heavy, for: Self.heavyShare) }
+        if !opening.isEmpty { resume(\.opening, for: Self.handshakeShare) }
+    }
+
+    /// Continues with those of a queue, in order, until the share of a turn is used.
+    private func resume(_ queue: ReferenceWritableKeyPath<EventLoop, FIFO<Connection>>, for share: Int64) {
+        let end = sliceBegan + share
+        var left = self[keyPath: queue].count
+        while left > 0, sliceBegan < end, let connection = self[keyPath: queue].first {
+            self[keyPath: queue].removeFirst()
             resume(connection)
             left -= 1
         }
@@ -401,5 +418,6 @@ public final class EventLoop {
         touched = []
         ready = []
         heavy.removeAll()
+        opening.removeAll()
     }
 }

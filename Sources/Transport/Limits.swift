@@ -17,6 +17,9 @@ public struct ConnectionLimits: Sendable {
     /// goes on at half of it. Enough for one commit on its way to the disk and the next one behind it: more would only
     /// wait in our memory instead of in the peer's.
     public var maxUncommitted = 32 << 20
+    /// A transform's handshake (TLS) must be over so long after the connection was accepted; else closed,
+    /// `.handshakeTimeout`. It takes two round trips and a millisecond of work.
+    public var handshakeTimeout: Duration = .seconds(5)
     /// A peer that accepts no byte of output for this long is closed, `.writeStalled`.
     public var writeStallTimeout: Duration = .seconds(30)
     /// A frame that has begun may take this long, plus the time that `minimumInputRate` allows for the bytes that came;
@@ -62,13 +65,16 @@ public struct ListenerOptions: Sendable {
     public var maxConnections = 20_000
     /// Open connections of one peer (an IPv4 address, an IPv6 /64). Above: as `maxConnections`.
     public var maxConnectionsPerIP = Int.max
-    /// What a connection over a limit is told before it is closed; called for each of them. `nil`: nothing.
+    /// What the limits above are held against; given to several listeners, these share them. `nil`: this listener's own.
+    public var count: ConnectionCount?
+    /// What a connection over a limit is told before it is closed; called for each of them. `nil`: nothing. Through a
+    /// transform nothing is told, for that takes a handshake first.
     public var refusal: (@Sendable () -> [UInt8])?
     public var limits = ConnectionLimits()
     /// Called on the connection's loop before anything is read.
     public var makeHandler: @Sendable (EventLoop, Connection) -> any ConnectionHandler
     /// Stands between the socket and the handler (TLS); `nil`: the bytes as they are.
-    public var makeTransform: (@Sendable () -> any StreamTransform)?
+    public var makeTransform: (@Sendable (EventLoop) -> any StreamTransform)?
     /// Stands in for the system call in tests: what the kernel refuses cannot be brought about for one listener alone.
     var accept: @Sendable (Int32, inout millrace_address) -> Int32 = { millrace_accept($0, &$1) }
 

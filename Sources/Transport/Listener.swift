@@ -8,28 +8,55 @@ internal import Telemetry
 final class ListenerState: Sendable {
     let options: ListenerOptions
     private let listening = Atomic<Bool>(true)
-    private let open = Lock<Open>(Open())
+    private let count: ConnectionCount
     private let refusing = Atomic<Int>(0)
 
     /// Connections over a limit that are being told so; more are closed without a word. Each takes a descriptor, for a
     /// second at most.
     static let maxRefusals = 64
 
+    init(_ options: ListenerOptions) {
+        self.options = options
+        count = options.count ?? ConnectionCount()
+    }
+
+    var isListening: Bool { listening.load(ordering: .acquiring) }
+    var openConnections: Int { count.total }
+
+    func stopListening() { listening.store(false, ordering: .releasing) }
+
+    /// Takes the connection into account; false, and counted, when a limit is reached.
+    func admit(_ peer: SocketAddress, _ counters: TransportCounters) -> Bool {
+        count.admit(peer, options, counters)
+    }
+
+    /// Counts a connection that is being told its refusal. Returns false when there are enough of them already.
+    func beginRefusal() -> Bool {
+        if refusing.wrappingAdd(1, ordering: .relaxed).newValue <= Self.maxRefusals { return true }
+        endRefusal()
+        return false
+    }
+
+    func endRefusal() { refusing.wrappingSubtract(1, ordering: .relaxed) }
+
+    func release(_ peer: SocketAddress) { count.release(peer) }
+}
+
+/// Open connections, in all and by peer, of one listener or of several that share their limits.
+public final class ConnectionCount: Sendable {
     private struct Open {
         var total = 0
         /// Only kept when there is a limit a peer.
         var byPeer: [PeerKey: Int] = [:]
     }
 
-    init(_ options: ListenerOptions) { self.options = options }
+    private let open = Lock<Open>(Open())
 
-    var isListening: Bool { listening.load(ordering: .acquiring) }
-    var openConnections: Int { open.withLock { $0.total } }
+    public init() {}
 
-    func stopListening() { listening.store(false, ordering: .releasing) }
+    var total: Int { open.withLock { $0.total } }
 
-    /// Takes the connection into account; false, and counted, when a limit is reached.
-    func admit(_ peer: SocketAddress, _ counters: TransportCounters) -> Bool {
+    func admit(_ peer: SocketAddress, _ options: ListenerOptions, _ counters: TransportCounters) -> Bool {
         let key = peer.peerKey
         return open.withLock { open in
             if open.total >= options.maxConnections {
@@ -47,15 +74,6 @@ final class ListenerState: Sendable {
             return true
         }
     }
-
-    /// Counts a connection that is being told its refusal. Returns false when there are enough of them already.
-    func beginRefusal() -> Bool {
-        if refusing.wrappingAdd(1, ordering: .relaxed).newValue <= Self.maxRefusals { return true }
-        endRefusal()
-        return false
-    }
-
-    func endRefusal() { refusing.wrappingSubtract(1, ordering: .relaxed) }
 
     func release(_ peer: SocketAddress) {
         let key = peer.peerKey
@@ -83,7 +101,7 @@ public final class Listener: Sendable {
     /// The port, the same for all addresses.
     public var port: UInt16 { addresses[0].port }
 
-    /// Connections accepted here and not yet closed.
+    /// Connections accepted here, and at the listeners that share their limits with this one, and not yet closed.
     public var openConnections: Int { state.openConnections }
 
     /// Stops accepting, within the loop's next turn; open connections live on.

@@ -1,6 +1,4 @@
 internal import ByteBuffers
-internal import CSystem
-internal import Glibc
 
 /// The unsent output of a connection: references to bytes in order, in memory or in files, and gates that hold back
 /// what follows them.
@@ -209,19 +207,7 @@ public struct HeldOutput {
         let start = bytes.count
         bytes.append(contentsOf: repeatElement(0, count: slice.count))
         return bytes.withUnsafeMutableBytes { bytes in
-            var done = 0
-            while done < slice.count {
-                let got = cstorage_pread(
-                    slice.file.descriptor, bytes.baseAddress! + start + done, UInt64(slice.count - done),
-                    slice.position + Int64(done))
-                if got == -Int64(EINTR) { continue }
-                if got <= 0 {
-                    slice.reportReadFailure()
-                    return false
-                }
-                done += Int(got)
-            }
-            return true
+            slice.read(into: UnsafeMutableRawBufferPointer(rebasing: bytes[start...]))
         }
     }
 }

@@ -1,24 +1,81 @@
-/// What a transform's input or output came to.
+internal import ByteBuffers
+internal import CSystem
+internal import Glibc
+
+/// What a transform's input came to.
 public enum StreamResult: Equatable, Sendable {
-    /// So many bytes (at least 1) of plain text were received or accepted.
+    /// So many bytes (at least 1) of plain text were received, and more may be there.
     case bytes(Int)
-    /// Nothing now; the socket's next readiness, in either direction, is worth another try.
-    case wouldBlock
-    /// The peer has finished sending, in an orderly way.
+    /// So many bytes (0: none) were received, and nothing more before the socket is readable again.
+    case drained(Int)
+    /// The peer has finished sending.
     case end
-    /// The connection is broken.
+    /// The socket is broken.
+    case failed(errno: Int32)
+    /// What came is not the transform's protocol, or its terms were not met. What it has to say about that is unsent
+    /// output; it takes and gives nothing else any more. `StreamTransform.problem` says why.
+    case refused
+}
+
+/// What became of a transform's unsent output.
+public enum FlushResult: Equatable, Sendable {
+    /// The socket took bytes. Is there unsent output left, then its buffer is full.
+    case sent
+    case wouldBlock
     case failed(errno: Int32)
 }
 
-/// The seam for TLS: it does the connection's input and output on the non-blocking socket, and the transport keeps the
-/// readiness, the buffers, the limits, the gates and the timers. Without one, the transport calls the socket itself.
+/// The seam for TLS: it makes records of the connection's bytes and bytes of the socket's records, and the transport keeps the
+/// readiness, the limits, the gates and the timers. Without one, the transport calls the socket itself.
 ///
-/// Confined to the connection's loop. Both functions are called until they answer `.wouldBlock`; after any readiness of
-/// the socket both directions are tried, because a handshake's read may wait for a write and the other way round.
+/// ```
+///   output queue ─── seal ──► unsent records ── flush ──► socket ── receive ──► handler
+///    (memory, files: read, then sealed)                     and unsent: handshake, alerts
+/// ```
+/// Confined to the connection's loop. Reading never waits for the socket to take output, for records are kept until it does; what a
+/// `receive` has left unsent is flushed at the end of the turn. A transform that the kernel does (kTLS) would take parts of files as
+/// they are: that is one more requirement here, and the place for it is `Connection.fill`.
 public protocol StreamTransform: AnyObject {
-    func receive(into buffer: UnsafeMutableRawBufferPointer, from socket: Int32) -> StreamResult
-    /// Sends from the front of `buffer`; a call that is repeated after `.wouldBlock` begins with the same bytes.
-    func send(_ buffer: UnsafeRawBufferPointer, to socket: Int32) -> StreamResult
-    /// Ends the output; TLS sends its close_notify here.
-    func finish(on socket: Int32)
+    /// The handshake is not over. Nothing is sealed until then, and what arrives is worked on in `EventLoop.handshakeShare`.
+    var isOpening: Bool { get }
+    /// Records have not been given to the socket.
+    var hasUnsent: Bool { get }
+    /// The beginning of a record has come, and memory waits for its end.
+    var isMidRecord: Bool { get }
+    /// Bytes of plain text that `seal` takes now; 0: none before a flush.
+    var room: Int { get }
+    /// Bytes of plain text in the largest record; smaller pieces of output are put together up to it.
+    var recordSize: Int { get }
+    /// Why it has refused, for the log; never a secret.
+    var problem: String { get }
+
+    /// `expectsEnd`: the peer's end was announced, no edge follows, and only a read of nothing is the end.
+    func receive(
+        into buffer: UnsafeMutableRawBufferPointer, from socket: Int32, expectsEnd: Bool
+    ) -> StreamResult
+    /// Takes all of `bytes`, at most `room`. False: it has failed.
+    func seal(_ bytes: UnsafeRawBufferPointer) -> Bool
+    /// Gives unsent records to the socket, by one call.
+    func flush(to socket: Int32) -> FlushResult
+    /// Adds what tells the peer that no more follows (TLS: close_notify), once.
+    func finish()
+}
+
+extension FileSlice {
+    /// Reads the slice's first bytes, as many as `space` has. False, and its owner is told, when that cannot be done.
+    func read(into space: UnsafeMutableRawBufferPointer) -> Bool {
+        precondition(space.count <= count, "\(space.count) bytes of a slice of \(count)")
+        var done = 0
+        while done < space.count {
+            let got = cstorage_pread(
+                file.descriptor, space.baseAddress! + done, UInt64(space.count - done), position + Int64(done))
+            if got == -Int64(EINTR) { continue }
+            if got <= 0 {
+                reportReadFailure()
+                return false
+            }
+            done += Int(got)
+        }
+        return true
+    }
 }

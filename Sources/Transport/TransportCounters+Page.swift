@@ -14,7 +14,8 @@ extension TransportCounters {
         for (counter, reason) in [
             (closedByHandler, "broker"), (closedByPeer, "peer"), (closedByFailure, "failed"), (closedIdle, "idle"),
             (closedInputStalled, "input_stalled"), (closedWriteStalled, "write_stalled"), (closedByLimit, "limit"),
-            (closedCommitFailed, "commit_failed"), (closedByStop, "stop"),
+            (closedCommitFailed, "commit_failed"), (closedStreamRefused, "tls_refused"),
+            (closedInHandshake, "handshake_timeout"), (closedByStop, "stop"),
         ] {
             registry.show(
                 counter, as: "millrace_transport_closed_total", help: "Connections that ended, by reason.",

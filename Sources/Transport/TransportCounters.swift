@@ -20,6 +20,8 @@ public final class TransportCounters: Sendable {
     /// Closed at `maxFrameBytes`, `maxPendingOutput` or for memory pressure.
     public let closedByLimit = Counter()
     public let closedCommitFailed = Counter()
+    public let closedStreamRefused = Counter()
+    public let closedInHandshake = Counter()
     public let bytesReceived = Counter()
     public let bytesSent = Counter()
     /// Part of them: by the kernel from its page cache.
@@ -41,6 +43,8 @@ public final class TransportCounters: Sendable {
         case .writeStalled: closedWriteStalled.add()
         case .inputLimit, .outputLimit, .memoryPressure: closedByLimit.add()
         case .commitFailed: closedCommitFailed.add()
+        case .streamRefused: closedStreamRefused.add()
+        case .handshakeTimeout: closedInHandshake.add()
         case .closedByHandler: closedByHandler.add()
         case .closedByPeer: closedByPeer.add()
         case .failed: closedByFailure.add()

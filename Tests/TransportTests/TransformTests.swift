@@ -1,44 +1,245 @@
 import ByteBuffers
 import Glibc
+import Telemetry
 import Testing
 
 @testable import Transport
 
+/// Not a cipher: enough to see that every byte passes through, in small pieces, with a handshake of one byte before.
+private final class Masking: StreamTransform {
+    /// What the test wants of it, and what it saw.
+    struct Script {
+        var handshakeWork: Int64 = 0
+        /// Whether the handshake never ends.
+        var stalls = false
+        /// Whether what comes is refused.
+        var refuses = false
+        var isMidRecord = false
+        var handshakes = 0
+        var records: [Int] = []
+        var farewells = 0
+        /// For each turn in which a handshake was worked on, how many were.
+        var turns: [Int64: Int] = [:]
+    }
+
+    let script: Lock<Script>
+    unowned let loop: EventLoop
+    var isOpening: Bool
+    var unsent: [UInt8] = []
+    var problem: String { "the test wants it" }
+    var hasUnsent: Bool { !unsent.isEmpty }
+    var isMidRecord: Bool { script.withLock { $0.isMidRecord } }
+    var room: Int { max(0, 2_800 - unsent.count) }
+    var recordSize: Int { 700 }
+
+    init(_ script: Lock<Script>, _ loop: EventLoop, hasHandshake: Bool = false) {
+        self.script = script
+        self.loop = loop
+        isOpening = hasHandshake
+    }
+
+    func receive(
+        into buffer: UnsafeMutableRawBufferPointer, from socket: Int32, expectsEnd: Bool
+    ) -> StreamResult {
+        let isHandshake = isOpening
+        let count = recv(socket, buffer.baseAddress, isHandshake ? 1 : min(buffer.count, 1000), 0)
+        if count == 0 { return .end }
+        if count < 0 { return errno == EAGAIN ? .drained(0) : .failed(errno: errno) }
+        for index in 0..<count { buffer[index] ^= 0x5a }
+        if script.withLock({ $0.refuses }) { return .refused }
+        guard isHandshake else { return .bytes(count) }
+        let (work, stalls) = script.withLock { script in
+            script.handshakes += 1
+            script.turns[loop.now, default: 0] += 1
+            return (script.handshakeWork, script.stalls)
+        }
+        let end = EventLoop.clock() + work
+        while EventLoop.clock() < end {}
+        if !stalls {
+            isOpening = false
+            unsent.append(buffer[0] ^ 0x5a)
+        }
+        return .drained(0)
+    }
+
+    func seal(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        script.withLock { $0.records.append(bytes.count) }
+        unsent += bytes.map { $0 ^ 0x5a }
+        return true
+    }
+
+    func flush(to socket: Int32) -> FlushResult {
+        let count = Glibc.send(socket, unsent, unsent.count, Int32(MSG_NOSIGNAL))
+        if count < 0 { return errno == EAGAIN ? .wouldBlock : .failed(errno: errno) }
+        unsent.removeFirst(count)
+        return .sent
+    }
+
+    private var hasFinished = false
+
+    func finish() {
+        if hasFinished { return }
+        hasFinished = true
+        script.withLock { $0.farewells += 1 }
+        if !isOpening { unsent.append(0x5a) }
+    }
+}
+
 extension TransportTests {
     @Suite struct TransformTests {
-        /// Not a cipher: enough to see that every byte passes through, in small pieces, with refusals in between.
-        final class Masking: StreamTransform {
-            var turn = 0
+        private let script = Lock(Masking.Script())
 
-            func receive(into buffer: UnsafeMutableRawBufferPointer, from socket: Int32) -> StreamResult {
-                let count = recv(socket, buffer.baseAddress, min(buffer.count, 1000), 0)
-                if count == 0 { return .end }
-                if count < 0 { return errno == EAGAIN ? .wouldBlock : .failed(errno: errno) }
-                for index in 0..<count { buffer[index] ^= 0x5a }
-                return .bytes(count)
-            }
+        private func masked(_ bytes: [UInt8]) -> [UInt8] { bytes.map { $0 ^ 0x5a } }
 
-            func send(_ buffer: UnsafeRawBufferPointer, to socket: Int32) -> StreamResult {
-                let masked = buffer.prefix(700).map { $0 ^ 0x5a }
-                let count = Glibc.send(socket, masked, masked.count, Int32(MSG_NOSIGNAL))
-                if count < 0 { return errno == EAGAIN ? .wouldBlock : .failed(errno: errno) }
-                return .bytes(count)
-            }
-
-            func finish(on socket: Int32) {}
+        private func server(
+            hasHandshake: Bool = false, limits: ConnectionLimits = ConnectionLimits(),
+            _ onFrame: @escaping @Sendable (ByteSlice, Connection) -> Void = { echo($0, $1) }
+        ) throws -> Server {
+            let script = script
+            return try Server(
+                configure: {
+                    $0.makeTransform = { Masking(script, $0, hasHandshake: hasHandshake) }
+                    $0.limits = limits
+                }, onFrame: onFrame)
         }
 
         @Test func allBytesPassThroughTheTransform() throws {
-            let server = try Server(configure: { $0.makeTransform = { Masking() } })
+            let server = try server()
             let client = try Client(port: server.port)
             for size in [1, 900, 5_000, 300_000] {
                 let body = pattern(size)
-                client.send(frame(body).map { $0 ^ 0x5a })
-                let reply = client.receive(size + 4).map { $0 ^ 0x5a }
-                #expect(reply == frame(body))
+                client.send(masked(frame(body)))
+                #expect(masked(client.receive(size + 4)) == frame(body))
             }
             client.finishSending()
+            // The farewell, then the end.
+            #expect(client.receive(1) == [0x5a])
             #expect(client.receiveEnd() == .orderly)
+            #expect(script.withLock { $0.farewells } == 1)
+        }
+
+        @Test func smallPiecesOfOutputShareARecord() throws {
+            let server = try server { _, connection in
+                for piece in 0..<10 {
+                    [UInt8](repeating: UInt8(piece), count: 30).withUnsafeBytes { connection.write(copying: $0) }
+                }
+                pattern(2_000).withUnsafeBytes { connection.write(connection.loop.pool.slice(copying: $0)) }
+            }
+            let client = try Client(port: server.port)
+            client.send(masked(frame([1])))
+            let expected = (0..<10).flatMap { [UInt8](repeating: $0, count: 30) } + pattern(2_000)
+            #expect(masked(client.receive(2_300)) == expected)
+            #expect(script.withLock { $0.records } == [700, 1_600])
+        }
+
+        @Test func partsOfFilesAreReadAndSealed() throws {
+            let file = try TemporaryBytes(pattern(200_000))
+            let server = try server { _, connection in
+                connection.write { $0.int32(7) }
+                connection.write(FileSlice(file: file, position: 1_000, count: 150_000))
+                connection.write { $0.int32(8) }
+            }
+            let client = try Client(port: server.port)
+            client.send(masked(frame([1])))
+            let expected = [0, 0, 0, 7] + pattern(200_000)[1_000..<151_000] + [0, 0, 0, 8]
+            #expect(masked(client.receive(150_008)) == Array(expected))
+        }
+
+        @Test func aFileThatIsShorterEndsTheConnection() throws {
+            let file = try TemporaryBytes(pattern(500))
+            let failures = Lock(0)
+            let server = try server { _, connection in
+                connection.write(
+                    FileSlice(file: file, position: 0, count: 501, onReadFailure: { failures.withLock { $0 += 1 } }))
+            }
+            let client = try Client(port: server.port)
+            client.send(masked(frame([1])))
+            #expect(eventually { server.log.now.closed == [.failed(errno: EIO)] })
+            #expect(failures.withLock { $0 } == 1)
+        }
+
+        @Test func aHandshakeThatStallsHasItsTime() throws {
+            script.withLock { $0.stalls = true }
+            var limits = ConnectionLimits()
+            limits.handshakeTimeout = .milliseconds(50)
+            let server = try server(hasHandshake: true, limits: limits)
+            let silent = try Client(port: server.port)
+            let slow = try Client(port: server.port)
+            slow.send([1])
+            #expect(silent.receiveEnd() == .orderly)
+            #expect(slow.receiveEnd() == .orderly)
+            #expect(eventually { server.log.now.closed == [.handshakeTimeout, .handshakeTimeout] })
+            #expect(server.counters.closedInHandshake.value == 2)
+        }
+
+        @Test func aHandshakeThatIsOverHasNoTimer() throws {
+            var limits = ConnectionLimits()
+            limits.handshakeTimeout = .milliseconds(20)
+            let server = try server(hasHandshake: true, limits: limits)
+            let client = try Client(port: server.port)
+            client.send([1])
+            #expect(client.receive(1).count == 1)
+            usleep(60_000)
+            client.send(masked(frame([9])))
+            #expect(masked(client.receive(5)) == frame([9]))
+            #expect(server.log.now.closed == [])
+        }
+
+        /// Sixty clients connect at once, and each handshake takes a millisecond.
+        @Test func aTurnHasFewHandshakes() throws {
+            script.withLock { $0.handshakeWork = 1_000_000 }
+            let server = try server(hasHandshake: true)
+            // All are there before the loop looks.
+            let held = Signal()
+            server.group.loops[0].submit { _ in held.wait() }
+            let clients = try (0..<60).map { _ in try Client(port: server.port) }
+            for client in clients { client.send([1]) }
+            held.raise()
+            for client in clients { #expect(client.receive(1).count == 1) }
+            let turns = script.withLock { $0.turns }
+            #expect(turns.values.reduce(0, +) == 60)
+            // The share of 2 ms: two, and the one that goes beyond it.
+            #expect(turns.values.max()! <= 3)
+        }
+
+        @Test func whatIsRefusedIsToldAndCounted() throws {
+            script.withLock { $0.refuses = true }
+            let server = try server()
+            let client = try Client(port: server.port)
+            client.send(masked([0xff, 1, 2, 3]))
+            #expect(client.receive(1) == [0x5a])
+            #expect(client.receiveEnd() == .orderly)
+            client.finishSending()
+            #expect(eventually { server.log.now.closed == [.streamRefused] })
+            #expect(server.counters.closedStreamRefused.value == 1)
+        }
+
+        @Test func aRecordThatDoesNotEndHasAClock() throws {
+            script.withLock { $0.isMidRecord = true }
+            var limits = ConnectionLimits()
+            limits.partialInputTimeout = .milliseconds(50)
+            let server = try server(limits: limits)
+            let client = try Client(port: server.port)
+            client.send(masked(frame([1])))
+            #expect(masked(client.receive(5)) == frame([1]))
+            #expect(eventually { server.log.now.closed == [.inputStalled] })
         }
     }
+}
+
+/// A file that is gone with its last reference.
+private final class TemporaryBytes: ByteFile {
+    let descriptor: Int32
+
+    struct Failure: Error {}
+
+    init(_ bytes: [UInt8]) throws {
+        var name = Array("/tmp/millrace-transform-XXXXXX".utf8CString)
+        descriptor = mkstemp(&name)
+        guard descriptor >= 0 else { throw Failure() }
+        unlink(name)
+        guard write(descriptor, bytes, bytes.count) == bytes.count else { throw Failure() }
+    }
+
+    deinit { close(descriptor) }
 }

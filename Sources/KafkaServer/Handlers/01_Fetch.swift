@@ -76,7 +76,7 @@ extension KafkaConnection {
     /// 60 KiB dearer from 64 KiB on.
     static let fileFrom = 512 << 10
 
-    var sendsFiles: Bool { connection.takesFiles && broker.store.filesHaveDescriptors }
+    var sendsFiles: Bool { broker.store.filesHaveDescriptors }
 
     /// Topics and partitions that one Fetch may name, those it forgets included: as many partitions as a session may
     /// have. Each costs about 0.5 KB while it is worked on (`LongFetch.bytesAPartition`). Above: INVALID_REQUEST.
