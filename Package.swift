@@ -66,6 +66,8 @@ let package = Package(
         // Edges.
         module("Transport", ["ByteBuffers", "CSystem", "Telemetry"], settings: dataPath),
         module(
+            "TLS", ["ByteBuffers", "COpenSSL", "CSystem", "Security", "Telemetry", "Transport"], settings: dataPath),
+        module(
             "KafkaServer",
             [
                 "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "LogStorage", "Coordinators", "BrokerCore",
@@ -83,8 +85,8 @@ let package = Package(
         module(
             "Server",
             [
-                "StorageIO", "LogStorage", "BrokerCore", "Coordinators", "Transport", "KafkaServer", "IngestGateway",
-                "Configuration", "ByteBuffers", "Telemetry",
+                "StorageIO", "LogStorage", "BrokerCore", "Coordinators", "Transport", "TLS", "Security", "KafkaServer",
+                "IngestGateway", "Configuration", "ByteBuffers", "Telemetry",
             ]),
         module(
             "ConsoleCommands",
@@ -111,6 +113,7 @@ let package = Package(
             "SecurityTests", ["Security", "BrokerTestKit", "KafkaWire", "KafkaModel", "ByteBuffers", "COpenSSL"],
             exclude: ["KafkaDecisions.txt"]),
         tests("TransportTests", ["Transport", "ByteBuffers", "CSystem", "Telemetry"]),
+        tests("TLSTests", ["TLS", "BrokerTestKit", "Security", "Transport", "ByteBuffers", "COpenSSL", "Telemetry"]),
         tests("StorageIOTests", ["StorageIO", "BrokerTestKit", "ByteBuffers"]),
         tests(
             "LogStorageTests",

@@ -1,3 +1,4 @@
+#include <openssl/bio.h>
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -5,9 +6,64 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/param_build.h>
+#include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/sha.h>
+#include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 
-// A macro over casts, which Swift does not import: what EVP_PKEY_fromdata is to make.
+// Macros over casts and calls, which Swift does not import, under names of ours.
+
+// What EVP_PKEY_fromdata is to make.
 enum { millrace_public_key_selection = EVP_PKEY_PUBLIC_KEY };
+
+/// What every context of ours has, whatever is configured: server's order, no renegotiation, no compression, no early data, memory
+/// given back when a connection is idle, as much read at once as there is.
+static inline void millrace_tls_set_basics(SSL_CTX *context) {
+    SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+                                     SSL_OP_PRIORITIZE_CHACHA);
+    SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_AUTO_RETRY);
+    SSL_CTX_set_read_ahead(context, 1);
+    SSL_CTX_set_max_early_data(context, 0);
+    SSL_CTX_set_recv_max_early_data(context, 0);
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+}
+
+static inline int millrace_tls_set_versions(SSL_CTX *context, int lowest, int highest) {
+    return SSL_CTX_set_min_proto_version(context, lowest) && SSL_CTX_set_max_proto_version(context, highest);
+}
+
+/// No session of any kind outlives its connection.
+static inline void millrace_tls_refuse_tickets(SSL_CTX *context) {
+    SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
+    SSL_CTX_set_num_tickets(context, 0);
+}
+
+typedef int (*millrace_ticket_callback)(SSL *, unsigned char *, unsigned char *, EVP_CIPHER_CTX *, EVP_MAC_CTX *, int);
+static inline void millrace_tls_set_ticket_callback(SSL_CTX *context, millrace_ticket_callback callback) {
+    SSL_CTX_set_tlsext_ticket_key_evp_cb(context, callback);
+}
+
+typedef int (*millrace_name_callback)(SSL *, int *, void *);
+static inline void millrace_tls_set_name_callback(SSL_CTX *context, millrace_name_callback callback, void *argument) {
+    SSL_CTX_set_tlsext_servername_callback(context, callback);
+    SSL_CTX_set_tlsext_servername_arg(context, argument);
+}
+
+static inline int millrace_tls_set_groups(SSL_CTX *context, const char *groups) {
+    return (int)SSL_CTX_set1_groups_list(context, groups);
+}
+
+static inline void millrace_tls_set_max_chain(SSL_CTX *context, long bytes) { SSL_CTX_set_max_cert_list(context, bytes); }
+
+/// The context takes over nothing: it counts a reference.
+static inline int millrace_tls_add_chain(SSL_CTX *context, X509 *certificate) {
+    return (int)SSL_CTX_add1_chain_cert(context, certificate);
+}
+
+static inline void millrace_bio_retry_read(BIO *bio) { BIO_set_retry_read(bio); }
+static inline void millrace_bio_clear_retry(BIO *bio) { BIO_clear_retry_flags(bio); }
+
+/// The client's side, for tests.
+static inline int millrace_tls_ask_for(SSL *ssl, const char *name) { return (int)SSL_set_tlsext_host_name(ssl, name); }

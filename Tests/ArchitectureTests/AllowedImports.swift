@@ -27,8 +27,8 @@ let allowedImports: [String: ModuleRule] = [
     "KafkaWire": ModuleRule(["KafkaModel", "ByteBuffers"]),
     "HTTPWire": ModuleRule(["ByteBuffers"], toolchain: ["Glibc"]),
 
-    // Who may, decided without a socket, a file, a clock or a thread. Cryptography is OpenSSL's alone, and this module's
-    // alone until TLS needs it too.
+    // Who may, decided without a socket, a file, a clock or a thread. Cryptography is OpenSSL's alone, and this module's and
+    // TLS's alone.
     "Security": ModuleRule(["KafkaModel", "KafkaWire", "ByteBuffers", "COpenSSL"], toolchain: ["Synchronization"]),
 
     // Storage and state machines.
@@ -44,6 +44,8 @@ let allowedImports: [String: ModuleRule] = [
     // Edges. They never import each other. LogStorage's values (receipts, refusals, a partition's log) are part of
     // BrokerCore's interface.
     "Transport": ModuleRule(["ByteBuffers", "CSystem", "Telemetry"], toolchain: system),
+    "TLS": ModuleRule(
+        ["ByteBuffers", "COpenSSL", "CSystem", "Security", "Telemetry", "Transport"], toolchain: system),
     "KafkaServer": ModuleRule(
         [
             "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "LogStorage", "Coordinators", "BrokerCore",
@@ -62,8 +64,8 @@ let allowedImports: [String: ModuleRule] = [
     // The broker as a whole, for whoever starts one: the executable, and tests.
     "Server": ModuleRule(
         [
-            "StorageIO", "LogStorage", "BrokerCore", "Coordinators", "Transport", "KafkaServer", "IngestGateway",
-            "Configuration", "ByteBuffers", "Telemetry",
+            "StorageIO", "LogStorage", "BrokerCore", "Coordinators", "Transport", "TLS", "Security", "KafkaServer",
+            "IngestGateway", "Configuration", "ByteBuffers", "Telemetry",
         ], toolchain: system),
     // What a person types, but for `serve`: input, output and signals are handed in.
     "ConsoleCommands": ModuleRule(

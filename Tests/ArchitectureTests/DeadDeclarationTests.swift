@@ -23,15 +23,16 @@ import Testing
     ]
     /// A complete list of what a protocol defines, and the module that is there for the tests.
     private static let complete = ["Sources/KafkaModel/ErrorCode.swift", "Sources/BrokerTestKit/"]
-    /// Modules that nothing uses yet, so all that they offer looks dead.
-    private static let ahead = ["Security"]
+    /// Modules of which no edge asks yet what they are for, so most that they offer looks dead, and who uses some of it already.
+    private static let ahead = ["Security": ["Server", "TLS"]]
 
     @Test func everyDeclarationIsUsed() throws {
         let files = try SourceTree.allSources()
-        for module in Self.ahead {
-            #expect(!allowedImports.values.contains { $0.modules.contains(module) }, "\(module) is used now")
+        for (module, users) in Self.ahead {
+            let importers = allowedImports.filter { $0.value.modules.contains(module) }.keys.sorted()
+            #expect(importers == users, "\(module) is used now")
         }
-        let exempt = Self.complete + Self.ahead.map { "Sources/\($0)/" }
+        let exempt = Self.complete + Self.ahead.keys.map { "Sources/\($0)/" }
         let dead = Self.unused(in: files).filter { found in !exempt.contains { found.path.hasPrefix($0) } }
         for found in dead where Self.exceptions[found.name] == nil {
             Issue.record("\(found.path): \(found.name) is used nowhere")

@@ -28,7 +28,7 @@ import Testing
     @Test func aNodeMayServeNoHTTP() throws {
         let folder = try TemporaryFolder()
         let node = try Node.start(folder: folder.path, ["http.enable": "false"])
-        #expect(node.httpAddress == nil)
+        #expect(node.httpAddresses.isEmpty)
         try node.produce("t", ["x"])
         try node.stop()
     }
@@ -78,7 +78,7 @@ import Testing
         let metrics = MetricsRegistry()
         #expect(throws: (any Error).self) {
             try Node.start(
-                folder: folder.path, ["http.listener": node.httpAddress?.description ?? ""], metrics: metrics)
+                folder: folder.path, ["http.listener": node.httpAddresses.first?.endpoint.description ?? ""], metrics: metrics)
         }
         var page = ByteWriter()
         metrics.render(into: &page)
@@ -94,7 +94,7 @@ import Testing
         let kafka = first.kafkaAddress
         try first.stop()
         let node = try Node.start(folder: other.path)
-        let taken = try #require(node.httpAddress).description
+        let taken = try #require(node.httpAddresses.first).endpoint.description
         #expect(throws: (any Error).self) {
             try Node.start(folder: folder.path, ["listeners": kafka.description, "http.listener": taken])
         }

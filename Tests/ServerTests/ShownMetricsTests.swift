@@ -18,7 +18,13 @@ import Testing
 
     @Test func thePageListsWhatIsShown() throws {
         let folder = try TemporaryFolder()
-        let node = try Node.start(folder: folder.path)
+        let node = try Node.start(
+            folder: folder.path,
+            [
+                "listeners": "PLAINTEXT://127.0.0.1:0,SSL://127.0.0.1:0",
+                "ssl.keystore.certificate.chain": TestCertificates.serverCertificate,
+                "ssl.keystore.key": TestCertificates.serverKey,
+            ])
         // So that the metrics whose labels are not known before have a series.
         #expect(try node.post("rides", "{}") == 201)
         #expect(try node.post("rides", "not json") == 400)

@@ -62,7 +62,7 @@ extension Node {
 
     /// One request on a connection of its own; `rest` is what follows its first fields.
     private func ask(_ method: String, _ path: String, _ rest: String) throws -> (status: Int, body: String) {
-        let address = try #require(httpAddress)
+        let address = try #require(httpAddresses.first).endpoint
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         defer { close(descriptor) }
         var target = sockaddr_in()

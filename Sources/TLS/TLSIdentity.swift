@@ -1,0 +1,186 @@
+internal import Glibc
+internal import Security
+
+/// A private key, its certificate, and those that signed it: what a listener shows.
+struct TLSIdentity {
+    let key: PrivateKey
+    /// The key's own first; each is signed by the next.
+    let chain: [Certificate]
+
+    var certificate: Certificate { chain[0] }
+
+    /// More certificates are no chain, and every handshake would send them.
+    static let maxChain = 10
+
+    /// Reads all that the settings name; the first is for everybody.
+    static func all(of settings: TLSSettings) throws(TLSConfigurationError) -> [TLSIdentity] {
+        let hasInline = settings.certificateChain != nil || settings.key != nil
+        if !settings.keystoreFiles.isEmpty {
+            if hasInline {
+                throw TLSConfigurationError(
+                    key: TLSSettings.locationKey,
+                    problem: "set together with \(TLSSettings.chainKey) or \(TLSSettings.keyKey); keep one of the two")
+            }
+            var identities: [TLSIdentity] = []
+            for path in settings.keystoreFiles {
+                var text = try PEMFile.read(path, for: TLSSettings.locationKey)
+                defer { Secret.wipe(&text) }
+                identities.append(
+                    try TLSIdentity(text, path, settings, key: TLSSettings.locationKey, keyKey: TLSSettings.locationKey)
+                )
+            }
+            return identities
+        }
+        guard let chain = settings.certificateChain, let key = settings.key else {
+            let missing = settings.certificateChain == nil ? TLSSettings.chainKey : TLSSettings.keyKey
+            throw TLSConfigurationError(
+                key: missing,
+                problem: hasInline
+                    ? "not set, and the other half is: certificate and key belong together"
+                    : "listener \(settings.listener) speaks TLS and has no certificate; "
+                        + "set \(TLSSettings.locationKey) to a PEM file with a key and its certificates")
+        }
+        var text = Array(chain.utf8) + [0x0a]
+        key.withBytes { text += $0 }
+        defer { Secret.wipe(&text) }
+        return [try TLSIdentity(text, nil, settings, key: TLSSettings.chainKey, keyKey: TLSSettings.keyKey)]
+    }
+
+    /// `path`: where the text is from, for messages; nil: it is the value of `key` and `keyKey` itself.
+    private init(
+        _ text: [UInt8], _ path: String?, _ settings: TLSSettings, key certificateKey: String, keyKey: String
+    ) throws(TLSConfigurationError) {
+        let origin = path.map { "\($0): " } ?? ""
+        func failure(_ key: String, _ problem: String) -> TLSConfigurationError {
+            TLSConfigurationError(key: key, problem: origin + problem)
+        }
+        var blocks: [PEMBlock]
+        do throws(PEMBlock.Failure) { blocks = try PEMBlock.all(in: text) } catch {
+            throw failure(certificateKey, error.problem)
+        }
+        defer { for index in blocks.indices where blocks[index].isKey { blocks[index].wipe() } }
+        let keys = blocks.filter(\.isKey)
+        guard keys.count == 1 else {
+            throw failure(keyKey, keys.isEmpty ? "no private key in it" : "\(keys.count) private keys in it; keep one")
+        }
+        let place = path == nil ? "" : "line \(keys[0].line): "
+        key = try Self.key(keys[0], settings, { failure(keyKey, place + $0) })
+        chain = try Certificates.read(blocks) { failure(certificateKey, $0) }
+        guard chain.count <= Self.maxChain else {
+            throw failure(certificateKey, "\(chain.count) certificates in it, more than \(Self.maxChain)")
+        }
+        guard chain[0].belongs(to: key) else {
+            let owner = chain.firstIndex { $0.belongs(to: key) }
+            throw failure(
+                certificateKey,
+                owner.map { "the key is that of certificate \($0 + 1); put that one first, then those that signed it" }
+                    ?? "the key is not that of the first certificate, nor of another one")
+        }
+        for index in 1..<max(1, chain.count) where !chain[index - 1].isIssued(by: chain[index]) {
+            throw failure(
+                certificateKey,
+                "certificate \(index + 1) is not the one that signed certificate \(index); put them in order, the key's own first"
+            )
+        }
+    }
+
+    private static func key(
+        _ block: PEMBlock, _ settings: TLSSettings, _ failure: (String) -> TLSConfigurationError
+    ) throws(TLSConfigurationError) -> PrivateKey {
+        if block.isEncrypted, settings.keyPassword == nil {
+            throw failure("the private key is encrypted; set \(TLSSettings.passwordKey)")
+        }
+        let none = Secret(copying: [])
+        let key = (settings.keyPassword ?? none).withBytes { PrivateKey.read(block, password: $0) }
+        guard let key else {
+            throw failure(
+                block.isEncrypted
+                    ? "the private key does not open with \(TLSSettings.passwordKey)"
+                    : "not a private key: \(block.label)")
+        }
+        return key
+    }
+}
+
+/// Certificates of a text, with words for what is wrong.
+enum Certificates {
+    static func read(
+        _ blocks: [PEMBlock], _ failure: (String) -> TLSConfigurationError
+    ) throws(TLSConfigurationError) -> [Certificate] {
+        var found: [Certificate] = []
+        for block in blocks where block.isCertificate {
+            guard let certificate = Certificate.read(block) else {
+                throw failure("line \(block.line): not a certificate")
+            }
+            found.append(certificate)
+        }
+        if found.isEmpty { throw failure("no certificate in it") }
+        return found
+    }
+
+    /// Those that sign clients' certificates; empty: the settings name none.
+    static func trusted(by settings: TLSSettings) throws(TLSConfigurationError) -> [Certificate] {
+        if let path = settings.truststoreFile {
+            if settings.trustedCertificates != nil {
+                throw TLSConfigurationError(
+                    key: TLSSettings.trustLocationKey,
+                    problem: "set together with \(TLSSettings.trustKey); keep one of the two")
+            }
+            return try read(try PEMFile.read(path, for: TLSSettings.trustLocationKey)) {
+                TLSConfigurationError(key: TLSSettings.trustLocationKey, problem: "\(path): \($0)")
+            }
+        }
+        guard let text = settings.trustedCertificates else { return [] }
+        return try read(Array(text.utf8)) { TLSConfigurationError(key: TLSSettings.trustKey, problem: $0) }
+    }
+
+    private static func read(
+        _ text: [UInt8], _ failure: (String) -> TLSConfigurationError
+    ) throws(TLSConfigurationError) -> [Certificate] {
+        let blocks: [PEMBlock]
+        do throws(PEMBlock.Failure) { blocks = try PEMBlock.all(in: text) } catch { throw failure(error.problem) }
+        return try read(blocks, failure)
+    }
+}
+
+/// Reads a file whole.
+enum PEMFile {
+    static func read(_ path: String, for key: String) throws(TLSConfigurationError) -> [UInt8] {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            throw TLSConfigurationError(key: key, problem: "\(path): \(String(cString: strerror(errno)))")
+        }
+        defer { close(descriptor) }
+        // One byte more than may be, so that a longer one is seen.
+        var text = [UInt8](repeating: 0, count: PEMBlock.maxBytes + 1)
+        var count = 0
+        while count < text.count {
+            let got = text.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress! + count, $0.count - count) }
+            if got < 0, errno == EINTR { continue }
+            if got < 0 {
+                throw TLSConfigurationError(key: key, problem: "\(path): \(String(cString: strerror(errno)))")
+            }
+            if got == 0 { break }
+            count += got
+        }
+        text.removeLast(text.count - count)
+        return text
+    }
+
+    /// What changes when somebody puts another file in its place, or writes into it; nil: it is not there.
+    struct Stamp: Equatable {
+        let device: UInt64
+        let inode: UInt64
+        let size: Int64
+        let seconds: Int
+        let nanoseconds: Int
+    }
+
+    static func stamp(_ path: String) -> Stamp? {
+        var found = Glibc.stat()
+        guard stat(path, &found) == 0 else { return nil }
+        return Stamp(
+            device: UInt64(found.st_dev), inode: UInt64(found.st_ino), size: Int64(found.st_size),
+            seconds: found.st_mtim.tv_sec, nanoseconds: found.st_mtim.tv_nsec)
+    }
+}

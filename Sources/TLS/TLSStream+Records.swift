@@ -1,0 +1,108 @@
+internal import ByteBuffers
+internal import COpenSSL
+
+/// libssl's side of the socket. It asks for as many bytes as its buffer takes (read-ahead), so one call brings many records; what it
+/// writes is collected, so one call sends many.
+extension TLSStream {
+    /// The method of our BIO, made once for the process.
+    ///
+    /// Its `ctrl` says yes to a flush, for all that is written is kept, and no to everything that it does not know: a yes to the control
+    /// of kTLS would make libssl leave the encryption to a kernel that knows nothing of it.
+    // SAFETY: a BIO_METHOD is not changed once it is made, and this one is never freed.
+    nonisolated(unsafe) static let recordMethod: OpaquePointer = {
+        guard let method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "millrace records") else {
+            preconditionFailure("libcrypto has no memory")
+        }
+        BIO_meth_set_read(method) { bio, bytes, count in
+            guard let bytes, count > 0 else { return 0 }
+            millrace_bio_clear_retry(bio)
+            return TLSStream.of(bio)._withUnsafeGuaranteedRef { stream in
+                let got = stream.readRecords(UnsafeMutableRawPointer(bytes), Int(count))
+                if got < 0, stream.isSocketDrained { millrace_bio_retry_read(bio) }
+                return Int32(got)
+            }
+        }
+        BIO_meth_set_write(method) { bio, bytes, count in
+            guard let bytes, count > 0 else { return 0 }
+            millrace_bio_clear_retry(bio)
+            return TLSStream.of(bio)._withUnsafeGuaranteedRef { stream in
+                stream.keep(UnsafeRawBufferPointer(start: bytes, count: Int(count)))
+                return count
+            }
+        }
+        BIO_meth_set_ctrl(method) { _, command, _, _ in command == BIO_CTRL_FLUSH ? 1 : 0 }
+        return method
+    }()
+
+    private static func of(_ bio: OpaquePointer?) -> Unmanaged<TLSStream> { .fromOpaque(BIO_get_data(bio)!) }
+
+    /// Counts requests for new keys as libssl meets them. Type 22, first byte 24: RFC 8446, 4.6.3.
+    static let messageCallback:
+        @convention(c) (Int32, Int32, Int32, UnsafeRawPointer?, Int, OpaquePointer?, UnsafeMutableRawPointer?) -> Void =
+            {
+                isWritten, _, contentType, bytes, count, session, _ in
+                guard contentType == SSL3_RT_HANDSHAKE, isWritten == 0, count > 0, let bytes,
+                    bytes.load(as: UInt8.self) == UInt8(SSL3_MT_KEY_UPDATE)
+                else { return }
+                TLSStream.of(SSL_get_rbio(session))._withUnsafeGuaranteedRef { $0.keyUpdates += 1 }
+            }
+
+    /// Bytes from the socket; below 0: none now if the socket is drained, else none ever.
+    private func readRecords(_ bytes: UnsafeMutableRawPointer, _ count: Int) -> Int {
+        if isSocketDrained { return -1 }
+        if keyUpdates > Self.maxKeyUpdates || isPlainText { return -1 }
+        let most = isOpening ? min(count, handshakeAllowance) : count
+        if most == 0 { return -1 }
+        let got = calls.receive(socket, bytes, most)
+        if got > 0 {
+            if isOpening {
+                if handshakeAllowance == Self.maxHandshakeBytes, noticePlainText(bytes.load(as: UInt8.self)) {
+                    return -1
+                }
+                handshakeAllowance -= got
+            }
+            if got < most, !expectsEnd { isSocketDrained = true }
+            return got
+        }
+        if got == 0 {
+            socketEnded = true
+            return 0
+        }
+        if got == -Int(SocketCalls.wouldBlock) {
+            isSocketDrained = true
+        } else {
+            socketErrno = Int32(-got)
+        }
+        return -1
+    }
+
+    /// Whether the connection's first byte is no handshake's. Words are answered in words, where there are some.
+    private func noticePlainText(_ first: UInt8) -> Bool {
+        isPlainText = first != UInt8(SSL3_RT_HANDSHAKE)
+        let isWord = 0x41...0x5a ~= first
+        if isPlainText, isWord { context.settings.plainTextAnswer.withUnsafeBytes { keep($0) } }
+        return isPlainText
+    }
+
+    // MARK: Unsent records
+
+    /// Adds records to what is unsent.
+    private func keep(_ bytes: UnsafeRawBufferPointer) {
+        guard let source = bytes.baseAddress else { return }
+        if unsent == nil || unsent!.capacity - unsentEnd < bytes.count {
+            makeUnsent(unsentEnd - unsentStart + bytes.count)
+        }
+        (unsent!.base + unsentEnd).copyMemory(from: source, byteCount: bytes.count)
+        unsentEnd += bytes.count
+    }
+
+    /// Makes room for at least `capacity` bytes, with what is unsent at its front.
+    func makeUnsent(_ capacity: Int) {
+        let chunk = pool.chunk(atLeast: capacity)
+        let count = unsentEnd - unsentStart
+        if let unsent { chunk.base.copyMemory(from: unsent.base + unsentStart, byteCount: count) }
+        (unsent, unsentStart, unsentEnd) = (chunk, 0, count)
+    }
+
+    func dropUnsent() { (unsent, unsentStart, unsentEnd) = (nil, 0, 0) }
+}

@@ -1,0 +1,194 @@
+import ByteBuffers
+import COpenSSL
+import Glibc
+import Testing
+
+@testable import TLS
+@testable import Transport
+
+extension TLSTests {
+    @Suite struct RecordTests {
+        private let terminator = try! TLSTerminator(.test())
+
+        private func open(_ version: Int32 = TLS1_3_VERSION) -> Pair {
+            let pair = Pair(terminator, .init(lowest: version, highest: version))
+            pair.settle()
+            precondition(!pair.server.isOpening)
+            return pair
+        }
+
+        @Test func outputLeavesInBoundedRecords() {
+            for version in [TLS1_2_VERSION, TLS1_3_VERSION] {
+                let pair = open(version)
+                pair.wire.state.withLock { ($0.toClient, $0.sends) = ([], 0) }
+                pair.write(pattern(1_000_000))
+                let (bytes, sends) = pair.wire.state.withLock { ($0.toClient, $0.sends) }
+                let found = records(bytes)
+                #expect(found?.allSatisfy { $0.type == 23 && $0.count <= 16_384 } == true)
+                // Sixty-two full records and a rest, four to a call.
+                #expect(found?.count == 63)
+                #expect(sends == 16)
+            }
+        }
+
+        @Test func aSocketThatTakesLittleGetsEverything() {
+            let pair = open()
+            pair.wire.state.withLock { $0.most = 37 }
+            pair.write(pattern(100_000))
+            pair.wire.state.withLock { $0.most = .max }
+            pair.deliver()
+            _ = pair.client.step()
+            #expect(pair.client.received == pattern(100_000))
+        }
+
+        @Test func aSocketThatTakesNothingBoundsWhatIsSealed() {
+            let before = Pair.pool.outstandingBytes
+            let pair = open()
+            pair.wire.state.withLock { $0.isBlocked = true }
+            let room = pair.server.room
+            #expect(room == 4 * TLSStream.largestRecord)
+            #expect(pattern(room).withUnsafeBytes { pair.server.seal($0) })
+            #expect(pair.server.room == 0)
+            #expect(pair.server.flush(to: 7) == .wouldBlock)
+            #expect(Pair.pool.outstandingBytes - before == 64 << 10)
+            pair.wire.state.withLock { $0.isBlocked = false }
+            pair.flush()
+            #expect(Pair.pool.outstandingBytes == before)
+            pair.deliver()
+            _ = pair.client.step()
+            #expect(pair.client.received == pattern(room))
+        }
+
+        @Test func smallRequestsTakeOneCallEach() {
+            let pair = open()
+            for _ in 0..<10 {
+                pair.client.write(pattern(200))
+                pair.send(pair.client.takeOutput())
+                pair.wire.state.withLock { $0.receives = 0 }
+                pair.serve()
+                #expect(pair.wire.state.withLock { $0.receives } == 1)
+            }
+        }
+
+        @Test func anAnnouncedEndIsReadFor() {
+            let pair = open()
+            pair.client.write(pattern(10))
+            pair.send(pair.client.takeOutput())
+            pair.wire.state.withLock { $0.isFinished = true }
+            pair.serve()
+            #expect(pair.received == pattern(10))
+            #expect(pair.result == .end)
+        }
+
+        @Test func aRecordWithoutItsEndIsKnown() {
+            let pair = open()
+            pair.client.write(pattern(100))
+            let record = pair.client.takeOutput()
+            #expect(!pair.server.isMidRecord)
+            for count in [1, 4, 5, 6, record.count - 1] {
+                let pair = open()
+                pair.client.write(pattern(100))
+                pair.send(Array(pair.client.takeOutput()[..<count]))
+                pair.serve()
+                #expect(pair.server.isMidRecord, "\(count) bytes")
+                #expect(pair.received == [])
+                pair.wire.state.withLock { $0.isFinished = true }
+                pair.serve()
+                #expect(pair.result == .end)
+            }
+        }
+
+        @Test func garbageAfterTheHandshakeIsRefusedWithAnAlert() {
+            for garbage in [pattern(50), [23, 3, 3, 0, 40] + pattern(40), [23, 3, 3, 0xff, 0xff] + pattern(200), [0]] {
+                let pair = open()
+                pair.client.write([1, 2, 3])
+                pair.send(pair.client.takeOutput() + garbage + [UInt8](repeating: 1, count: 20))
+                pair.serve()
+                #expect(pair.received == [1, 2, 3])
+                #expect(pair.result == .refused)
+                #expect(pair.server.room == 0)
+                pair.deliver()
+                _ = pair.client.step()
+                #expect(pair.client.failure != nil)
+            }
+        }
+
+        @Test func newKeysAreTaken() {
+            let pair = open()
+            for round in 0..<40 {
+                SSL_key_update(pair.client.session, SSL_KEY_UPDATE_REQUESTED)
+                pair.client.write([UInt8(round)])
+                pair.settle()
+                pair.write([UInt8(round)])
+                pair.deliver()
+                _ = pair.client.step()
+            }
+            #expect(pair.received == Array(0..<40))
+            #expect(pair.client.received == Array(0..<40))
+        }
+
+        @Test func newKeysWithoutDataHaveABound() {
+            let pair = open()
+            var rounds = 0
+            while rounds < 100, pair.result == .drained(0) {
+                SSL_key_update(pair.client.session, SSL_KEY_UPDATE_NOT_REQUESTED)
+                SSL_do_handshake(pair.client.session)
+                pair.send(pair.client.takeOutput())
+                pair.serve()
+                rounds += 1
+            }
+            #expect(pair.result == .refused)
+            #expect(rounds <= TLSStream.maxKeyUpdates + 2)
+        }
+
+        @Test func aClientsRenegotiationIsRefused() {
+            let pair = open(TLS1_2_VERSION)
+            SSL_renegotiate(pair.client.session)
+            SSL_do_handshake(pair.client.session)
+            pair.send(pair.client.takeOutput())
+            pair.serve()
+            // A warning, and what follows goes on in the keys that there are.
+            #expect(pair.result == .drained(0) || pair.result == .refused)
+            pair.deliver()
+            _ = pair.client.step()
+            #expect(pair.client.failure == "no renegotiation")
+        }
+
+        @Test func eachSideEndsByItself() {
+            for version in [TLS1_2_VERSION, TLS1_3_VERSION] {
+                let pair = open(version)
+                pair.client.write([5])
+                SSL_shutdown(pair.client.session)
+                pair.send(pair.client.takeOutput())
+                pair.serve()
+                #expect(pair.received == [5])
+                #expect(pair.result == .end)
+                pair.write(pattern(5_000))
+                pair.server.finish()
+                pair.server.finish()
+                pair.flush()
+                #expect(pair.server.room == 0)
+                pair.deliver()
+                _ = pair.client.step()
+                #expect(pair.client.received == pattern(5_000))
+                #expect(pair.client.hasEnded)
+            }
+        }
+
+        @Test func repliesLeaveBehindAnEndWithoutFarewell() {
+            let pair = open()
+            pair.client.write([5])
+            pair.send(pair.client.takeOutput())
+            pair.wire.state.withLock { $0.isFinished = true }
+            pair.serve()
+            #expect(pair.result == .end)
+            pair.write([6])
+            pair.server.finish()
+            pair.flush()
+            pair.deliver()
+            _ = pair.client.step()
+            #expect(pair.client.received == [6])
+            #expect(pair.client.hasEnded)
+        }
+    }
+}

@@ -1,0 +1,264 @@
+import BrokerTestKit
+import ByteBuffers
+import COpenSSL
+import Glibc
+import Security
+import Testing
+
+@testable import TLS
+@testable import Transport
+
+extension TLSTests {
+    /// What a handshake agrees on: certificates, names, protocols, sessions.
+    @Suite struct TermsTests {
+        private typealias Client = MemoryClient.Options
+
+        private func pair(_ settings: TLSSettings, _ options: Client = .init()) throws -> Pair {
+            let pair = Pair(try TLSTerminator(settings), options)
+            pair.settle()
+            return pair
+        }
+
+        // MARK: Client certificates
+
+        private func mutual(_ authentication: TLSSettings.ClientAuthentication, rules: String = "DEFAULT")
+            -> TLSSettings
+        {
+            .test {
+                $0.clientAuthentication = authentication
+                $0.trustedCertificates = TestCertificates.authority
+                $0.principalRules = rules
+            }
+        }
+
+        private let alice = Client(certificate: TestCertificates.clientCertificate, key: TestCertificates.clientKey)
+        private let stranger = Client(
+            certificate: TestCertificates.strangerCertificate, key: TestCertificates.strangerKey)
+
+        @Test func aRequiredCertificateNamesItsOwner() throws {
+            for version in [TLS1_2_VERSION, TLS1_3_VERSION] {
+                var options = alice
+                (options.lowest, options.highest) = (version, version)
+                let pair = try pair(mutual(.required), options)
+                #expect(pair.server.principal == .user("CN=alice,OU=Clients,O=Millrace tests"))
+            }
+        }
+
+        @Test func whoShowsNoneOrAStrangersIsRefused() throws {
+            for options in [Client(), stranger] {
+                let pair = try pair(mutual(.required), options)
+                #expect(pair.result == .refused)
+                _ = pair.client.step()
+                #expect(pair.client.failure != nil)
+            }
+        }
+
+        @Test func aRequestedCertificateMayBeMissingButNotWrong() throws {
+            let anonymous = try pair(mutual(.requested))
+            #expect(!anonymous.server.isOpening)
+            #expect(anonymous.server.principal == .anonymous)
+            #expect(try pair(mutual(.requested), stranger).result == .refused)
+            #expect(try pair(mutual(.requested), alice).server.principal != .anonymous)
+        }
+
+        @Test func rulesMakeTheName() throws {
+            let pair = try pair(mutual(.required, rules: "RULE:^CN=(.*?),OU=Clients,.*$/$1/U, DEFAULT"), alice)
+            #expect(pair.server.principal == .user("ALICE"))
+        }
+
+        @Test func aCertificateThatNoRuleNamesIsRefused() throws {
+            let pair = try pair(mutual(.required, rules: "RULE:^CN=bob$/bob/"), alice)
+            #expect(pair.result == .refused)
+            #expect(pair.server.problem.contains("ssl.principal.mapping.rules"))
+        }
+
+        @Test func aCertificateThatNobodyAskedForIsNotLookedAt() throws {
+            #expect(try pair(.test(), alice).server.principal == .anonymous)
+        }
+
+        @Test func askingForCertificatesNeedsToKnowWhose() {
+            #expect(
+                problem(.test { $0.clientAuthentication = .required }).hasPrefix("ssl.truststore.location: not set"))
+        }
+
+        // MARK: Names
+
+        @Test(arguments: [
+            ("other.example.net", "other"), ("OTHER.example.NET", "other"), ("a.example.org", "broker"),
+            ("localhost", "broker"), ("unknown.example", "broker"), ("a.b.example.org", "broker"),
+        ]) func theNameChoosesTheCertificate(name: String, owner: String) throws {
+            let files = try [
+                TemporaryFile(TestCertificates.serverKey + "\n" + TestCertificates.serverCertificate),
+                TemporaryFile(TestCertificates.otherCertificate + "\n" + TestCertificates.otherKey),
+            ]
+            var settings = TLSSettings(listener: "TEST")
+            settings.keystoreFiles = files.map(\.path)
+            let pair = try pair(settings, .init(name: name))
+            #expect(pair.client.certificateName?.hasSuffix("/CN=\(owner)") == true)
+            let unnamed = try self.pair(settings)
+            #expect(unnamed.client.certificateName?.hasSuffix("/CN=broker") == true)
+        }
+
+        @Test func protocolsAreChosenInOurOrder() throws {
+            let both = TLSSettings.test { $0.applicationProtocols = ["h2", "http/1.1"] }
+            let one = TLSSettings.test { $0.applicationProtocols = ["http/1.1"] }
+            #expect(try pair(both, .init(protocols: ["http/1.1", "h2"])).client.chosenProtocol == "h2")
+            #expect(try pair(one, .init(protocols: ["h2", "http/1.1"])).client.chosenProtocol == "http/1.1")
+            let silent = try pair(one)
+            #expect(silent.client.chosenProtocol == nil && !silent.server.isOpening)
+            let foreign = try pair(one, .init(protocols: ["h2", "spdy/1"]))
+            #expect(foreign.result == .refused)
+            _ = foreign.client.step()
+            #expect(foreign.client.failure?.contains("no application protocol") == true)
+            // Kafka's listeners do not look.
+            let kafka = try pair(.test(), .init(protocols: ["h2"]))
+            #expect(kafka.client.chosenProtocol == nil && !kafka.server.isOpening)
+        }
+
+        // MARK: Suites
+
+        @Test func suitesHaveIANAsNamesOrOpenSSLs() throws {
+            for name in ["TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "ECDHE-ECDSA-AES256-GCM-SHA384"] {
+                let pair = try pair(
+                    .test { $0.cipherSuites = [name, "TLS_AES_128_GCM_SHA256"] }, .init(highest: TLS1_2_VERSION))
+                let chosen = SSL_CIPHER_get_name(SSL_get_current_cipher(pair.client.session))
+                #expect(String(cString: chosen!) == "ECDHE-ECDSA-AES256-GCM-SHA384")
+            }
+        }
+
+        @Test(arguments: ["TLS_NOTHING", "ALL:!aNULL", "HIGH @STRENGTH", ""]) func anUnknownSuiteIsAnError(name: String)
+        {
+            #expect(problem(.test { $0.cipherSuites = [name] }).contains("is not known"))
+        }
+
+        @Test func eachEnabledVersionNeedsASuite() {
+            #expect(problem(.test { $0.cipherSuites = ["TLS_AES_128_GCM_SHA256"] }).contains("none of TLS 1.2"))
+            #expect(
+                problem(.test { $0.cipherSuites = ["ECDHE-ECDSA-AES256-GCM-SHA384"] }).contains("none of TLS 1.3"))
+        }
+
+        // MARK: Sessions
+
+        private func session(_ terminator: TLSTerminator, _ version: Int32) -> OpaquePointer {
+            let first = Pair(terminator, .init(lowest: version, highest: version))
+            first.settle()
+            // Of TLS 1.3 it comes behind the handshake.
+            _ = first.client.step()
+            SSL_shutdown(first.client.session)
+            return SSL_get1_session(first.client.session)
+        }
+
+        private func resumes(_ terminator: TLSTerminator, _ version: Int32, _ former: OpaquePointer) -> Bool {
+            let second = Pair(terminator, .init(lowest: version, highest: version, session: former))
+            second.settle()
+            #expect(!second.server.isOpening)
+            // Else OpenSSL takes the session for a bad one.
+            SSL_shutdown(second.client.session)
+            return SSL_session_reused(second.client.session) == 1
+        }
+
+        @Test(arguments: [TLS1_2_VERSION, TLS1_3_VERSION]) func aTicketResumesAlsoAfterAReload(version: Int32) throws {
+            let settings = TLSSettings.test { $0.issuesTickets = true }
+            let terminator = try TLSTerminator(settings)
+            let former = session(terminator, version)
+            defer { SSL_SESSION_free(former) }
+            #expect(resumes(terminator, version, former))
+            #expect(resumes(try TLSTerminator(settings), version, former))
+        }
+
+        @Test(arguments: [TLS1_2_VERSION, TLS1_3_VERSION]) func otherTermsTakeNoTicket(version: Int32) throws {
+            let former = session(try TLSTerminator(.test { $0.issuesTickets = true }), version)
+            defer { SSL_SESSION_free(former) }
+            let others: [(inout TLSSettings) -> Void] = [
+                { $0.issuesTickets = false },
+                { $0.listener = "OTHER" },
+                { settings in
+                    settings.trustedCertificates = TestCertificates.authority
+                    settings.clientAuthentication = .requested
+                },
+            ]
+            for change in others {
+                let settings = TLSSettings.test {
+                    $0.issuesTickets = true
+                    change(&$0)
+                }
+                #expect(!resumes(try TLSTerminator(settings), version, former))
+            }
+        }
+
+        @Test func keysOfTicketsGoByTheirPeriod() {
+            let keys = TicketKeys(secret: Secret(copying: [UInt8](repeating: 9, count: 32)[...]))
+            let other = TicketKeys(secret: Secret(copying: [UInt8](repeating: 9, count: 32)[...]))
+            let name = keys.keys(period: 100).name
+            #expect(name.count == 16)
+            #expect(other.find(name, near: 100)?.isOld == false)
+            #expect(other.find(name, near: 101)?.isOld == true)
+            #expect(other.find(name, near: 99)?.isOld == false)
+            #expect(other.find(name, near: 102) == nil)
+            #expect(other.find(name, near: 98) == nil)
+        }
+
+        // MARK: Reload
+
+        @Test func aChangedFileIsForConnectionsToCome() throws {
+            let file = try TemporaryFile(TestCertificates.serverKey + "\n" + TestCertificates.serverCertificate)
+            var settings = TLSSettings(listener: "TEST")
+            settings.keystoreFiles = [file.path]
+            let terminator = try TLSTerminator(settings)
+            let old = Pair(terminator)
+            old.settle()
+            let between = Pair(terminator)
+            file.write("not a certificate any more")
+            terminator.reloadIfChanged()
+            terminator.reloadIfChanged()
+            let during = Pair(terminator)
+            during.settle()
+            #expect(during.client.certificateName?.hasSuffix("CN=broker") == true)
+            file.write(TestCertificates.otherKey + "\n" + TestCertificates.otherCertificate)
+            terminator.reloadIfChanged()
+            let new = Pair(terminator)
+            new.settle()
+            #expect(new.client.certificateName?.hasSuffix("CN=other") == true)
+            // Whoever came before goes on with what there was.
+            between.settle()
+            #expect(between.client.certificateName?.hasSuffix("CN=broker") == true)
+            old.client.write([1])
+            old.settle()
+            #expect(old.received == [1])
+        }
+
+        private func problem(_ settings: TLSSettings) -> String {
+            do throws(TLSConfigurationError) {
+                _ = try TLSTerminator(settings)
+                return ""
+            } catch { return error.description }
+        }
+    }
+}
+
+/// A file that is gone with its last reference.
+final class TemporaryFile {
+    let path: String
+
+    struct Failure: Error {}
+
+    init(_ text: String) throws {
+        var name = Array("/tmp/millrace-tls-XXXXXX".utf8CString)
+        let descriptor = mkstemp(&name)
+        guard descriptor >= 0 else { throw Failure() }
+        close(descriptor)
+        path = String(decoding: name.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        write(text)
+    }
+
+    func write(_ text: String) {
+        // Under another inode, as tools that renew certificates do.
+        let next = path + ".next"
+        let file = fopen(next, "w")
+        fputs(text, file)
+        fclose(file)
+        rename(next, path)
+    }
+
+    deinit { unlink(path) }
+}
