@@ -30,15 +30,20 @@ public struct BrokerOptions: Sendable {
 /// One row of the broker's configuration, as DescribeConfigs shows it.
 public struct BrokerSetting: Sendable {
     public var name: String
+    /// Nil: unset, or shown to nobody.
     public var value: String?
+    public var isSensitive: Bool
     public var isDefault: Bool
     /// Kafka's type code.
     public var wireType: Int8
     public var documentation: String
 
-    public init(name: String, value: String?, isDefault: Bool, wireType: Int8, documentation: String) {
+    public init(
+        name: String, value: String?, isSensitive: Bool = false, isDefault: Bool, wireType: Int8, documentation: String
+    ) {
         self.name = name
         self.value = value
+        self.isSensitive = isSensitive
         self.isDefault = isDefault
         self.wireType = wireType
         self.documentation = documentation

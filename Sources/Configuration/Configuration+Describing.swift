@@ -2,8 +2,9 @@
 extension Configuration {
     public struct Described: Sendable, Equatable {
         public var name: String
-        /// Canonical text; `nil` when unset.
+        /// Canonical text; `nil` when unset, and when it is shown to nobody.
         public var value: String?
+        public var isSensitive: Bool
         public var source: ConfigurationSource
         public var isReadOnly: Bool
         /// The type number of DescribeConfigs.
@@ -28,10 +29,11 @@ extension Configuration {
     private func described(_ key: ConfigurationKey) -> Described {
         let chain = chain(for: key.name)
         return Described(
-            name: key.name, value: chain[0].text, source: chain[0].source, isReadOnly: key.update == .readOnly,
-            wireType: key.wireType, documentation: key.documentation,
+            name: key.name, value: key.isSensitive ? nil : chain[0].text, isSensitive: key.isSensitive,
+            source: chain[0].source, isReadOnly: key.update == .readOnly, wireType: key.wireType,
+            documentation: key.documentation,
             synonyms: chain.filter { $0.text != nil }.map {
-                Synonym(name: key.name, value: $0.text, source: $0.source)
+                Synonym(name: key.name, value: key.isSensitive ? nil : $0.text, source: $0.source)
             })
     }
 

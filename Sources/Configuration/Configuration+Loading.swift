@@ -54,7 +54,7 @@ extension Configuration {
                     {
                         problems.append(
                             .init(
-                                key: entry.key, value: entry.value, source: source,
+                                key: entry.key, value: Configuration.shown(entry.value, of: entry.key), source: source,
                                 reason: "the same key is set in line \(earlier)", remedy: "Remove one of the two"))
                         continue
                     }
@@ -77,7 +77,7 @@ extension Configuration {
                     let nearest = Spelling.nearest(to: name, among: ConfigurationTable.byEnvironmentName.keys.sorted())
                     problems.append(
                         .init(
-                            key: name, value: value, source: .environment(name),
+                            key: name, value: Configuration.shown(value, of: name), source: .environment(name),
                             reason: "no key is set by this variable" + (nearest.map { "; did you mean \($0)?" } ?? ""),
                             remedy: nearest.map { "Write \($0), or unset it" } ?? "Unset it"))
                     continue
@@ -134,18 +134,6 @@ extension Configuration {
                 smaller, larger, integer(smaller) <= integer(larger), "not be more than",
                 "Lower it, or raise \(larger)")
         }
-        let sharePort =
-            boolean("http.enable") && kafkaListener.port != 0 && kafkaListener.port == httpListener.port
-            && (kafkaListener.host == httpListener.host || kafkaListener.isWildcard || httpListener.isWildcard)
-        check("http.listener", "listeners", !sharePort, "not be the address of", "Give the two different ports")
-        if let advertised = advertisedListener, advertised.isWildcard || advertised.port == 0 {
-            let value = value(for: "advertised.listeners")
-            problems.append(
-                .init(
-                    key: "advertised.listeners", value: value?.text, source: value?.source,
-                    reason: "must be an address that clients can connect to, with a host and a port",
-                    remedy: "Name the host, or leave the key out: each client is then told the address it came by"))
-        }
-        return problems
+        return problems + listenerProblems()
     }
 }

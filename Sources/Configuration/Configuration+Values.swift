@@ -16,16 +16,17 @@ extension Configuration {
         return text == "true"
     }
 
-    public func text(_ name: String) -> String {
+    public func text(_ name: String) -> String { optionalText(name) ?? "" }
+
+    /// `nil`: unset.
+    public func optionalText(_ name: String) -> String? {
         guard let value = value(for: name) else { preconditionFailure("there is no key \(name)") }
-        return value.text ?? ""
+        return value.text
     }
 
     public func list(_ name: String) -> [String] { ConfigurationKey.list(text(name)) }
 
     private func int(_ name: String) -> Int { Int(integer(name)) }
-
-    private func endpoint(_ name: String) -> Endpoint? { value(for: name)?.text.flatMap(Endpoint.init) }
 
     private func limit(_ name: String) -> Int64? {
         let number = integer(name)
@@ -46,9 +47,6 @@ extension Configuration {
 
     // MARK: Network
 
-    public var kafkaListener: Endpoint { endpoint("listeners")! }
-    /// `nil`: tell each client the address by which it reached the broker.
-    public var advertisedListener: Endpoint? { endpoint("advertised.listeners") }
     /// 0: chosen by the number of cores.
     public var eventLoopCount: Int { int("num.network.threads") }
     public var maxRequestBytes: Int { int("socket.request.max.bytes") }
@@ -91,7 +89,6 @@ extension Configuration {
     // MARK: HTTP gateway
 
     public var servesHTTP: Bool { boolean("http.enable") }
-    public var httpListener: Endpoint { endpoint("http.listener")! }
     public var maxHTTPConnections: Int { int("http.max.connections") }
     public var maxHTTPConnectionsPerIP: Int { int("http.max.connections.per.ip") }
     public var maxHTTPRequestBytes: Int { int("http.max.request.bytes") }

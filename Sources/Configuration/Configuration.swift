@@ -40,7 +40,8 @@ public struct Configuration: Sendable, Equatable {
         guard key.update == .dynamic else {
             return .failure(
                 .init(
-                    key: name, value: text, source: .dynamic, reason: "cannot be changed while the broker runs",
+                    key: name, value: Self.shown(text, of: name), source: .dynamic,
+                    reason: "cannot be changed while the broker runs",
                     remedy: "Change it in the configuration file or the flags and start again"))
         }
         var copy = self
@@ -58,7 +59,7 @@ public struct Configuration: Sendable, Equatable {
     static func unknown(_ name: String, value: String?, source: ConfigurationSource) -> ConfigurationError.Problem {
         let nearest = Spelling.nearest(to: name, among: ConfigurationTable.names)
         return .init(
-            key: name, value: value, source: source,
+            key: name, value: shown(value, of: name), source: source,
             reason: "there is no such key" + (nearest.map { "; did you mean \($0)?" } ?? ""),
             remedy: nearest.map { "Write \($0), or remove the key" }
                 ?? "Remove it; `millrace config keys` lists every key")
@@ -69,8 +70,15 @@ public struct Configuration: Sendable, Equatable {
     ) -> ConfigurationError.Problem {
         let fallback = key.defaultText.map { $0.isEmpty ? "the default" : "the default, \($0)" } ?? "the default"
         return .init(
-            key: name, value: value, source: source, reason: "must be \(key.allowed)",
+            key: name, value: shown(value, of: name), source: source, reason: "must be \(key.allowed)",
             remedy: "Correct the value, or leave the key out for \(fallback)")
+    }
+
+    /// The value of a key for a message; nil: it is a secret, or, of a key that does not exist, it may well be one.
+    static func shown(_ value: String?, of name: String) -> String? {
+        if let key = ConfigurationTable.key(named: name) { return key.isSensitive ? nil : value }
+        let words = name.lowercased()
+        return ["password", "secret", "ssl", "key"].contains { words.contains($0) } ? nil : value
     }
 }
 

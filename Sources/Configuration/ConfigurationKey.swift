@@ -29,8 +29,13 @@ public struct ConfigurationKey: Sendable, Equatable {
         /// Comma-separated words; `among` empty means any word.
         case list(among: [String])
         case text
-        /// `HOST:PORT`, with or without a protocol in front; an empty host means every address.
-        case endpoint
+        /// `HOST:PORT` or `NAME://HOST:PORT`, several between commas; an empty host means every address. `usual` is the name of
+        /// one without; `among` empty means any name.
+        case listeners(usual: String, among: [String])
+        /// A PEM text, over several lines.
+        case pem(isSecret: Bool)
+        /// Text that is shown to nobody.
+        case secret
     }
 
     /// The integer type that Kafka reports for the key.
@@ -82,11 +87,12 @@ extension ConfigurationKey {
             + String(name.map { $0 == "." || $0 == "-" ? "_" : Character($0.uppercased()) })
     }
 
-    /// The type number of DescribeConfigs (KIP-569): BOOLEAN 1, STRING 2, INT 3, LONG 5, LIST 7.
+    /// The type number of DescribeConfigs (KIP-569): BOOLEAN 1, STRING 2, INT 3, LONG 5, LIST 7, PASSWORD 9.
     public var wireType: Int8 {
         switch kind {
         case .boolean: 1
-        case .choice, .text, .endpoint: 2
+        case .choice, .text, .listeners, .pem(false): 2
+        case .pem(true), .secret: 9
         case .integer(_, let width), .bytes(_, let width), .duration(_, _, let width): width == .int ? 3 : 5
         case .list: 7
         }
@@ -106,9 +112,24 @@ extension ConfigurationKey {
         case .list(let among) where among.count == 1: among[0]
         case .list(let among): "a comma-separated list of " + among.joined(separator: ", ")
         case .text: "text of 1 to \(Self.maxTextLength) characters without control characters"
-        case .endpoint: "HOST:PORT or PLAINTEXT://HOST:PORT; an empty host is every address, port 0 picks a free one"
+        case .listeners(_, let among):
+            "HOST:PORT or \(among.isEmpty ? "NAME" : among.joined(separator: " or "))://HOST:PORT, several between commas "
+                + "with different names; an empty host is every address, port 0 picks a free one"
+        case .pem: "PEM text of at most \(Self.maxPEMLength) bytes, with -----BEGIN in it"
+        case .secret: "text of 1 to \(Self.maxTextLength) characters without control characters; shown nowhere"
         }
     }
+
+    /// The value is shown to nobody: not in replies, errors or logs.
+    public var isSensitive: Bool {
+        switch kind {
+        case .secret, .pem(isSecret: true): true
+        default: false
+        }
+    }
+
+    /// The longest PEM text that is a value; longer ones belong into files.
+    static let maxPEMLength = 65_536
 
     /// Longest text value; none of the keys has use for more, and it bounds DescribeConfigs replies.
     static let maxTextLength = 1024

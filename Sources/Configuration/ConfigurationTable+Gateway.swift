@@ -1,8 +1,11 @@
 extension ConfigurationTable {
     static let gateway: [ConfigurationKey] = [
         ConfigurationKey(
-            "http.listener", .endpoint, default: ":8080",
-            "Address of the HTTP gateway; an empty host is every address, IPv4 and IPv6"),
+            "http.listener",
+            .listeners(
+                usual: Configuration.usualHTTPName, among: [Configuration.usualHTTPName, Configuration.secureHTTPName]),
+            default: ":8080",
+            "Address of the HTTP gateway, of https by the certificate of ssl.keystore, or of both"),
         ConfigurationKey(
             "http.enable", .boolean, default: "true", "Whether the HTTP gateway is served"),
         ConfigurationKey(

@@ -1,11 +1,16 @@
 extension ConfigurationTable {
     static let network: [ConfigurationKey] = [
         ConfigurationKey(
-            "listeners", .endpoint, default: ":9092",
-            "Address of the Kafka protocol; an empty host is every address, IPv4 and IPv6"),
+            "listeners", .listeners(usual: Configuration.usualKafkaName, among: []), default: ":9092",
+            "Addresses of the Kafka protocol; a name says by listener.security.protocol.map what is spoken there"),
         ConfigurationKey(
-            "advertised.listeners", .endpoint, default: nil,
-            "Address that Metadata names to clients; unset: the one by which each client reached the broker"),
+            "advertised.listeners", .listeners(usual: Configuration.usualKafkaName, among: []), default: nil,
+            "Addresses that Metadata names to clients, by the name of the listener they came by; of one that is not here, "
+                + "the address by which each client reached the broker"),
+        ConfigurationKey(
+            "listener.security.protocol.map", .list(among: []),
+            default: "PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL",
+            "What each name of listeners speaks: PLAINTEXT or SSL"),
         ConfigurationKey(
             "num.network.threads", .integer(0...256), default: "0",
             "Event loops, each with its thread; 0: half as many as cores, at least 1, at most 8"),

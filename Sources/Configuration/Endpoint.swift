@@ -1,4 +1,4 @@
-/// An address to listen at or to connect to: `HOST:PORT`, `[::1]:9092`, `:9092`, `PLAINTEXT://HOST:PORT`.
+/// An address to listen at or to connect to: `HOST:PORT`, `[::1]:9092`, `:9092`.
 ///
 /// An empty host means every address of the machine, IPv4 and IPv6 by one dual-stack socket (clients that try `::1`
 /// first for `localhost` must find somebody there). Port 0 asks the system for a free one.
@@ -15,11 +15,7 @@ public struct Endpoint: Sendable, Equatable, CustomStringConvertible, LosslessSt
     static let maxHostLength = 253
 
     public init?(_ text: String) {
-        var rest = Substring(text)
-        if let scheme = rest.range(of: "://") {
-            guard rest[..<scheme.lowerBound].uppercased() == "PLAINTEXT" else { return nil }
-            rest = rest[scheme.upperBound...]
-        }
+        let rest = Substring(text)
         guard let colon = rest.lastIndex(of: ":"), let port = UInt16(rest[rest.index(after: colon)...]) else {
             return nil
         }
@@ -50,16 +46,4 @@ public struct Endpoint: Sendable, Equatable, CustomStringConvertible, LosslessSt
 
     /// Whether this stands for every address of the machine.
     public var isWildcard: Bool { host.isEmpty || host == "0.0.0.0" || host == "::" }
-}
-
-extension Substring {
-    /// The first place of `needle`; small, for the standard library's own search needs Foundation.
-    fileprivate func range(of needle: String) -> Range<Index>? {
-        var start = startIndex
-        while start < endIndex {
-            if self[start...].hasPrefix(needle) { return start..<index(start, offsetBy: needle.count) }
-            start = index(after: start)
-        }
-        return nil
-    }
 }

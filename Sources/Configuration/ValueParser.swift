@@ -24,7 +24,11 @@ extension ConfigurationKey {
             if !among.isEmpty && items.isEmpty { return nil }
             return items.joined(separator: ",")
         case .text: return text.isEmpty || !Self.isPrintable(text) ? nil : text
-        case .endpoint: return Endpoint(text)?.description
+        case .listeners(let usual, let among):
+            return ListenerAddress.list(text, usual: usual, among: among)?
+                .map { $0.text(usual: usual) }.joined(separator: ",")
+        case .pem: return text.utf8.count <= Self.maxPEMLength && text.contains("-----BEGIN ") ? text : nil
+        case .secret: return text.isEmpty || !Self.isPrintable(text) ? nil : text
         }
     }
 

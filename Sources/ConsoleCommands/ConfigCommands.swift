@@ -52,6 +52,7 @@ enum ConfigCommands {
                         json.object { json in
                             json.member("name", value.name)
                             json.member("value", value.value)
+                            if value.isSensitive { json.member("hidden", true) }
                             json.member("source", value.source.description)
                         }
                     }
@@ -61,7 +62,10 @@ enum ConfigCommands {
         }
         if shown.isEmpty { return console.output.write("Every key is at its default.\n") }
         var table = TextTable([("KEY", .left), ("VALUE", .left), ("SOURCE", .left)])
-        for value in shown { table.append([value.name, value.value ?? "(unset)", value.source.description]) }
+        for value in shown {
+            let text = value.isSensitive && value.source != .builtIn ? "(hidden)" : value.value ?? "(unset)"
+            table.append([value.name, text, value.source.description])
+        }
         console.output.write(table.text)
     }
 }

@@ -18,6 +18,8 @@ public final class Gateway: Sendable {
     let startedAt: Int64
     private let loops: GatewayLoops
     private let draining = Atomic<Bool>(false)
+    /// Of all listeners.
+    private let connections = ConnectionCount()
     let inflight: InflightBudget
 
     public init(
@@ -47,6 +49,7 @@ public final class Gateway: Sendable {
         var listener = ListenerOptions(host: host, port: port) { [self] loop, connection in
             HTTPConnection(gateway: self, loop: loops[loop.index])
         }
+        listener.count = connections
         listener.maxConnections = options.maxConnections
         listener.maxConnectionsPerIP = options.maxConnectionsPerIP
         // A request by length is one frame: its head and its body.
@@ -69,6 +72,13 @@ public final class Gateway: Sendable {
     public func drain() { draining.store(true, ordering: .sequentiallyConsistent) }
 
     public var isDraining: Bool { draining.load(ordering: .relaxed) || broker.isDraining }
+
+    /// For who speaks HTTP where https is spoken.
+    public static let plainTextAnswer: [UInt8] = {
+        let words = "This port speaks https.\n"
+        let head = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+        return Array((head + "Content-Length: \(words.utf8.count)\r\n\r\n" + words).utf8)
+    }()
 
     /// For a connection over the limits, which costs no more than this: a reply that is made once, without a look at the
     /// request.

@@ -51,6 +51,7 @@ final class KafkaConnection: ConnectionHandler {
     let server: KafkaServer
     unowned let loop: KafkaLoop
     unowned let connection: Connection
+    private let advertised: KafkaServer.Advertised?
     /// What the muted connection waits for.
     var parked = Parked.nothing
     /// Partitions of the parked OffsetCommit that do not exist.
@@ -64,10 +65,13 @@ final class KafkaConnection: ConnectionHandler {
         case work
     }
 
-    init(server: KafkaServer, loop: KafkaLoop, connection: Connection) {
+    init(
+        server: KafkaServer, loop: KafkaLoop, connection: Connection, advertised: KafkaServer.Advertised? = nil
+    ) {
         self.server = server
         self.loop = loop
         self.connection = connection
+        self.advertised = advertised
     }
 
     var broker: Broker { server.broker }
@@ -86,7 +90,7 @@ final class KafkaConnection: ConnectionHandler {
             }
             let announced = Int(Int32(bigEndian: input.readable.loadUnaligned(as: Int32.self)))
             guard announced >= Self.shortestFrame, announced <= server.options.maxRequestBytes else {
-                return fail("a frame announces \(announced) bytes")
+                return refuseFrame(announced)
             }
             guard input.count >= announced + 4 else {
                 input.needed = announced + 4
@@ -100,6 +104,12 @@ final class KafkaConnection: ConnectionHandler {
             // little.
             if isFollowed, EventLoop.clock() - began >= server.options.maxTurnNanoseconds { connection.giveWay() }
         }
+    }
+
+    /// A hello of TLS 1.0 to 1.3 begins with 22, 3 and 0 to 4.
+    private func refuseFrame(_ announced: Int) {
+        if announced >> 16 == 0x1603 { Log.info("a client speaks TLS to a listener of plain text") }
+        fail("a frame announces \(announced) bytes")
     }
 
     private func handle(_ frame: ByteSlice) {
@@ -169,7 +179,7 @@ final class KafkaConnection: ConnectionHandler {
     /// This broker as this client should know it.
     var node: BrokerNode {
         let id = broker.options.nodeID
-        if let fixed = server.options.advertised { return BrokerNode(id: id, host: fixed.host, port: fixed.port) }
+        if let advertised { return BrokerNode(id: id, host: advertised.host, port: advertised.port) }
         guard let local = connection.localAddress else { return BrokerNode(id: id, host: "localhost", port: 9092) }
         return BrokerNode(id: id, host: local.host, port: Int32(local.port))
     }

@@ -18,6 +18,8 @@ public final class KafkaServer: Sendable {
     public let options: KafkaServerOptions
     public let commitClock: CommitClock
     let loops: LoopTable
+    /// Of all listeners: `max.connections` is the broker's.
+    private let connections = ConnectionCount()
     let table: [API?]
     let metrics: KafkaServerMetrics
     /// Memory that long requests take while others make their replies.
@@ -58,10 +60,24 @@ public final class KafkaServer: Sendable {
         loop.onStop = { [unowned state] _ in state.stopping() }
     }
 
-    public func listenerOptions(host: String, port: UInt16) -> ListenerOptions {
-        var listener = ListenerOptions(host: host, port: port) { [self] loop, connection in
-            KafkaConnection(server: self, loop: loops.state(loop.index), connection: connection)
+    /// What a listener clients are told to connect to.
+    public struct Advertised: Sendable {
+        let host: String
+        let port: Int32
+
+        public init(host: String, port: UInt16) {
+            self.host = host
+            self.port = Int32(port)
         }
+    }
+
+    /// `advertised`: of `advertised.listeners`, for those who come by this one. Nil: the address that each one came by.
+    public func listenerOptions(host: String, port: UInt16, advertised: Advertised? = nil) -> ListenerOptions {
+        var listener = ListenerOptions(host: host, port: port) { [self] loop, connection in
+            KafkaConnection(
+                server: self, loop: loops.state(loop.index), connection: connection, advertised: advertised)
+        }
+        listener.count = connections
         listener.maxConnections = options.maxConnections
         listener.maxConnectionsPerIP = options.maxConnectionsPerIP
         listener.limits.maxFrameBytes = options.maxRequestBytes + 4

@@ -2,8 +2,6 @@
 public struct KafkaServerOptions: Sendable {
     /// Largest request in bytes (`socket.request.max.bytes`); a frame that announces more closes its connection.
     public var maxRequestBytes = 100 << 20
-    /// `advertised.listeners`: what clients are told to connect to. Nil: the address that each one came in by.
-    public var advertised: (host: String, port: Int32)?
     /// Most bytes of records in one Fetch reply (`fetch.max.bytes` caps it further). Larger replies are slower: measured
     /// 2.26 against 2.0 million records a second between 1 MB and 50 MB.
     public var maxFetchBytes = 1 << 20

@@ -17,14 +17,15 @@ import Transport
 ///
 /// Several may run in one process, each with a data folder, a pool and metrics of its own; they share the log.
 public struct Node: Sendable {
-    /// The addresses in use, with the ports that the system picked for port 0.
-    public let kafkaAddress: Endpoint
-    /// `nil`: the configuration serves no HTTP.
-    public let httpAddress: Endpoint?
+    /// The addresses in use, with the ports that the system picked for port 0, in the order of the configuration.
+    public let kafkaAddresses: [ListenerAddress]
+    /// Empty: the configuration serves no HTTP.
+    public let httpAddresses: [ListenerAddress]
 
     let broker: Broker
     private let gateway: Gateway?
     private let group: EventLoopGroup
+    private let certificates: CertificateWatch?
 
     /// Opens the data folder, recovers it and listens. A start that fails leaves nothing running.
     ///
@@ -34,17 +35,19 @@ public struct Node: Sendable {
     ///     needs a second pool.
     ///   - metrics: where the node's numbers are shown, which is what `/metrics` answers. One for each node: a name that is
     ///     there already goes on showing what it showed.
-    /// - Throws: `StorageError` for the data folder, `TransportError` for an address; both say what to do.
+    /// - Throws: `StorageError` for the data folder, `TransportError` for an address, `TLSConfigurationError` for a
+    ///   certificate; they say what to do.
     public static func start(
         _ configuration: Configuration, pool: ChunkPool = .shared, metrics: MetricsRegistry = MetricsRegistry()
     ) throws -> Node {
         let options = NodeOptions(configuration, descriptorLimit: raiseDescriptorLimit(to: wantedDescriptors))
         options.tellWhatIsUnusual()
+        let listeners = try NodeListeners(configuration)
         let broker = try Broker(
             fileSystem: PosixFileSystem(), folder: configuration.dataFolder, options: options.broker, pool: pool,
             metrics: metrics)
         do {
-            return try start(broker, options, configuration, pool, metrics)
+            return try start(broker, options, configuration, listeners, pool, metrics)
         } catch {
             try? broker.stop()
             throw error
@@ -52,8 +55,8 @@ public struct Node: Sendable {
     }
 
     private static func start(
-        _ broker: Broker, _ options: NodeOptions, _ configuration: Configuration, _ pool: ChunkPool,
-        _ metrics: MetricsRegistry
+        _ broker: Broker, _ options: NodeOptions, _ configuration: Configuration, _ listeners: NodeListeners,
+        _ pool: ChunkPool, _ metrics: MetricsRegistry
     ) throws -> Node {
         let kafka = KafkaServer(
             broker: broker, options: options.kafka, loopCount: options.loopCount, metrics: metrics)
@@ -72,26 +75,26 @@ public struct Node: Sendable {
         let group = try EventLoopGroup(groupOptions)
         broker.start()
         do {
-            let kafkaAddress = try listen(configuration.kafkaListener, group, kafka.listenerOptions(host:port:))
-            let httpAddress = try gateway.map { gateway in
-                try listen(configuration.httpListener, group, gateway.listenerOptions(host:port:))
-            }
+            let kafkaAddresses = try listeners.listen(group, kafka)
+            let httpAddresses = try gateway.map { try listeners.listen(group, $0) } ?? []
             // Not before: a registry of the caller's goes on showing what it was given, and asks this broker for it.
             show(broker, group, in: metrics)
+            listeners.show(in: metrics)
             return Node(
-                kafkaAddress: kafkaAddress, httpAddress: httpAddress, broker: broker, gateway: gateway, group: group)
+                kafkaAddresses: kafkaAddresses, httpAddresses: httpAddresses, broker: broker, gateway: gateway,
+                group: group, certificates: listeners.watch())
         } catch {
             group.stop(within: .zero)
             throw error
         }
     }
 
-    /// Gives the address that is listened at, with its port.
-    private static func listen(
-        _ wanted: Endpoint, _ group: EventLoopGroup, _ options: (String, UInt16) -> ListenerOptions
-    ) throws -> Endpoint {
-        let listener = try group.listen(options(wanted.host, wanted.port))
-        return Endpoint(host: wanted.host, port: listener.port)
+    public var kafkaAddress: Endpoint { kafkaAddresses[0].endpoint }
+
+    /// Reads changed certificates now, not at the next look. False: there are none.
+    public func reloadCertificates() -> Bool {
+        certificates?.look()
+        return certificates != nil
     }
 
     private static func show(_ broker: Broker, _ group: EventLoopGroup, in metrics: MetricsRegistry) {
@@ -110,6 +113,7 @@ public struct Node: Sendable {
 
     /// Stops taking connections, finishes what is in work, flushes. Returns when nothing runs any more.
     public func stop() throws {
+        certificates?.stop()
         broker.drain()
         gateway?.drain()
         group.stop(within: Self.drainLimit)

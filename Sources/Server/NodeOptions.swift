@@ -91,8 +91,8 @@ extension BrokerOptions {
         }
         brokerSettings = configuration.described().map { row in
             BrokerSetting(
-                name: row.name, value: row.value, isDefault: row.source == .builtIn, wireType: row.wireType,
-                documentation: row.documentation)
+                name: row.name, value: row.value, isSensitive: row.isSensitive, isDefault: row.source == .builtIn,
+                wireType: row.wireType, documentation: row.documentation)
         }
     }
 }
@@ -101,7 +101,6 @@ extension KafkaServerOptions {
     init(_ configuration: Configuration) {
         self.init()
         maxRequestBytes = configuration.maxRequestBytes
-        if let address = configuration.advertisedListener { advertised = (address.host, Int32(address.port)) }
         maxFetchBytes = min(maxFetchBytes, configuration.maxFetchBytes)
         fetchSessionSlots = configuration.maxFetchSessions
         maxIdleMs = configuration.maxIdleConnectionMs

@@ -31,7 +31,7 @@ enum Serve {
         }
         greet(node, configuration, tookMs: MonotonicClock.milliseconds - began)
 
-        let taken = waitForStop(signals)
+        let taken = waitForStop(signals, node)
         Log.info("stopping", "signal", Signals.name(taken))
         watchStop(signals.without(SIGHUP))
         do { try node.stop() } catch {
@@ -62,10 +62,10 @@ enum Serve {
         Log.configure(level: level, format: format)
     }
 
-    /// SIGHUP is the word for reading the configuration again, of which no key can be changed at run time yet; so it
-    /// is told and no more. One that the kernel sends is something else: the terminal is gone, and with it whoever
+    /// SIGHUP is the word for reading the configuration again, of which no key can be changed at run time yet; so
+    /// certificates are read again and no more. One that the kernel sends is something else: the terminal is gone, and with it whoever
     /// started the broker in its foreground.
-    private static func waitForStop(_ signals: Signals) -> Int32 {
+    private static func waitForStop(_ signals: Signals, _ node: Node) -> Int32 {
         while true {
             let taken = signals.wait()
             if taken.number != SIGHUP { return taken.number }
@@ -73,6 +73,7 @@ enum Serve {
                 Log.warning("the terminal is gone; nohup, or a service manager, keeps a broker without one")
                 return SIGHUP
             }
+            if node.reloadCertificates() { continue }
             Log.info("SIGHUP: there is nothing to reload; SIGTERM stops the broker")
         }
     }
@@ -97,12 +98,21 @@ enum Serve {
         let kafka = node.kafkaAddress
         Log.info(
             "ready", "version", Version.current, "took_ms", tookMs, "data", configuration.dataFolder, "listeners",
-            kafka,
-            "bootstrap.servers", reachable(kafka), "http", node.httpAddress.map { "http://" + reachable($0) } ?? "off"
+            listed(node.kafkaAddresses, \.description),
+            "bootstrap.servers", reachable(kafka), "http",
+            node.httpAddresses.isEmpty ? "off" : listed(node.httpAddresses, reachable)
         )
-        if let advertised = configuration.advertisedListener {
-            Log.info("clients are told another address than they came by", "advertised.listeners", advertised)
+        if !configuration.advertisedListeners.isEmpty {
+            Log.info(
+                "clients are told another address than they came by", "advertised.listeners",
+                listed(configuration.advertisedListeners, \.description))
         }
+    }
+
+    /// With the names that say what is spoken; the usual one of Kafka's is left out.
+    private static func listed(_ addresses: [ListenerAddress], _ text: (Endpoint) -> String) -> String {
+        addresses.map { $0.name == "PLAINTEXT" ? text($0.endpoint) : "\($0.name)://\(text($0.endpoint))" }
+            .joined(separator: ",")
     }
 
     /// `address` as a client on this machine writes it.

@@ -75,7 +75,7 @@ import Testing
         ("log.segment.bytes", "9223372036854775807TiB"), ("log.segment.bytes", "1.5MiB"), ("log.segment.bytes", ""),
         ("num.partitions", "+3"), ("num.partitions", "3 partitions"), ("num.partitions", "0x10"),
         ("log.retention.hours", "90m"), ("offsets.retention.minutes", "30s"), ("listeners", "::1:9092"),
-        ("listeners", "localhost"), ("listeners", "SSL://localhost:9092"), ("listeners", "localhost:70000"),
+        ("listeners", "localhost"), ("listeners", "S L://localhost:9092"), ("listeners", "localhost:70000"),
         ("log.dirs", "a\nb"), ("compression.type", "brotli"), ("log.cleanup.policy", ""),
     ])
     func unusableValuesAreRefused(key: String, value: String) {
@@ -139,5 +139,41 @@ import Testing
         #expect(problems(flags: [("http.listener", ":9092"), ("http.enable", "false")]).isEmpty)
         #expect(problems(flags: [("listeners", "127.0.0.1:0"), ("http.listener", "127.0.0.1:0")]).isEmpty)
         #expect(problems(flags: [("advertised.listeners", ":9092")]).count == 1)
+        #expect(problems(flags: [("advertised.listeners", "SSL://kafka.example:9092")]).count == 1)
+    }
+
+    @Test func listenersAreNamedAndApart() {
+        #expect(problems(flags: [("listeners", "PLAINTEXT://:9092,SSL://:9093")]).isEmpty)
+        #expect(problems(flags: [("listeners", "PLAINTEXT://:9092,SSL://127.0.0.1:9092")]).count == 1)
+        #expect(problems(flags: [("listeners", "SSL://:9092,ssl://:9093")]).count == 1)
+        let unknown = problems(flags: [("listeners", "CLIENTS://:9092")])
+        #expect(unknown.count == 1 && unknown[0].contains("Add CLIENTS:SSL or CLIENTS:PLAINTEXT"))
+        let map = ("listener.security.protocol.map", "clients:ssl")
+        #expect(problems(flags: [("listeners", "CLIENTS://:9092"), map]).isEmpty)
+        #expect(problems(flags: [("http.listener", "http://:8080,https://:8443")]).isEmpty)
+        #expect(problems(flags: [("http.listener", "http://:8080,https://:8080")]).count == 1)
+        #expect(problems(flags: [("http.listener", "SSL://:8080")]).count == 1)
+    }
+
+    @Test(arguments: ["SASL_SSL", "SASL_PLAINTEXT"]) func whatIsNotServedYetIsRefusedByName(name: String) {
+        let found = problems(flags: [("listeners", "\(name)://:9092")])
+        #expect(found.count == 1)
+        #expect(found[0].contains("speaks \(name), which this broker does not serve yet"))
+    }
+
+    @Test func secretsAreNotTold() {
+        let canary = "canary-4711"
+        for key in ["ssl.key.password", "ssl.keystore.key", "ssl.key.pasword", "sasl.jaas.config.password"] {
+            for found in [
+                problems(flags: [(key, canary + "\n\u{1}")]),
+                problems(file: "\(key): \(canary)\n\(key): \(canary)\n"),
+                problems(environment: [
+                    "MILLRACE_" + key.uppercased().map { $0 == "." ? "_" : "\($0)" }.joined(): canary + "\u{1}"
+                ]),
+            ] {
+                #expect(!found.isEmpty, "\(key)")
+                #expect(!found.contains { $0.contains(canary) }, "\(found)")
+            }
+        }
     }
 }

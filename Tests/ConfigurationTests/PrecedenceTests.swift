@@ -16,8 +16,8 @@ import Testing
         #expect(configuration.defaultPartitionCount == 1)
         #expect(configuration.autoCreatesTopics)
         #expect(configuration.retentionMs == 604_800_000)
-        #expect(configuration.kafkaListener == Endpoint(host: "", port: 9092))
-        #expect(configuration.advertisedListener == nil)
+        #expect(configuration.kafkaListeners.map(\.endpoint) == [Endpoint(host: "", port: 9092)])
+        #expect(configuration.advertisedListeners == [])
         #expect(configuration.value(for: "num.partitions")?.source == .builtIn)
     }
 
@@ -118,6 +118,6 @@ import Testing
         #expect(c.allowsTopicDeletion && c.servesHTTP && !c.usesLogAppendTime)
         #expect(c.cleanupPolicy == ["delete"] && c.ingestEventTypes.isEmpty)
         #expect([c.dataFolder, c.compressionType, c.eventsTopic, c.ingestTopic].allSatisfy { !$0.isEmpty })
-        #expect(c.httpListener.port == 8080)
+        #expect(c.httpListeners[0].endpoint.port == 8080)
     }
 }

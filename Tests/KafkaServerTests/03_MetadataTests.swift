@@ -18,7 +18,7 @@ import Testing
     }
 
     @Test func theAdvertisedAddressIsToldInstead() throws {
-        let client = try TestBroker { $0.server.advertised = ("kafka.example", 19_092) }.client()
+        let client = try TestBroker { $0.advertised = .init(host: "kafka.example", port: 19_092) }.client()
         let node = try client.metadata([]).brokers[0]
         #expect((node.host, node.port) == ("kafka.example", 19_092))
         var find = FindCoordinatorRequest()

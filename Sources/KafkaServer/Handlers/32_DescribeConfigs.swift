@@ -164,6 +164,7 @@ extension KafkaConnection {
         var result = DescribeConfigsResponse.DescribeConfigsResourceResult()
         result.name = setting.name
         result.value = setting.value
+        result.isSensitive = setting.isSensitive
         result.readOnly = true
         result.configSource = setting.isDefault ? SettingRow.Source.defaultValue : SettingRow.Source.staticBroker
         result.configType = setting.wireType

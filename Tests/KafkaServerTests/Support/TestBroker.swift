@@ -17,6 +17,7 @@ final class TestBroker {
     struct Options {
         var broker = BrokerOptions()
         var server = KafkaServerOptions()
+        var advertised: KafkaServer.Advertised?
         var loops = 1
 
         init() {
@@ -82,7 +83,8 @@ final class TestBroker {
         loopOptions.setUp = { loop in server.setUp(loop) }
         group = try EventLoopGroup(loopOptions)
         broker.start()
-        port = try group.listen(server.listenerOptions(host: "127.0.0.1", port: 0)).port
+        let listener = server.listenerOptions(host: "127.0.0.1", port: 0, advertised: options.advertised)
+        port = try group.listen(listener).port
     }
 
     deinit { stop() }

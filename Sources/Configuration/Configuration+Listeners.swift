@@ -1,0 +1,97 @@
+/// The listeners, with what the keys about them say together.
+extension Configuration {
+    /// One listener of Kafka's protocol.
+    public struct KafkaListener: Sendable, Equatable {
+        public var name: String
+        public var endpoint: Endpoint
+        public var securityProtocol: SecurityProtocol
+        /// What Metadata tells clients that came by it; nil: the address that each one came by.
+        public var advertised: Endpoint?
+    }
+
+    static let usualKafkaName = "PLAINTEXT"
+    static let usualHTTPName = "http"
+    static let secureHTTPName = "https"
+
+    /// In the order in which they are written.
+    public var kafkaListeners: [KafkaListener] {
+        let advertised = advertisedListeners
+        return addresses("listeners").map { listener in
+            KafkaListener(
+                name: listener.name, endpoint: listener.endpoint,
+                securityProtocol: securityProtocol(of: listener.name) ?? .plaintext,
+                advertised: advertised.first { $0.name == listener.name }?.endpoint)
+        }
+    }
+
+    public var advertisedListeners: [ListenerAddress] { addresses("advertised.listeners") }
+    public var httpListeners: [ListenerAddress] { addresses("http.listener") }
+
+    /// What the map says of a listener's name; nil: nothing, or no protocol.
+    func securityProtocol(of name: String) -> SecurityProtocol? {
+        for item in list("listener.security.protocol.map") {
+            let parts = item.split(separator: ":", omittingEmptySubsequences: false)
+            guard parts.count == 2, ListenerAddress.name(String(parts[0]), among: []) == name else { continue }
+            return SecurityProtocol(rawValue: parts[1].uppercased())
+        }
+        return nil
+    }
+
+    private func addresses(_ name: String) -> [ListenerAddress] {
+        guard let key = ConfigurationTable.key(named: name), case .listeners(let usual, let among) = key.kind else {
+            preconditionFailure("\(name) holds no listeners")
+        }
+        return value(for: name)?.text.flatMap { ListenerAddress.list($0, usual: usual, among: among) } ?? []
+    }
+
+    /// What contradicts itself in the keys about listeners.
+    func listenerProblems() -> [ConfigurationError.Problem] {
+        var problems: [ConfigurationError.Problem] = []
+        func add(_ key: String, _ reason: String, _ remedy: String) {
+            let value = value(for: key)
+            problems.append(
+                .init(key: key, value: value?.text, source: value?.source, reason: reason, remedy: remedy))
+        }
+        let kafka = addresses("listeners")
+        for listener in kafka {
+            guard let spoken = securityProtocol(of: listener.name) else {
+                add(
+                    "listeners", "listener.security.protocol.map has no protocol for \(listener.name)",
+                    "Add \(listener.name):SSL or \(listener.name):PLAINTEXT to it")
+                continue
+            }
+            if !spoken.isServed {
+                add(
+                    "listeners", "\(listener.name) speaks \(spoken.rawValue), which this broker does not serve yet",
+                    "Use PLAINTEXT or SSL; with ssl.client.auth=required, SSL knows its clients by their certificates")
+            }
+        }
+        let http = boolean("http.enable") ? httpListeners : []
+        for (index, listener) in kafka.enumerated() {
+            if kafka[(index + 1)...].contains(where: listener.collides) {
+                add("listeners", "must not have one address twice", "Give each listener a port of its own")
+            }
+            if let other = http.first(where: listener.collides) {
+                add(
+                    "http.listener", "must not be the address of listeners, which is \(other.endpoint)",
+                    "Give the two different ports")
+            }
+        }
+        if http.count == 2, http[0].collides(with: http[1]) {
+            add("http.listener", "must not have one address twice", "Give http and https a port each")
+        }
+        for advertised in advertisedListeners {
+            if advertised.endpoint.isWildcard || advertised.endpoint.port == 0 {
+                add(
+                    "advertised.listeners", "must be an address that clients can connect to, with a host and a port",
+                    "Name the host, or leave the key out: each client is then told the address it came by")
+            }
+            if !kafka.contains(where: { $0.name == advertised.name }) {
+                add(
+                    "advertised.listeners", "\(advertised.name) is not the name of one of the listeners",
+                    "Write one of \(kafka.map(\.name).joined(separator: ", ")), with :// behind it")
+            }
+        }
+        return problems
+    }
+}

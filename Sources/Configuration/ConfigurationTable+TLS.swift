@@ -1,0 +1,44 @@
+extension ConfigurationTable {
+    /// One certificate serves all listeners that speak TLS, those of the gateway as well.
+    static let tls: [ConfigurationKey] = [
+        ConfigurationKey(
+            "ssl.keystore.type", .choice(["PEM"]), default: "PEM",
+            "Form of keys and certificates. A key store of Java becomes PEM by keytool -importkeystore -deststoretype "
+                + "PKCS12 and openssl pkcs12 -nodes"),
+        ConfigurationKey(
+            "ssl.keystore.location", .list(among: []), default: "",
+            "PEM files, each with a private key and its certificate, then those that signed it. The first is for "
+                + "clients that ask for no name in another one. A changed file is taken within 10 s, or at SIGHUP"),
+        ConfigurationKey(
+            "ssl.keystore.certificate.chain", .pem(isSecret: false), default: nil,
+            "The certificate and those that signed it, in place of ssl.keystore.location"),
+        ConfigurationKey(
+            "ssl.keystore.key", .pem(isSecret: true), default: nil,
+            "The private key to ssl.keystore.certificate.chain: PKCS#8, PKCS#1 or SEC 1"),
+        ConfigurationKey(
+            "ssl.key.password", .secret, default: nil, "What the private key is encrypted with"),
+        ConfigurationKey(
+            "ssl.truststore.type", .choice(["PEM"]), default: "PEM", "Form of the trusted certificates"),
+        ConfigurationKey(
+            "ssl.truststore.location", .text, default: nil,
+            "PEM file with the certificates that sign those of clients"),
+        ConfigurationKey(
+            "ssl.truststore.certificates", .pem(isSecret: false), default: nil,
+            "The same, in place of ssl.truststore.location"),
+        ConfigurationKey(
+            "ssl.client.auth", .choice(["none", "requested", "required"]), default: "none",
+            "Whether Kafka clients must show a certificate; requested: may, and are anonymous without"),
+        ConfigurationKey(
+            "ssl.enabled.protocols", .list(among: ["TLSv1.2", "TLSv1.3"]), default: "TLSv1.2,TLSv1.3",
+            "Versions of TLS"),
+        ConfigurationKey(
+            "ssl.cipher.suites", .list(among: []), default: "",
+            "Suites, in IANA's names or OpenSSL's; empty: those with forward secrecy and AES-GCM or ChaCha20-Poly1305"),
+        ConfigurationKey(
+            "ssl.principal.mapping.rules", .text, default: "DEFAULT",
+            "Which user a certificate's name stands for (KIP-371)"),
+        ConfigurationKey(
+            "http.ssl.client.auth", .choice(["none", "requested", "required"]), default: "none",
+            "Whether clients of https must show a certificate"),
+    ]
+}

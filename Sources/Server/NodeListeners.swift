@@ -1,0 +1,106 @@
+import Configuration
+import IngestGateway
+import KafkaServer
+import Security
+import TLS
+import Telemetry
+import Transport
+
+/// The listeners of a node: names, addresses, and the certificates of those that speak TLS, which are read before anything is
+/// opened.
+struct NodeListeners {
+    private let kafka: [(listener: Configuration.KafkaListener, terminator: TLSTerminator?)]
+    private let http: [(address: ListenerAddress, terminator: TLSTerminator?)]
+
+    init(_ configuration: Configuration) throws(TLSConfigurationError) {
+        var kafka: [(Configuration.KafkaListener, TLSTerminator?)] = []
+        for listener in configuration.kafkaListeners {
+            let settings = listener.securityProtocol == .ssl ? TLSSettings(kafka: listener.name, configuration) : nil
+            kafka.append((listener, try Self.terminator(settings)))
+        }
+        var http: [(ListenerAddress, TLSTerminator?)] = []
+        for address in configuration.servesHTTP ? configuration.httpListeners : [] {
+            let settings = address.isSecureHTTP ? TLSSettings(http: address.name, configuration) : nil
+            http.append((address, try Self.terminator(settings)))
+        }
+        (self.kafka, self.http) = (kafka, http)
+    }
+
+    private static func terminator(_ settings: TLSSettings?) throws(TLSConfigurationError) -> TLSTerminator? {
+        guard let settings else { return nil }
+        return try TLSTerminator(settings)
+    }
+
+    /// Listens for Kafka's clients; gives the addresses, with their ports.
+    func listen(_ group: EventLoopGroup, _ server: KafkaServer) throws -> [ListenerAddress] {
+        try kafka.map { listener, terminator in
+            let advertised = listener.advertised.map { KafkaServer.Advertised(host: $0.host, port: $0.port) }
+            let endpoint = listener.endpoint
+            let options = server.listenerOptions(host: endpoint.host, port: endpoint.port, advertised: advertised)
+            return ListenerAddress(name: listener.name, endpoint: try Self.listen(endpoint, group, options, terminator))
+        }
+    }
+
+    /// The same for HTTP.
+    func listen(_ group: EventLoopGroup, _ gateway: Gateway) throws -> [ListenerAddress] {
+        try http.map { address, terminator in
+            let options = gateway.listenerOptions(host: address.endpoint.host, port: address.endpoint.port)
+            return ListenerAddress(
+                name: address.name, endpoint: try Self.listen(address.endpoint, group, options, terminator))
+        }
+    }
+
+    private static func listen(
+        _ wanted: Endpoint, _ group: EventLoopGroup, _ options: ListenerOptions, _ terminator: TLSTerminator?
+    ) throws -> Endpoint {
+        var options = options
+        if let terminator { options.makeTransform = { terminator.transform(on: $0) } }
+        let listener = try group.listen(options)
+        return Endpoint(host: wanted.host, port: listener.port)
+    }
+
+    func show(in metrics: MetricsRegistry) {
+        for terminator in terminators { terminator.show(in: metrics) }
+    }
+
+    /// Begins to look for changed certificates; nil: there are none.
+    func watch() -> CertificateWatch? { terminators.isEmpty ? nil : CertificateWatch(terminators) }
+
+    private var terminators: [TLSTerminator] {
+        (kafka.map(\.terminator) + http.map(\.terminator)).compactMap { $0 }
+    }
+}
+
+extension TLSSettings {
+    /// Clients of Kafka stay connected, so sessions are not resumed.
+    fileprivate init(kafka name: String, _ configuration: Configuration) {
+        self.init(listener: name, configuration, clientAuthenticationKey: "ssl.client.auth")
+    }
+
+    fileprivate init(http name: String, _ configuration: Configuration) {
+        self.init(listener: name, configuration, clientAuthenticationKey: "http.ssl.client.auth")
+        applicationProtocols = ["http/1.1"]
+        issuesTickets = true
+        plainTextAnswer = Gateway.plainTextAnswer
+    }
+
+    private init(listener: String, _ configuration: Configuration, clientAuthenticationKey: String) {
+        self.init(listener: listener)
+        func secret(_ key: String) -> Secret? {
+            configuration.optionalText(key).map { Secret(copying: Array($0.utf8)[...]) }
+        }
+        keystoreFiles = configuration.list("ssl.keystore.location")
+        certificateChain = configuration.optionalText("ssl.keystore.certificate.chain")
+        key = secret("ssl.keystore.key")
+        keyPassword = secret("ssl.key.password")
+        truststoreFile = configuration.optionalText("ssl.truststore.location")
+        trustedCertificates = configuration.optionalText("ssl.truststore.certificates")
+        guard let authentication = ClientAuthentication(rawValue: configuration.text(clientAuthenticationKey)) else {
+            preconditionFailure("the configuration allows what TLS has not")
+        }
+        clientAuthentication = authentication
+        versions = configuration.list("ssl.enabled.protocols")
+        cipherSuites = configuration.list("ssl.cipher.suites")
+        principalRules = configuration.text("ssl.principal.mapping.rules")
+    }
+}
