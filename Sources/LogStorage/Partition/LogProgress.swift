@@ -50,7 +50,8 @@ struct LogProgress {
             allowedOffset = min(allowedOffset, offset)
             return
         }
-        flushedAbove.append(Flushed(endOffset: offset, bytes: 0))
+        // How many bytes become visible with it is not known; who waits for any is told all the same.
+        flushedAbove.append(Flushed(endOffset: offset, bytes: 1))
         _ = advanceHighWatermark(to: allowedOffset)
     }
 

@@ -8,8 +8,10 @@ public import KafkaModel
 ///   follower ───────────────────────────────────► leader
 ///   takes no appends, answers no reader            appends carry its epoch
 ///            ◄───────────────────────────────────
-///                     resign(for: epoch)             waiting readers are told
+///                     resign(for: epoch)
 /// ```
+/// Waiting readers are told of either, except that a leader goes on by the epoch that it has.
+///
 /// What was appended before a resignation goes to disk all the same, and who waits for that is answered then.
 extension PartitionLog {
     public var leadership: Leadership { state.withLock { $0.leadership } }
@@ -18,7 +20,14 @@ extension PartitionLog {
 
     /// Takes appends from now on, which carry `epoch`. Returns false, and changes nothing, where a newer epoch is known.
     public func become(leaderIn epoch: LeaderEpoch) -> Bool {
-        state.withLock { $0.leadership.become(leaderIn: epoch) }
+        let (isDone, waiters) = state.withLock { state -> (Bool, [ReadWaiter]) in
+            let before = state.leadership
+            guard state.leadership.become(leaderIn: epoch) else { return (false, []) }
+            // Readers that name the epoch before are to be refused.
+            return (true, state.leadership == before ? [] : state.waiters.removeAll())
+        }
+        commits.tell(waiters)
+        return isDone
     }
 
     /// Takes no appends and answers no reader from now on. Returns false, and changes nothing, where an epoch newer than

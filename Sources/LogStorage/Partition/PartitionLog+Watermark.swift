@@ -11,26 +11,33 @@ extension PartitionLog {
         /// Bytes of log that have become visible since the log was opened.
         public var position: Int64
         public var logStartOffset: Offset
+        public var leaderEpoch: LeaderEpoch
         /// The partition is deleted, or not led by this node: it tells nobody of anything.
         public var isGone: Bool
     }
 
     /// Asks to be told when `step` bytes more than now are visible, or when something else has changed that may end a
-    /// wait: the partition was deleted, its leader has resigned, or its start has moved. `Int64.max` asks for the latter alone.
+    /// wait: the partition was deleted, its leader has resigned or leads by another epoch, or its start has moved.
+    /// `Int64.max` asks for the latter alone.
     ///
     /// The waiter is told once. If it is still registered, by `slot`, this only moves its threshold. Nothing is missed:
-    /// what is visible now is in the answer, what comes later is told.
-    public func watch(_ waiter: ReadWaiter, slot: inout Int32, step: Int64) -> Watermark {
+    /// what is visible now is in the answer, what comes later is told. A position that has reached `enough` is only
+    /// answered: nothing is registered then, nor moved.
+    public func watch(
+        _ waiter: ReadWaiter, slot: inout Int32, step: Int64, enough: Int64 = .max
+    ) -> Watermark {
         state.withLock { state in
             let isGone = state.isDeleted || !state.leadership.isLeader
             if !isGone {
-                let (threshold, isNever) = state.watermarkPosition.addingReportingOverflow(step)
-                slot = state.waiters.set(waiter, threshold: isNever ? .max : threshold, slot: slot)
+                if state.watermarkPosition < enough {
+                    let (threshold, isNever) = state.watermarkPosition.addingReportingOverflow(step)
+                    slot = state.waiters.set(waiter, threshold: isNever ? .max : threshold, slot: slot)
+                }
                 state.unreadBytes = 0
             }
             return Watermark(
                 position: state.watermarkPosition, logStartOffset: Offset(state.logStartOffset),
-                isGone: isGone)
+                leaderEpoch: state.leadership.epoch, isGone: isGone)
         }
     }
 

@@ -104,12 +104,15 @@ import Testing
         store.store.observe(observer)
         var slot: Int32 = -1
         #expect(!store.log.watch(ReadWaiter(loop: 0, id: 7), slot: &slot, step: 1).isGone)
-        // Old news wake nobody.
+        // Of a new epoch, too; what is known already and old news wake nobody.
+        #expect(store.log.become(leaderIn: epoch(3)))
+        #expect(observer.woken.map(\.id) == [7])
+        #expect(store.log.watch(ReadWaiter(loop: 0, id: 7), slot: &slot, step: 1).leaderEpoch == epoch(3))
         #expect(store.log.become(leaderIn: epoch(3)))
         #expect(!store.log.resign(for: epoch(2)))
-        #expect(observer.woken.isEmpty)
-        #expect(store.log.resign(for: epoch(4)))
         #expect(observer.woken.map(\.id) == [7])
+        #expect(store.log.resign(for: epoch(4)))
+        #expect(observer.woken.map(\.id) == [7, 7])
         slot = -1
         #expect(store.log.watch(ReadWaiter(loop: 0, id: 8), slot: &slot, step: 1).isGone)
         #expect(slot == -1)
