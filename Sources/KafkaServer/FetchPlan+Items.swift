@@ -4,51 +4,68 @@ import KafkaWire
 
 /// Makes a plan of a request and its session.
 extension FetchPlan {
+    /// `session` has been changed by the request.
     convenience init(
-        reply: ReplyTicket, items: [Item], _ reader: FetchRequestReader, session: FetchSession?, _ server: KafkaServer,
+        reply: ReplyTicket, _ reader: inout FetchRequestReader, session: FetchSession?, _ server: KafkaServer,
         sendsFiles: Bool
     ) {
+        let catalog = server.broker.catalog
         self.init(
-            reply: reply, items: items, maxWaitMs: reader.maxWaitMs, minBytes: Int(reader.minBytes),
-            maxBytes: min(Int(max(0, reader.maxBytes)), server.options.maxFetchBytes),
+            reply: reply, items: session == nil ? Self.items(&reader, catalog) : [], maxWaitMs: reader.maxWaitMs,
+            minBytes: Int(reader.minBytes), maxBytes: min(Int(max(0, reader.maxBytes)), server.options.maxFetchBytes),
             readsCommitted: reader.isolationLevel == 1,
             fileFrom: sendsFiles ? KafkaConnection.fileFrom : .max, session: session)
         isFull = reader.sessionEpoch <= 0
+        takeItems(catalog)
     }
 
-    /// Returns the partitions of the request, or of its session (which has been changed by it), with their logs.
-    static func items(_ reader: inout FetchRequestReader, _ session: FetchSession?, _ catalog: TopicCatalog) -> [Item] {
+    /// Returns the partitions of a request without a session, with their logs.
+    private static func items(_ reader: inout FetchRequestReader, _ catalog: TopicCatalog) -> [Item] {
         let version = reader.version
         var items: [Item] = []
-        guard let session else {
-            items.reserveCapacity(reader.partitionCount)
-            while let topic = reader.nextTopic() {
-                let name = Array(topic.name)
-                let found = find(topic.topicID, name, catalog, version)
-                while let partition = reader.nextPartition() {
-                    let entry = FetchSession.Entry(partition, of: topic.topicID, name)
-                    items.append(Item(entry, found, version))
-                }
+        items.reserveCapacity(reader.partitionCount)
+        while let topic = reader.nextTopic() {
+            let name = Array(topic.name)
+            let found = find(topic.topicID, name, catalog, version)
+            while let partition = reader.nextPartition() {
+                let entry = FetchSession.Entry(partition, of: topic.topicID, name)
+                items.append(Item(entry, found, version))
             }
-            return items
         }
-        items.reserveCapacity(session.count)
+        return items
+    }
+
+    /// Takes what is ready in the session, with the logs that are found now: before the first look, and after a wait.
+    func takeItems(_ catalog: TopicCatalog) {
+        guard let session else { return }
+        let version = reply.version
+        session.name(byID: version >= 13)
+        if isFull { session.markAll() }
+        let ready = session.takeReady()
+        items.removeAll(keepingCapacity: true)
+        items.reserveCapacity(ready.count)
         // Neighbours are often of one topic: it is looked up once for all of them.
-        var last: (key: FetchSession.Key, topic: Topic?)?
-        session.forEach { slot, entry in
-            if last?.key.topicID != entry.key.topicID || last?.key.topicName != entry.key.topicName {
-                last = (entry.key, find(entry.key.topicID, entry.key.topicName, catalog, version))
+        var topic: Topic?
+        var last = -1
+        for slot in ready {
+            let key = session.entries[Int(slot)].key
+            if last < 0 || !key.isSameTopic(as: session.entries[last].key) {
+                topic = Self.find(key.topicID, key.topicName, catalog, version)
+                last = Int(slot)
             }
-            var item = Item(entry, last?.topic, version)
+            var item = Item(session.entries[Int(slot)], topic, version)
             item.sessionSlot = slot
             items.append(item)
         }
-        return items
     }
 
     private static func find(_ id: TopicID, _ name: [UInt8], _ catalog: TopicCatalog, _ version: Int16) -> Topic? {
         version >= 13 ? catalog.topic(id: id) : name.withUnsafeBytes { catalog.topic(named: $0) }
     }
+}
+
+extension FetchSession.Key {
+    fileprivate func isSameTopic(as other: Self) -> Bool { topicID == other.topicID && topicName == other.topicName }
 }
 
 extension FetchPlan.Item {

@@ -20,6 +20,9 @@ extension FetchPlan {
         return session
     }
 
+    /// Another connection has gone on with its session, or it has ended: nothing of it can be told.
+    var hasLostSession: Bool { session != nil && ownSession == nil }
+
     /// Writes the reply. Which partitions are told of: all in a full fetch, those with news in an incremental one.
     func write(_ outcome: Outcome, telling session: FetchSession?, to sink: some FetchSink) {
         var told: [Int] = []
@@ -29,10 +32,13 @@ extension FetchPlan {
             if isFull || isNews { told.append(index) }
         }
         write(outcome, told, to: sink)
-        if let session, outcome.bytes > 0 {
-            let served = items.indices.filter { outcome.found[$0].result.recordsCount > 0 }
-            session.rotate(served.map { items[$0].sessionSlot })
+        guard let session else { return }
+        var served: [Int32] = []
+        for index in items.indices {
+            if outcome.found[index].result.recordsCount > 0 { served.append(items[index].sessionSlot) }
+            session.endLook(items[index], outcome.found[index].result)
         }
+        session.rotate(served)
     }
 
     private func write(_ outcome: Outcome, _ told: [Int], to sink: some FetchSink) {

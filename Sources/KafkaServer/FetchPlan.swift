@@ -24,11 +24,12 @@ final class FetchPlan {
         var room = 0
         /// The partition's count of visible bytes at the last look.
         var position: Int64 = 0
-        /// Where the log keeps this waiter; -1: nowhere yet.
+        /// Where the log keeps this waiter; -1: nowhere yet. With a session the entry has it.
         var slot: Int32 = -1
     }
 
     let reply: ReplyTicket
+    /// With a session: what of it is ready, and nothing while the fetch waits.
     var items: [Item]
     let maxWaitMs: Int32
     /// What the client asks for, but at most what the reply may hold: more would be waited for in vain.
@@ -41,10 +42,14 @@ final class FetchPlan {
     let session: FetchSession?
     /// The session's epoch when the plan was made: with another one it is not this plan's any more.
     let sessionEpoch: Int32
+    /// Nothing is asked for, so nothing is waited for.
+    let isEmpty: Bool
     /// Every partition is told of, changed or not.
     var isFull = true
     /// While it waits: what is missing, and of which growth the partitions tell.
     var round = GrowthRound(missing: 0)
+    /// With a session: partitions that may join the round before the next one is begun.
+    var joinRoom = 0
 
     init(
         reply: ReplyTicket, items: [Item], maxWaitMs: Int32, minBytes: Int, maxBytes: Int, readsCommitted: Bool,
@@ -54,13 +59,14 @@ final class FetchPlan {
         self.items = items
         self.maxWaitMs = maxWaitMs
         // A reply that may hold nothing still holds a first batch (KIP-74), which is worth a byte.
-        let room = items.reduce(0) { $0 + $1.cap }
+        let room = session?.cap ?? items.reduce(0) { $0 + $1.cap }
         self.minBytes = min(minBytes, max(1, min(maxBytes, room)))
         self.maxBytes = maxBytes
         self.readsCommitted = readsCommitted
         self.fileFrom = fileFrom
         self.session = session
         sessionEpoch = session?.epoch ?? 0
+        isEmpty = session.map { $0.count == 0 } ?? items.isEmpty
     }
 
     struct Found {
@@ -84,7 +90,7 @@ final class FetchPlan {
         var wouldWait = false
 
         func isEnough(_ plan: FetchPlan) -> Bool {
-            hasError || isFull || max(bytes, available) >= plan.minBytes || plan.items.isEmpty || plan.maxWaitMs <= 0
+            hasError || isFull || max(bytes, available) >= plan.minBytes || plan.isEmpty || plan.maxWaitMs <= 0
         }
     }
 

@@ -1,11 +1,15 @@
 import KafkaModel
 import KafkaWire
+import LogStorage
 
 /// One consumer's incremental fetch session: the partitions it asks for and what it was last told of each, so that
 /// neither side repeats what has not changed. Source: KIP-227.
 ///
-/// A partition has a slot for as long as it is in the session; `order` says in which order the slots are served. A slot
-/// that was given up is used again only after `endChanges`.
+/// A partition is *ready*, and the next fetch looks at it, or *at rest*: its client knows all there is, and its log tells
+/// of the next change (`FetchSession+Watch.swift`). A fetch costs what is ready, whatever rests.
+///
+/// A partition has a slot for as long as it is in the session; its rank says when it is served. A slot that was given up is
+/// used again only after `endChanges`.
 final class FetchSession {
     struct Key: Hashable {
         /// Zero where the client names topics (up to version 12).
@@ -23,22 +27,64 @@ final class FetchSession {
         var toldHighWatermark: Int64 = -1
         var toldLogStart: Int64 = -1
         var toldError = ErrorCode.none
+        /// The least is served first. A partition that gave records goes to the end, so that none starves.
+        var rank: Int64 = 0
+        /// It stands on the ready list. Off: it is at rest, and `log` has the session's waiter.
+        var isReady = true
+        /// The log that may have the session's waiter, and where.
+        var log: PartitionLog?
+        var watchSlot: Int32 = -1
+        /// The partition's count of visible bytes at the last look.
+        var position: Int64 = 0
+        /// While a fetch waits: bytes that may still count for its minimum.
+        var room = 0
+
+        /// Most bytes of the partition that count for a fetch's minimum.
+        var cap: Int { max(1, maxBytes) }
+
+        /// Stands in a slot that was given up, for an optional one would be copied at each look. It counts as ready, so that
+        /// nothing marks it.
+        static var vacant: Entry {
+            Entry(
+                key: Key(topicID: .zero, topicName: [], partitionIndex: -1), fetchOffset: 0, maxBytes: 0,
+                currentLeaderEpoch: -1, rank: -1)
+        }
+        var isVacant: Bool { rank < 0 }
     }
 
     let id: Int32
+    /// Names the session in the logs that it watches; the place says which slot.
+    let waiter: ReadWaiter
     /// A follower's, which keeps its place before consumers.
     let isPrivileged: Bool
     var epoch: Int32 = 1
-    private var entries: ContiguousArray<Entry?> = []
-    /// A partition that gave records goes to the end, so that none starves.
-    private var order: ContiguousArray<Int32> = []
+    /// For this class and its extensions alone.
+    var entries: ContiguousArray<Entry> = []
+    /// Partitions to be looked at, by rank.
+    private var ready: ContiguousArray<Int32> = []
+    /// The same, become so since the list was last asked for, in any order.
+    private var marked: ContiguousArray<Int32> = []
     private var slots: [Key: Int32] = [:]
     private var freed: ContiguousArray<Int32> = []
     private var free: ContiguousArray<Int32> = []
+    private var lastRank: Int64 = 0
+    /// Whether topics are looked up by their ids; nil before the first time.
+    private var usesIDs: Bool?
+    /// Bytes of all partitions together that count for a fetch's minimum.
+    private(set) var cap = 0
 
     /// A worker has it, with a fetch of many partitions: until it is back, its loop looks at nothing of it but its id, this,
-    /// its times and `takenBytes`, and does not go on with it. Set and looked at by the loop alone.
+    /// its times, `takenBytes` and `toldAway`, and does not go on with it. Set and looked at by the loop alone.
     var isAway = false
+    /// What its partitions have told meanwhile: each at most once for the time before a worker watched it anew, and once for
+    /// the time since.
+    var toldAway: [ReadWaiter] = []
+    /// The fetch that waits with it; 0: none.
+    var parkedFetch: UInt64 = 0
+    /// It has lost its place: nothing is watched from now on.
+    var isEnded = false
+    /// The logs have forgotten it, or a worker sees to that: nobody else uses it any more.
+    var isUnwatched = false
 
     // For `FetchSessions`, in monotonic nanoseconds and bytes.
     let createdAt: Int64
@@ -49,42 +95,60 @@ final class FetchSession {
     private(set) var bytes = 0
     /// Slots moved or passed over, for tests: what forgetting costs.
     private(set) var moves = 0
+    /// Partitions that fetches have looked at, for tests.
+    private(set) var looks = 0
 
     /// Partitions of one session. A client that asks for more gets full fetches; it is also the most that one Fetch may
     /// name.
     static let maxPartitions = 100_000
 
-    /// An entry, its place in the dictionary and in the order, with what those have in reserve.
-    static let bytesAPartition = 256
+    /// An entry, its place in the dictionary and on the ready list, its waiter in the log, which may be the only one there,
+    /// and in what a loop was told, with what all those have in reserve.
+    static let bytesAPartition = 448
 
     static func bytes(of name: Int) -> Int { bytesAPartition + name }
 
-    init(id: Int32, isPrivileged: Bool = false, now: Int64 = 0) {
+    /// - Parameters:
+    ///   - loop: the index of the loop that hears of its partitions.
+    ///   - generation: tells it apart from sessions that have had the same id.
+    init(id: Int32, isPrivileged: Bool = false, now: Int64 = 0, loop: Int = 0, generation: UInt32 = 0) {
         self.id = id
+        waiter = ReadWaiter(loop: Int32(loop), id: Self.waiterID(id, generation))
         self.isPrivileged = isPrivileged
         createdAt = now
         lastUsed = now
     }
 
     var count: Int { slots.count }
+    var readyCount: Int { ready.count + marked.count }
+    /// Partitions that became ready since the list was last asked for.
+    var markedCount: Int { marked.count }
+
+    // MARK: Changes
 
     func update(_ entry: Entry) {
         if let slot = slots[entry.key] {
-            entries[Int(slot)]!.fetchOffset = entry.fetchOffset
-            entries[Int(slot)]!.maxBytes = entry.maxBytes
-            entries[Int(slot)]!.currentLeaderEpoch = entry.currentLeaderEpoch
-            return
+            cap += entry.cap - entries[Int(slot)].cap
+            entries[Int(slot)].fetchOffset = entry.fetchOffset
+            entries[Int(slot)].maxBytes = entry.maxBytes
+            entries[Int(slot)].currentLeaderEpoch = entry.currentLeaderEpoch
+            return mark(slot)
         }
         let slot = free.popLast() ?? Int32(entries.count)
         if Int(slot) == entries.count { entries.append(entry) } else { entries[Int(slot)] = entry }
         slots[entry.key] = slot
-        order.append(slot)
+        lastRank += 1
+        entries[Int(slot)].rank = lastRank
+        ready.append(slot)
+        cap += entry.cap
         bytes += Self.bytes(of: entry.key.topicName.count)
     }
 
     func forget(_ key: Key) {
         guard let slot = slots.removeValue(forKey: key) else { return }
-        entries[Int(slot)] = nil
+        unwatch(slot)
+        cap -= entries[Int(slot)].cap
+        entries[Int(slot)] = .vacant
         freed.append(slot)
         bytes -= Self.bytes(of: key.topicName.count)
     }
@@ -92,42 +156,97 @@ final class FetchSession {
     /// Ends the changes of a request: closes the gaps that the forgotten have left, once for all of them.
     func endChanges() {
         if freed.isEmpty { return }
-        moves += order.count
-        order.removeAll { entries[Int($0)] == nil }
+        moves += readyCount
+        ready.removeAll { entries[Int($0)].isVacant }
+        marked.removeAll { entries[Int($0)].isVacant }
         free += freed
         freed.removeAll()
-        if slots.isEmpty { (entries, order, free) = ([], [], []) }
+        if slots.isEmpty { (entries, ready, marked, free) = ([], [], [], []) }
     }
 
-    /// Calls `body` with the partitions in the order of serving, and their slots.
-    func forEach(_ body: (Int32, Entry) -> Void) {
-        for slot in order { if let entry = entries[Int(slot)] { body(slot, entry) } }
+    /// Says how a request names topics. Names and ids find different logs, so all are looked at when that changes.
+    func name(byID: Bool) {
+        if usesIDs == byID { return }
+        usesIDs = byID
+        markAll()
+    }
+
+    // MARK: The ready list
+
+    /// Puts a partition on the list; harmless for one that is there, or that is gone.
+    func mark(_ slot: Int32) {
+        guard Int(slot) < entries.count, !entries[Int(slot)].isReady else { return }
+        entries[Int(slot)].isReady = true
+        marked.append(slot)
+    }
+
+    func markAll() {
+        if readyCount == count { return }
+        for slot in entries.indices { mark(Int32(slot)) }
+    }
+
+    /// Returns the partitions that are to be looked at, in the order of serving.
+    func takeReady() -> ContiguousArray<Int32> {
+        if !marked.isEmpty { merge() }
+        looks += ready.count
+        return ready
+    }
+
+    private func merge() {
+        func rank(_ slot: Int32) -> Int64 { entries[Int(slot)].rank }
+        if marked.count > 1 { marked.sort { rank($0) < rank($1) } }
+        if ready.isEmpty {
+            swap(&ready, &marked)
+        } else if rank(ready[ready.count - 1]) < rank(marked[0]) {
+            ready += marked
+        } else {
+            var merged = ContiguousArray<Int32>()
+            merged.reserveCapacity(readyCount)
+            var next = 0
+            for slot in ready {
+                while next < marked.count, rank(marked[next]) < rank(slot) {
+                    merged.append(marked[next])
+                    next += 1
+                }
+                merged.append(slot)
+            }
+            merged += marked[next...]
+            ready = merged
+        }
+        marked.removeAll(keepingCapacity: true)
+    }
+
+    /// Ends a look at the list: those at rest leave it, and those that gave records move behind all others. `served` has the
+    /// latter's slots, in the order of serving.
+    func rotate(_ served: [Int32]) {
+        var next = served.startIndex
+        ready.removeAll { slot in
+            if next < served.endIndex, served[next] == slot {
+                next += 1
+                return true
+            }
+            return !entries[Int(slot)].isReady
+        }
+        for slot in served {
+            lastRank += 1
+            entries[Int(slot)].rank = lastRank
+        }
+        ready += served
     }
 
     /// Keeps what the client is told now, and returns whether there is anything new to tell it.
     func updateTold(_ slot: Int32, _ result: FetchPartitionResult) -> Bool {
-        guard var entry = entries[Int(slot)] else { return true }
-        let isNew =
-            result.recordsCount > 0 || result.errorCode != .none || entry.toldError != .none
-            || entry.toldHighWatermark != result.highWatermark || entry.toldLogStart != result.logStartOffset
-        guard isNew else { return false }
-        entry.toldHighWatermark = result.highWatermark
-        entry.toldLogStart = result.logStartOffset
-        entry.toldError = result.errorCode
-        entries[Int(slot)] = entry
+        guard isNews(slot, result) else { return false }
+        entries[Int(slot)].toldHighWatermark = result.highWatermark
+        entries[Int(slot)].toldLogStart = result.logStartOffset
+        entries[Int(slot)].toldError = result.errorCode
         return true
     }
 
-    /// Moves the partitions that gave records behind the others: `served` has their slots, in the order of serving.
-    func rotate(_ served: [Int32]) {
-        guard !served.isEmpty, served.count < order.count else { return }
-        var next = served.startIndex
-        order.removeAll { slot in
-            guard next < served.endIndex, served[next] == slot else { return false }
-            next += 1
-            return true
-        }
-        order += served
+    func isNews(_ slot: Int32, _ result: FetchPartitionResult) -> Bool {
+        result.recordsCount > 0 || result.errorCode != .none || entries[Int(slot)].toldError != .none
+            || entries[Int(slot)].toldHighWatermark != result.highWatermark
+            || entries[Int(slot)].toldLogStart != result.logStartOffset
     }
 
     /// Advances the epoch; 0 and negative ones have meanings of their own.

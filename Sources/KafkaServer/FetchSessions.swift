@@ -1,3 +1,4 @@
+import LogStorage
 import Telemetry
 
 /// The sessions of one loop. They outlive their connections, so they are bounded: in number by `slots`, in memory by
@@ -13,9 +14,12 @@ final class FetchSessions {
     private let gauge: Gauge?
     private var sessions: [Int32: FetchSession] = [:]
     private var random = SystemRandomNumberGenerator()
+    private var generation: UInt32 = 0
+    /// Hears of each session that has lost its place.
+    var onEnd: ((FetchSession) -> Void)?
 
-    /// Memory of all sessions together, in bytes: 1000 sessions of 130 partitions, or one of 100,000 and 200 of 130.
-    static let maxBytes = 32 << 20
+    /// Memory of all sessions together, in bytes: 1000 sessions of 130 partitions, or one of 100,000 and 300 of 130.
+    static let maxBytes = 64 << 20
     /// How long a session keeps its place without being used, and how long a new one keeps it in any case; nanoseconds.
     static let keepTime: Int64 = 120_000_000_000
 
@@ -27,6 +31,7 @@ final class FetchSessions {
     }
 
     var count: Int { sessions.count }
+    var ids: some Collection<Int32> { sessions.keys }
 
     /// Creates a session for `partitions` partitions that keep `bytes`, with an id that no other session of any loop
     /// has (the loop's index is in its low bits). Nil: there is no room.
@@ -39,7 +44,9 @@ final class FetchSessions {
         while true {
             let id = Int32(truncatingIfNeeded: random.next() & 0x7fff_ff00) | Int32(loop & 0xff)
             guard id > 0, sessions[id] == nil else { continue }
-            let session = FetchSession(id: id, isPrivileged: isPrivileged, now: now)
+            generation &+= 1
+            let session = FetchSession(
+                id: id, isPrivileged: isPrivileged, now: now, loop: loop, generation: generation)
             session.takenBytes = bytes
             sessions[id] = session
             gauge?.add(1)
@@ -50,6 +57,12 @@ final class FetchSessions {
     func session(_ id: Int32, now: Int64) -> FetchSession? {
         guard let session = sessions[id] else { return nil }
         session.lastUsed = now
+        return session
+    }
+
+    /// Returns the session that waits by this name; nil when it has ended.
+    func session(_ waiter: ReadWaiter) -> FetchSession? {
+        guard let session = sessions[waiter.sessionID], session.waiter.id == waiter.id else { return nil }
         return session
     }
 
@@ -83,6 +96,7 @@ final class FetchSessions {
         guard let session = sessions.removeValue(forKey: id) else { return }
         share.give(session.takenBytes)
         gauge?.add(-1)
+        onEnd?(session)
     }
 
     // MARK: Eviction

@@ -7,11 +7,12 @@ struct ParkedFetch {
     let plan: FetchPlan
     let connection: ConnectionID
     let timer: LoopTimer
-    /// A fetch of many partitions, whose steps are a worker's.
+    /// A fetch of many partitions without a session, whose steps are a worker's.
     let long: LongFetch?
 }
 
-/// Waiting: what the partitions tell is added up until it is enough, and nothing is read before.
+/// Waiting without a session (with one: `SessionWait.swift`): what the partitions tell is added up until it is enough, and
+/// nothing is read before.
 ///
 /// Each partition of the plan is watched once. A commit tells of those that it lets grow by a step (`GrowthRound`);
 /// which of them it is stands in the waiter, so that one step costs one look at one partition. What ends the wait

@@ -32,4 +32,6 @@ struct GrowthRound {
     /// Perhaps there is enough: time to look at all of them.
     var isOver: Bool { gained >= missing - untold }
     var isEnough: Bool { gained >= missing }
+    /// Bytes that are missing still, at most.
+    var remaining: Int { max(0, missing - gained) }
 }

@@ -18,6 +18,11 @@ final class KafkaLoop {
     var parkedFetches: [UInt64: ParkedFetch] = [:]
     private var nextFetchID: UInt64 = 1
     private var seenFailures = 0
+    /// What partitions have told that was taken out of the inbox, and has not been acted on. It holds at most what logs hold
+    /// of this loop's waiters, whose number is bounded by the shares.
+    private var told: [ReadWaiter] = []
+    /// Empty: memory for the inbox.
+    private var emptied: [ReadWaiter] = []
 
     struct GroupWaiter {
         let connection: ConnectionID
@@ -34,6 +39,7 @@ final class KafkaLoop {
         sessions = FetchSessions(
             slots: max(1, server.options.fetchSessionSlots / server.loops.count), loop: loop.index,
             share: server.sessionShare, gauge: server.metrics.fetchSessions)
+        sessions.onEnd = { [unowned self] session in sessionEnded(session) }
     }
 
     // MARK: Group requests
@@ -77,12 +83,17 @@ final class KafkaLoop {
 
     /// Mutes the connection until its fetch is answered. False: it cannot wait and is to be answered with what there
     /// is.
-    func park(_ plan: FetchPlan, missing: Int, on connection: KafkaConnection) -> Bool {
+    func park(_ plan: FetchPlan, _ outcome: FetchPlan.Outcome, on connection: KafkaConnection) -> Bool {
         // Nobody sends anything on this connection any more: what waits is answered, so that its end is reached.
         if connection.connection.peerHasFinished { return false }
+        if let session = plan.session {
+            guard plan.beginWait(in: session, outcome) else { return false }
+            enter(plan, newFetchWaiter(), long: nil, on: connection)
+            return true
+        }
         guard server.parkedShare.take(plan.waitingBytes) else { return false }
         let waiter = newFetchWaiter()
-        guard plan.beginWait(waiter, missing: missing) else {
+        guard plan.beginWait(waiter, missing: plan.minBytes - outcome.available) else {
             plan.endWait(waiter)
             server.parkedShare.give(plan.waitingBytes)
             return false
@@ -104,12 +115,14 @@ final class KafkaLoop {
         }
         parkedFetches[waiter.id] = ParkedFetch(
             plan: plan, connection: connection.connection.id, timer: timer, long: long)
+        plan.session?.parkedFetch = waiter.id
         server.metrics.parkedFetches.add(1)
         connection.park(.fetch(waiter.id))
     }
 
     private func leave(_ id: UInt64, _ fetch: ParkedFetch) {
         parkedFetches[id] = nil
+        if fetch.long == nil { fetch.plan.session?.parkedFetch = 0 }
         server.metrics.parkedFetches.add(-1)
         eventLoop.cancel(fetch.timer)
     }
@@ -123,30 +136,13 @@ final class KafkaLoop {
             return forget(long, waiter)
         }
         leave(id, fetch)
+        if let session = fetch.plan.session {
+            // What rests was to be told by this reply.
+            if fetch.plan.isFull { session.markAll() }
+            return
+        }
         server.parkedShare.give(fetch.plan.waitingBytes)
         fetch.plan.endWait(waiter)
-    }
-
-    /// Goes on with the fetches that wait for partitions which have grown or changed otherwise.
-    func commitsArrived() {
-        let told = server.loops.shared(index).inbox.withLock { inbox in
-            defer { inbox.removeAll(keepingCapacity: inbox.count <= 4096) }
-            return inbox
-        }
-        for waiter in told {
-            // Answered by an earlier one of the same commit, perhaps.
-            guard let fetch = parkedFetches[waiter.id] else { continue }
-            if let long = fetch.long {
-                handleGrowth(waiter, of: long)
-            } else if !fetch.plan.keepsWaiting(after: waiter) {
-                answerFetch(waiter.id)
-            }
-        }
-        let failures = server.commitClock.failureCount
-        if failures == seenFailures { return }
-        seenFailures = failures
-        // The data folder is offline: nothing grows any more.
-        for id in Array(parkedFetches.keys) { answerFetch(id) }
     }
 
     /// Answers a parked fetch with what there is.
@@ -159,13 +155,95 @@ final class KafkaLoop {
         }
         dropFetch(id)
         guard let connection = eventLoop.connection(fetch.connection)?.handler as? KafkaConnection else { return }
-        fetch.plan.refuseDeleted(server.broker.catalog)
-        let outcome = fetch.plan.read(server, mayWait: false)
         connection.unpark()
-        if outcome.wouldWait {
-            return connection.readElsewhere(fetch.plan) { $0.finishFetch($1, $2) }
+        connection.answerNow(fetch.plan)
+    }
+
+    // MARK: What partitions tell
+
+    /// Takes what partitions have told out of the inbox, and makes them ready in their sessions. Fetches that wait go on
+    /// afterwards (`actOnTold`), for this may be called while another one is handled.
+    func takeTold() {
+        server.loops.shared(index).inbox.withLock { swap(&$0, &emptied) }
+        if emptied.isEmpty { return }
+        for waiter in emptied {
+            if waiter.isSession, let session = sessions.session(waiter), !session.isAway { session.mark(waiter.place) }
+            told.append(waiter)
         }
-        connection.finishFetch(fetch.plan, outcome)
+        emptied.removeAll(keepingCapacity: emptied.count <= Self.keptTold)
+    }
+
+    /// Goes on with the fetches that wait for partitions which have grown or changed otherwise.
+    func actOnTold() {
+        if told.isEmpty { return }
+        var next = 0
+        while next < told.count {
+            let waiter = told[next]
+            next += 1
+            if waiter.isSession { actOnTold(inSession: waiter) } else { actOnTold(waiter) }
+        }
+        told.removeAll(keepingCapacity: told.count <= Self.keptTold)
+    }
+
+    /// Room that an empty list keeps.
+    private static let keptTold = 4096
+
+    private func actOnTold(_ waiter: ReadWaiter) {
+        // Answered by an earlier one of the same commit, perhaps.
+        guard let fetch = parkedFetches[waiter.id] else { return }
+        if let long = fetch.long {
+            handleGrowth(waiter, of: long)
+        } else if !fetch.plan.keepsWaiting(after: waiter) {
+            answerFetch(waiter.id)
+        }
+    }
+
+    private func actOnTold(inSession waiter: ReadWaiter) {
+        guard let session = sessions.session(waiter) else { return }
+        if session.isAway { return session.toldAway.append(waiter) }
+        guard let fetch = parkedFetches[session.parkedFetch] else { return session.release(waiter.place) }
+        if !fetch.plan.keepsWaiting(after: waiter.place, in: session) { answerFetch(session.parkedFetch) }
+    }
+
+    /// Commits have been published, or partitions have told of something else.
+    func commitsArrived() {
+        takeTold()
+        actOnTold()
+        let failures = server.commitClock.failureCount
+        if failures == seenFailures { return }
+        seenFailures = failures
+        // The data folder is offline: nothing grows any more.
+        for id in Array(parkedFetches.keys) { answerFetch(id) }
+    }
+
+    // MARK: Sessions
+
+    /// Takes a session back from a worker. What it was told meanwhile is acted on by the caller (`actOnTold`), once it has
+    /// parked what waits.
+    func takeBack(_ session: FetchSession) {
+        session.isAway = false
+        for waiter in session.toldAway { session.mark(waiter.place) }
+        told += session.toldAway
+        session.toldAway = []
+        if !sessions.has(session) { sessionEnded(session) }
+    }
+
+    /// Ends what a session does that has lost its place. One that is away ends when it is back.
+    private func sessionEnded(_ session: FetchSession) {
+        if session.isAway { return }
+        session.isEnded = true
+        if session.parkedFetch != 0 {
+            answerFetch(session.parkedFetch)
+            // Perhaps that took it to a worker, and perhaps it came back from there at once and is done with.
+            if session.isAway { return }
+        }
+        if session.isUnwatched { return }
+        session.isUnwatched = true
+        // A fetch that is being read has nobody to tell of it.
+        session.advance()
+        if session.count <= KafkaConnection.inlineEntries { return session.unwatchAll() }
+        let ended = EndedSession(session: session)
+        if !server.broker.workers.submit({ ended.session.unwatchAll() }) { session.unwatchAll() }
     }
 
     /// Lets go of what is parked, because the broker stops: fetches are answered with what there is, group members are
@@ -177,4 +255,10 @@ final class KafkaLoop {
             eventLoop.connection(waiting.connection)?.close()
         }
     }
+}
+
+/// A session on its way to a worker, for good.
+private struct EndedSession: @unchecked Sendable {
+    // SAFETY: nobody else uses it: it is in no table, no worker has it, and fetches have lost it by its epoch.
+    let session: FetchSession
 }

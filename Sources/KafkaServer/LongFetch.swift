@@ -16,7 +16,8 @@ import Transport
 ///          [watch the partitions] ─► parked ─► over ─► [forget, read, write] ─► sent
 ///                    └── told, a new round ──┘
 /// ```
-/// In brackets: on a worker, the connection muted. Memory: `bytesAPartition` are charged to the server's budget while it is
+/// In brackets: on a worker, the connection muted. With a session its work begins the wait, too, which is the loop's from then
+/// on (`SessionWait.swift`) and may end here again. Memory: `bytesAPartition` are charged to the server's budget while it is
 /// worked on, and what it keeps while it waits to the share of parked fetches.
 final class LongFetch: @unchecked Sendable {
     // SAFETY: with one thread at a time: the loop hands it to a worker and does not touch it until it is back, except for
@@ -47,6 +48,8 @@ final class LongFetch: @unchecked Sendable {
     private(set) var plan: FetchPlan?
     /// Bytes that were missing when it was read.
     private(set) var missing = 0
+    /// It waits with its session, for which the loop parks it.
+    private(set) var waitsInSession = false
     private(set) var reply: HeldReply?
     /// Bytes of records in the reply.
     private(set) var bytes = 0
@@ -66,10 +69,19 @@ final class LongFetch: @unchecked Sendable {
         self.session = session
     }
 
+    /// A fetch that has waited with its session, which it has still.
+    init(_ plan: FetchPlan) {
+        ticket = plan.reply
+        self.plan = plan
+    }
+
     /// Memory that it takes while it is worked on, for the first time or again.
     var charge: Int {
-        let partitions = plan?.items.count ?? (reader?.partitionCount ?? 0) + (session?.count ?? 0)
-        return partitions * Self.bytesAPartition
+        guard let plan else {
+            return ((reader?.partitionCount ?? 0) + (session?.readyCount ?? 0)) * Self.bytesAPartition
+        }
+        guard let session = plan.session else { return plan.items.count * Self.bytesAPartition }
+        return (plan.isFull ? session.count : session.readyCount) * Self.bytesAPartition
     }
 
     // MARK: On a worker
@@ -91,15 +103,18 @@ final class LongFetch: @unchecked Sendable {
         guard var reader else { preconditionFailure("a fetch is read before it was decoded") }
         session?.change(by: &reader)
         session?.endChanges()
-        let plan = FetchPlan(
-            reply: ticket, items: FetchPlan.items(&reader, session, server.broker.catalog), reader, session: session,
-            server, sendsFiles: sendsFiles)
+        let plan = FetchPlan(reply: ticket, &reader, session: session, server, sendsFiles: sendsFiles)
         self.plan = plan
         // The frame's memory.
         (self.reader, request) = (nil, nil)
         let outcome = plan.read(server, mayWait: true)
         if outcome.isEnough(plan) {
             write(plan, outcome, telling: session, pool)
+        } else if let session {
+            waitsInSession = plan.beginWait(in: session, outcome)
+            if waitsInSession { return }
+            plan.takeItems(server.broker.catalog)
+            write(plan, plan.read(server, mayWait: true), telling: session, pool)
         } else {
             missing = plan.minBytes - outcome.available
         }
@@ -109,7 +124,11 @@ final class LongFetch: @unchecked Sendable {
     func answer(_ server: KafkaServer, after waiter: ReadWaiter?, _ pool: ChunkPool) {
         guard let plan else { preconditionFailure("a fetch is answered before it was read") }
         if let waiter { plan.endWait(waiter) }
-        plan.refuseDeleted(server.broker.catalog)
+        if plan.session == nil {
+            plan.refuseDeleted(server.broker.catalog)
+        } else {
+            plan.takeItems(server.broker.catalog)
+        }
         write(plan, plan.read(server, mayWait: true), telling: toldSession, pool)
     }
 
@@ -125,15 +144,16 @@ final class LongFetch: @unchecked Sendable {
 
     // MARK: On the loop
 
-    /// Takes the session along, unless another connection has gone on with it: then the reply does not tell of it.
+    /// Takes the session along.
     func takeSession() {
         toldSession = plan?.ownSession
         toldSession?.isAway = true
     }
 
-    func giveSessionBack() {
-        toldSession?.isAway = false
+    func giveSessionBack(to loop: KafkaLoop) {
+        guard let session = toldSession else { return }
         toldSession = nil
+        loop.takeBack(session)
     }
 }
 
@@ -166,10 +186,19 @@ extension KafkaConnection {
             fetch.work(server, sendsFiles: sendsFiles, pool)
         } then: { loop, connection, _ in
             let hasSession = loop.settleSession(of: fetch)
-            guard let connection else { return }
+            defer { loop.actOnTold() }
+            guard let connection else {
+                // What rests was to be told by its reply.
+                if hasSession, fetch.waitsInSession, fetch.plan?.isFull == true { fetch.session?.markAll() }
+                return
+            }
             if !hasSession { return connection.refuseFetch(fetch.ticket, .fetchSessionIDNotFound) }
             if fetch.reply != nil { return connection.send(fetch) }
-            if !loop.park(fetch, on: connection) { connection.answer(fetch, after: nil) }
+            if fetch.waitsInSession {
+                loop.parkInSession(fetch, on: connection)
+            } else if !loop.park(fetch, on: connection) {
+                connection.answer(fetch, after: nil)
+            }
         }
     }
 
@@ -180,12 +209,13 @@ extension KafkaConnection {
         onWorker(charging: fetch.charge) {
             fetch.answer(server, after: waiter, pool)
         } then: { loop, connection, isDone in
-            fetch.giveSessionBack()
+            fetch.giveSessionBack(to: loop)
             if let waiter {
                 if !isDone { fetch.plan?.endWait(waiter) }
                 loop.giveShareBack(of: fetch)
             }
             connection?.send(fetch)
+            loop.actOnTold()
         }
     }
 
@@ -200,7 +230,7 @@ extension KafkaLoop {
     /// become.
     fileprivate func settleSession(of fetch: LongFetch) -> Bool {
         guard let session = fetch.session else { return true }
-        session.isAway = false
+        takeBack(session)
         return sessions.has(session) && sessions.settle(session, now: eventLoop.now)
     }
 
@@ -217,6 +247,13 @@ extension KafkaLoop {
         enter(plan, waiter, long: fetch, on: connection)
         beginRound(of: fetch, waiter, isFirst: true)
         return true
+    }
+
+    /// Mutes the connection until its fetch is answered, whose wait a worker has begun.
+    fileprivate func parkInSession(_ fetch: LongFetch, on connection: KafkaConnection) {
+        guard let plan = fetch.plan else { preconditionFailure("a fetch waits before it was read") }
+        if connection.connection.peerHasFinished { return connection.answerNow(plan) }
+        enter(plan, newFetchWaiter(), long: nil, on: connection)
     }
 
     /// Lets a worker watch the partitions, from what was seen of them last.

@@ -49,6 +49,19 @@ import Testing
         return reply.sessionID
     }
 
+    /// A record to each partition, so that all are ready.
+    private func appendToAll(_ client: WireClient) throws {
+        var request = WireClient.produceRequest("orders", TestBatch(count: 1, valueSize: 10).bytes())
+        let data = request.topicData[0].partitionData[0]
+        request.topicData[0].partitionData = (0..<Self.partitions).map { index in
+            var data = data
+            data.index = index
+            return data
+        }
+        let reply = try client.call(request, version: 12)
+        #expect(reply.responses.flatMap(\.partitionResponses).allSatisfy { $0.code == .none })
+    }
+
     private func busy(_ broker: TestBroker) -> BusyWorkers {
         BusyWorkers(broker.broker.workers.threadCount) { broker.broker.workers.submit($0) }
     }
@@ -110,7 +123,7 @@ import Testing
         let (broker, client) = try Self.rig()
         let id = try begun(client)
         #expect(told(try client.call(Self.next(id, 1), version: 12)).isEmpty)
-        try client.append("orders", count: 1, partition: 7)
+        try appendToAll(client)
         let admitted = broker.server.budget.counts.admitted
         let workers = busy(broker)
         defer { workers.release() }
@@ -121,14 +134,45 @@ import Testing
         #expect(try other.call(Self.next(id, 3), version: 12).code == .invalidFetchSessionEpoch)
         workers.release()
         let reply = try client.receive(FetchResponse.self, version: 12, correlationID: asked)
-        #expect(reply.sessionID == id && told(reply) == [7])
-        #expect(told(try other.call(Self.next(id, 3), version: 12)) == [7])
+        let all = Array(0..<Self.partitions)
+        #expect(reply.sessionID == id && told(reply) == all && withRecords(reply) == all)
+        #expect(withRecords(try other.call(Self.next(id, 3), version: 12)) == all)
         try isIdle(broker)
+    }
+
+    /// The loop serves a session of any size as long as little of it is ready.
+    @Test func whatRestsMakesNoFetchLong() throws {
+        let (broker, client) = try Self.rig()
+        let id = try begun(client)
+        let workers = busy(broker)
+        defer { workers.release() }
+        try client.append("orders", count: 1, partition: 7)
+        #expect(withRecords(try client.call(Self.next(id, 1), version: 12)) == [7])
+        #expect(withRecords(try client.call(Self.next(id, 2), version: 12)) == [7])
+    }
+
+    /// A full fetch waits in its session. What partitions tell while a worker watches them is acted on when it is back.
+    @Test func aLongSessionWaitsFromItsFirstFetchOn() throws {
+        let (broker, client) = try Self.rig()
+        let writer = try broker.client()
+        for round in 0..<6 {
+            let asked = try client.send(
+                Self.request(maxWaitMs: Self.forever, minBytes: Int32(1 + round % 2 * 150), epoch: 0), version: 12)
+            if round > 2 { try waitUntil { broker.parkedFetches == 1 } }
+            let grown = Int32.random(in: 0..<Self.partitions)
+            for _ in 0...round % 2 { try writer.append("orders", count: 1, valueSize: 20, partition: grown) }
+            let reply = try client.receive(FetchResponse.self, version: 12, correlationID: asked)
+            #expect(told(reply).count == Int(Self.partitions))
+            #expect(withRecords(reply) == [grown])
+            #expect(try client.deleteTopic("orders") == .none)
+            try client.createTopic("orders", partitions: Self.partitions)
+        }
     }
 
     @Test func aSessionThatIsEndedMeanwhileIsToldSo() throws {
         let (broker, client) = try Self.rig()
         let id = try begun(client)
+        try appendToAll(client)
         let admitted = broker.server.budget.counts.admitted
         let workers = busy(broker)
         defer { workers.release() }
@@ -187,6 +231,8 @@ import Testing
             let reply = try client.receive(FetchResponse.self, version: 12, correlationID: asked)
             #expect(withRecords(reply) == [partition])
         }
+        // The session's waiters go with it.
+        _ = try client.call(WireClient.fetchRequest([.init(topic: "orders")], sessionID: id, epoch: -1), version: 12)
         try isIdle(broker)
     }
 

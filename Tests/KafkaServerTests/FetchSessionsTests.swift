@@ -25,10 +25,9 @@ import Testing
         return session
     }
 
+    /// The partitions that are ready, in the order of serving; nothing in these tests rests.
     private func order(_ session: FetchSession) -> [Int32] {
-        var order: [Int32] = []
-        session.forEach { _, entry in order.append(entry.key.partitionIndex) }
-        return order
+        session.takeReady().map { session.entries[Int($0)].key.partitionIndex }
     }
 
     // MARK: Room
@@ -125,7 +124,7 @@ import Testing
         let session = FetchSession(id: 1)
         for index in 0..<5 { session.update(entry(index)) }
         var slots: [Int32: Int32] = [:]
-        session.forEach { slot, entry in slots[entry.key.partitionIndex] = slot }
+        for slot in session.takeReady() { slots[session.entries[Int(slot)].key.partitionIndex] = slot }
         session.rotate([slots[0]!, slots[3]!])
         #expect(order(session) == [1, 2, 4, 0, 3])
         session.rotate(order(session).map { slots[$0]! })

@@ -21,7 +21,7 @@ extension KafkaConnection {
         case .failure(let refusal): return refuseFetch(request.ticket, refusal.code)
         }
         if let session {
-            if session.count + reader.partitionCount > Self.inlineEntries {
+            if session.readyCount + reader.partitionCount > Self.inlineEntries {
                 return workOff(LongFetch(request, reader, session))
             }
             session.change(by: &reader)
@@ -30,8 +30,7 @@ extension KafkaConnection {
             }
         }
         let plan = FetchPlan(
-            reply: request.ticket, items: FetchPlan.items(&reader, session, broker.catalog), reader, session: session,
-            server, sendsFiles: sendsFiles)
+            reply: request.ticket, &reader, session: session, server, sendsFiles: sendsFiles)
         let outcome = plan.read(server, mayWait: false)
         if outcome.wouldWait {
             return readElsewhere(plan) { connection, plan, outcome in connection.answer(plan, outcome) }
@@ -41,10 +40,23 @@ extension KafkaConnection {
 
     /// Answers with what there is, or waits for more.
     private func answer(_ plan: FetchPlan, _ outcome: FetchPlan.Outcome) {
-        if outcome.isEnough(plan) { return finishFetch(plan, outcome) }
-        if loop.park(plan, missing: plan.minBytes - outcome.available, on: self) { return }
+        if outcome.isEnough(plan) || plan.hasLostSession { return finishFetch(plan, outcome) }
+        if loop.park(plan, outcome, on: self) { return }
         // There is more by now, or nothing to be waited for.
-        plan.refuseDeleted(broker.catalog)
+        answerNow(plan)
+    }
+
+    /// Answers with what there is, read once more: after a wait, or in place of one.
+    func answerNow(_ plan: FetchPlan) {
+        if plan.session == nil {
+            plan.refuseDeleted(broker.catalog)
+        } else {
+            guard let session = plan.ownSession else { return refuseFetch(plan.reply, .invalidFetchSessionEpoch) }
+            if (plan.isFull ? session.count : session.readyCount) > Self.inlineEntries {
+                return answer(LongFetch(plan), after: nil)
+            }
+            plan.takeItems(broker.catalog)
+        }
         let outcome = plan.read(server, mayWait: false)
         if outcome.wouldWait { return readElsewhere(plan) { $0.finishFetch($1, $2) } }
         finishFetch(plan, outcome)
@@ -82,8 +94,8 @@ extension KafkaConnection {
     /// have. Each costs about 0.5 KB while it is worked on (`LongFetch.bytesAPartition`). Above: INVALID_REQUEST.
     static let maxEntries = FetchSession.maxPartitions
 
-    /// A loop works off a fetch of so many partitions, its session's included; a larger one is a worker's (`LongFetch`). Each
-    /// costs about half a microsecond, and as much again when it waits.
+    /// A loop works off a fetch of so many partitions, those that are ready in its session included; a larger one is a
+    /// worker's (`LongFetch`). Each costs about half a microsecond, and as much again when it waits.
     static let inlineEntries = 1000
 
     struct Refusal: Error { let code: ErrorCode }
@@ -104,12 +116,16 @@ extension KafkaConnection {
                 loop.sessions.create(
                     partitions: reader.partitionCount, bytes: bytes(), isPrivileged: reader.replicaID >= 0, now: now))
         case (let id, let epoch):
+            // What was told already is looked at: who asks now knows perhaps of a record that was acknowledged.
+            loop.takeTold()
             guard let found = loop.sessions.session(id, now: now) else {
                 return .failure(Refusal(code: .fetchSessionIDNotFound))
             }
             // One that is being worked on is another connection's just now.
             guard found.epoch == epoch, !found.isAway else { return .failure(Refusal(code: .invalidFetchSessionEpoch)) }
             found.advance()
+            // Its client has given another connection up, as it waits for one answer at a time.
+            if found.parkedFetch != 0 { loop.answerFetch(found.parkedFetch) }
             return .success(found)
         }
     }
@@ -132,6 +148,7 @@ extension KafkaConnection {
     }
 
     func finishFetch(_ plan: FetchPlan, _ outcome: FetchPlan.Outcome) {
+        if plan.hasLostSession { return refuseFetch(plan.reply, .invalidFetchSessionEpoch) }
         plan.write(outcome, telling: plan.ownSession, to: connection)
         server.metrics.fetchedBytes.add(outcome.bytes)
     }

@@ -120,18 +120,20 @@ final class TestBroker {
     var charges: Int { server.decoding.counts.admitted + server.budget.counts.admitted }
 
     /// What the loops hold, summed up.
-    private func sum(_ count: @escaping @Sendable (KafkaLoop) -> Int) -> Int {
-        group.loops.reduce(0) { total, handle in
-            let answer = Lock<Int?>(nil)
+    private func sum(_ count: @escaping @Sendable (KafkaLoop) -> Int) -> Int { ofEach(count).reduce(0, +) }
+
+    private func ofEach<Value: Sendable>(_ look: @escaping @Sendable (KafkaLoop) -> Value) -> [Value] {
+        group.loops.compactMap { handle in
+            let answer = Lock<Value?>(nil)
             let answered = Signal()
             guard
                 handle.submit({ [server] loop in
-                    answer.withLock { $0 = count(server.loops.state(loop.index)) }
+                    answer.withLock { $0 = look(server.loops.state(loop.index)) }
                     answered.raise()
                 })
-            else { return total }
+            else { return nil }
             while true {
-                if let answer = answer.withLock({ $0 }) { return total + answer }
+                if let answer = answer.withLock({ $0 }) { return answer }
                 answered.wait()
             }
         }
@@ -142,4 +144,9 @@ final class TestBroker {
     /// Requests that wait for their group.
     var groupWaiters: Int { sum { $0.waiters.count } }
     var fetchSessions: Int { sum { $0.sessions.count } }
+    var sessionIDs: [Int32] { ofEach { Array($0.sessions.ids) }.flatMap { $0 } }
+    /// Partitions that a session's fetches have looked at.
+    func looks(of session: Int32) -> Int {
+        sum { $0.sessions.session(session, now: $0.eventLoop.now)?.looks ?? 0 }
+    }
 }
