@@ -35,6 +35,8 @@ public final class LogStore: StorePart, Sendable {
     public var fileSystem: any FileSystem { parts.fileSystem }
     public var folder: String { parts.folder }
     public var statistics: LogStatistics { parts.statistics }
+    /// Whether a `FileSlice` of a read can be sent from its file. Asked by each fetch.
+    public let filesHaveDescriptors: Bool
     let parts: StoreParts
     let partitionsFolder: String
     let journalFolder: String
@@ -56,6 +58,7 @@ public final class LogStore: StorePart, Sendable {
     ) throws(StorageError) {
         options.check()
         parts = StoreParts(fileSystem, folder: folder, options: options, pool: pool, metrics: metrics)
+        filesHaveDescriptors = fileSystem.hasDescriptors
         partitionsFolder = Path.join(folder, "partitions")
         journalFolder = Path.join(folder, "journal")
         commits = GroupCommit(parts)
@@ -150,9 +153,6 @@ public final class LogStore: StorePart, Sendable {
 
     /// Bytes of the file system that holds the data folder; nil when it does not tell.
     public var space: (free: Int64, total: Int64)? { try? fileSystem.freeBytes(folder) }
-
-    /// Whether a `FileSlice` of a read can be sent from its file.
-    public var filesHaveDescriptors: Bool { fileSystem.hasDescriptors }
 
     /// Where replies' memory comes from.
     public var chunkPool: ChunkPool { pool }
