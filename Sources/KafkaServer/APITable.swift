@@ -25,8 +25,8 @@ final class API: Sendable {
     }
 }
 
-/// Everything that is served; ApiVersions answers from it. A new API is a schema, a handler in `Handlers`, a line here,
-/// and a test. The prices say how much larger than its frame a request and its reply can become.
+/// Everything that is served; ApiVersions answers from it. How one is added is told in README.md. The prices say how much
+/// larger than its frame a request and its reply can become.
 enum APITable {
     static let all: [API] = [
         API(.produce) { c, r throws(DecodeError) in try c.produce(r) },

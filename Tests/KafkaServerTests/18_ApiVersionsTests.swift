@@ -1,4 +1,5 @@
 import BrokerCore
+import Glibc
 import KafkaModel
 import KafkaWire
 import Testing
@@ -36,6 +37,29 @@ import Testing
             .describeTopicPartitions: 0...0,
         ]
         #expect(ranges == expected)
+    }
+
+    /// The page's table *Served APIs* is the code's.
+    @Test func thePageListsWhatIsServed() throws {
+        let page = #filePath.replacing(
+            "Tests/KafkaServerTests/18_ApiVersionsTests.swift",
+            with: "Sources/KafkaServer/KafkaServer.docc/KafkaServer.md")
+        let file = open(page, O_RDONLY)
+        defer { close(file) }
+        var bytes = [UInt8](repeating: 0, count: 1 << 20)
+        let count = read(file, &bytes, bytes.count)
+        try #require(count > 0 && count < bytes.count)
+        let lines = String(decoding: bytes[..<count], as: UTF8.self).split(separator: "\n")
+        let table = lines.drop { $0 != "## Served APIs" }.dropFirst().prefix { !$0.hasPrefix("## ") }
+        let listed = table.flatMap { line in
+            line.matches(of: #/\| (\d+) \| (\w+) \| (\d+)(?:-(\d+))? \|/#).map { row in
+                "\(row.output.1) \(row.output.2) \(row.output.3)-\(row.output.4 ?? row.output.3)"
+            }
+        }
+        let served = APITable.all.map { api in
+            "\(api.key.rawValue) \(api.key.name) \(api.versions.lowerBound)-\(api.versions.upperBound)"
+        }
+        #expect(listed.sorted() == served.sorted())
     }
 
     @Test func transactionsAreNotAdvertised() throws {
