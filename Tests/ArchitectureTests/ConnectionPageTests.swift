@@ -64,7 +64,8 @@ import Testing
         for right in [
             "| x | `A.maxBytes` | | 3 MiB | y |", "| x | `A.maxCount`, `B.maxCount` | | 10,000 and more | y |",
             "| x | `A.maxPart` | | 64 KiB, or less | y |", "| x | `A.waitMs` | | 2 min | y |",
-            "| x | `A.patience` | | 30 s | y |", "| x | `A.never` | | none | y |", "| x | `A.never` | | what is left | y |",
+            "| x | `A.patience` | | 30 s | y |", "| x | `A.never` | | none | y |",
+            "| x | `A.never` | | what is left | y |",
             "| x | `A.maxBytes` | `a.bytes` | 1 MiB | y |", "| x | `A.Inner.most` | `a.count` | 10,000 | y |",
             "| x | `Inner.most` | `a.ms` | 1 min | y |",
         ] { #expect(problems(right) == 0, "\(right)") }
@@ -152,7 +153,8 @@ struct DeclaredLimits {
         guard let told = LimitValue(cell: row.value) else { return [] }
         return row.limits.compactMap { limit in
             let inForce = [value(of: limit), ofKey].compactMap { $0 }.min { $0.number < $1.number }
-            return inForce == told ? nil : "\(row.line): \(limit) is \(inForce.map { "\($0)" } ?? "nothing"), not \(told)"
+            return inForce == told
+                ? nil : "\(row.line): \(limit) is \(inForce.map { "\($0)" } ?? "nothing"), not \(told)"
         }
     }
 

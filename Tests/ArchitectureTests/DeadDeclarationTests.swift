@@ -1,7 +1,7 @@
 import Testing
 
 /// What nobody uses is not there. Seen as far as text shows it: a name that stands once in all of `Sources` is declared and
-/// used by nothing. A name that occurs twice for two things passes.
+/// used by nothing, and so is a private one that stands once in its file. A name that occurs twice for two things passes.
 @Suite struct DeadDeclarationTests {
     /// Declared for tests, or for what is about to use it.
     private static let exceptions: [String: String] = [
@@ -16,13 +16,19 @@ import Testing
         "maxTimestampBeforeMs": "tests of the configuration read it",
         "producerCount": "tests count producer states",
         "replayTransactionEnd": "an event of the state machine, driven by tests until transactions are served",
+        "roundrobin": "made from the name of the protocol, which it is",
+        "saslPlaintext": "made from its name, to be refused by it",
+        "saslSSL": "the same",
         "segmentCount": "tests count segments",
         "maintain": "tests make the calls of the store's threads",
         "truncateEnd": "for the truncation of a follower; tests drive it",
         "wireSource": "tests of the configuration read it",
     ]
-    /// A complete list of what a protocol defines, and the module that is there for the tests.
-    private static let complete = ["Sources/KafkaModel/ErrorCode.swift", "Sources/BrokerTestKit/"]
+    /// A complete list of what a protocol or the system defines, and the module that is there for the tests.
+    private static let complete = [
+        "Sources/KafkaModel/ErrorCode.swift", "Sources/RecordFormat/ControlRecord.swift",
+        "Sources/ConsoleCommands/ExitCode.swift", "Sources/BrokerTestKit/",
+    ]
     /// Modules of which no edge asks yet what they are for, so most that they offer looks dead, and who uses some of it already.
     private static let ahead = ["Security": ["Server", "TLS"]]
 
@@ -49,26 +55,65 @@ import Testing
                 func unusedFunction() {}
                 func usedFunction() -> Used { Used() }
                 var usedToo: Int { usedFunction() }
+                private func inOneFile() {}
+                enum Kind { case first }
+                enum Way: String {
+                    case used, unused(Int, Used), alsoUnused = "x"
+                }
             }
             let total = value.usedToo
+            switch total {
+            case .used: Kind.first
+            case let way: Way(way)
+            }
             """
-        let found = Self.unused(in: [SourceText(path: "Sources/M/A.swift", text: text)])
-        #expect(found.map(\.name) == ["unusedLimit", "unusedFunction", "total"])
+        let other = "func work() { inOneFile() }\nlet more = work(more)"
+        let found = Self.unused(in: [
+            SourceText(path: "Sources/M/A.swift", text: text), SourceText(path: "Sources/M/B.swift", text: other),
+        ])
+        #expect(
+            found.map(\.name) == [
+                "unusedLimit", "unusedFunction", "inOneFile", "unused", "alsoUnused",
+            ])
     }
 
     private static func unused(in files: [SourceText]) -> [(path: String, name: String)] {
-        var counts: [Substring: Int] = [:]
-        for file in files {
-            for line in file.lines { for word in line.code.words { counts[word, default: 0] += 1 } }
-        }
+        let counts = files.map(Self.counts)
+        let all = counts.reduce(into: [Substring: Int]()) { $0.merge($1, uniquingKeysWith: +) }
         let kinds: Set<String> = ["func", "let", "var", "struct", "class", "enum", "actor", "protocol", "typealias"]
-        return files.filter { !$0.path.contains("/Generated/") }.flatMap { file in
-            file.lines.compactMap { line in
-                guard let declaration = Declaration(line.code), kinds.contains(declaration.keyword),
-                    counts[Substring(declaration.name)] == 1
-                else { return nil }
-                return (file.path, declaration.name)
+        var unused: [(path: String, name: String)] = []
+        for (file, own) in zip(files, counts) where !file.path.contains("/Generated/") {
+            for line in file.lines {
+                guard let declaration = Declaration(line.code) else { continue }
+                if declaration.keyword == "case" {
+                    for name in cases(in: line.code) where all[name] == 1 { unused.append((file.path, String(name))) }
+                }
+                let seen = declaration.isPrivate ? own : all
+                if kinds.contains(declaration.keyword), seen[Substring(declaration.name)] == 1 {
+                    unused.append((file.path, declaration.name))
+                }
             }
         }
+        return unused
+    }
+
+    private static func counts(of file: SourceText) -> [Substring: Int] {
+        var counts: [Substring: Int] = [:]
+        for line in file.lines { for word in line.code.words { counts[word, default: 0] += 1 } }
+        return counts
+    }
+
+    /// The names that a line with cases of an enumeration declares. In a switch a case begins with a dot, a value, a constant of C,
+    /// or a word that stands in other places as well.
+    private static func cases(in code: Substring) -> [Substring] {
+        guard let start = code.firstRange(of: "case ") else { return [] }
+        var depth = 0
+        var names: [Substring] = []
+        for piece in code[start.upperBound...].split(separator: ",") {
+            let name = piece.drop { $0 == " " || $0 == "`" }.prefix { $0.isIdentifier }
+            if depth == 0, name.first?.isLowercase == true { names.append(name) }
+            depth += piece.reduce(0) { $0 + ($1 == "(" ? 1 : $1 == ")" ? -1 : 0) }
+        }
+        return names
     }
 }

@@ -11,6 +11,8 @@ import Testing
         "IngestGateway/JSONScan+Value scan": 84,
         "IngestGateway/PostEvents postEvents": 66,
         "KafkaServer/FetchPlan read": 70,
+        // All of Kafka's names.
+        "KafkaWire/APIKey name": 99,
         "LogStorage/PartitionLog+Append append": 77,
         "LogStorage/PartitionLog+Read choose": 61,
         "LogStorage/PartitionLog+Read plan": 72,
@@ -54,24 +56,34 @@ import Testing
                 func short() { work() }
                 func alsoLong() {
             \(body)    }
+                var computed: Int {
+            \(body)    }
+                var stored = 1
             }
             """
         let found = FunctionSpan.all(in: SourceText(path: "Sources/M/S.swift", text: text))
-        #expect(found.map(\.name) == ["long", "init", "short", "alsoLong"])
-        #expect(found.map(\.lines) == [66, 3, 1, 63])
+        #expect(found.map(\.name) == ["long", "init", "short", "alsoLong", "computed"])
+        #expect(found.map(\.lines) == [66, 3, 1, 63, 63])
     }
 }
 
-/// Where a function with a body stands in formatted code.
+/// Where a function with a body, or a property that is computed by one, stands in formatted code.
 struct FunctionSpan {
     let name: String
     let firstLine: Int
     let lines: Int
 
+    private static func hasBody(_ declaration: Declaration, _ code: Substring) -> Bool {
+        switch declaration.keyword {
+        case "func", "init", "deinit", "subscript": true
+        case "var": code.last == "{" && !code.contains(" = ")
+        default: false
+        }
+    }
+
     static func all(in file: SourceText) -> [FunctionSpan] {
         file.lines.indices.compactMap { index in
-            guard let declaration = Declaration(file.lines[index].code),
-                ["func", "init", "deinit", "subscript"].contains(declaration.keyword),
+            guard let declaration = Declaration(file.lines[index].code), hasBody(declaration, file.lines[index].code),
                 let last = lastLine(of: index, in: file.lines)
             else { return nil }
             return FunctionSpan(

@@ -33,6 +33,19 @@ import Testing
         #expect(Self.foreign.subtracting(met).sorted() == [], "named nowhere: take it off the list")
     }
 
+    /// Of what scripts, Python and C name, the files and paths: their back-ticks are about themselves.
+    @Test func theFilesThatScriptsNameExist() throws {
+        let known = try KnownNames()
+        for text in try SourceTree.scriptComments() {
+            for (line, name) in NamedThings.missingFiles(in: text.lines, known)
+            where !Self.placeholders.contains(name) {
+                Issue.record("\(text.path):\(line): there is no \(name)")
+            }
+        }
+    }
+
+    private static let placeholders: Set<String> = ["Tests/Clients/trials/NAME"]
+
     /// What the README does not lead to is found by those alone who know that it is there.
     @Test func theReadmeLinksEveryPage() throws {
         let pages = try SourceTree.pages()
@@ -65,6 +78,10 @@ import Testing
                 "PartitionLog+Write.swift",
                 "other.md", "tools/none",
             ])
+        let script: [(Int, Substring)] = [
+            (1, "# `NoSuchType` is theirs, tools/none and Broken.swift are not, Broker.swift is")
+        ]
+        #expect(NamedThings.missingFiles(in: script, known).map(\.name) == ["tools/none", "Broken.swift"])
     }
 }
 
@@ -121,6 +138,15 @@ enum NamedThings {
     {
         lines.flatMap { line in
             names(in: line.text).filter { !isKnown($0, known) }.map { (line.number, $0.text) }
+        }
+    }
+
+    /// The same of files and paths alone.
+    static func missingFiles(
+        in lines: [(number: Int, text: Substring)], _ known: KnownNames
+    ) -> [(line: Int, name: String)] {
+        lines.flatMap { line in
+            plain(line.text).filter { !isKnown($0, known) }.map { (line.number, $0.text) }
         }
     }
 

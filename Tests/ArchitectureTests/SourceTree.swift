@@ -60,12 +60,44 @@ enum SourceTree {
 
     static func allTests() throws -> [SourceText] { try testTexts.get() }
 
-    /// The README, those of the tests, and the DocC pages; all their lines are prose.
+    /// The READMEs and the DocC pages; all their lines are prose.
     static func pages() throws -> [SourceText] {
         let readme = try String(contentsOf: root.appending(path: "README.md"), encoding: .utf8)
-        let pages = try texts(below: "Sources", ending: "md") + texts(below: "Benchmarks", ending: "md")
-        let ofTests = try texts(below: "Tests", ending: "md")
-        return [SourceText(path: "README.md", text: readme)] + pages.filter { $0.path.contains(".docc/") } + ofTests
+        return try [SourceText(path: "README.md", text: readme)] + texts(below: "Sources", ending: "md")
+            + texts(below: "Benchmarks", ending: "md") + texts(below: "Tests", ending: "md")
+    }
+
+    /// The comments of what is neither Swift nor a page: Python with its documentation strings, C, and the scripts of `tools`.
+    static func scriptComments() throws -> [(path: String, lines: [(number: Int, text: Substring)])] {
+        let python = try ["Tests", "Benchmarks"].flatMap { try texts(below: $0, ending: "py") }
+        let c = try ["Tests", "Benchmarks", "Sources"].flatMap {
+            try texts(below: $0, ending: "c") + texts(below: $0, ending: "h")
+        }
+        let tools = root.appending(path: "tools")
+        let names = try FileManager.default.contentsOfDirectory(atPath: tools.path(percentEncoded: false)).sorted()
+        let scripts = names.compactMap { name in
+            (try? String(contentsOf: tools.appending(path: name), encoding: .utf8)).map {
+                SourceText(path: "tools/\(name)", text: $0)
+            }
+        }
+        let ofC = c.map { file in (file.path, file.lines.map { ($0.number, $0.comment) }) }
+        return ofC
+            + (python + scripts).map { file in
+                var isDocumentation = false
+                return (
+                    file.path,
+                    file.lines.map { line in
+                        let text = line.code + line.comment
+                        let marks = text.matches(of: #/"""/#).count
+                        defer { if marks == 1 { isDocumentation.toggle() } }
+                        if isDocumentation || marks > 0 { return (line.number, Substring(text)) }
+                        return (
+                            line.number,
+                            text.firstRange(of: #/(^|\s)#\s/#).map { Substring(text[$0.lowerBound...]) } ?? ""
+                        )
+                    }
+                )
+            }
     }
 
     /// What is written for readers: the comments of all Swift files, and the pages.

@@ -2,11 +2,11 @@ import Testing
 
 /// A type's name means one thing in the whole package, so that a comment, a page or a search can use it without its module.
 @Suite struct TypeNamesTests {
-    /// Names that two modules have, and why.
+    /// Names that several modules have, and why.
     private static let exceptions: [String: String] = [:]
 
     @Test func noNameHasTwoMeanings() throws {
-        let modules = Self.modulesByType(in: try SourceTree.handWritten())
+        let modules = Self.modulesByType(in: try SourceTree.allSources())
         let shared = modules.filter { $0.value.count > 1 }
         for (name, modules) in shared where Self.exceptions[name] == nil {
             Issue.record("\(name) is a type of \(modules.sorted().joined(separator: " and of "))")

@@ -2,7 +2,7 @@ import Testing
 
 /// Names say what a thing is. These words say only that there is one, and these spellings are not how names are written here.
 @Suite struct WordsTests {
-    /// Parts of names that no declaration and no file may have.
+    /// Parts of names that no declaration, parameter or file may have.
     private static let banned: Set<String> = [
         "Manager", "manager", "Helper", "helper", "Helpers", "Util", "Utils", "Utility", "Impl", "process", "Process",
         "Processor", "data", "Data",
@@ -19,6 +19,7 @@ import Testing
         "withData": "a transaction's data, beside its markers (KIP-98)",
         "isMarkerWithoutData": "the same",
         "data": "what a chunk holds between its ends (RFC 9112); a hash's input",
+        "dataCR": "the line end behind a chunk's data", "dataLF": "the same",
         "KafkaVersionedData": "Kafka's schema has data beside messages",
         "18_ApiVersions": "the name of an API, as Kafka spells it",
         "22_InitProducerId": "the name of an API, as Kafka spells it",
@@ -36,10 +37,8 @@ import Testing
     }
 
     @Test func lastStableOffsetIsSpelledOut() throws {
-        for file in try SourceTree.handWritten() {
-            for line in file.lines {
-                #expect(!line.comment.words.contains("LSO"), "\(file.path):\(line.number)")
-            }
+        for text in try SourceTree.prose() {
+            for line in text.lines { #expect(!line.text.words.contains("LSO"), "\(text.path):\(line.number)") }
         }
     }
 
@@ -79,17 +78,34 @@ import Testing
                 let producerId: Int
                 let identifier, idle: Int
                 private static func processData() {}
-                func metadata() {}
+                func metadata(rawData: Int, of userId: [Int]) {
+                    for helper in userId { try rawData.work(with: helper, textUtil: { $0 }) }
+                }
                 // class Helper
                 let text = "class Helper"
             }
             """
         let found = Self.badNames(in: SourceText(path: "Sources/M/StringUtils.swift", text: text))
-        #expect(found == ["StringUtils", "FrameManager", "producerId", "processData"])
+        #expect(
+            found == [
+                "StringUtils", "FrameManager", "producerId", "processData", "rawData", "userId", "helper", "textUtil",
+            ])
     }
 
+    /// Each once, in the order of the file: what is declared, and what stands before a colon or behind `for`.
     private static func badNames(in file: SourceText) -> [String] {
-        let names = [file.name] + file.lines.compactMap { Declaration($0.code)?.name }
-        return names.filter { name in name.nameParts.contains { banned.contains($0) } }
+        var names = [file.name]
+        for line in file.lines {
+            if let declaration = Declaration(line.code) { names.append(declaration.name) }
+            let words = line.code.withoutStrings.words
+            for (index, word) in words.enumerated() {
+                let isLabel = word.base[word.endIndex...].first == ":"
+                if isLabel || index > 0 && words[index - 1] == "for" { names.append(String(word)) }
+            }
+        }
+        var seen: Set<String> = []
+        return names.filter { name in
+            name.nameParts.contains { banned.contains($0) } && seen.insert(name).inserted
+        }
     }
 }
