@@ -33,7 +33,8 @@ extension ConfigurationTable {
             "A Kafka connection without a request for this long is closed"),
         ConfigurationKey(
             "fetch.max.bytes", .bytes(1024...Int64(Int32.max), width: .int), default: "57671680",
-            "Most bytes in one fetch reply, whatever the client asks; a first batch larger than it is still sent"),
+            "Most bytes in one fetch reply, whatever the client asks, and never more than 1 MiB; a larger first batch is still sent"
+        ),
         ConfigurationKey(
             "max.incremental.fetch.session.cache.slots", .integer(0...1_000_000), default: "1000",
             "Fetch sessions kept (KIP-227)"),
