@@ -143,7 +143,7 @@ let package = Package(
             "ServerTests",
             [
                 "Server", "BrokerCore", "BrokerTestKit", "ByteBuffers", "Configuration", "KafkaClient", "LogStorage",
-                "RecordFormat", "Telemetry",
+                "RecordFormat", "StorageIO", "Telemetry",
             ]),
         tests(
             "CommandLineTests",

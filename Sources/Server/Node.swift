@@ -40,11 +40,18 @@ public struct Node: Sendable {
     public static func start(
         _ configuration: Configuration, pool: ChunkPool = .shared, metrics: MetricsRegistry = MetricsRegistry()
     ) throws -> Node {
+        try start(configuration, on: PosixFileSystem(), pool: pool, metrics: metrics)
+    }
+
+    /// Does the same on a file system of the caller's.
+    static func start(
+        _ configuration: Configuration, on files: any FileSystem, pool: ChunkPool, metrics: MetricsRegistry
+    ) throws -> Node {
         let options = NodeOptions(configuration, descriptorLimit: raiseDescriptorLimit(to: wantedDescriptors))
         options.tellWhatIsUnusual()
         let listeners = try NodeListeners(configuration)
         let broker = try Broker(
-            fileSystem: PosixFileSystem(), folder: configuration.dataFolder, options: options.broker, pool: pool,
+            fileSystem: files, folder: configuration.dataFolder, options: options.broker, pool: pool,
             metrics: metrics)
         do {
             return try start(broker, options, configuration, listeners, pool, metrics)

@@ -4,14 +4,29 @@ import Foundation
 import Glibc
 import KafkaClient
 import RecordFormat
-import Server
+import StorageIO
+import Telemetry
 import Testing
 
+@testable import Server
+
 extension Node {
+    /// A node on free ports of loopback, on a file system of the test's.
+    static func start(folder: String, on files: any FileSystem) throws -> Node {
+        let values = [
+            "log.dirs": folder, "listeners": "127.0.0.1:0", "http.listener": "127.0.0.1:0",
+            "offsets.topic.num.partitions": "1",
+        ]
+        return try start(
+            Configuration.load(
+                file: nil, environment: [:], flags: values.map { (key: $0.key, value: $0.value, flag: "--set") }),
+            on: files, pool: ChunkPool(), metrics: MetricsRegistry())
+    }
+
     /// Longer than a disk that everybody uses takes for a sync.
     private static let patienceMs: Int64 = 300_000
 
-    private var cluster: Cluster {
+    var cluster: Cluster {
         var options = ClientOptions()
         options.requestTimeoutMs = Self.patienceMs
         return Cluster(
@@ -61,7 +76,7 @@ extension Node {
     }
 
     /// One request on a connection of its own; `rest` is what follows its first fields.
-    private func ask(_ method: String, _ path: String, _ rest: String) throws -> (status: Int, body: String) {
+    func ask(_ method: String, _ path: String, _ rest: String) throws -> (status: Int, body: String) {
         let address = try #require(httpAddresses.first).endpoint
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         defer { close(descriptor) }

@@ -63,10 +63,6 @@ class PowerDisk:
         """Syncs say that they succeeded and do nothing."""
         self._tell(f"deaf {int(deaf)}")
 
-    def sicken(self, sick: bool = True) -> None:
-        """Syncs fail, everything else goes on."""
-        self._tell(f"sick {int(sick)}")
-
     def refuse_direct(self, refuses: bool = True) -> None:
         """Files cannot be opened with O_DIRECT, as on some file systems."""
         self._tell(f"buffered {int(refuses)}")

@@ -10,7 +10,6 @@
 //   arm N                        from the Nth change or sync on everything fails with EIO, until `off`
 //   freeze                       everything fails with EIO, until `off`
 //   deaf 0|1                     syncs succeed without doing anything: a disk that lies
-//   sick 0|1                     syncs fail with EIO, and everything else goes on
 //   buffered 0|1                 files cannot be opened with O_DIRECT (EINVAL), as on some file systems
 //   full BYTES                   the size of the disk
 //   count                        what has been done so far
@@ -38,7 +37,7 @@ enum { LARGEST_WRITE = 1 << 20 };
 
 static Disk disk;
 static int device;
-static bool is_frozen, is_deaf, is_sick, is_buffered;
+static bool is_frozen, is_deaf, is_buffered;
 static int64_t armed = -1;  // changes until the freeze
 
 static Node *node_of(uint64_t id) { return id == FUSE_ROOT_ID ? disk.root : (Node *)(uintptr_t)id; }
@@ -217,12 +216,6 @@ static bool refuses(const struct fuse_in_header *request, const void *body) {
             disk_write(&disk, node_of(request->nodeid), in->offset, in + 1, in->size);
         }
     }
-    if (is_sick) {
-        switch (request->opcode) {
-        case FUSE_FSYNC: case FUSE_FSYNCDIR: case FUSE_IOCTL: return true;
-        default: break;
-        }
-    }
     if (!is_frozen) return false;
     switch (request->opcode) {
     case FUSE_RELEASE: case FUSE_RELEASEDIR: case FUSE_FORGET: case FUSE_BATCH_FORGET: case FUSE_INTERRUPT: case FUSE_DESTROY:
@@ -321,8 +314,6 @@ static void obey(char *line) {
         is_frozen = true;
     } else if (sscanf(line, "deaf %llu", &number) == 1) {
         is_deaf = number;
-    } else if (sscanf(line, "sick %llu", &number) == 1) {
-        is_sick = number;
     } else if (sscanf(line, "buffered %llu", &number) == 1) {
         is_buffered = number;
     } else if (sscanf(line, "full %llu", &number) == 1) {
