@@ -90,7 +90,12 @@ import Testing
         #expect(
             metrics.text.contains(
                 "millrace_http_requests_total{route=\"/v1/topics/{topic}/events\",status=\"201\",code=\"\"} 1\n"))
+        let sample = #/[a-zA-Z_:][a-zA-Z0-9_:]*(\{([a-zA-Z_]\w*="([^"\\]|\\.)*",?)*\})? [-+0-9.eE]+(Inf|NaN)?/#
+        for line in metrics.text.split(separator: "\n") where !line.hasPrefix("#") {
+            #expect(line.wholeMatch(of: sample) != nil, "\(line)")
+        }
         let statistics = try node.call("GET", "/stats")
+        #expect(statistics.fields["content-type"]?.hasPrefix("application/json") == true)
         #expect(statistics.number("accepted") == 2)
         #expect(statistics.number("rejected") == 1)
         #expect((statistics.json["rejected_by_reason"] as? [String: Int]) == ["invalid_json": 1])

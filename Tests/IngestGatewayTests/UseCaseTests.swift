@@ -88,9 +88,13 @@ import Testing
 
     @Test func malformedTextIs400AndDuplicateKeysAreRefused() throws {
         let node = try node()
-        for body in ["{", "[]", "1", "{\"event_type\":\"session_started\",\"payload\":{}"] {
-            #expect(try node.call("POST", "/ingest", body).status == 400)
+        let start = "{\"event_type\":\"session_started\",\"payload\":"
+        for body in ["{", "[]", "1", "\"x\"", start + "{}", start + "1}"] {
+            let reply = try node.call("POST", "/ingest", body)
+            #expect(reply.status == 400 && reply.string("error")?.isEmpty == false, "\(body)")
         }
+        let broken = try node.call("POST", "/ingest", bytes: [0xff])
+        #expect(broken.status == 400 && broken.string("error")?.isEmpty == false)
         let twice = "{\"event_type\":\"session_started\",\"payload\":{},\"event_\\u0074ype\":\"session_completed\"}"
         #expect(try node.call("POST", "/ingest", twice).string("code") == "duplicate_key")
         let escaped = "{\"event_type\":\"session\\u005fstarted\",\"payload\":{}}"

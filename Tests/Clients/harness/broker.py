@@ -30,9 +30,6 @@ SETTINGS = {
 
 DAMAGE = ("millrace_storage_quarantined_partitions", "millrace_storage_partitions_refusing_appends")
 
-# What only Millrace has: the allow-list of use case U3.
-OWN_SETTINGS = {"gateway.ingest.event.types": "session_started,session_completed"}
-
 
 class BrokerFailure(Exception):
     """The broker did not start, did not stop in time, or ended on its own."""
@@ -65,7 +62,7 @@ class Broker:
 
     def __init__(self, kind: str, program: str, settings: dict[str, str] | None = None, folder: str | None = None):
         self.kind, self.program = kind, program
-        self.settings = {**SETTINGS, **(OWN_SETTINGS if kind == "millrace" else {}), **(settings or {})}
+        self.settings = {**SETTINGS, **(settings or {})}
         self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix=f"clients-{kind}-"))
         self.owns_folder = folder is None
         self.kafka_port = self.http_port = free_port()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import socket
-import time
 
 
 class NoReply(Exception):
@@ -99,18 +98,6 @@ class Connection:
                 return b"".join(pieces)
             pieces.append(chunk)
 
-    def is_closed(self, within: float = 5) -> bool:
-        """True when the peer ends the connection without sending more."""
-        if self.buffered:
-            return False
-        self.socket.settimeout(within)
-        try:
-            return self.socket.recv(1) == b""
-        except ConnectionResetError:
-            return True
-        except TimeoutError:
-            return False
-
     def request(self, method: str, path: str, body: bytes | None = None, fields: dict[str, str] | None = None) -> Reply:
         self.send(request(method, path, body, {"Host": self.address, **(fields or {})}))
         return self.receive(head_only=method == "HEAD")
@@ -131,15 +118,3 @@ def call(address: str, method: str, path: str, body: bytes | None = None, conten
         named["Content-Type"] = content_type
     with Connection(address) as connection:
         return connection.request(method, path, body, named)
-
-
-def seconds_until_end(connection: Connection, limit: float) -> tuple[float, Reply | None]:
-    """How long a waiting peer keeps the connection, and what it says at the end."""
-    began = time.monotonic()
-    connection.socket.settimeout(limit)
-    try:
-        reply = connection.receive()
-        connection.is_closed(limit)
-    except NoReply:
-        reply = None
-    return time.monotonic() - began, reply

@@ -1,5 +1,5 @@
 """What no well-behaved client sends over the Kafka port: each gets Kafka's error code or a closed connection, the
-node lives, memory does not grow, and the log holds none of it.
+node lives, and the log holds none of it. What it leaves in memory: test_memory.py.
 
 Where Apache Kafka answers UNKNOWN_SERVER_ERROR, clients cannot tell what went wrong; a fitting code is right as well.
 """
@@ -8,7 +8,6 @@ import struct
 
 import pytest
 
-from harness.broker import Broker
 from harness.clients.group import wait_until
 from harness.wire import API_VERSIONS, METADATA, PRODUCE, Batch, Closed, Connection, int16, int32, string
 
@@ -276,46 +275,3 @@ def test_a_bad_batch_of_acks_0_ends_the_connection_or_is_dropped(broker, new_top
             assert connection.list_offset(topic, 0, -1)[2] == 0
         except Closed:
             pass
-
-
-# MARK: Memory
-
-MEMORY_BOUND = 48 << 20
-
-
-@pytest.fixture
-def measured(broker):
-    """The node, when its memory can be bounded: one of ours, not a Java heap (which 200 announced frames exhaust)."""
-    if not isinstance(broker, Broker) or broker.kind != "millrace":
-        pytest.skip("resident memory is bounded for a Millrace that this suite started")
-    return broker
-
-
-def test_announced_bytes_cost_nothing(measured):
-    """200 peers announce 90 MB each and send a little: memory is for what arrived."""
-    before = measured.resident_bytes()
-    connections = [Connection(measured.bootstrap) for _ in range(200)]
-    try:
-        for connection in connections:
-            connection.socket.sendall(int32(90_000_000) + int16(PRODUCE) + int16(7) + int32(1) + b"\x00" * 1000)
-        with Connection(measured.bootstrap) as other:
-            assert other.metadata([]).brokers
-        assert measured.resident_bytes() - before < MEMORY_BOUND
-    finally:
-        for connection in connections:
-            connection.socket.close()
-
-
-def test_memory_does_not_grow_under_bad_input(measured, new_topic):
-    topic = new_topic()
-    for repetitions in (20, 60):
-        # The first round warms what a node keeps on purpose.
-        before = measured.resident_bytes()
-        for _ in range(repetitions):
-            for bytes_ in BAD_FRAMES.values():
-                with Connection(measured.bootstrap) as connection:
-                    connection.socket.sendall(bytes_)
-            with Connection(measured.bootstrap) as connection:
-                for records, _codes in BAD_RECORDS.values():
-                    connection.produce(topic, 0, records)
-    assert measured.resident_bytes() - before < MEMORY_BOUND
