@@ -6,7 +6,8 @@
   instructions, retains, releases   with --instructions: by callgrind
 
 What timing moves is no count, so nothing here depends on it: one event loop, one connection, the next request when the last one
-is answered, and a monotonic clock that stands still while is counted, so that no timer falls due and no commit looks slow.
+is answered and each read only when it has come whole, and a monotonic clock that stands still while is counted, so that no timer
+falls due and no commit looks slow.
 Threads that write behind are not counted. What is left of the background falls into some passes and not into others, and only
 adds: a count is the least of several passes. Runs on one machine, idle or busy, give the same."""
 
@@ -35,9 +36,10 @@ from harness.broker import end_with_parent, free_port  # noqa: E402
 
 import operations  # noqa: E402
 
-# The order is interpose.c's too. Behind them is the place that holds the clock.
+# The order is interpose.c's too. Behind them are the place that holds the clock, and that of a turn's bytes.
 COUNTERS = ["allocations", "bytes", "epoll_wait", "epoll_ctl", "receive", "send", "pread", "pwrite", "sync", "wake", "other"]
 CLOCK_IS_HELD = len(COUNTERS)
+TURN_BYTES = CLOCK_IS_HELD + 1
 PASSES = 5
 # Threads that work behind the requests, when they come round to it. The order of interpose.c's list does not matter.
 BACKGROUND = {"maintenance", "cleaner"}
@@ -46,7 +48,7 @@ WARM_UP = 96
 
 
 class Page:
-    """What is shared with the library inside the broker: its counters, and the place that holds the broker's clock."""
+    """What is shared with the library inside the broker: its counters, and the schedule that it keeps to."""
 
     def __init__(self, folder: pathlib.Path):
         self.path = folder / "counts"
@@ -57,8 +59,13 @@ class Page:
     def read(self) -> tuple[int, ...]:
         return struct.unpack_from(f"{len(COUNTERS)}Q", self.memory)
 
-    def hold_clock(self, held: bool) -> None:
-        struct.pack_into("Q", self.memory, 8 * CLOCK_IS_HELD, int(held))
+    def begin(self, operation: operations.Operation) -> None:
+        """From now on only turns of this operation come, each read when it is whole, by a clock that stands still."""
+        struct.pack_into("Q", self.memory, 8 * TURN_BYTES, len(operation.request) * operation.at_once)
+        struct.pack_into("Q", self.memory, 8 * CLOCK_IS_HELD, 1)
+
+    def end(self) -> None:
+        struct.pack_into("2Q", self.memory, 8 * CLOCK_IS_HELD, 0, 0)
 
 
 class Broker:
@@ -89,7 +96,7 @@ class Broker:
             return False
 
     def stop(self) -> None:
-        self.page.hold_clock(False)
+        self.page.end()
         self.process.terminate()
         try:
             self.process.wait(60)
@@ -117,7 +124,7 @@ def interposed(options: argparse.Namespace, folder: pathlib.Path) -> dict[str, d
         if page.read()[0] == 0:
             raise SystemExit("check-counts: the broker's allocations are not seen")
         for operation in operations.all_operations(broker.kafka, broker.http):
-            page.hold_clock(True)
+            page.begin(operation)
             send(operation, WARM_UP)
             passes = []
             for _ in range(2 * PASSES):
@@ -126,7 +133,7 @@ def interposed(options: argparse.Namespace, folder: pathlib.Path) -> dict[str, d
                 counted = [(after - b) / options.turns / operation.at_once for b, after in zip(before, page.read())]
                 passes.append({**dict(zip(COUNTERS, counted)), "syscalls": sum(counted[2:])})
             found[operation.name] = least(passes)
-            page.hold_clock(False)
+            page.end()
     finally:
         broker.stop()
     return found
@@ -140,7 +147,7 @@ def callgrind(options: argparse.Namespace, folder: pathlib.Path) -> tuple[dict[s
     # Valgrind gives up at debug information that is newer than itself; symbols are all that is needed.
     program = str(folder / "millrace")
     subprocess.run(["objcopy", "--strip-debug", options.binary, program], check=True)
-    broker = Broker(program, folder, ["valgrind", "--tool=callgrind", "--separate-threads=yes", f"--callgrind-out-file={folder}/out", "--error-limit=no"], ["-DCLOCK_ONLY"])
+    broker = Broker(program, folder, ["valgrind", "--tool=callgrind", "--separate-threads=yes", f"--callgrind-out-file={folder}/out", "--error-limit=no"], ["-DSCHEDULE_ONLY"])
     found, checksum = {}, "none"
 
     def control(word: str) -> None:
@@ -158,7 +165,7 @@ def callgrind(options: argparse.Namespace, folder: pathlib.Path) -> tuple[dict[s
 
     try:
         for operation in operations.all_operations(broker.kafka, broker.http):
-            broker.page.hold_clock(True)
+            broker.page.begin(operation)
             send(operation, min(WARM_UP, operation.counted_turns * 4))
             passes = []
             for _ in range(PASSES):
@@ -168,7 +175,7 @@ def callgrind(options: argparse.Namespace, folder: pathlib.Path) -> tuple[dict[s
                 requests = operation.counted_turns * operation.at_once
                 passes.append({key: value / requests for key, value in totals(new).items()})
             found[operation.name] = least(passes)
-            broker.page.hold_clock(False)
+            broker.page.end()
             if operation.name == "produce-batch":
                 checksum = checksum_function(new)
     finally:
@@ -227,8 +234,8 @@ def judge(found: dict[str, dict[str, float]], thresholds: dict[str, dict[str, fl
 # Factor and addend: more than ever differed between runs, too little for one allocation or system call more a request, or two
 # retains. Instructions differ by the C library's own choice for a processor. Bytes have no threshold: a pool that grows within
 # a pass moves them by a factor.
-# What is longer than a socket hands over at once arrives in pieces, on a busy machine in more of them: a system call or two more.
-IN_PIECES = {"produce-batch": 1.5, "fetch-file": 1.5, "gateway-lines": 1.5}
+# A reply that is longer than a socket takes at once leaves in pieces, on a busy machine in more of them: a system call or two more.
+IN_PIECES = {"fetch-file": 1.5}
 SLACK = {"allocations": (1.02, 0.4), "syscalls": (1.02, 0.4), "instructions": (1.08, 200), "retains": (1.02, 1.5), "releases": (1.02, 1.5)}
 ABOUT = "Most that one request may cost; tools/check-counts checks it, and --renew writes it. Instructions are with the CRC named here."
 

@@ -1,11 +1,14 @@
 // Loaded before a broker's own libraries (LD_PRELOAD), counts its allocations and the system calls of its code in a file that
 // COUNTS_FILE names: one 64-bit number for each entry of the enumeration, mapped by whoever wants to read them meanwhile.
 //
-// The number behind them is written by that reader: while it is not zero, the broker's monotonic clock stands still but for a
-// microsecond a look. No timer falls due then, and every disk looks equally quick to what chooses its way by a measured time.
-// Threads that work behind the requests, when they come round to it, are not counted.
+// The numbers behind them are written by that reader. While the first is not zero, the broker's monotonic clock stands still but for
+// a microsecond a look: no timer falls due then, and every disk looks equally quick to what chooses its way by a measured time. The
+// second says how many bytes a turn's requests have: while it is not zero, sockets are not readable before so many have come. A
+// request that is longer than a segment would else be read in as many pieces as the load of the machine makes of it, and each
+// costs a system call, and retains and releases around it. Threads that work behind the requests, when they come round to it, are
+// not counted.
 //
-// With CLOCK_ONLY nothing is counted: for valgrind, which counts by itself.
+// With SCHEDULE_ONLY nothing is counted: for valgrind, which counts by itself.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -16,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -23,12 +27,12 @@
 #include <unistd.h>
 
 // The order is check.py's too.
-enum { ALLOCATIONS, BYTES, EPOLL_WAIT, EPOLL_CTL, RECEIVE, SEND, READ, WRITE, SYNC, EVENTFD, OTHER, COUNT, CLOCK_IS_HELD = COUNT, PLACES };
+enum { ALLOCATIONS, BYTES, EPOLL_WAIT, EPOLL_CTL, RECEIVE, SEND, READ, WRITE, SYNC, EVENTFD, OTHER, COUNT, CLOCK_IS_HELD = COUNT, TURN_BYTES, PLACES };
 
 static _Atomic uint64_t before[PLACES];  // until the file is mapped
 static _Atomic uint64_t *counts = before;
 
-#ifndef CLOCK_ONLY
+#ifndef SCHEDULE_ONLY
 // Of check.py's BACKGROUND, too.
 static const char *const background[] = {"maintenance", "cleaner"};
 static __thread int is_background __attribute__((tls_model("initial-exec")));
@@ -103,7 +107,27 @@ int pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *mutex, co
     return real(condition, mutex, deadline);
 }
 
-#ifndef CLOCK_ONLY
+// MARK: Arrival
+
+enum { SOCKETS = 4096, ROOM = 256 << 10, LONGEST_WAIT_MS = 5000 };
+
+/// Lets a socket be readable from now on when a whole turn is there, and waits for this one.
+static void expect_whole_turns(int socket) {
+    static int expected[SOCKETS];
+    int wanted = (int)atomic_load_explicit(&counts[TURN_BYTES], memory_order_relaxed);
+    if (wanted == 0 || socket < 0 || socket >= SOCKETS || expected[socket] == wanted) return;
+    expected[socket] = wanted;
+    // The window grows with what is asked for. One that is nearly full counts as readable, so more is asked for first.
+    int ample = wanted + ROOM, there = 0;
+    setsockopt(socket, SOL_SOCKET, SO_RCVLOWAT, &ample, sizeof ample);
+    setsockopt(socket, SOL_SOCKET, SO_RCVLOWAT, &wanted, sizeof wanted);
+    for (int waited = 0; waited < LONGEST_WAIT_MS; waited++) {
+        if (ioctl(socket, FIONREAD, &there) != 0 || there >= wanted) return;
+        usleep(1000);
+    }
+}
+
+#ifndef SCHEDULE_ONLY
 
 // MARK: Allocations
 
@@ -153,7 +177,6 @@ int posix_memalign(void **place, size_t alignment, size_t size) {
 
 FORWARD(EPOLL_WAIT, int, epoll_wait, (int f, struct epoll_event *e, int n, int t), (f, e, n, t))
 FORWARD(EPOLL_CTL, int, epoll_ctl, (int f, int o, int d, struct epoll_event *e), (f, o, d, e))
-FORWARD(RECEIVE, ssize_t, recv, (int f, void *b, size_t n, int o), (f, b, n, o))
 FORWARD(RECEIVE, ssize_t, readv, (int f, const struct iovec *v, int n), (f, v, n))
 FORWARD(SEND, ssize_t, send, (int f, const void *b, size_t n, int o), (f, b, n, o))
 FORWARD(SEND, ssize_t, sendmsg, (int f, const struct msghdr *m, int o), (f, m, o))
@@ -177,3 +200,14 @@ FORWARD(OTHER, int, sync_file_range, (int f, off_t o, off_t n, unsigned g), (f, 
 FORWARD(OTHER, int, posix_fadvise, (int f, off_t o, off_t n, int a), (f, o, n, a))
 
 #endif
+
+/// The first call for a turn; what follows it in the turn is read by readv.
+ssize_t recv(int socket, void *place, size_t size, int flags) {
+    static ssize_t (*real)(int, void *, size_t, int);
+    if (real == NULL) real = (ssize_t (*)(int, void *, size_t, int))dlsym(RTLD_NEXT, "recv");
+    expect_whole_turns(socket);
+#ifndef SCHEDULE_ONLY
+    count(RECEIVE, 1);
+#endif
+    return real(socket, place, size, flags);
+}
