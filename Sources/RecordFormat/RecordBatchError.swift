@@ -1,6 +1,7 @@
 public import KafkaModel
 
-/// What is wrong with a record batch. `errorCode` is what Kafka answers to a producer for it.
+/// What is wrong with a record batch. `errorCode` is what Kafka answers to a producer for it, and `description` the sentence
+/// beside it.
 public enum RecordBatchError: Error, Equatable, Sendable {
     /// Fewer bytes than a header or than the batch claims. In a log's tail: a torn write. In a fetch: the reply's cut.
     case truncated(needed: Int, available: Int)

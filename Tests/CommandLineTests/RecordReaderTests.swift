@@ -140,7 +140,7 @@ import Testing
             _ = try run([answer(records)], from: 0)
             Issue.record("read")
         } catch let error as ClientError {
-            #expect(error.description.contains("t-0 after offset 0: corruptCRC"), "\(error)")
+            #expect(error.description.contains("t-0 after offset 0: Record is corrupt (stored crc = "), "\(error)")
         }
     }
 

@@ -76,7 +76,10 @@ import Testing
         try client.createTopic("orders")
         var batch = TestBatch(count: 1).bytes()
         batch[batch.count - 1] ^= 1
-        #expect(try client.produce("orders", batch).code == .corruptMessage)
+        let result = try client.produce("orders", batch)
+        #expect(result.code == .corruptMessage)
+        let text = try #require(result.errorMessage)
+        #expect(text.wholeMatch(of: /Record is corrupt \(stored crc = \d+, computed crc = \d+\)/) != nil, "\(text)")
         #expect(try client.listOffset("orders", at: -1).offset == 0)
     }
 

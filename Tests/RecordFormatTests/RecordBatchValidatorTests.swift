@@ -208,4 +208,29 @@ import Testing
         #expect(RecordBatchError.unknownCompression(7).errorCode == .unsupportedCompressionType)
         #expect(RecordBatchError.compression(.corrupt(.gzip)).errorCode == .corruptMessage)
     }
+
+    /// A producer's library shows them to its user: sentences, and no names of ours.
+    @Test func errorsAreSentences() {
+        #expect(
+            "\(RecordBatchError.corruptCRC(stored: 1, computed: 2))"
+                == "Record is corrupt (stored crc = 1, computed crc = 2)")
+        let defects: [RecordBatchError.RecordDefect] = [.length, .unusedBytes, .offsetDelta, .missingKey]
+        let packed: [CompressionError] = [.corrupt(.gzip), .outputLimit(9), .unavailable(.zstd)]
+        let errors: [RecordBatchError] =
+            [
+                .truncated(needed: 2, available: 1), .invalidLength(-1), .tooLarge(size: 2, limit: 1),
+                .unsupportedMagic(1),
+                .unknownCompression(7), .invalidRecordCount(recordCount: 3, lastOffsetDelta: 4), .invalidSequence(-2),
+                .controlBatchFromClient, .noBatch, .severalBatches(trailingBytes: 5),
+                .invalidTimestamp(index: 3, timestampMs: -5), .trailingBytes(4),
+            ] + defects.map { .invalidRecord(index: 3, $0) } + packed.map { .compression($0) }
+        for error in errors {
+            let text = "\(error)"
+            #expect(text.first?.isUppercase == true && text.split(separator: " ").count > 4, "\(text)")
+            // A case's name would have a capital within a word, and a value a label with a colon.
+            #expect(text.split(separator: " ").allSatisfy { !$0.dropFirst().contains(where: \.isUppercase) }, "\(text)")
+            #expect(text.firstMatch(of: #/\(\w+:/#) == nil, "\(text)")
+        }
+        #expect(Set(errors.map { "\($0)" }).count == errors.count)
+    }
 }
