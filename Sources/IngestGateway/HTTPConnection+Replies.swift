@@ -51,7 +51,7 @@ extension HTTPConnection {
     private static var commitFailed: Problem {
         Problem(
             .storageUnavailable,
-            "The data folder failed before the events were on disk; they may or may not be stored.", retryAfter: 5)
+            "The disk failed before all of the events were known to be stored; they may or may not be.", retryAfter: 5)
     }
 
     /// Makes the reply that is sent instead of others, of which nothing is known here but that they are not to be sent.

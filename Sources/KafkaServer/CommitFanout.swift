@@ -13,7 +13,7 @@ final class CommitFanout: CommitObserver {
     }
 
     func committed(through ticket: UInt64, woken: [ReadWaiter]) {
-        for waiter in woken { loops.shared(Int(waiter.loop)).inbox.withLock { $0.append(waiter) } }
+        pass(woken)
         // Compared when the inboxes are full: should another thread publish this ticket next, its wake finds them so.
         let isNews = ticket > clock.published
         clock.publish(ticket)
@@ -24,5 +24,13 @@ final class CommitFanout: CommitObserver {
         }
     }
 
-    func commitFailed(from first: UInt64, through last: UInt64) { clock.fail(from: first, through: last) }
+    func commitFailed(from first: UInt64, through last: UInt64, woken: [ReadWaiter]) {
+        // Before the loops tell producers of what is on disk all the same.
+        pass(woken)
+        clock.fail(from: first, through: last)
+    }
+
+    private func pass(_ woken: [ReadWaiter]) {
+        for waiter in woken { loops.shared(Int(waiter.loop)).inbox.withLock { $0.append(waiter) } }
+    }
 }

@@ -212,6 +212,8 @@ final class KafkaLoop {
         let failures = server.commitClock.failureCount
         if failures == seenFailures { return }
         seenFailures = failures
+        // A commit that failed for some partitions alone leaves the others to grow.
+        guard server.broker.store.isOffline else { return }
         // The data folder is offline: nothing grows any more.
         for id in Array(parkedFetches.keys) { answerFetch(id) }
     }

@@ -66,6 +66,57 @@ import Testing
         #expect(try client.committed("readers", "orders").committedOffset == offset + 1)
     }
 
+    // MARK: A commit that fails for one partition alone
+
+    /// A broker whose topic `orders` has a first partition that takes no batch longer than a frame of the journal.
+    private func brokerWithAFailingPartition() throws -> (TestBroker, WireClient, TopicID) {
+        let broker = try TestBroker {
+            $0.broker.store.journalFrameBytes = 64 << 10
+            $0.broker.store.writeThroughRunBytes = 32 << 10
+        }
+        let client = try broker.client()
+        let id = try client.createTopic("orders", partitions: 2)
+        let log = try #require(broker.broker.catalog.topic(named: "orders")?.partition(0))
+        broker.fileSystem.inject(
+            Fault(.fail(errno: EACCES), on: .createDirectory, pathContains: log.folderName, times: .max))
+        return (broker, client, id)
+    }
+
+    private static let tooLong = TestBatch(count: 1, valueSize: 100_000).bytes()
+
+    @Test(arguments: [Int16(3), 7, 8, 12, 13]) func onlyWhatIsNotStoredIsRefused(version: Int16) throws {
+        let (broker, client, id) = try brokerWithAFailingPartition()
+        var request = WireClient.produceRequest("orders", Self.tooLong)
+        request.topicData[0].partitionData +=
+            WireClient.produceRequest("orders", TestBatch(count: 2).bytes(), partition: 1).topicData[0].partitionData
+        if version >= 13 { (request.topicData[0].name, request.topicData[0].topicID) = ("", id) }
+        let results = try #require(try client.call(request, version: version).responses.first).partitionResponses
+        #expect(results.map(\.code) == [.kafkaStorageError, .none])
+        #expect(results.map(\.baseOffset) == [-1, 0])
+        if version >= 8 {
+            #expect(results[0].errorMessage == "the partition's files failed before the record batch was on disk")
+            #expect(results[1].errorMessage == nil)
+        }
+        #expect(!broker.broker.store.isOffline)
+        #expect(try client.listOffset("orders", at: -1, partition: 1).offset == 2)
+        let after = try broker.crashed().client()
+        #expect(try after.listOffset("orders", at: -1, partition: 1).offset == 2)
+        #expect(try after.listOffset("orders", at: -1).offset == 0)
+    }
+
+    @Test func fetchesOfOtherPartitionsWaitOn() throws {
+        let (broker, client, _) = try brokerWithAFailingPartition()
+        let reader = try broker.client()
+        let id = try reader.send(
+            WireClient.fetchRequest([.init(topic: "orders", partition: 1)], maxWaitMs: 600_000), version: 12)
+        try waitUntil { broker.parkedFetches == 1 }
+        #expect(try client.produce("orders", Self.tooLong).code == .kafkaStorageError)
+        #expect(broker.parkedFetches == 1)
+        try client.append("orders", count: 1, partition: 1)
+        let reply = try reader.receive(FetchResponse.self, version: 12, correlationID: id)
+        #expect(try FetchTests.batches(reply.responses[0].partitions[0].records) == [0...0])
+    }
+
     @Test func everyConnectionIsAnswered() throws {
         let broker = try TestBroker { $0.loops = 2 }
         let clients = try (0..<6).map { _ in try broker.client() }

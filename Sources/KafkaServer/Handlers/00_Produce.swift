@@ -124,8 +124,8 @@ extension KafkaConnection {
         finish(&held.run)
     }
 
-    /// Answers for replies whose commit has failed: each accepted partition of a produce becomes KAFKA_STORAGE_ERROR,
-    /// all other replies stay as they are, in order. Nil when a reply of another kind was gated (a group's): there is
+    /// Answers for replies whose commit has failed: each partition of a produce that was accepted and is not stored becomes
+    /// KAFKA_STORAGE_ERROR, all other replies stay as they are, in order. Nil when a reply of another kind was gated (a group's): there is
     /// no truthful form of it, and the connection is reset.
     func commitFailed(_ held: HeldOutput, on connection: Connection) -> [UInt8]? {
         var out: [UInt8] = []
@@ -145,7 +145,8 @@ extension KafkaConnection {
         return out
     }
 
-    /// Returns an encoded Produce response with KAFKA_STORAGE_ERROR in place of success.
+    /// Returns an encoded Produce response with KAFKA_STORAGE_ERROR in place of success where the batch is not stored. A commit
+    /// may have failed for some partitions alone, and a part of the request may be of an earlier one.
     private func refusedReply(_ frame: ArraySlice<UInt8>, _ version: Int16) -> [UInt8]? {
         var refused: (correlationID: Int32, response: ProduceResponse)?
         frame.withUnsafeBytes { raw in
@@ -161,12 +162,17 @@ extension KafkaConnection {
         }
         guard let refused else { return nil }
         var response = refused.response
+        let what = broker.store.isOffline ? "the data folder" : "the partition's files"
         for topic in response.responses.indices {
-            for place in response.responses[topic].partitionResponses.indices
-            where response.responses[topic].partitionResponses[place].errorCode == 0 {
-                var partition = response.responses[topic].partitionResponses[place]
+            let asked = response.responses[topic]
+            let known =
+                version >= 13 ? broker.catalog.topic(id: asked.topicID) : broker.catalog.topic(named: asked.name)
+            for place in asked.partitionResponses.indices where asked.partitionResponses[place].errorCode == 0 {
+                var partition = asked.partitionResponses[place]
+                let log = known?.partition(partition.index)
+                if log?.isFlushed(Offset(partition.baseOffset)) == true { continue }
                 partition.errorCode = ErrorCode.kafkaStorageError.rawValue
-                partition.errorMessage = "the data folder failed before the record batch was on disk"
+                partition.errorMessage = "\(what) failed before the record batch was on disk"
                 partition.baseOffset = -1
                 partition.logAppendTimeMs = -1
                 partition.logStartOffset = -1

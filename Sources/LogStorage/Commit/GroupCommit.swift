@@ -133,15 +133,17 @@ final class GroupCommit: StorePart {
 
     /// Lets readers see the commit, and tells of it.
     func publish(_ commit: CommitBatch, writtenThrough: [(log: PartitionLog, lastOffset: Int64)]) {
-        if commit.isPartlyFailed {
-            observer.withLock { $0 }?.commitFailed(from: commit.ticket, through: commit.ticket)
-        }
         for (log, lastOffset) in writtenThrough { log.settle(through: lastOffset) }
         var woken: [ReadWaiter] = []
         // By places, not elements: a copy of an element would retain the log and the chunk.
         for place in commit.appends.indices {
             commit.appends[place].log.advanceFlushedOffset(
                 through: commit.appends[place].lastOffset, bytes: commit.appends[place].slice.count, &woken)
+        }
+        // After what is on disk can be seen (`PartitionLog.isFlushed`), and before the ticket can.
+        if commit.isPartlyFailed {
+            observer.withLock { $0 }?.commitFailed(from: commit.ticket, through: commit.ticket, woken: woken)
+            woken = []
         }
         durable.store(commit.ticket, ordering: .releasing)
         statistics.commits.add(1, ordering: .relaxed)
@@ -158,7 +160,7 @@ final class GroupCommit: StorePart {
     /// Takes the store offline: appends with `ticket` and later ones will never be acknowledged.
     func fail(_ error: StorageError, from ticket: UInt64) {
         availability.goOffline(error)
-        observer.withLock { $0 }?.commitFailed(from: ticket, through: .max)
+        observer.withLock { $0 }?.commitFailed(from: ticket, through: .max, woken: [])
     }
 
     /// Takes the store offline because of something else than a commit.

@@ -53,6 +53,11 @@ extension PartitionLog {
         state.withLock { $0.advanceFlushedOffset(through: lastOffset, bytes: bytes, &told) }
     }
 
+    /// Whether the batch that begins at `baseOffset` is on disk. A commit takes a batch whole.
+    ///
+    /// Whoever sees that a ticket has failed also sees here what of its commit is on disk all the same.
+    public func isFlushed(_ baseOffset: Offset) -> Bool { state.withLock { $0.flushedOffset > baseOffset.rawValue } }
+
     /// Lets the high watermark wait for more than this node's disk: for replicas, which move it by `advanceHighWatermark`.
     func holdHighWatermark() { state.withLock { $0.progress.holdHighWatermark() } }
 

@@ -163,5 +163,5 @@ private final class Told: CommitObserver {
     func committed(through ticket: UInt64, woken: [ReadWaiter]) {
         told.withLock { $0 += woken.map(\.id) }
     }
-    func commitFailed(from first: UInt64, through last: UInt64) {}
+    func commitFailed(from first: UInt64, through last: UInt64, woken: [ReadWaiter]) {}
 }

@@ -176,8 +176,10 @@ import Testing
     /// A batch larger than a journal frame has no other road: its commit's ticket fails, and nobody else notices.
     @Test func aBatchThatNothingTakesFailsItsTicketAlone() throws {
         for comesBack in [true, false] {
-            let heard = HeardCommits()
+            let flushed = Lock<[Bool]>([])
             var pair = try Pair()
+            let logs = [pair.log, pair.other]
+            let heard = HeardCommits { flushed.withLock { $0 = logs.map { $0.isFlushed(Offset(1)) } } }
             pair.store.store.observe(heard)
             try pair.appendBoth(1)
             try pair.store.checkpoint()
@@ -188,6 +190,8 @@ import Testing
             pair.store.store.commitPending()
             #expect(!pair.store.store.isOffline)
             #expect(heard.failed == [large.ticket...large.ticket])
+            #expect(
+                flushed.withLock { $0 } == [false, true], "who hears of the failure sees what is on disk all the same")
             #expect(pair.log.highWatermark == Offset(1), "nobody sees it")
             #expect(try pair.end(pair.other) == 2)
             #expect(pair.append(to: pair.log).isRefused)
@@ -379,9 +383,19 @@ final class HeardCommits: CommitObserver {
     private let ranges = Lock<[ClosedRange<UInt64>]>([])
     var failed: [ClosedRange<UInt64>] { ranges.withLock { $0 } }
 
+    /// Called when a commit has failed.
+    private let whenFailed: @Sendable () -> Void
+
+    init(whenFailed: @escaping @Sendable () -> Void = {}) { self.whenFailed = whenFailed }
+
     private let waiters = Lock<[ReadWaiter]>([])
     var woken: [ReadWaiter] { waiters.withLock { $0 } }
 
     func committed(through ticket: UInt64, woken: [ReadWaiter]) { waiters.withLock { $0 += woken } }
-    func commitFailed(from first: UInt64, through last: UInt64) { ranges.withLock { $0.append(first...last) } }
+
+    func commitFailed(from first: UInt64, through last: UInt64, woken: [ReadWaiter]) {
+        waiters.withLock { $0 += woken }
+        ranges.withLock { $0.append(first...last) }
+        whenFailed()
+    }
 }

@@ -11,7 +11,7 @@ import Testing
     private final class Observer: CommitObserver {
         let signal = Signal()
         func committed(through ticket: UInt64, woken: [ReadWaiter]) { signal.raise() }
-        func commitFailed(from first: UInt64, through last: UInt64) {}
+        func commitFailed(from first: UInt64, through last: UInt64, woken: [ReadWaiter]) {}
     }
 
     /// Starts a store and lets go of it; who holds a partition goes on appending.
