@@ -22,8 +22,8 @@ extension ConfigurationTable {
             "Longest single event"),
         ConfigurationKey(
             "http.max.inflight.bytes", .bytes(1_048_576...Int64.max), default: "67108864",
-            "What has arrived of request bodies that are not whole, over all connections; above it requests are answered "
-                + "503. At most queued.max.request.bytes"),
+            "Memory for request bodies that are not whole, over all connections: for each 16 KiB, or twice what has arrived of "
+                + "it and no more than its length; above it requests are answered 503. At most queued.max.request.bytes"),
         ConfigurationKey(
             "http.max.inflight.bytes.per.ip", .bytes(1024...Int64.max), default: "33554432",
             "The share of http.max.inflight.bytes that one address may have. At least http.max.request.bytes"),

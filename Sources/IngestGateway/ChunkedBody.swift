@@ -20,17 +20,18 @@ final class ChunkedBody {
     /// Returns by how many bytes the memory will grow to take `length` more.
     func growth(for length: Int) -> Int {
         let capacity = chunk?.capacity ?? 0
-        return count + length <= capacity ? 0 : Self.capacity(for: count + length, after: capacity) - capacity
+        return count + length <= capacity ? 0 : self.capacity(for: count + length, after: capacity) - capacity
     }
 
-    private static func capacity(for needed: Int, after capacity: Int) -> Int {
-        max(firstCapacity, capacity * 2, needed)
+    /// It doubles, up to the longest body: a peer's share of the memory has room for one of those, and not for twice that.
+    private func capacity(for needed: Int, after capacity: Int) -> Int {
+        max(needed, min(max(Self.firstCapacity, capacity * 2), decoder.maxBody))
     }
 
     func append(_ bytes: UnsafeRawBufferPointer, pool: ChunkPool) {
         let capacity = chunk?.capacity ?? 0
         if count + bytes.count > capacity {
-            let larger = pool.chunk(atLeast: Self.capacity(for: count + bytes.count, after: capacity))
+            let larger = pool.chunk(atLeast: self.capacity(for: count + bytes.count, after: capacity))
             if let chunk { larger.base.copyMemory(from: chunk.base, byteCount: count) }
             chunk = larger
         }

@@ -7,7 +7,8 @@ public struct GatewayOptions: Sendable {
     public var maxRequestBytes = 16 << 20
     /// `http.max.event.bytes`: one event; the topic's `max.message.bytes` may be lower and counts then.
     public var maxEventBytes = 1 << 20
-    /// `http.max.inflight.bytes`: what has arrived of bodies that are not whole, over all connections; above it 503.
+    /// `http.max.inflight.bytes`: memory for bodies that are not whole, over all connections; above it 503. Each has 16 KiB,
+    /// or twice what has arrived of it, and at most its length.
     public var maxInflightBytes = 64 << 20
     /// `http.max.inflight.bytes.per.ip`: the share of it that one peer (an IPv4 address, an IPv6 /64) may have.
     public var maxInflightBytesPerPeer = 32 << 20

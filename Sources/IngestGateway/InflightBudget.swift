@@ -3,7 +3,9 @@ import Synchronization
 import Telemetry
 import Transport
 
-/// The memory of requests that are not whole: what has arrived of their bodies, not what they announce. Shared by all loops.
+/// The memory of requests that are not whole. It goes by what has arrived of their bodies, not by what they announce: each has
+/// room for twice that, at least 16 KiB and at most the body's length (of a chunked one: the longest that is taken). Shared by all
+/// loops.
 ///
 /// No peer may have all of it, for 16 sockets of one would keep everybody else out.
 final class InflightBudget: Sendable {

@@ -179,6 +179,21 @@ import Transport
         #expect(node.metric("millrace_http_inflight_bytes") == 0)
     }
 
+    /// The memory of a chunked body doubles as it arrives, and what a peer may have is room for one of the longest.
+    @Test func theLongestChunkedBodyFitsIntoAPeersShare() throws {
+        var options = GatewayOptions()
+        options.maxRequestBytes = 100_000
+        options.maxInflightBytesPerPeer = 100_000
+        let node = try GatewayHarness(options)
+        let client = try node.connect()
+        try client.send(
+            "POST /events HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n15f90\r\n"
+                + String(repeating: " ", count: 60_000))
+        #expect(eventually { (node.metric("millrace_http_inflight_bytes") ?? 0) >= 60_000 })
+        try client.send(String(repeating: " ", count: 29_998) + "{}\r\n0\r\n\r\n")
+        #expect(try client.receive().status == 201)
+    }
+
     @Test func aCommitThatDoesNotComeIsA504ThatEndsTheConnection() throws {
         var options = GatewayOptions()
         options.requestTimeout = .milliseconds(200)
