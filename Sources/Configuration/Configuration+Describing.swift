@@ -6,7 +6,6 @@ extension Configuration {
         public var value: String?
         public var isSensitive: Bool
         public var source: ConfigurationSource
-        public var isReadOnly: Bool
         /// The type number of DescribeConfigs.
         public var wireType: Int8
         public var documentation: String
@@ -30,8 +29,7 @@ extension Configuration {
         let chain = chain(for: key.name)
         return Described(
             name: key.name, value: key.isSensitive ? nil : chain[0].text, isSensitive: key.isSensitive,
-            source: chain[0].source, isReadOnly: key.update == .readOnly, wireType: key.wireType,
-            documentation: key.documentation,
+            source: chain[0].source, wireType: key.wireType, documentation: key.documentation,
             synonyms: chain.filter { $0.text != nil }.map {
                 Synonym(name: key.name, value: key.isSensitive ? nil : $0.text, source: $0.source)
             })

@@ -1,6 +1,6 @@
 /// The broker's configuration: for each key of `ConfigurationTable` the value in force, and what it hides.
 ///
-/// Immutable; a change at run time makes a new one (`setting`). Only keys of the table are ever asked for, so the
+/// Immutable: the broker reads it at its start. Only keys of the table are ever asked for, so the
 /// accessors trap on any other name: that is a bug of ours, and a test reads every one of them.
 public struct Configuration: Sendable, Equatable {
     /// A value and where it came from.
@@ -31,31 +31,6 @@ public struct Configuration: Sendable, Equatable {
         chains[position].insert(Value(text: text, source: source), at: place)
     }
 
-    /// A copy in which a dynamic key has a new value, or (`nil`) its static value again. Source: KIP-226.
-    public func setting(_ name: String, to text: String?) -> Result<Configuration, ConfigurationError.Problem> {
-        guard let position = ConfigurationTable.position(of: name) else {
-            return .failure(Self.unknown(name, value: text, source: .dynamic))
-        }
-        let key = ConfigurationTable.keys[position]
-        guard key.update == .dynamic else {
-            return .failure(
-                .init(
-                    key: name, value: Self.shown(text, of: name), source: .dynamic,
-                    reason: "cannot be changed while the broker runs",
-                    remedy: "Change it in the configuration file or the flags and start again"))
-        }
-        var copy = self
-        guard let text else {
-            copy.chains[position].removeAll { $0.source == .dynamic }
-            return .success(copy)
-        }
-        guard let canonical = key.canonical(text) else {
-            return .failure(Self.refused(key, name: name, value: text, source: .dynamic))
-        }
-        copy.add(position, canonical, .dynamic)
-        return .success(copy)
-    }
-
     static func unknown(_ name: String, value: String?, source: ConfigurationSource) -> ConfigurationError.Problem {
         let nearest = Spelling.nearest(to: name, among: ConfigurationTable.names)
         return .init(
@@ -81,5 +56,3 @@ public struct Configuration: Sendable, Equatable {
         return ["password", "secret", "ssl", "key"].contains { words.contains($0) } ? nil : value
     }
 }
-
-extension ConfigurationError.Problem: Error {}

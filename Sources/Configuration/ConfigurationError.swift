@@ -28,8 +28,6 @@ public struct ConfigurationError: Error, Equatable, Sendable, CustomStringConver
 
 /// Where a value came from, highest precedence first.
 public enum ConfigurationSource: Equatable, Sendable, CustomStringConvertible {
-    /// Set while the broker runs (KIP-226).
-    case dynamic
     case flag(String)
     case environment(String)
     case file(String, line: Int)
@@ -37,7 +35,6 @@ public enum ConfigurationSource: Equatable, Sendable, CustomStringConvertible {
 
     public var description: String {
         switch self {
-        case .dynamic: "set at run time"
         case .flag(let name): "from \(name)"
         case .environment(let name): "from the environment variable \(name)"
         case .file(let path, let line): "from \(path), line \(line)"
@@ -45,10 +42,9 @@ public enum ConfigurationSource: Equatable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// The source number of DescribeConfigs: DYNAMIC_DEFAULT_BROKER_CONFIG 3, STATIC_BROKER_CONFIG 4, DEFAULT_CONFIG 5.
+    /// The source number of DescribeConfigs: STATIC_BROKER_CONFIG 4, DEFAULT_CONFIG 5.
     public var wireSource: Int8 {
         switch self {
-        case .dynamic: 3
         case .flag, .environment, .file: 4
         case .builtIn: 5
         }
@@ -56,11 +52,10 @@ public enum ConfigurationSource: Equatable, Sendable, CustomStringConvertible {
 
     var precedence: Int {
         switch self {
-        case .dynamic: 0
-        case .flag: 1
-        case .environment: 2
-        case .file: 3
-        case .builtIn: 4
+        case .flag: 0
+        case .environment: 1
+        case .file: 2
+        case .builtIn: 3
         }
     }
 }

@@ -13,15 +13,14 @@ extension ConfigurationKey {
     ///   - unit: what its number counts.
     ///   - isUnset: it has no value unless somebody sets it, as keys of other units have the default.
     static func topicDefault(
-        _ topicKey: String, in unit: TopicUnit? = nil, isUnset: Bool = false, update: Update = .readOnly,
-        _ documentation: String
+        _ topicKey: String, in unit: TopicUnit? = nil, isUnset: Bool = false, _ documentation: String
     ) -> ConfigurationKey {
         guard let setting = TopicSetting.named(topicKey), let name = setting.brokerKey else {
             preconditionFailure("\(topicKey) is no topic setting with a key of the broker")
         }
         return ConfigurationKey(
             name, kind(of: setting, in: unit), default: isUnset ? nil : setting.defaultValue, topicKey: topicKey,
-            update: update, documentation)
+            documentation)
     }
 
     private static func kind(of setting: TopicSetting, in unit: TopicUnit?) -> Kind {

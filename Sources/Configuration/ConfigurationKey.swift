@@ -11,13 +11,6 @@ public struct ConfigurationKey: Sendable, Equatable {
     public let documentation: String
     /// The topic-level setting whose default this key is, such as `retention.ms` for `log.retention.hours`.
     public let topicKey: String?
-    public let update: Update
-
-    /// Whether a running broker can take a new value.
-    public enum Update: Sendable, Equatable {
-        case readOnly
-        case dynamic
-    }
 
     /// What a value may be. Numbers are in the key's own unit; a unit word may be written behind them (`512MiB`, `7d`).
     public enum Kind: Sendable, Equatable {
@@ -66,7 +59,7 @@ public struct ConfigurationKey: Sendable, Equatable {
 
     init(
         _ name: String, _ kind: Kind, default defaultText: String?, aliases: [String] = [], topicKey: String? = nil,
-        update: Update = .readOnly, _ documentation: String
+        _ documentation: String
     ) {
         self.name = name
         self.aliases = aliases
@@ -74,7 +67,6 @@ public struct ConfigurationKey: Sendable, Equatable {
         self.defaultText = defaultText
         self.documentation = documentation
         self.topicKey = topicKey
-        self.update = update
     }
 }
 

@@ -37,7 +37,6 @@ enum ConfigCommands {
             json.member("allowed", key.allowed)
             json.member("environment", key.environmentName)
             json.member("topic_setting", key.topicKey)
-            json.member("dynamic", key.update == .dynamic)
             json.member("documentation", key.documentation)
         }
     }

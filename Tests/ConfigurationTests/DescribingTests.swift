@@ -6,7 +6,7 @@ import Testing
         let configuration = try Configuration.load(
             file: nil, environment: [:], flags: [("num.partitions", "4", "--set")])
         let set = try #require(configuration.described("num.partitions"))
-        #expect(set.value == "4" && set.source.wireSource == 4 && set.wireType == 3 && set.isReadOnly)
+        #expect(set.value == "4" && set.source.wireSource == 4 && set.wireType == 3)
         #expect(set.synonyms.map(\.value) == ["4", "1"])
         #expect(set.synonyms.map(\.source.wireSource) == [4, 5])
         let untouched = try #require(configuration.described("fetch.max.bytes"))
@@ -26,22 +26,6 @@ import Testing
             guard let text = key.defaultText else { continue }
             #expect(key.canonical(text) == text, "\(key.name)")
         }
-    }
-
-    @Test func aDynamicKeyCanBeChangedAndResetAtRunTime() throws {
-        let configuration = Configuration()
-        let changed = try configuration.setting("log.retention.ms", to: "1d").get()
-        #expect(changed.retentionMs == 86_400_000)
-        #expect(changed.described("log.retention.ms")?.source.wireSource == 3)
-        #expect(try changed.setting("log.retention.ms", to: nil).get() == configuration)
-    }
-
-    @Test func aReadOnlyKeyCannotBeChangedAtRunTime() {
-        guard case .failure(let problem) = Configuration().setting("node.id", to: "3") else {
-            Issue.record("changed")
-            return
-        }
-        #expect(problem.description.contains("cannot be changed while the broker runs"))
     }
 
     @Test func topicDefaultsAreInTheTopicSettingsUnit() {
