@@ -103,7 +103,7 @@ final class Segment: @unchecked Sendable {
     ///
     /// Called by whoever reads or writes the segment, on a thread that may wait for the disk: writers hold the partition's
     /// `io`, readers hold nothing, so two may open it at once and the second's handle is closed. An event loop only looks
-    /// whether it is open (`openedFile`). <doc:WhoWaitsForTheDisk> has who else may open the file.
+    /// whether it is open (`openedFile`). <doc:FilesAndDescriptors> has who else may open the file.
     func openFile(_ handles: SegmentHandles, in folder: String, create: Bool) throws(StorageError) -> any StorageFile {
         if let open = openedFile { return open }
         let opened = try handles.fileSystem.open(Path.join(folder, logName), .readWrite(create: create))

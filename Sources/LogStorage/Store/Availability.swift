@@ -4,9 +4,10 @@ import StorageIO
 import Synchronization
 import Telemetry
 
-/// Whether the data folder takes writes. It does until the first failed sync, or failed write of the journal, and never
-/// again before the next start: after such a failure the kernel may have dropped data, so no later success can be believed.
-/// Want of room, of descriptors or of memory is not one of them: such a commit is tried again (GroupCommit+Hold.swift).
+/// Whether the data folder takes writes. It does until the first failed sync, or frame of the journal that is written and
+/// synced in one call, and never again before the next start: after such a failure, whatever its errno, the kernel may have
+/// dropped data, so no later success can be believed. Where nothing was to be synced yet, want of room, of descriptors or of
+/// memory is waited out (GroupCommit+Hold.swift); `FaultReach` decides.
 ///
 /// `reason` protects itself by its lock; `hasFailed` is set after it, so that the append path reads one atomic.
 final class Availability: Sendable {

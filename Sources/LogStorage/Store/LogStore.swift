@@ -23,13 +23,13 @@ public import Telemetry
 /// | `Availability` | whether the folder takes writes at all |
 /// | `MaintenanceRequests`, `StoreThreads` | who works, and what is asked of the maintaining thread |
 ///
-/// Threads: event loops append; one thread commits (`commitPending`), and has a few others write long runs of several
-/// partitions (`WriterPool`); one maintains (`maintain`); one compacts (`clean`). `start` runs them; a test makes the calls
+/// Threads: event loops append, and make small commits at the end of their turn (`commitInTurn`); one thread makes the others
+/// (`commitPending`), and has a few more write long runs of several partitions (`WriterPool`); one maintains (`maintain`); one compacts (`clean`). `start` runs them; a test makes the calls
 /// itself on the simulated file system.
 ///
-/// Failure: the first failed sync, or write of the journal, takes the store offline for good (`refusal`); nothing is
-/// retried, because after a failed fsync the kernel may have dropped the data (fsyncgate, 2018). Reads of what is readable
-/// go on. Want of room, of descriptors or of memory is waited out, and what one partition's own files refuse concerns that
+/// Failure: the first failed sync, or write that is synced in the same call, takes the store offline for good (`refusal`);
+/// nothing is retried, because after a failed fsync the kernel may have dropped the data (fsyncgate, 2018). Reads of what is
+/// readable go on. Other calls that want room, descriptors or memory are made again, and what one partition's own files refuse concerns that
 /// partition alone: <doc:Faults>.
 public final class LogStore: StorePart, Sendable {
     public var fileSystem: any FileSystem { parts.fileSystem }

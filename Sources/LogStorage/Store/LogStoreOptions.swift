@@ -23,7 +23,7 @@ public struct LogStoreOptions: Sendable {
     public var cleanerIntervalMs: Int64 = 15_000
     /// Memory for batches that are in their segments already and stay for readers that follow closely.
     public var cacheBytes = 32 << 20
-    /// Most segments whose files are open at a time; each takes a descriptor. <doc:Faults> has how a broker chooses it.
+    /// Most segments whose files are open at a time; each takes a descriptor. <doc:FilesAndDescriptors> has how a broker chooses it.
     public var openSegments = 4096
     /// Most states of idempotent producers, of all partitions together.
     public var maxProducerStates = ProducerLimit.maxStates
