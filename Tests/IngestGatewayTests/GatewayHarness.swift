@@ -146,7 +146,9 @@ private final class CommitPublisher: CommitObserver {
         if !isSilent { clock.publish(ticket) }
     }
 
-    func commitFailed(from first: UInt64, through last: UInt64, woken: [ReadWaiter]) { clock.fail(from: first, through: last) }
+    func commitFailed(from first: UInt64, through last: UInt64, woken: [ReadWaiter]) {
+        clock.fail(from: first, through: last)
+    }
 }
 
 /// Waits until `condition` holds; false when it has not after a time that only a failure takes.

@@ -1,6 +1,6 @@
 public import KafkaModel
 
-/// Who somebody is: `User:alice`, `Group:ops`. Equal only byte by byte (``ExactString``).
+/// Who somebody is: `User:alice`, `Group:ops`. Equal only byte by byte (`ExactString`).
 public struct Principal: Hashable, Sendable, CustomStringConvertible {
     public let type: ExactString
     public let name: ExactString
