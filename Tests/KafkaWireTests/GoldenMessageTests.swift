@@ -173,6 +173,7 @@ private func expectedValue(_ value: Any, _ name: String) -> Bool {
     case let ids as [TopicID]: ids.allSatisfy { expectedValue($0, name) }
     case let integers as [any FixedWidthInteger]: integers.allSatisfy { expectedInteger($0, name) }
     case let integer as any FixedWidthInteger: expectedInteger(integer, name)
+    case let number as Double: number == Double(UInt32(truncatingIfNeeded: hash(name)))
     default: false
     }
 }
