@@ -14,6 +14,15 @@ public enum DecodeError: Error, Equatable, Sendable {
     }
 }
 
+extension DecodeError: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .truncated(let position): "it ends too early, at byte \(position)"
+        case .invalid(let what, let position): "invalid \(what) at byte \(position)"
+        }
+    }
+}
+
 /// Reads big-endian fields from raw bytes, each read checked against the end.
 ///
 /// The reader does not own the bytes: the caller keeps them alive (a `ByteSlice`, an array inside

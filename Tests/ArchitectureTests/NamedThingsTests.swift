@@ -7,7 +7,8 @@ import Testing
     /// Names of other projects, of the standard library, and placeholders.
     private static let foreign: Set<String> = [
         // Kafka's own sources, and what its protocol and its settings call things.
-        "CreateTime", "DelayedFetch", "ListOffsets", "LogCleanerManager", "LogValidator",
+        "CreateTime", "DefaultRecordBatch.ensureValid", "DelayedFetch", "ListOffsets", "LogCleanerManager",
+        "LogValidator",
         "MemoryRecords.filterTo", "ProduceRequest.validateRecords", "RequestApiKey", "SkimpyOffsetMap",
         "String.hashCode", "UtilsTest.testMurmur2", "AclEntry.supportedOperations",
         "Authorizer.authorizeByResourceType",

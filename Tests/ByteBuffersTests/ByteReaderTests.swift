@@ -61,4 +61,10 @@ import Testing
         #expect(pool.outstandingBytes == 0)
         #expect(pool.chunk(atLeast: 16 << 10).base == address)
     }
+
+    /// They stand behind what was read, in logs and in what our commands print.
+    @Test func errorsAreWords() {
+        #expect("\(DecodeError.truncated(position: 5))" == "it ends too early, at byte 5")
+        #expect("\(DecodeError.invalid("magic", position: 0))" == "invalid magic at byte 0")
+    }
 }

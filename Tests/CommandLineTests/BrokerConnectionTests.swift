@@ -60,7 +60,7 @@ import Testing
     @Test func aPeerThatIsNoBrokerIsToldApart() throws {
         let cases: [(FakeBroker.Answer, String)] = [
             ({ _, _ in Array("HTTP/1.1 400 Bad Request\r\n\r\n".utf8) }, "answers request"),
-            ({ _, _ in [0, 0, 0, 0] }, "truncated"),
+            ({ _, _ in [0, 0, 0, 0] }, "ends too early"),
             ({ _, _ in nil }, "closed the connection"),
             (
                 { header, _ in FakeBroker.versions([], to: header) + [1] }, "bytes after the end of the message"

@@ -4,8 +4,8 @@ import StorageIO
 import Synchronization
 
 /// A long run whose own file does not take it goes to the journal. Where the journal cannot take it either (a batch larger
-/// than a frame, no file free), its appends are left out of the commit, whose ticket fails: clients are told
-/// KAFKA_STORAGE_ERROR for everything that has this ticket. The partition takes no appends until its files have taken what
+/// than a frame, no file free), its appends are left out of the commit, whose ticket fails. What else has this ticket is on disk
+/// all the same, and an edge that can tell its batches apart tells so (`PartitionLog.isFlushed`). The partition takes no appends until its files have taken what
 /// it has in memory.
 extension GroupCommit {
     /// Puts a partition's part of the commit into the journal, or out of the commit.

@@ -13,3 +13,15 @@ public enum ReadRefusal: Error, Sendable {
     /// It would have to wait for the disk, and was asked not to (`mayWait`): to be made again where it may.
     case wouldWait
 }
+
+extension ReadRefusal: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .outOfRange(let start, let highWatermark):
+            "there are offsets \(start.rawValue) to \(highWatermark.rawValue) alone"
+        case .notLeader: "this node does not lead the partition"
+        case .corrupt(let reason), .storage(let reason): reason
+        case .wouldWait: "it would have to wait for the disk"
+        }
+    }
+}
