@@ -21,25 +21,21 @@ struct SlotTable<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     var isEmpty: Bool { slots.isEmpty }
 
     subscript(key: Key) -> Value? {
-        get {
+        @inline(__always) get {
             guard let slot = slots[key] else { return nil }
             return entries[slot].value
         }
-        _modify {
-            if let slot = slots[key] {
-                defer { if entries[slot].value == nil { empty(slot, key) } }
-                yield &entries[slot].value
-            } else {
-                var value: Value?
-                defer { if let value { insert(value, for: key) } }
-                yield &value
-            }
+        // One place that yields, or it is not inlined: then a coroutine has its frame on the heap.
+        @inline(__always) _modify {
+            let slot = slots[key] ?? insert(nil, for: key)
+            defer { if entries[slot].value == nil { empty(slot, key) } }
+            yield &entries[slot].value
         }
     }
 
     subscript(key: Key, default value: @autoclosure () -> Value) -> Value {
-        get { self[key] ?? value() }
-        _modify {
+        @inline(__always) get { self[key] ?? value() }
+        @inline(__always) _modify {
             let slot = slots[key] ?? insert(value(), for: key)
             yield &entries[slot].value!
         }
@@ -66,7 +62,7 @@ struct SlotTable<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     }
 
     @discardableResult
-    private mutating func insert(_ value: Value, for key: Key) -> Int {
+    private mutating func insert(_ value: Value?, for key: Key) -> Int {
         let slot: Int
         if let empty = emptySlots.popLast() {
             slot = empty
