@@ -15,9 +15,9 @@ import Testing
     private static let names = [Checkpoint.fileName, Checkpoint.copyName]
 
     /// A log of segments between which offsets are missing, as compaction leaves them.
-    private func gappy() throws -> TestStore {
+    private func gappy(segmentBytes: Int64 = 400) throws -> TestStore {
         var settings = TestStore.settings
-        settings.segmentBytes = 400
+        settings.segmentBytes = segmentBytes
         settings.isCompacted = true
         settings.deletesByRetention = false
         settings.minCleanableDirtyRatio = 0
@@ -30,7 +30,7 @@ import Testing
         try store.checkpoint()
         #expect(store.store.clean(nowMs: now) == 1)
         try store.checkpoint()
-        try #require(store.log.segmentCount > 6)
+        try #require(Int64(store.log.segmentCount) > 2400 / segmentBytes)
         try #require(try offsets(store).count < 16)
         return store
     }
@@ -98,7 +98,8 @@ import Testing
 
     /// The mark holds for `millrace log verify`, too: offsets that compaction left out are no damage.
     @Test func whatIsSetAsideIsLookedAtAsItWillBeOpened() throws {
-        let store = try gappy()
+        // Several batches a segment: the gaps are within them.
+        let store = try gappy(segmentBytes: 1200)
         try store.crash { disk in
             for name in Self.names { disk.flipBit("/data/\(name)", at: 30) }
             disk.inject(Fault(.fail(errno: EACCES), on: .list, pathContains: "/t-0.", times: .max))
