@@ -81,11 +81,15 @@ class Broker:
     def http(self) -> str | None:
         return f"127.0.0.1:{self.http_port}" if self.kind == "millrace" else None
 
+    def addresses(self) -> list[str]:
+        """The options of `millrace serve` that say where it listens."""
+        return ["--kafka", self.bootstrap, "--http", f"127.0.0.1:{self.http_port}"]
+
     def start(self, wait: bool = True, commits: bool = True) -> "Broker":
         """`commits`: waits until records are taken; else, as on a full disk, until clients are answered."""
         assert self.process is None
         if self.kind == "millrace":
-            command = [self.program, "serve", "--data-dir", str(self.folder / "data"), "--kafka", self.bootstrap, "--http", f"127.0.0.1:{self.http_port}"]
+            command = [self.program, "serve", "--data-dir", str(self.folder / "data"), *self.addresses()]
             for key, value in self.settings.items():
                 command += ["--set", f"{key}={value}"]
         else:
