@@ -1,6 +1,7 @@
 import BrokerCore
 import KafkaModel
 import KafkaWire
+import LogStorage
 
 /// Makes a plan of a request and its session.
 extension FetchPlan {
@@ -28,8 +29,7 @@ extension FetchPlan {
             let name = Array(topic.name)
             let found = find(topic.topicID, name, catalog, version)
             while let partition = reader.nextPartition() {
-                let entry = FetchSession.Entry(partition, of: topic.topicID, name)
-                items.append(Item(entry, found, version))
+                items.append(Item(partition, of: topic.topicID, name, found, version))
             }
         }
         return items
@@ -71,12 +71,25 @@ extension FetchSession.Key {
 extension FetchPlan.Item {
     fileprivate init(_ entry: FetchSession.Entry, _ topic: Topic?, _ version: Int16) {
         let log = topic?.partition(entry.key.partitionIndex)
-        var error = ErrorCode.none
-        if log == nil { error = version >= 13 && topic == nil ? .unknownTopicID : .unknownTopicOrPartition }
         self.init(
             topicName: entry.key.topicName, topicID: entry.key.topicID, partitionIndex: entry.key.partitionIndex,
-            log: log, error: error, fetchOffset: entry.fetchOffset, maxBytes: entry.maxBytes,
+            log: log, error: Self.error(log, topic, version), fetchOffset: entry.fetchOffset, maxBytes: entry.maxBytes,
             currentLeaderEpoch: entry.currentLeaderEpoch)
+    }
+
+    fileprivate init(
+        _ partition: FetchRequestReader.Partition, of id: TopicID, _ name: [UInt8], _ topic: Topic?, _ version: Int16
+    ) {
+        let log = topic?.partition(partition.index)
+        self.init(
+            topicName: name, topicID: id, partitionIndex: partition.index, log: log,
+            error: Self.error(log, topic, version), fetchOffset: partition.fetchOffset,
+            maxBytes: Int(max(0, partition.maxBytes)), currentLeaderEpoch: partition.currentLeaderEpoch)
+    }
+
+    private static func error(_ log: PartitionLog?, _ topic: Topic?, _ version: Int16) -> ErrorCode {
+        if log != nil { return .none }
+        return version >= 13 && topic == nil ? .unknownTopicID : .unknownTopicOrPartition
     }
 }
 
