@@ -151,7 +151,8 @@ struct ClassicGroup: Sendable {
     /// Notes what the log has of the group.
     mutating func record(_ metadata: GroupMetadataValue) {
         recorded = metadata
-        recordedBytes = metadata.members.reduce(0) { sum, member in
+        let names = (metadata.protocol?.utf8.count ?? 0) + (metadata.leader?.utf8.count ?? 0)
+        recordedBytes = metadata.members.reduce(names) { sum, member in
             // Its texts outlive the members.
             sum + 256 + member.subscription.count + member.assignment.count + member.memberID.utf8.count
                 + (member.groupInstanceID?.utf8.count ?? 0) + member.clientID.utf8.count + member.clientHost.utf8.count

@@ -40,6 +40,20 @@ import Testing
         #expect((bytes / 2..<bytes * 2).contains(driver.shard.liveBytes))
     }
 
+    /// The names that a group's record has count as well: a log that is reckoned too small would be rewritten without end.
+    @Test func aLongProtocolIsReckonedWith() throws {
+        let driver = ShardDriver()
+        let name = String(repeating: "p", count: 30_000)
+        let join = driver.joinDynamic(protocols: [subscription(["t"], name)])
+        driver.pass(driver.settings.initialRebalanceDelayMs)
+        let joined = try #require(driver.joined(join.waiter))
+        driver.sync(join.memberID, joined.generationID, assignments: [join.memberID: [1]])
+        #expect(driver.state() == .stable)
+        var walk = ShardWalk(.offsets)
+        let bytes = (driver.shard.liveRecords(&walk, maxBytes: .max) ?? []).reduce(0) { $0 + $1.sizeInBatch }
+        #expect(bytes > 30_000 && (bytes / 2..<bytes * 2).contains(driver.shard.liveBytes))
+    }
+
     @Test func aStepOfASweepIsBounded() {
         let driver = filled()
         let deleted = driver.walk(.topic("topic-0")) { $0.topicsDeleted(["topic-0": .zero], &$1, now: $2) }
