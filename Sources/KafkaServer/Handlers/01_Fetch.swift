@@ -21,6 +21,8 @@ extension KafkaConnection {
         case .failure(let refusal): return refuseFetch(request.ticket, refusal.code)
         }
         if let session {
+            // Before what is ready is counted: all is, when topics are named in the other way.
+            session.name(byID: request.version >= 13)
             if session.readyCount + reader.partitionCount > Self.inlineEntries {
                 return workOff(LongFetch(request, reader, session))
             }
