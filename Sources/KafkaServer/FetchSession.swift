@@ -91,7 +91,8 @@ final class FetchSession {
     var lastUsed: Int64
     /// What it has taken of the share.
     var takenBytes = 0
-    /// What its partitions keep.
+    /// What its slots and the names of its partitions keep. Slots that were given up count: the tables keep them until the
+    /// session is empty.
     private(set) var bytes = 0
     /// Slots moved or passed over, for tests: what forgetting costs.
     private(set) var moves = 0
@@ -135,13 +136,18 @@ final class FetchSession {
             return mark(slot)
         }
         let slot = free.popLast() ?? Int32(entries.count)
-        if Int(slot) == entries.count { entries.append(entry) } else { entries[Int(slot)] = entry }
+        if Int(slot) == entries.count {
+            entries.append(entry)
+            bytes += Self.bytesAPartition
+        } else {
+            entries[Int(slot)] = entry
+        }
         slots[entry.key] = slot
         lastRank += 1
         entries[Int(slot)].rank = lastRank
         ready.append(slot)
         cap += entry.cap
-        bytes += Self.bytes(of: entry.key.topicName.count)
+        bytes += entry.key.topicName.count
     }
 
     func forget(_ key: Key) {
@@ -150,7 +156,8 @@ final class FetchSession {
         cap -= entries[Int(slot)].cap
         entries[Int(slot)] = .vacant
         freed.append(slot)
-        bytes -= Self.bytes(of: key.topicName.count)
+        // The slot is paid for as long as the tables have it.
+        bytes -= key.topicName.count
     }
 
     /// Ends the changes of a request: closes the gaps that the forgotten have left, once for all of them.
@@ -161,7 +168,9 @@ final class FetchSession {
         marked.removeAll { entries[Int($0)].isVacant }
         free += freed
         freed.removeAll()
-        if slots.isEmpty { (entries, ready, marked, free) = ([], [], [], []) }
+        guard slots.isEmpty else { return }
+        (entries, ready, marked, free, slots) = ([], [], [], [], [:])
+        bytes = 0
     }
 
     /// Says how a request names topics. Names and ids find different logs, so all are looked at when that changes.

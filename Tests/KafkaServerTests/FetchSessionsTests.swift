@@ -32,6 +32,24 @@ import Testing
 
     // MARK: Room
 
+    /// What a session has forgotten costs as much as before, for its tables do not shrink; what comes anew takes those places;
+    /// and an empty session has no tables.
+    @Test func slotsArePaidForUntilTheSessionIsEmpty() throws {
+        let share = FetchShare(limit: 1 << 20)
+        let sessions = FetchSessions(slots: 1, loop: 0, share: share)
+        let session = try #require(create(sessions, 1000, now: 0))
+        #expect(share.bytes == 1000 * FetchSession.bytes(of: 1))
+        for index in 1..<1000 { session.forget(entry(index).key) }
+        #expect(sessions.settle(session, now: 0))
+        #expect(share.bytes == 1000 * FetchSession.bytesAPartition + 1)
+        for index in 1000..<1999 { session.update(entry(index)) }
+        #expect(sessions.settle(session, now: 0))
+        #expect(share.bytes == 1000 * FetchSession.bytes(of: 1) && session.entries.count == 1000)
+        for index in [0] + Array(1000..<1999) { session.forget(entry(index).key) }
+        #expect(sessions.settle(session, now: 0))
+        #expect(share.bytes == 0 && session.entries.capacity == 0)
+    }
+
     @Test func theSilentMakeRoomAfterTwoMinutes() throws {
         let sessions = FetchSessions(slots: 2, loop: 0, share: FetchShare(limit: 1 << 20))
         let first = try #require(create(sessions, 5, now: 0))
@@ -68,16 +86,19 @@ import Testing
         #expect(create(loops[1], 50, now: 0) == nil)
         let second = try #require(create(loops[1], 40, now: 0))
         #expect(share.bytes == share.limit)
-        // Growing needs room, too; what is forgotten gives it.
+        // Growing needs room, too; what is forgotten gives that of its name, and a session that ends all.
         for index in 0..<10 { first.forget(entry(index).key) }
         #expect(loops[0].settle(first, now: 1))
+        #expect(share.bytes == share.limit - 10)
+        loops[0].remove(first.id)
+        let third = try #require(create(loops[0], 50, now: 1))
         for index in 40..<50 { second.update(entry(index)) }
         #expect(loops[1].settle(second, now: 1))
         second.update(entry(50))
         #expect(!loops[1].settle(second, now: 1))
         #expect(loops[1].count == 0)
         #expect(share.bytes == 50 * FetchSession.bytes(of: 1))
-        loops[0].remove(first.id)
+        loops[0].remove(third.id)
         #expect(share.bytes == 0)
     }
 
@@ -99,7 +120,7 @@ import Testing
         session.endChanges()
         #expect(session.moves == 10_000)
         #expect(order(session) == (0..<5_000).map { Int32($0 * 2 + 1) })
-        #expect(session.bytes == 5_000 * FetchSession.bytes(of: 1))
+        #expect(session.bytes == 10_000 * FetchSession.bytesAPartition + 5_000)
     }
 
     @Test func aPlaceIsUsedAgainAndABatchOfChangesKeepsItsOrder() {
