@@ -1,4 +1,3 @@
-internal import Glibc
 public import KafkaModel
 
 /// All topics at one moment: immutable, exchanged as a whole by whoever changes it.
@@ -100,8 +99,7 @@ public final class TopicCatalog: Sendable {
     public func topic(named bytes: UnsafeRawBufferPointer) -> Topic? {
         let hash = TopicBucket.nameHash(bytes)
         return names[Self.bucket(hash)].first(from: hash) { topic in
-            guard topic.nameBytes.count == bytes.count, let wanted = bytes.baseAddress else { return false }
-            return topic.nameBytes.withUnsafeBytes { memcmp($0.baseAddress!, wanted, bytes.count) == 0 }
+            topic.nameBytes.count == bytes.count && topic.nameBytes.withUnsafeBytes { TopicBucket.areEqual($0, bytes) }
         }
     }
 
@@ -183,6 +181,22 @@ final class TopicBucket: Sendable {
             hash = mixed(hash, foldedWord(rest))
         }
         return Int(truncatingIfNeeded: hash)
+    }
+
+    /// Compares names of the same length. Not `memcmp`: across a call of C the topic is retained once more.
+    @inline(__always)
+    static func areEqual(_ one: UnsafeRawBufferPointer, _ other: UnsafeRawBufferPointer) -> Bool {
+        var at = 0
+        while at + 8 <= one.count {
+            let word = one.loadUnaligned(fromByteOffset: at, as: UInt64.self)
+            if word != other.loadUnaligned(fromByteOffset: at, as: UInt64.self) { return false }
+            at += 8
+        }
+        while at < one.count {
+            if one[at] != other[at] { return false }
+            at += 1
+        }
+        return true
     }
 
     /// `folded` of each of the eight bytes.
