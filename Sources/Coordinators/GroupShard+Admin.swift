@@ -74,28 +74,25 @@ extension GroupShard {
         entry.groupID.utf8.count + entry.protocolType.utf8.count > usualListedText
     }
 
-    /// Lists the next of the shard's groups, in no order, in the states and of the types named (case does not matter; none
-    /// named: all), until the walk through `.groups` is complete. A shard that loads answers COORDINATOR_LOAD_IN_PROGRESS;
-    /// one led elsewhere has no groups to list. Sources: KIP-518, KIP-848.
+    /// Lists the next of the shard's groups that are in these states (`GroupState.listed`), in no order, until the walk
+    /// through `.groups` is complete. A shard that loads answers COORDINATOR_LOAD_IN_PROGRESS; one led elsewhere has no
+    /// groups to list.
     public func listGroups(
-        states: [String], types: [String], _ walk: inout ShardWalk
+        in states: Set<GroupState>, _ walk: inout ShardWalk
     ) -> (error: ErrorCode, groups: [ListGroupsResponse.ListedGroup]) {
-        guard phase == .active, types.isEmpty || types.contains(where: { $0.lowercased() == "classic" }) else {
+        guard phase == .active, !states.isEmpty else {
             walk.end()
             return (phase == .loading ? .coordinatorLoadInProgress : .none, [])
         }
-        let states = Set(states.map { $0.lowercased() })
         var listed: [ListGroupsResponse.ListedGroup] = []
         var room = Self.maxStepEntries
         while let part = walk.next(in: self, &room) {
-            guard let group = groups[part.groupID],
-                states.isEmpty || states.contains(group.state.rawValue.lowercased())
-            else { continue }
+            guard let group = groups[part.groupID], states.contains(group.state) else { continue }
             var entry = ListGroupsResponse.ListedGroup()
             entry.groupID = part.groupID.text
             entry.protocolType = group.protocolType ?? ""
             entry.groupState = group.state.rawValue
-            entry.groupType = "classic"
+            entry.groupType = ClassicGroup.typeName
             listed.append(entry)
         }
         return (.none, listed)
@@ -138,4 +135,21 @@ extension GroupShard {
         }
         return indexes.keys.sorted().map { ($0.text, indexes[$0]!.sorted()) }
     }
+}
+
+extension GroupState {
+    /// Returns the states of the groups that ListGroups is to list, by its filters: states and types, whose case does
+    /// not matter and of which none means all. Unknown ones match nothing. A client may name millions: to be called
+    /// once for a request, and outside of all locks. Sources: KIP-518, KIP-848.
+    public static func listed(states: [String], types: [String]) -> Set<GroupState> {
+        guard types.isEmpty || types.contains(where: { $0.lowercased() == ClassicGroup.typeName }) else { return [] }
+        return states.isEmpty ? Set(allCases) : Set(states.lazy.compactMap { byName[$0.lowercased()] })
+    }
+
+    private static let byName = Dictionary(uniqueKeysWithValues: allCases.map { ($0.rawValue.lowercased(), $0) })
+}
+
+extension ClassicGroup {
+    /// What KIP-848 calls groups of this kind.
+    fileprivate static let typeName = "classic"
 }

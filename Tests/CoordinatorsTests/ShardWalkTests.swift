@@ -86,11 +86,23 @@ import Testing
         var walk = ShardWalk(.groups)
         var groups: [String] = []
         while !walk.isComplete {
-            let listed = driver.shard.listGroups(states: [], types: [], &walk).groups
+            let listed = driver.shard.listGroups(in: Set(GroupState.allCases), &walk).groups
             #expect(listed.count <= most)
             groups += listed.map(\.groupID)
         }
         #expect(Set(groups).count == 701 && groups.count == 701)
+    }
+
+    /// Filters are as long as a client likes: what they come to is known before the walk, and none of it is a step's work.
+    @Test func aListThatNothingIsInLooksAtNoGroup() {
+        let driver = filled()
+        for (states, types) in [(["NoSuchState", ""], []), ([], ["consumer"]), (["Empty"], ["share"])] as [([String], [String])] {
+            var walk = ShardWalk(.groups)
+            let listed = driver.shard.listGroups(in: GroupState.listed(states: states, types: types), &walk)
+            #expect(listed.error == .none && listed.groups.isEmpty && walk.isComplete && walk.entries == 0)
+        }
+        let many = [String](repeating: "sTABLE", count: 10_000) + ["none", "empty"]
+        #expect(GroupState.listed(states: many, types: ["none", "Classic"]) == [.stable, .empty])
     }
 
     @Test func timersThatAreDueTogetherFireInSteps() {
@@ -159,7 +171,7 @@ import Testing
         }
         try load(names)
         var sweep = ShardWalk(.groups)
-        _ = shard.listGroups(states: [], types: [], &sweep)
+        _ = shard.listGroups(in: Set(GroupState.allCases), &sweep)
         var rewrite = ShardWalk(.offsets)
         #expect(shard.liveRecords(&rewrite, maxBytes: 1_000)?.isEmpty == false)
         _ = shard.unload(now: time)
@@ -167,7 +179,7 @@ import Testing
         try load(names.reversed())
         var listed: [String] = []
         while !sweep.isComplete {
-            listed += shard.listGroups(states: [], types: [], &sweep).groups.map(\.groupID)
+            listed += shard.listGroups(in: Set(GroupState.allCases), &sweep).groups.map(\.groupID)
         }
         #expect(listed.count == names.count && Set(listed) == Set(names))
         // A log that begins in the middle of it would lack what the walk came by before.

@@ -39,9 +39,9 @@ extension KafkaConnection {
 
     static func listGroups(_ asked: ListGroupsRequest, _ context: AnswerContext) -> Answer<ListGroupsResponse> {
         var response = ListGroupsResponse()
-        let steps = context.broker.groups.walkAll { shard, walk in
-            shard.listGroups(states: asked.statesFilter, types: asked.typesFilter, &walk)
-        }
+        // Once, and before a shard's lock is taken: the filters are as long as the client likes.
+        let states = GroupState.listed(states: asked.statesFilter, types: asked.typesFilter)
+        let steps = context.broker.groups.walkAll { shard, walk in shard.listGroups(in: states, &walk) }
         for (error, groups) in steps {
             if error != .none { response.errorCode = error.rawValue }
             response.groups += groups

@@ -138,9 +138,10 @@ extension ShardDriver {
         states: [String] = [], types: [String] = []
     ) -> (error: ErrorCode, groups: [ListGroupsResponse.ListedGroup]) {
         var walk = ShardWalk(.groups)
+        let listed = GroupState.listed(states: states, types: types)
         var all: (error: ErrorCode, groups: [ListGroupsResponse.ListedGroup]) = (.none, [])
         while !walk.isComplete {
-            let (error, groups) = shard.listGroups(states: states, types: types, &walk)
+            let (error, groups) = shard.listGroups(in: listed, &walk)
             if error != .none { all.error = error }
             all.groups += groups
         }
