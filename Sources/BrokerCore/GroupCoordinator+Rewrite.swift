@@ -23,6 +23,10 @@ import RecordFormat
 /// - old, live, later appends: as before;
 /// - live, later appends: of each key that is alive its newest record; of one that is not none, or a tombstone behind it.
 ///
+/// What is appended waits for a commit in memory, and what is alive may be a thousand times what it takes as groups: each
+/// record repeats its group's id. So all rewrites together stop at `maxRewriteBytes` that are not on disk, and go on when
+/// they are.
+///
 /// Where the state is thrown away and read back (`GroupCoordinator+Loading`), the walk ends; what it has appended stays, and
 /// the start does not move.
 ///
@@ -57,6 +61,8 @@ struct LogRewrite {
     var writing: Writing?
     /// The live records are appended, the log's start has not moved yet.
     var pending: Pending?
+    /// Bytes of live records that were appended and may not be on disk, and the offset behind the last of them.
+    private var queued = (bytes: 0, end: Offset(0))
     private var isAsked = false
 
     /// A log is rewritten when it has grown to this many times what is alive: each live byte is then written again at
@@ -77,12 +83,25 @@ struct LogRewrite {
         writing = Writing(start: start, bytesBefore: logBytes)
         isAsked = false
     }
+
+    /// Counts live records that were appended.
+    mutating func queue(_ bytes: Int, end: Offset) { queued = (queued.bytes + bytes, end) }
+
+    /// Returns the bytes of live records that wait for a commit to the log.
+    mutating func queuedBytes(_ log: PartitionLog) -> Int {
+        // What a commit has left out waits for its log's files, perhaps for ever, and nothing more is appended behind it.
+        if log.highWatermark >= queued.end || log.hasLeftOutAppends { queued.bytes = 0 }
+        return queued.bytes
+    }
 }
 
 extension GroupCoordinator {
     /// Bytes of live records that are encoded and appended while a shard's lock is held once, about: some hundred records,
     /// half a millisecond.
     static let rewriteStepBytes = 64 << 10
+    /// Bytes of live records of all shards that wait for a commit, about: with as many, a rewrite goes on when the timer
+    /// thread looks again. Some commits' worth.
+    static let maxRewriteBytes = 4 << 20
     /// How often the timer thread looks whether the live records have reached the disk.
     static let rewritePollMs: Int64 = 20
 
@@ -92,30 +111,33 @@ extension GroupCoordinator {
         case idle
         /// Some was appended, and there is more.
         case goesOn
-        /// All is appended, and not on disk yet.
+        /// All is appended, or as much as may be, and not on disk yet; or a transaction is open.
         case waits
     }
 
     /// Takes for every shard the steps that can be taken now. Runs on the timer thread. Returns whether a shard waits for a
     /// commit and wants the next step soon.
-    func rewriteOutgrown() -> Bool {
+    func rewriteOutgrown(maxBytes: Int = maxRewriteBytes) -> Bool {
+        let shards = shards
+        var room = shards.reduce(maxBytes) { room, shard in room - shard.withLock { $0.rewrite.queuedBytes($0.log) } }
         var waits = false
         for shard in shards {
             var step = RewriteStep.goesOn
-            while step == .goesOn { step = rewriteStep(shard) }
+            while step == .goesOn { step = rewriteStep(shard, &room) }
             waits = waits || step == .waits
         }
         return waits
     }
 
-    /// Takes one step, for which the shard's lock is held.
-    func rewriteStep(_ shard: Lock<Shard>) -> RewriteStep {
+    /// Takes one step, for which the shard's lock is held. What it appends is taken from `room`, and nothing is where there is
+    /// none.
+    func rewriteStep(_ shard: Lock<Shard>, _ room: inout Int) -> RewriteStep {
         // An offline store commits nothing more; a restart begins with what is on disk.
         if broker.store.isOffline { return .idle }
         return shard.withLock { shard in
             if let pending = shard.rewrite.pending { return moveStart(of: &shard, pending) }
             if shard.rewrite.writing == nil, !beginRewrite(&shard) { return .idle }
-            return appendLive(&shard)
+            return appendLive(&shard, &room)
         }
     }
 
@@ -129,13 +151,20 @@ extension GroupCoordinator {
         return true
     }
 
-    private func appendLive(_ shard: inout Shard) -> RewriteStep {
+    private func appendLive(_ shard: inout Shard, _ room: inout Int) -> RewriteStep {
         guard var writing = shard.rewrite.writing else { return .idle }
+        // A transaction that began behind the walk's beginning has all its records there. So the walk goes on when it is over:
+        // begun anew for each, it would make the log longer and never end.
+        guard room > 0, shard.machine.canBeRewritten else { return .waits }
         shard.rewrite.writing = nil
         // Given up halfway, the log has some records twice, and its start does not move.
-        guard let live = shard.machine.liveRecords(&writing.walk, maxBytes: Self.rewriteStepBytes),
-            Self.append(live, to: &shard, BrokerClock.now())
-        else { return .idle }
+        guard let live = shard.machine.liveRecords(&writing.walk, maxBytes: Self.rewriteStepBytes) else { return .idle }
+        let before = shard.rewrite.logBytes
+        let isAppended = Self.append(live, to: &shard, BrokerClock.now())
+        let bytes = Int(shard.rewrite.logBytes - before)
+        shard.rewrite.queue(bytes, end: shard.log.logEndOffset)
+        room -= bytes
+        guard isAppended else { return .idle }
         guard writing.walk.isComplete else {
             shard.rewrite.writing = writing
             return .goesOn

@@ -7,12 +7,14 @@ extension GroupShard {
 
     /// Whether what is alive can be written again now: not while offsets of unfinished transactions are pending. They are
     /// tied to their producers' batches, and a committed offset that is written again behind one of them would be the newer
-    /// of the two.
+    /// of the two. A walk waits for their end where it is: offsets that became pending after its beginning have their records
+    /// behind it, as they do once they are committed.
     public var canBeRewritten: Bool { phase == .active && pendingTransactions.isEmpty }
 
     /// Returns the next of the records that replay needs to come to the present committed state, of a walk through
     /// `.offsets`: for each group its newest metadata record, when it has one, and then all its committed offsets. `nil`:
-    /// the walk cannot go on, because of a transaction or because it began before the shard was loaded.
+    /// the walk cannot go on, now because of a transaction (`canBeRewritten`), or ever because it began before the shard was
+    /// loaded.
     ///
     /// Appended behind the log they change nothing, because each repeats what its key already has: a replay may see all
     /// of them, some (in order), or none, and also the records before them or not. Once the walk is complete, every key that

@@ -74,6 +74,61 @@ import Testing
         #expect(partitions(node) == expected)
     }
 
+    /// What waits for a commit is bounded, whatever is alive: without one nothing more is appended, of any shard.
+    @Test func noMoreIsAppendedThanTheCommitsTake() throws {
+        var options = options()
+        options.offsetsPartitions = 2
+        let node = try SimulatedBroker(options: options)
+        let logs = try #require(node.broker.catalog.topic(named: Topic.offsetsTopicName)).partitions
+        let groups = node.broker.groups
+        let names = (0..<20).map { "g\($0)" }
+        for index in Int32(0)..<2 {
+            let group = try #require(names.first { groups.partitionIndex(of: $0) == index })
+            fill(node, group: group)
+        }
+        let begin = logs.map(\.logEndOffset)
+        var polls = 0
+        while groups.rewriteOutgrown(maxBytes: 1_000) {
+            let queued = logs.map(\.logEndOffset)
+            #expect(groups.rewriteOutgrown(maxBytes: 1_000) && logs.map(\.logEndOffset) == queued)
+            // One step.
+            #expect(logs.reduce(0) { $0 + ($1.logEndOffset - $1.highWatermark) } <= GroupShard.maxStepEntries)
+            node.broker.store.commitPending()
+            polls += 1
+        }
+        #expect(polls > 4)
+        node.broker.store.commitPending()
+        #expect(logs.map(\.logStartOffset) == begin && logs.map(\.logEndOffset) == begin.map { $0 + 1_200 })
+    }
+
+    /// Transactions may come one after the other for ever.
+    @Test func aTransactionHoldsARewriteUpAndDoesNotMakeItBeginAgain() throws {
+        let node = try SimulatedBroker(options: options())
+        fill(node)
+        let shard = node.broker.groups.shards[0]
+        let begin = node.offsetsLog.logEndOffset
+        let now = BrokerClock.now()
+        var transactions = 0
+        while node.broker.groups.rewriteStep(shard) == .goesOn {
+            let producer = TransactionalProducer(id: ProducerID(7), epoch: ProducerEpoch(0))
+            var request = TransactionalCommit(producer: producer, groupID: "other")
+            request.partitions = [.init(topicName: "t", partitionIndex: 0, offset: 1)]
+            // Their records, which are not what this is about, are not appended.
+            shard.withLock { _ = $0.machine.txnOffsetCommit(request, waiter: WaiterID(5), now: now) }
+            let end = node.offsetsLog.logEndOffset
+            #expect(node.broker.groups.rewriteStep(shard) == .waits && node.offsetsLog.logEndOffset == end)
+            shard.withLock {
+                _ = $0.machine.completeTransaction(of: producer.id, committed: false, waiter: nil, now: now)
+            }
+            transactions += 1
+        }
+        #expect(transactions > 1)
+        node.broker.store.commitPending()
+        #expect(!node.broker.groups.rewriteOutgrown())
+        node.broker.store.commitPending()
+        #expect(node.offsetsLog.logStartOffset == begin && node.offsetsLog.logEndOffset == begin + 1_200)
+    }
+
     /// Cuts the power at each call of a rewrite of several steps.
     @Test func aCrashBetweenTwoStepsLosesNoCommitAndBringsNothingDeletedBack() throws {
         for seed in UInt64(1)...2 {
@@ -120,10 +175,10 @@ import Testing
     private static let filled = Dictionary(uniqueKeysWithValues: (Int32(0)..<1_200).map { ($0, Int64(9)) })
 
     /// One group's offsets of 1,200 partitions, ten times: several steps of a rewrite.
-    private func fill(_ node: SimulatedBroker) {
+    private func fill(_ node: SimulatedBroker, group: String = "g") {
         for round in Int64(0)..<10 {
             for first in stride(from: Int32(0), to: 1_200, by: 100) {
-                node.commit(group: "g", partitions: first..<first + 100, offset: round)
+                node.commit(group: group, partitions: first..<first + 100, offset: round)
             }
             node.broker.store.commitPending()
         }

@@ -38,7 +38,9 @@ struct CommitBatch {
 /// The lock is the innermost of the store: partitions enqueue under their state lock. `isFilled` is written under it, and
 /// read without it by loops that ask whether there is anything to commit.
 ///
-/// Limit: none of its own. What is queued is memory of requests, which the edges bound.
+/// Limit: none of its own. What is queued is memory of requests, which the edges bound, or what the broker writes of
+/// itself, in portions behind which it waits for a commit (`GroupCoordinator+Rewrite` of BrokerCore). What a checkpoint
+/// carries goes past the queue (GroupCommit+Carry.swift).
 final class CommitQueue: Sendable {
     private let pending = Lock(CommitBatch())
     private let isFilled = Atomic<Bool>(false)

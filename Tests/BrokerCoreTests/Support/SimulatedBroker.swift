@@ -166,3 +166,11 @@ func storageError(_ body: () throws -> Void) -> StorageError? {
         return error as? StorageError
     }
 }
+
+extension GroupCoordinator {
+    /// Takes one step of a rewrite, however much waits for a commit.
+    func rewriteStep(_ shard: Lock<Shard>) -> RewriteStep {
+        var room = Int.max
+        return rewriteStep(shard, &room)
+    }
+}
