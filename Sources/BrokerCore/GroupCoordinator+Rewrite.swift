@@ -14,8 +14,9 @@ import RecordFormat
 ///  3. published: everything up to here is on disk ────────────────────────────┘
 ///  4. the log's start moves to ──────────────┘
 /// ```
-/// The shard's lock is held for a step of 64 KiB, and requests come between two of them. A step writes what its keys have at
-/// that moment, so every key that is alive in the end has its newest record behind `start` (`GroupShard.liveRecords`).
+/// The shard's lock is held for a step (`GroupShard.maxStepBytes`), and requests come between two of them. A step
+/// writes what its keys have at that moment, so every key that is alive in the end has its newest record behind `start`
+/// (`GroupShard.liveRecords`).
 ///
 /// No crash loses state: the start is moved only once the commit that covers the last live record is published, and
 /// the move is an entry of a later commit still. So a replay sees one of
@@ -23,9 +24,9 @@ import RecordFormat
 /// - old, live, later appends: as before;
 /// - live, later appends: of each key that is alive its newest record; of one that is not none, or a tombstone behind it.
 ///
-/// What is appended waits for a commit in memory, and what is alive may be a thousand times what it takes as groups: each
-/// record repeats its group's id. So all rewrites together stop at `maxRewriteBytes` that are not on disk, and go on when
-/// they are.
+/// What is appended waits for a commit in memory, and what is alive may be a thousand times what it takes as groups:
+/// each record repeats its group's id. So all rewrites together stop at `maxRewriteBytes` that are not on disk, and go
+/// on when they are.
 ///
 /// Where the state is thrown away and read back (`GroupCoordinator+Loading`), the walk ends; what it has appended stays, and
 /// the start does not move.
@@ -89,18 +90,16 @@ struct LogRewrite {
 
     /// Returns the bytes of live records that wait for a commit to the log.
     mutating func queuedBytes(_ log: PartitionLog) -> Int {
-        // What a commit has left out waits for its log's files, perhaps for ever, and nothing more is appended behind it.
+        // What a commit has left out waits for its log's files, perhaps for ever, and nothing more is appended behind
+        // it.
         if log.highWatermark >= queued.end || log.hasLeftOutAppends { queued.bytes = 0 }
         return queued.bytes
     }
 }
 
 extension GroupCoordinator {
-    /// Bytes of live records that are encoded and appended while a shard's lock is held once, about: some hundred records,
-    /// half a millisecond.
-    static let rewriteStepBytes = 64 << 10
-    /// Bytes of live records of all shards that wait for a commit, about: with as many, a rewrite goes on when the timer
-    /// thread looks again. Some commits' worth.
+    /// Bytes of live records of all shards that wait for a commit, about: with as many, a rewrite goes on when the
+    /// timer thread looks again. Some commits' worth.
     static let maxRewriteBytes = 4 << 20
     /// How often the timer thread looks whether the live records have reached the disk.
     static let rewritePollMs: Int64 = 20
@@ -129,8 +128,8 @@ extension GroupCoordinator {
         return waits
     }
 
-    /// Takes one step, for which the shard's lock is held. What it appends is taken from `room`, and nothing is where there is
-    /// none.
+    /// Takes one step, for which the shard's lock is held. What it appends is taken from `room`, and nothing is where
+    /// there is none.
     func rewriteStep(_ shard: Lock<Shard>, _ room: inout Int) -> RewriteStep {
         // An offline store commits nothing more; a restart begins with what is on disk.
         if broker.store.isOffline { return .idle }
@@ -153,12 +152,12 @@ extension GroupCoordinator {
 
     private func appendLive(_ shard: inout Shard, _ room: inout Int) -> RewriteStep {
         guard var writing = shard.rewrite.writing else { return .idle }
-        // A transaction that began behind the walk's beginning has all its records there. So the walk goes on when it is over:
-        // begun anew for each, it would make the log longer and never end.
+        // A transaction that began behind the walk's beginning has all its records there. So the walk goes on when it
+        // is over: begun anew for each, it would make the log longer and never end.
         guard room > 0, shard.machine.canBeRewritten else { return .waits }
         shard.rewrite.writing = nil
         // Given up halfway, the log has some records twice, and its start does not move.
-        guard let live = shard.machine.liveRecords(&writing.walk, maxBytes: Self.rewriteStepBytes) else { return .idle }
+        guard let live = shard.machine.liveRecords(&writing.walk) else { return .idle }
         let before = shard.rewrite.logBytes
         let isAppended = Self.append(live, to: &shard, BrokerClock.now())
         let bytes = Int(shard.rewrite.logBytes - before)

@@ -7,14 +7,14 @@ extension GroupShard {
 
     /// Whether what is alive can be written again now: not while offsets of unfinished transactions are pending. They are
     /// tied to their producers' batches, and a committed offset that is written again behind one of them would be the newer
-    /// of the two. A walk waits for their end where it is: offsets that became pending after its beginning have their records
-    /// behind it, as they do once they are committed.
+    /// of the two. A walk waits for their end where it is: offsets that became pending after its beginning have their
+    /// records behind it, as they do once they are committed.
     public var canBeRewritten: Bool { phase == .active && pendingTransactions.isEmpty }
 
     /// Returns the next of the records that replay needs to come to the present committed state, of a walk through
     /// `.offsets`: for each group its newest metadata record, when it has one, and then all its committed offsets. `nil`:
-    /// the walk cannot go on, now because of a transaction (`canBeRewritten`), or ever because it began before the shard was
-    /// loaded.
+    /// the walk cannot go on, now because of a transaction (`canBeRewritten`), or ever because it began before the
+    /// shard was loaded.
     ///
     /// Appended behind the log they change nothing, because each repeats what its key already has: a replay may see all
     /// of them, some (in order), or none, and also the records before them or not. Once the walk is complete, every key that
@@ -23,31 +23,22 @@ extension GroupShard {
     ///
     /// A rebalance under way has no record and gets none here: a restart brings back the last completed generation.
     ///
-    /// - Parameter maxBytes: a step ends with the record that reaches it; it may have `liveStepEntries` more.
-    public func liveRecords(_ walk: inout ShardWalk, maxBytes: Int) -> [CoordinatorRecord]? {
+    /// - Parameter maxBytes: the step ends with the part that reaches it (`ShardWalk.Room`).
+    public func liveRecords(_ walk: inout ShardWalk, maxBytes: Int = maxStepBytes) -> [CoordinatorRecord]? {
         guard canBeRewritten, walk.isThrough(self) else { return nil }
         var records: [CoordinatorRecord] = []
-        var bytes = 0
+        var room = ShardWalk.Room(bytes: maxBytes)
         func add(_ record: GroupRecord) {
             let encoded = record.encoded
-            bytes += encoded.sizeInBatch
+            room.bytes -= encoded.sizeInBatch
             records.append(encoded)
         }
-        var room = Self.maxStepEntries
-        while room > 0, bytes < maxBytes, !walk.isComplete {
-            let step = min(room, Self.liveStepEntries)
-            var left = step
-            if let part = walk.next(in: self, &left) {
-                if part.isFirst, let metadata = groups[part.groupID]?.recorded {
-                    add(.group(groupID: part.groupID.text, metadata))
-                }
-                for (key, offset) in part.offsets { add(.offset(key, offset)) }
+        while let part = walk.next(in: self, &room) {
+            if part.isFirst, let metadata = groups[part.groupID]?.recorded {
+                add(.group(groupID: part.groupID.text, metadata))
             }
-            room -= step - left
+            for (key, offset) in part.offsets { add(.offset(key, offset)) }
         }
         return records
     }
-
-    /// Entries between two looks at the bytes: each may have a group's name and a text of 32 KiB.
-    private static let liveStepEntries = 16
 }

@@ -2,9 +2,9 @@ public import KafkaModel
 
 /// When offsets and groups end: retention, deleted topics. Source: KIP-211.
 extension GroupShard {
-    /// Removes offsets that are older than the retention, and empty groups without offsets: the next `maxStepEntries` of a
-    /// walk through `.offsets`. To be called every few minutes (`offsets.retention.check.interval.ms`), and again at once
-    /// until the walk is complete.
+    /// Removes offsets that are older than the retention, and empty groups without offsets: the next step of a walk
+    /// through `.offsets`. To be called every few minutes (`offsets.retention.check.interval.ms`), and again at once until
+    /// the walk is complete.
     ///
     /// An offset's age counts from
     /// - the time its group became Empty, for groups that had members;
@@ -37,8 +37,8 @@ extension GroupShard {
         }.map(\.key)
     }
 
-    /// Removes the offsets of topics that were deleted: the next `maxStepEntries` of a walk through `.offsets`, or through
-    /// `.topic` where it is one. Offsets of a new topic of the same name, known by its id, stay.
+    /// Removes the offsets of topics that were deleted: the next step of a walk through `.offsets`, or through `.topic`
+    /// where it is one. Offsets of a new topic of the same name, known by its id, stay.
     public mutating func topicsDeleted(
         _ topics: [ExactString: TopicID], _ walk: inout ShardWalk, now: CoordinatorTime
     ) -> GroupActions {
@@ -65,7 +65,8 @@ extension GroupShard {
         return keys
     }
 
-    /// Takes a step of the walk. What `change` does to a part's group, it does to that group alone.
+    /// Takes a step of the walk, which ends with `maxStepEntries` looked at or `maxStepBytes` written. What `change`
+    /// does to a part's group, it does to that group alone.
     private mutating func sweep(
         _ walk: inout ShardWalk, _ now: CoordinatorTime, _ change: (inout GroupShard, ShardWalk.Part) -> Void
     ) -> GroupActions {
@@ -74,8 +75,12 @@ extension GroupShard {
             walk.end()
             return context.finish()
         }
-        var room = Self.maxStepEntries
-        while let part = walk.next(in: self, &room) { counting(part.groupID.text) { change(&$0, part) } }
+        var room = ShardWalk.Room()
+        while let part = walk.next(in: self, &room) {
+            let before = context.actions.records.count
+            counting(part.groupID.text) { change(&$0, part) }
+            room.bytes -= context.actions.records[before...].reduce(0) { $0 + $1.sizeInBatch }
+        }
         return context.finish()
     }
 

@@ -19,6 +19,8 @@ public struct GroupShard: Sendable {
     /// Entries (groups, offsets, timers) that one call looks at, where the number of them is not that of a request: what is
     /// more needs further calls, and the lock around each is held for about a millisecond.
     public static let maxStepEntries = 512
+    /// Bytes of records with which such a call ends: the entries may have 32 KB of names and text each.
+    public static let maxStepBytes = 64 << 10
 
     /// `max.message.bytes` of `__consumer_offsets` unless its topic says otherwise.
     public static let defaultMaxBatchBytes = 1_048_588

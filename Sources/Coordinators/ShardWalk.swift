@@ -26,6 +26,15 @@ public struct ShardWalk: Sendable {
         var offsets: [(key: GroupRecord.OffsetKey, offset: CommittedOffset)] = []
     }
 
+    /// What one step may still look at and write.
+    struct Room {
+        var entries = GroupShard.maxStepEntries
+        /// Taken from by who writes records for what it is given. The part that takes the last of them may take more.
+        var bytes = GroupShard.maxStepBytes
+        /// Entries of a part, behind which the bytes are looked at.
+        static let partEntries = 16
+    }
+
     private let scope: Scope
     public private(set) var isComplete = false
     /// Groups, offsets and empty slots that were looked at.
@@ -80,6 +89,18 @@ public struct ShardWalk: Sendable {
             take(group.offsets, into: &part, &room)
             if part.isLast { leaveGroup() }
             return part
+        }
+        return nil
+    }
+
+    /// Returns the next part, a small one; nil when the step or the walk is over.
+    mutating func next(in shard: borrowing GroupShard, _ room: inout Room) -> Part? {
+        while room.entries > 0, room.bytes > 0, !isComplete {
+            let most = min(room.entries, Room.partEntries)
+            var left = most
+            let part = next(in: shard, &left)
+            room.entries -= most - left
+            if let part { return part }
         }
         return nil
     }

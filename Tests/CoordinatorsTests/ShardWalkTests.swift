@@ -69,6 +69,32 @@ import Testing
         #expect(driver.recordCount == records + 1_600 && driver.shard.groupCount == 0)
     }
 
+    /// Tombstones repeat their group's id, which may have 32 KB.
+    @Test func aStepOfASweepIsBoundedInBytes() {
+        let driver = ShardDriver()
+        let long = String(repeating: "g", count: 30_000)
+        for first in stride(from: Int32(0), to: 400, by: 20) {
+            driver.commit((first..<first + 20).map { .init("t", $0, offset: 1) }, group: long)
+        }
+        for scope in [ShardWalk.Scope.topic("t"), .offsets] {
+            let sweeper = driver.restarted()
+            if scope == .offsets { sweeper.pass(7 * 24 * 60 * 60_000) }
+            var walk = ShardWalk(scope)
+            var steps = 0
+            while !walk.isComplete {
+                let before = sweeper.recordCount
+                sweeper.run {
+                    scope == .offsets
+                        ? $0.expireOffsets(&walk, now: $1)
+                        : $0.topicsDeleted(["t": .zero], &walk, now: $1)
+                }
+                #expect(sweeper.recordCount - before <= ShardWalk.Room.partEntries)
+                steps += 1
+            }
+            #expect(steps >= 25 && sweeper.shard.metrics.offsets == 0)
+        }
+    }
+
     /// A shard that has lost its log may have thousands of deletions to make up for.
     @Test func topicsThatWereDeletedTogetherTakeOneWalk() {
         let driver = filled()
@@ -93,10 +119,13 @@ import Testing
         #expect(Set(groups).count == 701 && groups.count == 701)
     }
 
-    /// Filters are as long as a client likes: what they come to is known before the walk, and none of it is a step's work.
+    /// Filters are as long as a client likes: what they come to is known before the walk, and none of it is a step's
+    /// work.
     @Test func aListThatNothingIsInLooksAtNoGroup() {
         let driver = filled()
-        for (states, types) in [(["NoSuchState", ""], []), ([], ["consumer"]), (["Empty"], ["share"])] as [([String], [String])] {
+        for (states, types) in [(["NoSuchState", ""], []), ([], ["consumer"]), (["Empty"], ["share"])]
+            as [([String], [String])]
+        {
             var walk = ShardWalk(.groups)
             let listed = driver.shard.listGroups(in: GroupState.listed(states: states, types: types), &walk)
             #expect(listed.error == .none && listed.groups.isEmpty && walk.isComplete && walk.entries == 0)
