@@ -256,7 +256,7 @@ public final class GroupCoordinator: Sendable {
         // Requests that were parked before stay parked. The request of this event is not parked, even if the event would
         // have done so.
         var outcome = refusal(of: actions.replies.filter { !shard.machine.isParked($0.waiter) })
-        outcome.abandoned += trial.parkedWaiters.filter { !shard.machine.isParked($0) }
+        outcome.abandoned += trial.newlyParked
         return outcome
     }
 

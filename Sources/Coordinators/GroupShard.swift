@@ -131,7 +131,7 @@ public struct GroupShard: Sendable {
         groups = SlotTable()
         pendingTransactions = [:]
         context.footprint = Footprint()
-        context.parked = [:]
+        context.unparkAll()
         context.timers.removeAll()
         phase = .unloaded
         return context.finish()
@@ -166,7 +166,7 @@ public struct GroupShard: Sendable {
     /// ignored, as their reply was on its way.
     public mutating func waiterGone(_ waiter: WaiterID, now: CoordinatorTime) -> GroupActions {
         context.begin(now)
-        if let place = context.parked.removeValue(forKey: waiter) {
+        if let place = context.unpark(waiter) {
             counting(place.groupID) { shard in
                 shard.groups[place.groupID]?.connectionGone(place.memberID, waiter, &shard.context)
                 shard.dispose(place.groupID)
@@ -175,8 +175,11 @@ public struct GroupShard: Sendable {
         return context.finish()
     }
 
-    /// The requests that wait for a later event.
-    public var parkedWaiters: Set<WaiterID> { Set(context.parked.keys) }
+    /// How many requests wait for a later event.
+    public var parkedCount: Int { context.parked.count }
+
+    /// The requests that the last event has parked, and not answered in the end.
+    public var newlyParked: [WaiterID] { context.parkedNow.filter(isParked) }
 
     public func isParked(_ waiter: WaiterID) -> Bool { context.parked[waiter] != nil }
 
@@ -217,7 +220,7 @@ public struct GroupShard: Sendable {
         trial.context.footprint = trial.groups[groupID]?.footprint ?? Footprint()
         trial.context.memoryElsewhere = context.memoryElsewhere + memoryBytes - trial.memoryBytes
         trial.context.maxBatchBytes = context.maxBatchBytes
-        trial.context.parked = context.parked
+        if let group = trial.groups[groupID] { trial.context.takeParked(of: group) }
         return trial
     }
 
@@ -242,7 +245,7 @@ public struct GroupShard: Sendable {
             metrics.pendingMembers += group.pendingMembers.count
             metrics.offsets += group.offsets.count
         }
-        metrics.parkedRequests = context.parked.count
+        metrics.parkedRequests = parkedCount
         metrics.counters = context.counters
         return metrics
     }

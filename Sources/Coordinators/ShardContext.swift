@@ -19,7 +19,9 @@ struct ShardContext: Sendable {
     var memoryElsewhere = 0
     var memberIDs: MemberIDSource
     var timers = DeadlineQueue()
-    var parked: [WaiterID: ParkedPlace] = [:]
+    private(set) var parked: [WaiterID: ParkedPlace] = [:]
+    /// Whom the event that is handled, or the last one, has parked.
+    private(set) var parkedNow: [WaiterID] = []
     var counters = GroupMetrics.Counters()
     /// Offset records so far, in the order of the log.
     var offsetRecords: UInt64 = 0
@@ -35,6 +37,7 @@ struct ShardContext: Sendable {
     mutating func begin(_ now: CoordinatorTime) {
         precondition(actions.isEmpty, "an event began before the last one's actions were taken")
         self.now = now
+        parkedNow.removeAll(keepingCapacity: true)
     }
 
     mutating func finish() -> GroupActions {
@@ -49,6 +52,22 @@ struct ShardContext: Sendable {
     mutating func park(_ waiter: WaiterID, groupID: String, memberID: String) {
         let before = parked.updateValue(ParkedPlace(groupID: groupID, memberID: memberID), forKey: waiter)
         precondition(before == nil, "waiter \(waiter.rawValue) waits already")
+        parkedNow.append(waiter)
+    }
+
+    /// Forgets a parked request, and returns where it belongs.
+    mutating func unpark(_ waiter: WaiterID) -> ParkedPlace? { parked.removeValue(forKey: waiter) }
+
+    mutating func unparkAll() { parked = [:] }
+
+    /// Takes over the requests of a group that other events have parked.
+    mutating func takeParked(of group: ClassicGroup) {
+        for member in group.members.values {
+            for request in [member.join, member.sync] {
+                guard let request else { continue }
+                parked[request.waiter] = ParkedPlace(groupID: group.groupID, memberID: member.memberID)
+            }
+        }
     }
 
     mutating func answerJoin(_ request: ParkedRequest, _ response: JoinGroupResponse) {

@@ -175,15 +175,18 @@ import Testing
         failWrites(node, of: node.offsetsLog)
         node.broker.store.maintain(nowMs: Self.wallClockMs)
         #expect(node.offsetsLog.refusal(.broker) != nil)
+        node.join(group: "g5", waiter: 35)
         var request = HeartbeatRequest()
         request.groupID = "g7"
         var seen: [Int] = []
+        var waiting: [Int] = []
         node.broker.groups.perform(group: "g7") { machine, now in
             seen.append(machine.groupCount)
+            waiting.append(machine.parkedCount)
             return machine.heartbeat(request, waiter: WaiterID(31), now: now)
         }
         // Tried, and then made, because it needs no record.
-        #expect(seen == [1, 20])
+        #expect(seen == [1, 20] && waiting == [0, 1])
         node.join(group: "g7", waiter: 32)
         #expect(sink.errors(of: 32) == [] && node.broker.groups.readAll { $0.isParked(WaiterID(32)) } == [true])
         node.commit(group: "g8", offset: 2, waiter: 33)

@@ -89,7 +89,8 @@ import Testing
         node.broker.groups.deliver(to: sink)
         node.join(group: "h", waiter: 12)
         #expect(node.broker.become(leaderOf: node.offsetsLog, in: LeaderEpoch(0)))
-        #expect(node.broker.groups.readAll { $0.parkedWaiters } == [[WaiterID(12)]])
+        #expect(node.broker.groups.readAll { $0.parkedCount } == [1])
+        #expect(node.broker.groups.readAll { $0.isParked(WaiterID(12)) } == [true])
         #expect(sink.codes(of: 12) == [])
     }
 
