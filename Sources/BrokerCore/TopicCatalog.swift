@@ -20,11 +20,16 @@ public final class TopicCatalog: Sendable {
     public let version: Int64
     /// Topics that were put into a table to make this catalog from its predecessor: what the change cost.
     let movedTopics: Int
+    /// What names are hashed with, the same in every catalog that is made from this one. Whoever may create topics
+    /// chooses their names, and must not know which of them fall into one place: a look-up there would pass all of
+    /// them.
+    let seed: UInt64
 
     private static let bucketBits = 8
 
     private init(
-        names: [TopicBucket], ids: [TopicBucket], topicCount: Int, partitionCount: Int, version: Int64, movedTopics: Int
+        names: [TopicBucket], ids: [TopicBucket], topicCount: Int, partitionCount: Int, version: Int64,
+        movedTopics: Int, seed: UInt64
     ) {
         self.names = names
         self.ids = ids
@@ -32,14 +37,18 @@ public final class TopicCatalog: Sendable {
         self.partitionCount = partitionCount
         self.version = version
         self.movedTopics = movedTopics
+        self.seed = seed
     }
 
     /// Makes a catalog of topics with different names and ids.
-    convenience init(_ topics: some Collection<Topic>, version: Int64) {
+    convenience init(
+        _ topics: some Collection<Topic>, version: Int64, seed: UInt64 = .random(in: .min ... .max)
+    ) {
         self.init(
-            names: Self.buckets(topics, TopicBucket.nameHash), ids: Self.buckets(topics, TopicBucket.idHash),
-            topicCount: topics.count, partitionCount: topics.reduce(0) { $0 + $1.partitions.count }, version: version,
-            movedTopics: topics.count * 2)
+            names: Self.buckets(topics) { TopicBucket.nameHash($0, seed: seed) },
+            ids: Self.buckets(topics, TopicBucket.idHash), topicCount: topics.count,
+            partitionCount: topics.reduce(0) { $0 + $1.partitions.count }, version: version,
+            movedTopics: topics.count * 2, seed: seed)
     }
 
     private static func buckets(_ topics: some Collection<Topic>, _ hash: (Topic) -> Int) -> [TopicBucket] {
@@ -74,12 +83,12 @@ public final class TopicCatalog: Sendable {
             }
             return buckets
         }
-        let names = changed(names, TopicBucket.nameHash)
+        let names = changed(names) { TopicBucket.nameHash($0, seed: seed) }
         let ids = changed(ids, TopicBucket.idHash)
         return TopicCatalog(
             names: names, ids: ids, topicCount: topicCount + (new == nil ? 0 : 1) - (old == nil ? 0 : 1),
             partitionCount: partitionCount + (new?.partitions.count ?? 0) - (old?.partitions.count ?? 0),
-            version: version, movedTopics: moved)
+            version: version, movedTopics: moved, seed: seed)
     }
 
     // MARK: Look-ups
@@ -97,7 +106,7 @@ public final class TopicCatalog: Sendable {
 
     /// Returns the topic whose name has these bytes, without building a String.
     public func topic(named bytes: UnsafeRawBufferPointer) -> Topic? {
-        let hash = TopicBucket.nameHash(bytes)
+        let hash = TopicBucket.nameHash(bytes, seed: seed)
         return names[Self.bucket(hash)].first(from: hash) { topic in
             topic.nameBytes.count == bytes.count && topic.nameBytes.withUnsafeBytes { TopicBucket.areEqual($0, bytes) }
         }
@@ -112,7 +121,7 @@ public final class TopicCatalog: Sendable {
     /// two apart.
     func topic(collidingWith name: String) -> Topic? {
         let bytes = Array(name.utf8)
-        let hash = bytes.withUnsafeBytes { TopicBucket.nameHash($0) }
+        let hash = bytes.withUnsafeBytes { TopicBucket.nameHash($0, seed: seed) }
         return names[Self.bucket(hash)].first(from: hash) { topic in
             topic.nameBytes.elementsEqual(bytes) { TopicBucket.folded($0) == TopicBucket.folded($1) }
         }
@@ -161,15 +170,19 @@ final class TopicBucket: Sendable {
     @inline(__always)
     static func folded(_ byte: UInt8) -> UInt8 { byte == UInt8(ascii: ".") ? UInt8(ascii: "_") : byte }
 
-    static func nameHash(_ topic: Topic) -> Int { topic.nameBytes.withUnsafeBytes { nameHash($0) } }
+    static func nameHash(_ topic: Topic, seed: UInt64) -> Int {
+        topic.nameBytes.withUnsafeBytes { nameHash($0, seed: seed) }
+    }
 
     /// Hashes a name, eight bytes at a time: every request of a client looks one up. Names that collide in Kafka's metrics
     /// have the same hash.
-    static func nameHash(_ bytes: UnsafeRawBufferPointer) -> Int {
-        var hash = UInt64(truncatingIfNeeded: bytes.count)
+    static func nameHash(_ bytes: UnsafeRawBufferPointer, seed: UInt64) -> Int {
+        // Odd, so that the product's lower half loses nothing.
+        let factor = seed | 1
+        var hash = seed ^ UInt64(truncatingIfNeeded: bytes.count)
         var at = 0
         while at + 8 <= bytes.count {
-            hash = mixed(hash, foldedWord(bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self)))
+            hash = mixed(hash, foldedWord(bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self)), factor)
             at += 8
         }
         if at < bytes.count {
@@ -178,7 +191,7 @@ final class TopicBucket: Sendable {
                 rest = rest << 8 | UInt64(bytes[at])
                 at += 1
             }
-            hash = mixed(hash, foldedWord(rest))
+            hash = mixed(hash, foldedWord(rest), factor)
         }
         return Int(truncatingIfNeeded: hash)
     }
@@ -210,10 +223,11 @@ final class TopicBucket: Sendable {
         return word ^ ((dots >> 7) &* UInt64(UInt8(ascii: ".") ^ UInt8(ascii: "_")))
     }
 
-    /// Both halves of a product: a single one would lose what differs in the bytes at one end of the word.
+    /// Both halves of a product: a single one would lose what differs in the bytes at one end of the word. The factor
+    /// is the secret: with a known one, many of the names that fall together for one seed do so for the next.
     @inline(__always)
-    private static func mixed(_ hash: UInt64, _ word: UInt64) -> UInt64 {
-        let product = (hash ^ word ^ 0x9e37_79b9_7f4a_7c15).multipliedFullWidth(by: 0xd6e8_feb8_6659_fd93)
+    private static func mixed(_ hash: UInt64, _ word: UInt64, _ factor: UInt64) -> UInt64 {
+        let product = (hash ^ word ^ 0x9e37_79b9_7f4a_7c15).multipliedFullWidth(by: factor)
         return product.high ^ product.low
     }
 

@@ -10,6 +10,8 @@ import Testing
         return TopicCatalog(topics, version: 1)
     }
 
+    private static let seed: UInt64 = 0x65e8_c3da_5607_3e31
+
     private func find(_ name: String, in catalog: TopicCatalog) -> Topic? {
         Array(name.utf8).withUnsafeBytes { catalog.topic(named: $0) }
     }
@@ -61,7 +63,9 @@ import Testing
         for name in ["t-", "a.long.name.of.a.team.with-a-number-", ""] {
             for ending in ["", "-events"] {
                 let hashes = (0..<40_000).map { number in
-                    Array("\(name)\(number)\(ending)".utf8).withUnsafeBytes { TopicBucket.nameHash($0) }
+                    Array("\(name)\(number)\(ending)".utf8).withUnsafeBytes {
+                        TopicBucket.nameHash($0, seed: Self.seed)
+                    }
                 }
                 #expect(Set(hashes).count == hashes.count)
                 let buckets = Dictionary(grouping: hashes) { $0 >> 40 & 255 }
@@ -70,6 +74,22 @@ import Testing
                 #expect(buckets.values.allSatisfy { Set($0.map { $0 & 1023 }).count > $0.count * 8 / 10 })
             }
         }
+    }
+
+    /// Names that were chosen to fall together in one broker are spread in the next.
+    @Test func whereANameFallsCannotBeKnown() {
+        let names = (0..<50_000).map { Array("t-\($0)".utf8) }
+        func place(_ name: [UInt8], _ seed: UInt64) -> Int {
+            name.withUnsafeBytes { TopicBucket.nameHash($0, seed: seed) } >> 40 & 255
+        }
+        let chosen = names.filter { place($0, Self.seed) == 7 }
+        #expect((150...250).contains(chosen.count))
+        let others = Dictionary(grouping: chosen) { place($0, 0xf3d6_8e9e_84ea_f0dc) }
+        #expect(others.count > 100 && others.values.allSatisfy { $0.count < 10 })
+        #expect(catalog([]).seed != catalog([]).seed)
+        let catalog = catalog(["a"])
+        let next = Topic(name: "b", id: .random(), partitions: [], settings: TopicSettings())
+        #expect(catalog.replacing(next, version: 2).removing(named: "a", version: 3).seed == catalog.seed)
     }
 
     @Test func anEmptyCatalogFindsNothing() {
