@@ -9,7 +9,7 @@ extension RecordBatchError: CustomStringConvertible {
         case .tooLarge(let size, let limit):
             "The record batch size is \(size) bytes, which exceeds the maximum of \(limit)"
         case .unsupportedMagic(let magic):
-            "Record batches of magic version 2 are taken alone, and this one has magic version \(magic)"
+            "Only record batches of magic version 2 are taken, and this one has magic version \(magic)"
         case .corruptCRC(let stored, let computed):
             "Record is corrupt (stored crc = \(stored), computed crc = \(computed))"
         case .unknownCompression(let number): "Unknown compression type id: \(number)"

@@ -79,7 +79,7 @@ extension StorageError: CustomStringConvertible {
                 + "check the disk and the kernel log, then restart the broker to recover"
         case .noRoomToRewrite(let errno):
             return
-                "\(what) once more: \(Self.text(errno)); what was found in it may be in memory alone, after a sync that "
+                "\(what) once more: \(Self.text(errno)); what was found in it may be in memory only, after a sync that "
                 + "failed, and is not served before it is on disk; free space on this file system, then start the broker"
         case .corrupt(let detail):
             return "\(what): \(detail)"

@@ -10,7 +10,7 @@ extension PartitionLog {
     /// Why any append would be refused just now; nil when appends are taken.
     public func refusal(_ origin: Origin) -> AppendRefusal? { state.withLock { refusal(origin, &$0) } }
 
-    /// Changes nothing: to lend the state in another way than `inout` copies all of it, 545 bytes.
+    /// Changes nothing: to lend the state in another way than `inout` copies all of it.
     private func refusal(_ origin: Origin, _ state: inout State) -> AppendRefusal? {
         if state.isDeleted { return AppendRefusal(.unknownTopicOrPartition, "the topic is being deleted") }
         // A name is made only where it is told.

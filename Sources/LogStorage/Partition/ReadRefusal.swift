@@ -18,7 +18,8 @@ extension ReadRefusal: CustomStringConvertible {
     public var description: String {
         switch self {
         case .outOfRange(let start, let highWatermark):
-            "there are offsets \(start.rawValue) to \(highWatermark.rawValue) alone"
+            "the offset is out of range: the log has offsets from \(start.rawValue) up to, not including, "
+                + "\(highWatermark.rawValue)"
         case .notLeader: "this node does not lead the partition"
         case .corrupt(let reason), .storage(let reason): reason
         case .wouldWait: "it would have to wait for the disk"

@@ -50,7 +50,7 @@ final class DiskSpace: Sendable {
     var fullness: String? {
         guard isFull else { return nil }
         let owed = lastOwed.load(ordering: .relaxed)
-        let less = owed > 0 ? "\(owed) of them for what is in the journal alone, " : ""
+        let less = owed > 0 ? "\(owed) of them for what only the journal has, " : ""
         return
             "the disk of the data folder has \(freeBytes) bytes free, \(less)less than the reserve "
             + "of \(reserveBytes) bytes; free space, lower retention or delete topics"

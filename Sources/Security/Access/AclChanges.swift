@@ -7,7 +7,7 @@ public enum AclChanges {
     public static let maxDeletions = 10_000
     /// Entries of one CreateAcls: Kafka's bound on what one request writes. Past it, every entry is refused.
     public static let maxCreations = 10_000
-    /// Filters times ACLs of one DeleteAcls, about half a second of looking. Past it, every filter is refused.
+    /// Filters times ACLs of one DeleteAcls: each is held against each. Past it, every filter is refused.
     public static let maxComparisons = 10_000_000
     /// ACLs in all the results of one DeleteAcls, those that several filters find counted for each. Past it, every filter
     /// is refused: the reply would take some hundred bytes for each.

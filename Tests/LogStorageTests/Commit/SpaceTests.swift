@@ -86,7 +86,7 @@ import Testing
         disk.capacity = disk.usedBytes + reserve + owed / 2
         store.store.diskSpace.check()
         let refused = try #require(refusal(store))
-        #expect(refused.message.contains("\(owed) of them for what is in the journal alone"))
+        #expect(refused.message.contains("\(owed) of them for what only the journal has"))
         // The segments have it, and as much is free as before: the same answer.
         store.store.maintain(nowMs: TestStore.now + 2000)
         #expect(store.store.memory.unsettledBytes == 0)

@@ -72,6 +72,12 @@ import Testing
         #expect(try store.read(from: 9, fileFrom: place.fileFrom) == [])
     }
 
+    /// The high watermark is no offset that can be read.
+    @Test func theRefusalSaysWhichOffsetsThereAre() {
+        let refusal = ReadRefusal.outOfRange(logStartOffset: Offset(5), highWatermark: Offset(10))
+        #expect("\(refusal)" == "the offset is out of range: the log has offsets from 5 up to, not including, 10")
+    }
+
     @Test func whatIsNotDurableIsNotSeen() throws {
         let store = try log(in: .memory)
         store.append()
