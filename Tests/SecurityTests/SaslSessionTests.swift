@@ -1,3 +1,4 @@
+import ByteBuffers
 import KafkaModel
 import Security
 import Testing
@@ -209,6 +210,25 @@ import Testing
         }
         #expect(check("alice", "pw") == .accepted(SaslIdentity(principal: .user("alice"), epoch: 3)))
         #expect(check("alice", "PW") == .rejected && check("nobody", "pw") == .rejected)
+    }
+
+    /// What is done for one and not for the other can be measured.
+    @Test func knownAndUnknownUsersCostADecoyEach() {
+        let made = Lock<[ExactString]>([])
+        let decoys = makeDecoys { user in made.withLock { $0.append(user) } }
+        var users = Users()
+        users.add("alice", "pw")
+        for user: ExactString in ["alice", "nobody"] {
+            _ = PasswordCheck.run(user: user, password: secret("px"), credentials: users, decoys: decoys)
+            #expect(made.withLock { $0 } == [user])
+            var dialog = SaslDialog(users: users)
+            dialog.environment.decoys = decoys
+            _ = dialog.shake(.scramSHA256)
+            let client = ScramClient(mechanism: .sha256, user: user.text, password: "px")
+            _ = dialog.send(.authenticate(version: 2, token: client.first))
+            #expect(made.withLock { $0 } == [user, user])
+            made.withLock { $0 = [] }
+        }
     }
 
     @Test func rightPasswordsAreRememberedForAWhile() {

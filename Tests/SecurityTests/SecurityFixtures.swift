@@ -25,7 +25,11 @@ struct Users: ScramCredentialSource {
     }
 }
 
-let testDecoys = ScramDecoys(secret: secret("0123456789abcdef0123456789abcdef"))
+let testDecoys = makeDecoys()
+
+func makeDecoys(whenMade: (@Sendable (ExactString) -> Void)? = nil) -> ScramDecoys {
+    ScramDecoys(secret: secret("0123456789abcdef0123456789abcdef"), whenMade: whenMade)
+}
 
 /// The client's half of SCRAM, written apart from the server's.
 struct ScramClient {

@@ -7,14 +7,19 @@ public import KafkaModel
 /// any other, with the same work, and fails where a wrong password does.
 public struct ScramDecoys: Sendable {
     private let secret: Secret
+    private let whenMade: (@Sendable (ExactString) -> Void)?
 
-    /// At least 32 random bytes, the same on all nodes, kept over restarts.
-    public init(secret: Secret) {
+    /// - Parameters:
+    ///   - secret: At least 32 random bytes, the same on all nodes, kept over restarts.
+    ///   - whenMade: hears of each decoy, so that tests can count them.
+    public init(secret: Secret, whenMade: (@Sendable (ExactString) -> Void)? = nil) {
         precondition(secret.count >= 32, "a secret of \(secret.count) bytes can be guessed; it has to have 32")
         self.secret = secret
+        self.whenMade = whenMade
     }
 
     public func credential(of user: ExactString, mechanism: ScramMechanism) -> ScramCredential {
+        whenMade?(user)
         func derive(_ purpose: String) -> [UInt8] {
             mechanism.algorithm.hmac(key: secret, Array("\(purpose)\0\(mechanism.name)\0".utf8) + user.text.utf8)
         }
