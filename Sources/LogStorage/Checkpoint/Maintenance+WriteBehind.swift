@@ -6,7 +6,7 @@ import Synchronization
 extension Maintenance {
     /// Writes what all changed partitions have in memory, and tries again those that failed.
     func writeBehind(nowMs: Int64) throws(StorageError) {
-        for log in registry.faulted { log.reopen(nowMs: nowMs) }
+        for log in registry.faulted { try log.reopen(nowMs: nowMs) }
         var written: [PartitionLog] = []
         for log in registry.dirty where log.isDue(nowMs) {
             guard try log.tryWriteBehind(with: commits.directWriter, nowMs: nowMs) else { continue }

@@ -51,7 +51,7 @@ extension LogStore {
         summary.notices += loaded.notices
         summary.wasClean = loaded.checkpoint.isClean && !loaded.isLost
         let logs = registry.byPartition
-        var reports = openPartitions(logs, loaded, &summary, nowMs, progress)
+        var reports = try openPartitions(logs, loaded, &summary, nowMs, progress)
         let reader = try replayJournal(
             after: loaded.isLost ? nil : loaded.checkpoint.journalGeneration, logs, &reports, &summary, nowMs)
         try settle(logs, reports, nowMs)
@@ -80,7 +80,7 @@ extension LogStore {
     private func openPartitions(
         _ logs: [TopicPartition: PartitionLog], _ loaded: Checkpoint.Loaded, _ summary: inout RecoverySummary,
         _ nowMs: Int64, _ progress: ((RecoveryProgress) -> Void)?
-    ) -> [TopicPartition: PartitionLog.RecoveryReport] {
+    ) throws(StorageError) -> [TopicPartition: PartitionLog.RecoveryReport] {
         var state = RecoveryProgress(partitions: 0, partitionCount: logs.count, scannedBytes: 0)
         var reports: [TopicPartition: PartitionLog.RecoveryReport] = [:]
         var recovered: [PartitionLog] = []
@@ -92,13 +92,13 @@ extension LogStore {
             }
             state.partitions += 1
             if state.partitions % 256 == 0 { progress?(state) }
-            let opened = log.tryRecover(from: entry, isFirstTry: loaded.isLost, nowMs: nowMs) { bytes in
+            let opened = try log.tryRecover(from: entry, isFirstTry: loaded.isLost, nowMs: nowMs) { bytes in
                 state.scannedBytes += bytes
                 progress?(state)
             }
             guard let report = opened else { continue }
             recovered.append(log)
-            if handles.isCrowded { syncRecovered(&recovered, nowMs: nowMs) }
+            if handles.isCrowded { try syncRecovered(&recovered, nowMs: nowMs) }
             // With what was lost the next checkpoint tells again what there is.
             if report.scannedBytes > 0 || report.cutBytes > 0 || entry?.isLost == true { log.markDirty() }
             summary.scannedBytes += report.scannedBytes
@@ -122,7 +122,9 @@ extension LogStore {
         for (partition, report) in reports {
             let log = logs[partition]!
             log.settleLostEnd(report)
-            log.openOrSetAside(nowMs: nowMs) { () throws(StorageError) in try settleOrphans(report.orphans, of: log) }
+            try log.openOrSetAside(nowMs: nowMs) { () throws(StorageError) in
+                try settleOrphans(report.orphans, of: log)
+            }
         }
         for log in logs.values where !log.quarantine.isEmpty { reportDamage(of: log) }
         do throws(StorageError) { try maintenance.storeQuarantines() } catch {
@@ -164,9 +166,9 @@ extension LogStore {
 
     /// Syncs the segments that recovery has rewritten, because unsynced segments must keep their handles open and too
     /// many do.
-    private func syncRecovered(_ recovered: inout [PartitionLog], nowMs: Int64) {
+    private func syncRecovered(_ recovered: inout [PartitionLog], nowMs: Int64) throws(StorageError) {
         for log in recovered {
-            log.openOrSetAside(nowMs: nowMs) { () throws(StorageError) in try log.flush() }
+            try log.openOrSetAside(nowMs: nowMs) { () throws(StorageError) in try log.flush() }
         }
         recovered = []
     }
@@ -188,13 +190,13 @@ extension LogStore {
                 guard let log = logs[entry.partition], !log.isVoid(entry.truncations) else { return }
                 var report = PartitionLog.RecoveryReport()
                 let isNext = entry.value == log.logEndOffset.rawValue || log.unavailability != nil
-                if entry.kind == .batch, isNext, log.tryReplay(entry, &report, &memory, nowMs: nowMs) {
+                if entry.kind == .batch, isNext, try log.tryReplay(entry, &report, &memory, nowMs: nowMs) {
                     summary.replayedBatches += 1
                 }
             case .entry(let entry):
                 guard let log = logs[entry.partition], !log.isVoid(entry.truncations) else { return }
                 var report = reports[entry.partition] ?? PartitionLog.RecoveryReport()
-                if log.tryReplay(entry, &report, &memory, nowMs: nowMs) { summary.replayedBatches += 1 }
+                if try log.tryReplay(entry, &report, &memory, nowMs: nowMs) { summary.replayedBatches += 1 }
                 if report.lostEnd != nil { reports[entry.partition] = report }
                 if entry.kind == .batch { suspects.remove(entry.partition) }
             case .lost(let lost, let reason):

@@ -10,22 +10,23 @@ extension PartitionLog {
     /// Time between two attempts to open a partition.
     static let reopenMs: Int64 = 10_000
 
-    /// Calls `recover`. If the partition's own files prevent that, sets the partition aside and returns nil.
+    /// Calls `recover`. If the partition's own files prevent that, sets the partition aside and returns nil. Throws as
+    /// `openOrSetAside`.
     func tryRecover(
         from entry: Checkpoint.Entry?, isFirstTry: Bool, nowMs: Int64, scanned: ((Int64) -> Void)? = nil
-    ) -> RecoveryReport? {
+    ) throws(StorageError) -> RecoveryReport? {
         var report: RecoveryReport?
-        openOrSetAside(nowMs: nowMs) { () throws(StorageError) in
+        try openOrSetAside(nowMs: nowMs) { () throws(StorageError) in
             report = try recover(from: entry, isFirstTry: isFirstTry, scanned: scanned)
         }
         return report
     }
 
     /// Replays one journal entry, or keeps it if the partition is set aside. Returns whether it held a batch that the
-    /// log lacked.
+    /// log lacked. Throws as `openOrSetAside`.
     func tryReplay(
         _ entry: JournalFormat.Entry, _ report: inout RecoveryReport, _ memory: inout SlicePacker, nowMs: Int64
-    ) -> Bool {
+    ) throws(StorageError) -> Bool {
         if unavailability != nil {
             carry(entry, &memory)
             return false
@@ -36,7 +37,7 @@ extension PartitionLog {
         }
         var isNew = false
         var found = report
-        let isOpen = openOrSetAside(nowMs: nowMs) { () throws(StorageError) in
+        let isOpen = try openOrSetAside(nowMs: nowMs) { () throws(StorageError) in
             isNew = try replayJournaled(entry.bytes, baseOffset: entry.value, &found, &memory)
         }
         report = found
@@ -57,18 +58,26 @@ extension PartitionLog {
         }
     }
 
-    /// Performs a step of opening the partition, and sets the partition aside if the step fails. Even a failed sync is
-    /// handled this way, because nothing that the step was to make durable has been acknowledged to anybody.
+    /// Performs a step of opening the partition, and sets the partition aside if the step fails. Even a failed sync of
+    /// its own file or folder is handled this way, because nothing that the step was to make durable has been
+    /// acknowledged to anybody.
+    ///
+    /// Throws the failed sync of what others have a part in, the file system or the folder of all partitions' folders:
+    /// it may have lost what they have acknowledged, and a second one would lie.
     @discardableResult
-    func openOrSetAside(nowMs: Int64, _ body: () throws(StorageError) -> Void) -> Bool {
+    func openOrSetAside(nowMs: Int64, _ body: () throws(StorageError) -> Void) throws(StorageError) -> Bool {
         do throws(StorageError) {
             try body()
             return true
         } catch {
             setAside(error, nowMs: nowMs)
+            if error.reach == .folder, !isOwn(error.path) { throw error }
             return false
         }
     }
+
+    /// Whether the path is the partition's folder or in it.
+    private func isOwn(_ path: String) -> Bool { path == folder || path.hasPrefix(folder + "/") }
 
     /// Resets the partition to the checkpoint's state, and keeps the replayed batches in `carried` for a later attempt.
     private func setAside(_ error: StorageError, nowMs: Int64) {
@@ -104,13 +113,14 @@ extension PartitionLog {
     }
 
     /// Tries to open a partition that was set aside, with what was kept of it. Nobody is served meanwhile.
-    func reopen(nowMs: Int64) {
-        reopening.withLock { _ in
-            if !state.withLock({ $0.isDeleted }) { reopenNow(nowMs) }
+    /// Throws what concerns the whole store.
+    func reopen(nowMs: Int64) throws(StorageError) {
+        try reopening.withLock { _ throws(StorageError) in
+            if !state.withLock({ $0.isDeleted }) { try reopenNow(nowMs) }
         }
     }
 
-    private func reopenNow(_ nowMs: Int64) {
+    private func reopenNow(_ nowMs: Int64) throws(StorageError) {
         let (entry, carried, isDue) = state.withLock { state in
             (
                 state.checkpoint, state.carried,
@@ -118,9 +128,9 @@ extension PartitionLog {
             )
         }
         guard isDue else { return }
-        guard var report = tryRecover(from: entry, isFirstTry: false, nowMs: nowMs) else { return }
+        guard var report = try tryRecover(from: entry, isFirstTry: false, nowMs: nowMs) else { return }
         var memory = SlicePacker(pool: store.replayPool)
-        let isOpen = openOrSetAside(nowMs: nowMs) { () throws(StorageError) in
+        let isOpen = try openOrSetAside(nowMs: nowMs) { () throws(StorageError) in
             for carried in carried where !isVoid(carried.truncations) {
                 if let slice = carried.slice {
                     _ = try replayJournaled(slice.bytes, baseOffset: carried.value, &report, &memory)

@@ -38,7 +38,7 @@ import Testing
         store.log.recordDamage([damage])
         store.log.quarantineEnd("a test")
         store.log.markDirty()
-        store.log.reopen(nowMs: now + 60_000)
+        try store.log.reopen(nowMs: now + 60_000)
         expectNothing(store.store, store.log)
         guard case .failure(let refusal) = store.log.deleteRecords(before: Offset(-1)) else {
             Issue.record("records of a deleted partition were deleted")

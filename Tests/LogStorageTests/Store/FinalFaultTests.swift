@@ -61,6 +61,47 @@ import Testing
         #expect(error?.errno == errno)
     }
 
+    /// What fails with these errnos, of what others have a part in.
+    private func failShared(_ operation: StorageError.Operation, _ errno: Int32, _ disk: SimulatedFileSystem) {
+        if operation == .syncDirectory {
+            disk.inject(Fault(.fail(errno: errno), on: .syncDirectory, pathContains: "/data/partitions"))
+        } else {
+            // Its own folder cannot be opened just now, and everything is synced in its place.
+            disk.inject(Fault(.fail(errno: EMFILE), on: .syncDirectory, pathContains: "/t-0."))
+            disk.inject(Fault(.fail(errno: errno), on: .syncAll))
+        }
+    }
+
+    /// It may have lost what others have acknowledged: a later sync is believed, and the journal lets go of it.
+    @Test(arguments: errnos, [StorageError.Operation.syncAll, .syncDirectory])
+    func ofAPartitionThatIsOpenedLater(_ errno: Int32, _ operation: StorageError.Operation) throws {
+        let store = try TestStore()
+        store.append()
+        store.store.commitPending()
+        // Its folder and file are there, and no checkpoint tells of them.
+        store.store.maintain(nowMs: now)
+        try store.kill { $0.inject(Fault(.fail(errno: EACCES), on: .list, pathContains: "/t-0.", times: .max)) }
+        #expect(store.log.unavailability != nil)
+        store.fileSystem.removeFaults()
+        failShared(operation, errno, store.fileSystem)
+        store.store.maintain(nowMs: now + 2 * PartitionLog.reopenMs)
+        #expect(store.store.isOffline)
+    }
+
+    /// A start that has too many files open syncs while it opens them.
+    @Test(arguments: errnos, [StorageError.Operation.syncAll, .syncDirectory])
+    func ofAPartitionThatIsOpenedFirst(_ errno: Int32, _ operation: StorageError.Operation) throws {
+        let store = try TestStore()
+        store.append()
+        store.store.commitPending()
+        store.store.maintain(nowMs: now)
+        store.options.openSegments = 2
+        let error = storageError {
+            try store.kill { self.failShared(operation, errno, $0) }
+        }
+        #expect(error?.errno == errno)
+    }
+
     @Test(arguments: errnos)
     func ofTheFolderAboveANewOne(_ errno: Int32) throws {
         let disk = SimulatedFileSystem()
