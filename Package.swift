@@ -102,7 +102,7 @@ let package = Package(
             linkerSettings: [.unsafeFlags(["-static-stdlib"])]),
 
         // Tests.
-        module("BrokerTestKit", ["ByteBuffers", "StorageIO", "LogStorage"]),
+        module("BrokerTestKit", ["ByteBuffers", "KafkaWire", "StorageIO", "LogStorage"]),
         tests("TelemetryTests", ["Telemetry", "ByteBuffers"]),
         tests("KafkaModelTests", ["KafkaModel"]),
         tests("ByteBuffersTests", ["ByteBuffers"]),

@@ -78,5 +78,5 @@ let allowedImports: [String: ModuleRule] = [
 
     // For tests alone: no product module may name it, which the rows above ensure. LogStorage for the settings of small stores,
     // which its tests and the fuzz targets share.
-    "BrokerTestKit": ModuleRule(["ByteBuffers", "StorageIO", "LogStorage"], toolchain: system),
+    "BrokerTestKit": ModuleRule(["ByteBuffers", "KafkaWire", "StorageIO", "LogStorage"], toolchain: system),
 ]

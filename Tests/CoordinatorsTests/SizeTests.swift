@@ -1,3 +1,4 @@
+import BrokerTestKit
 import KafkaModel
 import KafkaWire
 import Testing
@@ -83,15 +84,7 @@ import Testing
     @Test func offsetsThatDoNotFitOneBatchAreRefusedTogether() throws {
         let driver = ShardDriver()
         func commit(_ count: Int32) -> Set<Int16> {
-            var topic = OffsetCommitRequest.OffsetCommitRequestTopic()
-            topic.name = "t"
-            topic.partitions = (0..<count).map { index in
-                var partition = OffsetCommitRequest.OffsetCommitRequestPartition()
-                (partition.partitionIndex, partition.committedOffset) = (index, 1)
-                return partition
-            }
-            var request = OffsetCommitRequest()
-            (request.groupID, request.generationIDOrMemberEpoch, request.topics) = ("g", -1, [topic])
+            let request = OffsetCommitRequest(group: "g", partitions: 0..<count, offset: 1)
             let waiter = driver.newWaiter()
             let context = RequestContext(clientID: "c", clientHost: "/h", apiVersion: 8)
             driver.run { $0.offsetCommit(request, context: context, waiter: waiter, now: $1) }
@@ -138,12 +131,7 @@ import Testing
 extension ShardDriver {
     @discardableResult
     fileprivate func commitOffset(_ group: String, _ topic: String, _ index: Int32, _ offset: Int64) -> ErrorCode {
-        var partition = OffsetCommitRequest.OffsetCommitRequestPartition()
-        (partition.partitionIndex, partition.committedOffset) = (index, offset)
-        var named = OffsetCommitRequest.OffsetCommitRequestTopic()
-        (named.name, named.partitions) = (topic, [partition])
-        var request = OffsetCommitRequest()
-        (request.groupID, request.generationIDOrMemberEpoch, request.topics) = (group, -1, [named])
+        let request = OffsetCommitRequest(group: group, topic: topic, partitions: [index], offset: offset)
         let waiter = newWaiter()
         let context = RequestContext(clientID: "c", clientHost: "/h", apiVersion: 8)
         run { $0.offsetCommit(request, context: context, waiter: waiter, now: $1) }

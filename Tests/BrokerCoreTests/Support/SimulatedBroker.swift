@@ -76,18 +76,7 @@ final class SimulatedBroker {
 
     /// Commits the offset for each of the partitions.
     func commit(group: String, topic: String = "t", partitions: Range<Int32>, offset: Int64, waiter: UInt64 = 1) {
-        var part = OffsetCommitRequest.OffsetCommitRequestTopic()
-        part.name = topic
-        part.partitions = partitions.map { partition in
-            var place = OffsetCommitRequest.OffsetCommitRequestPartition()
-            place.partitionIndex = partition
-            place.committedOffset = offset
-            return place
-        }
-        var request = OffsetCommitRequest()
-        request.groupID = group
-        request.generationIDOrMemberEpoch = -1
-        request.topics = [part]
+        let request = OffsetCommitRequest(group: group, topic: topic, partitions: partitions, offset: offset)
         let context = RequestContext(clientID: "c", clientHost: "/127.0.0.1", apiVersion: 8)
         broker.groups.perform(group: group) { machine, now in
             machine.offsetCommit(request, context: context, waiter: WaiterID(waiter), now: now)
@@ -96,14 +85,7 @@ final class SimulatedBroker {
 
     /// Deletes one offset of a group without members.
     func deleteOffset(group: String, topic: String = "t", partition: Int32, waiter: UInt64 = 1) {
-        var place = OffsetDeleteRequest.OffsetDeleteRequestPartition()
-        place.partitionIndex = partition
-        var part = OffsetDeleteRequest.OffsetDeleteRequestTopic()
-        part.name = topic
-        part.partitions = [place]
-        var request = OffsetDeleteRequest()
-        request.groupID = group
-        request.topics = [part]
+        let request = OffsetDeleteRequest(group: group, topic: topic, partitions: [partition])
         broker.groups.perform(group: group) { machine, now in
             machine.offsetDelete(request, waiter: WaiterID(waiter), now: now)
         }

@@ -1,3 +1,4 @@
+import BrokerTestKit
 import Coordinators
 import KafkaModel
 import KafkaWire
@@ -89,16 +90,7 @@ extension ShardDriver {
     }
 
     func deleteOffsets(_ topic: String, _ partitions: [Int32], group: String = "g") -> OffsetDeleteResponse {
-        var topicRequest = OffsetDeleteRequest.OffsetDeleteRequestTopic()
-        topicRequest.name = topic
-        topicRequest.partitions = partitions.map { index in
-            var partition = OffsetDeleteRequest.OffsetDeleteRequestPartition()
-            partition.partitionIndex = index
-            return partition
-        }
-        var request = OffsetDeleteRequest()
-        request.groupID = group
-        request.topics = [topicRequest]
+        let request = OffsetDeleteRequest(group: group, topic: topic, partitions: partitions)
         let waiter = newWaiter()
         run { $0.offsetDelete(request, waiter: waiter, now: $1) }
         guard case .offsetDelete(let response) = replies[waiter] else { return OffsetDeleteResponse() }

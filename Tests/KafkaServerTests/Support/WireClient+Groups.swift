@@ -1,3 +1,4 @@
+import BrokerTestKit
 import KafkaModel
 import KafkaWire
 import Testing
@@ -8,16 +9,7 @@ extension WireClient {
     static func commitRequest(
         _ group: String, _ topic: String, _ offset: Int64, partition: Int32 = 0, metadata: String? = ""
     ) -> OffsetCommitRequest {
-        var entry = OffsetCommitRequest.OffsetCommitRequestPartition()
-        (entry.partitionIndex, entry.committedOffset) = (partition, offset)
-        entry.committedMetadata = metadata
-        var named = OffsetCommitRequest.OffsetCommitRequestTopic()
-        named.name = topic
-        named.partitions = [entry]
-        var request = OffsetCommitRequest()
-        request.groupID = group
-        request.topics = [named]
-        return request
+        OffsetCommitRequest(group: group, topic: topic, partitions: [partition], offset: offset, metadata: metadata)
     }
 
     /// Commits as a client does that is in no generation; an error fails the test.
