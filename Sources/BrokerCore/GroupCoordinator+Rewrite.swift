@@ -25,7 +25,7 @@ import RecordFormat
 /// - live, later appends: of each key that is alive its newest record; of one that is not none, or a tombstone behind it.
 ///
 /// What is appended waits for a commit in memory, and what is alive may be a thousand times what it takes as groups:
-/// each record repeats its group's id. So all rewrites together stop at `maxRewriteBytes` that are not on disk, and go
+/// each record repeats its group's id. So all rewrites together stop at `maxQueuedBytes` that are not on disk, and go
 /// on when they are.
 ///
 /// Where the state is thrown away and read back (`GroupCoordinator+Loading`), the walk ends; what it has appended stays, and
@@ -99,8 +99,8 @@ struct LogRewrite {
 
 extension GroupCoordinator {
     /// Bytes of live records of all shards that wait for a commit, about: with as many, a rewrite goes on when the
-    /// timer thread looks again. Some commits' worth.
-    static let maxRewriteBytes = 4 << 20
+    /// timer thread looks again, and a sweep when it has committed them. Some commits' worth.
+    static let maxQueuedBytes = 4 << 20
     /// How often the timer thread looks whether the live records have reached the disk.
     static let rewritePollMs: Int64 = 20
 
@@ -116,7 +116,7 @@ extension GroupCoordinator {
 
     /// Takes for every shard the steps that can be taken now. Runs on the timer thread. Returns whether a shard waits for a
     /// commit and wants the next step soon.
-    func rewriteOutgrown(maxBytes: Int = maxRewriteBytes) -> Bool {
+    func rewriteOutgrown(maxBytes: Int = maxQueuedBytes) -> Bool {
         let shards = shards
         var room = shards.reduce(maxBytes) { room, shard in room - shard.withLock { $0.rewrite.queuedBytes($0.log) } }
         var waits = false

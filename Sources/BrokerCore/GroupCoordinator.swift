@@ -59,6 +59,8 @@ public final class GroupCoordinator: Sendable {
     let settings: GroupSettings
     /// Memory of the groups of all shards.
     private let memoryBytes = Atomic<Int>(0)
+    /// Bytes that sweeps of all shards have appended since one of them has waited for a commit.
+    private let sweptBytes = Atomic<Int>(0)
     /// A log below this size, in bytes, is not worth rewriting.
     let rewriteFloor: Int64
     let wiring = Lock<Wiring?>(nil)
@@ -203,6 +205,8 @@ public final class GroupCoordinator: Sendable {
         var refused = false
         /// No truthful reply exists for these.
         var abandoned: [WaiterID] = []
+        /// Bytes that were appended.
+        var bytes = 0
     }
 
     /// Runs an event of the group, or of the whole shard (nil). Where the log takes nothing it runs twice.
@@ -220,12 +224,14 @@ public final class GroupCoordinator: Sendable {
                 outcome = refused
             } else {
                 let actions = event(&shard.machine, now)
+                let before = shard.rewrite.logBytes
                 if !actions.records.isEmpty, !Self.append(actions.records, to: &shard, now) {
                     // Refused since the look a moment ago: the state has gone ahead of the log, and is made from it again.
                     outcome = refusal(of: actions.replies)
                     lost += readBack(&shard, now)
                 } else {
-                    outcome = Outcome(replies: actions.replies, ticket: shard.ticket)
+                    outcome = Outcome(
+                        replies: actions.replies, ticket: shard.ticket, bytes: Int(shard.rewrite.logBytes - before))
                 }
             }
             count(&shard)
@@ -401,6 +407,14 @@ public final class GroupCoordinator: Sendable {
             deliver(outcome)
             if outcome.refused { return }
             walk = next
+            waitForRoom(outcome.bytes)
         }
+    }
+    /// Commits what is queued when sweeps have appended so many bytes that more would be memory without a bound: each
+    /// tombstone repeats its group's id. Sweeps run on threads that may wait for the disk.
+    private func waitForRoom(_ bytes: Int) {
+        guard sweptBytes.add(bytes, ordering: .relaxed).newValue >= Self.maxQueuedBytes else { return }
+        sweptBytes.store(0, ordering: .relaxed)
+        broker.store.commitPending()
     }
 }

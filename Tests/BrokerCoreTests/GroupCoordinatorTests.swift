@@ -46,6 +46,21 @@ import Testing
         #expect(third > second)
     }
 
+    /// What a deleted topic's offsets leave, with a group's id each, does not all wait in memory for one commit.
+    @Test func aSweepCommitsWhatItHasQueued() throws {
+        let node = try SimulatedBroker()
+        let long = String(repeating: "g", count: 30_000)
+        for first in stride(from: Int32(0), to: 300, by: 20) {
+            node.commit(group: long, partitions: first..<first + 20, offset: 1)
+            node.broker.store.commitPending()
+        }
+        let end = node.offsetsLog.logEndOffset
+        node.broker.groups.sweepDeleted(["t"], in: node.broker.groups.shards[0])
+        #expect(node.offsetsLog.logEndOffset == end + 300)
+        let waiting = Int(node.offsetsLog.logEndOffset - node.offsetsLog.highWatermark) * long.utf8.count
+        #expect(waiting < GroupCoordinator.maxQueuedBytes)
+    }
+
     @Test func anAppendThatIsRefusedAbandonsItsWaiters() throws {
         let node = try SimulatedBroker()
         let sink = RecordingSink()

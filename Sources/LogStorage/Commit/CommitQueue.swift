@@ -39,7 +39,7 @@ struct CommitBatch {
 /// read without it by loops that ask whether there is anything to commit.
 ///
 /// Limit: none of its own. What is queued is memory of requests, which the edges bound, or what the broker writes of
-/// itself, in portions behind which it waits for a commit (`GroupCoordinator+Rewrite` of BrokerCore). What a checkpoint
+/// itself, in portions behind which it waits for a commit (`GroupCoordinator` of BrokerCore). What a checkpoint
 /// carries goes past the queue (GroupCommit+Carry.swift).
 final class CommitQueue: Sendable {
     private let pending = Lock(CommitBatch())
