@@ -71,6 +71,9 @@ struct MessageCase: CustomTestStringConvertible {
         ("21_DeleteRecords", DeleteRecordsRequest.self, DeleteRecordsResponse.self),
         ("22_InitProducerId", InitProducerIdRequest.self, InitProducerIdResponse.self),
         ("23_OffsetForLeaderEpoch", OffsetForLeaderEpochRequest.self, OffsetForLeaderEpochResponse.self),
+        ("29_DescribeAcls", DescribeAclsRequest.self, DescribeAclsResponse.self),
+        ("30_CreateAcls", CreateAclsRequest.self, CreateAclsResponse.self),
+        ("31_DeleteAcls", DeleteAclsRequest.self, DeleteAclsResponse.self),
         ("32_DescribeConfigs", DescribeConfigsRequest.self, DescribeConfigsResponse.self),
         ("33_AlterConfigs", AlterConfigsRequest.self, AlterConfigsResponse.self),
         ("35_DescribeLogDirs", DescribeLogDirsRequest.self, DescribeLogDirsResponse.self),
@@ -79,6 +82,16 @@ struct MessageCase: CustomTestStringConvertible {
         ("42_DeleteGroups", DeleteGroupsRequest.self, DeleteGroupsResponse.self),
         ("44_IncrementalAlterConfigs", IncrementalAlterConfigsRequest.self, IncrementalAlterConfigsResponse.self),
         ("47_OffsetDelete", OffsetDeleteRequest.self, OffsetDeleteResponse.self),
+        ("48_DescribeClientQuotas", DescribeClientQuotasRequest.self, DescribeClientQuotasResponse.self),
+        ("49_AlterClientQuotas", AlterClientQuotasRequest.self, AlterClientQuotasResponse.self),
+        (
+            "50_DescribeUserScramCredentials", DescribeUserScramCredentialsRequest.self,
+            DescribeUserScramCredentialsResponse.self
+        ),
+        (
+            "51_AlterUserScramCredentials", AlterUserScramCredentialsRequest.self,
+            AlterUserScramCredentialsResponse.self
+        ),
         ("60_DescribeCluster", DescribeClusterRequest.self, DescribeClusterResponse.self),
         ("74_ListConfigResources", ListConfigResourcesRequest.self, ListConfigResourcesResponse.self),
         ("75_DescribeTopicPartitions", DescribeTopicPartitionsRequest.self, DescribeTopicPartitionsResponse.self),

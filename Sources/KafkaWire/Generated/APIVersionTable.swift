@@ -24,6 +24,9 @@ extension APIKey {
         case .deleteRecords: 0...2
         case .initProducerID: 0...5
         case .offsetForLeaderEpoch: 2...4
+        case .describeAcls: 1...3
+        case .createAcls: 1...3
+        case .deleteAcls: 1...3
         case .describeConfigs: 1...4
         case .alterConfigs: 0...2
         case .describeLogDirs: 1...5
@@ -32,6 +35,10 @@ extension APIKey {
         case .deleteGroups: 0...3
         case .incrementalAlterConfigs: 0...1
         case .offsetDelete: 0...0
+        case .describeClientQuotas: 0...1
+        case .alterClientQuotas: 0...1
+        case .describeUserScramCredentials: 0...0
+        case .alterUserScramCredentials: 0...0
         case .describeCluster: 0...2
         case .listConfigResources: 0...1
         case .describeTopicPartitions: 0...0
@@ -70,6 +77,9 @@ extension APIKey {
         case .deleteRecords: 2
         case .initProducerID: 2
         case .offsetForLeaderEpoch: 4
+        case .describeAcls: 2
+        case .createAcls: 2
+        case .deleteAcls: 2
         case .describeConfigs: 4
         case .alterConfigs: 2
         case .describeLogDirs: 2
@@ -77,6 +87,10 @@ extension APIKey {
         case .createPartitions: 2
         case .deleteGroups: 2
         case .incrementalAlterConfigs: 1
+        case .describeClientQuotas: 1
+        case .alterClientQuotas: 1
+        case .describeUserScramCredentials: 0
+        case .alterUserScramCredentials: 0
         case .describeCluster: 0
         case .listConfigResources: 0
         case .describeTopicPartitions: 0
