@@ -40,7 +40,17 @@ import Testing
         let deletions = (names + names).map { ScramAlteration.Deletion(user: $0, mechanism: 1) }
         let alteration = ScramAlteration(deletions: deletions, upsertions: [], credentials: Users(), epoch: 1)
         #expect(alteration.results.count == names.count)
-        #expect(alteration.results.allSatisfy { $0.error == .duplicateResource })
+        // As in Kafka, the first error of a user is the one that he is told of.
+        #expect(alteration.results.allSatisfy { $0.error == .resourceNotFound })
+        var bytes = [UInt8](repeating: 1, count: 32)
+        let key = Secret(wiping: &bytes)
+        let upsertions = (names + names.prefix(100)).map {
+            ScramAlteration.Upsertion(
+                user: $0, mechanism: 1, iterations: 4_096, salt: Array("salt".utf8), saltedPassword: key)
+        }
+        let repeated = ScramAlteration(deletions: [], upsertions: upsertions, credentials: Users(), epoch: 1)
+        #expect(repeated.results.prefix(100).allSatisfy { $0.error == .duplicateResource })
+        #expect(repeated.results.count == names.count && repeated.changes.count == names.count - 100)
     }
 
     private func user(_ name: String = "alice", mechanism: ScramMechanism = .sha256) -> Users {
@@ -264,6 +274,32 @@ import Testing
         #expect(alteration.results.map(\.user.text) == expected.map(\.0))
         #expect(alteration.results.map(\.error) == expected.map(\.1))
         #expect(alteration.changes.map(\.user.text) == ["most"])
+    }
+
+    @Test func refusalsAreInKafkasWords() {
+        let alteration = ScramAlteration(
+            deletions: [.init(user: "gone", mechanism: 1)],
+            upsertions: [
+                upsertion(""), upsertion("zero", iterations: 1), upsertion("many", iterations: .max),
+                upsertion("what", 3),
+                upsertion(String(repeating: "u", count: 1_025)),
+            ], credentials: user(), epoch: 2)
+        #expect(
+            alteration.results.map { $0.refusal?.message } == [
+                "Attempt to delete a user credential that does not exist", "Username must not be empty",
+                "Too few iterations", "Too many iterations", "Unknown SCRAM mechanism",
+                "A username has at most 1024 bytes",
+            ])
+    }
+
+    @Test func onlyNewUsersNeedRoom() {
+        let upsertions = [upsertion("alice"), upsertion("bob"), upsertion("carol")]
+        for room in [AccessRoom(entries: 1), AccessRoom(entries: 9, bytes: 3)] {
+            let alteration = ScramAlteration(
+                deletions: [], upsertions: upsertions, credentials: user(), epoch: 2, room: room)
+            #expect(alteration.results.map(\.error) == [.none, .none, .policyViolation])
+            #expect(alteration.changes.map(\.user.text) == ["alice", "bob"])
+        }
     }
 
     @Test func aDeletionRemovesOneMechanism() {

@@ -1,4 +1,4 @@
-public import KafkaModel
+import KafkaModel
 
 /// CreateAcls and DeleteAcls as rules over a snapshot: which entry gets which result, and what is to be written. Who
 /// may ask is the authorizer's.
@@ -12,14 +12,12 @@ public enum AclChanges {
     /// ACLs in all the results of one DeleteAcls, those that several filters find counted for each. Past it, every filter
     /// is refused: the reply would take some hundred bytes for each.
     public static let maxResults = 100_000
+    /// Bytes of the names, principals and hosts in those results, for an ACL may have 6 KB of them. Past it, every filter is
+    /// refused.
+    public static let maxResultBytes = 8 << 20
     /// Of a name, a principal and a host. A topic's name has 249 bytes at most, a certificate's 1,024; longer ones are
     /// refused, for each ACL is in memory on every node.
     public static let maxTextBytes = 2_048
-
-    public struct Refusal: Hashable, Sendable {
-        public let error: ErrorCode
-        public let message: String
-    }
 
     /// One entry of CreateAcls as it came over the wire, numbers not yet looked at.
     public struct Creation: Sendable {
@@ -47,24 +45,23 @@ public enum AclChanges {
 
     /// Nil where the entry is good: one result each, in order. What exists already, or is named twice, succeeds.
     public static func create(
-        _ creations: [Creation], existing: AccessRules
-    ) -> (results: [Refusal?], new: [AclBinding]) {
+        _ creations: [Creation], existing: AccessRules, room: AccessRoom? = nil
+    ) -> (results: [AccessRefusal?], new: [AclBinding]) {
         guard creations.count <= maxCreations else {
-            let refusal = Refusal(
-                error: .invalidRequest, message: "Cannot create more than \(maxCreations) ACLs in one request")
+            let refusal = AccessRefusal(
+                .invalidRequest, "Cannot create more than \(maxCreations) ACLs in one request")
             return (creations.map { _ in refusal }, [])
         }
         // One look at each, however many ACLs a pattern has.
         var known = Set(existing.bindings)
         var new: [AclBinding] = []
-        let results = creations.map { creation -> Refusal? in
+        var room = room ?? AccessRoom(entries: AccessRules.maxAcls - existing.count)
+        let results = creations.map { creation -> AccessRefusal? in
             switch binding(of: creation) {
             case .failure(let refusal): return refusal
             case .success(let binding):
                 guard !known.contains(binding) else { return nil }
-                guard existing.count + new.count < AccessRules.maxAcls else {
-                    return Refusal(error: .invalidRequest, message: "There are \(AccessRules.maxAcls) ACLs already")
-                }
+                if let refusal = room.take(binding.textBytes, "ACLs", .invalidRequest) { return refusal }
                 known.insert(binding)
                 new.append(binding)
                 return nil
@@ -75,12 +72,12 @@ public enum AclChanges {
 
     private enum Outcome {
         case success(AclBinding)
-        case failure(Refusal)
+        case failure(AccessRefusal)
     }
 
     /// Operation and resource need not fit, and a host is not looked at, as in Kafka.
     private static func binding(of creation: Creation) -> Outcome {
-        func invalid(_ message: String) -> Outcome { .failure(Refusal(error: .invalidRequest, message: message)) }
+        func invalid(_ message: String) -> Outcome { .failure(AccessRefusal(.invalidRequest, message)) }
         guard let resource = ResourceType(rawValue: creation.resource), resource != .any else {
             return invalid("Invalid resource type \(creation.resource)")
         }
@@ -102,7 +99,9 @@ public enum AclChanges {
             return invalid("The only valid name for the CLUSTER resource is \(ResourcePattern.clusterName)")
         }
         guard Principal(parsing: creation.principal) != nil else {
-            return invalid("Could not parse principal: expected Type:name")
+            return invalid(
+                "Could not parse principal from `\(creation.principal)` (no colon is present separating the principal "
+                    + "type from the principal name)")
         }
         return .success(
             AclBinding(
@@ -114,9 +113,9 @@ public enum AclChanges {
     /// removed.
     public static func delete(
         _ filters: [AclFilter], existing: AccessRules
-    ) -> (results: [[AclBinding]], refusal: Refusal?) {
-        func refused(_ message: String) -> (results: [[AclBinding]], refusal: Refusal?) {
-            (filters.map { _ in [] }, Refusal(error: .invalidRequest, message: message))
+    ) -> (results: [[AclBinding]], refusal: AccessRefusal?) {
+        func refused(_ message: String) -> (results: [[AclBinding]], refusal: AccessRefusal?) {
+            (filters.map { _ in [] }, AccessRefusal(.invalidRequest, message))
         }
         guard filters.count <= maxComparisons / max(existing.count, 1) else {
             return refused("Cannot look for \(filters.count) filters among \(existing.count) ACLs in one request")
@@ -127,6 +126,7 @@ public enum AclChanges {
         var found: Set<AclBinding> = []
         var results: [[AclBinding]] = []
         var listed = 0
+        var listedBytes = 0
         for filter in filters {
             let matching = known[filter] ?? all.filter(filter.matches)
             if known.updateValue(matching, forKey: filter) == nil { found.formUnion(matching) }
@@ -134,8 +134,10 @@ public enum AclChanges {
                 return refused("Cannot remove more than \(maxDeletions) ACLs in one request")
             }
             listed += matching.count
-            guard listed <= maxResults else {
-                return refused("Cannot list more than \(maxResults) ACLs in one request")
+            listedBytes += matching.reduce(0) { $0 + $1.textBytes }
+            guard listed <= maxResults, listedBytes <= maxResultBytes else {
+                return refused(
+                    "Cannot list more than \(maxResults) ACLs or \(maxResultBytes) bytes of them in one request")
             }
             results.append(matching)
         }

@@ -134,6 +134,9 @@ public struct AclBinding: Hashable, Sendable {
         self.permission = permission
     }
 
+    /// What is as long as somebody made it.
+    public var textBytes: Int { pattern.name.text.utf8.count + principal.text.utf8.count + host.text.utf8.count }
+
     /// Nil for `*`, and for what is no address. Java prints an IPv6 address of one link with its zone
     /// (`fe80:0:0:0:0:0:0:1%eth0`), which is no part of the address here.
     var address: NetworkAddress? {

@@ -16,7 +16,7 @@ public struct AddressQuotas: Sendable {
     /// Nil removes, and no address means the default. What is returned is why nothing was done.
     @discardableResult
     public mutating func set(_ limit: Double?, for address: NetworkAddress?) -> QuotaRefusal? {
-        if let limit, let refusal = QuotaRefusal(of: limit, isWhole: true) { return refusal }
+        if let limit, let refusal = QuotaRefusal(of: limit, most: Double(Int32.max)) { return refusal }
         guard let address else {
             byDefault = limit
             return nil

@@ -6,17 +6,28 @@ public enum QuotaRefusal: String, Hashable, Sendable, CaseIterable {
     case nobody
     /// Zero, negative, infinite or no number. Kafka lets the last one through.
     case notPositive
-    /// Bytes and connections come whole, as in Kafka.
+    /// Bytes and connections come whole, but for a millionth, as in Kafka.
     case notWhole
     case full
+    /// No limit of the entity's kind is called so.
+    case unknownKey
+    /// More than Kafka's type of the key holds.
+    case tooLarge
 
-    init?(of value: Double, isWhole: Bool) {
+    /// `most` is the largest number of a key whose numbers are whole; nil for others.
+    init?(of value: Double, most: Double?) {
         guard value.isFinite, value > 0 else {
             self = .notPositive
             return
         }
-        guard isWhole, value.rounded() != value else { return nil }
-        self = .notWhole
+        guard let most else { return nil }
+        if value > most {
+            self = .tooLarge
+        } else if abs(value.truncatingRemainder(dividingBy: 1)) > 1e-6 {
+            self = .notWhole
+        } else {
+            return nil
+        }
     }
 }
 
@@ -31,6 +42,9 @@ public struct QuotaTable: Sendable {
         case fetch = "consumer_byte_rate"
         case requests = "request_percentage"
         case mutations = "controller_mutation_rate"
+
+        /// Bytes are whole, and an `Int64` in Kafka; the others have fractions.
+        fileprivate var most: Double? { self == .produce || self == .fetch ? Double(Int64.max) : nil }
     }
 
     /// The name of one, or the default of its kind.
@@ -66,9 +80,7 @@ public struct QuotaTable: Sendable {
     @discardableResult
     public mutating func set(_ limit: Limit, to value: Double?, for entity: Entity) -> QuotaRefusal? {
         guard entity.user != nil || entity.client != nil else { return .nobody }
-        if let value, let refusal = QuotaRefusal(of: value, isWhole: limit == .produce || limit == .fetch) {
-            return refusal
-        }
+        if let value, let refusal = QuotaRefusal(of: value, most: limit.most) { return refusal }
         guard limits[entity] != nil || value == nil || limits.count < Self.maxEntities else { return .full }
         limits[entity, default: [:]][limit] = value
         if limits[entity]!.isEmpty { limits[entity] = nil }
