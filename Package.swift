@@ -60,7 +60,8 @@ let package = Package(
         module(
             "BrokerCore",
             [
-                "KafkaModel", "ByteBuffers", "RecordFormat", "StorageIO", "LogStorage", "Coordinators", "Telemetry",
+                "KafkaModel", "ByteBuffers", "RecordFormat", "Security", "StorageIO", "LogStorage", "Coordinators",
+                "Telemetry",
             ]),
 
         // Edges.
@@ -70,8 +71,8 @@ let package = Package(
         module(
             "KafkaServer",
             [
-                "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "LogStorage", "Coordinators", "BrokerCore",
-                "Transport", "Telemetry",
+                "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "Security", "LogStorage", "Coordinators",
+                "BrokerCore", "Transport", "Telemetry",
             ], settings: dataPath),
         module(
             "IngestGateway",
@@ -79,7 +80,7 @@ let package = Package(
                 "KafkaModel", "ByteBuffers", "RecordFormat", "LogStorage", "BrokerCore", "Transport", "HTTPWire",
                 "Telemetry",
             ], settings: dataPath),
-        module("KafkaClient", ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire"]),
+        module("KafkaClient", ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "Security"]),
         module("Configuration", ["KafkaModel", "CYAML"]),
         module("CommandSyntax", ["Configuration", "ByteBuffers", "CSystem"]),
         module(
@@ -91,8 +92,8 @@ let package = Package(
         module(
             "ConsoleCommands",
             [
-                "KafkaModel", "ByteBuffers", "RecordFormat", "StorageIO", "LogStorage", "KafkaClient", "Configuration",
-                "CommandSyntax", "Telemetry",
+                "KafkaModel", "ByteBuffers", "RecordFormat", "Security", "StorageIO", "LogStorage", "KafkaClient",
+                "Configuration", "CommandSyntax", "Telemetry",
             ]),
         .executableTarget(
             name: "millrace",
@@ -124,13 +125,13 @@ let package = Package(
             "BrokerCoreTests",
             [
                 "BrokerCore", "BrokerTestKit", "LogStorage", "RecordFormat", "KafkaModel", "ByteBuffers", "StorageIO",
-                "Coordinators", "KafkaWire",
+                "Coordinators", "KafkaWire", "Security",
             ]),
         tests(
             "KafkaServerTests",
             [
                 "KafkaServer", "BrokerCore", "BrokerTestKit", "KafkaWire", "KafkaModel", "RecordFormat", "ByteBuffers",
-                "Transport", "StorageIO", "LogStorage", "Coordinators", "KafkaClient", "Telemetry",
+                "Transport", "StorageIO", "LogStorage", "Coordinators", "KafkaClient", "Security", "Telemetry",
             ]),
         tests(
             "IngestGatewayTests",
@@ -143,7 +144,7 @@ let package = Package(
             "ServerTests",
             [
                 "Server", "BrokerCore", "BrokerTestKit", "ByteBuffers", "Configuration", "KafkaClient", "LogStorage",
-                "RecordFormat", "StorageIO", "Telemetry",
+                "RecordFormat", "Security", "StorageIO", "Telemetry",
             ]),
         tests(
             "CommandLineTests",
@@ -154,7 +155,7 @@ let package = Package(
             exclude: ["help.txt"]),
         tests(
             "ConsoleCommandsTests",
-            ["ConsoleCommands", "Server", "BrokerTestKit", "Configuration", "StorageIO"]),
+            ["ConsoleCommands", "Server", "BrokerTestKit", "Configuration", "Security", "StorageIO"]),
         tests("ArchitectureTests", []),
     ],
     swiftLanguageModes: [.v6]

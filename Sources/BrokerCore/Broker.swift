@@ -29,6 +29,9 @@ public final class Broker: Sendable {
     static let workerThreads = 4
 
     private let current: Lock<TopicCatalog>
+    private let currentAccess: Lock<AccessCatalog>
+    /// Held by who makes the next of `currentAccess`, the wait for the disk included; taken before it.
+    private let changingAccess = Lock<Void>(())
     /// Held by who makes the next catalog; taken before `current`.
     private let changing = Lock<Void>(())
     private let serving = Atomic<Bool>(false)
@@ -56,6 +59,7 @@ public final class Broker: Sendable {
             let metadata = try EmbeddedMetadataStore(fileSystem: fileSystem, folder: folder)
             self.metadata = metadata
             clusterID = try Self.clusterID(of: metadata)
+            currentAccess = Lock(try Self.access(in: metadata, folder, options.access))
             let topics = try Self.topics(in: metadata, folder, store: store, defaults: options.topicDefaults)
             let report = RecoveryReport()
             summary = try store.recover { report.show($0) }
@@ -116,6 +120,24 @@ public final class Broker: Sendable {
                 return catalog
             }
             withExtendedLifetime(old) {}
+        }
+    }
+
+    // MARK: Access
+
+    /// Who may do what, as of now. A change is in it before it is answered.
+    public var access: AccessCatalog { currentAccess.withLock { $0 } }
+
+    /// Makes a change of who may do what, one at a time: `change` gets what is in force, makes its change durable, and returns
+    /// what is in force then, or nil where it changed nothing. Only the exchange happens under the lock that requests take.
+    func changeAccess<Result>(_ change: (AccessCatalog) -> (result: Result, next: AccessCatalog?)) -> Result {
+        changingAccess.withLock { _ in
+            let before = access
+            let (result, next) = change(before)
+            if let next { currentAccess.withLock { $0 = next } }
+            // Freed here, outside of that lock.
+            withExtendedLifetime(before) {}
+            return result
         }
     }
 

@@ -18,6 +18,7 @@ public struct BrokerOptions: Sendable {
     /// Everything DescribeConfigs shows of the broker.
     public var brokerSettings: [BrokerSetting] = []
     public var groups = GroupSettings()
+    public var access = AccessOptions()
     public var store = LogStoreOptions()
     /// Most partitions in all; a creation that would exceed it is refused with POLICY_VIOLATION. Each costs about 2 KiB.
     public var maxPartitions = 200_000

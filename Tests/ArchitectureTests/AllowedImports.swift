@@ -27,8 +27,8 @@ let allowedImports: [String: ModuleRule] = [
     "KafkaWire": ModuleRule(["KafkaModel", "ByteBuffers"]),
     "HTTPWire": ModuleRule(["ByteBuffers"], toolchain: ["Glibc"]),
 
-    // Who may, decided without a socket, a file, a clock or a thread. Cryptography is OpenSSL's alone, and this module's and
-    // TLS's alone.
+    // Who may, decided without a socket, a file, a clock or a thread. BrokerCore keeps what it decides by; the Kafka edge and
+    // the commands speak of it in its words. Cryptography is OpenSSL's alone, and this module's and TLS's alone.
     "Security": ModuleRule(["KafkaModel", "KafkaWire", "ByteBuffers", "COpenSSL"], toolchain: ["Synchronization"]),
 
     // Storage and state machines.
@@ -38,7 +38,8 @@ let allowedImports: [String: ModuleRule] = [
     "Coordinators": ModuleRule(["KafkaModel", "ByteBuffers", "KafkaWire"]),
     "BrokerCore": ModuleRule(
         [
-            "KafkaModel", "ByteBuffers", "RecordFormat", "StorageIO", "LogStorage", "Coordinators", "Telemetry",
+            "KafkaModel", "ByteBuffers", "RecordFormat", "Security", "StorageIO", "LogStorage", "Coordinators",
+            "Telemetry",
         ], toolchain: system),
 
     // Edges. They never import each other. LogStorage's values (receipts, refusals, a partition's log) are part of
@@ -48,8 +49,8 @@ let allowedImports: [String: ModuleRule] = [
         ["ByteBuffers", "COpenSSL", "CSystem", "Security", "Telemetry", "Transport"], toolchain: system),
     "KafkaServer": ModuleRule(
         [
-            "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "LogStorage", "Coordinators", "BrokerCore",
-            "Transport", "Telemetry",
+            "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "Security", "LogStorage", "Coordinators",
+            "BrokerCore", "Transport", "Telemetry",
         ], toolchain: system),
     "IngestGateway": ModuleRule(
         [
@@ -57,7 +58,7 @@ let allowedImports: [String: ModuleRule] = [
             "Telemetry",
         ], toolchain: system),
     "KafkaClient": ModuleRule(
-        ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire"], toolchain: system),
+        ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "Security"], toolchain: system),
     "Configuration": ModuleRule(["KafkaModel", "CYAML"], toolchain: system.union(["FoundationEssentials"])),
     // Of ByteBuffers the clock and the text forms of bytes.
     "CommandSyntax": ModuleRule(["Configuration", "ByteBuffers", "CSystem"], toolchain: system),
@@ -70,8 +71,8 @@ let allowedImports: [String: ModuleRule] = [
     // What a person types, but for `serve`: input, output and signals are handed in.
     "ConsoleCommands": ModuleRule(
         [
-            "KafkaModel", "ByteBuffers", "RecordFormat", "StorageIO", "LogStorage", "KafkaClient", "Configuration",
-            "CommandSyntax", "Telemetry",
+            "KafkaModel", "ByteBuffers", "RecordFormat", "Security", "StorageIO", "LogStorage", "KafkaClient",
+            "Configuration", "CommandSyntax", "Telemetry",
         ], toolchain: system),
     "millrace": ModuleRule(
         ["ByteBuffers", "CommandSyntax", "Configuration", "ConsoleCommands", "Server", "Telemetry"], toolchain: system),

@@ -30,7 +30,9 @@ import Testing
         "Sources/ConsoleCommands/ExitCode.swift", "Sources/BrokerTestKit/",
     ]
     /// Modules of which no edge asks yet what they are for, so most that they offer looks dead, and who uses some of it already.
-    private static let ahead = ["Security": ["Server", "TLS"]]
+    private static let ahead = [
+        "Security": ["BrokerCore", "ConsoleCommands", "KafkaClient", "KafkaServer", "Server", "TLS"]
+    ]
 
     @Test func everyDeclarationIsUsed() throws {
         let files = try SourceTree.allSources()
