@@ -45,6 +45,13 @@ extension Configuration {
     public var logLevel: String { text("log.level") }
     public var logFormat: String { text("log.format") }
 
+    // MARK: Access
+
+    public var hasAuthorizer: Bool { boolean("authorizer.enable") }
+    /// As it was written; `nil`: nobody.
+    public var superUsers: String? { value(for: "super.users")?.text }
+    public var allowsWithoutAcl: Bool { boolean("allow.everyone.if.no.acl.found") }
+
     // MARK: Network
 
     /// 0: chosen by the number of cores.

@@ -26,6 +26,16 @@ public struct ConfigurationError: Error, Equatable, Sendable, CustomStringConver
     public var description: String { problems.map(\.description).joined(separator: "\n") }
 }
 
+extension ConfigurationError {
+    /// A value that its key allows, and that is wrong for whoever uses it.
+    public init(_ configuration: Configuration, _ key: String, reason: String, remedy: String) {
+        let value = configuration.value(for: key)
+        self.init(
+            problems: [Problem(key: key, value: value?.text, source: value?.source, reason: reason, remedy: remedy)],
+            valid: configuration)
+    }
+}
+
 /// Where a value came from, highest precedence first.
 public enum ConfigurationSource: Equatable, Sendable, CustomStringConvertible {
     case flag(String)

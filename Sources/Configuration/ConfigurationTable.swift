@@ -2,7 +2,7 @@
 public enum ConfigurationTable {
     public static let environmentPrefix = "MILLRACE_"
 
-    public static let keys: [ConfigurationKey] = broker + network + tls + logs + groups + gateway
+    public static let keys: [ConfigurationKey] = broker + network + tls + logs + groups + gateway + access
 
     /// The row that `name`, or an alias of it, stands for.
     public static func key(named name: String) -> ConfigurationKey? { index[name].map { keys[$0] } }

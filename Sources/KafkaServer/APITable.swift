@@ -70,6 +70,15 @@ enum APITable {
             OffsetForLeaderEpochRequest.self, RequestPrice(decoded: 24),
             estimate: KafkaConnection.offsetForLeaderEpochPrice, by: KafkaConnection.offsetForLeaderEpoch),
         .answer(
+            DescribeAclsRequest.self, RequestPrice(decoded: 16),
+            estimate: KafkaConnection.describeAclsPrice, mayBlock: { _ in true }, by: KafkaConnection.describeAcls),
+        .change(
+            CreateAclsRequest.self, RequestPrice(decoded: 16),
+            estimate: KafkaConnection.createAclsPrice, plan: KafkaConnection.createAcls),
+        .change(
+            DeleteAclsRequest.self, RequestPrice(decoded: 16),
+            estimate: KafkaConnection.deleteAclsPrice, plan: KafkaConnection.deleteAcls),
+        .answer(
             DescribeConfigsRequest.self, RequestPrice(decoded: 16),
             estimate: KafkaConnection.describeConfigsPrice, by: KafkaConnection.describeConfigs),
         .change(
@@ -89,6 +98,19 @@ enum APITable {
             IncrementalAlterConfigsRequest.self, RequestPrice(decoded: 16),
             estimate: KafkaConnection.incrementalAlterConfigsPrice, plan: KafkaConnection.incrementalAlterConfigs),
         .offsetDelete,
+        .answer(
+            DescribeClientQuotasRequest.self, RequestPrice(decoded: 16),
+            estimate: KafkaConnection.describeClientQuotasPrice, mayBlock: { _ in true },
+            by: KafkaConnection.describeClientQuotas),
+        .change(
+            AlterClientQuotasRequest.self, RequestPrice(decoded: 16),
+            estimate: KafkaConnection.alterClientQuotasPrice, plan: KafkaConnection.alterClientQuotas),
+        .answer(
+            DescribeUserScramCredentialsRequest.self, RequestPrice(decoded: 16),
+            estimate: KafkaConnection.describeScramPrice, mayBlock: { _ in true }, by: KafkaConnection.describeScram),
+        .change(
+            AlterUserScramCredentialsRequest.self, RequestPrice(decoded: 16),
+            estimate: KafkaConnection.alterScramPrice, plan: KafkaConnection.alterScram),
         .plain(.describeCluster) { c, r throws(DecodeError) in try c.describeCluster(r) },
         .answer(
             DescribeTopicPartitionsRequest.self, RequestPrice(decoded: 24),

@@ -14,6 +14,9 @@ enum RequestLimits {
     /// Memory of one reply in all its forms at once: as structs, in the encoder, in the output. The metadata of
     /// `max.partitions` topics with one partition each.
     static let replyBytes = 80 << 20
+    /// Memory of a reply that is one list, which is refused as a whole where it would be longer. Below the limit, so that the
+    /// request's own text has room beside it. All ACLs that there may be take 53 MiB.
+    static let listBytes = replyBytes / 4 * 3
     /// A request that was charged with so much may have left the heap much larger than it need be.
     static let worthTrimming = 8 << 20
     /// An encoded reply, for what the prices have overlooked; far from where its 32-bit length ends. The encoder stops

@@ -47,7 +47,7 @@ public struct Node: Sendable {
     static func start(
         _ configuration: Configuration, on files: any FileSystem, pool: ChunkPool, metrics: MetricsRegistry
     ) throws -> Node {
-        let options = NodeOptions(configuration, descriptorLimit: raiseDescriptorLimit(to: wantedDescriptors))
+        let options = try NodeOptions(configuration, descriptorLimit: raiseDescriptorLimit(to: wantedDescriptors))
         options.tellWhatIsUnusual()
         let listeners = try NodeListeners(configuration)
         let broker = try Broker(

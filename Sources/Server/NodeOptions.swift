@@ -5,6 +5,7 @@ import Glibc
 import IngestGateway
 import KafkaServer
 import LogStorage
+import Security
 import StorageIO
 import Telemetry
 
@@ -20,8 +21,9 @@ struct NodeOptions {
     private let plan: DescriptorPlan
     private let wantedKafkaConnections: Int
 
-    init(_ configuration: Configuration, descriptorLimit: Int) {
+    init(_ configuration: Configuration, descriptorLimit: Int) throws(ConfigurationError) {
         broker = BrokerOptions(configuration)
+        broker.access = try AccessOptions(configuration)
         broker.store.unsafeWithoutSync = Self.isUnsafeWithoutSync
         kafka = KafkaServerOptions(configuration)
         gateway = configuration.servesHTTP ? GatewayOptions(configuration) : nil
@@ -41,6 +43,9 @@ struct NodeOptions {
             Log.warning(
                 "nothing is synced, and acknowledged records are lost when the power fails: for tests of durability only",
                 Self.unsafeVariable, 1)
+        }
+        if broker.access.hasAuthorizer {
+            Log.warning("ACLs are kept, and no request is held against them yet", "authorizer.enable", true)
         }
         guard kafka.maxConnections < wantedKafkaConnections else { return }
         // Usual limits leave fewer connections than the defaults ask for, and more than most brokers ever have.
@@ -106,6 +111,20 @@ extension KafkaServerOptions {
         maxIdleMs = configuration.maxIdleConnectionMs
         maxConnections = configuration.maxConnections
         maxConnectionsPerIP = configuration.maxConnectionsPerIP
+    }
+}
+
+extension AccessOptions {
+    init(_ configuration: Configuration) throws(ConfigurationError) {
+        self.init()
+        hasAuthorizer = configuration.hasAuthorizer
+        allowsWithoutAcl = configuration.allowsWithoutAcl
+        do throws(SecurityConfigurationError) {
+            superUsers = try AccessRules.superUsers(parsing: configuration.superUsers ?? "")
+        } catch {
+            throw ConfigurationError(
+                configuration, error.key, reason: "'\(error.value)' has no type", remedy: "Write \(error.expected)")
+        }
     }
 }
 

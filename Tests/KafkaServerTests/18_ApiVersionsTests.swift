@@ -34,7 +34,9 @@ import Testing
             .deleteTopics: 1...6, .deleteRecords: 0...2, .initProducerID: 0...5, .offsetForLeaderEpoch: 2...4,
             .describeConfigs: 1...4, .alterConfigs: 0...2, .describeLogDirs: 1...5, .createPartitions: 0...3,
             .deleteGroups: 0...3, .incrementalAlterConfigs: 0...1, .offsetDelete: 0...0, .describeCluster: 0...2,
-            .describeTopicPartitions: 0...0,
+            .describeTopicPartitions: 0...0, .describeAcls: 1...3, .createAcls: 1...3, .deleteAcls: 1...3,
+            .describeClientQuotas: 0...1, .alterClientQuotas: 0...1, .describeUserScramCredentials: 0...0,
+            .alterUserScramCredentials: 0...0,
         ]
         #expect(ranges == expected)
     }

@@ -1,3 +1,4 @@
+import BrokerCore
 import BrokerTestKit
 import KafkaModel
 import KafkaWire
@@ -8,7 +9,7 @@ import Testing
 /// Each API in each version that ApiVersions tells: the request is taken and the reply decodes to its last byte.
 @Suite struct EveryVersionTests {
     @Test func everyServedVersionOfEveryAPIIsAnsweredDecodably() throws {
-        let broker = try TestBroker()
+        let broker = try TestBroker { $0.broker.access.hasAuthorizer = true }
         let client = try broker.client()
         let id = try client.createTopic("orders", partitions: 2)
         try client.append("orders", count: 1)
@@ -166,6 +167,13 @@ import Testing
             request.topics[0].topic = topic.name
             request.topics[0].partitions = [OffsetForLeaderEpochRequest.OffsetForLeaderPartition()]
             return request
+        case .describeAcls: return AccessRequests.describe()
+        case .createAcls: return AccessRequests.create(["orders"])
+        case .deleteAcls: return AccessRequests.delete(["orders"])
+        case .describeClientQuotas: return DescribeClientQuotasRequest()
+        case .alterClientQuotas: return AccessRequests.quotas([("user", "alice")], [("producer_byte_rate", 1_000)])
+        case .describeUserScramCredentials: return DescribeUserScramCredentialsRequest()
+        case .alterUserScramCredentials: return AccessRequests.password("alice")
         case .describeConfigs:
             var request = DescribeConfigsRequest()
             request.includeSynonyms = true

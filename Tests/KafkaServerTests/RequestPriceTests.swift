@@ -344,6 +344,23 @@ import Transport
         _ = try spent(CreatePartitionsRequest.self, 2) { $0.topics = .init(repeating: .init(), count: count) }
         _ = try spent(DeleteGroupsRequest.self, 2) { $0.groupsNames = .init(repeating: "", count: count) }
         _ = try spent(IncrementalAlterConfigsRequest.self, 1) { $0.resources = .init(repeating: .init(), count: count) }
+        _ = try spent(CreateAclsRequest.self, 3) { $0.creations = .init(repeating: .init(), count: count) }
+        _ = try spent(DeleteAclsRequest.self, 3) { $0.filters = .init(repeating: .init(), count: count) }
+        _ = try spent(DescribeClientQuotasRequest.self, 1) { $0.components = .init(repeating: .init(), count: count) }
+        _ = try spent(AlterClientQuotasRequest.self, 1) { $0.entries = .init(repeating: .init(), count: count) }
+        _ = try spent(AlterClientQuotasRequest.self, 1) { request in
+            request.entries = [.init()]
+            request.entries[0].entity = .init(repeating: .init(), count: count)
+        }
+        _ = try spent(DescribeUserScramCredentialsRequest.self, 0) {
+            $0.users = .init(repeating: .init(), count: count)
+        }
+        _ = try spent(AlterUserScramCredentialsRequest.self, 0) {
+            $0.deletions = .init(repeating: .init(), count: count)
+        }
+        _ = try spent(AlterUserScramCredentialsRequest.self, 0) {
+            $0.upsertions = .init(repeating: .init(), count: count)
+        }
         _ = try spent(DescribeTopicPartitionsRequest.self, 0) { $0.topics = .init(repeating: .init(), count: count) }
     }
 

@@ -5,6 +5,7 @@ import Configuration
 import KafkaClient
 import LogStorage
 import RecordFormat
+import Security
 import Telemetry
 import Testing
 
@@ -48,6 +49,19 @@ import Testing
         try node.stop()
     }
 
+    @Test func superUsersAreReadAtTheStart() throws {
+        let folder = try TemporaryFolder()
+        let settings = ["authorizer.enable": "true", "super.users": "User:admin;User:CN=bob,O=Example"]
+        let node = try Node.start(folder: folder.path, settings)
+        let subject = AccessSubject(.user("CN=bob,O=Example"), address: NetworkAddress(v4: 1))
+        #expect(node.broker.access.rules.isSuperUser(subject) && node.broker.options.access.hasAuthorizer)
+        try node.stop()
+        let error = #expect(throws: ConfigurationError.self) {
+            try Node.start(folder: folder.path, ["super.users": "User:admin;bob"])
+        }
+        #expect(error?.description.contains("super.users") == true && error?.description.contains("'bob'") == true)
+    }
+
     @Test func eachNodeOfAProcessHasAPageOfItsOwn() throws {
         let folders = try (0..<2).map { _ in try TemporaryFolder() }
         let nodes = try folders.map { try Node.start(folder: $0.path) }
@@ -78,7 +92,8 @@ import Testing
         let metrics = MetricsRegistry()
         #expect(throws: (any Error).self) {
             try Node.start(
-                folder: folder.path, ["http.listener": node.httpAddresses.first?.endpoint.description ?? ""], metrics: metrics)
+                folder: folder.path, ["http.listener": node.httpAddresses.first?.endpoint.description ?? ""],
+                metrics: metrics)
         }
         var page = ByteWriter()
         metrics.render(into: &page)

@@ -18,7 +18,9 @@ let requestTypes: [any KafkaRequest.Type] = [
     InitProducerIdRequest.self, OffsetForLeaderEpochRequest.self, DescribeConfigsRequest.self, AlterConfigsRequest.self,
     DescribeLogDirsRequest.self, CreatePartitionsRequest.self, DeleteGroupsRequest.self,
     IncrementalAlterConfigsRequest.self, OffsetDeleteRequest.self, DescribeClusterRequest.self,
-    DescribeTopicPartitionsRequest.self,
+    DescribeTopicPartitionsRequest.self, DescribeAclsRequest.self, CreateAclsRequest.self, DeleteAclsRequest.self,
+    DescribeClientQuotasRequest.self, AlterClientQuotasRequest.self, DescribeUserScramCredentialsRequest.self,
+    AlterUserScramCredentialsRequest.self,
 ]
 
 private func roundTrip<Message: KafkaRequest>(_: Message.Type, version: Int16, _ body: UnsafeRawBufferPointer) {

@@ -1,0 +1,41 @@
+import BrokerCore
+import KafkaModel
+import KafkaWire
+import Security
+
+/// A request that can be refused as a whole, in a reply of its own shape: those that need a permission on the cluster before
+/// anything of them is looked at.
+protocol WhollyRefusable: KafkaRequest {
+    /// The reply in which everything that was asked for is refused for one reason, where `AccessTable` has the place.
+    func refused(by refusal: AccessRefusal) -> Response
+}
+
+extension AnswerContext {
+    /// Why the request is refused before anything of it is looked at; nil when it goes on.
+    ///
+    /// Here, and nowhere in the handlers, is asked whether the client may: once a listener knows who that is, by the rows of
+    /// `AccessTable`. So far nobody is asked who he is, and everybody may. Without an authorizer there are no ACLs to speak of.
+    func refusal(of request: some WhollyRefusable) -> AccessRefusal? {
+        switch ticket.key {
+        case .describeAcls, .createAcls, .deleteAcls:
+            broker.options.access.hasAuthorizer
+                ? nil : AccessRefusal(.securityDisabled, "No Authorizer is configured on the broker")
+        default: nil
+        }
+    }
+}
+
+extension SlicedPlan where Result: KafkaResponse {
+    /// The one step of a request whose changes are made together or not at all.
+    static func atomic<Asked: WhollyRefusable>(
+        _ asked: Asked, _ context: AnswerContext, _ change: @escaping @Sendable () -> Result
+    ) -> SlicedPlan where Asked.Response == Result {
+        SlicedPlan(
+            count: 1,
+            step: { _, response in
+                response = context.refusal(of: asked).map { asked.refused(by: $0) } ?? change()
+            },
+            // The first step is always taken.
+            timedOut: { _, _ in })
+    }
+}
