@@ -8,6 +8,9 @@ public struct Command: Sendable {
         case topicCreate, topicList, topicDescribe, topicAlter, topicTrim, topicDelete
         case produce, consume
         case groupList, groupDescribe, groupResetOffsets, groupDelete
+        case userCreate, userList, userAlter, userDelete
+        case aclAdd, aclList, aclDelete
+        case quotaSet, quotaList, quotaDelete
         case logDump, logVerify, logRepair
         case benchProduce, benchConsume, benchIngest
         case completion, version

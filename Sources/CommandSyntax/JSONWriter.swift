@@ -91,6 +91,14 @@ public struct JSONWriter: Sendable {
         if let value { integer(value) } else { null() }
     }
 
+    /// A finite number, without a fraction where it has none.
+    public mutating func member(_ name: String, number value: Double) {
+        precondition(value.isFinite, "\(name) is \(value), which JSON cannot say")
+        key(name)
+        separate()
+        bytes.append(contentsOf: (Int64(exactly: value).map(String.init) ?? "\(value)").utf8)
+    }
+
     public mutating func member(_ name: String, _ value: Bool) {
         key(name)
         separate()

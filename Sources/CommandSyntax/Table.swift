@@ -8,7 +8,9 @@ public enum CommandTable {
                 + "`millrace serve` leaves with 0 after any of them.",
             "A size may have a unit (64KiB, 1MiB, 2GB), a time too (500ms, 30s, 12h, 7d), wherever one is taken.",
         ],
-        subcommands: [serve, config, cluster, topic, produce, consume, group, log, bench, completion, version])
+        subcommands: [
+            serve, config, cluster, topic, produce, consume, group, user, acl, quota, log, bench, completion, version,
+        ])
 
     /// Options that every command has.
     public static let common = [CommonOptions.help.row]

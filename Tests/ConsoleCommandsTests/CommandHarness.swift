@@ -10,10 +10,12 @@ final class CommandHarness {
     let node: Node
     let environment: [String: String]
 
-    init() throws {
+    /// - Parameter more: configuration beside what every one has.
+    init(_ more: [String: String] = [:]) throws {
         let folder = try TemporaryFolder()
         node = try Node.start(
-            folder: folder.path, ["http.enable": "false", "group.initial.rebalance.delay.ms": "0"])
+            folder: folder.path,
+            ["http.enable": "false", "group.initial.rebalance.delay.ms": "0"].merging(more) { $1 })
         self.folder = folder
         environment = ["MILLRACE_BOOTSTRAP": node.kafkaAddress.description]
     }
