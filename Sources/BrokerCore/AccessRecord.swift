@@ -14,8 +14,8 @@ import StorageIO
 /// limit        key | value f64
 /// text, bytes  length u16 | bytes
 /// ```
-/// The digits are the SHA-256 of what the record is about, for the names of an ACL may have 6 KB, and Swift's dictionaries take two
-/// writings of a letter for one key. Numbers of the wire stand for themselves. Never a password, nor a salted one.
+/// The digits are the SHA-256 of what the record is about, for the names of an ACL may have 6 KB, and Swift's dictionaries
+/// take two writings of a letter for one key. Numbers of the wire stand for themselves. Never a password, nor a salted one.
 ///
 /// Kind 4 is kept for keys of the gateway. A kind or version that is not known here was written by a later program: the start
 /// is refused, for who may do what cannot be told without it.

@@ -5,6 +5,7 @@ public import KafkaModel
 public struct ScramAlteration: Sendable {
     /// Of a user's name: a certificate's, which names users as well, has no more.
     public static let maxNameBytes = 1_024
+
     public struct Deletion: Sendable {
         public let user: String
         public let mechanism: Int8
