@@ -40,7 +40,8 @@ extension Broker {
     public func alterScramCredentials(
         deletions: [ScramAlteration.Deletion], upsertions: [ScramAlteration.Upsertion]
     ) -> [ScramAlteration.Result] {
-        changeAccess { before in
+        var changed: [ExactString] = []
+        let results = changeAccess { before in
             let alteration = ScramAlteration(
                 deletions: deletions, upsertions: upsertions, credentials: before,
                 // The revision that this becomes, so later than that of any credential before.
@@ -54,8 +55,11 @@ extension Broker {
                 )
             }
             if let refusal = store(changes) { return (alteration.results.map { $0.refused(by: refusal) }, nil) }
+            changed = alteration.changes.map(\.user)
             return (alteration.results, before.applying(alteration.changes, version: metadata.revision))
         }
+        if !changed.isEmpty { tellOfCredentials(changed) }
+        return results
     }
 
     /// Sets and removes quotas; one result for each entity. All that are not refused are changed at once.

@@ -1,6 +1,6 @@
 public import ByteBuffers
 import Coordinators
-import KafkaModel
+public import KafkaModel
 public import LogStorage
 public import StorageIO
 import Synchronization
@@ -30,6 +30,7 @@ public final class Broker: Sendable {
 
     private let current: Lock<TopicCatalog>
     private let currentAccess: Lock<AccessCatalog>
+    private let credentialObservers = Lock<[@Sendable ([ExactString]) -> Void]>([])
     /// Held by who makes the next of `currentAccess`, the wait for the disk included; taken before it.
     private let changingAccess = Lock<Void>(())
     /// Held by who makes the next catalog; taken before `current`.
@@ -139,6 +140,16 @@ public final class Broker: Sendable {
             withExtendedLifetime(before) {}
             return result
         }
+    }
+
+    /// Calls `changed` with the users whose credentials have changed or gone, when ``access`` has the change and before it is
+    /// answered, from the admin thread; it must not wait.
+    public func observeCredentials(_ changed: @escaping @Sendable ([ExactString]) -> Void) {
+        credentialObservers.withLock { $0.append(changed) }
+    }
+
+    func tellOfCredentials(_ users: [ExactString]) {
+        for observer in credentialObservers.withLock({ $0 }) { observer(users) }
     }
 
     private static func topics(

@@ -39,12 +39,19 @@ public enum PasswordCheck {
     public static func run(
         user: ExactString, password: Secret, credentials: some ScramCredentialSource, decoys: ScramDecoys
     ) -> SaslVerdict {
-        let known = ScramMechanism.allCases.map { ($0, credentials.scramCredential(of: user, mechanism: $0)) }
+        let found = credential(of: user, in: credentials)
         let decoy = decoys.credential(of: user, mechanism: .sha256)
-        let found = known.first { $0.1 != nil }
-        let (mechanism, credential) = (found?.0 ?? .sha256, found?.1 ?? decoy)
-        let isRight = credential.isMade(from: password, mechanism: mechanism)
+        let (mechanism, held) = found ?? (.sha256, decoy)
+        let isRight = held.isMade(from: password, mechanism: mechanism)
         guard isRight, found != nil else { return .rejected }
-        return .accepted(SaslIdentity(principal: Principal(type: "User", name: user.text), epoch: credential.epoch))
+        return .accepted(SaslIdentity(principal: Principal(type: "User", name: user.text), epoch: held.epoch))
+    }
+
+    /// What a user's password is checked by; nil: nobody is called so.
+    public static func credential(
+        of user: ExactString, in credentials: some ScramCredentialSource
+    ) -> (mechanism: ScramMechanism, credential: ScramCredential)? {
+        let known = ScramMechanism.allCases.map { ($0, credentials.scramCredential(of: user, mechanism: $0)) }
+        return known.first { $0.1 != nil }.map { ($0.0, $0.1!) }
     }
 }

@@ -98,6 +98,11 @@ public struct SaslSession: Sendable {
         if case .exchanging(let exchange) = phase { exchange.isRaw } else { false }
     }
 
+    public var isAuthenticated: Bool { if case .authenticated = phase { true } else { false } }
+
+    /// Whether every request but those of SASL may be served unasked, for ever: nothing ends the session by itself.
+    public var isOpenEnded: Bool { isAuthenticated && sessionEnd == nil }
+
     /// Whether requests that came before have to be answered before the next frame is given here, and later ones wait.
     public var isExchanging: Bool { if case .exchanging = phase { true } else { false } }
 

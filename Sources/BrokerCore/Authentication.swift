@@ -1,0 +1,142 @@
+import ByteBuffers
+public import KafkaModel
+public import Security
+public import StorageIO
+
+/// What all listeners share that ask for credentials: the users, decoys in place of who is none, and checks of passwords.
+///
+/// A password is checked by PBKDF2, 3 to 20 ms of a processor, so by a worker, a few at a time. What was found right is
+/// remembered for a while, for clients that connect often.
+public final class Authentication: Sendable {
+    /// Checks at a time: half of the workers, so that whoever guesses passwords leaves the others to reads and long
+    /// replies.
+    static let maxRunning = Broker.workerThreads / 2
+    /// Checks that wait. The last of so many waits for about three seconds, which clients still do; beyond it a check is
+    /// refused, and the client tries again.
+    static let maxWaiting = 1_000
+    /// Of those, from one address (or network of IPv6), so that one leaves room to all others.
+    static let maxWaitingOfOne = 100
+
+    /// The metadata's key of the secret behind decoys: with another, salts of who is no user would change at a restart,
+    /// and show him for what he is.
+    static let secretKey = "secrets/decoys"
+    static let secretBytes = 32
+
+    public let decoys: ScramDecoys
+    private let broker: Broker
+    private let state: Lock<State>
+
+    private struct Check: Sendable {
+        let user: ExactString
+        let password: Secret
+        let source: NetworkAddress?
+        let done: @Sendable (SaslVerdict) -> Void
+    }
+
+    private struct State {
+        var running = 0
+        var waiting = FIFO<Check>()
+        var waitingOf: [NetworkAddress?: Int] = [:]
+        var cache: PasswordCache
+
+        mutating func take() -> Check? {
+            guard let check = waiting.first else { return nil }
+            waiting.removeFirst()
+            let left = waitingOf[check.source, default: 1] - 1
+            waitingOf[check.source] = left > 0 ? left : nil
+            return check
+        }
+    }
+
+    /// Blocks for the metadata store's sync at the first start with such a listener.
+    public init(_ broker: Broker) throws(StorageError) {
+        self.broker = broker
+        decoys = ScramDecoys(secret: try Self.secret(of: broker))
+        var key = Randomness.bytes(32)
+        state = Lock(State(cache: PasswordCache(key: Secret(wiping: &key))))
+    }
+
+    private static func secret(of broker: Broker) throws(StorageError) -> Secret {
+        if let value = broker.metadata.read(secretKey), value.bytes.count >= secretBytes {
+            return Secret(copying: value.bytes[...])
+        }
+        var made = Randomness.bytes(secretBytes)
+        var transaction = MetadataTransaction()
+        transaction.changes = [(secretKey, made)]
+        _ = try broker.metadata.transact(transaction)
+        return Secret(wiping: &made)
+    }
+
+    /// What an exchange is decided by, as of now.
+    public var environment: SaslEnvironment { SaslEnvironment(credentials: broker.access, decoys: decoys) }
+
+    /// Whether what an identity was shown by is still what its user has.
+    public func isCurrent(_ identity: SaslIdentity) -> Bool {
+        if identity.token != nil { return true }
+        let (access, user) = (broker.access, identity.principal.name)
+        // No two changes of credentials have one epoch.
+        return ScramMechanism.allCases.contains {
+            access.scramCredential(of: user, mechanism: $0)?.epoch == identity.epoch
+        }
+    }
+
+    // MARK: Passwords
+
+    /// Who it is, if the password was found right within the last minutes and has not changed since. Takes microseconds.
+    public func remembered(_ user: ExactString, _ password: Secret) -> SaslIdentity? {
+        guard let known = PasswordCheck.credential(of: user, in: broker.access) else { return nil }
+        let epoch = known.credential.epoch
+        let isKnown = state.withLock { $0.cache.contains(user: user, password: password, epoch: epoch, now: Self.now) }
+        return isKnown ? SaslIdentity(principal: .user(user.text), epoch: epoch) : nil
+    }
+
+    /// Calls `done` once, from a worker, with what the check has found. False, and `done` is forgotten: too many wait.
+    public func check(
+        _ user: ExactString, _ password: Secret, from address: NetworkAddress?,
+        _ done: @escaping @Sendable (SaslVerdict) -> Void
+    ) -> Bool {
+        let check = Check(user: user, password: password, source: address?.limitKey, done: done)
+        let (isTaken, begins) = state.withLock { state -> (Bool, Bool) in
+            let ofOne = state.waitingOf[check.source, default: 0]
+            guard state.waiting.count < Self.maxWaiting, ofOne < Self.maxWaitingOfOne else { return (false, false) }
+            state.waiting.append(check)
+            state.waitingOf[check.source] = ofOne + 1
+            guard state.running < Self.maxRunning else { return (true, false) }
+            state.running += 1
+            return (true, true)
+        }
+        if begins { runElsewhere() }
+        return isTaken
+    }
+
+    /// One piece of the workers' for each check: what else they have to do comes between.
+    private func runElsewhere() {
+        if broker.workers.submit({ [self] in runNext() }) { return }
+        // The pool is full, or ends: nobody can tell.
+        while let check = takeOrEnd() { check.done(.unavailable) }
+    }
+
+    /// The next check; nil when there is none, and one that ran does no more.
+    private func takeOrEnd() -> Check? {
+        state.withLock { state in
+            if let check = state.take() { return check }
+            state.running -= 1
+            return nil
+        }
+    }
+
+    private func runNext() {
+        guard let check = takeOrEnd() else { return }
+        let verdict = PasswordCheck.run(
+            user: check.user, password: check.password, credentials: broker.access, decoys: decoys)
+        if case .accepted(let identity) = verdict {
+            state.withLock {
+                $0.cache.insert(user: check.user, password: check.password, epoch: identity.epoch, now: Self.now)
+            }
+        }
+        check.done(verdict)
+        runElsewhere()
+    }
+
+    private static var now: MonotonicTime { MonotonicTime(milliseconds: MonotonicClock.milliseconds) }
+}
