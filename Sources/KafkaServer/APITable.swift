@@ -55,6 +55,7 @@ enum APITable {
         .answer(
             ListGroupsRequest.self, RequestPrice(decoded: 16),
             estimate: KafkaConnection.listGroupsPrice, by: KafkaConnection.listGroups),
+        .plain(.saslHandshake) { c, r throws(DecodeError) in try c.saslHandshake(r) },
         .plain(.apiVersions) { c, r throws(DecodeError) in try c.apiVersions(r) },
         .change(
             CreateTopicsRequest.self, RequestPrice(decoded: 24),
@@ -88,6 +89,7 @@ enum APITable {
             DescribeLogDirsRequest.self, RequestPrice(decoded: 24),
             estimate: KafkaConnection.describeLogDirsPrice, mayBlock: { _ in true },
             by: KafkaConnection.describeLogDirs),
+        .plain(.saslAuthenticate) { c, r throws(DecodeError) in try c.saslAuthenticate(r) },
         .change(
             CreatePartitionsRequest.self, RequestPrice(decoded: 24),
             estimate: KafkaConnection.createPartitionsPrice, plan: KafkaConnection.createPartitions),

@@ -3,6 +3,7 @@ import ByteBuffers
 import Coordinators
 import KafkaModel
 import KafkaWire
+import Security
 import Telemetry
 import Transport
 
@@ -52,6 +53,8 @@ final class KafkaConnection: ConnectionHandler {
     unowned let loop: KafkaLoop
     unowned let connection: Connection
     private let advertised: KafkaServer.Advertised?
+    /// Of a listener that asks clients who they are; nil on others.
+    let sasl: SaslConnection?
     /// What the muted connection waits for.
     var parked = Parked.nothing
     /// Partitions of the parked OffsetCommit that do not exist.
@@ -66,12 +69,18 @@ final class KafkaConnection: ConnectionHandler {
     }
 
     init(
-        server: KafkaServer, loop: KafkaLoop, connection: Connection, advertised: KafkaServer.Advertised? = nil
+        server: KafkaServer, loop: KafkaLoop, connection: Connection, advertised: KafkaServer.Advertised? = nil,
+        sasl: SaslListener? = nil
     ) {
         self.server = server
         self.loop = loop
         self.connection = connection
         self.advertised = advertised
+        let now = MonotonicTime(milliseconds: loop.eventLoop.now / 1_000_000)
+        self.sasl = sasl.map { SaslConnection($0, now: now) }
+        if let sasl {
+            connection.setTimer(SaslConnection.Timer.deadline, after: sasl.settings.deadline)
+        }
     }
 
     var broker: Broker { server.broker }
@@ -89,9 +98,7 @@ final class KafkaConnection: ConnectionHandler {
                 return
             }
             let announced = Int(Int32(bigEndian: input.readable.loadUnaligned(as: Int32.self)))
-            guard announced >= Self.shortestFrame, announced <= server.options.maxRequestBytes else {
-                return refuseFrame(announced)
-            }
+            guard announced >= leastFrame, announced <= mostFrame else { return refuseFrame(announced) }
             guard input.count >= announced + 4 else {
                 input.needed = announced + 4
                 return
@@ -106,6 +113,11 @@ final class KafkaConnection: ConnectionHandler {
         }
     }
 
+    /// A bare token may be empty.
+    private var leastFrame: Int { sasl?.session.expectsRawToken == true ? 0 : Self.shortestFrame }
+
+    private var mostFrame: Int { min(sasl?.session.frameLimit ?? .max, server.options.maxRequestBytes) }
+
     /// A hello of TLS 1.0 to 1.3 begins with 22, 3 and 0 to 4.
     private func refuseFrame(_ announced: Int) {
         if announced >> 16 == 0x1603 { Log.info("a client speaks TLS to a listener of plain text") }
@@ -113,6 +125,7 @@ final class KafkaConnection: ConnectionHandler {
     }
 
     private func handle(_ frame: ByteSlice) {
+        if let sasl, sasl.session.expectsRawToken { return takeRawToken(frame, sasl) }
         do throws(DecodeError) {
             var reader = ByteReader(frame)
             let header = try RequestHeaderView(from: &reader)
@@ -130,6 +143,7 @@ final class KafkaConnection: ConnectionHandler {
             case .fetch: server.metrics.fetchRequests.add()
             default: server.metrics.otherRequests.add()
             }
+            if let sasl, !sasl.isOpenEnded { return try authenticate(api, request, sasl) }
             try api.handle(self, request)
         } catch {
             fail("\(error)")
@@ -146,7 +160,9 @@ final class KafkaConnection: ConnectionHandler {
         var response = ApiVersionsResponse()
         response.errorCode = ErrorCode.unsupportedVersion.rawValue
         response.apiKeys = [Self.versionEntry(api)]
-        reply(response, to: ReplyTicket(key: .apiVersions, version: 0, correlationID: header.correlationID))
+        let ticket = ReplyTicket(key: .apiVersions, version: 0, correlationID: header.correlationID)
+        if let sasl, !take(.apiVersions(.unsupportedVersion), ticket, sasl) { return }
+        reply(response, to: ticket)
     }
 
     func fail(_ reason: @autoclosure () -> String) {
@@ -203,6 +219,7 @@ final class KafkaConnection: ConnectionHandler {
     }
 
     func closed(on connection: Connection, reason: CloseReason) {
+        if let user = sasl?.signedInAs { loop.signedOut(user, connection.id) }
         switch parked {
         case .nothing, .work: break
         case .fetch(let id): loop.dropFetch(id)

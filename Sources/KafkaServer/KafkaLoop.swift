@@ -24,6 +24,9 @@ final class KafkaLoop {
     /// Empty: memory for the inbox.
     private var emptied: [ReadWaiter] = []
 
+    /// Connections by the user who has shown on them who he is, so that a change of his credential finds them.
+    private var users: [ExactString: Set<ConnectionID>] = [:]
+
     struct GroupWaiter {
         let connection: ConnectionID
         let reply: ReplyTicket
@@ -40,6 +43,24 @@ final class KafkaLoop {
             slots: max(1, server.options.fetchSessionSlots / server.loops.count), loop: loop.index,
             share: server.sessionShare, gauge: server.metrics.fetchSessions)
         sessions.onEnd = { [unowned self] session in sessionEnded(session) }
+    }
+
+    // MARK: Users
+
+    func signedIn(_ user: ExactString, _ connection: ConnectionID) { users[user, default: []].insert(connection) }
+
+    func signedOut(_ user: ExactString, _ connection: ConnectionID) {
+        users[user]?.remove(connection)
+        if users[user]?.isEmpty == true { users[user] = nil }
+    }
+
+    /// Closes the connections that were let in by credentials that their users have no more.
+    func credentialsChanged(of changed: [ExactString]) {
+        for user in changed {
+            for id in users[user] ?? [] {
+                (eventLoop.connection(id)?.handler as? KafkaConnection)?.credentialChanged()
+            }
+        }
     }
 
     // MARK: Group requests

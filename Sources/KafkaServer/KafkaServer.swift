@@ -58,6 +58,9 @@ public final class KafkaServer: Sendable {
             isWanted: { [store = broker.store] in store.wantsCommit },
             run: { [store = broker.store] in store.commitInTurn() })
         loop.onStop = { [unowned state] _ in state.stopping() }
+        broker.observeCredentials { [loops, handle = loop.handle] users in
+            handle.submit { loop in loops.state(loop.index).credentialsChanged(of: users) }
+        }
     }
 
     /// What a listener clients are told to connect to.
@@ -71,11 +74,16 @@ public final class KafkaServer: Sendable {
         }
     }
 
-    /// `advertised`: of `advertised.listeners`, for those who come by this one. Nil: the address that each one came by.
-    public func listenerOptions(host: String, port: UInt16, advertised: Advertised? = nil) -> ListenerOptions {
+    /// - Parameters:
+    ///   - advertised: of `advertised.listeners`, for those who come by this one. Nil: the address that each one came by.
+    ///   - sasl: how clients show who they are. Nil: nobody is asked.
+    public func listenerOptions(
+        host: String, port: UInt16, advertised: Advertised? = nil, sasl: SaslListener? = nil
+    ) -> ListenerOptions {
         var listener = ListenerOptions(host: host, port: port) { [self] loop, connection in
             KafkaConnection(
-                server: self, loop: loops.state(loop.index), connection: connection, advertised: advertised)
+                server: self, loop: loops.state(loop.index), connection: connection, advertised: advertised,
+                sasl: sasl)
         }
         listener.count = connections
         listener.maxConnections = options.maxConnections

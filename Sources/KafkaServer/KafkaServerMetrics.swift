@@ -9,6 +9,8 @@ struct KafkaServerMetrics: Sendable {
     let fetchedBytes: Counter
     let refusedBatches: Counter
     let protocolErrors: Counter
+    let authentications: Counter
+    let refusedAuthentications: Counter
     let fetchSessions: Gauge
     let parkedFetches: Gauge
 
@@ -26,6 +28,10 @@ struct KafkaServerMetrics: Sendable {
         protocolErrors = registry.counter(
             "millrace_kafka_protocol_errors_total",
             help: "Connections closed because their bytes were not the protocol.")
+        let attempts = "millrace_kafka_authentications_total"
+        let attemptsHelp = "Connections that have shown who their client is, and attempts that were refused."
+        authentications = registry.counter(attempts, help: attemptsHelp, labels: ["result": "accepted"])
+        refusedAuthentications = registry.counter(attempts, help: attemptsHelp, labels: ["result": "refused"])
         fetchSessions = registry.gauge("millrace_kafka_fetch_sessions", help: "Incremental fetch sessions.")
         parkedFetches = registry.gauge("millrace_kafka_parked_fetches", help: "Fetches that wait for records.")
     }

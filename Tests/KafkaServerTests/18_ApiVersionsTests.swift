@@ -36,7 +36,7 @@ import Testing
             .deleteGroups: 0...3, .incrementalAlterConfigs: 0...1, .offsetDelete: 0...0, .describeCluster: 0...2,
             .describeTopicPartitions: 0...0, .describeAcls: 1...3, .createAcls: 1...3, .deleteAcls: 1...3,
             .describeClientQuotas: 0...1, .alterClientQuotas: 0...1, .describeUserScramCredentials: 0...0,
-            .alterUserScramCredentials: 0...0,
+            .alterUserScramCredentials: 0...0, .saslHandshake: 0...1, .saslAuthenticate: 0...2,
         ]
         #expect(ranges == expected)
     }

@@ -142,6 +142,11 @@ import Testing
             request.groups = ["readers", "missing"]
             return request
         case .listGroups: return ListGroupsRequest()
+        case .saslHandshake:
+            var request = SaslHandshakeRequest()
+            request.mechanism = "PLAIN"
+            return request
+        case .saslAuthenticate: return SaslAuthenticateRequest()
         case .apiVersions: return ApiVersionsRequest()
         case .createTopics:
             var request = CreateTopicsRequest()

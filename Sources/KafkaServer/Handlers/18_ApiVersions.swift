@@ -9,6 +9,10 @@ import KafkaWire
 /// (KIP-1242), a mismatch is REBOOTSTRAP_REQUIRED.
 extension KafkaConnection {
     func apiVersions(_ request: borrowing Request) throws(DecodeError) {
+        reply(try versions(request), to: request.ticket)
+    }
+
+    func versions(_ request: borrowing Request) throws(DecodeError) -> ApiVersionsResponse {
         let asked = try request.decode(ApiVersionsRequest.self)
         var response = ApiVersionsResponse()
         if request.version >= 3,
@@ -23,7 +27,7 @@ extension KafkaConnection {
         } else {
             response.apiKeys = APITable.all.map(Self.versionEntry)
         }
-        reply(response, to: request.ticket)
+        return response
     }
 
     static func versionEntry(_ api: API) -> ApiVersionsResponse.ApiVersion {

@@ -4,6 +4,7 @@ import ByteBuffers
 import Coordinators
 import Glibc
 import LogStorage
+import Security
 import StorageIO
 import Testing
 import Transport
@@ -18,6 +19,8 @@ final class TestBroker {
         var broker = BrokerOptions()
         var server = KafkaServerOptions()
         var advertised: KafkaServer.Advertised?
+        /// Not nil: clients have to show who they are.
+        var sasl: SaslSettings?
         var loops = 1
 
         init() {
@@ -83,7 +86,9 @@ final class TestBroker {
         loopOptions.setUp = { loop in server.setUp(loop) }
         group = try EventLoopGroup(loopOptions)
         broker.start()
-        let listener = server.listenerOptions(host: "127.0.0.1", port: 0, advertised: options.advertised)
+        var sasl: SaslListener?
+        if let settings = options.sasl { sasl = SaslListener(settings, try Authentication(broker)) }
+        let listener = server.listenerOptions(host: "127.0.0.1", port: 0, advertised: options.advertised, sasl: sasl)
         port = try group.listen(listener).port
     }
 

@@ -188,4 +188,6 @@ extension OffsetFetchResponse.OffsetFetchResponsePartition: AnsweringWithCode {}
 extension OffsetFetchResponse.OffsetFetchResponsePartitions: AnsweringWithCode {}
 extension OffsetForLeaderEpochResponse.EpochEndOffset: AnsweringWithCode {}
 extension ProduceResponse.PartitionProduceResponse: AnsweringWithCode {}
+extension SaslAuthenticateResponse: AnsweringWithCode {}
+extension SaslHandshakeResponse: AnsweringWithCode {}
 extension SyncGroupResponse: AnsweringWithCode {}

@@ -1,0 +1,176 @@
+import BrokerCore
+import ByteBuffers
+import KafkaModel
+import KafkaWire
+import Security
+import Telemetry
+import Transport
+
+/// Asks a client who it is: hands what comes to the connection's `SaslSession`, and does what that says. What a password is
+/// checked by is a worker's; the connection is muted meanwhile, and during the delay of a failure.
+extension KafkaConnection {
+    /// A request on a connection whose session is to be asked first.
+    func authenticate(_ api: API, _ request: borrowing Request, _ sasl: SaslConnection) throws(DecodeError) {
+        switch api.key {
+        // Their handlers ask the session.
+        case .saslHandshake, .saslAuthenticate: try api.handle(self, request)
+        case .apiVersions:
+            let response = try versions(request)
+            let answer = ErrorCode(rawValue: response.errorCode)
+            if take(.apiVersions(answer), request.ticket, sasl) { reply(response, to: request.ticket) }
+        default:
+            if take(.other, request.ticket, sasl) { try api.handle(self, request) }
+        }
+    }
+
+    /// After SaslHandshake 0: a frame that is nothing but a token.
+    func takeRawToken(_ frame: ByteSlice, _ sasl: SaslConnection) {
+        let ticket = ReplyTicket(key: .saslAuthenticate, version: 0, correlationID: 0)
+        _ = take(.rawToken(frame.array), ticket, sasl)
+    }
+
+    /// Gives the session what has come. True: it is to be served like any other request.
+    func take(_ asked: SaslRequest, _ ticket: ReplyTicket, _ sasl: SaslConnection) -> Bool {
+        let action = sasl.session.receive(asked, now: saslTime, environment: sasl.authentication.environment)
+        return perform(action, ticket, sasl)
+    }
+
+    private var saslTime: MonotonicTime { MonotonicTime(milliseconds: loop.eventLoop.now / 1_000_000) }
+
+    // MARK: Actions
+
+    private func perform(_ action: SaslAction, _ ticket: ReplyTicket, _ sasl: SaslConnection) -> Bool {
+        switch action {
+        case .serve: return true
+        case .drop: return false
+        case .replyHandshake(let error, let mechanisms, let closes):
+            var response = SaslHandshakeResponse()
+            (response.errorCode, response.mechanisms) = (error.rawValue, mechanisms)
+            reply(response, to: ticket)
+            if closes { connection.closeAfterFlush() }
+        case .reply(let said): reply(SaslAuthenticateResponse(said), to: ticket)
+        case .replyRaw(let token):
+            connection.write { writer in
+                writer.int32(Int32(token.count))
+                writer.bytes(token)
+            }
+        case .verify(let verification): verify(verification, ticket, sasl)
+        case .fail(let said, let time):
+            server.metrics.refusedAuthentications.add()
+            sasl.owed = said.map { ($0, ticket) }
+            park(.work)
+            connection.setTimer(SaslConnection.Timer.failure, after: max(.zero, time - saslTime))
+        case .refuse(let error, let closes): refuseSasl(error, ticket, closes: closes)
+        case .close(let reason): fail("authentication: \(reason.rawValue)")
+        }
+        settle(sasl)
+        return false
+    }
+
+    /// Follows the session: its deadline, and who the client has shown to be.
+    private func settle(_ sasl: SaslConnection) {
+        if let deadline = sasl.session.deadline {
+            connection.setTimer(SaslConnection.Timer.deadline, after: max(.zero, deadline - saslTime))
+        } else {
+            connection.cancelTimer(SaslConnection.Timer.deadline)
+        }
+        guard sasl.session.isAuthenticated, let identity = sasl.session.identity else {
+            sasl.isOpenEnded = false
+            return
+        }
+        sasl.isOpenEnded = sasl.session.isOpenEnded
+        if sasl.signedInAs == nil {
+            sasl.signedInAs = identity.principal.name
+            loop.signedIn(identity.principal.name, connection.id)
+            server.metrics.authentications.add()
+        }
+        // A change of the credential since it was looked at has told the loop before the connection was there to be found.
+        if !sasl.authentication.isCurrent(identity) { fail("the credential has changed") }
+    }
+
+    /// Answers in the shape of the API that asked; one that clients do not send while they authenticate has none here, and
+    /// its connection is closed.
+    func refuseSasl(_ error: ErrorCode, _ ticket: ReplyTicket, closes: Bool) {
+        switch ticket.key {
+        case .saslHandshake:
+            var response = SaslHandshakeResponse()
+            response.errorCode = error.rawValue
+            reply(response, to: ticket)
+        case .saslAuthenticate:
+            var response = SaslAuthenticateResponse()
+            response.errorCode = error.rawValue
+            response.errorMessage = "SaslAuthenticate request received after successful authentication"
+            reply(response, to: ticket)
+        case .apiVersions:
+            var response = ApiVersionsResponse()
+            response.errorCode = error.rawValue
+            reply(response, to: ticket)
+        default: return fail("\(ticket.key.name) during authentication")
+        }
+        if closes { connection.closeAfterFlush() }
+    }
+
+    // MARK: Passwords
+
+    private func verify(_ verification: SaslVerification, _ ticket: ReplyTicket, _ sasl: SaslConnection) {
+        guard case .password(let user, let password) = verification else {
+            preconditionFailure("a mechanism of tokens is offered that nobody verifies")
+        }
+        if let identity = sasl.authentication.remembered(user, password) {
+            return verified(.accepted(identity), ticket, sasl)
+        }
+        park(.work)
+        let (id, handle) = (connection.id, loop.handle)
+        let isTaken = sasl.authentication.check(user, password, from: peerAddress) { verdict in
+            handle.submit { loop in
+                guard let handler = loop.connection(id)?.handler as? KafkaConnection, let sasl = handler.sasl else {
+                    return
+                }
+                handler.unpark()
+                handler.verified(verdict, ticket, sasl)
+            }
+        }
+        if !isTaken { verified(.unavailable, ticket, sasl) }
+    }
+
+    private func verified(_ verdict: SaslVerdict, _ ticket: ReplyTicket, _ sasl: SaslConnection) {
+        let wall = UnixTime(milliseconds: WallClock.milliseconds)
+        _ = perform(sasl.session.finish(verdict, now: saslTime, wall: wall), ticket, sasl)
+    }
+
+    /// Where the client is; nil for an address of one link, which is no address without the link.
+    private var peerAddress: NetworkAddress? { NetworkAddress(connection.peerAddress.host) }
+
+    // MARK: Time
+
+    func timerFired(_ id: Int, on connection: Connection) {
+        guard let sasl else { return }
+        switch id {
+        case SaslConnection.Timer.failure:
+            if let owed = sasl.owed { reply(SaslAuthenticateResponse(owed.reply), to: owed.to) }
+            sasl.owed = nil
+            connection.closeAfterFlush()
+        case SaslConnection.Timer.deadline:
+            guard let deadline = sasl.session.deadline else { return }
+            guard deadline <= saslTime else { return settle(sasl) }
+            let ticket = ReplyTicket(key: .saslAuthenticate, version: 0, correlationID: 0)
+            _ = perform(sasl.session.deadlinePassed(), ticket, sasl)
+        default: preconditionFailure("timer \(id) of a Kafka connection")
+        }
+    }
+
+    /// Closes the connection if what it was let in by is no longer its user's.
+    func credentialChanged() {
+        guard let sasl, let identity = sasl.session.identity, !sasl.authentication.isCurrent(identity) else { return }
+        fail("the credential has changed")
+    }
+}
+
+extension SaslAuthenticateResponse {
+    fileprivate init(_ reply: SaslReply) {
+        self.init()
+        (errorCode, errorMessage) = (reply.error.rawValue, reply.message)
+        authBytes = reply.token
+        sessionLifetimeMs = reply.sessionLifetimeMs
+    }
+}

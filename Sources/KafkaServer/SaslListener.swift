@@ -1,0 +1,41 @@
+public import BrokerCore
+import KafkaModel
+public import Security
+import Transport
+
+/// How a listener asks its clients who they are.
+public struct SaslListener: Sendable {
+    let settings: SaslSettings
+    let authentication: Authentication
+
+    /// `authentication` is one for all listeners of a broker.
+    public init(_ settings: SaslSettings, _ authentication: Authentication) {
+        self.settings = settings
+        self.authentication = authentication
+    }
+}
+
+/// The authentication of one connection. Confined to its loop.
+final class SaslConnection {
+    let authentication: Authentication
+    var session: SaslSession
+    /// What is said once the delay of a failure is over.
+    var owed: (reply: SaslReply, to: ReplyTicket)?
+    /// Under which name the loop finds the connection when a credential changes.
+    var signedInAs: ExactString?
+    /// Whether requests are served without asking the session: `SaslSession.isOpenEnded`, for every request looks here.
+    var isOpenEnded = false
+
+    init(_ listener: SaslListener, now: MonotonicTime) {
+        authentication = listener.authentication
+        session = SaslSession(settings: listener.settings, now: now)
+    }
+
+    /// Timers of a connection.
+    enum Timer {
+        /// The exchange has to be over.
+        static let deadline = 0
+        /// The delay of a failure is over.
+        static let failure = 1
+    }
+}

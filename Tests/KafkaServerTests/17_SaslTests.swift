@@ -1,0 +1,259 @@
+import BrokerCore
+import ByteBuffers
+import KafkaModel
+import KafkaWire
+import Security
+import Testing
+
+@testable import KafkaServer
+
+/// What the states and messages are is tested with `SaslSession`; here, that a listener asks it, and does what it says.
+@Suite struct SaslTests {
+    private func broker(
+        _ mechanisms: [SaslMechanism] = [.plain, .scramSHA256, .scramSHA512], maxSession: Duration = .zero,
+        delay: Duration = .zero, users: [String] = ["alice"]
+    ) throws -> TestBroker {
+        let broker = try TestBroker { options in
+            options.sasl = SaslSettings(mechanisms: mechanisms, failureDelay: delay, maxSession: maxSession)
+            options.loops = 2
+        }
+        for user in users { Self.setPassword(of: user, "pencil", on: broker) }
+        return broker
+    }
+
+    private static func setPassword(
+        of user: String, _ password: String, _ mechanisms: [ScramMechanism] = [.sha256, .sha512], on broker: TestBroker
+    ) {
+        for mechanism in mechanisms {
+            let salt = ScramDecoys.newSalt()
+            var salted = mechanism.algorithm.pbkdf2(
+                password: Secret(copying: Array(password.utf8)[...]), salt: salt, iterations: 4_096)
+            let results = broker.broker.alterScramCredentials(
+                deletions: [],
+                upsertions: [
+                    .init(
+                        user: user, mechanism: mechanism.rawValue, iterations: 4_096, salt: salt,
+                        saltedPassword: Secret(wiping: &salted))
+                ])
+            #expect(results.allSatisfy { $0.refusal == nil })
+        }
+    }
+
+    private func serves(_ client: WireClient) throws -> Bool {
+        try client.call(MetadataRequest()).clusterID == client.broker.broker.clusterID
+    }
+
+    // MARK: Who gets in
+
+    @Test(arguments: ScramMechanism.allCases) func whoKnowsThePasswordGetsInByScram(_ mechanism: ScramMechanism) throws {
+        let client = try broker().client()
+        let reply = try client.logIn(mechanism, "alice", "pencil")
+        #expect(reply.errorCode == 0 && reply.sessionLifetimeMs == 0)
+        #expect(try serves(client))
+    }
+
+    @Test func whoKnowsThePasswordGetsInByPlain() throws {
+        let broker = try broker()
+        for _ in 0..<2 {
+            // The second time it is remembered.
+            let client = try broker.client()
+            #expect(try client.logIn(plain: "alice", "pencil").errorCode == 0)
+            #expect(try serves(client))
+        }
+    }
+
+    @Test func apiVersionsMayBeAskedBefore() throws {
+        let client = try broker().client()
+        #expect(try client.call(ApiVersionsRequest(), version: 2).errorCode == 0)
+        #expect(try client.logIn(.sha256, "alice", "pencil").errorCode == 0)
+        #expect(try client.call(ApiVersionsRequest(), version: 2).errorCode == 0)
+        #expect(try serves(client))
+    }
+
+    @Test func aVersionOfApiVersionsThatIsUnknownChangesNothing() throws {
+        let client = try broker().client()
+        var frame = WireClient.frame(ApiVersionsRequest(), version: 5, correlationID: 7)
+        frame[7] = 99
+        try client.send(bytes: frame)
+        let reply = try client.receive(ApiVersionsResponse.self, version: 0, correlationID: 7)
+        #expect(reply.code == .unsupportedVersion)
+        #expect(try client.call(ApiVersionsRequest(), version: 2).errorCode == 0)
+        #expect(try client.logIn(.sha256, "alice", "pencil").errorCode == 0)
+    }
+
+    @Test func bareTokensFollowTheFirstVersionOfTheHandshake() throws {
+        let broker = try broker()
+        let plain = try broker.client()
+        #expect(try plain.shake("PLAIN", version: 0).errorCode == 0)
+        #expect(try plain.exchange(raw: WireClient.plain("alice", "pencil")) == [])
+        #expect(try serves(plain))
+
+        let client = try broker.client()
+        _ = try client.shake("SCRAM-SHA-256", version: 0)
+        let scram = ScramClient(mechanism: .sha256, user: "alice", password: "pencil")
+        let final = scram.final(after: try client.exchange(raw: scram.first))
+        #expect(try client.exchange(raw: final.message) == final.expected)
+        #expect(try serves(client))
+    }
+
+    // MARK: Who does not
+
+    @Test func nobodyCanTellAnUnknownUserFromAWrongPassword() throws {
+        let broker = try broker()
+        var replies: Set<String> = []
+        for (user, password) in [("alice", "pen"), ("nobody", "pencil"), ("nobody", "pen")] {
+            let plain = try broker.client()
+            let reply = try plain.logIn(plain: user, password)
+            replies.insert("PLAIN \(reply.errorCode) \(reply.errorMessage ?? "") \(reply.authBytes)")
+            #expect(plain.isClosedByBroker())
+            for mechanism in ScramMechanism.allCases {
+                let client = try broker.client()
+                let reply = try client.logIn(mechanism, user, password)
+                replies.insert("\(mechanism.name) \(reply.errorCode) \(reply.errorMessage ?? "") \(reply.authBytes)")
+                #expect(client.isClosedByBroker())
+            }
+        }
+        #expect(
+            replies.sorted()
+                == ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"].map { "\($0) 58 \(SaslSession.failureMessage) []" })
+    }
+
+    /// A salt that changed at a restart would tell that nobody is called so.
+    @Test func theSaltOfNobodyIsTheSameAfterARestart() throws {
+        func salt(_ broker: TestBroker) throws -> Substring {
+            let client = try broker.client()
+            _ = try client.shake("SCRAM-SHA-256")
+            let first = ScramClient(mechanism: .sha256, user: "nobody", password: "").first
+            let reply = String(decoding: try client.authenticate(first).authBytes, as: UTF8.self)
+            return reply.split(separator: ",")[1]
+        }
+        let before = try broker()
+        let found = try salt(before)
+        #expect(try salt(before.restarted()) == found)
+        #expect(try salt(broker()) != found)
+    }
+
+    @Test func aFailureWithBareTokensIsTheEnd() throws {
+        let client = try broker().client()
+        _ = try client.shake("PLAIN", version: 0)
+        try client.sendRaw(WireClient.plain("alice", "pen"))
+        #expect(client.isClosedByBroker())
+    }
+
+    @Test func anUnknownMechanismIsToldWhichThereAre() throws {
+        let client = try broker([.scramSHA512]).client()
+        for mechanism in ["PLAIN"] {
+            let reply = try client.shake(mechanism)
+            #expect(reply.code == .unsupportedSaslMechanism && reply.mechanisms == ["SCRAM-SHA-512"])
+        }
+        #expect(client.isClosedByBroker())
+    }
+
+    @Test func nothingElseIsServedBefore() throws {
+        let broker = try broker()
+        for request: any KafkaRequest in [
+            MetadataRequest(), ProduceRequest(), FetchRequest(), CreateTopicsRequest(), SaslAuthenticateRequest(),
+            DescribeUserScramCredentialsRequest(),
+        ] {
+            let client = try broker.client()
+            try client.send(request)
+            #expect(client.isClosedByBroker(), "\(type(of: request))")
+        }
+    }
+
+    @Test func nothingElseIsServedMeanwhile() throws {
+        let broker = try broker()
+        let client = try broker.client()
+        _ = try client.shake("PLAIN")
+        #expect(try client.call(ApiVersionsRequest(), version: 0).code == .illegalSaslState)
+        #expect(client.isClosedByBroker())
+        let other = try broker.client()
+        _ = try other.shake("PLAIN")
+        try other.send(MetadataRequest())
+        #expect(other.isClosedByBroker())
+    }
+
+    @Test func framesAreSmallUntilItIsKnownWhoSendsThem() throws {
+        let broker = try broker()
+        let client = try broker.client()
+        _ = try client.shake("PLAIN")
+        // The length alone: it is not waited for what follows.
+        try client.send(bytes: [0, 1, 0, 1])
+        #expect(client.isClosedByBroker())
+        let known = try broker.client()
+        #expect(try known.logIn(plain: "alice", "pencil").errorCode == 0)
+        try known.send(bytes: WireClient.frame(MetadataRequest(), version: 9, correlationID: 9, trailing: [UInt8](repeating: 0, count: 70_000)))
+        _ = try known.receive(MetadataResponse.self, version: 9, correlationID: 9)
+    }
+
+    @Test func whatFollowsAFailureIsNotLookedAt() throws {
+        let client = try broker(delay: .milliseconds(50)).client()
+        _ = try client.shake("PLAIN")
+        var request = SaslAuthenticateRequest()
+        request.authBytes = WireClient.plain("alice", "pen")
+        let first = try client.send(request)
+        request.authBytes = WireClient.plain("alice", "pencil")
+        try client.send(request)
+        #expect(try client.receive(SaslAuthenticateResponse.self, correlationID: first).code == .saslAuthenticationFailed)
+        #expect(client.isClosedByBroker())
+    }
+
+    // MARK: Without SASL
+
+    @Test func aListenerThatAsksNobodySaysSo() throws {
+        let client = try TestBroker().client()
+        #expect(try client.shake("PLAIN").code == .illegalSaslState)
+        #expect(try client.authenticate([1]).code == .illegalSaslState)
+        #expect(try serves(client))
+    }
+
+    // MARK: Afterwards
+
+    @Test func aSecondTimeIsRefusedWhereSessionsHaveNoEnd() throws {
+        let client = try broker().client()
+        _ = try client.logIn(.sha256, "alice", "pencil")
+        #expect(try client.shake("SCRAM-SHA-256").code == .illegalSaslState)
+        #expect(try client.authenticate([1]).code == .illegalSaslState)
+        #expect(try serves(client))
+    }
+
+    @Test func aSessionThatIsOverServesNothing() throws {
+        let client = try broker(maxSession: .milliseconds(1)).client()
+        #expect(try client.logIn(.sha256, "alice", "pencil").sessionLifetimeMs == 1)
+        MonotonicClock.sleep(milliseconds: 5)
+        try client.send(MetadataRequest())
+        #expect(client.isClosedByBroker())
+    }
+
+    @Test func aSessionIsRenewedInTheMiddle() throws {
+        let client = try broker(maxSession: .seconds(3_600)).client()
+        #expect(try client.logIn(.sha256, "alice", "pencil").sessionLifetimeMs == 3_600_000)
+        // Not sooner than a second after the last.
+        #expect(try client.shake("SCRAM-SHA-256").code == .illegalSaslState)
+        MonotonicClock.sleep(milliseconds: 1_050)
+        #expect(try serves(client))
+        #expect(try client.logIn(.sha256, "alice", "pencil").sessionLifetimeMs == 3_600_000)
+        #expect(try serves(client))
+        MonotonicClock.sleep(milliseconds: 1_050)
+        #expect(try client.logIn(.sha256, "alice", "pen").code == .saslAuthenticationFailed)
+        #expect(client.isClosedByBroker())
+    }
+
+    @Test func aChangedPasswordEndsWhatWasBegunByTheOldOne() throws {
+        let broker = try broker(users: ["alice", "bob"])
+        let (byScram, byPlain, other) = (try broker.client(), try broker.client(), try broker.client())
+        _ = try byScram.logIn(.sha512, "alice", "pencil")
+        _ = try byPlain.logIn(plain: "alice", "pencil")
+        _ = try other.logIn(.sha256, "bob", "pencil")
+        // PLAIN is checked by the first of the two.
+        Self.setPassword(of: "alice", "changed", [.sha512], on: broker)
+        #expect(byScram.isClosedByBroker())
+        #expect(try serves(byPlain))
+        let deletion = ScramAlteration.Deletion(user: "alice", mechanism: ScramMechanism.sha256.rawValue)
+        _ = broker.broker.alterScramCredentials(deletions: [deletion], upsertions: [])
+        #expect(byPlain.isClosedByBroker())
+        #expect(try serves(other))
+        #expect(try broker.client().logIn(plain: "alice", "pencil").code == .saslAuthenticationFailed)
+        #expect(try broker.client().logIn(plain: "alice", "changed").errorCode == 0)
+    }
+}
