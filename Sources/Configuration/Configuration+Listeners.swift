@@ -60,11 +60,17 @@ extension Configuration {
                     "Add \(listener.name):SSL or \(listener.name):PLAINTEXT to it")
                 continue
             }
-            if !spoken.isServed {
+            if spoken == .saslPlaintext, !listener.endpoint.isLoopback, saslMechanisms.contains("PLAIN") {
                 add(
-                    "listeners", "\(listener.name) speaks \(spoken.rawValue), which this broker does not serve yet",
-                    "Use PLAINTEXT or SSL; with ssl.client.auth=required, SSL knows its clients by their certificates")
+                    "sasl.enabled.mechanisms",
+                    "by PLAIN, passwords would go over the network to \(listener.name) as they are",
+                    "Leave PLAIN out, or let \(listener.name) speak SASL_SSL")
             }
+        }
+        if authenticationFailureDelayMs >= maxIdleConnectionMs {
+            add(
+                "connection.failed.authentication.delay.ms", "must be shorter than connections.max.idle.ms",
+                "Set one below \(maxIdleConnectionMs)")
         }
         let http = boolean("http.enable") ? httpListeners : []
         for (index, listener) in kafka.enumerated() {

@@ -52,6 +52,12 @@ extension Configuration {
     public var superUsers: String? { value(for: "super.users")?.text }
     public var allowsWithoutAcl: Bool { boolean("allow.everyone.if.no.acl.found") }
 
+    /// Names of mechanisms, in the order in which clients are told of them.
+    public var saslMechanisms: [String] { list("sasl.enabled.mechanisms") }
+    /// 0: a session lasts as long as its connection.
+    public var maxSaslSessionMs: Int64 { integer("connections.max.reauth.ms") }
+    public var authenticationFailureDelayMs: Int64 { integer("connection.failed.authentication.delay.ms") }
+
     // MARK: Network
 
     /// 0: chosen by the number of cores.

@@ -1,6 +1,18 @@
 extension ConfigurationTable {
     static let access: [ConfigurationKey] = [
         ConfigurationKey(
+            "sasl.enabled.mechanisms", .list(among: ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]),
+            default: "SCRAM-SHA-256,SCRAM-SHA-512",
+            "How clients of SASL_PLAINTEXT and SASL_SSL may show who they are, for users that millrace user create makes. "
+                + "PLAIN sends the password itself: over TLS, or to the loopback alone"),
+        ConfigurationKey(
+            "connections.max.reauth.ms", .duration(.milliseconds, 0...Int64(Int32.max)), default: "0",
+            "How long a client may go on before it shows again who it is (KIP-368), or is disconnected; 0: for ever"),
+        ConfigurationKey(
+            "connection.failed.authentication.delay.ms", .duration(.milliseconds, 0...Int64(Int32.max), width: .int),
+            default: "100",
+            "How long a wrong password waits for its answer. Shorter than connections.max.idle.ms"),
+        ConfigurationKey(
             "authorizer.enable", .boolean, default: "false",
             "Whether there are ACLs: without, their APIs answer SECURITY_DISABLED. So far they are kept, and no request is held against them"
         ),

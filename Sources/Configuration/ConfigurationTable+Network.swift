@@ -10,7 +10,7 @@ extension ConfigurationTable {
         ConfigurationKey(
             "listener.security.protocol.map", .list(among: []),
             default: "PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL",
-            "What each name of listeners speaks: PLAINTEXT or SSL"),
+            "What each name of listeners speaks: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"),
         ConfigurationKey(
             "num.network.threads", .integer(0...256), default: "0",
             "Event loops, each with its thread; 0: half as many as cores, at least 1, at most 8"),

@@ -44,6 +44,14 @@ public struct Endpoint: Sendable, Equatable, CustomStringConvertible, LosslessSt
 
     public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 
+    /// Whether only this machine can connect to it.
+    public var isLoopback: Bool { host == "localhost" || host == "::1" || isIPv4Loopback }
+
+    private var isIPv4Loopback: Bool {
+        let parts = host.split(separator: ".", omittingEmptySubsequences: false)
+        return parts.count == 4 && parts[0] == "127" && parts.allSatisfy { UInt8($0) != nil }
+    }
+
     /// Whether this stands for every address of the machine.
     public var isWildcard: Bool { host.isEmpty || host == "0.0.0.0" || host == "::" }
 }

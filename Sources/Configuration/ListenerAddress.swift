@@ -69,6 +69,7 @@ public enum SecurityProtocol: String, Sendable, CaseIterable {
     case saslPlaintext = "SASL_PLAINTEXT"
     case saslSSL = "SASL_SSL"
 
-    /// Whether this broker serves it.
-    public var isServed: Bool { self == .plaintext || self == .ssl }
+    public var isEncrypted: Bool { self == .ssl || self == .saslSSL }
+    /// Whether clients have to say who they are, and to show it.
+    public var hasSasl: Bool { self == .saslPlaintext || self == .saslSSL }
 }

@@ -1,3 +1,4 @@
+import BrokerCore
 import Configuration
 import IngestGateway
 import KafkaServer
@@ -11,13 +12,17 @@ import Transport
 struct NodeListeners {
     private let kafka: [(listener: Configuration.KafkaListener, terminator: TLSTerminator?)]
     private let http: [(address: ListenerAddress, terminator: TLSTerminator?)]
+    private let sasl: SaslSettings
 
     init(_ configuration: Configuration) throws(TLSConfigurationError) {
         var kafka: [(Configuration.KafkaListener, TLSTerminator?)] = []
         for listener in configuration.kafkaListeners {
-            let settings = listener.securityProtocol == .ssl ? TLSSettings(kafka: listener.name, configuration) : nil
+            var settings = listener.securityProtocol.isEncrypted ? TLSSettings(kafka: listener.name, configuration) : nil
+            // There, who somebody is he shows by SASL; ssl.client.auth is not for it, as in Kafka.
+            if listener.securityProtocol.hasSasl { settings?.clientAuthentication = .none }
             kafka.append((listener, try Self.terminator(settings)))
         }
+        sasl = SaslSettings(configuration)
         var http: [(ListenerAddress, TLSTerminator?)] = []
         for address in configuration.servesHTTP ? configuration.httpListeners : [] {
             let settings = address.isSecureHTTP ? TLSSettings(http: address.name, configuration) : nil
@@ -33,10 +38,14 @@ struct NodeListeners {
 
     /// Listens for Kafka's clients; gives the addresses, with their ports.
     func listen(_ group: EventLoopGroup, _ server: KafkaServer) throws -> [ListenerAddress] {
-        try kafka.map { listener, terminator in
+        let asksForUsers = kafka.contains { $0.listener.securityProtocol.hasSasl }
+        let users = asksForUsers ? SaslListener(sasl, try Authentication(server.broker)) : nil
+        return try kafka.map { listener, terminator in
             let advertised = listener.advertised.map { KafkaServer.Advertised(host: $0.host, port: $0.port) }
             let endpoint = listener.endpoint
-            let options = server.listenerOptions(host: endpoint.host, port: endpoint.port, advertised: advertised)
+            let options = server.listenerOptions(
+                host: endpoint.host, port: endpoint.port, advertised: advertised,
+                sasl: listener.securityProtocol.hasSasl ? users : nil)
             return ListenerAddress(name: listener.name, endpoint: try Self.listen(endpoint, group, options, terminator))
         }
     }
@@ -68,6 +77,19 @@ struct NodeListeners {
 
     private var terminators: [TLSTerminator] {
         (kafka.map(\.terminator) + http.map(\.terminator)).compactMap { $0 }
+    }
+}
+
+extension SaslSettings {
+    fileprivate init(_ configuration: Configuration) {
+        self.init(
+            mechanisms: configuration.saslMechanisms.map { name in
+                guard let mechanism = SaslMechanism(rawValue: name) else {
+                    preconditionFailure("the configuration allows a mechanism that there is not: \(name)")
+                }
+                return mechanism
+            }, failureDelay: .milliseconds(configuration.authenticationFailureDelayMs),
+            maxSession: .milliseconds(configuration.maxSaslSessionMs))
     }
 }
 

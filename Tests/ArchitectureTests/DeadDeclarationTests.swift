@@ -17,8 +17,6 @@ import Testing
         "producerCount": "tests count producer states",
         "replayTransactionEnd": "an event of the state machine, driven by tests until transactions are served",
         "roundrobin": "made from the name of the protocol, which it is",
-        "saslPlaintext": "made from its name, to be refused by it",
-        "saslSSL": "the same",
         "segmentCount": "tests count segments",
         "maintain": "tests make the calls of the store's threads",
         "truncateEnd": "for the truncation of a follower; tests drive it",

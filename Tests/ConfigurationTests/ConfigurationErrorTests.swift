@@ -155,10 +155,25 @@ import Testing
         #expect(problems(flags: [("http.listener", "SSL://:8080")]).count == 1)
     }
 
-    @Test(arguments: ["SASL_SSL", "SASL_PLAINTEXT"]) func whatIsNotServedYetIsRefusedByName(name: String) {
-        let found = problems(flags: [("listeners", "\(name)://:9092")])
-        #expect(found.count == 1)
-        #expect(found[0].contains("speaks \(name), which this broker does not serve yet"))
+    @Test func passwordsDoNotGoOverTheNetworkAsTheyAre() {
+        let plain = ("sasl.enabled.mechanisms", "PLAIN,SCRAM-SHA-256")
+        for (listener, isGood) in [
+            ("SASL_PLAINTEXT://:9092", false), ("SASL_PLAINTEXT://10.0.0.1:9092", false),
+            ("SASL_PLAINTEXT://127.evil.example:9092", false), ("SASL_PLAINTEXT://127.0.0.1:9092", true),
+            ("SASL_PLAINTEXT://[::1]:9092", true), ("SASL_PLAINTEXT://localhost:9092", true),
+            ("SASL_SSL://:9092", true),
+        ] {
+            let found = problems(flags: [("listeners", listener), plain])
+            #expect(found.isEmpty == isGood, "\(listener)")
+            #expect(problems(flags: [("listeners", listener)]).isEmpty, "\(listener)")
+            if !isGood { #expect(found.count == 1 && found[0].contains("let SASL_PLAINTEXT speak SASL_SSL")) }
+        }
+    }
+
+    @Test func aFailureIsAnsweredBeforeItsConnectionIsIdle() {
+        let delay = ("connection.failed.authentication.delay.ms", "5000")
+        #expect(problems(flags: [delay]).isEmpty)
+        #expect(problems(flags: [delay, ("connections.max.idle.ms", "5000")]).count == 1)
     }
 
     @Test func secretsAreNotTold() {
