@@ -306,7 +306,7 @@ def test_certificates_are_read_again_without_a_dropped_connection(tls_broker, ce
 
 
 @pytest.mark.parametrize("settings, words", [
-    ({"listeners": "SASL_SSL://127.0.0.1:0"}, "SASL_SSL, which this broker does not serve yet"),
+    ({"listeners": "SASL_SSL://127.0.0.1:0"}, "ssl.keystore.certificate.chain: listener SASL_SSL speaks TLS and has no certificate"),
     ({"listeners": "SSL://127.0.0.1:0"}, "ssl.keystore.certificate.chain: listener SSL speaks TLS and has no certificate"),
     ({"listeners": "SSL://127.0.0.1:0", "ssl.keystore.location": "/nowhere.pem"}, "ssl.keystore.location: /nowhere.pem: No such file"),
     ({"listeners": "SSL://127.0.0.1:0", "ssl.keystore.type": "JKS"}, "ssl.keystore.type=JKS"),

@@ -1,0 +1,279 @@
+"""SASL of the Kafka edge, by the clients as their users use them: right and wrong passwords, with TLS and without, renewed sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import threading
+import time
+import urllib.request
+
+import pytest
+
+from harness.broker import Broker, free_port
+from harness.certificates import Certificates
+
+pytestmark = pytest.mark.control
+
+MECHANISMS = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+PROTOCOLS = ["SASL_PLAINTEXT", "SASL_SSL"]
+USER, PASSWORD = "alice", "pencil with blanks, commas = signs and Zoë"
+VALUES = [b"%d" % n for n in range(100)] + [b"x" * 200_000]
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory) -> Certificates:
+    found = Certificates(tmp_path_factory.mktemp("certificates"))
+    found.sign("server")
+    return found
+
+
+class SaslBroker(Broker):
+    """Beside the plain listener, over which users are made, one of SASL_PLAINTEXT and one of SASL_SSL."""
+
+    def __init__(self, program: str, certificates: Certificates, settings: dict[str, str]):
+        super().__init__("millrace", program, settings)
+        self.certificates, self.program = certificates, program
+        self.ports = {name: free_port() for name in PROTOCOLS}
+        self.settings.update({"ssl.keystore.location": certificates.path("server.both.pem"), "sasl.enabled.mechanisms": ",".join(MECHANISMS), **settings})
+
+    def addresses(self) -> list[str]:
+        names = ",".join(f"{name}://127.0.0.1:{port}" for name, port in self.ports.items())
+        return ["--kafka", f"PLAINTEXT://127.0.0.1:{self.kafka_port},{names}", "--http", f"127.0.0.1:{self.http_port}"]
+
+    def secure(self, protocol: str) -> str:
+        return f"127.0.0.1:{self.ports[protocol]}"
+
+    def user(self, verb: str, name: str, *words: str, password: str = PASSWORD) -> None:
+        files = [] if verb == "delete" else ["--password-file", "-"]
+        ran = subprocess.run([self.program, "user", verb, name, *words, *files, "-b", self.bootstrap], input=password, text=True, capture_output=True, timeout=30)
+        assert ran.returncode == 0, ran.stderr
+
+
+@pytest.fixture
+def sasl_broker(pytestconfig, certificates):
+    nodes = []
+
+    def make(**settings) -> SaslBroker:
+        node = SaslBroker(pytestconfig.getoption("--binary"), certificates, {key.replace("_", "."): str(value) for key, value in settings.items()})
+        nodes.append(node)
+        node.start()
+        for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
+            node.user("create", USER, "--mechanism", mechanism)
+        return node
+
+    yield make
+    for node in nodes:
+        node.check_alive()
+        node.remove()
+
+
+# MARK: Clients
+
+
+def librdkafka(node, protocol, mechanism, user=USER, password=PASSWORD, **more) -> dict:
+    return {"bootstrap.servers": node.secure(protocol), "security.protocol": protocol, "sasl.mechanism": mechanism, "sasl.username": user, "sasl.password": password,
+            "ssl.ca.location": node.certificates.path("authority.pem"), "error_cb": lambda error: None, "log_level": 0, **more}
+
+
+def through_confluent(node, protocol, mechanism, topic):
+    from confluent_kafka import Consumer, Producer
+
+    producer = Producer(librdkafka(node, protocol, mechanism))
+    for value in VALUES:
+        producer.produce(topic, value)
+    assert producer.flush(20) == 0
+    consumer = Consumer(librdkafka(node, protocol, mechanism, **{"group.id": f"g-{topic}", "auto.offset.reset": "earliest"}))
+    consumer.subscribe([topic])
+    found, deadline = [], time.monotonic() + 30
+    while len(found) < len(VALUES) and time.monotonic() < deadline:
+        message = consumer.poll(1)
+        if message is not None and not message.error():
+            found.append(message.value())
+    consumer.close()
+    return found
+
+
+def python_options(node, protocol, mechanism, user=USER, password=PASSWORD) -> dict:
+    options = {"bootstrap_servers": node.secure(protocol), "security_protocol": protocol, "sasl_mechanism": mechanism, "sasl_plain_username": user, "sasl_plain_password": password}
+    return options
+
+
+def through_kafka_python(node, protocol, mechanism, topic):
+    from kafka import KafkaConsumer, KafkaProducer
+
+    options = python_options(node, protocol, mechanism)
+    if protocol == "SASL_SSL":
+        options["ssl_cafile"] = node.certificates.path("authority.pem")
+    producer = KafkaProducer(**options)
+    for value in VALUES:
+        producer.send(topic, value)
+    producer.flush(20)
+    producer.close()
+    consumer = KafkaConsumer(topic, group_id=f"g-{topic}", auto_offset_reset="earliest", consumer_timeout_ms=15_000, **options)
+    found = []
+    for message in consumer:
+        found.append(message.value)
+        if len(found) == len(VALUES):
+            break
+    consumer.close()
+    return found
+
+
+def aiokafka_options(node, protocol, mechanism, **more):
+    from aiokafka.helpers import create_ssl_context
+
+    options = python_options(node, protocol, mechanism, **more)
+    if protocol == "SASL_SSL":
+        options["ssl_context"] = create_ssl_context(cafile=node.certificates.path("authority.pem"))
+    return options
+
+
+def through_aiokafka(node, protocol, mechanism, topic):
+    from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+    async def run():
+        options = aiokafka_options(node, protocol, mechanism)
+        producer = AIOKafkaProducer(**options)
+        await producer.start()
+        for value in VALUES:
+            await producer.send_and_wait(topic, value)
+        await producer.stop()
+        consumer = AIOKafkaConsumer(topic, auto_offset_reset="earliest", **options)
+        await consumer.start()
+        found = [(await asyncio.wait_for(consumer.getone(), 20)).value for _ in VALUES]
+        await consumer.stop()
+        return found
+
+    return asyncio.run(run())
+
+
+CLIENTS = {"confluent-kafka": through_confluent, "kafka-python": through_kafka_python, "aiokafka": through_aiokafka}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_every_client_gets_in(sasl_broker, client):
+    node = sasl_broker()
+    for protocol in PROTOCOLS:
+        for mechanism in MECHANISMS:
+            assert CLIENTS[client](node, protocol, mechanism, f"{protocol}.{mechanism}") == VALUES, (protocol, mechanism)
+
+
+# MARK: Wrong ones
+
+
+def refusals_of_confluent(node, protocol, mechanism, user, password, caplog=None) -> bool:
+    from confluent_kafka import KafkaError
+    from confluent_kafka.admin import AdminClient
+
+    seen = []
+    client = AdminClient(librdkafka(node, protocol, mechanism, user, password, error_cb=lambda error: seen.append(error.code())))
+    deadline = time.monotonic() + 10
+    while KafkaError._AUTHENTICATION not in seen and time.monotonic() < deadline:
+        client.poll(0.1)
+    return KafkaError._AUTHENTICATION in seen
+
+
+def refusals_of_kafka_python(node, protocol, mechanism, user, password, caplog) -> bool:
+    from kafka import KafkaAdminClient
+    from kafka.errors import KafkaError
+
+    options = python_options(node, protocol, mechanism, user, password)
+    if protocol == "SASL_SSL":
+        options["ssl_cafile"] = node.certificates.path("authority.pem")
+    caplog.clear()
+    # It tries again until its time is over, and tells then of that alone. It overlooks, now and then, a reply that comes together
+    # with the end of its connection.
+    with pytest.raises(KafkaError):
+        KafkaAdminClient(bootstrap_timeout_ms=1500, **options).list_topics()
+    return "SaslAuthenticationFailedError" in caplog.text or "socket disconnected" in caplog.text
+
+
+def refusals_of_aiokafka(node, protocol, mechanism, user, password, caplog=None) -> bool:
+    from aiokafka import AIOKafkaProducer
+    from aiokafka.errors import KafkaError
+
+    async def run():
+        producer = AIOKafkaProducer(**aiokafka_options(node, protocol, mechanism, user=user, password=password))
+        try:
+            with pytest.raises(KafkaError):
+                await producer.start()
+        finally:
+            await producer.stop()
+        return True
+
+    return asyncio.run(run())
+
+
+REFUSALS = {"confluent-kafka": refusals_of_confluent, "kafka-python": refusals_of_kafka_python, "aiokafka": refusals_of_aiokafka}
+
+
+@pytest.mark.parametrize("client", REFUSALS)
+def test_every_client_is_told_no(sasl_broker, client, caplog):
+    node = sasl_broker()
+    for protocol in PROTOCOLS:
+        for mechanism in MECHANISMS:
+            for user, password in [(USER, "pen"), ("nobody", PASSWORD)]:
+                assert REFUSALS[client](node, protocol, mechanism, user, password, caplog), (protocol, mechanism, user)
+
+
+def test_a_password_is_shown_nowhere(sasl_broker):
+    node = sasl_broker(log_level="debug")
+    canary = "canary-4711-of-a-password"
+    for mechanism in MECHANISMS:
+        assert refusals_of_confluent(node, "SASL_PLAINTEXT", mechanism, USER, canary)
+    node.user("create", "bob", password=canary)
+    assert canary not in node.log_tail(1_000_000)
+
+
+# MARK: Sessions
+
+
+def test_sessions_are_renewed_in_the_middle_of_produce_and_consume(sasl_broker):
+    from confluent_kafka import Consumer, Producer
+
+    node = sasl_broker(connections_max_reauth_ms=2000)
+    errors, delivered = [], []
+    producer = Producer(librdkafka(node, "SASL_PLAINTEXT", "SCRAM-SHA-256", error_cb=lambda error: errors.append(str(error))))
+    consumer = Consumer(librdkafka(node, "SASL_PLAINTEXT", "SCRAM-SHA-512", **{"group.id": "g", "auto.offset.reset": "earliest", "error_cb": lambda error: errors.append(str(error))}))
+    consumer.subscribe(["renewed"])
+    found, all_sent = [], threading.Event()
+    ends = time.monotonic() + 7
+
+    def read():
+        while time.monotonic() < ends + 20 and not (all_sent.is_set() and len(found) >= number):
+            message = consumer.poll(0.2)
+            if message is not None and not message.error():
+                found.append(message.value())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    number = 0
+    while time.monotonic() < ends:
+        producer.produce("renewed", b"%d" % number, on_delivery=lambda error, message: delivered.append(error))
+        number += 1
+        producer.poll(0.01)
+    assert producer.flush(20) == 0
+    all_sent.set()
+    reader.join()
+    consumer.close()
+    assert delivered == [None] * number and found == [b"%d" % n for n in range(number)]
+    assert errors == []
+    # A session that had not been renewed in time would have been cut, which is counted here.
+    with urllib.request.urlopen(f"http://{node.http}/metrics", timeout=10) as reply:
+        assert "\nmillrace_kafka_protocol_errors_total 0\n" in reply.read().decode()
+
+
+def test_a_deleted_user_is_let_go(sasl_broker):
+    from confluent_kafka import KafkaError, Producer
+
+    node = sasl_broker()
+    seen = []
+    producer = Producer(librdkafka(node, "SASL_SSL", "SCRAM-SHA-256", error_cb=lambda error: seen.append(error.code())))
+    producer.produce("orders", b"1")
+    assert producer.flush(20) == 0
+    node.user("delete", USER)
+    deadline = time.monotonic() + 20
+    while KafkaError._AUTHENTICATION not in seen and time.monotonic() < deadline:
+        producer.poll(0.1)
+    assert KafkaError._AUTHENTICATION in seen
