@@ -113,7 +113,7 @@ let package = Package(
         tests(
             "SecurityTests", ["Security", "BrokerTestKit", "KafkaWire", "KafkaModel", "ByteBuffers", "COpenSSL"],
             exclude: ["KafkaDecisions.txt"]),
-        tests("TransportTests", ["Transport", "ByteBuffers", "CSystem", "Telemetry"]),
+        tests("TransportTests", ["Transport", "BrokerTestKit", "ByteBuffers", "CSystem", "Telemetry"]),
         tests("TLSTests", ["TLS", "BrokerTestKit", "Security", "Transport", "ByteBuffers", "COpenSSL", "Telemetry"]),
         tests("StorageIOTests", ["StorageIO", "BrokerTestKit", "ByteBuffers"]),
         tests(

@@ -59,6 +59,7 @@ import Testing
     @Test func theSystemsClocksAreReadInOnePlace() throws {
         let calls: Set<Substring> = ["clock_gettime", "gettimeofday", "nanosleep", "usleep", "CLOCK_REALTIME"]
         let places: [String: String] = [
+            "Sources/BrokerTestKit/Eventually.swift": "a test's thread that waits for another's",
             "Sources/ByteBuffers/Clocks.swift": "the clocks",
             "Sources/ByteBuffers/Signal.swift": "the deadline of a wait, as the system wants it",
             "Sources/Telemetry/ProcessMetrics.swift": "processor time is no time of day",

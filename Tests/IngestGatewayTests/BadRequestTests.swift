@@ -1,4 +1,5 @@
 import BrokerCore
+import BrokerTestKit
 import ByteBuffers
 import Glibc
 import IngestGateway

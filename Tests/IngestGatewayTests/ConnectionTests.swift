@@ -1,4 +1,5 @@
 import BrokerCore
+import BrokerTestKit
 import Glibc
 import IngestGateway
 import Telemetry

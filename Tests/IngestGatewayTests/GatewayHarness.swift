@@ -151,15 +151,6 @@ private final class CommitPublisher: CommitObserver {
     }
 }
 
-/// Waits until `condition` holds; false when it has not after a time that only a failure takes.
-func eventually(_ condition: () throws -> Bool) rethrows -> Bool {
-    for _ in 0..<20_000 {
-        if try condition() { return true }
-        usleep(500)
-    }
-    return false
-}
-
 struct HTTPReply {
     var status: Int
     /// By lower-case name.
@@ -190,21 +181,7 @@ final class HTTPClient {
     private var buffered: [UInt8] = []
 
     init(port: UInt16) throws {
-        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var patience = timeval(tv_sec: 20, tv_usec: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
-        var noDelay: Int32 = 1
-        setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &noDelay, 4)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = port.bigEndian
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        let result = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-        try #require(result == 0)
+        descriptor = try Loopback.connect(port: port)
     }
 
     deinit { close(descriptor) }

@@ -1,3 +1,4 @@
+import BrokerTestKit
 import ByteBuffers
 import Configuration
 import Foundation
@@ -78,18 +79,8 @@ extension Node {
     /// One request on a connection of its own; `rest` is what follows its first fields.
     func ask(_ method: String, _ path: String, _ rest: String) throws -> (status: Int, body: String) {
         let address = try #require(httpAddresses.first).endpoint
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        let descriptor = try Loopback.connect(port: address.port, patience: 60)
         defer { close(descriptor) }
-        var target = sockaddr_in()
-        target.sin_family = sa_family_t(AF_INET)
-        target.sin_port = address.port.bigEndian
-        target.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        let connected = withUnsafePointer(to: &target) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-        try #require(connected == 0)
         let request = "\(method) \(path) HTTP/1.1\r\nHost: \(address)\r\nConnection: close\r\n\(rest)"
         try #require(send(descriptor, request, request.utf8.count, Int32(MSG_NOSIGNAL)) == request.utf8.count)
         var reply: [UInt8] = []

@@ -66,21 +66,8 @@ extension TLSTests {
             let session: OpaquePointer
             private let context: OpaquePointer
 
-            init(_ port: UInt16, version: Int32 = TLS1_3_VERSION) {
-                let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-                var limit = timeval(tv_sec: 20, tv_usec: 0)
-                setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-                var address = sockaddr_in()
-                address.sin_family = sa_family_t(AF_INET)
-                address.sin_port = port.bigEndian
-                address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-                let connected = withUnsafePointer(to: &address) {
-                    $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                        connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-                    }
-                }
-                precondition(connected == 0, "no connection: errno \(errno)")
-                self.descriptor = descriptor
+            init(_ port: UInt16, version: Int32 = TLS1_3_VERSION) throws {
+                descriptor = try Loopback.connect(port: port)
                 context = SSL_CTX_new(TLS_client_method())!
                 _ = millrace_tls_set_versions(context, version, version)
                 session = SSL_new(context)!
@@ -129,19 +116,11 @@ extension TLSTests {
             withUnsafeBytes(of: UInt32(body.count).bigEndian) { Array($0) } + body
         }
 
-        private func eventually(_ condition: () -> Bool) -> Bool {
-            for _ in 0..<20_000 {
-                if condition() { return true }
-                usleep(500)
-            }
-            return false
-        }
-
         private let terminator = try! TLSTerminator(.test())
 
         @Test(arguments: [TLS1_2_VERSION, TLS1_3_VERSION]) func framesOfAllSizesComeBack(version: Int32) throws {
             let server = try TLSServer(terminator)
-            let client = SocketClient(server.listener.port, version: version)
+            let client = try SocketClient(server.listener.port, version: version)
             #expect(client.shakeHands())
             for size in [0, 1, 1_000, 16_124, 16_128, 16_384, 70_000, 300_000, 3_000_000] {
                 let sent = frame(pattern(size))
@@ -161,7 +140,7 @@ extension TLSTests {
                 connection.write(FileSlice(file: file, position: 5, count: 600_000))
                 connection.write { $0.int32(2) }
             }
-            let client = SocketClient(server.listener.port)
+            let client = try SocketClient(server.listener.port)
             #expect(client.shakeHands())
             client.write(frame([1]))
             #expect(client.read(600_008) == [0, 0, 0, 1] + pattern(700_000)[5..<600_005] + [0, 0, 0, 2])
@@ -172,7 +151,7 @@ extension TLSTests {
                 connection.write(frame)
                 connection.closeAfterFlush()
             }
-            let client = SocketClient(server.listener.port)
+            let client = try SocketClient(server.listener.port)
             #expect(client.shakeHands())
             client.write(frame(pattern(500_000)))
             #expect(client.read(500_004) == frame(pattern(500_000)))
@@ -181,7 +160,7 @@ extension TLSTests {
 
         @Test func aConnectionThatIsClosedAtOnceSaysSo() throws {
             let server = try TLSServer(terminator) { _, connection in connection.close() }
-            let client = SocketClient(server.listener.port)
+            let client = try SocketClient(server.listener.port)
             #expect(client.shakeHands())
             client.write(frame([1]))
             #expect(client.readEnd() == SSL_ERROR_ZERO_RETURN)
@@ -189,7 +168,7 @@ extension TLSTests {
 
         @Test func whoSpeaksPlainTextIsEnded() throws {
             let server = try TLSServer(terminator)
-            let client = SocketClient(server.listener.port)
+            let client = try SocketClient(server.listener.port)
             let bytes: [UInt8] = frame(pattern(40))
             #expect(send(client.descriptor, bytes, bytes.count, 0) == bytes.count)
             var byte: UInt8 = 0
@@ -204,7 +183,7 @@ extension TLSTests {
             var limits = ConnectionLimits()
             limits.handshakeTimeout = .milliseconds(60)
             let server = try TLSServer(terminator, limits)
-            let client = SocketClient(server.listener.port)
+            let client = try SocketClient(server.listener.port)
             let hello: [UInt8] = [22, 3, 1, 2, 0, 1]
             #expect(send(client.descriptor, hello, hello.count, 0) == hello.count)
             var byte: UInt8 = 0
@@ -212,11 +191,29 @@ extension TLSTests {
             #expect(eventually { server.closed.withLock { $0 } == [.handshakeTimeout] })
         }
 
+        /// What the handler would answer to the request cannot be sealed any more, and waits for nobody.
+        @Test func aBadRecordBehindARequestEndsTheConnection() throws {
+            let server = try TLSServer(terminator) { frame, connection in
+                connection.write(frame)
+                connection.closeAfterFlush()
+            }
+            let client = try SocketClient(server.listener.port)
+            #expect(client.shakeHands())
+            // Both are there before the loop looks.
+            let held = Signal()
+            server.group.loops[0].submit { _ in held.wait() }
+            client.write(frame([1]))
+            let garbage = [23, 3, 3, 0, 35] + pattern(35)
+            #expect(Glibc.write(client.descriptor, garbage, garbage.count) == garbage.count)
+            held.raise()
+            #expect(eventually { server.closed.withLock { $0 } == [.streamRefused] })
+        }
+
         @Test func aClientThatDoesNotReadHoldsNoMoreThanInPlainText() throws {
             let server = try TLSServer(terminator) { frame, connection in
                 for _ in 0..<8 { connection.write(frame) }
             }
-            let client = SocketClient(server.listener.port)
+            let client = try SocketClient(server.listener.port)
             #expect(client.shakeHands())
             let sent = frame(pattern(1_000_000))
             client.write(sent)
@@ -226,21 +223,4 @@ extension TLSTests {
             #expect(client.read(5) == frame([7]))
         }
     }
-}
-
-/// A file that is gone with its last reference.
-private final class TemporaryBytes: ByteFile {
-    let descriptor: Int32
-
-    struct Failure: Error {}
-
-    init(_ bytes: [UInt8]) throws {
-        var name = Array("/tmp/millrace-tls-XXXXXX".utf8CString)
-        descriptor = mkstemp(&name)
-        guard descriptor >= 0 else { throw Failure() }
-        unlink(name)
-        guard write(descriptor, bytes, bytes.count) == bytes.count else { throw Failure() }
-    }
-
-    deinit { close(descriptor) }
 }

@@ -1,3 +1,4 @@
+import BrokerTestKit
 import ByteBuffers
 import Glibc
 import Testing

@@ -1,3 +1,4 @@
+import BrokerTestKit
 import ByteBuffers
 import Glibc
 import Testing
@@ -6,15 +7,6 @@ import Testing
 
 /// All suites of the module, one test after the other: each starts loops of its own.
 @Suite(.serialized) struct TransportTests {}
-
-/// Waits until `condition` holds; false when it has not after a time that only a failure takes.
-func eventually(_ condition: () -> Bool) -> Bool {
-    for _ in 0..<20_000 {
-        if condition() { return true }
-        usleep(500)
-    }
-    return false
-}
 
 func frame(_ body: [UInt8]) -> [UInt8] {
     withUnsafeBytes(of: UInt32(body.count).bigEndian) { Array($0) } + body

@@ -1,3 +1,4 @@
+import BrokerTestKit
 import ByteBuffers
 import Glibc
 import Telemetry
@@ -225,21 +226,4 @@ extension TransportTests {
             #expect(eventually { server.log.now.closed == [.inputStalled] })
         }
     }
-}
-
-/// A file that is gone with its last reference.
-private final class TemporaryBytes: ByteFile {
-    let descriptor: Int32
-
-    struct Failure: Error {}
-
-    init(_ bytes: [UInt8]) throws {
-        var name = Array("/tmp/millrace-transform-XXXXXX".utf8CString)
-        descriptor = mkstemp(&name)
-        guard descriptor >= 0 else { throw Failure() }
-        unlink(name)
-        guard write(descriptor, bytes, bytes.count) == bytes.count else { throw Failure() }
-    }
-
-    deinit { close(descriptor) }
 }

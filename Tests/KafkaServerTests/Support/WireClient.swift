@@ -1,3 +1,4 @@
+import BrokerTestKit
 import ByteBuffers
 import Glibc
 import KafkaModel
@@ -31,22 +32,9 @@ final class WireClient {
 
     init(_ broker: TestBroker) throws {
         self.broker = broker
-        socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        guard socket >= 0 else { throw Failure.system("socket", errno) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = broker.port.bigEndian
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        let connected = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-        guard connected == 0 else { throw Failure.system("connect", errno) }
-        var patience = timeval(tv_sec: Self.patienceSeconds, tv_usec: 0)
-        setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
-        var one: Int32 = 1
-        setsockopt(socket, Int32(IPPROTO_TCP), TCP_NODELAY, &one, socklen_t(MemoryLayout<Int32>.size))
+        do throws(Loopback.Refused) {
+            socket = try Loopback.connect(port: broker.port, patience: Self.patienceSeconds)
+        } catch { throw Failure.system("connect", error.errno) }
     }
 
     deinit { close() }
