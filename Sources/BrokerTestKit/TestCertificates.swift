@@ -2,6 +2,9 @@
 ///
 /// `authority` signs `server` (localhost, 127.0.0.1, *.example.org), `other` (other.example.net) and `client`
 /// (CN=alice,OU=Clients,O=Millrace tests). `stranger` is signed by itself. The password is `open-sesame`.
+///
+/// `weakAuthority` has a key of RSA-1024 and signs `weakServerCertificate`, whose key is the server's. `intermediate` is signed by a root that is
+/// not here, and signs `intermediatesClientCertificate` (CN=bob,O=Millrace tests), whose key is the client's.
 public enum TestCertificates {
     public static let authority = """
         -----BEGIN CERTIFICATE-----
@@ -116,5 +119,65 @@ public enum TestCertificates {
         lzgr/MvyRnySQBMkBCShQqMNhDOhRANCAATq/0BBOeoGj8sWnJIKoX4CgdWhfYs/
         D3MjpABjp3PUkUSfGP7eVbpkkKvCjnlAo4laAI43q6RoGop1pH8UBO4R
         -----END PRIVATE KEY-----
+        """
+    public static let weakAuthority = """
+        -----BEGIN CERTIFICATE-----
+        MIICQjCCAaugAwIBAgIUT4FbyekK0dX0hjUfFNphjysfMjQwDQYJKoZIhvcNAQEL
+        BQAwMjEXMBUGA1UECgwOTWlsbHJhY2UgdGVzdHMxFzAVBgNVBAMMDndlYWsgYXV0
+        aG9yaXR5MCAXDTI2MTEyOTExMzgxN1oYDzIxMjYxMTA1MTEzODE3WjAyMRcwFQYD
+        VQQKDA5NaWxscmFjZSB0ZXN0czEXMBUGA1UEAwwOd2VhayBhdXRob3JpdHkwgZ8w
+        DQYJKoZIhvcNAQEBBQADgY0AMIGJAoGBAMmd63YK8GyyyVVjvkruu1sc/ZV27F2R
+        OrktDuAZDOU76EMhfFcjsV1DfkUPmMowzZGRqMErvM6JhmJc5MauUe4RS8qza/rq
+        5lE4V5CoH5B8SSD6xkBX3eneGYMzSvOgMX3nuVZ9nz3p1JSqvS021qynN+ojYBSn
+        iKKgZ0klsCerAgMBAAGjUzBRMB0GA1UdDgQWBBRVI5CmqDY19RMOAjhGg41sfeFj
+        fTAfBgNVHSMEGDAWgBRVI5CmqDY19RMOAjhGg41sfeFjfTAPBgNVHRMBAf8EBTAD
+        AQH/MA0GCSqGSIb3DQEBCwUAA4GBAKnRgS7d24vwhnVlXir3Fx3kmAjVAh9rqNdg
+        bFOtXvDo4MfP8HSKYhQJRCNMCMwQZP74xE2bUEWGSgKaVOP2MOARfWu3bYpFls0m
+        rmuC6gM1Rgj3qK4hpKvbwuGwWY7WdIIJJ9AqITHV/Y4GaZyMX1uuH44uQEEdyqpM
+        ZR5eR8+H
+        -----END CERTIFICATE-----
+        """
+    public static let weakServerCertificate = """
+        -----BEGIN CERTIFICATE-----
+        MIIB+DCCAWGgAwIBAgIUG2vesGb9TuDJQui+YWqqQ0iOWc8wDQYJKoZIhvcNAQEL
+        BQAwMjEXMBUGA1UECgwOTWlsbHJhY2UgdGVzdHMxFzAVBgNVBAMMDndlYWsgYXV0
+        aG9yaXR5MCAXDTI2MTEyOTExMzgxN1oYDzIxMjYxMTA1MTEzODE3WjAqMRcwFQYD
+        VQQKDA5NaWxscmFjZSB0ZXN0czEPMA0GA1UEAwwGYnJva2VyMFkwEwYHKoZIzj0C
+        AQYIKoZIzj0DAQcDQgAEQk2xHxPdoi+S4nXwYwztYdLU9DQ7KEr0OBb5TmoLwePk
+        JFqZEtJ/E1Zb3ySvv0uPbXZaJfDWg5kUQOGxnn6SrKNYMFYwFAYDVR0RBA0wC4IJ
+        bG9jYWxob3N0MB0GA1UdDgQWBBQfT0RxNM9G2v1dq2ruhJD77acnTTAfBgNVHSME
+        GDAWgBRVI5CmqDY19RMOAjhGg41sfeFjfTANBgkqhkiG9w0BAQsFAAOBgQCdoxDI
+        3Or+6oMnvewe+zF8V8u+S5o9cErxizMLB9iTocG1j2S7y6m8joU02wyitbGQv7d0
+        wQ9aIAWpVPQndTR6vyHV3MmDMhMO0asm1GGcXzF/YQ58wQBbFoMuQTFnmgR2QO3x
+        N4ZUMdQhKTS/XVkKozkjZyb3FSEiLnUmnttAVg==
+        -----END CERTIFICATE-----
+        """
+    public static let intermediate = """
+        -----BEGIN CERTIFICATE-----
+        MIIBxjCCAWugAwIBAgIUcrsQNgVF34i23Qpw9VBuDts1wPQwCgYIKoZIzj0EAwIw
+        LjEXMBUGA1UECgwOTWlsbHJhY2UgdGVzdHMxEzARBgNVBAMMCm91dGVyIHJvb3Qw
+        IBcNMjYxMTI5MTEzODE3WhgPMjEyNjExMDUxMTM4MTdaMDAxFzAVBgNVBAoMDk1p
+        bGxyYWNlIHRlc3RzMRUwEwYDVQQDDAxpbnRlcm1lZGlhdGUwWTATBgcqhkjOPQIB
+        BggqhkjOPQMBBwNCAATwFSv0G1ocR2TaoJicEgxABwTSUBTrmKQDj0RgGbubrfKP
+        hlRAf+2pjWLpryE8jbRtuyVApZHyEVc/jJ2NLoMao2MwYTAPBgNVHRMBAf8EBTAD
+        AQH/MA4GA1UdDwEB/wQEAwIBBjAdBgNVHQ4EFgQUFkJncCZd/QkJr8Yi643+ml1v
+        vqkwHwYDVR0jBBgwFoAU7sGAIURVGmNGL2jRyG/MZaqblFIwCgYIKoZIzj0EAwID
+        SQAwRgIhAIMIUuw4kpXkvTJqPJe0K4MPJadqWsZdLilknUpM6zCjAiEAxTvwypZW
+        lo+lkE/eI+1QM5A04HX87ujGCGrRr0wLbSg=
+        -----END CERTIFICATE-----
+        """
+    public static let intermediatesClientCertificate = """
+        -----BEGIN CERTIFICATE-----
+        MIIBsjCCAVigAwIBAgIUBeQrAgvY2TRCuUQ8ErNHVK0yZwgwCgYIKoZIzj0EAwIw
+        MDEXMBUGA1UECgwOTWlsbHJhY2UgdGVzdHMxFTATBgNVBAMMDGludGVybWVkaWF0
+        ZTAgFw0yNjExMjkxMTM4MTdaGA8yMTI2MTEwNTExMzgxN1owJzEXMBUGA1UECgwO
+        TWlsbHJhY2UgdGVzdHMxDDAKBgNVBAMMA2JvYjBZMBMGByqGSM49AgEGCCqGSM49
+        AwEHA0IABDZ27He/WazelRgAT5QzsXacJMyDyAwpUmpp0xbaGhizWH8Sur8fcO2c
+        juUap6IUpDMIsoPxGlnU7Fta8x+dVYejVzBVMBMGA1UdJQQMMAoGCCsGAQUFBwMC
+        MB0GA1UdDgQWBBQ3SxBWf9+Baqg+2/FNFuRo6UVVDjAfBgNVHSMEGDAWgBQWQmdw
+        Jl39CQmvxiLrjf6aXW++qTAKBggqhkjOPQQDAgNIADBFAiEA+tZy+D2GrbXCbKll
+        3/3V1GoWUp647trKfygW1sKSK0MCIEPo5Wx6EIZUJyfdjhzmuwpVujKdAjGengis
+        QU9EYKI1
+        -----END CERTIFICATE-----
         """
 }
