@@ -18,7 +18,7 @@ extension TLSStream {
             millrace_bio_clear_retry(bio)
             return TLSStream.of(bio)._withUnsafeGuaranteedRef { stream in
                 let got = stream.readRecords(UnsafeMutableRawPointer(bytes), Int(count))
-                if got < 0, stream.isSocketDrained { millrace_bio_retry_read(bio) }
+                if got < 0, stream.mayComeLater { millrace_bio_retry_read(bio) }
                 return Int32(got)
             }
         }
@@ -26,8 +26,7 @@ extension TLSStream {
             guard let bytes, count > 0 else { return 0 }
             millrace_bio_clear_retry(bio)
             return TLSStream.of(bio)._withUnsafeGuaranteedRef { stream in
-                stream.keep(UnsafeRawBufferPointer(start: bytes, count: Int(count)))
-                return count
+                stream.keep(UnsafeRawBufferPointer(start: bytes, count: Int(count))) ? count : -1
             }
         }
         BIO_meth_set_ctrl(method) { _, command, _, _ in command == BIO_CTRL_FLUSH ? 1 : 0 }
@@ -36,25 +35,55 @@ extension TLSStream {
 
     private static func of(_ bio: OpaquePointer?) -> Unmanaged<TLSStream> { .fromOpaque(BIO_get_data(bio)!) }
 
-    /// Counts requests for new keys as libssl meets them. Type 22, first byte 24: RFC 8446, 4.6.3.
+    /// Counts records and handshake messages as libssl meets them.
     static let messageCallback:
         @convention(c) (Int32, Int32, Int32, UnsafeRawPointer?, Int, OpaquePointer?, UnsafeMutableRawPointer?) -> Void =
             {
                 isWritten, _, contentType, bytes, count, session, _ in
-                guard contentType == SSL3_RT_HANDSHAKE, isWritten == 0, count > 0, let bytes,
-                    bytes.load(as: UInt8.self) == UInt8(SSL3_MT_KEY_UPDATE)
-                else { return }
-                TLSStream.of(SSL_get_rbio(session))._withUnsafeGuaranteedRef { $0.keyUpdates += 1 }
+                switch contentType {
+                case SSL3_RT_HEADER where isWritten == 0:
+                    TLSStream.of(SSL_get_rbio(session))._withUnsafeGuaranteedRef { $0.cost += TLSStream.recordCost }
+                case SSL3_RT_HANDSHAKE where isWritten == 0:
+                    TLSStream.of(SSL_get_rbio(session))._withUnsafeGuaranteedRef { $0.noticeMessage(session) }
+                case SSL3_RT_ALERT where isWritten == 1:
+                    guard count == 2, let bytes else { return }
+                    let alert = UnsafeRawBufferPointer(start: bytes, count: 2)
+                    if alert[0] == UInt8(SSL3_AL_WARNING), alert[1] == UInt8(SSL_AD_NO_RENEGOTIATION) {
+                        TLSStream.of(SSL_get_rbio(session))._withUnsafeGuaranteedRef {
+                            $0.stop(.renegotiation, session)
+                        }
+                    }
+                default: return
+                }
             }
+
+    /// Any handshake message behind the handshake: new keys, or what libssl is about to refuse.
+    private func noticeMessage(_ session: OpaquePointer?) {
+        guard phase == .open else { return }
+        messageDebt += Self.bytesPerKeyUpdate
+        if messageDebt > Self.maxKeyUpdates * Self.bytesPerKeyUpdate { stop(.handshakeMessages, session) }
+    }
+
+    /// Makes libssl come back before the next record, also one that it has read already: it goes on by itself while there are any that
+    /// give no data, and looks at this mark before each.
+    private func stop(_ reason: Excess, _ session: OpaquePointer?) {
+        excess = reason
+        SSL_set_shutdown(session, SSL_get_shutdown(session) | SSL_RECEIVED_SHUTDOWN)
+    }
+
+    /// Whether bytes may come behind a read of none.
+    private var mayComeLater: Bool {
+        excess == nil && !isPlainText && (isSocketDrained || cost >= Self.maxCost)
+    }
 
     /// Bytes from the socket; below 0: none now if the socket is drained, else none ever.
     private func readRecords(_ bytes: UnsafeMutableRawPointer, _ count: Int) -> Int {
-        if isSocketDrained { return -1 }
-        if keyUpdates > Self.maxKeyUpdates || isPlainText { return -1 }
+        if excess != nil || isPlainText || isSocketDrained || cost >= Self.maxCost { return -1 }
         let most = isOpening ? min(count, handshakeAllowance) : count
         if most == 0 { return -1 }
         let got = calls.receive(socket, bytes, most)
         if got > 0 {
+            cost += got
             if isOpening {
                 if handshakeAllowance == Self.maxHandshakeBytes, noticePlainText(bytes.load(as: UInt8.self)) {
                     return -1
@@ -80,20 +109,25 @@ extension TLSStream {
     private func noticePlainText(_ first: UInt8) -> Bool {
         isPlainText = first != UInt8(SSL3_RT_HANDSHAKE)
         let isWord = 0x41...0x5a ~= first
-        if isPlainText, isWord { context.settings.plainTextAnswer.withUnsafeBytes { keep($0) } }
+        if isPlainText, isWord { context.settings.plainTextAnswer.withUnsafeBytes { _ = keep($0) } }
         return isPlainText
     }
 
     // MARK: Unsent records
 
-    /// Adds records to what is unsent.
-    private func keep(_ bytes: UnsafeRawBufferPointer) {
-        guard let source = bytes.baseAddress else { return }
-        if unsent == nil || unsent!.capacity - unsentEnd < bytes.count {
-            makeUnsent(unsentEnd - unsentStart + bytes.count)
+    /// Adds records to what is unsent. False: there is too much of it.
+    private func keep(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        guard let source = bytes.baseAddress else { return true }
+        let total = unsentEnd - unsentStart + bytes.count
+        // A handshake has a bound in what comes, and each of its flights is of our own making.
+        if phase == .open, total > Self.maxUnsent {
+            excess = .unsent
+            return false
         }
+        if unsent == nil || unsent!.capacity - unsentEnd < bytes.count { makeUnsent(total) }
         (unsent!.base + unsentEnd).copyMemory(from: source, byteCount: bytes.count)
         unsentEnd += bytes.count
+        return true
     }
 
     /// Makes room for at least `capacity` bytes, with what is unsent at its front.

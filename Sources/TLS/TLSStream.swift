@@ -1,5 +1,6 @@
 internal import ByteBuffers
 internal import COpenSSL
+internal import Glibc
 public import Security
 internal import Telemetry
 public import Transport
@@ -9,14 +10,18 @@ public import Transport
 /// ```
 ///   opening ──handshake──► open ──close_notify of the peer──► (open, our output goes on)
 ///      │                    │
-///      └── not TLS, terms ──┴── a damaged record, too many new keys ──► failed
+///      └── not TLS, terms ──┴── a damaged record, an excess ──► failed
 /// ```
+/// One call of `receive` is as long as `maxCost` says, whatever comes: libssl itself goes on for as long as there are records, of which
+/// some give no data.
+///
 /// libssl reads records from the socket into its own buffer, which it gives back when nothing of a record is left, and opens them
 /// into the transport's; it seals into a chunk of the pool that lives until the socket has taken it. So an idle connection holds
 /// libssl's state alone, and nothing is buffered twice.
 ///
 /// Invalid events: a failed stream that is asked again says so again; what comes behind the peer's close_notify is not looked at;
-/// sealing before the handshake is over is our bug.
+/// sealing before the handshake is over is our bug. Data that stands right before a damaged record is dropped with it: no reply to it
+/// could be sealed any more.
 public final class TLSStream: StreamTransform {
     enum Phase { case opening, open, failed }
 
@@ -25,7 +30,7 @@ public final class TLSStream: StreamTransform {
     let pool: ChunkPool
     let calls: SocketCalls
     private(set) var phase = Phase.opening
-    /// Made when the first byte is asked for: a connection that never sends one costs no session.
+    /// Made when the socket is first read: a connection from which nothing comes, not even its end, costs no session.
     private var session: OpaquePointer?
     public private(set) var problem = ""
     /// Who the client is, by its certificate.
@@ -41,8 +46,12 @@ public final class TLSStream: StreamTransform {
     var isPlainText = false
     /// Bytes that may still come before the handshake is over.
     var handshakeAllowance = TLSStream.maxHandshakeBytes
-    /// Requests for new keys since data last came.
-    var keyUpdates = 0
+    /// What this call of `receive` has cost: bytes from the socket, and `recordCost` for each record.
+    public internal(set) var cost = 0
+    /// Bytes of data that are still to come for the handshake messages behind the handshake.
+    var messageDebt = 0
+    /// What the peer has made too much of. Nothing is read or sealed behind it.
+    var excess: Excess?
 
     // Records for the socket.
     var unsent: Chunk?
@@ -52,17 +61,6 @@ public final class TLSStream: StreamTransform {
     /// Why reading fails, when bytes before it had to be given out first.
     private var outcome: StreamResult?
     private var hasSaidGoodbye = false
-
-    /// A client's hello has 300 to 2,000 bytes, its certificates at most `TLSContext.maxPeerChainBytes`. More before the
-    /// handshake is over: refused.
-    static let maxHandshakeBytes = 64 << 10
-    /// New keys without any data between them: each costs work and an answer. More: refused.
-    static let maxKeyUpdates = 16
-    /// Plain text of a record: four of them fit into a chunk of 64 KiB with what TLS adds.
-    static let largestRecord = 16_128
-    /// What a record is longer than its plain text, at most.
-    static let recordOverhead = 64
-    static let unsentChunk = 64 << 10
 
     init(_ context: TLSContext, _ metrics: TLSMetrics, pool: ChunkPool, calls: SocketCalls = .system) {
         self.context = context
@@ -74,6 +72,8 @@ public final class TLSStream: StreamTransform {
     deinit { SSL_free(session) }
 
     public var isOpening: Bool { phase == .opening }
+    public var hasFailed: Bool { phase == .failed }
+    public var memory: Int { unsent?.capacity ?? 0 }
     public var hasUnsent: Bool { unsentEnd > unsentStart }
     public var recordSize: Int { Self.largestRecord }
 
@@ -88,44 +88,47 @@ public final class TLSStream: StreamTransform {
     public func receive(
         into buffer: UnsafeMutableRawBufferPointer, from socket: Int32, expectsEnd: Bool
     ) -> StreamResult {
+        cost = 0
         if let outcome { return outcome }
         (self.socket, self.expectsEnd) = (socket, expectsEnd)
         isSocketDrained = false
         ERR_clear_error()
         if phase == .opening, let result = shakeHands() {
-            if result != .drained(0) { outcome = result }
+            if result != .drained(0), result != .more(0) { outcome = result }
             return result
         }
         var total = 0
         while total < buffer.count {
+            if cost >= Self.maxCost { return .more(total) }
+            ERR_clear_error()
             var count = 0
-            guard SSL_read_ex(session, buffer.baseAddress! + total, buffer.count - total, &count) == 1 else {
-                return ended(after: total)
-            }
+            guard excess == nil, SSL_read_ex(session, buffer.baseAddress! + total, buffer.count - total, &count) == 1
+            else { return ended(after: total) }
             total += count
-            keyUpdates = 0
+            messageDebt = max(0, messageDebt - count)
         }
         return .bytes(total)
     }
 
     /// What a read that gave nothing means, `total` bytes after the call began.
     private func ended(after total: Int) -> StreamResult {
-        let result: StreamResult
-        switch SSL_get_error(session, 0) {
-        case SSL_ERROR_WANT_READ: return .drained(total)
-        case SSL_ERROR_ZERO_RETURN: result = .end
-        default: result = failure()
-        }
+        // Before libssl is asked: an excess is told to it as an end of the peer's.
+        let error = excess == nil ? SSL_get_error(session, 0) : SSL_ERROR_SSL
+        if error == SSL_ERROR_WANT_READ { return unfinished(total) }
+        let result: StreamResult = error == SSL_ERROR_ZERO_RETURN ? .end : failure()
         outcome = result
-        return total > 0 ? .bytes(total) : result
+        return total > 0 && result != .refused ? .bytes(total) : result
     }
+
+    /// libssl wants more, and the BIO gave none: the socket has none, or the call has cost enough.
+    private func unfinished(_ total: Int) -> StreamResult { isSocketDrained ? .drained(total) : .more(total) }
 
     /// Goes on with the handshake; nil: it is over.
     private func shakeHands() -> StreamResult? {
         if session == nil { begin() }
         let result = SSL_accept(session)
         if result == 1 { return finishHandshake() }
-        if SSL_get_error(session, result) == SSL_ERROR_WANT_READ { return .drained(0) }
+        if SSL_get_error(session, result) == SSL_ERROR_WANT_READ { return unfinished(0) }
         let failure = failure()
         if failure == .refused {
             if isPlainText { metrics.plainText() } else { metrics.refused.add() }
@@ -185,13 +188,16 @@ public final class TLSStream: StreamTransform {
             return .end
         }
         phase = .failed
-        if socketErrno != 0 { return .failed(errno: socketErrno) }
+        if socketErrno != 0 {
+            problem = String(cString: strerror(socketErrno))
+            return .failed(errno: socketErrno)
+        }
         if isPlainText {
-            problem = "plain text where TLS is spoken"
+            problem = "a client speaks plain text to a listener of TLS"
         } else if handshakeAllowance <= 0, wasOpening {
             problem = "more than \(Self.maxHandshakeBytes) bytes of handshake"
-        } else if keyUpdates > Self.maxKeyUpdates {
-            problem = "more than \(Self.maxKeyUpdates) new keys without data"
+        } else if let excess {
+            problem = excess.problem
         } else {
             problem = "TLS: \(reason)"
         }
@@ -203,8 +209,8 @@ public final class TLSStream: StreamTransform {
     public var room: Int {
         guard phase == .open, !hasSaidGoodbye else { return 0 }
         guard let unsent else { return Self.unsentChunk / (16 << 10) * Self.largestRecord }
-        let left = unsent.capacity - unsentEnd
-        return left / (16 << 10) * Self.largestRecord
+        let left = min(unsent.capacity - unsentEnd, Self.maxUnsent - (unsentEnd - unsentStart))
+        return max(0, left) / (16 << 10) * Self.largestRecord
     }
 
     public func seal(_ bytes: UnsafeRawBufferPointer) -> Bool {

@@ -23,6 +23,9 @@ extension Connection {
     /// A connection that has sent a frame gets memory for one of its size at once, up to this.
     static var trustedFrame: Int { 2 << 20 }
 
+    /// Ciphertext of one turn. Opening it costs ten times what a plain read does, and records may be small or give nothing.
+    static var transformShare: Int { 128 << 10 }
+
     /// The socket may be read now.
     var mayRead: Bool {
         switch state {
@@ -58,7 +61,7 @@ extension Connection {
     }
 
     private func readWhatThereIs() {
-        var share = limits.readShare
+        var share = transform == nil ? limits.readShare : min(limits.readShare, Self.transformShare)
         while isReadable, mayRead {
             if share <= 0 {
                 loop.enqueueReady(self)
@@ -70,7 +73,8 @@ extension Connection {
             }
             let most = loop.receivable(self)
             if most == 0 { return }
-            share -= held == nil ? receiveIntoShared(most) : receiveIntoHeld(most)
+            let count = held == nil ? receiveIntoShared(most) : receiveIntoHeld(most)
+            share -= max(count, transform?.cost ?? 0)
         }
     }
 
@@ -172,6 +176,10 @@ extension Connection {
             return count
         case .end: endOfInput()
         case .failed(let errno): close(.failed(errno: errno))
+        case .more(let count):
+            // Readable as before: `readInput` goes on, in this turn or the next.
+            if count > 0 { didReceive(count) }
+            return count
         case .refused: endRefused(transform)
         }
         return 0

@@ -8,6 +8,8 @@ public enum StreamResult: Equatable, Sendable {
     case bytes(Int)
     /// So many bytes (0: none) were received, and nothing more before the socket is readable again.
     case drained(Int)
+    /// So many bytes (0: none) were received, and the call has cost enough: more may be there, for another call.
+    case more(Int)
     /// The peer has finished sending.
     case end
     /// The socket is broken.
@@ -46,6 +48,12 @@ public protocol StreamTransform: AnyObject {
     var room: Int { get }
     /// Bytes of plain text in the largest record; smaller pieces of output are put together up to it.
     var recordSize: Int { get }
+    /// It has failed: it takes no output any more, and gives none but what is unsent.
+    var hasFailed: Bool { get }
+    /// What the last `receive` has cost, in bytes of ciphertext: it may be far more than what it gave.
+    var cost: Int { get }
+    /// Bytes of the loop's pool that hold unsent records.
+    var memory: Int { get }
     /// Why it has refused, for the log; never a secret.
     var problem: String { get }
 

@@ -182,7 +182,7 @@ final class Pair {
         while true {
             result = server.receive(into: buffer, from: 7, expectsEnd: expectsEnd)
             switch result {
-            case .bytes(let count): received += buffer[..<count]
+            case .bytes(let count), .more(let count): received += buffer[..<count]
             case .drained(let count):
                 received += buffer[..<count]
                 flush()
@@ -192,6 +192,13 @@ final class Pair {
                 return
             }
         }
+    }
+
+    /// One call of the server's, with as much room as it could wish for.
+    func serveOnce(room: Int = 4 << 20) -> StreamResult {
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: room, alignment: 16)
+        defer { buffer.deallocate() }
+        return server.receive(into: buffer, from: 7, expectsEnd: false)
     }
 
     func flush() {
