@@ -15,11 +15,8 @@ final class TLSMetrics: Sendable {
 
     init(listener: String) { self.listener = listener }
 
-    /// Counts a client that speaks no TLS, and says so: it is the commonest mistake of all.
-    func plainText() {
-        plainTexts.add()
-        Log.info("a client speaks plain text to a listener of TLS", "listener", listener)
-    }
+    /// Counts a client that speaks no TLS: the commonest mistake of all.
+    func plainText() { plainTexts.add() }
 
     func show(in registry: MetricsRegistry) {
         let name = "millrace_tls_handshakes_total"

@@ -186,9 +186,11 @@ extension Connection {
     }
 
     /// Lets the transform say why it goes on no further, and closes.
-    private func endRefused(_ transform: any StreamTransform) {
-        Log.debug(
-            "connection ended by its transform", "peer", peerAddress.description, "reason", transform.problem)
+    func endRefused(_ transform: any StreamTransform) {
+        // Whoever looks for a client that cannot connect looks here first; the log's limiter bounds who does it on purpose.
+        Log.info(
+            "connection ended by its transform", "peer", peerAddress.description, "port", localAddress?.port ?? 0,
+            "reason", transform.problem)
         output.removeAll()
         closeAfterFlush(.streamRefused)
     }
@@ -338,8 +340,10 @@ extension Connection {
             && (heldStart == 0 || heldStart + max(needed, heldCount + 1) <= chunk.capacity)
     }
 
-    /// Bytes in memory that are this connection's: its partial frame, unsent replies, requests that wait for their commit.
-    var heldForBudget: Int { (held?.capacity ?? 0) + output.pendingInMemory + output.gatedWeight }
+    /// Bytes in memory that are this connection's: its partial frame, unsent replies, sealed or not, requests that wait for their commit.
+    var heldForBudget: Int {
+        (held?.capacity ?? 0) + output.pendingInMemory + output.gatedWeight + (transform?.memory ?? 0)
+    }
 
     /// Bytes by which the next read would increase `heldForBudget`.
     var growth: Int {

@@ -198,8 +198,10 @@ extension Connection {
         if stalledSince != 0 { stalledSince = loop.now }
     }
 
+    /// Times what may leave and does not, until the next flush: the socket takes none, or (a net) the transform. What the next turn
+    /// sends, because this one has sent enough, is not waited for.
     private func updateStallClock() {
-        if !isWritable, owesBytes {
+        if owesBytes, !isWritable || !isTouched {
             if stalledSince == 0 {
                 stalledSince = loop.now
                 setTimer(OwnTimer.writeStall, deadline: loop.now + limits.writeStallTimeout.nanoseconds)
@@ -214,7 +216,10 @@ extension Connection {
 
     /// Shuts our side down, since everything has left.
     private func finishDraining() {
-        if let transform, !hasFinished(transform) { return }
+        if let transform, !hasFinished(transform) {
+            if state == .draining { updateStallClock() }
+            return
+        }
         if inputEnded || peerFinished && !isReadable || closeReason == .shutdown && !isReadable {
             return close()
         }

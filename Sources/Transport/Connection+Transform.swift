@@ -8,6 +8,9 @@ extension Connection {
     var owesBytes: Bool { output.sendable > 0 || transform?.hasUnsent == true }
 
     func flush(through transform: any StreamTransform) {
+        // It seals nothing any more, and no read may come that says so: the connection was muted, waits for its output to leave, or
+        // drains. What the transform had to say (an alert) still leaves.
+        if transform.hasFailed, output.pending > 0 { endRefused(transform) }
         var calls = 0
         while isWritable {
             if !isOpening { fill(transform) }
@@ -29,7 +32,9 @@ extension Connection {
     /// Seals the front of the output until the transform has no room. (With kTLS, parts of files would leave here as they are.)
     private func fill(_ transform: any StreamTransform) {
         while true {
-            let most = min(transform.room, output.sendable)
+            // When memory is scarce, a peer that does not read is given one record to hold, not a chunk of them.
+            if loop.isScarce, transform.hasUnsent { return }
+            let most = min(transform.room, output.sendable, loop.isScarce ? transform.recordSize : .max)
             if most == 0 { return }
             let bytes: UnsafeRawBufferPointer
             if let file = output.nextFile {

@@ -120,7 +120,7 @@ extension TLSTests {
             pair.send(Array("GET / HTTP/1.1\r\n\r\n".utf8))
             pair.serve()
             #expect(pair.result == .refused)
-            #expect(pair.server.problem == "plain text where TLS is spoken")
+            #expect(pair.server.problem == "a client speaks plain text to a listener of TLS")
             #expect(pair.wire.state.withLock { $0.toClient } == answer)
         }
 

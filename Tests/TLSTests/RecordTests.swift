@@ -104,9 +104,10 @@ extension TLSTests {
                 pair.client.write([1, 2, 3])
                 pair.send(pair.client.takeOutput() + garbage + [UInt8](repeating: 1, count: 20))
                 pair.serve()
-                #expect(pair.received == [1, 2, 3])
+                // What came right before goes with it: a reply could not be sealed any more.
+                #expect(pair.received == [])
                 #expect(pair.result == .refused)
-                #expect(pair.server.room == 0)
+                #expect(pair.server.hasFailed && pair.server.room == 0)
                 pair.deliver()
                 _ = pair.client.step()
                 #expect(pair.client.failure != nil)
