@@ -163,12 +163,22 @@ extension Connection {
     ) -> Int {
         let space = UnsafeMutableRawBufferPointer(start: first, count: firstCount)
         let result = transform.receive(into: space, from: fd, expectsEnd: peerFinished)
-        if isOpening, !transform.isOpening { loop.handshakeEnded(self) }
+        if isOpening {
+            if !transform.isOpening {
+                loop.handshakeEnded(self)
+            } else if transform.cost > 0 {
+                loop.handshakeGoesOn(self)
+            }
+        }
         // A handshake's answer, an alert, new keys.
         if transform.hasUnsent { loop.touch(self) }
         switch result {
         case .bytes(let count):
             didReceive(count)
+            return count
+        case .more(let count):
+            // Readable as before: `readInput` goes on, in this turn or the next.
+            if count > 0 { didReceive(count) }
             return count
         case .drained(let count):
             isReadable = false
@@ -176,10 +186,6 @@ extension Connection {
             return count
         case .end: endOfInput()
         case .failed(let errno): close(.failed(errno: errno))
-        case .more(let count):
-            // Readable as before: `readInput` goes on, in this turn or the next.
-            if count > 0 { didReceive(count) }
-            return count
         case .refused: endRefused(transform)
         }
         return 0

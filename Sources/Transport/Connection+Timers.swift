@@ -41,9 +41,16 @@ extension Connection {
         case OwnTimer.linger: checkLinger()
         case OwnTimer.commit: checkCommit()
         case OwnTimer.finished: checkFinished()
-        case OwnTimer.handshake: if isOpening { close(.handshakeTimeout) }
+        case OwnTimer.handshake: checkHandshake()
         default: if state == .open { handler?.timerFired(id, on: self) }
         }
+    }
+
+    private func checkHandshake() {
+        guard isOpening else { return }
+        // It is we who do not read: the peer's time begins again.
+        if isReadyQueued || isBudgetQueued { return loop.startHandshakeClock(self) }
+        close(.handshakeTimeout)
     }
 
     func startIdleClock() {

@@ -83,6 +83,8 @@ public final class Connection {
     var isHeavy: Bool
     /// Whether the transform's handshake is not over; see EventLoop+Opening.swift.
     var isOpening: Bool
+    /// Whether some of the handshake has come.
+    var hasBegunOpening = false
     /// The events that epoll was last told to report.
     var interest: UInt32 = 0
 

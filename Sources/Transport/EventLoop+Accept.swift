@@ -15,7 +15,7 @@ final class Acceptor {
     let slot: UInt32
     /// More may be waiting; the edge was seen.
     var isWaiting = false
-    /// Out of descriptors or memory: a timer tries again.
+    /// Out of descriptors or memory, or handshakes are too many: a timer tries again.
     var isPostponed = false
 
     init(fd: Int32, state: ListenerState, slot: UInt32) {
@@ -69,7 +69,13 @@ extension EventLoop {
     }
 
     private func accept(from acceptor: Acceptor) {
+        let hasHandshakes = acceptor.state.options.makeTransform != nil
         for _ in 0..<Self.acceptsPerTurn {
+            if hasHandshakes,
+                shared.leastLoaded(startingAt: index).mailbox.isBusyOpening.exchange(false, ordering: .relaxed)
+            {
+                return pause(acceptor, Self.openingPause)
+            }
             var native = millrace_address()
             let fd = acceptor.state.options.accept(acceptor.fd, &native)
             if fd >= 0 {
@@ -88,8 +94,12 @@ extension EventLoop {
 
     private func postpone(_ acceptor: Acceptor) {
         shared.counters.acceptPostponed.add()
+        pause(acceptor, Self.acceptPause)
+    }
+
+    private func pause(_ acceptor: Acceptor, _ time: Duration) {
         acceptor.isPostponed = true
-        schedule(after: Self.acceptPause) { loop in
+        schedule(after: time) { loop in
             acceptor.isPostponed = false
             loop.acceptorReady(acceptor.slot)
         }

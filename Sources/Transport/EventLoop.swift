@@ -68,9 +68,11 @@ public final class EventLoop {
     private var continuing: ContiguousArray<Connection> = []
     /// Connections that are ready, and whose last input took long.
     private var heavy = FIFO<Connection>()
-    /// Connections that are ready, and whose handshake is not over; see EventLoop+Opening.swift.
-    private var opening = FIFO<Connection>()
+    /// Connections that are ready, and whose handshake is not over, or has not begun; see EventLoop+Opening.swift.
+    private var begunOpenings = FIFO<Connection>()
+    private var newOpenings = FIFO<Connection>()
     var openings = Openings()
+    var maxOpenings = EventLoop.usualMaxOpenings
     private var dying: ContiguousArray<Connection> = []
     var waitingAcceptors: [Acceptor] = []
 
@@ -189,7 +191,7 @@ public final class EventLoop {
         if !connection.isHeavy {
             ready.append(connection)
         } else if connection.isOpening {
-            opening.append(connection)
+            if connection.hasBegunOpening { begunOpenings.append(connection) } else { newOpenings.append(connection) }
         } else {
             heavy.append(connection)
         }
@@ -307,7 +309,7 @@ public final class EventLoop {
 
     /// Milliseconds to wait: 0 when there is work, -1 when there is nothing to come.
     private func sleepTime() -> Int32 {
-        if !ready.isEmpty || !heavy.isEmpty || !opening.isEmpty || !touched.isEmpty || !dying.isEmpty
+        if !ready.isEmpty || !heavy.isEmpty || hasOpenings || !touched.isEmpty || !dying.isEmpty
             || !waitingAcceptors.isEmpty
         {
             return 0
@@ -334,19 +336,24 @@ public final class EventLoop {
     }
 
     private func continueReady() {
-        if ready.isEmpty, heavy.isEmpty, opening.isEmpty { return }
+        if ready.isEmpty, heavy.isEmpty, !hasOpenings { return }
         sliceBegan = MonotonicClock.nanoseconds
         // Those that are queued meanwhile have their turn after the sockets of the next one.
         swap(&ready, &continuing)
         for index in continuing.indices { resume(continuing[index]) }
         continuing.removeAll(keepingCapacity: true)
-        if !heavy.isEmpty { resume(\.heavy, for: Self.heavyShare) }
-        if !opening.isEmpty { resume(\.opening, for: Self.handshakeShare) }
+        if !heavy.isEmpty { resume(\.heavy, until: sliceBegan + Self.heavyShare) }
+        if hasOpenings {
+            let began = sliceBegan
+            resume(\.begunOpenings, until: began + Self.begunShare)
+            resume(\.newOpenings, until: began + Self.handshakeShare)
+        }
     }
 
+    private var hasOpenings: Bool { !begunOpenings.isEmpty || !newOpenings.isEmpty }
+
     /// Continues with those of a queue, in order, until the share of a turn is used.
-    private func resume(_ queue: ReferenceWritableKeyPath<EventLoop, FIFO<Connection>>, for share: Int64) {
-        let end = sliceBegan + share
+    private func resume(_ queue: ReferenceWritableKeyPath<EventLoop, FIFO<Connection>>, until end: Int64) {
         var left = self[keyPath: queue].count
         while left > 0, sliceBegan < end, let connection = self[keyPath: queue].first {
             self[keyPath: queue].removeFirst()
@@ -418,6 +425,7 @@ public final class EventLoop {
         touched = []
         ready = []
         heavy.removeAll()
-        opening.removeAll()
+        begunOpenings.removeAll()
+        newOpenings.removeAll()
     }
 }

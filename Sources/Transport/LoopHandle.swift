@@ -50,6 +50,8 @@ final class LoopMailbox: Sendable {
     let eventfd: Int32
     /// Connections that the loop has or is about to get.
     let connections = Atomic<Int>(0)
+    /// The loop has more handshakes than it should, and all wait for it; cleared by the acceptor that waits because of it.
+    let isBusyOpening = Atomic<Bool>(false)
     private let state = Atomic<UInt8>(running)
     private let jobs = Lock<Jobs>(Jobs())
 
