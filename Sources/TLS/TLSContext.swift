@@ -24,7 +24,7 @@ public final class TLSContext: @unchecked Sendable {
         identities = try TLSIdentity.all(of: settings)
         do throws(SecurityConfigurationError) { mapping = try PrincipalMapping(parsing: settings.principalRules) } catch
         {
-            throw TLSConfigurationError(key: error.key, problem: "\(error)")
+            throw TLSConfigurationError(key: error.key, problem: "has '\(error.value)': expected \(error.expected)")
         }
         protocolNames = settings.applicationProtocols.flatMap { [UInt8($0.utf8.count)] + Array($0.utf8) }
         let trusted = try Certificates.trusted(by: settings)
@@ -57,11 +57,11 @@ public final class TLSContext: @unchecked Sendable {
         guard SSL_CTX_use_certificate(context, identity.certificate.pointer) == 1,
             SSL_CTX_use_PrivateKey(context, identity.key.pointer) == 1
         else {
-            let reason = OpenSSLErrors.take()
-            throw TLSConfigurationError(key: TLSSettings.locationKey, problem: "the certificate is refused: \(reason)")
+            throw refusal(of: 0, in: identity)
         }
-        for certificate in identity.chain.dropFirst() {
-            precondition(millrace_tls_add_chain(context, certificate.pointer) == 1, "libssl has no memory")
+        for index in identity.chain.indices.dropFirst()
+        where millrace_tls_add_chain(context, identity.chain[index].pointer) != 1 {
+            throw refusal(of: index, in: identity)
         }
         setClientAuthentication(context, trusted)
         setTickets(context, trusted)
@@ -74,12 +74,24 @@ public final class TLSContext: @unchecked Sendable {
         let numbers = ["TLSv1.2": TLS1_2_VERSION, "TLSv1.3": TLS1_3_VERSION]
         let versions = settings.versions.compactMap { numbers[$0] }
         guard let lowest = versions.min(), let highest = versions.max(), versions.count == settings.versions.count
+    /// OpenSSL takes no certificate below its level of security (a key of RSA-1024, a signature by SHA-1), wherever it stands.
+    private func refusal(of index: Int, in identity: TLSIdentity) -> TLSConfigurationError {
+        let reason = OpenSSLErrors.take()
+        return TLSConfigurationError(
+            key: identity.origin.key,
+            problem: "\(identity.origin.place)certificate \(index + 1) is refused: \(reason)")
+    }
+
         else {
             throw TLSConfigurationError(key: "ssl.enabled.protocols", problem: "must be TLSv1.2, TLSv1.3 or both")
         }
         precondition(millrace_tls_set_versions(context, lowest, highest) == 1, "libssl knows no TLS 1.2 or 1.3")
-        precondition(
-            millrace_tls_set_groups(context, TLSSettings.groups) == 1, "libssl knows no group of \(TLSSettings.groups)")
+        // They are ours, but a provider that the machine's administrator has chosen (FIPS) may know fewer.
+        guard millrace_tls_set_groups(context, TLSSettings.groups) == 1 else {
+            throw TLSConfigurationError(
+                key: "ssl.enabled.protocols",
+                problem: "this OpenSSL does not know all of \(TLSSettings.groups): \(OpenSSLErrors.take())")
+        }
     }
 
     private func setSuites(_ context: OpaquePointer) throws(TLSConfigurationError) {

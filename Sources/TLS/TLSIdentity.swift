@@ -6,6 +6,8 @@ struct TLSIdentity {
     let key: PrivateKey
     /// The key's own first; each is signed by the next.
     let chain: [Certificate]
+    /// The key of the configuration that it is from, and the file for messages: `PATH: `, or nothing.
+    let origin: (key: String, place: String)
 
     var certificate: Certificate { chain[0] }
 
@@ -50,10 +52,11 @@ struct TLSIdentity {
     private init(
         _ text: [UInt8], _ path: String?, _ settings: TLSSettings, key certificateKey: String, keyKey: String
     ) throws(TLSConfigurationError) {
-        let origin = path.map { "\($0): " } ?? ""
+        let place = path.map { "\($0): " } ?? ""
         func failure(_ key: String, _ problem: String) -> TLSConfigurationError {
-            TLSConfigurationError(key: key, problem: origin + problem)
+            TLSConfigurationError(key: key, problem: place + problem)
         }
+        origin = (certificateKey, place)
         var blocks: [PEMBlock]
         do throws(PEMBlock.Failure) { blocks = try PEMBlock.all(in: text) } catch {
             throw failure(certificateKey, error.problem)
