@@ -153,6 +153,8 @@ public final class TLSContext: @unchecked Sendable {
             + trusted.flatMap(\.fingerprint)
         let identifier = HashAlgorithm.sha256.hash(terms)
         let isSet = SSL_CTX_set_session_id_context(context, identifier, UInt32(identifier.count))
+        // Each of them is an anchor, as in Java's trust stores: also an intermediate authority, whose root is not there.
+        X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context), UInt(X509_V_FLAG_PARTIAL_CHAIN))
         precondition(isSet == 1, "libssl takes no session context of \(identifier.count) bytes")
         if settings.issuesTickets, settings.clientAuthentication == .none {
             SSL_CTX_set_num_tickets(context, 1)

@@ -44,6 +44,18 @@ extension TLSTests {
             }
         }
 
+        /// As for Java: what stands in the trust store is trusted, whoever has signed it.
+        @Test func anIntermediateAuthorityIsAnAnchor() throws {
+            let settings = TLSSettings.test {
+                $0.clientAuthentication = .required
+                $0.trustedCertificates = TestCertificates.intermediate
+            }
+            let bob = Client(
+                certificate: TestCertificates.intermediatesClientCertificate, key: TestCertificates.clientKey)
+            #expect(try pair(settings, bob).server.principal == .user("CN=bob,O=Millrace tests"))
+            #expect(try pair(settings, stranger).result == .refused)
+        }
+
         @Test func whoShowsNoneOrAStrangersIsRefused() throws {
             for options in [Client(), stranger] {
                 let pair = try pair(mutual(.required), options)
