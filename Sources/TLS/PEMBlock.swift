@@ -81,7 +81,10 @@ struct PEMBlock {
         private static let lineLength = 64
 
         private static func rewritten(_ label: String, _ body: ArraySlice<UInt8>) -> [UInt8] {
-            var text = Array("-----BEGIN \(label)-----\n".utf8)
+            // All of its room at once: an array that grows leaves pieces of a key behind, which nobody wipes.
+            var text: [UInt8] = []
+            text.reserveCapacity(body.count + body.count / lineLength + 2 * (label.utf8.count + 20))
+            text += "-----BEGIN \(label)-----\n".utf8
             if body.contains(UInt8(ascii: ":")) {
                 text += body.drop { $0 <= 0x20 }
             } else {
@@ -93,7 +96,8 @@ struct PEMBlock {
                 }
                 if column % lineLength != 0 { text.append(0x0a) }
             }
-            return text + Array("-----END \(label)-----\n".utf8)
+            text += "-----END \(label)-----\n".utf8
+            return text
         }
     }
 }

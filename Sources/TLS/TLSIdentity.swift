@@ -62,12 +62,13 @@ struct TLSIdentity {
             throw failure(certificateKey, error.problem)
         }
         defer { for index in blocks.indices where blocks[index].isKey { blocks[index].wipe() } }
-        let keys = blocks.filter(\.isKey)
+        // Places, not blocks: a second reference to a key's text would make `wipe` clear a copy.
+        let keys = blocks.indices.filter { blocks[$0].isKey }
         guard keys.count == 1 else {
             throw failure(keyKey, keys.isEmpty ? "no private key in it" : "\(keys.count) private keys in it; keep one")
         }
-        let place = path == nil ? "" : "line \(keys[0].line): "
-        key = try Self.key(keys[0], settings, { failure(keyKey, place + $0) })
+        let line = path == nil ? "" : "line \(blocks[keys[0]].line): "
+        key = try Self.key(blocks[keys[0]], settings, { failure(keyKey, line + $0) })
         chain = try Certificates.read(blocks) { failure(certificateKey, $0) }
         guard chain.count <= Self.maxChain else {
             throw failure(certificateKey, "\(chain.count) certificates in it, more than \(Self.maxChain)")
@@ -129,7 +130,9 @@ enum Certificates {
                     key: TLSSettings.trustLocationKey,
                     problem: "set together with \(TLSSettings.trustKey); keep one of the two")
             }
-            return try read(try PEMFile.read(path, for: TLSSettings.trustLocationKey)) {
+            var text = try PEMFile.read(path, for: TLSSettings.trustLocationKey)
+            defer { Secret.wipe(&text) }
+            return try read(text) {
                 TLSConfigurationError(key: TLSSettings.trustLocationKey, problem: "\(path): \($0)")
             }
         }
@@ -140,8 +143,13 @@ enum Certificates {
     private static func read(
         _ text: [UInt8], _ failure: (String) -> TLSConfigurationError
     ) throws(TLSConfigurationError) -> [Certificate] {
-        let blocks: [PEMBlock]
+        var blocks: [PEMBlock]
         do throws(PEMBlock.Failure) { blocks = try PEMBlock.all(in: text) } catch { throw failure(error.problem) }
+        defer { for index in blocks.indices where blocks[index].isKey { blocks[index].wipe() } }
+        // The authority's own bundle, most likely: its key does not belong here, nor onto this machine.
+        if let index = blocks.firstIndex(where: \.isKey) {
+            throw failure("line \(blocks[index].line): a private key in it; leave the certificates alone in it")
+        }
         return try read(blocks, failure)
     }
 }
@@ -170,13 +178,21 @@ enum PEMFile {
         return text
     }
 
-    /// What changes when somebody puts another file in its place, or writes into it; nil: it is not there.
+    /// What changes when somebody puts another file in its place, writes into it, or lets us read it; nil: it is not there.
     struct Stamp: Equatable {
         let device: UInt64
         let inode: UInt64
         let size: Int64
-        let seconds: Int
-        let nanoseconds: Int
+        /// Of the content, and of owner and mode.
+        let modified: Time
+        let changed: Time
+
+        struct Time: Equatable {
+            let seconds: Int
+            let nanoseconds: Int
+
+            init(_ time: timespec) { (seconds, nanoseconds) = (time.tv_sec, time.tv_nsec) }
+        }
     }
 
     static func stamp(_ path: String) -> Stamp? {
@@ -184,6 +200,6 @@ enum PEMFile {
         guard stat(path, &found) == 0 else { return nil }
         return Stamp(
             device: UInt64(found.st_dev), inode: UInt64(found.st_ino), size: Int64(found.st_size),
-            seconds: found.st_mtim.tv_sec, nanoseconds: found.st_mtim.tv_nsec)
+            modified: Stamp.Time(found.st_mtim), changed: Stamp.Time(found.st_ctim))
     }
 }

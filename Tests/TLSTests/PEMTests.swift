@@ -84,6 +84,11 @@ extension TLSTests {
                         settings.trustedCertificates = "x"
                     }
                 ),
+                (
+                    "ssl.truststore.certificates: line 13: a private key in it",
+                    { $0.trustedCertificates = TestCertificates.authority + "\n" + TestCertificates.otherKey }
+                ),
+                ("ssl.principal.mapping.rules: has", { $0.principalRules = "RULE:x" }),
                 ("ssl.truststore.certificates: no certificate in it", { $0.trustedCertificates = "x" }),
                 ("ssl.truststore.location: /nowhere/x.pem: No such file", { $0.truststoreFile = "/nowhere/x.pem" }),
             ]
