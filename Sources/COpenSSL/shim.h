@@ -62,6 +62,23 @@ static inline int millrace_tls_add_chain(SSL_CTX *context, X509 *certificate) {
     return (int)SSL_CTX_add1_chain_cert(context, certificate);
 }
 
+/// The suites that a context's lists came to, and the name of each.
+static inline int millrace_tls_suite_count(const STACK_OF(SSL_CIPHER) *suites) { return sk_SSL_CIPHER_num(suites); }
+static inline const char *millrace_tls_suite_name(const STACK_OF(SSL_CIPHER) *suites, int index) {
+    return SSL_CIPHER_get_name(sk_SSL_CIPHER_value(suites, index));
+}
+
+/// Whether a certificate is for an address, among other names.
+static inline int millrace_tls_names_address(const X509 *certificate) {
+    GENERAL_NAMES *names = (GENERAL_NAMES *)X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+    int found = 0;
+    for (int index = 0; index < sk_GENERAL_NAME_num(names); index++) {
+        if (sk_GENERAL_NAME_value(names, index)->type == GEN_IPADD) found = 1;
+    }
+    GENERAL_NAMES_free(names);
+    return found;
+}
+
 static inline void millrace_bio_retry_read(BIO *bio) { BIO_set_retry_read(bio); }
 static inline void millrace_bio_clear_retry(BIO *bio) { BIO_clear_retry_flags(bio); }
 

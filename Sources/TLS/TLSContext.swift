@@ -1,4 +1,5 @@
 internal import COpenSSL
+internal import Glibc
 internal import Security
 
 /// All that the handshakes of a listener need, ready and unchangeable. Connections keep the one they began with; a reload makes
@@ -108,7 +109,7 @@ public final class TLSContext: @unchecked Sendable {
             let isKnown = SSL_CTX_set_ciphersuites(context, wanted) == 1
             if isKnown, wanted.hasPrefix("TLS_") {
                 modern.append(wanted)
-            } else if !wanted.contains(where: { ":@!+ ".contains($0) }), SSL_CTX_set_cipher_list(context, wanted) == 1 {
+            } else if Self.takesAlone(wanted, context) {
                 older.append(wanted)
             } else {
                 ERR_clear_error()
@@ -135,6 +136,15 @@ public final class TLSContext: @unchecked Sendable {
     private func setClientAuthentication(_ context: OpaquePointer, _ trusted: [Certificate]) {
         guard settings.clientAuthentication != .none else { return }
         let store = SSL_CTX_get_cert_store(context)
+    /// Whether it is the name of one suite of TLS 1.2 or older: words such as ALL and HIGH stand for many.
+    private static func takesAlone(_ name: String, _ context: OpaquePointer) -> Bool {
+        guard SSL_CTX_set_cipher_list(context, name) == 1 else { return false }
+        let found = SSL_CTX_get_ciphers(context)
+        return (0..<millrace_tls_suite_count(found)).contains {
+            millrace_tls_suite_name(found, $0).map { String(cString: $0) == name } ?? false
+        }
+    }
+
         for certificate in trusted {
             X509_STORE_add_cert(store, certificate.pointer)
             SSL_CTX_add_client_CA(context, certificate.pointer)
@@ -177,7 +187,7 @@ public final class TLSContext: @unchecked Sendable {
     private static let nameCallback: millrace_name_callback = { session, _, argument in
         let context = Unmanaged<TLSContext>.fromOpaque(argument!).takeUnretainedValue()
         guard let name = SSL_get_servername(session, TLSEXT_NAMETYPE_host_name) else { return SSL_TLSEXT_ERR_NOACK }
-        let count = String(cString: name).utf8.count
+        let count = Int(strlen(name))
         guard let index = context.identities.firstIndex(where: { $0.certificate.isFor(name, count) }) else {
             return SSL_TLSEXT_ERR_NOACK
         }

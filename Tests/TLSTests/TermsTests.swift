@@ -138,8 +138,8 @@ extension TLSTests {
             }
         }
 
-        @Test(arguments: ["TLS_NOTHING", "ALL:!aNULL", "HIGH @STRENGTH", ""]) func anUnknownSuiteIsAnError(name: String)
-        {
+        @Test(arguments: ["TLS_NOTHING", "ALL:!aNULL", "HIGH @STRENGTH", "ALL", "HIGH", "kRSA", "DEFAULT", ""])
+        func anUnknownSuiteIsAnError(name: String) {
             #expect(problem(.test { $0.cipherSuites = [name] }).contains("is not known"))
         }
 
