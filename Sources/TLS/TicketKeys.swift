@@ -1,3 +1,4 @@
+internal import ByteBuffers
 internal import COpenSSL
 internal import Glibc
 internal import Security
@@ -7,17 +8,25 @@ internal import Security
 ///
 /// A ticket of this period or the next (a clock that goes ahead) is taken, one of the period before is taken and replaced, any other
 /// one leads to a full handshake.
-struct TicketKeys: Sendable {
+final class TicketKeys: Sendable {
     /// Of this process: tickets end with it.
     static let shared = TicketKeys(secret: Secret(copying: Randomness.bytes(32)[...]))
 
     static let lifetimeSeconds = 12 * 3_600
 
     private let secret: Secret
+    /// Of the period that was last asked for and its neighbours: a hello may hold a thousand tickets' names.
+    private let recent = Lock<Recent?>(nil)
+
+    private struct Recent {
+        let period: Int
+        /// This period's, then the one's before, then the next one's.
+        let keys: [Keys]
+    }
 
     init(secret: Secret) { self.secret = secret }
 
-    struct Keys {
+    struct Keys: Sendable {
         let name: [UInt8]
         let cipher: [UInt8]
         let code: [UInt8]
@@ -32,13 +41,19 @@ struct TicketKeys: Sendable {
 
     /// Which period's keys have this name, near `period`, and whether the ticket should be replaced.
     func find(_ name: UnsafePointer<UInt8>, near period: Int) -> (keys: Keys, isOld: Bool)? {
-        for candidate in [period, period - 1, period + 1] {
-            let keys = keys(period: candidate)
-            if keys.name.elementsEqual(UnsafeBufferPointer(start: name, count: 16)) {
-                return (keys, candidate < period)
-            }
+        let keys = keys(near: period)
+        let found = keys.firstIndex { $0.name.elementsEqual(UnsafeBufferPointer(start: name, count: 16)) }
+        return found.map { (keys: keys[$0], isOld: $0 == 1) }
+    }
+
+    /// Made once a period: each costs nine HMACs.
+    private func keys(near period: Int) -> [Keys] {
+        recent.withLock { recent in
+            if let recent, recent.period == period { return recent.keys }
+            let made = [period, period - 1, period + 1].map(keys(period:))
+            recent = Recent(period: period, keys: made)
+            return made
         }
-        return nil
     }
 
     /// What libssl calls with each ticket that it makes (1: made) or gets (1: good, 2: good and to be replaced, 0: not ours).
@@ -50,7 +65,7 @@ struct TicketKeys: Sendable {
             guard let name, let vector else { return -1 }
             let period = time(nil) / TicketKeys.lifetimeSeconds
             if isMade == 1 {
-                let keys = shared.keys(period: period)
+                let keys = shared.keys(near: period)[0]
                 for (index, byte) in keys.name.enumerated() { name[index] = byte }
                 guard RAND_bytes(vector, 16) == 1,
                     EVP_EncryptInit_ex(cipher, EVP_aes_256_cbc(), nil, keys.cipher, vector) == 1
