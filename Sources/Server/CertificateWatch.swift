@@ -6,6 +6,7 @@ import TLS
 final class CertificateWatch: Sendable {
     private let wake = Signal()
     private let isStopping = Atomic<Bool>(false)
+    private let isAsked = Atomic<Bool>(false)
     private let thread = Lock<Thread?>(nil)
 
     /// Milliseconds between two looks: whoever renews a certificate does not wait for it, and a look is a `stat` a file.
@@ -16,14 +17,20 @@ final class CertificateWatch: Sendable {
             while true {
                 wake.wait(timeoutMs: Self.intervalMs)
                 if isStopping.load(ordering: .acquiring) { return }
-                for terminator in terminators { terminator.reloadIfChanged() }
+                let readsAll = isAsked.exchange(false, ordering: .acquiring)
+                for terminator in terminators {
+                    if readsAll { terminator.reload() } else { terminator.reloadIfChanged() }
+                }
             }
         }
         thread.withLock { $0 = started }
     }
 
-    /// Looks at once.
-    func look() { wake.raise() }
+    /// Reads them at once, changed or not: whoever asks for it sees in the log what came of it.
+    func look() {
+        isAsked.store(true, ordering: .releasing)
+        wake.raise()
+    }
 
     func stop() {
         isStopping.store(true, ordering: .releasing)

@@ -98,7 +98,7 @@ public struct Node: Sendable {
 
     public var kafkaAddress: Endpoint { kafkaAddresses[0].endpoint }
 
-    /// Reads changed certificates now, not at the next look. False: there are none.
+    /// Reads the certificates now, not at the next look, and whether their files have changed or not. False: there are none.
     public func reloadCertificates() -> Bool {
         certificates?.look()
         return certificates != nil

@@ -9,16 +9,22 @@ public import Transport
 /// A reload reads everything again and exchanges the context only when all of it is sound; connections keep the one they have.
 public final class TLSTerminator: Sendable {
     private let settings: TLSSettings
-    private let metrics: TLSMetrics
+    let metrics: TLSMetrics
     private let current: Lock<Current>
 
     private struct Current {
         var context: TLSContext
+        /// Of the files that the context is from.
         var stamps: [PEMFile.Stamp?]
+        /// Why the last try since then has failed: told once, not at every look.
+        var failure: TLSConfigurationError?
     }
 
-    /// Certificates that end within so many seconds are spoken of at each start and reload: 30 days.
-    static let warningSeconds: Int64 = 30 * 86_400
+    /// The last of `warningDays` that was told.
+    private let told = Atomic<Int>(0)
+
+    /// Days before its end at which a certificate is spoken of, also while the broker runs; 0: it has ended.
+    static let warningDays: [Int64] = [30, 7, 1, 0]
 
     /// Reads files: at the start, not on an event loop.
     public init(_ settings: TLSSettings) throws(TLSConfigurationError) {
@@ -42,11 +48,14 @@ public final class TLSTerminator: Sendable {
     /// Takes the files' new content for connections to come, if they have changed. Reads files: not on an event loop.
     public func reloadIfChanged() {
         let stamps = Self.stamps(settings)
-        guard current.withLock({ $0.stamps != stamps }) else { return }
-        reload(stamps)
+        if current.withLock({ $0.stamps != stamps }) { reload(stamps, tellsAgain: false) }
+        _ = remind(at: Int64(time(nil)))
     }
 
-    private func reload(_ stamps: [PEMFile.Stamp?]) {
+    /// The same, whether they have changed or not: somebody asks for it, and the log says what came of it.
+    public func reload() { reload(Self.stamps(settings), tellsAgain: true) }
+
+    private func reload(_ stamps: [PEMFile.Stamp?], tellsAgain: Bool) {
         do throws(TLSConfigurationError) {
             let context = try TLSContext(settings)
             current.withLock { $0 = Current(context: context, stamps: stamps) }
@@ -54,8 +63,13 @@ public final class TLSTerminator: Sendable {
             Log.info("certificates read again", "listener", settings.listener)
             tell(context)
         } catch {
-            // Once for each change: what is half written now is looked at again when it is whole.
-            current.withLock { $0.stamps = stamps }
+            // The stamps stay those of what is in force, so that the next look tries again: what failed may have been no fault of the
+            // file (a descriptor, a disk).
+            let isKnown = current.withLock { current in
+                defer { current.failure = error }
+                return current.failure == error
+            }
+            if isKnown, !tellsAgain { return }
             metrics.failedReloads.add()
             Log.error(
                 "certificates not taken, those from before stay in force", "listener", settings.listener, "reason",
@@ -66,15 +80,24 @@ public final class TLSTerminator: Sendable {
     /// Remembers and tells when the certificates end.
     private func tell(_ context: TLSContext) {
         metrics.endsAt.store(context.endsAt, ordering: .relaxed)
-        let left = context.endsAt - Int64(time(nil))
+        told.store(0, ordering: .relaxed)
+        _ = remind(at: Int64(time(nil)))
+    }
+
+    /// Tells once at each of `warningDays` that a certificate is about to end. True: it did now.
+    func remind(at now: Int64) -> Bool {
+        let left = metrics.endsAt.load(ordering: .relaxed) - now
+        let passed = Self.warningDays.filter { left < $0 * 86_400 || left < 0 }.count
+        guard told.exchange(passed, ordering: .relaxed) < passed else { return false }
         if left < 0 {
             Log.error("the certificate has ended, and clients will refuse it", "listener", settings.listener)
-        } else if left < Self.warningSeconds {
+        } else {
             Log.warning("the certificate ends soon", "listener", settings.listener, "days", left / 86_400)
         }
     }
 
     private static func stamps(_ settings: TLSSettings) -> [PEMFile.Stamp?] {
+        return true
         (settings.keystoreFiles + (settings.truststoreFile.map { [$0] } ?? [])).map(PEMFile.stamp)
     }
 }
