@@ -37,6 +37,26 @@ extension Configuration {
         return nil
     }
 
+    /// Items of the map that cannot be meant. One that is overlooked, or of two for one name the wrong one, would serve plain text where
+    /// TLS is meant.
+    private func protocolMapFaults() -> [(item: String, remedy: String)] {
+        var named: Set<String> = []
+        var faults: [(String, String)] = []
+        for item in list("listener.security.protocol.map") {
+            let parts = item.split(separator: ":", omittingEmptySubsequences: false)
+            guard parts.count == 2, let name = ListenerAddress.name(String(parts[0]), among: []),
+                SecurityProtocol(rawValue: parts[1].uppercased()) != nil
+            else {
+                faults.append((item, "Write NAME:SSL or NAME:PLAINTEXT, several between commas"))
+                continue
+            }
+            if !named.insert(name).inserted {
+                faults.append((item, "\(name) stands there before; keep one of the two"))
+            }
+        }
+        return faults
+    }
+
     private func addresses(_ name: String) -> [ListenerAddress] {
         guard let key = ConfigurationTable.key(named: name), case .listeners(let usual, let among) = key.kind else {
             preconditionFailure("\(name) holds no listeners")
@@ -51,6 +71,9 @@ extension Configuration {
             let value = value(for: key)
             problems.append(
                 .init(key: key, value: value?.text, source: value?.source, reason: reason, remedy: remedy))
+        }
+        for (item, remedy) in protocolMapFaults() {
+            add("listener.security.protocol.map", "\(item) is not one protocol for one name", remedy)
         }
         let kafka = addresses("listeners")
         for listener in kafka {

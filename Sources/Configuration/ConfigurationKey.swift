@@ -25,8 +25,8 @@ public struct ConfigurationKey: Sendable, Equatable {
         /// `HOST:PORT` or `NAME://HOST:PORT`, several between commas; an empty host means every address. `usual` is the name of
         /// one without; `among` empty means any name.
         case listeners(usual: String, among: [String])
-        /// A PEM text, over several lines.
-        case pem(isSecret: Bool)
+        /// A PEM text, over several lines. Shown to nobody: what should be a certificate may have the key in it as well.
+        case pem
         /// Text that is shown to nobody.
         case secret
     }
@@ -83,8 +83,8 @@ extension ConfigurationKey {
     public var wireType: Int8 {
         switch kind {
         case .boolean: 1
-        case .choice, .text, .listeners, .pem(false): 2
-        case .pem(true), .secret: 9
+        case .choice, .text, .listeners: 2
+        case .pem, .secret: 9
         case .integer(_, let width), .bytes(_, let width), .duration(_, _, let width): width == .int ? 3 : 5
         case .list: 7
         }
@@ -115,7 +115,7 @@ extension ConfigurationKey {
     /// The value is shown to nobody: not in replies, errors or logs.
     public var isSensitive: Bool {
         switch kind {
-        case .secret, .pem(isSecret: true): true
+        case .secret, .pem: true
         default: false
         }
     }

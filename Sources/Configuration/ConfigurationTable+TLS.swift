@@ -10,10 +10,10 @@ extension ConfigurationTable {
             "PEM files, each with a private key and its certificate, then those that signed it. The first is for "
                 + "clients that ask for no name in another one. A changed file is taken within 10 s, or at SIGHUP"),
         ConfigurationKey(
-            "ssl.keystore.certificate.chain", .pem(isSecret: false), default: nil,
+            "ssl.keystore.certificate.chain", .pem, default: nil,
             "The certificate and those that signed it, in place of ssl.keystore.location"),
         ConfigurationKey(
-            "ssl.keystore.key", .pem(isSecret: true), default: nil,
+            "ssl.keystore.key", .pem, default: nil,
             "The private key to ssl.keystore.certificate.chain: PKCS#8, PKCS#1 or SEC 1"),
         ConfigurationKey(
             "ssl.key.password", .secret, default: nil, "What the private key is encrypted with"),
@@ -23,7 +23,7 @@ extension ConfigurationTable {
             "ssl.truststore.location", .text, default: nil,
             "PEM file with the certificates that sign those of clients"),
         ConfigurationKey(
-            "ssl.truststore.certificates", .pem(isSecret: false), default: nil,
+            "ssl.truststore.certificates", .pem, default: nil,
             "The same, in place of ssl.truststore.location"),
         ConfigurationKey(
             "ssl.client.auth", .choice(["none", "requested", "required"]), default: "none",

@@ -155,6 +155,17 @@ import Testing
         #expect(problems(flags: [("http.listener", "SSL://:8080")]).count == 1)
     }
 
+    /// Each would serve plain text, or say nothing of itself.
+    @Test(arguments: [
+        "INTERNAL:PLAINTEXT,INTERNAL:SSL", "internal:SSL,INTERNAL:SSL", "INTERNAL:SSL,OTHER=SSL", "INTERNAL:SSL,A:B:C",
+        "INTERNAL:SSL,A:SLL", "INTERNAL:SSL,:SSL",
+    ]) func anItemOfTheProtocolMapIsNotOverlooked(map: String) {
+        let found = problems(flags: [("listeners", "INTERNAL://:9092"), ("listener.security.protocol.map", map)])
+        #expect(found.count == 1)
+        #expect(found.first?.hasPrefix("listener.security.protocol.map=") == true)
+        #expect(found.first?.contains("is not one protocol for one name") == true)
+    }
+
     @Test func passwordsDoNotGoOverTheNetworkAsTheyAre() {
         let plain = ("sasl.enabled.mechanisms", "PLAIN,SCRAM-SHA-256")
         for (listener, isGood) in [
@@ -178,7 +189,10 @@ import Testing
 
     @Test func secretsAreNotTold() {
         let canary = "canary-4711"
-        for key in ["ssl.key.password", "ssl.keystore.key", "ssl.key.pasword", "sasl.jaas.config.password"] {
+        for key in [
+            "ssl.key.password", "ssl.keystore.key", "ssl.keystore.certificate.chain", "ssl.truststore.certificates",
+            "ssl.key.pasword", "sasl.jaas.config.password",
+        ] {
             for found in [
                 problems(flags: [(key, canary + "\n\u{1}")]),
                 problems(file: "\(key): \(canary)\n\(key): \(canary)\n"),
