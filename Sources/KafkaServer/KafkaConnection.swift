@@ -120,7 +120,11 @@ final class KafkaConnection: ConnectionHandler {
 
     /// A hello of TLS 1.0 to 1.3 begins with 22, 3 and 0 to 4.
     private func refuseFrame(_ announced: Int) {
-        if announced >> 16 == 0x1603 { Log.info("a client speaks TLS to a listener of plain text") }
+        if announced >> 16 == 0x1603 {
+            Log.info(
+                "a client speaks TLS to a listener of plain text", "peer", connection.peerAddress.description, "port",
+                connection.localAddress?.port ?? 0)
+        }
         fail("a frame announces \(announced) bytes")
     }
 

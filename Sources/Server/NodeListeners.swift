@@ -29,6 +29,29 @@ struct NodeListeners {
             http.append((address, try Self.terminator(settings)))
         }
         (self.kafka, self.http) = (kafka, http)
+        tellOfMistakes(configuration)
+    }
+
+    /// Says what is allowed and most likely not meant.
+    private func tellOfMistakes(_ configuration: Configuration) {
+        for (listener, terminator) in kafka where listener.advertised == nil && terminator?.namesAddress == false {
+            // The bootstrap works, and everything behind it fails.
+            Log.warning(
+                "clients are told the broker's address, which the certificate does not name", "listener", listener.name,
+                "remedy", "advertised.listeners=\(listener.name)://HOST:PORT")
+        }
+        let usesKafka = kafka.contains { $0.terminator != nil }
+        let usesHTTP = http.contains { $0.terminator != nil }
+        for (key, isUsed) in [("ssl.client.auth", usesKafka), ("http.ssl.client.auth", usesHTTP)]
+        where !isUsed && configuration.text(key) != "none" {
+            Log.warning("no listener speaks TLS, so no client is asked for a certificate", "key", key)
+        }
+        let hasCertificate =
+            !configuration.list("ssl.keystore.location").isEmpty
+            || configuration.optionalText("ssl.keystore.certificate.chain") != nil
+        if hasCertificate, !usesKafka, !usesHTTP {
+            Log.warning("no listener speaks TLS, so ssl.keystore.* is not used")
+        }
     }
 
     private static func terminator(_ settings: TLSSettings?) throws(TLSConfigurationError) -> TLSTerminator? {

@@ -21,6 +21,12 @@ final class Certificate: @unchecked Sendable {
         X509_check_host(pointer, host, count, UInt32(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS), nil) == 1
     }
 
+    /// Whether it is good for an address of whatever machine, so that clients which were told one can check it.
+    var namesAddress: Bool {
+        defer { ERR_clear_error() }
+        return millrace_tls_names_address(pointer) == 1
+    }
+
     /// Whether `issuer` has signed it, by the names in both.
     func isIssued(by issuer: Certificate) -> Bool { X509_check_issued(issuer.pointer, pointer) == X509_V_OK }
 

@@ -43,6 +43,9 @@ public final class TLSContext: @unchecked Sendable {
     /// Seconds since 1970 at which the first of its certificates ends.
     var endsAt: Int64 { identities.map(\.certificate.endsAt).min()! }
 
+    /// Whether the certificate for who asks for no name is good for an address.
+    var namesAddress: Bool { identities[0].certificate.namesAddress }
+
     func makeSession() -> OpaquePointer? { SSL_new(contexts[0]) }
 
     private func makeContext(
@@ -71,10 +74,6 @@ public final class TLSContext: @unchecked Sendable {
         return context
     }
 
-    private func setVersions(_ context: OpaquePointer) throws(TLSConfigurationError) {
-        let numbers = ["TLSv1.2": TLS1_2_VERSION, "TLSv1.3": TLS1_3_VERSION]
-        let versions = settings.versions.compactMap { numbers[$0] }
-        guard let lowest = versions.min(), let highest = versions.max(), versions.count == settings.versions.count
     /// OpenSSL takes no certificate below its level of security (a key of RSA-1024, a signature by SHA-1), wherever it stands.
     private func refusal(of index: Int, in identity: TLSIdentity) -> TLSConfigurationError {
         let reason = OpenSSLErrors.take()
@@ -83,6 +82,10 @@ public final class TLSContext: @unchecked Sendable {
             problem: "\(identity.origin.place)certificate \(index + 1) is refused: \(reason)")
     }
 
+    private func setVersions(_ context: OpaquePointer) throws(TLSConfigurationError) {
+        let numbers = ["TLSv1.2": TLS1_2_VERSION, "TLSv1.3": TLS1_3_VERSION]
+        let versions = settings.versions.compactMap { numbers[$0] }
+        guard let lowest = versions.min(), let highest = versions.max(), versions.count == settings.versions.count
         else {
             throw TLSConfigurationError(key: "ssl.enabled.protocols", problem: "must be TLSv1.2, TLSv1.3 or both")
         }
@@ -133,9 +136,6 @@ public final class TLSContext: @unchecked Sendable {
         }
     }
 
-    private func setClientAuthentication(_ context: OpaquePointer, _ trusted: [Certificate]) {
-        guard settings.clientAuthentication != .none else { return }
-        let store = SSL_CTX_get_cert_store(context)
     /// Whether it is the name of one suite of TLS 1.2 or older: words such as ALL and HIGH stand for many.
     private static func takesAlone(_ name: String, _ context: OpaquePointer) -> Bool {
         guard SSL_CTX_set_cipher_list(context, name) == 1 else { return false }
@@ -145,11 +145,16 @@ public final class TLSContext: @unchecked Sendable {
         }
     }
 
+    private func setClientAuthentication(_ context: OpaquePointer, _ trusted: [Certificate]) {
+        guard settings.clientAuthentication != .none else { return }
+        let store = SSL_CTX_get_cert_store(context)
         for certificate in trusted {
             X509_STORE_add_cert(store, certificate.pointer)
             SSL_CTX_add_client_CA(context, certificate.pointer)
         }
         ERR_clear_error()
+        // Each of them is an anchor, as in Java's trust stores: also an intermediate authority, whose root is not there.
+        X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context), UInt(X509_V_FLAG_PARTIAL_CHAIN))
         var mode = SSL_VERIFY_PEER
         if settings.clientAuthentication == .required { mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT }
         SSL_CTX_set_verify(context, mode, nil)
@@ -163,8 +168,6 @@ public final class TLSContext: @unchecked Sendable {
             + trusted.flatMap(\.fingerprint)
         let identifier = HashAlgorithm.sha256.hash(terms)
         let isSet = SSL_CTX_set_session_id_context(context, identifier, UInt32(identifier.count))
-        // Each of them is an anchor, as in Java's trust stores: also an intermediate authority, whose root is not there.
-        X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context), UInt(X509_V_FLAG_PARTIAL_CHAIN))
         precondition(isSet == 1, "libssl takes no session context of \(identifier.count) bytes")
         if settings.issuesTickets, settings.clientAuthentication == .none {
             SSL_CTX_set_num_tickets(context, 1)

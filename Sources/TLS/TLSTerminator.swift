@@ -36,6 +36,9 @@ public final class TLSTerminator: Sendable {
         tell(context)
     }
 
+    /// Whether clients that connect by an address can check the certificate.
+    public var namesAddress: Bool { current.withLock { $0.context }.namesAddress }
+
     public func show(in registry: MetricsRegistry) { metrics.show(in: registry) }
 
     /// The TLS of one more connection.
@@ -94,10 +97,10 @@ public final class TLSTerminator: Sendable {
         } else {
             Log.warning("the certificate ends soon", "listener", settings.listener, "days", left / 86_400)
         }
+        return true
     }
 
     private static func stamps(_ settings: TLSSettings) -> [PEMFile.Stamp?] {
-        return true
         (settings.keystoreFiles + (settings.truststoreFile.map { [$0] } ?? [])).map(PEMFile.stamp)
     }
 }

@@ -210,35 +210,6 @@ extension TLSTests {
             #expect(other.find(name, near: 98) == nil)
         }
 
-        // MARK: Reload
-
-        @Test func aChangedFileIsForConnectionsToCome() throws {
-            let file = try TemporaryFile(TestCertificates.serverKey + "\n" + TestCertificates.serverCertificate)
-            var settings = TLSSettings(listener: "TEST")
-            settings.keystoreFiles = [file.path]
-            let terminator = try TLSTerminator(settings)
-            let old = Pair(terminator)
-            old.settle()
-            let between = Pair(terminator)
-            file.write("not a certificate any more")
-            terminator.reloadIfChanged()
-            terminator.reloadIfChanged()
-            let during = Pair(terminator)
-            during.settle()
-            #expect(during.client.certificateName?.hasSuffix("CN=broker") == true)
-            file.write(TestCertificates.otherKey + "\n" + TestCertificates.otherCertificate)
-            terminator.reloadIfChanged()
-            let new = Pair(terminator)
-            new.settle()
-            #expect(new.client.certificateName?.hasSuffix("CN=other") == true)
-            // Whoever came before goes on with what there was.
-            between.settle()
-            #expect(between.client.certificateName?.hasSuffix("CN=broker") == true)
-            old.client.write([1])
-            old.settle()
-            #expect(old.received == [1])
-        }
-
         private func problem(_ settings: TLSSettings) -> String {
             do throws(TLSConfigurationError) {
                 _ = try TLSTerminator(settings)
@@ -246,31 +217,4 @@ extension TLSTests {
             } catch { return error.description }
         }
     }
-}
-
-/// A file that is gone with its last reference.
-final class TemporaryFile {
-    let path: String
-
-    struct Failure: Error {}
-
-    init(_ text: String) throws {
-        var name = Array("/tmp/millrace-tls-XXXXXX".utf8CString)
-        let descriptor = mkstemp(&name)
-        guard descriptor >= 0 else { throw Failure() }
-        close(descriptor)
-        path = String(decoding: name.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        write(text)
-    }
-
-    func write(_ text: String) {
-        // Under another inode, as tools that renew certificates do.
-        let next = path + ".next"
-        let file = fopen(next, "w")
-        fputs(text, file)
-        fclose(file)
-        rename(next, path)
-    }
-
-    deinit { unlink(path) }
 }
