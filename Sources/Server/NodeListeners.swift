@@ -42,9 +42,10 @@ struct NodeListeners {
         }
         let usesKafka = kafka.contains { $0.terminator != nil }
         let usesHTTP = http.contains { $0.terminator != nil }
-        for (key, isUsed) in [("ssl.client.auth", usesKafka), ("http.ssl.client.auth", usesHTTP)]
+        let asksKafka = kafka.contains { $0.listener.securityProtocol == .ssl }
+        for (key, isUsed) in [("ssl.client.auth", asksKafka), ("http.ssl.client.auth", usesHTTP)]
         where !isUsed && configuration.text(key) != "none" {
-            Log.warning("no listener speaks TLS, so no client is asked for a certificate", "key", key)
+            Log.warning("no client is asked for a certificate by it: no listener speaks SSL or https", "key", key)
         }
         let hasCertificate =
             !configuration.list("ssl.keystore.location").isEmpty
