@@ -23,8 +23,16 @@ extension PartitionLog {
         return waiters
     }
 
-    /// Closes the files and removes them with their folder, after `markDeleted`.
+    /// Closes the files and removes them with their folder, after `markDeleted`. What cannot be removed is the next start's; but
+    /// the folder that is synced then has the names of others' folders, too, and a sync of it that fails is everybody's.
     func removeFiles() throws(StorageError) {
+        do throws(StorageError) { try removeFolder() } catch {
+            if error.reach == .folder { commits.fail(error) }
+            throw error
+        }
+    }
+
+    private func removeFolder() throws(StorageError) {
         try io.withLock { writer throws(StorageError) in
             state.withLock { state in
                 for segment in state.segments + state.obsolete { store.handles.retire(segment) }

@@ -102,6 +102,18 @@ import Testing
         #expect(error?.errno == errno)
     }
 
+    /// The folder of all partitions' folders is synced, in which others may be new.
+    @Test(arguments: errnos)
+    func ofADeletion(_ errno: Int32) throws {
+        let store = try store()
+        try append(to: store.neighbours, size: 100)
+        try store.checkpoint()
+        store.fileSystem.inject(Fault(.fail(errno: errno), on: .syncDirectory, pathContains: "/data/partitions"))
+        _ = store.neighbours[0].markDeleted()
+        #expect(storageError { try store.neighbours[0].removeFiles() }?.errno == errno)
+        #expect(store.store.isOffline)
+    }
+
     @Test(arguments: errnos)
     func ofTheFolderAboveANewOne(_ errno: Int32) throws {
         let disk = SimulatedFileSystem()
