@@ -1,5 +1,5 @@
-internal import KafkaModel
-internal import KafkaWire
+package import KafkaModel
+package import KafkaWire
 
 /// What all groups of a shard share, lent to a group while it handles an event: the settings, the timers, the place for
 /// what the event brings forth.
@@ -122,7 +122,7 @@ extension ClassicGroup {
 }
 
 extension JoinGroupResponse {
-    init(refusing error: ErrorCode, memberID: String) {
+    package init(refusing error: ErrorCode, memberID: String) {
         self.init()
         errorCode = error.rawValue
         self.memberID = memberID
@@ -133,7 +133,7 @@ extension JoinGroupResponse {
     }
 
     /// Versions before 7 have no null for the protocol's name.
-    func fitting(_ apiVersion: Int16) -> JoinGroupResponse {
+    package func fitting(_ apiVersion: Int16) -> JoinGroupResponse {
         guard apiVersion < 7, protocolName == nil else { return self }
         var copy = self
         copy.protocolName = ""

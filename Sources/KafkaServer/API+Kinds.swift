@@ -4,6 +4,7 @@ import Coordinators
 import KafkaModel
 import KafkaWire
 import LogStorage
+import Security
 import Transport
 
 /// The kinds of handlers beside those that do all by themselves.
@@ -100,9 +101,11 @@ extension API {
     }
 
     /// Serves events of a group, whose reply comes through the loop's table of waiters. `prepare` takes out what the
-    /// coordinator is not asked about.
+    /// coordinator is not asked about. Who may not do `operation` with the group gets `refused`.
     static func group<Asked: KafkaRequest>(
-        _ type: Asked.Type, _ price: RequestPrice, groupID: @escaping @Sendable (Asked) -> String,
+        _ type: Asked.Type, _ price: RequestPrice, operation: AclOperation = .read,
+        groupID: @escaping @Sendable (Asked) -> String,
+        refused: @escaping @Sendable (Asked, ErrorCode, _ version: Int16) -> Asked.Response,
         prepare: @escaping @Sendable (inout Asked, AnswerContext) -> [OffsetCommitResponse.OffsetCommitResponseTopic] =
             { _, _ in [] },
         event: @escaping @Sendable (inout GroupShard, Asked, RequestContext, WaiterID, CoordinatorTime) -> GroupActions
@@ -110,9 +113,14 @@ extension API {
         API(Asked.apiKey, price: price) { connection, request throws(DecodeError) in
             let context = connection.answerContext(request.ticket)
             if request.frame.count > RequestLimits.inlineRequestBytes {
-                return connection.groupElsewhere(request, type, price, groupID, prepare, event)
+                return connection.groupElsewhere(
+                    request, type, price, operation, groupID, refused, prepare, event)
             }
             var asked = try request.decode(type)
+            if !context.permissions.allows(operation, group: groupID(asked)) {
+                return connection.reply(
+                    refused(asked, .groupAuthorizationFailed, context.version), to: context.ticket)
+            }
             connection.refusedCommits = prepare(&asked, context)
             let id = groupID(asked)
             connection.park(id, request) { shard, context, waiter, now in event(&shard, asked, context, waiter, now) }
@@ -138,8 +146,9 @@ extension HeldRequest {
 extension KafkaConnection {
     /// Decodes a long group request, and runs its event, on a worker.
     fileprivate func groupElsewhere<Asked: KafkaRequest>(
-        _ request: borrowing Request, _ type: Asked.Type, _ price: RequestPrice,
+        _ request: borrowing Request, _ type: Asked.Type, _ price: RequestPrice, _ operation: AclOperation,
         _ groupID: @escaping @Sendable (Asked) -> String,
+        _ refused: @escaping @Sendable (Asked, ErrorCode, _ version: Int16) -> Asked.Response,
         _ prepare: @escaping @Sendable (inout Asked, AnswerContext) -> [OffsetCommitResponse.OffsetCommitResponseTopic],
         _ event:
             @escaping @Sendable (inout GroupShard, Asked, RequestContext, WaiterID, CoordinatorTime) -> GroupActions
@@ -150,13 +159,21 @@ extension KafkaConnection {
         let id = connection.id
         let handle = loop.handle
         let server = server
+        let (frameBytes, pool) = (request.frame.count, loop.eventLoop.pool)
         let forget: @Sendable () -> Void = {
             handle.submit { [server] loop in server.loops.state(loop.index).waiters[waiter] = nil }
         }
         decodeElsewhere(request, type, price, refused: forget) { asked, done in
             var asked = asked
-            let refused = prepare(&asked, context)
             let name = groupID(asked)
+            if !context.permissions.allows(operation, group: name) {
+                forget()
+                let response = refused(asked, .groupAuthorizationFailed, context.version)
+                // Of the request's own text: as long as that, about.
+                return done(
+                    PreparedReply(Answer(response: response), context.ticket, expected: frameBytes, pool: pool))
+            }
+            let apart = prepare(&asked, context)
             // Before the event, whose reply comes to the loop by the same way, and after this.
             handle.submit { [server] loop in
                 let state = server.loops.state(loop.index)
@@ -166,7 +183,7 @@ extension KafkaConnection {
                     state.waiters[waiter] = nil
                     return
                 }
-                handler.refusedCommits = refused
+                handler.refusedCommits = apart
                 handler.parked = .group(waiter, groupID: name)
             }
             server.broker.groups.perform(group: name) { shard, now in event(&shard, asked, group, waiter, now) }

@@ -2,34 +2,43 @@ import BrokerCore
 import KafkaModel
 import KafkaWire
 import LogStorage
+import Security
 
 /// Makes a plan of a request and its session.
 extension FetchPlan {
     /// `session` has been changed by the request.
     convenience init(
         reply: ReplyTicket, _ reader: inout FetchRequestReader, session: FetchSession?, _ server: KafkaServer,
-        sendsFiles: Bool
+        _ permissions: Permissions, sendsFiles: Bool
     ) {
         let catalog = server.broker.catalog
+        // A follower is asked for the right of followers, and for nothing on topics.
+        let isForbidden = reader.replicaID >= 0 && !permissions.allowsOnCluster(.clusterAction)
+        let isFollower = reader.replicaID >= 0 && !isForbidden
+        let rights = FetchRights(isFollower ? .all : permissions, isForbidden: isForbidden)
         self.init(
-            reply: reply, items: session == nil ? Self.items(&reader, catalog) : [], maxWaitMs: reader.maxWaitMs,
+            reply: reply, items: session == nil ? Self.items(&reader, catalog, rights) : [],
+            maxWaitMs: reader.maxWaitMs,
             minBytes: Int(reader.minBytes), maxBytes: min(Int(max(0, reader.maxBytes)), server.options.maxFetchBytes),
             readsCommitted: reader.isolationLevel == 1,
-            fileFrom: sendsFiles ? KafkaConnection.fileFrom : .max, session: session)
+            fileFrom: sendsFiles ? KafkaConnection.fileFrom : .max, session: session, rights: rights)
         isFull = reader.sessionEpoch <= 0
         takeItems(catalog)
     }
 
     /// Returns the partitions of a request without a session, with their logs.
-    private static func items(_ reader: inout FetchRequestReader, _ catalog: TopicCatalog) -> [Item] {
+    private static func items(
+        _ reader: inout FetchRequestReader, _ catalog: TopicCatalog, _ rights: FetchRights
+    ) -> [Item] {
         let version = reader.version
         var items: [Item] = []
         items.reserveCapacity(reader.partitionCount)
         while let topic = reader.nextTopic() {
             let name = Array(topic.name)
             let found = find(topic.topicID, name, catalog, version)
+            let mayRead = rights.mayRead(found, name, byID: version >= 13)
             while let partition = reader.nextPartition() {
-                items.append(Item(partition, of: topic.topicID, name, found, version))
+                items.append(Item(partition, of: topic.topicID, name, found, version, mayRead))
             }
         }
         return items
@@ -46,14 +55,16 @@ extension FetchPlan {
         items.reserveCapacity(ready.count)
         // Neighbours are often of one topic: it is looked up once for all of them.
         var topic: Topic?
+        var mayRead = true
         var last = -1
         for slot in ready {
             let key = session.entries[Int(slot)].key
             if last < 0 || !key.isSameTopic(as: session.entries[last].key) {
                 topic = Self.find(key.topicID, key.topicName, catalog, version)
+                mayRead = rights.mayRead(topic, key.topicName, byID: version >= 13)
                 last = Int(slot)
             }
-            var item = Item(session.entries[Int(slot)], topic, version)
+            var item = Item(session.entries[Int(slot)], topic, version, mayRead)
             item.sessionSlot = slot
             items.append(item)
         }
@@ -69,25 +80,30 @@ extension FetchSession.Key {
 }
 
 extension FetchPlan.Item {
-    fileprivate init(_ entry: FetchSession.Entry, _ topic: Topic?, _ version: Int16) {
-        let log = topic?.partition(entry.key.partitionIndex)
+    fileprivate init(_ entry: FetchSession.Entry, _ topic: Topic?, _ version: Int16, _ mayRead: Bool) {
+        let log = mayRead ? topic?.partition(entry.key.partitionIndex) : nil
         self.init(
             topicName: entry.key.topicName, topicID: entry.key.topicID, partitionIndex: entry.key.partitionIndex,
-            log: log, error: Self.error(log, topic, version), fetchOffset: entry.fetchOffset, maxBytes: entry.maxBytes,
+            log: log, error: Self.error(log, topic, version, mayRead), fetchOffset: entry.fetchOffset,
+            maxBytes: entry.maxBytes,
             currentLeaderEpoch: entry.currentLeaderEpoch)
     }
 
     fileprivate init(
-        _ partition: FetchRequestReader.Partition, of id: TopicID, _ name: [UInt8], _ topic: Topic?, _ version: Int16
+        _ partition: FetchRequestReader.Partition, of id: TopicID, _ name: [UInt8], _ topic: Topic?, _ version: Int16,
+        _ mayRead: Bool
     ) {
-        let log = topic?.partition(partition.index)
+        let log = mayRead ? topic?.partition(partition.index) : nil
         self.init(
             topicName: name, topicID: id, partitionIndex: partition.index, log: log,
-            error: Self.error(log, topic, version), fetchOffset: partition.fetchOffset,
+            error: Self.error(log, topic, version, mayRead), fetchOffset: partition.fetchOffset,
             maxBytes: Int(max(0, partition.maxBytes)), currentLeaderEpoch: partition.currentLeaderEpoch)
     }
 
-    private static func error(_ log: PartitionLog?, _ topic: Topic?, _ version: Int16) -> ErrorCode {
+    private static func error(
+        _ log: PartitionLog?, _ topic: Topic?, _ version: Int16, _ mayRead: Bool
+    ) -> ErrorCode {
+        if !mayRead { return .topicAuthorizationFailed }
         if log != nil { return .none }
         return version >= 13 && topic == nil ? .unknownTopicID : .unknownTopicOrPartition
     }
@@ -123,5 +139,27 @@ extension FetchSession {
             let name = Array(topic.name)
             while let partition = reader.nextPartition() { update(Entry(partition, of: topic.topicID, name)) }
         }
+    }
+}
+
+/// What a fetch may read.
+struct FetchRights: Sendable {
+    static let all = FetchRights(.all)
+
+    private let permissions: Permissions
+    private let isForbidden: Bool
+
+    init(_ permissions: Permissions, isForbidden: Bool = false) {
+        self.permissions = permissions
+        self.isForbidden = isForbidden
+    }
+
+    /// A name is asked about whether there is such a topic or not; of an id that is unknown nothing can be asked.
+    func mayRead(_ topic: Topic?, _ name: [UInt8], byID: Bool) -> Bool {
+        if permissions.isUnlimited { return !isForbidden }
+        guard let topic else {
+            return byID || !isForbidden && permissions.allows(.read, topic: String(decoding: name, as: UTF8.self))
+        }
+        return !isForbidden && permissions.allows(.read, topic: topic.name)
     }
 }

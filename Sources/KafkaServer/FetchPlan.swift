@@ -38,6 +38,8 @@ final class FetchPlan {
     let readsCommitted: Bool
     /// Records of so many bytes are sent from their file.
     let fileFrom: Int
+    /// What the client could read when it asked.
+    let rights: FetchRights
     /// The incremental session this answers for; nil without one.
     let session: FetchSession?
     /// The session's epoch when the plan was made: with another one it is not this plan's any more.
@@ -53,7 +55,7 @@ final class FetchPlan {
 
     init(
         reply: ReplyTicket, items: [Item], maxWaitMs: Int32, minBytes: Int, maxBytes: Int, readsCommitted: Bool,
-        fileFrom: Int, session: FetchSession?
+        fileFrom: Int, session: FetchSession?, rights: FetchRights = .all
     ) {
         self.reply = reply
         self.items = items
@@ -65,6 +67,7 @@ final class FetchPlan {
         self.readsCommitted = readsCommitted
         self.fileFrom = fileFrom
         self.session = session
+        self.rights = rights
         sessionEpoch = session?.epoch ?? 0
         isEmpty = session.map { $0.count == 0 } ?? items.isEmpty
     }

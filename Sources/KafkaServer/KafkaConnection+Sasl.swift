@@ -138,8 +138,11 @@ extension KafkaConnection {
         _ = perform(sasl.session.finish(verdict, now: saslTime, wall: wall), ticket, sasl)
     }
 
-    /// Where the client is; nil for an address of one link, which is no address without the link.
-    private var peerAddress: NetworkAddress? { NetworkAddress(connection.peerAddress.host) }
+    /// Where the client is. An address of one link is told with the link's name, which is no part of it here.
+    var peerAddress: NetworkAddress? {
+        let host = connection.peerAddress.host
+        return NetworkAddress(host.firstIndex(of: "%").map { String(host[..<$0]) } ?? host)
+    }
 
     // MARK: Time
 

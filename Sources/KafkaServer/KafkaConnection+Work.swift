@@ -172,7 +172,8 @@ extension KafkaConnection {
         // The address is a system call where none is configured.
         let tellsAddress = ticket.key == .metadata || ticket.key == .findCoordinator
         return AnswerContext(
-            broker: broker, ticket: ticket, node: tellsAddress ? node : BrokerNode(id: broker.options.nodeID))
+            broker: broker, ticket: ticket, permissions: permissions,
+            node: tellsAddress ? node : BrokerNode(id: broker.options.nodeID))
     }
 
     static func encode(_ response: some KafkaResponse, to writer: inout ByteWriter, _ ticket: ReplyTicket) {

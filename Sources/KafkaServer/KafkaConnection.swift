@@ -55,6 +55,10 @@ final class KafkaConnection: ConnectionHandler {
     private let advertised: KafkaServer.Advertised?
     /// Of a listener that asks clients who they are; nil on others.
     let sasl: SaslConnection?
+    /// Who its certificate says that the client is, where it has shown one.
+    private let certificateOwner: @Sendable (Connection) -> Principal?
+    /// Whom ACLs are about; made when they are first asked, which is after the client has shown who it is.
+    private var identity: KafkaClientIdentity?
     /// What the muted connection waits for.
     var parked = Parked.nothing
     /// Partitions of the parked OffsetCommit that do not exist.
@@ -70,12 +74,13 @@ final class KafkaConnection: ConnectionHandler {
 
     init(
         server: KafkaServer, loop: KafkaLoop, connection: Connection, advertised: KafkaServer.Advertised? = nil,
-        sasl: SaslListener? = nil
+        sasl: SaslListener? = nil, certificateOwner: @escaping @Sendable (Connection) -> Principal? = { _ in nil }
     ) {
         self.server = server
         self.loop = loop
         self.connection = connection
         self.advertised = advertised
+        self.certificateOwner = certificateOwner
         let now = MonotonicTime(milliseconds: loop.eventLoop.now / 1_000_000)
         self.sasl = sasl.map { SaslConnection($0, now: now) }
         if let sasl {
@@ -84,6 +89,30 @@ final class KafkaConnection: ConnectionHandler {
     }
 
     var broker: Broker { server.broker }
+
+    // MARK: Permissions
+
+    /// What the client may do just now.
+    var permissions: Permissions {
+        guard server.hasAuthorizer else { return .all }
+        return Permissions(broker.access.rules, client)
+    }
+
+    private var client: KafkaClientIdentity {
+        if let identity { return identity }
+        let made = KafkaClientIdentity(subject)
+        identity = made
+        return made
+    }
+
+    /// By SASL where the listener has it, else by certificate; who shows neither is nobody.
+    private var subject: AccessSubject {
+        let address = peerAddress ?? NetworkAddress(v4: 0)
+        guard let sasl else {
+            return AccessSubject(certificateOwner(connection) ?? .anonymous, address: address)
+        }
+        return sasl.session.identity?.subject(at: address) ?? AccessSubject(.anonymous, address: address)
+    }
 
     // MARK: Frames
 

@@ -17,6 +17,8 @@ final class KafkaLoop {
 
     var parkedFetches: [UInt64: ParkedFetch] = [:]
     private var nextFetchID: UInt64 = 1
+    /// What the ACLs have said lately; without them it is not there.
+    let decisions: LoopDecisions?
     private var seenFailures = 0
     /// What partitions have told that was taken out of the inbox, and has not been acted on. It holds at most what logs hold
     /// of this loop's waiters, whose number is bounded by the shares.
@@ -39,6 +41,7 @@ final class KafkaLoop {
         handle = loop.handle
         index = loop.index
         self.server = server
+        decisions = server.hasAuthorizer ? LoopDecisions() : nil
         sessions = FetchSessions(
             slots: max(1, server.options.fetchSessionSlots / server.loops.count), loop: loop.index,
             share: server.sessionShare, gauge: server.metrics.fetchSessions)
@@ -86,8 +89,7 @@ final class KafkaLoop {
         case .heartbeat(let response): connection.reply(response, to: to, commit: commit)
         case .leave(let response): connection.reply(response, priced: response.price, to: to, commit: commit)
         case .offsetCommit(let response): connection.finishOffsetCommit(response, to: to, commit: commit)
-        case .offsetDelete(let response):
-            connection.reply(response, priced: response.price, to: to, commit: commit)
+        case .offsetDelete(let response): connection.finishOffsetDelete(response, to: to, commit: commit)
         case .deleteGroups: preconditionFailure("DeleteGroups is asked for its replies")
         case .txnOffsetCommit, .transactionCompleted:
             preconditionFailure("a transaction's reply without transactions")

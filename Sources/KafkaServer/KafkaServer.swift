@@ -5,6 +5,7 @@ import Glibc
 import KafkaModel
 import KafkaWire
 import LogStorage
+public import Security
 public import Telemetry
 public import Transport
 
@@ -22,6 +23,8 @@ public final class KafkaServer: Sendable {
     private let connections = ConnectionCount()
     let table: [API?]
     let metrics: KafkaServerMetrics
+    /// Whether there are ACLs to be asked; else everybody may do everything.
+    let hasAuthorizer: Bool
     /// Memory that long requests take while others make their replies.
     let decoding = WorkBudget(maxBytes: RequestLimits.decodedBytes)
     let budget = WorkBudget(maxBytes: RequestLimits.replyBytes)
@@ -38,6 +41,7 @@ public final class KafkaServer: Sendable {
         self.broker = broker
         metrics = KafkaServerMetrics(registry: registry)
         self.options = options
+        hasAuthorizer = broker.options.access.hasAuthorizer
         commitClock = CommitClock(published: broker.store.durableTicket)
         loops = LoopTable(count: loopCount)
         sessionShare = FetchShare(limit: options.maxFetchSessionBytes)
@@ -77,13 +81,15 @@ public final class KafkaServer: Sendable {
     /// - Parameters:
     ///   - advertised: of `advertised.listeners`, for those who come by this one. Nil: the address that each one came by.
     ///   - sasl: how clients show who they are. Nil: nobody is asked.
+    ///   - certificateOwner: who a client is by its certificate, without SASL; nil: it has shown none.
     public func listenerOptions(
-        host: String, port: UInt16, advertised: Advertised? = nil, sasl: SaslListener? = nil
+        host: String, port: UInt16, advertised: Advertised? = nil, sasl: SaslListener? = nil,
+        certificateOwner: @escaping @Sendable (Connection) -> Principal? = { _ in nil }
     ) -> ListenerOptions {
         var listener = ListenerOptions(host: host, port: port) { [self] loop, connection in
             KafkaConnection(
                 server: self, loop: loops.state(loop.index), connection: connection, advertised: advertised,
-                sasl: sasl)
+                sasl: sasl, certificateOwner: certificateOwner)
         }
         listener.count = connections
         listener.maxConnections = options.maxConnections

@@ -99,11 +99,11 @@ final class LongFetch: @unchecked Sendable {
     }
 
     /// Reads, and writes the reply if there is enough.
-    func work(_ server: KafkaServer, sendsFiles: Bool, _ pool: ChunkPool) {
+    func work(_ server: KafkaServer, _ permissions: Permissions, sendsFiles: Bool, _ pool: ChunkPool) {
         guard var reader else { preconditionFailure("a fetch is read before it was decoded") }
         session?.change(by: &reader)
         session?.endChanges()
-        let plan = FetchPlan(reply: ticket, &reader, session: session, server, sendsFiles: sendsFiles)
+        let plan = FetchPlan(reply: ticket, &reader, session: session, server, permissions, sendsFiles: sendsFiles)
         self.plan = plan
         // The frame's memory.
         (self.reader, request) = (nil, nil)
@@ -180,10 +180,10 @@ extension KafkaConnection {
 
     func workOff(_ fetch: LongFetch) {
         let (server, sendsFiles, pool) = (server, sendsFiles, loop.eventLoop.pool)
-        let charge = fetch.charge
+        let (charge, permissions) = (fetch.charge, permissions)
         fetch.session?.isAway = true
         onWorker(charging: charge) {
-            fetch.work(server, sendsFiles: sendsFiles, pool)
+            fetch.work(server, permissions, sendsFiles: sendsFiles, pool)
         } then: { loop, connection, _ in
             let hasSession = loop.settleSession(of: fetch)
             defer { loop.actOnTold() }

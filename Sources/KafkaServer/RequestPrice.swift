@@ -50,6 +50,8 @@ struct ReplyRoom {
 struct AnswerContext: Sendable {
     let broker: Broker
     let ticket: ReplyTicket
+    /// What the client may do.
+    var permissions = Permissions.all
     /// This broker as the client should know it; without an address where the API does not tell it.
     var node: BrokerNode
 

@@ -13,15 +13,21 @@ protocol WhollyRefusable: KafkaRequest {
 extension AnswerContext {
     /// Why the request is refused before anything of it is looked at; nil when it goes on.
     ///
-    /// Here, and nowhere in the handlers, is asked whether the client may: once a listener knows who that is, by the rows of
-    /// `AccessTable`. So far nobody is asked who he is, and everybody may. Without an authorizer there are no ACLs to speak of.
+    /// By the row of `AccessTable`, which has one need. Without an authorizer there are no ACLs to speak of.
     func refusal(of request: some WhollyRefusable) -> AccessRefusal? {
-        switch ticket.key {
-        case .describeAcls, .createAcls, .deleteAcls:
-            broker.options.access.hasAuthorizer
-                ? nil : AccessRefusal(.securityDisabled, "No Authorizer is configured on the broker")
-        default: nil
+        if permissions.isUnlimited {
+            switch ticket.key {
+            case .describeAcls, .createAcls, .deleteAcls:
+                return AccessRefusal(.securityDisabled, "No Authorizer is configured on the broker")
+            default: return nil
+            }
         }
+        for step in AccessTable.rows(of: ticket.key).flatMap(\.steps) {
+            guard step.needs.contains(where: { permissions.allowsOnCluster($0.operation) }) else {
+                return AccessRefusal(step.error, "Cluster authorization failed.")
+            }
+        }
+        return nil
     }
 }
 

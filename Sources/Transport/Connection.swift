@@ -21,7 +21,8 @@ public final class Connection {
     public let loop: EventLoop
     let fd: Int32
     let listener: ListenerState
-    let transform: (any StreamTransform)?
+    /// What stands between the socket and the handler, if anything; it knows whom it speaks to.
+    public let transform: (any StreamTransform)?
     /// Whether the connection exceeds a limit of its listener and is kept only to tell the peer so.
     let isRefused: Bool
     public internal(set) var handler: (any ConnectionHandler)?

@@ -45,7 +45,8 @@ import Testing
 
     // MARK: Who gets in
 
-    @Test(arguments: ScramMechanism.allCases) func whoKnowsThePasswordGetsInByScram(_ mechanism: ScramMechanism) throws {
+    @Test(arguments: ScramMechanism.allCases) func whoKnowsThePasswordGetsInByScram(_ mechanism: ScramMechanism) throws
+    {
         let client = try broker().client()
         let reply = try client.logIn(mechanism, "alice", "pencil")
         #expect(reply.errorCode == 0 && reply.sessionLifetimeMs == 0)
@@ -182,7 +183,9 @@ import Testing
         #expect(client.isClosedByBroker())
         let known = try broker.client()
         #expect(try known.logIn(plain: "alice", "pencil").errorCode == 0)
-        try known.send(bytes: WireClient.frame(MetadataRequest(), version: 9, correlationID: 9, trailing: [UInt8](repeating: 0, count: 70_000)))
+        try known.send(
+            bytes: WireClient.frame(
+                MetadataRequest(), version: 9, correlationID: 9, trailing: [UInt8](repeating: 0, count: 70_000)))
         _ = try known.receive(MetadataResponse.self, version: 9, correlationID: 9)
     }
 
@@ -194,7 +197,8 @@ import Testing
         let first = try client.send(request)
         request.authBytes = WireClient.plain("alice", "pencil")
         try client.send(request)
-        #expect(try client.receive(SaslAuthenticateResponse.self, correlationID: first).code == .saslAuthenticationFailed)
+        #expect(
+            try client.receive(SaslAuthenticateResponse.self, correlationID: first).code == .saslAuthenticationFailed)
         #expect(client.isClosedByBroker())
     }
 

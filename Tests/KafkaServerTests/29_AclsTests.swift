@@ -11,7 +11,8 @@ import Testing
 @Suite struct AclsTests {
     private func broker(_ configure: (inout TestBroker.Options) -> Void = { _ in }) throws -> TestBroker {
         try TestBroker { options in
-            options.broker.access.hasAuthorizer = true
+            (options.broker.access.hasAuthorizer, options.broker.access.superUsers) = (true, [.user("root")])
+            options.owner = .user("root")
             configure(&options)
         }
     }

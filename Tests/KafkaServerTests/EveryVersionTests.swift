@@ -9,7 +9,9 @@ import Testing
 /// Each API in each version that ApiVersions tells: the request is taken and the reply decodes to its last byte.
 @Suite struct EveryVersionTests {
     @Test func everyServedVersionOfEveryAPIIsAnsweredDecodably() throws {
-        let broker = try TestBroker { $0.broker.access.hasAuthorizer = true }
+        let broker = try TestBroker { options in
+            (options.broker.access.hasAuthorizer, options.broker.access.allowsWithoutAcl) = (true, true)
+        }
         let client = try broker.client()
         let id = try client.createTopic("orders", partitions: 2)
         try client.append("orders", count: 1)
@@ -40,7 +42,7 @@ import Testing
     }
 
     /// Takes out what a version cannot carry.
-    private static func adapted(
+    static func adapted(
         _ request: any KafkaRequest, _ version: Int16, _ topic: Named
     ) -> any KafkaRequest {
         switch request {
@@ -96,7 +98,7 @@ import Testing
         }
     }
 
-    private static func sample(_ key: APIKey, _ topic: Named) -> any KafkaRequest {
+    static func sample(_ key: APIKey, _ topic: Named) -> any KafkaRequest {
         switch key {
         case .produce: return WireClient.produceRequest(topic.name, TestBatch(count: 1).bytes())
         case .fetch: return WireClient.fetchRequest([WireClient.Wanted(topic: topic.name)])

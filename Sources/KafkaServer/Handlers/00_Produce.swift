@@ -4,6 +4,7 @@ import KafkaModel
 import KafkaWire
 import LogStorage
 import RecordFormat
+import Security
 import Telemetry
 import Transport
 
@@ -35,6 +36,8 @@ extension KafkaConnection {
                 let refusal: AppendRefusal?
                 if let acksRefusal {
                     refusal = acksRefusal
+                } else if run.isForbidden {
+                    refusal = AppendRefusal(.topicAuthorizationFailed, "Topic authorization failed.")
                 } else if let topic = run.topic, let log = topic.partition(partition.index) {
                     switch append(partition.records, of: run.frame, to: log, topic, run.version, nowMs, found) {
                     case .success(.done(let receipt)):
@@ -75,10 +78,21 @@ extension KafkaConnection {
         guard let asked = run.reader.nextTopic() else { return false }
         let catalog = broker.catalog
         run.topic = run.version >= 13 ? catalog.topic(id: asked.topicID) : catalog.topic(named: asked.name)
+        if let decisions = loop.decisions {
+            run.isForbidden = !mayWrite(run.topic, run.version >= 13, asked.name, decisions)
+        }
         run.response.beginTopic(
             name: asked.name, topicID: asked.topicID, partitionCount: asked.partitionCount, to: &run.scratch)
         run.isInTopic = true
         return true
+    }
+
+    /// A name is asked about whether there is such a topic or not; of an id that is unknown nothing can be asked.
+    private func mayWrite(
+        _ topic: Topic?, _ byID: Bool, _ name: UnsafeRawBufferPointer, _ decisions: LoopDecisions
+    ) -> Bool {
+        guard byID else { return permissions.allows(.write, topic: name, by: decisions) }
+        return topic?.nameBytes.withUnsafeBytes { permissions.allows(.write, topic: $0, by: decisions) } ?? true
     }
 
     private func finish(_ run: inout ProduceRun) {
@@ -257,6 +271,8 @@ private struct ProduceRun: ~Copyable {
     static let maxExplained = 4 << 20
     /// The topic at hand, unless there is none of its name.
     var topic: Topic?
+    /// The client may not write to it.
+    var isForbidden = false
     var isInTopic = false
     /// The partition that comes next, if the reader has given it already.
     var held: ProduceRequestReader.Partition?

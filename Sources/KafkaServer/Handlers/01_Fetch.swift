@@ -32,7 +32,7 @@ extension KafkaConnection {
             }
         }
         let plan = FetchPlan(
-            reply: request.ticket, &reader, session: session, server, sendsFiles: sendsFiles)
+            reply: request.ticket, &reader, session: session, server, permissions, sendsFiles: sendsFiles)
         let outcome = plan.read(server, mayWait: false)
         if outcome.wouldWait {
             return readElsewhere(plan) { connection, plan, outcome in connection.answer(plan, outcome) }

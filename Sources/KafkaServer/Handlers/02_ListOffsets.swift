@@ -3,6 +3,7 @@ import ByteBuffers
 import KafkaModel
 import KafkaWire
 import LogStorage
+import Security
 
 /// ListOffsets: the offset for a time, or for a named place in the log.
 ///
@@ -92,7 +93,9 @@ extension KafkaConnection {
         _ asked: ListOffsetsRequest.ListOffsetsPartition, of topic: String, isTwice: Bool, _ context: AnswerContext,
         _ answer: inout ListOffsetsResponse.ListOffsetsPartitionResponse
     ) {
-        if isTwice {
+        if !context.permissions.allows(.describe, topic: topic) {
+            answer.errorCode = ErrorCode.topicAuthorizationFailed.rawValue
+        } else if isTwice {
             answer.errorCode = ErrorCode.invalidRequest.rawValue
         } else if let log = context.broker.catalog.topic(named: topic)?.partition(asked.partitionIndex) {
             find(asked, in: log, &answer)

@@ -3,6 +3,7 @@ import ByteBuffers
 import KafkaModel
 import KafkaWire
 import LogStorage
+import Security
 import Transport
 
 /// Metadata: the broker and its topics.
@@ -28,15 +29,6 @@ extension KafkaConnection {
 
     /// The shortest names are two bytes.
     static let metadataPrice = RequestPrice(decoded: 24)
-
-    // What everyone may do while there is no authorizer: bits by Kafka's operation codes.
-
-    /// Read, write, create, delete, alter, describe, describe and alter configs.
-    static let topicOperations: Int32 = 0b1101_1111_1000
-    /// Create, alter, describe, cluster action, describe and alter configs, idempotent write.
-    static let clusterOperations: Int32 = 0b1_1111_1010_0000
-    /// Read, delete, describe, describe and alter configs.
-    static let groupOperations: Int32 = 0b1101_0100_1000
 }
 
 /// A Metadata request without what it says twice.
@@ -63,7 +55,8 @@ private struct MetadataQuestion: Sendable {
         let catalog = context.broker.catalog
         missing = distinct.compactMap { topic in
             guard topic.topicID == .zero, let name = topic.name, catalog.topic(named: name) == nil,
-                TopicName.problem(name) == nil
+                TopicName.problem(name) == nil, context.permissions.allows(.describe, topic: name),
+                context.permissions.allowsOnClusterOr(.create, topic: name)
             else { return nil }
             return name
         }
@@ -128,14 +121,44 @@ private struct MetadataQuestion: Sendable {
         response.clusterID = context.broker.clusterID
         response.controllerID = node.nodeID
         if asked.includeClusterAuthorizedOperations {
-            response.clusterAuthorizedOperations = KafkaConnection.clusterOperations
+            response.clusterAuthorizedOperations = context.permissions.clusterOperations
         }
         guard let topics else {
-            response.topics = catalog.sortedTopics.map(describe)
+            let visible = catalog.sortedTopics.lazy.filter { permissions.allows(.describe, topic: $0.name) }
+            response.topics = Array(visible.map(describe))
             return response
         }
-        response.topics = topics.map { topic in find(topic, in: catalog).map(describe) ?? absent(topic, refusals) }
+        response.topics = topics.map { topic in
+            let found = find(topic, in: catalog)
+            // Asked before it is told whether there is such a topic, but for ids, which nobody guesses.
+            if let name = found?.name ?? topic.name, topic.topicID == .zero || found != nil,
+                !permissions.allows(.describe, topic: name)
+            {
+                return forbidden(topic)
+            }
+            return found.map(describe) ?? absent(topic, refusals)
+        }
         return response
+    }
+
+    private var permissions: Permissions { context.permissions }
+
+    /// Nothing but what the client has said itself.
+    private func forbidden(
+        _ topic: MetadataRequest.MetadataRequestTopic
+    ) -> MetadataResponse.MetadataResponseTopic {
+        var result = MetadataResponse.MetadataResponseTopic()
+        let byID = topic.topicID != .zero
+        result.name = byID ? (context.version >= 12 ? nil : "") : topic.name
+        result.topicID = topic.topicID
+        result.errorCode = ErrorCode.topicAuthorizationFailed.rawValue
+        return result
+    }
+
+    /// Whether a topic that is not there would have been made, for a client that may.
+    private func lacksCreation(_ name: String) -> Bool {
+        asked.allowAutoTopicCreation && context.broker.options.autoCreateTopics
+            && !permissions.allowsOnClusterOr(.create, topic: name)
     }
 
     private func absent(
@@ -150,6 +173,8 @@ private struct MetadataQuestion: Sendable {
             code = .unknownTopicID
         } else if let name = topic.name, TopicName.problem(name) != nil {
             code = .invalidTopicException
+        } else if let name = topic.name, lacksCreation(name) {
+            code = .topicAuthorizationFailed
         } else {
             code = topic.name.flatMap { refusals[$0]?.code } ?? .unknownTopicOrPartition
         }
@@ -163,7 +188,7 @@ private struct MetadataQuestion: Sendable {
         result.topicID = topic.id
         result.isInternal = topic.isInternal
         if asked.includeTopicAuthorizedOperations {
-            result.topicAuthorizedOperations = KafkaConnection.topicOperations
+            result.topicAuthorizedOperations = permissions.operations(on: .topic, topic.name)
         }
         let node = context.broker.options.nodeID
         // One list for all partitions: it is not copied.

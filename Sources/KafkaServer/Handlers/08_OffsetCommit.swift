@@ -3,6 +3,7 @@ import ByteBuffers
 import Coordinators
 import KafkaModel
 import KafkaWire
+import Security
 import Transport
 
 /// OffsetCommit: durable when answered, one group commit for everything that arrives together.
@@ -12,6 +13,14 @@ import Transport
 extension API {
     static let offsetCommit = API.group(
         OffsetCommitRequest.self, RequestPrice(decoded: 24), groupID: { $0.groupID },
+        refused: { asked, error, _ in
+            var response = OffsetCommitResponse()
+            response.topics = asked.topics.map { topic in
+                KafkaConnection.refusal(
+                    of: topic.name, topic.topicID, topic.partitions.map(\.partitionIndex), error)
+            }
+            return response
+        },
         prepare: KafkaConnection.takeUnknown,
         event: { shard, asked, context, waiter, now in
             shard.offsetCommit(asked, context: context, waiter: waiter, now: now)
@@ -31,24 +40,37 @@ extension KafkaConnection {
             let found = byID ? catalog.topic(id: topic.topicID) : catalog.topic(named: topic.name)
             var accepted = topic
             accepted.name = found?.name ?? topic.name
-            accepted.partitions = topic.partitions.filter { found?.partition($0.partitionIndex) != nil }
+            // Of an id that is unknown nothing can be asked.
+            let isAllowed = byID && found == nil || context.permissions.allows(.read, topic: accepted.name)
+            accepted.partitions =
+                isAllowed ? topic.partitions.filter { found?.partition($0.partitionIndex) != nil } : []
             if !accepted.partitions.isEmpty { known.append(accepted) }
-            let rest = topic.partitions.filter { found?.partition($0.partitionIndex) == nil }
+            let rest =
+                isAllowed ? topic.partitions.filter { found?.partition($0.partitionIndex) == nil } : topic.partitions
             guard !rest.isEmpty else { continue }
-            var refusal = OffsetCommitResponse.OffsetCommitResponseTopic()
-            refusal.name = topic.name
-            refusal.topicID = topic.topicID
-            let code: ErrorCode = byID && found == nil ? .unknownTopicID : .unknownTopicOrPartition
-            refusal.partitions = rest.map { partition in
-                var result = OffsetCommitResponse.OffsetCommitResponsePartition()
-                result.partitionIndex = partition.partitionIndex
-                result.errorCode = code.rawValue
-                return result
-            }
-            refused.append(refusal)
+            let code: ErrorCode =
+                if !isAllowed {
+                    .topicAuthorizationFailed
+                } else {
+                    byID && found == nil ? .unknownTopicID : .unknownTopicOrPartition
+                }
+            refused.append(refusal(of: topic.name, topic.topicID, rest.map(\.partitionIndex), code))
         }
         asked.topics = known
         return refused
+    }
+
+    static func refusal(
+        of name: String, _ id: TopicID, _ partitions: [Int32], _ code: ErrorCode
+    ) -> OffsetCommitResponse.OffsetCommitResponseTopic {
+        var refusal = OffsetCommitResponse.OffsetCommitResponseTopic()
+        (refusal.name, refusal.topicID) = (name, id)
+        refusal.partitions = partitions.map { index in
+            var result = OffsetCommitResponse.OffsetCommitResponsePartition()
+            (result.partitionIndex, result.errorCode) = (index, code.rawValue)
+            return result
+        }
+        return refusal
     }
 
     /// Adds the partitions that the coordinator was not asked about.

@@ -3,6 +3,7 @@ import ByteBuffers
 import Coordinators
 import KafkaModel
 import KafkaWire
+import Security
 
 /// OffsetFetch: committed offsets of one group or several.
 ///
@@ -54,18 +55,32 @@ extension KafkaConnection {
         var commit: UInt64 = 0
         var groups: [OffsetFetchResponse.OffsetFetchResponseGroup] = []
         for group in asked.distinctGroups(version: context.version) {
+            guard context.permissions.allows(.describe, group: group.groupID) else {
+                var refused = OffsetFetchResponse.OffsetFetchResponseGroup()
+                (refused.groupID, refused.errorCode) = (group.groupID, ErrorCode.groupAuthorizationFailed.rawValue)
+                groups.append(refused)
+                continue
+            }
             var named = group
+            // Those that are told of by an error, whatever is stored.
             var unknown: [OffsetFetchResponse.OffsetFetchResponseTopics] = []
             if byID, let topics = group.topics {
                 named.topics = topics.compactMap { topic in
                     guard let found = catalog.topic(id: topic.topicID) else {
-                        unknown.append(unknownTopic(topic))
+                        unknown.append(refused(topic, .unknownTopicID))
                         return nil
                     }
                     var known = topic
                     known.name = found.name
                     return known
                 }
+            }
+            named.topics = named.topics?.filter { topic in
+                if context.permissions.allows(.describe, topic: topic.name) { return true }
+                var asked = topic
+                if byID { asked.name = "" }
+                unknown.append(refused(asked, .topicAuthorizationFailed))
+                return false
             }
             // Looked at outside of the shard's lock, which heartbeats of other groups take.
             let (shard, ticket) = broker.groups.read(group: group.groupID) { $0.view(of: group.groupID) }
@@ -78,24 +93,33 @@ extension KafkaConnection {
                     withID.topicID = id
                     return withID
                 }
-                result.topics += unknown
             }
+            if group.topics == nil { result.topics.removeAll { !isVisible($0, byID, context) } }
+            if result.errorCode == 0 { result.topics += unknown }
             groups.append(result)
         }
         let response = OffsetFetchResponse(answering: asked, with: groups, version: context.version)
         return Answer(response: response, commit: commit)
     }
 
-    private static func unknownTopic(
-        _ topic: OffsetFetchRequest.OffsetFetchRequestTopics
+    /// Of all topics, those that the client may not know of are left out.
+    private static func isVisible(
+        _ topic: OffsetFetchResponse.OffsetFetchResponseTopics, _ byID: Bool, _ context: AnswerContext
+    ) -> Bool {
+        let name = byID ? context.broker.catalog.topic(id: topic.topicID)?.name : topic.name
+        return name.map { context.permissions.allows(.describe, topic: $0) } ?? false
+    }
+
+    private static func refused(
+        _ topic: OffsetFetchRequest.OffsetFetchRequestTopics, _ code: ErrorCode
     ) -> OffsetFetchResponse.OffsetFetchResponseTopics {
         var result = OffsetFetchResponse.OffsetFetchResponseTopics()
-        result.topicID = topic.topicID
+        (result.name, result.topicID) = (topic.name, topic.topicID)
         result.partitions = topic.partitionIndexes.map { index in
             var partition = OffsetFetchResponse.OffsetFetchResponsePartitions()
             partition.partitionIndex = index
             partition.committedOffset = -1
-            partition.errorCode = ErrorCode.unknownTopicID.rawValue
+            partition.errorCode = code.rawValue
             return partition
         }
         return result

@@ -2,6 +2,7 @@ import BrokerCore
 import ByteBuffers
 import KafkaModel
 import KafkaWire
+import Security
 
 /// FindCoordinator: this node coordinates the groups whose partition of `__consumer_offsets` it leads, and says
 /// COORDINATOR_NOT_AVAILABLE for others. Transactions and share groups have no coordinator yet, which is
@@ -15,6 +16,17 @@ extension KafkaConnection {
         return price.bytes
     }
 
+    private static func findCoordinatorRefusal(
+        _ type: Int8, _ key: String, _ permissions: Permissions
+    ) -> ErrorCode? {
+        switch type {
+        case 0 where !permissions.allows(.describe, group: key): .groupAuthorizationFailed
+        case 1 where !permissions.allows(.describe, .transactionalID, key): .transactionalIDAuthorizationFailed
+        case 2 where !permissions.allowsOnCluster(.clusterAction): .clusterAuthorizationFailed
+        default: nil
+        }
+    }
+
     static func findCoordinator(
         _ asked: FindCoordinatorRequest, _ context: AnswerContext
     ) -> Answer<FindCoordinatorResponse> {
@@ -22,6 +34,11 @@ extension KafkaConnection {
         func find(_ key: String) -> FindCoordinatorResponse.Coordinator {
             var result = FindCoordinatorResponse.Coordinator()
             result.key = key
+            if let error = findCoordinatorRefusal(asked.keyType, key, context.permissions) {
+                (result.nodeID, result.port, result.errorCode) = (-1, -1, error.rawValue)
+                result.errorMessage = nil
+                return result
+            }
             guard asked.keyType == 0 else {
                 result.nodeID = -1
                 result.port = -1

@@ -8,6 +8,9 @@ import KafkaWire
 extension API {
     static let joinGroup = API.group(
         JoinGroupRequest.self, RequestPrice(decoded: 24), groupID: { $0.groupID },
+        refused: { asked, error, version in
+            JoinGroupResponse(refusing: error, memberID: asked.memberID).fitting(version)
+        },
         event: { shard, asked, context, waiter, now in
             shard.joinGroup(asked, context: context, waiter: waiter, now: now)
         })

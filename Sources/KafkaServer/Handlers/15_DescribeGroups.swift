@@ -3,6 +3,7 @@ import ByteBuffers
 import Coordinators
 import KafkaModel
 import KafkaWire
+import Security
 
 /// DescribeGroups: state and members. A group named several times is described once; groups that make the reply too long
 /// get INVALID_REQUEST. Versions: 3 authorized operations; 4 instance ids; 6 GROUP_ID_NOT_FOUND (KIP-1043).
@@ -31,6 +32,12 @@ extension KafkaConnection {
         var room = ReplyRoom()
         var answered: Set<ExactString> = []
         for groupID in asked.groups where answered.insert(ExactString(groupID)).inserted {
+            guard context.permissions.allows(.describe, group: groupID) else {
+                var refused = DescribeGroupsResponse.DescribedGroup()
+                (refused.groupID, refused.errorCode) = (groupID, ErrorCode.groupAuthorizationFailed.rawValue)
+                response.groups.append(refused)
+                continue
+            }
             // Described outside of the shard's lock, which heartbeats of other groups take.
             let (shard, ticket) = context.broker.groups.read(group: groupID) { $0.view(of: groupID) }
             commit = max(commit, ticket)
@@ -42,7 +49,9 @@ extension KafkaConnection {
                 described.errorCode = ErrorCode.invalidRequest.rawValue
                 described.errorMessage = ReplyRoom.refusal
             }
-            if asked.includeAuthorizedOperations { described.authorizedOperations = groupOperations }
+            if asked.includeAuthorizedOperations {
+                described.authorizedOperations = context.permissions.operations(on: .group, groupID)
+            }
             response.groups.append(described)
         }
         return Answer(response: response, commit: commit)

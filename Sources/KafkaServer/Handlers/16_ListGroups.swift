@@ -3,6 +3,7 @@ import ByteBuffers
 import Coordinators
 import KafkaModel
 import KafkaWire
+import Security
 
 /// ListGroups: all groups, filtered by state (version 4) and type (version 5). Of groups with ids as nobody writes them
 /// by hand (`GroupShard.usualListedText`) only so many are listed as there is room for (`maxLongText`), or whoever makes
@@ -47,6 +48,9 @@ extension KafkaConnection {
             response.groups += groups
         }
         response.groups = eachOnce(response.groups)
+        if !context.permissions.allowsOnCluster(.describe) {
+            response.groups.removeAll { !context.permissions.allows(.describe, group: $0.groupID) }
+        }
         var longText = 0
         response.groups.removeAll { group in
             guard GroupShard.isLongListed(group) else { return false }

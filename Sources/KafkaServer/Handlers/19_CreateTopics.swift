@@ -2,6 +2,7 @@ import BrokerCore
 import ByteBuffers
 import KafkaModel
 import KafkaWire
+import Security
 
 /// CreateTopics: each topic by itself, durable when answered and usable at once. A name given twice in one request is
 /// refused, and so is a request of more than 10,000 topics, partitions and settings. Versions: 4 defaults for partitions and replication (KIP-464); 5 the settings in force; 7 the topic's id.
@@ -27,16 +28,23 @@ extension KafkaConnection {
             return min(sum, ChangeLimits.maxRecords) + 1 + partitions + topic.configs.count
         }
         let isTooLarge = records > ChangeLimits.maxRecords && topics.count > 1
-        let broker = context.broker
+        let (broker, permissions) = (context.broker, context.permissions)
         return SlicedPlan(
             count: topics.count, timeoutMs: Int64(asked.timeoutMs),
             step: { index, response in
                 let topic = topics[index]
+                let result =
+                    if repeated.contains(ExactString(topic.name)) {
+                        refusal(topic, .init(.invalidRequest, "Duplicate topic name."))
+                    } else if !permissions.allowsOnClusterOr(.create, topic: topic.name) {
+                        refusal(topic, .notAuthorized)
+                    } else if isTooLarge {
+                        refusal(topic, ChangeLimits.tooMany)
+                    } else {
+                        create(topic, broker, asked.validateOnly)
+                    }
                 response.topics.append(
-                    repeated.contains(ExactString(topic.name))
-                        ? refusal(topic, .init(.invalidRequest, "Duplicate topic name."))
-                        : isTooLarge
-                            ? refusal(topic, ChangeLimits.tooMany) : create(topic, broker, asked.validateOnly))
+                    permissions.allows(.describeConfigs, topic: topic.name) ? result : withoutSettings(result))
             },
             timedOut: { index, response in response.topics.append(refusal(topics[index], ChangeLimits.late)) })
     }
@@ -111,6 +119,17 @@ extension KafkaConnection {
         }
     }
 
+    /// For who may make a topic and not describe its settings.
+    private static func withoutSettings(
+        _ result: CreateTopicsResponse.CreatableTopicResult
+    ) -> CreateTopicsResponse.CreatableTopicResult {
+        if result.errorCode != 0 { return result }
+        var less = result
+        less.topicConfigErrorCode = ErrorCode.topicAuthorizationFailed.rawValue
+        (less.numPartitions, less.replicationFactor, less.configs) = (-1, -1, nil)
+        return less
+    }
+
     private static func refusal(
         _ asked: CreateTopicsRequest.CreatableTopic, _ reason: TopicRefusal
     ) -> CreateTopicsResponse.CreatableTopicResult {
@@ -120,4 +139,8 @@ extension KafkaConnection {
         result.errorMessage = reason.message
         return result
     }
+}
+
+extension TopicRefusal {
+    static let notAuthorized = TopicRefusal(.topicAuthorizationFailed, "Topic authorization failed.")
 }

@@ -2,6 +2,7 @@ import BrokerCore
 import ByteBuffers
 import KafkaModel
 import KafkaWire
+import Security
 
 /// DeleteTopics: by name, or from version 6 on by id. The files are gone when it is answered. A topic named twice is
 /// refused.
@@ -28,12 +29,12 @@ extension KafkaConnection {
                 return state
             }
         let (states, repeated) = distinct(named, by: TopicIdentity.init)
-        let broker = context.broker
+        let (broker, permissions) = (context.broker, context.permissions)
         return SlicedPlan(
             count: states.count, timeoutMs: Int64(asked.timeoutMs),
             step: { index, response in
                 let isRepeated = repeated.contains(TopicIdentity(states[index]))
-                response.responses.append(delete(states[index], isRepeated, broker))
+                response.responses.append(delete(states[index], isRepeated, broker, permissions))
             },
             timedOut: { index, response in
                 var result = DeleteTopicsResponse.DeletableTopicResult()
@@ -53,8 +54,14 @@ extension KafkaConnection {
         }
     }
 
+    /// Who may delete on the whole cluster is not asked for more.
+    private static func maySee(_ topic: String, _ permissions: Permissions) -> Bool {
+        permissions.allowsOnCluster(.delete) || permissions.allows(.describe, topic: topic)
+    }
+
     private static func delete(
-        _ state: DeleteTopicsRequest.DeleteTopicState, _ isRepeated: Bool, _ broker: Broker
+        _ state: DeleteTopicsRequest.DeleteTopicState, _ isRepeated: Bool, _ broker: Broker,
+        _ permissions: Permissions
     ) -> DeleteTopicsResponse.DeletableTopicResult {
         var result = DeleteTopicsResponse.DeletableTopicResult()
         result.name = state.name
@@ -65,6 +72,14 @@ extension KafkaConnection {
         if isRepeated {
             result.errorCode = ErrorCode.invalidRequest.rawValue
             result.errorMessage = byID ? "Duplicate topic id." : "Duplicate topic name."
+        } else if let name = found?.name ?? state.name, !maySee(name, permissions) {
+            // Whether it exists is not told; its name only to who has said it.
+            result.errorCode = ErrorCode.topicAuthorizationFailed.rawValue
+            result.errorMessage = TopicRefusal.notAuthorized.message
+        } else if let found, !permissions.allowsOnClusterOr(.delete, topic: found.name) {
+            (result.name, result.topicID) = (found.name, found.id)
+            result.errorCode = ErrorCode.topicAuthorizationFailed.rawValue
+            result.errorMessage = TopicRefusal.notAuthorized.message
         } else if let found {
             result.name = found.name
             result.topicID = found.id

@@ -3,6 +3,7 @@ import ByteBuffers
 import KafkaModel
 import KafkaWire
 import LogStorage
+import Security
 
 /// DeleteRecords: moves a partition's start up; durable when answered. A topic that is only compacted promises the newest
 /// record of each key: POLICY_VIOLATION, as in Kafka. Source: KIP-107.
@@ -26,11 +27,14 @@ extension KafkaConnection {
             var result = DeleteRecordsResponse.DeleteRecordsTopicResult()
             result.name = topic.name
             let found = catalog.topic(named: topic.name)
+            let isAllowed = context.permissions.allows(.delete, topic: topic.name)
             for partition in topic.partitions {
                 var answer = DeleteRecordsResponse.DeleteRecordsPartitionResult()
                 answer.partitionIndex = partition.partitionIndex
                 answer.lowWatermark = -1
-                if let found, found.isInternal {
+                if !isAllowed {
+                    answer.errorCode = ErrorCode.topicAuthorizationFailed.rawValue
+                } else if let found, found.isInternal {
                     answer.errorCode = ErrorCode.invalidTopicException.rawValue
                 } else if let found, found.isOnlyCompacted {
                     answer.errorCode = ErrorCode.policyViolation.rawValue

@@ -2,6 +2,7 @@ import BrokerCore
 import ByteBuffers
 import KafkaModel
 import KafkaWire
+import Security
 
 /// InitProducerId: a producer id for an idempotent producer; each is given out once in the cluster's life.
 ///
@@ -15,6 +16,8 @@ extension KafkaConnection {
         if let id = asked.transactionalID {
             let code: ErrorCode = id.isEmpty ? .invalidRequest : .transactionalIDAuthorizationFailed
             response.errorCode = code.rawValue
+        } else if !permissions.allowsOnCluster(.idempotentWrite), !permissions.allowsOnAny(.write, .topic) {
+            response.errorCode = ErrorCode.clusterAuthorizationFailed.rawValue
         } else if let id = broker.producerIDs.takeReady() {
             response.producerID = id.rawValue
             response.producerEpoch = 0

@@ -3,6 +3,7 @@ import ByteBuffers
 import KafkaModel
 import KafkaWire
 import LogStorage
+import Security
 
 /// OffsetForLeaderEpoch: where an epoch ended, so that a client finds out whether its log was truncated. Source: KIP-101,
 /// KIP-320.
@@ -27,9 +28,16 @@ extension KafkaConnection {
             var result = OffsetForLeaderEpochResponse.OffsetForLeaderTopicResult()
             result.topic = topic.topic
             let found = catalog.topic(named: topic.topic)
+            let isAllowed =
+                context.permissions.allowsOnCluster(.clusterAction)
+                || context.permissions.allows(.describe, topic: topic.topic)
             result.partitions = topic.partitions.map { partition in
                 var answer = OffsetForLeaderEpochResponse.EpochEndOffset()
                 answer.partition = partition.partition
+                guard isAllowed else {
+                    answer.errorCode = ErrorCode.topicAuthorizationFailed.rawValue
+                    return answer
+                }
                 guard let log = found?.partition(partition.partition) else {
                     answer.errorCode = ErrorCode.unknownTopicOrPartition.rawValue
                     return answer

@@ -2,6 +2,7 @@ import BrokerCore
 import ByteBuffers
 import KafkaModel
 import KafkaWire
+import Security
 
 /// One setting as DescribeConfigs shows it.
 struct SettingRow {
@@ -102,6 +103,13 @@ extension KafkaConnection {
             result.resourceType = resource.resourceType
             result.resourceName = resource.resourceName
             result.errorMessage = nil
+            if let refusal = context.permissions.refusal(
+                .describeConfigs, resource.resourceType, resource.resourceName)
+            {
+                (result.errorCode, result.errorMessage) = (refusal.code.rawValue, refusal.message)
+                response.results.append(result)
+                continue
+            }
             guard room.take(rowsPrice(of: identity, asked, context)) else {
                 result.errorCode = ErrorCode.invalidRequest.rawValue
                 result.errorMessage = ReplyRoom.refusal

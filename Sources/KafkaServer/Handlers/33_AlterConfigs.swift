@@ -2,6 +2,7 @@ import BrokerCore
 import ByteBuffers
 import KafkaModel
 import KafkaWire
+import Security
 
 /// AlterConfigs: replaces all settings of a topic by those given; what is not given returns to its default. Broker settings
 /// come from the configuration file and are not altered here. A resource named twice is refused.
@@ -14,7 +15,7 @@ extension KafkaConnection {
         _ asked: AlterConfigsRequest, _ context: AnswerContext
     ) -> SlicedPlan<AlterConfigsResponse> {
         let broker = context.broker
-        return alterPlan(asked.resources) {
+        return alterPlan(asked.resources, context.permissions) {
             replace($0, broker, asked.validateOnly)
         } append: { result, response in
             response.responses.append(result)
@@ -33,7 +34,7 @@ extension KafkaConnection {
     /// Changes each resource once, for AlterConfigs or IncrementalAlterConfigs, and appends how that went to the response in
     /// the order of the request. One that is named several times is refused, as are all of a request with too many.
     static func alterPlan<Resource: AlterableConfigResource, Result: AlteredConfigResource, Response: Sendable>(
-        _ asked: [Resource], change: @escaping @Sendable (Resource) -> TopicRefusal?,
+        _ asked: [Resource], _ permissions: Permissions, change: @escaping @Sendable (Resource) -> TopicRefusal?,
         append: @escaping @Sendable (Result, inout Response) -> Void
     ) -> SlicedPlan<Response> {
         let (resources, repeated) = distinct(asked) { $0.identity }
@@ -47,7 +48,9 @@ extension KafkaConnection {
                     } else if isTooLarge {
                         ChangeLimits.tooMany
                     } else {
-                        change(resources[index])
+                        permissions.refusal(
+                            .alterConfigs, resources[index].resourceType, resources[index].resourceName)
+                            ?? change(resources[index])
                     }
                 append(Result(resources[index].identity, refusal), &response)
             },

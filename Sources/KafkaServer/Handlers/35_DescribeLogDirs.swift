@@ -3,6 +3,7 @@ import ByteBuffers
 import KafkaModel
 import KafkaWire
 import LogStorage
+import Security
 
 /// DescribeLogDirs: the one data folder, with the size of each asked partition, once. Versions: 4 the disk's size (KIP-827).
 extension KafkaConnection {
@@ -19,6 +20,11 @@ extension KafkaConnection {
     static func describeLogDirs(
         _ asked: DescribeLogDirsRequest, _ context: AnswerContext
     ) -> Answer<DescribeLogDirsResponse> {
+        guard context.permissions.allowsOnCluster(.describe) else {
+            var response = DescribeLogDirsResponse()
+            response.errorCode = ErrorCode.clusterAuthorizationFailed.rawValue
+            return Answer(response: response)
+        }
         let store = context.broker.store
         var folder = DescribeLogDirsResponse.DescribeLogDirsResult()
         folder.logDir = store.folder

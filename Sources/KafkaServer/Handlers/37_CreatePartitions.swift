@@ -2,6 +2,7 @@ import BrokerCore
 import ByteBuffers
 import KafkaModel
 import KafkaWire
+import Security
 
 /// CreatePartitions: grows topics. Assignments can only name this broker. A topic named twice is refused.
 extension KafkaConnection {
@@ -19,7 +20,7 @@ extension KafkaConnection {
     ) -> SlicedPlan<CreatePartitionsResponse> {
         let (topics, repeated) = distinct(asked.topics) { ExactString($0.name) }
         let isTooLarge = topics.count > ChangeLimits.maxRecords
-        let broker = context.broker
+        let (broker, permissions) = (context.broker, context.permissions)
         @Sendable func tell(_ index: Int, _ refusal: TopicRefusal?, _ response: inout CreatePartitionsResponse) {
             var result = CreatePartitionsResponse.CreatePartitionsTopicResult()
             result.name = topics[index].name
@@ -33,6 +34,8 @@ extension KafkaConnection {
                 let refusal: TopicRefusal? =
                     if repeated.contains(ExactString(topics[index].name)) {
                         .init(.invalidRequest, "Duplicate topic name.")
+                    } else if !permissions.allows(.alter, topic: topics[index].name) {
+                        .notAuthorized
                     } else if isTooLarge {
                         ChangeLimits.tooMany
                     } else {

@@ -4,6 +4,7 @@ import Coordinators
 import KafkaModel
 import KafkaWire
 import LogStorage
+import Security
 
 /// DeleteGroups: removes empty groups with their offsets, one after the other, a group named several times once. Version 3
 /// adds a message per group.
@@ -21,6 +22,12 @@ extension KafkaConnection {
         let groups = context.broker.groups
         var answer = Answer(response: DeleteGroupsResponse())
         for groupID in distinct(asked.groupsNames, by: { ExactString($0) }).entries {
+            guard context.permissions.allows(.delete, group: groupID) else {
+                var result = DeleteGroupsResponse.DeletableGroupResult()
+                (result.groupID, result.errorCode) = (groupID, ErrorCode.groupAuthorizationFailed.rawValue)
+                answer.response.results.append(result)
+                continue
+            }
             let (reply, ticket) = groups.ask(group: groupID, as: .synchronous) { shard, now in
                 shard.deleteGroups([groupID], waiter: .synchronous, now: now)
             }

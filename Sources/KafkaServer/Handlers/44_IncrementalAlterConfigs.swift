@@ -16,7 +16,7 @@ extension KafkaConnection {
         _ asked: IncrementalAlterConfigsRequest, _ context: AnswerContext
     ) -> SlicedPlan<IncrementalAlterConfigsResponse> {
         let broker = context.broker
-        return alterPlan(asked.resources) { resource in
+        return alterPlan(asked.resources, context.permissions) { resource in
             alter(resource.identity, broker, asked.validateOnly) { current in
                 apply(resource.configs, to: current, broker)
             }

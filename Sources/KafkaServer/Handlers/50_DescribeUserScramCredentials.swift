@@ -53,6 +53,12 @@ extension DescribeUserScramCredentialsRequest: WhollyRefusable {
     func refused(by refusal: AccessRefusal) -> DescribeUserScramCredentialsResponse {
         var response = DescribeUserScramCredentialsResponse()
         (response.errorCode, response.errorMessage) = (refusal.error.rawValue, refusal.message)
+        var seen: Set<ExactString> = []
+        response.results = (users ?? []).filter { seen.insert(ExactString($0.name)).inserted }.map { user in
+            var result = DescribeUserScramCredentialsResponse.DescribeUserScramCredentialsResult()
+            (result.user, result.errorCode, result.errorMessage) = (user.name, refusal.error.rawValue, refusal.message)
+            return result
+        }
         return response
     }
 }

@@ -22,7 +22,9 @@ extension KafkaConnection {
         response.brokers = [entry]
         response.clusterID = broker.clusterID
         response.controllerID = node.id
-        if asked.includeClusterAuthorizedOperations { response.clusterAuthorizedOperations = Self.clusterOperations }
+        if asked.includeClusterAuthorizedOperations {
+            response.clusterAuthorizedOperations = permissions.clusterOperations
+        }
         reply(response, to: request.ticket)
     }
 }

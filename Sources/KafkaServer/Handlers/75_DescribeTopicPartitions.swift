@@ -3,6 +3,7 @@ import ByteBuffers
 import KafkaModel
 import KafkaWire
 import LogStorage
+import Security
 
 /// DescribeTopicPartitions: topics page by page, at most `responsePartitionLimit` partitions a reply (and never more than
 /// 2,000). Source: KIP-966.
@@ -26,7 +27,8 @@ extension KafkaConnection {
         _ asked: DescribeTopicPartitionsRequest, _ context: AnswerContext
     ) -> Answer<DescribeTopicPartitionsResponse> {
         let catalog = context.broker.catalog
-        let wanted = asked.topics.isEmpty ? catalog.topics.map(\.name) : asked.topics.map(\.name)
+        let all = catalog.topics.lazy.map(\.name).filter { context.permissions.allows(.describe, topic: $0) }
+        let wanted = asked.topics.isEmpty ? Array(all) : asked.topics.map(\.name)
         var names = Set(wanted.lazy.map { ExactString($0) }).sorted()
         var firstPartition = 0
         if let cursor = asked.cursor {
@@ -37,14 +39,15 @@ extension KafkaConnection {
         var left = max(1, min(Int(asked.responsePartitionLimit), maxPartitions))
         var response = DescribeTopicPartitionsResponse()
         for name in names.map(\.text) {
-            let topic = catalog.topic(named: name)
+            let isAllowed = context.permissions.allows(.describe, topic: name)
+            let topic = isAllowed ? catalog.topic(named: name) : nil
             let count = topic?.partitions.count ?? 0
             if left == 0 {
                 response.nextCursor = cursor(name, 0)
                 break
             }
             let end = min(count, firstPartition + left)
-            response.topics.append(describe(name, topic, firstPartition..<max(firstPartition, end), context))
+            response.topics.append(describe(name, topic, isAllowed, firstPartition..<max(firstPartition, end), context))
             left -= max(0, end - firstPartition)
             if end < count {
                 response.nextCursor = cursor(name, end)
@@ -63,10 +66,14 @@ extension KafkaConnection {
     }
 
     private static func describe(
-        _ name: String, _ topic: Topic?, _ range: Range<Int>, _ context: AnswerContext
+        _ name: String, _ topic: Topic?, _ isAllowed: Bool, _ range: Range<Int>, _ context: AnswerContext
     ) -> DescribeTopicPartitionsResponse.DescribeTopicPartitionsResponseTopic {
         var result = DescribeTopicPartitionsResponse.DescribeTopicPartitionsResponseTopic()
         result.name = name
+        guard isAllowed else {
+            result.errorCode = ErrorCode.topicAuthorizationFailed.rawValue
+            return result
+        }
         guard let topic else {
             let code: ErrorCode = TopicName.problem(name) == nil ? .unknownTopicOrPartition : .invalidTopicException
             result.errorCode = code.rawValue
@@ -74,7 +81,7 @@ extension KafkaConnection {
         }
         result.topicID = topic.id
         result.isInternal = topic.isInternal
-        result.topicAuthorizedOperations = topicOperations
+        result.topicAuthorizedOperations = context.permissions.operations(on: .topic, name)
         let node = context.broker.options.nodeID
         let nodes = [node]
         result.partitions = topic.partitions[range.clamped(to: 0..<topic.partitions.count)].map { log in

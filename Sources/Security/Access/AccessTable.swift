@@ -218,7 +218,7 @@ public enum AccessTable {
         AccessRow(.listPartitionReassignments, "", cluster(.describe)),
         AccessRow(.describeClientQuotas, "", cluster(.describeConfigs)),
         AccessRow(.alterClientQuotas, "", cluster(.alterConfigs, .everyItem)),
-        AccessRow(.describeUserScramCredentials, "", cluster(.describe)),
+        AccessRow(.describeUserScramCredentials, "", cluster(.describe, .topLevelAndItems)),
         AccessRow(.alterUserScramCredentials, "", cluster(.alter, .everyItem)),
         AccessRow(.describeQuorum, "", cluster(.describe)),
         AccessRow(.updateFeatures, "", cluster(.alter)),

@@ -96,7 +96,7 @@ private final class FuzzBroker: @unchecked Sendable {
         var options = BrokerOptions()
         options.offsetsPartitions = 2
         options.groups.initialRebalanceDelayMs = 0
-        options.access.hasAuthorizer = true
+        (options.access.hasAuthorizer, options.access.allowsWithoutAcl) = (true, true)
         options.topicDefaults["retention.ms"] = "-1"
         options.store.journalFileBytes = 4 << 20
         options.store.reserveBytes = 0

@@ -19,6 +19,8 @@ final class TestBroker {
         var broker = BrokerOptions()
         var server = KafkaServerOptions()
         var advertised: KafkaServer.Advertised?
+        /// Who clients are, as if they had shown a certificate.
+        var owner: Principal?
         /// Not nil: clients have to show who they are.
         var sasl: SaslSettings?
         var loops = 1
@@ -88,7 +90,9 @@ final class TestBroker {
         broker.start()
         var sasl: SaslListener?
         if let settings = options.sasl { sasl = SaslListener(settings, try Authentication(broker)) }
-        let listener = server.listenerOptions(host: "127.0.0.1", port: 0, advertised: options.advertised, sasl: sasl)
+        let listener = server.listenerOptions(
+            host: "127.0.0.1", port: 0, advertised: options.advertised, sasl: sasl,
+            certificateOwner: { [owner = options.owner] _ in owner })
         port = try group.listen(listener).port
     }
 

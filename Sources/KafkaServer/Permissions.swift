@@ -1,0 +1,92 @@
+import BrokerCore
+import KafkaModel
+import Security
+
+/// What the client of one request may do, by the ACLs that are in force when the request begins. Asked on any thread.
+///
+/// Without an authorizer everybody may do everything, for one comparison.
+struct Permissions: Sendable {
+    private struct Asked {
+        let rules: AccessRules
+        let client: KafkaClientIdentity
+    }
+
+    private let asked: Asked?
+
+    static let all = Permissions()
+
+    private init() { asked = nil }
+
+    init(_ rules: AccessRules, _ client: KafkaClientIdentity) { asked = Asked(rules: rules, client: client) }
+
+    /// Whether nothing is refused.
+    var isUnlimited: Bool { asked == nil }
+
+    func allows(_ operation: AclOperation, _ resource: ResourceType, _ name: String) -> Bool {
+        guard let asked else { return true }
+        return asked.rules.decide(AccessRequest(operation, resource, ExactString(name)), for: asked.client.subject)
+            .isAllowed
+    }
+
+    func allows(_ operation: AclOperation, topic name: String) -> Bool { allows(operation, .topic, name) }
+    func allows(_ operation: AclOperation, group name: String) -> Bool { allows(operation, .group, name) }
+
+    func allowsOnCluster(_ operation: AclOperation) -> Bool {
+        allows(operation, .cluster, ResourcePattern.clusterName.text)
+    }
+
+    /// Either suffices, whatever the other one's DENY says.
+    func allowsOnClusterOr(_ operation: AclOperation, topic name: String) -> Bool {
+        allowsOnCluster(operation) || allows(operation, topic: name)
+    }
+
+    func allowsOnAny(_ operation: AclOperation, _ resource: ResourceType) -> Bool {
+        asked.map { $0.rules.decideOnAny(operation, resource, for: $0.client.subject) } ?? true
+    }
+
+    /// `authorizedOperations` of a resource. Source: KIP-430.
+    func operations(on resource: ResourceType, _ name: String) -> Int32 {
+        guard let asked else {
+            return resource.operations.reduce(0) { $0 | 1 << Int32($1.rawValue) }
+        }
+        return asked.rules.authorizedOperations(resource, ExactString(name), for: asked.client.subject)
+    }
+
+    /// Of the cluster: nothing for who may not describe it.
+    var clusterOperations: Int32 {
+        allowsOnCluster(.describe) ? operations(on: .cluster, ResourcePattern.clusterName.text) : 0
+    }
+
+    /// Why settings may not be described or altered, by the types of those APIs: of a broker they are the cluster's.
+    func refusal(_ operation: AclOperation, _ type: Int8, _ name: String) -> TopicRefusal? {
+        switch type {
+        case 2 where !allows(operation, topic: name): .notAuthorized
+        // A broker's settings, its loggers, and subscriptions of metrics.
+        case 4, 8, 16:
+            allowsOnCluster(operation) ? nil : .init(.clusterAuthorizationFailed, "Cluster authorization failed.")
+        case 32 where !allows(operation, group: name):
+            .init(.groupAuthorizationFailed, "Group authorization failed.")
+        default: nil
+        }
+    }
+
+    /// What `cache` says of a topic, by the bytes of its name: on the cache's loop, for who asks at every request.
+    func allows(_ operation: AclOperation, topic name: UnsafeRawBufferPointer, by cache: LoopDecisions) -> Bool {
+        guard let asked else { return true }
+        return cache.decisions.isAllowed(operation, .topic, name, for: asked.client.registered, by: asked.rules)
+            ?? false
+    }
+}
+
+/// The client of a connection, as ACLs call it.
+final class KafkaClientIdentity: Sendable {
+    let registered: DecisionCache.RegisteredSubject
+    var subject: AccessSubject { registered.subject }
+
+    init(_ subject: AccessSubject) { registered = DecisionCache.RegisteredSubject(subject) }
+}
+
+/// What was decided for the connections of one loop. Confined to it.
+final class LoopDecisions {
+    var decisions = DecisionCache()
+}
