@@ -14,8 +14,8 @@ extension ConfigurationTable {
             "How long a wrong password waits for its answer. Shorter than connections.max.idle.ms"),
         ConfigurationKey(
             "authorizer.enable", .boolean, default: "false",
-            "Whether there are ACLs: without, their APIs answer SECURITY_DISABLED. So far they are kept, and no request is held against them"
-        ),
+            "Whether requests of Kafka's protocol are held against ACLs; without, everybody may do everything, and their APIs "
+                + "answer SECURITY_DISABLED"),
         ConfigurationKey(
             "super.users", .text, default: nil,
             "Who may do everything, whatever the ACLs say: TYPE:NAME, several with semicolons between them"),

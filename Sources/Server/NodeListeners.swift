@@ -17,7 +17,8 @@ struct NodeListeners {
     init(_ configuration: Configuration) throws(TLSConfigurationError) {
         var kafka: [(Configuration.KafkaListener, TLSTerminator?)] = []
         for listener in configuration.kafkaListeners {
-            var settings = listener.securityProtocol.isEncrypted ? TLSSettings(kafka: listener.name, configuration) : nil
+            var settings =
+                listener.securityProtocol.isEncrypted ? TLSSettings(kafka: listener.name, configuration) : nil
             // There, who somebody is he shows by SASL; ssl.client.auth is not for it, as in Kafka.
             if listener.securityProtocol.hasSasl { settings?.clientAuthentication = .none }
             kafka.append((listener, try Self.terminator(settings)))
@@ -69,7 +70,8 @@ struct NodeListeners {
             let endpoint = listener.endpoint
             let options = server.listenerOptions(
                 host: endpoint.host, port: endpoint.port, advertised: advertised,
-                sasl: listener.securityProtocol.hasSasl ? users : nil)
+                sasl: listener.securityProtocol.hasSasl ? users : nil,
+                certificateOwner: { ($0.transform as? TLSStream)?.principal })
             return ListenerAddress(name: listener.name, endpoint: try Self.listen(endpoint, group, options, terminator))
         }
     }

@@ -44,8 +44,9 @@ struct NodeOptions {
                 "nothing is synced, and acknowledged records are lost when the power fails: for tests of durability only",
                 Self.unsafeVariable, 1)
         }
-        if broker.access.hasAuthorizer {
-            Log.warning("ACLs are kept, and no request is held against them yet", "authorizer.enable", true)
+        if broker.access.hasAuthorizer, gateway != nil {
+            Log.warning(
+                "ACLs hold for Kafka's protocol alone; over HTTP everybody may do everything", "http.enable", true)
         }
         guard kafka.maxConnections < wantedKafkaConnections else { return }
         // Usual limits leave fewer connections than the defaults ask for, and more than most brokers ever have.

@@ -67,7 +67,9 @@ extension TransportTests {
             let client = try Client(port: server.port)
             let large = pattern(300_000)
             let bytes = (0..<50).flatMap { frame([UInt8($0), 1]) } + frame(large) + frame([9])
-            let sender = Thread(name: "sender") { client.send(bytes); client.finishSending() }
+            let sender = Thread(name: "sender") {
+                client.send(bytes); client.finishSending()
+            }
             for number in 0..<50 { #expect(client.receiveFrame() == [UInt8(number), 1]) }
             #expect(client.receiveFrame()?.count == large.count)
             #expect(client.receiveFrame() == [9])
