@@ -49,10 +49,9 @@ public struct Configuration: Sendable, Equatable {
             remedy: "Correct the value, or leave the key out for \(fallback)")
     }
 
-    /// The value of a key for a message; nil: it is a secret, or, of a key that does not exist, it may well be one.
+    /// The value of a key for a message; nil: it is a secret, or, of a key that does not exist, it may be one.
     static func shown(_ value: String?, of name: String) -> String? {
-        if let key = ConfigurationTable.key(named: name) { return key.isSensitive ? nil : value }
-        let words = name.lowercased()
-        return ["password", "secret", "ssl", "key"].contains { words.contains($0) } ? nil : value
+        guard let key = ConfigurationTable.key(named: name), !key.isSensitive else { return nil }
+        return value
     }
 }

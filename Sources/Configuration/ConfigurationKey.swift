@@ -105,8 +105,8 @@ extension ConfigurationKey {
         case .list(let among): "a comma-separated list of " + among.joined(separator: ", ")
         case .text: "text of 1 to \(Self.maxTextLength) characters without control characters"
         case .listeners(_, let among):
-            "HOST:PORT or \(among.isEmpty ? "NAME" : among.joined(separator: " or "))://HOST:PORT, several between commas "
-                + "with different names; an empty host is every address, port 0 picks a free one"
+            (["HOST:PORT"] + (among.isEmpty ? ["NAME"] : among).map { "\($0)://HOST:PORT" }).joined(separator: " or ")
+                + ", several between commas with different names; an empty host is every address, port 0 picks a free one"
         case .pem: "PEM text of at most \(Self.maxPEMLength) bytes, with -----BEGIN in it"
         case .secret: "text of 1 to \(Self.maxTextLength) characters without control characters; shown nowhere"
         }

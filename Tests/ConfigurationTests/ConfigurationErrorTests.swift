@@ -42,7 +42,7 @@ import Testing
     @Test func aMistypedKeyIsAnsweredWithTheNearest() {
         #expect(
             problems(file: "num.partition: 3\n") == [
-                "num.partition=3 (from FILE, line 1): there is no such key; did you mean num.partitions? "
+                "num.partition (from FILE, line 1): there is no such key; did you mean num.partitions? "
                     + "Write num.partitions, or remove the key."
             ])
     }
@@ -50,7 +50,7 @@ import Testing
     @Test func aKeyLikeNoOtherPointsAtTheList() {
         #expect(
             problems(flags: [("zzz", "1")]) == [
-                "zzz=1 (from --set): there is no such key. Remove it; `millrace config keys` lists every key."
+                "zzz (from --set): there is no such key. Remove it; `millrace config keys` lists every key."
             ])
     }
 
@@ -191,7 +191,7 @@ import Testing
         let canary = "canary-4711"
         for key in [
             "ssl.key.password", "ssl.keystore.key", "ssl.keystore.certificate.chain", "ssl.truststore.certificates",
-            "ssl.key.pasword", "sasl.jaas.config.password",
+            "ssl.key.pasword", "sasl.jaas.config",
         ] {
             for found in [
                 problems(flags: [(key, canary + "\n\u{1}")]),
