@@ -9,7 +9,8 @@ extension Configuration {
         public var advertised: Endpoint?
     }
 
-    static let usualKafkaName = "PLAINTEXT"
+    /// The name of a listener of Kafka's protocol that is written without one.
+    public static let usualKafkaName = "PLAINTEXT"
     static let usualHTTPName = "http"
     static let secureHTTPName = "https"
 
@@ -17,9 +18,11 @@ extension Configuration {
     public var kafkaListeners: [KafkaListener] {
         let advertised = advertisedListeners
         return addresses("listeners").map { listener in
-            KafkaListener(
-                name: listener.name, endpoint: listener.endpoint,
-                securityProtocol: securityProtocol(of: listener.name) ?? .plaintext,
+            guard let spoken = securityProtocol(of: listener.name) else {
+                preconditionFailure("\(listener.name) has no protocol, which listenerProblems() tells")
+            }
+            return KafkaListener(
+                name: listener.name, endpoint: listener.endpoint, securityProtocol: spoken,
                 advertised: advertised.first { $0.name == listener.name }?.endpoint)
         }
     }
@@ -96,18 +99,18 @@ extension Configuration {
                 "Set one below \(maxIdleConnectionMs)")
         }
         let http = boolean("http.enable") ? httpListeners : []
-        for (index, listener) in kafka.enumerated() {
-            if kafka[(index + 1)...].contains(where: listener.collides) {
-                add("listeners", "must not have one address twice", "Give each listener a port of its own")
+        for (key, listeners) in [("listeners", kafka), ("http.listener", http)] {
+            for (index, listener) in listeners.enumerated()
+            where listeners[(index + 1)...].contains(where: listener.collides) {
+                add(key, "must not have one address twice", "Give each listener a port of its own")
             }
+        }
+        for listener in kafka {
             if let other = http.first(where: listener.collides) {
                 add(
                     "http.listener", "must not be the address of listeners, which is \(other.endpoint)",
                     "Give the two different ports")
             }
-        }
-        if http.count == 2, http[0].collides(with: http[1]) {
-            add("http.listener", "must not have one address twice", "Give http and https a port each")
         }
         for advertised in advertisedListeners {
             if advertised.endpoint.isWildcard || advertised.endpoint.port == 0 {

@@ -50,7 +50,7 @@ public struct ListenerAddress: Sendable, Equatable {
     }
 
     /// As it is written: the usual name is left out.
-    func text(usual: String) -> String { name == usual ? endpoint.description : "\(name)://\(endpoint)" }
+    public func text(usual: String) -> String { name == usual ? endpoint.description : "\(name)://\(endpoint)" }
 
     /// Whether it is one of the gateway's that speak TLS.
     public var isSecureHTTP: Bool { name == Configuration.secureHTTPName }
@@ -69,7 +69,12 @@ public enum SecurityProtocol: String, Sendable, CaseIterable {
     case saslPlaintext = "SASL_PLAINTEXT"
     case saslSSL = "SASL_SSL"
 
-    public var isEncrypted: Bool { self == .ssl || self == .saslSSL }
+    public var isEncrypted: Bool {
+        switch self {
+        case .ssl, .saslSSL: true
+        case .plaintext, .saslPlaintext: false
+        }
+    }
     /// Whether clients have to say who they are, and to show it.
     public var hasSasl: Bool { self == .saslPlaintext || self == .saslSSL }
 }

@@ -95,29 +95,27 @@ enum Serve {
 
     /// What an operator needs to know first: how clients must connect.
     private static func greet(_ node: Node, _ configuration: Configuration, tookMs: Int64) {
-        let kafka = node.kafkaAddress
+        let kafka = reachable(node.kafkaAddress)
+        let http = node.httpAddresses.map { ListenerAddress(name: $0.name, endpoint: reachable($0.endpoint)) }
         Log.info(
             "ready", "version", Version.current, "took_ms", tookMs, "data", configuration.dataFolder, "listeners",
-            listed(node.kafkaAddresses, \.description),
-            "bootstrap.servers", reachable(kafka), "http",
-            node.httpAddresses.isEmpty ? "off" : listed(node.httpAddresses, reachable)
-        )
+            listed(node.kafkaAddresses), "bootstrap.servers", kafka.description, "http",
+            http.isEmpty ? "off" : listed(http))
         if !configuration.advertisedListeners.isEmpty {
             Log.info(
                 "clients are told another address than they came by", "advertised.listeners",
-                listed(configuration.advertisedListeners, \.description))
+                listed(configuration.advertisedListeners))
         }
     }
 
     /// With the names that say what is spoken; the usual one of Kafka's is left out.
-    private static func listed(_ addresses: [ListenerAddress], _ text: (Endpoint) -> String) -> String {
-        addresses.map { $0.name == "PLAINTEXT" ? text($0.endpoint) : "\($0.name)://\(text($0.endpoint))" }
-            .joined(separator: ",")
+    private static func listed(_ addresses: [ListenerAddress]) -> String {
+        addresses.map { $0.text(usual: Configuration.usualKafkaName) }.joined(separator: ",")
     }
 
     /// `address` as a client on this machine writes it.
-    private static func reachable(_ address: Endpoint) -> String {
-        address.isWildcard ? Endpoint(host: "localhost", port: address.port).description : address.description
+    private static func reachable(_ address: Endpoint) -> Endpoint {
+        address.isWildcard ? Endpoint(host: "localhost", port: address.port) : address
     }
 
     /// Ends the process when a second signal comes, or when the stop takes too long.
