@@ -127,7 +127,9 @@ final class KafkaConnection: ConnectionHandler {
                 return
             }
             let announced = Int(Int32(bigEndian: input.readable.loadUnaligned(as: Int32.self)))
-            guard announced >= leastFrame, announced <= mostFrame else { return refuseFrame(announced) }
+            guard announced >= leastFrame, announced <= mostFrame, announced >> 16 != Self.helloOfTLS else {
+                return refuseFrame(announced)
+            }
             guard input.count >= announced + 4 else {
                 input.needed = announced + 4
                 return
@@ -147,9 +149,12 @@ final class KafkaConnection: ConnectionHandler {
 
     private var mostFrame: Int { min(sasl?.session.frameLimit ?? .max, server.options.maxRequestBytes) }
 
-    /// A hello of TLS 1.0 to 1.3 begins with 22, 3 and 0 to 4.
+    /// A hello of TLS 1.0 to 1.3 begins with 22, 3 and 0 to 4. As a length that is over 352 MiB, which is refused whatever
+    /// `socket.request.max.bytes` is: whoever sent it would wait for an answer for as long as frames may take.
+    private static let helloOfTLS = 0x1603
+
     private func refuseFrame(_ announced: Int) {
-        if announced >> 16 == 0x1603 {
+        if announced >> 16 == Self.helloOfTLS {
             Log.info(
                 "a client speaks TLS to a listener of plain text", "peer", connection.peerAddress.description, "port",
                 connection.localAddress?.port ?? 0)
