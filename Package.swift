@@ -143,8 +143,8 @@ let package = Package(
         tests(
             "ServerTests",
             [
-                "Server", "BrokerCore", "BrokerTestKit", "ByteBuffers", "Configuration", "KafkaClient", "LogStorage",
-                "RecordFormat", "Security", "StorageIO", "Telemetry",
+                "Server", "BrokerCore", "BrokerTestKit", "ByteBuffers", "Configuration", "KafkaClient", "KafkaModel",
+                "LogStorage", "RecordFormat", "Security", "StorageIO", "Telemetry",
             ]),
         tests(
             "CommandLineTests",

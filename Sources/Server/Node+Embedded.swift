@@ -1,5 +1,6 @@
 public import ByteBuffers
 import Configuration
+import StorageIO
 public import Telemetry
 
 extension Node {
@@ -12,12 +13,20 @@ extension Node {
         folder: String, _ settings: [String: String] = [:], pool: ChunkPool = ChunkPool(),
         metrics: MetricsRegistry = MetricsRegistry()
     ) throws -> Node {
+        try start(folder: folder, settings, on: PosixFileSystem(), pool: pool, metrics: metrics)
+    }
+
+    /// The same on a file system of the caller's.
+    static func start(
+        folder: String, _ settings: [String: String] = [:], on files: any FileSystem, pool: ChunkPool = ChunkPool(),
+        metrics: MetricsRegistry = MetricsRegistry()
+    ) throws -> Node {
         let values = [
             "log.dirs": folder, "listeners": "127.0.0.1:0", "http.listener": "127.0.0.1:0",
             "offsets.topic.num.partitions": "1",
         ].merging(settings) { $1 }
         let configuration = try Configuration.load(
             file: nil, environment: [:], flags: values.map { (key: $0.key, value: $0.value, flag: "--set") })
-        return try start(configuration, pool: pool, metrics: metrics)
+        return try start(configuration, on: files, pool: pool, metrics: metrics)
     }
 }

@@ -6,24 +6,11 @@ import Glibc
 import KafkaClient
 import RecordFormat
 import StorageIO
-import Telemetry
 import Testing
 
 @testable import Server
 
 extension Node {
-    /// A node on free ports of loopback, on a file system of the test's.
-    static func start(folder: String, on files: any FileSystem) throws -> Node {
-        let values = [
-            "log.dirs": folder, "listeners": "127.0.0.1:0", "http.listener": "127.0.0.1:0",
-            "offsets.topic.num.partitions": "1",
-        ]
-        return try start(
-            Configuration.load(
-                file: nil, environment: [:], flags: values.map { (key: $0.key, value: $0.value, flag: "--set") }),
-            on: files, pool: ChunkPool(), metrics: MetricsRegistry())
-    }
-
     /// Longer than a disk that everybody uses takes for a sync.
     private static let patienceMs: Int64 = 300_000
 
