@@ -10,7 +10,7 @@ import pytest
 
 from conftest import REPOSITORY, program
 from harness.broker import Broker, BrokerFailure
-from trials.attack.stage import Stage, thread_seconds
+from trials.attack.stage import Outcome, Stage, thread_seconds
 
 
 class FakeStage(Stage):
@@ -65,6 +65,24 @@ def test_time_that_cannot_be_read_is_not_none_used(tmp_path):
         thread_seconds(tmp_path)
     (tmp_path / "17/schedstat").write_text("1500000000 0 1\n")
     assert thread_seconds(tmp_path) == 1.5
+
+
+def outcome(http: float, kafka: float, machine: float = 0, disk: float = 0, faults: list[str] = []) -> Outcome:
+    waits = [edge for edge, longest in (("http", http), ("kafka", kafka)) if longest >= 0.5]
+    return Outcome("a-case", {"http": http, "kafka": kafka}, machine, disk, 0, 0, 0, (0, 0), True, 1.0, faults, waits, [])
+
+
+def test_a_disk_excuses_only_a_produce_that_waited_about_as_long():
+    assert outcome(0.1, 1.4, disk=0.8).is_excused()
+    assert not outcome(0.1, 1.4, disk=0.3).is_excused()
+    assert not outcome(0.6, 1.4, disk=0.8).is_excused()
+    assert not outcome(0.1, 0.1, disk=0.8).is_excused()
+
+
+def test_a_machine_that_stands_still_excuses_waits_alone():
+    assert outcome(0.6, 0.6, machine=0.3).is_excused()
+    assert not outcome(0.6, 0.6, machine=0.1).is_excused()
+    assert not outcome(0.6, 0.6, machine=0.3, disk=2, faults=["the broker ended with status 134"]).is_excused()
 
 
 @pytest.mark.control

@@ -42,7 +42,7 @@ def main() -> int:
         print(outcome.line(), flush=True)
         if options.notes and outcome.notes:
             print(f"{'':26} {', '.join(outcome.notes[:4])}{f' and {len(outcome.notes) - 4} more' if len(outcome.notes) > 4 else ''}")
-        if outcome.faults:
+        if outcome.faults or outcome.waits:
             failed.append(one.name)
     print(f"\nattack-test: {len(wanted) - len(failed)} of {len(wanted)} cases hold, {time.monotonic() - began:.0f} s." + (f" FAILED: {', '.join(failed)}" if failed else ""))
     return 1 if failed else 0

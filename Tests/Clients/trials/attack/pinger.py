@@ -118,7 +118,7 @@ class Machine(threading.Thread):
 
 
 class Disk(threading.Thread):
-    """What a write takes that has nothing to do with the broker."""
+    """What a sync takes on the broker's disk, of a file that is not the broker's."""
 
     PERIOD = 0.1
 

@@ -27,8 +27,9 @@ PEAK_MB = 400
 KEPT_MB = 100  # more than before, 5 s later
 KEPT_DESCRIPTORS = 100  # other than of files in the data folder, which the broker keeps as it likes
 REST_SECONDS = 5.0
-# A machine whose own threads wake so much too late, or whose disk takes so long for a sync of somebody else's 4 KiB, says
-# nothing about the broker: the case is run again, at most twice.
+# A machine whose own threads wake so much too late says nothing about how long others waited. Nor does, of a produce, a disk that
+# takes half as long for a sync of somebody else's 4 KiB, for a produce may wait for a sync that has begun and for its own. The
+# broker may have loaded that disk itself, so where nothing else was at fault the case is run again, at most twice.
 MACHINE_SECONDS = 0.2
 TRIES = 3
 
@@ -223,7 +224,8 @@ class Stage:
 class Outcome:
     name: str
     stall: dict[str, float]
-    machine: float  # longest time that a thread, or the disk, stood still without the broker's doing
+    machine: float  # how much too late a thread woke, at most
+    disk: float  # longest sync of somebody else's file
     peak: int
     start: int
     kept: int
@@ -231,10 +233,17 @@ class Outcome:
     serves: bool
     seconds: float
     faults: list[str]
+    waits: list[str]  # faults too: that others waited
     notes: list[str]
 
+    def is_excused(self) -> bool:
+        """Whether all that is held against the broker may be the machine's doing."""
+        if self.faults or not self.waits:
+            return False
+        return self.machine >= MACHINE_SECONDS or self.stall["http"] < STALL_SECONDS and 2 * self.disk >= self.stall["kafka"]
+
     def line(self) -> str:
-        verdict = "ok" if not self.faults else "FAIL: " + "; ".join(self.faults)
+        verdict = "FAIL: " + "; ".join(self.faults + self.waits) if self.faults or self.waits else "ok"
         return (f"{self.name:26} {self.stall.get('http', -1):6.2f} {self.stall.get('kafka', -1):6.2f} {self.peak:6} {self.start:5} {self.kept:5} "
                 f"{self.descriptors[0]:5} {self.descriptors[1]:5} {'yes' if self.serves else 'NO':>6} {self.seconds:5.1f}  {verdict}")
 
@@ -246,9 +255,10 @@ HEADING = (f"{'case':26} {'stall of others, s':>13}   memory in MB         descr
 def run_case(one: Case, binary: str, is_short: bool) -> Outcome:
     for attempt in range(1, TRIES + 1):
         outcome = _run(one, binary, is_short)
-        if not outcome.faults or outcome.machine < MACHINE_SECONDS or attempt == TRIES:
+        if attempt == TRIES or not outcome.is_excused():
             return outcome
-        print(f"{one.name}: the machine itself stood still for {outcome.machine:.2f} s; again", flush=True)
+        print(f"{one.name}: {'; '.join(outcome.waits)}, but a thread of the machine woke {outcome.machine:.2f} s too late "
+              f"and a sync took {outcome.disk:.2f} s; again", flush=True)
     raise AssertionError("unreachable")
 
 
@@ -301,11 +311,12 @@ def _run(one: Case, binary: str, is_short: bool) -> Outcome:
             pinger.kill()
             pinger.wait()
         broker.remove()
-    stall = {edge: seen[edge]["longest"] for edge in ("http", "kafka")}
+    stall, waits = {edge: seen[edge]["longest"] for edge in ("http", "kafka")}, []
     for edge, longest in stall.items():
         if longest >= STALL_SECONDS:
             why = f" ({seen[edge]['failures']} failures, the last: {seen[edge]['last'][:80]})" if seen[edge].get("failures") else ""
-            faults.append(f"others waited {longest:.2f} s on the {edge} edge{why}")
+            # Who was refused did not only wait.
+            (faults if why else waits).append(f"others waited {longest:.2f} s on the {edge} edge{why}")
     if peak >= PEAK_MB:
         faults.append(f"{peak} MB at the peak")
     if kept > start + KEPT_MB:
@@ -314,7 +325,7 @@ def _run(one: Case, binary: str, is_short: bool) -> Outcome:
         faults.append(f"{descriptors[1] - descriptors[0]} descriptors kept")
     if not serves and not faults:
         faults.append("it does not serve")
-    return Outcome(one.name, stall, max(seen["machine"], seen["disk"]), peak, start, kept, descriptors, serves, time.monotonic() - began, faults, notes)
+    return Outcome(one.name, stall, seen["machine"], seen["disk"], peak, start, kept, descriptors, serves, time.monotonic() - began, faults, waits, notes)
 
 
 def start_pinger(broker: Broker, one: Case) -> subprocess.Popen:
