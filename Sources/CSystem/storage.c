@@ -10,7 +10,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define RESULT(call)                                                                                                   \
@@ -73,16 +72,6 @@ int cstorage_allocate(int descriptor, int64_t from, int64_t length) {
 int cstorage_advise(int descriptor, int64_t from, int64_t length, bool will_need) {
     // Returns the error instead of setting errno.
     return -posix_fadvise(descriptor, from, length, will_need ? POSIX_FADV_WILLNEED : POSIX_FADV_DONTNEED);
-}
-
-int cstorage_is_cached(int descriptor, int64_t from, int64_t length) {
-    // The C library has neither the call nor its structs.
-    struct { uint64_t from, length; } range = {(uint64_t)from, (uint64_t)length};
-    struct { uint64_t cached, dirty, writeback, evicted, recently_evicted; } found = {0};
-    const long cachestat_number = 451;  // the same on all architectures
-    if (syscall(cachestat_number, (unsigned)descriptor, &range, &found, 0u) < 0) return -errno;
-    int64_t page = sysconf(_SC_PAGESIZE);
-    return (int64_t)found.cached >= (from + length + page - 1) / page - from / page;
 }
 
 int cstorage_start_writing(int descriptor, int64_t from, int64_t length) {

@@ -43,8 +43,6 @@ int cstorage_allocate(int descriptor, int64_t from, int64_t length);
 
 /// posix_fadvise(POSIX_FADV_DONTNEED / POSIX_FADV_WILLNEED).
 int cstorage_advise(int descriptor, int64_t from, int64_t length, bool will_need);
-/// 1: all of this range is in the page cache (cachestat(2)), 0: it is not; -ENOSYS where the kernel (before 6.5) does not tell.
-int cstorage_is_cached(int descriptor, int64_t from, int64_t length);
 /// sync_file_range(SYNC_FILE_RANGE_WRITE): starts writing dirty pages, waits for none, promises nothing.
 int cstorage_start_writing(int descriptor, int64_t from, int64_t length);
 

@@ -122,7 +122,10 @@ extension PartitionLog {
             else { return false }
             records.isCut = found.bytes.upperBound < source.end
             guard !found.bytes.isEmpty else { return true }
-            if staysInFile { try window.bring(found.bytes) }
+            // What was read just now is in the page cache, what was read within the last minute need not be.
+            if staysInFile, found.bytes.lowerBound < found.readFrom {
+                try window.bring(found.bytes.lowerBound..<min(found.readFrom, found.bytes.upperBound))
+            }
             if source.indexCount != nil {
                 source.segment.marks.withLock { $0.record(found.endOffset, at: found.bytes.upperBound) }
             }
@@ -156,13 +159,13 @@ extension PartitionLog {
     /// The least that is read from a file: a shorter read costs the same.
     private static let smallestRead = 16 << 10
 
-    /// Chooses the batches to return, starting with the batch at byte `position`: their bytes and the exclusive end of
-    /// their offsets. The range is empty if the first batch is larger than `maxBytes`; the result is nil if the segment
-    /// has nothing at or past `wanted`.
+    /// Chooses the batches to return, starting with the batch at byte `position`: their bytes, the exclusive end of
+    /// their offsets, and from where on all bytes were read for it. The range is empty if the first batch is larger than
+    /// `maxBytes`; the result is nil if the segment has nothing at or past `wanted`.
     private func choose(
         from wanted: Int64, maxBytes: Int, atLeastOne: Bool, _ source: FileSource, _ window: inout SegmentWindow,
         position: Int64, expected: Int64
-    ) throws(StorageError) -> (bytes: Range<Int64>, endOffset: Int64)? {
+    ) throws(StorageError) -> (bytes: Range<Int64>, endOffset: Int64, readFrom: Int64)? {
         var at = position
         var expected = expected
         var first: Int64?
@@ -186,7 +189,7 @@ extension PartitionLog {
             if end > wanted {
                 if at + Int64(total) - (first ?? at) > maxBytes {
                     if first != nil { break }
-                    if !atLeastOne { return (at..<at, expected) }
+                    if !atLeastOne { return (at..<at, expected, at) }
                 }
                 if first == nil {
                     window.end = min(source.end, at + Int64(max(maxBytes, total)))
@@ -218,7 +221,7 @@ extension PartitionLog {
         if now > 0, at > checkedEnd {
             source.segment.checked.withLock { $0.insert(max(first, checkedEnd)..<at, now: now) }
         }
-        return (first..<at, expected)
+        return (first..<at, expected, checkedEnd)
     }
 
     private func corrupt(_ segment: Segment, _ position: Int64, _ what: String) -> StorageError {
