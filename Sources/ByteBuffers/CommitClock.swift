@@ -6,6 +6,38 @@ public protocol CommitListener: Sendable {
     func wakeForCommit()
 }
 
+/// The commits that something rests on: from the one with the ticket `first` to the one with `last`. A reply about several
+/// partitions may rest on several, because a commit takes what is there when it begins; and what the last of them has stored
+/// says nothing of a partition that the first has left out.
+public struct CommitSpan: Sendable, Equatable {
+    /// 0: it rests on none.
+    public var first: UInt64
+    public var last: UInt64
+
+    /// Rests on this one; 0: on none.
+    @inlinable
+    public init(_ ticket: UInt64 = 0) {
+        first = ticket
+        last = ticket
+    }
+
+    @inlinable public var isEmpty: Bool { last == 0 }
+
+    /// Adds a commit; 0 adds none.
+    @inlinable
+    public mutating func add(_ ticket: UInt64) {
+        if ticket == 0 { return }
+        first = isEmpty ? ticket : min(first, ticket)
+        last = max(last, ticket)
+    }
+
+    /// Adds the commits of another.
+    public mutating func add(_ other: CommitSpan) {
+        add(other.first)
+        add(other.last)
+    }
+}
+
 /// The point up to which everything is durable, as a ticket that only grows.
 ///
 /// An append is given a ticket; its reply may leave once `published` has reached it. The writer publishes once a group
@@ -49,6 +81,15 @@ public final class CommitClock: Sendable {
     public func hasFailed(_ ticket: UInt64) -> Bool {
         if failureCount == 0 { return false }
         return failedRanges.withLock { ranges in ranges.contains { $0.contains(ticket) } }
+    }
+
+    /// Whether something of these commits has failed, and nothing of them is outstanding. `published` was read before.
+    public func hasFailed(_ commits: CommitSpan, published: UInt64) -> Bool {
+        if failureCount == 0 { return false }
+        return failedRanges.withLock { ranges in
+            ranges.contains { $0.lowerBound <= commits.last && commits.first <= $0.upperBound }
+                && (commits.last <= published || ranges.contains { $0.contains(commits.last) })
+        }
     }
 
     private func wake() {

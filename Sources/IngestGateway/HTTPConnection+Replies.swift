@@ -29,10 +29,10 @@ extension HTTPConnection {
 
     /// Answers for replies whose commit has failed: the first becomes a 503 that ends the connection, so that nobody
     /// takes those behind it for answered.
-    func commitFailed(_ held: HeldOutput, on connection: Connection) -> [UInt8]? {
+    func commitFailed(_ held: HeldOutput, on connection: Connection) -> ReplacedOutput? {
         state = .closing
         connection.closeAfterFlush()
-        return lastReply(Self.commitFailed, on: connection)
+        return ReplacedOutput(lastReply(Self.commitFailed, on: connection), isLast: true)
     }
 
     /// Answers for replies whose commit has not come in time: the first becomes a 504 that ends the connection.

@@ -42,7 +42,7 @@ extension API {
             } onLoop: { connection, asked in
                 if mayBlock(asked) { return false }
                 let made = answer(asked, context)
-                connection.reply(made.response, to: context.ticket, commit: made.commit)
+                connection.reply(made.response, to: context.ticket, commits: made.commits)
                 return true
             } onWorker: { asked, bytes, done in
                 done(PreparedReply(answer(asked, context), context.ticket, priced: bytes, pool: pool))

@@ -6,20 +6,21 @@ import Transport
 /// Group replies come from their group, to any connection and at any time: what they take is looked at when they are
 /// there, and what takes long is encoded by a worker.
 extension KafkaConnection {
-    /// Writes a reply that takes `bytes` of memory in all its forms. It leaves once the commits have reached `commit`.
-    func reply<Response: KafkaResponse>(_ response: Response, priced bytes: Int, to ticket: ReplyTicket, commit: UInt64)
-    {
-        reply(priced: bytes, to: ticket, commit: commit) { response }
+    /// Writes a reply that takes `bytes` of memory in all its forms. It leaves once `commits` are on disk.
+    func reply<Response: KafkaResponse>(
+        _ response: Response, priced bytes: Int, to ticket: ReplyTicket, commits: CommitSpan
+    ) {
+        reply(priced: bytes, to: ticket, commits: commits) { response }
     }
 
     /// Does the same for a reply that is still to be made.
     func reply<Response: KafkaResponse>(
-        priced bytes: Int, to ticket: ReplyTicket, commit: UInt64, _ make: @escaping @Sendable () -> Response
+        priced bytes: Int, to ticket: ReplyTicket, commits: CommitSpan, _ make: @escaping @Sendable () -> Response
     ) {
-        if bytes <= RequestLimits.inlineReplyBytes { return reply(make(), to: ticket, commit: commit) }
+        if bytes <= RequestLimits.inlineReplyBytes { return reply(make(), to: ticket, commits: commits) }
         let pool = loop.eventLoop.pool
         workElsewhere(charging: min(bytes, RequestLimits.replyBytes)) { done in
-            let answer = Answer(response: make(), commit: commit)
+            let answer = Answer(response: make(), commits: commits)
             done(PreparedReply(answer, ticket, expected: bytes / 2, pool: pool))
         }
     }

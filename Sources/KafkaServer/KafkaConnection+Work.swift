@@ -160,9 +160,9 @@ extension KafkaConnection {
     func finish(_ prepared: PreparedReply) {
         switch prepared {
         case .refused(let reason): fail(reason)
-        case .reply(let slice, let commit):
-            // False: the commit has failed, and the connection was reset.
-            if commit > 0, !connection.gate(ticket: commit) { return }
+        case .reply(let slice, let commits):
+            // False: one of them has failed, and the connection was reset.
+            if !commits.isEmpty, !connection.gate(commits) { return }
             connection.write(slice)
         }
     }

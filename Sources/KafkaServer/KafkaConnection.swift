@@ -213,9 +213,9 @@ final class KafkaConnection: ConnectionHandler {
 
     // MARK: Replies
 
-    /// Writes a reply; it leaves once the commits have reached `commit`.
-    func reply(_ response: some KafkaResponse, to ticket: ReplyTicket, commit: UInt64 = 0) {
-        if commit > 0 { connection.gate(ticket: commit) }
+    /// Writes a reply; it leaves once `commits` are on disk.
+    func reply(_ response: some KafkaResponse, to ticket: ReplyTicket, commits: CommitSpan = CommitSpan()) {
+        if !commits.isEmpty { connection.gate(commits) }
         connection.write { writer in Self.encode(response, to: &writer, ticket) }
     }
 

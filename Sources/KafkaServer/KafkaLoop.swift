@@ -82,14 +82,14 @@ final class KafkaLoop {
         else { return }
         connection.unpark()
         let to = waiter.reply
-        let commit = reply.reply.waitsForCommit ? ticket : 0
+        let commits = CommitSpan(reply.reply.waitsForCommit ? ticket : 0)
         switch reply.reply {
-        case .join(let response): connection.reply(response, priced: response.price, to: to, commit: commit)
-        case .sync(let response): connection.reply(response, priced: response.price, to: to, commit: commit)
-        case .heartbeat(let response): connection.reply(response, to: to, commit: commit)
-        case .leave(let response): connection.reply(response, priced: response.price, to: to, commit: commit)
-        case .offsetCommit(let response): connection.finishOffsetCommit(response, to: to, commit: commit)
-        case .offsetDelete(let response): connection.finishOffsetDelete(response, to: to, commit: commit)
+        case .join(let response): connection.reply(response, priced: response.price, to: to, commits: commits)
+        case .sync(let response): connection.reply(response, priced: response.price, to: to, commits: commits)
+        case .heartbeat(let response): connection.reply(response, to: to, commits: commits)
+        case .leave(let response): connection.reply(response, priced: response.price, to: to, commits: commits)
+        case .offsetCommit(let response): connection.finishOffsetCommit(response, to: to, commits: commits)
+        case .offsetDelete(let response): connection.finishOffsetDelete(response, to: to, commits: commits)
         case .deleteGroups: preconditionFailure("DeleteGroups is asked for its replies")
         case .txnOffsetCommit, .transactionCompleted:
             preconditionFailure("a transaction's reply without transactions")

@@ -65,15 +65,15 @@ struct BrokerNode: Sendable {
     var port: Int32 = 0
 }
 
-/// The reply to a request, and the commit that it must not leave before.
+/// The reply to a request, and the commits that it must not leave before.
 struct Answer<Response: KafkaResponse>: Sendable {
     var response: Response
-    var commit: UInt64 = 0
+    var commits = CommitSpan()
 }
 
 /// A reply that was made elsewhere.
 enum PreparedReply: Sendable {
-    case reply(ByteSlice, commit: UInt64)
+    case reply(ByteSlice, commits: CommitSpan)
     /// The connection is closed for this reason.
     case refused(String)
 
@@ -91,7 +91,7 @@ enum PreparedReply: Sendable {
             self = .refused("a reply of more than \(RequestLimits.encodedReplyBytes) bytes")
             return
         }
-        self = .reply(pool.slice(copying: writer.bytes), commit: answer.commit)
+        self = .reply(pool.slice(copying: writer.bytes), commits: answer.commits)
     }
 }
 

@@ -41,8 +41,6 @@ extension Connection {
         guard held.isWhole, let replacement = handler?.commitOverdue(held, on: self) else {
             return abort(.commitFailed)
         }
-        output.dropHeld(held)
-        if !replacement.isEmpty { replacement.withUnsafeBytes { output.append(loop.place($0)) } }
-        loop.touch(self)
+        replace(held, by: ReplacedOutput(replacement, isLast: true))
     }
 }

@@ -47,40 +47,58 @@ extension Connection {
         append(loop.place(upTo: limit, fill))
     }
 
-    /// Holds back what is written from here on until the group's commit clock has published `ticket`, and until all
-    /// that was written and gated before has left. If the ticket fails, none of it is sent: the handler is asked for a
-    /// replacement (`commitFailed`), to which `tag` tells what kind of reply it was, and without one the connection is
-    /// reset.
+    /// Holds back what is written from here on until the group's commit clock has published all of `commits`, and until all
+    /// that was written and gated before has left. If one of them fails, none of it is sent: once the others are published
+    /// or have failed, the handler is asked for a replacement (`commitFailed`), to which `tag` tells what kind of reply it was,
+    /// and without one the connection is reset.
     ///
     /// `weight`: bytes of the request that wait in memory for the commit; see `ConnectionLimits.maxUncommitted`.
     ///
     /// Call it right before writing a reply that acknowledges something; tickets of one connection do not fall. False:
-    /// the ticket has failed already, nothing was gated, and a reply with a tag must say so; without a tag the connection
-    /// was reset.
+    /// that has failed already, nothing was gated, and a reply with a tag must say so; without a tag the connection was
+    /// reset.
     @discardableResult
-    public func gate(ticket: UInt64, tag: UInt32 = 0, weight: Int = 0) -> Bool {
+    public func gate(_ commits: CommitSpan, tag: UInt32 = 0, weight: Int = 0) -> Bool {
         guard state == .open else { return true }
         guard let clock = loop.commitClock else { preconditionFailure("gate without a commit clock") }
         // In this order: whoever sees a later ticket published sees the failures before it.
         let published = clock.published
-        if clock.hasFailed(ticket) {
+        if clock.hasFailed(commits, published: published) {
             if tag == 0 { abort(.commitFailed) }
             return false
         }
-        if ticket <= published { return true }
-        output.gate(ticket, tag: tag, weight: weight)
+        if commits.last <= published { return true }
+        output.gate(commits, tag: tag, weight: weight)
         if output.gatedWeight > limits.maxUncommitted { isBackPressured = true }
-        loop.enqueueGate(ticket, of: self)
-        if let timeout = limits.commitTimeout { watchCommit(ticket, timeout) }
+        loop.enqueueGate(commits.last, of: self)
+        if let timeout = limits.commitTimeout { watchCommit(commits.last, timeout) }
         return true
     }
 
-    /// Replaces the replies that rest on tickets which have failed, or resets the connection.
-    func failGates(_ clock: CommitClock) {
-        guard state != .closed, let held = output.held(clock.hasFailed) else { return }
-        guard held.isWhole, let replacement = handler?.commitFailed(held, on: self) else { return abort(.commitFailed) }
-        output.dropHeld(held)
-        if !replacement.isEmpty { replacement.withUnsafeBytes { output.append(loop.place($0)) } }
+    /// Does the same for what rests on one commit.
+    @discardableResult
+    public func gate(ticket: UInt64, tag: UInt32 = 0, weight: Int = 0) -> Bool {
+        gate(CommitSpan(ticket), tag: tag, weight: weight)
+    }
+
+    /// Replaces the replies that rest on something that has failed, or resets the connection. Those that wait for other
+    /// commits wait on. `limit`: of gates up to this ticket alone.
+    func failGates(_ clock: CommitClock, upTo limit: UInt64 = .max) {
+        let published = clock.published
+        while state != .closed,
+            let held = output.held(upTo: limit, { clock.hasFailed($0, published: published) })
+        {
+            guard held.isWhole, let replacement = handler?.commitFailed(held, on: self) else {
+                return abort(.commitFailed)
+            }
+            replace(held, by: replacement)
+        }
+    }
+
+    func replace(_ held: HeldOutput, by replacement: ReplacedOutput) {
+        let bytes = replacement.bytes
+        let slice = bytes.isEmpty ? nil : bytes.withUnsafeBytes { loop.place($0) }
+        output.replace(held, by: slice, isLast: replacement.isLast)
         loop.touch(self)
     }
 
@@ -101,6 +119,9 @@ extension Connection {
 
     /// Lets what waits for commits up to `published` leave.
     func releaseGates(_ published: UInt64) {
+        // One of several commits may have failed before the last was published.
+        if let clock = loop.commitClock, clock.failureCount > 0 { failGates(clock, upTo: published) }
+        if state == .closed { return }
         output.release(published)
         loop.touch(self)
     }

@@ -21,11 +21,11 @@ public protocol ConnectionHandler: AnyObject {
     func peerFinished(on connection: Connection)
     /// Called when a timer set by `connection.setTimer(_:after:)` is due.
     func timerFired(_ id: Int, on connection: Connection)
-    /// Returns what is sent instead of all that `held` shows, as a commit has failed on which replies rested, or nil to
+    /// Returns what is sent instead of all that `held` shows, as a commit has failed on which these replies rested, or nil to
     /// have the connection reset. `closeAfterFlush` may be called meanwhile.
-    func commitFailed(_ held: HeldOutput, on connection: Connection) -> [UInt8]?
-    /// Does the same for a reply that has waited for its commit for `ConnectionLimits.commitTimeout`; the commit may
-    /// still come.
+    func commitFailed(_ held: HeldOutput, on connection: Connection) -> ReplacedOutput?
+    /// Does the same for a reply that has waited for its commit for `ConnectionLimits.commitTimeout`, and all behind it; the
+    /// commit may still come.
     func commitOverdue(_ held: HeldOutput, on connection: Connection) -> [UInt8]?
     /// Called when the connection has ended; its identifier answers `nil` from now on.
     func closed(on connection: Connection, reason: CloseReason)
@@ -35,7 +35,7 @@ extension ConnectionHandler {
     public func outputDrained(on connection: Connection) {}
     public func peerFinished(on connection: Connection) {}
     public func timerFired(_ id: Int, on connection: Connection) {}
-    public func commitFailed(_ held: HeldOutput, on connection: Connection) -> [UInt8]? { nil }
+    public func commitFailed(_ held: HeldOutput, on connection: Connection) -> ReplacedOutput? { nil }
     public func commitOverdue(_ held: HeldOutput, on connection: Connection) -> [UInt8]? { nil }
     public func closed(on connection: Connection, reason: CloseReason) {}
 }

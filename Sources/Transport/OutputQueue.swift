@@ -20,8 +20,8 @@ struct OutputQueue {
     private(set) var sent = 0
 
     private struct Gate {
-        var ticket: UInt64
-        let position: Int
+        var commits: CommitSpan
+        var position: Int
         var tag: UInt32
         var weight: Int
     }
@@ -77,22 +77,22 @@ struct OutputQueue {
         return (first.position - sent, true)
     }
 
-    /// Holds back what is appended from here on until `ticket`, and all gates before it, are reached.
-    mutating func gate(_ ticket: UInt64, tag: UInt32 = 0, weight: Int = 0) {
+    /// Holds back what is appended from here on until `commits`, and all gates before it, are reached.
+    mutating func gate(_ commits: CommitSpan, tag: UInt32 = 0, weight: Int = 0) {
         gatedWeight += weight
         if !gates.isEmpty, var last = gates.last, last.position == enqueued {
-            last.ticket = max(last.ticket, ticket)
+            last.commits.add(commits)
             last.tag = tag
             last.weight += weight
             gates.last = last
         } else {
-            gates.append(Gate(ticket: ticket, position: enqueued, tag: tag, weight: weight))
+            gates.append(Gate(commits: commits, position: enqueued, tag: tag, weight: weight))
         }
     }
 
     /// Opens the gates up to `published`, in order: one that is not reached holds those behind it.
     mutating func release(_ published: UInt64) {
-        while let gate = gates.first, gate.ticket <= published {
+        while let gate = gates.first, gate.commits.last <= published {
             gatedWeight -= gate.weight
             gates.removeFirst()
         }
@@ -122,66 +122,88 @@ struct OutputQueue {
         precondition(rest == 0, "sent \(rest) bytes more than were queued")
     }
 
-    /// Returns all that stands behind the first gate whose ticket `hasFailed`; nil without such a gate.
-    func held(_ hasFailed: (UInt64) -> Bool) -> HeldOutput? {
+    /// Returns what stands behind the first gate that `isRefused`, up to the next one that is not; nil without such a gate. Looks
+    /// at gates up to `published` alone.
+    func held(upTo published: UInt64 = .max, _ isRefused: (CommitSpan) -> Bool) -> HeldOutput? {
         var index = 0
-        while index < gates.count, !hasFailed(gates[index].ticket) { index += 1 }
-        guard index < gates.count else { return nil }
-        let start = gates[index].position
-        var held = HeldOutput()
-        while index < gates.count {
-            held.gates.append((position: gates[index].position - start, tag: gates[index].tag))
+        while index < gates.count, gates[index].commits.last <= published, !isRefused(gates[index].commits) {
             index += 1
         }
-        held.bytes.reserveCapacity(enqueued - start)
-        var position = sent
-        var part = 0
-        for index in 0...segments.count {
-            while part < files.count, files[part].position == position {
-                let slice = files[part].slice
-                if position >= start, !held.append(slice) { held.isWhole = false }
-                position += slice.count
-                part += 1
+        guard index < gates.count, gates[index].commits.last <= published else { return nil }
+        var held = HeldOutput(from: gates[index].position, firstGate: index)
+        while index < gates.count, isRefused(gates[index].commits) {
+            held.gates.append((position: gates[index].position - held.start, tag: gates[index].tag))
+            index += 1
+        }
+        held.end = index < gates.count ? gates[index].position : enqueued
+        held.bytes.reserveCapacity(held.end - held.start)
+        Self.forEachPart(segments, files, after: sent, from: held.start, to: held.end) { part in
+            switch part {
+            case .memory(let slice): held.bytes += slice.bytes
+            case .file(let slice): if !held.append(slice) { held.isWhole = false }
             }
-            if index == segments.count { break }
-            let segment = segments[index]
-            let skipped = max(0, start - position)
-            if skipped < segment.count { held.bytes += segment.bytes[skipped...] }
-            position += segment.count
         }
         return held
     }
 
-    /// Drops the output that `held` contains, together with its gates.
-    mutating func dropHeld(_ held: HeldOutput) {
-        let end = enqueued - held.bytes.count
-        var kept: [ByteSlice] = []
-        var keptFiles: [FilePart] = []
+    /// Puts `replacement` in place of what `held` contains, and of its gates; with `isLast` nothing stands behind it any more.
+    mutating func replace(_ held: HeldOutput, by replacement: ByteSlice?, isLast: Bool) {
+        let (oldSegments, oldFiles, oldGates, oldEnd) = (segments, files, gates, enqueued)
+        segments.removeAll()
+        files.removeAll()
+        gates.removeAll()
+        (enqueued, pendingInFiles, gatedWeight) = (sent, 0, 0)
+        let first = sent
+        Self.forEachPart(oldSegments, oldFiles, after: first, from: first, to: held.start) { append($0) }
+        if let replacement { append(replacement) }
+        let moved = enqueued - held.end
+        if !isLast {
+            Self.forEachPart(oldSegments, oldFiles, after: first, from: held.end, to: oldEnd) { append($0) }
+        }
+        for index in 0..<oldGates.count where !held.gateIndexes.contains(index) {
+            var gate = oldGates[index]
+            if index >= held.gateIndexes.upperBound {
+                if isLast { break }
+                gate.position += moved
+            }
+            gates.append(gate)
+            gatedWeight += gate.weight
+        }
+    }
+
+    private enum Part {
+        case memory(ByteSlice)
+        case file(FileSlice)
+    }
+
+    private mutating func append(_ part: Part) {
+        switch part {
+        case .memory(let slice): append(slice)
+        case .file(let slice): append(slice)
+        }
+    }
+
+    /// Goes through what stands between two positions, in order. A gate stands before or behind a reply, and a part of a file
+    /// within one, so such a part is between them or not.
+    private static func forEachPart(
+        _ segments: FIFO<ByteSlice>, _ files: FIFO<FilePart>, after sent: Int, from start: Int, to end: Int,
+        _ body: (Part) -> Void
+    ) {
         var position = sent
         var part = 0
         for index in 0...segments.count {
-            // A gate stands before or behind a reply, so a part of a file is kept or dropped whole.
-            while part < files.count, files[part].position == position, position < end {
-                keptFiles.append(files[part])
+            while part < files.count, files[part].position == position {
+                if position >= start, position < end { body(.file(files[part].slice)) }
                 position = files[part].end
                 part += 1
             }
-            if index == segments.count || position >= end { break }
+            if index == segments.count { break }
             let segment = segments[index]
-            kept.append(segment.slice(0, count: min(segment.count, end - position)))
+            let lower = max(0, start - position)
+            let upper = min(segment.count, end - position)
+            if lower < upper { body(.memory(segment.slice(lower, count: upper - lower))) }
             position += segment.count
         }
-        segments.removeAll()
-        for slice in kept { segments.append(slice) }
-        files.removeAll()
-        for part in keptFiles { files.append(part) }
-        pendingInFiles = keptFiles.reduce(0) { $0 + $1.slice.count }
-        var before: [Gate] = []
-        for index in 0..<(gates.count - held.gates.count) { before.append(gates[index]) }
-        gates.removeAll()
-        for gate in before { gates.append(gate) }
-        gatedWeight = before.reduce(0) { $0 + $1.weight }
-        enqueued = end
     }
 
     mutating func removeAll() {
@@ -193,14 +215,25 @@ struct OutputQueue {
     }
 }
 
-/// Replies that will not leave as they are, because a commit has failed: all of a connection's output from the first of
-/// them on.
+/// Replies that will not leave as they are, because a commit has failed on which they rest, in part at least; with what
+/// stands behind them and rests on nothing.
 public struct HeldOutput {
     public var bytes: [UInt8] = []
     /// Where in `bytes` each gate stands, and the tag that the reply behind it was given.
     public var gates: [(position: Int, tag: UInt32)] = []
     /// Whether all of it is in `bytes`; false when some is in a file that could not be read.
     var isWhole = true
+    /// Where it stands in the queue.
+    let start: Int
+    var end: Int
+    private let firstGate: Int
+    var gateIndexes: Range<Int> { firstGate..<firstGate + gates.count }
+
+    init(from start: Int, firstGate: Int) {
+        self.start = start
+        end = start
+        self.firstGate = firstGate
+    }
 
     /// Adds bytes of a file; false when they cannot be read.
     mutating func append(_ slice: FileSlice) -> Bool {
@@ -209,5 +242,17 @@ public struct HeldOutput {
         return bytes.withUnsafeMutableBytes { bytes in
             slice.read(into: UnsafeMutableRawBufferPointer(rebasing: bytes[start...]))
         }
+    }
+}
+
+/// What is sent in place of replies that do not leave as they are.
+public struct ReplacedOutput {
+    public var bytes: [UInt8]
+    /// Nothing that stands behind them leaves either.
+    public var isLast: Bool
+
+    public init(_ bytes: [UInt8], isLast: Bool = false) {
+        self.bytes = bytes
+        self.isLast = isLast
     }
 }

@@ -104,6 +104,63 @@ import Testing
         #expect(try after.listOffset("orders", at: -1).offset == 0)
     }
 
+    /// A request of two partitions whose appends come into two commits, of which the first leaves its part out: the second
+    /// commit is on disk, and says nothing of that.
+    @Test func aRequestThatRestsOnTwoCommitsIsJudgedByBoth() throws {
+        let (broker, client, _) = try brokerWithAFailingPartition()
+        try client.createTopic("kept", configs: ["cleanup.policy": "compact"])
+        var request = WireClient.produceRequest("orders", Self.tooLong)
+        // Its keys are looked at by a worker.
+        let keyed = TestBatch((0..<100).map { TestRecord(key: "k\($0)", String(repeating: "v", count: 2000)) }).bytes()
+        request.topicData += WireClient.produceRequest("kept", keyed).topicData
+        let log = try #require(broker.broker.catalog.topic(named: "orders")?.partition(0))
+        let workers = BusyWorkers(broker.broker.workers.threadCount) { broker.broker.workers.submit($0) }
+        defer { workers.release() }
+        let id = try client.send(request, version: 9)
+        try waitUntil { log.hasLeftOutAppends }
+        workers.release()
+        let reply = try client.receive(ProduceResponse.self, version: 9, correlationID: id)
+        let results = reply.responses.flatMap(\.partitionResponses)
+        #expect(results.map(\.code) == [.kafkaStorageError, .none])
+        #expect(results.map(\.baseOffset) == [-1, 0])
+        let after = try broker.crashed().client()
+        #expect(try after.listOffset("orders", at: -1).offset == 0)
+        #expect(try after.listOffset("kept", at: -1).offset == 100)
+    }
+
+    /// What is behind a refused produce on its connection waits for its own commit.
+    @Test func whatIsPipelinedBehindARefusalIsNotRefused() throws {
+        let simulated = SimulatedFileSystem()
+        let disk = StallingFileSystem(simulated)
+        let broker = try TestBroker(stalling: disk) {
+            $0.broker.store.journalFrameBytes = 64 << 10
+            $0.broker.store.writeThroughRunBytes = 32 << 10
+        }
+        defer { disk.release() }
+        let client = try broker.client()
+        try client.createTopic("orders", partitions: 2)
+        let logs = try #require(broker.broker.catalog.topic(named: "orders")).partitions
+        simulated.inject(
+            Fault(.fail(errno: EACCES), on: .createDirectory, pathContains: logs[0].folderName, times: .max))
+        // Its journal file is there from now on.
+        try client.append("orders", count: 1, partition: 1)
+        disk.stall([.createDirectory], pathContains: logs[0].folderName)
+        let refused = try client.send(WireClient.produceRequest("orders", Self.tooLong), version: 9)
+        try waitUntil { disk.waitingCalls > 0 }
+        let stored = try client.send(
+            WireClient.produceRequest("orders", TestBatch(count: 1).bytes(), partition: 1), version: 9)
+        try waitUntil { logs[1].logEndOffset == Offset(2) }
+        // The first commit goes on, and fails; the second one does not come to its end.
+        disk.stall([.sync], pathContains: ".journal")
+        let first = try client.receive(ProduceResponse.self, version: 9, correlationID: refused)
+        #expect(first.responses[0].partitionResponses[0].code == .kafkaStorageError)
+        #expect(!client.hasInput)
+        disk.release()
+        let second = try client.receive(ProduceResponse.self, version: 9, correlationID: stored)
+        #expect(second.responses[0].partitionResponses[0].code == ErrorCode.none)
+        #expect(second.responses[0].partitionResponses[0].baseOffset == 1)
+    }
+
     @Test func fetchesOfOtherPartitionsWaitOn() throws {
         let (broker, client, _) = try brokerWithAFailingPartition()
         let reader = try broker.client()

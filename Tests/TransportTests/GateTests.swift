@@ -161,6 +161,37 @@ extension TransportTests {
             #expect(later.receiveFrame() == Self.body(8))
         }
 
+        /// A reply about several partitions rests on two commits, if one began between its appends: what the later one has stored
+        /// says nothing of what the earlier one has left out.
+        @Test(arguments: [false, true]) func aReplyThatRestsOnTwoCommitsWaitsForBoth(isLate: Bool) throws {
+            let clock = CommitClock()
+            var options = EventLoopGroup.Options()
+            options.commitClock = clock
+            options.loops = 1
+            let server = try Server(group: options) { body, connection in
+                var commits = CommitSpan(5)
+                commits.add(7)
+                connection.gate(commits)
+                echo(body, connection)
+            }
+            let client = try Client(port: server.port)
+            if isLate {
+                clock.fail(from: 5, through: 5)
+                clock.publish(6)
+            }
+            client.send(Self.request(1))
+            #expect(eventually { server.log.now.frames == 1 })
+            if !isLate {
+                clock.fail(from: 5, through: 5)
+                clock.publish(6)
+            }
+            // It is not decided yet.
+            _ = server.onLoop { _ in 0 }
+            #expect(server.log.now.closed.isEmpty && client.receiveAvailable() == [])
+            clock.publish(7)
+            #expect(client.receiveEnd() == .reset)
+        }
+
         @Test func oneCommitReleasesAllConnectionsOfAllLoops() throws {
             let clock = CommitClock()
             let server = try Self.server(clock, loops: 2)

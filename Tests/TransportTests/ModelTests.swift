@@ -93,7 +93,7 @@ extension TransportTests {
         }
 
         /// Bytes, parts of a file and gates in any order: what leaves, what is held behind a failed gate, and what is left
-        /// when that is dropped.
+        /// when that is replaced.
         @Test(arguments: 0..<40)
         func filesAndGatesInAnyOrder(seed: UInt64) throws {
             var random = SplitMix(state: seed)
@@ -108,7 +108,7 @@ extension TransportTests {
             for round in 0..<40 {
                 if Int.random(in: 0..<4, using: &random) == 0 {
                     gates.append((UInt64(gates.count + 1), expected.count))
-                    queue.gate(UInt64(gates.count), tag: 1)
+                    queue.gate(CommitSpan(UInt64(gates.count)), tag: 1)
                 }
                 let count = Int.random(in: 0...50, using: &random)
                 if Bool.random(using: &random) {
@@ -146,18 +146,29 @@ extension TransportTests {
             }
             sendSome(upTo: goal)
             #expect(queue.sendable == limit - goal)
-            let failed = opened + 1 + Int.random(in: 0..<max(1, gates.count - opened), using: &random)
-            guard let held = queue.held({ $0 >= UInt64(failed) }) else {
-                #expect(failed > gates.count)
+            let first = opened + 1 + Int.random(in: 0..<max(1, gates.count - opened), using: &random)
+            let failed = UInt64(first)...UInt64(first + Int.random(in: 0...2, using: &random))
+            // Gates of one place are one.
+            let closed = Dictionary(grouping: gates, by: \.position).sorted { $0.key < $1.key }
+                .filter { $0.value.last!.ticket > opened }
+            let isFailed = closed.map { $0.value.contains { failed.contains($0.ticket) } }
+            guard let held = queue.held({ $0.first <= failed.upperBound && failed.lowerBound <= $0.last }) else {
+                #expect(!isFailed.contains(true))
                 return
             }
-            let start = gates[failed - 1].position
-            #expect(held.isWhole && held.bytes == Array(expected[start...]))
-            queue.dropHeld(held)
+            let place = try #require(isFailed.firstIndex(of: true))
+            let start = closed[place].key
+            let end = (place..<closed.count).first { !isFailed[$0] }.map { closed[$0].key } ?? expected.count
+            #expect(held.isWhole && held.bytes == Array(expected[start..<end]))
+            let instead = pattern(Int.random(in: 0...30, using: &random), seed: 77)
+            let isLast = Bool.random(using: &random)
+            let slice = instead.withUnsafeBytes { ChunkPool().slice(copying: $0) }
+            queue.replace(held, by: instead.isEmpty ? nil : slice, isLast: isLast)
+            expected = expected[..<start] + instead + (isLast ? [] : expected[end...])
+            #expect(queue.pending == expected.count - goal)
             queue.release(.max)
-            #expect(queue.pending == start - goal)
-            sendSome(upTo: start)
-            #expect(sent == Array(expected[..<start]))
+            sendSome(upTo: expected.count)
+            #expect(sent == expected)
             #expect(queue.pending == 0 && queue.nextFile == nil && queue.segments.isEmpty)
         }
 
@@ -166,10 +177,10 @@ extension TransportTests {
             var queue = OutputQueue()
             let slice = pool.slice(copying: UnsafeRawBufferPointer(start: pool.chunk(atLeast: 100).base, count: 100))
             queue.append(slice.slice(0, count: 10))
-            queue.gate(3)
+            queue.gate(CommitSpan(3))
             queue.append(slice.slice(10, count: 10))
-            queue.gate(2)
-            queue.gate(5)
+            queue.gate(CommitSpan(2))
+            queue.gate(CommitSpan(5))
             queue.append(slice.slice(20, count: 5))
             #expect(queue.segments.count == 1)
             #expect((queue.pending, queue.sendable) == (25, 10))

@@ -42,7 +42,7 @@ extension KafkaConnection {
                     switch append(partition.records, of: run.frame, to: log, topic, run.version, nowMs, found) {
                     case .success(.done(let receipt)):
                         refusal = nil
-                        run.newestTicket = max(run.newestTicket, receipt.ticket)
+                        run.commits.add(receipt.ticket)
                         result.baseOffset = receipt.baseOffset.rawValue
                         result.logAppendTimeMs = receipt.logAppendTimeMs
                         result.logStartOffset = receipt.logStartOffset.rawValue
@@ -105,8 +105,8 @@ extension KafkaConnection {
         }
         let connection = connection
         // The tag tells `commitFailed` how to read the reply.
-        if run.newestTicket > 0,
-            !connection.gate(ticket: run.newestTicket, tag: UInt32(run.version) + 1, weight: run.frame.count)
+        if !run.commits.isEmpty,
+            !connection.gate(run.commits, tag: UInt32(run.version) + 1, weight: run.frame.count)
         {
             let held = run.scratch.array
             guard let refusal = refusedReply(held[...], run.version) else { return connection.close() }
@@ -139,9 +139,9 @@ extension KafkaConnection {
     }
 
     /// Answers for replies whose commit has failed: each partition of a produce that was accepted and is not stored becomes
-    /// KAFKA_STORAGE_ERROR, all other replies stay as they are, in order. Nil when a reply of another kind was gated (a group's): there is
-    /// no truthful form of it, and the connection is reset.
-    func commitFailed(_ held: HeldOutput, on connection: Connection) -> [UInt8]? {
+    /// KAFKA_STORAGE_ERROR, all other replies stay as they are, in order. Nil when a reply of another kind was gated (a group's):
+    /// there is no truthful form of it, and the connection is reset.
+    func commitFailed(_ held: HeldOutput, on connection: Connection) -> ReplacedOutput? {
         var out: [UInt8] = []
         for (place, gate) in held.gates.enumerated() {
             guard gate.tag > 0 else { return nil }
@@ -156,7 +156,7 @@ extension KafkaConnection {
             // Replies that rest on nothing, and only stood behind this one.
             out += bytes.dropFirst(4 + length)
         }
-        return out
+        return ReplacedOutput(out)
     }
 
     /// Returns an encoded Produce response with KAFKA_STORAGE_ERROR in place of success where the batch is not stored. A commit
@@ -276,7 +276,7 @@ private struct ProduceRun: ~Copyable {
     var isInTopic = false
     /// The partition that comes next, if the reader has given it already.
     var held: ProduceRequestReader.Partition?
-    var newestTicket: UInt64 = 0
+    var commits = CommitSpan()
     var failed = false
 
     init(_ request: borrowing Request, _ reader: ProduceRequestReader) {

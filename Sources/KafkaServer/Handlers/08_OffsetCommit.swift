@@ -74,10 +74,10 @@ extension KafkaConnection {
     }
 
     /// Adds the partitions that the coordinator was not asked about.
-    func finishOffsetCommit(_ response: OffsetCommitResponse, to ticket: ReplyTicket, commit: UInt64) {
+    func finishOffsetCommit(_ response: OffsetCommitResponse, to ticket: ReplyTicket, commits: CommitSpan) {
         let refused = refusedCommits
         refusedCommits = []
-        reply(priced: response.price + Self.price(of: refused), to: ticket, commit: commit) {
+        reply(priced: response.price + Self.price(of: refused), to: ticket, commits: commits) {
             Self.merged(response, refused, ticket)
         }
     }

@@ -52,7 +52,7 @@ extension KafkaConnection {
         let broker = context.broker
         let catalog = broker.catalog
         let byID = context.version >= 10
-        var commit: UInt64 = 0
+        var commits = CommitSpan()
         var groups: [OffsetFetchResponse.OffsetFetchResponseGroup] = []
         for group in asked.distinctGroups(version: context.version) {
             guard context.permissions.allows(.describe, group: group.groupID) else {
@@ -84,7 +84,7 @@ extension KafkaConnection {
             }
             // Looked at outside of the shard's lock, which heartbeats of other groups take.
             let (shard, ticket) = broker.groups.read(group: group.groupID) { $0.view(of: group.groupID) }
-            commit = max(commit, ticket)
+            commits.add(ticket)
             var result = shard.offsetFetch(named, requireStable: asked.requireStable)
             if byID {
                 result.topics = result.topics.compactMap { topic in
@@ -99,7 +99,7 @@ extension KafkaConnection {
             groups.append(result)
         }
         let response = OffsetFetchResponse(answering: asked, with: groups, version: context.version)
-        return Answer(response: response, commit: commit)
+        return Answer(response: response, commits: commits)
     }
 
     /// Of all topics, those that the client may not know of are left out.

@@ -27,7 +27,7 @@ extension KafkaConnection {
         _ asked: DescribeGroupsRequest, _ context: AnswerContext
     ) -> Answer<DescribeGroupsResponse> {
         let version = context.version
-        var commit: UInt64 = 0
+        var commits = CommitSpan()
         var response = DescribeGroupsResponse()
         var room = ReplyRoom()
         var answered: Set<ExactString> = []
@@ -40,7 +40,7 @@ extension KafkaConnection {
             }
             // Described outside of the shard's lock, which heartbeats of other groups take.
             let (shard, ticket) = context.broker.groups.read(group: groupID) { $0.view(of: groupID) }
-            commit = max(commit, ticket)
+            commits.add(ticket)
             var described = DescribeGroupsResponse.DescribedGroup()
             if room.take(shard.descriptionBytes(of: groupID)) {
                 described = shard.describeGroup(groupID, apiVersion: version)
@@ -54,6 +54,6 @@ extension KafkaConnection {
             }
             response.groups.append(described)
         }
-        return Answer(response: response, commit: commit)
+        return Answer(response: response, commits: commits)
     }
 }

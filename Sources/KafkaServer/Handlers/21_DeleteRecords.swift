@@ -21,7 +21,7 @@ extension KafkaConnection {
         _ asked: DeleteRecordsRequest, _ context: AnswerContext
     ) -> Answer<DeleteRecordsResponse> {
         let catalog = context.broker.catalog
-        var commit: UInt64 = 0
+        var commits = CommitSpan()
         var response = DeleteRecordsResponse()
         for topic in asked.topics {
             var result = DeleteRecordsResponse.DeleteRecordsTopicResult()
@@ -42,7 +42,7 @@ extension KafkaConnection {
                     switch log.deleteRecords(before: Offset(partition.offset)) {
                     case .success(let (start, ticket)):
                         answer.lowWatermark = start.rawValue
-                        commit = max(commit, ticket)
+                        commits.add(ticket)
                     case .failure(let refusal): answer.errorCode = refusal.code.rawValue
                     }
                 } else {
@@ -53,7 +53,7 @@ extension KafkaConnection {
             response.topics.append(result)
         }
         // An answer that a worker makes has no turn of an event loop that would commit.
-        if commit > 0 { context.broker.store.kick() }
-        return Answer(response: response, commit: commit)
+        if !commits.isEmpty { context.broker.store.kick() }
+        return Answer(response: response, commits: commits)
     }
 }

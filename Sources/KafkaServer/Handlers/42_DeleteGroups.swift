@@ -31,8 +31,7 @@ extension KafkaConnection {
             let (reply, ticket) = groups.ask(group: groupID, as: .synchronous) { shard, now in
                 shard.deleteGroups([groupID], waiter: .synchronous, now: now)
             }
-            // The groups lie in several shards: the newest of their commits covers the others.
-            answer.commit = max(answer.commit, ticket)
+            answer.commits.add(ticket)
             if case .deleteGroups(let results) = reply {
                 answer.response.results += results
             } else {

@@ -33,7 +33,7 @@ extension KafkaConnection {
     }
 
     /// Adds the topics that the coordinator was not asked about.
-    func finishOffsetDelete(_ response: OffsetDeleteResponse, to ticket: ReplyTicket, commit: UInt64) {
+    func finishOffsetDelete(_ response: OffsetDeleteResponse, to ticket: ReplyTicket, commits: CommitSpan) {
         let refused = refusedCommits
         refusedCommits = []
         var whole = response
@@ -47,6 +47,6 @@ extension KafkaConnection {
             }
             return result
         }
-        reply(whole, priced: whole.price, to: ticket, commit: commit)
+        reply(whole, priced: whole.price, to: ticket, commits: commits)
     }
 }
