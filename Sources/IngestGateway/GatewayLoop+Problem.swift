@@ -14,7 +14,7 @@ extension GatewayLoop {
         reply.code = kind.code
         reply.contentType = "application/problem+json"
         reply.retryAfter = problem.retryAfter ?? (kind.isRetryable ? 1 : nil)
-        reply.ticket = 0
+        reply.restOnNothing()
 
         out.removeAll()
         out.text("{\"type\":\"")

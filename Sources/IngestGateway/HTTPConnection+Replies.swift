@@ -74,7 +74,7 @@ extension HTTPConnection {
         defer { loop.trim() }
         let reply = loop.reply
         let closes = reply.closes || gateway.isDraining || headIsReadable && !loop.head.keepAlive
-        if reply.ticket > 0, !connection.gate(ticket: reply.ticket, tag: 1) {
+        if reply.ticket > 0, !connection.gate(ticket: reply.ticket, tag: 1, weight: reply.appendedBytes) {
             let refusal = lastReply(Self.commitFailed, on: connection)
             connection.write { $0.bytes(refusal) }
             state = .closing

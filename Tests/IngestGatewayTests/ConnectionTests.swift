@@ -369,6 +369,18 @@ import Transport
         #expect(try node.call("GET", "/readyz").status == 503)
     }
 
+    /// What a connection has appended and not been answered is bounded: no more of it is read.
+    @Test func eventsThatWaitForTheirCommitAreBounded() throws {
+        let node = try GatewayHarness(holdsCommits: true, maxUncommitted: 10_000)
+        let client = try node.connect()
+        let event = Array("{\"text\":\"\(String(repeating: "x", count: 4000))\"}".utf8)
+        for _ in 0..<10 { try client.send(HTTPClient.request("POST", "/events", event)) }
+        #expect(try eventually { try node.values("events").count == 3 })
+        // All that was sent could have been handled by now.
+        #expect(try node.call("GET", "/healthz").status == 200)
+        #expect(try node.values("events").count == 3)
+    }
+
     @Test func noReplyLeavesBeforeItsCommit() throws {
         let node = try GatewayHarness(holdsCommits: true)
         let client = try node.connect()

@@ -24,7 +24,7 @@ final class GatewayHarness: Sendable {
 
     init(
         _ options: GatewayOptions = GatewayOptions(), partitions: Int32 = 1, autoCreate: Bool = true,
-        topicDefaults: [String: String] = [:], holdsCommits: Bool = false
+        topicDefaults: [String: String] = [:], holdsCommits: Bool = false, maxUncommitted: Int? = nil
     ) throws {
         let fileSystem = SimulatedFileSystem()
         let disk = StallingFileSystem(fileSystem)
@@ -43,7 +43,9 @@ final class GatewayHarness: Sendable {
         groupOptions.setUp = { gateway.setUp($0) }
         let group = try EventLoopGroup(groupOptions)
         broker.start()
-        let listener = try group.listen(gateway.listenerOptions(host: "127.0.0.1", port: 0))
+        var listening = gateway.listenerOptions(host: "127.0.0.1", port: 0)
+        if let maxUncommitted { listening.limits.maxUncommitted = maxUncommitted }
+        let listener = try group.listen(listening)
         self.fileSystem = fileSystem
         self.disk = disk
         self.broker = broker

@@ -39,6 +39,8 @@ struct Placement {
     /// Accepted events that are appended: all, unless the store refused in the middle.
     var count: Int
     var ticket: UInt64
+    /// Bytes of the batches that were appended.
+    var bytes = 0
     /// Milliseconds since 1970.
     var timestampMs: Int64
 }
@@ -227,6 +229,7 @@ extension GatewayLoop {
                 if receipt.logAppendTimeMs >= 0 { placement.timestampMs = receipt.logAppendTimeMs }
                 placement.ticket = max(placement.ticket, receipt.ticket)
                 placement.count += batches[index].count
+                placement.bytes += batches[index].slice.count
             case .failure(let refusal):
                 if index == 0 { return .failure(refusal) }
                 return .success(placement)

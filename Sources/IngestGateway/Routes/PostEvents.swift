@@ -123,7 +123,7 @@ extension GatewayLoop {
         case .success(let placement):
             metrics.accepted[Route.Name.events.rawValue].add(placement.count)
             countRejections()
-            reply.ticket = placement.ticket
+            reply.rest(on: placement)
             reply.status = placement.count == events.count ? 201 : 207
             if placement.count < accepted { reply.retryAfter = 1 }
             writeResults(

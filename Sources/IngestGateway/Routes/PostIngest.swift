@@ -34,7 +34,7 @@ extension GatewayLoop {
             case .success(let (placement, eventID)):
                 metrics.accepted[Route.Name.ingest.rawValue].add()
                 reply.status = 202
-                reply.ticket = placement.ticket
+                reply.rest(on: placement)
                 writeAccepted(placement, eventID, type: type)
                 return .answered
             }

@@ -25,7 +25,7 @@ extension GatewayLoop {
             case .success(let (placement, eventID)):
                 metrics.accepted[Route.Name.webhook.rawValue].add()
                 reply.status = 201
-                reply.ticket = placement.ticket
+                reply.rest(on: placement)
                 writeAccepted(topic, placement, eventID)
                 return .answered
             }
