@@ -59,7 +59,7 @@ public struct JSONWriter: Sendable {
         precondition(open.last?.isObject == true && !isAfterKey, "a name outside an object")
         if open[open.count - 1].hasContent { bytes.append(UInt8(ascii: ",")) }
         open[open.count - 1].hasContent = true
-        quote(name.utf8)
+        quote(name)
         bytes.append(UInt8(ascii: ":"))
         isAfterKey = true
     }
@@ -68,7 +68,7 @@ public struct JSONWriter: Sendable {
 
     public mutating func string(_ value: String) {
         separate()
-        quote(value.utf8)
+        quote(value)
     }
 
     public mutating func integer(_ value: some BinaryInteger) {
@@ -111,7 +111,7 @@ public struct JSONWriter: Sendable {
             key(name)
             if let value {
                 separate()
-                quote(value)
+                value.withUnsafeBytes { quote($0) }
             } else {
                 null()
             }
@@ -129,35 +129,14 @@ public struct JSONWriter: Sendable {
         bytes.append(contentsOf: "null".utf8)
     }
 
-    private mutating func quote(_ text: some Sequence<UInt8>) {
-        bytes.append(UInt8(ascii: "\""))
-        // C2 begins the C1 controls, which some terminals obey, and the other half of U+0080 to U+00BF.
-        var isAfterC2 = false
-        for byte in text {
-            if isAfterC2, (0x80..<0xa0).contains(byte) {
-                bytes.removeLast()
-                bytes.append(contentsOf: "\\u00".utf8)
-                bytes.append(Self.hex[Int(byte >> 4)])
-                bytes.append(Self.hex[Int(byte & 15)])
-                isAfterC2 = false
-                continue
-            }
-            isAfterC2 = byte == 0xc2
-            switch byte {
-            case UInt8(ascii: "\""): bytes.append(contentsOf: "\\\"".utf8)
-            case UInt8(ascii: "\\"): bytes.append(contentsOf: "\\\\".utf8)
-            case 0x0a: bytes.append(contentsOf: "\\n".utf8)
-            case 0x0d: bytes.append(contentsOf: "\\r".utf8)
-            case 0x09: bytes.append(contentsOf: "\\t".utf8)
-            case 0..<0x20, 0x7f:
-                bytes.append(contentsOf: "\\u00".utf8)
-                bytes.append(Self.hex[Int(byte >> 4)])
-                bytes.append(Self.hex[Int(byte & 15)])
-            default: bytes.append(byte)
-            }
-        }
-        bytes.append(UInt8(ascii: "\""))
+    private mutating func quote(_ text: String) {
+        var text = text
+        text.withUTF8 { quote(UnsafeRawBufferPointer($0)) }
     }
 
-    private static let hex = Array("0123456789abcdef".utf8)
+    private mutating func quote(_ text: UnsafeRawBufferPointer) {
+        bytes.append(UInt8(ascii: "\""))
+        JSONEscape.forEachPiece(of: text) { bytes.append(contentsOf: $0) }
+        bytes.append(UInt8(ascii: "\""))
+    }
 }

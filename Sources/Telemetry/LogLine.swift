@@ -1,3 +1,5 @@
+internal import ByteBuffers
+
 /// The bytes of one log line, newline included: at most `Log.maxLine`, whatever is in it, and JSON to its end.
 ///
 /// A value is cut at `maxValue` encoded bytes, between two characters; a field that has no room any more is left out.
@@ -43,20 +45,18 @@ struct LogLine {
         character.value < 0x20 || (0x7f...0x9f).contains(character.value)
     }
 
-    /// Returns `value` as a JSON string (RFC 8259, section 7).
+    /// Returns `value` as a JSON string, cut between two characters.
     private static func quoted(_ value: String) -> [UInt8] {
-        let digits = Array("0123456789abcdef".utf8)
         var bytes: [UInt8] = [0x22]
-        for character in value.unicodeScalars {
-            if bytes.count >= maxValue { break }
-            switch character {
-            case "\"", "\\": bytes += [0x5c, UInt8(ascii: character)]
-            case "\n": bytes += "\\n".utf8
-            case "\r": bytes += "\\r".utf8
-            case "\t": bytes += "\\t".utf8
-            case _ where isControl(character):
-                bytes += "\\u00".utf8 + [digits[Int(character.value >> 4)], digits[Int(character.value & 15)]]
-            default: bytes += UTF8.encode(character)!
+        var value = value
+        value.withUTF8 { text in
+            let text = UnsafeRawBufferPointer(text)
+            var at = 0
+            while at < text.count, bytes.count < maxValue {
+                var end = at + 1
+                while end < text.count, text[end] & 0xc0 == 0x80 { end += 1 }
+                JSONEscape.forEachPiece(of: UnsafeRawBufferPointer(rebasing: text[at..<end])) { bytes += $0 }
+                at = end
             }
         }
         bytes.append(0x22)

@@ -67,27 +67,7 @@ enum JSONText {
 
     /// Writes `text`, or a piece of it, as it stands between the quotes of a JSON string.
     static func writeInside(_ text: UnsafeRawBufferPointer, into out: inout ByteWriter) {
-        var clean = 0
-        for (index, byte) in text.enumerated() where byte < 0x20 || byte == 0x22 || byte == 0x5c || byte == 0x7f {
-            out.bytes(UnsafeRawBufferPointer(rebasing: text[clean..<index]))
-            clean = index + 1
-            switch byte {
-            case 0x22: out.text("\\\"")
-            case 0x5c: out.text("\\\\")
-            case 0x0a: out.text("\\n")
-            case 0x0d: out.text("\\r")
-            case 0x09: out.text("\\t")
-            default:
-                out.text("\\u00")
-                out.integer(hexDigit(byte >> 4))
-                out.integer(hexDigit(byte & 15))
-            }
-        }
-        out.bytes(UnsafeRawBufferPointer(rebasing: text[clean...]))
-    }
-
-    private static func hexDigit(_ value: UInt8) -> UInt8 {
-        value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") + value - 10
+        JSONEscape.forEachPiece(of: text) { out.bytes($0) }
     }
 
     /// Whether `bytes` are whole UTF-8 characters.
