@@ -104,14 +104,10 @@ extension Broker {
         transaction.changes = [(key, nil)]
         if let refusal = commit(transaction) { return refusal }
         replaceCatalog { $0.removing(named: topic.name, version: $1) }
-        for partition in topic.partitions {
-            do throws(StorageError) {
-                try store.removePartition(partition)
-            } catch {
-                Log.error(
-                    "files of a deleted topic could not be removed, and are removed at the next start", "partition",
-                    partition.name, "reason", error)
-            }
+        for (partition, reason) in store.removePartitions(topic.partitions) {
+            Log.error(
+                "files of a deleted topic could not be removed, and are removed at the next start", "partition",
+                partition.name, "reason", reason)
         }
         groups.topicDeleted(topic.name)
         return nil

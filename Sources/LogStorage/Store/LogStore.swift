@@ -87,10 +87,19 @@ public final class LogStore: StorePart, Sendable {
         return log
     }
 
-    /// Forgets a partition and removes its files. Waiting readers are told; its queued appends are dropped.
-    public func removePartition(_ log: PartitionLog) throws(StorageError) {
-        let waiters = log.markDeleted()
-        if registry.remove(log) { showDamage() }
+    /// Forgets partitions and removes their files; returns those whose files could not be removed, with the reason. Waiting
+    /// readers are told, queued appends are dropped.
+    ///
+    /// All are forgotten before the first file goes: to remove files takes two syncs a partition, and who reads many partitions
+    /// of a topic learns at once that it is gone.
+    public func removePartitions(_ logs: [PartitionLog]) -> [(log: PartitionLog, reason: StorageError)] {
+        var waiters: [ReadWaiter] = []
+        var wasDamaged = false
+        for log in logs {
+            waiters += log.markDeleted()
+            if registry.remove(log) { wasDamaged = true }
+        }
+        if wasDamaged { showDamage() }
         commits.tell(waiters)
         cleaner.waitForPass(over: log)
         log.reopening.withLock { _ in }
