@@ -44,4 +44,10 @@ final class TailMemory: Sendable {
             pool.addCached(-oldest.bytes)
         }
     }
+
+    /// Forgets what was kept of partitions that were deleted. A look at each entry, for all of them together.
+    func forget(_ logs: [PartitionLog]) {
+        let gone = Set(logs.lazy.map { ObjectIdentifier($0) })
+        pool.addCached(-evictions.withLock { $0.remove(of: gone) })
+    }
 }

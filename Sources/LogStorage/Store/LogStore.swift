@@ -101,9 +101,14 @@ public final class LogStore: StorePart, Sendable {
         }
         if wasDamaged { showDamage() }
         commits.tell(waiters)
-        cleaner.waitForPass(over: log)
-        log.reopening.withLock { _ in }
-        try log.removeFiles()
+        var left: [(log: PartitionLog, reason: StorageError)] = []
+        for log in logs {
+            cleaner.waitForPass(over: log)
+            log.reopening.withLock { _ in }
+            do throws(StorageError) { try log.removeFiles() } catch { left.append((log, error)) }
+        }
+        memory.forget(logs)
+        return left
     }
 
     var logs: [PartitionLog] { registry.all }

@@ -48,6 +48,32 @@ import Testing
         try store.store.stop()
     }
 
+    /// Nor is it kept for what readers may have wanted of it.
+    @Test func nobodyKeepsItForItsReaders() throws {
+        let fileSystem = SimulatedFileSystem()
+        var options = TestStore.options
+        options.cacheBytes = 1 << 20
+        let store = try LogStore(fileSystem: fileSystem, folder: "/data", options: options, pool: ChunkPool())
+        weak var deleted: PartitionLog?
+        do {
+            let log = store.addPartition(
+                topicID: TestStore.topicID, topicName: "t", partitionIndex: 0, settings: TestStore.settings,
+                leadership: .leader(in: LeaderEpoch(0)))
+            _ = try store.recover(nowMs: now)
+            deleted = log
+            // Somebody follows it, so its records stay in memory when their file has them.
+            _ = try log.read(from: Offset(0), maxBytes: 1 << 20).get()
+            let slice = TestBatch(count: 1).bytes().withUnsafeBytes { ChunkPool.shared.slice(copying: $0) }
+            _ = try log.append(slice, origin: .client, nowMs: now).get()
+            store.commitPending()
+            try store.checkpoint()
+            #expect(log.state.withLock { $0.tail.count } == 1)
+            try store.removePartition(log)
+        }
+        #expect(deleted == nil)
+        try store.stop()
+    }
+
     /// A store on a disk that waits on demand.
     private func stalling(
         _ disk: SimulatedFileSystem
