@@ -21,7 +21,8 @@ extension FetchPlan {
             maxWaitMs: reader.maxWaitMs,
             minBytes: Int(reader.minBytes), maxBytes: min(Int(max(0, reader.maxBytes)), server.options.maxFetchBytes),
             readsCommitted: reader.isolationLevel == 1,
-            fileFrom: sendsFiles ? KafkaConnection.fileFrom : .max, session: session, rights: rights)
+            fileFrom: sendsFiles ? KafkaConnection.fileFrom : .max,
+            maxInlinePartitions: server.options.maxInlinePartitions, session: session, rights: rights)
         isFull = reader.sessionEpoch <= 0
         takeItems(catalog)
     }
@@ -48,7 +49,6 @@ extension FetchPlan {
     func takeItems(_ catalog: TopicCatalog) {
         guard let session else { return }
         let version = reply.version
-        session.name(byID: version >= 13)
         if isFull { session.markAll() }
         let ready = session.takeReady()
         items.removeAll(keepingCapacity: true)
@@ -127,17 +127,21 @@ extension FetchSession {
         return bytes
     }
 
-    /// Forgets and takes what the request says. To be settled afterwards (`FetchSessions`).
-    func change(by reader: inout FetchRequestReader) {
+    /// Takes what the request says, and then forgets what it says, in Kafka's order: what it both names and forgets is gone. A
+    /// full one, which begins the session, forgets nothing. To be settled afterwards (`FetchSessions`).
+    func change(by request: FetchRequestReader) {
+        // A copy: a session that has nothing left is answered by a plan of the request.
+        var reader = request
+        while let topic = reader.nextTopic() {
+            let name = Array(topic.name)
+            while let partition = reader.nextPartition() { update(Entry(partition, of: topic.topicID, name)) }
+        }
+        if reader.sessionEpoch <= 0 { return }
         while let topic = reader.nextForgottenTopic() {
             let name = Array(topic.name)
             while let index = reader.nextForgottenPartition() {
                 forget(.init(topicID: topic.topicID, topicName: name, partitionIndex: index))
             }
-        }
-        while let topic = reader.nextTopic() {
-            let name = Array(topic.name)
-            while let partition = reader.nextPartition() { update(Entry(partition, of: topic.topicID, name)) }
         }
     }
 }

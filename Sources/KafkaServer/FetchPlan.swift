@@ -44,6 +44,8 @@ final class FetchPlan {
     let session: FetchSession?
     /// The session's epoch when the plan was made: with another one it is not this plan's any more.
     let sessionEpoch: Int32
+    /// With more partitions than these its steps are not a loop's work (`KafkaServerOptions.maxInlinePartitions`).
+    let maxInlinePartitions: Int
     /// Nothing is asked for, so nothing is waited for.
     let isEmpty: Bool
     /// Every partition is told of, changed or not.
@@ -55,7 +57,7 @@ final class FetchPlan {
 
     init(
         reply: ReplyTicket, items: [Item], maxWaitMs: Int32, minBytes: Int, maxBytes: Int, readsCommitted: Bool,
-        fileFrom: Int, session: FetchSession?, rights: FetchRights = .all
+        fileFrom: Int, maxInlinePartitions: Int, session: FetchSession?, rights: FetchRights = .all
     ) {
         self.reply = reply
         self.items = items
@@ -66,10 +68,11 @@ final class FetchPlan {
         self.maxBytes = maxBytes
         self.readsCommitted = readsCommitted
         self.fileFrom = fileFrom
+        self.maxInlinePartitions = maxInlinePartitions
         self.session = session
         self.rights = rights
         sessionEpoch = session?.epoch ?? 0
-        isEmpty = session.map { $0.count == 0 } ?? items.isEmpty
+        isEmpty = session == nil && items.isEmpty
     }
 
     struct Found {

@@ -12,12 +12,12 @@ import LogStorage
 ///             looked at: nothing to read, nothing to tell, and
 ///             registered with the log, which has not moved since
 /// ```
-/// Invariant: the log of a partition at rest has the session's waiter, or has told it, and that stands in the loop's inbox,
-/// in what the loop was told, or in `toldAway`. Whoever takes the waiter back makes the partition ready. So nothing is
-/// missed between two fetches, and no fetch registers what is registered.
+/// Invariant: a log that an entry holds has the session's waiter, or has told it, and that stands in the loop's inbox, in what
+/// the loop was told, or in `toldAway`. Whoever takes the waiter back makes the partition ready. So nothing is missed between
+/// two fetches, no fetch registers what is registered, and no session keeps the log of a deleted partition, asked for or not.
 ///
 /// A log has at most one waiter of a slot. One that is ready may have one, too: of a wait that is over, or of the time
-/// before a request named it anew. What that tells changes nothing.
+/// before a request named it anew. What that tells changes nothing, but that it lets the log go.
 extension FetchSession {
     /// Bit 63 tells sessions from fetches that wait without one.
     static func waiterID(_ id: Int32, _ generation: UInt32) -> UInt64 {
@@ -33,7 +33,7 @@ extension FetchSession {
         let (slot, position) = (item.sessionSlot, item.position)
         setLog(slot, item.log)
         guard let mark = look(slot, step: 1, enough: position + 1), mark.position == position,
-            mark.logStartOffset.rawValue == logStart, isCurrent(slot, mark)
+            mark.logStartOffset.rawValue == logStart, mark.isLed(in: entries[Int(slot)].currentLeaderEpoch)
         else { return }
         entries[Int(slot)].position = position
         entries[Int(slot)].room = entries[Int(slot)].cap
@@ -75,7 +75,13 @@ extension FetchSession {
         entries[Int(slot)].position = mark.position
         entries[Int(slot)].room = room - growth
         round.gain(growth)
-        return isCurrent(slot, mark) && mark.logStartOffset.rawValue <= entries[Int(slot)].fetchOffset
+        return mark.isLed(in: entries[Int(slot)].currentLeaderEpoch)
+            && mark.logStartOffset.rawValue <= entries[Int(slot)].fetchOffset
+    }
+
+    /// Lets go of logs that a wait has not come to watch, because it was over before.
+    func releaseUnwatched() {
+        for slot in ready where entries[Int(slot)].watchSlot < 0 { entries[Int(slot)].log = nil }
     }
 
     /// Takes back what the partition's log has of this session, and makes the partition ready.
@@ -109,13 +115,9 @@ extension FetchSession {
         var watchSlot = entries[Int(slot)].watchSlot
         let mark = log.watch(waiter(for: slot), slot: &watchSlot, step: step, enough: enough)
         entries[Int(slot)].watchSlot = watchSlot
+        // It registers nobody, and would never tell.
+        if mark.isGone { unwatch(slot) }
         return mark
-    }
-
-    /// Whether the partition is led here, by the epoch that the client names if it names one.
-    private func isCurrent(_ slot: Int32, _ mark: PartitionLog.Watermark) -> Bool {
-        let epoch = entries[Int(slot)].currentLeaderEpoch
-        return !mark.isGone && (epoch < 0 || epoch == mark.leaderEpoch.rawValue)
     }
 }
 

@@ -53,6 +53,9 @@ final class FetchSession {
     }
 
     let id: Int32
+    /// Whether topics are looked up by their ids, which its first request has decided (version 13): names and ids find
+    /// different logs.
+    let usesIDs: Bool
     /// Names the session in the logs that it watches; the place says which slot.
     let waiter: ReadWaiter
     /// A follower's, which keeps its place before consumers.
@@ -61,23 +64,24 @@ final class FetchSession {
     /// For this class and its extensions alone.
     var entries: ContiguousArray<Entry> = []
     /// Partitions to be looked at, by rank.
-    private var ready: ContiguousArray<Int32> = []
+    private(set) var ready: ContiguousArray<Int32> = []
     /// The same, become so since the list was last asked for, in any order.
     private var marked: ContiguousArray<Int32> = []
     private var slots: [Key: Int32] = [:]
     private var freed: ContiguousArray<Int32> = []
     private var free: ContiguousArray<Int32> = []
     private var lastRank: Int64 = 0
-    /// Whether topics are looked up by their ids; nil before the first time.
-    private var usesIDs: Bool?
     /// Bytes of all partitions together that count for a fetch's minimum.
     private(set) var cap = 0
 
-    /// A worker has it, with a fetch of many partitions: until it is back, its loop looks at nothing of it but its id, this,
-    /// its times, `takenBytes` and `toldAway`, and does not go on with it. Set and looked at by the loop alone.
+    /// A worker has it, with a fetch of many partitions: until it is back, its loop looks at nothing of it but what no worker
+    /// writes (`id`, `waiter`, `isPrivileged`, `usesIDs`, `epoch`) and what is the loop's alone (this, its times, `takenBytes`,
+    /// `parkedFetch`, `isBeingRead`, `toldAway`), and does not go on with it. Set and looked at by the loop alone.
     var isAway = false
-    /// What its partitions have told meanwhile: each at most once for the time before a worker watched it anew, and once for
-    /// the time since.
+    /// A worker reads for its newest fetch what is on the disk alone, and nobody has gone on with the session since.
+    var isBeingRead = false
+    /// What its partitions have told while it is away or being read, to be acted on afterwards. Each tells at most once for the
+    /// time before a worker watched it anew, and once for the time since.
     var toldAway: [ReadWaiter] = []
     /// The fetch that waits with it; 0: none.
     var parkedFetch: UInt64 = 0
@@ -91,8 +95,7 @@ final class FetchSession {
     var lastUsed: Int64
     /// What it has taken of the share.
     var takenBytes = 0
-    /// What its slots and the names of its partitions keep. Slots that were given up count: the tables keep them until the
-    /// session is empty.
+    /// What its slots and the names of its partitions keep. Slots that were given up count: the tables keep them.
     private(set) var bytes = 0
     /// Slots moved or passed over, for tests: what forgetting costs.
     private(set) var moves = 0
@@ -112,8 +115,12 @@ final class FetchSession {
     /// - Parameters:
     ///   - loop: the index of the loop that hears of its partitions.
     ///   - generation: tells it apart from sessions that have had the same id.
-    init(id: Int32, isPrivileged: Bool = false, now: Int64 = 0, loop: Int = 0, generation: UInt32 = 0) {
+    init(
+        id: Int32, usesIDs: Bool = false, isPrivileged: Bool = false, now: Int64 = 0, loop: Int = 0,
+        generation: UInt32 = 0
+    ) {
         self.id = id
+        self.usesIDs = usesIDs
         waiter = ReadWaiter(loop: Int32(loop), id: Self.waiterID(id, generation))
         self.isPrivileged = isPrivileged
         createdAt = now
@@ -168,16 +175,6 @@ final class FetchSession {
         marked.removeAll { entries[Int($0)].isVacant }
         free += freed
         freed.removeAll()
-        guard slots.isEmpty else { return }
-        (entries, ready, marked, free, slots) = ([], [], [], [], [:])
-        bytes = 0
-    }
-
-    /// Says how a request names topics. Names and ids find different logs, so all are looked at when that changes.
-    func name(byID: Bool) {
-        if usesIDs == byID { return }
-        usesIDs = byID
-        markAll()
     }
 
     // MARK: The ready list

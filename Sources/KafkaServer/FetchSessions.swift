@@ -35,7 +35,9 @@ final class FetchSessions {
 
     /// Creates a session for `partitions` partitions that keep `bytes`, with an id that no other session of any loop
     /// has (the loop's index is in its low bits). Nil: there is no room.
-    func create(partitions: Int, bytes: Int, isPrivileged: Bool = false, now: Int64) -> FetchSession? {
+    func create(
+        partitions: Int, bytes: Int, usesIDs: Bool = false, isPrivileged: Bool = false, now: Int64
+    ) -> FetchSession? {
         guard partitions <= FetchSession.maxPartitions, bytes <= share.limit else { return nil }
         while sessions.count >= slots {
             guard evictIdle(now) || evictLesser(than: partitions, isPrivileged, now) else { return nil }
@@ -46,7 +48,7 @@ final class FetchSessions {
             guard id > 0, sessions[id] == nil else { continue }
             generation &+= 1
             let session = FetchSession(
-                id: id, isPrivileged: isPrivileged, now: now, loop: loop, generation: generation)
+                id: id, usesIDs: usesIDs, isPrivileged: isPrivileged, now: now, loop: loop, generation: generation)
             session.takenBytes = bytes
             sessions[id] = session
             gauge?.add(1)
@@ -66,27 +68,39 @@ final class FetchSessions {
         return session
     }
 
+    /// What a change of its partitions makes of a session.
+    enum Settlement {
+        case goesOn
+        /// It has forgotten all of its partitions, and has ended: its client is answered without one, as by Kafka.
+        case isEmpty
+        /// It has outgrown what there is, and has ended: its client begins anew, without one if there is no room.
+        case hasNoRoom
+    }
+
     /// Settles what a session holds after a request has changed its partitions: takes or gives back the difference.
-    /// False: it has outgrown what there is, and has ended; its client begins anew, without one if there is no room.
-    func settle(_ session: FetchSession, now: Int64) -> Bool {
+    func settle(_ session: FetchSession, now: Int64) -> Settlement {
         session.endChanges()
+        if session.count == 0 {
+            remove(session.id)
+            return .isEmpty
+        }
         let growth = session.bytes - session.takenBytes
         if growth <= 0 {
             share.give(-growth)
         } else {
             guard session.count <= FetchSession.maxPartitions, session.bytes <= share.limit else {
                 remove(session.id)
-                return false
+                return .hasNoRoom
             }
             while !share.take(growth) {
                 guard evictIdle(now) else {
                     remove(session.id)
-                    return false
+                    return .hasNoRoom
                 }
             }
         }
         session.takenBytes = session.bytes
-        return true
+        return .goesOn
     }
 
     /// Whether the session has not ended.

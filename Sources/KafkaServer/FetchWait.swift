@@ -16,8 +16,8 @@ struct ParkedFetch {
 ///
 /// Each partition of the plan is watched once. A commit tells of those that it lets grow by a step (`GrowthRound`);
 /// which of them it is stands in the waiter, so that one step costs one look at one partition. What ends the wait
-/// besides growth: a partition that is deleted, or whose start has passed the offset asked for; the time (`maxWaitMs`);
-/// the peer's end; the broker's stop; a data folder that went offline.
+/// besides growth: a partition that is deleted, whose start has passed the offset asked for, or that is not led here by the
+/// epoch that was named; the time (`maxWaitMs`); the peer's end; the broker's stop; a data folder that went offline.
 extension FetchPlan {
     /// Longest wait of a fetch, in milliseconds, whatever it asks for: what librdkafka allows at most (Java's consumers
     /// ask for half a second). A longer one would only keep what it waits with. Then it is answered with what there is,
@@ -74,8 +74,14 @@ extension FetchPlan {
         items[place].position = mark.position
         items[place].room -= growth
         round.gain(growth)
-        return !mark.isGone && mark.logStartOffset.rawValue <= items[place].fetchOffset
+        return mark.isLed(in: items[place].currentLeaderEpoch)
+            && mark.logStartOffset.rawValue <= items[place].fetchOffset
     }
+}
+
+extension PartitionLog.Watermark {
+    /// Whether the partition is led here, by the epoch that a client names if it names one (-1: it does not).
+    func isLed(in epoch: Int32) -> Bool { !isGone && (epoch < 0 || epoch == leaderEpoch.rawValue) }
 }
 
 extension ReadWaiter {

@@ -223,7 +223,7 @@ final class KafkaLoop {
 
     private func actOnTold(inSession waiter: ReadWaiter) {
         guard let session = sessions.session(waiter) else { return }
-        if session.isAway { return session.toldAway.append(waiter) }
+        if session.isAway || session.isBeingRead { return session.toldAway.append(waiter) }
         guard let fetch = parkedFetches[session.parkedFetch] else { return session.release(waiter.place) }
         if !fetch.plan.keepsWaiting(after: waiter.place, in: session) { answerFetch(session.parkedFetch) }
     }
@@ -253,6 +253,24 @@ final class KafkaLoop {
         if !sessions.has(session) { sessionEnded(session) }
     }
 
+    /// Takes in that a worker has read for a fetch. What its session was told meanwhile is acted on by the caller
+    /// (`actOnTold`), once it has parked what waits: then it counts for that.
+    func endRead(of plan: FetchPlan) {
+        guard let session = plan.ownSession, session.isBeingRead else { return }
+        session.isBeingRead = false
+        told += session.toldAway
+        session.toldAway = []
+    }
+
+    /// Gives up a fetch for which a worker still reads, because another connection goes on with its session.
+    func giveReadUp(of session: FetchSession) {
+        guard session.isBeingRead else { return }
+        session.isBeingRead = false
+        // No wake follows for these. They are looked at by the fetch that goes on.
+        for waiter in session.toldAway { session.release(waiter.place) }
+        session.toldAway = []
+    }
+
     /// Ends what a session does that has lost its place. One that is away ends when it is back.
     private func sessionEnded(_ session: FetchSession) {
         if session.isAway { return }
@@ -266,7 +284,7 @@ final class KafkaLoop {
         session.isUnwatched = true
         // A fetch that is being read has nobody to tell of it.
         session.advance()
-        if session.count <= KafkaConnection.inlineEntries { return session.unwatchAll() }
+        if session.entries.count <= server.options.maxInlinePartitions { return session.unwatchAll() }
         let ended = EndedSession(session: session)
         if !server.broker.workers.submit({ ended.session.unwatchAll() }) { session.unwatchAll() }
     }

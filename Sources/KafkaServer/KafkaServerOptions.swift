@@ -11,6 +11,10 @@ public struct KafkaServerOptions: Sendable {
     public var maxFetchSessionBytes = FetchSessions.maxBytes
     /// Memory of the fetches that wait for more than `FetchPlan.freePartitions` partitions; above it they do not wait.
     public var maxParkedFetchBytes = FetchPlan.maxWaitingBytes
+    /// A loop works off a fetch of so many partitions, those that are ready in its session included; a larger one is a worker's
+    /// (`LongFetch`), and one that waits for more is answered. Each costs about half a microsecond, and as much again when it
+    /// waits.
+    public var maxInlinePartitions = 1000
     /// How long a connection's requests of one read may keep the loop before other connections have their turn. One
     /// request alone may take longer.
     public var maxTurnNanoseconds: Int64 = 1_000_000

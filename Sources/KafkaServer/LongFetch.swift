@@ -101,8 +101,11 @@ final class LongFetch: @unchecked Sendable {
     /// Reads, and writes the reply if there is enough.
     func work(_ server: KafkaServer, _ permissions: Permissions, sendsFiles: Bool, _ pool: ChunkPool) {
         guard var reader else { preconditionFailure("a fetch is read before it was decoded") }
-        session?.change(by: &reader)
+        var session = session
+        session?.change(by: reader)
         session?.endChanges()
+        // The loop ends it (`settleSession`).
+        if session?.count == 0 { session = nil }
         let plan = FetchPlan(reply: ticket, &reader, session: session, server, permissions, sendsFiles: sendsFiles)
         self.plan = plan
         // The frame's memory.
@@ -227,11 +230,15 @@ extension KafkaConnection {
 
 extension KafkaLoop {
     /// Settles the session's size; false when the session has ended meanwhile, or there is no room for what it has
-    /// become.
+    /// become. One that is empty now was answered for without a session.
     fileprivate func settleSession(of fetch: LongFetch) -> Bool {
         guard let session = fetch.session else { return true }
         takeBack(session)
-        return sessions.has(session) && sessions.settle(session, now: eventLoop.now)
+        guard sessions.has(session) else { return false }
+        switch sessions.settle(session, now: eventLoop.now) {
+        case .goesOn, .isEmpty: return true
+        case .hasNoRoom: return false
+        }
     }
 
     fileprivate func giveShareBack(of fetch: LongFetch) {

@@ -13,7 +13,9 @@ extension FetchPlan {
         // They are made anew when it is answered; the memory of many is not kept for that.
         items.removeAll(keepingCapacity: items.count <= Self.freePartitions)
         round = GrowthRound(missing: minBytes - outcome.available)
-        return beginRound(in: session)
+        if beginRound(in: session) { return true }
+        session.releaseUnwatched()
+        return false
     }
 
     /// Takes in that a partition has grown or changed. False: the wait is over.
@@ -22,7 +24,7 @@ extension FetchPlan {
         guard session.watch(slot, &round), !round.isEnough else { return false }
         guard round.isOver || session.markedCount > joinRoom else { return true }
         // A round of so many is not a loop's work.
-        return session.readyCount <= KafkaConnection.inlineEntries && beginRound(in: session)
+        return session.readyCount <= maxInlinePartitions && beginRound(in: session)
     }
 
     private func beginRound(in session: FetchSession) -> Bool {

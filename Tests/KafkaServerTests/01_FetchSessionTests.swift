@@ -74,6 +74,58 @@ import Testing
         #expect(reply.responses.map(\.topic) == ["more"])
     }
 
+    /// Names and ids find different logs. Its client begins anew.
+    @Test(arguments: [Int16(12), 13]) func aRequestThatNamesTopicsInTheOtherWayIsRefused(version: Int16) throws {
+        let client = try TestBroker().client()
+        let topicID = try client.createTopic("orders")
+        let wanted = WireClient.Wanted(topic: "orders", topicID: topicID)
+        let begun = try client.call(WireClient.fetchRequest([wanted], epoch: 0), version: version)
+        try #require(begun.sessionID > 0)
+        let refused = try next(client, begun.sessionID, 1, [wanted], version: version == 12 ? 13 : 12)
+        #expect(refused.code == .fetchSessionTopicIDError)
+        #expect(refused.sessionID == 0 && refused.responses.isEmpty)
+        // Nothing has happened to the session.
+        try client.append("orders", count: 1)
+        let reply = try next(client, begun.sessionID, 1, version: version)
+        #expect(reply.code == .none && reply.responses.count == 1)
+    }
+
+    private func forgetting(_ partitions: [Int32], _ request: FetchRequest) -> FetchRequest {
+        var request = request
+        request.forgottenTopicsData = [FetchRequest.ForgottenTopic()]
+        request.forgottenTopicsData[0].topic = "orders"
+        request.forgottenTopicsData[0].partitions = partitions
+        return request
+    }
+
+    /// In Kafka's order: what a request names and forgets is gone. A full one forgets nothing.
+    @Test func whatIsNamedAndForgottenIsGone() throws {
+        let client = try TestBroker().client()
+        let id = try session(client)
+        let request = forgetting([0], WireClient.fetchRequest(Self.atEnd, sessionID: id, epoch: 1))
+        #expect(try client.call(request, version: 12).responses.isEmpty)
+        for partition in Int32(0)..<2 { try client.append("orders", count: 1, partition: partition) }
+        #expect(try next(client, id, 2).responses.flatMap(\.partitions).map(\.partitionIndex) == [1])
+        let full = forgetting([0], WireClient.fetchRequest(Self.atEnd, sessionID: id, epoch: 0))
+        let begun = try client.call(full, version: 12)
+        #expect(begun.responses.flatMap(\.partitions).map(\.partitionIndex) == [0, 1])
+        #expect(try next(client, begun.sessionID, 1).responses.flatMap(\.partitions).count == 2)
+    }
+
+    /// It ends, and the request is answered without one, whoever works it off; what it named, though forgotten, is told.
+    @Test(arguments: [false, true], [1000, 1]) func aSessionThatForgetsAllEnds(named: Bool, inline: Int) throws {
+        let broker = try TestBroker { $0.server.maxInlinePartitions = inline }
+        let client = try broker.client()
+        let id = try session(client)
+        let asked = named ? [Self.atEnd[1]] : []
+        let reply = try client.call(
+            forgetting([0, 1], WireClient.fetchRequest(asked, maxWaitMs: 10, sessionID: id, epoch: 1)), version: 12)
+        #expect(reply.code == .none && reply.sessionID == 0)
+        #expect(reply.responses.flatMap(\.partitions).map(\.partitionIndex) == (named ? [1] : []))
+        #expect(broker.fetchSessions == 0 && broker.server.sessionShare.bytes == 0)
+        #expect(try next(client, id, 2).code == .fetchSessionIDNotFound)
+    }
+
     @Test func theWrongEpochIsRefused() throws {
         let client = try TestBroker().client()
         let id = try session(client)

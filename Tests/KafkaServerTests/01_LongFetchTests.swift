@@ -12,7 +12,7 @@ import Testing
 @Suite struct LongFetchTests {
     private static let forever: Int32 = 600_000
     /// More than a loop works off.
-    private static let partitions = Int32(KafkaConnection.inlineEntries + 100)
+    private static let partitions = Int32(KafkaServerOptions().maxInlinePartitions + 100)
 
     /// A broker with a topic of so many partitions, all of them empty.
     private static func rig() throws -> (TestBroker, WireClient) {

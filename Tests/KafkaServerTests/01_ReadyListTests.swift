@@ -3,6 +3,7 @@ import BrokerTestKit
 import ByteBuffers
 import KafkaModel
 import KafkaWire
+import StorageIO
 import Testing
 
 @testable import KafkaServer
@@ -37,6 +38,10 @@ import Testing
 
     private func watched(_ broker: TestBroker) throws -> Int {
         try logs(broker).reduce(0) { $0 + $1.state.withLock { $0.waiters.count } }
+    }
+
+    private func heldLogs(_ broker: TestBroker, _ session: Int32) -> Int? {
+        broker.withSession(session) { _, session in session.entries.count { $0.log != nil } }
     }
 
     private func told(_ reply: FetchResponse) -> [Int32] { reply.responses.flatMap(\.partitions).map(\.partitionIndex) }
@@ -177,15 +182,45 @@ import Testing
         #expect(Set(told(try next(client, id, 5))) == [0, 1])
     }
 
-    /// The same partition by its id is another one: no topic has the id zero.
-    @Test func aRequestThatNamesTopicsInTheOtherWayLooksAtAll() throws {
-        let client = try TestBroker().client()
+    /// A walk sees at once that a topic is gone, and so does a session: files go one partition after the other, by syncs.
+    @Test func aDeletionIsToldOfAllPartitionsBeforeTheFirstFileGoes() throws {
+        let disk = StallingFileSystem(SimulatedFileSystem())
+        let broker = try TestBroker(stalling: disk)
+        defer { disk.release() }
+        let (client, other) = (try broker.client(), try broker.client())
         let id = try begin(client, 3)
-        #expect(told(try next(client, id, 1)).isEmpty)
-        let codes = try next(client, id, 2, version: 13).responses.flatMap(\.partitions).map(\.code)
-        #expect(codes == [.unknownTopicID, .unknownTopicID, .unknownTopicID])
-        #expect(told(try next(client, id, 3)) == [0, 1, 2])
-        #expect(told(try next(client, id, 4)).isEmpty)
+        try client.append("orders", count: 1)
+        try broker.broker.store.checkpoint()
+        let end = [WireClient.Wanted(topic: "orders", offset: 1)]
+        #expect(told(try next(client, id, 1, end)) == [0])
+        #expect(told(try next(client, id, 2)).isEmpty)
+        disk.stall([.remove], pathContains: "/partitions/orders-0")
+        var state = DeleteTopicsRequest.DeleteTopicState()
+        state.name = "orders"
+        var delete = DeleteTopicsRequest()
+        delete.topics = [state]
+        let deleted = try other.send(delete, version: 6)
+        try waitUntil { disk.waitingCalls > 0 }
+        let reply = try next(client, id, 3).responses.flatMap(\.partitions)
+        #expect(reply.map(\.partitionIndex) == [0, 1, 2])
+        #expect(reply.allSatisfy { $0.code == .unknownTopicOrPartition })
+        disk.release()
+        let removed = try other.receive(DeleteTopicsResponse.self, version: 6, correlationID: deleted)
+        #expect(removed.responses.first?.errorCode == 0)
+    }
+
+    /// Without a session, too, by a loop or by workers: its client would wait for what it may not read.
+    @Test(arguments: [Int32(2), 1500]) func aNewEpochEndsAWaitWithoutASession(partitions: Int32) throws {
+        let broker = try TestBroker()
+        let client = try broker.client()
+        try client.createTopic("orders", partitions: partitions)
+        let asked = (0..<partitions).map { WireClient.Wanted(topic: "orders", partition: $0, leaderEpoch: 0) }
+        let correlation = try client.send(WireClient.fetchRequest(asked, maxWaitMs: Self.forever), version: 12)
+        try waitUntil { try broker.parkedFetches == 1 && watched(broker) == Int(partitions) }
+        #expect(broker.broker.become(leaderOf: try logs(broker)[1], in: LeaderEpoch(1)))
+        let reply = try client.receive(FetchResponse.self, version: 12, correlationID: correlation)
+        let refused = reply.responses.flatMap(\.partitions).filter { $0.code != .none }
+        #expect(refused.map(\.partitionIndex) == [1] && refused.map(\.code) == [.fencedLeaderEpoch])
     }
 
     /// What has happened between the look and the rest is seen; who takes a waiter back, be it the one of an older time, makes
@@ -228,6 +263,88 @@ import Testing
             session.mark(slot)
         }
         #expect(session.readyCount == 0)
+    }
+
+    // MARK: What is told meanwhile
+
+    /// A worker has the session while its partitions tell of something, as it does for a moment whenever a fetch is long.
+    @Test func whatIsToldWhileASessionIsAwayIsActedOn() throws {
+        let broker = try TestBroker()
+        let (client, writer) = (try broker.client(), try broker.client())
+        let id = try begin(client, 3)
+        let asked = try client.send(
+            WireClient.fetchRequest([], maxWaitMs: Self.forever, sessionID: id, epoch: 1), version: 12)
+        try waitUntil { broker.parkedFetches == 1 }
+        broker.withSession(id) { _, session in session.isAway = true }
+        try writer.append("orders", count: 1, partition: 2)
+        try waitUntil { broker.withSession(id) { _, session in session.toldAway.count } == 1 }
+        #expect(broker.parkedFetches == 1 && !client.hasInput)
+        broker.withSession(id) { loop, session in
+            loop.takeBack(session)
+            loop.actOnTold()
+        }
+        #expect(told(try client.receive(FetchResponse.self, version: 12, correlationID: asked)) == [2])
+    }
+
+    /// A session over partitions from 1 on, which rest, and a record in partition 0 that is on the disk alone.
+    private func beginBesideAColdPartition(_ broker: TestBroker, _ client: WireClient, _ partitions: Int32) throws
+        -> Int32
+    {
+        try client.createTopic("orders", partitions: partitions)
+        try client.append("orders", count: 1, valueSize: 100)
+        // Nobody follows it, so it leaves memory.
+        try broker.broker.store.checkpoint()
+        let asked = (1..<partitions).map { WireClient.Wanted(topic: "orders", partition: $0) }
+        let id = try client.call(WireClient.fetchRequest(asked, epoch: 0), version: 12).sessionID
+        #expect(told(try next(client, id, 1)).isEmpty)
+        return id
+    }
+
+    /// What partitions tell while a worker reads from the disk is not enough for the minimum either, so the fetch waits; the next
+    /// record makes it enough.
+    @Test func whatIsToldDuringAReadOfTheDiskCountsForTheWait() throws {
+        let disk = StallingFileSystem(SimulatedFileSystem())
+        let broker = try TestBroker(stalling: disk)
+        defer { disk.release() }
+        let (client, writer) = (try broker.client(), try broker.client())
+        let id = try beginBesideAColdPartition(broker, client, 2)
+        disk.stall([.read], pathContains: "/partitions/orders")
+        let asked = try client.send(
+            WireClient.fetchRequest(
+                wanted(1), maxWaitMs: Self.forever, minBytes: 2000, sessionID: id, epoch: 2), version: 12)
+        try waitUntil { disk.waitingCalls > 0 }
+        #expect(broker.withSession(id) { _, session in session.isBeingRead } == true)
+        try writer.append("orders", count: 1, valueSize: 100, partition: 1)
+        try waitUntil { broker.withSession(id) { _, session in session.toldAway.count } == 1 }
+        disk.release()
+        try waitUntil { broker.parkedFetches == 1 }
+        #expect(!client.hasInput)
+        try writer.append("orders", count: 1, valueSize: 2000, partition: 1)
+        let reply = try client.receive(FetchResponse.self, version: 12, correlationID: asked)
+        #expect(Set(told(reply)) == [0, 1])
+    }
+
+    /// Another connection goes on with the session meanwhile: what was told is the next fetch's.
+    @Test func whatIsToldDuringAReadThatIsGivenUpIsTheNextFetchs() throws {
+        let disk = StallingFileSystem(SimulatedFileSystem())
+        let broker = try TestBroker(stalling: disk)
+        defer { disk.release() }
+        let (client, second, writer) = (try broker.client(), try broker.client(), try broker.client())
+        let id = try beginBesideAColdPartition(broker, client, 3)
+        disk.stall([.read], pathContains: "/partitions/orders")
+        let asked = try client.send(WireClient.fetchRequest(wanted(1), sessionID: id, epoch: 2), version: 12)
+        try waitUntil { disk.waitingCalls > 0 }
+        try writer.append("orders", count: 1, partition: 1)
+        try waitUntil { broker.withSession(id) { _, session in session.toldAway.count } == 1 }
+        let again = try second.send(WireClient.fetchRequest([], sessionID: id, epoch: 3), version: 12)
+        try waitUntil { broker.withSession(id) { _, session in session.toldAway.isEmpty } == true }
+        disk.release()
+        let refused = try client.receive(FetchResponse.self, version: 12, correlationID: asked)
+        #expect(refused.code == .invalidFetchSessionEpoch)
+        let reply = try second.receive(FetchResponse.self, version: 12, correlationID: again)
+        #expect(Set(told(reply)) == [0, 1])
+        #expect(try writer.deleteTopic("orders") == .none)
+        try waitUntil { heldLogs(broker, id) == 0 }
     }
 
     // MARK: Two connections
@@ -297,16 +414,28 @@ import Testing
         #expect(try next(client, id, 5).responses.map(\.topic) == ["more"])
     }
 
-    /// A session whose client asks no more keeps no deleted log.
-    @Test func aSilentSessionLetsADeletedLogGo() throws {
+    /// A session whose client asks no more keeps no deleted log: at rest, or where its last fetch got records after a wait, at
+    /// whose end that partition, or another, was found to have enough.
+    @Test(arguments: 0...2) func aSilentSessionLetsADeletedLogGo(grown: Int32) throws {
         let broker = try TestBroker()
         let client = try broker.client()
-        let id = try begin(client, 1)
+        let id = try begin(client, 2)
         #expect(told(try next(client, id, 1)).isEmpty)
-        weak let log = try logs(broker)[0]
-        #expect(log != nil)
-        #expect(try client.deleteTopic("orders") == .none)
-        try waitUntil { log == nil }
+        if grown > 0 {
+            let asked = try client.send(
+                WireClient.fetchRequest(
+                    [.init(topic: "orders", partition: 0), .init(topic: "orders", partition: 1)],
+                    maxWaitMs: Self.forever, sessionID: id, epoch: 2), version: 12)
+            try waitUntil { broker.parkedFetches == 1 }
+            let writer = try broker.client()
+            try writer.append("orders", count: 1, partition: grown - 1)
+            let reply = try client.receive(FetchResponse.self, version: 12, correlationID: asked)
+            #expect(told(reply) == [grown - 1])
+        }
+        #expect(heldLogs(broker, id) == 2)
+        let other = try broker.client()
+        #expect(try other.deleteTopic("orders") == .none)
+        try waitUntil { heldLogs(broker, id) == 0 }
         #expect(broker.fetchSessions == 1)
     }
 

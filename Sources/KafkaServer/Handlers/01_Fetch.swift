@@ -20,19 +20,18 @@ extension KafkaConnection {
         case .success(let found): session = found
         case .failure(let refusal): return refuseFetch(request.ticket, refusal.code)
         }
+        var settlement = FetchSessions.Settlement.goesOn
         if let session {
-            // Before what is ready is counted: all is, when topics are named in the other way.
-            session.name(byID: request.version >= 13)
-            if session.readyCount + reader.partitionCount > Self.inlineEntries {
+            if session.readyCount + reader.partitionCount > server.options.maxInlinePartitions {
                 return workOff(LongFetch(request, reader, session))
             }
-            session.change(by: &reader)
-            guard loop.sessions.settle(session, now: loop.eventLoop.now) else {
-                return refuseFetch(request.ticket, .fetchSessionIDNotFound)
-            }
+            session.change(by: reader)
+            settlement = loop.sessions.settle(session, now: loop.eventLoop.now)
+            if settlement == .hasNoRoom { return refuseFetch(request.ticket, .fetchSessionIDNotFound) }
         }
         let plan = FetchPlan(
-            reply: request.ticket, &reader, session: session, server, permissions, sendsFiles: sendsFiles)
+            reply: request.ticket, &reader, session: settlement == .goesOn ? session : nil, server, permissions,
+            sendsFiles: sendsFiles)
         let outcome = plan.read(server, mayWait: false)
         if outcome.wouldWait {
             return readElsewhere(plan) { connection, plan, outcome in connection.answer(plan, outcome) }
@@ -54,7 +53,7 @@ extension KafkaConnection {
             plan.refuseDeleted(broker.catalog)
         } else {
             guard let session = plan.ownSession else { return refuseFetch(plan.reply, .invalidFetchSessionEpoch) }
-            if (plan.isFull ? session.count : session.readyCount) > Self.inlineEntries {
+            if (plan.isFull ? session.count : session.readyCount) > plan.maxInlinePartitions {
                 return answer(LongFetch(plan), after: nil)
             }
             plan.takeItems(broker.catalog)
@@ -74,15 +73,21 @@ extension KafkaConnection {
         let handle = loop.handle
         let server = server
         let carried = CarriedFetch(plan: plan)
+        plan.ownSession?.isBeingRead = true
         let taken = broker.workers.submit {
             let found = CarriedFetch(plan: carried.plan, outcome: carried.plan.read(server, mayWait: true))
-            handle.submit { loop in
-                guard let handler = loop.connection(id)?.handler as? KafkaConnection else { return }
+            handle.submit { eventLoop in
+                let loop = server.loops.state(eventLoop.index)
+                loop.endRead(of: found.plan)
+                defer { loop.actOnTold() }
+                guard let handler = eventLoop.connection(id)?.handler as? KafkaConnection else { return }
                 handler.unpark()
                 then(handler, found.plan, found.outcome)
             }
         }
-        if !taken { fail("too many requests wait for a worker") }
+        if taken { return }
+        loop.endRead(of: plan)
+        fail("too many requests wait for a worker")
     }
 
     /// Records of at least so many bytes that lie in a file are sent from there (sendfile). Fewer are read into memory and
@@ -95,10 +100,6 @@ extension KafkaConnection {
     /// Topics and partitions that one Fetch may name, those it forgets included: as many partitions as a session may
     /// have. Each costs about 0.5 KB while it is worked on (`LongFetch.bytesAPartition`). Above: INVALID_REQUEST.
     static let maxEntries = FetchSession.maxPartitions
-
-    /// A loop works off a fetch of so many partitions, those that are ready in its session included; a larger one is a
-    /// worker's (`LongFetch`). Each costs about half a microsecond, and as much again when it waits.
-    static let inlineEntries = 1000
 
     struct Refusal: Error { let code: ErrorCode }
 
@@ -116,7 +117,8 @@ extension KafkaConnection {
             guard reader.version >= 7, reader.partitionCount > 0 else { return .success(nil) }
             return .success(
                 loop.sessions.create(
-                    partitions: reader.partitionCount, bytes: bytes(), isPrivileged: reader.replicaID >= 0, now: now))
+                    partitions: reader.partitionCount, bytes: bytes(), usesIDs: reader.version >= 13,
+                    isPrivileged: reader.replicaID >= 0, now: now))
         case (let id, let epoch):
             // What was told already is looked at: who asks now knows perhaps of a record that was acknowledged.
             loop.takeTold()
@@ -125,7 +127,11 @@ extension KafkaConnection {
             }
             // One that is being worked on is another connection's just now.
             guard found.epoch == epoch, !found.isAway else { return .failure(Refusal(code: .invalidFetchSessionEpoch)) }
+            guard found.usesIDs == (reader.version >= 13) else {
+                return .failure(Refusal(code: .fetchSessionTopicIDError))
+            }
             found.advance()
+            loop.giveReadUp(of: found)
             // Its client has given another connection up, as it waits for one answer at a time.
             if found.parkedFetch != 0 { loop.answerFetch(found.parkedFetch) }
             return .success(found)

@@ -50,7 +50,8 @@ struct LogProgress {
             allowedOffset = min(allowedOffset, offset)
             return
         }
-        // How many bytes become visible with it is not known; who waits for any is told all the same.
+        // How many bytes become visible with it is not known: the position moves by one, so that it shows that some did. Nobody is
+        // told here, and nobody waits: a log that is recovered or read again has no readers yet.
         flushedAbove.append(Flushed(endOffset: offset, bytes: 1))
         _ = advanceHighWatermark(to: allowedOffset)
     }

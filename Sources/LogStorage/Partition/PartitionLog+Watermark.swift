@@ -21,18 +21,17 @@ extension PartitionLog {
     /// `Int64.max` asks for the latter alone.
     ///
     /// The waiter is told once. If it is still registered, by `slot`, this only moves its threshold. Nothing is missed:
-    /// what is visible now is in the answer, what comes later is told. A position that has reached `enough` is only
-    /// answered: nothing is registered then, nor moved.
+    /// what is visible now is in the answer, what comes later is told. When `enough` is reached, nobody waits for more, and
+    /// the waiter is told of the rest alone, as of a deletion: it stays registered as long as it is not told.
     public func watch(
         _ waiter: ReadWaiter, slot: inout Int32, step: Int64, enough: Int64 = .max
     ) -> Watermark {
         state.withLock { state in
             let isGone = state.isDeleted || !state.leadership.isLeader
             if !isGone {
-                if state.watermarkPosition < enough {
-                    let (threshold, isNever) = state.watermarkPosition.addingReportingOverflow(step)
-                    slot = state.waiters.set(waiter, threshold: isNever ? .max : threshold, slot: slot)
-                }
+                let (threshold, isNever) = state.watermarkPosition.addingReportingOverflow(step)
+                let isOver = isNever || state.watermarkPosition >= enough
+                slot = state.waiters.set(waiter, threshold: isOver ? .max : threshold, slot: slot)
                 state.unreadBytes = 0
             }
             return Watermark(

@@ -125,7 +125,7 @@ extension PartitionLog {
         let (written, cost) = state.withLock { state -> (Int, Int) in
             let end = state.tail.partitioningIndex { $0.lastOffset > lastOffset }
             guard state.settled < end else { return (0, 0) }
-            let isFollowed = state.unreadBytes <= store.options.cacheBytes || !state.waiters.isEmpty
+            let isFollowed = state.unreadBytes <= store.options.cacheBytes || state.waiters.awaitsGrowth
             var written = 0
             // The batches keep whole chunks alive. A chunk that several partitions share counts for each of them. What a
             // start has replayed is not kept: its pool is not the one that the cache is counted in.

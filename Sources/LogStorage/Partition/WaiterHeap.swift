@@ -24,6 +24,8 @@ struct WaiterHeap {
     private(set) var looks = 0
 
     var isEmpty: Bool { heap.isEmpty }
+    /// Somebody waits for growth, and not for what else may happen alone.
+    var awaitsGrowth: Bool { !heap.isEmpty && heap[0].threshold < .max }
     var count: Int { heap.count }
 
     /// Registers the waiter, or moves it if `slot` says that it is registered; gives its slot.

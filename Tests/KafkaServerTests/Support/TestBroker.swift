@@ -154,6 +154,14 @@ final class TestBroker {
     var groupWaiters: Int { sum { $0.waiters.count } }
     var fetchSessions: Int { sum { $0.sessions.count } }
     var sessionIDs: [Int32] { ofEach { Array($0.sessions.ids) }.flatMap { $0 } }
+    /// Looks at a session, or changes it, on its loop; nil when there is none of this id.
+    @discardableResult
+    func withSession<Value: Sendable>(
+        _ id: Int32, _ body: @escaping @Sendable (KafkaLoop, FetchSession) -> Value
+    ) -> Value? {
+        ofEach { loop in loop.sessions.session(id, now: loop.eventLoop.now).map { body(loop, $0) } }.compactMap { $0 }
+            .first
+    }
     /// Partitions that a session's fetches have looked at.
     func looks(of session: Int32) -> Int {
         sum { $0.sessions.session(session, now: $0.eventLoop.now)?.looks ?? 0 }

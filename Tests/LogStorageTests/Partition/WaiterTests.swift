@@ -122,6 +122,24 @@ import Testing
         #expect(store.log.state.withLock { $0.waiters.isEmpty })
     }
 
+    /// Whoever has enough waits for no growth, but holds the log, and so is told when that goes.
+    @Test func whoHasEnoughIsToldOfADeletionAlone() throws {
+        let store = try TestStore()
+        let observer = Told()
+        store.store.observe(observer)
+        store.append()
+        store.store.commitPending()
+        let position = store.log.state.withLock { $0.watermarkPosition }
+        var slot: Int32 = -1
+        #expect(store.log.watch(waiter(1), slot: &slot, step: 1, enough: position).position == position)
+        #expect(store.log.state.withLock { !$0.waiters.isEmpty && !$0.waiters.awaitsGrowth })
+        store.append()
+        store.store.commitPending()
+        #expect(observer.ids.isEmpty)
+        try store.store.removePartition(store.log)
+        #expect(observer.ids == [1])
+    }
+
     @Test func retentionTellsThoseWhoWait() throws {
         var settings = TestStore.settings
         settings.segmentBytes = 1 << 10
