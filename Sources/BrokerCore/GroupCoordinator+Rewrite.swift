@@ -64,7 +64,8 @@ struct LogRewrite {
     var pending: Pending?
     /// Bytes of live records that were appended and may not be on disk, and the offset behind the last of them.
     private var queued = (bytes: 0, end: Offset(0))
-    private var isAsked = false
+    /// The timer thread was woken, and has not looked yet.
+    fileprivate(set) var isAsked = false
 
     /// A log is rewritten when it has grown to this many times what is alive: each live byte is then written again at
     /// most once for three bytes of commits.
@@ -72,18 +73,11 @@ struct LogRewrite {
 
     func isOutgrown(_ liveBytes: Int, floor: Int64) -> Bool { logBytes > max(floor, Int64(liveBytes) * Self.growth) }
 
-    /// Whether the timer thread has to be woken: once for each time that the log outgrows.
-    mutating func asks(_ liveBytes: Int, floor: Int64) -> Bool {
-        if isAsked || writing != nil || pending != nil || !isOutgrown(liveBytes, floor: floor) { return false }
-        isAsked = true
-        return true
-    }
+    /// The timer thread sees to it already.
+    var isSeenTo: Bool { isAsked || writing != nil || pending != nil }
 
     /// Begins a walk, with the log's end.
-    mutating func begin(_ start: Offset) {
-        writing = Writing(start: start, bytesBefore: logBytes)
-        isAsked = false
-    }
+    mutating func begin(_ start: Offset) { writing = Writing(start: start, bytesBefore: logBytes) }
 
     /// Counts live records that were appended.
     mutating func queue(_ bytes: Int, end: Offset) { queued = (queued.bytes + bytes, end) }
@@ -140,12 +134,13 @@ extension GroupCoordinator {
         }
     }
 
-    /// Begins a walk where the log has outgrown what is alive. What cannot begin now is looked at again whenever the timer
-    /// thread wakes.
+    /// Begins a walk where the log has outgrown what is alive. What cannot begin now is asked for again by the first event with
+    /// which it can.
     private func beginRewrite(_ shard: inout Shard) -> Bool {
-        guard !shard.isSuspended, shard.rewrite.isOutgrown(shard.machine.liveBytes, floor: rewriteFloor),
-            shard.machine.canBeRewritten, shard.log.refusal(.broker) == nil
-        else { return false }
+        shard.rewrite.isAsked = false
+        guard shard.rewrite.isOutgrown(shard.machine.liveBytes, floor: rewriteFloor), shard.canBeRewritten else {
+            return false
+        }
         shard.rewrite.begin(shard.log.logEndOffset)
         return true
     }
@@ -184,5 +179,20 @@ extension GroupCoordinator {
         shard.rewrite.logBytes -= pending.bytesBefore
         shard.rewrite.pending = nil
         return .idle
+    }
+}
+
+extension GroupCoordinator.Shard {
+    /// Whether what is alive can be appended once more now.
+    fileprivate var canBeRewritten: Bool {
+        !isSuspended && machine.canBeRewritten && log.refusal(.broker) == nil
+    }
+
+    /// Whether the timer thread has to be woken: once for each time that the log has outgrown what is alive and can be
+    /// rewritten.
+    mutating func asksForRewrite(floor: Int64) -> Bool {
+        if rewrite.isSeenTo || !rewrite.isOutgrown(machine.liveBytes, floor: floor) || !canBeRewritten { return false }
+        rewrite.isAsked = true
+        return true
     }
 }

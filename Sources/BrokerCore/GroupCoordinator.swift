@@ -236,8 +236,8 @@ public final class GroupCoordinator: Sendable {
             }
             count(&shard)
             return (
-                outcome, shard.machine.nextDeadline, shard.rewrite.asks(shard.machine.liveBytes, floor: rewriteFloor),
-                lost
+                outcome, shard.machine.nextDeadline,
+                shard.asksForRewrite(floor: rewriteFloor), lost
             )
         }
         deliver(Outcome(replies: lost))
