@@ -181,6 +181,7 @@ extension GroupCoordinator: PartitionStateOwner {
         do throws(StorageError) {
             _ = try Self.replay(shard.log, visibility, into: &shard.machine)
             _ = shard.machine.loaded(now: now)
+            shard.renumberMissedDeletions()
         } catch {
             Log.error("groups cannot be read back", "partition", shard.log.name, "reason", error)
             return replies + suspend(&shard, now)
@@ -233,30 +234,20 @@ extension GroupCoordinator: PartitionStateOwner {
         } catch {
             return "\(error)"
         }
-        let missed = shard.withLock { shard -> [String]? in
+        let isServed = shard.withLock { shard in
             // Resigned meanwhile, and perhaps taken up again.
-            guard shard.isSuspended, shard.term == term else { return nil }
+            guard shard.isSuspended, shard.term == term else { return false }
             shard.machine = machine
             shard.rewrite.logBytes = bytes
             shard.isSuspended = false
-            defer { shard.missedDeletions = [] }
-            return shard.missedDeletions
+            shard.renumberMissedDeletions()
+            return true
         }
         // What is loaded before the coordinator serves begins with it.
-        guard let missed, wiring.withLock({ $0!.isActive }) else { return nil }
+        guard isServed, wiring.withLock({ $0!.isActive }) else { return nil }
         begin(shard)
-        sweepDeleted(missed, in: shard)
+        sweepMissed(in: shard)
         Log.info("groups are served", "partition", log.name)
         return nil
-    }
-}
-
-extension GroupCoordinator.Shard {
-    /// Topics deleted while the shard is suspended whose offsets are removed afterwards; those of more stay until they
-    /// expire.
-    static let maxMissedDeletions = 10_000
-
-    mutating func missDeletion(of name: String) {
-        if missedDeletions.count < Self.maxMissedDeletions { missedDeletions.append(name) }
     }
 }

@@ -42,8 +42,8 @@ public final class GroupCoordinator: Sendable {
         /// Its log cannot be read, or may lose what was appended last: its groups are told that they are being loaded
         /// until that is over (`GroupCoordinator+Loading`).
         var isSuspended = false
-        /// Topics that were deleted meanwhile.
-        var missedDeletions: [String] = []
+        /// Deleted topics whose offsets are to be removed still, because the log took nothing, or could not be read.
+        var missedDeletions: [MissedDeletion] = []
     }
 
     struct Wiring {
@@ -69,7 +69,7 @@ public final class GroupCoordinator: Sendable {
     private let wakeAtMs = Atomic<Int64>(.max)
     /// `offsets.retention.check.interval.ms`.
     static let retentionCheckMs: Int64 = 600_000
-    /// How often timers are tried again whose records the log refuses, and shards that wait for their log.
+    /// How often timers and sweeps are tried again whose records the log refuses, and shards that wait for their log.
     static let refusedPollMs: Int64 = 1000
 
     init(settings: GroupSettings, rewriteFloor: Int64) {
@@ -171,31 +171,6 @@ public final class GroupCoordinator: Sendable {
     /// Forgets a parked request whose connection is gone. `groupID` is the request's.
     public func waiterGone(_ waiter: WaiterID, groupID: String) {
         perform(group: groupID) { machine, now in machine.waiterGone(waiter, now: now) }
-    }
-
-    /// Removes the offsets of a deleted topic, in every group.
-    func topicDeleted(_ name: String) {
-        for shard in shards {
-            let isMissed = shard.withLock { shard in
-                if shard.isSuspended { shard.missDeletion(of: name) }
-                return shard.isSuspended
-            }
-            if !isMissed { sweepDeleted([name], in: shard) }
-        }
-        broker.store.kick()
-    }
-
-    /// Removes the offsets of topics, by one walk for all of them.
-    func sweepDeleted(_ names: [String], in shard: Lock<Shard>) {
-        guard let first = names.first else { return }
-        let topics = Dictionary(names.map { (ExactString($0), TopicID.zero) }) { id, _ in id }
-        sweep(shard, topics.count == 1 ? .topic(ExactString(first)) : .offsets) {
-            $0.topicsDeleted(topics, &$1, now: $2)
-        }
-        // Where the shard lost its log between two steps, the rest is removed when it has it back.
-        shard.withLock { shard in
-            if shard.isSuspended { for name in names { shard.missDeletion(of: name) } }
-        }
     }
 
     struct Outcome {
@@ -371,6 +346,7 @@ public final class GroupCoordinator: Sendable {
                 for shard in shards { expireOffsets(shard) }
             }
             if resumeSuspended() { earliest = min(earliest, now + Self.refusedPollMs) }
+            if sweepMissed() { earliest = min(earliest, now + Self.refusedPollMs) }
             if rewriteOutgrown() { earliest = min(earliest, now + Self.rewritePollMs) }
             broker.store.kick()
             if wiring.withLock({ $0!.stopping }) { return }
@@ -392,23 +368,28 @@ public final class GroupCoordinator: Sendable {
 
     private func expireOffsets(_ shard: Lock<Shard>) { sweep(shard, .offsets) { $0.expireOffsets(&$1, now: $2) } }
 
-    /// Runs an event of several steps to its end, or until the log takes no more of it.
-    private func sweep(
+    /// Runs an event of several steps to its end, or until the log takes no more of it, or the shard does not serve any more.
+    /// Returns whether it came to its end.
+    @discardableResult
+    func sweep(
         _ shard: Lock<Shard>, _ scope: ShardWalk.Scope,
         _ step: (inout GroupShard, inout ShardWalk, CoordinatorTime) -> GroupActions
-    ) {
+    ) -> Bool {
         var walk = ShardWalk(scope)
         while !walk.isComplete {
             var next = walk
+            var isServed = true
             let outcome = run(shard) { machine, now in
                 next = walk
+                isServed = machine.phase == .active
                 return step(&machine, &next, now)
             }
             deliver(outcome)
-            if outcome.refused { return }
+            if outcome.refused || !isServed { return false }
             walk = next
             waitForRoom(outcome.bytes)
         }
+        return true
     }
     /// Commits what is queued when sweeps have appended so many bytes that more would be memory without a bound: each
     /// tombstone repeats its group's id. Sweeps run on threads that may wait for the disk.

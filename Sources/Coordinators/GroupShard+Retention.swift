@@ -38,20 +38,25 @@ extension GroupShard {
     }
 
     /// Removes the offsets of topics that were deleted: the next step of a walk through `.offsets`, or through `.topic`
-    /// where it is one. Offsets of a new topic of the same name, known by its id, stay.
+    /// where it is one. Offsets of a new topic of the same name stay, if it is known by its id, or if they were committed
+    /// after the first `upTo` of all (`offsetRecords`).
     public mutating func topicsDeleted(
-        _ topics: [ExactString: TopicID], _ walk: inout ShardWalk, now: CoordinatorTime
+        _ topics: [ExactString: TopicID], upTo: UInt64 = .max, _ walk: inout ShardWalk, now: CoordinatorTime
     ) -> GroupActions {
         sweep(&walk, now) { shard, part in
-            for key in shard.deleted(in: part, topics) { shard.delete(key.topic, key.partitionIndex, of: key.groupID) }
+            for key in shard.deleted(in: part, topics, upTo) {
+                shard.delete(key.topic, key.partitionIndex, of: key.groupID)
+            }
         }
     }
 
     /// Returns the offsets of the part that are of these topics. Pending ones of the group, which the walk does not come by,
     /// are in its first part.
-    private func deleted(in part: ShardWalk.Part, _ topics: [ExactString: TopicID]) -> [GroupRecord.OffsetKey] {
+    private func deleted(
+        in part: ShardWalk.Part, _ topics: [ExactString: TopicID], _ upTo: UInt64
+    ) -> [GroupRecord.OffsetKey] {
         func isDeleted(_ topic: ExactString, _ offset: CommittedOffset) -> Bool {
-            topics[topic].map { !offset.isOfOtherTopic(than: $0) } ?? false
+            topics[topic].map { offset.order <= upTo && !offset.isOfOtherTopic(than: $0) } ?? false
         }
         var keys = part.offsets.filter { isDeleted(ExactString($0.key.topic), $0.offset) }.map(\.key)
         guard part.isFirst, let group = groups[part.groupID], !group.openTransactions.isEmpty else { return keys }

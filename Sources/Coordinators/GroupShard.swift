@@ -226,6 +226,10 @@ public struct GroupShard: Sendable {
 
     public var groupCount: Int { groups.count }
 
+    /// Counts offset records so far, replayed ones included: what was committed earlier has a lower number
+    /// (`topicsDeleted`). It does not fall, also not when the shard is loaded anew.
+    public var offsetRecords: UInt64 { context.offsetRecords }
+
     /// Counts the committed offsets of a group.
     public func offsetCount(of groupID: String) -> Int { groups[groupID]?.offsets.count ?? 0 }
 

@@ -193,6 +193,78 @@ import Testing
         #expect(sink.errors(of: 33) == [.coordinatorNotAvailable] && node.offsets(group: "g8") == ["t-0": 1])
     }
 
+    /// A topic is deleted while the log takes nothing, and made again under its name before the log takes something.
+    @Test func offsetsOfADeletedTopicGoWhenTheLogTakesThat() throws {
+        let node = try SimulatedBroker()
+        for group in ["g", "h"] { node.commit(group: group, partitions: 0..<2, offset: 5) }
+        node.broker.store.commitPending()
+        failWrites(node, of: node.offsetsLog)
+        node.broker.store.maintain(nowMs: Self.wallClockMs)
+        #expect(node.offsetsLog.refusal(.broker) != nil)
+        node.broker.groups.topicDeleted("t")
+        #expect(node.broker.groups.sweepMissed())
+        node.fileSystem.removeFaults()
+        node.broker.store.maintain(nowMs: Self.wallClockMs + 20_000)
+        node.commit(group: "g", offset: 1)
+        node.commit(group: "other", topic: "u", offset: 7)
+        #expect(!node.broker.groups.sweepMissed())
+        #expect(node.offsets(group: "g") == ["t-0": 1] && node.offsets(group: "h") == [:])
+        node.broker.store.commitPending()
+        try node.crash()
+        #expect(node.offsets(group: "g") == ["t-0": 1] && node.offsets(group: "h") == [:])
+        #expect(node.offsets(group: "other") == ["u-0": 7])
+    }
+
+    /// The shard loses its log in the middle of the walk, and has it back before anybody has looked.
+    @Test func aSweepThatIsInterruptedIsMadeUpFor() throws {
+        let sink = ReplySink()
+        let node = try SimulatedBroker()
+        node.broker.groups.deliver(to: sink)
+        node.commit(group: "g", offset: 5)
+        node.broker.store.commitPending()
+        node.join(group: "waiting", waiter: 21)
+        try fillJournal(node)
+        failWrites(node, of: node.offsetsLog)
+        node.commit(group: "h", offset: 2, waiter: 12)
+        node.broker.store.commitPending()
+        #expect(node.offsetsLog.hasLeftOutAppends)
+        // Told when the sweep finds the log like that.
+        sink.whenTold(21) { [unowned node] in
+            node.fileSystem.removeFaults()
+            node.broker.store.maintain(nowMs: Self.wallClockMs + 20_000)
+            #expect(!node.broker.groups.resumeSuspended())
+        }
+        node.broker.groups.topicDeleted("t")
+        #expect(sink.errors(of: 21) == [.notCoordinator])
+        #expect(!node.broker.groups.sweepMissed())
+        #expect(node.offsets(group: "g") == [:] && node.offsets(group: "h") == [:])
+    }
+
+    /// A log that has outgrown what is alive while it takes nothing is rewritten as soon as it takes something.
+    @Test func aRewriteThatCannotBeginIsAskedForAgain() throws {
+        var options = SimulatedBroker.options
+        options.offsetsRewriteFloor = 4 << 10
+        let node = try SimulatedBroker(options: options)
+        var isAsked: Bool { node.broker.groups.shards[0].withLock { $0.rewrite.isAsked } }
+        var offset: Int64 = 0
+        while !isAsked {
+            offset += 1
+            node.commit(group: "g", offset: offset)
+            node.broker.store.commitPending()
+        }
+        failWrites(node, of: node.offsetsLog)
+        node.broker.store.maintain(nowMs: Self.wallClockMs)
+        #expect(node.offsetsLog.refusal(.broker) != nil)
+        #expect(!node.broker.groups.rewriteOutgrown() && !isAsked)
+        node.commit(group: "g", offset: offset + 1)
+        #expect(!isAsked, "nobody is woken for what cannot be done")
+        node.fileSystem.removeFaults()
+        node.broker.store.maintain(nowMs: Self.wallClockMs + 20_000)
+        node.commit(group: "g", offset: offset + 1)
+        #expect(isAsked)
+        #expect(node.broker.groups.rewriteOutgrown() && !isAsked)
+    }
+
     @Test func groupsOfAPartitionThatIsOpenedLaterAreServedThen() throws {
         let node = try SimulatedBroker()
         node.commit(group: "g", offset: 5)
@@ -226,6 +298,7 @@ private final class ReplySink: GroupReplySink {
         var replies: [GroupActions.Reply] = []
         var tickets: [UInt64] = []
         var abandoned: [WaiterID] = []
+        var awaited: (waiter: WaiterID, then: () -> Void)?
     }
     private let state = Lock(State())
 
@@ -233,10 +306,21 @@ private final class ReplySink: GroupReplySink {
     var abandoned: [WaiterID] { state.withLock { $0.abandoned } }
 
     func deliver(_ replies: [GroupActions.Reply], ticket: UInt64) {
-        state.withLock { state in
+        let then = state.withLock { state -> (() -> Void)? in
             state.replies += replies
             state.tickets.append(ticket)
+            guard let awaited = state.awaited, replies.contains(where: { $0.waiter == awaited.waiter }) else {
+                return nil
+            }
+            state.awaited = nil
+            return awaited.then
         }
+        then?()
+    }
+
+    /// Calls `then` when the waiter is told something.
+    func whenTold(_ waiter: UInt64, _ then: @escaping () -> Void) {
+        state.withLock { $0.awaited = (WaiterID(waiter), then) }
     }
 
     func abandon(_ waiters: [WaiterID]) { state.withLock { $0.abandoned += waiters } }
