@@ -41,9 +41,12 @@ struct CommittedOffsets: Sendable {
     private var topicBytes = 0
     /// Bytes of the longest text there was, since there was none.
     private(set) var longestMetadata = 0
+    /// See `SlotTable.idleBytes`, of the inner tables together.
+    private var idleBytes = 0
 
-    /// Bytes of memory, about: an entry of the inner table, a share of the outer one, the text.
-    var memoryBytes: Int { count * Self.entryBytes + metadataBytes }
+    /// Bytes of memory, about: an entry of the inner table, a share of the outer one, the text; and places that offsets have
+    /// left.
+    var memoryBytes: Int { count * Self.entryBytes + metadataBytes + idleBytes + byTopic.idleBytes }
     static let entryBytes = 224
 
     /// Returns the bytes that their records take in a log, about.
@@ -61,20 +64,30 @@ struct CommittedOffsets: Sendable {
             if let newValue {
                 metadataBytes += newValue.metadata.utf8.count
                 longestMetadata = max(longestMetadata, newValue.metadata.utf8.count)
+                // Mostly nothing is idle, and nothing becomes so here.
+                let before = idleBytes > 0 ? byTopic[topic]?.idleBytes ?? 0 : 0
                 if let old = byTopic[topic, default: SlotTable()].updateValue(newValue, forKey: partition) {
                     metadataBytes -= old.metadata.utf8.count
                 } else {
                     count += 1
                     topicBytes += topic.utf8.count
                 }
-            } else if let old = byTopic[topic]?.removeValue(forKey: partition) {
-                metadataBytes -= old.metadata.utf8.count
-                count -= 1
-                topicBytes -= topic.utf8.count
-                if byTopic[topic]!.isEmpty { byTopic[topic] = nil }
-                if metadataBytes == 0 { longestMetadata = 0 }
+                if before > 0 { idleBytes += byTopic[topic]!.idleBytes - before }
+            } else {
+                remove(topic, partition)
             }
         }
+    }
+
+    private mutating func remove(_ topic: String, _ partition: Int32) {
+        let before = byTopic[topic]?.idleBytes ?? 0
+        guard let old = byTopic[topic]?.removeValue(forKey: partition) else { return }
+        metadataBytes -= old.metadata.utf8.count
+        count -= 1
+        topicBytes -= topic.utf8.count
+        if byTopic[topic]!.isEmpty { byTopic[topic] = nil }
+        idleBytes += (byTopic[topic]?.idleBytes ?? 0) - before
+        if metadataBytes == 0 { longestMetadata = 0 }
     }
 
     /// Topics by name, partitions by index: replies and records come in the same order each time.

@@ -42,8 +42,8 @@ public struct GroupShard: Sendable {
         set { context.maxBatchBytes = newValue }
     }
 
-    /// Bytes of memory that the shard's groups take, about.
-    public var memoryBytes: Int { context.footprint.memoryBytes }
+    /// Bytes of memory that the shard's groups take, about, with places that others have left.
+    public var memoryBytes: Int { context.footprint.memoryBytes + context.idleBytes }
 
     /// Bytes of text that ListGroups shows of the shard's groups: of all but those with unusually long text, and of these.
     public var listedText: (usual: Int, long: Int) { (context.footprint.usualText, context.footprint.longText) }
@@ -59,6 +59,7 @@ public struct GroupShard: Sendable {
         let before = groups[groupID]?.footprint ?? Footprint()
         let result = body(&self)
         context.footprint.replace(before, by: groups[groupID]?.footprint ?? Footprint())
+        context.idleBytes = groups.idleBytes
         if context.timers.wantsRebuild {
             context.timers.rebuild(from: groups.values.flatMap(\.timerEntries))
         }
@@ -119,6 +120,7 @@ public struct GroupShard: Sendable {
         phase = .active
         context.footprint = Footprint()
         for group in groups.values { context.footprint.replace(Footprint(), by: group.footprint) }
+        context.idleBytes = groups.idleBytes
         context.begin(now)
         for groupID in groups.keys where !groups[groupID]!.members.isEmpty { groups[groupID]!.takeUp(&context) }
         return context.finish()
@@ -131,6 +133,7 @@ public struct GroupShard: Sendable {
         groups = SlotTable()
         pendingTransactions = [:]
         context.footprint = Footprint()
+        context.idleBytes = 0
         context.unparkAll()
         context.timers.removeAll()
         phase = .unloaded

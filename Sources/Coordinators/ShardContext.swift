@@ -15,6 +15,8 @@ struct ShardContext: Sendable {
     var maxBatchBytes = GroupShard.defaultMaxBatchBytes
     /// What all groups of the shard take of memory.
     var footprint = Footprint()
+    /// What places keep that groups have left.
+    var idleBytes = 0
     /// See `GroupShard.memoryElsewhere`.
     var memoryElsewhere = 0
     var memberIDs: MemberIDSource
@@ -85,7 +87,7 @@ struct ShardContext: Sendable {
 
     /// Whether groups may take so much more memory. Who asks for none, or for less, is never refused.
     func hasRoom(for bytes: Int) -> Bool {
-        bytes <= 0 || footprint.memoryBytes + memoryElsewhere + bytes <= settings.maxMemoryBytes
+        bytes <= 0 || footprint.memoryBytes + idleBytes + memoryElsewhere + bytes <= settings.maxMemoryBytes
     }
 
     func after(_ milliseconds: Int64) -> Int64 {

@@ -4,8 +4,10 @@ import KafkaModel
 ///
 /// An entry keeps its slot until it is removed, so a walk needs no more than a number, whatever comes and goes between two
 /// of its steps: it meets each entry that was there from its beginning to its end exactly once. One that comes meanwhile may
-/// be met or not. A removed entry leaves its slot empty until another entry takes it; like a dictionary, the table does not
-/// become smaller.
+/// be met or not. A removed entry leaves its slot empty until another entry takes it.
+///
+/// Memory: empty slots at the end are given back, so a table that becomes empty keeps nothing. Those in between stay where they
+/// are, for the walks' sake; what they keep is known (`idleBytes`), to be charged to who has filled them.
 struct SlotTable<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     /// An empty slot has neither.
     private struct Entry: Sendable {
@@ -15,6 +17,7 @@ struct SlotTable<Key: Hashable & Sendable, Value: Sendable>: Sendable {
 
     private var slots: [Key: Int] = [:]
     private var entries: [Entry] = []
+    /// Slots that were left. One that was given back since, and perhaps taken again, stands here still.
     private var emptySlots: [Int] = []
 
     var count: Int { slots.count }
@@ -63,22 +66,51 @@ struct SlotTable<Key: Hashable & Sendable, Value: Sendable>: Sendable {
 
     @discardableResult
     private mutating func insert(_ value: Value?, for key: Key) -> Int {
-        let slot: Int
-        if let empty = emptySlots.popLast() {
-            slot = empty
-            entries[slot] = Entry(key: key, value: value)
-        } else {
-            slot = entries.count
+        let slot = takeEmptySlot() ?? entries.count
+        if slot == entries.count {
             entries.append(Entry(key: key, value: value))
+        } else {
+            entries[slot] = Entry(key: key, value: value)
         }
         slots[key] = slot
         return slot
     }
 
+    private mutating func takeEmptySlot() -> Int? {
+        while let slot = emptySlots.popLast() {
+            if slot < entries.count, entries[slot].key == nil { return slot }
+        }
+        return nil
+    }
+
     private mutating func empty(_ slot: Int, _ key: Key) {
         entries[slot] = Entry()
         slots[key] = nil
-        emptySlots.append(slot)
+        if slot == entries.count - 1 { trim() } else { emptySlots.append(slot) }
+    }
+
+    // MARK: Memory
+
+    /// Slots that a table keeps whatever is in it: 30 KB where an entry is a group.
+    private static var keptSlots: Int { 64 }
+
+    /// Bytes of slots without an entry, beyond what a table that grows has in reserve.
+    var idleBytes: Int {
+        let used = Swift.max(Self.keptSlots, 2 * slots.count)
+        return Swift.max(0, entries.capacity - used) * MemoryLayout<Entry>.stride
+    }
+
+    /// Gives the empty slots at the end back.
+    private mutating func trim() {
+        while let last = entries.indices.last, entries[last].key == nil { entries.removeLast() }
+        // An array does not shrink. It has been twice as full, so a removal costs one move on average.
+        guard entries.capacity > Self.keptSlots, entries.count <= entries.capacity / 4 else { return }
+        emptySlots = emptySlots.filter { $0 < entries.count && entries[$0].key == nil }
+        slots = Dictionary(uniqueKeysWithValues: slots.lazy.map { ($0.key, $0.value) })
+        var fewer: [Entry] = []
+        fewer.reserveCapacity(entries.count)
+        fewer += entries
+        entries = fewer
     }
 
     // MARK: Walking

@@ -115,6 +115,23 @@ import Testing
         #expect(driver.shard.memoryBytes == counted(driver))
     }
 
+    /// Groups that are gone take nothing, wherever the one stands that is not; what the tables keep for it counts.
+    @Test func placesThatGroupsHaveLeftCount() {
+        let driver = ShardDriver()
+        for group in 0..<5_000 { driver.commit([.init(offset: 1)], group: "g\(group)") }
+        _ = driver.deleteGroups((0..<4_999).map { "g\($0)" })
+        let kept = driver.shard.memoryBytes - counted(driver)
+        #expect(driver.shard.groupCount == 1)
+        #expect(kept > 4_500 * MemoryLayout<ClassicGroup>.size)
+        _ = driver.deleteGroups(["g4999"])
+        #expect(driver.shard.memoryBytes == 0)
+        for partition in Int32(0)..<5_000 { driver.commit([.init("t", partition, offset: 1)]) }
+        _ = driver.deleteOffsets("t", Array(0..<4_999))
+        #expect(driver.shard.memoryBytes > 4_500 * MemoryLayout<CommittedOffset>.size)
+        _ = driver.deleteOffsets("t", [4_999])
+        #expect(driver.shard.memoryBytes == 0)
+    }
+
     @Test func textsOfOffsetsAreKnownWithoutALook() {
         let driver = ShardDriver()
         driver.commit([.init("t", 0, offset: 1, metadata: "12345678"), .init("t", 1, offset: 1, metadata: "1234")])
