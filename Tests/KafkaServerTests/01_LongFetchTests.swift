@@ -153,13 +153,14 @@ import Testing
 
     /// A full fetch waits in its session. What partitions tell while a worker watches them is acted on when it is back.
     @Test func aLongSessionWaitsFromItsFirstFetchOn() throws {
+        var random = SeededRandom(seed: 7)
         let (broker, client) = try Self.rig()
         let writer = try broker.client()
         for round in 0..<6 {
             let asked = try client.send(
                 Self.request(maxWaitMs: Self.forever, minBytes: Int32(1 + round % 2 * 150), epoch: 0), version: 12)
             if round > 2 { try waitUntil { broker.parkedFetches == 1 } }
-            let grown = Int32.random(in: 0..<Self.partitions)
+            let grown = Int32.random(in: 0..<Self.partitions, using: &random)
             for _ in 0...round % 2 { try writer.append("orders", count: 1, valueSize: 20, partition: grown) }
             let reply = try client.receive(FetchResponse.self, version: 12, correlationID: asked)
             #expect(told(reply).count == Int(Self.partitions))
@@ -275,11 +276,12 @@ import Testing
     @Test func whatHappensWhileItIsWatchedIsNotMissed() throws {
         let (broker, client) = try Self.rig()
         let writer = try broker.client()
+        var random = SeededRandom(seed: 8)
         var request = Self.request(maxWaitMs: Self.forever)
         for _ in 0..<20 {
             let asked = try client.send(request, version: 12)
             // At some time between the request's arrival and its wait.
-            let partition = Int.random(in: 0..<Int(Self.partitions))
+            let partition = Int.random(in: 0..<Int(Self.partitions), using: &random)
             try writer.append("orders", count: 1, partition: Int32(partition))
             let reply = try client.receive(FetchResponse.self, version: 12, correlationID: asked)
             #expect(withRecords(reply) == [Int32(partition)])
