@@ -141,6 +141,20 @@ import Testing
         #expect(dialog.session.identity?.principal == .user("alice"))
     }
 
+    /// As librdkafka before 2.6.1 sends it, which Kafka 3.9 takes.
+    @Test(arguments: [("clientNonce", true), ("clientNonc", false), ("clientNonceclientNonce", false), ("x", false)])
+    func theClientsNonceMayComeTwice(_ repeated: String, _ isTaken: Bool) {
+        var dialog = SaslDialog(users: user())
+        var client = ScramClient(mechanism: .sha256, user: "alice", password: "pencil")
+        client.repeated = repeated
+        _ = dialog.shake(.scramSHA256)
+        let first = dialog.send(.authenticate(version: 1, token: client.first)).reply!.token
+        let (message, expected) = client.final(after: first)
+        let reply = dialog.send(.authenticate(version: 1, token: message)).reply
+        #expect((reply?.token == bytes(expected)) == isTaken)
+        #expect((dialog.session.identity != nil) == isTaken)
+    }
+
     /// Every byte of the last message, changed in every bit, fails; so does each byte cut off.
     @Test(arguments: ScramMechanism.allCases) func everyMutatedByteOfTheProofFails(_ mechanism: ScramMechanism) {
         var dialog = SaslDialog(users: user(mechanism: mechanism))

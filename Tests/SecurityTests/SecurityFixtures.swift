@@ -39,6 +39,8 @@ struct ScramClient {
     var header = "n,,"
     var nonce = "clientNonce"
     var extensions = ""
+    /// What stands before the nonce in client-final, where it does not belong.
+    var repeated = ""
 
     var escapedUser: String {
         user.replacing("=", with: "=3D").replacing(",", with: "=2C")
@@ -56,7 +58,7 @@ struct ScramClient {
         let server = fields(of: serverFirst)
         let algorithm = mechanism.algorithm
         let salted = algorithm.pbkdf2(password: secret(password), salt: server.salt, iterations: server.iterations)
-        let withoutProof = "c=\(binding ?? Base64.encode(header.utf8)),r=\(server.nonce)"
+        let withoutProof = "c=\(binding ?? Base64.encode(header.utf8)),r=\(repeated)\(server.nonce)"
         let signed = bytes("\(bare),\(text(serverFirst)),\(withoutProof)")
         let clientKey = algorithm.hmac(key: salted, "Client Key".utf8)
         let signature = algorithm.hmac(key: algorithm.hash(clientKey), signed)

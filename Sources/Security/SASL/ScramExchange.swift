@@ -28,6 +28,8 @@ struct ScramExchange {
     private var header: [UInt8] = []
     /// client-first without its header, a comma, server-first, a comma.
     private var signed: [UInt8] = []
+    /// The client's half, and both.
+    private var clientNonce: [UInt8] = []
     private var nonce: [UInt8] = []
     private var credential: ScramCredential?
     private var isKnown = false
@@ -58,7 +60,8 @@ struct ScramExchange {
         self.header = Array(header.bytes)
         self.credential = credential
         isKnown = known != nil
-        nonce = Array(fields[1].dropFirst(2)) + Array(Base64.encode(entropy).utf8)
+        clientNonce = Array(fields[1].dropFirst(2))
+        nonce = clientNonce + Array(Base64.encode(entropy).utf8)
         var first = Array("r=".utf8)
         first += nonce
         first += ",s=\(Base64.encode(credential.salt)),i=\(credential.iterations)".utf8
@@ -80,7 +83,7 @@ struct ScramExchange {
         let fields = withoutProof.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false)
         guard fields.count >= 2, fields[0].starts(with: "c=".utf8), fields[1].starts(with: "r=".utf8),
             let binding = Base64.decode(fields[0].dropFirst(2)), binding == header,
-            ConstantTime.equal(Array(fields[1].dropFirst(2)), nonce), fields[2...].allSatisfy(Self.isExtension)
+            repeatsNonce(Array(fields[1].dropFirst(2))), fields[2...].allSatisfy(Self.isExtension)
         else { return .refused }
 
         let algorithm = mechanism.algorithm
@@ -94,6 +97,12 @@ struct ScramExchange {
         guard isProven && isKnown else { return .refused }
         return .accepted(
             user: user, epoch: credential.epoch, serverFinal: Array("v=\(Base64.encode(serverSignature))".utf8))
+    }
+
+    /// librdkafka before 2.6.1 puts its own half before both once more (librdkafka#4895). Kafka 3.9 takes that, Kafka 4 no more.
+    /// Our half is in it, and all of it is signed as it came, so nothing is lost.
+    private func repeatsNonce(_ sent: [UInt8]) -> Bool {
+        ConstantTime.equal(sent, nonce) || ConstantTime.equal(sent, clientNonce + nonce)
     }
 
     /// Printable ASCII without a comma.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import threading
 import time
@@ -60,6 +61,7 @@ def sasl_broker(pytestconfig, certificates):
         node.start()
         for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
             node.user("create", USER, "--mechanism", mechanism)
+            node.user("create", "bob", "--mechanism", mechanism, password="pencil")
         return node
 
     yield make
@@ -148,7 +150,18 @@ def through_aiokafka(node, protocol, mechanism, topic):
     return asyncio.run(run())
 
 
-CLIENTS = {"confluent-kafka": through_confluent, "kafka-python": through_kafka_python, "aiokafka": through_aiokafka}
+def through_kcat(node, protocol, mechanism, topic):
+    words = ["kcat", "-b", node.secure(protocol), "-t", topic]
+    # Debian's kcat has a librdkafka of its own, 2.0.2, which writes commas and equals signs of a password otherwise for SCRAM.
+    for key, value in librdkafka(node, protocol, mechanism, "bob", "pencil").items():
+        if key != "bootstrap.servers" and isinstance(value, str):
+            words += ["-X", f"{key}={value}"]
+    subprocess.run([*words, "-P"], input=b"\n".join(VALUES), check=True, timeout=30)
+    read = subprocess.run([*words, "-C", "-e", "-q", "-o", "beginning"], capture_output=True, check=True, timeout=30).stdout
+    return read.splitlines()
+
+
+CLIENTS = {"confluent-kafka": through_confluent, "kafka-python": through_kafka_python, "aiokafka": through_aiokafka, "kcat": through_kcat}
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -217,12 +230,32 @@ def test_every_client_is_told_no(sasl_broker, client, caplog):
                 assert REFUSALS[client](node, protocol, mechanism, user, password, caplog), (protocol, mechanism, user)
 
 
+@pytest.mark.skipif("MILLRACE_KAFKA" not in os.environ, reason="MILLRACE_KAFKA is not set: no tools of Apache Kafka")
+def test_the_java_client_by_each_mechanism(sasl_broker, tmp_path):
+    node = sasl_broker()
+    modules = {"PLAIN": "plain.PlainLoginModule", "SCRAM-SHA-256": "scram.ScramLoginModule", "SCRAM-SHA-512": "scram.ScramLoginModule"}
+
+    def topics(mechanism: str, password: str) -> subprocess.CompletedProcess:
+        login = f'org.apache.kafka.common.security.{modules[mechanism]} required username="{USER}" password="{password}";'
+        file = tmp_path / f"{mechanism}.properties"
+        file.write_text(f"security.protocol=SASL_SSL\nssl.truststore.type=PEM\nssl.truststore.location={node.certificates.path('authority.pem')}\n"
+                        f"sasl.mechanism={mechanism}\nsasl.jaas.config={login}\n", encoding="latin-1")
+        command = [os.environ["MILLRACE_KAFKA"], "topics", "--bootstrap-server", node.secure("SASL_SSL"), "--command-config", str(file), "--list"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=90)
+
+    for mechanism in MECHANISMS:
+        right = topics(mechanism, PASSWORD)
+        assert right.returncode == 0 and "__consumer_offsets" in right.stdout, right.stderr
+        wrong = topics(mechanism, "pen")
+        assert wrong.returncode != 0 and "Authentication failed: invalid credentials" in wrong.stdout + wrong.stderr
+
+
 def test_a_password_is_shown_nowhere(sasl_broker):
     node = sasl_broker(log_level="debug")
     canary = "canary-4711-of-a-password"
     for mechanism in MECHANISMS:
         assert refusals_of_confluent(node, "SASL_PLAINTEXT", mechanism, USER, canary)
-    node.user("create", "bob", password=canary)
+    node.user("create", "carol", password=canary)
     assert canary not in node.log_tail(1_000_000)
 
 
