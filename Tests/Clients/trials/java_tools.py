@@ -106,6 +106,7 @@ def steps(folder: pathlib.Path) -> list[Step]:
         Step("configs: bad value", f"configs {b} --alter --entity-type topics --entity-name talk --add-config retention.ms=soon"),
         Step("configs: unknown setting", f"configs {b} --alter --entity-type topics --entity-name talk --add-config no.such.setting=1"),
         Step("configs: the broker's", f"configs {b} --describe --entity-type brokers --entity-default"),
+        *access(b),
         Step("delete-records", f"delete-records {b} --offset-json-file {records}"),
         Step("get-offsets: after delete-records", f"get-offsets {b} --topic talk --time earliest"),
         Step("log-dirs", f"log-dirs {b} --describe --topic-list codec-lz4"),
@@ -122,6 +123,31 @@ def steps(folder: pathlib.Path) -> list[Step]:
         Step("broker-api-versions", f"broker-api-versions {b}"),
     ]
     return listed
+
+
+def access(b: str) -> list[Step]:
+    """Users, quotas, and the ACLs that there are not without an authorizer."""
+    alter, describe = f"configs {b} --alter", f"configs {b} --describe"
+    alice, clients = "--entity-type users --entity-name alice", "--entity-type users --entity-default --entity-type clients --entity-name app"
+    return [
+        Step("access: a password", f"{alter} {alice} --add-config SCRAM-SHA-256=[iterations=8192,password=pencil]"),
+        Step("access: another mechanism", f"{alter} {alice} --add-config SCRAM-SHA-512=[password=pencil]"),
+        Step("access: too few iterations", f"{alter} {alice} --add-config SCRAM-SHA-512=[iterations=100,password=pencil]"),
+        Step("access: quotas of a user", f"{alter} {alice} --add-config producer_byte_rate=1024,request_percentage=50"),
+        Step("access: quotas of a client of everybody's", f"{alter} {clients} --add-config consumer_byte_rate=9"),
+        Step("access: a rate of connections", f"{alter} --entity-type ips --entity-name 10.0.0.1 --add-config connection_creation_rate=7"),
+        Step("access: a negative quota", f"{alter} {alice} --add-config producer_byte_rate=-1"),
+        Step("access: a broken quota", f"{alter} {alice} --add-config producer_byte_rate=1.5"),
+        Step("access: describe the user", f"{describe} {alice}", unordered=True),
+        Step("access: describe the client", f"{describe} {clients}"),
+        Step("access: describe all users", f"{describe} --entity-type users", unordered=True),
+        Step("access: describe the addresses", f"{describe} --entity-type ips", unordered=True),
+        Step("access: take a password back", f"{alter} {alice} --delete-config SCRAM-SHA-512"),
+        Step("access: take one back that is not there", f"{alter} {alice} --delete-config SCRAM-SHA-512"),
+        Step("access: describe what is left", f"{describe} {alice}", unordered=True),
+        Step("access: add an ACL", f"acls {b} --add --allow-principal User:alice --operation Read --topic talk"),
+        Step("access: list ACLs", f"acls {b} --list"),
+    ]
 
 
 def run(launcher: str, step: Step, bootstrap: str) -> tuple[int, list[str]]:
