@@ -112,7 +112,7 @@ extension API {
     ) -> API {
         API(Asked.apiKey, price: price) { connection, request throws(DecodeError) in
             let context = connection.answerContext(request.ticket)
-            if request.frame.count > RequestLimits.inlineRequestBytes {
+            if request.frame.count > context.permissions.inlineRequestBytes {
                 return connection.groupElsewhere(
                     request, type, price, operation, groupID, refused, prepare, event)
             }

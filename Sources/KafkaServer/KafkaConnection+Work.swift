@@ -29,7 +29,7 @@ extension KafkaConnection {
             @escaping @Sendable (Question, _ expected: Int, _ done: @escaping @Sendable (PreparedReply?) -> Void) ->
             Void
     ) throws(DecodeError) {
-        if request.frame.count > RequestLimits.inlineRequestBytes {
+        if request.frame.count > permissions.inlineRequestBytes {
             let place = workPlace
             return decodeElsewhere(request, type, price) { asked, done in
                 let expected = question(asked).expected

@@ -22,6 +22,20 @@ struct Permissions: Sendable {
     /// Whether nothing is refused.
     var isUnlimited: Bool { asked == nil }
 
+    /// A request above this is decoded and answered by a worker. A name in it may be a decision, which is as much work as some
+    /// entries without.
+    var inlineRequestBytes: Int {
+        isUnlimited ? RequestLimits.inlineRequestBytes : RequestLimits.inlineRequestBytes / 4
+    }
+
+    /// What is added to the price of a reply that takes `decisions`: nothing, or so much that a worker makes it. About 1 us
+    /// each.
+    func price(ofDecisions decisions: Int) -> Int {
+        isUnlimited || decisions <= Self.inlineDecisions ? 0 : RequestLimits.inlineReplyBytes
+    }
+
+    private static let inlineDecisions = 500
+
     func allows(_ operation: AclOperation, _ resource: ResourceType, _ name: String) -> Bool {
         guard let asked else { return true }
         return asked.rules.decide(AccessRequest(operation, resource, ExactString(name)), for: asked.client.subject)

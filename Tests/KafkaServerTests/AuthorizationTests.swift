@@ -143,6 +143,26 @@ import Testing
         }
     }
 
+    /// Each would be a decision on the event loop that nobody has remembered.
+    @Test func ofManyNamesThatNoTopicHasTheFirstAreAskedAbout() throws {
+        let broker = try broker()
+        _ = try makeTopic("orders", on: broker)
+        permit(.write, .topic, "*", on: broker)
+        let client = try broker.client()
+        var request = WireClient.produceRequest("orders", TestBatch(count: 1).bytes())
+        let good = request.topicData[0]
+        request.topicData = (0..<510).map { number in
+            var topic = good
+            (topic.name, topic.partitionData[0].records) = ("missing-\(number)", [])
+            return topic
+        }
+        request.topicData.append(good)
+        let codes = try client.call(request, version: 12).responses.map(\.partitionResponses[0].code)
+        #expect(codes[..<500].allSatisfy { $0 == .unknownTopicOrPartition })
+        #expect(codes[500..<510].allSatisfy { $0 == .topicAuthorizationFailed })
+        #expect(codes[510] == .none)
+    }
+
     @Test func authorizedOperationsAreTheClients() throws {
         let broker = try broker()
         _ = try makeTopic("orders", on: broker)

@@ -81,6 +81,8 @@ private struct MetadataQuestion: Sendable {
         price.add(partitions, MetadataResponse.MetadataResponsePartition.self, text: 0)
         // What is asked for stands in the reply, and may be longer than any topic's name.
         price.add(text: topics?.reduce(0) { $0 + ($1.name?.utf8.count ?? 0) } ?? 0)
+        let each = asked.includeTopicAuthorizedOperations ? 1 + ResourceType.topic.operations.count : 1
+        price.add(bytes: permissions.price(ofDecisions: count * each))
         return price.bytes
     }
 

@@ -11,13 +11,15 @@ import Security
 extension KafkaConnection {
     static func listGroupsPrice(_ asked: ListGroupsRequest, _ context: AnswerContext) -> Int {
         var price = ReplyPrice()
-        var long = 0
+        var (long, groups) = (0, 0)
         for (count, text) in context.broker.groups.readAll({ ($0.groupCount, $0.listedText) }) {
             price.add(count, ListGroupsResponse.ListedGroup.self, text: stateText)
             price.add(text: text.usual)
             long += text.long
+            groups += count
         }
         price.add(text: min(long, maxLongText))
+        price.add(bytes: context.permissions.price(ofDecisions: groups))
         return price.bytes
     }
 

@@ -20,6 +20,7 @@ extension KafkaConnection {
         price.add(topics, Entry.DescribeTopicPartitionsResponseTopic.self, text: TopicName.usualLength)
         let partitions = min(context.broker.catalog.partitionCount, maxPartitions, topics * maxPartitions)
         price.add(partitions, Entry.DescribeTopicPartitionsResponsePartition.self, text: 16)
+        price.add(bytes: context.permissions.price(ofDecisions: topics * (1 + ResourceType.topic.operations.count)))
         return price.bytes
     }
 
