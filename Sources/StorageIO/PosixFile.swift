@@ -79,7 +79,7 @@ final class PosixFile: StorageFile {
     }
 
     /// Bytes from one look to the next. What was read in one go is dropped by the kernel in one go, its front first, so a few
-    /// looks see it. To ask for each page (cachestat) took 8 us a MiB, a twentieth of what sending it takes; three looks take 2.
+    /// looks see it. To ask for each page (cachestat) took 8 us a MiB, a twentieth of what sending it takes; a look takes 0.7.
     private static let lookInterval = 512 << 10
 
     func isAtHand(from offset: Int64, length: Int) -> Bool {
@@ -87,11 +87,11 @@ final class PosixFile: StorageFile {
         var byte: UInt8 = 0
         return withUnsafeMutableBytes(of: &byte) { buffer in
             var at = 0
-            while true {
-                guard let got = try? readAtOnce(into: buffer, at: offset + Int64(at)), got == 1 else { return false }
-                if at == length - 1 { return true }
+            while at < length - 1 {
                 at = min(at + Self.lookInterval, length - 1)
+                guard let got = try? readAtOnce(into: buffer, at: offset + Int64(at)), got == 1 else { return false }
             }
+            return true
         }
     }
 

@@ -20,8 +20,8 @@ public protocol StorageFile: ByteFile {
 
     /// Like `read`, of bytes that are at hand; nil when it would wait for the device, or cannot be told.
     func readAtOnce(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StorageError) -> Int?
-    /// Whether these bytes, which were read not long ago, can be read or sent without waiting for the device, as far as looks at a
-    /// few of them tell. False when it cannot be told.
+    /// Whether these bytes, the first of which was read just now and the others not long ago, can be read or sent without waiting
+    /// for the device, as far as looks at a few of them tell. False when it cannot be told.
     func isAtHand(from offset: Int64, length: Int) -> Bool
 
     /// Writes all of `bytes`. After an error an unknown part of them is in the file, and its size may have grown.
