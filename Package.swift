@@ -169,7 +169,8 @@ if Context.environment["MILLRACE_FUZZ"] != nil {
             name: "Fuzz",
             dependencies: [
                 "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "HTTPWire", "StorageIO", "LogStorage",
-                "Coordinators", "BrokerCore", "Transport", "KafkaServer", "IngestGateway", "BrokerTestKit",
+                "Coordinators", "BrokerCore", "Transport", "TLS", "Security", "COpenSSL", "KafkaServer",
+                "IngestGateway", "BrokerTestKit",
             ],
             path: "Tests/Fuzz/Targets", swiftSettings: strict))
     package.products.append(.library(name: "fuzz", type: .static, targets: ["Fuzz"]))

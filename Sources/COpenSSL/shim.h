@@ -83,4 +83,7 @@ static inline void millrace_bio_retry_read(BIO *bio) { BIO_set_retry_read(bio); 
 static inline void millrace_bio_clear_retry(BIO *bio) { BIO_clear_retry_flags(bio); }
 
 /// The client's side, for tests.
+static inline int millrace_tls_limit(SSL *ssl, int version) {
+    return SSL_set_min_proto_version(ssl, version) && SSL_set_max_proto_version(ssl, version);
+}
 static inline int millrace_tls_ask_for(SSL *ssl, const char *name) { return (int)SSL_set_tlsext_host_name(ssl, name); }

@@ -72,6 +72,12 @@ def main() -> None:
     for name, text in {"event": event, "array": b"[" + event + b", {} ,1,\"x\"]", "lines": event + b"\n" + b"{}\r\n\n [] \n" + event + b"\n" * 70, "deep": b"[" * 40 + b"]" * 40,
                        "utf8": '{"ü":"€😀\\ud83d\\ude00"}'.encode(), "bad": b'{"a":01,}'}.items():
         write("json", name, text)
+    record = bytes([23, 3, 3, 0, 40]) + bytes(40)
+    for name, text in {"words": b"\0\xffGET / HTTP/1.1\r\n\r\n", "hello": b"\0\x03" + bytes([22, 3, 1, 0, 6, 1, 0, 0, 2, 3, 3]), "after": b"\1\xff" + record * 2, "none": b"\1\xff",
+                       "slowly": b"\2\0", "edited": b"\2\xff" + bytes([0, 3, 1, 0, 60, 9, 2, 8, 1]),
+                       "keys": b"\3\0" + bytes([0, 15, 3, 0] * 3), "unread": b"\3\x80" + bytes([0, 15, 93, 9] * 8), "short": b"\3\0" + bytes([3, 255] * 12),
+                       "again": b"\3\1" + bytes([3, 1, 2, 0, 3, 1]), "bad": b"\3\0" + bytes([3, 4, 4, 40])}.items():
+        write("tls", name, text)
     post = b"POST /v1/topics/t/events?x=%20y HTTP/1.1\r\nHost: a:80\r\nContent-Type: application/json\r\n"
     chunks = b"5;a=\"b\"\r\nhello\r\n0A\r\n0123456789\r\n0\r\nX-T: 1\r\n\r\n"
     for name, text in {"get": b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "post": post + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n{}", "chunked": post + b"Transfer-Encoding: chunked\r\n\r\n" + chunks,

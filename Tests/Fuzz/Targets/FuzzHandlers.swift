@@ -157,19 +157,8 @@ private struct FuzzSocket {
     private let descriptor: Int32
 
     init(port: UInt16) {
-        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = port.bigEndian
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        let result = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-        let reason = errno
-        // libFuzzer's clock interrupts calls now and then; the connection is made all the same.
-        insist(result == 0 || reason == EINTR, "cannot connect: errno \(reason), descriptor \(descriptor)")
+        guard let connected = try? Loopback.connect(port: port) else { fatalError("cannot connect to port \(port)") }
+        descriptor = connected
         // A closed socket leaves no port waiting behind: there are thousands of them a minute.
         var now = linger(l_onoff: 1, l_linger: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &now, socklen_t(MemoryLayout<linger>.size))
