@@ -187,6 +187,8 @@ def test_wrong_certificates_are_refused(tls_broker, certificates):
         with pytest.raises(Exception):
             AdminClient(librdkafka(certificates, node.secure, name)).list_topics(timeout=3)
     assert AdminClient(librdkafka(certificates, node.secure, "client")).list_topics(timeout=10).brokers
+    # Whoever looks for a client that cannot connect finds it, and why.
+    assert re.search(rf"connection ended by its transform .*peer=127.0.0.1:\d+ port={node.ssl_port} reason=", node.log_tail())
 
 
 def test_each_listener_advertises_itself(tls_broker, certificates):
@@ -319,6 +321,18 @@ def test_a_start_that_cannot_be_says_why(pytestconfig, tmp_path, settings, words
     ended = subprocess.run(command, capture_output=True, timeout=20)
     assert ended.returncode != 0
     assert words in ended.stderr.decode()
+
+
+def test_what_is_most_likely_not_meant_is_told(pytestconfig, tls_broker, certificates):
+    certificates.sign("named", hosts="DNS:localhost")
+    assert "advertised.listeners=SSL://HOST:PORT" in tls_broker(ssl_keystore_location=certificates.path("named.both.pem")).log_tail()
+    assert "advertised.listeners" not in tls_broker().log_tail()
+    plain = Broker("millrace", pytestconfig.getoption("--binary"), {"ssl.client.auth": "required", "ssl.keystore.location": certificates.path("server.both.pem")})
+    try:
+        log = plain.start().log_tail()
+        assert "no client is asked for a certificate" in log and "ssl.keystore.* is not used" in log
+    finally:
+        plain.remove()
 
 
 def test_secrets_are_shown_nowhere(tls_broker, certificates, tmp_path):
