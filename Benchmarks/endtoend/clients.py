@@ -74,11 +74,11 @@ class Clients:
 
     def create(self, node: Node, topic: str, partitions: int) -> None:
         if node.has_topics:
-            run([self.lean, "create", "-b", node.bootstrap, "-t", topic, "-p", str(partitions)])
+            run([self.lean, "create", *node.client_options, "-b", node.bootstrap, "-t", topic, "-p", str(partitions)])
 
     def delete(self, node: Node, topic: str) -> None:
         if node.has_topics:
-            run([self.lean, "delete", "-b", node.bootstrap, "-t", topic])
+            run([self.lean, "delete", *node.client_options, "-b", node.bootstrap, "-t", topic])
 
     def note(self, row: str, node: Node, command: list[str], topic: str) -> None:
         words = [pathlib.Path(command[0]).name, *command[1:]]
@@ -121,7 +121,7 @@ class Clients:
 
     def lean_produce(self, row: str, node: Node, topic: str, size: int, *, codec: str = "none", acks: str = "all", partitions: int = 1, producers: int = 1,
                      idempotent: bool = False, rate: float = 0, unit: str = "MB/s") -> Sample:
-        command = [self.lean, "produce", "-b", node.bootstrap, "-t", topic, "-s", str(size), "-c", codec, "-a", acks, "-p", str(partitions), "-n", str(producers),
+        command = [self.lean, "produce", *node.client_options, "-b", node.bootstrap, "-t", topic, "-s", str(size), "-c", codec, "-a", acks, "-p", str(partitions), "-n", str(producers),
                    "-d", f"{self.seconds:g}", "-w", f"{self.lead:g}", *self.payload(), *(["-i"] if idempotent else []), *(["-R", f"{rate:.0f}"] if rate else []), "-P", str(node.pid)]
         self.note(row, node, command, topic)
         values = run(command)
@@ -130,10 +130,10 @@ class Clients:
         return self.of_lean(node, values, unit, waits)
 
     def lean_fill(self, node: Node, topic: str, size: int, records: int, partitions: int = 1) -> None:
-        run([self.lean, "produce", "-b", node.bootstrap, "-t", topic, "-s", str(size), "-m", str(records), "-p", str(partitions), *self.payload()])
+        run([self.lean, "produce", *node.client_options, "-b", node.bootstrap, "-t", topic, "-s", str(size), "-m", str(records), "-p", str(partitions), *self.payload()])
 
     def lean_consume(self, row: str, node: Node, topic: str, records: int, *, partitions: int = 1, consumers: int = 1, unit: str = "MB/s") -> Sample:
-        command = [self.lean, "consume", "-b", node.bootstrap, "-t", topic, "-m", str(records), "-p", str(partitions), "-n", str(consumers), "-P", str(node.pid)]
+        command = [self.lean, "consume", *node.client_options, "-b", node.bootstrap, "-t", topic, "-m", str(records), "-p", str(partitions), "-n", str(consumers), "-P", str(node.pid)]
         self.note(row, node, command, topic)
         return self.of_lean(node, run(command), unit, (None, None, None))
 
@@ -146,7 +146,7 @@ class Clients:
         on, and both cost the server."""
         # As many as a quick run takes: the rate decides how long it lasts.
         records = max(10_000, round(300_000 * self.seconds))
-        reader = [self.lean, "consume", "-b", node.bootstrap, "-t", topic, "-m", str(records), "-P", str(node.pid)]
+        reader = [self.lean, "consume", *node.client_options, "-b", node.bootstrap, "-t", topic, "-m", str(records), "-P", str(node.pid)]
         process = subprocess.Popen(reader, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             self.lean_fill(node, topic, 1024, records)

@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ import urllib.request
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "Tests/Clients"))
 
 from harness.broker import end_with_parent, free_port  # noqa: E402
+from harness.certificates import Certificates  # noqa: E402
 
 TICKS = os.sysconf("SC_CLK_TCK")
 READY_SECONDS = 60
@@ -33,6 +35,7 @@ class Node:
     has_topics = True  # topics are made and deleted; otherwise they exist once they are named
     restarts_each_round = False
     warms_slowly = False  # code that a virtual machine compiles while it runs
+    client_options: tuple[str, ...] = ()  # what librdkafka's programs need to reach it
 
     def __init__(self, program: str, folder: pathlib.Path):
         self.program, self.folder = program, folder / self.key
@@ -151,6 +154,23 @@ class MillraceBefore(Millrace):
     key, label = "millrace-before", "Millrace before"
 
 
+class ByTLS:
+    """The same server by TLS alone, with a P-256 certificate made for the run."""
+
+    def launch(self) -> None:
+        self.certificates = Certificates(self.folder.parent / f"{self.key}-certificates")
+        self.pair = self.certificates.sign("server")
+        self.client_options = ("-x", "security.protocol=ssl", "-x", f"ssl.ca.location={self.certificates.path('authority.pem')}")
+        super().launch()
+
+
+class MillraceTLS(ByTLS, Millrace):
+    key, label = "millrace-tls", "Millrace, TLS"
+
+    def command(self) -> list[str]:
+        return [self.program, "serve", "--data-dir", str(self.folder / "data"), "--kafka", f"SSL://{self.bootstrap}", "--http", self.http, "--set", f"ssl.keystore.location={self.pair}"]
+
+
 class Kafka(Node):
     key, label, warms_slowly = "kafka", "Kafka", True
     # Files of deleted topics go at once; by default a minute later, which would be during another server's measurement.
@@ -174,6 +194,28 @@ class KafkaSync(Kafka):
 
     key, label = "kafka-fsync", "Kafka fsync"
     settings = [*Kafka.settings, "log.flush.interval.messages=1"]
+
+
+class KafkaTLS(ByTLS, Kafka):
+    """As Kafka speaks it out of the box: the JVM's own TLS. Its listener between brokers stays plain; it has no other broker."""
+
+    key, label = "kafka-tls", "Kafka, TLS"
+
+    def command(self) -> list[str]:
+        between = free_port()
+        listeners = f"SSL://{self.bootstrap},BETWEEN://127.0.0.1:{between}"
+        return [*super().command(), f"listeners={listeners},CONTROLLER://127.0.0.1:{self.port + 1}", f"advertised.listeners={listeners}", "inter.broker.listener.name=BETWEEN",
+                "listener.security.protocol.map=SSL:SSL,BETWEEN:PLAINTEXT,CONTROLLER:PLAINTEXT", "ssl.keystore.type=PEM", f"ssl.keystore.location={self.pair}"]
+
+    def is_ready(self) -> bool:
+        """It answers a handshake, which it does once it serves clients."""
+        context = ssl.create_default_context(cafile=self.certificates.path("authority.pem"))
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
+                context.wrap_socket(connection, server_hostname="127.0.0.1").close()
+                return True
+        except OSError:
+            return False
 
 
 class Lightspeed(Node):

@@ -7,7 +7,7 @@ import statistics
 
 import plot
 
-LABELS = {"millrace": "Millrace", "millrace-before": "Millrace before", "kafka": "Kafka", "kafka-fsync": "Kafka fsync", "lightspeed-sync": "lightspeed sync", "lightspeed-direct": "lightspeed direct", "nginx": "nginx"}
+LABELS = {"millrace": "Millrace", "millrace-before": "Millrace before", "millrace-tls": "Millrace, TLS", "kafka": "Kafka", "kafka-tls": "Kafka, TLS", "kafka-fsync": "Kafka fsync", "lightspeed-sync": "lightspeed sync", "lightspeed-direct": "lightspeed direct", "nginx": "nginx"}
 
 
 # The least share of the build before that a rate may be, and its inverse the most that CPU may be.
@@ -41,7 +41,7 @@ def cell(found: list[float]) -> str:
 def verdict(raw: dict, row: dict, target: dict) -> tuple[str, bool | None]:
     """What was reached against what is asked; None when there is nothing to compare with."""
     metric, peer, bound = target["metric"], target["peer"], target["bound"]
-    ours = values(row, "millrace", metric)
+    ours = values(row, target.get("ours", "millrace"), metric)
     asked = f"{'at least' if target['at_least'] else 'at most'} {bound:g}"
     what = {"rate": "", "cpu": "CPU ", "p99": "p99 "}[metric]
     if not ours:

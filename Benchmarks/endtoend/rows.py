@@ -14,7 +14,7 @@ BOUNDS = ("lightspeed-sync", "lightspeed-direct")
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """Ours against `peer` in `metric` ("rate", "cpu" or "p99"): at least `bound` times it, or at most.
+    """`ours` against `peer` in `metric` ("rate", "cpu" or "p99"): at least `bound` times it, or at most.
 
     `peer` "" is an absolute bound, and "row:KEY" is our own figure of another row."""
 
@@ -22,6 +22,7 @@ class Target:
     peer: str
     bound: float
     at_least: bool = True
+    ours: str = "millrace"
 
 
 @dataclasses.dataclass
@@ -46,6 +47,11 @@ def at_least(kafka: float, fsync: float, cpu: float | None = None, cpu_fsync: fl
     if cpu:
         targets.append(Target("cpu", "kafka", cpu, at_least=False))
     return tuple(targets)
+
+
+# What TLS costs beside plain text, and beside Kafka's TLS. Kafka's promise is the page cache, ours the disk.
+BY_TLS = ("millrace", "millrace-tls", "kafka", "kafka-tls")
+TLS_TARGETS = (Target("rate", "kafka-tls", 1.5, ours="millrace-tls"), Target("cpu", "kafka-tls", 0.5, False, ours="millrace-tls"))
 
 
 def raw(connections: int, inflight: int, records: int, partitions: int):
@@ -73,6 +79,8 @@ def must_hold(scale: float) -> list[Row]:
         Row("A-64x1000", "acks: 64 clients over 1,000 partitions", "acks/s", ("acks",), everybody, acks(64, 1000), (Target("rate", "kafka", 25), Target("rate", "row:A-64", 0.5)), 1000, cpu="record", keeps_topic=True),
         Row("A-1", "acks: 1 client, one record in flight", "acks/s", ("acks",), everybody, acks(1, 1), at_least(1, 2.5), cpu="record"),
         Row("L-1k", "lean: 1 KiB", "MB/s", (), everybody, lean(1024), at_least(1.35, 2.3, 0.45)),
+        Row("T-L", "lean: 1 KiB, plain and by TLS", "MB/s", (), BY_TLS, lean(1024), TLS_TARGETS),
+        Row("T-C", "lean: consume 1 KiB, plain and by TLS", "MB/s", (), BY_TLS, lambda c, row, node, topic: c.lean_consume(row, node, topic, kilo), TLS_TARGETS, fill=(kilo, 1024)),
         Row("L-100", "lean: 100 B", "records/s", (), everybody, lean(100, unit="records/s"), at_least(1.25, 1.8, 0.35)),
         Row("L-lz4", "lean: 1 KiB, lz4", "records/s", (), everybody, lean(1024, codec="lz4", unit="records/s"), at_least(1.1, 1.25, 0.35)),
         Row("C-1k", "lean: consume 1 KiB", "MB/s", (), BROKERS + BOUNDS[:1], lambda c, row, node, topic: c.lean_consume(row, node, topic, kilo),

@@ -57,6 +57,12 @@ rd_kafka_conf_t *configuration(const struct options *options, const char *const 
         die("%s", error);
     for (; pairs[0] != NULL; pairs += 2)
         if (rd_kafka_conf_set(conf, pairs[0], pairs[1], error, sizeof error) != RD_KAFKA_CONF_OK) die("%s", error);
+    for (int index = 0; index < options->extra_count; index++) {
+        char key[128];
+        const char *value = strchr(options->extra[index], '=') + 1;
+        snprintf(key, sizeof key, "%.*s", (int)(value - 1 - options->extra[index]), options->extra[index]);
+        if (rd_kafka_conf_set(conf, key, value, error, sizeof error) != RD_KAFKA_CONF_OK) die("%s", error);
+    }
     return conf;
 }
 

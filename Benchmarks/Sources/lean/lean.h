@@ -10,6 +10,7 @@
 #define MAX_CLIENTS 1024
 
 // What the command line asks for; which fields count depends on the subcommand.
+#define MAX_EXTRA 8
 struct options {
     const char *bootstrap, *topic, *path, *file, *codec, *acks, *linger;
     int partitions, clients;
@@ -18,6 +19,9 @@ struct options {
     long long records;
     bool idempotent;
     int broker;  // process whose CPU time is counted over the measured window, or 0
+    // KEY=VALUE each.
+    char *extra[MAX_EXTRA];
+    int extra_count;
 };
 
 int topic_create(const struct options *);

@@ -16,6 +16,7 @@ static const char usage[] =
     "  -l MS  linger (default: 5)                  -i     idempotent\n"
     "  -R N   records a second over all producers, waits counted from when a record was due\n"
     "  -u PATH, -B BYTES  of http-stream: where to post, and bytes of one body (default: 1 MiB)\n"
+    "  -x KEY=VALUE  a setting of librdkafka's, such as security.protocol=ssl; up to 8\n"
     "  -P PID  count this process's CPU time over the same window\n";
 
 int main(int count, char **words) {
@@ -27,7 +28,7 @@ int main(int count, char **words) {
     }
     const char *command = words[1];
     optind = 2;
-    for (int letter; (letter = getopt(count, words, "b:t:p:n:s:f:d:w:m:c:a:l:iR:u:B:P:")) != -1;) {
+    for (int letter; (letter = getopt(count, words, "b:t:p:n:s:f:d:w:m:c:a:l:iR:u:B:P:x:")) != -1;) {
         switch (letter) {
             case 'b': o.bootstrap = optarg; break;
             case 't': o.topic = optarg; break;
@@ -46,6 +47,10 @@ int main(int count, char **words) {
             case 'u': o.path = optarg; break;
             case 'B': o.body = strtoul(optarg, NULL, 10); break;
             case 'P': o.broker = atoi(optarg); break;
+            case 'x':
+                if (o.extra_count == MAX_EXTRA || strchr(optarg, '=') == NULL) die("-x KEY=VALUE, up to %d", MAX_EXTRA);
+                o.extra[o.extra_count++] = optarg;
+                break;
             default: fputs(usage, stderr); return 2;
         }
     }
