@@ -100,7 +100,8 @@ public final class TLSStream: StreamTransform {
         var total = 0
         while total < buffer.count {
             if cost >= Self.maxCost { return .more(total) }
-            ERR_clear_error()
+            // Asked first: clearing what is empty took a fortieth of the broker's time with a client of short records.
+            if ERR_peek_error() != 0 { ERR_clear_error() }
             var count = 0
             guard excess == nil, SSL_read_ex(session, buffer.baseAddress! + total, buffer.count - total, &count) == 1
             else { return ended(after: total) }
