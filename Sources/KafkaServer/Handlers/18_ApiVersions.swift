@@ -25,10 +25,13 @@ extension KafkaConnection {
         } else if request.version >= 5, asked.nodeID >= 0, asked.nodeID != broker.options.nodeID {
             response.errorCode = ErrorCode.rebootstrapRequired.rawValue
         } else {
-            response.apiKeys = APITable.all.map(Self.versionEntry)
+            response.apiKeys = Self.versionEntries
         }
         return response
     }
+
+    /// Of all that is served, made once: an entry of the table carries its handler, which costs two retains to look at.
+    private static let versionEntries = APITable.all.map(versionEntry)
 
     static func versionEntry(_ api: API) -> ApiVersionsResponse.ApiVersion {
         var entry = ApiVersionsResponse.ApiVersion()
