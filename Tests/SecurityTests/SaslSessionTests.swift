@@ -126,6 +126,18 @@ import Testing
             raw.session.finish(.rejected, now: raw.now, wall: raw.wall) == .fail(nil, at: raw.now + .milliseconds(100)))
     }
 
+    /// A check that took longer than the delay, or waited for longer, ends with a later whole one.
+    @Test(arguments: [(100, 100), (101, 200), (250, 300), (300, 300)] as [(Int64, Int64)])
+    func aLateVerdictIsToldAtAWholeDelay(took: Int64, told: Int64) {
+        var dialog = SaslDialog()
+        _ = dialog.shake(.plain)
+        _ = dialog.token("\0alice\0wrong")
+        let came = dialog.now
+        let failure = dialog.session.finish(.rejected, now: came + .milliseconds(took), wall: dialog.wall)
+        guard case .fail(_, let time) = failure else { return #expect(Bool(false), "\(failure)") }
+        #expect(time == came + .milliseconds(told))
+    }
+
     /// However long the worker took: the reply's time tells nothing of the user.
     @Test func theDelayCountsFromTheToken() {
         var times: Set<MonotonicTime> = []

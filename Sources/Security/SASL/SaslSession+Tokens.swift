@@ -63,11 +63,11 @@ extension SaslSession {
         case .accepted(let found):
             let left = found.expiry.map { $0 - wall }
             if let left, left < Self.minSession { break }
-            guard authorizationID == nil || authorizationID == found.principal.name else { return fail() }
+            guard authorizationID == nil || authorizationID == found.principal.name else { return fail(now: now) }
             return succeed(found, end: left.map { now + $0 }, token: [], now: now)
         case .rejected: break
         }
-        guard exchange.mechanism == .oauthBearer else { return fail() }
+        guard exchange.mechanism == .oauthBearer else { return fail(now: now) }
         exchange.step = .challenged
         phase = .exchanging(exchange)
         exchangeDeadline = min(exchangeDeadline, now + Self.maxChallengeTime)
@@ -80,7 +80,7 @@ extension SaslSession {
     ) -> SaslAction {
         guard case .exchanging(let exchange) = phase else { preconditionFailure("success outside an exchange") }
         // Who renews a session has to be who began it.
-        if let identity, identity.principal != found.principal { return fail() }
+        if let identity, identity.principal != found.principal { return fail(now: now) }
         identity = found
         mechanism = exchange.mechanism
         authenticatedAt = now
@@ -92,10 +92,17 @@ extension SaslSession {
     }
 
     /// The end, once the delay is over; a raw exchange has no form for an error.
-    private mutating func fail(message: String = Self.failureMessage) -> SaslAction {
+    ///
+    /// - Parameter now: when a worker was asked, whose check and queue may have taken longer than the delay. Then the end is that of a
+    ///   later whole delay since the token came: told at once, it would tell how long the check took, and so whether there is such
+    ///   a user.
+    private mutating func fail(message: String = Self.failureMessage, now: MonotonicTime? = nil) -> SaslAction {
         guard case .exchanging(let exchange) = phase else { preconditionFailure("failure outside an exchange") }
         phase = .closed
         let reply = SaslReply(error: .saslAuthenticationFailed, message: message)
-        return .fail(exchange.isRaw ? nil : reply, at: exchange.tokenArrived + settings.failureDelay)
+        let delay = settings.failureDelay.milliseconds
+        let passed = now.map { ($0 - exchange.tokenArrived).milliseconds } ?? 0
+        let delays = delay > 0 ? max(1, (passed + delay - 1) / delay) : 0
+        return .fail(exchange.isRaw ? nil : reply, at: exchange.tokenArrived + .milliseconds(delay * delays))
     }
 }
