@@ -22,8 +22,14 @@ extension AnswerContext {
             default: return nil
             }
         }
-        for step in AccessTable.rows(of: ticket.key).flatMap(\.steps) {
-            guard step.needs.contains(where: { permissions.allowsOnCluster($0.operation) }) else {
+        let steps = AccessTable.rows(of: ticket.key).flatMap(\.steps)
+        // A key without a row is nobody's.
+        guard !steps.isEmpty else {
+            return AccessRefusal(.clusterAuthorizationFailed, "Cluster authorization failed.")
+        }
+        for step in steps {
+            guard step.needs.contains(where: { $0.resource == .cluster && permissions.allowsOnCluster($0.operation) })
+            else {
                 return AccessRefusal(step.error, "Cluster authorization failed.")
             }
         }
