@@ -57,6 +57,9 @@ extension KafkaConnection {
         case .verify(let verification): verify(verification, ticket, sasl)
         case .fail(let said, let time):
             server.metrics.refusedAuthentications.add()
+            Log.info(
+                "authentication refused", "peer", connection.peerAddress.description, "port",
+                connection.localAddress?.port ?? 0)
             sasl.owed = said.map { ($0, ticket) }
             park(.work)
             connection.setTimer(SaslConnection.Timer.failure, after: max(.zero, time - saslTime))
@@ -79,6 +82,8 @@ extension KafkaConnection {
             return
         }
         sasl.isOpenEnded = sasl.session.isOpenEnded
+        // What the first or a renewed session says of groups counts from here on.
+        forgetIdentity()
         if sasl.signedInAs == nil {
             sasl.signedInAs = identity.principal.name
             loop.signedIn(identity.principal.name, connection.id)

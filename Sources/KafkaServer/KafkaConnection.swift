@@ -98,6 +98,9 @@ final class KafkaConnection: ConnectionHandler {
         return Permissions(broker.access.rules, client)
     }
 
+    /// Makes the client's identity anew when it is asked for the next time.
+    func forgetIdentity() { identity = nil }
+
     private var client: KafkaClientIdentity {
         if let identity { return identity }
         let made = KafkaClientIdentity(subject)
