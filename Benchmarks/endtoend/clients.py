@@ -29,6 +29,7 @@ class Sample:
     p99: float | None = None
     p999: float | None = None
     resident: int = 0
+    order: int = 0  # which of the orders of servers it was measured in (Bench.orders)
 
     @property
     def cpu_per_gigabyte(self) -> float | None:

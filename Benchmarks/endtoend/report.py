@@ -14,9 +14,12 @@ LABELS = {"millrace": "Millrace", "millrace-before": "Millrace before", "millrac
 WITHIN = 0.97
 
 
-def values(row: dict, system: str, metric: str) -> list[float]:
+def values(row: dict, system: str, metric: str, order: int | None = None) -> list[float]:
+    """The figures of all rounds, or of those in one order of the servers alone."""
     found = []
     for sample in row["samples"].get(system, []):
+        if order is not None and sample.get("order", 0) != order:
+            continue
         if metric == "cpu":
             amount = sample["millions_per_second"] if row["cpu"] == "record" else sample["gigabytes_per_second"]
             if amount:
@@ -57,10 +60,17 @@ def verdict(raw: dict, row: dict, target: dict) -> tuple[str, bool | None]:
             theirs, name = values(row, peer, metric), LABELS[peer]
         if not theirs or not statistics.median(theirs):
             return f"{what}{name}: not measured (asked: {asked})", None
-        reached = statistics.median(ours) / statistics.median(theirs)
+        reached = ratio(row, metric, target.get("ours", "millrace"), peer) if peer == "millrace-before" else statistics.median(ours) / statistics.median(theirs)
         text = f"{asked}x {name}"
     holds = reached >= bound if target["at_least"] else reached <= bound
     return f"{what}{number(reached)}{'x' if peer else ''} ({text}): {'holds' if holds else '**short**'}", holds
+
+
+def ratio(row: dict, metric: str, ours: str, theirs: str) -> float:
+    """The geometric mean of the ratios in each order of the servers, so that what favours who starts first cancels out."""
+    orders = sorted({sample.get("order", 0) for sample in row["samples"][theirs]})
+    pairs = [(values(row, ours, metric, order), values(row, theirs, metric, order)) for order in orders]
+    return statistics.geometric_mean([statistics.median(mine) / statistics.median(its) for mine, its in pairs if mine and its])
 
 
 def against_before(row: dict) -> list[dict]:
@@ -165,10 +175,11 @@ def runs(found: list[dict]) -> list[str]:
         lines += [""]
         counted = "its run's rounds (least-most)"
     filled = all(run["filled"] is not False for run in found)
+    orders = "; of two builds each is once in front of the other, and their ratio is the geometric mean of both orders" if any("--before" in run["command"] for run in found) else ""
     warm = "" if len(found) > 1 else f" for {newest['warm_s']:g} s, Kafka for {newest['slow_warm_s']:g} s"
     lines += [
         f"A cell is the median of {counted}, then the server's CPU time. The rounds alternate between the servers of a row; each server starts on an empty folder and is warmed by the row's "
-        f"own load{warm}; before each round everything is synced{' and memory is filled with clean page cache' if filled else ''}. "
+        f"own load{warm}{orders}; before each round everything is synced{' and memory is filled with clean page cache' if filled else ''}. "
         f"Clients and server share the CPUs. Payload of the `lean` and gateway rows: {newest['text']}. Millrace's acknowledgements are always durable; Kafka's are from the page cache, "
         "and with `log.flush.interval.messages=1` (fsync) from the disk. lightspeed is a bound, not a broker.",
     ]
