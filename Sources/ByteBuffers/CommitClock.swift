@@ -48,8 +48,14 @@ public struct CommitSpan: Sendable, Equatable {
 public final class CommitClock: Sendable {
     private let ticket: Atomic<UInt64>
     private let failures = Atomic<Int>(0)
-    private let failedRanges = Lock<[ClosedRange<UInt64>]>([])
+    /// Oldest first, at most `maxFailedRanges`.
+    let failedRanges = Lock<[ClosedRange<UInt64>]>([])
     private let listeners = Lock<[any CommitListener]>([])
+
+    /// Failures that are kept apart. Who waits looks at all of them, and one is added with each commit that leaves a partition
+    /// out. Beyond it the two oldest become one, with the tickets between them: those were answered long ago, and who should
+    /// still ask for one of them is told that it failed, which loses nothing, rather than that it is durable.
+    static let maxFailedRanges = 256
 
     /// Everything up to and including `published` counts as durable from the start.
     public init(published: UInt64 = 0) { ticket = Atomic(published) }
@@ -72,7 +78,13 @@ public final class CommitClock: Sendable {
 
     /// Says that the tickets from `first` to `last` (all later ones, unless given) will never be durable.
     public func fail(from first: UInt64, through last: UInt64 = .max) {
-        failedRanges.withLock { $0.append(first...last) }
+        failedRanges.withLock { ranges in
+            ranges.append(first...last)
+            if ranges.count > Self.maxFailedRanges {
+                ranges[1] = min(ranges[0].lowerBound, ranges[1].lowerBound)...max(ranges[0].upperBound, ranges[1].upperBound)
+                ranges.removeFirst()
+            }
+        }
         failures.add(1, ordering: .sequentiallyConsistent)
         wake()
     }
