@@ -27,11 +27,11 @@ struct FailureLog {
 
 extension GatewayLoop {
     /// Logs the reply at hand, which is a 5xx: whoever reports its request id finds it here.
-    func logFailure(_ route: Route.Name) {
+    func logFailure() {
         guard let suppressed = failures.admit(atMs: wallClockMs) else { return }
         // The id is harmless, and everything else is a word of ours.
         Log.warning(
-            "HTTP request failed", "request_id", String(decoding: requestID, as: UTF8.self), "route", route.text,
+            "HTTP request failed", "request_id", String(decoding: requestID, as: UTF8.self), "route", routeLabel,
             "status", reply.status, "code", reply.code, "not_logged_before", suppressed)
     }
 }

@@ -13,10 +13,12 @@ public final class Gateway: Sendable {
     public let broker: Broker
     public let options: GatewayOptions
     let metrics: GatewayMetrics
-    let ingestLimiter: RateLimiter?
     /// Monotonic nanoseconds.
     let startedAt: Int64
     private let loops: GatewayLoops
+    /// The table for requests that begin.
+    private let newestRoutes: Lock<RouteTable>
+    private let routeChanges = Atomic<Int>(0)
     private let draining = Atomic<Bool>(false)
     /// Of all listeners.
     private let connections = ConnectionCount()
@@ -30,7 +32,11 @@ public final class Gateway: Sendable {
         self.options = options
         metrics = GatewayMetrics(registry: registry)
         inflight = InflightBudget(options, gauge: metrics.inflightBytes)
-        ingestLimiter = RateLimiter(rate: options.ingestRate, burst: options.ingestBurst)
+        do {
+            newestRoutes = Lock(try RouteTable(RouteDefinition.builtIn(options), options, metrics))
+        } catch {
+            preconditionFailure("the routes without configuration are wrong: \(error)")
+        }
         startedAt = MonotonicClock.nanoseconds
         loops = GatewayLoops(count: loopCount)
     }
@@ -67,6 +73,22 @@ public final class Gateway: Sendable {
         }
         return listener
     }
+
+    // MARK: Routes
+
+    /// Puts other routes in the place of those that there are: all of them, or, when one is wrong, none. Requests that have
+    /// begun end by the old ones.
+    func replaceRoutes(_ definitions: [RouteDefinition]) throws(RouteRefusal) {
+        let table = try RouteTable(definitions, options, metrics, replacing: newestRoutes.withLock { $0 })
+        newestRoutes.withLock { $0 = table }
+        routeChanges.wrappingAdd(1, ordering: .releasing)
+    }
+
+    /// Tells the loops when there is another table.
+    var routesVersion: Int { routeChanges.load(ordering: .acquiring) }
+
+    /// Takes a lock: each loop keeps the table until `routesVersion` changes.
+    var routes: RouteTable { newestRoutes.withLock { $0 } }
 
     /// Replies close their connections from now on, and readiness is gone: the first step of a stop.
     public func drain() { draining.store(true, ordering: .sequentiallyConsistent) }

@@ -12,7 +12,7 @@ extension GatewayLoop {
         let kind = problem.kind
         reply.status = kind.status
         reply.code = kind.code
-        reply.contentType = "application/problem+json"
+        reply.contentType = routeRow.pointee.dialect.mediaType
         reply.retryAfter = problem.retryAfter ?? (kind.isRetryable ? 1 : nil)
         reply.restOnNothing()
 
@@ -52,7 +52,11 @@ extension GatewayLoop {
             out.member("limit")
             out.decimal(limit)
         }
-        if kind.status == 429 { out.text(",\"violated-policies\":[\"ingest\"]") }
+        if kind.status == 429 {
+            out.text(",\"violated-policies\":[\"")
+            out.utf8(routeRow.pointee.id)
+            out.text("\"]")
+        }
         if !errors.isEmpty { write(errors) }
         out.text("}")
     }

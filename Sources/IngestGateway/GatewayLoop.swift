@@ -31,6 +31,9 @@ final class GatewayLoop {
 
     // The request at hand.
     var head = RequestHead()
+    /// The routes that it goes by, and where its path leads among them.
+    private(set) var routes: RouteTable
+    var route: Route
     var requestID: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: requestIDBytes, count: requestIDCount) }
     private let requestIDBytes = UnsafeMutableRawPointer.allocate(byteCount: maxRequestID, alignment: 8)
     private var requestIDCount = 0
@@ -62,6 +65,10 @@ final class GatewayLoop {
     let compression = CompressionContext()
     var slicing = SliceQueue()
     private var nextPartition: Int
+    /// The table for requests that begin, and its version.
+    private var newestRoutes: RouteTable
+    private var routesVersion: Int
+    /// Requests by row of `routes`, status and code.
     private var counters: [Int: Counter] = [:]
     var failures = FailureLog()
 
@@ -76,6 +83,12 @@ final class GatewayLoop {
         options = gateway.options
         broker = gateway.broker
         metrics = gateway.metrics
+        // Before the table, so that one that comes in between is seen.
+        routesVersion = gateway.routesVersion
+        let table = gateway.routes
+        newestRoutes = table
+        routes = table
+        route = Route(row: table.unmatched)
         ingestTypes = gateway.options.ingestEventTypes.map { Array($0.utf8) }
         jsonLimits = {
             var limits = JSONLimits()
@@ -96,6 +109,29 @@ final class GatewayLoop {
         chooseRequestID()
     }
 
+    /// Finds the route of a request that begins, by the newest table.
+    func findRoute() {
+        let version = gateway.routesVersion
+        if version != routesVersion {
+            routesVersion = version
+            newestRoutes = gateway.routes
+        }
+        findRoute(in: newestRoutes)
+    }
+
+    /// Finds the route of a request that goes by this table.
+    func findRoute(in table: RouteTable) {
+        if table !== routes {
+            routes = table
+            // Their keys are this table's rows.
+            counters.removeAll()
+        }
+        route = table.match(head.path)
+    }
+
+    /// The row of the request at hand.
+    var routeRow: UnsafeMutablePointer<RouteRow> { routes.rows + route.row }
+
     /// Begins the next slice of a reply whose head is sent.
     func continueReply(now: Int64, wallClockMs: Int64) {
         self.now = now
@@ -107,6 +143,7 @@ final class GatewayLoop {
     /// Begins a request without a readable head: it is answered with an id of ours.
     func beginWithoutHead(now: Int64, wallClockMs: Int64) {
         continueReply(now: now, wallClockMs: wallClockMs)
+        route = Route(row: routes.unmatched)
         generateRequestID()
     }
 
@@ -140,35 +177,38 @@ final class GatewayLoop {
         }
     }
 
-    /// Whether the request may be read at all: path, method, media type, length, rate. Called once a request, with its
-    /// head alone; `nil` lets it pass.
-    func admit(_ route: Route?) -> Problem? {
-        guard let route else { return nothingThere() }
+    /// Whether the request may be read at all: path, method, who asks, what is asked, media type, length, rate. Called once a
+    /// request, with its head alone; `nil` lets it pass.
+    func admit() -> Problem? {
+        guard route.row != routes.unmatched else { return nothingThere() }
         if head.method == .options { return nil }
-        guard route.allows(head.method) else {
-            reply.allow = route.methods
+        guard routeRow.pointee.methods.contains(head.method) else {
+            reply.allow = routeRow.pointee.methods
             return Problem(.methodNotAllowed, "This path does not serve the method \(head.method.name).")
         }
-        if route.isStrict, let problem = notUnderstood(by: route) { return problem }
-        guard route.isIngest else { return nil }
+        switch routeRow.pointee.authentication {
+        case .anonymous: break
+        }
+        let endpoint = routeRow.pointee.endpoint
+        if endpoint.isStrict, let problem = notUnderstood(by: endpoint) { return problem }
+        guard endpoint.takesEvents else { return nil }
         if let problem = unsupportedCoding() { return problem }
         switch head.body {
         case .chunked: break
         case .length(let length):
-            if case .events = route, length == 0, head[.contentLength] == nil {
+            if endpoint.needsLength, length == 0, head[.contentLength] == nil {
                 return Problem(.lengthRequired, "A body with Content-Length or Transfer-Encoding: chunked is required.")
             }
-            if length > options.maxRequestBytes { return bodyTooLarge() }
+            if length > routeRow.pointee.maxBodyBytes { return bodyTooLarge() }
         }
-        if head.body != .length(0), let problem = unsupportedMediaType(route) { return problem }
+        if head.body != .length(0), let problem = unsupportedMediaType() { return problem }
         if let problem = keyTooLarge() { return problem }
-        if case .ingest = route { return rateProblem() }
-        return nil
+        return rateProblem()
     }
 
     func bodyTooLarge() -> Problem {
-        Problem(
-            .bodyTooLarge, "The body is larger than \(options.maxRequestBytes) bytes.", limit: options.maxRequestBytes)
+        let limit = routeRow.pointee.maxBodyBytes
+        return Problem(.bodyTooLarge, "The body is larger than \(limit) bytes.", limit: limit)
     }
 
     private func nothingThere() -> Problem {
@@ -184,11 +224,11 @@ final class GatewayLoop {
     }
 
     private func rateProblem() -> Problem? {
-        guard let limiter = gateway.ingestLimiter else { return nil }
+        guard let limiter = routeRow.pointee.limiter else { return nil }
         let wait = limiter.take(now: now)
         reply.rateLimit = (limiter.rate, limiter.burst, limiter.remaining(now: now))
         guard let wait else { return nil }
-        metrics.rateLimited.add()
+        routeRow.pointee.counters.limited?.add()
         return Problem(
             .quotaExceeded, "More than \(limiter.rate) requests a second.", limit: limiter.rate,
             retryAfter: max(1, Int((wait + 999_999_999) / 1_000_000_000)))
@@ -212,18 +252,19 @@ final class GatewayLoop {
     }
 
     /// Handles a whole request that was admitted.
-    func handle(_ route: Route, body: UnsafeRawBufferPointer) -> Outcome {
+    func handle(_ body: UnsafeRawBufferPointer) -> Outcome {
         if head.method == .options {
             reply.status = 204
-            reply.allow = route.methods
+            reply.allow = routeRow.pointee.methods
             return .answered
         }
-        if route.isIngest { metrics.receivedBytes.add(body.count) }
-        switch route {
-        case .events(let topic): return postEvents(topic, body)
+        let endpoint = routeRow.pointee.endpoint
+        if endpoint.takesEvents { metrics.receivedBytes.add(body.count) }
+        switch endpoint {
+        case .events: return postEvents(route.topic, body)
         case .webhook: return postWebhook(body)
         case .ingest: return postIngest(body)
-        case .records(let topic, let partition): return getRecords(topic, partition)
+        case .records: return getRecords(route.topic, route.partition)
         case .health: getHealth()
         case .readiness: getReadiness()
         case .metrics: getMetrics()
@@ -234,19 +275,28 @@ final class GatewayLoop {
     }
 
     /// Counts the finished request.
-    func count(_ route: Route.Name, started: Int64, ended: Int64) {
-        metrics.handling[route.rawValue].observe(Int(ended - started))
-        if reply.status >= 500 { logFailure(route) }
+    func count(started: Int64, ended: Int64) {
+        routeRow.pointee.counters.handling.observe(Int(ended - started))
+        if reply.status >= 500 { logFailure() }
         // Codes are string literals: one address each.
-        let key = route.rawValue << 56 ^ reply.status << 44 ^ Int(bitPattern: reply.code.utf8Start) & 0xfff_ffff_ffff
+        let key = route.row << 54 ^ reply.status << 44 ^ Int(bitPattern: reply.code.utf8Start) & 0xfff_ffff_ffff
         if let counter = counters[key] {
             counter.add()
         } else {
-            let counter = metrics.requestCounter(route, status: reply.status, code: reply.code)
+            let counter = metrics.requestCounter(route: routeLabel, status: reply.status, code: reply.code)
             counters[key] = counter
             counter.add()
         }
     }
+
+    /// Counts events of the request at hand that are not appended.
+    func countRejected(_ count: Int, reason: StaticString) {
+        routeRow.pointee.counters.rejected.add(count)
+        metrics.rejectionCounter(reason).add(count)
+    }
+
+    /// The `route` label of the request at hand.
+    var routeLabel: String { routeRow.pointee.label }
 
     // MARK: Choosing a partition
 

@@ -4,56 +4,37 @@ import Telemetry
 /// What the gateway counts. Shared by all loops; made once.
 final class GatewayMetrics: Sendable {
     let registry: MetricsRegistry
-    /// By `Route.Name`.
-    let accepted: [Counter]
-    let rejected: [Counter]
-    /// The time from a whole request to its reply, the commit not included.
-    let handling: [Histogram]
     let receivedBytes: Counter
     let connections: Gauge
     let inflightBytes: Gauge
-    let rateLimited: Counter
     let refusedInput: Counter
     let refusedConnections: Counter
     let overdueCommits: Counter
     let slices: Counter
     let workerTrips: Counter
-    /// Requests by route, status and code, in the order in which they first occurred; see `count`.
+    /// By label, in the order in which they were first asked for: all that there have been, for a route that is gone has
+    /// counted what it has.
+    private let byRoute = Lock<[(label: String, counters: RouteCounters)]>([])
+    /// Requests by route, status and code; see `GatewayLoop.count`.
     private let requests = Lock<[RequestKey: Counter]>([:])
     private let reasons = Lock<[String: Counter]>([:])
 
+    private static let recordsName = "millrace_ingest_records_total"
     private static let requestsName = "millrace_http_requests_total"
     private static let rejectedName = "millrace_ingest_rejected_total"
 
     struct RequestKey: Hashable {
-        let route: Int
+        let route: String
         let status: Int
         let code: String
     }
 
     init(registry: MetricsRegistry) {
         self.registry = registry
-        let names = Route.Name.allCases
-        accepted = names.map {
-            registry.counter(
-                "millrace_ingest_records_total", help: "Events by route and result.",
-                labels: ["route": $0.text, "result": "accepted"])
-        }
-        rejected = names.map {
-            registry.counter("millrace_ingest_records_total", labels: ["route": $0.text, "result": "rejected"])
-        }
-        handling = names.map {
-            registry.histogram(
-                "millrace_http_handling_seconds",
-                help: "From the last byte of a request to its encoded reply, without the wait for the commit.",
-                labels: ["route": $0.text])
-        }
         receivedBytes = registry.counter("millrace_ingest_bytes_total", help: "Bytes of request bodies.")
         connections = registry.gauge("millrace_http_connections", help: "Open HTTP connections.")
         inflightBytes = registry.gauge(
             "millrace_http_inflight_bytes", help: "Bytes reserved for bodies that are being received.")
-        rateLimited = registry.counter(
-            "millrace_ratelimit_denied_total", help: "Requests refused with 429.", labels: ["policy": "ingest"])
         // Their labels are known when there is something to count.
         registry.announceCounter(Self.requestsName, help: "Requests by route, status and problem code.")
         registry.announceCounter(Self.rejectedName, help: "Events that were not appended, by reason.")
@@ -73,37 +54,66 @@ final class GatewayMetrics: Sendable {
             help: "Connections answered 504 because a commit did not come in time.")
     }
 
+    /// Returns what is counted of a route, by its label: the same for all tables that have it. `policy` names its rate.
+    func counters(route label: String, policy: String? = nil) -> RouteCounters {
+        let counters = RouteCounters(
+            accepted: registry.counter(
+                Self.recordsName, help: "Events by route and result.", labels: ["route": label, "result": "accepted"]),
+            rejected: registry.counter(Self.recordsName, labels: ["route": label, "result": "rejected"]),
+            handling: registry.histogram(
+                "millrace_http_handling_seconds",
+                help: "From the last byte of a request to its encoded reply, without the wait for the commit.",
+                labels: ["route": label]),
+            limited: policy.map {
+                registry.counter(
+                    "millrace_ratelimit_denied_total", help: "Requests refused with 429.", labels: ["policy": $0])
+            })
+        byRoute.withLock { known in
+            if !known.contains(where: { $0.label == label }) { known.append((label, counters)) }
+        }
+        return counters
+    }
+
+    var allRoutes: [(label: String, counters: RouteCounters)] { byRoute.withLock { $0 } }
+
     /// Returns the counter of requests with this outcome. Takes a lock: each loop keeps what it was given.
-    func requestCounter(_ route: Route.Name, status: Int, code: StaticString) -> Counter {
-        let key = RequestKey(route: route.rawValue, status: status, code: code.description)
+    func requestCounter(route label: String, status: Int, code: StaticString) -> Counter {
+        let key = RequestKey(route: label, status: status, code: code.description)
         return requests.withLock { requests in
             if let known = requests[key] { return known }
             let counter = registry.counter(
-                Self.requestsName, labels: ["route": route.text, "status": String(status), "code": key.code])
+                Self.requestsName, labels: ["route": label, "status": String(status), "code": key.code])
             requests[key] = counter
             return counter
         }
     }
 
-    /// Counts events of a request that were not appended, by reason.
-    func countRejected(_ count: Int, route: Route.Name, reason: StaticString) {
-        guard count > 0 else { return }
-        rejected[route.rawValue].add(count)
-        let counter = reasons.withLock { reasons in
+    /// Returns the counter of events that were not appended for this reason. Takes a lock.
+    func rejectionCounter(_ reason: StaticString) -> Counter {
+        reasons.withLock { reasons in
             let name = reason.description
             if let known = reasons[name] { return known }
             let counter = registry.counter(Self.rejectedName, labels: ["reason": name])
             reasons[name] = counter
             return counter
         }
-        counter.add(count)
     }
 
-    var requestTotals: [(route: Route.Name, status: Int, count: UInt64)] {
-        requests.withLock { $0.map { (Route.Name(rawValue: $0.key.route)!, $0.key.status, $0.value.value) } }
+    var requestTotals: [(route: String, status: Int, count: UInt64)] {
+        requests.withLock { $0.map { ($0.key.route, $0.key.status, $0.value.value) } }
     }
 
     var rejectionTotals: [(reason: String, count: UInt64)] {
         reasons.withLock { $0.map { ($0.key, $0.value.value) }.sorted { $0.0 < $1.0 } }
     }
+}
+
+/// What is counted of one route.
+struct RouteCounters {
+    let accepted: Counter
+    let rejected: Counter
+    /// The time from a whole request to its reply, the commit not included.
+    let handling: Histogram
+    /// Requests above the route's rate; nil where it has none.
+    let limited: Counter?
 }

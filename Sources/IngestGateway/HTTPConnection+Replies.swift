@@ -6,15 +6,15 @@ import Transport
 /// Writing replies: each gated by its commit, in the order of the requests.
 extension HTTPConnection {
     /// Answers a request that was read, and keeps the connection.
-    func answerProblem(_ problem: Problem, route: Route.Name, on connection: Connection) {
+    func answerProblem(_ problem: Problem, on connection: Connection) {
         loop.answer(problem, instance: loop.head.path)
         writeReply(on: connection)
-        loop.count(route, started: loop.now, ended: loop.now)
+        loop.count(started: loop.now, ended: loop.now)
     }
 
     /// Answers something that ends the connection: what follows cannot be read as a request. Without `begun` the head was
     /// not readable, and the reply says nothing of it.
-    func refuse(_ problem: Problem, route: Route.Name, on connection: Connection, begun: Bool = false) {
+    func refuse(_ problem: Problem, on connection: Connection, begun: Bool = false) {
         if begun {
             loop.answer(problem)
         } else {
@@ -24,7 +24,7 @@ extension HTTPConnection {
         finishReceiving(connection)
         loop.reply.closes = true
         writeReply(on: connection, headIsReadable: begun, peerIsSending: true)
-        loop.count(route, started: loop.now, ended: loop.now)
+        loop.count(started: loop.now, ended: loop.now)
     }
 
     /// Answers for replies whose commit has failed: the first becomes a 503 that ends the connection, so that nobody
@@ -56,10 +56,13 @@ extension HTTPConnection {
 
     /// Makes the reply that is sent instead of others, of which nothing is known here but that they are not to be sent.
     private func lastReply(_ problem: Problem, on connection: Connection) -> [UInt8] {
+        // One of those others may be the request at hand, and is still to be counted.
+        let route = loop.route
+        defer { loop.route = route }
         loop.beginWithoutHead(now: connection.loop.now, wallClockMs: connection.loop.wallClockMs)
         loop.answer(problem)
         loop.reply.closes = true
-        loop.count(.none, started: loop.now, ended: loop.now)
+        loop.count(started: loop.now, ended: loop.now)
         let body = loop.out.array
         var writer = ByteWriter(capacity: body.count + 512)
         writeHead(of: loop.reply, closes: true, .length(body.count), into: &writer)
@@ -110,11 +113,15 @@ extension HTTPConnection {
             minorVersion: loop.head.minorVersion)
         if reply.status != 204 { ResponseHead.field(&out, "Content-Type", reply.contentType) }
         ResponseHead.field(&out, "X-Request-Id", loop.requestID)
-        if let allow = reply.allow { ResponseHead.field(&out, "Allow", allow) }
-        if let accept = reply.accept { ResponseHead.field(&out, "Accept", accept) }
+        if let allow = reply.allow {
+            out.text("Allow: ")
+            allow.write(into: &out)
+            out.text("\r\n")
+        }
+        if let accept = reply.accept { ResponseHead.field(&out, "Accept", accept.names) }
         if let codings = reply.acceptEncoding { ResponseHead.field(&out, "Accept-Encoding", codings) }
         if let seconds = reply.retryAfter { ResponseHead.field(&out, "Retry-After", seconds) }
-        if let limit = reply.rateLimit { Self.writeRateLimit(limit, into: &out) }
+        if let limit = reply.rateLimit { writeRateLimit(limit, into: &out) }
         switch framing {
         case _ where reply.status == 204: out.text("\r\n")
         case .length(let length): ResponseHead.end(&out, contentLength: length)
@@ -124,12 +131,17 @@ extension HTTPConnection {
     }
 
     /// Source: draft-ietf-httpapi-ratelimit-headers-10.
-    private static func writeRateLimit(_ limit: (rate: Int, burst: Int, remaining: Int), into out: inout ByteWriter) {
-        out.text("RateLimit-Policy: \"ingest\";q=")
+    private func writeRateLimit(_ limit: (rate: Int, burst: Int, remaining: Int), into out: inout ByteWriter) {
+        let policy = loop.routeRow.pointee.id
+        out.text("RateLimit-Policy: \"")
+        out.utf8(policy)
+        out.text("\";q=")
         out.decimal(limit.burst)
         out.text(";w=")
         out.decimal(max(1, limit.burst / max(limit.rate, 1)))
-        out.text("\r\nRateLimit: \"ingest\";r=")
+        out.text("\r\nRateLimit: \"")
+        out.utf8(policy)
+        out.text("\";r=")
         out.decimal(limit.remaining)
         out.text(";t=1\r\n")
     }

@@ -29,7 +29,7 @@ extension HTTPConnection {
             writeReply(on: connection)
         }
         release(connection)
-        loop.count(.records, started: loop.now, ended: loop.now)
+        loop.count(started: loop.now, ended: loop.now)
         return nil
     }
 
@@ -68,7 +68,7 @@ extension HTTPConnection {
         case .done where stream.hasHead: writeSlice(stream, connection)
         case .done: writeReply(on: connection)
         }
-        if !stream.hasHead { loop.count(.records, started: loop.now, ended: loop.now) }
+        if !stream.hasHead { loop.count(started: loop.now, ended: loop.now) }
         endStream(stream, connection)
     }
 
@@ -207,7 +207,7 @@ extension HTTPConnection {
         connection.write { out in
             writeHead(of: loop.reply, closes: stream.closes, stream.isChunked ? .chunks : .end, into: &out)
         }
-        loop.count(.records, started: loop.now, ended: loop.now)
+        loop.count(started: loop.now, ended: loop.now)
     }
 
     /// Closes a peer that does not read what we keep for it within ten rounds of the timer, or reads more slowly than
@@ -233,8 +233,8 @@ extension HTTPConnection {
         if stream.hasHead { return connection.close() }
         revive(stream.head.bytes, connection)
         refuse(
-            Problem(.readTimeout, "The disk did not give the records in time.", retryAfter: 5), route: .records,
-            on: connection, begun: true)
+            Problem(.readTimeout, "The disk did not give the records in time.", retryAfter: 5), on: connection,
+            begun: true)
         stream.isAway = false
         connection.endWork()
     }

@@ -22,6 +22,8 @@ final class HTTPConnection: ConnectionHandler {
 
     var state = State.head
     private var progress = HeadProgress()
+    /// The table by which the request goes that this connection is about, however long it takes.
+    private var routes: RouteTable
     /// Bytes of the budget that this connection's unfinished body holds.
     var reserved = 0
     /// The time at which the unfinished request began, in monotonic nanoseconds; 0: there is none.
@@ -62,6 +64,7 @@ final class HTTPConnection: ConnectionHandler {
     init(gateway: Gateway, loop: GatewayLoop) {
         self.gateway = gateway
         self.loop = loop
+        routes = loop.routes
         gateway.metrics.connections.add(1)
     }
 
@@ -89,6 +92,7 @@ final class HTTPConnection: ConnectionHandler {
                 // The same bytes gave this head before.
                 guard case .complete = parseHead(input.readable) else { preconditionFailure("a head has changed") }
                 loop.begin(now: connection.loop.now, wallClockMs: connection.loop.wallClockMs)
+                loop.findRoute(in: routes)
                 finishReceiving(connection)
                 handle(&input, head: head, body: body, connection)
             case .chunked(let body):
@@ -111,7 +115,7 @@ final class HTTPConnection: ConnectionHandler {
             return false
         case .failure(let failure):
             gateway.metrics.refusedInput.add()
-            refuse(Problem(failure), route: .none, on: connection)
+            refuse(Problem(failure), on: connection)
             return false
         case .complete(let length):
             loop.begin(now: connection.loop.now, wallClockMs: connection.loop.wallClockMs)
@@ -121,17 +125,18 @@ final class HTTPConnection: ConnectionHandler {
 
     /// Says everything that can be said by the head alone, before a byte of the body is waited for.
     private func headIsWhole(_ input: inout ConnectionInput, _ length: Int, _ connection: Connection) -> Bool {
-        let route = Route.match(loop.head.path)
-        if let problem = loop.admit(route) {
+        loop.findRoute()
+        if routes !== loop.routes { routes = loop.routes }
+        if let problem = loop.admit() {
             // What follows is read as the next request only if this one's body is here to be skipped.
             if case .length(let body) = loop.head.body, input.count >= length + body {
                 finishReceiving(connection)
-                answerProblem(problem, route: route?.name ?? .none, on: connection)
+                answerProblem(problem, on: connection)
                 input.consume(length + body)
                 return true
             }
             loop.reply.closes = true
-            refuse(problem, route: route?.name ?? .none, on: connection, begun: true)
+            refuse(problem, on: connection, begun: true)
             return false
         }
         switch loop.head.body {
@@ -140,8 +145,8 @@ final class HTTPConnection: ConnectionHandler {
             handle(&input, head: length, body: body, connection)
             return true
         case .length(let body):
-            guard body <= gateway.options.maxRequestBytes else {
-                refuse(loop.bodyTooLarge(), route: route?.name ?? .none, on: connection, begun: true)
+            guard body <= loop.routeRow.pointee.maxBodyBytes else {
+                refuse(loop.bodyTooLarge(), on: connection, begun: true)
                 return false
             }
             state = .sized(head: length, body: body)
@@ -153,7 +158,7 @@ final class HTTPConnection: ConnectionHandler {
             let head = loop.pool.slice(copying: UnsafeRawBufferPointer(rebasing: input.readable[..<length]))
             input.consume(length)
             if loop.head.expectsContinue, input.isEmpty { connection.write { ResponseHead.writeContinue(&$0) } }
-            state = .chunked(ChunkedBody(head: head, maxBody: gateway.options.maxRequestBytes))
+            state = .chunked(ChunkedBody(head: head, maxBody: loop.routeRow.pointee.maxBodyBytes))
             beginReceiving(connection, timeout: gateway.options.bodyIdleTimeout, newPhase: true)
             return true
         }
@@ -166,7 +171,7 @@ final class HTTPConnection: ConnectionHandler {
         if share > reserved, let problem = reserve(share - reserved, connection) {
             // Another request of the loop may have been parsed meanwhile.
             revive(input.readable, connection)
-            refuse(problem, route: Route.match(loop.head.path)?.name ?? .none, on: connection, begun: true)
+            refuse(problem, on: connection, begun: true)
             return false
         }
         input.needed = head + body
@@ -189,7 +194,7 @@ final class HTTPConnection: ConnectionHandler {
                 let growth = body.growth(for: range.count)
                 if growth > 0, let problem = reserve(growth, connection) {
                     revive(body.head.bytes, connection)
-                    refuse(problem, route: Route.match(loop.head.path)?.name ?? .none, on: connection, begun: true)
+                    refuse(problem, on: connection, begun: true)
                     return false
                 }
                 body.append(UnsafeRawBufferPointer(rebasing: bytes[range]), pool: loop.pool)
@@ -197,7 +202,8 @@ final class HTTPConnection: ConnectionHandler {
                 gateway.metrics.refusedInput.add()
                 revive(body.head.bytes, connection)
                 let problem = failure == .bodyTooLarge ? loop.bodyTooLarge() : Problem(failure)
-                refuse(problem, route: .none, on: connection, begun: true)
+                loop.route = Route(row: loop.routes.unmatched)
+                refuse(problem, on: connection, begun: true)
                 return false
             case .end:
                 input.consume(position)
@@ -213,6 +219,7 @@ final class HTTPConnection: ConnectionHandler {
     func revive(_ head: UnsafeRawBufferPointer, _ connection: Connection) {
         guard case .complete = parseHead(head) else { preconditionFailure("a head has changed") }
         loop.begin(now: connection.loop.now, wallClockMs: connection.loop.wallClockMs)
+        loop.findRoute(in: routes)
     }
 
     /// Takes `bytes` of the budget, or says what to answer.
@@ -263,15 +270,12 @@ final class HTTPConnection: ConnectionHandler {
     /// Handles the request whose head was just parsed.
     private func handle(_ body: UnsafeRawBufferPointer, _ connection: Connection) -> Rest? {
         let started = MonotonicClock.nanoseconds
-        guard let route = Route.match(loop.head.path) else {
-            preconditionFailure("a request without route was admitted")
-        }
-        switch loop.handle(route, body: body) {
+        switch loop.handle(body) {
         case .needsTopic(let name): return .topic(name)
         case .records(let reply): return begin(reply, connection)
         case .answered:
             writeReply(on: connection)
-            loop.count(route.name, started: started, ended: MonotonicClock.nanoseconds)
+            loop.count(started: started, ended: MonotonicClock.nanoseconds)
             return nil
         }
     }
@@ -344,7 +348,7 @@ final class HTTPConnection: ConnectionHandler {
         case .head:
             if startedAt == 0 { return }
             return refuse(
-                Problem(.headTimeout, "The request's head did not arrive in time."), route: .none, on: connection)
+                Problem(.headTimeout, "The request's head did not arrive in time."), on: connection)
         case .sized: received = connection.unconsumedInput
         case .chunked(let body): received = body.count
         case .waiting: return topicIsLate(connection)
@@ -356,7 +360,7 @@ final class HTTPConnection: ConnectionHandler {
         let wanted = Int(idle.inNanoseconds / 1_000_000) * gateway.options.minimumBodyRate / 1000
         guard !isOverdue, received - bytesAtLastLook >= wanted else {
             return refuse(
-                Problem(.bodyTimeout, "The request's body did not arrive in time."), route: .none, on: connection)
+                Problem(.bodyTimeout, "The request's body did not arrive in time."), on: connection)
         }
         bytesAtLastLook = received
         connection.setTimer(Self.requestTimer, after: idle)
@@ -366,7 +370,7 @@ final class HTTPConnection: ConnectionHandler {
         refuse(
             Problem(
                 .commitTimeout, "The topic was not made in time; nothing of the request is stored.", retryAfter: 5),
-            route: .none, on: connection)
+            on: connection)
         connection.endWork()
     }
 

@@ -14,9 +14,9 @@ struct Reply {
     /// A machine-readable reason for the metrics; empty on success.
     var code: StaticString = ""
     /// Methods, for 405 and OPTIONS.
-    var allow: StaticString?
+    var allow: RouteMethods?
     /// Media types, for 415.
-    var accept: StaticString?
+    var accept: MediaTypes?
     /// Content codings, for 415.
     var acceptEncoding: StaticString?
     /// Seconds.

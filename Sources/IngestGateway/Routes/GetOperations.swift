@@ -39,6 +39,7 @@ extension GatewayLoop {
     }
 
     func getStatistics() {
+        let routes = metrics.allRoutes
         out.text("{\"status\":")
         out.text(broker.isReady && !gateway.isDraining ? "\"ready\"" : "\"not_ready\"")
         out.text(",\"uptime_seconds\":")
@@ -50,9 +51,9 @@ extension GatewayLoop {
         out.text(",\"received_bytes\":")
         out.decimal(Int(metrics.receivedBytes.value))
         out.text(",\"accepted\":")
-        out.decimal(Int(metrics.accepted.reduce(0) { $0 + $1.value }))
+        out.decimal(Int(routes.reduce(0) { $0 + $1.counters.accepted.value }))
         out.text(",\"rejected\":")
-        out.decimal(Int(metrics.rejected.reduce(0) { $0 + $1.value }))
+        out.decimal(Int(routes.reduce(0) { $0 + $1.counters.rejected.value }))
         out.text(",\"rejected_by_reason\":{")
         for (place, reason) in metrics.rejectionTotals.enumerated() {
             out.text(place == 0 ? "\"" : ",\"")
@@ -62,30 +63,31 @@ extension GatewayLoop {
         }
         out.text("},\"routes\":{")
         let requests = metrics.requestTotals
-        for name in Route.Name.allCases {
-            writeStatistics(of: name, requests.filter { $0.route == name }, first: name.rawValue == 0)
+        for (place, route) in routes.enumerated() {
+            writeStatistics(
+                of: route.label, route.counters, requests.filter { $0.route == route.label }, first: place == 0)
         }
         out.text("}}")
     }
 
     private func writeStatistics(
-        of name: Route.Name, _ requests: [(route: Route.Name, status: Int, count: UInt64)], first: Bool
+        of label: String, _ counters: RouteCounters, _ requests: [(route: String, status: Int, count: UInt64)],
+        first: Bool
     ) {
-        out.text(first ? "\"" : ",\"")
-        out.utf8(name.text)
-        out.text("\":{\"requests\":")
+        out.text(first ? "" : ",")
+        JSONText.write(label, into: &out)
+        out.text(":{\"requests\":")
         out.decimal(Int(requests.reduce(0) { $0 + $1.count }))
         out.text(",\"failed\":")
         out.decimal(Int(requests.filter { $0.status >= 400 }.reduce(0) { $0 + $1.count }))
         out.text(",\"accepted\":")
-        out.decimal(Int(metrics.accepted[name.rawValue].value))
+        out.decimal(Int(counters.accepted.value))
         out.text(",\"rejected\":")
-        out.decimal(Int(metrics.rejected[name.rawValue].value))
-        let handling = metrics.handling[name.rawValue]
+        out.decimal(Int(counters.rejected.value))
         out.text(",\"handling_p50_us\":")
-        out.decimal(Int(handling.quantile(0.5) / 1000))
+        out.decimal(Int(counters.handling.quantile(0.5) / 1000))
         out.text(",\"handling_p99_us\":")
-        out.decimal(Int(handling.quantile(0.99) / 1000))
+        out.decimal(Int(counters.handling.quantile(0.99) / 1000))
         out.text("}")
     }
 }

@@ -10,17 +10,15 @@ import Telemetry
 /// Order: syntax of all -> topic -> sizes of all -> one append -> reply, gated by the commit. Nothing is appended before
 /// everything was looked at.
 extension GatewayLoop {
-    enum MediaType { case json, ndjson }
     enum BatchMode { case atomic, partial }
     enum ResultsWanted { case none, errors, all }
 
-    static let mediaTypes: StaticString = "application/json, application/x-ndjson, application/jsonl"
     /// Results are listed by default up to this many events.
     static let listedByDefault = 100
 
     /// Returns the body's media type; `nil` when none is named, for one that is not read, or for a charset that is not
     /// UTF-8.
-    func mediaType() -> MediaType? {
+    func mediaType() -> MediaTypes? {
         guard let value = head[.contentType] else { return nil }
         if Self.isPlainJSON(value) { return .json }
         let semicolon = value.firstIndex(of: UInt8(ascii: ";")) ?? value.count
@@ -28,7 +26,7 @@ extension GatewayLoop {
         guard Self.isUTF8(parameters: UnsafeRawBufferPointer(rebasing: value[semicolon...])) else { return nil }
         if RequestHead.equals(type, "application/json") { return .json }
         if RequestHead.equals(type, "application/x-ndjson") || RequestHead.equals(type, "application/jsonl") {
-            return .ndjson
+            return .lines
         }
         return nil
     }
@@ -68,7 +66,7 @@ extension GatewayLoop {
 
     private func postEvents(named name: UnsafeRawBufferPointer, _ body: UnsafeRawBufferPointer) -> Outcome {
         func refuse(_ problem: Problem, errors: [Rejection] = []) -> Outcome {
-            metrics.countRejected(max(1, events.count), route: .events, reason: problem.kind.code)
+            countRejected(max(1, events.count), reason: problem.kind.code)
             answer(problem, instance: head.path, errors: errors)
             return .answered
         }
@@ -121,7 +119,7 @@ extension GatewayLoop {
         switch appendBatches(to: partition) {
         case .failure(let refusal): return refuse(Self.problem(of: refusal, limit: maxBatchBytes))
         case .success(let placement):
-            metrics.accepted[Route.Name.events.rawValue].add(placement.count)
+            routeRow.pointee.counters.accepted.add(placement.count)
             countRejections()
             reply.rest(on: placement)
             reply.status = placement.count == events.count ? 201 : 207
@@ -164,7 +162,7 @@ extension GatewayLoop {
 
     /// Fills `events` and, of lines that are no JSON, `rejections`. A problem refuses the whole request.
     private func splitEvents(_ body: UnsafeRawBufferPointer) -> Problem? {
-        mediaType() == .ndjson ? splitLines(body) : splitJSON(body)
+        mediaType() == .lines ? splitLines(body) : splitJSON(body)
     }
 
     private func splitJSON(_ body: UnsafeRawBufferPointer) -> Problem? {
@@ -244,7 +242,7 @@ extension GatewayLoop {
         for index in rejections.indices {
             let next = index + 1
             if next < rejections.count, rejections[next].kind.number == rejections[first].kind.number { continue }
-            metrics.countRejected(next - first, route: .events, reason: rejections[first].kind.code)
+            countRejected(next - first, reason: rejections[first].kind.code)
             first = next
         }
     }

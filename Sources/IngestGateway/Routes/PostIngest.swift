@@ -15,7 +15,7 @@ extension GatewayLoop {
 
     func postIngest(_ body: UnsafeRawBufferPointer) -> Outcome {
         func refuse(_ problem: Problem) -> Outcome {
-            metrics.countRejected(1, route: .ingest, reason: problem.kind.code)
+            countRejected(1, reason: problem.kind.code)
             answer(problem, instance: head.path)
             return .answered
         }
@@ -24,15 +24,14 @@ extension GatewayLoop {
         case .failure(let problem): return refuse(problem)
         case .success(let found): type = found
         }
-        var name = options.ingestTopic
-        switch name.withUTF8({ topicForAppend(UnsafeRawBufferPointer($0)) }) {
+        switch topicForAppend(routeRow.pointee.topic) {
         case .missing(let outcome): return outcome
         case .refused(let problem): return refuse(problem)
         case .found(let topic):
             switch type.withUnsafeBytes({ appendOne(topic, key: $0, body: body) }) {
             case .failure(let problem): return refuse(problem)
             case .success(let (placement, eventID)):
-                metrics.accepted[Route.Name.ingest.rawValue].add()
+                routeRow.pointee.counters.accepted.add()
                 reply.status = 202
                 reply.rest(on: placement)
                 writeAccepted(placement, eventID, type: type)

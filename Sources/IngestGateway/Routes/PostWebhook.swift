@@ -10,20 +10,19 @@ import Telemetry
 extension GatewayLoop {
     func postWebhook(_ body: UnsafeRawBufferPointer) -> Outcome {
         func refuse(_ problem: Problem) -> Outcome {
-            metrics.countRejected(1, route: .webhook, reason: problem.kind.code)
+            countRejected(1, reason: problem.kind.code)
             answer(problem, instance: head.path)
             return .answered
         }
         if let problem = readObject(body) { return refuse(problem) }
-        var name = options.eventsTopic
-        switch name.withUTF8({ topicForAppend(UnsafeRawBufferPointer($0)) }) {
+        switch topicForAppend(routeRow.pointee.topic) {
         case .missing(let outcome): return outcome
         case .refused(let problem): return refuse(problem)
         case .found(let topic):
             switch appendOne(topic, key: head[.partitionKey], body: body) {
             case .failure(let problem): return refuse(problem)
             case .success(let (placement, eventID)):
-                metrics.accepted[Route.Name.webhook.rawValue].add()
+                routeRow.pointee.counters.accepted.add()
                 reply.status = 201
                 reply.rest(on: placement)
                 writeAccepted(topic, placement, eventID)

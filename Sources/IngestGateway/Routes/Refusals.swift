@@ -12,22 +12,23 @@ extension GatewayLoop {
     /// Bytes of a peer's word that a problem repeats, at most.
     private static let maxQuoted = 64
 
-    func notUnderstood(by route: Route) -> Problem? {
-        if head.query.count > 0, let problem = unsupportedParameter(route) { return problem }
+    func notUnderstood(by endpoint: EndpointKind) -> Problem? {
+        if head.query.count > 0, let problem = unsupportedParameter(endpoint.parameters) { return problem }
         if !head.present.isDisjoint(with: Self.unsupported) { return refusalOfFirst() }
         if let index = head.firstField(withPrefix: "x-record-header-") {
             return refusal(of: Self.quoted(head.fieldName(index)), "Records get no headers from a request yet.")
         }
-        if case .events = route { return nil }
-        if head.present.isDisjoint(with: Self.eventsOnly) { return nil }
-        if case .ingest = route, head[.partitionKey] != nil {
+        let foreign = head.present.intersection(Self.ofSome).subtracting(endpoint.fields)
+        if foreign.isEmpty { return nil }
+        if foreign.contains(KnownFields(.partitionKey)) {
             return refusal(of: "Partition-Key", "The key of an event here is its event_type.")
         }
-        return head[.batchMode] == nil ? nil : refusal(of: "X-Batch-Mode", "One event is read here.")
+        return refusal(of: "X-Batch-Mode", "One event is read here.")
     }
 
     private static let unsupported = KnownFields(.idempotencyKey, .prefer, .eventTime, .eventType, .cloudEventsVersion)
-    private static let eventsOnly = KnownFields(.batchMode, .partitionKey)
+    /// What some endpoints take and others do not.
+    private static let ofSome = KnownFields(.batchMode, .partitionKey)
 
     private func refusalOfFirst() -> Problem? {
         for field in KnownField.allCases
@@ -54,16 +55,21 @@ extension GatewayLoop {
             .unsupportedHeader, "The header field \(name) is not supported here. \(why) Send the request without it.")
     }
 
-    private func unsupportedParameter(_ route: Route) -> Problem? {
+    private func unsupportedParameter(_ parameters: [StaticString]) -> Problem? {
+        let taken = parameters.filter { route.partition == nil || !Self.isPlace($0) }
         var items = QueryItems(head.query)
         while let item = items.next() {
-            if route.takes(parameter: item.name) { continue }
+            if taken.contains(where: { item.name.equals($0) }) { continue }
+            let list = taken.isEmpty ? "no parameters" : taken.map(\.description).joined(separator: ", ")
             return Problem(
                 .unsupportedParameter,
-                "The query parameter \(Self.quoted(item.name)) is not supported; this path takes \(route.parameters).")
+                "The query parameter \(Self.quoted(item.name)) is not supported; this path takes \(list).")
         }
         return nil
     }
+
+    /// Whether the path says it, where its pattern has a place for it.
+    private static func isPlace(_ parameter: StaticString) -> Bool { parameter.description == "partition" }
 
     /// Quotes a part of the head, which is visible ASCII; every problem is escaped where it is written.
     private static func quoted(_ name: UnsafeRawBufferPointer) -> String {
@@ -72,21 +78,14 @@ extension GatewayLoop {
 
     /// Refuses a body that does not say that it is JSON. What browsers send to other sites without asking (forms, plain
     /// text, no type at all) is not read, so a web page cannot post here behind its visitor's back.
-    func unsupportedMediaType(_ route: Route) -> Problem? {
-        let type = mediaType()
-        let supported: StaticString
-        if case .events = route {
-            if type != nil { return nil }
-            supported = Self.mediaTypes
-        } else {
-            if type == .json { return nil }
-            supported = "application/json"
-        }
-        reply.accept = supported
+    func unsupportedMediaType() -> Problem? {
+        let taken = routeRow.pointee.mediaTypes
+        if let type = mediaType(), taken.contains(type) { return nil }
+        reply.accept = taken
         let said = head[.contentType] == nil ? "There is no Content-Type" : "This Content-Type is not read"
         return Problem(
             .unsupportedMediaType,
-            "\(said); send one of: \(supported). With curl: -H 'Content-Type: application/json'.")
+            "\(said); send one of: \(taken.names). With curl: -H 'Content-Type: application/json'.")
     }
 
     func keyTooLarge() -> Problem? {

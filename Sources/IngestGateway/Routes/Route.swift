@@ -1,126 +1,107 @@
+import ByteBuffers
+import Glibc
 import HTTPWire
 
-/// What a path leads to.
-enum Route {
-    /// `/v1/topics/{t}/events`
-    case events(topic: UnsafeRawBufferPointer)
-    /// `/v1/topics/{t}/records` and `/v1/topics/{t}/partitions/{p}/records`
-    case records(topic: UnsafeRawBufferPointer, partition: UnsafeRawBufferPointer?)
-    /// `/events`
-    case webhook
-    /// `/ingest` and `/`
-    case ingest
-    case health
-    case readiness
-    case metrics
-    case statistics
+/// Where a request's path leads: a row of the table that was asked, and what the path itself says. Valid as long as the
+/// path's bytes and that table.
+struct Route {
+    /// Index of `RouteTable.rows`.
+    let row: Int
+    /// What stands in the places of the path's pattern, as it stands on the wire.
+    var topic = UnsafeRawBufferPointer(start: nil, count: 0)
+    var partition: UnsafeRawBufferPointer?
+}
+
+/// Methods as bits. OPTIONS is answered on every path and needs no bit.
+struct RouteMethods: OptionSet {
+    let rawValue: UInt8
+
+    init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    init(_ methods: HTTPMethod...) { rawValue = methods.reduce(0) { $0 | 1 << $1.rawValue } }
+
+    static let post = RouteMethods(.post)
+    static let get = RouteMethods(.get, .head)
+
+    func contains(_ method: HTTPMethod) -> Bool { rawValue & 1 << method.rawValue != 0 }
+
+    /// Writes them for `Allow`, with OPTIONS at the end.
+    func write(into out: inout ByteWriter) {
+        for bit in 0..<HTTPMethod.options.rawValue {
+            guard let method = HTTPMethod(rawValue: bit), contains(method) else { continue }
+            out.text(method.name)
+            out.text(", ")
+        }
+        out.text(HTTPMethod.options.name)
+    }
+}
+
+/// What a body may be, as bits.
+struct MediaTypes: OptionSet {
+    let rawValue: UInt8
+
+    static let json = MediaTypes(rawValue: 1)
+    static let lines = MediaTypes(rawValue: 2)
+
+    /// For the field Accept, and for people.
+    var names: StaticString {
+        if !contains(.lines) { return "application/json" }
+        return contains(.json)
+            ? "application/json, application/x-ndjson, application/jsonl" : "application/x-ndjson, application/jsonl"
+    }
+}
+
+/// Who may ask. A row names it, and `GatewayLoop.admit` asks for it before it looks at anything that costs more.
+enum RouteAuthentication {
+    /// Everybody whom the listener lets in.
+    case anonymous
+}
+
+/// The form of a refusal.
+enum ErrorDialect {
+    /// RFC 9457, with the members that other families of clients look at beside.
+    case problem
+
+    var mediaType: StaticString { "application/problem+json" }
+}
+
+/// What stands behind a path. One file each.
+enum EndpointKind {
+    case events, records, webhook, ingest, health, readiness, metrics, statistics
     /// `*`: what the whole server serves, asked by OPTIONS alone.
     case server
 
-    /// The value of the `route` label; also the index of its counters.
-    enum Name: Int, CaseIterable {
-        case events, records, webhook, ingest, health, readiness, metrics, statistics, server, none
-
-        var text: String {
-            switch self {
-            case .events: "/v1/topics/{topic}/events"
-            case .records: "/v1/topics/{topic}/records"
-            case .webhook: "/events"
-            case .ingest: "/ingest"
-            case .health: "/healthz"
-            case .readiness: "/readyz"
-            case .metrics: "/metrics"
-            case .statistics: "/stats"
-            case .server: "*"
-            case .none: "none"
-            }
-        }
-    }
-
-    var name: Name {
-        switch self {
-        case .events: .events
-        case .records: .records
-        case .webhook: .webhook
-        case .ingest: .ingest
-        case .health: .health
-        case .readiness: .readiness
-        case .metrics: .metrics
-        case .statistics: .statistics
-        case .server: .server
-        }
-    }
-
     /// Takes a body and appends it.
-    var isIngest: Bool {
+    var takesEvents: Bool {
         switch self {
         case .events, .webhook, .ingest: true
         default: false
         }
     }
 
+    /// Whether a request without a length is told so: it says nothing of what it has, where nothing is a mistake of its own.
+    var needsLength: Bool { self == .events }
+
     /// Writes or reads events: what it does not understand of a request is refused. The other paths take any query, for
     /// probes and scrapers append their own.
-    var isStrict: Bool {
-        if case .records = self { return true }
-        return isIngest
-    }
+    var isStrict: Bool { takesEvents || self == .records }
 
-    /// The query's parameters, for people; `takes` must agree.
-    var parameters: StaticString {
+    /// The query's parameters. One that the path has a place for is not taken from the query as well.
+    var parameters: [StaticString] {
         switch self {
-        case .events: "results"
-        case .records(_, .none): "partition, offset, timestamp, limit, max_bytes"
-        case .records: "offset, timestamp, limit, max_bytes"
-        default: "no parameters"
+        case .events: ["results"]
+        case .records: ["partition", "offset", "timestamp", "limit", "max_bytes"]
+        default: []
         }
     }
 
-    func takes(parameter name: UnsafeRawBufferPointer) -> Bool {
+    /// The fields that mean something to one endpoint and nothing to another; see Refusals.swift.
+    var fields: KnownFields {
         switch self {
-        case .events: name.equals("results")
-        case .records(_, let partition):
-            name.equals("offset") || name.equals("timestamp") || name.equals("limit") || name.equals("max_bytes")
-                || partition == nil && name.equals("partition")
-        default: false
+        case .events: KnownFields(.batchMode, .partitionKey)
+        case .ingest: KnownFields()
+        default: KnownFields(.partitionKey)
         }
-    }
-
-    /// For `Allow`.
-    var methods: StaticString {
-        if case .server = self { return "GET, HEAD, POST, OPTIONS" }
-        return isIngest ? "POST, OPTIONS" : "GET, HEAD, OPTIONS"
-    }
-
-    func allows(_ method: HTTPMethod) -> Bool {
-        isIngest ? method == .post : method == .get || method == .head
-    }
-
-    /// Returns the route of a path as it stands on the wire; `nil` when there is none. Paths are compared byte for
-    /// byte, so that a proxy's rules for a path cannot be walked around: a slash at the end, or an escaped letter,
-    /// makes another path.
-    static func match(_ path: UnsafeRawBufferPointer) -> Route? {
-        if let rest = path.dropping("/v1/topics/") { return matchTopic(rest) }
-        if path.equals("/ingest") || path.equals("/") || path.isEmpty { return .ingest }
-        if path.equals("/events") { return .webhook }
-        if path.equals("/healthz") { return .health }
-        if path.equals("/readyz") { return .readiness }
-        if path.equals("/metrics") { return .metrics }
-        if path.equals("/stats") { return .statistics }
-        if path.equals("*") { return .server }
-        return nil
-    }
-
-    private static func matchTopic(_ rest: UnsafeRawBufferPointer) -> Route? {
-        guard let slash = rest.firstIndex(of: UInt8(ascii: "/")), slash > 0 else { return nil }
-        let topic = UnsafeRawBufferPointer(rebasing: rest[..<slash])
-        let tail = UnsafeRawBufferPointer(rebasing: rest[slash...])
-        if tail.equals("/events") { return .events(topic: topic) }
-        if tail.equals("/records") { return .records(topic: topic, partition: nil) }
-        guard let inner = tail.dropping("/partitions/"), let end = inner.firstIndex(of: UInt8(ascii: "/")), end > 0,
-            UnsafeRawBufferPointer(rebasing: inner[end...]).equals("/records")
-        else { return nil }
-        return .records(topic: topic, partition: UnsafeRawBufferPointer(rebasing: inner[..<end]))
     }
 }
 
@@ -129,11 +110,8 @@ extension UnsafeRawBufferPointer {
         count == text.utf8CodeUnitCount && startsLike(text)
     }
 
-    /// Returns what follows `prefix`; `nil` when these bytes do not begin with it.
-    func dropping(_ prefix: StaticString) -> UnsafeRawBufferPointer? {
-        let length = prefix.utf8CodeUnitCount
-        guard count >= length, startsLike(prefix) else { return nil }
-        return UnsafeRawBufferPointer(rebasing: self[length...])
+    func equals(_ other: UnsafeRawBufferPointer) -> Bool {
+        count == other.count && (count == 0 || memcmp(baseAddress!, other.baseAddress!, count) == 0)
     }
 
     private func startsLike(_ text: StaticString) -> Bool {

@@ -1,0 +1,206 @@
+import Glibc
+import HTTPWire
+
+/// The paths of all routes, and how one finds its row:
+///
+///     /ingest                                    as it stands: by its length, then by its bytes
+///     /v1/topics/{topic}/events                  pieces and places: "/v1/topics/" topic "/events"
+///
+/// A path that stands for itself goes before a pattern that it fits; of two patterns the first. A look-up reads memory that
+/// the table owns and nothing else: no allocation, no count of references.
+struct PathTable: ~Copyable {
+    /// The topic of each definition; empty where it has none.
+    let topics: [UnsafeRawBufferPointer]
+    /// Paths that stand for themselves, by length: those of length `n` are at `starts[n]..<starts[n + 1]`.
+    private let exact: UnsafeMutableBufferPointer<(path: UnsafeRawBufferPointer, row: Int)>
+    private let starts: UnsafeMutableBufferPointer<Int>
+    private let patterns: UnsafeMutableBufferPointer<PathPattern>
+    private let texts: [UnsafeMutableRawBufferPointer]
+
+    /// Bytes of a path in a definition: a longer one on the wire can be a pattern's alone.
+    static let maxPathBytes = 255
+    /// Paths with places, which are tried one after the other: a microsecond for the last.
+    static let maxPatterns = 128
+
+    init(_ definitions: [RouteDefinition]) throws(RouteRefusal) {
+        var texts: [UnsafeMutableRawBufferPointer] = []
+        func keep(_ text: some StringProtocol) -> UnsafeRawBufferPointer {
+            let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: text.utf8.count, alignment: 1)
+            copy.copyBytes(from: text.utf8)
+            texts.append(copy)
+            return UnsafeRawBufferPointer(copy)
+        }
+        for definition in definitions {
+            for path in definition.paths {
+                if let message = PathText.problem(path) { throw RouteRefusal(id: definition.id, message: message) }
+            }
+        }
+        try Self.checkForTwice(definitions)
+        var exact: [(path: UnsafeRawBufferPointer, row: Int)] = []
+        var patterns: [PathPattern] = []
+        for (row, definition) in definitions.enumerated() {
+            for path in definition.paths {
+                if path.contains("{") {
+                    patterns.append(PathPattern(row: row, PathText.split(path), keep))
+                } else {
+                    exact.append((keep(path), row))
+                }
+            }
+        }
+        exact.sort { $0.path.count < $1.path.count }
+        topics = definitions.map { $0.topic.map { keep($0) } ?? UnsafeRawBufferPointer(start: nil, count: 0) }
+        self.exact = .allocate(capacity: exact.count)
+        _ = self.exact.initialize(from: exact)
+        starts = .allocate(capacity: Self.maxPathBytes + 2)
+        _ = starts.initialize(
+            from: (0..<Self.maxPathBytes + 2).map { length in
+                exact.firstIndex { $0.path.count >= length } ?? exact.count
+            })
+        self.patterns = .allocate(capacity: patterns.count)
+        _ = self.patterns.initialize(from: patterns)
+        self.texts = texts
+    }
+
+    deinit {
+        exact.deallocate()
+        starts.deallocate()
+        patterns.deallocate()
+        for text in texts { text.deallocate() }
+    }
+
+    /// Returns the route that a path leads to.
+    func match(_ path: UnsafeRawBufferPointer) -> Route? {
+        // The target of a URI without a path (RFC 9112, 3.2.2).
+        let path = path.isEmpty ? UnsafeRawBufferPointer(start: Self.root.utf8Start, count: 1) : path
+        if path.count <= Self.maxPathBytes {
+            for index in starts[path.count]..<starts[path.count + 1] where exact[index].path.equals(path) {
+                return Route(row: exact[index].row)
+            }
+        }
+        for index in patterns.indices {
+            if let route = patterns[index].match(path) { return route }
+        }
+        return nil
+    }
+
+    private static let root: StaticString = "/"
+
+    /// Two routes with one path would be one route, and which of them nobody could say.
+    private static func checkForTwice(_ definitions: [RouteDefinition]) throws(RouteRefusal) {
+        var known: [String: String] = [:]
+        var patterns = 0
+        for definition in definitions {
+            for path in definition.paths {
+                if let other = known.updateValue(definition.id, forKey: PathText.shape(of: path)) {
+                    throw RouteRefusal(id: definition.id, message: "\(path) is a path of route \(other)")
+                }
+                if path.contains("{") { patterns += 1 }
+                guard patterns <= maxPatterns else {
+                    throw RouteRefusal(
+                        id: definition.id, message: "there are more than \(maxPatterns) paths with places")
+                }
+            }
+        }
+    }
+}
+
+/// A path with one or two places: `first` {one} `second` {other} `third`, where a place is one segment that is not empty.
+struct PathPattern {
+    let row: Int
+    private let pieces: (UnsafeRawBufferPointer, UnsafeRawBufferPointer, UnsafeRawBufferPointer)
+    private let places: (PathText.Place, PathText.Place?)
+
+    init(
+        row: Int, _ parts: (pieces: [Substring], places: [PathText.Place]),
+        _ keep: (Substring) -> UnsafeRawBufferPointer
+    ) {
+        self.row = row
+        pieces = (
+            keep(parts.pieces[0]), keep(parts.pieces[1]), keep(parts.pieces.count > 2 ? parts.pieces[2] : "")
+        )
+        places = (parts.places[0], parts.places.count > 1 ? parts.places[1] : nil)
+    }
+
+    func match(_ path: UnsafeRawBufferPointer) -> Route? {
+        var route = Route(row: row)
+        var at = 0
+        guard Self.skip(pieces.0, path, &at), Self.fill(places.0, path, &at, &route), Self.skip(pieces.1, path, &at)
+        else { return nil }
+        if let second = places.1 {
+            guard Self.fill(second, path, &at, &route), Self.skip(pieces.2, path, &at) else { return nil }
+        }
+        return at == path.count ? route : nil
+    }
+
+    private static func skip(_ piece: UnsafeRawBufferPointer, _ path: UnsafeRawBufferPointer, _ at: inout Int) -> Bool {
+        guard path.count - at >= piece.count,
+            piece.count == 0 || memcmp(path.baseAddress! + at, piece.baseAddress!, piece.count) == 0
+        else { return false }
+        at += piece.count
+        return true
+    }
+
+    private static func fill(
+        _ place: PathText.Place, _ path: UnsafeRawBufferPointer, _ at: inout Int, _ route: inout Route
+    ) -> Bool {
+        guard at < path.count else { return false }
+        let end = ByteScan.find(UInt8(ascii: "/"), path.baseAddress!, from: at, end: path.count)
+        let text = UnsafeRawBufferPointer(rebasing: path[at..<end])
+        switch place {
+        case .topic: route.topic = text
+        case .partition: route.partition = text
+        }
+        at = end
+        return !text.isEmpty
+    }
+}
+
+/// A path as a definition writes it.
+enum PathText {
+    enum Place: String {
+        case topic, partition
+    }
+
+    /// Places of one path.
+    private static let maxPlaces = 2
+
+    /// Returns what is wrong with a path of a definition.
+    static func problem(_ path: String) -> String? {
+        if path == "*" || path == "/" { return nil }
+        guard path.hasPrefix("/"), !path.hasSuffix("/") else { return "\(path) does not begin with / or ends with it" }
+        guard path.utf8.count <= PathTable.maxPathBytes else {
+            return "a path has at most \(PathTable.maxPathBytes) bytes"
+        }
+        let other = path.utf8.first { $0 <= 0x20 || $0 >= 0x7f || $0 == UInt8(ascii: "?") || $0 == UInt8(ascii: "#") }
+        if other != nil { return "\(path) has a character that no path has: escape it by %" }
+        var found: Set<String> = []
+        for segment in path.split(separator: "/", omittingEmptySubsequences: false).dropFirst() {
+            guard segment.contains(where: { $0 == "{" || $0 == "}" }) else { continue }
+            let name = String(segment.dropFirst().dropLast())
+            guard segment.hasPrefix("{"), segment.hasSuffix("}"), Place(rawValue: name) != nil else {
+                return "\(segment) is no place: {topic} and {partition} are, a segment each"
+            }
+            guard found.insert(name).inserted, found.count <= maxPlaces else { return "\(path) has \(segment) twice" }
+        }
+        return nil
+    }
+
+    /// Returns what two paths have in common that any text of the wire could be both of.
+    static func shape(of path: String) -> String {
+        path.split(separator: "/", omittingEmptySubsequences: false).map { $0.hasPrefix("{") ? "{}" : String($0) }
+            .joined(separator: "/")
+    }
+
+    /// Splits a path at its places.
+    static func split(_ path: String) -> (pieces: [Substring], places: [Place]) {
+        var pieces: [Substring] = []
+        var places: [Place] = []
+        var rest = Substring(path)
+        while let open = rest.firstIndex(of: "{"), let close = rest.firstIndex(of: "}") {
+            pieces.append(rest[..<open])
+            places.append(Place(rawValue: String(rest[rest.index(after: open)..<close]))!)
+            rest = rest[rest.index(after: close)...]
+        }
+        return (pieces + [rest], places)
+    }
+}

@@ -1,0 +1,125 @@
+import HTTPWire
+import Telemetry
+
+/// A route, compiled: what a request of it asks for is here without a look-up, and without a count of references.
+struct RouteRow {
+    let id: String
+    /// The `route` label of the metrics.
+    let label: String
+    let endpoint: EndpointKind
+    let methods: RouteMethods
+    let authentication: RouteAuthentication
+    let maxBodyBytes: Int
+    let mediaTypes: MediaTypes
+    let dialect: ErrorDialect
+    /// The name of the topic that is written to, in the table's memory; empty where the path names it.
+    let topic: UnsafeRawBufferPointer
+    let rate: RouteDefinition.RequestRate?
+    let limiter: RateLimiter?
+    let counters: RouteCounters
+}
+
+/// All routes as they stand at one time. Compiled from definitions as a whole and never changed: a reload makes another
+/// table, and a request goes by the one that it began with. PathTable.swift has how a path finds its row.
+final class RouteTable: @unchecked Sendable {
+    // SAFETY: all memory is written by `init`, which nobody else knows yet, and only read afterwards.
+
+    /// As they were defined; behind them the row of requests that found none.
+    let rows: UnsafeMutablePointer<RouteRow>
+    /// Index of the row without a path: what no route took is counted there.
+    let unmatched: Int
+    private let paths: PathTable
+
+    /// Routes of one table: as many as the key of a loop's counters has room for.
+    static let maxRoutes = 1000
+    /// The `route` label of requests that found none.
+    static let unmatchedLabel = "none"
+
+    /// Compiles the definitions, or says which of them is wrong. `previous`: the table that this one is to replace, whose
+    /// rates go on where they are the same.
+    init(
+        _ definitions: [RouteDefinition], _ options: GatewayOptions, _ metrics: GatewayMetrics,
+        replacing previous: RouteTable? = nil
+    ) throws(RouteRefusal) {
+        try Self.check(definitions, options)
+        paths = try PathTable(definitions)
+        unmatched = definitions.count
+        rows = .allocate(capacity: definitions.count + 1)
+        let served = definitions.reduce(RouteMethods()) { $0.union($1.methods) }
+        for (index, definition) in definitions.enumerated() {
+            let limiter =
+                previous?.limiter(like: definition)
+                ?? definition.rate.flatMap { RateLimiter(rate: $0.requests, burst: $0.burst) }
+            (rows + index).initialize(
+                to: RouteRow(
+                    id: definition.id, label: definition.paths[0], endpoint: definition.endpoint,
+                    methods: definition.endpoint == .server ? served : definition.methods,
+                    authentication: definition.authentication, maxBodyBytes: definition.maxBodyBytes,
+                    mediaTypes: definition.mediaTypes, dialect: definition.dialect, topic: paths.topics[index],
+                    rate: definition.rate, limiter: limiter,
+                    counters: metrics.counters(
+                        route: definition.paths[0], policy: definition.rate == nil ? nil : definition.id)))
+        }
+        (rows + unmatched).initialize(
+            to: RouteRow(
+                id: Self.unmatchedLabel, label: Self.unmatchedLabel, endpoint: .server, methods: [],
+                authentication: .anonymous, maxBodyBytes: 0,
+                mediaTypes: [], dialect: .problem, topic: UnsafeRawBufferPointer(start: nil, count: 0), rate: nil,
+                limiter: nil, counters: metrics.counters(route: Self.unmatchedLabel)))
+    }
+
+    deinit {
+        rows.deinitialize(count: unmatched + 1)
+        rows.deallocate()
+    }
+
+    /// Returns the route of a path as it stands on the wire, and that of no row when there is none. Paths are compared byte for
+    /// byte, so that a proxy's rules for a path cannot be walked around: a slash at the end, or an escaped letter, makes
+    /// another path.
+    func match(_ path: UnsafeRawBufferPointer) -> Route { paths.match(path) ?? Route(row: unmatched) }
+
+    private func limiter(like definition: RouteDefinition) -> RateLimiter? {
+        for index in 0..<unmatched where rows[index].id == definition.id && rows[index].rate == definition.rate {
+            return rows[index].limiter
+        }
+        return nil
+    }
+
+    /// Refuses what would be a route that nobody can use, or that promises what it does not keep.
+    private static func check(_ definitions: [RouteDefinition], _ options: GatewayOptions) throws(RouteRefusal) {
+        var known: Set<String> = [unmatchedLabel]
+        for definition in definitions {
+            let id = definition.id
+            func refusal(_ message: String) -> RouteRefusal { RouteRefusal(id: id, message: message) }
+            guard isName(id) else { throw refusal("an id is 1 to \(maxIDBytes) letters, digits and hyphens") }
+            guard known.insert(id).inserted else { throw refusal("two routes have this id") }
+            guard known.count <= maxRoutes + 1 else { throw refusal("there are more than \(maxRoutes) routes") }
+            if definition.paths.isEmpty { throw refusal("it has no path") }
+            guard (0...options.maxRequestBytes).contains(definition.maxBodyBytes) else {
+                throw refusal(
+                    "a body has at most http.max.request.bytes, \(options.maxRequestBytes), not \(definition.maxBodyBytes)"
+                )
+            }
+            guard definition.endpoint.takesEvents else { continue }
+            if definition.mediaTypes.isEmpty { throw refusal("it takes events and no media type") }
+            let namesTopic = definition.paths.allSatisfy { $0.contains("{topic}") }
+            if definition.endpoint == .events ? !namesTopic : definition.topic?.isEmpty != false {
+                throw refusal("nothing says which topic its events go to")
+            }
+        }
+    }
+
+    static let maxIDBytes = 64
+
+    private static func isName(_ id: String) -> Bool {
+        (1...maxIDBytes).contains(id.utf8.count)
+            && id.utf8.allSatisfy {
+                switch $0 {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                    UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"):
+                    true
+                default: false
+                }
+            }
+    }
+}
