@@ -14,7 +14,6 @@ extension GatewayLoop {
         reply.code = kind.code
         reply.contentType = routeRow.pointee.dialect.mediaType
         reply.retryAfter = problem.retryAfter ?? (kind.isRetryable ? 1 : nil)
-        reply.restOnNothing()
 
         out.removeAll()
         out.text("{\"type\":\"")

@@ -8,21 +8,11 @@ import Telemetry
 import Transport
 
 /// What the gateway keeps for one event loop: the parser, the buffers that every request of the loop uses in turn, and
-/// the handlers of the routes (in extensions, one file a route). Confined to the loop's thread.
+/// what the endpoints work on (their files are extensions of it). Confined to the loop's thread.
 ///
 /// A request is handled from its whole body to its encoded reply in one go, so nothing here belongs to a request any
 /// longer than that.
 final class GatewayLoop {
-    /// What handling a request has led to.
-    enum Outcome {
-        /// `reply` and `out` hold the answer.
-        case answered
-        /// The topic must be made first, by blocking work; then the request is handled once more.
-        case needsTopic(String)
-        /// The answer is made in slices.
-        case records(RecordsReply)
-    }
-
     let gateway: Gateway
     let options: GatewayOptions
     let broker: Broker
@@ -177,63 +167,6 @@ final class GatewayLoop {
         }
     }
 
-    /// Whether the request may be read at all: path, method, who asks, what is asked, media type, length, rate. Called once a
-    /// request, with its head alone; `nil` lets it pass.
-    func admit() -> Problem? {
-        guard route.row != routes.unmatched else { return nothingThere() }
-        if head.method == .options { return nil }
-        guard routeRow.pointee.methods.contains(head.method) else {
-            reply.allow = routeRow.pointee.methods
-            return Problem(.methodNotAllowed, "This path does not serve the method \(head.method.name).")
-        }
-        switch routeRow.pointee.authentication {
-        case .anonymous: break
-        }
-        let endpoint = routeRow.pointee.endpoint
-        if endpoint.isStrict, let problem = notUnderstood(by: endpoint) { return problem }
-        guard endpoint.takesEvents else { return nil }
-        if let problem = unsupportedCoding() { return problem }
-        switch head.body {
-        case .chunked: break
-        case .length(let length):
-            if endpoint.needsLength, length == 0, head[.contentLength] == nil {
-                return Problem(.lengthRequired, "A body with Content-Length or Transfer-Encoding: chunked is required.")
-            }
-            if length > routeRow.pointee.maxBodyBytes { return bodyTooLarge() }
-        }
-        if head.body != .length(0), let problem = unsupportedMediaType() { return problem }
-        if let problem = keyTooLarge() { return problem }
-        return rateProblem()
-    }
-
-    func bodyTooLarge() -> Problem {
-        let limit = routeRow.pointee.maxBodyBytes
-        return Problem(.bodyTooLarge, "The body is larger than \(limit) bytes.", limit: limit)
-    }
-
-    private func nothingThere() -> Problem {
-        let endsWithSlash = head.path.last == UInt8(ascii: "/")
-        return Problem(
-            .notFound, "There is nothing at this path\(endsWithSlash ? "; no path here ends with a slash" : "").")
-    }
-
-    private func unsupportedCoding() -> Problem? {
-        guard let coding = head[.contentEncoding], !RequestHead.equals(coding, "identity") else { return nil }
-        reply.acceptEncoding = "identity"
-        return Problem(.unsupportedEncoding, "Bodies are read without Content-Encoding.")
-    }
-
-    private func rateProblem() -> Problem? {
-        guard let limiter = routeRow.pointee.limiter else { return nil }
-        let wait = limiter.take(now: now)
-        reply.rateLimit = (limiter.rate, limiter.burst, limiter.remaining(now: now))
-        guard let wait else { return nil }
-        routeRow.pointee.counters.limited?.add()
-        return Problem(
-            .quotaExceeded, "More than \(limiter.rate) requests a second.", limit: limiter.rate,
-            retryAfter: max(1, Int((wait + 999_999_999) / 1_000_000_000)))
-    }
-
     /// A body above this many bytes is rare enough to let go of the memory.
     private static let keptReply = 1 << 20
     /// Elements of the lists of batches and refused events that are kept for the next request: usual requests have few.
@@ -252,26 +185,14 @@ final class GatewayLoop {
     }
 
     /// Handles a whole request that was admitted.
-    func handle(_ body: UnsafeRawBufferPointer) -> Outcome {
+    func handle(_ body: UnsafeRawBufferPointer) -> Completion {
         if head.method == .options {
             reply.status = 204
             reply.allow = routeRow.pointee.methods
             return .answered
         }
-        let endpoint = routeRow.pointee.endpoint
-        if endpoint.takesEvents { metrics.receivedBytes.add(body.count) }
-        switch endpoint {
-        case .events: return postEvents(route.topic, body)
-        case .webhook: return postWebhook(body)
-        case .ingest: return postIngest(body)
-        case .records: return getRecords(route.topic, route.partition)
-        case .health: getHealth()
-        case .readiness: getReadiness()
-        case .metrics: getMetrics()
-        case .statistics: getStatistics()
-        case .server: preconditionFailure("only OPTIONS is sent to *")
-        }
-        return .answered
+        if routeRow.pointee.takesEvents { metrics.receivedBytes.add(body.count) }
+        return routeRow.pointee.endpoint.handle(body, on: self)
     }
 
     /// Counts the finished request.

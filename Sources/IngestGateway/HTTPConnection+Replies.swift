@@ -70,14 +70,16 @@ extension HTTPConnection {
         return writer.array
     }
 
-    /// Writes the loop's reply: gated by its commit, after all replies before it.
+    /// Writes the loop's reply, after all replies before it. `ticket`: the commit that must be on disk before it may leave, and
+    /// `bytes`: the size of the events that wait in memory for that; 0: none.
     func writeReply(
-        on connection: Connection, headIsReadable: Bool = true, peerIsSending: Bool = false
+        on connection: Connection, gatedBy ticket: UInt64 = 0, holding bytes: Int = 0, headIsReadable: Bool = true,
+        peerIsSending: Bool = false
     ) {
         defer { loop.trim() }
         let reply = loop.reply
         let closes = reply.closes || gateway.isDraining || headIsReadable && !loop.head.keepAlive
-        if reply.ticket > 0, !connection.gate(ticket: reply.ticket, tag: 1, weight: reply.appendedBytes) {
+        if ticket > 0, !connection.gate(ticket: ticket, tag: 1, weight: bytes) {
             let refusal = lastReply(Self.commitFailed, on: connection)
             connection.write { $0.bytes(refusal) }
             state = .closing

@@ -44,7 +44,7 @@ final class HTTPConnection: ConnectionHandler {
         case closing
     }
 
-    /// What a whole request leads to when it is not answered at once.
+    /// What a whole request waits for when it is not answered at once.
     enum Rest {
         case topic(String)
         case records(RecordsReply, RecordsReply.Elsewhere?)
@@ -127,7 +127,11 @@ final class HTTPConnection: ConnectionHandler {
     private func headIsWhole(_ input: inout ConnectionInput, _ length: Int, _ connection: Connection) -> Bool {
         loop.findRoute()
         if routes !== loop.routes { routes = loop.routes }
-        if let problem = loop.admit() {
+        let most: Int
+        switch loop.admit() {
+        case .nothing: most = loop.routeRow.pointee.maxBodyBytes
+        case .collected(let bytes): most = bytes
+        case .refused(let problem):
             // What follows is read as the next request only if this one's body is here to be skipped.
             if case .length(let body) = loop.head.body, input.count >= length + body {
                 finishReceiving(connection)
@@ -139,13 +143,20 @@ final class HTTPConnection: ConnectionHandler {
             refuse(problem, on: connection, begun: true)
             return false
         }
+        return readBody(upTo: most, &input, length, connection)
+    }
+
+    /// Handles the request if its body is here, and begins to wait for it otherwise. False: wait for more bytes.
+    private func readBody(
+        upTo most: Int, _ input: inout ConnectionInput, _ length: Int, _ connection: Connection
+    ) -> Bool {
         switch loop.head.body {
         case .length(let body) where body == 0 || input.count >= length + body:
             finishReceiving(connection)
             handle(&input, head: length, body: body, connection)
             return true
         case .length(let body):
-            guard body <= loop.routeRow.pointee.maxBodyBytes else {
+            guard body <= most else {
                 refuse(loop.bodyTooLarge(), on: connection, begun: true)
                 return false
             }
@@ -158,7 +169,7 @@ final class HTTPConnection: ConnectionHandler {
             let head = loop.pool.slice(copying: UnsafeRawBufferPointer(rebasing: input.readable[..<length]))
             input.consume(length)
             if loop.head.expectsContinue, input.isEmpty { connection.write { ResponseHead.writeContinue(&$0) } }
-            state = .chunked(ChunkedBody(head: head, maxBody: loop.routeRow.pointee.maxBodyBytes))
+            state = .chunked(ChunkedBody(head: head, maxBody: most))
             beginReceiving(connection, timeout: gateway.options.bodyIdleTimeout, newPhase: true)
             return true
         }
@@ -271,13 +282,13 @@ final class HTTPConnection: ConnectionHandler {
     private func handle(_ body: UnsafeRawBufferPointer, _ connection: Connection) -> Rest? {
         let started = MonotonicClock.nanoseconds
         switch loop.handle(body) {
-        case .needsTopic(let name): return .topic(name)
-        case .records(let reply): return begin(reply, connection)
-        case .answered:
-            writeReply(on: connection)
-            loop.count(started: started, ended: MonotonicClock.nanoseconds)
-            return nil
+        case .suspended(.topic(let name)): return .topic(name)
+        case .suspended(.records(let reply)): return begin(reply, connection)
+        case .answered: writeReply(on: connection)
+        case .gated(let ticket, let bytes): writeReply(on: connection, gatedBy: ticket, holding: bytes)
         }
+        loop.count(started: started, ended: MonotonicClock.nanoseconds)
+        return nil
     }
 
     // MARK: Waiting for a topic

@@ -5,10 +5,6 @@ import HTTPWire
 struct Reply {
     var status = 200
     var contentType: StaticString = "application/json"
-    /// The commit that must be durable before the reply may leave; 0: none.
-    private(set) var ticket: UInt64 = 0
-    /// Bytes of events that wait in memory for that commit.
-    private(set) var appendedBytes = 0
     /// The connection ends with this reply.
     var closes = false
     /// A machine-readable reason for the metrics; empty on success.
@@ -23,15 +19,6 @@ struct Reply {
     var retryAfter: Int?
     /// Policy and what is left of it, on routes with a rate.
     var rateLimit: (rate: Int, burst: Int, remaining: Int)?
-
-    /// Lets the reply wait until its events are on disk.
-    mutating func rest(on placement: Placement) {
-        ticket = placement.ticket
-        appendedBytes = placement.bytes
-    }
-
-    /// Lets it wait for nothing: it acknowledges nothing.
-    mutating func restOnNothing() { (ticket, appendedBytes) = (0, 0) }
 }
 
 extension ByteWriter {

@@ -9,7 +9,7 @@ import Testing
     private static let exceptions: [String: Int] = [
         "HTTPWire/RequestHead+Parse parseFields": 75,
         "IngestGateway/JSONScan+Value scan": 84,
-        "IngestGateway/PostEvents postEvents": 66,
+        "IngestGateway/EventsEndpoint postEvents": 66,
         "KafkaServer/FetchPlan read": 70,
         // All of Kafka's names.
         "KafkaWire/APIKey name": 99,

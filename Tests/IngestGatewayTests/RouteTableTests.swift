@@ -11,7 +11,7 @@ import Testing
 
     private static func hook(_ id: String, _ paths: [String]) -> RouteDefinition {
         RouteDefinition(
-            id: id, paths: paths, methods: .post, endpoint: .webhook, maxBodyBytes: 1000, mediaTypes: .json,
+            id: id, paths: paths, methods: .post, endpoint: WebhookEndpoint.self, maxBodyBytes: 1000, mediaTypes: .json,
             topic: "hooks")
     }
 
@@ -40,7 +40,7 @@ import Testing
             ("a path has at most 255 bytes", { $0.paths = ["/" + String(repeating: "a", count: 255)] }),
             ("a body has at most", { $0.maxBodyBytes = 17 << 20 }), ("no media type", { $0.mediaTypes = [] }),
             ("nothing says which topic", { $0.topic = nil }), ("nothing says which topic", { $0.topic = "" }),
-            ("nothing says which topic", { $0.endpoint = .events }),
+            ("nothing says which topic", { $0.endpoint = EventsEndpoint.self }),
         ]
         for (message, change) in cases {
             let found = Self.wrong(change)

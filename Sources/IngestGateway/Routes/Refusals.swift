@@ -12,8 +12,9 @@ extension GatewayLoop {
     /// Bytes of a peer's word that a problem repeats, at most.
     private static let maxQuoted = 64
 
-    func notUnderstood(by endpoint: EndpointKind) -> Problem? {
-        if head.query.count > 0, let problem = unsupportedParameter(endpoint.parameters) { return problem }
+    func notUnderstood() -> Problem? {
+        let endpoint = routeRow.pointee.endpoint
+        if head.query.count > 0, let problem = unsupportedParameter(of: endpoint) { return problem }
         if !head.present.isDisjoint(with: Self.unsupported) { return refusalOfFirst() }
         if let index = head.firstField(withPrefix: "x-record-header-") {
             return refusal(of: Self.quoted(head.fieldName(index)), "Records get no headers from a request yet.")
@@ -55,7 +56,8 @@ extension GatewayLoop {
             .unsupportedHeader, "The header field \(name) is not supported here. \(why) Send the request without it.")
     }
 
-    private func unsupportedParameter(_ parameters: [StaticString]) -> Problem? {
+    private func unsupportedParameter(of endpoint: any HTTPEndpoint.Type) -> Problem? {
+        guard let parameters = endpoint.parameters else { return nil }
         let taken = parameters.filter { route.partition == nil || !Self.isPlace($0) }
         var items = QueryItems(head.query)
         while let item = items.next() {

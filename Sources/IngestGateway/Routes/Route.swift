@@ -65,46 +65,6 @@ enum ErrorDialect {
     var mediaType: StaticString { "application/problem+json" }
 }
 
-/// What stands behind a path. One file each.
-enum EndpointKind {
-    case events, records, webhook, ingest, health, readiness, metrics, statistics
-    /// `*`: what the whole server serves, asked by OPTIONS alone.
-    case server
-
-    /// Takes a body and appends it.
-    var takesEvents: Bool {
-        switch self {
-        case .events, .webhook, .ingest: true
-        default: false
-        }
-    }
-
-    /// Whether a request without a length is told so: it says nothing of what it has, where nothing is a mistake of its own.
-    var needsLength: Bool { self == .events }
-
-    /// Writes or reads events: what it does not understand of a request is refused. The other paths take any query, for
-    /// probes and scrapers append their own.
-    var isStrict: Bool { takesEvents || self == .records }
-
-    /// The query's parameters. One that the path has a place for is not taken from the query as well.
-    var parameters: [StaticString] {
-        switch self {
-        case .events: ["results"]
-        case .records: ["partition", "offset", "timestamp", "limit", "max_bytes"]
-        default: []
-        }
-    }
-
-    /// The fields that mean something to one endpoint and nothing to another; see Refusals.swift.
-    var fields: KnownFields {
-        switch self {
-        case .events: KnownFields(.batchMode, .partitionKey)
-        case .ingest: KnownFields()
-        default: KnownFields(.partitionKey)
-        }
-    }
-}
-
 extension UnsafeRawBufferPointer {
     func equals(_ text: StaticString) -> Bool {
         count == text.utf8CodeUnitCount && startsLike(text)

@@ -5,7 +5,7 @@ struct RouteDefinition {
     /// The first is also the `route` label of the metrics. `{topic}` and `{partition}` stand for any text of one segment.
     var paths: [String]
     var methods: RouteMethods
-    var endpoint: EndpointKind
+    var endpoint: any HTTPEndpoint.Type
     var authentication = RouteAuthentication.anonymous
     /// A longer body is answered 413.
     var maxBodyBytes: Int
@@ -25,28 +25,31 @@ struct RouteDefinition {
     /// The routes that are there without a word of configuration: the rows of the default one.
     static func builtIn(_ options: GatewayOptions) -> [RouteDefinition] {
         let longest = options.maxRequestBytes
-        func reading(_ id: String, _ paths: [String], _ endpoint: EndpointKind) -> RouteDefinition {
+        func reading(_ id: String, _ paths: [String], _ endpoint: any HTTPEndpoint.Type) -> RouteDefinition {
             RouteDefinition(id: id, paths: paths, methods: .get, endpoint: endpoint, maxBodyBytes: longest)
         }
         return [
             RouteDefinition(
-                id: "events", paths: ["/v1/topics/{topic}/events"], methods: .post, endpoint: .events,
+                id: "events", paths: ["/v1/topics/{topic}/events"], methods: .post, endpoint: EventsEndpoint.self,
                 maxBodyBytes: longest, mediaTypes: [.json, .lines]),
             reading(
                 "records", ["/v1/topics/{topic}/records", "/v1/topics/{topic}/partitions/{partition}/records"],
-                .records),
+                RecordsEndpoint.self),
             RouteDefinition(
-                id: "webhook", paths: ["/events"], methods: .post, endpoint: .webhook, maxBodyBytes: longest,
+                id: "webhook", paths: ["/events"], methods: .post, endpoint: WebhookEndpoint.self,
+                maxBodyBytes: longest,
                 mediaTypes: .json, topic: options.eventsTopic),
             RouteDefinition(
-                id: "ingest", paths: ["/ingest", "/"], methods: .post, endpoint: .ingest, maxBodyBytes: longest,
+                id: "ingest", paths: ["/ingest", "/"], methods: .post, endpoint: IngestEndpoint.self,
+                maxBodyBytes: longest,
                 mediaTypes: .json, topic: options.ingestTopic,
                 rate: RequestRate(requests: options.ingestRate, burst: options.ingestBurst)),
-            reading("health", ["/healthz"], .health),
-            reading("readiness", ["/readyz"], .readiness),
-            reading("metrics", ["/metrics"], .metrics),
-            reading("statistics", ["/stats"], .statistics),
-            RouteDefinition(id: "server", paths: ["*"], methods: [], endpoint: .server, maxBodyBytes: longest),
+            reading("health", ["/healthz"], HealthEndpoint.self),
+            reading("readiness", ["/readyz"], ReadinessEndpoint.self),
+            reading("metrics", ["/metrics"], MetricsEndpoint.self),
+            reading("statistics", ["/stats"], StatisticsEndpoint.self),
+            RouteDefinition(
+                id: "server", paths: ["*"], methods: [], endpoint: ServerEndpoint.self, maxBodyBytes: longest),
         ]
     }
 }

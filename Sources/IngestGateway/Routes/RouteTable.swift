@@ -6,7 +6,9 @@ struct RouteRow {
     let id: String
     /// The `route` label of the metrics.
     let label: String
-    let endpoint: EndpointKind
+    let endpoint: any HTTPEndpoint.Type
+    /// Whether its bodies are events.
+    let takesEvents: Bool
     let methods: RouteMethods
     let authentication: RouteAuthentication
     let maxBodyBytes: Int
@@ -53,7 +55,8 @@ final class RouteTable: @unchecked Sendable {
             (rows + index).initialize(
                 to: RouteRow(
                     id: definition.id, label: definition.paths[0], endpoint: definition.endpoint,
-                    methods: definition.endpoint == .server ? served : definition.methods,
+                    takesEvents: definition.endpoint.target != nil,
+                    methods: definition.endpoint == ServerEndpoint.self ? served : definition.methods,
                     authentication: definition.authentication, maxBodyBytes: definition.maxBodyBytes,
                     mediaTypes: definition.mediaTypes, dialect: definition.dialect, topic: paths.topics[index],
                     rate: definition.rate, limiter: limiter,
@@ -62,7 +65,8 @@ final class RouteTable: @unchecked Sendable {
         }
         (rows + unmatched).initialize(
             to: RouteRow(
-                id: Self.unmatchedLabel, label: Self.unmatchedLabel, endpoint: .server, methods: [],
+                id: Self.unmatchedLabel, label: Self.unmatchedLabel, endpoint: ServerEndpoint.self, takesEvents: false,
+                methods: [],
                 authentication: .anonymous, maxBodyBytes: 0,
                 mediaTypes: [], dialect: .problem, topic: UnsafeRawBufferPointer(start: nil, count: 0), rate: nil,
                 limiter: nil, counters: metrics.counters(route: Self.unmatchedLabel)))
@@ -100,10 +104,10 @@ final class RouteTable: @unchecked Sendable {
                     "a body has at most http.max.request.bytes, \(options.maxRequestBytes), not \(definition.maxBodyBytes)"
                 )
             }
-            guard definition.endpoint.takesEvents else { continue }
+            guard let target = definition.endpoint.target else { continue }
             if definition.mediaTypes.isEmpty { throw refusal("it takes events and no media type") }
             let namesTopic = definition.paths.allSatisfy { $0.contains("{topic}") }
-            if definition.endpoint == .events ? !namesTopic : definition.topic?.isEmpty != false {
+            if target == .path ? !namesTopic : definition.topic?.isEmpty != false {
                 throw refusal("nothing says which topic its events go to")
             }
         }

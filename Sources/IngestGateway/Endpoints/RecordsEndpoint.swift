@@ -10,8 +10,24 @@ import KafkaModel
 ///
 /// A value that is JSON (and not larger than an event may be) stands there as JSON, byte for byte; other UTF-8 as a string (`"text"`), anything else as
 /// `"base64"`.
+enum RecordsEndpoint: HTTPEndpoint {
+    static var parameters: [StaticString]? { ["partition", "offset", "timestamp", "limit", "max_bytes"] }
+    static var fields: KnownFields { KnownFields(.partitionKey) }
+
+    static func wish(on loop: GatewayLoop) -> BodyWish {
+        if let problem = loop.notUnderstood() { return .refused(problem) }
+        return .nothing
+    }
+
+    static func handle(_ body: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Completion {
+        loop.getRecords(loop.route.topic, loop.route.partition)
+    }
+}
+
 extension GatewayLoop {
-    func getRecords(_ rawTopic: UnsafeRawBufferPointer, _ rawPartition: UnsafeRawBufferPointer?) -> Outcome {
+    fileprivate func getRecords(
+        _ rawTopic: UnsafeRawBufferPointer, _ rawPartition: UnsafeRawBufferPointer?
+    ) -> Completion {
         var question = RecordsReply.Question()
         if let problem = readQuery(&question) { return refuse(problem) }
         if let rawPartition {
@@ -28,13 +44,13 @@ extension GatewayLoop {
             return refuse(
                 Problem(.partitionNotFound, "The topic has the partitions 0 to \(topic.partitions.count - 1)."))
         }
-        return .records(
-            RecordsReply(
-                topic, topic.partitions[index], question, maxJSONBytes: options.maxEventBytes, pool: pool,
-                context: compression))
+        let reply = RecordsReply(
+            topic, topic.partitions[index], question, maxJSONBytes: options.maxEventBytes, pool: pool,
+            context: compression)
+        return .suspended(.records(reply))
     }
 
-    private func refuse(_ problem: Problem) -> Outcome {
+    private func refuse(_ problem: Problem) -> Completion {
         answer(problem, instance: head.path)
         return .answered
     }

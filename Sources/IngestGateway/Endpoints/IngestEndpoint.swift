@@ -8,13 +8,22 @@ import Telemetry
 /// `POST /ingest` and `POST /`: `{"event_type":…,"payload":{…},"timestamp":…?}` with an allow-list of types, in place of a
 /// service that put such events into Kinesis. The record's key is the type, as the partition key was there. The refusals'
 /// `error` members are the words that its clients know; malformed JSON, which it answered with 500, is 400 here.
+enum IngestEndpoint: HTTPEndpoint {
+    static var parameters: [StaticString]? { [] }
+    static var target: EventTarget? { .row }
+
+    static func wish(on loop: GatewayLoop) -> BodyWish { loop.wishForEvents() }
+
+    static func handle(_ body: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Completion { loop.postIngest(body) }
+}
+
 extension GatewayLoop {
     private static let eventType = 0
     private static let payload = 1
     private static let timestamp = 2
 
-    func postIngest(_ body: UnsafeRawBufferPointer) -> Outcome {
-        func refuse(_ problem: Problem) -> Outcome {
+    fileprivate func postIngest(_ body: UnsafeRawBufferPointer) -> Completion {
+        func refuse(_ problem: Problem) -> Completion {
             countRejected(1, reason: problem.kind.code)
             answer(problem, instance: head.path)
             return .answered
@@ -25,7 +34,7 @@ extension GatewayLoop {
         case .success(let found): type = found
         }
         switch topicForAppend(routeRow.pointee.topic) {
-        case .missing(let outcome): return outcome
+        case .missing(let text): return .suspended(.topic(text))
         case .refused(let problem): return refuse(problem)
         case .found(let topic):
             switch type.withUnsafeBytes({ appendOne(topic, key: $0, body: body) }) {
@@ -33,9 +42,8 @@ extension GatewayLoop {
             case .success(let (placement, eventID)):
                 routeRow.pointee.counters.accepted.add()
                 reply.status = 202
-                reply.rest(on: placement)
                 writeAccepted(placement, eventID, type: type)
-                return .answered
+                return .gated(ticket: placement.ticket, bytes: placement.bytes)
             }
         }
     }

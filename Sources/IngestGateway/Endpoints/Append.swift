@@ -52,7 +52,8 @@ extension GatewayLoop {
     /// The topic of the request, to be written to.
     enum TopicChoice {
         case found(Topic)
-        case missing(GatewayLoop.Outcome)
+        /// Not there, and to be made under this name.
+        case missing(String)
         case refused(Problem)
     }
 
@@ -71,7 +72,7 @@ extension GatewayLoop {
         guard broker.options.autoCreateTopics else {
             return .refused(Problem(.topicNotFound, "There is no such topic."))
         }
-        return .missing(.needsTopic(text))
+        return .missing(text)
     }
 
     static func problem(of refusal: TopicRefusal) -> Problem {

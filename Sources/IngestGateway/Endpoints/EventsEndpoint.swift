@@ -9,6 +9,19 @@ import Telemetry
 ///
 /// Order: syntax of all -> topic -> sizes of all -> one append -> reply, gated by the commit. Nothing is appended before
 /// everything was looked at.
+enum EventsEndpoint: HTTPEndpoint {
+    static var parameters: [StaticString]? { ["results"] }
+    static var fields: KnownFields { KnownFields(.batchMode, .partitionKey) }
+    static var target: EventTarget? { .path }
+
+    /// A request that says nothing of its length is told so: nothing at all would be a mistake of its own here.
+    static func wish(on loop: GatewayLoop) -> BodyWish { loop.wishForEvents(needsLength: true) }
+
+    static func handle(_ body: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Completion {
+        loop.postEvents(loop.route.topic, body)
+    }
+}
+
 extension GatewayLoop {
     enum BatchMode { case atomic, partial }
     enum ResultsWanted { case none, errors, all }
@@ -55,7 +68,7 @@ extension GatewayLoop {
         return true
     }
 
-    func postEvents(_ rawTopic: UnsafeRawBufferPointer, _ body: UnsafeRawBufferPointer) -> Outcome {
+    fileprivate func postEvents(_ rawTopic: UnsafeRawBufferPointer, _ body: UnsafeRawBufferPointer) -> Completion {
         if PercentDecoding.isPlain(rawTopic) { return postEvents(named: rawTopic, body) }
         guard var name = PercentDecoding.string(rawTopic) else {
             answer(Problem(.invalidTopic, "The topic's name is not percent-encoded UTF-8."), instance: head.path)
@@ -64,8 +77,8 @@ extension GatewayLoop {
         return name.withUTF8 { postEvents(named: UnsafeRawBufferPointer($0), body) }
     }
 
-    private func postEvents(named name: UnsafeRawBufferPointer, _ body: UnsafeRawBufferPointer) -> Outcome {
-        func refuse(_ problem: Problem, errors: [Rejection] = []) -> Outcome {
+    private func postEvents(named name: UnsafeRawBufferPointer, _ body: UnsafeRawBufferPointer) -> Completion {
+        func refuse(_ problem: Problem, errors: [Rejection] = []) -> Completion {
             countRejected(max(1, events.count), reason: problem.kind.code)
             answer(problem, instance: head.path, errors: errors)
             return .answered
@@ -83,7 +96,7 @@ extension GatewayLoop {
         let topic: Topic
         switch topicForAppend(name) {
         case .found(let found): topic = found
-        case .missing(let outcome): return outcome
+        case .missing(let text): return .suspended(.topic(text))
         case .refused(let problem): return refuse(problem)
         }
         let key = head[.partitionKey]
@@ -121,13 +134,12 @@ extension GatewayLoop {
         case .success(let placement):
             routeRow.pointee.counters.accepted.add(placement.count)
             countRejections()
-            reply.rest(on: placement)
             reply.status = placement.count == events.count ? 201 : 207
             if placement.count < accepted { reply.retryAfter = 1 }
             writeResults(
                 topic: topic, placement: placement, firstID: options.stampsEvents ? firstID : nil,
                 wanted: wanted ?? (events.count <= Self.listedByDefault ? .all : .errors))
-            return .answered
+            return .gated(ticket: placement.ticket, bytes: placement.bytes)
         }
     }
 

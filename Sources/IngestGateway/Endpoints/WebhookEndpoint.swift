@@ -7,16 +7,26 @@ import Telemetry
 
 /// `POST /events`, for webhooks: one JSON object, stored byte for byte. What the gateway adds stands beside it, in the
 /// record's headers (`event_id`, `received_at`, `request_id`), and in the reply; the client's members are never touched.
+enum WebhookEndpoint: HTTPEndpoint {
+    static var parameters: [StaticString]? { [] }
+    static var fields: KnownFields { KnownFields(.partitionKey) }
+    static var target: EventTarget? { .row }
+
+    static func wish(on loop: GatewayLoop) -> BodyWish { loop.wishForEvents() }
+
+    static func handle(_ body: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Completion { loop.postWebhook(body) }
+}
+
 extension GatewayLoop {
-    func postWebhook(_ body: UnsafeRawBufferPointer) -> Outcome {
-        func refuse(_ problem: Problem) -> Outcome {
+    fileprivate func postWebhook(_ body: UnsafeRawBufferPointer) -> Completion {
+        func refuse(_ problem: Problem) -> Completion {
             countRejected(1, reason: problem.kind.code)
             answer(problem, instance: head.path)
             return .answered
         }
         if let problem = readObject(body) { return refuse(problem) }
         switch topicForAppend(routeRow.pointee.topic) {
-        case .missing(let outcome): return outcome
+        case .missing(let text): return .suspended(.topic(text))
         case .refused(let problem): return refuse(problem)
         case .found(let topic):
             switch appendOne(topic, key: head[.partitionKey], body: body) {
@@ -24,9 +34,8 @@ extension GatewayLoop {
             case .success(let (placement, eventID)):
                 routeRow.pointee.counters.accepted.add()
                 reply.status = 201
-                reply.rest(on: placement)
                 writeAccepted(topic, placement, eventID)
-                return .answered
+                return .gated(ticket: placement.ticket, bytes: placement.bytes)
             }
         }
     }

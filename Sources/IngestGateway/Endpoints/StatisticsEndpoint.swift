@@ -1,45 +1,19 @@
 import BrokerCore
 import ByteBuffers
 import HTTPWire
-import LogStorage
 import Telemetry
 
-/// `GET /healthz`, `/readyz`, `/metrics`, `/stats`.
+/// `GET /stats`: the counts of all routes since the start, as JSON.
+enum StatisticsEndpoint: HTTPEndpoint {
+    static func handle(_ body: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Completion {
+        loop.writeStatistics()
+        return .answered
+    }
+}
+
 extension GatewayLoop {
-    /// Answers that the process lives.
-    func getHealth() { out.text("{\"status\":\"ok\"}") }
-
-    /// Answers whether the broker is ready, which means that it can commit: started, not draining, the data folder
-    /// takes writes.
-    func getReadiness() {
-        if broker.isReady, !gateway.isDraining {
-            out.text("{\"status\":\"ready\"")
-            // Damage does not make the broker unready: all but the quarantined ranges is served.
-            let damage = broker.store.damage
-            if !damage.isEmpty {
-                out.text(",\"quarantined_partitions\":")
-                out.decimal(damage.count)
-                out.text(",\"partitions_refusing_appends\":")
-                out.decimal(damage.count(where: \.refusesAppends))
-            }
-            out.text("}")
-            return
-        }
-        if gateway.isDraining {
-            return answer(Problem(.storageUnavailable, "The broker is shutting down."), instance: head.path)
-        }
-        let why = broker.store.fullness.map { "No events are taken: \($0)." }
-        answer(
-            Problem(.storageUnavailable, why ?? "The broker cannot commit writes at the moment."), instance: head.path)
-    }
-
-    func getMetrics() {
-        reply.contentType = "text/plain; version=0.0.4; charset=utf-8"
-        metrics.registry.render(into: &out)
-    }
-
-    func getStatistics() {
-        let routes = metrics.allRoutes
+    fileprivate func writeStatistics() {
+        let all = metrics.allRoutes
         out.text("{\"status\":")
         out.text(broker.isReady && !gateway.isDraining ? "\"ready\"" : "\"not_ready\"")
         out.text(",\"uptime_seconds\":")
@@ -51,9 +25,9 @@ extension GatewayLoop {
         out.text(",\"received_bytes\":")
         out.decimal(Int(metrics.receivedBytes.value))
         out.text(",\"accepted\":")
-        out.decimal(Int(routes.reduce(0) { $0 + $1.counters.accepted.value }))
+        out.decimal(Int(all.reduce(0) { $0 + $1.counters.accepted.value }))
         out.text(",\"rejected\":")
-        out.decimal(Int(routes.reduce(0) { $0 + $1.counters.rejected.value }))
+        out.decimal(Int(all.reduce(0) { $0 + $1.counters.rejected.value }))
         out.text(",\"rejected_by_reason\":{")
         for (place, reason) in metrics.rejectionTotals.enumerated() {
             out.text(place == 0 ? "\"" : ",\"")
@@ -63,7 +37,7 @@ extension GatewayLoop {
         }
         out.text("},\"routes\":{")
         let requests = metrics.requestTotals
-        for (place, route) in routes.enumerated() {
+        for (place, route) in all.enumerated() {
             writeStatistics(
                 of: route.label, route.counters, requests.filter { $0.route == route.label }, first: place == 0)
         }

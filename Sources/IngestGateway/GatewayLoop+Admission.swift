@@ -1,0 +1,75 @@
+import ByteBuffers
+import HTTPWire
+import Telemetry
+
+/// Everything that can be said of a request by its head alone, before a byte of its body is waited for.
+extension GatewayLoop {
+    /// Whether the request may be read at all, and how much of it: path, method, who asks, what the endpoint says of it, rate.
+    /// Called once a request.
+    func admit() -> BodyWish {
+        guard route.row != routes.unmatched else { return .refused(nothingThere()) }
+        if head.method == .options { return .nothing }
+        guard routeRow.pointee.methods.contains(head.method) else {
+            reply.allow = routeRow.pointee.methods
+            return .refused(
+                Problem(.methodNotAllowed, "This path does not serve the method \(head.method.name)."))
+        }
+        switch routeRow.pointee.authentication {
+        case .anonymous: break
+        }
+        let wish = routeRow.pointee.endpoint.wish(on: self)
+        guard case .collected = wish, let problem = rateProblem() else { return wish }
+        return .refused(problem)
+    }
+
+    /// What endpoints that append the events of a body want of it. A body by length that is too long for the route is refused
+    /// before it is sent; one by chunks when it has become so.
+    func wishForEvents(needsLength: Bool = false) -> BodyWish {
+        let most = routeRow.pointee.maxBodyBytes
+        if let problem = eventProblem(maxBodyBytes: most, needsLength: needsLength) { return .refused(problem) }
+        return .collected(upTo: most)
+    }
+
+    private func eventProblem(maxBodyBytes: Int, needsLength: Bool) -> Problem? {
+        if let problem = notUnderstood() { return problem }
+        if let problem = unsupportedCoding() { return problem }
+        switch head.body {
+        case .chunked: break
+        case .length(let length):
+            if needsLength, length == 0, head[.contentLength] == nil {
+                return Problem(.lengthRequired, "A body with Content-Length or Transfer-Encoding: chunked is required.")
+            }
+            if length > maxBodyBytes { return bodyTooLarge() }
+        }
+        if head.body != .length(0), let problem = unsupportedMediaType() { return problem }
+        return keyTooLarge()
+    }
+
+    func bodyTooLarge() -> Problem {
+        let limit = routeRow.pointee.maxBodyBytes
+        return Problem(.bodyTooLarge, "The body is larger than \(limit) bytes.", limit: limit)
+    }
+
+    private func nothingThere() -> Problem {
+        let endsWithSlash = head.path.last == UInt8(ascii: "/")
+        return Problem(
+            .notFound, "There is nothing at this path\(endsWithSlash ? "; no path here ends with a slash" : "").")
+    }
+
+    private func unsupportedCoding() -> Problem? {
+        guard let coding = head[.contentEncoding], !RequestHead.equals(coding, "identity") else { return nil }
+        reply.acceptEncoding = "identity"
+        return Problem(.unsupportedEncoding, "Bodies are read without Content-Encoding.")
+    }
+
+    private func rateProblem() -> Problem? {
+        guard let limiter = routeRow.pointee.limiter else { return nil }
+        let wait = limiter.take(now: now)
+        reply.rateLimit = (limiter.rate, limiter.burst, limiter.remaining(now: now))
+        guard let wait else { return nil }
+        routeRow.pointee.counters.limited?.add()
+        return Problem(
+            .quotaExceeded, "More than \(limiter.rate) requests a second.", limit: limiter.rate,
+            retryAfter: max(1, Int((wait + 999_999_999) / 1_000_000_000)))
+    }
+}
