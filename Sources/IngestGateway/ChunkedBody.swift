@@ -1,10 +1,8 @@
 import ByteBuffers
 import HTTPWire
 
-/// A chunked body while it arrives: the bytes so far in one piece of memory that grows with them, and the head of their
-/// request.
+/// A chunked body while it arrives: the bytes so far in one piece of memory that grows with them.
 final class ChunkedBody {
-    let head: ByteSlice
     var decoder: ChunkedDecoder
     private var chunk: Chunk?
     /// Bytes of the body so far.
@@ -12,8 +10,7 @@ final class ChunkedBody {
 
     static let firstCapacity = 16 << 10
 
-    init(head: ByteSlice, maxBody: Int) {
-        self.head = head
+    init(maxBody: Int) {
         decoder = ChunkedDecoder(maxBody: maxBody)
     }
 

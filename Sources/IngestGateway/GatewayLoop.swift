@@ -54,6 +54,7 @@ final class GatewayLoop {
     let ingestTypes: [[UInt8]]
     let compression = CompressionContext()
     var slicing = SliceQueue()
+    var exchanges = ExchangePool()
     private var nextPartition: Int
     /// The table for requests that begin, and its version.
     private var newestRoutes: RouteTable
@@ -128,6 +129,15 @@ final class GatewayLoop {
         self.wallClockMs = wallClockMs
         reply = Reply()
         out.removeAll()
+    }
+
+    /// Begins the rest of a request whose head was just parsed once more: it has its id, and goes by its table.
+    func begin(_ exchange: Exchange, now: Int64, wallClockMs: Int64) {
+        continueReply(now: now, wallClockMs: wallClockMs)
+        let id = exchange.requestID
+        requestIDBytes.copyMemory(from: id.baseAddress!, byteCount: id.count)
+        requestIDCount = id.count
+        findRoute(in: exchange.routes)
     }
 
     /// Begins a request without a readable head: it is answered with an id of ours.

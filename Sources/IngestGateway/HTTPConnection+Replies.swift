@@ -25,6 +25,7 @@ extension HTTPConnection {
         loop.reply.closes = true
         writeReply(on: connection, headIsReadable: begun, peerIsSending: true)
         loop.count(started: loop.now, ended: loop.now)
+        endExchange(connection)
     }
 
     /// Answers for replies whose commit has failed: the first becomes a 503 that ends the connection, so that nobody

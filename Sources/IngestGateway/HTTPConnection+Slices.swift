@@ -28,16 +28,14 @@ extension HTTPConnection {
             loop.answer(problem, instance: loop.head.path)
             writeReply(on: connection)
         }
-        release(connection)
         loop.count(started: loop.now, ended: loop.now)
+        endExchange(connection)
         return nil
     }
 
-    /// Goes on with a reply in later turns, or on a worker. `head` is that of the request at hand.
-    func stream(
-        _ reply: RecordsReply, head: ByteSlice, leavingFor what: RecordsReply.Elsewhere?, _ connection: Connection
-    ) {
-        let stream = StreamedReply(reply, head: head)
+    /// Goes on with a reply in later turns, or on a worker.
+    func stream(_ reply: RecordsReply, leavingFor what: RecordsReply.Elsewhere?, _ connection: Connection) {
+        let stream = StreamedReply(reply)
         state = .streaming(stream)
         connection.pauseReading()
         connection.setTimer(Self.requestTimer, after: gateway.options.requestTimeout)
@@ -52,7 +50,7 @@ extension HTTPConnection {
         if stream.hasHead {
             loop.continueReply(now: connection.loop.now, wallClockMs: connection.loop.wallClockMs)
         } else {
-            revive(stream.head.bytes, connection)
+            revive(connection)
         }
         switch makeSlice(of: stream.reply, connection) {
         case .pause:
@@ -96,14 +94,13 @@ extension HTTPConnection {
 
     /// Hands the reply to a worker, and goes on when it comes back.
     private func leave(for what: RecordsReply.Elsewhere, _ stream: StreamedReply, _ connection: Connection) {
-        let id = connection.id
-        let handle = connection.loop.handle
+        let (id, name, handle) = (connection.id, beginExchange(connection).id, connection.loop.handle)
         let carried = CarriedReply(reply: stream.reply, what: what)
         let taken = gateway.broker.workers.submit {
             carried.reply.perform(carried.what)
             handle.submit { eventLoop in
                 guard let connection = eventLoop.connection(id) else { return }
-                (connection.handler as? HTTPConnection)?.cameBack(carried.reply, connection)
+                (connection.handler as? HTTPConnection)?.cameBack(name, connection)
             }
         }
         if taken {
@@ -116,10 +113,12 @@ extension HTTPConnection {
         }
     }
 
-    private func cameBack(_ reply: RecordsReply, _ connection: Connection) {
-        // Otherwise it was given up meanwhile, and perhaps another one has begun.
-        guard case .streaming(let stream) = state, stream.reply === reply, stream.isAway else { return }
-        if let problem = account(for: reply, connection) { reply.refuse(problem) }
+    /// Takes a reply back from its worker; not one that was given up meanwhile.
+    private func cameBack(_ name: ExchangeID, _ connection: Connection) {
+        guard let exchange = loop.exchanges[name], exchange === self.exchange, case .streaming(let stream) = state,
+            stream.isAway
+        else { return }
+        if let problem = account(for: stream.reply, connection) { stream.reply.refuse(problem) }
         stream.isAway = false
         queue(stream, connection)
         connection.endWork()
@@ -137,7 +136,7 @@ extension HTTPConnection {
     }
 
     private func endStream(_ stream: StreamedReply, _ connection: Connection) {
-        release(connection)
+        endExchange(connection)
         connection.cancelTimer(Self.requestTimer)
         guard case .streaming = state else { return }
         if stream.isChunked, !stream.isHeadOnly { connection.write { ResponseHead.endChunks(&$0) } }
@@ -177,12 +176,13 @@ extension HTTPConnection {
     /// of that: the largest batch can be read, by one request of a peer at a time.
     private func account(for reply: RecordsReply, adding price: Int = 0, _ connection: Connection) -> Problem? {
         let held = min(reply.heldBytes + price, gateway.options.maxInflightBytesPerPeer)
-        if held <= reserved {
-            gateway.inflight.release(reserved - held, of: connection.peerAddress.peerKey)
-            reserved = held
+        let exchange = beginExchange(connection)
+        if held <= exchange.reserved {
+            gateway.inflight.release(exchange.reserved - held, of: connection.peerAddress.peerKey)
+            exchange.reserved = held
             return nil
         }
-        guard let problem = reserve(held - reserved, connection) else { return nil }
+        guard let problem = reserve(held - exchange.reserved, connection) else { return nil }
         return reply.giveUp() ? nil : problem
     }
 
@@ -220,7 +220,7 @@ extension HTTPConnection {
         let sent = stream.written - connection.pendingOutputBytes
         let rate = Int(timeout.inNanoseconds / 1_000_000) * gateway.options.minimumBodyRate / 1000
         // While a worker had the reply, there was perhaps nothing to be read.
-        guard stream.wasAway || sent - stream.sentAtLastLook >= max(rate, reserved / 10) else {
+        guard stream.wasAway || sent - stream.sentAtLastLook >= max(rate, (exchange?.reserved ?? 0) / 10) else {
             return connection.close()
         }
         (stream.sentAtLastLook, stream.wasAway) = (sent, stream.isAway)
@@ -231,7 +231,7 @@ extension HTTPConnection {
     private func workerIsLate(_ stream: StreamedReply, _ connection: Connection) {
         // What was sent of the reply cannot be taken back.
         if stream.hasHead { return connection.close() }
-        revive(stream.head.bytes, connection)
+        revive(connection)
         refuse(
             Problem(.readTimeout, "The disk did not give the records in time.", retryAfter: 5), on: connection,
             begun: true)

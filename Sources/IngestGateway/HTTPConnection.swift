@@ -8,12 +8,14 @@ import Transport
 /// One client's connection: heads and bodies in, replies out in order. Confined to its loop.
 ///
 /// ```
-///            head whole, body here                       ┌────── topic made ──────┐
+///            head whole, body here                       ┌────── work done ───────┐
 ///   ┌────────────────────────────────────────────────┐   ▼                        │
-///  head ──head whole, body by length──► sized ──whole──► handled ──needs a topic──► waiting (muted)
+///  head ──head whole, body by length──► sized ──whole──► handled ──suspended────► waiting, streaming (muted)
 ///   ▲  └──head whole, body by chunks──► chunked ──end──►   │
 ///   └──────────────────────── keep-alive ──────────────────┘── close, refusal, failure ──► closing
 /// ```
+/// In every state but `head` and `closing` the request has an `Exchange`.
+///
 /// Invalid events: a callback after `closed` is our bug; bytes that are no request are answered once and end the connection;
 /// a timer that comes late for a request that is whole is ignored.
 final class HTTPConnection: ConnectionHandler {
@@ -22,22 +24,18 @@ final class HTTPConnection: ConnectionHandler {
 
     var state = State.head
     private var progress = HeadProgress()
-    /// The table by which the request goes that this connection is about, however long it takes.
-    private var routes: RouteTable
-    /// Bytes of the budget that this connection's unfinished body holds.
-    var reserved = 0
+    /// The request that is not whole, or not answered. Of HTTP/1.1 a connection has one at a time.
+    private(set) var exchange: Exchange?
     /// The time at which the unfinished request began, in monotonic nanoseconds; 0: there is none.
     private var startedAt: Int64 = 0
-    /// Bytes of the unfinished body at the last look of the timer.
-    private var bytesAtLastLook = 0
 
     enum State {
         case head
         /// A body by length follows; both counts in bytes.
         case sized(head: Int, body: Int)
         case chunked(ChunkedBody)
-        /// A whole request that waits for its topic. The connection is muted.
-        case waiting(WholeRequest)
+        /// A whole request that waits for work. The connection is muted.
+        case waiting(any ExchangeWork)
         /// A reply is made in slices. The connection is muted.
         case streaming(StreamedReply)
         /// The last reply is written.
@@ -46,17 +44,11 @@ final class HTTPConnection: ConnectionHandler {
 
     /// What a whole request waits for when it is not answered at once.
     enum Rest {
-        case topic(String)
+        case work(any ExchangeWork)
         case records(RecordsReply, RecordsReply.Elsewhere?)
     }
 
-    /// A request that outlives its input buffer.
-    struct WholeRequest {
-        let head: ByteSlice
-        let body: ByteSlice
-    }
-
-    /// The only timer: a request must be whole in time, and its topic made.
+    /// The only timer: a request must be whole in time, and what it waits for done.
     static let requestTimer = 0
     /// Bytes reserved at least for a body that is not whole; then twice what has arrived.
     private static let firstShare = ChunkedBody.firstCapacity
@@ -64,7 +56,6 @@ final class HTTPConnection: ConnectionHandler {
     init(gateway: Gateway, loop: GatewayLoop) {
         self.gateway = gateway
         self.loop = loop
-        routes = loop.routes
         gateway.metrics.connections.add(1)
     }
 
@@ -89,10 +80,7 @@ final class HTTPConnection: ConnectionHandler {
                     awaitBody(&input, head: head, body: body, connection)
                     return
                 }
-                // The same bytes gave this head before.
-                guard case .complete = parseHead(input.readable) else { preconditionFailure("a head has changed") }
-                loop.begin(now: connection.loop.now, wallClockMs: connection.loop.wallClockMs)
-                loop.findRoute(in: routes)
+                revive(input.readable, connection)
                 finishReceiving(connection)
                 handle(&input, head: head, body: body, connection)
             case .chunked(let body):
@@ -111,7 +99,7 @@ final class HTTPConnection: ConnectionHandler {
     private func readHead(_ input: inout ConnectionInput, _ connection: Connection) -> Bool {
         switch parseHead(input.readable) {
         case .incomplete:
-            beginReceiving(connection, timeout: gateway.options.headTimeout)
+            beginReceivingHead(connection)
             return false
         case .failure(let failure):
             gateway.metrics.refusedInput.add()
@@ -126,7 +114,6 @@ final class HTTPConnection: ConnectionHandler {
     /// Says everything that can be said by the head alone, before a byte of the body is waited for.
     private func headIsWhole(_ input: inout ConnectionInput, _ length: Int, _ connection: Connection) -> Bool {
         loop.findRoute()
-        if routes !== loop.routes { routes = loop.routes }
         let most: Int
         switch loop.admit() {
         case .nothing: most = loop.routeRow.pointee.maxBodyBytes
@@ -160,17 +147,17 @@ final class HTTPConnection: ConnectionHandler {
                 refuse(loop.bodyTooLarge(), on: connection, begun: true)
                 return false
             }
+            beginReceivingBody(connection)
             state = .sized(head: length, body: body)
             guard awaitBody(&input, head: length, body: body, connection) else { return false }
             if loop.head.expectsContinue, input.count == length { connection.write { ResponseHead.writeContinue(&$0) } }
-            beginReceiving(connection, timeout: gateway.options.bodyIdleTimeout, newPhase: true)
             return false
         case .chunked:
-            let head = loop.pool.slice(copying: UnsafeRawBufferPointer(rebasing: input.readable[..<length]))
+            beginReceivingBody(connection)
+            exchange?.head = loop.pool.slice(copying: UnsafeRawBufferPointer(rebasing: input.readable[..<length]))
             input.consume(length)
             if loop.head.expectsContinue, input.isEmpty { connection.write { ResponseHead.writeContinue(&$0) } }
-            state = .chunked(ChunkedBody(head: head, maxBody: most))
-            beginReceiving(connection, timeout: gateway.options.bodyIdleTimeout, newPhase: true)
+            state = .chunked(ChunkedBody(maxBody: most))
             return true
         }
     }
@@ -179,6 +166,7 @@ final class HTTPConnection: ConnectionHandler {
     @discardableResult
     private func awaitBody(_ input: inout ConnectionInput, head: Int, body: Int, _ connection: Connection) -> Bool {
         let share = min(body, max(Self.firstShare, 2 * (input.count - head)))
+        let reserved = exchange?.reserved ?? 0
         if share > reserved, let problem = reserve(share - reserved, connection) {
             // Another request of the loop may have been parsed meanwhile.
             revive(input.readable, connection)
@@ -204,14 +192,14 @@ final class HTTPConnection: ConnectionHandler {
             case .data(let range):
                 let growth = body.growth(for: range.count)
                 if growth > 0, let problem = reserve(growth, connection) {
-                    revive(body.head.bytes, connection)
+                    revive(connection)
                     refuse(problem, on: connection, begun: true)
                     return false
                 }
                 body.append(UnsafeRawBufferPointer(rebasing: bytes[range]), pool: loop.pool)
             case .failure(let failure):
                 gateway.metrics.refusedInput.add()
-                revive(body.head.bytes, connection)
+                revive(connection)
                 let problem = failure == .bodyTooLarge ? loop.bodyTooLarge() : Problem(failure)
                 loop.route = Route(row: loop.routes.unmatched)
                 refuse(problem, on: connection, begun: true)
@@ -220,17 +208,43 @@ final class HTTPConnection: ConnectionHandler {
                 input.consume(position)
                 state = .head
                 finishReceiving(connection)
-                handle(WholeRequest(head: body.head, body: body.slice(pool: loop.pool)), connection)
+                exchange?.body = body.slice(pool: loop.pool)
+                revive(connection)
+                if let rest = handle(exchange?.body?.bytes ?? Self.noBody, connection) { wait(for: rest, connection) }
                 return true
             }
         }
     }
 
-    /// Makes a request whose head was kept the loop's request again.
-    func revive(_ head: UnsafeRawBufferPointer, _ connection: Connection) {
-        guard case .complete = parseHead(head) else { preconditionFailure("a head has changed") }
-        loop.begin(now: connection.loop.now, wallClockMs: connection.loop.wallClockMs)
-        loop.findRoute(in: routes)
+    /// Makes a request whose head was kept the loop's request again. The same bytes gave this head before.
+    private func revive(_ head: UnsafeRawBufferPointer, _ connection: Connection) {
+        guard let exchange, case .complete = parseHead(head) else { preconditionFailure("a head has changed") }
+        loop.begin(exchange, now: connection.loop.now, wallClockMs: connection.loop.wallClockMs)
+    }
+
+    func revive(_ connection: Connection) {
+        guard let head = exchange?.head else { preconditionFailure("a request goes on whose head was not kept") }
+        revive(head.bytes, connection)
+    }
+
+    // MARK: The exchange
+
+    /// Returns the exchange of the request at hand: from now on it is one that is not answered in one go.
+    @discardableResult
+    func beginExchange(_ connection: Connection) -> Exchange {
+        if let exchange { return exchange }
+        let begun = loop.exchanges.take(for: connection.id, loop.routes)
+        begun.requestID = loop.requestID
+        exchange = begun
+        return begun
+    }
+
+    /// Ends the exchange when there is one, and gives back what it holds.
+    func endExchange(_ connection: Connection) {
+        guard let ended = exchange else { return }
+        release(connection)
+        exchange = nil
+        loop.exchanges.end(ended)
     }
 
     /// Takes `bytes` of the budget, or says what to answer.
@@ -241,17 +255,20 @@ final class HTTPConnection: ConnectionHandler {
         case .peer:
             return Problem(.overloaded, "Too many bodies are being received from your address.", retryAfter: 1)
         case nil:
-            reserved += bytes
+            beginExchange(connection).reserved += bytes
             return nil
         }
     }
 
-    func release(_ connection: Connection) {
-        if reserved > 0 { gateway.inflight.release(reserved, of: connection.peerAddress.peerKey) }
-        reserved = 0
+    private func release(_ connection: Connection) {
+        guard let exchange, exchange.reserved > 0 else { return }
+        gateway.inflight.release(exchange.reserved, of: connection.peerAddress.peerKey)
+        exchange.reserved = 0
     }
 
     // MARK: Handling
+
+    private static var noBody: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }
 
     /// Handles the request at the start of `input` and consumes it.
     private func handle(_ input: inout ConnectionInput, head: Int, body: Int, _ connection: Connection) {
@@ -259,89 +276,103 @@ final class HTTPConnection: ConnectionHandler {
         let bytes = UnsafeRawBufferPointer(rebasing: input.readable[head..<head + body])
         if let rest = handle(bytes, connection) {
             // Rare: the request is copied, and the buffer goes on without it.
-            let head = loop.pool.slice(copying: UnsafeRawBufferPointer(rebasing: input.readable[..<head]))
-            switch rest {
-            case .topic(let name):
-                wait(for: name, WholeRequest(head: head, body: loop.pool.slice(copying: bytes)), connection)
-            case .records(let reply, let what): stream(reply, head: head, leavingFor: what, connection)
-            }
+            let exchange = beginExchange(connection)
+            exchange.head = loop.pool.slice(copying: UnsafeRawBufferPointer(rebasing: input.readable[..<head]))
+            if case .work = rest, body > 0 { exchange.body = loop.pool.slice(copying: bytes) }
+            wait(for: rest, connection)
         }
         input.consume(head + body)
-    }
-
-    private func handle(_ whole: WholeRequest, _ connection: Connection) {
-        revive(whole.head.bytes, connection)
-        switch handle(whole.body.bytes, connection) {
-        case .topic(let name): wait(for: name, whole, connection)
-        case .records(let reply, let what): stream(reply, head: whole.head, leavingFor: what, connection)
-        case nil: break
-        }
     }
 
     /// Handles the request whose head was just parsed.
     private func handle(_ body: UnsafeRawBufferPointer, _ connection: Connection) -> Rest? {
         let started = MonotonicClock.nanoseconds
-        switch loop.handle(body) {
-        case .suspended(.topic(let name)): return .topic(name)
+        return settle(loop.handle(body), started: started, connection)
+    }
+
+    /// Answers the request at hand, or says what it waits for.
+    private func settle(_ completion: Completion, started: Int64, _ connection: Connection) -> Rest? {
+        switch completion {
+        case .suspended(.work(let work)): return .work(work)
         case .suspended(.records(let reply)): return begin(reply, connection)
         case .answered: writeReply(on: connection)
         case .gated(let ticket, let bytes): writeReply(on: connection, gatedBy: ticket, holding: bytes)
         }
         loop.count(started: started, ended: MonotonicClock.nanoseconds)
+        endExchange(connection)
         return nil
     }
 
-    // MARK: Waiting for a topic
+    // MARK: Waiting
 
-    /// Waits for a topic to be made, which waits for the disk: on the broker's own thread, with this connection muted.
-    private func wait(for name: String, _ whole: WholeRequest, _ connection: Connection) {
-        state = .waiting(whole)
-        connection.setTimer(Self.requestTimer, after: gateway.options.requestTimeout)
-        connection.pauseReading()
-        connection.beginWork()
-        let id = connection.id
-        let handle = connection.loop.handle
-        let broker = gateway.broker
-        let taken = broker.admin.submit {
-            let result = broker.topicCreatingIfAllowed(name)
-            handle.submit { eventLoop in
-                guard let connection = eventLoop.connection(id), let waiting = connection.handler as? HTTPConnection
-                else { return }
-                waiting.topicIsThere(result, connection)
-            }
-        }
-        if !taken {
-            topicIsThere(
-                .failure(TopicRefusal(.kafkaStorageError, "too many changes of topics are under way")), connection)
+    private func wait(for rest: Rest, _ connection: Connection) {
+        switch rest {
+        case .work(let work): wait(for: work, connection)
+        case .records(let reply, let what): stream(reply, leavingFor: what, connection)
         }
     }
 
-    private func topicIsThere(_ result: Result<Topic, TopicRefusal>, _ connection: Connection) {
-        guard case .waiting(let whole) = state else { return }
+    /// Waits for work on another thread, with this connection muted.
+    private func wait(for work: any ExchangeWork, _ connection: Connection) {
+        let exchange = beginExchange(connection)
+        state = .waiting(work)
+        exchange.deadline = deadline(from: connection.loop.now)
+        connection.setTimer(Self.requestTimer, after: gateway.options.requestTimeout)
+        connection.pauseReading()
+        connection.beginWork()
+        let (id, name, handle) = (connection.id, exchange.id, connection.loop.handle)
+        let taken = work.begin {
+            handle.submit { eventLoop in
+                guard let connection = eventLoop.connection(id), let waiting = connection.handler as? HTTPConnection
+                else { return }
+                waiting.resume(name, connection)
+            }
+        }
+        if !taken {
+            work.refuse()
+            resume(name, connection)
+        }
+    }
+
+    /// Goes on with a request whose work is done; not when it was given up meanwhile.
+    private func resume(_ name: ExchangeID, _ connection: Connection) {
+        guard let exchange = loop.exchanges[name], exchange === self.exchange, case .waiting(let work) = state else {
+            return
+        }
         state = .head
         connection.cancelTimer(Self.requestTimer)
-        if case .failure(let refusal) = result { loop.topicRefusal = refusal }
-        handle(whole, connection)
-        loop.topicRefusal = nil
+        revive(connection)
+        let body = exchange.body
+        let started = MonotonicClock.nanoseconds
+        let completion = work.resume(body?.bytes ?? Self.noBody, on: loop)
+        if let rest = settle(completion, started: started, connection) { wait(for: rest, connection) }
+        withExtendedLifetime(body) {}
         connection.endWork()
-        // Unless the topic was deleted in between, and is being made again.
         switch state {
         case .waiting, .streaming: return
-        default: break
+        default: connection.resumeReading()
         }
-        connection.resumeReading()
     }
 
     // MARK: Time
 
-    /// Begins to wait for the rest of a request.
-    func beginReceiving(_ connection: Connection, timeout: Duration, newPhase: Bool = false) {
-        let isNew = startedAt == 0
-        if isNew { startedAt = connection.loop.now }
-        if isNew || newPhase {
-            bytesAtLastLook = 0
-            connection.setTimer(Self.requestTimer, after: timeout)
-        }
+    /// Begins to wait for the rest of a head.
+    private func beginReceivingHead(_ connection: Connection) {
+        if startedAt != 0 { return }
+        startedAt = connection.loop.now
+        connection.setTimer(Self.requestTimer, after: gateway.options.headTimeout)
+    }
+
+    /// Begins to wait for the body of the request at hand.
+    private func beginReceivingBody(_ connection: Connection) {
+        if startedAt == 0 { startedAt = connection.loop.now }
+        beginExchange(connection).deadline = deadline(from: startedAt)
+        connection.setTimer(Self.requestTimer, after: gateway.options.bodyIdleTimeout)
+    }
+
+    private func deadline(from moment: Int64) -> Int64 {
+        let (deadline, isNever) = moment.addingReportingOverflow(gateway.options.requestTimeout.inNanoseconds)
+        return isNever ? .max : deadline
     }
 
     /// Ends the wait for a request that is whole now, or given up.
@@ -362,31 +393,28 @@ final class HTTPConnection: ConnectionHandler {
                 Problem(.headTimeout, "The request's head did not arrive in time."), on: connection)
         case .sized: received = connection.unconsumedInput
         case .chunked(let body): received = body.count
-        case .waiting: return topicIsLate(connection)
+        case .waiting(let work): return isLate(work, connection)
         case .streaming(let stream): return checkReader(of: stream, connection)
         case .closing: return
         }
+        guard let exchange else { preconditionFailure("a body that belongs to no request") }
         let idle = gateway.options.bodyIdleTimeout
-        let isOverdue = connection.loop.now - startedAt >= gateway.options.requestTimeout.inNanoseconds
         let wanted = Int(idle.inNanoseconds / 1_000_000) * gateway.options.minimumBodyRate / 1000
-        guard !isOverdue, received - bytesAtLastLook >= wanted else {
+        guard connection.loop.now < exchange.deadline, received - exchange.receivedAtLastLook >= wanted else {
             return refuse(
                 Problem(.bodyTimeout, "The request's body did not arrive in time."), on: connection)
         }
-        bytesAtLastLook = received
+        exchange.receivedAtLastLook = received
         connection.setTimer(Self.requestTimer, after: idle)
     }
 
-    private func topicIsLate(_ connection: Connection) {
-        refuse(
-            Problem(
-                .commitTimeout, "The topic was not made in time; nothing of the request is stored.", retryAfter: 5),
-            on: connection)
+    private func isLate(_ work: any ExchangeWork, _ connection: Connection) {
+        refuse(work.lateProblem, on: connection)
         connection.endWork()
     }
 
     func closed(on connection: Connection, reason: CloseReason) {
-        release(connection)
+        endExchange(connection)
         gateway.metrics.connections.add(-1)
     }
 }

@@ -1,11 +1,6 @@
-import ByteBuffers
-import HTTPWire
-
 /// A reply that is sent while it is made.
 final class StreamedReply {
     let reply: RecordsReply
-    /// The head of the request, for the reply's own head.
-    let head: ByteSlice
     /// Whether the reply's head is sent, and so its status settled.
     var hasHead = false
     /// The request was HEAD: nothing follows.
@@ -23,8 +18,5 @@ final class StreamedReply {
     var written = 0
     var sentAtLastLook = 0
 
-    init(_ reply: RecordsReply, head: ByteSlice) {
-        self.reply = reply
-        self.head = head
-    }
+    init(_ reply: RecordsReply) { self.reply = reply }
 }

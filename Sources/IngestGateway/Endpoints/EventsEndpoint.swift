@@ -96,7 +96,7 @@ extension GatewayLoop {
         let topic: Topic
         switch topicForAppend(name) {
         case .found(let found): topic = found
-        case .missing(let text): return .suspended(.topic(text))
+        case .missing(let text): return .suspended(.work(TopicWork(text, broker)))
         case .refused(let problem): return refuse(problem)
         }
         let key = head[.partitionKey]

@@ -56,8 +56,8 @@ enum Completion {
 
 /// What a request waits for that is not answered in one go.
 enum Suspension {
-    /// The topic must be made first, by blocking work; then the request is handled once more.
-    case topic(String)
+    /// Work that blocks, on another thread.
+    case work(any ExchangeWork)
     /// The answer is made in slices.
     case records(RecordsReply)
 }

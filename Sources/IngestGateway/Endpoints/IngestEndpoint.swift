@@ -34,7 +34,7 @@ extension GatewayLoop {
         case .success(let found): type = found
         }
         switch topicForAppend(routeRow.pointee.topic) {
-        case .missing(let text): return .suspended(.topic(text))
+        case .missing(let text): return .suspended(.work(TopicWork(text, broker)))
         case .refused(let problem): return refuse(problem)
         case .found(let topic):
             switch type.withUnsafeBytes({ appendOne(topic, key: $0, body: body) }) {

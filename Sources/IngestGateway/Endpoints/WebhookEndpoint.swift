@@ -26,7 +26,7 @@ extension GatewayLoop {
         }
         if let problem = readObject(body) { return refuse(problem) }
         switch topicForAppend(routeRow.pointee.topic) {
-        case .missing(let text): return .suspended(.topic(text))
+        case .missing(let text): return .suspended(.work(TopicWork(text, broker)))
         case .refused(let problem): return refuse(problem)
         case .found(let topic):
             switch appendOne(topic, key: head[.partitionKey], body: body) {

@@ -1,0 +1,51 @@
+import BrokerCore
+import HTTPWire
+import KafkaModel
+
+/// What a request waits for on another thread, because it blocks.
+///
+/// `begin`, then, on a thread that may wait, the work; then `resume` on the request's loop, with the request at hand again and
+/// its body. When the request is given up meanwhile, nobody asks for what came of it.
+protocol ExchangeWork: AnyObject, Sendable {
+    /// Hands itself over; calls `done` once, when it is finished. False: nobody takes it.
+    func begin(_ done: @escaping @Sendable () -> Void) -> Bool
+    /// What `resume` is to find when nobody has taken it.
+    func refuse()
+    func resume(_ body: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Completion
+    /// What is answered when it takes too long.
+    var lateProblem: Problem { get }
+}
+
+/// The making of a topic, which waits for the disk: on the broker's own thread. Afterwards the request is handled once more.
+final class TopicWork: ExchangeWork, @unchecked Sendable {
+    // SAFETY: `refusal` is with one thread at a time: with that which does the work until it calls `done`, then with the loop.
+
+    private let broker: Broker
+    private let name: String
+    private var refusal: TopicRefusal?
+
+    init(_ name: String, _ broker: Broker) {
+        self.name = name
+        self.broker = broker
+    }
+
+    func begin(_ done: @escaping @Sendable () -> Void) -> Bool {
+        broker.admin.submit { [self] in
+            if case .failure(let refusal) = broker.topicCreatingIfAllowed(name) { self.refusal = refusal }
+            done()
+        }
+    }
+
+    func refuse() { refusal = TopicRefusal(.kafkaStorageError, "too many changes of topics are under way") }
+
+    func resume(_ body: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Completion {
+        loop.topicRefusal = refusal
+        defer { loop.topicRefusal = nil }
+        // Unless the topic was deleted in between: then it is made again.
+        return loop.routeRow.pointee.endpoint.handle(body, on: loop)
+    }
+
+    var lateProblem: Problem {
+        Problem(.commitTimeout, "The topic was not made in time; nothing of the request is stored.", retryAfter: 5)
+    }
+}
