@@ -35,11 +35,11 @@ extension HTTPConnection {
 
     /// Goes on with a reply in later turns, or on a worker.
     func stream(_ reply: RecordsReply, leavingFor what: RecordsReply.Elsewhere?, _ connection: Connection) {
-        let stream = StreamedReply(reply)
+        let stream = StreamedReply(reply, to: ChunkedResponse(self, connection))
         state = .streaming(stream)
-        connection.pauseReading()
+        stream.writer.pauseBody()
         connection.setTimer(Self.requestTimer, after: gateway.options.requestTimeout)
-        writeSlice(stream, connection)
+        writeSlice(stream)
         goOn(stream, leavingFor: what, connection)
     }
 
@@ -47,26 +47,26 @@ extension HTTPConnection {
     func continueStream(on connection: Connection) {
         guard case .streaming(let stream) = state else { return }
         stream.isQueued = false
-        if stream.hasHead {
+        if stream.writer.hasBegun {
             loop.continueReply(now: connection.loop.now, wallClockMs: connection.loop.wallClockMs)
         } else {
             revive(connection)
         }
         switch makeSlice(of: stream.reply, connection) {
         case .pause:
-            writeSlice(stream, connection)
+            writeSlice(stream)
             return goOn(stream, connection)
         case .leave(let what):
-            writeSlice(stream, connection)
+            writeSlice(stream)
             return goOn(stream, leavingFor: what, connection)
         case .failed(let problem):
-            precondition(!stream.hasHead, "a reply failed after it had begun")
+            precondition(!stream.writer.hasBegun, "a reply failed after it had begun")
             loop.answer(problem, instance: loop.head.path)
             writeReply(on: connection)
-        case .done where stream.hasHead: writeSlice(stream, connection)
+        case .done where stream.writer.hasBegun: writeSlice(stream)
         case .done: writeReply(on: connection)
         }
-        if !stream.hasHead { loop.count(started: loop.now, ended: loop.now) }
+        if !stream.writer.hasBegun { loop.count(started: loop.now, ended: loop.now) }
         endStream(stream, connection)
     }
 
@@ -78,9 +78,9 @@ extension HTTPConnection {
     private func goOn(
         _ stream: StreamedReply, leavingFor what: RecordsReply.Elsewhere? = nil, _ connection: Connection
     ) {
-        if stream.isHeadOnly { return endStream(stream, connection) }
+        if stream.writer.isHeadOnly { return endStream(stream, connection) }
         // Once it has read, the next turn leaves for the same reason.
-        guard connection.pendingOutputBytes <= connection.limits.outputHighWater else { return }
+        guard stream.writer.isReady else { return }
         if let what { return leave(for: what, stream, connection) }
         queue(stream, connection)
     }
@@ -139,13 +139,10 @@ extension HTTPConnection {
         endExchange(connection)
         connection.cancelTimer(Self.requestTimer)
         guard case .streaming = state else { return }
-        if stream.isChunked, !stream.isHeadOnly { connection.write { ResponseHead.endChunks(&$0) } }
-        if stream.closes {
-            state = .closing
-            return connection.closeAfterFlush()
-        }
+        // One that was short after all, and answered as a whole, has not begun here.
+        if stream.writer.hasBegun, !stream.writer.end() { return state = .closing }
         state = .head
-        connection.resumeReading()
+        stream.writer.resumeBody()
     }
 
     private enum Slice {
@@ -187,27 +184,15 @@ extension HTTPConnection {
     }
 
     /// Sends what `loop.out` holds of a reply, behind its head when that is not sent yet.
-    private func writeSlice(_ stream: StreamedReply, _ connection: Connection) {
+    private func writeSlice(_ stream: StreamedReply) {
         let bytes = loop.out.bytes
         if bytes.count == 0 { return }
         defer { loop.trim() }
-        if !stream.hasHead { writeHead(of: stream, connection) }
-        if stream.isHeadOnly { return }
-        if stream.isChunked { connection.write { ResponseHead.beginChunk(&$0, count: bytes.count) } }
-        connection.write(loop.pool.slice(copying: bytes))
-        if stream.isChunked { connection.write { $0.text("\r\n") } }
-        stream.written += bytes.count
-    }
-
-    private func writeHead(of stream: StreamedReply, _ connection: Connection) {
-        stream.hasHead = true
-        stream.isHeadOnly = loop.head.method == .head
-        stream.isChunked = loop.head.minorVersion > 0
-        stream.closes = gateway.isDraining || !loop.head.keepAlive || !stream.isChunked
-        connection.write { out in
-            writeHead(of: loop.reply, closes: stream.closes, stream.isChunked ? .chunks : .end, into: &out)
+        if !stream.writer.hasBegun {
+            stream.writer.begin()
+            loop.count(started: loop.now, ended: loop.now)
         }
-        loop.count(started: loop.now, ended: loop.now)
+        stream.writer.write(bytes)
     }
 
     /// Closes a peer that does not read what we keep for it within ten rounds of the timer, or reads more slowly than
@@ -217,11 +202,11 @@ extension HTTPConnection {
         if stream.isAway, connection.loop.now - stream.leftAt >= timeout.inNanoseconds {
             return workerIsLate(stream, connection)
         }
-        let sent = stream.written - connection.pendingOutputBytes
+        let sent = stream.writer.sentBytes
         let rate = Int(timeout.inNanoseconds / 1_000_000) * gateway.options.minimumBodyRate / 1000
         // While a worker had the reply, there was perhaps nothing to be read.
         guard stream.wasAway || sent - stream.sentAtLastLook >= max(rate, (exchange?.reserved ?? 0) / 10) else {
-            return connection.close()
+            return stream.writer.reset()
         }
         (stream.sentAtLastLook, stream.wasAway) = (sent, stream.isAway)
         connection.setTimer(Self.requestTimer, after: timeout)
@@ -230,7 +215,7 @@ extension HTTPConnection {
     /// Gives up a reply for which the disk does not give the records in time.
     private func workerIsLate(_ stream: StreamedReply, _ connection: Connection) {
         // What was sent of the reply cannot be taken back.
-        if stream.hasHead { return connection.close() }
+        if stream.writer.hasBegun { return stream.writer.reset() }
         revive(connection)
         refuse(
             Problem(.readTimeout, "The disk did not give the records in time.", retryAfter: 5), on: connection,
