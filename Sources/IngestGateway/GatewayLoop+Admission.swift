@@ -18,8 +18,10 @@ extension GatewayLoop {
         case .anonymous: break
         }
         let wish = routeRow.pointee.endpoint.wish(on: self)
-        guard case .collected = wish, let problem = rateProblem() else { return wish }
-        return .refused(problem)
+        switch wish {
+        case .nothing, .refused: return wish
+        case .collected, .streamed: return rateProblem().map { .refused($0) } ?? wish
+        }
     }
 
     /// What endpoints that append the events of a body want of it. A body by length that is too long for the route is refused

@@ -11,7 +11,8 @@ import Transport
 ///            head whole, body here                       ┌────── work done ───────┐
 ///   ┌────────────────────────────────────────────────┐   ▼                        │
 ///  head ──head whole, body by length──► sized ──whole──► handled ──suspended────► waiting, streaming (muted)
-///   ▲  └──head whole, body by chunks──► chunked ──end──►   │
+///   ▲  ├──head whole, body by chunks──► chunked ──end──►   │
+///   │  └──head whole, body in pieces──► reading ──end──►   │
 ///   └──────────────────────── keep-alive ──────────────────┘── close, refusal, failure ──► closing
 /// ```
 /// In every state but `head` and `closing` the request has an `Exchange`.
@@ -34,6 +35,8 @@ final class HTTPConnection: ConnectionHandler {
         /// A body by length follows; both counts in bytes.
         case sized(head: Int, body: Int)
         case chunked(ChunkedBody)
+        /// The body goes piece by piece to its endpoint.
+        case reading(StreamedBody)
         /// A whole request that waits for work. The connection is muted.
         case waiting(any ExchangeWork)
         /// A reply is made in slices. The connection is muted.
@@ -85,6 +88,8 @@ final class HTTPConnection: ConnectionHandler {
                 handle(&input, head: head, body: body, connection)
             case .chunked(let body):
                 guard !input.isEmpty, readChunks(&input, body, connection) else { return }
+            case .reading(let body):
+                guard readPieces(&input, body, connection) else { return }
             case .waiting, .streaming: return
             case .closing:
                 input.consume(input.count)
@@ -118,6 +123,8 @@ final class HTTPConnection: ConnectionHandler {
         switch loop.admit() {
         case .nothing: most = loop.routeRow.pointee.maxBodyBytes
         case .collected(let bytes): most = bytes
+        case .streamed(let reader, let bytes):
+            return readPieces(by: reader, upTo: bytes, &input, head: length, connection)
         case .refused(let problem):
             // What follows is read as the next request only if this one's body is here to be skipped.
             if case .length(let body) = loop.head.body, input.count >= length + body {
@@ -198,11 +205,7 @@ final class HTTPConnection: ConnectionHandler {
                 }
                 body.append(UnsafeRawBufferPointer(rebasing: bytes[range]), pool: loop.pool)
             case .failure(let failure):
-                gateway.metrics.refusedInput.add()
-                revive(connection)
-                let problem = failure == .bodyTooLarge ? loop.bodyTooLarge() : Problem(failure)
-                loop.route = Route(row: loop.routes.unmatched)
-                refuse(problem, on: connection, begun: true)
+                chunksFailed(failure, connection)
                 return false
             case .end:
                 input.consume(position)
@@ -214,6 +217,14 @@ final class HTTPConnection: ConnectionHandler {
                 return true
             }
         }
+    }
+
+    func chunksFailed(_ failure: HTTPFailure, _ connection: Connection) {
+        gateway.metrics.refusedInput.add()
+        revive(connection)
+        let problem = failure == .bodyTooLarge ? loop.bodyTooLarge() : Problem(failure)
+        loop.route = Route(row: loop.routes.unmatched)
+        refuse(problem, on: connection, begun: true)
     }
 
     /// Makes a request whose head was kept the loop's request again. The same bytes gave this head before.
@@ -291,7 +302,7 @@ final class HTTPConnection: ConnectionHandler {
     }
 
     /// Answers the request at hand, or says what it waits for.
-    private func settle(_ completion: Completion, started: Int64, _ connection: Connection) -> Rest? {
+    func settle(_ completion: Completion, started: Int64, _ connection: Connection) -> Rest? {
         switch completion {
         case .suspended(.work(let work)): return .work(work)
         case .suspended(.records(let reply)): return begin(reply, connection)
@@ -305,7 +316,7 @@ final class HTTPConnection: ConnectionHandler {
 
     // MARK: Waiting
 
-    private func wait(for rest: Rest, _ connection: Connection) {
+    func wait(for rest: Rest, _ connection: Connection) {
         switch rest {
         case .work(let work): wait(for: work, connection)
         case .records(let reply, let what): stream(reply, leavingFor: what, connection)
@@ -364,7 +375,7 @@ final class HTTPConnection: ConnectionHandler {
     }
 
     /// Begins to wait for the body of the request at hand.
-    private func beginReceivingBody(_ connection: Connection) {
+    func beginReceivingBody(_ connection: Connection) {
         if startedAt == 0 { startedAt = connection.loop.now }
         beginExchange(connection).deadline = deadline(from: startedAt)
         connection.setTimer(Self.requestTimer, after: gateway.options.bodyIdleTimeout)
@@ -393,6 +404,7 @@ final class HTTPConnection: ConnectionHandler {
                 Problem(.headTimeout, "The request's head did not arrive in time."), on: connection)
         case .sized: received = connection.unconsumedInput
         case .chunked(let body): received = body.count
+        case .reading(let body): received = body.received
         case .waiting(let work): return isLate(work, connection)
         case .streaming(let stream): return checkReader(of: stream, connection)
         case .closing: return

@@ -4,6 +4,7 @@ import HTTPWire
 ///
 ///     head whole ─► wish: by the head alone ─► refused: the problem, before a byte of the body is waited for
 ///                                          ├─► nothing: no body is looked at
+///                                          ├─► streamed: piece by piece to a `BodyReader`, which handles the request
 ///                                          └─► collected: up to so many bytes, in one piece
 ///                ─► handle: the whole body ─► answered: the reply stands in the loop's registers
 ///                                          ├─► gated: so it does, and may leave once a commit is on disk
@@ -41,6 +42,8 @@ enum BodyWish {
     case nothing
     /// All of it in one piece; a longer one is answered 413.
     case collected(upTo: Int)
+    /// Each piece as it comes; more than so many bytes are answered 413.
+    case streamed(any BodyReader, upTo: Int)
     /// Nothing, and nothing of it may be waited for.
     case refused(Problem)
 }
