@@ -7,7 +7,7 @@ extension GatewayLoop {
     /// Whether the request may be read at all, and how much of it: path, method, who asks, what the endpoint says of it, rate.
     /// Called once a request.
     func admit() -> BodyWish {
-        guard route.row != routes.unmatched else { return .refused(nothingThere()) }
+        if isUnmatched { return .refused(nothingThere()) }
         if head.method == .options { return .nothing }
         guard routeRow.pointee.methods.contains(head.method) else {
             reply.allow = routeRow.pointee.methods

@@ -24,6 +24,9 @@ final class GatewayLoop {
     /// The routes that it goes by, and where its path leads among them.
     private(set) var routes: RouteTable
     var route: Route
+    /// The memory of `routes`, so that a request counts no reference to the table.
+    private var rows: UnsafeMutablePointer<RouteRow>
+    private var paths: PathTable
     var requestID: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: requestIDBytes, count: requestIDCount) }
     private let requestIDBytes = UnsafeMutableRawPointer.allocate(byteCount: maxRequestID, alignment: 8)
     private var requestIDCount = 0
@@ -79,6 +82,7 @@ final class GatewayLoop {
         let table = gateway.routes
         newestRoutes = table
         routes = table
+        (rows, paths) = (table.rows, table.paths)
         route = Route(row: table.unmatched)
         ingestTypes = gateway.options.ingestEventTypes.map { Array($0.utf8) }
         jsonLimits = {
@@ -107,21 +111,25 @@ final class GatewayLoop {
             routesVersion = version
             newestRoutes = gateway.routes
         }
-        findRoute(in: newestRoutes)
+        if newestRoutes !== routes { use(newestRoutes) }
+        route = paths.match(head.path)
     }
 
-    /// Finds the route of a request that goes by this table.
-    func findRoute(in table: RouteTable) {
-        if table !== routes {
-            routes = table
-            // Their keys are this table's rows.
-            counters.removeAll()
-        }
-        route = table.match(head.path)
+    /// Goes by another table.
+    private func use(_ table: RouteTable) {
+        routes = table
+        (rows, paths) = (table.rows, table.paths)
+        // Their keys are the rows of the one before.
+        counters.removeAll()
     }
 
     /// The row of the request at hand.
-    var routeRow: UnsafeMutablePointer<RouteRow> { routes.rows + route.row }
+    var routeRow: UnsafeMutablePointer<RouteRow> { rows + route.row }
+
+    /// Whether its path has led nowhere, or was not read.
+    var isUnmatched: Bool { route.row == paths.unmatched }
+
+    func forgetRoute() { route = Route(row: paths.unmatched) }
 
     /// Begins the next slice of a reply whose head is sent.
     func continueReply(now: Int64, wallClockMs: Int64) {
@@ -137,13 +145,14 @@ final class GatewayLoop {
         let id = exchange.requestID
         requestIDBytes.copyMemory(from: id.baseAddress!, byteCount: id.count)
         requestIDCount = id.count
-        findRoute(in: exchange.routes)
+        if exchange.routes !== routes { use(exchange.routes) }
+        route = paths.match(head.path)
     }
 
     /// Begins a request without a readable head: it is answered with an id of ours.
     func beginWithoutHead(now: Int64, wallClockMs: Int64) {
         continueReply(now: now, wallClockMs: wallClockMs)
-        route = Route(row: routes.unmatched)
+        forgetRoute()
         generateRequestID()
     }
 

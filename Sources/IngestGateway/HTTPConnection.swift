@@ -223,7 +223,7 @@ final class HTTPConnection: ConnectionHandler {
         gateway.metrics.refusedInput.add()
         revive(connection)
         let problem = failure == .bodyTooLarge ? loop.bodyTooLarge() : Problem(failure)
-        loop.route = Route(row: loop.routes.unmatched)
+        loop.forgetRoute()
         refuse(problem, on: connection, begun: true)
     }
 

@@ -66,7 +66,7 @@ import Testing
         ])
         func found(_ path: String) -> [String?] {
             Array(path.utf8).withUnsafeBytes { bytes in
-                let route = table.match(bytes)
+                let route = table.paths.match(bytes)
                 return [
                     table.rows[route.row].id, route.topic.isEmpty ? nil : String(decoding: route.topic, as: UTF8.self),
                     route.partition.map { String(decoding: $0, as: UTF8.self) },
@@ -154,5 +154,5 @@ extension Route {
 
     var name: Name? { Name(rawValue: Self.table.rows[row].id) }
 
-    static func match(_ path: UnsafeRawBufferPointer) -> Route? { table.match(path) }
+    static func match(_ path: UnsafeRawBufferPointer) -> Route? { table.paths.match(path) }
 }

@@ -6,70 +6,78 @@ import HTTPWire
 ///     /ingest                                    as it stands: by its length, then by its bytes
 ///     /v1/topics/{topic}/events                  pieces and places: "/v1/topics/" topic "/events"
 ///
-/// A path that stands for itself goes before a pattern that it fits; of two patterns the first. A look-up reads memory that
-/// the table owns and nothing else: no allocation, no count of references.
-struct PathTable: ~Copyable {
-    /// The topic of each definition; empty where it has none.
-    let topics: [UnsafeRawBufferPointer]
+/// A path that stands for itself goes before a pattern that it fits; of two patterns the first.
+///
+/// Addresses of memory that a `RouteTable` owns and frees, so that a copy of them is looked up in without a count of
+/// references; valid as long as that table.
+struct PathTable {
+    /// The row of paths that lead to none.
+    let unmatched: Int
     /// Paths that stand for themselves, by length: those of length `n` are at `starts[n]..<starts[n + 1]`.
-    private let exact: UnsafeMutableBufferPointer<(path: UnsafeRawBufferPointer, row: Int)>
-    private let starts: UnsafeMutableBufferPointer<Int>
+    private let exact: UnsafeMutablePointer<(path: UnsafeRawBufferPointer, row: Int)>
+    private let starts: UnsafeMutablePointer<Int>
     private let patterns: UnsafeMutableBufferPointer<PathPattern>
-    private let texts: [UnsafeMutableRawBufferPointer]
+    private let texts: UnsafeMutableRawPointer
 
     /// Bytes of a path in a definition: a longer one on the wire can be a pattern's alone.
     static let maxPathBytes = 255
     /// Paths with places, which are tried one after the other: a microsecond for the last.
     static let maxPatterns = 128
 
-    init(_ definitions: [RouteDefinition]) throws(RouteRefusal) {
-        var texts: [UnsafeMutableRawBufferPointer] = []
-        func keep(_ text: some StringProtocol) -> UnsafeRawBufferPointer {
-            let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: text.utf8.count, alignment: 1)
-            copy.copyBytes(from: text.utf8)
-            texts.append(copy)
-            return UnsafeRawBufferPointer(copy)
-        }
+    /// Compiles the paths of the definitions, or says which is wrong. `topics` has the name of each one's topic in the same
+    /// memory; empty where it has none.
+    static func compile(
+        _ definitions: [RouteDefinition]
+    ) throws(RouteRefusal) -> (paths: PathTable, topics: [UnsafeRawBufferPointer]) {
         for definition in definitions {
             for path in definition.paths {
                 if let message = PathText.problem(path) { throw RouteRefusal(id: definition.id, message: message) }
             }
         }
-        try Self.checkForTwice(definitions)
+        try checkForTwice(definitions)
+        var texts = TextMemory(for: definitions)
+        let paths = PathTable(definitions, &texts)
+        return (paths, definitions.map { texts.keep($0.topic ?? "") })
+    }
+
+    private init(_ definitions: [RouteDefinition], _ texts: inout TextMemory) {
         var exact: [(path: UnsafeRawBufferPointer, row: Int)] = []
         var patterns: [PathPattern] = []
         for (row, definition) in definitions.enumerated() {
             for path in definition.paths {
                 if path.contains("{") {
-                    patterns.append(PathPattern(row: row, PathText.split(path), keep))
+                    let parts = PathText.split(path)
+                    let pieces = parts.pieces.map { texts.keep($0) }
+                    patterns.append(PathPattern(row: row, pieces, parts.places))
                 } else {
-                    exact.append((keep(path), row))
+                    exact.append((texts.keep(path), row))
                 }
             }
         }
         exact.sort { $0.path.count < $1.path.count }
-        topics = definitions.map { $0.topic.map { keep($0) } ?? UnsafeRawBufferPointer(start: nil, count: 0) }
+        let lengths = Self.maxPathBytes + 2
+        let starts = (0..<lengths).map { length in exact.firstIndex { $0.path.count >= length } ?? exact.count }
+        unmatched = definitions.count
+        self.texts = texts.start
         self.exact = .allocate(capacity: exact.count)
-        _ = self.exact.initialize(from: exact)
-        starts = .allocate(capacity: Self.maxPathBytes + 2)
-        _ = starts.initialize(
-            from: (0..<Self.maxPathBytes + 2).map { length in
-                exact.firstIndex { $0.path.count >= length } ?? exact.count
-            })
+        self.exact.initialize(from: exact, count: exact.count)
+        self.starts = .allocate(capacity: lengths)
+        self.starts.initialize(from: starts, count: lengths)
         self.patterns = .allocate(capacity: patterns.count)
         _ = self.patterns.initialize(from: patterns)
-        self.texts = texts
     }
 
-    deinit {
+    func deallocate() {
         exact.deallocate()
         starts.deallocate()
         patterns.deallocate()
-        for text in texts { text.deallocate() }
+        texts.deallocate()
     }
 
-    /// Returns the route that a path leads to.
-    func match(_ path: UnsafeRawBufferPointer) -> Route? {
+    /// Returns the route of a path as it stands on the wire, and that of no row when there is none. Paths are compared byte for
+    /// byte, so that a proxy's rules for a path cannot be walked around: a slash at the end, or an escaped letter, makes
+    /// another path.
+    func match(_ path: UnsafeRawBufferPointer) -> Route {
         // The target of a URI without a path (RFC 9112, 3.2.2).
         let path = path.isEmpty ? UnsafeRawBufferPointer(start: Self.root.utf8Start, count: 1) : path
         if path.count <= Self.maxPathBytes {
@@ -80,7 +88,7 @@ struct PathTable: ~Copyable {
         for index in patterns.indices {
             if let route = patterns[index].match(path) { return route }
         }
-        return nil
+        return Route(row: unmatched)
     }
 
     private static let root: StaticString = "/"
@@ -110,15 +118,12 @@ struct PathPattern {
     private let pieces: (UnsafeRawBufferPointer, UnsafeRawBufferPointer, UnsafeRawBufferPointer)
     private let places: (PathText.Place, PathText.Place?)
 
-    init(
-        row: Int, _ parts: (pieces: [Substring], places: [PathText.Place]),
-        _ keep: (Substring) -> UnsafeRawBufferPointer
-    ) {
+    init(row: Int, _ pieces: [UnsafeRawBufferPointer], _ places: [PathText.Place]) {
         self.row = row
-        pieces = (
-            keep(parts.pieces[0]), keep(parts.pieces[1]), keep(parts.pieces.count > 2 ? parts.pieces[2] : "")
+        self.pieces = (
+            pieces[0], pieces[1], pieces.count > 2 ? pieces[2] : UnsafeRawBufferPointer(start: nil, count: 0)
         )
-        places = (parts.places[0], parts.places.count > 1 ? parts.places[1] : nil)
+        self.places = (places[0], places.count > 1 ? places[1] : nil)
     }
 
     func match(_ path: UnsafeRawBufferPointer) -> Route? {
@@ -152,6 +157,26 @@ struct PathPattern {
         }
         at = end
         return !text.isEmpty
+    }
+}
+
+/// The memory for all texts of a table, in one piece.
+private struct TextMemory {
+    let start: UnsafeMutableRawPointer
+    private var used = 0
+
+    init(for definitions: [RouteDefinition]) {
+        let bytes = definitions.reduce(0) { sum, definition in
+            definition.paths.reduce(sum + (definition.topic?.utf8.count ?? 0)) { $0 + $1.utf8.count }
+        }
+        start = .allocate(byteCount: max(bytes, 1), alignment: 1)
+    }
+
+    mutating func keep(_ text: some StringProtocol) -> UnsafeRawBufferPointer {
+        let place = UnsafeMutableRawBufferPointer(start: start + used, count: text.utf8.count)
+        place.copyBytes(from: text.utf8)
+        used += place.count
+        return UnsafeRawBufferPointer(place)
     }
 }
 

@@ -28,9 +28,8 @@ final class RouteTable: @unchecked Sendable {
 
     /// As they were defined; behind them the row of requests that found none.
     let rows: UnsafeMutablePointer<RouteRow>
-    /// Index of the row without a path: what no route took is counted there.
-    let unmatched: Int
-    private let paths: PathTable
+    /// Addresses of this table's memory; a loop has a copy of them.
+    let paths: PathTable
 
     /// Routes of one table: as many as the key of a loop's counters has room for.
     static let maxRoutes = 1000
@@ -44,8 +43,8 @@ final class RouteTable: @unchecked Sendable {
         replacing previous: RouteTable? = nil
     ) throws(RouteRefusal) {
         try Self.check(definitions, options)
-        paths = try PathTable(definitions)
-        unmatched = definitions.count
+        let (paths, topics) = try PathTable.compile(definitions)
+        self.paths = paths
         rows = .allocate(capacity: definitions.count + 1)
         let served = definitions.reduce(RouteMethods()) { $0.union($1.methods) }
         for (index, definition) in definitions.enumerated() {
@@ -58,7 +57,7 @@ final class RouteTable: @unchecked Sendable {
                     takesEvents: definition.endpoint.target != nil,
                     methods: definition.endpoint == ServerEndpoint.self ? served : definition.methods,
                     authentication: definition.authentication, maxBodyBytes: definition.maxBodyBytes,
-                    mediaTypes: definition.mediaTypes, dialect: definition.dialect, topic: paths.topics[index],
+                    mediaTypes: definition.mediaTypes, dialect: definition.dialect, topic: topics[index],
                     rate: definition.rate, limiter: limiter,
                     counters: metrics.counters(
                         route: definition.paths[0], policy: definition.rate == nil ? nil : definition.id)))
@@ -75,12 +74,11 @@ final class RouteTable: @unchecked Sendable {
     deinit {
         rows.deinitialize(count: unmatched + 1)
         rows.deallocate()
+        paths.deallocate()
     }
 
-    /// Returns the route of a path as it stands on the wire, and that of no row when there is none. Paths are compared byte for
-    /// byte, so that a proxy's rules for a path cannot be walked around: a slash at the end, or an escaped letter, makes
-    /// another path.
-    func match(_ path: UnsafeRawBufferPointer) -> Route { paths.match(path) ?? Route(row: unmatched) }
+    /// Index of the row without a path: what no route took is counted there.
+    var unmatched: Int { paths.unmatched }
 
     private func limiter(like definition: RouteDefinition) -> RateLimiter? {
         for index in 0..<unmatched where rows[index].id == definition.id && rows[index].rate == definition.rate {
