@@ -40,6 +40,7 @@ let package = Package(
         .systemLibrary(name: "CSnappy", providers: [.apt(["libsnappy-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
 
         // Values and bytes.
@@ -51,6 +52,8 @@ let package = Package(
             name: "KafkaWire", dependencies: ["KafkaModel", "ByteBuffers"], exclude: ["Schema"], swiftSettings: strict),
         module("HTTPWire", ["ByteBuffers"]),
         module("Security", ["KafkaModel", "KafkaWire", "ByteBuffers", "COpenSSL"]),
+
+        module("IssuerKeys", ["KafkaModel", "ByteBuffers", "Security", "Telemetry", "CCurl"]),
 
         // Storage and state machines.
         module("StorageIO", ["ByteBuffers", "CSystem"]),
@@ -86,8 +89,8 @@ let package = Package(
         module(
             "Server",
             [
-                "StorageIO", "LogStorage", "BrokerCore", "Coordinators", "Transport", "TLS", "Security", "KafkaServer",
-                "IngestGateway", "Configuration", "ByteBuffers", "Telemetry",
+                "StorageIO", "LogStorage", "BrokerCore", "Coordinators", "Transport", "TLS", "Security", "IssuerKeys",
+                "KafkaModel", "KafkaServer", "IngestGateway", "Configuration", "ByteBuffers", "Telemetry",
             ]),
         module(
             "ConsoleCommands",
@@ -113,6 +116,8 @@ let package = Package(
         tests(
             "SecurityTests", ["Security", "BrokerTestKit", "KafkaWire", "KafkaModel", "ByteBuffers", "COpenSSL"],
             exclude: ["KafkaDecisions.txt"]),
+        tests(
+            "IssuerKeysTests", ["IssuerKeys", "BrokerTestKit", "Security", "KafkaModel", "ByteBuffers", "COpenSSL"]),
         tests("TransportTests", ["Transport", "BrokerTestKit", "ByteBuffers", "CSystem", "Telemetry"]),
         tests("TLSTests", ["TLS", "BrokerTestKit", "Security", "Transport", "ByteBuffers", "COpenSSL", "Telemetry"]),
         tests("StorageIOTests", ["StorageIO", "BrokerTestKit", "ByteBuffers"]),
@@ -169,7 +174,7 @@ if Context.environment["MILLRACE_FUZZ"] != nil {
             name: "Fuzz",
             dependencies: [
                 "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "HTTPWire", "StorageIO", "LogStorage",
-                "Coordinators", "BrokerCore", "Transport", "TLS", "Security", "COpenSSL", "KafkaServer",
+                "Coordinators", "BrokerCore", "Transport", "TLS", "Security", "IssuerKeys", "COpenSSL", "KafkaServer",
                 "IngestGateway", "BrokerTestKit",
             ],
             path: "Tests/Fuzz/Targets", swiftSettings: strict))

@@ -86,11 +86,12 @@ extension Configuration {
                     "Add \(listener.name):SSL or \(listener.name):PLAINTEXT to it")
                 continue
             }
-            if spoken == .saslPlaintext, !listener.endpoint.isLoopback, saslMechanisms.contains("PLAIN") {
+            for (mechanism, secrets) in [("PLAIN", "passwords"), ("OAUTHBEARER", "tokens")]
+            where spoken == .saslPlaintext && !listener.endpoint.isLoopback && saslMechanisms.contains(mechanism) {
                 add(
                     "sasl.enabled.mechanisms",
-                    "by PLAIN, passwords would go over the network to \(listener.name) as they are",
-                    "Leave PLAIN out, or let \(listener.name) speak SASL_SSL")
+                    "by \(mechanism), \(secrets) would go over the network to \(listener.name) as they are",
+                    "Leave \(mechanism) out, or let \(listener.name) speak SASL_SSL")
             }
         }
         if authenticationFailureDelayMs >= maxIdleConnectionMs {

@@ -38,11 +38,12 @@ public struct ConfigurationKey: Sendable, Equatable {
     }
 
     public enum DurationUnit: Sendable, Equatable {
-        case milliseconds, minutes, hours
+        case milliseconds, seconds, minutes, hours
 
         var milliseconds: Int64 {
             switch self {
             case .milliseconds: 1
+            case .seconds: 1_000
             case .minutes: 60_000
             case .hours: 3_600_000
             }
@@ -51,6 +52,7 @@ public struct ConfigurationKey: Sendable, Equatable {
         var word: String {
             switch self {
             case .milliseconds: "ms"
+            case .seconds: "seconds"
             case .minutes: "minutes"
             case .hours: "hours"
             }

@@ -115,18 +115,31 @@ extension KafkaConnection {
         if closes { connection.closeAfterFlush() }
     }
 
-    // MARK: Passwords
+    // MARK: Passwords and tokens
 
     private func verify(_ verification: SaslVerification, _ ticket: ReplyTicket, _ sasl: SaslConnection) {
-        guard case .password(let user, let password) = verification else {
-            preconditionFailure("a mechanism of tokens is offered that nobody verifies")
+        switch verification {
+        case .password(let user, let password):
+            if let identity = sasl.authentication.remembered(user, password) {
+                return verified(.accepted(identity), ticket, sasl)
+            }
+            let isTaken = sasl.authentication.check(user, password, from: peerAddress, verdictTaker(ticket))
+            if !isTaken { verified(.unavailable, ticket, sasl) }
+        case .token(let token):
+            guard let tokens = sasl.tokens else { preconditionFailure("OAUTHBEARER is offered, and nobody verifies tokens") }
+            if let identity = tokens.remembered(token) {
+                return verified(.accepted(SaslIdentity(identity)), ticket, sasl)
+            }
+            let take = verdictTaker(ticket)
+            if !tokens.check(token, from: peerAddress, { take(SaslVerdict($0)) }) { verified(.unavailable, ticket, sasl) }
         }
-        if let identity = sasl.authentication.remembered(user, password) {
-            return verified(.accepted(identity), ticket, sasl)
-        }
+    }
+
+    /// Parks the connection, and makes what brings a verdict back to it from another thread.
+    private func verdictTaker(_ ticket: ReplyTicket) -> @Sendable (SaslVerdict) -> Void {
         park(.work)
         let (id, handle) = (connection.id, loop.handle)
-        let isTaken = sasl.authentication.check(user, password, from: peerAddress) { verdict in
+        return { verdict in
             handle.submit { loop in
                 guard let handler = loop.connection(id)?.handler as? KafkaConnection, let sasl = handler.sasl else {
                     return
@@ -135,7 +148,6 @@ extension KafkaConnection {
                 handler.verified(verdict, ticket, sasl)
             }
         }
-        if !isTaken { verified(.unavailable, ticket, sasl) }
     }
 
     private func verified(_ verdict: SaslVerdict, _ ticket: ReplyTicket, _ sasl: SaslConnection) {

@@ -7,17 +7,23 @@ import Transport
 public struct SaslListener: Sendable {
     let settings: SaslSettings
     let authentication: Authentication
+    let tokens: (any TokenAuthority)?
 
-    /// `authentication` is one for all listeners of a broker.
-    public init(_ settings: SaslSettings, _ authentication: Authentication) {
+    /// - Parameters:
+    ///   - authentication: one for all listeners of a broker.
+    ///   - tokens: of OAUTHBEARER, which without it must not be among the mechanisms.
+    public init(_ settings: SaslSettings, _ authentication: Authentication, tokens: (any TokenAuthority)? = nil) {
+        precondition(tokens != nil || !settings.mechanisms.contains(.oauthBearer), "nobody verifies tokens")
         self.settings = settings
         self.authentication = authentication
+        self.tokens = tokens
     }
 }
 
 /// The authentication of one connection. Confined to its loop.
 final class SaslConnection {
     let authentication: Authentication
+    let tokens: (any TokenAuthority)?
     var session: SaslSession
     /// What is said once the delay of a failure is over.
     var owed: (reply: SaslReply, to: ReplyTicket)?
@@ -28,6 +34,7 @@ final class SaslConnection {
 
     init(_ listener: SaslListener, now: MonotonicTime) {
         authentication = listener.authentication
+        tokens = listener.tokens
         session = SaslSession(settings: listener.settings, now: now)
     }
 

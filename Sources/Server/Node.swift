@@ -3,6 +3,7 @@ public import ByteBuffers
 public import Configuration
 import Glibc
 import IngestGateway
+import IssuerKeys
 import KafkaServer
 import LogStorage
 import StorageIO
@@ -26,6 +27,7 @@ public struct Node: Sendable {
     private let gateway: Gateway?
     private let group: EventLoopGroup
     private let certificates: CertificateWatch?
+    private let tokens: IssuedTokens?
 
     /// Opens the data folder, recovers it and listens. A start that fails leaves nothing running.
     ///
@@ -36,7 +38,7 @@ public struct Node: Sendable {
     ///   - metrics: where the node's numbers are shown, which is what `/metrics` answers. One for each node: a name that is
     ///     there already goes on showing what it showed.
     /// - Throws: `StorageError` for the data folder, `TransportError` for an address, `TLSConfigurationError` for a
-    ///   certificate; they say what to do.
+    ///   certificate, `ConfigurationError` for what contradicts itself; they say what to do.
     public static func start(
         _ configuration: Configuration, pool: ChunkPool = .shared, metrics: MetricsRegistry = MetricsRegistry()
     ) throws -> Node {
@@ -50,11 +52,18 @@ public struct Node: Sendable {
         let options = try NodeOptions(configuration, descriptorLimit: raiseDescriptorLimit(to: wantedDescriptors))
         options.tellWhatIsUnusual()
         let listeners = try NodeListeners(configuration)
+        let issuers = try NodeTokens(configuration)
         let broker = try Broker(
             fileSystem: files, folder: configuration.dataFolder, options: options.broker, pool: pool,
             metrics: metrics)
         do {
-            return try start(broker, options, configuration, listeners, pool, metrics)
+            let tokens = try issuers?.open(broker)
+            do {
+                return try start(broker, options, configuration, listeners, tokens, pool, metrics)
+            } catch {
+                tokens?.stop()
+                throw error
+            }
         } catch {
             try? broker.stop()
             throw error
@@ -63,7 +72,7 @@ public struct Node: Sendable {
 
     private static func start(
         _ broker: Broker, _ options: NodeOptions, _ configuration: Configuration, _ listeners: NodeListeners,
-        _ pool: ChunkPool, _ metrics: MetricsRegistry
+        _ tokens: IssuedTokens?, _ pool: ChunkPool, _ metrics: MetricsRegistry
     ) throws -> Node {
         let kafka = KafkaServer(
             broker: broker, options: options.kafka, loopCount: options.loopCount, metrics: metrics)
@@ -82,14 +91,15 @@ public struct Node: Sendable {
         let group = try EventLoopGroup(groupOptions)
         broker.start()
         do {
-            let kafkaAddresses = try listeners.listen(group, kafka)
+            let kafkaAddresses = try listeners.listen(group, kafka, tokens)
             let httpAddresses = try gateway.map { try listeners.listen(group, $0) } ?? []
             // Not before: a registry of the caller's goes on showing what it was given, and asks this broker for it.
             show(broker, group, in: metrics)
             listeners.show(in: metrics)
+            tokens?.show(in: metrics)
             return Node(
                 kafkaAddresses: kafkaAddresses, httpAddresses: httpAddresses, broker: broker, gateway: gateway,
-                group: group, certificates: listeners.watch())
+                group: group, certificates: listeners.watch(), tokens: tokens)
         } catch {
             group.stop(within: .zero)
             throw error
@@ -124,6 +134,7 @@ public struct Node: Sendable {
         broker.drain()
         gateway?.drain()
         group.stop(within: Self.drainLimit)
+        tokens?.stop()
         try broker.stop()
     }
 }

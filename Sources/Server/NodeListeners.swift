@@ -1,6 +1,7 @@
 import BrokerCore
 import Configuration
 import IngestGateway
+import IssuerKeys
 import KafkaServer
 import Security
 import TLS
@@ -62,9 +63,9 @@ struct NodeListeners {
     }
 
     /// Listens for Kafka's clients; gives the addresses, with their ports.
-    func listen(_ group: EventLoopGroup, _ server: KafkaServer) throws -> [ListenerAddress] {
+    func listen(_ group: EventLoopGroup, _ server: KafkaServer, _ tokens: IssuedTokens?) throws -> [ListenerAddress] {
         let asksForUsers = kafka.contains { $0.listener.securityProtocol.hasSasl }
-        let users = asksForUsers ? SaslListener(sasl, try Authentication(server.broker)) : nil
+        let users = asksForUsers ? SaslListener(sasl, try Authentication(server.broker), tokens: tokens) : nil
         return try kafka.map { listener, terminator in
             let advertised = listener.advertised.map { KafkaServer.Advertised(host: $0.host, port: $0.port) }
             let endpoint = listener.endpoint

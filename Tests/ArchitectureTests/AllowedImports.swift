@@ -31,6 +31,9 @@ let allowedImports: [String: ModuleRule] = [
     // the commands speak of it in its words. Cryptography is OpenSSL's alone, and this module's and TLS's alone.
     "Security": ModuleRule(["KafkaModel", "KafkaWire", "ByteBuffers", "COpenSSL"], toolchain: ["Synchronization"]),
 
+    // The world behind tokens: issuers' keys by libcurl, on threads of their own. The edges see what Security says of it.
+    "IssuerKeys": ModuleRule(["KafkaModel", "ByteBuffers", "Security", "Telemetry", "CCurl"], toolchain: system),
+
     // Storage and state machines.
     "StorageIO": ModuleRule(["ByteBuffers", "CSystem"], toolchain: system),
     "LogStorage": ModuleRule(
@@ -65,8 +68,8 @@ let allowedImports: [String: ModuleRule] = [
     // The broker as a whole, for whoever starts one: the executable, and tests.
     "Server": ModuleRule(
         [
-            "StorageIO", "LogStorage", "BrokerCore", "Coordinators", "Transport", "TLS", "Security", "KafkaServer",
-            "IngestGateway", "Configuration", "ByteBuffers", "Telemetry",
+            "StorageIO", "LogStorage", "BrokerCore", "Coordinators", "Transport", "TLS", "Security", "IssuerKeys",
+            "KafkaModel", "KafkaServer", "IngestGateway", "Configuration", "ByteBuffers", "Telemetry",
         ], toolchain: system),
     // What a person types, but for `serve`: input, output and signals are handed in.
     "ConsoleCommands": ModuleRule(

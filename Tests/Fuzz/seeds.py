@@ -78,6 +78,15 @@ def main() -> None:
                        "keys": b"\3\0" + bytes([0, 15, 3, 0] * 3), "unread": b"\3\x80" + bytes([0, 15, 93, 9] * 8), "short": b"\3\0" + bytes([3, 255] * 12),
                        "again": b"\3\1" + bytes([3, 1, 2, 0, 3, 1]), "bad": b"\3\0" + bytes([3, 4, 4, 40])}.items():
         write("tls", name, text)
+    claims = b'{"iss":"i","sub":"s","aud":["a"],"exp":1000100.5,"nbf":1,"iat":1,"jti":"j","scope":"x y","groups":["g"],"email":"a@b","email_verified":true}'
+    keys = b'{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"k","use":"sig","alg":"EdDSA"},' \
+           b'{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"},{"kty":"RSA","e":"AQAB","n":"AQ"}]}'
+    issuers = b'{"issuers":[{"issuer":["https://h","h"],"audience":"a","jwks":"file:///k","algorithms":["ES256"],"token_use":"id","types":["JWT"],' \
+              b'"subject_claim":"s","scope_claim":"c","groups_claim":"g","prefix":"p/","skew_seconds":5,"authorized_party":true}]}'
+    for name, text in {"parts": b"\0eyJhbGciOiJFZERTQSJ9.e30.AA", "signed": b'\1{"alg":"EdDSA","kid":"k","typ":"JWT"}\0' + claims, "none": b'\1{"alg":"none"}\0' + claims,
+                       "critical": b'\1{"alg":"EdDSA","crit":["exp"]}\0' + claims, "keys": b"\2" + keys, "message": b"\3n,a=s,\1auth=Bearer e30.e30.AA\1host=h\1port=1\1\1",
+                       "issuers": b"\4" + issuers, "address": b"\5https://[::1]:443/keys?x", "plain": b"\5http://127.0.0.1:80/"}.items():
+        write("tokens", name, text)
     post = b"POST /v1/topics/t/events?x=%20y HTTP/1.1\r\nHost: a:80\r\nContent-Type: application/json\r\n"
     chunks = b"5;a=\"b\"\r\nhello\r\n0A\r\n0123456789\r\n0\r\nX-T: 1\r\n\r\n"
     for name, text in {"get": b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "post": post + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n{}", "chunked": post + b"Transfer-Encoding: chunked\r\n\r\n" + chunks,

@@ -97,6 +97,50 @@ import Testing
         #expect(try serves(client))
     }
 
+    // MARK: Tokens
+
+    private func tokenBroker(_ desk: TokenDesk) throws -> TestBroker {
+        try TestBroker { options in
+            options.sasl = SaslSettings(mechanisms: [.oauthBearer], failureDelay: .zero)
+            options.tokens = desk
+        }
+    }
+
+    private static func bearer(_ token: String) -> [UInt8] { Array("n,,\u{1}auth=Bearer \(token)\u{1}\u{1}".utf8) }
+
+    @Test func whoHasATokenGetsInForAsLongAsItLasts() throws {
+        let desk = TokenDesk()
+        let broker = try tokenBroker(desk)
+        for isRemembered in [false, true] {
+            let client = try broker.client()
+            _ = try client.shake("OAUTHBEARER")
+            let reply = try client.authenticate(Self.bearer("good"))
+            #expect(reply.errorCode == 0 && reply.authBytes == [])
+            #expect((90_000...100_000).contains(reply.sessionLifetimeMs))
+            #expect(try serves(client))
+            desk.remembers.withLock { $0 = true }
+            #expect(desk.checks.withLock { $0 } == 1, "remembered: \(isRemembered)")
+        }
+    }
+
+    @Test func aRefusedTokenIsToldInTwoRounds() throws {
+        let client = try tokenBroker(TokenDesk()).client()
+        _ = try client.shake("OAUTHBEARER")
+        let challenge = try client.authenticate(Self.bearer("bad"))
+        #expect(challenge.errorCode == 0 && challenge.authBytes == Array(SaslSession.invalidToken.utf8))
+        let failure = try client.authenticate([1])
+        #expect(failure.errorCode == 58 && failure.errorMessage == SaslSession.invalidToken)
+        #expect(client.isClosedByBroker())
+    }
+
+    /// A failure would be final for the client.
+    @Test(arguments: ["unknown", "busy"]) func whereNobodyCanTellTheConnectionEnds(_ token: String) throws {
+        let client = try tokenBroker(TokenDesk()).client()
+        _ = try client.shake("OAUTHBEARER")
+        #expect(throws: (any Error).self) { try client.authenticate(Self.bearer(token)) }
+        #expect(client.isClosedByBroker())
+    }
+
     // MARK: Who does not
 
     @Test func nobodyCanTellAnUnknownUserFromAWrongPassword() throws {
@@ -259,5 +303,33 @@ import Testing
         #expect(try serves(other))
         #expect(try broker.client().logIn(plain: "alice", "pencil").code == .saslAuthenticationFailed)
         #expect(try broker.client().logIn(plain: "alice", "changed").errorCode == 0)
+    }
+}
+
+/// Knows tokens by what they say: "good", "bad", "unknown" (nobody can tell) and "busy" (too many wait).
+private final class TokenDesk: TokenAuthority {
+    let checks = Lock(0)
+    let remembers = Lock(false)
+    private let identity = TokenIdentity(
+        issuer: "issuer", subject: "alice", principal: .user("alice"), groups: [.group("ops")],
+        expiry: UnixTime(milliseconds: WallClock.milliseconds + 100_000))
+
+    func remembered(_ token: Secret) -> TokenIdentity? { remembers.withLock { $0 } ? identity : nil }
+
+    func check(
+        _ token: Secret, from address: NetworkAddress?, _ done: @escaping @Sendable (TokenVerdict) -> Void
+    ) -> Bool {
+        checks.withLock { $0 += 1 }
+        let word = token.withBytes { String(decoding: $0, as: UTF8.self) }
+        if word == "busy" { return false }
+        let verdict: TokenVerdict =
+            switch word {
+            case "good": .accepted(identity)
+            case "bad": .rejected(.wrongSignature)
+            default: .unavailable
+            }
+        // From another thread, as promised.
+        _ = Thread(name: "verdict") { done(verdict) }
+        return true
     }
 }

@@ -94,7 +94,7 @@ import Testing
             TokenIssuer(names: ["i"], audiences: ["a"], algorithms: [.edDSA], keys: keys)
         ])
         let now = UnixTime(seconds: 1_000_000)
-        #expect((try? verifier.verify(Self.token, now: now))?.scopes == ["x", "y"])
+        #expect((try? verifier.verify(Self.token, now: now))?.scopes == [.scope("x"), .scope("y")])
         for _ in 0..<300 {
             let bad = mutated(Self.token, &random)
             guard bad != Self.token else { continue }

@@ -108,12 +108,12 @@ import Testing
         let verifier = try TokenVerifier(issuers: [
             TokenIssuer(names: ["i"], audiences: ["a"], algorithms: [.edDSA], keys: keys, groupsClaim: "groups")
         ])
-        let scope = AccessScope(ResourcePattern(.topic, "t"), .read)
         var dialog = SaslDialog(maxSession: .seconds(100))
         // A renewal replaces them.
         for groups in [["contractors"], []] {
             let names = groups.map { "\"\($0)\"" }.joined()
-            let claims = #"{"iss":"i","sub":"alice","aud":"a","exp":1800000000,"iat":1,"jti":"j","groups":[\#(names)]}"#
+            let claims =
+                #"{"iss":"i","sub":"alice","aud":"a","exp":1800000000,"iat":1,"jti":"j","scope":"w","groups":[\#(names)]}"#
             let signed =
                 Base64.encodeURL(#"{"alg":"EdDSA","kid":"d"}"#.utf8) + "." + Base64.encodeURL(claims.utf8)
             let token = signed + "." + Base64.encodeURL(pair.sign(bytes(signed)))
@@ -121,10 +121,10 @@ import Testing
             _ = dialog.shake(.oauthBearer)
             _ = dialog.token(bearer(token))
             _ = dialog.session.finish(
-                .accepted(SaslIdentity(found, scopes: [scope])), now: dialog.now, wall: dialog.wall)
+                SaslVerdict(.accepted(found)), now: dialog.now, wall: dialog.wall)
             let identity = try #require(dialog.session.identity)
             let subject = try #require(identity.subject(at: NetworkAddress("::1")!))
-            #expect(subject.groups == groups.map(Principal.group) && subject.scopes == [scope])
+            #expect(subject.groups == groups.map(Principal.group) + [.scope("w")] && subject.scopes == nil)
             #expect(identity.token?.tokenID == "j" && identity.token?.keyID == "d")
             dialog.now = dialog.now + .seconds(2)
         }

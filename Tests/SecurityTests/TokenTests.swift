@@ -242,7 +242,7 @@ import Testing
         let access = #""token_use":"access","client_id":"app","scope":"a/read b","cognito:groups":["ops","dev"]"#
         let identity = #""token_use":"id","aud":"app""#
         let found = try? with(access, .access).get()
-        #expect(found?.scopes == ["a/read", "b"] && found?.groups == [.group("ops"), .group("dev")])
+        #expect(found?.scopes == [.scope("a/read"), .scope("b")] && found?.groups == [.group("ops"), .group("dev")])
         #expect((try? with(identity, .id).get()) != nil)
         #expect(with(access, .id) == .failure(.use) && with(identity, .access) == .failure(.use))
         #expect(with(#""client_id":"app""#, .access) == .failure(.use))
@@ -281,7 +281,7 @@ import Testing
             result(token(claims: #""iss":"https://issuer","aud":"us","exp":2000100,"iat":1999990,\#(members)"#))
         }
         for bad in [#""sub":"""#, #""sub":1"#, #""x":1"#] { #expect(with(bad) == .failure(.subject)) }
-        #expect((try? with(#""sub":"a","scope":["r","w"]"#).get())?.scopes == ["r", "w"])
+        #expect((try? with(#""sub":"a","scope":["r","w"]"#).get())?.scopes == [.scope("r"), .scope("w")])
         let many = (0...TokenVerifier.maxScopes).map { "s\($0)" }
         #expect(with(#""sub":"a","scope":"\#(many.joined(separator: " "))""#) == .failure(.scopes))
         #expect(

@@ -21,7 +21,10 @@ import Testing
         let node = try Node.start(
             folder: folder.path,
             [
-                "listeners": "PLAINTEXT://127.0.0.1:0,SSL://127.0.0.1:0",
+                "listeners": "PLAINTEXT://127.0.0.1:0,SSL://127.0.0.1:0,SASL_PLAINTEXT://127.0.0.1:0",
+                "sasl.enabled.mechanisms": "OAUTHBEARER", "sasl.oauthbearer.expected.issuer": "issuer",
+                "sasl.oauthbearer.expected.audience": "us",
+                "sasl.oauthbearer.jwks.endpoint.url": "file://\(folder.path)/keys",
                 "ssl.keystore.certificate.chain": TestCertificates.serverCertificate,
                 "ssl.keystore.key": TestCertificates.serverKey,
             ])

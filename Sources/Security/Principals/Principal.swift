@@ -1,6 +1,6 @@
 public import KafkaModel
 
-/// Who somebody is: `User:alice`, `Group:ops`. Equal only byte by byte (`ExactString`).
+/// Who somebody is: `User:alice`, `Group:ops`, `Scope:orders/read`. Equal only byte by byte (`ExactString`).
 public struct Principal: Hashable, Sendable, CustomStringConvertible {
     public let type: ExactString
     public let name: ExactString
@@ -12,6 +12,8 @@ public struct Principal: Hashable, Sendable, CustomStringConvertible {
 
     public static func user(_ name: String) -> Principal { Principal(type: "User", name: name) }
     public static func group(_ name: String) -> Principal { Principal(type: "Group", name: name) }
+    /// What a token was issued for.
+    public static func scope(_ name: String) -> Principal { Principal(type: "Scope", name: name) }
 
     /// Whoever comes over a listener that asks nobody who he is.
     public static let anonymous = Principal.user("ANONYMOUS")

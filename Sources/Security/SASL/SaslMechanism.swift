@@ -15,9 +15,8 @@ public struct SaslIdentity: Hashable, Sendable {
     public let epoch: UInt64
     /// When the credential ends by itself (a token's `exp`); nil for never.
     public let expiry: UnixTime?
+    /// What else ACLs may call him: groups, and of a token its scopes.
     public let groups: [Principal]
-    /// What the credential may do at most; nil for all that its owner may.
-    public let scopes: [AccessScope]?
     /// Of OAUTHBEARER: its issuer, `jti` and `kid` for the audit, and for closing the session when one is taken back.
     public let token: TokenIdentity?
 
@@ -26,23 +25,21 @@ public struct SaslIdentity: Hashable, Sendable {
         self.epoch = epoch
         self.expiry = expiry
         self.groups = groups
-        scopes = nil
         token = nil
     }
 
-    /// What a token says; `scopes` are what the listener makes of its scopes.
-    public init(_ token: TokenIdentity, scopes: [AccessScope]? = nil) {
+    /// What a token says.
+    public init(_ token: TokenIdentity) {
         principal = token.principal
         epoch = 0
         expiry = token.expiry
-        groups = token.groups
-        self.scopes = scopes
+        groups = token.memberships
         self.token = token
     }
 
     /// Who asks on this connection: the same over Kafka's protocol as over HTTP. Nil with too many groups.
     public func subject(at address: NetworkAddress) -> AccessSubject? {
-        AccessSubject(principal, groups: groups, address: address, scopes: scopes)
+        AccessSubject(principal, groups: groups, address: address)
     }
 }
 
@@ -55,7 +52,17 @@ public enum SaslVerdict: Hashable, Sendable {
     case unavailable
 }
 
-/// What a worker is to find out, with ``PasswordCheck`` or the token verifier, and to hand back by
+extension SaslVerdict {
+    public init(_ verdict: TokenVerdict) {
+        switch verdict {
+        case .accepted(let identity): self = .accepted(SaslIdentity(identity))
+        case .rejected: self = .rejected
+        case .unavailable: self = .unavailable
+        }
+    }
+}
+
+/// What a worker is to find out, with ``PasswordCheck`` or the ``TokenAuthority``, and to hand back by
 /// ``SaslSession/finish(_:now:wall:)``.
 public enum SaslVerification: Equatable, Sendable {
     case password(user: ExactString, Secret)

@@ -74,15 +74,35 @@ public struct TokenIdentity: Hashable, Sendable {
     public let issuer: ExactString
     /// As the token has it.
     public let subject: ExactString
-    /// With the issuer's prefix, as that of each group.
+    /// With the issuer's prefix, as that of each group and scope.
     public let principal: Principal
     public let groups: [Principal]
-    public let scopes: [String]
+    /// A scope is a name as a group is: what it allows, an ACL has to say.
+    public let scopes: [Principal]
     public let expiry: UnixTime
     public let tokenID: ExactString?
     public let keyID: ExactString?
     /// Only if the issuer has verified it.
     public let email: String?
+
+    public init(
+        issuer: ExactString, subject: ExactString, principal: Principal, groups: [Principal] = [],
+        scopes: [Principal] = [], expiry: UnixTime, tokenID: ExactString? = nil, keyID: ExactString? = nil,
+        email: String? = nil
+    ) {
+        self.issuer = issuer
+        self.subject = subject
+        self.principal = principal
+        self.groups = groups
+        self.scopes = scopes
+        self.expiry = expiry
+        self.tokenID = tokenID
+        self.keyID = keyID
+        self.email = email
+    }
+
+    /// What else an ACL may call the holder, at most ``AccessSubject/maxGroups``.
+    public var memberships: [Principal] { groups + scopes }
 }
 
 /// Why a token is not taken: for the metric and the audit. The client gets one answer for all.

@@ -34,6 +34,28 @@ public struct TokenVerifier: Sendable {
         self.denied = denied
     }
 
+    private init(checked issuers: [TokenIssuer], denied: Set<ExactString>) {
+        self.issuers = issuers
+        self.denied = denied
+    }
+
+    /// The same with other keys of one issuer.
+    public func replacing(_ keys: JSONWebKeySet, ofIssuer index: Int) -> TokenVerifier {
+        var issuers = issuers
+        issuers[index].keys = keys
+        return TokenVerifier(checked: issuers, denied: denied)
+    }
+
+    /// Which issuer a token says that it is of, whether that is so or not: whose keys are worth fetching again.
+    public func claimedIssuer(of token: some Collection<UInt8>) -> Int? {
+        guard token.count <= Self.maxTokenBytes else { return nil }
+        let parts = token.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
+        guard parts.count == 3, let bytes = Base64.decodeURL(parts[1]),
+            let name = StrictJSON(parsing: bytes)?["iss"]?.text.map({ ExactString($0) })
+        else { return nil }
+        return issuers.firstIndex { $0.names.contains(name) }
+    }
+
     /// Takes up to 0.3 ms: the signature.
     public func verify(_ token: some Collection<UInt8>, now: UnixTime) throws(TokenRefusal) -> TokenIdentity {
         guard token.count <= Self.maxTokenBytes else { throw .tooLong }
@@ -81,13 +103,14 @@ public struct TokenVerifier: Sendable {
             }
             groups = texts
         }
+        let scopes = try Self.scopes(claims[issuer.scopeClaim])
+        guard groups.count + scopes.count <= AccessSubject.maxGroups else { throw .groups }
         let tokenID = claims["jti"]?.text.map { ExactString($0) }
         if let tokenID, denied.contains(tokenID) { throw .denied }
         return TokenIdentity(
             issuer: name, subject: ExactString(subject), principal: .user(prefix + subject),
-            groups: groups.map { .group(prefix + $0) },
-            scopes: try Self.scopes(claims[issuer.scopeClaim]), expiry: expiry, tokenID: tokenID, keyID: keyID,
-            email: isVerified ? claims["email"]?.text : nil)
+            groups: groups.map { .group(prefix + $0) }, scopes: scopes.map { .scope(prefix + $0) }, expiry: expiry,
+            tokenID: tokenID, keyID: keyID, email: isVerified ? claims["email"]?.text : nil)
     }
 
     private static func checkTimes(
@@ -170,26 +193,47 @@ public struct TokenCache: Sendable {
     }
 
     /// Another one, for other issuers, keys or denied ids, empties the cache: what this one takes another may refuse.
-    public var verifier: TokenVerifier { didSet { found.removeAll() } }
+    public var verifier: TokenVerifier {
+        didSet {
+            found.removeAll()
+            generation += 1
+        }
+    }
+    /// Grows with each verifier. What an earlier one has found is not remembered.
+    public private(set) var generation = 0
     private var found: [[UInt8]: Entry] = [:]
 
     public init(_ verifier: TokenVerifier) { self.verifier = verifier }
 
     public var count: Int { found.count }
 
-    /// The identity of a token that was verified before and has not ended. Times are looked at anew.
-    public mutating func identity(
-        of token: some Collection<UInt8>, now: UnixTime
-    ) throws(TokenRefusal) -> TokenIdentity {
-        let digest = HashAlgorithm.sha256.hash(token)
-        if let known = found[digest] {
-            if now < known.end { return known.identity }
-            found[digest] = nil
-        }
-        let identity = try verifier.verify(token, now: now)
+    /// What a token is known by here; made before the lock that a cache stands behind.
+    public static func digest(_ token: some Collection<UInt8>) -> [UInt8] { HashAlgorithm.sha256.hash(token) }
+
+    /// The identity of a token that was found good before and has not ended.
+    public mutating func remembered(_ digest: [UInt8], now: UnixTime) -> TokenIdentity? {
+        guard let known = found[digest] else { return nil }
+        if now < known.end { return known.identity }
+        found[digest] = nil
+        return nil
+    }
+
+    /// Remembers what the verifier of `generation` has found.
+    public mutating func insert(_ identity: TokenIdentity, _ digest: [UInt8], generation: Int) {
+        guard generation == self.generation else { return }
         if found.count >= Self.maxTokens { found.removeAll() }
         let skew = verifier.issuers.first { $0.names.contains(identity.issuer) }?.skew ?? .zero
         found[digest] = Entry(identity: identity, end: identity.expiry + skew)
+    }
+
+    /// Verifies a token that is not remembered. Times are looked at anew.
+    public mutating func identity(
+        of token: some Collection<UInt8>, now: UnixTime
+    ) throws(TokenRefusal) -> TokenIdentity {
+        let digest = Self.digest(token)
+        if let known = remembered(digest, now: now) { return known }
+        let identity = try verifier.verify(token, now: now)
+        insert(identity, digest, generation: generation)
         return identity
     }
 }

@@ -23,6 +23,8 @@ final class TestBroker {
         var owner: Principal?
         /// Not nil: clients have to show who they are.
         var sasl: SaslSettings?
+        /// Of OAUTHBEARER.
+        var tokens: (any TokenAuthority)?
         var loops = 1
 
         init() {
@@ -89,7 +91,7 @@ final class TestBroker {
         group = try EventLoopGroup(loopOptions)
         broker.start()
         var sasl: SaslListener?
-        if let settings = options.sasl { sasl = SaslListener(settings, try Authentication(broker)) }
+        if let settings = options.sasl { sasl = SaslListener(settings, try Authentication(broker), tokens: options.tokens) }
         let listener = server.listenerOptions(
             host: "127.0.0.1", port: 0, advertised: options.advertised, sasl: sasl,
             certificateOwner: { [owner = options.owner] _ in owner })
