@@ -160,7 +160,7 @@ let package = Package(
             exclude: ["help.txt"]),
         tests(
             "ConsoleCommandsTests",
-            ["ConsoleCommands", "Server", "BrokerTestKit", "Configuration", "Security", "StorageIO"]),
+            ["ConsoleCommands", "Server", "BrokerTestKit", "Configuration", "KafkaModel", "Security", "StorageIO"]),
         tests("ArchitectureTests", []),
     ],
     swiftLanguageModes: [.v6]

@@ -1,7 +1,7 @@
 public import KafkaModel
 public import Security
 
-/// Who may do what at one moment: users' credentials, ACLs and quotas. Immutable, exchanged as a whole by whoever changes
+/// Who may do what at one moment: users' credentials, ACLs, quotas and API keys. Immutable, exchanged as a whole by whoever changes
 /// it, so that a request sees all of a change or nothing of it.
 ///
 /// ``rules`` is another object if and only if ACLs have changed, which is what a `DecisionCache` compares. A session of a
@@ -10,10 +10,13 @@ public final class AccessCatalog: ScramCredentialSource {
     public let rules: AccessRules
     public let quotas: ClientQuotas
     private let credentials: [ExactString: UserCredentials]
+    /// Keys of the gateway, by id.
+    public let keys: [ExactString: GatewayKeyRecord]
     /// The metadata's revision that this is as of, and those that changed one part of it last.
     public let version: Int64
     public let credentialsVersion: Int64
     public let quotasVersion: Int64
+    public let keysVersion: Int64
     /// Bytes of names in each part, for what bounds them and what prices replies.
     public let textBytes: TextBytes
 
@@ -21,8 +24,9 @@ public final class AccessCatalog: ScramCredentialSource {
         public internal(set) var users = 0
         public internal(set) var acls = 0
         public internal(set) var quotas = 0
+        public internal(set) var keys = 0
 
-        var sum: Int { users + acls + quotas }
+        var sum: Int { users + acls + quotas + keys }
     }
 
     /// At least one is there.
@@ -48,17 +52,43 @@ public final class AccessCatalog: ScramCredentialSource {
         var isEmpty: Bool { sha256 == nil && sha512 == nil }
     }
 
-    private init(
-        rules: AccessRules, quotas: ClientQuotas, credentials: [ExactString: UserCredentials], version: Int64,
-        credentialsVersion: Int64, quotasVersion: Int64, textBytes: TextBytes
-    ) {
-        self.rules = rules
-        self.quotas = quotas
-        self.credentials = credentials
-        self.version = version
-        self.credentialsVersion = credentialsVersion
-        self.quotasVersion = quotasVersion
-        self.textBytes = textBytes
+    /// What a catalog is made of; changed, it makes the next.
+    private struct Parts {
+        var rules: AccessRules
+        var quotas: ClientQuotas
+        var credentials: [ExactString: UserCredentials]
+        var keys: [ExactString: GatewayKeyRecord]
+        var version: Int64
+        var credentialsVersion: Int64
+        var quotasVersion: Int64
+        var keysVersion: Int64
+        var textBytes: TextBytes
+    }
+
+    private init(_ parts: Parts) {
+        rules = parts.rules
+        quotas = parts.quotas
+        credentials = parts.credentials
+        keys = parts.keys
+        version = parts.version
+        credentialsVersion = parts.credentialsVersion
+        quotasVersion = parts.quotasVersion
+        keysVersion = parts.keysVersion
+        textBytes = parts.textBytes
+    }
+
+    private var parts: Parts {
+        Parts(
+            rules: rules, quotas: quotas, credentials: credentials, keys: keys, version: version,
+            credentialsVersion: credentialsVersion, quotasVersion: quotasVersion, keysVersion: keysVersion,
+            textBytes: textBytes)
+    }
+
+    private func changed(_ version: Int64, _ change: (inout Parts) -> Void) -> AccessCatalog {
+        var parts = parts
+        parts.version = version
+        change(&parts)
+        return AccessCatalog(parts)
     }
 
     /// Makes the catalog of what a start has found.
@@ -66,6 +96,7 @@ public final class AccessCatalog: ScramCredentialSource {
         var bindings: [AclBinding] = []
         var quotas = ClientQuotas()
         var credentials: [ExactString: UserCredentials] = [:]
+        var keys: [ExactString: GatewayKeyRecord] = [:]
         for record in records {
             switch record {
             case .acl(let binding): bindings.append(binding)
@@ -73,48 +104,67 @@ public final class AccessCatalog: ScramCredentialSource {
                 for limit in limits { quotas.set(limit.key, to: limit.value, for: entity) }
             case .scram(let user, let mechanism, let credential):
                 credentials[user, default: UserCredentials()][mechanism] = credential
+            case .gatewayKey(let record): keys[record.id] = record
             }
         }
         self.init(
-            rules: options.rules(bindings), quotas: quotas, credentials: credentials, version: version,
-            credentialsVersion: version, quotasVersion: version,
-            textBytes: TextBytes(
-                users: Self.textBytes(credentials), acls: Self.textBytes(bindings), quotas: Self.textBytes(quotas)))
+            Parts(
+                rules: options.rules(bindings), quotas: quotas, credentials: credentials, keys: keys, version: version,
+                credentialsVersion: version, quotasVersion: version, keysVersion: version,
+                textBytes: TextBytes(
+                    users: Self.textBytes(credentials), acls: Self.textBytes(bindings), quotas: Self.textBytes(quotas),
+                    keys: Self.textBytes(keys.values))))
     }
 
     // MARK: Changes
 
     /// `added`: bytes of names that have come, or less than zero, gone.
     func replacing(_ rules: AccessRules, added: Int, version: Int64) -> AccessCatalog {
-        var bytes = textBytes
-        bytes.acls += added
-        return AccessCatalog(
-            rules: rules, quotas: quotas, credentials: credentials, version: version,
-            credentialsVersion: credentialsVersion, quotasVersion: quotasVersion, textBytes: bytes)
+        changed(version) { parts in
+            parts.rules = rules
+            parts.textBytes.acls += added
+        }
     }
 
     func replacing(_ quotas: ClientQuotas, version: Int64) -> AccessCatalog {
-        var bytes = textBytes
-        bytes.quotas = Self.textBytes(quotas)
-        return AccessCatalog(
-            rules: rules, quotas: quotas, credentials: credentials, version: version,
-            credentialsVersion: credentialsVersion, quotasVersion: version, textBytes: bytes)
+        changed(version) { parts in
+            (parts.quotas, parts.quotasVersion) = (quotas, version)
+            parts.textBytes.quotas = Self.textBytes(quotas)
+        }
+    }
+
+    /// Keys with what they are now; nil: gone.
+    func replacing(_ keys: [(id: ExactString, record: GatewayKeyRecord?)], version: Int64) -> AccessCatalog {
+        changed(version) { parts in
+            for (id, record) in keys {
+                parts.textBytes.keys -= parts.keys[id].map { Self.textBytes($0) } ?? 0
+                parts.textBytes.keys += record.map { Self.textBytes($0) } ?? 0
+                parts.keys[id] = record
+            }
+            parts.keysVersion = version
+        }
     }
 
     func applying(_ changes: [ScramAlteration.Change], version: Int64) -> AccessCatalog {
-        var credentials = credentials
-        for change in changes {
-            credentials[change.user, default: UserCredentials()][change.mechanism] = change.credential
-            if credentials[change.user]?.isEmpty == true { credentials[change.user] = nil }
+        changed(version) { parts in
+            for change in changes {
+                parts.credentials[change.user, default: UserCredentials()][change.mechanism] = change.credential
+                if parts.credentials[change.user]?.isEmpty == true { parts.credentials[change.user] = nil }
+            }
+            parts.textBytes.users = Self.textBytes(parts.credentials)
+            parts.credentialsVersion = version
         }
-        var bytes = textBytes
-        bytes.users = Self.textBytes(credentials)
-        return AccessCatalog(
-            rules: rules, quotas: quotas, credentials: credentials, version: version, credentialsVersion: version,
-            quotasVersion: quotasVersion, textBytes: bytes)
     }
 
     static func textBytes(_ bindings: some Sequence<AclBinding>) -> Int { bindings.reduce(0) { $0 + $1.textBytes } }
+
+    static func textBytes(_ key: GatewayKeyRecord) -> Int {
+        (key.ownScopes ?? []).reduce(key.owner.description.utf8.count) { $0 + $1.pattern.name.text.utf8.count }
+    }
+
+    private static func textBytes(_ keys: some Sequence<GatewayKeyRecord>) -> Int {
+        keys.reduce(0) { $0 + textBytes($1) }
+    }
 
     private static func textBytes(_ credentials: [ExactString: UserCredentials]) -> Int {
         credentials.keys.reduce(0) { $0 + $1.text.utf8.count }
@@ -134,6 +184,9 @@ public final class AccessCatalog: ScramCredentialSource {
 
     public var userCount: Int { credentials.count }
 
+    /// Scopes of all keys.
+    public var keyScopes: Int { keys.values.reduce(0) { $0 + ($1.ownScopes?.count ?? 0) } }
+
     /// Everybody who has a credential, in the order of their names.
     public var users: [ExactString] { credentials.keys.sorted() }
 }
@@ -150,9 +203,11 @@ public struct AccessOptions: Sendable {
     public var maxUsers = 100_000
     /// A new one above it gets INVALID_REQUEST.
     public var maxAcls = AccessRules.maxAcls
+    /// API keys, about 500 bytes each. A new one above it gets POLICY_VIOLATION.
+    public var maxKeys = 100_000
     /// A new one above it gets INVALID_REQUEST.
     public var maxQuotaEntities = QuotaTable.maxEntities
-    /// Bytes of the names of users, in ACLs and of entities with quotas, all together. What adds to them beyond it gets the
+    /// Bytes of the names of users, in ACLs, in keys and of entities with quotas, all together. What adds to them beyond it gets the
     /// same errors. A reply that lists all ACLs or users takes twice that, which has to stay below what a reply may take.
     public var maxTextBytes = 16 << 20
 

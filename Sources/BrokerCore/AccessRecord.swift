@@ -3,26 +3,32 @@ import KafkaModel
 import Security
 import StorageIO
 
-/// One credential, ACL, or entity's quotas in the metadata store: `access/<kind>/<64 hexadecimal digits>`.
+/// One credential, ACL, entity's quotas or API key in the metadata store: `access/<kind>/<64 hexadecimal digits>`.
 ///
 /// ```
 /// value        kind u8 | version u8 | fields
 ///   1 SCRAM    mechanism i8 | epoch u64 | iterations i32 | user | salt | stored key | server key
 ///   2 ACL      resource i8 | pattern i8 | operation i8 | permission i8 | name | principal | host
 ///   3 quotas   component count u8 | components | limit count u8 | limits
+///   4 key      id | owner | created i64 | flags u8 | expiry i64 | last use i64 | secret count u8 | secrets
+///              | signing secret, sealed | scope count u16 | scopes
 /// component    type u8 (1 user, 2 client id, 3 address) | is default u8 | name, empty for the default
 /// limit        key | value f64
-/// text, bytes  length u16 | bytes
+/// flags        1 disabled, 2 publishable, 4 has scopes, 8 has a signing secret
+/// secret       hash, 32 bytes | created i64 | end i64
+/// scope        resource i8 | pattern i8 | operation i8 | name
+/// text, bytes  length u16 | bytes; times: milliseconds since 1970, -1 for none
 /// ```
 /// The digits are the SHA-256 of what the record is about, for the names of an ACL may have 6 KB, and Swift's dictionaries
 /// take two writings of a letter for one key. Numbers of the wire stand for themselves. Never a password, nor a salted one.
 ///
-/// Kind 4 is kept for keys of the gateway. A kind or version that is not known here was written by a later program: the start
+/// A kind or version that is not known here was written by a later program: the start
 /// is refused, for who may do what cannot be told without it.
 enum AccessRecord: Hashable {
     case scram(user: ExactString, ScramMechanism, ScramCredential)
     case acl(AclBinding)
     case quotas(QuotaEntity, [Limit])
+    case gatewayKey(GatewayKeyRecord)
 
     struct Limit: Hashable {
         var key: String
@@ -36,6 +42,7 @@ enum AccessRecord: Hashable {
         case scram = 1
         case acl = 2
         case quotas = 3
+        case key = 4
     }
 
     private enum ComponentType: UInt8 {
@@ -60,6 +67,7 @@ enum AccessRecord: Hashable {
         case .scram(let user, let mechanism, _): Self.key(of: user, mechanism)
         case .acl(let binding): Self.key(of: binding)
         case .quotas(let entity, _): Self.key(of: entity)
+        case .gatewayKey(let record): Self.key(ofKey: record.id)
         }
     }
 
@@ -73,6 +81,8 @@ enum AccessRecord: Hashable {
     static func key(of binding: AclBinding) -> String { key(.acl) { encode(binding, to: &$0) } }
 
     static func key(of entity: QuotaEntity) -> String { key(.quotas) { encode(entity, to: &$0) } }
+
+    static func key(ofKey id: ExactString) -> String { key(.key) { $0.text(id) } }
 
     private static func key(_ kind: Kind, _ identity: (inout ByteWriter) -> Void) -> String {
         var writer = ByteWriter(capacity: 64)
@@ -110,6 +120,10 @@ enum AccessRecord: Hashable {
                 writer.text(ExactString(limit.key))
                 writer.float64(limit.value)
             }
+        case .gatewayKey(let record):
+            writer.integer(Kind.key.rawValue)
+            writer.integer(Self.version)
+            Self.encode(record, to: &writer)
         }
         return writer.array
     }
@@ -166,6 +180,7 @@ enum AccessRecord: Hashable {
         case .scram: try credential(&reader)
         case .acl: try binding(&reader)
         case .quotas: try quotas(&reader)
+        case .key: .gatewayKey(try decodedKey(&reader))
         }
     }
 
@@ -230,21 +245,21 @@ enum AccessRecord: Hashable {
 }
 
 extension ByteWriter {
-    fileprivate mutating func text(_ text: ExactString) {
+    mutating func text(_ text: ExactString) {
         uint16(UInt16(text.text.utf8.count))
         utf8(text.text)
     }
 
-    fileprivate mutating func counted(_ bytes: [UInt8]) {
+    mutating func counted(_ bytes: [UInt8]) {
         uint16(UInt16(bytes.count))
         self.bytes(bytes)
     }
 }
 
 extension ByteReader {
-    fileprivate mutating func text() throws(DecodeError) -> ExactString {
+    mutating func text() throws(DecodeError) -> ExactString {
         ExactString(try string(Int(try uint16())))
     }
 
-    fileprivate mutating func counted() throws(DecodeError) -> [UInt8] { Array(try bytes(Int(try uint16()))) }
+    mutating func counted() throws(DecodeError) -> [UInt8] { Array(try bytes(Int(try uint16()))) }
 }

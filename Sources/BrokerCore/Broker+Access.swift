@@ -81,7 +81,7 @@ extension Broker {
     }
 
     /// Makes all of it durable, or says why nothing is to be relied on.
-    private func store(_ changes: [(key: String, value: [UInt8]?)]) -> AccessRefusal? {
+    func store(_ changes: [(key: String, value: [UInt8]?)]) -> AccessRefusal? {
         var transaction = MetadataTransaction()
         transaction.changes = changes
         transaction.conditions = changes.map { ($0.key, metadata.read($0.key)?.revision ?? 0) }

@@ -10,6 +10,7 @@ public struct Command: Sendable {
         case groupList, groupDescribe, groupResetOffsets, groupDelete
         case userCreate, userList, userAlter, userDelete
         case aclAdd, aclList, aclDelete
+        case keyCreate, keyList, keyRotate, keyRevoke
         case quotaSet, quotaList, quotaDelete
         case logDump, logVerify, logRepair
         case benchProduce, benchConsume, benchIngest

@@ -24,7 +24,8 @@ extension ConfigurationTable {
             "Where the issuer's keys are: https, http to this machine alone, or file:///PATH; unset: what discovery at the "
                 + "issuer says"),
         ConfigurationKey(
-            "sasl.oauthbearer.jwks.endpoint.refresh.ms", .duration(.milliseconds, 10_000...86_400_000), default: "600000",
+            "sasl.oauthbearer.jwks.endpoint.refresh.ms", .duration(.milliseconds, 10_000...86_400_000),
+            default: "600000",
             "How often keys are fetched again; for a key that is not there once in 30 s at most. Keys that could not be "
                 + "fetched for a day are not used"),
         ConfigurationKey(

@@ -122,14 +122,14 @@ enum AclCommands {
 // MARK: Words, as the options take them
 
 extension AclOperation {
-    fileprivate init(_ option: AclOptions.Operation) {
+    init(_ option: AclOptions.Operation) {
         guard let operation = AclOperation(rawValue: option.number) else {
             preconditionFailure("\(option) is no operation of Kafka's")
         }
         self = operation
     }
 
-    fileprivate var word: String {
+    var word: String {
         AclOptions.Operation.allCases.first { $0.number == rawValue }?.rawValue ?? "any"
     }
 }
@@ -144,15 +144,15 @@ extension PatternType {
         }
     }
 
-    fileprivate var word: String { "\(self)" }
+    var word: String { "\(self)" }
 }
 
 extension AclPermission {
-    fileprivate var word: String { "\(self)" }
+    var word: String { "\(self)" }
 }
 
 extension ResourceType {
-    fileprivate var word: String {
+    var word: String {
         switch self {
         case .any: "any"
         case .topic: "topic"

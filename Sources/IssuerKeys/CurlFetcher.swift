@@ -59,7 +59,7 @@ public struct CurlFetcher: KeyFetcher {
         number(CURLOPT_TIMEOUT_MS, Int(Self.maxTime.milliseconds))
         number(CURLOPT_SSL_VERIFYPEER, 1)
         number(CURLOPT_SSL_VERIFYHOST, 2)
-        number(CURLOPT_SSLVERSION, Int(CURL_SSLVERSION_TLSv1_2.rawValue))
+        number(CURLOPT_SSLVERSION, Int(CURL_SSLVERSION_TLSv1_2))
         if let authorities { text(CURLOPT_CAINFO, authorities) }
         if address.isPlain {
             text(CURLOPT_NOPROXY, "*")

@@ -27,7 +27,7 @@ struct CurlLibrary: @unchecked Sendable {
             let perform = dlsym(handle, "curl_easy_perform"), let end = dlsym(handle, "curl_easy_cleanup"),
             let errorText = dlsym(handle, "curl_easy_strerror"), let setOption = dlsym(handle, "curl_easy_setopt"),
             let getInfo = dlsym(handle, "curl_easy_getinfo"),
-            unsafeBitCast(begin, to: Begin.self)(CLong(CURL_GLOBAL_SSL | CURL_GLOBAL_WIN32)) == CURLE_OK
+            unsafeBitCast(begin, to: Begin.self)(CLong(CURL_GLOBAL_SSL)) == CURLE_OK
         else { return .failure(KeyFetchError("\(file) is not what it should be")) }
         return .success(
             CurlLibrary(

@@ -20,7 +20,7 @@ public final class IssuedTokens: TokenAuthority {
     private let state: Lock<State>
     private let submit: @Sendable (@escaping @Sendable () -> Void) -> Bool
     private let wall: @Sendable () -> UnixTime
-    private let watches: Lock<[KeyWatch]>([])
+    private let watches = Lock<[KeyWatch]>([])
     private let accepted = Counter()
     private let unavailable = Counter()
     private let refused: [TokenRefusal: Counter]
@@ -229,7 +229,8 @@ public final class IssuedTokens: TokenAuthority {
                     labels: ["issuer": watch.name, "result": result])
             }
             metrics.reading(
-                "millrace_token_key_age_seconds", help: "Seconds since an issuer's keys were fetched; -1: there are none.",
+                "millrace_token_key_age_seconds",
+                help: "Seconds since an issuer's keys were fetched; -1: there are none.",
                 labels: ["issuer": watch.name]
             ) { watch.age().map { Double($0.milliseconds) / 1_000 } ?? -1 }
         }

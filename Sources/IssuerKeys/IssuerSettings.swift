@@ -35,7 +35,8 @@ public enum IssuerFile {
     public static func read(_ path: String, key: String) throws(SecurityConfigurationError) -> [IssuerSettings] {
         let text: [UInt8]
         do throws(KeyFetchError) { text = try KeyFile.read(path) } catch {
-            throw SecurityConfigurationError(key: key, value: path, expected: "a file that can be read: \(error.reason)")
+            throw SecurityConfigurationError(
+                key: key, value: path, expected: "a file that can be read: \(error.reason)")
         }
         return try parse(text, key: key)
     }
@@ -59,7 +60,8 @@ public enum IssuerFile {
 /// One entry of the file.
 private struct IssuerEntry {
     private static let members: Set<ExactString> = [
-        "issuer", "audience", "jwks", "algorithms", "token_use", "types", "subject_claim", "scope_claim", "groups_claim",
+        "issuer", "audience", "jwks", "algorithms", "token_use", "types", "subject_claim", "scope_claim",
+        "groups_claim",
         "prefix", "skew_seconds", "authorized_party",
     ]
 

@@ -1,5 +1,5 @@
 import Glibc
-public import KafkaModel
+import KafkaModel
 import Security
 
 /// Why keys could not be had: for the log.

@@ -105,7 +105,7 @@ final class KeyWatch: Sendable {
         var bytes: [UInt8] = []
         var problem = ""
         do throws(KeyFetchError) {
-            bytes = try fetcher.document(at: settings.location, names: settings.issuer.names) { [isStopping] in
+            bytes = try fetcher.document(at: settings.location, names: settings.issuer.names) { [self] in
                 isStopping.load(ordering: .acquiring)
             }
             found = JSONWebKeySet(parsing: bytes)

@@ -117,5 +117,11 @@ enum APITable {
         .answer(
             DescribeTopicPartitionsRequest.self, RequestPrice(decoded: 24),
             estimate: KafkaConnection.describeTopicPartitionsPrice, by: KafkaConnection.describeTopicPartitions),
+        .answer(
+            DescribeGatewayKeysRequest.self, RequestPrice(decoded: 16),
+            estimate: KafkaConnection.describeKeysPrice, mayBlock: { _ in true }, by: KafkaConnection.describeKeys),
+        .change(
+            AlterGatewayKeysRequest.self, RequestPrice(decoded: 16),
+            estimate: KafkaConnection.alterKeysPrice, plan: KafkaConnection.alterKeys),
     ]
 }

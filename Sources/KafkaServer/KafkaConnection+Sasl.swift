@@ -126,12 +126,16 @@ extension KafkaConnection {
             let isTaken = sasl.authentication.check(user, password, from: peerAddress, verdictTaker(ticket))
             if !isTaken { verified(.unavailable, ticket, sasl) }
         case .token(let token):
-            guard let tokens = sasl.tokens else { preconditionFailure("OAUTHBEARER is offered, and nobody verifies tokens") }
+            guard let tokens = sasl.tokens else {
+                preconditionFailure("OAUTHBEARER is offered, and nobody verifies tokens")
+            }
             if let identity = tokens.remembered(token) {
                 return verified(.accepted(SaslIdentity(identity)), ticket, sasl)
             }
             let take = verdictTaker(ticket)
-            if !tokens.check(token, from: peerAddress, { take(SaslVerdict($0)) }) { verified(.unavailable, ticket, sasl) }
+            if !tokens.check(token, from: peerAddress, { take(SaslVerdict($0)) }) {
+                verified(.unavailable, ticket, sasl)
+            }
         }
     }
 

@@ -170,9 +170,9 @@ final class KafkaConnection: ConnectionHandler {
         do throws(DecodeError) {
             var reader = ByteReader(frame)
             let header = try RequestHeaderView(from: &reader)
-            guard header.apiKey >= 0, Int(header.apiKey) < server.table.count,
-                let api = server.table[Int(header.apiKey)]
-            else { return fail("API key \(header.apiKey) is not served") }
+            guard let api = server.api(header.apiKey) else {
+                return fail("API key \(header.apiKey) is not served")
+            }
             guard api.versions.contains(header.apiVersion) else {
                 return refuseVersion(api, header)
             }

@@ -21,7 +21,9 @@ public final class KafkaServer: Sendable {
     let loops: LoopTable
     /// Of all listeners: `max.connections` is the broker's.
     private let connections = ConnectionCount()
-    let table: [API?]
+    /// By Kafka's numbers, and our own by theirs.
+    private let table: [API?]
+    private let ownTable: [API?]
     let metrics: KafkaServerMetrics
     /// Whether there are ACLs to be asked; else everybody may do everything.
     let hasAuthorizer: Bool
@@ -46,11 +48,25 @@ public final class KafkaServer: Sendable {
         loops = LoopTable(count: loopCount)
         sessionShare = FetchShare(limit: options.maxFetchSessionBytes)
         parkedShare = FetchShare(limit: options.maxParkedFetchBytes)
-        var table = [API?](repeating: nil, count: 128)
-        for api in APITable.all { table[Int(api.key.rawValue)] = api }
-        self.table = table
+        table = Self.table(from: 0)
+        ownTable = Self.table(from: APIKey.firstOwn)
         broker.store.observe(CommitFanout(clock: commitClock, loops: loops))
         broker.groups.deliver(to: GroupReplies(loops: loops))
+    }
+
+    /// What is served by that number.
+    @inline(__always)
+    func api(_ key: Int16) -> API? {
+        if key >= 0, Int(key) < table.count { return table[Int(key)] }
+        let own = Int(key) - Int(APIKey.firstOwn)
+        return own >= 0 && own < ownTable.count ? ownTable[own] : nil
+    }
+
+    /// Room for more than there are keys.
+    private static let tableLength: Int16 = 128
+
+    private static func table(from first: Int16) -> [API?] {
+        (first..<first + tableLength).map { key in APITable.all.first { $0.key.rawValue == key } }
     }
 
     /// Sets a loop up; called on each loop's thread before it serves (`EventLoopGroup.Options.setUp`).

@@ -1,4 +1,4 @@
-/// Which API a request is for. Every key of Kafka 4.4 has its name here, so that logs can tell what a client asked for;
+/// Which API a request is for. Every key of Kafka 4.4 has its name here, and ours, so that logs can tell what a client asked for;
 /// those with `codecVersions` have a codec.
 public enum APIKey: Int16, CaseIterable, Sendable {
     case produce = 0
@@ -96,6 +96,12 @@ public enum APIKey: Int16, CaseIterable, Sendable {
     case deleteShareGroupOffsets = 92
     case streamsGroupTopologyDescriptionUpdate = 93
     case unregisterController = 94
+    // Our own, far from Kafka's numbers, as other vendors do with theirs: clients pass over what they do not know.
+    case describeGatewayKeys = 20_000
+    case alterGatewayKeys = 20_001
+
+    /// The lowest number of our own.
+    public static let firstOwn: Int16 = 20_000
 
     /// The API's name as Kafka's tools print it.
     public var name: String {
@@ -195,6 +201,8 @@ public enum APIKey: Int16, CaseIterable, Sendable {
         case .deleteShareGroupOffsets: "DeleteShareGroupOffsets"
         case .streamsGroupTopologyDescriptionUpdate: "StreamsGroupTopologyDescriptionUpdate"
         case .unregisterController: "UnregisterController"
+        case .describeGatewayKeys: "DescribeGatewayKeys"
+        case .alterGatewayKeys: "AlterGatewayKeys"
         }
     }
 }

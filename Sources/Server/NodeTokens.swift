@@ -46,7 +46,8 @@ struct NodeTokens {
             return issuers
         } catch {
             throw ConfigurationError(
-                configuration, fileKey, reason: "'\(error.value)' in it cannot be used", remedy: "Write \(error.expected)")
+                configuration, fileKey, reason: "'\(error.value)' in it cannot be used",
+                remedy: "Write \(error.expected)")
         }
     }
 

@@ -19,6 +19,7 @@ import Testing
         "replaceRoutes": "for a reload of the configuration; tests drive it",
         "roundrobin": "made from the name of the protocol, which it is",
         "segmentCount": "tests count segments",
+        "noteUse": "for the gateway, once it asks for keys; tests call it",
         "maintain": "tests make the calls of the store's threads",
         "truncateEnd": "for the truncation of a follower; tests drive it",
         "wireSource": "tests of the configuration read it",

@@ -11,8 +11,8 @@ import Testing
         "IngestGateway/JSONScan+Value scan": 84,
         "IngestGateway/EventsEndpoint postEvents": 66,
         "KafkaServer/FetchPlan read": 70,
-        // All of Kafka's names.
-        "KafkaWire/APIKey name": 99,
+        // All of Kafka's names, and ours.
+        "KafkaWire/APIKey name": 101,
         "LogStorage/PartitionLog+Append append": 77,
         "LogStorage/PartitionLog+Read choose": 61,
         "LogStorage/PartitionLog+Read plan": 72,

@@ -267,7 +267,7 @@ import Testing
 
     @Test func eachKindComesBackAsItWas() throws {
         #expect(Set(all.map(\.key)).count == all.count)
-        for record in all {
+        for record in all + [Self.key] {
             #expect(try AccessRecord(record.encoded, key: record.key, folder: "/data") == record)
         }
     }
@@ -291,8 +291,23 @@ import Testing
         #expect(acl.key.hasPrefix("access/2/") && acl.key.utf8.count == 9 + 64)
     }
 
+    private static let key = AccessRecord.gatewayKey(
+        GatewayKeyRecord(
+            GatewayKeyText(id: "abcdefghijkl", hash: [UInt8](repeating: 9, count: 32))!, owner: .user("a"),
+            created: UnixTime(milliseconds: 1), scopes: [AccessScope(ResourcePattern(.topic, "t"), .read)],
+            isPublishable: true))
+
+    @Test func theBytesOfAKeyAreThoseOfVersionOne() {
+        let (one, never) = ([0, 0, 0, 0, 0, 0, 0, 1] as [UInt8], [UInt8](repeating: 255, count: 8))
+        var expected: [UInt8] = [4, 1, 0, 12] + Array("abcdefghijkl".utf8) + [0, 6] + Array("User:a".utf8) + one
+        expected += [6] + never + never
+        expected += [1] + [UInt8](repeating: 9, count: 32) + one + never
+        expected += [0, 0, 0, 1, 2, 3, 3, 0, 1, 0x74]
+        #expect(Self.key.encoded == expected && Self.key.key.hasPrefix("access/4/"))
+    }
+
     @Test func whatIsDamagedOrOfAnotherKeyIsRefused() {
-        for record in all {
+        for record in all + [Self.key] {
             for length in 0..<record.encoded.count {
                 #expect(throws: StorageError.self) {
                     try AccessRecord(Array(record.encoded[..<length]), key: record.key, folder: "/data")
@@ -308,10 +323,10 @@ import Testing
     }
 
     @Test func aRecordOfALaterProgramRefusesTheStart() throws {
-        for bytes in [[4, 1, 0], [2, 2, 0], [255, 255], []] as [[UInt8]] {
+        for bytes in [[5, 1, 0], [2, 2, 0], [255, 255], []] as [[UInt8]] {
             let node = try SimulatedBroker()
             var transaction = MetadataTransaction()
-            transaction.changes = [(key: "access/4/00", value: bytes)]
+            transaction.changes = [(key: "access/5/00", value: bytes)]
             #expect(try node.broker.metadata.transact(transaction))
             let error = storageError { try node.crash() }
             #expect(error?.description.contains("Start it with the release that wrote it, or a later one") == true)

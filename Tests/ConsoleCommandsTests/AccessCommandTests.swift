@@ -1,5 +1,6 @@
 import BrokerTestKit
 import Foundation
+import KafkaModel
 import Security
 import Testing
 
@@ -66,6 +67,59 @@ import Testing
         for name in ["metadata.log", "metadata.copy"] {
             let bytes = try Data(contentsOf: URL(filePath: harness.folder(name)))
             #expect(bytes.range(of: Data(secret.utf8)) == nil && bytes.count > 100)
+        }
+    }
+
+    // MARK: API keys
+
+    @Test func keysFromCreationToRevocation() throws {
+        let made = try harness.run(
+            "key", "create", "alice", "--expires", "90d", "-o", "write", "-o", "read", "--topic", "orders", "--prefixed"
+        )
+        let text = String(made.output.dropLast())
+        let key = try #require(GatewayKeyText(text.utf8))
+        #expect(made.errors == "created key \(key.id) for User:alice\n")
+        let second = try JSON(harness.run("key", "create", "Service:x", "--publishable", "--aws", "--json").output)
+        let secondText = try #require(second["key"].text)
+        let secondKey = try #require(GatewayKeyText(secondText.utf8))
+        let signing = try #require(second["awsSecretAccessKey"].text)
+        #expect(second["id"].text == secondKey.id.text && signing.utf8.count == 40)
+        #expect(second["awsAccessKeyId"].text.flatMap { SigningKey.id(ofName: $0) } == secondKey.id)
+
+        let listed = try harness.run("key", "ls").lines
+        #expect(listed.count == 3 && listed[1...].contains { $0.hasPrefix(key.id.text) && $0.contains("User:alice") })
+        #expect(listed.contains { $0.contains("write topic orders*, read topic orders*") })
+        #expect(listed.contains { $0.contains("publishable, signs, all of its owner's") })
+        let json = try JSON(harness.run("key", "list", "--json").output)
+        let first = json[0]["id"].text == key.id.text ? json[0] : json[1]
+        #expect(first["owner"].text == "User:alice" && first["scopes"][1]["operation"].text == "read")
+        #expect(first["scopes"][0]["pattern"].text == "prefixed")
+
+        let rotated = try harness.run("key", "rotate", key.id.text, "--overlap", "1h")
+        let other = try #require(GatewayKeyText(rotated.output.dropLast().utf8))
+        #expect(other.id == key.id && other.hash != key.hash && rotated.errors.contains("the secret before ends at"))
+        #expect(try harness.run("key", "rotate", key.id.text, status: 1).errors.contains("Two secrets are in use"))
+        try harness.run("key", "revoke", key.id.text, "--previous")
+        try harness.run("key", "rotate", key.id.text)
+        #expect(try harness.run("key", "rotate", "abc", status: 1).errors.contains("no id of a key"))
+        let revoked = try harness.run("key", "revoke", key.id.text, secondKey.id.text, "--json")
+        #expect(
+            revoked.output
+                == #"[{"name":"\#(key.id)","deleted":true},{"name":"\#(secondKey.id)","deleted":true}]"# + "\n")
+        #expect(try harness.run("key", "revoke", key.id.text, status: 1).errors.contains("There is no such key"))
+        #expect(try harness.run("key", "list").errors == "no keys\n")
+        try harness.stop()
+        for name in ["metadata.log", "metadata.copy"] {
+            let bytes = try Data(contentsOf: URL(filePath: harness.folder(name)))
+            for secret in [text, secondText, signing] {
+                #expect(bytes.range(of: Data(secret.utf8)) == nil)
+            }
+        }
+    }
+
+    @Test func aScopeIsAnOperationOnSomething() throws {
+        for (option, value) in [("--operation", "read"), ("--topic", "orders")] {
+            #expect(try harness.run("key", "create", "alice", option, value, status: 2).errors.contains("a scope is"))
         }
     }
 

@@ -105,7 +105,8 @@ final class TestIssuers {
     @discardableResult
     func check(_ token: Secret, from address: String = "10.0.0.1") -> Bool {
         let verdicts = verdicts
-        return tokens.check(token, from: NetworkAddress(address)) { verdict in verdicts.withLock { $0.append(verdict) } }
+        return tokens.check(token, from: NetworkAddress(address)) { verdict in verdicts.withLock { $0.append(verdict) }
+        }
     }
 
     /// The verdicts since the last call, in one word each.

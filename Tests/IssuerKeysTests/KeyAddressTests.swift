@@ -7,16 +7,21 @@ import Testing
 @Suite struct KeyAddressTests {
     @Test(arguments: [
         "https://h", "https://h/", "https://h/keys?x=1", "https://login.example.com:8443/keys", "https://10.0.0.1/",
-        "https://[fd00::1]/k", "https://[fd00::1]:443/k", "http://localhost:80/k", "http://127.0.0.1/", "http://127.1.2.3:9/",
+        "https://[fd00::1]/k", "https://[fd00::1]:443/k", "http://localhost:80/k", "http://127.0.0.1/",
+        "http://127.1.2.3:9/",
         "http://[::1]:8080/k",
     ])
     func addressesOfKeys(_ text: String) { #expect(KeyAddress(text)?.text == text) }
 
     @Test(arguments: [
-        "", "h", "//h", "ftp://h", "HTTPS://h", "https:///k", "https://:1/", "https://h:/", "https://h:0/", "https://h:65536/",
-        "https://h:1x/", "https://user@h/", "https://user:pw@h/", "https://h/#f", "https://h /", "https://h/\n", "https://h/ä",
-        "https://[fd00::1/", "https://[x]/", "https://[::1]x/", "https://h_x/", "https://h\\@evil/", "http://h/", "http://10.0.0.1/",
-        "http://127.0.0.1.evil/", "http://localhost.evil/", "http://[::2]/", "http://127.0.0.1\\@evil/", "http://0.0.0.0/",
+        "", "h", "//h", "ftp://h", "HTTPS://h", "https:///k", "https://:1/", "https://h:/", "https://h:0/",
+        "https://h:65536/",
+        "https://h:1x/", "https://user@h/", "https://user:pw@h/", "https://h/#f", "https://h /", "https://h/\n",
+        "https://h/ä",
+        "https://[fd00::1/", "https://[x]/", "https://[::1]x/", "https://h_x/", "https://h\\@evil/", "http://h/",
+        "http://10.0.0.1/",
+        "http://127.0.0.1.evil/", "http://localhost.evil/", "http://[::2]/", "http://127.0.0.1\\@evil/",
+        "http://0.0.0.0/",
         "http://127.1/", "http://[::ffff:10.0.0.1]/",
     ])
     func whatIsNone(_ text: String) { #expect(KeyAddress(text) == nil) }
@@ -38,7 +43,9 @@ import Testing
 }
 
 @Suite struct IssuerFileTests {
-    private func parse(_ text: String) throws -> [IssuerSettings] { try IssuerFile.parse(Array(text.utf8), key: "file") }
+    private func parse(_ text: String) throws -> [IssuerSettings] {
+        try IssuerFile.parse(Array(text.utf8), key: "file")
+    }
 
     @Test func everyMemberIsRead() throws {
         let found = try parse(
@@ -53,7 +60,8 @@ import Testing
         let one = found[0].issuer
         #expect(one.names == ["https://one"] && one.audiences == ["a", "b"] && one.algorithms == [.es256])
         #expect(one.use == .access && one.types == ["at+jwt"] && one.subjectClaim == "s" && one.scopeClaim == "c")
-        #expect(one.groupsClaim == "g" && one.namePrefix == "one/" && one.skew == .seconds(5) && one.checksAuthorizedParty)
+        #expect(
+            one.groupsClaim == "g" && one.namePrefix == "one/" && one.skew == .seconds(5) && one.checksAuthorizedParty)
         #expect(found[0].location == KeyLocation("https://one/keys"))
         let two = found[1].issuer
         #expect(two.names == ["https://two", "two"] && two.audiences == ["us"] && two.algorithms.count == 3)

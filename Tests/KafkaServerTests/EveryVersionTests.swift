@@ -2,6 +2,7 @@ import BrokerCore
 import BrokerTestKit
 import KafkaModel
 import KafkaWire
+import Security
 import Testing
 
 @testable import KafkaServer
@@ -221,6 +222,8 @@ import Testing
             return request
         case .describeCluster: return DescribeClusterRequest()
         case .describeTopicPartitions: return DescribeTopicPartitionsRequest()
+        case .describeGatewayKeys: return DescribeGatewayKeysRequest()
+        case .alterGatewayKeys: return AccessRequests.key(GatewayKeyText.make().key)
         default: preconditionFailure("\(key) is served and has no sample here")
         }
     }

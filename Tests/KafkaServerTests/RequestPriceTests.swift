@@ -361,6 +361,8 @@ import Transport
         _ = try spent(AlterUserScramCredentialsRequest.self, 0) {
             $0.upsertions = .init(repeating: .init(), count: count)
         }
+        _ = try spent(DescribeGatewayKeysRequest.self, 0) { $0.ids = .init(repeating: "", count: count) }
+        _ = try spent(AlterGatewayKeysRequest.self, 0) { $0.changes = .init(repeating: .init(), count: count) }
         _ = try spent(DescribeTopicPartitionsRequest.self, 0) { $0.topics = .init(repeating: .init(), count: count) }
     }
 

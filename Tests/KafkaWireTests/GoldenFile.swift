@@ -95,6 +95,8 @@ struct MessageCase: CustomTestStringConvertible {
         ("60_DescribeCluster", DescribeClusterRequest.self, DescribeClusterResponse.self),
         ("74_ListConfigResources", ListConfigResourcesRequest.self, ListConfigResourcesResponse.self),
         ("75_DescribeTopicPartitions", DescribeTopicPartitionsRequest.self, DescribeTopicPartitionsResponse.self),
+        ("20000_DescribeGatewayKeys", DescribeGatewayKeysRequest.self, DescribeGatewayKeysResponse.self),
+        ("20001_AlterGatewayKeys", AlterGatewayKeysRequest.self, AlterGatewayKeysResponse.self),
     ]
 
     static let singles: [(String, any KafkaMessage.Type)] = [

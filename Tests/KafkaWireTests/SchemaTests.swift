@@ -87,7 +87,8 @@ private struct KafkaDefinition {
 
     init(_ name: String, folder: String) throws {
         self.name = name
-        let paths = ["\(folder)/\(name).json", "\(folder)/records/\(name).json"]
+        let own = Generator.root.appendingPathComponent("Tests/KafkaWireTests/Golden/Own/\(name).json").path
+        let paths = [own, "\(folder)/\(name).json", "\(folder)/records/\(name).json"]
         let path = try #require(paths.first { FileManager.default.fileExists(atPath: $0) }, "no \(name).json")
         let json = try JSONSerialization.jsonObject(with: Data(contentsOf: URL(fileURLWithPath: path)))
         definition = try #require(json as? [String: Any])

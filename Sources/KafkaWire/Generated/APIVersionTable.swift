@@ -42,6 +42,8 @@ extension APIKey {
         case .describeCluster: 0...2
         case .listConfigResources: 0...1
         case .describeTopicPartitions: 0...0
+        case .describeGatewayKeys: 0...0
+        case .alterGatewayKeys: 0...0
         default: nil
         }
     }
@@ -94,6 +96,8 @@ extension APIKey {
         case .describeCluster: 0
         case .listConfigResources: 0
         case .describeTopicPartitions: 0
+        case .describeGatewayKeys: 0
+        case .alterGatewayKeys: 0
         default: nil
         }
     }

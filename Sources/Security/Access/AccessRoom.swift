@@ -25,7 +25,7 @@ public struct AccessRoom: Sendable {
     public static let unbounded = AccessRoom(entries: .max)
 
     /// Takes the place of one more, or says why there is none.
-    mutating func take(_ textBytes: Int, _ kind: String, _ error: ErrorCode) -> AccessRefusal? {
+    public mutating func take(_ textBytes: Int, _ kind: String, _ error: ErrorCode) -> AccessRefusal? {
         guard entries > 0 else { return AccessRefusal(error, "There are as many \(kind) as there may be") }
         guard textBytes <= bytes else {
             return AccessRefusal(error, "The names of all \(kind) are as long as they may be together")

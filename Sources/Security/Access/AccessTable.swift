@@ -85,10 +85,10 @@ private func clusterOrTopic(
         place == .partOfReply ? .none : .topicAuthorizationFailed, place)
 }
 
-/// Kafka 4.3.1's table: every API a client can call. Authorization comes before existence unless a row's kind says
+/// Kafka 4.3.1's table, and our own APIs: every API a client can call. Authorization comes before existence unless a row's kind says
 /// otherwise.
 public enum AccessTable {
-    public static let rows: [AccessRow] = records + groups + transactions + topics + clusters + share
+    public static let rows: [AccessRow] = records + groups + transactions + topics + clusters + share + own
 
     /// APIs that ask for nothing.
     public static let open: Set<APIKey> = [
@@ -251,5 +251,11 @@ public enum AccessTable {
         AccessRow(.alterShareGroupOffsets, "", group(.read), topic(.read)),
         AccessRow(.deleteShareGroupOffsets, "", group(.delete), topic(.read)),
         AccessRow(.streamsGroupTopologyDescriptionUpdate, "", group(.read)),
+    ]
+
+    /// A key acts for its owner, so who makes one may do all that anybody may.
+    private static let own: [AccessRow] = [
+        AccessRow(.describeGatewayKeys, "", cluster(.describe)),
+        AccessRow(.alterGatewayKeys, "", cluster(.alter, .everyItem)),
     ]
 }

@@ -17,6 +17,17 @@ public struct GatewayKeyText: Sendable {
     /// SHA-256 over the whole text: what is stored of it. The secret is random, so it needs no slow hash.
     public let hash: [UInt8]
 
+    static func isID(_ text: ExactString) -> Bool {
+        text.text.utf8.count == idLength && text.text.utf8.allSatisfy(idCharacters.contains)
+    }
+
+    /// What is stored of a key. Nil when that is no id, or no hash.
+    public init?(id: ExactString, hash: [UInt8]) {
+        guard Self.isID(id), hash.count == HashAlgorithm.sha256.byteCount else { return nil }
+        self.id = id
+        self.hash = hash
+    }
+
     /// A new key, and its text, which is shown once.
     public static func make() -> (key: GatewayKeyText, text: Secret) {
         guard

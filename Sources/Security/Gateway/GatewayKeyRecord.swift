@@ -13,11 +13,18 @@ public struct GatewayKeyRecord: Hashable, Sendable {
         /// Nil for as long as the key lives.
         public internal(set) var end: UnixTime?
 
+        public init(hash: [UInt8], created: UnixTime, end: UnixTime?) {
+            self.hash = hash
+            self.created = created
+            self.end = end
+        }
+
         func isLive(at now: UnixTime) -> Bool { end.map { now < $0 } ?? true }
     }
 
     public let id: ExactString
     public let owner: Principal
+    public let created: UnixTime
     /// Newest first.
     public private(set) var secrets: [StoredSecret]
     public var expiry: UnixTime?
@@ -26,6 +33,8 @@ public struct GatewayKeyRecord: Hashable, Sendable {
     /// For a browser's page: may write and nothing else, whatever its scopes say.
     public let isPublishable: Bool
     public private(set) var lastUse: UnixTime?
+    /// The secret that requests are signed by (SigV4), sealed; nil: the key signs none.
+    public var signingSecret: [UInt8]?
 
     public init(
         _ key: GatewayKeyText, owner: Principal, created: UnixTime, expiry: UnixTime? = nil,
@@ -33,11 +42,34 @@ public struct GatewayKeyRecord: Hashable, Sendable {
     ) {
         id = key.id
         self.owner = owner
+        self.created = created
         secrets = [StoredSecret(hash: key.hash, created: created, end: nil)]
         self.expiry = expiry
         writtenScopes = scopes
         self.isPublishable = isPublishable
     }
+
+    /// As it was stored. Nil where that is no id, without a secret, and with more than there may be.
+    public init?(
+        id: ExactString, owner: Principal, created: UnixTime, secrets: [StoredSecret], expiry: UnixTime?,
+        isDisabled: Bool,
+        scopes: [AccessScope]?, isPublishable: Bool, lastUse: UnixTime?, signingSecret: [UInt8]?
+    ) {
+        guard GatewayKeyText.isID(id), (1...Self.maxSecrets).contains(secrets.count) else { return nil }
+        self.id = id
+        self.owner = owner
+        self.created = created
+        self.secrets = secrets
+        self.expiry = expiry
+        self.isDisabled = isDisabled
+        writtenScopes = scopes
+        self.isPublishable = isPublishable
+        self.lastUse = lastUse
+        self.signingSecret = signingSecret
+    }
+
+    /// What was set, for who shows or stores it.
+    public var ownScopes: [AccessScope]? { writtenScopes }
 
     public enum RotationError: Error, Hashable {
         /// 409: two secrets are in use.

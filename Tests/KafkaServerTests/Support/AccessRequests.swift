@@ -103,4 +103,14 @@ enum AccessRequests {
         }
         return request
     }
+
+    /// A change of a key: its creation for alice, unless told otherwise.
+    static func key(_ key: GatewayKeyText, action: Int8 = 1, owner: String = "User:alice") -> AlterGatewayKeysRequest {
+        var change = AlterGatewayKeysRequest.GatewayKeyAlteration()
+        (change.id, change.action, change.owner, change.hash) = (key.id.text, action, owner, key.hash)
+        (change.signingSecret, change.scopes) = (nil, nil)
+        var request = AlterGatewayKeysRequest()
+        request.changes = [change]
+        return request
+    }
 }

@@ -91,7 +91,9 @@ final class TestBroker {
         group = try EventLoopGroup(loopOptions)
         broker.start()
         var sasl: SaslListener?
-        if let settings = options.sasl { sasl = SaslListener(settings, try Authentication(broker), tokens: options.tokens) }
+        if let settings = options.sasl {
+            sasl = SaslListener(settings, try Authentication(broker), tokens: options.tokens)
+        }
         let listener = server.listenerOptions(
             host: "127.0.0.1", port: 0, advertised: options.advertised, sasl: sasl,
             certificateOwner: { [owner = options.owner] _ in owner })
