@@ -14,6 +14,8 @@ public final class Chunk: @unchecked Sendable {
     public let capacity: Int
     @usableFromInline let pool: ChunkPool
     @usableFromInline let sizeClass: Int
+    /// Who keeps it for later, in a cache.
+    private let keepers = Atomic<Int>(0)
 
     init(base: UnsafeMutableRawPointer, capacity: Int, pool: ChunkPool, sizeClass: Int) {
         self.base = base
@@ -23,6 +25,12 @@ public final class Chunk: @unchecked Sendable {
     }
 
     deinit { pool.giveBack(base, capacity: capacity, sizeClass: sizeClass) }
+
+    /// Counts one more who keeps it in a cache; gives whether it is the first, so that the chunk is counted once.
+    public func addKeeper() -> Bool { keepers.add(1, ordering: .relaxed).oldValue == 0 }
+
+    /// Counts one less; gives whether it was the last.
+    public func removeKeeper() -> Bool { keepers.subtract(1, ordering: .relaxed).newValue == 0 }
 }
 
 /// A range of a chunk's bytes, which it keeps alive.

@@ -42,6 +42,15 @@ extension ConfigurationTable {
         ConfigurationKey(
             "log.cleaner.backoff.ms", .duration(.milliseconds, 1...Int64.max), default: "15000",
             "How often is looked for logs to compact, where topics are compacted"),
+        ConfigurationKey(
+            "log.window.max.bytes", .bytes(0...Int64.max), default: "8589934592",
+            "Most memory for the newest record batches, from which readers that follow are served; at least 32 MiB"),
+        ConfigurationKey(
+            "log.window.memory.percent", .integer(0...75), default: "25",
+            "Share of the memory that the machine, or its control group, has left, which they may take; 0: 32 MiB"),
+        ConfigurationKey(
+            "log.window.ms", .duration(.milliseconds, 1000...600_000), default: "15000",
+            "How long they stay in memory, and how long a partition counts as followed after its last reader"),
         .topicDefault(
             "segment.jitter.ms", in: .milliseconds,
             "Most that log.roll.ms is shortened by"),

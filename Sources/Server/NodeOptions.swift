@@ -81,6 +81,10 @@ extension BrokerOptions {
         offsetsPartitions = configuration.offsetsTopicPartitionCount
         store.cleanerMapBytes = configuration.cleanerMapBytes
         store.cleanerIntervalMs = configuration.cleanerIntervalMs
+        store.windowBytes = configuration.windowBytes
+        store.windowPercent = configuration.windowMemoryPercent
+        store.windowMs = configuration.windowMs
+        store.machineMemory = LinuxMemory()
         store.producerExpirationMs = configuration.producerIDExpirationMs
         groups.initialRebalanceDelayMs = configuration.initialRebalanceDelayMs
         groups.minSessionTimeoutMs = Int32(clamping: configuration.minSessionTimeoutMs)

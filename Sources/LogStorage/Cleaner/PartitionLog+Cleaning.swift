@@ -38,6 +38,7 @@ extension PartitionLog {
         // have.
         io.withLock { _ in
             let fileTime = new.maxTimestamp < 0 ? newestTime(of: old) : nil
+            var gone: [TailBatch] = []
             let isExchanged = state.withLock { state -> Bool in
                 guard !state.isDeleted, let first = state.segments.firstIndex(where: { $0 === old[0] }),
                     first + old.count < state.segments.count,
@@ -54,9 +55,10 @@ extension PartitionLog {
                     store.handles.markSynced(segment)
                 }
                 state.segments.replaceSubrange(first..<first + old.count, with: [new])
-                state.letGo(through: state.segments[first + 1].baseOffset - 1)
+                gone = state.letGo(through: state.segments[first + 1].baseOffset - 1)
                 return true
             }
+            store.memory.release(gone)
             new.written = new.size
             // Until the file has its name the index must not be stored: it would stand beside another file.
             new.isFinished = true

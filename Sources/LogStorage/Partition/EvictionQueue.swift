@@ -3,43 +3,59 @@ import ByteBuffers
 /// The order in which batches that readers may want leave memory: first in, first out, over all partitions.
 ///
 /// The batches themselves are in their partition's tail. An entry says that the partition still keeps all batches up to
-/// an offset for readers that follow closely, although their segment has them. When the entries' bytes exceed the
-/// budget, the oldest entries are removed and their partitions release the batches. Batches that the cleaner or DeleteRecords
-/// have released earlier count until their entry is removed, so the sum may be too high, but never too low. Entries of
-/// deleted partitions go with these, whose logs they would keep.
+/// an offset for readers that follow closely, although their segment has them. Batches that a deletion, the cleaner or
+/// their partition itself has released earlier leave a dead entry, which does nothing when its turn comes. Entries
+/// of deleted partitions go with these, whose logs they would keep.
 struct EvictionQueue {
     struct Entry {
         let log: PartitionLog
         /// Of the newest batch it stands for; all older ones of the partition go with it.
         let lastOffset: Int64
-        let bytes: Int
+        /// The window's tick when they were settled.
+        let tick: Int
     }
 
     private var entries = FIFO<Entry>()
-    private(set) var bytes = 0
+    /// Entries from which on dead ones are looked for.
+    private var crowd = minCrowd
 
-    mutating func add(_ entry: Entry) {
-        entries.append(entry)
-        bytes += entry.bytes
-    }
+    /// Entries, of 32 bytes, that are never worth the look.
+    static let minCrowd = 4096
 
-    /// Takes out the oldest entry while there are more than `budget` bytes.
-    mutating func next(over budget: Int) -> Entry? {
-        guard bytes > budget, let first = entries.first else { return nil }
-        entries.removeFirst(1)
-        bytes -= first.bytes
+    /// So many entries that dead ones should be taken out.
+    var isCrowded: Bool { entries.count >= crowd }
+
+    mutating func add(_ entry: Entry) { entries.append(entry) }
+
+    /// Takes out the oldest entry.
+    mutating func next() -> Entry? {
+        guard let first = entries.first else { return nil }
+        entries.removeFirst()
         return first
     }
 
-    /// Takes out the entries of partitions that are gone, and returns their bytes.
-    mutating func remove(of gone: Set<ObjectIdentifier>) -> Int {
-        let before = bytes
-        let all = entries
-        entries = FIFO()
-        for index in 0..<all.count {
-            let entry = all[index]
-            if gone.contains(ObjectIdentifier(entry.log)) { bytes -= entry.bytes } else { entries.append(entry) }
-        }
-        return before - bytes
+    /// Takes out the entries of partitions that are gone.
+    mutating func remove(of gone: Set<ObjectIdentifier>) {
+        let all = takeAll()
+        for index in 0..<all.count where !gone.contains(ObjectIdentifier(all[index].log)) { entries.append(all[index]) }
+    }
+
+    /// Takes out the oldest entry if it is from before `tick`.
+    mutating func next(before tick: Int) -> Entry? {
+        guard let first = entries.first, first.tick < tick else { return nil }
+        return next()
+    }
+
+    mutating func takeAll() -> FIFO<Entry> {
+        defer { entries = FIFO() }
+        return entries
+    }
+
+    /// Puts back what `takeAll` took and is not dead, before what came meanwhile.
+    mutating func putBack(_ live: FIFO<Entry>) {
+        var all = live
+        for index in 0..<entries.count { all.append(entries[index]) }
+        entries = all
+        crowd = max(Self.minCrowd, 2 * all.count)
     }
 }

@@ -34,12 +34,16 @@ extension PartitionLog {
 
     private func removeFolder() throws(StorageError) {
         try io.withLock { writer throws(StorageError) in
-            state.withLock { state in
+            let gone = state.withLock { state in
                 for segment in state.segments + state.obsolete { store.handles.retire(segment) }
-                for index in state.settled..<state.tail.count { store.memory.subtract(state.tail[index].slice.count) }
+                for index in state.settled..<state.tail.count {
+                    store.memory.subtract(state.tail[index].slice.count)
+                }
+                let gone = state.letGo(through: .max)
                 state.tail.removeFirst(state.tail.count)
-                state.settled = 0
+                return gone
             }
+            store.memory.release(gone)
             writer.direct = nil
             if try store.fileSystem.exists(folder) {
                 try store.fileSystem.removeTree(folder)

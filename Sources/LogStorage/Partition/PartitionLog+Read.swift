@@ -32,7 +32,7 @@ extension PartitionLog {
         while true {
             var plan: ReadPlan
             let outcome = state.withLock { state in
-                if visibility == .committed { state.unreadBytes = 0 }
+                if visibility == .committed { state.followers.noteReader() }
                 return state.plan(from: wanted, maxBytes: maxBytes, atLeastOne, visibility)
             }
             switch outcome {
@@ -41,14 +41,20 @@ extension PartitionLog {
             case .success(let found): plan = found
             }
             wanted = plan.wanted
-            guard let source = plan.file else { return .success(plan.records) }
+            guard let source = plan.file else {
+                if plan.records.byteCount > 0 { statistics.memoryReads.add(1, ordering: .relaxed) }
+                return .success(plan.records)
+            }
             do {
                 let isFound = try read(
                     source, from: wanted, maxBytes: maxBytes, atLeastOne: atLeastOne, fileFrom: fileFrom, mayWait, pool,
                     into: &plan.records)
                 // The segment was compacted or removed meanwhile: its name and its index may be another segment's.
                 if source.segment.isRetired.load(ordering: .acquiring) { continue }
-                if isFound { return .success(plan.records) }
+                if isFound {
+                    if plan.records.byteCount > 0 { statistics.fileReads.add(1, ordering: .relaxed) }
+                    return .success(plan.records)
+                }
             } catch {
                 if source.segment.isRetired.load(ordering: .acquiring) { continue }
                 // Finds out what is damaged and quarantines it. The next plan leads around it, or is a refusal.

@@ -82,7 +82,10 @@ extension PartitionLog {
             return true
         }
         commits.tell(told)
-        if isAny { markDirty() }
+        if isAny {
+            evict(through: logStartOffset.rawValue - 1)
+            markDirty()
+        }
         return isAny
     }
 
@@ -112,8 +115,19 @@ extension PartitionLog {
     public func deleteRecords(before offset: Offset) -> Result<(logStartOffset: Offset, ticket: UInt64), AppendRefusal>
     {
         var told: [ReadWaiter] = []
-        defer { commits.tell(told) }
-        return state.withLock { state in
+        let result = moveStart(to: offset, &told)
+        // What a large window has of it goes within seconds.
+        if case .success(let (start, ticket)) = result, ticket > 0 {
+            evict(through: start.rawValue - 1, atMost: State.maxLetGoBytes)
+        }
+        commits.tell(told)
+        return result
+    }
+
+    private func moveStart(
+        to offset: Offset, _ told: inout [ReadWaiter]
+    ) -> Result<(logStartOffset: Offset, ticket: UInt64), AppendRefusal> {
+        state.withLock { state in
             if state.isDeleted {
                 return .failure(AppendRefusal(.unknownTopicOrPartition, "the topic is being deleted"))
             }

@@ -32,7 +32,7 @@ extension PartitionLog {
                 let (threshold, isNever) = state.watermarkPosition.addingReportingOverflow(step)
                 let isOver = isNever || state.watermarkPosition >= enough
                 slot = state.waiters.set(waiter, threshold: isOver ? .max : threshold, slot: slot)
-                state.unreadBytes = 0
+                state.followers.noteReader()
             }
             return Watermark(
                 position: state.watermarkPosition, logStartOffset: Offset(state.logStartOffset),

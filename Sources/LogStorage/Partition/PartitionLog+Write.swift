@@ -118,41 +118,28 @@ extension PartitionLog {
 
     /// Counts the tail's batches up to and including `lastOffset` as durable and in their files.
     ///
-    /// They stay in memory for readers that follow closely, as long as the store's cache has room. A partition that nobody
-    /// reads keeps none: if more bytes were written since its last reader than the cache holds, the batches would be evicted
-    /// before the next reader came. Their memory is then used again at once, while the processor's cache still has it.
+    /// They stay in memory for readers that follow (`Followers`), as long as the store's window has room. Where nobody does,
+    /// their memory is used again at once, while the processor's cache still has it.
     func settle(through lastOffset: Int64) {
-        let (written, cost) = state.withLock { state -> (Int, Int) in
-            let end = state.tail.partitioningIndex { $0.lastOffset > lastOffset }
-            guard state.settled < end else { return (0, 0) }
-            let isFollowed = state.unreadBytes <= store.options.cacheBytes || state.waiters.awaitsGrowth
-            var written = 0
-            // The batches keep whole chunks alive. A chunk that several partitions share counts for each of them. What a
-            // start has replayed is not kept: its pool is not the one that the cache is counted in.
-            var cost = 0
-            var chunk: Chunk?
-            for index in state.settled..<end {
-                let batch = state.tail[index]
-                batch.segment.readable = max(batch.segment.readable, batch.position + Int64(batch.slice.count))
-                written += batch.slice.count
-                if batch.slice.chunk !== chunk, !store.replayPool.owns(batch.slice.chunk) {
-                    cost += batch.slice.chunk.capacity
-                }
-                chunk = batch.slice.chunk
-            }
-            state.settled = end
-            if state.unreadBytes != .max { state.unreadBytes += written }
-            if isFollowed, cost > 0 { return (written, cost) }
-            state.letGo(through: lastOffset)
-            return (written, 0)
-        }
-        if written > 0 { store.memory.subtract(written) }
-        guard cost > 0 else { return }
-        store.memory.keep(EvictionQueue.Entry(log: self, lastOffset: lastOffset, bytes: cost))
+        let (memory, replayPool) = (store.memory, store.replayPool)
+        let outcome = state.withLock { $0.settle(through: lastOffset, memory, replayPool) }
+        if outcome.written == 0 { return }
+        memory.subtract(outcome.written)
+        memory.window.count(settled: outcome.written)
+        memory.release(outcome.gone)
+        if outcome.isKept { memory.keep(self, through: lastOffset) }
     }
 
-    /// Lets go of settled batches up to and including `lastOffset`.
-    func evict(through lastOffset: Int64) { state.withLock { $0.letGo(through: lastOffset) } }
+    /// Lets go of settled batches up to and including `lastOffset`, oldest first and about `limit` bytes of them.
+    func evict(through lastOffset: Int64, atMost limit: Int = .max) {
+        let gone = state.withLock { $0.letGo(through: lastOffset, atMost: limit) }
+        store.memory.release(gone)
+    }
+
+    /// Whether a settled batch at or before `lastOffset` is in memory.
+    func keepsAnything(through lastOffset: Int64) -> Bool {
+        state.withLock { state in state.settled > 0 && state.tail.first!.baseOffset <= lastOffset }
+    }
 
     /// Writes everything up to and including `lastOffset` to the segments: the first half of a commit that is written
     /// through. It is durable after `flush`, and visible when the caller publishes the commit.
@@ -296,10 +283,70 @@ extension PartitionLog {
 }
 
 extension PartitionLog.State {
-    /// Lets go of settled batches up to and including `lastOffset`: they are read from their segments from now on.
-    mutating func letGo(through lastOffset: Int64) {
+    /// Most batches of a partition that stay in memory. The places of those that have left are cut off together, while
+    /// readers and writers wait: 0.3 ms for so many.
+    static let maxKeptBatches = 64 << 10
+    /// Batches of fewer bytes, on average, are not kept for nobody when there are more than a few: whoever writes them pays the most
+    /// for a byte as it is, and 64 clients with a record in flight each would pay 3 % more.
+    static let smallBatchBytes = 4 << 10
+    static let fewBatches = 1024
+    /// Bytes of batches that an append's thread lets go of at once: to unmap them takes a millisecond.
+    static let maxLetGoBytes = 32 << 20
+
+    /// Counts batches as settled. `gone`: those that do not stay, to be released without the lock.
+    fileprivate mutating func settle(
+        through lastOffset: Int64, _ memory: TailMemory, _ replayPool: ChunkPool
+    ) -> (written: Int, isKept: Bool, gone: [PartitionLog.TailBatch]) {
+        let end = tail.partitioningIndex { $0.lastOffset > lastOffset }
+        guard settled < end else { return (0, false, []) }
+        var written = 0
+        for index in settled..<end {
+            let batch = tail[index]
+            batch.segment.readable = max(batch.segment.readable, batch.position + Int64(batch.slice.count))
+            written += batch.slice.count
+        }
+        // What a start has replayed is not kept: its pool is not the one that is counted.
+        let isKept =
+            followers.settle(written, isWaitedFor: waiters.awaitsGrowth, isWhole: isWhole(upTo: end), memory.window)
+            && !replayPool.owns(tail[end - 1].slice.chunk)
+        if !isKept, settled == 0 {
+            // The usual case of a partition that nobody reads: nothing of it is counted.
+            tail.removeFirst(end)
+            return (written, false, [])
+        }
+        memory.hold(tail, settled..<end)
+        settled = end
+        if isKept {
+            let surplus = settled - Self.maxKeptBatches
+            return (written, true, surplus > 0 ? letGo(through: tail[surplus - 1].lastOffset) : [])
+        }
+        // What is left of a large window goes with the next ones.
+        let gone = letGo(through: lastOffset, atMost: max(Self.maxLetGoBytes, 2 * written))
+        return (written, settled > 0, gone)
+    }
+
+    /// Whether all of the log up to the tail's batch `end` is in memory, in batches that are large enough, or few enough, to be
+    /// kept for somebody who has not come yet.
+    private func isWhole(upTo end: Int) -> Bool {
+        let (first, last) = (tail[0], tail[end - 1])
+        guard first.baseOffset <= logStartOffset else { return false }
+        if end <= Self.fewBatches || first.segment !== last.segment { return true }
+        return last.position + Int64(last.slice.count) - first.position >= Int64(end * Self.smallBatchBytes)
+    }
+
+    /// Takes settled batches up to and including `lastOffset` out of memory, oldest first and about `limit` bytes of them:
+    /// they are read from their segments from now on. To be released by `TailMemory.release`, without the lock.
+    mutating func letGo(through lastOffset: Int64, atMost limit: Int = .max) -> [PartitionLog.TailBatch] {
         let end = min(settled, tail.partitioningIndex { $0.lastOffset > lastOffset })
-        tail.removeFirst(end)
-        settled -= end
+        var gone: [PartitionLog.TailBatch] = []
+        var bytes = 0
+        while gone.count < end, bytes < limit {
+            let batch = tail[gone.count]
+            bytes += batch.slice.count
+            gone.append(batch)
+        }
+        tail.removeFirst(gone.count)
+        settled -= gone.count
+        return gone
     }
 }

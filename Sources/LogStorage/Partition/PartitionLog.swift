@@ -28,6 +28,7 @@ public final class PartitionLog: Sendable {
     unowned let commits: GroupCommit
     unowned let registry: PartitionRegistry
     unowned let producerLimit: ProducerLimit
+    let statistics: LogStatistics
     let folder: String
 
     /// The topic's policy contains `compact`: read before the lock is taken, where records must have keys.
@@ -66,8 +67,7 @@ public final class PartitionLog: Sendable {
         /// and stay for readers; the others are on their way.
         var tail = FIFO<TailBatch>()
         var settled = 0
-        /// Bytes settled since a consumer last read or waited here; `Int.max` before the first one did.
-        var unreadBytes = Int.max
+        var followers = Followers()
         var producers = ProducerStates()
         /// How many of `producers` the store's `ProducerLimit` counts.
         var countedProducers = 0
@@ -139,6 +139,7 @@ public final class PartitionLog: Sendable {
         commits = store.commits
         registry = store.registry
         producerLimit = store.producerLimit
+        statistics = store.statistics
         self.topicID = topicID
         topicPartition = TopicPartition(topicID: topicID, partitionIndex: partitionIndex)
         self.topicName = topicName

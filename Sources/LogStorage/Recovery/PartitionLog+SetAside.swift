@@ -81,7 +81,7 @@ extension PartitionLog {
 
     /// Resets the partition to the checkpoint's state, and keeps the replayed batches in `carried` for a later attempt.
     private func setAside(_ error: StorageError, nowMs: Int64) {
-        let segments = state.withLock { state -> [Segment] in
+        let (segments, gone) = state.withLock { state -> ([Segment], [TailBatch]) in
             defer {
                 let known = state.checkpoint ?? Checkpoint.Entry()
                 state.segments = [Segment(baseOffset: known.endOffset)]
@@ -92,8 +92,8 @@ extension PartitionLog {
                 state.producers = ProducerStates()
                 producerLimit.update(&state)
                 state.tail.removeFirst(state.tail.count)
-                state.settled = 0
             }
+            let gone = state.letGo(through: .max)
             let replayed = (state.settled..<state.tail.count).map { state.tail[$0] }
             store.memory.subtract(replayed.reduce(0) { $0 + $1.slice.count })
             state.carried =
@@ -106,8 +106,9 @@ extension PartitionLog {
                     CarriedEntry(
                         kind: .logStart, value: state.logStartOffset, truncations: state.truncations, slice: nil))
             }
-            return state.segments
+            return (state.segments, gone)
         }
+        store.memory.release(gone)
         for segment in segments { store.handles.close(segment) }
         recordFault(error, kind: .unopened, nowMs: nowMs)
     }

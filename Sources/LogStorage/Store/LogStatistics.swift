@@ -11,6 +11,9 @@ public final class LogStatistics: Sendable {
     /// Bytes written to the journal, padding included.
     public let journalBytes = Atomic<Int>(0)
     public let checkpoints = Atomic<Int>(0)
+    /// Reads of records that were in memory, and of records that were read from their segment's file.
+    public let memoryReads = Atomic<Int>(0)
+    public let fileReads = Atomic<Int>(0)
     /// Nanoseconds that commits spent writing and syncing.
     public let commitNanoseconds = Atomic<Int>(0)
     /// Passes of compaction over one log, and what they read and wrote.

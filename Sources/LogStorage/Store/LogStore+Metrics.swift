@@ -27,6 +27,14 @@ extension LogStore {
         registry.total("millrace_storage_checkpoints_total", help: "Checkpoints made.") {
             Double(statistics.checkpoints.load(ordering: .relaxed))
         }
+        let reads = "millrace_storage_reads_total"
+        let help = "Reads that found records: in memory, or in a segment's file."
+        registry.total(reads, help: help, labels: ["from": "memory"]) {
+            Double(statistics.memoryReads.load(ordering: .relaxed))
+        }
+        registry.total(reads, help: help, labels: ["from": "file"]) {
+            Double(statistics.fileReads.load(ordering: .relaxed))
+        }
         showState(in: registry)
         showSpace(in: registry)
     }
@@ -43,6 +51,12 @@ extension LogStore {
         registry.reading(
             "millrace_storage_tail_bytes", help: "Bytes of record batches in memory that are not in a segment yet."
         ) { [self] in Double(memory.unsettledBytes) }
+        registry.reading(
+            "millrace_storage_window_bytes", help: "Memory of record batches that stay for readers who follow."
+        ) { [self] in Double(memory.keptBytes) }
+        registry.reading(
+            "millrace_storage_window_share_bytes", help: "Memory that they may come to take, as the machine has it."
+        ) { [self] in Double(memory.window.share) }
         registry.reading(
             "millrace_memory_buffer_bytes", help: "Buffers in use: input, requests, replies, batches in memory."
         ) { [self] in Double(pool.outstandingBytes + replayPool.outstandingBytes) }

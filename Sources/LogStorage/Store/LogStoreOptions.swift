@@ -1,3 +1,7 @@
+import ByteBuffers
+import Glibc
+public import StorageIO
+
 /// What a store may use. Sizes are in bytes.
 public struct LogStoreOptions: Sendable {
     /// Size of one journal file; at most `Journal.maxFiles` of them exist.
@@ -21,8 +25,22 @@ public struct LogStoreOptions: Sendable {
     public var cleanerMapBytes = 16 << 20
     /// `log.cleaner.backoff.ms`: how often the cleaner looks for logs that are due.
     public var cleanerIntervalMs: Int64 = 15_000
-    /// Memory for batches that are in their segments already and stay for readers that follow closely.
+    /// Memory that batches may always take which are in their segments already and stay for readers that follow closely.
     public var cacheBytes = 32 << 20
+    /// `log.window.max.bytes`: most memory that they may take where the machine has it; no more than `cacheBytes` unless
+    /// this is more. <doc:HotWindow>
+    public var windowBytes = 0
+    /// `log.window.memory.percent`: their share of the memory that the machine has left.
+    public var windowPercent = 25
+    /// `log.window.ms`: how long they stay beyond `cacheBytes`, and how long a partition counts as followed after its last
+    /// reader.
+    public var windowMs: Int64 = 15_000
+    /// Bytes of fresh memory that may be taken for them in a second: what writers do not feel.
+    var windowPaceBytes = WindowBudget.paceBytesPerCore * max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+    /// Nanoseconds of the monotonic clock, by which the pace of writing is told.
+    var windowClock: @Sendable () -> Int = { Int(MonotonicClock.nanoseconds) }
+    /// Tells what the machine has left; nil: `windowBytes` is theirs, whatever it has.
+    public var machineMemory: (any MachineMemory)?
     /// Most segments whose files are open at a time; each takes a descriptor. <doc:FilesAndDescriptors> has how a broker chooses it.
     public var openSegments = 4096
     /// Most states of idempotent producers, of all partitions together.

@@ -36,7 +36,7 @@ struct StoreParts: Sendable {
         handles = SegmentHandles(fileSystem, limit: options.openSegments)
         self.fileSystem = handles.fileSystem
         availability = Availability(folder: folder, statistics: statistics)
-        memory = TailMemory(pool: pool, cacheBytes: options.cacheBytes)
+        memory = TailMemory(pool: pool, window: WindowBudget(options))
         producerLimit = ProducerLimit(limit: options.maxProducerStates, requests: requests)
         diskSpace = DiskSpace(
             handles.fileSystem, folder: folder, reserveBytes: options.reserveBytes, memory: memory, requests: requests)

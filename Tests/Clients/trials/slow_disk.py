@@ -14,8 +14,8 @@ from trials.command import parser, remove_on_sigterm
 
 
 def prepared(program: str) -> tuple[SlowNode, int]:
-    """A node with topic "seen" (its newest records in memory), "old" (60 MB that are not), and "load"."""
-    node = SlowNode(program).start()
+    """A node with topic "seen" (its newest records in memory), "old" (60 MB that are not, as there is no window), and "load"."""
+    node = SlowNode(program, {"log.window.memory.percent": "0"}).start()
     with wire.Connection(node.bootstrap) as connection:
         for name in ("seen", "old", "load"):
             assert connection.create_topic(name, 1) == 0

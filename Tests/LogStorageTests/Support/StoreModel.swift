@@ -84,6 +84,7 @@ final class StoreModel {
         options.tailBudgetBytes = 16 << 10
         options.direct = random.chance(0.8)
         options.cacheBytes = random.number(in: 0...48 << 10)
+        options.windowBytes = random.number(in: 0...192 << 10)
         options.unsafeWithoutSync = withoutSync
         options.unsafeTrustsCache = trustingCache
         options.producerExpirationMs = Self.expirationMs
