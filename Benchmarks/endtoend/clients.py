@@ -147,19 +147,46 @@ class Clients:
         on, and both cost the server."""
         # As many as a quick run takes: the rate decides how long it lasts.
         records = max(10_000, round(300_000 * self.seconds))
-        reader = [self.lean, "consume", *node.client_options, "-b", node.bootstrap, "-t", topic, "-m", str(records), "-P", str(node.pid)]
-        process = subprocess.Popen(reader, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        reader = self.lean_reader(node, topic, records)
+        return self.beside(row, node, topic, reader, self.lean_writer(node, topic, records), reader_waits=0)
+
+    def lean_behind(self, row: str, node: Node, topic: str, seconds: float, rate: int) -> Sample:
+        """A reader that begins so many seconds after a producer of `rate` records a second, catches up, and follows to the end; what
+        the reader got counts, and both cost the server from the reader's start on."""
+        records = round(rate * (seconds + self.seconds))
+        writer = [*self.lean_writer(node, topic, records), "-R", str(rate)]
+        return self.beside(row, node, topic, self.lean_reader(node, topic, records), writer, reader_waits=seconds)
+
+    def lean_reader(self, node: Node, topic: str, records: int) -> list[str]:
+        return [self.lean, "consume", *node.client_options, "-b", node.bootstrap, "-t", topic, "-m", str(records), "-P", str(node.pid)]
+
+    def lean_writer(self, node: Node, topic: str, records: int) -> list[str]:
+        return [self.lean, "produce", *node.client_options, "-b", node.bootstrap, "-t", topic, "-s", "1024", "-m", str(records), "-p", "1", *self.payload()]
+
+    def beside(self, row: str, node: Node, topic: str, reader: list[str], writer: list[str], reader_waits: float) -> Sample:
+        """A reader and a writer at a time, the reader first or so many seconds later; what the reader saw."""
+        running: list[subprocess.Popen] = []
+
+        def start(command: list[str]) -> None:
+            running.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+
         try:
-            self.lean_fill(node, topic, 1024, records)
-            out, error = process.communicate(timeout=180)
+            start(writer if reader_waits else reader)
+            time.sleep(reader_waits)
+            start(reader if reader_waits else writer)
+            ended = [process.communicate(timeout=180) for process in running]
         finally:
-            process.kill()
-            process.wait()
-        if process.returncode:
-            raise ClientFailure(f"{' '.join(reader)} ended with {process.returncode}: {out}{error}"[:2000])
+            for process in running:
+                process.kill()
+                process.wait()
+        for process, (out, error) in zip(running, ended):
+            if process.returncode:
+                raise ClientFailure(f"{' '.join(process.args)} ended with {process.returncode}: {out}{error}"[:2000])
         self.note(row, node, reader, topic)
-        self.said[row] += f" beside lean produce -b HOST:PORT -t TOPIC -s 1024 -m {records} -p 1"
-        return self.of_lean(node, json.loads(out.strip().splitlines()[-1]), "MB/s", (None, None, None))
+        read = self.said[row]
+        self.note(row, node, writer, topic)
+        self.said[row] = f"{read} beside {self.said[row]}" + (f", {reader_waits:g} s later" if reader_waits else "")
+        return self.of_lean(node, json.loads(ended[1 if reader_waits else 0][0].strip().splitlines()[-1]), "MB/s", (None, None, None))
 
     # MARK: Kafka's own perf tools
 

@@ -125,6 +125,7 @@ def matrix() -> list[Row]:
     add("idempotent", "1 KiB, idempotent", lean(1024, idempotent=True))
     records = 1_000_000
     add("tail", "consume 1 KiB at the end of what is being written", lambda c, row, node, topic: c.lean_follow(row, node, topic))
+    add("behind", "consume 1 KiB, begun 2 s behind a writer of 100 MB/s", lambda c, row, node, topic: c.lean_behind(row, node, topic, 2, 100_000))
     add("cached", "consume 1 KiB, read before", lambda c, row, node, topic: c.lean_consume(row, node, topic, records), fill=(records, 1024))
     add("catch-up", "consume 1 KiB from the disk", lambda c, row, node, topic: c.lean_consume(row, node, topic, records), fill=(records, 1024), is_cold=True)
     add("fan-out", "consume 1 KiB, 8 readers of everything", lambda c, row, node, topic: c.lean_consume(row, node, topic, records // 4, consumers=8), fill=(records // 4, 1024))
