@@ -76,7 +76,9 @@ class Broker:
         source = str(pathlib.Path(__file__).with_name("interpose.c"))
         subprocess.run([shutil.which("cc") or "clang", "-O2", "-shared", "-fPIC", *defines, "-o", str(library), source, "-ldl"], check=True)
         self.kafka, self.http = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
-        command = [*prefix, binary, "serve", "--data-dir", str(folder / "data"), "--kafka", self.kafka, "--http", self.http, "--set", "num.network.threads=1"]
+        command = [*prefix, binary, "serve", "--data-dir", str(folder / "data"), "--kafka", self.kafka, "--http", self.http, "--set", "num.network.threads=1",
+                   # What nobody has read is in its file, where `fetch` and `fetch-file` find it.
+                   "--set", "log.window.memory.percent=0"]
         # No setting of this shell is the broker's.
         environment = {key: value for key, value in os.environ.items() if not key.startswith("MILLRACE_")}
         environment.update(LD_PRELOAD=str(library), COUNTS_FILE=str(self.page.path))

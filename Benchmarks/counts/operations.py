@@ -57,10 +57,12 @@ def produce(name: str, bootstrap: str, records: int, acks: int) -> Operation:
     return kafka(name, bootstrap, frame(wire.PRODUCE, 7, wire.Connection.produce_body(topic, 0, batch, acks)), int16_at(4 + 4 + 2 + len(topic) + 4 + 4))
 
 
-def fetch(name: str, bootstrap: str, batches: int, records: int, most: int) -> Operation:
+def fetch(name: str, bootstrap: str, batches: int, records: int, most: int, is_followed: bool = False) -> Operation:
     topic = f"counts-{name}"
     with wire.Connection(bootstrap) as connection:
         connection.create_topic(topic, 1)
+        if is_followed:
+            connection.fetch(topic, 0, 0, max_wait_ms=0)
         for _ in range(batches):
             connection.produce(topic, 0, wire.Batch(values(records, 1024)).encode())
     body = (wire.int32(-1) + wire.int32(500) + wire.int32(1) + wire.int32(1 << 20) + wire.int8(0)
@@ -121,6 +123,8 @@ def all_operations(bootstrap: str, http_address: str) -> list[Operation]:
         replace(produce("produce-16", bootstrap, 1, -1), at_once=16, counted_turns=8),
         replace(produce("produce-batch", bootstrap, 100, -1), counted_turns=32),
         fetch("fetch", bootstrap, 16, 16, 64 << 10),
+        # The same where somebody has read before it was written: from memory.
+        fetch("fetch-memory", bootstrap, 16, 16, 64 << 10, is_followed=True),
         # Long runs are in their file alone, and a reply of this size is sent from there.
         replace(fetch("fetch-file", bootstrap, 4, 250, 1 << 20), counted_turns=32),
         heartbeat(bootstrap),
