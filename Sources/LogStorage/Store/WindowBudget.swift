@@ -7,7 +7,7 @@ import Synchronization
 /// Time passes in ticks, of a second or longer, which the maintaining thread makes while there is anything in the window. Each
 /// looks at the machine's memory. The limit falls with that at once, and rises as batches come, at a pace that writers do not feel.
 ///
-/// All that other threads read is atomic; `lastTickMs` is the maintaining thread's.
+/// All that other threads read is atomic; `lastTick` is the maintaining thread's.
 final class WindowBudget: Sendable {
     /// Bytes that may always be taken: `LogStoreOptions.cacheBytes`.
     let base: Int
@@ -29,7 +29,8 @@ final class WindowBudget: Sendable {
     private let isCalm = Atomic<Bool>(true)
     /// More was written than the pace allows, since the last tick.
     private let isHurried = Atomic<Bool>(false)
-    private let lastTickMs = Lock<Int64>(.min)
+    /// Under the lock: the time of the last tick, and ticks one after the other in which more was written than the pace allows.
+    private let lastTick = Lock<(ms: Int64, hurriedTicks: Int)>((.min, 0))
 
     /// Fresh memory costs a fault and a cleared page for every 4 KiB, 0.2 to 0.5 CPU-seconds a GB: at this pace 1.6 to 4 %
     /// of the cores. Memory that is used again costs none of that.
@@ -42,6 +43,10 @@ final class WindowBudget: Sendable {
     /// back every second.
     static let maxPressurePercent = 10.0
     static let tickMs: Int64 = 1000
+    /// Ticks one after the other with more writing than the pace allows, after which all beyond `base` is given back. So much is
+    /// written then that the window holds parts of a second, and its memory is not in the processor's cache when it is used again,
+    /// which all writers pay for. A burst that lasts a second costs nothing.
+    static let maxHurriedTicks = 2
     /// How long the limit rises by an old look at the machine.
     static let maxUnlookedNs = 10_000_000_000
 
@@ -95,12 +100,15 @@ final class WindowBudget: Sendable {
 
     /// Passes a second, if one is over at `nowMs`; gives whether it was. `kept`: bytes that the window has.
     func advance(nowMs: Int64, kept: Int) -> Bool {
-        lastTickMs.withLock { last in
-            guard last == .min || nowMs - last >= Self.tickMs || nowMs < last else { return false }
-            last = nowMs
+        lastTick.withLock { last in
+            guard last.ms == .min || nowMs - last.ms >= Self.tickMs || nowMs < last.ms else { return false }
+            last.ms = nowMs
             ticks.add(1, ordering: .relaxed)
             look(kept: kept)
-            isCalm.store(!isHurried.exchange(false, ordering: .relaxed), ordering: .relaxed)
+            let wasHurried = isHurried.exchange(false, ordering: .relaxed)
+            isCalm.store(!wasHurried, ordering: .relaxed)
+            last.hurriedTicks = wasHurried ? last.hurriedTicks + 1 : 0
+            if last.hurriedTicks >= Self.maxHurriedTicks { current.store(base, ordering: .relaxed) }
             return true
         }
     }

@@ -256,6 +256,30 @@ import Testing
         }
     }
 
+    @Test func whereMuchIsWrittenForLongItIsGivenBack() throws {
+        let node = try node(pace: 100_000)
+        var second: Int64 = 0
+        func follow(_ count: Int) throws {
+            _ = try node.read(from: node.log.logEndOffset.rawValue)
+            write(node, count)
+            pass(1, node, from: &second)
+        }
+        for _ in 0..<6 { try follow(2) }
+        let grown = node.store.memory.window.limit
+        #expect(grown > 100_000)
+        // A burst of a second costs nothing.
+        try follow(10)
+        #expect(node.store.memory.window.limit >= grown)
+        try follow(1)
+        #expect(kept(node) > 100_000)
+        for _ in 0..<WindowBudget.maxHurriedTicks { try follow(10) }
+        #expect(node.store.memory.window.limit == 40_000)
+        #expect(kept(node) <= 40_000)
+        // It grows again once it is calm.
+        for _ in 0..<4 { try follow(2) }
+        #expect(kept(node) > 60_000)
+    }
+
     @Test func itsShareFollowsTheMachine() throws {
         let machine = Machine(8 << 20)
         let node = try node(machine: machine)
