@@ -160,7 +160,10 @@ let package = Package(
             exclude: ["help.txt"]),
         tests(
             "ConsoleCommandsTests",
-            ["ConsoleCommands", "Server", "BrokerTestKit", "Configuration", "KafkaModel", "Security", "StorageIO"]),
+            [
+                "ConsoleCommands", "Server", "BrokerTestKit", "Configuration", "KafkaModel", "Security", "StorageIO",
+                "Telemetry",
+            ]),
         tests("ArchitectureTests", []),
     ],
     swiftLanguageModes: [.v6]

@@ -1,11 +1,12 @@
 import ByteBuffers
+import Telemetry
 
 /// One thread that runs blocking pieces of work in the order they come. Limit: `maxQueued`; beyond it `submit` refuses.
 public final class WorkQueue: Sendable {
     static let maxQueued = 10_000
 
     private struct State {
-        var jobs: [@Sendable () -> Void] = []
+        var jobs: [(queued: Int64, run: @Sendable () -> Void)] = []
         var stopping = false
         var thread: Thread?
     }
@@ -21,7 +22,7 @@ public final class WorkQueue: Sendable {
     public func submit(_ job: @escaping @Sendable () -> Void) -> Bool {
         let taken = state.withLock { state in
             guard !state.stopping, state.jobs.count < Self.maxQueued else { return false }
-            state.jobs.append(job)
+            state.jobs.append((queued: MonotonicClock.nanoseconds, run: job))
             if state.thread == nil { state.thread = Thread(name: name) { [self] in run() } }
             return true
         }
@@ -35,7 +36,10 @@ public final class WorkQueue: Sendable {
                 defer { state.jobs = [] }
                 return (state.jobs, state.stopping)
             }
-            for job in jobs { job() }
+            for job in jobs {
+                StallTrace.note(.adminWait, from: job.queued, to: MonotonicClock.nanoseconds, count: jobs.count)
+                StallTrace.timed(.admin) { job.run() }
+            }
             if jobs.isEmpty {
                 if stopping { return }
                 signal.wait()

@@ -1,4 +1,5 @@
 import ByteBuffers
+import Telemetry
 
 /// A few threads that run pieces of work which would hold an event loop for longer than about a millisecond: reads that
 /// wait for a disk, decompression, requests and replies of many entries. Pieces begin in the order they come and end in
@@ -13,13 +14,13 @@ public final class WorkerPool: Sendable {
     public static let maxQueued = 10_000
 
     private struct State {
-        var waiting = FIFO<@Sendable () -> Void>()
+        var waiting = FIFO<(queued: Int64, run: @Sendable () -> Void)>()
         /// Workers that sleep, the one that fell asleep last at the end.
         var idle: [Int] = []
         var threads: [Thread] = []
         var isStopping = false
 
-        mutating func take() -> (@Sendable () -> Void)? {
+        mutating func take() -> (queued: Int64, run: @Sendable () -> Void)? {
             guard let job = waiting.first else { return nil }
             waiting.removeFirst()
             return job
@@ -46,7 +47,7 @@ public final class WorkerPool: Sendable {
     public func submit(_ job: @escaping @Sendable () -> Void) -> Bool {
         let (taken, sleeper) = state.withLock { state -> (Bool, Int?) in
             guard !state.isStopping, state.waiting.count < Self.maxQueued else { return (false, nil) }
-            state.waiting.append(job)
+            state.waiting.append((queued: MonotonicClock.nanoseconds, run: job))
             if let sleeper = state.idle.popLast() { return (true, sleeper) }
             if state.threads.count < signals.count {
                 let worker = state.threads.count
@@ -68,7 +69,8 @@ public final class WorkerPool: Sendable {
                 return (job, state.isStopping)
             }
             if let job {
-                job()
+                StallTrace.note(.workerWait, from: job.queued, to: MonotonicClock.nanoseconds)
+                StallTrace.timed(.worker) { job.run() }
             } else if isStopping {
                 return
             } else {

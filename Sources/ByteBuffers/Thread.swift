@@ -30,4 +30,11 @@ public final class Thread: @unchecked Sendable {
     }
 
     public func join() { pthread_join(handle, nil) }
+
+    /// The calling thread's name, as the system has it. Takes a system call.
+    public static var currentName: String {
+        var name = [CChar](repeating: 0, count: 16)
+        millrace_thread_get_name(&name)
+        return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
 }

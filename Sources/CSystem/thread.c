@@ -13,6 +13,10 @@ void millrace_thread_set_name(const char *name) {
     pthread_setname_np(pthread_self(), cut);
 }
 
+void millrace_thread_get_name(char name[16]) {
+    if (pthread_getname_np(pthread_self(), name, 16) != 0) name[0] = 0;
+}
+
 void millrace_thread_block_sigpipe(void) {
     sigset_t pipe;
     sigemptyset(&pipe);

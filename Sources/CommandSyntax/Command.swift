@@ -14,6 +14,7 @@ public struct Command: Sendable {
         case quotaSet, quotaList, quotaDelete
         case logDump, logVerify, logRepair
         case benchProduce, benchConsume, benchIngest
+        case trace
         case completion, version
     }
 

@@ -1,7 +1,7 @@
 import Glibc
 import KafkaClient
 
-/// One keep-alive connection of `bench ingest`: a request out, its answer in. Used by one thread.
+/// One keep-alive connection to a gateway, of `bench ingest` and `trace`: a request out, its answer in. Used by one thread.
 final class BenchHTTPConnection {
     private let descriptor: Int32
     private let address: BrokerAddress
@@ -9,6 +9,8 @@ final class BenchHTTPConnection {
     private var filled = 0
     /// The answer said that it is the last one.
     private(set) var isClosed = false
+    /// The body of the last answer that was to be kept.
+    private(set) var body: [UInt8] = []
 
     init(_ address: BrokerAddress, timeoutSeconds: Int) throws(ClientError) {
         self.address = address
@@ -43,7 +45,7 @@ final class BenchHTTPConnection {
     deinit { close(descriptor) }
 
     /// Sends a whole request and reads its whole answer; the status.
-    func exchange(_ request: [UInt8]) throws(ClientError) -> Int {
+    func exchange(_ request: [UInt8], keepsBody: Bool = false) throws(ClientError) -> Int {
         var sent = 0
         while sent < request.count {
             let count = request.withUnsafeBytes {
@@ -80,7 +82,12 @@ final class BenchHTTPConnection {
             throw .invalidAnswer("an HTTP answer without Content-Length")
         }
         var got = filled - end!
-        while got < length { got += try receive(into: 0) }
+        if keepsBody { body = Array(buffer[end!..<filled]) }
+        while got < length {
+            let count = try receive(into: 0)
+            if keepsBody { body += buffer[..<count] }
+            got += count
+        }
         return status
     }
 

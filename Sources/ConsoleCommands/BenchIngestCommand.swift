@@ -19,11 +19,7 @@ enum BenchIngestCommand {
     }
 
     static func run(_ invocation: Invocation, _ console: Console) throws {
-        var text = invocation[BenchIngestOptions.http] ?? "localhost:8080"
-        if !text.split(separator: "]").last!.contains(":") { text += ":8080" }
-        guard let address = BrokerAddress(text) else {
-            throw UsageError("--http \(text): must be HOST:PORT", command: invocation.name)
-        }
+        let address = try gateway(invocation)
         let perRequest = BenchIngestOptions.eventsPerRequest(invocation)
         let events = try BenchPayload.events(
             invocation[BenchIngestOptions.payloadFile], size: invocation[BenchIngestOptions.size] ?? 200)
@@ -40,6 +36,16 @@ enum BenchIngestCommand {
             try post($0, plan, counts, began)
         }
         try counts.finish(invocation, console, began: began)
+    }
+
+    /// The gateway that is named, or this machine's.
+    static func gateway(_ invocation: Invocation) throws(UsageError) -> BrokerAddress {
+        var text = invocation[BenchIngestOptions.http] ?? "localhost:8080"
+        if !text.split(separator: "]").last!.contains(":") { text += ":8080" }
+        guard let address = BrokerAddress(text) else {
+            throw UsageError("--http \(text): must be HOST:PORT", command: invocation.name)
+        }
+        return address
     }
 
     /// As many requests as use every event once, at most 1,000 and 16 MiB.

@@ -82,6 +82,7 @@ public enum ConsoleProgram {
         case .benchProduce: try BenchProduceCommand.run(invocation, console)
         case .benchConsume: try BenchConsumeCommand.run(invocation, console)
         case .benchIngest: try BenchIngestCommand.run(invocation, console)
+        case .trace: try TraceCommand.run(invocation, console)
         case .completion: console.output.write(CommandTable.completion(for: invocation.operands[0]))
         case .version: version(invocation, console)
         }

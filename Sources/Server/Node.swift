@@ -116,6 +116,7 @@ public struct Node: Sendable {
 
     private static func show(_ broker: Broker, _ group: EventLoopGroup, in metrics: MetricsRegistry) {
         Log.show(in: metrics)
+        StallTrace.show(in: metrics)
         ProcessMetrics.show(in: metrics, version: Version.current)
         group.counters.show(in: metrics)
         broker.store.showMetrics(in: metrics)

@@ -187,7 +187,9 @@ extension Connection {
 
     private func send(_ file: FileSlice) {
         let length = min(file.count, output.sendable)
-        let count = millrace_send_file(fd, file.file.descriptor, file.position, length)
+        let count = StallTrace.timed(.loopSendFile, bytes: length, peerAddress.description) {
+            millrace_send_file(fd, file.file.descriptor, file.position, length)
+        }
         if count > 0 {
             // A short one may also end at a page that cannot be read: only the next call tells.
             loop.shared.counters.bytesSentFromFiles.add(count)

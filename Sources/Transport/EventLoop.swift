@@ -116,6 +116,9 @@ public final class EventLoop {
 
     /// The time at which work on the present connection's input began.
     private var sliceBegan: Int64 = 0
+    /// When this turn began; `.max` once it is known how long it took.
+    private var turnBegan = Int64.max
+    private var eventsInTurn = 0
 
     /// Bytes of partial frames that were copied to chunks of their own; for tests.
     var movedInput = 0
@@ -207,6 +210,7 @@ public final class EventLoop {
     /// Measures how long the connection's input has been worked on since `sliceBegan`.
     func endSlice(_ connection: Connection) {
         let end = MonotonicClock.nanoseconds
+        StallTrace.note(.loopInput, from: sliceBegan, to: end, connection.peerAddress.description)
         connection.isHeavy = connection.isOpening || end - sliceBegan >= Self.heavySlice
         sliceBegan = end
     }
@@ -267,6 +271,8 @@ public final class EventLoop {
     /// Continues, on the calling thread, a loop whose former thread is waiting within `turnWork`. Returns like `run`.
     func takeOver() -> Bool {
         now = MonotonicClock.nanoseconds
+        noteTurn(endedAt: now)
+        turnBegan = now
         finishTurn()
         return run()
     }
@@ -276,9 +282,16 @@ public final class EventLoop {
         let count = millrace_epoll_wait(epoll, events, Int32(Self.eventCapacity), timeout)
         precondition(count >= 0, "epoll_wait failed with errno \(-count)")
         now = MonotonicClock.nanoseconds
+        // The turn before, if no sleep came between.
+        noteTurn(endedAt: now)
+        (turnBegan, eventsInTurn) = (now, Int(count))
         wallClock = 0
-        if handle.mailbox.consumeNotice() { handleNotice() }
         sliceBegan = now
+        if handle.mailbox.consumeNotice() {
+            handleNotice()
+            sliceBegan = MonotonicClock.nanoseconds
+            StallTrace.note(.loopNotice, from: now, to: sliceBegan)
+        }
         for index in 0..<Int(count) { dispatch(events[index]) }
         acceptWaiting()
         continueReady()
@@ -301,6 +314,12 @@ public final class EventLoop {
         return true
     }
 
+    /// Notes a turn that took long, once.
+    private func noteTurn(endedAt time: Int64) {
+        StallTrace.note(.loopTurn, from: turnBegan, to: time, count: eventsInTurn)
+        turnBegan = .max
+    }
+
     private func finishTurn() {
         flushTouched()
         buryDying()
@@ -318,8 +337,10 @@ public final class EventLoop {
         if let timer = nextDeadline() { deadline = min(deadline, timer) }
         if !budgetQueue.isEmpty { deadline = min(deadline, now + Self.budgetReviewInterval) }
         var timeout: Int32 = -1
+        let time = MonotonicClock.nanoseconds
+        noteTurn(endedAt: time)
         if deadline != .max {
-            let wait = deadline - MonotonicClock.nanoseconds
+            let wait = deadline - time
             if wait <= 0 { return 0 }
             timeout = Int32(min((wait + 999_999) / 1_000_000, Int64(Int32.max)))
         }

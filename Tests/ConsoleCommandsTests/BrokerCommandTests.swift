@@ -1,5 +1,6 @@
 import ConsoleCommands
 import Foundation
+import Telemetry
 import Testing
 
 /// Commands against a broker of this process.
@@ -126,5 +127,30 @@ import Testing
             ["consume", topic] + words + CommandHarness.patience, environment: harness.environment)
         #expect(run.status == 0, "\(words): \(run.errors)")
         return run.lines
+    }
+}
+
+/// Of what took long, which the gateway answers.
+@Suite struct TraceCommandTests {
+    @Test func stallsAreShownByStageAndOneByOne() throws {
+        let harness = try CommandHarness(["http.enable": "true"])
+        let address = harness.httpAddress
+        let name = UUID().uuidString
+        StallTrace.note(.exchange, from: 0, to: 21_400_000, bytes: 1234, count: 5, name)
+        StallTrace.note(.removal, from: 0, to: 9_000_000, name)
+
+        let all = try harness.run("trace", "--http", address)
+        let stalls = all.lines.filter { $0.contains(name) }
+        #expect(stalls.count == 2 && all.lines.contains { $0.hasPrefix("exchange ") })
+        #expect(stalls[0].contains(" 21.4  exchange ") && stalls[0].contains(" 1234       5  \(name)"))
+        #expect(try harness.run("trace", "--http", address, "--min", "10ms").lines.count { $0.contains(name) } == 1)
+        #expect(try harness.run("trace", "--http", address, "--stage", "remov").lines.count { $0.contains(name) } == 1)
+        let page = try JSON(harness.run("trace", "--http", address, "--json").output)
+        #expect(page["slow_us"].integer == 5000 && (page["stalls"].count ?? 0) >= 2)
+    }
+
+    @Test func withoutAGatewayItEndsAsWithoutABroker() throws {
+        let run = try CommandRun.of(["trace", "--http", "127.0.0.1:1"])
+        #expect(run.status == 3 && run.errors.contains("127.0.0.1:1"))
     }
 }

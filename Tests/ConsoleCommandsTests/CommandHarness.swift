@@ -20,6 +20,9 @@ final class CommandHarness {
         environment = ["MILLRACE_BOOTSTRAP": node.kafkaAddress.description]
     }
 
+    /// Of its gateway, where `http.enable` is on.
+    var httpAddress: String { node.httpAddresses[0].endpoint.description }
+
     deinit { try? stop() }
 
     /// Stops the broker; its data stays.

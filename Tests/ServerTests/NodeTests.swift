@@ -120,3 +120,14 @@ import Testing
         try node.stop()
     }
 }
+
+@Suite struct TraceRouteTests {
+    @Test func theTraceIsServed() throws {
+        let folder = try TemporaryFolder()
+        let node = try Node.start(folder: folder.path)
+        let name = "subject of \(folder.path)"
+        StallTrace.note(.retention, from: 0, to: StallTrace.slowNanoseconds, String(name.suffix(60)))
+        #expect(try node.get("/trace").contains(name.suffix(60)))
+        try node.stop()
+    }
+}

@@ -3,6 +3,9 @@
 /// Names the calling thread; the system keeps 15 bytes.
 void millrace_thread_set_name(const char *name);
 
+/// Gives the calling thread's name, ended by a zero.
+void millrace_thread_get_name(char name[16]);
+
 /// The calling thread is not ended by a write to a socket whose peer is gone (SIGPIPE): the call fails with EPIPE.
 void millrace_thread_block_sigpipe(void);
 

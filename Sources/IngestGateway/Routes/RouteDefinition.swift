@@ -48,6 +48,7 @@ struct RouteDefinition {
             reading("readiness", ["/readyz"], ReadinessEndpoint.self),
             reading("metrics", ["/metrics"], MetricsEndpoint.self),
             reading("statistics", ["/stats"], StatisticsEndpoint.self),
+            reading("trace", ["/trace"], TraceEndpoint.self),
             RouteDefinition(
                 id: "server", paths: ["*"], methods: [], endpoint: ServerEndpoint.self, maxBodyBytes: longest),
         ]

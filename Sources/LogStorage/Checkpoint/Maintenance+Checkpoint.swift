@@ -3,6 +3,7 @@ import Glibc
 import KafkaModel
 import StorageIO
 import Synchronization
+import Telemetry
 
 /// Checkpoints: everything up to some moment is put into the segments and synced, a file says so, and the journal lets go of
 /// what it has of before.
@@ -27,6 +28,8 @@ extension Maintenance {
         // Read before the snapshots: what these generations hold had been appended by then.
         let generation = journal.fullGenerations
         let dirty = registry.takeDirty()
+        let began = MonotonicClock.nanoseconds
+        defer { StallTrace.note(.checkpoint, from: began, to: MonotonicClock.nanoseconds, count: dirty.count) }
         do throws(StorageError) {
             try checkpoint(of: dirty, journal, generation, isClean: isClean, &state)
         } catch {
@@ -57,7 +60,9 @@ extension Maintenance {
         try commits.carry(failing + registry.faulted.filter { $0.unavailability != nil }, to: journal)
         // All of them: of a failing one, too, the journal lets go what its segments have.
         if !dirty.isEmpty {
-            try timed(metrics.segmentSync) { () throws(StorageError) in try syncSegments(of: dirty) }
+            try timed(metrics.segmentSync, .segmentSync, count: dirty.count) { () throws(StorageError) in
+                try syncSegments(of: dirty)
+            }
         }
         let stored = snapshots.filter { kept.contains(ObjectIdentifier($0.log)) }
         for snapshot in stored {

@@ -52,7 +52,7 @@ final class Maintenance: StorePart {
                     try makeCheckpoint(&state)
                     state.lastWriteBehindMs = nowMs
                 } else if requests.take(.writeBehind) || nowMs - state.lastWriteBehindMs >= options.writeBehindMs {
-                    try writeBehind(nowMs: nowMs)
+                    try StallTrace.timed(.writeBehind) { () throws(StorageError) in try writeBehind(nowMs: nowMs) }
                     state.lastWriteBehindMs = nowMs
                 }
                 if nowMs - state.lastSpaceCheckMs >= Self.spaceCheckMs {
@@ -70,11 +70,13 @@ final class Maintenance: StorePart {
     }
 
     private func enforceRetention(_ state: inout State) throws(StorageError) {
+        let began = MonotonicClock.nanoseconds
         var isAny = false
         for log in registry.all { isAny = log.enforceRetention(nowMs: state.nowMs) || isAny }
         // With a checkpoint, so that a restart does not know again who was forgotten.
         let silentSince = state.nowMs - options.producerExpirationMs
         for log in registry.all { isAny = log.expireProducers(silentSince: silentSince) || isAny }
+        StallTrace.note(.retention, from: began, to: MonotonicClock.nanoseconds, count: registry.all.count)
         if isAny { try makeCheckpoint(&state) }
     }
 

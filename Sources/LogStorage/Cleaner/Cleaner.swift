@@ -135,7 +135,7 @@ final class Cleaner: StorePart {
             let progress = try self.pass.withLock { _ in
                 current.withLock { $0 = log }
                 defer { current.withLock { $0 = nil } }
-                return try pass.run()
+                return try StallTrace.timed(.compaction, log.name) { try pass.run() }
             }
             log.state.withLock { $0.cleaner = progress }
             if let damage = pass.damage { setUncleanable(log, from: damage.baseOffset, damage.what) }

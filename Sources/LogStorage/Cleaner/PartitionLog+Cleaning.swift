@@ -1,6 +1,7 @@
 import ByteBuffers
 import StorageIO
 import Synchronization
+import Telemetry
 
 extension PartitionLog {
     /// The closed segments, oldest first, up to the first that is not wholly in its file and below the high watermark.
@@ -36,7 +37,9 @@ extension PartitionLog {
     func exchange(_ old: [Segment], for new: Segment) -> Bool {
         // Under the I/O lock, so that no index of an old segment is being stored under the name that the new one will
         // have.
-        io.withLock { _ in
+        let began = MonotonicClock.nanoseconds
+        defer { StallTrace.note(.exchange, from: began, to: MonotonicClock.nanoseconds, count: old.count, name) }
+        return io.withLock { _ in
             let fileTime = new.maxTimestamp < 0 ? newestTime(of: old) : nil
             var gone: [TailBatch] = []
             let isExchanged = state.withLock { state -> Bool in
@@ -87,6 +90,8 @@ extension PartitionLog {
     /// Goes on with an `install` that met an error: any step may be repeated.
     func finishInstall() throws(StorageError) {
         guard let (segment, endOffset) = state.withLock({ $0.isDeleted ? nil : $0.installing }) else { return }
+        let began = MonotonicClock.nanoseconds
+        defer { StallTrace.note(.exchange, from: began, to: MonotonicClock.nanoseconds, name) }
         let base = segment.baseOffset
         let fileSystem = store.fileSystem
         let unfinished = Path.join(folder, CleanerName.unfinished(base))

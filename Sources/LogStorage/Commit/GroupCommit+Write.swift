@@ -64,7 +64,7 @@ extension GroupCommit {
                 bytes: UnsafeRawBufferPointer(start: nil, count: 0))
         }
         let before = journal.bytesWritten
-        try timed(metrics.journalSync) { () throws(StorageError) in
+        try timed(metrics.journalSync, .journalSync, count: commit.appends.count) { () throws(StorageError) in
             try journal.commit(sync: !options.unsafeWithoutSync)
         }
         statistics.journalBytes.add(Int(journal.bytesWritten - before), ordering: .relaxed)
@@ -108,7 +108,7 @@ extension GroupCommit {
         }
         closeOldestDirect(&committer)
         // All writes come before the first sync: one commit of the file system's journal serves them all.
-        try timed(metrics.segmentSync) { () throws(StorageError) in try sync(runs) }
+        try timed(metrics.segmentSync, .segmentSync, count: runs.count) { () throws(StorageError) in try sync(runs) }
         return failures.withLock { $0 }
     }
 

@@ -117,7 +117,10 @@ final class GroupCommit: StorePart {
         let start = Int(MonotonicClock.nanoseconds)
         do throws(StorageError) {
             let writtenThrough = try write(&commit, &committer)
-            times.record(Int(MonotonicClock.nanoseconds) - start, bytes: commit.bytes)
+            let end = Int(MonotonicClock.nanoseconds)
+            times.record(end - start, bytes: commit.bytes)
+            StallTrace.note(
+                .commit, from: Int64(start), to: Int64(end), bytes: commit.bytes, count: commit.appends.count)
             publish(commit, writtenThrough: writtenThrough)
         } catch {
             if hold(commit, &committer, error) { return false }

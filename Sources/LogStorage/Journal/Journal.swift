@@ -2,6 +2,7 @@ import ByteBuffers
 import KafkaModel
 import StorageIO
 import Synchronization
+import Telemetry
 
 /// The one sequential file that makes every partition's small appends durable with one sync.
 ///
@@ -220,9 +221,7 @@ final class Journal: @unchecked Sendable {
             try current?.file.sync()
             unsynced = false
         }
-        if freeFiles == 0 {
-            try makeFile()
-        }
+        if freeFiles == 0 { try makeFile() }
         generation += 1
         position = 0
         current = files.withLock { files in
@@ -239,6 +238,10 @@ final class Journal: @unchecked Sendable {
         let number = max(misfit, files.withLock { $0.map(\.number).max() ?? 0 }) + 1
         let path = Path.join(folder, "\(number).journal")
         let file = try fileSystem.open(path, .readWrite(create: true), direct: usesDirect)
+        let began = MonotonicClock.nanoseconds
+        defer {
+            StallTrace.note(.journalFile, from: began, to: MonotonicClock.nanoseconds, bytes: Int(fileBytes), path)
+        }
         let zeros = ChunkPool.shared.chunk(atLeast: 1 << 20)
         zeros.base.initializeMemory(as: UInt8.self, repeating: 0, count: 1 << 20)
         var at: Int64 = 0

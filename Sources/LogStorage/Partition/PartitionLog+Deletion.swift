@@ -1,6 +1,7 @@
 import ByteBuffers
 import StorageIO
 import Synchronization
+import Telemetry
 
 /// Deletes a partition in two steps: first it is marked under its state lock, so that nothing found out about it later
 /// puts it on a list again; its files are removed last, when nobody works on them any more.
@@ -33,6 +34,8 @@ extension PartitionLog {
     }
 
     private func removeFolder() throws(StorageError) {
+        let began = MonotonicClock.nanoseconds
+        defer { StallTrace.note(.removal, from: began, to: MonotonicClock.nanoseconds, name) }
         try io.withLock { writer throws(StorageError) in
             let gone = state.withLock { state in
                 for segment in state.segments + state.obsolete { store.handles.retire(segment) }

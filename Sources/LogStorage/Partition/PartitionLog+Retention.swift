@@ -2,6 +2,7 @@ import ByteBuffers
 public import KafkaModel
 import StorageIO
 import Synchronization
+import Telemetry
 
 extension PartitionLog {
     /// Takes closed segments out of the log that retention no longer keeps, or that lie below the log's start. Their files are
@@ -91,6 +92,8 @@ extension PartitionLog {
 
     /// Removes the files of segments that the newest checkpoint no longer knows. May be tried again.
     func removeObsolete(_ obsolete: [Segment]) throws(StorageError) {
+        let began = MonotonicClock.nanoseconds
+        defer { StallTrace.note(.removal, from: began, to: MonotonicClock.nanoseconds, count: obsolete.count, name) }
         try io.withLock { writer throws(StorageError) in
             if state.withLock({ $0.isDeleted }) { return }
             // The file of what is now the first segment must exist before its predecessors are removed.

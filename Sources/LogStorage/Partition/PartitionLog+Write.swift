@@ -31,6 +31,7 @@ extension PartitionLog {
                 "\(folderName): batch at \(run[start].position), segment written to \(segment.written)")
             let file = try openToWrite(segment, &writer)
             let last = run[end - 1]
+            let began = MonotonicClock.nanoseconds
             if let direct,
                 last.position + Int64(last.slice.count) - segment.written >= store.options.writeThroughRunBytes
             {
@@ -39,7 +40,11 @@ extension PartitionLog {
                 writer.direct = nil
                 try file.write(run.map(\.slice), at: segment.written)
             }
-            segment.written = last.position + Int64(last.slice.count)
+            let runEnd = last.position + Int64(last.slice.count)
+            StallTrace.note(
+                .segmentWrite, from: began, to: MonotonicClock.nanoseconds, bytes: Int(runEnd - segment.written),
+                count: run.count, name)
+            segment.written = runEnd
             segment.writes += 1
             start = end
         }
@@ -82,7 +87,9 @@ extension PartitionLog {
         writer.paddedBelow = .max
         for (segment, isDone) in padded {
             do throws(StorageError) {
-                if isDone { try trim(segment, &writer) }
+                if isDone {
+                    try StallTrace.timed(.segmentTrim, name) { () throws(StorageError) in try trim(segment, &writer) }
+                }
             } catch {
                 // The batches are written; padding that cannot be cut now is cut later, at the latest by the next start.
                 guard error.reach == .partition else { throw error }
@@ -144,7 +151,9 @@ extension PartitionLog {
     /// Writes everything up to and including `lastOffset` to the segments: the first half of a commit that is written
     /// through. It is durable after `flush`, and visible when the caller publishes the commit.
     func writeThrough(upTo lastOffset: Int64, with writer: DirectWriter?) throws(StorageError) {
+        let began = MonotonicClock.nanoseconds
         try io.withLock { state throws(StorageError) in
+            StallTrace.note(.segmentWait, from: began, to: MonotonicClock.nanoseconds, name)
             if self.state.withLock({ $0.isDeleted }) { return }
             try writeTail(through: lastOffset, &state, direct: writer)
         }
@@ -152,7 +161,9 @@ extension PartitionLog {
 
     /// Syncs what was written to the partition's segments: the second half of a commit that is written through.
     func flush() throws(StorageError) {
+        let began = MonotonicClock.nanoseconds
         try io.withLock { writer throws(StorageError) in
+            StallTrace.note(.segmentWait, from: began, to: MonotonicClock.nanoseconds, name)
             if state.withLock({ $0.isDeleted }) { return }
             try syncSegments(&writer)
         }
@@ -260,7 +271,9 @@ extension PartitionLog {
         let wasUnsynced = segment.needsSync
         store.handles.markUnsynced(segment)
         do throws(StorageError) {
-            return try openForWriting(segment, &writer)
+            return try StallTrace.timed(.segmentOpen, name) { () throws(StorageError) in
+                try openForWriting(segment, &writer)
+            }
         } catch {
             if !wasUnsynced { store.handles.markSynced(segment) }
             throw error
