@@ -82,6 +82,7 @@ extension Configuration {
     public var maxBatchBytes: Int { int("message.max.bytes") }
     public var cleanerMapBytes: Int { int("log.cleaner.dedupe.buffer.size") }
     public var cleanerIntervalMs: Int64 { integer("log.cleaner.backoff.ms") }
+    public var retentionCheckMs: Int64 { integer("log.retention.check.interval.ms") }
     public var windowBytes: Int { int("log.window.max.bytes") }
     public var windowMemoryPercent: Int { int("log.window.memory.percent") }
     public var windowMs: Int64 { integer("log.window.ms") }

@@ -43,6 +43,9 @@ extension ConfigurationTable {
             "log.cleaner.backoff.ms", .duration(.milliseconds, 1...Int64.max), default: "15000",
             "How often is looked for logs to compact, where topics are compacted"),
         ConfigurationKey(
+            "log.retention.check.interval.ms", .duration(.milliseconds, 1000...Int64.max), default: "300000",
+            "How often is looked for segments that retention no longer keeps"),
+        ConfigurationKey(
             "log.window.max.bytes", .bytes(0...Int64.max), default: "8589934592",
             "Most memory for the newest record batches, from which readers that follow are served; at least 32 MiB"),
         ConfigurationKey(

@@ -81,6 +81,7 @@ extension BrokerOptions {
         offsetsPartitions = configuration.offsetsTopicPartitionCount
         store.cleanerMapBytes = configuration.cleanerMapBytes
         store.cleanerIntervalMs = configuration.cleanerIntervalMs
+        store.retentionCheckMs = configuration.retentionCheckMs
         store.windowBytes = configuration.windowBytes
         store.windowPercent = configuration.windowMemoryPercent
         store.windowMs = configuration.windowMs

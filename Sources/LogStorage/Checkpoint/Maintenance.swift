@@ -32,8 +32,6 @@ final class Maintenance: StorePart {
         self.census = census
     }
 
-    /// `log.retention.check.interval.ms`.
-    static let retentionCheckMs: Int64 = 300_000
     /// How often the free space is looked at while there is anything to do.
     static let spaceCheckMs: Int64 = 1000
 
@@ -59,7 +57,7 @@ final class Maintenance: StorePart {
                     state.lastSpaceCheckMs = nowMs
                     diskSpace.check()
                 }
-                if nowMs - state.lastRetentionMs >= Self.retentionCheckMs {
+                if nowMs - state.lastRetentionMs >= options.retentionCheckMs {
                     state.lastRetentionMs = nowMs
                     try enforceRetention(&state)
                 }
@@ -98,7 +96,7 @@ final class Maintenance: StorePart {
     func run(until isStopping: () -> Bool) {
         while true {
             let isSoon = isRoundDueSoon
-            requests.wait(timeoutMs: isSoon ? options.writeBehindMs : Self.retentionCheckMs, isShort: isSoon)
+            requests.wait(timeoutMs: isSoon ? options.writeBehindMs : options.retentionCheckMs, isShort: isSoon)
             if isStopping() { return }
             round(nowMs: WallClock.milliseconds)
             pool.decay()

@@ -25,6 +25,8 @@ public struct LogStoreOptions: Sendable {
     public var cleanerMapBytes = 16 << 20
     /// `log.cleaner.backoff.ms`: how often the cleaner looks for logs that are due.
     public var cleanerIntervalMs: Int64 = 15_000
+    /// `log.retention.check.interval.ms`: how often is looked for segments that retention no longer keeps.
+    public var retentionCheckMs: Int64 = 300_000
     /// Memory that batches may always take which are in their segments already and stay for readers that follow closely.
     public var cacheBytes = 32 << 20
     /// `log.window.max.bytes`: most memory that they may take where the machine has it; no more than `cacheBytes` unless

@@ -32,7 +32,7 @@ import Testing
         append(store, producer: 1, sequence: 0, timestamp: now, nowMs: now)
         store.store.maintain(nowMs: now + 500)
         #expect(known(store) == [1])
-        let later = now + Maintenance.retentionCheckMs + 500
+        let later = now + LogStoreOptions().retentionCheckMs + 500
         append(store, producer: 2, sequence: 0, timestamp: now, nowMs: later - 1000)
         store.store.maintain(nowMs: later)
         #expect(known(store) == [2])
@@ -50,7 +50,7 @@ import Testing
         #expect(known(store) == [1])
         store.store.maintain(nowMs: now + 1000)
         #expect(known(store) == [1])
-        store.store.maintain(nowMs: now + Maintenance.retentionCheckMs + 1000)
+        store.store.maintain(nowMs: now + LogStoreOptions().retentionCheckMs + 1000)
         #expect(known(store) == [])
     }
 

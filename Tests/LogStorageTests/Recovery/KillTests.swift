@@ -113,7 +113,7 @@ import Testing
             try store.checkpoint()
             let end = store.log.logEndOffset.rawValue
             store.fileSystem.haltAtCall(store.fileSystem.callCount + call)
-            store.store.maintain(nowMs: TestStore.now + 2 * Maintenance.retentionCheckMs)
+            store.store.maintain(nowMs: TestStore.now + 2 * LogStoreOptions().retentionCheckMs)
             let isHalted = store.fileSystem.isHalted
             // The next process dies as soon as it has removed something.
             var next = store.fileSystem.kill()
