@@ -44,6 +44,7 @@ final class Maintenance: StorePart {
         do throws(StorageError) {
             try state.withLock { state throws(StorageError) in
                 state.nowMs = nowMs
+                if requests.take(.journalFile) { commits.makeJournalFile() }
                 if requests.take(.quarantines) { try storeQuarantines() }
                 if requests.take(.producerLimit) { producerLimit.enforce(on: registry.all) }
                 if requests.take(.checkpoint) {

@@ -18,6 +18,8 @@ final class MaintenanceRequests: Sendable {
         static let producerLimit = Work(rawValue: 8)
         /// The metrics page wants to know the size of all logs.
         static let totals = Work(rawValue: 16)
+        /// The journal will want one more file before long.
+        static let journalFile = Work(rawValue: 32)
     }
 
     private let pending = Atomic<UInt8>(0)

@@ -171,6 +171,7 @@ final class GroupCommit: StorePart {
 
     private func requestMaintenance(_ committer: inout Committer) {
         guard let journal = committer.journal else { return }
+        if journal.wantsFile, requests.add(.journalFile) { requests.wake() }
         let journaled = journal.bytesWritten - committer.journalBytesAtCheckpoint
         if journaled >= options.journalFileBytes || committer.writtenThroughSinceCheckpoint >= options.checkpointBytes {
             committer.journalBytesAtCheckpoint = journal.bytesWritten
@@ -239,7 +240,7 @@ final class GroupCommit: StorePart {
 
     /// Commits what is queued, whenever that is wanted, until `isStopping`.
     func run(until isStopping: () -> Bool) {
-        makeFirstJournalFile()
+        makeJournalFile()
         while true {
             if !commitPending() {
                 if isStopping() { return }
@@ -248,18 +249,16 @@ final class GroupCommit: StorePart {
         }
     }
 
-    /// Makes the first journal file of a new data folder, 64 MiB of zeros, while the broker begins to serve. A commit that
-    /// comes meanwhile waits for it.
-    func makeFirstJournalFile() {
-        committer.withLock { committer in
-            guard let journal = committer.journal, journal.fileCount == 0, journal.mayGrow.load(ordering: .relaxed)
-            else { return }
-            do throws(StorageError) {
-                try journal.makeFile()
-            } catch {
-                if error.isNoSpace { journal.mayGrow.store(false, ordering: .relaxed) }
-                backgroundFailed(error)
-            }
+    /// Makes the first journal file of a new data folder, 64 MiB of zeros, while the broker begins to serve, or the next one
+    /// before a commit needs it. A commit that needs it meanwhile waits for it.
+    func makeJournalFile() {
+        guard let journal, journal.fileCount == 0 || journal.wantsFile else { return }
+        guard journal.mayGrow.load(ordering: .relaxed) else { return }
+        do throws(StorageError) {
+            try journal.makeFreeFile(isAhead: journal.fileCount > 0)
+        } catch {
+            if error.isNoSpace { journal.mayGrow.store(false, ordering: .relaxed) }
+            backgroundFailed(error)
         }
     }
 }

@@ -207,7 +207,7 @@ import Testing
         let disk = SimulatedFileSystem()
         let store = try TestStore(disk, options: options(reserve: 0))
         disk.capacity = disk.usedBytes
-        store.store.commits.makeFirstJournalFile()
+        store.store.commits.makeJournalFile()
         #expect(!store.store.isOffline)
         #expect(store.store.fullness != nil)
         disk.capacity = nil
