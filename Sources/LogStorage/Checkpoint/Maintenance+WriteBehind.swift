@@ -50,6 +50,6 @@ extension Maintenance {
             for (log, segments) in before where !segments.isEmpty { log.markSynced(segments) }
             return
         }
-        for log in logs { try log.flush() }
+        for log in logs { try log.flushBeside() }
     }
 }

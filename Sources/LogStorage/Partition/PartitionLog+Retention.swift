@@ -91,11 +91,14 @@ extension PartitionLog {
     }
 
     /// Removes the files of segments that the newest checkpoint no longer knows. May be tried again.
+    ///
+    /// Not under the I/O lock, for which a commit may wait: to remove a large file takes tens of milliseconds. Nobody else works on
+    /// these files, but for a deletion of the partition, which takes the rest with it.
     func removeObsolete(_ obsolete: [Segment]) throws(StorageError) {
         let began = MonotonicClock.nanoseconds
         defer { StallTrace.note(.removal, from: began, to: MonotonicClock.nanoseconds, count: obsolete.count, name) }
-        try io.withLock { writer throws(StorageError) in
-            if state.withLock({ $0.isDeleted }) { return }
+        let isDeleted = try io.withLock { writer throws(StorageError) -> Bool in
+            if state.withLock({ $0.isDeleted }) { return true }
             // The file of what is now the first segment must exist before its predecessors are removed.
             let first = state.withLock { $0.segments[0] }
             _ = try openForWriting(first, &writer)
@@ -103,12 +106,20 @@ extension PartitionLog {
             for segment in obsolete {
                 if writer.direct?.segment === segment { writer.direct = nil }
                 store.handles.retire(segment)
+            }
+            return false
+        }
+        if isDeleted { return }
+        do throws(StorageError) {
+            for segment in obsolete {
                 for name in [segment.logName, segment.indexName] {
                     let path = Path.join(folder, name)
                     if try store.fileSystem.exists(path) { try store.fileSystem.remove(path) }
                 }
             }
             try store.fileSystem.syncDirectory(folder)
+        } catch {
+            guard error.reach == .partition, state.withLock({ $0.isDeleted }) else { throw error }
         }
     }
 

@@ -169,6 +169,37 @@ extension PartitionLog {
         }
     }
 
+    /// Syncs what was written to the partition's segments by now, while others write on: for a checkpoint, for whose syncs no commit
+    /// is to wait. Under the I/O lock only the names of new files are synced.
+    func flushBeside() throws(StorageError) {
+        do throws(StorageError) {
+            let unsynced = try io.withLock {
+                writer throws(StorageError) -> [(segment: Segment, writes: Int, file: any StorageFile)] in
+                try state.withLock({ $0.isDeleted }) ? [] : openUnsynced(&writer)
+            }
+            for (_, _, file) in unsynced { try file.sync() }
+            markSynced(unsynced.map { ($0.segment, $0.writes) })
+        } catch {
+            // A folder or file that cannot be opened: `flush` knows another way.
+            guard error.reach == .partition else { throw error }
+            try flush()
+        }
+    }
+
+    /// The segments that were written since their last sync, with their files, when the names of these are durable.
+    private func openUnsynced(
+        _ writer: inout WriterState
+    ) throws(StorageError) -> [(segment: Segment, writes: Int, file: any StorageFile)] {
+        try syncNames(&writer)
+        let lists = state.withLock { [$0.obsolete, $0.segments] }
+        var found: [(segment: Segment, writes: Int, file: any StorageFile)] = []
+        for segment in lists.joined() where segment.needsSync {
+            let file = try segment.openFile(store.handles, in: folder, create: false)
+            found.append((segment, segment.writes, file))
+        }
+        return found
+    }
+
     /// Writes what the journal has made durable to the segments, up to and including `lastOffset` (nil: all of it). The
     /// journal keeps it until a checkpoint has synced the segments.
     func writeBehind(through lastOffset: Int64? = nil, with direct: DirectWriter?) throws(StorageError) {
