@@ -4,7 +4,8 @@
 /// (CN=alice,OU=Clients,O=Millrace tests). `stranger` is signed by itself. The password is `open-sesame`.
 ///
 /// `weakAuthority` has a key of RSA-1024 and signs `weakServerCertificate`, whose key is the server's. `intermediate` is signed by a root that is
-/// not here, and signs `intermediatesClientCertificate` (CN=bob,O=Millrace tests), whose key is the client's.
+/// not here, and signs `intermediatesClientCertificate` (CN=bob,O=Millrace tests), whose key is the client's. `endedCertificate` has
+/// the server's key as well, and was good for 2020.
 public enum TestCertificates {
     public static let authority = """
         -----BEGIN CERTIFICATE-----
@@ -178,6 +179,20 @@ public enum TestCertificates {
         Jl39CQmvxiLrjf6aXW++qTAKBggqhkjOPQQDAgNIADBFAiEA+tZy+D2GrbXCbKll
         3/3V1GoWUp647trKfygW1sKSK0MCIEPo5Wx6EIZUJyfdjhzmuwpVujKdAjGengis
         QU9EYKI1
+        -----END CERTIFICATE-----
+        """
+
+    public static let endedCertificate = """
+        -----BEGIN CERTIFICATE-----
+        MIIBfjCCASSgAwIBAgIBATAKBggqhkjOPQQDAjApMRcwFQYDVQQKDA5NaWxscmFj
+        ZSB0ZXN0czEOMAwGA1UEAwwFZW5kZWQwHhcNMjAwMTAxMDAwMDAwWhcNMjEwMTAx
+        MDAwMDAwWjApMRcwFQYDVQQKDA5NaWxscmFjZSB0ZXN0czEOMAwGA1UEAwwFZW5k
+        ZWQwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAARCTbEfE92iL5LidfBjDO1h0tT0
+        NDsoSvQ4FvlOagvB4+QkWpkS0n8TVlvfJK+/S49tdlol8NaDmRRA4bGefpKsoz0w
+        OzAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwHQYDVR0OBBYEFB9PRHE0z0ba
+        /V2rau6EkPvtpydNMAoGCCqGSM49BAMCA0gAMEUCIQCt4452K60snj5maWVP4G15
+        5uoqTRHlTw+rEAhw3x4iUAIgd/baUBldWfhpkPAMW+YeJL6whLGuezUkZANLYL6o
+        DQQ=
         -----END CERTIFICATE-----
         """
 }

@@ -35,6 +35,9 @@ final class Certificate: @unchecked Sendable {
         return X509_check_private_key(pointer, key.pointer) == 1
     }
 
+    /// Seconds since 1970 before which nobody takes it.
+    var beginsAt: Int64 { Self.seconds(X509_get0_notBefore(pointer)) }
+
     /// Seconds since 1970 after which nobody takes it.
     var endsAt: Int64 { Self.seconds(X509_get0_notAfter(pointer)) }
 

@@ -40,8 +40,29 @@ public final class TLSContext: @unchecked Sendable {
 
     deinit { for context in contexts { SSL_CTX_free(context) } }
 
-    /// Seconds since 1970 at which the first of its certificates ends.
-    var endsAt: Int64 { identities.map(\.certificate.endsAt).min()! }
+    /// Seconds since 1970 at which the first of its certificates ends, those that signed others among them.
+    var endsAt: Int64 { identities.flatMap(\.chain).map(\.endsAt).min()! }
+
+    /// Why clients would refuse one of its certificates at `now`; nil: none for its time.
+    func untimely(at now: Int64) -> TLSConfigurationError? {
+        for identity in identities {
+            for (index, certificate) in identity.chain.enumerated() {
+                let problem =
+                    if certificate.endsAt <= now {
+                        "has ended"
+                    } else if certificate.beginsAt > now {
+                        "is not valid yet"
+                    } else {
+                        ""
+                    }
+                if problem.isEmpty { continue }
+                return TLSConfigurationError(
+                    key: identity.origin.key,
+                    problem: "\(identity.origin.place)certificate \(index + 1) \(problem); take one of today")
+            }
+        }
+        return nil
+    }
 
     /// Whether the certificate for who asks for no name is good for an address.
     var namesAddress: Bool { identities[0].certificate.namesAddress }

@@ -126,7 +126,14 @@ public final class TLSStream: StreamTransform {
 
     /// Goes on with the handshake; nil: it is over.
     private func shakeHands() -> StreamResult? {
-        if session == nil { begin() }
+        if session == nil {
+            // A load balancer that looks whether somebody listens costs a system call, and not a session.
+            if calls.hasEnded(socket) {
+                phase = .failed
+                return .end
+            }
+            begin()
+        }
         let result = SSL_accept(session)
         if result == 1 { return finishHandshake() }
         if SSL_get_error(session, result) == SSL_ERROR_WANT_READ { return unfinished(0) }

@@ -6,7 +6,8 @@ public import Transport
 
 /// The TLS of one listener: the context that new connections get, and how it gets another.
 ///
-/// A reload reads everything again and exchanges the context only when all of it is sound; connections keep the one they have.
+/// A reload reads everything again and exchanges the context only when all of it is sound, and not for certificates that clients
+/// refuse for their time, as long as those in force are taken; connections keep the one they have.
 public final class TLSTerminator: Sendable {
     private let settings: TLSSettings
     let metrics: TLSMetrics
@@ -61,6 +62,11 @@ public final class TLSTerminator: Sendable {
     private func reload(_ stamps: [PEMFile.Stamp?], tellsAgain: Bool) {
         do throws(TLSConfigurationError) {
             let context = try TLSContext(settings)
+            // Sooner or later somebody copies the old file over the new one.
+            let now = Int64(time(nil))
+            if let untimely = context.untimely(at: now), current.withLock({ $0.context }).untimely(at: now) == nil {
+                throw untimely
+            }
             current.withLock { $0 = Current(context: context, stamps: stamps) }
             metrics.reloads.add()
             Log.info("certificates read again", "listener", settings.listener)

@@ -110,6 +110,47 @@ extension TLSTests {
             #expect(!pair.server.isOpening)
         }
 
+        /// A start takes what there is, and warns; a reload does not put it in the place of a good one.
+        @Test func anEndedCertificateIsNotTakenOverAGoodOne() throws {
+            let file = try TemporaryFile(TestCertificates.serverKey + "\n" + TestCertificates.endedCertificate)
+            var settings = TLSSettings(listener: "TEST")
+            settings.keystoreFiles = [file.path]
+            let terminator = try TLSTerminator(settings)
+            file.write(TestCertificates.serverKey + "\n\n" + TestCertificates.endedCertificate)
+            terminator.reloadIfChanged()
+            // The one in force was no better.
+            #expect(terminator.metrics.reloads.value == 1)
+            file.write(TestCertificates.serverKey + "\n" + TestCertificates.serverCertificate)
+            terminator.reloadIfChanged()
+            #expect(terminator.metrics.reloads.value == 2)
+            file.write(TestCertificates.serverKey + "\n" + TestCertificates.endedCertificate)
+            terminator.reloadIfChanged()
+            #expect(terminator.metrics.reloads.value == 2 && terminator.metrics.failedReloads.value == 1)
+            let pair = Pair(terminator)
+            pair.settle()
+            #expect(pair.client.certificateName?.hasSuffix("CN=broker") == true)
+        }
+
+        @Test func aCertificateIsForItsTime() throws {
+            let end = try TLSContext(.test()).endsAt
+            let context = try TLSContext(.test())
+            #expect(context.untimely(at: end - 1) == nil)
+            #expect(context.untimely(at: end)?.problem.contains("certificate 1 has ended") == true)
+            #expect(context.untimely(at: 0)?.problem.contains("certificate 1 is not valid yet") == true)
+        }
+
+        /// Whoever connects only to see that somebody is there costs no session of libssl, and no read.
+        @Test func whoClosesAtOnceCostsNoSession() throws {
+            let wire = MemoryWire()
+            var calls = wire.calls
+            calls.hasEnded = { _ in true }
+            let stream = try TLSTerminator(.test()).stream(pool: ChunkPool(), calls: calls)
+            withUnsafeTemporaryAllocation(byteCount: 64, alignment: 16) { buffer in
+                #expect(stream.receive(into: buffer, from: -1, expectsEnd: true) == .end)
+            }
+            #expect(wire.state.withLock { $0.receives } == 0 && stream.hasFailed)
+        }
+
         private func problem(_ settings: TLSSettings) -> String {
             do throws(TLSConfigurationError) {
                 _ = try TLSTerminator(settings)
