@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// An address to listen at or to connect to: `HOST:PORT`, `[::1]:9092`, `:9092`.
 ///
 /// An empty host means every address of the machine, IPv4 and IPv6 by one dual-stack socket (clients that try `::1`
@@ -45,13 +47,53 @@ public struct Endpoint: Sendable, Equatable, CustomStringConvertible, LosslessSt
     public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 
     /// Whether only this machine can connect to it.
-    public var isLoopback: Bool { host == "localhost" || host == "::1" || isIPv4Loopback }
-
-    private var isIPv4Loopback: Bool {
-        let parts = host.split(separator: ".", omittingEmptySubsequences: false)
-        return parts.count == 4 && parts[0] == "127" && parts.allSatisfy { UInt8($0) != nil }
+    public var isLoopback: Bool {
+        let bound = boundAddresses
+        return !bound.isEmpty && bound.allSatisfy(\.isLoopback)
     }
 
-    /// Whether this stands for every address of the machine.
-    public var isWildcard: Bool { host.isEmpty || host == "0.0.0.0" || host == "::" }
+    /// Whether this stands for every address of the machine, or of one family.
+    public var isWildcard: Bool { boundAddresses.contains { $0.bytes.allSatisfy { $0 == 0 } } }
+
+    /// What is bound by it, as far as that can be told without asking anybody: nothing of a name, but for `localhost`.
+    var boundAddresses: [BoundAddress] {
+        if host.isEmpty { return [.everyIPv4, .everyIPv6] }
+        if host.lowercased() == "localhost" { return ["127.0.0.1", "::1"].compactMap { BoundAddress($0) } }
+        guard let address = BoundAddress(host) else { return [] }
+        // The socket of `::` takes IPv4, too.
+        return address == .everyIPv6 ? [.everyIPv4, .everyIPv6] : [address]
+    }
+}
+
+/// An address by its bytes: four of IPv4, sixteen of IPv6, all zero for every one of the family.
+struct BoundAddress: Equatable {
+    let bytes: [UInt8]
+
+    static let everyIPv4 = BoundAddress(bytes: [UInt8](repeating: 0, count: 4))
+    static let everyIPv6 = BoundAddress(bytes: [UInt8](repeating: 0, count: 16))
+
+    private init(bytes: [UInt8]) { self.bytes = bytes }
+
+    /// Nil: a name, or an address with a zone, whose number only the machine knows.
+    init?(_ host: String) {
+        for (family, count) in [(AF_INET, 4), (AF_INET6, 16)] {
+            var bytes = [UInt8](repeating: 0, count: count)
+            if inet_pton(family, host, &bytes) == 1 {
+                self.bytes = bytes
+                return
+            }
+        }
+        return nil
+    }
+
+    func overlaps(_ other: BoundAddress) -> Bool {
+        guard bytes.count == other.bytes.count else { return false }
+        return bytes == other.bytes || isEvery || other.isEvery
+    }
+
+    var isLoopback: Bool {
+        bytes.count == 4 ? bytes[0] == 127 : bytes.last == 1 && bytes.dropLast().allSatisfy { $0 == 0 }
+    }
+
+    private var isEvery: Bool { bytes.allSatisfy { $0 == 0 } }
 }

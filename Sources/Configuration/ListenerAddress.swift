@@ -55,10 +55,13 @@ public struct ListenerAddress: Sendable, Equatable {
     /// Whether it is one of the gateway's that speak TLS.
     public var isSecureHTTP: Bool { name == Configuration.secureHTTPName }
 
-    /// Whether both cannot be listened at: the same port, and one's host is the other's or all.
+    /// Whether both cannot be listened at: the same port, and an address that is the other's, or all of its family. A name may be
+    /// that of any address, which binding it tells.
     func collides(with other: ListenerAddress) -> Bool {
-        endpoint.port != 0 && endpoint.port == other.endpoint.port
-            && (endpoint.host == other.endpoint.host || endpoint.isWildcard || other.endpoint.isWildcard)
+        guard endpoint.port != 0, endpoint.port == other.endpoint.port else { return false }
+        let (own, others) = (endpoint.boundAddresses, other.endpoint.boundAddresses)
+        if own.isEmpty || others.isEmpty { return endpoint.host.lowercased() == other.endpoint.host.lowercased() }
+        return own.contains { one in others.contains { $0.overlaps(one) } }
     }
 }
 

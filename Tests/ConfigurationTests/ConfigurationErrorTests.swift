@@ -146,6 +146,15 @@ import Testing
         #expect(problems(flags: [("listeners", "PLAINTEXT://:9092,SSL://:9093")]).isEmpty)
         #expect(problems(flags: [("listeners", "PLAINTEXT://:9092,SSL://127.0.0.1:9092")]).count == 1)
         #expect(problems(flags: [("listeners", "SSL://:9092,ssl://:9093")]).count == 1)
+        for (one, other, count) in [
+            ("0.0.0.0", "[::1]", 0), ("0.0.0.0", "[::]", 1), ("127.0.0.1", "LocalHost", 1), ("[::1]", "localhost", 1),
+            ("[::1]", "[0:0:0:0:0:0:0:1]", 1), ("10.0.0.1", "[::1]", 0), ("a.example", "A.example", 1),
+            ("a.example", "b.example", 0), ("", "a.example", 0),
+        ] {
+            let found = problems(flags: [("listeners", "PLAINTEXT://\(one):9092,SSL://\(other):9092")])
+            #expect(found.count == count, "\(one) and \(other)")
+        }
+        #expect(problems(flags: [("advertised.listeners", "[0:0:0:0:0:0:0:0]:9092")]).count == 1)
         let unknown = problems(flags: [("listeners", "CLIENTS://:9092")])
         #expect(unknown.count == 1 && unknown[0].contains("Add CLIENTS:SSL or CLIENTS:PLAINTEXT"))
         let map = ("listener.security.protocol.map", "clients:ssl")
