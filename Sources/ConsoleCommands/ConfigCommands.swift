@@ -41,8 +41,11 @@ enum ConfigCommands {
         }
     }
 
-    static func check(_ invocation: Invocation, _ console: Console) throws {
+    static func check(
+        _ invocation: Invocation, _ console: Console, _ check: (Configuration) throws -> Void
+    ) throws {
         let configuration = try ConfigurationSources.load(invocation, environment: console.environment)
+        do { try check(configuration) } catch { throw CommandFailure("\(error)", .configuration) }
         let shown = configuration.described().filter { invocation[ConfigOptions.all] || $0.source != .builtIn }
         if invocation[CommonOptions.json] {
             console.output.writeJSON { json in

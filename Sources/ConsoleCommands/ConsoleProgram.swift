@@ -1,20 +1,24 @@
 public import CommandSyntax
-import Configuration
+public import Configuration
 import KafkaClient
 
 /// From the words of the command line to an exit code.
 public enum ConsoleProgram {
     /// Runs the command that `arguments` name (without the program's own name), and gives how the program leaves.
     ///
-    /// - Parameter serve: runs the broker, which is the executable's: it lives as long as the process.
+    /// - Parameters:
+    ///   - check: throws what the start of a broker would find wrong with a configuration whose values are allowed: its
+    ///     certificates. The executable's, for the broker is.
+    ///   - serve: runs the broker, which is the executable's: it lives as long as the process.
     public static func run(
-        _ arguments: [String], _ console: Console, serve: (Invocation) throws -> Void
+        _ arguments: [String], _ console: Console, check: (Configuration) throws -> Void = { _ in },
+        serve: (Invocation) throws -> Void
     ) -> Int32 {
         do {
             switch try CommandTable.parse(arguments) {
             case .help(let command, let path): console.output.write(CommandTable.help(for: command, path: path))
             case .version: console.output.write("millrace \(Version.current)\n")
-            case .run(let invocation): try perform(invocation, console, serve)
+            case .run(let invocation): try perform(invocation, console, check, serve)
             }
             try console.output.finish()
             return ExitCode.done.rawValue
@@ -40,7 +44,8 @@ public enum ConsoleProgram {
     }
 
     private static func perform(
-        _ invocation: Invocation, _ console: Console, _ serve: (Invocation) throws -> Void
+        _ invocation: Invocation, _ console: Console, _ check: (Configuration) throws -> Void,
+        _ serve: (Invocation) throws -> Void
     ) throws {
         guard let action = invocation.command.action else {
             preconditionFailure("\(invocation.name) was parsed as a command with an action")
@@ -48,7 +53,7 @@ public enum ConsoleProgram {
         switch action {
         case .serve: try serve(invocation)
         case .configKeys: try ConfigCommands.keys(invocation, console)
-        case .configCheck: try ConfigCommands.check(invocation, console)
+        case .configCheck: try ConfigCommands.check(invocation, console, check)
         case .clusterInfo: try ClusterCommands.info(invocation, console)
         case .topicCreate: try TopicCommands.create(invocation, console)
         case .topicList: try TopicCommands.list(invocation, console)

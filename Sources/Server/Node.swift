@@ -108,6 +108,9 @@ public struct Node: Sendable {
 
     public var kafkaAddress: Endpoint { kafkaAddresses[0].endpoint }
 
+    /// Reads what a start would read before it opens anything: the certificates. Throws what the start would.
+    public static func check(_ configuration: Configuration) throws { _ = try NodeListeners(configuration) }
+
     /// Reads the certificates now, not at the next look, and whether their files have changed or not. False: there are none.
     public func reloadCertificates() -> Bool {
         certificates?.look()

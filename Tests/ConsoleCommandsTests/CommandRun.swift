@@ -2,6 +2,7 @@ import BrokerTestKit
 import ConsoleCommands
 import Foundation
 import Glibc
+import Server
 import Synchronization
 import Testing
 
@@ -28,7 +29,8 @@ struct CommandRun: Sendable {
         let console = Console(
             input: input ?? streams[0], output: output ?? streams[1], errors: streams[2],
             showsProgress: showsProgress, environment: environment, interruption: interruption)
-        let status = ConsoleProgram.run(words, console) { _ in Issue.record("no command here serves") }
+        let status = ConsoleProgram.run(
+            words, console, check: { try Node.check($0) }, serve: { _ in Issue.record("no command here serves") })
         return CommandRun(
             status: status, output: try String(contentsOfFile: folder("output"), encoding: .utf8),
             errors: try String(contentsOfFile: folder("errors"), encoding: .utf8))

@@ -1,3 +1,4 @@
+import BrokerTestKit
 import ConsoleCommands
 import Foundation
 import Glibc
@@ -37,6 +38,18 @@ import Testing
         let environment = ["MILLRACE_NUM_PARTITIONS": "7"]
         #expect(try CommandRun.of(["config", "check"], environment: environment).output.contains("7"))
         #expect(try CommandRun.of(["config", "keys", "num.partitoins"]).errors.contains("num.partitions"))
+    }
+
+    /// What `serve` would refuse before it opens anything.
+    @Test func certificatesThatCannotBeUsedAreToldByTheCheck() throws {
+        let words = ["config", "check", "--set", "listeners=SSL://127.0.0.1:9093", "--set"]
+        let missing = try CommandRun.of(words + ["ssl.keystore.location=/nowhere/both.pem"])
+        #expect(missing.status == 4 && missing.errors.contains("ssl.keystore.location: /nowhere/both.pem"))
+        let file = try TemporaryFolder()
+        let path = file("both.pem")
+        let text = TestCertificates.serverKey + "\n" + TestCertificates.serverCertificate
+        try text.write(toFile: path, atomically: true, encoding: .utf8)
+        #expect(try CommandRun.of(words + ["ssl.keystore.location=\(path)"]).status == 0)
     }
 
     @Test func outputThatCannotBeWrittenIsAnError() throws {
