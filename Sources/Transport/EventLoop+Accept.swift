@@ -107,6 +107,7 @@ extension EventLoop {
 
     /// Refuses it, or gives it to the loop with the fewest connections.
     private func assign(_ fd: Int32, _ peer: SocketAddress, _ listener: ListenerState) {
+        if let wait = listener.options.delayBeforeClose?(peer) { return close(fd, after: wait) }
         guard listener.admit(peer, shared.counters) else { return refuse(fd, peer, listener) }
         let target = shared.leastLoaded(startingAt: index)
         target.mailbox.connections.add(1, ordering: .relaxed)
@@ -116,6 +117,23 @@ extension EventLoop {
         }
         let accepted = target.submit { $0.adopt(fd, peer, listener) }
         if !accepted { forget(fd, peer, listener, load: target) }
+    }
+
+    /// Sockets that wait for their end because their peers open too many. Each takes a descriptor and no more.
+    static var maxDelayedCloses: Int { 256 }
+
+    private func close(_ fd: Int32, after wait: Duration) {
+        shared.counters.refusedByRate.add()
+        guard delayedCloses.count < Self.maxDelayedCloses else { return millrace_close(fd) }
+        delayedCloses.insert(fd)
+        schedule(after: wait) { loop in
+            if loop.delayedCloses.remove(fd) != nil { millrace_close(fd) }
+        }
+    }
+
+    func closeDelayed() {
+        for fd in delayedCloses { millrace_close(fd) }
+        delayedCloses.removeAll()
     }
 
     /// Says why, where the listener has words for it, and closes.

@@ -104,6 +104,9 @@ public final class EventLoop {
     private let events: UnsafeMutablePointer<millrace_event>
     private static let eventCapacity = 256
 
+    /// See `ListenerOptions.delayBeforeClose`.
+    var delayedCloses: Set<Int32> = []
+
     // The byte budget; see EventLoop+Budget.swift.
     /// Whether more than half of the budget was in use when a connection last asked for some of it.
     var isScarce = false
@@ -437,6 +440,7 @@ public final class EventLoop {
         // Late jobs still run: one may carry a socket, which is closed then.
         for job in handle.mailbox.close() { job(self) }
         closeAcceptors()
+        closeDelayed()
         forEachConnection { $0.close(.shutdown) }
         buryDying()
         countTurns(0)

@@ -70,6 +70,10 @@ public struct ListenerOptions: Sendable {
     /// What a connection over a limit is told before it is closed; called for each of them. `nil`: nothing. Through a
     /// transform nothing is told, for that takes a handshake first.
     public var refusal: (@Sendable () -> [UInt8])?
+    /// Asked about each connection before it is counted: how long one that is too many is kept, without being read, before
+    /// it is closed, so that a client which comes again at once does not come more often; nil: it may come. At
+    /// `EventLoop.maxDelayedCloses` it is closed at once. Called on the accepting loop.
+    public var delayBeforeClose: (@Sendable (SocketAddress) -> Duration?)?
     public var limits = ConnectionLimits()
     /// Called on the connection's loop before anything is read.
     public var makeHandler: @Sendable (EventLoop, Connection) -> any ConnectionHandler

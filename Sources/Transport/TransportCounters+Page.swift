@@ -5,9 +5,10 @@ extension TransportCounters {
     public func show(in registry: MetricsRegistry) {
         registry.show(accepted, as: "millrace_transport_accepted_total", help: "Connections accepted and kept.")
         let refused = "millrace_transport_refused_total"
-        let refusedHelp = "Connections closed at once, by the limit that was reached."
+        let refusedHelp = "Connections refused, by the limit that was reached."
         registry.show(refusedByTotal, as: refused, help: refusedHelp, labels: ["limit": "connections"])
         registry.show(refusedByPeer, as: refused, help: refusedHelp, labels: ["limit": "connections_per_ip"])
+        registry.show(refusedByRate, as: refused, help: refusedHelp, labels: ["limit": "connection_creation_rate"])
         registry.show(
             acceptPostponed, as: "millrace_transport_accept_postponed_total",
             help: "Times that accepting was put off for want of descriptors or memory.")

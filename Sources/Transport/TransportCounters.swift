@@ -8,6 +8,8 @@ public final class TransportCounters: Sendable {
     public let refusedByTotal = Counter()
     /// Closed at once because `maxConnectionsPerIP` was reached.
     public let refusedByPeer = Counter()
+    /// Closed after a wait because their peer had opened too many lately (`ListenerOptions.delayBeforeClose`).
+    public let refusedByRate = Counter()
     /// `accept` failed for want of descriptors or memory, and was put off.
     public let acceptPostponed = Counter()
     public let closedByHandler = Counter()

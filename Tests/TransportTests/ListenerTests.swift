@@ -63,6 +63,23 @@ extension TransportTests {
             }
         }
 
+        /// They are not counted as connections, not read, and closed at once where too many wait already.
+        @Test func connectionsThatComeTooOftenWaitForTheirEnd() throws {
+            let server = try Server(configure: { $0.delayBeforeClose = { _ in .seconds(3_600) } })
+            var waiting: [Client] = []
+            for _ in 0..<EventLoop.maxDelayedCloses { waiting.append(try Client(port: server.port)) }
+            #expect(try Client(port: server.port).receiveEnd() != .bytes)
+            #expect(server.counters.refusedByRate.value == UInt64(waiting.count) + 1)
+            #expect(server.listener.openConnections == 0 && server.counters.accepted.value == 0)
+            server.group.stop()
+            for client in waiting { #expect(client.receiveEnd() != .bytes) }
+        }
+
+        @Test func aWaitForTheEndEnds() throws {
+            let server = try Server(configure: { $0.delayBeforeClose = { _ in .milliseconds(5) } })
+            for _ in 0..<3 { #expect(try Client(port: server.port).receiveEnd() != .bytes) }
+        }
+
         @Test func connectionsAboveTheTotalAreRefusedAndCounted() throws {
             let server = try Server(configure: { $0.maxConnections = 3 })
             var clients: [Client] = []
