@@ -17,6 +17,7 @@ public final class Broker: Sendable {
     public let metadata: any MetadataStore
     public let groups: GroupCoordinator
     public let producerIDs: ProducerIDs
+    public let quotas: QuotaKeeper
     public let clusterID: String
     /// Runs blocking work, one piece after the other.
     public let admin: WorkQueue
@@ -49,6 +50,7 @@ public final class Broker: Sendable {
         pool: ChunkPool = .shared, metrics: MetricsRegistry = MetricsRegistry()
     ) throws(StorageError) {
         self.options = options
+        quotas = QuotaKeeper(options.quotas)
         try fileSystem.createDirectoryDurably(folder)
         store = try LogStore(
             fileSystem: fileSystem, folder: folder, options: options.store, pool: pool, metrics: metrics)
@@ -60,7 +62,9 @@ public final class Broker: Sendable {
             let metadata = try EmbeddedMetadataStore(fileSystem: fileSystem, folder: folder)
             self.metadata = metadata
             clusterID = try Self.clusterID(of: metadata)
-            currentAccess = Lock(try Self.access(in: metadata, folder, options.access))
+            let access = try Self.access(in: metadata, folder, options.access)
+            currentAccess = Lock(access)
+            quotas.take(access.quotas, version: access.quotasVersion)
             let topics = try Self.topics(in: metadata, folder, store: store, defaults: options.topicDefaults)
             let report = RecoveryReport()
             summary = try store.recover { report.show($0) }
@@ -78,6 +82,7 @@ public final class Broker: Sendable {
             throw error
         }
         removeLeftovers(fileSystem, folder)
+        quotas.showMetrics(in: metrics)
     }
 
     /// Begins to commit and to run timers.
@@ -135,7 +140,10 @@ public final class Broker: Sendable {
         changingAccess.withLock { _ in
             let before = access
             let (result, next) = change(before)
-            if let next { currentAccess.withLock { $0 = next } }
+            if let next {
+                currentAccess.withLock { $0 = next }
+                if next.quotasVersion != before.quotasVersion { quotas.take(next.quotas, version: next.quotasVersion) }
+            }
             // Freed here, outside of that lock.
             withExtendedLifetime(before) {}
             return result

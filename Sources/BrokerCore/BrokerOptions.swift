@@ -19,6 +19,7 @@ public struct BrokerOptions: Sendable {
     public var brokerSettings: [BrokerSetting] = []
     public var groups = GroupSettings()
     public var access = AccessOptions()
+    public var quotas = QuotaSettings()
     public var store = LogStoreOptions()
     /// Most partitions in all; a creation that would exceed it is refused with POLICY_VIOLATION. Each costs about 2 KiB.
     public var maxPartitions = 200_000

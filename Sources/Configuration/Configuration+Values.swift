@@ -52,6 +52,11 @@ extension Configuration {
     public var superUsers: String? { value(for: "super.users")?.text }
     public var allowsWithoutAcl: Bool { boolean("allow.everyone.if.no.acl.found") }
 
+    public var quotaWindowCount: Int { int("quota.window.num") }
+    public var quotaWindowSeconds: Int { int("quota.window.size.seconds") }
+    public var controllerQuotaWindowCount: Int { int("controller.quota.window.num") }
+    public var controllerQuotaWindowSeconds: Int { int("controller.quota.window.size.seconds") }
+
     /// Names of mechanisms, in the order in which clients are told of them.
     public var saslMechanisms: [String] { list("sasl.enabled.mechanisms") }
     /// 0: a session lasts as long as its connection.

@@ -55,5 +55,16 @@ extension ConfigurationTable {
         ConfigurationKey(
             "allow.everyone.if.no.acl.found", .boolean, default: "false",
             "Whether everybody may use what no ACL is on"),
+        ConfigurationKey(
+            "quota.window.num", .integer(1...100), default: "11",
+            "Windows over which use of a quota is measured: of bytes, of request time, of new connections"),
+        ConfigurationKey(
+            "quota.window.size.seconds", .integer(1...3600), default: "1",
+            "Length of each of them. For request time and new connections it is the longest wait as well"),
+        ConfigurationKey(
+            "controller.quota.window.num", .integer(1...100), default: "11",
+            "Windows whose use of controller_mutation_rate a client may spend at once, when it was idle"),
+        ConfigurationKey(
+            "controller.quota.window.size.seconds", .integer(1...3600), default: "1", "Length of each of them"),
     ]
 }

@@ -55,15 +55,25 @@ extension API {
         _ type: Asked.Type, _ price: RequestPrice, estimate: @escaping Estimate<Asked>,
         plan: @escaping @Sendable (Asked, AnswerContext) -> SlicedPlan<Asked.Response>
     ) -> API {
+        topicChange(type, price, estimate: estimate) { asked, context, _ in plan(asked, context) }
+    }
+
+    /// Serves changes that are taken from `controller_mutation_rate`; nil: no such quota holds for the client.
+    static func topicChange<Asked: KafkaRequest>(
+        _ type: Asked.Type, _ price: RequestPrice, estimate: @escaping Estimate<Asked>,
+        plan: @escaping @Sendable (Asked, AnswerContext, MutationCharge?) -> SlicedPlan<Asked.Response>
+    ) -> API {
         API(Asked.apiKey, price: price) { connection, request throws(DecodeError) in
             let context = connection.answerContext(request.ticket)
             let pool = connection.loop.eventLoop.pool
+            let mutations = connection.mutations
             // A refusal's text repeats the name, and is a string of its own.
             let echoed = 3 * request.echoedBytes
             try connection.answer(request, type, price) { asked in
                 (asked, estimate(asked, context) + echoed)
             } onWorker: { asked, bytes, done in
-                SlicedRun(plan(asked, context), from: Asked.Response(), on: context.broker.admin) { response in
+                let planned = plan(asked, context, mutations)
+                SlicedRun(planned, from: Asked.Response(), on: context.broker.admin) { response in
                     guard let response else { return done(.refused("too many changes wait")) }
                     done(PreparedReply(Answer(response: response), context.ticket, priced: bytes, pool: pool))
                 }.start()

@@ -57,10 +57,10 @@ enum APITable {
             estimate: KafkaConnection.listGroupsPrice, by: KafkaConnection.listGroups),
         .plain(.saslHandshake) { c, r throws(DecodeError) in try c.saslHandshake(r) },
         .plain(.apiVersions) { c, r throws(DecodeError) in try c.apiVersions(r) },
-        .change(
+        .topicChange(
             CreateTopicsRequest.self, RequestPrice(decoded: 24),
             estimate: KafkaConnection.createTopicsPrice, plan: KafkaConnection.createTopics),
-        .change(
+        .topicChange(
             DeleteTopicsRequest.self, RequestPrice(decoded: 16),
             estimate: KafkaConnection.deleteTopicsPrice, plan: KafkaConnection.deleteTopics),
         .answer(
@@ -90,7 +90,7 @@ enum APITable {
             estimate: KafkaConnection.describeLogDirsPrice, mayBlock: { _ in true },
             by: KafkaConnection.describeLogDirs),
         .plain(.saslAuthenticate) { c, r throws(DecodeError) in try c.saslAuthenticate(r) },
-        .change(
+        .topicChange(
             CreatePartitionsRequest.self, RequestPrice(decoded: 24),
             estimate: KafkaConnection.createPartitionsPrice, plan: KafkaConnection.createPartitions),
         .answer(

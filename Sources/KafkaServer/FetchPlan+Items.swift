@@ -9,7 +9,7 @@ extension FetchPlan {
     /// `session` has been changed by the request.
     convenience init(
         reply: ReplyTicket, _ reader: inout FetchRequestReader, session: FetchSession?, _ server: KafkaServer,
-        _ permissions: Permissions, sendsFiles: Bool
+        _ permissions: Permissions, sendsFiles: Bool, most: Int = .max
     ) {
         let catalog = server.broker.catalog
         // A follower is asked for the right of followers, and for nothing on topics.
@@ -19,7 +19,8 @@ extension FetchPlan {
         self.init(
             reply: reply, items: session == nil ? Self.items(&reader, catalog, rights) : [],
             maxWaitMs: reader.maxWaitMs,
-            minBytes: Int(reader.minBytes), maxBytes: min(Int(max(0, reader.maxBytes)), server.options.maxFetchBytes),
+            minBytes: Int(reader.minBytes),
+            maxBytes: min(Int(max(0, reader.maxBytes)), server.options.maxFetchBytes, most),
             readsCommitted: reader.isolationLevel == 1,
             fileFrom: sendsFiles ? KafkaConnection.fileFrom : .max,
             maxInlinePartitions: server.options.maxInlinePartitions, session: session, rights: rights)

@@ -41,8 +41,17 @@ extension FetchPlan {
         session.rotate(served)
     }
 
-    private func write(_ outcome: Outcome, _ told: [Int], to sink: some FetchSink) {
-        // Neighbours of one topic share its entry.
+    /// Bytes of the reply that `write` would write; nothing changes.
+    func frameSize(_ outcome: Outcome, telling session: FetchSession?) -> Int {
+        let told = items.indices.filter { index in
+            guard !isFull, let session else { return true }
+            return session.isNews(items[index].sessionSlot, outcome.found[index].result)
+        }
+        return size(outcome, told, topics(of: told)).frameSize()
+    }
+
+    /// Neighbours of one topic share its entry.
+    private func topics(of told: [Int]) -> [Range<Int>] {
         var topics: [Range<Int>] = []
         var start = 0
         while start < told.count {
@@ -51,12 +60,22 @@ extension FetchPlan {
             topics.append(start..<end)
             start = end
         }
-        let version = reply.version
-        var size = FetchResponseSize(version: version, topicCount: topics.count)
+        return topics
+    }
+
+    private func size(_ outcome: Outcome, _ told: [Int], _ topics: [Range<Int>]) -> FetchResponseSize {
+        var size = FetchResponseSize(version: reply.version, topicCount: topics.count)
         for range in topics {
             size.topic(nameCount: items[told[range.lowerBound]].topicName.count, partitionCount: range.count)
             for place in range { size.partition(outcome.found[told[place]].result) }
         }
+        return size
+    }
+
+    private func write(_ outcome: Outcome, _ told: [Int], to sink: some FetchSink) {
+        let topics = topics(of: told)
+        let version = reply.version
+        let size = size(outcome, told, topics)
         var writer = ByteWriter(capacity: 256)
         var response = FetchResponseWriter(
             version: version, correlationID: reply.correlationID, sessionID: session?.id ?? 0,
@@ -128,6 +147,16 @@ final class HeldReply: FetchSink {
 
     /// Ends the reply; nothing is written afterwards.
     func finish() { flush() }
+
+    /// Bytes of the frame, its length included.
+    var count: Int {
+        pieces.reduce(0) { sum, piece in
+            switch piece {
+            case .memory(let slice): sum + slice.count
+            case .file(let slice): sum + slice.count
+            }
+        }
+    }
 
     private func flush() {
         if writer.count == 0 { return }

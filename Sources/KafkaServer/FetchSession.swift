@@ -255,6 +255,15 @@ final class FetchSession {
             || entries[Int(slot)].toldLogStart != result.logStartOffset
     }
 
+    /// Tells everything anew, for a reply was not sent that has told it.
+    func forgetTold() {
+        for slot in entries.indices where !entries[slot].isVacant {
+            entries[slot].toldHighWatermark = -1
+            entries[slot].toldLogStart = -1
+        }
+        markAll()
+    }
+
     /// Advances the epoch; 0 and negative ones have meanings of their own.
     func advance() { epoch = epoch == .max ? 1 : epoch + 1 }
 }

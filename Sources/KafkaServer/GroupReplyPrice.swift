@@ -19,7 +19,7 @@ extension KafkaConnection {
     ) {
         if bytes <= RequestLimits.inlineReplyBytes { return reply(make(), to: ticket, commits: commits) }
         let pool = loop.eventLoop.pool
-        workElsewhere(charging: min(bytes, RequestLimits.replyBytes)) { done in
+        workElsewhere(charging: min(bytes, RequestLimits.replyBytes), to: ticket) { done in
             let answer = Answer(response: make(), commits: commits)
             done(PreparedReply(answer, ticket, expected: bytes / 2, pool: pool))
         }

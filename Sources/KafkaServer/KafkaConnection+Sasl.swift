@@ -19,7 +19,7 @@ extension KafkaConnection {
             let answer = ErrorCode(rawValue: response.errorCode)
             if take(.apiVersions(answer), request.ticket, sasl) { reply(response, to: request.ticket) }
         default:
-            if take(.other, request.ticket, sasl) { try api.handle(self, request) }
+            if take(.other, request.ticket, sasl) { try serve(api, request) }
         }
     }
 
@@ -168,6 +168,7 @@ extension KafkaConnection {
     // MARK: Time
 
     func timerFired(_ id: Int, on connection: Connection) {
+        if id == SaslConnection.Timer.muted { return endMuting() }
         guard let sasl else { return }
         switch id {
         case SaslConnection.Timer.failure:

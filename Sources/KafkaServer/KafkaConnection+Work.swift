@@ -8,10 +8,11 @@ extension KafkaConnection {
     /// Calls `work` on a worker when `bytes` are charged for it. `work` calls `done` once, from any thread, with the reply,
     /// or nil when the reply comes in another way.
     func workElsewhere(
-        charging bytes: Int, _ work: @escaping @Sendable (_ done: @escaping @Sendable (PreparedReply?) -> Void) -> Void
+        charging bytes: Int, to ticket: ReplyTicket,
+        _ work: @escaping @Sendable (_ done: @escaping @Sendable (PreparedReply?) -> Void) -> Void
     ) {
         park(.work)
-        if !workPlace.charge(bytes, then: finishParked, work) { fail("too many requests wait for memory") }
+        if !workPlace.charge(bytes, then: finishParked(ticket), work) { fail("too many requests wait for memory") }
     }
 
     /// Answers a request whose reply is priced once it is decoded: on the loop where frame and reply are small, else on a
@@ -44,7 +45,7 @@ extension KafkaConnection {
         let (found, expected) = question(asked)
         if expected <= RequestLimits.inlineReplyBytes, onLoop(self, found) { return }
         let (charged, place) = (min(expected, RequestLimits.replyBytes), workPlace)
-        workElsewhere(charging: charged) { done in
+        workElsewhere(charging: charged, to: request.ticket) { done in
             place.answerPriced(question(asked), charged: charged, done, onWorker)
         }
     }
@@ -57,10 +58,10 @@ extension KafkaConnection {
         _ work: @escaping @Sendable (Asked, _ done: @escaping @Sendable (PreparedReply?) -> Void) -> Void
     ) {
         park(.work)
-        let (held, place, finish) = (HeldRequest(request), workPlace, finishParked)
+        let (held, place, finish) = (HeldRequest(request), workPlace, finishParked(request.ticket))
         let most = price.charge(frameBytes: request.frame.count)
         let isTaken = server.decoding.admit(most, place.pool) { [budget = server.decoding] in
-            let isTaken = place.workers.submit {
+            let isTaken = place.workers.submit(place.clock) {
                 switch held.decode(type) {
                 case .failure(let error):
                     refused()
@@ -88,18 +89,18 @@ extension KafkaConnection {
 
     /// Where this connection's long work is charged and done.
     private var workPlace: WorkPlace {
-        WorkPlace(budget: server.budget, workers: broker.workers, pool: loop.eventLoop.pool)
+        WorkPlace(budget: server.budget, workers: broker.workers, pool: loop.eventLoop.pool, clock: workClock)
     }
 
     /// Goes on with the connection, which is parked for the reply; may be called from any thread.
-    private var finishParked: @Sendable (PreparedReply?) -> Void {
+    private func finishParked(_ ticket: ReplyTicket) -> @Sendable (PreparedReply?) -> Void {
         let (id, handle) = (connection.id, loop.handle)
         return { prepared in
             guard let prepared else { return }
             handle.submit { loop in
                 guard let handler = loop.connection(id)?.handler as? KafkaConnection else { return }
                 handler.unpark()
-                handler.finish(prepared)
+                handler.finish(prepared, to: ticket)
             }
         }
     }
@@ -115,7 +116,7 @@ extension KafkaConnection {
         let id = connection.id
         let handle = loop.handle
         let pool = loop.eventLoop.pool
-        let (server, budget, workers) = (server, server.budget, broker.workers)
+        let (server, budget, workers, clock) = (server, server.budget, broker.workers, workClock)
         let finish: @Sendable (Bool) -> Void = { isDone in
             handle.submit { loop in
                 let handler = loop.connection(id)?.handler as? KafkaConnection
@@ -126,7 +127,7 @@ extension KafkaConnection {
             budget.release(bytes, pool)
         }
         let isTaken = budget.admit(bytes, pool) {
-            let isTaken = workers.submit {
+            let isTaken = workers.submit(clock) {
                 work()
                 finish(true)
             }
@@ -157,12 +158,13 @@ extension KafkaConnection {
         if !taken { connection.close() }
     }
 
-    func finish(_ prepared: PreparedReply) {
+    func finish(_ prepared: PreparedReply, to ticket: ReplyTicket) {
         switch prepared {
         case .refused(let reason): fail(reason)
         case .reply(let slice, let commits):
             // False: one of them has failed, and the connection was reset.
             if !commits.isEmpty, !connection.gate(commits) { return }
+            if isCounted { return writeCounted(slice, to: ticket) }
             connection.write(slice)
         }
     }
@@ -190,6 +192,7 @@ struct WorkPlace: Sendable {
     let budget: WorkBudget
     let workers: WorkerPool
     let pool: ChunkPool
+    var clock: WorkClock?
 
     /// Calls `work` on a worker when `bytes` are charged, and `finish` with what it answers. False: too many wait.
     func charge(
@@ -203,7 +206,7 @@ struct WorkPlace: Sendable {
                 if bytes >= RequestLimits.worthTrimming { Heap.returnFreeMemory() }
                 budget.release(bytes, pool)
             }
-            if !workers.submit({ work(done) }) { done(.refused("too many requests wait for a worker")) }
+            if !workers.submit(clock, { work(done) }) { done(.refused("too many requests wait for a worker")) }
         }
     }
 

@@ -61,6 +61,9 @@ final class KafkaConnection: ConnectionHandler {
     private var identity: KafkaClientIdentity?
     /// What the muted connection waits for.
     var parked = Parked.nothing
+    /// The request at hand is held against quotas: by `counted`, which is there then. Every request looks here.
+    var isCounted = false
+    var counted: CountedRequests?
     /// Partitions of the parked OffsetCommit that do not exist.
     var refusedCommits: [OffsetCommitResponse.OffsetCommitResponseTopic] = []
 
@@ -70,6 +73,8 @@ final class KafkaConnection: ConnectionHandler {
         case group(WaiterID, groupID: String)
         /// Blocking work on another thread.
         case work
+        /// Until the time is over that a quota makes the client wait; nothing is owed.
+        case muted
     }
 
     init(
@@ -99,7 +104,13 @@ final class KafkaConnection: ConnectionHandler {
     }
 
     /// Makes the client's identity anew when it is asked for the next time.
-    func forgetIdentity() { identity = nil }
+    func forgetIdentity() {
+        identity = nil
+        counted?.forgetClient()
+    }
+
+    /// Whom quotas of users are about.
+    var quotaUser: ExactString { subject.principal.name }
 
     private var client: KafkaClientIdentity {
         if let identity { return identity }
@@ -185,10 +196,17 @@ final class KafkaConnection: ConnectionHandler {
             default: server.metrics.otherRequests.add()
             }
             if let sasl, !sasl.isOpenEnded { return try authenticate(api, request, sasl) }
-            try api.handle(self, request)
+            try serve(api, request)
         } catch {
             fail("\(error)")
         }
+    }
+
+    /// Handles a request of a client who may send it.
+    func serve(_ api: API, _ request: borrowing Request) throws(DecodeError) {
+        let version = server.quotas.version
+        if version != 0 { beginCounting(request, version) }
+        try api.handle(self, request)
     }
 
     /// Refuses a version that is not served. ApiVersions is answered in version 0, so that the client can choose
@@ -219,17 +237,20 @@ final class KafkaConnection: ConnectionHandler {
     /// Writes a reply; it leaves once `commits` are on disk.
     func reply(_ response: some KafkaResponse, to ticket: ReplyTicket, commits: CommitSpan = CommitSpan()) {
         if !commits.isEmpty { connection.gate(commits) }
+        if isCounted { return replyCounted(response, to: ticket) }
         connection.write { writer in Self.encode(response, to: &writer, ticket) }
     }
 
     /// Mutes the connection until `unpark`: requests behind a parked one wait.
     func park(_ what: Parked) {
         parked = what
+        if isCounted { counted?.pause() }
         connection.pauseReading()
     }
 
     func unpark() {
         parked = .nothing
+        if isCounted { counted?.resume() }
         connection.resumeReading()
     }
 
@@ -248,7 +269,8 @@ final class KafkaConnection: ConnectionHandler {
     /// closing, for there is no truthful reply yet. All else is owed soon, and is answered.
     func peerFinished(on connection: Connection) {
         switch parked {
-        case .nothing, .work: break
+        // What was sent before counts when its time has come; an end that is all there is ends the connection sooner.
+        case .nothing, .work, .muted: break
         case .fetch(let id): loop.answerFetch(id)
         case .group(let waiter, let groupID):
             guard let key = loop.waiters[waiter]?.reply.key, key == .joinGroup || key == .syncGroup else { return }
@@ -263,6 +285,7 @@ final class KafkaConnection: ConnectionHandler {
         if let user = sasl?.signedInAs { loop.signedOut(user, connection.id) }
         switch parked {
         case .nothing, .work: break
+        case .muted: loop.unmute(connection.id)
         case .fetch(let id): loop.dropFetch(id)
         case .group(let waiter, let groupID):
             loop.waiters[waiter] = nil

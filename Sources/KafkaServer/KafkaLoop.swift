@@ -29,6 +29,9 @@ final class KafkaLoop {
     /// Connections by the user who has shown on them who he is, so that a change of his credential finds them.
     private var users: [ExactString: Set<ConnectionID>] = [:]
 
+    /// Connections that a quota keeps from being read. At most all there are.
+    private var muted: Set<ConnectionID> = []
+
     struct GroupWaiter {
         let connection: ConnectionID
         let reply: ReplyTicket
@@ -64,6 +67,16 @@ final class KafkaLoop {
                 (eventLoop.connection(id)?.handler as? KafkaConnection)?.credentialChanged()
             }
         }
+    }
+
+    // MARK: Quotas
+
+    func mute(_ connection: ConnectionID) {
+        if muted.insert(connection).inserted { server.metrics.mutedConnections.add(1) }
+    }
+
+    func unmute(_ connection: ConnectionID) {
+        if muted.remove(connection) != nil { server.metrics.mutedConnections.add(-1) }
     }
 
     // MARK: Group requests
@@ -290,8 +303,9 @@ final class KafkaLoop {
     }
 
     /// Lets go of what is parked, because the broker stops: fetches are answered with what there is, group members are
-    /// let go.
+    /// let go, and so are those that a quota keeps waiting.
     func stopping() {
+        for id in muted { eventLoop.connection(id)?.closeAfterFlush() }
         for id in Array(parkedFetches.keys) { answerFetch(id) }
         for (waiter, waiting) in waiters {
             waiters[waiter] = nil

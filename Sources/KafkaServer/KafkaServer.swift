@@ -25,6 +25,7 @@ public final class KafkaServer: Sendable {
     private let table: [API?]
     private let ownTable: [API?]
     let metrics: KafkaServerMetrics
+    let quotas: QuotaKeeper
     /// Whether there are ACLs to be asked; else everybody may do everything.
     let hasAuthorizer: Bool
     /// Memory that long requests take while others make their replies.
@@ -41,6 +42,7 @@ public final class KafkaServer: Sendable {
         metrics registry: MetricsRegistry = MetricsRegistry()
     ) {
         self.broker = broker
+        quotas = broker.quotas
         metrics = KafkaServerMetrics(registry: registry)
         self.options = options
         hasAuthorizer = broker.options.access.hasAuthorizer
@@ -110,6 +112,9 @@ public final class KafkaServer: Sendable {
         listener.count = connections
         listener.maxConnections = options.maxConnections
         listener.maxConnectionsPerIP = options.maxConnectionsPerIP
+        listener.delayBeforeClose = { [quotas] peer in
+            quotas.admit(NetworkAddress(peer), now: MonotonicTime(milliseconds: EventLoop.clock() / 1_000_000))
+        }
         listener.limits.maxFrameBytes = options.maxRequestBytes + 4
         listener.limits.idleTimeout = .milliseconds(options.maxIdleMs)
         return listener
@@ -154,4 +159,15 @@ final class LoopTable: @unchecked Sendable {
 
     func state(_ index: Int) -> KafkaLoop { states[index]! }
     func shared(_ index: Int) -> Shared { shared[index]! }
+}
+
+extension NetworkAddress {
+    init(_ address: SocketAddress) {
+        guard address.isIPv6 else {
+            self.init(v4: UInt32(truncatingIfNeeded: address.low))
+            return
+        }
+        self.init(
+            v6: [address.high, address.low].flatMap { word in (0..<8).map { UInt8(word >> (56 - 8 * $0) & 255) } })
+    }
 }

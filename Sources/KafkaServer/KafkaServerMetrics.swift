@@ -1,3 +1,4 @@
+import Security
 import Telemetry
 
 /// What the Kafka edge counts.
@@ -13,6 +14,11 @@ struct KafkaServerMetrics: Sendable {
     let refusedAuthentications: Counter
     let fetchSessions: Gauge
     let parkedFetches: Gauge
+    let mutedConnections: Gauge
+    private let throttledByProduce: Counter
+    private let throttledByFetch: Counter
+    private let throttledByRequests: Counter
+    private let throttledByMutations: Counter
 
     init(registry: MetricsRegistry) {
         let requests = "millrace_kafka_requests_total"
@@ -34,5 +40,25 @@ struct KafkaServerMetrics: Sendable {
         refusedAuthentications = registry.counter(attempts, help: attemptsHelp, labels: ["result": "refused"])
         fetchSessions = registry.gauge("millrace_kafka_fetch_sessions", help: "Incremental fetch sessions.")
         parkedFetches = registry.gauge("millrace_kafka_parked_fetches", help: "Fetches that wait for records.")
+        mutedConnections = registry.gauge(
+            "millrace_kafka_muted_connections", help: "Connections that are not read because of a quota.")
+        func throttled(_ limit: QuotaTable.Limit) -> Counter {
+            registry.counter(
+                "millrace_kafka_throttled_total", help: "Requests whose client had to wait, by the quota.",
+                labels: ["quota": limit.rawValue])
+        }
+        throttledByProduce = throttled(.produce)
+        throttledByFetch = throttled(.fetch)
+        throttledByRequests = throttled(.requests)
+        throttledByMutations = throttled(.mutations)
+    }
+
+    func throttled(by limit: QuotaTable.Limit) -> Counter {
+        switch limit {
+        case .produce: throttledByProduce
+        case .fetch: throttledByFetch
+        case .requests: throttledByRequests
+        case .mutations: throttledByMutations
+        }
     }
 }

@@ -99,14 +99,17 @@ final class LongFetch: @unchecked Sendable {
     }
 
     /// Reads, and writes the reply if there is enough.
-    func work(_ server: KafkaServer, _ permissions: Permissions, sendsFiles: Bool, _ pool: ChunkPool) {
+    func work(
+        _ server: KafkaServer, _ permissions: Permissions, sendsFiles: Bool, most: Int, _ pool: ChunkPool
+    ) {
         guard var reader else { preconditionFailure("a fetch is read before it was decoded") }
         var session = session
         session?.change(by: reader)
         session?.endChanges()
         // The loop ends it (`settleSession`).
         if session?.count == 0 { session = nil }
-        let plan = FetchPlan(reply: ticket, &reader, session: session, server, permissions, sendsFiles: sendsFiles)
+        let plan = FetchPlan(
+            reply: ticket, &reader, session: session, server, permissions, sendsFiles: sendsFiles, most: most)
         self.plan = plan
         // The frame's memory.
         (self.reader, request) = (nil, nil)
@@ -183,10 +186,10 @@ extension KafkaConnection {
 
     func workOff(_ fetch: LongFetch) {
         let (server, sendsFiles, pool) = (server, sendsFiles, loop.eventLoop.pool)
-        let (charge, permissions) = (fetch.charge, permissions)
+        let (charge, permissions, most) = (fetch.charge, permissions, mostFetched)
         fetch.session?.isAway = true
         onWorker(charging: charge) {
-            fetch.work(server, permissions, sendsFiles: sendsFiles, pool)
+            fetch.work(server, permissions, sendsFiles: sendsFiles, most: most, pool)
         } then: { loop, connection, _ in
             let hasSession = loop.settleSession(of: fetch)
             defer { loop.actOnTold() }
@@ -223,6 +226,14 @@ extension KafkaConnection {
     }
 
     private func send(_ fetch: LongFetch) {
+        if isCounted, let plan = fetch.plan, let reply = fetch.reply {
+            let session = plan.ownSession
+            if isHeldBack(plan, bytes: reply.count - 4) {
+                // It has noted as told what was not sent.
+                if let session, loop.sessions.has(session) { session.forgetTold() }
+                return
+            }
+        }
         fetch.reply?.send(on: connection)
         server.metrics.fetchedBytes.add(fetch.bytes)
     }

@@ -44,5 +44,7 @@ final class SaslConnection {
         static let deadline = 0
         /// The delay of a failure is over.
         static let failure = 1
+        /// The time is over that a quota makes the client wait.
+        static let muted = 2
     }
 }

@@ -79,6 +79,11 @@ extension BrokerOptions {
         autoCreateTopics = configuration.autoCreatesTopics
         deleteTopics = configuration.allowsTopicDeletion
         offsetsPartitions = configuration.offsetsTopicPartitionCount
+        quotas.windows = QuotaWindows(
+            count: configuration.quotaWindowCount, length: .seconds(configuration.quotaWindowSeconds))
+        quotas.controllerWindows = QuotaWindows(
+            count: configuration.controllerQuotaWindowCount,
+            length: .seconds(configuration.controllerQuotaWindowSeconds))
         store.cleanerMapBytes = configuration.cleanerMapBytes
         store.cleanerIntervalMs = configuration.cleanerIntervalMs
         store.retentionCheckMs = configuration.retentionCheckMs

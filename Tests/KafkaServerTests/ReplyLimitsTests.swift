@@ -94,7 +94,7 @@ import Testing
             return topic
         }
         expectCovered(creation, broker, echoes: 3, estimate: KafkaConnection.createTopicsPrice) { asked, context in
-            Answer(response: KafkaConnection.createTopics(asked, context).run(from: CreateTopicsResponse()))
+            Answer(response: KafkaConnection.createTopics(asked, context, nil).run(from: CreateTopicsResponse()))
         }
     }
 

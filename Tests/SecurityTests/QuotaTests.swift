@@ -242,7 +242,66 @@ import Testing
         #expect(buckets.record(1, in: bucket("a", "new"), limit: 1_000, now: later) == nil && buckets.count == 1)
     }
 
+    @Test func whatWasCountedAtTheSameTimeIsTakenBack() {
+        let bucket = QuotaTable.Bucket(user: "a", client: nil)
+        var buckets = QuotaBuckets()
+        #expect(buckets.record(2_000, in: bucket, limit: 100, now: start) == .seconds(10))
+        buckets.takeBack(2_000, in: bucket, now: start)
+        #expect(buckets.record(500, in: bucket, limit: 100, now: start) == nil)
+        #expect(QuotaWindows().most(at: 100) == 1_000 && QuotaWindows(count: 5, length: .seconds(2)).most(at: 10) == 80)
+        var narrow = QuotaBuckets(windows: QuotaWindows(count: 2, length: .seconds(2)))
+        #expect(narrow.record(400, in: bucket, limit: 100, now: start) == .seconds(2))
+    }
+
+    @Test func strictMutationsAreRefusedInDebtAndOthersWait() {
+        let bucket = QuotaTable.Bucket(user: "a", client: nil)
+        var buckets = MutationBuckets(windows: QuotaWindows(count: 2))
+        func take(_ count: Double, _ isStrict: Bool, _ now: MonotonicTime) -> (isTaken: Bool, wait: Duration?) {
+            buckets.take(count, in: bucket, limit: 5, isStrict: isStrict, now: now)
+        }
+        // Ten at once, and the one that goes below has all it wants.
+        #expect(take(9, true, start) == (true, Duration?.none) && take(6, true, start) == (true, Duration?.none))
+        #expect(
+            take(1, true, start) == (false, Duration.seconds(1)) && take(1, true, start) == (false, Duration.seconds(1))
+        )
+        #expect(take(5, false, start) == (true, Duration.seconds(2)))
+        #expect(take(1, true, start + .seconds(2)) == (true, Duration?.none))
+        // A new limit goes on with what lacks.
+        let doubled = buckets.take(1, in: bucket, limit: 10, isStrict: true, now: start + .seconds(2))
+        #expect(doubled == (false, Duration.milliseconds(100)) && buckets.count == 1)
+    }
+
+    @Test func limitsOfAClientAreFoundByKind() {
+        var table = QuotaTable()
+        #expect(table.limits(user: "a", client: "x").isEmpty)
+        table.set(.produce, to: 1, for: QuotaTable.Entity(user: .exactly("a"), client: nil))
+        table.set(.requests, to: 2, for: QuotaTable.Entity(user: nil, client: .byDefault))
+        let limits = table.limits(user: "a", client: "x")
+        #expect(limits.produce?.value == 1 && limits.requests?.bucket.client == "x" && limits.fetch == nil)
+        // Without a client id quotas of client ids are nobody's.
+        let gateways = table.limits(user: "a", client: nil)
+        #expect(gateways.produce?.bucket == limits.produce?.bucket && gateways.requests == nil)
+        #expect(limits.mutations == nil && table.limits(user: "b", client: "x").produce == nil)
+    }
+
     // MARK: Addresses
+
+    @Test func connectionsOverTheRateAreNotCounted() {
+        var meters = AddressMeters()
+        func admit(_ address: NetworkAddress, _ now: MonotonicTime) -> Duration? {
+            meters.admit(address, limit: 1, now: now)
+        }
+        for _ in 0..<10 { #expect(admit(one, start) == nil) }
+        // As long as a window at most; those that were refused add nothing.
+        for _ in 0..<10 { #expect(admit(one, start) == .seconds(1)) }
+        #expect(admit(NetworkAddress("10.0.0.2")!, start) == nil)
+        #expect(admit(one, start + .milliseconds(999)) != nil && admit(one, start + .seconds(12)) == nil)
+        // Many addresses are counted together, and forgotten in the end.
+        for index in 0..<UInt32(AddressMeters.maxAddresses) { _ = admit(NetworkAddress(v4: index), start) }
+        #expect(meters.count == AddressMeters.maxAddresses + 1)
+        #expect(admit(NetworkAddress("10.9.9.9")!, start + QuotaBuckets.idleEnd + .seconds(61)) == nil)
+        #expect(meters.count == 1)
+    }
 
     private let one = NetworkAddress("10.0.0.1")!
 

@@ -101,7 +101,20 @@ extension KafkaConnection {
     }
 
     private func finish(_ run: inout ProduceRun) {
+        if isCounted { return finishCounted(&run) }
         run.response.finish(to: &run.scratch)
+        writeReply(&run)
+    }
+
+    /// The client waits behind the reply: when that waits for its commit, no less.
+    private func finishCounted(_ run: inout ProduceRun) {
+        let wait = endProduce(bytes: run.frame.count, hasReply: run.expectsReply)
+        run.response.finish(throttleTimeMs: wait.time > .zero ? wait.wireMs : 0, to: &run.scratch)
+        writeReply(&run)
+        mute(for: wait)
+    }
+
+    private func writeReply(_ run: inout ProduceRun) {
         if run.scratch.isOverLimit { return fail("a Produce of too long names") }
         guard run.expectsReply else {
             // Nobody waits for an answer; a closed connection is the only way to tell of an error, as Kafka does.
@@ -124,7 +137,7 @@ extension KafkaConnection {
     private func checkElsewhere(_ work: KeyWork, _ held: HeldProduce) {
         let id = connection.id
         let handle = loop.handle
-        workElsewhere(charging: work.effort.unpackedBytes) { done in
+        workElsewhere(charging: work.effort.unpackedBytes, to: held.run.ticket) { done in
             let found = work.log.checkKeys(of: work.batch, work.effort)
             handle.submit { loop in
                 guard let handler = loop.connection(id)?.handler as? KafkaConnection else { return }
@@ -266,6 +279,7 @@ private struct ProduceRun: ~Copyable {
     /// Keeps the bytes alive that the reader walks.
     let frame: ByteSlice
     let version: Int16
+    let ticket: ReplyTicket
     var expectsReply: Bool { reader.acks != 0 }
     var reader: ProduceRequestReader
     var response: ProduceResponseWriter
@@ -292,6 +306,7 @@ private struct ProduceRun: ~Copyable {
     init(_ request: borrowing Request, _ reader: ProduceRequestReader) {
         frame = request.frame
         version = request.version
+        ticket = request.ticket
         self.reader = reader
         response = ProduceResponseWriter(
             version: request.version, correlationID: request.correlationID, topicCount: reader.topicCount, to: &scratch)

@@ -31,7 +31,7 @@ extension KafkaConnection {
         }
         let plan = FetchPlan(
             reply: request.ticket, &reader, session: settlement == .goesOn ? session : nil, server, permissions,
-            sendsFiles: sendsFiles)
+            sendsFiles: sendsFiles, most: mostFetched)
         let outcome = plan.read(server, mayWait: false)
         if outcome.wouldWait {
             return readElsewhere(plan) { connection, plan, outcome in connection.answer(plan, outcome) }
@@ -74,7 +74,7 @@ extension KafkaConnection {
         let server = server
         let carried = CarriedFetch(plan: plan)
         plan.ownSession?.isBeingRead = true
-        let taken = broker.workers.submit {
+        let taken = broker.workers.submit(workClock) {
             let found = CarriedFetch(plan: carried.plan, outcome: carried.plan.read(server, mayWait: true))
             handle.submit { eventLoop in
                 let loop = server.loops.state(eventLoop.index)
@@ -147,16 +147,19 @@ extension KafkaConnection {
     }
 
     func refuseFetch(_ reply: ReplyTicket, _ code: ErrorCode) {
+        let wait = endRefusedFetch()
         connection.write { writer in
             var response = FetchResponseWriter(
-                version: reply.version, correlationID: reply.correlationID, errorCode: code, topicCount: 0,
-                to: &writer)
+                version: reply.version, correlationID: reply.correlationID,
+                throttleTimeMs: wait.time > .zero ? wait.wireMs : 0, errorCode: code, topicCount: 0, to: &writer)
             response.finish(to: &writer)
         }
+        mute(for: wait)
     }
 
     func finishFetch(_ plan: FetchPlan, _ outcome: FetchPlan.Outcome) {
         if plan.hasLostSession { return refuseFetch(plan.reply, .invalidFetchSessionEpoch) }
+        if isCounted, isHeldBack(plan, bytes: plan.frameSize(outcome, telling: plan.ownSession)) { return }
         plan.write(outcome, telling: plan.ownSession, to: connection)
         server.metrics.fetchedBytes.add(outcome.bytes)
     }

@@ -14,9 +14,9 @@ import Transport
 extension KafkaConnection {
     func metadata(_ request: borrowing Request) throws(DecodeError) {
         let context = answerContext(request.ticket)
-        let pool = loop.eventLoop.pool
+        let (pool, mutations) = (loop.eventLoop.pool, mutations)
         try answer(request, MetadataRequest.self, Self.metadataPrice) { asked in
-            let question = MetadataQuestion(asked, context)
+            let question = MetadataQuestion(asked, context, mutations)
             return (question, question.price)
         } onLoop: { connection, question in
             guard question.missing.isEmpty else { return false }
@@ -35,14 +35,16 @@ extension KafkaConnection {
 private struct MetadataQuestion: Sendable {
     let asked: MetadataRequest
     let context: AnswerContext
+    private let mutations: MutationCharge?
     /// Nil: all topics.
     private var topics: [MetadataRequest.MetadataRequestTopic]?
     /// Names of topics that are to be made.
     private(set) var missing: [String] = []
 
-    init(_ asked: MetadataRequest, _ context: AnswerContext) {
+    init(_ asked: MetadataRequest, _ context: AnswerContext, _ mutations: MutationCharge?) {
         self.asked = asked
         self.context = context
+        self.mutations = mutations
         guard let named = asked.topics, context.version > 0 || !named.isEmpty else { return }
         var names: Set<ExactString> = []
         var ids: Set<TopicID> = []
@@ -97,8 +99,12 @@ private struct MetadataQuestion: Sendable {
         let late = TopicRefusal(.leaderNotAvailable, "")
         let creation = Creation(
             count: missing.count, timeoutMs: Self.creationMs,
-            step: { [missing] index, refusals in
+            step: { [missing, mutations] index, refusals in
                 let name = missing[index]
+                if mutations?.take(Int(broker.options.defaultPartitions)) != nil {
+                    refusals[name] = Self.notYet
+                    return
+                }
                 if case .failure(let refusal) = broker.topicCreatingIfAllowed(name) { refusals[name] = refusal }
             },
             timedOut: { [missing] index, refusals in refusals[missing[index]] = late })
@@ -107,6 +113,9 @@ private struct MetadataQuestion: Sendable {
             finish(refusals)
         }.start()
     }
+
+    /// Of a topic that the client's quota does not let be made: as of any that there is not, so clients ask again.
+    private static let notYet = TopicRefusal(.unknownTopicOrPartition, "")
 
     private typealias Creation = SlicedPlan<[String: TopicRefusal]>
 

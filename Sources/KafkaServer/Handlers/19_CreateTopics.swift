@@ -20,7 +20,7 @@ extension KafkaConnection {
     }
 
     static func createTopics(
-        _ asked: CreateTopicsRequest, _ context: AnswerContext
+        _ asked: CreateTopicsRequest, _ context: AnswerContext, _ mutations: MutationCharge?
     ) -> SlicedPlan<CreateTopicsResponse> {
         let (topics, repeated) = distinct(asked.topics) { ExactString($0.name) }
         let records = topics.reduce(0) { sum, topic in
@@ -41,7 +41,7 @@ extension KafkaConnection {
                     } else if isTooLarge {
                         refusal(topic, ChangeLimits.tooMany)
                     } else {
-                        create(topic, broker, asked.validateOnly)
+                        create(topic, broker, asked.validateOnly, mutations)
                     }
                 response.topics.append(
                     permissions.allows(.describeConfigs, topic: topic.name) ? result : withoutSettings(result))
@@ -64,7 +64,8 @@ extension KafkaConnection {
     }
 
     private static func create(
-        _ asked: CreateTopicsRequest.CreatableTopic, _ broker: Broker, _ validateOnly: Bool
+        _ asked: CreateTopicsRequest.CreatableTopic, _ broker: Broker, _ validateOnly: Bool,
+        _ mutations: MutationCharge?
     ) -> CreateTopicsResponse.CreatableTopicResult {
         var partitions = asked.numPartitions
         if !asked.assignments.isEmpty {
@@ -93,10 +94,10 @@ extension KafkaConnection {
             }
             settings[config.name] = value
         }
-        switch broker.createTopic(
+        let created = broker.createTopic(
             asked.name, partitions: partitions, replicationFactor: asked.replicationFactor, settings: settings,
-            validateOnly: validateOnly)
-        {
+            validateOnly: validateOnly, mutations)
+        switch created {
         case .failure(let reason): return refusal(asked, reason)
         case .success(let topic):
             var result = CreateTopicsResponse.CreatableTopicResult()
@@ -143,4 +144,24 @@ extension KafkaConnection {
 
 extension TopicRefusal {
     static let notAuthorized = TopicRefusal(.topicAuthorizationFailed, "Topic authorization failed.")
+}
+
+extension Broker {
+    /// Makes a topic, when the client's quota has the tokens; what cannot be made costs none. On the admin thread, so nothing
+    /// changes in between.
+    fileprivate func createTopic(
+        _ name: String, partitions: Int32, replicationFactor: Int16, settings: [String: String], validateOnly: Bool,
+        _ mutations: MutationCharge?
+    ) -> Result<Topic, TopicRefusal> {
+        func create(validateOnly: Bool) -> Result<Topic, TopicRefusal> {
+            createTopic(
+                name, partitions: partitions, replicationFactor: replicationFactor, settings: settings,
+                validateOnly: validateOnly)
+        }
+        guard let mutations, !validateOnly else { return create(validateOnly: validateOnly) }
+        if case .failure(let refusal) = create(validateOnly: true) { return .failure(refusal) }
+        let count = partitions == -1 ? options.defaultPartitions : partitions
+        if let refusal = mutations.take(Int(count)) { return .failure(refusal) }
+        return create(validateOnly: false)
+    }
 }

@@ -18,7 +18,7 @@ extension KafkaConnection {
     }
 
     static func deleteTopics(
-        _ asked: DeleteTopicsRequest, _ context: AnswerContext
+        _ asked: DeleteTopicsRequest, _ context: AnswerContext, _ mutations: MutationCharge?
     ) -> SlicedPlan<DeleteTopicsResponse> {
         let named =
             context.version >= 6
@@ -34,7 +34,7 @@ extension KafkaConnection {
             count: states.count, timeoutMs: Int64(asked.timeoutMs),
             step: { index, response in
                 let isRepeated = repeated.contains(TopicIdentity(states[index]))
-                response.responses.append(delete(states[index], isRepeated, broker, permissions))
+                response.responses.append(delete(states[index], isRepeated, broker, permissions, mutations))
             },
             timedOut: { index, response in
                 var result = DeleteTopicsResponse.DeletableTopicResult()
@@ -61,7 +61,7 @@ extension KafkaConnection {
 
     private static func delete(
         _ state: DeleteTopicsRequest.DeleteTopicState, _ isRepeated: Bool, _ broker: Broker,
-        _ permissions: Permissions
+        _ permissions: Permissions, _ mutations: MutationCharge?
     ) -> DeleteTopicsResponse.DeletableTopicResult {
         var result = DeleteTopicsResponse.DeletableTopicResult()
         result.name = state.name
@@ -83,7 +83,7 @@ extension KafkaConnection {
         } else if let found {
             result.name = found.name
             result.topicID = found.id
-            if let refusal = broker.deleteTopic(found) {
+            if let refusal = mutations?.take(found.partitions.count) ?? broker.deleteTopic(found) {
                 result.errorCode = refusal.code.rawValue
                 result.errorMessage = refusal.message
             }

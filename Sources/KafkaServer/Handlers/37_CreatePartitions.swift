@@ -16,7 +16,7 @@ extension KafkaConnection {
     }
 
     static func createPartitions(
-        _ asked: CreatePartitionsRequest, _ context: AnswerContext
+        _ asked: CreatePartitionsRequest, _ context: AnswerContext, _ mutations: MutationCharge?
     ) -> SlicedPlan<CreatePartitionsResponse> {
         let (topics, repeated) = distinct(asked.topics) { ExactString($0.name) }
         let isTooLarge = topics.count > ChangeLimits.maxRecords
@@ -39,7 +39,7 @@ extension KafkaConnection {
                     } else if isTooLarge {
                         ChangeLimits.tooMany
                     } else {
-                        grow(topics[index], broker, asked.validateOnly)
+                        grow(topics[index], broker, asked.validateOnly, mutations)
                     }
                 tell(index, refusal, &response)
             },
@@ -47,7 +47,8 @@ extension KafkaConnection {
     }
 
     private static func grow(
-        _ topic: CreatePartitionsRequest.CreatePartitionsTopic, _ broker: Broker, _ validateOnly: Bool
+        _ topic: CreatePartitionsRequest.CreatePartitionsTopic, _ broker: Broker, _ validateOnly: Bool,
+        _ mutations: MutationCharge?
     ) -> TopicRefusal? {
         guard let found = broker.catalog.topic(named: topic.name) else {
             return .init(.unknownTopicOrPartition, "This server does not host this topic-partition.")
@@ -59,6 +60,11 @@ extension KafkaConnection {
             return .init(
                 .invalidReplicaAssignment,
                 "each of the \(added) new partitions must be assigned to broker \(broker.options.nodeID)")
+        }
+        if let mutations, !validateOnly {
+            // What cannot be done costs nothing.
+            let refusal = broker.createPartitions(found, count: topic.count, validateOnly: true)
+            if let refusal = refusal ?? mutations.take(added) { return refusal }
         }
         return broker.createPartitions(found, count: topic.count, validateOnly: validateOnly)
     }

@@ -29,6 +29,32 @@ public struct AddressQuotas: Sendable {
     public func limit(for address: NetworkAddress) -> Double? { limits[address] ?? byDefault }
 }
 
+/// How many connections each address has opened lately. Source: KIP-612.
+public struct AddressMeters: Sendable {
+    /// Addresses that are counted for themselves, about 600 bytes each. At the bound the idle ones are forgotten; those that
+    /// come then are counted together.
+    public static let maxAddresses = 20_000
+
+    private let windows: QuotaWindows
+    private var meters = BoundedMeters<NetworkAddress?, QuotaWindow>(maxCount: maxAddresses)
+
+    public init(windows: QuotaWindows = QuotaWindows()) { self.windows = windows }
+
+    public var count: Int { meters.count }
+
+    /// Counts a connection; what is returned is how long one that may not come is kept waiting for its end, and then it is not
+    /// counted.
+    public mutating func admit(_ address: NetworkAddress, limit: Double, now: MonotonicTime) -> Duration? {
+        let place = meters.hasRoom(for: address, now: now) ? address : nil
+        return meters.change(place, now: now, make: QuotaWindow(windows)) { [length = windows.length] window in
+            window.record(1, now: now)
+            guard let wait = window.throttle(limit: limit, now: now, most: length) else { return nil }
+            window.record(-1, now: now)
+            return wait
+        }
+    }
+}
+
 /// Token buckets of many addresses, as few as are in use: against guessing (ten failures a second, fifty at once),
 /// before any PBKDF2 or signature is paid for.
 public struct AttemptLimiter: Sendable {

@@ -1,52 +1,108 @@
 import KafkaModel
 
-/// What was counted under each limit lately, in as many windows as are in use and no more: whoever may choose a client id
-/// may make one up for each connection.
+/// The windows in which a kind of quota is measured.
+public struct QuotaWindows: Hashable, Sendable {
+    /// `quota.window.num`, or `controller.quota.window.num`.
+    public var count: Int
+    /// `quota.window.size.seconds`, or `controller.quota.window.size.seconds`.
+    public var length: Duration
+
+    public init(count: Int = QuotaWindow.defaultCount, length: Duration = QuotaWindow.defaultLength) {
+        precondition(count >= 1 && length >= .milliseconds(1), "\(count) windows of \(length) measure nothing")
+        self.count = count
+        self.length = length
+    }
+
+    /// What may be counted at once, by one who was idle, without his having to wait: Kafka cuts a fetch to it.
+    public func most(at limit: Double) -> Double {
+        limit * Double(max(count - 1, 1)) * Double(length.milliseconds) / 1_000
+    }
+
+    /// What a bucket of tokens holds (KIP-599).
+    public func burst(at limit: Double) -> Double { limit * Double(count) * Double(length.milliseconds) / 1_000 }
+}
+
+/// What was counted under each limit lately.
 public struct QuotaBuckets: Sendable {
     /// About 550 bytes and the names each, 11 MB without them. At the bound the idle ones are forgotten; whoever is new then
     /// is counted in his user's own bucket if there is one, else in one with all others who came too late.
     public static let maxBuckets = 20_000
     /// Whose client id is longer is counted as one who came too late: the ids are the peers' to choose.
     public static let maxClientBytes = 256
-    /// Kafka forgets its sensors after an hour.
-    public static let idleEnd = Duration.seconds(3_600)
-    /// How often all are looked at, for a full table would else be walked for each new one.
-    static let walkInterval = Duration.seconds(60)
+    /// After which a bucket that nobody counts in is forgotten.
+    public static let idleEnd = BoundedMeters<QuotaTable.Bucket, QuotaWindow>.idleEnd
 
-    private struct Entry {
-        var window = QuotaWindow()
-        var lastUse: MonotonicTime
-    }
+    private let windows: QuotaWindows
+    private var meters = BoundedMeters<QuotaTable.Bucket, QuotaWindow>(maxCount: maxBuckets)
 
-    private var entries: [QuotaTable.Bucket: Entry] = [:]
-    private var nextWalk = MonotonicTime(milliseconds: .min)
-    private static let everybody = QuotaTable.Bucket(user: nil, client: nil)
+    public init(windows: QuotaWindows = QuotaWindows()) { self.windows = windows }
 
-    public init() {}
-
-    public var count: Int { entries.count }
+    public var count: Int { meters.count }
 
     /// Counts, and says how long the client has to wait; nil under the limit. Both come from ``QuotaTable``.
     public mutating func record(
         _ value: Double, in bucket: QuotaTable.Bucket, limit: Double, now: MonotonicTime,
         most: Duration = QuotaWindow.maxThrottle
     ) -> Duration? {
-        let place = place(for: bucket, now: now)
-        entries[place, default: Entry(lastUse: now)].lastUse = now
-        entries[place]!.window.record(value, now: now)
-        return entries[place]!.window.throttle(limit: limit, now: now, most: most)
+        let place = meters.place(for: bucket, now: now)
+        return meters.change(place, now: now, make: QuotaWindow(windows)) { window in
+            window.record(value, now: now)
+            return window.throttle(limit: limit, now: now, most: most)
+        }
     }
 
-    private mutating func place(for bucket: QuotaTable.Bucket, now: MonotonicTime) -> QuotaTable.Bucket {
-        let ofUser = QuotaTable.Bucket(user: bucket.user, client: nil)
-        let shared = entries[ofUser] != nil ? ofUser : Self.everybody
-        if bucket.client.map({ $0.text.utf8.count > Self.maxClientBytes }) == true { return shared }
-        if entries[bucket] != nil || entries.count < Self.maxBuckets { return bucket }
-        if now >= nextWalk {
-            nextWalk = now + Self.walkInterval
-            entries = entries.filter { now - $0.value.lastUse < Self.idleEnd }
-            if entries.count < Self.maxBuckets { return bucket }
+    /// Counts what is let in, which is all while the rate is not over the limit; else nothing, and says how long to wait. For who
+    /// can refuse before anything is read.
+    public mutating func admit(
+        _ value: Double, in bucket: QuotaTable.Bucket, limit: Double, now: MonotonicTime
+    ) -> Duration? {
+        let place = meters.place(for: bucket, now: now)
+        return meters.change(place, now: now, make: QuotaWindow(windows)) { window in
+            if let wait = window.throttle(limit: limit, now: now) { return wait }
+            window.record(value, now: now)
+            return nil
         }
-        return shared
+    }
+
+    /// Takes back what was recorded at the same time.
+    public mutating func takeBack(_ value: Double, in bucket: QuotaTable.Bucket, now: MonotonicTime) {
+        let place = meters.place(for: bucket, now: now)
+        meters.change(place, now: now, make: QuotaWindow(windows)) { $0.record(-value, now: now) }
+    }
+}
+
+/// The tokens that clients have for changes of the controller. Source: KIP-599.
+public struct MutationBuckets: Sendable {
+    private let windows: QuotaWindows
+    private var meters = BoundedMeters<QuotaTable.Bucket, TokenBucket>(maxCount: QuotaBuckets.maxBuckets)
+
+    public init(windows: QuotaWindows = QuotaWindows()) { self.windows = windows }
+
+    public var count: Int { meters.count }
+
+    /// Takes tokens, and says how long the client has to wait. A strict bucket that is in debt gives none; else they are taken
+    /// whether they are there or not, and only one that is not strict makes the taker wait for it.
+    public mutating func take(
+        _ count: Double, in bucket: QuotaTable.Bucket, limit: Double, isStrict: Bool, now: MonotonicTime
+    ) -> (isTaken: Bool, wait: Duration?) {
+        let (place, burst) = (meters.place(for: bucket, now: now), windows.burst(at: limit))
+        guard let fresh = TokenBucket(perSecond: limit, burst: burst, now: now) else { return (true, nil) }
+        return meters.change(place, now: now, make: fresh) { tokens in
+            // The limit may have changed since.
+            tokens.set(perSecond: limit, burst: burst, now: now)
+            if isStrict, let debt = tokens.debt(now: now) { return (false, debt) }
+            tokens.debit(count, now: now)
+            return (true, isStrict ? nil : tokens.debt(now: now))
+        }
+    }
+}
+
+extension BoundedMeters where Key == QuotaTable.Bucket {
+    /// Where a bucket is counted: for itself, or with others where there are too many.
+    fileprivate mutating func place(for bucket: QuotaTable.Bucket, now: MonotonicTime) -> QuotaTable.Bucket {
+        let isLong = bucket.client.map { $0.text.utf8.count > QuotaBuckets.maxClientBytes } == true
+        if !isLong, hasRoom(for: bucket, now: now) { return bucket }
+        let ofUser = QuotaTable.Bucket(user: bucket.user, client: nil)
+        return has(ofUser) ? ofUser : QuotaTable.Bucket(user: nil, client: nil)
     }
 }

@@ -68,6 +68,11 @@ public struct QuotaTable: Sendable {
     public struct Bucket: Hashable, Sendable {
         public let user: ExactString?
         public let client: ExactString?
+
+        public init(user: ExactString?, client: ExactString?) {
+            self.user = user
+            self.client = client
+        }
     }
 
     private var limits: [Entity: [Limit: Double]] = [:]
@@ -89,8 +94,15 @@ public struct QuotaTable: Sendable {
 
     /// The limit that holds, and the bucket to count in; nil for no limit. From the most to the least particular: user
     /// and client, user and any client, user; any user and client, any user and any client, any user; client; any
-    /// client. Each limit is looked for by itself.
-    public func limit(_ limit: Limit, user: ExactString, client: ExactString) -> (value: Double, bucket: Bucket)? {
+    /// client. Each limit is looked for by itself. Whoever has no client id, as at the gateway, has limits of users alone.
+    public func limit(_ limit: Limit, user: ExactString, client: ExactString?) -> (value: Double, bucket: Bucket)? {
+        guard let client else {
+            guard
+                let value = limits[Entity(user: .exactly(user), client: nil)]?[limit]
+                    ?? limits[Entity(user: .byDefault, client: nil)]?[limit]
+            else { return nil }
+            return (value, Bucket(user: user, client: nil))
+        }
         for (user_, client_, countsUser, countsClient) in [
             (.exactly(user), .exactly(client), true, true), (.exactly(user), .byDefault, true, true),
             (.exactly(user), nil, true, false), (.byDefault, .exactly(client), true, true),
@@ -102,4 +114,26 @@ public struct QuotaTable: Sendable {
         }
         return nil
     }
+
+    /// All limits that hold for one client.
+    public func limits(user: ExactString, client: ExactString?) -> ClientLimits {
+        ClientLimits(
+            produce: limit(.produce, user: user, client: client), fetch: limit(.fetch, user: user, client: client),
+            requests: limit(.requests, user: user, client: client),
+            mutations: limit(.mutations, user: user, client: client))
+    }
+}
+
+/// What holds for one client, of each kind by itself.
+public struct ClientLimits: Sendable {
+    public typealias Limit = (value: Double, bucket: QuotaTable.Bucket)
+
+    public let produce: Limit?
+    public let fetch: Limit?
+    public let requests: Limit?
+    public let mutations: Limit?
+
+    public static let none = ClientLimits(produce: nil, fetch: nil, requests: nil, mutations: nil)
+
+    public var isEmpty: Bool { produce == nil && fetch == nil && requests == nil && mutations == nil }
 }

@@ -21,10 +21,9 @@ public struct QuotaWindow: Sendable {
     private var samples: [Sample] = []
     private var current = 0
 
-    public init(count: Int = defaultCount, length: Duration = defaultLength) {
-        precondition(count >= 1 && length >= .milliseconds(1), "\(count) windows of \(length) measure nothing")
-        self.count = count
-        lengthMs = length.milliseconds
+    public init(_ windows: QuotaWindows = QuotaWindows()) {
+        count = windows.count
+        lengthMs = windows.length.milliseconds
     }
 
     public mutating func record(_ value: Double, now: MonotonicTime) {

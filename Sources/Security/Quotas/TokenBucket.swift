@@ -3,8 +3,8 @@ public struct TokenBucket: Hashable, Sendable {
     /// A wait is told as at most this, so that a client comes back while the setting still means something.
     public static let maxWait = Duration.seconds(3_600)
 
-    public let perSecond: Double
-    public let burst: Double
+    public private(set) var perSecond: Double
+    public private(set) var burst: Double
     /// Milliseconds, with fractions.
     private var fullAt: Double
 
@@ -14,6 +14,14 @@ public struct TokenBucket: Hashable, Sendable {
         self.perSecond = perSecond
         self.burst = burst
         fullAt = Double(now.milliseconds)
+    }
+
+    /// Changes the rate and the size; what is there, or lacks, stays. Both are numbers that `init` takes.
+    public mutating func set(perSecond: Double, burst: Double, now: MonotonicTime) {
+        if perSecond == self.perSecond, burst == self.burst { return }
+        let kept = min(available(now: now), burst)
+        (self.perSecond, self.burst) = (perSecond, burst)
+        fullAt = Double(now.milliseconds) + (burst - kept) / perSecond * 1_000
     }
 
     public func available(now: MonotonicTime) -> Double {

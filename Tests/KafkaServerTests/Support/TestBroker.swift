@@ -6,6 +6,7 @@ import Glibc
 import LogStorage
 import Security
 import StorageIO
+import Telemetry
 import Testing
 import Transport
 
@@ -154,6 +155,8 @@ final class TestBroker {
 
     var connectionCount: Int { sum { $0.eventLoop.connectionCount } }
     var parkedFetches: Int { sum { $0.parkedFetches.count } }
+    /// Connections that a quota keeps from being read.
+    var mutedConnections: Int { Int(server.metrics.mutedConnections.value) }
     /// Requests that wait for their group.
     var groupWaiters: Int { sum { $0.waiters.count } }
     var fetchSessions: Int { sum { $0.sessions.count } }

@@ -109,7 +109,7 @@ final class WireClient {
 
     /// A whole frame, its length included.
     static func frame<Request: KafkaRequest>(
-        _ request: Request, version: Int16, correlationID: Int32, trailing: [UInt8] = []
+        _ request: Request, version: Int16, correlationID: Int32, clientID: String = "test", trailing: [UInt8] = []
     ) -> [UInt8] {
         var writer = ByteWriter()
         writer.int32(0)
@@ -117,7 +117,7 @@ final class WireClient {
         header.requestAPIKey = Request.apiKey.rawValue
         header.requestAPIVersion = version
         header.correlationID = correlationID
-        header.clientID = "test"
+        header.clientID = clientID
         header.encode(to: &writer)
         request.encode(to: &writer, version: version)
         writer.bytes(trailing)
