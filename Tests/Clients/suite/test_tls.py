@@ -9,12 +9,13 @@ import signal
 import socket
 import ssl
 import subprocess
+import threading
 import time
 import urllib.request
 
 import pytest
 
-from conftest import program
+from conftest import create_topic, program
 from harness import wire
 from harness.broker import Broker, free_port
 from harness.certificates import Certificates
@@ -303,6 +304,70 @@ def test_certificates_are_read_again_without_a_dropped_connection(tls_broker, ce
     assert failures == []
     assert served_name(node) == "first"
     assert "those from before stay in force" in node.log_tail()
+
+
+def test_a_hundred_reloads_under_load_drop_no_connection(tls_broker, certificates):
+    """Two that write and two that read, over connections that are there all the time; what ends is told by the node itself."""
+    from confluent_kafka import Consumer, Producer
+
+    for name in ("first", "second"):
+        certificates.sign(name)
+    path = certificates.join("first", "load.pem")
+    node = tls_broker(ssl_keystore_location=path)
+    failures, written, isOver = [], [0, 0], threading.Event()
+
+    def options(**more):
+        return librdkafka(certificates, node.secure, **{"error_cb": lambda error: failures.append(str(error)), **more})
+
+    def write(place):
+        producer = Producer(options(**{"linger.ms": "1"}))
+        while not isOver.is_set():
+            producer.produce(f"load-{place}", b"%d" % written[place], on_delivery=lambda error, _: failures.append(str(error)) if error else None)
+            written[place] += 1
+            producer.poll(0.001)
+        if producer.flush(20):
+            failures.append("not all was written")
+
+    found = [[], []]
+
+    def read(place):
+        consumer = Consumer(options(**{"group.id": f"g-{place}", "auto.offset.reset": "earliest"}))
+        consumer.subscribe([f"load-{place}"])
+        end = None
+        while end is None or (len(found[place]) < written[place] and time.monotonic() < end):
+            found[place] += [message.value() for message in consumer.consume(1000, 0.1) if not message.error()]
+            if isOver.is_set() and end is None:
+                end = time.monotonic() + 30
+        consumer.close()
+
+    def number(name, **labels):
+        text = urllib.request.urlopen(f"http://{node.http}/metrics", timeout=5).read().decode()
+        wanted = [f'{key}="{value}"' for key, value in labels.items()]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name + "{") and all(label in line for label in wanted))
+
+    for place in (0, 1):
+        create_topic(node.bootstrap, f"load-{place}")
+    threads = [threading.Thread(target=work, args=(place,)) for place in (0, 1) for work in (write, read)]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + 30
+    while not (found[0] and found[1]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    handshakes = number("millrace_tls_handshakes_total", result="full")
+    for count in range(1, 101):
+        certificates.join(("second", "first")[count % 2], "load.pem")
+        os.kill(node.process.pid, signal.SIGHUP)
+        deadline = time.monotonic() + 10
+        while number("millrace_tls_reloads_total", result="done") < count and time.monotonic() < deadline:
+            time.sleep(0.005)
+    reloads, again = number("millrace_tls_reloads_total", result="done"), number("millrace_tls_handshakes_total", result="full")
+    isOver.set()
+    for thread in threads:
+        thread.join(60)
+    assert reloads >= 100 and again == handshakes  # nobody had to connect again
+    assert failures == []
+    for place in (0, 1):
+        assert written[place] > 100 and found[place] == [b"%d" % n for n in range(written[place])]
 
 
 # MARK: Starts that fail
