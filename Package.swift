@@ -142,7 +142,7 @@ let package = Package(
             "IngestGatewayTests",
             [
                 "IngestGateway", "BrokerCore", "BrokerTestKit", "HTTPWire", "RecordFormat", "KafkaModel", "ByteBuffers",
-                "Transport", "StorageIO", "LogStorage", "Telemetry",
+                "Security", "Transport", "StorageIO", "LogStorage", "Telemetry",
             ]),
         tests("ConfigurationTests", ["Configuration"]),
         tests(

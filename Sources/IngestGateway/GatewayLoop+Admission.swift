@@ -1,3 +1,4 @@
+import BrokerCore
 import ByteBuffers
 import HTTPWire
 import Telemetry
@@ -20,7 +21,7 @@ extension GatewayLoop {
         let wish = routeRow.pointee.endpoint.wish(on: self)
         switch wish {
         case .nothing, .refused: return wish
-        case .collected, .streamed: return rateProblem().map { .refused($0) } ?? wish
+        case .collected, .streamed: return (rateProblem() ?? quotaProblem()).map { .refused($0) } ?? wish
         }
     }
 
@@ -62,6 +63,23 @@ extension GatewayLoop {
         guard let coding = head[.contentEncoding], !RequestHead.equals(coding, "identity") else { return nil }
         reply.acceptEncoding = "identity"
         return Problem(.unsupportedEncoding, "Bodies are read without Content-Encoding.")
+    }
+
+    /// What is written here counts with what the same user writes by Kafka's protocol; so far nobody shows who he is.
+    private func quotaProblem() -> Problem? { broker.quotas.version == 0 ? nil : quotaProblemNow() }
+
+    /// A body by chunks is counted when it is here (`countChunks`).
+    private func quotaProblemNow() -> Problem? {
+        var bytes = 0
+        if case .length(let length) = head.body { bytes = length }
+        guard let wait = broker.admitProduce(bytes, client: &quotaClient, nowMs: now / 1_000_000) else { return nil }
+        return Problem(
+            .quotaExceeded, "More bytes a second than producer_byte_rate allows.",
+            retryAfter: Int(clamping: max(1, wait.components.seconds + (wait.components.attoseconds > 0 ? 1 : 0))))
+    }
+
+    func countChunks(_ bytes: Int) {
+        if broker.quotas.version != 0 { broker.countProduce(bytes, client: &quotaClient, nowMs: now / 1_000_000) }
     }
 
     private func rateProblem() -> Problem? {

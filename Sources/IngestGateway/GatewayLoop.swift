@@ -65,6 +65,8 @@ final class GatewayLoop {
     /// Requests by row of `routes`, status and code.
     private var counters: [Int: Counter] = [:]
     var failures = FailureLog()
+    /// Which quotas hold for who asks.
+    var quotaClient = QuotaClient()
 
     /// Correlation ids are `^[A-Za-z0-9._:-]{1,128}$`.
     static let maxRequestID = 128

@@ -50,6 +50,7 @@ extension HTTPConnection {
         state = .head
         finishReceiving(connection)
         revive(connection)
+        if case .chunks = body.framing { loop.countChunks(body.received) }
         let started = MonotonicClock.nanoseconds
         if let rest = settle(body.reader.end(on: loop), started: started, connection) { wait(for: rest, connection) }
         return true

@@ -213,6 +213,7 @@ final class HTTPConnection: ConnectionHandler {
                 finishReceiving(connection)
                 exchange?.body = body.slice(pool: loop.pool)
                 revive(connection)
+                loop.countChunks(exchange?.body?.count ?? 0)
                 if let rest = handle(exchange?.body?.bytes ?? Self.noBody, connection) { wait(for: rest, connection) }
                 return true
             }

@@ -1,0 +1,55 @@
+import BrokerCore
+import KafkaModel
+import Security
+import Testing
+
+/// What is written by HTTP counts for the quotas of its user, as if it had come by Kafka's protocol.
+@Suite struct GatewayQuotaTests {
+    private func set(_ node: GatewayHarness, _ components: [QuotaEntity.Component], _ rate: Double?) throws {
+        let entry = QuotaAlteration.Entry(
+            components: components, operations: [(key: "producer_byte_rate", value: rate)])
+        try #require(node.broker.alterQuotas([entry], validateOnly: false).allSatisfy { $0.refusal == nil })
+    }
+
+    private let nobody = [QuotaEntity.Component(type: "user", name: "ANONYMOUS")]
+
+    @Test func bytesOverTheRateAreRefusedUntilTheyMayCome() throws {
+        let node = try GatewayHarness()
+        let body = "\"" + String(repeating: "x", count: 10_000) + "\""
+        try set(node, nobody, 1)
+        // One goes by, far over the rate as it is, and the next ones wait; what is refused is not counted.
+        #expect(try node.post("t", body).status == 201)
+        var waits: [Int] = []
+        for _ in 0..<3 {
+            let refused = try node.post("t", body)
+            #expect(refused.status == 429 && refused.string("code") == "quota_exceeded")
+            waits.append(try #require(refused.fields["retry-after"].flatMap { Int($0) }))
+        }
+        #expect(waits[0] >= waits[1] && waits[1] >= waits[2] && waits[2] > 9_000)
+        // Reading costs nothing of it.
+        #expect(try node.call("GET", "/v1/topics/t/records?offset=0").status == 200)
+        try set(node, nobody, nil)
+        #expect(try node.post("t", body).status == 201)
+    }
+
+    @Test func aBodyByChunksCountsWhenItIsHere() throws {
+        let node = try GatewayHarness()
+        try set(node, nobody, 1)
+        let client = try node.connect()
+        let fields = "Host: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        let chunk = "\"" + String(repeating: "x", count: 998) + "\""
+        try client.send(Array("POST /v1/topics/t/events HTTP/1.1\r\n\(fields)3e8\r\n\(chunk)\r\n0\r\n\r\n".utf8))
+        #expect(try client.receive().status == 201)
+        #expect(try node.post("t", "1").status == 429)
+    }
+
+    @Test func quotasOfOthersHoldForOthers() throws {
+        let node = try GatewayHarness()
+        try set(node, [QuotaEntity.Component(type: "user", name: "alice")], 1)
+        try set(node, [QuotaEntity.Component(type: "client-id", name: nil)], 1)
+        for _ in 0..<3 { #expect(try node.post("t", "1").status == 201) }
+        try set(node, [QuotaEntity.Component(type: "user", name: nil)], 1)
+        #expect(try node.post("t", "\"" + String(repeating: "x", count: 1_000) + "\"").status == 201)
+        #expect(try node.post("t", "1").status == 429)
+    }
+}
