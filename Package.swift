@@ -35,6 +35,7 @@ let package = Package(
         // C: shims of our own, and the libraries of the distribution.
         .target(name: "CSystem"),
         .target(name: "CChecksum", cSettings: [.unsafeFlags(["-O2"])]),
+        .target(name: "CJSONScan", cSettings: [.unsafeFlags(["-O2"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
         .systemLibrary(name: "CSnappy", providers: [.apt(["libsnappy-dev"])]),
@@ -81,7 +82,7 @@ let package = Package(
             "IngestGateway",
             [
                 "KafkaModel", "ByteBuffers", "RecordFormat", "LogStorage", "BrokerCore", "Transport", "HTTPWire",
-                "Telemetry",
+                "CJSONScan", "Telemetry",
             ], settings: dataPath),
         module("KafkaClient", ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "Security"]),
         module("Configuration", ["KafkaModel", "CYAML"]),
@@ -141,8 +142,8 @@ let package = Package(
         tests(
             "IngestGatewayTests",
             [
-                "IngestGateway", "BrokerCore", "BrokerTestKit", "HTTPWire", "RecordFormat", "KafkaModel", "ByteBuffers",
-                "Security", "Transport", "StorageIO", "LogStorage", "Telemetry",
+                "IngestGateway", "BrokerCore", "BrokerTestKit", "CJSONScan", "HTTPWire", "RecordFormat", "KafkaModel",
+                "ByteBuffers", "Security", "Transport", "StorageIO", "LogStorage", "Telemetry",
             ]),
         tests("ConfigurationTests", ["Configuration"]),
         tests(
@@ -178,7 +179,7 @@ if Context.environment["MILLRACE_FUZZ"] != nil {
             dependencies: [
                 "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "HTTPWire", "StorageIO", "LogStorage",
                 "Coordinators", "BrokerCore", "Transport", "TLS", "Security", "IssuerKeys", "COpenSSL", "KafkaServer",
-                "IngestGateway", "BrokerTestKit",
+                "IngestGateway", "CJSONScan", "BrokerTestKit",
             ],
             path: "Tests/Fuzz/Targets", swiftSettings: strict))
     package.products.append(.library(name: "fuzz", type: .static, targets: ["Fuzz"]))

@@ -58,7 +58,7 @@ let allowedImports: [String: ModuleRule] = [
     "IngestGateway": ModuleRule(
         [
             "KafkaModel", "ByteBuffers", "RecordFormat", "LogStorage", "BrokerCore", "Transport", "HTTPWire",
-            "Telemetry",
+            "CJSONScan", "Telemetry",
         ], toolchain: system),
     "KafkaClient": ModuleRule(
         ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "Security"], toolchain: system),

@@ -183,14 +183,10 @@ extension GatewayLoop {
             let kind = scanner.peek()
             if scanner.position == body.count { return bodyRequired() }
             if kind == .array {
-                try scanner.elements(into: &events)
-                try scanner.finish()
+                try scanner.onlyElements(into: &events)
                 return events.isEmpty ? Problem(.emptyBatch, "The array has no events.") : nil
             }
-            let start = scanner.position
-            _ = try scanner.value()
-            events.append(JSONRange(start, scanner.position))
-            try scanner.finish()
+            events.append(try scanner.onlyEvent())
             return nil
         } catch {
             return Problem(error, limits: jsonLimits)
@@ -205,16 +201,16 @@ extension GatewayLoop {
         var found: [JSONRange] = []
         swap(&found, &events)
         while true {
-            if found.count < jsonLimits.elements, let line = lines.nextSound() {
-                found.append(line)
-                continue
-            }
-            guard let line = lines.next() else { break }
-            guard found.count < jsonLimits.elements else {
+            lines.appendSound(to: &found)
+            let line = lines.next()
+            if let first = found.count > jsonLimits.elements ? found[jsonLimits.elements] : line,
+                found.count >= jsonLimits.elements
+            {
                 problem = Problem(
-                    JSONFailure(reason: .tooManyElements, position: Int(line.start)), limits: jsonLimits)
+                    JSONFailure(reason: .tooManyElements, position: Int(first.start)), limits: jsonLimits)
                 break
             }
+            guard let line else { break }
             var scanner = JSONScanner(line.bytes(of: body), limits: jsonLimits)
             do throws(JSONFailure) {
                 _ = try scanner.onlyValue()

@@ -14,26 +14,6 @@ extension JSONScan {
         _ base: UnsafeRawPointer, _ start: Int, _ end: Int, outerDepth: Int, _ maxDepth: Int, _ counts: inout Counts,
         _ marks: inout JSONMarks
     ) -> Int {
-        scan(base, start, end, outerDepth: outerDepth, maxDepth, &counts, &marks, isLine: false)
-    }
-
-    /// Does the same for a text that is one line with a line feed behind it, which no token takes: it needs no end, so
-    /// that nothing is compared with one. A block of marks behind the line feed can be read.
-    ///
-    /// A negative result says only that something is wrong: `end` bounds what it takes to see that.
-    @inline(__always)
-    static func valueOfLine(
-        _ base: UnsafeRawPointer, _ start: Int, _ end: Int, _ maxDepth: Int, _ counts: inout Counts,
-        _ marks: inout JSONMarks
-    ) -> Int {
-        scan(base, start, end, outerDepth: 0, maxDepth, &counts, &marks, isLine: true)
-    }
-
-    @inline(__always)
-    private static func scan(
-        _ base: UnsafeRawPointer, _ start: Int, _ end: Int, outerDepth: Int, _ maxDepth: Int, _ counts: inout Counts,
-        _ marks: inout JSONMarks, isLine: Bool
-    ) -> Int {
         var at = start
         // Bit 0 belongs to the innermost container: 1 for an object.
         var containers: UInt64 = 0
@@ -44,19 +24,19 @@ extension JSONScan {
             // Whatever goes on within an object goes on with a key.
             if containers & 1 == 1 {
                 keys &+= 1
-                at = key(base, at, end, &marks, isLine: isLine)
+                at = key(base, at, end, &marks)
                 if at < 0 { return at }
             }
             tokens &+= 1
             switch byte(base, at) {
-            case UInt8(ascii: "\""): at = string(base, at &+ 1, end, &marks, isLine: isLine)
+            case UInt8(ascii: "\""): at = string(base, at &+ 1, end, &marks)
             case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"):
-                at = number(base, at, end, isLine: isLine)
+                at = number(base, at, end)
             case UInt8(ascii: "{"):
                 depth &+= 1
                 guard depth <= maxDepth else { return failed(.tooDeep, at) }
-                at = skipSpace(base, at &+ 1, end, isLine: isLine)
-                if isLine || at < end, byte(base, at) == UInt8(ascii: "}") {
+                at = skipSpace(base, at &+ 1, end)
+                if at < end, byte(base, at) == UInt8(ascii: "}") {
                     at &+= 1
                     depth &-= 1
                 } else {
@@ -66,8 +46,8 @@ extension JSONScan {
             case UInt8(ascii: "["):
                 depth &+= 1
                 guard depth <= maxDepth else { return failed(.tooDeep, at) }
-                at = skipSpace(base, at &+ 1, end, isLine: isLine)
-                guard isLine || at < end else { return failed(.unexpectedEnd, at) }
+                at = skipSpace(base, at &+ 1, end)
+                guard at < end else { return failed(.unexpectedEnd, at) }
                 if byte(base, at) == UInt8(ascii: "]") {
                     at &+= 1
                     depth &-= 1
@@ -76,12 +56,12 @@ extension JSONScan {
                     continue values
                 }
             case UInt8(ascii: "t"), UInt8(ascii: "f"), UInt8(ascii: "n"):
-                at = literal(base, at, end, isLine: isLine)
+                at = literal(base, at, end)
             default: return failed(.unexpectedByte, at)
             }
             if at < 0 { return at }
             // The usual case at once: another member of an object, with no whitespace or one space before it.
-            if isLine || at &+ 4 <= end, containers & 1 == 1 {
+            if at &+ 4 <= end, containers & 1 == 1 {
                 let four = four(base, at)
                 if four & 0xffff == 0x222c {
                     at &+= 1
@@ -94,12 +74,12 @@ extension JSONScan {
             }
             // Behind a value: close containers until one goes on.
             while depth > outerDepth {
-                at = skipSpace(base, at, end, isLine: isLine)
-                guard isLine || at < end else { return failed(.unexpectedEnd, at) }
+                at = skipSpace(base, at, end)
+                guard at < end else { return failed(.unexpectedEnd, at) }
                 let next = byte(base, at)
                 if next == UInt8(ascii: ",") {
-                    at = skipSpace(base, at &+ 1, end, isLine: isLine)
-                    guard isLine || at < end else { return failed(.unexpectedEnd, at) }
+                    at = skipSpace(base, at &+ 1, end)
+                    guard at < end else { return failed(.unexpectedEnd, at) }
                     continue values
                 }
                 guard next == (containers & 1 == 1 ? UInt8(ascii: "}") : UInt8(ascii: "]")) else {
@@ -118,28 +98,28 @@ extension JSONScan {
     /// Scans `"key" :` and returns the position of the value.
     @inline(__always)
     private static func key(
-        _ base: UnsafeRawPointer, _ start: Int, _ end: Int, _ marks: inout JSONMarks, isLine: Bool
+        _ base: UnsafeRawPointer, _ start: Int, _ end: Int, _ marks: inout JSONMarks
     ) -> Int {
-        guard isLine || start < end else { return failed(.unexpectedEnd, start) }
+        guard start < end else { return failed(.unexpectedEnd, start) }
         guard byte(base, start) == UInt8(ascii: "\"") else { return failed(.unexpectedByte, start) }
-        let at = string(base, start &+ 1, end, &marks, isLine: isLine)
+        let at = string(base, start &+ 1, end, &marks)
         if at < 0 { return at }
         // The usual case at once: a colon with no whitespace or one space behind it.
-        if isLine || at &+ 4 <= end {
+        if at &+ 4 <= end {
             let four = four(base, at)
             if four & 0xff == 0x3a, four & 0xff00 > 0x2000 { return at &+ 1 }
             if four & 0xffff == 0x203a, four & 0xff_0000 > 0x20_0000 { return at &+ 2 }
         }
-        return afterKey(base, at, end, isLine: isLine)
+        return afterKey(base, at, end)
     }
 
     /// Does the same with any whitespace; returns the position of the value.
     @inline(never)
-    private static func afterKey(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, isLine: Bool) -> Int {
-        var at = skipSpace(base, start, end, isLine: isLine)
+    private static func afterKey(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) -> Int {
+        var at = skipSpace(base, start, end)
         guard at < end else { return failed(.unexpectedEnd, at) }
         guard byte(base, at) == UInt8(ascii: ":") else { return failed(.unexpectedByte, at) }
-        at = skipSpace(base, at &+ 1, end, isLine: isLine)
+        at = skipSpace(base, at &+ 1, end)
         return at < end ? at : failed(.unexpectedEnd, at)
     }
 

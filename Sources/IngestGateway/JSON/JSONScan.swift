@@ -19,34 +19,32 @@ enum JSONScan {
         JSONFailure(reason: JSONFailure.Reason(rawValue: UInt8(~result & 0xff))!, position: ~result >> 8)
     }
 
-    /// Of a text that is one line, a line feed is no whitespace: it ends the text.
     @inline(__always)
-    static func skipSpace(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, isLine: Bool = false) -> Int {
-        if isLine || start < end, byte(base, start) > 0x20 { return start }
-        return skipSpaceSlowly(base, start, end, isLine: isLine)
+    static func skipSpace(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) -> Int {
+        if start < end, byte(base, start) > 0x20 { return start }
+        return skipSpaceSlowly(base, start, end)
     }
 
     @inline(never)
-    private static func skipSpaceSlowly(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, isLine: Bool) -> Int {
+    private static func skipSpaceSlowly(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) -> Int {
         var at = start
         while at < end {
             let byte = byte(base, at)
-            guard byte == 0x20 || byte == 0x0d || byte == 0x09 || byte == 0x0a && !isLine else { break }
+            guard byte == 0x20 || byte == 0x0d || byte == 0x09 || byte == 0x0a else { break }
             at &+= 1
         }
         return at
     }
 
-    /// Scans a string, from behind its opening quote. Of a line, a whole block of marks behind each of its bytes can be
-    /// read.
+    /// Scans a string, from behind its opening quote.
     @inline(__always)
     static func string(
-        _ base: UnsafeRawPointer, _ start: Int, _ end: Int, _ marks: inout JSONMarks, isLine: Bool = false
+        _ base: UnsafeRawPointer, _ start: Int, _ end: Int, _ marks: inout JSONMarks
     ) -> Int {
         var from = start
         while true {
             if from &- marks.start >= JSONMarks.count {
-                guard isLine || from &+ JSONMarks.count <= end else { return longString(base, from, end) }
+                guard from &+ JSONMarks.count <= end else { return longString(base, from, end) }
                 marks = JSONMarks(base, from)
             }
             let rest = marks.bits &>> UInt64(truncatingIfNeeded: from &- marks.start)
@@ -131,36 +129,36 @@ enum JSONScan {
 
     /// `-? (0 | [1-9][0-9]*) (. [0-9]+)? ([eE] [+-]? [0-9]+)?`
     @inline(__always)
-    static func number(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, isLine: Bool = false) -> Int {
+    static func number(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) -> Int {
         var at = start
         if byte(base, at) == UInt8(ascii: "-") { at &+= 1 }
         let integer = at
-        at = digits(base, at, end, isLine)
+        at = digits(base, at, end)
         let count = at &- integer
         guard count > 0, count == 1 || byte(base, integer) != UInt8(ascii: "0") else {
             return failed(.badNumber, start)
         }
-        if isLine || at < end, byte(base, at) == UInt8(ascii: ".") {
+        if at < end, byte(base, at) == UInt8(ascii: ".") {
             let fraction = at &+ 1
-            at = digits(base, fraction, end, isLine)
+            at = digits(base, fraction, end)
             guard at > fraction else { return failed(.badNumber, start) }
         }
-        if isLine || at < end, byte(base, at) | 0x20 == UInt8(ascii: "e") {
+        if at < end, byte(base, at) | 0x20 == UInt8(ascii: "e") {
             at &+= 1
-            if isLine || at < end, byte(base, at) == UInt8(ascii: "+") || byte(base, at) == UInt8(ascii: "-") {
+            if at < end, byte(base, at) == UInt8(ascii: "+") || byte(base, at) == UInt8(ascii: "-") {
                 at &+= 1
             }
             let exponent = at
-            at = digits(base, exponent, end, isLine)
+            at = digits(base, exponent, end)
             guard at > exponent else { return failed(.badNumber, start) }
         }
         return at
     }
 
     @inline(__always)
-    private static func digits(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, _ isLine: Bool) -> Int {
+    private static func digits(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) -> Int {
         var at = start
-        while isLine || at &+ 8 <= end {
+        while at &+ 8 <= end {
             // A digit's low bits with 0x76 added stay below 0x80.
             let low = ByteScan.word(base, at) ^ 0x3030_3030_3030_3030
             let marks = ((low &+ 0x7676_7676_7676_7676) | low) & ByteScan.highs
@@ -173,13 +171,13 @@ enum JSONScan {
 
     /// Scans `true`, `null` (a word of four bytes), or `false`, whose first byte was seen already.
     @inline(__always)
-    static func literal(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, isLine: Bool = false) -> Int {
-        guard isLine || start &+ 4 <= end else { return failed(.badLiteral, start) }
+    static func literal(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) -> Int {
+        guard start &+ 4 <= end else { return failed(.badLiteral, start) }
         // The words as little-endian numbers.
         switch UInt32(littleEndian: base.loadUnaligned(fromByteOffset: start, as: UInt32.self)) {
         case 0x6575_7274, 0x6c6c_756e: return start &+ 4
         case 0x736c_6166:
-            guard isLine || start &+ 5 <= end, byte(base, start &+ 4) == UInt8(ascii: "e") else {
+            guard start &+ 5 <= end, byte(base, start &+ 4) == UInt8(ascii: "e") else {
                 return failed(.badLiteral, start)
             }
             return start &+ 5

@@ -41,6 +41,18 @@ struct JSONScanner {
         return kind
     }
 
+    /// Does the same, and gives the value's range instead of its kind. What is no JSON costs the more.
+    mutating func onlyEvent() throws(JSONFailure) -> JSONRange {
+        let text = UnsafeRawBufferPointer(start: base, count: end)
+        if let range = JSONBlocks.value(of: text, limits: limits) { return range }
+        position = skipSpace(position)
+        let start = position
+        _ = try value()
+        let range = JSONRange(start, position)
+        try finish()
+        return range
+    }
+
     /// Checks that only whitespace is left.
     mutating func finish() throws(JSONFailure) {
         position = skipSpace(position)
@@ -53,7 +65,20 @@ struct JSONScanner {
         return position < end ? JSONScan.kind(byte(position)) : nil
     }
 
-    /// Splits an array into the ranges of its elements, each checked as an event of its own, without whitespace around.
+    /// Splits an array into the ranges of its elements, each checked as an event of its own, without whitespace around. It is
+    /// the whole text but for whitespace.
+    mutating func onlyElements(into ranges: inout [JSONRange]) throws(JSONFailure) {
+        position = skipSpace(position)
+        guard position < end, byte(position) == UInt8(ascii: "[") else { throw unexpected(position) }
+        let known = ranges.count
+        let text = UnsafeRawBufferPointer(start: base, count: end)
+        if JSONBlocks.elements(of: text, from: position &+ 1, limits: limits, into: &ranges) { return }
+        ranges.removeSubrange(known...)
+        try elements(into: &ranges)
+        try finish()
+    }
+
+    /// Does the same one by one, so that the first failure is known; what follows the array is not looked at.
     mutating func elements(into ranges: inout [JSONRange]) throws(JSONFailure) {
         position = skipSpace(position)
         guard position < end, byte(position) == UInt8(ascii: "[") else { throw unexpected(position) }
