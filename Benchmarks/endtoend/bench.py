@@ -38,10 +38,8 @@ class Bench:
         self.programs = {"millrace": options.binary, "millrace-tls": options.binary, "millrace-before": options.before, "kafka": kafka, "kafka-tls": kafka, "kafka-fsync": kafka, "lightspeed-sync": lightspeed, "lightspeed-direct": lightspeed, "nginx": nginx}
         self.source = events.source(environment("MILLRACE_BENCH_DATA"))
         self.clients = Clients(options.lean, environment("MILLRACE_BENCH_RAWLOAD"), environment("MILLRACE_BENCH_ACKS"), shutil.which("wrk"), java_tools(kafka), self.text(), scratch)
-        lines = events.load(self.source)
-        (scratch / "events.ndjson").write_text("\n".join(lines) + "\n")
-        self.clients.event_lines = str(scratch / "events.ndjson")
-        self.clients.one_event, self.clients.hundred_events = lines[0], "[" + ",".join(lines[:100]) + "]"
+        for kind in events.KINDS:
+            self.clients.take_events(kind, events.load(self.source, kind))
         self.cache = None if options.no_fill else machine.PageCache(scratch)
         self.samples: dict[str, dict[str, list[Sample]]] = {}
         self.start: dict[str, dict[str, list[float]]] = {}

@@ -72,6 +72,14 @@ class Clients:
         self.lean, self.rawload, self.acks, self.wrk, self.java, self.text, self.scratch = lean, rawload, acks, wrk, java, text, scratch
         self.seconds, self.lead = 5.0, 1.0
         self.said: dict[str, str] = {}  # the newest command of each row, for the page
+        self.one_event: dict[str, str] = {}  # by the kind of events, as the two below
+        self.hundred_events: dict[str, str] = {}
+        self.event_lines: dict[str, str] = {}
+
+    def take_events(self, kind: str, lines: list[str]) -> None:
+        path = self.scratch / f"{kind}.ndjson"
+        path.write_text("\n".join(lines) + "\n")
+        self.one_event[kind], self.hundred_events[kind], self.event_lines[kind] = lines[0], "[" + ",".join(lines[:100]) + "]", str(path)
 
     def create(self, node: Node, topic: str, partitions: int) -> None:
         if node.has_topics:
@@ -242,7 +250,7 @@ class Clients:
         if values["bad"]:
             raise ClientFailure(f"wrk on {node.label}: {values}")
         rate = values["requests"] / values["us"] * 1e6
-        return Sample(rate, cpu, rate * len(body) / 1e9, rate * events / 1e6, values["p50"] / 1e3, values["p99"] / 1e3, values["p999"] / 1e3, node.resident_bytes())
+        return Sample(rate, cpu, rate * len(body.encode()) / 1e9, rate * events / 1e6, values["p50"] / 1e3, values["p99"] / 1e3, values["p999"] / 1e3, node.resident_bytes())
 
     def http_stream(self, row: str, node: Node, topic: str, lines: str, connections: int, body: int) -> Sample:
         command = [self.lean, "http-stream", "-b", node.http, "-u", f"/v1/topics/{topic}/events", "-n", str(connections), "-B", str(body), "-f", lines,

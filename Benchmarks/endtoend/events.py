@@ -20,13 +20,36 @@ def source(named: str | None) -> pathlib.Path | None:
     return path
 
 
-def load(path: pathlib.Path | None) -> list[str]:
-    """Events, one JSON object each, without spaces between tokens."""
-    if path is None:
-        random_numbers = random.Random(42)
-        kinds = ["click", "view", "purchase", "scroll"]
-        events = [{"event_id": f"{random_numbers.getrandbits(48):012x}", "type": random_numbers.choice(kinds), "user": random_numbers.randrange(100_000), "at": f"2026-11-21T12:{n // 60 % 60:02}:{n % 60:02}Z",
-                   "amount": random_numbers.randrange(50_000) / 100, "session": f"s-{random_numbers.getrandbits(32):08x}"} for n in range(10_000)]
+def generated(kind: str, count: int = 10_000) -> list[dict]:
+    """Made-up events, the same in every run. `flat`: members with short values. `nested`: objects and arrays in each other, numbers
+    with fractions, literals. `text`: words in several scripts, with escapes."""
+    random_numbers = random.Random(42)
+    choice, integer = random_numbers.choice, random_numbers.randrange
+    kinds = ["click", "view", "purchase", "scroll"]
+    words = ["order", "größer", "naïve", "été", "東京", "привет", "with", "words", "of", "some", "length", "😀", "\"quoted\"", "C:\\temp\\file", "first\nsecond"]
+
+    def flat(n: int) -> dict:
+        return {"event_id": f"{random_numbers.getrandbits(48):012x}", "type": choice(kinds), "user": integer(100_000), "at": f"2026-11-21T12:{n // 60 % 60:02}:{n % 60:02}Z",
+                "amount": integer(50_000) / 100, "session": f"s-{random_numbers.getrandbits(32):08x}"}
+
+    def nested(n: int) -> dict:
+        return {"id": f"{random_numbers.getrandbits(48):012x}", "type": choice(kinds), "user": {"id": integer(100_000), "new": integer(2) == 1, "place": {"lat": integer(1_800_000) / 10_000, "lon": integer(3_600_000) / 10_000}},
+                "items": [{"sku": f"A-{integer(1000)}", "count": integer(1, 9), "price": integer(10_000) / 100} for _ in range(integer(1, 3))], "tags": ["a", None, n % 2 == 0]}
+
+    def text(n: int) -> dict:
+        return {"id": n, "author": choice(["José", "Zoë", "山田太郎", "Иван"]), "title": " ".join(choice(words) for _ in range(4)), "body": " ".join(choice(words) for _ in range(integer(8, 24))), "lang": choice(["de", "ja", "ru"])}
+
+    return [{"flat": flat, "nested": nested, "text": text}[kind](n) for n in range(count)]
+
+
+# A row's figure for one kind of events says little of another.
+KINDS = ("flat", "nested", "text")
+
+
+def load(path: pathlib.Path | None, kind: str = "flat") -> list[str]:
+    """Events, one JSON object each, without spaces between tokens. Flat ones are those of the file, if there is one."""
+    if path is None or kind != "flat":
+        events = generated(kind)
     else:
         text = path.read_text()
         events = json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in text.splitlines() if line.strip()]

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 
 from clients import Clients, Sample
+from events import KINDS
 from nodes import Node
 
 BROKERS = ("millrace", "kafka", "kafka-fsync")
@@ -66,6 +67,19 @@ def lean(size: int, **options):
     return lambda c, row, node, topic: c.lean_produce(row, node, topic, size, **options)
 
 
+def gateway(kind: str) -> list[Row]:
+    """The gateway's rows with events of one kind; flat ones have no name."""
+    suffix, words = ("", "") if kind == "flat" else (f"-{kind}", f"{kind}, ")
+    return [
+        Row(f"G-1{suffix}", f"gateway: {words}single events, wrk with 64 connections", "requests/s", ("wrk",), ("millrace", "nginx"), lambda c, row, node, topic: c.http_posts(row, node, topic, c.one_event[kind], 1),
+            (Target("rate", "nginx", 0.6),), cpu="record"),
+        Row(f"G-100{suffix}", f"gateway: {words}POSTs of 100 events, wrk with 64 connections", "requests/s", ("wrk",), ("millrace", "nginx"),
+            lambda c, row, node, topic: c.http_posts(row, node, topic, c.hundred_events[kind], 100), (Target("rate", "nginx", 0.35),), cpu="record"),
+        Row(f"G-lines{suffix}", f"gateway: {words}NDJSON, 2 connections, bodies of 4 MB", "MB/s", (), ("millrace",), lambda c, row, node, topic: c.http_stream(row, node, topic, c.event_lines[kind], 2, 4_000_000),
+            (Target("rate", "", 600),)),
+    ]
+
+
 def must_hold(scale: float) -> list[Row]:
     """`scale` makes what reading rows find smaller in the short form."""
     everybody = BROKERS + BOUNDS
@@ -93,12 +107,7 @@ def must_hold(scale: float) -> list[Row]:
         Row("J-1k", "Kafka's producer-perf-test: 1 KiB", "MB/s", ("java",), BROKERS, lambda c, row, node, topic: c.java_produce(row, node, topic, 1024, 150_000)),
         Row("J-100", "Kafka's producer-perf-test: 100 B", "MB/s", ("java",), BROKERS, lambda c, row, node, topic: c.java_produce(row, node, topic, 100, 800_000)),
         Row("J-C-1k", "Kafka's consumer-perf-test: 1 KiB", "MB/s", ("java",), BROKERS, lambda c, row, node, topic: c.java_consume(row, node, topic, kilo // 2, 1024), fill=(kilo // 2, 1024)),
-        Row("G-1", "gateway: single events, wrk with 64 connections", "requests/s", ("wrk",), ("millrace", "nginx"), lambda c, row, node, topic: c.http_posts(row, node, topic, c.one_event, 1),
-            (Target("rate", "nginx", 0.4),), cpu="record"),
-        Row("G-100", "gateway: POSTs of 100 events, wrk with 64 connections", "requests/s", ("wrk",), ("millrace", "nginx"), lambda c, row, node, topic: c.http_posts(row, node, topic, c.hundred_events, 100),
-            (Target("rate", "nginx", 0.3),), cpu="record"),
-        Row("G-lines", "gateway: NDJSON, 2 connections, bodies of 4 MB", "MB/s", (), ("millrace",), lambda c, row, node, topic: c.http_stream(row, node, topic, c.event_lines, 2, 4_000_000),
-            (Target("rate", "", 400),)),
+        *[row for kind in KINDS for row in gateway(kind)],
     ]
 
 
