@@ -81,8 +81,8 @@ let package = Package(
         module(
             "IngestGateway",
             [
-                "KafkaModel", "ByteBuffers", "RecordFormat", "LogStorage", "BrokerCore", "Transport", "HTTPWire",
-                "CJSONScan", "Telemetry",
+                "KafkaModel", "ByteBuffers", "RecordFormat", "LogStorage", "BrokerCore", "Security", "Transport",
+                "HTTPWire", "CJSONScan", "Telemetry",
             ], settings: dataPath),
         module("KafkaClient", ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "Security"]),
         module("Configuration", ["KafkaModel", "CYAML"]),

@@ -111,6 +111,9 @@ extension Configuration {
     // MARK: HTTP gateway
 
     public var servesHTTP: Bool { boolean("http.enable") }
+    /// off, optional or required.
+    public var httpAuthentication: String { text("http.auth") }
+    public var takesBareTokens: Bool { boolean("http.auth.bare.tokens") }
     public var maxHTTPConnections: Int { int("http.max.connections") }
     public var maxHTTPConnectionsPerIP: Int { int("http.max.connections.per.ip") }
     public var maxHTTPRequestBytes: Int { int("http.max.request.bytes") }

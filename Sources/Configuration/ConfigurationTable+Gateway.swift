@@ -9,6 +9,14 @@ extension ConfigurationTable {
         ConfigurationKey(
             "http.enable", .boolean, default: "true", "Whether the HTTP gateway is served"),
         ConfigurationKey(
+            "http.auth", .choice(["off", "optional", "required"]), default: "off",
+            "Whether requests show who makes them, by an API key, a token, or a user's name and password (Basic). required: 401 "
+                + "without, but for /healthz and /readyz; optional: who shows nothing is User:ANONYMOUS. ACLs hold then for HTTP, too"
+        ),
+        ConfigurationKey(
+            "http.auth.bare.tokens", .boolean, default: "false",
+            "Whether a token may stand in Authorization without the word Bearer, as AWS's gateways take it"),
+        ConfigurationKey(
             "http.max.connections", .integer(1...1_000_000), default: "10000",
             "HTTP connections at a time; more are answered 503 and closed"),
         ConfigurationKey(
@@ -23,7 +31,8 @@ extension ConfigurationTable {
         ConfigurationKey(
             "http.max.inflight.bytes", .bytes(1_048_576...Int64.max), default: "67108864",
             "Memory for request bodies that are not whole, over all connections: for each 16 KiB, or twice what has arrived of "
-                + "it and no more than its length; above it requests are answered 503. At most queued.max.request.bytes"),
+                + "it and no more than its length; above it requests are answered 503. At most queued.max.request.bytes"
+        ),
         ConfigurationKey(
             "http.max.inflight.bytes.per.ip", .bytes(1024...Int64.max), default: "33554432",
             "The share of http.max.inflight.bytes that one address may have. At least http.max.request.bytes"),

@@ -3,7 +3,7 @@ public enum KnownField: UInt8, CaseIterable, Sendable {
     // What frames the message.
     case host, contentLength, transferEncoding, connection, expect
     // What routes and describes it.
-    case contentType, contentEncoding, accept, authorization, userAgent
+    case contentType, contentEncoding, accept, authorization, apiKey, userAgent
     case partitionKey, batchMode, idempotencyKey, eventType, eventTime, prefer
     case cloudEventsVersion, correlationID, requestID, flowID, traceParent
 
@@ -19,6 +19,7 @@ public enum KnownField: UInt8, CaseIterable, Sendable {
         case .contentEncoding: "content-encoding"
         case .accept: "accept"
         case .authorization: "authorization"
+        case .apiKey: "x-api-key"
         case .userAgent: "user-agent"
         case .partitionKey: "partition-key"
         case .batchMode: "x-batch-mode"

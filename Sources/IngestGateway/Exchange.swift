@@ -28,6 +28,8 @@ final class Exchange {
     fileprivate(set) var connection: ConnectionID
     /// The table that it began with.
     fileprivate(set) var routes: RouteTable
+    /// Who has made the request; nil: nobody was asked.
+    var asker: Asker?
     /// Its head as it came, once that is not in the connection's input any more.
     var head: ByteSlice?
     /// Its body, once that is whole and not in the connection's input any more.
@@ -67,6 +69,7 @@ final class Exchange {
         isTaken = false
         id = ExchangeID(slot: id.slot, generation: id.generation &+ 1)
         (head, body) = (nil, nil)
+        if asker != nil { asker = nil }
     }
 
     fileprivate func begin(_ connection: ConnectionID, _ routes: RouteTable) {

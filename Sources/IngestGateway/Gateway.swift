@@ -1,6 +1,7 @@
 public import BrokerCore
 import ByteBuffers
 import LogStorage
+import Security
 import Synchronization
 public import Telemetry
 public import Transport
@@ -12,6 +13,12 @@ public import Transport
 public final class Gateway: Sendable {
     public let broker: Broker
     public let options: GatewayOptions
+    /// Nil: nobody is asked who he is.
+    let authentication: GatewayAuthentication?
+    /// Of wrong credentials, by address.
+    let attempts = Lock(AttemptLimiter())
+    /// Without an authorizer: nothing is forbidden, but keys reach no further than their scopes.
+    let openRules: AccessRules?
     let metrics: GatewayMetrics
     /// Monotonic nanoseconds.
     let startedAt: Int64
@@ -26,9 +33,13 @@ public final class Gateway: Sendable {
 
     public init(
         broker: Broker, options: GatewayOptions = GatewayOptions(), loopCount: Int,
-        metrics registry: MetricsRegistry = MetricsRegistry()
+        authentication: GatewayAuthentication? = nil, metrics registry: MetricsRegistry = MetricsRegistry()
     ) {
         self.broker = broker
+        self.authentication = authentication
+        openRules =
+            broker.options.access.hasAuthorizer
+            ? nil : AccessRules([], superUsers: [], allowsWithoutAcl: true)
         self.options = options
         metrics = GatewayMetrics(registry: registry)
         inflight = InflightBudget(options, gauge: metrics.inflightBytes)

@@ -7,7 +7,9 @@ import Telemetry
 extension GatewayLoop {
     /// Whether the request may be read at all, and how much of it: path, method, who asks, what the endpoint says of it, rate.
     /// Called once a request.
-    func admit() -> BodyWish {
+    ///
+    /// - Parameter caller: who asks; nil where nobody is asked for.
+    func admit(_ caller: Caller?) -> BodyWish {
         if isUnmatched { return .refused(nothingThere()) }
         if head.method == .options { return .nothing }
         guard routeRow.pointee.methods.contains(head.method) else {
@@ -17,10 +19,19 @@ extension GatewayLoop {
         }
         switch routeRow.pointee.authentication {
         case .anonymous: break
+        case .caller:
+            guard let caller, let authentication = gateway.authentication else { break }
+            switch identify(caller, authentication) {
+            case .refused(let problem): return .refused(problem)
+            case .unknown(let check): return .unknown(check)
+            case .known(let asker):
+                self.asker = asker
+                if let problem = refusal(of: asker) { return .refused(problem) }
+            }
         }
         let wish = routeRow.pointee.endpoint.wish(on: self)
         switch wish {
-        case .nothing, .refused: return wish
+        case .nothing, .refused, .unknown: return wish
         case .collected, .streamed: return (rateProblem() ?? quotaProblem()).map { .refused($0) } ?? wish
         }
     }

@@ -51,7 +51,7 @@ extension GatewayLoop {
             out.member("limit")
             out.decimal(limit)
         }
-        if kind.status == 429 {
+        if kind.code.utf8Start == ProblemKind.quotaExceeded.code.utf8Start {
             out.text(",\"violated-policies\":[\"")
             out.utf8(routeRow.pointee.id)
             out.text("\"]")

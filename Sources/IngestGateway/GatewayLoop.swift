@@ -4,6 +4,7 @@ import HTTPWire
 import KafkaModel
 import LogStorage
 import RecordFormat
+import Security
 import Telemetry
 import Transport
 
@@ -30,6 +31,10 @@ final class GatewayLoop {
     var requestID: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: requestIDBytes, count: requestIDCount) }
     private let requestIDBytes = UnsafeMutableRawPointer.allocate(byteCount: maxRequestID, alignment: 8)
     private var requestIDCount = 0
+    /// Who has made it; nil: nobody was asked.
+    var asker: Asker?
+    /// What was decided of who asks; nil: nobody is asked.
+    let decisions: CallerDecisions?
     /// Why the topic that the request waited for could not be made.
     var topicRefusal: TopicRefusal?
     /// Monotonic and wall clock of the loop's turn.
@@ -78,6 +83,7 @@ final class GatewayLoop {
         packer = SlicePacker(pool: pool)
         options = gateway.options
         broker = gateway.broker
+        decisions = gateway.authentication == nil ? nil : CallerDecisions()
         metrics = gateway.metrics
         // Before the table, so that one that comes in between is seen.
         routesVersion = gateway.routesVersion
@@ -103,6 +109,7 @@ final class GatewayLoop {
     /// Begins the request whose head was just parsed: forgets the last one, chooses its correlation id.
     func begin(now: Int64, wallClockMs: Int64) {
         continueReply(now: now, wallClockMs: wallClockMs)
+        if asker != nil { asker = nil }
         chooseRequestID()
     }
 
@@ -148,6 +155,7 @@ final class GatewayLoop {
         requestIDBytes.copyMemory(from: id.baseAddress!, byteCount: id.count)
         requestIDCount = id.count
         if exchange.routes !== routes { use(exchange.routes) }
+        asker = exchange.asker
         route = paths.match(head.path)
     }
 

@@ -12,6 +12,7 @@ final class GatewayMetrics: Sendable {
     let overdueCommits: Counter
     let slices: Counter
     let workerTrips: Counter
+    private let authenticated: [Authenticated: Counter]
     /// By label, in the order in which they were first asked for: all that there have been, for a route that is gone has
     /// counted what it has.
     private let byRoute = Lock<[(label: String, counters: RouteCounters)]>([])
@@ -23,6 +24,11 @@ final class GatewayMetrics: Sendable {
     private static let requestsName = "millrace_http_requests_total"
     private static let rejectedName = "millrace_ingest_rejected_total"
 
+    /// What came of a credential that was looked at.
+    enum Authenticated: String, CaseIterable {
+        case accepted, rejected, unavailable
+    }
+
     struct RequestKey: Hashable {
         let route: String
         let status: Int
@@ -31,6 +37,16 @@ final class GatewayMetrics: Sendable {
 
     init(registry: MetricsRegistry) {
         self.registry = registry
+        authenticated = Dictionary(
+            uniqueKeysWithValues: Authenticated.allCases.map { result in
+                (
+                    result,
+                    registry.counter(
+                        "millrace_http_authentications_total",
+                        help: "Credentials that were looked at, by what was found.", labels: ["result": result.rawValue]
+                    )
+                )
+            })
         receivedBytes = registry.counter("millrace_ingest_bytes_total", help: "Bytes of request bodies.")
         connections = registry.gauge("millrace_http_connections", help: "Open HTTP connections.")
         inflightBytes = registry.gauge(
@@ -73,6 +89,8 @@ final class GatewayMetrics: Sendable {
         }
         return counters
     }
+
+    func authentications(_ result: Authenticated) -> Counter { authenticated[result]! }
 
     var allRoutes: [(label: String, counters: RouteCounters)] { byRoute.withLock { $0 } }
 

@@ -123,6 +123,7 @@ extension HTTPConnection {
         }
         if let accept = reply.accept { ResponseHead.field(&out, "Accept", accept.names) }
         if let codings = reply.acceptEncoding { ResponseHead.field(&out, "Accept-Encoding", codings) }
+        if let challenge = reply.challenge { write(challenge, into: &out) }
         if let seconds = reply.retryAfter { ResponseHead.field(&out, "Retry-After", seconds) }
         if let limit = reply.rateLimit { writeRateLimit(limit, into: &out) }
         switch framing {
@@ -131,6 +132,16 @@ extension HTTPConnection {
         case .chunks: ResponseHead.endWithoutLength(&out, chunked: true)
         case .end: ResponseHead.endWithoutLength(&out, chunked: false)
         }
+    }
+
+    /// Source: RFC 6750, RFC 7617.
+    private func write(_ challenge: Reply.Challenge, into out: inout ByteWriter) {
+        if challenge.takesPasswords {
+            out.text("WWW-Authenticate: Basic realm=\"millrace\", charset=\"UTF-8\"\r\n")
+        }
+        out.text("WWW-Authenticate: Bearer realm=\"millrace\"")
+        if challenge.isWrong { out.text(", error=\"invalid_token\"") }
+        out.text("\r\n")
     }
 
     /// Source: draft-ietf-httpapi-ratelimit-headers-10.

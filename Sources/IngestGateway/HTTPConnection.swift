@@ -2,6 +2,7 @@ import BrokerCore
 import ByteBuffers
 import HTTPWire
 import KafkaModel
+import Security
 import Telemetry
 import Transport
 
@@ -25,6 +26,8 @@ final class HTTPConnection: ConnectionHandler {
 
     var state = State.head
     private var progress = HeadProgress()
+    /// Who asks; nil until the first request, and where nobody is asked.
+    private var caller: Caller?
     /// The request that is not whole, or not answered. Of HTTP/1.1 a connection has one at a time.
     private(set) var exchange: Exchange?
     /// The time at which the unfinished request began, in monotonic nanoseconds; 0: there is none.
@@ -120,11 +123,15 @@ final class HTTPConnection: ConnectionHandler {
     private func headIsWhole(_ input: inout ConnectionInput, _ length: Int, _ connection: Connection) -> Bool {
         loop.findRoute()
         let most: Int
-        switch loop.admit() {
+        if caller == nil, gateway.authentication != nil { caller = Caller(connection) }
+        switch loop.admit(caller) {
         case .nothing: most = loop.routeRow.pointee.maxBodyBytes
         case .collected(let bytes): most = bytes
         case .streamed(let reader, let bytes):
             return readPieces(by: reader, upTo: bytes, &input, head: length, connection)
+        case .unknown(let check):
+            wait(for: check, connection)
+            return false
         case .refused(let problem):
             // What follows is read as the next request only if this one's body is here to be skipped.
             if case .length(let body) = loop.head.body, input.count >= length + body {
@@ -247,6 +254,7 @@ final class HTTPConnection: ConnectionHandler {
         if let exchange { return exchange }
         let begun = loop.exchanges.take(for: connection.id, loop.routes)
         begun.requestID = loop.requestID
+        begun.asker = loop.asker
         exchange = begun
         return begun
     }
@@ -316,6 +324,28 @@ final class HTTPConnection: ConnectionHandler {
     }
 
     // MARK: Waiting
+
+    /// Waits, muted, for a worker that looks at the credential; then the head is read once more.
+    private func wait(for check: CredentialCheck, _ connection: Connection) {
+        finishReceiving(connection)
+        connection.pauseReading()
+        connection.beginWork()
+        let (id, handle, credential) = (connection.id, connection.loop.handle, check.credential)
+        let isTaken = check.begin { verdict in
+            handle.submit { eventLoop in
+                guard let connection = eventLoop.connection(id), let waiting = connection.handler as? HTTPConnection
+                else { return }
+                waiting.caller?.take(verdict, of: credential)
+                connection.endWork()
+                connection.resumeReading()
+            }
+        }
+        if isTaken { return }
+        connection.endWork()
+        connection.resumeReading()
+        refuse(
+            Problem(.overloaded, "Too many credentials are being checked.", retryAfter: 1), on: connection, begun: true)
+    }
 
     func wait(for rest: Rest, _ connection: Connection) {
         switch rest {
@@ -438,5 +468,14 @@ extension Duration {
         let (seconds, attoseconds) = components
         let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
         return overflow ? .max : product &+ attoseconds / 1_000_000_000
+    }
+}
+
+extension Caller {
+    fileprivate convenience init(_ connection: Connection) {
+        // An address of one link is told with the link's name, which is no part of it here.
+        let host = connection.peerAddress.host.prefix { $0 != "%" }
+        let address = NetworkAddress(String(host)) ?? NetworkAddress(v4: 0)
+        self.init(address: address, isConfidential: connection.transform != nil || address.isLoopback)
     }
 }

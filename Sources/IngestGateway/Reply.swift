@@ -15,10 +15,18 @@ struct Reply {
     var accept: MediaTypes?
     /// Content codings, for 415.
     var acceptEncoding: StaticString?
+    /// How to show who one is, for 401.
+    var challenge: Challenge?
     /// Seconds.
     var retryAfter: Int?
     /// Policy and what is left of it, on routes with a rate.
     var rateLimit: (rate: Int, burst: Int, remaining: Int)?
+
+    struct Challenge {
+        /// A credential was shown, and is none.
+        let isWrong: Bool
+        let takesPasswords: Bool
+    }
 }
 
 extension ByteWriter {

@@ -1,5 +1,6 @@
 import ByteBuffers
 public import Security
+import Synchronization
 public import Telemetry
 
 /// Checks tokens of the configured issuers, and keeps their keys fresh.
@@ -21,6 +22,7 @@ public final class IssuedTokens: TokenAuthority {
     private let submit: @Sendable (@escaping @Sendable () -> Void) -> Bool
     private let wall: @Sendable () -> UnixTime
     private let watches = Lock<[KeyWatch]>([])
+    private let keyChanges = Atomic<Int>(0)
     private let accepted = Counter()
     private let unavailable = Counter()
     private let refused: [TokenRefusal: Counter]
@@ -109,6 +111,8 @@ public final class IssuedTokens: TokenAuthority {
     var all: [KeyWatch] { watches.withLock { $0 } }
 
     // MARK: Tokens
+
+    public var generation: Int { keyChanges.load(ordering: .acquiring) }
 
     public func remembered(_ token: Secret) -> TokenIdentity? {
         let digest = token.withBytes { TokenCache.digest($0) }
@@ -210,6 +214,7 @@ public final class IssuedTokens: TokenAuthority {
                 return []
             }
         }
+        if case .ended = news {} else { keyChanges.wrappingAdd(1, ordering: .releasing) }
         for check in released where !submit({ [self] in run(check, mayWait: false) }) { end(check, .unavailable) }
     }
 

@@ -66,8 +66,7 @@ public struct KeyAddress: Hashable, Sendable, CustomStringConvertible {
 
     private static func isLoopback(_ host: String) -> Bool {
         if host == "localhost" { return true }
-        guard let address = NetworkAddress(host), let loopback = NetworkRange("127.0.0.0/8") else { return false }
-        return loopback.contains(address) || address == NetworkAddress("::1")
+        return NetworkAddress(host)?.isLoopback ?? false
     }
 }
 

@@ -76,8 +76,18 @@ public struct Node: Sendable {
     ) throws -> Node {
         let kafka = KafkaServer(
             broker: broker, options: options.kafka, loopCount: options.loopCount, metrics: metrics)
-        let gateway = options.gateway.map {
-            Gateway(broker: broker, options: $0, loopCount: options.loopCount, metrics: metrics)
+        let mode = GatewayAuthentication.Mode(configuration)
+        let passwords = listeners.asksForUsers || mode != nil ? try Authentication(broker) : nil
+        let gateway = options.gateway.map { gatewayOptions in
+            let authentication = passwords.flatMap { passwords in
+                mode.map {
+                    GatewayAuthentication(
+                        $0, passwords: passwords, tokens: tokens, takesBareTokens: configuration.takesBareTokens)
+                }
+            }
+            return Gateway(
+                broker: broker, options: gatewayOptions, loopCount: options.loopCount, authentication: authentication,
+                metrics: metrics)
         }
         var groupOptions = EventLoopGroup.Options()
         groupOptions.loops = options.loopCount
@@ -91,7 +101,7 @@ public struct Node: Sendable {
         let group = try EventLoopGroup(groupOptions)
         broker.start()
         do {
-            let kafkaAddresses = try listeners.listen(group, kafka, tokens)
+            let kafkaAddresses = try listeners.listen(group, kafka, passwords, tokens)
             let httpAddresses = try gateway.map { try listeners.listen(group, $0) } ?? []
             // Not before: a registry of the caller's goes on showing what it was given, and asks this broker for it.
             show(broker, group, in: metrics)
@@ -140,5 +150,16 @@ public struct Node: Sendable {
         group.stop(within: Self.drainLimit)
         tokens?.stop()
         try broker.stop()
+    }
+}
+
+extension GatewayAuthentication.Mode {
+    /// Nil: nobody is asked over HTTP.
+    fileprivate init?(_ configuration: Configuration) {
+        switch configuration.httpAuthentication {
+        case "optional": self = .optional
+        case "required": self = .required
+        default: return nil
+        }
     }
 }

@@ -42,6 +42,13 @@ struct NodeListeners {
                 "clients are told the broker's address, which the certificate does not name", "listener", listener.name,
                 "remedy", "advertised.listeners=\(listener.name)://HOST:PORT")
         }
+        if configuration.httpAuthentication != "off",
+            http.contains(where: { $0.terminator == nil && !$0.address.endpoint.isLoopback })
+        {
+            Log.warning(
+                "keys and tokens go over the network to http.listener as they are, unless a proxy before it speaks https",
+                "http.auth", configuration.httpAuthentication)
+        }
         let usesKafka = kafka.contains { $0.terminator != nil }
         let usesHTTP = http.contains { $0.terminator != nil }
         let asksKafka = kafka.contains { $0.listener.securityProtocol == .ssl }
@@ -57,15 +64,19 @@ struct NodeListeners {
         }
     }
 
+    /// Whether clients of Kafka's protocol show who they are by SASL.
+    var asksForUsers: Bool { kafka.contains { $0.listener.securityProtocol.hasSasl } }
+
     private static func terminator(_ settings: TLSSettings?) throws(TLSConfigurationError) -> TLSTerminator? {
         guard let settings else { return nil }
         return try TLSTerminator(settings)
     }
 
     /// Listens for Kafka's clients; gives the addresses, with their ports.
-    func listen(_ group: EventLoopGroup, _ server: KafkaServer, _ tokens: IssuedTokens?) throws -> [ListenerAddress] {
-        let asksForUsers = kafka.contains { $0.listener.securityProtocol.hasSasl }
-        let users = asksForUsers ? SaslListener(sasl, try Authentication(server.broker), tokens: tokens) : nil
+    func listen(
+        _ group: EventLoopGroup, _ server: KafkaServer, _ passwords: Authentication?, _ tokens: IssuedTokens?
+    ) throws -> [ListenerAddress] {
+        let users = asksForUsers ? passwords.map { SaslListener(sasl, $0, tokens: tokens) } : nil
         return try kafka.map { listener, terminator in
             let advertised = listener.advertised.map { KafkaServer.Advertised(host: $0.host, port: $0.port) }
             let endpoint = listener.endpoint

@@ -16,6 +16,8 @@ struct NodeOptions {
     /// `nil`: no HTTP is served.
     var gateway: GatewayOptions?
     let loopCount: Int
+    /// Whether requests over HTTP show who makes them.
+    private let asksOverHTTP: Bool
 
     private let descriptorLimit: Int
     private let plan: DescriptorPlan
@@ -27,6 +29,7 @@ struct NodeOptions {
         broker.store.unsafeWithoutSync = Self.isUnsafeWithoutSync
         kafka = KafkaServerOptions(configuration)
         gateway = configuration.servesHTTP ? GatewayOptions(configuration) : nil
+        asksOverHTTP = configuration.httpAuthentication != "off"
         loopCount = configuration.eventLoopCount > 0 ? configuration.eventLoopCount : Self.defaultLoopCount
         self.descriptorLimit = descriptorLimit
         plan = DescriptorPlan(limit: descriptorLimit)
@@ -44,9 +47,9 @@ struct NodeOptions {
                 "nothing is synced, and acknowledged records are lost when the power fails: for tests of durability only",
                 Self.unsafeVariable, 1)
         }
-        if broker.access.hasAuthorizer, gateway != nil {
+        if broker.access.hasAuthorizer, gateway != nil, !asksOverHTTP {
             Log.warning(
-                "ACLs hold for Kafka's protocol alone; over HTTP everybody may do everything", "http.enable", true)
+                "ACLs hold for Kafka's protocol alone; over HTTP everybody may do everything", "http.auth", "off")
         }
         guard kafka.maxConnections < wantedKafkaConnections else { return }
         // Usual limits leave fewer connections than the defaults ask for, and more than most brokers ever have.

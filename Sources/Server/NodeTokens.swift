@@ -12,10 +12,13 @@ struct NodeTokens {
 
     /// Nil: no listener takes tokens.
     init?(_ configuration: Configuration) throws(ConfigurationError) {
-        let isUsed =
+        let isAskedFor =
             configuration.saslMechanisms.contains(SaslMechanism.oauthBearer.rawValue)
             && configuration.kafkaListeners.contains { $0.securityProtocol.hasSasl }
-        guard isUsed else { return nil }
+        // Over HTTP there are keys and passwords besides.
+        let isKnown = [Self.issuerKey, Self.fileKey].contains { configuration.optionalText($0) != nil }
+        let isWelcome = configuration.servesHTTP && configuration.httpAuthentication != "off" && isKnown
+        guard isAskedFor || isWelcome else { return nil }
         issuers = try Self.issuers(configuration)
         interval = .milliseconds(configuration.integer("sasl.oauthbearer.jwks.endpoint.refresh.ms"))
         fetcher = CurlFetcher(authorities: configuration.optionalText("token.issuers.ca.location"))
@@ -28,11 +31,12 @@ struct NodeTokens {
         return tokens
     }
 
+    private static let fileKey = "token.issuers.file"
+    private static let issuerKey = "sasl.oauthbearer.expected.issuer"
+
     private static func issuers(_ configuration: Configuration) throws(ConfigurationError) -> [IssuerSettings] {
-        let fileKey = "token.issuers.file"
-        let issuerKey = "sasl.oauthbearer.expected.issuer"
         guard let file = configuration.optionalText(fileKey) else {
-            return [try issuer(configuration, issuerKey)]
+            return [try issuer(configuration)]
         }
         guard configuration.optionalText(issuerKey) == nil else {
             throw ConfigurationError(
@@ -53,7 +57,7 @@ struct NodeTokens {
 
     /// The one issuer of Kafka's own keys.
     private static func issuer(
-        _ configuration: Configuration, _ issuerKey: String
+        _ configuration: Configuration
     ) throws(ConfigurationError) -> IssuerSettings {
         guard let name = configuration.optionalText(issuerKey) else {
             throw ConfigurationError(
@@ -76,11 +80,11 @@ struct NodeTokens {
             algorithms: Set(SignatureAlgorithm.allCases), keys: JSONWebKeySet(keys: []),
             skew: .seconds(configuration.integer("sasl.oauthbearer.clock.skew.seconds")), subjectClaim: claim("sub"),
             scopeClaim: claim("scope"), groupsClaim: groups.isEmpty ? nil : groups)
-        return IssuerSettings(issuer, try location(configuration, name, issuerKey))
+        return IssuerSettings(issuer, try location(configuration, name))
     }
 
     private static func location(
-        _ configuration: Configuration, _ issuer: String, _ issuerKey: String
+        _ configuration: Configuration, _ issuer: String
     ) throws(ConfigurationError) -> KeyLocation {
         let key = "sasl.oauthbearer.jwks.endpoint.url"
         if let text = configuration.optionalText(key) {

@@ -57,8 +57,8 @@ let allowedImports: [String: ModuleRule] = [
         ], toolchain: system),
     "IngestGateway": ModuleRule(
         [
-            "KafkaModel", "ByteBuffers", "RecordFormat", "LogStorage", "BrokerCore", "Transport", "HTTPWire",
-            "CJSONScan", "Telemetry",
+            "KafkaModel", "ByteBuffers", "RecordFormat", "LogStorage", "BrokerCore", "Security", "Transport",
+            "HTTPWire", "CJSONScan", "Telemetry",
         ], toolchain: system),
     "KafkaClient": ModuleRule(
         ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "Security"], toolchain: system),

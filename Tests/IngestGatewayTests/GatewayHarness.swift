@@ -24,7 +24,9 @@ final class GatewayHarness: Sendable {
 
     init(
         _ options: GatewayOptions = GatewayOptions(), partitions: Int32 = 1, autoCreate: Bool = true,
-        topicDefaults: [String: String] = [:], holdsCommits: Bool = false, maxUncommitted: Int? = nil
+        topicDefaults: [String: String] = [:], holdsCommits: Bool = false, maxUncommitted: Int? = nil,
+        access: (inout AccessOptions) -> Void = { _ in },
+        authentication: (Broker) throws -> GatewayAuthentication? = { _ in nil }
     ) throws {
         let fileSystem = SimulatedFileSystem()
         let disk = StallingFileSystem(fileSystem)
@@ -34,10 +36,12 @@ final class GatewayHarness: Sendable {
         brokerOptions.offsetsPartitions = 1
         brokerOptions.topicDefaults = topicDefaults
         brokerOptions.store.journalFileBytes = 4 << 20
+        access(&brokerOptions.access)
         let broker = try Broker(fileSystem: disk, folder: "/data", options: brokerOptions)
         let clock = CommitClock(published: broker.store.durableTicket)
         broker.store.observe(CommitPublisher(clock: clock, isSilent: holdsCommits))
-        let gateway = Gateway(broker: broker, options: options, loopCount: 1, metrics: registry)
+        let gateway = try Gateway(
+            broker: broker, options: options, loopCount: 1, authentication: authentication(broker), metrics: registry)
         var groupOptions = EventLoopGroup.Options()
         groupOptions.commitClock = clock
         groupOptions.setUp = { gateway.setUp($0) }
@@ -235,8 +239,14 @@ final class HTTPClient {
         for line in lines.dropFirst() {
             let parts = line.split(separator: ":", maxSplits: 1)
             let name = parts[0].lowercased()
+            let value = parts[1].trimmingCharacters(in: .whitespaces)
+            // A challenge each, for clients that read no lists of them (RFC 9110, 11.6.1).
+            if name == "www-authenticate", let known = reply.fields[name] {
+                reply.fields[name] = "\(known), \(value)"
+                continue
+            }
             #expect(reply.fields[name] == nil, "\(name) stands twice")
-            reply.fields[name] = parts[1].trimmingCharacters(in: .whitespaces)
+            reply.fields[name] = value
         }
         guard !toHead, reply.status >= 200, reply.status != 204 else { return reply }
         if reply.fields["transfer-encoding"] == "chunked" {

@@ -94,6 +94,7 @@ import Testing
 
 /// Adds up what it is sent.
 private enum SumEndpoint: HTTPEndpoint {
+    static var access: EndpointAccess { .nothing }
     static func wish(on loop: GatewayLoop) -> BodyWish {
         .streamed(SumReader(), upTo: loop.routeRow.pointee.maxBodyBytes)
     }

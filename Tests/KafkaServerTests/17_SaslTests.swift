@@ -308,6 +308,7 @@ import Testing
 
 /// Knows tokens by what they say: "good", "bad", "unknown" (nobody can tell) and "busy" (too many wait).
 private final class TokenDesk: TokenAuthority {
+    let generation = 0
     let checks = Lock(0)
     let remembers = Lock(false)
     private let identity = TokenIdentity(

@@ -72,6 +72,9 @@ extension GatewayLoop {
         guard broker.options.autoCreateTopics else {
             return .refused(Problem(.topicNotFound, "There is no such topic."))
         }
+        guard mayCreate(name) else {
+            return .refused(Problem(.topicNotFound, "There is no such topic, and you may not make one."))
+        }
         return .missing(text)
     }
 

@@ -3,6 +3,7 @@ import ByteBuffers
 import HTTPWire
 import KafkaModel
 import LogStorage
+import Security
 import Telemetry
 
 /// `POST /v1/topics/{t}/events`: one or many events, kept byte for byte.
@@ -10,6 +11,7 @@ import Telemetry
 /// Order: syntax of all -> topic -> sizes of all -> one append -> reply, gated by the commit. Nothing is appended before
 /// everything was looked at.
 enum EventsEndpoint: HTTPEndpoint {
+    static var access: EndpointAccess { .topic(.write) }
     static var parameters: [StaticString]? { ["results"] }
     static var fields: KnownFields { KnownFields(.batchMode, .partitionKey) }
     static var target: EventTarget? { .path }

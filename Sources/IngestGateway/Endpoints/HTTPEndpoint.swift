@@ -1,4 +1,5 @@
 import HTTPWire
+import Security
 
 /// What stands behind a route; a file each.
 ///
@@ -21,12 +22,21 @@ protocol HTTPEndpoint: SendableMetatype {
     static var fields: KnownFields { get }
     /// Where the events of a body go; nil: it takes none.
     static var target: EventTarget? { get }
+    /// What who asks has to be allowed.
+    static var access: EndpointAccess { get }
 
     /// Says what is to become of the body. Called once a request, with its head at hand.
     static func wish(on loop: GatewayLoop) -> BodyWish
     /// Handles the request at hand, whose body is whole. `body` is a range of the connection's input or of a copy, and ends with
     /// the call.
     static func handle(_ body: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Completion
+}
+
+/// What ACLs have to allow: on the topic of the path, or of the row, or on the cluster.
+enum EndpointAccess {
+    case nothing
+    case topic(AclOperation)
+    case cluster(AclOperation)
 }
 
 enum EventTarget {
@@ -44,6 +54,8 @@ enum BodyWish {
     case collected(upTo: Int)
     /// Each piece as it comes; more than so many bytes are answered 413.
     case streamed(any BodyReader, upTo: Int)
+    /// That is not known before who asks is.
+    case unknown(CredentialCheck)
     /// Nothing, and nothing of it may be waited for.
     case refused(Problem)
 }

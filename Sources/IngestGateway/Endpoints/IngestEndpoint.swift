@@ -3,12 +3,14 @@ import ByteBuffers
 import HTTPWire
 import KafkaModel
 import LogStorage
+import Security
 import Telemetry
 
 /// `POST /ingest` and `POST /`: `{"event_type":…,"payload":{…},"timestamp":…?}` with an allow-list of types, in place of a
 /// service that put such events into Kinesis. The record's key is the type, as the partition key was there. The refusals'
 /// `error` members are the words that its clients know; malformed JSON, which it answered with 500, is 400 here.
 enum IngestEndpoint: HTTPEndpoint {
+    static var access: EndpointAccess { .topic(.write) }
     static var parameters: [StaticString]? { [] }
     static var target: EventTarget? { .row }
 

@@ -5,6 +5,8 @@ import LogStorage
 /// `GET /readyz`: whether the broker is ready, which means that it can commit: started, not draining, the data folder takes
 /// writes.
 enum ReadinessEndpoint: HTTPEndpoint {
+    static var access: EndpointAccess { .nothing }
+
     static func handle(_ body: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Completion {
         let broker = loop.broker
         if let problem = problem(on: loop) {

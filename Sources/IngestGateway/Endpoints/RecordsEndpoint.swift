@@ -1,6 +1,7 @@
 import BrokerCore
 import HTTPWire
 import KafkaModel
+import Security
 
 /// `GET /v1/topics/{t}/records?partition=&offset=&timestamp=&limit=&max_bytes=` and `/v1/topics/{t}/partitions/{p}/records?…`: a
 /// stateless, repeatable read for people with curl.
@@ -11,6 +12,7 @@ import KafkaModel
 /// A value that is JSON (and not larger than an event may be) stands there as JSON, byte for byte; other UTF-8 as a string (`"text"`), anything else as
 /// `"base64"`.
 enum RecordsEndpoint: HTTPEndpoint {
+    static var access: EndpointAccess { .topic(.read) }
     static var parameters: [StaticString]? { ["partition", "offset", "timestamp", "limit", "max_bytes"] }
     static var fields: KnownFields { KnownFields(.partitionKey) }
 

@@ -1,10 +1,13 @@
 import BrokerCore
 import ByteBuffers
 import HTTPWire
+import Security
 import Telemetry
 
 /// `GET /stats`: the counts of all routes since the start, as JSON.
 enum StatisticsEndpoint: HTTPEndpoint {
+    static var access: EndpointAccess { .cluster(.describe) }
+
     static func handle(_ body: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Completion {
         loop.writeStatistics()
         return .answered

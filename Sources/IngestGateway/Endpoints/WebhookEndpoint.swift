@@ -3,11 +3,13 @@ import ByteBuffers
 import HTTPWire
 import KafkaModel
 import LogStorage
+import Security
 import Telemetry
 
 /// `POST /events`, for webhooks: one JSON object, stored byte for byte. What the gateway adds stands beside it, in the
 /// record's headers (`event_id`, `received_at`, `request_id`), and in the reply; the client's members are never touched.
 enum WebhookEndpoint: HTTPEndpoint {
+    static var access: EndpointAccess { .topic(.write) }
     static var parameters: [StaticString]? { [] }
     static var fields: KnownFields { KnownFields(.partitionKey) }
     static var target: EventTarget? { .row }

@@ -53,8 +53,10 @@ struct MediaTypes: OptionSet {
 
 /// Who may ask. A row names it, and `GatewayLoop.admit` asks for it before it looks at anything that costs more.
 enum RouteAuthentication {
-    /// Everybody whom the listener lets in.
+    /// Nobody is asked.
     case anonymous
+    /// Whoever shows a credential, or nobody, as the gateway's authentication says; without one everybody.
+    case caller
 }
 
 /// The form of a refusal.

@@ -6,7 +6,7 @@ struct RouteDefinition {
     var paths: [String]
     var methods: RouteMethods
     var endpoint: any HTTPEndpoint.Type
-    var authentication = RouteAuthentication.anonymous
+    var authentication = RouteAuthentication.caller
     /// A longer body is answered 413.
     var maxBodyBytes: Int
     var mediaTypes: MediaTypes = []
@@ -25,8 +25,13 @@ struct RouteDefinition {
     /// The routes that are there without a word of configuration: the rows of the default one.
     static func builtIn(_ options: GatewayOptions) -> [RouteDefinition] {
         let longest = options.maxRequestBytes
-        func reading(_ id: String, _ paths: [String], _ endpoint: any HTTPEndpoint.Type) -> RouteDefinition {
-            RouteDefinition(id: id, paths: paths, methods: .get, endpoint: endpoint, maxBodyBytes: longest)
+        func reading(
+            _ id: String, _ paths: [String], _ endpoint: any HTTPEndpoint.Type,
+            _ authentication: RouteAuthentication = .caller
+        ) -> RouteDefinition {
+            RouteDefinition(
+                id: id, paths: paths, methods: .get, endpoint: endpoint, authentication: authentication,
+                maxBodyBytes: longest)
         }
         return [
             RouteDefinition(
@@ -44,8 +49,8 @@ struct RouteDefinition {
                 maxBodyBytes: longest,
                 mediaTypes: .json, topic: options.ingestTopic,
                 rate: RequestRate(requests: options.ingestRate, burst: options.ingestBurst)),
-            reading("health", ["/healthz"], HealthEndpoint.self),
-            reading("readiness", ["/readyz"], ReadinessEndpoint.self),
+            reading("health", ["/healthz"], HealthEndpoint.self, .anonymous),
+            reading("readiness", ["/readyz"], ReadinessEndpoint.self, .anonymous),
             reading("metrics", ["/metrics"], MetricsEndpoint.self),
             reading("statistics", ["/stats"], StatisticsEndpoint.self),
             reading("trace", ["/trace"], TraceEndpoint.self),

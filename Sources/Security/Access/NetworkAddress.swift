@@ -22,6 +22,9 @@ public struct NetworkAddress: Hashable, Sendable, CustomStringConvertible {
         (high, low) = words
     }
 
+    /// Whether only this machine has it.
+    public var isLoopback: Bool { isV4 ? low >> 24 & 255 == 127 : high == 0 && low == 1 }
+
     public var isV4: Bool { high == 0 && low & ~UInt64(UInt32.max) == Self.mapped }
 
     /// Reads `a.b.c.d` in decimal without leading zeros, and IPv6 with one `::` and an IPv4 tail allowed. No zone.

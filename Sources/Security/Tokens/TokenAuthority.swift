@@ -8,6 +8,9 @@ public enum TokenVerdict: Hashable, Sendable {
 
 /// Who knows the issuers of tokens and their keys, for both edges.
 public protocol TokenAuthority: Sendable {
+    /// Grows when a token that was found good may be so no more, before its end: other keys.
+    var generation: Int { get }
+
     /// Whose token it is, if it was found good before and has not ended. Takes microseconds.
     func remembered(_ token: Secret) -> TokenIdentity?
 

@@ -1,0 +1,68 @@
+import BrokerCore
+import KafkaModel
+import Security
+
+/// Who asks on one connection, as its last credential has shown: the next request that shows the same costs a comparison.
+final class Caller {
+    let address: NetworkAddress
+    /// Over TLS, or from this machine: a password may be shown.
+    let isConfidential: Bool
+    /// Whoever shows nothing.
+    let anonymous: Asker
+    private(set) var known: Known?
+    /// What a worker has found of a credential that a request waits with.
+    private var verdict: (credential: Secret, found: Verdict)?
+
+    enum Verdict: Sendable {
+        case password(SaslVerdict)
+        case token(TokenVerdict)
+    }
+
+    /// A credential that was right, and until when it is.
+    final class Known {
+        let credential: Secret
+        let asker: Asker
+        let basis: Basis
+        /// Milliseconds since 1970; the key's or token's own end.
+        let endMs: Int64
+        /// When to write down that the key is used; nil for others.
+        var useDueMs: Int64?
+
+        init(_ credential: Secret, _ asker: Asker, _ basis: Basis, endMs: Int64, useDueMs: Int64? = nil) {
+            self.credential = credential
+            self.asker = asker
+            self.basis = basis
+            self.endMs = endMs
+            self.useDueMs = useDueMs
+        }
+
+        /// Whether `other` is the same credential, byte by byte.
+        func isShown(by other: UnsafeRawBufferPointer) -> Bool { credential.withBytes { $0.equals(other) } }
+    }
+
+    /// What has to be as it was.
+    enum Basis: Equatable {
+        case key(ExactString, version: Int64)
+        case password(version: Int64)
+        case token(generation: Int)
+    }
+
+    init(address: NetworkAddress, isConfidential: Bool) {
+        self.address = address
+        self.isConfidential = isConfidential
+        anonymous = Asker(AccessSubject(.anonymous, address: address))
+    }
+
+    func know(_ found: Known) { known = found }
+
+    func forget() { known = nil }
+
+    func take(_ found: Verdict, of credential: Secret) { verdict = (credential, found) }
+
+    /// What was found of that credential, once.
+    func takeVerdict(of credential: UnsafeRawBufferPointer) -> Verdict? {
+        guard let (asked, found) = verdict else { return nil }
+        verdict = nil
+        return asked.withBytes { $0.equals(credential) } ? found : nil
+    }
+}

@@ -1,0 +1,330 @@
+import BrokerCore
+import ByteBuffers
+import IngestGateway
+import KafkaModel
+import Security
+import Testing
+
+/// Who asks over HTTP, and whether he may.
+@Suite struct GatewayAccessTests {
+    private func harness(
+        _ mode: GatewayAuthentication.Mode = .required, acls: Bool = true, tokens: (any TokenAuthority)? = nil,
+        bareTokens: Bool = false
+    ) throws -> GatewayHarness {
+        try GatewayHarness(access: acls ? { $0.hasAuthorizer = true } : { _ in }) { broker in
+            GatewayAuthentication(
+                mode, passwords: try Authentication(broker), tokens: tokens, takesBareTokens: bareTokens)
+        }
+    }
+
+    private func permit(
+        _ operation: AclOperation, _ topic: String, to principal: String = "User:alice", on harness: GatewayHarness,
+        resource: ResourceType = .topic
+    ) {
+        let results = harness.broker.createAcls([
+            .init(
+                resource: resource.rawValue, name: topic, pattern: 3, principal: principal, host: "*",
+                operation: operation.rawValue, permission: 3)
+        ])
+        #expect(results == [nil])
+    }
+
+    private func key(
+        on harness: GatewayHarness, _ set: (inout GatewayKeyChange) -> Void = { _ in }
+    ) -> (id: String, text: String, field: String) {
+        let (key, text) = GatewayKeyText.make()
+        var change = GatewayKeyChange(id: key.id.text, action: 1)
+        (change.owner, change.hash) = ("User:alice", key.hash)
+        set(&change)
+        #expect(harness.broker.alterKeys([change]) == [nil])
+        let shown = text.withBytes { String(decoding: $0, as: UTF8.self) }
+        return (key.id.text, shown, "Authorization: Bearer \(shown)")
+    }
+
+    private func user(_ name: String, _ password: String, on harness: GatewayHarness) {
+        let salt = ScramDecoys.newSalt()
+        var salted = ScramMechanism.sha256.algorithm.pbkdf2(
+            password: Secret(copying: Array(password.utf8)[...]), salt: salt, iterations: 4_096)
+        let results = harness.broker.alterScramCredentials(
+            deletions: [],
+            upsertions: [
+                .init(
+                    user: name, mechanism: ScramMechanism.sha256.rawValue, iterations: 4_096, salt: salt,
+                    saltedPassword: Secret(wiping: &salted))
+            ])
+        #expect(results.allSatisfy { $0.refusal == nil })
+    }
+
+    private static func basic(_ user: String, _ password: String) -> String {
+        "Authorization: Basic " + Base64.encode("\(user):\(password)".utf8)
+    }
+
+    // MARK: Who
+
+    @Test func whoShowsNothingIsAskedForACredential() throws {
+        let harness = try harness()
+        for (method, path) in [
+            ("POST", "/v1/topics/t/events"), ("GET", "/v1/topics/t/records"), ("POST", "/events"), ("POST", "/ingest"),
+            ("GET", "/metrics"), ("GET", "/stats"),
+        ] {
+            let reply = try harness.call(method, path, method == "POST" ? "{}" : nil)
+            #expect(reply.status == 401, "\(path)")
+            #expect(reply.fields["www-authenticate"]?.contains("Bearer realm=\"millrace\"") == true)
+            #expect(reply.json["code"] as? String == "unauthorized")
+        }
+        for path in ["/healthz", "/readyz"] { #expect(try harness.call("GET", path).status == 200) }
+        #expect(try harness.call("OPTIONS", "/v1/topics/t/events").status == 204)
+        #expect(try harness.call("GET", "/nothing").status == 404)
+        #expect(harness.broker.catalog.topic(named: "t") == nil)
+    }
+
+    @Test func aKeyOpensWhatItsOwnerMay() throws {
+        let harness = try harness()
+        permit(.write, "mine", on: harness)
+        permit(.create, "mine", on: harness)
+        permit(.read, "mine", on: harness)
+        let key = key(on: harness)
+        #expect(try harness.post("mine", "{}", fields: [key.field]).status == 201)
+        #expect(try harness.post("mine", "{}", fields: ["X-API-Key: \(key.text)"]).status == 201)
+        #expect(try harness.post("mine", "{}", fields: ["authorization: bearer  \(key.text) "]).status == 201)
+        #expect(try harness.call("GET", "/v1/topics/mine/records", fields: [key.field]).status == 200)
+        #expect(try harness.call("GET", "/metrics", fields: [key.field]).status == 403)
+        permit(.describe, "kafka-cluster", on: harness, resource: .cluster)
+        #expect(try harness.call("GET", "/metrics", fields: [key.field]).status == 200)
+        #expect(try harness.stored("mine").records.count == 3)
+    }
+
+    @Test func allWrongCredentialsGetOneAnswer() throws {
+        let harness = try harness()
+        permit(.all, "*", on: harness)
+        let good = key(on: harness)
+        let other = GatewayKeyText.make().text.withBytes { String(decoding: $0, as: UTF8.self) }
+        let revoked = key(on: harness)
+        #expect(harness.broker.alterKeys([GatewayKeyChange(id: revoked.id, action: 4)]) == [nil])
+        var bodies: Set<String> = []
+        for field in [
+            "Authorization: Bearer \(other)", revoked.field, String(good.field.dropLast()) + "x",
+            "Authorization: Bearer x.y.z",
+            "Authorization: Bearer", "Authorization: x", "Authorization: Basic !", Self.basic("nobody", "pencil"),
+            "X-API-Key: \(other)", "X-API-Key: x", "Authorization: x.y.z", "Authorization: \(good.text)",
+        ] as [String] {
+            let reply = try harness.post("t", "{}", fields: [field, "X-Request-Id: same"])
+            #expect(reply.status == 401, "\(field)")
+            #expect(reply.fields["www-authenticate"]?.contains("error=\"invalid_token\"") == true)
+            bodies.insert(reply.text)
+        }
+        #expect(bodies.count == 1)
+        #expect(harness.broker.catalog.topic(named: "t") == nil)
+    }
+
+    @Test func twoCredentialsAreNone() throws {
+        let harness = try harness()
+        let key = key(on: harness)
+        #expect(try harness.post("t", "{}", fields: [key.field, "X-API-Key: \(key.text)"]).status == 400)
+        #expect(try harness.post("t", "{}", fields: [key.field, key.field]).status == 400)
+    }
+
+    // MARK: Changes
+
+    /// On one connection: what was right a request ago is looked at again when keys have changed.
+    @Test func aRevokedKeyOpensNothingFromTheNextRequestOn() throws {
+        let harness = try harness()
+        permit(.all, "t", on: harness)
+        permit(.create, "kafka-cluster", on: harness, resource: .cluster)
+        let (one, two) = (key(on: harness), key(on: harness))
+        let client = try harness.connect()
+        func post(_ key: (id: String, text: String, field: String)) throws -> Int {
+            try client.send(HTTPClient.request("POST", "/v1/topics/t/events", Array("{}".utf8), fields: [key.field]))
+            return try client.receive().status
+        }
+        #expect(try post(one) == 201)
+        #expect(try post(one) == 201)
+        #expect(try post(two) == 201)
+        #expect(harness.broker.alterKeys([GatewayKeyChange(id: one.id, action: 4)]) == [nil])
+        #expect(try post(one) == 401)
+        #expect(try post(two) == 201)
+        let deletion = harness.broker.deleteAcls([AclFilter(resource: .topic, name: "t")])
+        #expect(deletion.results.map(\.count) == [1])
+        #expect(try post(two) == 404)
+    }
+
+    @Test func theLastUseIsWrittenOnce() throws {
+        let harness = try harness(acls: false)
+        let key = key(on: harness)
+        for _ in 0..<3 { #expect(try harness.post("t", "{}", fields: [key.field]).status == 201) }
+        // Behind what the requests have queued.
+        let done = Signal()
+        harness.broker.admin.submit { done.raise() }
+        done.wait()
+        let record = try #require(harness.broker.access.keys[ExactString(key.id)])
+        let version = harness.broker.access.keysVersion
+        #expect(record.lastUse != nil)
+        #expect(try harness.post("t", "{}", fields: [key.field]).status == 201)
+        harness.broker.admin.submit { done.raise() }
+        done.wait()
+        #expect(harness.broker.access.keysVersion == version)
+    }
+
+    // MARK: What
+
+    @Test func whatMayNotBeSeenIsNotThere() throws {
+        let harness = try harness()
+        for topic in ["hidden", "seen", "mine"] {
+            _ = try harness.broker.createTopic(
+                topic, partitions: 1, replicationFactor: 1, settings: [:], validateOnly: false
+            ).get()
+        }
+        permit(.describe, "seen", on: harness)
+        permit(.write, "mine", on: harness)
+        permit(.write, "new", on: harness)
+        let key = key(on: harness)
+        func status(_ topic: String) throws -> [Int] {
+            [
+                try harness.post(topic, "{}", fields: [key.field]).status,
+                try harness.call("GET", "/v1/topics/\(topic)/records", fields: [key.field]).status,
+            ]
+        }
+        #expect(try status("hidden") == [404, 404] && status("missing") == [404, 404])
+        let hidden = try harness.post("hidden", "{}", fields: [key.field, "X-Request-Id: same"])
+        let missing = try harness.post("missing", "{}", fields: [key.field, "X-Request-Id: same"])
+        #expect(hidden.text.replacing("hidden", with: "") == missing.text.replacing("missing", with: ""))
+        #expect(try status("seen") == [403, 403])
+        #expect(try status("mine") == [201, 403])
+        #expect(try status("%6dine") == [201, 403])
+        // WRITE makes no topic.
+        #expect(try status("new") == [404, 403])
+        #expect(harness.broker.catalog.topic(named: "new") == nil)
+        permit(.create, "new", on: harness)
+        #expect(try status("new") == [201, 403])
+    }
+
+    /// Without ACLs a key reaches as far as its scopes, and no further.
+    @Test(arguments: [true, false]) func scopesNarrow(_ acls: Bool) throws {
+        let harness = try harness(acls: acls)
+        if acls { permit(.all, "*", on: harness) }
+        if acls { permit(.create, "kafka-cluster", on: harness, resource: .cluster) }
+        let narrow = key(on: harness) {
+            $0.scopes = [
+                .init(resource: 2, name: "orders", pattern: 3, operation: 4),
+                .init(resource: 2, name: "orders", pattern: 3, operation: 5),
+            ]
+        }
+        let publishable = key(on: harness) { $0.isPublishable = true }
+        let all = key(on: harness)
+        #expect(try harness.post("orders", "{}", fields: [narrow.field]).status == 201)
+        #expect(try harness.post("others", "{}", fields: [narrow.field]).status == 404)
+        #expect(try harness.call("GET", "/v1/topics/orders/records", fields: [narrow.field]).status == 403)
+        #expect(try harness.post("orders", "{}", fields: [publishable.field]).status == 201)
+        #expect(try harness.call("GET", "/v1/topics/orders/records", fields: [publishable.field]).status == 403)
+        #expect(try harness.call("GET", "/v1/topics/orders/records", fields: [all.field]).status == 200)
+    }
+
+    @Test func withoutACredentialOneIsAnonymousWhereThatIsAllowed() throws {
+        let harness = try harness(.optional)
+        #expect(try harness.post("open", "{}").status == 404)
+        permit(.all, "open", to: "User:ANONYMOUS", on: harness)
+        #expect(try harness.post("open", "{}").status == 201)
+        // Who shows a wrong one is not let in as nobody.
+        #expect(try harness.post("open", "{}", fields: ["Authorization: Bearer x"]).status == 401)
+        let key = key(on: harness)
+        #expect(try harness.post("open", "{}", fields: [key.field]).status == 404)
+    }
+
+    // MARK: Passwords and tokens
+
+    @Test func usersOfScramShowTheirPasswords() throws {
+        let harness = try harness()
+        permit(.all, "t", on: harness)
+        permit(.create, "t", on: harness)
+        user("alice", "pencil", on: harness)
+        let client = try harness.connect()
+        func post(_ user: String, _ password: String) throws -> Int {
+            try client.send(
+                HTTPClient.request(
+                    "POST", "/v1/topics/t/events", Array("{}".utf8), fields: [Self.basic(user, password)]))
+            return try client.receive().status
+        }
+        for _ in 0..<3 { #expect(try post("alice", "pencil") == 201) }
+        #expect(try post("alice", "pen") == 401)
+        #expect(try post("nobody", "pencil") == 401)
+        #expect(try post("alice", "pencil") == 201)
+        user("alice", "pen", on: harness)
+        #expect(try post("alice", "pencil") == 401)
+        #expect(try post("alice", "pen") == 201)
+    }
+
+    /// Requests that were sent behind the first wait with it, and are answered in order.
+    @Test func aTokenIsCheckedElsewhereOnce() throws {
+        let desk = TokenDesk()
+        let harness = try harness(tokens: desk, bareTokens: true)
+        permit(.all, "t", to: "Group:ops", on: harness)
+        permit(.create, "t", to: "Group:ops", on: harness)
+        let client = try harness.connect()
+        func request(_ field: String) -> [UInt8] {
+            HTTPClient.request("POST", "/v1/topics/t/events", Array("{}".utf8), fields: [field])
+        }
+        let good = request("Authorization: Bearer good")
+        try client.send(good + good + request("Authorization: Bearer bad") + good)
+        #expect(try (0..<4).map { _ in try client.receive().status } == [201, 201, 401, 201])
+        #expect(desk.checks.withLock { $0 } == 3)
+        #expect(try harness.call("POST", "/v1/topics/t/events", "{}", fields: ["Authorization: a.b.c"]).status == 201)
+        for word in ["unknown", "busy"] {
+            let reply = try harness.post("t", "{}", fields: ["Authorization: Bearer \(word)"])
+            #expect(reply.status == 503 && reply.fields["retry-after"] == "1")
+        }
+        // Other keys: what was good is asked for again.
+        try client.send(good)
+        #expect(try client.receive().status == 201)
+        let before = desk.checks.withLock { $0 }
+        desk.changes.withLock { $0 += 1 }
+        try client.send(good)
+        #expect(try client.receive().status == 201)
+        #expect(desk.checks.withLock { $0 } == before + 1)
+    }
+
+    @Test func whoGuessesIsStopped() throws {
+        let harness = try harness()
+        let client = try harness.connect()
+        var statuses: [Int: Int] = [:]
+        for guess in 0..<80 {
+            try client.send(
+                HTTPClient.request("GET", "/stats", nil, fields: ["Authorization: Bearer gk_\(guess)"]))
+            let reply = try client.receive()
+            statuses[reply.status, default: 0] += 1
+            if reply.status == 429 { #expect(reply.fields["retry-after"] != nil) }
+        }
+        #expect(statuses[401, default: 0] >= 50 && statuses[429, default: 0] >= 1)
+        #expect(statuses.keys.sorted() == [401, 429])
+    }
+}
+
+/// Knows tokens by what they say: "good" and "a.b.c", "bad", "unknown" (nobody can tell) and "busy" (too many wait).
+private final class TokenDesk: TokenAuthority {
+    let checks = Lock(0)
+    let changes = Lock(0)
+
+    var generation: Int { changes.withLock { $0 } }
+
+    func remembered(_ token: Secret) -> TokenIdentity? { nil }
+
+    func check(
+        _ token: Secret, from address: NetworkAddress?, _ done: @escaping @Sendable (TokenVerdict) -> Void
+    ) -> Bool {
+        let word = token.withBytes { String(decoding: $0, as: UTF8.self) }
+        if word == "busy" { return false }
+        checks.withLock { $0 += 1 }
+        let verdict: TokenVerdict =
+            switch word {
+            case "good", "a.b.c":
+                .accepted(
+                    TokenIdentity(
+                        issuer: "issuer", subject: "alice", principal: .user("alice"), groups: [.group("ops")],
+                        expiry: UnixTime(milliseconds: WallClock.milliseconds + 100_000)))
+            case "bad": .rejected(.wrongSignature)
+            default: .unavailable
+            }
+        // From another thread, as promised.
+        _ = Thread(name: "verdict") { done(verdict) }
+        return true
+    }
+}
