@@ -48,12 +48,13 @@ extension Broker {
                 epoch: UInt64(metadata.revision + 1),
                 room: options.access.room(options.access.maxUsers, before.userCount, before))
             guard !alteration.changes.isEmpty else { return (alteration.results, nil) }
-            let changes: [(key: String, value: [UInt8]?)] = alteration.changes.map { change in
+            var changes: [(key: String, value: [UInt8]?)] = alteration.changes.map { change in
                 (
                     AccessRecord.key(of: change.user, change.mechanism),
                     change.credential.map { AccessRecord.scram(user: change.user, change.mechanism, $0).encoded }
                 )
             }
+            if metadata.read(Self.usersKey) == nil { changes.append((Self.usersKey, [1])) }
             if let refusal = store(changes) { return (alteration.results.map { $0.refused(by: refusal) }, nil) }
             changed = alteration.changes.map(\.user)
             return (alteration.results, before.applying(alteration.changes, version: metadata.revision))

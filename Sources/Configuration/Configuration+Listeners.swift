@@ -71,9 +71,7 @@ extension Configuration {
     func listenerProblems() -> [ConfigurationError.Problem] {
         var problems: [ConfigurationError.Problem] = []
         func add(_ key: String, _ reason: String, _ remedy: String) {
-            let value = value(for: key)
-            problems.append(
-                .init(key: key, value: value?.text, source: value?.source, reason: reason, remedy: remedy))
+            problems.append(problem(key, reason, remedy))
         }
         for (item, remedy) in protocolMapFaults() {
             add("listener.security.protocol.map", "\(item) is not one protocol for one name", remedy)
@@ -93,11 +91,6 @@ extension Configuration {
                     "by \(mechanism), \(secrets) would go over the network to \(listener.name) as they are",
                     "Leave \(mechanism) out, or let \(listener.name) speak SASL_SSL")
             }
-        }
-        if authenticationFailureDelayMs >= maxIdleConnectionMs {
-            add(
-                "connection.failed.authentication.delay.ms", "must be shorter than connections.max.idle.ms",
-                "Set one below \(maxIdleConnectionMs)")
         }
         let http = boolean("http.enable") ? httpListeners : []
         for (key, listeners) in [("listeners", kafka), ("http.listener", http)] {

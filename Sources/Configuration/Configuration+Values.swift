@@ -59,6 +59,9 @@ extension Configuration {
 
     /// Names of mechanisms, in the order in which clients are told of them.
     public var saslMechanisms: [String] { list("sasl.enabled.mechanisms") }
+    /// `nil`: nobody.
+    public var firstUser: String? { optionalText("sasl.first.user") }
+    public var firstUserPasswordFile: String? { optionalText("sasl.first.user.password.file") }
     /// 0: a session lasts as long as its connection.
     public var maxSaslSessionMs: Int64 { integer("connections.max.reauth.ms") }
     public var authenticationFailureDelayMs: Int64 { integer("connection.failed.authentication.delay.ms") }

@@ -7,6 +7,12 @@ extension ConfigurationTable {
                 + "OAUTHBEARER holders of tokens. PLAIN sends the password itself, OAUTHBEARER the token: over TLS, or to the "
                 + "loopback alone"),
         ConfigurationKey(
+            "sasl.first.user", .text, default: nil,
+            "The user who is made at a start at which there has never been one, to make the others; see super.users"),
+        ConfigurationKey(
+            "sasl.first.user.password.file", .text, default: nil,
+            "File with his password, one line; read at that start alone"),
+        ConfigurationKey(
             "connections.max.reauth.ms", .duration(.milliseconds, 0...Int64(Int32.max)), default: "0",
             "How long a client may go on before it shows again who it is (KIP-368), or is disconnected; 0: for ever"),
         ConfigurationKey(

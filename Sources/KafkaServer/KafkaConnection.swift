@@ -114,9 +114,9 @@ final class KafkaConnection: ConnectionHandler {
 
     private var client: KafkaClientIdentity {
         if let identity { return identity }
-        let made = KafkaClientIdentity(subject)
-        identity = made
-        return made
+        let found = loop.identity(of: subject)
+        identity = found
+        return found
     }
 
     /// By SASL where the listener has it, else by certificate; who shows neither is nobody.

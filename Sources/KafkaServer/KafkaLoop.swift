@@ -4,6 +4,7 @@ import Coordinators
 import KafkaModel
 import KafkaWire
 import LogStorage
+import Security
 import Telemetry
 import Transport
 
@@ -31,6 +32,10 @@ final class KafkaLoop {
 
     /// Connections that a quota keeps from being read. At most all there are.
     private var muted: Set<ConnectionID> = []
+    /// One for all connections of a user from one address, so that what the ACLs have said to one serves the others.
+    private var identities: [AccessSubject: KafkaClientIdentity] = [:]
+    /// 0.3 KB each. Beyond it all are made anew, and what was decided for them, as they are asked for.
+    private static let maxIdentities = 10_000
 
     struct GroupWaiter {
         let connection: ConnectionID
@@ -52,6 +57,14 @@ final class KafkaLoop {
     }
 
     // MARK: Users
+
+    func identity(of subject: AccessSubject) -> KafkaClientIdentity {
+        if let known = identities[subject] { return known }
+        if identities.count >= Self.maxIdentities { identities.removeAll() }
+        let made = KafkaClientIdentity(subject)
+        identities[subject] = made
+        return made
+    }
 
     func signedIn(_ user: ExactString, _ connection: ConnectionID) { users[user, default: []].insert(connection) }
 

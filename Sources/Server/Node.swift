@@ -57,6 +57,7 @@ public struct Node: Sendable {
             fileSystem: files, folder: configuration.dataFolder, options: options.broker, pool: pool,
             metrics: metrics)
         do {
+            try FirstUser.make(on: broker, configuration)
             let tokens = try issuers?.open(broker)
             do {
                 return try start(broker, options, configuration, listeners, tokens, pool, metrics)

@@ -1,0 +1,48 @@
+import BrokerCore
+import Configuration
+import Glibc
+import Security
+import Telemetry
+
+/// Makes the user of `sasl.first.user`, at a start at which there has never been one.
+enum FirstUser {
+    /// A longer password is no person's.
+    private static let maxBytes = 1_024
+
+    static func make(on broker: Broker, _ configuration: Configuration) throws(ConfigurationError) {
+        guard let name = configuration.firstUser, let file = configuration.firstUserPasswordFile else { return }
+        // Before the file is read: it may be gone by now, as it should be.
+        if broker.hasHadUsers { return }
+        guard let password = read(file) else {
+            throw ConfigurationError(
+                configuration, "sasl.first.user.password.file",
+                reason: "'\(file)' is not one line of 1 to \(maxBytes) bytes that can be read",
+                remedy: "Write the password into it, for the owner of this process alone to read")
+        }
+        if let refusal = broker.makeFirstUser(name, password) {
+            throw ConfigurationError(
+                configuration, "sasl.first.user", reason: "the user was not made: \(refusal.message)",
+                remedy: "Mend that, and start again")
+        }
+        Log.info("the first user is made", "user", name)
+    }
+
+    private static func read(_ path: String) -> Secret? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var bytes = [UInt8](repeating: 0, count: maxBytes + 2)
+        defer { Secret.wipe(&bytes) }
+        var count = 0
+        while count < bytes.count {
+            let got = bytes.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress! + count, $0.count - count) }
+            if got < 0, errno == EINTR { continue }
+            guard got >= 0 else { return nil }
+            if got == 0 { break }
+            count += got
+        }
+        if count > 0, bytes[count - 1] == UInt8(ascii: "\n") { count -= 1 }
+        guard (1...maxBytes).contains(count), !bytes[..<count].contains(UInt8(ascii: "\n")) else { return nil }
+        return Secret(copying: bytes[..<count])
+    }
+}
