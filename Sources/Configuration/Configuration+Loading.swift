@@ -2,7 +2,8 @@ extension Configuration {
     /// Variables with our prefix that are not keys: the command line's own, and what Kubernetes adds for a service
     /// called `millrace` (`MILLRACE_SERVICE_HOST`, `MILLRACE_PORT_9092_TCP`, ...), which nobody wrote and nobody means.
     static let otherVariables: Set<String> = [
-        "MILLRACE_BOOTSTRAP", "MILLRACE_CONFIG", "MILLRACE_PORT", "MILLRACE_UNSAFE_WITHOUT_SYNC",
+        "MILLRACE_BOOTSTRAP", "MILLRACE_CONFIG", "MILLRACE_LOGIN", "MILLRACE_LOGIN_FILE", "MILLRACE_PORT",
+        "MILLRACE_UNSAFE_WITHOUT_SYNC",
     ]
     static let ignoredPrefixes = ["MILLRACE_SERVICE_", "MILLRACE_PORT_", "MILLRACE_TEST_"]
 

@@ -23,10 +23,22 @@ struct ClusterConnection: Sendable {
             options.requestTimeoutMs = milliseconds
             options.connectTimeoutMs = min(options.connectTimeoutMs, options.requestTimeoutMs)
         }
+        options.login = try Self.login(console, invocation)
         let interruption = console.interruption
         interruption.begin()
         options.isCancelled = { interruption.cancels }
         self.options = options
+    }
+
+    /// Who the environment says that the command is, for a listener that asks.
+    private static func login(_ console: Console, _ invocation: Invocation) throws -> ClientOptions.Login? {
+        guard let user = console.environment["MILLRACE_LOGIN"], !user.isEmpty else { return nil }
+        guard let file = console.environment["MILLRACE_LOGIN_FILE"] else {
+            throw UsageError(
+                "MILLRACE_LOGIN=\(user): MILLRACE_LOGIN_FILE has to name a file with the password",
+                command: invocation.name)
+        }
+        return ClientOptions.Login(user: user, password: try PasswordFile.read(file, console))
     }
 
     /// Gives a client of its own: each thread needs one.

@@ -37,6 +37,7 @@ public final class BrokerConnection {
         let connectDeadline = deadline.earlier(of: .after(milliseconds: options.connectTimeoutMs))
         socket = try Socket.connect(to: address, deadline: connectDeadline, isCancelled: options.isCancelled)
         try negotiate(deadline)
+        if let login = options.login { try logIn(login, deadline) }
     }
 
     /// Returns the latest version that both sides know, not above `limit`; `nil`: there is none.

@@ -1,4 +1,5 @@
 import ByteBuffers
+public import Security
 
 /// How a client behaves; the defaults suit a tool that a person waits for.
 public struct ClientOptions: Sendable {
@@ -16,7 +17,22 @@ public struct ClientOptions: Sendable {
     /// Asked whenever the client waits; true ends the wait with `.cancelled`.
     public var isCancelled: (@Sendable () -> Bool)?
 
+    /// Who it says that it is, by SASL; nil: nobody, for listeners that do not ask.
+    public var login: Login?
+
     public init() {}
+
+    public struct Login: Sendable {
+        public var user: String
+        public var password: Secret
+        public var mechanism: ScramMechanism
+
+        public init(user: String, password: Secret, mechanism: ScramMechanism = .sha256) {
+            self.user = user
+            self.password = password
+            self.mechanism = mechanism
+        }
+    }
 }
 
 /// A point on the monotonic clock until which to wait.

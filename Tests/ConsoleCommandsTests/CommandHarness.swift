@@ -40,9 +40,11 @@ final class CommandHarness {
     /// Runs a command, which must end with `status`.
     @discardableResult
     func run(
-        _ words: String..., text: String = "", status: Int32 = 0, location: SourceLocation = #_sourceLocation
+        _ words: String..., text: String = "", environment more: [String: String] = [:], status: Int32 = 0,
+        location: SourceLocation = #_sourceLocation
     ) throws -> CommandRun {
-        let run = try CommandRun.of(words + Self.patience, text: text, environment: environment)
+        let run = try CommandRun.of(
+            words + Self.patience, text: text, environment: environment.merging(more) { $1 })
         #expect(run.status == status, "\(words): \(run.output)\(run.errors)", sourceLocation: location)
         return run
     }

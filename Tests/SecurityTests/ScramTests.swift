@@ -155,6 +155,31 @@ import Testing
         #expect((dialog.session.identity != nil) == isTaken)
     }
 
+    @Test(arguments: ScramMechanism.allCases, ["alice", "a,b", "a=b", "=2C", "Zo\u{eb}"])
+    func ourOwnClientGetsIn(_ mechanism: ScramMechanism, _ name: String) throws {
+        var users = Users()
+        users.add(name, "pencil, = \u{eb}", mechanism)
+        var dialog = SaslDialog(users: users)
+        _ = dialog.shake(saslName(mechanism))
+        var login = ScramLogin(mechanism, user: name)
+        let first = try #require(dialog.send(.authenticate(version: 1, token: login.first)).reply).token
+        let final = try #require(login.answer(first, password: secret("pencil, = \u{eb}")))
+        let last = try #require(dialog.send(.authenticate(version: 1, token: final)).reply).token
+        #expect(login.isProven(by: last) && dialog.session.identity?.principal == .user(name))
+        #expect(!login.isProven(by: Array(last.dropLast())) && !login.isProven(by: []))
+    }
+
+    @Test(arguments: [
+        "", "r=abc,s=c2FsdA==,i=4096", "r=nonce,s=c2FsdA==,i=4096", "r=nonceX,s=,i=4096", "r=nonceX,s=c2FsdA==,i=4095",
+        "r=nonceX,s=c2FsdA==,i=1000001", "r=nonceX,s=c2FsdA==,i=", "r=nonceX,s=c2FsdA==", "r=nonceX,s=!,i=4096",
+        "e=other-error",
+    ])
+    func ourOwnClientAnswersNoOther(_ serverFirst: String) {
+        var login = ScramLogin(.sha256, user: "alice", nonce: bytes("nonce"))
+        #expect(login.answer(bytes(serverFirst), password: secret("pencil")) == nil)
+        #expect(!login.isProven(by: []))
+    }
+
     /// Every byte of the last message, changed in every bit, fails; so does each byte cut off.
     @Test(arguments: ScramMechanism.allCases) func everyMutatedByteOfTheProofFails(_ mechanism: ScramMechanism) {
         var dialog = SaslDialog(users: user(mechanism: mechanism))
