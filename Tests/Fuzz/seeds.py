@@ -14,7 +14,7 @@ sys.path.insert(0, str(REPOSITORY / "Tests/Clients"))
 from harness import bombs, wire  # noqa: E402
 
 # The order of FuzzMessages.swift.
-APIS = [int(re.search(r"\d+", line)[0]) for line in "0 1 2 3 8 9 10 11 12 13 14 15 16 18 19 20 21 22 23 32 33 35 37 42 44 47 60 75 29 30 31 48 49 50 51 20000 20001".split()]
+APIS = [int(re.search(r"\d+", line)[0]) for line in "0 1 2 3 8 9 10 11 12 13 14 15 16 18 19 20 21 22 23 32 33 35 37 42 44 47 60 75 29 30 31 48 49 50 51 20000 20001 17 36".split()]
 
 
 def write(target: str, name: str, content: bytes) -> None:
@@ -87,6 +87,13 @@ def main() -> None:
                        "critical": b'\1{"alg":"EdDSA","crit":["exp"]}\0' + claims, "keys": b"\2" + keys, "message": b"\3n,a=s,\1auth=Bearer e30.e30.AA\1host=h\1port=1\1\1",
                        "issuers": b"\4" + issuers, "address": b"\5https://[::1]:443/keys?x", "plain": b"\5http://127.0.0.1:80/"}.items():
         write("tokens", name, text)
+    shake, ask = lambda version, place: bytes([1, version + 1, place]), lambda op, version, token: bytes([op, version + 1]) + struct.pack(">H", len(token)) + token
+    first = b"n,,n=alice,r=fyko"
+    final = b"c=biws,r=fykoCQkJCQkJCQkJCQkJCQkJCQkJ,p=" + b"QUFB" * 11 + b"QQ=="
+    for name, steps in {"plain": shake(1, 0) + ask(2, 2, b"\0alice\0pencil") + bytes([7, 0, 4]), "scram": bytes([0, 0]) + shake(1, 1) + ask(2, 1, first) + ask(2, 1, final),
+                        "raw": shake(0, 1) + bytes([3]) + struct.pack(">H", len(first)) + first, "bearer": shake(1, 3) + ask(2, 2, b"n,,\1auth=Bearer a.b.c\1\1") + bytes([7, 1]) + ask(2, 2, b"\1"),
+                        "renewed": shake(1, 0) + ask(2, 2, b"\0alice\0pencil") + bytes([7, 0, 5, 8, 0]) + shake(1, 0) + ask(2, 2, b"\0alice\0pencil") + bytes([7, 4])}.items():
+        write("sasl", name, b"\1" + steps)
     post = b"POST /v1/topics/t/events?x=%20y HTTP/1.1\r\nHost: a:80\r\nContent-Type: application/json\r\n"
     chunks = b"5;a=\"b\"\r\nhello\r\n0A\r\n0123456789\r\n0\r\nX-T: 1\r\n\r\n"
     for name, text in {"get": b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "post": post + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n{}", "chunked": post + b"Transfer-Encoding: chunked\r\n\r\n" + chunks,

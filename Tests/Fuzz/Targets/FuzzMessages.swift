@@ -21,6 +21,7 @@ let requestTypes: [any KafkaRequest.Type] = [
     DescribeTopicPartitionsRequest.self, DescribeAclsRequest.self, CreateAclsRequest.self, DeleteAclsRequest.self,
     DescribeClientQuotasRequest.self, AlterClientQuotasRequest.self, DescribeUserScramCredentialsRequest.self,
     AlterUserScramCredentialsRequest.self, DescribeGatewayKeysRequest.self, AlterGatewayKeysRequest.self,
+    SaslHandshakeRequest.self, SaslAuthenticateRequest.self,
 ]
 
 private func roundTrip<Message: KafkaRequest>(_: Message.Type, version: Int16, _ body: UnsafeRawBufferPointer) {
