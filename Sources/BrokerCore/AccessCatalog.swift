@@ -4,8 +4,8 @@ public import Security
 /// Who may do what at one moment: users' credentials, ACLs, quotas and API keys. Immutable, exchanged as a whole by whoever changes
 /// it, so that a request sees all of a change or nothing of it.
 ///
-/// ``rules`` is another object if and only if ACLs have changed, which is what a `DecisionCache` compares. A session of a
-/// user compares ``credentialsVersion``, and only where that has grown the epoch of its credential.
+/// ``rules`` is another object, of another number, if and only if ACLs have changed, which is what a `DecisionCache` compares. A
+/// session of a user compares ``credentialsVersion``, and only where that has grown the epoch of its credential.
 public final class AccessCatalog: ScramCredentialSource {
     public let rules: AccessRules
     public let quotas: ClientQuotas

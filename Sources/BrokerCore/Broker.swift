@@ -2,6 +2,7 @@ public import ByteBuffers
 import Coordinators
 public import KafkaModel
 public import LogStorage
+import Security
 public import StorageIO
 import Synchronization
 public import Telemetry
@@ -32,8 +33,12 @@ public final class Broker: Sendable {
     private let current: Lock<TopicCatalog>
     private let currentAccess: Lock<AccessCatalog>
     private let credentialObservers = Lock<[@Sendable ([ExactString]) -> Void]>([])
-    /// Held by who makes the next of `currentAccess`, the wait for the disk included; taken before it.
-    private let changingAccess = Lock<Void>(())
+    /// Held by who makes the next of `currentAccess`, the wait for the disk included; taken before it. Has the one before: of
+    /// many ACLs it is freed by the next change, on that one's thread, when nobody else holds it any more.
+    private let changingAccess = Lock<AccessCatalog?>(nil)
+    /// Of what is in `currentAccess`, set after it: so whoever sees that nothing has changed needs not to take its lock.
+    private let currentRulesNumber = Atomic<UInt64>(0)
+    private let currentCredentialsVersion = Atomic<Int64>(0)
     /// Held by who makes the next catalog; taken before `current`.
     private let changing = Lock<Void>(())
     private let serving = Atomic<Bool>(false)
@@ -81,6 +86,7 @@ public final class Broker: Sendable {
             store.unlockFolder()
             throw error
         }
+        tellVersions(of: access)
         removeLeftovers(fileSystem, folder)
         quotas.showMetrics(in: metrics)
     }
@@ -137,18 +143,30 @@ public final class Broker: Sendable {
     /// Makes a change of who may do what, one at a time: `change` gets what is in force, makes its change durable, and returns
     /// what is in force then, or nil where it changed nothing. Only the exchange happens under the lock that requests take.
     func changeAccess<Result>(_ change: (AccessCatalog) -> (result: Result, next: AccessCatalog?)) -> Result {
-        changingAccess.withLock { _ in
+        changingAccess.withLock { previous in
             let before = access
             let (result, next) = change(before)
-            if let next {
-                currentAccess.withLock { $0 = next }
-                if next.quotasVersion != before.quotasVersion { quotas.take(next.quotas, version: next.quotasVersion) }
-            }
-            // Freed here, outside of that lock.
-            withExtendedLifetime(before) {}
+            guard let next else { return result }
+            currentAccess.withLock { $0 = next }
+            if next.quotasVersion != before.quotasVersion { quotas.take(next.quotas, version: next.quotasVersion) }
+            tellVersions(of: next)
+            // Who asked just now has `before` for a moment still, and would be the one to free it: it is kept until the next
+            // change. The one before that goes here.
+            previous = before
             return result
         }
     }
+
+    private func tellVersions(of access: AccessCatalog) {
+        currentRulesNumber.store(access.rules.number, ordering: .releasing)
+        currentCredentialsVersion.store(access.credentialsVersion, ordering: .releasing)
+    }
+
+    /// ``AccessRules/number`` of the rules in ``access``, which are these or later ones. A change has it before it is answered.
+    public var rulesNumber: UInt64 { currentRulesNumber.load(ordering: .acquiring) }
+
+    /// The same of its `credentialsVersion`.
+    public var credentialsVersion: Int64 { currentCredentialsVersion.load(ordering: .acquiring) }
 
     /// Calls `changed` with the users whose credentials have changed or gone, when ``access`` has the change and before it is
     /// answered, from the admin thread; it must not wait.

@@ -72,8 +72,8 @@ extension API {
             try connection.answer(request, type, price) { asked in
                 (asked, estimate(asked, context) + echoed)
             } onWorker: { asked, bytes, done in
-                let planned = plan(asked, context, mutations)
-                SlicedRun(planned, from: Asked.Response(), on: context.broker.admin) { response in
+                let (planned, admin) = (plan(asked, context, mutations), context.broker.admin)
+                SlicedRun(planned, from: Asked.Response(), on: admin, for: context.standing) { response in
                     guard let response else { return done(.refused("too many changes wait")) }
                     done(PreparedReply(Answer(response: response), context.ticket, priced: bytes, pool: pool))
                 }.start()
@@ -102,7 +102,7 @@ extension API {
             } onWorker: { asked, bytes, done in
                 let (plan, empty) = plan(asked, context)
                 let workers = context.broker.workers
-                SlicedRun(plan, from: empty, submit: { workers.submit($0) }) { response in
+                SlicedRun(plan, from: empty, for: context.standing, submit: { workers.submit($0) }) { response in
                     guard let response else { return done(.refused("too many requests wait for a worker")) }
                     done(PreparedReply(Answer(response: response), context.ticket, priced: bytes, pool: pool))
                 }.runSlice()

@@ -9,28 +9,29 @@ extension FetchPlan {
     /// `session` has been changed by the request.
     convenience init(
         reply: ReplyTicket, _ reader: inout FetchRequestReader, session: FetchSession?, _ server: KafkaServer,
-        _ permissions: Permissions, sendsFiles: Bool, most: Int = .max
+        _ permissions: Permissions, _ decisions: LoopDecisions?, sendsFiles: Bool, most: Int = .max
     ) {
-        let catalog = server.broker.catalog
-        // A follower is asked for the right of followers, and for nothing on topics.
-        let isForbidden = reader.replicaID >= 0 && !permissions.allowsOnCluster(.clusterAction)
-        let isFollower = reader.replicaID >= 0 && !isForbidden
-        let rights = FetchRights(isFollower ? .all : permissions, isForbidden: isForbidden)
+        let broker = server.broker
+        let rights = FetchRights(permissions, isFollower: reader.replicaID >= 0)
+        // Before anything is decided: what changes meanwhile is asked again after the wait.
+        let rulesNumber = broker.rulesNumber
+        let catalog = broker.catalog
         self.init(
-            reply: reply, items: session == nil ? Self.items(&reader, catalog, rights) : [],
+            reply: reply, items: session == nil ? Self.items(&reader, catalog, rights, decisions) : [],
             maxWaitMs: reader.maxWaitMs,
             minBytes: Int(reader.minBytes),
             maxBytes: min(Int(max(0, reader.maxBytes)), server.options.maxFetchBytes, most),
             readsCommitted: reader.isolationLevel == 1,
             fileFrom: sendsFiles ? KafkaConnection.fileFrom : .max,
             maxInlinePartitions: server.options.maxInlinePartitions, session: session, rights: rights)
+        self.rulesNumber = rulesNumber
         isFull = reader.sessionEpoch <= 0
-        takeItems(catalog)
+        takeItems(catalog, decisions)
     }
 
     /// Returns the partitions of a request without a session, with their logs.
     private static func items(
-        _ reader: inout FetchRequestReader, _ catalog: TopicCatalog, _ rights: FetchRights
+        _ reader: inout FetchRequestReader, _ catalog: TopicCatalog, _ rights: FetchRights, _ decisions: LoopDecisions?
     ) -> [Item] {
         let version = reader.version
         var items: [Item] = []
@@ -38,7 +39,7 @@ extension FetchPlan {
         while let topic = reader.nextTopic() {
             let name = Array(topic.name)
             let found = find(topic.topicID, name, catalog, version)
-            let mayRead = rights.mayRead(found, name, byID: version >= 13)
+            let mayRead = rights.mayRead(found, name, byID: version >= 13, decisions)
             while let partition = reader.nextPartition() {
                 items.append(Item(partition, of: topic.topicID, name, found, version, mayRead))
             }
@@ -46,8 +47,9 @@ extension FetchPlan {
         return items
     }
 
-    /// Takes what is ready in the session, with the logs that are found now: before the first look, and after a wait.
-    func takeItems(_ catalog: TopicCatalog) {
+    /// Takes what is ready in the session, with the logs and the rights that are found now: before the first look, and after a
+    /// wait. `decisions`: on their loop alone.
+    func takeItems(_ catalog: TopicCatalog, _ decisions: LoopDecisions?) {
         guard let session else { return }
         let version = reply.version
         if isFull { session.markAll() }
@@ -62,7 +64,7 @@ extension FetchPlan {
             let key = session.entries[Int(slot)].key
             if last < 0 || !key.isSameTopic(as: session.entries[last].key) {
                 topic = Self.find(key.topicID, key.topicName, catalog, version)
-                mayRead = rights.mayRead(topic, key.topicName, byID: version >= 13)
+                mayRead = rights.mayRead(topic, key.topicName, byID: version >= 13, decisions)
                 last = Int(slot)
             }
             var item = Item(session.entries[Int(slot)], topic, version, mayRead)
@@ -147,24 +149,29 @@ extension FetchSession {
     }
 }
 
-/// What a fetch may read.
+/// What a fetch may read, at each time that it is asked.
 struct FetchRights: Sendable {
-    static let all = FetchRights(.all)
+    static let all = FetchRights(.all, isFollower: false)
 
     private let permissions: Permissions
-    private let isForbidden: Bool
+    /// A follower is asked for the right of followers, and for nothing on topics.
+    private let isFollower: Bool
 
-    init(_ permissions: Permissions, isForbidden: Bool = false) {
+    init(_ permissions: Permissions, isFollower: Bool) {
         self.permissions = permissions
-        self.isForbidden = isForbidden
+        self.isFollower = isFollower
     }
 
-    /// A name is asked about whether there is such a topic or not; of an id that is unknown nothing can be asked.
-    func mayRead(_ topic: Topic?, _ name: [UInt8], byID: Bool) -> Bool {
-        if permissions.isUnlimited { return !isForbidden }
-        guard let topic else {
-            return byID || !isForbidden && permissions.allows(.read, topic: String(decoding: name, as: UTF8.self))
+    var isUnlimited: Bool { permissions.isUnlimited }
+
+    /// A name is asked about whether there is such a topic or not; of an id that is unknown nothing can be asked. By
+    /// `decisions` on their loop, without on a worker.
+    func mayRead(_ topic: Topic?, _ name: [UInt8], byID: Bool, _ decisions: LoopDecisions?) -> Bool {
+        if permissions.isUnlimited || topic == nil && byID { return true }
+        if isFollower { return permissions.allowsOnCluster(.clusterAction) }
+        guard let decisions else {
+            return permissions.allows(.read, topic: topic?.name ?? String(decoding: name, as: UTF8.self))
         }
-        return !isForbidden && permissions.allows(.read, topic: topic.name)
+        return (topic?.nameBytes ?? name).withUnsafeBytes { permissions.allows(.read, topic: $0, by: decisions) }
     }
 }

@@ -38,8 +38,10 @@ final class FetchPlan {
     let readsCommitted: Bool
     /// Records of so many bytes are sent from their file.
     let fileFrom: Int
-    /// What the client could read when it asked.
+    /// What the client may read.
     let rights: FetchRights
+    /// Of the ACLs by which its items were decided, or older ones.
+    var rulesNumber: UInt64 = 0
     /// The incremental session this answers for; nil without one.
     let session: FetchSession?
     /// The session's epoch when the plan was made: with another one it is not this plan's any more.
@@ -189,12 +191,29 @@ final class FetchPlan {
     }
 
     /// Makes errors of topics that have been deleted since the plan was made, which ends the wait: their logs can still
-    /// be read but tell nobody of growth any more.
-    func refuseDeleted(_ catalog: TopicCatalog) {
+    /// be read but tell nobody of growth any more; and of those that the client may not read any more. `decisions`: on their
+    /// loop alone.
+    func refuseLost(_ broker: Broker, _ decisions: LoopDecisions?) {
+        let number = broker.rulesNumber
+        let asks = !rights.isUnlimited && number != rulesNumber
+        rulesNumber = number
+        let catalog = broker.catalog
+        // Neighbours are often of one topic: it is asked about once for all of them.
+        var last: (id: TopicID, mayRead: Bool)?
         for index in items.indices {
-            guard let log = items[index].log, catalog.topic(id: log.topicID) == nil else { continue }
+            guard let log = items[index].log else { continue }
+            guard let topic = catalog.topic(id: log.topicID) else {
+                items[index].log = nil
+                items[index].error = reply.version >= 13 ? .unknownTopicID : .unknownTopicOrPartition
+                continue
+            }
+            guard asks else { continue }
+            if last?.id != log.topicID {
+                last = (log.topicID, rights.mayRead(topic, items[index].topicName, byID: true, decisions))
+            }
+            guard last?.mayRead == false else { continue }
             items[index].log = nil
-            items[index].error = reply.version >= 13 ? .unknownTopicID : .unknownTopicOrPartition
+            items[index].error = .topicAuthorizationFailed
         }
     }
 }

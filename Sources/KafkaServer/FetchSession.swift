@@ -85,6 +85,8 @@ final class FetchSession {
     var toldAway: [ReadWaiter] = []
     /// The fetch that waits with it; 0: none.
     var parkedFetch: UInt64 = 0
+    /// Of the ACLs by which all of it has been looked at.
+    var rulesNumber: UInt64 = 0
     /// It has lost its place: nothing is watched from now on.
     var isEnded = false
     /// The logs have forgotten it, or a worker sees to that: nobody else uses it any more.

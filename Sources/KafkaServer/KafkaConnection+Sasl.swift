@@ -11,6 +11,9 @@ import Transport
 extension KafkaConnection {
     /// A request on a connection whose session is to be asked first.
     func authenticate(_ api: API, _ request: borrowing Request, _ sasl: SaslConnection) throws(DecodeError) {
+        if let identity = sasl.session.identity, !isProven(identity, sasl) {
+            return fail("the credential has changed")
+        }
         switch api.key {
         // Their handlers ask the session.
         case .saslHandshake, .saslAuthenticate: try api.handle(self, request)
@@ -90,7 +93,18 @@ extension KafkaConnection {
             server.metrics.authentications.add()
         }
         // A change of the credential since it was looked at has told the loop before the connection was there to be found.
-        if !sasl.authentication.isCurrent(identity) { fail("the credential has changed") }
+        sasl.provenAsOf = -1
+        if !isProven(identity, sasl) { fail("the credential has changed") }
+    }
+
+    /// Whether what the client was let in by is still its user's: looked at once after each change of credentials.
+    private func isProven(_ identity: SaslIdentity, _ sasl: SaslConnection) -> Bool {
+        // Before the look, so that a change in between is looked at the next time.
+        let version = broker.credentialsVersion
+        if sasl.provenAsOf == version { return true }
+        guard sasl.authentication.isCurrent(identity) else { return false }
+        sasl.provenAsOf = version
+        return true
     }
 
     /// Answers in the shape of the API that asked; one that clients do not send while they authenticate has none here, and

@@ -174,7 +174,7 @@ extension KafkaConnection {
         // The address is a system call where none is configured.
         let tellsAddress = ticket.key == .metadata || ticket.key == .findCoordinator
         return AnswerContext(
-            broker: broker, ticket: ticket, permissions: permissions,
+            broker: broker, ticket: ticket, permissions: permissions, standing: standing,
             node: tellsAddress ? node : BrokerNode(id: broker.options.nodeID))
     }
 

@@ -100,7 +100,12 @@ final class KafkaConnection: ConnectionHandler {
     /// What the client may do just now.
     var permissions: Permissions {
         guard server.hasAuthorizer else { return .all }
-        return Permissions(broker.access.rules, client)
+        return Permissions(broker, client)
+    }
+
+    var standing: Standing? {
+        guard let sasl, let identity = sasl.session.identity else { return nil }
+        return Standing(authentication: sasl.authentication, identity: identity)
     }
 
     /// Makes the client's identity anew when it is asked for the next time.
@@ -195,7 +200,9 @@ final class KafkaConnection: ConnectionHandler {
             case .fetch: server.metrics.fetchRequests.add()
             default: server.metrics.otherRequests.add()
             }
-            if let sasl, !sasl.isOpenEnded { return try authenticate(api, request, sasl) }
+            if let sasl, !sasl.isOpenEnded || sasl.provenAsOf != broker.credentialsVersion {
+                return try authenticate(api, request, sasl)
+            }
             try serve(api, request)
         } catch {
             fail("\(error)")

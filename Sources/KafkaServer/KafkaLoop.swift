@@ -32,6 +32,11 @@ final class KafkaLoop {
 
     /// Connections that a quota keeps from being read. At most all there are.
     private var muted: Set<ConnectionID> = []
+    /// Of those the ones whose credentials have changed, and that have not been looked at since.
+    private var doubted: [ConnectionID] = []
+    /// Turns in which such were looked at, for tests.
+    private(set) var closingTurns = 0
+
     /// One for all connections of a user from one address, so that what the ACLs have said to one serves the others.
     private var identities: [AccessSubject: KafkaClientIdentity] = [:]
     /// 0.3 KB each. Beyond it all are made anew, and what was decided for them, as they are asked for.
@@ -73,14 +78,25 @@ final class KafkaLoop {
         if users[user]?.isEmpty == true { users[user] = nil }
     }
 
-    /// Closes the connections that were let in by credentials that their users have no more.
+    /// Closes the connections that were let in by credentials that their users have no more; some a turn, for over TLS each
+    /// costs a record and a send. None of them is served meanwhile (`SaslConnection.provenAsOf`).
     func credentialsChanged(of changed: [ExactString]) {
-        for user in changed {
-            for id in users[user] ?? [] {
-                (eventLoop.connection(id)?.handler as? KafkaConnection)?.credentialChanged()
-            }
-        }
+        let isClosing = !doubted.isEmpty
+        for user in changed { doubted += users[user] ?? [] }
+        if !isClosing, !doubted.isEmpty { closeDoubted() }
     }
+
+    private func closeDoubted() {
+        closingTurns += 1
+        for id in doubted.suffix(Self.maxClosedATurn) {
+            (eventLoop.connection(id)?.handler as? KafkaConnection)?.credentialChanged()
+        }
+        doubted.removeLast(min(Self.maxClosedATurn, doubted.count))
+        if !doubted.isEmpty { _ = eventLoop.schedule(after: .zero) { [unowned self] _ in closeDoubted() } }
+    }
+
+    /// About two milliseconds' worth over TLS.
+    static let maxClosedATurn = 100
 
     // MARK: Quotas
 

@@ -109,7 +109,7 @@ final class LongFetch: @unchecked Sendable {
         // The loop ends it (`settleSession`).
         if session?.count == 0 { session = nil }
         let plan = FetchPlan(
-            reply: ticket, &reader, session: session, server, permissions, sendsFiles: sendsFiles, most: most)
+            reply: ticket, &reader, session: session, server, permissions, nil, sendsFiles: sendsFiles, most: most)
         self.plan = plan
         // The frame's memory.
         (self.reader, request) = (nil, nil)
@@ -119,7 +119,7 @@ final class LongFetch: @unchecked Sendable {
         } else if let session {
             waitsInSession = plan.beginWait(in: session, outcome)
             if waitsInSession { return }
-            plan.takeItems(server.broker.catalog)
+            plan.takeItems(server.broker.catalog, nil)
             write(plan, plan.read(server, mayWait: true), telling: session, pool)
         } else {
             missing = plan.minBytes - outcome.available
@@ -131,9 +131,9 @@ final class LongFetch: @unchecked Sendable {
         guard let plan else { preconditionFailure("a fetch is answered before it was read") }
         if let waiter { plan.endWait(waiter) }
         if plan.session == nil {
-            plan.refuseDeleted(server.broker.catalog)
+            plan.refuseLost(server.broker, nil)
         } else {
-            plan.takeItems(server.broker.catalog)
+            plan.takeItems(server.broker.catalog, nil)
         }
         write(plan, plan.read(server, mayWait: true), telling: toldSession, pool)
     }

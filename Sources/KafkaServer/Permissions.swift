@@ -2,13 +2,15 @@ import BrokerCore
 import KafkaModel
 import Security
 
-/// What the client of one request may do, by the ACLs that are in force when the request begins. Asked on any thread.
+/// What a client may do, by the ACLs that are in force when it is asked: a request that waits, or goes on for long, does not
+/// take those of its beginning along. Asked on any thread.
 ///
 /// Without an authorizer everybody may do everything, for one comparison.
 struct Permissions: Sendable {
     private struct Asked {
-        let rules: AccessRules
+        let broker: Broker
         let client: KafkaClientIdentity
+        var rules: AccessRules { broker.access.rules }
     }
 
     private let asked: Asked?
@@ -17,7 +19,7 @@ struct Permissions: Sendable {
 
     private init() { asked = nil }
 
-    init(_ rules: AccessRules, _ client: KafkaClientIdentity) { asked = Asked(rules: rules, client: client) }
+    init(_ broker: Broker, _ client: KafkaClientIdentity) { asked = Asked(broker: broker, client: client) }
 
     /// Whether nothing is refused.
     var isUnlimited: Bool { asked == nil }
@@ -54,8 +56,13 @@ struct Permissions: Sendable {
         allowsOnCluster(operation) || allows(operation, topic: name)
     }
 
-    func allowsOnAny(_ operation: AclOperation, _ resource: ResourceType) -> Bool {
-        asked.map { $0.rules.decideOnAny(operation, resource, for: $0.client.subject) } ?? true
+    /// On `cache`'s loop: to look through all ACLs of a client may take a millisecond.
+    func allowsOnAny(_ operation: AclOperation, _ resource: ResourceType, by cache: LoopDecisions?) -> Bool {
+        guard let asked else { return true }
+        guard let cache else { return asked.rules.decideOnAny(operation, resource, for: asked.client.subject) }
+        return cache.decisions.isAllowedOnAny(
+            operation, resource, for: asked.client.registered, asOf: asked.broker.rulesNumber
+        ) { asked.rules } ?? false
     }
 
     /// `authorizedOperations` of a resource. Source: KIP-430.
@@ -87,8 +94,9 @@ struct Permissions: Sendable {
     /// What `cache` says of a topic, by the bytes of its name: on the cache's loop, for who asks at every request.
     func allows(_ operation: AclOperation, topic name: UnsafeRawBufferPointer, by cache: LoopDecisions) -> Bool {
         guard let asked else { return true }
-        return cache.decisions.isAllowed(operation, .topic, name, for: asked.client.registered, by: asked.rules)
-            ?? false
+        return cache.decisions.isAllowed(
+            operation, .topic, name, for: asked.client.registered, asOf: asked.broker.rulesNumber
+        ) { asked.rules } ?? false
     }
 }
 

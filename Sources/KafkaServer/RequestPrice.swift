@@ -52,6 +52,8 @@ struct AnswerContext: Sendable {
     let ticket: ReplyTicket
     /// What the client may do.
     var permissions = Permissions.all
+    /// What it was let in by; nil where nobody is asked.
+    var standing: Standing?
     /// This broker as the client should know it; without an address where the API does not tell it.
     var node: BrokerNode
 

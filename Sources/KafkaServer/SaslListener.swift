@@ -20,6 +20,14 @@ public struct SaslListener: Sendable {
     }
 }
 
+/// What a client was let in by, for work that goes on for long: it ends when that is its user's no more.
+struct Standing: Sendable {
+    let authentication: Authentication
+    let identity: SaslIdentity
+
+    var holds: Bool { authentication.isCurrent(identity) }
+}
+
 /// The authentication of one connection. Confined to its loop.
 final class SaslConnection {
     let authentication: Authentication
@@ -31,6 +39,9 @@ final class SaslConnection {
     var signedInAs: ExactString?
     /// Whether requests are served without asking the session: `SaslSession.isOpenEnded`, for every request looks here.
     var isOpenEnded = false
+    /// `Broker.credentialsVersion` as of which the client was let in by what its user has: with another one it is looked at
+    /// again before a request is served, for the loop may not have closed the connection yet.
+    var provenAsOf: Int64 = -1
 
     init(_ listener: SaslListener, now: MonotonicTime) {
         authentication = listener.authentication

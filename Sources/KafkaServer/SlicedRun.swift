@@ -44,24 +44,27 @@ final class SlicedRun<Result: Sendable>: @unchecked Sendable {
     private var next = 0
     private let submit: @Sendable (@escaping @Sendable () -> Void) -> Bool
     private let deadlineMs: Int64
+    private let standing: Standing?
     private let finish: @Sendable (Result?) -> Void
 
     /// Makes a run on the admin thread. `finish` gets what the steps have made of `result`, or nil when that thread's
     /// queue is full.
     convenience init(
-        _ plan: SlicedPlan<Result>, from result: Result, on admin: WorkQueue,
+        _ plan: SlicedPlan<Result>, from result: Result, on admin: WorkQueue, for standing: Standing? = nil,
         finish: @escaping @Sendable (Result?) -> Void
     ) {
-        self.init(plan, from: result, submit: { admin.submit($0) }, finish: finish)
+        self.init(plan, from: result, for: standing, submit: { admin.submit($0) }, finish: finish)
     }
 
-    /// Makes a run. `submit` puts a slice behind all that waits, or says that too much does.
+    /// Makes a run. `submit` puts a slice behind all that waits, or says that too much does. What `standing` does not hold for
+    /// any more is left undone: nobody waits for its answer, for the connection is closed.
     init(
-        _ plan: SlicedPlan<Result>, from result: Result,
+        _ plan: SlicedPlan<Result>, from result: Result, for standing: Standing? = nil,
         submit: @escaping @Sendable (@escaping @Sendable () -> Void) -> Bool,
         finish: @escaping @Sendable (Result?) -> Void
     ) {
         self.result = result
+        self.standing = standing
         self.plan = plan
         self.submit = submit
         self.finish = finish
@@ -78,6 +81,7 @@ final class SlicedRun<Result: Sendable>: @unchecked Sendable {
     func runSlice() {
         let begin = BrokerClock.monotonicMs()
         var now = begin
+        if let standing, !standing.holds { return finish(result) }
         while next < plan.count, now - begin < ChangeLimits.sliceMs {
             // The first step is always taken.
             if now > deadlineMs, next > 0 {

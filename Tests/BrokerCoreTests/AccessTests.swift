@@ -37,6 +37,22 @@ import Testing
         return users + access.rules.bindings.map { "\($0)" }.sorted() + quotas
     }
 
+    /// Whoever has asked for them just then would free them otherwise, perhaps an event loop.
+    @Test func oldAclsAreFreedByTheNextChange() throws {
+        let node = try SimulatedBroker()
+        let broker = node.broker
+        _ = broker.createAcls([creation("a")])
+        weak var old: AccessRules?
+        old = broker.access.rules
+        let number = broker.rulesNumber
+        #expect(old?.number == number)
+        _ = broker.createAcls([creation("b")])
+        #expect(old != nil && broker.rulesNumber != number)
+        _ = broker.createAcls([creation("c")])
+        #expect(old == nil && broker.rulesNumber == broker.access.rules.number)
+        withExtendedLifetime(node) {}
+    }
+
     @Test func everythingIsThereAfterACrash() throws {
         let node = try SimulatedBroker()
         let broker = node.broker

@@ -1,4 +1,4 @@
-import BrokerCore
+@testable import BrokerCore
 import ByteBuffers
 import KafkaModel
 import KafkaWire
@@ -303,6 +303,62 @@ import Testing
         #expect(try serves(other))
         #expect(try broker.client().logIn(plain: "alice", "pencil").code == .saslAuthenticationFailed)
         #expect(try broker.client().logIn(plain: "alice", "changed").errorCode == 0)
+    }
+
+    /// Loops hear of a change a little later than whoever has made it is answered.
+    @Test func aChangedPasswordHoldsForTheNextRequestBeforeTheLoopHasHeardOfIt() throws {
+        let broker = try broker(users: ["alice", "bob"])
+        let (alice, bob) = (try broker.client(), try broker.client())
+        _ = try alice.logIn(.sha256, "alice", "pencil")
+        _ = try bob.logIn(.sha256, "bob", "pencil")
+        broker.broker.changeAccess { before in
+            let deletions = ScramMechanism.allCases.map {
+                ScramAlteration(
+                    deletions: [.init(user: "alice", mechanism: $0.rawValue)], upsertions: [], credentials: before,
+                    epoch: 100)
+            }
+            return ((), before.applying(deletions.flatMap(\.changes), version: before.version + 1))
+        }
+        try alice.send(MetadataRequest())
+        #expect(alice.isClosedByBroker())
+        #expect(try serves(bob) && serves(bob))
+    }
+
+    /// Over TLS each of them costs a record and a send.
+    @Test func aLoopClosesSomeConnectionsATurn() throws {
+        let broker = try broker()
+        let count = 2 * KafkaLoop.maxClosedATurn + 10
+        let clients = try (0..<count).map { _ in
+            let client = try broker.client()
+            #expect(try client.logIn(plain: "alice", "pencil").errorCode == 0)
+            return client
+        }
+        Self.setPassword(of: "alice", "changed", on: broker)
+        for client in clients { #expect(client.isClosedByBroker()) }
+        // Of two loops, each with some.
+        #expect(broker.closingTurns >= 3)
+    }
+
+    /// Its connection is closed; nobody waits for what it has begun.
+    @Test func whatIsUnderWayForWhoIsNoUserAnyMoreIsLeftUndone() throws {
+        let broker = try broker()
+        let authentication = try Authentication(broker.broker)
+        let epoch = try #require(broker.broker.access.scramCredential(of: "alice", mechanism: .sha256)).epoch
+        let standing = Standing(
+            authentication: authentication, identity: SaslIdentity(principal: .user("alice"), epoch: epoch))
+        let (core, steps, done) = (broker.broker, Lock<[Int]>([]), Signal())
+        let plan = SlicedPlan<Int>(
+            count: 3,
+            step: { number, _ in
+                steps.withLock { $0.append(number) }
+                let end = BrokerClock.monotonicMs() + ChangeLimits.sliceMs
+                while BrokerClock.monotonicMs() < end { MonotonicClock.sleep(milliseconds: 1) }
+                guard number == 1 else { return }
+                _ = core.alterScramCredentials(deletions: [.init(user: "alice", mechanism: 1)], upsertions: [])
+            }, timedOut: { _, _ in })
+        SlicedRun(plan, from: 0, on: broker.broker.admin, for: standing) { _ in done.raise() }.start()
+        done.wait()
+        #expect(steps.withLock { $0 } == [0, 1])
     }
 }
 

@@ -259,5 +259,73 @@ import Testing
         let second = try client.call(request, version: 12)
         #expect(second.responses[0].partitions.map(\.errorCode) == [0])
         #expect(second.responses[0].partitions[0].records?.isEmpty == false)
+        // Whoever may not read any more is told so by the next fetch, though nothing has come.
+        _ = broker.broker.deleteAcls([AclFilter(operation: .read)])
+        request.sessionEpoch = 2
+        #expect(try client.call(request, version: 12).responses.flatMap(\.partitions).map(\.errorCode) == [29])
+    }
+
+    // MARK: What takes long
+
+    /// On the loop and on a worker, without a session and with one.
+    @Test(arguments: [-1, 0], [1, 100]) func whatHasWaitedIsNotReadByOldRules(_ epoch: Int32, _ inline: Int) throws {
+        let broker = try broker { $0.server.maxInlinePartitions = inline }
+        _ = try makeTopic("orders", on: broker, partitions: 4)
+        permit(.all, .topic, "orders", on: broker)
+        let (reader, writer) = (try broker.client(), try broker.client())
+        let wanted = (Int32(0)..<4).map { WireClient.Wanted(topic: "orders", partition: $0) }
+        let id = try reader.send(
+            WireClient.fetchRequest(wanted, maxWaitMs: 600_000, minBytes: 1_000, epoch: epoch), version: 12)
+        try waitUntil { broker.parkedFetches == 1 }
+        permit(.read, .topic, "orders", on: broker, .deny)
+        try writer.append("orders", count: 1, valueSize: 2_000, partition: 2)
+        let reply = try reader.receive(FetchResponse.self, version: 12, correlationID: id)
+        let partitions = reply.responses.flatMap(\.partitions)
+        #expect(!partitions.isEmpty && partitions.allSatisfy { $0.errorCode == 29 && ($0.records ?? []).isEmpty })
+    }
+
+    @Test func whatIsMadeStepByStepIsHeldAgainstTheRulesOfEachStep() throws {
+        let broker = try broker()
+        permit(.create, .cluster, "kafka-cluster", on: broker)
+        let client = KafkaClientIdentity(AccessSubject(.anonymous, address: NetworkAddress(v4: 1)))
+        let context = AnswerContext(
+            broker: broker.broker, ticket: ReplyTicket(key: .createTopics, version: 7, correlationID: 1),
+            permissions: Permissions(broker.broker, client), node: BrokerNode(id: 1))
+        var asked = CreateTopicsRequest()
+        asked.topics = ["first", "second"].map { name in
+            var topic = CreateTopicsRequest.CreatableTopic()
+            (topic.name, topic.numPartitions, topic.replicationFactor) = (name, 1, 1)
+            return topic
+        }
+        let plan = KafkaConnection.createTopics(asked, context)
+        var response = CreateTopicsResponse()
+        plan.step(0, &response)
+        _ = broker.broker.deleteAcls([AclFilter()])
+        plan.step(1, &response)
+        #expect(response.topics.map(\.errorCode) == [0, 29])
+        #expect(broker.broker.catalog.topic(named: "second") == nil)
+    }
+
+    /// To ask them anew at each request would cost a loop as much as many requests.
+    @Test func whatWasDecidedIsRememberedUntilAclsChange() throws {
+        let broker = try broker()
+        _ = try makeTopic("orders", on: broker)
+        permit(.all, .topic, "orders", on: broker)
+        let client = try broker.client()
+        func decisions(_ ask: () throws -> Void) throws -> Int {
+            let before = broker.decisionsMade
+            try ask()
+            return broker.decisionsMade - before
+        }
+        let asks: [() throws -> Void] = [
+            { #expect(try client.fetch("orders", from: 0).errorCode == 0) },
+            { #expect(try client.call(InitProducerIdRequest()).errorCode == 0) },
+        ]
+        for (number, ask) in asks.enumerated() {
+            #expect(try decisions(ask) == 1)
+            #expect(try decisions(ask) == 0)
+            permit(.read, .topic, "other-\(number)", on: broker)
+            #expect(try decisions(ask) == 1)
+        }
     }
 }

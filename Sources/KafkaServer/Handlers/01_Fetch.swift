@@ -31,7 +31,7 @@ extension KafkaConnection {
         }
         let plan = FetchPlan(
             reply: request.ticket, &reader, session: settlement == .goesOn ? session : nil, server, permissions,
-            sendsFiles: sendsFiles, most: mostFetched)
+            loop.decisions, sendsFiles: sendsFiles, most: mostFetched)
         let outcome = plan.read(server, mayWait: false)
         if outcome.wouldWait {
             return readElsewhere(plan) { connection, plan, outcome in connection.answer(plan, outcome) }
@@ -50,13 +50,13 @@ extension KafkaConnection {
     /// Answers with what there is, read once more: after a wait, or in place of one.
     func answerNow(_ plan: FetchPlan) {
         if plan.session == nil {
-            plan.refuseDeleted(broker.catalog)
+            plan.refuseLost(broker, loop.decisions)
         } else {
             guard let session = plan.ownSession else { return refuseFetch(plan.reply, .invalidFetchSessionEpoch) }
             if (plan.isFull ? session.count : session.readyCount) > plan.maxInlinePartitions {
                 return answer(LongFetch(plan), after: nil)
             }
-            plan.takeItems(broker.catalog)
+            plan.takeItems(broker.catalog, loop.decisions)
         }
         let outcome = plan.read(server, mayWait: false)
         if outcome.wouldWait { return readElsewhere(plan) { $0.finishFetch($1, $2) } }
@@ -115,10 +115,11 @@ extension KafkaConnection {
         case (let id, 0):
             if id != 0 { loop.sessions.remove(id) }
             guard reader.version >= 7, reader.partitionCount > 0 else { return .success(nil) }
-            return .success(
-                loop.sessions.create(
-                    partitions: reader.partitionCount, bytes: bytes(), usesIDs: reader.version >= 13,
-                    isPrivileged: reader.replicaID >= 0, now: now))
+            let session = loop.sessions.create(
+                partitions: reader.partitionCount, bytes: bytes(), usesIDs: reader.version >= 13,
+                isPrivileged: reader.replicaID >= 0, now: now)
+            session?.rulesNumber = broker.rulesNumber
+            return .success(session)
         case (let id, let epoch):
             // What was told already is looked at: who asks now knows perhaps of a record that was acknowledged.
             loop.takeTold()
@@ -134,8 +135,19 @@ extension KafkaConnection {
             loop.giveReadUp(of: found)
             // Its client has given another connection up, as it waits for one answer at a time.
             if found.parkedFetch != 0 { loop.answerFetch(found.parkedFetch) }
+            lookAnew(found)
             return .success(found)
         }
+    }
+
+    /// After a change of ACLs everything in the session is looked at once: whoever may not read a topic any more is told so by
+    /// his next fetch, and not by the next record.
+    private func lookAnew(_ session: FetchSession) {
+        guard server.hasAuthorizer else { return }
+        let number = broker.rulesNumber
+        if session.rulesNumber == number { return }
+        session.rulesNumber = number
+        session.markAll()
     }
 
     // MARK: Replies

@@ -99,8 +99,10 @@ private struct MetadataQuestion: Sendable {
         let late = TopicRefusal(.leaderNotAvailable, "")
         let creation = Creation(
             count: missing.count, timeoutMs: Self.creationMs,
-            step: { [missing, mutations] index, refusals in
+            step: { [missing, mutations, permissions] index, refusals in
                 let name = missing[index]
+                // Asked again: others may have been made for long before it.
+                guard permissions.allowsOnClusterOr(.create, topic: name) else { return refusals[name] = .notAuthorized }
                 if mutations?.take(Int(broker.options.defaultPartitions)) != nil {
                     refusals[name] = Self.notYet
                     return
@@ -108,7 +110,7 @@ private struct MetadataQuestion: Sendable {
                 if case .failure(let refusal) = broker.topicCreatingIfAllowed(name) { refusals[name] = refusal }
             },
             timedOut: { [missing] index, refusals in refusals[missing[index]] = late })
-        SlicedRun(creation, from: [:], on: broker.admin) { refusals in
+        SlicedRun(creation, from: [:], on: broker.admin, for: context.standing) { refusals in
             guard let refusals else { return done(.refused("too many changes wait")) }
             finish(refusals)
         }.start()

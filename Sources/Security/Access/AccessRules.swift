@@ -1,4 +1,5 @@
 public import KafkaModel
+import Synchronization
 
 /// All ACLs as of one moment, compiled: immutable, shared by every event loop, replaced as a whole by the next.
 ///
@@ -13,6 +14,11 @@ public final class AccessRules: Sendable {
     /// the number. Compiling so many takes longer than a loop may stand still: never on one.
     public static let maxAcls = 100_000
 
+    private static let numbers = Atomic<UInt64>(0)
+
+    /// No other rules of this process have it, so what was decided by these is known by it, without holding them: who
+    /// held many and old ones would free them one day, which takes longer than a loop may stand still.
+    public let number = AccessRules.numbers.add(1, ordering: .relaxed).newValue
     /// False before the ACLs were read: only super users pass, the others wait.
     public let isLoaded: Bool
     public let allowsWithoutAcl: Bool

@@ -3,8 +3,8 @@ import Synchronization
 
 /// The decisions of one event loop, so that a topic's ACLs are not searched for each request.
 ///
-/// Filled as decisions are made, emptied when other ``AccessRules`` are given: a change acts on the next request. Looks
-/// topics up by the bytes of the request; a hit allocates nothing.
+/// Filled as decisions are made, emptied when the number of other ``AccessRules`` is given: a change acts on the next
+/// request. Looks topics up by the bytes of the request; a hit allocates nothing, and does not touch the rules.
 public struct DecisionCache: ~Copyable, Sendable {
     /// Slots of the table, 48 bytes and a name each. Whatever falls into a full neighbourhood replaces one of its
     /// entries, and is decided anew when it is asked for again.
@@ -40,8 +40,8 @@ public struct DecisionCache: ~Copyable, Sendable {
     }
 
     private var entries = [Entry](repeating: Entry(), count: Self.maxEntries)
-    /// What the entries were decided by. Held, so that no other rules can be at its address.
-    private var rules: AccessRules?
+    /// Of the rules that the entries were decided by; 0: there are none.
+    private var number: UInt64 = 0
     private var next = 0
     /// Decisions that had to be made, for tests and metrics.
     public private(set) var misses = 0
@@ -50,23 +50,29 @@ public struct DecisionCache: ~Copyable, Sendable {
 
     /// Whether the subject may; `name` is the resource's name in UTF-8. Bytes that are no UTF-8 are never allowed. Nil
     /// when the ACLs are not loaded yet: the request waits.
+    ///
+    /// - Parameters:
+    ///   - number: of the rules that are in force, read before the call.
+    ///   - rules: these, or later ones; asked for what is not in the cache.
     public mutating func isAllowed(
         _ operation: AclOperation, _ resource: ResourceType, _ name: UnsafeRawBufferPointer,
-        for registered: RegisteredSubject, by rules: AccessRules
+        for registered: RegisteredSubject, asOf number: UInt64, by rules: () -> AccessRules
     ) -> Bool? {
-        find(operation.rawValue, resource, name, registered, rules) {
+        find(operation.rawValue, resource, name, registered, number) {
             guard let text = String(validating: name, as: UTF8.self) else { return false }
             let request = AccessRequest(operation, resource, ExactString(text))
-            let decision = rules.decide(request, for: registered.subject)
+            let decision = rules().decide(request, for: registered.subject)
             return decision.reason == .notLoaded ? nil : decision.isAllowed
         }
     }
 
     /// ``AccessRules/decideOnAny(_:_:for:)``, remembered. Nil when the ACLs are not loaded yet.
     public mutating func isAllowedOnAny(
-        _ operation: AclOperation, _ resource: ResourceType, for registered: RegisteredSubject, by rules: AccessRules
+        _ operation: AclOperation, _ resource: ResourceType, for registered: RegisteredSubject, asOf number: UInt64,
+        by rules: () -> AccessRules
     ) -> Bool? {
-        find(-operation.rawValue, resource, UnsafeRawBufferPointer(start: nil, count: 0), registered, rules) {
+        find(-operation.rawValue, resource, UnsafeRawBufferPointer(start: nil, count: 0), registered, number) {
+            let rules = rules()
             guard rules.isLoaded || rules.isSuperUser(registered.subject) else { return nil }
             return rules.decideOnAny(operation, resource, for: registered.subject)
         }
@@ -74,9 +80,9 @@ public struct DecisionCache: ~Copyable, Sendable {
 
     private mutating func find(
         _ operation: Int8, _ resource: ResourceType, _ name: UnsafeRawBufferPointer, _ registered: RegisteredSubject,
-        _ rules: AccessRules, orDecide decide: () -> Bool?
+        _ number: UInt64, orDecide decide: () -> Bool?
     ) -> Bool? {
-        if rules !== self.rules { clear(for: rules) }
+        if number != self.number { clear(for: number) }
         var hasher = Hasher()
         hasher.combine(bytes: name)
         hasher.combine(registered.number)
@@ -110,8 +116,8 @@ public struct DecisionCache: ~Copyable, Sendable {
         return (home + next % Self.neighbourhood) % Self.maxEntries
     }
 
-    private mutating func clear(for rules: AccessRules) {
-        self.rules = rules
+    private mutating func clear(for number: UInt64) {
+        self.number = number
         for index in entries.indices where entries[index].subject != 0 { entries[index] = Entry() }
     }
 }

@@ -154,6 +154,10 @@ final class TestBroker {
     }
 
     var connectionCount: Int { sum { $0.eventLoop.connectionCount } }
+    /// Turns in which connections were closed whose credentials have changed.
+    var closingTurns: Int { sum { $0.closingTurns } }
+    /// Decisions that ACLs were searched for, of those that loops remember.
+    var decisionsMade: Int { sum { $0.decisions?.decisions.misses ?? 0 } }
     var parkedFetches: Int { sum { $0.parkedFetches.count } }
     /// Connections that a quota keeps from being read.
     var mutedConnections: Int { Int(server.metrics.mutedConnections.value) }
