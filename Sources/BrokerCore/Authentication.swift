@@ -11,12 +11,6 @@ public final class Authentication: Sendable {
     /// Checks at a time: half of the workers, so that whoever guesses passwords leaves the others to reads and long
     /// replies.
     static let maxRunning = Broker.workerThreads / 2
-    /// Checks that wait. The last of so many waits for about three seconds, which clients still do; beyond it a check is
-    /// refused, and the client tries again.
-    static let maxWaiting = 1_000
-    /// Of those, from one address (or network of IPv6), so that one leaves room to all others.
-    static let maxWaitingOfOne = 100
-
     /// The metadata's key of the secret behind decoys: with another, salts of who is no user would change at a restart,
     /// and show him for what he is.
     static let secretKey = "secrets/decoys"
@@ -24,28 +18,14 @@ public final class Authentication: Sendable {
 
     public let decoys: ScramDecoys
     private let broker: Broker
-    private let state: Lock<State>
-
-    private struct Check: Sendable {
-        let user: ExactString
-        let password: Secret
-        let source: NetworkAddress?
-        let done: @Sendable (SaslVerdict) -> Void
-    }
+    private let remember: PasswordCache.Maker
+    private let state = Lock(State())
+    private let attempts = Lock(AttemptLimiter())
 
     private struct State {
         var running = 0
-        var waiting = FIFO<Check>()
-        var waitingOf: [NetworkAddress?: Int] = [:]
-        var cache: PasswordCache
-
-        mutating func take() -> Check? {
-            guard let check = waiting.first else { return nil }
-            waiting.removeFirst()
-            let left = waitingOf[check.source, default: 1] - 1
-            waitingOf[check.source] = left > 0 ? left : nil
-            return check
-        }
+        var waiting = PasswordQueue()
+        var cache = PasswordCache()
     }
 
     /// Blocks for the metadata store's sync at the first start with such a listener.
@@ -53,7 +33,7 @@ public final class Authentication: Sendable {
         self.broker = broker
         decoys = ScramDecoys(secret: try Self.secret(of: broker))
         var key = Randomness.bytes(32)
-        state = Lock(State(cache: PasswordCache(key: Secret(wiping: &key))))
+        remember = PasswordCache.Maker(key: Secret(wiping: &key))
     }
 
     private static func secret(of broker: Broker) throws(StorageError) -> Secret {
@@ -86,27 +66,29 @@ public final class Authentication: Sendable {
     public func remembered(_ user: ExactString, _ password: Secret) -> SaslIdentity? {
         // Nobody has epoch 0. Who is no user is looked for all the same: else he would be told by 15 us.
         let epoch = PasswordCheck.credential(of: user, in: broker.access)?.credential.epoch ?? 0
-        let isKnown = state.withLock { $0.cache.contains(user: user, password: password, epoch: epoch, now: Self.now) }
+        // Outside of the lock that all loops and workers want.
+        let entry = remember.entry(user: user, password: password, epoch: epoch)
+        let isKnown = state.withLock { $0.cache.contains(entry, now: Self.now) }
         return isKnown ? SaslIdentity(principal: .user(user.text), epoch: epoch) : nil
     }
 
-    /// Calls `done` once, from a worker, with what the check has found. False, and `done` is forgotten: too many wait.
+    /// Calls `done` once, from a worker, with what the check has found, unless it is given up before it has begun. Nil, and `done`
+    /// is forgotten: too many wait.
     public func check(
         _ user: ExactString, _ password: Secret, from address: NetworkAddress?,
         _ done: @escaping @Sendable (SaslVerdict) -> Void
-    ) -> Bool {
-        let check = Check(user: user, password: password, source: address?.limitKey, done: done)
+    ) -> PendingCheck? {
+        let pending = PendingCheck()
+        let check = PasswordQueue.Check(
+            user: user, password: password, source: address?.siteKey, pending: pending, done: done)
         let (isTaken, begins) = state.withLock { state -> (Bool, Bool) in
-            let ofOne = state.waitingOf[check.source, default: 0]
-            guard state.waiting.count < Self.maxWaiting, ofOne < Self.maxWaitingOfOne else { return (false, false) }
-            state.waiting.append(check)
-            state.waitingOf[check.source] = ofOne + 1
+            guard state.waiting.add(check) else { return (false, false) }
             guard state.running < Self.maxRunning else { return (true, false) }
             state.running += 1
             return (true, true)
         }
         if begins { runElsewhere() }
-        return isTaken
+        return isTaken ? pending : nil
     }
 
     /// One piece of the workers' for each check: what else they have to do comes between.
@@ -117,9 +99,9 @@ public final class Authentication: Sendable {
     }
 
     /// The next check; nil when there is none, and one that ran does no more.
-    private func takeOrEnd() -> Check? {
+    private func takeOrEnd() -> PasswordQueue.Check? {
         state.withLock { state in
-            if let check = state.take() { return check }
+            if let check = state.waiting.take() { return check }
             state.running -= 1
             return nil
         }
@@ -130,13 +112,28 @@ public final class Authentication: Sendable {
         let verdict = PasswordCheck.run(
             user: check.user, password: check.password, credentials: broker.access, decoys: decoys)
         if case .accepted(let identity) = verdict {
-            state.withLock {
-                $0.cache.insert(user: check.user, password: check.password, epoch: identity.epoch, now: Self.now)
-            }
+            let entry = remember.entry(user: check.user, password: check.password, epoch: identity.epoch)
+            state.withLock { $0.cache.insert(entry, now: Self.now) }
         }
         check.done(verdict)
         runElsewhere()
     }
 
-    private static var now: MonotonicTime { MonotonicTime(milliseconds: MonotonicClock.milliseconds) }
+    // MARK: Guessing
+
+    /// Whether a proof from there is looked at: of an address (or network of IPv6) with too many wrong ones lately none is, whatever
+    /// name it is for, for ten a second would do for who guesses (`AttemptLimiter`). Names are never locked: that would be a way
+    /// to keep a user out.
+    public func mayTry(from address: NetworkAddress?, now: MonotonicTime = now) -> Bool {
+        guard let address else { return true }
+        return attempts.withLock { $0.wait(for: address, now: now) == nil }
+    }
+
+    /// Counts a wrong one.
+    public func countFailure(from address: NetworkAddress?, now: MonotonicTime = now) {
+        guard let address else { return }
+        attempts.withLock { $0.countFailure(of: address, now: now) }
+    }
+
+    public static var now: MonotonicTime { MonotonicTime(milliseconds: MonotonicClock.milliseconds) }
 }

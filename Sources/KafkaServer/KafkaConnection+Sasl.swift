@@ -12,7 +12,7 @@ extension KafkaConnection {
     /// A request on a connection whose session is to be asked first.
     func authenticate(_ api: API, _ request: borrowing Request, _ sasl: SaslConnection) throws(DecodeError) {
         if let identity = sasl.session.identity, !isProven(identity, sasl) {
-            return fail("the credential has changed")
+            return end(.revoked)
         }
         switch api.key {
         // Their handlers ask the session.
@@ -35,8 +35,30 @@ extension KafkaConnection {
     /// Gives the session what has come. True: it is to be served like any other request.
     func take(_ asked: SaslRequest, _ ticket: ReplyTicket, _ sasl: SaslConnection) -> Bool {
         let action = sasl.session.receive(asked, now: saslTime, environment: sasl.authentication.environment)
+        // SCRAM has begun. PLAIN is looked at where its password is not remembered (`verify`).
+        if sasl.session.isExchanging, !sasl.session.expectsNothing, asked.isToken, !mayTry(sasl) {
+            end(.unavailable)
+            return false
+        }
         return perform(action, ticket, sasl)
     }
+
+    /// Whether a proof of who has not shown who he is may be looked at just now.
+    private func mayTry(_ sasl: SaslConnection) -> Bool {
+        sasl.session.identity != nil || sasl.authentication.mayTry(from: peerAddress)
+    }
+
+    /// Closes the connection without a reply, which clients take for a reason to try again.
+    private func end(_ end: SaslEnd) {
+        server.metrics.endedAuthentications[end]?.add()
+        if end == .unavailable {
+            Log.info("authentication is not possible just now", "peer", connection.peerAddress.description)
+        }
+        close(because: "authentication: \(end.rawValue)")
+    }
+
+    /// Of a name that somebody says to have, in a line of the log.
+    private static let maxLoggedName = 64
 
     private var saslTime: MonotonicTime { MonotonicTime(milliseconds: loop.eventLoop.now / 1_000_000) }
 
@@ -60,14 +82,18 @@ extension KafkaConnection {
         case .verify(let verification): verify(verification, ticket, sasl)
         case .fail(let said, let time):
             server.metrics.refusedAuthentications.add()
+            sasl.authentication.countFailure(from: peerAddress)
+            let claimed = sasl.session.claimed
             Log.info(
                 "authentication refused", "peer", connection.peerAddress.description, "port",
-                connection.localAddress?.port ?? 0)
+                connection.localAddress?.port ?? 0, "mechanism", claimed?.mechanism.rawValue ?? "none", "user",
+                String(decoding: (claimed?.user?.text ?? "").utf8.prefix(Self.maxLoggedName), as: UTF8.self))
             sasl.owed = said.map { ($0, ticket) }
             park(.work)
             connection.setTimer(SaslConnection.Timer.failure, after: max(.zero, time - saslTime))
         case .refuse(let error, let closes): refuseSasl(error, ticket, closes: closes)
-        case .close(let reason): fail("authentication: \(reason.rawValue)")
+        case .close(let reason):
+            if let why = SaslEnd(reason) { end(why) } else { fail("authentication: \(reason.rawValue)") }
         }
         settle(sasl)
         return false
@@ -94,7 +120,7 @@ extension KafkaConnection {
         }
         // A change of the credential since it was looked at has told the loop before the connection was there to be found.
         sasl.provenAsOf = -1
-        if !isProven(identity, sasl) { fail("the credential has changed") }
+        if !isProven(identity, sasl) { end(.revoked) }
     }
 
     /// Whether what the client was let in by is still its user's: looked at once after each change of credentials.
@@ -137,8 +163,9 @@ extension KafkaConnection {
             if let identity = sasl.authentication.remembered(user, password) {
                 return verified(.accepted(identity), ticket, sasl)
             }
-            let isTaken = sasl.authentication.check(user, password, from: peerAddress, verdictTaker(ticket))
-            if !isTaken { verified(.unavailable, ticket, sasl) }
+            guard mayTry(sasl) else { return verified(.unavailable, ticket, sasl) }
+            sasl.pending = sasl.authentication.check(user, password, from: peerAddress, verdictTaker(ticket))
+            if sasl.pending == nil { verified(.unavailable, ticket, sasl) }
         case .token(let token):
             guard let tokens = sasl.tokens else {
                 preconditionFailure("OAUTHBEARER is offered, and nobody verifies tokens")
@@ -146,6 +173,7 @@ extension KafkaConnection {
             if let identity = tokens.remembered(token) {
                 return verified(.accepted(SaslIdentity(identity)), ticket, sasl)
             }
+            guard mayTry(sasl) else { return verified(.unavailable, ticket, sasl) }
             let take = verdictTaker(ticket)
             if !tokens.check(token, from: peerAddress, { take(SaslVerdict($0)) }) {
                 verified(.unavailable, ticket, sasl)
@@ -201,7 +229,7 @@ extension KafkaConnection {
     /// Closes the connection if what it was let in by is no longer its user's.
     func credentialChanged() {
         guard let sasl, let identity = sasl.session.identity, !sasl.authentication.isCurrent(identity) else { return }
-        fail("the credential has changed")
+        end(.revoked)
     }
 }
 

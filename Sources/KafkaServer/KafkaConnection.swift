@@ -231,8 +231,13 @@ final class KafkaConnection: ConnectionHandler {
         reply(response, to: ticket)
     }
 
+    /// Closes the connection for what its bytes are.
     func fail(_ reason: @autoclosure () -> String) {
         server.metrics.protocolErrors.add()
+        close(because: reason())
+    }
+
+    func close(because reason: @autoclosure () -> String) {
         if Log.writes(.debug) {
             Log.debug("kafka connection closed", "peer", connection.peerAddress.description, "reason", reason())
         }
@@ -290,6 +295,7 @@ final class KafkaConnection: ConnectionHandler {
 
     func closed(on connection: Connection, reason: CloseReason) {
         if let user = sasl?.signedInAs { loop.signedOut(user, connection.id) }
+        sasl?.pending?.giveUp()
         switch parked {
         case .nothing, .work: break
         case .muted: loop.unmute(connection.id)

@@ -12,6 +12,7 @@ struct KafkaServerMetrics: Sendable {
     let protocolErrors: Counter
     let authentications: Counter
     let refusedAuthentications: Counter
+    let endedAuthentications: [SaslEnd: Counter]
     let fetchSessions: Gauge
     let parkedFetches: Gauge
     let mutedConnections: Gauge
@@ -35,9 +36,15 @@ struct KafkaServerMetrics: Sendable {
             "millrace_kafka_protocol_errors_total",
             help: "Connections closed because their bytes were not the protocol.")
         let attempts = "millrace_kafka_authentications_total"
-        let attemptsHelp = "Connections that have shown who their client is, and attempts that were refused."
+        let attemptsHelp =
+            "Connections that have shown who their client is, attempts that were refused, and connections that were closed "
+            + "because nobody could tell, the time for it or the session was over, or the credential has changed."
         authentications = registry.counter(attempts, help: attemptsHelp, labels: ["result": "accepted"])
         refusedAuthentications = registry.counter(attempts, help: attemptsHelp, labels: ["result": "refused"])
+        endedAuthentications = Dictionary(
+            uniqueKeysWithValues: SaslEnd.allCases.map { end in
+                (end, registry.counter(attempts, help: attemptsHelp, labels: ["result": end.rawValue]))
+            })
         fetchSessions = registry.gauge("millrace_kafka_fetch_sessions", help: "Incremental fetch sessions.")
         parkedFetches = registry.gauge("millrace_kafka_parked_fetches", help: "Fetches that wait for records.")
         mutedConnections = registry.gauge(
@@ -59,6 +66,26 @@ struct KafkaServerMetrics: Sendable {
         case .fetch: throttledByFetch
         case .requests: throttledByRequests
         case .mutations: throttledByMutations
+        }
+    }
+}
+
+/// Why a connection ends without a reply that asks, or has asked, who its client is; what is the fault of its bytes is none of
+/// these.
+enum SaslEnd: String, CaseIterable, Sendable {
+    /// Too many checks wait, or too many from there were wrong.
+    case unavailable
+    case deadline
+    case expired
+    /// The credential has changed or gone.
+    case revoked
+
+    init?(_ reason: SaslClose) {
+        switch reason {
+        case .verifierUnavailable: self = .unavailable
+        case .deadlinePassed, .challengeUnanswered: self = .deadline
+        case .sessionExpired: self = .expired
+        case .requestBeforeAuthentication, .apiVersionsTwice, .unsupportedVersion, .unexpectedFrame: return nil
         }
     }
 }

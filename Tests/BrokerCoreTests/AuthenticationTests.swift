@@ -24,11 +24,11 @@ import Testing
     private func check(_ authentication: Authentication, _ user: ExactString, _ password: String) -> SaslVerdict? {
         let found = Lock<SaslVerdict?>(nil)
         let done = Signal()
-        let isTaken = authentication.check(user, secret(password), from: nil) { verdict in
+        let pending = authentication.check(user, secret(password), from: nil) { verdict in
             found.withLock { $0 = verdict }
             done.raise()
         }
-        guard isTaken else { return nil }
+        guard pending != nil else { return nil }
         while true {
             if let verdict = found.withLock({ $0 }) { return verdict }
             done.wait()
@@ -55,31 +55,95 @@ import Testing
         #expect(!authentication.isCurrent(identity))
     }
 
-    @Test func asManyWaitAsThereIsTimeFor() throws {
-        let broker = try broker()
-        let authentication = try Authentication(broker)
-        let busy = BusyWorkers(broker.workers.threadCount) { broker.workers.submit($0) }
-        let (taken, done) = (Lock(0), Lock<[SaslVerdict]>([]))
-        func ask(from address: NetworkAddress) -> Bool {
-            let isTaken = authentication.check("nobody", secret("pen"), from: address) { verdict in
-                done.withLock { $0.append(verdict) }
+    /// Checks of nobody's password, and in which order they were made.
+    private final class Flood {
+        let broker: Broker
+        let authentication: Authentication
+        private let busy: BusyWorkers
+        private let made = Lock<[(UInt32, SaslVerdict)]>([])
+        private(set) var taken: [PendingCheck] = []
+
+        init(_ broker: Broker) throws {
+            self.broker = broker
+            authentication = try Authentication(broker)
+            busy = BusyWorkers(broker.workers.threadCount) { broker.workers.submit($0) }
+        }
+
+        func ask(from address: UInt32, password: String = "pen") -> Bool {
+            let secret = Secret(copying: Array(password.utf8)[...])
+            let pending = authentication.check("nobody", secret, from: NetworkAddress(v4: address)) { [made] verdict in
+                made.withLock { $0.append((address, verdict)) }
             }
-            if isTaken { taken.withLock { $0 += 1 } }
-            return isTaken
+            if let pending { taken.append(pending) }
+            return pending != nil
         }
-        // One address leaves room to the others.
-        let one = NetworkAddress(v4: 1)
-        #expect((0..<Authentication.maxWaitingOfOne).allSatisfy { _ in ask(from: one) })
-        #expect(!ask(from: one))
-        for address in 2...UInt32(Authentication.maxWaiting / Authentication.maxWaitingOfOne) {
-            for _ in 0..<Authentication.maxWaitingOfOne { #expect(ask(from: NetworkAddress(v4: address))) }
+
+        /// Lets the workers go on until so many are made; returns whose they were.
+        func letGo(until count: Int) -> [UInt32] {
+            busy.release()
+            while made.withLock({ $0.count }) < count { MonotonicClock.sleep(milliseconds: 1) }
+            return order
         }
-        #expect(!ask(from: NetworkAddress(v4: 1_000)))
-        #expect(taken.withLock { $0 } == Authentication.maxWaiting)
-        // Nobody looks any more: each is told so.
-        busy.release()
-        broker.workers.stop()
-        #expect(done.withLock { $0.count } == taken.withLock { $0 })
-        try broker.stop()
+
+        var order: [UInt32] { made.withLock { $0.map(\.0) } }
+
+        /// Nobody looks any more: each is told so.
+        func end() throws {
+            busy.release()
+            broker.workers.stop()
+            try broker.stop()
+        }
+    }
+
+    @Test func asManyWaitAsThereIsTimeForAndEachAddressHasRoom() throws {
+        let flood = try Flood(broker())
+        func fill(_ address: UInt32) -> Int {
+            var count = 0
+            while flood.ask(from: address) { count += 1 }
+            return count
+        }
+        // One leaves room to the others, and many together to one who comes later.
+        #expect(fill(1) == 111)
+        for address: UInt32 in 2...20 { #expect(fill(address) > 0) }
+        #expect(flood.ask(from: 1_000))
+        var newcomer: UInt32 = 1_001
+        while flood.ask(from: newcomer) { newcomer += 1 }
+        #expect(flood.taken.count == PasswordQueue.maxWaiting)
+        try flood.end()
+        #expect(flood.order.count == PasswordQueue.maxWaiting)
+    }
+
+    /// A flood makes others wait for one of its checks, not for all.
+    @Test func addressesTakeTurns() throws {
+        let flood = try Flood(broker())
+        for _ in 0..<100 { #expect(flood.ask(from: 1)) }
+        #expect(flood.ask(from: 2) && flood.ask(from: 3))
+        let first = flood.letGo(until: 6).prefix(6)
+        #expect(first.contains(2) && first.contains(3))
+        try flood.end()
+    }
+
+    /// To send and to close costs its sender nothing, and must not cost more here.
+    @Test func whatNobodyWaitsForIsNotLookedAt() throws {
+        let flood = try Flood(broker())
+        for _ in 0..<100 { #expect(flood.ask(from: 1)) }
+        for pending in flood.taken { pending.giveUp() }
+        #expect(flood.ask(from: 2))
+        #expect(flood.letGo(until: 1) == [2])
+        try flood.end()
+        #expect(flood.order == [2])
+    }
+
+    @Test func whoIsWrongTooOftenIsNotLookedAtForAWhile() throws {
+        let broker = try broker()
+        defer { try? broker.stop() }
+        let authentication = try Authentication(broker)
+        let (one, other, now) = (NetworkAddress(v4: 1), NetworkAddress(v4: 2), Authentication.now)
+        for _ in 0..<Int(AttemptLimiter.burst) {
+            #expect(authentication.mayTry(from: one, now: now))
+            authentication.countFailure(from: one, now: now)
+        }
+        #expect(!authentication.mayTry(from: one, now: now) && authentication.mayTry(from: other, now: now))
+        #expect(authentication.mayTry(from: one, now: now + .milliseconds(100)))
     }
 }

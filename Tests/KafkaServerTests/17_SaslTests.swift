@@ -246,6 +246,27 @@ import Testing
         #expect(client.isClosedByBroker())
     }
 
+    /// Ten a second are enough for who has forgotten his password.
+    @Test func whoIsWrongTooOftenIsNotLookedAt() throws {
+        let broker = try broker()
+        #expect(try broker.client().logIn(plain: "alice", "pencil").errorCode == 0)
+        let authentication = try #require(broker.authentication)
+        for _ in 0..<1_000 { authentication.countFailure(from: NetworkAddress("127.0.0.1")) }
+        let scram = try broker.client()
+        _ = try scram.shake("SCRAM-SHA-256")
+        var request = SaslAuthenticateRequest()
+        request.authBytes = ScramClient(mechanism: .sha256, user: "alice", password: "pencil").first
+        try scram.send(request)
+        #expect(scram.isClosedByBroker())
+        let plain = try broker.client()
+        _ = try plain.shake("PLAIN")
+        request.authBytes = WireClient.plain("alice", "pen")
+        try plain.send(request)
+        #expect(plain.isClosedByBroker())
+        // A password that was right lately costs nothing to look at.
+        #expect(try broker.client().logIn(plain: "alice", "pencil").errorCode == 0)
+    }
+
     // MARK: Without SASL
 
     @Test func aListenerThatAsksNobodySaysSo() throws {

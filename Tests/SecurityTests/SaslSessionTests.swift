@@ -90,6 +90,16 @@ import Testing
         #expect(dialog.token(message).failure?.message == SaslSession.failureMessage)
     }
 
+    /// Longer ones than a user can be made with would only take memory while they wait for a worker.
+    @Test(arguments: [(1_024, 1_024, true), (1_025, 8, false), (8, 1_025, false)])
+    func plainIsShort(_ name: Int, _ password: Int, _ isLookedAt: Bool) {
+        var dialog = SaslDialog()
+        _ = dialog.shake(.plain)
+        let action = dialog.token(
+            "\0" + String(repeating: "n", count: name) + "\0" + String(repeating: "p", count: password))
+        #expect(action.isFailure == !isLookedAt)
+    }
+
     @Test func plainIsUTF8() {
         for bad in [[0, 0xff, 0, 0x70], [0, 0x61, 0, 0xc3], [0, 0x61, 0, 0xed, 0xa0, 0x80]] as [[UInt8]] {
             var dialog = SaslDialog()
@@ -244,24 +254,28 @@ import Testing
     }
 
     @Test func rightPasswordsAreRememberedForAWhile() {
-        var cache = PasswordCache(key: secret("a key of this process"))
+        var cache = PasswordCache()
+        let maker = PasswordCache.Maker(key: secret("a key of this process"))
+        func entry(_ user: ExactString, _ password: String, _ epoch: UInt64) -> PasswordCache.Entry {
+            maker.entry(user: user, password: secret(password), epoch: epoch)
+        }
         let now = MonotonicTime(seconds: 100)
-        #expect(!cache.contains(user: "alice", password: secret("pw"), epoch: 1, now: now))
-        cache.insert(user: "alice", password: secret("pw"), epoch: 1, now: now)
-        cache.insert(user: "alice", password: secret("pw"), epoch: 1, now: now)
-        #expect(cache.count == 1 && cache.contains(user: "alice", password: secret("pw"), epoch: 1, now: now))
+        #expect(!cache.contains(entry("alice", "pw", 1), now: now))
+        cache.insert(entry("alice", "pw", 1), now: now)
+        cache.insert(entry("alice", "pw", 1), now: now)
+        #expect(cache.count == 1 && cache.contains(entry("alice", "pw", 1), now: now))
         for (user, password, epoch) in [("alice", "pw", 2), ("alice", "px", 1), ("alic", "epw", 1), ("bob", "pw", 1)]
             as [(ExactString, String, UInt64)]
         {
-            #expect(!cache.contains(user: user, password: secret(password), epoch: epoch, now: now))
+            #expect(!cache.contains(entry(user, password, epoch), now: now))
         }
-        #expect(!cache.contains(user: "alice", password: secret("pw"), epoch: 1, now: now + .seconds(300)))
+        #expect(!cache.contains(entry("alice", "pw", 1), now: now + .seconds(300)))
         for index in 0..<PasswordCache.maxEntries {
-            cache.insert(user: ExactString("user\(index)"), password: secret("pw"), epoch: 1, now: now)
+            cache.insert(entry(ExactString("user\(index)"), "pw", 1), now: now)
         }
         #expect(cache.count == PasswordCache.maxEntries)
-        #expect(!cache.contains(user: "alice", password: secret("pw"), epoch: 1, now: now))
-        #expect(cache.contains(user: "user0", password: secret("pw"), epoch: 1, now: now))
+        #expect(!cache.contains(entry("alice", "pw", 1), now: now))
+        #expect(cache.contains(entry("user0", "pw", 1), now: now))
     }
 
     // MARK: Deadlines

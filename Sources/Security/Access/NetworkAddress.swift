@@ -115,6 +115,10 @@ public struct NetworkAddress: Hashable, Sendable, CustomStringConvertible {
     /// What limits by address count together: one IPv4 address, or one IPv6 network of 64 bits, which is what a
     /// household gets.
     public var limitKey: NetworkAddress { isV4 ? self : prefix(64) }
+
+    /// What takes turns with others: one IPv4 address, or one IPv6 network of 48 bits, which is what a site gets, with
+    /// 65,536 of ``limitKey``.
+    public var siteKey: NetworkAddress { isV4 ? self : prefix(48) }
 }
 
 /// A range of addresses: `10.0.0.0/8`, `fd00::/8`, or one address alone.

@@ -9,21 +9,37 @@ public struct PasswordCache: Sendable {
     public static let maxEntries = 10_000
     public static let lifetime = Duration.seconds(300)
 
-    private let key: Secret
-    private var expiries: [[UInt8]: MonotonicTime] = [:]
-    /// Keys in the order of their coming; a ring once it is full.
-    private var order: [[UInt8]] = []
-    private var oldest = 0
-
-    /// A random key of this process.
-    public init(key: Secret) { self.key = key }
-
-    public func contains(user: ExactString, password: Secret, epoch: UInt64, now: MonotonicTime) -> Bool {
-        expiries[digest(user, password, epoch)].map { now < $0 } ?? false
+    /// What stands for a name, a password and an epoch.
+    public struct Entry: Hashable, Sendable {
+        fileprivate let digest: [UInt8]
     }
 
-    public mutating func insert(user: ExactString, password: Secret, epoch: UInt64, now: MonotonicTime) {
-        let entry = digest(user, password, epoch)
+    /// Makes entries, apart from the cache: that takes microseconds, which are too much for a lock that many want.
+    public struct Maker: Sendable {
+        private let key: Secret
+
+        /// A random key of this process.
+        public init(key: Secret) { self.key = key }
+
+        public func entry(user: ExactString, password: Secret, epoch: UInt64) -> Entry {
+            let code = StreamingHMAC(.sha256, key: key)
+            // The length first: otherwise a piece of the name could move into the password.
+            code.update(Array("\(epoch) \(user.text.utf8.count) \(user)".utf8))
+            password.withBytes { code.update($0) }
+            return Entry(digest: code.finish())
+        }
+    }
+
+    private var expiries: [Entry: MonotonicTime] = [:]
+    /// Entries in the order of their coming; a ring once it is full.
+    private var order: [Entry] = []
+    private var oldest = 0
+
+    public init() {}
+
+    public func contains(_ entry: Entry, now: MonotonicTime) -> Bool { expiries[entry].map { now < $0 } ?? false }
+
+    public mutating func insert(_ entry: Entry, now: MonotonicTime) {
         guard expiries.updateValue(now + Self.lifetime, forKey: entry) == nil else { return }
         if order.count < Self.maxEntries {
             order.append(entry)
@@ -35,12 +51,4 @@ public struct PasswordCache: Sendable {
     }
 
     public var count: Int { expiries.count }
-
-    private func digest(_ user: ExactString, _ password: Secret, _ epoch: UInt64) -> [UInt8] {
-        let code = StreamingHMAC(.sha256, key: key)
-        // The length first: otherwise a piece of the name could move into the password.
-        code.update(Array("\(epoch) \(user.text.utf8.count) \(user)".utf8))
-        password.withBytes { code.update($0) }
-        return code.finish()
-    }
 }

@@ -2,14 +2,19 @@ public import KafkaModel
 
 /// The one message of PLAIN: authorization id, NUL, name, NUL, password. Source: RFC 4616.
 struct PlainMessage {
+    /// As long as a name and a password can be that a user is made with: a longer one is wrong, and costs nobody anything.
+    static let maxNameBytes = ScramAlteration.maxNameBytes
+    static let maxPasswordBytes = 1_024
+
     let user: ExactString
     let password: Secret
 
-    /// Nil unless there are exactly three fields of valid UTF-8, name and password are not empty, and the authorization
-    /// id is empty or the name.
+    /// Nil unless there are exactly three fields of valid UTF-8, name and password are neither empty nor too long, and the
+    /// authorization id is empty or the name.
     init?(_ message: [UInt8]) {
         let fields = message.split(separator: 0, maxSplits: 3, omittingEmptySubsequences: false)
-        guard fields.count == 3, !fields[1].isEmpty, !fields[2].isEmpty,
+        guard fields.count == 3, (1...Self.maxNameBytes).contains(fields[1].count),
+            (1...Self.maxPasswordBytes).contains(fields[2].count),
             let user = String(validating: fields[1], as: UTF8.self), Self.isUTF8(fields[2]),
             fields[0].isEmpty || fields[0] == fields[1]
         else { return nil }

@@ -9,6 +9,13 @@ public enum SaslRequest: Equatable, Sendable {
     /// After SaslHandshake v0, everything that arrives: no request header, only an int32 length and bytes.
     case rawToken([UInt8])
     case other
+
+    public var isToken: Bool {
+        switch self {
+        case .authenticate, .rawToken: true
+        case .apiVersions, .handshake, .other: false
+        }
+    }
 }
 
 extension SaslRequest: CustomStringConvertible, CustomReflectable {

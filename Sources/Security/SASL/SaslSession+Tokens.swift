@@ -32,6 +32,7 @@ extension SaslSession {
         switch exchange.mechanism {
         case .plain:
             guard let message = PlainMessage(token) else { return fail() }
+            claimed?.user = message.user
             exchange.step = .verifying(authorizationID: nil)
             action = .verify(.password(user: message.user, message.password))
         case .oauthBearer:
@@ -44,6 +45,7 @@ extension SaslSession {
             let first = scram.begin(
                 with: token, credentials: environment.credentials, decoys: environment.decoys, entropy: entropy)
             guard let first else { return fail() }
+            claimed?.user = scram.user
             exchange.step = .scram(scram)
             action = exchange.isRaw ? .replyRaw(first) : .reply(SaslReply(token: first))
         }

@@ -67,6 +67,8 @@ public struct SaslSession: Sendable {
     /// Set by the first success, and by each that renews it.
     public internal(set) var identity: SaslIdentity?
     public internal(set) var mechanism: SaslMechanism?
+    /// Whom the last exchange was about, as far as it came: for the log, never for a decision.
+    public internal(set) var claimed: (mechanism: SaslMechanism, user: ExactString?)?
     var authenticatedAt: MonotonicTime?
     /// When the session ends; nil for never.
     public internal(set) var sessionEnd: MonotonicTime?
@@ -201,6 +203,7 @@ public struct SaslSession: Sendable {
         }
         var exchange = Exchange(mechanism: asked, isRaw: version == 0, tokenArrived: now)
         exchange.isDoomed = mechanism.map { $0 != asked } ?? false
+        claimed = (asked, nil)
         phase = .exchanging(exchange)
         return .replyHandshake(.none, mechanisms: enabled, close: false)
     }

@@ -24,7 +24,7 @@ struct ScramExchange {
     }
 
     let mechanism: ScramMechanism
-    private var user = ExactString("")
+    private(set) var user = ExactString("")
     private var header: [UInt8] = []
     /// client-first without its header, a comma, server-first, a comma.
     private var signed: [UInt8] = []

@@ -294,7 +294,7 @@ def test_sessions_are_renewed_in_the_middle_of_produce_and_consume(sasl_broker):
     assert errors == []
     # A session that had not been renewed in time would have been cut, which is counted here.
     with urllib.request.urlopen(f"http://{node.http}/metrics", timeout=10) as reply:
-        assert "\nmillrace_kafka_protocol_errors_total 0\n" in reply.read().decode()
+        assert '\nmillrace_kafka_authentications_total{result="expired"} 0\n' in reply.read().decode()
 
 
 def test_a_deleted_user_is_let_go(sasl_broker):

@@ -46,6 +46,8 @@ final class TestBroker {
     let broker: Broker
     let server: KafkaServer
     let group: EventLoopGroup
+    /// Of a broker with SASL.
+    let authentication: Authentication?
     let port: UInt16
     private var isStopped = false
 
@@ -92,8 +94,9 @@ final class TestBroker {
         group = try EventLoopGroup(loopOptions)
         broker.start()
         var sasl: SaslListener?
-        if let settings = options.sasl {
-            sasl = SaslListener(settings, try Authentication(broker), tokens: options.tokens)
+        authentication = options.sasl == nil ? nil : try Authentication(broker)
+        if let settings = options.sasl, let authentication {
+            sasl = SaslListener(settings, authentication, tokens: options.tokens)
         }
         let listener = server.listenerOptions(
             host: "127.0.0.1", port: 0, advertised: options.advertised, sasl: sasl,
