@@ -21,7 +21,8 @@ public enum CommandTable {
     static let serve = Command(
         "serve", "Run the broker in the foreground until SIGTERM or SIGINT", action: .serve,
         options: [
-            ServeOptions.dataDir, ServeOptions.kafka, ServeOptions.http, ConfigOptions.config, ConfigOptions.set,
+            ServeOptions.dataDir, ServeOptions.kafka, ServeOptions.http, ServeOptions.insecure, ConfigOptions.config,
+            ConfigOptions.set,
         ],
         discussion: [
             "A value is taken from the key's own option, else from --set, else from the environment (MILLRACE_ and the key in capitals, "
@@ -66,9 +67,11 @@ public enum CommandTable {
 public enum ServeOptions {
     public static let dataDir = Option("data-dir", "d", "DIR", .text, "Data folder; made if missing (default: data)")
     public static let kafka = Option(
-        "kafka", nil, "HOST:PORT", .text, "Address of the Kafka protocol (default: :9092, every address)")
+        "kafka", nil, "HOST:PORT", .text, "Address of the Kafka protocol (default: localhost:9092)")
     public static let http = Option(
-        "http", nil, "HOST:PORT|off", .text, "Address of the HTTP gateway (default: :8080, every address)")
+        "http", nil, "HOST:PORT|off", .text, "Address of the HTTP gateway (default: localhost:8080)")
+    public static let insecure = Switch(
+        "insecure", nil, "Serve other machines where nobody is asked who he is (security.allow.open=true)")
 }
 
 /// Options of `config`, which `serve` has too.

@@ -135,6 +135,8 @@ extension Configuration {
                 smaller, larger, integer(smaller) <= integer(larger), "not be more than",
                 "Lower it, or raise \(larger)")
         }
-        return problems + listenerProblems()
+        let ofListeners = listenerProblems()
+        // A listener without a protocol cannot be asked whether it is open.
+        return problems + authenticationProblems() + ofListeners + (ofListeners.isEmpty ? postureProblems() : [])
     }
 }

@@ -4,7 +4,7 @@ extension ConfigurationTable {
             "http.listener",
             .listeners(
                 usual: Configuration.usualHTTPName, among: [Configuration.usualHTTPName, Configuration.secureHTTPName]),
-            default: ":8080",
+            default: "localhost:8080",
             "Address of the HTTP gateway, of https by the certificate of ssl.keystore, or of both"),
         ConfigurationKey(
             "http.enable", .boolean, default: "true", "Whether the HTTP gateway is served"),

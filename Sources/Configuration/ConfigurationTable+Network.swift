@@ -1,7 +1,7 @@
 extension ConfigurationTable {
     static let network: [ConfigurationKey] = [
         ConfigurationKey(
-            "listeners", .listeners(usual: Configuration.usualKafkaName, among: []), default: ":9092",
+            "listeners", .listeners(usual: Configuration.usualKafkaName, among: []), default: "localhost:9092",
             "Addresses of the Kafka protocol; a name says by listener.security.protocol.map what is spoken there"),
         ConfigurationKey(
             "advertised.listeners", .listeners(usual: Configuration.usualKafkaName, among: []), default: nil,
@@ -11,6 +11,10 @@ extension ConfigurationTable {
             "listener.security.protocol.map", .list(among: []),
             default: "PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL",
             "What each name of listeners speaks: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"),
+        ConfigurationKey(
+            "security.allow.open", .boolean, default: "false",
+            "Whether other machines are served where nobody is asked who he is; without, such a listener is refused at the start"
+        ),
         ConfigurationKey(
             "num.network.threads", .integer(0...256), default: "0",
             "Event loops, each with its thread; 0: half as many as cores, at least 1, at most 8"),

@@ -19,6 +19,8 @@ struct NodeOptions {
     /// Whether requests over HTTP show who makes them.
     private let asksOverHTTP: Bool
 
+    private let open: [ListenerAddress]
+    private let isWithoutAcls: Bool
     private let descriptorLimit: Int
     private let plan: DescriptorPlan
     private let wantedKafkaConnections: Int
@@ -31,6 +33,8 @@ struct NodeOptions {
         gateway = configuration.servesHTTP ? GatewayOptions(configuration) : nil
         asksOverHTTP = configuration.httpAuthentication != "off"
         loopCount = configuration.eventLoopCount > 0 ? configuration.eventLoopCount : Self.defaultLoopCount
+        open = configuration.openListeners
+        isWithoutAcls = configuration.hasSaslListener && !configuration.hasAuthorizer
         self.descriptorLimit = descriptorLimit
         plan = DescriptorPlan(limit: descriptorLimit)
         wantedKafkaConnections = kafka.maxConnections
@@ -46,6 +50,15 @@ struct NodeOptions {
             Log.warning(
                 "nothing is synced, and acknowledged records are lost when the power fails: for tests of durability only",
                 Self.unsafeVariable, 1)
+        }
+        if !open.isEmpty {
+            Log.warning(
+                "whoever reaches these may do everything, and is not asked who he is", "listeners",
+                open.map { "\($0.name)://\($0.endpoint)" }.joined(separator: ","))
+        }
+        if isWithoutAcls {
+            Log.warning(
+                "whoever signs in by SASL may do everything, and set everybody's password", "authorizer.enable", false)
         }
         if broker.access.hasAuthorizer, gateway != nil, !asksOverHTTP {
             Log.warning(

@@ -90,6 +90,7 @@ enum Serve {
                 flags.append(("http.listener", address, "--http"))
             }
         }
+        if invocation[ServeOptions.insecure] { flags.append(("security.allow.open", "true", "--insecure")) }
         return flags
     }
 

@@ -2,10 +2,12 @@ import Configuration
 import Testing
 
 @Suite struct ConfigurationErrorTests {
+    /// Of open listeners only where `isOpen` is off.
     private func problems(
-        file: String? = nil, environment: [String: String] = [:], flags: [(String, String)] = []
+        file: String? = nil, environment: [String: String] = [:], flags: [(String, String)] = [], isOpen: Bool = true
     ) -> [String] {
         let temporary = file.map(TemporaryFile.init)
+        let flags = isOpen ? [("security.allow.open", "true")] + flags : flags
         do {
             _ = try Configuration.load(
                 file: temporary?.path, environment: environment, flags: flags.map { ($0.0, $0.1, "--set") })
@@ -183,10 +185,48 @@ import Testing
             ("SASL_PLAINTEXT://[::1]:9092", true), ("SASL_PLAINTEXT://localhost:9092", true),
             ("SASL_SSL://:9092", true),
         ] {
-            let found = problems(flags: [("listeners", listener), plain])
+            let choice = ("authorizer.enable", "false")
+            let found = problems(flags: [("listeners", listener), choice, plain])
             #expect(found.isEmpty == isGood, "\(listener)")
-            #expect(problems(flags: [("listeners", listener)]).isEmpty, "\(listener)")
+            #expect(problems(flags: [("listeners", listener), choice]).isEmpty, "\(listener)")
             if !isGood { #expect(found.count == 1 && found[0].contains("let SASL_PLAINTEXT speak SASL_SSL")) }
+        }
+    }
+
+    /// Bind by authentication by what was said to be meant.
+    @Test(
+        arguments: [
+            ("", []), ("listeners=127.0.0.1:1", []), ("listeners=localhost:1", []), ("listeners=[::1]:1", []),
+            ("listeners=:1", ["listeners"]), ("listeners=0.0.0.0:1", ["listeners"]),
+            ("listeners=10.0.0.1:1", ["listeners"]),
+            ("listeners=host.example:1", ["listeners"]), ("listeners=SSL://:1", ["listeners"]),
+            ("listeners=SSL://:1 ssl.client.auth=requested", ["listeners"]),
+            ("listeners=SSL://:1 ssl.client.auth=required", []),
+            ("listeners=SASL_SSL://:1 authorizer.enable=true", []),
+            ("listeners=SASL_SSL://:1 authorizer.enable=false", []),
+            ("listeners=SASL_SSL://127.0.0.1:1", ["authorizer.enable"]),
+            ("listeners=SASL_PLAINTEXT://:1,PLAINTEXT://:2 authorizer.enable=true", ["listeners"]),
+            ("http.listener=:1", ["http.listener"]), ("http.listener=:1 http.enable=false", []),
+            ("http.listener=https://:1", ["http.listener"]),
+            ("http.listener=https://:1 http.ssl.client.auth=required", []),
+            ("http.listener=:1 authorizer.enable=true", ["http.listener", "http.listener"]),
+            ("listeners=:1 http.listener=:2", ["listeners", "http.listener"]),
+            ("listeners=:1 http.listener=:2 security.allow.open=true", []),
+            ("http.listener=:2 authorizer.enable=true security.allow.open=true", ["http.listener"]),
+            ("http.listener=127.0.0.1:2 authorizer.enable=true", []),
+            ("listeners=SASL_SSL://:1 security.allow.open=true", ["authorizer.enable"]),
+        ] as [(String, [String])])
+    func whatIsOpenToAllIsRefusedUntilItIsMeant(_ settings: String, _ keys: [String]) {
+        let flags = settings.split(separator: " ").map { setting in
+            let parts = setting.split(separator: "=", maxSplits: 1).map(String.init)
+            return (parts[0], parts[1])
+        }
+        let found = problems(flags: flags, isOpen: false)
+        #expect(found.map { $0.prefix { $0 != "=" } } == keys.map { $0[...] }, "\(settings): \(found)")
+        for text in found where text.contains("asks nobody") {
+            // The three ways on.
+            #expect(
+                text.contains("ssl.client.auth=required") && text.contains("127.0.0.1") && text.contains("--insecure"))
         }
     }
 

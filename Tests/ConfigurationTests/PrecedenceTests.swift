@@ -16,7 +16,7 @@ import Testing
         #expect(configuration.defaultPartitionCount == 1)
         #expect(configuration.autoCreatesTopics)
         #expect(configuration.retentionMs == 604_800_000)
-        #expect(configuration.kafkaListeners.map(\.endpoint) == [Endpoint(host: "", port: 9092)])
+        #expect(configuration.kafkaListeners.map(\.endpoint) == [Endpoint(host: "localhost", port: 9092)])
         #expect(configuration.advertisedListeners == [])
         #expect(configuration.value(for: "num.partitions")?.source == .builtIn)
     }

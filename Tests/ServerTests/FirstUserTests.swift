@@ -1,3 +1,4 @@
+import BrokerCore
 import BrokerTestKit
 import Configuration
 import Foundation
@@ -12,7 +13,7 @@ import Testing
     private func settings(_ file: String, user: String = "admin") -> [String: String] {
         [
             "sasl.first.user": user, "sasl.first.user.password.file": file,
-            "listeners": "SASL_PLAINTEXT://127.0.0.1:0",
+            "listeners": "SASL_PLAINTEXT://127.0.0.1:0", "authorizer.enable": "false",
         ]
     }
 

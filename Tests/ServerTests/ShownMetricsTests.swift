@@ -22,6 +22,7 @@ import Testing
             folder: folder.path,
             [
                 "listeners": "PLAINTEXT://127.0.0.1:0,SSL://127.0.0.1:0,SASL_PLAINTEXT://127.0.0.1:0",
+                "authorizer.enable": "false",
                 "sasl.enabled.mechanisms": "OAUTHBEARER", "sasl.oauthbearer.expected.issuer": "issuer",
                 "sasl.oauthbearer.expected.audience": "us",
                 "sasl.oauthbearer.jwks.endpoint.url": "file://\(folder.path)/keys",

@@ -47,7 +47,7 @@ class TokenBroker(Broker):
         self.ports = {name: free_port() for name in ("SASL_PLAINTEXT", "SASL_SSL")}
         self.settings.update({"ssl.keystore.location": certificates.path("server.both.pem"), "sasl.enabled.mechanisms": "OAUTHBEARER",
                               "sasl.oauthbearer.expected.issuer": issuer.name, "sasl.oauthbearer.expected.audience": "orders,payments",
-                              "sasl.oauthbearer.jwks.endpoint.url": f"{issuer.name}/keys", "sasl.oauthbearer.clock.skew.seconds": "0", **settings})
+                              "sasl.oauthbearer.jwks.endpoint.url": f"{issuer.name}/keys", "sasl.oauthbearer.clock.skew.seconds": "0", "authorizer.enable": "false", **settings})
         self.settings = {key: value for key, value in self.settings.items() if value is not None}
 
     def addresses(self) -> list[str]:

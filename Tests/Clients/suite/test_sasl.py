@@ -36,7 +36,7 @@ class SaslBroker(Broker):
         super().__init__("millrace", program, settings)
         self.certificates, self.program = certificates, program
         self.ports = {name: free_port() for name in PROTOCOLS}
-        self.settings.update({"ssl.keystore.location": certificates.path("server.both.pem"), "sasl.enabled.mechanisms": ",".join(MECHANISMS), **settings})
+        self.settings.update({"ssl.keystore.location": certificates.path("server.both.pem"), "sasl.enabled.mechanisms": ",".join(MECHANISMS), "authorizer.enable": "false", **settings})
 
     def addresses(self) -> list[str]:
         names = ",".join(f"{name}://127.0.0.1:{port}" for name, port in self.ports.items())

@@ -374,7 +374,7 @@ def test_a_hundred_reloads_under_load_drop_no_connection(tls_broker, certificate
 
 
 @pytest.mark.parametrize("settings, words", [
-    ({"listeners": "SASL_SSL://127.0.0.1:0"}, "ssl.keystore.certificate.chain: listener SASL_SSL speaks TLS and has no certificate"),
+    ({"listeners": "SASL_SSL://127.0.0.1:0", "authorizer.enable": "false"}, "ssl.keystore.certificate.chain: listener SASL_SSL speaks TLS and has no certificate"),
     ({"listeners": "SSL://127.0.0.1:0"}, "ssl.keystore.certificate.chain: listener SSL speaks TLS and has no certificate"),
     ({"listeners": "SSL://127.0.0.1:0", "ssl.keystore.location": "/nowhere.pem"}, "ssl.keystore.location: /nowhere.pem: No such file"),
     ({"listeners": "SSL://127.0.0.1:0", "ssl.keystore.type": "JKS"}, "ssl.keystore.type=JKS"),
