@@ -23,7 +23,8 @@ int cstorage_open(const char *path, int flags) {
     if (flags & CSTORAGE_CREATE) mode |= O_CREAT;
     if (flags & CSTORAGE_EXCLUSIVE) mode |= O_EXCL;
     if (flags & CSTORAGE_DIRECT) mode |= O_DIRECT;
-    return RESULT(open(path, mode, 0640));
+    // For the owner alone: records are somebody's, and the metadata has what passwords are checked by.
+    return RESULT(open(path, mode, 0600));
 }
 
 int cstorage_close(int descriptor) { return RESULT(close(descriptor)); }

@@ -21,6 +21,13 @@ import Testing
         #expect(try file.read(1, at: 99) == [])
     }
 
+    /// The metadata's have what passwords are checked by.
+    @Test func filesAreForTheirOwnerAlone() throws {
+        _ = try fileSystem.open(folder("a"), .createNew)
+        var status = stat()
+        #expect(stat(folder("a"), &status) == 0 && status.st_mode & 0o777 == 0o600)
+    }
+
     @Test func morePiecesThanOneCallTakesAreWritten() throws {
         let pool = ChunkPool()
         let bytes = (0..<5000).map { UInt8(truncatingIfNeeded: $0) }

@@ -3,7 +3,7 @@ import KafkaModel
 extension SaslSession {
     /// One token of the client, in whichever frame it came.
     mutating func take(
-        _ token: [UInt8], in exchange: Exchange, now: MonotonicTime, environment: SaslEnvironment
+        _ token: [UInt8], in exchange: Exchange, now: MonotonicTime, environment: () -> SaslEnvironment
     ) -> SaslAction {
         var exchange = exchange
         exchange.tokenArrived = now
@@ -25,7 +25,7 @@ extension SaslSession {
     }
 
     private mutating func takeFirst(
-        _ token: [UInt8], in exchange: Exchange, environment: SaslEnvironment
+        _ token: [UInt8], in exchange: Exchange, environment: () -> SaslEnvironment
     ) -> SaslAction {
         var exchange = exchange
         let action: SaslAction
@@ -41,6 +41,7 @@ extension SaslSession {
             action = .verify(.token(message.token))
         case .scramSHA256, .scramSHA512:
             var scram = ScramExchange(mechanism: exchange.mechanism == .scramSHA256 ? .sha256 : .sha512)
+            let environment = environment()
             let entropy = environment.entropy(ScramExchange.nonceBytes)
             let first = scram.begin(
                 with: token, credentials: environment.credentials, decoys: environment.decoys, entropy: entropy)
@@ -83,6 +84,7 @@ extension SaslSession {
         guard case .exchanging(let exchange) = phase else { preconditionFailure("success outside an exchange") }
         // Who renews a session has to be who began it.
         if let identity, identity.principal != found.principal { return fail(now: now) }
+        hasRenewed = identity != nil
         identity = found
         mechanism = exchange.mechanism
         authenticatedAt = now

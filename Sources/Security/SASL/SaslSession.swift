@@ -1,4 +1,4 @@
-import KafkaModel
+public import KafkaModel
 
 /// The authentication of one connection of a SASL listener: requests in, actions out. Copied freely, it holds no
 /// resource.
@@ -70,6 +70,9 @@ public struct SaslSession: Sendable {
     /// Whom the last exchange was about, as far as it came: for the log, never for a decision.
     public internal(set) var claimed: (mechanism: SaslMechanism, user: ExactString?)?
     var authenticatedAt: MonotonicTime?
+    /// Whether that was a renewal. The first one may come at once, as in Kafka: where sessions last a second, clients renew
+    /// after less, and take a refusal for final.
+    var hasRenewed = false
     /// When the session ends; nil for never.
     public internal(set) var sessionEnd: MonotonicTime?
     var exchangeDeadline: MonotonicTime
@@ -127,8 +130,9 @@ public struct SaslSession: Sendable {
 
     // MARK: What arrives
 
+    /// `environment` is asked for by SCRAM's first token alone: requests of a session with an end come here as well.
     public mutating func receive(
-        _ request: SaslRequest, now: MonotonicTime, environment: SaslEnvironment
+        _ request: SaslRequest, now: MonotonicTime, environment: @autoclosure () -> SaslEnvironment
     ) -> SaslAction {
         switch phase {
         case .start: receiveFirst(request, now: now)
@@ -156,7 +160,7 @@ public struct SaslSession: Sendable {
     }
 
     private mutating func receive(
-        _ request: SaslRequest, in exchange: Exchange, now: MonotonicTime, environment: SaslEnvironment
+        _ request: SaslRequest, in exchange: Exchange, now: MonotonicTime, environment: () -> SaslEnvironment
     ) -> SaslAction {
         // Parsed before its predecessor was looked at.
         if exchange.isVerifying { return close(.unexpectedFrame) }
@@ -177,7 +181,7 @@ public struct SaslSession: Sendable {
 
     private mutating func receiveAuthenticated(_ request: SaslRequest, now: MonotonicTime) -> SaslAction {
         if case .handshake(let version, let name) = request, let since = authenticatedAt, sessionEnd != nil,
-            now - since >= Self.minReauthenticationInterval, version == 1
+            !hasRenewed || now - since >= Self.minReauthenticationInterval, version == 1
         {
             exchangeDeadline = now + settings.deadline
             return handshake(version: version, name: name, now: now)
