@@ -64,6 +64,9 @@ extension Configuration {
     public var firstUserPasswordFile: String? { optionalText("sasl.first.user.password.file") }
     /// 0: a session lasts as long as its connection.
     public var maxSaslSessionMs: Int64 { integer("connections.max.reauth.ms") }
+    /// A path, `stderr` or `off`.
+    public var auditLog: String { text("audit.log") }
+    public var maxAuditLogBytes: Int64 { integer("audit.log.max.bytes") }
     public var authenticationFailureDelayMs: Int64 { integer("connection.failed.authentication.delay.ms") }
 
     // MARK: Network

@@ -72,5 +72,12 @@ extension ConfigurationTable {
             "Windows whose use of controller_mutation_rate a client may spend at once, when it was idle"),
         ConfigurationKey(
             "controller.quota.window.size.seconds", .integer(1...3600), default: "1", "Length of each of them"),
+        ConfigurationKey(
+            "audit.log", .text, default: "audit.log",
+            "Where it is told who signed in, changed what and was refused, as JSON a line: a file, by a relative path of the data "
+                + "folder; stderr; or off"),
+        ConfigurationKey(
+            "audit.log.max.bytes", .bytes(65_536...Int64.max), default: "16777216",
+            "At this size the file begins anew; the one before is kept beside it, as audit.log.1"),
     ]
 }

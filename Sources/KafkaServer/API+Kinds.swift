@@ -51,7 +51,7 @@ extension API {
     }
 
     /// Serves changes of metadata, which the admin thread makes some at a time; the answer tells how each went.
-    static func change<Asked: KafkaRequest>(
+    static func change<Asked: AuditedRequest>(
         _ type: Asked.Type, _ price: RequestPrice, estimate: @escaping Estimate<Asked>,
         plan: @escaping @Sendable (Asked, AnswerContext) -> SlicedPlan<Asked.Response>
     ) -> API {
@@ -75,6 +75,7 @@ extension API {
                 let (planned, admin) = (plan(asked, context, mutations), context.broker.admin)
                 SlicedRun(planned, from: Asked.Response(), on: admin, for: context.standing) { response in
                     guard let response else { return done(.refused("too many changes wait")) }
+                    context.audit(asked, response)
                     done(PreparedReply(Answer(response: response), context.ticket, priced: bytes, pool: pool))
                 }.start()
             }

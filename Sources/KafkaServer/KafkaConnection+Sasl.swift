@@ -51,10 +51,22 @@ extension KafkaConnection {
     /// Closes the connection without a reply, which clients take for a reason to try again.
     private func end(_ end: SaslEnd) {
         server.metrics.endedAuthentications[end]?.add()
+        if let sasl { audit(end.rawValue, sasl) }
         if end == .unavailable {
             Log.info("authentication is not possible just now", "peer", connection.peerAddress.description)
         }
         close(because: "authentication: \(end.rawValue)")
+    }
+
+    /// Tells the audit how somebody's showing who he is has ended; of whoever has not, the name is what he says.
+    private func audit(_ result: String, _ sasl: SaslConnection) {
+        guard let audit = server.options.audit else { return }
+        let claimed = sasl.session.claimed
+        let who = sasl.session.identity?.principal ?? .user(claimed?.user?.text ?? "")
+        audit.note(
+            AuditEntry(
+                .authentication, who: who.description, from: peerAddress?.description ?? "",
+                what: claimed?.mechanism.rawValue ?? "none", result: result))
     }
 
     /// Of a name that somebody says to have, in a line of the log.
@@ -83,6 +95,7 @@ extension KafkaConnection {
         case .fail(let said, let time):
             server.metrics.refusedAuthentications.add()
             sasl.authentication.countFailure(from: peerAddress)
+            audit("refused", sasl)
             let claimed = sasl.session.claimed
             Log.info(
                 "authentication refused", "peer", connection.peerAddress.description, "port",
@@ -117,6 +130,7 @@ extension KafkaConnection {
             sasl.signedInAs = identity.principal.name
             loop.signedIn(identity.principal.name, connection.id)
             server.metrics.authentications.add()
+            audit("accepted", sasl)
         }
         // A change of the credential since it was looked at has told the loop before the connection was there to be found.
         sasl.provenAsOf = -1

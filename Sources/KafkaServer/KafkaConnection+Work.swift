@@ -175,6 +175,7 @@ extension KafkaConnection {
         let tellsAddress = ticket.key == .metadata || ticket.key == .findCoordinator
         return AnswerContext(
             broker: broker, ticket: ticket, permissions: permissions, standing: standing,
+            auditor: ticket.key.isAudited ? auditor : nil,
             node: tellsAddress ? node : BrokerNode(id: broker.options.nodeID))
     }
 

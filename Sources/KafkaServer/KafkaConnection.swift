@@ -100,8 +100,11 @@ final class KafkaConnection: ConnectionHandler {
     /// What the client may do just now.
     var permissions: Permissions {
         guard server.hasAuthorizer else { return .all }
-        return Permissions(broker, client)
+        return Permissions(broker, client, server.options.audit)
     }
+
+    /// Tells the audit of what the client does; nil: there is none.
+    var auditor: Auditor? { server.options.audit.map { Auditor(log: $0, client: client) } }
 
     var standing: Standing? {
         guard let sasl, let identity = sasl.session.identity else { return nil }

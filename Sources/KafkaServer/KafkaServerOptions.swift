@@ -1,3 +1,5 @@
+public import Telemetry
+
 /// What the Kafka edge is told at its start.
 public struct KafkaServerOptions: Sendable {
     /// Largest request in bytes (`socket.request.max.bytes`); a frame that announces more closes its connection.
@@ -23,6 +25,9 @@ public struct KafkaServerOptions: Sendable {
     /// `max.connections` and `max.connections.per.ip`.
     public var maxConnections = 20_000
     public var maxConnectionsPerIP = Int.max
+
+    /// Who did what, and who was refused; nil: nobody is told.
+    public var audit: AuditLog?
 
     public init() {}
 }

@@ -1,6 +1,7 @@
 import BrokerCore
 import KafkaModel
 import Security
+import Telemetry
 
 /// What a client may do, by the ACLs that are in force when it is asked: a request that waits, or goes on for long, does not
 /// take those of its beginning along. Asked on any thread.
@@ -10,7 +11,9 @@ struct Permissions: Sendable {
     private struct Asked {
         let broker: Broker
         let client: KafkaClientIdentity
+        let audit: AuditLog?
         var rules: AccessRules { broker.access.rules }
+        var auditor: Auditor? { audit.map { Auditor(log: $0, client: client) } }
     }
 
     private let asked: Asked?
@@ -19,7 +22,9 @@ struct Permissions: Sendable {
 
     private init() { asked = nil }
 
-    init(_ broker: Broker, _ client: KafkaClientIdentity) { asked = Asked(broker: broker, client: client) }
+    init(_ broker: Broker, _ client: KafkaClientIdentity, _ audit: AuditLog? = nil) {
+        asked = Asked(broker: broker, client: client, audit: audit)
+    }
 
     /// Whether nothing is refused.
     var isUnlimited: Bool { asked == nil }
@@ -38,31 +43,44 @@ struct Permissions: Sendable {
 
     private static let inlineDecisions = 500
 
-    func allows(_ operation: AclOperation, _ resource: ResourceType, _ name: String) -> Bool {
+    /// `quietly`: that it is denied is no refusal that the client is told, so the audit is not told either.
+    func allows(
+        _ operation: AclOperation, _ resource: ResourceType, _ name: String, quietly: Bool = false
+    ) -> Bool {
         guard let asked else { return true }
-        return asked.rules.decide(AccessRequest(operation, resource, ExactString(name)), for: asked.client.subject)
-            .isAllowed
+        let request = AccessRequest(operation, resource, ExactString(name))
+        let isAllowed = asked.rules.decide(request, for: asked.client.subject).isAllowed
+        if !isAllowed, !quietly { asked.auditor?.refused(operation, resource, name) }
+        return isAllowed
     }
 
-    func allows(_ operation: AclOperation, topic name: String) -> Bool { allows(operation, .topic, name) }
-    func allows(_ operation: AclOperation, group name: String) -> Bool { allows(operation, .group, name) }
+    func allows(_ operation: AclOperation, topic name: String, quietly: Bool = false) -> Bool {
+        allows(operation, .topic, name, quietly: quietly)
+    }
 
-    func allowsOnCluster(_ operation: AclOperation) -> Bool {
-        allows(operation, .cluster, ResourcePattern.clusterName.text)
+    func allows(_ operation: AclOperation, group name: String, quietly: Bool = false) -> Bool {
+        allows(operation, .group, name, quietly: quietly)
+    }
+
+    func allowsOnCluster(_ operation: AclOperation, quietly: Bool = false) -> Bool {
+        allows(operation, .cluster, ResourcePattern.clusterName.text, quietly: quietly)
     }
 
     /// Either suffices, whatever the other one's DENY says.
-    func allowsOnClusterOr(_ operation: AclOperation, topic name: String) -> Bool {
-        allowsOnCluster(operation) || allows(operation, topic: name)
+    func allowsOnClusterOr(_ operation: AclOperation, topic name: String, quietly: Bool = false) -> Bool {
+        allowsOnCluster(operation, quietly: true) || allows(operation, topic: name, quietly: quietly)
     }
 
     /// On `cache`'s loop: to look through all ACLs of a client may take a millisecond.
     func allowsOnAny(_ operation: AclOperation, _ resource: ResourceType, by cache: LoopDecisions?) -> Bool {
         guard let asked else { return true }
         guard let cache else { return asked.rules.decideOnAny(operation, resource, for: asked.client.subject) }
-        return cache.decisions.isAllowedOnAny(
+        let isAllowed = cache.decisions.isAllowedOnAny(
             operation, resource, for: asked.client.registered, asOf: asked.broker.rulesNumber
-        ) { asked.rules } ?? false
+        ) { asked.rules }
+        if isAllowed == true { return true }
+        asked.auditor?.refused(operation, resource, "any")
+        return false
     }
 
     /// `authorizedOperations` of a resource. Source: KIP-430.
@@ -75,7 +93,7 @@ struct Permissions: Sendable {
 
     /// Of the cluster: nothing for who may not describe it.
     var clusterOperations: Int32 {
-        allowsOnCluster(.describe) ? operations(on: .cluster, ResourcePattern.clusterName.text) : 0
+        allowsOnCluster(.describe, quietly: true) ? operations(on: .cluster, ResourcePattern.clusterName.text) : 0
     }
 
     /// Why settings may not be described or altered, by the types of those APIs: of a broker they are the cluster's.
@@ -94,9 +112,12 @@ struct Permissions: Sendable {
     /// What `cache` says of a topic, by the bytes of its name: on the cache's loop, for who asks at every request.
     func allows(_ operation: AclOperation, topic name: UnsafeRawBufferPointer, by cache: LoopDecisions) -> Bool {
         guard let asked else { return true }
-        return cache.decisions.isAllowed(
+        let isAllowed = cache.decisions.isAllowed(
             operation, .topic, name, for: asked.client.registered, asOf: asked.broker.rulesNumber
-        ) { asked.rules } ?? false
+        ) { asked.rules }
+        if isAllowed == true { return true }
+        asked.auditor?.refused(operation, .topic, String(decoding: name, as: UTF8.self))
+        return false
     }
 }
 

@@ -54,6 +54,8 @@ struct AnswerContext: Sendable {
     var permissions = Permissions.all
     /// What it was let in by; nil where nobody is asked.
     var standing: Standing?
+    /// Of requests that change something (`AuditedRequest`), where there is an audit.
+    var auditor: Auditor?
     /// This broker as the client should know it; without an address where the API does not tell it.
     var node: BrokerNode
 

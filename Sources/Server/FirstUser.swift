@@ -9,7 +9,9 @@ enum FirstUser {
     /// A longer password is no person's.
     private static let maxBytes = 1_024
 
-    static func make(on broker: Broker, _ configuration: Configuration) throws(ConfigurationError) {
+    static func make(
+        on broker: Broker, _ configuration: Configuration, _ audit: AuditLog?
+    ) throws(ConfigurationError) {
         guard let name = configuration.firstUser, let file = configuration.firstUserPasswordFile else { return }
         // Before the file is read: it may be gone by now, as it should be.
         if broker.hasHadUsers { return }
@@ -25,6 +27,9 @@ enum FirstUser {
                 remedy: "Mend that, and start again")
         }
         Log.info("the first user is made", "user", name)
+        audit?.note(
+            AuditEntry(
+                .change, who: "the configuration", from: "", what: "first user", on: name, result: "NONE"))
     }
 
     private static func read(_ path: String) -> Secret? {
@@ -42,6 +47,7 @@ enum FirstUser {
             count += got
         }
         if count > 0, bytes[count - 1] == UInt8(ascii: "\n") { count -= 1 }
+        if count > 0, bytes[count - 1] == UInt8(ascii: "\r") { count -= 1 }
         guard (1...maxBytes).contains(count), !bytes[..<count].contains(UInt8(ascii: "\n")) else { return nil }
         return Secret(copying: bytes[..<count])
     }

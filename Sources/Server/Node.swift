@@ -28,6 +28,7 @@ public struct Node: Sendable {
     private let group: EventLoopGroup
     private let certificates: CertificateWatch?
     private let tokens: IssuedTokens?
+    private let audit: AuditLog?
 
     /// Opens the data folder, recovers it and listens. A start that fails leaves nothing running.
     ///
@@ -56,27 +57,31 @@ public struct Node: Sendable {
         let broker = try Broker(
             fileSystem: files, folder: configuration.dataFolder, options: options.broker, pool: pool,
             metrics: metrics)
+        let audit = AuditFile.audit(configuration, on: files, metrics: metrics)
         do {
-            try FirstUser.make(on: broker, configuration)
+            try FirstUser.make(on: broker, configuration, audit)
             let tokens = try issuers?.open(broker)
             do {
-                return try start(broker, options, configuration, listeners, tokens, pool, metrics)
+                return try start(broker, options, configuration, listeners, tokens, audit, pool, metrics)
             } catch {
                 tokens?.stop()
                 throw error
             }
         } catch {
             try? broker.stop()
+            audit?.stop()
             throw error
         }
     }
 
     private static func start(
         _ broker: Broker, _ options: NodeOptions, _ configuration: Configuration, _ listeners: NodeListeners,
-        _ tokens: IssuedTokens?, _ pool: ChunkPool, _ metrics: MetricsRegistry
+        _ tokens: IssuedTokens?, _ audit: AuditLog?, _ pool: ChunkPool, _ metrics: MetricsRegistry
     ) throws -> Node {
+        var kafkaOptions = options.kafka
+        kafkaOptions.audit = audit
         let kafka = KafkaServer(
-            broker: broker, options: options.kafka, loopCount: options.loopCount, metrics: metrics)
+            broker: broker, options: kafkaOptions, loopCount: options.loopCount, metrics: metrics)
         let mode = GatewayAuthentication.Mode(configuration)
         let passwords = listeners.asksForUsers || mode != nil ? try Authentication(broker) : nil
         let gateway = options.gateway.map { gatewayOptions in
@@ -110,7 +115,7 @@ public struct Node: Sendable {
             tokens?.show(in: metrics)
             return Node(
                 kafkaAddresses: kafkaAddresses, httpAddresses: httpAddresses, broker: broker, gateway: gateway,
-                group: group, certificates: listeners.watch(), tokens: tokens)
+                group: group, certificates: listeners.watch(), tokens: tokens, audit: audit)
         } catch {
             group.stop(within: .zero)
             throw error
@@ -150,6 +155,8 @@ public struct Node: Sendable {
         gateway?.drain()
         group.stop(within: Self.drainLimit)
         tokens?.stop()
+        // Also where the broker's stop throws.
+        defer { audit?.stop() }
         try broker.stop()
     }
 }

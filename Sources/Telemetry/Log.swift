@@ -96,14 +96,18 @@ public enum Log {
             (fields[$0].description, fields[$0 + 1].description)
         }
         if leftOut > 0 { pairs.append(("left_out", String(leftOut))) }
-        let wallMs = Int(WallClock.milliseconds)
-        let time = timestamp(seconds: wallMs / 1000, milliseconds: wallMs % 1000)
+        let time = timestamp()
         let asJSON = format.load(ordering: .relaxed) == Format.json.rawValue
         let line = LogLine(time, level, message, pairs, asJSON: asJSON).bytes
         line.withUnsafeBytes { bytes in
             // A log that cannot be written is lost: there is nowhere to say so.
             _ = Glibc.write(descriptor.load(ordering: .relaxed), bytes.baseAddress, bytes.count)
         }
+    }
+
+    static func timestamp() -> String {
+        let wallMs = Int(WallClock.milliseconds)
+        return timestamp(seconds: wallMs / 1000, milliseconds: wallMs % 1000)
     }
 
     /// Returns a time by RFC 3339, in UTC with milliseconds: `2026-11-21T10:00:00.123Z`.

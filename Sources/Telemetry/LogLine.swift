@@ -46,7 +46,7 @@ struct LogLine {
     }
 
     /// Returns `value` as a JSON string, cut between two characters.
-    private static func quoted(_ value: String) -> [UInt8] {
+    static func quoted(_ value: String) -> [UInt8] {
         var bytes: [UInt8] = [0x22]
         var value = value
         value.withUTF8 { text in

@@ -57,8 +57,8 @@ private struct MetadataQuestion: Sendable {
         let catalog = context.broker.catalog
         missing = distinct.compactMap { topic in
             guard topic.topicID == .zero, let name = topic.name, catalog.topic(named: name) == nil,
-                TopicName.problem(name) == nil, context.permissions.allows(.describe, topic: name),
-                context.permissions.allowsOnClusterOr(.create, topic: name)
+                TopicName.problem(name) == nil, context.permissions.allows(.describe, topic: name, quietly: true),
+                context.permissions.allowsOnClusterOr(.create, topic: name, quietly: true)
             else { return nil }
             return name
         }
@@ -102,7 +102,9 @@ private struct MetadataQuestion: Sendable {
             step: { [missing, mutations, permissions] index, refusals in
                 let name = missing[index]
                 // Asked again: others may have been made for long before it.
-                guard permissions.allowsOnClusterOr(.create, topic: name) else { return refusals[name] = .notAuthorized }
+                guard permissions.allowsOnClusterOr(.create, topic: name) else {
+                    return refusals[name] = .notAuthorized
+                }
                 if mutations?.take(Int(broker.options.defaultPartitions)) != nil {
                     refusals[name] = Self.notYet
                     return
@@ -137,7 +139,9 @@ private struct MetadataQuestion: Sendable {
             response.clusterAuthorizedOperations = context.permissions.clusterOperations
         }
         guard let topics else {
-            let visible = catalog.sortedTopics.lazy.filter { permissions.allows(.describe, topic: $0.name) }
+            let visible = catalog.sortedTopics.lazy.filter {
+                permissions.allows(.describe, topic: $0.name, quietly: true)
+            }
             response.topics = Array(visible.map(describe))
             return response
         }

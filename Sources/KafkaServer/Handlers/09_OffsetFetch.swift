@@ -107,7 +107,7 @@ extension KafkaConnection {
         _ topic: OffsetFetchResponse.OffsetFetchResponseTopics, _ byID: Bool, _ context: AnswerContext
     ) -> Bool {
         let name = byID ? context.broker.catalog.topic(id: topic.topicID)?.name : topic.name
-        return name.map { context.permissions.allows(.describe, topic: $0) } ?? false
+        return name.map { context.permissions.allows(.describe, topic: $0, quietly: true) } ?? false
     }
 
     private static func refused(

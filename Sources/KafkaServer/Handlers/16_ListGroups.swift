@@ -50,8 +50,8 @@ extension KafkaConnection {
             response.groups += groups
         }
         response.groups = eachOnce(response.groups)
-        if !context.permissions.allowsOnCluster(.describe) {
-            response.groups.removeAll { !context.permissions.allows(.describe, group: $0.groupID) }
+        if !context.permissions.allowsOnCluster(.describe, quietly: true) {
+            response.groups.removeAll { !context.permissions.allows(.describe, group: $0.groupID, quietly: true) }
         }
         var longText = 0
         response.groups.removeAll { group in

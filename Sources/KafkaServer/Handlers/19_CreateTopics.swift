@@ -44,7 +44,8 @@ extension KafkaConnection {
                         create(topic, broker, asked.validateOnly, mutations)
                     }
                 response.topics.append(
-                    permissions.allows(.describeConfigs, topic: topic.name) ? result : withoutSettings(result))
+                    permissions.allows(.describeConfigs, topic: topic.name, quietly: true)
+                        ? result : withoutSettings(result))
             },
             timedOut: { index, response in response.topics.append(refusal(topics[index], ChangeLimits.late)) })
     }

@@ -52,6 +52,7 @@ extension KafkaConnection {
             }
             response.topics.append(result)
         }
+        context.audit(asked, response)
         // An answer that a worker makes has no turn of an event loop that would commit.
         if !commits.isEmpty { context.broker.store.kick() }
         return Answer(response: response, commits: commits)

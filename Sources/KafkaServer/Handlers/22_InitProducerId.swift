@@ -16,7 +16,8 @@ extension KafkaConnection {
         if let id = asked.transactionalID {
             let code: ErrorCode = id.isEmpty ? .invalidRequest : .transactionalIDAuthorizationFailed
             response.errorCode = code.rawValue
-        } else if !permissions.allowsOnCluster(.idempotentWrite), !permissions.allowsOnAny(.write, .topic, by: loop.decisions)
+        } else if !permissions.allowsOnCluster(.idempotentWrite, quietly: true),
+            !permissions.allowsOnAny(.write, .topic, by: loop.decisions)
         {
             response.errorCode = ErrorCode.clusterAuthorizationFailed.rawValue
         } else if let id = broker.producerIDs.takeReady() {

@@ -29,7 +29,7 @@ extension KafkaConnection {
             result.topic = topic.topic
             let found = catalog.topic(named: topic.topic)
             let isAllowed =
-                context.permissions.allowsOnCluster(.clusterAction)
+                context.permissions.allowsOnCluster(.clusterAction, quietly: true)
                 || context.permissions.allows(.describe, topic: topic.topic)
             result.partitions = topic.partitions.map { partition in
                 var answer = OffsetForLeaderEpochResponse.EpochEndOffset()

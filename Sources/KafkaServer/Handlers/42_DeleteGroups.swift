@@ -41,6 +41,7 @@ extension KafkaConnection {
                 answer.response.results.append(result)
             }
         }
+        context.audit(asked, answer.response)
         context.broker.store.kick()
         return answer
     }

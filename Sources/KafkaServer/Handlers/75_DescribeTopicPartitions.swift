@@ -28,7 +28,9 @@ extension KafkaConnection {
         _ asked: DescribeTopicPartitionsRequest, _ context: AnswerContext
     ) -> Answer<DescribeTopicPartitionsResponse> {
         let catalog = context.broker.catalog
-        let all = catalog.topics.lazy.map(\.name).filter { context.permissions.allows(.describe, topic: $0) }
+        let all = catalog.topics.lazy.map(\.name).filter {
+            context.permissions.allows(.describe, topic: $0, quietly: true)
+        }
         let wanted = asked.topics.isEmpty ? Array(all) : asked.topics.map(\.name)
         var names = Set(wanted.lazy.map { ExactString($0) }).sorted()
         var firstPartition = 0

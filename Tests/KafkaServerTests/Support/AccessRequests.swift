@@ -5,6 +5,13 @@ import Security
 
 /// Requests about who may do what.
 enum AccessRequests {
+    /// For a producer without a transactional id.
+    static var producerID: InitProducerIdRequest {
+        var request = InitProducerIdRequest()
+        request.transactionalID = nil
+        return request
+    }
+
     static func describe(
         resource: Int8 = 1, name: String? = nil, pattern: Int8 = 1, principal: String? = nil, host: String? = nil,
         operation: Int8 = 1, permission: Int8 = 1
