@@ -27,6 +27,26 @@ import Testing
         }
     }
 
+    /// Else two that find one ACL each would keep all other long replies waiting.
+    @Test func aFilterIsChargedForWhatItMayFind() throws {
+        let broker = try broker()
+        _ = broker.broker.createAcls(
+            (0..<3_000).map {
+                .init(
+                    resource: 2, name: "topic-\($0)", pattern: 3, principal: "User:\($0 % 100)", host: "*",
+                    operation: 3,
+                    permission: 3)
+            })
+        let context = AnswerContext(
+            broker: broker.broker, ticket: ReplyTicket(key: .describeAcls, version: 3, correlationID: 1),
+            node: BrokerNode(id: 1))
+        func price(_ request: DescribeAclsRequest) -> Int { KafkaConnection.describeAclsPrice(request, context) }
+        #expect(price(AccessRequests.describe()) > 500_000)
+        #expect(price(AccessRequests.describe(resource: 2, name: "topic-1", pattern: 3)) < 20_000)
+        #expect(price(AccessRequests.describe(principal: "User:7")) < 300_000)
+        #expect(price(AccessRequests.describe(resource: 99)) < 1_000)
+    }
+
     @Test func withoutAnAuthorizerThereAreNone() throws {
         let client = try TestBroker().client()
         let described = try client.call(AccessRequests.describe())

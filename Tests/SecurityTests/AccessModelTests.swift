@@ -103,6 +103,14 @@ private struct NaiveRules {
                     cache.isAllowed(operation, resource, $0, for: registered, by: rules)
                 }
                 #expect(cached == expected)
+                let filter = AclFilter(
+                    resource: random.pick([.any, .topic]), name: random.chance(0.5) ? ExactString(name) : nil,
+                    pattern: random.pick([.any, .literal, .prefixed, .match]),
+                    principal: random.chance(0.5) ? ExactString("User:" + random.pick(["u", "v", "*"])) : nil)
+                let found = rules.bindings.filter(filter.matches).count
+                #expect(found <= rules.mostFound(by: filter), "\(filter) of \(bindings)")
+                let one = binding(&random)
+                #expect(rules.contains(one) == bindings.contains(one), "\(one) in \(bindings)")
                 #expect(
                     cache.isAllowedOnAny(operation, resource, for: registered, by: rules)
                         == naive.isAllowedOnAny(operation, resource, registered.subject))

@@ -6,12 +6,13 @@ import Security
 /// DescribeAcls: the ACLs that a filter finds, grouped by their pattern. Where they would make the reply too long, and for
 /// numbers that mean nothing, INVALID_REQUEST. (Kafka closes the connection for the latter.)
 extension KafkaConnection {
-    /// As if the filter found all of them: the estimate looks at none.
+    /// As if the filter found all that are about its name, or its principal: the estimate looks at no more. A filter without both
+    /// may find all there are.
     static func describeAclsPrice(_ asked: DescribeAclsRequest, _ context: AnswerContext) -> Int {
         let access = context.broker.access
-        return min(
-            aclsPrice(access.rules.count, patterns: access.rules.count, text: access.textBytes.acls),
-            RequestLimits.listBytes)
+        let most = AclFilter(asked).map { access.rules.mostFound(by: $0) } ?? 0
+        let text = min(access.textBytes.acls, most * 3 * AclChanges.maxTextBytes)
+        return min(aclsPrice(most, patterns: most, text: text), RequestLimits.listBytes)
     }
 
     private static func aclsPrice(_ acls: Int, patterns: Int, text: Int) -> Int {

@@ -52,6 +52,11 @@ public final class AccessRules: Sendable {
         /// Lengths in bytes of the prefixes, each once, ascending.
         var prefixLengths: [Int] = []
 
+        func places(of pattern: ResourcePattern) -> Places {
+            if pattern.isWildcard { return wildcard }
+            return (pattern.type == .prefixed ? prefixed[pattern.name] : literal[pattern.name]) ?? []
+        }
+
         /// Calls `body` with the rules on each pattern that covers `name`, until it says false.
         func forEach(on name: ExactString, _ body: (Places) -> Bool) {
             if !wildcard.isEmpty, !body(wildcard) { return }
@@ -92,21 +97,52 @@ public final class AccessRules: Sendable {
 
     public var count: Int { rules.count }
 
+    public func contains(_ binding: AclBinding) -> Bool {
+        let places = types[binding.pattern.resource]?.places(of: binding.pattern) ?? []
+        let same = places[begin(of: binding.principal, in: places)...].prefix {
+            rules[Int($0)].binding.principal == binding.principal
+        }
+        return same.contains { rules[Int($0)].binding == binding }
+    }
+
+    /// As many as a filter can find, or more; without looking at them.
+    public func mostFound(by filter: AclFilter) -> Int {
+        var most = rules.count
+        if let principal = filter.principal {
+            let all = Int32(0)..<Int32(rules.count)
+            let first = begin(of: principal, in: all)
+            most = rules[Int(first)...].prefix { $0.binding.principal == principal }.count
+        }
+        // MATCH finds other names as well.
+        guard let name = filter.name, filter.pattern != .match else { return most }
+        let named = types.values.reduce(0) { sum, patterns in
+            [PatternType.literal, .prefixed].reduce(sum) {
+                $0 + patterns.places(of: ResourcePattern(.topic, name, $1)).count
+            }
+        }
+        return min(most, named)
+    }
+
+    /// Where in `places` the rules about `principal` begin, if there are any.
+    private func begin<Some: RandomAccessCollection<Int32>>(of principal: ExactString, in places: Some) -> Some.Index {
+        var (low, high) = (places.startIndex, places.endIndex)
+        while low < high {
+            let middle = places.index(low, offsetBy: places.distance(from: low, to: high) / 2)
+            if rules[Int(places[middle])].binding.principal < principal {
+                low = places.index(after: middle)
+            } else {
+                high = middle
+            }
+        }
+        return low
+    }
+
     /// Those of `places` that are about one of the subject's names and its address, until `body` says false.
     private func forEach(
         of subject: AccessSubject, in places: some RandomAccessCollection<Int32>, _ body: (AclBinding) -> Bool
     ) -> Bool {
         for name in subject.names {
-            var (low, high) = (places.startIndex, places.endIndex)
-            while low < high {
-                let middle = places.index(low, offsetBy: places.distance(from: low, to: high) / 2)
-                if rules[Int(places[middle])].binding.principal < name {
-                    low = places.index(after: middle)
-                } else {
-                    high = middle
-                }
-            }
-            for place in places[low...] {
+            for place in places[begin(of: name, in: places)...] {
                 let rule = rules[Int(place)]
                 guard rule.binding.principal == name else { break }
                 if rule.isFrom(subject.address), !body(rule.binding) { return false }
