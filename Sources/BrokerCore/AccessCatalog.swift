@@ -12,6 +12,7 @@ public final class AccessCatalog: ScramCredentialSource {
     private let credentials: [ExactString: UserCredentials]
     /// Keys of the gateway, by id.
     public let keys: [ExactString: GatewayKeyRecord]
+    private let forms: [ScramMechanism: ScramForms]
     /// The metadata's revision that this is as of, and those that changed one part of it last.
     public let version: Int64
     public let credentialsVersion: Int64
@@ -57,6 +58,8 @@ public final class AccessCatalog: ScramCredentialSource {
         var rules: AccessRules
         var quotas: ClientQuotas
         var credentials: [ExactString: UserCredentials]
+        /// What these show of themselves.
+        var forms: [ScramMechanism: ScramForms]
         var keys: [ExactString: GatewayKeyRecord]
         var version: Int64
         var credentialsVersion: Int64
@@ -69,6 +72,7 @@ public final class AccessCatalog: ScramCredentialSource {
         rules = parts.rules
         quotas = parts.quotas
         credentials = parts.credentials
+        forms = parts.forms
         keys = parts.keys
         version = parts.version
         credentialsVersion = parts.credentialsVersion
@@ -79,7 +83,7 @@ public final class AccessCatalog: ScramCredentialSource {
 
     private var parts: Parts {
         Parts(
-            rules: rules, quotas: quotas, credentials: credentials, keys: keys, version: version,
+            rules: rules, quotas: quotas, credentials: credentials, forms: forms, keys: keys, version: version,
             credentialsVersion: credentialsVersion, quotasVersion: quotasVersion, keysVersion: keysVersion,
             textBytes: textBytes)
     }
@@ -109,7 +113,8 @@ public final class AccessCatalog: ScramCredentialSource {
         }
         self.init(
             Parts(
-                rules: options.rules(bindings), quotas: quotas, credentials: credentials, keys: keys, version: version,
+                rules: options.rules(bindings), quotas: quotas, credentials: credentials,
+                forms: Self.forms(credentials), keys: keys, version: version,
                 credentialsVersion: version, quotasVersion: version, keysVersion: version,
                 textBytes: TextBytes(
                     users: Self.textBytes(credentials), acls: Self.textBytes(bindings), quotas: Self.textBytes(quotas),
@@ -152,8 +157,16 @@ public final class AccessCatalog: ScramCredentialSource {
                 if parts.credentials[change.user]?.isEmpty == true { parts.credentials[change.user] = nil }
             }
             parts.textBytes.users = Self.textBytes(parts.credentials)
+            parts.forms = Self.forms(parts.credentials)
             parts.credentialsVersion = version
         }
+    }
+
+    private static func forms(_ credentials: [ExactString: UserCredentials]) -> [ScramMechanism: ScramForms] {
+        Dictionary(
+            uniqueKeysWithValues: ScramMechanism.allCases.map { mechanism in
+                (mechanism, ScramForms(credentials.values.lazy.compactMap { $0[mechanism] }))
+            })
     }
 
     static func textBytes(_ bindings: some Sequence<AclBinding>) -> Int { bindings.reduce(0) { $0 + $1.textBytes } }
@@ -181,6 +194,8 @@ public final class AccessCatalog: ScramCredentialSource {
     public func scramCredential(of user: ExactString, mechanism: ScramMechanism) -> ScramCredential? {
         credentials[user]?[mechanism]
     }
+
+    public func scramForms(mechanism: ScramMechanism) -> ScramForms { forms[mechanism] ?? .none }
 
     public var userCount: Int { credentials.count }
 

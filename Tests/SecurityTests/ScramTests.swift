@@ -1,8 +1,9 @@
 import BrokerTestKit
 import ByteBuffers
 import KafkaModel
-import Security
 import Testing
+
+@testable import Security
 
 @Suite struct ScramTests {
     /// security's vector, and RFC 7677's: "user", "pencil".
@@ -162,9 +163,11 @@ import Testing
         var dialog = SaslDialog(users: users)
         _ = dialog.shake(saslName(mechanism))
         var login = ScramLogin(mechanism, user: name)
-        let first = try #require(dialog.send(.authenticate(version: 1, token: login.first)).reply).token
-        let final = try #require(login.answer(first, password: secret("pencil, = \u{eb}")))
-        let last = try #require(dialog.send(.authenticate(version: 1, token: final)).reply).token
+        let first = dialog.send(.authenticate(version: 1, token: login.first)).reply
+        let answer = login.answer(try #require(first).token, password: secret("pencil, = \u{eb}"))
+        let final = try #require(answer)
+        let reply = dialog.send(.authenticate(version: 1, token: final)).reply
+        let last = try #require(reply).token
         #expect(login.isProven(by: last) && dialog.session.identity?.principal == .user(name))
         #expect(!login.isProven(by: Array(last.dropLast())) && !login.isProven(by: []))
     }
@@ -356,5 +359,40 @@ import Testing
         let found = ScramAlteration.describe(["bob", "alice", "bob"], all: all, credentials: user())
         #expect(found.map(\.user.text) == ["bob", "alice"] && found.map(\.error) == [.duplicateResource, .none])
         #expect(ScramAlteration.describe(["x"], all: all, credentials: user())[0].error == .resourceNotFound)
+    }
+
+    /// A user whose credential shows something that no decoy shows would exist for everybody to see.
+    @Test func decoysLookLikeTheCredentialsThatThereAre() throws {
+        func credential(_ salt: Int, _ iterations: Int) throws -> ScramCredential {
+            let keys = [UInt8](repeating: 1, count: 32)
+            return try #require(
+                ScramCredential(
+                    salt: [UInt8](repeating: 255, count: salt), iterations: iterations, storedKey: keys,
+                    serverKey: keys,
+                    mechanism: .sha256))
+        }
+        func looks(_ forms: ScramForms) -> [String] {
+            (0..<1_000).map { number in
+                let decoy = testDecoys.credential(of: ExactString("user-\(number)"), mechanism: .sha256, like: forms)
+                let isText = ScramForm(of: decoy) == ScramForm.usual
+                return "\(decoy.iterations) \(isText ? "text" : "\(decoy.salt.count)")"
+            }
+        }
+        #expect(Set(looks(.none)) == ["4096 text"])
+        let many = try [credential(64, 8_192), credential(64, 8_192), credential(64, 8_192), credential(100, 4_096)]
+        #expect(Set(looks(ScramForms(many[..<3]))) == ["8192 64"])
+        let mixed = looks(ScramForms(many))
+        let counts = mixed.reduce(into: [String: Int]()) { $0[$1, default: 0] += 1 }
+        #expect(counts.count == 2 && (700...800).contains(counts["8192 64"] ?? 0), "\(counts)")
+        // The same on each try, and for nearly all names when there is one user more.
+        #expect(looks(ScramForms(many)) == mixed)
+        let more = try looks(ScramForms(many + [credential(64, 8_192)]))
+        #expect(zip(mixed, more).filter { $0 != $1 }.count < 100)
+        // No two salts are one.
+        let salts = Set(
+            (0..<100).map {
+                testDecoys.credential(of: ExactString("user-\($0)"), mechanism: .sha256, like: ScramForms(many)).salt
+            })
+        #expect(salts.count == 100)
     }
 }

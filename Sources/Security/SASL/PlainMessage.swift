@@ -45,7 +45,8 @@ public enum PasswordCheck {
         user: ExactString, password: Secret, credentials: some ScramCredentialSource, decoys: ScramDecoys
     ) -> SaslVerdict {
         let found = credential(of: user, in: credentials)
-        let decoy = decoys.credential(of: user, mechanism: .sha256)
+        let decoy = decoys.credential(
+            of: user, mechanism: .sha256, like: credentials.scramForms(mechanism: .sha256))
         let (mechanism, held) = found ?? (.sha256, decoy)
         let isRight = held.isMade(from: password, mechanism: mechanism)
         guard isRight, found != nil else { return .rejected }

@@ -2,9 +2,10 @@ public import KafkaModel
 
 /// Credentials for users that do not exist, so that nobody learns which do.
 ///
-/// A decoy is a function of the name: the same salt on each try, and on every node that shares the secret. Its salt has
-/// the form that Kafka's tools give theirs, the text of a 130-bit number in base 36. It takes part in the exchange like
-/// any other, with the same work, and fails where a wrong password does.
+/// A decoy is a function of the name: the same salt on each try, and on every node that shares the secret. It has the form
+/// (``ScramForm``) of one of the credentials that there are; without any, that of Kafka's tools: 4,096 iterations, and as salt the
+/// text of a 130-bit number in base 36. It takes part in the exchange like any other, with the same work, and fails where a wrong
+/// password does.
 public struct ScramDecoys: Sendable {
     private let secret: Secret
     private let whenMade: (@Sendable (ExactString) -> Void)?
@@ -18,13 +19,28 @@ public struct ScramDecoys: Sendable {
         self.whenMade = whenMade
     }
 
-    public func credential(of user: ExactString, mechanism: ScramMechanism) -> ScramCredential {
+    public func credential(
+        of user: ExactString, mechanism: ScramMechanism, like forms: ScramForms = .none
+    ) -> ScramCredential {
         whenMade?(user)
         func derive(_ purpose: String) -> [UInt8] {
             mechanism.algorithm.hmac(key: secret, Array("\(purpose)\0\(mechanism.name)\0".utf8) + user.text.utf8)
         }
+        let form = forms.pick {
+            let bits = derive("form").prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+            return Double(bits >> 11) / Double(UInt64(1) << 53)
+        }
+        let salt: [UInt8]
+        if let count = form.saltBytes {
+            // As many blocks as it takes: at most four.
+            var bytes: [UInt8] = []
+            while bytes.count < count { bytes += derive("salt \(bytes.count)") }
+            salt = Array(bytes.prefix(count))
+        } else {
+            salt = Self.base36(Array(derive("salt").prefix(17)))
+        }
         return ScramCredential(
-            checkedSalt: Self.base36(Array(derive("salt").prefix(17))), ScramCredential.minIterations,
+            checkedSalt: salt, form.iterations,
             storedKey: derive("stored key"), serverKey: derive("server key"))
     }
 

@@ -54,7 +54,8 @@ struct ScramExchange {
 
         let known = credentials.scramCredential(of: user, mechanism: mechanism)
         // Made for known users as well, so that both cost the same.
-        let decoy = decoys.credential(of: user, mechanism: mechanism)
+        let decoy = decoys.credential(
+            of: user, mechanism: mechanism, like: credentials.scramForms(mechanism: mechanism))
         let credential = known ?? decoy
         self.user = user
         self.header = Array(header.bytes)

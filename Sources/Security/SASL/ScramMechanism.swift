@@ -94,4 +94,10 @@ extension ScramCredential: CustomStringConvertible, CustomReflectable {
 /// The users as of one moment: a snapshot in memory, asked on the event loop.
 public protocol ScramCredentialSource: Sendable {
     func scramCredential(of user: ExactString, mechanism: ScramMechanism) -> ScramCredential?
+    /// What the credentials of a mechanism show of themselves, which decoys imitate.
+    func scramForms(mechanism: ScramMechanism) -> ScramForms
+}
+
+extension ScramCredentialSource {
+    public func scramForms(mechanism: ScramMechanism) -> ScramForms { .none }
 }
