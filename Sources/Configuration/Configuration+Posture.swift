@@ -7,8 +7,8 @@
 ///   other        no                             with security.allow.open (--insecure) alone
 /// ```
 /// A listener of SASL goes with `authorizer.enable` written out: without ACLs whoever signs in may do everything, set the
-/// passwords of others included. ACLs hold for Kafka's protocol alone, so with them HTTP is not served to other machines that
-/// show no certificate; there is no word that allows it.
+/// passwords of others included. ACLs hold for who has shown who he is: with them HTTP is not served to other machines that are
+/// asked nothing (`http.auth=off`, no certificate); there is no word that allows it.
 extension Configuration {
     /// Whether a listener asks its clients who they are, and takes no one who does not show it.
     private func asksWho(_ listener: KafkaListener) -> Bool {
@@ -20,7 +20,7 @@ extension Configuration {
     }
 
     private func asksWho(http listener: ListenerAddress) -> Bool {
-        listener.isSecureHTTP && text("http.ssl.client.auth") == "required"
+        httpAuthentication == "required" || listener.isSecureHTTP && text("http.ssl.client.auth") == "required"
     }
 
     /// Listeners that whoever reaches them may use without a word about himself.
@@ -81,8 +81,8 @@ extension Configuration {
                 add(
                     "http.listener",
                     "\(first.name)://\(first.endpoint) is open to other machines, and asks nobody who he is",
-                    "Let it be https:// with http.ssl.client.auth=required; or listen at 127.0.0.1 or localhost, behind a "
-                        + "proxy that asks, or not at all (http.enable=false); or say --insecure (security.allow.open=true) if "
+                    "Set http.auth=required (API keys, tokens, passwords), or let it be https:// with "
+                        + "http.ssl.client.auth=required; or listen at 127.0.0.1 or localhost, behind a proxy that asks, or not at all (http.enable=false); or say --insecure (security.allow.open=true) if "
                         + "all who reach it may do everything")
             }
         }
@@ -93,12 +93,12 @@ extension Configuration {
                     + "everybody's password",
                 "Set it to true, with super.users for who makes the ACLs, or to false if that is meant")
         }
-        if hasAuthorizer, let first = http.first {
+        if hasAuthorizer, httpAuthentication == "off", let first = http.first {
             add(
                 "http.listener",
                 "\(first.name)://\(first.endpoint) would serve other machines whatever the ACLs of authorizer.enable deny",
-                "Listen at 127.0.0.1 or localhost, let it be https:// with http.ssl.client.auth=required, or set "
-                    + "http.enable=false")
+                "Set http.auth=required, listen at 127.0.0.1 or localhost, let it be https:// with "
+                    + "http.ssl.client.auth=required, or set http.enable=false")
         }
         return problems
     }

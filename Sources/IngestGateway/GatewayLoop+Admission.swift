@@ -1,6 +1,8 @@
 import BrokerCore
 import ByteBuffers
 import HTTPWire
+import KafkaModel
+import Security
 import Telemetry
 
 /// Everything that can be said of a request by its head alone, before a byte of its body is waited for.
@@ -76,21 +78,34 @@ extension GatewayLoop {
         return Problem(.unsupportedEncoding, "Bodies are read without Content-Encoding.")
     }
 
-    /// What is written here counts with what the same user writes by Kafka's protocol; so far nobody shows who he is.
+    /// What is written here counts with what the same user writes by Kafka's protocol.
     private func quotaProblem() -> Problem? { broker.quotas.version == 0 ? nil : quotaProblemNow() }
 
     /// A body by chunks is counted when it is here (`countChunks`).
     private func quotaProblemNow() -> Problem? {
         var bytes = 0
         if case .length(let length) = head.body { bytes = length }
-        guard let wait = broker.admitProduce(bytes, client: &quotaClient, nowMs: now / 1_000_000) else { return nil }
+        let wait = withQuotaClient { user, client in
+            broker.admitProduce(bytes, of: user, client: &client, nowMs: now / 1_000_000)
+        }
+        guard let wait else { return nil }
         return Problem(
             .quotaExceeded, "More bytes a second than producer_byte_rate allows.",
             retryAfter: Int(clamping: max(1, wait.components.seconds + (wait.components.attoseconds > 0 ? 1 : 0))))
     }
 
     func countChunks(_ bytes: Int) {
-        if broker.quotas.version != 0 { broker.countProduce(bytes, client: &quotaClient, nowMs: now / 1_000_000) }
+        guard broker.quotas.version != 0 else { return }
+        withQuotaClient { user, client in broker.countProduce(bytes, of: user, client: &client, nowMs: now / 1_000_000) }
+    }
+
+    /// Limits of who shows nothing are kept from one request to the next; those of others are looked up for each.
+    private func withQuotaClient<Result>(_ body: (ExactString, inout QuotaClient) -> Result) -> Result {
+        guard let user = asker?.registered.subject.principal.name, user != Principal.anonymous.name else {
+            return body(Principal.anonymous.name, &quotaClient)
+        }
+        var client = QuotaClient()
+        return body(user, &client)
     }
 
     private func rateProblem() -> Problem? {

@@ -231,7 +231,8 @@ extension GatewayLoop {
         _ asker: Asker
     ) -> Bool {
         guard let decisions else { preconditionFailure("permissions are asked for, and nobody was asked who he is") }
-        let rules = gateway.openRules ?? broker.access.rules
-        return decisions.cache.isAllowed(operation, resource, name, for: asker.registered, by: rules) ?? false
+        return decisions.cache.isAllowed(operation, resource, name, for: asker.registered, asOf: broker.rulesNumber) {
+            gateway.openRules ?? broker.access.rules
+        } ?? false
     }
 }
