@@ -11,7 +11,8 @@ extension Configuration {
     ///
     /// - Parameters:
     ///   - file: path of a YAML file, or `nil`.
-    ///   - environment: the process's environment; only names with the prefix `MILLRACE_` are looked at.
+    ///   - environment: the process's environment; names with the prefix `MILLRACE_` are looked at, and those that the
+    ///     file names.
     ///   - flags: keys with values from the command line, in order; of two for one key the later wins. `flag` names
     ///     the option as the user wrote it.
     /// - Throws: everything that is wrong with any of them, at once.
@@ -19,7 +20,7 @@ extension Configuration {
         file: String?, environment: [String: String], flags: [(key: String, value: String, flag: String)]
     ) throws(ConfigurationError) -> Configuration {
         var loader = Loader()
-        if let file { loader.load(file: file) }
+        if let file { loader.load(file: file, environment) }
         loader.load(environment: environment)
         for (key, value, flag) in flags { loader.set(key, value, .flag(flag)) }
         // Contradictions are only looked for among values that are each valid.
@@ -34,7 +35,7 @@ extension Configuration {
         var configuration = Configuration()
         var problems: [ConfigurationError.Problem] = []
 
-        mutating func load(file path: String) {
+        mutating func load(file path: String, _ environment: [String: String]) {
             let content: [UInt8]
             switch YAMLDocument.read(path) {
             case .success(let bytes): content = bytes
@@ -48,7 +49,10 @@ extension Configuration {
             }
             do throws(YAMLDocument.Failure) {
                 var lines: [Int: Int] = [:]
-                for entry in try YAMLDocument.entries(of: content) {
+                let tree = try YAMLDocument.entries(of: content, environment: environment)
+                let isSection = { (entry: ConfigurationEntry) in Configuration.sectionNames.contains(entry.key) }
+                for entry in tree.filter(isSection) { set(section: entry, path) }
+                for entry in try FlatEntries(tree.filter { !isSection($0) }).entries {
                     let source = ConfigurationSource.file(path, line: entry.line)
                     if let position = ConfigurationTable.position(of: entry.key),
                         let earlier = lines.updateValue(entry.line, forKey: position)
@@ -66,6 +70,23 @@ extension Configuration {
                     .init(
                         key: nil, value: nil, source: .file(path, line: error.line), reason: error.reason,
                         remedy: "Correct the file; it is a mapping of keys to values, such as `num.partitions: 3`"))
+            }
+        }
+
+        private mutating func set(section entry: ConfigurationEntry, _ path: String) {
+            var reason: String?
+            if let other = configuration.section(entry.key) {
+                reason = "the same key is set in line \(other.node.line)"
+            } else if entry.value.isNull {
+                reason = "there is nothing in it"
+            }
+            if let reason {
+                problems.append(
+                    .init(
+                        key: entry.key, value: nil, source: .file(path, line: entry.line), reason: reason,
+                        remedy: "Remove it"))
+            } else {
+                configuration.add(ConfigurationSection(name: entry.key, file: path, node: entry.value))
             }
         }
 

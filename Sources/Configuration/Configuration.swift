@@ -1,5 +1,7 @@
 /// The broker's configuration: for each key of `ConfigurationTable` the value in force, and what it hides.
 ///
+/// Beside keys a file has sections, trees of their own (``ConfigurationSection``), which who uses them reads.
+///
 /// Immutable: the broker reads it at its start. Only keys of the table are ever asked for, so the
 /// accessors trap on any other name: that is a bug of ours, and a test reads every one of them.
 public struct Configuration: Sendable, Equatable {
@@ -12,6 +14,10 @@ public struct Configuration: Sendable, Equatable {
 
     /// For each row of the table its values, highest precedence first; the last is the built-in default.
     private var chains: [[Value]]
+    private var sections: [ConfigurationSection] = []
+
+    /// What begins a section; no key begins so. Only files have them.
+    public static let sectionNames = ["routes", "topics", "auth", "queues", "alarms"]
 
     /// Every key at its default.
     public init() {
@@ -23,6 +29,18 @@ public struct Configuration: Sendable, Equatable {
 
     /// All values of `name`, the one in force first, the built-in default last.
     public func chain(for name: String) -> [Value] { ConfigurationTable.position(of: name).map { chains[$0] } ?? [] }
+
+    /// nil: the file has none of that name.
+    public func section(_ name: String) -> ConfigurationSection? { sections.first { $0.name == name } }
+
+    mutating func add(_ section: ConfigurationSection) { sections.append(section) }
+
+    /// Names of keys whose values in force are others than those of `other`.
+    public func keysThatDiffer(from other: Configuration) -> [String] {
+        ConfigurationTable.keys.indices.filter { chains[$0][0].text != other.chains[$0][0].text }.map {
+            ConfigurationTable.keys[$0].name
+        }
+    }
 
     /// Adds a value that was checked; `nil` or the problem. Two values of one source: the later wins, for flags only.
     mutating func add(_ position: Int, _ text: String, _ source: ConfigurationSource) {

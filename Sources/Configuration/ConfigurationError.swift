@@ -2,7 +2,12 @@
 public struct ConfigurationError: Error, Equatable, Sendable, CustomStringConvertible {
     public var problems: [Problem]
     /// What of it is sound; the rest is at its default. Enough to say the problems in the format that was asked for.
-    public var valid = Configuration()
+    public var valid: Configuration
+
+    public init(problems: [Problem], valid: Configuration = Configuration()) {
+        self.problems = problems
+        self.valid = valid
+    }
 
     /// One problem: the key, the value, where it came from, what is allowed, what to do.
     public struct Problem: Equatable, Sendable, CustomStringConvertible {
@@ -13,6 +18,14 @@ public struct ConfigurationError: Error, Equatable, Sendable, CustomStringConver
         /// What is wrong, and what is allowed.
         public var reason: String
         public var remedy: String
+
+        public init(key: String?, value: String?, source: ConfigurationSource?, reason: String, remedy: String) {
+            self.key = key
+            self.value = value
+            self.source = source
+            self.reason = reason
+            self.remedy = remedy
+        }
 
         public var description: String {
             var text = ""

@@ -15,7 +15,7 @@ public final class Console {
     private let errors: Int32
     /// A person looks on, so that a line of progress is worth writing.
     let showsProgress: Bool
-    /// Variables whose names begin with `MILLRACE_`; others are not looked at.
+    /// Variables that begin with `MILLRACE_` are keys; others are looked at when a configuration file names them.
     public let environment: [String: String]
     let interruption: Interruption
 

@@ -1,4 +1,3 @@
-import Configuration
 import ConsoleCommands
 @preconcurrency import Glibc
 
@@ -10,13 +9,13 @@ enum ProcessConsole {
             showsProgress: isatty(STDERR_FILENO) == 1, environment: environment(), interruption: interruption)
     }
 
-    /// The variables that are ours; what others set is nobody's business here.
+    /// All of it: a configuration file may ask for any variable by its name.
     private static func environment() -> [String: String] {
         var variables: [String: String] = [:]
         var entry = environ
         while let text = entry.pointee {
             let pair = String(cString: text)
-            if let equals = pair.firstIndex(of: "="), pair.hasPrefix(ConfigurationTable.environmentPrefix) {
+            if let equals = pair.firstIndex(of: "=") {
                 variables[String(pair[..<equals])] = String(pair[pair.index(after: equals)...])
             }
             entry += 1

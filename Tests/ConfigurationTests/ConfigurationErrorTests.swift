@@ -96,7 +96,7 @@ import Testing
         ("just text\n", "without a key"), ("a: 1\n---\nb: 2\n", "a second document"),
         ("num.partitions:\n", "no value for num.partitions"), ("a: [[1]]\n", "a list inside a list"),
         ("a: [{b: 1}]\n", "a mapping inside a list"), ("a:\n\tb: 1\n", "line 2"),
-        (String(repeating: "{a: ", count: 40), "more than 16 levels"),
+        (String(repeating: "{a: ", count: 40), "more than 32 levels"),
     ])
     func brokenYAMLIsRefusedWithItsLine(text: String, expected: String) {
         let found = problems(file: text)
