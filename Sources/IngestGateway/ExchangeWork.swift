@@ -1,19 +1,28 @@
 import BrokerCore
+import ByteBuffers
 import HTTPWire
 import KafkaModel
+import Transport
 
 /// What a request waits for on another thread, because it blocks.
 ///
 /// `begin`, then, on a thread that may wait, the work; then `resume` on the request's loop, with the request at hand again and
 /// its body. When the request is given up meanwhile, nobody asks for what came of it.
 protocol ExchangeWork: AnyObject, Sendable {
-    /// Hands itself over; calls `done` once, when it is finished. False: nobody takes it.
-    func begin(_ done: @escaping @Sendable () -> Void) -> Bool
+    /// Hands itself over; calls `done` once, when it is finished. False: nobody takes it. `body` is the request's, if it has one,
+    /// and `peer` who sent it.
+    func begin(_ body: ByteSlice?, for peer: PeerKey, _ done: @escaping @Sendable () -> Void) -> Bool
+    /// Gives what it has made to the exchange, on its loop, before `resume`.
+    func handOver(to exchange: Exchange)
     /// What `resume` is to find when nobody has taken it.
     func refuse()
     func resume(_ body: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Completion
     /// What is answered when it takes too long.
     var lateProblem: Problem { get }
+}
+
+extension ExchangeWork {
+    func handOver(to exchange: Exchange) {}
 }
 
 /// The making of a topic, which waits for the disk: on the broker's own thread. Afterwards the request is handled once more.
@@ -29,7 +38,7 @@ final class TopicWork: ExchangeWork, @unchecked Sendable {
         self.broker = broker
     }
 
-    func begin(_ done: @escaping @Sendable () -> Void) -> Bool {
+    func begin(_ body: ByteSlice?, for peer: PeerKey, _ done: @escaping @Sendable () -> Void) -> Bool {
         broker.admin.submit { [self] in
             if case .failure(let refusal) = broker.topicCreatingIfAllowed(name) { self.refusal = refusal }
             done()

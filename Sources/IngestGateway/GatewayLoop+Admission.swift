@@ -73,9 +73,11 @@ extension GatewayLoop {
     }
 
     private func unsupportedCoding() -> Problem? {
-        guard let coding = head[.contentEncoding], !RequestHead.equals(coding, "identity") else { return nil }
-        reply.acceptEncoding = "identity"
-        return Problem(.unsupportedEncoding, "Bodies are read without Content-Encoding.")
+        guard let coding = head[.contentEncoding], !RequestHead.equals(coding, "identity"), BodyCoding(coding) == nil
+        else { return nil }
+        reply.acceptEncoding = BodyCoding.names
+        return Problem(
+            .unsupportedEncoding, "Bodies are read as they are, or by one Content-Encoding of gzip and zstd.")
     }
 
     /// What is written here counts with what the same user writes by Kafka's protocol.

@@ -56,6 +56,9 @@ final class GatewayLoop {
     var pattern = RecordPattern(capacity: 512)
     var row = ResultRow()
     var events: [JSONRange] = []
+    let routed = RoutedEvents()
+    /// The body of the request at hand, when it came packed.
+    var unpacked = ByteWriter(capacity: 64)
     var rejections: [Rejection] = []
     var batches: [EventBatch] = []
     var ingestEnvelope = JSONEnvelope(["event_type", "payload", "timestamp"])
@@ -211,6 +214,7 @@ final class GatewayLoop {
     private func trimLists() {
         if rejections.capacity > Self.keptElements { rejections = [] }
         if batches.capacity > Self.keptElements { batches = [] }
+        routed.trim(to: Self.keptElements)
     }
 
     /// Handles a whole request that was admitted.
@@ -220,7 +224,10 @@ final class GatewayLoop {
             reply.allow = routeRow.pointee.methods
             return .answered
         }
-        if routeRow.pointee.takesEvents { metrics.receivedBytes.add(body.count) }
+        if routeRow.pointee.takesEvents {
+            metrics.receivedBytes.add(body.count)
+            if head[.contentEncoding] != nil, let done = handlePacked(body) { return done }
+        }
         return routeRow.pointee.endpoint.handle(body, on: self)
     }
 

@@ -221,7 +221,15 @@ final class HTTPConnection: ConnectionHandler {
                 exchange?.body = body.slice(pool: loop.pool)
                 revive(connection)
                 loop.countChunks(exchange?.body?.count ?? 0)
-                if let rest = handle(exchange?.body?.bytes ?? Self.noBody, connection) { wait(for: rest, connection) }
+                if let rest = handle(exchange?.body?.bytes ?? Self.noBody, connection) {
+                    if case .work(let work) = rest, let whole = exchange?.body {
+                        let kept = loop.kept(whole.bytes, for: work)
+                        if kept.baseAddress != whole.bytes.baseAddress {
+                            exchange?.body = loop.pool.slice(copying: kept)
+                        }
+                    }
+                    wait(for: rest, connection)
+                }
                 return true
             }
         }
@@ -298,7 +306,9 @@ final class HTTPConnection: ConnectionHandler {
             // Rare: the request is copied, and the buffer goes on without it.
             let exchange = beginExchange(connection)
             exchange.head = loop.pool.slice(copying: UnsafeRawBufferPointer(rebasing: input.readable[..<head]))
-            if case .work = rest, body > 0 { exchange.body = loop.pool.slice(copying: bytes) }
+            if case .work(let work) = rest, body > 0 {
+                exchange.body = loop.pool.slice(copying: loop.kept(bytes, for: work))
+            }
             wait(for: rest, connection)
         }
         input.consume(head + body)
@@ -363,7 +373,7 @@ final class HTTPConnection: ConnectionHandler {
         connection.pauseReading()
         connection.beginWork()
         let (id, name, handle) = (connection.id, exchange.id, connection.loop.handle)
-        let taken = work.begin {
+        let taken = work.begin(exchange.body, for: connection.peerAddress.peerKey) {
             handle.submit { eventLoop in
                 guard let connection = eventLoop.connection(id), let waiting = connection.handler as? HTTPConnection
                 else { return }
@@ -384,6 +394,7 @@ final class HTTPConnection: ConnectionHandler {
         state = .head
         connection.cancelTimer(Self.requestTimer)
         revive(connection)
+        work.handOver(to: exchange)
         let body = exchange.body
         let started = MonotonicClock.nanoseconds
         let completion = work.resume(body?.bytes ?? Self.noBody, on: loop)

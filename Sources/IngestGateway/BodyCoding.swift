@@ -1,0 +1,175 @@
+import BrokerCore
+import ByteBuffers
+import HTTPWire
+import RecordFormat
+import Transport
+
+/// How a body may be packed (`Content-Encoding`): one coding, never several around each other. Source: RFC 9110, 8.4.1.
+enum BodyCoding {
+    case gzip, zstd
+
+    /// nil: it is not unpacked here.
+    init?(_ value: UnsafeRawBufferPointer) {
+        if RequestHead.equals(value, "gzip") || RequestHead.equals(value, "x-gzip") {
+            self = .gzip
+        } else if RequestHead.equals(value, "zstd") {
+            self = .zstd
+        } else {
+            return nil
+        }
+    }
+
+    /// For `Accept-Encoding`.
+    static let names: StaticString = "gzip, zstd, identity"
+
+    /// A body may come to this many times its size. JSON lines that repeat themselves reach 30.
+    static let maxRatio = 100
+    /// Up to here nobody asks for the ratio: small bodies of zeros are no attack.
+    static let ratioFreeBytes = 1 << 20
+    /// The window that a decoder of zstd must have room for. Source: RFC 9659.
+    static let maxWindowBytes = 8 << 20
+
+    /// Bytes that a body of `packed` bytes may come to where the route takes `most`.
+    static func limit(packed: Int, most: Int) -> Int { min(most, max(ratioFreeBytes, packed * maxRatio)) }
+
+    /// Unpacks all of `body`, or says why not.
+    func unpack(
+        _ body: UnsafeRawBufferPointer, into out: inout ByteWriter, limit: Int, _ context: CompressionContext
+    ) -> CompressionError? {
+        if self == .zstd, let window = ZstdFrame.windowBytes(of: body), window > Self.maxWindowBytes {
+            return .corrupt(.zstd)
+        }
+        do throws(CompressionError) {
+            try context.decompress(self == .gzip ? .gzip : .zstd, body, into: &out, outputLimit: limit)
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    static func problem(_ error: CompressionError, limit: Int) -> Problem {
+        if case .outputLimit = error {
+            return Problem(
+                .bodyTooLarge,
+                "The body is more than \(limit) bytes when it is unpacked, or more than \(maxRatio) times its size.",
+                limit: limit)
+        }
+        return Problem(
+            .undecodable, "The body is not whole in the Content-Encoding that it names, or has more behind it.")
+    }
+}
+
+/// What the header of a zstd frame says. Source: RFC 8878, 3.1.1.1.
+enum ZstdFrame {
+    /// The window that its decoder needs; nil: it is no frame, or says its whole size instead.
+    static func windowBytes(of bytes: UnsafeRawBufferPointer) -> Int? {
+        guard bytes.count >= 6, bytes.loadUnaligned(as: UInt32.self).littleEndian == 0xfd2f_b528 else { return nil }
+        // Single_Segment_flag: no window descriptor follows.
+        if bytes[4] & 0x20 != 0 { return nil }
+        let base = 1 << (10 + Int(bytes[5] >> 3))
+        return base + base / 8 * Int(bytes[5] & 7)
+    }
+}
+
+/// The unpacking of a body that may take longer than a loop should wait: on the broker's workers.
+final class UnpackWork: ExchangeWork, @unchecked Sendable {
+    // SAFETY: `result` and `reserved` are with one thread at a time: with the worker until it calls `done`, then with the loop.
+
+    private let broker: Broker
+    private let budget: InflightBudget
+    private let coding: BodyCoding
+    private let limit: Int
+    private let pool: ChunkPool
+    private var result: Result<ByteSlice, Problem> = .failure(UnpackWork.overloaded)
+    /// Bytes of the budget that nobody has taken over yet, and whose they are.
+    private var reserved = 0
+    private var peer: PeerKey?
+
+    init(_ coding: BodyCoding, limit: Int, _ gateway: Gateway, _ pool: ChunkPool) {
+        broker = gateway.broker
+        budget = gateway.inflight
+        self.coding = coding
+        self.limit = limit
+        self.pool = pool
+    }
+
+    deinit {
+        if reserved > 0, let peer { budget.release(reserved, of: peer) }
+    }
+
+    func begin(_ body: ByteSlice?, for peer: PeerKey, _ done: @escaping @Sendable () -> Void) -> Bool {
+        guard let body else { preconditionFailure("nothing to unpack") }
+        self.peer = peer
+        return broker.workers.submit { [self] in
+            result = unpack(body.bytes, peer)
+            done()
+        }
+    }
+
+    private func unpack(_ body: UnsafeRawBufferPointer, _ peer: PeerKey) -> Result<ByteSlice, Problem> {
+        var out = ByteWriter(capacity: min(limit, 4 * body.count))
+        if let error = coding.unpack(body, into: &out, limit: limit, CompressionContext()) {
+            return .failure(BodyCoding.problem(error, limit: limit))
+        }
+        // Until here the number of workers bounds the memory; what waits for its loop is counted.
+        if budget.reserve(out.count, for: peer) != nil { return .failure(Self.overloaded) }
+        reserved = out.count
+        return .success(pool.slice(copying: out.bytes))
+    }
+
+    private static var overloaded: Problem {
+        Problem(.overloaded, "Too many bodies are being unpacked at the moment.", retryAfter: 1)
+    }
+
+    func refuse() {}
+
+    func handOver(to exchange: Exchange) {
+        guard case .success(let body) = result else { return }
+        exchange.body = body
+        exchange.reserved += reserved
+        reserved = 0
+    }
+
+    func resume(_ body: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Completion {
+        switch result {
+        case .failure(let problem):
+            loop.answer(problem, instance: loop.head.path)
+            return .answered
+        case .success: return loop.routeRow.pointee.endpoint.handle(body, on: loop)
+        }
+    }
+
+    var lateProblem: Problem {
+        Problem(.overloaded, "The body was not unpacked in time; nothing of the request is stored.", retryAfter: 1)
+    }
+}
+
+extension GatewayLoop {
+    /// What of the body of the request at hand is kept while it waits for `work`: what its endpoint has, or what is to be unpacked.
+    func kept(_ body: UnsafeRawBufferPointer, for work: any ExchangeWork) -> UnsafeRawBufferPointer {
+        coding == nil || body.isEmpty || work is UnpackWork ? body : unpacked.bytes
+    }
+
+    private var coding: BodyCoding? { head[.contentEncoding].flatMap { BodyCoding($0) } }
+
+    /// A body is unpacked by the loop up to this many bytes, packed and unpacked: a tenth of a millisecond.
+    private static let unpackedInline = 64 << 10
+
+    /// Unpacks the body of the request at hand and handles it; one that is long is unpacked by a worker.
+    func handlePacked(_ body: UnsafeRawBufferPointer) -> Completion? {
+        guard let coding, !body.isEmpty else { return nil }
+        let limit = BodyCoding.limit(packed: body.count, most: routeRow.pointee.maxBodyBytes)
+        unpacked.removeAll()
+        let inline = min(limit, Self.unpackedInline)
+        if body.count <= Self.unpackedInline {
+            guard let error = coding.unpack(body, into: &unpacked, limit: inline, compression) else {
+                return routeRow.pointee.endpoint.handle(unpacked.bytes, on: self)
+            }
+            guard case .outputLimit = error, inline < limit else {
+                answer(BodyCoding.problem(error, limit: limit), instance: head.path)
+                return .answered
+            }
+        }
+        return .suspended(.work(UnpackWork(coding, limit: limit, gateway, pool)))
+    }
+}
