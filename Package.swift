@@ -81,8 +81,8 @@ let package = Package(
         module(
             "IngestGateway",
             [
-                "KafkaModel", "ByteBuffers", "RecordFormat", "LogStorage", "BrokerCore", "Security", "Transport",
-                "HTTPWire", "CJSONScan", "Telemetry",
+                "Configuration", "KafkaModel", "ByteBuffers", "RecordFormat", "LogStorage", "BrokerCore", "Security",
+                "Transport", "HTTPWire", "CJSONScan", "Telemetry",
             ], settings: dataPath),
         module("KafkaClient", ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "Security"]),
         module("Configuration", ["KafkaModel", "CYAML"]),
@@ -97,7 +97,7 @@ let package = Package(
             "ConsoleCommands",
             [
                 "KafkaModel", "ByteBuffers", "RecordFormat", "Security", "StorageIO", "LogStorage", "KafkaClient",
-                "Configuration", "CommandSyntax", "Telemetry",
+                "IngestGateway", "Configuration", "CommandSyntax", "Telemetry",
             ]),
         .executableTarget(
             name: "millrace",
@@ -142,8 +142,8 @@ let package = Package(
         tests(
             "IngestGatewayTests",
             [
-                "IngestGateway", "BrokerCore", "BrokerTestKit", "CJSONScan", "HTTPWire", "RecordFormat", "KafkaModel",
-                "ByteBuffers", "Security", "Transport", "StorageIO", "LogStorage", "Telemetry",
+                "IngestGateway", "BrokerCore", "BrokerTestKit", "CJSONScan", "Configuration", "HTTPWire", "RecordFormat",
+                "KafkaModel", "ByteBuffers", "Security", "Transport", "StorageIO", "LogStorage", "Telemetry",
             ]),
         tests("ConfigurationTests", ["Configuration"]),
         tests(

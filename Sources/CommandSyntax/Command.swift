@@ -4,6 +4,7 @@ public struct Command: Sendable {
     public enum Action: String, Sendable, CaseIterable {
         case serve
         case configKeys, configCheck
+        case gatewayValidate, gatewayPlan, gatewayApply
         case clusterInfo
         case topicCreate, topicList, topicDescribe, topicAlter, topicTrim, topicDelete
         case produce, consume

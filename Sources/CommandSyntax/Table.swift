@@ -9,7 +9,7 @@ public enum CommandTable {
             "A size may have a unit (64KiB, 1MiB, 2GB), a time too (500ms, 30s, 12h, 7d), wherever one is taken.",
         ],
         subcommands: [
-            serve, config, cluster, topic, produce, consume, group, user, acl, key, quota, log, bench, trace,
+            serve, config, gateway, cluster, topic, produce, consume, group, user, acl, key, quota, log, bench, trace,
             completion, version,
         ])
 
@@ -30,7 +30,8 @@ public enum CommandTable {
                 + "every key.",
             "SIGTERM and SIGINT stop the broker: it takes no more connections, finishes what was acknowledged, "
                 + "flushes and leaves with 0. A second signal ends it at once. SIGHUP does not stop it, unless it tells "
-                + "that the terminal is gone; started by nohup, it ignores that too.",
+                + "that the terminal is gone; started by nohup, it ignores that too. It makes the broker read routes, topics and certificates "
+                + "again.",
         ])
 
     static let config = Command(
@@ -43,6 +44,28 @@ public enum CommandTable {
             Command(
                 "check", "Check a configuration and show what differs from the defaults", action: .configCheck,
                 options: [ConfigOptions.config, ConfigOptions.set, ConfigOptions.all, CommonOptions.json]),
+        ])
+
+    static let gateway = Command(
+        "gateway", "Look at the routes of the HTTP gateway",
+        subcommands: [
+            Command(
+                "validate", "Check a configuration's routes and topics, and list the routes that it makes",
+                action: .gatewayValidate, options: [ConfigOptions.config, ConfigOptions.set, CommonOptions.json]),
+            Command(
+                "plan", "Show in what a configuration's routes and topics differ from those that are served",
+                action: .gatewayPlan, options: [ConfigOptions.config, ConfigOptions.set, ServeOptions.dataDir],
+                discussion: [
+                    "Exit code 0: they are the same; 2: they differ. What is served is told by the broker in its data folder; "
+                        + "values of the environment are those of this command."
+                ]),
+            Command(
+                "apply", "Let the broker that serves a data folder take its configuration file's routes and topics",
+                action: .gatewayApply, options: [ConfigOptions.config, ConfigOptions.set, ServeOptions.dataDir],
+                discussion: [
+                    "It checks the file, sends SIGHUP to the broker and waits for what came of it. The broker reads the file that it was "
+                        + "started with, by its own environment; another file is refused."
+                ]),
         ])
 
     static let cluster = Command(

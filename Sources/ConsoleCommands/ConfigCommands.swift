@@ -1,5 +1,6 @@
 import CommandSyntax
 import Configuration
+import IngestGateway
 
 /// `millrace config keys` and `millrace config check`.
 enum ConfigCommands {
@@ -46,6 +47,7 @@ enum ConfigCommands {
     ) throws {
         let configuration = try ConfigurationSources.load(invocation, environment: console.environment)
         do { try check(configuration) } catch { throw CommandFailure("\(error)", .configuration) }
+        _ = try GatewayConfiguration(configuration, GatewayOptions(configuration))
         let shown = configuration.described().filter { invocation[ConfigOptions.all] || $0.source != .builtIn }
         if invocation[CommonOptions.json] {
             console.output.writeJSON { json in

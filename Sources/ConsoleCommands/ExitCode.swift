@@ -4,6 +4,8 @@ public enum ExitCode: Int32, Sendable {
     /// Refused by the broker, or failed in part.
     case failed = 1
     case usage = 2
+    /// `gateway plan` found differences; as other tools that plan have it.
+    static let differs = ExitCode.usage
     /// No broker reached, or no answer in time.
     case unreachable = 3
     case configuration = 4

@@ -32,7 +32,8 @@ public final class Gateway: Sendable {
     let inflight: InflightBudget
 
     public init(
-        broker: Broker, options: GatewayOptions = GatewayOptions(), loopCount: Int,
+        broker: Broker, options: GatewayOptions = GatewayOptions(),
+        configuration: GatewayConfiguration = GatewayConfiguration(), loopCount: Int,
         authentication: GatewayAuthentication? = nil, metrics registry: MetricsRegistry = MetricsRegistry()
     ) {
         self.broker = broker
@@ -44,9 +45,9 @@ public final class Gateway: Sendable {
         metrics = GatewayMetrics(registry: registry)
         inflight = InflightBudget(options, gauge: metrics.inflightBytes)
         do {
-            newestRoutes = Lock(try RouteTable(RouteDefinition.builtIn(options), options, metrics))
+            newestRoutes = Lock(try RouteTable(configuration.definitions(options), options, metrics))
         } catch {
-            preconditionFailure("the routes without configuration are wrong: \(error)")
+            preconditionFailure("routes that were checked are wrong: \(error)")
         }
         startedAt = MonotonicClock.nanoseconds
         loops = GatewayLoops(count: loopCount)
@@ -93,6 +94,15 @@ public final class Gateway: Sendable {
         let table = try RouteTable(definitions, options, metrics, replacing: newestRoutes.withLock { $0 })
         newestRoutes.withLock { $0 = table }
         routeChanges.wrappingAdd(1, ordering: .releasing)
+    }
+
+    /// Does so with the routes of a configuration, which was read by this gateway's options.
+    public func replaceRoutes(_ configuration: GatewayConfiguration) {
+        do {
+            try replaceRoutes(configuration.definitions(options))
+        } catch {
+            preconditionFailure("routes that were checked are wrong: \(error)")
+        }
     }
 
     /// Tells the loops when there is another table.

@@ -7,6 +7,9 @@ extension GatewayLoop {
     /// Listed errors of one reply; the counts tell of the rest.
     static let maxListedErrors = 100
 
+    /// What clients of `/ingest` know of failures that are not theirs.
+    private static let hiddenError = "Internal server error"
+
     /// Makes the reply a problem. `errors` are events of the request that were refused one by one.
     func answer(_ problem: Problem, instance: UnsafeRawBufferPointer? = nil, errors: [Rejection] = []) {
         let kind = problem.kind
@@ -39,7 +42,8 @@ extension GatewayLoop {
         out.text(",\"code\":\"")
         out.text(kind.code)
         out.text("\",\"error\":")
-        JSONText.write(problem.error ?? problem.detail, into: &out)
+        let hides = kind.status >= 500 && routeRow.pointee.plan?.reply.hidesServerErrors == true
+        JSONText.write(hides ? Self.hiddenError : problem.error ?? problem.detail, into: &out)
         out.member("message")
         JSONText.write(problem.error ?? problem.detail, into: &out)
         out.member("error_code")
@@ -67,9 +71,20 @@ extension GatewayLoop {
             out.decimal(rejection.index)
             out.text(",\"code\":\"")
             out.text(rejection.kind.code)
-            out.text("\",\"detail\":\"")
-            out.text(rejection.detail)
             out.text("\"")
+            if let finding = rejection.finding {
+                out.member("pointer")
+                JSONText.write(finding.pointer, into: &out)
+                out.text(",\"keyword\":\"")
+                out.text(finding.keyword)
+                out.text("\"")
+                out.member("detail")
+                JSONText.write(finding.words, into: &out)
+            } else {
+                out.text(",\"detail\":\"")
+                out.text(rejection.detail)
+                out.text("\"")
+            }
             if let position = rejection.position {
                 out.member("position")
                 out.decimal(position)

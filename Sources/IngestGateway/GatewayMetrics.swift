@@ -10,6 +10,7 @@ final class GatewayMetrics: Sendable {
     let refusedInput: Counter
     let refusedConnections: Counter
     let overdueCommits: Counter
+    let unacknowledged: Counter
     let slices: Counter
     let workerTrips: Counter
     private let authenticated: [Authenticated: Counter]
@@ -59,6 +60,9 @@ final class GatewayMetrics: Sendable {
         refusedConnections = registry.counter(
             "millrace_http_refused_connections_total",
             help: "Connections answered 503 because there were too many.")
+        unacknowledged = registry.counter(
+            "millrace_http_unacknowledged_total",
+            help: "Events of routes whose reply does not wait for the disk.")
         slices = registry.counter(
             "millrace_http_reply_slices_total",
             help: "Parts of replies that were too long for one turn of their loop.")

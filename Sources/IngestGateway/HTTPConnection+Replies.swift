@@ -121,7 +121,11 @@ extension HTTPConnection {
             allow.write(into: &out)
             out.text("\r\n")
         }
-        if let accept = reply.accept { ResponseHead.field(&out, "Accept", accept.names) }
+        if let accept = reply.accept {
+            out.text("Accept: ")
+            out.utf8(accept.names)
+            out.text("\r\n")
+        }
         if let codings = reply.acceptEncoding { ResponseHead.field(&out, "Accept-Encoding", codings) }
         if let challenge = reply.challenge { write(challenge, into: &out) }
         if let seconds = reply.retryAfter { ResponseHead.field(&out, "Retry-After", seconds) }

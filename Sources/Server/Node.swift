@@ -24,7 +24,7 @@ public struct Node: Sendable {
     public let httpAddresses: [ListenerAddress]
 
     let broker: Broker
-    private let gateway: Gateway?
+    let gateway: Gateway?
     private let group: EventLoopGroup
     private let certificates: CertificateWatch?
     private let tokens: IssuedTokens?
@@ -92,7 +92,8 @@ public struct Node: Sendable {
                 }
             }
             return Gateway(
-                broker: broker, options: gatewayOptions, loopCount: options.loopCount, authentication: authentication,
+                broker: broker, options: gatewayOptions, configuration: options.routes, loopCount: options.loopCount,
+                authentication: authentication,
                 metrics: metrics)
         }
         var groupOptions = EventLoopGroup.Options()
@@ -107,6 +108,7 @@ public struct Node: Sendable {
         let group = try EventLoopGroup(groupOptions)
         broker.start()
         do {
+            try makeTopics(options.routes.topics, broker, configuration)
             let kafkaAddresses = try listeners.listen(group, kafka, passwords, tokens)
             let httpAddresses = try gateway.map { try listeners.listen(group, $0) } ?? []
             // Not before: a registry of the caller's goes on showing what it was given, and asks this broker for it.

@@ -15,6 +15,7 @@ struct NodeOptions {
     var kafka: KafkaServerOptions
     /// `nil`: no HTTP is served.
     var gateway: GatewayOptions?
+    let routes: GatewayConfiguration
     let loopCount: Int
     /// Whether requests over HTTP show who makes them.
     private let asksOverHTTP: Bool
@@ -32,6 +33,7 @@ struct NodeOptions {
         kafka = KafkaServerOptions(configuration)
         gateway = configuration.servesHTTP ? GatewayOptions(configuration) : nil
         asksOverHTTP = configuration.httpAuthentication != "off"
+        routes = try GatewayConfiguration(configuration, gateway ?? GatewayOptions(configuration))
         loopCount = configuration.eventLoopCount > 0 ? configuration.eventLoopCount : Self.defaultLoopCount
         open = configuration.openListeners
         isWithoutAcls = configuration.hasSaslListener && !configuration.hasAuthorizer
@@ -152,24 +154,5 @@ extension AccessOptions {
             throw ConfigurationError(
                 configuration, error.key, reason: "'\(error.value)' has no type", remedy: "Write \(error.expected)")
         }
-    }
-}
-
-extension GatewayOptions {
-    init(_ configuration: Configuration) {
-        self.init()
-        maxConnections = configuration.maxHTTPConnections
-        maxConnectionsPerIP = configuration.maxHTTPConnectionsPerIP
-        maxRequestBytes = configuration.maxHTTPRequestBytes
-        maxEventBytes = configuration.maxHTTPEventBytes
-        maxInflightBytes = configuration.maxHTTPInflightBytes
-        maxInflightBytesPerPeer = configuration.maxHTTPInflightBytesPerIP
-        requestTimeout = .milliseconds(configuration.httpRequestTimeoutMs)
-        keepAlive = .milliseconds(configuration.httpKeepAliveMs)
-        eventsTopic = configuration.eventsTopic
-        ingestTopic = configuration.ingestTopic
-        ingestEventTypes = configuration.ingestEventTypes
-        ingestRate = configuration.ingestRate ?? 0
-        ingestBurst = configuration.ingestRate == nil ? 0 : configuration.ingestBurst
     }
 }

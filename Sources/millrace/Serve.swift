@@ -31,7 +31,13 @@ enum Serve {
         }
         greet(node, configuration, tookMs: MonotonicClock.milliseconds - began)
 
-        let taken = waitForStop(signals, node)
+        var record = ConfigurationSources.file(invocation, environment).map {
+            RoutesRecord(
+                pid: getpid(), file: ConfigurationSources.absolute($0), reads: 1,
+                values: RoutesRecord.values(of: configuration))
+        }
+        if let record { node.record(record, in: configuration.dataFolder) }
+        let taken = waitForStop(signals) { reload(node, configuration, &record, invocation, environment) }
         Log.info("stopping", "signal", Signals.name(taken))
         watchStop(signals.without(SIGHUP))
         do { try node.stop() } catch {
@@ -43,12 +49,12 @@ enum Serve {
 
     /// Reads the configuration, and lets the log be what it says, also for what is wrong with it.
     private static func load(_ invocation: Invocation, _ environment: [String: String]) throws -> Configuration {
-        do {
+        do throws(ConfigurationError) {
             let configuration = try ConfigurationSources.load(
                 invocation, environment: environment, flags: flags(invocation))
             configureLog(configuration)
             return configuration
-        } catch let error as ConfigurationError {
+        } catch {
             configureLog(error.valid)
             for problem in error.problems { Log.error("wrong configuration", "problem", problem) }
             throw CommandFailure("", .configuration)
@@ -62,10 +68,9 @@ enum Serve {
         Log.configure(level: level, format: format)
     }
 
-    /// SIGHUP is the word for reading the configuration again, of which no key can be changed at run time yet; so
-    /// certificates are read again and no more. One that the kernel sends is something else: the terminal is gone, and with it whoever
-    /// started the broker in its foreground.
-    private static func waitForStop(_ signals: Signals, _ node: Node) -> Int32 {
+    /// SIGHUP is the word for reading the configuration again. One that the kernel sends is something else: the terminal is gone,
+    /// and with it whoever started the broker in its foreground.
+    private static func waitForStop(_ signals: Signals, reload: () -> Void) -> Int32 {
         while true {
             let taken = signals.wait()
             if taken.number != SIGHUP { return taken.number }
@@ -73,9 +78,39 @@ enum Serve {
                 Log.warning("the terminal is gone; nohup, or a service manager, keeps a broker without one")
                 return SIGHUP
             }
-            if node.reloadCertificates() { continue }
-            Log.info("SIGHUP: there is nothing to reload; SIGTERM stops the broker")
+            reload()
         }
+    }
+
+    /// Reads certificates again, and of the configuration file the routes and topics; a broker key has the value that it had at the
+    /// start. A file that is wrong changes nothing.
+    private static func reload(
+        _ node: Node, _ started: Configuration, _ record: inout RoutesRecord?, _ invocation: Invocation,
+        _ environment: [String: String]
+    ) {
+        let certificates = node.reloadCertificates()
+        guard var served = record else {
+            if !certificates { Log.info("SIGHUP: there is nothing to reload; SIGTERM stops the broker") }
+            return
+        }
+        served.reads += 1
+        served.problems = []
+        do throws(ConfigurationError) {
+            let configuration = try ConfigurationSources.load(
+                invocation, environment: environment, flags: flags(invocation))
+            try node.replaceRoutes(by: configuration)
+            let keys = configuration.keysThatDiffer(from: started)
+            if !keys.isEmpty {
+                Log.warning("keys that have changed are read at the next start", "keys", keys.joined(separator: ","))
+            }
+            served.values = RoutesRecord.values(of: configuration)
+            Log.info("routes reloaded", "file", served.file)
+        } catch {
+            served.problems = error.problems.map(\.description)
+            for problem in error.problems { Log.error("wrong configuration: the old routes stay", "problem", problem) }
+        }
+        node.record(served, in: started.dataFolder)
+        record = served
     }
 
     /// The dedicated options as configuration keys.

@@ -16,7 +16,6 @@ import Testing
         "maxTimestampBeforeMs": "tests of the configuration read it",
         "producerCount": "tests count producer states",
         "replayTransactionEnd": "an event of the state machine, driven by tests until transactions are served",
-        "replaceRoutes": "for a reload of the configuration; tests drive it",
         "roundrobin": "made from the name of the protocol, which it is",
         "segmentCount": "tests count segments",
         "maintain": "tests make the calls of the store's threads",

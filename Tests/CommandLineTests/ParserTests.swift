@@ -242,7 +242,8 @@ import Testing
 
     @Test func everyReadingCommandCanWriteJSON() {
         let reading: Set<Command.Action> = [
-            .configKeys, .configCheck, .clusterInfo, .topicCreate, .topicList, .topicDescribe, .topicAlter, .topicTrim,
+            .configKeys, .configCheck, .gatewayValidate, .clusterInfo, .topicCreate, .topicList, .topicDescribe,
+            .topicAlter, .topicTrim,
             .topicDelete, .produce, .consume, .groupList, .groupDescribe, .groupResetOffsets, .groupDelete, .logDump,
             .logVerify, .version,
         ]

@@ -1,6 +1,7 @@
 import BrokerCore
 import BrokerTestKit
 import ByteBuffers
+import Configuration
 import Foundation
 import IngestGateway
 import KafkaModel
@@ -25,6 +26,7 @@ final class GatewayHarness: Sendable {
     init(
         _ options: GatewayOptions = GatewayOptions(), partitions: Int32 = 1, autoCreate: Bool = true,
         topicDefaults: [String: String] = [:], holdsCommits: Bool = false, maxUncommitted: Int? = nil,
+        configuration: GatewayConfiguration = GatewayConfiguration(),
         access: (inout AccessOptions) -> Void = { _ in },
         authentication: (Broker) throws -> GatewayAuthentication? = { _ in nil }
     ) throws {
@@ -41,7 +43,8 @@ final class GatewayHarness: Sendable {
         let clock = CommitClock(published: broker.store.durableTicket)
         broker.store.observe(CommitPublisher(clock: clock, isSilent: holdsCommits))
         let gateway = try Gateway(
-            broker: broker, options: options, loopCount: 1, authentication: authentication(broker), metrics: registry)
+            broker: broker, options: options, configuration: configuration, loopCount: 1,
+            authentication: authentication(broker), metrics: registry)
         var groupOptions = EventLoopGroup.Options()
         groupOptions.commitClock = clock
         groupOptions.setUp = { gateway.setUp($0) }
@@ -89,8 +92,9 @@ final class GatewayHarness: Sendable {
         var headers: [String: String]
     }
 
-    /// All committed records of a topic, in the order of partitions and offsets; and how many batches they are in.
-    func stored(_ topic: String) throws -> (records: [StoredRecord], batches: Int) {
+    /// All committed records of a topic, in the order of partitions and offsets; and how many batches they are in. `withoutValue`:
+    /// some have no value, which is shown as an empty one.
+    func stored(_ topic: String, withoutValue: Bool = false) throws -> (records: [StoredRecord], batches: Int) {
         var found: [StoredRecord] = []
         var batches = 0
         guard let topic = broker.catalog.topic(named: topic) else { return ([], 0) }
@@ -115,7 +119,8 @@ final class GatewayHarness: Sendable {
                                 StoredRecord(
                                     partition: partition.partitionIndex, offset: record.offset.rawValue,
                                     key: record.key.map { String(decoding: $0, as: UTF8.self) },
-                                    value: String(decoding: record.value!, as: UTF8.self), headers: headers))
+                                    value: withoutValue && record.value == nil
+                                        ? "" : String(decoding: record.value!, as: UTF8.self), headers: headers))
                         }
                         next = batch.lastOffset + 1
                     }
@@ -136,6 +141,16 @@ final class GatewayHarness: Sendable {
     }
 
     func values(_ topic: String) throws -> [String] { try stored(topic).records.map(\.value) }
+}
+
+extension GatewayConfiguration {
+    /// That of a file with this text.
+    init(yaml: String, environment: [String: String] = [:], _ options: GatewayOptions = GatewayOptions()) throws {
+        let path = FileManager.default.temporaryDirectory.appending(path: "millrace-\(UUID().uuidString).yaml").path
+        try yaml.write(toFile: path, atomically: false, encoding: .utf8)
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        try self.init(try Configuration.load(file: path, environment: environment, flags: []), options)
+    }
 }
 
 /// Passes commits on to the clock, or, silent, lets every reply wait for ever.

@@ -11,6 +11,8 @@ struct Rejection {
     var detail: StaticString
     /// Byte of the event at which it is wrong.
     var position: Int?
+    /// What a route's schema or key says of it, in place of `detail`.
+    var finding: EventFinding?
 
     /// The `status` of its result.
     var status: StaticString {
@@ -19,6 +21,20 @@ struct Rejection {
         case 503: "retry"
         default: "invalid"
         }
+    }
+}
+
+/// What of an event is not as its route wants it. An object, for few events have one.
+final class EventFinding {
+    let keyword: StaticString
+    /// RFC 6901.
+    let pointer: String
+    let words: String
+
+    init(_ keyword: StaticString, _ pointer: String, _ words: String) {
+        self.keyword = keyword
+        self.pointer = pointer
+        self.words = words
     }
 }
 
@@ -208,7 +224,7 @@ extension GatewayLoop {
     }
 
     /// Ends a batch. A few events do not keep a page of their own until they are in their segment.
-    private static func finish(_ builder: inout RecordBatchBuilder, _ packer: inout SlicePacker) -> ByteSlice {
+    static func finish(_ builder: inout RecordBatchBuilder, _ packer: inout SlicePacker) -> ByteSlice {
         let slice = builder.finishUncompressed()
         guard slice.count <= packedBytes else { return slice }
         return withExtendedLifetime(slice) { packer.slice(copying: slice.bytes) }

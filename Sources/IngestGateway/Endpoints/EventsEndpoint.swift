@@ -43,8 +43,15 @@ extension GatewayLoop {
         if RequestHead.equals(type, "application/x-ndjson") || RequestHead.equals(type, "application/jsonl") {
             return .lines
         }
-        return nil
+        return Self.unusualTypes.first { RequestHead.equals(type, $0.0) }?.1
     }
+
+    /// Media types that only configured routes take.
+    private static let unusualTypes: [(StaticString, MediaTypes)] = [
+        ("text/csv", .csv), ("application/x-www-form-urlencoded", .form), ("application/cloudevents+json", .cloudEvent),
+        ("application/cloudevents-batch+json", .cloudEvents), ("application/vnd.kafka.json.v2+json", .kafkaJSON),
+        ("application/vnd.kafka.binary.v2+json", .kafkaBinary), ("application/vnd.kafka.text.v2+json", .kafkaText),
+    ]
 
     /// Whether the media type is written as nearly all clients write it.
     private static func isPlainJSON(_ value: UnsafeRawBufferPointer) -> Bool {
@@ -147,14 +154,14 @@ extension GatewayLoop {
 
     // MARK: What was asked
 
-    private func batchMode() -> Result<BatchMode, Problem> {
+    func batchMode() -> Result<BatchMode, Problem> {
         guard let value = head[.batchMode] else { return .success(.partial) }
         if RequestHead.equals(value, "atomic") { return .success(.atomic) }
         if RequestHead.equals(value, "partial") { return .success(.partial) }
         return .failure(Problem(.invalidHeader, "X-Batch-Mode is atomic or partial."))
     }
 
-    private func resultsWanted() -> Result<ResultsWanted?, Problem> {
+    func resultsWanted() -> Result<ResultsWanted?, Problem> {
         var items = QueryItems(head.query)
         var wanted: ResultsWanted?
         while let item = items.next() {
@@ -175,11 +182,11 @@ extension GatewayLoop {
     // MARK: Validation
 
     /// Fills `events` and, of lines that are no JSON, `rejections`. A problem refuses the whole request.
-    private func splitEvents(_ body: UnsafeRawBufferPointer) -> Problem? {
+    func splitEvents(_ body: UnsafeRawBufferPointer) -> Problem? {
         mediaType() == .lines ? splitLines(body) : splitJSON(body)
     }
 
-    private func splitJSON(_ body: UnsafeRawBufferPointer) -> Problem? {
+    func splitJSON(_ body: UnsafeRawBufferPointer) -> Problem? {
         var scanner = JSONScanner(body, limits: jsonLimits)
         do throws(JSONFailure) {
             let kind = scanner.peek()
@@ -195,7 +202,7 @@ extension GatewayLoop {
         }
     }
 
-    private func splitLines(_ body: UnsafeRawBufferPointer) -> Problem? {
+    func splitLines(_ body: UnsafeRawBufferPointer) -> Problem? {
         var lines = NDJSONLines(body, limits: jsonLimits)
         var firstFailure: JSONFailure?
         var problem: Problem?
@@ -232,10 +239,10 @@ extension GatewayLoop {
         return nil
     }
 
-    private func bodyRequired() -> Problem { Problem(.bodyRequired, "Request body is required") }
+    func bodyRequired() -> Problem { Problem(.bodyRequired, "Request body is required") }
 
     /// Adds a rejection for each event above `limit`, in order with those that are there.
-    private func rejectOversized(_ limit: Int) {
+    func rejectOversized(_ limit: Int) {
         let largest = events.withUnsafeBufferPointer { $0.reduce(0) { max($0, $1.count) } }
         guard largest > limit else { return }
         let oversized = events.indices.filter { events[$0].count > limit }.map {
@@ -247,7 +254,7 @@ extension GatewayLoop {
     }
 
     /// Once a kind that follows itself: counting takes a lock.
-    private func countRejections() {
+    func countRejections() {
         var first = 0
         for index in rejections.indices {
             let next = index + 1

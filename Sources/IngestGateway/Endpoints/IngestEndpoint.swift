@@ -133,6 +133,11 @@ extension GatewayLoop {
         JSONText.write(options.ingestMessage, into: &out)
         out.member("eventType")
         type.withUnsafeBytes { JSONText.write($0, into: &out) }
+        writePlace(placement, eventID)
+    }
+
+    /// Ends a reply that tells of one event as the service did that put them into Kinesis. Shared with configured routes.
+    func writePlace(_ placement: Placement, _ eventID: UUIDv7) {
         out.text(",\"event_id\":\"")
         eventID.write(to: out.append(uninitialized: UUIDv7.textLength))
         out.text("\",\"request_id\":\"")

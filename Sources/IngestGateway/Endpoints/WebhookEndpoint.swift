@@ -89,7 +89,8 @@ extension GatewayLoop {
         }
     }
 
-    private func writeAccepted(_ topic: Topic, _ placement: Placement, _ eventID: UUIDv7) {
+    /// Shared with configured routes.
+    func writeAccepted(_ topic: Topic, _ placement: Placement, _ eventID: UUIDv7) {
         out.removeAll()
         out.text("{\"accepted\":1,\"rejected\":0,\"event_id\":\"")
         eventID.write(to: out.append(uninitialized: UUIDv7.textLength))

@@ -154,6 +154,7 @@ struct PathPattern {
         switch place {
         case .topic: route.topic = text
         case .partition: route.partition = text
+        case .cluster: route.cluster = text
         }
         at = end
         return !text.isEmpty
@@ -183,7 +184,7 @@ private struct TextMemory {
 /// A path as a definition writes it.
 enum PathText {
     enum Place: String {
-        case topic, partition
+        case topic, partition, cluster
     }
 
     /// Places of one path.
@@ -203,7 +204,7 @@ enum PathText {
             guard segment.contains(where: { $0 == "{" || $0 == "}" }) else { continue }
             let name = String(segment.dropFirst().dropLast())
             guard segment.hasPrefix("{"), segment.hasSuffix("}"), Place(rawValue: name) != nil else {
-                return "\(segment) is no place: {topic} and {partition} are, a segment each"
+                return "\(segment) is no place: {topic}, {partition} and {cluster} are, a segment each"
             }
             guard found.insert(name).inserted, found.count <= maxPlaces else { return "\(path) has \(segment) twice" }
         }

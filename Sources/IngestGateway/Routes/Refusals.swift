@@ -15,25 +15,31 @@ extension GatewayLoop {
     func notUnderstood() -> Problem? {
         let endpoint = routeRow.pointee.endpoint
         if head.query.count > 0, let problem = unsupportedParameter(of: endpoint) { return problem }
-        if !head.present.isDisjoint(with: Self.unsupported) { return refusalOfFirst() }
+        let unsupported = Self.unsupported.subtracting(routeRow.pointee.fields)
+        if !head.present.isDisjoint(with: unsupported) { return refusalOfFirst(of: unsupported) }
         if let index = head.firstField(withPrefix: "x-record-header-") {
             return refusal(of: Self.quoted(head.fieldName(index)), "Records get no headers from a request yet.")
         }
-        let foreign = head.present.intersection(Self.ofSome).subtracting(endpoint.fields)
+        let foreign = head.present.intersection(Self.ofSome).subtracting(routeRow.pointee.fields)
         if foreign.isEmpty { return nil }
         if foreign.contains(KnownFields(.partitionKey)) {
-            return refusal(of: "Partition-Key", "The key of an event here is its event_type.")
+            return refusal(of: "Partition-Key", keyElsewhere)
         }
         return refusal(of: "X-Batch-Mode", "One event is read here.")
+    }
+
+    private var keyElsewhere: StaticString {
+        routeRow.pointee.plan == nil
+            ? "The key of an event here is its event_type." : "The key of an event here is chosen by the route."
     }
 
     private static let unsupported = KnownFields(.idempotencyKey, .prefer, .eventTime, .eventType, .cloudEventsVersion)
     /// What some endpoints take and others do not.
     private static let ofSome = KnownFields(.batchMode, .partitionKey)
 
-    private func refusalOfFirst() -> Problem? {
+    private func refusalOfFirst(of unsupported: KnownFields) -> Problem? {
         for field in KnownField.allCases
-        where !head.present.isDisjoint(with: Self.unsupported.intersection(KnownFields(field))) {
+        where !head.present.isDisjoint(with: unsupported.intersection(KnownFields(field))) {
             return refusal(of: field)
         }
         return nil
@@ -45,7 +51,7 @@ extension GatewayLoop {
             case .idempotencyKey: "A repeated request is not recognised yet."
             case .prefer: "Every reply waits for the disk."
             case .eventTime: "The time of a record is that of its arrival."
-            case .cloudEventsVersion: "CloudEvents are not read yet."
+            case .cloudEventsVersion: "CloudEvents are read by routes that say so."
             default: "It would have no effect."
             }
         return refusal(of: field.name.description, why)
@@ -83,6 +89,7 @@ extension GatewayLoop {
     func unsupportedMediaType() -> Problem? {
         let taken = routeRow.pointee.mediaTypes
         if let type = mediaType(), taken.contains(type) { return nil }
+        if !taken.isDisjoint(with: [.anyJSON, .raw]) || isBinaryCloudEvent { return nil }
         reply.accept = taken
         let said = head[.contentType] == nil ? "There is no Content-Type" : "This Content-Type is not read"
         return Problem(

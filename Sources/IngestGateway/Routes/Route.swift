@@ -10,6 +10,7 @@ struct Route {
     /// What stands in the places of the path's pattern, as it stands on the wire.
     var topic = UnsafeRawBufferPointer(start: nil, count: 0)
     var partition: UnsafeRawBufferPointer?
+    var cluster: UnsafeRawBufferPointer?
 }
 
 /// Methods as bits. OPTIONS is answered on every path and needs no bit.
@@ -25,6 +26,11 @@ struct RouteMethods: OptionSet {
 
     func contains(_ method: HTTPMethod) -> Bool { rawValue & 1 << method.rawValue != 0 }
 
+    var names: [String] {
+        (0..<HTTPMethod.options.rawValue).compactMap { HTTPMethod(rawValue: $0) }.filter(contains).map(
+            \.name.description)
+    }
+
     /// Writes them for `Allow`, with OPTIONS at the end.
     func write(into out: inout ByteWriter) {
         for bit in 0..<HTTPMethod.options.rawValue {
@@ -38,16 +44,34 @@ struct RouteMethods: OptionSet {
 
 /// What a body may be, as bits.
 struct MediaTypes: OptionSet {
-    let rawValue: UInt8
+    let rawValue: UInt16
 
     static let json = MediaTypes(rawValue: 1)
     static let lines = MediaTypes(rawValue: 2)
+    /// JSON, whatever the request calls it.
+    static let anyJSON = MediaTypes(rawValue: 4)
+    static let csv = MediaTypes(rawValue: 8)
+    static let form = MediaTypes(rawValue: 16)
+    /// Anything, as it is.
+    static let raw = MediaTypes(rawValue: 32)
+    /// One CloudEvent, its attributes beside its content or in the request's fields; and a list of them.
+    static let cloudEvent = MediaTypes(rawValue: 64)
+    static let cloudEvents = MediaTypes(rawValue: 128)
+    /// Records of Kafka REST's second version, whose keys and values are JSON, base64 or text.
+    static let kafkaJSON = MediaTypes(rawValue: 256)
+    static let kafkaBinary = MediaTypes(rawValue: 512)
+    static let kafkaText = MediaTypes(rawValue: 1024)
 
     /// For the field Accept, and for people.
-    var names: StaticString {
-        if !contains(.lines) { return "application/json" }
-        return contains(.json)
-            ? "application/json, application/x-ndjson, application/jsonl" : "application/x-ndjson, application/jsonl"
+    var names: String {
+        let known: [(MediaTypes, String)] = [
+            (.json, "application/json"), (.lines, "application/x-ndjson, application/jsonl"), (.csv, "text/csv"),
+            (.form, "application/x-www-form-urlencoded"), (.cloudEvent, CloudEvents.structured),
+            (.cloudEvents, "application/cloudevents-batch+json"), (.raw, "*/*"),
+            (.kafkaJSON, "application/vnd.kafka.json.v2+json"), (.kafkaBinary, "application/vnd.kafka.binary.v2+json"),
+            (.kafkaText, "application/vnd.kafka.text.v2+json"),
+        ]
+        return known.filter { contains($0.0) }.map { $0.1 }.joined(separator: ", ")
     }
 }
 
@@ -63,8 +87,15 @@ enum RouteAuthentication {
 enum ErrorDialect {
     /// RFC 9457, with the members that other families of clients look at beside.
     case problem
+    /// The same members under the media type of Kafka REST's second version, whose clients look at `error_code` and `message`.
+    case kafkaV2
 
-    var mediaType: StaticString { "application/problem+json" }
+    var mediaType: StaticString {
+        switch self {
+        case .problem: "application/problem+json"
+        case .kafkaV2: "application/vnd.kafka.v2+json"
+        }
+    }
 }
 
 extension UnsafeRawBufferPointer {

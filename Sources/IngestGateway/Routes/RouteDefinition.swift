@@ -14,6 +14,8 @@ struct RouteDefinition {
     /// The topic that is written to; nil where the path names it, or nothing is written.
     var topic: String?
     var rate: RequestRate?
+    /// What a configured route makes of its events; nil of the built-in ones, whose endpoints know.
+    var plan: IngestPlan?
 
     struct RequestRate: Equatable {
         /// Requests a second; 0: no limit.

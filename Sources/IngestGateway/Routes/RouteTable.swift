@@ -17,6 +17,9 @@ struct RouteRow {
     /// The name of the topic that is written to, in the table's memory; empty where the path names it.
     let topic: UnsafeRawBufferPointer
     let rate: RouteDefinition.RequestRate?
+    /// The fields that it takes and others do not.
+    let fields: KnownFields
+    let plan: IngestPlan?
     let limiter: RateLimiter?
     let counters: RouteCounters
 }
@@ -58,7 +61,8 @@ final class RouteTable: @unchecked Sendable {
                     methods: definition.endpoint == ServerEndpoint.self ? served : definition.methods,
                     authentication: definition.authentication, maxBodyBytes: definition.maxBodyBytes,
                     mediaTypes: definition.mediaTypes, dialect: definition.dialect, topic: topics[index],
-                    rate: definition.rate, limiter: limiter,
+                    rate: definition.rate, fields: Self.fields(of: definition), plan: definition.plan,
+                    limiter: limiter,
                     counters: metrics.counters(
                         route: definition.paths[0], policy: definition.rate == nil ? nil : definition.id)))
         }
@@ -68,7 +72,7 @@ final class RouteTable: @unchecked Sendable {
                 methods: [],
                 authentication: .anonymous, maxBodyBytes: 0,
                 mediaTypes: [], dialect: .problem, topic: UnsafeRawBufferPointer(start: nil, count: 0), rate: nil,
-                limiter: nil, counters: metrics.counters(route: Self.unmatchedLabel)))
+                fields: KnownFields(), plan: nil, limiter: nil, counters: metrics.counters(route: Self.unmatchedLabel)))
     }
 
     deinit {
@@ -85,6 +89,25 @@ final class RouteTable: @unchecked Sendable {
             return rows[index].limiter
         }
         return nil
+    }
+
+    private static func fields(of definition: RouteDefinition) -> KnownFields {
+        var fields = definition.endpoint.fields
+        guard let plan = definition.plan else { return fields }
+        if plan.key != .field { fields.subtract(KnownFields(.partitionKey)) }
+        if definition.mediaTypes.contains(.cloudEvent) { fields.formUnion(KnownFields(.cloudEventsVersion)) }
+        return fields
+    }
+
+    /// Why definitions are no table; nil: they are one.
+    static func refusal(of definitions: [RouteDefinition], _ options: GatewayOptions) -> RouteRefusal? {
+        do throws(RouteRefusal) {
+            try check(definitions, options)
+            try PathTable.compile(definitions).paths.deallocate()
+            return nil
+        } catch {
+            return error
+        }
     }
 
     /// Refuses what would be a route that nobody can use, or that promises what it does not keep.

@@ -1,6 +1,7 @@
 """Our own commands against the broker under test, whichever it is: they speak the protocol like any other client."""
 
 import contextlib
+import http.client
 import json
 import os
 import pathlib
@@ -481,6 +482,52 @@ def test_sighup_is_no_end_and_nohup_is_kept(server):
     process.send_signal(signal.SIGHUP)
     process.send_signal(signal.SIGTERM)
     assert process.wait(LIMIT) == 0 and "SIGHUP" not in log.read_text()
+
+
+def test_routes_are_planned_applied_and_reloaded_without_a_dropped_request(server, begun, tmp_path):
+    path = tmp_path / "routes.yaml"
+
+    def write(reply: str, rate: str = "1000000") -> None:
+        path.write_text(f"routes:\n  - path: /in\n    to: in\n    reply: {{form: shard, message: {reply}}}\n    rate: {{rps: {rate}}}\n")
+
+    def gateway(command: str) -> tuple[int, str]:
+        process = begun("gateway", command, "-c", str(path), "--data-dir", str(tmp_path / "data"))
+        output, errors = process.communicate(timeout=LIMIT)
+        return process.returncode, (output + errors).decode()
+
+    write("first")
+    process, log = server("--config", str(path), "--set", "log.format=json")
+    port = int(re.search(r'"http":"[^"]*:(\d+)"', log.read_text())[1])
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
+
+    def said() -> str:
+        connection.request("POST", "/in", "{}", {"Content-Type": "application/json"})
+        reply = connection.getresponse()
+        body = json.loads(reply.read())
+        assert reply.status == 202, body
+        return body["message"]
+
+    assert said() == "first"
+    assert gateway("plan")[0] == 0
+    write("second")
+    status, text = gateway("plan")
+    assert status == 2 and "~ routes[0].reply.message: first -> second" in text
+    assert said() == "first"
+    status, text = gateway("apply")
+    assert status == 0 and "applied" in text, text
+    assert said() == "second" and gateway("plan")[0] == 0
+    # What is wrong changes nothing, and is told with its line, by the command and by the log.
+    write("third", rate="lots")
+    assert gateway("apply")[0] == 4
+    process.send_signal(signal.SIGHUP)
+    until(lambda: "the old routes stay" in log.read_text(), "the refusal is told")
+    assert "line 5" in log.read_text() and said() == "second"
+    write("third")
+    process.send_signal(signal.SIGHUP)
+    until(lambda: log.read_text().count("routes reloaded") == 2, "the file is taken")
+    assert said() == "third"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(LIMIT) == 0
 
 
 def test_a_terminal_that_goes_away_ends_a_broker_in_its_foreground(server):

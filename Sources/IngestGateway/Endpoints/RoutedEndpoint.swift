@@ -1,0 +1,154 @@
+import BrokerCore
+import ByteBuffers
+import HTTPWire
+import KafkaModel
+import LogStorage
+import Telemetry
+
+/// A configured route that takes one event a request.
+enum RoutedEventEndpoint: HTTPEndpoint {
+    static var parameters: [StaticString]? { [] }
+    static var fields: KnownFields { KnownFields(.partitionKey) }
+    static var target: EventTarget? { .row }
+
+    static func wish(on loop: GatewayLoop) -> BodyWish { loop.wishForEvents() }
+
+    static func handle(_ body: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Completion {
+        loop.postRouted(body, .one)
+    }
+}
+
+/// A configured route that takes many.
+enum RoutedBatchEndpoint: HTTPEndpoint {
+    static var parameters: [StaticString]? { ["results"] }
+    static var fields: KnownFields { KnownFields(.batchMode, .partitionKey) }
+    static var target: EventTarget? { .row }
+
+    static func wish(on loop: GatewayLoop) -> BodyWish { loop.wishForEvents() }
+
+    static func handle(_ body: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Completion {
+        switch (loop.batchMode(), loop.resultsWanted()) {
+        case (.failure(let problem), _), (_, .failure(let problem)): loop.refuseRouted(problem)
+        case (.success(let mode), .success(let wanted)): loop.postRouted(body, .many(mode, wanted))
+        }
+    }
+}
+
+/// What was asked of a configured route.
+enum RoutedRequest {
+    case one
+    case many(GatewayLoop.BatchMode, GatewayLoop.ResultsWanted?)
+
+    var isAtomic: Bool {
+        switch self {
+        case .one: true
+        case .many(let mode, _): mode == .atomic
+        }
+    }
+}
+
+/// Order: syntax of all -> topic -> schema, key and size of all -> one append -> reply, gated by the commit.
+extension GatewayLoop {
+    fileprivate func postRouted(_ body: UnsafeRawBufferPointer, _ request: RoutedRequest) -> Completion {
+        guard let plan = routeRow.pointee.plan else { preconditionFailure("a configured route without a plan") }
+        events.removeAll(keepingCapacity: true)
+        rejections.removeAll(keepingCapacity: true)
+        routed.source.removeAll()
+        let format = routedFormat()
+        let source: UnsafeRawBufferPointer
+        switch splitRouted(body, format, plan) {
+        case .failure(let problem): return refuseRouted(problem)
+        case .success(let text): source = text
+        }
+        switch topicForAppend(routeRow.pointee.topic) {
+        case .missing(let text): return .suspended(.work(TopicWork(text, broker)))
+        case .refused(let problem): return refuseRouted(problem)
+        case .found(let topic): return append(to: topic, source, format, request, plan)
+        }
+    }
+
+    fileprivate func refuseRouted(_ problem: Problem, errors: [Rejection] = []) -> Completion {
+        countRejected(max(1, events.count), reason: problem.kind.code)
+        answer(problem, instance: head.path, errors: errors)
+        return .answered
+    }
+
+    private func append(
+        to topic: Topic, _ source: UnsafeRawBufferPointer, _ format: RoutedFormat, _ request: RoutedRequest,
+        _ plan: IngestPlan
+    ) -> Completion {
+        let settings = topic.partitions[0].settings
+        let firstID = identifiers.next(atMs: wallClockMs, count: events.count)
+        receivedAt.update(toMs: wallClockMs)
+        routed.begin(events.count)
+        if let problem = writeHeaders(of: plan, format) ?? addedTooMuch(plan) { return refuseRouted(problem) }
+        checkEvents(of: source, format, plan, needsKey: settings.isCompacted)
+        let text = format.isJSON ? addMembers(to: source, plan, firstID) : source
+        let longestKey = routed.keys.lazy.map { $0?.count ?? 0 }.max() ?? 0
+        switch longestEvent(keyBytes: longestKey, maxBatchBytes: settings.maxBatchBytes) {
+        case .failure(let problem): return refuseRouted(problem)
+        case .success(let bytes): rejectOversized(bytes)
+        }
+        if !rejections.isEmpty, request.isAtomic || rejections.count == events.count { return refuseAll() }
+        choosePartitions(of: topic)
+        if request.isAtomic, let last = routed.order.last,
+            routed.partitions[last] != routed.partitions[routed.order[0]]
+        {
+            return refuseRouted(
+                Problem(.batchTooLarge, "An atomic batch goes to one partition, and these keys lead to several."))
+        }
+        let most = request.isAtomic ? settings.maxBatchBytes : min(settings.maxBatchBytes, Self.preferredBatchBytes)
+        buildRouted(text, firstID, maxBatchBytes: most)
+        if request.isAtomic, routed.batches.count > 1 {
+            return refuseRouted(
+                Problem(
+                    .batchTooLarge, "An atomic batch must fit into one record batch of the topic.",
+                    limit: settings.maxBatchBytes))
+        }
+        switch appendRouted(to: topic) {
+        case .failure(let refusal): return refuseRouted(Self.problem(of: refusal, limit: settings.maxBatchBytes))
+        case .success(let placement): return accept(topic, placement, firstID, text, request, plan)
+        }
+    }
+
+    /// Answers a request of which nothing is appended because of its events.
+    private func refuseAll() -> Completion {
+        if events.count == 1 {
+            let rejection = rejections[0]
+            let words = rejection.finding?.words ?? rejection.detail.description
+            return refuseRouted(Problem(rejection.kind, words), errors: rejection.finding == nil ? [] : rejections)
+        }
+        let isSize = rejections.allSatisfy { $0.kind.status == 413 }
+        return refuseRouted(
+            Problem(
+                isSize ? .eventTooLarge : .batchRejected,
+                "\(rejections.count) of \(events.count) events are not acceptable; nothing was appended."),
+            errors: rejections)
+    }
+
+    private func accept(
+        _ topic: Topic, _ placement: Placement, _ firstID: UUIDv7, _ text: UnsafeRawBufferPointer,
+        _ request: RoutedRequest, _ plan: IngestPlan
+    ) -> Completion {
+        routeRow.pointee.counters.accepted.add(placement.count)
+        countRejections()
+        let isWhole = placement.count == events.count
+        reply.status = isWhole ? plan.status : 207
+        if placement.count < routed.order.count { reply.retryAfter = 1 }
+        switch plan.reply {
+        case .list:
+            var asked: ResultsWanted?
+            if case .many(_, let wanted) = request { asked = wanted }
+            let usual: ResultsWanted = events.count <= Self.listedByDefault ? .all : .errors
+            writeRoutedResults(topic, placement, firstID, asked ?? usual)
+        case .event: writeAccepted(topic, placement, firstID)
+        case .shard(let message, let echo): writeShard(placement, firstID, text, message, echo)
+        }
+        switch plan.acknowledgement {
+        case .disk: return .gated(ticket: placement.ticket, bytes: placement.bytes)
+        case .nothing:
+            metrics.unacknowledged.add(placement.count)
+            return .answered
+        }
+    }
+}

@@ -1,0 +1,72 @@
+import ByteBuffers
+
+/// What a loop keeps for requests of configured routes, beside the lists that all requests use in turn. The lists have an element
+/// for each of `GatewayLoop.events`.
+final class RoutedEvents {
+    /// Events that were made of rows or fields.
+    var source = ByteWriter(capacity: 64)
+    /// Events that are not as they came, because the gateway added members.
+    var made = ByteWriter(capacity: 64)
+    /// The bytes of all keys, and which of them each event has; nil: it has none.
+    var keyBytes = ByteWriter(capacity: 64)
+    var keys: [JSONRange?] = []
+    /// Of Kafka REST: which partition each record is for (-1: its key's), its own headers as a range of `headerBytes` with their
+    /// number, and the names by which its reply is to call it. Empty for other requests.
+    var wanted: [Int32] = []
+    var recordHeaders: [(range: JSONRange, count: Int32)] = []
+    var headerBytes = ByteWriter(capacity: 64)
+    var names: [[UInt8]] = []
+    /// In place of the range of a value: there is none.
+    static let noValue = JSONRange(Int(UInt32.max), Int(UInt32.max))
+    /// Where each event goes, and where it went: -1 not appended.
+    var partitions: [Int32] = []
+    var offsets: [Int64] = []
+    /// The accepted events in the order of their partitions, and of the request within one.
+    var order: [Int] = []
+    var batches: [RoutedBatch] = []
+    /// Of `GatewayLoop.recordHeaders`: how many there are, and where an event's identifier is to be written.
+    var headerCount: Int32 = 0
+    var idPlaces: [Int] = []
+
+    /// Forgets the last request.
+    func begin(_ count: Int) {
+        made.removeAll()
+        keyBytes.removeAll()
+        headerBytes.removeAll()
+        wanted.removeAll(keepingCapacity: true)
+        recordHeaders.removeAll(keepingCapacity: true)
+        names.removeAll()
+        keys.removeAll(keepingCapacity: true)
+        partitions.removeAll(keepingCapacity: true)
+        offsets.removeAll(keepingCapacity: true)
+        offsets.append(contentsOf: repeatElement(-1, count: count))
+        order.removeAll(keepingCapacity: true)
+        batches.removeAll(keepingCapacity: true)
+        idPlaces.removeAll(keepingCapacity: true)
+        headerCount = 0
+    }
+
+    /// Bytes of made events, or of keys, that are kept for the next request.
+    private static let keptBytes = 1 << 20
+
+    /// Lets go of what an unusual request has taken.
+    func trim(to elements: Int) {
+        if source.count > Self.keptBytes { source = ByteWriter(capacity: 64) }
+        if made.count > Self.keptBytes { made = ByteWriter(capacity: 64) }
+        if keyBytes.count > Self.keptBytes { keyBytes = ByteWriter(capacity: 64) }
+        if headerBytes.count > Self.keptBytes { headerBytes = ByteWriter(capacity: 64) }
+        if keys.capacity <= elements { return }
+        (wanted, recordHeaders, names) = ([], [], [])
+        (keys, partitions, offsets, order, batches) = ([], [], [], [], [])
+    }
+
+    func key(of event: Int) -> UnsafeRawBufferPointer? { keys[event].map { $0.bytes(of: keyBytes.bytes) } }
+}
+
+/// A record batch of one partition: `order[first..<first + count]` are its events.
+struct RoutedBatch {
+    let partition: Int32
+    let slice: ByteSlice
+    let first: Int
+    let count: Int
+}

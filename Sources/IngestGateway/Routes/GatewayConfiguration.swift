@@ -1,0 +1,182 @@
+public import Configuration
+import BrokerCore
+import KafkaModel
+
+/// What a configuration says of the gateway's routes and of the topics behind them, checked as a whole.
+public struct GatewayConfiguration: Sendable {
+    public let topics: [TopicDeclaration]
+    let routes: [RouteDefinition]
+    /// Routes that are there without configuration, and shall not be.
+    let switchedOff: Set<String>
+    /// Where each route stands.
+    private let sources: [String: ConfigurationSource]
+
+    /// No word of configuration: the built-in routes alone.
+    public init() {
+        topics = []
+        routes = []
+        switchedOff = []
+        sources = [:]
+    }
+
+    /// Reads the sections, or throws all that is wrong with them.
+    ///
+    /// - Parameter options: what the gateway holds the routes against. They do not change while it runs.
+    public init(_ configuration: Configuration, _ options: GatewayOptions) throws(ConfigurationError) {
+        var reader = Reader(configuration, options)
+        reader.refuseWhatNobodyReads()
+        reader.readTopics()
+        reader.readRoutes()
+        topics = reader.topics
+        routes = reader.routes
+        switchedOff = reader.switchedOff
+        sources = reader.sources
+        var problems = reader.findings?.problems ?? []
+        if problems.isEmpty, let refusal = RouteTable.refusal(of: definitions(options), options) {
+            problems.append(problem(of: refusal))
+        }
+        if !problems.isEmpty { throw ConfigurationError(problems: problems, valid: configuration) }
+    }
+
+    /// The routes that the gateway has by this configuration, for people.
+    public func summaries(_ options: GatewayOptions) -> [RouteSummary] { definitions(options).map { RouteSummary($0) } }
+
+    /// All rows: those of the configuration, and of the built-in ones those whose path nobody took.
+    func definitions(_ options: GatewayOptions) -> [RouteDefinition] {
+        let ids = switchedOff.union(routes.map(\.id))
+        let taken = Set(routes.flatMap { $0.paths.map(PathText.shape) })
+        let rest = RouteDefinition.builtIn(options).compactMap { builtIn -> RouteDefinition? in
+            if ids.contains(builtIn.id) { return nil }
+            // Those that operators and probes rely on are not taken silently.
+            guard builtIn.endpoint.target != nil else { return builtIn }
+            var left = builtIn
+            left.paths.removeAll { taken.contains(PathText.shape(of: $0)) }
+            return left.paths.isEmpty ? nil : left
+        }
+        return routes + rest
+    }
+
+    private func problem(of refusal: RouteRefusal) -> ConfigurationError.Problem {
+        .init(
+            key: "routes", value: nil, source: sources[refusal.id], reason: refusal.description,
+            remedy: "Correct the route")
+    }
+
+    private struct Reader {
+        private let configuration: Configuration
+        private let options: GatewayOptions
+        private(set) var topics: [TopicDeclaration] = []
+        private(set) var routes: [RouteDefinition] = []
+        private(set) var switchedOff: Set<String> = []
+        private(set) var sources: [String: ConfigurationSource] = [:]
+        /// Of the file; nil: it has no section.
+        let findings: ConfigurationFindings?
+
+        init(_ configuration: Configuration, _ options: GatewayOptions) {
+            self.configuration = configuration
+            self.options = options
+            let section = Configuration.sectionNames.lazy.compactMap { configuration.section($0) }.first
+            findings = section.map { ConfigurationFindings(file: $0.file) }
+        }
+
+        private func place(_ name: String) -> ConfigurationPlace? {
+            guard let section = configuration.section(name), let findings else { return nil }
+            return ConfigurationPlace(section, findings)
+        }
+
+        /// A promise that nobody keeps would be worse than none.
+        func refuseWhatNobodyReads() {
+            for name in ["auth", "queues", "alarms"] {
+                place(name)?.refuse("nothing reads this section yet", remedy: "Leave it out")
+            }
+            if !configuration.servesHTTP {
+                place("routes")?.refuse("no HTTP is served", remedy: "Leave the section out, or set http.enable")
+            }
+        }
+
+        mutating func readTopics() {
+            for (name, place) in place("topics")?.entries() ?? [] {
+                if let topic = TopicDeclaration(name, place) { topics.append(topic) }
+            }
+        }
+
+        mutating func readRoutes() {
+            let known = Set(RouteDefinition.builtIn(options).map(\.id))
+            for place in place("routes")?.items() ?? [] {
+                guard let reader = RouteReader(place, maxBodyBytes: options.maxRequestBytes) else { continue }
+                if reader.isOff {
+                    guard let id = reader.switchedOff else { continue }
+                    if !known.contains(id) {
+                        place.refuse(
+                            "there is no route \(id) by itself",
+                            remedy: "They are " + known.sorted().joined(separator: ", "))
+                    }
+                    switchedOff.insert(id)
+                } else if let route = reader.read() {
+                    routes.append(route)
+                    sources[route.id] = place.source
+                }
+            }
+        }
+    }
+}
+
+/// A route as a list of routes shows it.
+public struct RouteSummary: Sendable {
+    public let id: String
+    public let paths: [String]
+    public let methods: [String]
+    /// nil: the path says it, or nothing is written.
+    public let topic: String?
+    /// Requests a second and at once; nil: no limit.
+    public let rate: (requests: Int, burst: Int)?
+    public let isConfigured: Bool
+
+    fileprivate init(_ definition: RouteDefinition) {
+        id = definition.id
+        paths = definition.paths
+        methods = definition.methods.names
+        topic = definition.topic
+        rate = definition.rate.flatMap { $0.requests > 0 ? ($0.requests, $0.burst > 0 ? $0.burst : $0.requests) : nil }
+        isConfigured = definition.plan != nil
+    }
+}
+
+/// A topic that is made when it is missing.
+public struct TopicDeclaration: Sendable, Equatable {
+    public let name: String
+    /// -1: the broker's default.
+    public let partitions: Int32
+    /// By the names of topic settings, in their own units.
+    public let settings: [String: String]
+
+    fileprivate init?(_ name: String, _ place: ConfigurationPlace) {
+        if let problem = TopicName.problem(name) { place.refuse(problem, remedy: "Choose another name") }
+        guard let entries = place.entries() else { return nil }
+        var partitions: Int32 = -1
+        var settings: [String: String] = [:]
+        for (key, value) in entries {
+            if key == "partitions" {
+                partitions = Int32(value.integer(1...Int64(Int32.max)) ?? 1)
+                continue
+            }
+            let setting = key == "retention" ? "retention.ms" : key
+            guard let row = TopicSettingKey.named(setting) else {
+                let names = ["partitions", "retention"] + TopicSetting.all.map(\.name)
+                let nearest = Spelling.nearest(to: key, among: names)
+                value.refuse(
+                    "there is no such setting of a topic" + (nearest.map { "; did you mean \($0)?" } ?? ""),
+                    remedy: "Correct the name, or leave it out")
+                continue
+            }
+            guard let text = value.texts().map({ Quantity.setting(setting, $0.joined(separator: ",")) }) else {
+                continue
+            }
+            if let problem = row.problem(text) { value.refuse(problem, remedy: "Correct the value") }
+            settings[setting] = text
+        }
+        self.name = name
+        self.partitions = partitions
+        self.settings = settings
+    }
+}

@@ -1,0 +1,232 @@
+import BrokerCore
+import Configuration
+import HTTPWire
+import KafkaModel
+
+/// A route as the section `routes` writes it. The page Routes describes the keys.
+struct RouteReader {
+    private let fields: [String: ConfigurationPlace]
+    private let place: ConfigurationPlace
+    private let maxBodyBytes: Int
+
+    private static let keys = [
+        "id", "enabled", "path", "prefix", "methods", "formats", "csv", "to", "key", "key_required", "reply", "success",
+        "rate",
+        "max_body", "schema", "enrich", "ack",
+    ]
+
+    /// nil: it is no mapping, and the place has noted so. `maxBodyBytes`: of a route that says nothing.
+    init?(_ place: ConfigurationPlace, maxBodyBytes: Int) {
+        guard let fields = place.fields(Self.keys) else { return nil }
+        self.fields = fields
+        self.place = place
+        self.maxBodyBytes = maxBodyBytes
+    }
+
+    /// A route that is there without configuration, and shall not be.
+    var switchedOff: String? {
+        guard fields["enabled"]?.boolean() == false else { return nil }
+        guard let id = fields["id"]?.text() else {
+            place.refuse(
+                "it is switched off, and has no id", remedy: "Name one of the routes that are there by themselves")
+            return nil
+        }
+        if fields.count > 2 { place.refuse("it is switched off, and says more", remedy: "Leave id and enabled alone") }
+        return id
+    }
+
+    var isOff: Bool { fields["enabled"]?.node.content == .text("false", isPlain: true) }
+
+    /// The route; one that is wrong in part is no route that anybody sees, for its places have noted so.
+    func read() -> RouteDefinition? {
+        let paths = paths()
+        guard let first = paths.first else { return nil }
+        let reply = reply()
+        let acknowledgements: KeyValuePairs<String, IngestPlan.Acknowledgement> = ["disk": .disk, "none": .nothing]
+        let enrich = fields["enrich"]?.fields(["headers", "members"]) ?? [:]
+        let plan = IngestPlan(
+            reply: reply, status: status(of: reply), schema: fields["schema"].flatMap { JSONSchemaReader.read($0) },
+            key: key(), headers: enrichments(enrich["headers"]) ?? Enrichment.usual,
+            members: enrichments(enrich["members"]) ?? [],
+            acknowledgement: fields["ack"]?.choice(acknowledgements) ?? .disk, csv: csv())
+        if plan.acknowledgement == .nothing, plan.status != 202 {
+            fields["ack"]?.refuse("the reply would say that the event is stored", remedy: "Write success: 202")
+        }
+        let endpoint: any HTTPEndpoint.Type =
+            if reply.takesMany { RoutedBatchEndpoint.self } else { RoutedEventEndpoint.self }
+        return RouteDefinition(
+            id: fields["id"]?.text() ?? Self.id(of: first), paths: paths, methods: methods(), endpoint: endpoint,
+            maxBodyBytes: fields["max_body"]?.bytes(1...Int64(Int32.max)) ?? maxBodyBytes, mediaTypes: formats(reply),
+            topic: topic(), rate: rate(), plan: plan)
+    }
+
+    // MARK: Where it is
+
+    /// Each path behind each prefix.
+    private func paths() -> [String] {
+        guard let field = fields["path"] else {
+            place.refuse("there is no path", remedy: "Write path: /…")
+            return []
+        }
+        let prefixes = fields["prefix"].map { place in
+            (place.oneOrMore() ?? []).compactMap { $0.node.content == .text("", isPlain: false) ? "" : $0.text() }
+        }
+        let paths = field.texts() ?? []
+        return (prefixes ?? [""]).flatMap { prefix in paths.map { $0 == "/" && !prefix.isEmpty ? prefix : prefix + $0 }
+        }
+    }
+
+    /// `/dev/api` makes dev-api.
+    private static func id(of path: String) -> String {
+        let words = path.split { !$0.isASCII || !($0.isLetter || $0.isNumber) }
+        return words.isEmpty ? "root" : words.joined(separator: "-")
+    }
+
+    private func methods() -> RouteMethods {
+        guard let field = fields["methods"] else { return .post }
+        let known: KeyValuePairs<String, HTTPMethod> = ["POST": .post, "PUT": .put]
+        return (field.oneOrMore() ?? []).compactMap { $0.choice(known) }.reduce(RouteMethods()) {
+            $0.union(RouteMethods($1))
+        }
+    }
+
+    private func rate() -> RouteDefinition.RequestRate? {
+        guard let fields = fields["rate"]?.fields(["rps", "burst"]) else { return nil }
+        let most: Int64 = 1_000_000_000
+        guard let requests = fields["rps"] else {
+            self.fields["rate"]?.refuse("says no rate", remedy: "Write rps: REQUESTS, those of a second")
+            return nil
+        }
+        return RouteDefinition.RequestRate(
+            requests: requests.integer(1...most) ?? 1, burst: fields["burst"]?.integer(1...most) ?? 0)
+    }
+
+    // MARK: What it takes
+
+    private func formats(_ reply: PlanReply) -> MediaTypes {
+        guard let field = fields["formats"] else { return reply.takesMany ? [.json, .lines] : .json }
+        var types: MediaTypes = []
+        for place in field.oneOrMore() ?? [] {
+            guard let type = place.choice(Self.formatNames) else { continue }
+            if !type.isDisjoint(with: [.lines, .csv]), !reply.takesMany {
+                place.refuse("the reply is of one event", remedy: "Write reply: list, or leave this format out")
+            }
+            types.formUnion(reply.takesMany ? type : type.subtracting(.cloudEvents))
+        }
+        if types.contains(.anyJSON), !types.isDisjoint(with: [.raw, .form]) {
+            field.refuse("a body of any type cannot be JSON and something else", remedy: "Leave one of the two out")
+        }
+        if types.contains(.raw), fields["schema"] != nil {
+            field.refuse(
+                "what is stored as it is cannot be held against a schema", remedy: "Leave raw out, or the schema")
+        }
+        if fields["csv"] != nil, !types.contains(.csv) { field.refuse("csv is not among them", remedy: "Add it") }
+        return types
+    }
+
+    private static let formatNames: KeyValuePairs<String, MediaTypes> = [
+        "json": .json, "ndjson": .lines, "any-json": .anyJSON, "csv": .csv, "form": .form, "raw": .raw,
+        "cloudevents": [.cloudEvent, .cloudEvents],
+    ]
+
+    private func csv() -> CSVPlan {
+        var plan = CSVPlan()
+        guard let fields = fields["csv"]?.fields(["delimiter", "skip_lines", "columns", "names"]) else { return plan }
+        if let place = fields["delimiter"], case .text(let text, _) = place.node.content {
+            let byte = text == "\\t" || text == "tab" ? 0x09 : text.utf8.first ?? 0
+            if text.utf8.count == 1 && byte < 0x80 && ![0x0a, 0x0d, 0x22].contains(byte) || byte == 0x09 {
+                plan.delimiter = byte
+            } else {
+                place.refuse("must be one character of ASCII, no quote and no line end", remedy: "Write one, or tab")
+            }
+        }
+        plan.skippedLines = fields["skip_lines"]?.integer(0...1000) ?? 0
+        plan.columns = fields["columns"]?.texts()
+        for (name, place) in fields["names"]?.entries() ?? [] { plan.names[name] = place.text() }
+        return plan
+    }
+
+    private func topic() -> String? {
+        guard let field = fields["to"] else {
+            place.refuse("nothing says where its events go", remedy: "Write to: {topic: NAME}")
+            return nil
+        }
+        var named: ConfigurationPlace? = field
+        if case .mapping = field.node.content {
+            guard let target = field.fields(["topic"]) else { return nil }
+            named = target["topic"]
+            if named == nil { field.refuse("names no topic", remedy: "Write {topic: NAME}") }
+        }
+        guard let named, let name = named.text() else { return nil }
+        if let problem = TopicName.problem(name) { named.refuse(problem, remedy: "Choose another name") }
+        return name
+    }
+
+    private func key() -> EventKey {
+        guard let field = fields["key"] else { return .field }
+        guard let text = field.text() else { return .none }
+        switch text {
+        case "Partition-Key": return .field
+        case "none": return .none
+        default:
+            guard let pointer = JSONPointer(text) else {
+                field.refuse(
+                    "must be Partition-Key, none, or a JSON pointer such as /event_type", remedy: "Correct the value")
+                return .none
+            }
+            return .pointer(pointer, isRequired: fields["key_required"]?.boolean() ?? false)
+        }
+    }
+
+    // MARK: What it adds and answers
+
+    private func status(of reply: PlanReply) -> Int {
+        let usual = if case .shard = reply { 202 } else { 201 }
+        let known: KeyValuePairs<String, Int> = ["200": 200, "201": 201, "202": 202]
+        return fields["success"]?.choice(known) ?? usual
+    }
+
+    private func reply() -> PlanReply {
+        guard let field = fields["reply"] else { return .list }
+        let forms: KeyValuePairs<String, PlanReply> = [
+            "list": .list, "event": .event, "shard": .shard(message: Self.usualMessage, echo: []),
+        ]
+        guard case .mapping = field.node.content else { return field.choice(forms) ?? .list }
+        guard let fields = field.fields(["form", "message", "echo"]), let form = fields["form"]?.choice(forms) else {
+            return .list
+        }
+        guard case .shard = form else {
+            if fields.count > 1 { field.refuse("only the form shard has more to say", remedy: "Leave the rest out") }
+            return form
+        }
+        var echo: [PlanReply.Echo] = []
+        for (name, place) in fields["echo"]?.entries() ?? [] {
+            guard let text = place.text() else { continue }
+            if let pointer = JSONPointer(text) {
+                echo.append(PlanReply.Echo(name: name, pointer: pointer))
+            } else {
+                place.refuse("must be a JSON pointer such as /event_type", remedy: "Correct the value")
+            }
+        }
+        return .shard(message: fields["message"]?.text() ?? Self.usualMessage, echo: echo)
+    }
+
+    private static let usualMessage = GatewayOptions().ingestMessage
+
+    private func enrichments(_ place: ConfigurationPlace?) -> [Enrichment]? {
+        guard let place, let entries = place.entries() else { return nil }
+        var found: [Enrichment] = []
+        for (name, place) in entries {
+            guard let text = place.text() else { continue }
+            if let source = Enrichment.Source(text) {
+                found.append(Enrichment(name: name, source: source))
+            } else {
+                place.refuse("must be \(Enrichment.Source.words)", remedy: "Correct the value")
+            }
+        }
+        if found.count > IngestPlan.maxEnrichments {
+            place.refuse("has more than \(IngestPlan.maxEnrichments) names", remedy: "Leave some out")
+        }
+        return found
+    }
+}

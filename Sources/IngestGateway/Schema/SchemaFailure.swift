@@ -1,0 +1,66 @@
+/// What an event is that its schema does not allow. Its words are those that clients of `/ingest` know.
+struct SchemaFailure {
+    enum Reason {
+        case missing
+        case unknown(allowed: String)
+        case wrongType(JSONTypes)
+        /// Said behind the member's name: " must …".
+        case other(String)
+    }
+
+    let reason: Reason
+    /// The keyword that is not met.
+    let keyword: StaticString
+    /// Keys and places from the event to the value, the outermost last.
+    private(set) var path: [String] = []
+
+    init(_ keyword: StaticString, _ reason: Reason) {
+        self.keyword = keyword
+        self.reason = reason
+    }
+
+    /// The same, said of what is around it.
+    func within(_ key: String) -> SchemaFailure {
+        var outer = self
+        outer.path.append(key)
+        return outer
+    }
+
+    /// Deeper places are not told apart from what is around them.
+    private static let maxNamed = 256
+
+    private var name: String? {
+        if path.isEmpty { return nil }
+        return Self.shortened(path.reversed().joined(separator: "."))
+    }
+
+    private static func shortened(_ name: String) -> String {
+        name.utf8.count > maxNamed ? String(name.prefix(maxNamed)) + "…" : name
+    }
+
+    /// One sentence without its full stop.
+    var words: String {
+        switch reason {
+        case .missing: "\(name ?? "The event") is required"
+        case .unknown(let allowed): "Invalid \(name ?? "event"). Must be one of: \(allowed)"
+        case .wrongType(let types): "\(name ?? "Request body") must be \(types.words)"
+        case .other(let rest): (name ?? "The event") + rest
+        }
+    }
+
+    /// RFC 6901.
+    var pointer: String {
+        Self.shortened(
+            path.reversed().reduce("") { text, key in
+                text + "/" + key.replacing("~", with: "~0").replacing("/", with: "~1")
+            })
+    }
+
+    var kind: ProblemKind {
+        switch reason {
+        case .missing: .missingField
+        case .unknown where path == ["event_type"]: .unknownEventType
+        default: .invalidField
+        }
+    }
+}

@@ -1,0 +1,78 @@
+import BrokerCore
+import ByteBuffers
+public import Configuration
+import IngestGateway
+import KafkaModel
+import StorageIO
+import Telemetry
+
+/// The sections of a configuration that may change while the broker runs.
+extension Node {
+    /// Makes the missing topics of `configuration`, and puts its routes in the place of those that there are. Requests that have
+    /// begun end by the old ones. Throws what is wrong; then nothing has changed, but for topics that were made.
+    ///
+    /// Blocks for the disk. Of the broker keys none is looked at: they are read at the start.
+    public func replaceRoutes(by configuration: Configuration) throws(ConfigurationError) {
+        guard let gateway else { return }
+        let routes = try GatewayConfiguration(configuration, gateway.options)
+        try Self.makeTopics(routes.topics, broker, configuration)
+        gateway.replaceRoutes(routes)
+    }
+
+    /// Tells in the data folder which routes and topics are served, for commands that compare. A disk that takes nothing does not
+    /// keep a broker from serving.
+    public func record(_ record: RoutesRecord, in folder: String) {
+        do throws(StorageError) {
+            try PosixFileSystem().writeAtomically(Path.join(folder, RoutesRecord.fileName), record.encoded)
+        } catch {
+            Log.warning("which routes are served could not be written down", "reason", "\(error)")
+        }
+    }
+
+    /// Makes the topics that are missing. One that is there stays as it is; what of it is not as declared is logged.
+    static func makeTopics(
+        _ topics: [TopicDeclaration], _ broker: Broker, _ configuration: Configuration
+    ) throws(ConfigurationError) {
+        for topic in topics {
+            if let known = broker.catalog.topic(named: topic.name) {
+                tellOfDifferences(topic, known)
+            } else if let refusal = make(topic, broker) {
+                throw ConfigurationError(
+                    problems: [
+                        .init(
+                            key: "topics.\(topic.name)", value: nil, source: nil,
+                            reason: "it cannot be made: \(refusal.message)",
+                            remedy: "Correct the topic, or what stands in its way")
+                    ], valid: configuration)
+            }
+        }
+    }
+
+    /// Changes of topics have a thread of their own.
+    private static func make(_ topic: TopicDeclaration, _ broker: Broker) -> TopicRefusal? {
+        let done = Signal()
+        let refusal = Lock<TopicRefusal?>(nil)
+        let taken = broker.admin.submit {
+            let made = broker.createTopic(topic.name, partitions: topic.partitions, settings: topic.settings)
+            if case .failure(let reason) = made, reason.code != .topicAlreadyExists { refusal.withLock { $0 = reason } }
+            done.raise()
+        }
+        guard taken else { return TopicRefusal(.kafkaStorageError, "too many changes of topics are under way") }
+        done.wait()
+        return refusal.withLock { $0 }
+    }
+
+    private static func tellOfDifferences(_ declared: TopicDeclaration, _ topic: Topic) {
+        if declared.partitions >= 0, Int(declared.partitions) != topic.partitions.count {
+            Log.warning(
+                "a topic has another number of partitions than the configuration says", "topic", topic.name, "has",
+                topic.partitions.count, "declared", declared.partitions)
+        }
+        for (name, value) in declared.settings.sorted(by: { $0.key < $1.key })
+        where topic.settings.overrides[name] != value {
+            Log.warning(
+                "a topic has another setting than the configuration says", "topic", topic.name, "setting", name, "has",
+                topic.settings.overrides[name] ?? "the default", "declared", value)
+        }
+    }
+}

@@ -1,0 +1,157 @@
+import BrokerTestKit
+import Configuration
+import Foundation
+import Glibc
+import Testing
+
+@testable import Server
+
+/// The example configurations, by the lines of the systems in whose place they come: with curl, as their users have them.
+@Suite struct ExampleTests {
+    private static let examples = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().appending(path: "tools/examples")
+    private static var hasCurl: Bool { access("/usr/bin/curl", X_OK) == 0 }
+
+    private static func configuration(
+        _ name: String, _ folder: String, _ environment: [String: String] = [:]
+    ) throws -> Configuration {
+        try Configuration.load(
+            file: examples.appending(path: name + ".yaml").path, environment: environment,
+            flags: [
+                ("log.dirs", folder, "--data-dir"), ("listeners", "127.0.0.1:0", "--kafka"),
+                ("http.listener", "127.0.0.1:0", "--http"), ("offsets.topic.num.partitions", "1", "--set"),
+            ])
+    }
+
+    private static func start(_ name: String, _ body: (Node) throws -> Void) throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "millrace-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let node = try Node.start(try configuration(name, folder))
+        do { try body(node) } catch {
+            try? node.stop()
+            throw error
+        }
+        try node.stop()
+    }
+
+    /// Runs a line as a shell does; API_URL is where the node listens. What curl wrote, and the status.
+    private static func run(_ line: String, _ node: Node) throws -> (status: Int, body: [String: Any]) {
+        let shell = Process()
+        shell.executableURL = URL(filePath: "/bin/sh")
+        shell.arguments = ["-c", line.replacing("curl ", with: "curl -sS -w '\\n%{http_code}' ", maxReplacements: 1)]
+        let address = try #require(node.httpAddresses.first).endpoint
+        shell.environment = ["API_URL": "http://\(address)", "PATH": "/usr/bin:/bin"]
+        let output = Pipe()
+        shell.standardOutput = output
+        try shell.run()
+        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        shell.waitUntilExit()
+        let lines = text.split(separator: "\n")
+        let status = try #require(lines.last.flatMap { Int($0) }, "\(line): \(text)")
+        let body = lines.dropLast().joined(separator: "\n")
+        return (status, (try? JSONSerialization.jsonObject(with: Data(body.utf8))) as? [String: Any] ?? [:])
+    }
+
+    private static let started =
+        #"{"event_type":"session_started","payload":{"session_id":"sess_123","student_id":"stu_456","tutor_id":"tut_789"}}"#
+
+    @Test(.enabled(if: ExampleTests.hasCurl)) func typedEventsGoToTheStream() throws {
+        try Self.start("u3-typed-events") { node in
+            for header in [#" -H "Content-Type: application/json""#, ""] {
+                let reply = try Self.run("curl -X POST $API_URL/ingest\(header) -d '\(Self.started)'", node)
+                #expect(reply.status == 202)
+                #expect(reply.body["message"] as? String == "Event accepted")
+                #expect(reply.body["eventType"] as? String == "session_started")
+                #expect((reply.body["sequenceNumber"] as? String).flatMap { Int($0) } != nil)
+                #expect((reply.body["shardId"] as? String)?.hasPrefix("shardId-00000000000") == true)
+            }
+            let topic = try #require(node.broker.catalog.topic(named: "typed-events"))
+            #expect(topic.partitions.count == 2 && topic.settings.overrides["retention.ms"] == "86400000")
+        }
+    }
+
+    @Test(.enabled(if: ExampleTests.hasCurl)) func wrongTypedEventsAreToldInTheirClientsWords() throws {
+        try Self.start("u3-typed-events") { node in
+            let cases = [
+                (#"-d '{"payload":{}}'"#, "event_type is required"),
+                (
+                    #"-d '{"event_type":"invalid_event","payload":{}}'"#,
+                    "Invalid event_type. Must be one of: session_started, session_completed"
+                ),
+                (#"-d '{"event_type":"session_started"}'"#, "payload is required"),
+                ("-d ''", "Request body is required"), ("", "Request body is required"),
+            ]
+            for (data, error) in cases {
+                for path in ["", "/ingest", "/dev/ingest"] {
+                    let line = "curl -X POST $API_URL\(path) -H 'Content-Type: application/json' \(data)"
+                    let reply = try Self.run(line, node)
+                    #expect(reply.status == 400 && reply.body["error"] as? String == error, "\(line): \(reply)")
+                }
+            }
+            let malformed = try Self.run("curl -X POST $API_URL/ingest -d '{\"event_type\":'", node)
+            #expect(malformed.status == 400 && (malformed.body["error"] as? String)?.isEmpty == false)
+        }
+    }
+
+    /// 500 a second, 1,000 at once: however long the requests take, no more come through, and the first 1,000 do.
+    @Test func typedEventsAreHeldToTheirRate() throws {
+        try Self.start("u3-typed-events") { node in
+            let address = try #require(node.httpAddresses.first).endpoint
+            let descriptor = try Loopback.connect(port: address.port, patience: 60)
+            defer { close(descriptor) }
+            let request =
+                "POST /ingest HTTP/1.1\r\nHost: h\r\nContent-Length: \(Self.started.utf8.count)\r\n"
+                + "Content-Type: application/json\r\n\r\n\(Self.started)"
+            let group = String(repeating: request, count: 50)
+            let clock = ContinuousClock()
+            let began = clock.now
+            var accepted = 0
+            var text = ""
+            while !text.contains("HTTP/1.1 429"), accepted < 100_000 {
+                try #require(send(descriptor, group, group.utf8.count, Int32(MSG_NOSIGNAL)) == group.utf8.count)
+                text = ""
+                while text.ranges(of: "HTTP/1.1 ").count < 50 || !text.hasSuffix("}") {
+                    var piece = [UInt8](repeating: 0, count: 64 << 10)
+                    let count = recv(descriptor, &piece, piece.count, 0)
+                    try #require(count > 0)
+                    text += String(decoding: piece[..<count], as: UTF8.self)
+                }
+                accepted += text.ranges(of: "HTTP/1.1 202").count
+            }
+            let seconds = Double((clock.now - began).components.seconds) + 1
+            #expect(accepted >= 1000 && Double(accepted) <= 1000 + 500 * seconds)
+            #expect(text.contains("Retry-After: 1") && text.contains(#"RateLimit-Policy: "ingest";q=1000;w=2"#))
+        }
+    }
+
+    @Test(.enabled(if: ExampleTests.hasCurl)) func webhooksAreKeptAsTheyCame() throws {
+        try Self.start("u2-events") { node in
+            let event = #"{"type":"order.created", "order":17}"#
+            let reply = try Self.run(
+                "curl -X POST $API_URL/events -H 'X-Request-Id: abc-1' -d '\(event)'", node)
+            #expect(reply.status == 201 && reply.body["request_id"] as? String == "abc-1")
+            #expect(reply.body["event_id"] as? String != nil && reply.body["received_at"] as? String != nil)
+            #expect(try node.consume("events", 1) == [event])
+            for (data, status) in [("-d '[]'", 400), ("-d '{'", 400), ("", 400), ("-d 5", 400)] {
+                #expect(try Self.run("curl -X POST $API_URL/dev/events \(data)", node).status == status)
+            }
+        }
+    }
+
+    @Test(.enabled(if: ExampleTests.hasCurl)) func routesAreReplacedWhileTheNodeRuns() throws {
+        try Self.start("u3-typed-events") { node in
+            let line = "curl -X POST $API_URL/ingest -d '\(Self.started)'"
+            #expect(try Self.run(line, node).body["message"] as? String == "Event accepted")
+            let folder = "/nonexistent"
+            let changed = try Self.configuration(
+                "u3-typed-events", folder, ["INGEST_MESSAGE": "Event received successfully"])
+            try node.replaceRoutes(by: changed)
+            #expect(try Self.run(line, node).body["message"] as? String == "Event received successfully")
+            let wrong = try Self.configuration("u3-typed-events", folder, ["INGEST_RPS": "many"])
+            #expect(throws: ConfigurationError.self) { try node.replaceRoutes(by: wrong) }
+            #expect(try Self.run(line, node).body["message"] as? String == "Event received successfully")
+            try node.replaceRoutes(by: try Self.configuration("u2-events", folder))
+            #expect(try Self.run("curl -X POST $API_URL/events -d '{}'", node).status == 201)
+        }
+    }
+}
