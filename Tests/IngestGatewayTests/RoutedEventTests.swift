@@ -1,3 +1,5 @@
+import BrokerCore
+import BrokerTestKit
 import Configuration
 import IngestGateway
 import Testing

@@ -1,3 +1,4 @@
+import BrokerCore
 import BrokerTestKit
 import Configuration
 import Foundation

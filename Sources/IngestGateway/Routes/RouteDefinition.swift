@@ -51,6 +51,15 @@ struct RouteDefinition {
                 maxBodyBytes: longest,
                 mediaTypes: .json, topic: options.ingestTopic,
                 rate: RequestRate(requests: options.ingestRate, burst: options.ingestBurst)),
+            RouteDefinition(
+                id: "kafka-v2", paths: ["/topics/{topic}"], methods: .post, endpoint: KafkaV2Endpoint.self,
+                maxBodyBytes: longest, mediaTypes: [.kafkaJSON, .kafkaBinary, .kafkaText], dialect: .kafkaV2),
+            RouteDefinition(
+                id: "kafka-v3", paths: ["/v3/clusters/{cluster}/topics/{topic}/records"], methods: .post,
+                endpoint: KafkaV3Endpoint.self, maxBodyBytes: longest, mediaTypes: .json),
+            RouteDefinition(
+                id: "kafka-v3-batch", paths: ["/v3/clusters/{cluster}/topics/{topic}/records:batch"], methods: .post,
+                endpoint: KafkaV3BatchEndpoint.self, maxBodyBytes: longest, mediaTypes: .json),
             reading("health", ["/healthz"], HealthEndpoint.self, .anonymous),
             reading("readiness", ["/readyz"], ReadinessEndpoint.self, .anonymous),
             reading("metrics", ["/metrics"], MetricsEndpoint.self),
