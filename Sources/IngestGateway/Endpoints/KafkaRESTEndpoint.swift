@@ -3,12 +3,14 @@ import ByteBuffers
 import HTTPWire
 import KafkaModel
 import LogStorage
+import Security
 import Telemetry
 
 /// `POST /topics/{topic}`: records as clients of Kafka REST proxies send them by version 2. The reply has a place for each:
 ///
 ///     {"offsets":[{"partition":0,"offset":5,"error_code":null,"error":null}],"key_schema_id":null,"value_schema_id":null}
 enum KafkaV2Endpoint: HTTPEndpoint {
+    static var access: EndpointAccess { .topic(.write) }
     static var parameters: [StaticString]? { [] }
     static var target: EventTarget? { .path }
 
@@ -22,6 +24,7 @@ enum KafkaV2Endpoint: HTTPEndpoint {
 /// `POST /v3/clusters/{cluster}/topics/{topic}/records`: records by version 3, one or several JSON texts behind each other; a
 /// reply for each of them, behind each other too.
 enum KafkaV3Endpoint: HTTPEndpoint {
+    static var access: EndpointAccess { .topic(.write) }
     static var parameters: [StaticString]? { [] }
     static var target: EventTarget? { .path }
 
@@ -34,6 +37,7 @@ enum KafkaV3Endpoint: HTTPEndpoint {
 
 /// `POST …/records:batch`: `{"entries":[{"id":"1", …}]}`, answered 207 with `successes` and `failures` by id.
 enum KafkaV3BatchEndpoint: HTTPEndpoint {
+    static var access: EndpointAccess { .topic(.write) }
     static var parameters: [StaticString]? { [] }
     static var target: EventTarget? { .path }
 

@@ -3,10 +3,12 @@ import ByteBuffers
 import HTTPWire
 import KafkaModel
 import LogStorage
+import Security
 import Telemetry
 
 /// A configured route that takes one event a request.
 enum RoutedEventEndpoint: HTTPEndpoint {
+    static var access: EndpointAccess { .topic(.write) }
     static var parameters: [StaticString]? { [] }
     static var fields: KnownFields { KnownFields(.partitionKey) }
     static var target: EventTarget? { .row }
@@ -20,6 +22,7 @@ enum RoutedEventEndpoint: HTTPEndpoint {
 
 /// A configured route that takes many.
 enum RoutedBatchEndpoint: HTTPEndpoint {
+    static var access: EndpointAccess { .topic(.write) }
     static var parameters: [StaticString]? { ["results"] }
     static var fields: KnownFields { KnownFields(.batchMode, .partitionKey) }
     static var target: EventTarget? { .row }
