@@ -59,7 +59,7 @@ extension API {
     }
 
     /// Serves changes that are taken from `controller_mutation_rate`; nil: no such quota holds for the client.
-    static func topicChange<Asked: KafkaRequest>(
+    static func topicChange<Asked: AuditedRequest>(
         _ type: Asked.Type, _ price: RequestPrice, estimate: @escaping Estimate<Asked>,
         plan: @escaping @Sendable (Asked, AnswerContext, MutationCharge?) -> SlicedPlan<Asked.Response>
     ) -> API {

@@ -318,7 +318,7 @@ import Testing
             (topic.name, topic.numPartitions, topic.replicationFactor) = (name, 1, 1)
             return topic
         }
-        let plan = KafkaConnection.createTopics(asked, context)
+        let plan = KafkaConnection.createTopics(asked, context, nil)
         var response = CreateTopicsResponse()
         plan.step(0, &response)
         _ = broker.broker.deleteAcls([AclFilter()])

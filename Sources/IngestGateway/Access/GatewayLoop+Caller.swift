@@ -117,7 +117,7 @@ extension GatewayLoop {
         let address = caller.address
         return .unknown(
             CredentialCheck(Secret(copying: credential)) { done in
-                passwords.check(basic.user, basic.password, from: address) { done(.password($0)) }
+                passwords.check(basic.user, basic.password, from: address) { done(.password($0)) } != nil
             })
     }
 
