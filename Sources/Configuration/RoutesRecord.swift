@@ -46,7 +46,7 @@ public struct RoutesRecord: Sendable, Equatable {
     }
 
     public var encoded: [UInt8] {
-        var lines = [Self.header, "pid \(pid)", "file \(file)", "reads \(reads)"]
+        var lines = [Self.header, "pid \(pid)", "file " + Self.escaped(file), "reads \(reads)"]
         lines.append(problems.isEmpty ? "outcome taken" : "outcome refused")
         lines += problems.map { "problem " + Self.escaped($0) }
         lines += values.sorted { $0.key < $1.key }.map { "value " + Self.escaped("\($0.key)=\($0.value)") }
