@@ -162,7 +162,7 @@ public final class Broker: Sendable {
         currentCredentialsVersion.store(access.credentialsVersion, ordering: .releasing)
     }
 
-    /// ``AccessRules/number`` of the rules in ``access``, which are these or later ones. A change has it before it is answered.
+    /// The number of the rules in ``access``, which are these or later ones. A change has it before it is answered.
     public var rulesNumber: UInt64 { currentRulesNumber.load(ordering: .acquiring) }
 
     /// The same of its `credentialsVersion`.

@@ -11,7 +11,6 @@ import Testing
         "encodeURL": "tests of tokens make them by it",
         "expireAllowance": "tests let an allowance end",
         "implementation": "tests ask which checksum was chosen",
-        "isLockedByAnother": "tests tell the error by it",
         "maxTimestampAfterMs": "tests of the configuration read it",
         "maxTimestampBeforeMs": "tests of the configuration read it",
         "producerCount": "tests count producer states",
