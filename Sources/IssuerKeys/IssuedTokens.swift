@@ -155,6 +155,8 @@ public final class IssuedTokens: TokenAuthority {
                 return end(check, .rejected(.unknownKey))
             }
             if mayWait, let fetch = all[index].ask() { return wait(check, for: fetch, of: index) }
+            // Keys that have come since they were looked at.
+            if state.withLock({ $0.cache.generation }) != generation { return run(check, mayWait: false) }
             end(check, verdict(onUnknownKeyOf: index, verifier))
         case .failure(let refusal): end(check, .rejected(refusal))
         }
