@@ -561,7 +561,7 @@ def test_every_line_of_a_server_is_json_when_asked_for(server):
     assert process.wait(LIMIT) == WRONG_CONFIGURATION
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert [line["message"] for line in lines] == ["wrong configuration"] * 2 and "num.partitions=0" in lines[0]["problem"]
-    process, log = server(*words, kafka="192.0.2.1:1", is_ready=False)
+    process, log = server(*words, "--insecure", kafka="192.0.2.1:1", is_ready=False)
     assert process.wait(LIMIT) == 1
     assert json.loads(log.read_text().splitlines()[-1])["message"] == "cannot start"
 
