@@ -64,6 +64,11 @@ enum millrace_json_end millrace_json_find(struct millrace_json_scan *scan, enum 
 
 const char *millrace_json_name(void) { return implementations[count - 1].name; }
 
+struct millrace_json_range *millrace_json_room(void) {
+    static _Thread_local struct millrace_json_range room[2 * MILLRACE_JSON_ROOM];
+    return room;
+}
+
 int millrace_json_count(void) { return count; }
 
 const char *millrace_json_name_at(int index) { return implementations[index].name; }

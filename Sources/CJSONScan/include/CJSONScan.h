@@ -51,6 +51,9 @@ struct millrace_json_scan {
 /// At least as many events as end in eight blocks.
 enum { MILLRACE_JSON_ROOM = 256 };
 
+/// Room for twice as many ranges, the calling thread's own: for scans that end before the next one on the thread begins.
+struct millrace_json_range *millrace_json_room(void);
+
 /// What the events of a text are. Whitespace around them is none of theirs.
 enum millrace_json_mode {
     /// The lines of newline-delimited JSON but for empty ones. `position` is the beginning of a line.

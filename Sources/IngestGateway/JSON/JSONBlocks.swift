@@ -6,7 +6,7 @@ internal import CJSONScan
 /// Both take the same texts. The scanner goes from token to token and mispredicts at each kind that it did not expect; here a
 /// block costs the same whatever is in it, and only its brackets are gone through.
 enum JSONBlocks {
-    /// Events that one call finds at most: 4 KiB on the stack. Another call goes on.
+    /// Events that one call finds at most. Another call goes on.
     private static let maxEvents = 2 * MILLRACE_JSON_ROOM
 
     /// Finds the only value of `text`, without the whitespace around it.
@@ -61,17 +61,16 @@ enum JSONBlocks {
         of text: UnsafeRawBufferPointer, from start: Int, _ limits: JSONLimits,
         _ body: (inout millrace_json_scan) -> Result
     ) -> Result {
-        withUnsafeTemporaryAllocation(of: millrace_json_range.self, capacity: maxEvents) { ranges in
-            var scan = millrace_json_scan()
-            scan.text = text.baseAddress?.assumingMemoryBound(to: UInt8.self)
-            scan.length = text.count
-            scan.max_depth = UInt32(limits.depth)
-            scan.max_tokens = UInt32(limits.tokens)
-            scan.max_keys = UInt32(limits.keys)
-            scan.ranges = ranges.baseAddress
-            scan.capacity = ranges.count
-            scan.position = start
-            return body(&scan)
-        }
+        var scan = millrace_json_scan()
+        scan.text = text.baseAddress?.assumingMemoryBound(to: UInt8.self)
+        scan.length = text.count
+        scan.max_depth = UInt32(limits.depth)
+        scan.max_tokens = UInt32(limits.tokens)
+        scan.max_keys = UInt32(limits.keys)
+        // Not on the stack, where Swift puts no more than 1 KiB: it would be an allocation for each request. `body` scans nothing else.
+        scan.ranges = millrace_json_room()
+        scan.capacity = Int(maxEvents)
+        scan.position = start
+        return body(&scan)
     }
 }
