@@ -35,12 +35,15 @@ class BrokerFailure(Exception):
     """The broker did not start, did not stop in time, or ended on its own."""
 
 
-def free_port() -> int:
-    """A free TCP port, with the next one free as well: Apache Kafka's controller takes it."""
+def free_port(with_next: bool = True) -> int:
+    """A free TCP port, and the next one free as well: Apache Kafka's controller takes it. Where tens of thousands of connections have
+    just ended, hardly a port has a free one next to it, for a minute."""
     while True:
         with socket.socket() as first, socket.socket() as second:
             first.bind(("127.0.0.1", 0))
             port = first.getsockname()[1]
+            if not with_next:
+                return port
             try:
                 second.bind(("127.0.0.1", port + 1))
                 return port
@@ -65,10 +68,10 @@ class Broker:
         self.settings = {**SETTINGS, **(settings or {})}
         self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix=f"clients-{kind}-"))
         self.owns_folder = folder is None
-        self.kafka_port = self.http_port = free_port()
+        self.kafka_port = self.http_port = free_port(with_next=kind == "kafka")
         # A port that was asked for and not used yet may be given again.
         while self.http_port in (self.kafka_port, self.kafka_port + 1):
-            self.http_port = free_port()
+            self.http_port = free_port(with_next=False)
         self.process: subprocess.Popen | None = None
         self.log_path = self.folder / "output.log"
         self.environment: dict[str, str] = {}  # beside its settings
