@@ -112,18 +112,22 @@ int pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *mutex, co
 
 enum { SOCKETS = 4096, ROOM = 256 << 10, LONGEST_WAIT_MS = 5000 };
 
-/// Lets a socket be readable from now on when a whole turn is there, and waits for this one.
+/// Lets a socket be readable from now on when a whole turn is there, and waits for the rest of one that has begun: a read that follows
+/// an answer at once, without a look whether there is something, may meet the first part of the next turn. What it left of that would be
+/// less than makes the socket readable, and nobody would come for it.
 static void expect_whole_turns(int socket) {
     static int expected[SOCKETS];
-    int wanted = (int)atomic_load_explicit(&counts[TURN_BYTES], memory_order_relaxed);
-    if (wanted == 0 || socket < 0 || socket >= SOCKETS || expected[socket] == wanted) return;
-    expected[socket] = wanted;
-    // The window grows with what is asked for. One that is nearly full counts as readable, so more is asked for first.
-    int ample = wanted + ROOM, there = 0;
-    setsockopt(socket, SOL_SOCKET, SO_RCVLOWAT, &ample, sizeof ample);
-    setsockopt(socket, SOL_SOCKET, SO_RCVLOWAT, &wanted, sizeof wanted);
+    int wanted = (int)atomic_load_explicit(&counts[TURN_BYTES], memory_order_relaxed), there = 0;
+    if (wanted == 0 || socket < 0 || socket >= SOCKETS) return;
+    if (expected[socket] != wanted) {
+        expected[socket] = wanted;
+        // The window grows with what is asked for. One that is nearly full counts as readable, so more is asked for first.
+        int ample = wanted + ROOM;
+        setsockopt(socket, SOL_SOCKET, SO_RCVLOWAT, &ample, sizeof ample);
+        setsockopt(socket, SOL_SOCKET, SO_RCVLOWAT, &wanted, sizeof wanted);
+    }
     for (int waited = 0; waited < LONGEST_WAIT_MS; waited++) {
-        if (ioctl(socket, FIONREAD, &there) != 0 || there >= wanted) return;
+        if (ioctl(socket, FIONREAD, &there) != 0 || there == 0 || there >= wanted) return;
         usleep(1000);
     }
 }
