@@ -15,6 +15,7 @@ import pytest
 
 from harness.broker import Broker, BrokerFailure, free_port
 from harness.certificates import Certificates
+from harness.clients import through
 from harness.issuer import Issuer, encode
 
 pytestmark = pytest.mark.control
@@ -96,21 +97,7 @@ def librdkafka(node, protocol, source, **more) -> dict:
 
 
 def through_confluent(node, protocol, source, topic):
-    from confluent_kafka import Consumer, Producer
-
-    producer = Producer(librdkafka(node, protocol, source))
-    for value in VALUES:
-        producer.produce(topic, value)
-    assert producer.flush(20) == 0
-    consumer = Consumer(librdkafka(node, protocol, source, **{"group.id": f"g-{topic}", "auto.offset.reset": "earliest"}))
-    consumer.subscribe([topic])
-    found, deadline = [], time.monotonic() + 30
-    while len(found) < len(VALUES) and time.monotonic() < deadline:
-        message = consumer.poll(1)
-        if message is not None and not message.error():
-            found.append(message.value())
-    consumer.close()
-    return found
+    return through.confluent(librdkafka(node, protocol, source), topic, VALUES)
 
 
 def kafka_python_options(node, protocol, source) -> dict:
@@ -127,22 +114,7 @@ def kafka_python_options(node, protocol, source) -> dict:
 
 
 def through_kafka_python(node, protocol, source, topic):
-    from kafka import KafkaConsumer, KafkaProducer
-
-    options = kafka_python_options(node, protocol, source)
-    producer = KafkaProducer(**options)
-    for value in VALUES:
-        producer.send(topic, value)
-    producer.flush(20)
-    producer.close()
-    consumer = KafkaConsumer(topic, group_id=f"g-{topic}", auto_offset_reset="earliest", consumer_timeout_ms=15_000, **options)
-    found = []
-    for message in consumer:
-        found.append(message.value)
-        if len(found) == len(VALUES):
-            break
-    consumer.close()
-    return found
+    return through.kafka_python(kafka_python_options(node, protocol, source), topic, VALUES)
 
 
 def aiokafka_options(node, protocol, source) -> dict:
@@ -160,22 +132,7 @@ def aiokafka_options(node, protocol, source) -> dict:
 
 
 def through_aiokafka(node, protocol, source, topic):
-    from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-
-    async def run():
-        options = aiokafka_options(node, protocol, source)
-        producer = AIOKafkaProducer(**options)
-        await producer.start()
-        for value in VALUES:
-            await producer.send_and_wait(topic, value)
-        await producer.stop()
-        consumer = AIOKafkaConsumer(topic, auto_offset_reset="earliest", **options)
-        await consumer.start()
-        found = [(await asyncio.wait_for(consumer.getone(), 20)).value for _ in VALUES]
-        await consumer.stop()
-        return found
-
-    return asyncio.run(run())
+    return through.aiokafka(lambda: aiokafka_options(node, protocol, source), topic, VALUES)
 
 
 CLIENTS = {"confluent-kafka": through_confluent, "kafka-python": through_kafka_python, "aiokafka": through_aiokafka}

@@ -14,6 +14,7 @@ import pytest
 
 from harness.broker import Broker, free_port
 from harness.certificates import Certificates
+from harness.clients import through
 
 pytestmark = pytest.mark.control
 
@@ -80,47 +81,22 @@ def librdkafka(node, protocol, mechanism, user=USER, password=PASSWORD, **more) 
 
 
 def through_confluent(node, protocol, mechanism, topic):
-    from confluent_kafka import Consumer, Producer
-
-    producer = Producer(librdkafka(node, protocol, mechanism))
-    for value in VALUES:
-        producer.produce(topic, value)
-    assert producer.flush(20) == 0
-    consumer = Consumer(librdkafka(node, protocol, mechanism, **{"group.id": f"g-{topic}", "auto.offset.reset": "earliest"}))
-    consumer.subscribe([topic])
-    found, deadline = [], time.monotonic() + 30
-    while len(found) < len(VALUES) and time.monotonic() < deadline:
-        message = consumer.poll(1)
-        if message is not None and not message.error():
-            found.append(message.value())
-    consumer.close()
-    return found
+    return through.confluent(librdkafka(node, protocol, mechanism), topic, VALUES)
 
 
 def python_options(node, protocol, mechanism, user=USER, password=PASSWORD) -> dict:
-    options = {"bootstrap_servers": node.secure(protocol), "security_protocol": protocol, "sasl_mechanism": mechanism, "sasl_plain_username": user, "sasl_plain_password": password}
+    return {"bootstrap_servers": node.secure(protocol), "security_protocol": protocol, "sasl_mechanism": mechanism, "sasl_plain_username": user, "sasl_plain_password": password}
+
+
+def kafka_python_options(node, protocol, mechanism, *login) -> dict:
+    options = python_options(node, protocol, mechanism, *login)
+    if protocol == "SASL_SSL":
+        options["ssl_cafile"] = node.certificates.path("authority.pem")
     return options
 
 
 def through_kafka_python(node, protocol, mechanism, topic):
-    from kafka import KafkaConsumer, KafkaProducer
-
-    options = python_options(node, protocol, mechanism)
-    if protocol == "SASL_SSL":
-        options["ssl_cafile"] = node.certificates.path("authority.pem")
-    producer = KafkaProducer(**options)
-    for value in VALUES:
-        producer.send(topic, value)
-    producer.flush(20)
-    producer.close()
-    consumer = KafkaConsumer(topic, group_id=f"g-{topic}", auto_offset_reset="earliest", consumer_timeout_ms=15_000, **options)
-    found = []
-    for message in consumer:
-        found.append(message.value)
-        if len(found) == len(VALUES):
-            break
-    consumer.close()
-    return found
+    return through.kafka_python(kafka_python_options(node, protocol, mechanism), topic, VALUES)
 
 
 def aiokafka_options(node, protocol, mechanism, **more):
@@ -133,22 +109,7 @@ def aiokafka_options(node, protocol, mechanism, **more):
 
 
 def through_aiokafka(node, protocol, mechanism, topic):
-    from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-
-    async def run():
-        options = aiokafka_options(node, protocol, mechanism)
-        producer = AIOKafkaProducer(**options)
-        await producer.start()
-        for value in VALUES:
-            await producer.send_and_wait(topic, value)
-        await producer.stop()
-        consumer = AIOKafkaConsumer(topic, auto_offset_reset="earliest", **options)
-        await consumer.start()
-        found = [(await asyncio.wait_for(consumer.getone(), 20)).value for _ in VALUES]
-        await consumer.stop()
-        return found
-
-    return asyncio.run(run())
+    return through.aiokafka(lambda: aiokafka_options(node, protocol, mechanism), topic, VALUES)
 
 
 def through_kcat(node, protocol, mechanism, topic):
@@ -192,9 +153,7 @@ def refusals_of_kafka_python(node, protocol, mechanism, user, password, caplog) 
     from kafka import KafkaAdminClient
     from kafka.errors import KafkaError
 
-    options = python_options(node, protocol, mechanism, user, password)
-    if protocol == "SASL_SSL":
-        options["ssl_cafile"] = node.certificates.path("authority.pem")
+    options = kafka_python_options(node, protocol, mechanism, user, password)
     caplog.clear()
     # It tries again until its time is over, and tells then of that alone. A reply that comes together with the end of its connection it
     # often overlooks: what that reply says is seen by the other clients.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import signal
@@ -19,6 +18,7 @@ from conftest import create_topic, program
 from harness import wire
 from harness.broker import Broker, free_port
 from harness.certificates import Certificates
+from harness.clients import through
 
 pytestmark = [pytest.mark.gateway, pytest.mark.control]
 
@@ -77,68 +77,22 @@ def librdkafka(certificates: Certificates, bootstrap: str, name: str | None = No
 
 
 def through_confluent(certificates, bootstrap, topic, values, name=None):
-    from confluent_kafka import Consumer, Producer
-
-    producer = Producer(librdkafka(certificates, bootstrap, name, **{"linger.ms": "5", "message.max.bytes": "5000000"}))
-    for value in values:
-        producer.produce(topic, value)
-    assert producer.flush(20) == 0
-    consumer = Consumer(librdkafka(certificates, bootstrap, name, **{"group.id": f"g-{topic}", "auto.offset.reset": "earliest"}))
-    consumer.subscribe([topic])
-    return collect(lambda: consumer.poll(1), lambda m: m.value(), len(values), consumer.close)
-
-
-def collect(poll, value, count, close):
-    found, deadline = [], time.monotonic() + 30
-    while len(found) < count and time.monotonic() < deadline:
-        message = poll()
-        if message is not None and not message.error():
-            found.append(value(message))
-    close()
-    return found
+    return through.confluent(librdkafka(certificates, bootstrap, name), topic, values)
 
 
 def through_kafka_python(certificates, bootstrap, topic, values, name=None):
-    from kafka import KafkaConsumer, KafkaProducer
-
     options = {"bootstrap_servers": bootstrap, "security_protocol": "SSL", "ssl_cafile": certificates.path("authority.pem")}
     if name:
         options |= {"ssl_certfile": certificates.path(f"{name}.pem"), "ssl_keyfile": certificates.path(f"{name}.key")}
-    producer = KafkaProducer(max_request_size=5_000_000, **options)
-    for value in values:
-        producer.send(topic, value)
-    producer.flush(20)
-    producer.close()
-    consumer = KafkaConsumer(topic, group_id=f"g-{topic}", auto_offset_reset="earliest", consumer_timeout_ms=15_000, **options)
-    found = []
-    for message in consumer:
-        found.append(message.value)
-        if len(found) == len(values):
-            break
-    consumer.close()
-    return found
+    return through.kafka_python(options, topic, values)
 
 
 def through_aiokafka(certificates, bootstrap, topic, values, name=None):
-    from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
     from aiokafka.helpers import create_ssl_context
 
     files = {"certfile": certificates.path(f"{name}.pem"), "keyfile": certificates.path(f"{name}.key")} if name else {}
-
-    async def run():
-        options = {"bootstrap_servers": bootstrap, "security_protocol": "SSL", "ssl_context": create_ssl_context(cafile=certificates.path("authority.pem"), **files)}
-        producer = AIOKafkaProducer(max_request_size=5_000_000, **options)
-        await producer.start()
-        for value in values:
-            await producer.send_and_wait(topic, value)
-        await producer.stop()
-        consumer = AIOKafkaConsumer(topic, auto_offset_reset="earliest", **options)
-        await consumer.start()
-        found = [(await asyncio.wait_for(consumer.getone(), 20)).value for _ in values]
-        await consumer.stop()
-        return found
-
-    return asyncio.run(run())
+    cafile = certificates.path("authority.pem")
+    return through.aiokafka(lambda: {"bootstrap_servers": bootstrap, "security_protocol": "SSL", "ssl_context": create_ssl_context(cafile=cafile, **files)}, topic, values)
 
 
 def through_kcat(certificates, bootstrap, topic, values, name=None):
