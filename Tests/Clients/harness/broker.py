@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import pathlib
 import random
@@ -14,6 +15,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 
 from . import wire
 
@@ -35,20 +37,30 @@ class BrokerFailure(Exception):
     """The broker did not start, did not stop in time, or ended on its own."""
 
 
-def free_port(with_next: bool = True) -> int:
-    """A free TCP port, and the next one free as well: Apache Kafka's controller takes it. Where tens of thousands of connections have
-    just ended, hardly a port has a free one next to it, for a minute."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            if not with_next:
-                return port
-            try:
+def _server_ports() -> Iterator[int]:
+    """Every second port, from a random one on and around again, below the range that the kernel takes the ports of outgoing
+    connections from: a port in that range is free when it is looked for, and a client's when the server starts."""
+    lowest_of_kernel = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    ports = range(10_000, lowest_of_kernel if lowest_of_kernel >= 20_000 else 65_535, 2)
+    first = random.SystemRandom().randrange(len(ports))
+    return itertools.cycle([*ports[first:], *ports[:first]])
+
+
+_ports = _server_ports()
+
+
+def free_port() -> int:
+    """A free TCP port, and the next one free as well: Apache Kafka's controller takes it. Neither comes again before all others
+    have: two ports asked for before either is bound are never the same."""
+    for port in _ports:
+        try:
+            with socket.socket() as first, socket.socket() as second:
+                first.bind(("127.0.0.1", port))
                 second.bind(("127.0.0.1", port + 1))
                 return port
-            except (OSError, OverflowError):
-                continue
+        except OSError:
+            continue
+    raise AssertionError("the ports are a cycle")
 
 
 def end_with_parent() -> None:
@@ -68,10 +80,7 @@ class Broker:
         self.settings = {**SETTINGS, **(settings or {})}
         self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix=f"clients-{kind}-"))
         self.owns_folder = folder is None
-        self.kafka_port = self.http_port = free_port(with_next=kind == "kafka")
-        # A port that was asked for and not used yet may be given again.
-        while self.http_port in (self.kafka_port, self.kafka_port + 1):
-            self.http_port = free_port(with_next=False)
+        self.kafka_port, self.http_port = free_port(), free_port()
         self.process: subprocess.Popen | None = None
         self.log_path = self.folder / "output.log"
         self.environment: dict[str, str] = {}  # beside its settings
