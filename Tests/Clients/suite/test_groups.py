@@ -10,9 +10,14 @@ import pytest
 from conftest import create_topic
 from harness.clients.group import Group, wait_until
 
-# Three clients' own timers decide when they rebalance, and on a machine that does other work one of them now and then starts a
-# rebalance that no test asked for (kafka-python, also against Apache Kafka). A failure is tried again and shown as a rerun.
-pytestmark = pytest.mark.flaky(reruns=2)
+
+class UnaskedRebalance(AssertionError):
+    """Three clients' own timers decide when they rebalance, and on a machine that does other work one of them now and then starts
+    one that no test asked for (kafka-python, also against Apache Kafka). This alone is tried again, and shown as a rerun: a record
+    that is lost, comes twice or out of order never is."""
+
+
+pytestmark = pytest.mark.flaky(reruns=2, only_rerun=["UnaskedRebalance"])
 
 CLIENTS = ["confluent-kafka", "kafka-python", "aiokafka"]
 PARTITIONS = 3
@@ -154,7 +159,8 @@ def test_a_static_member_returns_without_a_rebalance(make_group, client):
     wait_until(lambda: returned.assignment() is not None, 15, returned.errors)
     assert returned.assignment() == held
     time.sleep(1)
-    assert len(stay.of("revoked")) == revocations, "the return of a static member made the others rebalance"
+    if len(stay.of("revoked")) != revocations:
+        raise UnaskedRebalance("the return of a static member made the others rebalance")
     group.wait_consumed(feed.stop())
     group.check_order()
 
