@@ -103,8 +103,12 @@ let package = Package(
             name: "millrace",
             dependencies: ["ByteBuffers", "CommandSyntax", "Configuration", "ConsoleCommands", "Server", "Telemetry"],
             swiftSettings: strict,
-            // One file to copy: the Swift runtime is linked in, the C libraries stay the distribution's.
-            linkerSettings: [.unsafeFlags(["-static-stdlib"])]),
+            // One file to copy: the Swift runtime is linked in, the C libraries stay the distribution's. Half of a release would be
+            // debug information; its symbols stay, for backtraces and profiles.
+            linkerSettings: [
+                .unsafeFlags(["-static-stdlib"]),
+                .unsafeFlags(["-Xlinker", "--strip-debug"], .when(configuration: .release)),
+            ]),
 
         // Tests.
         module("BrokerTestKit", ["ByteBuffers", "KafkaWire", "StorageIO", "LogStorage"]),
