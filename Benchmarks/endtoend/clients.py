@@ -8,9 +8,13 @@ import json
 import pathlib
 import re
 import subprocess
+import sys
 import time
 
 from nodes import Node
+
+
+PROGRAMS = str(pathlib.Path(__file__).parent) + "/"
 
 
 class ClientFailure(Exception):
@@ -92,7 +96,7 @@ class Clients:
     def note(self, row: str, node: Node, command: list[str], topic: str) -> None:
         words = [pathlib.Path(command[0]).name, *command[1:]]
         places = {node.bootstrap: "HOST:PORT", node.http: "HOST:PORT", topic: "TOPIC", str(node.process.pid): "PID", self.text or "": "TEXT"}
-        self.said[row] = " ".join(places.get(word, word.replace(node.http, "HOST:PORT").replace(str(self.scratch) + "/", "").replace(topic, "TOPIC")) for word in words)
+        self.said[row] = " ".join(places.get(word, word.replace(node.http, "HOST:PORT").replace(str(self.scratch) + "/", "").replace(PROGRAMS, "").replace(topic, "TOPIC")) for word in words)
 
     # MARK: rawload and acks
 
@@ -113,6 +117,13 @@ class Clients:
         if values["errors"] or values["error_code"]:
             raise ClientFailure(f"rawload on {node.label}: {values}")
         return Sample(rate, cpu, values["MB_per_s"] / 1000, values["msgs_per_s"] / 1e6, values["p50_ms"], values["p99_ms"], values["p999_ms"], node.resident_bytes())
+
+    def ready_made(self, row: str, node: Node, topic: str) -> Sample:
+        sealed = ["--authority", node.authority] if node.authority else []
+        command = [sys.executable, str(pathlib.Path(__file__).with_name("ready_made.py")), "-b", node.bootstrap, "-t", topic, *sealed, "-d", f"{self.seconds:g}", "-w", f"{self.lead:g}"]
+        self.note(row, node, command, topic)
+        values, cpu = run_beside(node, command, self.lead)
+        return self.of_rawload(node, values, cpu, values["MB_per_s"])
 
     def closed_loop(self, row: str, node: Node, topic: str, clients: int, partitions: int) -> Sample:
         command = [self.acks, "-b", node.bootstrap, "-t", topic, "-n", str(clients), "-s", "1024", "-d", f"{self.seconds:g}", "-p", str(partitions), *(["-spread"] if partitions > 1 else [])]

@@ -36,6 +36,7 @@ class Node:
     restarts_each_round = False
     warms_slowly = False  # code that a virtual machine compiles while it runs
     client_options: tuple[str, ...] = ()  # what librdkafka's programs need to reach it
+    authority: str | None = None  # a file with the certificate that signed its own; None: it speaks plain text
 
     def __init__(self, program: str, folder: pathlib.Path):
         self.program, self.folder = program, folder / self.key
@@ -160,7 +161,8 @@ class ByTLS:
     def launch(self) -> None:
         self.certificates = Certificates(self.folder.parent / f"{self.key}-certificates")
         self.pair = self.certificates.sign("server")
-        self.client_options = ("-x", "security.protocol=ssl", "-x", f"ssl.ca.location={self.certificates.path('authority.pem')}")
+        self.authority = self.certificates.path("authority.pem")
+        self.client_options = ("-x", "security.protocol=ssl", "-x", f"ssl.ca.location={self.authority}")
         super().launch()
 
 
@@ -209,7 +211,7 @@ class KafkaTLS(ByTLS, Kafka):
 
     def is_ready(self) -> bool:
         """It answers a handshake, which it does once it serves clients."""
-        context = ssl.create_default_context(cafile=self.certificates.path("authority.pem"))
+        context = ssl.create_default_context(cafile=self.authority)
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
                 context.wrap_socket(connection, server_hostname="127.0.0.1").close()

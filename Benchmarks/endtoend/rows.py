@@ -94,6 +94,7 @@ def must_hold(scale: float) -> list[Row]:
         Row("A-1", "acks: 1 client, one record in flight", "acks/s", ("acks",), everybody, acks(1, 1), at_least(1, 2.5), cpu="record"),
         Row("L-1k", "lean: 1 KiB", "MB/s", (), everybody, lean(1024), at_least(1.35, 2.3, 0.45)),
         Row("T-L", "lean: 1 KiB, plain and by TLS", "MB/s", (), BY_TLS, lean(1024), TLS_TARGETS),
+        Row("T-R", "1 connection, 5 x 900 ready-made records of 1 KiB in flight, plain and by TLS", "MB/s", (), BY_TLS, lambda c, row, node, topic: c.ready_made(row, node, topic), TLS_TARGETS),
         Row("T-C", "lean: consume 1 KiB, plain and by TLS", "MB/s", (), BY_TLS, lambda c, row, node, topic: c.lean_consume(row, node, topic, kilo), TLS_TARGETS, fill=(kilo, 1024)),
         Row("L-100", "lean: 100 B", "records/s", (), everybody, lean(100, unit="records/s"), at_least(1.25, 1.8, 0.35)),
         Row("L-lz4", "lean: 1 KiB, lz4", "records/s", (), everybody, lean(1024, codec="lz4", unit="records/s"), at_least(1.1, 1.25, 0.35)),
