@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import tempfile
 import threading
 import time
 
+# The errors of a commit in a generation that is over, by each client's words for them.
+REBALANCED = re.compile(r"rebalance|illegal.?generation|unknown.?member|CommitFailed", re.IGNORECASE)
 WORKER = pathlib.Path(__file__).with_name("group_worker.py")
 
 
@@ -56,6 +59,19 @@ class Member:
         for event in self.of("committed"):
             for partition, offset in event[1].items():
                 highest[int(partition)] = max(offset, highest.get(int(partition), 0))
+        return highest
+
+    def refused(self) -> dict[int, int]:
+        """The highest offset whose commit was refused because of a rebalance, by partition: what was to be committed comes again."""
+        highest: dict[int, int] = {}
+        asked: dict[str, int] = {}
+        for _, event in list(self.events):
+            if event[0] == "committing":
+                asked = event[1]
+            elif event[0] == "commit refused":
+                assert REBALANCED.search(event[1]), f"{self.client}: a commit was refused for another reason than a rebalance: {event[1]}"
+                for partition, offset in asked.items():
+                    highest[int(partition)] = max(offset, highest.get(int(partition), 0))
         return highest
 
     def leave(self) -> None:
@@ -111,12 +127,17 @@ class Group:
             if member.process.poll() is None:
                 member.crash()
 
-    def duplicates(self) -> dict[tuple[int, int], int]:
+    def duplicates(self) -> list[tuple[int, int]]:
+        """What came more than once, but for records whose commit was refused: a client starts a rebalance by its own timers, too, when
+        the machine is busy, and then the protocol has them come again."""
         counts: dict[tuple[int, int], int] = {}
+        excused: dict[int, int] = {}
         for member in self.members:
             for partition, offset, _ in member.records():
                 counts[partition, offset] = counts.get((partition, offset), 0) + 1
-        return {key: count for key, count in counts.items() if count > 1}
+            for partition, offset in member.refused().items():
+                excused[partition] = max(offset, excused.get(partition, 0))
+        return sorted(place for place, count in counts.items() if count > 1 and place[1] >= excused.get(place[0], 0))
 
     def check_order(self) -> None:
         """Within one assignment, a member sees each partition's offsets in order and without a gap."""
