@@ -1,7 +1,6 @@
 import ByteBuffers
 import KafkaModel
 import Security
-import Synchronization
 
 /// Checks of passwords that wait: those of one address in their order, the addresses in turn. So whoever guesses makes others
 /// wait for one of his checks each, not for all.
@@ -51,14 +50,4 @@ struct PasswordQueue {
         }
         return nil
     }
-}
-
-/// A check that waits or runs, for whoever has asked for it.
-public final class PendingCheck: Sendable {
-    private let givenUp = Atomic<Bool>(false)
-
-    /// Nobody wants to know any more: where it has not begun it is not made, and nobody is told.
-    public func giveUp() { givenUp.store(true, ordering: .relaxed) }
-
-    var isGivenUp: Bool { givenUp.load(ordering: .relaxed) }
 }

@@ -31,15 +31,49 @@ public final class IssuedTokens: TokenAuthority {
         let token: Secret
         let digest: [UInt8]
         let source: NetworkAddress?
+        let pending = PendingCheck()
         let done: @Sendable (TokenVerdict) -> Void
     }
 
     private struct State {
         var cache: TokenCache
-        var pending = 0
-        var pendingOf: [NetworkAddress?: Int] = [:]
+        private(set) var pending = 0
+        private var pendingOf: [NetworkAddress?: Int] = [:]
         var issuers: [Issuer]
         var isStopped = false
+
+        init(cache: TokenCache, issuers: [Issuer]) {
+            self.cache = cache
+            self.issuers = issuers
+        }
+
+        /// False: too many wait, of all or of this source.
+        mutating func take(_ source: NetworkAddress?) -> Bool {
+            if !hasRoom(for: source) { letGo() }
+            guard !isStopped, hasRoom(for: source) else { return false }
+            pending += 1
+            pendingOf[source, default: 0] += 1
+            return true
+        }
+
+        private func hasRoom(for source: NetworkAddress?) -> Bool {
+            pending < IssuedTokens.maxPending && pendingOf[source, default: 0] < IssuedTokens.maxPendingOfOne
+        }
+
+        mutating func release(_ source: NetworkAddress?) {
+            pending -= 1
+            let left = pendingOf[source, default: 1] - 1
+            pendingOf[source] = left > 0 ? left : nil
+        }
+
+        /// Makes room by what waits for keys and was given up: that may go on for as long as a fetch does, while it costs nothing
+        /// to send such tokens and to close. What was given up in a worker's queue leaves that as fast as it is worked off.
+        private mutating func letGo() {
+            for index in issuers.indices {
+                for one in issuers[index].waiting where one.check.pending.isGivenUp { release(one.check.source) }
+                issuers[index].waiting.removeAll { $0.check.pending.isGivenUp }
+            }
+        }
     }
 
     private struct Issuer {
@@ -122,23 +156,17 @@ public final class IssuedTokens: TokenAuthority {
 
     public func check(
         _ token: Secret, from address: NetworkAddress?, _ done: @escaping @Sendable (TokenVerdict) -> Void
-    ) -> Bool {
+    ) -> PendingCheck? {
         let check = Check(
             token: token, digest: token.withBytes { TokenCache.digest($0) }, source: address?.limitKey, done: done)
-        let isTaken = state.withLock { state in
-            let ofOne = state.pendingOf[check.source, default: 0]
-            guard !state.isStopped, state.pending < Self.maxPending, ofOne < Self.maxPendingOfOne else { return false }
-            state.pending += 1
-            state.pendingOf[check.source] = ofOne + 1
-            return true
-        }
-        guard isTaken else { return false }
-        if submit({ [self] in run(check, mayWait: true) }) { return true }
+        guard state.withLock({ $0.take(check.source) }) else { return nil }
+        if submit({ [self] in run(check, mayWait: true) }) { return check.pending }
         release(check)
-        return false
+        return nil
     }
 
     private func run(_ check: Check, mayWait: Bool) {
+        if check.pending.isGivenUp { return release(check) }
         let (verifier, generation) = state.withLock { ($0.cache.verifier, $0.cache.generation) }
         let now = wall()
         let result: Result<TokenIdentity, TokenRefusal> = check.token.withBytes { bytes in
@@ -195,11 +223,7 @@ public final class IssuedTokens: TokenAuthority {
     }
 
     private func release(_ check: Check) {
-        state.withLock { state in
-            state.pending -= 1
-            let left = state.pendingOf[check.source, default: 1] - 1
-            state.pendingOf[check.source] = left > 0 ? left : nil
-        }
+        state.withLock { $0.release(check.source) }
     }
 
     // MARK: Keys

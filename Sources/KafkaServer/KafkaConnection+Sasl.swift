@@ -189,9 +189,8 @@ extension KafkaConnection {
             }
             guard mayTry(sasl) else { return verified(.unavailable, ticket, sasl) }
             let take = verdictTaker(ticket)
-            if !tokens.check(token, from: peerAddress, { take(SaslVerdict($0)) }) {
-                verified(.unavailable, ticket, sasl)
-            }
+            sasl.pending = tokens.check(token, from: peerAddress) { take(SaslVerdict($0)) }
+            if sasl.pending == nil { verified(.unavailable, ticket, sasl) }
         }
     }
 

@@ -35,7 +35,7 @@ final class SaslConnection {
     var session: SaslSession
     /// What is said once the delay of a failure is over.
     var owed: (reply: SaslReply, to: ReplyTicket)?
-    /// Its password's check, which nobody needs once the connection has ended.
+    /// The check of its password or token, which nobody needs once the connection has ended.
     var pending: PendingCheck?
     /// Under which name the loop finds the connection when a credential changes.
     var signedInAs: ExactString?

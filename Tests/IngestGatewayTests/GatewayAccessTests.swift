@@ -309,9 +309,9 @@ private final class TokenDesk: TokenAuthority {
 
     func check(
         _ token: Secret, from address: NetworkAddress?, _ done: @escaping @Sendable (TokenVerdict) -> Void
-    ) -> Bool {
+    ) -> PendingCheck? {
         let word = token.withBytes { String(decoding: $0, as: UTF8.self) }
-        if word == "busy" { return false }
+        if word == "busy" { return nil }
         checks.withLock { $0 += 1 }
         let verdict: TokenVerdict =
             switch word {
@@ -325,6 +325,6 @@ private final class TokenDesk: TokenAuthority {
             }
         // From another thread, as promised.
         _ = Thread(name: "verdict") { done(verdict) }
-        return true
+        return PendingCheck()
     }
 }

@@ -162,6 +162,35 @@ import Testing
         #expect(issuers.check(token) && issuers.check(token, from: "10.0.1.1"))
     }
 
+    /// To send a token and to close costs its sender nothing: what nobody waits for is not verified.
+    @Test func whatWasGivenUpIsNotLookedAt() throws {
+        let issuers = try issuers()
+        let pending = (0..<IssuedTokens.maxPendingOfOne).compactMap { _ in issuers.begin(one.token()) }
+        #expect(pending.count == IssuedTokens.maxPendingOfOne)
+        for check in pending.dropLast() { check.giveUp() }
+        issuers.runWork()
+        #expect(issuers.take() == ["alice"])
+        #expect(issuers.check(one.token()))
+    }
+
+    /// Keys may take as long to come as a fetch does; until then what was given up must take nobody's place.
+    @Test func whatWasGivenUpWhileItWaitsForKeysMakesRoom() throws {
+        let issuers = try issuers()
+        issuers.pass(.seconds(31))
+        let pending = (0..<IssuedTokens.maxPendingOfOne).compactMap { _ in issuers.begin(two.token()) }
+        issuers.runWork()
+        #expect(pending.count == IssuedTokens.maxPendingOfOne && issuers.take() == [])
+        #expect(!issuers.check(two.token()))
+        for check in pending.dropLast() { check.giveUp() }
+        for _ in pending.dropLast() { #expect(issuers.check(one.token())) }
+        #expect(!issuers.check(one.token()))
+        issuers.runWork()
+        #expect(issuers.take().count == pending.count - 1)
+        // Who still waits is told in the end.
+        issuers.settle()
+        #expect(issuers.take() == ["unknownKey"])
+    }
+
     @Test func whatWaitsAtTheEndIsToldThatNobodyKnows() throws {
         let issuers = try issuers()
         issuers.pass(.seconds(31))

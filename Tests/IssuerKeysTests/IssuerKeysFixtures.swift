@@ -104,8 +104,12 @@ final class TestIssuers {
     /// Begins a check; its verdict comes to `verdicts`.
     @discardableResult
     func check(_ token: Secret, from address: String = "10.0.0.1") -> Bool {
-        let verdicts = verdicts
-        return tokens.check(token, from: NetworkAddress(address)) { verdict in verdicts.withLock { $0.append(verdict) }
+        begin(token, from: address) != nil
+    }
+
+    func begin(_ token: Secret, from address: String = "10.0.0.1") -> PendingCheck? {
+        tokens.check(token, from: NetworkAddress(address)) { [verdicts] verdict in
+            verdicts.withLock { $0.append(verdict) }
         }
     }
 

@@ -142,6 +142,28 @@ import Testing
     }
 
     // MARK: Who does not
+    /// Not even as somebody who may do nothing.
+    @Test func whoIsInTooManyGroupsIsTurnedAway() throws {
+        let client = try tokenBroker(TokenDesk()).client()
+        _ = try client.shake("OAUTHBEARER")
+        #expect(throws: (any Error).self) { try client.authenticate(Self.bearer("crowd")) }
+        #expect(client.isClosedByBroker())
+    }
+
+    @Test func theCheckOfAClosedConnectionIsGivenUp() throws {
+        let desk = TokenDesk()
+        let broker = try tokenBroker(desk)
+        let client = try broker.client()
+        _ = try client.shake("OAUTHBEARER")
+        var request = SaslAuthenticateRequest()
+        request.authBytes = Self.bearer("slow")
+        try client.send(request)
+        while desk.slow.withLock({ $0.isEmpty }) { MonotonicClock.sleep(milliseconds: 1) }
+        #expect(desk.slow.withLock { !$0[0].isGivenUp })
+        client.reset()
+        while desk.slow.withLock({ !$0[0].isGivenUp }) { MonotonicClock.sleep(milliseconds: 1) }
+    }
+
 
     @Test func nobodyCanTellAnUnknownUserFromAWrongPassword() throws {
         let broker = try broker()
@@ -384,7 +406,8 @@ import Testing
     }
 }
 
-/// Knows tokens by what they say: "good", "bad", "unknown" (nobody can tell) and "busy" (too many wait).
+/// Knows tokens by what they say: "good", "bad", "unknown" (nobody can tell), "busy" (too many wait), "slow" (never told) and
+/// "crowd" (too many groups).
 private final class TokenDesk: TokenAuthority {
     let generation = 0
     let checks = Lock(0)
@@ -397,10 +420,15 @@ private final class TokenDesk: TokenAuthority {
 
     func check(
         _ token: Secret, from address: NetworkAddress?, _ done: @escaping @Sendable (TokenVerdict) -> Void
-    ) -> Bool {
+    ) -> PendingCheck? {
         checks.withLock { $0 += 1 }
         let word = token.withBytes { String(decoding: $0, as: UTF8.self) }
-        if word == "busy" { return false }
+        if word == "busy" { return nil }
+        if word == "slow" {
+            let pending = PendingCheck()
+            slow.withLock { $0.append(pending) }
+            return pending
+        }
         let verdict: TokenVerdict =
             switch word {
             case "good": .accepted(identity)
@@ -409,6 +437,7 @@ private final class TokenDesk: TokenAuthority {
             }
         // From another thread, as promised.
         _ = Thread(name: "verdict") { done(verdict) }
-        return true
+        return PendingCheck()
     }
 }
+    let slow = Lock<[PendingCheck]>([])

@@ -98,7 +98,7 @@ extension GatewayLoop {
         let address = caller.address
         return .unknown(
             CredentialCheck(Secret(copying: credential)) { done in
-                tokens.check(token, from: address) { done(.token($0)) }
+                tokens.check(token, from: address) { done(.token($0)) } != nil
             })
     }
 

@@ -14,9 +14,10 @@ public protocol TokenAuthority: Sendable {
     /// Whose token it is, if it was found good before and has not ended. Takes microseconds.
     func remembered(_ token: Secret) -> TokenIdentity?
 
-    /// Calls `done` once, from another thread, with what was found. Where the token's key is not known, that may be as late as
-    /// the issuer's keys are fetched anew. False, and `done` is forgotten: too many wait.
+    /// Calls `done` once, from another thread, with what was found, unless the check is given up before it has begun. Where the
+    /// token's key is not known, that may be as late as the issuer's keys are fetched anew. Nil, and `done` is forgotten: too
+    /// many wait.
     func check(
         _ token: Secret, from address: NetworkAddress?, _ done: @escaping @Sendable (TokenVerdict) -> Void
-    ) -> Bool
+    ) -> PendingCheck?
 }
