@@ -112,20 +112,22 @@ extension API {
     }
 
     /// Serves events of a group, whose reply comes through the loop's table of waiters. `prepare` takes out what the
-    /// coordinator is not asked about. Who may not do `operation` with the group gets `refused`.
+    /// coordinator is not asked about. Who may not do `operation` with the group gets `refused`. `tell` hears of what the event
+    /// has brought, within the group's turn.
     static func group<Asked: KafkaRequest>(
         _ type: Asked.Type, _ price: RequestPrice, operation: AclOperation = .read,
         groupID: @escaping @Sendable (Asked) -> String,
         refused: @escaping @Sendable (Asked, ErrorCode, _ version: Int16) -> Asked.Response,
         prepare: @escaping @Sendable (inout Asked, AnswerContext) -> [OffsetCommitResponse.OffsetCommitResponseTopic] =
             { _, _ in [] },
-        event: @escaping @Sendable (inout GroupShard, Asked, RequestContext, WaiterID, CoordinatorTime) -> GroupActions
+        event: @escaping @Sendable (inout GroupShard, Asked, RequestContext, WaiterID, CoordinatorTime) -> GroupActions,
+        tell: @escaping @Sendable (GroupActions, Asked, AnswerContext) -> Void = { _, _, _ in }
     ) -> API {
         API(Asked.apiKey, price: price) { connection, request throws(DecodeError) in
             let context = connection.answerContext(request.ticket)
             if request.frame.count > context.permissions.inlineRequestBytes {
                 return connection.groupElsewhere(
-                    request, type, price, operation, groupID, refused, prepare, event)
+                    request, type, price, operation, groupID, refused, prepare, event, tell)
             }
             var asked = try request.decode(type)
             if !context.permissions.allows(operation, group: groupID(asked)) {
@@ -134,7 +136,11 @@ extension API {
             }
             connection.refusedCommits = prepare(&asked, context)
             let id = groupID(asked)
-            connection.park(id, request) { shard, context, waiter, now in event(&shard, asked, context, waiter, now) }
+            connection.park(id, request) { shard, client, waiter, now in
+                let actions = event(&shard, asked, client, waiter, now)
+                tell(actions, asked, context)
+                return actions
+            }
         }
     }
 }
@@ -162,7 +168,8 @@ extension KafkaConnection {
         _ refused: @escaping @Sendable (Asked, ErrorCode, _ version: Int16) -> Asked.Response,
         _ prepare: @escaping @Sendable (inout Asked, AnswerContext) -> [OffsetCommitResponse.OffsetCommitResponseTopic],
         _ event:
-            @escaping @Sendable (inout GroupShard, Asked, RequestContext, WaiterID, CoordinatorTime) -> GroupActions
+            @escaping @Sendable (inout GroupShard, Asked, RequestContext, WaiterID, CoordinatorTime) -> GroupActions,
+        _ tell: @escaping @Sendable (GroupActions, Asked, AnswerContext) -> Void
     ) {
         let context = answerContext(request.ticket)
         let group = requestContext(request)
@@ -197,7 +204,11 @@ extension KafkaConnection {
                 handler.refusedCommits = apart
                 handler.parked = .group(waiter, groupID: name)
             }
-            server.broker.groups.perform(group: name) { shard, now in event(&shard, asked, group, waiter, now) }
+            server.broker.groups.perform(group: name) { shard, now in
+                let actions = event(&shard, asked, group, waiter, now)
+                tell(actions, asked, context)
+                return actions
+            }
             server.broker.store.kick()
             // Whoever went before the event was in the group was told of to nobody.
             handle.submit { [server] loop in

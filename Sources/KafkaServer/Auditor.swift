@@ -49,14 +49,24 @@ struct AuditedChange {
 /// A request that changes something of the broker.
 protocol AuditedRequest: KafkaRequest {
     func changes(by response: Response) -> [AuditedChange]
+    /// Asks only what would come of it: nothing is told of what was not done.
+    var isTrial: Bool { get }
+    /// Leaves zeros where the request has secrets; called when it has been handled.
+    func wipeSecrets()
+}
+
+extension AuditedRequest {
+    var isTrial: Bool { false }
+    func wipeSecrets() {}
 }
 
 extension APIKey {
     /// Whether its request is an `AuditedRequest`.
     var isAudited: Bool {
         switch self {
-        case .createTopics, .deleteTopics, .createPartitions, .deleteRecords, .deleteGroups, .alterConfigs,
-            .incrementalAlterConfigs, .createAcls, .deleteAcls, .alterClientQuotas, .alterUserScramCredentials,
+        case .createTopics, .deleteTopics, .createPartitions, .deleteRecords, .deleteGroups, .offsetDelete,
+            .alterConfigs, .incrementalAlterConfigs, .createAcls, .deleteAcls, .alterClientQuotas,
+            .alterUserScramCredentials,
             .alterGatewayKeys:
             true
         default: false
@@ -67,11 +77,13 @@ extension APIKey {
 extension AnswerContext {
     /// Tells the audit of a request that changes something, once its answer is made.
     func audit<Asked: AuditedRequest>(_ asked: Asked, _ response: Asked.Response) {
-        auditor?.changed(ticket.key, asked.changes(by: response))
+        if let auditor, !asked.isTrial { auditor.changed(ticket.key, asked.changes(by: response)) }
     }
 }
 
 extension CreateTopicsRequest: AuditedRequest {
+    var isTrial: Bool { validateOnly }
+
     func changes(by response: CreateTopicsResponse) -> [AuditedChange] {
         response.topics.map { AuditedChange($0.name, $0.errorCode) }
     }
@@ -84,6 +96,8 @@ extension DeleteTopicsRequest: AuditedRequest {
 }
 
 extension CreatePartitionsRequest: AuditedRequest {
+    var isTrial: Bool { validateOnly }
+
     func changes(by response: CreatePartitionsResponse) -> [AuditedChange] {
         response.results.map { AuditedChange($0.name, $0.errorCode) }
     }
@@ -103,14 +117,29 @@ extension DeleteGroupsRequest: AuditedRequest {
     }
 }
 
+extension OffsetDeleteRequest: AuditedRequest {
+    func changes(by response: OffsetDeleteResponse) -> [AuditedChange] {
+        if response.errorCode != 0 { return [AuditedChange("group \(groupID)", response.errorCode)] }
+        return response.topics.flatMap { topic in
+            topic.partitions.map {
+                AuditedChange("\(topic.name)-\($0.partitionIndex) of group \(groupID)", $0.errorCode)
+            }
+        }
+    }
+}
+
 /// The names of settings alone: a value may be a secret.
 extension AlterConfigsRequest: AuditedRequest {
+    var isTrial: Bool { validateOnly }
+
     func changes(by response: AlterConfigsResponse) -> [AuditedChange] {
         response.responses.map { AuditedChange($0.resourceName, $0.errorCode) }
     }
 }
 
 extension IncrementalAlterConfigsRequest: AuditedRequest {
+    var isTrial: Bool { validateOnly }
+
     func changes(by response: IncrementalAlterConfigsResponse) -> [AuditedChange] {
         response.responses.map { AuditedChange($0.resourceName, $0.errorCode) }
     }
@@ -137,6 +166,8 @@ extension DeleteAclsRequest: AuditedRequest {
 }
 
 extension AlterClientQuotasRequest: AuditedRequest {
+    var isTrial: Bool { validateOnly }
+
     func changes(by response: AlterClientQuotasResponse) -> [AuditedChange] {
         response.entries.map { entry in
             let names = entry.entity.map { "\($0.entityType) \($0.entityName ?? "by default")" }

@@ -48,7 +48,7 @@ import Testing
     @Test func signInsAreToldAndNoPasswordIs() throws {
         let told = Told()
         let broker = try broker(told) { options in
-            options.sasl = SaslSettings(mechanisms: [.plain, .scramSHA256], failureDelay: .zero)
+            options.sasl = SaslSettings(mechanisms: [.plain, .scramSHA256], failureDelay: .zero, parting: .zero)
         }
         var salted = HashAlgorithm.sha256.pbkdf2(
             password: Secret(copying: Array("canary".utf8)[...]), salt: [1], iterations: 4_096)
@@ -97,6 +97,69 @@ import Testing
             ])
     }
 
+    @Test func offsetsThatAreDeletedAreToldWithTheirGroup() throws {
+        let told = Told()
+        let broker = try broker(told)
+        let client = try broker.client()
+        try client.createTopic("orders", partitions: 2)
+        try client.commit("readers", "orders", 5)
+        func delete(_ group: String, partitions: [Int32]) throws -> OffsetDeleteResponse {
+            var topic = OffsetDeleteRequest.OffsetDeleteRequestTopic()
+            topic.name = "orders"
+            topic.partitions = partitions.map { index in
+                var partition = OffsetDeleteRequest.OffsetDeleteRequestPartition()
+                partition.partitionIndex = index
+                return partition
+            }
+            var request = OffsetDeleteRequest()
+            (request.groupID, request.topics) = (group, [topic])
+            return try client.call(request)
+        }
+        #expect(try delete("readers", partitions: [0]).errorCode == 0)
+        #expect(try delete("nobody", partitions: [0]).errorCode == ErrorCode.groupIDNotFound.rawValue)
+        try client.commit("readers", "orders", 5)
+        // A long one is a worker's.
+        #expect(try delete("readers", partitions: Array(0..<5_000)).errorCode == 0)
+        broker.server.options.audit?.stop()
+        let lines = told.lines.filter { $0.contains("OffsetDelete") }
+        #expect(
+            lines.first
+                == #""kind":"change","who":"User:ANONYMOUS","from":"127.0.0.1","what":"OffsetDelete","on":"orders-0 of group readers","result":"NONE"}"#
+        )
+        #expect(lines.contains { $0.contains(#""on":"group nobody","result":"GROUP_ID_NOT_FOUND""#) })
+        #expect(lines.contains { $0.contains(#""on":"4900 others of one request""#) })
+    }
+
+    @Test func whatIsOnlyTriedIsNotTold() throws {
+        let told = Told()
+        let broker = try broker(told)
+        let client = try broker.client()
+        var creation = CreateTopicsRequest()
+        var topic = CreateTopicsRequest.CreatableTopic()
+        (topic.name, topic.numPartitions, topic.replicationFactor) = ("tried", 1, 1)
+        (creation.topics, creation.validateOnly) = ([topic], true)
+        #expect(try client.call(creation).topics.map(\.errorCode) == [0])
+        var quotas = AlterClientQuotasRequest()
+        var entry = AlterClientQuotasRequest.EntryData()
+        var entity = AlterClientQuotasRequest.EntityData()
+        (entity.entityType, entity.entityName) = ("user", "alice")
+        var operation = AlterClientQuotasRequest.OpData()
+        (operation.key, operation.value) = ("producer_byte_rate", 1_000)
+        (entry.entity, entry.ops) = ([entity], [operation])
+        (quotas.entries, quotas.validateOnly) = ([entry], true)
+        #expect(try client.call(quotas).entries.map(\.errorCode) == [0])
+        broker.server.options.audit?.stop()
+        #expect(told.lines == [])
+    }
+
+    @Test func topicsThatMetadataMakesAreTold() throws {
+        let told = Told()
+        let broker = try broker(told)
+        _ = try broker.client().metadata(["made"], mayCreate: true)
+        broker.server.options.audit?.stop()
+        #expect(told.lines.map { $0.contains(#""what":"Metadata","on":"made","result":"NONE""#) } == [true])
+    }
+
     @Test func ofManyChangesTheFirstAreToldOneByOne() throws {
         let told = Told()
         let log = told.log()
@@ -110,8 +173,9 @@ import Testing
     /// Each API that changes something is in both places.
     @Test func whatIsAuditedIsWhatChanges() {
         let changing: Set<APIKey> = [
-            .createTopics, .deleteTopics, .createPartitions, .deleteRecords, .deleteGroups, .alterConfigs,
-            .incrementalAlterConfigs, .createAcls, .deleteAcls, .alterClientQuotas, .alterUserScramCredentials,
+            .createTopics, .deleteTopics, .createPartitions, .deleteRecords, .deleteGroups, .offsetDelete,
+            .alterConfigs, .incrementalAlterConfigs, .createAcls, .deleteAcls, .alterClientQuotas,
+            .alterUserScramCredentials,
             .alterGatewayKeys,
         ]
         #expect(Set(APITable.all.map(\.key).filter(\.isAudited)) == changing)

@@ -15,8 +15,9 @@ extension KafkaConnection {
     func metadata(_ request: borrowing Request) throws(DecodeError) {
         let context = answerContext(request.ticket)
         let (pool, mutations) = (loop.eventLoop.pool, mutations)
+        let auditor = broker.options.autoCreateTopics ? auditor : nil
         try answer(request, MetadataRequest.self, Self.metadataPrice) { asked in
-            let question = MetadataQuestion(asked, context, mutations)
+            let question = MetadataQuestion(asked, context, mutations, auditor)
             return (question, question.price)
         } onLoop: { connection, question in
             guard question.missing.isEmpty else { return false }
@@ -36,15 +37,19 @@ private struct MetadataQuestion: Sendable {
     let asked: MetadataRequest
     let context: AnswerContext
     private let mutations: MutationCharge?
+    private let auditor: Auditor?
     /// Nil: all topics.
     private var topics: [MetadataRequest.MetadataRequestTopic]?
     /// Names of topics that are to be made.
     private(set) var missing: [String] = []
 
-    init(_ asked: MetadataRequest, _ context: AnswerContext, _ mutations: MutationCharge?) {
+    init(
+        _ asked: MetadataRequest, _ context: AnswerContext, _ mutations: MutationCharge?, _ auditor: Auditor?
+    ) {
         self.asked = asked
         self.context = context
         self.mutations = mutations
+        self.auditor = auditor
         guard let named = asked.topics, context.version > 0 || !named.isEmpty else { return }
         var names: Set<ExactString> = []
         var ids: Set<TopicID> = []
@@ -114,6 +119,7 @@ private struct MetadataQuestion: Sendable {
             timedOut: { [missing] index, refusals in refusals[missing[index]] = late })
         SlicedRun(creation, from: [:], on: broker.admin, for: context.standing) { refusals in
             guard let refusals else { return done(.refused("too many changes wait")) }
+            auditor?.changed(.metadata, missing.map { AuditedChange($0, refusals[$0]?.code.rawValue ?? 0) })
             finish(refusals)
         }.start()
     }

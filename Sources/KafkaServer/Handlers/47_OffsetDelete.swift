@@ -14,7 +14,12 @@ extension API {
             response.errorCode = error.rawValue
             return response
         }, prepare: KafkaConnection.takeForbidden,
-        event: { shard, asked, _, waiter, now in shard.offsetDelete(asked, waiter: waiter, now: now) })
+        event: { shard, asked, _, waiter, now in shard.offsetDelete(asked, waiter: waiter, now: now) },
+        tell: { actions, asked, context in
+            for reply in actions.replies {
+                if case .offsetDelete(let response) = reply.reply { context.audit(asked, response) }
+            }
+        })
 }
 
 extension KafkaConnection {
