@@ -30,6 +30,12 @@ static inline void millrace_tls_set_basics(SSL_CTX *context) {
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
 }
 
+/// Whether libssl wipes its own copy of what a record held, once that was read.
+static inline void millrace_tls_wipe_what_was_read(SSL *session, int wipes) {
+    if (wipes) SSL_set_options(session, SSL_OP_CLEANSE_PLAINTEXT);
+    else SSL_clear_options(session, SSL_OP_CLEANSE_PLAINTEXT);
+}
+
 static inline int millrace_tls_set_versions(SSL_CTX *context, int lowest, int highest) {
     return SSL_CTX_set_min_proto_version(context, lowest) && SSL_CTX_set_max_proto_version(context, highest);
 }

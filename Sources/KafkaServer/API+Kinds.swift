@@ -74,6 +74,7 @@ extension API {
             } onWorker: { asked, bytes, done in
                 let (planned, admin) = (plan(asked, context, mutations), context.broker.admin)
                 SlicedRun(planned, from: Asked.Response(), on: admin, for: context.standing) { response in
+                    asked.wipeSecrets()
                     guard let response else { return done(.refused("too many changes wait")) }
                     context.audit(asked, response)
                     done(PreparedReply(Answer(response: response), context.ticket, priced: bytes, pool: pool))

@@ -180,10 +180,14 @@ extension AlterGatewayKeysRequest: AuditedRequest {
     func changes(by response: AlterGatewayKeysResponse) -> [AuditedChange] {
         response.results.map { AuditedChange("API key \($0.id)", $0.errorCode) }
     }
+
+    func wipeSecrets() { for change in changes { if let bytes = change.signingSecret { Secret.wipe(shared: bytes) } } }
 }
 
 extension AlterUserScramCredentialsRequest: AuditedRequest {
     func changes(by response: AlterUserScramCredentialsResponse) -> [AuditedChange] {
         response.results.map { AuditedChange($0.user, $0.errorCode) }
     }
+
+    func wipeSecrets() { for upsertion in upsertions { Secret.wipe(shared: upsertion.saltedPassword) } }
 }

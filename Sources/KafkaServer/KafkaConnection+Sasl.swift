@@ -29,7 +29,9 @@ extension KafkaConnection {
     /// After SaslHandshake 0: a frame that is nothing but a token.
     func takeRawToken(_ frame: ByteSlice, _ sasl: SaslConnection) {
         let ticket = ReplyTicket(key: .saslAuthenticate, version: 0, correlationID: 0)
-        _ = take(.rawToken(frame.array), ticket, sasl)
+        let token = Secret(copying: frame.bytes)
+        frame.wipe()
+        _ = take(.rawToken(token), ticket, sasl)
     }
 
     /// Gives the session what has come. True: it is to be served like any other request.

@@ -27,6 +27,7 @@ struct Request {
     func decodeCounted<Message: KafkaRequest>(_ type: Message.Type) throws(DecodeError) -> (
         message: Message, bytes: Int
     ) {
+        defer { if key.bearsSecrets { frame.slice(body.position, count: body.remaining).wipe() } }
         var reader = body
         reader.allowance = RequestLimits.decodedBytes
         let message = try Message(from: &reader, version: version)
@@ -38,6 +39,21 @@ struct Request {
     var clientIDText: String { clientID.map { String(decoding: $0, as: UTF8.self) } ?? "" }
     /// What a reply that is written later needs.
     var ticket: ReplyTicket { ReplyTicket(key: key, version: version, correlationID: correlationID) }
+}
+
+extension APIKey {
+    /// Its frame is wiped once it is decoded: memory of frames is used again as it is.
+    var bearsSecrets: Bool {
+        switch self {
+        case .saslAuthenticate, .alterUserScramCredentials, .alterGatewayKeys: true
+        default: false
+        }
+    }
+}
+
+extension ByteSlice {
+    /// Leaves zeros where a frame was that nobody looks at any more.
+    func wipe() { Secret.wipe(UnsafeMutableRawBufferPointer(start: pointer, count: count)) }
 }
 
 /// Enough of a request to answer it later.

@@ -8,6 +8,13 @@ func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
 func text(_ bytes: some Collection<UInt8>) -> String { String(decoding: bytes, as: UTF8.self) }
 func secret(_ text: String) -> Secret { Secret(copying: Array(text.utf8)[...]) }
 
+extension SaslRequest {
+    static func authenticate(version: Int16, token: [UInt8]) -> SaslRequest {
+        .authenticate(version: version, token: Secret(copying: token[...]))
+    }
+    static func rawToken(_ token: [UInt8]) -> SaslRequest { .rawToken(Secret(copying: token[...])) }
+}
+
 /// A user store for tests.
 struct Users: ScramCredentialSource {
     var credentials: [ExactString: [ScramMechanism: ScramCredential]] = [:]

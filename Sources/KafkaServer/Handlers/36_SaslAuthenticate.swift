@@ -7,8 +7,9 @@ import Security
 /// connection that is authenticated, ILLEGAL_SASL_STATE. Versions: 1 the session's lifetime (KIP-368).
 extension KafkaConnection {
     func saslAuthenticate(_ request: borrowing Request) throws(DecodeError) {
-        let asked = try request.decode(SaslAuthenticateRequest.self)
+        var asked = try request.decode(SaslAuthenticateRequest.self)
+        let token = Secret(wiping: &asked.authBytes)
         guard let sasl else { return refuseSasl(.illegalSaslState, request.ticket, closes: false) }
-        _ = take(.authenticate(version: request.version, token: asked.authBytes), request.ticket, sasl)
+        _ = take(.authenticate(version: request.version, token: token), request.ticket, sasl)
     }
 }

@@ -69,11 +69,13 @@ public final class PublicKey: @unchecked Sendable {
     /// ES256 signatures are `r || s`, 64 bytes, as in JSON Web Tokens. Leaves nothing in OpenSSL's error queue.
     public func verifies(_ signature: [UInt8], of message: some Collection<UInt8>) -> Bool {
         defer { ERR_clear_error() }
-        var signature = signature
-        if algorithm == .es256 {
-            guard let encoded = Self.encode(signature) else { return false }
-            signature = encoded
-        }
+        guard algorithm == .es256 else { return verifies(encoded: signature, of: message) }
+        guard var encoded = Self.encode(signature) else { return false }
+        defer { Secret.wipe(&encoded) }
+        return verifies(encoded: encoded, of: message)
+    }
+
+    private func verifies(encoded signature: [UInt8], of message: some Collection<UInt8>) -> Bool {
         guard let context = EVP_MD_CTX_new() else { return false }
         defer { EVP_MD_CTX_free(context) }
         let digest = algorithm == .edDSA ? nil : EVP_sha256()
@@ -87,14 +89,19 @@ public final class PublicKey: @unchecked Sendable {
     /// Two integers in DER, from 64 bytes.
     private static func encode(_ signature: [UInt8]) -> [UInt8]? {
         guard signature.count == 64 else { return nil }
-        func integer(_ bytes: ArraySlice<UInt8>) -> [UInt8] {
-            let digits = bytes.drop { $0 == 0 }
+        var encoded: [UInt8] = []
+        // So that it does not move, and leave what is there behind.
+        encoded.reserveCapacity(2 + 2 * (2 + 1 + 32))
+        encoded += [0x30, 0]
+        for half in [signature[..<32], signature[32...]] {
+            let digits = half.drop { $0 == 0 }
             let isPositive = digits.first.map { $0 < 0x80 } ?? false
-            let body = (isPositive ? [] : [0]) + digits
-            return [0x02, UInt8(body.count)] + body
+            encoded += [0x02, UInt8(digits.count + (isPositive ? 0 : 1))]
+            if !isPositive { encoded.append(0) }
+            encoded += digits
         }
-        let body = integer(signature[..<32]) + integer(signature[32...])
-        return [0x30, UInt8(body.count)] + body
+        encoded[1] = UInt8(encoded.count - 2)
+        return encoded
     }
 
     private static func make(

@@ -27,9 +27,20 @@ public final class Secret: @unchecked Sendable {
         Self.wipe(&bytes)
     }
 
+    /// Leaves zeros in an array that held a secret for a while. No other array, and no slice of this one, may be in use: that
+    /// would keep the bytes.
+    public static func wipe(_ bytes: inout [UInt8]) { bytes.withUnsafeMutableBytes { wipe($0) } }
+
     /// Leaves zeros in a buffer that held a secret for a while.
-    public static func wipe(_ bytes: inout [UInt8]) {
-        bytes.withUnsafeMutableBytes { OPENSSL_cleanse($0.baseAddress, $0.count) }
+    public static func wipe(_ bytes: UnsafeMutableRawBufferPointer) {
+        if let base = bytes.baseAddress { OPENSSL_cleanse(base, bytes.count) }
+    }
+
+    /// Leaves zeros in an array, whoever else has it: for what was decoded of a request, once that is handled.
+    public static func wipe(shared bytes: [UInt8]) {
+        // SAFETY: the elements of an array that was made at run time are in memory of the heap, which may be written; nobody reads
+        // them any more, for the caller says so.
+        bytes.withUnsafeBytes { wipe(UnsafeMutableRawBufferPointer(mutating: $0)) }
     }
 
     deinit {

@@ -46,20 +46,23 @@ public struct GatewayKeyText: Sendable {
         return GatewayKeyText(text).map { ($0, Secret(copying: text[...])) }
     }
 
-    /// Nil when the text is no key: then nothing has to be looked up. The text is the caller's to wipe.
+    /// Nil when the text is no key: then nothing has to be looked up. The text is the caller's to wipe; nothing is copied of it.
     public init?(_ text: some Collection<UInt8>) {
-        let text = Array(text)
-        guard text.count == Self.length, text.starts(with: "gk_".utf8), text[3 + Self.idLength] == UInt8(ascii: "_"),
-            text[3..<3 + Self.idLength].allSatisfy(Self.idCharacters.contains),
-            text[(4 + Self.idLength)...].allSatisfy(Self.secretCharacters.contains)
-        else { return nil }
-        let checked = text.dropLast(Self.checkLength)
-        guard text.suffix(Self.checkLength).elementsEqual(Self.check(over: checked)) else { return nil }
-        id = ExactString(String(decoding: text[3..<3 + Self.idLength], as: UTF8.self))
-        hash = HashAlgorithm.sha256.hash(text)
+        let found = withContiguousBytes(text) { text -> (ExactString, [UInt8])? in
+            guard text.count == Self.length, text.starts(with: "gk_".utf8),
+                text[3 + Self.idLength] == UInt8(ascii: "_"),
+                text[3..<3 + Self.idLength].allSatisfy(Self.idCharacters.contains),
+                text[(4 + Self.idLength)...].allSatisfy(Self.secretCharacters.contains),
+                text.suffix(Self.checkLength).elementsEqual(Self.check(over: text.dropLast(Self.checkLength)))
+            else { return nil }
+            let id = ExactString(String(decoding: text[3..<3 + Self.idLength], as: UTF8.self))
+            return (id, HashAlgorithm.sha256.hash(text))
+        }
+        guard let found else { return nil }
+        (id, hash) = found
     }
 
-    static func check(over text: ArraySlice<UInt8>) -> [UInt8] {
+    static func check(over text: some Sequence<UInt8>) -> [UInt8] {
         // 62 to the sixth is more than 2 to the 32nd: each sum has its own text.
         var sum = Int(CyclicCheck.crc32.sum(text))
         return (0..<checkLength).map { _ in

@@ -10,7 +10,7 @@ struct OAuthBearerMessage {
     let token: Secret
     let extensionCount: Int
 
-    init?(_ message: [UInt8]) {
+    init?(_ message: UnsafeRawBufferPointer) {
         var rest = message[...]
         guard let header = SaslName.Header(takenFrom: &rest), rest.popFirst() == 1, rest.popLast() == 1 else {
             return nil
@@ -29,7 +29,7 @@ struct OAuthBearerMessage {
             else { return nil }
             guard key.elementsEqual("auth".utf8) else { continue }
             guard let bearer = Self.bearer(value) else { return nil }
-            token = Secret(copying: bearer)
+            token = Secret(copying: UnsafeRawBufferPointer(rebasing: bearer))
         }
         guard let token else { return nil }
         self.token = token
@@ -37,7 +37,7 @@ struct OAuthBearerMessage {
     }
 
     /// `Bearer`, in any case, blanks, then a token of base64url characters and dots.
-    private static func bearer(_ value: ArraySlice<UInt8>) -> ArraySlice<UInt8>? {
+    private static func bearer(_ value: Slice<UnsafeRawBufferPointer>) -> Slice<UnsafeRawBufferPointer>? {
         let scheme = value.prefix { $0 != UInt8(ascii: " ") }
         guard scheme.map({ $0 | 0x20 }) == Array("bearer".utf8), scheme.allSatisfy(isLetter) else { return nil }
         let token = value.dropFirst(scheme.count).drop { $0 == UInt8(ascii: " ") }

@@ -11,19 +11,19 @@ struct PlainMessage {
 
     /// Nil unless there are exactly three fields of valid UTF-8, name and password are neither empty nor too long, and the
     /// authorization id is empty or the name.
-    init?(_ message: [UInt8]) {
+    init?(_ message: UnsafeRawBufferPointer) {
         let fields = message.split(separator: 0, maxSplits: 3, omittingEmptySubsequences: false)
         guard fields.count == 3, (1...Self.maxNameBytes).contains(fields[1].count),
             (1...Self.maxPasswordBytes).contains(fields[2].count),
             let user = String(validating: fields[1], as: UTF8.self), Self.isUTF8(fields[2]),
-            fields[0].isEmpty || fields[0] == fields[1]
+            fields[0].isEmpty || fields[0].elementsEqual(fields[1])
         else { return nil }
         self.user = ExactString(user)
-        password = Secret(copying: fields[2])
+        password = Secret(copying: UnsafeRawBufferPointer(rebasing: fields[2]))
     }
 
     /// Without a `String`, which would keep a copy of the password that nobody wipes.
-    static func isUTF8(_ bytes: ArraySlice<UInt8>) -> Bool {
+    static func isUTF8(_ bytes: some Sequence<UInt8>) -> Bool {
         var decoder = UTF8()
         var iterator = bytes.makeIterator()
         while true {

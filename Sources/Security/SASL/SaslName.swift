@@ -4,7 +4,7 @@ import KafkaModel
 /// 5.1.
 enum SaslName {
     /// Nil when it is empty, is no UTF-8, holds NUL, or an equals sign that begins neither of the two.
-    static func decode(_ bytes: ArraySlice<UInt8>) -> ExactString? {
+    static func decode<Bytes: Collection<UInt8>>(_ bytes: Bytes) -> ExactString? where Bytes.SubSequence == Bytes {
         guard !bytes.isEmpty else { return nil }
         var name: [UInt8] = []
         var rest = bytes
@@ -28,17 +28,17 @@ enum SaslName {
 
     /// What stands before the message itself: `n,,`, or `n,a=name,`. Channel binding (`p=`) is not offered, so a client
     /// that could do it says `y`.
-    struct Header {
+    struct Header<Bytes: Collection<UInt8>> where Bytes.SubSequence == Bytes {
         let authorizationID: ExactString?
         /// As received, both commas included: SCRAM's last message must repeat it.
-        let bytes: ArraySlice<UInt8>
+        let bytes: Bytes
 
-        init?(takenFrom message: inout ArraySlice<UInt8>) {
+        init?(takenFrom message: inout Bytes) {
             guard let first = message.firstIndex(of: UInt8(ascii: ",")),
-                let second = message[(first + 1)...].firstIndex(of: UInt8(ascii: ",")),
+                let second = message[message.index(after: first)...].firstIndex(of: UInt8(ascii: ",")),
                 message[..<first].elementsEqual("n".utf8) || message[..<first].elementsEqual("y".utf8)
             else { return nil }
-            let authorization = message[(first + 1)..<second]
+            let authorization = message[message.index(after: first)..<second]
             if authorization.isEmpty {
                 authorizationID = nil
             } else {
@@ -47,7 +47,7 @@ enum SaslName {
                 authorizationID = name
             }
             bytes = message[...second]
-            message = message[(second + 1)...]
+            message = message[message.index(after: second)...]
         }
     }
 }

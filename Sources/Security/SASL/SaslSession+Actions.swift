@@ -5,9 +5,9 @@ public enum SaslRequest: Equatable, Sendable {
     /// ApiVersions, and what its ordinary handler will answer: only with NONE does the exchange move on.
     case apiVersions(ErrorCode)
     case handshake(version: Int16, mechanism: String)
-    case authenticate(version: Int16, token: [UInt8])
+    case authenticate(version: Int16, token: Secret)
     /// After SaslHandshake v0, everything that arrives: no request header, only an int32 length and bytes.
-    case rawToken([UInt8])
+    case rawToken(Secret)
     case other
 
     public var isToken: Bool {

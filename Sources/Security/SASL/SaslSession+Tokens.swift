@@ -3,7 +3,7 @@ import KafkaModel
 extension SaslSession {
     /// One token of the client, in whichever frame it came.
     mutating func take(
-        _ token: [UInt8], in exchange: Exchange, now: MonotonicTime, environment: () -> SaslEnvironment
+        _ token: Secret, in exchange: Exchange, now: MonotonicTime, environment: () -> SaslEnvironment
     ) -> SaslAction {
         var exchange = exchange
         exchange.tokenArrived = now
@@ -12,7 +12,10 @@ extension SaslSession {
         switch exchange.step {
         case .first: return takeFirst(token, in: exchange, environment: environment)
         case .scram(let scram):
-            guard case .accepted(let user, let epoch, let serverFinal) = scram.finish(with: token) else {
+            // Nobody has the password from it, but whoever has the credential has the client's key.
+            var message = token.withBytes { Array($0) }
+            defer { Secret.wipe(&message) }
+            guard case .accepted(let user, let epoch, let serverFinal) = scram.finish(with: message) else {
                 return fail()
             }
             let principal = Principal(type: "User", name: user.text)
@@ -25,18 +28,18 @@ extension SaslSession {
     }
 
     private mutating func takeFirst(
-        _ token: [UInt8], in exchange: Exchange, environment: () -> SaslEnvironment
+        _ token: Secret, in exchange: Exchange, environment: () -> SaslEnvironment
     ) -> SaslAction {
         var exchange = exchange
         let action: SaslAction
         switch exchange.mechanism {
         case .plain:
-            guard let message = PlainMessage(token) else { return fail() }
+            guard let message = token.withBytes({ PlainMessage($0) }) else { return fail() }
             claimed?.user = message.user
             exchange.step = .verifying(authorizationID: nil)
             action = .verify(.password(user: message.user, message.password))
         case .oauthBearer:
-            guard let message = OAuthBearerMessage(token) else { return fail() }
+            guard let message = token.withBytes({ OAuthBearerMessage($0) }) else { return fail() }
             exchange.step = .verifying(authorizationID: message.authorizationID)
             action = .verify(.token(message.token))
         case .scramSHA256, .scramSHA512:
@@ -44,7 +47,8 @@ extension SaslSession {
             let environment = environment()
             let entropy = environment.entropy(ScramExchange.nonceBytes)
             let first = scram.begin(
-                with: token, credentials: environment.credentials, decoys: environment.decoys, entropy: entropy)
+                with: token.withBytes { Array($0) }, credentials: environment.credentials, decoys: environment.decoys,
+                entropy: entropy)
             guard let first else { return fail() }
             claimed?.user = scram.user
             exchange.step = .scram(scram)

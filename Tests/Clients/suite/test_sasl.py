@@ -212,6 +212,22 @@ def test_the_java_client_by_each_mechanism(sasl_broker, tmp_path):
         assert wrong.returncode != 0 and "Authentication failed: invalid credentials" in wrong.stdout + wrong.stderr
 
 
+def memory(pid: int) -> bytes:
+    """What a process has in its writable memory, freed or not."""
+    found = []
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as pages:
+        for line in maps:
+            span, mode = line.split()[:2]
+            if mode.startswith("rw"):
+                start, end = (int(bound, 16) for bound in span.split("-"))
+                try:
+                    pages.seek(start)
+                    found.append(pages.read(end - start))
+                except (OSError, ValueError, OverflowError):
+                    continue
+    return b"\n".join(found)
+
+
 def test_a_password_is_shown_nowhere(sasl_broker):
     from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
@@ -228,6 +244,7 @@ def test_a_password_is_shown_nowhere(sasl_broker):
         metrics = reply.read()
     shown = {"log": node.log_tail(1_000_000).encode(), "metrics": metrics, "configs": repr({k: v.value for k, v in described.items()}).encode()}
     shown |= {str(path): path.read_bytes() for path in (node.folder / "data").rglob("*") if path.is_file()}
+    shown["memory"] = memory(node.process.pid)
     # What is looked through tells of it.
     assert b"authentication refused" in shown["log"] and b"User:carol" in shown[str(node.folder / "data/audit.log")]
     raw = canary.encode()

@@ -45,7 +45,9 @@ private struct SaslFuzz {
         insist(session.frameLimit != nil || session.identity != nil, "large frames of who is nobody")
     }
 
-    private mutating func token(_ input: inout Input) -> [UInt8] { Array(input.take(input.uint16())) }
+    private mutating func token(_ input: inout Input) -> Secret {
+        Secret(copying: Array(input.take(input.uint16()))[...])
+    }
 
     private mutating func receive(_ request: SaslRequest) {
         let environment = SaslEnvironment(credentials: Self.users, decoys: Self.decoys) {

@@ -51,13 +51,15 @@ private func authenticate(_ message: [UInt8]) {
     var session = SaslSession(settings: SaslSettings(mechanisms: [.oauthBearer]), now: now)
     let environment = SaslEnvironment(credentials: NoUsers(), decoys: ScramDecoys(secret: Secret(copying: [1])))
     _ = session.receive(.handshake(version: 1, mechanism: "OAUTHBEARER"), now: now, environment: environment)
-    let action = session.receive(.authenticate(version: 2, token: message), now: now, environment: environment)
+    let action = session.receive(
+        .authenticate(version: 2, token: Secret(copying: message[...])), now: now, environment: environment)
     if case .verify(.token(let token)) = action {
         insist(!token.isEmpty)
         token.withBytes { check(Array($0)) }
         let answer = session.finish(.rejected, now: now, wall: fuzzNow)
         guard case .reply = answer else { fatalError("a refused token gets no challenge: \(answer)") }
-        let end = session.receive(.authenticate(version: 2, token: message), now: now, environment: environment)
+        let end = session.receive(
+            .authenticate(version: 2, token: Secret(copying: message[...])), now: now, environment: environment)
         guard case .fail = end else { fatalError("a second token was looked at: \(end)") }
     } else {
         guard case .fail = action else { fatalError("what is no message brings about \(action)") }
