@@ -60,6 +60,13 @@ extension KafkaConnection {
         close(because: "authentication: \(end.rawValue)")
     }
 
+        case .tooManyGroups:
+            let claimed = sasl?.session.claimed?.user?.text ?? ""
+            Log.warning(
+                "a client is in more groups, and has more scopes, than can be looked at: its connection is closed",
+                "peer",
+                connection.peerAddress.description, "most", AccessSubject.maxGroups, "user", Self.shortened(claimed))
+        case .deadline, .expired, .revoked: break
     /// Tells the audit how somebody's showing who he is has ended; of whoever has not, the name is what he says.
     private func audit(_ result: String, _ sasl: SaslConnection) {
         guard let audit = server.options.audit else { return }
@@ -67,7 +74,7 @@ extension KafkaConnection {
         let who = sasl.session.identity?.principal ?? .user(claimed?.user?.text ?? "")
         audit.note(
             AuditEntry(
-                .authentication, who: who.description, from: peerAddress?.description ?? "",
+                .authentication, who: who.description, from: peerAddress.description,
                 what: claimed?.mechanism.rawValue ?? "none", result: result))
     }
 
@@ -77,6 +84,10 @@ extension KafkaConnection {
     private var saslTime: MonotonicTime { MonotonicTime(milliseconds: loop.eventLoop.now / 1_000_000) }
 
     // MARK: Actions
+
+    private static func shortened(_ name: String) -> String {
+        String(decoding: name.utf8.prefix(maxLoggedName), as: UTF8.self)
+    }
 
     private func perform(_ action: SaslAction, _ ticket: ReplyTicket, _ sasl: SaslConnection) -> Bool {
         switch action {
@@ -102,7 +113,7 @@ extension KafkaConnection {
             Log.info(
                 "authentication refused", "peer", connection.peerAddress.description, "port",
                 connection.localAddress?.port ?? 0, "mechanism", claimed?.mechanism.rawValue ?? "none", "user",
-                String(decoding: (claimed?.user?.text ?? "").utf8.prefix(Self.maxLoggedName), as: UTF8.self))
+                Self.shortened(claimed?.user?.text ?? ""))
             sasl.owed = said.map { ($0, ticket) }
             park(.work)
             connection.setTimer(SaslConnection.Timer.failure, after: max(.zero, time - saslTime))
@@ -216,11 +227,8 @@ extension KafkaConnection {
         _ = perform(sasl.session.finish(verdict, now: saslTime, wall: wall), ticket, sasl)
     }
 
-    /// Where the client is. An address of one link is told with the link's name, which is no part of it here.
-    var peerAddress: NetworkAddress? {
-        let host = connection.peerAddress.host
-        return NetworkAddress(host.firstIndex(of: "%").map { String(host[..<$0]) } ?? host)
-    }
+    /// Where the client is. Of an address of one link, the link is no part of it here.
+    var peerAddress: NetworkAddress { NetworkAddress(connection.peerAddress) }
 
     // MARK: Time
 

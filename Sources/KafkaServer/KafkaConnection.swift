@@ -144,16 +144,11 @@ final class KafkaConnection: ConnectionHandler {
     }
 
     private var subject: AccessSubject {
-        let identity = sasl?.session.identity ?? certificateOwner(connection).map { SaslIdentity(principal: $0) }
-        return Self.subject(identity, at: peerAddress)
-    }
-
-    /// By SASL where the listener has it, else by certificate; who shows neither is nobody. Whoever is in too many groups, or comes
-    /// from where nobody can tell, may do nothing at all: as nobody, or as from elsewhere, he would step past a DENY.
-    static func subject(_ identity: SaslIdentity?, at address: NetworkAddress?) -> AccessSubject {
-        let identity = identity ?? SaslIdentity(principal: .anonymous)
-        guard let address, let subject = identity.subject(at: address) else {
-            return AccessSubject(identity.principal, address: NetworkAddress(v4: 0), scopes: [])
+        guard let identity = sasl?.session.identity else {
+            return AccessSubject(certificateOwner(connection) ?? .anonymous, address: peerAddress)
+        }
+        guard let subject = identity.subject(at: peerAddress) else {
+            preconditionFailure("a session of \(identity.groups.count) groups, which SaslSession ends")
         }
         return subject
     }

@@ -79,12 +79,14 @@ enum SaslEnd: String, CaseIterable, Sendable {
     case expired
     /// The credential has changed or gone.
     case revoked
+    case tooManyGroups = "too many groups"
 
     init?(_ reason: SaslClose) {
         switch reason {
         case .verifierUnavailable: self = .unavailable
         case .deadlinePassed, .challengeUnanswered: self = .deadline
         case .sessionExpired: self = .expired
+        case .tooManyGroups: self = .tooManyGroups
         case .requestBeforeAuthentication, .apiVersionsTwice, .unsupportedVersion, .unexpectedFrame: return nil
         }
     }

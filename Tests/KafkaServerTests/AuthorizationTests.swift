@@ -265,27 +265,6 @@ import Testing
         #expect(try client.call(request, version: 12).responses.flatMap(\.partitions).map(\.errorCode) == [29])
     }
 
-    /// As nobody, or as from elsewhere, he would step past a DENY.
-    @Test func whoCannotBePlacedMayDoNothing() {
-        let binding = AclBinding(ResourcePattern(.topic, "orders"), principal: "User:*", .all, .allow)
-        let rules = AccessRules([binding], superUsers: [.user("root")], allowsWithoutAcl: true)
-        let groups = (0...AccessSubject.maxGroups).map { Principal.group("g\($0)") }
-        let here = NetworkAddress(v4: 1)
-        for (identity, address, may) in [
-            (SaslIdentity(principal: .user("root")), here, true), (SaslIdentity(principal: .user("root")), nil, false),
-            (SaslIdentity(principal: .user("alice"), groups: groups), here, false), (nil, here, true),
-            (nil, nil, false),
-        ] as [(SaslIdentity?, NetworkAddress?, Bool)] {
-            let subject = KafkaConnection.subject(identity, at: address)
-            for name in ["orders", "others"] {
-                #expect(
-                    rules.decide(AccessRequest(.read, .topic, ExactString(name)), for: subject).isAllowed == may,
-                    "\(String(describing: identity)) \(String(describing: address)) \(name)")
-            }
-            #expect(rules.decideOnAny(.write, .topic, for: subject) == may)
-        }
-    }
-
     // MARK: What takes long
 
     /// On the loop and on a worker, without a session and with one.

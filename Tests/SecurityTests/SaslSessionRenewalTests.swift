@@ -130,6 +130,20 @@ import Testing
         }
     }
 
+    /// With fewer of his groups he would step past a DENY.
+    @Test func whoIsInTooManyGroupsIsNotLetIn() {
+        for (count, isIn) in [(AccessSubject.maxGroups, true), (AccessSubject.maxGroups + 1, false)] {
+            var dialog = SaslDialog()
+            _ = dialog.shake(.oauthBearer)
+            _ = dialog.token(bearer())
+            let groups = (0..<count).map { Principal.group("g\($0)") }
+            let found = SaslIdentity(principal: .user("a"), groups: groups)
+            let action = dialog.session.finish(.accepted(found), now: dialog.now, wall: dialog.wall)
+            #expect((dialog.session.identity != nil) == isIn && (action == .close(.tooManyGroups)) == !isIn)
+            #expect(dialog.session.isAuthenticated == isIn)
+        }
+    }
+
     @Test func aTokenWithoutAnEndToSpeakOfIsToldAYear() {
         var dialog = SaslDialog()
         let last = dialog.logInByPlain(expiry: UnixTime(milliseconds: .max))

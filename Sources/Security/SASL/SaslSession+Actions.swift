@@ -78,6 +78,8 @@ public enum SaslClose: String, Sendable, CaseIterable {
     case verifierUnavailable
     case deadlinePassed
     case challengeUnanswered
+    /// More groups and scopes than ACLs are asked for (``AccessSubject/maxGroups``): with fewer he would step past a DENY.
+    case tooManyGroups
     /// More was sent while a worker looked at a token, or a frame of the wrong form.
     case unexpectedFrame
 }

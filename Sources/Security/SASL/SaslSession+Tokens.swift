@@ -88,6 +88,7 @@ extension SaslSession {
         guard case .exchanging(let exchange) = phase else { preconditionFailure("success outside an exchange") }
         // Who renews a session has to be who began it.
         if let identity, identity.principal != found.principal { return fail(now: now) }
+        if found.groups.count > AccessSubject.maxGroups { return close(.tooManyGroups) }
         hasRenewed = identity != nil
         identity = found
         mechanism = exchange.mechanism
