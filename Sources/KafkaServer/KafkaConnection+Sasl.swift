@@ -97,7 +97,7 @@ extension KafkaConnection {
             var response = SaslHandshakeResponse()
             (response.errorCode, response.mechanisms) = (error.rawValue, mechanisms)
             reply(response, to: ticket)
-            if closes { connection.closeAfterFlush() }
+            if closes { part() }
         case .reply(let said): reply(SaslAuthenticateResponse(said), to: ticket)
         case .replyRaw(let token):
             connection.write { writer in
@@ -179,7 +179,16 @@ extension KafkaConnection {
             reply(response, to: ticket)
         default: return fail("\(ticket.key.name) during authentication")
         }
-        if closes { connection.closeAfterFlush() }
+        if closes { part() }
+    }
+
+    /// Ends the connection of a client that was just told why: once it has closed, or has had the time to.
+    private func part() {
+        guard let time = sasl?.session.settings.parting, time > .zero, !loop.eventLoop.isStopping else {
+            return connection.closeAfterFlush()
+        }
+        park(.parting)
+        connection.setTimer(SaslConnection.Timer.parting, after: time)
     }
 
     // MARK: Passwords and tokens
@@ -239,7 +248,9 @@ extension KafkaConnection {
         case SaslConnection.Timer.failure:
             if let owed = sasl.owed { reply(SaslAuthenticateResponse(owed.reply), to: owed.to) }
             sasl.owed = nil
-            connection.closeAfterFlush()
+            reply(SaslAuthenticateResponse(owed.reply), to: owed.to)
+            part()
+        case SaslConnection.Timer.parting: connection.closeAfterFlush()
         case SaslConnection.Timer.deadline:
             guard let deadline = sasl.session.deadline else { return }
             guard deadline <= saslTime else { return settle(sasl) }

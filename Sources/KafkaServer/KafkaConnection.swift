@@ -91,6 +91,8 @@ final class KafkaConnection: ConnectionHandler {
         case work
         /// Until the time is over that a quota makes the client wait; nothing is owed.
         case muted
+        /// The client was told that it is not let in: its end of the connection comes first.
+        case parting
     }
 
     init(
@@ -304,6 +306,7 @@ final class KafkaConnection: ConnectionHandler {
         // What was sent before counts when its time has come; an end that is all there is ends the connection sooner.
         case .nothing, .work, .muted: break
         case .fetch(let id): loop.answerFetch(id)
+        case .parting: connection.closeAfterFlush()
         case .group(let waiter, let groupID):
             guard let key = loop.waiters[waiter]?.reply.key, key == .joinGroup || key == .syncGroup else { return }
             parked = .nothing
@@ -317,7 +320,7 @@ final class KafkaConnection: ConnectionHandler {
         if let user = sasl?.signedInAs { loop.signedOut(user, connection.id) }
         sasl?.pending?.giveUp()
         switch parked {
-        case .nothing, .work: break
+        case .nothing, .work, .parting: break
         case .muted: loop.unmute(connection.id)
         case .fetch(let id): loop.dropFetch(id)
         case .group(let waiter, let groupID):

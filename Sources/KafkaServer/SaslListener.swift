@@ -61,3 +61,5 @@ final class SaslConnection {
         static let muted = 2
     }
 }
+        /// The client of a refusal has had long enough to read it.
+        static let parting = 3

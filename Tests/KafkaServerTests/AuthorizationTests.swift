@@ -184,7 +184,7 @@ import Testing
     @Test func aSuperUserMayEverythingAndNobodyIsOne() throws {
         let broker = try broker { options in
             options.broker.access.superUsers = [.user("admin"), .anonymous]
-            options.sasl = SaslSettings(mechanisms: [.scramSHA256], failureDelay: .zero)
+            options.sasl = SaslSettings(mechanisms: [.scramSHA256], failureDelay: .zero, parting: .zero)
         }
         var salted = HashAlgorithm.sha256.pbkdf2(
             password: Secret(copying: Array("pencil".utf8)[...]), salt: [1], iterations: 4_096)

@@ -80,15 +80,19 @@ public struct SaslSettings: Sendable {
     public var maxSession: Duration
     /// From the first byte to the end of authentication, TLS included.
     public var deadline: Duration
+    /// How long a refusal waits for its client to close. Some (kafka-python) overlook a reply that they read together with the
+    /// end of its connection, and take that for a broker that has gone.
+    public var parting: Duration
 
     public init(
         mechanisms: [SaslMechanism], failureDelay: Duration = .milliseconds(100), maxSession: Duration = .zero,
-        deadline: Duration = .seconds(30)
+        deadline: Duration = .seconds(30), parting: Duration = .seconds(1)
     ) {
         self.mechanisms = mechanisms
         self.failureDelay = failureDelay
         self.maxSession = maxSession
         self.deadline = deadline
+        self.parting = parting
     }
 }
 

@@ -62,7 +62,7 @@ public struct SaslSession: Sendable {
         var isVerifying: Bool { if case .verifying = step { true } else { false } }
     }
 
-    let settings: SaslSettings
+    public let settings: SaslSettings
     var phase = Phase.start
     /// Set by the first success, and by each that renews it.
     public internal(set) var identity: SaslIdentity?
