@@ -21,6 +21,12 @@ public final class Authentication: Sendable {
     private let remember: PasswordCache.Maker
     private let state = Lock(State())
     private let attempts = Lock(AttemptLimiter())
+    private let begun: Lock<AttemptLimiter>
+
+    /// Exchanges of SCRAM that one address may begin and leave unproven, a second and at once: each is some 30 us of an event loop,
+    /// whether a wrong proof follows or none. Who has proven himself takes nothing from it, so a thousand clients of one address
+    /// may come back at once.
+    public static let exchanges = (perSecond: 100.0, atOnce: 1_000.0)
 
     private struct State {
         var running = 0
@@ -29,8 +35,15 @@ public final class Authentication: Sendable {
     }
 
     /// Blocks for the metadata store's sync at the first start with such a listener.
-    public init(_ broker: Broker) throws(StorageError) {
+    ///
+    /// - Parameter exchanges: of each address; tests have narrow ones.
+    public init(
+        _ broker: Broker,
+        exchanges: AttemptLimiter = AttemptLimiter(
+            perSecond: Authentication.exchanges.perSecond, burst: Authentication.exchanges.atOnce)
+    ) throws(StorageError) {
         self.broker = broker
+        begun = Lock(exchanges)
         decoys = ScramDecoys(secret: try Self.secret(of: broker))
         var key = Randomness.bytes(32)
         remember = PasswordCache.Maker(key: Secret(wiping: &key))
@@ -133,6 +146,20 @@ public final class Authentication: Sendable {
     public func countFailure(from address: NetworkAddress?, now: MonotonicTime = now) {
         guard let address else { return }
         attempts.withLock { $0.countFailure(of: address, now: now) }
+    }
+
+    /// Whether an exchange of SCRAM may begin; it counts until `hasProven`.
+    public func mayBegin(from address: NetworkAddress, now: MonotonicTime = now) -> Bool {
+        begun.withLock { limiter in
+            guard limiter.wait(for: address, now: now) == nil else { return false }
+            limiter.countFailure(of: address, now: now)
+            return true
+        }
+    }
+
+    /// Takes back what the beginning has counted.
+    public func hasProven(from address: NetworkAddress, now: MonotonicTime = now) {
+        begun.withLock { $0.giveBack(to: address, now: now) }
     }
 
     public static var now: MonotonicTime { MonotonicTime(milliseconds: MonotonicClock.milliseconds) }

@@ -36,12 +36,15 @@ extension KafkaConnection {
 
     /// Gives the session what has come. True: it is to be served like any other request.
     func take(_ asked: SaslRequest, _ ticket: ReplyTicket, _ sasl: SaslConnection) -> Bool {
-        let action = sasl.session.receive(asked, now: saslTime, environment: sasl.authentication.environment)
-        // SCRAM has begun. PLAIN is looked at where its password is not remembered (`verify`).
-        if sasl.session.isExchanging, !sasl.session.expectsNothing, asked.isToken, !mayTry(sasl) {
-            end(.unavailable)
-            return false
+        // Before anything is done for it. PLAIN is looked at where its password is not remembered (`verify`).
+        if asked.isToken, sasl.session.wouldBeginScram, sasl.session.identity == nil {
+            guard mayTry(sasl), sasl.authentication.mayBegin(from: peerAddress) else {
+                end(.unavailable)
+                return false
+            }
+            sasl.hasBegun = true
         }
+        let action = sasl.session.receive(asked, now: saslTime, environment: sasl.authentication.environment)
         return perform(action, ticket, sasl)
     }
 
@@ -54,12 +57,9 @@ extension KafkaConnection {
     private func end(_ end: SaslEnd) {
         server.metrics.endedAuthentications[end]?.add()
         if let sasl { audit(end.rawValue, sasl) }
-        if end == .unavailable {
+        switch end {
+        case .unavailable:
             Log.info("authentication is not possible just now", "peer", connection.peerAddress.description)
-        }
-        close(because: "authentication: \(end.rawValue)")
-    }
-
         case .tooManyGroups:
             let claimed = sasl?.session.claimed?.user?.text ?? ""
             Log.warning(
@@ -67,6 +67,10 @@ extension KafkaConnection {
                 "peer",
                 connection.peerAddress.description, "most", AccessSubject.maxGroups, "user", Self.shortened(claimed))
         case .deadline, .expired, .revoked: break
+        }
+        close(because: "authentication: \(end.rawValue)")
+    }
+
     /// Tells the audit how somebody's showing who he is has ended; of whoever has not, the name is what he says.
     private func audit(_ result: String, _ sasl: SaslConnection) {
         guard let audit = server.options.audit else { return }
@@ -81,13 +85,13 @@ extension KafkaConnection {
     /// Of a name that somebody says to have, in a line of the log.
     private static let maxLoggedName = 64
 
-    private var saslTime: MonotonicTime { MonotonicTime(milliseconds: loop.eventLoop.now / 1_000_000) }
-
-    // MARK: Actions
-
     private static func shortened(_ name: String) -> String {
         String(decoding: name.utf8.prefix(maxLoggedName), as: UTF8.self)
     }
+
+    private var saslTime: MonotonicTime { MonotonicTime(milliseconds: loop.eventLoop.now / 1_000_000) }
+
+    // MARK: Actions
 
     private func perform(_ action: SaslAction, _ ticket: ReplyTicket, _ sasl: SaslConnection) -> Bool {
         switch action {
@@ -136,6 +140,8 @@ extension KafkaConnection {
             sasl.isOpenEnded = false
             return
         }
+        if sasl.hasBegun { sasl.authentication.hasProven(from: peerAddress) }
+        sasl.hasBegun = false
         sasl.isOpenEnded = sasl.session.isOpenEnded
         // What the first or a renewed session says of groups counts from here on.
         forgetIdentity()
@@ -246,7 +252,7 @@ extension KafkaConnection {
         guard let sasl else { return }
         switch id {
         case SaslConnection.Timer.failure:
-            if let owed = sasl.owed { reply(SaslAuthenticateResponse(owed.reply), to: owed.to) }
+            guard let owed = sasl.owed else { return connection.closeAfterFlush() }
             sasl.owed = nil
             reply(SaslAuthenticateResponse(owed.reply), to: owed.to)
             part()

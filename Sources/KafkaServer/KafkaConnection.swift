@@ -145,6 +145,7 @@ final class KafkaConnection: ConnectionHandler {
         return found
     }
 
+    /// By SASL where the listener has it, else by certificate; who shows neither is nobody.
     private var subject: AccessSubject {
         guard let identity = sasl?.session.identity else {
             return AccessSubject(certificateOwner(connection) ?? .anonymous, address: peerAddress)
@@ -305,8 +306,8 @@ final class KafkaConnection: ConnectionHandler {
         switch parked {
         // What was sent before counts when its time has come; an end that is all there is ends the connection sooner.
         case .nothing, .work, .muted: break
-        case .fetch(let id): loop.answerFetch(id)
         case .parting: connection.closeAfterFlush()
+        case .fetch(let id): loop.answerFetch(id)
         case .group(let waiter, let groupID):
             guard let key = loop.waiters[waiter]?.reply.key, key == .joinGroup || key == .syncGroup else { return }
             parked = .nothing

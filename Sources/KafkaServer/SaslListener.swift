@@ -44,6 +44,8 @@ final class SaslConnection {
     /// `Broker.credentialsVersion` as of which the client was let in by what its user has: with another one it is looked at
     /// again before a request is served, for the loop may not have closed the connection yet.
     var provenAsOf: Int64 = -1
+    /// An exchange of SCRAM was begun that was not yet given back (`Authentication.mayBegin`).
+    var hasBegun = false
 
     init(_ listener: SaslListener, now: MonotonicTime) {
         authentication = listener.authentication
@@ -59,7 +61,7 @@ final class SaslConnection {
         static let failure = 1
         /// The time is over that a quota makes the client wait.
         static let muted = 2
-    }
-}
         /// The client of a refusal has had long enough to read it.
         static let parting = 3
+    }
+}

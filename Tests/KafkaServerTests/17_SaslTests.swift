@@ -11,10 +11,11 @@ import Testing
 @Suite struct SaslTests {
     private func broker(
         _ mechanisms: [SaslMechanism] = [.plain, .scramSHA256, .scramSHA512], maxSession: Duration = .zero,
-        delay: Duration = .zero, users: [String] = ["alice"]
+        delay: Duration = .zero, parting: Duration = .zero, users: [String] = ["alice"]
     ) throws -> TestBroker {
         let broker = try TestBroker { options in
-            options.sasl = SaslSettings(mechanisms: mechanisms, failureDelay: delay, maxSession: maxSession)
+            options.sasl = SaslSettings(
+                mechanisms: mechanisms, failureDelay: delay, maxSession: maxSession, parting: parting)
             options.loops = 2
         }
         for user in users { Self.setPassword(of: user, "pencil", on: broker) }
@@ -101,7 +102,7 @@ import Testing
 
     private func tokenBroker(_ desk: TokenDesk) throws -> TestBroker {
         try TestBroker { options in
-            options.sasl = SaslSettings(mechanisms: [.oauthBearer], failureDelay: .zero)
+            options.sasl = SaslSettings(mechanisms: [.oauthBearer], failureDelay: .zero, parting: .zero)
             options.tokens = desk
         }
     }
@@ -141,7 +142,6 @@ import Testing
         #expect(client.isClosedByBroker())
     }
 
-    // MARK: Who does not
     /// Not even as somebody who may do nothing.
     @Test func whoIsInTooManyGroupsIsTurnedAway() throws {
         let client = try tokenBroker(TokenDesk()).client()
@@ -164,6 +164,7 @@ import Testing
         while desk.slow.withLock({ !$0[0].isGivenUp }) { MonotonicClock.sleep(milliseconds: 1) }
     }
 
+    // MARK: Who does not
 
     @Test func nobodyCanTellAnUnknownUserFromAWrongPassword() throws {
         let broker = try broker()
@@ -289,6 +290,55 @@ import Testing
         #expect(try broker.client().logIn(plain: "alice", "pencil").errorCode == 0)
     }
 
+    /// To begin an exchange is the loop's work, whether a wrong proof follows or none.
+    @Test func exchangesThatAreLeftUnprovenHaveABound() throws {
+        let broker = try TestBroker { options in
+            options.sasl = SaslSettings(mechanisms: [.scramSHA256], failureDelay: .zero, parting: .zero)
+            // Two, and no more in a day.
+            options.exchanges = AttemptLimiter(perSecond: 1e-5, burst: 2.5)
+        }
+        Self.setPassword(of: "alice", "pencil", [.sha256], on: broker)
+        // Who proves himself takes nothing from it.
+        for _ in 0..<5 { #expect(try broker.client().logIn(.sha256, "alice", "pencil").errorCode == 0) }
+        #expect(try broker.client().logIn(.sha256, "alice", "pen").errorCode == 58)
+        let first = ScramClient(mechanism: .sha256, user: "alice", password: "pencil").first
+        let left = try broker.client()
+        _ = try left.shake("SCRAM-SHA-256")
+        #expect(try left.authenticate(first).errorCode == 0)
+        let late = try broker.client()
+        _ = try late.shake("SCRAM-SHA-256")
+        #expect(throws: (any Error).self) { try late.authenticate(first) }
+        #expect(late.isClosedByBroker())
+    }
+
+    /// kafka-python overlooks a reply that it reads together with the end of its connection.
+    @Test func theEndOfARefusalIsTheClientsToBegin() throws {
+        let broker = try broker(parting: .seconds(3_600))
+        let client = try broker.client()
+        #expect(try client.logIn(plain: "alice", "pen").code == .saslAuthenticationFailed)
+        let other = try broker.client()
+        #expect(try other.shake("GSSAPI").code == .unsupportedSaslMechanism)
+        // Nothing is looked at meanwhile, and the connections are there.
+        try client.send(MetadataRequest())
+        #expect(try serves(Self.loggedIn(broker)))
+        #expect(!client.hasInput && broker.connectionCount == 3)
+        client.finishSending()
+        other.finishSending()
+        #expect(client.isClosedByBroker() && other.isClosedByBroker())
+    }
+
+    @Test func theEndOfARefusalComesInTheEnd() throws {
+        let client = try broker(parting: .milliseconds(20)).client()
+        #expect(try client.logIn(.sha256, "alice", "pen").code == .saslAuthenticationFailed)
+        #expect(client.isClosedByBroker())
+    }
+
+    private static func loggedIn(_ broker: TestBroker) throws -> WireClient {
+        let client = try broker.client()
+        #expect(try client.logIn(plain: "alice", "pencil").errorCode == 0)
+        return client
+    }
+
     // MARK: Without SASL
 
     @Test func aListenerThatAsksNobodySaysSo() throws {
@@ -411,6 +461,7 @@ import Testing
 private final class TokenDesk: TokenAuthority {
     let generation = 0
     let checks = Lock(0)
+    let slow = Lock<[PendingCheck]>([])
     let remembers = Lock(false)
     private let identity = TokenIdentity(
         issuer: "issuer", subject: "alice", principal: .user("alice"), groups: [.group("ops")],
@@ -433,6 +484,11 @@ private final class TokenDesk: TokenAuthority {
             switch word {
             case "good": .accepted(identity)
             case "bad": .rejected(.wrongSignature)
+            case "crowd":
+                .accepted(
+                    TokenIdentity(
+                        issuer: "issuer", subject: "alice", principal: .user("alice"),
+                        groups: (0...AccessSubject.maxGroups).map { .group("g\($0)") }, expiry: identity.expiry))
             default: .unavailable
             }
         // From another thread, as promised.
@@ -440,4 +496,3 @@ private final class TokenDesk: TokenAuthority {
         return PendingCheck()
     }
 }
-    let slow = Lock<[PendingCheck]>([])

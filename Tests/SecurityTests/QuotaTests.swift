@@ -344,3 +344,31 @@ import Testing
         #expect(limiter.count == 2 && limiter.wait(for: one, now: start + .seconds(60)) != nil)
     }
 }
+    @Test func whatEndedWellIsGivenBack() {
+        var limiter = AttemptLimiter(perSecond: 1, burst: 2)
+        for _ in 0..<10 {
+            #expect(limiter.wait(for: one, now: start) == nil)
+            limiter.countFailure(of: one, now: start)
+            limiter.giveBack(to: one, now: start)
+        }
+        for _ in 0..<2 { limiter.countFailure(of: one, now: start) }
+        #expect(limiter.wait(for: one, now: start) == .seconds(1))
+        // No more than was taken.
+        for _ in 0..<10 { limiter.giveBack(to: one, now: start) }
+        for _ in 0..<2 { limiter.countFailure(of: one, now: start) }
+        #expect(limiter.wait(for: one, now: start) == .seconds(1))
+        limiter.giveBack(to: NetworkAddress("10.0.0.9")!, now: start)
+        #expect(limiter.count == 1)
+    }
+
+    /// Else each new address of an attack from that many would be a look through all of them.
+    @Test func whereFewBucketsAreFullAllAreForgotten() {
+        var limiter = AttemptLimiter()
+        for index in 0..<UInt32(AttemptLimiter.maxAddresses) {
+            limiter.countFailure(of: NetworkAddress(v4: index), now: index < 100 ? start : start + .seconds(60))
+        }
+        #expect(limiter.count == AttemptLimiter.maxAddresses)
+        limiter.countFailure(of: NetworkAddress("1.2.3.4")!, now: start + .seconds(60))
+        #expect(limiter.count == 1)
+    }
+

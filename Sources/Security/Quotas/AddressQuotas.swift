@@ -58,18 +58,23 @@ public struct AddressMeters: Sendable {
 /// Token buckets of many addresses, as few as are in use: against guessing (ten failures a second, fifty at once),
 /// before any PBKDF2 or signature is paid for.
 public struct AttemptLimiter: Sendable {
-    /// Addresses remembered, 32 bytes each and the table. At the bound those whose buckets are full are forgotten,
-    /// which changes nothing for them; if none is, all are: an attack from so many addresses is not stopped by counting
-    /// it.
+    /// Addresses remembered, 48 bytes each and the table. At the bound those whose buckets are full are forgotten,
+    /// which changes nothing for them; if that leaves more than half, all are: an attack from so many addresses is not stopped by
+    /// counting it, and to look through all of them for each new one would cost more than what is counted.
     public static let maxAddresses = 65_536
 
     /// Failures: a person's mistakes stay far below.
     public static let perSecond = 10.0
     public static let burst = 50.0
 
+    private let perSecond: Double
+    private let burst: Double
     private var buckets: [NetworkAddress: TokenBucket] = [:]
 
-    public init() {}
+    /// Both numbers are above zero.
+    public init(perSecond: Double = Self.perSecond, burst: Double = Self.burst) {
+        (self.perSecond, self.burst) = (perSecond, burst)
+    }
 
     public var count: Int { buckets.count }
 
@@ -83,11 +88,16 @@ public struct AttemptLimiter: Sendable {
     public mutating func countFailure(of address: NetworkAddress, now: MonotonicTime) {
         let key = address.limitKey
         if buckets[key] == nil, buckets.count >= Self.maxAddresses {
-            buckets = buckets.filter { $0.value.available(now: now) < Self.burst }
-            if buckets.count >= Self.maxAddresses { buckets.removeAll() }
+            buckets = buckets.filter { $0.value.available(now: now) < burst }
+            if buckets.count > Self.maxAddresses / 2 { buckets.removeAll() }
         }
-        var bucket = buckets[key] ?? TokenBucket(perSecond: Self.perSecond, burst: Self.burst, now: now)
+        var bucket = buckets[key] ?? TokenBucket(perSecond: perSecond, burst: burst, now: now)
         bucket?.debit(1, now: now)
         buckets[key] = bucket
+    }
+
+    /// Called for what was counted before anybody knew how it would end, and has ended well.
+    public mutating func giveBack(to address: NetworkAddress, now: MonotonicTime) {
+        buckets[address.limitKey]?.credit(1, now: now)
     }
 }

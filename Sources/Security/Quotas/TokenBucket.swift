@@ -43,6 +43,11 @@ public struct TokenBucket: Hashable, Sendable {
         fullAt = max(fullAt, Double(now.milliseconds)) + count / perSecond * 1_000
     }
 
+    /// Gives back what was taken, at most until the bucket is full.
+    public mutating func credit(_ count: Double, now: MonotonicTime) {
+        fullAt = max(fullAt - count / perSecond * 1_000, Double(now.milliseconds))
+    }
+
     /// How long until the bucket is no longer in debt.
     public func debt(now: MonotonicTime) -> Duration? {
         let available = available(now: now)

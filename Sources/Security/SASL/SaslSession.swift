@@ -103,6 +103,14 @@ public struct SaslSession: Sendable {
         if case .exchanging(let exchange) = phase { exchange.isRaw } else { false }
     }
 
+    /// Whether a token would begin an exchange of SCRAM: the work of that is done at once, on the event loop.
+    public var wouldBeginScram: Bool {
+        guard case .exchanging(let exchange) = phase, case .first = exchange.step, !exchange.isDoomed else {
+            return false
+        }
+        return exchange.mechanism == .scramSHA256 || exchange.mechanism == .scramSHA512
+    }
+
     public var isAuthenticated: Bool { if case .authenticated = phase { true } else { false } }
 
     /// Whether every request but those of SASL may be served unasked, for ever: nothing ends the session by itself.

@@ -24,6 +24,8 @@ final class TestBroker {
         var owner: Principal?
         /// Not nil: clients have to show who they are.
         var sasl: SaslSettings?
+        /// Exchanges of SCRAM that each address may leave unproven.
+        var exchanges = AttemptLimiter(perSecond: Authentication.exchanges.perSecond, burst: 1_000)
         /// Of OAUTHBEARER.
         var tokens: (any TokenAuthority)?
         var loops = 1
@@ -94,7 +96,7 @@ final class TestBroker {
         group = try EventLoopGroup(loopOptions)
         broker.start()
         var sasl: SaslListener?
-        authentication = options.sasl == nil ? nil : try Authentication(broker)
+        authentication = options.sasl == nil ? nil : try Authentication(broker, exchanges: options.exchanges)
         if let settings = options.sasl, let authentication {
             sasl = SaslListener(settings, authentication, tokens: options.tokens)
         }
