@@ -126,6 +126,7 @@ def interposed(options: argparse.Namespace, folder: pathlib.Path) -> dict[str, d
         if page.read()[0] == 0:
             raise SystemExit("check-counts: the broker's allocations are not seen")
         for operation in operations.all_operations(broker.kafka, broker.http):
+            operation.before()
             page.begin(operation)
             send(operation, WARM_UP)
             passes = []
@@ -167,6 +168,7 @@ def callgrind(options: argparse.Namespace, folder: pathlib.Path) -> tuple[dict[s
 
     try:
         for operation in operations.all_operations(broker.kafka, broker.http):
+            operation.before()
             broker.page.begin(operation)
             send(operation, min(WARM_UP, operation.counted_turns * 4))
             passes = []

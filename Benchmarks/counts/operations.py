@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from harness import wire
 
-JOIN_GROUP, HEARTBEAT, SYNC_GROUP = 11, 12, 14
+JOIN_GROUP, HEARTBEAT, SYNC_GROUP, ALTER_CLIENT_QUOTAS = 11, 12, 14, 49
 
 
 @dataclass
@@ -22,6 +22,7 @@ class Operation:
     read: Callable[[], None]  # one reply; raises when it is not what it should be
     at_once: int = 1  # requests in one write
     counted_turns: int = 64  # in each pass under valgrind
+    before: Callable[[], None] = lambda: None  # what must not be so for the operations before it
 
 
 def frame(api: int, version: int, body: bytes) -> bytes:
@@ -55,6 +56,22 @@ def produce(name: str, bootstrap: str, records: int, acks: int) -> Operation:
     batch = wire.Batch(values(records, 1024)).encode()
     # Version 7: correlation, count, topic's name, count, partition, then the error.
     return kafka(name, bootstrap, frame(wire.PRODUCE, 7, wire.Connection.produce_body(topic, 0, batch, acks)), int16_at(4 + 4 + 2 + len(topic) + 4 + 4))
+
+
+def under_quotas(operation: Operation, bootstrap: str) -> Operation:
+    """The same while quotas hold for its client that it does not reach."""
+
+    def set_quotas() -> None:
+        limits = {"producer_byte_rate": 1e15, "request_percentage": 1e9}
+        entity = wire.array([wire.string("client-id") + wire.string("counts")])
+        changes = wire.array([wire.string(key) + struct.pack(">d", value) + wire.int8(0) for key, value in limits.items()])
+        with wire.Connection(bootstrap, timeout=30) as connection:
+            reader = connection.call(ALTER_CLIENT_QUOTAS, 0, wire.array([entity + changes]) + wire.int8(0))
+            reader.int32(), reader.int32()
+            if code := reader.int16():
+                raise SystemExit(f"check-counts: AlterClientQuotas was answered with error {code}")
+
+    return replace(operation, before=set_quotas)
 
 
 def fetch(name: str, bootstrap: str, batches: int, records: int, most: int, is_followed: bool = False) -> Operation:
@@ -131,4 +148,5 @@ def all_operations(bootstrap: str, http_address: str) -> list[Operation]:
         post("gateway", http_address, 1),
         replace(post("gateway-batch", http_address, 100), counted_turns=32),
         replace(post("gateway-lines", http_address, 1000, lines=True), counted_turns=8),
+        under_quotas(produce("quotas", bootstrap, 1, -1), bootstrap),
     ]

@@ -16,17 +16,17 @@ public final class QuotaKeeper: Sendable {
     private let addressQuotas = Lock<AddressQuotas>(AddressQuotas())
     private let limitsAddresses = Atomic<Bool>(false)
 
-    private let produced: Lock<QuotaBuckets>
-    private let fetched: Lock<QuotaBuckets>
-    private let requests: Lock<QuotaBuckets>
+    private let produced: QuotaBuckets
+    private let fetched: QuotaBuckets
+    private let requests: QuotaBuckets
     private let mutations: Lock<MutationBuckets>
     private let addresses: Lock<AddressMeters>
 
     init(_ settings: QuotaSettings) {
         self.settings = settings
-        produced = Lock(QuotaBuckets(windows: settings.windows))
-        fetched = Lock(QuotaBuckets(windows: settings.windows))
-        requests = Lock(QuotaBuckets(windows: settings.windows))
+        produced = QuotaBuckets(windows: settings.windows)
+        fetched = QuotaBuckets(windows: settings.windows)
+        requests = QuotaBuckets(windows: settings.windows)
         mutations = Lock(MutationBuckets(windows: settings.controllerWindows))
         addresses = Lock(AddressMeters(windows: settings.windows))
     }
@@ -42,38 +42,52 @@ public final class QuotaKeeper: Sendable {
     }
 
     // MARK: Counting
+    // Where a client is counted is looked up once, and again when idle ones were forgotten: by his names that is most of the price.
 
     /// Counts bytes of a request to produce; returns how long the client has to wait for its next one.
-    public func countProduced(_ bytes: Int, _ limits: ClientLimits, now: MonotonicTime) -> Duration? {
-        guard let limit = limits.produce else { return nil }
-        return produced.withLock { $0.record(Double(bytes), in: limit.bucket, limit: limit.value, now: now) }
+    public func countProduced(_ bytes: Int, of client: inout QuotaClient, now: MonotonicTime) -> Duration? {
+        guard let limit = client.limits.produce?.value else { return nil }
+        if !produced.knows(client.produced), let bucket = client.limits.produce?.bucket {
+            client.produced = produced.place(for: bucket, now: now)
+        }
+        return produced.record(Double(bytes), at: client.produced, limit: limit, now: now)
     }
 
     /// Counts bytes that somebody else than Kafka's protocol writes, unless they have to wait.
-    func admitProduced(_ bytes: Int, _ limits: ClientLimits, now: MonotonicTime) -> Duration? {
-        guard let limit = limits.produce else { return nil }
-        return produced.withLock { $0.admit(Double(bytes), in: limit.bucket, limit: limit.value, now: now) }
+    func admitProduced(_ bytes: Int, of client: inout QuotaClient, now: MonotonicTime) -> Duration? {
+        guard let limit = client.limits.produce?.value else { return nil }
+        if !produced.knows(client.produced), let bucket = client.limits.produce?.bucket {
+            client.produced = produced.place(for: bucket, now: now)
+        }
+        return produced.admit(Double(bytes), at: client.produced, limit: limit, now: now)
     }
 
     /// Counts bytes of a reply to a fetch.
-    public func countFetched(_ bytes: Int, _ limits: ClientLimits, now: MonotonicTime) -> Duration? {
-        guard let limit = limits.fetch else { return nil }
-        return fetched.withLock { $0.record(Double(bytes), in: limit.bucket, limit: limit.value, now: now) }
+    public func countFetched(_ bytes: Int, of client: inout QuotaClient, now: MonotonicTime) -> Duration? {
+        guard let limit = client.limits.fetch?.value else { return nil }
+        if !fetched.knows(client.fetched), let bucket = client.limits.fetch?.bucket {
+            client.fetched = fetched.place(for: bucket, now: now)
+        }
+        return fetched.record(Double(bytes), at: client.fetched, limit: limit, now: now)
     }
 
     /// Takes back what was counted at the same time, because another reply is sent in its place.
-    public func takeBackFetched(_ bytes: Int, _ limits: ClientLimits, now: MonotonicTime) {
-        guard let limit = limits.fetch else { return }
-        fetched.withLock { $0.takeBack(Double(bytes), in: limit.bucket, now: now) }
+    public func takeBackFetched(_ bytes: Int, of client: inout QuotaClient, now: MonotonicTime) {
+        guard client.limits.fetch != nil else { return }
+        if !fetched.knows(client.fetched), let bucket = client.limits.fetch?.bucket {
+            client.fetched = fetched.place(for: bucket, now: now)
+        }
+        fetched.takeBack(Double(bytes), at: client.fetched, now: now)
     }
 
     /// Counts time on threads. 100 is one thread's whole time; nobody waits longer for it than a window.
-    public func countTime(_ nanoseconds: Int64, _ limits: ClientLimits, now: MonotonicTime) -> Duration? {
-        guard let limit = limits.requests else { return nil }
-        let percent = Double(nanoseconds) / 1e9 * 100
-        return requests.withLock {
-            $0.record(percent, in: limit.bucket, limit: limit.value, now: now, most: settings.windows.length)
+    public func countTime(_ nanoseconds: Int64, of client: inout QuotaClient, now: MonotonicTime) -> Duration? {
+        guard let limit = client.limits.requests?.value else { return nil }
+        if !requests.knows(client.requests), let bucket = client.limits.requests?.bucket {
+            client.requests = requests.place(for: bucket, now: now)
         }
+        let percent = Double(nanoseconds) / 1e9 * 100
+        return requests.record(percent, at: client.requests, limit: limit, now: now, most: settings.windows.length)
     }
 
     /// Most bytes of one fetch: a larger reply would have to wait even of a client that was idle, so would never come.
@@ -101,7 +115,7 @@ public final class QuotaKeeper: Sendable {
 
     /// Who is counted just now, of all kinds.
     public var bucketCount: Int {
-        produced.withLock { $0.count } + fetched.withLock { $0.count } + requests.withLock { $0.count }
+        produced.count + fetched.count + requests.count
             + mutations.withLock { $0.count } + addresses.withLock { $0.count }
     }
 
@@ -127,6 +141,10 @@ public struct QuotaSettings: Sendable {
 /// otherwise. Of one connection, or of one principal; one thread's at a time.
 public struct QuotaClient: Sendable {
     public private(set) var limits = ClientLimits.none
+    /// Where he is counted, once it was looked up for these limits.
+    fileprivate var produced = QuotaPlace()
+    fileprivate var fetched = QuotaPlace()
+    fileprivate var requests = QuotaPlace()
     /// 0: nothing was looked up.
     private var version: Int64 = 0
     private var clientID: [UInt8] = []
@@ -150,6 +168,7 @@ public struct QuotaClient: Sendable {
         self.version = max(1, access.quotasVersion)
         let client = clientID == nil ? nil : ExactString(String(decoding: kept, as: UTF8.self))
         limits = access.quotas.table.limits(user: user(), client: client)
+        (produced, fetched, requests) = (QuotaPlace(), QuotaPlace(), QuotaPlace())
     }
 
     /// Looks up the limits the next time, whatever has changed.
@@ -170,7 +189,7 @@ extension Broker {
         let version = quotas.version
         if version == 0 { return nil }
         client.look(at: version, self, user: user(), clientID: nil)
-        return quotas.admitProduced(bytes, client.limits, now: MonotonicTime(milliseconds: nowMs))
+        return quotas.admitProduced(bytes, of: &client, now: MonotonicTime(milliseconds: nowMs))
     }
 
     /// Counts bytes of a request that was let in before anybody knew how many they would be.
@@ -181,6 +200,6 @@ extension Broker {
         let version = quotas.version
         if version == 0 { return }
         client.look(at: version, self, user: user(), clientID: nil)
-        _ = quotas.countProduced(bytes, client.limits, now: MonotonicTime(milliseconds: nowMs))
+        _ = quotas.countProduced(bytes, of: &client, now: MonotonicTime(milliseconds: nowMs))
     }
 }

@@ -45,9 +45,11 @@ final class CountedRequests {
 
     // MARK: Time
 
-    func pause() {
+    func pause() { if resumedAt != 0 { pause(at: EventLoop.clock()) } }
+
+    private func pause(at nanoseconds: Int64) {
         if resumedAt == 0 { return }
-        clock.add(EventLoop.clock() - resumedAt)
+        clock.add(nanoseconds - resumedAt)
         resumedAt = 0
     }
 
@@ -73,12 +75,16 @@ final class CountedRequests {
     ///   - produced: bytes of a request to produce.
     ///   - countsTime: off for a produce that has no reply, which Kafka lets off `request_percentage`.
     func end(_ keeper: QuotaKeeper, produced: Int = 0, countsTime: Bool = true) -> Wait {
-        pause()
-        let now = MonotonicTime(milliseconds: EventLoop.clock() / 1_000_000)
+        end(keeper, at: EventLoop.clock(), produced: produced, countsTime: countsTime)
+    }
+
+    private func end(_ keeper: QuotaKeeper, at nanoseconds: Int64, produced: Int = 0, countsTime: Bool = true) -> Wait {
+        pause(at: nanoseconds)
+        let now = MonotonicTime(milliseconds: nanoseconds / 1_000_000)
         var wait = Wait()
-        if produced > 0 { wait.extend(keeper.countProduced(produced, limits, now: now), .produce) }
+        if produced > 0 { wait.extend(keeper.countProduced(produced, of: &client, now: now), .produce) }
         let spent = clock.take()
-        if countsTime { wait.extend(keeper.countTime(spent, limits, now: now), .requests) }
+        if countsTime { wait.extend(keeper.countTime(spent, of: &client, now: now), .requests) }
         if waitsForMutations, let mutations { wait.extend(mutations.rest(now: now), .mutations) }
         mutations = nil
         return wait
@@ -86,10 +92,11 @@ final class CountedRequests {
 
     /// Ends a fetch whose reply would take `bytes`. With a wait nothing is to be sent but that, and the bytes are not counted.
     func end(_ keeper: QuotaKeeper, fetched bytes: Int) -> Wait {
-        var wait = end(keeper)
-        let now = MonotonicTime(milliseconds: EventLoop.clock() / 1_000_000)
-        wait.extend(keeper.countFetched(bytes, limits, now: now), .fetch)
-        if wait.time > .zero { keeper.takeBackFetched(bytes, limits, now: now) }
+        let nanoseconds = EventLoop.clock()
+        var wait = end(keeper, at: nanoseconds)
+        let now = MonotonicTime(milliseconds: nanoseconds / 1_000_000)
+        wait.extend(keeper.countFetched(bytes, of: &client, now: now), .fetch)
+        if wait.time > .zero { keeper.takeBackFetched(bytes, of: &client, now: now) }
         return wait
     }
 }

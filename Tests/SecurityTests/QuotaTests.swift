@@ -220,7 +220,7 @@ import Testing
         }
         var ofUsers = QuotaTable()
         ofUsers.set(.produce, to: 1_000, for: QuotaTable.Entity(user: .exactly("v"), client: nil))
-        var buckets = QuotaBuckets()
+        let buckets = QuotaBuckets()
         #expect(buckets.record(1, in: bucket("a", "honest"), limit: 1_000, now: start) == nil)
         let own = ofUsers.limit(.produce, user: "v", client: "x")!.bucket
         #expect(own.client == nil && buckets.record(1, in: own, limit: 1_000, now: start) == nil)
@@ -242,14 +242,36 @@ import Testing
         #expect(buckets.record(1, in: bucket("a", "new"), limit: 1_000, now: later) == nil && buckets.count == 1)
     }
 
+    /// To find a place costs ten times what it costs to count there.
+    @Test func aPlaceThatIsKeptIsTheBuckets() {
+        let buckets = QuotaBuckets()
+        let bucket = QuotaTable.Bucket(user: "a", client: "c")
+        #expect(!buckets.knows(QuotaPlace()))
+        let (one, other) = (buckets.place(for: bucket, now: start), buckets.place(for: bucket, now: start))
+        #expect(buckets.knows(one) && buckets.count == 1)
+        #expect(buckets.record(600, at: one, limit: 100, now: start) == nil)
+        #expect(buckets.record(600, at: other, limit: 100, now: start) == .seconds(2))
+        // It is in use, though nobody has looked for it since.
+        let soon = start + QuotaBuckets.idleEnd - .seconds(1)
+        _ = buckets.place(for: QuotaTable.Bucket(user: "b", client: nil), now: start)
+        _ = buckets.record(1_000, at: one, limit: 100, now: soon)
+        let later = start + QuotaBuckets.idleEnd + .seconds(61)
+        let third = buckets.place(for: QuotaTable.Bucket(user: "new", client: nil), now: later)
+        #expect(buckets.count == 2, "b is forgotten, a is not")
+        // Somebody was forgotten, and it might be this one: asked for again, it is the same.
+        #expect(!buckets.knows(one) && buckets.knows(third))
+        let again = buckets.place(for: bucket, now: soon + .seconds(1))
+        #expect(buckets.record(1_000, at: again, limit: 100, now: soon + .seconds(1)) != nil)
+    }
+
     @Test func whatWasCountedAtTheSameTimeIsTakenBack() {
         let bucket = QuotaTable.Bucket(user: "a", client: nil)
-        var buckets = QuotaBuckets()
+        let buckets = QuotaBuckets()
         #expect(buckets.record(2_000, in: bucket, limit: 100, now: start) == .seconds(10))
-        buckets.takeBack(2_000, in: bucket, now: start)
+        buckets.takeBack(2_000, at: buckets.place(for: bucket, now: start), now: start)
         #expect(buckets.record(500, in: bucket, limit: 100, now: start) == nil)
         #expect(QuotaWindows().most(at: 100) == 1_000 && QuotaWindows(count: 5, length: .seconds(2)).most(at: 10) == 80)
-        var narrow = QuotaBuckets(windows: QuotaWindows(count: 2, length: .seconds(2)))
+        let narrow = QuotaBuckets(windows: QuotaWindows(count: 2, length: .seconds(2)))
         #expect(narrow.record(400, in: bucket, limit: 100, now: start) == .seconds(2))
     }
 
@@ -333,17 +355,6 @@ import Testing
         #expect(limiter.wait(for: NetworkAddress("2001:db8:0:1::1")!, now: start) == nil)
     }
 
-    @Test func fullBucketsAreForgottenAtTheBound() {
-        var limiter = AttemptLimiter()
-        for _ in 0..<51 { limiter.countFailure(of: one, now: start + .seconds(60)) }
-        for index in 0..<UInt32(AttemptLimiter.maxAddresses - 1) {
-            limiter.countFailure(of: NetworkAddress(v4: index), now: start)
-        }
-        #expect(limiter.count == AttemptLimiter.maxAddresses)
-        limiter.countFailure(of: NetworkAddress("1.2.3.4")!, now: start + .seconds(60))
-        #expect(limiter.count == 2 && limiter.wait(for: one, now: start + .seconds(60)) != nil)
-    }
-}
     @Test func whatEndedWellIsGivenBack() {
         var limiter = AttemptLimiter(perSecond: 1, burst: 2)
         for _ in 0..<10 {
@@ -372,3 +383,23 @@ import Testing
         #expect(limiter.count == 1)
     }
 
+    @Test func fullBucketsAreForgottenAtTheBound() {
+        var limiter = AttemptLimiter()
+        for _ in 0..<51 { limiter.countFailure(of: one, now: start + .seconds(60)) }
+        for index in 0..<UInt32(AttemptLimiter.maxAddresses - 1) {
+            limiter.countFailure(of: NetworkAddress(v4: index), now: start)
+        }
+        #expect(limiter.count == AttemptLimiter.maxAddresses)
+        limiter.countFailure(of: NetworkAddress("1.2.3.4")!, now: start + .seconds(60))
+        #expect(limiter.count == 2 && limiter.wait(for: one, now: start + .seconds(60)) != nil)
+    }
+}
+
+extension QuotaBuckets {
+    /// Looked up for this once.
+    fileprivate func record(
+        _ value: Double, in bucket: QuotaTable.Bucket, limit: Double, now: MonotonicTime
+    ) -> Duration? {
+        record(value, at: place(for: bucket, now: now), limit: limit, now: now)
+    }
+}

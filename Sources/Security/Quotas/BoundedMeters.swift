@@ -11,10 +11,16 @@ struct BoundedMeters<Key: Hashable & Sendable, Meter: Sendable>: Sendable {
     }
 
     private let maxCount: Int
+    /// Of a meter that is used without being asked for here.
+    private let lastUse: @Sendable (Meter) -> MonotonicTime?
     private var entries: [Key: Entry] = [:]
     private var nextWalk = MonotonicTime(milliseconds: .min)
+    /// How often some were forgotten: whoever holds a meter has to ask for it again then.
+    private(set) var forgets = 0
 
-    init(maxCount: Int) { self.maxCount = maxCount }
+    init(maxCount: Int, lastUse: @escaping @Sendable (Meter) -> MonotonicTime? = { _ in nil }) {
+        (self.maxCount, self.lastUse) = (maxCount, lastUse)
+    }
 
     var count: Int { entries.count }
 
@@ -25,7 +31,9 @@ struct BoundedMeters<Key: Hashable & Sendable, Meter: Sendable>: Sendable {
         if entries[key] != nil { return true }
         if now >= nextWalk {
             nextWalk = now + Self.walkInterval
-            entries = entries.filter { now - $0.value.lastUse < Self.idleEnd }
+            let count = entries.count
+            entries = entries.filter { now - (lastUse($0.value.meter) ?? $0.value.lastUse) < Self.idleEnd }
+            if entries.count < count { forgets += 1 }
         }
         return entries.count < maxCount
     }

@@ -39,33 +39,31 @@ public struct QuotaWindow: Sendable {
     }
 
     /// A second, over the windows that are remembered.
-    public mutating func rate(now: MonotonicTime) -> Double {
-        forget(before: now.milliseconds)
-        return samples.reduce(0) { $0 + $1.sum } / (Double(span(now.milliseconds)) / 1_000)
-    }
+    public mutating func rate(now: MonotonicTime) -> Double { look(now.milliseconds).rate }
 
     /// How long a client over `limit` a second has to wait, so that its rate is the limit again; nil under it.
     public mutating func throttle(limit: Double, now: MonotonicTime, most: Duration = maxThrottle) -> Duration? {
-        let rate = rate(now: now)
+        let (rate, spanMs) = look(now.milliseconds)
         guard !(rate <= limit) else { return nil }
         // Below zero or no number at all: nothing that could be waited for.
         guard limit > 0 else { return most }
-        let wait = ((rate - limit) / limit * Double(span(now.milliseconds))).rounded()
+        let wait = ((rate - limit) / limit * Double(spanMs)).rounded()
         return .milliseconds(Int64(min(wait, Double(most.milliseconds))))
     }
 
-    private mutating func forget(before now: Int64) {
+    /// Forgets the windows that are over, and adds up the others.
+    private mutating func look(_ now: Int64) -> (rate: Double, spanMs: Int64) {
         let age = Int64(count) * lengthMs
-        for index in samples.indices where now - samples[index].last >= age {
-            samples[index] = Sample(start: now, last: now)
+        var oldest = samples.isEmpty ? now : Int64.max
+        var sum = 0.0
+        for index in samples.indices {
+            if now - samples[index].last >= age { samples[index] = Sample(start: now, last: now) }
+            oldest = min(oldest, samples[index].start)
+            sum += samples[index].sum
         }
-    }
-
-    private func span(_ now: Int64) -> Int64 {
-        let oldest = samples.map(\.start).min() ?? now
-        var elapsed = now - oldest
-        let full = elapsed / lengthMs
-        if full < Int64(count - 1) { elapsed += (Int64(count - 1) - full) * lengthMs }
-        return max(elapsed, lengthMs)
+        let elapsed = now - oldest
+        let missing = max(0, Int64(count - 1) - elapsed / lengthMs)
+        let spanMs = max(elapsed + missing * lengthMs, lengthMs)
+        return (sum / (Double(spanMs) / 1_000), spanMs)
     }
 }
