@@ -271,7 +271,7 @@ import Testing
         return ScramMechanism.allCases.map { .scram(user: name, $0, credential($0)) }
             + clients.map { .quotas(.clients(QuotaTable.Entity(user: $0.0, client: $0.1)), limits) }
             + [.quotas(.address(nil), rate), .quotas(.address(NetworkAddress("fe80::1")), rate)]
-            + ResourceType.concrete.flatMap { resource in
+            + ResourceType.allCases.filter { $0 != .any }.flatMap { resource in
                 [PatternType.literal, .prefixed].map { pattern in
                     .acl(
                         AclBinding(

@@ -235,7 +235,6 @@ import Testing
             .cognito(region: "eu-west-1", pool: "p_1", clients: ["app"], use: use, keys: Self.keys)
         }
         let name = "https://cognito-idp.eu-west-1.amazonaws.com/p_1"
-        #expect(TokenIssuer.keyAddress(ofCognito: name) == name + "/.well-known/jwks.json")
         func with(_ members: String, _ use: TokenIssuer.Use) -> Result<TokenIdentity, TokenRefusal> {
             result(token(claims: #""iss":"\#(name)","sub":"a","exp":2000100,"iat":1999990,\#(members)"#), cognito(use))
         }
@@ -458,5 +457,23 @@ import Testing
         #expect(StrictJSON(parsing: [0x31] + long.dropLast()) != nil && StrictJSON(parsing: [0x31] + long) == nil)
         // Two writings of one letter are two members.
         #expect(StrictJSON(parsing: #"{"\u00e9":1,"e\u0301":2}"#.utf8) != nil)
+    }
+}
+
+/// As these two have to be configured.
+extension TokenIssuer {
+    /// A user pool of Cognito. Its access tokens have `client_id` and no `aud`.
+    fileprivate static func cognito(
+        region: String, pool: String, clients: Set<ExactString>, use: Use = .access, keys: JSONWebKeySet
+    ) -> TokenIssuer {
+        TokenIssuer(
+            names: [ExactString("https://cognito-idp.\(region).amazonaws.com/\(pool)")], audiences: clients, keys: keys,
+            use: use, groupsClaim: "cognito:groups")
+    }
+
+    fileprivate static func google(clients: Set<ExactString>, keys: JSONWebKeySet) -> TokenIssuer {
+        TokenIssuer(
+            names: ["https://accounts.google.com", "accounts.google.com"], audiences: clients, keys: keys,
+            checksAuthorizedParty: true)
     }
 }

@@ -245,9 +245,6 @@ public final class AccessRules: Sendable {
         }
     }
 
-    /// `authorizedOperations` of who did not ask for them.
-    public static let operationsNotRequested = Int32.min
-
     /// Every ACL, in the order of the principals.
     public var bindings: [AclBinding] { rules.map(\.binding) }
 

@@ -10,9 +10,6 @@ public enum ResourceType: Int8, Sendable, CaseIterable {
     case delegationToken = 6
     case user = 7
 
-    /// The types of real resources; `any` is for filters.
-    public static let concrete: [ResourceType] = [.topic, .group, .cluster, .transactionalID, .delegationToken, .user]
-
     /// The operations that mean something for this type, in the order of their numbers: what `authorizedOperations`
     /// tells. Source: `AclEntry.supportedOperations` of Kafka 4.3.
     public var operations: [AclOperation] {

@@ -49,24 +49,6 @@ public struct TokenIssuer: Sendable {
         self.namePrefix = namePrefix
         self.checksAuthorizedParty = checksAuthorizedParty
     }
-
-    /// A user pool of Cognito. Its access tokens have `client_id` and no `aud`.
-    public static func cognito(
-        region: String, pool: String, clients: Set<ExactString>, use: Use = .access, keys: JSONWebKeySet
-    ) -> TokenIssuer {
-        TokenIssuer(
-            names: [ExactString("https://cognito-idp.\(region).amazonaws.com/\(pool)")], audiences: clients, keys: keys,
-            use: use, groupsClaim: "cognito:groups")
-    }
-
-    /// Where an issuer of Cognito's form keeps its keys.
-    public static func keyAddress(ofCognito issuer: String) -> String { issuer + "/.well-known/jwks.json" }
-
-    public static func google(clients: Set<ExactString>, keys: JSONWebKeySet) -> TokenIssuer {
-        TokenIssuer(
-            names: ["https://accounts.google.com", "accounts.google.com"], audiences: clients, keys: keys,
-            checksAuthorizedParty: true)
-    }
 }
 
 /// What a token says of its holder, once it was verified.
