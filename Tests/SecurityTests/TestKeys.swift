@@ -7,6 +7,10 @@ enum TestKeys {
     struct Pair: Sendable {
         let jwk: String
         let sign: @Sendable ([UInt8]) -> [UInt8]
+        /// As libcrypto makes it, where that is another form: two integers in DER.
+        var encoded: (@Sendable ([UInt8]) -> [UInt8])?
+        /// By the same RSA key in ways that no algorithm of ours has.
+        var otherwise: [String: @Sendable ([UInt8]) -> [UInt8]] = [:]
     }
 
     /// Never freed: there are a handful.
@@ -37,7 +41,7 @@ enum TestKeys {
         let (x, y) = (number(key, OSSL_PKEY_PARAM_EC_PUB_X, 32), number(key, OSSL_PKEY_PARAM_EC_PUB_Y, 32))
         let jwk =
             #"{"kty":"EC","crv":"P-256","x":"\#(Base64.encodeURL(x))","y":"\#(Base64.encodeURL(y))"\#(member("kid", id))\#(extra)}"#
-        return Pair(jwk: jwk) { message in
+        let joined: @Sendable ([UInt8]) -> [UInt8] = { message in
             // DER of two integers, made into 64 bytes.
             let der = sign(key, EVP_sha256(), message)
             var at = 2
@@ -48,6 +52,7 @@ enum TestKeys {
                 at += 2 + length
             }
         }
+        return Pair(jwk: jwk, sign: joined, encoded: { sign(key, EVP_sha256(), $0) })
     }
 
     static func rs256(id: String?, bits: Int = 2_048, extra: String = "") -> Pair {
@@ -57,7 +62,12 @@ enum TestKeys {
         let (n, e) = (number(key, OSSL_PKEY_PARAM_RSA_N, bits / 8), number(key, OSSL_PKEY_PARAM_RSA_E, 3))
         let jwk =
             #"{"kty":"RSA","n":"\#(Base64.encodeURL(n))","e":"\#(Base64.encodeURL(e))"\#(member("kid", id))\#(extra)}"#
-        return Pair(jwk: jwk) { sign(key, EVP_sha256(), $0) }
+        return Pair(
+            jwk: jwk, sign: { sign(key, EVP_sha256(), $0) },
+            otherwise: [
+                "SHA-1": { sign(key, EVP_sha1(), $0) }, "SHA-512": { sign(key, EVP_sha512(), $0) },
+                "PSS": { sign(key, EVP_sha256(), $0, isPSS: true) },
+            ])
     }
 
     private static func member(_ name: String, _ value: String?) -> String {
@@ -83,10 +93,14 @@ enum TestKeys {
         return bytes
     }
 
-    private static func sign(_ key: Key, _ digest: OpaquePointer?, _ message: [UInt8]) -> [UInt8] {
+    private static func sign(
+        _ key: Key, _ digest: OpaquePointer?, _ message: [UInt8], isPSS: Bool = false
+    ) -> [UInt8] {
         let context = EVP_MD_CTX_new()!
         defer { EVP_MD_CTX_free(context) }
-        precondition(EVP_DigestSignInit(context, nil, digest, nil, key.pointer) == 1)
+        var settings: OpaquePointer?
+        precondition(EVP_DigestSignInit(context, &settings, digest, nil, key.pointer) == 1)
+        if isPSS { precondition(EVP_PKEY_CTX_set_rsa_padding(settings, RSA_PKCS1_PSS_PADDING) == 1) }
         var count = 1_024
         var signature = [UInt8](repeating: 0, count: count)
         precondition(EVP_DigestSign(context, &signature, &count, message, message.count) == 1)
