@@ -19,11 +19,26 @@ extension Configuration {
         public var source: ConfigurationSource
     }
 
-    /// Every key, in the table's order.
-    public func described() -> [Described] { ConfigurationTable.keys.map(described) }
+    /// Every key, in the table's order, then what is set for single listeners.
+    public func described() -> [Described] {
+        ConfigurationTable.keys.map(described)
+            + listenerValues.map { name, _, position, value in
+                let key = ConfigurationTable.keys[position]
+                let shown = key.isSensitive ? nil : value.text
+                return Described(
+                    name: name, value: shown, isSensitive: key.isSensitive, source: value.source,
+                    wireType: key.wireType,
+                    documentation: key.documentation,
+                    synonyms: [Synonym(name: name, value: shown, source: value.source)])
+            }
+    }
 
     /// One key by its name or an alias.
-    public func described(_ name: String) -> Described? { ConfigurationTable.key(named: name).map(described) }
+    public func described(_ name: String) -> Described? {
+        if let key = ConfigurationTable.key(named: name) { return described(key) }
+        let own = ListenerKey(name)?.name
+        return described().first { $0.name == own }
+    }
 
     private func described(_ key: ConfigurationKey) -> Described {
         let chain = chain(for: key.name)

@@ -85,13 +85,16 @@ extension Configuration {
                 continue
             }
             for (mechanism, secrets) in [("PLAIN", "passwords"), ("OAUTHBEARER", "tokens")]
-            where spoken == .saslPlaintext && !listener.endpoint.isLoopback && saslMechanisms.contains(mechanism) {
+            where spoken == .saslPlaintext && !listener.endpoint.isLoopback
+                && of(listener: listener.name).saslMechanisms.contains(mechanism)
+            {
                 add(
                     "sasl.enabled.mechanisms",
                     "by \(mechanism), \(secrets) would go over the network to \(listener.name) as they are",
                     "Leave \(mechanism) out, or let \(listener.name) speak SASL_SSL")
             }
         }
+        problems += listenerKeyProblems(kafka.map(\.name))
         let http = boolean("http.enable") ? httpListeners : []
         for (key, listeners) in [("listeners", kafka), ("http.listener", http)] {
             for (index, listener) in listeners.enumerated()

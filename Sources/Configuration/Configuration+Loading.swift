@@ -48,15 +48,14 @@ extension Configuration {
                 return
             }
             do throws(YAMLDocument.Failure) {
-                var lines: [Int: Int] = [:]
+                var lines: [String: Int] = [:]
                 let tree = try YAMLDocument.entries(of: content, environment: environment)
                 let isSection = { (entry: ConfigurationEntry) in Configuration.sectionNames.contains(entry.key) }
                 for entry in tree.filter(isSection) { set(section: entry, path) }
                 for entry in try FlatEntries(tree.filter { !isSection($0) }).entries {
                     let source = ConfigurationSource.file(path, line: entry.line)
-                    if let position = ConfigurationTable.position(of: entry.key),
-                        let earlier = lines.updateValue(entry.line, forKey: position)
-                    {
+                    let name = ConfigurationTable.key(named: entry.key)?.name ?? ListenerKey(entry.key)?.name
+                    if let name, let earlier = lines.updateValue(entry.line, forKey: name) {
                         problems.append(
                             .init(
                                 key: entry.key, value: Configuration.shown(entry.value, of: entry.key), source: source,
@@ -95,6 +94,10 @@ extension Configuration {
             for (name, value) in environment.sorted(by: { $0.key < $1.key }) where name.hasPrefix(prefix) {
                 if Configuration.otherVariables.contains(name) { continue }
                 if Configuration.ignoredPrefixes.contains(where: name.hasPrefix) { continue }
+                if let key = ListenerKey(variable: name) {
+                    set(key.name, value, .environment(name))
+                    continue
+                }
                 guard let position = ConfigurationTable.byEnvironmentName[name] else {
                     let nearest = Spelling.nearest(to: name, among: ConfigurationTable.byEnvironmentName.keys.sorted())
                     problems.append(
@@ -109,6 +112,15 @@ extension Configuration {
         }
 
         mutating func set(_ name: String, _ text: String, _ source: ConfigurationSource) {
+            if let own = ListenerKey(name) {
+                let key = ConfigurationTable.keys[own.position]
+                if let canonical = key.canonical(text) {
+                    configuration.add(own, canonical, source)
+                } else {
+                    problems.append(Configuration.refused(key, name: name, value: text, source: source))
+                }
+                return
+            }
             guard let position = ConfigurationTable.position(of: name) else {
                 problems.append(Configuration.unknown(name, value: text, source: source))
                 return

@@ -14,7 +14,7 @@ extension Configuration {
     private func asksWho(_ listener: KafkaListener) -> Bool {
         switch listener.securityProtocol {
         case .saslPlaintext, .saslSSL: true
-        case .ssl: text("ssl.client.auth") == "required"
+        case .ssl: of(listener: listener.name).text("ssl.client.auth") == "required"
         case .plaintext: false
         }
     }

@@ -15,6 +15,8 @@ public struct Configuration: Sendable, Equatable {
     /// For each row of the table its values, highest precedence first; the last is the built-in default.
     private var chains: [[Value]]
     private var sections: [ConfigurationSection] = []
+    /// What is set for single listeners: by name in capitals, then by row.
+    private(set) var ofListeners: [String: [Int: Value]] = [:]
 
     /// What begins a section; no key begins so. Only files have them.
     public static let sectionNames = ["routes", "topics", "auth", "queues", "alarms"]
@@ -37,10 +39,25 @@ public struct Configuration: Sendable, Equatable {
 
     /// Names of keys whose values in force are others than those of `other`.
     public func keysThatDiffer(from other: Configuration) -> [String] {
-        ConfigurationTable.keys.indices.filter { chains[$0][0].text != other.chains[$0][0].text }.map {
+        let keys = ConfigurationTable.keys.indices.filter { chains[$0][0].text != other.chains[$0][0].text }.map {
             ConfigurationTable.keys[$0].name
         }
+        let (own, others) = (listenerTexts, other.listenerTexts)
+        return keys + Set(own.keys).union(others.keys).filter { own[$0] != others[$0] }.sorted()
     }
+
+    private var listenerTexts: [String: String?] {
+        Dictionary(uniqueKeysWithValues: listenerValues.map { ($0.name, $0.value.text) })
+    }
+
+    /// Adds a value of one listener, that was checked.
+    mutating func add(_ key: ListenerKey, _ text: String, _ source: ConfigurationSource) {
+        if let other = ofListeners[key.listener]?[key.position], other.source.precedence < source.precedence { return }
+        ofListeners[key.listener, default: [:]][key.position] = Value(text: text, source: source)
+    }
+
+    /// Lets a value be in force, whatever there is.
+    mutating func prefer(_ value: Value, at position: Int) { chains[position].insert(value, at: 0) }
 
     /// Adds a value that was checked; `nil` or the problem. Two values of one source: the later wins, for flags only.
     mutating func add(_ position: Int, _ text: String, _ source: ConfigurationSource) {
@@ -50,6 +67,12 @@ public struct Configuration: Sendable, Equatable {
     }
 
     static func unknown(_ name: String, value: String?, source: ConfigurationSource) -> ConfigurationError.Problem {
+        if name.hasPrefix(listenerPrefix) {
+            return .init(
+                key: name, value: nil, source: source, reason: "there is no such key of a listener",
+                remedy: "Write \(listenerPrefix)NAME. before one of "
+                    + listenerKeys.map(\.name).joined(separator: ", "))
+        }
         let nearest = Spelling.nearest(to: name, among: ConfigurationTable.names)
         return .init(
             key: name, value: shown(value, of: name), source: source,
@@ -69,7 +92,8 @@ public struct Configuration: Sendable, Equatable {
 
     /// The value of a key for a message; nil: it is a secret, or, of a key that does not exist, it may be one.
     static func shown(_ value: String?, of name: String) -> String? {
-        guard let key = ConfigurationTable.key(named: name), !key.isSensitive else { return nil }
+        let own = ListenerKey(name).map { ConfigurationTable.keys[$0.position] }
+        guard let key = own ?? ConfigurationTable.key(named: name), !key.isSensitive else { return nil }
         return value
     }
 }

@@ -1,5 +1,6 @@
 extension ConfigurationTable {
-    /// One certificate serves all listeners that speak TLS, those of the gateway as well.
+    /// One certificate serves all listeners that speak TLS, those of the gateway as well, but for those of Kafka's protocol that have one
+    /// of their own (`Configuration.listenerKeys`).
     static let tls: [ConfigurationKey] = [
         ConfigurationKey(
             "ssl.keystore.type", .choice(["PEM"]), default: "PEM",

@@ -11,20 +11,19 @@ import Transport
 /// The listeners of a node: names, addresses, and the certificates of those that speak TLS, which are read before anything is
 /// opened.
 struct NodeListeners {
-    private let kafka: [(listener: Configuration.KafkaListener, terminator: TLSTerminator?)]
+    private let kafka: [(listener: Configuration.KafkaListener, terminator: TLSTerminator?, sasl: SaslSettings?)]
     private let http: [(address: ListenerAddress, terminator: TLSTerminator?)]
-    private let sasl: SaslSettings
 
     init(_ configuration: Configuration) throws(TLSConfigurationError) {
-        var kafka: [(Configuration.KafkaListener, TLSTerminator?)] = []
+        var kafka: [(Configuration.KafkaListener, TLSTerminator?, SaslSettings?)] = []
         for listener in configuration.kafkaListeners {
-            var settings =
-                listener.securityProtocol.isEncrypted ? TLSSettings(kafka: listener.name, configuration) : nil
+            let own = configuration.of(listener: listener.name)
+            var settings = listener.securityProtocol.isEncrypted ? TLSSettings(kafka: listener.name, own) : nil
             // There, who somebody is he shows by SASL; ssl.client.auth is not for it, as in Kafka.
             if listener.securityProtocol.hasSasl { settings?.clientAuthentication = .none }
-            kafka.append((listener, try Self.terminator(settings)))
+            let sasl = listener.securityProtocol.hasSasl ? SaslSettings(own) : nil
+            kafka.append((listener, try Self.terminator(settings), sasl))
         }
-        sasl = SaslSettings(configuration)
         var http: [(ListenerAddress, TLSTerminator?)] = []
         for address in configuration.servesHTTP ? configuration.httpListeners : [] {
             let settings = address.isSecureHTTP ? TLSSettings(http: address.name, configuration) : nil
@@ -36,7 +35,7 @@ struct NodeListeners {
 
     /// Says what is allowed and most likely not meant.
     private func tellOfMistakes(_ configuration: Configuration) {
-        for (listener, terminator) in kafka where listener.advertised == nil && terminator?.namesAddress == false {
+        for (listener, terminator, _) in kafka where listener.advertised == nil && terminator?.namesAddress == false {
             // The bootstrap works, and everything behind it fails.
             Log.warning(
                 "clients are told the broker's address, which the certificate does not name", "listener", listener.name,
@@ -52,6 +51,17 @@ struct NodeListeners {
         let usesKafka = kafka.contains { $0.terminator != nil }
         let usesHTTP = http.contains { $0.terminator != nil }
         let asksKafka = kafka.contains { $0.listener.securityProtocol == .ssl }
+        for (listener, _, _) in kafka where listener.securityProtocol != .ssl {
+            let own = configuration.of(listener: listener.name)
+            if own.text("ssl.client.auth") != configuration.text("ssl.client.auth"),
+                own.text("ssl.client.auth") != "none"
+            {
+                Log.warning(
+                    "no client is asked for a certificate by its ssl.client.auth: the listener does not speak SSL",
+                    "listener",
+                    listener.name)
+            }
+        }
         for (key, isUsed) in [("ssl.client.auth", asksKafka), ("http.ssl.client.auth", usesHTTP)]
         where !isUsed && configuration.text(key) != "none" {
             Log.warning("no client is asked for a certificate by it: no listener speaks SSL or https", "key", key)
@@ -76,13 +86,13 @@ struct NodeListeners {
     func listen(
         _ group: EventLoopGroup, _ server: KafkaServer, _ passwords: Authentication?, _ tokens: IssuedTokens?
     ) throws -> [ListenerAddress] {
-        let users = asksForUsers ? passwords.map { SaslListener(sasl, $0, tokens: tokens) } : nil
-        return try kafka.map { listener, terminator in
+        return try kafka.map { listener, terminator, sasl in
             let advertised = listener.advertised.map { KafkaServer.Advertised(host: $0.host, port: $0.port) }
             let endpoint = listener.endpoint
+            let users = sasl.flatMap { sasl in passwords.map { SaslListener(sasl, $0, tokens: tokens) } }
             let options = server.listenerOptions(
                 host: endpoint.host, port: endpoint.port, advertised: advertised,
-                sasl: listener.securityProtocol.hasSasl ? users : nil,
+                sasl: users,
                 certificateOwner: { ($0.transform as? TLSStream)?.principal })
             return ListenerAddress(name: listener.name, endpoint: try Self.listen(endpoint, group, options, terminator))
         }

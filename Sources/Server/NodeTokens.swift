@@ -12,9 +12,10 @@ struct NodeTokens {
 
     /// Nil: no listener takes tokens.
     init?(_ configuration: Configuration) throws(ConfigurationError) {
-        let isAskedFor =
-            configuration.saslMechanisms.contains(SaslMechanism.oauthBearer.rawValue)
-            && configuration.kafkaListeners.contains { $0.securityProtocol.hasSasl }
+        let isAskedFor = configuration.kafkaListeners.contains {
+            $0.securityProtocol.hasSasl
+                && configuration.of(listener: $0.name).saslMechanisms.contains(SaslMechanism.oauthBearer.rawValue)
+        }
         // Over HTTP there are keys and passwords besides.
         let isKnown = [Self.issuerKey, Self.fileKey].contains { configuration.optionalText($0) != nil }
         let isWelcome = configuration.servesHTTP && configuration.httpAuthentication != "off" && isKnown
