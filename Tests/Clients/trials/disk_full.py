@@ -119,6 +119,7 @@ class DiskFullTrial:
         self.readers = [
             LogReader(bootstrap, PROBED, 1, [self.probe]), LogReader(bootstrap, PRODUCED, PARTITIONS[PRODUCED], [producer]),
             LogReader(bootstrap, BULK, PARTITIONS[BULK], [self.bulk]), LogReader(bootstrap, POSTED, PARTITIONS[POSTED], [poster])]
+        self.bulk.resting.set()
         for load in self.loads:
             load.thread.start()
 
@@ -133,7 +134,17 @@ class DiskFullTrial:
     def _running(self, what: str) -> None:
         """Every load gets something acknowledged."""
         self.say(f"disk full: {what}: {self.disk.free() >> 20} MiB are free")
-        self._wait(lambda: not self._stuck(before), lambda: f"nothing is acknowledged to {self._stuck(before)}", before := self._progress())
+        self._wait_acknowledged(what, self._progress())
+
+    def _wait_acknowledged(self, what: str, before: dict[Load, int]) -> float:
+        """Every load gets more acknowledged than `before`. The bulk, which can fill what is free within seconds, waits for the others:
+        one that is slow to begin would meet a full disk when its turn comes."""
+        took = 0.0
+        for loads in ([load for load in before if load is not self.bulk], [self.bulk]):
+            awaited = {load: before[load] for load in loads}
+            took += self._wait(lambda: not self._stuck(awaited), lambda: f"{what}, and {self._stuck(awaited)} get nothing acknowledged")
+            self.bulk.resting.clear()
+        return took
 
     def _progress(self) -> dict[Load, int]:
         return {load: load.progress() for load in self.loads}
@@ -142,7 +153,7 @@ class DiskFullTrial:
     def _stuck(before: dict[Load, int]) -> list[str]:
         return [load.name for load, was in before.items() if load.progress() == was]
 
-    def _wait(self, done, complaint, *_) -> float:
+    def _wait(self, done, complaint) -> float:
         began = time.monotonic()
         while not done():
             self._raise_problems()
@@ -175,16 +186,12 @@ class DiskFullTrial:
         self.say(f"disk full: {when}: {sum(reader.records for reader in self.readers)} records read, {'group commits go on, ' if commits else ''}{self.disk.free() >> 20} MiB free")
 
     def _wait_room(self, why: str, *make_room) -> None:
-        """Room is made, and every load goes on. The bulk, which can fill what was given back within a second, waits for the
-        others: one that is slow would meet a full disk again when its turn comes."""
+        """Room is made, and every load goes on."""
         before = self._progress()
         self.bulk.resting.set()
         for give in make_room:
             give()
-        others = {load: was for load, was in before.items() if load is not self.bulk}
-        took = self._wait(lambda: not self._stuck(others), lambda: f"{why}, and {self._stuck(others)} get nothing acknowledged")
-        self.bulk.resting.clear()
-        took += self._wait(lambda: not self._stuck(before), lambda: f"{why}, and {self._stuck(before)} get nothing acknowledged")
+        took = self._wait_acknowledged(why, before)
         self.say(f"disk full: {why}: all loads go on after {took:.1f} s")
 
     def _delete_victim(self) -> None:
