@@ -9,8 +9,7 @@ final class PosixFile: StorageFile {
     let directAlignment: Int
     /// -1 once closed.
     private let current: Atomic<Int32>
-    /// The errno of the first failed sync; 0 while there was none.
-    private let failure = Atomic<Int32>(0)
+    private let syncs = SyncTurns()
 
     /// The file system cannot tell what is at hand: it is not asked again.
     private let cannotTell = Atomic<Bool>(false)
@@ -115,13 +114,8 @@ final class PosixFile: StorageFile {
     func writeDurably(gathering pieces: UnsafeBufferPointer<UnsafeRawBufferPointer>, at offset: Int64)
         throws(StorageError)
     {
-        do throws(StorageError) {
-            try gather(pieces, at: offset, durable: true)
-        } catch {
-            // Whether it was the write or its sync that failed cannot be told apart.
-            if case .io(let errno) = error.kind { markFailed(errno) }
-            throw error
-        }
+        // Whether it was the write or its sync that failed cannot be told apart.
+        try syncs.take(.write, path) { () throws(StorageError) in try gather(pieces, at: offset, durable: true) }
     }
 
     private func gather(
@@ -176,13 +170,10 @@ final class PosixFile: StorageFile {
     }
 
     func sync() throws(StorageError) {
-        let descriptor = try writable(.sync)
-        do throws(StorageError) {
+        let descriptor = open
+        try syncs.take(.sync, path) { () throws(StorageError) in
             // An interrupted sync has lost nothing and is made again; any other failure is final.
             _ = try checked(.sync, path) { cstorage_fdatasync(descriptor) }
-        } catch {
-            if case .io(let errno) = error.kind { markFailed(errno) }
-            throw error
         }
     }
 
@@ -219,13 +210,8 @@ final class PosixFile: StorageFile {
     }
 
     private func writable(_ operation: StorageError.Operation) throws(StorageError) -> Int32 {
-        let errno = failure.load(ordering: .acquiring)
-        if errno != 0 { throw StorageError(.outOfService(errno: errno), operation, path: path) }
+        try syncs.check(operation, path)
         return open
-    }
-
-    private func markFailed(_ errno: Int32) {
-        _ = failure.compareExchange(expected: 0, desired: errno, ordering: .acquiringAndReleasing)
     }
 
     private func checkAlignment(
