@@ -169,15 +169,18 @@ extension PartitionLog {
         }
     }
 
-    /// Syncs what was written to the partition's segments by now, while others write on: for a checkpoint, for whose syncs no commit
-    /// is to wait. Under the I/O lock only the names of new files are synced.
+    /// Syncs what was written to the partition's segments by now, and the names of new files, while others write on: for a
+    /// checkpoint, for whose syncs no commit is to wait.
     func flushBeside() throws(StorageError) {
         do throws(StorageError) {
-            let unsynced = try io.withLock {
-                writer throws(StorageError) -> [(segment: Segment, writes: Int, file: any StorageFile)] in
-                try state.withLock({ $0.isDeleted }) ? [] : openUnsynced(&writer)
+            let seen = try io.withLock { writer throws(StorageError) -> (names: NewNames, unsynced: [Unsynced])? in
+                if state.withLock({ $0.isDeleted }) { return nil }
+                return (writer.names, try openUnsynced())
             }
+            guard let (names, unsynced) = seen else { return }
+            try sync(names)
             for (_, _, file) in unsynced { try file.sync() }
+            io.withLock { $0.names.markDurable(names) }
             markSynced(unsynced.map { ($0.segment, $0.writes) })
         } catch {
             // A folder or file that cannot be opened: `flush` knows another way.
@@ -186,13 +189,12 @@ extension PartitionLog {
         }
     }
 
-    /// The segments that were written since their last sync, with their files, when the names of these are durable.
-    private func openUnsynced(
-        _ writer: inout WriterState
-    ) throws(StorageError) -> [(segment: Segment, writes: Int, file: any StorageFile)] {
-        try syncNames(&writer)
+    private typealias Unsynced = (segment: Segment, writes: Int, file: any StorageFile)
+
+    /// The segments that were written since their last sync, with their files. Called with the I/O lock held.
+    private func openUnsynced() throws(StorageError) -> [Unsynced] {
         let lists = state.withLock { [$0.obsolete, $0.segments] }
-        var found: [(segment: Segment, writes: Int, file: any StorageFile)] = []
+        var found: [Unsynced] = []
         for segment in lists.joined() where segment.needsSync {
             let file = try segment.openFile(store.handles, in: folder, create: false)
             found.append((segment, segment.writes, file))
@@ -231,8 +233,7 @@ extension PartitionLog {
             // A folder or file that cannot be opened. What is written has to be on disk all the same.
             guard error.reach == .partition else { throw error }
             try store.fileSystem.syncAll(store.folder)
-            writer.hasNewFolder = false
-            writer.hasNewFile = false
+            writer.names.markDurable(writer.names)
             unsynced.forEach(store.handles.markSynced)
         }
     }
@@ -256,10 +257,13 @@ extension PartitionLog {
     /// Syncs the folders whose entries are new, so that a crash does not lose the name of a file whose bytes are on disk.
     /// Called with the I/O lock held.
     func syncNames(_ writer: inout WriterState) throws(StorageError) {
-        if writer.hasNewFolder { try store.fileSystem.syncDirectory(store.partitionsFolder) }
-        if writer.hasNewFile { try store.fileSystem.syncDirectory(folder) }
-        writer.hasNewFolder = false
-        writer.hasNewFile = false
+        try sync(writer.names)
+        writer.names.markDurable(writer.names)
+    }
+
+    private func sync(_ names: NewNames) throws(StorageError) {
+        if names.hasFolder { try store.fileSystem.syncDirectory(store.partitionsFolder) }
+        if names.hasFile { try store.fileSystem.syncDirectory(folder) }
     }
 
     /// Stores indexes that have grown enough to be worth it, and drops those of closed segments from memory. Not synced:
@@ -317,10 +321,10 @@ extension PartitionLog {
         if !writer.folderExists {
             try store.fileSystem.createDirectory(folder)
             writer.folderExists = true
-            writer.hasNewFolder = true
+            writer.names.addFolder()
         }
         if segment.written == 0, try !store.fileSystem.exists(Path.join(folder, segment.logName)) {
-            writer.hasNewFile = true
+            writer.names.addFile()
         }
         return try segment.openFile(store.handles, in: folder, create: true)
     }

@@ -116,13 +116,34 @@ public final class PartitionLog: Sendable {
     struct WriterState {
         /// The partition's folder was made, now or in an earlier run.
         var folderExists = false
-        /// Its name, or that of a file in it, may not be durable yet.
-        var hasNewFolder = false
-        var hasNewFile = false
+        /// Its name, and those of files in it, which may not be durable yet.
+        var names = NewNames()
         /// Where the next direct write goes on. Each buffered write drops it, because it moves the end of the file.
         var direct: DirectSegment?
         /// No segment with a lower base offset has padding at its end.
         var paddedBelow = Int64.max
+    }
+
+    /// The names of the partition's folder and of files in it. Counted, so that who syncs them without the I/O lock does not take
+    /// for durable what was made meanwhile.
+    struct NewNames {
+        private var folders = 0
+        private var durableFolders = 0
+        private var files = 0
+        private var durableFiles = 0
+
+        /// A name may not be durable yet.
+        var hasFolder: Bool { folders > durableFolders }
+        var hasFile: Bool { files > durableFiles }
+
+        mutating func addFolder() { folders += 1 }
+        mutating func addFile() { files += 1 }
+
+        /// The names that were there when these were are durable.
+        mutating func markDurable(_ seen: NewNames) {
+            durableFolders = max(durableFolders, seen.folders)
+            durableFiles = max(durableFiles, seen.files)
+        }
     }
 
     struct DirectSegment {

@@ -114,8 +114,8 @@ struct PartitionRecovery {
     private func markNamesUnsynced() {
         if trustsCache { return }
         log.io.withLock { writer in
-            writer.hasNewFolder = true
-            writer.hasNewFile = true
+            writer.names.addFolder()
+            writer.names.addFile()
         }
     }
 

@@ -122,6 +122,36 @@ import Testing
         #expect(!store.isOffline && log.state.withLock { $0.segments[0].needsSync } == false)
     }
 
+    @Test func aCommitDoesNotWaitForTheNamesThatACheckpointSyncs() {
+        append()
+        store.commitPending()
+        during(.syncDirectory, "stalls-0") {
+            try? $0.checkpoint()
+        } look: {
+            #expect(filesAreFree)
+        }
+        #expect(!store.isOffline && !log.io.withLock { $0.names.hasFile || $0.names.hasFolder })
+    }
+
+    @Test func aFileThatIsMadeDuringACheckpointsSyncHasNoDurableNameYet() throws {
+        append()
+        store.commitPending()
+        var settings = LogSettings.small
+        settings.segmentBytes = 100
+        log.apply(settings)
+        during(.syncDirectory, "stalls-0") {
+            try? $0.checkpoint()
+        } look: {
+            append()
+            store.commitPending()
+            try? log.writeBehind(with: nil)
+        }
+        #expect(log.segmentCount == 2)
+        #expect(log.io.withLock { $0.names.hasFile })
+        try store.checkpoint()
+        #expect(!log.io.withLock { $0.names.hasFile })
+    }
+
     @Test func whatIsWrittenDuringACheckpointsSyncIsNotTakenForSynced() throws {
         append()
         store.commitPending()
