@@ -251,14 +251,21 @@ final class GroupCommit: StorePart {
 
     /// Makes the first journal file of a new data folder, 64 MiB of zeros, while the broker begins to serve, or the next one
     /// before a commit needs it. A commit that needs it meanwhile waits for it.
+    ///
+    /// What a commit does not need yet refuses nobody: it is not made of the reserve, and where there is no room for it, or no
+    /// descriptor, it waits for the next checkpoint.
     func makeJournalFile() {
         guard let journal, journal.fileCount == 0 || journal.wantsFile else { return }
+        if let room = diskSpace.check() { journal.mayGrow.store(room > options.journalFileBytes, ordering: .relaxed) }
         guard journal.mayGrow.load(ordering: .relaxed) else { return }
         do throws(StorageError) {
-            try journal.makeFreeFile(isAhead: journal.fileCount > 0)
+            try journal.makeFileAhead(isPaced: journal.fileCount > 0) { threads.isStopping }
         } catch {
-            if error.isNoSpace { journal.mayGrow.store(false, ordering: .relaxed) }
-            backgroundFailed(error)
+            guard error.isNoSpace || error.isNotNow, error.reach != .folder else { return backgroundFailed(error) }
+            journal.putOffMaking()
+            Log.warning("no journal file was made ahead", "reason", error)
         }
+        // What commits may write before the next look has become less.
+        diskSpace.check()
     }
 }

@@ -22,7 +22,8 @@ final class Journal: @unchecked Sendable {
     // `bytesWritten`. It is only used by who holds the lock of `GroupCommit.committer`, in which the journal stands:
     // the committing thread, an event loop that commits at the end of its turn, a checkpoint that carries entries, the
     // metrics page. Who makes a checkpoint keeps a reference beyond the lock, and uses `fullGenerations`, `recycle` and
-    // `add`, the latter under the lock again; who makes a file uses `wantsFile` and `makeFreeFile`. Before the store's first commit recovery uses it alone.
+    // `add`, the latter under the lock again; who makes a file ahead uses `wantsFile`, `makeFileAhead` and
+    // `putOffMaking`. Before the store's first commit recovery uses it alone.
     static let maxFiles = 4
 
     struct Position {
@@ -51,6 +52,10 @@ final class Journal: @unchecked Sendable {
 
     /// Held by who makes a file.
     private let making = Lock<Void>(())
+    /// A commit waits for the file that is being made.
+    private let awaited = Atomic<Bool>(false)
+    /// A file could not be made ahead: not tried again before the next checkpoint.
+    private let isPutOff = Atomic<Bool>(false)
     /// Bytes of the file in use that have frames, for who makes files.
     private let inUse = Atomic<Int64>(0)
 
@@ -240,21 +245,42 @@ final class Journal: @unchecked Sendable {
 
     /// The file in use is more than half full, none is free, and one more may be made: by somebody whom no commit waits for.
     var wantsFile: Bool {
-        guard inUse.load(ordering: .relaxed) > fileBytes / 2, mayGrow.load(ordering: .relaxed) else { return false }
+        guard inUse.load(ordering: .relaxed) > fileBytes / 2, mayGrow.load(ordering: .relaxed),
+            !isPutOff.load(ordering: .relaxed)
+        else { return false }
         return files.withLock { files in files.count < Self.maxFiles && !files.contains { $0.generation == 0 } }
     }
 
-    /// Makes a free file unless there is one. Who comes while another makes one waits for that.
-    func makeFreeFile(isAhead: Bool = false) throws(StorageError) {
-        try making.withLock { _ throws(StorageError) in if freeFiles == 0 { try makeFile(isAhead: isAhead) } }
+    /// Makes a free file unless there is one. Who comes while another makes one waits for that, which is made without rests then.
+    private func makeFreeFile() throws(StorageError) {
+        awaited.store(true, ordering: .relaxed)
+        defer { awaited.store(false, ordering: .relaxed) }
+        try making.withLock { _ throws(StorageError) in if freeFiles == 0 { _ = try makeFile() } }
     }
+
+    /// Makes a free file, unless there is one, before a commit needs it. `isPaced`: leaves at least half of the disk's time to the
+    /// commits beside it, as long as none of them waits for the file. Gives up when `isStopping`, which is asked often.
+    func makeFileAhead(isPaced: Bool, until isStopping: () -> Bool) throws(StorageError) {
+        try making.withLock { _ throws(StorageError) in
+            if freeFiles == 0 { try makeFile(isPaced: isPaced, until: isStopping) }
+        }
+    }
+
+    /// Makes no file ahead before the next checkpoint, which may free some: a commit that needs one makes it, or goes to the
+    /// segments.
+    func putOffMaking() { isPutOff.store(true, ordering: .relaxed) }
+
+    /// A commit waits for the file that is being made.
+    var isAwaited: Bool { awaited.load(ordering: .relaxed) }
 
     /// What is written at a time by somebody whom nobody waits for: a commit finds the disk at work on no more than this.
     private static let aheadBytes = 128 << 10
 
     /// Makes one more free file, written with zeros to its end so that a later sync has no metadata to write
-    /// (measured: 86 against 140 us). `isAhead`: leaves at least half of the disk's time to the commits beside it.
-    private func makeFile(isAhead: Bool) throws(StorageError) {
+    /// (measured: 86 against 140 us).
+    private func makeFile(
+        isPaced: Bool = false, until isStopping: () -> Bool = { false }
+    ) throws(StorageError) {
         let misfit = misfits.withLock { $0.max() ?? 0 }
         let number = max(misfit, files.withLock { $0.map(\.number).max() ?? 0 }) + 1
         let path = Path.join(folder, "\(number).journal")
@@ -265,25 +291,30 @@ final class Journal: @unchecked Sendable {
         }
         let zeros = ChunkPool.shared.chunk(atLeast: 1 << 20)
         zeros.base.initializeMemory(as: UInt8.self, repeating: 0, count: 1 << 20)
-        let piece = isAhead ? Self.aheadBytes : zeros.capacity
         var at: Int64 = 0
         do throws(StorageError) {
             while at < fileBytes {
-                let length = min(Int64(piece), fileBytes - at)
+                if isStopping() { return giveUp(file) }
+                let rests = isPaced && !isAwaited
+                let length = min(Int64(rests ? Self.aheadBytes : zeros.capacity), fileBytes - at)
                 let pieceBegan = MonotonicClock.nanoseconds
                 try file.write(UnsafeRawBufferPointer(start: zeros.base, count: Int(length)), at: at)
-                if isAhead { MonotonicClock.sleep(nanoseconds: MonotonicClock.nanoseconds - pieceBegan) }
+                if rests { MonotonicClock.sleep(nanoseconds: MonotonicClock.nanoseconds - pieceBegan) }
                 at += length
             }
+            try file.sync()
+            try fileSystem.syncDirectory(folder)
         } catch {
-            // Part of a file is of no use, and the disk may be full.
-            file.close()
-            try? fileSystem.remove(path)
+            giveUp(file)
             throw error
         }
-        try file.sync()
-        try fileSystem.syncDirectory(folder)
         files.withLock { $0.append(File(file: file, number: number, generation: 0)) }
+    }
+
+    /// Part of a file is of no use, and the disk may be full. What cannot be removed is written again by who makes the next one.
+    private func giveUp(_ file: any StorageFile) {
+        file.close()
+        try? fileSystem.remove(file.path)
     }
 
     // MARK: Recycling
@@ -301,6 +332,7 @@ final class Journal: @unchecked Sendable {
     /// Frees the files whose generation is at or below `generation`: their content is in the segments, synced.
     func recycle(through generation: UInt64) {
         hasBegun.store(true, ordering: .relaxed)
+        isPutOff.store(false, ordering: .relaxed)
         // One that cannot be removed is of no use and no harm: its generation is over.
         let needless = misfits.withLock { numbers in
             defer { numbers = [] }

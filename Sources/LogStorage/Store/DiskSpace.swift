@@ -68,7 +68,8 @@ final class DiskSpace: Sendable {
         let above = max(0, free - reserveBytes)
         allowance.store(
             max(Self.minAllowance, min(Self.maxAllowance, Int(clamping: above / 8))), ordering: .relaxed)
-        setFull(isFull ? free < reserveBytes / 8 * 9 : free < reserveBytes)
+        // Nothing above a reserve of nothing is full, too.
+        setFull(isFull ? free <= reserveBytes / 8 * 9 : free <= reserveBytes)
         return free - reserveBytes
     }
 
