@@ -39,7 +39,6 @@ final class Maintenance: StorePart {
     /// partition's files refuse is tried again in a later round.
     func round(nowMs: Int64) {
         if requests.take(.totals) { census.count() }
-        memory.advance(nowMs: nowMs)
         if availability.isOffline { return }
         do throws(StorageError) {
             try state.withLock { state throws(StorageError) in

@@ -84,7 +84,7 @@ extension PartitionLog {
         }
         commits.tell(told)
         if isAny {
-            evict(through: logStartOffset.rawValue - 1)
+            evictBelowStart()
             markDirty()
         }
         return isAny
@@ -130,9 +130,10 @@ extension PartitionLog {
     {
         var told: [ReadWaiter] = []
         let result = moveStart(to: offset, &told)
-        // What a large window has of it goes within seconds.
         if case .success(let (start, ticket)) = result, ticket > 0 {
             evict(through: start.rawValue - 1, atMost: State.maxLetGoBytes)
+            // What a large window has of it goes beside us.
+            if keepsAnything(through: start.rawValue - 1) { store.memory.evictLater(self) }
         }
         commits.tell(told)
         return result

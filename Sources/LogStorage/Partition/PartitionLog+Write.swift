@@ -133,8 +133,9 @@ extension PartitionLog {
         if outcome.written == 0 { return }
         memory.subtract(outcome.written)
         memory.window.count(settled: outcome.written)
-        memory.release(outcome.gone)
-        if outcome.isKept { memory.keep(self, through: lastOffset) }
+        let released = memory.release(outcome.gone)
+        if outcome.isKept { memory.keep(self, through: lastOffset, released: released) }
+        memory.wakeForTicks()
     }
 
     /// Lets go of settled batches up to and including `lastOffset`, oldest first and about `limit` bytes of them.
@@ -142,6 +143,9 @@ extension PartitionLog {
         let gone = state.withLock { $0.letGo(through: lastOffset, atMost: limit) }
         store.memory.release(gone)
     }
+
+    /// Lets go of what lies below the log's start, all at once.
+    func evictBelowStart() { evict(through: logStartOffset.rawValue - 1) }
 
     /// Whether a settled batch at or before `lastOffset` is in memory.
     func keepsAnything(through lastOffset: Int64) -> Bool {

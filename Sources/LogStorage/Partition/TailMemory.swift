@@ -13,6 +13,11 @@ final class TailMemory: Sendable {
     private let unsettled = Atomic<Int>(0)
     private let kept = Atomic<Int>(0)
     private let evictions = Lock(EvictionQueue())
+    /// Logs whose start has moved up by more than its mover lets go of.
+    private let moved = Lock<[PartitionLog]>([])
+    /// Wakes who passes the seconds, and whether it wakes by itself before long.
+    private let signal = Signal()
+    private let isTimed = Atomic<Bool>(false)
 
     init(pool: ChunkPool, window: WindowBudget) {
         self.pool = pool
@@ -24,11 +29,11 @@ final class TailMemory: Sendable {
     /// Bytes of memory that batches take which stay for readers.
     var keptBytes: Int { kept.load(ordering: .relaxed) }
 
-    /// Something is in memory that should not stay there: batches on their way to their segments, batches kept for readers
-    /// that may not come, or free blocks after a burst.
-    var isMaintenanceWanted: Bool {
-        unsettledBytes > 0 || keptBytes > Self.restBytes || pool.keptBytes > Self.maxKeptWhenIdle
-    }
+    /// Something is in memory that should not stay there: batches on their way to their segments, or free blocks after a burst.
+    var isMaintenanceWanted: Bool { unsettledBytes > 0 || pool.keptBytes > Self.maxKeptWhenIdle }
+
+    /// Seconds have to pass: batches are kept for readers that may not come, or a hurry is to be over.
+    var isTickWanted: Bool { keptBytes > Self.restBytes || !window.isCalm }
 
     /// Free blocks, in bytes, that are not worth a wake a second.
     static let maxKeptWhenIdle = 4 << 20
@@ -59,9 +64,10 @@ final class TailMemory: Sendable {
     }
 
     /// Stops counting batches that `hold` has counted and that were taken out of their tail. Called without a partition's
-    /// lock: their memory goes back when the last reference is dropped, which takes long for many.
-    func release(_ batches: [PartitionLog.TailBatch]) {
-        if batches.isEmpty { return }
+    /// lock: their memory goes back when the last reference is dropped, which takes long for many. Gives their bytes.
+    @discardableResult
+    func release(_ batches: [PartitionLog.TailBatch]) -> Int {
+        if batches.isEmpty { return 0 }
         var bytes = batches.count * Self.batchBytes
         var cached = 0
         for batch in batches where batch.slice.chunk.removeKeeper() {
@@ -70,14 +76,16 @@ final class TailMemory: Sendable {
         }
         kept.subtract(bytes, ordering: .relaxed)
         pool.addCached(-cached)
+        return bytes
     }
 
     /// Notes in which order kept batches leave, and lets go of the oldest beyond the limit: of no more than takes a millisecond,
-    /// where the limit has just fallen by much. Called without a partition's state lock, because it takes those of others.
-    func keep(_ log: PartitionLog, through lastOffset: Int64) {
+    /// the bytes `released` before by the same caller included, where the limit has just fallen by much. Called without a
+    /// partition's state lock, because it takes those of others.
+    func keep(_ log: PartitionLog, through lastOffset: Int64, released: Int) {
         let entry = EvictionQueue.Entry(log: log, lastOffset: lastOffset, tick: window.tick)
         evictions.withLock { $0.add(entry) }
-        shrink(to: window.limit(kept: keptBytes), atMost: PartitionLog.State.maxLetGoBytes)
+        shrink(to: window.limit(kept: keptBytes), atMost: PartitionLog.State.maxLetGoBytes - released)
     }
 
     private func shrink(to limit: Int, atMost most: Int = .max) {
@@ -92,6 +100,37 @@ final class TailMemory: Sendable {
     func forget(_ logs: [PartitionLog]) {
         let gone = Set(logs.lazy.map { ObjectIdentifier($0) })
         evictions.withLock { $0.remove(of: gone) }
+    }
+
+    /// Wakes who passes the seconds, when they have to pass. Costs a look.
+    func wakeForTicks() {
+        if !isTimed.load(ordering: .sequentiallyConsistent), isTickWanted { signal.raise() }
+    }
+
+    /// Lets the thread that passes the seconds wait for the next one, or for somebody to wake it while none has to pass.
+    func waitForTick() {
+        var isSoon = isTickWanted
+        isTimed.store(isSoon, ordering: .sequentiallyConsistent)
+        // What came before the store may have woken nobody.
+        if !isSoon, isTickWanted { isSoon = true }
+        signal.wait(timeoutMs: isSoon ? WindowBudget.tickMs : nil)
+    }
+
+    /// Wakes the thread that passes the seconds.
+    func wake() { signal.raise() }
+
+    /// Lets go of what lies below a log's start, as far as `evict` beside the move has left any.
+    func evictLater(_ log: PartitionLog) {
+        moved.withLock { $0.append(log) }
+        signal.raise()
+    }
+
+    func evictBelowStarts() {
+        let logs = moved.withLock { logs in
+            defer { logs = [] }
+            return logs
+        }
+        for log in logs { log.evictBelowStart() }
     }
 
     /// Passes a second, if one is over: batches that are too old leave, and those that the machine has no memory for.

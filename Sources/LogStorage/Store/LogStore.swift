@@ -19,12 +19,13 @@ public import Telemetry
 /// | `GroupCommit` | the queue, the journal's write side, tickets, the observer |
 /// | `Maintenance` | write-behind, checkpoints, retention rounds |
 /// | `Cleaner` | compaction |
+/// | `WindowKeeper` | what leaves the hot window, second by second |
 /// | `TailMemory`, `ProducerLimit`, `DiskSpace` | what batches, producer states and files may take |
 /// | `Availability` | whether the folder takes writes at all |
 /// | `MaintenanceRequests`, `StoreThreads` | who works, and what is asked of the maintaining thread |
 ///
 /// Threads: event loops append, and make small commits at the end of their turn (`commitInTurn`); one thread makes the others
-/// (`commitPending`), and has a few more write long runs of several partitions (`WriterPool`); one maintains (`maintain`); one compacts (`clean`). `start` runs them; a test makes the calls
+/// (`commitPending`), and has a few more write long runs of several partitions (`WriterPool`); one maintains (`maintain`); one compacts (`clean`); one looks after the hot window. `start` runs them; a test makes the calls
 /// itself on the simulated file system.
 ///
 /// Failure: the first failed sync, or write that is synced in the same call, takes the store offline for good (`refusal`);
@@ -44,6 +45,7 @@ public final class LogStore: StorePart, Sendable {
     let commits: GroupCommit
     let census: LogCensus
     let maintenance: Maintenance
+    let windowKeeper: WindowKeeper
     let cleaner: Cleaner
 
     /// Held from `recover` to `stop`.
@@ -64,6 +66,7 @@ public final class LogStore: StorePart, Sendable {
         commits = GroupCommit(parts)
         census = LogCensus(registry: parts.registry, requests: parts.requests)
         maintenance = Maintenance(parts, commits: commits, census: census)
+        windowKeeper = WindowKeeper(parts)
         cleaner = Cleaner(
             parts, commits: commits, maintenance: maintenance, counters: CleanerMetrics(registry: metrics))
         try parts.fileSystem.createDirectoryDurably(partitionsFolder)
@@ -173,8 +176,11 @@ public final class LogStore: StorePart, Sendable {
 
     // MARK: Background work
 
-    /// One round of what is due at `nowMs` (wall clock): write-behind, a checkpoint, retention.
-    public func maintain(nowMs: Int64) { maintenance.round(nowMs: nowMs) }
+    /// One round of what is due at `nowMs` (wall clock): a look after the hot window, write-behind, a checkpoint, retention.
+    public func maintain(nowMs: Int64) {
+        windowKeeper.look(nowMs: nowMs)
+        maintenance.round(nowMs: nowMs)
+    }
 
     /// Makes a checkpoint now: everything appended so far is in the segments, synced, and the journal's full files are
     /// free again.
@@ -185,7 +191,7 @@ public final class LogStore: StorePart, Sendable {
     @discardableResult
     public func clean(nowMs: Int64) -> Int { cleaner.clean(nowMs: nowMs) }
 
-    /// Starts the committing, the maintaining and the cleaning thread. From now on the store lives until `stop`.
+    /// Starts the committing, the maintaining and the cleaning thread, and the one of the hot window. From now on the store lives until `stop`.
     public func start() {
         commits.startWriters()
         let threads = threads
@@ -195,6 +201,7 @@ public final class LogStore: StorePart, Sendable {
                 ("commit", { [commits] in commits.run { threads.isStopping } }),
                 ("maintenance", { [maintenance] in maintenance.run { threads.isStopping } }),
                 ("cleaner", { [cleaner] in cleaner.run() }),
+                ("window", { [windowKeeper] in windowKeeper.run { threads.isStopping } }),
             ])
     }
 
@@ -205,6 +212,7 @@ public final class LogStore: StorePart, Sendable {
             commits.signal.raise()
             requests.wake()
             cleaner.wake()
+            memory.wake()
         }
         commits.stopWriters()
         commits.commitPending()

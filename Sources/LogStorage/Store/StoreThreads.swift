@@ -1,6 +1,6 @@
 import ByteBuffers
 
-/// The threads of a store: one commits, one maintains, one compacts. A store that is tested has none: the test makes their
+/// The threads of a store: one commits, one maintains, one compacts, one looks after the hot window. A store that is tested has none: the test makes their
 /// calls itself.
 ///
 /// Partitions refer to their store without keeping it, and the threads work on partitions. So a store whose threads run is kept

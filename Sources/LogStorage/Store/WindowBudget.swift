@@ -4,10 +4,10 @@ import Synchronization
 
 /// How much memory the newest batches of all partitions may take just now, and for how long: <doc:HotWindow>.
 ///
-/// Time passes in ticks, of a second or longer, which the maintaining thread makes while there is anything in the window. Each
+/// Time passes in ticks, of a second or longer, which `WindowKeeper` makes while there is anything in the window. Each
 /// looks at the machine's memory. The limit falls with that at once, and rises as batches come, at a pace that writers do not feel.
 ///
-/// All that other threads read is atomic; `lastTick` is the maintaining thread's.
+/// All that other threads read is atomic; `lastTick` is of who makes ticks.
 final class WindowBudget: Sendable {
     /// Bytes that may always be taken: `LogStoreOptions.cacheBytes`.
     let base: Int
@@ -22,11 +22,13 @@ final class WindowBudget: Sendable {
 
     private let ticks = Atomic<Int>(0)
     private let current: Atomic<Int>
+    /// The limit at the last tick.
+    private let settledLimit: Atomic<Int>
     private let shared: Atomic<Int>
     /// When the machine was last looked at, in nanoseconds of the monotonic clock.
     private let lookedNs = Atomic<Int>(0)
     /// No more is written than the pace allows; told by the last whole tick, and at once when it ends.
-    private let isCalm = Atomic<Bool>(true)
+    private let calm = Atomic<Bool>(true)
     /// More was written than the pace allows, since the last tick.
     private let isHurried = Atomic<Bool>(false)
     /// Under the lock: the time of the last tick, and ticks one after the other in which more was written than the pace allows.
@@ -61,6 +63,7 @@ final class WindowBudget: Sendable {
         // Twice as much, because batches keep whole chunks alive, of which about half is theirs.
         growing = Pace(bytesPerSecond: 2 * options.windowPaceBytes, maxAheadNs: Self.maxOwedNs)
         current = Atomic(base)
+        settledLimit = Atomic(base)
         shared = Atomic(base)
         look(kept: 0)
     }
@@ -73,23 +76,29 @@ final class WindowBudget: Sendable {
     var share: Int { shared.load(ordering: .relaxed) }
     /// Whether a log that nobody has read stays, as long as all of it is in memory: only while there is a window, and so little
     /// is written that the memory for it is not felt.
-    var keepsNewLogs: Bool { share > base && isCalm.load(ordering: .relaxed) }
+    var keepsNewLogs: Bool { share > base && isCalm }
+    /// No more is written than the pace allows.
+    var isCalm: Bool { calm.load(ordering: .relaxed) }
 
     /// Counts bytes that were settled. Where they are more than the pace allows, the limit does not rise until a tick has passed
-    /// without.
+    /// without. What it has risen by since the last tick was for them, and is given back at once: a writer that does all it can from
+    /// the first moment on works with the memory that it would have without a window.
     func count(settled bytes: Int) {
         guard share > base, !writing.take(bytes, at: now()) else { return }
         // Looked at before: all writers read it.
         if !isHurried.load(ordering: .relaxed) { isHurried.store(true, ordering: .relaxed) }
-        if isCalm.load(ordering: .relaxed) { isCalm.store(false, ordering: .relaxed) }
+        if isCalm {
+            calm.store(false, ordering: .relaxed)
+            current.min(settledLimit.load(ordering: .relaxed), ordering: .relaxed)
+        }
     }
 
-    /// Gives the limit; raises it to what is `kept`, as far as the machine and the pace allow. What a tick beside it has lowered
-    /// may be raised again, until the next one.
+    /// Gives the limit; raises it to what is `kept`, as far as the machine and the pace allow. What a tick or a hurry beside it has
+    /// lowered may be raised again, until the next one.
     func limit(kept: Int) -> Int {
         let limit = limit
         let wanted = min(kept, share)
-        guard wanted > limit, isCalm.load(ordering: .relaxed) else { return limit }
+        guard wanted > limit, isCalm else { return limit }
         let now = now()
         guard now - lookedNs.load(ordering: .relaxed) < Self.maxUnlookedNs, growing.take(wanted - limit, at: now)
         else { return limit }
@@ -106,9 +115,10 @@ final class WindowBudget: Sendable {
             ticks.add(1, ordering: .relaxed)
             look(kept: kept)
             let wasHurried = isHurried.exchange(false, ordering: .relaxed)
-            isCalm.store(!wasHurried, ordering: .relaxed)
+            calm.store(!wasHurried, ordering: .relaxed)
             last.hurriedTicks = wasHurried ? last.hurriedTicks + 1 : 0
             if last.hurriedTicks >= Self.maxHurriedTicks { current.store(base, ordering: .relaxed) }
+            settledLimit.store(limit, ordering: .relaxed)
             return true
         }
     }

@@ -256,6 +256,27 @@ import Testing
         }
     }
 
+    /// A reader beside a writer that does all it can must cost what it costs without a window.
+    @Test func whoWritesAllHeCanFromTheStartHasNoMoreThanWithoutAWindow() throws {
+        let node = try node(pace: 1_000_000)
+        var second: Int64 = 0
+        var hurried = 0
+        for place in 0..<200 {
+            _ = try node.read(from: node.log.logEndOffset.rawValue)
+            write(node)
+            // Four times the pace.
+            clock.advance(by: .milliseconds(2))
+            if !node.store.memory.window.isCalm {
+                hurried += 1
+                #expect(node.store.memory.window.limit == 40_000)
+                #expect(kept(node) <= 40_000)
+            }
+            if place % 100 == 99 { pass(1, node, from: &second) }
+        }
+        // It is seen within a quarter of a second's worth of the pace.
+        #expect(hurried > 150)
+    }
+
     @Test func whereMuchIsWrittenForLongItIsGivenBack() throws {
         let node = try node(pace: 100_000)
         var second: Int64 = 0
@@ -378,7 +399,7 @@ import Testing
             writeLarge(node)
         }
         #expect(kept(node) > 12 << 20)
-        #expect(node.store.memory.isMaintenanceWanted)
+        #expect(node.store.memory.isTickWanted)
         var second: Int64 = 0
         pass(TailMemory.restLifetimes * node.store.memory.window.lifetime + 2, node, from: &second)
         #expect(kept(node) <= TailMemory.restBytes)
@@ -391,6 +412,54 @@ import Testing
         #expect(inTail(node) == 3)
         #expect(kept(node) == 3 * (Self.chunk + TailMemory.batchBytes))
         #expect(try node.readAll() == [7, 8, 9])
+    }
+
+    @Test func moreDeletedRecordsThanOneCallLetsGoOfLeaveAtTheNextLook() throws {
+        let node = try node(window: 256 << 20, base: 1 << 20)
+        for _ in 0..<80 { writeLarge(node) }
+        #expect(inTail(node) == 80)
+        _ = try node.log.deleteRecords(before: Offset(79)).get()
+        let left = inTail(node)
+        #expect(left > 40 && left < 60)
+        // No second has to pass.
+        node.store.windowKeeper.look(nowMs: TestStore.now)
+        #expect(inTail(node) == 1)
+        #expect(kept(node) <= 3 << 20)
+    }
+
+    /// The machine's other programs do not wait for a slow disk.
+    @Test func itIsGivenBackWhileACheckpointWaitsForTheDisk() throws {
+        let machine = Machine(1 << 30)
+        let disk = StallingFileSystem(SimulatedFileSystem())
+        var options = TestStore.options
+        options.cacheBytes = 40_000
+        options.windowBytes = 64 << 20
+        options.windowPaceBytes = 1 << 30
+        options.machineMemory = machine
+        let store = try LogStore(fileSystem: disk, folder: "/data", options: options, pool: ChunkPool())
+        let log = store.addPartition(
+            topicID: TestStore.topicID, topicName: "t", partitionIndex: 0, settings: .small,
+            leadership: .leader(in: LeaderEpoch(0)))
+        _ = try store.recover(nowMs: TestStore.now)
+        let bytes = TestBatch(count: 1, valueSize: 1_000_000).bytes()
+        for _ in 0..<12 {
+            let slice = bytes.withUnsafeBytes { ChunkPool.shared.slice(copying: $0) }
+            guard case .success = log.append(slice, origin: .broker, nowMs: TestStore.now) else {
+                preconditionFailure("refused")
+            }
+            store.commitPending()
+        }
+        #expect(store.memory.keptBytes > 12 << 20)
+        disk.stall([.write], pathContains: "checkpoint")
+        store.start()
+        store.requests.raise(.checkpoint)
+        while disk.waitingCalls == 0 { MonotonicClock.sleep(milliseconds: 1) }
+        machine.set(nil)
+        // The thread looks after the window beside the one that waits.
+        while store.memory.keptBytes > 40_000 { MonotonicClock.sleep(milliseconds: 1) }
+        #expect(disk.waitingCalls > 0)
+        disk.release()
+        try store.stop()
     }
 
     @Test func aDeletedPartitionLeavesIt() throws {
