@@ -1,3 +1,4 @@
+import ByteBuffers
 import Testing
 
 @testable import IngestGateway
@@ -120,6 +121,30 @@ import Testing
             #expect(try post(node, "application/x-www-form-urlencoded", wrong).status == 400, "\(wrong)")
         }
         #expect(try post(node, "application/json", "{}").fields["accept"] == "application/x-www-form-urlencoded")
+    }
+
+    @Test func aFormThatIsTooLongIsNotDecoded() throws {
+        let node = try node("formats: form, reply: event")
+        let longest = FormBody.longestEscape * GatewayOptions().maxEventBytes
+        // Of which nothing is a form: to look at it would be another refusal.
+        let wrong = "a=" + String(repeating: "%", count: longest - 2)
+        #expect(try post(node, "application/x-www-form-urlencoded", wrong).status == 400)
+        let reply = try post(node, "application/x-www-form-urlencoded", wrong + "%")
+        #expect(reply.status == 413 && reply.string("code") == "event_too_large" && reply.number("limit") == 1 << 20)
+    }
+
+    @Test func aFormHasNoMoreFieldsThanThereMayBe() throws {
+        let node = try node("formats: form, reply: event")
+        func form(_ fields: Int) -> String { Array(repeating: "a", count: fields).joined(separator: "&") }
+        #expect(try post(node, "application/x-www-form-urlencoded", form(FormBody.maxFields) + "&").status == 201)
+        let reply = try post(node, "application/x-www-form-urlencoded", form(FormBody.maxFields + 1))
+        #expect(reply.status == 400 && reply.string("code") == "too_complex")
+        // The last one is all that is behind the limit: it is not looked at as a list of a million.
+        let many = try Array(form(1_000_000).utf8).withUnsafeBytes { body in
+            var out = ByteWriter(capacity: 64)
+            return FormBody.write(body, into: &out)
+        }
+        #expect(many?.kind.code.description == "too_complex")
     }
 
     @Test func bytesAreOneRecord() throws {

@@ -6,6 +6,8 @@ import HTTPWire
 enum FormBody {
     /// Fields of one form.
     static let maxFields = 1024
+    /// Bytes that one byte of an event may take in a form: `%41`.
+    static let longestEscape = 3
 
     /// Writes the object into `out`, or says what is wrong.
     static func write(_ body: UnsafeRawBufferPointer, into out: inout ByteWriter) -> Problem? {
@@ -13,7 +15,8 @@ enum FormBody {
         var values: [[[UInt8]]] = []
         var places: [[UInt8]: Int] = [:]
         var count = 0
-        for field in body.split(separator: UInt8(ascii: "&")) {
+        // One more than there may be, and not as many as there are.
+        for field in body.split(separator: UInt8(ascii: "&"), maxSplits: maxFields) {
             count += 1
             guard count <= maxFields else {
                 return Problem(.tooComplex, "A form has at most \(maxFields) fields.", limit: maxFields)

@@ -52,6 +52,13 @@ extension GatewayLoop {
             return .success(body)
         case .csv: return splitCSV(body, plan)
         case .form:
+            // What cannot become an event that is short enough is not decoded first.
+            guard body.count <= FormBody.longestEscape * options.maxEventBytes else {
+                return .failure(
+                    Problem(
+                        .eventTooLarge, "The form is an event of more than \(options.maxEventBytes) bytes.",
+                        limit: options.maxEventBytes))
+            }
             if let problem = FormBody.write(body, into: &routed.source) { return .failure(problem) }
             events.append(JSONRange(0, routed.source.count))
             return .success(routed.source.bytes)
