@@ -16,7 +16,8 @@ import Testing
     @Test func secondVersionsRecordsAreStored() throws {
         let node = try GatewayHarness(partitions: 3)
         let json = try v2(
-            node, #"{"records":[{"value":{"a": 1},"partition":2},{"key":"k","value":[1],"partition":2},{"value":null}]}"#)
+            node,
+            #"{"records":[{"value":{"a": 1},"partition":2},{"key":"k","value":[1],"partition":2},{"value":null}]}"#)
         #expect(json.status == 200 && json.fields["content-type"] == "application/vnd.kafka.v2+json")
         let offsets = try #require(json.json["offsets"] as? [[String: Any]])
         #expect(offsets.prefix(2).map { $0["partition"] as? Int } == [2, 2])
@@ -57,14 +58,65 @@ import Testing
         #expect(one.status == 200 && one.number("error_code") == 200 && one.number("offset") == 0)
         #expect(one.string("cluster_id") == node.broker.clusterID && one.string("topic_name") == "t")
         let many = try v3(
-            node, #"{"value":{"type":"BINARY","data":"eA=="}} {"value":{"type":"AVRO","data":1}}"# + "\n"
+            node,
+            #"{"value":{"type":"BINARY","data":"eA=="}} {"value":{"type":"AVRO","data":1}}"# + "\n"
                 + #"{"value":{"type":"STRING","data":"y"}}"#)
         #expect(many.text.split(separator: "\n").map { $0.contains("\"error_code\":200") } == [true, false, true])
         let stored = try node.stored("t").records
-        #expect(stored.map(\.value) == [#"{"a": 1}"#, "x", "y"] && stored[0].key == "k" && stored[0].headers == ["h": "x"])
+        #expect(
+            stored.map(\.value) == [#"{"a": 1}"#, "x", "y"] && stored[0].key == "k" && stored[0].headers == ["h": "x"])
         #expect(try v3(node, #"{"value":{"type":"STRING"}}"#).status == 422)
         #expect(try v3(node, #"{"timestamp":"2026-01-01T00:00:00Z"}"#).status == 422)
         #expect(try node.call("POST", "/v3/clusters/other/topics/t/records", "{}").number("error_code") == 40403)
+    }
+
+    /// What a reply comes to is known before anything is appended.
+    @Test func thereAreNoMoreRecordsThanAReplyHasRoomFor() throws {
+        let node = try GatewayHarness()
+        let cluster = node.broker.clusterID.utf8.count
+        for (call, end) in [(KafkaRESTCall.v3, "records"), (.batch, "records:batch")] {
+            let most = GatewayLoop.maxResultsBytes / call.replyBytes(cluster: cluster, topic: 1)
+            #expect(most < GatewayOptions().maxEventsPerRequest)
+            func body(_ count: Int) -> String {
+                if call == .v3 { return String(repeating: "{}", count: count) }
+                return "{\"entries\":[" + Array(repeating: "{\"id\":\"a\"}", count: count).joined(separator: ",") + "]}"
+            }
+            let refused = try v3(node, body(most + 1), end)
+            #expect(
+                refused.status == 413 && refused.string("code") == "too_many_events" && refused.number("limit") == most)
+            #expect(try node.stored("t", withoutValue: true).records.isEmpty || call == .batch)
+            let taken = try v3(node, body(most), end)
+            #expect(taken.status == (call == .v3 ? 200 : 207))
+            #expect(taken.text.utf8.count <= GatewayLoop.maxResultsBytes)
+        }
+    }
+
+    @Test func aReplyIsNoLongerThanItsPrice() throws {
+        let node = try GatewayHarness()
+        let cluster = node.broker.clusterID.utf8.count
+        // The longest of each: what JSON escapes counts six bytes.
+        let name = String(repeating: "\\u0001", count: 100)
+        let wrong = try v3(node, "{\"\(name)\":1}{}")
+        let lines = wrong.text.split(separator: "\n")
+        #expect(lines.count == 2)
+        for line in lines { #expect(line.utf8.count <= KafkaRESTCall.v3.replyBytes(cluster: cluster, topic: 1)) }
+        let combined = "e" + String(repeating: "\u{301}", count: 10_000)
+        let letter = try v3(node, "{\"\(combined)\":1}")
+        #expect(letter.status == 422 && letter.text.utf8.count < 600)
+    }
+
+    @Test func anEntryWithoutAGoodNameIsRefused() throws {
+        let node = try GatewayHarness()
+        let long = String(repeating: "x", count: 80)
+        let reply = try v3(
+            node,
+            "{\"entries\":[{\"id\":\"\(long)\"},{\"id\":\"\(long)x\"},{\"id\":\"\"},{\"id\":5},{},5]}", "records:batch")
+        #expect(reply.status == 207)
+        let successes = try #require(reply.json["successes"] as? [[String: Any]])
+        let failures = try #require(reply.json["failures"] as? [[String: Any]])
+        #expect(successes.map { $0["id"] as? String } == [long])
+        #expect(failures.map { $0["error_code"] as? Int } == [42206, 42206, 42206, 42206, 42206])
+        #expect(failures[0]["message"] as? String == "id must be a string of 1 to 80 bytes")
     }
 
     @Test func aBatchIsAnsweredByName() throws {
@@ -77,7 +129,8 @@ import Testing
         #expect(reply.status == 207)
         let successes = try #require(reply.json["successes"] as? [[String: Any]])
         let failures = try #require(reply.json["failures"] as? [[String: Any]])
-        #expect(successes.map { $0["id"] as? String } == ["a", "d"] && successes.map { $0["offset"] as? Int } == [0, 1])
+        #expect(
+            successes.map { $0["id"] as? String } == ["a", "d"] && successes.map { $0["offset"] as? Int } == [0, 1])
         #expect(failures.map { $0["id"] as? String } == ["b", "c"])
         #expect(failures.map { $0["error_code"] as? Int } == [42206, 40402])
         #expect(try node.values("t") == ["1", "3"])

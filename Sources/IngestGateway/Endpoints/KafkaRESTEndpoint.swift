@@ -50,6 +50,21 @@ enum KafkaV3BatchEndpoint: HTTPEndpoint {
 
 enum KafkaRESTCall {
     case v2, v3, batch
+
+    static let idKey = Array("id".utf8)
+    /// Of the name of an entry. Source: the OpenAPI description of Confluent's REST Proxy, version 3.
+    static let maxIDBytes = 80
+
+    /// Bytes that the reply has for one record, at most: numbers, names, and of a record that is refused a sentence with up to
+    /// `KafkaRecordReader.maxQuoted` of the client's bytes. Six for each of those that JSON escapes.
+    func replyBytes(cluster: Int, topic: Int) -> Int {
+        let refusal = 128 + 6 * KafkaRecordReader.maxQuoted
+        return switch self {
+        case .v2: 112
+        case .v3: max(256 + 6 * cluster + topic, refusal)
+        case .batch: max(256 + 6 * cluster + topic, refusal) + 6 * Self.maxIDBytes
+        }
+    }
 }
 
 extension GatewayLoop {
@@ -66,7 +81,9 @@ extension GatewayLoop {
                 return refuseKafka(Problem(.clusterNotFound, "The cluster here is \(broker.clusterID)."))
             }
         }
-        if let problem = readKafkaRecords(body, call) { return refuseKafka(problem) }
+        if let problem = readKafkaRecords(body, call, atMost: mostRecords(call, topic: name)) {
+            return refuseKafka(problem)
+        }
         // Of version 2 all are stored or none; version 3 answers each.
         if call == .v2, let first = rejections.first {
             return refuseKafka(
@@ -83,6 +100,13 @@ extension GatewayLoop {
     /// Keys of one record, on the average of a request.
     private static let keysOfRecord = 20
 
+    /// Records of one request whose reply stays within `maxResultsBytes`: each of version 3 is answered with the names of the
+    /// cluster and the topic, or with what is wrong with it.
+    private func mostRecords(_ call: KafkaRESTCall, topic: String) -> Int {
+        let each = call.replyBytes(cluster: broker.clusterID.utf8.count, topic: topic.utf8.count)
+        return min(jsonLimits.elements, Self.maxResultsBytes / each)
+    }
+
     private func refuseKafka(_ problem: Problem) -> Completion {
         countRejected(max(1, events.count), reason: problem.kind.code)
         answer(problem, instance: head.path)
@@ -91,7 +115,9 @@ extension GatewayLoop {
 
     // MARK: Reading
 
-    private func readKafkaRecords(_ body: UnsafeRawBufferPointer, _ call: KafkaRESTCall) -> Problem? {
+    private func readKafkaRecords(
+        _ body: UnsafeRawBufferPointer, _ call: KafkaRESTCall, atMost most: Int
+    ) -> Problem? {
         // The text holds all records, and what one may hold.
         var limits = jsonLimits
         limits.keys = Self.keysOfRecord * limits.elements
@@ -102,13 +128,11 @@ extension GatewayLoop {
             guard call == .v3 else {
                 let start = scanner.position
                 let kind = try scanner.onlyValue()
-                return readList(in: body, start, kind, call)
+                return readList(in: body, start, kind, call, atMost: most)
             }
             var texts: [JSONRange] = []
             while scanner.peek() != nil || scanner.position < body.count {
-                guard texts.count < jsonLimits.elements else {
-                    return Problem(.tooManyEvents, "There are more than \(jsonLimits.elements) records.")
-                }
+                guard texts.count < most else { return tooManyRecords(most) }
                 let start = scanner.position
                 _ = try scanner.value()
                 texts.append(JSONRange(start, scanner.position))
@@ -123,31 +147,42 @@ extension GatewayLoop {
     }
 
     private func readList(
-        in body: UnsafeRawBufferPointer, _ start: Int, _ kind: JSONKind, _ call: KafkaRESTCall
+        in body: UnsafeRawBufferPointer, _ start: Int, _ kind: JSONKind, _ call: KafkaRESTCall, atMost most: Int
     ) -> Problem? {
-        let member: StaticString = call == .v2 ? "records" : "entries"
+        let member = call == .v2 ? "records" : "entries"
         let walk = JSONWalk(body)
         guard kind == .object,
-            let list = JSONPointer("/\(member)")?.find(in: walk, JSONRange(start, body.count)), list.kind == .array
+            let list = walk.member(Array(member.utf8), of: JSONRange(start, body.count)), list.kind == .array
         else { return Problem(.missingField, "\(member) is required, and a list") }
         let reader = KafkaRecordReader(call == .v2 ? .v2(kafkaEncoding()) : .v3, body)
         var problem: Problem?
         walk.elements(of: list.range) { element in
-            if events.count == jsonLimits.elements {
-                problem = Problem(.tooManyEvents, "There are more than \(jsonLimits.elements) records.")
+            if events.count == most {
+                problem = tooManyRecords(most)
                 return false
             }
-            if call == .batch { routed.names.append(name(of: element, walk)) }
             read(element, reader)
+            if call == .batch { readName(of: element, walk) }
             return true
         }
         if problem == nil, events.isEmpty { return Problem(.emptyBatch, "\(member) is empty.") }
         return problem
     }
 
-    private func name(of entry: JSONWalk.Value, _ walk: JSONWalk) -> [UInt8] {
-        guard let id = JSONPointer("/id")?.find(in: walk, entry.range), id.kind == .string else { return [] }
-        return walk.string(id) ?? []
+    private func tooManyRecords(_ most: Int) -> Problem {
+        Problem(.tooManyEvents, "There are more than \(most) records.", limit: most)
+    }
+
+    /// The name by which an entry of a batch is answered: without one nobody would know which it was.
+    private func readName(of entry: JSONWalk.Value, _ walk: JSONWalk) {
+        var name: [UInt8]?
+        if entry.kind == .object, let id = walk.member(KafkaRESTCall.idKey, of: entry.range), id.kind == .string {
+            name = walk.string(id)
+        }
+        let isGood = name.map { (1...KafkaRESTCall.maxIDBytes).contains($0.count) } ?? false
+        routed.names.append(isGood ? name! : [])
+        if isGood || rejections.last?.index == events.count - 1 { return }
+        reject(events.count - 1, .invalidRecordFormat, "id must be a string of 1 to \(KafkaRESTCall.maxIDBytes) bytes")
     }
 
     private func read(_ record: JSONWalk.Value, _ reader: KafkaRecordReader) {
@@ -292,7 +327,8 @@ extension GatewayLoop {
                 isRejected
                     ? rejections[next]
                     : Rejection(
-                        index: index, kind: .storageUnavailable, detail: "The broker stopped taking writes; send it again"),
+                        index: index, kind: .storageUnavailable,
+                        detail: "The broker stopped taking writes; send it again"),
                 first: false)
             if isRejected { next += 1 }
             out.text("}")

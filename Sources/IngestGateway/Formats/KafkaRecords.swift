@@ -24,6 +24,8 @@ struct KafkaRecordReader {
 
     /// Headers of one record.
     static let maxHeaders = 64
+    /// Bytes of a member's name that a refusal repeats.
+    static let maxQuoted = 64
 
     private let form: Form
     private let walk: JSONWalk
@@ -57,7 +59,7 @@ struct KafkaRecordReader {
         var seen: Set<String> = []
         walk.members(of: record.range) { member in
             let name = String(decoding: member.key.bytes(of: walk.text), as: UTF8.self)
-            if !seen.insert(name).inserted { words = "\(name.prefix(64)) stands twice" }
+            if !seen.insert(name).inserted { words = "\(Self.quoted(name)) stands twice" }
             words = words ?? take(name, member.value, &found, routed)
             return words == nil
         }
@@ -90,7 +92,7 @@ struct KafkaRecordReader {
         case ("headers", .v3): return takeHeaders(value, &found, routed)
         case ("id", .v3): return nil
         case ("timestamp", .v3): return "timestamp is not supported: the time of a record is that of its arrival"
-        default: return "\(name.prefix(64)) is not supported"
+        default: return "\(Self.quoted(name)) is not supported"
         }
         return nil
     }
@@ -100,10 +102,11 @@ struct KafkaRecordReader {
         case .v2(let encoding): return write(value, encoding, name, into: &out)
         case .v3:
             guard value.kind == .object else { return "\(name) must be an object with type and data" }
-            guard let type = member("type", of: value), type.kind == .string, let text = walk.string(type),
+            guard let type = walk.member(Self.typeKey, of: value.range), type.kind == .string,
+                let text = walk.string(type),
                 let encoding = Self.encodings.first(where: { $0.0 == String(decoding: text, as: UTF8.self) })?.1
             else { return "\(name).type must be JSON, STRING or BINARY" }
-            guard let content = member("data", of: value) else { return "\(name).data is required" }
+            guard let content = walk.member(Self.contentKey, of: value.range) else { return "\(name).data is required" }
             return write(content, encoding, name, into: &out)
         }
     }
@@ -127,8 +130,14 @@ struct KafkaRecordReader {
         return nil
     }
 
-    private func member(_ name: String, of object: JSONWalk.Value) -> JSONWalk.Value? {
-        JSONPointer("/" + name)?.find(in: walk, object.range)
+    private static let typeKey = Array("type".utf8)
+    private static let contentKey = Array("data".utf8)
+    private static let nameKey = Array("name".utf8)
+    private static let valueKey = Array("value".utf8)
+
+    private static func quoted(_ name: String) -> String {
+        // By bytes: what people take for one letter may be of any number.
+        String(decoding: name.utf8.prefix(maxQuoted), as: UTF8.self)
     }
 
     private func takeHeaders(_ value: JSONWalk.Value, _ found: inout Record, _ routed: RoutedEvents) -> String? {
@@ -147,12 +156,12 @@ struct KafkaRecordReader {
     }
 
     private func write(_ header: JSONWalk.Value, _ routed: RoutedEvents) -> String? {
-        guard header.kind == .object, let name = member("name", of: header), name.kind == .string,
+        guard header.kind == .object, let name = walk.member(Self.nameKey, of: header.range), name.kind == .string,
             let text = walk.string(name)
         else { return "a header must be an object with name and value" }
         routed.headerBytes.varint(Int32(text.count))
         routed.headerBytes.bytes(text)
-        guard let value = member("value", of: header), value.kind != .null else {
+        guard let value = walk.member(Self.valueKey, of: header.range), value.kind != .null else {
             routed.headerBytes.varint(-1)
             return nil
         }

@@ -63,12 +63,37 @@ struct JSONWalk {
         }
     }
 
-    /// Whether a key, or a string's inside, is this text once its escapes are resolved.
-    func equals(_ inside: JSONRange, _ name: [UInt8]) -> Bool {
-        let bytes = inside.bytes(of: text)
-        if bytes.contains(UInt8(ascii: "\\")) { return JSONText.unescaped(bytes) == name }
-        return bytes.count == name.count && bytes.elementsEqual(name)
+    /// The value of the first member of an object that has this name.
+    func member(_ name: [UInt8], of object: JSONRange) -> Value? {
+        var found: Value?
+        members(of: object) { member in
+            if equals(member.key, name) { found = member.value }
+            return found == nil
+        }
+        return found
     }
+
+    /// A key, or a string's inside, once its escapes are resolved: for who compares it with many.
+    enum Text {
+        case plain(UnsafeRawBufferPointer)
+        /// nil: half of a surrogate pair is in it, and it is equal to nothing.
+        case unescaped([UInt8]?)
+
+        func equals(_ name: [UInt8]) -> Bool {
+            switch self {
+            case .plain(let bytes): bytes.count == name.count && bytes.elementsEqual(name)
+            case .unescaped(let bytes): bytes == name
+            }
+        }
+    }
+
+    func text(inside: JSONRange) -> Text {
+        let bytes = inside.bytes(of: text)
+        return bytes.contains(UInt8(ascii: "\\")) ? .unescaped(JSONText.unescaped(bytes)) : .plain(bytes)
+    }
+
+    /// Whether a key, or a string's inside, is this text once its escapes are resolved.
+    func equals(_ inside: JSONRange, _ name: [UInt8]) -> Bool { text(inside: inside).equals(name) }
 
     /// The text of a string, its escapes resolved; nil: half of a surrogate pair is in it.
     func string(_ value: Value) -> [UInt8]? {
@@ -135,11 +160,7 @@ struct JSONPointer: Sendable, Equatable {
         for token in tokens {
             var found: JSONWalk.Value?
             switch value.kind {
-            case .object:
-                walk.members(of: value.range) { member in
-                    if walk.equals(member.key, token) { found = member.value }
-                    return found == nil
-                }
+            case .object: found = walk.member(token, of: value.range)
             case .array:
                 guard var left = token.withUnsafeBytes({ $0.decimalValue }) else { return nil }
                 walk.elements(of: value.range) { element in
