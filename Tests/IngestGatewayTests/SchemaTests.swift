@@ -86,4 +86,48 @@ import Testing
         for missing in ["/c", "/a/2", "/a/x", "/a/0/1", "/a/-1"] { #expect(try find(missing) == nil) }
         for wrong in ["", "a", "/~", "/~2", String(repeating: "/a", count: 17)] { #expect(JSONPointer(wrong) == nil) }
     }
+
+    // MARK: What it may cost
+
+    /// Two alternatives that both lead back: without a bound 2^60 looks at one event of 300 bytes.
+    @Test(arguments: ["anyOf", "oneOf"])
+    func alternativesThatLeadBackEnd(keyword: String) throws {
+        let schema = try Self.schema(
+            "{\(keyword): [{properties: {a: {$ref: \"#\"}}, required: [x]}, {properties: {a: {$ref: \"#\"}}, required: [y]}]}"
+        )
+        func event(_ depth: Int) -> String {
+            String(repeating: "{\"a\":", count: depth) + "{}" + String(repeating: "}", count: depth)
+        }
+        #expect(try Self.words(event(3), schema)?.contains("form") == true)
+        #expect(try Self.words(event(60), schema) == "The event is too complex to be held against the schema")
+        // Within a `not`, what was not looked at is no consent.
+        let negated = try Self.schema(
+            "{not: {$ref: \"#/$defs/n\"}, $defs: {n: {\(keyword): [{properties: {a: {$ref: \"#/$defs/n\"}}, required: [x]}, "
+                + "{properties: {a: {$ref: \"#/$defs/n\"}}, required: [y]}]}}}")
+        #expect(try Self.words(event(60), negated) == "The event is too complex to be held against the schema")
+    }
+
+    @Test func partsThatSayMoreOfTheSameValueAreCounted() throws {
+        let chain = (0..<400).map { "n\($0): {allOf: [{$ref: \"#/$defs/n\($0 + 1)\"}]}" }.joined(separator: ", ")
+        let schema = try Self.schema("{$ref: \"#/$defs/n0\", $defs: {\(chain), n400: {type: string}}}")
+        #expect(try Self.words("\"a\"", schema) == "The event is too complex to be held against the schema")
+    }
+
+    @Test func anEventOfManyFormsIsNoTrouble() throws {
+        let forms = (0..<200).map { "{properties: {type: {const: t\($0)}}, required: [type]}" }.joined(separator: ", ")
+        let schema = try Self.schema("{oneOf: [\(forms)]}")
+        let event =
+            "{\"id\":1,\"type\":\"t199\",\"tags\":[" + Array(repeating: "1", count: 50).joined(separator: ",") + "]}"
+        #expect(try Self.words(event, schema) == nil)
+    }
+
+    @Test func whatIsSaidOfAnEventIsBounded() throws {
+        let many = (0..<1000).map { "value\($0)" }.joined(separator: ", ")
+        let words = try #require(try Self.words("1", Self.schema("{enum: [\(many)]}")))
+        #expect(words.hasPrefix("Invalid event. Must be one of: value0, value1") && words.utf8.count < 1100)
+        let letter = "e" + String(repeating: "\u{301}", count: 10_000)
+        let schema = try Self.schema("{additionalProperties: false}")
+        let long = try #require(try Self.words("{\"\(letter)\":1}", schema))
+        #expect(long.utf8.count < 300)
+    }
 }

@@ -47,8 +47,13 @@ extension GatewayLoop {
         return JSONRange(0, routed.keyBytes.count)
     }
 
+    /// What is said of each event is kept as far as a reply has room for it.
     private func reject(_ index: Int, _ kind: ProblemKind, _ finding: EventFinding) {
-        rejections.append(Rejection(index: index, kind: kind, detail: "", finding: finding))
+        routed.findingBytes += finding.words.utf8.count + finding.pointer.utf8.count
+        rejections.append(
+            routed.findingBytes <= Self.maxResultsBytes
+                ? Rejection(index: index, kind: kind, detail: "", finding: finding)
+                : Rejection(index: index, kind: kind, detail: "The event is not as the route wants it"))
     }
 
     private func chooseKey(of index: Int, _ pointer: JSONPointer, _ isRequired: Bool, _ walk: JSONWalk) {

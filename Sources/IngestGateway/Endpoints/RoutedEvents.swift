@@ -27,6 +27,8 @@ final class RoutedEvents {
     /// Of `GatewayLoop.recordHeaders`: how many there are, and where an event's identifier is to be written.
     var headerCount: Int32 = 0
     var idPlaces: [Int] = []
+    /// What was found wrong with events, in bytes.
+    var findingBytes = 0
 
     /// Forgets the last request.
     func begin(_ count: Int) {
@@ -44,6 +46,7 @@ final class RoutedEvents {
         batches.removeAll(keepingCapacity: true)
         idPlaces.removeAll(keepingCapacity: true)
         headerCount = 0
+        findingBytes = 0
     }
 
     /// Bytes of made events, or of keys, that are kept for the next request.

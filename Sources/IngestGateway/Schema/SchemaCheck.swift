@@ -1,17 +1,46 @@
 /// Holds the events of one text, which is checked JSON, against a schema.
+///
+/// A schema whose alternatives lead back to itself doubles the work with each level of an event. So there is only as much work
+/// as the text is worth, and what is left of it belongs to all its events.
 struct SchemaCheck {
     private let schema: JSONSchema
     private let walk: JSONWalk
+    private let effort: Effort
+
+    /// One part of the schema held against one value is one step; so is a look at 64 bytes, or at 8 names of properties.
+    private final class Effort {
+        var left: Int
+        var depth = 0
+
+        init(bytes: Int) { left = SchemaCheck.freeSteps + SchemaCheck.stepsPerByte * bytes }
+    }
+
+    /// Steps that any text is worth: some milliseconds.
+    static let freeSteps = 100_000
+    /// Steps for each byte. A schema of 50 forms of events takes less than one.
+    static let stepsPerByte = 8
+    /// Parts within each other, those that say more of the same value included: five for each level of an event.
+    static let maxDepth = 320
 
     init(_ schema: JSONSchema, _ text: UnsafeRawBufferPointer) {
         self.schema = schema
         walk = JSONWalk(text)
+        effort = Effort(bytes: text.count)
     }
 
     /// What is wrong first, in the order of the schema; nil: nothing.
-    func failure(of event: JSONRange) -> SchemaFailure? { failure(of: walk.value(event), 0) }
+    func failure(of event: JSONRange) -> SchemaFailure? {
+        let found = failure(of: walk.value(event), 0)
+        // Whatever was found: what was not looked at counted as wrong, and within a `not` as right.
+        return effort.left < 0 ? SchemaFailure("type", .tooComplex) : found
+    }
 
     private func failure(of value: JSONWalk.Value, _ index: Int) -> SchemaFailure? {
+        effort.left -= 1 + value.range.count / 64
+        if effort.depth == Self.maxDepth { effort.left = -1 }
+        guard effort.left >= 0 else { return SchemaFailure("type", .tooComplex) }
+        effort.depth += 1
+        defer { effort.depth -= 1 }
         let part = schema.parts[index]
         if let failure = failureOfItself(value, part) { return failure }
         let inner: SchemaFailure? =
@@ -102,7 +131,9 @@ struct SchemaCheck {
         var failure: SchemaFailure?
         walk.members(of: object.range) { member in
             count += 1
-            if let index = part.properties.firstIndex(where: { walk.equals(member.key, $0.name) }) {
+            effort.left -= part.properties.count / 8
+            let key = walk.text(inside: member.key)
+            if let index = part.properties.firstIndex(where: { key.equals($0.name) }) {
                 // Two readers could act on different ones.
                 if found[index] != nil {
                     failure = SchemaFailure("properties", .other(" stands twice")).within(name(of: member.key))

@@ -4,6 +4,8 @@ struct SchemaFailure {
         case missing
         case unknown(allowed: String)
         case wrongType(JSONTypes)
+        /// To hold it against the schema is more work than it is worth.
+        case tooComplex
         /// Said behind the member's name: " must …".
         case other(String)
     }
@@ -28,22 +30,27 @@ struct SchemaFailure {
 
     /// Deeper places are not told apart from what is around them.
     private static let maxNamed = 256
+    /// Bytes of the values that are allowed: of more, people look into the schema.
+    private static let maxAllowed = 1024
 
     private var name: String? {
         if path.isEmpty { return nil }
         return Self.shortened(path.reversed().joined(separator: "."))
     }
 
-    private static func shortened(_ name: String) -> String {
-        name.utf8.count > maxNamed ? String(name.prefix(maxNamed)) + "…" : name
+    /// By bytes: what people take for one letter may be of any number.
+    private static func shortened(_ text: String, to most: Int = maxNamed) -> String {
+        text.utf8.count > most ? String(decoding: text.utf8.prefix(most), as: UTF8.self) + "…" : text
     }
 
     /// One sentence without its full stop.
     var words: String {
         switch reason {
         case .missing: "\(name ?? "The event") is required"
-        case .unknown(let allowed): "Invalid \(name ?? "event"). Must be one of: \(allowed)"
+        case .unknown(let allowed):
+            "Invalid \(name ?? "event"). Must be one of: \(Self.shortened(allowed, to: Self.maxAllowed))"
         case .wrongType(let types): "\(name ?? "Request body") must be \(types.words)"
+        case .tooComplex: "The event is too complex to be held against the schema"
         case .other(let rest): (name ?? "The event") + rest
         }
     }
@@ -59,6 +66,7 @@ struct SchemaFailure {
     var kind: ProblemKind {
         switch reason {
         case .missing: .missingField
+        case .tooComplex: .tooComplex
         case .unknown where path == ["event_type"]: .unknownEventType
         default: .invalidField
         }
