@@ -55,15 +55,14 @@ extension GatewayLoop {
             if needsLength, length == 0, head[.contentLength] == nil {
                 return Problem(.lengthRequired, "A body with Content-Length or Transfer-Encoding: chunked is required.")
             }
-            if length > maxBodyBytes { return bodyTooLarge() }
+            if length > maxBodyBytes { return bodyTooLarge(maxBodyBytes) }
         }
         if head.body != .length(0), let problem = unsupportedMediaType() { return problem }
         return keyTooLarge()
     }
 
-    func bodyTooLarge() -> Problem {
-        let limit = routeRow.pointee.maxBodyBytes
-        return Problem(.bodyTooLarge, "The body is larger than \(limit) bytes.", limit: limit)
+    func bodyTooLarge(_ limit: Int) -> Problem {
+        Problem(.bodyTooLarge, "The body is larger than \(limit) bytes.", limit: limit)
     }
 
     private func nothingThere() -> Problem {
@@ -98,7 +97,8 @@ extension GatewayLoop {
 
     func countChunks(_ bytes: Int) {
         guard broker.quotas.version != 0 else { return }
-        withQuotaClient { user, client in broker.countProduce(bytes, of: user, client: &client, nowMs: now / 1_000_000) }
+        withQuotaClient { user, client in broker.countProduce(bytes, of: user, client: &client, nowMs: now / 1_000_000)
+        }
     }
 
     /// Limits of who shows nothing are kept from one request to the next; those of others are looked up for each.

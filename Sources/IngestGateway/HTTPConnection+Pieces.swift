@@ -14,7 +14,7 @@ extension HTTPConnection {
         switch loop.head.body {
         case .length(let bytes):
             guard bytes <= most else {
-                refuse(loop.bodyTooLarge(), on: connection, begun: true)
+                refuse(loop.bodyTooLarge(most), on: connection, begun: true)
                 return false
             }
             framing = .length(bytes)
@@ -69,7 +69,7 @@ extension HTTPConnection {
             case .data(let range):
                 guard take(range, of: bytes, body, connection) else { return nil }
             case .failure(let failure):
-                chunksFailed(failure, connection)
+                chunksFailed(failure, limit: decoder.maxBody, connection)
                 return nil
             case .end: return true
             }

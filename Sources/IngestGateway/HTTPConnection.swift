@@ -56,6 +56,8 @@ final class HTTPConnection: ConnectionHandler {
 
     /// The only timer: a request must be whole in time, and what it waits for done.
     static let requestTimer = 0
+    /// Bytes of a body that nobody looks at: it is read for the next request behind it alone.
+    static let maxUnwantedBody = 64 << 10
     /// Bytes reserved at least for a body that is not whole; then twice what has arrived.
     private static let firstShare = ChunkedBody.firstCapacity
 
@@ -125,7 +127,7 @@ final class HTTPConnection: ConnectionHandler {
         let most: Int
         if caller == nil, gateway.authentication != nil { caller = Caller(connection) }
         switch loop.admit(caller) {
-        case .nothing: most = loop.routeRow.pointee.maxBodyBytes
+        case .nothing: most = min(Self.maxUnwantedBody, loop.routeRow.pointee.maxBodyBytes)
         case .collected(let bytes): most = bytes
         case .streamed(let reader, let bytes):
             return readPieces(by: reader, upTo: bytes, &input, head: length, connection)
@@ -158,7 +160,7 @@ final class HTTPConnection: ConnectionHandler {
             return true
         case .length(let body):
             guard body <= most else {
-                refuse(loop.bodyTooLarge(), on: connection, begun: true)
+                refuse(loop.bodyTooLarge(most), on: connection, begun: true)
                 return false
             }
             beginReceivingBody(connection)
@@ -212,7 +214,7 @@ final class HTTPConnection: ConnectionHandler {
                 }
                 body.append(UnsafeRawBufferPointer(rebasing: bytes[range]), pool: loop.pool)
             case .failure(let failure):
-                chunksFailed(failure, connection)
+                chunksFailed(failure, limit: body.decoder.maxBody, connection)
                 return false
             case .end:
                 input.consume(position)
@@ -235,10 +237,10 @@ final class HTTPConnection: ConnectionHandler {
         }
     }
 
-    func chunksFailed(_ failure: HTTPFailure, _ connection: Connection) {
+    func chunksFailed(_ failure: HTTPFailure, limit: Int, _ connection: Connection) {
         gateway.metrics.refusedInput.add()
         revive(connection)
-        let problem = failure == .bodyTooLarge ? loop.bodyTooLarge() : Problem(failure)
+        let problem = failure == .bodyTooLarge ? loop.bodyTooLarge(limit) : Problem(failure)
         loop.forgetRoute()
         refuse(problem, on: connection, begun: true)
     }

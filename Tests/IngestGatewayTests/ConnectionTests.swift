@@ -36,6 +36,22 @@ import Transport
         #expect(try node.values("t") == (0..<50).map { "{\"n\":\($0)}" })
     }
 
+    /// It is read for what stands behind it alone.
+    @Test func aBodyThatNobodyWantsIsReadUpToItsBound() throws {
+        let node = try GatewayHarness()
+        let client = try node.connect()
+        let body = [UInt8](repeating: 0x20, count: 64 << 10)
+        try client.send(HTTPClient.request("GET", "/healthz", body) + HTTPClient.request("GET", "/healthz", nil))
+        for _ in 0..<2 { #expect(try client.receive().status == 200) }
+        for chunked in [false, true] {
+            let client = try node.connect()
+            let framing = chunked ? "Transfer-Encoding: chunked\r\n\r\n10001\r\n" : "Content-Length: 65537\r\n\r\n"
+            try client.send(Array("GET /healthz HTTP/1.1\r\nHost: h\r\n\(framing)".utf8))
+            let reply = try client.receive()
+            #expect(reply.status == 413 && reply.string("code") == "body_too_large" && reply.number("limit") == 65536)
+        }
+    }
+
     /// A round of the loop for each, when none of a connection's requests may follow another one at once.
     @Test func pipelinedRequestsShareTheLoop() throws {
         var options = GatewayOptions()
