@@ -100,6 +100,7 @@ final class UnpackWork: ExchangeWork, @unchecked Sendable {
     func begin(_ body: ByteSlice?, for peer: PeerKey, _ done: @escaping @Sendable () -> Void) -> Bool {
         guard let body else { preconditionFailure("nothing to unpack") }
         self.peer = peer
+        // What it is unpacked to takes its place, and what is reserved for it.
         return broker.workers.submit { [self] in
             result = unpack(body.bytes, peer)
             done()
@@ -112,8 +113,9 @@ final class UnpackWork: ExchangeWork, @unchecked Sendable {
             return .failure(BodyCoding.problem(error, limit: limit))
         }
         // Until here the number of workers bounds the memory; what waits for its loop is counted.
-        if budget.reserve(out.count, for: peer) != nil { return .failure(Self.overloaded) }
-        reserved = out.count
+        let growth = max(0, out.count - body.count)
+        if budget.reserve(growth, for: peer) != nil { return .failure(Self.overloaded) }
+        reserved = growth
         return .success(pool.slice(copying: out.bytes))
     }
 

@@ -207,6 +207,7 @@ final class GatewayLoop {
     /// Lets go of memory that an unusual request has taken. To be called when its reply is written.
     func trim() {
         if out.count > Self.keptReply { out = ByteWriter(capacity: 4096) }
+        routed.trimBytes()
         // A batch and a refusal have an event each.
         if events.count > Self.keptElements { trimLists() }
     }

@@ -369,6 +369,12 @@ final class HTTPConnection: ConnectionHandler {
     /// Waits for work on another thread, with this connection muted.
     private func wait(for work: any ExchangeWork, _ connection: Connection) {
         let exchange = beginExchange(connection)
+        if let problem = keepBody(of: exchange, connection) {
+            loop.answer(problem, instance: loop.head.path)
+            writeReply(on: connection)
+            loop.count(started: loop.now, ended: loop.now)
+            return endExchange(connection)
+        }
         state = .waiting(work)
         exchange.deadline = deadline(from: connection.loop.now)
         connection.setTimer(Self.requestTimer, after: gateway.options.requestTimeout)
@@ -386,6 +392,12 @@ final class HTTPConnection: ConnectionHandler {
             work.refuse()
             resume(name, connection)
         }
+    }
+
+    /// Counts the body of a request that waits as its peer's: as many may wait as there are connections.
+    private func keepBody(of exchange: Exchange, _ connection: Connection) -> Problem? {
+        guard let body = exchange.body, body.count > exchange.reserved else { return nil }
+        return reserve(body.count - exchange.reserved, connection)
     }
 
     /// Goes on with a request whose work is done; not when it was given up meanwhile.

@@ -67,4 +67,44 @@ import Testing
         #expect(eventually { node.metric("millrace_http_connections") == 0 })
         #expect(eventually { (try? node.call("POST", "/events", "{}").status) == 201 })
     }
+
+    /// As many may wait as there are connections.
+    @Test func aBodyThatWaitsForItsTopicCountsAsItsPeers() throws {
+        var options = GatewayOptions()
+        options.maxInflightBytesPerPeer = 300_000
+        let node = try GatewayHarness(options)
+        node.disk.stall([.write, .sync], pathContains: "/data")
+        let event = Array(("\"" + String(repeating: "a", count: 200_000) + "\"").utf8)
+        let first = try node.connect()
+        try first.send(HTTPClient.request("POST", "/v1/topics/one/events", event))
+        // Whole, and let go of by then if nobody counted it.
+        #expect(eventually { node.metric("millrace_ingest_bytes_total") == event.count })
+        #expect(eventually { node.metric("millrace_http_inflight_bytes") == event.count })
+        let second = try node.connect()
+        try second.send(HTTPClient.request("POST", "/v1/topics/two/events", event))
+        let refused = try second.receive()
+        #expect(refused.status == 503 && refused.string("code") == "overloaded")
+        node.disk.release()
+        #expect(try first.receive().status == 201)
+        #expect(eventually { node.metric("millrace_http_inflight_bytes") == 0 })
+    }
+
+    /// Two that wait are both whole when they come, so neither is refused while it is received.
+    @Test func whoIsRefusedForWantOfRoomGoesOn() throws {
+        var options = GatewayOptions()
+        options.maxInflightBytesPerPeer = 15_000
+        let node = try GatewayHarness(options)
+        node.disk.stall([.write, .sync], pathContains: "/data")
+        let event = Array(("\"" + String(repeating: "a", count: 10_000) + "\"").utf8)
+        let first = try node.connect()
+        try first.send(HTTPClient.request("POST", "/v1/topics/one/events", event))
+        #expect(eventually { node.metric("millrace_ingest_bytes_total") == event.count })
+        #expect(eventually { node.metric("millrace_http_inflight_bytes") == event.count })
+        let second = try node.connect()
+        try second.send(HTTPClient.request("POST", "/v1/topics/two/events", event))
+        #expect(try second.receive().string("code") == "overloaded")
+        node.disk.release()
+        #expect(try first.receive().status == 201)
+        #expect(eventually { node.metric("millrace_http_inflight_bytes") == 0 })
+    }
 }

@@ -123,6 +123,17 @@ import Testing
         #expect(try post(node, "application/json", "{}").fields["accept"] == "application/x-www-form-urlencoded")
     }
 
+    /// One event of megabytes is as rare as a thousand events.
+    @Test func whatAnUnusualRequestHasTakenIsLetGoOf() {
+        let events = RoutedEvents()
+        for size in [1 << 20, (1 << 20) + 1] {
+            events.source.removeAll()
+            events.source.append(uninitialized: size).initializeMemory(as: UInt8.self, repeating: 0, count: size)
+            events.trimBytes()
+            #expect(events.source.count == (size > 1 << 20 ? 0 : size))
+        }
+    }
+
     @Test func aFormThatIsTooLongIsNotDecoded() throws {
         let node = try node("formats: form, reply: event")
         let longest = FormBody.longestEscape * GatewayOptions().maxEventBytes

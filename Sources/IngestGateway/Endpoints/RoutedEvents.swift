@@ -52,12 +52,16 @@ final class RoutedEvents {
     /// Bytes of made events, or of keys, that are kept for the next request.
     private static let keptBytes = 1 << 20
 
-    /// Lets go of what an unusual request has taken.
-    func trim(to elements: Int) {
+    /// Lets go of the bytes that an unusual request has taken: one event alone may have megabytes.
+    func trimBytes() {
         if source.count > Self.keptBytes { source = ByteWriter(capacity: 64) }
         if made.count > Self.keptBytes { made = ByteWriter(capacity: 64) }
         if keyBytes.count > Self.keptBytes { keyBytes = ByteWriter(capacity: 64) }
         if headerBytes.count > Self.keptBytes { headerBytes = ByteWriter(capacity: 64) }
+    }
+
+    /// Lets go of the lists that it has taken.
+    func trim(to elements: Int) {
         if keys.capacity <= elements { return }
         (wanted, recordHeaders, names) = ([], [], [])
         (keys, partitions, offsets, order, batches) = ([], [], [], [], [])
