@@ -34,7 +34,7 @@ static _Atomic uint64_t *counts = before;
 
 #ifndef SCHEDULE_ONLY
 // Of check.py's BACKGROUND, too.
-static const char *const background[] = {"maintenance", "cleaner"};
+static const char *const background[] = {"maintenance", "cleaner", "window"};
 static __thread int is_background __attribute__((tls_model("initial-exec")));
 
 static inline void count(int which, uint64_t by) {
