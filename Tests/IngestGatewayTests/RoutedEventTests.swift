@@ -230,6 +230,15 @@ import Testing
         ("routes:\n  - {path: /a, to: a, formats: raw, schema: {}}", "cannot be held against a schema"),
         ("routes:\n  - {path: /a, to: a, formats: csv, csv: {delimiter: ab}}", "must be one character"),
         ("routes:\n  - {path: /a, to: a, csv: {skip_lines: 1}, formats: json}", "csv is not among them"),
+        ("routes:\n  - {path: /a, to: a, formats: csv, csv: {columns: [b, c], names: {c: b}}}", "stands twice"),
+        (
+            "routes:\n  - {path: /a, to: a, formats: csv, csv: {columns: ["
+                + (0...1024).map { "c\($0)" }.joined(separator: ", ") + "]}}", "at most 1024 cells"
+        ),
+        (
+            "routes:\n  - {path: /a, to: a, reply: {form: shard, echo: {"
+                + (0...16).map { "e\($0): /a" }.joined(separator: ", ") + "}}}", "echoes more than 16 values"
+        ),
         ("routes:\n  - {path: /a, to: a, max_body: 17MiB}", "http.max.request.bytes"),
         ("routes:\n  - {path: /a, to: a, schema: {pattern: x}}", "this keyword of JSON Schema is not checked here"),
         ("routes:\n  - {path: /a, to: a, schema: {$ref: \"#\"}}", "refers to itself"),

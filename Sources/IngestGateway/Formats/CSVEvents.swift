@@ -82,13 +82,8 @@ struct CSVEvents {
             case .row: names = cells.map { String(decoding: unquoted($0), as: UTF8.self) }
             }
         }
-        var known: Set<String> = []
-        for name in names.map({ plan.names[$0] ?? $0 }) {
-            guard !name.isEmpty, name.utf8.count <= CSVPlan.maxNameBytes, known.insert(name).inserted else {
-                return Problem(
-                    .invalidCSV, "A column's name is empty, longer than \(CSVPlan.maxNameBytes) bytes, or stands twice."
-                )
-            }
+        guard let members = plan.members(of: names) else { return Problem(.invalidCSV, CSVPlan.namesProblem + ".") }
+        for name in members {
             var key = ByteWriter(capacity: name.utf8.count + 8)
             JSONText.write(name, into: &key)
             key.text(":")

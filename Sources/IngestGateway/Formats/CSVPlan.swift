@@ -10,6 +10,18 @@ struct CSVPlan: Sendable {
 
     /// A name is written into every event.
     static let maxNameBytes = 256
+
+    /// The members that columns of these names make; nil: one is empty, too long, or stands twice.
+    func members(of columns: [String]) -> [String]? {
+        var known: Set<String> = []
+        let members = columns.map { names[$0] ?? $0 }
+        let areGood = members.allSatisfy {
+            !$0.isEmpty && $0.utf8.count <= Self.maxNameBytes && known.insert($0).inserted
+        }
+        return areGood ? members : nil
+    }
+
+    static let namesProblem = "A column's name is empty, longer than \(maxNameBytes) bytes, or stands twice"
 }
 
 /// What the cells of a column become.

@@ -11,8 +11,7 @@ struct RouteReader {
 
     private static let keys = [
         "id", "enabled", "path", "prefix", "methods", "formats", "csv", "to", "key", "key_required", "reply", "success",
-        "rate",
-        "max_body", "schema", "enrich", "ack",
+        "rate", "max_body", "schema", "enrich", "ack",
     ]
 
     /// nil: it is no mapping, and the place has noted so. `maxBodyBytes`: of a route that says nothing.
@@ -143,6 +142,14 @@ struct RouteReader {
         plan.skippedLines = fields["skip_lines"]?.integer(0...1000) ?? 0
         plan.columns = fields["columns"]?.texts()
         for (name, place) in fields["names"]?.entries() ?? [] { plan.names[name] = place.text() }
+        if let columns = plan.columns {
+            if columns.count > CSVRows.maxCells {
+                fields["columns"]?.refuse("a row has at most \(CSVRows.maxCells) cells", remedy: "Leave some out")
+            }
+            if plan.members(of: columns) == nil {
+                fields["columns"]?.refuse(CSVPlan.namesProblem, remedy: "Correct it, or its member in names")
+            }
+        }
         return plan
     }
 
@@ -207,6 +214,10 @@ struct RouteReader {
             } else {
                 place.refuse("must be a JSON pointer such as /event_type", remedy: "Correct the value")
             }
+        }
+        if echo.count > IngestPlan.maxEnrichments {
+            self.fields["reply"]?.refuse(
+                "echoes more than \(IngestPlan.maxEnrichments) values", remedy: "Leave some out")
         }
         return .shard(message: fields["message"]?.text() ?? Self.usualMessage, echo: echo)
     }
