@@ -151,7 +151,7 @@ import Testing
         let reply = try post(node, "application/x-www-form-urlencoded", form(FormBody.maxFields + 1))
         #expect(reply.status == 400 && reply.string("code") == "too_complex")
         // The last one is all that is behind the limit: it is not looked at as a list of a million.
-        let many = try Array(form(1_000_000).utf8).withUnsafeBytes { body in
+        let many = Array(form(1_000_000).utf8).withUnsafeBytes { body in
             var out = ByteWriter(capacity: 64)
             return FormBody.write(body, into: &out)
         }
@@ -199,10 +199,14 @@ import Testing
         #expect(record.headers["content-type"] == "text/plain")
         for wrong in [
             Array(fields.dropLast(3)), ["ce-specversion: 0.3"] + fields.dropFirst(), fields + ["ce-bad_name: x"],
-            fields + ["ce-x: %ff"],
+            fields + ["ce-x: %ff"], fields + ["CE-ID: 2"],
         ] {
             #expect(try post(node, "text/plain", "content", wrong).status == 400, "\(wrong)")
         }
+        // A key that is too long is not left out: its events would be anywhere.
+        let long = Array(fields.dropLast()) + ["ce-partitionkey: " + String(repeating: "k", count: 1025)]
+        #expect(try post(node, "text/plain", "content", long).status == 431)
+        #expect(try node.values("x") == ["content"])
         #expect(try node.call("POST", "/events", "{}", fields: fields).string("code") == "unsupported_header")
     }
 }

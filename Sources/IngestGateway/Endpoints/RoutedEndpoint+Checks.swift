@@ -39,7 +39,7 @@ extension GatewayLoop {
         guard plan.key == .field else { return nil }
         if let key = head[.partitionKey] {
             routed.keyBytes.bytes(key)
-        } else if format == .binaryCloudEvent, let key = partitionKeyAttribute(), key.count <= Self.maxKeyBytes {
+        } else if format == .binaryCloudEvent, let key = partitionKeyAttribute() {
             routed.keyBytes.bytes(key)
         } else {
             return nil

@@ -34,6 +34,7 @@ extension GatewayLoop {
     /// Writes the headers of a binary event's attributes, and says how many, or what is wrong with them.
     func writeAttributes() -> Result<Int32, Problem> {
         var missing: Set<String> = ["specversion", "id", "source", "type"]
+        var known: Set<String> = []
         var count: Int32 = 0
         for index in 0..<head.fieldCount {
             let field = head.fieldName(index)
@@ -49,6 +50,13 @@ extension GatewayLoop {
             }
             guard let value = PercentDecoding.string(head.fieldValue(index)) else {
                 return .failure(Problem(.invalidHeader, "The field ce-\(name) is not percent-encoded UTF-8."))
+            }
+            guard known.insert(name).inserted else {
+                return .failure(Problem(.invalidHeader, "The field ce-\(name) stands twice."))
+            }
+            if name == "partitionkey", value.utf8.count > Self.maxKeyBytes {
+                return .failure(
+                    Problem(.keyTooLarge, "A key is at most \(Self.maxKeyBytes) bytes.", limit: Self.maxKeyBytes))
             }
             if name == "specversion", value != "1.0" {
                 return .failure(Problem(.invalidHeader, "ce-specversion must be 1.0"))
