@@ -13,6 +13,7 @@ public final class AccessCatalog: ScramCredentialSource {
     /// Keys of the gateway, by id.
     public let keys: [ExactString: GatewayKeyRecord]
     private let forms: [ScramMechanism: ScramForms]
+    private let twins: [ScramMechanism: ScramTwins]
     /// The metadata's revision that this is as of, and those that changed one part of it last.
     public let version: Int64
     public let credentialsVersion: Int64
@@ -60,6 +61,7 @@ public final class AccessCatalog: ScramCredentialSource {
         var credentials: [ExactString: UserCredentials]
         /// What these show of themselves.
         var forms: [ScramMechanism: ScramForms]
+        var twins: [ScramMechanism: ScramTwins]
         var keys: [ExactString: GatewayKeyRecord]
         var version: Int64
         var credentialsVersion: Int64
@@ -73,6 +75,7 @@ public final class AccessCatalog: ScramCredentialSource {
         quotas = parts.quotas
         credentials = parts.credentials
         forms = parts.forms
+        twins = parts.twins
         keys = parts.keys
         version = parts.version
         credentialsVersion = parts.credentialsVersion
@@ -83,7 +86,8 @@ public final class AccessCatalog: ScramCredentialSource {
 
     private var parts: Parts {
         Parts(
-            rules: rules, quotas: quotas, credentials: credentials, forms: forms, keys: keys, version: version,
+            rules: rules, quotas: quotas, credentials: credentials, forms: forms, twins: twins, keys: keys,
+            version: version,
             credentialsVersion: credentialsVersion, quotasVersion: quotasVersion, keysVersion: keysVersion,
             textBytes: textBytes)
     }
@@ -114,7 +118,7 @@ public final class AccessCatalog: ScramCredentialSource {
         self.init(
             Parts(
                 rules: options.rules(bindings), quotas: quotas, credentials: credentials,
-                forms: Self.forms(credentials), keys: keys, version: version,
+                forms: Self.forms(credentials), twins: Self.twins(credentials), keys: keys, version: version,
                 credentialsVersion: version, quotasVersion: version, keysVersion: version,
                 textBytes: TextBytes(
                     users: Self.textBytes(credentials), acls: Self.textBytes(bindings), quotas: Self.textBytes(quotas),
@@ -158,6 +162,7 @@ public final class AccessCatalog: ScramCredentialSource {
             }
             parts.textBytes.users = Self.textBytes(parts.credentials)
             parts.forms = Self.forms(parts.credentials)
+            parts.twins = Self.twins(parts.credentials)
             parts.credentialsVersion = version
         }
     }
@@ -167,6 +172,19 @@ public final class AccessCatalog: ScramCredentialSource {
             uniqueKeysWithValues: ScramMechanism.allCases.map { mechanism in
                 (mechanism, ScramForms(credentials.values.lazy.compactMap { $0[mechanism] }))
             })
+    }
+
+    private static func twins(_ credentials: [ExactString: UserCredentials]) -> [ScramMechanism: ScramTwins] {
+        ScramMechanism.allCases.reduce(into: [:]) { twins, mechanism in
+            guard let user = credentials.first(where: { $0.value[mechanism] != nil })?.key else { return }
+            let (count, names) = (user.text.utf8.count, 0...credentials.count)
+            // One more name than there are users.
+            let nobody = names.lazy.map { number -> ExactString in
+                let end = String(number, radix: 36)
+                return ExactString(String(repeating: "\u{1}", count: max(0, count - end.utf8.count)) + end)
+            }.first { credentials[$0] == nil }
+            twins[mechanism] = nobody.map { ScramTwins(user: user, nobody: $0) }
+        }
     }
 
     static func textBytes(_ bindings: some Sequence<AclBinding>) -> Int { bindings.reduce(0) { $0 + $1.textBytes } }
@@ -196,6 +214,8 @@ public final class AccessCatalog: ScramCredentialSource {
     }
 
     public func scramForms(mechanism: ScramMechanism) -> ScramForms { forms[mechanism] ?? .none }
+
+    public func scramTwins(mechanism: ScramMechanism) -> ScramTwins? { twins[mechanism] }
 
     public var userCount: Int { credentials.count }
 

@@ -37,6 +37,26 @@ import Testing
         return users + access.rules.bindings.map { "\($0)" }.sorted() + quotas
     }
 
+    /// What an exchange looks for besides, so that no look-up shows whether somebody was found.
+    @Test func thereIsAUserToFindAndANameThatNobodyHas() throws {
+        let node = try SimulatedBroker()
+        let broker = node.broker
+        #expect(ScramMechanism.allCases.allSatisfy { broker.access.scramTwins(mechanism: $0) == nil })
+        // Those that would be taken first, too.
+        for name in ["a", "0", "1", "\u{1}0"] {
+            _ = broker.alterScramCredentials(deletions: [], upsertions: [upsertion(name)])
+            let twins = try #require(broker.access.scramTwins(mechanism: .sha256))
+            #expect(broker.access.scramCredential(of: twins.user, mechanism: .sha256) != nil)
+            #expect(broker.access.scramCredential(of: twins.nobody, mechanism: .sha256) == nil)
+            #expect(twins.user.text.utf8.count == twins.nobody.text.utf8.count)
+        }
+        #expect(broker.access.scramTwins(mechanism: .sha512) == nil)
+        _ = broker.alterScramCredentials(
+            deletions: ["a", "0", "1", "\u{1}0"].map { .init(user: $0, mechanism: 1) }, upsertions: [])
+        #expect(broker.access.scramTwins(mechanism: .sha256) == nil)
+        withExtendedLifetime(node) {}
+    }
+
     /// Whoever has asked for them just then would free them otherwise, perhaps an event loop.
     @Test func oldAclsAreFreedByTheNextChange() throws {
         let node = try SimulatedBroker()

@@ -6,6 +6,36 @@ import Testing
 @testable import Security
 
 @Suite struct ScramTests {
+    /// What was found, and what was not, of all that was looked for.
+    private final class CountedUsers: ScramCredentialSource {
+        private let users: Users
+        let looks = Lock((found: 0, missed: 0))
+
+        init(_ users: Users) { self.users = users }
+
+        func scramCredential(of user: ExactString, mechanism: ScramMechanism) -> ScramCredential? {
+            let found = users.scramCredential(of: user, mechanism: mechanism)
+            looks.withLock { if found == nil { $0.missed += 1 } else { $0.found += 1 } }
+            return found
+        }
+
+        func scramTwins(mechanism: ScramMechanism) -> ScramTwins? { ScramTwins(user: "twin", nobody: "none") }
+    }
+
+    /// Else two thousand tries show by a third of a microsecond whether there is such a user.
+    @Test func whoeverIsAskedForOneIsFoundAndOneIsNot() {
+        var users = Users()
+        for name in ["alice", "twin"] { users.add(name, "pencil") }
+        for name in ["alice", "nobody"] {
+            let counted = CountedUsers(users)
+            var dialog = SaslDialog()
+            dialog.environment.credentials = counted
+            _ = dialog.shake(.scramSHA256)
+            #expect(dialog.token("n,,n=\(name),r=nonce").reply?.error == ErrorCode.none)
+            #expect(counted.looks.withLock { $0 == (1, 1) }, "\(name)")
+        }
+    }
+
     /// security's vector, and RFC 7677's: "user", "pencil".
     @Test func theKeysOfTheRFCsExampleUser() {
         let credential = ScramCredential(

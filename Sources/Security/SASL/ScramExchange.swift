@@ -32,6 +32,8 @@ struct ScramExchange {
     private var clientNonce: [UInt8] = []
     private var nonce: [UInt8] = []
     private var credential: ScramCredential?
+    /// What was made or found besides: given up now or later, it would show in the time of an answer, whoever was found.
+    private var spare: ScramCredential?
     private var isKnown = false
 
     init(mechanism: ScramMechanism) { self.mechanism = mechanism }
@@ -53,6 +55,9 @@ struct ScramExchange {
         else { return nil }
 
         let known = credentials.scramCredential(of: user, mechanism: mechanism)
+        let twin = credentials.scramTwins(mechanism: mechanism).flatMap { twins in
+            credentials.scramCredential(of: known == nil ? twins.user : twins.nobody, mechanism: mechanism)
+        }
         // Made for known users as well, so that both cost the same.
         let decoy = decoys.credential(
             of: user, mechanism: mechanism, like: credentials.scramForms(mechanism: mechanism))
@@ -60,6 +65,7 @@ struct ScramExchange {
         self.user = user
         self.header = Array(header.bytes)
         self.credential = credential
+        spare = known == nil ? twin : decoy
         isKnown = known != nil
         clientNonce = Array(fields[1].dropFirst(2))
         nonce = clientNonce + Array(Base64.encode(entropy).utf8)

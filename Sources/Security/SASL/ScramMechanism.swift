@@ -96,8 +96,25 @@ public protocol ScramCredentialSource: Sendable {
     func scramCredential(of user: ExactString, mechanism: ScramMechanism) -> ScramCredential?
     /// What the credentials of a mechanism show of themselves, which decoys imitate.
     func scramForms(mechanism: ScramMechanism) -> ScramForms
+    /// Whom else to look for, so that it does not show by time whether somebody was found; nil: there is nobody to be found.
+    func scramTwins(mechanism: ScramMechanism) -> ScramTwins?
 }
 
 extension ScramCredentialSource {
     public func scramForms(mechanism: ScramMechanism) -> ScramForms { .none }
+    public func scramTwins(mechanism: ScramMechanism) -> ScramTwins? { nil }
+}
+
+/// To find somebody takes a third of a microsecond longer than to find nobody, which some thousand tries show. So for everybody one is
+/// looked for who is there, and one who is not.
+public struct ScramTwins: Sendable {
+    /// Has a credential of the mechanism.
+    public let user: ExactString
+    /// A name of the same length, that nobody has.
+    public let nobody: ExactString
+
+    public init(user: ExactString, nobody: ExactString) {
+        self.user = user
+        self.nobody = nobody
+    }
 }
