@@ -119,13 +119,15 @@ final class KeyWatch: Sendable {
         }
         (found == nil ? failures : fetches).add()
         let (isNew, tells) = state.withLock { state -> (Bool, Bool) in
-            state.schedule.end(isGood: found != nil, now: clock())
             let isNew = found != nil && state.document != bytes
             if isNew { state.document = bytes }
             let tells = state.isFailing != (found == nil)
             state.isFailing = found == nil
             return (isNew, tells)
         }
+        // Told before it counts as ended: whoever asks in between is told to wait for it, and finds that it is there. The other way
+        // round he would be told that no fetch is worth waiting for, while its keys are not there yet.
+        defer { state.withLock { $0.schedule.end(isGood: found != nil, now: clock()) } }
         if let found {
             if isNew || tells {
                 Log.info("an issuer's keys were fetched", "issuer", name, "keys", found.keys.count)

@@ -1,4 +1,5 @@
 import ByteBuffers
+import KafkaModel
 import Security
 import Testing
 
@@ -199,6 +200,28 @@ import Testing
         issuers.tokens.stop()
         #expect(issuers.take() == ["unavailable"])
         #expect(!issuers.check(one.token()))
+    }
+
+    /// Else a token that comes just then finds neither the keys nor a fetch to wait for.
+    @Test func whoAsksWhileKeysAreToldMayWaitForThem() throws {
+        let fetcher = ScriptedFetcher()
+        fetcher.set("https://one/keys", TestSigner.document(one))
+        let issuer = TokenIssuer(
+            names: ["https://one"], audiences: ["us"], algorithms: [.edDSA], keys: JSONWebKeySet(keys: []))
+        let settings = IssuerSettings(issuer, try #require(KeyLocation("https://one/keys")))
+        let (asked, watch) = (Lock<[Int?]>([]), Lock<KeyWatch?>(nil))
+        let made = KeyWatch(
+            settings, interval: .seconds(600), fetcher: fetcher, clock: { MonotonicTime(seconds: 1_000) }
+        ) { _ in
+            let number = watch.withLock { $0 }?.ask()
+            asked.withLock { $0.append(number) }
+        }
+        watch.withLock { $0 = made }
+        made.turn()
+        #expect(asked.withLock { $0 } == [1])
+        // Afterwards none is worth waiting for.
+        #expect(made.ask() == nil)
+        watch.withLock { $0 = nil }
     }
 
     /// Threads of their own fetch, and a stop ends them.
