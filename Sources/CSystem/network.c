@@ -208,6 +208,14 @@ ssize_t millrace_receive(int fd, void *bytes, size_t count) {
     }
 }
 
+ssize_t millrace_peek(int fd, void *bytes, size_t count) {
+    for (;;) {
+        ssize_t got = recv(fd, bytes, count, MSG_PEEK);
+        if (got >= 0) return got;
+        if (errno != EINTR) return -errno;
+    }
+}
+
 ssize_t millrace_receive_two(int fd, void *first, size_t first_count, void *second, size_t second_count) {
     struct iovec vector[2] = {{first, first_count}, {second, second_count}};
     for (;;) {

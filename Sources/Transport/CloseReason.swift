@@ -19,9 +19,11 @@ public enum CloseReason: Equatable, Sendable {
     case outputLimit
     /// The group's byte budget was used up, and this connection's unfinished frame kept its part of it for too long.
     case memoryPressure
-    /// The transform refused what came: no TLS, terms that were not met, a damaged record.
+    /// The transform refused what came: no TLS, terms that were not met, a damaged record. Or what has to stand before it was
+    /// not there.
     case streamRefused
-    /// The transform's handshake was not over within `ConnectionLimits.handshakeTimeout`, or was the oldest of too many.
+    /// The transform's handshake was not over within `ConnectionLimits.handshakeTimeout`, or was the oldest of too many; or what
+    /// has to stand before it did not come in time.
     case handshakeTimeout
     /// A commit that gated a reply has failed or is overdue, and nothing else could be sent instead of that reply.
     case commitFailed

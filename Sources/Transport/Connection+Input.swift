@@ -131,6 +131,7 @@ extension Connection {
         _ first: UnsafeMutableRawPointer, _ firstCount: Int,
         _ second: UnsafeMutableRawPointer?, _ secondCount: Int
     ) -> Int {
+        if awaitsPreamble, let preamble = listener.options.preamble, !readPreamble(preamble) { return 0 }
         if let transform { return receive(through: transform, first, firstCount) }
         return receiveBytes(first, firstCount, second, secondCount)
     }

@@ -21,6 +21,7 @@ extension Connection {
         static let commit = -5
         static let finished = -6
         static let handshake = -7
+        static let preamble = -8
     }
 
     func setTimer(_ id: Int, deadline: Int64) {
@@ -42,6 +43,7 @@ extension Connection {
         case OwnTimer.commit: checkCommit()
         case OwnTimer.finished: checkFinished()
         case OwnTimer.handshake: checkHandshake()
+        case OwnTimer.preamble: checkPreamble()
         default: if state == .open { handler?.timerFired(id, on: self) }
         }
     }

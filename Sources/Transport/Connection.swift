@@ -17,7 +17,8 @@ public final class Connection {
     enum State { case open, draining, lingering, closed }
 
     public let id: ConnectionID
-    public let peerAddress: SocketAddress
+    /// Who has connected, or for whom a proxy has (`ListenerOptions.preamble`).
+    public internal(set) var peerAddress: SocketAddress
     public let loop: EventLoop
     let fd: Int32
     let listener: ListenerState
@@ -89,6 +90,11 @@ public final class Connection {
     /// The events that epoll was last told to report.
     var interest: UInt32 = 0
 
+    /// Whether what stands before the first byte has still to come; see StreamPreamble.swift.
+    var awaitsPreamble: Bool
+    /// Whether `peerAddress` has one more connection of its listener's limit.
+    var isCounted: Bool
+
     var timers = TimerTable()
 
     init(
@@ -103,6 +109,8 @@ public final class Connection {
         self.transform = transform
         self.isRefused = isRefused
         self.lastInputAt = loop.now
+        awaitsPreamble = !isRefused && listener.options.preamble != nil
+        isCounted = !isRefused && listener.countsAtOnce(peer)
         isOpening = transform != nil
         isHeavy = isOpening
     }

@@ -116,7 +116,7 @@ extension EventLoop {
             return
         }
         let accepted = target.submit { $0.adopt(fd, peer, listener) }
-        if !accepted { forget(fd, peer, listener, load: target) }
+        if !accepted { forget(fd, peer, listener, load: target, isCounted: listener.countsAtOnce(peer)) }
     }
 
     /// Sockets that wait for their end because their peers open too many. Each takes a descriptor and no more.
@@ -150,11 +150,12 @@ extension EventLoop {
     }
 
     private func forget(
-        _ fd: Int32, _ peer: SocketAddress, _ listener: ListenerState, load: LoopHandle, isRefused: Bool = false
+        _ fd: Int32, _ peer: SocketAddress, _ listener: ListenerState, load: LoopHandle, isRefused: Bool = false,
+        isCounted: Bool
     ) {
         millrace_close(fd)
         load.mailbox.connections.subtract(1, ordering: .relaxed)
-        if isRefused { listener.endRefusal() } else { listener.release(peer) }
+        if isRefused { listener.endRefusal() } else { listener.release(isCounted ? peer : nil) }
     }
 
     /// Makes the socket a connection of this loop.
@@ -163,7 +164,8 @@ extension EventLoop {
         _ fd: Int32, _ peer: SocketAddress, _ listener: ListenerState, isRefused: Bool = false
     ) -> Connection? {
         if isStopping {
-            forget(fd, peer, listener, load: handle, isRefused: isRefused)
+            forget(
+                fd, peer, listener, load: handle, isRefused: isRefused, isCounted: listener.countsAtOnce(peer))
             return nil
         }
         let slot: UInt32
@@ -185,7 +187,7 @@ extension EventLoop {
         let added = millrace_epoll_add(epoll, fd, connection.interest, connection.token)
         if added < 0 {
             freeSlots.append(slot)
-            forget(fd, peer, listener, load: handle, isRefused: isRefused)
+            forget(fd, peer, listener, load: handle, isRefused: isRefused, isCounted: connection.isCounted)
             return nil
         }
         slots[Int(slot)] = connection
@@ -196,6 +198,9 @@ extension EventLoop {
         }
         connection.startIdleClock()
         if connection.isOpening { handshakeBegins(connection) }
+        if connection.awaitsPreamble, let preamble = listener.options.preamble {
+            connection.startPreambleClock(preamble)
+        }
         return connection
     }
 
@@ -218,7 +223,8 @@ extension EventLoop {
         if connection.timers.count > 0 { addStaleTimers(connection.timers.count) }
         // Closing takes the descriptor out of epoll.
         forget(
-            connection.fd, connection.peerAddress, connection.listener, load: handle, isRefused: connection.isRefused)
+            connection.fd, connection.peerAddress, connection.listener, load: handle, isRefused: connection.isRefused,
+            isCounted: connection.isCounted)
     }
 }
 

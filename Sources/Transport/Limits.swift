@@ -67,6 +67,11 @@ public struct ListenerOptions: Sendable {
     public var maxConnectionsPerIP = Int.max
     /// What the limits above are held against; given to several listeners, these share them. `nil`: this listener's own.
     public var count: ConnectionCount?
+    /// What stands before the first byte of each connection, below the transform; `nil`: nothing. `maxConnectionsPerIP` is then
+    /// about the peers that it names.
+    public var preamble: StreamPreamble?
+    /// Peers that `maxConnectionsPerIP` does not hold for: proxies, whose connections are those of many. Called on the accepting loop.
+    public var isUncounted: (@Sendable (SocketAddress) -> Bool)?
     /// What a connection over a limit is told before it is closed; called for each of them. `nil`: nothing. Through a
     /// transform nothing is told, for that takes a handshake first.
     public var refusal: (@Sendable () -> [UInt8])?

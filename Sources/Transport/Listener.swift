@@ -25,9 +25,20 @@ final class ListenerState: Sendable {
 
     func stopListening() { listening.store(false, ordering: .releasing) }
 
+    /// Whether a connection counts for its peer from the beginning: not where another peer is told of later, nor where none is
+    /// counted.
+    func countsAtOnce(_ peer: SocketAddress) -> Bool {
+        options.preamble == nil && options.isUncounted?(peer) != true
+    }
+
     /// Takes the connection into account; false, and counted, when a limit is reached.
     func admit(_ peer: SocketAddress, _ counters: TransportCounters) -> Bool {
-        count.admit(peer, options, counters)
+        count.admit(countsAtOnce(peer) ? peer : nil, options, counters)
+    }
+
+    /// Takes an open connection into account for the peer that it turned out to have.
+    func admitLater(_ peer: SocketAddress, _ counters: TransportCounters) -> Bool {
+        count.admitLater(peer, options, counters)
     }
 
     /// Counts a connection that is being told its refusal. Returns false when there are enough of them already.
@@ -39,7 +50,8 @@ final class ListenerState: Sendable {
 
     func endRefusal() { refusing.wrappingSubtract(1, ordering: .relaxed) }
 
-    func release(_ peer: SocketAddress) { count.release(peer) }
+    /// `peer`: the one that it was counted for.
+    func release(_ peer: SocketAddress?) { count.release(peer) }
 }
 
 /// Open connections, in all and by peer, of one listener or of several that share their limits.
@@ -56,30 +68,40 @@ public final class ConnectionCount: Sendable {
 
     var total: Int { open.withLock { $0.total } }
 
-    func admit(_ peer: SocketAddress, _ options: ListenerOptions, _ counters: TransportCounters) -> Bool {
-        let key = peer.peerKey
-        return open.withLock { open in
+    /// `peer` nil: it is not counted for one.
+    func admit(_ peer: SocketAddress?, _ options: ListenerOptions, _ counters: TransportCounters) -> Bool {
+        open.withLock { open in
             if open.total >= options.maxConnections {
                 counters.refusedByTotal.add()
                 return false
             }
-            if options.maxConnectionsPerIP != .max {
-                if open.byPeer[key, default: 0] >= options.maxConnectionsPerIP {
-                    counters.refusedByPeer.add()
-                    return false
-                }
-                open.byPeer[key, default: 0] += 1
-            }
+            if let peer, !Self.add(peer, to: &open, options, counters) { return false }
             open.total += 1
             return true
         }
     }
 
-    func release(_ peer: SocketAddress) {
+    func admitLater(_ peer: SocketAddress, _ options: ListenerOptions, _ counters: TransportCounters) -> Bool {
+        open.withLock { Self.add(peer, to: &$0, options, counters) }
+    }
+
+    private static func add(
+        _ peer: SocketAddress, to open: inout Open, _ options: ListenerOptions, _ counters: TransportCounters
+    ) -> Bool {
+        if options.maxConnectionsPerIP == .max { return true }
         let key = peer.peerKey
+        guard open.byPeer[key, default: 0] < options.maxConnectionsPerIP else {
+            counters.refusedByPeer.add()
+            return false
+        }
+        open.byPeer[key, default: 0] += 1
+        return true
+    }
+
+    func release(_ peer: SocketAddress?) {
         open.withLock { open in
             open.total -= 1
-            guard let count = open.byPeer[key] else { return }
+            guard let key = peer?.peerKey, let count = open.byPeer[key] else { return }
             open.byPeer[key] = count > 1 ? count - 1 : nil
         }
     }

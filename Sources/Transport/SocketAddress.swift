@@ -11,6 +11,12 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
     public var port: UInt16
     public let isIPv6: Bool
 
+    /// An address that somebody else has told.
+    public init(high: UInt64, low: UInt64, isIPv6: Bool, port: UInt16) {
+        (self.high, self.low, self.isIPv6, self.port) = (isIPv6 ? high : 0, low, isIPv6, port)
+        scope = 0
+    }
+
     init(_ native: millrace_address) {
         high = native.high
         low = native.low
@@ -45,6 +51,12 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
 public struct PeerKey: Hashable, Sendable {
     let isIPv6: Bool
     let bits: UInt64
+
+    /// For an address that is no socket's. `bits`: of IPv6 the first 64, of IPv4 the address.
+    public init(isIPv6: Bool, bits: UInt64) {
+        self.isIPv6 = isIPv6
+        self.bits = bits
+    }
 }
 
 extension SocketAddress {

@@ -70,6 +70,8 @@ int millrace_reset_on_close(int fd);
 void millrace_close(int fd);
 
 ssize_t millrace_receive(int fd, void *bytes, size_t count);
+/// Leaves the bytes where they are.
+ssize_t millrace_peek(int fd, void *bytes, size_t count);
 /// Fills `first`, then `second`, in one call.
 ssize_t millrace_receive_two(int fd, void *first, size_t first_count, void *second, size_t second_count);
 /// Never raises SIGPIPE.
