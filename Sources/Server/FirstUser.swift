@@ -1,6 +1,5 @@
 import BrokerCore
 import Configuration
-import Glibc
 import Security
 import Telemetry
 
@@ -15,7 +14,7 @@ enum FirstUser {
         guard let name = configuration.firstUser, let file = configuration.firstUserPasswordFile else { return }
         // Before the file is read: it may be gone by now, as it should be.
         if broker.hasHadUsers { return }
-        guard let password = read(file) else {
+        guard let password = SecretFile.line(of: file, upTo: maxBytes) else {
             throw ConfigurationError(
                 configuration, "sasl.first.user.password.file",
                 reason: "'\(file)' is not one line of 1 to \(maxBytes) bytes that can be read",
@@ -30,25 +29,5 @@ enum FirstUser {
         audit?.note(
             AuditEntry(
                 .change, who: "the configuration", from: "", what: "first user", on: name, result: "NONE"))
-    }
-
-    private static func read(_ path: String) -> Secret? {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return nil }
-        defer { close(descriptor) }
-        var bytes = [UInt8](repeating: 0, count: maxBytes + 2)
-        defer { Secret.wipe(&bytes) }
-        var count = 0
-        while count < bytes.count {
-            let got = bytes.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress! + count, $0.count - count) }
-            if got < 0, errno == EINTR { continue }
-            guard got >= 0 else { return nil }
-            if got == 0 { break }
-            count += got
-        }
-        if count > 0, bytes[count - 1] == UInt8(ascii: "\n") { count -= 1 }
-        if count > 0, bytes[count - 1] == UInt8(ascii: "\r") { count -= 1 }
-        guard (1...maxBytes).contains(count), !bytes[..<count].contains(UInt8(ascii: "\n")) else { return nil }
-        return Secret(copying: bytes[..<count])
     }
 }
