@@ -29,6 +29,8 @@ extension Configuration {
 
     public var advertisedListeners: [ListenerAddress] { addresses("advertised.listeners") }
     public var httpListeners: [ListenerAddress] { addresses("http.listener") }
+    /// Empty: what is for operators is at `http.listener`.
+    public var adminListeners: [ListenerAddress] { addresses("admin.listener") }
 
     /// What the map says of a listener's name; nil: nothing, or no protocol.
     func securityProtocol(of name: String) -> SecurityProtocol? {
@@ -95,8 +97,34 @@ extension Configuration {
             }
         }
         problems += listenerKeyProblems(kafka.map(\.name))
+        problems += addressProblems(kafka)
+        for advertised in advertisedListeners {
+            if advertised.endpoint.isWildcard || advertised.endpoint.port == 0 {
+                add(
+                    "advertised.listeners", "must be an address that clients can connect to, with a host and a port",
+                    "Name the host, or leave the key out: each client is then told the address it came by")
+            }
+            if !kafka.contains(where: { $0.name == advertised.name }) {
+                add(
+                    "advertised.listeners", "\(advertised.name) is not the name of one of the listeners",
+                    "Write one of \(kafka.map(\.name).joined(separator: ", ")), with :// behind it")
+            }
+        }
+        return problems
+    }
+
+    /// What contradicts itself in the addresses, and in the keys about HTTP's.
+    private func addressProblems(_ kafka: [ListenerAddress]) -> [ConfigurationError.Problem] {
+        var problems: [ConfigurationError.Problem] = []
+        func add(_ key: String, _ reason: String, _ remedy: String) {
+            problems.append(problem(key, reason, remedy))
+        }
         let http = boolean("http.enable") ? httpListeners : []
-        for (key, listeners) in [("listeners", kafka), ("http.listener", http)] {
+        let admin = boolean("http.enable") ? adminListeners : []
+        if !adminListeners.isEmpty, admin.isEmpty {
+            add("admin.listener", "is HTTP, and http.enable is false", "Set http.enable, or leave it out")
+        }
+        for (key, listeners) in [("listeners", kafka), ("http.listener", http), ("admin.listener", admin)] {
             for (index, listener) in listeners.enumerated()
             where listeners[(index + 1)...].contains(where: listener.collides) {
                 add(key, "must not have one address twice", "Give each listener a port of its own")
@@ -109,17 +137,21 @@ extension Configuration {
                     "Give the two different ports")
             }
         }
-        for advertised in advertisedListeners {
-            if advertised.endpoint.isWildcard || advertised.endpoint.port == 0 {
+        for listener in admin {
+            if let other = (kafka + http).first(where: listener.collides) {
                 add(
-                    "advertised.listeners", "must be an address that clients can connect to, with a host and a port",
-                    "Name the host, or leave the key out: each client is then told the address it came by")
+                    "admin.listener", "must not be the address of another listener, which is \(other.endpoint)",
+                    "Give the two different ports")
             }
-            if !kafka.contains(where: { $0.name == advertised.name }) {
-                add(
-                    "advertised.listeners", "\(advertised.name) is not the name of one of the listeners",
-                    "Write one of \(kafka.map(\.name).joined(separator: ", ")), with :// behind it")
-            }
+        }
+        let proxied = boolean("http.enable") ? list("http.proxy.protocol") : []
+        if !proxied.isEmpty, list("http.trusted.proxies").isEmpty {
+            add(
+                "http.proxy.protocol", "would let nobody in: there is no address that its header is taken from",
+                "Set http.trusted.proxies")
+        }
+        for name in proxied where !http.contains(where: { $0.name == name }) {
+            add("http.proxy.protocol", "\(name) is not the name of a listener of http.listener", "Correct the list")
         }
         return problems
     }

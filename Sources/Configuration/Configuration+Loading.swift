@@ -20,6 +20,7 @@ extension Configuration {
         file: String?, environment: [String: String], flags: [(key: String, value: String, flag: String)]
     ) throws(ConfigurationError) -> Configuration {
         var loader = Loader()
+        loader.configuration.keep(environment)
         if let file { loader.load(file: file, environment) }
         loader.load(environment: environment)
         for (key, value, flag) in flags { loader.set(key, value, .flag(flag)) }

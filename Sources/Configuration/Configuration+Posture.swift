@@ -27,11 +27,15 @@ extension Configuration {
     public var openListeners: [ListenerAddress] {
         let kafka = kafkaListeners.filter { !$0.endpoint.isLoopback && !asksWho($0) }
             .map { ListenerAddress(name: $0.name, endpoint: $0.endpoint) }
-        return kafka + openHTTPListeners
+        return kafka + openHTTPListeners + openAdminListeners
     }
 
     private var openHTTPListeners: [ListenerAddress] {
         servesHTTP ? httpListeners.filter { !$0.endpoint.isLoopback && !asksWho(http: $0) } : []
+    }
+
+    private var openAdminListeners: [ListenerAddress] {
+        servesHTTP ? adminListeners.filter { !$0.endpoint.isLoopback && !asksWho(http: $0) } : []
     }
 
     public var hasSaslListener: Bool { kafkaListeners.contains { $0.securityProtocol.hasSasl } }
@@ -66,10 +70,10 @@ extension Configuration {
         func add(_ key: String, _ reason: String, _ remedy: String) {
             problems.append(problem(key, reason, remedy))
         }
-        let http = openHTTPListeners
+        let (http, admin) = (openHTTPListeners, openAdminListeners)
         if !boolean("security.allow.open") {
-            let open = openListeners
-            if let first = open.first(where: { !http.contains($0) }) {
+            let open = openListeners.dropLast(admin.count + http.count)
+            if let first = open.first {
                 add(
                     "listeners",
                     "\(first.name)://\(first.endpoint) is open to other machines, and asks nobody who he is",
@@ -84,6 +88,14 @@ extension Configuration {
                     "Set http.auth=required (API keys, tokens, passwords), or let it be https:// with "
                         + "http.ssl.client.auth=required; or listen at 127.0.0.1 or localhost, behind a proxy that asks, or not at all (http.enable=false); or say --insecure (security.allow.open=true) if "
                         + "all who reach it may do everything")
+            }
+            if let first = admin.first {
+                add(
+                    "admin.listener",
+                    "\(first.name)://\(first.endpoint) is open to other machines, and asks nobody who he is",
+                    "Listen at 127.0.0.1 or localhost; or set http.auth=required, or let it be https:// with "
+                        + "http.ssl.client.auth=required; or say --insecure (security.allow.open=true) if all who reach it may see it"
+                )
             }
         }
         if hasSaslListener, value(for: "authorizer.enable")?.source == .builtIn {

@@ -17,6 +17,15 @@ public struct Configuration: Sendable, Equatable {
     private var sections: [ConfigurationSection] = []
     /// What is set for single listeners: by name in capitals, then by row.
     private(set) var ofListeners: [String: [Int: Value]] = [:]
+    private var environment = Variables()
+
+    /// Those of the process, for what a section takes out of them; shown nowhere, and no part of what makes two configurations the
+    /// same.
+    private struct Variables: Equatable {
+        var values: [String: String] = [:]
+
+        static func == (one: Variables, other: Variables) -> Bool { true }
+    }
 
     /// What begins a section; no key begins so. Only files have them.
     public static let sectionNames = ["routes", "topics", "auth", "queues", "alarms"]
@@ -36,6 +45,11 @@ public struct Configuration: Sendable, Equatable {
     public func section(_ name: String) -> ConfigurationSection? { sections.first { $0.name == name } }
 
     mutating func add(_ section: ConfigurationSection) { sections.append(section) }
+
+    /// A variable of the environment that a section names; nil: it is not set.
+    public func environmentVariable(_ name: String) -> String? { environment.values[name] }
+
+    mutating func keep(_ environment: [String: String]) { self.environment.values = environment }
 
     /// Names of keys whose values in force are others than those of `other`.
     public func keysThatDiffer(from other: Configuration) -> [String] {

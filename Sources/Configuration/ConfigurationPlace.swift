@@ -16,10 +16,10 @@ public struct ConfigurationPlace {
         self.findings = findings
     }
 
-    /// Notes that what stands here is wrong.
-    public func refuse(_ reason: String, remedy: String) {
+    /// Notes that what stands here is wrong. `showsValue`: what stands here is no secret, not even by mistake.
+    public func refuse(_ reason: String, remedy: String, showsValue: Bool = true) {
         var value: String?
-        if case .text(let text, _) = node.content { value = text }
+        if showsValue, case .text(let text, _) = node.content { value = text }
         findings.note(name, value, node.line, reason, remedy)
     }
 
@@ -46,8 +46,9 @@ public struct ConfigurationPlace {
         return found
     }
 
-    /// The entries of a mapping whose keys are known; those that are there and not null.
-    public func fields(_ known: [String]) -> [String: ConfigurationPlace]? {
+    /// The entries of a mapping whose keys are known; those that are there and not null. `showsValues`: what stands under a name
+    /// that is none is no secret.
+    public func fields(_ known: [String], showsValues: Bool = true) -> [String: ConfigurationPlace]? {
         guard let entries = entries() else { return nil }
         var found: [String: ConfigurationPlace] = [:]
         for (key, place) in entries {
@@ -55,7 +56,7 @@ public struct ConfigurationPlace {
                 let nearest = Spelling.nearest(to: key, among: known)
                 place.refuse(
                     "there is no such key" + (nearest.map { "; did you mean \($0)?" } ?? ""),
-                    remedy: "The keys here are " + known.joined(separator: ", "))
+                    remedy: "The keys here are " + known.joined(separator: ", "), showsValue: showsValues)
                 continue
             }
             if place.node.isNull {
@@ -105,6 +106,7 @@ public struct ConfigurationPlace {
 
     public func integer(_ range: ClosedRange<Int64>) -> Int? { number(.integer(range)) }
     public func bytes(_ range: ClosedRange<Int64>) -> Int? { number(.bytes(range)) }
+    public func seconds(_ range: ClosedRange<Int64>) -> Int? { number(.duration(.seconds, range)) }
 
     public func boolean() -> Bool? {
         if case .text(let text, _) = node.content {

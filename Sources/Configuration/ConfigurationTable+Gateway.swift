@@ -9,6 +9,13 @@ extension ConfigurationTable {
         ConfigurationKey(
             "http.enable", .boolean, default: "true", "Whether the HTTP gateway is served"),
         ConfigurationKey(
+            "admin.listener",
+            .listeners(
+                usual: Configuration.usualHTTPName, among: [Configuration.usualHTTPName, Configuration.secureHTTPName]),
+            default: nil,
+            "Address of a listener of its own for /metrics, /stats and /trace, which http.listener then does not serve; /healthz and "
+                + "/readyz are at both. Unset: http.listener has them all"),
+        ConfigurationKey(
             "http.auth", .choice(["off", "optional", "required"]), default: "off",
             "Whether requests show who makes them, by an API key, a token, or a user's name and password (Basic). required: 401 "
                 + "without, but for /healthz and /readyz; optional: who shows nothing is User:ANONYMOUS. ACLs hold then for HTTP, too"
@@ -16,6 +23,28 @@ extension ConfigurationTable {
         ConfigurationKey(
             "http.auth.bare.tokens", .boolean, default: "false",
             "Whether a token may stand in Authorization without the word Bearer, as AWS's gateways take it"),
+        ConfigurationKey(
+            "http.allowed.hosts", .list(among: []), default: "",
+            "Hosts that requests may be for, without a port; others are answered 421, but for /healthz and /readyz. Empty: any"
+        ),
+        ConfigurationKey(
+            "http.trusted.proxies", .list(among: []), default: "",
+            "Addresses and ranges (10.0.0.0/8) of proxies that are believed for whom they send. Of all others the socket's address "
+                + "counts"),
+        ConfigurationKey(
+            "http.forwarded.header", .choice(["x-forwarded-for", "forwarded"]), default: "x-forwarded-for",
+            "The header in which http.trusted.proxies say so; the other one is not looked at"),
+        ConfigurationKey(
+            "http.proxy.protocol", .list(among: []), default: "",
+            "Listeners of http.listener whose every connection begins with the PROXY protocol's header, version 2, and comes from "
+                + "http.trusted.proxies"),
+        ConfigurationKey(
+            "http.caller.rate", .integer(0...1_000_000_000), default: "0",
+            "Requests a second of one API key, one user or, of whoever shows nothing, one address, over all routes; above it 429. 0: "
+                + "no limit"),
+        ConfigurationKey(
+            "http.caller.burst", .integer(0...1_000_000_000), default: "0",
+            "Requests of one caller at once above http.caller.rate; 0: one second's worth"),
         ConfigurationKey(
             "http.max.connections", .integer(1...1_000_000), default: "10000",
             "HTTP connections at a time; more are answered 503 and closed"),
@@ -42,6 +71,11 @@ extension ConfigurationTable {
         ConfigurationKey(
             "http.keep.alive.ms", .duration(.milliseconds, 100...Int64(Int32.max), width: .int), default: "75000",
             "An HTTP connection without a request for this long is closed"),
+        ConfigurationKey(
+            "http.connection.max.age.ms", .duration(.milliseconds, 0...Int64(Int32.max), width: .int),
+            default: "3600000",
+            "An HTTP connection as old as this, or a tenth more or less, ends with its next reply, so that clients find new addresses; "
+                + "0: it does not"),
         ConfigurationKey(
             "gateway.events.topic", .text, default: "events", "Topic of POST /events"),
         ConfigurationKey(

@@ -40,6 +40,7 @@ extension ConfigurationTable {
             "Which user a certificate's name stands for (KIP-371)"),
         ConfigurationKey(
             "http.ssl.client.auth", .choice(["none", "requested", "required"]), default: "none",
-            "Whether clients of https must show a certificate"),
+            "Whether clients of https must show a certificate. With http.auth its owner makes the requests that show no other credential"
+        ),
     ]
 }

@@ -129,6 +129,15 @@ public struct RequestHead: ~Copyable {
         return range(Int(entries[index].valueStart), Int(entries[index].valueCount))
     }
 
+    /// Whether field `index` is called `name`, which is in lower case.
+    public func isField(_ index: Int, named name: String) -> Bool {
+        let own = fieldName(index)
+        guard own.count == name.utf8.count else { return false }
+        return zip(own, name.utf8).allSatisfy { byte, other in
+            (byte &- UInt8(ascii: "A") < 26 ? byte | 0x20 : byte) == other
+        }
+    }
+
     /// Returns the index of the first field whose name is longer than `prefix` (in lower case) and begins with it,
     /// whatever the case of its letters.
     public func firstField(withPrefix prefix: StaticString) -> Int? {

@@ -30,6 +30,8 @@ final class Exchange {
     fileprivate(set) var routes: RouteTable
     /// Who has made the request; nil: nobody was asked.
     var asker: Asker?
+    /// Of a route whose requests are signed, until the signature is found right.
+    var signature: SignedBody?
     /// Its head as it came, once that is not in the connection's input any more.
     var head: ByteSlice?
     /// Its body, once that is whole and not in the connection's input any more.
@@ -70,6 +72,7 @@ final class Exchange {
         id = ExchangeID(slot: id.slot, generation: id.generation &+ 1)
         (head, body) = (nil, nil)
         if asker != nil { asker = nil }
+        if signature != nil { signature = nil }
     }
 
     fileprivate func begin(_ connection: ConnectionID, _ routes: RouteTable) {

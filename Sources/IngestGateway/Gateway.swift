@@ -1,7 +1,7 @@
 public import BrokerCore
 import ByteBuffers
 import LogStorage
-import Security
+public import Security
 import Synchronization
 public import Telemetry
 public import Transport
@@ -15,6 +15,14 @@ public final class Gateway: Sendable {
     public let options: GatewayOptions
     /// Nil: nobody is asked who he is.
     let authentication: GatewayAuthentication?
+    /// For which hosts is asked, and which proxies are believed.
+    let perimeter: Perimeter
+    let forwarded: ForwardedClients
+    /// nil: no limit.
+    let callerRates: CallerRates?
+    /// Whether what is for operators is served at a listener of its own, and nowhere else.
+    let separatesOperators: Bool
+    let audit: AuditLog?
     /// Of wrong credentials, by address.
     let attempts = Lock(AttemptLimiter())
     /// Without an authorizer: nothing is forbidden, but keys reach no further than their scopes.
@@ -34,7 +42,8 @@ public final class Gateway: Sendable {
     public init(
         broker: Broker, options: GatewayOptions = GatewayOptions(),
         configuration: GatewayConfiguration = GatewayConfiguration(), loopCount: Int,
-        authentication: GatewayAuthentication? = nil, metrics registry: MetricsRegistry = MetricsRegistry()
+        authentication: GatewayAuthentication? = nil, separatesOperators: Bool = false, audit: AuditLog? = nil,
+        metrics registry: MetricsRegistry = MetricsRegistry()
     ) {
         self.broker = broker
         self.authentication = authentication
@@ -42,6 +51,11 @@ public final class Gateway: Sendable {
             broker.options.access.hasAuthorizer
             ? nil : AccessRules([], superUsers: [], allowsWithoutAcl: true)
         self.options = options
+        self.separatesOperators = separatesOperators
+        self.audit = audit
+        perimeter = configuration.perimeter
+        forwarded = ForwardedClients(most: options.maxConnectionsPerIP)
+        callerRates = CallerRates(rate: options.callerRate, burst: options.callerBurst)
         metrics = GatewayMetrics(registry: registry)
         inflight = InflightBudget(options, gauge: metrics.inflightBytes)
         do {
@@ -53,6 +67,9 @@ public final class Gateway: Sendable {
         loops = GatewayLoops(count: loopCount)
     }
 
+    /// Whether it matters who asks, on any route but those that ask nobody.
+    var asksCallers: Bool { authentication != nil || callerRates != nil }
+
     /// Sets a loop up; called on each loop's thread before it serves (`EventLoopGroup.Options.setUp`), after that of
     /// the Kafka edge when both share the loops: the work that commits belongs to whoever comes first.
     public func setUp(_ loop: EventLoop) {
@@ -63,9 +80,24 @@ public final class Gateway: Sendable {
             run: { [store = broker.store] in store.commitInTurn() })
     }
 
-    public func listenerOptions(host: String, port: UInt16) -> ListenerOptions {
+    /// - Parameters:
+    ///   - takesProxyHeader: each connection is a trusted proxy's, and begins with the PROXY protocol's header.
+    ///   - isForOperators: serves what is for them, where that is separate.
+    ///   - certificateOwner: who a client is by its certificate; nil: it has shown none.
+    public func listenerOptions(
+        host: String, port: UInt16, takesProxyHeader: Bool = false, isForOperators: Bool = false,
+        certificateOwner: @escaping @Sendable (Connection) -> Principal? = { _ in nil }
+    ) -> ListenerOptions {
         var listener = ListenerOptions(host: host, port: port) { [self] loop, connection in
-            HTTPConnection(gateway: self, loop: loops[loop.index])
+            HTTPConnection(
+                gateway: self, loop: loops[loop.index], now: loop.now, isForOperators: isForOperators,
+                certificateOwner: certificateOwner)
+        }
+        precondition(!takesProxyHeader || perimeter.proxies != nil, "the header of proxies is believed of nobody")
+        if let proxies = perimeter.proxies {
+            if takesProxyHeader { listener.preamble = .proxyHeader(from: proxies) }
+            // Theirs are counted by whose requests they bring (`ForwardedClients`).
+            listener.isUncounted = { proxies.isTrusted(NetworkAddress($0)) }
         }
         listener.count = connections
         listener.maxConnections = options.maxConnections

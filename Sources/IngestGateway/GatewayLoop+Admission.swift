@@ -12,6 +12,7 @@ extension GatewayLoop {
     ///
     /// - Parameter caller: who asks; nil where nobody is asked for.
     func admit(_ caller: Caller?) -> BodyWish {
+        if let hosts = gateway.perimeter.hosts, let problem = misdirected(hosts) { return .refused(problem) }
         if isUnmatched { return .refused(nothingThere()) }
         if head.method == .options { return .nothing }
         guard routeRow.pointee.methods.contains(head.method) else {
@@ -30,10 +31,20 @@ extension GatewayLoop {
                 self.asker = asker
                 if let problem = refusal(of: asker) { return .refused(problem) }
             }
+        case .certificate:
+            guard let caller else { preconditionFailure("a certificate of nobody") }
+            if let problem = identifyByCertificate(caller) { return .refused(problem) }
+        case .signed:
+            guard let caller else { preconditionFailure("a signed request from nobody") }
+            if let problem = beginSignature(caller) { return .refused(problem) }
+        }
+        if let rates = gateway.callerRates, let caller, let problem = callerRateProblem(rates, caller) {
+            return .refused(problem)
         }
         let wish = routeRow.pointee.endpoint.wish(on: self)
         switch wish {
         case .nothing, .refused, .unknown: return wish
+        case .streamed where signature != nil: preconditionFailure("a signed route whose body is not kept")
         case .collected, .streamed: return (rateProblem() ?? quotaProblem()).map { .refused($0) } ?? wish
         }
     }
@@ -65,6 +76,13 @@ extension GatewayLoop {
         Problem(.bodyTooLarge, "The body is larger than \(limit) bytes.", limit: limit)
     }
 
+    /// Where nobody is asked who he is, probes ask by addresses of their own.
+    private func misdirected(_ hosts: AllowedHosts) -> Problem? {
+        if !isUnmatched, routeRow.pointee.authentication == .anonymous { return nil }
+        if hosts.serve(head.authority) { return nil }
+        return Problem(.misdirected, "This server does not answer for the host of the request.")
+    }
+
     private func nothingThere() -> Problem {
         let endsWithSlash = head.path.last == UInt8(ascii: "/")
         return Problem(
@@ -82,8 +100,18 @@ extension GatewayLoop {
     /// What is written here counts with what the same user writes by Kafka's protocol.
     private func quotaProblem() -> Problem? { broker.quotas.version == 0 ? nil : quotaProblemNow() }
 
+    /// Of a signed request it is asked when the signature is right: else anybody could use up what its sender may write.
+    func signedQuotaProblem(_ bytes: Int) -> Problem? {
+        if head.body == .chunked {
+            countChunks(bytes)
+            return nil
+        }
+        return quotaProblem()
+    }
+
     /// A body by chunks is counted when it is here (`countChunks`).
     private func quotaProblemNow() -> Problem? {
+        if signature != nil { return nil }
         var bytes = 0
         if case .length(let length) = head.body { bytes = length }
         let wait = withQuotaClient { user, client in
@@ -92,11 +120,12 @@ extension GatewayLoop {
         guard let wait else { return nil }
         return Problem(
             .quotaExceeded, "More bytes a second than producer_byte_rate allows.",
-            retryAfter: Int(clamping: max(1, wait.components.seconds + (wait.components.attoseconds > 0 ? 1 : 0))))
+            retryAfter: Int(clamping: max(1, wait.components.seconds + (wait.components.attoseconds > 0 ? 1 : 0))),
+            policy: "producer_byte_rate")
     }
 
     func countChunks(_ bytes: Int) {
-        guard broker.quotas.version != 0 else { return }
+        guard broker.quotas.version != 0, signature == nil else { return }
         withQuotaClient { user, client in broker.countProduce(bytes, of: user, client: &client, nowMs: now / 1_000_000)
         }
     }
@@ -108,6 +137,19 @@ extension GatewayLoop {
         }
         var client = QuotaClient()
         return body(user, &client)
+    }
+
+    /// Of a route whose requests are signed nobody is known yet, but for an address.
+    private func callerRateProblem(_ rates: CallerRates, _ caller: Caller) -> Problem? {
+        guard routeRow.pointee.authentication != .anonymous else { return nil }
+        let key: CallerRates.Caller =
+            signature == nil ? caller.rateKey(of: asker) : .address(caller.address.limitKey)
+        let (wait, remaining) = rates.take(key, now: MonotonicTime(milliseconds: now / 1_000_000))
+        reply.callerRate = (rates.rate, rates.burst, remaining)
+        guard let wait else { return nil }
+        return Problem(
+            .quotaExceeded, "More than \(rates.rate) requests a second of one caller.", limit: rates.rate,
+            retryAfter: max(1, Int((wait.milliseconds + 999) / 1_000)), policy: CallerRates.policy)
     }
 
     private func rateProblem() -> Problem? {

@@ -57,7 +57,7 @@ extension GatewayLoop {
         }
         if kind.code.utf8Start == ProblemKind.quotaExceeded.code.utf8Start {
             out.text(",\"violated-policies\":[\"")
-            out.utf8(routeRow.pointee.id)
+            out.utf8(problem.policy ?? routeRow.pointee.id)
             out.text("\"]")
         }
         if !errors.isEmpty { write(errors) }

@@ -33,6 +33,8 @@ final class GatewayLoop {
     private var requestIDCount = 0
     /// Who has made it; nil: nobody was asked.
     var asker: Asker?
+    /// What its body is held against before it is handled; nil: it need not be signed.
+    var signature: SignedBody?
     /// What was decided of who asks; nil: nobody is asked.
     let decisions: CallerDecisions?
     /// Why the topic that the request waited for could not be made.
@@ -113,11 +115,12 @@ final class GatewayLoop {
     func begin(now: Int64, wallClockMs: Int64) {
         continueReply(now: now, wallClockMs: wallClockMs)
         if asker != nil { asker = nil }
+        if signature != nil { signature = nil }
         chooseRequestID()
     }
 
     /// Finds the route of a request that begins, by the newest table.
-    func findRoute() {
+    func findRoute(forOperators: Bool) {
         let version = gateway.routesVersion
         if version != routesVersion {
             routesVersion = version
@@ -125,6 +128,8 @@ final class GatewayLoop {
         }
         if newestRoutes !== routes { use(newestRoutes) }
         route = paths.match(head.path)
+        // There is nothing of the others, not even a refusal.
+        if gateway.separatesOperators, !routeRow.pointee.audience.isServed(toOperators: forOperators) { forgetRoute() }
     }
 
     /// Goes by another table.
@@ -159,6 +164,7 @@ final class GatewayLoop {
         requestIDCount = id.count
         if exchange.routes !== routes { use(exchange.routes) }
         asker = exchange.asker
+        signature = exchange.signature
         route = paths.match(head.path)
     }
 
@@ -223,6 +229,11 @@ final class GatewayLoop {
         if head.method == .options {
             reply.status = 204
             reply.allow = routeRow.pointee.methods
+            return .answered
+        }
+        if let signature, let problem = checkSignature(signature, body) {
+            if routeRow.pointee.takesEvents { countRejected(1, reason: problem.kind.code) }
+            answer(problem, instance: head.path)
             return .answered
         }
         if routeRow.pointee.takesEvents {

@@ -1,4 +1,5 @@
 import ByteBuffers
+import Security
 import Telemetry
 
 /// What the gateway counts. Shared by all loops; made once.
@@ -14,6 +15,7 @@ final class GatewayMetrics: Sendable {
     let slices: Counter
     let workerTrips: Counter
     private let authenticated: [Authenticated: Counter]
+    private let unsigned: [WebhookVerification.Refusal: Counter]
     /// By label, in the order in which they were first asked for: all that there have been, for a route that is gone has
     /// counted what it has.
     private let byRoute = Lock<[(label: String, counters: RouteCounters)]>([])
@@ -46,6 +48,16 @@ final class GatewayMetrics: Sendable {
                         "millrace_http_authentications_total",
                         help: "Credentials that were looked at, by what was found.", labels: ["result": result.rawValue]
                     )
+                )
+            })
+        unsigned = Dictionary(
+            uniqueKeysWithValues: WebhookVerification.Refusal.allCases.map { refusal in
+                (
+                    refusal,
+                    registry.counter(
+                        "millrace_http_signature_refusals_total",
+                        help: "Requests of signed routes that were refused, by what was wrong with them.",
+                        labels: ["reason": refusal.rawValue])
                 )
             })
         receivedBytes = registry.counter("millrace_ingest_bytes_total", help: "Bytes of request bodies.")
@@ -93,6 +105,8 @@ final class GatewayMetrics: Sendable {
         }
         return counters
     }
+
+    func signatureRefusals(_ refusal: WebhookVerification.Refusal) -> Counter { unsigned[refusal]! }
 
     func authentications(_ result: Authenticated) -> Counter { authenticated[result]! }
 

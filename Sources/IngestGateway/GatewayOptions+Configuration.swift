@@ -11,6 +11,10 @@ extension GatewayOptions {
         maxInflightBytesPerPeer = configuration.maxHTTPInflightBytesPerIP
         requestTimeout = .milliseconds(configuration.httpRequestTimeoutMs)
         keepAlive = .milliseconds(configuration.httpKeepAliveMs)
+        callerRate = Int(configuration.integer("http.caller.rate"))
+        callerBurst = Int(configuration.integer("http.caller.burst"))
+        let age = configuration.integer("http.connection.max.age.ms")
+        maxConnectionAge = age == 0 ? nil : .milliseconds(age)
         eventsTopic = configuration.eventsTopic
         ingestTopic = configuration.ingestTopic
         ingestEventTypes = configuration.ingestEventTypes

@@ -23,6 +23,9 @@ public struct GatewayOptions: Sendable {
     public var minimumBodyRate = 1024
     /// `http.keep.alive.ms`: a connection without a request for this long is closed.
     public var keepAlive: Duration = .seconds(75)
+    /// `http.connection.max.age.ms`: a connection older than this, or up to a tenth more or less, ends with its next reply, so that
+    /// clients spread over new brokers and addresses; nil: it does not.
+    public var maxConnectionAge: Duration?
     /// Events of one request; each costs a record and, in the reply, a line.
     public var maxEventsPerRequest = 100_000
     /// How long a connection's requests of one read may keep the loop before other connections have their turn. One
@@ -38,6 +41,10 @@ public struct GatewayOptions: Sendable {
     /// `gateway.ingest.rate` (requests a second, 0: no limit) and `gateway.ingest.burst` (0: one second's worth).
     public var ingestRate = 0
     public var ingestBurst = 0
+    /// `http.caller.rate` (requests a second of each caller over all routes, 0: no limit) and `http.caller.burst` (0: one
+    /// second's worth).
+    public var callerRate = 0
+    public var callerBurst = 0
     /// Words of the accepting reply of `/ingest`.
     public var ingestMessage = "Event accepted"
     /// Each event of `/v1/topics/{t}/events` is given an `event_id`: a record header, and a member of its result.

@@ -79,7 +79,9 @@ extension HTTPConnection {
     ) {
         defer { loop.trim() }
         let reply = loop.reply
-        let closes = reply.closes || gateway.isDraining || headIsReadable && !loop.head.keepAlive
+        let closes =
+            reply.closes || gateway.isDraining || connection.loop.now >= endsAt
+            || headIsReadable && !loop.head.keepAlive
         if ticket > 0, !connection.gate(ticket: ticket, tag: 1, weight: bytes) {
             let refusal = lastReply(Self.commitFailed, on: connection)
             connection.write { $0.bytes(refusal) }
@@ -129,7 +131,8 @@ extension HTTPConnection {
         if let codings = reply.acceptEncoding { ResponseHead.field(&out, "Accept-Encoding", codings) }
         if let challenge = reply.challenge { write(challenge, into: &out) }
         if let seconds = reply.retryAfter { ResponseHead.field(&out, "Retry-After", seconds) }
-        if let limit = reply.rateLimit { writeRateLimit(limit, into: &out) }
+        if reply.rateLimit != nil || reply.callerRate != nil { writeRateLimits(of: reply, into: &out) }
+        if let policy = loop.routeRow.pointee.cors { loop.write(policy, into: &out) }
         switch framing {
         case _ where reply.status == 204: out.text("\r\n")
         case .length(let length): ResponseHead.end(&out, contentLength: length)
@@ -138,29 +141,43 @@ extension HTTPConnection {
         }
     }
 
-    /// Source: RFC 6750, RFC 7617.
+    /// Source: RFC 6750, RFC 7617. Of signatures no scheme is registered, and a 401 has to name one.
     private func write(_ challenge: Reply.Challenge, into out: inout ByteWriter) {
-        if challenge.takesPasswords {
-            out.text("WWW-Authenticate: Basic realm=\"millrace\", charset=\"UTF-8\"\r\n")
+        switch challenge {
+        case .signature: out.text("WWW-Authenticate: Webhook-Signature realm=\"millrace\"\r\n")
+        case .credential(let isWrong, let takesPasswords):
+            if takesPasswords {
+                out.text("WWW-Authenticate: Basic realm=\"millrace\", charset=\"UTF-8\"\r\n")
+            }
+            out.text("WWW-Authenticate: Bearer realm=\"millrace\"")
+            if isWrong { out.text(", error=\"invalid_token\"") }
+            out.text("\r\n")
         }
-        out.text("WWW-Authenticate: Bearer realm=\"millrace\"")
-        if challenge.isWrong { out.text(", error=\"invalid_token\"") }
-        out.text("\r\n")
     }
 
-    /// Source: draft-ietf-httpapi-ratelimit-headers-10.
-    private func writeRateLimit(_ limit: (rate: Int, burst: Int, remaining: Int), into out: inout ByteWriter) {
-        let policy = loop.routeRow.pointee.id
-        out.text("RateLimit-Policy: \"")
-        out.utf8(policy)
-        out.text("\";q=")
-        out.decimal(limit.burst)
-        out.text(";w=")
-        out.decimal(max(1, limit.burst / max(limit.rate, 1)))
-        out.text("\r\nRateLimit: \"")
-        out.utf8(policy)
-        out.text("\";r=")
-        out.decimal(limit.remaining)
-        out.text(";t=1\r\n")
+    /// That of the route, and that of who asks. Source: draft-ietf-httpapi-ratelimit-headers-10.
+    private func writeRateLimits(of reply: Reply, into out: inout ByteWriter) {
+        let limits = [(loop.routeRow.pointee.id, reply.rateLimit), (CallerRates.policy, reply.callerRate)].compactMap {
+            id, limit in
+            limit.map { (id: id, limit: $0) }
+        }
+        out.text("RateLimit-Policy: ")
+        for (index, (id, limit)) in limits.enumerated() {
+            out.text(index == 0 ? "\"" : ", \"")
+            out.utf8(id)
+            out.text("\";q=")
+            out.decimal(limit.burst)
+            out.text(";w=")
+            out.decimal(max(1, limit.burst / max(limit.rate, 1)))
+        }
+        out.text("\r\nRateLimit: ")
+        for (index, (id, limit)) in limits.enumerated() {
+            out.text(index == 0 ? "\"" : ", \"")
+            out.utf8(id)
+            out.text("\";r=")
+            out.decimal(limit.remaining)
+            out.text(";t=1")
+        }
+        out.text("\r\n")
     }
 }

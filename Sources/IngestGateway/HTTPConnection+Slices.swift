@@ -175,7 +175,7 @@ extension HTTPConnection {
         let held = min(reply.heldBytes + price, gateway.options.maxInflightBytesPerPeer)
         let exchange = beginExchange(connection)
         if held <= exchange.reserved {
-            gateway.inflight.release(exchange.reserved - held, of: connection.peerAddress.peerKey)
+            gateway.inflight.release(exchange.reserved - held, of: peerKey(connection))
             exchange.reserved = held
             return nil
         }

@@ -28,6 +28,12 @@ final class HTTPConnection: ConnectionHandler {
     private var progress = HeadProgress()
     /// Who asks; nil until the first request, and where nobody is asked.
     private var caller: Caller?
+    /// For whom a trusted proxy says that it sends; nil: it is the socket's own address. Changed between two requests.
+    private(set) var client: NetworkAddress?
+    /// When its next reply is its last, in monotonic nanoseconds.
+    let endsAt: Int64
+    /// It came to the listener of operators.
+    private let isForOperators: Bool
     /// The request that is not whole, or not answered. Of HTTP/1.1 a connection has one at a time.
     private(set) var exchange: Exchange?
     /// The time at which the unfinished request began, in monotonic nanoseconds; 0: there is none.
@@ -54,6 +60,13 @@ final class HTTPConnection: ConnectionHandler {
         case records(RecordsReply, RecordsReply.Elsewhere?)
     }
 
+    /// A tenth of the age more or less: connections that came together do not go together.
+    private static func end(of age: Duration?, from now: Int64) -> Int64 {
+        guard let age = age?.inNanoseconds else { return .max }
+        let (end, isNever) = now.addingReportingOverflow(min(age, .max / 4) / 1000 * Int64.random(in: 900...1100))
+        return isNever ? .max : end
+    }
+
     /// The only timer: a request must be whole in time, and what it waits for done.
     static let requestTimer = 0
     /// Bytes of a body that nobody looks at: it is read for the next request behind it alone.
@@ -61,9 +74,18 @@ final class HTTPConnection: ConnectionHandler {
     /// Bytes reserved at least for a body that is not whole; then twice what has arrived.
     private static let firstShare = ChunkedBody.firstCapacity
 
-    init(gateway: Gateway, loop: GatewayLoop) {
+    /// Whose certificate a connection has shown; nil: none.
+    private let certificateOwner: @Sendable (Connection) -> Principal?
+
+    init(
+        gateway: Gateway, loop: GatewayLoop, now: Int64, isForOperators: Bool,
+        certificateOwner: @escaping @Sendable (Connection) -> Principal?
+    ) {
         self.gateway = gateway
         self.loop = loop
+        self.isForOperators = isForOperators
+        self.certificateOwner = certificateOwner
+        endsAt = Self.end(of: gateway.options.maxConnectionAge, from: now)
         gateway.metrics.connections.add(1)
     }
 
@@ -123,10 +145,9 @@ final class HTTPConnection: ConnectionHandler {
 
     /// Says everything that can be said by the head alone, before a byte of the body is waited for.
     private func headIsWhole(_ input: inout ConnectionInput, _ length: Int, _ connection: Connection) -> Bool {
-        loop.findRoute()
+        loop.findRoute(forOperators: isForOperators)
         let most: Int
-        if caller == nil, gateway.authentication != nil { caller = Caller(connection) }
-        switch loop.admit(caller) {
+        switch wish(connection) {
         case .nothing: most = min(Self.maxUnwantedBody, loop.routeRow.pointee.maxBodyBytes)
         case .collected(let bytes): most = bytes
         case .streamed(let reader, let bytes):
@@ -147,6 +168,28 @@ final class HTTPConnection: ConnectionHandler {
             return false
         }
         return readBody(upTo: most, &input, length, connection)
+    }
+
+    /// What is to become of the body of the request at hand.
+    private func wish(_ connection: Connection) -> BodyWish {
+        if let proxies = gateway.perimeter.proxies, let problem = findClient(proxies, connection) {
+            return .refused(problem)
+        }
+        if caller == nil, gateway.asksCallers || loop.routeRow.pointee.authentication.needsCaller {
+            caller = Caller(connection, client, certificateOwner(connection))
+        }
+        return loop.admit(caller)
+    }
+
+    /// From the request at hand on the connection is somebody else's.
+    func become(_ client: NetworkAddress?) {
+        self.client = client
+        caller = nil
+    }
+
+    /// Who shares its limits.
+    func peerKey(_ connection: Connection) -> PeerKey {
+        client.map { PeerKey($0) } ?? connection.peerAddress.peerKey
     }
 
     /// Handles the request if its body is here, and begins to wait for it otherwise. False: wait for more bytes.
@@ -191,6 +234,10 @@ final class HTTPConnection: ConnectionHandler {
         }
         input.needed = head + body
         input.review = head + share
+        if let signature = exchange?.signature {
+            signature.see(UnsafeRawBufferPointer(rebasing: input.readable[head..<min(input.count, head + body)]))
+            input.review = min(input.review, input.count + SignedBody.piece)
+        }
         return true
     }
 
@@ -212,7 +259,9 @@ final class HTTPConnection: ConnectionHandler {
                     refuse(problem, on: connection, begun: true)
                     return false
                 }
-                body.append(UnsafeRawBufferPointer(rebasing: bytes[range]), pool: loop.pool)
+                let piece = UnsafeRawBufferPointer(rebasing: bytes[range])
+                exchange?.signature?.seeNext(piece)
+                body.append(piece, pool: loop.pool)
             case .failure(let failure):
                 chunksFailed(failure, limit: body.decoder.maxBody, connection)
                 return false
@@ -265,6 +314,7 @@ final class HTTPConnection: ConnectionHandler {
         let begun = loop.exchanges.take(for: connection.id, loop.routes)
         begun.requestID = loop.requestID
         begun.asker = loop.asker
+        if let signature = loop.signature { begun.signature = signature }
         exchange = begun
         return begun
     }
@@ -279,7 +329,7 @@ final class HTTPConnection: ConnectionHandler {
 
     /// Takes `bytes` of the budget, or says what to answer.
     func reserve(_ bytes: Int, _ connection: Connection) -> Problem? {
-        switch gateway.inflight.reserve(bytes, for: connection.peerAddress.peerKey) {
+        switch gateway.inflight.reserve(bytes, for: peerKey(connection)) {
         case .total:
             return Problem(.overloaded, "Too many bodies are being received at the moment.", retryAfter: 1)
         case .peer:
@@ -292,7 +342,7 @@ final class HTTPConnection: ConnectionHandler {
 
     private func release(_ connection: Connection) {
         guard let exchange, exchange.reserved > 0 else { return }
-        gateway.inflight.release(exchange.reserved, of: connection.peerAddress.peerKey)
+        gateway.inflight.release(exchange.reserved, of: peerKey(connection))
         exchange.reserved = 0
     }
 
@@ -381,7 +431,7 @@ final class HTTPConnection: ConnectionHandler {
         connection.pauseReading()
         connection.beginWork()
         let (id, name, handle) = (connection.id, exchange.id, connection.loop.handle)
-        let taken = work.begin(exchange.body, for: connection.peerAddress.peerKey) {
+        let taken = work.begin(exchange.body, for: peerKey(connection)) {
             handle.submit { eventLoop in
                 guard let connection = eventLoop.connection(id), let waiting = connection.handler as? HTTPConnection
                 else { return }
@@ -483,6 +533,7 @@ final class HTTPConnection: ConnectionHandler {
 
     func closed(on connection: Connection, reason: CloseReason) {
         endExchange(connection)
+        leaveSeat()
         gateway.metrics.connections.add(-1)
     }
 }
@@ -497,10 +548,10 @@ extension Duration {
 }
 
 extension Caller {
-    fileprivate convenience init(_ connection: Connection) {
-        // An address of one link is told with the link's name, which is no part of it here.
-        let host = connection.peerAddress.host.prefix { $0 != "%" }
-        let address = NetworkAddress(String(host)) ?? NetworkAddress(v4: 0)
-        self.init(address: address, isConfidential: connection.transform != nil || address.isLoopback)
+    fileprivate convenience init(_ connection: Connection, _ client: NetworkAddress?, _ certificateOwner: Principal?) {
+        let socket = NetworkAddress(connection.peerAddress)
+        self.init(
+            address: client ?? socket, isConfidential: connection.transform != nil || socket.isLoopback,
+            certificateOwner: certificateOwner)
     }
 }

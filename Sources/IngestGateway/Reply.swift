@@ -21,11 +21,13 @@ struct Reply {
     var retryAfter: Int?
     /// Policy and what is left of it, on routes with a rate.
     var rateLimit: (rate: Int, burst: Int, remaining: Int)?
+    /// The same of who asks.
+    var callerRate: (rate: Int, burst: Int, remaining: Int)?
 
-    struct Challenge {
-        /// A credential was shown, and is none.
-        let isWrong: Bool
-        let takesPasswords: Bool
+    enum Challenge {
+        /// `isWrong`: one was shown, and is none.
+        case credential(isWrong: Bool, takesPasswords: Bool)
+        case signature
     }
 }
 

@@ -55,7 +55,8 @@ final class ChunkedResponse: ResponseWriter {
         hasBegun = true
         isHeadOnly = loop.head.method == .head
         isChunked = loop.head.minorVersion > 0
-        closes = handler.gateway.isDraining || !loop.head.keepAlive || !isChunked
+        closes =
+            handler.gateway.isDraining || connection.loop.now >= handler.endsAt || !loop.head.keepAlive || !isChunked
         connection.write { out in
             handler.writeHead(of: loop.reply, closes: closes, isChunked ? .chunks : .end, into: &out)
         }

@@ -22,6 +22,8 @@ public struct Node: Sendable {
     public let kafkaAddresses: [ListenerAddress]
     /// Empty: the configuration serves no HTTP.
     public let httpAddresses: [ListenerAddress]
+    /// Empty: what is for operators is at `httpAddresses`.
+    public let adminAddresses: [ListenerAddress]
 
     let broker: Broker
     let gateway: Gateway?
@@ -93,7 +95,7 @@ public struct Node: Sendable {
             }
             return Gateway(
                 broker: broker, options: gatewayOptions, configuration: options.routes, loopCount: options.loopCount,
-                authentication: authentication,
+                authentication: authentication, separatesOperators: listeners.separatesOperators, audit: audit,
                 metrics: metrics)
         }
         var groupOptions = EventLoopGroup.Options()
@@ -111,13 +113,15 @@ public struct Node: Sendable {
             try makeTopics(options.routes.topics, broker, configuration)
             let kafkaAddresses = try listeners.listen(group, kafka, passwords, tokens)
             let httpAddresses = try gateway.map { try listeners.listen(group, $0) } ?? []
+            let adminAddresses = try gateway.map { try listeners.listen(group, $0, forOperators: true) } ?? []
             // Not before: a registry of the caller's goes on showing what it was given, and asks this broker for it.
             show(broker, group, in: metrics)
             listeners.show(in: metrics)
             tokens?.show(in: metrics)
             return Node(
-                kafkaAddresses: kafkaAddresses, httpAddresses: httpAddresses, broker: broker, gateway: gateway,
-                group: group, certificates: listeners.watch(), tokens: tokens, audit: audit)
+                kafkaAddresses: kafkaAddresses, httpAddresses: httpAddresses, adminAddresses: adminAddresses,
+                broker: broker, gateway: gateway, group: group, certificates: listeners.watch(), tokens: tokens,
+                audit: audit)
         } catch {
             group.stop(within: .zero)
             throw error

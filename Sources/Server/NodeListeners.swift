@@ -13,6 +13,10 @@ import Transport
 struct NodeListeners {
     private let kafka: [(listener: Configuration.KafkaListener, terminator: TLSTerminator?, sasl: SaslSettings?)]
     private let http: [(address: ListenerAddress, terminator: TLSTerminator?)]
+    /// What is for operators; empty: it is with the rest.
+    private let admin: [(address: ListenerAddress, terminator: TLSTerminator?)]
+    /// Names of those that proxies put a header before.
+    private let proxied: [String]
 
     init(_ configuration: Configuration) throws(TLSConfigurationError) {
         var kafka: [(Configuration.KafkaListener, TLSTerminator?, SaslSettings?)] = []
@@ -24,13 +28,22 @@ struct NodeListeners {
             let sasl = listener.securityProtocol.hasSasl ? SaslSettings(own) : nil
             kafka.append((listener, try Self.terminator(settings), sasl))
         }
-        var http: [(ListenerAddress, TLSTerminator?)] = []
-        for address in configuration.servesHTTP ? configuration.httpListeners : [] {
-            let settings = address.isSecureHTTP ? TLSSettings(http: address.name, configuration) : nil
-            http.append((address, try Self.terminator(settings)))
-        }
-        (self.kafka, self.http) = (kafka, http)
+        proxied = configuration.list("http.proxy.protocol")
+        self.kafka = kafka
+        http = try Self.terminated(configuration.servesHTTP ? configuration.httpListeners : [], configuration)
+        admin = try Self.terminated(configuration.servesHTTP ? configuration.adminListeners : [], configuration)
         tellOfMistakes(configuration)
+    }
+
+    private static func terminated(
+        _ addresses: [ListenerAddress], _ configuration: Configuration
+    ) throws(TLSConfigurationError) -> [(address: ListenerAddress, terminator: TLSTerminator?)] {
+        var listeners: [(address: ListenerAddress, terminator: TLSTerminator?)] = []
+        for address in addresses {
+            let settings = address.isSecureHTTP ? TLSSettings(http: address.name, configuration) : nil
+            listeners.append((address, try terminator(settings)))
+        }
+        return listeners
     }
 
     /// Says what is allowed and most likely not meant.
@@ -49,7 +62,7 @@ struct NodeListeners {
                 "http.auth", configuration.httpAuthentication)
         }
         let usesKafka = kafka.contains { $0.terminator != nil }
-        let usesHTTP = http.contains { $0.terminator != nil }
+        let usesHTTP = (http + admin).contains { $0.terminator != nil }
         let asksKafka = kafka.contains { $0.listener.securityProtocol == .ssl }
         for (listener, _, _) in kafka where listener.securityProtocol != .ssl {
             let own = configuration.of(listener: listener.name)
@@ -93,18 +106,32 @@ struct NodeListeners {
             let options = server.listenerOptions(
                 host: endpoint.host, port: endpoint.port, advertised: advertised,
                 sasl: users,
-                certificateOwner: { ($0.transform as? TLSStream)?.principal })
+                certificateOwner: Self.certificateOwner)
             return ListenerAddress(name: listener.name, endpoint: try Self.listen(endpoint, group, options, terminator))
         }
     }
 
-    /// The same for HTTP.
-    func listen(_ group: EventLoopGroup, _ gateway: Gateway) throws -> [ListenerAddress] {
-        try http.map { address, terminator in
-            let options = gateway.listenerOptions(host: address.endpoint.host, port: address.endpoint.port)
+    /// Whether what is for operators has a listener of its own.
+    var separatesOperators: Bool { !admin.isEmpty }
+
+    /// The same for HTTP: for clients, or for operators.
+    func listen(
+        _ group: EventLoopGroup, _ gateway: Gateway, forOperators: Bool = false
+    ) throws -> [ListenerAddress] {
+        try (forOperators ? admin : http).map { address, terminator in
+            let options = gateway.listenerOptions(
+                host: address.endpoint.host, port: address.endpoint.port,
+                takesProxyHeader: !forOperators && proxied.contains(address.name), isForOperators: forOperators,
+                certificateOwner: Self.certificateOwner)
             return ListenerAddress(
                 name: address.name, endpoint: try Self.listen(address.endpoint, group, options, terminator))
         }
+    }
+
+    /// Whose certificate a connection has shown; nil: none, so whoever has it is anonymous.
+    @Sendable private static func certificateOwner(_ connection: Connection) -> Principal? {
+        guard let stream = connection.transform as? TLSStream, stream.principal != .anonymous else { return nil }
+        return stream.principal
     }
 
     private static func listen(
@@ -124,7 +151,7 @@ struct NodeListeners {
     func watch() -> CertificateWatch? { terminators.isEmpty ? nil : CertificateWatch(terminators) }
 
     private var terminators: [TLSTerminator] {
-        (kafka.map(\.terminator) + http.map(\.terminator)).compactMap { $0 }
+        (kafka.map(\.terminator) + http.map(\.terminator) + admin.map(\.terminator)).compactMap { $0 }
     }
 }
 

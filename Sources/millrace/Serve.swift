@@ -137,6 +137,7 @@ enum Serve {
             "ready", "version", Version.current, "took_ms", tookMs, "data", configuration.dataFolder, "listeners",
             listed(node.kafkaAddresses), "bootstrap.servers", kafka.description, "http",
             http.isEmpty ? "off" : listed(http))
+        if !node.adminAddresses.isEmpty { Log.info("for operators", "admin.listener", listed(node.adminAddresses)) }
         if !configuration.advertisedListeners.isEmpty {
             Log.info(
                 "clients are told another address than they came by", "advertised.listeners",

@@ -215,6 +215,17 @@ import Testing
             ("http.listener=:2 authorizer.enable=true security.allow.open=true", ["http.listener"]),
             ("http.listener=127.0.0.1:2 authorizer.enable=true", []),
             ("listeners=SASL_SSL://:1 security.allow.open=true", ["authorizer.enable"]),
+            ("admin.listener=127.0.0.1:1", []), ("admin.listener=:1", ["admin.listener"]),
+            ("admin.listener=:1 http.auth=required", []), ("admin.listener=:1 http.auth=optional", ["admin.listener"]),
+            ("admin.listener=https://:1 http.ssl.client.auth=required", []),
+            ("admin.listener=:1 security.allow.open=true", []),
+            ("admin.listener=127.0.0.1:1 http.enable=false", ["admin.listener"]),
+            ("listeners=:1 http.listener=:2 admin.listener=:3", ["listeners", "http.listener", "admin.listener"]),
+            ("http.listener=127.0.0.1:2 admin.listener=127.0.0.1:2", ["admin.listener"]),
+            ("admin.listener=127.0.0.1:9092", ["admin.listener"]),
+            ("http.proxy.protocol=http", ["http.proxy.protocol"]),
+            ("http.proxy.protocol=http http.trusted.proxies=10.0.0.0/8", []),
+            ("http.proxy.protocol=https http.trusted.proxies=10.0.0.0/8", ["http.proxy.protocol"]),
         ] as [(String, [String])])
     func whatIsOpenToAllIsRefusedUntilItIsMeant(_ settings: String, _ keys: [String]) {
         let flags = settings.split(separator: " ").map { setting in

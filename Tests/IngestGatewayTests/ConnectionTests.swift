@@ -362,6 +362,23 @@ import Transport
         #expect(old.isClosed())
     }
 
+    @Test func anOldConnectionEndsWithItsNextReply() throws {
+        var options = GatewayOptions()
+        options.maxConnectionAge = .seconds(3600)
+        let lasting = try GatewayHarness(options)
+        let young = try lasting.connect()
+        for _ in 0..<2 {
+            try young.send(HTTPClient.request("GET", "/healthz", nil))
+            #expect(try young.receive().fields["connection"] == nil)
+        }
+        options.maxConnectionAge = .zero
+        let harness = try GatewayHarness(options)
+        let old = try harness.connect()
+        try old.send(HTTPClient.request("POST", "/v1/topics/t/events", Array("{}".utf8)))
+        let reply = try old.receive()
+        #expect(reply.status == 201 && reply.fields["connection"] == "close" && old.isClosed())
+    }
+
     @Test func refusedRequestsWithTheirBodyKeepTheConnection() throws {
         let node = try GatewayHarness()
         let client = try node.connect()

@@ -9,9 +9,14 @@ import Testing
 @Suite struct GatewayAccessTests {
     private func harness(
         _ mode: GatewayAuthentication.Mode = .required, acls: Bool = true, tokens: (any TokenAuthority)? = nil,
-        bareTokens: Bool = false
+        bareTokens: Bool = false, certificate: Principal? = nil, yaml: String? = nil
     ) throws -> GatewayHarness {
-        try GatewayHarness(access: acls ? { $0.hasAuthorizer = true } : { _ in }) { broker in
+        let configuration = try yaml.map { try GatewayConfiguration(yaml: $0) } ?? GatewayConfiguration()
+        return try GatewayHarness(
+            configuration: configuration,
+            listening: { $0.listenerOptions(host: "127.0.0.1", port: 0, certificateOwner: { _ in certificate }) },
+            access: acls ? { $0.hasAuthorizer = true } : { _ in }
+        ) { broker in
             GatewayAuthentication(
                 mode, passwords: try Authentication(broker), tokens: tokens, takesBareTokens: bareTokens)
         }
@@ -228,6 +233,43 @@ import Testing
         #expect(try harness.post("open", "{}", fields: ["Authorization: Bearer x"]).status == 401)
         let key = key(on: harness)
         #expect(try harness.post("open", "{}", fields: [key.field]).status == 404)
+    }
+
+    // MARK: Certificates
+
+    @Test func whoShowsACertificateIsItsOwner() throws {
+        for mode in [GatewayAuthentication.Mode.required, .optional] {
+            let harness = try harness(mode, certificate: .user("alice"))
+            #expect(try harness.post("t", "{}").status == 404)
+            permit(.all, "t", on: harness)
+            #expect(try harness.post("t", "{}").status == 201)
+            // What the request itself shows goes before it.
+            let key = key(on: harness) { $0.owner = "User:bob" }
+            #expect(try harness.post("t", "{}", fields: [key.field]).status == 404)
+            #expect(try harness.post("t", "{}", fields: ["X-API-Key: gk_wrong"]).status == 401)
+        }
+    }
+
+    @Test func aRouteMayTakeCertificatesAlone() throws {
+        let yaml = "routes: [{path: /a, to: t, auth: {certificate: required}}, {path: /b, to: t}]"
+        func statuses(_ harness: GatewayHarness, _ fields: [String] = []) throws -> [Int] {
+            try ["/a", "/b"].map { try harness.call("POST", $0, "{}", fields: fields).status }
+        }
+        let without = try harness(yaml: yaml)
+        permit(.all, "t", on: without)
+        let known = key(on: without)
+        #expect(try statuses(without) == [403, 401])
+        #expect(try statuses(without, [known.field]) == [403, 201])
+        #expect(try without.call("POST", "/a", "{}").string("code") == "certificate_required")
+        let with = try harness(certificate: .user("alice"), yaml: yaml)
+        #expect(try statuses(with) == [404, 404])
+        permit(.all, "t", on: with)
+        #expect(try statuses(with) == [201, 201])
+        let other = key(on: with)
+        #expect(try statuses(with, [other.field]) == [400, 201])
+        // Nobody is asked who he is, and the route takes certificates alone all the same.
+        let open = try GatewayHarness(configuration: try GatewayConfiguration(yaml: yaml))
+        #expect(try statuses(open) == [403, 201])
     }
 
     // MARK: Passwords and tokens

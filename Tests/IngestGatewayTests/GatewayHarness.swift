@@ -27,6 +27,8 @@ final class GatewayHarness: Sendable {
         _ options: GatewayOptions = GatewayOptions(), partitions: Int32 = 1, autoCreate: Bool = true,
         topicDefaults: [String: String] = [:], holdsCommits: Bool = false, maxUncommitted: Int? = nil,
         configuration: GatewayConfiguration = GatewayConfiguration(),
+        separatesOperators: Bool = false, audit: AuditLog? = nil,
+        listening make: (Gateway) -> ListenerOptions = { $0.listenerOptions(host: "127.0.0.1", port: 0) },
         access: (inout AccessOptions) -> Void = { _ in },
         authentication: (Broker) throws -> GatewayAuthentication? = { _ in nil }
     ) throws {
@@ -44,13 +46,14 @@ final class GatewayHarness: Sendable {
         broker.store.observe(CommitPublisher(clock: clock, isSilent: holdsCommits))
         let gateway = try Gateway(
             broker: broker, options: options, configuration: configuration, loopCount: 1,
-            authentication: authentication(broker), metrics: registry)
+            authentication: authentication(broker), separatesOperators: separatesOperators, audit: audit,
+            metrics: registry)
         var groupOptions = EventLoopGroup.Options()
         groupOptions.commitClock = clock
         groupOptions.setUp = { gateway.setUp($0) }
         let group = try EventLoopGroup(groupOptions)
         broker.start()
-        var listening = gateway.listenerOptions(host: "127.0.0.1", port: 0)
+        var listening = make(gateway)
         if let maxUncommitted { listening.limits.maxUncommitted = maxUncommitted }
         let listener = try group.listen(listening)
         self.fileSystem = fileSystem
@@ -66,6 +69,9 @@ final class GatewayHarness: Sendable {
         group.stop(within: .zero)
         try? broker.stop()
     }
+
+    /// Listens once more; gives the port.
+    func listen(_ make: (Gateway) -> ListenerOptions) throws -> UInt16 { try group.listen(make(gateway)).port }
 
     func connect() throws -> HTTPClient { try HTTPClient(port: port) }
 

@@ -47,7 +47,7 @@ import Testing
         }
     }
 
-    private let standardSecret = WebhookScheme.standardKey("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")!
+    private let standardSecret = WebhookScheme.standardKey(secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"))!
     private let standardHeaders = [
         "webhook-id": ["msg_p5jXN8AQM9LWM0D4loKWxJek"], "webhook-timestamp": ["1614265330"],
         "webhook-signature": ["v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="],
@@ -117,6 +117,22 @@ import Testing
         let headers = ["x-slack-signature": [signature], "x-slack-request-timestamp": ["1614265330"]]
         #expect(try verify(.slack, [secret("slack")], headers, "payload=1").memory == .seconds(600))
         #expect(refusal(.slack, [secret("slack")], ["x-slack-signature": [signature]], "payload=1") == .missingHeader)
+    }
+
+    /// The example of Slack's documentation, as it stands there.
+    @Test func slacksOwnExampleIsTaken() throws {
+        let body =
+            "token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V&channel_name=foobar"
+            + "&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text=&response_url=https%3A%2F%2Fhooks.slack.com"
+            + "%2Fcommands%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN&trigger_id=398738663015.47445629121."
+            + "803a0bc887a14d10d2c447fce8b6703c"
+        let headers = [
+            "x-slack-signature": ["v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503"],
+            "x-slack-request-timestamp": ["1531420618"],
+        ]
+        let key = [secret("8f742231b10e8888abcd99yyyzzz85a5")]
+        _ = try verify(.slack, key, headers, body, at: UnixTime(seconds: 1_531_420_618))
+        #expect(refusal(.slack, key, headers, body) == .tooOld)
     }
 
     @Test func timesAreCheckedBothWays() {
@@ -285,7 +301,10 @@ import Testing
         let megabyte = [UInt8](repeating: 0, count: 1 << 20)
         for _ in 0..<17 { megabyte.withUnsafeBytes { verification.update($0) } }
         #expect(throws: WebhookVerification.Refusal.tooLong) { try verification.finish(now: now) }
-        #expect(WebhookScheme.standardKey("MfKQ") == nil && WebhookScheme.standardKey("whsec_") == nil)
+        #expect(
+            ["MfKQ", "whsec_", "whsec_MfKQ9", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"].allSatisfy {
+                WebhookScheme.standardKey(secret($0)) == nil
+            })
         #expect(WebhookScheme.standardPublicKey("whpk_AAAA") == nil)
     }
 

@@ -121,6 +121,21 @@ import Testing
     }
 }
 
+@Suite struct OperatorsTests {
+    @Test func theListenerOfOperatorsHasWhatIsForThem() throws {
+        let folder = try TemporaryFolder()
+        let node = try Node.start(folder: folder.path, ["admin.listener": "127.0.0.1:0"])
+        let address = try #require(node.adminAddresses.first).endpoint
+        #expect(try node.get("/metrics", at: address).contains("millrace_build_info"))
+        #expect(try node.ask("GET", "/metrics", "\r\n").status == 404)
+        try node.stop()
+        let usual = try Node.start(folder: folder.path)
+        #expect(usual.adminAddresses.isEmpty)
+        #expect(try usual.get("/metrics").contains("millrace_build_info"))
+        try usual.stop()
+    }
+}
+
 @Suite struct TraceRouteTests {
     @Test func theTraceIsServed() throws {
         let folder = try TemporaryFolder()

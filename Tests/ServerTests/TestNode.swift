@@ -57,15 +57,17 @@ extension Node {
     }
 
     /// What a path shows by GET.
-    func get(_ path: String) throws -> String {
-        let answer = try ask("GET", path, "\r\n")
+    func get(_ path: String, at address: Endpoint? = nil) throws -> String {
+        let answer = try ask("GET", path, "\r\n", at: address)
         #expect(answer.status == 200)
         return answer.body
     }
 
     /// One request on a connection of its own; `rest` is what follows its first fields.
-    func ask(_ method: String, _ path: String, _ rest: String) throws -> (status: Int, body: String) {
-        let address = try #require(httpAddresses.first).endpoint
+    func ask(
+        _ method: String, _ path: String, _ rest: String, at other: Endpoint? = nil
+    ) throws -> (status: Int, body: String) {
+        let address = try other ?? #require(httpAddresses.first).endpoint
         let descriptor = try Loopback.connect(port: address.port, patience: 60)
         defer { close(descriptor) }
         let request = "\(method) \(path) HTTP/1.1\r\nHost: \(address)\r\nConnection: close\r\n\(rest)"

@@ -7,9 +7,14 @@ final class Caller {
     let address: NetworkAddress
     /// Over TLS, or from this machine: a password may be shown.
     let isConfidential: Bool
-    /// Whoever shows nothing.
-    let anonymous: Asker
+    /// Whoever shows nothing in a request: the owner of the connection's certificate, where it has shown one.
+    let silent: Asker
+    let hasCertificate: Bool
     private(set) var known: Known?
+    /// Whose signatures were looked at last.
+    private var signer: (webhook: WebhookRoute, asker: Asker)?
+    /// Whose signature was found right last, as the audit was told.
+    private var toldSigner: WebhookRoute?
     /// What a worker has found of a credential that a request waits with.
     private var verdict: (credential: Secret, found: Verdict)?
 
@@ -45,12 +50,44 @@ final class Caller {
         case key(ExactString, version: Int64)
         case password(version: Int64)
         case token(generation: Int)
+
+        /// For the audit. A key's identifier is no secret.
+        var name: String {
+            switch self {
+            case .key(let id, _): "API key \(id.text)"
+            case .password: "Basic"
+            case .token: "token"
+            }
+        }
     }
 
-    init(address: NetworkAddress, isConfidential: Bool) {
+    /// `certificateOwner`: nil where the connection has shown no certificate.
+    init(address: NetworkAddress, isConfidential: Bool, certificateOwner: Principal? = nil) {
         self.address = address
         self.isConfidential = isConfidential
-        anonymous = Asker(AccessSubject(.anonymous, address: address))
+        hasCertificate = certificateOwner != nil
+        silent = Asker(AccessSubject(certificateOwner ?? .anonymous, address: address))
+    }
+
+    /// Who a request of that route is, once its signature is right.
+    func asker(of webhook: WebhookRoute) -> Asker {
+        if let signer, signer.webhook === webhook { return signer.asker }
+        let asker = Asker(AccessSubject(webhook.principal, address: address))
+        signer = (webhook, asker)
+        return asker
+    }
+
+    /// Whether the audit has not been told yet that a signature of that route was right.
+    func isNew(_ webhook: WebhookRoute) -> Bool {
+        defer { toldSigner = webhook }
+        return toldSigner !== webhook
+    }
+
+    /// Whose requests count together.
+    func rateKey(of asker: Asker?) -> CallerRates.Caller {
+        if let known, known.asker === asker, case .key(let id, _) = known.basis { return .key(id) }
+        guard let asker, asker !== silent || hasCertificate else { return .address(address.limitKey) }
+        return .principal(asker.registered.subject.principal)
     }
 
     func know(_ found: Known) { known = found }

@@ -18,7 +18,7 @@ extension GatewayLoop {
         let credential: UnsafeRawBufferPointer
         switch (head[.authorization], head[.apiKey]) {
         case (nil, nil):
-            if authentication.mode == .optional { return .known(caller.anonymous) }
+            if authentication.mode == .optional || caller.hasCertificate { return .known(caller.silent) }
             return .refused(unauthorized("A credential is required.", caller, isWrong: false))
         case (let value?, nil), (nil, let value?): credential = value
         default: return .refused(Problem(.invalidHeader, "A request has one credential, not two."))
@@ -29,6 +29,19 @@ extension GatewayLoop {
         }
         caller.forget()
         return look(at: credential, caller, authentication)
+    }
+
+    /// Of a route that takes certificates alone: why the request at hand is refused, or nil, and `asker` is whose it is.
+    func identifyByCertificate(_ caller: Caller) -> Problem? {
+        guard caller.hasCertificate else {
+            return Problem(.certificateRequired, "A client certificate is required here.")
+        }
+        if head[.authorization] != nil || head[.apiKey] != nil {
+            return Problem(.invalidHeader, "A request has one credential, and here it is its certificate.")
+        }
+        guard gateway.authentication != nil else { return nil }
+        asker = caller.silent
+        return refusal(of: caller.silent)
     }
 
     private func isCurrent(_ known: Caller.Known, _ authentication: GatewayAuthentication) -> Bool {
@@ -45,12 +58,7 @@ extension GatewayLoop {
     private func look(
         at credential: UnsafeRawBufferPointer, _ caller: Caller, _ authentication: GatewayAuthentication
     ) -> Identification {
-        if let wait = gateway.attempts.withLock({ $0.wait(for: caller.address, now: monotonicNow) }) {
-            return .refused(
-                Problem(
-                    .tooManyAttempts, "Too many wrong credentials came from your address.",
-                    retryAfter: max(1, Int((wait.milliseconds + 999) / 1_000))))
-        }
+        if let problem = tooManyAttempts(caller) { return .refused(problem) }
         if let verdict = caller.takeVerdict(of: credential) { return settle(verdict, credential, caller) }
         if head[.apiKey] != nil { return lookAtKey(credential, credential, caller) }
         let space = credential.firstIndex(of: UInt8(ascii: " ")) ?? credential.count
@@ -162,6 +170,8 @@ extension GatewayLoop {
 
     private func know(_ known: Caller.Known, _ caller: Caller) -> Identification {
         gateway.metrics.authentications(.accepted).add()
+        let who = known.asker.registered.subject.principal
+        audit("accepted", who: who, by: known.basis.name, from: caller.address)
         caller.know(known)
         noteUse(of: known)
         return .known(known.asker)
@@ -174,15 +184,30 @@ extension GatewayLoop {
         broker.admin.submit { [broker] in broker.noteUse(of: [id]) }
     }
 
-    private func wrong(_ caller: Caller) -> Identification {
-        gateway.attempts.withLock { $0.countFailure(of: caller.address, now: monotonicNow) }
+    /// Before anything is looked at that costs more: whether so many wrong ones came from there that none is.
+    func tooManyAttempts(_ caller: Caller) -> Problem? {
+        guard let wait = gateway.attempts.withLock({ $0.wait(for: caller.address, now: monotonicNow) }) else {
+            return nil
+        }
+        return Problem(
+            .tooManyAttempts, "Too many wrong credentials came from your address.",
+            retryAfter: max(1, Int((wait.milliseconds + 999) / 1_000)))
+    }
+
+    func countWrongCredential(_ address: NetworkAddress) {
+        gateway.attempts.withLock { $0.countFailure(of: address, now: monotonicNow) }
         gateway.metrics.authentications(.rejected).add()
+    }
+
+    private func wrong(_ caller: Caller) -> Identification {
+        countWrongCredential(caller.address)
+        audit("refused", who: nil, by: "HTTP", from: caller.address)
         return .refused(unauthorized("The credential is not valid.", caller, isWrong: true))
     }
 
     /// The same for all causes.
     private func unauthorized(_ detail: String, _ caller: Caller, isWrong: Bool) -> Problem {
-        reply.challenge = Reply.Challenge(isWrong: isWrong, takesPasswords: caller.isConfidential)
+        reply.challenge = .credential(isWrong: isWrong, takesPasswords: caller.isConfidential)
         return Problem(.unauthorized, detail)
     }
 
@@ -195,7 +220,9 @@ extension GatewayLoop {
         switch routeRow.pointee.endpoint.access {
         case .nothing: return nil
         case .cluster(let operation):
-            return allowsOnCluster(operation, asker) ? nil : Problem(.forbidden, "You may not see this.")
+            if allowsOnCluster(operation, asker) { return nil }
+            audit(denied: operation, on: "cluster", to: asker)
+            return Problem(.forbidden, "You may not see this.")
         case .topic(let operation):
             if routeRow.pointee.topic.count > 0 { return refusal(operation, routeRow.pointee.topic, asker) }
             if PercentDecoding.isPlain(route.topic) { return refusal(operation, route.topic, asker) }
@@ -209,6 +236,9 @@ extension GatewayLoop {
         _ operation: AclOperation, _ topic: UnsafeRawBufferPointer, _ asker: Asker
     ) -> Problem? {
         if allows(operation, .topic, topic, asker) { return nil }
+        if gateway.audit != nil {
+            audit(denied: operation, on: "topic \(String(decoding: topic, as: UTF8.self))", to: asker)
+        }
         if allows(.describe, .topic, topic, asker) { return Problem(.forbidden, "You may not do this with the topic.") }
         return Problem(.topicNotFound, "There is no such topic.")
     }
@@ -216,7 +246,11 @@ extension GatewayLoop {
     /// Whether who asks may make a topic of that name, where writing to it would.
     func mayCreate(_ topic: UnsafeRawBufferPointer) -> Bool {
         guard let asker else { return true }
-        return allows(.create, .topic, topic, asker) || allowsOnCluster(.create, asker)
+        if allows(.create, .topic, topic, asker) || allowsOnCluster(.create, asker) { return true }
+        if gateway.audit != nil {
+            audit(denied: .create, on: "topic \(String(decoding: topic, as: UTF8.self))", to: asker)
+        }
+        return false
     }
 
     private func allowsOnCluster(_ operation: AclOperation, _ asker: Asker) -> Bool {

@@ -6,6 +6,7 @@ import KafkaModel
 public struct GatewayConfiguration: Sendable {
     public let topics: [TopicDeclaration]
     let routes: [RouteDefinition]
+    let perimeter: Perimeter
     /// Routes that are there without configuration, and shall not be.
     let switchedOff: Set<String>
     /// Where each route stands.
@@ -17,6 +18,7 @@ public struct GatewayConfiguration: Sendable {
         routes = []
         switchedOff = []
         sources = [:]
+        perimeter = Perimeter()
     }
 
     /// Reads the sections, or throws all that is wrong with them.
@@ -25,13 +27,16 @@ public struct GatewayConfiguration: Sendable {
     public init(_ configuration: Configuration, _ options: GatewayOptions) throws(ConfigurationError) {
         var reader = Reader(configuration, options)
         reader.refuseWhatNobodyReads()
+        reader.readSecrets()
         reader.readTopics()
         reader.readRoutes()
         topics = reader.topics
         routes = reader.routes
         switchedOff = reader.switchedOff
         sources = reader.sources
-        var problems = reader.findings?.problems ?? []
+        var problems: [ConfigurationError.Problem] = []
+        perimeter = Perimeter(configuration, &problems)
+        problems += reader.findings?.problems ?? []
         if problems.isEmpty, let refusal = RouteTable.refusal(of: definitions(options), options) {
             problems.append(problem(of: refusal))
         }
@@ -68,6 +73,7 @@ public struct GatewayConfiguration: Sendable {
         private(set) var topics: [TopicDeclaration] = []
         private(set) var routes: [RouteDefinition] = []
         private(set) var switchedOff: Set<String> = []
+        private var secrets = NamedSecrets()
         private(set) var sources: [String: ConfigurationSource] = [:]
         /// Of the file; nil: it has no section.
         let findings: ConfigurationFindings?
@@ -86,12 +92,16 @@ public struct GatewayConfiguration: Sendable {
 
         /// A promise that nobody keeps would be worse than none.
         func refuseWhatNobodyReads() {
-            for name in ["auth", "queues", "alarms"] {
+            for name in ["queues", "alarms"] {
                 place(name)?.refuse("nothing reads this section yet", remedy: "Leave it out")
             }
             if !configuration.servesHTTP {
                 place("routes")?.refuse("no HTTP is served", remedy: "Leave the section out, or set http.enable")
             }
+        }
+
+        mutating func readSecrets() {
+            if let place = place("auth") { secrets.read(place, configuration) }
         }
 
         mutating func readTopics() {
@@ -103,7 +113,7 @@ public struct GatewayConfiguration: Sendable {
         mutating func readRoutes() {
             let known = Set(RouteDefinition.builtIn(options).map(\.id))
             for place in place("routes")?.items() ?? [] {
-                guard let reader = RouteReader(place, maxBodyBytes: options.maxRequestBytes) else { continue }
+                guard let reader = RouteReader(place, maxBodyBytes: options.maxRequestBytes, secrets) else { continue }
                 if reader.isOff {
                     guard let id = reader.switchedOff else { continue }
                     if !known.contains(id) {

@@ -75,12 +75,26 @@ struct MediaTypes: OptionSet {
     }
 }
 
+/// At which listener a route is, where operators have one of their own.
+enum RouteAudience {
+    case clients, operators, everybody
+
+    func isServed(toOperators: Bool) -> Bool { self == .everybody || (self == .operators) == toOperators }
+}
+
 /// Who may ask. A row names it, and `GatewayLoop.admit` asks for it before it looks at anything that costs more.
 enum RouteAuthentication {
     /// Nobody is asked.
     case anonymous
     /// Whoever shows a credential, or nobody, as the gateway's authentication says; without one everybody.
     case caller
+    /// Whoever has shown a certificate, and nobody else.
+    case certificate
+    /// Whoever signs his requests as the route's webhook says.
+    case signed
+
+    /// Whether who asks has to be known without the gateway's own authentication, too.
+    var needsCaller: Bool { self == .certificate || self == .signed }
 }
 
 /// The form of a refusal.

@@ -7,6 +7,9 @@ struct RouteDefinition {
     var methods: RouteMethods
     var endpoint: any HTTPEndpoint.Type
     var authentication = RouteAuthentication.caller
+    var audience = RouteAudience.clients
+    /// What requests are held against, where they are signed.
+    var webhook: WebhookRoute?
     /// A longer body is answered 413.
     var maxBodyBytes: Int
     var mediaTypes: MediaTypes = []
@@ -14,6 +17,8 @@ struct RouteDefinition {
     /// The topic that is written to; nil where the path names it, or nothing is written.
     var topic: String?
     var rate: RequestRate?
+    /// Web pages of which origins may use it; nil: those of none but its own.
+    var cors: CORSPolicy?
     /// What a configured route makes of its events; nil of the built-in ones, whose endpoints know.
     var plan: IngestPlan?
 
@@ -29,11 +34,11 @@ struct RouteDefinition {
         let longest = options.maxRequestBytes
         func reading(
             _ id: String, _ paths: [String], _ endpoint: any HTTPEndpoint.Type,
-            _ authentication: RouteAuthentication = .caller
+            _ authentication: RouteAuthentication = .caller, for audience: RouteAudience = .clients
         ) -> RouteDefinition {
             RouteDefinition(
                 id: id, paths: paths, methods: .get, endpoint: endpoint, authentication: authentication,
-                maxBodyBytes: longest)
+                audience: audience, maxBodyBytes: longest)
         }
         return [
             RouteDefinition(
@@ -60,13 +65,14 @@ struct RouteDefinition {
             RouteDefinition(
                 id: "kafka-v3-batch", paths: ["/v3/clusters/{cluster}/topics/{topic}/records:batch"], methods: .post,
                 endpoint: KafkaV3BatchEndpoint.self, maxBodyBytes: longest, mediaTypes: .json),
-            reading("health", ["/healthz"], HealthEndpoint.self, .anonymous),
-            reading("readiness", ["/readyz"], ReadinessEndpoint.self, .anonymous),
-            reading("metrics", ["/metrics"], MetricsEndpoint.self),
-            reading("statistics", ["/stats"], StatisticsEndpoint.self),
-            reading("trace", ["/trace"], TraceEndpoint.self),
+            reading("health", ["/healthz"], HealthEndpoint.self, .anonymous, for: .everybody),
+            reading("readiness", ["/readyz"], ReadinessEndpoint.self, .anonymous, for: .everybody),
+            reading("metrics", ["/metrics"], MetricsEndpoint.self, for: .operators),
+            reading("statistics", ["/stats"], StatisticsEndpoint.self, for: .operators),
+            reading("trace", ["/trace"], TraceEndpoint.self, for: .operators),
             RouteDefinition(
-                id: "server", paths: ["*"], methods: [], endpoint: ServerEndpoint.self, maxBodyBytes: longest),
+                id: "server", paths: ["*"], methods: [], endpoint: ServerEndpoint.self, audience: .everybody,
+                maxBodyBytes: longest),
         ]
     }
 }

@@ -8,18 +8,20 @@ struct RouteReader {
     private let fields: [String: ConfigurationPlace]
     private let place: ConfigurationPlace
     private let maxBodyBytes: Int
+    private let secrets: NamedSecrets
 
     private static let keys = [
         "id", "enabled", "path", "prefix", "methods", "formats", "csv", "to", "key", "key_required", "reply", "success",
-        "rate", "max_body", "schema", "enrich", "ack",
+        "rate", "max_body", "schema", "enrich", "ack", "auth", "cors",
     ]
 
     /// nil: it is no mapping, and the place has noted so. `maxBodyBytes`: of a route that says nothing.
-    init?(_ place: ConfigurationPlace, maxBodyBytes: Int) {
+    init?(_ place: ConfigurationPlace, maxBodyBytes: Int, _ secrets: NamedSecrets) {
         guard let fields = place.fields(Self.keys) else { return nil }
         self.fields = fields
         self.place = place
         self.maxBodyBytes = maxBodyBytes
+        self.secrets = secrets
     }
 
     /// A route that is there without configuration, and shall not be.
@@ -53,10 +55,32 @@ struct RouteReader {
         }
         let endpoint: any HTTPEndpoint.Type =
             if reply.takesMany { RoutedBatchEndpoint.self } else { RoutedEventEndpoint.self }
+        let id = fields["id"]?.text() ?? Self.id(of: first)
+        let methods = methods()
+        let (authentication, webhook) = authentication(id)
         return RouteDefinition(
-            id: fields["id"]?.text() ?? Self.id(of: first), paths: paths, methods: methods(), endpoint: endpoint,
+            id: id, paths: paths, methods: methods, endpoint: endpoint,
+            authentication: authentication, webhook: webhook,
             maxBodyBytes: fields["max_body"]?.bytes(1...Int64(Int32.max)) ?? maxBodyBytes, mediaTypes: formats(reply),
-            topic: topic(), rate: rate(), plan: plan)
+            topic: topic(), rate: rate(), cors: fields["cors"].flatMap { CORSPolicy($0, methods: methods) }, plan: plan)
+    }
+
+    /// Who may ask: what `http.auth` says, who signs, or who has shown a certificate.
+    private func authentication(_ id: String) -> (RouteAuthentication, WebhookRoute?) {
+        guard let place = fields["auth"], let fields = place.fields(["webhook", "certificate"]) else {
+            return (.caller, nil)
+        }
+        switch (fields["webhook"], fields["certificate"]) {
+        case (let webhook?, nil): return (.signed, WebhookReader(webhook, secrets)?.read(routeID: id))
+        case (nil, let certificate?):
+            let choices: KeyValuePairs<String, RouteAuthentication> = ["required": .certificate]
+            if let choice = certificate.choice(choices) { return (choice, nil) }
+        default:
+            place.refuse(
+                "must say one of webhook and certificate",
+                remedy: "Write webhook: {from: SENDER, secrets: NAME} or certificate: required, or leave it out")
+        }
+        return (.caller, nil)
     }
 
     // MARK: Where it is

@@ -11,6 +11,9 @@ struct RouteRow {
     let takesEvents: Bool
     let methods: RouteMethods
     let authentication: RouteAuthentication
+    let webhook: WebhookRoute?
+    let audience: RouteAudience
+    let cors: CORSPolicy?
     let maxBodyBytes: Int
     let mediaTypes: MediaTypes
     let dialect: ErrorDialect
@@ -59,7 +62,9 @@ final class RouteTable: @unchecked Sendable {
                     id: definition.id, label: definition.paths[0], endpoint: definition.endpoint,
                     takesEvents: definition.endpoint.target != nil,
                     methods: definition.endpoint == ServerEndpoint.self ? served : definition.methods,
-                    authentication: definition.authentication, maxBodyBytes: definition.maxBodyBytes,
+                    authentication: definition.authentication, webhook: definition.webhook,
+                    audience: definition.audience, cors: definition.cors,
+                    maxBodyBytes: definition.maxBodyBytes,
                     mediaTypes: definition.mediaTypes, dialect: definition.dialect, topic: topics[index],
                     rate: definition.rate, fields: Self.fields(of: definition), plan: definition.plan,
                     limiter: limiter,
@@ -70,7 +75,7 @@ final class RouteTable: @unchecked Sendable {
             to: RouteRow(
                 id: Self.unmatchedLabel, label: Self.unmatchedLabel, endpoint: ServerEndpoint.self, takesEvents: false,
                 methods: [],
-                authentication: .anonymous, maxBodyBytes: 0,
+                authentication: .anonymous, webhook: nil, audience: .everybody, cors: nil, maxBodyBytes: 0,
                 mediaTypes: [], dialect: .problem, topic: UnsafeRawBufferPointer(start: nil, count: 0), rate: nil,
                 fields: KnownFields(), plan: nil, limiter: nil, counters: metrics.counters(route: Self.unmatchedLabel)))
     }

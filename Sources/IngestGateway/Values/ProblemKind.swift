@@ -38,7 +38,10 @@ struct ProblemKind {
     static let invalidRecord = ProblemKind(400, 18, "invalid_record", "Record not acceptable")
     static let invalidCSV = ProblemKind(400, 19, "invalid_csv", "Invalid CSV")
     static let unauthorized = ProblemKind(401, 0, "unauthorized", "Unauthorized")
+    static let signatureRequired = ProblemKind(401, 1, "signature_required", "Signature required")
+    static let signatureInvalid = ProblemKind(401, 2, "signature_invalid", "Signature not valid")
     static let forbidden = ProblemKind(403, 0, "forbidden", "Forbidden")
+    static let certificateRequired = ProblemKind(403, 1, "certificate_required", "Client certificate required")
     static let notFound = ProblemKind(404, 0, "not_found", "Not found")
     static let topicNotFound = ProblemKind(404, 1, "topic_not_found", "Topic not found")
     static let partitionNotFound = ProblemKind(404, 2, "partition_not_found", "Partition not found")
@@ -55,6 +58,7 @@ struct ProblemKind {
     static let unsupportedMediaType = ProblemKind(415, 1, "unsupported_media_type", "Unsupported media type")
     static let unsupportedEncoding = ProblemKind(415, 2, "unsupported_content_encoding", "Unsupported content encoding")
     static let batchRejected = ProblemKind(422, 1, "batch_rejected", "No event was accepted")
+    static let misdirected = ProblemKind(421, 0, "misdirected_request", "Misdirected request")
     static let invalidRecordFormat = ProblemKind(422, 6, "invalid_record_format", "Record not readable")
     static let undecodable = ProblemKind(422, 3, "undecodable_body", "Body cannot be unpacked")
     static let emptyBatch = ProblemKind(422, 2, "empty_batch", "Empty batch")
@@ -99,13 +103,19 @@ final class Problem: Error {
     let limit: Int?
     /// Seconds, for `Retry-After`.
     let retryAfter: Int?
+    /// Of what was exceeded, the name; nil: it is the route's rate.
+    let policy: String?
 
-    init(_ kind: ProblemKind, _ detail: String, error: String? = nil, limit: Int? = nil, retryAfter: Int? = nil) {
+    init(
+        _ kind: ProblemKind, _ detail: String, error: String? = nil, limit: Int? = nil, retryAfter: Int? = nil,
+        policy: String? = nil
+    ) {
         self.kind = kind
         self.detail = detail
         self.error = error
         self.limit = limit
         self.retryAfter = retryAfter
+        self.policy = policy
     }
 
     convenience init(_ failure: HTTPFailure) { self.init(ProblemKind(failure), failure.detail.description) }

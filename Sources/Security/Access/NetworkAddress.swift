@@ -22,6 +22,15 @@ public struct NetworkAddress: Hashable, Sendable, CustomStringConvertible {
         (high, low) = words
     }
 
+    /// The first eight bytes of an IPv6 address, and the last.
+    public init(v6High high: UInt64, low: UInt64) { (self.high, self.low) = (high, low) }
+
+    /// The sixteen bytes as two numbers; of IPv4 as `::ffff:a.b.c.d`.
+    public var words: (high: UInt64, low: UInt64) { (high, low) }
+
+    /// Of IPv6 the first 64 bits, which are a household's; of IPv4 the address.
+    public var networkBits: UInt64 { isV4 ? low & UInt64(UInt32.max) : high }
+
     /// Whether only this machine has it.
     public var isLoopback: Bool { isV4 ? low >> 24 & 255 == 127 : high == 0 && low == 1 }
 

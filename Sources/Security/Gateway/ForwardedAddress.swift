@@ -8,12 +8,20 @@ public struct ForwardedAddress: Sendable {
     public enum Header: Sendable {
         case xForwardedFor
         case forwarded
+
+        /// In lower case.
+        public var name: String {
+            switch self {
+            case .xForwardedFor: "x-forwarded-for"
+            case .forwarded: "forwarded"
+            }
+        }
     }
 
     /// Elements looked at, from the right. A chain is two or three long; one that goes on is unreadable.
     public static let maxHops = 32
 
-    let header: Header
+    public let header: Header
     let trusted: [NetworkRange]
 
     /// `trusted` is empty by default: then the socket's address counts.

@@ -13,7 +13,7 @@ public enum ProxyHeader {
     /// Of what follows the first 16 bytes. Proxies send 12 to 36 and some hundred of TLVs; a longer header closes.
     public static let maxPayloadBytes = 2_048
     /// A proxy has this long to send it.
-    public static let maxWait = Duration.seconds(3)
+    public static let maxWait: Duration = .seconds(3)
     public static let prefixBytes = 16
     static let signature: [UInt8] = [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a]
 

@@ -101,6 +101,16 @@ public struct WebhookScheme: Sendable {
             tolerance: timestamp == nil ? nil : tolerance)
     }
 
+    /// The header fields that a request has to have, once each.
+    public var fields: [String] { [signatureHeader, timestampHeader, idHeader, deliveryHeader].compactMap { $0 } }
+
+    /// The same with another tolerance, where a time is signed.
+    public func tolerating(_ tolerance: Duration) -> WebhookScheme {
+        WebhookScheme(
+            signature: signatureHeader, timestamp: timestampHeader, id: idHeader, delivery: deliveryHeader,
+            algorithm: algorithm, form: form, pieces: pieces, tolerance: self.tolerance == nil ? nil : tolerance)
+    }
+
     /// Whether it can be told where one piece ends and the next begins: else a byte could move from one to the other under
     /// the same signature.
     private static func areSeparated(_ pieces: [Piece]) -> Bool {
@@ -116,6 +126,9 @@ public struct WebhookScheme: Sendable {
         (0x61...0x7a).contains(byte | 0x20) || (0x30...0x39).contains(byte) || byte == UInt8(ascii: "_")
             || byte == UInt8(ascii: "-")
     }
+
+    /// Of the names of header fields that senders use.
+    public static func isHeaderByte(_ byte: UInt8) -> Bool { isIDByte(byte) }
 
     private static func pieces(of template: String) -> [Piece]? {
         var pieces: [Piece] = []
@@ -137,11 +150,13 @@ public struct WebhookScheme: Sendable {
     }
 
     /// The key in a secret of Standard Webhooks: base64 after `whsec_`.
-    public static func standardKey(_ text: String) -> Secret? {
-        guard text.hasPrefix("whsec_"), var bytes = Base64.decode(text.utf8.dropFirst(6)), !bytes.isEmpty else {
-            return nil
+    public static func standardKey(_ text: Secret) -> Secret? {
+        text.withBytes { text in
+            guard text.starts(with: "whsec_".utf8), var bytes = Base64.decode(text.dropFirst(6)), !bytes.isEmpty else {
+                return nil
+            }
+            return Secret(wiping: &bytes)
         }
-        return Secret(wiping: &bytes)
     }
 
     /// The key in a public key of Standard Webhooks: base64 after `whpk_`.
