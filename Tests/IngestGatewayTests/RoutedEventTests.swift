@@ -240,7 +240,8 @@ import Testing
                 + (0...16).map { "e\($0): /a" }.joined(separator: ", ") + "}}}", "echoes more than 16 values"
         ),
         ("routes:\n  - {path: /a, to: a, max_body: 17MiB}", "http.max.request.bytes"),
-        ("routes:\n  - {path: /a, to: a, schema: {pattern: x}}", "this keyword of JSON Schema is not checked here"),
+        ("routes:\n  - {path: /a, to: a, schema: {pattern: \"(?=a)\"}}", "is no pattern that is matched here: '(?' other"),
+        ("routes:\n  - {path: /a, to: a, schema: {patternProperties: {}}}", "this keyword of JSON Schema is not checked here"),
         ("routes:\n  - {path: /a, to: a, schema: {$ref: \"#\"}}", "refers to itself"),
         ("routes:\n  - {path: /a, to: a, schema: {$ref: \"#/$defs/a\"}}", "there is no such part"),
         ("routes:\n  - {path: /a, to: a, enrich: {headers: {x: never}}}", "must be uuidv7"),

@@ -1,3 +1,5 @@
+import Security
+
 /// What an event must be: of JSON Schema 2020-12 the part that gateways use. The page Routes lists the keywords; any other is
 /// refused when the configuration is read, so that none is thought to be in force that is not.
 ///
@@ -17,6 +19,8 @@ struct JSONSchema: Sendable {
         /// Code points of a string, inclusive.
         var length: ClosedRange<Int> = 0...Int.max
         var format: TextFormat?
+        /// Something of the string is of this form.
+        var pattern: SchemaPattern?
         var minimum: JSONNumber?
         var maximum: JSONNumber?
         var exclusiveMinimum: JSONNumber?
@@ -35,6 +39,11 @@ struct JSONSchema: Sendable {
         /// Exactly one.
         var one: [Int] = []
         var not: Int?
+    }
+
+    struct SchemaPattern: Sendable {
+        let source: String
+        let form: LinearPattern
     }
 
     struct Property: Sendable {

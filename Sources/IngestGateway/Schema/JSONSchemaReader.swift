@@ -1,4 +1,5 @@
 import Configuration
+import Security
 
 /// A schema as the configuration writes it.
 struct JSONSchemaReader {
@@ -92,6 +93,13 @@ struct JSONSchemaReader {
             if part.format == nil {
                 let known = TextFormat.allCases.map(\.rawValue).joined(separator: ", ")
                 refuse(value, "this format is not checked here", "Leave it out, or write one of \(known)")
+            }
+        case "pattern":
+            guard let text = checked(value.text()) else { return }
+            do throws(BoundedPattern.SyntaxError) {
+                part.pattern = JSONSchema.SchemaPattern(source: text, form: try LinearPattern(text))
+            } catch {
+                refuse(value, "is no pattern that is matched here: \(error.problem)", "Write it in another way")
             }
         case "minLength", "maxLength": bound(value, keyword == "minLength", &part.length)
         case "minItems", "maxItems": bound(value, keyword == "minItems", &part.itemCount)

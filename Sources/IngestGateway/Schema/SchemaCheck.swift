@@ -1,3 +1,5 @@
+import Security
+
 /// Holds the events of one text, which is checked JSON, against a schema.
 ///
 /// A schema whose alternatives lead back to itself doubles the work with each level of an event. So there is only as much work
@@ -87,7 +89,7 @@ struct SchemaCheck {
     // MARK: Strings and numbers
 
     private func failure(ofString value: JSONWalk.Value, _ part: JSONSchema.Part) -> SchemaFailure? {
-        guard part.length != 0...Int.max || part.format != nil else { return nil }
+        guard part.length != 0...Int.max || part.format != nil || part.pattern != nil else { return nil }
         guard let text = walk.string(value) else {
             return SchemaFailure("type", .other(" has half of a surrogate pair"))
         }
@@ -101,6 +103,9 @@ struct SchemaCheck {
         }
         if let format = part.format, !format.holds(text) {
             return SchemaFailure("format", .other(" must be a \(format.rawValue)"))
+        }
+        if let pattern = part.pattern, !pattern.form.matches(text) {
+            return SchemaFailure("pattern", .other(" must match \(pattern.source)"))
         }
         return nil
     }
