@@ -72,7 +72,7 @@ extension Broker {
     /// is on.
     public func topicCreatingIfAllowed(_ name: String) -> Result<Topic, TopicRefusal> {
         if let topic = catalog.topic(named: name) { return .success(topic) }
-        guard options.autoCreateTopics, name != Topic.offsetsTopicName else {
+        guard options.autoCreateTopics, name != Topic.offsetsTopicName, name != Topic.requestsTopicName else {
             return .failure(
                 TopicRefusal(.unknownTopicOrPartition, "This server does not host this topic-partition."))
         }
@@ -127,7 +127,7 @@ extension Broker {
             )
         }
         if topic.isInternal {
-            return TopicRefusal(.invalidRequest, "groups are bound to the partitions of \(topic.name)")
+            return TopicRefusal(.invalidRequest, "the partitions of \(topic.name) are the broker's own affair")
         }
         guard catalog.partitionCount + Int(count - existing) <= options.maxPartitions else {
             return TopicRefusal(

@@ -20,12 +20,14 @@ public final class Topic: Sendable {
         self.id = id
         self.partitions = partitions
         self.settings = settings
-        isInternal = name == Topic.offsetsTopicName
+        isInternal = name == Topic.offsetsTopicName || name == Topic.requestsTopicName
         isOnlyCompacted = settings.isOnlyCompacted
         nameBytes = Array(name.utf8)
     }
 
     public static let offsetsTopicName = "__consumer_offsets"
+    /// Where the gateway writes down which requests with keys it has stored.
+    public static let requestsTopicName = "__gateway_requests"
 
     public func partition(_ index: Int32) -> PartitionLog? {
         index >= 0 && Int(index) < partitions.count ? partitions[Int(index)] : nil

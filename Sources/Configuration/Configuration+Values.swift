@@ -128,6 +128,9 @@ extension Configuration {
     public var maxHTTPInflightBytesPerIP: Int { int("http.max.inflight.bytes.per.ip") }
     public var httpRequestTimeoutMs: Int64 { integer("http.request.timeout.ms") }
     public var httpKeepAliveMs: Int64 { integer("http.keep.alive.ms") }
+    public var idempotencyTTLMs: Int64 { integer("http.idempotency.ttl.ms") }
+    public var maxIdempotencyKeys: Int { int("http.idempotency.max.keys") }
+    public var maxIdempotencyBytes: Int { int("http.idempotency.max.bytes") }
     public var eventsTopic: String { text("gateway.events.topic") }
     public var ingestTopic: String { text("gateway.ingest.topic") }
     /// Empty: every event type.

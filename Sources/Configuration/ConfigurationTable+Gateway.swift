@@ -77,6 +77,16 @@ extension ConfigurationTable {
             "An HTTP connection as old as this, or a tenth more or less, ends with its next reply, so that clients find new addresses; "
                 + "0: it does not"),
         ConfigurationKey(
+            "http.idempotency.ttl.ms", .duration(.milliseconds, 60_000...86_400_000), default: "86400000",
+            "How long the key of a request is remembered: a repeat within this time stores nothing and gets the first reply"
+        ),
+        ConfigurationKey(
+            "http.idempotency.max.keys", .integer(1...100_000_000), default: "1000000",
+            "Keys of requests that are remembered at most; at it a request with a new key is answered 503"),
+        ConfigurationKey(
+            "http.idempotency.max.bytes", .bytes(65_536...Int64.max), default: "67108864",
+            "Memory for them and their replies, some 600 bytes each; at it a request with a new key is answered 503"),
+        ConfigurationKey(
             "gateway.events.topic", .text, default: "events", "Topic of POST /events"),
         ConfigurationKey(
             "gateway.ingest.topic", .text, default: "ingest", "Topic of POST /ingest"),

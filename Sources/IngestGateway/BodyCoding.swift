@@ -137,7 +137,7 @@ final class UnpackWork: ExchangeWork, @unchecked Sendable {
         case .failure(let problem):
             loop.answer(problem, instance: loop.head.path)
             return .answered
-        case .success: return loop.routeRow.pointee.endpoint.handle(body, on: loop)
+        case .success: return loop.perform(body)
         }
     }
 
@@ -165,7 +165,7 @@ extension GatewayLoop {
         let inline = min(limit, Self.unpackedInline)
         if body.count <= Self.unpackedInline {
             guard let error = coding.unpack(body, into: &unpacked, limit: inline, compression) else {
-                return routeRow.pointee.endpoint.handle(unpacked.bytes, on: self)
+                return perform(unpacked.bytes)
             }
             guard case .outputLimit = error, inline < limit else {
                 answer(BodyCoding.problem(error, limit: limit), instance: head.path)

@@ -51,7 +51,7 @@ final class TopicWork: ExchangeWork, @unchecked Sendable {
         loop.topicRefusal = refusal
         defer { loop.topicRefusal = nil }
         // Unless the topic was deleted in between: then it is made again.
-        return loop.routeRow.pointee.endpoint.handle(body, on: loop)
+        return loop.perform(body)
     }
 
     var lateProblem: Problem {

@@ -38,6 +38,7 @@ public final class Gateway: Sendable {
     /// Of all listeners.
     private let connections = ConnectionCount()
     let inflight: InflightBudget
+    let idempotency: IdempotencyKeeper
 
     public init(
         broker: Broker, options: GatewayOptions = GatewayOptions(),
@@ -58,6 +59,7 @@ public final class Gateway: Sendable {
         callerRates = CallerRates(rate: options.callerRate, burst: options.callerBurst)
         metrics = GatewayMetrics(registry: registry)
         inflight = InflightBudget(options, gauge: metrics.inflightBytes)
+        idempotency = IdempotencyKeeper(broker, options, loopCount: loopCount, metrics: metrics)
         do {
             newestRoutes = Lock(try RouteTable(configuration.definitions(options), options, metrics))
         } catch {
@@ -74,6 +76,7 @@ public final class Gateway: Sendable {
     /// the Kafka edge when both share the loops: the work that commits belongs to whoever comes first.
     public func setUp(_ loop: EventLoop) {
         loops.set(GatewayLoop(gateway: self, index: loop.index, pool: loop.pool), at: loop.index)
+        if loop.index == 0 { scheduleFloors(on: loop) }
         guard loop.turnWork == nil else { return }
         loop.turnWork = TurnWork(
             isWanted: { [store = broker.store] in store.wantsCommit },
@@ -116,6 +119,17 @@ public final class Gateway: Sendable {
             return Self.tooManyConnections
         }
         return listener
+    }
+
+    /// Reads which requests with keys there were. Call it once the broker has started, and before anything is served; it
+    /// waits for the disk.
+    public func load() { idempotency.load(nowMs: BrokerClock.wallMs()) }
+
+    private func scheduleFloors(on loop: EventLoop) {
+        loop.schedule(after: IdempotencyKeeper.floorInterval) { [self] loop in
+            idempotency.advanceFloors(nowMs: BrokerClock.wallMs())
+            scheduleFloors(on: loop)
+        }
     }
 
     // MARK: Routes

@@ -18,6 +18,8 @@ final class GatewayLoop {
     let options: GatewayOptions
     let broker: Broker
     let metrics: GatewayMetrics
+    /// Among the gateway's loops.
+    let index: Int
     let jsonLimits: JSONLimits
 
     // The request at hand.
@@ -59,6 +61,10 @@ final class GatewayLoop {
     var row = ResultRow()
     var events: [JSONRange] = []
     let routed = RoutedEvents()
+    /// Of the request at hand.
+    var claim = RequestClaim()
+    /// Of the first record of a request with a key.
+    var markedHeaders = ByteWriter(capacity: 64)
     /// The body of the request at hand, when it came packed.
     var unpacked = ByteWriter(capacity: 64)
     var rejections: [Rejection] = []
@@ -83,6 +89,7 @@ final class GatewayLoop {
 
     init(gateway: Gateway, index: Int, pool: ChunkPool) {
         self.gateway = gateway
+        self.index = index
         self.pool = pool
         builder = RecordBatchBuilder(pool: pool)
         packer = SlicePacker(pool: pool)
@@ -240,7 +247,7 @@ final class GatewayLoop {
             metrics.receivedBytes.add(body.count)
             if head[.contentEncoding] != nil, let done = handlePacked(body) { return done }
         }
-        return routeRow.pointee.endpoint.handle(body, on: self)
+        return perform(body)
     }
 
     /// Counts the finished request.

@@ -14,6 +14,9 @@ final class GatewayMetrics: Sendable {
     let unacknowledged: Counter
     let slices: Counter
     let workerTrips: Counter
+    let idempotencyKeys: Gauge
+    let idempotencyBytes: Gauge
+    private let repeated: [Repeats: Counter]
     private let authenticated: [Authenticated: Counter]
     private let unsigned: [WebhookVerification.Refusal: Counter]
     /// By label, in the order in which they were first asked for: all that there have been, for a route that is gone has
@@ -30,6 +33,11 @@ final class GatewayMetrics: Sendable {
     /// What came of a credential that was looked at.
     enum Authenticated: String, CaseIterable {
         case accepted, rejected, unavailable
+    }
+
+    /// What came of a request with a key.
+    enum Repeats: String, CaseIterable {
+        case stored, replayed, busy, mismatch, full
     }
 
     struct RequestKey: Hashable {
@@ -60,6 +68,18 @@ final class GatewayMetrics: Sendable {
                         labels: ["reason": refusal.rawValue])
                 )
             })
+        repeated = Dictionary(
+            uniqueKeysWithValues: Repeats.allCases.map { outcome in
+                (
+                    outcome,
+                    registry.counter(
+                        "millrace_idempotency_requests_total",
+                        help: "Requests with a key, by what came of them.", labels: ["outcome": outcome.rawValue])
+                )
+            })
+        idempotencyKeys = registry.gauge("millrace_idempotency_keys", help: "Keys of requests that are remembered.")
+        idempotencyBytes = registry.gauge(
+            "millrace_idempotency_bytes", help: "Bytes that they and their replies are counted with.")
         receivedBytes = registry.counter("millrace_ingest_bytes_total", help: "Bytes of request bodies.")
         connections = registry.gauge("millrace_http_connections", help: "Open HTTP connections.")
         inflightBytes = registry.gauge(
@@ -107,6 +127,7 @@ final class GatewayMetrics: Sendable {
     }
 
     func signatureRefusals(_ refusal: WebhookVerification.Refusal) -> Counter { unsigned[refusal]! }
+    func repeats(_ outcome: Repeats) -> Counter { repeated[outcome]! }
 
     func authentications(_ result: Authenticated) -> Counter { authenticated[result]! }
 

@@ -15,6 +15,9 @@ extension GatewayOptions {
         callerBurst = Int(configuration.integer("http.caller.burst"))
         let age = configuration.integer("http.connection.max.age.ms")
         maxConnectionAge = age == 0 ? nil : .milliseconds(age)
+        idempotencyTTL = .milliseconds(configuration.idempotencyTTLMs)
+        maxIdempotencyKeys = configuration.maxIdempotencyKeys
+        maxIdempotencyBytes = configuration.maxIdempotencyBytes
         eventsTopic = configuration.eventsTopic
         ingestTopic = configuration.ingestTopic
         ingestEventTypes = configuration.ingestEventTypes

@@ -26,6 +26,12 @@ public struct GatewayOptions: Sendable {
     /// `http.connection.max.age.ms`: a connection older than this, or up to a tenth more or less, ends with its next reply, so that
     /// clients spread over new brokers and addresses; nil: it does not.
     public var maxConnectionAge: Duration?
+    /// `http.idempotency.ttl.ms`: how long the key of a request is remembered.
+    public var idempotencyTTL: Duration = .seconds(24 * 3600)
+    /// `http.idempotency.max.keys` and `http.idempotency.max.bytes`: what is remembered at most; above it a request with a new
+    /// key is answered 503.
+    public var maxIdempotencyKeys = 1_000_000
+    public var maxIdempotencyBytes = 64 << 20
     /// Events of one request; each costs a record and, in the reply, a line.
     public var maxEventsPerRequest = 100_000
     /// How long a connection's requests of one read may keep the loop before other connections have their turn. One

@@ -71,10 +71,10 @@ extension HTTPConnection {
         return writer.array
     }
 
-    /// Writes the loop's reply, after all replies before it. `ticket`: the commit that must be on disk before it may leave, and
+    /// Writes the loop's reply, after all replies before it. `commits`: what must be on disk before it may leave, and
     /// `bytes`: the size of the events that wait in memory for that; 0: none.
     func writeReply(
-        on connection: Connection, gatedBy ticket: UInt64 = 0, holding bytes: Int = 0, headIsReadable: Bool = true,
+        on connection: Connection, gatedBy commits: CommitSpan = CommitSpan(), holding bytes: Int = 0, headIsReadable: Bool = true,
         peerIsSending: Bool = false
     ) {
         defer { loop.trim() }
@@ -82,7 +82,7 @@ extension HTTPConnection {
         let closes =
             reply.closes || gateway.isDraining || connection.loop.now >= endsAt
             || headIsReadable && !loop.head.keepAlive
-        if ticket > 0, !connection.gate(ticket: ticket, tag: 1, weight: bytes) {
+        if !commits.isEmpty, !connection.gate(commits, tag: 1, weight: bytes) {
             let refusal = lastReply(Self.commitFailed, on: connection)
             connection.write { $0.bytes(refusal) }
             state = .closing
@@ -131,6 +131,7 @@ extension HTTPConnection {
         if let codings = reply.acceptEncoding { ResponseHead.field(&out, "Accept-Encoding", codings) }
         if let challenge = reply.challenge { write(challenge, into: &out) }
         if let seconds = reply.retryAfter { ResponseHead.field(&out, "Retry-After", seconds) }
+        if reply.isReplay { out.text("Idempotent-Replayed: true\r\n") }
         if reply.rateLimit != nil || reply.callerRate != nil { writeRateLimits(of: reply, into: &out) }
         if let policy = loop.routeRow.pointee.cors { loop.write(policy, into: &out) }
         switch framing {

@@ -378,7 +378,7 @@ final class HTTPConnection: ConnectionHandler {
         case .suspended(.work(let work)): return .work(work)
         case .suspended(.records(let reply)): return begin(reply, connection)
         case .answered: writeReply(on: connection)
-        case .gated(let ticket, let bytes): writeReply(on: connection, gatedBy: ticket, holding: bytes)
+        case .gated(let commits, let bytes): writeReply(on: connection, gatedBy: commits, holding: bytes)
         }
         loop.count(started: started, ended: MonotonicClock.nanoseconds)
         endExchange(connection)

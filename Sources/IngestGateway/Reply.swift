@@ -19,6 +19,8 @@ struct Reply {
     var challenge: Challenge?
     /// Seconds.
     var retryAfter: Int?
+    /// It is that of an earlier request with the same key.
+    var isReplay = false
     /// Policy and what is left of it, on routes with a rate.
     var rateLimit: (rate: Int, burst: Int, remaining: Int)?
     /// The same of who asks.

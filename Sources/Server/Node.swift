@@ -111,6 +111,7 @@ public struct Node: Sendable {
         broker.start()
         do {
             try makeTopics(options.routes.topics, broker, configuration)
+            gateway?.load()
             let kafkaAddresses = try listeners.listen(group, kafka, passwords, tokens)
             let httpAddresses = try gateway.map { try listeners.listen(group, $0) } ?? []
             let adminAddresses = try gateway.map { try listeners.listen(group, $0, forOperators: true) } ?? []

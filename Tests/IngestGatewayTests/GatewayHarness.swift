@@ -29,10 +29,10 @@ final class GatewayHarness: Sendable {
         configuration: GatewayConfiguration = GatewayConfiguration(),
         separatesOperators: Bool = false, audit: AuditLog? = nil,
         listening make: (Gateway) -> ListenerOptions = { $0.listenerOptions(host: "127.0.0.1", port: 0) },
+        fileSystem: SimulatedFileSystem = SimulatedFileSystem(),
         access: (inout AccessOptions) -> Void = { _ in },
         authentication: (Broker) throws -> GatewayAuthentication? = { _ in nil }
     ) throws {
-        let fileSystem = SimulatedFileSystem()
         let disk = StallingFileSystem(fileSystem)
         var brokerOptions = BrokerOptions()
         brokerOptions.defaultPartitions = partitions
@@ -53,6 +53,7 @@ final class GatewayHarness: Sendable {
         groupOptions.setUp = { gateway.setUp($0) }
         let group = try EventLoopGroup(groupOptions)
         broker.start()
+        gateway.load()
         var listening = make(gateway)
         if let maxUncommitted { listening.limits.maxUncommitted = maxUncommitted }
         let listener = try group.listen(listening)

@@ -54,7 +54,8 @@ struct Placement {
     var baseOffset: Int64
     /// Accepted events that are appended: all, unless the store refused in the middle.
     var count: Int
-    var ticket: UInt64
+    /// All that its batches rest on.
+    var commits = CommitSpan()
     /// Bytes of the batches that were appended.
     var bytes = 0
     /// Milliseconds since 1970.
@@ -68,8 +69,8 @@ extension GatewayLoop {
     /// The topic of the request, to be written to.
     enum TopicChoice {
         case found(Topic)
-        /// Not there, and to be made under this name.
-        case missing(String)
+        /// Not there, or not ready for keys of requests: this work makes it so.
+        case unready(any ExchangeWork)
         case refused(Problem)
     }
 
@@ -77,6 +78,7 @@ extension GatewayLoop {
     func topicForAppend(_ name: UnsafeRawBufferPointer) -> TopicChoice {
         if let topic = broker.catalog.topic(named: name) {
             if topic.isInternal { return .refused(Problem(.forbidden, "The topic is the broker's own.")) }
+            if claim.isHeld, !gateway.idempotency.isOpen(topic) { return .unready(OpenTopicWork(topic, gateway)) }
             return .found(topic)
         }
         if let refusal = topicRefusal { return .refused(Self.problem(of: refusal)) }
@@ -91,7 +93,7 @@ extension GatewayLoop {
         guard mayCreate(name) else {
             return .refused(Problem(.topicNotFound, "There is no such topic, and you may not make one."))
         }
-        return .missing(text)
+        return .unready(TopicWork(text, broker))
     }
 
     static func problem(of refusal: TopicRefusal) -> Problem {
@@ -159,7 +161,7 @@ extension GatewayLoop {
     static let preferredBatchBytes = 1 << 20
 
     /// Builds the batches of `events` without those in `rejections` (ascending by index), at most `maxBatchBytes` each,
-    /// into `batches`.
+    /// into `batches`. The first record of a request with a key has its mark.
     func buildBatches(
         of body: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer?, headerCount: Int32,
         eventID: (first: UUIDv7, place: UnsafeMutableRawPointer)?, maxBatchBytes: Int
@@ -167,11 +169,13 @@ extension GatewayLoop {
         if let eventID { eventID.first.write(to: eventID.place) }
         pattern.set(key: key, headers: recordHeaders.bytes, headerCount: headerCount)
         let timestampMs = wallClockMs
+        let marked = idempotencyMark().map {
+            MarkedHeaders($0, before: recordHeaders.bytes, count: headerCount, key: key)
+        }
         events.withUnsafeBufferPointer { events in
             Self.build(
                 &builder, &packer, &batches, &pattern, events, rejections: rejections, body: body,
-                firstID: eventID?.first,
-                timestampMs: timestampMs, maxBatchBytes: maxBatchBytes)
+                firstID: eventID?.first, marked: marked, timestampMs: timestampMs, maxBatchBytes: maxBatchBytes)
         }
     }
 
@@ -179,7 +183,8 @@ extension GatewayLoop {
     static func build(
         _ builder: inout RecordBatchBuilder, _ packer: inout SlicePacker, _ batches: inout [EventBatch],
         _ pattern: inout RecordPattern, _ events: UnsafeBufferPointer<JSONRange>, rejections: [Rejection],
-        body: UnsafeRawBufferPointer, firstID: UUIDv7?, timestampMs: Int64, maxBatchBytes: Int
+        body: UnsafeRawBufferPointer, firstID: UUIDv7?, marked: MarkedHeaders? = nil, timestampMs: Int64,
+        maxBatchBytes: Int
     ) {
         batches.removeAll(keepingCapacity: true)
         builder.begin()
@@ -207,7 +212,12 @@ extension GatewayLoop {
                     + (events.count - index) * (pattern.count + lengthBytes)
                 builder.reserve(min(left, max(maxBatchBytes, range.count + fixed)))
             }
-            let end = builder.append(value: range.bytes(of: body), like: pattern, timestampMs: timestampMs)
+            let end: UnsafeMutableRawPointer
+            if accepted == 0, let marked {
+                end = marked.append(range.bytes(of: body), to: &builder, timestampMs: timestampMs)
+            } else {
+                end = builder.append(value: range.bytes(of: body), like: pattern, timestampMs: timestampMs)
+            }
             if firstID != nil {
                 id.writeLastDigits(to: end - UUIDv7.lastDigits)
                 let next = id.advanced(by: 1)
@@ -240,14 +250,15 @@ extension GatewayLoop {
     /// returned, one in the middle shows in the placement's `count`.
     func appendBatches(to partition: PartitionLog) -> Result<Placement, AppendRefusal> {
         var placement = Placement(
-            partitionIndex: partition.partitionIndex, baseOffset: -1, count: 0, ticket: 0, timestampMs: wallClockMs)
+            partitionIndex: partition.partitionIndex, baseOffset: -1, count: 0, timestampMs: wallClockMs)
+        willAppend(to: partition)
         for index in batches.indices {
             switch partition.append(batches[index].slice, origin: .client, nowMs: wallClockMs) {
             case .success(let receipt):
                 batches[index].baseOffset = receipt.baseOffset.rawValue
                 if index == 0 { placement.baseOffset = receipt.baseOffset.rawValue }
                 if receipt.logAppendTimeMs >= 0 { placement.timestampMs = receipt.logAppendTimeMs }
-                placement.ticket = max(placement.ticket, receipt.ticket)
+                placement.commits.add(receipt.ticket)
                 placement.count += batches[index].count
                 placement.bytes += batches[index].slice.count
             case .failure(let refusal):

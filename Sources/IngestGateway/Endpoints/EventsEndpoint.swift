@@ -105,7 +105,7 @@ extension GatewayLoop {
         let topic: Topic
         switch topicForAppend(name) {
         case .found(let found): topic = found
-        case .missing(let text): return .suspended(.work(TopicWork(text, broker)))
+        case .unready(let work): return .suspended(.work(work))
         case .refused(let problem): return refuse(problem)
         }
         let key = head[.partitionKey]
@@ -130,17 +130,14 @@ extension GatewayLoop {
         let firstID = identifiers.next(atMs: wallClockMs, count: accepted)
         buildBatches(
             of: body, key: key, headerCount: headers.count, eventID: headers.eventID.map { (firstID, $0) },
-            maxBatchBytes: mode == .atomic ? maxBatchBytes : min(maxBatchBytes, Self.preferredBatchBytes))
+            maxBatchBytes: mode == .atomic || claim.isHeld
+                ? maxBatchBytes : min(maxBatchBytes, Self.preferredBatchBytes))
         defer { dropBatches() }
-        if mode == .atomic, batches.count > 1 {
-            return refuse(
-                Problem(
-                    .batchTooLarge, "An atomic batch must fit into one record batch of the topic.",
-                    limit: maxBatchBytes))
-        }
+        if let problem = batchProblem(mode, limit: maxBatchBytes) { return refuse(problem) }
         switch appendBatches(to: partition) {
         case .failure(let refusal): return refuse(Self.problem(of: refusal, limit: maxBatchBytes))
         case .success(let placement):
+            didAppend(placement, to: topic)
             routeRow.pointee.counters.accepted.add(placement.count)
             countRejections()
             reply.status = placement.count == events.count ? 201 : 207
@@ -148,8 +145,13 @@ extension GatewayLoop {
             writeResults(
                 topic: topic, placement: placement, firstID: options.stampsEvents ? firstID : nil,
                 wanted: wanted ?? (events.count <= Self.listedByDefault ? .all : .errors))
-            return .gated(ticket: placement.ticket, bytes: placement.bytes)
+            return .gated(placement.commits, bytes: placement.bytes)
         }
+    }
+
+    private func batchProblem(_ mode: BatchMode, limit: Int) -> Problem? {
+        guard mode == .atomic, batches.count > 1 else { return claimProblem(batches: batches.count, limit: limit) }
+        return Problem(.batchTooLarge, "An atomic batch must fit into one record batch of the topic.", limit: limit)
     }
 
     // MARK: What was asked

@@ -1,3 +1,4 @@
+import ByteBuffers
 import HTTPWire
 import Security
 
@@ -64,8 +65,8 @@ enum BodyWish {
 enum Completion {
     /// `GatewayLoop.reply` and `GatewayLoop.out` hold the answer.
     case answered
-    /// They do, and it may leave when the commit of this ticket is on disk; until then `bytes` of events wait in memory.
-    case gated(ticket: UInt64, bytes: Int)
+    /// They do, and it may leave when these commits are on disk; until then `bytes` of events wait in memory.
+    case gated(CommitSpan, bytes: Int)
     case suspended(Suspension)
 }
 

@@ -36,7 +36,7 @@ extension GatewayLoop {
         case .success(let found): type = found
         }
         switch topicForAppend(routeRow.pointee.topic) {
-        case .missing(let text): return .suspended(.work(TopicWork(text, broker)))
+        case .unready(let work): return .suspended(.work(work))
         case .refused(let problem): return refuse(problem)
         case .found(let topic):
             switch type.withUnsafeBytes({ appendOne(topic, key: $0, body: body) }) {
@@ -45,7 +45,7 @@ extension GatewayLoop {
                 routeRow.pointee.counters.accepted.add()
                 reply.status = 202
                 writeAccepted(placement, eventID, type: type)
-                return .gated(ticket: placement.ticket, bytes: placement.bytes)
+                return .gated(placement.commits, bytes: placement.bytes)
             }
         }
     }

@@ -91,7 +91,7 @@ extension GatewayLoop {
         }
         var copy = name
         switch copy.withUTF8({ topicForAppend(UnsafeRawBufferPointer($0)) }) {
-        case .missing(let text): return .suspended(.work(TopicWork(text, broker)))
+        case .unready(let work): return .suspended(.work(work))
         case .refused(let problem): return refuseKafka(problem)
         case .found(let topic): return appendKafka(topic, call)
         }
@@ -218,7 +218,11 @@ extension GatewayLoop {
         choosePartitions(of: topic)
         buildRouted(
             routed.source.bytes, UUIDv7(high: 0, low: 0),
-            maxBatchBytes: min(settings.maxBatchBytes, Self.preferredBatchBytes))
+            maxBatchBytes: claim.isHeld
+                ? settings.maxBatchBytes : min(settings.maxBatchBytes, Self.preferredBatchBytes))
+        if let problem = claimProblem(batches: routed.batches.count, limit: settings.maxBatchBytes) {
+            return refuseKafka(problem)
+        }
         switch appendRouted(to: topic) {
         case .failure(let refusal): return refuseKafka(Self.problem(of: refusal, limit: settings.maxBatchBytes))
         case .success(let placement):
@@ -229,8 +233,8 @@ extension GatewayLoop {
             case .v3: writeV3Reply(topic, placement)
             case .batch: writeBatchReply(topic, placement)
             }
-            return placement.ticket > 0
-                ? .gated(ticket: placement.ticket, bytes: placement.bytes) : .answered
+            return !placement.commits.isEmpty
+                ? .gated(placement.commits, bytes: placement.bytes) : .answered
         }
     }
 

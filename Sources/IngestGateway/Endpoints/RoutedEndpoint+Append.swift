@@ -46,6 +46,7 @@ extension GatewayLoop {
         let shared = recordHeaders.bytes
         let fixed = shared.count + Self.recordOverhead
         builder.begin()
+        let mark = idempotencyMark()
         var first = 0
         for position in routed.order.indices {
             let event = routed.order[position]
@@ -53,7 +54,8 @@ extension GatewayLoop {
             let value = events[event] == RoutedEvents.noValue ? nil : events[event].bytes(of: text)
             let key = routed.key(of: event)
             let own = routed.recordHeaders.isEmpty ? nil : routed.recordHeaders[event]
-            let headers = own?.range.bytes(of: routed.headerBytes.bytes) ?? shared
+            var headers = own?.range.bytes(of: routed.headerBytes.bytes) ?? shared
+            var headerCount = own?.count ?? routed.headerCount
             let size = (value?.count ?? 0) + (key?.count ?? 0) + headers.count + fixed
             if !builder.isEmpty,
                 partition != routed.partitions[routed.order[first]] || builder.sizeInBytes + size > maxBatchBytes
@@ -63,9 +65,15 @@ extension GatewayLoop {
             }
             let id = firstID.advanced(by: event)
             for place in routed.idPlaces { id.write(to: UnsafeMutableRawPointer(mutating: shared.baseAddress! + place)) }
+            if position == 0, let mark {
+                markedHeaders.removeAll()
+                mark.write(into: &markedHeaders)
+                markedHeaders.bytes(headers)
+                headers = markedHeaders.bytes
+                headerCount += 1
+            }
             builder.append(
-                key: key, value: value, headers: headers, headerCount: own?.count ?? routed.headerCount,
-                timestampMs: wallClockMs)
+                key: key, value: value, headers: headers, headerCount: headerCount, timestampMs: wallClockMs)
         }
         if !builder.isEmpty { closeBatch(first, routed.order.count) }
     }
@@ -81,21 +89,23 @@ extension GatewayLoop {
     /// placement's `count`.
     func appendRouted(to topic: Topic) -> Result<Placement, AppendRefusal> {
         defer { routed.batches.removeAll(keepingCapacity: true) }
-        var placement = Placement(partitionIndex: -1, baseOffset: -1, count: 0, ticket: 0, timestampMs: wallClockMs)
+        var placement = Placement(partitionIndex: -1, baseOffset: -1, count: 0, timestampMs: wallClockMs)
         for batch in routed.batches {
+            willAppend(to: topic.partitions[Int(batch.partition)])
             switch topic.partitions[Int(batch.partition)].append(batch.slice, origin: .client, nowMs: wallClockMs) {
             case .success(let receipt):
                 let base = receipt.baseOffset.rawValue
                 if placement.count == 0 { (placement.partitionIndex, placement.baseOffset) = (batch.partition, base) }
                 for place in 0..<batch.count { routed.offsets[routed.order[batch.first + place]] = base + Int64(place) }
                 if receipt.logAppendTimeMs >= 0 { placement.timestampMs = receipt.logAppendTimeMs }
-                placement.ticket = max(placement.ticket, receipt.ticket)
+                placement.commits.add(receipt.ticket)
                 placement.count += batch.count
                 placement.bytes += batch.slice.count
             case .failure(let refusal):
                 return placement.count == 0 ? .failure(refusal) : .success(placement)
             }
         }
+        didAppend(placement, to: topic)
         return .success(placement)
     }
 }

@@ -64,9 +64,9 @@ extension GatewayLoop {
         case .success(let text): source = text
         }
         switch topicForAppend(routeRow.pointee.topic) {
-        case .missing(let text): return .suspended(.work(TopicWork(text, broker)))
+        case .unready(let work): return .suspended(.work(work))
         case .refused(let problem): return refuseRouted(problem)
-        case .found(let topic): return append(to: topic, source, format, request, plan)
+        case .found(let topic): return append(to: topic, source, body, format, request, plan)
         }
     }
 
@@ -77,8 +77,8 @@ extension GatewayLoop {
     }
 
     private func append(
-        to topic: Topic, _ source: UnsafeRawBufferPointer, _ format: RoutedFormat, _ request: RoutedRequest,
-        _ plan: IngestPlan
+        to topic: Topic, _ source: UnsafeRawBufferPointer, _ body: UnsafeRawBufferPointer, _ format: RoutedFormat,
+        _ request: RoutedRequest, _ plan: IngestPlan
     ) -> Completion {
         let settings = topic.partitions[0].settings
         let firstID = identifiers.next(atMs: wallClockMs, count: events.count)
@@ -86,6 +86,10 @@ extension GatewayLoop {
         routed.begin(events.count)
         if let problem = writeHeaders(of: plan, format) ?? addedTooMuch(plan) { return refuseRouted(problem) }
         checkEvents(of: source, format, plan, needsKey: settings.isCompacted)
+        if rejections.isEmpty, let answered = claimByContent(of: body, source, format, plan) { return answered }
+        if claim.isHeld, !gateway.idempotency.isOpen(topic) {
+            return .suspended(.work(OpenTopicWork(topic, gateway)))
+        }
         let text = format.isJSON ? addMembers(to: source, plan, firstID) : source
         let longestKey = routed.keys.lazy.map { $0?.count ?? 0 }.max() ?? 0
         switch longestEvent(keyBytes: longestKey, maxBatchBytes: settings.maxBatchBytes) {
@@ -100,13 +104,16 @@ extension GatewayLoop {
             return refuseRouted(
                 Problem(.batchTooLarge, "An atomic batch goes to one partition, and these keys lead to several."))
         }
-        let most = request.isAtomic ? settings.maxBatchBytes : min(settings.maxBatchBytes, Self.preferredBatchBytes)
+        let most = request.isAtomic || claim.isHeld ? settings.maxBatchBytes : min(settings.maxBatchBytes, Self.preferredBatchBytes)
         buildRouted(text, firstID, maxBatchBytes: most)
         if request.isAtomic, routed.batches.count > 1 {
             return refuseRouted(
                 Problem(
                     .batchTooLarge, "An atomic batch must fit into one record batch of the topic.",
                     limit: settings.maxBatchBytes))
+        }
+        if let problem = claimProblem(batches: routed.batches.count, limit: settings.maxBatchBytes) {
+            return refuseRouted(problem)
         }
         switch appendRouted(to: topic) {
         case .failure(let refusal): return refuseRouted(Self.problem(of: refusal, limit: settings.maxBatchBytes))
@@ -148,7 +155,7 @@ extension GatewayLoop {
         case .shard(let message, let echo): writeShard(placement, firstID, text, message, echo)
         }
         switch plan.acknowledgement {
-        case .disk: return .gated(ticket: placement.ticket, bytes: placement.bytes)
+        case .disk: return .gated(placement.commits, bytes: placement.bytes)
         case .nothing:
             metrics.unacknowledged.add(placement.count)
             return .answered

@@ -28,7 +28,7 @@ extension GatewayLoop {
         }
         if let problem = readObject(body) { return refuse(problem) }
         switch topicForAppend(routeRow.pointee.topic) {
-        case .missing(let text): return .suspended(.work(TopicWork(text, broker)))
+        case .unready(let work): return .suspended(.work(work))
         case .refused(let problem): return refuse(problem)
         case .found(let topic):
             switch appendOne(topic, key: head[.partitionKey], body: body) {
@@ -37,7 +37,7 @@ extension GatewayLoop {
                 routeRow.pointee.counters.accepted.add()
                 reply.status = 201
                 writeAccepted(topic, placement, eventID)
-                return .gated(ticket: placement.ticket, bytes: placement.bytes)
+                return .gated(placement.commits, bytes: placement.bytes)
             }
         }
     }
@@ -85,7 +85,9 @@ extension GatewayLoop {
         defer { dropBatches() }
         switch appendBatches(to: partition) {
         case .failure(let refusal): return .failure(Self.problem(of: refusal, limit: maxBatchBytes))
-        case .success(let placement): return .success((placement, eventID))
+        case .success(let placement):
+            didAppend(placement, to: topic)
+            return .success((placement, eventID))
         }
     }
 

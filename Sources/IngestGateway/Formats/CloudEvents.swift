@@ -28,6 +28,8 @@ enum CloudEvents {
 
     static let partitionKey = JSONPointer("/partitionkey")
     static let content = JSONPointer("/data")
+    /// What tells an event from all others.
+    static let identity = ["/source", "/id"].compactMap { JSONPointer($0) }
 }
 
 extension GatewayLoop {

@@ -11,6 +11,8 @@ final class IngestPlan: Sendable {
     let members: [Enrichment]
     let acknowledgement: Acknowledgement
     let csv: CSVPlan
+    /// nil: a key may stand in `Idempotency-Key`.
+    let idempotency: IdempotencyRule?
 
     /// Headers, and members, of one route: each is written into every record.
     static let maxEnrichments = 16
@@ -18,7 +20,7 @@ final class IngestPlan: Sendable {
     init(
         reply: PlanReply = .list, status: Int = 201, schema: JSONSchema? = nil, key: EventKey = .field,
         headers: [Enrichment] = Enrichment.usual, members: [Enrichment] = [], acknowledgement: Acknowledgement = .disk,
-        csv: CSVPlan = CSVPlan()
+        csv: CSVPlan = CSVPlan(), idempotency: IdempotencyRule? = nil
     ) {
         self.reply = reply
         self.status = status
@@ -28,6 +30,7 @@ final class IngestPlan: Sendable {
         self.members = members
         self.acknowledgement = acknowledgement
         self.csv = csv
+        self.idempotency = idempotency
     }
 
     /// When the reply is sent.

@@ -25,6 +25,9 @@ extension GatewayLoop {
         if foreign.contains(KnownFields(.partitionKey)) {
             return refusal(of: "Partition-Key", keyElsewhere)
         }
+        if foreign.contains(KnownFields(.idempotencyKey)) {
+            return refusal(of: "Idempotency-Key", "The route takes a request's key from elsewhere.")
+        }
         return refusal(of: "X-Batch-Mode", "One event is read here.")
     }
 
@@ -33,9 +36,9 @@ extension GatewayLoop {
             ? "The key of an event here is its event_type." : "The key of an event here is chosen by the route."
     }
 
-    private static let unsupported = KnownFields(.idempotencyKey, .prefer, .eventTime, .eventType, .cloudEventsVersion)
+    private static let unsupported = KnownFields(.prefer, .eventTime, .eventType, .cloudEventsVersion)
     /// What some endpoints take and others do not.
-    private static let ofSome = KnownFields(.batchMode, .partitionKey)
+    private static let ofSome = KnownFields(.batchMode, .partitionKey, .idempotencyKey)
 
     private func refusalOfFirst(of unsupported: KnownFields) -> Problem? {
         for field in KnownField.allCases
@@ -48,7 +51,6 @@ extension GatewayLoop {
     private func refusal(of field: KnownField) -> Problem {
         let why: StaticString =
             switch field {
-            case .idempotencyKey: "A repeated request is not recognised yet."
             case .prefer: "Every reply waits for the disk."
             case .eventTime: "The time of a record is that of its arrival."
             case .cloudEventsVersion: "CloudEvents are read by routes that say so."

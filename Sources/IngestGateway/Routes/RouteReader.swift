@@ -17,7 +17,7 @@ struct RouteReader {
 
     /// nil: it is no mapping, and the place has noted so. `maxBodyBytes`: of a route that says nothing.
     init?(_ place: ConfigurationPlace, maxBodyBytes: Int, _ secrets: NamedSecrets) {
-        guard let fields = place.fields(Self.keys) else { return nil }
+        guard let fields = place.fields(Self.keys + ["idempotency"]) else { return nil }
         self.fields = fields
         self.place = place
         self.maxBodyBytes = maxBodyBytes
@@ -49,7 +49,7 @@ struct RouteReader {
             reply: reply, status: status(of: reply), schema: fields["schema"].flatMap { JSONSchemaReader.read($0) },
             key: key(), headers: enrichments(enrich["headers"]) ?? Enrichment.usual,
             members: enrichments(enrich["members"]) ?? [],
-            acknowledgement: fields["ack"]?.choice(acknowledgements) ?? .disk, csv: csv())
+            acknowledgement: fields["ack"]?.choice(acknowledgements) ?? .disk, csv: csv(), idempotency: idempotency())
         if plan.acknowledgement == .nothing, plan.status != 202 {
             fields["ack"]?.refuse("the reply would say that the event is stored", remedy: "Write success: 202")
         }
@@ -206,6 +206,47 @@ struct RouteReader {
                 return .none
             }
             return .pointer(pointer, isRequired: fields["key_required"]?.boolean() ?? false)
+        }
+    }
+
+    /// Where a request's key comes from; nil: it says nothing of it.
+    private func idempotency() -> IdempotencyRule? {
+        guard let place = fields["idempotency"],
+            let fields = place.fields(["header", "pointers", "cloudevents", "required"])
+        else { return nil }
+        if fields.keys.filter({ $0 != "required" }).count > 1 {
+            place.refuse("takes a key from several places", remedy: "Write one of header, pointers and cloudevents")
+        }
+        var rule = IdempotencyRule(isRequired: fields["required"]?.boolean() ?? false)
+        if let name = fields["header"]?.text() {
+            if name.utf8.isEmpty || !name.utf8.allSatisfy(Self.isOfFieldName) {
+                fields["header"]?.refuse("is no name of a header field", remedy: "Write one such as webhook-id")
+            }
+            rule.source = .field(name.lowercased())
+        }
+        if let pointers = fields["pointers"] {
+            let found = (pointers.texts() ?? []).compactMap { text -> JSONPointer? in
+                let pointer = JSONPointer(text)
+                if pointer == nil {
+                    pointers.refuse("\(text) is no JSON pointer such as /id", remedy: "Correct the value")
+                }
+                return pointer
+            }
+            if !(1...IdempotencyRule.maxPointers).contains(found.count) {
+                pointers.refuse("has 1 to \(IdempotencyRule.maxPointers) pointers", remedy: "Leave some out")
+            }
+            rule.source = .pointers(found)
+        }
+        if fields["cloudevents"]?.boolean() == true { rule.source = .cloudEvent }
+        return rule
+    }
+
+    private static func isOfFieldName(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"):
+            true
+        default: false
         }
     }
 

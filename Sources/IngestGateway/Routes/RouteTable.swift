@@ -23,6 +23,8 @@ struct RouteRow {
     /// The fields that it takes and others do not.
     let fields: KnownFields
     let plan: IngestPlan?
+    /// The plan says where a request's key comes from.
+    let hasKeyRule: Bool
     let limiter: RateLimiter?
     let counters: RouteCounters
 }
@@ -67,6 +69,7 @@ final class RouteTable: @unchecked Sendable {
                     maxBodyBytes: definition.maxBodyBytes,
                     mediaTypes: definition.mediaTypes, dialect: definition.dialect, topic: topics[index],
                     rate: definition.rate, fields: Self.fields(of: definition), plan: definition.plan,
+                    hasKeyRule: definition.plan?.idempotency != nil,
                     limiter: limiter,
                     counters: metrics.counters(
                         route: definition.paths[0], policy: definition.rate == nil ? nil : definition.id)))
@@ -77,7 +80,7 @@ final class RouteTable: @unchecked Sendable {
                 methods: [],
                 authentication: .anonymous, webhook: nil, audience: .everybody, cors: nil, maxBodyBytes: 0,
                 mediaTypes: [], dialect: .problem, topic: UnsafeRawBufferPointer(start: nil, count: 0), rate: nil,
-                fields: KnownFields(), plan: nil, limiter: nil, counters: metrics.counters(route: Self.unmatchedLabel)))
+                fields: KnownFields(), plan: nil, hasKeyRule: false, limiter: nil, counters: metrics.counters(route: Self.unmatchedLabel)))
     }
 
     deinit {
@@ -98,7 +101,9 @@ final class RouteTable: @unchecked Sendable {
 
     private static func fields(of definition: RouteDefinition) -> KnownFields {
         var fields = definition.endpoint.fields
+        if definition.endpoint.target != nil { fields.formUnion(KnownFields(.idempotencyKey)) }
         guard let plan = definition.plan else { return fields }
+        if let rule = plan.idempotency, rule.source != .usual { fields.subtract(KnownFields(.idempotencyKey)) }
         if plan.key != .field { fields.subtract(KnownFields(.partitionKey)) }
         if definition.mediaTypes.contains(.cloudEvent) { fields.formUnion(KnownFields(.cloudEventsVersion)) }
         return fields

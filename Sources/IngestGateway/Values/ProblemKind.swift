@@ -47,6 +47,8 @@ struct ProblemKind {
     static let partitionNotFound = ProblemKind(404, 2, "partition_not_found", "Partition not found")
     static let clusterNotFound = ProblemKind(404, 3, "cluster_not_found", "Cluster not found")
     static let methodNotAllowed = ProblemKind(405, 0, "method_not_allowed", "Method not allowed")
+    static let idempotencyInFlight = ProblemKind(
+        409, 1, "idempotency_in_flight", "Request with this key in flight", retryable: true)
     static let headTimeout = ProblemKind(408, 1, "head_timeout", "Request head not received in time")
     static let bodyTimeout = ProblemKind(408, 2, "body_timeout", "Request body not received in time", retryable: true)
     static let lengthRequired = ProblemKind(411, 0, "length_required", "Length required")
@@ -61,12 +63,15 @@ struct ProblemKind {
     static let misdirected = ProblemKind(421, 0, "misdirected_request", "Misdirected request")
     static let invalidRecordFormat = ProblemKind(422, 6, "invalid_record_format", "Record not readable")
     static let undecodable = ProblemKind(422, 3, "undecodable_body", "Body cannot be unpacked")
+    static let idempotencyMismatch = ProblemKind(422, 7, "idempotency_mismatch", "Key used for another request")
     static let emptyBatch = ProblemKind(422, 2, "empty_batch", "Empty batch")
     static let quotaExceeded = ProblemKind(429, 1, "quota_exceeded", "Quota exceeded", retryable: true)
     static let tooManyAttempts = ProblemKind(429, 2, "too_many_attempts", "Too many attempts", retryable: true)
     static let keyTooLarge = ProblemKind(431, 1, "partition_key_too_large", "Partition key too large")
     static let overloaded = ProblemKind(503, 1, "overloaded", "Overloaded", retryable: true)
     static let storageUnavailable = ProblemKind(503, 2, "storage_unavailable", "Storage unavailable", retryable: true)
+    static let idempotencyFull = ProblemKind(
+        503, 3, "idempotency_full", "No room for another key", retryable: true)
     /// The commit has not come in time, and may still come.
     static let commitTimeout = ProblemKind(504, 1, "commit_timeout", "Commit not confirmed in time", retryable: true)
     static let readTimeout = ProblemKind(504, 2, "read_timeout", "Records not read in time", retryable: true)

@@ -1,0 +1,255 @@
+import BrokerCore
+import ByteBuffers
+import HTTPWire
+import KafkaModel
+import LogStorage
+import Security
+
+/// The request at hand, when it has a key: what the loop has claimed, and where its batch went.
+struct RequestClaim {
+    /// The table has it.
+    var isHeld = false
+    var key = ShortDigest(high: 0, low: 0)
+    var fingerprint = ShortDigest(high: 0, low: 0)
+    var placement: Placement?
+    var topic: Topic?
+}
+
+/// Order: key -> claim -> the endpoint, whose one batch has the mark -> the line in the log of requests -> reply, gated by both
+/// commits.
+extension GatewayLoop {
+    /// Longest key, that of the draft's usual services.
+    static let maxIdempotencyKey = 255
+
+    /// Handles the request at hand with its whole body, unpacked.
+    func perform(_ body: UnsafeRawBufferPointer) -> Completion {
+        let endpoint = routeRow.pointee.endpoint
+        guard routeRow.pointee.takesEvents,
+            routeRow.pointee.hasKeyRule || head[.idempotencyKey] != nil
+        else { return endpoint.handle(body, on: self) }
+        let rule = routeRow.pointee.plan?.idempotency ?? IdempotencyRule()
+        if case .field(let name) = rule.source {
+            switch fieldKey(name) {
+            case .failure(let problem): return refuseKeyed(problem)
+            case .success(nil) where rule.isRequired:
+                return refuseKeyed(Problem(.missingField, "The header field \(name) is required"))
+            case .success(nil): break
+            case .success(let key?):
+                if let answered = claim(key, of: body) { return answered }
+            }
+        }
+        let completion = endpoint.handle(body, on: self)
+        return claim.isHeld ? settleClaim(completion) : completion
+    }
+
+    private func refuseKeyed(_ problem: Problem) -> Completion {
+        countRejected(1, reason: problem.kind.code)
+        answer(problem, instance: head.path)
+        return .answered
+    }
+
+    // MARK: The key
+
+    /// The value of the field; nil: there is none. Source: draft-ietf-httpapi-idempotency-key-header-07, RFC 8941.
+    private func fieldKey(_ name: String) -> Result<[UInt8]?, Problem> {
+        var found: UnsafeRawBufferPointer?
+        for index in 0..<head.fieldCount where Self.equals(head.fieldName(index), name) {
+            if found != nil { return .failure(Problem(.invalidHeader, "The header field \(name) stands twice.")) }
+            found = head.fieldValue(index)
+        }
+        guard let value = found else { return .success(nil) }
+        var key = Array(value)
+        if key.first == UInt8(ascii: "\"") {
+            guard let inside = Self.unquoted(value) else {
+                return .failure(Problem(.invalidHeader, "\(name) is no quoted string."))
+            }
+            key = inside
+        }
+        guard (1...Self.maxIdempotencyKey).contains(key.count), key.allSatisfy({ (0x20..<0x7f).contains($0) }) else {
+            return .failure(
+                Problem(
+                    .invalidHeader, "\(name) is 1 to \(Self.maxIdempotencyKey) visible characters.",
+                    limit: Self.maxIdempotencyKey))
+        }
+        return .success(key)
+    }
+
+    private static func equals(_ field: UnsafeRawBufferPointer, _ name: String) -> Bool {
+        field.count == name.utf8.count
+            && zip(field, name.utf8).allSatisfy { byte, wanted in
+                (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte) ? byte | 0x20 == wanted : byte == wanted
+            }
+    }
+
+    private static func unquoted(_ value: UnsafeRawBufferPointer) -> [UInt8]? {
+        var key: [UInt8] = []
+        var at = 1
+        while at < value.count {
+            switch value[at] {
+            case UInt8(ascii: "\""): return at == value.count - 1 ? key : nil
+            case UInt8(ascii: "\\"):
+                at += 1
+                guard at < value.count, value[at] == UInt8(ascii: "\\") || value[at] == UInt8(ascii: "\"") else {
+                    return nil
+                }
+                key.append(value[at])
+            default: key.append(value[at])
+            }
+            at += 1
+        }
+        return nil
+    }
+
+    /// Claims the key that the one event of the request has, where the route looks for it there. Called by configured routes
+    /// once their events are checked. nil: go on.
+    func claimByContent(
+        of body: UnsafeRawBufferPointer, _ source: UnsafeRawBufferPointer, _ format: RoutedFormat, _ plan: IngestPlan
+    ) -> Completion? {
+        guard let rule = plan.idempotency, rule.source.isOfContent, !claim.isHeld else { return nil }
+        let key = contentKey(rule, source, format)
+        guard let key else {
+            return rule.isRequired
+                ? refuseKeyed(Problem(.missingField, "The event has nothing of what the route takes for its key")) : nil
+        }
+        guard events.count == 1 else {
+            return refuseKeyed(
+                Problem(
+                    .batchTooLarge, "Here an event has its own key: send one event a request.", limit: 1))
+        }
+        return claim(key, of: body)
+    }
+
+    private func contentKey(
+        _ rule: IdempotencyRule, _ source: UnsafeRawBufferPointer, _ format: RoutedFormat
+    ) -> [UInt8]? {
+        var key: [UInt8] = []
+        func add(_ value: JSONWalk.Value?) -> Bool {
+            guard let value, value.kind != .null else { return false }
+            key += value.range.bytes(of: source)
+            key.append(0)
+            return true
+        }
+        switch rule.source {
+        case .field: return nil
+        case .pointers(let pointers):
+            guard format.isJSON else { return nil }
+            let walk = JSONWalk(source)
+            for pointer in pointers { if !add(pointer.find(in: walk, events[0])) { return nil } }
+            return key
+        case .cloudEvent:
+            switch format {
+            case .cloudEvent, .cloudEvents:
+                let walk = JSONWalk(source)
+                for pointer in CloudEvents.identity where !add(pointer.find(in: walk, events[0])) { return nil }
+                return key
+            case .binaryCloudEvent:
+                for name in ["ce-source", "ce-id"] {
+                    for index in 0..<head.fieldCount where Self.equals(head.fieldName(index), name) {
+                        key += head.fieldValue(index)
+                    }
+                    key.append(0)
+                }
+                return key
+            default: return nil
+            }
+        }
+    }
+
+    // MARK: The claim
+
+    /// Claims the key for the request at hand; otherwise answers it.
+    private func claim(_ key: [UInt8], of body: UnsafeRawBufferPointer) -> Completion? {
+        if let problem = gateway.idempotency.problem { return refuseKeyed(problem) }
+        claim = RequestClaim()
+        claim.key = ShortDigest(of: scope + key)
+        claim.fingerprint = ShortDigest(of: body)
+        let answer = gateway.idempotency.begin(claim.key, claim.fingerprint, loop: index, nowMs: wallClockMs)
+        switch answer {
+        case .claimed:
+            claim.isHeld = true
+            return nil
+        case .replay(let stored):
+            reply.status = stored.status
+            reply.contentType = stored.form.mediaType
+            reply.retryAfter = stored.retryAfter
+            reply.isReplay = true
+            out.removeAll()
+            out.bytes(stored.body)
+            return .answered
+        case .busy:
+            return refuseKeyed(
+                Problem(
+                    .idempotencyInFlight, "A request with this key is being stored at this moment.", retryAfter: 1))
+        case .mismatch:
+            return refuseKeyed(
+                Problem(.idempotencyMismatch, "The key was used before, for a request with another body."))
+        case .full(let wait):
+            return refuseKeyed(
+                Problem(
+                    .idempotencyFull, "As many keys are remembered as there is room for.",
+                    retryAfter: Int(clamping: (wait + 999) / 1000)))
+        }
+    }
+
+    /// What a key is valid for: who asks, and the route with what its path names.
+    private var scope: [UInt8] {
+        var scope = Array((asker?.registered.subject.principal.description ?? "").utf8)
+        scope.append(0)
+        scope += routeRow.pointee.id.utf8
+        scope.append(0)
+        scope += route.topic
+        scope.append(0)
+        return scope
+    }
+
+    /// The header of the first record of the request's batch; nil: it has no key.
+    func idempotencyMark() -> IdempotencyMark? {
+        claim.isHeld
+            ? IdempotencyMark(key: claim.key, fingerprint: claim.fingerprint, rejected: rejections.count) : nil
+    }
+
+    /// Why batches of the request cannot be appended; called before the first is. A request with a key is stored whole or not
+    /// at all, and so is one batch.
+    func claimProblem(batches: Int, limit: Int) -> Problem? {
+        guard claim.isHeld, batches > 1 else { return nil }
+        return Problem(
+            .batchTooLarge,
+            "A request with a key is one record batch of one partition: send fewer events, or those of one key.",
+            limit: limit)
+    }
+
+    func willAppend(to log: PartitionLog) {
+        if claim.isHeld { gateway.idempotency.willAppend(to: log, loop: index) }
+    }
+
+    func didAppend(_ placement: Placement, to topic: Topic) {
+        if claim.isHeld, placement.count > 0 { (claim.placement, claim.topic) = (placement, topic) }
+    }
+
+    /// Ends the claim: what was appended is remembered with its reply.
+    private func settleClaim(_ completion: Completion) -> Completion {
+        claim.isHeld = false
+        guard let placement = claim.placement, let topic = claim.topic else {
+            gateway.idempotency.release(loop: index)
+            return completion
+        }
+        (claim.placement, claim.topic) = (nil, nil)
+        let last = placement.baseOffset + Int64(placement.count) - 1
+        let form: StoredReply.Form =
+            reply.contentType.utf8Start == ErrorDialect.kafkaV2.mediaType.utf8Start ? .kafkaV2 : .json
+        let stored =
+            out.count <= StoredReply.maxBytes
+            ? StoredReply(status: reply.status, form: form, retryAfter: reply.retryAfter, body: out.array)
+            : StoredReply.summary(
+                status: reply.status, accepted: placement.count, rejected: events.count - placement.count, topic,
+                placement.partitionIndex, baseOffset: placement.baseOffset)
+        let request = StoredRequest(
+            key: claim.key, fingerprint: claim.fingerprint,
+            partition: TopicPartition(topicID: topic.id, partitionIndex: placement.partitionIndex),
+            baseOffset: placement.baseOffset, lastOffset: last, timeMs: wallClockMs, reply: stored)
+        let line = gateway.idempotency.finish(request, ticket: placement.commits.last, loop: index)
+        guard case .gated(var commits, let own) = completion, let line else { return completion }
+        commits.add(line.ticket)
+        return .gated(commits, bytes: own + line.bytes)
+    }
+}
