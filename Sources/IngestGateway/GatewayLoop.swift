@@ -134,9 +134,19 @@ final class GatewayLoop {
             newestRoutes = gateway.routes
         }
         if newestRoutes !== routes { use(newestRoutes) }
-        route = paths.match(head.path)
+        route = match()
         // There is nothing of the others, not even a refusal.
         if gateway.separatesOperators, !routeRow.pointee.audience.isServed(toOperators: forOperators) { forgetRoute() }
+    }
+
+    /// Where the path of the request at hand leads. At `/` a browser finds a page, and who posts an event the route of it.
+    private func match() -> Route {
+        if head.method == .get || head.method == .head, let row = routes.welcomeRow, head.path.count <= 1,
+            head.path.first ?? UInt8(ascii: "/") == UInt8(ascii: "/")
+        {
+            return Route(row: row)
+        }
+        return paths.match(head.path)
     }
 
     /// Goes by another table.
@@ -172,7 +182,7 @@ final class GatewayLoop {
         if exchange.routes !== routes { use(exchange.routes) }
         asker = exchange.asker
         signature = exchange.signature
-        route = paths.match(head.path)
+        route = match()
     }
 
     /// Begins a request without a readable head: it is answered with an id of ours.

@@ -26,6 +26,9 @@ protocol HTTPEndpoint: SendableMetatype {
     /// What who asks has to be allowed.
     static var access: EndpointAccess { get }
 
+    /// What the description of the routes says of it.
+    static var operation: OperationText { get }
+
     /// Says what is to become of the body. Called once a request, with its head at hand.
     static func wish(on loop: GatewayLoop) -> BodyWish
     /// Handles the request at hand, whose body is whole. `body` is a range of the connection's input or of a copy, and ends with

@@ -69,6 +69,8 @@ struct RouteDefinition {
             reading("readiness", ["/readyz"], ReadinessEndpoint.self, .anonymous, for: .everybody),
             reading("metrics", ["/metrics"], MetricsEndpoint.self, for: .operators),
             reading("statistics", ["/stats"], StatisticsEndpoint.self, for: .operators),
+            reading("openapi", ["/openapi.json"], OpenAPIEndpoint.self),
+            reading("welcome", ["/index.html"], WelcomeEndpoint.self),
             reading("trace", ["/trace"], TraceEndpoint.self, for: .operators),
             RouteDefinition(
                 id: "server", paths: ["*"], methods: [], endpoint: ServerEndpoint.self, audience: .everybody,

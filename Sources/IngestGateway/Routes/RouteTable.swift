@@ -38,6 +38,11 @@ final class RouteTable: @unchecked Sendable {
     let rows: UnsafeMutablePointer<RouteRow>
     /// Addresses of this table's memory; a loop has a copy of them.
     let paths: PathTable
+    /// Of the routes, for programs and for people.
+    let description: [UInt8]
+    let welcome: [UInt8]
+    /// The row that a browser gets at `/`; nil: none.
+    let welcomeRow: Int?
 
     /// Routes of one table: as many as the key of a loop's counters has room for.
     static let maxRoutes = 1000
@@ -53,6 +58,9 @@ final class RouteTable: @unchecked Sendable {
         try Self.check(definitions, options)
         let (paths, topics) = try PathTable.compile(definitions)
         self.paths = paths
+        description = OpenAPIDocument.bytes(definitions)
+        welcome = WelcomePage.bytes(definitions)
+        welcomeRow = definitions.firstIndex { $0.endpoint == WelcomeEndpoint.self }
         rows = .allocate(capacity: definitions.count + 1)
         let served = definitions.reduce(RouteMethods()) { $0.union($1.methods) }
         for (index, definition) in definitions.enumerated() {
@@ -99,7 +107,7 @@ final class RouteTable: @unchecked Sendable {
         return nil
     }
 
-    private static func fields(of definition: RouteDefinition) -> KnownFields {
+    static func fields(of definition: RouteDefinition) -> KnownFields {
         var fields = definition.endpoint.fields
         if definition.endpoint.target != nil { fields.formUnion(KnownFields(.idempotencyKey)) }
         guard let plan = definition.plan else { return fields }

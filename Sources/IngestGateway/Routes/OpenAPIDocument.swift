@@ -1,0 +1,338 @@
+import ByteBuffers
+import Configuration
+import HTTPWire
+
+/// The description of all routes for programs, made from the same definitions as the table that serves them: what is configured
+/// stands in it, and what is switched off does not. Source: OpenAPI 3.1.
+struct OpenAPIDocument: ~Copyable {
+    private var out = ByteWriter(capacity: 16 << 10)
+    private let definitions: [RouteDefinition]
+
+    static func bytes(_ definitions: [RouteDefinition]) -> [UInt8] {
+        var document = OpenAPIDocument(definitions: definitions)
+        document.write()
+        return document.out.array
+    }
+
+    private init(definitions: [RouteDefinition]) { self.definitions = definitions }
+
+    private mutating func write() {
+        out.text("{\"openapi\":\"3.1.0\",\"info\":{\"title\":\"Millrace gateway\",\"version\":")
+        JSONText.write(Version.current, into: &out)
+        out.text(",\"description\":\"Events by HTTP into a durable log; a 2xx is on disk.\"},\"paths\":{")
+        var isFirst = true
+        for definition in definitions {
+            for path in definition.paths where path != "*" {
+                if !isFirst { out.text(",") }
+                isFirst = false
+                write(definition, path)
+            }
+        }
+        out.text("},\"components\":{\"schemas\":{")
+        out.text(Self.schemas)
+        out.text(
+            """
+            },"securitySchemes":{"bearer":{"type":"http","scheme":"bearer"},"basic":{"type":"http","scheme":"basic"},\
+            "key":{"type":"apiKey","in":"header","name":"X-Api-Key"}}}}
+            """)
+    }
+
+    // MARK: A path
+
+    private mutating func write(_ definition: RouteDefinition, _ path: String) {
+        JSONText.write(path, into: &out)
+        out.text(":{")
+        let places = PathText.split(path).places
+        if !places.isEmpty {
+            out.text("\"parameters\":[")
+            for (index, place) in places.enumerated() {
+                if index > 0 { out.text(",") }
+                out.text("{\"in\":\"path\",\"required\":true,\"name\":")
+                JSONText.write(place.rawValue, into: &out)
+                out.text(",\"schema\":")
+                out.text(Self.schema(of: place))
+                out.text("}")
+            }
+            out.text("],")
+        }
+        for (index, name) in definition.methods.names.enumerated() {
+            if index > 0 { out.text(",") }
+            JSONText.write(name.lowercased(), into: &out)
+            out.text(":")
+            writeOperation(definition, path, name)
+        }
+        out.text("}")
+    }
+
+    private static func schema(of place: PathText.Place) -> StaticString {
+        switch place {
+        case .topic: "{\"type\":\"string\",\"pattern\":\"^[a-zA-Z0-9._-]{1,249}$\"}"
+        case .partition: "{\"type\":\"integer\",\"minimum\":0,\"maximum\":2147483647}"
+        case .cluster: "{\"type\":\"string\",\"pattern\":\".\"}"
+        }
+    }
+
+    private mutating func writeOperation(_ definition: RouteDefinition, _ path: String, _ method: String) {
+        let operation = definition.endpoint.operation
+        out.text("{\"operationId\":")
+        JSONText.write(Self.operationID(definition, path, method), into: &out)
+        out.member("summary")
+        JSONText.write(operation.summary.description, into: &out)
+        out.text(",\"tags\":[")
+        JSONText.write(definition.id, into: &out)
+        out.text("]")
+        if definition.authentication == .anonymous {
+            out.text(",\"security\":[]")
+        } else {
+            out.text(",\"security\":[{},{\"bearer\":[]},{\"basic\":[]},{\"key\":[]}]")
+        }
+        writeParameters(definition, operation, path)
+        if definition.endpoint.target != nil { writeBody(definition) }
+        out.text(",\"responses\":{")
+        for status in Self.successes(definition, operation) {
+            out.text("\"")
+            out.decimal(status)
+            out.text("\":{\"description\":\"")
+            out.text(status == 207 ? "Some events were not stored." : operation.outcome)
+            out.text("\"")
+            // A reply to HEAD has no content.
+            if method != "HEAD" { writeContent(definition, operation) }
+            out.text("},")
+        }
+        out.text("\"default\":{\"description\":\"A problem: what went wrong, for people and programs.\"")
+        if method != "HEAD" {
+            out.text(",\"content\":{\"")
+            out.text(definition.dialect.mediaType)
+            out.text("\":{\"schema\":{\"$ref\":\"#/components/schemas/Problem\"}}}")
+        }
+        out.text("}}}")
+    }
+
+    /// One of its own for each operation: programs name functions by it.
+    private static func operationID(_ definition: RouteDefinition, _ path: String, _ method: String) -> String {
+        let index = definition.paths.firstIndex(of: path) ?? 0
+        return definition.id + (index == 0 ? "" : "-\(index + 1)") + "-" + method.lowercased()
+    }
+
+    static func successes(_ definition: RouteDefinition, _ operation: OperationText) -> [Int] {
+        guard let plan = definition.plan else { return operation.successes }
+        return plan.reply.takesMany ? [plan.status, 207] : [plan.status]
+    }
+
+    private mutating func writeContent(_ definition: RouteDefinition, _ operation: OperationText) {
+        let schema: StaticString =
+            switch definition.plan?.reply {
+            case .list: "Results"
+            case .event: "Event"
+            case .shard: "Shard"
+            case nil: operation.schema
+            }
+        out.text(",\"content\":{\"")
+        out.text(operation.mediaType)
+        out.text("\":{\"schema\":{\"$ref\":\"#/components/schemas/")
+        out.text(schema)
+        out.text("\"}}}")
+    }
+
+    // MARK: What a request has
+
+    private mutating func writeParameters(_ definition: RouteDefinition, _ operation: OperationText, _ path: String) {
+        let hasPlace = path.contains("{partition}")
+        let query = (definition.endpoint.parameters ?? []).filter { !hasPlace || $0.description != "partition" }
+        let fields = RouteTable.fields(of: definition)
+        out.text(",\"parameters\":[")
+        var isFirst = true
+        for name in query {
+            if !isFirst { out.text(",") }
+            isFirst = false
+            out.text("{\"in\":\"query\",\"name\":\"")
+            out.text(name)
+            out.text("\",\"schema\":")
+            out.text(Self.schema(ofQuery: name))
+            out.text("}")
+        }
+        for (field, schema) in Self.fieldSchemas where !fields.isDisjoint(with: KnownFields(field)) {
+            if !isFirst { out.text(",") }
+            isFirst = false
+            out.text("{\"in\":\"header\",\"name\":\"")
+            out.text(field.name)
+            out.text("\",\"schema\":")
+            out.text(schema)
+            out.text("}")
+        }
+        out.text("]")
+    }
+
+    private static func schema(ofQuery name: StaticString) -> StaticString {
+        switch name.description {
+        case "results": "{\"enum\":[\"none\",\"errors\",\"all\"]}"
+        case "offset", "partition": "{\"type\":\"integer\",\"minimum\":0}"
+        case "limit", "max_bytes": "{\"type\":\"integer\",\"minimum\":1}"
+        default: "{\"type\":\"string\"}"
+        }
+    }
+
+    private static let fieldSchemas: [(KnownField, StaticString)] = [
+        (.partitionKey, "{\"type\":\"string\",\"maxLength\":1024}"),
+        (.batchMode, "{\"enum\":[\"atomic\",\"partial\"]}"),
+        (.idempotencyKey, "{\"type\":\"string\",\"pattern\":\".\",\"maxLength\":255}"),
+    ]
+
+    private mutating func writeBody(_ definition: RouteDefinition) {
+        out.text(",\"requestBody\":{\"required\":true,\"content\":{")
+        for (index, name) in Self.mediaTypes(definition).enumerated() {
+            if index > 0 { out.text(",") }
+            JSONText.write(name, into: &out)
+            out.text(":{\"schema\":")
+            out.text(Self.schema(ofBody: name, definition))
+            out.text("}")
+        }
+        out.text("}}")
+    }
+
+    static func mediaTypes(_ definition: RouteDefinition) -> [String] {
+        definition.mediaTypes.names.split(separator: ", ").map(String.init)
+            + (definition.mediaTypes.contains(.anyJSON) && !definition.mediaTypes.contains(.json)
+                ? ["application/json"] : [])
+    }
+
+    private static func schema(ofBody mediaType: String, _ definition: RouteDefinition) -> StaticString {
+        guard mediaType == "application/json" else {
+            return mediaType.hasPrefix("application/vnd.kafka.")
+                ? "{\"$ref\":\"#/components/schemas/KafkaV2Records\"}" : "{}"
+        }
+        if definition.endpoint == IngestEndpoint.self { return "{\"$ref\":\"#/components/schemas/Envelope\"}" }
+        if definition.endpoint == WebhookEndpoint.self { return "{\"type\":\"object\"}" }
+        if let plan = definition.plan, !plan.reply.takesMany { return "{\"type\":\"object\"}" }
+        return "{}"
+    }
+
+    // MARK: Schemas
+
+    private static let schemas: StaticString = """
+        "Problem":{"type":"object","required":["type","title","status","detail","code","error","message","error_code",\
+        "request_id","retryable"],"properties":{"type":{"type":"string"},"title":{"type":"string"},\
+        "status":{"type":"integer"},"detail":{"type":"string"},"instance":{"type":"string"},"code":{"type":"string"},\
+        "error":{"type":"string"},"message":{"type":"string"},"error_code":{"type":"integer"},\
+        "request_id":{"type":"string"},"retryable":{"type":"boolean"},"limit":{"type":"integer"},\
+        "errors":{"type":"array","items":{"type":"object"}}}},\
+        "Results":{"type":"object","required":["accepted","rejected"],"properties":{"accepted":{"type":"integer"},\
+        "rejected":{"type":"integer"},"request_id":{"type":"string"},"results":{"type":"array","items":{"type":"object"}},\
+        "results_truncated":{"type":"boolean"}}},\
+        "Event":{"type":"object","required":["accepted","topic","partition","offset"],"properties":{\
+        "accepted":{"type":"integer"},"rejected":{"type":"integer"},"event_id":{"type":"string"},\
+        "request_id":{"type":"string"},"received_at":{"type":"string"},"topic":{"type":"string"},\
+        "partition":{"type":"integer"},"offset":{"type":"integer"}}},\
+        "Shard":{"type":"object","properties":{"message":{"type":"string"},"event_id":{"type":"string"},\
+        "request_id":{"type":"string"},"sequenceNumber":{"type":"string"},"shardId":{"type":"string"},\
+        "partition":{"type":"integer"},"offset":{"type":"integer"}}},\
+        "Envelope":{"type":"object","required":["event_type","payload"],"properties":{"event_type":{"type":"string",\
+        "pattern":"^."},"payload":{"type":"object"},"timestamp":{"type":["string","number","null"]}}},\
+        "KafkaV2Records":{"type":"object","required":["records"],"properties":{"records":{"type":"array","minItems":1,\
+        "items":{"type":"object"}}}},\
+        "KafkaV2Offsets":{"type":"object","required":["offsets"],"properties":{"offsets":{"type":"array","items":{\
+        "type":"object"}}}},\
+        "KafkaV3Batch":{"type":"object","required":["successes","failures"],"properties":{"successes":{"type":"array"},\
+        "failures":{"type":"array"}}},\
+        "Records":{"type":"object","required":["topic","partition","records","next_offset","high_watermark"],\
+        "properties":{"topic":{"type":"string"},"partition":{"type":"integer"},"records":{"type":"array","items":{\
+        "type":"object"}},"next_offset":{"type":"integer"},"high_watermark":{"type":"integer"},\
+        "log_start_offset":{"type":"integer"}}},\
+        "Status":{"type":"object","required":["status"],"properties":{"status":{"type":"string"}}},\
+        "Anything":{}
+        """
+}
+
+/// What the description says of an endpoint.
+struct OperationText {
+    var summary: StaticString
+    /// Statuses of requests that were served.
+    var successes: [Int] = [200]
+    /// What they mean.
+    var outcome: StaticString = "Served."
+    var mediaType: StaticString = "application/json"
+    /// Of the content, by its name in the description.
+    var schema: StaticString = "Anything"
+}
+
+extension HTTPEndpoint {
+    static var operation: OperationText { OperationText(summary: "Events, as the route is configured") }
+}
+
+extension EventsEndpoint {
+    static var operation: OperationText {
+        OperationText(
+            summary: "Stores one event, an array of events, or lines of JSON", successes: [201, 207],
+            outcome: "The events are on disk.", schema: "Results")
+    }
+}
+
+extension WebhookEndpoint {
+    static var operation: OperationText {
+        OperationText(
+            summary: "Stores one JSON object", successes: [201], outcome: "The event is on disk.", schema: "Event")
+    }
+}
+
+extension IngestEndpoint {
+    static var operation: OperationText {
+        OperationText(
+            summary: "Stores one typed event", successes: [202], outcome: "The event is on disk.", schema: "Shard")
+    }
+}
+
+extension KafkaV2Endpoint {
+    static var operation: OperationText {
+        OperationText(
+            summary: "Stores records as version 2 of Kafka's REST proxies takes them",
+            outcome: "A place for each record.",
+            mediaType: ErrorDialect.kafkaV2.mediaType, schema: "KafkaV2Offsets")
+    }
+}
+
+extension KafkaV3Endpoint {
+    static var operation: OperationText {
+        OperationText(
+            summary: "Stores records as version 3 of Kafka's REST proxies takes them",
+            outcome: "A JSON text for each record, behind each other.")
+    }
+}
+
+extension KafkaV3BatchEndpoint {
+    static var operation: OperationText {
+        OperationText(
+            summary: "Stores records with names, as version 3 takes them", successes: [207],
+            outcome: "What was stored, and what was not.", schema: "KafkaV3Batch")
+    }
+}
+
+extension RecordsEndpoint {
+    static var operation: OperationText {
+        OperationText(summary: "Reads records of one partition", outcome: "The records.", schema: "Records")
+    }
+}
+
+extension HealthEndpoint {
+    static var operation: OperationText { OperationText(summary: "Whether the process lives", schema: "Status") }
+}
+
+extension ReadinessEndpoint {
+    static var operation: OperationText {
+        OperationText(summary: "Whether writes can be committed", outcome: "They can.", schema: "Status")
+    }
+}
+
+extension MetricsEndpoint {
+    static var operation: OperationText {
+        OperationText(
+            summary: "All numbers, for Prometheus", mediaType: "text/plain; version=0.0.4; charset=utf-8")
+    }
+}
+
+extension StatisticsEndpoint {
+    static var operation: OperationText { OperationText(summary: "What was counted of each route", schema: "Status") }
+}
+
+extension TraceEndpoint {
+    static var operation: OperationText { OperationText(summary: "What took long in this process") }
+}
