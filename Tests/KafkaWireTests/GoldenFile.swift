@@ -71,6 +71,11 @@ struct MessageCase: CustomTestStringConvertible {
         ("21_DeleteRecords", DeleteRecordsRequest.self, DeleteRecordsResponse.self),
         ("22_InitProducerId", InitProducerIdRequest.self, InitProducerIdResponse.self),
         ("23_OffsetForLeaderEpoch", OffsetForLeaderEpochRequest.self, OffsetForLeaderEpochResponse.self),
+        ("24_AddPartitionsToTxn", AddPartitionsToTxnRequest.self, AddPartitionsToTxnResponse.self),
+        ("25_AddOffsetsToTxn", AddOffsetsToTxnRequest.self, AddOffsetsToTxnResponse.self),
+        ("26_EndTxn", EndTxnRequest.self, EndTxnResponse.self),
+        ("27_WriteTxnMarkers", WriteTxnMarkersRequest.self, WriteTxnMarkersResponse.self),
+        ("28_TxnOffsetCommit", TxnOffsetCommitRequest.self, TxnOffsetCommitResponse.self),
         ("29_DescribeAcls", DescribeAclsRequest.self, DescribeAclsResponse.self),
         ("30_CreateAcls", CreateAclsRequest.self, CreateAclsResponse.self),
         ("31_DeleteAcls", DeleteAclsRequest.self, DeleteAclsResponse.self),
@@ -93,6 +98,9 @@ struct MessageCase: CustomTestStringConvertible {
             AlterUserScramCredentialsResponse.self
         ),
         ("60_DescribeCluster", DescribeClusterRequest.self, DescribeClusterResponse.self),
+        ("61_DescribeProducers", DescribeProducersRequest.self, DescribeProducersResponse.self),
+        ("65_DescribeTransactions", DescribeTransactionsRequest.self, DescribeTransactionsResponse.self),
+        ("66_ListTransactions", ListTransactionsRequest.self, ListTransactionsResponse.self),
         ("74_ListConfigResources", ListConfigResourcesRequest.self, ListConfigResourcesResponse.self),
         ("75_DescribeTopicPartitions", DescribeTopicPartitionsRequest.self, DescribeTopicPartitionsResponse.self),
         ("20000_DescribeGatewayKeys", DescribeGatewayKeysRequest.self, DescribeGatewayKeysResponse.self),
@@ -107,5 +115,6 @@ struct MessageCase: CustomTestStringConvertible {
         ("LegacyOffsetCommitKey", LegacyOffsetCommitKey.self),
         ("LegacyOffsetCommitValue", LegacyOffsetCommitValue.self),
         ("GroupMetadataKey", GroupMetadataKey.self), ("GroupMetadataValue", GroupMetadataValue.self),
+        ("TransactionLogKey", TransactionLogKey.self), ("TransactionLogValue", TransactionLogValue.self),
     ]
 }

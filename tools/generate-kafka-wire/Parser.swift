@@ -102,6 +102,19 @@ struct Parser {
             kind: kind, name: name, versions: versions, flexibleFrom: flexibleFrom, structures: structures)
     }
 
+    /// Lets a structure be used in further versions: its fields that have no versions of their own are in those, too.
+    private mutating func widen(_ name: String, to versions: VersionRange) {
+        guard let place = structures.firstIndex(where: { $0.name == name }) else { return }
+        let before = structures[place].versions
+        if before.contains(versions) { return }
+        let hull = VersionRange(low: min(before.low, versions.low), high: max(before.high, versions.high))
+        structures[place].versions = hull
+        for field in structures[place].fields.indices where structures[place].fields[field].versions == before {
+            structures[place].fields[field].versions = hull
+            if let inner = structureName(structures[place].fields[field].type) { widen(inner, to: hull) }
+        }
+    }
+
     private mutating func structure(named name: String, versions: VersionRange, indent: Int) throws {
         let place = structures.count
         structures.append(Structure(name: name, versions: versions, fields: []))
@@ -121,7 +134,9 @@ struct Parser {
             if hasBody {
                 if structures.contains(where: { $0.name == inner }) { throw error(line, "structure defined twice") }
                 try structure(named: inner, versions: field.versions, indent: indent + 1)
-            } else if !structures.contains(where: { $0.name == inner && $0.versions.contains(field.versions) }) {
+            } else if structures.contains(where: { $0.name == inner }) {
+                widen(inner, to: field.versions)
+            } else {
                 throw error(line, "unknown type \(inner)")
             }
         }

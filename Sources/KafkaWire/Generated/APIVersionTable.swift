@@ -24,6 +24,11 @@ extension APIKey {
         case .deleteRecords: 0...2
         case .initProducerID: 0...5
         case .offsetForLeaderEpoch: 2...4
+        case .addPartitionsToTxn: 0...5
+        case .addOffsetsToTxn: 0...4
+        case .endTxn: 0...5
+        case .writeTxnMarkers: 1...2
+        case .txnOffsetCommit: 0...6
         case .describeAcls: 1...3
         case .createAcls: 1...3
         case .deleteAcls: 1...3
@@ -40,6 +45,9 @@ extension APIKey {
         case .describeUserScramCredentials: 0...0
         case .alterUserScramCredentials: 0...0
         case .describeCluster: 0...2
+        case .describeProducers: 0...0
+        case .describeTransactions: 0...0
+        case .listTransactions: 0...2
         case .listConfigResources: 0...1
         case .describeTopicPartitions: 0...0
         case .describeGatewayKeys: 0...0
@@ -79,6 +87,11 @@ extension APIKey {
         case .deleteRecords: 2
         case .initProducerID: 2
         case .offsetForLeaderEpoch: 4
+        case .addPartitionsToTxn: 3
+        case .addOffsetsToTxn: 3
+        case .endTxn: 3
+        case .writeTxnMarkers: 1
+        case .txnOffsetCommit: 3
         case .describeAcls: 2
         case .createAcls: 2
         case .deleteAcls: 2
@@ -94,6 +107,9 @@ extension APIKey {
         case .describeUserScramCredentials: 0
         case .alterUserScramCredentials: 0
         case .describeCluster: 0
+        case .describeProducers: 0
+        case .describeTransactions: 0
+        case .listTransactions: 0
         case .listConfigResources: 0
         case .describeTopicPartitions: 0
         case .describeGatewayKeys: 0

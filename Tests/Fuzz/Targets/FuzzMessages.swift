@@ -21,7 +21,9 @@ let requestTypes: [any KafkaRequest.Type] = [
     DescribeTopicPartitionsRequest.self, DescribeAclsRequest.self, CreateAclsRequest.self, DeleteAclsRequest.self,
     DescribeClientQuotasRequest.self, AlterClientQuotasRequest.self, DescribeUserScramCredentialsRequest.self,
     AlterUserScramCredentialsRequest.self, DescribeGatewayKeysRequest.self, AlterGatewayKeysRequest.self,
-    SaslHandshakeRequest.self, SaslAuthenticateRequest.self,
+    SaslHandshakeRequest.self, SaslAuthenticateRequest.self, AddPartitionsToTxnRequest.self, AddOffsetsToTxnRequest.self,
+    EndTxnRequest.self, WriteTxnMarkersRequest.self, TxnOffsetCommitRequest.self, DescribeProducersRequest.self,
+    DescribeTransactionsRequest.self, ListTransactionsRequest.self,
 ]
 
 private func roundTrip<Message: KafkaRequest>(_: Message.Type, version: Int16, _ body: UnsafeRawBufferPointer) {
