@@ -22,6 +22,45 @@ public enum ControlRecordType: Int16, Sendable {
     }
 }
 
+/// Where the records of an aborted transaction are, in one partition. It stands in a header of the marker, which Kafka's
+/// has not and readers pass over: so a log tells by itself, segment by segment, what `read_committed` readers leave out.
+///
+/// ```
+/// header "millrace.aborted": firstOffset i64 | lastStableOffset i64
+/// ```
+public struct AbortedExtent: Equatable, Sendable {
+    /// Of the transaction's first batch.
+    public var firstOffset: Int64
+    /// What the last stable offset is once this marker counts: below it no record belongs to a transaction that ends later.
+    public var lastStableOffset: Int64
+
+    static let headerKey = "millrace.aborted"
+
+    public init(firstOffset: Int64, lastStableOffset: Int64) {
+        self.firstOffset = firstOffset
+        self.lastStableOffset = lastStableOffset
+    }
+
+    /// What the marker's record says; nil when it has no such header, or one that is not whole.
+    public init?(_ record: RecordView) {
+        for header in record.headers where header.key.elementsEqual(Self.headerKey.utf8) {
+            guard let value = header.value else { return nil }
+            var reader = ByteReader(value)
+            guard let first = try? reader.int64(), let stable = try? reader.int64() else { return nil }
+            self.init(firstOffset: first, lastStableOffset: stable)
+            return
+        }
+        return nil
+    }
+
+    fileprivate var header: RecordHeader {
+        var value = ByteWriter(capacity: 16)
+        value.int64(firstOffset)
+        value.int64(lastStableOffset)
+        return RecordHeader(key: Self.headerKey, value: value.array)
+    }
+}
+
 /// The record that ends a transaction in one partition. Source: KIP-98.
 public struct EndTransactionMarker: Equatable, Sendable {
     public var isCommit: Bool
@@ -44,10 +83,10 @@ public struct EndTransactionMarker: Equatable, Sendable {
         self.init(isCommit: type == .commit, coordinatorEpoch: epoch)
     }
 
-    /// Returns the control batch that ends the transaction of this producer.
+    /// Returns the control batch that ends the transaction of this producer. `aborted`: where the records are that it aborts.
     public func batch(
         producerID: ProducerID, producerEpoch: ProducerEpoch, timestampMs: Int64, baseOffset: Offset = .zero,
-        partitionLeaderEpoch: LeaderEpoch = .none, pool: ChunkPool = .shared
+        partitionLeaderEpoch: LeaderEpoch = .none, aborted: AbortedExtent? = nil, pool: ChunkPool = .shared
     ) -> ByteSlice {
         var key = ByteWriter(capacity: ControlRecordType.keySize)
         key.int16(ControlRecordType.keyVersion)
@@ -57,7 +96,8 @@ public struct EndTransactionMarker: Equatable, Sendable {
         value.int32(coordinatorEpoch)
 
         var builder = RecordBatchBuilder(pool: pool)
-        builder.append(key: key.bytes, value: value.bytes, timestampMs: timestampMs)
+        builder.append(
+            key: key.array, value: value.array, headers: aborted.map { [$0.header] } ?? [], timestampMs: timestampMs)
         var options = RecordBatchBuilder.Options()
         options.baseOffset = baseOffset
         options.partitionLeaderEpoch = partitionLeaderEpoch

@@ -17,7 +17,7 @@ import StorageIO
 /// ```
 /// LogStorage.md, *What a checkpoint promises*, says what each of these is relied on for.
 ///
-/// Version 1 had no `truncations`. It is read and not written. The version stands for the whole folder: a program refuses to
+/// Version 1 had no `truncations`, version 2 nothing of transactions. They are read and not written. The version stands for the whole folder: a program refuses to
 /// open one that a later program has written (`version`), and serves a folder of an earlier version only once a checkpoint of
 /// its own version is on disk.
 struct Checkpoint {
@@ -25,10 +25,10 @@ struct Checkpoint {
     static let copyName = "checkpoint.copy"
     static let magic: UInt32 = 0x4d4c_4350
     /// Raised with every change of any file of the folder that an older program could misread. 2: `truncations`, here and in
-    /// the journal.
-    static let version: UInt16 = 2
+    /// the journal. 3: transactions, in the producers' states.
+    static let version: UInt16 = 3
     /// Largest checkpoint that is written or read, in bytes. At the limits of partitions (200,000) and producer states
-    /// (`ProducerLimit`) one has 46 MB; a larger one is not ours, or of a release that bounded nothing.
+    /// (`ProducerLimit`) one has 53 MB; a larger one is not ours, or of a release that bounded nothing.
     static let maxBytes = 1 << 30
 
     struct Entry {

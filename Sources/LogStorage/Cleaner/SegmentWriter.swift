@@ -28,6 +28,7 @@ struct SegmentWriter {
         segment.count(
             batchAt: segment.size, baseOffset: header.baseOffset.rawValue, size: Int64(batch.count),
             maxTimestamp: header.maxTimestampMs, interval: indexInterval)
+        if header.isControl { segment.noteMarker(header) }
         buffer.append(contentsOf: batch)
         if buffer.count >= Self.bufferBytes { try flush() }
     }

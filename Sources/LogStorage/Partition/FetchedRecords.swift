@@ -16,8 +16,9 @@ public struct FetchedRecords: Sendable {
     public var endOffset: Offset?
     public var highWatermark: Offset
     public var logStartOffset: Offset
+    public var lastStableOffset: Offset
     public var logEndOffset: Offset
-    /// What belongs to `highWatermark`; see `PartitionLog.Watermark.position`.
+    /// What belongs to `highWatermark`, or to `lastStableOffset` for its readers; see `PartitionLog.Watermark.position`.
     public var watermarkPosition: Int64 = 0
     /// The limit cut the records off: more of them follow in the same place.
     public var isCut = false

@@ -32,9 +32,11 @@ extension PartitionLog {
     ///
     /// The caller has checked the batch's header and CRC, hands its memory over, and calls `LogStore.kick` when its
     /// round of appends is done. `nowMs` is the wall clock. With `keysAreChecked` the caller has also looked at the keys
-    /// (`checkKeys`), which may take long. Source: KIP-98, KIP-101.
+    /// (`checkKeys`), which may take long. `verified`: what the transaction coordinator has said of a transactional batch
+    /// (`verify`). Source: KIP-98, KIP-101, KIP-890.
     public func append(
-        _ batch: ByteSlice, origin: Origin, nowMs: Int64, keysAreChecked: Bool = false
+        _ batch: ByteSlice, origin: Origin, nowMs: Int64, keysAreChecked: Bool = false,
+        verified: TransactionGuard? = nil
     ) -> Result<AppendReceipt, AppendRefusal> {
         let header = RecordBatchHeader(unchecked: batch.pointer)
         if origin == .client, !keysAreChecked, requiresKeys, case .refused(let refusal) = checkKeys(header, .full) {
@@ -50,8 +52,10 @@ extension PartitionLog {
                             + "the maximum configured value of \(state.settings.maxBatchBytes)."))
             }
             var producer: ProducerBatch?
-            if let identity = ProducerBatch(header) {
-                switch state.producers.check(identity) {
+            if origin == .broker, !header.isTransactional {
+                producer = ProducerBatch(header)
+            } else if let identity = ProducerBatch(header) {
+                switch state.producers.check(identity, verified: verified) {
                 case .accept: producer = identity
                 case .duplicate(let baseOffset, let lastOffset):
                     return .success(
@@ -64,8 +68,10 @@ extension PartitionLog {
                     return .failure(
                         AppendRefusal(
                             code,
-                            "producer \(identity.producerID) epoch \(identity.producerEpoch): sequence "
-                                + "\(identity.baseSequence) does not follow in \(folderName)"))
+                            "producer \(identity.producerID) epoch \(identity.producerEpoch): "
+                                + (code == .invalidTxnState
+                                    ? "no transaction of it is open in \(folderName), or one that is not this batch's"
+                                    : "sequence \(identity.baseSequence) does not follow in \(folderName)")))
                 }
             }
             var appendTime: Int64 = -1
@@ -76,39 +82,52 @@ extension PartitionLog {
                 return .failure(refusal)
             }
 
-            let base = state.logEndOffset
-            let last = base + Int64(header.lastOffsetDelta)
-            RecordBatchHeader.assign(
-                baseOffset: Offset(base), partitionLeaderEpoch: state.leadership.epoch, at: batch.pointer)
-            state.epochs.begin(state.leadership.epoch.rawValue, at: base)
-            let timestamp = header.maxTimestampMs
-            let segment = state.segmentForAppend(
-                of: batch.count, baseOffset: base, lastOffset: last, timeMs: timestamp >= 0 ? timestamp : nowMs)
-            let position = segment.size
-            segment.count(
-                batchAt: position, baseOffset: base, size: Int64(batch.count), maxTimestamp: timestamp,
-                interval: state.settings.indexIntervalBytes)
-            if segment.firstTimestamp == .max { segment.firstTimestamp = timestamp >= 0 ? timestamp : nowMs }
-            if let producer { recordProducer(producer, lastOffset: last, nowMs: nowMs, &state) }
-            state.tail.append(
-                TailBatch(baseOffset: base, lastOffset: last, segment: segment, position: position, slice: batch))
-            state.logEndOffset = last + 1
-            if !state.isDirty {
-                state.isDirty = true
-                registry.addDirty(self)
-            }
-            state.lastTicket = commits.enqueue(
-                QueuedAppend(
-                    log: self, slice: batch, baseOffset: base, lastOffset: last, truncations: state.truncations))
-            return .success(
-                AppendReceipt(
-                    baseOffset: Offset(base), lastOffset: Offset(last), logAppendTimeMs: appendTime,
-                    logStartOffset: Offset(state.logStartOffset), ticket: state.lastTicket, isDuplicate: false))
+            return .success(place(batch, producer, appendTime: appendTime, nowMs: nowMs, &state))
         }
         guard case .success(var receipt) = result, receipt.isDuplicate, receipt.logAppendTimeMs == Self.unknownTime
         else { return result }
         receipt.logAppendTimeMs = appendTimeInFile(of: receipt.baseOffset)
         return .success(receipt)
+    }
+
+    /// Puts a batch that was checked at the log's end, and queues it. Called with the state lock held.
+    @inline(__always)
+    func place(
+        _ batch: ByteSlice, _ producer: ProducerBatch?, appendTime: Int64, nowMs: Int64, _ state: inout State
+    ) -> AppendReceipt {
+        let header = RecordBatchHeader(unchecked: batch.pointer)
+        let base = state.logEndOffset
+        let last = base + Int64(header.lastOffsetDelta)
+        RecordBatchHeader.assign(
+            baseOffset: Offset(base), partitionLeaderEpoch: state.leadership.epoch, at: batch.pointer)
+        state.epochs.begin(state.leadership.epoch.rawValue, at: base)
+        let timestamp = header.maxTimestampMs
+        let segment = state.segmentForAppend(
+            of: batch.count, baseOffset: base, lastOffset: last, timeMs: timestamp >= 0 ? timestamp : nowMs)
+        let position = segment.size
+        segment.count(
+            batchAt: position, baseOffset: base, size: Int64(batch.count), maxTimestamp: timestamp,
+            interval: state.settings.indexIntervalBytes)
+        if segment.firstTimestamp == .max { segment.firstTimestamp = timestamp >= 0 ? timestamp : nowMs }
+        if let producer {
+            recordProducer(producer, baseOffset: base, lastOffset: last, nowMs: nowMs, &state)
+        } else if header.isControl {
+            recordMarker(header, in: segment, nowMs: nowMs, &state)
+        }
+        state.appendedBytes += Int64(batch.count)
+        state.tail.append(
+            TailBatch(baseOffset: base, lastOffset: last, segment: segment, position: position, slice: batch))
+        state.logEndOffset = last + 1
+        if !state.isDirty {
+            state.isDirty = true
+            registry.addDirty(self)
+        }
+        state.lastTicket = commits.enqueue(
+            QueuedAppend(
+                log: self, slice: batch, baseOffset: base, lastOffset: last, truncations: state.truncations))
+        return AppendReceipt(
+            baseOffset: Offset(base), lastOffset: Offset(last), logAppendTimeMs: appendTime,
+            logStartOffset: Offset(state.logStartOffset), ticket: state.lastTicket, isDuplicate: false)
     }
 
     /// Stands in a receipt until the batch's header has been read from its file, outside the lock.
@@ -153,7 +172,8 @@ extension PartitionLog.State {
         let age = active.firstTimestamp == .max ? 0 : timeMs - active.firstTimestamp
         let overdue = age > settings.effectiveSegmentMs - jitter(of: active)
         let tooFar = lastOffset - active.baseOffset > Int64(Int32.max)
-        guard overfull || overdue || tooFar else { return active }
+        let isCrowded = active.index.aborted.count >= SegmentIndex.maxAborted
+        guard overfull || overdue || tooFar || isCrowded else { return active }
         return roll(at: baseOffset)
     }
 

@@ -17,7 +17,7 @@ extension PartitionLog {
             state.carried = []
             state.producers = ProducerStates()
             producerLimit.update(&state)
-            return (state.waiters.removeAll(), wasStuck, wasUncleanable)
+            return (state.takeWaiters(), wasStuck, wasUncleanable)
         }
         if wasStuck { commits.countStuck(-1) }
         if wasUncleanable { store.cleaner.countUncleanable(-1) }

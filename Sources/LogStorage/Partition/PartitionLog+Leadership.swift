@@ -24,7 +24,7 @@ extension PartitionLog {
             let before = state.leadership
             guard state.leadership.become(leaderIn: epoch) else { return (false, []) }
             // Readers that name the epoch before are to be refused.
-            return (true, state.leadership == before ? [] : state.waiters.removeAll())
+            return (true, state.leadership == before ? [] : state.takeWaiters())
         }
         commits.tell(waiters)
         return isDone
@@ -35,7 +35,7 @@ extension PartitionLog {
     public func resign(for epoch: LeaderEpoch) -> Bool {
         let (isDone, waiters) = state.withLock { state -> (Bool, [ReadWaiter]) in
             guard state.leadership.resign(for: epoch) else { return (false, []) }
-            return (true, state.waiters.removeAll())
+            return (true, state.takeWaiters())
         }
         commits.tell(waiters)
         return isDone

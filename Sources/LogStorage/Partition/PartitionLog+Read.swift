@@ -9,6 +9,9 @@ extension PartitionLog {
     public enum Visibility: Sendable {
         /// Consumers: only what is durable.
         case committed
+        /// Consumers that read committed transactions alone: what is below the last stable offset. Records of aborted ones are
+        /// among it (`abortedTransactions`).
+        case stable
         /// The broker's own look at its log, the unflushed end included.
         case appended
     }
@@ -32,7 +35,7 @@ extension PartitionLog {
         while true {
             var plan: ReadPlan
             let outcome = state.withLock { state in
-                if visibility == .committed { state.followers.noteReader() }
+                if visibility != .appended { state.followers.noteReader() }
                 return state.plan(from: wanted, maxBytes: maxBytes, atLeastOne, visibility)
             }
             switch outcome {
@@ -80,6 +83,8 @@ extension PartitionLog {
         let walk: SegmentWalk
         /// The index is in its file: look there for a later start.
         let indexCount: Int?
+        /// Exclusive: batches that end behind it are not for this reader.
+        let limit: Int64
         let nextBaseOffset: Int64?
     }
 
@@ -126,7 +131,7 @@ extension PartitionLog {
                     from: wanted, maxBytes: maxBytes, atLeastOne: atLeastOne, source, &window, position: position,
                     expected: expected)
             else { return false }
-            records.isCut = found.bytes.upperBound < source.end
+            records.isCut = found.bytes.upperBound < source.end && found.endOffset < source.limit
             guard !found.bytes.isEmpty else { return true }
             // What was read just now is in the page cache, what was read within the last minute need not be.
             if staysInFile, found.bytes.lowerBound < found.readFrom {
@@ -192,6 +197,7 @@ extension PartitionLog {
             }
             let total = header.totalSize
             let end = header.lastOffset.rawValue + 1
+            if end > source.limit { break }
             if end > wanted {
                 if at + Int64(total) - (first ?? at) > maxBytes {
                     if first != nil { break }
@@ -253,21 +259,23 @@ extension PartitionLog.State {
     ) -> Result<PartitionLog.ReadPlan, ReadRefusal> {
         // Comes before the offset's range: OFFSET_OUT_OF_RANGE by offsets that are not the log's would make a consumer reset.
         if let refusal = readRefusal { return .failure(refusal) }
-        let end = visibility == .committed ? highWatermark : logEndOffset
-        guard wanted >= logStartOffset, wanted <= end else {
+        let readable = visibility == .appended ? logEndOffset : highWatermark
+        guard wanted >= logStartOffset, wanted <= readable else {
             return .failure(
                 .outOfRange(logStartOffset: Offset(logStartOffset), highWatermark: Offset(highWatermark)))
         }
+        let end = visibility == .stable ? lastStableOffset : readable
         var wanted = wanted
         while let range = quarantine.range(holding: wanted) {
             guard range.isRepaired else { return .failure(.corrupt(range.description)) }
-            wanted = min(end, range.endOffset)
-            if wanted == end { break }
+            wanted = min(readable, range.endOffset)
+            if wanted == readable { break }
         }
         var records = FetchedRecords(
             highWatermark: Offset(highWatermark), logStartOffset: Offset(logStartOffset),
-            logEndOffset: Offset(logEndOffset), watermarkPosition: watermarkPosition)
-        if wanted == end { return .success(PartitionLog.ReadPlan(records: records, file: nil, wanted: wanted)) }
+            lastStableOffset: Offset(lastStableOffset), logEndOffset: Offset(logEndOffset),
+            watermarkPosition: position(visibility))
+        if wanted >= end { return .success(PartitionLog.ReadPlan(records: records, file: nil, wanted: wanted)) }
         if let first = tail.first, wanted >= first.baseOffset {
             var index = tail.partitioningIndex { $0.lastOffset >= wanted }
             var slices: [ByteSlice] = []
@@ -297,13 +305,13 @@ extension PartitionLog.State {
             start = Int64(entry.position)
             expected += Int64(entry.relativeOffset)
         }
-        var readable = segment.readable
+        var fileEnd = segment.readable
         var next = low + 1 < segments.count ? segments[low + 1].baseOffset : nil
         // Between the damage before it and the damage behind it; a repair leaves the bytes where they are.
         for range in quarantine.ranges {
             if range.baseOffset > wanted {
                 next = min(next ?? .max, range.baseOffset)
-                if range.segmentBase == segment.baseOffset { readable = min(readable, range.startPosition) }
+                if range.segmentBase == segment.baseOffset { fileEnd = min(fileEnd, range.startPosition) }
                 break
             }
             if range.segmentBase == segment.baseOffset, range.endPosition >= start {
@@ -315,9 +323,9 @@ extension PartitionLog.State {
             PartitionLog.ReadPlan(
                 records: records,
                 file: PartitionLog.FileSource(
-                    segment: segment, start: start, end: readable, expected: expected,
+                    segment: segment, start: start, end: fileEnd, expected: expected,
                     walk: walk(below: low + 1 < segments.count ? segments[low + 1].baseOffset : logEndOffset),
-                    indexCount: segment.index.isInMemory ? nil : segment.index.count, nextBaseOffset: next),
+                    indexCount: segment.index.isInMemory ? nil : segment.index.count, limit: end, nextBaseOffset: next),
                 wanted: wanted))
     }
 

@@ -79,7 +79,7 @@ extension PartitionLog {
                 store.requests.add(.quarantines)
             }
             state.epochs.truncateStart(to: state.logStartOffset)
-            told = state.waiters.removeAll()
+            told = state.takeWaiters()
             return true
         }
         commits.tell(told)
@@ -161,7 +161,7 @@ extension PartitionLog {
             guard target > state.logStartOffset else { return .success((Offset(state.logStartOffset), 0)) }
             state.logStartOffset = target
             // Readers that wait may stand below the new start.
-            told = state.waiters.removeAll()
+            told = state.takeWaiters()
             state.epochs.truncateStart(to: target)
             if !state.isDirty {
                 state.isDirty = true

@@ -12,9 +12,11 @@ extension PartitionLog {
         public var leaderEpoch: Int32
     }
 
-    /// The first record at or after the log's start whose timestamp is `timestampMs` or above, among those below the high
-    /// watermark; nil when there is none. Source: KIP-79.
-    public func firstOffset(notBefore timestampMs: Int64) -> Result<TimestampedOffset?, ReadRefusal> {
+    /// The first record at or after the log's start whose timestamp is `timestampMs` or above, among those that the reader may
+    /// see; nil when there is none. Source: KIP-79.
+    public func firstOffset(
+        notBefore timestampMs: Int64, visibility: Visibility = .committed
+    ) -> Result<TimestampedOffset?, ReadRefusal> {
         let segments = state.withLock { state in
             state.segments.filter { $0.size > 0 && $0.maxTimestamp >= timestampMs }
         }
@@ -29,9 +31,9 @@ extension PartitionLog {
             if segment.isRetired.load(ordering: .acquiring) { start = segment.baseOffset }
             let limit = state.withLock { state -> Int64 in
                 let next = state.segments.first { $0.baseOffset > segment.baseOffset }?.baseOffset
-                return min(next ?? .max, state.highWatermark)
+                return min(next ?? .max, visibility == .stable ? state.lastStableOffset : state.highWatermark)
             }
-            switch scan(from: start, below: limit, notBefore: timestampMs) {
+            switch scan(from: start, below: limit, visibility, notBefore: timestampMs) {
             case .success(nil): continue
             case let result: return result
             }
@@ -41,10 +43,12 @@ extension PartitionLog {
 
     /// The record with the largest timestamp, the first of them where there are several; nil for an empty log.
     /// Source: KIP-734.
-    public func offsetOfMaxTimestamp() -> Result<TimestampedOffset?, ReadRefusal> {
+    public func offsetOfMaxTimestamp(
+        visibility: Visibility = .committed
+    ) -> Result<TimestampedOffset?, ReadRefusal> {
         let newest = state.withLock { state in state.segments.map(\.maxTimestamp).max() ?? .min }
         guard newest >= 0 else { return .success(nil) }
-        return firstOffset(notBefore: newest)
+        return firstOffset(notBefore: newest, visibility: visibility)
     }
 
     private func startOfSearch(in segment: Segment, _ timestampMs: Int64) throws(StorageError) -> Int64 {
@@ -62,14 +66,14 @@ extension PartitionLog {
     }
 
     private func scan(
-        from start: Int64, below limit: Int64, notBefore timestampMs: Int64
+        from start: Int64, below limit: Int64, _ visibility: Visibility, notBefore timestampMs: Int64
     ) -> Result<TimestampedOffset?, ReadRefusal> {
         let first = logStartOffset.rawValue
         var offset = max(start, first)
         var records = RecordIterator()
         while offset < limit {
             let fetched: FetchedRecords
-            switch read(from: Offset(offset), maxBytes: 256 << 10, pool: store.pool) {
+            switch read(from: Offset(offset), maxBytes: 256 << 10, visibility: visibility, pool: store.pool) {
             case .success(let found): fetched = found
             case .failure(let refusal): return .failure(refusal)
             }

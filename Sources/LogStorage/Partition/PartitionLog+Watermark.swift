@@ -23,26 +23,39 @@ extension PartitionLog {
     /// The waiter is told once. If it is still registered, by `slot`, this only moves its threshold. Nothing is missed:
     /// what is visible now is in the answer, what comes later is told. When `enough` is reached, nobody waits for more, and
     /// the waiter is told of the rest alone, as of a deletion: it stays registered as long as it is not told.
+    ///
+    /// With `.stable` bytes count once they are below the last stable offset.
     public func watch(
-        _ waiter: ReadWaiter, slot: inout Int32, step: Int64, enough: Int64 = .max
+        _ waiter: ReadWaiter, slot: inout Int32, step: Int64, enough: Int64 = .max, visibility: Visibility = .committed
     ) -> Watermark {
         state.withLock { state in
             let isGone = state.isDeleted || !state.leadership.isLeader
+            let position = state.position(visibility)
             if !isGone {
-                let (threshold, isNever) = state.watermarkPosition.addingReportingOverflow(step)
-                let isOver = isNever || state.watermarkPosition >= enough
-                slot = state.waiters.set(waiter, threshold: isOver ? .max : threshold, slot: slot)
+                let (threshold, isNever) = position.addingReportingOverflow(step)
+                let isOver = isNever || position >= enough
+                // It may have waited for the other position until now.
+                if visibility == .stable {
+                    state.waiters.remove(waiter, slot: slot)
+                    slot = state.stableWaiters.set(waiter, threshold: isOver ? .max : threshold, slot: slot)
+                } else {
+                    if !state.stableWaiters.isEmpty { state.stableWaiters.remove(waiter, slot: slot) }
+                    slot = state.waiters.set(waiter, threshold: isOver ? .max : threshold, slot: slot)
+                }
                 state.followers.noteReader()
             }
             return Watermark(
-                position: state.watermarkPosition, logStartOffset: Offset(state.logStartOffset),
+                position: position, logStartOffset: Offset(state.logStartOffset),
                 leaderEpoch: state.leadership.epoch, isGone: isGone)
         }
     }
 
     /// Forgets a waiter that gave up.
     public func forget(_ waiter: ReadWaiter, slot: Int32) {
-        state.withLock { $0.waiters.remove(waiter, slot: slot) }
+        state.withLock { state in
+            state.waiters.remove(waiter, slot: slot)
+            state.stableWaiters.remove(waiter, slot: slot)
+        }
     }
 
     /// Records that everything up to and including `lastOffset`, `bytes` more than before, is on this node's disk. Adds
@@ -91,8 +104,11 @@ extension PartitionLog.State {
         if progress.flushed(to: lastOffset + 1, bytes: bytes) { takeReached(&told) }
     }
 
-    /// Takes out the waiters whose position is reached.
+    /// Takes out the waiters whose position is reached, after the high watermark has moved.
     fileprivate mutating func takeReached(_ told: inout [ReadWaiter]) {
+        if !producers.ongoing.isEmpty { producers.advance(to: highWatermark) }
         while let waiter = waiters.next(reached: watermarkPosition) { told.append(waiter) }
+        if stableWaiters.isEmpty { return }
+        while let waiter = stableWaiters.next(reached: stablePosition) { told.append(waiter) }
     }
 }

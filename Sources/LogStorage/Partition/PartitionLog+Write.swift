@@ -359,7 +359,7 @@ extension PartitionLog.State {
         }
         // What a start has replayed is not kept: its pool is not the one that is counted.
         let isKept =
-            followers.settle(written, isWaitedFor: waiters.awaitsGrowth, isWhole: isWhole(upTo: end), memory.window)
+            followers.settle(written, isWaitedFor: waiters.awaitsGrowth || stableWaiters.awaitsGrowth, isWhole: isWhole(upTo: end), memory.window)
             && !replayPool.owns(tail[end - 1].slice.chunk)
         if !isKept, settled == 0 {
             // The usual case of a partition that nobody reads: nothing of it is counted.

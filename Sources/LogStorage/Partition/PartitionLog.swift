@@ -71,8 +71,12 @@ public final class PartitionLog: Sendable {
         var producers = ProducerStates()
         /// How many of `producers` the store's `ProducerLimit` counts.
         var countedProducers = 0
+        /// Bytes appended since the log was opened: what `watermarkPosition` will be when all of them are visible.
+        var appendedBytes: Int64 = 0
         /// Readers that wait for `watermarkPosition` to reach something.
         var waiters = WaiterHeap()
+        /// Readers of committed records, who wait for `stablePosition`.
+        var stableWaiters = WaiterHeap()
         /// Ticket of the newest append.
         var lastTicket: UInt64 = 0
         /// The partition is on the registry's list of those changed since the last checkpoint.
@@ -179,6 +183,8 @@ public final class PartitionLog: Sendable {
     public var logEndOffset: Offset { state.withLock { Offset($0.logEndOffset) } }
     /// Exclusive end of what consumers may read.
     public var highWatermark: Offset { state.withLock { Offset($0.highWatermark) } }
+    /// Exclusive end of what readers of committed transactions may read: no open one begins below it.
+    public var lastStableOffset: Offset { state.withLock { Offset($0.lastStableOffset) } }
     public var settings: LogSettings { state.withLock { $0.settings } }
     /// Bytes of log, those not yet in files included.
     public var sizeInBytes: Int64 { state.withLock { $0.segments.reduce(0) { $0 + $1.size } } }

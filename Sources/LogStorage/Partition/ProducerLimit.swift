@@ -1,11 +1,12 @@
 import ByteBuffers
 import KafkaModel
+import RecordFormat
 import Synchronization
 import Telemetry
 
 /// How many states of idempotent producers all partitions keep together.
 ///
-/// Each costs 100 to 200 bytes of memory and up to 99 of each checkpoint, and any client may invent producer ids, so their
+/// Each costs 100 to 250 bytes of memory and up to 127 of each checkpoint, and any client may invent producer ids, so their
 /// number is bounded, in the spirit of KIP-936. Beyond `limit` the maintaining thread forgets the eighth that was silent for
 /// longest, wherever it is: a producer that writes steadily stays known. Until that is done, a partition forgets some of its
 /// own for each new one once there are an eighth too many (`hardLimit`).
@@ -14,7 +15,7 @@ import Telemetry
 /// (`countedProducers`). The sum is atomic. Whoever changes a partition's states calls `update` before the lock is let go, so the
 /// sum is right whatever other partitions do meanwhile; a partition that is being opened is counted when it is served.
 final class ProducerLimit: Sendable {
-    /// 262,144: 50 MB of memory, 26 MB of a checkpoint.
+    /// 262,144: 60 MB of memory, 33 MB of a checkpoint.
     static let maxStates = 1 << 18
 
     let limit: Int
@@ -51,7 +52,7 @@ final class ProducerLimit: Sendable {
     /// Forgets the longest silent of these partitions' producers, so that an eighth of the limit is free again.
     func enforce(on logs: [PartitionLog]) {
         var times: [Int64] = []
-        for log in logs { log.state.withLock { times += $0.producers.entries.values.lazy.map(\.lastTimestampMs) } }
+        for log in logs { log.state.withLock { times += $0.producers.silentSinceMs } }
         let kept = limit / 8 * 7
         guard times.count > limit else { return }
         times.sort()
@@ -79,12 +80,29 @@ final class ProducerLimit: Sendable {
 }
 
 extension PartitionLog {
-    /// Called with the state lock held.
-    func recordProducer(_ producer: ProducerBatch, lastOffset: Int64, nowMs: Int64, _ state: inout State) {
-        if producerLimit.isReached, state.producers.entries[producer.producerID] == nil {
+    /// Called with the state lock held, before the batch counts in `State.appendedBytes`.
+    func recordProducer(
+        _ producer: ProducerBatch, baseOffset: Int64, lastOffset: Int64, nowMs: Int64, _ state: inout State
+    ) {
+        makeRoomForProducer(producer.producerID, &state)
+        state.producers.record(
+            producer, baseOffset: baseOffset, lastOffset: lastOffset, timestampMs: nowMs, position: state.appendedBytes)
+        producerLimit.update(&state)
+    }
+
+    func recordMarker(
+        of header: RecordBatchHeader, _ marker: EndTransactionMarker, offset: Int64, nowMs: Int64, _ state: inout State
+    ) {
+        makeRoomForProducer(header.producerID.rawValue, &state)
+        state.producers.recordMarker(
+            of: header.producerID.rawValue, epoch: header.producerEpoch.rawValue,
+            coordinatorEpoch: marker.coordinatorEpoch, offset: offset, timestampMs: nowMs)
+        producerLimit.update(&state)
+    }
+
+    private func makeRoomForProducer(_ producerID: Int64, _ state: inout State) {
+        if producerLimit.isReached, state.producers.entries[producerID] == nil {
             producerLimit.makeRoom(in: &state.producers)
         }
-        state.producers.record(producer, lastOffset: lastOffset, timestampMs: nowMs)
-        producerLimit.update(&state)
     }
 }

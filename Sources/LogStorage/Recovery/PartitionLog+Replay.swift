@@ -36,6 +36,7 @@ extension PartitionLog {
             store.memory.add(batch.count)
             state.replay(header)
             state.progress.reset(to: state.logEndOffset)
+            state.producers.advance(to: state.highWatermark)
             if !state.isDirty, !state.isDeleted {
                 state.isDirty = true
                 registry.addDirty(self)
@@ -111,7 +112,15 @@ extension PartitionLog.State {
         leadership.learn(header.partitionLeaderEpoch)
         if let batch = ProducerBatch(header) {
             producers.record(
-                batch, lastOffset: header.lastOffset.rawValue, timestampMs: max(header.maxTimestampMs, replayTimeMs))
+                batch,
+                // What is left of a batch that compaction has emptied begins nothing.
+                baseOffset: header.recordCount > 0 ? header.baseOffset.rawValue : -1,
+                lastOffset: header.lastOffset.rawValue, timestampMs: max(header.maxTimestampMs, replayTimeMs))
+        } else if header.isControl, header.hasProducerID, let (marker, _) = AbortedTransaction.read(header) {
+            producers.recordMarker(
+                of: header.producerID.rawValue, epoch: header.producerEpoch.rawValue,
+                coordinatorEpoch: marker.coordinatorEpoch, offset: header.lastOffset.rawValue,
+                timestampMs: max(header.maxTimestampMs, replayTimeMs))
         }
     }
 

@@ -338,6 +338,7 @@ struct PartitionRecovery {
             state.obsolete = obsolete
             state.logEndOffset = endOffset
             state.progress.reset(to: endOffset)
+            state.producers.advance(to: state.highWatermark)
         }
         if !obsolete.isEmpty { log.markDirty() }
     }

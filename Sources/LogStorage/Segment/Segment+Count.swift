@@ -29,6 +29,13 @@ extension Segment {
         count(
             batchAt: position, baseOffset: header.baseOffset.rawValue, size: Int64(header.totalSize),
             maxTimestamp: header.maxTimestampMs, interval: interval)
+        if header.isControl { noteMarker(header) }
+    }
+
+    /// Notes what the marker of an aborted transaction says. All of the batch must be in memory.
+    func noteMarker(_ header: RecordBatchHeader) {
+        guard header.totalSize <= SegmentWalk.maxControlBatch else { return }
+        if let aborted = AbortedTransaction(marker: header) { index.append(aborted) }
     }
 
     /// Resets everything known about the batches, before they are scanned from the beginning again.

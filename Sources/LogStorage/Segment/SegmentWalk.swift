@@ -26,6 +26,8 @@ struct SegmentWalk {
     var mayBeTorn = false
     /// Largest batch; a length beyond it is damage.
     static let maxBatch = 1 << 30
+    /// Largest control batch whose record is read with its header; a marker has about 120 bytes.
+    static let maxControlBatch = 4 << 10
     static let window = 1 << 20
 
     enum End {
@@ -89,7 +91,8 @@ struct SegmentWalk {
                 isBroken = !accepts(header, expected: expected, room: end - position - Int64(at))
                 if isBroken { break }
                 let total = header.totalSize
-                if needsBytes {
+                // What a marker says is in its record.
+                if needsBytes || (header.isControl && total <= Self.maxControlBatch) {
                     needed = total
                     if total > count - at { break }
                 }

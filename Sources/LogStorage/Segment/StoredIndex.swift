@@ -18,6 +18,31 @@ struct StoredIndex {
         return found
     }
 
+    /// The first of `number` aborted transactions for which `belongs` holds, given that it holds for all behind it.
+    func firstAborted(of number: Int, where belongs: (AbortedTransaction) -> Bool) throws(StorageError) -> Int {
+        try (0..<number).partitioningIndex { (place) throws(StorageError) in
+            belongs(try aborted(place..<place + 1)[0])
+        }
+    }
+
+    /// The aborted transactions at these places.
+    func aborted(_ places: Range<Int>) throws(StorageError) -> [AbortedTransaction] {
+        let start = SegmentIndex.headerSize + count * IndexEntry.encodedSize
+        let bytes = try file.read(
+            places.count * AbortedTransaction.encodedSize,
+            at: Int64(start + places.lowerBound * AbortedTransaction.encodedSize))
+        do {
+            return try bytes.withUnsafeBytes { raw throws(DecodeError) in
+                var reader = ByteReader(raw)
+                var found: [AbortedTransaction] = []
+                for _ in places { found.append(try AbortedTransaction(from: &reader)) }
+                return found
+            }
+        } catch {
+            throw StorageError(.corrupt("the index is shorter than its header says"), .read, path: file.path)
+        }
+    }
+
     private func entry(_ index: Int) throws(StorageError) -> IndexEntry {
         let at = Int64(SegmentIndex.headerSize + index * IndexEntry.encodedSize)
         let bytes = try file.read(IndexEntry.encodedSize, at: at)

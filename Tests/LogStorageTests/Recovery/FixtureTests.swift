@@ -22,7 +22,9 @@ import Testing
         var description: String { "version \(version)" }
     }
 
-    static let folders = [Folder(version: 1, truncations: 0), Folder(version: 2, truncations: 3)]
+    static let folders = [
+        Folder(version: 1, truncations: 0), Folder(version: 2, truncations: 3), Folder(version: 3, truncations: 3),
+    ]
     private static let files = PosixFileSystem()
 
     /// Copies a real folder into a simulated one.
@@ -73,6 +75,12 @@ import Testing
         }
         let bytes = try Self.files.readWhole(Path.join(fixture.path, "expected"), limit: 1 << 20)
         #expect(found == String(decoding: bytes, as: UTF8.self))
+        let log = folder.logs[0]
+        let open = log.knownProducers.filter { $0.transactionStart >= 0 }
+        #expect(open.map(\.producerID) == (fixture.version >= 3 ? [6] : []))
+        #expect(log.lastStableOffset.rawValue == open.first?.transactionStart ?? log.highWatermark.rawValue)
+        let aborted = try log.abortedTransactions(from: log.logStartOffset, to: log.highWatermark).get()
+        #expect(aborted.map(\.producerID) == (fixture.version >= 3 ? [5] : []))
         #expect(folder.append(to: 0) != nil)
     }
 
@@ -93,7 +101,7 @@ import Testing
     }
 
     private func write(_ fixture: Folder) throws {
-        let folder = try DamagedFolder(isClean: false, truncations: fixture.truncations)
+        let folder = try DamagedFolder(isClean: false, truncations: fixture.truncations, hasTransactions: true)
         if try Self.files.exists(fixture.path) { try Self.files.removeTree(fixture.path) }
         for path in try folder.files() where !path.hasSuffix(".lock") {
             let target = Path.join(fixture.path, String(path.dropFirst("/data/".count)))

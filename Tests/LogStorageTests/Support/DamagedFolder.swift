@@ -46,7 +46,8 @@ final class DamagedFolder {
 
     /// `isClean`: stopped in order; otherwise killed with commits in the journal. `truncations`: how often the logs are
     /// said to have been truncated before.
-    init(isClean: Bool, seed: UInt64 = 1, truncations: UInt32 = 0) throws {
+    /// `hasTransactions`: one is open at the end, and one was aborted behind the checkpoint.
+    init(isClean: Bool, seed: UInt64 = 1, truncations: UInt32 = 0, hasTransactions: Bool = false) throws {
         fileSystem = SimulatedFileSystem(seed: seed)
         stopped = fileSystem
         try open(fileSystem)
@@ -57,12 +58,34 @@ final class DamagedFolder {
             }
             // One long run, which is written through to its segment.
             if round % 8 == 5 { append(to: 1, count: 4, size: 1200) }
+            if hasTransactions {
+                if round == 10 { begin(5) }
+                if round == 12 { begin(6) }
+                if round == 18 { abort(5) }
+            }
             store.commitPending()
             if round == 15 { try store.checkpoint() }
             if round == 19 { for log in logs { try log.writeBehind(with: nil) } }
         }
         if isClean { try store.stop() }
         stopped = fileSystem
+    }
+
+    private func begin(_ producer: Int64) {
+        var batch = TestBatch(count: 2, valueSize: 60)
+        (batch.producerID, batch.producerEpoch, batch.baseSequence, batch.isTransactional) = (producer, 0, 0, true)
+        append(batch.bytes(), to: 0, origin: .client)
+    }
+
+    private func abort(_ producer: Int64) {
+        let end = logs[0].logEndOffset.rawValue
+        _ = logs[0].endTransaction(
+            TransactionMarker(
+                producerID: ProducerID(producer), epoch: ProducerEpoch(0), isCommit: false, coordinatorEpoch: 3,
+                isVersion2: false), nowMs: TestStore.now)
+        let marker = logs[0].state.withLock { Array($0.tail[$0.tail.count - 1].slice.bytes) }
+        written[0].append(
+            Written(baseOffset: end, lastOffset: end, records: Array(marker[RecordBatchHeader.size...])))
     }
 
     /// A folder that something else made.
@@ -73,11 +96,17 @@ final class DamagedFolder {
     }
 
     private func append(to place: Int, count: Int, size: Int) {
-        let bytes = TestBatch(count: count, valueSize: size).bytes()
+        append(TestBatch(count: count, valueSize: size).bytes(), to: place, origin: .client)
+    }
+
+    private func append(_ bytes: [UInt8], to place: Int, origin: PartitionLog.Origin) {
         let slice = bytes.withUnsafeBytes { ChunkPool.shared.slice(copying: $0) }
-        guard case .success(let receipt) = logs[place].append(slice, origin: .client, nowMs: TestStore.now) else {
-            preconditionFailure("refused")
-        }
+        // The coordinator knows of every transaction here.
+        let verified = TransactionGuard(logEndOffset: .max, isVersion2: false)
+        guard
+            case .success(let receipt) = logs[place].append(
+                slice, origin: origin, nowMs: TestStore.now, verified: verified)
+        else { preconditionFailure("refused") }
         written[place].append(
             Written(
                 baseOffset: receipt.baseOffset.rawValue, lastOffset: receipt.lastOffset.rawValue,

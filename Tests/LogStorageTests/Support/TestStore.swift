@@ -92,7 +92,14 @@ final class TestStore {
 
     func append(_ batch: TestBatch, nowMs: Int64 = TestStore.now) -> AppendReceipt {
         let slice = batch.bytes().withUnsafeBytes { ChunkPool.shared.slice(copying: $0) }
-        switch log.append(slice, origin: .client, nowMs: nowMs) {
+        var verified: TransactionGuard?
+        if batch.isTransactional {
+            // The coordinator says yes to everything.
+            let asked = log.verification(
+                of: ProducerID(batch.producerID), ProducerEpoch(batch.producerEpoch), isVersion2: false)
+            if case .ask(let answer) = asked { verified = answer }
+        }
+        switch log.append(slice, origin: .client, nowMs: nowMs, verified: verified) {
         case .success(let receipt): return receipt
         case .failure(let refusal): preconditionFailure("\(refusal)")
         }
