@@ -116,9 +116,15 @@ extension GroupCoordinator: PartitionStateOwner {
                 do {
                     while let batch = try cursor.next() {
                         try records.open(batch)
+                        let producerID = batch.isTransactional ? batch.producerID : .none
                         while let record = try records.next() {
                             guard record.offset >= offset, let key = record.key else { continue }
-                            try machine.replay(key: key, value: record.value)
+                            if batch.isControl {
+                                guard let marker = EndTransactionMarker(record) else { continue }
+                                machine.replayTransactionEnd(of: producerID, committed: marker.isCommit)
+                            } else {
+                                try machine.replay(key: key, value: record.value, producerID: producerID)
+                            }
                         }
                         offset = batch.lastOffset + 1
                     }

@@ -292,11 +292,7 @@ public final class GroupCoordinator: Sendable {
     private static func appendBatch(
         _ records: ArraySlice<CoordinatorRecord>, to shard: inout Shard, _ now: CoordinatorTime
     ) -> Bool {
-        var builder = RecordBatchBuilder()
-        for record in records {
-            builder.append(key: record.key, value: record.value, timestampMs: now.wallClockMs)
-        }
-        let batch = builder.finishUncompressed()
+        let batch = CoordinatorRecord.batch(records, now)
         let size = Int64(batch.count)
         switch shard.log.append(batch, origin: .broker, nowMs: now.wallClockMs) {
         case .success(let receipt):

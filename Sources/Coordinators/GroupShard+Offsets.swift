@@ -9,9 +9,10 @@ extension GroupShard {
         guard var offset else {
             groups[groupID]?.offsets[key.topic, key.partitionIndex] = nil
             for producer in groups[groupID]?.openTransactions ?? [] {
-                pendingTransactions[producer]?[groupID]?[key.topic, key.partitionIndex] = nil
+                changePending(producer, groupID) { $0[key.topic, key.partitionIndex] = nil }
                 // A transaction holds the group only by what is pending.
-                guard pendingTransactions[producer]?[groupID]?.isEmpty == true else { continue }
+                guard let rest = pendingTransactions[producer]?[groupID], rest.isEmpty else { continue }
+                context.pendingBytes -= rest.memoryBytes
                 pendingTransactions[producer]?[groupID] = nil
                 if pendingTransactions[producer]?.isEmpty == true { pendingTransactions[producer] = nil }
                 groups[groupID]?.openTransactions.remove(producer)
@@ -24,10 +25,21 @@ extension GroupShard {
         if producerID == .none {
             groups[groupID]!.offsets[key.topic, key.partitionIndex] = offset
         } else {
-            pendingTransactions[producerID, default: [:]][groupID, default: CommittedOffsets()][
-                key.topic, key.partitionIndex] = offset
+            changePending(producerID, groupID) { $0[key.topic, key.partitionIndex] = offset }
             groups[groupID]!.openTransactions.insert(producerID)
         }
+    }
+
+    /// Changes what is pending in a producer's transaction, and counts what that does to the memory of all.
+    private mutating func changePending(
+        _ producerID: ProducerID, _ groupID: String, _ change: (inout CommittedOffsets) -> Void
+    ) {
+        // Taken out, so that it is not copied on write.
+        var offsets = pendingTransactions[producerID]?.removeValue(forKey: groupID) ?? CommittedOffsets()
+        context.pendingBytes -= offsets.memoryBytes
+        change(&offsets)
+        context.pendingBytes += offsets.memoryBytes
+        pendingTransactions[producerID, default: [:]][groupID] = offsets
     }
 
     private mutating func write(

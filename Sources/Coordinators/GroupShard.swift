@@ -42,8 +42,8 @@ public struct GroupShard: Sendable {
         set { context.maxBatchBytes = newValue }
     }
 
-    /// Bytes of memory that the shard's groups take, about, with places that others have left.
-    public var memoryBytes: Int { context.footprint.memoryBytes + context.idleBytes }
+    /// Bytes of memory that the shard's groups take, about, with places that others have left and offsets that are pending.
+    public var memoryBytes: Int { context.footprint.memoryBytes + context.idleBytes + context.pendingBytes }
 
     /// Bytes of text that ListGroups shows of the shard's groups: of all but those with unusually long text, and of these.
     public var listedText: (usual: Int, long: Int) { (context.footprint.usualText, context.footprint.longText) }
@@ -134,6 +134,7 @@ public struct GroupShard: Sendable {
         pendingTransactions = [:]
         context.footprint = Footprint()
         context.idleBytes = 0
+        context.pendingBytes = 0
         context.unparkAll()
         context.timers.removeAll()
         phase = .unloaded
@@ -212,6 +213,7 @@ public struct GroupShard: Sendable {
         for producer in group.openTransactions {
             guard let offsets = pendingTransactions[producer]?[groupID] else { continue }
             view.pendingTransactions[producer] = [ExactString(groupID): offsets]
+            view.context.pendingBytes += offsets.memoryBytes
         }
         return view
     }

@@ -17,6 +17,8 @@ struct ShardContext: Sendable {
     var footprint = Footprint()
     /// What places keep that groups have left.
     var idleBytes = 0
+    /// What offsets of unfinished transactions take of memory.
+    var pendingBytes = 0
     /// See `GroupShard.memoryElsewhere`.
     var memoryElsewhere = 0
     var memberIDs: MemberIDSource
@@ -87,7 +89,8 @@ struct ShardContext: Sendable {
 
     /// Whether groups may take so much more memory. Who asks for none, or for less, is never refused.
     func hasRoom(for bytes: Int) -> Bool {
-        bytes <= 0 || footprint.memoryBytes + idleBytes + memoryElsewhere + bytes <= settings.maxMemoryBytes
+        bytes <= 0
+            || footprint.memoryBytes + idleBytes + pendingBytes + memoryElsewhere + bytes <= settings.maxMemoryBytes
     }
 
     func after(_ milliseconds: Int64) -> Int64 {
