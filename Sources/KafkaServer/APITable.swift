@@ -71,6 +71,9 @@ enum APITable {
             OffsetForLeaderEpochRequest.self, RequestPrice(decoded: 24),
             estimate: KafkaConnection.offsetForLeaderEpochPrice, by: KafkaConnection.offsetForLeaderEpoch),
         .answer(
+            WriteTxnMarkersRequest.self, RequestPrice(decoded: 24),
+            estimate: KafkaConnection.writeTxnMarkersPrice, by: KafkaConnection.writeTxnMarkers),
+        .answer(
             DescribeAclsRequest.self, RequestPrice(decoded: 16),
             estimate: KafkaConnection.describeAclsPrice, mayBlock: { _ in true }, by: KafkaConnection.describeAcls),
         .change(
@@ -114,6 +117,9 @@ enum APITable {
             AlterUserScramCredentialsRequest.self, RequestPrice(decoded: 16),
             estimate: KafkaConnection.alterScramPrice, plan: KafkaConnection.alterScram),
         .plain(.describeCluster) { c, r throws(DecodeError) in try c.describeCluster(r) },
+        .answer(
+            DescribeProducersRequest.self, RequestPrice(decoded: 16),
+            estimate: KafkaConnection.describeProducersPrice, by: KafkaConnection.describeProducers),
         .answer(
             DescribeTopicPartitionsRequest.self, RequestPrice(decoded: 24),
             estimate: KafkaConnection.describeTopicPartitionsPrice, by: KafkaConnection.describeTopicPartitions),

@@ -67,7 +67,7 @@ extension APIKey {
         case .createTopics, .deleteTopics, .createPartitions, .deleteRecords, .deleteGroups, .offsetDelete,
             .alterConfigs, .incrementalAlterConfigs, .createAcls, .deleteAcls, .alterClientQuotas,
             .alterUserScramCredentials,
-            .alterGatewayKeys:
+            .alterGatewayKeys, .writeTxnMarkers:
             true
         default: false
         }
@@ -107,6 +107,19 @@ extension DeleteRecordsRequest: AuditedRequest {
     func changes(by response: DeleteRecordsResponse) -> [AuditedChange] {
         response.topics.flatMap { topic in
             topic.partitions.map { AuditedChange("\(topic.name)-\($0.partitionIndex)", $0.errorCode) }
+        }
+    }
+}
+
+extension WriteTxnMarkersRequest: AuditedRequest {
+    func changes(by response: WriteTxnMarkersResponse) -> [AuditedChange] {
+        response.markers.flatMap { marker in
+            marker.topics.flatMap { topic in
+                topic.partitions.map { partition in
+                    AuditedChange(
+                        "producer \(marker.producerID) in \(topic.name)-\(partition.partitionIndex)", partition.errorCode)
+                }
+            }
         }
     }
 }

@@ -133,6 +133,7 @@ extension FetchSession {
     /// Takes what the request says, and then forgets what it says, in Kafka's order: what it both names and forgets is gone. A
     /// full one, which begins the session, forgets nothing. To be settled afterwards (`FetchSessions`).
     func change(by request: FetchRequestReader) {
+        read(committed: request.isolationLevel == 1)
         // A copy: a session that has nothing left is answered by a plan of the request.
         var reader = request
         while let topic = reader.nextTopic() {

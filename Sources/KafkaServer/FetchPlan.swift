@@ -36,6 +36,7 @@ final class FetchPlan {
     let minBytes: Int
     let maxBytes: Int
     let readsCommitted: Bool
+    var visibility: PartitionLog.Visibility { readsCommitted ? .stable : .committed }
     /// Records of so many bytes are sent from their file.
     let fileFrom: Int
     /// What the client may read.
@@ -135,58 +136,83 @@ final class FetchPlan {
         let limit = max(0, min(item.maxBytes, budget))
         let pool = server.broker.store.chunkPool
         switch log.read(
-            from: Offset(item.fetchOffset), maxBytes: limit, atLeastOne: outcome.bytes == 0, fileFrom: fileFrom,
-            mayWait: mayWait, pool: pool)
+            from: Offset(item.fetchOffset), maxBytes: limit, atLeastOne: outcome.bytes == 0, visibility: visibility,
+            fileFrom: fileFrom, mayWait: mayWait, pool: pool)
         {
         case .success(let records):
             var more: [FetchedRecords] = []
             var byteCount = records.byteCount
             var end = records.endOffset
             var isCut = records.isCut
-            var latest = (highWatermark: records.highWatermark, position: records.watermarkPosition)
+            var latest = records
             let missing = minBytes - outcome.available
             // One read gives what lies in one place. Where that is not enough for `minBytes`, the rest (of the next
             // segment, or still in memory) must not be waited for.
-            while !isCut, byteCount > 0, byteCount < min(missing, limit), let next = end, next < latest.highWatermark {
+            while !isCut, byteCount > 0, byteCount < min(missing, limit), let next = end,
+                next < (readsCommitted ? latest.lastStableOffset : latest.highWatermark)
+            {
                 guard
                     case .success(let found) = log.read(
-                        from: next, maxBytes: limit - byteCount, atLeastOne: false, fileFrom: fileFrom,
-                        mayWait: mayWait, pool: pool)
+                        from: next, maxBytes: limit - byteCount, atLeastOne: false, visibility: visibility,
+                        fileFrom: fileFrom, mayWait: mayWait, pool: pool)
                 else {
                     // What is here goes out now; the next fetch is told what is wrong behind it, or waits for the disk.
                     isCut = true
                     break
                 }
                 isCut = found.isCut
-                latest = (found.highWatermark, found.watermarkPosition)
+                latest = found
                 if found.byteCount == 0 { break }
                 more.append(found)
                 byteCount += found.byteCount
                 end = found.endOffset
             }
-            item.position = latest.position
+            item.position = latest.watermarkPosition
             // Where the next batch does not fit, there is as much as may be asked for.
             item.room = isCut ? 0 : max(0, item.cap - byteCount)
             if isCut, limit < item.maxBytes { outcome.isFull = true }
             var result = FetchPartitionResult(index: item.partitionIndex)
             result.highWatermark = latest.highWatermark.rawValue
-            result.lastStableOffset = latest.highWatermark.rawValue
+            result.lastStableOffset = latest.lastStableOffset.rawValue
             result.logStartOffset = records.logStartOffset.rawValue
-            result.abortedTransactions = readsCommitted ? [] : nil
+            if readsCommitted {
+                switch aborted(in: log, from: item.fetchOffset, to: end, mayWait) {
+                case .success(let aborted): result.abortedTransactions = aborted
+                case .failure(let refusal): return failed(refusal, item, &outcome)
+                }
+            }
             result.recordsCount = byteCount
             return Found(result: result, records: records, more: more)
-        case .failure(let refusal):
-            let code: ErrorCode
-            switch refusal {
-            case .outOfRange: code = .offsetOutOfRange
-            case .corrupt: code = .corruptMessage
-            case .storage: code = .kafkaStorageError
-            case .notLeader: code = .notLeaderOrFollower
-            case .wouldWait:
-                outcome.wouldWait = true
-                return Found(result: FetchPartitionResult(index: item.partitionIndex))
+        case .failure(let refusal): return failed(refusal, item, &outcome)
+        }
+    }
+
+    private func failed(_ refusal: ReadRefusal, _ item: Item, _ outcome: inout Outcome) -> Found {
+        let code: ErrorCode
+        switch refusal {
+        case .outOfRange: code = .offsetOutOfRange
+        case .corrupt: code = .corruptMessage
+        case .storage: code = .kafkaStorageError
+        case .notLeader: code = .notLeaderOrFollower
+        case .wouldWait:
+            outcome.wouldWait = true
+            return Found(result: FetchPartitionResult(index: item.partitionIndex))
+        }
+        return Found(result: FetchPartitionResult(index: item.partitionIndex, errorCode: code))
+    }
+
+    /// The aborted transactions that reach into records that were read; `end` is nil where there are none.
+    private func aborted(
+        in log: PartitionLog, from: Int64, to end: Offset?, _ mayWait: Bool
+    ) -> Result<[FetchResponse.AbortedTransaction], ReadRefusal> {
+        guard let end else { return .success([]) }
+        return log.abortedTransactions(from: Offset(from), to: end, mayWait: mayWait).map { found in
+            found.map { transaction in
+                var aborted = FetchResponse.AbortedTransaction()
+                aborted.producerID = transaction.producerID
+                aborted.firstOffset = transaction.firstOffset
+                return aborted
             }
-            return Found(result: FetchPartitionResult(index: item.partitionIndex, errorCode: code))
         }
     }
 

@@ -113,7 +113,9 @@ extension FetchSession {
     private func look(_ slot: Int32, step: Int64, enough: Int64) -> PartitionLog.Watermark? {
         guard let log = entries[Int(slot)].log else { return nil }
         var watchSlot = entries[Int(slot)].watchSlot
-        let mark = log.watch(waiter(for: slot), slot: &watchSlot, step: step, enough: enough)
+        let mark = log.watch(
+            waiter(for: slot), slot: &watchSlot, step: step, enough: enough,
+            visibility: readsCommitted ? .stable : .committed)
         entries[Int(slot)].watchSlot = watchSlot
         // It registers nobody, and would never tell.
         if mark.isGone { unwatch(slot) }
@@ -125,7 +127,7 @@ extension FetchPlan.Item {
     /// Whether a look at the partition has found nothing to read, and that only growth can change this.
     func isAtEnd(_ result: FetchPartitionResult) -> Bool {
         log != nil && result.errorCode == .none && result.recordsCount == 0 && room == cap
-            && fetchOffset == result.highWatermark
+            && (fetchOffset == result.highWatermark || fetchOffset == result.lastStableOffset)
     }
 }
 

@@ -87,6 +87,8 @@ final class FetchSession {
     var parkedFetch: UInt64 = 0
     /// Of the ACLs by which all of it has been looked at.
     var rulesNumber: UInt64 = 0
+    /// Its newest request asks for committed transactions alone. With the fetch, as `entries` are.
+    private(set) var readsCommitted = false
     /// It has lost its place: nothing is watched from now on.
     var isEnded = false
     /// The logs have forgotten it, or a worker sees to that: nobody else uses it any more.
@@ -135,6 +137,13 @@ final class FetchSession {
     var markedCount: Int { marked.count }
 
     // MARK: Changes
+
+    /// Takes in how the next fetch reads. What rests waits for another offset then, and is looked at anew.
+    func read(committed: Bool) {
+        if readsCommitted == committed { return }
+        readsCommitted = committed
+        markAll()
+    }
 
     func update(_ entry: Entry) {
         if let slot = slots[entry.key] {

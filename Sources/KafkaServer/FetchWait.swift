@@ -69,7 +69,7 @@ extension FetchPlan {
     private func watch(_ place: Int, _ waiter: ReadWaiter) -> Bool {
         guard let log = items[place].log else { return true }
         let step = items[place].room > 0 ? Int64(round.step) : .max
-        let mark = log.watch(waiter.at(place), slot: &items[place].slot, step: step)
+        let mark = log.watch(waiter.at(place), slot: &items[place].slot, step: step, visibility: visibility)
         let growth = min(Int(mark.position - items[place].position), items[place].room)
         items[place].position = mark.position
         items[place].room -= growth

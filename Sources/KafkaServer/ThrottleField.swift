@@ -14,7 +14,7 @@ enum ThrottleField {
     /// From the beginning of the message.
     private static func offset(_ ticket: ReplyTicket, in frame: UnsafeRawBufferPointer) -> Int? {
         switch ticket.key {
-        case .saslHandshake, .saslAuthenticate: nil
+        case .saslHandshake, .saslAuthenticate, .writeTxnMarkers: nil
         case .apiVersions: ticket.version >= 1 ? behindVersions(ticket.version, frame) : nil
         // Behind the error.
         case .offsetDelete: 2

@@ -6,7 +6,6 @@ import Testing
     /// Declared for tests, or for what is about to use it.
     private static let exceptions: [String: String] = [
         "cleanupPolicy": "tests of the configuration read it",
-        "completeTransaction": "an event of the state machine, driven by tests until transactions are served",
         "compressionType": "tests of the configuration read it",
         "debugDescription": "the standard library asks for it",
         "encodeURL": "tests of tokens make them by it",
@@ -15,8 +14,6 @@ import Testing
         "implementation": "tests ask which checksum was chosen",
         "maxTimestampAfterMs": "tests of the configuration read it",
         "maxTimestampBeforeMs": "tests of the configuration read it",
-        "producerCount": "tests count producer states",
-        "replayTransactionEnd": "an event of the state machine, driven by tests until transactions are served",
         "roundrobin": "made from the name of the protocol, which it is",
         "segmentCount": "tests count segments",
         "maintain": "tests make the calls of the store's threads",

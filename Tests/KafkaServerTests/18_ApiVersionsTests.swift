@@ -37,6 +37,7 @@ import Testing
             .describeTopicPartitions: 0...0, .describeAcls: 1...3, .createAcls: 1...3, .deleteAcls: 1...3,
             .describeClientQuotas: 0...1, .alterClientQuotas: 0...1, .describeUserScramCredentials: 0...0,
             .alterUserScramCredentials: 0...0, .saslHandshake: 0...1, .saslAuthenticate: 0...2,
+            .writeTxnMarkers: 1...2, .describeProducers: 0...0,
             // Our own.
             .describeGatewayKeys: 0...0, .alterGatewayKeys: 0...0,
         ]

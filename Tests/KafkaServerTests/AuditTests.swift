@@ -176,7 +176,7 @@ import Testing
             .createTopics, .deleteTopics, .createPartitions, .deleteRecords, .deleteGroups, .offsetDelete,
             .alterConfigs, .incrementalAlterConfigs, .createAcls, .deleteAcls, .alterClientQuotas,
             .alterUserScramCredentials,
-            .alterGatewayKeys,
+            .alterGatewayKeys, .writeTxnMarkers,
         ]
         #expect(Set(APITable.all.map(\.key).filter(\.isAudited)) == changing)
     }

@@ -175,6 +175,20 @@ import Testing
             request.topics[0].topic = topic.name
             request.topics[0].partitions = [OffsetForLeaderEpochRequest.OffsetForLeaderPartition()]
             return request
+        case .writeTxnMarkers:
+            var request = WriteTxnMarkersRequest()
+            request.markers = [WriteTxnMarkersRequest.WritableTxnMarker()]
+            (request.markers[0].producerID, request.markers[0].producerEpoch) = (9, 0)
+            request.markers[0].topics = [WriteTxnMarkersRequest.WritableTxnMarkerTopic()]
+            request.markers[0].topics[0].name = topic.name
+            request.markers[0].topics[0].partitionIndexes = [0]
+            return request
+        case .describeProducers:
+            var request = DescribeProducersRequest()
+            request.topics = [DescribeProducersRequest.TopicRequest()]
+            request.topics[0].name = topic.name
+            request.topics[0].partitionIndexes = [0]
+            return request
         case .describeAcls: return AccessRequests.describe()
         case .createAcls: return AccessRequests.create(["orders"])
         case .deleteAcls: return AccessRequests.delete(["orders"])

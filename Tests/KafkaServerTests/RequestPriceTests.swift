@@ -344,6 +344,8 @@ import Transport
         _ = try spent(CreatePartitionsRequest.self, 2) { $0.topics = .init(repeating: .init(), count: count) }
         _ = try spent(DeleteGroupsRequest.self, 2) { $0.groupsNames = .init(repeating: "", count: count) }
         _ = try spent(IncrementalAlterConfigsRequest.self, 1) { $0.resources = .init(repeating: .init(), count: count) }
+        _ = try spent(WriteTxnMarkersRequest.self, 2) { $0.markers = .init(repeating: .init(), count: count) }
+        _ = try spent(DescribeProducersRequest.self, 0) { $0.topics = .init(repeating: .init(), count: count) }
         _ = try spent(CreateAclsRequest.self, 3) { $0.creations = .init(repeating: .init(), count: count) }
         _ = try spent(DeleteAclsRequest.self, 3) { $0.filters = .init(repeating: .init(), count: count) }
         _ = try spent(DescribeClientQuotasRequest.self, 1) { $0.components = .init(repeating: .init(), count: count) }

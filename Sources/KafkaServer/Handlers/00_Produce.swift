@@ -238,6 +238,12 @@ extension KafkaConnection {
             case .tooLong: return .success(.needsCheck(KeyWork(log: log, batch: batch, effort: .usual)))
             }
         }
+        let header = RecordBatchHeader(unchecked: batch.pointer)
+        if header.isTransactional,
+            case .ask = log.verification(of: header.producerID, header.producerEpoch, isVersion2: version >= 12)
+        {
+            return .failure(AppendRefusal(.invalidTxnState, "no transaction of the producer is open in \(log.name)"))
+        }
         let result = log.append(batch, origin: .client, nowMs: nowMs, keysAreChecked: keysAreChecked)
         if case .success = result { server.metrics.producedBytes.add(range.count) }
         return result.map { .done($0) }
@@ -255,7 +261,7 @@ extension KafkaConnection {
                     .unsupportedCompressionType,
                     "Produce requests with version below 7 are not allowed to use ZStandard compression")
             }
-            return header.isTransactional ? AppendRefusal(.invalidTxnState, "transactions are not served") : nil
+            return nil
         } catch {
             return AppendRefusal(error.errorCode, "\(error)")
         }

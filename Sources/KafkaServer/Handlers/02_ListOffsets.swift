@@ -10,7 +10,8 @@ import Security
 /// By time: the first record whose timestamp is the asked one or later, with its own timestamp; -1 and -1 when there is
 /// none. Such look-ups may unpack batches; they run in slices, for at most 30 seconds, and what was not begun by then is
 /// REQUEST_TIMED_OUT. Nothing is tiered, so "earliest local" is the log's start and "latest tiered" is -1. A partition
-/// named twice gets INVALID_REQUEST. Versions: 4 leader epochs (KIP-320); 7 time -3 (KIP-734); 8 -4, 9 -5 (KIP-405); 11 -6. Source: KIP-79.
+/// named twice gets INVALID_REQUEST. Who reads committed transactions is told the last stable offset for the end, and times below
+/// it. Versions: 4 leader epochs (KIP-320); 7 time -3 (KIP-734); 8 -4, 9 -5 (KIP-405); 11 -6. Source: KIP-79.
 extension KafkaConnection {
     /// Returns whether a request looks up a time, which reads indexes and batches and may wait for the disk.
     static func looksUpTimes(_ asked: ListOffsetsRequest) -> Bool {
@@ -67,7 +68,7 @@ extension KafkaConnection {
                 let isTwice = twice.contains(
                     PartitionName(topic: ExactString(topic.name), index: partition.partitionIndex))
                 find(
-                    partition, of: topic.name, isTwice: isTwice, context,
+                    partition, of: topic.name, isTwice: isTwice, asked.isolationLevel, context,
                     &response.topics[place.topic].partitions[place.partition])
             },
             timedOut: { number, response in
@@ -90,7 +91,8 @@ extension KafkaConnection {
     }
 
     private static func find(
-        _ asked: ListOffsetsRequest.ListOffsetsPartition, of topic: String, isTwice: Bool, _ context: AnswerContext,
+        _ asked: ListOffsetsRequest.ListOffsetsPartition, of topic: String, isTwice: Bool, _ isolation: Int8,
+        _ context: AnswerContext,
         _ answer: inout ListOffsetsResponse.ListOffsetsPartitionResponse
     ) {
         if !context.permissions.allows(.describe, topic: topic) {
@@ -98,7 +100,7 @@ extension KafkaConnection {
         } else if isTwice {
             answer.errorCode = ErrorCode.invalidRequest.rawValue
         } else if let log = context.broker.catalog.topic(named: topic)?.partition(asked.partitionIndex) {
-            find(asked, in: log, &answer)
+            find(asked, in: log, isolation == 1 ? .stable : .committed, &answer)
             if context.version < 4 { answer.leaderEpoch = -1 }
         } else {
             answer.errorCode = ErrorCode.unknownTopicOrPartition.rawValue
@@ -107,7 +109,7 @@ extension KafkaConnection {
 
     private static func find(
         _ asked: ListOffsetsRequest.ListOffsetsPartition, in log: PartitionLog,
-        _ answer: inout ListOffsetsResponse.ListOffsetsPartitionResponse
+        _ visibility: PartitionLog.Visibility, _ answer: inout ListOffsetsResponse.ListOffsetsPartitionResponse
     ) {
         if let code = log.leadershipProblem(currentLeaderEpoch: asked.currentLeaderEpoch) {
             answer.errorCode = code.rawValue
@@ -119,7 +121,7 @@ extension KafkaConnection {
         }
         switch asked.timestamp {
         case -1:
-            answer.offset = log.highWatermark.rawValue
+            answer.offset = (visibility == .stable ? log.lastStableOffset : log.highWatermark).rawValue
             answer.leaderEpoch = log.leaderEpoch.rawValue
         case -2, -4:
             let start = log.logStartOffset
@@ -127,8 +129,8 @@ extension KafkaConnection {
             answer.leaderEpoch = log.epoch(at: start)
         case -5, -6:
             answer.offset = -1
-        case -3: fill(log.offsetOfMaxTimestamp(), &answer)
-        case 0...: fill(log.firstOffset(notBefore: asked.timestamp), &answer)
+        case -3: fill(log.offsetOfMaxTimestamp(visibility: visibility), &answer)
+        case 0...: fill(log.firstOffset(notBefore: asked.timestamp, visibility: visibility), &answer)
         default: answer.errorCode = ErrorCode.unsupportedVersion.rawValue
         }
     }

@@ -191,3 +191,5 @@ extension ProduceResponse.PartitionProduceResponse: AnsweringWithCode {}
 extension SaslAuthenticateResponse: AnsweringWithCode {}
 extension SaslHandshakeResponse: AnsweringWithCode {}
 extension SyncGroupResponse: AnsweringWithCode {}
+extension DescribeProducersResponse.PartitionResponse: AnsweringWithCode {}
+extension WriteTxnMarkersResponse.WritableTxnMarkerPartitionResult: AnsweringWithCode {}
