@@ -13,7 +13,6 @@ import Testing
         "KafkaServer/FetchPlan read": 70,
         // All of Kafka's names, and ours.
         "KafkaWire/APIKey name": 101,
-        "LogStorage/PartitionLog+Append append": 77,
         "LogStorage/PartitionLog+Read choose": 61,
         "LogStorage/PartitionLog+Read plan": 72,
     ]

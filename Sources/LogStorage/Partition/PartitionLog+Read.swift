@@ -195,8 +195,7 @@ extension PartitionLog {
                 if first != nil { break }
                 throw corrupt(source.segment, at, "no record batch header")
             }
-            let total = header.totalSize
-            let end = header.lastOffset.rawValue + 1
+            let (total, end) = (header.totalSize, header.lastOffset.rawValue + 1)
             if end > source.limit { break }
             if end > wanted {
                 if at + Int64(total) - (first ?? at) > maxBytes {
@@ -253,6 +252,13 @@ extension PartitionLog.State {
         return nil
     }
 
+    private func noRecords(_ visibility: PartitionLog.Visibility) -> FetchedRecords {
+        FetchedRecords(
+            highWatermark: Offset(highWatermark), logStartOffset: Offset(logStartOffset),
+            lastStableOffset: Offset(lastStableOffset), logEndOffset: Offset(logEndOffset),
+            watermarkPosition: position(visibility))
+    }
+
     /// Where the records from `wanted` on are. Memory is answered at once, a file as a place to read.
     func plan(
         from wanted: Int64, maxBytes: Int, _ atLeastOne: Bool, _ visibility: PartitionLog.Visibility
@@ -271,10 +277,7 @@ extension PartitionLog.State {
             wanted = min(readable, range.endOffset)
             if wanted == readable { break }
         }
-        var records = FetchedRecords(
-            highWatermark: Offset(highWatermark), logStartOffset: Offset(logStartOffset),
-            lastStableOffset: Offset(lastStableOffset), logEndOffset: Offset(logEndOffset),
-            watermarkPosition: position(visibility))
+        var records = noRecords(visibility)
         if wanted >= end { return .success(PartitionLog.ReadPlan(records: records, file: nil, wanted: wanted)) }
         if let first = tail.first, wanted >= first.baseOffset {
             var index = tail.partitioningIndex { $0.lastOffset >= wanted }

@@ -35,6 +35,19 @@ extension PartitionLog {
         }
     }
 
+    /// Why the coordinator's own batch for a producer would be refused: its transaction is not open here, and `verified` does not
+    /// say that it may begin. Nil when it would be taken.
+    public func transactionProblem(
+        of producerID: ProducerID, _ epoch: ProducerEpoch, _ verified: TransactionGuard?
+    ) -> ErrorCode? {
+        let batch = ProducerBatch(
+            producerID: producerID.rawValue, producerEpoch: epoch.rawValue, baseSequence: -1, lastSequence: -1,
+            isTransactional: true)
+        let verdict = state.withLock { $0.producers.check(batch, verified: verified) }
+        if case .refuse(let code) = verdict { return code }
+        return nil
+    }
+
     /// Appends the marker that ends a producer's transaction here, whether or not one is open; once more where it was appended
     /// before, unless its transaction is of version 2. Source: KIP-98, KIP-1228.
     public func endTransaction(
@@ -80,7 +93,7 @@ extension PartitionLog {
     // MARK: What readers leave out
 
     /// The aborted transactions that reach into the records from `from` to `end` (exclusive, at most the last stable offset),
-    /// by their first offsets. Source: KIP-98, and Kafka's `LogSegment.collectAbortedTxns`.
+    /// by their first offsets. Source: KIP-98, and Kafka's transaction indexes.
     ///
     /// To be called after the records were read: where retention or DeleteRecords has taken their beginning away meanwhile,
     /// what was known of them is gone, too, and they must not be shown. May wait for the disk unless `mayWait` is off.
@@ -91,7 +104,8 @@ extension PartitionLog {
         var attempts = 0
         while true {
             let segments = state.withLock { state in
-                state.segments.filter { $0.index.abortedCount > 0 && state.endOffset(of: $0) > from.rawValue }
+                let first = max(0, state.segments.partitioningIndex { $0.baseOffset > from.rawValue } - 1)
+                return state.segments[first...].filter { $0.index.abortedCount > 0 }
             }
             found.removeAll(keepingCapacity: true)
             var isOver = false
