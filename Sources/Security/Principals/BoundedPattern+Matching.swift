@@ -15,6 +15,12 @@ extension BoundedPattern {
         return Match(groups: matcher.groups)
     }
 
+    /// Whether the whole text matches. Steps are taken from `budget`; without any left nothing matches.
+    public func matchesWhole(_ text: String, budget: inout Int) -> Bool {
+        guard budget > 0 else { return false }
+        return match(text.unicodeScalars.map(\.value), at: 0, whole: true, budget: &budget) != nil
+    }
+
     /// What is left to match. As long as the pattern is nested, never as long as the text.
     private indirect enum Rest {
         case done
