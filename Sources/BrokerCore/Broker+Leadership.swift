@@ -15,7 +15,11 @@ protocol PartitionStateOwner: AnyObject, Sendable {
 extension Broker {
     /// Who keeps state in the records of this topic.
     private func stateOwner(of log: PartitionLog) -> (any PartitionStateOwner)? {
-        log.topicName == Topic.offsetsTopicName ? groups : nil
+        switch log.topicName {
+        case Topic.offsetsTopicName: groups
+        case Topic.transactionsTopicName: transactions
+        default: nil
+        }
     }
 
     /// Leads the partition by `epoch` from now on: its log takes appends, and what lives in it is loaded from its records.

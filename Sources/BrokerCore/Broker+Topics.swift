@@ -72,7 +72,7 @@ extension Broker {
     /// is on.
     public func topicCreatingIfAllowed(_ name: String) -> Result<Topic, TopicRefusal> {
         if let topic = catalog.topic(named: name) { return .success(topic) }
-        guard options.autoCreateTopics, name != Topic.offsetsTopicName, name != Topic.requestsTopicName else {
+        guard options.autoCreateTopics, !Topic.isInternal(name) else {
             return .failure(
                 TopicRefusal(.unknownTopicOrPartition, "This server does not host this topic-partition."))
         }

@@ -17,6 +17,7 @@ public final class Broker: Sendable {
     public let store: LogStore
     public let metadata: any MetadataStore
     public let groups: GroupCoordinator
+    public let transactions: TransactionCoordinator
     public let producerIDs: ProducerIDs
     public let quotas: QuotaKeeper
     public let clusterID: String
@@ -77,8 +78,11 @@ public final class Broker: Sendable {
             current = Lock(TopicCatalog(topics, version: metadata.revision))
             producerIDs = ProducerIDs(metadata: metadata)
             groups = GroupCoordinator(settings: options.groups, rewriteFloor: options.offsetsRewriteFloor)
+            transactions = TransactionCoordinator(settings: options.transactions)
             groups.attach(self)
+            transactions.attach(self)
             try groups.open()
+            transactions.open()
             for topic in catalog.topics { becomeOnlyLeader(of: topic.partitions) }
         } catch {
             admin.stop()
@@ -95,6 +99,7 @@ public final class Broker: Sendable {
     public func start() {
         store.start()
         groups.start()
+        transactions.start()
         serving.store(true, ordering: .sequentiallyConsistent)
     }
 
@@ -106,6 +111,7 @@ public final class Broker: Sendable {
         drain()
         workers.stop()
         admin.stop()
+        transactions.stop()
         groups.stop()
         try store.stop()
     }

@@ -13,11 +13,14 @@ public struct BrokerOptions: Sendable {
     public var deleteTopics = true
     /// `offsets.topic.num.partitions`.
     public var offsetsPartitions: Int32 = 50
+    /// `transaction.state.log.num.partitions`.
+    public var transactionPartitions: Int32 = 50
     /// The broker's own values for topic settings, by topic key.
     public var topicDefaults: [String: String] = [:]
     /// Everything DescribeConfigs shows of the broker.
     public var brokerSettings: [BrokerSetting] = []
     public var groups = GroupSettings()
+    public var transactions = TransactionSettings()
     public var access = AccessOptions()
     public var quotas = QuotaSettings()
     public var store = LogStoreOptions()

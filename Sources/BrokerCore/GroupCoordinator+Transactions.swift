@@ -1,6 +1,6 @@
 import ByteBuffers
-import Coordinators
-import KafkaModel
+public import Coordinators
+public import KafkaModel
 public import LogStorage
 import RecordFormat
 import Synchronization
@@ -8,6 +8,54 @@ import Synchronization
 /// The groups' part of transactions: offsets are appended to `__consumer_offsets` in batches of their producers, and count when
 /// the marker is appended there. Both happen under the shard's lock, so that state and log have one order. Source: KIP-98.
 extension GroupCoordinator {
+    /// Whether the coordinator of transactions has to be asked before a group's offsets are appended for a producer.
+    public func verification(
+        of groupID: String, _ producer: TransactionalProducer, isVersion2: Bool
+    ) -> PartitionLog.Verification {
+        shards[Int(partitionIndex(of: groupID))].withLock { $0.log }
+            .verification(of: producer.id, producer.epoch, isVersion2: isVersion2)
+    }
+
+    /// Appends offsets that count when their transaction is committed. `verified`: what the coordinator of transactions has said,
+    /// where it had to be asked. One outcome a partition, in their order; they may be told once the commits have reached the
+    /// ticket.
+    public func commit(
+        _ request: TransactionalCommit, verified: TransactionGuard?
+    ) -> (outcomes: [ErrorCode], ticket: UInt64) {
+        let now = BrokerClock.now()
+        func all(_ code: ErrorCode) -> [ErrorCode] { request.partitions.map { _ in code } }
+        let (outcomes, ticket, lost) = shards[Int(partitionIndex(of: request.groupID))].withLock {
+            shard -> ([ErrorCode], UInt64, [GroupActions.Reply]) in
+            var lost = followLog(&shard, now)
+            prepare(&shard)
+            if shard.log.refusal(.broker) != nil { return (all(.coordinatorNotAvailable), 0, lost) }
+            let producer = request.producer
+            if let code = shard.log.transactionProblem(of: producer.id, producer.epoch, verified) {
+                return (all(code), 0, lost)
+            }
+            let actions = shard.machine.txnOffsetCommit(request, waiter: WaiterID(.max), now: now)
+            defer { count(&shard) }
+            guard case .txnOffsetCommit(let outcomes)? = actions.replies.first?.reply else {
+                preconditionFailure("a commit in a transaction without a reply")
+            }
+            if actions.records.isEmpty { return (outcomes, shard.ticket, lost) }
+            let batch = CoordinatorRecord.batch(actions.records[...], now, of: producer)
+            let size = Int64(batch.count)
+            switch shard.log.append(batch, origin: .broker, nowMs: now.wallClockMs, verified: verified) {
+            case .success(let receipt):
+                shard.ticket = receipt.ticket
+                shard.rewrite.logBytes += size
+                return (outcomes, shard.ticket, lost)
+            case .failure:
+                // Refused since the look a moment ago: the state has gone ahead of the log, and is made from it again.
+                lost += readBack(&shard, now)
+                return (all(.coordinatorNotAvailable), 0, lost)
+            }
+        }
+        deliver(Outcome(replies: lost))
+        return (outcomes, ticket)
+    }
+
     /// Ends a producer's transaction in one partition of `__consumer_offsets`. Gives the marker's place once it is appended.
     public func endTransaction(
         in log: PartitionLog, _ marker: TransactionMarker
@@ -41,6 +89,23 @@ extension GroupCoordinator {
 }
 
 extension CoordinatorRecord {
+    /// Splits records into batches that the topic takes. A larger single record is a batch of its own.
+    static func batches(_ records: [CoordinatorRecord], atMost limit: Int) -> [ArraySlice<CoordinatorRecord>] {
+        var batches: [ArraySlice<CoordinatorRecord>] = []
+        var first = records.startIndex
+        while first < records.endIndex {
+            var end = first + 1
+            var size = batchHeader + records[first].sizeInBatch
+            while end < records.endIndex, size + records[end].sizeInBatch <= limit {
+                size += records[end].sizeInBatch
+                end += 1
+            }
+            batches.append(records[first..<end])
+            first = end
+        }
+        return batches
+    }
+
     /// Returns a batch of these records; of a producer's transaction where one is named.
     static func batch(
         _ records: ArraySlice<CoordinatorRecord>, _ now: CoordinatorTime, of producer: TransactionalProducer? = nil

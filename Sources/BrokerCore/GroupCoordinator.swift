@@ -257,7 +257,7 @@ public final class GroupCoordinator: Sendable {
 
     /// Gives the machine the values that it needs from outside: the log's batch limit and the memory of the other
     /// shards.
-    private func prepare(_ shard: inout Shard) {
+    func prepare(_ shard: inout Shard) {
         shard.machine.maxBatchBytes = shard.log.settings.maxBatchBytes
         shard.machine.memoryElsewhere = memoryBytes.load(ordering: .relaxed) - shard.countedBytes
     }
@@ -274,17 +274,8 @@ public final class GroupCoordinator: Sendable {
     static func append(
         _ records: [CoordinatorRecord], to shard: inout Shard, _ now: CoordinatorTime
     ) -> Bool {
-        let limit = shard.machine.maxBatchBytes
-        var first = records.startIndex
-        while first < records.endIndex {
-            var end = first + 1
-            var size = CoordinatorRecord.batchHeader + records[first].sizeInBatch
-            while end < records.endIndex, size + records[end].sizeInBatch <= limit {
-                size += records[end].sizeInBatch
-                end += 1
-            }
-            guard appendBatch(records[first..<end], to: &shard, now) else { return false }
-            first = end
+        for batch in CoordinatorRecord.batches(records, atMost: shard.machine.maxBatchBytes) {
+            guard appendBatch(batch, to: &shard, now) else { return false }
         }
         return true
     }

@@ -20,7 +20,7 @@ public final class Topic: Sendable {
         self.id = id
         self.partitions = partitions
         self.settings = settings
-        isInternal = name == Topic.offsetsTopicName || name == Topic.requestsTopicName
+        isInternal = Self.isInternal(name)
         isOnlyCompacted = settings.isOnlyCompacted
         nameBytes = Array(name.utf8)
     }
@@ -28,6 +28,11 @@ public final class Topic: Sendable {
     public static let offsetsTopicName = "__consumer_offsets"
     /// Where the gateway writes down which requests with keys it has stored.
     public static let requestsTopicName = "__gateway_requests"
+    public static let transactionsTopicName = "__transaction_state"
+
+    static func isInternal(_ name: String) -> Bool {
+        name == offsetsTopicName || name == requestsTopicName || name == transactionsTopicName
+    }
 
     public func partition(_ index: Int32) -> PartitionLog? {
         index >= 0 && Int(index) < partitions.count ? partitions[Int(index)] : nil

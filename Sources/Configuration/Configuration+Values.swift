@@ -113,6 +113,9 @@ extension Configuration {
     public var minSessionTimeoutMs: Int64 { integer("group.min.session.timeout.ms") }
     public var maxSessionTimeoutMs: Int64 { integer("group.max.session.timeout.ms") }
     public var maxGroupSize: Int { int("group.max.size") }
+    public var transactionTopicPartitionCount: Int32 { Int32(integer("transaction.state.log.num.partitions")) }
+    public var maxTransactionTimeoutMs: Int64 { integer("transaction.max.timeout.ms") }
+    public var transactionalIDExpirationMs: Int64 { integer("transactional.id.expiration.ms") }
 
     // MARK: HTTP gateway
 

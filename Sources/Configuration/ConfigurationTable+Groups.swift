@@ -20,5 +20,14 @@ extension ConfigurationTable {
             default: "1800000", "Longest session timeout that a member may ask for"),
         ConfigurationKey(
             "group.max.size", .integer(1...Int64(Int32.max)), default: "2147483647", "Most members of one group"),
+        ConfigurationKey(
+            "transaction.state.log.num.partitions", .integer(1...10_000), default: "50",
+            "Partitions of __transaction_state; fixed once the topic exists"),
+        ConfigurationKey(
+            "transaction.max.timeout.ms", .duration(.milliseconds, 1...Int64(Int32.max), width: .int),
+            default: "900000", "Longest timeout that a transactional producer may ask for"),
+        ConfigurationKey(
+            "transactional.id.expiration.ms", .duration(.milliseconds, 1...Int64(Int32.max), width: .int),
+            default: "604800000", "How long a transactional id is kept that nobody uses"),
     ]
 }

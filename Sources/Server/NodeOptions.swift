@@ -116,6 +116,9 @@ extension BrokerOptions {
         groups.maxSize = configuration.maxGroupSize
         groups.offsetMetadataMaxBytes = configuration.maxOffsetMetadataBytes
         groups.offsetsRetentionMs = configuration.offsetsRetentionMs
+        transactionPartitions = configuration.transactionTopicPartitionCount
+        transactions.maxTimeoutMs = Int32(clamping: configuration.maxTransactionTimeoutMs)
+        transactions.idExpirationMs = configuration.transactionalIDExpirationMs
         for key in TopicSettingKey.all {
             if let value = configuration.topicDefault(key.name), let text = value.text,
                 value.source != .builtIn, text != key.defaultValue

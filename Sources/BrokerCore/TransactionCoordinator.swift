@@ -1,0 +1,537 @@
+import ByteBuffers
+public import Coordinators
+public import KafkaModel
+import LogStorage
+import RecordFormat
+import StorageIO
+import Synchronization
+import Telemetry
+
+/// Runs the state machines of transactions: one shard for each partition of `__transaction_state`, under one lock each. A
+/// shard's records are appended to its partition inside that lock, and what it answers waits for them.
+///
+/// ```
+///   EndTxn ─► prepare… appended ─► on disk ─► markers appended to all partitions ─► all on disk ─► complete… appended
+///   (loop)          └─ answered ──────┘        (thread "transactions", woken by commits)
+/// ```
+/// No step begins before the one before it is on disk: so no crash leaves a marker of what was not decided, or forgets a
+/// partition that has none. What a start finds decided goes on from the markers, which may be written twice.
+///
+/// The topic is made when somebody first looks for a coordinator; until then there is none, and no thread's time.
+/// Source: KIP-98, KIP-890.
+public final class TransactionCoordinator: Sendable {
+    struct Shard {
+        var machine: TransactionShard
+        let log: PartitionLog
+        /// The leader epoch by which this node serves the shard; nil where it does not lead the partition.
+        var term: LeaderEpoch?
+        /// The newest append: its ticket, 0 once that is on disk, and its offset.
+        var ticket: UInt64 = 0
+        var newest = Offset(0)
+        /// What `machine` counted into `memoryBytes`.
+        var countedBytes = 0
+        /// Its log cannot be read, or may lose what was appended last: requests are told that it is being loaded.
+        var isSuspended = false
+    }
+
+    struct Wiring {
+        unowned var broker: Broker
+        var shards: [Lock<Shard>] = []
+        var thread: Thread?
+        var isActive = false
+        var stopping = false
+    }
+
+    /// What waits for commits, for the thread alone to take.
+    struct Waiting {
+        var ends: [EndingTransaction] = []
+        fileprivate var calls: [WaitingCall] = []
+    }
+
+    fileprivate struct WaitingCall {
+        let ticket: UInt64
+        let log: PartitionLog
+        /// Of the newest record that it waits for.
+        let offset: Offset
+        let body: @Sendable (_ isStored: Bool) -> Void
+    }
+
+    let settings: TransactionSettings
+    private let memoryBytes = Atomic<Int>(0)
+    let wiring = Lock<Wiring?>(nil)
+    private let waiting = Lock(Waiting())
+    let signal = Signal()
+    /// The least ticket that something waits for.
+    private let wakeAt = Atomic<UInt64>(.max)
+
+    /// How often partitions are tried again that took no marker, and shards whose log does not work.
+    static let retryMs: Int64 = 100
+    /// `transaction.abort.timed.out.transaction.cleanup.interval.ms`; Kafka's 10 s make no sense for short timeouts, and only
+    /// while a transaction is open does anybody look.
+    static let timeoutCheckMs: Int64 = 1000
+    /// `transaction.remove.expired.transaction.cleanup.interval.ms`.
+    static let expiryCheckMs: Int64 = 3_600_000
+
+    init(settings: TransactionSettings) { self.settings = settings }
+
+    func attach(_ broker: Broker) { wiring.withLock { $0 = Wiring(broker: broker) } }
+
+    var shards: [Lock<Shard>] { wiring.withLock { $0!.shards } }
+    var broker: Broker { wiring.withLock { $0!.broker } }
+
+    // MARK: Where an id is
+
+    /// Whether this node leads the partition that holds the id; nil: the topic is not there yet.
+    public func isServed(_ id: String) -> Bool? {
+        let shards = shards
+        if shards.isEmpty { return nil }
+        return shards[Int(groupPartition(id, count: Int32(shards.count)))].withLock { $0.log.leadership.isLeader }
+    }
+
+    private func shard(of id: ExactString) -> Lock<Shard>? {
+        let shards = shards
+        return shards.isEmpty ? nil : shards[Int(groupPartition(id.text, count: Int32(shards.count)))]
+    }
+
+    /// Makes the topic when it is missing. Waits for the disk: on `Broker.admin`.
+    public func makeTopic() {
+        guard shards.isEmpty, !broker.isDraining else { return }
+        if let made = broker.catalog.topic(named: Topic.transactionsTopicName) { return take(made) }
+        switch broker.createTopic(
+            Topic.transactionsTopicName, partitions: broker.options.transactionPartitions,
+            settings: [
+                "cleanup.policy": "compact", "compression.type": "producer", "segment.bytes": String(Self.segmentBytes),
+            ])
+        {
+        case .success(let topic): take(topic)
+        case .failure(let refusal): Log.warning("no coordinator of transactions yet", "reason", refusal.message)
+        }
+    }
+
+    private func take(_ topic: Topic) {
+        serve(topic)
+        for log in topic.partitions where log.leadership.isLeader { load(log) }
+    }
+
+    /// Of `__transaction_state`. The cleaner never touches an active segment, and a start replays all of each partition's: with
+    /// Kafka's 100 MiB that would be 5 GiB of transactions that are long over.
+    static let segmentBytes = 4 << 20
+
+    func serve(_ topic: Topic) {
+        let shards = topic.partitions.map { Lock(Shard(machine: TransactionShard(settings: settings), log: $0)) }
+        wiring.withLock { $0!.shards = shards }
+    }
+
+    // MARK: Requests
+
+    /// What an event of the state machine has led to.
+    public struct Outcome<Answer: Sendable>: Sendable {
+        public var answer: Answer
+        /// The answer may leave once the commits have reached it.
+        public var ticket: UInt64
+        /// The record that the answer rests on.
+        fileprivate var newest: (log: PartitionLog, offset: Offset)?
+
+        fileprivate init(_ answer: Answer, _ shard: Shard? = nil) {
+            self.answer = answer
+            ticket = shard?.ticket ?? 0
+            newest = shard.map { ($0.log, $0.newest) }
+        }
+
+        /// The same with another answer.
+        public func map<Other: Sendable>(_ transform: (Answer) -> Other) -> Outcome<Other> {
+            var other = Outcome<Other>(transform(answer))
+            (other.ticket, other.newest) = (ticket, newest)
+            return other
+        }
+    }
+
+    /// Runs one event of the id's shard. `refused` is the answer where there is no shard, or its log takes nothing. May be
+    /// called on any thread; the caller kicks the store afterwards.
+    public func perform<Answer>(
+        _ id: ExactString, refused: (ErrorCode) -> Answer,
+        _ event: (inout TransactionShard, CoordinatorTime) -> TransactionOutcome<Answer>
+    ) -> Outcome<Answer> {
+        guard let shard = shard(of: id) else { return Outcome(refused(.coordinatorNotAvailable)) }
+        return run(shard, refused: refused, event)
+    }
+
+    /// Adds a group's partition of `__consumer_offsets` to a transaction.
+    public func addGroup(
+        _ groupID: String, to id: ExactString, _ producer: ProducerIdentity, isVersion2: Bool
+    ) -> Outcome<ErrorCode> {
+        let partitions = [ExactString(Topic.offsetsTopicName): Set([broker.groups.partitionIndex(of: groupID)])]
+        return perform(id, refused: { $0 }) { shard, now in
+            shard.addPartitions(id, producer, partitions, isVersion2: isVersion2, now: now)
+        }
+    }
+
+    /// Whether a group's partition of `__consumer_offsets` is in a transaction. The client was told so, so it is on disk.
+    public func verifyGroup(_ groupID: String, of id: ExactString, _ producer: ProducerIdentity) -> ErrorCode {
+        let index = broker.groups.partitionIndex(of: groupID)
+        return read(id, refused: { $0 }) { shard in
+            shard.verify(id, producer, ExactString(Topic.offsetsTopicName), index)
+        }.answer
+    }
+
+    func run<Answer>(
+        _ shard: Lock<Shard>, refused: (ErrorCode) -> Answer,
+        _ event: (inout TransactionShard, CoordinatorTime) -> TransactionOutcome<Answer>
+    ) -> Outcome<Answer> {
+        let now = BrokerClock.now()
+        var isFirst = false
+        let (outcome, ends) = shard.withLock { shard -> (Outcome<Answer>, [EndingTransaction]) in
+            let wasBusy = shard.machine.isBusy
+            defer { isFirst = !wasBusy && shard.machine.isBusy }
+            if let refusal = refusal(&shard) { return (Outcome(refused(refusal)), []) }
+            shard.machine.maxBatchBytes = shard.log.settings.maxBatchBytes
+            shard.machine.memoryElsewhere = memoryBytes.load(ordering: .relaxed) - shard.countedBytes
+            let made = event(&shard.machine, now)
+            defer { count(&shard) }
+            guard append(made.records, to: &shard, now) else {
+                // Refused since the look a moment ago: the state has gone ahead of the log, and is made from it again.
+                suspend(&shard)
+                return (Outcome(refused(.coordinatorNotAvailable)), [])
+            }
+            let ends = made.ends.map {
+                EndingTransaction($0, decided: shard.ticket, at: shard.newest, in: shard.log)
+            }
+            return (Outcome(made.answer, shard), ends)
+        }
+        if !ends.isEmpty { wait(for: ends.map(\.ticket).min() ?? 0) { $0.ends += ends } }
+        // Somebody has to look whether it is open for too long.
+        if isFirst { signal.raise() }
+        return outcome
+    }
+
+    /// Looks at the id's shard. The answer may leave once the commits have reached the ticket.
+    public func read<Answer>(
+        _ id: ExactString, refused: (ErrorCode) -> Answer, _ body: (borrowing TransactionShard) -> Answer
+    ) -> Outcome<Answer> {
+        guard let shard = shard(of: id) else { return Outcome(refused(.coordinatorNotAvailable)) }
+        return shard.withLock { shard in
+            if let refusal = refusal(&shard) { return Outcome(refused(refusal)) }
+            return Outcome(body(shard.machine), shard)
+        }
+    }
+
+    /// Looks at every shard in turn. The answers may leave once the commits have reached the ticket.
+    public func readAll<Answer>(_ body: (borrowing TransactionShard) -> Answer) -> (answers: [Answer], ticket: UInt64) {
+        var ticket: UInt64 = 0
+        let answers = shards.map { shard in
+            shard.withLock { shard in
+                ticket = max(ticket, shard.ticket)
+                return body(shard.machine)
+            }
+        }
+        return (answers, ticket)
+    }
+
+    /// Why the shard's log takes nothing just now. Brings the shard in line with its log before: where that has lost what was
+    /// appended, or may have, the state is made from it again.
+    private func refusal(_ shard: inout Shard) -> ErrorCode? {
+        let store = broker.store
+        if shard.term == nil { return .notCoordinator }
+        if shard.isSuspended { return .coordinatorLoadInProgress }
+        if store.isOffline { return .coordinatorNotAvailable }
+        // In this order: who sees a ticket durable sees what its commit left out.
+        let durable = store.durableTicket
+        if shard.log.hasLeftOutAppends {
+            suspend(&shard)
+            return .coordinatorLoadInProgress
+        }
+        if shard.ticket <= durable { shard.ticket = 0 }
+        return shard.log.refusal(.broker) == nil ? nil : .coordinatorNotAvailable
+    }
+
+    private func suspend(_ shard: inout Shard) {
+        shard.isSuspended = true
+        shard.ticket = 0
+        shard.machine.unload()
+        count(&shard)
+        Log.error("transactions are not coordinated until their log works again", "partition", shard.log.name)
+        signal.raise()
+    }
+
+    func count(_ shard: inout Shard) {
+        let change = shard.machine.memoryBytes - shard.countedBytes
+        guard change != 0 else { return }
+        memoryBytes.add(change, ordering: .relaxed)
+        shard.countedBytes += change
+    }
+
+    /// Appends in batches that the topic takes; gives whether the data folder has taken them.
+    private func append(
+        _ records: [CoordinatorRecord], to shard: inout Shard, _ now: CoordinatorTime
+    ) -> Bool {
+        for batch in CoordinatorRecord.batches(records, atMost: shard.machine.maxBatchBytes) {
+            let bytes = CoordinatorRecord.batch(batch, now)
+            guard case .success(let receipt) = shard.log.append(bytes, origin: .broker, nowMs: now.wallClockMs) else {
+                return false
+            }
+            shard.ticket = receipt.ticket
+            shard.newest = receipt.baseOffset
+        }
+        return true
+    }
+
+    // MARK: What waits for commits
+
+    /// Calls `body` when what an answer rests on is on disk, or when it will never be: at once, or on the thread of
+    /// transactions.
+    public func afterCommit<Answer>(
+        of outcome: Outcome<Answer>, _ body: @escaping @Sendable (_ isStored: Bool) -> Void
+    ) {
+        guard let (log, offset) = outcome.newest, outcome.ticket > 0 else { return body(true) }
+        if broker.store.durableTicket >= outcome.ticket { return body(log.isFlushed(offset)) }
+        let call = WaitingCall(ticket: outcome.ticket, log: log, offset: offset, body: body)
+        wait(for: outcome.ticket) { $0.calls.append(call) }
+    }
+
+    func wait(for ticket: UInt64, _ add: (inout Waiting) -> Void) {
+        waiting.withLock { add(&$0) }
+        wakeAt.min(ticket, ordering: .sequentiallyConsistent)
+        // A commit that was published before this saw nobody waiting.
+        if broker.store.durableTicket >= ticket || broker.store.isOffline { signal.raise() }
+    }
+
+    /// Everything with a ticket up to and including this one is on disk; or the data folder is offline.
+    public func committed(through ticket: UInt64) {
+        // Whoever waits has said so before it looked at what is durable.
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
+        if wakeAt.load(ordering: .relaxed) <= ticket { signal.raise() }
+    }
+
+    // MARK: The thread
+
+    func activate() {
+        wiring.withLock { $0!.isActive = true }
+        for shard in shards where !shard.withLock({ $0.isSuspended }) { begin(shard) }
+    }
+
+    func start() {
+        activate()
+        let thread = Thread(name: "transactions") { [self] in runThread() }
+        wiring.withLock { $0!.thread = thread }
+    }
+
+    func stop() {
+        let thread = wiring.withLock { wiring in
+            wiring!.stopping = true
+            defer { wiring!.thread = nil }
+            return wiring!.thread
+        }
+        signal.raise()
+        thread?.join()
+        // Nobody is told any more; connections have ended, or end now.
+        for call in waiting.withLock({ waiting in
+            defer { waiting.calls = [] }
+            return waiting.calls
+        }) { call.body(false) }
+    }
+
+    private func runThread() {
+        var timeoutsAtMs = BrokerClock.monotonicMs() + Self.timeoutCheckMs
+        var expiryAtMs = BrokerClock.monotonicMs() + Self.expiryCheckMs
+        while true {
+            var wake = Wake(ticket: .max, atMs: expiryAtMs)
+            step(&wake)
+            let now = BrokerClock.monotonicMs()
+            let isBusy = shards.contains { $0.withLock { $0.machine.isBusy } }
+            if isBusy {
+                if now >= timeoutsAtMs {
+                    timeoutsAtMs = now + Self.timeoutCheckMs
+                    abortTimedOut()
+                }
+                wake.atMs = min(wake.atMs, timeoutsAtMs)
+            } else {
+                timeoutsAtMs = now + Self.timeoutCheckMs
+            }
+            if now >= expiryAtMs {
+                expiryAtMs = now + Self.expiryCheckMs
+                forgetUnused()
+            }
+            if resumeSuspended() { wake.atMs = min(wake.atMs, now + Self.retryMs) }
+            broker.store.kick()
+            if wiring.withLock({ $0!.stopping }) { return }
+            wakeAt.store(wake.ticket, ordering: .sequentiallyConsistent)
+            atomicMemoryFence(ordering: .sequentiallyConsistent)
+            // What came meanwhile has raised the signal, or stands in the list with its ticket.
+            if broker.store.durableTicket >= wake.ticket || leastTicket() < wake.ticket { continue }
+            signal.wait(timeoutMs: max(1, min(wake.atMs, expiryAtMs) - BrokerClock.monotonicMs()))
+        }
+    }
+
+    private struct Wake {
+        var ticket: UInt64
+        var atMs: Int64
+    }
+
+    /// The least ticket that anything in the lists waits for.
+    private func leastTicket() -> UInt64 {
+        waiting.withLock { waiting in
+            let ends = waiting.ends.lazy.filter { $0.retryAtMs == nil }.map(\.ticket)
+            return min(ends.min() ?? .max, waiting.calls.lazy.map(\.ticket).min() ?? .max)
+        }
+    }
+
+    /// Does what commits have made possible.
+    private func step(_ wake: inout Wake) {
+        let store = broker.store
+        let (isOffline, durable) = (store.isOffline, store.durableTicket)
+        let taken = waiting.withLock { waiting in
+            defer { waiting = Waiting() }
+            return waiting
+        }
+        var left = Waiting()
+        for call in taken.calls {
+            if isOffline || call.ticket <= durable {
+                call.body(!isOffline && call.log.isFlushed(call.offset))
+            } else {
+                left.calls.append(call)
+                wake.ticket = min(wake.ticket, call.ticket)
+            }
+        }
+        let now = BrokerClock.monotonicMs()
+        for var end in taken.ends where !isOffline {
+            while end.isDue(durable, now) {
+                guard advance(&end, now) else { break }
+            }
+            if end.isOver { continue }
+            left.ends.append(end)
+            // What is tried again waits for the time alone.
+            if let retryAtMs = end.retryAtMs {
+                wake.atMs = min(wake.atMs, retryAtMs)
+            } else {
+                wake.ticket = min(wake.ticket, end.ticket)
+            }
+        }
+        waiting.withLock { waiting in
+            waiting.ends += left.ends
+            waiting.calls += left.calls
+        }
+    }
+
+    /// Takes one step of a transaction's end. False: the next one waits for something.
+    private func advance(_ end: inout EndingTransaction, _ now: Int64) -> Bool {
+        switch end.step {
+        case .decided(let log, let offset):
+            // A commit may have left it out, to be written later: it is no decision before.
+            guard log.isFlushed(offset) else {
+                end.retryAtMs = now + Self.retryMs
+                return false
+            }
+            end.retryAtMs = nil
+            end.step = .marking
+            return true
+        case .marking:
+            writeMarkers(of: &end, now)
+            return end.retryAtMs == nil
+        case .marked:
+            end.unflushed.removeAll { $0.log.isFlushed($0.offset) || !$0.log.leadership.isLeader }
+            guard end.unflushed.isEmpty else {
+                // A partition whose files fail writes it later.
+                end.retryAtMs = now + Self.retryMs
+                return false
+            }
+            let ended = end.end
+            var refusal: ErrorCode?
+            _ = perform(
+                ended.transactionalID,
+                refused: { code in
+                    refusal = code
+                    return false
+                }
+            ) { $0.ended(ended, now: $1) }
+            // Its log takes nothing just now. Where another node coordinates it, that one ends it.
+            end.retryAtMs = now + Self.retryMs
+            end.isOver = refusal == nil || refusal == .notCoordinator
+            return false
+        }
+    }
+
+    private func writeMarkers(of end: inout EndingTransaction, _ now: Int64) {
+        let marker = TransactionMarker(
+            producerID: ProducerID(end.end.producer.id), epoch: ProducerEpoch(end.end.producer.epoch),
+            isCommit: end.end.isCommit, coordinatorEpoch: end.end.coordinatorEpoch, isVersion2: end.end.isVersion2)
+        let catalog = broker.catalog
+        var left: [(topic: ExactString, index: Int32)] = []
+        for (topic, index) in end.partitions {
+            // One that was deleted needs none.
+            guard let log = catalog.topic(named: topic.text)?.partition(index) else { continue }
+            switch broker.endTransaction(in: log, marker) {
+            case .success(let receipt):
+                end.ticket = max(end.ticket, receipt.ticket)
+                end.unflushed.append((log, receipt.offset))
+            case .failure(let refusal):
+                // A newer coordinator, or a newer producer: this transaction has been ended otherwise.
+                if refusal.code == .transactionCoordinatorFenced || refusal.code == .invalidProducerEpoch {
+                    Log.warning("a marker was refused", "partition", log.name, "reason", refusal.message)
+                    continue
+                }
+                left.append((topic, index))
+            }
+        }
+        end.partitions = left
+        end.retryAtMs = left.isEmpty ? nil : now + Self.retryMs
+        if left.isEmpty { end.step = .marked }
+    }
+
+    private func abortTimedOut() {
+        for shard in shards {
+            var goesOn = true
+            while goesOn {
+                goesOn =
+                    run(shard, refused: { _ in false }) { [broker] machine, now in
+                        machine.abortTimedOut(now: now) { broker.producerIDs.takeReady()?.rawValue }
+                    }.answer
+            }
+        }
+    }
+
+    private func forgetUnused() {
+        for shard in shards {
+            var goesOn = true
+            while goesOn {
+                goesOn = run(shard, refused: { _ in false }) { machine, now in machine.forgetUnused(now: now) }.answer
+                // Each tombstone repeats its id, and waits in memory.
+                if goesOn { broker.store.commitPending() }
+            }
+        }
+    }
+}
+
+/// A transaction that is decided, on its way to its end. For the coordinator's thread alone.
+struct EndingTransaction: Sendable {
+    enum Step: Sendable {
+        /// The decision is appended, at this offset.
+        case decided(PartitionLog, Offset)
+        /// Markers are to be written.
+        case marking
+        /// They are, and are to be on disk.
+        case marked
+    }
+
+    let end: TransactionEnd
+    var step: Step
+    /// What the next step waits for.
+    var ticket: UInt64
+    /// Partitions without a marker.
+    var partitions: [(topic: ExactString, index: Int32)]
+    /// Markers that may not be on disk.
+    var unflushed: [(log: PartitionLog, offset: Offset)] = []
+    /// When it is tried again what could not be done.
+    var retryAtMs: Int64?
+    var isOver = false
+
+    init(_ end: TransactionEnd, decided ticket: UInt64, at offset: Offset, in log: PartitionLog) {
+        self.end = end
+        self.ticket = ticket
+        step = .decided(log, offset)
+        partitions = end.partitions.flatMap { topic, indexes in indexes.map { (topic, $0) } }
+    }
+
+    func isDue(_ durable: UInt64, _ nowMs: Int64) -> Bool {
+        !isOver && ticket <= durable && retryAtMs.map { $0 <= nowMs } ?? true
+    }
+}
