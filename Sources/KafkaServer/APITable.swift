@@ -71,8 +71,14 @@ enum APITable {
             OffsetForLeaderEpochRequest.self, RequestPrice(decoded: 24),
             estimate: KafkaConnection.offsetForLeaderEpochPrice, by: KafkaConnection.offsetForLeaderEpoch),
         .answer(
+            AddPartitionsToTxnRequest.self, RequestPrice(decoded: 24),
+            estimate: KafkaConnection.addPartitionsToTxnPrice, by: KafkaConnection.addPartitionsToTxn),
+        .plain(.addOffsetsToTxn) { c, r throws(DecodeError) in try c.addOffsetsToTxn(r) },
+        .plain(.endTxn) { c, r throws(DecodeError) in try c.endTxn(r) },
+        .answer(
             WriteTxnMarkersRequest.self, RequestPrice(decoded: 24),
             estimate: KafkaConnection.writeTxnMarkersPrice, by: KafkaConnection.writeTxnMarkers),
+        .txnOffsetCommit,
         .answer(
             DescribeAclsRequest.self, RequestPrice(decoded: 16),
             estimate: KafkaConnection.describeAclsPrice, mayBlock: { _ in true }, by: KafkaConnection.describeAcls),
@@ -120,6 +126,14 @@ enum APITable {
         .answer(
             DescribeProducersRequest.self, RequestPrice(decoded: 16),
             estimate: KafkaConnection.describeProducersPrice, by: KafkaConnection.describeProducers),
+        .answer(
+            DescribeTransactionsRequest.self, RequestPrice(decoded: 16),
+            estimate: KafkaConnection.describeTransactionsPrice, by: KafkaConnection.describeTransactions),
+        .answer(
+            // A pattern may take a while.
+            ListTransactionsRequest.self, RequestPrice(decoded: 16),
+            estimate: KafkaConnection.listTransactionsPrice, mayBlock: { $0.transactionalIDPattern != nil },
+            by: KafkaConnection.listTransactions),
         .answer(
             DescribeTopicPartitionsRequest.self, RequestPrice(decoded: 24),
             estimate: KafkaConnection.describeTopicPartitionsPrice, by: KafkaConnection.describeTopicPartitions),

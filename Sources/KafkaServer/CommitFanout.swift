@@ -1,15 +1,19 @@
+import BrokerCore
 import ByteBuffers
 import LogStorage
 import Transport
 
-/// Passes commits on: parked fetches to their loops' inboxes, then the ticket to the clock, which wakes the loops.
+/// Passes commits on: parked fetches to their loops' inboxes, then the ticket to the clock, which wakes the loops, and to the
+/// coordinator of transactions, which may wait for it.
 final class CommitFanout: CommitObserver {
     private let clock: CommitClock
     private let loops: LoopTable
+    private let transactions: TransactionCoordinator
 
-    init(clock: CommitClock, loops: LoopTable) {
+    init(clock: CommitClock, loops: LoopTable, transactions: TransactionCoordinator) {
         self.clock = clock
         self.loops = loops
+        self.transactions = transactions
     }
 
     func committed(through ticket: UInt64, woken: [ReadWaiter]) {
@@ -17,6 +21,7 @@ final class CommitFanout: CommitObserver {
         // Compared when the inboxes are full: should another thread publish this ticket next, its wake finds them so.
         let isNews = ticket > clock.published
         clock.publish(ticket)
+        transactions.committed(through: ticket)
         if isNews { return }
         // A removed topic wakes its readers without a new ticket, and loops look at their inbox only for a new one.
         for index in Set(woken.map { Int($0.loop) }) {
@@ -28,6 +33,8 @@ final class CommitFanout: CommitObserver {
         // Before the loops tell producers of what is on disk all the same.
         pass(woken)
         clock.fail(from: first, through: last)
+        // What waits there is told that it failed.
+        transactions.committed(through: last)
     }
 
     private func pass(_ woken: [ReadWaiter]) {

@@ -134,7 +134,7 @@ final class KafkaLoop {
         case .offsetDelete(let response): connection.finishOffsetDelete(response, to: to, commits: commits)
         case .deleteGroups: preconditionFailure("DeleteGroups is asked for its replies")
         case .txnOffsetCommit, .transactionCompleted:
-            preconditionFailure("a transaction's reply without transactions")
+            preconditionFailure("what is done for transactions is asked for its replies")
         }
     }
 

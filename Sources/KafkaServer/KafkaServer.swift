@@ -52,7 +52,7 @@ public final class KafkaServer: Sendable {
         parkedShare = FetchShare(limit: options.maxParkedFetchBytes)
         table = Self.table(from: 0)
         ownTable = Self.table(from: APIKey.firstOwn)
-        broker.store.observe(CommitFanout(clock: commitClock, loops: loops))
+        broker.store.observe(CommitFanout(clock: commitClock, loops: loops, transactions: broker.transactions))
         broker.groups.deliver(to: GroupReplies(loops: loops))
     }
 

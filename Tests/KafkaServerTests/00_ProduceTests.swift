@@ -130,12 +130,12 @@ import Testing
         #expect(try client.produce("orders", batch.bytes()).code == .invalidRecord)
     }
 
-    @Test func transactionalBatchesAreRefused() throws {
+    @Test func transactionalBatchesNeedATransactionalID() throws {
         let client = try TestBroker().client()
         try client.createTopic("orders")
         var batch = TestBatch(count: 1)
         (batch.isTransactional, batch.producerID, batch.producerEpoch, batch.baseSequence) = (true, 1, 0, 0)
-        #expect(try client.produce("orders", batch.bytes()).code == .invalidTxnState)
+        #expect(try client.produce("orders", batch.bytes()).code == .transactionalIDAuthorizationFailed)
     }
 
     @Test func aTimestampFarAheadIsInvalidTimestamp() throws {

@@ -104,7 +104,7 @@ import Testing
         #expect(try client.call(request).code == .unsupportedEndpointType)
     }
 
-    @Test func findCoordinatorNamesThisNodeForGroupsAlone() throws {
+    @Test func findCoordinatorNamesThisNodeForGroupsAndTransactions() throws {
         let client = try TestBroker().client()
         for version in Int16(0)...6 {
             var request = FindCoordinatorRequest()
@@ -115,6 +115,13 @@ import Testing
         }
         var transactions = FindCoordinatorRequest()
         (transactions.keyType, transactions.coordinatorKeys) = (1, ["payments"])
-        #expect(try client.call(transactions).coordinators.map(\.code) == [.unsupportedVersion])
+        // The topic is made for who asks first, and nobody waits for it.
+        #expect(try client.call(transactions).coordinators.map(\.code) == [.coordinatorNotAvailable])
+        try waitUntil { try client.call(transactions).coordinators[0].code == .none }
+        #expect(try client.call(transactions).coordinators.map(\.nodeID) == [1])
+        #expect(try client.metadata(nil).topics.map(\.name).contains("__transaction_state"))
+        var shares = FindCoordinatorRequest()
+        (shares.keyType, shares.coordinatorKeys) = (2, ["g:AAAAAAAAAAAAAAAAAAAAAA:0"])
+        #expect(try client.call(shares).coordinators.map(\.code) == [.unsupportedVersion])
     }
 }

@@ -37,7 +37,8 @@ import Testing
             .describeTopicPartitions: 0...0, .describeAcls: 1...3, .createAcls: 1...3, .deleteAcls: 1...3,
             .describeClientQuotas: 0...1, .alterClientQuotas: 0...1, .describeUserScramCredentials: 0...0,
             .alterUserScramCredentials: 0...0, .saslHandshake: 0...1, .saslAuthenticate: 0...2,
-            .writeTxnMarkers: 1...2, .describeProducers: 0...0,
+            .addPartitionsToTxn: 0...5, .addOffsetsToTxn: 0...4, .endTxn: 0...5, .writeTxnMarkers: 1...2,
+            .txnOffsetCommit: 0...6, .describeProducers: 0...0, .describeTransactions: 0...0, .listTransactions: 0...2,
             // Our own.
             .describeGatewayKeys: 0...0, .alterGatewayKeys: 0...0,
         ]
@@ -67,11 +68,12 @@ import Testing
         #expect(listed.sorted() == served.sorted())
     }
 
-    @Test func transactionsAreNotAdvertised() throws {
-        let ranges = try ranges()
-        for key in [APIKey.addPartitionsToTxn, .addOffsetsToTxn, .endTxn, .txnOffsetCommit] {
-            #expect(ranges[key] == nil)
-        }
+    @Test func transactionsOfTheNewProtocolAreTold() throws {
+        let reply = try ask(TestBroker().client())
+        #expect(reply.supportedFeatures.map(\.name) == ["transaction.version"])
+        #expect(reply.supportedFeatures.map(\.maxVersion) == [2])
+        #expect(reply.finalizedFeatures.map(\.maxVersionLevel) == [2])
+        #expect(reply.finalizedFeaturesEpoch == 0)
     }
 
     private func ranges() throws -> [APIKey: ClosedRange<Int16>] {

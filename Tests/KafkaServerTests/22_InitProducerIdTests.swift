@@ -44,14 +44,21 @@ import Testing
         #expect(after > before)
     }
 
-    @Test func transactionalIDsAreRefusedForGood() throws {
+    @Test func whatCannotBeIsRefused() throws {
         let client = try TestBroker().client()
         var request = InitProducerIdRequest()
         request.transactionTimeoutMs = 60_000
-        request.transactionalID = "payments"
-        #expect(try client.call(request).code == .transactionalIDAuthorizationFailed)
         request.transactionalID = ""
         #expect(try client.call(request).code == .invalidRequest)
+        // There is no coordinator until somebody looks for one.
+        request.transactionalID = "payments"
+        #expect(try client.call(request).code == .coordinatorNotAvailable)
+        request.producerID = 7
+        for id in [nil, "payments"] as [String?] {
+            request.transactionalID = id
+            let reply = try client.call(request)
+            #expect(reply.code == .invalidRequest && reply.producerID == -1 && reply.producerEpoch == -1)
+        }
     }
 
     @Test func duplicatesOfTheLastFiveBatchesGetTheirOffsets() throws {

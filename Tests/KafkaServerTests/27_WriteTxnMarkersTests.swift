@@ -24,7 +24,8 @@ import Testing
             preconditionFailure("open before it began")
         }
         let slice = batch.bytes().withUnsafeBytes { ChunkPool.shared.slice(copying: $0) }
-        let receipt = try log.append(slice, origin: .client, nowMs: 0, verified: verified).get()
+        let receipt = try log.append(
+            slice, origin: .client, nowMs: batch.baseTimestamp, verified: verified).get()
         broker.broker.store.kick()
         try waitUntil { broker.broker.store.durableTicket >= receipt.ticket }
         return client
@@ -141,14 +142,5 @@ import Testing
         let restarted = try again.call(request).topics[0].partitions[0].activeProducers
         #expect(restarted.map(\.coordinatorEpoch) == [6])
         #expect(try committed(again, from: 1).abortedTransactions?.map(\.firstOffset) == [1])
-    }
-
-    @Test func aBatchThatBeginsATransactionNeedsACoordinator() throws {
-        let client = try TestBroker().client()
-        try client.createTopic("orders")
-        var batch = TestBatch(count: 1)
-        (batch.producerID, batch.producerEpoch, batch.baseSequence, batch.isTransactional) = (9, 0, 0, true)
-        #expect(try client.produce("orders", batch.bytes()).code == .invalidTxnState)
-        #expect(try client.listOffset("orders", at: -1).offset == 0)
     }
 }

@@ -89,7 +89,7 @@ import Testing
     /// Kinds of requests that the samples are not.
     private static let unsampled: Set<String> = [
         "a transactional batch", "a follower", "by name", "with a transactional id",
-        "with a transactional id, two phases",
+        "with a transactional id, two phases", "version 0 to 3",
     ]
 
     // MARK: Single ones

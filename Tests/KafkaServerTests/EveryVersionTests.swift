@@ -67,6 +67,20 @@ import Testing
             commit.topics[0].name = version < 10 ? topic.name : ""
             commit.topics[0].topicID = version < 10 ? .zero : topic.id
             return commit
+        case var commit as TxnOffsetCommitRequest:
+            commit.topics[0].name = version < 6 ? topic.name : ""
+            commit.topics[0].topicID = version < 6 ? .zero : topic.id
+            return commit
+        case var add as AddPartitionsToTxnRequest:
+            var entry = AddPartitionsToTxnRequest.AddPartitionsToTxnTopic()
+            (entry.name, entry.partitions) = (topic.name, [0])
+            if version < 4 {
+                add.v3AndBelowTopics = [entry]
+            } else {
+                add.transactions = [AddPartitionsToTxnRequest.AddPartitionsToTxnTransaction()]
+                add.transactions[0].topics = [entry]
+            }
+            return add
         case var fetch as OffsetFetchRequest:
             if version < 8 {
                 fetch.groupID = "readers"
@@ -175,6 +189,19 @@ import Testing
             request.topics[0].topic = topic.name
             request.topics[0].partitions = [OffsetForLeaderEpochRequest.OffsetForLeaderPartition()]
             return request
+        case .addPartitionsToTxn: return AddPartitionsToTxnRequest()
+        case .addOffsetsToTxn: return AddOffsetsToTxnRequest()
+        case .endTxn: return EndTxnRequest()
+        case .txnOffsetCommit:
+            var request = TxnOffsetCommitRequest()
+            request.topics = [TxnOffsetCommitRequest.TxnOffsetCommitRequestTopic()]
+            request.topics[0].partitions = [TxnOffsetCommitRequest.TxnOffsetCommitRequestPartition()]
+            return request
+        case .describeTransactions:
+            var request = DescribeTransactionsRequest()
+            request.transactionalIDs = ["payments"]
+            return request
+        case .listTransactions: return ListTransactionsRequest()
         case .writeTxnMarkers:
             var request = WriteTxnMarkersRequest()
             request.markers = [WriteTxnMarkersRequest.WritableTxnMarker()]

@@ -344,6 +344,11 @@ import Transport
         _ = try spent(CreatePartitionsRequest.self, 2) { $0.topics = .init(repeating: .init(), count: count) }
         _ = try spent(DeleteGroupsRequest.self, 2) { $0.groupsNames = .init(repeating: "", count: count) }
         _ = try spent(IncrementalAlterConfigsRequest.self, 1) { $0.resources = .init(repeating: .init(), count: count) }
+        _ = try spent(AddPartitionsToTxnRequest.self, 5) { $0.transactions = .init(repeating: .init(), count: count) }
+        _ = try spent(AddPartitionsToTxnRequest.self, 3) { $0.v3AndBelowTopics = .init(repeating: .init(), count: count) }
+        _ = try spent(TxnOffsetCommitRequest.self, 5) { $0.topics = .init(repeating: .init(), count: count) }
+        _ = try spent(DescribeTransactionsRequest.self, 0) { $0.transactionalIDs = .init(repeating: "", count: count) }
+        _ = try spent(ListTransactionsRequest.self, 2) { $0.stateFilters = .init(repeating: "", count: count) }
         _ = try spent(WriteTxnMarkersRequest.self, 2) { $0.markers = .init(repeating: .init(), count: count) }
         _ = try spent(DescribeProducersRequest.self, 0) { $0.topics = .init(repeating: .init(), count: count) }
         _ = try spent(CreateAclsRequest.self, 3) { $0.creations = .init(repeating: .init(), count: count) }

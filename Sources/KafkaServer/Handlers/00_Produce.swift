@@ -11,7 +11,7 @@ import Transport
 /// Produce: appends each partition's batch as it came and answers when it is on disk.
 ///
 /// acks=-1 and 1 are answered once a group commit covers the append (stronger than Kafka's acks=1, at no cost in
-/// throughput); acks=0 is not answered at all. Versions: 3 magic 2; 9 flexible; 10 the leader in errors (KIP-951); 12
+/// throughput); acks=0 is not answered at all. Batches of a transaction: `ProducedTransaction.swift`. Versions: 3 magic 2; 9 flexible; 10 the leader in errors (KIP-951); 12
 /// transactions without AddPartitionsToTxn (KIP-890); 13 topic ids (KIP-516). Source: KIP-98.
 extension KafkaConnection {
     func produce(_ request: borrowing Request) throws(DecodeError) {
@@ -19,8 +19,16 @@ extension KafkaConnection {
         // There is no error for the whole.
         if reader.isTooLarge { return fail("a Produce of more than \(Self.maxEntries) topics and partitions") }
         var run = ProduceRun(request, reader)
+        // Others have no transaction to be asked about, and their batches are refused where they say otherwise.
+        if reader.transactionalID != nil, !joinTransaction(&run) { return askCoordinator(HeldProduce(run)) }
         if let work = advance(&run) { return checkElsewhere(work, HeldProduce(run)) }
         finish(&run)
+    }
+
+    /// Goes on with a request that the coordinator of transactions was asked about.
+    func goOn(_ held: HeldProduce) {
+        if let work = advance(&held.run) { return checkElsewhere(work, held) }
+        finish(&held.run)
     }
 
     /// Appends partition after partition, up to one whose keys must be looked at elsewhere first; `found` is what that has
@@ -39,7 +47,7 @@ extension KafkaConnection {
                 } else if run.isForbidden {
                     refusal = AppendRefusal(.topicAuthorizationFailed, "Topic authorization failed.")
                 } else if let topic = run.topic, let log = topic.partition(partition.index) {
-                    switch append(partition.records, of: run.frame, to: log, topic, run.version, nowMs, found) {
+                    switch append(partition.records, of: run.frame, to: log, topic, run.version, nowMs, found, run.transaction) {
                     case .success(.done(let receipt)):
                         refusal = nil
                         run.commits.add(receipt.ticket)
@@ -93,7 +101,7 @@ extension KafkaConnection {
     }
 
     /// A name is asked about whether there is such a topic or not; of an id that is unknown nothing can be asked.
-    private func mayWrite(
+    func mayWrite(
         _ topic: Topic?, _ byID: Bool, _ name: UnsafeRawBufferPointer, _ decisions: LoopDecisions
     ) -> Bool {
         guard byID else { return permissions.allows(.write, topic: name, by: decisions) }
@@ -223,7 +231,7 @@ extension KafkaConnection {
 
     private func append(
         _ range: Range<Int>?, of frame: ByteSlice, to log: PartitionLog, _ topic: Topic, _ version: Int16,
-        _ nowMs: Int64, _ found: PartitionLog.KeyCheck?
+        _ nowMs: Int64, _ found: PartitionLog.KeyCheck?, _ transaction: ProducedTransaction?
     ) -> Result<Appended, AppendRefusal> {
         guard let range else {
             return .failure(AppendRefusal(.invalidRecord, "the request has no record batch for the partition"))
@@ -238,13 +246,15 @@ extension KafkaConnection {
             case .tooLong: return .success(.needsCheck(KeyWork(log: log, batch: batch, effort: .usual)))
             }
         }
-        let header = RecordBatchHeader(unchecked: batch.pointer)
-        if header.isTransactional,
-            case .ask = log.verification(of: header.producerID, header.producerEpoch, isVersion2: version >= 12)
-        {
-            return .failure(AppendRefusal(.invalidTxnState, "no transaction of the producer is open in \(log.name)"))
+        var verified: TransactionGuard?
+        if RecordBatchHeader(unchecked: batch.pointer).isTransactional {
+            switch transaction.verdict(on: log) {
+            case .success(let found): verified = found
+            case .failure(let refusal): return .failure(refusal)
+            }
         }
-        let result = log.append(batch, origin: .client, nowMs: nowMs, keysAreChecked: keysAreChecked)
+        let result = log.append(
+            batch, origin: .client, nowMs: nowMs, keysAreChecked: keysAreChecked, verified: verified)
         if case .success = result { server.metrics.producedBytes.add(range.count) }
         return result.map { .done($0) }
     }
@@ -281,7 +291,7 @@ extension KafkaConnection {
 }
 
 /// A Produce request while it is worked off.
-private struct ProduceRun: ~Copyable {
+struct ProduceRun: ~Copyable {
     /// Keeps the bytes alive that the reader walks.
     let frame: ByteSlice
     let version: Int16
@@ -308,6 +318,8 @@ private struct ProduceRun: ~Copyable {
     var held: ProduceRequestReader.Partition?
     var commits = CommitSpan()
     var failed = false
+    /// Of a request with a transactional id: what is known of its transaction.
+    var transaction: ProducedTransaction?
 
     init(_ request: borrowing Request, _ reader: ProduceRequestReader) {
         frame = request.frame
@@ -319,8 +331,8 @@ private struct ProduceRun: ~Copyable {
     }
 }
 
-/// A request that waits for a look at keys.
-private final class HeldProduce: @unchecked Sendable {
+/// A request that waits for a look at keys, or for the coordinator of transactions.
+final class HeldProduce: @unchecked Sendable {
     // SAFETY: the connection's loop alone touches it; the worker looks at the batch (`KeyWork`).
     var run: ProduceRun
 

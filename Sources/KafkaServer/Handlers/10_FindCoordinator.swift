@@ -5,8 +5,9 @@ import KafkaWire
 import Security
 
 /// FindCoordinator: this node coordinates the groups whose partition of `__consumer_offsets` it leads, and says
-/// COORDINATOR_NOT_AVAILABLE for others. Transactions and share groups have no coordinator yet, which is
-/// said by UNSUPPORTED_VERSION, an error that clients do not retry. Versions: 1 key types; 4 several keys (KIP-699).
+/// COORDINATOR_NOT_AVAILABLE for others; so for transactional ids and `__transaction_state`, which is made when it is first asked
+/// for: clients ask again. Share groups have no coordinator yet, which is said by UNSUPPORTED_VERSION, an error that clients do
+/// not retry. Versions: 1 key types; 4 several keys (KIP-699).
 extension KafkaConnection {
     static func findCoordinatorPrice(_ asked: FindCoordinatorRequest, _ context: AnswerContext) -> Int {
         var price = ReplyPrice()
@@ -39,22 +40,30 @@ extension KafkaConnection {
                 result.errorMessage = nil
                 return result
             }
-            guard asked.keyType == 0 else {
-                result.nodeID = -1
-                result.port = -1
-                let isKnown = asked.keyType == 1 || asked.keyType == 2
-                result.errorCode = (isKnown ? ErrorCode.unsupportedVersion : .invalidRequest).rawValue
-                result.errorMessage =
-                    isKnown
-                    ? "this broker does not serve transactions or share groups" : "unknown key type \(asked.keyType)"
+            func refuse(_ code: ErrorCode, _ message: String) -> FindCoordinatorResponse.Coordinator {
+                (result.nodeID, result.port, result.errorCode) = (-1, -1, code.rawValue)
+                result.errorMessage = message
                 return result
             }
-            guard context.broker.groups.isServed(group: key) else {
-                result.nodeID = -1
-                result.port = -1
-                result.errorCode = ErrorCode.coordinatorNotAvailable.rawValue
-                result.errorMessage = "no broker leads the group's partition of \(Topic.offsetsTopicName)"
-                return result
+            switch asked.keyType {
+            case 0:
+                guard context.broker.groups.isServed(group: key) else {
+                    return refuse(
+                        .coordinatorNotAvailable, "no broker leads the group's partition of \(Topic.offsetsTopicName)")
+                }
+            case 1:
+                guard let isServed = context.broker.transactions.isServed(key) else {
+                    // Its maker does not wait for it either, as in Kafka.
+                    let transactions = context.broker.transactions
+                    context.broker.admin.submit { transactions.makeTopic() }
+                    return refuse(.coordinatorNotAvailable, "\(Topic.transactionsTopicName) is being made")
+                }
+                if !isServed {
+                    return refuse(
+                        .coordinatorNotAvailable, "no broker leads the id's partition of \(Topic.transactionsTopicName)")
+                }
+            case 2: return refuse(.unsupportedVersion, "this broker does not serve share groups")
+            default: return refuse(.invalidRequest, "unknown key type \(asked.keyType)")
             }
             (result.nodeID, result.host, result.port) = (node.id, node.host, node.port)
             result.errorMessage = nil

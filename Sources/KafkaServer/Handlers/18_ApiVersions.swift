@@ -6,7 +6,7 @@ import KafkaWire
 /// ApiVersions: what is served, read from the table of handlers.
 ///
 /// Versions: 3 the client's name and version, which must be valid (KIP-511); 5 the cluster and node that the client means
-/// (KIP-1242), a mismatch is REBOOTSTRAP_REQUIRED.
+/// (KIP-1242), a mismatch is REBOOTSTRAP_REQUIRED. Of features `transaction.version` is told.
 extension KafkaConnection {
     func apiVersions(_ request: borrowing Request) throws(DecodeError) {
         reply(try versions(request), to: request.ticket)
@@ -26,12 +26,27 @@ extension KafkaConnection {
             response.errorCode = ErrorCode.rebootstrapRequired.rawValue
         } else {
             response.apiKeys = Self.versionEntries
+            response.supportedFeatures = [Self.transactionVersions]
+            response.finalizedFeatures = [Self.transactionVersion]
+            response.finalizedFeaturesEpoch = 0
         }
         return response
     }
 
     /// Of all that is served, made once: an entry of the table carries its handler, which costs two retains to look at.
     private static let versionEntries = APITable.all.map(versionEntry)
+
+    /// Transactions whose epoch is bumped at the end of each: clients that know of them use them. Source: KIP-890, KIP-1022.
+    private static let transactionVersions: ApiVersionsResponse.SupportedFeatureKey = {
+        var feature = ApiVersionsResponse.SupportedFeatureKey()
+        (feature.name, feature.minVersion, feature.maxVersion) = ("transaction.version", 0, 2)
+        return feature
+    }()
+    private static let transactionVersion: ApiVersionsResponse.FinalizedFeatureKey = {
+        var feature = ApiVersionsResponse.FinalizedFeatureKey()
+        (feature.name, feature.minVersionLevel, feature.maxVersionLevel) = ("transaction.version", 2, 2)
+        return feature
+    }()
 
     static func versionEntry(_ api: API) -> ApiVersionsResponse.ApiVersion {
         var entry = ApiVersionsResponse.ApiVersion()

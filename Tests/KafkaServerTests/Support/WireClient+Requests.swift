@@ -191,5 +191,8 @@ extension ProduceResponse.PartitionProduceResponse: AnsweringWithCode {}
 extension SaslAuthenticateResponse: AnsweringWithCode {}
 extension SaslHandshakeResponse: AnsweringWithCode {}
 extension SyncGroupResponse: AnsweringWithCode {}
+extension AddOffsetsToTxnResponse: AnsweringWithCode {}
 extension DescribeProducersResponse.PartitionResponse: AnsweringWithCode {}
+extension EndTxnResponse: AnsweringWithCode {}
+extension TxnOffsetCommitResponse.TxnOffsetCommitResponsePartition: AnsweringWithCode {}
 extension WriteTxnMarkersResponse.WritableTxnMarkerPartitionResult: AnsweringWithCode {}

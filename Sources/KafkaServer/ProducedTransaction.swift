@@ -1,0 +1,210 @@
+import BrokerCore
+import ByteBuffers
+import Coordinators
+import KafkaModel
+import KafkaWire
+import LogStorage
+import RecordFormat
+import Security
+import Transport
+
+/// What is known of the transaction that a Produce request writes for.
+///
+/// A batch that begins its transaction's part in a partition is appended only when the coordinator has the partition, on disk:
+/// otherwise nobody would end it there. From version 12 on the coordinator is asked to add it; before, whether the client has
+/// done so (KIP-890). Later batches need no question: the partition knows.
+///
+/// ```
+///  request ─► [open here?] ─► append        the connection is muted from the question to the append, so that its
+///                │ no                       later requests keep their order
+///                ▼
+///         coordinator: add or verify ─► on disk ─► append, unless a marker came meanwhile (`TransactionGuard`)
+/// ```
+struct ProducedTransaction: Sendable {
+    let id: ExactString
+    let isVersion2: Bool
+    /// Why none of its batches is taken.
+    var refusal: AppendRefusal?
+    var producer: ProducerIdentity?
+    /// Partitions that the coordinator is asked about, and where each log is among them.
+    private(set) var questions: [Question] = []
+    private var places: [ObjectIdentifier: Int] = [:]
+
+    struct Question: Sendable {
+        let log: PartitionLog
+        let topic: ExactString
+        var verified: TransactionGuard
+        /// Why the batch is not taken; nil once the coordinator has said yes.
+        var refusal: AppendRefusal? = AppendRefusal(.notEnoughReplicas, "the transaction's coordinator was not asked")
+    }
+
+    mutating func ask(about log: PartitionLog, of topic: ExactString, _ verified: TransactionGuard) {
+        if places[ObjectIdentifier(log)] != nil { return }
+        places[ObjectIdentifier(log)] = questions.count
+        questions.append(Question(log: log, topic: topic, verified: verified))
+    }
+
+    /// Takes the look at the partitions anew: a marker that comes behind it says that the transaction has ended.
+    mutating func lookAgain(_ producer: ProducerIdentity) {
+        for place in questions.indices {
+            guard
+                case .ask(let verified) = questions[place].log.verification(
+                    of: ProducerID(producer.id), ProducerEpoch(producer.epoch), isVersion2: isVersion2)
+            else { continue }
+            questions[place].verified = verified
+        }
+    }
+
+    mutating func take(_ codes: [ErrorCode]) {
+        for (place, code) in codes.enumerated() { questions[place].refusal = code == .none ? nil : refusal(code) }
+    }
+
+    /// With which guard a batch may be appended; nil where its transaction is open.
+    fileprivate func verdict(on log: PartitionLog) -> Result<TransactionGuard?, AppendRefusal> {
+        if let refusal { return .failure(refusal) }
+        guard let place = places[ObjectIdentifier(log)] else { return .success(nil) }
+        let question = questions[place]
+        return question.refusal.map { .failure($0) } ?? .success(question.verified)
+    }
+
+    /// What the coordinator has said, as the producer is told it. Source: Kafka's answers.
+    func refusal(_ code: ErrorCode) -> AppendRefusal {
+        let told: ErrorCode =
+            switch code {
+            case .producerFenced: .invalidProducerEpoch
+            case .transactionAbortable where !knowsAbortable: .invalidTxnState
+            case .concurrentTransactions where isVersion2: .concurrentTransactions
+            case .coordinatorLoadInProgress, .coordinatorNotAvailable, .notCoordinator, .concurrentTransactions:
+                .notEnoughReplicas
+            default: code
+            }
+        return AppendRefusal(told, "the coordinator of transaction \(id.text) refuses the partition: \(code)")
+    }
+
+    /// The client's version knows TRANSACTION_ABORTABLE.
+    private let knowsAbortable: Bool
+
+    init(_ id: ExactString, version: Int16) {
+        self.id = id
+        isVersion2 = version >= 12
+        knowsAbortable = version >= 11
+    }
+}
+
+extension ProducedTransaction? {
+    func verdict(on log: PartitionLog) -> Result<TransactionGuard?, AppendRefusal> {
+        guard let self else {
+            return .failure(
+                AppendRefusal(.transactionalIDAuthorizationFailed, "a transactional batch without a transactional id"))
+        }
+        return self.verdict(on: log)
+    }
+}
+
+extension KafkaConnection {
+    /// Finds out which of the request's batches begin their transaction's part in a partition. False: the coordinator is to be
+    /// asked about some.
+    func joinTransaction(_ run: inout ProduceRun) -> Bool {
+        guard let bytes = run.reader.transactionalID else { return true }
+        let id = ExactString(String(decoding: bytes, as: UTF8.self))
+        var transaction = ProducedTransaction(id, version: run.version)
+        defer { run.transaction = transaction }
+        if !permissions.allows(.write, .transactionalID, id.text) {
+            transaction.refusal = AppendRefusal(.transactionalIDAuthorizationFailed, "Transactional ID authorization failed.")
+            return true
+        }
+        // A copy: the request is walked once more when its batches are appended.
+        var reader = run.reader
+        let catalog = broker.catalog
+        while let asked = reader.nextTopic() {
+            let topic = run.version >= 13 ? catalog.topic(id: asked.topicID) : catalog.topic(named: asked.name)
+            var mayWrite: Bool?
+            while let partition = reader.nextPartition() {
+                guard let topic, !topic.isInternal, let log = topic.partition(partition.index),
+                    let range = partition.records, range.count >= RecordBatchHeader.size
+                else { continue }
+                let batch = run.frame.slice(range.lowerBound, count: range.count)
+                let header = RecordBatchHeader(unchecked: batch.pointer)
+                guard header.isTransactional else { continue }
+                let producer = ProducerIdentity(header.producerID.rawValue, header.producerEpoch.rawValue)
+                if let known = transaction.producer, known.id != producer.id {
+                    transaction.refusal = AppendRefusal(
+                        .invalidProducerIDMapping, "a transaction with batches of several producers")
+                    return true
+                }
+                transaction.producer = producer
+                if mayWrite == nil {
+                    mayWrite = loop.decisions.map { self.mayWrite(topic, run.version >= 13, asked.name, $0) } ?? true
+                }
+                guard mayWrite == true,
+                    case .ask(let verified) = log.verification(
+                        of: header.producerID, header.producerEpoch, isVersion2: transaction.isVersion2)
+                else { continue }
+                transaction.ask(about: log, of: ExactString(topic.name), verified)
+            }
+        }
+        return transaction.questions.isEmpty
+    }
+
+    /// How often, and for how long, the coordinator is asked again while it still ends the transaction before: a client would wait
+    /// longer. Source: `add.partitions.to.txn.retry.backoff.ms`, KAFKA-18654.
+    private static let retryMs: Int64 = 20
+    private static let mostRetries = 5
+
+    /// Asks the coordinator, and goes on when it has answered and that is on disk.
+    func askCoordinator(_ held: HeldProduce, retries: Int = 0) {
+        guard var transaction = held.run.transaction, let producer = transaction.producer else { return goOn(held) }
+        transaction.lookAgain(producer)
+        let outcome = ask(transaction, producer)
+        let codes = outcome.answer
+        if transaction.isVersion2, codes.contains(.concurrentTransactions), retries < Self.mostRetries {
+            return askAgain(held, retries + 1)
+        }
+        transaction.take(codes)
+        held.run.transaction = transaction
+        if outcome.ticket == 0 || !codes.contains(.none) { return goOn(held) }
+        goOnWhenStored(held, outcome)
+    }
+
+    private func ask(
+        _ transaction: ProducedTransaction, _ producer: ProducerIdentity
+    ) -> TransactionCoordinator.Outcome<[ErrorCode]> {
+        let questions = transaction.questions
+        if transaction.isVersion2 {
+            var partitions: [ExactString: Set<Int32>] = [:]
+            for question in questions { partitions[question.topic, default: []].insert(question.log.partitionIndex) }
+            return broker.transactions.perform(transaction.id, refused: { $0 }) { shard, now in
+                shard.addPartitions(transaction.id, producer, partitions, isVersion2: true, now: now)
+            }.map { code in questions.map { _ in code } }
+        }
+        return broker.transactions.read(transaction.id, refused: { code in questions.map { _ in code } }) { shard in
+            questions.map { shard.verify(transaction.id, producer, $0.topic, $0.log.partitionIndex) }
+        }
+    }
+
+    private func askAgain(_ held: HeldProduce, _ retries: Int) {
+        park(.work)
+        let id = connection.id
+        _ = loop.eventLoop.schedule(after: .milliseconds(Self.retryMs)) { [unowned loop] _ in
+            guard let handler = loop.eventLoop.connection(id)?.handler as? KafkaConnection else { return }
+            handler.unpark()
+            handler.askCoordinator(held, retries: retries)
+        }
+    }
+
+    private func goOnWhenStored(_ held: HeldProduce, _ outcome: TransactionCoordinator.Outcome<[ErrorCode]>) {
+        park(.work)
+        let (id, handle) = (connection.id, loop.handle)
+        broker.transactions.afterCommit(of: outcome) { isStored in
+            handle.submit { loop in
+                guard let handler = loop.connection(id)?.handler as? KafkaConnection else { return }
+                handler.unpark()
+                if !isStored {
+                    held.run.transaction?.refusal = AppendRefusal(
+                        .notEnoughReplicas, "the partitions of the transaction could not be stored")
+                }
+                handler.goOn(held)
+            }
+        }
+    }
+}
