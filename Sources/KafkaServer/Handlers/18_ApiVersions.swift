@@ -26,8 +26,8 @@ extension KafkaConnection {
             response.errorCode = ErrorCode.rebootstrapRequired.rawValue
         } else {
             response.apiKeys = Self.versionEntries
-            response.supportedFeatures = [Self.transactionVersions]
-            response.finalizedFeatures = [Self.transactionVersion]
+            response.supportedFeatures = Self.supportedFeatures
+            response.finalizedFeatures = Self.finalizedFeatures
             response.finalizedFeaturesEpoch = 0
         }
         return response
@@ -36,16 +36,17 @@ extension KafkaConnection {
     /// Of all that is served, made once: an entry of the table carries its handler, which costs two retains to look at.
     private static let versionEntries = APITable.all.map(versionEntry)
 
-    /// Transactions whose epoch is bumped at the end of each: clients that know of them use them. Source: KIP-890, KIP-1022.
-    private static let transactionVersions: ApiVersionsResponse.SupportedFeatureKey = {
+    // Transactions whose epoch is bumped at the end of each: clients that know of them use them. Source: KIP-890, KIP-1022. Made once,
+    // as the entries are: an array is an allocation.
+    private static let supportedFeatures: [ApiVersionsResponse.SupportedFeatureKey] = {
         var feature = ApiVersionsResponse.SupportedFeatureKey()
         (feature.name, feature.minVersion, feature.maxVersion) = ("transaction.version", 0, 2)
-        return feature
+        return [feature]
     }()
-    private static let transactionVersion: ApiVersionsResponse.FinalizedFeatureKey = {
+    private static let finalizedFeatures: [ApiVersionsResponse.FinalizedFeatureKey] = {
         var feature = ApiVersionsResponse.FinalizedFeatureKey()
         (feature.name, feature.minVersionLevel, feature.maxVersionLevel) = ("transaction.version", 2, 2)
-        return feature
+        return [feature]
     }()
 
     static func versionEntry(_ api: API) -> ApiVersionsResponse.ApiVersion {
