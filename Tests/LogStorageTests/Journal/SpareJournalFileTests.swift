@@ -13,6 +13,28 @@ import Testing
 @Suite struct SpareJournalFileTests {
     private func journal(_ store: LogStore) throws -> Journal { try #require(store.commits.journal) }
 
+    /// A store with one partition whose journal wants its second file, and what appends and commits one more record.
+    private func nodeThatWantsAFile(
+        on fileSystem: any FileSystem, _ options: LogStoreOptions, valueSize: Int
+    ) throws -> (LogStore, PartitionLog, Journal, @Sendable () -> Void) {
+        let store = try LogStore(fileSystem: fileSystem, folder: "/data", options: options, pool: ChunkPool())
+        let log = store.addPartition(
+            topicID: TestStore.topicID, topicName: "t", partitionIndex: 0, settings: .small,
+            leadership: .leader(in: LeaderEpoch(0)))
+        _ = try store.recover(nowMs: TestStore.now)
+        try store.checkpoint()
+        let bytes = TestBatch(count: 1, valueSize: valueSize).bytes()
+        let commit: @Sendable () -> Void = {
+            let slice = bytes.withUnsafeBytes { ChunkPool.shared.slice(copying: $0) }
+            _ = log.append(slice, origin: .broker, nowMs: TestStore.now)
+            store.commitPending()
+        }
+        let journal = try journal(store)
+        commit()
+        while !journal.wantsFile { commit() }
+        return (store, log, journal, commit)
+    }
+
     @Test func theNextFileIsMadeBeforeACommitNeedsIt() throws {
         let node = try TestStore()
         try node.store.checkpoint()
@@ -105,21 +127,7 @@ import Testing
         let stalling = StallingFileSystem(disk)
         var options = LogStoreOptions.small(frameBytes: 1 << 20)
         options.writeThroughRunBytes = 512 << 10
-        let store = try LogStore(fileSystem: stalling, folder: "/data", options: options, pool: ChunkPool())
-        let log = store.addPartition(
-            topicID: TestStore.topicID, topicName: "t", partitionIndex: 0, settings: .small,
-            leadership: .leader(in: LeaderEpoch(0)))
-        _ = try store.recover(nowMs: TestStore.now)
-        try store.checkpoint()
-        let bytes = TestBatch(count: 1, valueSize: 400_000).bytes()
-        let commit: @Sendable () -> Void = {
-            let slice = bytes.withUnsafeBytes { ChunkPool.shared.slice(copying: $0) }
-            _ = log.append(slice, origin: .broker, nowMs: TestStore.now)
-            store.commitPending()
-        }
-        let journal = try journal(store)
-        commit()
-        while !journal.wantsFile { commit() }
+        let (store, log, journal, commit) = try nodeThatWantsAFile(on: stalling, options, valueSize: 400_000)
         stalling.stall([.write], pathContains: "2.journal")
         let maker = Thread(name: "maker") { store.commits.makeJournalFile() }
         while stalling.waitingCalls == 0 { MonotonicClock.sleep(milliseconds: 1) }
@@ -148,21 +156,7 @@ import Testing
 
     @Test func whoNeedsAFileWaitsForTheOneThatIsBeingMade() throws {
         let disk = StallingFileSystem(SimulatedFileSystem())
-        let store = try LogStore(fileSystem: disk, folder: "/data", options: .small(), pool: ChunkPool())
-        let log = store.addPartition(
-            topicID: TestStore.topicID, topicName: "t", partitionIndex: 0, settings: .small,
-            leadership: .leader(in: LeaderEpoch(0)))
-        _ = try store.recover(nowMs: TestStore.now)
-        try store.checkpoint()
-        let bytes = TestBatch(count: 1, valueSize: 4000).bytes()
-        let commit: @Sendable () -> Void = {
-            let slice = bytes.withUnsafeBytes { ChunkPool.shared.slice(copying: $0) }
-            _ = log.append(slice, origin: .broker, nowMs: TestStore.now)
-            store.commitPending()
-        }
-        let journal = try journal(store)
-        commit()
-        while !journal.wantsFile { commit() }
+        let (store, log, journal, commit) = try nodeThatWantsAFile(on: disk, .small(), valueSize: 4000)
         disk.stall([.write], pathContains: "2.journal")
         let maker = Thread(name: "maker") { store.commits.makeJournalFile() }
         while disk.waitingCalls == 0 { MonotonicClock.sleep(milliseconds: 1) }
