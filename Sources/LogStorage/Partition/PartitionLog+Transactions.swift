@@ -121,7 +121,10 @@ extension PartitionLog {
                 do {
                     isOver = try collectStored(of: segment, from: from.rawValue, below: end.rawValue, &found)
                 } catch {
-                    if segment.isRetired.load(ordering: .acquiring) { continue }
+                    if segment.isRetired.load(ordering: .acquiring) {
+                        wasRetired = true
+                        break
+                    }
                     // The index is made again of its segment.
                     guard attempts < 2 else { return .failure(.storage(error.description)) }
                     attempts += 1
@@ -132,7 +135,10 @@ extension PartitionLog {
                 if segment.isRetired.load(ordering: .acquiring) { wasRetired = true }
             }
             // Compacted meanwhile, and perhaps another segment's.
-            if wasRetired { continue }
+            if wasRetired {
+                if state.withLock({ $0.isDeleted }) { return .failure(.storage("\(name) was deleted")) }
+                continue
+            }
             let (start, highWatermark) = state.withLock { ($0.logStartOffset, $0.highWatermark) }
             guard start <= from.rawValue else {
                 return .failure(.outOfRange(logStartOffset: Offset(start), highWatermark: Offset(highWatermark)))
