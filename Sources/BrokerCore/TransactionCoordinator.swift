@@ -166,12 +166,15 @@ public final class TransactionCoordinator: Sendable {
         }
     }
 
-    /// Whether a group's partition of `__consumer_offsets` is in a transaction. The client was told so, so it is on disk.
-    public func verifyGroup(_ groupID: String, of id: ExactString, _ producer: ProducerIdentity) -> ErrorCode {
+    /// Whether a group's partition of `__consumer_offsets` is in a transaction. It is on disk once the outcome is: a client may ask before
+    /// it was told that the partition was added.
+    public func verifyGroup(
+        _ groupID: String, of id: ExactString, _ producer: ProducerIdentity
+    ) -> Outcome<ErrorCode> {
         let index = broker.groups.partitionIndex(of: groupID)
         return read(id, refused: { $0 }) { shard in
             shard.verify(id, producer, ExactString(Topic.offsetsTopicName), index)
-        }.answer
+        }
     }
 
     func run<Answer>(

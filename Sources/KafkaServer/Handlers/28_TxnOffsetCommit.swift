@@ -102,11 +102,10 @@ private struct TxnOffsetCommitPlan: Sendable {
         case .ask(let found): verified = found
         }
         let producer = ProducerIdentity(asked.producerID, asked.producerEpoch)
-        if context.version < 5 {
-            let found = broker.transactions.verifyGroup(asked.groupID, of: id, producer)
-            return done(found == .none ? commit(verified) : answer(taken: wire(found)))
-        }
-        let outcome = broker.transactions.addGroup(asked.groupID, to: id, producer, isVersion2: true)
+        let outcome =
+            context.version < 5
+            ? broker.transactions.verifyGroup(asked.groupID, of: id, producer)
+            : broker.transactions.addGroup(asked.groupID, to: id, producer, isVersion2: true)
         guard outcome.answer == .none else { return done(answer(taken: wire(outcome.answer))) }
         // The partition is in the transaction once that is on disk: with what is appended before, a crash could leave offsets
         // pending for ever.

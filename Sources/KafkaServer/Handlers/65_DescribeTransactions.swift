@@ -11,14 +11,18 @@ extension KafkaConnection {
     static func describeTransactionsPrice(_ asked: DescribeTransactionsRequest, _ context: AnswerContext) -> Int {
         var price = ReplyPrice()
         price.add(asked.transactionalIDs.count, DescribeTransactionsResponse.TransactionState.self, text: 32)
-        for id in asked.transactionalIDs {
+        // One that is asked for often, or that the user may not see, is not looked at for each.
+        var repeats: [String: Int] = [:]
+        for id in asked.transactionalIDs { repeats[id, default: 0] += 1 }
+        for (id, count) in repeats
+        where context.permissions.allows(.describe, .transactionalID, id, quietly: true) {
             let topics = context.broker.transactions.read(ExactString(id), refused: { _ in [] }) { shard in
                 (try? shard.describe(ExactString(id)).get())?.partitionList ?? []
             }.answer
             for (topic, indexes) in topics {
-                price.add(1, DescribeTransactionsResponse.TopicData.self, text: topic.utf8.count + 4 * indexes.count)
+                price.add(count, DescribeTransactionsResponse.TopicData.self, text: topic.utf8.count + 4 * indexes.count)
             }
-            price.add(bytes: context.permissions.price(ofDecisions: topics.count))
+            price.add(bytes: context.permissions.price(ofDecisions: count * topics.count))
         }
         return price.bytes
     }
