@@ -113,7 +113,14 @@ struct IdempotencyTable {
 
     /// Ends the claim. `isLost`: the log did not take the line of a batch that was appended.
     mutating func release(loop: Int, isLost: Bool = false) {
-        if isLost, let place = claims[loop]?.place { barriers.append(place) }
+        if isLost, let place = claims[loop]?.place {
+            // Of each partition the first one counts.
+            if let known = barriers.firstIndex(where: { $0.partition == place.partition }) {
+                barriers[known].from = min(barriers[known].from, place.from)
+            } else {
+                barriers.append(place)
+            }
+        }
         claims[loop] = nil
     }
 
@@ -149,8 +156,13 @@ struct IdempotencyTable {
         order.append((request.key, request.timeMs))
     }
 
+    /// Keys that one request lets go of at most: a burst that expires together is not one request's to pay.
+    private static let forgottenAtOnce = 1024
+
     mutating func forget(before timeMs: Int64) {
-        while let first = order.first, first.timeMs <= timeMs {
+        var left = Self.forgottenAtOnce
+        while left > 0, let first = order.first, first.timeMs <= timeMs {
+            left -= 1
             order.removeFirst()
             // One that was stored anew has a later place in the queue.
             if entries[first.key]?.request.timeMs == first.timeMs { remove(first.key) }
