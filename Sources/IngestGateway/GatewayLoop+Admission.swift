@@ -41,7 +41,7 @@ extension GatewayLoop {
         if let rates = gateway.callerRates, let caller, let problem = callerRateProblem(rates, caller) {
             return .refused(problem)
         }
-        let wish = routeRow.pointee.endpoint.wish(on: self)
+        let wish = narrowed(routeRow.pointee.endpoint.wish(on: self))
         switch wish {
         case .nothing, .refused, .unknown: return wish
         case .streamed where signature != nil: preconditionFailure("a signed route whose body is not kept")

@@ -220,6 +220,36 @@ import Testing
         #expect(try node.stored("hooks").records.count == 4)
     }
 
+    /// Ed25519 is about the whole body at once, on an event loop: a long one is refused before it comes.
+    @Test func bodiesUnderEd25519AreShort() throws {
+        let yaml = """
+            routes:
+              - path: /ed
+                to: hooks
+                auth: {webhook: {from: standard, public_keys: "whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}}
+            """
+        let node = try node(yaml)
+        let fields = [
+            "Content-Type: application/json", "webhook-id: m1", "webhook-timestamp: \(Self.seconds)",
+            "webhook-signature: v1a,\(Base64.encode([UInt8](repeating: 1, count: 64)))",
+        ].map { $0 + "\r\n" }.joined()
+        let most = WebhookVerification.maxEdBodyBytes
+        // One byte more is announced, and never sent.
+        let announced = try node.connect()
+        try announced.send("POST /ed HTTP/1.1\r\nHost: a\r\nContent-Length: \(most + 1)\r\n\(fields)\r\n")
+        let refused = try announced.receive()
+        #expect(refused.status == 413 && refused.string("detail")?.contains("\(most)") == true, "\(refused.text)")
+        for (size, status) in [(most, 401), (most + 1, 413)] {
+            let chunked = try node.connect()
+            let body = [UInt8](repeating: 0x20, count: size)
+            try chunked.send("POST /ed HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\(fields)\r\n")
+            try chunked.send(Array("\(String(size, radix: 16))\r\n".utf8) + body + Array("\r\n0\r\n\r\n".utf8))
+            #expect(try chunked.receive().status == status)
+        }
+        #expect(node.metric("millrace_http_signature_refusals_total{reason=\"wrongSignature\"}") == 1)
+        #expect(node.metric("millrace_http_inflight_bytes") == 0)
+    }
+
     @Test func whoGuessesSignaturesIsStopped() throws {
         let node = try node()
         let client = try node.connect()

@@ -127,7 +127,7 @@ import Testing
                     asked in
                     asked == "content-encoding" ? [] : asked.hasSuffix("timestamp") ? ["1"] : [header]
                 }
-                #expect((try? check?.finish(now: UnixTime(seconds: 1))) == nil)
+                #expect((try? check?.finish(now: UnixTime(seconds: 1), body: UnsafeRawBufferPointer(start: nil, count: 0))) == nil)
             }
             for kind in [ForwardedAddress.Header.forwarded, .xForwardedFor] {
                 _ = ForwardedAddress(kind, trusted: trusted).client(socket: NetworkAddress("1.1.1.1")!, lines: [header])

@@ -19,7 +19,9 @@ import Testing
             let end = min(start + max(1, bytes.count / pieces), bytes.count)
             bytes[start..<end].withUnsafeBytes { verification.update($0) }
         }
-        return try verification.finish(now: time ?? now)
+        return try bytes.withUnsafeBufferPointer { body throws(WebhookVerification.Refusal) in
+            try verification.finish(now: time ?? now, body: UnsafeRawBufferPointer(body))
+        }
     }
 
     private func refusal(
@@ -42,8 +44,7 @@ import Testing
 
     @Test func githubsVector() throws {
         for pieces in [1, 3, 13] {
-            let found = try verify(.github, [githubSecret], githubHeaders, "Hello, World!", pieces: pieces)
-            #expect(found.deliveryID == "72d3162e-cc78-11e3-81ab-4c9367dc0958" && found.memory == .seconds(86_400))
+            _ = try verify(.github, [githubSecret], githubHeaders, "Hello, World!", pieces: pieces)
         }
     }
 
@@ -54,8 +55,7 @@ import Testing
     ]
 
     @Test func standardWebhooksVector() throws {
-        let found = try verify(.standard, [standardSecret], standardHeaders, #"{"test": 2432232314}"#, pieces: 4)
-        #expect(found.deliveryID == "msg_p5jXN8AQM9LWM0D4loKWxJek" && found.memory == .seconds(600))
+        _ = try verify(.standard, [standardSecret], standardHeaders, #"{"test": 2432232314}"#, pieces: 4)
     }
 
     /// Every byte of header and body, changed, is refused.
@@ -91,8 +91,7 @@ import Testing
         for header in [
             "t=1614265330,v1=\(good)", "t=1614265330,v1=\(zeros),v1=\(good),v0=abc", "v1=\(good), t=1614265330",
         ] {
-            let found = try verify(.stripe, [secret("whsec")], ["stripe-signature": [header]], body)
-            #expect(found.deliveryID == nil && found.memory == .seconds(600))
+            _ = try verify(.stripe, [secret("whsec")], ["stripe-signature": [header]], body)
         }
         for (header, expected) in [
             ("v1=\(good)", .malformedHeader), ("t=1614265331,v1=\(good)", .wrongSignature),
@@ -108,14 +107,14 @@ import Testing
 
     @Test func shopifySendsBase64() throws {
         let headers = ["x-shopify-hmac-sha256": [Base64.encode(sign("shop", "{}"))], "x-shopify-webhook-id": ["w1"]]
-        #expect(try verify(.shopify, [secret("shop")], headers, "{}").deliveryID == "w1")
+        _ = try verify(.shopify, [secret("shop")], headers, "{}")
         #expect(refusal(.shopify, [secret("shop")], headers, "{ }") == .wrongSignature)
     }
 
     @Test func slackSignsVersionTimeAndBody() throws {
         let signature = "v0=" + Hexadecimal.encode(sign("slack", "v0:1614265330:payload=1"))
         let headers = ["x-slack-signature": [signature], "x-slack-request-timestamp": ["1614265330"]]
-        #expect(try verify(.slack, [secret("slack")], headers, "payload=1").memory == .seconds(600))
+        _ = try verify(.slack, [secret("slack")], headers, "payload=1")
         #expect(refusal(.slack, [secret("slack")], ["x-slack-signature": [signature]], "payload=1") == .missingHeader)
     }
 
@@ -187,7 +186,7 @@ import Testing
             template: "{method} {path}\n{ts}/{id}/{body}!")
         let code = HashAlgorithm.sha512.hmac(key: bytes("k"), "POST /hooks/a\n1614265330/i1/body!".utf8)
         let headers = ["x-sig": ["sig=" + Base64.encode(code)], "x-time": ["1614265330"], "x-id": ["i1"]]
-        #expect(try verify(scheme, [secret("k")], headers, "body").deliveryID == "i1")
+        _ = try verify(scheme, [secret("k")], headers, "body")
         #expect(refusal(scheme, [secret("k")], headers, "bodY") == .wrongSignature)
         for (template, timestamp, id) in [
             ("{body}", nil, nil), ("{ts}", "t", nil), ("{body}.{body}.{ts}", "t", nil), ("{body}", "t", nil),
@@ -234,8 +233,7 @@ import Testing
         let first = try verify(.github, [githubSecret], githubHeaders, "Hello, World!")
         let again = githubHeaders.merging(["x-github-delivery": ["another"]]) { $1 }
         let repeated = try verify(.github, [githubSecret], again, "Hello, World!")
-        #expect(first.deliveryID != repeated.deliveryID && first.digest == repeated.digest)
-        #expect(first.digest.count == 32)
+        #expect(first.digest == repeated.digest && first.digest.count == 32)
         let other = Hexadecimal.encode(HashAlgorithm.sha256.hmac(key: bytes("k"), "x".utf8))
         let different = try verify(
             .github, [secret("k")], githubHeaders.merging(["x-hub-signature-256": ["sha256=\(other)"]]) { $1 }, "x")
@@ -287,25 +285,47 @@ import Testing
         let headers = [
             "webhook-id": ["m1"], "webhook-timestamp": ["1614265330"], "webhook-signature": ["v1a,\(signature) v2,x"],
         ]
-        #expect(try verify(.standard, [], headers, "body", publicKeys: [key], pieces: 2).deliveryID == "m1")
+        _ = try verify(.standard, [], headers, "body", publicKeys: [key], pieces: 2)
         #expect(throws: WebhookVerification.Refusal.wrongSignature) {
             try verify(.standard, [], headers, "bodY", publicKeys: [key])
         }
         #expect(throws: WebhookVerification.Refusal.wrongSignature) {
             try verify(.standard, [standardSecret], headers, "body")
         }
-        let keys = try WebhookVerification.Keys(secrets: [], publicKeys: [key])
-        let verification = try WebhookVerification(.standard, keys: keys, method: "POST", path: "/") {
-            headers[$0] ?? []
-        }
-        let megabyte = [UInt8](repeating: 0, count: 1 << 20)
-        for _ in 0..<17 { megabyte.withUnsafeBytes { verification.update($0) } }
-        #expect(throws: WebhookVerification.Refusal.tooLong) { try verification.finish(now: now) }
         #expect(
             ["MfKQ", "whsec_", "whsec_MfKQ9", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"].allSatisfy {
                 WebhookScheme.standardKey(secret($0)) == nil
             })
         #expect(WebhookScheme.standardPublicKey("whpk_AAAA") == nil)
+    }
+
+    /// Each signature of Ed25519 is a pass over the whole body, on an event loop.
+    @Test func bodiesUnderEd25519HaveABound() throws {
+        let (publicKey, sign) = TestKeys.ed25519()
+        let key = try #require(PublicKey.ed25519(publicKey))
+        for (size, expected) in [
+            (WebhookVerification.maxEdBodyBytes, nil), (WebhookVerification.maxEdBodyBytes + 1, .tooLong),
+        ] as [(Int, WebhookVerification.Refusal?)] {
+            let body = String(repeating: "a", count: size)
+            let headers = [
+                "webhook-id": ["m1"], "webhook-timestamp": ["1614265330"],
+                "webhook-signature": ["v1a,\(Base64.encode(sign(bytes("m1.1614265330.\(body)"))))"],
+            ]
+            do throws(WebhookVerification.Refusal) {
+                _ = try verify(.standard, [], headers, body, publicKeys: [key])
+                #expect(expected == nil)
+            } catch { #expect(error == expected) }
+        }
+        // An HMAC runs along: its bodies have no bound of their own.
+        let keys = try WebhookVerification.Keys(secrets: [standardSecret], publicKeys: [key])
+        let check = try WebhookVerification(.standard, keys: keys, method: "POST", path: "/") { standardHeaders[$0] ?? [] }
+        #expect(check.maxBodyBytes == nil)
+    }
+
+    /// A time may lie in the future by as much as in the past.
+    @Test func aRepeatIsRememberedForAsLongAsItsTimeIsTaken() {
+        #expect(WebhookScheme.github.memory == .seconds(86_400) && WebhookScheme.slack.memory == .seconds(600))
+        #expect(WebhookScheme.stripe.tolerating(.seconds(60)).memory == .seconds(120))
     }
 
     @Test func aSenderHasAKeyAndNotTooMany() {

@@ -31,11 +31,17 @@ extension GatewayLoop {
         return nil
     }
 
+    /// What is wanted of the body by the signature as well: one that needs it whole takes it no longer than that may be.
+    func narrowed(_ wish: BodyWish) -> BodyWish {
+        guard case .collected(let most) = wish, let limit = signature?.maxBodyBytes, limit < most else { return wish }
+        if case .length(let length) = head.body, length > limit { return .refused(bodyTooLarge(limit)) }
+        return .collected(upTo: limit)
+    }
+
     /// Why the request at hand, whose body is whole, is not to be handled; nil: it is signed, and may.
     func checkSignature(_ signed: SignedBody, _ body: UnsafeRawBufferPointer) -> Problem? {
         signature = nil
-        signed.see(body)
-        if let refusal = signed.refusal(now: UnixTime(milliseconds: wallClockMs)) {
+        if let refusal = signed.refusal(of: body, now: UnixTime(milliseconds: wallClockMs)) {
             return refused(refusal, signed.webhook, signed.caller)
         }
         metrics.authentications(.accepted).add()
@@ -76,7 +82,7 @@ extension GatewayLoop {
         case .contentEncoded:
             reply.acceptEncoding = "identity"
             return Problem(.unsupportedEncoding, "A signed body is read as it is, without a Content-Encoding.")
-        case .tooLong: return bodyTooLarge(routeRow.pointee.maxBodyBytes)
+        case .tooLong: return bodyTooLarge(WebhookVerification.maxEdBodyBytes)
         }
     }
 }

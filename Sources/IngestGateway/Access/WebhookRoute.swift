@@ -45,10 +45,14 @@ final class SignedBody {
         seen += piece.count
     }
 
+    /// The longest body that can be right; nil: any that the route takes.
+    var maxBodyBytes: Int? { verification.maxBodyBytes }
+
     /// Why the whole body is not what was signed; nil: it is.
-    func refusal(now: UnixTime) -> WebhookVerification.Refusal? {
+    func refusal(of body: UnsafeRawBufferPointer, now: UnixTime) -> WebhookVerification.Refusal? {
+        see(body)
         do throws(WebhookVerification.Refusal) {
-            _ = try verification.finish(now: now)
+            _ = try verification.finish(now: now, body: body)
             return nil
         } catch { return error }
     }

@@ -21,14 +21,14 @@ public struct WebhookScheme: Sendable {
         case timestamp, id, method, path, body
     }
 
-    /// Without a time, an id is remembered this long.
+    /// How long what is signed without a time has to be remembered, so that a repeat is known.
     public static let untimedMemory = Duration.seconds(86_400)
 
     public let signatureHeader: String
     public let timestampHeader: String?
-    /// Signed with the rest, and also what tells a repeat.
+    /// Signed with the rest.
     public let idHeader: String?
-    /// Tells a repeat, though the signature does not cover it.
+    /// The sender's id of a delivery, which the signature does not cover.
     public let deliveryHeader: String?
     public let algorithm: HashAlgorithm
     public let form: Form
@@ -110,6 +110,10 @@ public struct WebhookScheme: Sendable {
             signature: signatureHeader, timestamp: timestampHeader, id: idHeader, delivery: deliveryHeader,
             algorithm: algorithm, form: form, pieces: pieces, tolerance: self.tolerance == nil ? nil : tolerance)
     }
+
+    /// How long a request has to be remembered so that a repeat of it is known: until its time is too far away whatever it was, for
+    /// it may lie in the future.
+    public var memory: Duration { tolerance.map { $0 + $0 } ?? Self.untimedMemory }
 
     /// Whether it can be told where one piece ends and the next begins: else a byte could move from one to the other under
     /// the same signature.

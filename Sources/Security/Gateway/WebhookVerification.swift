@@ -6,10 +6,11 @@ public final class WebhookVerification {
     public static let maxSecrets = 2
     /// In one header; Stripe and Standard Webhooks send two while they rotate. More is refused.
     public static let maxSignatures = 8
-    /// Ed25519 needs the whole message at once, so it is collected. The gateway's own bound of a request is lower or
-    /// the same; past this one the request is refused.
-    public static let maxCollectedBytes = 16 << 20
-    /// Of Ed25519 in one header: each is a pass over the whole body. Standard Webhooks sends two while it rotates.
+    /// Of a body under Ed25519, whose signatures are about the whole message at once: each is a pass over it, with each key, when it
+    /// is here, and what makes one message of it is a copy for as long. Four passes over so much take a millisecond; senders of
+    /// webhooks stay below 64 KiB. A longer body is refused.
+    public static let maxEdBodyBytes = 128 << 10
+    /// Of Ed25519 in one header. Standard Webhooks sends two while it rotates.
     public static let maxEdSignatures = 2
     /// Of a signed id; senders' have about 30.
     public static let maxIDBytes = 256
@@ -25,14 +26,12 @@ public final class WebhookVerification {
         public var status: Int { self == .contentEncoded ? 415 : self == .tooLong ? 413 : 401 }
     }
 
-    /// What the route's idempotency table has to remember.
+    /// What is remembered of a request that is signed, so that a repeat is known.
     public struct Acceptance: Hashable, Sendable {
-        /// Nil when the sender puts its id into the body. Where the signature does not cover it, a repeat can have another.
-        public let deliveryID: String?
-        /// SHA-256 of what was signed, under the first secret where there is one. To be remembered beside the id: it is the
-        /// same for each repeat, as long as the route's first secret is.
+        /// SHA-256 of what was signed, under the first secret where there is one: the same for each repeat, as long as the route's
+        /// first secret is. Ids of senders do not do: GitHub's and Shopify's are not signed, so that who repeats a request can
+        /// write another, and Slack and Stripe send none.
         public let digest: [UInt8]
-        public let memory: Duration
     }
 
     /// What one sender signs with. Made where the configuration is read, so that no request finds an empty secret.
@@ -61,13 +60,10 @@ public final class WebhookVerification {
     private let scheme: WebhookScheme
     private let codes: [StreamingHMAC]
     private let publicKeys: [PublicKey]
-    private var collected: [UInt8]?
-    private var isTooLong = false
     private let signatures: [[UInt8]]
     private let edSignatures: [[UInt8]]
     private let timestamp: String?
     private let id: String?
-    private let deliveryID: String?
     private let method: String
     private let path: String
 
@@ -92,7 +88,7 @@ public final class WebhookVerification {
         guard !signatures.isEmpty || !edSignatures.isEmpty else { throw .wrongSignature }
         timestamp = if let name = scheme.timestampHeader { try one(name) } else { parsed.timestamp }
         id = if let name = scheme.idHeader { try one(name) } else { nil }
-        deliveryID = if let name = scheme.deliveryHeader { try one(name) } else { id }
+        if let name = scheme.deliveryHeader { _ = try one(name) }
         if let id, id.utf8.count > Self.maxIDBytes || !id.utf8.allSatisfy(WebhookScheme.isIDByte) {
             throw .malformedHeader
         }
@@ -103,38 +99,36 @@ public final class WebhookVerification {
         self.path = path
         publicKeys = keys.publicKeys
         codes = keys.secrets.map { StreamingHMAC(scheme.algorithm, key: $0) }
-        collected = edSignatures.isEmpty ? nil : []
-        for piece in scheme.pieces.prefix(while: { $0 != .body }) { feed(piece) }
+        for piece in piecesBeforeBody { feed(piece) }
     }
+
+    /// The longest body that can be right; nil: any.
+    public var maxBodyBytes: Int? { edSignatures.isEmpty ? nil : Self.maxEdBodyBytes }
 
     /// The next bytes of the body.
     public func update(_ bytes: UnsafeRawBufferPointer) {
         for code in codes { code.update(bytes) }
-        guard collected != nil else { return }
-        if collected!.count + bytes.count > Self.maxCollectedBytes {
-            isTooLong = true
-        } else {
-            collected!.append(contentsOf: bytes)
-        }
     }
 
     /// After the last byte. The signature first, then the time: what is not signed has no time.
-    public func finish(now: UnixTime) throws(Refusal) -> Acceptance {
-        if isTooLong { throw .tooLong }
-        for piece in scheme.pieces.drop(while: { $0 != .body }).dropFirst() { feed(piece) }
-        guard let digest = digestOfSigned() else { throw .wrongSignature }
-        guard let tolerance = scheme.tolerance, let seconds = timestamp.flatMap({ Int64($0) }) else {
-            return Acceptance(deliveryID: deliveryID, digest: digest, memory: WebhookScheme.untimedMemory)
+    ///
+    /// - Parameter body: all of it, once more, for what cannot be looked at in pieces.
+    public func finish(now: UnixTime, body: UnsafeRawBufferPointer) throws(Refusal) -> Acceptance {
+        if let maxBodyBytes, body.count > maxBodyBytes { throw .tooLong }
+        for piece in piecesBehindBody { feed(piece) }
+        guard let digest = digestOfSigned(body) else { throw .wrongSignature }
+        if let tolerance = scheme.tolerance, let seconds = timestamp.flatMap({ Int64($0) }) {
+            let age = now - UnixTime(seconds: seconds)
+            if age > tolerance { throw .tooOld }
+            if .zero - age > tolerance { throw .inTheFuture }
         }
-        let age = now - UnixTime(seconds: seconds)
-        if age > tolerance { throw .tooOld }
-        if .zero - age > tolerance { throw .inTheFuture }
-        return Acceptance(deliveryID: deliveryID, digest: digest, memory: tolerance + tolerance)
+        return Acceptance(digest: digest)
     }
 
     /// Nil when no signature is right.
-    private func digestOfSigned() -> [UInt8]? {
+    private func digestOfSigned(_ body: UnsafeRawBufferPointer) -> [UInt8]? {
         let made = codes.map { $0.finish() }
+        let whole = edSignatures.isEmpty ? [] : message(body)
         // Every secret with every signature, to the end.
         var isSigned = false
         for code in made {
@@ -142,26 +136,43 @@ public final class WebhookVerification {
         }
         // Of these nothing is secret.
         isSigned =
-            isSigned
-            || publicKeys.contains { key in edSignatures.contains { key.verifies($0, of: collected ?? []) } }
+            isSigned || publicKeys.contains { key in edSignatures.contains { key.verifies($0, of: whole) } }
         // By the first secret, whichever signature is right: the header is not signed, and who repeats a request chooses
         // which of its signatures are left.
-        return isSigned ? HashAlgorithm.sha256.hash(made.first ?? collected ?? []) : nil
+        return isSigned ? HashAlgorithm.sha256.hash(made.first ?? whole) : nil
+    }
+
+    /// What is signed, in one.
+    private func message(_ body: UnsafeRawBufferPointer) -> [UInt8] {
+        var message: [UInt8] = []
+        message.reserveCapacity(body.count + Self.maxIDBytes)
+        for piece in scheme.pieces {
+            if piece == .body { message += body } else if let text = text(of: piece) { message += text.utf8 }
+        }
+        return message
+    }
+
+    private var piecesBeforeBody: ArraySlice<WebhookScheme.Piece> { scheme.pieces.prefix { $0 != .body } }
+
+    private var piecesBehindBody: ArraySlice<WebhookScheme.Piece> {
+        scheme.pieces.drop { $0 != .body }.dropFirst()
     }
 
     private func feed(_ piece: WebhookScheme.Piece) {
-        let text: String? =
-            switch piece {
-            case .text(let text): text
-            case .timestamp: timestamp
-            case .id: id
-            case .method: method
-            case .path: path
-            case .body: nil
-            }
-        guard let text else { return }
+        guard let text = text(of: piece) else { return }
         for code in codes { code.update(Array(text.utf8)) }
-        collected?.append(contentsOf: text.utf8)
+    }
+
+    /// nil: the piece is the body, or is not there.
+    private func text(of piece: WebhookScheme.Piece) -> String? {
+        switch piece {
+        case .text(let text): text
+        case .timestamp: timestamp
+        case .id: id
+        case .method: method
+        case .path: path
+        case .body: nil
+        }
     }
 
     private static func isTime(_ text: String) -> Bool {
