@@ -30,7 +30,7 @@ final class Exchange {
     fileprivate(set) var routes: RouteTable
     /// Who has made the request; nil: nobody was asked.
     var asker: Asker?
-    /// Of a route whose requests are signed, until the signature is found right.
+    /// Of a route whose requests are signed.
     var signature: SignedBody?
     /// Its head as it came, once that is not in the connection's input any more.
     var head: ByteSlice?

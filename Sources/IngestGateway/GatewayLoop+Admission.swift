@@ -111,7 +111,7 @@ extension GatewayLoop {
 
     /// A body by chunks is counted when it is here (`countChunks`).
     private func quotaProblemNow() -> Problem? {
-        if signature != nil { return nil }
+        if awaitsProof { return nil }
         var bytes = 0
         if case .length(let length) = head.body { bytes = length }
         let wait = withQuotaClient { user, client in
@@ -125,7 +125,7 @@ extension GatewayLoop {
     }
 
     func countChunks(_ bytes: Int) {
-        guard broker.quotas.version != 0, signature == nil else { return }
+        guard broker.quotas.version != 0, !awaitsProof else { return }
         withQuotaClient { user, client in broker.countProduce(bytes, of: user, client: &client, nowMs: now / 1_000_000)
         }
     }

@@ -35,7 +35,7 @@ final class GatewayLoop {
     private var requestIDCount = 0
     /// Who has made it; nil: nobody was asked.
     var asker: Asker?
-    /// What its body is held against before it is handled; nil: it need not be signed.
+    /// What its body is held against before it is handled, and what came of it; nil: it need not be signed.
     var signature: SignedBody?
     /// What was decided of who asks; nil: nobody is asked.
     let decisions: CallerDecisions?
@@ -248,7 +248,7 @@ final class GatewayLoop {
             reply.allow = routeRow.pointee.methods
             return .answered
         }
-        if let signature, let problem = checkSignature(signature, body) {
+        if let signature, signature.proof == nil, let problem = checkSignature(signature, body) {
             if routeRow.pointee.takesEvents { countRejected(1, reason: problem.kind.code) }
             answer(problem, instance: head.path)
             return .answered

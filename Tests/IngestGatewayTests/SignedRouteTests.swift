@@ -24,7 +24,11 @@ import Testing
     private static let routes =
         secrets + """
             routes:
-              - {path: /github, formats: [raw], to: hooks, auth: {webhook: {from: github, secrets: [old, github]}}}
+              - path: /github
+                formats: [raw]
+                to: hooks
+                auth: {webhook: {from: github, secrets: [old, github]}}
+                idempotency: {signature: false}
               - {path: /stripe, to: hooks, auth: {webhook: {from: stripe, secrets: stripe, tolerance: 2m}}}
               - {path: /shopify, to: hooks, auth: {webhook: {from: shopify, secrets: shop}}}
               - path: /slack
@@ -144,6 +148,81 @@ import Testing
             try node.call("POST", "/standard", "{}", fields: Self.standard("{}", at: Self.seconds - 310)).status == 401)
         #expect(node.metric("millrace_http_signature_refusals_total{reason=\"tooOld\"}") == 2)
         #expect(node.metric("millrace_http_signature_refusals_total{reason=\"inTheFuture\"}") == 1)
+    }
+
+    // MARK: Repeats
+
+    private static let repeated =
+        secrets + """
+            routes:
+              - {path: /github, to: hooks, auth: {webhook: {from: github, secrets: [old, github]}}}
+              - {path: /stripe, to: hooks, auth: {webhook: {from: stripe, secrets: [stripe, old]}}}
+              - path: /by-id
+                to: hooks
+                auth: {webhook: {from: stripe, secrets: stripe}}
+                idempotency: {pointers: [/id], required: true}
+              - path: /again
+                to: hooks
+                auth: {webhook: {from: github, secrets: github}}
+                idempotency: {signature: false}
+            """
+
+    /// Whoever has seen a request can send it once more, and write another id of the sender, for that is not signed.
+    @Test func aRepeatOfWhatIsSignedIsStoredOnce() throws {
+        let node = try node(Self.repeated)
+        let body = #"{"action":"opened"}"#
+        var fields = Self.github(Array(body.utf8))
+        fields[2] = "Content-Type: application/json"
+        let first = try node.call("POST", "/github", body, fields: fields)
+        #expect(first.status == 201 && first.fields["idempotent-replayed"] == nil, "\(first.text)")
+        fields[1] = "X-GitHub-Delivery: 2"
+        let repeated = try node.call("POST", "/github", body, fields: fields)
+        #expect(repeated.status == 201 && repeated.fields["idempotent-replayed"] == "true")
+        #expect(repeated.text == first.text)
+        // However it comes.
+        let chunked = try node.connect()
+        try chunked.send(
+            "POST /github HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\(fields.map { $0 + "\r\n" }.joined())\r\n")
+        for byte in body.utf8 { try chunked.send(Array("1\r\n".utf8) + [byte] + Array("\r\n".utf8)) }
+        try chunked.send("0\r\n\r\n")
+        #expect(try chunked.receive().text == first.text)
+        // A route has its own.
+        for _ in 0..<2 { #expect(try node.call("POST", "/again", body, fields: fields).fields["idempotent-replayed"] == nil) }
+        #expect(try node.values("hooks") == [body, body, body])
+    }
+
+    /// A sender that tries again signs the time of the try.
+    @Test func aTimeThatIsSignedMakesAnotherRequestOfIt() throws {
+        let node = try node(Self.repeated)
+        let (body, time) = (#"{"id":"evt_1"}"#, Self.seconds)
+        func post(_ path: String, _ fields: [String]) throws -> Bool {
+            let reply = try node.call("POST", path, body, fields: fields)
+            #expect(reply.status == 201, "\(reply.text)")
+            return reply.fields["idempotent-replayed"] == "true"
+        }
+        let both = ["whsec_stripe", "old"].map { Hexadecimal.encode(Self.code($0, "\(time).\(body)")) }
+        let header = "Stripe-Signature: t=\(time)"
+        #expect(try !post("/stripe", [header + ",v1=\(both[0]),v1=\(both[1])"]))
+        // Each of its signatures is enough, and makes no other request of it.
+        #expect(try post("/stripe", [header + ",v1=\(both[0])"]) && post("/stripe", [header + ",v1=\(both[1])"]))
+        #expect(try !post("/stripe", Self.stripe(body, at: time - 1)))
+        // What is in the event tells that it is the same one.
+        #expect(try !post("/by-id", Self.stripe(body)) && post("/by-id", Self.stripe(body, at: time - 2)))
+        #expect(try node.values("hooks") == [body, body, body])
+        let keyed = try node.call("POST", "/stripe", body, fields: Self.stripe(body) + ["Idempotency-Key: a"])
+        #expect(keyed.status == 400 && keyed.text.contains("takes a request's key from elsewhere"))
+    }
+
+    /// Nothing is remembered of what was refused.
+    @Test func whatWasRefusedMayComeAgain() throws {
+        let node = try node(Self.repeated)
+        let body = "{\"a\":"
+        var fields = Self.github(Array(body.utf8))
+        fields[2] = "Content-Type: application/json"
+        for _ in 0..<2 {
+            let reply = try node.call("POST", "/github", body, fields: fields)
+            #expect(reply.status == 400 && reply.fields["idempotent-replayed"] == nil)
+        }
     }
 
     // MARK: What is refused
@@ -357,6 +436,27 @@ import Testing
             let found = problem(auth)
             #expect(found.contains(words), "\(auth): \(found)")
         }
+        func rule(_ rule: String, _ auth: String, ttl: Duration = .seconds(86_400)) -> String {
+            var options = GatewayOptions()
+            options.idempotencyTTL = ttl
+            let yaml = """
+                auth: {secrets: {a: {env: GITHUB}}}
+                routes:
+                  - {path: /a, to: a, auth: \(auth), idempotency: \(rule)}
+                """
+            do {
+                _ = try GatewayConfiguration(yaml: yaml, environment: Self.environment, options)
+                return "nothing"
+            } catch {
+                return "\(error)"
+            }
+        }
+        let signed = "{webhook: {from: slack, secrets: a}}"
+        #expect(rule("{signature: true}", "{certificate: required}").contains("are not signed"))
+        #expect(rule("{signature: true, header: A}", signed).contains("from several places"))
+        #expect(rule("{signature: true}", signed, ttl: .seconds(599)).contains("less than twice the tolerance"))
+        #expect(rule("{signature: true}", signed, ttl: .seconds(600)) == "nothing")
+        #expect(rule("{pointers: [/id]}", signed, ttl: .seconds(599)) == "nothing")
         for (secrets, words) in [
             ("{a: hunter2}", "does not stand in this file"), ("{a: {env: NOWHERE}}", "no environment variable"),
             ("{a: {file: /nowhere}}", "is not one line"), ("{a: {env: GITHUB, file: /x}}", "one of file and env"),

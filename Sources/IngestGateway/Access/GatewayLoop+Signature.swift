@@ -11,6 +11,7 @@ import Telemetry
 ///     admit ─► beginSignature: headers ─► 401, 415     before a byte of the body is waited for
 ///           ─► SignedBody.see, seeNext                  on the way, where the body comes in pieces
 ///     handle ─► checkSignature: the rest, then signature, time, permission, quota
+///     perform ─► a repeat is known by the digest of what was signed
 extension GatewayLoop {
     /// Begins to check the request at hand, or says why not.
     func beginSignature(_ caller: Caller) -> Problem? {
@@ -40,7 +41,6 @@ extension GatewayLoop {
 
     /// Why the request at hand, whose body is whole, is not to be handled; nil: it is signed, and may.
     func checkSignature(_ signed: SignedBody, _ body: UnsafeRawBufferPointer) -> Problem? {
-        signature = nil
         if let refusal = signed.refusal(of: body, now: UnixTime(milliseconds: wallClockMs)) {
             return refused(refusal, signed.webhook, signed.caller)
         }
@@ -51,6 +51,9 @@ extension GatewayLoop {
         if let asker, let problem = refusal(of: asker) { return problem }
         return signedQuotaProblem(body.count)
     }
+
+    /// Whether the request at hand is to be signed, and nobody knows yet that it is.
+    var awaitsProof: Bool { signature.map { $0.proof == nil } ?? false }
 
     /// All values of a field, by its name in lower case.
     private func values(of name: String) -> [String] {

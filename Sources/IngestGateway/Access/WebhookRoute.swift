@@ -20,6 +20,8 @@ final class SignedBody {
     let webhook: WebhookRoute
     let caller: Caller
     private let verification: WebhookVerification
+    /// Digest of what was signed, once the signature is found right.
+    private(set) var proof: [UInt8]?
     /// Bytes of the body that the signature was held against so far.
     private var seen = 0
 
@@ -52,7 +54,7 @@ final class SignedBody {
     func refusal(of body: UnsafeRawBufferPointer, now: UnixTime) -> WebhookVerification.Refusal? {
         see(body)
         do throws(WebhookVerification.Refusal) {
-            _ = try verification.finish(now: now, body: body)
+            proof = try verification.finish(now: now, body: body).digest
             return nil
         } catch { return error }
     }

@@ -28,15 +28,21 @@ extension GatewayLoop {
             routeRow.pointee.hasKeyRule || head[.idempotencyKey] != nil
         else { return endpoint.handle(body, on: self) }
         let rule = routeRow.pointee.plan?.idempotency ?? IdempotencyRule()
-        if case .field(let name) = rule.source {
+        switch rule.source {
+        case .field(let name):
             switch fieldKey(name) {
             case .failure(let problem): return refuseKeyed(problem)
             case .success(nil) where rule.isRequired:
                 return refuseKeyed(Problem(.missingField, "The header field \(name) is required"))
             case .success(nil): break
             case .success(let key?):
-                if let answered = claim(key, of: body) { return answered }
+                if let answered = claim(key, ShortDigest(of: body)) { return answered }
             }
+        case .signature:
+            guard let proof = signature?.proof else { preconditionFailure("a signed request is handled without its proof") }
+            // The body is among what is signed.
+            if let answered = claim(proof, ShortDigest(of: proof)) { return answered }
+        case .pointers, .cloudEvent: break
         }
         let completion = endpoint.handle(body, on: self)
         return claim.isHeld ? settleClaim(completion) : completion
@@ -116,7 +122,7 @@ extension GatewayLoop {
                 Problem(
                     .batchTooLarge, "Here an event has its own key: send one event a request.", limit: 1))
         }
-        return claim(key, of: body)
+        return claim(key, ShortDigest(of: body))
     }
 
     private func contentKey(
@@ -130,7 +136,7 @@ extension GatewayLoop {
             return true
         }
         switch rule.source {
-        case .field: return nil
+        case .field, .signature: return nil
         case .pointers(let pointers):
             guard format.isJSON else { return nil }
             let walk = JSONWalk(source)
@@ -157,12 +163,12 @@ extension GatewayLoop {
 
     // MARK: The claim
 
-    /// Claims the key for the request at hand; otherwise answers it.
-    private func claim(_ key: [UInt8], of body: UnsafeRawBufferPointer) -> Completion? {
+    /// Claims the key for the request at hand; otherwise answers it. `fingerprint`: of the body.
+    private func claim(_ key: [UInt8], _ fingerprint: ShortDigest) -> Completion? {
         if let problem = gateway.idempotency.problem { return refuseKeyed(problem) }
         claim = RequestClaim()
         claim.key = ShortDigest(of: scope + key)
-        claim.fingerprint = ShortDigest(of: body)
+        claim.fingerprint = fingerprint
         let answer = gateway.idempotency.begin(claim.key, claim.fingerprint, loop: index, nowMs: wallClockMs)
         switch answer {
         case .claimed:

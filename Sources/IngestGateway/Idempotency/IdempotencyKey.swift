@@ -56,12 +56,16 @@ enum IdempotencySource: Sendable, Equatable {
     case pointers([JSONPointer])
     /// `source` and `id` of its one CloudEvent.
     case cloudEvent
+    /// What is signed of it: the same for each repeat, whoever sends it.
+    case signature
 
     static let usual = IdempotencySource.field("idempotency-key")
 
     var isOfContent: Bool {
-        if case .field = self { return false }
-        return true
+        switch self {
+        case .pointers, .cloudEvent: true
+        case .field, .signature: false
+        }
     }
 }
 

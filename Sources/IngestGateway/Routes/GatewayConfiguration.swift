@@ -113,7 +113,7 @@ public struct GatewayConfiguration: Sendable {
         mutating func readRoutes() {
             let known = Set(RouteDefinition.builtIn(options).map(\.id))
             for place in place("routes")?.items() ?? [] {
-                guard let reader = RouteReader(place, maxBodyBytes: options.maxRequestBytes, secrets) else { continue }
+                guard let reader = RouteReader(place, options, secrets) else { continue }
                 if reader.isOff {
                     guard let id = reader.switchedOff else { continue }
                     if !known.contains(id) {

@@ -2,12 +2,14 @@ import BrokerCore
 import Configuration
 import HTTPWire
 import KafkaModel
+import Security
 
 /// A route as the section `routes` writes it. The page Routes describes the keys.
 struct RouteReader {
     private let fields: [String: ConfigurationPlace]
     private let place: ConfigurationPlace
     private let maxBodyBytes: Int
+    private let remembered: Duration
     private let secrets: NamedSecrets
 
     private static let keys = [
@@ -15,12 +17,13 @@ struct RouteReader {
         "rate", "max_body", "schema", "enrich", "ack", "auth", "cors",
     ]
 
-    /// nil: it is no mapping, and the place has noted so. `maxBodyBytes`: of a route that says nothing.
-    init?(_ place: ConfigurationPlace, maxBodyBytes: Int, _ secrets: NamedSecrets) {
+    /// nil: it is no mapping, and the place has noted so. `options`: `maxRequestBytes` is that of a route which says nothing, and
+    /// `idempotencyTTL` how long keys are remembered.
+    init?(_ place: ConfigurationPlace, _ options: GatewayOptions, _ secrets: NamedSecrets) {
         guard let fields = place.fields(Self.keys + ["idempotency"]) else { return nil }
         self.fields = fields
         self.place = place
-        self.maxBodyBytes = maxBodyBytes
+        (maxBodyBytes, remembered) = (options.maxRequestBytes, options.idempotencyTTL)
         self.secrets = secrets
     }
 
@@ -44,20 +47,21 @@ struct RouteReader {
         guard let first = paths.first else { return nil }
         let reply = reply()
         let acknowledgements: KeyValuePairs<String, IngestPlan.Acknowledgement> = ["disk": .disk, "none": .nothing]
+        let id = fields["id"]?.text() ?? Self.id(of: first)
+        let (authentication, webhook) = authentication(id)
         let enrich = fields["enrich"]?.fields(["headers", "members"]) ?? [:]
         let plan = IngestPlan(
             reply: reply, status: status(of: reply), schema: fields["schema"].flatMap { JSONSchemaReader.read($0) },
             key: key(), headers: enrichments(enrich["headers"]) ?? Enrichment.usual,
             members: enrichments(enrich["members"]) ?? [],
-            acknowledgement: fields["ack"]?.choice(acknowledgements) ?? .disk, csv: csv(), idempotency: idempotency())
+            acknowledgement: fields["ack"]?.choice(acknowledgements) ?? .disk, csv: csv(),
+            idempotency: idempotency(webhook))
         if plan.acknowledgement == .nothing, plan.status != 202 {
             fields["ack"]?.refuse("the reply would say that the event is stored", remedy: "Write success: 202")
         }
         let endpoint: any HTTPEndpoint.Type =
             if reply.takesMany { RoutedBatchEndpoint.self } else { RoutedEventEndpoint.self }
-        let id = fields["id"]?.text() ?? Self.id(of: first)
         let methods = methods()
-        let (authentication, webhook) = authentication(id)
         return RouteDefinition(
             id: id, paths: paths, methods: methods, endpoint: endpoint,
             authentication: authentication, webhook: webhook,
@@ -209,15 +213,21 @@ struct RouteReader {
         }
     }
 
-    /// Where a request's key comes from; nil: it says nothing of it.
-    private func idempotency() -> IdempotencyRule? {
+    /// Where a request's key comes from; nil: it says nothing of it. Of a signed route the signature, unless it says another place.
+    private func idempotency(_ webhook: WebhookRoute?) -> IdempotencyRule? {
         guard let place = fields["idempotency"],
-            let fields = place.fields(["header", "pointers", "cloudevents", "required"])
-        else { return nil }
+            let fields = place.fields(["header", "pointers", "cloudevents", "signature", "required"])
+        else { return webhook.map { bySignature($0) } }
         if fields.keys.filter({ $0 != "required" }).count > 1 {
-            place.refuse("takes a key from several places", remedy: "Write one of header, pointers and cloudevents")
+            place.refuse(
+                "takes a key from several places", remedy: "Write one of header, pointers, cloudevents and signature")
         }
         var rule = IdempotencyRule(isRequired: fields["required"]?.boolean() ?? false)
+        if let field = fields["signature"], webhook == nil {
+            field.refuse("the route's requests are not signed", remedy: "Leave it out, or write auth: {webhook: …}")
+        }
+        if fields["signature"]?.boolean() == false { return nil }
+        if let webhook, fields.keys.allSatisfy({ $0 == "required" || $0 == "signature" }) { return bySignature(webhook) }
         if let name = fields["header"]?.text() {
             if name.utf8.isEmpty || !name.utf8.allSatisfy(Self.isOfFieldName) {
                 fields["header"]?.refuse("is no name of a header field", remedy: "Write one such as webhook-id")
@@ -239,6 +249,15 @@ struct RouteReader {
         }
         if fields["cloudevents"]?.boolean() == true { rule.source = .cloudEvent }
         return rule
+    }
+
+    private func bySignature(_ webhook: WebhookRoute) -> IdempotencyRule {
+        if let memory = webhook.scheme.memory, memory > remembered {
+            fields["auth"]?.refuse(
+                "a repeat would be taken after it is forgotten: http.idempotency.ttl.ms is less than twice the tolerance",
+                remedy: "Lower the tolerance, or raise http.idempotency.ttl.ms")
+        }
+        return IdempotencyRule(source: .signature)
     }
 
     private static func isOfFieldName(_ byte: UInt8) -> Bool {

@@ -21,9 +21,6 @@ public struct WebhookScheme: Sendable {
         case timestamp, id, method, path, body
     }
 
-    /// How long what is signed without a time has to be remembered, so that a repeat is known.
-    public static let untimedMemory = Duration.seconds(86_400)
-
     public let signatureHeader: String
     public let timestampHeader: String?
     /// Signed with the rest.
@@ -111,9 +108,9 @@ public struct WebhookScheme: Sendable {
             algorithm: algorithm, form: form, pieces: pieces, tolerance: self.tolerance == nil ? nil : tolerance)
     }
 
-    /// How long a request has to be remembered so that a repeat of it is known: until its time is too far away whatever it was, for
-    /// it may lie in the future.
-    public var memory: Duration { tolerance.map { $0 + $0 } ?? Self.untimedMemory }
+    /// How long a request has to be remembered so that no repeat of it is taken: until its time, which may lie in the future, is too
+    /// far away. nil: no time is signed, and a repeat is as good as the first for ever.
+    public var memory: Duration? { tolerance.map { $0 + $0 } }
 
     /// Whether it can be told where one piece ends and the next begins: else a byte could move from one to the other under
     /// the same signature.
