@@ -372,17 +372,6 @@ import Testing
         #expect(limiter.count == 1)
     }
 
-    /// Else each new address of an attack from that many would be a look through all of them.
-    @Test func whereFewBucketsAreFullAllAreForgotten() {
-        var limiter = AttemptLimiter()
-        for index in 0..<UInt32(AttemptLimiter.maxAddresses) {
-            limiter.countFailure(of: NetworkAddress(v4: index), now: index < 100 ? start : start + .seconds(60))
-        }
-        #expect(limiter.count == AttemptLimiter.maxAddresses)
-        limiter.countFailure(of: NetworkAddress("1.2.3.4")!, now: start + .seconds(60))
-        #expect(limiter.count == 1)
-    }
-
     @Test func fullBucketsAreForgottenAtTheBound() {
         var limiter = AttemptLimiter()
         for _ in 0..<51 { limiter.countFailure(of: one, now: start + .seconds(60)) }
@@ -390,8 +379,44 @@ import Testing
             limiter.countFailure(of: NetworkAddress(v4: index), now: start)
         }
         #expect(limiter.count == AttemptLimiter.maxAddresses)
-        limiter.countFailure(of: NetworkAddress("1.2.3.4")!, now: start + .seconds(60))
-        #expect(limiter.count == 2 && limiter.wait(for: one, now: start + .seconds(60)) != nil)
+        for index in 0..<10_000 as Range<UInt32> {
+            limiter.countFailure(of: NetworkAddress(v4: 1 << 24 + index), now: start + .seconds(60))
+        }
+        #expect(limiter.count == AttemptLimiter.maxAddresses)
+        #expect(limiter.wait(for: one, now: start + .seconds(60)) != nil)
+    }
+
+    // MARK: Tables with a bound
+
+    @Test func aNewcomerTakesThePlaceOfWhatIsSpare() {
+        var table = BoundedTable<Int, Bool>(maxCount: 100)
+        // One of five is spare: each newcomer finds one within its looks.
+        for key in 0..<100 { table.set(key % 5 == 4, for: key) { $0 } }
+        for key in 100..<120 { table.set(false, for: key) { $0 } }
+        #expect(table.count == 100)
+        #expect((0..<120).allSatisfy { (table[$0] != nil) == ($0 >= 100 || $0 % 5 != 4) })
+        // None is spare now.
+        for key in 200..<300 {
+            table.set(false, for: key) { $0 }
+            #expect(table.count == 100 && table[key] == false)
+        }
+        // One that is there is no newcomer.
+        table.set(true, for: 299) { $0 }
+        #expect(table.count == 100 && table[299] == true)
+    }
+
+    /// A flood of names pays for itself: each costs a few looks, however many there are.
+    @Test func aNewcomerLooksAtFew() {
+        var table = BoundedTable<Int, Int>(maxCount: 10_000)
+        for key in 0..<10_000 { table.set(key, for: key) { _ in false } }
+        var looks = 0
+        for key in 10_000..<20_000 {
+            table.set(key, for: key) { _ in
+                looks += 1
+                return false
+            }
+        }
+        #expect(table.count == 10_000 && looks == 10_000 * 8)
     }
 }
 
