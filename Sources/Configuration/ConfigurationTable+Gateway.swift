@@ -39,7 +39,7 @@ extension ConfigurationTable {
             "Listeners of http.listener whose every connection begins with the PROXY protocol's header, version 2, and comes from "
                 + "http.trusted.proxies"),
         ConfigurationKey(
-            "http.caller.rate", .integer(0...1_000_000_000), default: "0",
+            "http.caller.rate", .integer(0...1_000_000_000), default: "100000",
             "Requests a second of one API key, one user or, of whoever shows nothing, one address, over all routes; above it 429. 0: "
                 + "no limit"),
         ConfigurationKey(

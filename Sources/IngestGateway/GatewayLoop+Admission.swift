@@ -142,14 +142,13 @@ extension GatewayLoop {
     /// Of a route whose requests are signed nobody is known yet, but for an address.
     private func callerRateProblem(_ rates: CallerRates, _ caller: Caller) -> Problem? {
         guard routeRow.pointee.authentication != .anonymous else { return nil }
-        let key: CallerRates.Caller =
-            signature == nil ? caller.rateKey(of: asker) : .address(caller.address.limitKey)
-        let (wait, remaining) = rates.take(key, now: MonotonicTime(milliseconds: now / 1_000_000))
-        reply.callerRate = (rates.rate, rates.burst, remaining)
+        let limiter = caller.limiter(of: signature == nil ? asker : nil, rates, now: now)
+        let wait = limiter.take(now: now)
+        if rates.isTold || wait != nil { reply.callerRate = (rates.rate, rates.burst, limiter.remaining(now: now)) }
         guard let wait else { return nil }
         return Problem(
             .quotaExceeded, "More than \(rates.rate) requests a second of one caller.", limit: rates.rate,
-            retryAfter: max(1, Int((wait.milliseconds + 999) / 1_000)), policy: CallerRates.policy)
+            retryAfter: Self.seconds(wait), policy: CallerRates.policy)
     }
 
     private func rateProblem() -> Problem? {
@@ -160,6 +159,9 @@ extension GatewayLoop {
         routeRow.pointee.counters.limited?.add()
         return Problem(
             .quotaExceeded, "More than \(limiter.rate) requests a second.", limit: limiter.rate,
-            retryAfter: max(1, Int((wait + 999_999_999) / 1_000_000_000)))
+            retryAfter: Self.seconds(wait))
     }
+
+    /// For Retry-After, of nanoseconds.
+    private static func seconds(_ wait: Int64) -> Int { max(1, Int((wait + 999_999_999) / 1_000_000_000)) }
 }

@@ -49,8 +49,10 @@ public struct GatewayOptions: Sendable {
     public var ingestBurst = 0
     /// `http.caller.rate` (requests a second of each caller over all routes, 0: no limit) and `http.caller.burst` (0: one
     /// second's worth).
-    public var callerRate = 0
+    public var callerRate = Self.usualCallerRate
     public var callerBurst = 0
+    /// More than one core answers, so that whoever means to be served does not meet it, and whoever floods a large machine does.
+    public static let usualCallerRate = 100_000
     /// Words of the accepting reply of `/ingest`.
     public var ingestMessage = "Event accepted"
     /// Each event of `/v1/topics/{t}/events` is given an `event_id`: a record header, and a member of its result.

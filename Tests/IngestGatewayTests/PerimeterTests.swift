@@ -368,4 +368,11 @@ import Testing
         // Who asks nothing of anybody is not counted.
         for _ in 0..<5 { #expect(try harness.call("GET", "/healthz").status == 200) }
     }
+
+    /// No reply pays for telling of a limit that nobody has set.
+    @Test func theLimitThatIsThereByItselfIsNotTold() throws {
+        let harness = try GatewayHarness()
+        let reply = try harness.post("t", "{}")
+        #expect(reply.status == 201 && reply.fields["ratelimit"] == nil && reply.fields["ratelimit-policy"] == nil)
+    }
 }

@@ -1,4 +1,6 @@
 import ByteBuffers
+import Configuration
+import Security
 import Testing
 
 @testable import IngestGateway
@@ -78,6 +80,39 @@ import Testing
     @Test func withoutARateThereIsNoLimiter() {
         #expect(RateLimiter(rate: 0, burst: 5) == nil)
         #expect(RateLimiter(rate: 7, burst: 0)?.burst == 7)
+    }
+}
+
+@Suite struct CallerRatesTests {
+    private static let start: Int64 = 1_000_000_000
+
+    @Test func callersHaveALimitByThemselves() throws {
+        let options = GatewayOptions(try Configuration.load(file: nil, environment: [:], flags: []))
+        #expect(options.callerRate == GatewayOptions().callerRate && options.callerBurst == 0)
+        let rates = try #require(CallerRates(rate: options.callerRate, burst: options.callerBurst))
+        #expect(!rates.isTold)
+        let address = CallerRates.Caller.address(NetworkAddress("192.0.2.1")!)
+        let limiter = rates.limiter(of: address, now: Self.start)
+        #expect((0..<100_000).allSatisfy { _ in limiter.take(now: Self.start) == nil })
+        #expect(limiter.take(now: Self.start) != nil)
+        // Of the same caller, whichever connection asks; another has his own.
+        #expect(rates.limiter(of: address, now: Self.start) === limiter)
+        #expect(rates.limiter(of: .principal(.user("a")), now: Self.start).take(now: Self.start) == nil)
+        #expect(CallerRates(rate: 100_000, burst: 1)?.isTold == true && CallerRates(rate: 7, burst: 0)?.isTold == true)
+        #expect(CallerRates(rate: 0, burst: 9) == nil)
+    }
+
+    /// Whoever comes from ever new addresses neither makes the table grow nor gets those forgotten who are counted.
+    @Test func callersWhoAskAreKeptAtTheBound() throws {
+        let rates = try #require(CallerRates(rate: 1, burst: 1))
+        let busy = CallerRates.Caller.principal(.user("busy"))
+        let later = Self.start + 3_600_000_000_000
+        let limiter = rates.limiter(of: busy, now: Self.start)
+        #expect(limiter.take(now: later) == nil)
+        for index in 0..<UInt32(CallerRates.maxCallers + 1000) {
+            _ = rates.limiter(of: .address(NetworkAddress(v4: index)), now: later)
+        }
+        #expect(rates.limiter(of: busy, now: later) === limiter)
     }
 }
 

@@ -13,6 +13,8 @@ final class Caller {
     private(set) var known: Known?
     /// Whose signatures were looked at last.
     private var signer: (webhook: WebhookRoute, asker: Asker)?
+    /// What limits the requests of whom it was asked for last, and until when that is not looked up again.
+    private var rated: (key: Asker?, limiter: RateLimiter, until: Int64)?
     /// Whose signature was found right last, as the audit was told.
     private var toldSigner: WebhookRoute?
     /// What a worker has found of a credential that a request waits with.
@@ -83,8 +85,16 @@ final class Caller {
         return toldSigner !== webhook
     }
 
+    /// What limits the requests of `asker`; nil: those of the address.
+    func limiter(of asker: Asker?, _ rates: CallerRates, now: Int64) -> RateLimiter {
+        if let rated, rated.key === asker, now < rated.until { return rated.limiter }
+        let limiter = rates.limiter(of: rateKey(of: asker), now: now)
+        rated = (asker, limiter, now + CallerRates.keptFor)
+        return limiter
+    }
+
     /// Whose requests count together.
-    func rateKey(of asker: Asker?) -> CallerRates.Caller {
+    private func rateKey(of asker: Asker?) -> CallerRates.Caller {
         if let known, known.asker === asker, case .key(let id, _) = known.basis { return .key(id) }
         guard let asker, asker !== silent || hasCertificate else { return .address(address.limitKey) }
         return .principal(asker.registered.subject.principal)

@@ -17,35 +17,31 @@ final class CallerRates: Sendable {
 
     let rate: Int
     let burst: Int
-    private let buckets = Lock<[Caller: TokenBucket]>([:])
+    /// Whether each reply tells of it: not of the limit that is there by itself, which few ever meet and each reply would pay for.
+    let isTold: Bool
+    private let limiters = Lock(BoundedTable<Caller, RateLimiter>(maxCount: maxCallers))
 
-    /// Callers remembered, some 100 bytes each. At the bound those whose buckets are full are forgotten, which changes nothing for
-    /// them; if none is, all are: so many callers at once are not stopped by counting them.
+    /// Callers remembered, some 150 bytes each. At the bound a newcomer takes the place of one whose bucket is full, for whom that changes
+    /// nothing, or, where none is found soon, of another: so many callers at once are not stopped by counting them.
     static let maxCallers = 65_536
+    /// Nanoseconds for which a connection goes by the bucket that it has found: a look here takes a lock of all loops.
+    static let keptFor: Int64 = 1_000_000_000
 
     /// nil: no limit.
     init?(rate: Int, burst: Int) {
         guard rate > 0 else { return nil }
         self.rate = rate
         self.burst = burst > 0 ? burst : rate
+        isTold = rate != GatewayOptions.usualCallerRate || burst > 0
     }
 
-    /// Takes one request. `wait`: how long until one may pass; nil: it does. `remaining`: those that would pass now.
-    func take(_ caller: Caller, now: MonotonicTime) -> (wait: Duration?, remaining: Int) {
-        buckets.withLock { buckets in
-            if buckets[caller] == nil, buckets.count >= Self.maxCallers { forget(&buckets, now) }
-            guard
-                var bucket = buckets[caller]
-                    ?? TokenBucket(perSecond: Double(rate), burst: Double(burst), now: now)
-            else { preconditionFailure("a rate of \(rate) is none") }
-            let wait = bucket.take(1, now: now)
-            buckets[caller] = bucket
-            return (wait, max(0, Int(bucket.available(now: now))))
+    /// The bucket of a caller, at `now` in monotonic nanoseconds.
+    func limiter(of caller: Caller, now: Int64) -> RateLimiter {
+        limiters.withLock { limiters in
+            if let known = limiters[caller] { return known }
+            guard let made = RateLimiter(rate: rate, burst: burst) else { preconditionFailure("a rate of \(rate) is none") }
+            limiters.set(made, for: caller) { $0.remaining(now: now) == $0.burst }
+            return made
         }
-    }
-
-    private func forget(_ buckets: inout [Caller: TokenBucket], _ now: MonotonicTime) {
-        buckets = buckets.filter { $0.value.available(now: now) < Double(burst) }
-        if buckets.count >= Self.maxCallers { buckets.removeAll() }
     }
 }
