@@ -107,6 +107,10 @@ extension EventLoop {
 
     /// Refuses it, or gives it to the loop with the fewest connections.
     private func assign(_ fd: Int32, _ peer: SocketAddress, _ listener: ListenerState) {
+        if let preamble = listener.options.preamble, !preamble.isExpected(peer) {
+            shared.counters.refusedStrangers.add()
+            return millrace_close(fd)
+        }
         if let wait = listener.options.delayBeforeClose?(peer) { return close(fd, after: wait) }
         guard listener.admit(peer, shared.counters) else { return refuse(fd, peer, listener) }
         let target = shared.leastLoaded(startingAt: index)

@@ -5,9 +5,9 @@ internal import Telemetry
 /// A header that stands once at the beginning of a connection's bytes, and tells whose they are: what proxies put there.
 ///
 /// ```
-///   accepted ──► awaited: looked at, and left in the socket ──whole──► taken out; the peer is whom it names
-///                  │ not whole in time, wrong, or nobody may send it          │ who has too many connections
-///                  └──────────────────────────► closed ◄─────────────────────┘
+///   accepted ──who may send it──► awaited: looked at, and left in the socket ──whole──► taken out; the peer is whom it names
+///      │ others                     │ not whole in time, or wrong                          │ who has too many connections
+///      └───────────────────────────►└──────────────────────► closed ◄─────────────────────┘
 /// ```
 public struct StreamPreamble: Sendable {
     public enum Outcome: Sendable {
@@ -18,17 +18,22 @@ public struct StreamPreamble: Sendable {
         case refused(String)
     }
 
+    let isExpected: @Sendable (SocketAddress) -> Bool
     let maxBytes: Int
     let timeout: Duration
     let read: @Sendable (UnsafeRawBufferPointer, SocketAddress) -> Outcome
 
     /// - Parameters:
+    ///   - isExpected: whether a peer may send it; of others no byte is waited for, and they take none of the connections that there
+    ///     may be. Called on the accepting loop.
     ///   - maxBytes: no header is longer.
     ///   - timeout: how long it may take.
     ///   - read: looks at the first bytes that the socket's peer has sent, at most `maxBytes`. Called on the connection's loop.
     public init(
+        isExpected: @escaping @Sendable (SocketAddress) -> Bool = { _ in true },
         maxBytes: Int, timeout: Duration, read: @escaping @Sendable (UnsafeRawBufferPointer, SocketAddress) -> Outcome
     ) {
+        self.isExpected = isExpected
         self.maxBytes = maxBytes
         self.timeout = timeout
         self.read = read

@@ -9,6 +9,7 @@ extension TransportCounters {
         registry.show(refusedByTotal, as: refused, help: refusedHelp, labels: ["limit": "connections"])
         registry.show(refusedByPeer, as: refused, help: refusedHelp, labels: ["limit": "connections_per_ip"])
         registry.show(refusedByRate, as: refused, help: refusedHelp, labels: ["limit": "connection_creation_rate"])
+        registry.show(refusedStrangers, as: refused, help: refusedHelp, labels: ["limit": "trusted_proxies"])
         registry.show(
             acceptPostponed, as: "millrace_transport_accept_postponed_total",
             help: "Times that accepting was put off for want of descriptors or memory.")

@@ -10,6 +10,8 @@ public final class TransportCounters: Sendable {
     public let refusedByPeer = Counter()
     /// Closed after a wait because their peer had opened too many lately (`ListenerOptions.delayBeforeClose`).
     public let refusedByRate = Counter()
+    /// Closed at once because a proxy's header has to come first, and they are no proxy's (`StreamPreamble`).
+    public let refusedStrangers = Counter()
     /// `accept` failed for want of descriptors or memory, and was put off.
     public let acceptPostponed = Counter()
     public let closedByHandler = Counter()

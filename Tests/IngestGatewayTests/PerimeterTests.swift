@@ -154,8 +154,8 @@ import Testing
 
     @Test func theHeaderIsTakenFromProxiesAlone() throws {
         let harness = try harness("http.trusted.proxies: 10.0.0.0/8", takesProxyHeader: true)
+        // Before it has sent a byte.
         let client = try harness.connect()
-        try client.send(Self.header([192, 0, 2, 1]) + HTTPClient.request("GET", "/healthz", nil))
         #expect(client.isClosed())
     }
 

@@ -86,6 +86,22 @@ extension TransportTests {
             #expect(server.counters.closedStreamRefused.value == 2)
         }
 
+        /// Who may not send it is not waited for, and takes no place of those who may.
+        @Test func strangersAreTurnedAwayAtOnce() throws {
+            let server = try server {
+                $0.preamble = StreamPreamble(isExpected: { _ in false }, maxBytes: 8, timeout: .seconds(3600)) { _, _ in
+                    .incomplete
+                }
+                $0.maxConnections = 1
+            }
+            for _ in 0..<20 {
+                let silent = try Client(port: server.port)
+                #expect([.orderly, .reset].contains(silent.receiveEnd()))
+            }
+            #expect(server.counters.refusedStrangers.value == 20 && server.counters.refusedByTotal.value == 0)
+            #expect(server.counters.accepted.value == 0 && server.listener.openConnections == 0)
+        }
+
         @Test func whoDoesNotSendItInTimeIsClosed() throws {
             let server = try server(timeout: .milliseconds(20))
             let silent = try Client(port: server.port)

@@ -5,9 +5,9 @@ extension StreamPreamble {
     /// The PROXY protocol's second version, which connections of trusted proxies have to begin with, and nobody else may come.
     static func proxyHeader(from proxies: ForwardedAddress) -> StreamPreamble {
         StreamPreamble(
+            isExpected: { proxies.isTrusted(NetworkAddress($0)) },
             maxBytes: ProxyHeader.prefixBytes + ProxyHeader.maxPayloadBytes, timeout: ProxyHeader.maxWait
-        ) { bytes, peer in
-            guard proxies.isTrusted(NetworkAddress(peer)) else { return .refused("it is no trusted proxy's") }
+        ) { bytes, _ in
             switch ProxyHeader.parse(bytes) {
             case .incomplete: return .incomplete
             case .complete(let length, let source):
