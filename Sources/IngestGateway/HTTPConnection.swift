@@ -28,6 +28,8 @@ final class HTTPConnection: ConnectionHandler {
     private var progress = HeadProgress()
     /// Who asks; nil until the first request, and where nobody is asked.
     private var caller: Caller?
+    /// The look at the credential that the request at hand waits for.
+    private var pending: PendingCheck?
     /// For whom a trusted proxy says that it sends; nil: it is the socket's own address. Changed between two requests.
     private(set) var client: NetworkAddress?
     /// When its next reply is its last, in monotonic nanoseconds.
@@ -393,16 +395,17 @@ final class HTTPConnection: ConnectionHandler {
         connection.pauseReading()
         connection.beginWork()
         let (id, handle, credential) = (connection.id, connection.loop.handle, check.credential)
-        let isTaken = check.begin { verdict in
+        pending = check.begin { verdict in
             handle.submit { eventLoop in
                 guard let connection = eventLoop.connection(id), let waiting = connection.handler as? HTTPConnection
                 else { return }
+                waiting.pending = nil
                 waiting.caller?.take(verdict, of: credential)
                 connection.endWork()
                 connection.resumeReading()
             }
         }
-        if isTaken { return }
+        if pending != nil { return }
         connection.endWork()
         connection.resumeReading()
         refuse(
@@ -532,6 +535,7 @@ final class HTTPConnection: ConnectionHandler {
     }
 
     func closed(on connection: Connection, reason: CloseReason) {
+        pending?.giveUp()
         endExchange(connection)
         leaveSeat()
         gateway.metrics.connections.add(-1)

@@ -1,20 +1,27 @@
 import BrokerCore
+import BrokerTestKit
 import ByteBuffers
 import IngestGateway
 import KafkaModel
 import Security
 import Testing
+import Transport
 
 /// Who asks over HTTP, and whether he may.
 @Suite struct GatewayAccessTests {
     private func harness(
         _ mode: GatewayAuthentication.Mode = .required, acls: Bool = true, tokens: (any TokenAuthority)? = nil,
-        bareTokens: Bool = false, certificate: Principal? = nil, yaml: String? = nil
+        bareTokens: Bool = false, certificate: Principal? = nil, yaml: String? = nil,
+        finishedTimeout: Duration? = nil
     ) throws -> GatewayHarness {
         let configuration = try yaml.map { try GatewayConfiguration(yaml: $0) } ?? GatewayConfiguration()
         return try GatewayHarness(
             configuration: configuration,
-            listening: { $0.listenerOptions(host: "127.0.0.1", port: 0, certificateOwner: { _ in certificate }) },
+            listening: {
+                var options = $0.listenerOptions(host: "127.0.0.1", port: 0, certificateOwner: { _ in certificate })
+                if let finishedTimeout { options.limits.finishedTimeout = finishedTimeout }
+                return options
+            },
             access: acls ? { $0.hasAuthorizer = true } : { _ in }
         ) { broker in
             GatewayAuthentication(
@@ -324,6 +331,23 @@ import Testing
         #expect(desk.checks.withLock { $0 } == before + 1)
     }
 
+    /// Whoever sends tokens and closes leaves no work behind.
+    @Test func aCheckIsGivenUpWithItsConnection() throws {
+        let desk = TokenDesk()
+        let harness = try harness(tokens: desk, finishedTimeout: .milliseconds(20))
+        for _ in 0..<3 {
+            // Closed as soon as it is sent.
+            try harness.connect().send(HTTPClient.request("GET", "/stats", nil, fields: ["Authorization: Bearer never"]))
+        }
+        #expect(eventually { desk.waiting.withLock { $0.count == 3 && $0.allSatisfy(\.isGivenUp) } })
+        // Of one that stays it is not.
+        let client = try harness.connect()
+        try client.send(HTTPClient.request("GET", "/stats", nil, fields: ["Authorization: Bearer never"]))
+        #expect(eventually { desk.waiting.withLock { $0.count == 4 } })
+        #expect(desk.waiting.withLock { !$0[3].isGivenUp })
+        withExtendedLifetime(client) {}
+    }
+
     @Test func whoGuessesIsStopped() throws {
         let harness = try harness()
         let client = try harness.connect()
@@ -340,9 +364,12 @@ import Testing
     }
 }
 
-/// Knows tokens by what they say: "good" and "a.b.c", "bad", "unknown" (nobody can tell) and "busy" (too many wait).
+/// Knows tokens by what they say: "good" and "a.b.c", "bad", "unknown" (nobody can tell), "busy" (too many wait) and "never" (no
+/// verdict comes).
 private final class TokenDesk: TokenAuthority {
     let checks = Lock(0)
+    /// Those that wait for ever.
+    let waiting = Lock<[PendingCheck]>([])
     let changes = Lock(0)
 
     var generation: Int { changes.withLock { $0 } }
@@ -355,6 +382,11 @@ private final class TokenDesk: TokenAuthority {
         let word = token.withBytes { String(decoding: $0, as: UTF8.self) }
         if word == "busy" { return nil }
         checks.withLock { $0 += 1 }
+        if word == "never" {
+            let pending = PendingCheck()
+            waiting.withLock { $0.append(pending) }
+            return pending
+        }
         let verdict: TokenVerdict =
             switch word {
             case "good", "a.b.c":

@@ -43,10 +43,10 @@ final class CallerDecisions {
 /// A credential that a worker has to look at: the request waits, and asks again when it has.
 final class CredentialCheck {
     let credential: Secret
-    /// False: nobody could be asked.
-    let begin: (@escaping @Sendable (Caller.Verdict) -> Void) -> Bool
+    /// Nil: nobody could be asked.
+    let begin: (@escaping @Sendable (Caller.Verdict) -> Void) -> PendingCheck?
 
-    init(_ credential: Secret, _ begin: @escaping (@escaping @Sendable (Caller.Verdict) -> Void) -> Bool) {
+    init(_ credential: Secret, _ begin: @escaping (@escaping @Sendable (Caller.Verdict) -> Void) -> PendingCheck?) {
         self.credential = credential
         self.begin = begin
     }

@@ -106,7 +106,7 @@ extension GatewayLoop {
         let address = caller.address
         return .unknown(
             CredentialCheck(Secret(copying: credential)) { done in
-                tokens.check(token, from: address) { done(.token($0)) } != nil
+                tokens.check(token, from: address) { done(.token($0)) }
             })
     }
 
@@ -125,7 +125,7 @@ extension GatewayLoop {
         let address = caller.address
         return .unknown(
             CredentialCheck(Secret(copying: credential)) { done in
-                passwords.check(basic.user, basic.password, from: address) { done(.password($0)) } != nil
+                passwords.check(basic.user, basic.password, from: address) { done(.password($0)) }
             })
     }
 
