@@ -9,7 +9,7 @@ extension Configuration {
     /// What may be set for one listener by itself.
     public static let listenerKeys: [ConfigurationKey] =
         ConfigurationTable.tls.filter { $0.name.hasPrefix("ssl.") }
-        + ["sasl.enabled.mechanisms", "connections.max.reauth.ms"].compactMap { ConfigurationTable.key(named: $0) }
+        + ["sasl.enabled.mechanisms", "connections.max.reauth.ms", "max.connections", "max.connections.per.ip"].compactMap { ConfigurationTable.key(named: $0) }
 
     /// A listener's name in capitals, and the key that is set for it.
     struct ListenerKey {
@@ -57,6 +57,12 @@ extension Configuration {
         var own = self
         for (position, value) in ofListeners[name] ?? [:] { own.prefer(value, at: position) }
         return own
+    }
+
+    /// A whole number that is set for one listener alone; nil: it is not.
+    public func integer(_ key: String, ofListener name: String) -> Int? {
+        guard let position = ConfigurationTable.position(of: key), ofListeners[name]?[position] != nil else { return nil }
+        return Int(of(listener: name).integer(key))
     }
 
     /// All that is set for single listeners, by the names of their keys.

@@ -19,7 +19,7 @@ public final class KafkaServer: Sendable {
     public let options: KafkaServerOptions
     public let commitClock: CommitClock
     let loops: LoopTable
-    /// Of all listeners: `max.connections` is the broker's.
+    /// Of all listeners: `max.connections` is the broker's; what one of them may have is its own (`ListenerOptions.ownLimit`).
     private let connections = ConnectionCount()
     /// By Kafka's numbers, and our own by theirs.
     private let table: [API?]

@@ -11,7 +11,11 @@ import Transport
 /// The listeners of a node: names, addresses, and the certificates of those that speak TLS, which are read before anything is
 /// opened.
 struct NodeListeners {
-    private let kafka: [(listener: Configuration.KafkaListener, terminator: TLSTerminator?, sasl: SaslSettings?)]
+    private let kafka:
+        [(
+            listener: Configuration.KafkaListener, terminator: TLSTerminator?, sasl: SaslSettings?,
+            limit: ConnectionLimit?
+        )]
     private let http: [(address: ListenerAddress, terminator: TLSTerminator?)]
     /// What is for operators; empty: it is with the rest.
     private let admin: [(address: ListenerAddress, terminator: TLSTerminator?)]
@@ -19,20 +23,28 @@ struct NodeListeners {
     private let proxied: [String]
 
     init(_ configuration: Configuration) throws(TLSConfigurationError) {
-        var kafka: [(Configuration.KafkaListener, TLSTerminator?, SaslSettings?)] = []
+        var kafka: [(Configuration.KafkaListener, TLSTerminator?, SaslSettings?, ConnectionLimit?)] = []
         for listener in configuration.kafkaListeners {
             let own = configuration.of(listener: listener.name)
             var settings = listener.securityProtocol.isEncrypted ? TLSSettings(kafka: listener.name, own) : nil
             // There, who somebody is he shows by SASL; ssl.client.auth is not for it, as in Kafka.
             if listener.securityProtocol.hasSasl { settings?.clientAuthentication = .none }
             let sasl = listener.securityProtocol.hasSasl ? SaslSettings(own) : nil
-            kafka.append((listener, try Self.terminator(settings), sasl))
+            kafka.append((listener, try Self.terminator(settings), sasl, Self.limit(of: listener.name, configuration)))
         }
         proxied = configuration.list("http.proxy.protocol")
         self.kafka = kafka
         http = try Self.terminated(configuration.servesHTTP ? configuration.httpListeners : [], configuration)
         admin = try Self.terminated(configuration.servesHTTP ? configuration.adminListeners : [], configuration)
         tellOfMistakes(configuration)
+    }
+
+    /// What is set for that listener alone, beside what all share.
+    private static func limit(of listener: String, _ configuration: Configuration) -> ConnectionLimit? {
+        let total = configuration.integer("max.connections", ofListener: listener)
+        let perIP = configuration.integer("max.connections.per.ip", ofListener: listener)
+        if total == nil, perIP == nil { return nil }
+        return ConnectionLimit(total: total ?? .max, perIP: perIP ?? .max)
     }
 
     private static func terminated(
@@ -48,7 +60,7 @@ struct NodeListeners {
 
     /// Says what is allowed and most likely not meant.
     private func tellOfMistakes(_ configuration: Configuration) {
-        for (listener, terminator, _) in kafka where listener.advertised == nil && terminator?.namesAddress == false {
+        for (listener, terminator, _, _) in kafka where listener.advertised == nil && terminator?.namesAddress == false {
             // The bootstrap works, and everything behind it fails.
             Log.warning(
                 "clients are told the broker's address, which the certificate does not name", "listener", listener.name,
@@ -64,7 +76,7 @@ struct NodeListeners {
         let usesKafka = kafka.contains { $0.terminator != nil }
         let usesHTTP = (http + admin).contains { $0.terminator != nil }
         let asksKafka = kafka.contains { $0.listener.securityProtocol == .ssl }
-        for (listener, _, _) in kafka where listener.securityProtocol != .ssl {
+        for (listener, _, _, _) in kafka where listener.securityProtocol != .ssl {
             let own = configuration.of(listener: listener.name)
             if own.text("ssl.client.auth") != configuration.text("ssl.client.auth"),
                 own.text("ssl.client.auth") != "none"
@@ -99,14 +111,15 @@ struct NodeListeners {
     func listen(
         _ group: EventLoopGroup, _ server: KafkaServer, _ passwords: Authentication?, _ tokens: IssuedTokens?
     ) throws -> [ListenerAddress] {
-        return try kafka.map { listener, terminator, sasl in
+        return try kafka.map { listener, terminator, sasl, limit in
             let advertised = listener.advertised.map { KafkaServer.Advertised(host: $0.host, port: $0.port) }
             let endpoint = listener.endpoint
             let users = sasl.flatMap { sasl in passwords.map { SaslListener(sasl, $0, tokens: tokens) } }
-            let options = server.listenerOptions(
+            var options = server.listenerOptions(
                 host: endpoint.host, port: endpoint.port, advertised: advertised,
                 sasl: users,
                 certificateOwner: Self.certificateOwner)
+            options.ownLimit = limit
             return ListenerAddress(name: listener.name, endpoint: try Self.listen(endpoint, group, options, terminator))
         }
     }

@@ -52,6 +52,15 @@ public struct ConnectionLimits: Sendable {
     public init() {}
 }
 
+/// How many connections there may be at a time.
+public struct ConnectionLimit: Sendable {
+    public var total: Int
+    /// Of one peer (an IPv4 address, an IPv6 /64).
+    public var perIP: Int
+
+    public init(total: Int = .max, perIP: Int = .max) { (self.total, self.perIP) = (total, perIP) }
+}
+
 /// Where to listen, for whom, and with which protocol.
 public struct ListenerOptions: Sendable {
     /// A literal address, a name (all its addresses are listened on: `localhost` is 127.0.0.1 and ::1), `::` (IPv6 and
@@ -67,6 +76,8 @@ public struct ListenerOptions: Sendable {
     public var maxConnectionsPerIP = Int.max
     /// What the limits above are held against; given to several listeners, these share them. `nil`: this listener's own.
     public var count: ConnectionCount?
+    /// What this listener alone may have of them; `nil`: nothing but the limits above.
+    public var ownLimit: ConnectionLimit?
     /// What stands before the first byte of each connection, below the transform; `nil`: nothing. `maxConnectionsPerIP` is then
     /// about the peers that it names.
     public var preamble: StreamPreamble?
@@ -95,4 +106,6 @@ public struct ListenerOptions: Sendable {
         self.port = port
         self.makeHandler = makeHandler
     }
+
+    var limit: ConnectionLimit { ConnectionLimit(total: maxConnections, perIP: maxConnectionsPerIP) }
 }

@@ -9,6 +9,8 @@ final class ListenerState: Sendable {
     let options: ListenerOptions
     private let listening = Atomic<Bool>(true)
     private let count: ConnectionCount
+    /// Those of this listener alone, where it has limits of its own.
+    private let own: ConnectionCount?
     private let refusing = Atomic<Int>(0)
 
     /// Connections over a limit that are being told so; more are closed without a word. Each takes a descriptor, for a
@@ -18,6 +20,8 @@ final class ListenerState: Sendable {
     init(_ options: ListenerOptions) {
         self.options = options
         count = options.count ?? ConnectionCount()
+        own = options.ownLimit == nil ? nil : ConnectionCount()
+        precondition(own == nil || options.preamble == nil, "a listener has limits of its own and peers that are named later")
     }
 
     var isListening: Bool { listening.load(ordering: .acquiring) }
@@ -33,12 +37,16 @@ final class ListenerState: Sendable {
 
     /// Takes the connection into account; false, and counted, when a limit is reached.
     func admit(_ peer: SocketAddress, _ counters: TransportCounters) -> Bool {
-        count.admit(countsAtOnce(peer) ? peer : nil, options, counters)
+        let counted = countsAtOnce(peer) ? peer : nil
+        if let own, let limit = options.ownLimit, !own.admit(counted, limit, counters) { return false }
+        if count.admit(counted, options.limit, counters) { return true }
+        own?.release(counted)
+        return false
     }
 
     /// Takes an open connection into account for the peer that it turned out to have.
     func admitLater(_ peer: SocketAddress, _ counters: TransportCounters) -> Bool {
-        count.admitLater(peer, options, counters)
+        count.admitLater(peer, options.limit, counters)
     }
 
     /// Counts a connection that is being told its refusal. Returns false when there are enough of them already.
@@ -51,7 +59,10 @@ final class ListenerState: Sendable {
     func endRefusal() { refusing.wrappingSubtract(1, ordering: .relaxed) }
 
     /// `peer`: the one that it was counted for.
-    func release(_ peer: SocketAddress?) { count.release(peer) }
+    func release(_ peer: SocketAddress?) {
+        count.release(peer)
+        own?.release(peer)
+    }
 }
 
 /// Open connections, in all and by peer, of one listener or of several that share their limits.
@@ -69,28 +80,28 @@ public final class ConnectionCount: Sendable {
     var total: Int { open.withLock { $0.total } }
 
     /// `peer` nil: it is not counted for one.
-    func admit(_ peer: SocketAddress?, _ options: ListenerOptions, _ counters: TransportCounters) -> Bool {
+    func admit(_ peer: SocketAddress?, _ limit: ConnectionLimit, _ counters: TransportCounters) -> Bool {
         open.withLock { open in
-            if open.total >= options.maxConnections {
+            if open.total >= limit.total {
                 counters.refusedByTotal.add()
                 return false
             }
-            if let peer, !Self.add(peer, to: &open, options, counters) { return false }
+            if let peer, !Self.add(peer, to: &open, limit, counters) { return false }
             open.total += 1
             return true
         }
     }
 
-    func admitLater(_ peer: SocketAddress, _ options: ListenerOptions, _ counters: TransportCounters) -> Bool {
-        open.withLock { Self.add(peer, to: &$0, options, counters) }
+    func admitLater(_ peer: SocketAddress, _ limit: ConnectionLimit, _ counters: TransportCounters) -> Bool {
+        open.withLock { Self.add(peer, to: &$0, limit, counters) }
     }
 
     private static func add(
-        _ peer: SocketAddress, to open: inout Open, _ options: ListenerOptions, _ counters: TransportCounters
+        _ peer: SocketAddress, to open: inout Open, _ limit: ConnectionLimit, _ counters: TransportCounters
     ) -> Bool {
-        if options.maxConnectionsPerIP == .max { return true }
+        if limit.perIP == .max { return true }
         let key = peer.peerKey
-        guard open.byPeer[key, default: 0] < options.maxConnectionsPerIP else {
+        guard open.byPeer[key, default: 0] < limit.perIP else {
             counters.refusedByPeer.add()
             return false
         }

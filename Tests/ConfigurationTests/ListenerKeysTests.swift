@@ -38,6 +38,16 @@ import Testing
         #expect(external.authenticationFailureDelayMs == configuration.authenticationFailureDelayMs)
     }
 
+    @Test func whatIsSetForOneIsToldFromWhatAllHave() throws {
+        let configuration = try load(
+            environment: ["MILLRACE_LISTENER_NAME_INTERNAL_MAX_CONNECTIONS_PER_IP": "3"],
+            ("listener.name.external.max.connections", "7"), ("max.connections", "9"))
+        func own(_ key: String, _ name: String) -> Int? { configuration.integer(key, ofListener: name) }
+        #expect(own("max.connections", "EXTERNAL") == 7 && own("max.connections", "INTERNAL") == nil)
+        #expect(own("max.connections.per.ip", "INTERNAL") == 3 && own("max.connections.per.ip", "EXTERNAL") == nil)
+        #expect(configuration.maxConnections == 9)
+    }
+
     @Test func flagGoesBeforeEnvironmentBeforeFile() throws {
         let key = "listener.name.external.connections.max.reauth.ms"
         let (file, variable) = ("\(key): 1000", ["MILLRACE_LISTENER_NAME_EXTERNAL_CONNECTIONS_MAX_REAUTH_MS": "2000"])

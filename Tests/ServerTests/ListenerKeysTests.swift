@@ -42,4 +42,31 @@ import Testing
         #expect(try mechanisms(at: node.kafkaAddresses[1].endpoint.port) == ["SCRAM-SHA-512", "PLAIN"])
         try node.stop()
     }
+
+    /// As in Kafka it counts beside the broker's own limit.
+    @Test func eachListenerHasItsConnections() throws {
+        let data = try TemporaryFolder()
+        let node = try Node.start(
+            folder: data.path,
+            [
+                "listeners": "INSIDE://127.0.0.1:0,OUTSIDE://127.0.0.1:0",
+                "listener.security.protocol.map": "INSIDE:PLAINTEXT,OUTSIDE:PLAINTEXT",
+                "listener.name.outside.max.connections": "1",
+            ])
+        let ports = node.kafkaAddresses.map(\.endpoint.port)
+        var open: [Int32] = []
+        defer { for socket in open { close(socket) } }
+        /// Whether ApiVersions is answered.
+        func isServed(_ port: UInt16) throws -> Bool {
+            let socket = try Loopback.connect(port: port)
+            open.append(socket)
+            let request: [UInt8] = [0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff]
+            _ = send(socket, request, request.count, Int32(MSG_NOSIGNAL))
+            var byte: UInt8 = 0
+            return recv(socket, &byte, 1, 0) == 1
+        }
+        #expect(try isServed(ports[1]) && !isServed(ports[1]))
+        #expect(try isServed(ports[0]) && isServed(ports[0]))
+        try node.stop()
+    }
 }

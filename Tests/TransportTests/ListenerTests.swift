@@ -111,6 +111,39 @@ extension TransportTests {
             #expect(server.listener.openConnections == 2)
         }
 
+        /// Two listeners share one limit, and one of them may have no more than a part of it.
+        @Test func aListenerMayHaveALimitOfItsOwn() throws {
+            let count = ConnectionCount()
+            var options = ListenerOptions(host: "127.0.0.1", port: 0) { _, _ in
+                FrameHandler(ServerLog()) { echo($0, $1) }
+            }
+            (options.count, options.maxConnections) = (count, 4)
+            let group = try EventLoopGroup(EventLoopGroup.Options())
+            defer { group.stop(within: .zero) }
+            let wide = try group.listen(options)
+            options.ownLimit = ConnectionLimit(total: 2)
+            let narrow = try group.listen(options)
+            options.ownLimit = ConnectionLimit(perIP: 1)
+            let perPeer = try group.listen(options)
+            var open: [Client] = []
+            func isServed(_ listener: Listener) throws -> Bool {
+                let client = try Client(port: listener.port)
+                client.send(frame([1]))
+                guard client.receiveFrame() == [1] else { return false }
+                open.append(client)
+                return true
+            }
+            #expect(try isServed(narrow) && isServed(narrow) && !isServed(narrow))
+            #expect(group.counters.refusedByTotal.value == 1)
+            #expect(try isServed(perPeer) && !isServed(perPeer))
+            #expect(group.counters.refusedByPeer.value == 1)
+            // The limit of all is reached; what is refused by it does not count for the listener.
+            #expect(try isServed(wide) && !isServed(wide) && !isServed(perPeer) && !isServed(narrow))
+            open.removeAll()
+            #expect(eventually { count.total == 0 })
+            #expect(try isServed(narrow) && isServed(narrow) && isServed(perPeer) && !isServed(perPeer))
+        }
+
         @Test func connectionsAreSpreadEvenly() throws {
             var options = EventLoopGroup.Options()
             options.loops = 3
