@@ -87,14 +87,16 @@ public final class Gateway: Sendable {
     ///   - takesProxyHeader: each connection is a trusted proxy's, and begins with the PROXY protocol's header.
     ///   - isForOperators: serves what is for them, where that is separate.
     ///   - certificateOwner: who a client is by its certificate; nil: it has shown none.
+    ///   - serves: whether a connection is one for that host, by the certificate that its client got; nil: for any.
     public func listenerOptions(
         host: String, port: UInt16, takesProxyHeader: Bool = false, isForOperators: Bool = false,
-        certificateOwner: @escaping @Sendable (Connection) -> Principal? = { _ in nil }
+        certificateOwner: @escaping @Sendable (Connection) -> Principal? = { _ in nil },
+        serves: (@Sendable (Connection, String) -> Bool)? = nil
     ) -> ListenerOptions {
         var listener = ListenerOptions(host: host, port: port) { [self] loop, connection in
             HTTPConnection(
                 gateway: self, loop: loops[loop.index], now: loop.now, isForOperators: isForOperators,
-                certificateOwner: certificateOwner)
+                certificateOwner: certificateOwner, serves: serves)
         }
         precondition(!takesProxyHeader || perimeter.proxies != nil, "the header of proxies is believed of nobody")
         if let proxies = perimeter.proxies {

@@ -12,7 +12,7 @@ extension GatewayLoop {
     ///
     /// - Parameter caller: who asks; nil where nobody is asked for.
     func admit(_ caller: Caller?) -> BodyWish {
-        if let hosts = gateway.perimeter.hosts, let problem = misdirected(hosts) { return .refused(problem) }
+        if let hosts = gateway.perimeter.hosts, asksForHost, !hosts.serve(head.authority) { return .refused(misdirected) }
         if isUnmatched { return .refused(nothingThere()) }
         if head.method == .options { return .nothing }
         guard routeRow.pointee.methods.contains(head.method) else {
@@ -76,12 +76,10 @@ extension GatewayLoop {
         Problem(.bodyTooLarge, "The body is larger than \(limit) bytes.", limit: limit)
     }
 
-    /// Where nobody is asked who he is, probes ask by addresses of their own.
-    private func misdirected(_ hosts: AllowedHosts) -> Problem? {
-        if !isUnmatched, routeRow.pointee.authentication == .anonymous { return nil }
-        if hosts.serve(head.authority) { return nil }
-        return Problem(.misdirected, "This server does not answer for the host of the request.")
-    }
+    /// Whether it matters for which host the request at hand is: where nobody is asked who he is, probes ask by addresses of their own.
+    var asksForHost: Bool { isUnmatched || routeRow.pointee.authentication != .anonymous }
+
+    var misdirected: Problem { Problem(.misdirected, "This server does not answer for the host of the request.") }
 
     private func nothingThere() -> Problem {
         let endsWithSlash = head.path.last == UInt8(ascii: "/")

@@ -78,15 +78,21 @@ final class HTTPConnection: ConnectionHandler {
 
     /// Whose certificate a connection has shown; nil: none.
     private let certificateOwner: @Sendable (Connection) -> Principal?
+    /// Whether a connection's certificate is for a host; nil: any may be asked for.
+    private let serves: (@Sendable (Connection, String) -> Bool)?
+    /// The last host that it was found to be for, as the request has it.
+    private var servedAuthority: [UInt8] = []
 
     init(
         gateway: Gateway, loop: GatewayLoop, now: Int64, isForOperators: Bool,
-        certificateOwner: @escaping @Sendable (Connection) -> Principal?
+        certificateOwner: @escaping @Sendable (Connection) -> Principal?,
+        serves: (@Sendable (Connection, String) -> Bool)?
     ) {
         self.gateway = gateway
         self.loop = loop
         self.isForOperators = isForOperators
         self.certificateOwner = certificateOwner
+        self.serves = serves
         endsAt = Self.end(of: gateway.options.maxConnectionAge, from: now)
         gateway.metrics.connections.add(1)
     }
@@ -174,6 +180,7 @@ final class HTTPConnection: ConnectionHandler {
 
     /// What is to become of the body of the request at hand.
     private func wish(_ connection: Connection) -> BodyWish {
+        if let serves, loop.asksForHost, !isServed(serves, connection) { return .refused(loop.misdirected) }
         if let proxies = gateway.perimeter.proxies, let problem = findClient(proxies, connection) {
             return .refused(problem)
         }
@@ -181,6 +188,17 @@ final class HTTPConnection: ConnectionHandler {
             caller = Caller(connection, client, certificateOwner(connection))
         }
         return loop.admit(caller)
+    }
+
+    /// Whether the connection's certificate is for the host of the request at hand.
+    private func isServed(_ serves: (Connection, String) -> Bool, _ connection: Connection) -> Bool {
+        let authority = loop.head.authority
+        if authority.elementsEqual(servedAuthority) { return true }
+        guard let host = AllowedHosts.host(of: authority), serves(connection, String(decoding: host, as: UTF8.self)) else {
+            return false
+        }
+        servedAuthority = Array(authority)
+        return true
     }
 
     /// From the request at hand on the connection is somebody else's.

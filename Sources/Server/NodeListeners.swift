@@ -135,7 +135,7 @@ struct NodeListeners {
             let options = gateway.listenerOptions(
                 host: address.endpoint.host, port: address.endpoint.port,
                 takesProxyHeader: !forOperators && proxied.contains(address.name), isForOperators: forOperators,
-                certificateOwner: Self.certificateOwner)
+                certificateOwner: Self.certificateOwner, serves: terminator == nil ? nil : Self.serves)
             return ListenerAddress(
                 name: address.name, endpoint: try Self.listen(address.endpoint, group, options, terminator))
         }
@@ -145,6 +145,11 @@ struct NodeListeners {
     @Sendable private static func certificateOwner(_ connection: Connection) -> Principal? {
         guard let stream = connection.transform as? TLSStream, stream.principal != .anonymous else { return nil }
         return stream.principal
+    }
+
+    /// Whether the certificate that a client got is for that host, or it has asked for no name.
+    @Sendable private static func serves(_ connection: Connection, _ host: String) -> Bool {
+        (connection.transform as? TLSStream)?.serves(host) ?? true
     }
 
     private static func listen(

@@ -41,7 +41,7 @@ final class Certificate: @unchecked Sendable {
     /// Seconds since 1970 after which nobody takes it.
     var endsAt: Int64 { Self.seconds(X509_get0_notAfter(pointer)) }
 
-    private static func seconds(_ time: UnsafePointer<ASN1_TIME>?) -> Int64 {
+    static func seconds(_ time: UnsafePointer<ASN1_TIME>?) -> Int64 {
         var (days, seconds): (Int32, Int32) = (0, 0)
         guard let epoch = ASN1_TIME_set(nil, 0) else { return .max }
         defer { ASN1_STRING_free(epoch) }

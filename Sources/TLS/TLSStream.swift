@@ -35,6 +35,8 @@ public final class TLSStream: StreamTransform {
     public private(set) var problem = ""
     /// Who the client is, by its certificate.
     public private(set) var principal = Principal.anonymous
+    /// When that ends.
+    public private(set) var peerEndsAt: Int64?
 
     // What the record layer's calls have met; see TLSStream+Records.swift.
     var socket: Int32 = -1
@@ -195,7 +197,22 @@ public final class TLSStream: StreamTransform {
             return false
         }
         principal = .user(user)
+        peerEndsAt = Certificate.seconds(X509_get0_notAfter(certificate))
         return true
+    }
+
+    /// Whether a request for `host` belongs here: it is the name that the client has asked for in its handshake, or another of the
+    /// certificate that it got. A client that has asked for no name may ask for any: it came by an address.
+    public func serves(_ host: String) -> Bool {
+        guard let session, let asked = SSL_get_servername(session, TLSEXT_NAMETYPE_host_name) else { return true }
+        if host.lowercased() == String(cString: asked).lowercased() { return true }
+        defer { ERR_clear_error() }
+        guard let certificate = SSL_get_certificate(session) else { return true }
+        let isNamed = X509_check_host(
+            certificate, host, host.utf8.count, UInt32(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS), nil)
+        // An address stands in brackets where it is one of IPv6.
+        let address = host.hasPrefix("[") ? String(host.dropFirst().dropLast()) : host
+        return isNamed == 1 || X509_check_ip_asc(certificate, address, 0) == 1
     }
 
     /// Ends it, and says why.

@@ -25,6 +25,8 @@ public enum CloseReason: Equatable, Sendable {
     /// The transform's handshake was not over within `ConnectionLimits.handshakeTimeout`, or was the oldest of too many; or what
     /// has to stand before it did not come in time.
     case handshakeTimeout
+    /// What the peer has shown of itself in the transform's handshake has ended (`StreamTransform.peerEndsAt`).
+    case peerExpired
     /// A commit that gated a reply has failed or is overdue, and nothing else could be sent instead of that reply.
     case commitFailed
     /// The group was stopped.

@@ -167,6 +167,7 @@ extension Connection {
         if isOpening {
             if !transform.isOpening {
                 loop.handshakeEnded(self)
+                checkPeerEnd()
             } else if transform.cost > 0 {
                 loop.handshakeGoesOn(self)
             }

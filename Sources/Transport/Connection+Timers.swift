@@ -22,6 +22,7 @@ extension Connection {
         static let finished = -6
         static let handshake = -7
         static let preamble = -8
+        static let peerEnd = -9
     }
 
     func setTimer(_ id: Int, deadline: Int64) {
@@ -44,6 +45,7 @@ extension Connection {
         case OwnTimer.finished: checkFinished()
         case OwnTimer.handshake: checkHandshake()
         case OwnTimer.preamble: checkPreamble()
+        case OwnTimer.peerEnd: checkPeerEnd()
         default: if state == .open { handler?.timerFired(id, on: self) }
         }
     }
@@ -53,6 +55,17 @@ extension Connection {
         // It is we who do not read: the peer's time begins again.
         if isReadyQueued || isBudgetQueued { return loop.startHandshakeClock(self) }
         close(.handshakeTimeout)
+    }
+
+    /// The wall clock may be set meanwhile, so it is looked at once more after so long at most.
+    private static let longestPeerEnd: Int64 = 86_400
+
+    /// Ends the connection when what its peer has shown of itself has ended; else asks for the time at which it may have.
+    func checkPeerEnd() {
+        guard state == .open, let transform, !transform.hasFailed, let end = transform.peerEndsAt else { return }
+        let left = end - loop.wallClockMs / 1000
+        if left <= 0 { return closeAfterFlush(.peerExpired) }
+        setTimer(OwnTimer.peerEnd, deadline: loop.now + min(left, Self.longestPeerEnd) * 1_000_000_000)
     }
 
     func startIdleClock() {

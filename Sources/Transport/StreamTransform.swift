@@ -56,6 +56,9 @@ public protocol StreamTransform: AnyObject {
     var memory: Int { get }
     /// Why it has refused, for the log; never a secret.
     var problem: String { get }
+    /// Seconds since 1970 at which what the peer has shown of itself ends, and the connection with it; nil: it does not. Asked for once the
+    /// handshake is over.
+    var peerEndsAt: Int64? { get }
 
     /// `expectsEnd`: the peer's end was announced, no edge follows, and only a read of nothing is the end.
     func receive(
@@ -67,6 +70,10 @@ public protocol StreamTransform: AnyObject {
     func flush(to socket: Int32) -> FlushResult
     /// Adds what tells the peer that no more follows (TLS: close_notify), once.
     func finish()
+}
+
+extension StreamTransform {
+    public var peerEndsAt: Int64? { nil }
 }
 
 extension FileSlice {

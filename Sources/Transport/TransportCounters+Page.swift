@@ -17,7 +17,7 @@ extension TransportCounters {
             (closedByHandler, "broker"), (closedByPeer, "peer"), (closedByFailure, "failed"), (closedIdle, "idle"),
             (closedInputStalled, "input_stalled"), (closedWriteStalled, "write_stalled"), (closedByLimit, "limit"),
             (closedCommitFailed, "commit_failed"), (closedStreamRefused, "tls_refused"),
-            (closedInHandshake, "handshake_timeout"), (closedByStop, "stop"),
+            (closedInHandshake, "handshake_timeout"), (closedExpired, "certificate_ended"), (closedByStop, "stop"),
         ] {
             registry.show(
                 counter, as: "millrace_transport_closed_total", help: "Connections that ended, by reason.",

@@ -26,6 +26,7 @@ public final class TransportCounters: Sendable {
     public let closedCommitFailed = Counter()
     public let closedStreamRefused = Counter()
     public let closedInHandshake = Counter()
+    public let closedExpired = Counter()
     public let bytesReceived = Counter()
     public let bytesSent = Counter()
     /// Part of them: by the kernel from its page cache.
@@ -49,6 +50,7 @@ public final class TransportCounters: Sendable {
         case .commitFailed: closedCommitFailed.add()
         case .streamRefused: closedStreamRefused.add()
         case .handshakeTimeout: closedInHandshake.add()
+        case .peerExpired: closedExpired.add()
         case .closedByHandler: closedByHandler.add()
         case .closedByPeer: closedByPeer.add()
         case .failed: closedByFailure.add()

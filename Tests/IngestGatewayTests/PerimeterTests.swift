@@ -201,6 +201,32 @@ import Testing
         #expect(reply.status == 421 && reply.string("code") == "misdirected_request")
     }
 
+    /// A client that got the certificate of one host asks for another by the same connection.
+    @Test func hostsOutsideOfTheCertificateAreRefused() throws {
+        let asked = Lock<[String]>([])
+        let harness = try GatewayHarness(listening: {
+            $0.listenerOptions(
+                host: "127.0.0.1", port: 0,
+                serves: { _, host in
+                    asked.withLock { $0.append(host) }
+                    return host == "a.example" || host == "[2001:db8::1]"
+                })
+        })
+        let client = try harness.connect()
+        func status(_ target: String, _ host: String) throws -> Int {
+            try client.send("GET \(target) HTTP/1.1\r\nHost: \(host)\r\n\r\n")
+            let reply = try client.receive()
+            if reply.status == 421 { #expect(reply.string("code") == "misdirected_request") }
+            return reply.status
+        }
+        #expect(try status("/stats", "a.example:8443") == 200 && status("/stats", "a.example:8443") == 200)
+        #expect(try status("/stats", "b.example") == 421 && status("/nothing", "b.example") == 421)
+        #expect(try status("/stats", "[2001:db8::1]:1") == 200 && status("/stats", "a.example.") == 200)
+        // Probes ask by addresses of their own, and nobody is asked who he is.
+        #expect(try status("/healthz", "b.example") == 200)
+        #expect(asked.withLock { $0 } == ["a.example", "b.example", "b.example", "[2001:db8::1]", "a.example"])
+    }
+
     @Test func whatIsWrongInThePerimeterIsTold() throws {
         for (yaml, words) in [
             ("http.allowed.hosts: a:80", "is no host"), ("http.allowed.hosts: 'a b'", "is no host"),

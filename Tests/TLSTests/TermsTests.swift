@@ -44,6 +44,18 @@ extension TLSTests {
             }
         }
 
+        /// A connection lives no longer than what its client has shown of itself.
+        @Test func theEndOfACertificateIsTheConnections() throws {
+            let own = try Certificate.read(PEMBlock.all(in: Array(TestCertificates.clientCertificate.utf8))[0])
+            for version in [TLS1_2_VERSION, TLS1_3_VERSION] {
+                var options = alice
+                (options.lowest, options.highest) = (version, version)
+                #expect(try pair(mutual(.required), options).server.peerEndsAt == own?.endsAt)
+            }
+            #expect(try pair(mutual(.requested)).server.peerEndsAt == nil)
+            #expect(try pair(.test(), alice).server.peerEndsAt == nil)
+        }
+
         /// As for Java: what stands in the trust store is trusted, whoever has signed it.
         @Test func anIntermediateAuthorityIsAnAnchor() throws {
             let settings = TLSSettings.test {
@@ -109,6 +121,29 @@ extension TLSTests {
             #expect(pair.client.certificateName?.hasSuffix("/CN=\(owner)") == true)
             let unnamed = try self.pair(settings)
             #expect(unnamed.client.certificateName?.hasSuffix("/CN=broker") == true)
+        }
+
+        /// Of several certificates, and of one.
+        @Test func aConnectionIsForTheHostsOfItsCertificate() throws {
+            let files = try [
+                TemporaryFile(TestCertificates.serverKey + "\n" + TestCertificates.serverCertificate),
+                TemporaryFile(TestCertificates.otherCertificate + "\n" + TestCertificates.otherKey),
+            ]
+            var several = TLSSettings(listener: "TEST")
+            several.keystoreFiles = files.map(\.path)
+            func served(_ settings: TLSSettings, _ name: String?, _ hosts: String...) throws -> [Bool] {
+                let pair = try pair(settings, .init(name: name))
+                return hosts.map { pair.server.serves($0) }
+            }
+            #expect(try served(several, "other.example.net", "OTHER.example.net", "localhost", "127.0.0.1") == [true, false, false])
+            for settings in [several, .test()] {
+                #expect(
+                    try served(settings, "localhost", "localhost", "b.example.org", "127.0.0.1", "other.example.net", "[::1]", "")
+                        == [true, true, true, false, false, false])
+                // A name that no certificate has gets the first, and what it has asked for.
+                #expect(try served(settings, "unknown.example", "unknown.example", "localhost", "x.example") == [true, true, false])
+                #expect(try served(settings, nil, "whatever.example", "") == [true, true])
+            }
         }
 
         @Test func protocolsAreChosenInOurOrder() throws {

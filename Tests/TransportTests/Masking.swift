@@ -24,6 +24,7 @@ final class Masking: StreamTransform {
         /// Whether there is never room.
         var takesNothing = false
         var isMidRecord = false
+        var peerEndsAt: Int64?
         var handshakes = 0
         var records: [Int] = []
         var farewells = 0
@@ -41,6 +42,7 @@ final class Masking: StreamTransform {
     var memory: Int { unsent.count }
     var hasUnsent: Bool { !unsent.isEmpty }
     var isMidRecord: Bool { script.withLock { $0.isMidRecord } }
+    var peerEndsAt: Int64? { script.withLock { $0.peerEndsAt } }
     var room: Int { script.withLock { $0.fails || $0.takesNothing } ? 0 : max(0, 2_800 - unsent.count) }
     var recordSize: Int { 700 }
 

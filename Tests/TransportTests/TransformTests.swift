@@ -106,6 +106,33 @@ extension TransportTests {
             #expect(server.log.now.closed == [])
         }
 
+        /// What the peer has shown of itself ends while it is connected, or has ended already; nothing that is owed is lost.
+        @Test func aConnectionEndsWithWhatItsPeerHasShown() throws {
+            let server = try server(hasHandshake: true)
+            let now = WallClock.milliseconds / 1000
+            script.withLock { $0.peerEndsAt = now + 3_600 }
+            let lasting = try Client(port: server.port)
+            lasting.send([1])
+            #expect(lasting.receive(1).count == 1)
+            script.withLock { $0.peerEndsAt = now - 1 }
+            let ended = try Client(port: server.port)
+            ended.send([1])
+            #expect(ended.receive(2).count == 2)
+            #expect(ended.receiveEnd() == .orderly)
+            ended.finishSending()
+            #expect(eventually { server.log.now.closed == [.peerExpired] })
+            // Asked again when the time has come that was said; the other one is served as before.
+            script.withLock { $0.peerEndsAt = now + 1 }
+            let short = try Client(port: server.port)
+            short.send([1])
+            #expect(short.receive(2).count == 2)
+            #expect(short.receiveEnd() == .orderly)
+            short.finishSending()
+            #expect(eventually { server.counters.closedExpired.value == 2 })
+            lasting.send(masked(frame([9])))
+            #expect(masked(lasting.receive(5)) == frame([9]))
+        }
+
         /// Sixty clients connect at once, and each handshake takes a millisecond.
         @Test func aTurnHasFewHandshakes() throws {
             script.withLock { $0.handshakeWork = 1_000_000 }

@@ -81,20 +81,24 @@ struct AllowedHosts: Sendable {
 
     /// - Parameter authority: host and port as the request has them.
     func serve(_ authority: UnsafeRawBufferPointer) -> Bool {
-        var end = authority.count
-        if authority.first == UInt8(ascii: "[") {
-            guard let bracket = authority.firstIndex(of: UInt8(ascii: "]")) else { return false }
-            end = bracket + 1
-            guard end == authority.count || authority[end] == UInt8(ascii: ":") else { return false }
-        } else if let colon = authority.firstIndex(of: UInt8(ascii: ":")) {
-            end = colon
-        }
-        // A name's root may be written out.
-        if end > 1, authority[end - 1] == UInt8(ascii: ".") { end -= 1 }
-        let host = UnsafeRawBufferPointer(rebasing: authority[..<end])
+        guard let host = Self.host(of: authority) else { return false }
         return names.contains { name in
             name.count == host.count
                 && zip(name, host).allSatisfy { $0 == ($1 &- UInt8(ascii: "A") < 26 ? $1 | 0x20 : $1) }
         }
+    }
+
+    /// Without the port, and without the root that may be written out behind a name; nil: it is none.
+    static func host(of authority: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+        var end = authority.count
+        if authority.first == UInt8(ascii: "[") {
+            guard let bracket = authority.firstIndex(of: UInt8(ascii: "]")) else { return nil }
+            end = bracket + 1
+            guard end == authority.count || authority[end] == UInt8(ascii: ":") else { return nil }
+        } else if let colon = authority.firstIndex(of: UInt8(ascii: ":")) {
+            end = colon
+        }
+        if end > 1, authority[end - 1] == UInt8(ascii: ".") { end -= 1 }
+        return UnsafeRawBufferPointer(rebasing: authority[..<end])
     }
 }
