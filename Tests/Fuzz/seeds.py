@@ -94,6 +94,16 @@ def main() -> None:
                         "raw": shake(0, 1) + bytes([3]) + struct.pack(">H", len(first)) + first, "bearer": shake(1, 3) + ask(2, 2, b"n,,\1auth=Bearer a.b.c\1\1") + bytes([7, 1]) + ask(2, 2, b"\1"),
                         "renewed": shake(1, 0) + ask(2, 2, b"\0alice\0pencil") + bytes([7, 0, 5, 8, 0]) + shake(1, 0) + ask(2, 2, b"\0alice\0pencil") + bytes([7, 4])}.items():
         write("sasl", name, b"\1" + steps)
+    github, stripe, standard = b"sha256=" + b"00" * 32, b"t=1614265330,v1=" + b"00" * 32 + b",v0=1", b"v1," + b"A" * 43 + b"= v1a," + b"A" * 86 + b"=="
+    proxy = bytes.fromhex("0d0a0d0a000d0a515549540a2111001b0a0102030a000001303923840300040000000004000103030000")
+    subject = bytes.fromhex("301d310b3009060355040613024445310e300c06035504030c05612c62203c")
+    for name, text in {"github": b"\0\0" + github + b"\0id\0{}", "stripe": b"\0\1" + stripe + b"\0{}", "shopify": b"\0\2" + b"A" * 43 + b"=\0id\0{}", "slack": b"\0\3v0=" + b"00" * 32 + b"\x001614265330\0{}",
+                       "standard": b"\0\4" + standard + b"\x001614265330\0msg_1\0{}", **{f"signed-{n}": bytes([1, n, 128, 10, 0, 3]) + b'{"a":1}' for n in range(5)},
+                       "aws": b"\2POST\0/a%20b\0b=2&a=%7e1\0AWS4-HMAC-SHA256 Credential=AK/20150830/r/sqs/aws4_request, SignedHeaders=host;x-amz-date, Signature=" + b"00" * 32 + b"\0h:80\x0020150830T000000Z\0x-a\0b\0body",
+                       "twilio": b"\3" + b"A" * 27 + b"=\0https://a.b/x?bodySHA256=00\0A=b&C=%2B1", "proxy": b"\4" + proxy, "local": b"\4" + proxy[:12] + bytes([32, 0, 0, 0]),
+                       "forwarded": b'\5\0for="[::1]:80";by=x, for=10.0.0.1', "forwarded-for": b"\5\x011.2.3.4, [::1]:5\x0010.0.0.2", "key": b"\6gk_abcdefghijkl_" + b"A" * 49, "basic": b"\6YTpi",
+                       "subject": b"\7" + subject + b"\0RULE:^CN=(.*?),(a|b)+[^x-z]{1,3}$/$1-$2/L,DEFAULT"}.items():
+        write("signatures", name, text)
     post = b"POST /v1/topics/t/events?x=%20y HTTP/1.1\r\nHost: a:80\r\nContent-Type: application/json\r\n"
     chunks = b"5;a=\"b\"\r\nhello\r\n0A\r\n0123456789\r\n0\r\nX-T: 1\r\n\r\n"
     for name, text in {"get": b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "post": post + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n{}", "chunked": post + b"Transfer-Encoding: chunked\r\n\r\n" + chunks,

@@ -7,6 +7,7 @@ import Glibc
 private let targets: [String: @Sendable (UnsafeRawBufferPointer) -> Void] = [
     "messages": fuzzMessages, "handlers": fuzzHandlers, "batches": fuzzBatches, "recovery": fuzzRecovery,
     "http": fuzzHTTP, "json": fuzzJSON, "tls": fuzzTLS, "tokens": fuzzTokens, "sasl": fuzzSasl,
+    "signatures": fuzzSignatures,
 ]
 
 private let target: @Sendable (UnsafeRawBufferPointer) -> Void = {
