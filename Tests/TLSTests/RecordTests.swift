@@ -114,6 +114,15 @@ extension TLSTests {
             }
         }
 
+        /// A yes to the kernel's TLS would leave encryption to a kernel that knows nothing of it, and plain text would go out.
+        @Test func theRecordLayerSaysNoToWhatItDoesNotKnow() {
+            let layer = BIO_new(TLSStream.recordMethod)
+            defer { BIO_free(layer) }
+            for command in 1..<200 as Range<Int32> {
+                #expect(BIO_ctrl(layer, command, 0, nil) == (command == BIO_CTRL_FLUSH ? 1 : 0), "\(command)")
+            }
+        }
+
         @Test func newKeysAreTaken() {
             let pair = open()
             for round in 0..<40 {

@@ -8,11 +8,11 @@ import resource
 import sys
 import time
 
-from trials.attack import cases_http, cases_kafka, cases_waiting, stage
+from trials.attack import cases_access, cases_http, cases_kafka, cases_waiting, stage
 from trials.command import parser, remove_on_sigterm
 
 # Their cases are registered when they are imported.
-MODULES = (cases_http, cases_kafka, cases_waiting)
+MODULES = (cases_access, cases_http, cases_kafka, cases_waiting)
 
 
 def main() -> int:

@@ -44,6 +44,7 @@ class Case:
     descriptors: int | None = None  # the broker's limit
     keeps_connection: bool = False  # of the other client's HTTP requests: where new connections may be refused
     restarts: bool = False
+    broker: type[Broker] = Broker
 
 
 CASES: list[Case] = []
@@ -264,7 +265,7 @@ def run_case(one: Case, binary: str, is_short: bool) -> Outcome:
 
 def _run(one: Case, binary: str, is_short: bool) -> Outcome:
     began = time.monotonic()
-    broker = Broker("millrace", binary, one.settings)
+    broker = one.broker("millrace", binary, one.settings)
     if one.descriptors:
         limited = broker.folder / "limited"
         limited.write_text(f'#!/bin/sh\nulimit -n {one.descriptors}\nexec "{binary}" "$@"\n')

@@ -1,0 +1,146 @@
+"""Storms of those who are let in nowhere: handshakes, wrong passwords, tokens that nobody signed. Each comes from ever other addresses of
+the loopback, for of one address few are looked at."""
+
+from __future__ import annotations
+
+import base64
+import collections.abc
+import itertools
+import json
+import os
+import socket
+import ssl
+import threading
+import time
+
+from harness.broker import Broker, free_port
+from harness.certificates import Certificates
+from harness.issuer import Key, encode
+from harness.wire import int16, int32, octets, string
+from .stage import Stage, case
+
+SASL_HANDSHAKE, SASL_AUTHENTICATE = 17, 36
+THREADS = 8
+_addresses = itertools.count()
+
+
+class GuardedBroker(Broker):
+    """Beside the open listeners, which others use, those that ask who somebody is: SASL, TLS, https, and an issuer whose keys are in a file."""
+
+    def __init__(self, kind: str, program: str, settings: dict[str, str] | None = None):
+        super().__init__(kind, program, settings)
+        self.certificates = Certificates(self.folder / "certificates")
+        self.certificates.sign("server")
+        self.key = Key(self.folder, "k1")
+        keys = self.folder / "keys.json"
+        keys.write_text(json.dumps({"keys": [self.key.jwk]}))
+        self.sasl_port, self.ssl_port = free_port(), free_port()
+        self.settings.update({
+            "authorizer.enable": "false", "http.auth": "optional", "ssl.keystore.location": self.certificates.path("server.both.pem"),
+            "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,OAUTHBEARER", "sasl.oauthbearer.jwks.endpoint.url": f"file://{keys}",
+            "sasl.oauthbearer.expected.issuer": "https://issuer", "sasl.oauthbearer.expected.audience": "millrace"})
+
+    def addresses(self) -> list[str]:
+        return ["--kafka", f"PLAINTEXT://127.0.0.1:{self.kafka_port},SASL_PLAINTEXT://127.0.0.1:{self.sasl_port},SSL://127.0.0.1:{self.ssl_port}",
+                "--http", f"127.0.0.1:{self.http_port}"]
+
+
+def storm(stage: Stage, what: str, turn: collections.abc.Callable[[str], None]) -> None:
+    """Runs `turn` with an address of its own each time, in several threads; a storm that did not blow is a fault."""
+    end, counts, failures = time.monotonic() + stage.size(20, 4), [0] * THREADS, []
+
+    def run(place: int) -> None:
+        while time.monotonic() < end:
+            number = next(_addresses)
+            try:
+                turn(f"127.{1 + number // 62_500 % 250}.{number // 250 % 250}.{number % 250 + 2}")
+                counts[place] += 1
+            except OSError:
+                counts[place] += 1  # refused, or ended: that is an answer
+            except Exception as failure:  # told below
+                failures.append(repr(failure))
+                return
+
+    threads = [threading.Thread(target=run, args=(place,)) for place in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stage.must(not failures, f"an attacker failed: {failures[:1]}")
+    stage.must(sum(counts) > 200, f"only {sum(counts)} {what}")
+    stage.notes.append(f"{sum(counts)} {what}")
+
+
+def connect(address: str, port: int) -> socket.socket:
+    made = socket.create_connection(("127.0.0.1", port), timeout=20, source_address=(address, 0))
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return made
+
+
+def ask(connection: socket.socket, key: int, version: int, body: bytes) -> bytes:
+    frame = int16(key) + int16(version) + int32(1) + string("storm") + body
+    connection.sendall(int32(len(frame)) + frame)
+    head = connection.recv(4, socket.MSG_WAITALL)
+    return connection.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL) if len(head) == 4 else b""
+
+
+@case("Handshakes of TLS, whole ones and ones that are not gone on with, without end", broker=GuardedBroker)
+def tls_handshakes(stage: Stage) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    address, half = f"127.0.0.1:{stage.broker.ssl_port}", bytes([22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3])
+    for silent in stage.connect_many(stage.size(1_500, 300), address)[::2]:
+        silent.sendall(half)
+
+    def turn(source: str) -> None:
+        with connect(source, stage.broker.ssl_port) as plain, context.wrap_socket(plain):
+            pass
+
+    storm(stage, "handshakes", turn)
+
+
+@case("Wrong passwords by PLAIN and SCRAM without end", broker=GuardedBroker)
+def wrong_passwords(stage: Stage) -> None:
+    def turn(source: str) -> None:
+        with connect(source, stage.broker.sasl_port) as connection:
+            if os.urandom(1)[0] & 1:
+                ask(connection, SASL_HANDSHAKE, 1, string("PLAIN"))
+                ask(connection, SASL_AUTHENTICATE, 0, octets(b"\0alice\0wrong"))
+            else:
+                ask(connection, SASL_HANDSHAKE, 1, string("SCRAM-SHA-256"))
+                ask(connection, SASL_AUTHENTICATE, 0, octets(b"n,,n=alice,r=" + base64.b64encode(os.urandom(12))))
+                # And goes: what was begun is left alone.
+
+    storm(stage, "tries", turn)
+
+
+@case("Tokens that nobody signed, by both edges, without end", broker=GuardedBroker)
+def wrong_tokens(stage: Stage) -> None:
+    claims = {"iss": "https://issuer", "aud": "millrace", "sub": "alice", "iat": int(time.time()), "exp": int(time.time()) + 3_600}
+    unsigned = encode({"alg": "RS256", "kid": "k1"}) + "." + encode(claims) + "."
+
+    def turn(source: str) -> None:
+        token = unsigned + encode(os.urandom(256))
+        if os.urandom(1)[0] & 1:
+            with connect(source, stage.broker.http_port) as connection:
+                connection.sendall(f"GET /stats HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+                status = connection.recv(12, socket.MSG_WAITALL)
+                assert status[9:] in (b"401", b"429", b"503"), status
+        else:
+            with connect(source, stage.broker.sasl_port) as connection:
+                ask(connection, SASL_HANDSHAKE, 1, string("OAUTHBEARER"))
+                ask(connection, SASL_AUTHENTICATE, 0, octets(f"n,,\1auth=Bearer {token}\1\1".encode()))
+
+    storm(stage, "tokens", turn)
+
+
+@case("Wrong keys and passwords over HTTP without end", broker=GuardedBroker)
+def wrong_credentials(stage: Stage) -> None:
+    def turn(source: str) -> None:
+        shown = f"X-API-Key: gk_{os.urandom(30).hex()}" if os.urandom(1)[0] & 1 else "Authorization: Basic " + base64.b64encode(b"alice:" + os.urandom(6).hex().encode()).decode()
+        with connect(source, stage.broker.http_port) as connection:
+            connection.sendall(f"GET /stats HTTP/1.1\r\nHost: a\r\n{shown}\r\n\r\n".encode())
+            status = connection.recv(12, socket.MSG_WAITALL)
+            assert status[9:] in (b"401", b"429", b"503"), status
+
+    storm(stage, "credentials", turn)
