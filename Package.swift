@@ -116,7 +116,8 @@ let package = Package(
         tests("KafkaModelTests", ["KafkaModel"]),
         tests("ByteBuffersTests", ["ByteBuffers"]),
         tests("RecordFormatTests", ["RecordFormat", "KafkaModel", "ByteBuffers", "CChecksum"]),
-        tests("KafkaWireTests", ["KafkaWire", "KafkaModel", "ByteBuffers"], resources: [.copy("Golden")]),
+        tests(
+            "KafkaWireTests", ["KafkaWire", "BrokerTestKit", "KafkaModel", "ByteBuffers"], resources: [.copy("Golden")]),
         tests("HTTPWireTests", ["HTTPWire", "ByteBuffers"]),
         tests(
             "SecurityTests", ["Security", "BrokerTestKit", "KafkaWire", "KafkaModel", "ByteBuffers", "COpenSSL"],
@@ -159,8 +160,8 @@ let package = Package(
         tests(
             "CommandLineTests",
             [
-                "CommandSyntax", "Configuration", "KafkaClient", "KafkaModel", "ByteBuffers", "RecordFormat",
-                "KafkaWire",
+                "CommandSyntax", "BrokerTestKit", "Configuration", "KafkaClient", "KafkaModel", "ByteBuffers",
+                "RecordFormat", "KafkaWire",
             ],
             exclude: ["help.txt"]),
         tests(

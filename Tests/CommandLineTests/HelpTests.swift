@@ -1,3 +1,4 @@
+import BrokerTestKit
 import CommandSyntax
 import Foundation
 import Testing
@@ -78,14 +79,6 @@ import Testing
             CommandTable.completion(for: "bash")
             + "COMP_WORDS=(\(words.joined(separator: " "))); COMP_CWORD=\(words.count - 1); _millrace; "
             + "printf '%s\\n' \"${COMPREPLY[@]}\""
-        let process = Process()
-        process.executableURL = URL(filePath: "/bin/bash")
-        process.arguments = ["--norc", "-c", script]
-        let output = Pipe()
-        process.standardOutput = output
-        try process.run()
-        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        return text.split(separator: "\n").map(String.init).sorted()
+        return try ChildProgram.run("/bin/bash", ["--norc", "-c", script]).output.split(separator: "\n").map(String.init).sorted()
     }
 }

@@ -32,14 +32,17 @@ import Testing
             return try client.call(request).coordinators[0].code
         }
 
-        /// Waits while the last transaction ends, as clients do.
+        /// Waits while the last transaction ends, and while the coordinator that was found takes up its work, as clients do.
         mutating func initialize(timeoutMs: Int32 = 60_000) throws {
             var request = InitProducerIdRequest()
             (request.transactionalID, request.transactionTimeoutMs) = (id, timeoutMs)
             var reply = try client.call(request)
             try waitUntil {
-                if reply.code == .concurrentTransactions { reply = try client.call(request) }
-                return reply.code != .concurrentTransactions
+                guard [.concurrentTransactions, .notCoordinator, .coordinatorLoadInProgress].contains(reply.code) else {
+                    return true
+                }
+                reply = try client.call(request)
+                return false
             }
             try #require(reply.code == .none)
             (producerID, epoch, sequences) = (reply.producerID, reply.producerEpoch, [:])

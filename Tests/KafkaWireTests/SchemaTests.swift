@@ -1,3 +1,4 @@
+import BrokerTestKit
 import Foundation
 import Testing
 
@@ -26,16 +27,9 @@ private enum Generator {
     }
 
     static func run(_ program: String, _ arguments: [String]) throws -> String {
-        let process = Process()
-        let pipe = Pipe()
-        process.executableURL = URL(fileURLWithPath: program)
-        process.arguments = arguments
-        process.standardOutput = pipe
-        try process.run()
-        let output = try pipe.fileHandleForReading.readToEnd() ?? Data()
-        process.waitUntilExit()
-        try #require(process.terminationStatus == 0, "\(program) failed")
-        return String(decoding: output, as: UTF8.self)
+        let (status, output) = try ChildProgram.run(program, arguments)
+        try #require(status == 0, "\(program) failed")
+        return output
     }
 }
 

@@ -39,16 +39,12 @@ import Testing
 
     /// Runs a line as a shell does; API_URL is where the node listens. What curl wrote, and the status.
     private static func run(_ line: String, _ node: Node) throws -> (status: Int, body: [String: Any]) {
-        let shell = Process()
-        shell.executableURL = URL(filePath: "/bin/sh")
-        shell.arguments = ["-c", line.replacing("curl ", with: "curl -sS -w '\\n%{http_code}' ", maxReplacements: 1)]
         let address = try #require(node.httpAddresses.first).endpoint
-        shell.environment = ["API_URL": "http://\(address)", "PATH": "/usr/bin:/bin"]
-        let output = Pipe()
-        shell.standardOutput = output
-        try shell.run()
-        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        shell.waitUntilExit()
+        let text = try ChildProgram.run(
+            "/bin/sh",
+            ["-c", line.replacing("curl ", with: "curl -sS -w '\\n%{http_code}' ", maxReplacements: 1)],
+            environment: ["API_URL=http://\(address)", "PATH=/usr/bin:/bin"]
+        ).output
         let lines = text.split(separator: "\n")
         let status = try #require(lines.last.flatMap { Int($0) }, "\(line): \(text)")
         let body = lines.dropLast().joined(separator: "\n")
