@@ -31,7 +31,8 @@ extension GroupCoordinator {
             if shard.log.refusal(.broker) != nil { return (all(.coordinatorNotAvailable), 0, lost) }
             let producer = request.producer
             if let code = shard.log.transactionProblem(of: producer.id, producer.epoch, verified) {
-                return (all(code), 0, lost)
+                // Too many transactions are open: clients of groups know no NOT_ENOUGH_REPLICAS, and would give up.
+                return (all(code == .notEnoughReplicas ? .coordinatorNotAvailable : code), 0, lost)
             }
             let actions = shard.machine.txnOffsetCommit(request, waiter: WaiterID(.max), now: now)
             defer { count(&shard) }

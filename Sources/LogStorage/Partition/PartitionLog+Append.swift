@@ -55,7 +55,9 @@ extension PartitionLog {
             if origin == .broker, !header.isTransactional {
                 producer = ProducerBatch(header)
             } else if let identity = ProducerBatch(header) {
-                switch state.producers.check(identity, verified: verified) {
+                switch state.producers.check(
+                    identity, verified: verified, mayBegin: verified == nil || producerLimit.hasRoomForOpen)
+                {
                 case .accept: producer = identity
                 case .duplicate(let baseOffset, let lastOffset):
                     return .success(
@@ -69,9 +71,7 @@ extension PartitionLog {
                         AppendRefusal(
                             code,
                             "producer \(identity.producerID) epoch \(identity.producerEpoch): "
-                                + (code == .invalidTxnState
-                                    ? "no transaction of it is open in \(folderName), or one that is not this batch's"
-                                    : "sequence \(identity.baseSequence) does not follow in \(folderName)")))
+                                + Self.reason(code, identity, folderName)))
                 }
             }
             var appendTime: Int64 = -1
@@ -88,6 +88,14 @@ extension PartitionLog {
         else { return result }
         receipt.logAppendTimeMs = appendTimeInFile(of: receipt.baseOffset)
         return .success(receipt)
+    }
+
+    private static func reason(_ code: ErrorCode, _ batch: ProducerBatch, _ folderName: String) -> String {
+        switch code {
+        case .invalidTxnState: "no transaction of it is open in \(folderName), or one that is not this batch's"
+        case .notEnoughReplicas: "no more transactions may be open in \(folderName), or on this node, until some end"
+        default: "sequence \(batch.baseSequence) does not follow in \(folderName)"
+        }
     }
 
     /// Puts a batch that was checked at the log's end, and queues it. Called with the state lock held.

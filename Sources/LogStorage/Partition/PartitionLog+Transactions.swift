@@ -43,7 +43,8 @@ extension PartitionLog {
         let batch = ProducerBatch(
             producerID: producerID.rawValue, producerEpoch: epoch.rawValue, baseSequence: -1, lastSequence: -1,
             isTransactional: true)
-        let verdict = state.withLock { $0.producers.check(batch, verified: verified) }
+        let hasRoom = producerLimit.hasRoomForOpen
+        let verdict = state.withLock { $0.producers.check(batch, verified: verified, mayBegin: hasRoom) }
         if case .refuse(let code) = verdict { return code }
         return nil
     }

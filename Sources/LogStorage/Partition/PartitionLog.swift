@@ -71,6 +71,8 @@ public final class PartitionLog: Sendable {
         var producers = ProducerStates()
         /// How many of `producers` the store's `ProducerLimit` counts.
         var countedProducers = 0
+        /// And those with an open transaction.
+        var countedOpen = 0
         /// Bytes appended since the log was opened: what `watermarkPosition` will be when all of them are visible.
         var appendedBytes: Int64 = 0
         /// Readers that wait for `watermarkPosition` to reach something.

@@ -8,7 +8,7 @@ import RecordFormat
 ///
 /// Limits: `maxProducers` of one partition, `ProducerLimit` of all; beyond them the longest silent are forgotten, which
 /// treats their next batch as a new producer's first. A producer with an open transaction is never forgotten, so their number
-/// has a limit of its own (`maxOpenTransactions`). A producer id needs not have been given out by this broker: as in
+/// has limits of its own (`maxOpenTransactions`, and of all partitions `ProducerLimit.openLimit`). A producer id needs not have been given out by this broker: as in
 /// Kafka, the first batch of an unknown one is taken with any sequence.
 public struct ProducerStates: Sendable {
     /// Batches of one producer that a retry may repeat; a client has at most five in flight (KIP-98).
@@ -62,15 +62,18 @@ public struct ProducerStates: Sendable {
     /// By producer: last offset of its newest batch.
     var lastOffsets: [Int64: Int64] { entries.mapValues(\.lastOffset) }
 
-    /// What is to be done with a client's batch. `verified`: what the transaction coordinator has said of it.
-    public func check(_ batch: ProducerBatch, verified: TransactionGuard? = nil) -> Verdict {
+    /// What is to be done with a client's batch. `verified`: what the transaction coordinator has said of it. `mayBegin`: the
+    /// partitions together have room for one more open transaction.
+    public func check(
+        _ batch: ProducerBatch, verified: TransactionGuard? = nil, mayBegin: Bool = true
+    ) -> Verdict {
         guard let entry = entries[batch.producerID] else {
             // Nothing is known: it expired, or the records that told of it were deleted. Any sequence may begin, but for a
             // producer whose transactions all begin with 0.
             guard batch.isTransactional else { return .accept }
             guard let verified else { return .refuse(.invalidTxnState) }
             if verified.isVersion2, batch.hasSequence, batch.baseSequence != 0 { return .refuse(.outOfOrderSequenceNumber) }
-            return roomForTransaction
+            return roomForTransaction(mayBegin)
         }
         if batch.producerEpoch < entry.epoch { return .refuse(.invalidProducerEpoch) }
         if batch.producerEpoch == entry.epoch, batch.hasSequence {
@@ -81,7 +84,7 @@ public struct ProducerStates: Sendable {
             }
         }
         if batch.isTransactional || entry.hasOpenTransaction,
-            let refusal = transactionRefusal(batch, entry, verified)
+            let refusal = transactionRefusal(batch, entry, verified, mayBegin)
         {
             return .refuse(refusal)
         }
@@ -95,16 +98,18 @@ public struct ProducerStates: Sendable {
         return batch.baseSequence == expected ? .accept : .refuse(.outOfOrderSequenceNumber)
     }
 
-    private func transactionRefusal(_ batch: ProducerBatch, _ entry: Entry, _ verified: TransactionGuard?) -> ErrorCode? {
+    private func transactionRefusal(
+        _ batch: ProducerBatch, _ entry: Entry, _ verified: TransactionGuard?, _ mayBegin: Bool
+    ) -> ErrorCode? {
         guard batch.isTransactional else { return .invalidTxnState }
         if entry.hasOpenTransaction, entry.epoch == batch.producerEpoch { return nil }
         guard let verified, entry.markerOffset < verified.logEndOffset else { return .invalidTxnState }
-        if case .refuse(let code) = roomForTransaction { return code }
+        if case .refuse(let code) = roomForTransaction(mayBegin) { return code }
         return nil
     }
 
-    private var roomForTransaction: Verdict {
-        ongoing.openCount < Self.maxOpenTransactions ? .accept : .refuse(.notEnoughReplicas)
+    private func roomForTransaction(_ mayBegin: Bool) -> Verdict {
+        mayBegin && ongoing.openCount < Self.maxOpenTransactions ? .accept : .refuse(.notEnoughReplicas)
     }
 
     /// Whether a transaction of this producer, in this epoch, is open here: its batches need no look at the coordinator.

@@ -62,6 +62,72 @@ import Testing
         #expect(known(store) == 56)
     }
 
+    /// Producers whose transaction is open cannot be forgotten: they have half of the room, in all partitions together.
+    @Test func openTransactionsHaveALimitOfAllPartitions() throws {
+        let store = try TestStore(options: options(64), neighbours: ["a", "b", "c"])
+        let logs = [store.log] + store.neighbours
+        func begin(_ producer: Int64, in log: PartitionLog, nowMs: Int64) throws -> ErrorCode? {
+            var batch = store.batch(of: producer)
+            batch.baseTimestamp = nowMs
+            let slice = batch.bytes().withUnsafeBytes { ChunkPool.shared.slice(copying: $0) }
+            let asked = log.verification(of: ProducerID(producer), ProducerEpoch(0), isVersion2: false)
+            guard case .ask(let verified) = asked else { return .unknownServerError }
+            switch log.append(slice, origin: .client, nowMs: nowMs, verified: verified) {
+            case .success: return nil
+            case .failure(let refusal): return refusal.code
+            }
+        }
+        for number in 0..<32 as Range<Int64> { #expect(try begin(number, in: logs[Int(number % 4)], nowMs: now) == nil) }
+        #expect(store.store.producerLimit.openCount == 32)
+        for log in logs {
+            #expect(try begin(100, in: log, nowMs: now) == .notEnoughReplicas)
+            // Offsets of a group are no way around.
+            guard case .ask(let verified) = log.verification(of: ProducerID(100), ProducerEpoch(0), isVersion2: true) else {
+                Issue.record("nothing to ask")
+                return
+            }
+            #expect(log.transactionProblem(of: ProducerID(100), ProducerEpoch(0), verified) == .notEnoughReplicas)
+        }
+        // What is open goes on, and so do producers without transactions, however many there are.
+        #expect(store.refusal(of: store.batch(of: 0, sequence: 1)) == nil)
+        var most = 0
+        for number in 0..<300 as Range<Int64> {
+            try append(logs[Int(number % 4)], producer: 1000 + number, nowMs: now + 1 + number)
+            most = max(most, known(store))
+            if number % 50 == 49 {
+                store.store.commitPending()
+                store.store.maintain(nowMs: now + number)
+                #expect(known(store) <= 64)
+            }
+        }
+        #expect(most <= ProducerLimit.hardLimit(64) + logs.count)
+        #expect(store.store.producerLimit.openCount == 32)
+        try store.end(0, isCommit: false)
+        #expect(store.store.producerLimit.openCount == 31)
+        #expect(try begin(100, in: logs[1], nowMs: now + 1000) == nil)
+        #expect(try begin(101, in: logs[1], nowMs: now + 1000) == .notEnoughReplicas)
+        // A start counts what the folder brings along, and a deleted partition frees what it held.
+        store.store.commitPending()
+        try store.crash()
+        #expect(store.store.producerLimit.openCount == 32)
+        let ofNeighbour = store.neighbours[1].state.withLock { $0.producers.ongoing.openCount }
+        try store.store.removePartition(store.neighbours[1])
+        #expect(store.store.producerLimit.openCount == 32 - ofNeighbour)
+        #expect(ofNeighbour > 0 && store.refusal(of: store.batch(of: 102), TransactionGuard(logEndOffset: .max, isVersion2: false)) == nil)
+    }
+
+    /// What an entry is said to cost, by its size in memory.
+    @Test func whatAStateCostsIsWhatIsSaid() {
+        let entry = MemoryLayout<Int64>.stride + MemoryLayout<ProducerStates.Entry>.stride
+        #expect(entry == 64)
+        // Of a window: the array's header, and room for two batches or for eight; malloc's own word.
+        let window = (least: 32 + 2 * MemoryLayout<ProducerStates.Batch>.stride, most: 32 + 8 * MemoryLayout<ProducerStates.Batch>.stride)
+        let least = entry * 4 / 3 + window.least
+        let most = entry * 8 / 3 + window.most
+        #expect((145...155).contains(least) && (325...335).contains(most))
+        #expect(ProducerLimit.maxStates * most <= 87_000_000)
+    }
+
     /// A folder of a release that bounded nothing.
     @Test func aStartForgetsWhatIsTooMuch() throws {
         let store = try TestStore(options: options(1000), neighbours: ["a"])
