@@ -50,6 +50,45 @@ import Testing
         withExtendedLifetime(fetched) {}
     }
 
+    /// The second segment's index is gone when it is to be read, as a compaction has put both segments into one. Its aborted
+    /// transactions are in the new one: whoever is not told of them would show their records.
+    @Test func abortedTransactionsOfAMergedSegmentAreTold() throws {
+        var settings = TestStore.settings
+        settings.isCompacted = true
+        settings.deletesByRetention = false
+        settings.segmentBytes = 4000
+        settings.minCleanableDirtyRatio = 0
+        settings.deleteRetentionMs = 1 << 40
+        let first = try TestStore(settings: settings)
+        for number in 0..<60 as Range<Int64> {
+            let records = [TestRecord(key: "k\(number % 7)", String(repeating: ".", count: 80))]
+            if number % 6 == 4 {
+                var batch = first.batch(of: number)
+                batch.records = records
+                _ = first.append(batch)
+                try first.end(number, isCommit: false)
+            } else {
+                _ = first.append(TestBatch(records))
+            }
+        }
+        try #require(first.log.segmentCount >= 3)
+        try first.store.stop()
+        let files = HookedFileSystem(first.fileSystem)
+        let store = try LogStore(fileSystem: files, folder: "/data", options: TestStore.options)
+        let log = store.addPartition(
+            topicID: TestStore.topicID, topicName: "t", partitionIndex: 0, settings: settings,
+            leadership: .leader(in: LeaderEpoch(0)))
+        _ = try store.recover(nowMs: TestStore.now)
+        let (from, end) = (Offset(0), log.highWatermark)
+        let expected = try log.abortedTransactions(from: from, to: end).get()
+        let second = log.state.withLock { $0.segments[1] }
+        #expect(expected.count == 10 && second.index.abortedCount > 0 && !second.index.isInMemory)
+        files.before(.open, second.indexName) { store.clean(nowMs: TestStore.now + 1000) }
+        #expect(try log.abortedTransactions(from: from, to: end).get() == expected)
+        #expect(files.hasRun && second.isRetired.load(ordering: .acquiring))
+        #expect(store.statistics.cleanerRuns.load(ordering: .relaxed) == 1)
+    }
+
     @Test func aLookUpByTimeFindsWhatIsThereNow() throws {
         let (store, log, files) = try opened()
         let wanted = log.state.withLock { $0.segments[1].baseOffset } + 9
