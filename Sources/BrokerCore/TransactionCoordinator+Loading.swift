@@ -20,7 +20,11 @@ extension TransactionCoordinator: PartitionStateOwner {
         let isNew = shard.withLock { shard -> Bool in
             let isServed = shard.term != nil
             shard.term = log.leaderEpoch
-            if !isServed { shard.isSuspended = true }
+            if !isServed {
+                shard.isSuspended = true
+                shard.resumption.reset()
+                shard.resumeAtMs = 0
+            }
             return !isServed
         }
         guard isNew, let reason = resume(shard) else { return }
@@ -31,9 +35,8 @@ extension TransactionCoordinator: PartitionStateOwner {
     func unload(_ log: PartitionLog) {
         shard(of: log)?.withLock { shard in
             shard.term = nil
-            shard.ticket = 0
             shard.isSuspended = false
-            shard.machine.unload()
+            shard.giveUp()
             count(&shard)
         }
     }
@@ -46,24 +49,35 @@ extension TransactionCoordinator: PartitionStateOwner {
 
     /// Serves a shard that was replayed: what was decided before is ended.
     func begin(_ shard: Lock<Shard>) {
+        let origin = shard
         let ends = shard.withLock { shard -> [EndingTransaction] in
             guard shard.machine.phase == .loading else { return [] }
             // What was replayed may be on its way to the disk still.
             shard.newest = Offset(max(0, shard.log.logEndOffset.rawValue - 1))
-            return shard.machine.loaded().ends.map {
-                EndingTransaction($0, decided: 0, at: shard.newest, in: shard.log)
-            }
+            return shard.machine.loaded().ends.map { EndingTransaction($0, decidedIn: shard, origin) }
         }
         if !ends.isEmpty { wait(for: 0) { $0.ends += ends } }
     }
 
-    /// Loads the shards whose log works again. Gives whether others still wait.
-    func resumeSuspended() -> Bool {
-        var waits = false
-        for shard in shards where shard.withLock({ $0.isSuspended && $0.term != nil }) {
-            if resume(shard) != nil { waits = true }
+    /// Loads the shards whose log works again. Gives when others are to be tried; nil where none waits.
+    func resumeSuspended(_ nowMs: Int64) -> Int64? {
+        var next: Int64?
+        for shard in shards {
+            let atMs = shard.withLock { $0.isSuspended && $0.term != nil ? $0.resumeAtMs : nil }
+            guard var atMs else { continue }
+            if atMs <= nowMs {
+                if resume(shard) == nil {
+                    Log.info("transactions are coordinated again", "partition", shard.withLock { $0.log.name })
+                    continue
+                }
+                atMs = shard.withLock { shard in
+                    shard.resumeAtMs = nowMs + shard.resumption.failed()
+                    return shard.resumeAtMs
+                }
+            }
+            next = min(next ?? .max, atMs)
         }
-        return waits
+        return next
     }
 
     /// Replays a suspended shard's log and serves it. Returns why that cannot be done yet, or nil.
@@ -84,6 +98,8 @@ extension TransactionCoordinator: PartitionStateOwner {
             guard shard.isSuspended, shard.term == term else { return false }
             shard.machine = machine
             shard.isSuspended = false
+            shard.resumption.reset()
+            shard.resumeAtMs = 0
             count(&shard)
             return true
         }

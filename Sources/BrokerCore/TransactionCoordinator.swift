@@ -32,6 +32,17 @@ public final class TransactionCoordinator: Sendable {
         var countedBytes = 0
         /// Its log cannot be read, or may lose what was appended last: requests are told that it is being loaded.
         var isSuspended = false
+        /// Counts how often its state was given up: what was begun of another is over, as the log says anew what is to be ended.
+        var generation: UInt64 = 0
+        /// When a suspended shard's log is tried again.
+        var resumption = Backoff()
+        var resumeAtMs: Int64 = 0
+
+        mutating func giveUp() {
+            machine.unload()
+            generation += 1
+            ticket = 0
+        }
     }
 
     struct Wiring {
@@ -45,10 +56,10 @@ public final class TransactionCoordinator: Sendable {
     /// What waits for commits, for the thread alone to take.
     struct Waiting {
         var ends: [EndingTransaction] = []
-        fileprivate var calls: [WaitingCall] = []
+        var calls: [WaitingCall] = []
     }
 
-    fileprivate struct WaitingCall {
+    struct WaitingCall {
         let ticket: UInt64
         let log: PartitionLog
         /// Of the newest record that it waits for.
@@ -59,13 +70,15 @@ public final class TransactionCoordinator: Sendable {
     let settings: TransactionSettings
     private let memoryBytes = Atomic<Int>(0)
     let wiring = Lock<Wiring?>(nil)
-    private let waiting = Lock(Waiting())
+    let waiting = Lock(Waiting())
     let signal = Signal()
+    /// Partitions that take no marker just now, by name: so many at most as there are partitions.
+    let refusing = Lock(Set<String>())
     /// The least ticket that something waits for.
     private let wakeAt = Atomic<UInt64>(.max)
+    /// A block of producer ids is being claimed for transactions whose epoch has run out.
+    private let isClaiming = Atomic<Bool>(false)
 
-    /// How often partitions are tried again that took no marker, and shards whose log does not work.
-    static let retryMs: Int64 = 100
     /// `transaction.abort.timed.out.transaction.cleanup.interval.ms`; Kafka's 10 s make no sense for short timeouts, and only
     /// while a transaction is open does anybody look.
     static let timeoutCheckMs: Int64 = 1000
@@ -183,9 +196,10 @@ public final class TransactionCoordinator: Sendable {
     ) -> Outcome<Answer> {
         let now = BrokerClock.now()
         var isFirst = false
+        let origin = shard
         let (outcome, ends) = shard.withLock { shard -> (Outcome<Answer>, [EndingTransaction]) in
-            let wasBusy = shard.machine.isBusy
-            defer { isFirst = !wasBusy && shard.machine.isBusy }
+            let wasOpen = shard.machine.hasOpen
+            defer { isFirst = !wasOpen && shard.machine.hasOpen }
             if let refusal = refusal(&shard) { return (Outcome(refused(refusal)), []) }
             shard.machine.maxBatchBytes = shard.log.settings.maxBatchBytes
             shard.machine.memoryElsewhere = memoryBytes.load(ordering: .relaxed) - shard.countedBytes
@@ -196,9 +210,7 @@ public final class TransactionCoordinator: Sendable {
                 suspend(&shard)
                 return (Outcome(refused(.coordinatorNotAvailable)), [])
             }
-            let ends = made.ends.map {
-                EndingTransaction($0, decided: shard.ticket, at: shard.newest, in: shard.log)
-            }
+            let ends = made.ends.map { EndingTransaction($0, decidedIn: shard, origin) }
             return (Outcome(made.answer, shard), ends)
         }
         if !ends.isEmpty { wait(for: ends.map(\.ticket).min() ?? 0) { $0.ends += ends } }
@@ -213,26 +225,48 @@ public final class TransactionCoordinator: Sendable {
     ) -> Outcome<Answer> {
         guard let shard = shard(of: id) else { return Outcome(refused(.coordinatorNotAvailable)) }
         return shard.withLock { shard in
-            if let refusal = refusal(&shard) { return Outcome(refused(refusal)) }
+            if let refusal = lookRefusal(&shard) { return Outcome(refused(refusal)) }
             return Outcome(body(shard.machine), shard)
         }
     }
 
-    /// Looks at every shard in turn. The answers may leave once the commits have reached the ticket.
-    public func readAll<Answer>(_ body: (borrowing TransactionShard) -> Answer) -> (answers: [Answer], ticket: UInt64) {
-        var ticket: UInt64 = 0
-        let answers = shards.map { shard in
-            shard.withLock { shard in
-                ticket = max(ticket, shard.ticket)
-                return body(shard.machine)
-            }
-        }
-        return (answers, ticket)
+    /// What every shard has said that this node serves.
+    public struct Looks<Answer> {
+        public var answers: [Answer] = []
+        /// They may be told once the commits have reached it.
+        public var ticket: UInt64 = 0
+        /// Why they are not all there is: COORDINATOR_LOAD_IN_PROGRESS where a shard is being loaded, or
+        /// COORDINATOR_NOT_AVAILABLE.
+        public var refusal: ErrorCode?
     }
 
-    /// Why the shard's log takes nothing just now. Brings the shard in line with its log before: where that has lost what was
-    /// appended, or may have, the state is made from it again.
+    /// Looks in turn at every shard that this node serves.
+    public func readAll<Answer>(_ body: (borrowing TransactionShard) -> Answer) -> Looks<Answer> {
+        var looks = Looks<Answer>()
+        for shard in shards {
+            shard.withLock { shard in
+                switch lookRefusal(&shard) {
+                case .notCoordinator: break
+                case .some(let refusal):
+                    if looks.refusal != .coordinatorLoadInProgress { looks.refusal = refusal }
+                case nil:
+                    looks.ticket = max(looks.ticket, shard.ticket)
+                    looks.answers.append(body(shard.machine))
+                }
+            }
+        }
+        return looks
+    }
+
+    /// Why the shard's log takes nothing just now.
     private func refusal(_ shard: inout Shard) -> ErrorCode? {
+        if let refusal = lookRefusal(&shard) { return refusal }
+        return shard.log.refusal(.broker) == nil ? nil : .coordinatorNotAvailable
+    }
+
+    /// Why nothing can be said of the shard's ids just now. Brings the shard in line with its log before: where that has lost
+    /// what was appended, or may have, the state is made from it again.
+    private func lookRefusal(_ shard: inout Shard) -> ErrorCode? {
         let store = broker.store
         if shard.term == nil { return .notCoordinator }
         if shard.isSuspended { return .coordinatorLoadInProgress }
@@ -244,13 +278,13 @@ public final class TransactionCoordinator: Sendable {
             return .coordinatorLoadInProgress
         }
         if shard.ticket <= durable { shard.ticket = 0 }
-        return shard.log.refusal(.broker) == nil ? nil : .coordinatorNotAvailable
+        // It has been replayed, and is served in a moment.
+        return shard.machine.phase == .loading ? .coordinatorLoadInProgress : nil
     }
 
     private func suspend(_ shard: inout Shard) {
         shard.isSuspended = true
-        shard.ticket = 0
-        shard.machine.unload()
+        shard.giveUp()
         count(&shard)
         Log.error("transactions are not coordinated until their log works again", "partition", shard.log.name)
         signal.raise()
@@ -334,40 +368,56 @@ public final class TransactionCoordinator: Sendable {
     }
 
     private func runThread() {
-        var timeoutsAtMs = BrokerClock.monotonicMs() + Self.timeoutCheckMs
-        var expiryAtMs = BrokerClock.monotonicMs() + Self.expiryCheckMs
+        var timers = Timers(BrokerClock.monotonicMs())
         while true {
-            var wake = Wake(ticket: .max, atMs: expiryAtMs)
-            step(&wake)
-            let now = BrokerClock.monotonicMs()
-            let isBusy = shards.contains { $0.withLock { $0.machine.isBusy } }
-            if isBusy {
-                if now >= timeoutsAtMs {
-                    timeoutsAtMs = now + Self.timeoutCheckMs
-                    abortTimedOut()
-                }
-                wake.atMs = min(wake.atMs, timeoutsAtMs)
-            } else {
-                timeoutsAtMs = now + Self.timeoutCheckMs
-            }
-            if now >= expiryAtMs {
-                expiryAtMs = now + Self.expiryCheckMs
-                forgetUnused()
-            }
-            if resumeSuspended() { wake.atMs = min(wake.atMs, now + Self.retryMs) }
+            let wake = turn(&timers, BrokerClock.monotonicMs())
             broker.store.kick()
             if wiring.withLock({ $0!.stopping }) { return }
             wakeAt.store(wake.ticket, ordering: .sequentiallyConsistent)
             atomicMemoryFence(ordering: .sequentiallyConsistent)
             // What came meanwhile has raised the signal, or stands in the list with its ticket.
             if broker.store.durableTicket >= wake.ticket || leastTicket() < wake.ticket { continue }
-            signal.wait(timeoutMs: max(1, min(wake.atMs, expiryAtMs) - BrokerClock.monotonicMs()))
+            signal.wait(timeoutMs: max(1, wake.atMs - BrokerClock.monotonicMs()))
         }
     }
 
-    private struct Wake {
+    /// When the thread looks next after what only time brings.
+    struct Timers {
+        var timeoutsAtMs: Int64
+        var expiryAtMs: Int64
+
+        init(_ nowMs: Int64) {
+            timeoutsAtMs = nowMs + TransactionCoordinator.timeoutCheckMs
+            expiryAtMs = nowMs + TransactionCoordinator.expiryCheckMs
+        }
+    }
+
+    /// What the thread waits for: the least ticket, and a time.
+    struct Wake {
         var ticket: UInt64
         var atMs: Int64
+    }
+
+    /// Does all that can be done just now.
+    func turn(_ timers: inout Timers, _ now: Int64) -> Wake {
+        var wake = Wake(ticket: .max, atMs: .max)
+        step(&wake, now)
+        if shards.contains(where: { $0.withLock { $0.machine.hasOpen } }) {
+            if now >= timers.timeoutsAtMs {
+                // What is left has another turn, behind answers that wait.
+                timers.timeoutsAtMs = abortTimedOut() ? now : now + Self.timeoutCheckMs
+            }
+            wake.atMs = min(wake.atMs, timers.timeoutsAtMs)
+        } else {
+            timers.timeoutsAtMs = now + Self.timeoutCheckMs
+        }
+        if now >= timers.expiryAtMs {
+            timers.expiryAtMs = now + Self.expiryCheckMs
+            forgetUnused()
+        }
+        if let atMs = resumeSuspended(now) { wake.atMs = min(wake.atMs, atMs) }
+        wake.atMs = min(wake.atMs, timers.expiryAtMs)
+        return wake
     }
 
     /// The least ticket that anything in the lists waits for.
@@ -379,7 +429,7 @@ public final class TransactionCoordinator: Sendable {
     }
 
     /// Does what commits have made possible.
-    private func step(_ wake: inout Wake) {
+    private func step(_ wake: inout Wake, _ now: Int64) {
         let store = broker.store
         let (isOffline, durable) = (store.isOffline, store.durableTicket)
         let taken = waiting.withLock { waiting in
@@ -395,8 +445,7 @@ public final class TransactionCoordinator: Sendable {
                 wake.ticket = min(wake.ticket, call.ticket)
             }
         }
-        let now = BrokerClock.monotonicMs()
-        for var end in taken.ends where !isOffline {
+        for var end in taken.ends where !isOffline && end.isCurrent {
             while end.isDue(durable, now) {
                 guard advance(&end, now) else { break }
             }
@@ -415,81 +464,32 @@ public final class TransactionCoordinator: Sendable {
         }
     }
 
-    /// Takes one step of a transaction's end. False: the next one waits for something.
-    private func advance(_ end: inout EndingTransaction, _ now: Int64) -> Bool {
-        switch end.step {
-        case .decided(let log, let offset):
-            // A commit may have left it out, to be written later: it is no decision before.
-            guard log.isFlushed(offset) else {
-                end.retryAtMs = now + Self.retryMs
-                return false
-            }
-            end.retryAtMs = nil
-            end.step = .marking
-            return true
-        case .marking:
-            writeMarkers(of: &end, now)
-            return end.retryAtMs == nil
-        case .marked:
-            end.unflushed.removeAll { $0.log.isFlushed($0.offset) || !$0.log.leadership.isLeader }
-            guard end.unflushed.isEmpty else {
-                // A partition whose files fail writes it later.
-                end.retryAtMs = now + Self.retryMs
-                return false
-            }
-            let ended = end.end
-            var refusal: ErrorCode?
-            _ = perform(
-                ended.transactionalID,
-                refused: { code in
-                    refusal = code
-                    return false
-                }
-            ) { $0.ended(ended, now: $1) }
-            // Its log takes nothing just now. Where another node coordinates it, that one ends it.
-            end.retryAtMs = now + Self.retryMs
-            end.isOver = refusal == nil || refusal == .notCoordinator
-            return false
-        }
-    }
-
-    private func writeMarkers(of end: inout EndingTransaction, _ now: Int64) {
-        let marker = TransactionMarker(
-            producerID: ProducerID(end.end.producer.id), epoch: ProducerEpoch(end.end.producer.epoch),
-            isCommit: end.end.isCommit, coordinatorEpoch: end.end.coordinatorEpoch, isVersion2: end.end.isVersion2)
-        let catalog = broker.catalog
-        var left: [(topic: ExactString, index: Int32)] = []
-        for (topic, index) in end.partitions {
-            // One that was deleted needs none.
-            guard let log = catalog.topic(named: topic.text)?.partition(index) else { continue }
-            switch broker.endTransaction(in: log, marker) {
-            case .success(let receipt):
-                end.ticket = max(end.ticket, receipt.ticket)
-                end.unflushed.append((log, receipt.offset))
-            case .failure(let refusal):
-                // A newer coordinator, or a newer producer: this transaction has been ended otherwise.
-                if refusal.code == .transactionCoordinatorFenced || refusal.code == .invalidProducerEpoch {
-                    Log.warning("a marker was refused", "partition", log.name, "reason", refusal.message)
-                    continue
-                }
-                left.append((topic, index))
-            }
-        }
-        end.partitions = left
-        end.retryAtMs = left.isEmpty ? nil : now + Self.retryMs
-        if left.isEmpty { end.step = .marked }
-    }
-
-    private func abortTimedOut() {
+    /// Takes one step in each shard; says whether there is more to do.
+    private func abortTimedOut() -> Bool {
+        var (goesOn, needsIDs) = (false, false)
         for shard in shards {
-            var goesOn = true
-            while goesOn {
-                goesOn =
-                    run(shard, refused: { _ in false }) { [broker] machine, now in
-                        machine.abortTimedOut(now: now) { broker.producerIDs.takeReady()?.rawValue }
-                    }.answer
+            let outcome = run(shard, refused: { _ in false }) { [broker] machine, now in
+                machine.abortTimedOut(now: now) {
+                    let ready = broker.producerIDs.takeReady()?.rawValue
+                    if ready == nil { needsIDs = true }
+                    return ready
+                }
             }
+            if outcome.answer { goesOn = true }
         }
+        if needsIDs { claimProducerIDs() }
+        return goesOn
+    }
+
+    /// Has a block of producer ids claimed, which waits for the disk.
+    private func claimProducerIDs() {
+        guard isClaiming.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else { return }
+        let isQueued = broker.admin.submit { [self] in
+            // The first of the block is not used; the others are at hand from now on.
+            _ = broker.producerIDs.next()
+            isClaiming.store(false, ordering: .relaxed)
+        }
+        if !isQueued { isClaiming.store(false, ordering: .relaxed) }
     }
 
     private func forgetUnused() {
@@ -501,40 +501,5 @@ public final class TransactionCoordinator: Sendable {
                 if goesOn { broker.store.commitPending() }
             }
         }
-    }
-}
-
-/// A transaction that is decided, on its way to its end. For the coordinator's thread alone.
-struct EndingTransaction: Sendable {
-    enum Step: Sendable {
-        /// The decision is appended, at this offset.
-        case decided(PartitionLog, Offset)
-        /// Markers are to be written.
-        case marking
-        /// They are, and are to be on disk.
-        case marked
-    }
-
-    let end: TransactionEnd
-    var step: Step
-    /// What the next step waits for.
-    var ticket: UInt64
-    /// Partitions without a marker.
-    var partitions: [(topic: ExactString, index: Int32)]
-    /// Markers that may not be on disk.
-    var unflushed: [(log: PartitionLog, offset: Offset)] = []
-    /// When it is tried again what could not be done.
-    var retryAtMs: Int64?
-    var isOver = false
-
-    init(_ end: TransactionEnd, decided ticket: UInt64, at offset: Offset, in log: PartitionLog) {
-        self.end = end
-        self.ticket = ticket
-        step = .decided(log, offset)
-        partitions = end.partitions.flatMap { topic, indexes in indexes.map { (topic, $0) } }
-    }
-
-    func isDue(_ durable: UInt64, _ nowMs: Int64) -> Bool {
-        !isOver && ticket <= durable && retryAtMs.map { $0 <= nowMs } ?? true
     }
 }

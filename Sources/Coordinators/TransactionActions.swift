@@ -10,6 +10,11 @@ public struct TransactionSettings: Sendable {
     /// partition more, is refused with POLICY_VIOLATION, which clients take as final: ids come from clients, and Kafka keeps as
     /// many as they invent.
     public var maxMemoryBytes = 64 << 20
+    /// Partitions of one transaction, and bytes of its record. Kafka's record names them all, so each request that adds one
+    /// writes all of them again: whoever adds one after the other writes the square of their number, 200 MB at this limit.
+    /// Beyond either the request is refused with POLICY_VIOLATION, on which clients abort.
+    public var maxPartitions = 10_000
+    public var maxRecordBytes = 256 << 10
 
     public init() {}
 }

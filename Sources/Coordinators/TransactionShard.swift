@@ -20,8 +20,9 @@ public struct TransactionShard: Sendable {
     public private(set) var phase = Phase.unloaded
     let settings: TransactionSettings
     var ids: [ExactString: TransactionMetadata] = [:]
-    /// Those with a transaction that may time out, or with one to be ended.
-    private(set) var busy: Set<ExactString> = []
+    /// Transactions that may time out.
+    private(set) var openCount = 0
+    private(set) var deadlines = TransactionDeadlines()
     /// Of the markers: the leader epoch of the shard's partition.
     private(set) var coordinatorEpoch: Int32 = 0
     /// The largest batch that the shard's partition takes, in bytes.
@@ -35,8 +36,8 @@ public struct TransactionShard: Sendable {
     public init(settings: TransactionSettings = TransactionSettings()) { self.settings = settings }
 
     public var count: Int { ids.count }
-    /// Whether a transaction is open or is being ended: whether time matters.
-    public var isBusy: Bool { !busy.isEmpty }
+    /// Whether a transaction is open: whether time matters.
+    public var hasOpen: Bool { openCount > 0 }
 
     var phaseError: ErrorCode? {
         switch phase {
@@ -56,7 +57,7 @@ public struct TransactionShard: Sendable {
     }
 
     public mutating func unload() {
-        (ids, busy, memoryBytes, textBytes) = ([:], [], 0, 0)
+        (ids, openCount, deadlines, memoryBytes, textBytes) = ([:], 0, TransactionDeadlines(), 0, 0)
         phase = .unloaded
     }
 
@@ -82,7 +83,7 @@ public struct TransactionShard: Sendable {
         precondition(phase == .loading, "a shard that is \(phase) was told that it is loaded")
         phase = .active
         var outcome = TransactionOutcome(())
-        outcome.ends = busy.sorted().compactMap { end(of: $0) }
+        outcome.ends = ids.lazy.filter { $0.value.state.isPrepared }.map(\.key).sorted().compactMap { end(of: $0) }
         return outcome
     }
 
@@ -92,7 +93,23 @@ public struct TransactionShard: Sendable {
         memoryBytes += (metadata?.memoryBytes(of: id) ?? 0) - (known?.memoryBytes(of: id) ?? 0)
         if (known == nil) != (metadata == nil) { textBytes += id.text.utf8.count * (metadata == nil ? -1 : 1) }
         ids[id] = metadata
-        if metadata?.state.mayExpire ?? true { busy.remove(id) } else { busy.insert(id) }
+        noteOpen(id, known, metadata)
+    }
+
+    private mutating func noteOpen(_ id: ExactString, _ known: TransactionMetadata?, _ next: TransactionMetadata?) {
+        let (wasOpen, isOpen) = (known?.state == .ongoing, next?.state == .ongoing)
+        if wasOpen != isOpen { openCount += isOpen ? 1 : -1 }
+        if isOpen, let next, !wasOpen || known?.startMs != next.startMs {
+            deadlines.push(
+                TransactionDeadlines.Entry(
+                    atMs: next.startMs + Int64(next.timeoutMs), startMs: next.startMs, id: id))
+        }
+        if deadlines.isOutgrown(openCount) { deadlines.keep { [ids] in Self.isOpen($0, in: ids) } }
+    }
+
+    private static func isOpen(_ entry: TransactionDeadlines.Entry, in ids: [ExactString: TransactionMetadata]) -> Bool {
+        guard let metadata = ids[entry.id] else { return false }
+        return metadata.state == .ongoing && metadata.startMs == entry.startMs
     }
 
     private mutating func write<Answer>(
@@ -212,13 +229,15 @@ public struct TransactionShard: Sendable {
         }
         metadata.lastUpdateMs = now.wallClockMs
         metadata.isVersion2 = isVersion2
-        guard hasRoom(for: metadata.memoryBytes(of: id) - before) else { return TransactionOutcome(.policyViolation) }
+        guard metadata.partitionCount <= settings.maxPartitions, hasRoom(for: metadata.memoryBytes(of: id) - before) else {
+            return TransactionOutcome(.policyViolation)
+        }
         var outcome = TransactionOutcome(ErrorCode.none)
         let record = TransactionMetadata.record(id, metadata)
+        let size = record.sizeInBatch + CoordinatorRecord.batchHeader
+        guard size <= settings.maxRecordBytes else { return TransactionOutcome(.policyViolation) }
         // As Kafka answers what its log does not take (MESSAGE_TOO_LARGE).
-        guard record.sizeInBatch + CoordinatorRecord.batchHeader <= maxBatchBytes else {
-            return TransactionOutcome(.unknownServerError)
-        }
+        guard size <= maxBatchBytes else { return TransactionOutcome(.unknownServerError) }
         outcome.records = [record]
         set(metadata, of: id)
         return outcome
@@ -375,29 +394,31 @@ public struct TransactionShard: Sendable {
 
     // MARK: Time
 
-    /// Aborts transactions that are open for too long, `GroupShard.maxStepEntries` of them at most; the answer says whether
-    /// there are more. `fresh` gives a producer id that nobody has; an id whose epoch has run out waits for one.
+    /// Aborts transactions that are open for too long, of `GroupShard.maxStepEntries` looked at; the answer says whether more are
+    /// due. `fresh` gives a producer id that nobody has; an id whose epoch has run out waits for one, and is looked at again
+    /// `freshRetryMs` later.
     public mutating func abortTimedOut(
         now: CoordinatorTime, fresh: () -> Int64?
     ) -> TransactionOutcome<Bool> {
         var outcome = TransactionOutcome(false)
         guard phase == .active else { return outcome }
-        var room = GroupShard.maxStepEntries
-        for id in busy.sorted() {
-            guard let metadata = ids[id], metadata.state == .ongoing,
-                metadata.startMs + Int64(metadata.timeoutMs) < now.wallClockMs
-            else { continue }
-            guard room > 0 else {
-                outcome.answer = true
-                return outcome
-            }
-            room -= 1
-            _ = prepareBumped(
-                id, metadata, isCommit: false, fresh: metadata.isExhausted ? fresh() : nil, byClient: false, now,
+        for _ in 0..<GroupShard.maxStepEntries {
+            guard var entry = deadlines.popDue(now.wallClockMs) else { return outcome }
+            guard let metadata = ids[entry.id], Self.isOpen(entry, in: ids) else { continue }
+            let isAborted = prepareBumped(
+                entry.id, metadata, isCommit: false, fresh: metadata.isExhausted ? fresh() : nil, byClient: false, now,
                 &outcome)
+            if !isAborted {
+                entry.atMs = now.wallClockMs + Self.freshRetryMs
+                deadlines.push(entry)
+            }
         }
+        outcome.answer = deadlines.isDue(now.wallClockMs)
         return outcome
     }
+
+    /// A block of producer ids is claimed within one commit of the metadata.
+    static let freshRetryMs: Int64 = 1000
 
     /// Forgets ids that nobody has used for long, so many at a time; the answer says whether there are more.
     public mutating func forgetUnused(now: CoordinatorTime) -> TransactionOutcome<Bool> {
@@ -425,6 +446,9 @@ public struct TransactionShard: Sendable {
         guard let metadata = ids[id] else { return .failure(TransactionRefusal(code: .transactionalIDNotFound)) }
         return .success(metadata)
     }
+
+    /// Bytes of memory that an id takes, about, which is more than its record; 0 where it is not known here.
+    public func memoryBytes(of id: ExactString) -> Int { ids[id]?.memoryBytes(of: id) ?? 0 }
 
     /// Calls `body` with every id.
     public func forEach(_ body: (ExactString, TransactionMetadata) -> Void) {

@@ -76,9 +76,11 @@ public struct TransactionMetadata: Equatable, Sendable {
         partitions.sorted { $0.key < $1.key }.map { ($0.key.text, $0.value.sorted()) }
     }
 
-    /// Bytes of memory that it takes with its id, about.
+    var partitionCount: Int { partitions.reduce(0) { $0 + $1.value.count } }
+
+    /// Bytes of memory that it takes with its id and its entries among the deadlines, about.
     func memoryBytes(of id: ExactString) -> Int {
-        partitions.reduce(320 + id.text.utf8.count) { $0 + 96 + $1.key.text.utf8.count + 16 * $1.value.count }
+        partitions.reduce(384 + id.text.utf8.count) { $0 + 96 + $1.key.text.utf8.count + 16 * $1.value.count }
     }
 
     // MARK: The record

@@ -1,9 +1,10 @@
 import BrokerTestKit
 import ByteBuffers
-import Coordinators
 import KafkaModel
 import KafkaWire
 import Testing
+
+@testable import Coordinators
 
 /// The coordinator's state machine: every state with every request, both protocols, restarts after every record. Rules: KIP-98,
 /// KIP-360, KIP-890.
@@ -116,6 +117,43 @@ import Testing
         #expect(driver.add(producer, ["t": Set(0..<200)]) == .unknownServerError)
         #expect(driver.records.count == before && driver.state == .empty)
         #expect(driver.add(producer, ["t": [0]]) == .none)
+    }
+
+    /// Each request that adds one writes all of them again.
+    @Test func aTransactionHasALimitOfPartitions() {
+        var settings = TransactionSettings()
+        (settings.maxPartitions, settings.maxRecordBytes) = (10, 400)
+        var driver = TransactionDriver(settings)
+        let producer = driver.begin()
+        #expect(driver.add(producer, ["t": Set(0..<11)]) == .policyViolation)
+        #expect(driver.state == .empty)
+        #expect(driver.add(producer, ["t": Set(0..<9)]) == .none)
+        let before = driver.records.count
+        #expect(driver.add(producer, ["t": [9], "u": [0]]) == .policyViolation)
+        #expect(driver.add(producer, ["u": [0]]) == .none)
+        #expect(driver.add(producer, ["t": [9]]) == .policyViolation)
+        // What is in it already is no more than it was.
+        #expect(driver.add(producer, ["t": [3]]) == .none)
+        #expect(driver.records.count == before + 1)
+        #expect(driver.end(producer, commit: true) == .identity(producer))
+        driver.finish()
+        #expect(driver.add(producer, [ExactString(String(repeating: "n", count: 300)): [0]]) == .policyViolation)
+        #expect(driver.add(producer, ["t": Set(0..<10)]) == .none)
+    }
+
+    @Test func whatOneRequestNamesIsOneRecord() {
+        var settings = TransactionSettings()
+        settings.maxPartitions = 600
+        var driver = TransactionDriver(settings)
+        let producer = driver.begin()
+        var before = driver.records.count
+        let many = Dictionary(uniqueKeysWithValues: (0..<50).map { (ExactString("t\($0)"), Set(Int32(0)..<10)) })
+        #expect(driver.add(producer, many) == .none)
+        #expect(driver.records.count == before + 1)
+        before += 1
+        var index: Int32 = 10
+        while driver.add(producer, ["t0": [index]]) == .none { index += 1 }
+        #expect(index == 110 && driver.records.count == before + 100)
     }
 
     @Test func memoryHasALimit() {
@@ -248,9 +286,9 @@ import Testing
     @Test func aTransactionThatIsOpenForTooLongIsAborted() {
         var driver = TransactionDriver()
         let producer = driver.begin(timeoutMs: 1000)
-        #expect(!driver.shard.isBusy)
+        #expect(!driver.shard.hasOpen)
         #expect(driver.add(producer) == .none)
-        #expect(driver.shard.isBusy)
+        #expect(driver.shard.hasOpen)
         driver.wait(1000)
         driver.abortTimedOut()
         #expect(driver.state == .ongoing)
@@ -260,7 +298,69 @@ import Testing
         driver.finish()
         #expect(driver.end(producer, commit: true) == .refused(.producerFenced))
         #expect(driver.end(producer, commit: true, bumping: true) == .refused(.invalidTxnState))
-        #expect(!driver.shard.isBusy)
+        #expect(!driver.shard.hasOpen)
+    }
+
+    @Test func aStepAbortsSoManyAndSaysThatThereAreMore() {
+        var driver = TransactionDriver()
+        let names = (0..<GroupShard.maxStepEntries + 100).map { ExactString("id \($0)") }
+        for name in names { #expect(driver.add(driver.begin(id: name, timeoutMs: 1000), id: name) == .none) }
+        #expect(driver.shard.openCount == names.count)
+        driver.wait(1000)
+        #expect(driver.abortStep() == false)
+        #expect(driver.ends.isEmpty)
+        driver.wait(1)
+        #expect(driver.abortStep() == true)
+        #expect(driver.ends.count == GroupShard.maxStepEntries)
+        #expect(driver.abortStep() == false)
+        #expect(driver.ends.count == names.count && !driver.shard.hasOpen)
+    }
+
+    /// More ids than a step takes whose epoch has run out, and no producer id at hand: each step ends, and does not come again at
+    /// once. Others are aborted meanwhile.
+    @Test func idsThatWaitForAProducerIDHoldUpNobody() {
+        var driver = TransactionDriver()
+        let names = (0..<GroupShard.maxStepEntries + 100).map { ExactString("id \($0)") }
+        for name in names { _ = driver.begin(id: name, timeoutMs: 1000) }
+        driver.exhaustAll()
+        for name in names {
+            #expect(driver.add(ProducerIdentity(driver.current(name.text)?.id ?? -1, .max - 1), id: name) == .none)
+        }
+        driver.wait(1)
+        #expect(driver.add(driver.begin(id: "last", timeoutMs: 1000), id: "last") == .none)
+        driver.wait(1001)
+        #expect(driver.abortStep(hasFresh: false) == true)
+        #expect(driver.abortStep(hasFresh: false) == false)
+        #expect(driver.ends.map(\.transactionalID) == ["last"])
+        #expect(driver.shard.openCount == names.count)
+        driver.wait(TransactionShard.freshRetryMs)
+        #expect(driver.abortStep() == false, "not due yet")
+        driver.wait(1)
+        #expect(driver.abortStep() == true)
+        #expect(driver.abortStep() == false)
+        #expect(Set(driver.ends.map(\.transactionalID)).count == names.count + 1 && !driver.shard.hasOpen)
+    }
+
+    /// Their deadlines are long ahead when they end.
+    @Test func shortTransactionsLeaveNothingBehind() {
+        var driver = TransactionDriver()
+        let open = driver.begin(id: "open", timeoutMs: 900_000)
+        #expect(driver.add(open, id: "open") == .none)
+        let producer = driver.begin(timeoutMs: 900_000)
+        for _ in 0..<1000 {
+            #expect(driver.add(producer) == .none)
+            #expect(driver.end(producer, commit: true) == .identity(producer))
+            driver.finish()
+            driver.wait(1)
+            #expect(driver.shard.deadlines.count <= 2 * 2 + TransactionDeadlines.keptAlways)
+        }
+        #expect(driver.add(producer) == .none)
+        driver.wait(900_000)
+        #expect(driver.abortStep() == false)
+        #expect(driver.ends.map(\.transactionalID) == ["open"])
+        driver.wait(2)
+        #expect(driver.abortStep() == false)
+        #expect(driver.ends.map(\.transactionalID) == ["open", "id"])
     }
 
     @Test func anIDThatNobodyUsesIsForgotten() {
@@ -307,9 +407,10 @@ import Testing
                 driver.abortTimedOut()
             }
             let before = driver.described
-            let ends = driver.ends
+            let (ends, open) = (driver.ends, driver.shard.openCount)
             driver.restart()
-            #expect(driver.described == before)
+            #expect(driver.described == before && driver.shard.openCount == open)
+            #expect(driver.shard.deadlines.count >= open)
             #expect(Set(driver.ends.map(\.transactionalID)) == Set(ends.map(\.transactionalID)))
         }
     }
@@ -443,18 +544,40 @@ private struct TransactionDriver {
         #expect(!take(outcome))
     }
 
+    /// One step; gives whether there are more.
+    mutating func abortStep(hasFresh: Bool = true) -> Bool {
+        var id = nextID
+        let outcome = shard.abortTimedOut(now: now) {
+            guard hasFresh else { return nil }
+            id += 1
+            return id - 1
+        }
+        nextID = id
+        return take(outcome)
+    }
+
     mutating func forgetUnused() { #expect(!take(shard.forgetUnused(now: now))) }
 
     /// Goes on with the last epoch that a client sees: that of the log's newest record.
     mutating func exhaust() {
-        let newest = (records[records.count - 1].value ?? []).withUnsafeBytes { bytes -> TransactionLogValue? in
+        records.append(Self.exhausted(records[records.count - 1]))
+        restart()
+    }
+
+    /// The same of every record, where each is of another id.
+    mutating func exhaustAll() {
+        records += records.map(Self.exhausted)
+        restart()
+    }
+
+    private static func exhausted(_ record: CoordinatorRecord) -> CoordinatorRecord {
+        let value = (record.value ?? []).withUnsafeBytes { bytes -> TransactionLogValue? in
             var reader = ByteReader(bytes)
             return try? TransactionLogValue(withVersionFrom: &reader)
         }
-        guard var value = newest else { preconditionFailure("no record") }
+        guard var value else { preconditionFailure("no record") }
         value.producerEpoch = .max - 1
-        records.append(CoordinatorRecord(key: records[records.count - 1].key, value: value.encodedWithVersion(1)))
-        restart()
+        return CoordinatorRecord(key: record.key, value: value.encodedWithVersion(1))
     }
 
     mutating func restart(epoch: Int32 = 0) {

@@ -1,11 +1,15 @@
-import BrokerCore
 import BrokerTestKit
 import ByteBuffers
+import Coordinators
 import KafkaModel
 import KafkaWire
 import LogStorage
+import Security
+import StorageIO
 import Testing
+import Transport
 
+@testable import BrokerCore
 @testable import KafkaServer
 
 /// Transactions over the wire, in both protocols, with crashes at every step. The coordinator's own rules are in
@@ -289,6 +293,126 @@ import Testing
         #expect(try client.call(request, version: 5).topics[0].partitions[0].code == .illegalGeneration)
     }
 
+    /// A client of the old protocol may commit offsets before it was told that their partition is in the transaction. They are
+    /// not appended before that is on disk: a crash could leave them pending for ever.
+    @Test(arguments: [Int16(3), 4]) func offsetsWaitForTheirPartitionInTheTransaction(version: Int16) throws {
+        let disk = StallingFileSystem(SimulatedFileSystem())
+        let broker = try TestBroker(stalling: disk) { $0.broker.transactionPartitions = 2 }
+        defer { disk.release() }
+        let client = try broker.client()
+        try client.createTopic("orders")
+        let producer = try Producer(client, isNew: false)
+        disk.stall([.sync], pathContains: ".journal")
+        var adding = AddOffsetsToTxnRequest()
+        (adding.transactionalID, adding.groupID) = (producer.id, "readers")
+        (adding.producerID, adding.producerEpoch) = (producer.producerID, producer.epoch)
+        let added = try client.send(adding, version: 3)
+        try waitUntil { disk.waitingCalls > 0 }
+        let other = try broker.client()
+        var commit = TxnOffsetCommitRequest()
+        (commit.transactionalID, commit.groupID) = (producer.id, "readers")
+        (commit.producerID, commit.producerEpoch) = (producer.producerID, producer.epoch)
+        commit.topics = [TxnOffsetCommitRequest.TxnOffsetCommitRequestTopic()]
+        commit.topics[0].name = "orders"
+        commit.topics[0].partitions = [TxnOffsetCommitRequest.TxnOffsetCommitRequestPartition()]
+        commit.topics[0].partitions[0].committedOffset = 7
+        let committed = try other.send(commit, version: version)
+        let index = broker.broker.groups.partitionIndex(of: "readers")
+        let log = try #require(broker.broker.catalog.topic(named: "__consumer_offsets")?.partition(index))
+        try waitUntil { broker.broker.transactions.waiting.withLock { !$0.calls.isEmpty } }
+        #expect(log.logEndOffset.rawValue == 0)
+        disk.release()
+        let reply = try client.receive(AddOffsetsToTxnResponse.self, version: 3, correlationID: added)
+        #expect(reply.code == .none)
+        let answer = try other.receive(TxnOffsetCommitResponse.self, version: version, correlationID: committed)
+        #expect(answer.topics[0].partitions[0].code == .none)
+        #expect(log.logEndOffset.rawValue == 1)
+    }
+
+    // MARK: Limits
+
+    @Test func aTransactionHasALimitOfPartitions() throws {
+        let broker = try TestBroker { options in
+            options.broker.transactionPartitions = 2
+            options.broker.transactions.maxPartitions = 3
+        }
+        let client = try broker.client()
+        try client.createTopic("orders", partitions: 4)
+        for isNew in [false, true] {
+            var producer = try Producer(client, isNew: isNew, id: "id \(isNew)")
+            for partition in Int32(0)..<3 { try producer.begin("orders", partition: partition) }
+            if isNew {
+                #expect(try producer.send("orders", partition: 3) == .policyViolation)
+            } else {
+                #expect(try producer.add("orders", [3]) == [.policyViolation])
+                // What is in it already goes on.
+                #expect(try producer.add("orders", [2]) == [.none])
+            }
+            #expect(try producer.described().topics.map(\.partitions) == [[0, 1, 2]])
+            #expect(try producer.end(commit: true) == .none)
+            try producer.waitFor("CompleteCommit")
+            try producer.begin("orders", partition: 3)
+            #expect(try producer.end(commit: false) == .none)
+        }
+    }
+
+    /// The record of a transaction repeats what it has already: whoever adds a partition pays for that.
+    @Test func addingPaysForWhatIsThere() throws {
+        let broker = try broker()
+        let client = try broker.client()
+        try client.createTopic("orders", partitions: 500)
+        let producer = try Producer(client, isNew: false)
+        func price(of id: String) -> Int {
+            var request = AddPartitionsToTxnRequest()
+            request.v3AndBelowTransactionalID = id
+            var topic = AddPartitionsToTxnRequest.AddPartitionsToTxnTopic()
+            (topic.name, topic.partitions) = ("orders", [0])
+            request.v3AndBelowTopics = [topic]
+            let ticket = ReplyTicket(key: .addPartitionsToTxn, version: 3, correlationID: 1)
+            return KafkaConnection.addPartitionsToTxnPrice(
+                request, AnswerContext(broker: broker.broker, ticket: ticket, node: BrokerNode(id: 1)))
+        }
+        let before = price(of: producer.id)
+        #expect(try producer.add("orders", Array(0..<500)) == .init(repeating: .none, count: 500))
+        #expect(price(of: producer.id) >= before + 500 * 16)
+        #expect(price(of: "nobody's") < before)
+    }
+
+    /// Who may not describe an id is not told how large its transaction is, and does not pay for it.
+    @Test func anIDThatMayNotBeSeenHasNoPrice() throws {
+        let broker = try TestBroker { options in
+            options.broker.transactionPartitions = 2
+            options.broker.access.hasAuthorizer = true
+            options.broker.access.allowsWithoutAcl = true
+        }
+        let client = try broker.client()
+        try client.createTopic("orders", partitions: 500)
+        let producer = try Producer(client, isNew: false)
+        #expect(try producer.add("orders", Array(0..<500)) == .init(repeating: .none, count: 500))
+        func price(_ ids: [String], _ permissions: Permissions) -> Int {
+            var request = DescribeTransactionsRequest()
+            request.transactionalIDs = ids
+            let ticket = ReplyTicket(key: .describeTransactions, version: 0, correlationID: 1)
+            return KafkaConnection.describeTransactionsPrice(
+                request,
+                AnswerContext(broker: broker.broker, ticket: ticket, permissions: permissions, node: BrokerNode(id: 1)))
+        }
+        let id = producer.id
+        let (nobody, once, often) = (
+            price(["nobody's"], .all), price([id], .all), price(.init(repeating: id, count: 20), .all)
+        )
+        #expect(once > nobody + 4 * 500)
+        // Said twenty times, told twenty times.
+        #expect(often >= 20 * (once - nobody))
+        let stranger = KafkaClientIdentity(AccessSubject(.user("mallory"), address: NetworkAddress(v4: 1)))
+        let denied = AccessRequests.creation(id, resource: 5, principal: "User:mallory", operation: 8, permission: 2)
+        #expect(try client.call(AccessRequests.create([denied])).results.map(\.errorCode) == [0])
+        let permissions = Permissions(broker.broker, stranger)
+        #expect(!permissions.allows(.describe, .transactionalID, id))
+        #expect(price([id], permissions) == nobody)
+        #expect(price(.init(repeating: id, count: 20), permissions) == price(.init(repeating: "nobody's", count: 20), .all))
+    }
+
     // MARK: Stops
 
     /// Killed at every point of a transaction's life, the broker goes on with it: what was answered holds, and what is decided
@@ -340,6 +464,18 @@ import Testing
     }
 
     // MARK: Lists
+
+    /// A list that some are missing from would say that they are not there.
+    @Test func nothingIsListedWhileAShardIsLoaded() throws {
+        let broker = try broker()
+        let client = try broker.client()
+        try client.createTopic("orders")
+        _ = try Producer(client, isNew: true)
+        #expect(try client.call(ListTransactionsRequest()).transactionStates.count == 1)
+        broker.broker.transactions.shards[0].withLock { $0.machine.beginLoading(epoch: 0) }
+        let reply = try client.call(ListTransactionsRequest())
+        #expect(ErrorCode(rawValue: reply.errorCode) == .coordinatorLoadInProgress && reply.transactionStates.isEmpty)
+    }
 
     @Test func transactionsAreListedAndDescribed() throws {
         let client = try broker().client()

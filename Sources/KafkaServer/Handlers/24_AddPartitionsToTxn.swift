@@ -19,8 +19,16 @@ extension KafkaConnection {
         price.add(
             topics.count, AddPartitionsToTxnResponse.AddPartitionsToTxnTopicResult.self, text: TopicName.usualLength)
         price.add(partitions, AddPartitionsToTxnResponse.AddPartitionsToTxnPartitionResult.self, text: 0)
-        // The transaction's sets before and after, and its record.
-        return price.bytes + partitions * transactionBytes
+        // The transaction's sets before and after, and its record, which repeats what it has already.
+        var ids = Set(asked.transactions.lazy.filter { !$0.verifyOnly }.map(\.transactionalID))
+        if context.version < 4 { ids.insert(asked.v3AndBelowTransactionalID) }
+        let present = ids.reduce(0) { sum, id in
+            sum
+                + context.broker.transactions.read(ExactString(id), refused: { _ in 0 }) {
+                    $0.memoryBytes(of: ExactString(id))
+                }.answer
+        }
+        return price.bytes + partitions * transactionBytes + present
     }
 
     private static let transactionBytes = 64

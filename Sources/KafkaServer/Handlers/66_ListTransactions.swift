@@ -39,10 +39,8 @@ extension KafkaConnection {
         let states = Set(asked.stateFilters.compactMap { name in TransactionState.allCases.first { $0.name == name } })
         let producers = Set(asked.producerIDFilters)
         let nowMs = WallClock.milliseconds
-        var isLoading = false
-        let (found, ticket) = context.broker.transactions.readAll { shard in
+        let looks = context.broker.transactions.readAll { shard in
             var listed: [ListTransactionsResponse.TransactionState] = []
-            if shard.phase == .loading { isLoading = true }
             shard.forEach { id, metadata in
                 if !asked.stateFilters.isEmpty, !states.contains(metadata.state) { return }
                 if !producers.isEmpty, !producers.contains(metadata.producerID) { return }
@@ -56,13 +54,14 @@ extension KafkaConnection {
             }
             return listed
         }
-        if isLoading {
-            answer.response.errorCode = ErrorCode.coordinatorLoadInProgress.rawValue
+        // A list that some are missing from would say that they are not there.
+        if let refusal = looks.refusal {
+            answer.response.errorCode = refusal.rawValue
             return answer
         }
         // Matched and asked about where no shard's lock is held.
         var budget = patternSteps
-        answer.response.transactionStates = found.flatMap { $0 }.filter { state in
+        answer.response.transactionStates = looks.answers.flatMap { $0 }.filter { state in
             pattern?.matchesWhole(state.transactionalID, budget: &budget) != false
                 && context.permissions.allows(.describe, .transactionalID, state.transactionalID, quietly: true)
         }
@@ -71,7 +70,7 @@ extension KafkaConnection {
             answer.response.transactionStates = []
             answer.response.errorCode = ErrorCode.invalidRegularExpression.rawValue
         }
-        answer.commits.add(ticket)
+        answer.commits.add(looks.ticket)
         return answer
     }
 }

@@ -40,6 +40,7 @@ final class SimulatedBroker {
         // Lets what the start has queued run, and ends the thread that ran it.
         broker.admin.stop()
         broker.groups.activate()
+        broker.transactions.activate()
         return broker
     }
 
@@ -56,6 +57,13 @@ final class SimulatedBroker {
     ) throws {
         fileSystem = fileSystem.crash(keeping: keeping, seed: seed)
         damage(fileSystem)
+        broker = try Self.open(fileSystem, options)
+    }
+
+    /// Ends the process and starts again on what its page cache has.
+    func kill(_ then: (SimulatedFileSystem) -> Void = { _ in }) throws {
+        fileSystem = fileSystem.kill()
+        then(fileSystem)
         broker = try Self.open(fileSystem, options)
     }
 
