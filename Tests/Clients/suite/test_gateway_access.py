@@ -262,7 +262,7 @@ def test_a_client_certificate_is_who_asks(guarded, certificates):
     session, reused = None, []
     for _ in range(2):
         with context.wrap_socket(socket.create_connection(("127.0.0.1", node.https_port)), server_hostname="localhost", session=session) as stream:
-            stream.sendall(b"POST /v1/topics/orders/events HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+            stream.sendall(b"POST /v1/topics/orders/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
             assert stream.recv(65536).startswith(b"HTTP/1.1 201"), reused
             session = stream.session
             reused.append(stream.session_reused)
