@@ -49,7 +49,7 @@ private func check(_ token: [UInt8]) {
 private func authenticate(_ message: [UInt8]) {
     let now = MonotonicTime(seconds: 1)
     var session = SaslSession(settings: SaslSettings(mechanisms: [.oauthBearer]), now: now)
-    let environment = SaslEnvironment(credentials: NoUsers(), decoys: ScramDecoys(secret: Secret(copying: [1])))
+    let environment = SaslEnvironment(credentials: NoUsers(), decoys: ScramDecoys(secret: Secret(copying: [UInt8](repeating: 7, count: 32)[...])))
     _ = session.receive(.handshake(version: 1, mechanism: "OAUTHBEARER"), now: now, environment: environment)
     let action = session.receive(
         .authenticate(version: 2, token: Secret(copying: message[...])), now: now, environment: environment)
