@@ -176,14 +176,15 @@ public final class AccessCatalog: ScramCredentialSource {
 
     private static func twins(_ credentials: [ExactString: UserCredentials]) -> [ScramMechanism: ScramTwins] {
         ScramMechanism.allCases.reduce(into: [:]) { twins, mechanism in
-            guard let user = credentials.first(where: { $0.value[mechanism] != nil })?.key else { return }
-            let (count, names) = (user.text.utf8.count, 0...credentials.count)
-            // One more name than there are users.
-            let nobody = names.lazy.map { number -> ExactString in
+            let users = Array(credentials.lazy.filter { $0.value[mechanism] != nil }.map(\.key))
+            guard let length = users.first?.text.utf8.count else { return }
+            // So many names more than there are users.
+            let names = 0..<credentials.count + ScramTwins.maxNobodies
+            let nobodies = names.lazy.map { number -> ExactString in
                 let end = String(number, radix: 36)
-                return ExactString(String(repeating: "\u{1}", count: max(0, count - end.utf8.count)) + end)
-            }.first { credentials[$0] == nil }
-            twins[mechanism] = nobody.map { ScramTwins(user: user, nobody: $0) }
+                return ExactString(String(repeating: "\u{1}", count: max(0, length - end.utf8.count)) + end)
+            }.filter { credentials[$0] == nil }.prefix(ScramTwins.maxNobodies)
+            twins[mechanism] = ScramTwins(users: users, nobodies: Array(nobodies))
         }
     }
 

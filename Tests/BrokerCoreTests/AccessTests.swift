@@ -46,10 +46,17 @@ import Testing
         for name in ["a", "0", "1", "\u{1}0"] {
             _ = broker.alterScramCredentials(deletions: [], upsertions: [upsertion(name)])
             let twins = try #require(broker.access.scramTwins(mechanism: .sha256))
-            #expect(broker.access.scramCredential(of: twins.user, mechanism: .sha256) != nil)
-            #expect(broker.access.scramCredential(of: twins.nobody, mechanism: .sha256) == nil)
-            #expect(twins.user.text.utf8.count == twins.nobody.text.utf8.count)
+            for number in 0..<200 {
+                let beside = twins.beside(ExactString("name-\(number)"))
+                #expect(broker.access.scramCredential(of: beside.user, mechanism: .sha256) != nil)
+                #expect(broker.access.scramCredential(of: beside.nobody, mechanism: .sha256) == nil)
+                #expect(twins.beside(ExactString("name-\(number)")) == beside)
+            }
         }
+        // Of all that there are: one that is always the same would be nearer at hand than whoever is looked for himself.
+        let twins = try #require(broker.access.scramTwins(mechanism: .sha256))
+        let found = (0..<200).map { twins.beside(ExactString("name-\($0)")) }
+        #expect(Set(found.map(\.user)).count == 4 && Set(found.map(\.nobody)).count > 16)
         #expect(broker.access.scramTwins(mechanism: .sha512) == nil)
         _ = broker.alterScramCredentials(
             deletions: ["a", "0", "1", "\u{1}0"].map { .init(user: $0, mechanism: 1) }, upsertions: [])

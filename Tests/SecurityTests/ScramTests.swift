@@ -19,7 +19,9 @@ import Testing
             return found
         }
 
-        func scramTwins(mechanism: ScramMechanism) -> ScramTwins? { ScramTwins(user: "twin", nobody: "none") }
+        func scramTwins(mechanism: ScramMechanism) -> ScramTwins? {
+            ScramTwins(users: ["twin"], nobodies: ["none"])
+        }
     }
 
     /// Else two thousand tries show by a third of a microsecond whether there is such a user.

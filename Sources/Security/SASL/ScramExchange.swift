@@ -54,18 +54,21 @@ struct ScramExchange {
             !fields[2...].contains(where: { $0.elementsEqual("tokenauth=true".utf8) })
         else { return nil }
 
+        let beside = credentials.scramTwins(mechanism: mechanism)?.beside(user)
         let known = credentials.scramCredential(of: user, mechanism: mechanism)
-        let twin = credentials.scramTwins(mechanism: mechanism).flatMap { twins in
-            credentials.scramCredential(of: known == nil ? twins.user : twins.nobody, mechanism: mechanism)
+        let twin = beside.flatMap { beside in
+            credentials.scramCredential(of: known == nil ? beside.user : beside.nobody, mechanism: mechanism)
         }
+        // One of the two is somebody's, whose bytes may have to come from afar; a decoy's are at hand.
+        let found = (known ?? twin)?.copied
         // Made for known users as well, so that both cost the same.
         let decoy = decoys.credential(
             of: user, mechanism: mechanism, like: credentials.scramForms(mechanism: mechanism))
-        let credential = known ?? decoy
+        let credential = known == nil ? decoy : found ?? decoy
         self.user = user
         self.header = Array(header.bytes)
         self.credential = credential
-        spare = known == nil ? twin : decoy
+        spare = known == nil ? found : decoy
         isKnown = known != nil
         clientNonce = Array(fields[1].dropFirst(2))
         nonce = clientNonce + Array(Base64.encode(entropy).utf8)

@@ -78,6 +78,14 @@ public struct ScramCredential: Hashable, Sendable {
             epoch: epoch)
     }
 
+    /// The same in memory of its own.
+    var copied: ScramCredential {
+        func copied(_ bytes: [UInt8]) -> [UInt8] { bytes.withUnsafeBufferPointer { Array($0) } }
+        return ScramCredential(
+            checkedSalt: copied(salt), iterations, storedKey: copied(storedKey), serverKey: copied(serverKey),
+            epoch: epoch)
+    }
+
     /// Whether it was made from this password. Takes milliseconds: never on an event loop.
     public func isMade(from password: Secret, mechanism: ScramMechanism) -> Bool {
         let made = ScramCredential(password: password, salt: salt, iterations: iterations, mechanism: mechanism)
@@ -106,15 +114,27 @@ extension ScramCredentialSource {
 }
 
 /// To find somebody takes a third of a microsecond longer than to find nobody, which some thousand tries show. So for everybody one is
-/// looked for who is there, and one who is not.
+/// looked for who is there, and one who is not. Of many: one that is always the same is in the processor's cache, and whoever is looked for
+/// himself is not.
 public struct ScramTwins: Sendable {
-    /// Has a credential of the mechanism.
-    public let user: ExactString
-    /// A name of the same length, that nobody has.
-    public let nobody: ExactString
+    /// Of names that nobody has.
+    public static let maxNobodies = 64
 
-    public init(user: ExactString, nobody: ExactString) {
-        self.user = user
-        self.nobody = nobody
+    private let users: [ExactString]
+    private let nobodies: [ExactString]
+
+    /// - Parameters:
+    ///   - users: all that have a credential of the mechanism; at least one.
+    ///   - nobodies: names that nobody has; at least one.
+    public init(users: [ExactString], nobodies: [ExactString]) {
+        precondition(!users.isEmpty && !nobodies.isEmpty, "there is nobody to be found, or everybody")
+        self.users = users
+        self.nobodies = nobodies
+    }
+
+    /// Who is looked for beside `name`, the same on each try: somebody, and nobody.
+    public func beside(_ name: ExactString) -> (user: ExactString, nobody: ExactString) {
+        let number = UInt(bitPattern: name.hashValue)
+        return (users[Int(number % UInt(users.count))], nobodies[Int(number % UInt(nobodies.count))])
     }
 }
