@@ -84,6 +84,7 @@ extension Connection {
     /// Replaces the replies that rest on something that has failed, or resets the connection. Those that wait for other
     /// commits wait on. `limit`: of gates up to this ticket alone.
     func failGates(_ clock: CommitClock, upTo limit: UInt64 = .max) {
+        if watchesCommits, state != .closed { handler?.commitsMoved(on: self) }
         let published = clock.published
         while state != .closed,
             let held = output.held(upTo: limit, { clock.hasFailed($0, published: published) })
@@ -124,6 +125,7 @@ extension Connection {
         if state == .closed { return }
         output.release(published)
         loop.touch(self)
+        if watchesCommits { handler?.commitsMoved(on: self) }
     }
 
     // MARK: Sending

@@ -77,6 +77,8 @@ public final class Connection {
     /// The time at which the socket stopped taking output, or last took some since; 0: it takes all.
     var stalledSince: Int64 = 0
     var commitWatch = CommitWatch()
+    /// Whether the handler is told of commits; see `watch`.
+    var watchesCommits = false
 
     // The loop's lists.
     var isTouched = false

@@ -27,6 +27,10 @@ public protocol ConnectionHandler: AnyObject {
     /// Does the same for a reply that has waited for its commit for `ConnectionLimits.commitTimeout`, and all behind it; the
     /// commit may still come.
     func commitOverdue(_ held: HeldOutput, on connection: Connection) -> [UInt8]?
+    /// Called when commits that `Connection.watch` was given may have been published, or have failed.
+    func commitsMoved(on connection: Connection)
+    /// Called when a graceful stop begins. What is quiet behind it (neither muted nor at work) is closed once its output has left.
+    func stopBegan(on connection: Connection)
     /// Called when the connection has ended; its identifier answers `nil` from now on.
     func closed(on connection: Connection, reason: CloseReason)
 }
@@ -37,5 +41,7 @@ extension ConnectionHandler {
     public func timerFired(_ id: Int, on connection: Connection) {}
     public func commitFailed(_ held: HeldOutput, on connection: Connection) -> ReplacedOutput? { nil }
     public func commitOverdue(_ held: HeldOutput, on connection: Connection) -> [UInt8]? { nil }
+    public func commitsMoved(on connection: Connection) {}
+    public func stopBegan(on connection: Connection) {}
     public func closed(on connection: Connection, reason: CloseReason) {}
 }

@@ -431,7 +431,10 @@ public final class EventLoop {
         isStopping = true
         closeAcceptors()
         onStop?(self)
-        forEachConnection { $0.stopIfQuiet() }
+        forEachConnection {
+            if $0.state == .open { $0.handler?.stopBegan(on: $0) }
+            $0.stopIfQuiet()
+        }
     }
 
     private func end() {

@@ -57,6 +57,9 @@ public struct PeerKey: Hashable, Sendable {
         self.isIPv6 = isIPv6
         self.bits = bits
     }
+
+    /// Of the same peer the same in every process.
+    public var bytes: [UInt8] { [isIPv6 ? 6 : 4] + withUnsafeBytes(of: bits.bigEndian, Array.init) }
 }
 
 extension SocketAddress {
