@@ -25,7 +25,7 @@ extension RequestHead {
         return nil
     }
 
-    private mutating func interpretLength() -> HTTPFailure? {
+    mutating func interpretLength() -> HTTPFailure? {
         if let coding = self[.transferEncoding] {
             if self[.contentLength] != nil { return .contentLengthWithTransferEncoding }
             if minorVersion == 0 { return .transferEncodingInHTTP10 }

@@ -122,7 +122,7 @@ extension RequestHead {
     }
 
     @inline(__always)
-    private static func method(_ start: UnsafeRawPointer, _ at: Int, _ length: Int) -> HTTPMethod? {
+    static func method(_ start: UnsafeRawPointer, _ at: Int, _ length: Int) -> HTTPMethod? {
         guard length >= 3, length <= 7 else { return nil }
         var word: UInt64 = 0
         for index in 0..<length { word |= UInt64(ByteScan.byte(start, at &+ index)) &<< UInt64(index &* 8) }
@@ -140,7 +140,7 @@ extension RequestHead {
     }
 
     /// Origin form, absolute form (whose authority then counts, whatever Host says), or `*` for OPTIONS.
-    private mutating func parseTarget(_ start: UnsafeRawPointer, _ from: Int, _ end: Int) -> Bool {
+    mutating func parseTarget(_ start: UnsafeRawPointer, _ from: Int, _ end: Int) -> Bool {
         var pathFrom = from
         authorityStart = 0
         authorityCount = 0
