@@ -42,6 +42,7 @@ let package = Package(
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .systemLibrary(name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
         .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
 
         // Values and bytes.
@@ -52,6 +53,7 @@ let package = Package(
         .target(
             name: "KafkaWire", dependencies: ["KafkaModel", "ByteBuffers"], exclude: ["Schema"], swiftSettings: strict),
         module("HTTPWire", ["ByteBuffers"]),
+        module("HTTP2Wire", ["HTTPWire", "CNGHTTP2"], settings: dataPath),
         module("Security", ["KafkaModel", "KafkaWire", "ByteBuffers", "COpenSSL"]),
 
         module("IssuerKeys", ["KafkaModel", "ByteBuffers", "Security", "Telemetry", "CCurl"]),
@@ -82,7 +84,7 @@ let package = Package(
             "IngestGateway",
             [
                 "Configuration", "KafkaModel", "ByteBuffers", "RecordFormat", "LogStorage", "BrokerCore", "Security",
-                "Transport", "HTTPWire", "CJSONScan", "Telemetry",
+                "Transport", "HTTPWire", "HTTP2Wire", "CJSONScan", "Telemetry",
             ], settings: dataPath),
         module("KafkaClient", ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "Security"]),
         module("Configuration", ["KafkaModel", "CYAML"]),
@@ -111,7 +113,7 @@ let package = Package(
             ]),
 
         // Tests.
-        module("BrokerTestKit", ["ByteBuffers", "KafkaWire", "StorageIO", "LogStorage"]),
+        module("BrokerTestKit", ["ByteBuffers", "CNGHTTP2", "KafkaWire", "StorageIO", "LogStorage"]),
         tests("TelemetryTests", ["Telemetry", "ByteBuffers"]),
         tests("KafkaModelTests", ["KafkaModel"]),
         tests("ByteBuffersTests", ["ByteBuffers"]),
@@ -119,6 +121,7 @@ let package = Package(
         tests(
             "KafkaWireTests", ["KafkaWire", "BrokerTestKit", "KafkaModel", "ByteBuffers"], resources: [.copy("Golden")]),
         tests("HTTPWireTests", ["HTTPWire", "ByteBuffers"]),
+        tests("HTTP2WireTests", ["HTTP2Wire", "BrokerTestKit", "HTTPWire"]),
         tests(
             "SecurityTests", ["Security", "BrokerTestKit", "KafkaWire", "KafkaModel", "ByteBuffers", "COpenSSL"],
             exclude: ["KafkaDecisions.txt"]),
@@ -182,7 +185,7 @@ if Context.environment["MILLRACE_FUZZ"] != nil {
         .target(
             name: "Fuzz",
             dependencies: [
-                "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "HTTPWire", "StorageIO", "LogStorage",
+                "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "HTTPWire", "HTTP2Wire", "StorageIO", "LogStorage",
                 "Coordinators", "BrokerCore", "Transport", "TLS", "Security", "IssuerKeys", "COpenSSL", "KafkaServer",
                 "IngestGateway", "CJSONScan", "BrokerTestKit",
             ],

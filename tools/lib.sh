@@ -23,7 +23,7 @@ install_packages() {
 }
 
 # What `swift build` links against, beside the toolchain.
-build_packages=(liblz4-dev libzstd-dev libsnappy-dev zlib1g-dev libyaml-dev libssl-dev libcurl4-openssl-dev)
+build_packages=(liblz4-dev libzstd-dev libsnappy-dev zlib1g-dev libyaml-dev libssl-dev libcurl4-openssl-dev libnghttp2-dev)
 
 require_swift() {
     command -v swift >/dev/null || {
