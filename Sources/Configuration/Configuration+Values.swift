@@ -120,6 +120,7 @@ extension Configuration {
     // MARK: HTTP gateway
 
     public var servesHTTP: Bool { boolean("http.enable") }
+    public var servesHTTP2: Bool { boolean("http2.enable") }
     /// off, optional or required.
     public var httpAuthentication: String { text("http.auth") }
     public var takesBareTokens: Bool { boolean("http.auth.bare.tokens") }

@@ -9,6 +9,9 @@ extension ConfigurationTable {
         ConfigurationKey(
             "http.enable", .boolean, default: "true", "Whether the HTTP gateway is served"),
         ConfigurationKey(
+            "http2.enable", .boolean, default: "true",
+            "Whether HTTP/2 is spoken beside HTTP/1.1: over https where ALPN says so, without TLS by clients that know it"),
+        ConfigurationKey(
             "admin.listener",
             .listeners(
                 usual: Configuration.usualHTTPName, among: [Configuration.usualHTTPName, Configuration.secureHTTPName]),
@@ -86,6 +89,10 @@ extension ConfigurationTable {
         ConfigurationKey(
             "http.idempotency.max.bytes", .bytes(65_536...Int64.max), default: "67108864",
             "Memory for them and their replies, some 600 bytes each; at it a request with a new key is answered 503"),
+        ConfigurationKey(
+            "http.idempotency.share.percent", .integer(1...100), default: "50",
+            "How much of both one principal may have, or one address of whoever shows nothing; at it his requests with a new key "
+                + "are answered 429"),
         ConfigurationKey(
             "gateway.events.topic", .text, default: "events", "Topic of POST /events"),
         ConfigurationKey(

@@ -9,6 +9,7 @@ extension GatewayOptions {
         maxEventBytes = configuration.maxHTTPEventBytes
         maxInflightBytes = configuration.maxHTTPInflightBytes
         maxInflightBytesPerPeer = configuration.maxHTTPInflightBytesPerIP
+        servesHTTP2 = configuration.servesHTTP2
         requestTimeout = .milliseconds(configuration.httpRequestTimeoutMs)
         keepAlive = .milliseconds(configuration.httpKeepAliveMs)
         callerRate = Int(configuration.integer("http.caller.rate"))
@@ -18,6 +19,7 @@ extension GatewayOptions {
         idempotencyTTL = .milliseconds(configuration.idempotencyTTLMs)
         maxIdempotencyKeys = configuration.maxIdempotencyKeys
         maxIdempotencyBytes = configuration.maxIdempotencyBytes
+        idempotencySharePercent = Int(configuration.integer("http.idempotency.share.percent"))
         eventsTopic = configuration.eventsTopic
         ingestTopic = configuration.ingestTopic
         ingestEventTypes = configuration.ingestEventTypes

@@ -12,6 +12,8 @@ public struct GatewayOptions: Sendable {
     public var maxInflightBytes = 64 << 20
     /// `http.max.inflight.bytes.per.ip`: the share of it that one peer (an IPv4 address, an IPv6 /64) may have.
     public var maxInflightBytesPerPeer = 32 << 20
+    /// `http2.enable`: connections that begin with its preface speak HTTP/2.
+    public var servesHTTP2 = true
     /// `http.request.timeout.ms`: from a request's first byte to its last; then 408. And from then on for its topic to be
     /// made, and for its commit; then 504.
     public var requestTimeout: Duration = .seconds(30)
@@ -32,6 +34,8 @@ public struct GatewayOptions: Sendable {
     /// key is answered 503.
     public var maxIdempotencyKeys = 1_000_000
     public var maxIdempotencyBytes = 64 << 20
+    /// `http.idempotency.share.percent`: the part of both that one principal, or one address without, may have; above it 429.
+    public var idempotencySharePercent = 50
     /// Events of one request; each costs a record and, in the reply, a line.
     public var maxEventsPerRequest = 100_000
     /// How long a connection's requests of one read may keep the loop before other connections have their turn. One

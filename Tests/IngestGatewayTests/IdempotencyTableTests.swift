@@ -8,25 +8,31 @@ import Testing
 @Suite struct IdempotencyTableTests {
     private static let partition = TopicPartition(topicID: TopicID(high: 1, low: 2), partitionIndex: 3)
 
-    private func table(keys: Int = 100, bytes: Int = 1 << 20, loops: Int = 2) -> IdempotencyTable {
-        IdempotencyTable(IdempotencyTable.Limits(ttlMs: 1000, keys: keys, bytes: bytes), loops: loops)
+    private static let owner = KeyOwner(named: Array("User:a".utf8))
+
+    private func table(
+        keys: Int = 100, bytes: Int = 1 << 20, sharePercent: Int = 100, loops: Int = 2
+    ) -> IdempotencyTable {
+        IdempotencyTable(
+            IdempotencyTable.Limits(ttlMs: 1000, keys: keys, bytes: bytes, sharePercent: sharePercent), loops: loops)
     }
 
     private func key(_ number: UInt64) -> ShortDigest { ShortDigest(high: 7, low: number) }
 
-    private func request(_ number: UInt64, at timeMs: Int64 = 0, offset: Int64 = 5, body: String = "{}")
-        -> StoredRequest
-    {
+    private func request(
+        _ number: UInt64, at timeMs: Int64 = 0, offset: Int64 = 5, body: String = "{}", owner: KeyOwner = IdempotencyTableTests.owner
+    ) -> StoredRequest {
         StoredRequest(
-            key: key(number), fingerprint: key(number + 1000), partition: Self.partition, baseOffset: offset,
-            lastOffset: offset, timeMs: timeMs,
+            key: key(number), fingerprint: key(number + 1000), owner: owner, partition: Self.partition,
+            baseOffset: offset, lastOffset: offset, timeMs: timeMs,
             reply: StoredReply(status: 201, form: .json, retryAfter: nil, body: Array(body.utf8)))
     }
 
     private func begin(
-        _ table: inout IdempotencyTable, _ number: UInt64, loop: Int = 0, nowMs: Int64 = 0, durable: UInt64 = 0
+        _ table: inout IdempotencyTable, _ number: UInt64, loop: Int = 0, nowMs: Int64 = 0, durable: UInt64 = 0,
+        owner: KeyOwner = IdempotencyTableTests.owner
     ) -> IdempotencyTable.Answer {
-        table.begin(key(number), key(number + 1000), loop: loop, nowMs: nowMs) { $0.ticket <= durable }
+        table.begin(key(number), key(number + 1000), owner: owner, loop: loop, nowMs: nowMs) { $0.ticket <= durable }
     }
 
     private func store(_ table: inout IdempotencyTable, _ request: StoredRequest, ticket: UInt64 = 1, loop: Int = 0) {
@@ -50,7 +56,7 @@ import Testing
         var table = table()
         #expect(begin(&table, 1) == .claimed)
         store(&table, request(1), ticket: 9)
-        let answer = table.begin(key(1), key(4), loop: 0, nowMs: 0) { _ in
+        let answer = table.begin(key(1), key(4), owner: Self.owner, loop: 0, nowMs: 0) { _ in
             Issue.record("nobody needs to know")
             return true
         }
@@ -101,6 +107,49 @@ import Testing
         #expect(begin(&byBytes, 3, loop: 2) == .claimed)
     }
 
+    @Test func noOwnerHasMoreThanHisShare() {
+        let other = KeyOwner(named: Array("User:b".utf8))
+        var table = table(keys: 4, sharePercent: 50, loops: 3)
+        #expect(begin(&table, 1, nowMs: 100) == .claimed)
+        store(&table, request(1, at: 100))
+        // What is claimed counts.
+        #expect(begin(&table, 2, loop: 1, nowMs: 200) == .claimed)
+        #expect(begin(&table, 3, loop: 2, nowMs: 200) == .shareFull(waitMs: 900))
+        store(&table, request(2, at: 200), loop: 1)
+        #expect(begin(&table, 3, nowMs: 300) == .shareFull(waitMs: 800))
+        #expect(begin(&table, 1, nowMs: 300, durable: 1) == .replay(request(1, at: 100).reply))
+        #expect(begin(&table, 3, nowMs: 300, owner: other) == .claimed)
+        store(&table, request(3, at: 300, owner: other))
+        // The first is forgotten, and makes room for one.
+        #expect(begin(&table, 4, nowMs: 1100) == .claimed)
+        store(&table, request(4, at: 1100))
+        #expect(begin(&table, 5, nowMs: 1100) == .shareFull(waitMs: 1))
+        #expect(begin(&table, 6, nowMs: 1100, owner: other) == .claimed)
+        store(&table, request(6, at: 1100, owner: other))
+        #expect(begin(&table, 7, nowMs: 1100, owner: KeyOwner(named: Array("User:c".utf8))) == .full(waitMs: 100))
+        table.forget(before: 2000)
+        #expect(table.count == 0 && table.weight == 0)
+        #expect(begin(&table, 8, nowMs: 2001) == .claimed)
+    }
+
+    @Test func bytesAreSharedToo() {
+        let most = StoredRequest.fixedWeight + StoredReply.maxBytes
+        var table = table(bytes: 4 * most, sharePercent: 25, loops: 2)
+        #expect(begin(&table, 1) == .claimed)
+        #expect(begin(&table, 2, loop: 1) == .claimed, "who has nothing stored is let in")
+        store(&table, request(1))
+        table.release(loop: 1)
+        #expect(begin(&table, 2, loop: 1) == .shareFull(waitMs: 1000))
+        #expect(begin(&table, 2, loop: 1, owner: KeyOwner(named: Array("User:b".utf8))) == .claimed)
+    }
+
+    /// Of requests that were stored before owners were there.
+    @Test func whatIsNobodysCountsForNobody() {
+        var table = table(keys: 4, sharePercent: 50)
+        for number in 1...3 { table.load(request(UInt64(number), owner: .nobody)) }
+        #expect(begin(&table, 9) == .claimed)
+    }
+
     @Test func floorsStayBelowBatchesWithoutALine() {
         var table = table(loops: 3)
         #expect(begin(&table, 1) == .claimed)
@@ -130,6 +179,7 @@ import Testing
 @Suite struct IdempotencyRecordTests {
     private static let request = StoredRequest(
         key: ShortDigest(high: 1, low: .max), fingerprint: ShortDigest(of: Array("body".utf8)),
+        owner: KeyOwner(digest: 0x0102_0304_0506_0708),
         partition: TopicPartition(topicID: TopicID(high: 3, low: 4), partitionIndex: 5), baseOffset: 6, lastOffset: 7,
         timeMs: 1_760_000_000_123,
         reply: StoredReply(status: 207, form: .kafkaV2, retryAfter: 1, body: Array("{\"a\":1}".utf8)))
@@ -155,9 +205,23 @@ import Testing
         }
     }
 
+    /// Kind 2 has no owner, and all behind it is the same.
+    @Test func aLineFromBeforeThereWereOwnersIsRead() throws {
+        var out = ByteWriter(capacity: 64)
+        IdempotencyRecord.stored(Self.request, floor: 6).encode(atMs: 5, into: &out)
+        var bytes = out.array
+        #expect(bytes[0] == 4 && Array(bytes[9..<17]) == [1, 2, 3, 4, 5, 6, 7, 8])
+        bytes[0] = 2
+        bytes.removeSubrange(9..<17)
+        var old = Self.request
+        (old.owner, old.timeMs) = (.nobody, 5)
+        let (read, _) = try bytes.withUnsafeBytes { try IdempotencyRecord.decode($0) }
+        #expect(read == .stored(old, floor: 6))
+    }
+
     @Test func aLineOfAnotherKindIsRefused() {
         var bytes = [UInt8](repeating: 0, count: 25)
-        for kind in [UInt8(0), 4, 255] {
+        for kind in [UInt8(0), 5, 255] {
             bytes[0] = kind
             #expect(throws: DecodeError.self) { try bytes.withUnsafeBytes { _ = try IdempotencyRecord.decode($0) } }
         }

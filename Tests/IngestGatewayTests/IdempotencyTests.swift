@@ -134,6 +134,7 @@ import Testing
     @Test func noRoomForAnotherKeyIsToldAndNothingIsForgotten() throws {
         var options = GatewayOptions()
         options.maxIdempotencyKeys = 2
+        options.idempotencySharePercent = 100
         let node = try GatewayHarness(options)
         #expect(try node.post("t", "1", fields: ["Idempotency-Key: 1"]).status == 201)
         #expect(try node.post("t", "2", fields: ["Idempotency-Key: 2"]).status == 201)
@@ -144,6 +145,29 @@ import Testing
         #expect(try node.post("t", "1", fields: ["Idempotency-Key: 1"]).fields["idempotent-replayed"] == "true")
         #expect(try node.post("t", "3").status == 201)
         #expect(try node.values("t") == ["1", "2", "3"])
+    }
+
+    @Test func oneCallerHasHisShareOfTheKeysOnly() throws {
+        var options = GatewayOptions()
+        options.maxIdempotencyKeys = 4
+        let configuration = try GatewayConfiguration(
+            yaml: "http.trusted.proxies: 127.0.0.1\n")
+        let node = try GatewayHarness(options, configuration: configuration)
+        func post(_ number: Int, from address: String) throws -> HTTPReply {
+            try node.post(
+                "t", "\(number)", fields: ["Idempotency-Key: \(number)", "X-Forwarded-For: \(address)"])
+        }
+        #expect(try post(1, from: "192.0.2.1").status == 201)
+        #expect(try post(2, from: "192.0.2.1").status == 201)
+        let full = try post(3, from: "192.0.2.1")
+        #expect(full.status == 429)
+        #expect(full.string("code") == "idempotency_share_full")
+        #expect(full.json["retryable"] as? Bool == true)
+        #expect(Int(full.fields["retry-after"] ?? "") ?? 0 > 80_000)
+        #expect(try post(1, from: "192.0.2.1").fields["idempotent-replayed"] == "true")
+        #expect(try post(3, from: "192.0.2.2").status == 201)
+        #expect(try node.post("t", "4", fields: ["X-Forwarded-For: 192.0.2.1"]).status == 201)
+        #expect(try node.values("t") == ["1", "2", "3", "4"])
     }
 
     @Test func packedBodiesAreTheSameRequestWhenTheirContentIs() throws {

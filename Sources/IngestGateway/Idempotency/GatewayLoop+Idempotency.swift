@@ -4,6 +4,7 @@ import HTTPWire
 import KafkaModel
 import LogStorage
 import Security
+import Transport
 
 /// The request at hand, when it has a key: what the loop has claimed, and where its batch went.
 struct RequestClaim {
@@ -11,6 +12,7 @@ struct RequestClaim {
     var isHeld = false
     var key = ShortDigest(high: 0, low: 0)
     var fingerprint = ShortDigest(high: 0, low: 0)
+    var owner = KeyOwner.nobody
     var placement: Placement?
     var topic: Topic?
 }
@@ -24,6 +26,9 @@ extension GatewayLoop {
     /// Handles the request at hand with its whole body, unpacked.
     func perform(_ body: UnsafeRawBufferPointer) -> Completion {
         let endpoint = routeRow.pointee.endpoint
+        if body.count > Self.longCheckedBody, isLong(body) {
+            return .suspended(.work(LongBodyWork(gateway, pool, topicRefusal: topicRefusal)))
+        }
         guard routeRow.pointee.takesEvents,
             routeRow.pointee.hasKeyRule || head[.idempotencyKey] != nil
         else { return endpoint.handle(body, on: self) }
@@ -169,7 +174,10 @@ extension GatewayLoop {
         claim = RequestClaim()
         claim.key = ShortDigest(of: scope + key)
         claim.fingerprint = fingerprint
-        let answer = gateway.idempotency.begin(claim.key, claim.fingerprint, loop: index, nowMs: wallClockMs)
+        let owner = keyOwner
+        claim.owner = owner
+        let answer = gateway.idempotency.begin(
+            claim.key, claim.fingerprint, owner: owner, loop: index, nowMs: wallClockMs)
         switch answer {
         case .claimed:
             claim.isHeld = true
@@ -194,7 +202,20 @@ extension GatewayLoop {
                 Problem(
                     .idempotencyFull, "As many keys are remembered as there is room for.",
                     retryAfter: Int(clamping: (wait + 999) / 1000)))
+        case .shareFull(let wait):
+            return refuseKeyed(
+                Problem(
+                    .idempotencyShareFull, "As many of your keys are remembered as one caller may have.",
+                    retryAfter: Int(clamping: (wait + 999) / 1000)))
         }
+    }
+
+    /// Who shows nothing shares with all of his address.
+    private var keyOwner: KeyOwner {
+        if let principal = asker?.registered.subject.principal, principal != .anonymous {
+            return KeyOwner(named: principal.description.utf8)
+        }
+        return KeyOwner(named: peer.bytes)
     }
 
     /// What a key is valid for: who asks, and the route with what its path names.
@@ -250,7 +271,7 @@ extension GatewayLoop {
                 status: reply.status, accepted: placement.count, rejected: events.count - placement.count, topic,
                 placement.partitionIndex, baseOffset: placement.baseOffset)
         let request = StoredRequest(
-            key: claim.key, fingerprint: claim.fingerprint,
+            key: claim.key, fingerprint: claim.fingerprint, owner: claim.owner,
             partition: TopicPartition(topicID: topic.id, partitionIndex: placement.partitionIndex),
             baseOffset: placement.baseOffset, lastOffset: last, timeMs: wallClockMs, reply: stored)
         let line = gateway.idempotency.finish(request, ticket: placement.commits.last, loop: index)

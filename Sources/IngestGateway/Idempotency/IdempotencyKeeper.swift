@@ -35,15 +35,17 @@ final class IdempotencyKeeper: Sendable {
     /// Lines are kept, and read at a start, this much longer than their keys.
     private static let marginMs: Int64 = 2 * 3600 * 1000
 
-    init(_ broker: Broker, _ options: GatewayOptions, loopCount: Int, metrics: GatewayMetrics) {
+    /// - Parameter claimants: loops and workers, each of which handles one request at a time.
+    init(_ broker: Broker, _ options: GatewayOptions, claimants: Int, metrics: GatewayMetrics) {
         self.broker = broker
         self.metrics = metrics
         ttlMs = options.idempotencyTTL.inNanoseconds / 1_000_000
         table = Lock(
             IdempotencyTable(
                 IdempotencyTable.Limits(
-                    ttlMs: ttlMs, keys: options.maxIdempotencyKeys, bytes: options.maxIdempotencyBytes),
-                loops: loopCount))
+                    ttlMs: ttlMs, keys: options.maxIdempotencyKeys, bytes: options.maxIdempotencyBytes,
+                    sharePercent: options.idempotencySharePercent),
+                loops: claimants))
     }
 
     // MARK: Requests
@@ -56,10 +58,12 @@ final class IdempotencyKeeper: Sendable {
         )
     }
 
-    func begin(_ key: ShortDigest, _ fingerprint: ShortDigest, loop: Int, nowMs: Int64) -> IdempotencyTable.Answer {
+    func begin(
+        _ key: ShortDigest, _ fingerprint: ShortDigest, owner: KeyOwner, loop: Int, nowMs: Int64
+    ) -> IdempotencyTable.Answer {
         let answer = table.withLock { table in
             defer { show(table) }
-            return table.begin(key, fingerprint, loop: loop, nowMs: nowMs) { isOnDisk($0) }
+            return table.begin(key, fingerprint, owner: owner, loop: loop, nowMs: nowMs) { isOnDisk($0) }
         }
         switch answer {
         case .claimed: break
@@ -67,6 +71,7 @@ final class IdempotencyKeeper: Sendable {
         case .busy: metrics.repeats(.busy).add()
         case .mismatch: metrics.repeats(.mismatch).add()
         case .full: metrics.repeats(.full).add()
+        case .shareFull: metrics.repeats(.shareFull).add()
         }
         return answer
     }
@@ -140,7 +145,7 @@ final class IdempotencyKeeper: Sendable {
     }
 
     /// Writes floors again that are far behind, so that a start has little to look through, and those of lines that would
-    /// soon be too old for it.
+    /// soon be too old for it. On a thread that may wait.
     func advanceFloors(nowMs: Int64) {
         let known = opened.withLock { $0 }
         for (id, old) in known {
@@ -373,7 +378,7 @@ extension StoredRequest {
         let base = batch.baseOffset.rawValue
         let count = Int(batch.recordCount)
         self.init(
-            key: mark.key, fingerprint: mark.fingerprint,
+            key: mark.key, fingerprint: mark.fingerprint, owner: .nobody,
             partition: TopicPartition(topicID: topic.id, partitionIndex: log.partitionIndex), baseOffset: base,
             lastOffset: batch.lastOffset.rawValue, timeMs: timeMs,
             reply: .summary(

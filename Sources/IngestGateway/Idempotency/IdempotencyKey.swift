@@ -48,6 +48,18 @@ struct ShortDigest: Hashable {
     }
 }
 
+/// In whose share of the table a key counts: half of the digest of a principal's name, or, of who has none, of an address.
+struct KeyOwner: Hashable {
+    let digest: UInt64
+
+    /// Of a request that was stored before owners were, or found by its mark alone.
+    static let nobody = KeyOwner(digest: 0)
+
+    init(digest: UInt64) { self.digest = digest }
+
+    init(named name: some Collection<UInt8>) { digest = max(1, ShortDigest(of: name).high) }
+}
+
 /// Where the key of a request comes from.
 enum IdempotencySource: Sendable, Equatable {
     /// A field of its head, by name in lower case.

@@ -9,6 +9,7 @@ import KafkaModel
 ///   2 stored   key 16 | fingerprint 16 | topicID 16 | partitionIndex i32 | baseOffset i64 | lastOffset i64 | floor i64 |
 ///              status u16 | form u8 | retryAfter u16 (0: none) | length u32 | length bytes, the reply's body
 ///   3 void     key 16                                            of an earlier line: its events are not in their log
+///   4 owned    owner 8 | as stored                               what is written of a request since owners have shares
 /// ```
 /// A *floor* of a partition: each batch with a mark below it has its line before this one. So a start looks for batches
 /// without a line from the newest floor on alone.
@@ -21,6 +22,7 @@ enum IdempotencyRecord: Equatable {
         case opened = 1
         case stored = 2
         case void = 3
+        case owned = 4
     }
 
     /// Partitions whose floors one line has room for.
@@ -43,7 +45,8 @@ enum IdempotencyRecord: Equatable {
             out.uint32(UInt32(floors.count))
             for floor in floors { out.int64(floor) }
         case .stored(let request, let floor):
-            begin(.stored)
+            begin(.owned)
+            out.integer(request.owner.digest)
             put(request.key)
             put(request.fingerprint)
             out.integer(request.partition.topicID.high)
@@ -78,14 +81,19 @@ enum IdempotencyRecord: Equatable {
             var floors: [Int64] = []
             for _ in 0..<count { floors.append(try reader.int64()) }
             record = .opened(topic, floors: floors)
-        case .stored: record = try stored(&reader, timeMs: time)
+        case .stored: record = try stored(&reader, of: .nobody, timeMs: time)
+        case .owned:
+            let owner = KeyOwner(digest: try reader.integer())
+            record = try stored(&reader, of: owner, timeMs: time)
         case .void: record = .void(ShortDigest(high: try reader.integer(), low: try reader.integer()))
         }
         guard reader.isAtEnd else { throw .invalid("length of a line", position: reader.position) }
         return (record, time)
     }
 
-    private static func stored(_ reader: inout ByteReader, timeMs: Int64) throws(DecodeError) -> IdempotencyRecord {
+    private static func stored(
+        _ reader: inout ByteReader, of owner: KeyOwner, timeMs: Int64
+    ) throws(DecodeError) -> IdempotencyRecord {
         let key = ShortDigest(high: try reader.integer(), low: try reader.integer())
         let fingerprint = ShortDigest(high: try reader.integer(), low: try reader.integer())
         let topic = TopicID(high: try reader.integer(), low: try reader.integer())
@@ -103,8 +111,8 @@ enum IdempotencyRecord: Equatable {
             status: Int(status), form: form, retryAfter: retryAfter == 0 ? nil : Int(retryAfter), body: Array(body))
         return .stored(
             StoredRequest(
-                key: key, fingerprint: fingerprint, partition: partition, baseOffset: base, lastOffset: last,
-                timeMs: timeMs, reply: reply), floor: floor)
+                key: key, fingerprint: fingerprint, owner: owner, partition: partition, baseOffset: base,
+                lastOffset: last, timeMs: timeMs, reply: reply), floor: floor)
     }
 }
 
@@ -112,6 +120,7 @@ enum IdempotencyRecord: Equatable {
 struct StoredRequest: Equatable {
     var key: ShortDigest
     var fingerprint: ShortDigest
+    var owner: KeyOwner
     var partition: TopicPartition
     /// Of its one batch, both inclusive.
     var baseOffset: Int64

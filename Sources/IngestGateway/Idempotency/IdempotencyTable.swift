@@ -9,8 +9,10 @@ import KafkaModel
 ///   unknown ──────────────► claimed ────────────────► pending ──────────────► stored ──ttl──► unknown
 ///                              └── release: nothing was appended ──► unknown
 /// ```
-/// A claim is one loop's, for as long as that handles the request: a loop has one at a time. A repeat finds `claimed` or
+/// A claim is one loop's (or a worker's), for as long as that handles the request: a loop has one at a time. A repeat finds `claimed` or
 /// `pending`: busy. Of another body: a mismatch, as soon as that is known.
+///
+/// No owner has all of it, for one client would keep everybody else's keys out for a day: `Limits.sharePercent`.
 ///
 /// Invalid events: a second claim of one loop, and `finish` without a claim, are our bugs.
 struct IdempotencyTable {
@@ -20,6 +22,14 @@ struct IdempotencyTable {
         var keys: Int
         /// Of all requests, by `StoredRequest.weight`.
         var bytes: Int
+        /// How much of both one owner may have.
+        var sharePercent = 50
+
+        /// What one owner may have of `most`.
+        func share(of most: Int) -> Int {
+            let (product, overflow) = most.multipliedReportingOverflow(by: sharePercent)
+            return max(1, overflow ? most / 100 * sharePercent : product / 100)
+        }
     }
 
     enum Answer: Equatable {
@@ -32,6 +42,8 @@ struct IdempotencyTable {
         case mismatch
         /// Nothing can be remembered before the oldest key is forgotten, in so many milliseconds.
         case full(waitMs: Int64)
+        /// Nothing of this owner can be, before the oldest key of his is forgotten, in so many milliseconds or some more.
+        case shareFull(waitMs: Int64)
     }
 
     struct Pending {
@@ -48,12 +60,23 @@ struct IdempotencyTable {
 
     private struct Claim {
         var key: ShortDigest
+        var owner: KeyOwner
         /// Where its batch will be: at this offset or behind it.
         var place: (partition: TopicPartition, from: Int64)?
     }
 
+    /// What one owner has.
+    private struct Holding {
+        var keys = 0
+        var weight = 0
+        /// None of his keys is older.
+        var oldestMs: Int64
+    }
+
     let limits: Limits
     private var entries: [ShortDigest: Entry] = [:]
+    /// Owners of at least one entry, but for `KeyOwner.nobody`.
+    private var holdings: [KeyOwner: Holding] = [:]
     /// Oldest first; keys that were forgotten before their time stay until then.
     private var order = FIFO<(key: ShortDigest, timeMs: Int64)>()
     private var claims: [Claim?]
@@ -72,7 +95,8 @@ struct IdempotencyTable {
 
     /// Asks for a key; `isOnDisk` is asked of what a commit was to make durable.
     mutating func begin(
-        _ key: ShortDigest, _ fingerprint: ShortDigest, loop: Int, nowMs: Int64, isOnDisk: (Pending) -> Bool
+        _ key: ShortDigest, _ fingerprint: ShortDigest, owner: KeyOwner, loop: Int, nowMs: Int64,
+        isOnDisk: (Pending) -> Bool
     ) -> Answer {
         precondition(claims[loop] == nil, "loop \(loop) begins a request before the one before it has ended")
         forget(before: nowMs - limits.ttlMs)
@@ -87,14 +111,26 @@ struct IdempotencyTable {
             return .replay(entry.request.reply)
         }
         if claims.contains(where: { $0?.key == key }) { return .busy }
-        // Each claim may become a request as large as any.
-        let claimed = claims.count { $0 != nil } + 1
+        if let full = fullness(for: owner, nowMs: nowMs) { return full }
+        claims[loop] = Claim(key: key, owner: owner)
+        return .claimed
+    }
+
+    /// Why there is no room for one request more; nil: there is. Each claim may become a request as large as any.
+    private func fullness(for owner: KeyOwner, nowMs: Int64) -> Answer? {
         let most = StoredRequest.fixedWeight + StoredReply.maxBytes
+        let claimed = claims.count { $0 != nil } + 1
         if entries.count + claimed > limits.keys || weight + claimed * most > limits.bytes {
             return .full(waitMs: max(1, (order.first?.timeMs ?? nowMs) + limits.ttlMs - nowMs))
         }
-        claims[loop] = Claim(key: key)
-        return .claimed
+        guard let holding = holdings[owner] else { return nil }
+        let ownClaims = claims.count { $0?.owner == owner } + 1
+        if holding.keys + ownClaims > limits.share(of: limits.keys)
+            || holding.weight + ownClaims * most > limits.share(of: limits.bytes)
+        {
+            return .shareFull(waitMs: max(1, holding.oldestMs + limits.ttlMs - nowMs))
+        }
+        return nil
     }
 
     /// The claim's batch is about to be appended, at `from` or behind it.
@@ -143,6 +179,11 @@ struct IdempotencyTable {
     mutating func remove(_ key: ShortDigest) {
         guard let entry = entries.removeValue(forKey: key) else { return }
         weight -= entry.request.weight
+        let owner = entry.request.owner
+        guard var holding = holdings.removeValue(forKey: owner), holding.keys > 1 else { return }
+        holding.keys -= 1
+        holding.weight -= entry.request.weight
+        holdings[owner] = holding
     }
 
     subscript(key: ShortDigest) -> StoredRequest? { entries[key]?.request }
@@ -154,6 +195,9 @@ struct IdempotencyTable {
         entries[request.key] = Entry(request: request, ticket: ticket)
         weight += request.weight
         order.append((request.key, request.timeMs))
+        if request.owner == .nobody { return }
+        holdings[request.owner, default: Holding(oldestMs: request.timeMs)].keys += 1
+        holdings[request.owner]?.weight += request.weight
     }
 
     /// Keys that one request lets go of at most: a burst that expires together is not one request's to pay.
@@ -165,7 +209,10 @@ struct IdempotencyTable {
             left -= 1
             order.removeFirst()
             // One that was stored anew has a later place in the queue.
-            if entries[first.key]?.request.timeMs == first.timeMs { remove(first.key) }
+            guard let request = entries[first.key]?.request, request.timeMs == first.timeMs else { continue }
+            remove(first.key)
+            // Keys are forgotten in the order of their times.
+            holdings[request.owner]?.oldestMs = first.timeMs
         }
     }
 }

@@ -18,7 +18,7 @@ final class OpenTopicWork: ExchangeWork, @unchecked Sendable {
         self.topic = topic
     }
 
-    func begin(_ body: ByteSlice?, for peer: PeerKey, _ done: @escaping @Sendable () -> Void) -> Bool {
+    func begin(_ exchange: Exchange, for peer: PeerKey, _ done: @escaping @Sendable () -> Void) -> Bool {
         gateway.broker.admin.submit { [self] in
             refusal = gateway.idempotency.open(topic)
             done()

@@ -67,6 +67,8 @@ struct ProblemKind {
     static let emptyBatch = ProblemKind(422, 2, "empty_batch", "Empty batch")
     static let quotaExceeded = ProblemKind(429, 1, "quota_exceeded", "Quota exceeded", retryable: true)
     static let tooManyAttempts = ProblemKind(429, 2, "too_many_attempts", "Too many attempts", retryable: true)
+    static let idempotencyShareFull = ProblemKind(
+        429, 3, "idempotency_share_full", "No room for another key of this caller", retryable: true)
     static let keyTooLarge = ProblemKind(431, 1, "partition_key_too_large", "Partition key too large")
     static let overloaded = ProblemKind(503, 1, "overloaded", "Overloaded", retryable: true)
     static let storageUnavailable = ProblemKind(503, 2, "storage_unavailable", "Storage unavailable", retryable: true)
