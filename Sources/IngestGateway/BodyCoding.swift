@@ -97,8 +97,8 @@ final class UnpackWork: ExchangeWork, @unchecked Sendable {
         if reserved > 0, let peer { budget.release(reserved, of: peer) }
     }
 
-    func begin(_ body: ByteSlice?, for peer: PeerKey, _ done: @escaping @Sendable () -> Void) -> Bool {
-        guard let body else { preconditionFailure("nothing to unpack") }
+    func begin(_ exchange: Exchange, for peer: PeerKey, _ done: @escaping @Sendable () -> Void) -> Bool {
+        guard let body = exchange.body else { preconditionFailure("nothing to unpack") }
         self.peer = peer
         // What it is unpacked to takes its place, and what is reserved for it.
         return broker.workers.submit { [self] in

@@ -9,9 +9,9 @@ import Transport
 /// `begin`, then, on a thread that may wait, the work; then `resume` on the request's loop, with the request at hand again and
 /// its body. When the request is given up meanwhile, nobody asks for what came of it.
 protocol ExchangeWork: AnyObject, Sendable {
-    /// Hands itself over; calls `done` once, when it is finished. False: nobody takes it. `body` is the request's, if it has one,
-    /// and `peer` who sent it.
-    func begin(_ body: ByteSlice?, for peer: PeerKey, _ done: @escaping @Sendable () -> Void) -> Bool
+    /// Hands itself over, on the loop of `exchange`; calls `done` once, when it is finished. False: nobody takes it. `peer` is who has
+    /// sent the request.
+    func begin(_ exchange: Exchange, for peer: PeerKey, _ done: @escaping @Sendable () -> Void) -> Bool
     /// Gives what it has made to the exchange, on its loop, before `resume`.
     func handOver(to exchange: Exchange)
     /// What `resume` is to find when nobody has taken it.
@@ -38,7 +38,7 @@ final class TopicWork: ExchangeWork, @unchecked Sendable {
         self.broker = broker
     }
 
-    func begin(_ body: ByteSlice?, for peer: PeerKey, _ done: @escaping @Sendable () -> Void) -> Bool {
+    func begin(_ exchange: Exchange, for peer: PeerKey, _ done: @escaping @Sendable () -> Void) -> Bool {
         broker.admin.submit { [self] in
             if case .failure(let refusal) = broker.topicCreatingIfAllowed(name) { self.refusal = refusal }
             done()

@@ -31,6 +31,7 @@ public final class Gateway: Sendable {
     /// Monotonic nanoseconds.
     let startedAt: Int64
     private let loops: GatewayLoops
+    private let handles = Lock<[LoopHandle]>([])
     /// The table for requests that begin.
     private let newestRoutes: Lock<RouteTable>
     private let routeChanges = Atomic<Int>(0)
@@ -39,6 +40,7 @@ public final class Gateway: Sendable {
     private let connections = ConnectionCount()
     let inflight: InflightBudget
     let idempotency: IdempotencyKeeper
+    let workerRegisters: WorkerRegisters
 
     public init(
         broker: Broker, options: GatewayOptions = GatewayOptions(),
@@ -59,7 +61,9 @@ public final class Gateway: Sendable {
         callerRates = CallerRates(rate: options.callerRate, burst: options.callerBurst)
         metrics = GatewayMetrics(registry: registry)
         inflight = InflightBudget(options, gauge: metrics.inflightBytes)
-        idempotency = IdempotencyKeeper(broker, options, loopCount: loopCount, metrics: metrics)
+        let workers = broker.workers.threadCount
+        idempotency = IdempotencyKeeper(broker, options, claimants: loopCount + workers, metrics: metrics)
+        workerRegisters = WorkerRegisters(firstIndex: loopCount, most: workers)
         do {
             newestRoutes = Lock(try RouteTable(configuration.definitions(options), options, metrics))
         } catch {
@@ -76,6 +80,7 @@ public final class Gateway: Sendable {
     /// the Kafka edge when both share the loops: the work that commits belongs to whoever comes first.
     public func setUp(_ loop: EventLoop) {
         loops.set(GatewayLoop(gateway: self, index: loop.index, pool: loop.pool), at: loop.index)
+        handles.withLock { $0.append(loop.handle) }
         if loop.index == 0 { scheduleFloors(on: loop) }
         guard loop.turnWork == nil else { return }
         loop.turnWork = TurnWork(
@@ -127,10 +132,15 @@ public final class Gateway: Sendable {
     /// waits for the disk.
     public func load() { idempotency.load(nowMs: BrokerClock.wallMs()) }
 
+    /// On the broker's own thread, for it goes through all partitions of topics with keys; the next round is counted from its end.
     private func scheduleFloors(on loop: EventLoop) {
         loop.schedule(after: IdempotencyKeeper.floorInterval) { [self] loop in
-            idempotency.advanceFloors(nowMs: BrokerClock.wallMs())
-            scheduleFloors(on: loop)
+            let handle = loop.handle
+            let isTaken = broker.admin.submit { [self] in
+                idempotency.advanceFloors(nowMs: BrokerClock.wallMs())
+                handle.submit { [self] in scheduleFloors(on: $0) }
+            }
+            if !isTaken { scheduleFloors(on: loop) }
         }
     }
 
@@ -159,8 +169,16 @@ public final class Gateway: Sendable {
     /// Takes a lock: each loop keeps the table until `routesVersion` changes.
     var routes: RouteTable { newestRoutes.withLock { $0 } }
 
-    /// Replies close their connections from now on, and readiness is gone: the first step of a stop.
-    public func drain() { draining.store(true, ordering: .sequentiallyConsistent) }
+    /// Replies close their connections from now on, those of HTTP/2 hear that their end is near, and readiness is gone: the first
+    /// step of a stop.
+    public func drain() {
+        draining.store(true, ordering: .sequentiallyConsistent)
+        for handle in handles.withLock({ $0 }) {
+            handle.submit { loop in
+                loop.forEachConnection { ($0.handler as? HTTP2Connection)?.beginEndingIfDue() }
+            }
+        }
+    }
 
     public var isDraining: Bool { draining.load(ordering: .relaxed) || broker.isDraining }
 

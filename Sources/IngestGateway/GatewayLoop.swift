@@ -9,7 +9,8 @@ import Telemetry
 import Transport
 
 /// What the gateway keeps for one event loop: the parser, the buffers that every request of the loop uses in turn, and
-/// what the endpoints work on (their files are extensions of it). Confined to the loop's thread.
+/// what the endpoints work on (their files are extensions of it). Confined to the loop's thread. Workers that handle long
+/// bodies have some of their own (`WorkerRegisters`).
 ///
 /// A request is handled from its whole body to its encoded reply in one go, so nothing here belongs to a request any
 /// longer than that.
@@ -18,8 +19,10 @@ final class GatewayLoop {
     let options: GatewayOptions
     let broker: Broker
     let metrics: GatewayMetrics
-    /// Among the gateway's loops.
+    /// Among the gateway's loops, and behind them those of workers.
     let index: Int
+    /// They are a worker's, which may take its time.
+    let isWorkers: Bool
     let jsonLimits: JSONLimits
 
     // The request at hand.
@@ -39,6 +42,8 @@ final class GatewayLoop {
     var signature: SignedBody?
     /// What was decided of who asks; nil: nobody is asked.
     let decisions: CallerDecisions?
+    /// Whose limits of a peer it counts for.
+    var peer = PeerKey(isIPv6: false, bits: 0)
     /// Why the topic that the request waited for could not be made.
     var topicRefusal: TopicRefusal?
     /// Monotonic and wall clock of the loop's turn.
@@ -56,6 +61,8 @@ final class GatewayLoop {
     var identifiers = UUIDv7Generator()
     var builder: RecordBatchBuilder
     var packer: SlicePacker
+    /// Of replies that are not sent at once, which those of HTTP/2 are not.
+    var replyPacker: SlicePacker
     var recordHeaders = ByteWriter(capacity: 512)
     var pattern = RecordPattern(capacity: 512)
     var row = ResultRow()
@@ -87,12 +94,14 @@ final class GatewayLoop {
     /// Correlation ids are `^[A-Za-z0-9._:-]{1,128}$`.
     static let maxRequestID = 128
 
-    init(gateway: Gateway, index: Int, pool: ChunkPool) {
+    init(gateway: Gateway, index: Int, pool: ChunkPool, isWorkers: Bool = false) {
         self.gateway = gateway
         self.index = index
+        self.isWorkers = isWorkers
         self.pool = pool
         builder = RecordBatchBuilder(pool: pool)
         packer = SlicePacker(pool: pool)
+        replyPacker = SlicePacker(pool: pool)
         options = gateway.options
         broker = gateway.broker
         decisions = gateway.authentication == nil ? nil : CallerDecisions()
@@ -175,13 +184,17 @@ final class GatewayLoop {
 
     /// Begins the rest of a request whose head was just parsed once more: it has its id, and goes by its table.
     func begin(_ exchange: Exchange, now: Int64, wallClockMs: Int64) {
+        begin(exchange.requestID, exchange.routes, exchange.asker, now: now, wallClockMs: wallClockMs)
+        signature = exchange.signature
+    }
+
+    func begin(_ id: UnsafeRawBufferPointer, _ table: RouteTable, _ asker: Asker?, now: Int64, wallClockMs: Int64) {
         continueReply(now: now, wallClockMs: wallClockMs)
-        let id = exchange.requestID
         requestIDBytes.copyMemory(from: id.baseAddress!, byteCount: id.count)
         requestIDCount = id.count
-        if exchange.routes !== routes { use(exchange.routes) }
-        asker = exchange.asker
-        signature = exchange.signature
+        if table !== routes { use(table) }
+        self.asker = asker
+        signature = nil
         route = match()
     }
 

@@ -1,0 +1,175 @@
+import BrokerCore
+import ByteBuffers
+import HTTPWire
+import LogStorage
+import Telemetry
+import Transport
+
+/// A request whose body would hold its loop for longer than about a millisecond, while a worker handles it: there it is checked,
+/// digested, changed and appended by registers like the loop's (`WorkerRegisters`), and the loop writes the reply that was made.
+///
+/// When the request is given up meanwhile, what was begun is done all the same, as with a commit that comes too late.
+final class LongBodyWork: ExchangeWork, @unchecked Sendable {
+    // SAFETY: `out` and `result` are with one thread at a time: with the worker until it calls `done`, then with the loop.
+
+    private let gateway: Gateway
+    private let pool: ChunkPool
+    /// Why the topic that the request has waited for could not be made.
+    private let topicRefusal: TopicRefusal?
+    private var out = ByteWriter(capacity: 64)
+    private var result: (completion: Completion, reply: Reply)?
+
+    init(_ gateway: Gateway, _ pool: ChunkPool, topicRefusal: TopicRefusal?) {
+        self.gateway = gateway
+        self.pool = pool
+        self.topicRefusal = topicRefusal
+    }
+
+    func begin(_ exchange: Exchange, for peer: PeerKey, _ done: @escaping @Sendable () -> Void) -> Bool {
+        guard let request = LongRequest(exchange, peer) else { preconditionFailure("a long body that was not kept") }
+        return gateway.broker.workers.submit { [self] in
+            gateway.workerRegisters.lend(gateway, pool) { registers in
+                let completion = registers.handle(request, topicRefusal)
+                result = (completion, registers.reply)
+                swap(&registers.out, &out)
+                registers.trim()
+            }
+            done()
+        }
+    }
+
+    func refuse() {}
+
+    func resume(_ body: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Completion {
+        guard let result else {
+            loop.answer(
+                Problem(.overloaded, "Too many long bodies wait for a worker.", retryAfter: 1),
+                instance: loop.head.path)
+            return .answered
+        }
+        loop.reply = result.reply
+        swap(&loop.out, &out)
+        return result.completion
+    }
+
+    var lateProblem: Problem {
+        Problem(
+            .commitTimeout,
+            "The events were not handled in time; they may still be stored. Before you send them again, look whether they "
+                + "are there.", retryAfter: 5)
+    }
+}
+
+/// What of a request goes to a worker.
+struct LongRequest: @unchecked Sendable {
+    // SAFETY: of `signature` the worker reads the proof alone, which is settled.
+    private let head: Head
+    let body: ByteSlice
+    let routes: RouteTable
+    let asker: Asker?
+    let signature: SignedBody?
+    let requestID: [UInt8]
+    let peer: PeerKey
+
+    private enum Head: Sendable {
+        case text(ByteSlice)
+        case fields(KeptFields)
+    }
+
+    /// nil: the exchange keeps no head or no body.
+    init?(_ exchange: Exchange, _ peer: PeerKey) {
+        guard let body = exchange.body else { return nil }
+        if let text = exchange.head {
+            head = .text(text)
+        } else if let fields = exchange.fields {
+            head = .fields(fields)
+        } else {
+            return nil
+        }
+        self.body = body
+        self.peer = peer
+        routes = exchange.routes
+        asker = exchange.asker
+        signature = exchange.signature
+        requestID = Array(exchange.requestID)
+    }
+
+    /// Makes its head, which was taken before, that of a request at hand.
+    fileprivate func takeHead(on registers: GatewayLoop) {
+        switch head {
+        case .text(let text):
+            var progress = HeadProgress()
+            guard case .complete = registers.head.parse(text.bytes, &progress) else {
+                preconditionFailure("a head has changed")
+            }
+        case .fields(let fields):
+            guard registers.head.take(fields.block, bodyLength: fields.bodyLength) == nil else {
+                preconditionFailure("a head has changed")
+            }
+        }
+    }
+}
+
+/// Registers for requests that workers handle: as many as workers have had one at a time, and never more than there are workers. They
+/// are kept, for what they have compiled and cached serves the next.
+final class WorkerRegisters: Sendable {
+    private struct State: @unchecked Sendable {
+        // SAFETY: registers are on this list while nobody uses them, and are handed from one thread to another by its lock.
+        var free: [GatewayLoop] = []
+        var made = 0
+    }
+
+    private let state = Lock(State())
+    /// Their places among those who claim keys begin here.
+    private let firstIndex: Int
+    private let most: Int
+
+    init(firstIndex: Int, most: Int) {
+        self.firstIndex = firstIndex
+        self.most = most
+    }
+
+    func lend(_ gateway: Gateway, _ pool: ChunkPool, _ body: (GatewayLoop) -> Void) {
+        let (known, number) = state.withLock { state -> (GatewayLoop?, Int) in
+            if let free = state.free.popLast() { return (free, 0) }
+            state.made += 1
+            return (nil, state.made - 1)
+        }
+        precondition(number < most, "\(number + 1) workers handle requests, of \(most)")
+        let registers =
+            known ?? GatewayLoop(gateway: gateway, index: firstIndex + number, pool: pool, isWorkers: true)
+        body(registers)
+        state.withLock { $0.free.append(registers) }
+    }
+}
+
+extension GatewayLoop {
+    /// Bytes of a body that a loop goes through where each of them is looked at several times, by a schema, for a key, by a digest: half
+    /// a millisecond at 250 MB/s.
+    static let longCheckedBody = 128 << 10
+    /// Bytes where they are scanned once and copied, at some 1,000 MB/s.
+    static let longPlainBody = 512 << 10
+
+    /// Whether the body of the request at hand, which takes events, is to be handled by a worker.
+    func isLong(_ body: UnsafeRawBufferPointer) -> Bool {
+        if isWorkers || !routeRow.pointee.takesEvents { return false }
+        let isChecked = routeRow.pointee.plan != nil || routeRow.pointee.hasKeyRule || head[.idempotencyKey] != nil
+        return isChecked || body.count > Self.longPlainBody
+    }
+
+    /// Handles a request on a worker.
+    fileprivate func handle(_ request: LongRequest, _ refusal: TopicRefusal?) -> Completion {
+        request.takeHead(on: self)
+        request.requestID.withUnsafeBytes { id in
+            begin(
+                id, request.routes, request.asker, now: MonotonicClock.nanoseconds, wallClockMs: BrokerClock.wallMs())
+        }
+        signature = request.signature
+        (topicRefusal, peer) = (refusal, request.peer)
+        defer { (topicRefusal, signature) = (nil, nil) }
+        let completion = perform(request.body.bytes)
+        // No loop's turn ends behind this: the committing thread is told.
+        if case .gated = completion { broker.store.kick() }
+        return completion
+    }
+}
