@@ -34,6 +34,8 @@ final class Exchange {
     var signature: SignedBody?
     /// Its head as it came, once that is not in the connection's input any more.
     var head: ByteSlice?
+    /// The same of HTTP/2.
+    var fields: KeptFields?
     /// Its body, once that is whole and not in the connection's input any more.
     var body: ByteSlice?
     /// The moment at which its body, or the work that it waits for, is given up, in monotonic nanoseconds.
@@ -71,6 +73,7 @@ final class Exchange {
         isTaken = false
         id = ExchangeID(slot: id.slot, generation: id.generation &+ 1)
         (head, body) = (nil, nil)
+        if fields != nil { fields = nil }
         if asker != nil { asker = nil }
         if signature != nil { signature = nil }
     }
@@ -85,7 +88,7 @@ final class Exchange {
 }
 
 /// The exchanges of one loop. They are made as they are needed and kept: as many as there ever were at a time, which is at most the
-/// loop's connections.
+/// loop's connections, and of HTTP/2 the streams of those.
 struct ExchangePool {
     private var all: ContiguousArray<Exchange> = []
     /// Slots whose exchange has ended.

@@ -11,6 +11,7 @@ final class GatewayMetrics: Sendable {
     let refusedInput: Counter
     let refusedConnections: Counter
     let overdueCommits: Counter
+    let http2Connections: Counter
     let unacknowledged: Counter
     let slices: Counter
     let workerTrips: Counter
@@ -38,6 +39,7 @@ final class GatewayMetrics: Sendable {
     /// What came of a request with a key.
     enum Repeats: String, CaseIterable {
         case stored, replayed, busy, mismatch, full
+        case shareFull = "share_full"
     }
 
     struct RequestKey: Hashable {
@@ -101,6 +103,7 @@ final class GatewayMetrics: Sendable {
         workerTrips = registry.counter(
             "millrace_http_reply_worker_trips_total",
             help: "Times that a worker read or unpacked records for a reply, because its loop would have waited.")
+        http2Connections = registry.counter("millrace_http2_connections_total", help: "Connections that spoke HTTP/2.")
         overdueCommits = registry.counter(
             "millrace_http_commit_timeouts_total",
             help: "Connections answered 504 because a commit did not come in time.")

@@ -52,6 +52,7 @@ extension HTTPConnection {
         revive(connection)
         if case .chunks = body.framing { loop.countChunks(body.received) }
         let started = MonotonicClock.nanoseconds
+        loop.peer = peerKey(connection)
         if let rest = settle(body.reader.end(on: loop), started: started, connection) { wait(for: rest, connection) }
         return true
     }

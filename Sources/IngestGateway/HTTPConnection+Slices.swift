@@ -226,7 +226,7 @@ extension HTTPConnection {
 }
 
 /// A reply on its way to a worker and back.
-private struct CarriedReply: @unchecked Sendable {
+struct CarriedReply: @unchecked Sendable {
     // SAFETY: the reply is with one thread at a time: the loop that hands it over touches it again when it has it back, and
     // drops it unlooked at when its connection has ended meanwhile.
     let reply: RecordsReply

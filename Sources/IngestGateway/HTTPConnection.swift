@@ -1,5 +1,6 @@
 import BrokerCore
 import ByteBuffers
+import HTTP2Wire
 import HTTPWire
 import KafkaModel
 import Security
@@ -35,7 +36,9 @@ final class HTTPConnection: ConnectionHandler {
     /// When its next reply is its last, in monotonic nanoseconds.
     let endsAt: Int64
     /// It came to the listener of operators.
-    private let isForOperators: Bool
+    let isForOperators: Bool
+    /// Nothing has come yet but what may be the first head.
+    private var isFirst = true
     /// The request that is not whole, or not answered. Of HTTP/1.1 a connection has one at a time.
     private(set) var exchange: Exchange?
     /// The time at which the unfinished request began, in monotonic nanoseconds; 0: there is none.
@@ -142,13 +145,33 @@ final class HTTPConnection: ConnectionHandler {
             beginReceivingHead(connection)
             return false
         case .failure(let failure):
+            if failure == .unsupportedVersion, isFirst, gateway.options.servesHTTP2, beginHTTP2(&input, connection) {
+                return false
+            }
             gateway.metrics.refusedInput.add()
             refuse(Problem(failure), on: connection)
             return false
         case .complete(let length):
+            isFirst = false
             loop.begin(now: connection.loop.now, wallClockMs: connection.loop.wallClockMs)
             return headIsWhole(&input, length, connection)
         }
+    }
+
+    /// Lets HTTP/2 go on with a connection that begins as its clients begin, or waits for the rest of that. False: it does not.
+    private func beginHTTP2(_ input: inout ConnectionInput, _ connection: Connection) -> Bool {
+        let preface = HTTP2Session.preface
+        guard input.readable.prefix(preface.count).elementsEqual(preface.prefix(input.count)) else { return false }
+        guard input.count >= preface.count else {
+            beginReceivingHead(connection)
+            input.needed = preface.count
+            return true
+        }
+        finishReceiving(connection)
+        let successor = HTTP2Connection(behind: self, connection)
+        connection.handOver(to: successor)
+        successor.received(&input, on: connection)
+        return true
     }
 
     /// Says everything that can be said by the head alone, before a byte of the body is waited for.
@@ -179,7 +202,7 @@ final class HTTPConnection: ConnectionHandler {
     }
 
     /// What is to become of the body of the request at hand.
-    private func wish(_ connection: Connection) -> BodyWish {
+    func wish(_ connection: Connection) -> BodyWish {
         if let serves, loop.asksForHost, !isServed(serves, connection) { return .refused(loop.misdirected) }
         if let proxies = gateway.perimeter.proxies, let problem = findClient(proxies, connection) {
             return .refused(problem)
@@ -206,6 +229,9 @@ final class HTTPConnection: ConnectionHandler {
         self.client = client
         caller = nil
     }
+
+    /// What was found of a credential.
+    func take(_ verdict: Caller.Verdict, of credential: Secret) { caller?.take(verdict, of: credential) }
 
     /// Who shares its limits.
     func peerKey(_ connection: Connection) -> PeerKey {
@@ -368,7 +394,7 @@ final class HTTPConnection: ConnectionHandler {
 
     // MARK: Handling
 
-    private static var noBody: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }
+    static var noBody: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }
 
     /// Handles the request at the start of `input` and consumes it.
     private func handle(_ input: inout ConnectionInput, head: Int, body: Int, _ connection: Connection) {
@@ -379,16 +405,24 @@ final class HTTPConnection: ConnectionHandler {
             let exchange = beginExchange(connection)
             exchange.head = loop.pool.slice(copying: UnsafeRawBufferPointer(rebasing: input.readable[..<head]))
             if case .work(let work) = rest, body > 0 {
-                exchange.body = loop.pool.slice(copying: loop.kept(bytes, for: work))
+                let kept = loop.kept(bytes, for: work)
+                // A long one has its chunk to itself, most often.
+                exchange.body =
+                    body > Self.copiedKept && kept.baseAddress == bytes.baseAddress
+                    ? input.slice(head, count: body) : loop.pool.slice(copying: kept)
             }
             wait(for: rest, connection)
         }
         input.consume(head + body)
     }
 
+    /// A body that waits for work is copied up to this many bytes, and beyond it keeps the memory in which it came.
+    private static let copiedKept = 64 << 10
+
     /// Handles the request whose head was just parsed.
     private func handle(_ body: UnsafeRawBufferPointer, _ connection: Connection) -> Rest? {
         let started = MonotonicClock.nanoseconds
+        loop.peer = peerKey(connection)
         return settle(loop.handle(body), started: started, connection)
     }
 
@@ -418,7 +452,7 @@ final class HTTPConnection: ConnectionHandler {
                 guard let connection = eventLoop.connection(id), let waiting = connection.handler as? HTTPConnection
                 else { return }
                 waiting.pending = nil
-                waiting.caller?.take(verdict, of: credential)
+                waiting.take(verdict, of: credential)
                 connection.endWork()
                 connection.resumeReading()
             }
@@ -452,7 +486,7 @@ final class HTTPConnection: ConnectionHandler {
         connection.pauseReading()
         connection.beginWork()
         let (id, name, handle) = (connection.id, exchange.id, connection.loop.handle)
-        let taken = work.begin(exchange.body, for: peerKey(connection)) {
+        let taken = work.begin(exchange, for: peerKey(connection)) {
             handle.submit { eventLoop in
                 guard let connection = eventLoop.connection(id), let waiting = connection.handler as? HTTPConnection
                 else { return }
@@ -479,6 +513,7 @@ final class HTTPConnection: ConnectionHandler {
         state = .head
         connection.cancelTimer(Self.requestTimer)
         revive(connection)
+        loop.peer = peerKey(connection)
         work.handOver(to: exchange)
         let body = exchange.body
         let started = MonotonicClock.nanoseconds
@@ -508,7 +543,7 @@ final class HTTPConnection: ConnectionHandler {
         connection.setTimer(Self.requestTimer, after: gateway.options.bodyIdleTimeout)
     }
 
-    private func deadline(from moment: Int64) -> Int64 {
+    func deadline(from moment: Int64) -> Int64 {
         let (deadline, isNever) = moment.addingReportingOverflow(gateway.options.requestTimeout.inNanoseconds)
         return isNever ? .max : deadline
     }

@@ -66,7 +66,11 @@ extension GatewayLoop {
         // One at least, or a turn full of new replies would keep the old ones waiting for ever.
         while done < waiting.count, done == 0 || slicing.mayGoOn {
             if let connection = eventLoop.connection(waiting[done]) {
-                (connection.handler as? HTTPConnection)?.continueStream(on: connection)
+                if let handler = connection.handler as? HTTPConnection {
+                    handler.continueStream(on: connection)
+                } else {
+                    (connection.handler as? HTTP2Connection)?.continueStream()
+                }
             }
             done += 1
         }

@@ -194,7 +194,7 @@ extension TLSSettings {
 
     fileprivate init(http name: String, _ configuration: Configuration) {
         self.init(listener: name, configuration, clientAuthenticationKey: "http.ssl.client.auth")
-        applicationProtocols = ["http/1.1"]
+        applicationProtocols = configuration.servesHTTP2 ? ["h2", "http/1.1"] : ["http/1.1"]
         issuesTickets = true
         plainTextAnswer = Gateway.plainTextAnswer
     }

@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.request
 
+import httpx
 import pytest
 
 from conftest import create_topic, program
@@ -175,7 +176,7 @@ def test_events_by_https(tls_broker, certificates):
 
 def test_protocols_and_sessions_of_https(tls_broker, certificates):
     node = tls_broker()
-    for offered, chosen in ((["h2", "http/1.1"], "http/1.1"), ([], None)):
+    for offered, chosen in ((["http/1.1", "h2"], "h2"), (["http/1.1"], "http/1.1"), ([], None)):
         context = ssl.create_default_context(cafile=certificates.path("authority.pem"))
         if offered:
             context.set_alpn_protocols(offered)
@@ -184,6 +185,21 @@ def test_protocols_and_sessions_of_https(tls_broker, certificates):
     output = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{node.https_port}", "-reconnect", "-tls1_2", "-CAfile", certificates.path("authority.pem")],
                             input=b"", capture_output=True, timeout=30).stdout.decode()
     assert output.count("Reused, ") == 5
+
+
+def test_https_speaks_http2(tls_broker, certificates):
+    node = tls_broker()
+    context = ssl.create_default_context(cafile=certificates.path("authority.pem"))
+    with httpx.Client(http2=True, verify=context, base_url=f"https://localhost:{node.https_port}") as client:
+        for number in range(20):
+            reply = client.post("/v1/topics/rides/events", json={"n": number})
+            assert (reply.http_version, reply.status_code) == ("HTTP/2", 201), reply.text
+        lines = b"\n".join(b'{"n":%d,"pad":"%s"}' % (n, b"z" * 500) for n in range(5_000))
+        assert client.post("/v1/topics/rides/events?results=none", content=lines, headers={"Content-Type": "application/x-ndjson"}).json()["accepted"] == 5_000
+        assert client.post("/events", content=b"{", headers={"Content-Type": "application/json"}).json()["code"] == "invalid_json"
+    off = tls_broker(http2_enable="false")
+    with httpx.Client(http2=True, verify=context, base_url=f"https://localhost:{off.https_port}") as client:
+        assert client.get("/healthz").http_version == "HTTP/1.1"
 
 
 def test_words_on_a_port_of_https_are_answered_in_words(tls_broker):

@@ -1,0 +1,198 @@
+import BrokerCore
+import ByteBuffers
+import HTTP2Wire
+import HTTPWire
+import Telemetry
+import Transport
+
+/// Replies that are made in slices: as `HTTPConnection` makes them, for several streams at a time. The connection has one place in
+/// the loop's queue, and its streams take turns in it.
+extension HTTP2Connection {
+    /// Makes the reply at once if it is short, the turn has time for it, and all of it is at hand.
+    func begin(_ reply: RecordsReply, _ stream: HTTP2Stream) {
+        beginExchange(stream)
+        guard loop.slicing.mayBegin(in: now), !isCongested else {
+            return self.stream(reply, stream, leavingFor: nil)
+        }
+        switch makeSlice(of: reply, stream) {
+        case .pause: return self.stream(reply, stream, leavingFor: nil)
+        case .leave(let what): return self.stream(reply, stream, leavingFor: what)
+        case .done: send(stream)
+        case .failed(let problem):
+            loop.answer(problem, instance: loop.head.path)
+            send(stream)
+        }
+        loop.count(started: loop.now, ended: loop.now)
+        endExchange(stream)
+    }
+
+    private func stream(_ reply: RecordsReply, _ stream: HTTP2Stream, leavingFor what: RecordsReply.Elsewhere?) {
+        let streamed = StreamedReply(reply, to: HTTP2Response(self, stream))
+        stream.state = .streaming(streamed)
+        lookLater(stream, after: gateway.options.requestTimeout)
+        writeSlice(streamed)
+        goOn(streamed, stream, leavingFor: what)
+    }
+
+    /// Makes the next part of the reply whose turn it is; called when the connection's turn in the loop's queue has come.
+    func continueStream() {
+        isSliceQueued = false
+        if !slicing.isEmpty {
+            let id = slicing.removeFirst()
+            if let stream = streams[id], case .streaming(let reply) = stream.state, reply.isQueued {
+                reply.isQueued = false
+                makePart(of: reply, stream)
+            }
+        }
+        queueConnection()
+        pump()
+    }
+
+    private func queueConnection() {
+        if slicing.isEmpty || isSliceQueued { return }
+        isSliceQueued = true
+        loop.queueSlice(of: connection)
+    }
+
+    private func makePart(of streamed: StreamedReply, _ stream: HTTP2Stream) {
+        if streamed.writer.hasBegun {
+            loop.continueReply(now: now, wallClockMs: connection.loop.wallClockMs)
+        } else {
+            revive(stream)
+        }
+        switch makeSlice(of: streamed.reply, stream) {
+        case .pause:
+            writeSlice(streamed)
+            return goOn(streamed, stream)
+        case .leave(let what):
+            writeSlice(streamed)
+            return goOn(streamed, stream, leavingFor: what)
+        case .failed(let problem):
+            precondition(!streamed.writer.hasBegun, "a reply failed after it had begun")
+            loop.answer(problem, instance: loop.head.path)
+            send(stream)
+        case .done where streamed.writer.hasBegun: writeSlice(streamed)
+        case .done: send(stream)
+        }
+        if !streamed.writer.hasBegun { loop.count(started: loop.now, ended: loop.now) }
+        endStream(streamed, stream)
+    }
+
+    /// Waits for the next turn, for a worker, or for the peer to read what it has got.
+    func goOn(_ streamed: StreamedReply, _ stream: HTTP2Stream, leavingFor what: RecordsReply.Elsewhere? = nil) {
+        if streamed.writer.isHeadOnly { return endStream(streamed, stream) }
+        // Once it has read, the next turn leaves for the same reason.
+        guard streamed.writer.isReady else { return }
+        if let what { return leave(for: what, streamed, stream) }
+        queue(streamed, stream)
+    }
+
+    private func queue(_ streamed: StreamedReply, _ stream: HTTP2Stream) {
+        streamed.isQueued = true
+        slicing.append(stream.id)
+        queueConnection()
+    }
+
+    private func endStream(_ streamed: StreamedReply, _ stream: HTTP2Stream) {
+        endExchange(stream)
+        guard streamed.writer.hasBegun else { return }
+        _ = streamed.writer.end()
+        stream.state = .replying
+        lookLater(stream, after: gateway.options.requestTimeout)
+    }
+
+    // MARK: Away
+
+    /// Hands the reply to a worker, and goes on when it comes back.
+    private func leave(for what: RecordsReply.Elsewhere, _ streamed: StreamedReply, _ stream: HTTP2Stream) {
+        guard let exchange = stream.exchange else { preconditionFailure("a reply in slices without an exchange") }
+        let (id, number, name, handle) = (connection.id, stream.id, exchange.id, connection.loop.handle)
+        let carried = CarriedReply(reply: streamed.reply, what: what)
+        let isTaken = gateway.broker.workers.submit {
+            carried.reply.perform(carried.what)
+            handle.submit { eventLoop in
+                guard let connection = eventLoop.connection(id) else { return }
+                (connection.handler as? HTTP2Connection)?.cameBack(number, name)
+            }
+        }
+        if isTaken {
+            gateway.metrics.workerTrips.add()
+            (streamed.isAway, streamed.wasAway, streamed.leftAt) = (true, true, now)
+        } else {
+            streamed.reply.refuse(Problem(.overloaded, "Too many requests wait for a worker.", retryAfter: 1))
+            queue(streamed, stream)
+        }
+    }
+
+    /// Takes a reply back from its worker; not one that was given up meanwhile.
+    private func cameBack(_ id: Int32, _ name: ExchangeID) {
+        guard let stream = streams[id], stream.exchange?.id == name, case .streaming(let streamed) = stream.state,
+            streamed.isAway
+        else { return }
+        if let problem = account(for: streamed.reply, stream) { streamed.reply.refuse(problem) }
+        streamed.isAway = false
+        queue(streamed, stream)
+    }
+
+    private enum Slice {
+        case pause
+        case leave(RecordsReply.Elsewhere)
+        case done
+        case failed(Problem)
+    }
+
+    private func makeSlice(of reply: RecordsReply, _ stream: HTTP2Stream) -> Slice {
+        let began = MonotonicClock.nanoseconds
+        defer { loop.slicing.charge(MonotonicClock.nanoseconds - began) }
+        switch reply.advance(&loop.out) {
+        case .done: return .done
+        case .failed(let problem): return .failed(problem)
+        case .leave(let what):
+            if let problem = account(for: reply, adding: what.price, stream) { return .failed(problem) }
+            return reply.isEnding ? .pause : .leave(what)
+        case .pause:
+            gateway.metrics.slices.add()
+            if let problem = account(for: reply, stream) { return .failed(problem) }
+            return .pause
+        }
+    }
+
+    /// Counts what a reply holds until its next turn as its peer's, as `HTTPConnection` does.
+    private func account(for reply: RecordsReply, adding price: Int = 0, _ stream: HTTP2Stream) -> Problem? {
+        let held = min(reply.heldBytes + price, gateway.options.maxInflightBytesPerPeer)
+        let exchange = beginExchange(stream)
+        if held <= exchange.reserved {
+            gateway.inflight.release(exchange.reserved - held, of: stream.peer)
+            exchange.reserved = held
+            return nil
+        }
+        guard let problem = reserve(held - exchange.reserved, stream) else { return nil }
+        return reply.giveUp() ? nil : problem
+    }
+
+    private func writeSlice(_ streamed: StreamedReply) {
+        let bytes = loop.out.bytes
+        if bytes.count == 0 { return }
+        defer { loop.trim() }
+        if !streamed.writer.hasBegun {
+            streamed.writer.begin()
+            loop.count(started: loop.now, ended: loop.now)
+        }
+        streamed.writer.write(bytes)
+    }
+
+    /// Resets a stream whose peer does not read what we keep for it, or for which the disk does not give the records in time.
+    func checkReader(of streamed: StreamedReply, _ stream: HTTP2Stream, moved: Int) {
+        let timeout = gateway.options.requestTimeout
+        if streamed.isAway, now - streamed.leftAt >= timeout.inNanoseconds {
+            if streamed.writer.hasBegun { return streamed.writer.reset() }
+            return refuseUnread(
+                Problem(.readTimeout, "The disk did not give the records in time.", retryAfter: 5), stream)
+        }
+        guard streamed.wasAway || moved >= max(leastProgress(in: timeout), (stream.exchange?.reserved ?? 0) / 10) else {
+            return streamed.writer.reset()
+        }
+        streamed.wasAway = streamed.isAway
+        lookLater(stream, after: timeout)
+    }
+}
