@@ -135,6 +135,7 @@ extension RequestHead {
         case 0x48_4354_4150: .patch
         case 0x4554_454c_4544: .delete
         case 0x53_4e4f_4954_504f: .options
+        case 0x45_4341_5254: .trace
         default: nil
         }
     }

@@ -1,5 +1,7 @@
 public enum HTTPMethod: UInt8, Sendable {
     case get, head, post, put, patch, delete, options
+    /// Known, so that it can be refused as one that is not allowed; served nowhere.
+    case trace
 
     public var name: StaticString {
         switch self {
@@ -10,6 +12,7 @@ public enum HTTPMethod: UInt8, Sendable {
         case .patch: "PATCH"
         case .delete: "DELETE"
         case .options: "OPTIONS"
+        case .trace: "TRACE"
         }
     }
 }

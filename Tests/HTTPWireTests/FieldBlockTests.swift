@@ -69,7 +69,7 @@ import Testing
             #expect(head.take(Self.block(Self.usual + fields)) == failure, "\(fields)")
         }
         let targets: [(String, String, HTTPFailure)] = [
-            (":method", "TRACE", .unsupportedMethod), (":path", "a", .badTarget), (":path", "/a b", .badTarget),
+            (":method", "LINK", .unsupportedMethod), (":path", "a", .badTarget), (":path", "/a b", .badTarget),
             (":path", "/a#b", .badTarget), (":path", "*", .badTarget), (":path", "", .badTarget),
             (":path", "http://other/", .badTarget), (":path", "/a\\b", .badTarget),
         ]

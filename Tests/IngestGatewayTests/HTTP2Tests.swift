@@ -84,7 +84,7 @@ import Transport
             ("POST", "/typed", "{\"n\":\"a\"}", []), ("POST", "/typed", "[{\"n\":1},{}]", []),
             ("POST", "/topics/t", "{}", [("content-type", "application/vnd.kafka.json.v2+json")]),
             ("GET", "/v1/topics/none/records", nil, []), ("GET", "/openapi.json", nil, []),
-            ("TRACE", "/events", nil, []), ("POST", "/events", "{}", [("idempotency-key", "")]),
+            ("TRACE", "/events", nil, []), ("LINK", "/events", nil, []), ("POST", "/events", "{}", [("idempotency-key", "")]),
         ]
         for (method, path, body, fields) in requests {
             let lines = fields.map { "\($0.0): \($0.1)" }

@@ -139,7 +139,9 @@ struct OpenAPIDocument: ~Copyable {
     private mutating func writeParameters(_ definition: RouteDefinition, _ operation: OperationText, _ path: String) {
         let hasPlace = path.contains("{partition}")
         let query = (definition.endpoint.parameters ?? []).filter { !hasPlace || $0.description != "partition" }
-        let fields = RouteTable.fields(of: definition)
+        // To who reads, a key is of no use.
+        let fields = RouteTable.fields(of: definition).subtracting(
+            definition.endpoint.target == nil ? KnownFields(.partitionKey) : KnownFields())
         out.text(",\"parameters\":[")
         var isFirst = true
         for name in query {
@@ -166,8 +168,10 @@ struct OpenAPIDocument: ~Copyable {
     private static func schema(ofQuery name: StaticString) -> StaticString {
         switch name.description {
         case "results": "{\"enum\":[\"none\",\"errors\",\"all\"]}"
-        case "offset", "partition": "{\"type\":\"integer\",\"minimum\":0}"
-        case "limit", "max_bytes": "{\"type\":\"integer\",\"minimum\":1}"
+        case "offset": "{\"anyOf\":[{\"type\":\"integer\",\"minimum\":0,\"maximum\":9007199254740991},{\"enum\":[\"earliest\",\"latest\"]}]}"
+        case "partition", "timestamp": "{\"type\":\"integer\",\"minimum\":0,\"maximum\":9007199254740991}"
+        case "limit": "{\"type\":\"integer\",\"minimum\":1,\"maximum\":10000}"
+        case "max_bytes": "{\"type\":\"integer\",\"minimum\":1,\"maximum\":4194304}"
         default: "{\"type\":\"string\"}"
         }
     }
@@ -175,7 +179,7 @@ struct OpenAPIDocument: ~Copyable {
     private static let fieldSchemas: [(KnownField, StaticString)] = [
         (.partitionKey, "{\"type\":\"string\",\"maxLength\":1024}"),
         (.batchMode, "{\"enum\":[\"atomic\",\"partial\"]}"),
-        (.idempotencyKey, "{\"type\":\"string\",\"pattern\":\".\",\"maxLength\":255}"),
+        (.idempotencyKey, "{\"type\":\"string\",\"pattern\":\"^[!#-~][ -~]*$\",\"maxLength\":255}"),
     ]
 
     private mutating func writeBody(_ definition: RouteDefinition) {
@@ -227,7 +231,7 @@ struct OpenAPIDocument: ~Copyable {
         "request_id":{"type":"string"},"sequenceNumber":{"type":"string"},"shardId":{"type":"string"},\
         "partition":{"type":"integer"},"offset":{"type":"integer"}}},\
         "Envelope":{"type":"object","required":["event_type","payload"],"properties":{"event_type":{"type":"string",\
-        "pattern":"^."},"payload":{"type":"object"},"timestamp":{"type":["string","number","null"]}}},\
+        "pattern":"^[^\\u0000]+$","maxLength":256},"payload":{"type":"object"},"timestamp":{"type":["string","number","null"]}}},\
         "KafkaV2Records":{"type":"object","required":["records"],"properties":{"records":{"type":"array","minItems":1,\
         "items":{"type":"object"}}}},\
         "KafkaV2Offsets":{"type":"object","required":["offsets"],"properties":{"offsets":{"type":"array","items":{\

@@ -68,8 +68,15 @@ extension GatewayLoop {
         guard let parameters = endpoint.parameters else { return nil }
         let taken = parameters.filter { route.partition == nil || !Self.isPlace($0) }
         var items = QueryItems(head.query)
+        var seen: UInt32 = 0
         while let item = items.next() {
-            if taken.contains(where: { item.name.equals($0) }) { continue }
+            if let index = taken.firstIndex(where: { item.name.equals($0) }) {
+                // Two readers could pick different ones.
+                let bit: UInt32 = 1 << UInt32(index)
+                defer { seen |= bit }
+                if seen & bit == 0 { continue }
+                return Problem(.invalidParameter, "The query parameter \(taken[index]) stands twice.")
+            }
             let list = taken.isEmpty ? "no parameters" : taken.map(\.description).joined(separator: ", ")
             return Problem(
                 .unsupportedParameter,
