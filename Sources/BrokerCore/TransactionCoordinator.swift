@@ -74,8 +74,9 @@ public final class TransactionCoordinator: Sendable {
     let signal = Signal()
     /// Partitions that take no marker just now, by name: so many at most as there are partitions.
     let refusing = Lock(Set<String>())
-    /// The least ticket that something waits for.
-    private let wakeAt = Atomic<UInt64>(.max)
+    /// The least ticket that something waits for. Signed, because `min` compares unsigned atomics as if they were: no ticket
+    /// would be less than the largest number.
+    private let wakeAt = Atomic<Int64>(.max)
     /// A block of producer ids is being claimed for transactions whose epoch has run out.
     private let isClaiming = Atomic<Bool>(false)
 
@@ -327,7 +328,7 @@ public final class TransactionCoordinator: Sendable {
 
     func wait(for ticket: UInt64, _ add: (inout Waiting) -> Void) {
         waiting.withLock { add(&$0) }
-        wakeAt.min(ticket, ordering: .sequentiallyConsistent)
+        wakeAt.min(Int64(clamping: ticket), ordering: .sequentiallyConsistent)
         // A commit that was published before this saw nobody waiting.
         if broker.store.durableTicket >= ticket || broker.store.isOffline { signal.raise() }
     }
@@ -336,7 +337,7 @@ public final class TransactionCoordinator: Sendable {
     public func committed(through ticket: UInt64) {
         // Whoever waits has said so before it looked at what is durable.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
-        if wakeAt.load(ordering: .relaxed) <= ticket { signal.raise() }
+        if wakeAt.load(ordering: .relaxed) <= Int64(clamping: ticket) { signal.raise() }
     }
 
     // MARK: The thread
@@ -373,7 +374,7 @@ public final class TransactionCoordinator: Sendable {
             let wake = turn(&timers, BrokerClock.monotonicMs())
             broker.store.kick()
             if wiring.withLock({ $0!.stopping }) { return }
-            wakeAt.store(wake.ticket, ordering: .sequentiallyConsistent)
+            wakeAt.store(Int64(clamping: wake.ticket), ordering: .sequentiallyConsistent)
             atomicMemoryFence(ordering: .sequentiallyConsistent)
             // What came meanwhile has raised the signal, or stands in the list with its ticket.
             if broker.store.durableTicket >= wake.ticket || leastTicket() < wake.ticket { continue }

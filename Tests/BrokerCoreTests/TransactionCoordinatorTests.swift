@@ -123,6 +123,20 @@ import Testing
         #expect(rig.state(id) == .completeCommit)
     }
 
+    /// The thread sleeps while nothing can be done: a commit of what a transaction's end waits for wakes it.
+    @Test func aCommitWakesWhoWaitsForIt() throws {
+        let rig = try Rig()
+        let producer = try rig.begin(id)
+        rig.settle()
+        _ = rig.coordinator.signal.take()
+        rig.commit(id, producer)
+        let ticket = try #require(rig.coordinator.waiting.withLock { $0.ends.first?.ticket })
+        rig.coordinator.committed(through: ticket - 1)
+        #expect(!rig.coordinator.signal.take())
+        rig.coordinator.committed(through: ticket)
+        #expect(rig.coordinator.signal.take())
+    }
+
     /// The transaction's partition takes no markers, and the coordinator's log comes and goes meanwhile.
     @Test func aLogThatFlapsEndsATransactionOnce() throws {
         let rig = try Rig()
