@@ -148,8 +148,8 @@ extension KafkaConnection {
 
     /// How often, and for how long, the coordinator is asked again while it still ends the transaction before: a client would wait
     /// longer. Source: `add.partitions.to.txn.retry.backoff.ms`, KAFKA-18654.
-    private static let retryMs: Int64 = 20
-    private static let mostRetries = 5
+    static let retryMs: Int64 = 4
+    static let mostRetries = 25
 
     /// Asks the coordinator, and goes on when it has answered and that is on disk.
     func askCoordinator(_ held: HeldProduce, retries: Int = 0) {
@@ -158,7 +158,7 @@ extension KafkaConnection {
         let outcome = ask(transaction, producer)
         let codes = outcome.answer
         if transaction.isVersion2, codes.contains(.concurrentTransactions), retries < Self.mostRetries {
-            return askAgain(held, retries + 1)
+            return tryAgainSoon { $0.askCoordinator(held, retries: retries + 1) }
         }
         transaction.take(codes)
         held.run.transaction = transaction
@@ -182,13 +182,14 @@ extension KafkaConnection {
         }
     }
 
-    private func askAgain(_ held: HeldProduce, _ retries: Int) {
+    /// Lets the transaction before end, for a moment in which nothing else of the connection is read.
+    func tryAgainSoon(_ body: @escaping (KafkaConnection) -> Void) {
         park(.work)
         let id = connection.id
         _ = loop.eventLoop.schedule(after: .milliseconds(Self.retryMs)) { [unowned loop] _ in
             guard let handler = loop.eventLoop.connection(id)?.handler as? KafkaConnection else { return }
             handler.unpark()
-            handler.askCoordinator(held, retries: retries)
+            body(handler)
         }
     }
 

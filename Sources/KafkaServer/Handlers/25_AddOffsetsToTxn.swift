@@ -6,23 +6,31 @@ import KafkaWire
 import Security
 
 /// AddOffsetsToTxn: adds a group's partition of `__consumer_offsets` to a producer's transaction. Versions: 2 may answer
-/// PRODUCER_FENCED. Source: KIP-98.
+/// PRODUCER_FENCED. Where the transaction before is being ended it waits a moment, as the answer CONCURRENT_TRANSACTIONS makes
+/// librdkafka wait for much longer than that takes. Source: KIP-98.
 extension KafkaConnection {
     func addOffsetsToTxn(_ request: borrowing Request) throws(DecodeError) {
         let asked = try request.decode(AddOffsetsToTxnRequest.self)
         var response = AddOffsetsToTxnResponse()
-        var commits = CommitSpan()
         if !permissions.allows(.write, .transactionalID, asked.transactionalID) {
             response.errorCode = ErrorCode.transactionalIDAuthorizationFailed.rawValue
         } else if !permissions.allows(.read, group: asked.groupID) {
             response.errorCode = ErrorCode.groupAuthorizationFailed.rawValue
         } else {
-            let outcome = broker.transactions.addGroup(
-                asked.groupID, to: ExactString(asked.transactionalID),
-                ProducerIdentity(asked.producerID, asked.producerEpoch), isVersion2: false)
-            commits.add(outcome.ticket)
-            response.errorCode = outcome.answer.fenced(in: request.version, from: 2).rawValue
+            return addOffsets(asked, request.ticket)
         }
-        reply(response, to: request.ticket, commits: commits)
+        reply(response, to: request.ticket)
+    }
+
+    private func addOffsets(_ asked: AddOffsetsToTxnRequest, _ ticket: ReplyTicket, retries: Int = 0) {
+        let outcome = broker.transactions.addGroup(
+            asked.groupID, to: ExactString(asked.transactionalID),
+            ProducerIdentity(asked.producerID, asked.producerEpoch), isVersion2: false)
+        if outcome.answer == .concurrentTransactions, retries < Self.mostRetries {
+            return tryAgainSoon { $0.addOffsets(asked, ticket, retries: retries + 1) }
+        }
+        var response = AddOffsetsToTxnResponse()
+        response.errorCode = outcome.answer.fenced(in: ticket.version, from: 2).rawValue
+        reply(response, to: ticket, commits: CommitSpan(outcome.ticket))
     }
 }
