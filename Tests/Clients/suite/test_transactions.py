@@ -1,5 +1,5 @@
 """Transactions: every refusal by hand-made requests in both protocols, which `--broker kafka` shows to be Apache Kafka's; then
-confluent-kafka, aiokafka and Java, with the node killed."""
+confluent-kafka, aiokafka and Java, with the node killed, and the short form of tools/exactly-once-test."""
 
 import asyncio
 import os
@@ -10,10 +10,12 @@ import uuid
 
 import pytest
 
+from conftest import program
 from harness import wire
 from harness.broker import end_with_parent
 from harness.transactions import PASSING, Transactional, fetch_committed, patiently, shown
 from harness.wire import Connection
+from trials.exactly_once import Trial, exactly_once_node
 
 NONE, INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE, INVALID_PRODUCER_ID_MAPPING, CONCURRENT, FENCED, ABORTABLE = 0, 47, 48, 49, 51, 90, 120
 
@@ -395,6 +397,16 @@ def test_exactly_once_through_kills_of_the_node(new_broker):
         assert len(wait_for(count)) == count
     finally:
         copier.kill()
+
+
+@pytest.mark.timeout(400)
+def test_exactly_once_through_kills_of_everybody(pytestconfig, seed):
+    kind = pytestconfig.getoption("--broker")
+    node = exactly_once_node(kind, program(pytestconfig))
+    try:
+        Trial(node, seed, 12).run()
+    finally:
+        node.remove()
 
 
 # MARK: Java
