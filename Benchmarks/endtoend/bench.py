@@ -134,7 +134,7 @@ class Bench:
             if row.fill:
                 # What is read later is written here, and read once: both are the warming.
                 machine.wait_for_disk(self.scratch, self.options.disk)
-                self.clients.lean_fill(node, topic, row.fill[1], row.fill[0], row.partitions)
+                self.clients.lean_fill(node, topic, row.fill[1], row.fill[0], row.partitions, row.transactions)
             row.measure(self.clients, row.key, node, topic)
         finally:
             self.clients.seconds, self.clients.lead = seconds, lead

@@ -140,20 +140,22 @@ class Clients:
         return ["-f", self.text] if self.text else []
 
     def lean_produce(self, row: str, node: Node, topic: str, size: int, *, codec: str = "none", acks: str = "all", partitions: int = 1, producers: int = 1,
-                     idempotent: bool = False, rate: float = 0, unit: str = "MB/s") -> Sample:
+                     idempotent: bool = False, rate: float = 0, unit: str = "MB/s", transactions: str = "") -> Sample:
+        """`transactions`: they are committed after so many records ("100"), or milliseconds ("100ms"); the waits are those of commits."""
         command = [self.lean, "produce", *node.client_options, "-b", node.bootstrap, "-t", topic, "-s", str(size), "-c", codec, "-a", acks, "-p", str(partitions), "-n", str(producers),
-                   "-d", f"{self.seconds:g}", "-w", f"{self.lead:g}", *self.payload(), *(["-i"] if idempotent else []), *(["-R", f"{rate:.0f}"] if rate else []), "-P", str(node.pid)]
+                   "-d", f"{self.seconds:g}", "-w", f"{self.lead:g}", *self.payload(), *(["-i"] if idempotent else []), *(["-T", transactions] if transactions else []), *(["-R", f"{rate:.0f}"] if rate else []), "-P", str(node.pid)]
         self.note(row, node, command, topic)
         values = run(command)
         # Flat out, a wait is mostly the client's own queue and says nothing of the broker.
-        waits = (values["p50_ms"], values["p99_ms"], values["p999_ms"]) if rate else (None, None, None)
+        waits = (values["p50_ms"], values["p99_ms"], values["p999_ms"]) if rate or transactions else (None, None, None)
         return self.of_lean(node, values, unit, waits)
 
-    def lean_fill(self, node: Node, topic: str, size: int, records: int, partitions: int = 1) -> None:
-        run([self.lean, "produce", *node.client_options, "-b", node.bootstrap, "-t", topic, "-s", str(size), "-m", str(records), "-p", str(partitions), *self.payload()])
+    def lean_fill(self, node: Node, topic: str, size: int, records: int, partitions: int = 1, transactions: str = "") -> None:
+        run([self.lean, "produce", *node.client_options, "-b", node.bootstrap, "-t", topic, "-s", str(size), "-m", str(records), "-p", str(partitions), *(["-T", transactions] if transactions else []), *self.payload()])
 
-    def lean_consume(self, row: str, node: Node, topic: str, records: int, *, partitions: int = 1, consumers: int = 1, unit: str = "MB/s") -> Sample:
-        command = [self.lean, "consume", *node.client_options, "-b", node.bootstrap, "-t", topic, "-m", str(records), "-p", str(partitions), "-n", str(consumers), "-P", str(node.pid)]
+    def lean_consume(self, row: str, node: Node, topic: str, records: int, *, partitions: int = 1, consumers: int = 1, unit: str = "MB/s", isolation: str = "") -> Sample:
+        """`isolation`: "read_uncommitted"; librdkafka's default is read_committed."""
+        command = [self.lean, "consume", *node.client_options, *(["-x", f"isolation.level={isolation}"] if isolation else []), "-b", node.bootstrap, "-t", topic, "-m", str(records), "-p", str(partitions), "-n", str(consumers), "-P", str(node.pid)]
         self.note(row, node, command, topic)
         return self.of_lean(node, run(command), unit, (None, None, None))
 

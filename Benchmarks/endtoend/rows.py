@@ -38,6 +38,7 @@ class Row:
     partitions: int = 1
     cpu: str = "GB"  # what CPU time is given by: "GB" or "record"
     fill: tuple[int, int] | None = None  # records and their size that a reading row finds; then one topic serves all rounds
+    transactions: str = ""  # ... written in transactions of so many records
     is_cold: bool = False  # the files are put out of the page cache before each round
     follows_rate: bool = False  # at half of Kafka's peak
     keeps_topic: bool = False  # one topic serves all rounds, where making one takes longer than a round
@@ -104,6 +105,12 @@ def must_hold(scale: float) -> list[Row]:
             (Target("rate", "kafka", 1), Target("cpu", "kafka", 0.7, False)), fill=(small, 100)),
         Row("F-2", "rawload: fetch, 2 connections, 1 MiB replies", "MB/s", ("rawload",), BROKERS + BOUNDS[:1], lambda c, row, node, topic: c.rawload_fetch(row, node, topic, 2, 1 << 20),
             (Target("rate", "kafka", 1), Target("cpu", "kafka", 0.8, False)), fill=(kilo // 2, 1024)),
+        *[Row(f"X-{every}", f"lean: 1 KiB in transactions, a commit every {words}", "records/s", (), BROKERS, lean(1024, unit="records/s", transactions=every),
+              (Target("rate", "kafka", 1.3), Target("cpu", "kafka", 0.5, False)), cpu="record") for every, words in (("100ms", "100 ms"), ("100", "100 records"))],
+        Row("X-C", "lean: consume 1 KiB of transactions, read_committed", "MB/s", (), BROKERS[:2], lambda c, row, node, topic: c.lean_consume(row, node, topic, kilo),
+            (Target("rate", "row:X-CU", 0.97), Target("rate", "kafka", 1)), fill=(kilo, 1024), transactions="1000"),
+        Row("X-CU", "lean: consume 1 KiB of transactions, read_uncommitted", "MB/s", (), BROKERS[:2], lambda c, row, node, topic: c.lean_consume(row, node, topic, kilo, isolation="read_uncommitted"),
+            fill=(kilo, 1024), transactions="1000"),
         Row("P99", "lean: 1 KiB at half of Kafka's peak rate", "MB/s", (), BROKERS, lean(1024), (Target("p99", "kafka", 1, False),), follows_rate=True),
         Row("J-1k", "Kafka's producer-perf-test: 1 KiB", "MB/s", ("java",), BROKERS, lambda c, row, node, topic: c.java_produce(row, node, topic, 1024, 150_000)),
         Row("J-100", "Kafka's producer-perf-test: 100 B", "MB/s", ("java",), BROKERS, lambda c, row, node, topic: c.java_produce(row, node, topic, 100, 800_000)),
@@ -112,7 +119,7 @@ def must_hold(scale: float) -> list[Row]:
     ]
 
 
-SHORT = ("start", "R-1", "R-64", "A-1", "A-64x1000", "L-1k", "C-1k", "P99", "G-1", "G-lines")
+SHORT = ("start", "R-1", "R-64", "A-1", "A-64x1000", "L-1k", "C-1k", "X-100ms", "P99", "G-1", "G-lines")
 
 
 def matrix() -> list[Row]:

@@ -18,6 +18,9 @@ struct options {
     double seconds, warmup, rate;
     long long records;
     bool idempotent;
+    // A transaction ends after so many records, or so many seconds; 0 and 0: no transactions.
+    long transaction_records;
+    double transaction_seconds;
     int broker;  // process whose CPU time is counted over the measured window, or 0
     // KEY=VALUE each.
     char *extra[MAX_EXTRA];

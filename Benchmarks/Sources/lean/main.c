@@ -14,6 +14,8 @@ static const char usage[] =
     "  -m N   records of each client, instead of -d and -w\n"
     "  -c CODEC  none, gzip, snappy, lz4, zstd     -a ACKS  all (default), 1, 0\n"
     "  -l MS  linger (default: 5)                  -i     idempotent\n"
+    "  -T N, -T Nms  transactions, which are committed after N records or N milliseconds; what is committed counts, and\n"
+    "         a wait is that of a commit\n"
     "  -R N   records a second over all producers, waits counted from when a record was due\n"
     "  -u PATH, -B BYTES  of http-stream: where to post, and bytes of one body (default: 1 MiB)\n"
     "  -x KEY=VALUE  a setting of librdkafka's, such as security.protocol=ssl; up to 8\n"
@@ -28,7 +30,7 @@ int main(int count, char **words) {
     }
     const char *command = words[1];
     optind = 2;
-    for (int letter; (letter = getopt(count, words, "b:t:p:n:s:f:d:w:m:c:a:l:iR:u:B:P:x:")) != -1;) {
+    for (int letter; (letter = getopt(count, words, "b:t:p:n:s:f:d:w:m:c:a:l:iT:R:u:B:P:x:")) != -1;) {
         switch (letter) {
             case 'b': o.bootstrap = optarg; break;
             case 't': o.topic = optarg; break;
@@ -43,6 +45,14 @@ int main(int count, char **words) {
             case 'a': o.acks = optarg; break;
             case 'l': o.linger = optarg; break;
             case 'i': o.idempotent = true; break;
+            case 'T': {
+                char *end;
+                double every = strtod(optarg, &end);
+                if (every < 1 || (*end != 0 && strcmp(end, "ms") != 0)) die("-T N or -T Nms, not %s", optarg);
+                if (*end == 0) o.transaction_records = (long)every;
+                else o.transaction_seconds = every / 1000;
+                break;
+            }
             case 'R': o.rate = atof(optarg); break;
             case 'u': o.path = optarg; break;
             case 'B': o.body = strtoul(optarg, NULL, 10); break;

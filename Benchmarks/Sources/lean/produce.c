@@ -1,8 +1,9 @@
 // `lean produce`: N producers, each a librdkafka instance and a thread, send pieces of the payload to the partitions in turn.
 //
-// Two ways to send. Flat out: batches of messages as fast as the local queue takes them; a wait counts from the call. At a
+// Three ways to send. Flat out: batches of messages as fast as the local queue takes them; a wait counts from the call. At a
 // fixed rate (-R): message k of a producer is due at start + k / rate whatever the broker does, and its wait counts from
-// then on, so a broker that stalls is charged for every message that should have been sent meanwhile.
+// then on, so a broker that stalls is charged for every message that should have been sent meanwhile. In transactions (-T):
+// flat out, but for the commits, each of which is waited for. What is queued here then is little, as a commit waits for all of it.
 #include "lean.h"
 
 #include <pthread.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define BURST 500
 
@@ -29,6 +31,8 @@ struct producer {
 
 static atomic_bool stopped;
 
+static bool in_transactions(const struct options *o) { return o->transaction_records > 0 || o->transaction_seconds > 0; }
+
 static void delivered(rd_kafka_t *client, const rd_kafka_message_t *message, void *opaque) {
     (void)client;
     struct producer *p = opaque;
@@ -36,6 +40,8 @@ static void delivered(rd_kafka_t *client, const rd_kafka_message_t *message, voi
         atomic_fetch_add_explicit(&p->failed, 1, memory_order_relaxed);
         return;
     }
+    // Of a transaction all count, or none, when it is committed.
+    if (in_transactions(p->options)) return;
     atomic_store_explicit(
         &p->acknowledged, atomic_load_explicit(&p->acknowledged, memory_order_relaxed) + 1, memory_order_relaxed);
     int64_t due = (int64_t)(intptr_t)message->_private;
@@ -75,6 +81,40 @@ static void send_flat_out(struct producer *p) {
     free(messages);
 }
 
+static void expect_none(rd_kafka_error_t *error, const char *what) {
+    if (error) die("%s: %s", what, rd_kafka_error_string(error));
+}
+
+static void send_in_transactions(struct producer *p) {
+    const struct options *o = p->options;
+    expect_none(rd_kafka_init_transactions(p->client, 30000), "init_transactions");
+    rd_kafka_message_t *messages = calloc(BURST, sizeof *messages);
+    uint64_t turn = 0;
+    while (!atomic_load_explicit(&stopped, memory_order_relaxed)) {
+        uint64_t end = o->records > 0 ? (uint64_t)o->records : UINT64_MAX, first = p->sent;
+        if (first == end) break;
+        if (o->transaction_records > 0 && first + (uint64_t)o->transaction_records < end) end = first + (uint64_t)o->transaction_records;
+        int64_t until = o->transaction_seconds > 0 ? now_ns() + (int64_t)(o->transaction_seconds * 1e9) : INT64_MAX;
+        expect_none(rd_kafka_begin_transaction(p->client), "begin_transaction");
+        while (p->sent < end && now_ns() < until && !atomic_load_explicit(&stopped, memory_order_relaxed)) {
+            int count = end - p->sent < BURST ? (int)(end - p->sent) : BURST;
+            for (int i = 0; i < count; i++)
+                messages[i] = (rd_kafka_message_t){.payload = payload_piece(p->payload, p->sent + (uint64_t)i), .len = p->payload->size};
+            int taken = rd_kafka_produce_batch(p->topic, next_partition(p, turn++), 0, messages, count);
+            p->sent += (uint64_t)taken;
+            rd_kafka_poll(p->client, taken < count ? 1 : 0);
+        }
+        int64_t asked = now_ns();
+        expect_none(rd_kafka_commit_transaction(p->client, 60000), "commit_transaction");
+        int64_t now = now_ns();
+        atomic_store_explicit(
+            &p->acknowledged, atomic_load_explicit(&p->acknowledged, memory_order_relaxed) + (p->sent - first),
+            memory_order_relaxed);
+        if (asked >= p->window_begin && asked < p->window_end) histogram_note(&p->waits, now - asked);
+    }
+    free(messages);
+}
+
 static void send_at_rate(struct producer *p) {
     double interval = 1e9 * p->options->clients / p->options->rate;
     // Producers are spread over one interval, so that together they send evenly.
@@ -104,7 +144,9 @@ static void send_at_rate(struct producer *p) {
 
 static void *run(void *argument) {
     struct producer *p = argument;
-    if (p->options->rate > 0)
+    if (in_transactions(p->options))
+        send_in_transactions(p);
+    else if (p->options->rate > 0)
         send_at_rate(p);
     else
         send_flat_out(p);
@@ -122,8 +164,14 @@ static void make(struct producer *p) {
     const struct options *o = p->options;
     rd_kafka_conf_t *conf = configuration(
         o, (const char *const[]){"linger.ms", o->linger, "compression.codec", o->codec, "acks", o->acks, "enable.idempotence",
-                                 o->idempotent ? "true" : "false", "queue.buffering.max.messages",
-                                 "1000000", "queue.buffering.max.kbytes", "262144", "batch.num.messages", "10000", NULL});
+                                 o->idempotent || in_transactions(o) ? "true" : "false", "queue.buffering.max.messages",
+                                 "1000000", "queue.buffering.max.kbytes", in_transactions(o) ? "16384" : "262144", "batch.num.messages", "10000", NULL});
+    if (in_transactions(o)) {
+        // An id of its own: another run's transaction is none of this one's.
+        char id[64];
+        snprintf(id, sizeof id, "lean-%d-%d", (int)getpid(), p->number);
+        if (rd_kafka_conf_set(conf, "transactional.id", id, error, sizeof error) != RD_KAFKA_CONF_OK) die("%s", error);
+    }
     rd_kafka_conf_set_dr_msg_cb(conf, delivered);
     rd_kafka_conf_set_opaque(conf, p);
     p->client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, error, sizeof error);
@@ -144,6 +192,7 @@ static uint64_t total(struct producer *producers, int count, bool failed) {
 
 int produce(const struct options *options) {
     if (options->clients > MAX_CLIENTS) die("at most %d producers", MAX_CLIENTS);
+    if (in_transactions(options) && options->rate > 0) die("-T and -R exclude one another");
     struct payload payload;
     payload_load(&payload, options);
     struct producer *producers = calloc((size_t)options->clients, sizeof *producers);
