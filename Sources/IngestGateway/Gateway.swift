@@ -81,6 +81,8 @@ public final class Gateway: Sendable {
     public func setUp(_ loop: EventLoop) {
         loops.set(GatewayLoop(gateway: self, index: loop.index, pool: loop.pool), at: loop.index)
         handles.withLock { $0.append(loop.handle) }
+        // Its state holds the gateway, which holds the table.
+        loop.atEnd { [loops, index = loop.index] in loops.letGo(index) }
         if loop.index == 0 { scheduleFloors(on: loop) }
         guard loop.turnWork == nil else { return }
         loop.turnWork = TurnWork(
@@ -207,7 +209,7 @@ public final class Gateway: Sendable {
 
 /// The loops' states, by loop index.
 private final class GatewayLoops: @unchecked Sendable {
-    // SAFETY: each place is written once, by its loop's thread before it serves, and read by that thread only.
+    // SAFETY: each place is written by its loop's thread, before it serves and when it ends, and read by that thread only.
     private let states: UnsafeMutablePointer<GatewayLoop?>
     private let count: Int
 
@@ -226,6 +228,8 @@ private final class GatewayLoops: @unchecked Sendable {
         precondition(index < count, "loop \(index) of a gateway for \(count)")
         states[index] = state
     }
+
+    func letGo(_ index: Int) { states[index] = nil }
 
     subscript(index: Int) -> GatewayLoop {
         guard let state = states[index] else { preconditionFailure("Gateway.setUp was not called on loop \(index)") }

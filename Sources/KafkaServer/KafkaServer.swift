@@ -75,6 +75,8 @@ public final class KafkaServer: Sendable {
     public func setUp(_ loop: EventLoop) {
         let state = KafkaLoop(loop: loop, server: self)
         loops.set(state, handle: loop.handle)
+        // Its state holds the server, which holds the table.
+        loop.atEnd { [loops, index = loop.index] in loops.letGo(index) }
         loop.onCommit = { [unowned state] _ in state.commitsArrived() }
         loop.turnWork = TurnWork(
             isWanted: { [store = broker.store] in store.wantsCommit },
@@ -123,7 +125,7 @@ public final class KafkaServer: Sendable {
 
 /// The loops' states, by loop index.
 final class LoopTable: @unchecked Sendable {
-    // SAFETY: each place is written once, by its loop's thread before it serves, and `state` is only asked for by that
+    // SAFETY: each place is written by its loop's thread, before it serves and when it ends, and `state` is only asked for by that
     // thread; what other threads use (`handle`, `inbox`) is immutable or has a lock.
     private let states: UnsafeMutablePointer<KafkaLoop?>
     private let shared: UnsafeMutablePointer<Shared?>
@@ -156,6 +158,8 @@ final class LoopTable: @unchecked Sendable {
         states[handle.index] = state
         shared[handle.index] = Shared(handle: handle)
     }
+
+    func letGo(_ index: Int) { states[index] = nil }
 
     func state(_ index: Int) -> KafkaLoop { states[index]! }
     func shared(_ index: Int) -> Shared { shared[index]! }

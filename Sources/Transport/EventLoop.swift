@@ -30,6 +30,11 @@ public final class EventLoop {
     /// Called when a graceful stop begins: complete or refuse what is parked. Connections that are neither muted nor at
     /// work are being closed already.
     public var onStop: ((EventLoop) -> Void)?
+    private var endings: [() -> Void] = []
+
+    /// Calls `body` last of all, on the thread that ends the loop: what an edge keeps for the loop is let go of there, and with it what
+    /// that holds.
+    public func atEnd(_ body: @escaping () -> Void) { endings.append(body) }
 
     /// Where this loop's buffers come from. Replies built from its chunks count in the group's byte budget.
     public var pool: ChunkPool { shared.pool }
@@ -455,5 +460,7 @@ public final class EventLoop {
         heavy.removeAll()
         begunOpenings.removeAll()
         newOpenings.removeAll()
+        for ending in endings { ending() }
+        endings = []
     }
 }

@@ -42,6 +42,23 @@ import Testing
         for node in nodes { try node.stop() }
     }
 
+    /// A program that embeds nodes gets the memory of one back.
+    @Test func aStoppedNodeIsLetGo() throws {
+        weak var broker: Broker?
+        weak var pool: ChunkPool?
+        func run() throws {
+            let folder = try TemporaryFolder()
+            let node = try Node.start(folder: folder.path)
+            try node.produce("t", ["x"])
+            #expect(try node.post("t", "{}") == 201)
+            (broker, pool) = (node.broker, node.broker.store.chunkPool)
+            try node.stop()
+        }
+        try run()
+        #expect(broker == nil)
+        #expect(pool == nil)
+    }
+
     @Test func aNodesStoreTakesItsMemoryFromTheNodesPool() throws {
         let folder = try TemporaryFolder()
         let node = try Node.start(folder: folder.path)
