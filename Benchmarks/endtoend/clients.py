@@ -96,7 +96,7 @@ class Clients:
     def note(self, row: str, node: Node, command: list[str], topic: str) -> None:
         words = [pathlib.Path(command[0]).name, *command[1:]]
         places = {node.bootstrap: "HOST:PORT", node.http: "HOST:PORT", topic: "TOPIC", str(node.process.pid): "PID", self.text or "": "TEXT"}
-        self.said[row] = " ".join(places.get(word, word.replace(node.http, "HOST:PORT").replace(str(self.scratch) + "/", "").replace(PROGRAMS, "").replace(topic, "TOPIC")) for word in words)
+        self.said[row] = " ".join(places.get(word, word.replace(node.http, "HOST:PORT").replace(node.url.split("//")[1], "HOST:PORT").replace(str(self.scratch) + "/", "").replace(PROGRAMS, "").replace(topic, "TOPIC")) for word in words)
 
     # MARK: rawload and acks
 
@@ -251,13 +251,14 @@ class Clients:
         script = self.scratch / f"{row}.lua"
         script.write_text(
             'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\n'
+            + "".join(f'wrk.headers["{name}"] = "{value}"\n' for name, value in node.http_fields) +
             f"wrk.body = [==[{body}]==]\n"
             "function done(summary, latency, requests)\n"
             "  local e = summary.errors\n"
             '  io.write(string.format(\'{"requests": %d, "us": %d, "bad": %d, "p50": %d, "p99": %d, "p999": %d}\\n\', summary.requests, summary.duration,\n'
             "    e.connect + e.read + e.write + e.status + e.timeout, latency:percentile(50), latency:percentile(99), latency:percentile(99.9)))\n"
             "end\n")
-        command = [self.wrk, "-t1", "-c64", f"-d{max(1, round(self.seconds))}s", "-s", str(script), f"http://{node.http}/v1/topics/{topic}/events"]
+        command = [self.wrk, "-t1", "-c64", f"-d{max(1, round(self.seconds))}s", "-s", str(script), f"{node.url}/v1/topics/{topic}/events"]
         self.note(row, node, command, topic)
         values, cpu = run_beside(node, command, 0)
         if values["bad"]:

@@ -18,6 +18,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "Tests/Clie
 
 from harness.broker import end_with_parent, free_port  # noqa: E402
 from harness.certificates import Certificates  # noqa: E402
+from harness.issuer import Issuer  # noqa: E402
 
 TICKS = os.sysconf("SC_CLK_TCK")
 READY_SECONDS = 60
@@ -36,6 +37,7 @@ class Node:
     restarts_each_round = False
     warms_slowly = False  # code that a virtual machine compiles while it runs
     client_options: tuple[str, ...] = ()  # what librdkafka's programs need to reach it
+    http_fields: tuple[tuple[str, str], ...] = ()  # by which a client of the gateway shows who it is
     authority: str | None = None  # a file with the certificate that signed its own; None: it speaks plain text
 
     def __init__(self, program: str, folder: pathlib.Path):
@@ -50,6 +52,11 @@ class Node:
     @property
     def http(self) -> str:
         return f"127.0.0.1:{self.http_port}"
+
+    @property
+    def url(self) -> str:
+        """Where events are posted to."""
+        return f"http://{self.http}"
 
     def command(self) -> list[str]:
         raise NotImplementedError
@@ -171,6 +178,64 @@ class MillraceTLS(ByTLS, Millrace):
 
     def command(self) -> list[str]:
         return [self.program, "serve", "--data-dir", str(self.folder / "data"), "--kafka", f"SSL://{self.bootstrap}", "--http", self.http, "--set", f"ssl.keystore.location={self.pair}"]
+
+
+class MillraceHTTPS(Millrace):
+    """With https beside http, by a P-256 certificate made for the run."""
+
+    key, label = "millrace-https", "Millrace, https"
+
+    def launch(self) -> None:
+        self.pair = Certificates(self.folder.parent / f"{self.key}-certificates").sign("server")
+        self.https_port = free_port()
+        super().launch()
+
+    def command(self) -> list[str]:
+        return [self.program, "serve", "--data-dir", str(self.folder / "data"), "--kafka", self.bootstrap, "--http", f"http://{self.http},{self.url}", "--set", f"ssl.keystore.location={self.pair}"]
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.https_port}"
+
+
+class Guarded(Millrace):
+    """Asks everybody who they are, over HTTP; what they may is by ACLs, of which there are none."""
+
+    settings: tuple[str, ...] = ()
+
+    def command(self) -> list[str]:
+        settings = ("http.auth=required", "authorizer.enable=true", "allow.everyone.if.no.acl.found=true", *self.settings)
+        return [*super().command(), *[word for setting in settings for word in ("--set", setting)]]
+
+
+class MillraceKey(Guarded):
+    key, label = "millrace-key", "Millrace, API key"
+
+    def wait_ready(self) -> float:
+        took = super().wait_ready()
+        made = subprocess.run([self.program, "key", "create", "alice", "-b", self.bootstrap], capture_output=True, text=True, timeout=30)
+        if made.returncode:
+            raise NodeFailure(f"no API key: {made.stderr}")
+        self.http_fields = (("Authorization", f"Bearer {made.stdout.strip()}"),)
+        return took
+
+
+class MillraceToken(Guarded):
+    """One token for the whole run, signed by ES256: after the first request it is known."""
+
+    key, label = "millrace-token", "Millrace, token"
+
+    def launch(self) -> None:
+        folder = self.folder.parent / f"{self.key}-issuer"
+        folder.mkdir(exist_ok=True)
+        issuer = Issuer(folder)
+        issuer.key("one", "ES256")
+        keys = folder / "keys.json"
+        keys.write_bytes(issuer.reply("/keys")[1])
+        self.http_fields = (("Authorization", f"Bearer {issuer.token(lifetime=86_400)}"),)
+        issuer.stop()
+        self.settings = (f"sasl.oauthbearer.jwks.endpoint.url=file://{keys}", f"sasl.oauthbearer.expected.issuer={issuer.name}", "sasl.oauthbearer.expected.audience=orders")
+        super().launch()
 
 
 class Kafka(Node):

@@ -56,6 +56,11 @@ BY_TLS = ("millrace", "millrace-tls", "kafka", "kafka-tls")
 TLS_TARGETS = (Target("rate", "kafka-tls", 1.5, ours="millrace-tls"), Target("cpu", "kafka-tls", 0.5, False, ours="millrace-tls"))
 
 
+# What showing who one is costs a client of the gateway.
+BY_WHOM = ("millrace", "millrace-key", "millrace-token", "millrace-https")
+WHOM_TARGETS = (Target("rate", "millrace", 0.9, ours="millrace-key"), Target("rate", "millrace", 0.9, ours="millrace-token"), Target("rate", "millrace", 0.8, ours="millrace-https"))
+
+
 def raw(connections: int, inflight: int, records: int, partitions: int):
     return lambda c, row, node, topic: c.rawload_produce(row, node, topic, connections, inflight, records, partitions, 1024)
 
@@ -116,6 +121,7 @@ def must_hold(scale: float) -> list[Row]:
         Row("J-100", "Kafka's producer-perf-test: 100 B", "MB/s", ("java",), BROKERS, lambda c, row, node, topic: c.java_produce(row, node, topic, 100, 800_000)),
         Row("J-C-1k", "Kafka's consumer-perf-test: 1 KiB", "MB/s", ("java",), BROKERS, lambda c, row, node, topic: c.java_consume(row, node, topic, kilo // 2, 1024), fill=(kilo // 2, 1024)),
         *[row for kind in KINDS for row in gateway(kind)],
+        Row("G-who", "gateway: single events, plain, with an API key, with a token, by https", "requests/s", ("wrk",), BY_WHOM, lambda c, row, node, topic: c.http_posts(row, node, topic, c.one_event["flat"], 1), WHOM_TARGETS, cpu="record"),
     ]
 
 
