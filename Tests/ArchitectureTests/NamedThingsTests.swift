@@ -19,7 +19,7 @@ import Testing
         "FoundationEssentials", "GiB", "KiB", "MiB", "TiB", "kB", "Allow", "Date", "Prefer",
         // Keywords of JSON Schema.
         "minLength", "additionalProperties", "minProperties", "maxProperties", "minItems", "maxItems", "allOf",
-        "anyOf", "oneOf",
+        "oneOf",
         // Placeholders.
         "Schema/NN_Name.schema", "Sources/KafkaServer/Handlers/NN_Name.swift",
         "Sources/KafkaWire/Schema/NN_Name.schema",
