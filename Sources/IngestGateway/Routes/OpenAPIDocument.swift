@@ -167,9 +167,9 @@ struct OpenAPIDocument: ~Copyable {
 
     private static func schema(ofQuery name: StaticString) -> StaticString {
         switch name.description {
-        case "results": "{\"enum\":[\"none\",\"errors\",\"all\"]}"
-        case "offset": "{\"anyOf\":[{\"type\":\"integer\",\"minimum\":0,\"maximum\":9007199254740991},{\"enum\":[\"earliest\",\"latest\"]}]}"
-        case "partition", "timestamp": "{\"type\":\"integer\",\"minimum\":0,\"maximum\":9007199254740991}"
+        case "results": "{\"type\":\"string\",\"enum\":[\"none\",\"errors\",\"all\"]}"
+        case "offset": "{\"anyOf\":[{\"type\":\"integer\",\"minimum\":0,\"maximum\":999999999999999999},{\"enum\":[\"earliest\",\"latest\"]}]}"
+        case "partition", "timestamp": "{\"type\":\"integer\",\"minimum\":0,\"maximum\":999999999999999999}"
         case "limit": "{\"type\":\"integer\",\"minimum\":1,\"maximum\":10000}"
         case "max_bytes": "{\"type\":\"integer\",\"minimum\":1,\"maximum\":4194304}"
         default: "{\"type\":\"string\"}"
@@ -178,7 +178,7 @@ struct OpenAPIDocument: ~Copyable {
 
     private static let fieldSchemas: [(KnownField, StaticString)] = [
         (.partitionKey, "{\"type\":\"string\",\"maxLength\":1024}"),
-        (.batchMode, "{\"enum\":[\"atomic\",\"partial\"]}"),
+        (.batchMode, "{\"type\":\"string\",\"enum\":[\"atomic\",\"partial\"]}"),
         (.idempotencyKey, "{\"type\":\"string\",\"pattern\":\"^[!#-~][ -~]*$\",\"maxLength\":255}"),
     ]
 
@@ -231,7 +231,7 @@ struct OpenAPIDocument: ~Copyable {
         "request_id":{"type":"string"},"sequenceNumber":{"type":"string"},"shardId":{"type":"string"},\
         "partition":{"type":"integer"},"offset":{"type":"integer"}}},\
         "Envelope":{"type":"object","required":["event_type","payload"],"properties":{"event_type":{"type":"string",\
-        "pattern":"^[^\\u0000]+$","maxLength":256},"payload":{"type":"object"},"timestamp":{"type":["string","number","null"]}}},\
+        "pattern":"^[^\\u0000]+$","maxLength":1024},"payload":{"type":"object"},"timestamp":{"type":["string","number","null"]}}},\
         "KafkaV2Records":{"type":"object","required":["records"],"properties":{"records":{"type":"array","minItems":1,\
         "items":{"type":"object"}}}},\
         "KafkaV2Offsets":{"type":"object","required":["offsets"],"properties":{"offsets":{"type":"array","items":{\
