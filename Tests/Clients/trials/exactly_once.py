@@ -13,7 +13,7 @@ import time
 from harness.broker import Broker, end_with_parent
 from harness.loads.writers import Violation
 from harness.transactions import patiently, shown
-from harness.wire import Connection, WireError
+from harness.wire import Connection
 from trials.command import FAILURES, SKIPPED, kafka_launcher, parser, remove_on_sigterm, say
 
 SOURCE, TARGET, GROUP = "source", "target", "copiers"
