@@ -157,14 +157,14 @@ def test_the_name_chooses_the_certificate(node, listener, name, owner):
     assert session.owner == owner and session.version
 
 
-@pytest.mark.parametrize("offered, chosen", [("http/1.1", "http/1.1"), ("h2,http/1.1", "http/1.1"), (None, None)])
+@pytest.mark.parametrize("offered, chosen", [("http/1.1", "http/1.1"), ("http/1.1,h2", "h2"), ("spdy/3,http/1.1", "http/1.1"), (None, None)])
 def test_protocols_of_https(node, offered, chosen):
     session = Session(node.https_port, *(["-alpn", offered] if offered else []))
     assert session.version and session.value(r"ALPN protocol: (\S+)") == chosen
 
 
 def test_a_foreign_protocol_gets_an_alert(node):
-    session = Session(node.https_port, "-alpn", "h2,spdy/3")
+    session = Session(node.https_port, "-alpn", "spdy/3,ftp")
     assert session.version is None and ALERT + "120" in session.output  # no_application_protocol
     # Kafka's listeners do not look.
     kafka = Session(node.ssl_port, "-alpn", "h2")
