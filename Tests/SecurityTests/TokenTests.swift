@@ -108,8 +108,9 @@ import Testing
         }
         // Without an id, one key of the algorithm is not ambiguous; two are.
         #expect((try? result(token(header: #""alg":"RS256""#)).get()) != nil)
+        let renamed = Self.otherRSA.jwk.replacing("\"r1\"", with: "\"r2\"")
         let two = JSONWebKeySet(
-            parsing: #"{"keys":[\#(Self.rsa.jwk),\#(Self.otherRSA.jwk.replacing("r1", with: "r2"))]}"#.utf8)!
+            parsing: #"{"keys":[\#(Self.rsa.jwk),\#(renamed)]}"#.utf8)!
         #expect(result(token(header: #""alg":"RS256""#), issuer { $0.keys = two }) == .failure(.unknownKey))
     }
 

@@ -253,8 +253,8 @@ import Testing
         expect(Self.token(Way.rsa.header, Self.claims, Self.stranger.sign), .wrongSignature, "the second", keys: both)
         expect(Self.token(#"{"alg":"RS256"}"#, Self.claims, Self.rsa.sign), .unknownKey, "either", keys: both)
         // Of two algorithms it is the one that is meant.
-        let mixed = JSONWebKeySet(
-            parsing: #"{"keys":[\#(Self.ec.jwk.replacing("e1", with: "r1")),\#(Self.rsa.jwk)]}"#.utf8)!
+        let renamed = Self.ec.jwk.replacing("\"e1\"", with: "\"r1\"")
+        let mixed = JSONWebKeySet(parsing: #"{"keys":[\#(renamed),\#(Self.rsa.jwk)]}"#.utf8)!
         expect(Self.token(Way.rsa.header, Self.claims, Self.rsa.sign), nil, "RSA", keys: mixed)
         expect(
             Self.token(#"{"alg":"ES256","kid":"r1"}"#, Self.claims, Self.ec.sign), nil, "EC of the same name",
