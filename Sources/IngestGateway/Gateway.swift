@@ -81,8 +81,11 @@ public final class Gateway: Sendable {
     public func setUp(_ loop: EventLoop) {
         loops.set(GatewayLoop(gateway: self, index: loop.index, pool: loop.pool), at: loop.index)
         handles.withLock { $0.append(loop.handle) }
-        // Its state holds the gateway, which holds the table.
-        loop.atEnd { [loops, index = loop.index] in loops.letGo(index) }
+        // Its state holds the gateway, which holds the table; the workers' registers do so as well.
+        loop.atEnd { [loops, workerRegisters, index = loop.index] in
+            loops.letGo(index)
+            workerRegisters.letGo()
+        }
         if loop.index == 0 { scheduleFloors(on: loop) }
         guard loop.turnWork == nil else { return }
         loop.turnWork = TurnWork(

@@ -20,7 +20,7 @@ extension HTTPConnection {
     /// in slices, the first of which may stand in `loop.out`.
     func begin(_ reply: RecordsReply, _ connection: Connection) -> Rest? {
         guard loop.slicing.mayBegin(in: connection.loop.now) else { return .records(reply, nil) }
-        switch makeSlice(of: reply, connection) {
+        switch loop.makeSlice(of: reply, by: peerKey(connection), { beginExchange(connection) }) {
         case .pause: return .records(reply, nil)
         case .leave(let what): return .records(reply, what)
         case .done: writeReply(on: connection)
@@ -52,7 +52,7 @@ extension HTTPConnection {
         } else {
             revive(connection)
         }
-        switch makeSlice(of: stream.reply, connection) {
+        switch loop.makeSlice(of: stream.reply, by: peerKey(connection), { beginExchange(connection) }) {
         case .pause:
             writeSlice(stream)
             return goOn(stream, connection)
@@ -118,7 +118,9 @@ extension HTTPConnection {
         guard let exchange = loop.exchanges[name], exchange === self.exchange, case .streaming(let stream) = state,
             stream.isAway
         else { return }
-        if let problem = account(for: stream.reply, connection) { stream.reply.refuse(problem) }
+        if let problem = loop.account(for: stream.reply, by: peerKey(connection), beginExchange(connection)) {
+            stream.reply.refuse(problem)
+        }
         stream.isAway = false
         queue(stream, connection)
         connection.endWork()
@@ -143,44 +145,6 @@ extension HTTPConnection {
         if stream.writer.hasBegun, !stream.writer.end() { return state = .closing }
         state = .head
         stream.writer.resumeBody()
-    }
-
-    private enum Slice {
-        case pause
-        case leave(RecordsReply.Elsewhere)
-        case done
-        case failed(Problem)
-    }
-
-    /// Works on the reply for one slice.
-    private func makeSlice(of reply: RecordsReply, _ connection: Connection) -> Slice {
-        let began = MonotonicClock.nanoseconds
-        defer { loop.slicing.charge(MonotonicClock.nanoseconds - began) }
-        switch reply.advance(&loop.out) {
-        case .done: return .done
-        case .failed(let problem): return .failed(problem)
-        case .leave(let what):
-            if let problem = account(for: reply, adding: what.price, connection) { return .failed(problem) }
-            return reply.isEnding ? .pause : .leave(what)
-        case .pause:
-            gateway.metrics.slices.add()
-            if let problem = account(for: reply, connection) { return .failed(problem) }
-            return .pause
-        }
-    }
-
-    /// Counts what a reply holds until its next turn as its peer's. One that holds more than a peer may have takes all
-    /// of that: the largest batch can be read, by one request of a peer at a time.
-    private func account(for reply: RecordsReply, adding price: Int = 0, _ connection: Connection) -> Problem? {
-        let held = min(reply.heldBytes + price, gateway.options.maxInflightBytesPerPeer)
-        let exchange = beginExchange(connection)
-        if held <= exchange.reserved {
-            gateway.inflight.release(exchange.reserved - held, of: peerKey(connection))
-            exchange.reserved = held
-            return nil
-        }
-        guard let problem = reserve(held - exchange.reserved, connection) else { return nil }
-        return reply.giveUp() ? nil : problem
     }
 
     /// Sends what `loop.out` holds of a reply, behind its head when that is not sent yet.

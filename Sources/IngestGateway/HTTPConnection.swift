@@ -375,15 +375,7 @@ final class HTTPConnection: ConnectionHandler {
 
     /// Takes `bytes` of the budget, or says what to answer.
     func reserve(_ bytes: Int, _ connection: Connection) -> Problem? {
-        switch gateway.inflight.reserve(bytes, for: peerKey(connection)) {
-        case .total:
-            return Problem(.overloaded, "Too many bodies are being received at the moment.", retryAfter: 1)
-        case .peer:
-            return Problem(.overloaded, "Too many bodies are being received from your address.", retryAfter: 1)
-        case nil:
-            beginExchange(connection).reserved += bytes
-            return nil
-        }
+        loop.reserve(bytes, by: peerKey(connection)) { beginExchange(connection) }
     }
 
     private func release(_ connection: Connection) {

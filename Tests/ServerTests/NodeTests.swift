@@ -51,6 +51,8 @@ import Testing
             let node = try Node.start(folder: folder.path)
             try node.produce("t", ["x"])
             #expect(try node.post("t", "{}") == 201)
+            // As long as this, it is a worker's.
+            #expect(try node.post("t", "{\"a\":\"\(String(repeating: "x", count: 600 << 10))\"}") == 201)
             (broker, pool) = (node.broker, node.broker.store.chunkPool)
             try node.stop()
         }

@@ -116,30 +116,37 @@ final class WorkerRegisters: Sendable {
     private struct State: @unchecked Sendable {
         // SAFETY: registers are on this list while nobody uses them, and are handed from one thread to another by its lock.
         var free: [GatewayLoop] = []
-        var made = 0
+        /// Places that no registers have.
+        var places: [Int]
+        var isEnded = false
     }
 
-    private let state = Lock(State())
-    /// Their places among those who claim keys begin here.
-    private let firstIndex: Int
-    private let most: Int
-
+    private let state: Lock<State>
+    /// `firstIndex`: where their places among those who claim keys begin.
     init(firstIndex: Int, most: Int) {
-        self.firstIndex = firstIndex
-        self.most = most
+        state = Lock(State(places: Array((firstIndex..<firstIndex + most).reversed())))
+    }
+
+    /// Lets go of the registers, which hold the gateway, and keeps none from now on.
+    func letGo() {
+        state.withLock { state in
+            state.isEnded = true
+            state.places += state.free.map(\.index)
+            state.free = []
+        }
     }
 
     func lend(_ gateway: Gateway, _ pool: ChunkPool, _ body: (GatewayLoop) -> Void) {
-        let (known, number) = state.withLock { state -> (GatewayLoop?, Int) in
-            if let free = state.free.popLast() { return (free, 0) }
-            state.made += 1
-            return (nil, state.made - 1)
+        let (known, place) = state.withLock { state -> (GatewayLoop?, Int) in
+            if let free = state.free.popLast() { return (free, free.index) }
+            guard let place = state.places.popLast() else { preconditionFailure("more requests than workers") }
+            return (nil, place)
         }
-        precondition(number < most, "\(number + 1) workers handle requests, of \(most)")
-        let registers =
-            known ?? GatewayLoop(gateway: gateway, index: firstIndex + number, pool: pool, isWorkers: true)
+        let registers = known ?? GatewayLoop(gateway: gateway, index: place, pool: pool, isWorkers: true)
         body(registers)
-        state.withLock { $0.free.append(registers) }
+        state.withLock { state in
+            if state.isEnded { state.places.append(place) } else { state.free.append(registers) }
+        }
     }
 }
 

@@ -88,7 +88,7 @@ extension HTTP2Connection {
         let growth = early.growth(for: piece.count)
         if growth > 0 {
             if gateway.inflight.reserve(growth, for: stream.peer) != nil {
-                refuseUnread(Self.tooManyBodies, stream)
+                refuseUnread(.tooManyBodies, stream)
                 return true
             }
             stream.earlyReserved += growth
@@ -101,10 +101,6 @@ extension HTTP2Connection {
     func dropEarly(_ stream: HTTP2Stream) {
         gateway.inflight.release(stream.earlyReserved, of: stream.peer)
         (stream.early, stream.earlyReserved) = (nil, 0)
-    }
-
-    private static var tooManyBodies: Problem {
-        Problem(.overloaded, "Too many bodies are being received at the moment.", retryAfter: 1)
     }
 
     /// Takes a piece of a body. False: the request was refused, before or for this piece.
@@ -244,13 +240,7 @@ extension HTTP2Connection {
     /// Takes `bytes` of the budget, or says what to answer.
     func reserve(_ bytes: Int, _ stream: HTTP2Stream) -> Problem? {
         guard let exchange = stream.exchange else { preconditionFailure("memory for a request without an exchange") }
-        switch gateway.inflight.reserve(bytes, for: stream.peer) {
-        case .total: return Self.tooManyBodies
-        case .peer: return Problem(.overloaded, "Too many bodies are being received from your address.", retryAfter: 1)
-        case nil:
-            exchange.reserved += bytes
-            return nil
-        }
+        return loop.reserve(bytes, by: stream.peer) { exchange }
     }
 
     func release(_ stream: HTTP2Stream) {

@@ -14,7 +14,7 @@ extension HTTP2Connection {
         guard loop.slicing.mayBegin(in: now), !isCongested else {
             return self.stream(reply, stream, leavingFor: nil)
         }
-        switch makeSlice(of: reply, stream) {
+        switch loop.makeSlice(of: reply, by: stream.peer, { beginExchange(stream) }) {
         case .pause: return self.stream(reply, stream, leavingFor: nil)
         case .leave(let what): return self.stream(reply, stream, leavingFor: what)
         case .done: send(stream)
@@ -60,7 +60,7 @@ extension HTTP2Connection {
         } else {
             revive(stream)
         }
-        switch makeSlice(of: streamed.reply, stream) {
+        switch loop.makeSlice(of: streamed.reply, by: stream.peer, { beginExchange(stream) }) {
         case .pause:
             writeSlice(streamed)
             return goOn(streamed, stream)
@@ -129,45 +129,11 @@ extension HTTP2Connection {
         guard let stream = streams[id], stream.exchange?.id == name, case .streaming(let streamed) = stream.state,
             streamed.isAway
         else { return }
-        if let problem = account(for: streamed.reply, stream) { streamed.reply.refuse(problem) }
+        if let problem = loop.account(for: streamed.reply, by: stream.peer, beginExchange(stream)) {
+            streamed.reply.refuse(problem)
+        }
         streamed.isAway = false
         queue(streamed, stream)
-    }
-
-    private enum Slice {
-        case pause
-        case leave(RecordsReply.Elsewhere)
-        case done
-        case failed(Problem)
-    }
-
-    private func makeSlice(of reply: RecordsReply, _ stream: HTTP2Stream) -> Slice {
-        let began = MonotonicClock.nanoseconds
-        defer { loop.slicing.charge(MonotonicClock.nanoseconds - began) }
-        switch reply.advance(&loop.out) {
-        case .done: return .done
-        case .failed(let problem): return .failed(problem)
-        case .leave(let what):
-            if let problem = account(for: reply, adding: what.price, stream) { return .failed(problem) }
-            return reply.isEnding ? .pause : .leave(what)
-        case .pause:
-            gateway.metrics.slices.add()
-            if let problem = account(for: reply, stream) { return .failed(problem) }
-            return .pause
-        }
-    }
-
-    /// Counts what a reply holds until its next turn as its peer's, as `HTTPConnection` does.
-    private func account(for reply: RecordsReply, adding price: Int = 0, _ stream: HTTP2Stream) -> Problem? {
-        let held = min(reply.heldBytes + price, gateway.options.maxInflightBytesPerPeer)
-        let exchange = beginExchange(stream)
-        if held <= exchange.reserved {
-            gateway.inflight.release(exchange.reserved - held, of: stream.peer)
-            exchange.reserved = held
-            return nil
-        }
-        guard let problem = reserve(held - exchange.reserved, stream) else { return nil }
-        return reply.giveUp() ? nil : problem
     }
 
     private func writeSlice(_ streamed: StreamedReply) {

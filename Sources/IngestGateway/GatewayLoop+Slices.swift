@@ -1,0 +1,63 @@
+import ByteBuffers
+import Telemetry
+import Transport
+
+/// What both versions of HTTP do alike for a reply that is made in slices: they differ in whom they send a slice to.
+extension GatewayLoop {
+    /// What came of one slice, which stands in `out`.
+    enum ReplySlice {
+        case pause
+        case leave(RecordsReply.Elsewhere)
+        case done
+        case failed(Problem)
+    }
+
+    /// Works on the reply for one slice. `exchange` is asked for when the reply is not done within it.
+    func makeSlice(of reply: RecordsReply, by peer: PeerKey, _ exchange: () -> Exchange) -> ReplySlice {
+        let began = MonotonicClock.nanoseconds
+        defer { slicing.charge(MonotonicClock.nanoseconds - began) }
+        switch reply.advance(&out) {
+        case .done: return .done
+        case .failed(let problem): return .failed(problem)
+        case .leave(let what):
+            if let problem = account(for: reply, adding: what.price, by: peer, exchange()) { return .failed(problem) }
+            return reply.isEnding ? .pause : .leave(what)
+        case .pause:
+            gateway.metrics.slices.add()
+            if let problem = account(for: reply, by: peer, exchange()) { return .failed(problem) }
+            return .pause
+        }
+    }
+
+    /// Counts what a reply holds until its next turn as its peer's. One that holds more than a peer may have takes all
+    /// of that: the largest batch can be read, by one request of a peer at a time.
+    func account(for reply: RecordsReply, adding price: Int = 0, by peer: PeerKey, _ exchange: Exchange) -> Problem? {
+        let held = min(reply.heldBytes + price, gateway.options.maxInflightBytesPerPeer)
+        if held <= exchange.reserved {
+            gateway.inflight.release(exchange.reserved - held, of: peer)
+            exchange.reserved = held
+            return nil
+        }
+        guard let problem = reserve(held - exchange.reserved, by: peer, { exchange }) else { return nil }
+        return reply.giveUp() ? nil : problem
+    }
+
+    /// Reserves memory for a request's body or reply; the exchange has it from then on.
+    func reserve(_ bytes: Int, by peer: PeerKey, _ exchange: () -> Exchange) -> Problem? {
+        switch gateway.inflight.reserve(bytes, for: peer) {
+        case .total:
+            return .tooManyBodies
+        case .peer:
+            return Problem(.overloaded, "Too many bodies are being received from your address.", retryAfter: 1)
+        case nil:
+            exchange().reserved += bytes
+            return nil
+        }
+    }
+}
+
+extension Problem {
+    static var tooManyBodies: Problem {
+        Problem(.overloaded, "Too many bodies are being received at the moment.", retryAfter: 1)
+    }
+}
