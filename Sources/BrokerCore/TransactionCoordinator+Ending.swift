@@ -21,7 +21,10 @@ extension TransactionCoordinator {
             writeMarkers(of: &end, now)
             return end.retryAtMs == nil
         case .marked:
-            end.unflushed.removeAll { $0.log.isFlushed($0.offset) || !$0.log.leadership.isLeader }
+            // Of a topic that was deleted meanwhile none is written any more.
+            end.unflushed.removeAll {
+                $0.log.isFlushed($0.offset) || !$0.log.leadership.isLeader || $0.log.isBeingDeleted
+            }
             guard end.unflushed.isEmpty else {
                 // A partition whose files fail writes it later.
                 end.waitLonger(now)

@@ -79,6 +79,7 @@ public final class TransactionCoordinator: Sendable {
     private let wakeAt = Atomic<Int64>(.max)
     /// A block of producer ids is being claimed for transactions whose epoch has run out.
     private let isClaiming = Atomic<Bool>(false)
+    private let isMaking = Atomic<Bool>(false)
 
     /// `transaction.abort.timed.out.transaction.cleanup.interval.ms`; Kafka's 10 s make no sense for short timeouts, and only
     /// while a transaction is open does anybody look.
@@ -107,8 +108,18 @@ public final class TransactionCoordinator: Sendable {
         return shards.isEmpty ? nil : shards[Int(groupPartition(id.text, count: Int32(shards.count)))]
     }
 
+    /// Has the topic made when it is missing, by one job at a time, however many ask.
+    public func wantTopic() {
+        guard isMaking.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else { return }
+        let isQueued = broker.admin.submit { [self] in
+            makeTopic()
+            isMaking.store(false, ordering: .relaxed)
+        }
+        if !isQueued { isMaking.store(false, ordering: .relaxed) }
+    }
+
     /// Makes the topic when it is missing. Waits for the disk: on `Broker.admin`.
-    public func makeTopic() {
+    func makeTopic() {
         guard shards.isEmpty, !broker.isDraining else { return }
         if let made = broker.catalog.topic(named: Topic.transactionsTopicName) { return take(made) }
         switch broker.createTopic(
@@ -452,8 +463,8 @@ public final class TransactionCoordinator: Sendable {
             }
             if end.isOver { continue }
             left.ends.append(end)
-            // What is tried again waits for the time alone.
-            if let retryAtMs = end.retryAtMs {
+            // What is tried again waits for its time, and then for its ticket.
+            if let retryAtMs = end.retryAtMs, retryAtMs > now || end.ticket <= durable {
                 wake.atMs = min(wake.atMs, retryAtMs)
             } else {
                 wake.ticket = min(wake.ticket, end.ticket)

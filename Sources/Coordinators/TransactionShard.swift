@@ -394,20 +394,24 @@ public struct TransactionShard: Sendable {
 
     // MARK: Time
 
-    /// Aborts transactions that are open for too long, of `GroupShard.maxStepEntries` looked at; the answer says whether more are
-    /// due. `fresh` gives a producer id that nobody has; an id whose epoch has run out waits for one, and is looked at again
+    /// Aborts transactions that are open for too long, of `GroupShard.maxStepEntries` looked at and until `GroupShard.maxStepBytes` of
+    /// records are made; the answer says whether more are due. `fresh` gives a producer id that nobody has; an id whose epoch has run out waits for one, and is looked at again
     /// `freshRetryMs` later.
     public mutating func abortTimedOut(
         now: CoordinatorTime, fresh: () -> Int64?
     ) -> TransactionOutcome<Bool> {
         var outcome = TransactionOutcome(false)
         guard phase == .active else { return outcome }
+        var bytes = 0
         for _ in 0..<GroupShard.maxStepEntries {
+            if bytes >= GroupShard.maxStepBytes { break }
+            let before = outcome.records.count
             guard var entry = deadlines.popDue(now.wallClockMs) else { return outcome }
             guard let metadata = ids[entry.id], Self.isOpen(entry, in: ids) else { continue }
             let isAborted = prepareBumped(
                 entry.id, metadata, isCommit: false, fresh: metadata.isExhausted ? fresh() : nil, byClient: false, now,
                 &outcome)
+            bytes += outcome.records[before...].reduce(0) { $0 + $1.sizeInBatch }
             if !isAborted {
                 entry.atMs = now.wallClockMs + Self.freshRetryMs
                 deadlines.push(entry)
@@ -425,13 +429,15 @@ public struct TransactionShard: Sendable {
         var outcome = TransactionOutcome(false)
         guard phase == .active else { return outcome }
         var unused: [ExactString] = []
+        var bytes = 0
         for (id, metadata) in ids
         where metadata.state.mayExpire && metadata.lastUpdateMs <= now.wallClockMs - settings.idExpirationMs {
-            guard unused.count < GroupShard.maxStepEntries else {
+            guard unused.count < GroupShard.maxStepEntries, bytes < GroupShard.maxStepBytes else {
                 outcome.answer = true
                 break
             }
             unused.append(id)
+            bytes += id.text.utf8.count
         }
         for id in unused { write(nil, of: id, &outcome) }
         return outcome

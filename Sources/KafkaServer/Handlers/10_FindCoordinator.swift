@@ -54,8 +54,7 @@ extension KafkaConnection {
             case 1:
                 guard let isServed = context.broker.transactions.isServed(key) else {
                     // Its maker does not wait for it either, as in Kafka.
-                    let transactions = context.broker.transactions
-                    context.broker.admin.submit { transactions.makeTopic() }
+                    context.broker.transactions.wantTopic()
                     return refuse(.coordinatorNotAvailable, "\(Topic.transactionsTopicName) is being made")
                 }
                 if !isServed {

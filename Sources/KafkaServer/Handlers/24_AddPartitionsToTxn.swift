@@ -19,6 +19,8 @@ extension KafkaConnection {
         price.add(
             topics.count, AddPartitionsToTxnResponse.AddPartitionsToTxnTopicResult.self, text: TopicName.usualLength)
         price.add(partitions, AddPartitionsToTxnResponse.AddPartitionsToTxnPartitionResult.self, text: 0)
+        // Who is no broker is refused before anything is looked at.
+        if context.version >= 4, !context.permissions.allowsOnCluster(.clusterAction, quietly: true) { return price.bytes }
         // The transaction's sets before and after, and its record, which repeats what it has already.
         var ids = Set(asked.transactions.lazy.filter { !$0.verifyOnly }.map(\.transactionalID))
         if context.version < 4 { ids.insert(asked.v3AndBelowTransactionalID) }

@@ -6,6 +6,9 @@ import Telemetry
 /// Deletes a partition in two steps: first it is marked under its state lock, so that nothing found out about it later
 /// puts it on a list again; its files are removed last, when nobody works on them any more.
 extension PartitionLog {
+    /// Its topic was deleted: nothing is appended or flushed any more.
+    public var isBeingDeleted: Bool { state.withLock { $0.isDeleted } }
+
     /// Marks the partition deleted and gives up what it holds; gives the readers that wait for it.
     func markDeleted() -> [ReadWaiter] {
         let (waiters, wasStuck, wasUncleanable) = state.withLock { state -> ([ReadWaiter], Bool, Bool) in
