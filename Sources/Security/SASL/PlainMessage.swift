@@ -47,8 +47,10 @@ public enum PasswordCheck {
         let found = credential(of: user, in: credentials)
         let decoy = decoys.credential(
             of: user, mechanism: .sha256, like: credentials.scramForms(mechanism: .sha256))
-        let (mechanism, held) = found ?? (.sha256, decoy)
-        let isRight = held.isMade(from: password, mechanism: mechanism)
+        let mechanism = found?.mechanism ?? .sha256
+        // In memory made now, and with both alive to the end: thousands of rounds over what lies elsewhere can be told by time.
+        let held = (found?.credential ?? decoy).copied
+        let isRight = withExtendedLifetime((found, decoy)) { held.isMade(from: password, mechanism: mechanism) }
         guard isRight, found != nil else { return .rejected }
         return .accepted(SaslIdentity(principal: Principal(type: "User", name: user.text), epoch: held.epoch))
     }
