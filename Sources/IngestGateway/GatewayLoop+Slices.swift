@@ -44,14 +44,17 @@ extension GatewayLoop {
 
     /// Reserves memory for a request's body or reply; the exchange has it from then on.
     func reserve(_ bytes: Int, by peer: PeerKey, _ exchange: () -> Exchange) -> Problem? {
+        if let problem = reserve(bytes, by: peer) { return problem }
+        exchange().reserved += bytes
+        return nil
+    }
+
+    /// Reserves memory that the caller gives back.
+    func reserve(_ bytes: Int, by peer: PeerKey) -> Problem? {
         switch gateway.inflight.reserve(bytes, for: peer) {
-        case .total:
-            return .tooManyBodies
-        case .peer:
-            return Problem(.overloaded, "Too many bodies are being received from your address.", retryAfter: 1)
-        case nil:
-            exchange().reserved += bytes
-            return nil
+        case .total: .tooManyBodies
+        case .peer: Problem(.overloaded, "Too many bodies are being received from your address.", retryAfter: 1)
+        case nil: nil
         }
     }
 }

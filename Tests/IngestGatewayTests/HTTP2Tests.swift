@@ -198,6 +198,8 @@ import Transport
         let grown = client.request("POST", "/events", [UInt8](repeating: 32, count: 90_000), ends: false)
         client.body(grown, [UInt8](repeating: 32, count: 20_000), ends: false)
         #expect(try client.reply(grown).status == 413)
+        // Its fields are kept as long as it is there.
+        client.read { client.resets[grown] != nil }
         #expect(try client.call("GET", "/healthz").status == 200)
         #expect(node.metric("millrace_http_inflight_bytes") == 0)
     }

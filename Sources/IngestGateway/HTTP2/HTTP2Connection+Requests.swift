@@ -24,8 +24,13 @@ extension HTTP2Connection {
         loop.begin(now: now, wallClockMs: connection.loop.wallClockMs)
         loop.findRoute(forOperators: front.isForOperators)
         let wish = front.wish(connection)
-        // That of its client, which only now is known.
-        stream.peer = front.peerKey(connection)
+        if stream.fieldsReserved == 0 {
+            // That of its client, which only now is known, and stays: what is reserved is given back to the same.
+            stream.peer = front.peerKey(connection)
+            let bytes = stream.fields.block.byteCount
+            if let problem = loop.reserve(bytes, by: stream.peer) { return refuse(problem, stream) }
+            stream.fieldsReserved = bytes
+        }
         switch wish {
         case .nothing: receive(stream, upTo: min(HTTPConnection.maxUnwantedBody, loop.routeRow.pointee.maxBodyBytes))
         case .collected(let most): receive(stream, upTo: most)
@@ -45,8 +50,6 @@ extension HTTP2Connection {
             longest = length
         }
         beginExchange(stream)
-        // Its fields wait with it.
-        if let problem = reserve(stream.fields.block.byteCount, stream) { return refuse(problem, stream) }
         stream.state = .receiving(ChunkedBody(maxBody: longest))
         beginReceiving(stream)
     }
@@ -54,7 +57,6 @@ extension HTTP2Connection {
     private func read(_ stream: HTTP2Stream, by reader: any BodyReader, upTo most: Int) {
         if case .length(let length) = loop.head.body, length > most { return refuse(loop.bodyTooLarge(most), stream) }
         beginExchange(stream)
-        if let problem = reserve(stream.fields.block.byteCount, stream) { return refuse(problem, stream) }
         stream.state = .reading(reader, upTo: most)
         beginReceiving(stream)
     }
@@ -71,7 +73,7 @@ extension HTTP2Connection {
         let slice = early.slice(pool: loop.pool)
         let isWhole = stream.isWhole
         dropEarly(stream)
-        if take(slice.bytes, stream) { session.bodyTaken(stream.id, slice.count) }
+        _ = take(slice.bytes, stream)
         if isWhole { bodyEnded(stream.id) }
     }
 
@@ -98,7 +100,9 @@ extension HTTP2Connection {
         return false
     }
 
+    /// Lets go of what came early; the peer may send as much.
     func dropEarly(_ stream: HTTP2Stream) {
+        if let early = stream.early { session.bodyTaken(stream.id, early.count) }
         gateway.inflight.release(stream.earlyReserved, of: stream.peer)
         (stream.early, stream.earlyReserved) = (nil, 0)
     }
@@ -160,12 +164,13 @@ extension HTTP2Connection {
 
     // MARK: Handling
 
-    /// Handles a whole request, or lets it wait until the peer has read what it was answered before. `isFresh`: it is the request at hand.
+    /// Handles a whole request, or lets it wait until the peer has read what it was answered before, or until the next turn. `isFresh`: it is the request at hand.
     private func begin(_ stream: HTTP2Stream, _ body: UnsafeRawBufferPointer, isFresh: Bool) {
-        if isFresh, isBusy || !parked.isEmpty {
+        // A short body came with this piece of input, and all short ones of it are no longer than it; of long ones the last byte may have
+        // come of many at once.
+        if isFresh, isBusy || !parked.isEmpty || body.count > Self.slice && isTurnUsed {
             let exchange = beginExchange(stream)
-            let held = stream.fields.block.byteCount + body.count
-            if let problem = reserve(max(0, held - exchange.reserved), stream) { return refuse(problem, stream) }
+            if let problem = reserve(max(0, body.count - exchange.reserved), stream) { return refuse(problem, stream) }
             stream.state = .parked
             stream.lookAt = .max
             return parked.append(stream.id)

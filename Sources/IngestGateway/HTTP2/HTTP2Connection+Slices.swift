@@ -117,6 +117,7 @@ extension HTTP2Connection {
         }
         if isTaken {
             gateway.metrics.workerTrips.add()
+            working += 1
             (streamed.isAway, streamed.wasAway, streamed.leftAt) = (true, true, now)
         } else {
             streamed.reply.refuse(Problem(.overloaded, "Too many requests wait for a worker.", retryAfter: 1))
@@ -133,6 +134,7 @@ extension HTTP2Connection {
             streamed.reply.refuse(problem)
         }
         streamed.isAway = false
+        working -= 1
         queue(streamed, stream)
     }
 
@@ -152,6 +154,8 @@ extension HTTP2Connection {
         let timeout = gateway.options.requestTimeout
         if streamed.isAway, now - streamed.leftAt >= timeout.inNanoseconds {
             if streamed.writer.hasBegun { return streamed.writer.reset() }
+            streamed.isAway = false
+            working -= 1
             return refuseUnread(
                 Problem(.readTimeout, "The disk did not give the records in time.", retryAfter: 5), stream)
         }

@@ -32,11 +32,13 @@ final class HTTP2Connection: ConnectionHandler, HTTP2StreamEvents {
     var heldBytes = 0
     /// Bytes of events that wait for their commits.
     var weight = 0
-    /// Streams that wait for work on another thread.
+    /// Streams that wait for work on another thread, or whose reply is there.
     var working = 0
     /// The session is at work, and must not be asked to be.
     private var isInSession = false
     private var hasFailed = false
+    /// When the session began with the newest piece of input, as `EventLoop.clock` has it.
+    private var sliceBegan: Int64 = 0
     /// When the next look at streams is due; `.max`: none is.
     private var timerAt = Int64.max
     /// When fields that have begun must be whole; `.max`: none have.
@@ -78,6 +80,11 @@ final class HTTP2Connection: ConnectionHandler, HTTP2StreamEvents {
     /// Streams of one connection that wait for work at a time, each with a reply to come whose size nobody knows yet.
     static let maxWorking = 8
 
+    /// What a piece of input has brought about has taken the connection's part of the turn.
+    var isTurnUsed: Bool {
+        isInSession && EventLoop.clock() - sliceBegan >= gateway.options.maxTurnNanoseconds
+    }
+
     var isBusy: Bool { isCongested || working >= Self.maxWorking }
 
     // MARK: Input and output
@@ -89,6 +96,7 @@ final class HTTP2Connection: ConnectionHandler, HTTP2StreamEvents {
             let count = min(input.count, Self.slice)
             let piece = UnsafeRawBufferPointer(rebasing: input.readable.prefix(count))
             isInSession = true
+            sliceBegan = EventLoop.clock()
             let failure = session.receive(piece, now: now)
             isInSession = false
             if let failure {
@@ -157,9 +165,15 @@ final class HTTP2Connection: ConnectionHandler, HTTP2StreamEvents {
     private func forget(_ stream: HTTP2Stream) {
         stream.check?.giveUp()
         stream.check = nil
-        if case .waiting = stream.state { working -= 1 }
+        switch stream.state {
+        case .waiting: working -= 1
+        case .streaming(let streamed) where streamed.isAway: working -= 1
+        default: break
+        }
         endExchange(stream)
         dropEarly(stream)
+        gateway.inflight.release(stream.fieldsReserved, of: stream.peer)
+        stream.fieldsReserved = 0
         heldBytes -= stream.dropPieces()
         weight -= stream.weight
         stream.weight = 0

@@ -60,6 +60,8 @@ final class HTTP2Stream {
     var early: ChunkedBody?
     /// Bytes of the budget for that.
     var earlyReserved = 0
+    /// Bytes of the budget for its fields, as long as there is the stream.
+    var fieldsReserved = 0
     /// Bytes of the body.
     var received = 0
 
@@ -141,7 +143,7 @@ final class HTTP2Response: ResponseWriter {
 
     /// One part at a time, so that a hundred streams whose windows are closed keep no more than a part each, and none at all where
     /// the connection has much to send.
-    var isReady: Bool { stream.pending == 0 && !handler.isCongested }
+    var isReady: Bool { stream.pending == 0 && !handler.isBusy }
     var sentBytes: Int { stream.sent }
 
     func begin() {
