@@ -299,6 +299,10 @@ class LightspeedSync(Lightspeed):
     key, label, mode = "lightspeed-sync", "lightspeed sync", "sync"
 
 
+class LightspeedJournal(Lightspeed):
+    key, label, mode = "lightspeed-journal", "lightspeed journal", "journal"
+
+
 class LightspeedDirect(Lightspeed):
     key, label, mode = "lightspeed-direct", "lightspeed direct", "direct"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-COLOURS = {"millrace": "#0b6e4f", "millrace-before": "#7fb8a4", "kafka": "#d1495b", "kafka-fsync": "#e8a0a8", "lightspeed-sync": "#8d99ae", "lightspeed-direct": "#4a5568", "nginx": "#3066be"}
+COLOURS = {"millrace": "#0b6e4f", "millrace-before": "#7fb8a4", "kafka": "#d1495b", "kafka-fsync": "#e8a0a8", "lightspeed-sync": "#8d99ae", "lightspeed-journal": "#6b7a90", "lightspeed-direct": "#4a5568", "nginx": "#3066be"}
 WIDTH, LABEL, VALUE, BAR, GAP = 760, 150, 150, 16, 5
 
 

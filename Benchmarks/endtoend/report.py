@@ -7,7 +7,7 @@ import statistics
 
 import plot
 
-LABELS = {"millrace": "Millrace", "millrace-before": "Millrace before", "millrace-tls": "Millrace, TLS", "millrace-key": "Millrace, API key", "millrace-token": "Millrace, token", "millrace-https": "Millrace, https", "kafka": "Kafka", "kafka-tls": "Kafka, TLS", "kafka-fsync": "Kafka fsync", "lightspeed-sync": "lightspeed sync", "lightspeed-direct": "lightspeed direct", "nginx": "nginx"}
+LABELS = {"millrace": "Millrace", "millrace-before": "Millrace before", "millrace-tls": "Millrace, TLS", "millrace-key": "Millrace, API key", "millrace-token": "Millrace, token", "millrace-https": "Millrace, https", "kafka": "Kafka", "kafka-tls": "Kafka, TLS", "kafka-fsync": "Kafka fsync", "lightspeed-sync": "lightspeed sync", "lightspeed-journal": "lightspeed journal", "lightspeed-direct": "lightspeed direct", "nginx": "nginx"}
 
 
 # The least share of the build before that a rate may be, and its inverse the most that CPU may be.
