@@ -14,6 +14,8 @@ import time
 
 # The errors of a commit in a generation that is over, by each client's words for them.
 REBALANCED = re.compile(r"rebalance|illegal.?generation|unknown.?member|CommitFailed", re.IGNORECASE)
+# The errors of a commit while the node is away or just back.
+UNREACHABLE = re.compile(r"connect|ECONN|transport|brokers down|timed.?out|not.?coordinator|not.?available|load.?in.?progress|NodeNotReady", re.IGNORECASE)
 WORKER = pathlib.Path(__file__).with_name("group_worker.py")
 
 
@@ -61,15 +63,16 @@ class Member:
                 highest[int(partition)] = max(offset, highest.get(int(partition), 0))
         return highest
 
-    def refused(self) -> dict[int, int]:
-        """The highest offset whose commit was refused because of a rebalance, by partition: what was to be committed comes again."""
+    def refused(self, node_was_away: bool = False) -> dict[int, int]:
+        """The highest offset whose commit was refused because of a rebalance, or because the node was away, by partition: what was to be committed
+        comes again."""
         highest: dict[int, int] = {}
         asked: dict[str, int] = {}
         for _, event in list(self.events):
             if event[0] == "committing":
                 asked = event[1]
             elif event[0] == "commit refused":
-                assert REBALANCED.search(event[1]), f"{self.client}: a commit was refused for another reason than a rebalance: {event[1]}"
+                assert REBALANCED.search(event[1]) or node_was_away and UNREACHABLE.search(event[1]), f"{self.client}: a commit was refused for another reason: {event[1]}"
                 for partition, offset in asked.items():
                     highest[int(partition)] = max(offset, highest.get(int(partition), 0))
         return highest
@@ -127,7 +130,7 @@ class Group:
             if member.process.poll() is None:
                 member.crash()
 
-    def duplicates(self) -> list[tuple[int, int]]:
+    def duplicates(self, node_was_away: bool = False) -> list[tuple[int, int]]:
         """What came more than once, but for records whose commit was refused: a client starts a rebalance by its own timers, too, when
         the machine is busy, and then the protocol has them come again."""
         counts: dict[tuple[int, int], int] = {}
@@ -135,7 +138,7 @@ class Group:
         for member in self.members:
             for partition, offset, _ in member.records():
                 counts[partition, offset] = counts.get((partition, offset), 0) + 1
-            for partition, offset in member.refused().items():
+            for partition, offset in member.refused(node_was_away).items():
                 excused[partition] = max(offset, excused.get(partition, 0))
         return sorted(place for place, count in counts.items() if count > 1 and place[1] >= excused.get(place[0], 0))
 

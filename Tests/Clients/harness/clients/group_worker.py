@@ -151,10 +151,12 @@ async def run_aiokafka(options) -> None:
     consumer.subscribe([options.topic], listener=Listener())
     await consumer.start()
     while not stopping.is_set():
+        # Without the lock: while a rebalance is under way this may wait for its end, which comes after `on_partitions_revoked`. It gives
+        # records only while none is, and they are told without a pause in between.
+        for tp, messages in (await consumer.getmany(timeout_ms=100)).items():
+            tell("records", tp.partition, [[m.offset, m.value.decode()] for m in messages])
+            pending[tp.partition] = messages[-1].offset + 1
         async with busy:
-            for tp, messages in (await consumer.getmany(timeout_ms=100)).items():
-                tell("records", tp.partition, [[m.offset, m.value.decode()] for m in messages])
-                pending[tp.partition] = messages[-1].offset + 1
             if not options.no_commit:
                 await commit()
         await asyncio.sleep(options.pause)
