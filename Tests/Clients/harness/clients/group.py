@@ -77,6 +77,12 @@ class Member:
                     highest[int(partition)] = max(offset, highest.get(int(partition), 0))
         return highest
 
+    def history(self) -> str:
+        """What it told beside its records, with seconds before now."""
+        now = time.monotonic()
+        told = [f"{at - now:.1f} {json.dumps(event)}" for at, event in list(self.events) if event[0] not in ("records", "committing", "committed")]
+        return f"{self.client}, {'running' if self.process.poll() is None else f'ended with {self.process.returncode}'}: {'; '.join(told[-20:])}"
+
     def leave(self) -> None:
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -117,7 +123,7 @@ class Group:
             flat = sorted(p for h in held for p in h)
             return flat == list(range(self.partitions)) and (len(members) > self.partitions or all(held))
 
-        wait_until(shared, seconds, lambda: f"assignments {[m.assignment() for m in members]}\n" + "\n".join(m.errors() for m in members))
+        wait_until(shared, seconds, lambda: f"assignments {[m.assignment() for m in members]}\n" + "\n".join(f"{m.history()}\n{m.errors()}" for m in members))
 
     def wait_consumed(self, expected: set, seconds: float = 40) -> None:
         def consumed() -> bool:

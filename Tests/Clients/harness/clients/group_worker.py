@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import signal
 import threading
 import time
@@ -99,6 +100,9 @@ def run_kafka_python(options) -> None:
 
     class Listener(ConsumerRebalanceListener):
         def on_partitions_revoked(self, revoked):
+            # kafka-python 3.0.12 forgets why it joins once it has made the assignment, where new metadata was the reason: a poll that ends
+            # before the answer to SyncGroup is then the last one to look for it, and the member stops for good, heartbeats included.
+            consumer._coordinator.request_rejoin()
             commit()
             tell("revoked", sorted(p.partition for p in revoked))
 
@@ -176,6 +180,8 @@ def main() -> None:
     parser.add_argument("--pause", type=float, default=0.02, help="seconds between batches")
     parser.add_argument("--no-commit", action="store_true", help="commit only when partitions are given up")
     options = parser.parse_args()
+    # To standard error, which a failed test shows the end of.
+    logging.basicConfig(level=logging.INFO, format="%(relativeCreated)d ms %(name)s %(message)s")
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     if options.client == "confluent-kafka":
         run_confluent(options)
