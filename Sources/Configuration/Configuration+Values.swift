@@ -131,6 +131,7 @@ extension Configuration {
     public var maxHTTPInflightBytes: Int { int("http.max.inflight.bytes") }
     public var maxHTTPInflightBytesPerIP: Int { int("http.max.inflight.bytes.per.ip") }
     public var httpRequestTimeoutMs: Int64 { integer("http.request.timeout.ms") }
+    public var startedTraces: String { text("http.trace.start") }
     public var httpKeepAliveMs: Int64 { integer("http.keep.alive.ms") }
     public var idempotencyTTLMs: Int64 { integer("http.idempotency.ttl.ms") }
     public var maxIdempotencyKeys: Int { int("http.idempotency.max.keys") }

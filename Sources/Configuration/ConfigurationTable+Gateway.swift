@@ -80,6 +80,10 @@ extension ConfigurationTable {
             "An HTTP connection as old as this, or a tenth more or less, ends with its next reply, so that clients find new addresses; "
                 + "0: it does not"),
         ConfigurationKey(
+            "http.trace.start", .choice(["never", "sampled", "unsampled"]), default: "never",
+            "Whether a request without a valid traceparent begins a trace, for the record headers of routes that ask for it and for the "
+                + "log; sampled: who goes on with it is asked to record what he does"),
+        ConfigurationKey(
             "http.idempotency.ttl.ms", .duration(.milliseconds, 60_000...86_400_000), default: "86400000",
             "How long the key of a request is remembered: a repeat within this time stores nothing and gets the first reply"
         ),

@@ -31,7 +31,10 @@ extension GatewayLoop {
         guard let suppressed = failures.admit(atMs: wallClockMs) else { return }
         // The id is harmless, and everything else is a word of ours.
         Log.warning(
-            "HTTP request failed", "request_id", String(decoding: requestID, as: UTF8.self), "route", routeLabel,
-            "status", reply.status, "code", reply.code, "not_logged_before", suppressed)
+            "HTTP request failed",
+            [
+                "request_id", String(decoding: requestID, as: UTF8.self), "route", routeLabel, "status", reply.status,
+                "code", reply.code, "not_logged_before", suppressed,
+            ] + traceFields)
     }
 }

@@ -28,6 +28,8 @@ public final class Gateway: Sendable {
     /// Without an authorizer: nothing is forbidden, but keys reach no further than their scopes.
     let openRules: AccessRules?
     let metrics: GatewayMetrics
+    /// What makes identifiers of traces that are begun here this process's own.
+    let traceSalt: [UInt8]
     /// Monotonic nanoseconds.
     let startedAt: Int64
     private let loops: GatewayLoops
@@ -69,6 +71,8 @@ public final class Gateway: Sendable {
         } catch {
             preconditionFailure("routes that were checked are wrong: \(error)")
         }
+        var random = SystemRandomNumberGenerator()
+        traceSalt = (0..<16).map { _ in UInt8.random(in: .min ... .max, using: &random) }
         startedAt = MonotonicClock.nanoseconds
         loops = GatewayLoops(count: loopCount)
     }

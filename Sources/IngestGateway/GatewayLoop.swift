@@ -36,6 +36,8 @@ final class GatewayLoop {
     var requestID: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: requestIDBytes, count: requestIDCount) }
     private let requestIDBytes = UnsafeMutableRawPointer.allocate(byteCount: maxRequestID, alignment: 8)
     private var requestIDCount = 0
+    /// The trace that it says it is part of; nil: none.
+    private(set) var trace: TraceParent?
     /// Who has made it; nil: nobody was asked.
     var asker: Asker?
     /// What its body is held against before it is handled, and what came of it; nil: it need not be signed.
@@ -132,6 +134,10 @@ final class GatewayLoop {
         continueReply(now: now, wallClockMs: wallClockMs)
         if asker != nil { asker = nil }
         if signature != nil { signature = nil }
+        if head[.traceParent] != nil {
+            trace = receivedTrace()
+            metrics.traces(trace == nil ? .dropped : .continued).add()
+        }
         chooseRequestID()
     }
 
@@ -178,6 +184,7 @@ final class GatewayLoop {
     func continueReply(now: Int64, wallClockMs: Int64) {
         self.now = now
         self.wallClockMs = wallClockMs
+        trace = nil
         reply = Reply()
         out.removeAll()
     }
@@ -195,6 +202,7 @@ final class GatewayLoop {
         if table !== routes { use(table) }
         self.asker = asker
         signature = nil
+        if head[.traceParent] != nil { trace = receivedTrace() }
         route = match()
     }
 
@@ -208,6 +216,8 @@ final class GatewayLoop {
     /// Takes the client's id when it is harmless to repeat it in logs, headers and bodies; else makes one of ours.
     private func chooseRequestID() {
         for field in [KnownField.correlationID, .requestID, .flowID, .traceParent] {
+            // What is dropped as a trace is no name either.
+            if field == .traceParent, trace == nil { continue }
             if let value = head[field], Self.isHarmless(value) {
                 requestIDBytes.copyMemory(from: value.baseAddress!, byteCount: value.count)
                 requestIDCount = value.count

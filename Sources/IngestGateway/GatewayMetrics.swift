@@ -18,6 +18,7 @@ final class GatewayMetrics: Sendable {
     let idempotencyKeys: Gauge
     let idempotencyBytes: Gauge
     private let repeated: [Repeats: Counter]
+    private let traced: [Traces: Counter]
     private let authenticated: [Authenticated: Counter]
     private let unsigned: [WebhookVerification.Refusal: Counter]
     /// By label, in the order in which they were first asked for: all that there have been, for a route that is gone has
@@ -34,6 +35,18 @@ final class GatewayMetrics: Sendable {
     /// What came of a credential that was looked at.
     enum Authenticated: String, CaseIterable {
         case accepted, rejected, unavailable
+    }
+
+    /// What came of what a request says of its trace.
+    enum Traces: String, CaseIterable {
+        /// It was understood, and goes on.
+        case continued
+        /// It is none, or there are two.
+        case dropped
+        /// A trace goes on without its `tracestate`, which is none.
+        case stateDropped = "state_dropped"
+        /// None had come, and one was begun for records of the request.
+        case started
     }
 
     /// What came of a request with a key.
@@ -68,6 +81,16 @@ final class GatewayMetrics: Sendable {
                         "millrace_http_signature_refusals_total",
                         help: "Requests of signed routes that were refused, by what was wrong with them.",
                         labels: ["reason": refusal.rawValue])
+                )
+            })
+        traced = Dictionary(
+            uniqueKeysWithValues: Traces.allCases.map { outcome in
+                (
+                    outcome,
+                    registry.counter(
+                        "millrace_http_traces_total",
+                        help: "Requests that say which trace they are part of, or were given one, by what came of it.",
+                        labels: ["outcome": outcome.rawValue])
                 )
             })
         repeated = Dictionary(
@@ -130,6 +153,7 @@ final class GatewayMetrics: Sendable {
     }
 
     func signatureRefusals(_ refusal: WebhookVerification.Refusal) -> Counter { unsigned[refusal]! }
+    func traces(_ outcome: Traces) -> Counter { traced[outcome]! }
     func repeats(_ outcome: Repeats) -> Counter { repeated[outcome]! }
 
     func authentications(_ result: Authenticated) -> Counter { authenticated[result]! }

@@ -16,6 +16,12 @@ extension GatewayOptions {
         callerBurst = Int(configuration.integer("http.caller.burst"))
         let age = configuration.integer("http.connection.max.age.ms")
         maxConnectionAge = age == 0 ? nil : .milliseconds(age)
+        startedTraces =
+            switch configuration.startedTraces {
+            case "sampled": .sampled
+            case "unsampled": .unsampled
+            default: nil
+            }
         idempotencyTTL = .milliseconds(configuration.idempotencyTTLMs)
         maxIdempotencyKeys = configuration.maxIdempotencyKeys
         maxIdempotencyBytes = configuration.maxIdempotencyBytes

@@ -28,6 +28,8 @@ public struct GatewayOptions: Sendable {
     /// `http.connection.max.age.ms`: a connection older than this, or up to a tenth more or less, ends with its next reply, so that
     /// clients spread over new brokers and addresses; nil: it does not.
     public var maxConnectionAge: Duration?
+    /// `http.trace.start`: what a request gets that says of no trace, for records and the log; nil: nothing.
+    public var startedTraces: StartedTraces?
     /// `http.idempotency.ttl.ms`: how long the key of a request is remembered.
     public var idempotencyTTL: Duration = .seconds(24 * 3600)
     /// `http.idempotency.max.keys` and `http.idempotency.max.bytes`: what is remembered at most; above it a request with a new
@@ -61,6 +63,11 @@ public struct GatewayOptions: Sendable {
     public var ingestMessage = "Event accepted"
     /// Each event of `/v1/topics/{t}/events` is given an `event_id`: a record header, and a member of its result.
     public var stampsEvents = true
+
+    /// Whether who goes on with a trace that the gateway has begun is asked to record what he does.
+    public enum StartedTraces: Sendable {
+        case sampled, unsampled
+    }
 
     public init() {}
 }

@@ -60,6 +60,11 @@ public enum Log {
         if writes(.warning) { write(.warning, message, fields) }
     }
 
+    /// The same of fields whose number is not known before.
+    public static func warning(_ message: StaticString, _ fields: [any CustomStringConvertible]) {
+        if writes(.warning) { write(.warning, message, fields) }
+    }
+
     public static func error(_ message: StaticString, _ fields: any CustomStringConvertible...) {
         if writes(.error) { write(.error, message, fields) }
     }

@@ -1,5 +1,6 @@
 import ByteBuffers
 import HTTPWire
+import Telemetry
 
 /// What a configured route looks at in its events, and what it adds to them.
 extension GatewayLoop {
@@ -86,8 +87,10 @@ extension GatewayLoop {
     /// Writes the headers of the request's records into `recordHeaders`, or says what is wrong with what they are made of.
     func writeHeaders(of plan: IngestPlan, _ format: RoutedFormat) -> Problem? {
         recordHeaders.removeAll()
-        routed.headerCount = Int32(plan.headers.count)
+        routed.headerCount = 0
+        readTrace(plan)
         for header in plan.headers {
+            routed.headerCount += 1
             switch header.source {
             case .eventID:
                 recordHeaders.varint(Int32(header.name.utf8.count))
@@ -98,10 +101,34 @@ extension GatewayLoop {
             case .now: writeHeader(header.name, String(decoding: receivedAt.text, as: UTF8.self))
             case .nowMs: writeHeader(header.name, String(wallClockMs))
             case .requestID: writeHeader(header.name, String(decoding: requestID, as: UTF8.self))
+            case .traceParent, .traceState:
+                // A header of nothing would be read as one of something.
+                guard let text = routed.text(of: header.source) else {
+                    routed.headerCount -= 1
+                    continue
+                }
+                writeHeader(header.name, text)
             case .text(let text): writeHeader(header.name, text)
             }
         }
         return writeFormatHeaders(format)
+    }
+
+    /// Finds what the plan adds of the request's trace. A member of nothing is not added, as a header of nothing is not.
+    private func readTrace(_ plan: IngestPlan) {
+        routed.members = plan.members
+        guard plan.addsTraceParent || plan.addsTraceState else { return }
+        if plan.addsTraceParent, let parent = currentTrace {
+            routed.traceParent = parent.text
+            if trace == nil { metrics.traces(.started).add() }
+        }
+        if plan.addsTraceState { routed.traceState = traceState() }
+        routed.members.removeAll { member in
+            switch member.source {
+            case .traceParent, .traceState: routed.text(of: member.source) == nil
+            default: false
+            }
+        }
     }
 
     private func writeFormatHeaders(_ format: RoutedFormat) -> Problem? {
@@ -139,9 +166,9 @@ extension GatewayLoop {
 
     /// Gives each event the members that it has not. What comes back is the text that `events` are ranges of from now on.
     func addMembers(
-        to body: UnsafeRawBufferPointer, _ plan: IngestPlan, _ firstID: UUIDv7
+        to body: UnsafeRawBufferPointer, _ firstID: UUIDv7
     ) -> UnsafeRawBufferPointer {
-        if plan.members.isEmpty { return body }
+        if routed.members.isEmpty { return body }
         let walk = JSONWalk(body)
         var next = 0
         for index in events.indices {
@@ -151,7 +178,7 @@ extension GatewayLoop {
                 // One that is no JSON at all is not walked through.
                 next += 1
             } else if body[Int(events[index].start)] == UInt8(ascii: "{") {
-                make(events[index], walk, plan, firstID.advanced(by: index))
+                make(events[index], walk, firstID.advanced(by: index))
                 events[index] = JSONRange(start, routed.made.count)
                 continue
             }
@@ -161,8 +188,8 @@ extension GatewayLoop {
         return routed.made.bytes
     }
 
-    private func make(_ event: JSONRange, _ walk: JSONWalk, _ plan: IngestPlan, _ id: UUIDv7) {
-        var missing = plan.members
+    private func make(_ event: JSONRange, _ walk: JSONWalk, _ id: UUIDv7) {
+        var missing = routed.members
         var isEmpty = true
         walk.members(of: event) { member in
             isEmpty = false
@@ -192,6 +219,7 @@ extension GatewayLoop {
             routed.made.text("\"")
         case .nowMs: routed.made.decimal(Int(wallClockMs))
         case .requestID: JSONText.write(requestID, into: &routed.made)
+        case .traceParent, .traceState: JSONText.write(routed.text(of: source) ?? "", into: &routed.made)
         case .text(let text): JSONText.write(text, into: &routed.made)
         }
     }

@@ -90,7 +90,7 @@ extension GatewayLoop {
         if claim.isHeld, !gateway.idempotency.isOpen(topic) {
             return .suspended(.work(OpenTopicWork(topic, gateway)))
         }
-        let text = format.isJSON ? addMembers(to: source, plan, firstID) : source
+        let text = format.isJSON ? addMembers(to: source, firstID) : source
         let longestKey = routed.keys.lazy.map { $0?.count ?? 0 }.max() ?? 0
         switch longestEvent(keyBytes: longestKey, maxBatchBytes: settings.maxBatchBytes) {
         case .failure(let problem): return refuseRouted(problem)

@@ -27,6 +27,11 @@ final class RoutedEvents {
     /// Of `GatewayLoop.recordHeaders`: how many there are, and where an event's identifier is to be written.
     var headerCount: Int32 = 0
     var idPlaces: [Int] = []
+    /// What of the request's trace is added to events; nil: it has none, or nothing asks for it.
+    var traceParent: String?
+    var traceState: String?
+    /// The members that events get.
+    var members: [Enrichment] = []
     /// What was found wrong with events, in bytes.
     var findingBytes = 0
 
@@ -47,6 +52,17 @@ final class RoutedEvents {
         idPlaces.removeAll(keepingCapacity: true)
         headerCount = 0
         findingBytes = 0
+        (traceParent, traceState) = (nil, nil)
+        members = []
+    }
+
+    /// What comes of the request's trace; nil: nothing.
+    func text(of source: Enrichment.Source) -> String? {
+        switch source {
+        case .traceParent: traceParent
+        case .traceState: traceState
+        default: nil
+        }
     }
 
     /// Bytes of made events, or of keys, that are kept for the next request.

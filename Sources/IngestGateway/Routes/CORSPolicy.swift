@@ -17,7 +17,7 @@ final class CORSPolicy: Sendable {
     static let usualHeaders = [
         "Authorization", "Content-Type", "Idempotency-Key", "Partition-Key", "X-API-Key", "X-Batch-Mode",
         "X-Correlation-Id",
-        "X-Request-Id", "traceparent",
+        "X-Request-Id", "traceparent", "tracestate",
     ]
     private static let exposed: StaticString = "Retry-After, RateLimit, RateLimit-Policy, X-Request-Id"
 

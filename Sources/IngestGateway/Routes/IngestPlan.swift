@@ -14,6 +14,10 @@ final class IngestPlan: Sendable {
     /// nil: a key may stand in `Idempotency-Key`.
     let idempotency: IdempotencyRule?
 
+    /// Whether the trace of a request is among what is added, and what tracing systems say of it.
+    let addsTraceParent: Bool
+    let addsTraceState: Bool
+
     /// Headers, and members, of one route: each is written into every record.
     static let maxEnrichments = 16
 
@@ -31,6 +35,9 @@ final class IngestPlan: Sendable {
         self.acknowledgement = acknowledgement
         self.csv = csv
         self.idempotency = idempotency
+        let sources = (headers + members).map(\.source)
+        addsTraceParent = sources.contains(.traceParent)
+        addsTraceState = sources.contains(.traceState)
     }
 
     /// When the reply is sent.
@@ -88,6 +95,8 @@ struct Enrichment: Sendable, Equatable {
         /// The time of arrival, as `2026-11-21T10:00:00.123Z` and in milliseconds.
         case now, nowMs
         case requestID
+        /// The trace of the request, where it has one.
+        case traceParent, traceState
         case text(String)
 
         /// nil: there is no such source.
@@ -97,13 +106,15 @@ struct Enrichment: Sendable, Equatable {
             case "now": self = .now
             case "now_ms": self = .nowMs
             case "request_id": self = .requestID
+            case "traceparent": self = .traceParent
+            case "tracestate": self = .traceState
             default:
                 guard word.hasPrefix("text:") else { return nil }
                 self = .text(String(word.dropFirst(5)))
             }
         }
 
-        static let words = "uuidv7, now, now_ms, request_id or text:WORDS"
+        static let words = "uuidv7, now, now_ms, request_id, traceparent, tracestate or text:WORDS"
 
         /// Bytes that it comes to in an event, with quotes; escapes may double those of a text.
         var mostBytes: Int {
@@ -112,6 +123,8 @@ struct Enrichment: Sendable, Equatable {
             case .now: ReceivedAt.textLength + 2
             case .nowMs: 20
             case .requestID: GatewayLoop.maxRequestID + 2
+            case .traceParent: TraceParent.textLength + 2
+            case .traceState: 2 * TraceState.maxBytes + 2
             case .text(let text): 6 * text.utf8.count + 2
             }
         }
