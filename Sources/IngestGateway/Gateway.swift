@@ -23,6 +23,7 @@ public final class Gateway: Sendable {
     /// Whether what is for operators is served at a listener of its own, and nowhere else.
     let separatesOperators: Bool
     let audit: AuditLog?
+    private let reader = Lock<(any ConfigurationReader)?>(nil)
     /// Of wrong credentials, by address.
     let attempts = Lock(AttemptLimiter())
     /// Without an authorizer: nothing is forbidden, but keys reach no further than their scopes.
@@ -67,7 +68,8 @@ public final class Gateway: Sendable {
         idempotency = IdempotencyKeeper(broker, options, claimants: loopCount + workers, metrics: metrics)
         workerRegisters = WorkerRegisters(firstIndex: loopCount, most: workers)
         do {
-            newestRoutes = Lock(try RouteTable(configuration.definitions(options), options, metrics))
+            let definitions = Self.served(configuration.definitions(options), separatesOperators)
+            newestRoutes = Lock(try RouteTable(definitions, options, metrics))
         } catch {
             preconditionFailure("routes that were checked are wrong: \(error)")
         }
@@ -166,11 +168,21 @@ public final class Gateway: Sendable {
     /// Does so with the routes of a configuration, which was read by this gateway's options.
     public func replaceRoutes(_ configuration: GatewayConfiguration) {
         do {
-            try replaceRoutes(configuration.definitions(options))
+            try replaceRoutes(Self.served(configuration.definitions(options), separatesOperators))
         } catch {
             preconditionFailure("routes that were checked are wrong: \(error)")
         }
     }
+
+    /// Without those that are at a listener of operators alone, where there is none.
+    private static func served(_ definitions: [RouteDefinition], _ separatesOperators: Bool) -> [RouteDefinition] {
+        separatesOperators ? definitions : definitions.filter { $0.audience != .operatorsAlone }
+    }
+
+    /// Lets operators ask for another look at the configuration; nil: nobody takes one any more.
+    public func readConfiguration(by reader: (any ConfigurationReader)?) { self.reader.withLock { $0 = reader } }
+
+    var configurationReader: (any ConfigurationReader)? { reader.withLock { $0 } }
 
     /// Tells the loops when there is another table.
     var routesVersion: Int { routeChanges.load(ordering: .acquiring) }

@@ -19,9 +19,15 @@ extension Node {
         gateway.replaceRoutes(routes)
     }
 
+    /// Says what `replaceRoutes` would throw, and changes nothing.
+    func checkRoutes(of configuration: Configuration) throws(ConfigurationError) {
+        guard let gateway else { return }
+        _ = try GatewayConfiguration(configuration, gateway.options)
+    }
+
     /// Tells in the data folder which routes and topics are served, for commands that compare. A disk that takes nothing does not
     /// keep a broker from serving.
-    public func record(_ record: RoutesRecord, in folder: String) {
+    func record(_ record: RoutesRecord, in folder: String) {
         do throws(StorageError) {
             try PosixFileSystem().writeAtomically(Path.join(folder, RoutesRecord.fileName), record.encoded)
         } catch {

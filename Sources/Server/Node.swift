@@ -158,6 +158,7 @@ public struct Node: Sendable {
     /// Stops taking connections, finishes what is in work, flushes. Returns when nothing runs any more.
     public func stop() throws {
         certificates?.stop()
+        gateway?.readConfiguration(by: nil)
         broker.drain()
         gateway?.drain()
         group.stop(within: Self.drainLimit)

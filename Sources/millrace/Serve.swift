@@ -31,13 +31,17 @@ enum Serve {
         }
         greet(node, configuration, tookMs: MonotonicClock.milliseconds - began)
 
-        var record = ConfigurationSources.file(invocation, environment).map {
+        let record = ConfigurationSources.file(invocation, environment).map {
             RoutesRecord(
                 pid: getpid(), file: ConfigurationSources.absolute($0), reads: 1,
                 values: RoutesRecord.values(of: configuration))
         }
-        if let record { node.record(record, in: configuration.dataFolder) }
-        let taken = waitForStop(signals) { reload(node, configuration, &record, invocation, environment) }
+        let reloader = Reloader(node, configuration, record) {
+            Result { () throws(ConfigurationError) in
+                try ConfigurationSources.load(invocation, environment: environment, flags: flags(invocation))
+            }
+        }
+        let taken = waitForStop(signals) { reloader.reload() }
         Log.info("stopping", "signal", Signals.name(taken))
         watchStop(signals.without(SIGHUP))
         do { try node.stop() } catch {
@@ -80,37 +84,6 @@ enum Serve {
             }
             reload()
         }
-    }
-
-    /// Reads certificates again, and of the configuration file the routes and topics; a broker key has the value that it had at the
-    /// start. A file that is wrong changes nothing.
-    private static func reload(
-        _ node: Node, _ started: Configuration, _ record: inout RoutesRecord?, _ invocation: Invocation,
-        _ environment: [String: String]
-    ) {
-        let certificates = node.reloadCertificates()
-        guard var served = record else {
-            if !certificates { Log.info("SIGHUP: there is nothing to reload; SIGTERM stops the broker") }
-            return
-        }
-        served.reads += 1
-        served.problems = []
-        do throws(ConfigurationError) {
-            let configuration = try ConfigurationSources.load(
-                invocation, environment: environment, flags: flags(invocation))
-            try node.replaceRoutes(by: configuration)
-            let keys = configuration.keysThatDiffer(from: started)
-            if !keys.isEmpty {
-                Log.warning("keys that have changed are read at the next start", "keys", keys.joined(separator: ","))
-            }
-            served.values = RoutesRecord.values(of: configuration)
-            Log.info("routes reloaded", "file", served.file)
-        } catch {
-            served.problems = error.problems.map(\.description)
-            for problem in error.problems { Log.error("wrong configuration: the old routes stay", "problem", problem) }
-        }
-        node.record(served, in: started.dataFolder)
-        record = served
     }
 
     /// The dedicated options as configuration keys.

@@ -11,6 +11,15 @@ extension GatewayLoop {
                 .authentication, who: who?.description ?? "", from: address.description, what: what, result: result))
     }
 
+    /// A change that who asks has asked for.
+    func audit(change what: String, on resource: String, isDone: Bool) {
+        let subject = asker?.registered.subject
+        gateway.audit?.note(
+            AuditEntry(
+                .change, who: subject?.principal.description ?? "", from: subject?.address.description ?? "", what: what,
+                on: resource, result: isDone ? "DONE" : "REFUSED"))
+    }
+
     /// A permission that who asks does not have.
     func audit(denied operation: AclOperation, on resource: String, to asker: Asker) {
         guard let audit = gateway.audit else { return }

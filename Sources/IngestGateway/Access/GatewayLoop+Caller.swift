@@ -222,7 +222,7 @@ extension GatewayLoop {
         case .cluster(let operation):
             if allowsOnCluster(operation, asker) { return nil }
             audit(denied: operation, on: "cluster", to: asker)
-            return Problem(.forbidden, "You may not see this.")
+            return Problem(.forbidden, operation == .describe ? "You may not see this." : "You may not do this.")
         case .topic(let operation):
             if routeRow.pointee.topic.count > 0 { return refusal(operation, routeRow.pointee.topic, asker) }
             if PercentDecoding.isPlain(route.topic) { return refusal(operation, route.topic, asker) }

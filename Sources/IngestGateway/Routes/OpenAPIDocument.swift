@@ -87,7 +87,7 @@ struct OpenAPIDocument: ~Copyable {
             out.text(",\"security\":[{},{\"bearer\":[]},{\"basic\":[]},{\"key\":[]}]")
         }
         writeParameters(definition, operation, path)
-        if definition.endpoint.target != nil { writeBody(definition) }
+        if !definition.mediaTypes.isEmpty { writeBody(definition) }
         out.text(",\"responses\":{")
         for status in Self.successes(definition, operation) {
             out.text("\"")

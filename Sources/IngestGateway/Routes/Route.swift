@@ -78,8 +78,10 @@ struct MediaTypes: OptionSet {
 /// At which listener a route is, where operators have one of their own.
 enum RouteAudience {
     case clients, operators, everybody
+    /// At the listener of operators, and nowhere where they have none.
+    case operatorsAlone
 
-    func isServed(toOperators: Bool) -> Bool { self == .everybody || (self == .operators) == toOperators }
+    func isServed(toOperators: Bool) -> Bool { self == .everybody || (self != .clients) == toOperators }
 }
 
 /// Who may ask. A row names it, and `GatewayLoop.admit` asks for it before it looks at anything that costs more.

@@ -71,6 +71,9 @@ struct RouteDefinition {
             reading("statistics", ["/stats"], StatisticsEndpoint.self, for: .operators),
             reading("openapi", ["/openapi.json"], OpenAPIEndpoint.self),
             reading("welcome", ["/index.html"], WelcomeEndpoint.self),
+            RouteDefinition(
+                id: "reload", paths: ["/v1/configuration:reload"], methods: .post, endpoint: ReloadEndpoint.self,
+                audience: .operatorsAlone, maxBodyBytes: longest, mediaTypes: .json),
             reading("trace", ["/trace"], TraceEndpoint.self, for: .operators),
             RouteDefinition(
                 id: "server", paths: ["*"], methods: [], endpoint: ServerEndpoint.self, audience: .everybody,

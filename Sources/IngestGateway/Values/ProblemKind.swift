@@ -49,6 +49,7 @@ struct ProblemKind {
     static let methodNotAllowed = ProblemKind(405, 0, "method_not_allowed", "Method not allowed")
     static let idempotencyInFlight = ProblemKind(
         409, 1, "idempotency_in_flight", "Request with this key in flight", retryable: true)
+    static let nothingToReload = ProblemKind(409, 2, "nothing_to_reload", "No configuration file")
     static let headTimeout = ProblemKind(408, 1, "head_timeout", "Request head not received in time")
     static let bodyTimeout = ProblemKind(408, 2, "body_timeout", "Request body not received in time", retryable: true)
     static let lengthRequired = ProblemKind(411, 0, "length_required", "Length required")
@@ -64,6 +65,7 @@ struct ProblemKind {
     static let invalidRecordFormat = ProblemKind(422, 6, "invalid_record_format", "Record not readable")
     static let undecodable = ProblemKind(422, 3, "undecodable_body", "Body cannot be unpacked")
     static let idempotencyMismatch = ProblemKind(422, 7, "idempotency_mismatch", "Key used for another request")
+    static let invalidConfiguration = ProblemKind(422, 8, "invalid_configuration", "Configuration not valid")
     static let emptyBatch = ProblemKind(422, 2, "empty_batch", "Empty batch")
     static let quotaExceeded = ProblemKind(429, 1, "quota_exceeded", "Quota exceeded", retryable: true)
     static let tooManyAttempts = ProblemKind(429, 2, "too_many_attempts", "Too many attempts", retryable: true)
