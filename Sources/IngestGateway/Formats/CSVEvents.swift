@@ -13,8 +13,11 @@ struct CSVEvents {
     private let schema: JSONSchema?
     private var rows: CSVRows
     private var cells: [CSVRows.Cell] = []
-    /// The column's name as it stands before each value: `"name":`.
-    private var keys: [[UInt8]] = []
+    /// The columns' names behind each other, each as it stands before a value: `,"name":`. Behind the last one there are more bytes, for
+    /// they are copied eight at a time.
+    private var keys = [UInt8](repeating: 0, count: 8)
+    /// Where each begins, and where the last one ends.
+    private var keyStarts = [0]
     private var types: [CSVCellType] = []
 
     init(_ text: UnsafeRawBufferPointer, _ plan: CSVPlan, _ schema: JSONSchema?) {
@@ -39,6 +42,7 @@ struct CSVEvents {
         guard JSONText.isUTF8(text) else { return Problem(.invalidUTF8, "The body is not UTF-8.") }
         rows.skipLines(plan.skippedLines)
         if let problem = readHeader() { return problem }
+        reserve(in: &out, limits)
         while true {
             switch rows.next(into: &cells) {
             case .end: return events.isEmpty ? Problem(.emptyBatch, "The body has no rows.") : nil
@@ -67,8 +71,41 @@ struct CSVEvents {
         }
     }
 
+    /// Makes room for what a long text comes to at once: to grow towards it would take up to three times as much for a moment.
+    private func reserve(in out: inout ByteWriter, _ limits: Limits) {
+        guard text.count > Self.grownBytes else { return }
+        // Beside the cells: names, quotes, and the braces.
+        let each = keyStarts[types.count] &+ 2 &* types.count &+ 2
+        let (names, isMore) = each.multipliedReportingOverflow(by: Self.lines(of: text) &+ 1)
+        let before = out.count
+        _ = out.append(uninitialized: isMore ? limits.madeBytes : min(limits.madeBytes, names &+ text.count))
+        out.truncate(to: before)
+    }
+
+    /// Up to here memory grows as it is needed.
+    private static let grownBytes = 64 << 10
+
+    private static func lines(of text: UnsafeRawBufferPointer) -> Int {
+        guard let base = text.baseAddress else { return 0 }
+        var (count, at) = (0, 0)
+        while at &+ 8 <= text.count {
+            let other = ByteScan.word(base, at) ^ (ByteScan.ones &* 0x0a)
+            // The high bit of each byte that is not zero; exact, unlike marks that find the first.
+            let low = ~ByteScan.highs
+            count &+= 8 &- (((other & low) &+ low | other) & ByteScan.highs).nonzeroBitCount
+            at &+= 8
+        }
+        while at < text.count {
+            if ByteScan.byte(base, at) == 0x0a { count &+= 1 }
+            at &+= 1
+        }
+        return count
+    }
+
     private func problemOfRow(_ limits: Limits) -> String? {
-        guard cells.count == keys.count else { return "The row has \(cells.count) cells, and the header \(keys.count)" }
+        guard cells.count == types.count else {
+            return "The row has \(cells.count) cells, and the header \(types.count)"
+        }
         let bytes = Int(cells[cells.count - 1].range.end) - Int(cells[0].range.start)
         return bytes <= limits.rowBytes ? nil : "The row is longer than \(limits.rowBytes) bytes"
     }
@@ -85,9 +122,11 @@ struct CSVEvents {
         guard let members = plan.members(of: names) else { return Problem(.invalidCSV, CSVPlan.namesProblem + ".") }
         for name in members {
             var key = ByteWriter(capacity: name.utf8.count + 8)
+            key.text(",")
             JSONText.write(name, into: &key)
             key.text(":")
-            keys.append(key.array)
+            keys.insert(contentsOf: key.array, at: keys.count - 8)
+            keyStarts.append(keys.count - 8)
             types.append(CSVCellType(of: name, in: schema))
         }
         return nil
@@ -95,23 +134,92 @@ struct CSVEvents {
 
     private func write(into out: inout ByteWriter) {
         out.text("{")
-        var isFirst = true
-        for column in cells.indices {
-            let cell = cells[column]
-            if cell.range.count == 0, !cell.isQuoted { continue }
-            if !isFirst { out.text(",") }
-            isFirst = false
-            out.bytes(keys[column])
-            let bytes = cell.range.bytes(of: text)
-            if !cell.isQuoted, isLiteral(bytes, types[column]) {
-                out.bytes(bytes)
-            } else if cell.hasQuotes {
-                unquoted(cell).withUnsafeBytes { JSONText.write($0, into: &out) }
-            } else {
-                JSONText.write(bytes, into: &out)
+        let start = out.count
+        keys.withUnsafeBytes { keys in
+            for column in cells.indices {
+                let cell = cells[column]
+                if cell.range.count == 0, !cell.isQuoted { continue }
+                // The first one's comma is left out.
+                let from = keyStarts[column] &+ (out.count == start ? 1 : 0)
+                write(
+                    cell, of: types[column], behind: keys.baseAddress! + from, keyCount: keyStarts[column &+ 1] &- from,
+                    into: &out)
             }
         }
         out.text("}")
+    }
+
+    /// Writes a member. Most cells are copied word by word, and looked through on the way for what has to be escaped.
+    private func write(
+        _ cell: CSVRows.Cell, of type: CSVCellType, behind key: UnsafeRawPointer, keyCount: Int,
+        into out: inout ByteWriter
+    ) {
+        let count = cell.range.count
+        let bytes = cell.range.bytes(of: text)
+        if !cell.isQuoted, type != .text, isLiteral(bytes, type) {
+            out.bytes(UnsafeRawBufferPointer(start: key, count: keyCount))
+            return out.bytes(bytes)
+        }
+        let before = out.count
+        // Words are written whole: there is room for seven bytes too many of each.
+        let place = out.append(uninitialized: keyCount &+ count &+ 2 &+ 16)
+        Self.copy(key, keyCount, to: place)
+        place.storeBytes(of: 0x22, toByteOffset: keyCount, as: UInt8.self)
+        if !cell.hasQuotes, copyPlain(cell.range, to: place + (keyCount &+ 1)) {
+            place.storeBytes(of: 0x22, toByteOffset: keyCount &+ 1 &+ count, as: UInt8.self)
+            return out.truncate(to: before &+ keyCount &+ count &+ 2)
+        }
+        out.truncate(to: before &+ keyCount)
+        if cell.hasQuotes {
+            unquoted(cell).withUnsafeBytes { JSONText.write($0, into: &out) }
+        } else {
+            JSONText.write(bytes, into: &out)
+        }
+    }
+
+    /// Reads and writes up to seven bytes more than `count`.
+    @inline(__always)
+    private static func copy(_ source: UnsafeRawPointer, _ count: Int, to place: UnsafeMutableRawPointer) {
+        var at = 0
+        while at < count {
+            place.storeBytes(
+                of: source.loadUnaligned(fromByteOffset: at, as: UInt64.self), toByteOffset: at, as: UInt64.self)
+            at &+= 8
+        }
+    }
+
+    /// Copies a cell, and up to seven bytes more. False: a byte of it may have to be escaped.
+    @inline(__always)
+    private func copyPlain(_ range: JSONRange, to place: UnsafeMutableRawPointer) -> Bool {
+        guard let base = text.baseAddress else { return false }
+        let (start, end) = (Int(range.start), Int(range.end))
+        var at = start
+        while at &+ 8 <= end {
+            let word = ByteScan.word(base, at)
+            if Self.escapes(word) != 0 { return false }
+            place.storeBytes(of: word.littleEndian, toByteOffset: at &- start, as: UInt64.self)
+            at &+= 8
+        }
+        guard at < end else { return true }
+        var word: UInt64 = 0
+        if at &+ 8 <= text.count {
+            word = ByteScan.word(base, at)
+        } else {
+            for position in at..<end {
+                word |= UInt64(ByteScan.byte(base, position)) &<< UInt64(8 &* (position &- at))
+            }
+        }
+        place.storeBytes(of: word.littleEndian, toByteOffset: at &- start, as: UInt64.self)
+        // What stands behind the cell is looked at as if it were digits.
+        let behind = ~UInt64(0) &<< UInt64(8 &* (end &- at))
+        return Self.escapes(word & ~behind | (ByteScan.ones &* 0x30) & behind) == 0
+    }
+
+    /// Marks bytes that JSON escapes, and the one that begins the controls of two bytes; quotes are not among them.
+    @inline(__always)
+    private static func escapes(_ word: UInt64) -> UInt64 {
+        ByteScan.below(word, 0x20) | ByteScan.equal(word, 0x5c) | ByteScan.equal(word, 0x7f)
+            | ByteScan.equal(word, 0xc2)
     }
 
     private func isLiteral(_ bytes: UnsafeRawBufferPointer, _ type: CSVCellType) -> Bool {

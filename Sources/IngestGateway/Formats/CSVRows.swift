@@ -28,6 +28,8 @@ struct CSVRows {
     private let base: UnsafeRawPointer
     private let end: Int
     private let delimiter: UInt8
+    /// It, eight times.
+    private let delimiters: UInt64
     private var at = 0
     /// Number of the line at which the last row begins, from 1.
     private(set) var line = 0
@@ -37,6 +39,7 @@ struct CSVRows {
         base = text.baseAddress ?? UnsafeRawPointer(bitPattern: 8)!
         end = text.count
         self.delimiter = delimiter
+        delimiters = ByteScan.ones &* UInt64(delimiter)
         if text.starts(with: [0xef, 0xbb, 0xbf]) { at = 3 }
     }
 
@@ -69,11 +72,9 @@ struct CSVRows {
                 if let failure = readQuoted(into: &cells) { return .failure(failure) }
             } else {
                 let start = at
-                while at < end {
-                    let next = byte(at)
-                    if next == delimiter || next == 0x0a || next == 0x0d { break }
-                    if next == 0x22 { return .failure("A quote stands within a cell that has none around it") }
-                    at &+= 1
+                at = endOfCell(from: start)
+                if at < end, byte(at) == 0x22 {
+                    return .failure("A quote stands within a cell that has none around it")
                 }
                 cells.append(Cell(range: JSONRange(start, at)))
             }
@@ -82,6 +83,26 @@ struct CSVRows {
         }
         endLine()
         return .row
+    }
+
+    /// The first delimiter, quote or end of a line from `start` on, or the end of the text.
+    @inline(__always)
+    private func endOfCell(from start: Int) -> Int {
+        var at = start
+        while at &+ 8 <= end {
+            let word = ByteScan.word(base, at)
+            let mark =
+                ByteScan.zeros(word ^ delimiters) | ByteScan.equal(word, 0x0a) | ByteScan.equal(word, 0x0d)
+                | ByteScan.equal(word, 0x22)
+            if mark != 0 { return at &+ ByteScan.index(mark) }
+            at &+= 8
+        }
+        while at < end {
+            let next = byte(at)
+            if next == delimiter || next == 0x0a || next == 0x0d || next == 0x22 { break }
+            at &+= 1
+        }
+        return at
     }
 
     private mutating func readQuoted(into cells: inout [Cell]) -> StaticString? {
@@ -104,6 +125,11 @@ struct CSVRows {
     }
 
     private mutating func countLines(_ start: Int, _ end: Int) {
-        for position in start..<max(start, end) where byte(position) == 0x0a { nextLine &+= 1 }
+        var at = start
+        while at < end {
+            at = ByteScan.find(0x0a, base, from: at, end: end)
+            if at < end { nextLine &+= 1 }
+            at &+= 1
+        }
     }
 }
