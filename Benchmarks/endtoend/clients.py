@@ -4,6 +4,7 @@ CPU time over the counted seconds."""
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import json
 import pathlib
 import re
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import time
 
-from nodes import Node
+from nodes import CSV_PATH, Node
 
 
 PROGRAMS = str(pathlib.Path(__file__).parent) + "/"
@@ -79,11 +80,27 @@ class Clients:
         self.one_event: dict[str, str] = {}  # by the kind of events, as the two below
         self.hundred_events: dict[str, str] = {}
         self.event_lines: dict[str, str] = {}
+        self.csv_lines = ""
+        self.packed_lines: tuple[str, int, int] = ("", 0, 0)  # a file, its events, and their bytes unpacked
 
     def take_events(self, kind: str, lines: list[str]) -> None:
         path = self.scratch / f"{kind}.ndjson"
         path.write_text("\n".join(lines) + "\n")
         self.one_event[kind], self.hundred_events[kind], self.event_lines[kind] = lines[0], "[" + ",".join(lines[:100]) + "]", str(path)
+
+    def take_bodies(self, rows: list[str], lines: list[str], body: int) -> None:
+        """What the rows of CSV and of packed bodies post: lines of cells, and one body of about so many bytes by gzip."""
+        path = self.scratch / "flat.csv"
+        path.write_text("\n".join(rows) + "\n")
+        self.csv_lines = str(path)
+        events: list[str] = []
+        size = 0
+        while size < body:
+            events.append(lines[len(events) % len(lines)])
+            size += len(events[-1].encode()) + 1
+        packed = self.scratch / "flat.ndjson.gz"
+        packed.write_bytes(gzip.compress(("\n".join(events) + "\n").encode(), 6))
+        self.packed_lines = (str(packed), len(events), size)
 
     def create(self, node: Node, topic: str, partitions: int) -> None:
         if node.has_topics:
@@ -266,10 +283,18 @@ class Clients:
         rate = values["requests"] / values["us"] * 1e6
         return Sample(rate, cpu, rate * len(body.encode()) / 1e9, rate * events / 1e6, values["p50"] / 1e3, values["p99"] / 1e3, values["p999"] / 1e3, node.resident_bytes())
 
-    def http_stream(self, row: str, node: Node, topic: str, lines: str, connections: int, body: int) -> Sample:
-        command = [self.lean, "http-stream", "-b", node.http, "-u", f"/v1/topics/{topic}/events", "-n", str(connections), "-B", str(body), "-f", lines,
+    def http_stream(self, row: str, node: Node, topic: str, lines: str, connections: int, body: int, path: str = "", more: tuple[str, ...] = ()) -> Sample:
+        command = [self.lean, "http-stream", "-b", node.http, "-u", path or f"/v1/topics/{topic}/events", "-n", str(connections), "-B", str(body), "-f", lines, *more,
                    "-d", f"{self.seconds:g}", "-w", f"{self.lead:g}", "-P", str(node.pid)]
         self.note(row, node, command, topic)
         values = run(command)
         return Sample(values["MB_per_s"], values["broker_cpu_s"] / values["seconds"], values["MB_per_s"] / 1000, values["events_per_s"] / 1e6,
                       values["p50_ms"], values["p99_ms"], values["p999_ms"], node.resident_bytes())
+
+    def http_csv(self, row: str, node: Node, topic: str, connections: int, body: int) -> Sample:
+        return self.http_stream(row, node, topic, self.csv_lines, connections, body, CSV_PATH, ("-M", "text/csv"))
+
+    def http_packed(self, row: str, node: Node, topic: str, connections: int) -> Sample:
+        """The rate is that of the text that comes out of the bodies."""
+        path, events, size = self.packed_lines
+        return self.http_stream(row, node, topic, path, connections, size, more=("-C", "gzip", "-W", f"{events},{size}"))

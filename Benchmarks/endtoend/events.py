@@ -42,6 +42,19 @@ def generated(kind: str, count: int = 10_000) -> list[dict]:
     return [{"flat": flat, "nested": nested, "text": text}[kind](n) for n in range(count)]
 
 
+CSV_COLUMNS = ("event_id", "type", "user", "at", "amount", "session")
+
+
+def csv_rows(count: int = 10_000) -> list[str]:
+    """Flat events as lines of cells, of which every tenth has one in quotes, with a comma in it."""
+    rows = []
+    for n, event in enumerate(generated("flat", count)):
+        if n % 10 == 0:
+            event["type"] = f'"{event["type"]}, again"'
+        rows.append(",".join(str(event[name]) for name in CSV_COLUMNS))
+    return rows
+
+
 # A row's figure for one kind of events says little of another.
 KINDS = ("flat", "nested", "text")
 

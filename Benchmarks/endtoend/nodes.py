@@ -14,6 +14,8 @@ import time
 import urllib.error
 import urllib.request
 
+from events import CSV_COLUMNS
+
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "Tests/Clients"))
 
 from harness.broker import end_with_parent, free_port  # noqa: E402
@@ -160,6 +162,26 @@ class MillraceBefore(Millrace):
     """Another build, measured in turn with this one: what a change costs."""
 
     key, label = "millrace-before", "Millrace before"
+
+
+CSV_PATH = "/csv"
+
+
+class MillraceRoutes(Millrace):
+    """With a route for CSV, which there is none of without configuration; its records have the one header that those of G-lines have."""
+
+    key, label = "millrace-routes", "Millrace, own route"
+
+    def launch(self) -> None:
+        self.configuration = self.folder.parent / f"{self.key}.yaml"
+        # The topic is made once and serves all rounds: it keeps little.
+        self.configuration.write_text(
+            f"topics: {{bench-csv: {{retention.bytes: 268435456, segment.bytes: 67108864}}}}\n"
+            f"routes:\n  - {{path: {CSV_PATH}, to: bench-csv, formats: csv, csv: {{columns: [{', '.join(CSV_COLUMNS)}]}}, enrich: {{headers: {{event_id: uuidv7}}}}}}\n")
+        super().launch()
+
+    def command(self) -> list[str]:
+        return [*super().command(), "--config", str(self.configuration)]
 
 
 class ByTLS:

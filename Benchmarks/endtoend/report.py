@@ -7,7 +7,7 @@ import statistics
 
 import plot
 
-LABELS = {"millrace": "Millrace", "millrace-before": "Millrace before", "millrace-tls": "Millrace, TLS", "millrace-key": "Millrace, API key", "millrace-token": "Millrace, token", "millrace-https": "Millrace, https", "kafka": "Kafka", "kafka-tls": "Kafka, TLS", "kafka-fsync": "Kafka fsync", "lightspeed-sync": "lightspeed sync", "lightspeed-journal": "lightspeed journal", "lightspeed-direct": "lightspeed direct", "nginx": "nginx"}
+LABELS = {"millrace": "Millrace", "millrace-routes": "Millrace, own route", "millrace-before": "Millrace before", "millrace-tls": "Millrace, TLS", "millrace-key": "Millrace, API key", "millrace-token": "Millrace, token", "millrace-https": "Millrace, https", "kafka": "Kafka", "kafka-tls": "Kafka, TLS", "kafka-fsync": "Kafka fsync", "lightspeed-sync": "lightspeed sync", "lightspeed-journal": "lightspeed journal", "lightspeed-direct": "lightspeed direct", "nginx": "nginx"}
 
 
 # The least share of the build before that a rate may be, and its inverse the most that CPU may be.
@@ -50,7 +50,8 @@ def verdict(raw: dict, row: dict, target: dict) -> tuple[str, bool | None]:
     if not ours:
         return "", None
     if not peer:
-        reached, text = statistics.median(ours), f"{asked} {row['unit']}"
+        unit = {"rate": row["unit"], "cpu": "s/GB", "p99": "ms"}[metric]
+        reached, text = statistics.median(ours), f"{asked} {unit}"
     else:
         if peer.startswith("row:"):
             # A ratio is of one run; what another run gave is no base.

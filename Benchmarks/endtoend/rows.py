@@ -127,6 +127,10 @@ def must_hold(scale: float) -> list[Row]:
         Row("J-100", "Kafka's producer-perf-test: 100 B", "MB/s", ("java",), BROKERS, lambda c, row, node, topic: c.java_produce(row, node, topic, 100, 800_000)),
         Row("J-C-1k", "Kafka's consumer-perf-test: 1 KiB", "MB/s", ("java",), BROKERS, lambda c, row, node, topic: c.java_consume(row, node, topic, kilo // 2, 1024), fill=(kilo // 2, 1024)),
         *[row for kind in KINDS for row in gateway(kind)],
+        Row("G-csv", "gateway: CSV, 2 connections, bodies of 4 MB, six columns", "MB/s", (), ("millrace-routes",), lambda c, row, node, topic: c.http_csv(row, node, topic, 2, 4_000_000),
+            # On one core: 1 / 0.15 seconds of it for a GB.
+            (Target("rate", "", 150, ours="millrace-routes"), Target("cpu", "", 6.7, False, ours="millrace-routes"))),
+        Row("G-gzip", "gateway: NDJSON by gzip, 2 connections, bodies of 4 MB of text", "MB/s", (), ("millrace",), lambda c, row, node, topic: c.http_packed(row, node, topic, 2)),
         Row("G-who", "gateway: single events, plain, with an API key, with a token, by https", "requests/s", ("wrk",), BY_WHOM, lambda c, row, node, topic: c.http_posts(row, node, topic, c.one_event["flat"], 1), WHOM_TARGETS, cpu="record"),
     ]
 

@@ -15,6 +15,10 @@ struct options {
     const char *bootstrap, *topic, *path, *file, *codec, *acks, *linger;
     int partitions, clients;
     size_t size, body;
+    // Of bodies by HTTP; coding NULL: as they are.
+    const char *media, *coding;
+    // What a file that is one whole body stands for; 0: bodies are made of its lines.
+    size_t whole_events, whole_bytes;
     double seconds, warmup, rate;
     long long records;
     bool idempotent;

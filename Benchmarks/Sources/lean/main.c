@@ -18,19 +18,21 @@ static const char usage[] =
     "         a wait is that of a commit\n"
     "  -R N   records a second over all producers, waits counted from when a record was due\n"
     "  -u PATH, -B BYTES  of http-stream: where to post, and bytes of one body (default: 1 MiB)\n"
+    "  -M TYPE, -C CODING  of http-stream: Content-Type (default: application/x-ndjson) and Content-Encoding of bodies\n"
+    "  -W N,BYTES  of http-stream: FILE is one whole body, of so many events and so many bytes of text\n"
     "  -x KEY=VALUE  a setting of librdkafka's, such as security.protocol=ssl; up to 8\n"
     "  -P PID  count this process's CPU time over the same window\n";
 
 int main(int count, char **words) {
     struct options o = {.topic = "lean", .codec = "none", .acks = "all", .linger = "5", .partitions = 1, .clients = 1,
-                        .size = 1024, .body = 1 << 20, .seconds = 5, .warmup = 1};
+                        .size = 1024, .body = 1 << 20, .media = "application/x-ndjson", .seconds = 5, .warmup = 1};
     if (count < 2 || words[1][0] == '-') {
         fputs(usage, stderr);
         return 2;
     }
     const char *command = words[1];
     optind = 2;
-    for (int letter; (letter = getopt(count, words, "b:t:p:n:s:f:d:w:m:c:a:l:iT:R:u:B:P:x:")) != -1;) {
+    for (int letter; (letter = getopt(count, words, "b:t:p:n:s:f:d:w:m:c:a:l:iT:R:u:B:P:x:M:C:W:")) != -1;) {
         switch (letter) {
             case 'b': o.bootstrap = optarg; break;
             case 't': o.topic = optarg; break;
@@ -56,6 +58,11 @@ int main(int count, char **words) {
             case 'R': o.rate = atof(optarg); break;
             case 'u': o.path = optarg; break;
             case 'B': o.body = strtoul(optarg, NULL, 10); break;
+            case 'M': o.media = optarg; break;
+            case 'C': o.coding = optarg; break;
+            case 'W':
+                if (sscanf(optarg, "%zu,%zu", &o.whole_events, &o.whole_bytes) != 2 || o.whole_events == 0) die("-W N,BYTES, not %s", optarg);
+                break;
             case 'P': o.broker = atoi(optarg); break;
             case 'x':
                 if (o.extra_count == MAX_EXTRA || strchr(optarg, '=') == NULL) die("-x KEY=VALUE, up to %d", MAX_EXTRA);

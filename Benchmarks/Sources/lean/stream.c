@@ -1,4 +1,4 @@
-// `lean http-stream`: N connections, each of which posts bodies of NDJSON one after the other. A body is sent whole, and the
+// `lean http-stream`: N connections, each of which posts bodies of lines (NDJSON, CSV), or one that is ready-made, one after the other. A body is sent whole, and the
 // next one goes out when its reply is in.
 #include "lean.h"
 
@@ -103,10 +103,11 @@ int http_stream(const struct options *options) {
     if (options->path == NULL) die("-u PATH is missing");
     size_t length = 4 << 20;
     char *text = options->file != NULL ? read_file(options->file, &length) : generated_text(length);
-    // Whole lines, repeated up to the body's size.
-    char *body = malloc(options->body + length);
-    size_t used = 0, events = 0;
-    for (size_t at = 0; used < options->body;) {
+    // Whole lines, repeated up to the body's size; or the file as it is.
+    bool whole = options->whole_events > 0;
+    char *body = whole ? text : malloc(options->body + length);
+    size_t used = whole ? length : 0, events = options->whole_events;
+    for (size_t at = 0; !whole && used < options->body;) {
         char *end = memchr(text + at, '\n', length - at);
         if (end == NULL) {
             if (at == 0) die("%s has no lines", options->file);
@@ -119,10 +120,14 @@ int http_stream(const struct options *options) {
         at += line;
         events++;
     }
-    char head[1024];
+    // Bytes of text, which count.
+    size_t counted = whole ? options->whole_bytes : used;
+    char coding[64] = "", head[1024];
+    if (options->coding != NULL) snprintf(coding, sizeof coding, "Content-Encoding: %s\r\n", options->coding);
     int head_length = snprintf(
-        head, sizeof head, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-ndjson\r\nContent-Length: %zu\r\n\r\n",
-        options->path, options->bootstrap, used);
+        head, sizeof head, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\n%sContent-Length: %zu\r\n\r\n",
+        options->path, options->bootstrap, options->media, coding, used);
+    if (head_length >= (int)sizeof head) die("the head is too long");
     struct streamer *c = calloc((size_t)options->clients, sizeof *c);
     int64_t begin = now_ns(), window_begin = begin + (int64_t)(options->warmup * 1e9);
     int64_t window_end = window_begin + (int64_t)(options->seconds * 1e9);
@@ -148,7 +153,7 @@ int http_stream(const struct options *options) {
     printf("{\"requests\": %llu, \"seconds\": %.3f, \"requests_per_s\": %.1f, \"events_per_s\": %.0f, \"MB_per_s\": %.2f, "
            "\"failed\": %llu, \"broker_cpu_s\": %.2f, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"p999_ms\": %.3f}\n",
            (unsigned long long)bodies, seconds, (double)bodies / seconds, (double)bodies * (double)events / seconds,
-           (double)bodies * (double)used / seconds / 1e6, (unsigned long long)total(c, options->clients, true), cpu,
+           (double)bodies * (double)counted / seconds / 1e6, (unsigned long long)total(c, options->clients, true), cpu,
            histogram_ms(waits, 0.5), histogram_ms(waits, 0.99), histogram_ms(waits, 0.999));
     fflush(stdout);
     _Exit(total(c, options->clients, true) > 0 ? 1 : 0);
