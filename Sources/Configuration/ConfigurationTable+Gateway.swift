@@ -10,7 +10,8 @@ extension ConfigurationTable {
             "http.enable", .boolean, default: "true", "Whether the HTTP gateway is served"),
         ConfigurationKey(
             "http2.enable", .boolean, default: "true",
-            "Whether HTTP/2 is spoken beside HTTP/1.1: over https where ALPN says so, without TLS by clients that know it"),
+            "Whether HTTP/2 is spoken beside HTTP/1.1: over https where ALPN says so, without TLS by clients that know it"
+        ),
         ConfigurationKey(
             "admin.listener",
             .listeners(

@@ -18,6 +18,7 @@ final class GatewayMetrics: Sendable {
     let idempotencyKeys: Gauge
     let idempotencyBytes: Gauge
     private let repeated: [Repeats: Counter]
+    private let keyed: [KeyedEvents: Counter]
     private let traced: [Traces: Counter]
     private let authenticated: [Authenticated: Counter]
     private let unsigned: [WebhookVerification.Refusal: Counter]
@@ -55,6 +56,11 @@ final class GatewayMetrics: Sendable {
         case shareFull = "share_full"
     }
 
+    /// What came of an event with a key of its own, among others of its request.
+    enum KeyedEvents: String, CaseIterable {
+        case stored, duplicate, busy, mismatch
+    }
+
     struct RequestKey: Hashable {
         let route: String
         let status: Int
@@ -63,45 +69,20 @@ final class GatewayMetrics: Sendable {
 
     init(registry: MetricsRegistry) {
         self.registry = registry
-        authenticated = Dictionary(
-            uniqueKeysWithValues: Authenticated.allCases.map { result in
-                (
-                    result,
-                    registry.counter(
-                        "millrace_http_authentications_total",
-                        help: "Credentials that were looked at, by what was found.", labels: ["result": result.rawValue]
-                    )
-                )
-            })
-        unsigned = Dictionary(
-            uniqueKeysWithValues: WebhookVerification.Refusal.allCases.map { refusal in
-                (
-                    refusal,
-                    registry.counter(
-                        "millrace_http_signature_refusals_total",
-                        help: "Requests of signed routes that were refused, by what was wrong with them.",
-                        labels: ["reason": refusal.rawValue])
-                )
-            })
-        traced = Dictionary(
-            uniqueKeysWithValues: Traces.allCases.map { outcome in
-                (
-                    outcome,
-                    registry.counter(
-                        "millrace_http_traces_total",
-                        help: "Requests that say which trace they are part of, or were given one, by what came of it.",
-                        labels: ["outcome": outcome.rawValue])
-                )
-            })
-        repeated = Dictionary(
-            uniqueKeysWithValues: Repeats.allCases.map { outcome in
-                (
-                    outcome,
-                    registry.counter(
-                        "millrace_idempotency_requests_total",
-                        help: "Requests with a key, by what came of them.", labels: ["outcome": outcome.rawValue])
-                )
-            })
+        authenticated = Self.counters(
+            "millrace_http_authentications_total", "result", "Credentials that were looked at, by what was found.",
+            registry)
+        unsigned = Self.counters(
+            "millrace_http_signature_refusals_total", "reason",
+            "Requests of signed routes that were refused, by what was wrong with them.", registry)
+        traced = Self.counters(
+            "millrace_http_traces_total", "outcome",
+            "Requests that say which trace they are part of, or were given one, by what came of it.", registry)
+        keyed = Self.counters(
+            "millrace_idempotency_events_total", "outcome",
+            "Events with keys of their own in requests of several, by what came of them.", registry)
+        repeated = Self.counters(
+            "millrace_idempotency_requests_total", "outcome", "Requests with a key, by what came of them.", registry)
         idempotencyKeys = registry.gauge("millrace_idempotency_keys", help: "Keys of requests that are remembered.")
         idempotencyBytes = registry.gauge(
             "millrace_idempotency_bytes", help: "Bytes that they and their replies are counted with.")
@@ -132,6 +113,16 @@ final class GatewayMetrics: Sendable {
             help: "Connections answered 504 because a commit did not come in time.")
     }
 
+    /// A counter for each of the values of one label.
+    private static func counters<Value: Hashable & CaseIterable & RawRepresentable<String>>(
+        _ name: String, _ label: String, _ help: String, _ registry: MetricsRegistry
+    ) -> [Value: Counter] {
+        Dictionary(
+            uniqueKeysWithValues: Value.allCases.map { value in
+                (value, registry.counter(name, help: help, labels: [label: value.rawValue]))
+            })
+    }
+
     /// Returns what is counted of a route, by its label: the same for all tables that have it. `policy` names its rate.
     func counters(route label: String, policy: String? = nil) -> RouteCounters {
         let counters = RouteCounters(
@@ -154,6 +145,7 @@ final class GatewayMetrics: Sendable {
 
     func signatureRefusals(_ refusal: WebhookVerification.Refusal) -> Counter { unsigned[refusal]! }
     func traces(_ outcome: Traces) -> Counter { traced[outcome]! }
+    func keyedEvents(_ outcome: KeyedEvents) -> Counter { keyed[outcome]! }
     func repeats(_ outcome: Repeats) -> Counter { repeated[outcome]! }
 
     func authentications(_ result: Authenticated) -> Counter { authenticated[result]! }

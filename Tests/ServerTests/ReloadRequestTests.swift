@@ -141,7 +141,8 @@ import Testing
 
     @Test func whoAsksNeedsThePermission() throws {
         let served = try Served(
-            Self.routes("first"), set: ["http.auth": "optional", "authorizer.enable": "true", "security.allow.open": "true"])
+            Self.routes("first"),
+            set: ["http.auth": "optional", "authorizer.enable": "true", "security.allow.open": "true"])
         #expect(try served.ask().status == 403)
         #expect(try served.record()?.reads == 1)
     }

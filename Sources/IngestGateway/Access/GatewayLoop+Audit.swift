@@ -16,7 +16,8 @@ extension GatewayLoop {
         let subject = asker?.registered.subject
         gateway.audit?.note(
             AuditEntry(
-                .change, who: subject?.principal.description ?? "", from: subject?.address.description ?? "", what: what,
+                .change, who: subject?.principal.description ?? "", from: subject?.address.description ?? "",
+                what: what,
                 on: resource, result: isDone ? "DONE" : "REFUSED"))
     }
 

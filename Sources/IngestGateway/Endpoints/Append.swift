@@ -18,8 +18,8 @@ struct Rejection {
     var status: StaticString {
         switch kind.status {
         case 413: "too_large"
-        case 503: "retry"
-        default: "invalid"
+        case 409, 503: "retry"
+        default: kind.number == ProblemKind.idempotencyMismatch.number ? "conflict" : "invalid"
         }
     }
 }

@@ -167,12 +167,19 @@ extension GatewayLoop {
     /// Bytes of a body that a loop goes through where each of them is looked at several times, by a schema, for a key, by a digest: half
     /// a millisecond at 250 MB/s.
     static let longCheckedBody = 128 << 10
+    /// The same where events have keys of their own, which is two digests for as little as a dozen bytes; and of CSV, whose cells bring a
+    /// name each into the text that is made of them.
+    static let longDigestedBody = 16 << 10
     /// Bytes where they are scanned once and copied, at some 1,000 MB/s.
     static let longPlainBody = 512 << 10
 
-    /// Whether the body of the request at hand, which takes events, is to be handled by a worker.
+    /// Whether the body of the request at hand, of more than `longDigestedBody`, is to be handled by a worker.
     func isLong(_ body: UnsafeRawBufferPointer) -> Bool {
         if isWorkers || !routeRow.pointee.takesEvents { return false }
+        if routeRow.pointee.hasEventKeys || routeRow.pointee.mediaTypes.contains(.csv) && mediaType() == .csv {
+            return true
+        }
+        guard body.count > Self.longCheckedBody else { return false }
         let isChecked = routeRow.pointee.plan != nil || routeRow.pointee.hasKeyRule || head[.idempotencyKey] != nil
         return isChecked || body.count > Self.longPlainBody
     }

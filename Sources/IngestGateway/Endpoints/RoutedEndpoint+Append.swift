@@ -19,6 +19,10 @@ extension GatewayLoop {
                 routed.partitions.append(-1)
                 continue
             }
+            if !routed.known.isEmpty, routed.known[index] != nil {
+                routed.partitions.append(-1)
+                continue
+            }
             let chosen: Int32
             if !routed.wanted.isEmpty, routed.wanted[index] >= 0 {
                 chosen = routed.wanted[index]
@@ -44,7 +48,8 @@ extension GatewayLoop {
     /// Builds the batches of the accepted events, of at most `maxBatchBytes` each.
     func buildRouted(_ text: UnsafeRawBufferPointer, _ firstID: UUIDv7, maxBatchBytes: Int) {
         let shared = recordHeaders.bytes
-        let fixed = shared.count + Self.recordOverhead
+        let hasKeys = !routed.eventKeys.isEmpty
+        let fixed = shared.count + Self.recordOverhead + (hasKeys ? IdempotencyMark.maxBytes : 0)
         builder.begin()
         let mark = idempotencyMark()
         var first = 0
@@ -64,10 +69,17 @@ extension GatewayLoop {
                 first = position
             }
             let id = firstID.advanced(by: event)
-            for place in routed.idPlaces { id.write(to: UnsafeMutableRawPointer(mutating: shared.baseAddress! + place)) }
-            if position == 0, let mark {
+            for place in routed.idPlaces {
+                id.write(to: UnsafeMutableRawPointer(mutating: shared.baseAddress! + place))
+            }
+            let ownMark = hasKeys && (routed.eventKeys[event] != nil || builder.isEmpty)
+            if ownMark || position == 0 && mark != nil {
                 markedHeaders.removeAll()
-                mark.write(into: &markedHeaders)
+                if ownMark {
+                    RecordMark.writeEvent(routed.eventKeys[event], into: &markedHeaders)
+                } else {
+                    mark?.write(into: &markedHeaders)
+                }
                 markedHeaders.bytes(headers)
                 headers = markedHeaders.bytes
                 headerCount += 1
@@ -98,6 +110,13 @@ extension GatewayLoop {
                 if placement.count == 0 { (placement.partitionIndex, placement.baseOffset) = (batch.partition, base) }
                 for place in 0..<batch.count { routed.offsets[routed.order[batch.first + place]] = base + Int64(place) }
                 if receipt.logAppendTimeMs >= 0 { placement.timestampMs = receipt.logAppendTimeMs }
+                if claim.isOfEvents {
+                    routed.appended.append(
+                        AppendedBatch(
+                            partition: TopicPartition(topicID: topic.id, partitionIndex: batch.partition),
+                            baseOffset: base,
+                            ticket: receipt.ticket, first: batch.first, count: batch.count))
+                }
                 placement.commits.add(receipt.ticket)
                 placement.count += batch.count
                 placement.bytes += batch.slice.count

@@ -161,7 +161,8 @@ extension GatewayLoop {
     /// Refuses a request in which the number of events, times what the route adds to each, is too much.
     func addedTooMuch(_ plan: IngestPlan) -> Problem? {
         let members = plan.members.reduce(0) { $0 + $1.name.utf8.count + $1.source.mostBytes + 4 }
-        return repeatedTooMuch(events: events.count, keyBytes: members + (head[.partitionKey]?.count ?? 0))
+        let mark = hasEventKeys(plan) ? IdempotencyMark.maxBytes : 0
+        return repeatedTooMuch(events: events.count, keyBytes: mark + members + (head[.partitionKey]?.count ?? 0))
     }
 
     /// Gives each event the members that it has not. What comes back is the text that `events` are ranges of from now on.

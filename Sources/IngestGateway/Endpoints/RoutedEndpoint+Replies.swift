@@ -28,9 +28,14 @@ extension GatewayLoop {
     func writeRoutedResults(_ topic: Topic, _ placement: Placement, _ firstID: UUIDv7, _ wanted: ResultsWanted) {
         out.removeAll()
         out.text("{\"accepted\":")
-        out.decimal(placement.count)
+        let known = knownCount
+        out.decimal(placement.count + known)
         out.member("rejected")
-        out.decimal(events.count - placement.count)
+        out.decimal(events.count - placement.count - known)
+        if known > 0 {
+            out.member("duplicates")
+            out.decimal(known)
+        }
         out.text(",\"request_id\":\"")
         out.bytes(requestID)
         out.text("\"")
@@ -43,8 +48,9 @@ extension GatewayLoop {
         for index in events.indices {
             let isRejected = next < rejections.count && rejections[next].index == index
             let isAppended = routed.offsets[index] >= 0
-            if isAppended, wanted == .errors { continue }
-            guard out.count - start < (isAppended ? Self.maxAcceptedBytes : Self.maxResultsBytes) else {
+            let place = knownPlace(of: index)
+            if isAppended || place != nil, wanted == .errors { continue }
+            guard out.count - start < (isAppended || place != nil ? Self.maxAcceptedBytes : Self.maxResultsBytes) else {
                 isWhole = false
                 if isRejected { next += 1 }
                 continue
@@ -54,6 +60,8 @@ extension GatewayLoop {
             if isRejected {
                 writeResult(of: rejections[next])
                 next += 1
+            } else if let place {
+                topic.nameBytes.withUnsafeBytes { writeResult(known: place, $0) }
             } else if isAppended {
                 writeResult(of: index, topic, timestamp, firstID)
             } else {

@@ -66,7 +66,7 @@ extension GatewayLoop {
         switch topicForAppend(routeRow.pointee.topic) {
         case .unready(let work): return .suspended(.work(work))
         case .refused(let problem): return refuseRouted(problem)
-        case .found(let topic): return append(to: topic, source, body, format, request, plan)
+        case .found(let topic): return append(to: topic, source, format, request, plan)
         }
     }
 
@@ -77,8 +77,8 @@ extension GatewayLoop {
     }
 
     private func append(
-        to topic: Topic, _ source: UnsafeRawBufferPointer, _ body: UnsafeRawBufferPointer, _ format: RoutedFormat,
-        _ request: RoutedRequest, _ plan: IngestPlan
+        to topic: Topic, _ source: UnsafeRawBufferPointer, _ format: RoutedFormat, _ request: RoutedRequest,
+        _ plan: IngestPlan
     ) -> Completion {
         let settings = topic.partitions[0].settings
         let firstID = identifiers.next(atMs: wallClockMs, count: events.count)
@@ -86,8 +86,13 @@ extension GatewayLoop {
         routed.begin(events.count)
         if let problem = writeHeaders(of: plan, format) ?? addedTooMuch(plan) { return refuseRouted(problem) }
         checkEvents(of: source, format, plan, needsKey: settings.isCompacted)
-        if rejections.isEmpty, let answered = claimByContent(of: body, source, format, plan) { return answered }
-        if claim.isHeld, !gateway.idempotency.isOpen(topic) {
+        let haveKeys = hasEventKeys(plan)
+        if haveKeys, let rule = plan.idempotency {
+            if let problem = readEventKeys(source, format, rule) { return refuseRouted(problem) }
+        } else if rejections.isEmpty, let answered = claimByContent(source, format, plan) {
+            return answered
+        }
+        if claim.isHeld || haveKeys, !gateway.idempotency.isOpen(topic) {
             return .suspended(.work(OpenTopicWork(topic, gateway)))
         }
         let text = format.isJSON ? addMembers(to: source, firstID) : source
@@ -96,6 +101,7 @@ extension GatewayLoop {
         case .failure(let problem): return refuseRouted(problem)
         case .success(let bytes): rejectOversized(bytes)
         }
+        if haveKeys, let problem = claimEvents() { return refuseRouted(problem) }
         if !rejections.isEmpty, request.isAtomic || rejections.count == events.count { return refuseAll() }
         choosePartitions(of: topic)
         if request.isAtomic, let last = routed.order.last,
@@ -104,7 +110,9 @@ extension GatewayLoop {
             return refuseRouted(
                 Problem(.batchTooLarge, "An atomic batch goes to one partition, and these keys lead to several."))
         }
-        let most = request.isAtomic || claim.isHeld ? settings.maxBatchBytes : min(settings.maxBatchBytes, Self.preferredBatchBytes)
+        let most =
+            request.isAtomic || claim.isHeld
+            ? settings.maxBatchBytes : min(settings.maxBatchBytes, Self.preferredBatchBytes)
         buildRouted(text, firstID, maxBatchBytes: most)
         if request.isAtomic, routed.batches.count > 1 {
             return refuseRouted(
@@ -128,6 +136,11 @@ extension GatewayLoop {
             let words = rejection.finding?.words ?? rejection.detail.description
             return refuseRouted(Problem(rejection.kind, words), errors: rejection.finding == nil ? [] : rejections)
         }
+        if rejections.allSatisfy({ $0.kind.number == ProblemKind.idempotencyInFlight.number }) {
+            return refuseRouted(
+                Problem(.idempotencyInFlight, "Events with these keys are being stored at this moment.", retryAfter: 1),
+                errors: rejections)
+        }
         let isSize = rejections.allSatisfy { $0.kind.status == 413 }
         return refuseRouted(
             Problem(
@@ -142,15 +155,22 @@ extension GatewayLoop {
     ) -> Completion {
         routeRow.pointee.counters.accepted.add(placement.count)
         countRejections()
-        let isWhole = placement.count == events.count
+        let known = knownCount
+        let isWhole = placement.count + known == events.count
+        reply.isReplay = known == events.count
         reply.status = isWhole ? plan.status : 207
-        if placement.count < routed.order.count { reply.retryAfter = 1 }
+        if placement.count < routed.order.count
+            || rejections.contains(where: { $0.kind.number == ProblemKind.idempotencyInFlight.number })
+        {
+            reply.retryAfter = 1
+        }
+        // Nothing of it waits for the disk.
+        if placement.count == 0, known > 0 {
+            writeResults(of: request, topic, placement, firstID)
+            return .answered
+        }
         switch plan.reply {
-        case .list:
-            var asked: ResultsWanted?
-            if case .many(_, let wanted) = request { asked = wanted }
-            let usual: ResultsWanted = events.count <= Self.listedByDefault ? .all : .errors
-            writeRoutedResults(topic, placement, firstID, asked ?? usual)
+        case .list: writeResults(of: request, topic, placement, firstID)
         case .event: writeAccepted(topic, placement, firstID)
         case .shard(let message, let echo): writeShard(placement, firstID, text, message, echo)
         }
@@ -160,5 +180,14 @@ extension GatewayLoop {
             metrics.unacknowledged.add(placement.count)
             return .answered
         }
+    }
+
+    private func writeResults(
+        of request: RoutedRequest, _ topic: Topic, _ placement: Placement, _ firstID: UUIDv7
+    ) {
+        var asked: ResultsWanted?
+        if case .many(_, let wanted) = request { asked = wanted }
+        let usual: ResultsWanted = events.count <= Self.listedByDefault ? .all : .errors
+        writeRoutedResults(topic, placement, firstID, asked ?? usual)
     }
 }

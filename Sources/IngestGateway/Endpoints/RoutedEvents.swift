@@ -1,4 +1,5 @@
 import ByteBuffers
+import KafkaModel
 
 /// What a loop keeps for requests of configured routes, beside the lists that all requests use in turn. The lists have an element
 /// for each of `GatewayLoop.events`.
@@ -21,6 +22,12 @@ final class RoutedEvents {
     /// Where each event goes, and where it went: -1 not appended.
     var partitions: [Int32] = []
     var offsets: [Int64] = []
+    /// Where events have keys of their own: those keys (nil: it has none), and which of them are stored without being appended. Empty
+    /// for other requests.
+    var eventKeys: [EventDigests?] = []
+    var known: [KnownEvent?] = []
+    /// The batches of them that were appended.
+    var appended: [AppendedBatch] = []
     /// The accepted events in the order of their partitions, and of the request within one.
     var order: [Int] = []
     var batches: [RoutedBatch] = []
@@ -50,6 +57,9 @@ final class RoutedEvents {
         order.removeAll(keepingCapacity: true)
         batches.removeAll(keepingCapacity: true)
         idPlaces.removeAll(keepingCapacity: true)
+        eventKeys.removeAll(keepingCapacity: true)
+        known.removeAll(keepingCapacity: true)
+        appended.removeAll(keepingCapacity: true)
         headerCount = 0
         findingBytes = 0
         (traceParent, traceState) = (nil, nil)
@@ -81,6 +91,7 @@ final class RoutedEvents {
         if keys.capacity <= elements { return }
         (wanted, recordHeaders, names) = ([], [], [])
         (keys, partitions, offsets, order, batches) = ([], [], [], [], [])
+        (eventKeys, known, appended) = ([], [], [])
     }
 
     func key(of event: Int) -> UnsafeRawBufferPointer? { keys[event].map { $0.bytes(of: keyBytes.bytes) } }
@@ -90,6 +101,17 @@ final class RoutedEvents {
 struct RoutedBatch {
     let partition: Int32
     let slice: ByteSlice
+    let first: Int
+    let count: Int
+}
+
+/// A record batch of events with keys of their own, once it is appended.
+struct AppendedBatch {
+    let partition: TopicPartition
+    let baseOffset: Int64
+    /// The commit that makes it durable.
+    let ticket: UInt64
+    /// Among `order`.
     let first: Int
     let count: Int
 }

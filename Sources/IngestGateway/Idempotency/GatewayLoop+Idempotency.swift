@@ -10,6 +10,8 @@ import Transport
 struct RequestClaim {
     /// The table has it.
     var isHeld = false
+    /// The table has keys of the request's events.
+    var isOfEvents = false
     var key = ShortDigest(high: 0, low: 0)
     var fingerprint = ShortDigest(high: 0, low: 0)
     var owner = KeyOwner.nobody
@@ -26,7 +28,7 @@ extension GatewayLoop {
     /// Handles the request at hand with its whole body, unpacked.
     func perform(_ body: UnsafeRawBufferPointer) -> Completion {
         let endpoint = routeRow.pointee.endpoint
-        if body.count > Self.longCheckedBody, isLong(body) {
+        if body.count > Self.longDigestedBody, isLong(body) {
             return .suspended(.work(LongBodyWork(gateway, pool, topicRefusal: topicRefusal)))
         }
         guard routeRow.pointee.takesEvents,
@@ -44,12 +46,15 @@ extension GatewayLoop {
                 if let answered = claim(key, ShortDigest(of: body)) { return answered }
             }
         case .signature:
-            guard let proof = signature?.proof else { preconditionFailure("a signed request is handled without its proof") }
+            guard let proof = signature?.proof else {
+                preconditionFailure("a signed request is handled without its proof")
+            }
             // The body is among what is signed.
             if let answered = claim(proof, ShortDigest(of: proof)) { return answered }
         case .pointers, .cloudEvent: break
         }
         let completion = endpoint.handle(body, on: self)
+        if claim.isOfEvents { return settleEvents(completion) }
         return claim.isHeld ? settleClaim(completion) : completion
     }
 
@@ -112,26 +117,22 @@ extension GatewayLoop {
     }
 
     /// Claims the key that the one event of the request has, where the route looks for it there. Called by configured routes
-    /// once their events are checked. nil: go on.
+    /// once the event is checked. nil: go on.
     func claimByContent(
-        of body: UnsafeRawBufferPointer, _ source: UnsafeRawBufferPointer, _ format: RoutedFormat, _ plan: IngestPlan
+        _ source: UnsafeRawBufferPointer, _ format: RoutedFormat, _ plan: IngestPlan
     ) -> Completion? {
         guard let rule = plan.idempotency, rule.source.isOfContent, !claim.isHeld else { return nil }
-        let key = contentKey(rule, source, format)
-        guard let key else {
+        guard let key = contentKey(rule, source, format, of: 0) else {
             return rule.isRequired
                 ? refuseKeyed(Problem(.missingField, "The event has nothing of what the route takes for its key")) : nil
         }
-        guard events.count == 1 else {
-            return refuseKeyed(
-                Problem(
-                    .batchTooLarge, "Here an event has its own key: send one event a request.", limit: 1))
-        }
-        return claim(key, ShortDigest(of: body))
+        // Of the event alone, so that it is the same among others.
+        return claim(key, ShortDigest(of: events[0].bytes(of: source)))
     }
 
-    private func contentKey(
-        _ rule: IdempotencyRule, _ source: UnsafeRawBufferPointer, _ format: RoutedFormat
+    /// What the event has of what the rule takes for a key; nil: not all of it.
+    func contentKey(
+        _ rule: IdempotencyRule, _ source: UnsafeRawBufferPointer, _ format: RoutedFormat, of event: Int
     ) -> [UInt8]? {
         var key: [UInt8] = []
         func add(_ value: JSONWalk.Value?) -> Bool {
@@ -145,13 +146,13 @@ extension GatewayLoop {
         case .pointers(let pointers):
             guard format.isJSON else { return nil }
             let walk = JSONWalk(source)
-            for pointer in pointers { if !add(pointer.find(in: walk, events[0])) { return nil } }
+            for pointer in pointers { if !add(pointer.find(in: walk, events[event])) { return nil } }
             return key
         case .cloudEvent:
             switch format {
             case .cloudEvent, .cloudEvents:
                 let walk = JSONWalk(source)
-                for pointer in CloudEvents.identity where !add(pointer.find(in: walk, events[0])) { return nil }
+                for pointer in CloudEvents.identity where !add(pointer.find(in: walk, events[event])) { return nil }
                 return key
             case .binaryCloudEvent:
                 for name in ["ce-source", "ce-id"] {
@@ -182,6 +183,9 @@ extension GatewayLoop {
         case .claimed:
             claim.isHeld = true
             return nil
+        case .stored(let place):
+            answerKnown(place)
+            return .answered
         case .replay(let stored):
             reply.status = stored.status
             reply.contentType = stored.form.mediaType
@@ -197,21 +201,27 @@ extension GatewayLoop {
         case .mismatch:
             return refuseKeyed(
                 Problem(.idempotencyMismatch, "The key was used before, for a request with another body."))
+        case .full, .shareFull: return refuseKeyed(fullProblem(answer))
+        }
+    }
+
+    /// What is said of an answer that there is no room.
+    func fullProblem(_ answer: IdempotencyTable.Answer) -> Problem {
+        switch answer {
         case .full(let wait):
-            return refuseKeyed(
-                Problem(
-                    .idempotencyFull, "As many keys are remembered as there is room for.",
-                    retryAfter: Int(clamping: (wait + 999) / 1000)))
+            Problem(
+                .idempotencyFull, "As many keys are remembered as there is room for.",
+                retryAfter: Int(clamping: (wait + 999) / 1000))
         case .shareFull(let wait):
-            return refuseKeyed(
-                Problem(
-                    .idempotencyShareFull, "As many of your keys are remembered as one caller may have.",
-                    retryAfter: Int(clamping: (wait + 999) / 1000)))
+            Problem(
+                .idempotencyShareFull, "As many of your keys are remembered as one caller may have.",
+                retryAfter: Int(clamping: (wait + 999) / 1000))
+        case .claimed, .replay, .stored, .busy, .mismatch: preconditionFailure("there is room: \(answer)")
         }
     }
 
     /// Who shows nothing shares with all of his address.
-    private var keyOwner: KeyOwner {
+    var keyOwner: KeyOwner {
         if let principal = asker?.registered.subject.principal, principal != .anonymous {
             return KeyOwner(named: principal.description.utf8)
         }
@@ -219,7 +229,7 @@ extension GatewayLoop {
     }
 
     /// What a key is valid for: who asks, and the route with what its path names.
-    private var scope: [UInt8] {
+    var scope: [UInt8] {
         var scope = Array((asker?.registered.subject.principal.description ?? "").utf8)
         scope.append(0)
         scope += routeRow.pointee.id.utf8
@@ -246,7 +256,7 @@ extension GatewayLoop {
     }
 
     func willAppend(to log: PartitionLog) {
-        if claim.isHeld { gateway.idempotency.willAppend(to: log, loop: index) }
+        if claim.isHeld || claim.isOfEvents { gateway.idempotency.willAppend(to: log, loop: index) }
     }
 
     func didAppend(_ placement: Placement, to topic: Topic) {

@@ -67,13 +67,41 @@ final class IdempotencyKeeper: Sendable {
         }
         switch answer {
         case .claimed: break
-        case .replay: metrics.repeats(.replayed).add()
+        case .replay, .stored: metrics.repeats(.replayed).add()
         case .busy: metrics.repeats(.busy).add()
         case .mismatch: metrics.repeats(.mismatch).add()
         case .full: metrics.repeats(.full).add()
         case .shareFull: metrics.repeats(.shareFull).add()
         }
         return answer
+    }
+
+    /// The same for events that have keys of their own, some at a time so that nobody waits long for the table. What was claimed before
+    /// there was no more room stays claimed until the claim is released.
+    func beginEvents(
+        _ asked: [EventDigests], owner: KeyOwner, loop: Int, nowMs: Int64
+    ) -> Result<[IdempotencyTable.EventAnswer], IdempotencyTable.Fullness> {
+        var answers: [IdempotencyTable.EventAnswer] = []
+        answers.reserveCapacity(asked.count)
+        while answers.count < asked.count {
+            let next = asked[answers.count..<min(asked.count, answers.count + EventDigests.atOnce)]
+            let found = table.withLock { table in
+                defer { show(table) }
+                return table.beginEvents(
+                    next, isFirst: answers.isEmpty, owner: owner, loop: loop, nowMs: nowMs
+                ) { isOnDisk($0) }
+            }
+            switch found {
+            case .success(let found): answers += found
+            case .failure(let full):
+                metrics.repeats(full.answer.isShare ? .shareFull : .full).add()
+                return .failure(full)
+            }
+        }
+        metrics.keyedEvents(.duplicate).add(answers.count { if case .stored = $0 { true } else { false } })
+        metrics.keyedEvents(.busy).add(answers.count { $0 == .busy })
+        metrics.keyedEvents(.mismatch).add(answers.count { $0 == .mismatch })
+        return .success(answers)
     }
 
     private func isOnDisk(_ pending: IdempotencyTable.Pending) -> Bool {
@@ -107,6 +135,37 @@ final class IdempotencyKeeper: Sendable {
         metrics.repeats(.stored).add()
         return receipt
     }
+
+    /// Remembers events whose batches were appended, each with its ticket. Gives the ticket of their lines, and their bytes; nil: the log
+    /// of requests did not take them.
+    func finishEvents(
+        _ batches: [(stored: StoredEvents, ticket: UInt64)], loop: Int, nowMs: Int64
+    ) -> (ticket: UInt64, bytes: Int)? {
+        var lines: [IdempotencyRecord] = []
+        for (stored, ticket) in batches {
+            var rest = Array(stored.requests)[...]
+            let end = (rest.last?.lastOffset ?? -1) + 1
+            while !rest.isEmpty {
+                table.withLock { $0.finishEvents(rest.prefix(EventDigests.atOnce), ticket: ticket, loop: loop) }
+                rest = rest.dropFirst(EventDigests.atOnce)
+            }
+            let floor = table.withLock { table in
+                defer { show(table) }
+                return table.floor(of: stored.partition, below: end, but: loop)
+            }
+            lines.append(.events(stored, floor: floor))
+        }
+        guard let receipt = append(lines, nowMs: nowMs) else {
+            table.withLock { $0.release(loop: loop, isLost: true) }
+            return nil
+        }
+        table.withLock { $0.release(loop: loop) }
+        metrics.keyedEvents(.stored).add(batches.reduce(0) { $0 + $1.stored.events.count })
+        return receipt
+    }
+
+    /// Events with keys of one request, at most.
+    var mostEvents: Int { table.withLock { $0.limits.mostEvents } }
 
     func release(loop: Int) { table.withLock { $0.release(loop: loop) } }
 
@@ -255,11 +314,20 @@ final class IdempotencyKeeper: Sendable {
         opened.withLock { $0 = loaded.floors.mapValues { OpenTopic(floors: $0, timeMs: 0) } }
         if lines.isEmpty { return }
         // Before a batch of another request gets the offsets of one that is void.
-        guard let receipt = append(lines, nowMs: nowMs), isCommitted(receipt.ticket) else {
-            Log.error("keys of requests are not taken: the log of requests takes nothing")
-            return isUnreadable.store(true, ordering: .relaxed)
+        var rest = lines[...]
+        while !rest.isEmpty {
+            guard let receipt = append(Array(rest.prefix(Self.repairedAtOnce)), nowMs: nowMs),
+                isCommitted(receipt.ticket)
+            else {
+                Log.error("keys of requests are not taken: the log of requests takes nothing")
+                return isUnreadable.store(true, ordering: .relaxed)
+            }
+            rest = rest.dropFirst(Self.repairedAtOnce)
         }
     }
+
+    /// Lines of one batch at a start, each 200 bytes and, of a request, no reply but its counts.
+    private static let repairedAtOnce = 2_000
 
     /// Compares what was loaded with the logs of the topics: a line without its batch is void, and a batch without its line gets
     /// one. Gives the lines that say so.
@@ -298,8 +366,19 @@ final class IdempotencyKeeper: Sendable {
                     return
                 }
                 try records.open(batch)
-                guard let record = try records.next(), let mark = IdempotencyMark(of: record.headers) else { return }
-                found.append(StoredRequest(mark, batch, log, topic, timeMs: record.timestampMs))
+                var next = try records.next()
+                guard let first = next, let mark = RecordMark(of: first.headers) else { return }
+                if case .request(let mark) = mark {
+                    found.append(StoredRequest(mark, batch, log, topic, timeMs: first.timestampMs))
+                    return
+                }
+                while let record = next {
+                    if case .event(let key?) = RecordMark(of: record.headers) {
+                        found.append(
+                            StoredRequest(key, log, topic, at: record.offset.rawValue, timeMs: record.timestampMs))
+                    }
+                    next = try records.next()
+                }
             }
         } catch {
             Log.error("marks of requests cannot be read", "partition", log.name, "reason", "\(error)")
@@ -330,6 +409,12 @@ private struct LoadedRequests {
                 floors[request.partition.topicID]![index] = max(floors[request.partition.topicID]![index], floor)
             }
             if request.timeMs > oldestMs { requests[request.key] = request }
+        case .events(let stored, let floor):
+            let index = Int(stored.partition.partitionIndex)
+            if floors[stored.partition.topicID]?.indices.contains(index) == true {
+                floors[stored.partition.topicID]![index] = max(floors[stored.partition.topicID]![index], floor)
+            }
+            if stored.timeMs > oldestMs { for event in stored.requests { requests[event.key] = event } }
         }
     }
 }
@@ -385,6 +470,16 @@ extension StoredRequest {
                 status: mark.rejected > 0 ? 207 : 200, accepted: count, rejected: mark.rejected, topic,
                 log.partitionIndex,
                 baseOffset: base))
+    }
+}
+
+extension StoredRequest {
+    /// An event whose line was lost.
+    fileprivate init(_ key: EventDigests, _ log: PartitionLog, _ topic: Topic, at offset: Int64, timeMs: Int64) {
+        self.init(
+            key: key.key, fingerprint: key.fingerprint, owner: .nobody,
+            partition: TopicPartition(topicID: topic.id, partitionIndex: log.partitionIndex), baseOffset: offset,
+            lastOffset: offset, timeMs: timeMs, reply: .ofAnother)
     }
 }
 

@@ -10,6 +10,8 @@ import KafkaModel
 ///              status u16 | form u8 | retryAfter u16 (0: none) | length u32 | length bytes, the reply's body
 ///   3 void     key 16                                            of an earlier line: its events are not in their log
 ///   4 owned    owner 8 | as stored                               what is written of a request since owners have shares
+///   5 events   owner 8 | topicID 16 | partitionIndex i32 | floor i64 | count u32 |
+///              count × (key 16 | fingerprint 16 | offset i64)    the events of one batch that have keys of their own
 /// ```
 /// A *floor* of a partition: each batch with a mark below it has its line before this one. So a start looks for batches
 /// without a line from the newest floor on alone.
@@ -17,12 +19,14 @@ enum IdempotencyRecord: Equatable {
     case opened(TopicID, floors: [Int64])
     case stored(StoredRequest, floor: Int64)
     case void(ShortDigest)
+    case events(StoredEvents, floor: Int64)
 
     private enum Kind: UInt8 {
         case opened = 1
         case stored = 2
         case void = 3
         case owned = 4
+        case events = 5
     }
 
     /// Partitions whose floors one line has room for.
@@ -63,10 +67,25 @@ enum IdempotencyRecord: Equatable {
         case .void(let key):
             begin(.void)
             put(key)
+        case .events(let stored, let floor):
+            begin(.events)
+            out.integer(stored.owner.digest)
+            out.integer(stored.partition.topicID.high)
+            out.integer(stored.partition.topicID.low)
+            out.int32(stored.partition.partitionIndex)
+            out.int64(floor)
+            out.uint32(UInt32(stored.events.count))
+            for event in stored.events {
+                put(event.key.key)
+                put(event.key.fingerprint)
+                out.int64(event.offset)
+            }
         }
     }
 
-    static func decode(_ bytes: UnsafeRawBufferPointer) throws(DecodeError) -> (record: IdempotencyRecord, timeMs: Int64) {
+    static func decode(_ bytes: UnsafeRawBufferPointer) throws(DecodeError) -> (
+        record: IdempotencyRecord, timeMs: Int64
+    ) {
         var reader = ByteReader(bytes)
         guard let kind = Kind(rawValue: try reader.integer(UInt8.self)) else {
             throw .invalid("kind of a line", position: 0)
@@ -86,9 +105,29 @@ enum IdempotencyRecord: Equatable {
             let owner = KeyOwner(digest: try reader.integer())
             record = try stored(&reader, of: owner, timeMs: time)
         case .void: record = .void(ShortDigest(high: try reader.integer(), low: try reader.integer()))
+        case .events: record = try events(&reader, timeMs: time)
         }
         guard reader.isAtEnd else { throw .invalid("length of a line", position: reader.position) }
         return (record, time)
+    }
+
+    private static func events(
+        _ reader: inout ByteReader, timeMs: Int64
+    ) throws(DecodeError) -> IdempotencyRecord {
+        let owner = KeyOwner(digest: try reader.integer())
+        let topic = TopicID(high: try reader.integer(), low: try reader.integer())
+        let partition = TopicPartition(topicID: topic, partitionIndex: try reader.int32())
+        let floor = try reader.int64()
+        let count = try reader.uint32()
+        guard count <= EventDigests.most else { throw .invalid("number of events", position: reader.position) }
+        var stored = StoredEvents(owner: owner, partition: partition, timeMs: timeMs)
+        for _ in 0..<count {
+            let key = ShortDigest(high: try reader.integer(), low: try reader.integer())
+            let fingerprint = ShortDigest(high: try reader.integer(), low: try reader.integer())
+            stored.events.append(
+                StoredEvents.Event(key: EventDigests(key: key, fingerprint: fingerprint), offset: try reader.int64()))
+        }
+        return .events(stored, floor: floor)
     }
 
     private static func stored(
@@ -134,13 +173,40 @@ struct StoredRequest: Equatable {
     static let fixedWeight = 320
 }
 
+/// Events of one batch that have keys of their own.
+struct StoredEvents: Equatable {
+    struct Event: Equatable {
+        let key: EventDigests
+        let offset: Int64
+    }
+
+    let owner: KeyOwner
+    let partition: TopicPartition
+    /// Milliseconds since 1970.
+    let timeMs: Int64
+    var events: [Event] = []
+
+    /// Each as it is remembered: like a request of its own whose reply nobody keeps.
+    var requests: some Sequence<StoredRequest> {
+        events.lazy.map { event in
+            StoredRequest(
+                key: event.key.key, fingerprint: event.key.fingerprint, owner: owner, partition: partition,
+                baseOffset: event.offset, lastOffset: event.offset, timeMs: timeMs, reply: .ofAnother)
+        }
+    }
+}
+
 /// The reply that a repeat of the request gets.
+
 struct StoredReply: Equatable {
     var status: Int
     var form: Form
     /// Seconds.
     var retryAfter: Int?
     var body: [UInt8]
+
+    /// In place of that of a request with other events.
+    static let ofAnother = StoredReply(status: 0, form: .json, retryAfter: nil, body: [])
 
     enum Form: UInt8 {
         case json = 1

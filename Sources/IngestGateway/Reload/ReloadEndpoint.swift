@@ -27,7 +27,8 @@ enum ReloadEndpoint: HTTPEndpoint {
     static func handle(_ body: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Completion {
         guard let reader = loop.gateway.configurationReader else {
             loop.answer(
-                Problem(.nothingToReload, "The broker was started without a configuration file."), instance: loop.head.path)
+                Problem(.nothingToReload, "The broker was started without a configuration file."),
+                instance: loop.head.path)
             return .answered
         }
         var items = QueryItems(loop.head.query)
@@ -86,7 +87,8 @@ final class ReloadWork: ExchangeWork, @unchecked Sendable {
 
     var lateProblem: Problem {
         Problem(
-            .commitTimeout, "The configuration was not read in time, and may still be taken; the log says what came of it.",
+            .commitTimeout,
+            "The configuration was not read in time, and may still be taken; the log says what came of it.",
             retryAfter: 5)
     }
 }

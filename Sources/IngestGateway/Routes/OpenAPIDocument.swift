@@ -168,7 +168,8 @@ struct OpenAPIDocument: ~Copyable {
     private static func schema(ofQuery name: StaticString) -> StaticString {
         switch name.description {
         case "results": "{\"type\":\"string\",\"enum\":[\"none\",\"errors\",\"all\"]}"
-        case "offset": "{\"anyOf\":[{\"type\":\"integer\",\"minimum\":0,\"maximum\":999999999999999999},{\"enum\":[\"earliest\",\"latest\"]}]}"
+        case "offset":
+            "{\"anyOf\":[{\"type\":\"integer\",\"minimum\":0,\"maximum\":999999999999999999},{\"enum\":[\"earliest\",\"latest\"]}]}"
         case "partition", "timestamp": "{\"type\":\"integer\",\"minimum\":0,\"maximum\":999999999999999999}"
         case "limit": "{\"type\":\"integer\",\"minimum\":1,\"maximum\":10000}"
         case "max_bytes": "{\"type\":\"integer\",\"minimum\":1,\"maximum\":4194304}"
@@ -221,7 +222,7 @@ struct OpenAPIDocument: ~Copyable {
         "request_id":{"type":"string"},"retryable":{"type":"boolean"},"limit":{"type":"integer"},\
         "errors":{"type":"array","items":{"type":"object"}}}},\
         "Results":{"type":"object","required":["accepted","rejected"],"properties":{"accepted":{"type":"integer"},\
-        "rejected":{"type":"integer"},"request_id":{"type":"string"},"results":{"type":"array","items":{"type":"object"}},\
+        "rejected":{"type":"integer"},"duplicates":{"type":"integer"},"request_id":{"type":"string"},"results":{"type":"array","items":{"type":"object"}},\
         "results_truncated":{"type":"boolean"}}},\
         "Event":{"type":"object","required":["accepted","topic","partition","offset"],"properties":{\
         "accepted":{"type":"integer"},"rejected":{"type":"integer"},"event_id":{"type":"string"},\

@@ -25,6 +25,8 @@ struct RouteRow {
     let plan: IngestPlan?
     /// The plan says where a request's key comes from.
     let hasKeyRule: Bool
+    /// Each event of a request has a key of its own.
+    let hasEventKeys: Bool
     let limiter: RateLimiter?
     let counters: RouteCounters
 }
@@ -78,6 +80,8 @@ final class RouteTable: @unchecked Sendable {
                     mediaTypes: definition.mediaTypes, dialect: definition.dialect, topic: topics[index],
                     rate: definition.rate, fields: Self.fields(of: definition), plan: definition.plan,
                     hasKeyRule: definition.plan?.idempotency != nil,
+                    hasEventKeys: definition.plan?.idempotency?.source.isOfContent == true
+                        && definition.plan?.reply.takesMany == true,
                     limiter: limiter,
                     counters: metrics.counters(
                         route: definition.paths[0], policy: definition.rate == nil ? nil : definition.id)))
@@ -88,7 +92,8 @@ final class RouteTable: @unchecked Sendable {
                 methods: [],
                 authentication: .anonymous, webhook: nil, audience: .everybody, cors: nil, maxBodyBytes: 0,
                 mediaTypes: [], dialect: .problem, topic: UnsafeRawBufferPointer(start: nil, count: 0), rate: nil,
-                fields: KnownFields(), plan: nil, hasKeyRule: false, limiter: nil, counters: metrics.counters(route: Self.unmatchedLabel)))
+                fields: KnownFields(), plan: nil, hasKeyRule: false, hasEventKeys: false, limiter: nil,
+                counters: metrics.counters(route: Self.unmatchedLabel)))
     }
 
     deinit {

@@ -24,9 +24,13 @@ struct TraceState {
         for part in field.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false) {
             let member = RequestHead.trimmed(UnsafeRawBufferPointer(rebasing: part))
             if member.isEmpty { continue }
-            guard members.count < Self.maxMembers, let equals = member.firstIndex(of: UInt8(ascii: "=")) else { return false }
+            guard members.count < Self.maxMembers, let equals = member.firstIndex(of: UInt8(ascii: "=")) else {
+                return false
+            }
             let key = member[..<equals]
-            guard Self.isKey(key), Self.isValue(member[(equals + 1)...]), keys.insert(Array(key)).inserted else { return false }
+            guard Self.isKey(key), Self.isValue(member[(equals + 1)...]), keys.insert(Array(key)).inserted else {
+                return false
+            }
             members.append(Array(member))
         }
         return true
