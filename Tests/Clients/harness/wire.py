@@ -14,6 +14,7 @@ import time
 from .native import NoCompiler, compiled
 
 PRODUCE, FETCH, LIST_OFFSETS, METADATA, API_VERSIONS, CREATE_TOPICS, DELETE_TOPICS, DELETE_RECORDS, INIT_PRODUCER_ID = 0, 1, 2, 3, 18, 19, 20, 21, 22
+SASL_HANDSHAKE, SASL_AUTHENTICATE = 17, 36
 
 
 class WireError(Exception):
@@ -224,6 +225,13 @@ class Connection:
         host, port = bootstrap.rsplit(":", 1)
         self.socket = socket.create_connection((host, int(port)), timeout=timeout)
         self.socket.settimeout(timeout)
+
+    @classmethod
+    def over(cls, made: socket.socket) -> Connection:
+        """Over a socket that is connected already."""
+        connection = cls.__new__(cls)
+        connection.socket = made
+        return connection
 
     def __enter__(self): return self
     def __exit__(self, *_): self.socket.close()

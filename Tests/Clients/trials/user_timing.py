@@ -8,14 +8,12 @@ import base64
 import itertools
 import os
 import random
-import socket
 import statistics
-import struct
 import sys
 import time
 
+from harness import loopback, wire
 from harness.broker import Broker, free_port
-from harness.wire import Closed, int16, int32, octets, string
 from trials.command import FAILURES, parser, remove_on_sigterm, say
 
 MECHANISMS = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
@@ -48,36 +46,19 @@ class Try:
     """One connection of one address, and how long each answer to a token took."""
 
     def __init__(self, port: int, address: str):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=20, source_address=(address, 0))
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.connection = wire.Connection.over(loopback.connect(port, address))
         self.times: list[int] = []
-
-    def call(self, key: int, version: int, body: bytes) -> bytes:
-        frame = int16(key) + int16(version) + int32(1) + string("timing") + body
-        self.socket.sendall(int32(len(frame)) + frame)
-        (length,) = struct.unpack(">i", self.read(4))
-        return self.read(length)[4:]
-
-    def read(self, count: int) -> bytes:
-        found = b""
-        while len(found) < count:
-            more = self.socket.recv(count - len(found))
-            if not more:
-                raise Closed("the broker closed the connection")
-            found += more
-        return found
 
     def token(self, data: bytes) -> tuple[int, bytes]:
         begun = time.perf_counter_ns()
-        reply = self.call(36, 0, octets(data))
+        reply = self.connection.call(wire.SASL_AUTHENTICATE, 0, wire.octets(data))
         self.times.append(time.perf_counter_ns() - begun)
-        (error, message) = struct.unpack(">hh", reply[:4])
-        (length,) = struct.unpack(">i", reply[4 + max(0, message) : 8 + max(0, message)])
-        return error, reply[8 + max(0, message) :][:length]
+        error, _ = reply.int16(), reply.string()
+        return error, reply.octets()
 
     def log_in(self, mechanism: str, user: str) -> list[int]:
-        with self.socket:
-            assert self.call(17, 1, string(mechanism))[:2] == b"\0\0"
+        with self.connection:
+            assert self.connection.call(wire.SASL_HANDSHAKE, 1, wire.string(mechanism)).int16() == 0
             if mechanism == "PLAIN":
                 error, _ = self.token(f"\0{user}\0wrong".encode())
             else:
@@ -101,13 +82,6 @@ def z_of_ranks(one: list[int], other: list[int]) -> float:
         at += len(entries)
     m, n = len(one), len(other)
     return (total - m * (m + n + 1) / 2) / (m * n * (m + n + 1) / 12) ** 0.5
-
-
-def addresses():
-    """Of the loopback, each for as many tries as are looked at."""
-    for number in itertools.count(2):
-        for _ in range(TRIES_OF_ONE_ADDRESS):
-            yield f"127.{1 + number // 62_500}.{number // 250 % 250}.{number % 250 + 1}"
 
 
 def compare(node: TimedBroker, mechanism: str, tries: int, where) -> list[tuple[str, float, float, float]]:
@@ -137,7 +111,7 @@ def main() -> int:
         try:
             node.start()
             node.make_users()
-            where = addresses()
+            where = loopback.addresses(TRIES_OF_ONE_ADDRESS)
             for mechanism in MECHANISMS:
                 for answer, z, one, other in compare(node, mechanism, options.tries if delay_ms == 0 else options.tries // 4, where):
                     say(f"delay {delay_ms} ms, {mechanism}, {answer}: z = {z:+.2f}, medians {one:.1f} and {other:.1f} us")

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import base64
 import collections.abc
-import itertools
 import json
 import os
 import socket
@@ -14,15 +13,16 @@ import threading
 import time
 import zlib
 
+from harness import loopback
 from harness.broker import Broker, free_port
 from harness.certificates import Certificates
 from harness.issuer import Key, encode
-from harness.wire import int16, int32, octets, string
+from harness.wire import SASL_AUTHENTICATE, SASL_HANDSHAKE, Closed, Connection, octets, string
 from .stage import Stage, case
 
-SASL_HANDSHAKE, SASL_AUTHENTICATE = 17, 36
 THREADS = 8
-_addresses = itertools.count()
+_addresses = loopback.addresses()
+_next_address = threading.Lock()
 
 
 class GuardedBroker(Broker):
@@ -52,11 +52,12 @@ def storm(stage: Stage, what: str, turn: collections.abc.Callable[[str], None]) 
 
     def run(place: int) -> None:
         while time.monotonic() < end:
-            number = next(_addresses)
+            with _next_address:
+                address = next(_addresses)
             try:
-                turn(f"127.{1 + number // 62_500 % 250}.{number // 250 % 250}.{number % 250 + 2}")
+                turn(address)
                 counts[place] += 1
-            except OSError:
+            except (OSError, Closed):
                 counts[place] += 1  # refused, or ended: that is an answer
             except Exception as failure:  # told below
                 failures.append(repr(failure))
@@ -72,19 +73,6 @@ def storm(stage: Stage, what: str, turn: collections.abc.Callable[[str], None]) 
     stage.notes.append(f"{sum(counts)} {what}")
 
 
-def connect(address: str, port: int) -> socket.socket:
-    made = socket.create_connection(("127.0.0.1", port), timeout=20, source_address=(address, 0))
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return made
-
-
-def ask(connection: socket.socket, key: int, version: int, body: bytes) -> bytes:
-    frame = int16(key) + int16(version) + int32(1) + string("storm") + body
-    connection.sendall(int32(len(frame)) + frame)
-    head = connection.recv(4, socket.MSG_WAITALL)
-    return connection.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL) if len(head) == 4 else b""
-
-
 @case("Handshakes of TLS, whole ones and ones that are not gone on with, without end", broker=GuardedBroker)
 def tls_handshakes(stage: Stage) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -94,7 +82,7 @@ def tls_handshakes(stage: Stage) -> None:
         silent.sendall(half)
 
     def turn(source: str) -> None:
-        with connect(source, stage.broker.ssl_port) as plain, context.wrap_socket(plain):
+        with loopback.connect(stage.broker.ssl_port, source) as plain, context.wrap_socket(plain):
             pass
 
     storm(stage, "handshakes", turn)
@@ -103,13 +91,13 @@ def tls_handshakes(stage: Stage) -> None:
 @case("Wrong passwords by PLAIN and SCRAM without end", broker=GuardedBroker)
 def wrong_passwords(stage: Stage) -> None:
     def turn(source: str) -> None:
-        with connect(source, stage.broker.sasl_port) as connection:
+        with Connection.over(loopback.connect(stage.broker.sasl_port, source)) as connection:
             if os.urandom(1)[0] & 1:
-                ask(connection, SASL_HANDSHAKE, 1, string("PLAIN"))
-                ask(connection, SASL_AUTHENTICATE, 0, octets(b"\0alice\0wrong"))
+                connection.call(SASL_HANDSHAKE, 1, string("PLAIN"))
+                connection.call(SASL_AUTHENTICATE, 0, octets(b"\0alice\0wrong"))
             else:
-                ask(connection, SASL_HANDSHAKE, 1, string("SCRAM-SHA-256"))
-                ask(connection, SASL_AUTHENTICATE, 0, octets(b"n,,n=alice,r=" + base64.b64encode(os.urandom(12))))
+                connection.call(SASL_HANDSHAKE, 1, string("SCRAM-SHA-256"))
+                connection.call(SASL_AUTHENTICATE, 0, octets(b"n,,n=alice,r=" + base64.b64encode(os.urandom(12))))
                 # And goes: what was begun is left alone.
 
     storm(stage, "tries", turn)
@@ -123,14 +111,14 @@ def wrong_tokens(stage: Stage) -> None:
     def turn(source: str) -> None:
         token = unsigned + encode(os.urandom(256))
         if os.urandom(1)[0] & 1:
-            with connect(source, stage.broker.http_port) as connection:
+            with loopback.connect(stage.broker.http_port, source) as connection:
                 connection.sendall(f"GET /stats HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
                 status = connection.recv(12, socket.MSG_WAITALL)
                 assert status[9:] in (b"401", b"429", b"503"), status
         else:
-            with connect(source, stage.broker.sasl_port) as connection:
-                ask(connection, SASL_HANDSHAKE, 1, string("OAUTHBEARER"))
-                ask(connection, SASL_AUTHENTICATE, 0, octets(f"n,,\1auth=Bearer {token}\1\1".encode()))
+            with Connection.over(loopback.connect(stage.broker.sasl_port, source)) as connection:
+                connection.call(SASL_HANDSHAKE, 1, string("OAUTHBEARER"))
+                connection.call(SASL_AUTHENTICATE, 0, octets(f"n,,\1auth=Bearer {token}\1\1".encode()))
 
     storm(stage, "tokens", turn)
 
@@ -149,7 +137,7 @@ def key_of_nobody() -> str:
 def wrong_credentials(stage: Stage) -> None:
     def turn(source: str) -> None:
         shown = f"X-API-Key: {key_of_nobody()}" if os.urandom(1)[0] & 1 else "Authorization: Basic " + base64.b64encode(b"alice:" + os.urandom(6).hex().encode()).decode()
-        with connect(source, stage.broker.http_port) as connection:
+        with loopback.connect(stage.broker.http_port, source) as connection:
             connection.sendall(f"GET /stats HTTP/1.1\r\nHost: a\r\n{shown}\r\n\r\n".encode())
             status = connection.recv(12, socket.MSG_WAITALL)
             assert status[9:] in (b"401", b"429", b"503"), status
