@@ -119,6 +119,7 @@ public final class KafkaServer: Sendable {
         }
         listener.limits.maxFrameBytes = options.maxRequestBytes + 4
         listener.limits.idleTimeout = .milliseconds(options.maxIdleMs)
+        listener.gathersFrames = true
         return listener
     }
 }

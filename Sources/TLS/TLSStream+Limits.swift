@@ -19,6 +19,8 @@ extension TLSStream {
     /// What a record is longer than its plain text, at most.
     static let recordOverhead = 64
     static let unsentChunk = 64 << 10
+    /// libssl's own buffer: a record with all that the protocol may add to it, and what makes it aligned.
+    static let readBuffer = 17 << 10
 
     /// What ends a connection although each record of it is sound.
     enum Excess {

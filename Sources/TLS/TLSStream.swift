@@ -83,6 +83,7 @@ public final class TLSStream: StreamTransform {
     public var memory: Int { unsent?.capacity ?? 0 }
     public var hasUnsent: Bool { unsentEnd > unsentStart }
     public var recordSize: Int { Self.largestRecord }
+    public var mostUnopened: Int { Self.readBuffer }
 
     /// Bytes of a record wait in libssl's buffer, or its header was read and its body is waited for.
     public var isMidRecord: Bool {

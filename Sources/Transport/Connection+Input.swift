@@ -37,7 +37,7 @@ extension Connection {
 
     var heldCount: Int { heldEnd - heldStart }
     /// Bytes with which the handler is called again.
-    private var wanted: Int { review > 0 ? min(review, needed) : needed }
+    var wanted: Int { review > 0 ? min(review, needed) : needed }
 
     /// Bytes of input that have arrived and were not consumed: between calls of `received`, how far a frame has come.
     public var unconsumedInput: Int { heldCount }
@@ -48,7 +48,7 @@ extension Connection {
         if wantsInput, held != nil, heldIsUnoffered || inputEnded { offerHeld() }
         finishIfEnded()
         if mayRead {
-            if isReadable { readInput() }
+            if isReadable { readInput() } else { reviewArrival(got: nil) }
             if mayRead, !isArmed { updateInterest(armed: true) }
         }
         noticeFinished()
@@ -56,8 +56,10 @@ extension Connection {
 
     /// Reads until the socket is drained, the handler stops us, or this turn's share is used.
     func readInput() {
+        let before = loop.receivedInTurn
         readWhatThereIs()
         if let transform { watchRecord(transform) }
+        reviewArrival(got: loop.receivedInTurn - before)
     }
 
     private func readWhatThereIs() {
@@ -376,5 +378,6 @@ extension Connection {
         dropHeld()
         (needed, review) = (0, 0)
         stopPartialClock()
+        setArrivalMark(Arrival.anyByte)
     }
 }

@@ -1,4 +1,5 @@
 internal import ByteBuffers
+internal import CSystem
 
 extension Connection {
     /// Calls the handler's `timerFired` once, `after` this turn's beginning (`EventLoop.now`) or later. A timer of
@@ -75,7 +76,9 @@ extension Connection {
 
     private func checkIdle() {
         guard state == .open, let timeout = limits.idleTimeout?.nanoseconds else { return }
-        let isOwed = isMuted || workInProgress > 0 || output.pending > 0 || owesBytes || isBudgetQueued
+        // Whose bytes wait below a mark is the partial frame's clock's business.
+        let isOwed =
+            isMuted || workInProgress > 0 || output.pending > 0 || owesBytes || isBudgetQueued || arrival.isMarked
         let deadline = (isOwed ? loop.now : max(lastInputAt, lastWriteAt)) + timeout
         if deadline > loop.now {
             setTimer(OwnTimer.idle, deadline: deadline)
@@ -122,7 +125,9 @@ extension Connection {
         guard state == .open, partialSince != 0, let timeout = limits.partialInputTimeout?.nanoseconds else { return }
         // It is we who do not read: the peer's time begins again.
         if !mayRead || isBudgetQueued { return startPartialClock() }
-        let earned = Int64(heldCount - partialBytes) * 1_000_000_000 / Int64(max(limits.minimumInputRate, 1))
+        let unread = arrival.isMarked ? max(0, Int(millrace_unread_bytes(fd))) : 0
+        let earned =
+            Int64(heldCount + unread - partialBytes) * 1_000_000_000 / Int64(max(limits.minimumInputRate, 1))
         let deadline = partialSince + timeout + earned
         if deadline > loop.now {
             setTimer(OwnTimer.partialInput, deadline: deadline)

@@ -68,6 +68,7 @@ public final class Connection {
     var partialSince: Int64 = 0
     /// Bytes of the partial frame that were there at `partialSince`.
     var partialBytes = 0
+    var arrival = Arrival()
 
     // Output. See Connection+Output.swift.
     var output = OutputQueue()

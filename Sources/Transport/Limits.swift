@@ -91,6 +91,9 @@ public struct ListenerOptions: Sendable {
     /// `EventLoop.maxDelayedCloses` it is closed at once. Called on the accepting loop.
     public var delayBeforeClose: (@Sendable (SocketAddress) -> Duration?)?
     public var limits = ConnectionLimits()
+    /// Whether a long frame that comes in small pieces is read in large ones; see `Arrival`. Not for a handler that watches
+    /// how a frame grows.
+    public var gathersFrames = false
     /// Called on the connection's loop before anything is read.
     public var makeHandler: @Sendable (EventLoop, Connection) -> any ConnectionHandler
     /// Stands between the socket and the handler (TLS); `nil`: the bytes as they are.

@@ -52,6 +52,8 @@ public protocol StreamTransform: AnyObject {
     var hasFailed: Bool { get }
     /// What the last `receive` has cost, in bytes of ciphertext: it may be far more than what it gave.
     var cost: Int { get }
+    /// Bytes that may have come from the socket and were not given, because the end of their record has not come.
+    var mostUnopened: Int { get }
     /// Bytes of the loop's pool that hold unsent records.
     var memory: Int { get }
     /// Why it has refused, for the log; never a secret.
@@ -74,6 +76,7 @@ public protocol StreamTransform: AnyObject {
 
 extension StreamTransform {
     public var peerEndsAt: Int64? { nil }
+    public var mostUnopened: Int { 0 }
 }
 
 extension FileSlice {

@@ -47,6 +47,7 @@ extension TLSTests {
 
             init(
                 _ terminator: TLSTerminator, _ limits: ConnectionLimits = ConnectionLimits(),
+                gathersFrames: Bool = false,
                 onFrame: @escaping @Sendable (ByteSlice, Connection) -> Void = { $1.write($0) }
             ) throws {
                 group = try EventLoopGroup()
@@ -54,6 +55,7 @@ extension TLSTests {
                 var options = ListenerOptions(host: "127.0.0.1", port: 0) { _, _ in Echo(closed, onFrame) }
                 options.makeTransform = { terminator.transform(on: $0) }
                 options.limits = limits
+                options.gathersFrames = gathersFrames
                 listener = try group.listen(options)
             }
 
@@ -117,6 +119,25 @@ extension TLSTests {
         }
 
         private let terminator = try! TLSTerminator(.test())
+
+        /// As librdkafka seals them: a record for each piece.
+        @Test func aLongFrameInManyRecordsArrivesWhole() throws {
+            let server = try TLSServer(terminator, gathersFrames: true)
+            let client = try SocketClient(server.listener.port)
+            #expect(client.shakeHands())
+            // The last one is just short of what a mark is set for.
+            for size in [300_000, 1_000, 60_000, TLSStream.readBuffer + Arrival.leastMark, 20_000] {
+                let whole = frame(pattern(size))
+                var rest = whole[...]
+                while !rest.isEmpty {
+                    for count in [27, 1_041] where !rest.isEmpty {
+                        client.write(Array(rest.prefix(count)))
+                        rest = rest.dropFirst(count)
+                    }
+                }
+                #expect(client.read(whole.count) == whole)
+            }
+        }
 
         @Test(arguments: [TLS1_2_VERSION, TLS1_3_VERSION]) func framesOfAllSizesComeBack(version: Int32) throws {
             let server = try TLSServer(terminator)

@@ -65,6 +65,10 @@ int millrace_local_address(int fd, struct millrace_address *address);
 /// The error that a socket has met, taken off it; 0 when there is none.
 int millrace_socket_error(int fd);
 int millrace_shutdown_write(int fd);
+/// The socket is not readable before so many bytes are there, or the peer's end; reads are not held up by it.
+int millrace_set_receive_mark(int fd, int bytes);
+/// Bytes that have come and were not read, or the negated errno.
+int millrace_unread_bytes(int fd);
 /// Makes close() send a reset and forget unsent bytes.
 int millrace_reset_on_close(int fd);
 void millrace_close(int fd);
