@@ -39,10 +39,12 @@ public struct TLSSettings: Sendable {
 
     public init(listener: String) { self.listener = listener }
 
-    /// Of TLS 1.2: forward secrecy and authenticated encryption alone. TLS 1.3 has no others.
+    /// Of TLS 1.2: forward secrecy and authenticated encryption alone. TLS 1.3 has no others. AES of 128 bits first, which nobody
+    /// breaks either, and which takes a seventh less of both sides' time than 256.
     static let defaultSuites =
         "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
         + "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+    static let defaultModernSuites = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
     static let groups = "X25519:P-256:P-384"
 }
 

@@ -173,6 +173,14 @@ extension TLSTests {
             }
         }
 
+        /// The cheapest one for both, where the client has no wish of its own that counts.
+        @Test(arguments: [TLS1_2_VERSION, TLS1_3_VERSION])
+        func aesOf128BitsComesFirst(version: Int32) throws {
+            let pair = try pair(.test(), .init(lowest: version, highest: version))
+            let chosen = String(cString: SSL_CIPHER_get_name(SSL_get_current_cipher(pair.client.session))!)
+            #expect(["ECDHE-ECDSA-AES128-GCM-SHA256", "TLS_AES_128_GCM_SHA256"].contains(chosen))
+        }
+
         @Test(arguments: ["TLS_NOTHING", "ALL:!aNULL", "HIGH @STRENGTH", "ALL", "HIGH", "kRSA", "DEFAULT", ""])
         func anUnknownSuiteIsAnError(name: String) {
             #expect(problem(.test { $0.cipherSuites = [name] }).contains("is not known"))
