@@ -30,6 +30,12 @@ static inline void millrace_tls_set_basics(SSL_CTX *context) {
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
 }
 
+/// Whether libssl keeps its buffers between two records. `SSL_free_buffers` gives back those that it kept.
+static inline void millrace_tls_keep_buffers(SSL *session, int keeps) {
+    if (keeps) SSL_clear_mode(session, SSL_MODE_RELEASE_BUFFERS);
+    else SSL_set_mode(session, SSL_MODE_RELEASE_BUFFERS);
+}
+
 /// Whether libssl wipes its own copy of what a record held, once that was read.
 static inline void millrace_tls_wipe_what_was_read(SSL *session, int wipes) {
     if (wipes) SSL_set_options(session, SSL_OP_CLEANSE_PLAINTEXT);

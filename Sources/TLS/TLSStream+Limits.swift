@@ -19,6 +19,10 @@ extension TLSStream {
     /// What a record is longer than its plain text, at most.
     static let recordOverhead = 64
     static let unsentChunk = 64 << 10
+    /// What is read of the socket at once while much comes.
+    static let stagedChunk = 64 << 10
+    /// Room for plain text below which nothing is staged: most of the chunk would stay in it. More than is given when memory is scarce.
+    static let leastStagedRoom = 32 << 10
     /// libssl's own buffer: a record with all that the protocol may add to it, and what makes it aligned.
     static let readBuffer = 17 << 10
 

@@ -3,6 +3,14 @@ internal import COpenSSL
 
 /// libssl's side of the socket. It asks for as many bytes as its buffer takes (read-ahead), so one call brings many records; what it
 /// writes is collected, so one call sends many.
+///
+/// ```
+///   little comes   socket ──recv, up to 17 KiB──► libssl's buffer ──open──► the transport's
+///   much comes     socket ──recv, up to 64 KiB──► staged chunk ──a record──► libssl's buffer ──open──► the transport's
+/// ```
+/// Staging costs a copy and spares libssl's own: with many records in its buffer it moves all of them to the front for each that it
+/// opens, half of its instructions with records of 1 KiB. And it takes a call in four of the socket. The chunk is the pool's, for as long
+/// as something is in it: when nothing more comes, what is left of a record is in libssl's buffer.
 extension TLSStream {
     /// The method of our BIO, made once for the process.
     ///
@@ -73,15 +81,24 @@ extension TLSStream {
 
     /// Whether bytes may come behind a read of none.
     private var mayComeLater: Bool {
-        excess == nil && !isPlainText && (isSocketDrained || cost >= Self.maxCost)
+        excess == nil && !isPlainText && (isSocketDrained || cost >= Self.maxCost || endsWithStaged)
     }
+
+    /// This call only finishes what an earlier one has staged: libssl would ask the socket for each header and for each body.
+    private var endsWithStaged: Bool { !readsAhead && !mayStage }
 
     /// Bytes from the socket; below 0: none now if the socket is drained, else none ever.
     private func readRecords(_ bytes: UnsafeMutableRawPointer, _ count: Int) -> Int {
-        if excess != nil || isPlainText || isSocketDrained || cost >= Self.maxCost { return -1 }
+        if excess != nil || isPlainText || cost >= Self.maxCost { return -1 }
+        if staged != nil { return takeStaged(bytes, count) }
+        if isSocketDrained || endsWithStaged { return -1 }
+        if mayStage {
+            let got = stage()
+            return got > 0 ? takeStaged(bytes, count) : got
+        }
         let most = isOpening ? min(count, handshakeAllowance) : count
         if most == 0 { return -1 }
-        let got = calls.receive(socket, bytes, most)
+        let got = read(bytes, most)
         if got > 0 {
             cost += got
             if isOpening {
@@ -90,6 +107,15 @@ extension TLSStream {
                 }
                 handshakeAllowance -= got
             }
+        }
+        return got
+    }
+
+    /// One call: the bytes that came, 0 at the end, below 0 for none.
+    private func read(_ bytes: UnsafeMutableRawPointer, _ most: Int) -> Int {
+        let got = calls.receive(socket, bytes, most)
+        if got > 0 {
+            brought += got
             if got < most, !expectsEnd { isSocketDrained = true }
             return got
         }
@@ -104,6 +130,27 @@ extension TLSStream {
         }
         return -1
     }
+
+    // MARK: Staged records
+
+    private func stage() -> Int {
+        let chunk = pool.chunk(atLeast: Self.stagedChunk)
+        let got = read(chunk.base, Self.stagedChunk)
+        if got > 0 { (staged, stagedStart, stagedEnd) = (chunk, 0, got) }
+        return got
+    }
+
+    /// What libssl asks for of it: a header, a body, or their beginning. It costs what it holds when it is taken.
+    private func takeStaged(_ bytes: UnsafeMutableRawPointer, _ count: Int) -> Int {
+        let taken = min(count, stagedEnd - stagedStart)
+        bytes.copyMemory(from: staged!.base + stagedStart, byteCount: taken)
+        stagedStart += taken
+        cost += taken
+        if stagedStart == stagedEnd { dropStaged() }
+        return taken
+    }
+
+    func dropStaged() { (staged, stagedStart, stagedEnd) = (nil, 0, 0) }
 
     /// Whether the connection's first byte is no handshake's. Words are answered in words, where there are some.
     private func noticePlainText(_ first: UInt8) -> Bool {

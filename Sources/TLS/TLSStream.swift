@@ -16,8 +16,8 @@ public import Transport
 /// some give no data.
 ///
 /// libssl reads records from the socket into its own buffer, which it gives back when nothing of a record is left, and opens them
-/// into the transport's; it seals into a chunk of the pool that lives until the socket has taken it. So an idle connection holds
-/// libssl's state alone, and nothing is buffered twice.
+/// into the transport's; it seals into a chunk of the pool that lives until the socket has taken it. While much comes, the socket is
+/// read into a chunk as well; see TLSStream+Records.swift. So an idle connection holds libssl's state alone.
 ///
 /// Invalid events: a failed stream that is asked again says so again; what comes behind the peer's close_notify is not looked at;
 /// sealing before the handshake is over is our bug. Data that stands right before a damaged record is dropped with it: no reply to it
@@ -54,6 +54,18 @@ public final class TLSStream: StreamTransform {
     var messageDebt = 0
     /// What the peer has made too much of. Nothing is read or sealed behind it.
     var excess: Excess?
+    /// Records from the socket that libssl has not taken.
+    var staged: Chunk?
+    var stagedStart = 0
+    var stagedEnd = 0
+    /// Whether much comes.
+    private var isBusy = false
+    /// Whether this call may read the socket into the chunk.
+    private(set) var mayStage = false
+    /// Whether libssl asks for all that its buffer takes.
+    private(set) var readsAhead = true
+    /// Bytes that this call of `receive` has brought from the socket.
+    var brought = 0
 
     // Records for the socket.
     var unsent: Chunk?
@@ -80,7 +92,7 @@ public final class TLSStream: StreamTransform {
 
     public var isOpening: Bool { phase == .opening }
     public var hasFailed: Bool { phase == .failed }
-    public var memory: Int { unsent?.capacity ?? 0 }
+    public var memory: Int { (unsent?.capacity ?? 0) + (staged?.capacity ?? 0) }
     public var hasUnsent: Bool { unsentEnd > unsentStart }
     public var recordSize: Int { Self.largestRecord }
     public var mostUnopened: Int { Self.readBuffer }
@@ -105,6 +117,25 @@ public final class TLSStream: StreamTransform {
             if result != .drained(0), result != .more(0) { outcome = result }
             return result
         }
+        brought = 0
+        // The end of a frame, and little memory, are no reason to read more than there is room for.
+        mayStage = isBusy && buffer.count >= Self.leastStagedRoom
+        readAhead(!mayStage && staged == nil)
+        // Else libssl gives its buffer back behind each record, and takes it again for the next one.
+        let keepsBuffer = !readsAhead
+        if keepsBuffer { millrace_tls_keep_buffers(session, 1) }
+        let result = open(into: buffer)
+        if keepsBuffer {
+            millrace_tls_keep_buffers(session, 0)
+            // Amid a record libssl points into its buffer, and gives it back at the record's end.
+            if phase == .open, !isMidRecord { SSL_free_buffers(session) }
+        }
+        if phase == .open, brought > 0 { reviewBusiness() }
+        return result
+    }
+
+    /// Opens what there is.
+    private func open(into buffer: UnsafeMutableRawBufferPointer) -> StreamResult {
         var total = 0
         while total < buffer.count {
             if cost >= Self.maxCost { return .more(total) }
@@ -116,9 +147,25 @@ public final class TLSStream: StreamTransform {
             messageDebt = max(0, messageDebt - count)
             if wipedBytes > 0 { countWiped(count) }
             // The usual end of a small request. Asking libssl once more would take a buffer, find nothing, and give it back.
-            if isSocketDrained, SSL_has_pending(session) == 0 { return .drained(total) }
+            if isDrained, SSL_has_pending(session) == 0 { return .drained(total) }
         }
         return .bytes(total)
+    }
+
+    /// Nothing is left in the socket, and nothing of what it gave.
+    private var isDrained: Bool { isSocketDrained && staged == nil }
+
+    /// Whether the next call stages: while one brings more than libssl's buffer holds, or half of it once it does.
+    private func reviewBusiness() {
+        isBusy = brought >= (isBusy ? Self.readBuffer / 2 : Self.readBuffer - (1 << 10))
+    }
+
+    /// With read-ahead libssl would fill its buffer from the chunk, and move what is left there to the front for each record. Without,
+    /// it asks for a header and for a body.
+    private func readAhead(_ does: Bool) {
+        guard does != readsAhead else { return }
+        readsAhead = does
+        SSL_set_read_ahead(session, does ? 1 : 0)
     }
 
     private func countWiped(_ count: Int) {
@@ -137,7 +184,7 @@ public final class TLSStream: StreamTransform {
     }
 
     /// libssl wants more, and the BIO gave none: the socket has none, or the call has cost enough.
-    private func unfinished(_ total: Int) -> StreamResult { isSocketDrained ? .drained(total) : .more(total) }
+    private func unfinished(_ total: Int) -> StreamResult { isDrained ? .drained(total) : .more(total) }
 
     /// Goes on with the handshake; nil: it is over.
     private func shakeHands() -> StreamResult? {
@@ -221,6 +268,7 @@ public final class TLSStream: StreamTransform {
     private func failure() -> StreamResult {
         let reason = OpenSSLErrors.take()
         let wasOpening = phase == .opening
+        dropStaged()
         // A peer that goes without close_notify has cut nothing off: Kafka and HTTP know their lengths. Replies may still leave.
         if socketEnded {
             if wasOpening { phase = .failed }
@@ -284,6 +332,7 @@ public final class TLSStream: StreamTransform {
     }
 
     public func finish() {
+        dropStaged()
         guard phase != .failed, session != nil, SSL_is_init_finished(session) == 1, !hasSaidGoodbye else { return }
         hasSaidGoodbye = true
         ERR_clear_error()

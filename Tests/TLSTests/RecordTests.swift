@@ -70,6 +70,124 @@ extension TLSTests {
             }
         }
 
+        /// Records of 16 KB, and of 1 KiB, from which libssl would take its buffer a hundred times.
+        @Test(arguments: [16_000, 1_041, 27])
+        func muchIsReadInLargePieces(size: Int) {
+            let before = Pair.pool.outstandingBytes
+            for version in [TLS1_2_VERSION, TLS1_3_VERSION] {
+                let pair = open(version)
+                let bytes = pattern(400_000)
+                for start in stride(from: 0, to: bytes.count, by: size) {
+                    pair.client.write(Array(bytes[start..<min(start + size, bytes.count)]))
+                }
+                let records = pair.client.takeOutput()
+                pair.send(records)
+                pair.wire.state.withLock { $0.receives = 0 }
+                pair.serve(room: 1 << 20)
+                #expect(pair.received == bytes)
+                // The first call of `receive` has not known, and costs at most `maxCost`: four of libssl's buffers, each by two of the socket,
+                // for what a record lacks is asked for alone. Behind it each brings a chunk, and a last one may find nothing.
+                let calls = pair.wire.state.withLock { $0.receives }
+                let chunks = (records.count + TLSStream.stagedChunk - 1) / TLSStream.stagedChunk
+                #expect(calls <= 9 + chunks, "\(calls) calls")
+                #expect(Pair.pool.outstandingBytes == before && pair.server.memory == 0)
+                // Small requests are what they were.
+                pair.client.write(pattern(200))
+                pair.send(pair.client.takeOutput())
+                pair.serve()
+                for _ in 0..<3 {
+                    pair.client.write(pattern(200))
+                    pair.send(pair.client.takeOutput())
+                    pair.wire.state.withLock { $0.receives = 0 }
+                    pair.serve()
+                    #expect(pair.wire.state.withLock { $0.receives } == 1)
+                }
+                #expect(pair.received == bytes + pattern(200) + pattern(200) + pattern(200) + pattern(200))
+            }
+        }
+
+        @Test func whatWasReadAndNotOpenedIsCounted() {
+            let before = Pair.pool.outstandingBytes
+            let pair = open()
+            let bytes = pattern(300_000)
+            pair.client.write(bytes)
+            pair.send(pair.client.takeOutput())
+            var parts: [UInt8] = []
+            let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 40_000, alignment: 16)
+            defer { buffer.deallocate() }
+            var mostHeld = 0
+            while parts.count < bytes.count {
+                switch pair.server.receive(into: buffer, from: 7, expectsEnd: false) {
+                case .bytes(let count), .more(let count), .drained(let count): parts += buffer[..<count]
+                default: Issue.record("the stream has ended")
+                }
+                mostHeld = max(mostHeld, pair.server.memory)
+                #expect(Pair.pool.outstandingBytes - before == pair.server.memory)
+            }
+            #expect(parts == bytes)
+            #expect(mostHeld == TLSStream.stagedChunk)
+            #expect(pair.server.memory == 0)
+        }
+
+        @Test func roomsOfAnySizeAreFilled() {
+            let pair = open()
+            let bytes = pattern(900_000)
+            pair.client.write(bytes)
+            pair.send(pair.client.takeOutput())
+            var parts: [UInt8] = []
+            let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 100_000, alignment: 16)
+            defer { buffer.deallocate() }
+            var rooms = [100_000, 100_000, 1, 40_000, 3_000, 20_000, TLSStream.leastStagedRoom, 5]
+            var calls = 0
+            while parts.count < bytes.count, calls < 1_000 {
+                calls += 1
+                let room = UnsafeMutableRawBufferPointer(rebasing: buffer[..<rooms[0]])
+                rooms.append(rooms.removeFirst())
+                switch pair.server.receive(into: room, from: 7, expectsEnd: false) {
+                case .bytes(let count), .more(let count), .drained(let count): parts += room[..<count]
+                default: Issue.record("the stream has ended")
+                }
+            }
+            #expect(parts == bytes)
+            // Little room is for little at once.
+            pair.client.write(pattern(200_000))
+            pair.send(pair.client.takeOutput())
+            pair.serve(room: TLSStream.leastStagedRoom - 1)
+            #expect(pair.received == pattern(200_000))
+            #expect(pair.server.memory == 0)
+        }
+
+        @Test func recordsThatComeInPiecesAreOpenedWhenTheyAreWhole() {
+            let pair = open()
+            let bytes = pattern(200_000)
+            pair.client.write(bytes)
+            var records = pair.client.takeOutput()[...]
+            // Much at first, then pieces that end anywhere, amid headers too.
+            var size = 100_000
+            while !records.isEmpty {
+                pair.send(Array(records.prefix(size)))
+                records = records.dropFirst(size)
+                pair.serve()
+                size = size > 50_000 ? 20_003 : (size == 20_003 ? 2 : 20_003)
+            }
+            #expect(pair.received == bytes)
+            #expect(!pair.server.isMidRecord && pair.server.memory == 0)
+        }
+
+        @Test func aDamagedRecordBehindMuchIsRefused() {
+            let before = Pair.pool.outstandingBytes
+            let pair = open()
+            pair.client.write(pattern(200_000))
+            var records = pair.client.takeOutput()
+            records[150_000] ^= 1
+            pair.send(records)
+            pair.serve()
+            #expect(pair.result == .refused)
+            #expect(pair.server.memory == pair.server.unsent?.capacity ?? 0)
+            pair.flush()
+            #expect(Pair.pool.outstandingBytes == before)
+        }
+
         @Test func anAnnouncedEndIsReadFor() {
             let pair = open()
             pair.client.write(pattern(10))
