@@ -33,6 +33,7 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "Tests/Clients"))
 
 from harness.broker import end_with_parent, free_port  # noqa: E402
+from harness.certificates import Certificates  # noqa: E402
 
 import operations  # noqa: E402
 
@@ -61,7 +62,7 @@ class Page:
 
     def begin(self, operation: operations.Operation) -> None:
         """From now on only turns of this operation come, each read when it is whole, by a clock that stands still."""
-        struct.pack_into("Q", self.memory, 8 * TURN_BYTES, len(operation.request) * operation.at_once)
+        struct.pack_into("Q", self.memory, 8 * TURN_BYTES, operation.turn_bytes)
         struct.pack_into("Q", self.memory, 8 * CLOCK_IS_HELD, 1)
 
     def end(self) -> None:
@@ -75,8 +76,11 @@ class Broker:
         library, self.page = folder / "interpose.so", Page(folder)
         source = str(pathlib.Path(__file__).with_name("interpose.c"))
         subprocess.run([shutil.which("cc") or "clang", "-O2", "-shared", "-fPIC", *defines, "-o", str(library), source, "-ldl"], check=True)
-        self.kafka, self.http = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
-        command = [*prefix, binary, "serve", "--data-dir", str(folder / "data"), "--kafka", self.kafka, "--http", self.http, "--set", "num.network.threads=1",
+        self.kafka, self.ssl, self.http, self.https = (f"127.0.0.1:{free_port()}" for _ in range(4))
+        certificates = Certificates(folder / "certificates")
+        pair, self.authority = certificates.sign("server"), str(certificates.path("authority.pem"))
+        command = [*prefix, binary, "serve", "--data-dir", str(folder / "data"), "--kafka", f"PLAINTEXT://{self.kafka},SSL://{self.ssl}",
+                   "--http", f"http://{self.http},https://{self.https}", "--set", f"ssl.keystore.location={pair}", "--set", "num.network.threads=1",
                    # What nobody has read is in its file, where `fetch` and `fetch-file` find it.
                    "--set", "log.window.memory.percent=0"]
         # No setting of this shell is the broker's.
@@ -108,9 +112,10 @@ class Broker:
 
 
 def send(operation: operations.Operation, turns: int) -> None:
-    """One turn is one write, and the next follows when all of it is answered."""
+    """One turn is whole before the broker reads it, and the next follows when all of it is answered."""
     for _ in range(turns):
-        operation.socket.sendall(operation.request * operation.at_once)
+        for bytes in operation.writes:
+            operation.socket.sendall(bytes)
         for _ in range(operation.at_once):
             operation.read()
 
@@ -125,7 +130,7 @@ def interposed(options: argparse.Namespace, folder: pathlib.Path) -> dict[str, d
     try:
         if page.read()[0] == 0:
             raise SystemExit("check-counts: the broker's allocations are not seen")
-        for operation in operations.all_operations(broker.kafka, broker.http):
+        for operation in operations.all_operations(broker):
             operation.before()
             page.begin(operation)
             send(operation, WARM_UP)
@@ -167,7 +172,7 @@ def callgrind(options: argparse.Namespace, folder: pathlib.Path) -> tuple[dict[s
         return [path for path in new if names[int(path.name.rsplit("-", 1)[1]) - 1] not in BACKGROUND]
 
     try:
-        for operation in operations.all_operations(broker.kafka, broker.http):
+        for operation in operations.all_operations(broker):
             operation.before()
             broker.page.begin(operation)
             send(operation, min(WARM_UP, operation.counted_turns * 4))
@@ -211,7 +216,7 @@ def totals(paths: list[pathlib.Path]) -> dict[str, int]:
 
 
 def judge(found: dict[str, dict[str, float]], thresholds: dict[str, dict[str, float]]) -> int:
-    print(f"{'operation':14} {'count':13} {'a request':>12} {'at most':>12}")
+    print(f"{'operation':18} {'count':13} {'a request':>12} {'at most':>12}")
     worse, unmeasured = [], []
     for name, limits in thresholds.items():
         for count, limit in limits.items():
@@ -219,7 +224,7 @@ def judge(found: dict[str, dict[str, float]], thresholds: dict[str, dict[str, fl
                 unmeasured.append(f"{name} {count}")
                 continue
             value = found[name][count]
-            print(f"{name:14} {count:13} {value:12,.2f} {limit:12,.2f}{'' if value <= limit else '   TOO MANY'}")
+            print(f"{name:18} {count:13} {value:12,.2f} {limit:12,.2f}{'' if value <= limit else '   TOO MANY'}")
             if value > limit:
                 worse.append(f"{name}: {value:,.2f} {count} a request, at most {limit:,.2f} are allowed")
     for name in found:

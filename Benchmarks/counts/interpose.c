@@ -112,6 +112,14 @@ int pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *mutex, co
 
 enum { SOCKETS = 4096, ROOM = 256 << 10, LONGEST_WAIT_MS = 5000 };
 
+/// Bytes of a socket's turn that were not read yet.
+static int left[SOCKETS];
+
+static ssize_t took(int socket, ssize_t got) {
+    if (got > 0 && socket >= 0 && socket < SOCKETS) left[socket] = left[socket] > got ? left[socket] - (int)got : 0;
+    return got;
+}
+
 /// Lets a socket be readable from now on when a whole turn is there, and waits for the rest of one that has begun: a read that follows
 /// an answer at once, without a look whether there is something, may meet the first part of the next turn. What it left of that would be
 /// less than makes the socket readable, and nobody would come for it.
@@ -126,9 +134,10 @@ static void expect_whole_turns(int socket) {
         setsockopt(socket, SOL_SOCKET, SO_RCVLOWAT, &ample, sizeof ample);
         setsockopt(socket, SOL_SOCKET, SO_RCVLOWAT, &wanted, sizeof wanted);
     }
-    for (int waited = 0; waited < LONGEST_WAIT_MS; waited++) {
-        if (ioctl(socket, FIONREAD, &there) != 0 || there == 0 || there >= wanted) return;
-        usleep(1000);
+    for (int waited = 0; left[socket] == 0 && waited < LONGEST_WAIT_MS; waited++) {
+        if (ioctl(socket, FIONREAD, &there) != 0 || there == 0) return;
+        if (there >= wanted) left[socket] = wanted;
+        else usleep(1000);
     }
 }
 
@@ -182,7 +191,6 @@ int posix_memalign(void **place, size_t alignment, size_t size) {
 
 FORWARD(EPOLL_WAIT, int, epoll_wait, (int f, struct epoll_event *e, int n, int t), (f, e, n, t))
 FORWARD(EPOLL_CTL, int, epoll_ctl, (int f, int o, int d, struct epoll_event *e), (f, o, d, e))
-FORWARD(RECEIVE, ssize_t, readv, (int f, const struct iovec *v, int n), (f, v, n))
 FORWARD(SEND, ssize_t, send, (int f, const void *b, size_t n, int o), (f, b, n, o))
 FORWARD(SEND, ssize_t, sendmsg, (int f, const struct msghdr *m, int o), (f, m, o))
 FORWARD(SEND, ssize_t, writev, (int f, const struct iovec *v, int n), (f, v, n))
@@ -206,7 +214,7 @@ FORWARD(OTHER, int, posix_fadvise, (int f, off_t o, off_t n, int a), (f, o, n, a
 
 #endif
 
-/// The first call for a turn; what follows it in the turn is read by readv.
+/// The first call for a turn. What follows it in the turn is read by readv, and through TLS by this, a record at a time.
 ssize_t recv(int socket, void *place, size_t size, int flags) {
     static ssize_t (*real)(int, void *, size_t, int);
     if (real == NULL) real = (ssize_t (*)(int, void *, size_t, int))dlsym(RTLD_NEXT, "recv");
@@ -214,5 +222,14 @@ ssize_t recv(int socket, void *place, size_t size, int flags) {
 #ifndef SCHEDULE_ONLY
     count(RECEIVE, 1);
 #endif
-    return real(socket, place, size, flags);
+    return took(socket, real(socket, place, size, flags));
+}
+
+ssize_t readv(int socket, const struct iovec *places, int number) {
+    static ssize_t (*real)(int, const struct iovec *, int);
+    if (real == NULL) real = (ssize_t (*)(int, const struct iovec *, int))dlsym(RTLD_NEXT, "readv");
+#ifndef SCHEDULE_ONLY
+    count(RECEIVE, 1);
+#endif
+    return took(socket, real(socket, places, number));
 }

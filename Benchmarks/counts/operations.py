@@ -5,13 +5,27 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from harness import wire
 
 JOIN_GROUP, HEARTBEAT, SYNC_GROUP, ALTER_CLIENT_QUOTAS = 11, 12, 14, 49
+
+
+# A record of TLS 1.3, and what it is longer than its plain text.
+RECORD, RECORD_OVERHEAD = 16 << 10, 22
+
+
+class Broker(Protocol):
+    kafka: str
+    ssl: str
+    http: str
+    https: str
+    authority: str
 
 
 @dataclass
@@ -24,14 +38,35 @@ class Operation:
     counted_turns: int = 64  # in each pass under valgrind
     before: Callable[[], None] = lambda: None  # what must not be so for the operations before it
 
+    piece: int = 0  # bytes of each write; 0: all of a turn
+
+    def __post_init__(self) -> None:
+        turn = self.request * self.at_once
+        size = self.piece or len(turn)
+        self.writes = [turn[start : start + size] for start in range(0, len(turn), size)]
+
+    @property
+    def turn_bytes(self) -> int:
+        """What one turn is on the wire."""
+        sealed = RECORD_OVERHEAD if isinstance(self.socket, ssl.SSLSocket) else 0
+        return sum(len(bytes) + sealed * -(-len(bytes) // RECORD) for bytes in self.writes)
+
+
+def by_tls(plain: socket.socket, authority: str) -> ssl.SSLSocket:
+    context = ssl.create_default_context(cafile=authority)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    return context.wrap_socket(plain, server_hostname="127.0.0.1")
+
 
 def frame(api: int, version: int, body: bytes) -> bytes:
     body = wire.int16(api) + wire.int16(version) + wire.int32(7) + wire.string("counts") + body
     return wire.int32(len(body)) + body
 
 
-def kafka(name: str, bootstrap: str, request: bytes, error_at: Callable[[bytes], int]) -> Operation:
+def kafka(name: str, bootstrap: str, request: bytes, error_at: Callable[[bytes], int], authority: str = "") -> Operation:
     connection = wire.Connection(bootstrap, timeout=120)
+    if authority:
+        connection.socket = by_tls(connection.socket, authority)
 
     def read() -> None:
         reply = connection.receive_frame()
@@ -49,13 +84,14 @@ def values(count: int, size: int) -> list[bytes]:
     return [bytes((n * 31 + i) % 251 for i in range(size)) for n in range(count)]
 
 
-def produce(name: str, bootstrap: str, records: int, acks: int) -> Operation:
+def produce(name: str, broker: Broker, records: int, acks: int, tls: bool = False) -> Operation:
     topic = f"counts-{name}"
-    with wire.Connection(bootstrap) as connection:
+    with wire.Connection(broker.kafka) as connection:
         connection.create_topic(topic, 1)
     batch = wire.Batch(values(records, 1024)).encode()
     # Version 7: correlation, count, topic's name, count, partition, then the error.
-    return kafka(name, bootstrap, frame(wire.PRODUCE, 7, wire.Connection.produce_body(topic, 0, batch, acks)), int16_at(4 + 4 + 2 + len(topic) + 4 + 4))
+    request = frame(wire.PRODUCE, 7, wire.Connection.produce_body(topic, 0, batch, acks))
+    return kafka(name, broker.ssl if tls else broker.kafka, request, int16_at(4 + 4 + 2 + len(topic) + 4 + 4), broker.authority if tls else "")
 
 
 def under_quotas(operation: Operation, bootstrap: str) -> Operation:
@@ -106,7 +142,8 @@ def heartbeat(bootstrap: str) -> Operation:
     return kafka("heartbeat", bootstrap, frame(HEARTBEAT, 1, wire.string(group) + wire.int32(generation) + wire.string(member)), int16_at(8))
 
 
-def post(name: str, http_address: str, events: int, lines: bool = False) -> Operation:
+def post(name: str, broker: Broker, events: int, lines: bool = False, tls: bool = False) -> Operation:
+    http_address = broker.https if tls else broker.http
     body = [{"vehicle": f"CAR-{n:03}", "status": "available", "at": "2026-11-21T12:00:00Z", "lat": 52.52, "lon": 13.4 + n / 1000} for n in range(events)]
     if lines:
         text = "".join(json.dumps(event, separators=(",", ":")) + "\n" for event in body).encode()
@@ -116,6 +153,8 @@ def post(name: str, http_address: str, events: int, lines: bool = False) -> Oper
     head = f"POST /v1/topics/counts-{name}/events HTTP/1.1\r\nHost: {http_address}\r\nContent-Type: {media}\r\nContent-Length: {len(text)}\r\n\r\n"
     host, port = http_address.rsplit(":", 1)
     connection = socket.create_connection((host, int(port)), timeout=120)
+    if tls:
+        connection = by_tls(connection, broker.authority)
     stream = connection.makefile("rb")
 
     def read() -> None:
@@ -131,22 +170,28 @@ def post(name: str, http_address: str, events: int, lines: bool = False) -> Oper
     return Operation(name, head.encode() + text, connection, read)
 
 
-def all_operations(bootstrap: str, http_address: str) -> list[Operation]:
+def all_operations(broker: Broker) -> list[Operation]:
+    bootstrap = broker.kafka
     return [
         kafka("frame", bootstrap, frame(wire.API_VERSIONS, 0, b""), int16_at(4)),
-        produce("produce", bootstrap, 1, -1),
-        produce("append", bootstrap, 1, 1),
+        produce("produce", broker, 1, -1),
+        produce("append", broker, 1, 1),
         # What one group commit serves: they arrive by one write, no more than a socket hands over at once.
-        replace(produce("produce-16", bootstrap, 1, -1), at_once=16, counted_turns=8),
-        replace(produce("produce-batch", bootstrap, 100, -1), counted_turns=32),
+        replace(produce("produce-16", broker, 1, -1), at_once=16, counted_turns=8),
+        replace(produce("produce-batch", broker, 100, -1), counted_turns=32),
         fetch("fetch", bootstrap, 16, 16, 64 << 10),
         # The same where somebody has read before it was written: from memory.
         fetch("fetch-memory", bootstrap, 16, 16, 64 << 10, is_followed=True),
         # Long runs are in their file alone, and a reply of this size is sent from there.
         replace(fetch("fetch-file", bootstrap, 4, 250, 1 << 20), counted_turns=32),
         heartbeat(bootstrap),
-        post("gateway", http_address, 1),
-        replace(post("gateway-batch", http_address, 100), counted_turns=32),
-        replace(post("gateway-lines", http_address, 1000, lines=True), counted_turns=8),
-        under_quotas(produce("quotas", bootstrap, 1, -1), bootstrap),
+        post("gateway", broker, 1),
+        replace(post("gateway-batch", broker, 100), counted_turns=32),
+        replace(post("gateway-lines", broker, 1000, lines=True), counted_turns=8),
+        produce("produce-tls", broker, 1, -1, tls=True),
+        # Seven records: what a KiB more costs to receive is a hundredth of this. And 206, as a client makes them that seals each piece by itself.
+        replace(produce("produce-batch-tls", broker, 100, -1, tls=True), counted_turns=32),
+        replace(produce("produce-pieces-tls", broker, 100, -1, tls=True), counted_turns=32, piece=512),
+        post("gateway-tls", broker, 1, tls=True),
+        under_quotas(produce("quotas", broker, 1, -1), bootstrap),
     ]
