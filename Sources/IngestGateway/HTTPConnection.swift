@@ -29,8 +29,9 @@ final class HTTPConnection: ConnectionHandler {
     private var progress = HeadProgress()
     /// Who asks; nil until the first request, and where nobody is asked.
     private var caller: Caller?
-    /// The look at the credential that the request at hand waits for.
+    /// The look at the credential that the request at hand waits for, and what came of it until that request is read once more.
     private var pending: PendingCheck?
+    private var found: FoundCredential?
     /// For whom a trusted proxy says that it sends; nil: it is the socket's own address. Changed between two requests.
     private(set) var client: NetworkAddress?
     /// When its next reply is its last, in monotonic nanoseconds.
@@ -204,12 +205,17 @@ final class HTTPConnection: ConnectionHandler {
     /// What is to become of the body of the request at hand.
     func wish(_ connection: Connection) -> BodyWish {
         if let serves, loop.asksForHost, !isServed(serves, connection) { return .refused(loop.misdirected) }
+        let found = self.found
+        self.found = nil
         if let proxies = gateway.perimeter.proxies, let problem = findClient(proxies, connection) {
+            if let found { loop.settleUnread(found) }
             return .refused(problem)
         }
         if caller == nil, gateway.asksCallers || loop.routeRow.pointee.authentication.needsCaller {
             caller = Caller(connection, client, certificateOwner(connection))
         }
+        // Not before: requests of other clients may have come in between, and this one's caller was forgotten.
+        if let found { caller?.take(found) }
         return loop.admit(caller)
     }
 
@@ -230,8 +236,8 @@ final class HTTPConnection: ConnectionHandler {
         caller = nil
     }
 
-    /// What was found of a credential.
-    func take(_ verdict: Caller.Verdict, of credential: Secret) { caller?.take(verdict, of: credential) }
+    /// What was found of the credential of the request whose head is read next.
+    func take(_ found: FoundCredential) { self.found = found }
 
     /// Who shares its limits.
     func peerKey(_ connection: Connection) -> PeerKey {
@@ -438,13 +444,13 @@ final class HTTPConnection: ConnectionHandler {
         finishReceiving(connection)
         connection.pauseReading()
         connection.beginWork()
-        let (id, handle, credential) = (connection.id, connection.loop.handle, check.credential)
+        let (id, handle, credential, address) = (connection.id, connection.loop.handle, check.credential, check.address)
         pending = check.begin { verdict in
             handle.submit { eventLoop in
                 guard let connection = eventLoop.connection(id), let waiting = connection.handler as? HTTPConnection
                 else { return }
                 waiting.pending = nil
-                waiting.take(verdict, of: credential)
+                waiting.take(FoundCredential(credential: credential, address: address, verdict: verdict))
                 connection.endWork()
                 connection.resumeReading()
             }

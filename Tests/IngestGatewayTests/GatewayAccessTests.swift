@@ -12,11 +12,11 @@ import Transport
     private func harness(
         _ mode: GatewayAuthentication.Mode = .required, acls: Bool = true, tokens: (any TokenAuthority)? = nil,
         bareTokens: Bool = false, certificate: Principal? = nil, yaml: String? = nil,
-        finishedTimeout: Duration? = nil
+        finishedTimeout: Duration? = nil, _ options: GatewayOptions = GatewayOptions()
     ) throws -> GatewayHarness {
-        let configuration = try yaml.map { try GatewayConfiguration(yaml: $0) } ?? GatewayConfiguration()
+        let configuration = try yaml.map { try GatewayConfiguration(yaml: $0, options) } ?? GatewayConfiguration()
         return try GatewayHarness(
-            configuration: configuration,
+            options, configuration: configuration,
             listening: {
                 var options = $0.listenerOptions(host: "127.0.0.1", port: 0, certificateOwner: { _ in certificate })
                 if let finishedTimeout { options.limits.finishedTimeout = finishedTimeout }
@@ -348,6 +348,57 @@ import Transport
         withExtendedLifetime(client) {}
     }
 
+    private static let rejected = "millrace_http_authentications_total{result=\"rejected\"}"
+
+    /// Behind a proxy a connection of HTTP/2 is many clients': each request's verdict is its own.
+    @Test func aVerdictIsItsRequestsThoughAnotherClientsCameBetween() throws {
+        let desk = TokenDesk()
+        let harness = try harness(tokens: desk, yaml: "http.trusted.proxies: 127.0.0.1")
+        let client = try HTTP2Client(port: harness.port)
+        let asked = ["bad", "good"].map { word in
+            client.request(
+                "GET", "/stats", nil, [("x-forwarded-for", "192.0.2.1"), ("authorization", "Bearer later-\(word)")])
+        }
+        #expect(eventually { desk.later.withLock { $0.count == 2 } })
+        #expect(try client.call("GET", "/stats", nil, [("x-forwarded-for", "192.0.2.2")]).status == 401)
+        #expect(harness.metric(Self.rejected) == 0)
+        desk.decide()
+        #expect(try client.reply(asked[0]).status == 401)
+        // He is known, and may not see this.
+        #expect(try client.reply(asked[1]).status == 403)
+        #expect(desk.checks.withLock { $0 } == 2)
+        #expect(harness.metric(Self.rejected) == 1)
+    }
+
+    /// His place was another's by the time of the verdict: he is told so, not whether he has guessed right, and what came of his body is
+    /// given back as his.
+    @Test func whoIsTurnedAwayMeanwhileHasGuessedAllTheSame() throws {
+        let desk = TokenDesk()
+        var options = GatewayOptions()
+        options.maxConnectionsPerIP = 1
+        let harness = try harness(tokens: desk, yaml: "http.trusted.proxies: 127.0.0.1", options)
+        let client = try HTTP2Client(port: harness.port)
+        let first = [("x-forwarded-for", "192.0.2.1")]
+        let asked = ["bad", "good"].map { word in
+            client.request(
+                "POST", "/v1/topics/t/events", [UInt8](repeating: 32, count: 5_000),
+                first + [("content-type", "application/json"), ("authorization", "Bearer later-\(word)")])
+        }
+        #expect(eventually { desk.later.withLock { $0.count == 2 } })
+        #expect(eventually { (harness.metric("millrace_http_inflight_bytes") ?? 0) > 10_000 })
+        #expect(try client.call("GET", "/stats", nil, [("x-forwarded-for", "192.0.2.2")]).status == 401)
+        let other = try HTTP2Client(port: harness.port)
+        #expect(try other.call("GET", "/stats", nil, first).status == 401)
+        desk.decide()
+        for stream in asked {
+            let reply = try client.reply(stream)
+            #expect(reply.status == 503 && reply.string("code") == "overloaded", "\(reply.text)")
+        }
+        #expect(harness.metric(Self.rejected) == 1)
+        #expect(try client.call("GET", "/healthz").status == 200)
+        #expect(eventually { harness.metric("millrace_http_inflight_bytes") == 0 })
+    }
+
     @Test func whoGuessesIsStopped() throws {
         let harness = try harness()
         let client = try harness.connect()
@@ -364,13 +415,22 @@ import Transport
     }
 }
 
-/// Knows tokens by what they say: "good" and "a.b.c", "bad", "unknown" (nobody can tell), "busy" (too many wait) and "never" (no
-/// verdict comes).
+/// Knows tokens by what they say: "good" and "a.b.c", "bad", "unknown" (nobody can tell), "busy" (too many wait), "never" (no
+/// verdict comes), and "later-" before one of those (it comes when `decide` is called, and at once from then on).
 private final class TokenDesk: TokenAuthority {
     let checks = Lock(0)
     /// Those that wait for ever.
     let waiting = Lock<[PendingCheck]>([])
     let changes = Lock(0)
+    /// What is decided later.
+    let later = Lock<[@Sendable () -> Void]>([])
+    private let isDecided = Lock(false)
+
+    func decide() {
+        isDecided.withLock { $0 = true }
+        let waiting = later.withLock { $0 }
+        _ = Thread(name: "verdicts") { for verdict in waiting { verdict() } }
+    }
 
     var generation: Int { changes.withLock { $0 } }
 
@@ -379,7 +439,8 @@ private final class TokenDesk: TokenAuthority {
     func check(
         _ token: Secret, from address: NetworkAddress?, _ done: @escaping @Sendable (TokenVerdict) -> Void
     ) -> PendingCheck? {
-        let word = token.withBytes { String(decoding: $0, as: UTF8.self) }
+        let shown = token.withBytes { String(decoding: $0, as: UTF8.self) }
+        let word = shown.replacing("later-", with: "")
         if word == "busy" { return nil }
         checks.withLock { $0 += 1 }
         if word == "never" {
@@ -397,6 +458,10 @@ private final class TokenDesk: TokenAuthority {
             case "bad": .rejected(.wrongSignature)
             default: .unavailable
             }
+        if shown != word, !isDecided.withLock({ $0 }) {
+            later.withLock { $0.append { done(verdict) } }
+            return PendingCheck()
+        }
         // From another thread, as promised.
         _ = Thread(name: "verdict") { done(verdict) }
         return PendingCheck()

@@ -17,8 +17,8 @@ final class Caller {
     private var rated: (key: Asker?, limiter: RateLimiter, until: Int64)?
     /// Whose signature was found right last, as the audit was told.
     private var toldSigner: WebhookRoute?
-    /// What a worker has found of a credential that a request waits with.
-    private var verdict: (credential: Secret, found: Verdict)?
+    /// What was found of the credential of the request at hand, which has waited with it.
+    private var found: FoundCredential?
 
     enum Verdict: Sendable {
         case password(SaslVerdict)
@@ -104,12 +104,20 @@ final class Caller {
 
     func forget() { known = nil }
 
-    func take(_ found: Verdict, of credential: Secret) { verdict = (credential, found) }
+    func take(_ found: FoundCredential) { self.found = found }
 
     /// What was found of that credential, once.
     func takeVerdict(of credential: UnsafeRawBufferPointer) -> Verdict? {
-        guard let (asked, found) = verdict else { return nil }
-        verdict = nil
-        return asked.withBytes { $0.equals(credential) } ? found : nil
+        guard let found else { return nil }
+        self.found = nil
+        return found.credential.withBytes { $0.equals(credential) } ? found.verdict : nil
     }
+}
+
+/// What a worker has found of a credential that a request waits with.
+struct FoundCredential {
+    let credential: Secret
+    /// From where it came.
+    let address: NetworkAddress
+    let verdict: Caller.Verdict
 }

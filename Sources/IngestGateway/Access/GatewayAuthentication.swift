@@ -43,11 +43,17 @@ final class CallerDecisions {
 /// A credential that a worker has to look at: the request waits, and asks again when it has.
 final class CredentialCheck {
     let credential: Secret
+    /// From where it came.
+    let address: NetworkAddress
     /// Nil: nobody could be asked.
     let begin: (@escaping @Sendable (Caller.Verdict) -> Void) -> PendingCheck?
 
-    init(_ credential: Secret, _ begin: @escaping (@escaping @Sendable (Caller.Verdict) -> Void) -> PendingCheck?) {
+    init(
+        _ credential: Secret, from address: NetworkAddress,
+        _ begin: @escaping (@escaping @Sendable (Caller.Verdict) -> Void) -> PendingCheck?
+    ) {
         self.credential = credential
+        self.address = address
         self.begin = begin
     }
 }

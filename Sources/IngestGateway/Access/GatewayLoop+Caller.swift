@@ -105,7 +105,7 @@ extension GatewayLoop {
         if let identity = tokens.remembered(token) { return know(identity, generation, credential, caller) }
         let address = caller.address
         return .unknown(
-            CredentialCheck(Secret(copying: credential)) { done in
+            CredentialCheck(Secret(copying: credential), from: address) { done in
                 tokens.check(token, from: address) { done(.token($0)) }
             })
     }
@@ -124,7 +124,7 @@ extension GatewayLoop {
         }
         let address = caller.address
         return .unknown(
-            CredentialCheck(Secret(copying: credential)) { done in
+            CredentialCheck(Secret(copying: credential), from: address) { done in
                 passwords.check(basic.user, basic.password, from: address) { done(.password($0)) }
             })
     }
@@ -200,9 +200,21 @@ extension GatewayLoop {
     }
 
     private func wrong(_ caller: Caller) -> Identification {
-        countWrongCredential(caller.address)
-        audit("refused", who: nil, by: "HTTP", from: caller.address)
+        noteWrongCredential(caller.address)
         return .refused(unauthorized("The credential is not valid.", caller, isWrong: true))
+    }
+
+    /// Counts a credential that was found wrong for a request which is refused for another reason meanwhile.
+    func settleUnread(_ found: FoundCredential) {
+        switch found.verdict {
+        case .password(.rejected), .token(.rejected): noteWrongCredential(found.address)
+        case .password, .token: break
+        }
+    }
+
+    private func noteWrongCredential(_ address: NetworkAddress) {
+        countWrongCredential(address)
+        audit("refused", who: nil, by: "HTTP", from: address)
     }
 
     /// The same for all causes.

@@ -267,12 +267,14 @@ extension HTTP2Connection {
     /// Waits for a worker that looks at the credential; then the head is read once more.
     private func wait(for check: CredentialCheck, _ stream: HTTP2Stream) {
         stream.state = .asking
-        let (id, number, handle, credential) = (connection.id, stream.id, connection.loop.handle, check.credential)
+        let (id, number, handle) = (connection.id, stream.id, connection.loop.handle)
+        let (credential, address) = (check.credential, check.address)
         stream.check = check.begin { verdict in
             handle.submit { eventLoop in
                 guard let connection = eventLoop.connection(id), let waiting = connection.handler as? HTTP2Connection
                 else { return }
-                waiting.take(verdict, of: credential, for: number)
+                let found = FoundCredential(credential: credential, address: address, verdict: verdict)
+                waiting.take(found, for: number)
             }
         }
         if stream.check == nil {
@@ -280,10 +282,10 @@ extension HTTP2Connection {
         }
     }
 
-    private func take(_ verdict: Caller.Verdict, of credential: Secret, for id: Int32) {
+    private func take(_ found: FoundCredential, for id: Int32) {
         guard let stream = streams[id], case .asking = stream.state else { return }
         stream.check = nil
-        front.take(verdict, of: credential)
+        front.take(found)
         admit(stream)
         pump()
     }
