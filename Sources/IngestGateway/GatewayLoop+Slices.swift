@@ -29,6 +29,18 @@ extension GatewayLoop {
         }
     }
 
+    /// Sends what `out` holds of a reply, behind its head when that is not sent yet.
+    func writeSlice(of streamed: StreamedReply) {
+        let bytes = out.bytes
+        if bytes.count == 0 { return }
+        defer { trim() }
+        if !streamed.writer.hasBegun {
+            streamed.writer.begin()
+            count(started: now, ended: now)
+        }
+        streamed.writer.write(bytes)
+    }
+
     /// Counts what a reply holds until its next turn as its peer's. One that holds more than a peer may have takes all
     /// of that: the largest batch can be read, by one request of a peer at a time.
     func account(for reply: RecordsReply, adding price: Int = 0, by peer: PeerKey, _ exchange: Exchange) -> Problem? {

@@ -206,6 +206,15 @@ final class GatewayLoop {
         route = match()
     }
 
+    /// Makes the request at hand one that is not answered in one go.
+    func beginExchange(for connection: ConnectionID) -> Exchange {
+        let begun = exchanges.take(for: connection, routes)
+        begun.requestID = requestID
+        begun.asker = asker
+        if let signature { begun.signature = signature }
+        return begun
+    }
+
     /// Begins a request without a readable head: it is answered with an id of ours.
     func beginWithoutHead(now: Int64, wallClockMs: Int64) {
         continueReply(now: now, wallClockMs: wallClockMs)

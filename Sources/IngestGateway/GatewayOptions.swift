@@ -70,4 +70,7 @@ public struct GatewayOptions: Sendable {
     }
 
     public init() {}
+
+    /// Bytes of a body or a reply that have to move within that time.
+    func leastProgress(in time: Duration) -> Int { Int(time.inNanoseconds / 1_000_000) * minimumBodyRate / 1000 }
 }

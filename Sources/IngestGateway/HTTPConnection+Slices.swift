@@ -39,7 +39,7 @@ extension HTTPConnection {
         state = .streaming(stream)
         stream.writer.pauseBody()
         connection.setTimer(Self.requestTimer, after: gateway.options.requestTimeout)
-        writeSlice(stream)
+        loop.writeSlice(of: stream)
         goOn(stream, leavingFor: what, connection)
     }
 
@@ -54,16 +54,16 @@ extension HTTPConnection {
         }
         switch loop.makeSlice(of: stream.reply, by: peerKey(connection), { beginExchange(connection) }) {
         case .pause:
-            writeSlice(stream)
+            loop.writeSlice(of: stream)
             return goOn(stream, connection)
         case .leave(let what):
-            writeSlice(stream)
+            loop.writeSlice(of: stream)
             return goOn(stream, leavingFor: what, connection)
         case .failed(let problem):
             precondition(!stream.writer.hasBegun, "a reply failed after it had begun")
             loop.answer(problem, instance: loop.head.path)
             writeReply(on: connection)
-        case .done where stream.writer.hasBegun: writeSlice(stream)
+        case .done where stream.writer.hasBegun: loop.writeSlice(of: stream)
         case .done: writeReply(on: connection)
         }
         if !stream.writer.hasBegun { loop.count(started: loop.now, ended: loop.now) }
@@ -147,18 +147,6 @@ extension HTTPConnection {
         stream.writer.resumeBody()
     }
 
-    /// Sends what `loop.out` holds of a reply, behind its head when that is not sent yet.
-    private func writeSlice(_ stream: StreamedReply) {
-        let bytes = loop.out.bytes
-        if bytes.count == 0 { return }
-        defer { loop.trim() }
-        if !stream.writer.hasBegun {
-            stream.writer.begin()
-            loop.count(started: loop.now, ended: loop.now)
-        }
-        stream.writer.write(bytes)
-    }
-
     /// Closes a peer that does not read what we keep for it within ten rounds of the timer, or reads more slowly than
     /// it would have to send.
     func checkReader(of stream: StreamedReply, _ connection: Connection) {
@@ -167,11 +155,9 @@ extension HTTPConnection {
             return workerIsLate(stream, connection)
         }
         let sent = stream.writer.sentBytes
-        let rate = Int(timeout.inNanoseconds / 1_000_000) * gateway.options.minimumBodyRate / 1000
+        let least = max(gateway.options.leastProgress(in: timeout), (exchange?.reserved ?? 0) / 10)
         // While a worker had the reply, there was perhaps nothing to be read.
-        guard stream.wasAway || sent - stream.sentAtLastLook >= max(rate, (exchange?.reserved ?? 0) / 10) else {
-            return stream.writer.reset()
-        }
+        guard stream.wasAway || sent - stream.sentAtLastLook >= least else { return stream.writer.reset() }
         (stream.sentAtLastLook, stream.wasAway) = (sent, stream.isAway)
         connection.setTimer(Self.requestTimer, after: timeout)
     }

@@ -363,10 +363,7 @@ final class HTTPConnection: ConnectionHandler {
     @discardableResult
     func beginExchange(_ connection: Connection) -> Exchange {
         if let exchange { return exchange }
-        let begun = loop.exchanges.take(for: connection.id, loop.routes)
-        begun.requestID = loop.requestID
-        begun.asker = loop.asker
-        if let signature = loop.signature { begun.signature = signature }
+        let begun = loop.beginExchange(for: connection.id)
         exchange = begun
         return begun
     }
@@ -571,8 +568,9 @@ final class HTTPConnection: ConnectionHandler {
         }
         guard let exchange else { preconditionFailure("a body that belongs to no request") }
         let idle = gateway.options.bodyIdleTimeout
-        let wanted = Int(idle.inNanoseconds / 1_000_000) * gateway.options.minimumBodyRate / 1000
-        guard connection.loop.now < exchange.deadline, received - exchange.receivedAtLastLook >= wanted else {
+        guard connection.loop.now < exchange.deadline,
+            received - exchange.receivedAtLastLook >= gateway.options.leastProgress(in: idle)
+        else {
             return refuse(
                 Problem(.bodyTimeout, "The request's body did not arrive in time."), on: connection)
         }

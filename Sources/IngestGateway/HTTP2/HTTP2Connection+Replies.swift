@@ -170,7 +170,7 @@ extension HTTP2Connection {
         switch stream.state {
         case .receiving, .reading:
             let idle = gateway.options.bodyIdleTimeout
-            guard now < stream.deadline, moved >= leastProgress(in: idle) else {
+            guard now < stream.deadline, moved >= gateway.options.leastProgress(in: idle) else {
                 return refuseUnread(Problem(.bodyTimeout, "The request's body did not arrive in time."), stream)
             }
             lookLater(stream, after: idle)
@@ -184,23 +184,18 @@ extension HTTP2Connection {
         case .replying:
             let timeout = gateway.options.requestTimeout
             // What is left of a short reply is less than what would have to move.
-            guard moved >= min(leastProgress(in: timeout), max(1, stream.pending)) else {
+            guard moved >= min(gateway.options.leastProgress(in: timeout), max(1, stream.pending)) else {
                 return session.reset(stream.id, .cancelled)
             }
             lookLater(stream, after: timeout)
         case .dropping:
             let idle = gateway.options.bodyIdleTimeout
-            guard now < stream.deadline, moved >= leastProgress(in: idle) else {
+            guard now < stream.deadline, moved >= gateway.options.leastProgress(in: idle) else {
                 return session.reset(stream.id, .noError)
             }
             lookLater(stream, after: idle)
         case .streaming(let reply): checkReader(of: reply, stream, moved: moved)
         case .asking, .parked, .handled: break
         }
-    }
-
-    /// Bytes that have to move in that time.
-    func leastProgress(in time: Duration) -> Int {
-        Int(time.inNanoseconds / 1_000_000) * gateway.options.minimumBodyRate / 1000
     }
 }

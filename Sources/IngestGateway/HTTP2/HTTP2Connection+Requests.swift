@@ -226,10 +226,7 @@ extension HTTP2Connection {
     @discardableResult
     func beginExchange(_ stream: HTTP2Stream) -> Exchange {
         if let exchange = stream.exchange { return exchange }
-        let begun = loop.exchanges.take(for: connection.id, loop.routes)
-        begun.requestID = loop.requestID
-        begun.asker = loop.asker
-        if let signature = loop.signature { begun.signature = signature }
+        let begun = loop.beginExchange(for: connection.id)
         begun.fields = stream.fields
         stream.exchange = begun
         return begun

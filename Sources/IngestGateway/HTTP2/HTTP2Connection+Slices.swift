@@ -30,7 +30,7 @@ extension HTTP2Connection {
         let streamed = StreamedReply(reply, to: HTTP2Response(self, stream))
         stream.state = .streaming(streamed)
         lookLater(stream, after: gateway.options.requestTimeout)
-        writeSlice(streamed)
+        loop.writeSlice(of: streamed)
         goOn(streamed, stream, leavingFor: what)
     }
 
@@ -62,16 +62,16 @@ extension HTTP2Connection {
         }
         switch loop.makeSlice(of: streamed.reply, by: stream.peer, { beginExchange(stream) }) {
         case .pause:
-            writeSlice(streamed)
+            loop.writeSlice(of: streamed)
             return goOn(streamed, stream)
         case .leave(let what):
-            writeSlice(streamed)
+            loop.writeSlice(of: streamed)
             return goOn(streamed, stream, leavingFor: what)
         case .failed(let problem):
             precondition(!streamed.writer.hasBegun, "a reply failed after it had begun")
             loop.answer(problem, instance: loop.head.path)
             send(stream)
-        case .done where streamed.writer.hasBegun: writeSlice(streamed)
+        case .done where streamed.writer.hasBegun: loop.writeSlice(of: streamed)
         case .done: send(stream)
         }
         if !streamed.writer.hasBegun { loop.count(started: loop.now, ended: loop.now) }
@@ -138,17 +138,6 @@ extension HTTP2Connection {
         queue(streamed, stream)
     }
 
-    private func writeSlice(_ streamed: StreamedReply) {
-        let bytes = loop.out.bytes
-        if bytes.count == 0 { return }
-        defer { loop.trim() }
-        if !streamed.writer.hasBegun {
-            streamed.writer.begin()
-            loop.count(started: loop.now, ended: loop.now)
-        }
-        streamed.writer.write(bytes)
-    }
-
     /// Resets a stream whose peer does not read what we keep for it, or for which the disk does not give the records in time.
     func checkReader(of streamed: StreamedReply, _ stream: HTTP2Stream, moved: Int) {
         let timeout = gateway.options.requestTimeout
@@ -159,7 +148,7 @@ extension HTTP2Connection {
             return refuseUnread(
                 Problem(.readTimeout, "The disk did not give the records in time.", retryAfter: 5), stream)
         }
-        guard streamed.wasAway || moved >= max(leastProgress(in: timeout), (stream.exchange?.reserved ?? 0) / 10) else {
+        guard streamed.wasAway || moved >= max(gateway.options.leastProgress(in: timeout), (stream.exchange?.reserved ?? 0) / 10) else {
             return streamed.writer.reset()
         }
         streamed.wasAway = streamed.isAway
