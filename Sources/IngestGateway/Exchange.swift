@@ -109,6 +109,11 @@ struct ExchangePool {
         free.append(Int(exchange.id.slot))
     }
 
+    /// Has those that are kept for later go by that table, and keep no other.
+    func goBy(_ routes: RouteTable) {
+        for slot in free where all[slot].routes !== routes { all[slot].routes = routes }
+    }
+
     /// nil: it has ended.
     subscript(id: ExchangeID) -> Exchange? {
         let slot = Int(id.slot)

@@ -160,9 +160,15 @@ public final class Gateway: Sendable {
     /// Puts other routes in the place of those that there are: all of them, or, when one is wrong, none. Requests that have
     /// begun end by the old ones.
     func replaceRoutes(_ definitions: [RouteDefinition]) throws(RouteRefusal) {
-        let table = try RouteTable(definitions, options, metrics, replacing: newestRoutes.withLock { $0 })
+        let old = newestRoutes.withLock { $0 }
+        let table = try RouteTable(definitions, options, metrics, replacing: old)
         newestRoutes.withLock { $0 = table }
         routeChanges.wrappingAdd(1, ordering: .releasing)
+        // Who has nothing to do does not keep the old ones, with their secrets.
+        workerRegisters.forgetRoutes()
+        for handle in handles.withLock({ $0 }) {
+            handle.submit { [loops] loop in loops.state(at: loop.index)?.takeNewestRoutes() }
+        }
     }
 
     /// Does so with the routes of a configuration, which was read by this gateway's options.
@@ -249,6 +255,9 @@ private final class GatewayLoops: @unchecked Sendable {
     }
 
     func letGo(_ index: Int) { states[index] = nil }
+
+    /// nil: it has ended.
+    func state(at index: Int) -> GatewayLoop? { states[index] }
 
     subscript(index: Int) -> GatewayLoop {
         guard let state = states[index] else { preconditionFailure("Gateway.setUp was not called on loop \(index)") }

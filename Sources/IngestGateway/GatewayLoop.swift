@@ -141,14 +141,25 @@ final class GatewayLoop {
         chooseRequestID()
     }
 
-    /// Finds the route of a request that begins, by the newest table.
-    func findRoute(forOperators: Bool) {
+    /// Between two requests: goes by the newest table, and keeps no other.
+    func takeNewestRoutes() {
+        useNewestRoutes()
+        forgetRoute()
+        exchanges.goBy(routes)
+    }
+
+    private func useNewestRoutes() {
         let version = gateway.routesVersion
         if version != routesVersion {
             routesVersion = version
             newestRoutes = gateway.routes
         }
         if newestRoutes !== routes { use(newestRoutes) }
+    }
+
+    /// Finds the route of a request that begins, by the newest table.
+    func findRoute(forOperators: Bool) {
+        useNewestRoutes()
         route = match()
         // There is nothing of the others, not even a refusal.
         if gateway.separatesOperators, !routeRow.pointee.audience.isServed(toOperators: forOperators) { forgetRoute() }

@@ -1,3 +1,4 @@
+import BrokerTestKit
 import Telemetry
 import Testing
 
@@ -108,6 +109,19 @@ import Testing
         }
         let page = try node.gateway.countedRequests()
         #expect(page["/events 201"] == 2 && page["/hook 201"] == 1 && page["none 404"] == 3)
+    }
+
+    /// Nor with workers that have nothing to do: the old routes have secrets that are no more.
+    @Test func nobodyKeepsTheOldRoutes() throws {
+        let node = try GatewayHarness()
+        #expect(try node.call("POST", "/v1/topics/t/events", "1").status == 201)
+        let long = "[\"\(String(repeating: "x", count: 700_000))\"]"
+        #expect(try node.call("POST", "/v1/topics/t/events", long).status == 201)
+        weak let old = node.gateway.routes
+        #expect(old != nil)
+        try node.gateway.replaceRoutes([Self.hook("hook", ["/hook"])])
+        #expect(eventually { old == nil })
+        #expect(try node.call("POST", "/hook", "{}").string("topic") == "hooks")
     }
 
     @Test func routesThatAreWrongChangeNothing() throws {

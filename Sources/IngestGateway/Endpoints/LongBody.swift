@@ -131,6 +131,8 @@ final class WorkerRegisters: Sendable {
         var free: [GatewayLoop] = []
         /// Places that no registers have.
         var places: [Int]
+        /// How often all were let go of: those that were lent before are not kept.
+        var round = 0
         var isEnded = false
     }
 
@@ -141,24 +143,34 @@ final class WorkerRegisters: Sendable {
     }
 
     /// Lets go of the registers, which hold the gateway, and keeps none from now on.
-    func letGo() {
-        state.withLock { state in
-            state.isEnded = true
-            state.places += state.free.map(\.index)
+    func letGo() { letGo(isEnd: true) }
+
+    /// Lets go of registers that go by other routes than those that there are now: idle ones would keep the old table.
+    func forgetRoutes() { letGo(isEnd: false) }
+
+    private func letGo(isEnd: Bool) {
+        // What they hold is much, and goes when nobody waits for the lock.
+        let dropped = state.withLock { state -> [GatewayLoop] in
+            let free = state.free
+            if isEnd { state.isEnded = true }
+            state.round += 1
+            state.places += free.map(\.index)
             state.free = []
+            return free
         }
+        withExtendedLifetime(dropped) {}
     }
 
     func lend(_ gateway: Gateway, _ pool: ChunkPool, _ body: (GatewayLoop) -> Void) {
-        let (known, place) = state.withLock { state -> (GatewayLoop?, Int) in
-            if let free = state.free.popLast() { return (free, free.index) }
+        let (known, place, round) = state.withLock { state -> (GatewayLoop?, Int, Int) in
+            if let free = state.free.popLast() { return (free, free.index, state.round) }
             guard let place = state.places.popLast() else { preconditionFailure("more requests than workers") }
-            return (nil, place)
+            return (nil, place, state.round)
         }
         let registers = known ?? GatewayLoop(gateway: gateway, index: place, pool: pool, isWorkers: true)
         body(registers)
         state.withLock { state in
-            if state.isEnded { state.places.append(place) } else { state.free.append(registers) }
+            if state.isEnded || state.round != round { state.places.append(place) } else { state.free.append(registers) }
         }
     }
 }
