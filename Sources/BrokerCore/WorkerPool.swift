@@ -5,12 +5,12 @@ import Telemetry
 /// wait for a disk, decompression, requests and replies of many entries. Pieces begin in the order they come and end in
 /// any; a piece must not wait for another one.
 ///
-/// A caller parks its connection, submits, and takes the result back by `LoopHandle.submit`.
+/// A caller parks what waits for it (a connection, or a stream of one), submits, and takes the result back by `LoopHandle.submit`.
 ///
 /// Limit: `maxQueued`; beyond it `submit` refuses and the caller decides: it answers that it is busy, or closes.
 public final class WorkerPool: Sendable {
-    /// Pieces that wait for a thread. Each belongs to a parked connection, so more than this many clients wait for the
-    /// same few threads: those behind would wait for longer than their request timeout.
+    /// Pieces that wait for a thread. Each is a request's that is parked (a connection of HTTP/2 has a few at a time), or was: who has
+    /// gone leaves his piece. Behind more than these a request would wait for the same few threads for longer than its timeout.
     public static let maxQueued = 10_000
 
     private struct State {

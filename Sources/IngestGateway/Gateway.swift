@@ -8,8 +8,9 @@ public import Transport
 
 /// The HTTP edge: requests in, record batches to the broker, truthful replies out.
 ///
-/// A request is handled on its connection's event loop in one go. Its reply is encoded at once and gated by the commit
-/// that makes its events durable; only the making of a topic leaves the loop, and mutes the connection meanwhile.
+/// A short request is handled on its connection's event loop in one go. Its reply is encoded at once and gated by the commit
+/// that makes its events durable. What would hold the loop goes elsewhere meanwhile: the making of a topic, long and packed bodies,
+/// reads of the disk, looks at passwords and tokens. Then a connection of HTTP/1.1 is muted, and of HTTP/2 the stream alone waits.
 public final class Gateway: Sendable {
     public let broker: Broker
     public let options: GatewayOptions

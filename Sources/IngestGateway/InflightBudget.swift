@@ -3,9 +3,9 @@ import Synchronization
 import Telemetry
 import Transport
 
-/// The memory of requests that are not whole. It goes by what has arrived of their bodies, not by what they announce: each has
-/// room for twice that, at least 16 KiB and at most the body's length (of a chunked one: the longest that is taken). Shared by all
-/// loops.
+/// The memory of requests that are not answered: bodies that are not whole, or wait for a worker or their turn, what a reply in slices
+/// keeps, and the fields of streams of HTTP/2. Of a body that is not whole it goes by what has arrived, not by what is announced: each
+/// has room for twice that, at least 16 KiB and at most its length (of a chunked one: the longest that is taken). Shared by all loops.
 ///
 /// No peer may have all of it, for 16 sockets of one would keep everybody else out.
 final class InflightBudget: Sendable {
@@ -23,7 +23,8 @@ final class InflightBudget: Sendable {
 
     private struct Held {
         var total = 0
-        /// Peers that hold something: no more than connections.
+        /// Peers that hold something: no more than there are connections of HTTP/1.1, streams of HTTP/2 (of which a proxy's connection
+        /// has one a client, if it likes), and bodies with workers.
         var byPeer: [PeerKey: Int] = [:]
     }
 

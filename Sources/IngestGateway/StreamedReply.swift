@@ -2,7 +2,8 @@
 final class StreamedReply {
     let reply: RecordsReply
     let writer: any ResponseWriter
-    /// Whether its connection is in the loop's queue.
+    /// Whether its next part is to be made: its connection, of HTTP/1.1, is in the loop's queue, or its stream in the queue of its
+    /// connection of HTTP/2.
     var isQueued = false
     /// Whether a worker has the reply, since `leftAt` (monotonic nanoseconds).
     var isAway = false

@@ -178,6 +178,26 @@ import Transport
         #expect(node.metric("millrace_http_inflight_bytes") == 0)
     }
 
+    /// A worker has it also when nobody waits for the reply any more.
+    @Test func aLongBodyCountsAsLongAsAWorkerHasIt() throws {
+        let node = try node(yaml: Self.routes)
+        let client = try client(node)
+        #expect(try client.call("POST", "/typed", "{\"n\":0}").status == 201)
+        let events = (0..<5000).map { "{\"n\":\($0),\"pad\":\"\(String(repeating: "x", count: 40))\"}" }
+        let body = Array(events.joined(separator: "\n").utf8)
+        let workers = BusyWorkers(node.broker.workers.threadCount) { node.broker.workers.submit($0) }
+        defer { workers.release() }
+        let long = client.request("POST", "/typed?results=none", body, [("content-type", "application/x-ndjson")])
+        #expect(eventually { (node.metric("millrace_http_inflight_bytes") ?? 0) >= body.count })
+        client.send(HTTP2Frame.reset(long))
+        // Behind the reset: the stream is gone by then.
+        #expect(try client.call("GET", "/healthz").status == 200)
+        #expect((node.metric("millrace_http_inflight_bytes") ?? 0) >= body.count)
+        workers.release()
+        #expect(eventually { (try? node.values("typed").count) == 5001 })
+        #expect(eventually { node.metric("millrace_http_inflight_bytes") == 0 })
+    }
+
     @Test func bodiesThatAreTooLongAreRefusedAsSoonAsThatIsKnown() throws {
         var options = GatewayOptions()
         options.maxRequestBytes = 100_000

@@ -192,8 +192,11 @@ import Testing
         let reply = try client.receive()
         #expect(reply.status == 504 && reply.string("code") == "commit_timeout")
         #expect(client.isClosed())
+        // The worker has the body all the same.
+        #expect(eventually { node.metric("millrace_http_connections") == 0 })
+        #expect((node.metric("millrace_http_inflight_bytes") ?? 0) > 200_000)
         workers.release()
         #expect(eventually { (try? node.values("typed").count) == 3001 })
-        #expect(node.metric("millrace_http_inflight_bytes") == 0)
+        #expect(eventually { node.metric("millrace_http_inflight_bytes") == 0 })
     }
 }
