@@ -1,11 +1,12 @@
 """Kills the broker with kill -9 at random moments while several senders post events with keys, each again and again until it is
-acknowledged. In the end each event is there once: none that was acknowledged is lost, and none is there twice. A repeat of an
-acknowledged one gets the reply that the first got."""
+acknowledged: in every form that the gateway takes, by HTTP/1.1 and by HTTP/2. In the end each event is there once: none that was
+acknowledged is lost, and none is there twice. A repeat of an acknowledged one gets the reply that the first got."""
 
 from __future__ import annotations
 
+import asyncio
 import collections
-import json
+import dataclasses
 import random
 import sys
 import threading
@@ -15,63 +16,106 @@ from harness.broker import Broker
 from harness.http import Connection, NoReply, call
 from harness.loads.writers import Violation
 from trials.command import FAILURES, parser, remove_on_sigterm, say
+from trials.event_forms import FORMS, ROUTES, TOPICS, Sent, id_of, is_acknowledged
 
-TOPICS = ("plain", "keyed")
 PARTITIONS = 3
 SENDERS = 6
 AGAIN = (409, 429, 500, 502, 503, 504, 507)  # what says that the same request may be sent again
 
 
+@dataclasses.dataclass
+class Answer:
+    status: int
+    body: bytes
+    is_replay: bool
+
+
+class FirstVersion:
+    """A sender's own connection of HTTP/1.1."""
+
+    name = "HTTP/1.1"
+
+    def __init__(self, address: str):
+        self.address = address
+        self.connection: Connection | None = None
+
+    def post(self, sent: Sent) -> Answer | None:
+        try:
+            self.connection = self.connection or Connection(self.address)
+            reply = self.connection.request("POST", sent.path, sent.body, sent.fields)
+        except (OSError, NoReply, AssertionError):
+            self.connection = None
+            return None
+        if reply.field("Connection") == "close":
+            self.connection = None
+        return Answer(reply.status, reply.body, reply.field("Idempotent-Replayed") == "true")
+
+
+class SecondVersion:
+    """Streams of a connection of HTTP/2 that senders share. Its client is one thread's: two that begin a stream at once get the same one."""
+
+    name = "HTTP/2"
+
+    def __init__(self, address: str):
+        import httpx
+
+        self.failure = httpx.TransportError
+        self.loop = asyncio.new_event_loop()
+        self.client = httpx.AsyncClient(http1=False, http2=True, base_url=f"http://{address}", timeout=15, limits=httpx.Limits(max_connections=1))
+        threading.Thread(target=self.loop.run_forever, daemon=True).start()
+
+    def post(self, sent: Sent) -> Answer | None:
+        try:
+            reply = asyncio.run_coroutine_threadsafe(self.client.post(sent.path, content=sent.body, headers=sent.fields), self.loop).result()
+        except self.failure:
+            return None
+        if reply.http_version != "HTTP/2":
+            raise Violation(f"a client of HTTP/2 was answered by {reply.http_version}")
+        return Answer(reply.status_code, reply.content, reply.headers.get("Idempotent-Replayed") == "true")
+
+
+@dataclasses.dataclass
+class Acknowledged:
+    form: str
+    sent: Sent
+    reply: bytes
+
+
 class Sender(threading.Thread):
     """Sends one event, or one small batch, after the other, each until it is acknowledged."""
 
-    def __init__(self, node: Broker, name: int, seed: int):
+    def __init__(self, road: FirstVersion | SecondVersion, cluster: str, name: int, seed: int):
         super().__init__(daemon=True)
-        self.node, self.name_, self.random = node, name, random.Random(seed)
+        self.road, self.cluster, self.name_, self.random = road, cluster, name, random.Random(seed)
         self.stopping = threading.Event()
-        self.acknowledged: dict[str, tuple[str, dict[str, str], bytes, bytes]] = {}  # key: path, fields, body, reply
+        self.acknowledged: dict[str, Acknowledged] = {}  # by key
         self.failure: Exception | None = None
         self.again = self.replayed = 0
 
     def run(self) -> None:
         try:
             number = 0
-            connection = None
             while not self.stopping.is_set():
                 number += 1
-                connection = self.send(connection, number)
+                self.send(number)
         except Exception as error:  # the trial's own thread reports it
             self.failure = error
 
-    def send(self, connection: Connection | None, number: int) -> Connection | None:
-        topic = TOPICS[number % 2]
+    def send(self, number: int) -> None:
+        form = list(FORMS)[(number + self.name_) % len(FORMS)]
         key = f"{self.name_}-{number}"
-        events = [{"id": f"{key}-{index}", "pad": "x" * self.random.choice((10, 200, 3000))} for index in range(self.random.choice((1, 1, 1, 5)))]
-        body = json.dumps(events[0] if len(events) == 1 else events).encode()
-        fields = {"Content-Type": "application/json", "Idempotency-Key": f'"{key}"'}
-        if topic == "keyed":
-            fields["Partition-Key"] = str(number % 11)
-        path = f"/v1/topics/{topic}/events"
+        sent = FORMS[form](key, self.random, self.cluster)
         while True:
-            try:
-                connection = connection or Connection(self.node.http)
-                reply = connection.request("POST", path, body, fields)
-            except (OSError, NoReply, AssertionError):
-                connection = None
+            answer = self.road.post(sent)
+            if answer is None or answer.status in AGAIN:
                 self.again += 1
                 time.sleep(0.01)
                 continue
-            if reply.status in AGAIN:
-                self.again += 1
-                if reply.field("Connection") == "close":
-                    connection = None
-                time.sleep(0.01)
-                continue
-            if reply.status not in (200, 201):
-                raise Violation(f"{key}: {reply.status} {reply.body[:300]!r}")
-            self.replayed += reply.field("Idempotent-Replayed") == "true"
-            self.acknowledged[key] = (path, fields, body, reply.body)
-            return connection
+            if not is_acknowledged(answer.status, answer.body):
+                raise Violation(f"{key}, {form}, {self.road.name}: {answer.status} {answer.body[:300]!r}")
+            self.replayed += answer.is_replay
+            self.acknowledged[key] = Acknowledged(form, sent, answer.body)
+            return
 
 
 def stored(node: Broker) -> collections.Counter:
@@ -86,7 +130,7 @@ def stored(node: Broker) -> collections.Counter:
                     break
                 page = reply.json
                 for record in page["records"]:
-                    found[record["value"]["id"]] += 1
+                    found[id_of(record["value"])] += 1
                 if page["next_offset"] == offset:
                     break
                 offset = page["next_offset"]
@@ -99,31 +143,43 @@ def check(node: Broker, senders: list[Sender], seed: int) -> int:
     twice = sorted(name for name, count in found.items() if count > 1)
     if twice:
         raise Violation(f"{len(twice)} events are there twice: {twice[:5]}")
-    expected = {event["id"] for sender in senders for _, _, body, _ in sender.acknowledged.values() for event in flat(json.loads(body))}
+    expected = {name for sender in senders for one in sender.acknowledged.values() for name in one.sent.ids}
     lost = sorted(expected - found.keys())
     if lost:
         raise Violation(f"{len(lost)} acknowledged events are lost: {lost[:5]}")
     chance = random.Random(seed)
+    roads = (FirstVersion(node.http), SecondVersion(node.http))
     for sender in senders:
         for key in chance.sample(sorted(sender.acknowledged), min(20, len(sender.acknowledged))):
-            path, fields, body, first = sender.acknowledged[key]
-            with Connection(node.http) as connection:
-                reply = connection.request("POST", path, body, fields)
-            if reply.field("Idempotent-Replayed") != "true" or reply.body != first:
-                raise Violation(f"the repeat of {key} got {reply.status} {reply.body[:300]!r}, the first {first[:300]!r}")
+            one = sender.acknowledged[key]
+            # By the other version of HTTP as well: it is the same request.
+            road = chance.choice(roads)
+            again = road.post(one.sent)
+            if again is None or not again.is_replay or again.body != one.reply:
+                raise Violation(f"the repeat of {key}, {one.form}, {road.name} got {again}, the first {one.reply[:300]!r}")
     if sum(stored(node).values()) != sum(found.values()):
         raise Violation("repeats were stored")
     return len(found)
 
 
-def flat(value) -> list:
-    return value if isinstance(value, list) else [value]
+def acknowledged(senders: list[Sender]) -> collections.Counter:
+    """Requests by version of HTTP and form."""
+    return collections.Counter((sender.road.name, one.form) for sender in senders for one in list(sender.acknowledged.values()))
+
+
+def missing(senders: list[Sender]) -> list[str]:
+    found = acknowledged(senders)
+    return [f"{form} by {road}" for road in (FirstVersion.name, SecondVersion.name) for form in FORMS if not found[road, form]]
 
 
 def run(node: Broker, seed: int, rounds: int, say=lambda _: None) -> None:
+    from confluent_kafka.admin import AdminClient
+
     chance = random.Random(seed)
     node.start()
-    senders = [Sender(node, name, seed + name) for name in range(SENDERS)]
+    cluster = AdminClient({"bootstrap.servers": node.bootstrap}).list_topics(timeout=10).cluster_id
+    shared = SecondVersion(node.http)
+    senders = [Sender(FirstVersion(node.http) if name % 2 else shared, cluster, name, seed + name) for name in range(SENDERS)]
     for sender in senders:
         sender.start()
     try:
@@ -139,7 +195,10 @@ def run(node: Broker, seed: int, rounds: int, say=lambda _: None) -> None:
                     raise sender.failure
             if (round_ + 1) % 50 == 0:
                 say(f"{round_ + 1} rounds, {sum(len(sender.acknowledged) for sender in senders)} requests")
-        time.sleep(0.3)
+        # On a slow machine a few rounds are too short for one of each.
+        deadline = time.monotonic() + 60
+        while missing(senders) and time.monotonic() < deadline:
+            time.sleep(0.3)
     finally:
         for sender in senders:
             sender.stopping.set()
@@ -154,7 +213,12 @@ def run(node: Broker, seed: int, rounds: int, say=lambda _: None) -> None:
     replayed = sum(sender.replayed for sender in senders)
     if not again:
         raise Violation("no kill met a request: the trial has shown nothing")
-    say(f"{events} events, {again} requests sent again, {replayed} of them stored before")
+    if missing(senders):
+        raise Violation(f"nothing was acknowledged of {', '.join(missing(senders))}: the trial has shown nothing of it")
+    sent = acknowledged(senders)
+    say(f"{events} events in {sum(sent.values())} requests, {again} sent again, {replayed} of them stored before")
+    for road in (FirstVersion.name, SecondVersion.name):
+        say(f"{road}: " + ", ".join(f"{form} {sent[road, form]}" for form in FORMS))
 
 
 def main() -> int:
@@ -175,9 +239,18 @@ def main() -> int:
     return 0
 
 
+class RoutedBroker(Broker):
+    """With the routes of the forms that the built-in ones do not take."""
+
+    def addresses(self) -> list[str]:
+        file = self.folder / "routes.yaml"
+        file.write_text(ROUTES)
+        return [*super().addresses(), "--config", str(file)]
+
+
 def idempotent_node(program: str) -> Broker:
     # Room for all that a long trial sends.
-    return Broker("millrace", program, {"num.partitions": str(PARTITIONS), "http.idempotency.max.bytes": str(1 << 30)})
+    return RoutedBroker("millrace", program, {"num.partitions": str(PARTITIONS), "http.idempotency.max.bytes": str(1 << 30), "http.idempotency.share.percent": "100"})
 
 
 if __name__ == "__main__":
