@@ -22,7 +22,7 @@ import rows as row_table
 from clients import ClientFailure, Clients, Sample
 
 REPOSITORY = results.REPOSITORY
-NODES = {kind.key: kind for kind in (nodes.Millrace, nodes.MillraceRoutes, nodes.MillraceTLS, nodes.MillraceKey, nodes.MillraceToken, nodes.MillraceHTTPS, nodes.MillraceBefore, nodes.Kafka, nodes.KafkaTLS, nodes.KafkaSync, nodes.LightspeedSync, nodes.LightspeedJournal, nodes.LightspeedDirect, nodes.Nginx)}
+NODES = {kind.key: kind for kind in (nodes.Millrace, nodes.MillraceRoutes, nodes.MillraceTLS, nodes.MillraceKey, nodes.MillraceToken, nodes.MillraceHTTPS, nodes.MillraceBefore, nodes.Kafka, nodes.KafkaTLS, nodes.KafkaSync, nodes.LightspeedSync, nodes.LightspeedJournal, nodes.LightspeedDirect, nodes.Nginx, nodes.NginxHTTP2, nodes.NginxHTTP2TLS)}
 
 
 def say(text: str) -> None:
@@ -35,9 +35,9 @@ class Bench:
         environment = os.environ.get
         nginx = shutil.which("nginx") or ("/usr/sbin/nginx" if os.access("/usr/sbin/nginx", os.X_OK) else None)
         kafka, lightspeed = environment("MILLRACE_BENCH_KAFKA"), environment("MILLRACE_BENCH_LIGHTSPEED")
-        self.programs = {"millrace": options.binary, "millrace-routes": options.binary, "millrace-tls": options.binary, "millrace-key": options.binary, "millrace-token": options.binary, "millrace-https": options.binary, "millrace-before": options.before, "kafka": kafka, "kafka-tls": kafka, "kafka-fsync": kafka, "lightspeed-sync": lightspeed, "lightspeed-journal": lightspeed, "lightspeed-direct": lightspeed, "nginx": nginx}
+        self.programs = {"millrace": options.binary, "millrace-routes": options.binary, "millrace-tls": options.binary, "millrace-key": options.binary, "millrace-token": options.binary, "millrace-https": options.binary, "millrace-before": options.before, "kafka": kafka, "kafka-tls": kafka, "kafka-fsync": kafka, "lightspeed-sync": lightspeed, "lightspeed-journal": lightspeed, "lightspeed-direct": lightspeed, "nginx": nginx, "nginx-h2": nginx, "nginx-h2-tls": nginx}
         self.source = events.source(environment("MILLRACE_BENCH_DATA"))
-        self.clients = Clients(options.lean, environment("MILLRACE_BENCH_RAWLOAD"), environment("MILLRACE_BENCH_ACKS"), shutil.which("wrk"), java_tools(kafka), self.text(), scratch)
+        self.clients = Clients(options.lean, environment("MILLRACE_BENCH_RAWLOAD"), environment("MILLRACE_BENCH_ACKS"), shutil.which("wrk"), shutil.which("h2load"), java_tools(kafka), self.text(), scratch)
         for kind in events.KINDS:
             self.clients.take_events(kind, events.load(self.source, kind))
         self.clients.take_bodies(events.csv_rows(), events.load(self.source), 4_000_000)
@@ -54,8 +54,8 @@ class Bench:
 
     def missing(self, row: row_table.Row) -> str | None:
         for program in row.needs:
-            if getattr(self.clients, program) is None:
-                return {"wrk": "wrk is not installed", "java": "MILLRACE_BENCH_KAFKA is not set, or its tools do not run"}.get(program, f"MILLRACE_BENCH_{program.upper()} is not set")
+            if (self.programs[program] if program in self.programs else getattr(self.clients, program)) is None:
+                return {"wrk": "wrk is not installed", "h2load": "h2load is not installed (apt-get install nghttp2-client)", "nginx": "nginx is not installed", "java": "MILLRACE_BENCH_KAFKA is not set, or its tools do not run"}.get(program, f"MILLRACE_BENCH_{program.upper()} is not set")
         return None
 
     def systems(self, keys: tuple[str, ...]) -> list[str]:

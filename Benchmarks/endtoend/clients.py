@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 from nodes import CSV_PATH, Node
 
@@ -53,8 +54,21 @@ def run(command: list[str], seconds: float = 180) -> dict:
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def run_beside(node: Node, command: list[str], lead: float) -> tuple[dict, float]:
-    """Runs a client that does not count the server's CPU; that time a second, from `lead` seconds on, is added."""
+def last_line(out: str) -> dict:
+    return json.loads(out.strip().splitlines()[-1])
+
+
+def of_h2load(out: str) -> dict:
+    """What h2load prints of its main phase, in words."""
+    rate = re.search(r"finished in [\d.]+s, ([\d.]+) req/s", out)
+    counts = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", out)
+    if not rate or not counts or "Application protocol: h2" not in out:
+        raise ClientFailure(f"h2load says: {out}"[:2000])
+    return {"rate": float(rate[1]), "requests": int(counts[1]), "bad": sum(int(count) for count in counts.groups()[1:])}
+
+
+def run_beside(node: Node, command: list[str], lead: float, read: Callable[[str], dict] = last_line) -> tuple[dict, float]:
+    """Runs a client that does not count the server's CPU; that time a second, from `lead` seconds on, is added. `read`: what it prints."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     time.sleep(lead)
     before, began = node.cpu_seconds(), time.monotonic()
@@ -67,14 +81,14 @@ def run_beside(node: Node, command: list[str], lead: float) -> tuple[dict, float
     cpu = (node.cpu_seconds() - before) / (time.monotonic() - began)
     if process.returncode:
         raise ClientFailure(f"{' '.join(command)} ended with {process.returncode}: {out}{error}"[:2000])
-    return json.loads(out.strip().splitlines()[-1]), cpu
+    return read(out), cpu
 
 
 class Clients:
     """Where the programs are, and how long a run counts."""
 
-    def __init__(self, lean: str, rawload: str | None, acks: str | None, wrk: str | None, java: str | None, text: str | None, scratch: pathlib.Path):
-        self.lean, self.rawload, self.acks, self.wrk, self.java, self.text, self.scratch = lean, rawload, acks, wrk, java, text, scratch
+    def __init__(self, lean: str, rawload: str | None, acks: str | None, wrk: str | None, h2load: str | None, java: str | None, text: str | None, scratch: pathlib.Path):
+        self.lean, self.rawload, self.acks, self.wrk, self.h2load, self.java, self.text, self.scratch = lean, rawload, acks, wrk, h2load, java, text, scratch
         self.seconds, self.lead = 5.0, 1.0
         self.said: dict[str, str] = {}  # the newest command of each row, for the page
         self.one_event: dict[str, str] = {}  # by the kind of events, as the two below
@@ -282,6 +296,26 @@ class Clients:
             raise ClientFailure(f"wrk on {node.label}: {values}")
         rate = values["requests"] / values["us"] * 1e6
         return Sample(rate, cpu, rate * len(body.encode()) / 1e9, rate * events / 1e6, values["p50"] / 1e3, values["p99"] / 1e3, values["p999"] / 1e3, node.resident_bytes())
+
+    def http2_posts(self, row: str, node: Node, topic: str, body: str, events: int) -> Sample:
+        """As `http_posts`, by HTTP/2: 64 connections, a stream at a time on each."""
+        event, log = self.scratch / f"{row}.json", self.scratch / f"{row}.log"
+        event.write_text(body)
+        log.unlink(missing_ok=True)
+        fields = [word for name, value in node.http_fields for word in ("-H", f"{name}: {value}")]
+        command = [self.h2load, "-t1", "-c64", "-m1", f"--duration={max(1, round(self.seconds))}", f"--warm-up-time={max(1, round(self.lead))}", f"--log-file={log}",
+                   "-H", "Content-Type: application/json", *fields, "-d", str(event), f"{node.url}/v1/topics/{topic}/events"]
+        self.note(row, node, command, topic)
+        values, cpu = run_beside(node, command, max(1, round(self.lead)), of_h2load)
+        lines = [line.split("\t") for line in log.read_text().splitlines()]
+        # Requests that the end of the time has cut off have the status 0: one a connection at most.
+        cut = sum(status == "0" for _, status, _ in lines)
+        if values["bad"] or not values["requests"] or cut > 64 or any(status != "0" and not status.startswith("2") for _, status, _ in lines):
+            raise ClientFailure(f"h2load on {node.label}: {values}, {cut} cut off, {sorted({status for _, status, _ in lines})}")
+        waits = sorted(int(took) for _, status, took in lines if status != "0")
+        part = lambda share: waits[min(len(waits) - 1, int(len(waits) * share))] / 1e3
+        rate = values["rate"]
+        return Sample(rate, cpu, rate * len(body.encode()) / 1e9, rate * events / 1e6, part(0.5), part(0.99), part(0.999), node.resident_bytes())
 
     def http_stream(self, row: str, node: Node, topic: str, lines: str, connections: int, body: int, path: str = "", more: tuple[str, ...] = ()) -> Sample:
         command = [self.lean, "http-stream", "-b", node.http, "-u", path or f"/v1/topics/{topic}/events", "-n", str(connections), "-B", str(body), "-f", lines, *more,

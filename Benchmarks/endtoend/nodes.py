@@ -333,6 +333,7 @@ class Nginx(Node):
     """The anchor of the gateway's rows: one worker that reads the body and answers a constant 202."""
 
     key, label, has_topics = "nginx", "nginx, constant 202", False
+    speaks, settings = "", ""  # behind its address, and beside it
 
     def command(self) -> list[str]:
         self.http_port = self.port
@@ -342,7 +343,7 @@ class Nginx(Node):
             "events { worker_connections 4096; }\n"
             f"http {{ access_log off; keepalive_requests 1000000000; client_max_body_size 64m; client_body_buffer_size 1m; client_body_temp_path {self.folder}/body;\n"
             f"proxy_temp_path {self.folder}/proxy; fastcgi_temp_path {self.folder}/fastcgi; uwsgi_temp_path {self.folder}/uwsgi; scgi_temp_path {self.folder}/scgi;\n"
-            f"server {{ listen 127.0.0.1:{self.port}; location / {{ return 202 '{{\"status\":\"accepted\"}}'; }} }} }}\n")
+            f"server {{ listen 127.0.0.1:{self.port}{self.speaks}; {self.settings} location / {{ return 202 '{{\"status\":\"accepted\"}}'; }} }} }}\n")
         return [self.program, "-c", str(configuration), "-p", str(self.folder), "-e", str(self.folder / "error.log")]
 
     def remove(self) -> None:
@@ -354,3 +355,21 @@ class Nginx(Node):
             except subprocess.TimeoutExpired:
                 pass
         super().remove()
+
+
+class NginxHTTP2(Nginx):
+    """The same by HTTP/2, to clients that know that it is spoken."""
+
+    key, label, speaks = "nginx-h2", "nginx, constant 202, HTTP/2", " http2"
+
+
+class NginxHTTP2TLS(ByTLS, Nginx):
+    key, label, speaks = "nginx-h2-tls", "nginx, constant 202, HTTP/2 by TLS", " ssl http2"
+
+    def command(self) -> list[str]:
+        self.settings = f"ssl_certificate {self.pair}; ssl_certificate_key {self.pair};"
+        return super().command()
+
+    @property
+    def url(self) -> str:
+        return f"https://{self.http}"

@@ -7,7 +7,7 @@ import statistics
 
 import plot
 
-LABELS = {"millrace": "Millrace", "millrace-routes": "Millrace, own route", "millrace-before": "Millrace before", "millrace-tls": "Millrace, TLS", "millrace-key": "Millrace, API key", "millrace-token": "Millrace, token", "millrace-https": "Millrace, https", "kafka": "Kafka", "kafka-tls": "Kafka, TLS", "kafka-fsync": "Kafka fsync", "lightspeed-sync": "lightspeed sync", "lightspeed-journal": "lightspeed journal", "lightspeed-direct": "lightspeed direct", "nginx": "nginx"}
+LABELS = {"millrace": "Millrace", "millrace-routes": "Millrace, own route", "millrace-before": "Millrace before", "millrace-tls": "Millrace, TLS", "millrace-key": "Millrace, API key", "millrace-token": "Millrace, token", "millrace-https": "Millrace, https", "kafka": "Kafka", "kafka-tls": "Kafka, TLS", "kafka-fsync": "Kafka fsync", "lightspeed-sync": "lightspeed sync", "lightspeed-journal": "lightspeed journal", "lightspeed-direct": "lightspeed direct", "nginx": "nginx", "nginx-h2": "nginx, HTTP/2", "nginx-h2-tls": "nginx, HTTP/2 by TLS"}
 
 
 # The least share of the build before that a rate may be, and its inverse the most that CPU may be.
@@ -82,9 +82,7 @@ def against_before(row: dict) -> list[dict]:
 
 
 def table(raw: dict, rows: list[dict]) -> list[str]:
-    systems = [key for key in LABELS if key != "nginx" and any(key in row["samples"] for row in rows)]
-    if any("nginx" in row["samples"] for row in rows):
-        systems.append("nginx")
+    systems = [key for key in LABELS if any(key in row["samples"] for row in rows)]
     several = len(raw["runs"]) > 1
     lines = ["| Row | Work | " + ("Run | " if several else "") + " | ".join(LABELS[key] for key in systems) + " | Millrace against them |", "|---" * (len(systems) + 3 + several) + "|"]
     for row in rows:

@@ -33,7 +33,7 @@ class Row:
     key: str
     title: str
     unit: str
-    needs: tuple[str, ...]  # of Clients: programs without which the row is skipped
+    needs: tuple[str, ...]  # clients, and servers beside ours: programs without which the row is skipped
     systems: tuple[str, ...]
     measure: Callable[[Clients, str, Node, str], Sample]  # with the row's key, and a topic
     targets: tuple[Target, ...] = ()
@@ -131,6 +131,8 @@ def must_hold(scale: float) -> list[Row]:
             # On one core: 1 / 0.15 seconds of it for a GB.
             (Target("rate", "", 150, ours="millrace-routes"), Target("cpu", "", 6.7, False, ours="millrace-routes"))),
         Row("G-gzip", "gateway: NDJSON by gzip, 2 connections, bodies of 4 MB of text", "MB/s", (), ("millrace",), lambda c, row, node, topic: c.http_packed(row, node, topic, 2)),
+        *[Row(f"G-h2{suffix}", f"gateway: single events by HTTP/2{words}, h2load with 64 connections", "requests/s", ("h2load", "nginx"), (ours, peer), lambda c, row, node, topic: c.http2_posts(row, node, topic, c.one_event["flat"], 1),
+              (Target("rate", peer, 0.6, ours=ours),), cpu="record") for suffix, words, ours, peer in (("", "", "millrace", "nginx-h2"), ("-tls", " and TLS", "millrace-https", "nginx-h2-tls"))],
         Row("G-who", "gateway: single events, plain, with an API key, with a token, by https", "requests/s", ("wrk",), BY_WHOM, lambda c, row, node, topic: c.http_posts(row, node, topic, c.one_event["flat"], 1), WHOM_TARGETS, cpu="record"),
     ]
 
