@@ -187,7 +187,7 @@ if Context.environment["MILLRACE_FUZZ"] != nil {
             dependencies: [
                 "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "HTTPWire", "HTTP2Wire", "StorageIO", "LogStorage",
                 "Coordinators", "BrokerCore", "Transport", "TLS", "Security", "IssuerKeys", "COpenSSL", "KafkaServer",
-                "IngestGateway", "CJSONScan", "BrokerTestKit",
+                "IngestGateway", "CJSONScan", "Configuration", "BrokerTestKit", "Telemetry",
             ],
             path: "Tests/Fuzz/Targets", swiftSettings: strict))
     package.products.append(.library(name: "fuzz", type: .static, targets: ["Fuzz"]))

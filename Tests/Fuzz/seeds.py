@@ -107,8 +107,28 @@ def main() -> None:
     post = b"POST /v1/topics/t/events?x=%20y HTTP/1.1\r\nHost: a:80\r\nContent-Type: application/json\r\n"
     chunks = b"5;a=\"b\"\r\nhello\r\n0A\r\n0123456789\r\n0\r\nX-T: 1\r\n\r\n"
     for name, text in {"get": b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "post": post + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n{}", "chunked": post + b"Transfer-Encoding: chunked\r\n\r\n" + chunks,
-                       "chunks": chunks, "absolute": b"GET http://a/b HTTP/1.0\r\n\r\n", "star": b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"}.items():
+                       "chunks": chunks, "absolute": b"GET http://a/b HTTP/1.0\r\n\r\n", "star": b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+                       "carriage-return-in-a-name": b"POST /v1?topics9y HTTP/1.1\r\nHt: \r\na:80: an\r\nCOntent\rLength: e\r\nengt"}.items():
         write("http", name, text)
+    head = lambda stream, flags, what, *fields: bytes([10, stream, flags, what, len(fields)]) + b"".join(bytes(field) for field in fields)
+    body = lambda stream, flags, count, byte: bytes([13, stream, flags]) + struct.pack(">H", count) + bytes([byte])
+    plain = lambda kind, flags, stream, payload: bytes([kind, flags, stream]) + struct.pack(">H", len(payload)) + payload
+    json_, gzip_, good, bad, one, two = (0, 1, 0), (6, 1, 8), (2, 0, 3), (2, 0, 4), (3, 0, 5), (3, 0, 6)
+    event = plain(0, 1, 1, b'{"n":1}')
+    frames = {
+        "get": head(1, 5, 0), "post": head(1, 4, 1, json_) + event, "long": head(1, 4, 1, json_) + body(1, 0, 16384, 32) * 3 + body(1, 1, 9, 49),
+        "many": head(1, 5, 0) + bytes([14, 40]), "reset": head(1, 4, 1, json_) + plain(3, 0, 1, bytes(4)), "ping": plain(6, 0, 0, bytes(8)) + bytes([14, 9]),
+        "settings": plain(4, 0, 0, b"\0\1\0\0\0\0") + plain(4, 0, 0, b"\0\4\0\0\0\1") + head(1, 5, 4) + plain(8, 0, 1, b"\0\0\x40\0"),
+        "continued": head(1, 1, 0, json_) + plain(9, 4, 1, b"\0\1a\1b"), "trailers": head(1, 4, 1, json_) + plain(0, 0, 1, b"{}") + plain(1, 5, 1, b"\0\1a\1b"),
+        "remembered": head(1, 5, 0, (0, 1, 0), (14, 3, 0)) + head(3, 5, 0, (14, 3, 0)), "padded": head(1, 4, 1, json_) + plain(0, 9, 1, b"\3{}\0\0\0"),
+        "clients": head(1, 4, 1, json_, bad, one) + head(3, 4, 1, json_, good, two) + plain(0, 1, 1, b"{}") + plain(0, 1, 3, b"{}") + head(5, 5, 0, one),
+        "typed": head(1, 4, 3, json_) + event, "packed": head(1, 4, 2, json_, gzip_) + plain(0, 1, 1, b"\x1f\x8b"), "keyed": head(1, 4, 1, json_, (4, 1, 9)) + event + head(3, 4, 1, json_, (4, 1, 9)) + plain(0, 1, 3, b'{"n":1}'),
+        "wrong": plain(0, 1, 9, b"x") + head(2, 5, 0) + plain(8, 0, 0, bytes(4)), "records": head(1, 5, 5) + head(3, 5, 4) + plain(8, 0, 0, b"\0\1\0\0"), "expects": head(1, 4, 1, json_, (7, 0, 7)),
+        "block": bytes([11, 1, 5]) + struct.pack(">H", 5) + b"\x82\x86\x84\x41\0", "end": plain(7, 0, 0, bytes(8)), "bytes": bytes([12]) + struct.pack(">H", 24) + b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    }
+    for place, (name, text) in enumerate(frames.items()):
+        for kind in (0, 1):
+            write("http2", f"{name}-{kind}", bytes([kind, (0, 1, 7, 30)[place % 4], 2]) + text)
 
 
 if __name__ == "__main__":

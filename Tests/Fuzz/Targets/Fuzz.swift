@@ -6,7 +6,7 @@ import Glibc
 /// close; never trap, read beyond its bytes (AddressSanitizer), or take memory or time without bound (libFuzzer's limits).
 private let targets: [String: @Sendable (UnsafeRawBufferPointer) -> Void] = [
     "messages": fuzzMessages, "handlers": fuzzHandlers, "batches": fuzzBatches, "recovery": fuzzRecovery,
-    "http": fuzzHTTP, "json": fuzzJSON, "tls": fuzzTLS, "tokens": fuzzTokens, "sasl": fuzzSasl,
+    "http": fuzzHTTP, "http2": fuzzHTTP2, "json": fuzzJSON, "tls": fuzzTLS, "tokens": fuzzTokens, "sasl": fuzzSasl,
     "signatures": fuzzSignatures,
 ]
 
