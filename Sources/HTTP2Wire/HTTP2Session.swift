@@ -48,6 +48,8 @@ public enum HTTP2Reason: UInt32, Sendable {
 public final class HTTP2Session {
     public let limits: HTTP2Limits
     private var session: OpaquePointer?
+    /// It outlives the session.
+    private let memory: HTTP2Memory
     private unowned let events: any HTTP2StreamEvents
     private let headLimits: HTTPLimits
     /// The fields that are arriving: one block at a time, as the protocol has it.
@@ -80,8 +82,13 @@ public final class HTTP2Session {
     /// The bytes with which a client begins. Source: RFC 9113, 3.4.
     public static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
 
-    public init(_ events: any HTTP2StreamEvents, limits: HTTP2Limits = HTTP2Limits(), head: HTTPLimits = HTTPLimits()) {
+    /// - Parameter space: shared with other sessions of the thread.
+    public init(
+        _ events: any HTTP2StreamEvents, limits: HTTP2Limits = HTTP2Limits(), head: HTTPLimits = HTTPLimits(),
+        space: HTTP2FrameSpace = HTTP2FrameSpace()
+    ) {
         self.events = events
+        memory = HTTP2Memory(space)
         self.limits = limits
         headLimits = head
         idleFrames = Double(limits.idleFrames)
@@ -93,9 +100,12 @@ public final class HTTP2Session {
         nghttp2_option_set_max_settings(option, limits.settings)
         nghttp2_option_set_no_closed_streams(option, 1)
         nghttp2_option_set_no_auto_window_update(option, 1)
+        // Fields of replies are spelled out. Those that a client would remember are few bytes, and the others new with each reply: remembered
+        // they would fill the table, some 12 KB of memory on both sides.
+        nghttp2_option_set_max_deflate_dynamic_table_size(option, 0)
         defer { nghttp2_option_del(option) }
         let own = Unmanaged.passUnretained(self).toOpaque()
-        let made = nghttp2_session_server_new2(&session, Self.callbacks.pointer, own, option)
+        let made = memory.begin { nghttp2_session_server_new3(&session, Self.callbacks.pointer, own, option, $0) }
         precondition(made == 0, "nghttp2 has no memory")
         var settings = [
             nghttp2_settings_entry(
@@ -127,13 +137,17 @@ public final class HTTP2Session {
         return isFlood ? .flood : .protocolViolation(code: Int32(truncatingIfNeeded: taken))
     }
 
-    /// The next bytes for the peer, valid until the next call of this session; nil: there are none.
+    /// The next bytes for the peer, valid until the next call of this session or another one of the same `HTTP2FrameSpace`; nil: there are
+    /// none.
     public func nextOutput() -> UnsafeRawBufferPointer? {
         var start: UnsafePointer<UInt8>?
         let count = nghttp2_session_mem_send(session, &start)
         guard count > 0, let start else { return nil }
         return UnsafeRawBufferPointer(start: start, count: count)
     }
+
+    /// Gives back memory that is of no use while there is no stream; for a connection that has been silent for a while.
+    public func rest() { memory.rest() }
 
     /// Whether nothing more is to be read and nothing to be sent: the connection has come to its end.
     public var isOver: Bool {

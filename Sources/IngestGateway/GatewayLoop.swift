@@ -1,5 +1,6 @@
 import BrokerCore
 import ByteBuffers
+import HTTP2Wire
 import HTTPWire
 import KafkaModel
 import LogStorage
@@ -65,6 +66,8 @@ final class GatewayLoop {
     var packer: SlicePacker
     /// Of replies that are not sent at once, which those of HTTP/2 are not.
     var replyPacker: SlicePacker
+    /// Of the loop's connections of HTTP/2.
+    let frameSpace = HTTP2FrameSpace()
     var recordHeaders = ByteWriter(capacity: 512)
     var pattern = RecordPattern(capacity: 512)
     var row = ResultRow()

@@ -26,8 +26,9 @@ let allowedImports: [String: ModuleRule] = [
         ["KafkaModel", "ByteBuffers", "CChecksum", "CZstd", "CLZ4", "CSnappy", "CZlib"]),
     "KafkaWire": ModuleRule(["KafkaModel", "ByteBuffers"]),
     "HTTPWire": ModuleRule(["ByteBuffers"], toolchain: ["Glibc"]),
-    // The frames of HTTP/2 are nghttp2's alone, and but for the tests this module's alone: bytes in, events out, like HTTPWire.
-    "HTTP2Wire": ModuleRule(["HTTPWire", "CNGHTTP2"]),
+    // The frames of HTTP/2 are nghttp2's alone, and but for the tests this module's alone: bytes in, events out, like HTTPWire. Of the C
+    // library it has what nghttp2 asks for, memory (malloc, madvise).
+    "HTTP2Wire": ModuleRule(["HTTPWire", "CNGHTTP2"], toolchain: ["Glibc"]),
 
     // Who may, decided without a socket, a file, a clock or a thread. BrokerCore keeps what it decides by; the Kafka edge and
     // the commands speak of it in its words. Cryptography is OpenSSL's alone, and this module's and TLS's alone.

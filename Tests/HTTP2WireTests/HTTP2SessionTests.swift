@@ -59,8 +59,8 @@ final class Stage {
     var failure: HTTP2Session.Failure?
     var now: Int64 = 1_000_000_000
 
-    init(_ limits: HTTP2Limits = HTTP2Limits(), opens: Bool = true) {
-        session = HTTP2Session(recorder, limits: limits)
+    init(_ limits: HTTP2Limits = HTTP2Limits(), opens: Bool = true, space: HTTP2FrameSpace = HTTP2FrameSpace()) {
+        session = HTTP2Session(recorder, limits: limits, space: space)
         if opens {
             send(HTTP2Frame.opening())
             send(HTTP2Frame.settingsTaken.bytes)
@@ -119,6 +119,65 @@ final class Stage {
             said[id] = settings.number(at: place + 2)
         }
         #expect(said == [3: 100, 4: 256 << 10, 6: 40 << 10, 9: 1])
+    }
+
+    /// Frames of several sessions are put together in one place, in turn, and each says what is its own. The fields of these replies are
+    /// longer than a frame.
+    @Test func sessionsShareTheSpaceOfFrames() {
+        let space = HTTP2FrameSpace()
+        let stages = (0..<3).map { _ in Stage(space: space) }
+        func body(_ number: Int) -> [UInt8] { (0..<50_000).map { UInt8(truncatingIfNeeded: $0 / 7 + number * 50) } }
+        func field(_ number: Int, _ index: Int) -> String { String(repeating: "\(number)\(index)", count: 3_000) }
+        for (number, stage) in stages.enumerated() {
+            stage.send(HTTP2Frame.headers(1, HTTP2Frame.fields("GET", "/")))
+            stage.recorder.replies[1] = body(number)
+            let lines = (0..<5).map { "X-\($0): \(field(number, $0))\r\n" }.joined()
+            stage.respond(1, 200, lines, hasBody: true)
+        }
+        var isMore = true
+        while isMore {
+            isMore = false
+            for stage in stages {
+                guard let bytes = stage.session.nextOutput() else { continue }
+                stage.reader.take(bytes)
+                isMore = true
+            }
+        }
+        for (number, stage) in stages.enumerated() {
+            var block: [UInt8] = []
+            var found: [UInt8] = []
+            var frames = 0
+            while let frame = stage.reader.next() {
+                frames += 1
+                switch frame.kind {
+                case .headers, .continuation: block += frame.payload
+                case .body: found += frame.payload
+                default: continue
+                }
+            }
+            #expect(frames > 5)
+            #expect(stage.reader.fields(of: block).map(\.value) == ["200"] + (0..<5).map { field(number, $0) })
+            #expect(found == body(number))
+        }
+    }
+
+    /// What was given back is there again when it is used.
+    @Test func aSessionThatHasRestedGoesOn() throws {
+        let stage = Stage()
+        for round in 0..<3 {
+            let first = Int32(round * 20 + 1)
+            stage.session.rest()
+            for stream in stride(from: first, to: first + 20, by: 2) {
+                stage.send(HTTP2Frame.headers(UInt32(stream), HTTP2Frame.fields("GET", "/a\(stream)")))
+                // With streams it keeps what it has.
+                stage.session.rest()
+            }
+            for stream in stride(from: first, to: first + 20, by: 2) { stage.respond(stream, 204) }
+            #expect(stage.received().map(\.kind) == Array(repeating: .headers, count: 10))
+        }
+        #expect(stage.failure == nil)
+        let begun = stage.recorder.events.filter { if case .began = $0 { true } else { false } }
+        #expect(begun == stride(from: Int32(1), to: 60, by: 2).map { .began($0, "GET /a\($0)", isWhole: true) })
     }
 
     @Test func aReplyIsFieldsAndABody() {

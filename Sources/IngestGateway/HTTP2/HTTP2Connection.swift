@@ -43,6 +43,8 @@ final class HTTP2Connection: ConnectionHandler, HTTP2StreamEvents {
     private var timerAt = Int64.max
     /// When fields that have begun must be whole; `.max`: none have.
     private var fieldsUntil = Int64.max
+    /// When what the session does not need without streams is given back; `.max`: it has some, or that was done.
+    private var restAt = Int64.max
     private var ending = Ending.no
 
     private enum Ending {
@@ -56,6 +58,8 @@ final class HTTP2Connection: ConnectionHandler, HTTP2StreamEvents {
     static let slice = 16 << 10
     /// From the announcement of the end to it: a peer has heard of it by then, and what it had sent has come.
     static let endNotice: Int64 = 1_000_000_000
+    /// From the last stream's end to when the connection counts as silent: giving memory back and getting it again costs two calls.
+    static let silence: Int64 = 1_000_000_000
     /// The only timer: the next look at a stream.
     static let timer = 1
 
@@ -66,10 +70,11 @@ final class HTTP2Connection: ConnectionHandler, HTTP2StreamEvents {
     init(behind front: HTTPConnection, _ connection: Connection) {
         self.front = front
         self.connection = connection
-        session = HTTP2Session(self)
+        session = HTTP2Session(self, space: front.loop.frameSpace)
         front.gateway.metrics.http2Connections.add()
         // It ends with its age though nothing comes: its client is told, and loses nothing by it.
         look(at: front.endsAt)
+        restLater()
     }
 
     /// Whether no request is begun, and no part of a reply made, before the peer has read more or commits have come.
@@ -150,6 +155,7 @@ final class HTTP2Connection: ConnectionHandler, HTTP2StreamEvents {
 
     func begin(_ stream: HTTP2Stream) {
         if streams.isEmpty { connection.beginWork() }
+        restAt = .max
         streams[stream.id] = stream
     }
 
@@ -158,7 +164,13 @@ final class HTTP2Connection: ConnectionHandler, HTTP2StreamEvents {
         forget(stream)
         if !streams.isEmpty { return }
         connection.endWork()
+        restLater()
         if case .said = ending { connection.closeAfterFlush() }
+    }
+
+    private func restLater() {
+        restAt = now + Self.silence
+        look(at: restAt)
     }
 
     /// Gives back what a stream holds.
@@ -233,6 +245,12 @@ final class HTTP2Connection: ConnectionHandler, HTTP2StreamEvents {
         for stream in Array(streams.values) where stream.lookAt != .max {
             if now >= stream.lookAt { check(stream) }
             if streams[stream.id] != nil, stream.lookAt != .max { look(at: stream.lookAt) }
+        }
+        if now >= restAt {
+            restAt = .max
+            session.rest()
+        } else if restAt != .max {
+            look(at: restAt)
         }
         if fieldsUntil != .max { look(at: fieldsUntil) }
         if case .no = ending, front.endsAt != .max { look(at: front.endsAt) }
