@@ -5,10 +5,12 @@ import time
 
 import pytest
 
+from conftest import program
 from harness.broker import Broker
 from harness.http import Connection as HTTPConnection, call
 from harness.wire import PRODUCE, Connection, int16, int32
 from test_bad_frames import BAD_FRAMES, BAD_RECORDS
+from trials import idle
 
 MIB = 1 << 20
 BOUND = 48 * MIB
@@ -117,3 +119,13 @@ def test_bad_requests_leave_nothing(measured, new_topic):
     assert measured.resident_bytes() - before < BOUND
     with Connection(measured.bootstrap) as connection:
         assert connection.list_offset(topic, 0, -1)[2] == 0, "something was appended"
+
+
+@pytest.mark.gateway
+@pytest.mark.control
+@pytest.mark.parametrize("kind", idle.LIMITS)
+def test_an_idle_connection_holds_little(pytestconfig, kind):
+    """The short form of tools/idle-test."""
+    if idle.allowed_connections() < 1_000:
+        pytest.skip("`ulimit -n` is too low for 1,000 connections")
+    idle.run(program(pytestconfig), [kind], 1_000, print)
