@@ -55,9 +55,10 @@ extension PartitionLog {
             if origin == .broker, !header.isTransactional {
                 producer = ProducerBatch(header)
             } else if let identity = ProducerBatch(header) {
-                switch state.producers.check(
-                    identity, verified: verified, mayBegin: verified == nil || producerLimit.hasRoomForOpen)
-                {
+                // A coordinator's own batch has been let in by `transactionProblem`, and its state has taken it in since: to look at
+                // the room twice would be two decisions.
+                let mayBegin = origin == .broker || verified == nil || producerLimit.hasRoomForOpen
+                switch state.producers.check(identity, verified: verified, mayBegin: mayBegin) {
                 case .accept: producer = identity
                 case .duplicate(let baseOffset, let lastOffset):
                     return .success(

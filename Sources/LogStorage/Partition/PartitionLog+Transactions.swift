@@ -36,7 +36,8 @@ extension PartitionLog {
     }
 
     /// Why the coordinator's own batch for a producer would be refused: its transaction is not open here, and `verified` does not
-    /// say that it may begin. Nil when it would be taken.
+    /// say that it may begin, or there is no room for one more. Nil when it is taken: `append` looks at that room for clients'
+    /// batches alone.
     public func transactionProblem(
         of producerID: ProducerID, _ epoch: ProducerEpoch, _ verified: TransactionGuard?
     ) -> ErrorCode? {

@@ -27,6 +27,21 @@ import Testing
         _ = try log.append(slice, origin: .client, nowMs: nowMs).get()
     }
 
+    /// Appends a batch that begins its producer's transaction; gives why it is refused.
+    private func append(
+        _ batch: TestBatch, to log: PartitionLog, _ origin: PartitionLog.Origin, nowMs: Int64
+    ) throws -> ErrorCode? {
+        var batch = batch
+        batch.baseTimestamp = nowMs
+        let slice = batch.bytes().withUnsafeBytes { ChunkPool.shared.slice(copying: $0) }
+        let asked = log.verification(of: ProducerID(batch.producerID), ProducerEpoch(0), isVersion2: false)
+        guard case .ask(let verified) = asked else { return .unknownServerError }
+        switch log.append(slice, origin: origin, nowMs: nowMs, verified: verified) {
+        case .success: return nil
+        case .failure(let refusal): return refusal.code
+        }
+    }
+
     private func known(_ store: TestStore) -> Int {
         ([store.log] + store.neighbours).reduce(0) { $0 + $1.producerCount }
     }
@@ -62,20 +77,34 @@ import Testing
         #expect(known(store) == 56)
     }
 
+    /// A coordinator that was told that there is room has taken the batch into its state: the append does not refuse it for what
+    /// others have begun meanwhile.
+    @Test func aCoordinatorsBatchIsLetInOnce() throws {
+        let store = try TestStore(options: options(8), neighbours: ["a"])
+        let (log, other) = (store.log, store.neighbours[0])
+        for number in 0..<3 as Range<Int64> {
+            #expect(try append(store.batch(of: number), to: other, .client, nowMs: now) == nil)
+        }
+        guard case .ask(let verified) = log.verification(of: ProducerID(100), ProducerEpoch(0), isVersion2: true) else {
+            Issue.record("nothing to ask")
+            return
+        }
+        #expect(log.transactionProblem(of: ProducerID(100), ProducerEpoch(0), verified) == nil)
+        #expect(try append(store.batch(of: 3), to: other, .client, nowMs: now) == nil)
+        #expect(log.transactionProblem(of: ProducerID(100), ProducerEpoch(0), verified) == .notEnoughReplicas)
+        var batch = store.batch(of: 100)
+        batch.baseSequence = -1
+        #expect(try append(batch, to: log, .broker, nowMs: now) == nil)
+        #expect(try append(store.batch(of: 101), to: log, .client, nowMs: now) == .notEnoughReplicas)
+        #expect(store.store.producerLimit.openCount == 5)
+    }
+
     /// Producers whose transaction is open cannot be forgotten: they have half of the room, in all partitions together.
     @Test func openTransactionsHaveALimitOfAllPartitions() throws {
         let store = try TestStore(options: options(64), neighbours: ["a", "b", "c"])
         let logs = [store.log] + store.neighbours
         func begin(_ producer: Int64, in log: PartitionLog, nowMs: Int64) throws -> ErrorCode? {
-            var batch = store.batch(of: producer)
-            batch.baseTimestamp = nowMs
-            let slice = batch.bytes().withUnsafeBytes { ChunkPool.shared.slice(copying: $0) }
-            let asked = log.verification(of: ProducerID(producer), ProducerEpoch(0), isVersion2: false)
-            guard case .ask(let verified) = asked else { return .unknownServerError }
-            switch log.append(slice, origin: .client, nowMs: nowMs, verified: verified) {
-            case .success: return nil
-            case .failure(let refusal): return refusal.code
-            }
+            try append(store.batch(of: producer), to: log, .client, nowMs: nowMs)
         }
         for number in 0..<32 as Range<Int64> { #expect(try begin(number, in: logs[Int(number % 4)], nowMs: now) == nil) }
         #expect(store.store.producerLimit.openCount == 32)
