@@ -57,6 +57,8 @@ public final class TransactionCoordinator: Sendable {
     struct Waiting {
         var ends: [EndingTransaction] = []
         var calls: [WaitingCall] = []
+        /// Calls that the thread has taken out to look at.
+        var callsInHand = 0
     }
 
     struct WaitingCall {
@@ -80,6 +82,10 @@ public final class TransactionCoordinator: Sendable {
     /// A block of producer ids is being claimed for transactions whose epoch has run out.
     private let isClaiming = Atomic<Bool>(false)
     private let isMaking = Atomic<Bool>(false)
+
+    /// Calls that wait for commits together, about 10 MB: a connection waits with one, and what a client leaves behind by going stays
+    /// until the commit. While a disk hangs, more are told at once that nobody knows what is stored: clients try again.
+    static let maxWaitingCalls = 50_000
 
     /// `transaction.abort.timed.out.transaction.cleanup.interval.ms`; Kafka's 10 s make no sense for short timeouts, and only
     /// while a transaction is open does anybody look.
@@ -326,22 +332,28 @@ public final class TransactionCoordinator: Sendable {
 
     // MARK: What waits for commits
 
-    /// Calls `body` when what an answer rests on is on disk, or when it will never be: at once, or on the thread of
-    /// transactions.
+    /// Calls `body` when what an answer rests on is on disk, or when it will never be, or when that cannot be waited for
+    /// (`maxWaitingCalls`): at once, or on the thread of transactions. It should hold little: it is kept until the commit.
     public func afterCommit<Answer>(
         of outcome: Outcome<Answer>, _ body: @escaping @Sendable (_ isStored: Bool) -> Void
     ) {
         guard let (log, offset) = outcome.newest, outcome.ticket > 0 else { return body(true) }
         if broker.store.durableTicket >= outcome.ticket { return body(log.isFlushed(offset)) }
         let call = WaitingCall(ticket: outcome.ticket, log: log, offset: offset, body: body)
-        wait(for: outcome.ticket) { $0.calls.append(call) }
+        let isTaken = wait(for: outcome.ticket) { waiting in
+            guard waiting.calls.count + waiting.callsInHand < Self.maxWaitingCalls else { return false }
+            waiting.calls.append(call)
+            return true
+        }
+        if !isTaken { body(false) }
     }
 
-    func wait(for ticket: UInt64, _ add: (inout Waiting) -> Void) {
-        waiting.withLock { add(&$0) }
+    func wait<Result>(for ticket: UInt64, _ add: (inout Waiting) -> Result) -> Result {
+        let result = waiting.withLock { add(&$0) }
         wakeAt.min(Int64(clamping: ticket), ordering: .sequentiallyConsistent)
         // A commit that was published before this saw nobody waiting.
         if broker.store.durableTicket >= ticket || broker.store.isOffline { signal.raise() }
+        return result
     }
 
     /// Everything with a ticket up to and including this one is on disk; or the data folder is offline.
@@ -445,7 +457,7 @@ public final class TransactionCoordinator: Sendable {
         let store = broker.store
         let (isOffline, durable) = (store.isOffline, store.durableTicket)
         let taken = waiting.withLock { waiting in
-            defer { waiting = Waiting() }
+            defer { waiting = Waiting(callsInHand: waiting.calls.count) }
             return waiting
         }
         var left = Waiting()
@@ -473,6 +485,7 @@ public final class TransactionCoordinator: Sendable {
         waiting.withLock { waiting in
             waiting.ends += left.ends
             waiting.calls += left.calls
+            waiting.callsInHand = 0
         }
     }
 

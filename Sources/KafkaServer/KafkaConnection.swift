@@ -82,6 +82,8 @@ final class KafkaConnection: ConnectionHandler {
     var counted: CountedRequests?
     /// Partitions of the parked OffsetCommit that do not exist.
     var refusedCommits: [OffsetCommitResponse.OffsetCommitResponseTopic] = []
+    /// The Produce that waits for the coordinator of transactions.
+    var waitingProduce: HeldProduce?
 
     enum Parked {
         case nothing
@@ -329,5 +331,6 @@ final class KafkaConnection: ConnectionHandler {
             broker.groups.waiterGone(waiter, groupID: groupID)
         }
         parked = .nothing
+        waitingProduce = nil
     }
 }

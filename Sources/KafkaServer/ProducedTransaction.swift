@@ -55,6 +55,23 @@ struct ProducedTransaction: Sendable {
         }
     }
 
+    /// Adds the partitions to the transaction, or asks whether they are in it: one answer for each question.
+    fileprivate func ask(
+        _ coordinator: TransactionCoordinator, _ producer: ProducerIdentity
+    ) -> TransactionCoordinator.Outcome<[ErrorCode]> {
+        func all(_ code: ErrorCode) -> [ErrorCode] { questions.map { _ in code } }
+        if isVersion2 {
+            var partitions: [ExactString: Set<Int32>] = [:]
+            for question in questions { partitions[question.topic, default: []].insert(question.log.partitionIndex) }
+            return coordinator.perform(id, refused: { $0 }) { shard, now in
+                shard.addPartitions(id, producer, partitions, isVersion2: true, now: now)
+            }.map(all)
+        }
+        return coordinator.read(id, refused: all) { shard in
+            questions.map { shard.verify(id, producer, $0.topic, $0.log.partitionIndex) }
+        }
+    }
+
     mutating func take(_ codes: [ErrorCode]) {
         for (place, code) in codes.enumerated() { questions[place].refusal = code == .none ? nil : refusal(code) }
     }
@@ -151,35 +168,26 @@ extension KafkaConnection {
     static let retryMs: Int64 = 4
     static let mostRetries = 25
 
-    /// Asks the coordinator, and goes on when it has answered and that is on disk.
-    func askCoordinator(_ held: HeldProduce, retries: Int = 0) {
-        guard var transaction = held.run.transaction, let producer = transaction.producer else { return goOn(held) }
-        transaction.lookAgain(producer)
-        let outcome = ask(transaction, producer)
-        let codes = outcome.answer
-        if transaction.isVersion2, codes.contains(.concurrentTransactions), retries < Self.mostRetries {
-            return tryAgainSoon { $0.askCoordinator(held, retries: retries + 1) }
+    /// Asks the coordinator about the Produce that waits (`waitingProduce`), and goes on with it when that is answered and on disk.
+    func askCoordinator(retries: Int = 0) {
+        guard let held = waitingProduce, var transaction = held.run.transaction, let producer = transaction.producer else {
+            return goOnWithWaiting()
         }
-        transaction.take(codes)
+        transaction.lookAgain(producer)
         held.run.transaction = transaction
-        if outcome.ticket == 0 || !codes.contains(.none) { return goOn(held) }
-        goOnWhenStored(held, outcome)
+        let outcome = transaction.ask(broker.transactions, producer)
+        if transaction.isVersion2, outcome.answer.contains(.concurrentTransactions), retries < Self.mostRetries {
+            return tryAgainSoon { $0.askCoordinator(retries: retries + 1) }
+        }
+        held.run.transaction?.take(outcome.answer)
+        if outcome.ticket == 0 || !outcome.answer.contains(.none) { return goOnWithWaiting() }
+        goOnWhenStored(outcome)
     }
 
-    private func ask(
-        _ transaction: ProducedTransaction, _ producer: ProducerIdentity
-    ) -> TransactionCoordinator.Outcome<[ErrorCode]> {
-        let questions = transaction.questions
-        if transaction.isVersion2 {
-            var partitions: [ExactString: Set<Int32>] = [:]
-            for question in questions { partitions[question.topic, default: []].insert(question.log.partitionIndex) }
-            return broker.transactions.perform(transaction.id, refused: { $0 }) { shard, now in
-                shard.addPartitions(transaction.id, producer, partitions, isVersion2: true, now: now)
-            }.map { code in questions.map { _ in code } }
-        }
-        return broker.transactions.read(transaction.id, refused: { code in questions.map { _ in code } }) { shard in
-            questions.map { shard.verify(transaction.id, producer, $0.topic, $0.log.partitionIndex) }
-        }
+    private func goOnWithWaiting() {
+        guard let held = waitingProduce else { return }
+        waitingProduce = nil
+        goOn(held)
     }
 
     /// Lets the transaction before end, for a moment in which nothing else of the connection is read.
@@ -193,7 +201,8 @@ extension KafkaConnection {
         }
     }
 
-    private func goOnWhenStored(_ held: HeldProduce, _ outcome: TransactionCoordinator.Outcome<[ErrorCode]>) {
+    /// What waits for the commit names the connection alone: the request is gone with that, however long the disk takes.
+    private func goOnWhenStored(_ outcome: TransactionCoordinator.Outcome<[ErrorCode]>) {
         park(.work)
         let (id, handle) = (connection.id, loop.handle)
         broker.transactions.afterCommit(of: outcome) { isStored in
@@ -201,10 +210,10 @@ extension KafkaConnection {
                 guard let handler = loop.connection(id)?.handler as? KafkaConnection else { return }
                 handler.unpark()
                 if !isStored {
-                    held.run.transaction?.refusal = AppendRefusal(
-                        .notEnoughReplicas, "the partitions of the transaction could not be stored")
+                    handler.waitingProduce?.run.transaction?.refusal = AppendRefusal(
+                        .notEnoughReplicas, "it is not known whether the partitions of the transaction are stored")
                 }
-                handler.goOn(held)
+                handler.goOnWithWaiting()
             }
         }
     }

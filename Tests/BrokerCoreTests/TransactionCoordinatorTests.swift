@@ -238,6 +238,35 @@ import Testing
         #expect(listed() == ([], nil))
     }
 
+    /// While a disk hangs, what waits for it has a bound, whoever has left it behind; beyond that nobody is told that anything is
+    /// stored.
+    @Test func whatWaitsForACommitHasABound() throws {
+        let rig = try Rig()
+        _ = try rig.begin(id)
+        let told = Lock((yes: 0, no: 0))
+        let outcome = rig.coordinator.read(id, refused: { _ in false }) { _ in true }
+        try #require(outcome.answer && outcome.ticket > rig.node.broker.store.durableTicket)
+        func wait() {
+            rig.coordinator.afterCommit(of: outcome) { isStored in
+                told.withLock { if isStored { $0.yes += 1 } else { $0.no += 1 } }
+            }
+        }
+        for _ in 0..<TransactionCoordinator.maxWaitingCalls { wait() }
+        #expect(told.withLock { $0 == (0, 0) })
+        for _ in 0..<3 { wait() }
+        #expect(told.withLock { $0 == (0, 3) })
+        // A look of the thread that finds nothing stored leaves all where they are.
+        rig.turn()
+        wait()
+        #expect(told.withLock { $0 == (0, 4) })
+        rig.settle()
+        #expect(told.withLock { $0 == (TransactionCoordinator.maxWaitingCalls, 4) })
+        #expect(rig.coordinator.waiting.withLock { $0.calls.isEmpty && $0.callsInHand == 0 })
+        // What is stored meanwhile waits for nothing.
+        wait()
+        #expect(told.withLock { $0.yes == TransactionCoordinator.maxWaitingCalls + 1 })
+    }
+
     /// On a full disk nothing is decided; what is there can be seen.
     @Test func whatTakesNothingCanBeLookedAt() throws {
         let rig = try Rig()

@@ -329,6 +329,36 @@ import Transport
         #expect(log.logEndOffset.rawValue == 1)
     }
 
+    /// A Produce that waits for its partition in the transaction goes with its connection: a disk that hangs does not keep what
+    /// clients have left behind.
+    @Test func whatWaitsGoesWithItsClient() throws {
+        let disk = StallingFileSystem(SimulatedFileSystem())
+        let broker = try TestBroker(stalling: disk) { $0.broker.transactionPartitions = 2 }
+        defer { disk.release() }
+        let client = try broker.client()
+        try client.createTopic("orders")
+        let producer = try Producer(client, isNew: true)
+        let pool = broker.group.pool
+        let sender = try broker.client()
+        try waitUntil { broker.connectionCount == 2 }
+        disk.stall([.sync], pathContains: ".journal")
+        let idle = pool.outstandingBytes
+        var request = WireClient.produceRequest("orders", producer.batch(1, valueSize: 900_000))
+        request.transactionalID = producer.id
+        _ = try sender.send(request, version: 12)
+        let waiting = { broker.broker.transactions.waiting.withLock { $0.calls.count + $0.callsInHand } }
+        try waitUntil { waiting() == 1 }
+        #expect(pool.outstandingBytes >= idle + 900_000)
+        sender.reset()
+        try waitUntil { broker.connectionCount == 1 && pool.outstandingBytes < idle + 450_000 }
+        #expect(waiting() == 1)
+        disk.release()
+        try waitUntil { waiting() == 0 }
+        // The partition is in the transaction, and nothing is in the partition.
+        #expect(try producer.described().topics.map(\.partitions) == [[0]])
+        #expect(try client.listOffset("orders", at: -1).offset == 0)
+    }
+
     // MARK: Limits
 
     @Test func aTransactionHasALimitOfPartitions() throws {

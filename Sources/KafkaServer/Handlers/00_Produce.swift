@@ -20,7 +20,10 @@ extension KafkaConnection {
         if reader.isTooLarge { return fail("a Produce of more than \(Self.maxEntries) topics and partitions") }
         var run = ProduceRun(request, reader)
         // Others have no transaction to be asked about, and their batches are refused where they say otherwise.
-        if reader.transactionalID != nil, !joinTransaction(&run) { return askCoordinator(HeldProduce(run)) }
+        if reader.transactionalID != nil, !joinTransaction(&run) {
+            waitingProduce = HeldProduce(run)
+            return askCoordinator()
+        }
         if let work = advance(&run) { return checkElsewhere(work, HeldProduce(run)) }
         finish(&run)
     }
