@@ -15,7 +15,7 @@ extension TransactionCoordinator {
                 end.waitLonger(now)
                 return false
             }
-            end.goOn(to: .marking)
+            end.beginMarking()
             return true
         case .marking:
             writeMarkers(of: &end, now)
@@ -117,8 +117,8 @@ struct EndingTransaction: Sendable {
     private(set) var step: Step
     /// What the next step waits for.
     var ticket: UInt64
-    /// Partitions without a marker.
-    var partitions: [(topic: ExactString, index: Int32)]
+    /// Partitions without a marker, from `beginMarking` on.
+    var partitions: [(topic: ExactString, index: Int32)] = []
     /// Markers that may not be on disk.
     var unflushed: [(log: PartitionLog, offset: Offset)] = []
     /// When it is tried again what could not be done.
@@ -133,7 +133,6 @@ struct EndingTransaction: Sendable {
         generation = shard.generation
         ticket = shard.ticket
         step = .decided(shard.log, shard.newest)
-        partitions = end.partitions.flatMap { topic, indexes in indexes.map { (topic, $0) } }
     }
 
     /// Whether its shard's state is the one that has decided it. A state that is made from the log anew says so again, if it is
@@ -146,6 +145,12 @@ struct EndingTransaction: Sendable {
 
     /// What could not be done is tried again later.
     mutating func waitLonger(_ nowMs: Int64) { retryAtMs = nowMs + retry.failed() }
+
+    /// Lists the partitions, on the coordinator's thread: the shard's lock is held while the decision is made.
+    mutating func beginMarking() {
+        partitions = end.partitions.flatMap { topic, indexes in indexes.map { (topic, $0) } }
+        goOn(to: .marking)
+    }
 
     mutating func goOn(to next: Step) {
         step = next

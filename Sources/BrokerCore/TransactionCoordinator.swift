@@ -248,6 +248,12 @@ public final class TransactionCoordinator: Sendable {
         }
     }
 
+    /// Bytes of memory that an event takes which writes a record of the id, about: it names all partitions of the transaction, which
+    /// are copied, and it is there as values, as bytes and in its batch.
+    public func recordPrice(of id: ExactString) -> Int {
+        4 * read(id, refused: { _ in 0 }) { $0.memoryBytes(of: id) }.answer
+    }
+
     /// What every shard has said that this node serves.
     public struct Looks<Answer> {
         public var answers: [Answer] = []

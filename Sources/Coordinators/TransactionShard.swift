@@ -196,7 +196,7 @@ public struct TransactionShard: Sendable {
             metadata.epoch += 1
         }
         metadata.state = .empty
-        metadata.partitions = [:]
+        metadata.clearPartitions()
         metadata.startMs = -1
         metadata.timeoutMs = timeoutMs
         metadata.lastUpdateMs = now.wallClockMs
@@ -221,12 +221,10 @@ public struct TransactionShard: Sendable {
         let before = metadata.memoryBytes(of: id)
         if metadata.state != .ongoing {
             metadata.state = .ongoing
-            metadata.partitions = [:]
+            metadata.clearPartitions()
             metadata.startMs = now.wallClockMs
         }
-        for (topic, indexes) in partitions where !indexes.isEmpty {
-            metadata.partitions[topic, default: []].formUnion(indexes)
-        }
+        for (topic, indexes) in partitions { metadata.add(indexes, of: topic) }
         metadata.lastUpdateMs = now.wallClockMs
         metadata.isVersion2 = isVersion2
         guard metadata.partitionCount <= settings.maxPartitions, hasRoom(for: metadata.memoryBytes(of: id) - before) else {
@@ -354,7 +352,7 @@ public struct TransactionShard: Sendable {
         metadata.epoch = metadata.isExhausted ? .max : metadata.epoch + 1
         metadata.isVersion2 = true
         if metadata.state != .ongoing {
-            metadata.partitions = [:]
+            metadata.clearPartitions()
             metadata.startMs = now.wallClockMs
         }
         prepare(id, metadata, isCommit: isCommit, now, &outcome)
@@ -379,7 +377,7 @@ public struct TransactionShard: Sendable {
             return TransactionOutcome(false)
         }
         metadata.state = end.isCommit ? .completeCommit : .completeAbort
-        metadata.partitions = [:]
+        metadata.clearPartitions()
         metadata.lastUpdateMs = now.wallClockMs
         if metadata.nextProducerID >= 0 {
             metadata.previousProducerID = metadata.producerID

@@ -52,7 +52,10 @@ public struct TransactionMetadata: Equatable, Sendable {
     var lastEpoch: Int16 = -1
     public internal(set) var timeoutMs: Int32
     public internal(set) var state = TransactionState.empty
-    var partitions: [ExactString: Set<Int32>] = [:]
+    private(set) var partitions: [ExactString: Set<Int32>] = [:]
+    private(set) var partitionCount = 0
+    /// Bytes of their topics' names.
+    private var nameBytes = 0
     /// Wall clock.
     var lastUpdateMs: Int64
     /// Wall clock of the first partition; -1: there was none yet.
@@ -71,16 +74,27 @@ public struct TransactionMetadata: Equatable, Sendable {
         lastUpdateMs = nowMs
     }
 
-    /// Partitions of the transaction, in the order of names and numbers.
+    /// Partitions of the transaction, in the order of names and numbers, which takes a while where there are thousands.
     public var partitionList: [(topic: String, indexes: [Int32])] {
         partitions.sorted { $0.key < $1.key }.map { ($0.key.text, $0.value.sorted()) }
     }
 
-    var partitionCount: Int { partitions.reduce(0) { $0 + $1.value.count } }
+    public var topicCount: Int { partitions.count }
 
-    /// Bytes of memory that it takes with its id and its entries among the deadlines, about.
+    mutating func add(_ indexes: some Collection<Int32>, of topic: ExactString) {
+        if indexes.isEmpty { return }
+        let before = partitions[topic]?.count
+        if before == nil { nameBytes += topic.text.utf8.count }
+        partitions[topic, default: []].formUnion(indexes)
+        partitionCount += partitions[topic]!.count - (before ?? 0)
+    }
+
+    mutating func clearPartitions() { (partitions, partitionCount, nameBytes) = ([:], 0, 0) }
+
+    /// Bytes of memory that it takes with its id and its entries among the deadlines, about. Known without a walk, as it is the
+    /// price of each of its records.
     func memoryBytes(of id: ExactString) -> Int {
-        partitions.reduce(384 + id.text.utf8.count) { $0 + 96 + $1.key.text.utf8.count + 16 * $1.value.count }
+        384 + id.text.utf8.count + 96 * partitions.count + nameBytes + 16 * partitionCount
     }
 
     // MARK: The record
@@ -103,10 +117,11 @@ public struct TransactionMetadata: Equatable, Sendable {
         value.transactionPartitions =
             state == .empty
             ? nil
-            : partitionList.map { topic, indexes in
+            : partitions.map { topic, indexes in
+                // In no order: to sort thousands would take several times as long as all else.
                 var partitions = TransactionLogValue.PartitionsSchema()
-                partitions.topic = topic
-                partitions.partitionIDs = indexes
+                partitions.topic = topic.text
+                partitions.partitionIDs = Array(indexes)
                 return partitions
             }
         value.transactionLastUpdateTimestampMs = lastUpdateMs
@@ -126,8 +141,6 @@ public struct TransactionMetadata: Equatable, Sendable {
         nextProducerID = value.nextProducerID
         startMs = value.transactionStartTimestampMs
         isVersion2 = value.clientTransactionVersion >= 2
-        for topic in value.transactionPartitions ?? [] where !topic.partitionIDs.isEmpty {
-            partitions[topic.topic, default: []].formUnion(topic.partitionIDs)
-        }
+        for topic in value.transactionPartitions ?? [] { add(topic.partitionIDs, of: ExactString(topic.topic)) }
     }
 }

@@ -175,11 +175,22 @@ extension KafkaConnection {
         }
         transaction.lookAgain(producer)
         held.run.transaction = transaction
-        let outcome = transaction.ask(broker.transactions, producer)
-        if transaction.isVersion2, outcome.answer.contains(.concurrentTransactions), retries < Self.mostRetries {
+        // A look, which writes nothing.
+        if !transaction.isVersion2 { return take(transaction.ask(broker.transactions, producer), retries: retries) }
+        let added = transaction.questions.count * Self.addedPartitionBytes
+        askTransactions(about: transaction.id, adding: added) { [transaction] in
+            transaction.ask($0, producer)
+        } then: { connection, outcome in
+            connection.take(outcome, retries: retries)
+        }
+    }
+
+    private func take(_ outcome: TransactionCoordinator.Outcome<[ErrorCode]>, retries: Int) {
+        let isVersion2 = waitingProduce?.run.transaction?.isVersion2 == true
+        if isVersion2, outcome.answer.contains(.concurrentTransactions), retries < Self.mostRetries {
             return tryAgainSoon { $0.askCoordinator(retries: retries + 1) }
         }
-        held.run.transaction?.take(outcome.answer)
+        waitingProduce?.run.transaction?.take(outcome.answer)
         if outcome.ticket == 0 || !outcome.answer.contains(.none) { return goOnWithWaiting() }
         goOnWhenStored(outcome)
     }

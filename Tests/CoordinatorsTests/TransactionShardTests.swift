@@ -156,6 +156,29 @@ import Testing
         #expect(index == 110 && driver.records.count == before + 100)
     }
 
+    /// The price of a record is known without a walk through what it names, and is not less than the record.
+    @Test func whatATransactionTakesIsKnown() throws {
+        var driver = TransactionDriver()
+        var random = SeededRandom(seed: 24)
+        for _ in 0..<3 {
+            let producer = driver.begin()
+            for _ in 0..<60 {
+                let topic = ExactString(String(repeating: "n", count: random.number(in: 1...40)))
+                #expect(driver.add(producer, [topic: Set((0..<3).map { _ in Int32(random.below(50)) })]) == .none)
+                let known = try driver.shard.describe("id").get()
+                let list = known.partitionList
+                #expect(known.topicCount == list.count)
+                #expect(known.partitionCount == list.reduce(0) { $0 + $1.indexes.count })
+                let walked = list.reduce(384 + 2) { $0 + 96 + $1.topic.utf8.count + 16 * $1.indexes.count }
+                #expect(driver.shard.memoryBytes(of: "id") == walked && driver.shard.memoryBytes == walked)
+                #expect(try #require(driver.records.last).sizeInBatch <= walked)
+            }
+            _ = driver.end(producer, commit: true, bumping: true)
+            driver.finish()
+            #expect(driver.shard.memoryBytes == 384 + 2)
+        }
+    }
+
     @Test func memoryHasALimit() {
         var settings = TransactionSettings()
         settings.maxMemoryBytes = 4000

@@ -361,6 +361,51 @@ import Transport
 
     // MARK: Limits
 
+    /// A record that names thousands of partitions is made by a worker, and charged.
+    @Test(arguments: [false, true]) func aLargeTransactionIsAWorkers(isNew: Bool) throws {
+        let broker = try broker()
+        let client = try broker.client()
+        try client.createTopic("orders", partitions: 2)
+        var producer = try Producer(client, isNew: isNew)
+        try producer.begin("orders")
+        func enlarge() {
+            let code = broker.broker.transactions.perform("payments", refused: { $0 }) { shard, now in
+                let identity = ProducerIdentity(producer.producerID, producer.epoch)
+                return shard.addPartitions(
+                    "payments", identity, ["orders": Set(0..<5000)], isVersion2: isNew, now: now)
+            }.answer
+            #expect(code == .none)
+        }
+        func expect(charges: Int, _ code: ErrorCode = .none, of body: () throws -> ErrorCode) throws {
+            let before = broker.charges
+            #expect(try body() == code)
+            #expect(broker.charges == before + charges)
+        }
+        func addOffsets() throws -> ErrorCode {
+            var request = AddOffsetsToTxnRequest()
+            (request.transactionalID, request.groupID) = (producer.id, "readers")
+            (request.producerID, request.producerEpoch) = (producer.producerID, producer.epoch)
+            return try client.call(request).code
+        }
+        try expect(charges: 0) { try addOffsets() }
+        enlarge()
+        try expect(charges: 1) { try addOffsets() }
+        // Its first batch there asks for the partition.
+        if isNew { try expect(charges: 1) { try producer.send("orders", partition: 1) } }
+        try expect(charges: 1) { try producer.end(commit: true) }
+        try producer.waitFor("CompleteCommit")
+        try expect(charges: 0) {
+            try producer.initialize()
+            return .none
+        }
+        try producer.begin("orders")
+        enlarge()
+        var request = InitProducerIdRequest()
+        (request.transactionalID, request.transactionTimeoutMs) = (producer.id, 60_000)
+        try expect(charges: 1, .concurrentTransactions) { try client.call(request).code }
+        try producer.waitFor("CompleteAbort")
+    }
+
     @Test func aTransactionHasALimitOfPartitions() throws {
         let broker = try TestBroker { options in
             options.broker.transactionPartitions = 2

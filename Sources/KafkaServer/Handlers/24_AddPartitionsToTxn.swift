@@ -24,16 +24,12 @@ extension KafkaConnection {
         // The transaction's sets before and after, and its record, which repeats what it has already.
         var ids = Set(asked.transactions.lazy.filter { !$0.verifyOnly }.map(\.transactionalID))
         if context.version < 4 { ids.insert(asked.v3AndBelowTransactionalID) }
-        let present = ids.reduce(0) { sum, id in
-            sum
-                + context.broker.transactions.read(ExactString(id), refused: { _ in 0 }) {
-                    $0.memoryBytes(of: ExactString(id))
-                }.answer
-        }
-        return price.bytes + partitions * transactionBytes + present
+        let present = ids.reduce(0) { $0 + context.broker.transactions.recordPrice(of: ExactString($1)) }
+        return price.bytes + partitions * addedPartitionBytes + present
     }
 
-    private static let transactionBytes = 64
+    /// A partition that is added to a transaction, in its sets and its record.
+    static let addedPartitionBytes = 64
 
     static func addPartitionsToTxn(
         _ asked: AddPartitionsToTxnRequest, _ context: AnswerContext

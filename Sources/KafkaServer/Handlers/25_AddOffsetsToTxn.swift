@@ -23,14 +23,17 @@ extension KafkaConnection {
     }
 
     private func addOffsets(_ asked: AddOffsetsToTxnRequest, _ ticket: ReplyTicket, retries: Int = 0) {
-        let outcome = broker.transactions.addGroup(
-            asked.groupID, to: ExactString(asked.transactionalID),
-            ProducerIdentity(asked.producerID, asked.producerEpoch), isVersion2: false)
-        if outcome.answer == .concurrentTransactions, retries < Self.mostRetries {
-            return tryAgainSoon { $0.addOffsets(asked, ticket, retries: retries + 1) }
+        let id = ExactString(asked.transactionalID)
+        let producer = ProducerIdentity(asked.producerID, asked.producerEpoch)
+        askTransactions(about: id) { transactions in
+            transactions.addGroup(asked.groupID, to: id, producer, isVersion2: false)
+        } then: { connection, outcome in
+            if outcome.answer == .concurrentTransactions, retries < Self.mostRetries {
+                return connection.tryAgainSoon { $0.addOffsets(asked, ticket, retries: retries + 1) }
+            }
+            var response = AddOffsetsToTxnResponse()
+            response.errorCode = outcome.answer.fenced(in: ticket.version, from: 2).rawValue
+            connection.reply(response, to: ticket, commits: CommitSpan(outcome.ticket))
         }
-        var response = AddOffsetsToTxnResponse()
-        response.errorCode = outcome.answer.fenced(in: ticket.version, from: 2).rawValue
-        reply(response, to: ticket, commits: CommitSpan(outcome.ticket))
     }
 }

@@ -35,35 +35,33 @@ extension KafkaConnection {
         }
     }
 
-    /// Runs an event that gives a producer its identity, with a fresh producer id if it needs one, which may have to be claimed
-    /// first.
+    /// Runs an event that gives a producer its identity, once more with a producer id that nobody has (`fresh`) if it needs one, which
+    /// may have to be claimed first.
     func changeIdentity<Response: KafkaResponse>(
-        of id: ExactString, _ ticket: ReplyTicket,
+        of id: ExactString, _ ticket: ReplyTicket, fresh: Int64? = nil,
         _ event:
             @escaping @Sendable (inout TransactionShard, _ fresh: Int64?, CoordinatorTime) -> TransactionOutcome<
                 IdentityAnswer
             >,
         reply answer: @escaping @Sendable (IdentityAnswer, _ version: Int16) -> Response
     ) {
-        let broker = broker
-        func run(_ fresh: Int64?) -> TransactionCoordinator.Outcome<IdentityAnswer> {
-            broker.transactions.perform(id, refused: { .refused($0) }) { event(&$0, fresh, $1) }
-        }
-        var outcome = run(nil)
-        if outcome.answer == .needsProducerID {
-            guard let ready = broker.producerIDs.takeReady() else {
-                return offload {
-                    broker.producerIDs.next()?.rawValue
-                } _: { connection, fresh in
-                    let outcome = connection.broker.transactions.perform(id, refused: { .refused($0) }) {
-                        event(&$0, fresh, $1)
-                    }
-                    connection.reply(
-                        answer(outcome.answer, ticket.version), to: ticket, commits: CommitSpan(outcome.ticket))
-                }
+        askTransactions(about: id) { transactions in
+            transactions.perform(id, refused: { .refused($0) }) { event(&$0, fresh, $1) }
+        } then: { connection, outcome in
+            guard outcome.answer == .needsProducerID, fresh == nil else {
+                let response = answer(outcome.answer, ticket.version)
+                return connection.reply(response, to: ticket, commits: CommitSpan(outcome.ticket))
             }
-            outcome = run(ready.rawValue)
+            let ids = connection.broker.producerIDs
+            if let ready = ids.takeReady() {
+                return connection.changeIdentity(of: id, ticket, fresh: ready.rawValue, event, reply: answer)
+            }
+            connection.offload { ids.next()?.rawValue } _: { connection, claimed in
+                guard let claimed else {
+                    return connection.reply(answer(.needsProducerID, ticket.version), to: ticket)
+                }
+                connection.changeIdentity(of: id, ticket, fresh: claimed, event, reply: answer)
+            }
         }
-        reply(answer(outcome.answer, ticket.version), to: ticket, commits: CommitSpan(outcome.ticket))
     }
 }

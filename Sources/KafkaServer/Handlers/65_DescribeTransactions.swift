@@ -16,13 +16,14 @@ extension KafkaConnection {
         for id in asked.transactionalIDs { repeats[id, default: 0] += 1 }
         for (id, count) in repeats
         where context.permissions.allows(.describe, .transactionalID, id, quietly: true) {
-            let topics = context.broker.transactions.read(ExactString(id), refused: { _ in [] }) { shard in
-                (try? shard.describe(ExactString(id)).get())?.partitionList ?? []
+            let (topics, bytes) = context.broker.transactions.read(ExactString(id), refused: { _ in (0, 0) }) { shard in
+                let topics = (try? shard.describe(ExactString(id)).get())?.topicCount ?? 0
+                return (topics, topics == 0 ? 0 : shard.memoryBytes(of: ExactString(id)))
             }.answer
-            for (topic, indexes) in topics {
-                price.add(count, DescribeTransactionsResponse.TopicData.self, text: topic.utf8.count + 4 * indexes.count)
-            }
-            price.add(bytes: context.permissions.price(ofDecisions: count * topics.count))
+            price.add(count * topics, DescribeTransactionsResponse.TopicData.self, text: 0)
+            // Names and numbers, in the lists that they are sorted in and twice in the reply.
+            price.add(bytes: 3 * count * bytes)
+            price.add(bytes: context.permissions.price(ofDecisions: count * topics))
         }
         return price.bytes
     }
