@@ -12,9 +12,17 @@ public struct TransactionSettings: Sendable {
     public var maxMemoryBytes = 64 << 20
     /// Partitions of one transaction, and bytes of its record. Kafka's record names them all, so each request that adds one
     /// writes all of them again: whoever adds one after the other writes the square of their number, 200 MB at this limit.
-    /// Beyond either the request is refused with POLICY_VIOLATION, on which clients abort.
+    /// Beyond either the request is refused with POLICY_VIOLATION, on which clients abort. Of topics whose names have the 249 bytes
+    /// that a name may have there is room for a thousand. Kafka's end comes with a record of 1 MiB, and its answer is
+    /// UNKNOWN_SERVER_ERROR.
     public var maxPartitions = 10_000
     public var maxRecordBytes = 256 << 10
+
+    /// For who is refused with POLICY_VIOLATION.
+    public var limitsInWords: String {
+        "a transaction has at most \(maxPartitions) partitions, and \(maxRecordBytes) bytes of their topics' names and their "
+            + "numbers; all of this broker take at most \(maxMemoryBytes) bytes of memory"
+    }
 
     public init() {}
 }

@@ -72,8 +72,10 @@ struct ProducedTransaction: Sendable {
         }
     }
 
-    mutating func take(_ codes: [ErrorCode]) {
-        for (place, code) in codes.enumerated() { questions[place].refusal = code == .none ? nil : refusal(code) }
+    fileprivate mutating func take(_ codes: [ErrorCode], _ settings: TransactionSettings) {
+        for (place, code) in codes.enumerated() {
+            questions[place].refusal = code == .none ? nil : refusal(code, settings)
+        }
     }
 
     /// With which guard a batch may be appended; nil where its transaction is open.
@@ -85,7 +87,7 @@ struct ProducedTransaction: Sendable {
     }
 
     /// What the coordinator has said, as the producer is told it. Source: Kafka's answers.
-    func refusal(_ code: ErrorCode) -> AppendRefusal {
+    private func refusal(_ code: ErrorCode, _ settings: TransactionSettings) -> AppendRefusal {
         let told: ErrorCode =
             switch code {
             case .producerFenced: .invalidProducerEpoch
@@ -95,7 +97,8 @@ struct ProducedTransaction: Sendable {
                 .notEnoughReplicas
             default: code
             }
-        return AppendRefusal(told, "the coordinator of transaction \(id.text) refuses the partition: \(code)")
+        let limits = code == .policyViolation ? ": \(settings.limitsInWords)" : ""
+        return AppendRefusal(told, "the coordinator of transaction \(id.text) refuses the partition: \(code)\(limits)")
     }
 
     /// The client's version knows TRANSACTION_ABORTABLE.
@@ -190,7 +193,7 @@ extension KafkaConnection {
         if isVersion2, outcome.answer.contains(.concurrentTransactions), retries < Self.mostRetries {
             return tryAgainSoon { $0.askCoordinator(retries: retries + 1) }
         }
-        waitingProduce?.run.transaction?.take(outcome.answer)
+        waitingProduce?.run.transaction?.take(outcome.answer, broker.options.transactions)
         if outcome.ticket == 0 || !outcome.answer.contains(.none) { return goOnWithWaiting() }
         goOnWhenStored(outcome)
     }

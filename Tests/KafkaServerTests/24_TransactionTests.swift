@@ -406,6 +406,41 @@ import Transport
         try producer.waitFor("CompleteAbort")
     }
 
+    /// Whoever has no more room is told which limits there are, and is told so that he aborts.
+    @Test func aTransactionWithoutRoomIsOneToBeAborted() throws {
+        let broker = try TestBroker { options in
+            options.broker.transactionPartitions = 2
+            options.broker.transactions.maxPartitions = 1
+            options.broker.transactions.maxRecordBytes = 1000
+        }
+        let client = try broker.client()
+        let names = ["a", "b"].map { String(repeating: $0, count: 249) }
+        for name in names { try client.createTopic(name) }
+        for isNew in [false, true] {
+            var producer = try Producer(client, isNew: isNew, id: "id \(isNew)")
+            try producer.begin(names[0])
+            if isNew {
+                var request = WireClient.produceRequest(names[1], producer.batch(1))
+                request.transactionalID = producer.id
+                let partition = try client.call(request, version: 12).responses[0].partitionResponses[0]
+                #expect(partition.code == .policyViolation)
+                let message = try #require(partition.errorMessage)
+                #expect(message.contains("at most 1 partitions, and 1000 bytes"))
+            } else {
+                #expect(try producer.add(names[1]) == [.policyViolation])
+                for (version, expected) in [(Int16(3), ErrorCode.policyViolation), (4, .transactionAbortable)] {
+                    var request = AddOffsetsToTxnRequest()
+                    (request.transactionalID, request.groupID) = (producer.id, "readers")
+                    (request.producerID, request.producerEpoch) = (producer.producerID, producer.epoch)
+                    #expect(try client.call(request, version: version).code == expected)
+                }
+            }
+            if isNew { #expect(try producer.commit(7, topic: names[0]) == .transactionAbortable) }
+            #expect(try producer.end(commit: false) == .none)
+            try producer.waitFor("CompleteAbort")
+        }
+    }
+
     @Test func aTransactionHasALimitOfPartitions() throws {
         let broker = try TestBroker { options in
             options.broker.transactionPartitions = 2

@@ -8,7 +8,8 @@ import Security
 
 /// AddPartitionsToTxn: adds partitions to a producer's transaction, on disk when answered.
 ///
-/// If a partition is refused the others are not added (OPERATION_NOT_ATTEMPTED). Versions: 2 may answer PRODUCER_FENCED; 4 and
+/// If a partition is refused the others are not added (OPERATION_NOT_ATTEMPTED); one that the transaction has no room for gets
+/// POLICY_VIOLATION, which clients have known for longer than this API, and on which they abort the transaction. Versions: 2 may answer PRODUCER_FENCED; 4 and
 /// 5 are brokers', who ask for many ids, each answered alone, and may verify only (KIP-890). Source: KIP-98.
 extension KafkaConnection {
     static func addPartitionsToTxnPrice(_ asked: AddPartitionsToTxnRequest, _ context: AnswerContext) -> Int {
@@ -136,5 +137,11 @@ extension ErrorCode {
     /// PRODUCER_FENCED as a client knows it: from some version on by that name, before as INVALID_PRODUCER_EPOCH. Source: KIP-588.
     func fenced(in version: Int16, from first: Int16) -> ErrorCode {
         self == .producerFenced && version < first ? .invalidProducerEpoch : self
+    }
+
+    /// Where Java's client takes POLICY_VIOLATION as the producer's end: from some version on a transaction without room for a
+    /// group's offsets is one to be aborted. Before, no answer says so.
+    func abortable(in version: Int16, from first: Int16) -> ErrorCode {
+        self == .policyViolation && version >= first ? .transactionAbortable : self
     }
 }

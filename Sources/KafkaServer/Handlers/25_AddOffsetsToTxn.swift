@@ -6,7 +6,7 @@ import KafkaWire
 import Security
 
 /// AddOffsetsToTxn: adds a group's partition of `__consumer_offsets` to a producer's transaction. Versions: 2 may answer
-/// PRODUCER_FENCED. Where the transaction before is being ended it waits a moment, as the answer CONCURRENT_TRANSACTIONS makes
+/// PRODUCER_FENCED; 4 TRANSACTION_ABORTABLE (KIP-890). Where the transaction before is being ended it waits a moment, as the answer CONCURRENT_TRANSACTIONS makes
 /// librdkafka wait for much longer than that takes. Source: KIP-98.
 extension KafkaConnection {
     func addOffsetsToTxn(_ request: borrowing Request) throws(DecodeError) {
@@ -32,7 +32,8 @@ extension KafkaConnection {
                 return connection.tryAgainSoon { $0.addOffsets(asked, ticket, retries: retries + 1) }
             }
             var response = AddOffsetsToTxnResponse()
-            response.errorCode = outcome.answer.fenced(in: ticket.version, from: 2).rawValue
+            let code = outcome.answer.fenced(in: ticket.version, from: 2).abortable(in: ticket.version, from: 4)
+            response.errorCode = code.rawValue
             connection.reply(response, to: ticket, commits: CommitSpan(outcome.ticket))
         }
     }

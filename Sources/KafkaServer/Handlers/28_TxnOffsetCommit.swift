@@ -125,11 +125,11 @@ private struct TxnOffsetCommitPlan: Sendable {
 
     /// What the coordinator of transactions says, as a client of this version knows it.
     private func wire(_ code: ErrorCode) -> ErrorCode {
-        switch code {
+        switch code.abortable(in: context.version, from: 4) {
         case .producerFenced: .invalidProducerEpoch
         case .transactionAbortable where context.version < 4: .invalidTxnState
         case .concurrentTransactions where context.version < 5: .coordinatorNotAvailable
-        default: code
+        case let other: other
         }
     }
 

@@ -280,6 +280,36 @@ def test_confluent_kafka_commits_and_aborts(broker, new_topic):
     assert confluent_values(broker.bootstrap, topic, 9) == [b"%d/%d" % (n, p) for n in (0, 2, 4) for p in range(3)]
 
 
+@pytest.mark.timeout(180)
+def test_confluent_kafka_aborts_what_is_too_large_and_goes_on(pytestconfig, new_broker):
+    """More topics of the longest names than a transaction has room for: told as an error on which to abort, not as the producer's end."""
+    from confluent_kafka import KafkaException
+
+    if pytestconfig.getoption("--broker") == "kafka":
+        pytest.skip("Apache Kafka has room for four times as many")
+    node = new_broker()
+    topics = [f"{number:04d}-".ljust(249, "n") for number in range(1_100)]
+    with Connection(node.bootstrap) as connection:
+        for name in topics:
+            assert connection.create_topic(name, 1) == NONE
+    producer = confluent_producer(node.bootstrap, "large")
+    producer.begin_transaction()
+    for name in topics:
+        producer.produce(name, b"lost")
+    with pytest.raises(KafkaException) as failure:
+        producer.commit_transaction(60)
+    error = failure.value.args[0]
+    assert error.txn_requires_abort() and not error.fatal(), error
+    assert "POLICY" in error.str().upper(), error.str()
+    producer.abort_transaction(60)
+    producer.begin_transaction()
+    for name in topics[:3]:
+        producer.produce(name, b"kept")
+    producer.commit_transaction(60)
+    for name in topics[:3]:
+        assert confluent_values(node.bootstrap, name, 1) == [b"kept"]
+
+
 def test_confluent_kafka_is_fenced(broker, new_topic):
     from confluent_kafka import KafkaException
 
