@@ -63,6 +63,16 @@ def main() -> None:
         write("batches", f"{name}-mended", b"\1" + seed)
         write("handlers", f"produce-{name}", bytes([254, 0]) + struct.pack(">H", len(seed)) + seed)
         write("handlers", f"compacted-{name}", bytes([254, 1]) + struct.pack(">H", len(seed)) + seed)
+    # Steps of two producers of transactions, by FuzzHandlers.swift: kind, id, producer id, epoch, partition, flags.
+    step = lambda kind, *values: bytes([253, kind]) + struct.pack(">H", 5) + bytes(values)
+    look = step(7, 0, 0, 0, 0, 0) + step(8, 0, 0, 0, 0, 0)
+    for name, steps in {
+        "old": step(0, 0, 0, 0, 0, 0) + step(1, 0, 0, 0, 0, 0) + step(5, 0, 0, 0, 0, 0) + step(2, 0, 0, 0, 0, 0) + step(3, 0, 0, 0, 0, 0) + look + step(4, 0, 0, 0, 0, 0),
+        "new": step(0, 0, 0, 0, 0, 1) + step(5, 0, 0, 0, 0, 1) + step(3, 0, 0, 0, 0, 1) + step(4, 0, 0, 0, 0, 1) + step(5, 0, 0, 1, 1, 1) + step(4, 0, 0, 1, 0, 3) + look,
+        "fenced": step(0, 0, 0, 0, 0, 0) + step(5, 0, 0, 0, 0, 1) + step(0, 0, 0, 0, 0, 0) + step(5, 0, 0, 0, 0, 17) + step(4, 0, 0, 0, 0, 1),
+        "short": step(0, 1, 0, 0, 0, 2) + step(5, 1, 1, 0, 0, 1) + look + step(6, 1, 1, 1, 0, 2) + step(4, 1, 1, 0, 0, 1),
+        "verify": step(0, 0, 0, 0, 0, 0) + step(1, 0, 0, 0, 1, 1) + step(1, 0, 0, 0, 1, 3) + step(5, 0, 0, 0, 1, 2) + step(5, 0, 0, 0, 1, 4)}.items():
+        write("handlers", f"transaction-{name}", steps)
     write("handlers", "raw", bytes([255, 0]) + struct.pack(">H", 12) + wire.int32(8) + wire.int16(18) + wire.int16(0) + wire.int32(1))
     for flags in range(4):
         write("recovery", f"nothing-{flags}", bytes([flags]))
