@@ -154,7 +154,7 @@ extension GroupCoordinator {
         // Given up halfway, the log has some records twice, and its start does not move.
         guard let live = shard.machine.liveRecords(&writing.walk) else { return .idle }
         let before = shard.rewrite.logBytes
-        let isAppended = Self.append(live, to: &shard, BrokerClock.now())
+        let isAppended = shard.append(live, BrokerClock.now())
         let bytes = Int(shard.rewrite.logBytes - before)
         shard.rewrite.queue(bytes, end: shard.log.logEndOffset)
         room -= bytes

@@ -41,17 +41,10 @@ extension GroupCoordinator {
             }
             if actions.records.isEmpty { return (outcomes, shard.ticket, lost) }
             let batch = CoordinatorRecord.batch(actions.records[...], now, of: producer)
-            let size = Int64(batch.count)
-            switch shard.log.append(batch, origin: .broker, nowMs: now.wallClockMs, verified: verified) {
-            case .success(let receipt):
-                shard.ticket = receipt.ticket
-                shard.rewrite.logBytes += size
-                return (outcomes, shard.ticket, lost)
-            case .failure:
-                // Refused since the look a moment ago: the state has gone ahead of the log, and is made from it again.
-                lost += readBack(&shard, now)
-                return (all(.coordinatorNotAvailable), 0, lost)
-            }
+            if shard.appendBatch(batch, now, verified: verified) != nil { return (outcomes, shard.ticket, lost) }
+            // Refused since the look a moment ago: the state has gone ahead of the log, and is made from it again.
+            lost += readBack(&shard, now)
+            return (all(.coordinatorNotAvailable), 0, lost)
         }
         deliver(Outcome(replies: lost))
         return (outcomes, ticket)

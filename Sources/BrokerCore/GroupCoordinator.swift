@@ -26,24 +26,30 @@ public protocol GroupReplySink: AnyObject, Sendable {
 /// Rewrite: a partition of `__consumer_offsets` whose log has outgrown what is alive in it gets everything alive
 /// appended once more, and its start is moved up to there (`GroupCoordinator+Rewrite`).
 public final class GroupCoordinator: Sendable {
-    struct Shard {
+    struct Shard: StoredShard {
         var machine: GroupShard
         let log: PartitionLog
-        /// The leader epoch by which this node serves the shard; nil where it does not lead the partition.
         var term: LeaderEpoch?
-        /// The newest append.
         var ticket: UInt64 = 0
+        var countedBytes = 0
+        /// Its groups are told that they are being loaded.
+        var isSuspended = false
+        var resumption = Resumption()
         var rewrite = LogRewrite()
         var hold = SessionHold()
         /// The state is what the log gives, because appends were refused: nothing that was not stored is in it.
         var isReverted = false
-        /// What `machine` counted into `memoryBytes`.
-        var countedBytes = 0
-        /// Its log cannot be read, or may lose what was appended last: its groups are told that they are being loaded
-        /// until that is over (`GroupCoordinator+Loading`).
-        var isSuspended = false
         /// Deleted topics whose offsets are to be removed still, because the log took nothing, or could not be read.
         var missedDeletions: [MissedDeletion] = []
+
+        mutating func beginLoading() { machine.beginLoading() }
+
+        mutating func wasReplayed(_ bytes: Int64) {
+            rewrite.logBytes = bytes
+            renumberMissedDeletions()
+        }
+
+        mutating func wasAppended(_ receipt: AppendReceipt, _ bytes: Int) { rewrite.logBytes += Int64(bytes) }
     }
 
     struct Wiring {
@@ -69,7 +75,7 @@ public final class GroupCoordinator: Sendable {
     private let wakeAtMs = Atomic<Int64>(.max)
     /// `offsets.retention.check.interval.ms`.
     static let retentionCheckMs: Int64 = 600_000
-    /// How often timers and sweeps are tried again whose records the log refuses, and shards that wait for their log.
+    /// How often timers and sweeps are tried again whose records the log refuses.
     static let refusedPollMs: Int64 = 1000
 
     init(settings: GroupSettings, rewriteFloor: Int64) {
@@ -97,7 +103,7 @@ public final class GroupCoordinator: Sendable {
     /// Does what `start` does, without the thread.
     func activate() {
         wiring.withLock { $0!.isActive = true }
-        for shard in shards where !shard.withLock({ $0.isSuspended }) { begin(shard) }
+        beginAll()
     }
 
     /// Requests are served from now on, sessions of recorded members begin.
@@ -184,9 +190,10 @@ public final class GroupCoordinator: Sendable {
         var bytes = 0
     }
 
-    /// Runs an event of the group, or of the whole shard (nil). Where the log takes nothing it runs twice.
+    /// Runs an event of the group, or of the whole shard (nil). Where the log takes nothing it runs twice. `isBeginning`: it is the
+    /// one by which a shard that was replayed is served, and does nothing where there is none just now.
     func run(
-        _ shard: Lock<Shard>, of groupID: String? = nil,
+        _ shard: Lock<Shard>, of groupID: String? = nil, isBeginning: Bool = false,
         _ event: (inout GroupShard, CoordinatorTime) -> GroupActions
     ) -> Outcome {
         let now = BrokerClock.now()
@@ -194,13 +201,16 @@ public final class GroupCoordinator: Sendable {
             shard -> (Outcome, Int64?, Bool, [GroupActions.Reply]) in
             var lost = followLog(&shard, now)
             prepare(&shard)
+            if isBeginning, shard.isSuspended || shard.machine.phase != .loading {
+                return (Outcome(replies: []), nil, false, lost)
+            }
             let outcome: Outcome
             if shard.log.refusal(.broker) != nil, let refused = refusal(of: event, groupID, shard, now) {
                 outcome = refused
             } else {
                 let actions = event(&shard.machine, now)
                 let before = shard.rewrite.logBytes
-                if !actions.records.isEmpty, !Self.append(actions.records, to: &shard, now) {
+                if !actions.records.isEmpty, !shard.append(actions.records, now) {
                     // Refused since the look a moment ago: the state has gone ahead of the log, and is made from it again.
                     outcome = refusal(of: actions.replies)
                     lost += readBack(&shard, now)
@@ -258,40 +268,12 @@ public final class GroupCoordinator: Sendable {
     /// Gives the machine the values that it needs from outside: the log's batch limit and the memory of the other
     /// shards.
     func prepare(_ shard: inout Shard) {
-        shard.machine.maxBatchBytes = shard.log.settings.maxBatchBytes
-        shard.machine.memoryElsewhere = memoryBytes.load(ordering: .relaxed) - shard.countedBytes
+        shard.prepare(memoryBytes: memoryBytes.load(ordering: .relaxed))
     }
 
     func count(_ shard: inout Shard) {
-        let change = shard.machine.memoryBytes - shard.countedBytes
-        guard change != 0 else { return }
-        memoryBytes.add(change, ordering: .relaxed)
-        shard.countedBytes += change
-    }
-
-    /// Appends in batches that the topic takes, and returns whether the data folder has taken them. A larger single record
-    /// is a batch of its own.
-    static func append(
-        _ records: [CoordinatorRecord], to shard: inout Shard, _ now: CoordinatorTime
-    ) -> Bool {
-        for batch in CoordinatorRecord.batches(records, atMost: shard.machine.maxBatchBytes) {
-            guard appendBatch(batch, to: &shard, now) else { return false }
-        }
-        return true
-    }
-
-    private static func appendBatch(
-        _ records: ArraySlice<CoordinatorRecord>, to shard: inout Shard, _ now: CoordinatorTime
-    ) -> Bool {
-        let batch = CoordinatorRecord.batch(records, now)
-        let size = Int64(batch.count)
-        switch shard.log.append(batch, origin: .broker, nowMs: now.wallClockMs) {
-        case .success(let receipt):
-            shard.ticket = receipt.ticket
-            shard.rewrite.logBytes += size
-            return true
-        case .failure: return false
-        }
+        let change = shard.countMemory()
+        if change != 0 { memoryBytes.add(change, ordering: .relaxed) }
     }
 
     func deliver(_ outcome: Outcome) {
@@ -332,7 +314,7 @@ public final class GroupCoordinator: Sendable {
                 nextRetentionMs = now + Self.retentionCheckMs
                 for shard in shards { expireOffsets(shard) }
             }
-            if resumeSuspended() { earliest = min(earliest, now + Self.refusedPollMs) }
+            if let atMs = resumeSuspended(now) { earliest = min(earliest, atMs) }
             if sweepMissed() { earliest = min(earliest, now + Self.refusedPollMs) }
             if rewriteOutgrown() { earliest = min(earliest, now + Self.rewritePollMs) }
             broker.store.kick()

@@ -20,29 +20,33 @@ import Telemetry
 /// The topic is made when somebody first looks for a coordinator; until then there is none, and no thread's time.
 /// Source: KIP-98, KIP-890.
 public final class TransactionCoordinator: Sendable {
-    struct Shard {
+    struct Shard: StoredShard {
         var machine: TransactionShard
         let log: PartitionLog
-        /// The leader epoch by which this node serves the shard; nil where it does not lead the partition.
         var term: LeaderEpoch?
-        /// The newest append: its ticket, 0 once that is on disk, and its offset.
         var ticket: UInt64 = 0
+        /// The offset of the newest append.
         var newest = Offset(0)
-        /// What `machine` counted into `memoryBytes`.
         var countedBytes = 0
-        /// Its log cannot be read, or may lose what was appended last: requests are told that it is being loaded.
         var isSuspended = false
+        var resumption = Resumption()
         /// Counts how often its state was given up: what was begun of another is over, as the log says anew what is to be ended.
         var generation: UInt64 = 0
-        /// When a suspended shard's log is tried again.
-        var resumption = Backoff()
-        var resumeAtMs: Int64 = 0
 
         mutating func giveUp() {
             machine.unload()
             generation += 1
             ticket = 0
         }
+
+        mutating func beginLoading() { machine.beginLoading(epoch: (term ?? log.leaderEpoch).rawValue) }
+
+        mutating func wasReplayed(_ bytes: Int64) {
+            // What was replayed may be on its way to the disk still.
+            newest = Offset(max(0, log.logEndOffset.rawValue - 1))
+        }
+
+        mutating func wasAppended(_ receipt: AppendReceipt, _ bytes: Int) { newest = receipt.baseOffset }
     }
 
     struct Wiring {
@@ -219,11 +223,10 @@ public final class TransactionCoordinator: Sendable {
             let wasOpen = shard.machine.hasOpen
             defer { isFirst = !wasOpen && shard.machine.hasOpen }
             if let refusal = refusal(&shard) { return (Outcome(refused(refusal)), []) }
-            shard.machine.maxBatchBytes = shard.log.settings.maxBatchBytes
-            shard.machine.memoryElsewhere = memoryBytes.load(ordering: .relaxed) - shard.countedBytes
+            shard.prepare(memoryBytes: memoryBytes.load(ordering: .relaxed))
             let made = event(&shard.machine, now)
             defer { count(&shard) }
-            guard append(made.records, to: &shard, now) else {
+            guard shard.append(made.records, now) else {
                 // Refused since the look a moment ago: the state has gone ahead of the log, and is made from it again.
                 suspend(&shard)
                 return (Outcome(refused(.coordinatorNotAvailable)), [])
@@ -295,45 +298,23 @@ public final class TransactionCoordinator: Sendable {
         if shard.term == nil { return .notCoordinator }
         if shard.isSuspended { return .coordinatorLoadInProgress }
         if store.isOffline { return .coordinatorNotAvailable }
-        // In this order: who sees a ticket durable sees what its commit left out.
-        let durable = store.durableTicket
-        if shard.log.hasLeftOutAppends {
+        guard shard.follow(store) else {
             suspend(&shard)
             return .coordinatorLoadInProgress
         }
-        if shard.ticket <= durable { shard.ticket = 0 }
         // It has been replayed, and is served in a moment.
         return shard.machine.phase == .loading ? .coordinatorLoadInProgress : nil
     }
 
     private func suspend(_ shard: inout Shard) {
-        shard.isSuspended = true
         shard.giveUp()
         count(&shard)
-        Log.error("transactions are not coordinated until their log works again", "partition", shard.log.name)
-        signal.raise()
+        suspendEmptied(&shard)
     }
 
     func count(_ shard: inout Shard) {
-        let change = shard.machine.memoryBytes - shard.countedBytes
-        guard change != 0 else { return }
-        memoryBytes.add(change, ordering: .relaxed)
-        shard.countedBytes += change
-    }
-
-    /// Appends in batches that the topic takes; gives whether the data folder has taken them.
-    private func append(
-        _ records: [CoordinatorRecord], to shard: inout Shard, _ now: CoordinatorTime
-    ) -> Bool {
-        for batch in CoordinatorRecord.batches(records, atMost: shard.machine.maxBatchBytes) {
-            let bytes = CoordinatorRecord.batch(batch, now)
-            guard case .success(let receipt) = shard.log.append(bytes, origin: .broker, nowMs: now.wallClockMs) else {
-                return false
-            }
-            shard.ticket = receipt.ticket
-            shard.newest = receipt.baseOffset
-        }
-        return true
+        let change = shard.countMemory()
+        if change != 0 { memoryBytes.add(change, ordering: .relaxed) }
     }
 
     // MARK: What waits for commits
@@ -373,7 +354,7 @@ public final class TransactionCoordinator: Sendable {
 
     func activate() {
         wiring.withLock { $0!.isActive = true }
-        for shard in shards where !shard.withLock({ $0.isSuspended }) { begin(shard) }
+        beginAll()
     }
 
     func start() {

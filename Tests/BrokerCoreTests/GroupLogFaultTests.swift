@@ -83,6 +83,14 @@ import Testing
         #expect(node.offsets(group: "g") == ["t-0": 3])
     }
 
+    /// The log goes again between its replay and the event by which its groups would be served: nothing is served that is empty.
+    @Test func groupsThatAreSuspendedAgainAreNotServed() throws {
+        let node = try stuckNode(ReplySink())
+        #expect(node.offsets(group: "g") == [:])
+        node.broker.groups.begin(node.broker.groups.shards[0])
+        #expect(node.broker.groups.read(group: "g") { $0.phase }.answer == .loading)
+    }
+
     @Test func parkedRequestsAreToldWhenTheirGroupIsSuspended() throws {
         let sink = ReplySink()
         let node = try SimulatedBroker()

@@ -158,6 +158,11 @@ func storageError(_ body: () throws -> Void) -> StorageError? {
 }
 
 extension GroupCoordinator {
+    /// Lets the thread look for logs that work again, once all are due; gives whether others still wait.
+    func resumeSuspended() -> Bool {
+        resumeSuspended(shards.map { $0.withLock { $0.resumption.atMs } }.max() ?? 0) != nil
+    }
+
     /// Takes one step of a rewrite, however much waits for a commit.
     func rewriteStep(_ shard: Lock<Shard>) -> RewriteStep {
         var room = Int.max
