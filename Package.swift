@@ -63,6 +63,7 @@ let package = Package(
         module(
             "LogStorage", ["KafkaModel", "ByteBuffers", "RecordFormat", "StorageIO", "Telemetry"], settings: dataPath),
         module("Coordinators", ["KafkaModel", "ByteBuffers", "KafkaWire"]),
+        module("QueueLedger", ["KafkaModel", "ByteBuffers", "Security"]),
         module(
             "BrokerCore",
             [
@@ -135,6 +136,7 @@ let package = Package(
             ["LogStorage", "BrokerTestKit", "RecordFormat", "KafkaModel", "ByteBuffers", "StorageIO", "Telemetry"],
             exclude: ["Recovery/Fixtures"]),
         tests("CoordinatorsTests", ["Coordinators", "BrokerTestKit", "KafkaWire", "KafkaModel", "ByteBuffers"]),
+        tests("QueueLedgerTests", ["QueueLedger", "BrokerTestKit", "KafkaModel", "ByteBuffers"]),
         tests(
             "BrokerCoreTests",
             [

@@ -42,6 +42,8 @@ let allowedImports: [String: ModuleRule] = [
     "LogStorage": ModuleRule(
         ["KafkaModel", "ByteBuffers", "RecordFormat", "StorageIO", "Telemetry"], toolchain: system),
     "Coordinators": ModuleRule(["KafkaModel", "ByteBuffers", "KafkaWire"]),
+    // Of Security the HMAC that seals receipts.
+    "QueueLedger": ModuleRule(["KafkaModel", "ByteBuffers", "Security"]),
     "BrokerCore": ModuleRule(
         [
             "KafkaModel", "ByteBuffers", "RecordFormat", "Security", "StorageIO", "LogStorage", "Coordinators",

@@ -1,0 +1,110 @@
+internal import KafkaModel
+
+/// What a share consumer says of one record. The raw values are those of ShareAcknowledge. Source: KIP-932, KIP-1222.
+public enum ShareAcknowledgement: Int8, Sendable {
+    case gap = 0
+    case accept = 1
+    case release = 2
+    case reject = 3
+    case renew = 4
+}
+
+/// One range of a share consumer's acknowledgement: one type for all, or one for each offset.
+public struct ShareBatch: Sendable {
+    public var range: OffsetRange
+    public var types: [ShareAcknowledgement]
+
+    public init(_ range: OffsetRange, _ types: [ShareAcknowledgement]) {
+        self.range = range
+        self.types = types
+    }
+}
+
+public enum ShareReply: Equatable, Sendable {
+    case done
+    /// INVALID_REQUEST: ranges that overlap or descend, or a wrong number of types.
+    case invalidRequest
+    /// INVALID_RECORD_STATE: a record of it is not acquired, or by another member. Nothing of the request has an
+    /// effect.
+    case invalidRecordState
+}
+
+/// A share group's part: records are acquired by `receive` with an owner, and settled by ranges. The window
+/// (`LedgerSettings.maxWindow`), the limit of deliveries and the start offset (`floor`) are the ledger's own.
+extension DeliveryLedger {
+    /// Settles ranges of records that the owner has acquired, all or nothing.
+    ///
+    /// - Parameter lockMs: milliseconds by which `renew` lets the lock last from now on.
+    public mutating func acknowledge(
+        _ batches: [ShareBatch], owner: UInt32, lockMs: Int64, nowMs: Int64
+    ) -> LedgerStep<ShareReply> {
+        requireActive()
+        passTime(nowMs)
+        var offsets: [ShareAcknowledgement: [Int64]] = [:]
+        var before = Int64(-1)
+        for batch in batches {
+            let (first, last) = (batch.range.first.rawValue, batch.range.last.rawValue)
+            guard first > before, batch.range.count <= Int64(LedgerRecord.maxLeased),
+                batch.types.count == 1 || Int64(batch.types.count) == batch.range.count
+            else { return LedgerStep(reply: .invalidRequest) }
+            before = last
+            // A record that is ended since, with all before it, is settled as far as its consumer is concerned.
+            if last < floor.rawValue { continue }
+            for offset in first...last {
+                let type = batch.types.count == 1 ? batch.types[0] : batch.types[Int(offset - first)]
+                switch settling(offset, type, owner, nowMs) {
+                case .acquired: offsets[type, default: []].append(offset)
+                case .nothing: break
+                case .invalid: return LedgerStep(reply: .invalidRecordState)
+                }
+            }
+        }
+        return LedgerStep(records: Self.records(offsets, lockEndMs: nowMs + lockMs), reply: .done)
+    }
+
+    private enum Settling {
+        case acquired, nothing, invalid
+    }
+
+    private func settling(_ offset: Int64, _ type: ShareAcknowledgement, _ owner: UInt32, _ nowMs: Int64) -> Settling {
+        guard let slot = slots.slot(of: offset) else {
+            // Control records lie within acquired ranges, and have no lock.
+            return type == .gap && offset < end && !isUnreceived(offset) ? .nothing : .invalid
+        }
+        let isOwn =
+            slots.states[Int(slot)] == .inFlight && slots.owners[Int(slot)] == owner
+            && slots.deadlines[Int(slot)] > nowMs
+        return isOwn ? .acquired : .invalid
+    }
+
+    private func isUnreceived(_ offset: Int64) -> Bool {
+        let runs = backlog.all + held.all
+        return runs.contains { $0.first <= offset && offset < $0.end }
+    }
+
+    private static func records(
+        _ offsets: [ShareAcknowledgement: [Int64]], lockEndMs: Int64
+    ) -> [LedgerRecord] {
+        var records = ended(offsets[.gap] ?? [], .gap) + ended(offsets[.accept] ?? [], .acknowledged)
+        if let released = offsets[.release] {
+            records.append(.released(OffsetRange.covering(released), visibleAtMs: 0, isUncounted: false))
+        }
+        if let rejected = offsets[.reject] { records.append(.rejected(OffsetRange.covering(rejected))) }
+        if let renewed = offsets[.renew] {
+            records.append(.extended(OffsetRange.covering(renewed), deadlineMs: lockEndMs))
+        }
+        return records
+    }
+
+    /// Gives back all that a member has acquired, because its session ended.
+    ///
+    /// - Parameter isUncounted: the records were never delivered to it, and their deliveries do not count.
+    public mutating func releaseAll(of owner: UInt32, isUncounted: Bool, nowMs: Int64) -> LedgerStep<Void> {
+        requireActive()
+        passTime(nowMs)
+        let own = slots.occupied.filter { slots.states[Int($0)] == .inFlight && slots.owners[Int($0)] == owner }
+        if own.isEmpty { return LedgerStep(reply: ()) }
+        let ranges = OffsetRange.covering(own.map { slots.offsets[Int($0)] })
+        return LedgerStep(records: [.released(ranges, visibleAtMs: 0, isUncounted: isUncounted)], reply: ())
+    }
+}

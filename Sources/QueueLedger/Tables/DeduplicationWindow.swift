@@ -1,0 +1,83 @@
+internal import ByteBuffers
+internal import KafkaModel
+
+/// The de-duplication ids of the last five minutes, with the messages that were sent under them. It holds deleted ones
+/// as well: an id counts for five minutes whatever became of its message. After a restart the log tells them anew.
+struct DeduplicationWindow: Sendable {
+    private struct Sent: Sendable {
+        var offset: Int64
+        var atMs: Int64
+    }
+
+    private var messages: [NameDigest: Sent] = [:]
+    private var order = FIFO<(id: NameDigest, atMs: Int64)>()
+
+    /// When all of them are over; earlier ones are forgotten on the way, by whatever call comes.
+    var nextDeadline: Int64? { order.last.map { $0.atMs + LedgerSettings.deduplicationMs } }
+    var memoryBytes: Int { messages.capacity * 40 + order.count * 24 }
+
+    func original(of id: NameDigest, nowMs: Int64) -> Int64? {
+        guard let sent = messages[id], sent.atMs + LedgerSettings.deduplicationMs > nowMs else { return nil }
+        return sent.offset
+    }
+
+    mutating func note(_ id: NameDigest, offset: Int64, atMs: Int64) {
+        messages[id] = Sent(offset: offset, atMs: atMs)
+        order.append((id, atMs))
+    }
+
+    mutating func passTime(_ nowMs: Int64) {
+        while let first = order.first, first.atMs + LedgerSettings.deduplicationMs <= nowMs {
+            order.removeFirst()
+            if messages[first.id]?.atMs == first.atMs { messages[first.id] = nil }
+        }
+        if order.isEmpty, !messages.isEmpty { messages = [:] }
+    }
+}
+
+/// What a receive attempt was given.
+struct ReceiveAttempt: Sendable {
+    var id: NameDigest
+    /// Milliseconds since 1970 of the first time.
+    var atMs: Int64
+    /// Of the leases, unless they were changed since.
+    var deadlineMs: Int64
+    var receipts: [Receipt]
+}
+
+/// Which messages were given to a receive attempt, for five minutes. In memory alone: after a restart an attempt that
+/// is made again gets other messages, and its first ones come again when their leases end.
+struct ReceiveAttempts: Sendable {
+    /// Attempts that are known at most: the oldest is forgotten beyond it, as after a restart.
+    private static let maxAttempts = 10_000
+
+    private var attempts: [NameDigest: ReceiveAttempt] = [:]
+    private var order = FIFO<(id: NameDigest, atMs: Int64)>()
+
+    var nextDeadline: Int64? { order.last.map { $0.atMs + LedgerSettings.deduplicationMs } }
+    var memoryBytes: Int {
+        attempts.capacity * 48 + order.count * 24
+            + attempts.values.reduce(0) { $0 + $1.receipts.capacity * MemoryLayout<Receipt>.stride }
+    }
+
+    subscript(id: NameDigest) -> ReceiveAttempt? { attempts[id] }
+
+    /// Notes an attempt, or that it was made again.
+    mutating func note(_ attempt: ReceiveAttempt) {
+        let before = attempts.updateValue(attempt, forKey: attempt.id)
+        if before?.atMs == attempt.atMs { return }
+        order.append((attempt.id, attempt.atMs))
+        if order.count > Self.maxAttempts { forgetFirst() }
+    }
+
+    mutating func passTime(_ nowMs: Int64) {
+        while let first = order.first, first.atMs + LedgerSettings.deduplicationMs <= nowMs { forgetFirst() }
+    }
+
+    private mutating func forgetFirst() {
+        guard let first = order.first else { return }
+        order.removeFirst()
+        if attempts[first.id]?.atMs == first.atMs { attempts[first.id] = nil }
+        if order.isEmpty { attempts = [:] }
+    }
+}

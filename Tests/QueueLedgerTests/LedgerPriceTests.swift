@@ -1,0 +1,81 @@
+import KafkaModel
+import Testing
+
+@testable import QueueLedger
+
+/// What a ledger costs in memory, counted by its buffers, and in steps.
+@Suite struct LedgerPriceTests {
+    @Test func aMillionInFlightCostBelowAHundredBytesEach() {
+        var settings = LedgerSettings(maxInFlight: 1_000_000)
+        settings.maxReceives = 3
+        var queue = LedgerDriver(settings)
+        let count = 1_000_000
+        queue.ledger.arrive(OffsetRange(.zero, Offset(Int64(count - 1))), nowMs: queue.nowMs)
+        var worst = 0
+        while queue.counters.visible > 0 {
+            let step = queue.ledger.receive(
+                ReceiveRequest(maxMessages: 4_000, visibilityMs: 30_000), nowMs: queue.nowMs)
+            queue.ledger.apply(step)
+            let inFlight = queue.counters.inFlight
+            if inFlight >= 100_000 { worst = max(worst, queue.ledger.memoryBytes / inFlight) }
+        }
+        #expect(queue.counters.inFlight == count)
+        #expect(worst < 100, "\(worst) bytes a message, at its worst moment")
+        #expect(queue.ledger.memoryBytes / count < 100)
+    }
+
+    @Test func whatWasNeverReceivedCostsNothing() {
+        var queue = LedgerDriver()
+        let before = queue.ledger.memoryBytes
+        for index in 0..<1_000 {
+            let first = Int64(index) * 1_000_000
+            queue.ledger.arrive(OffsetRange(Offset(first), Offset(first + 999_999)), nowMs: queue.nowMs)
+        }
+        #expect(queue.counters.visible == 1_000_000_000)
+        #expect(queue.ledger.memoryBytes - before < 1_000)
+        #expect(queue.ledger.nextDeadline == nil, "and nothing is to be done for it")
+    }
+
+    /// Memory that a burst took is given back, and what is left keeps its place.
+    @Test func tablesShrinkWhenMostIsGone() {
+        var queue = LedgerDriver(LedgerSettings(order: .fair))
+        for index in 0..<40_000 { queue.send(group: UInt64(index % 7)) }
+        var given: [LeasedMessage] = []
+        for _ in 0..<10 { given += queue.receive(4_000, visibilityMs: 60_000) }
+        let full = queue.ledger.memoryBytes
+        _ = queue.acknowledge(given.filter { $0.receipt.offset.rawValue % 100 != 0 })
+        #expect(queue.counters.live == 400)
+        #expect(queue.ledger.memoryBytes < full / 8)
+        #expect(queue.ledger.faults() == [])
+        queue.pass(60_000)
+        #expect(queue.receive(4_000).count == 400)
+    }
+
+    /// A crowd of leases that end at once does not hold up a call; each is ended for whoever asks.
+    @Test func aCrowdOfDeadlinesIsWorkedOffByCalls() {
+        var queue = LedgerDriver()
+        queue.send(5_000)
+        var given: [LeasedMessage] = []
+        for _ in 0..<5 { given += queue.receive(1_000) }
+        queue.nowMs += 30_000
+        queue.perform { $0.advance(nowMs: $1) }
+        #expect(queue.counters.inFlight == 5_000 - DeliveryLedger.maxDue)
+        #expect(queue.changeVisibility([given[4_999]], to: 1_000) == [.notInFlight])
+        while let deadline = queue.ledger.nextDeadline, deadline <= queue.nowMs {
+            queue.perform { $0.advance(nowMs: $1) }
+        }
+        #expect(queue.counters.visible == 5_000 && queue.counters.inFlight == 0)
+    }
+
+    /// A receive and its acknowledgement take a few bytes of the log.
+    @Test func recordsAreSmall() {
+        var queue = LedgerDriver()
+        queue.send(100_000)
+        for _ in 0..<50 { _ = queue.receive(1_000) }
+        queue.log = []
+        let given = queue.receive(10)
+        _ = queue.acknowledge(given)
+        let bytes = queue.log.map(\.value.count)
+        #expect(bytes.reduce(0, +) < 60, "\(bytes) bytes for ten messages")
+    }
+}
