@@ -7,7 +7,7 @@ import Testing
 /// Random transactions, markers and commits of groups with power cuts and kills at any call. `MILLRACE_SEEDS=N` runs N seeds,
 /// `MILLRACE_SEED=N` only that one.
 @Suite struct ExactlyOnceTests {
-    private static let steps = 250
+    private static let steps = 400
 
     @discardableResult
     private static func run(_ seed: UInt64, _ control: ExactlyOnceModel.Control = .none) throws -> ExactlyOnceModel {
@@ -38,7 +38,7 @@ import Testing
     }
 
     /// The test is only worth something if it notices each of these.
-    @Test(arguments: [ExactlyOnceModel.Control.withoutSync, .answersEarly])
+    @Test(arguments: [ExactlyOnceModel.Control.withoutSync, .answersEarly, .beginsEarly])
     func aBrokerThatBreaksTheRulesIsCaught(_ control: ExactlyOnceModel.Control) {
         let caught = (UInt64(1)...40).first { seed in
             do {

@@ -20,6 +20,8 @@ final class ExactlyOnceModel {
         case withoutSync
         /// The end of a transaction is answered before its decision is on disk.
         case answersEarly
+        /// A transaction begins in a partition before the coordinator has that on disk.
+        case beginsEarly
     }
 
     /// What became of a transaction, as far as its client knows.
@@ -98,6 +100,9 @@ final class ExactlyOnceModel {
         options.offsetsRewriteFloor = 4 << 10
         options.store.checkpointBytes = 64 << 10
         options.store.unsafeWithoutSync = control == .withoutSync
+        // The journal keeps what partitions have in one order. Where each is written by itself a power cut leaves what it likes of
+        // each, and who begins before something is stored is seen.
+        if random.chance(0.5) { options.store.writeThroughRunBytes = 1 }
         node = try SimulatedBroker(SimulatedFileSystem(seed: random.next()), options: options)
         _ = try node.broker.createTopic(
             "t", partitions: Int32(Self.partitions), settings: ["internal.segment.bytes": "8192", "retention.ms": "-1"]
@@ -211,6 +216,13 @@ final class ExactlyOnceModel {
         throw Failure(description: "\(client.id), version 2: \(client.isVersion2): \(what) was refused: \(code)")
     }
 
+    /// The power goes more often where something begins, while that is being stored.
+    private func cutPowerSoon() {
+        guard !node.fileSystem.isHalted, random.chance(0.2) else { return }
+        // Two files that are written, and synced.
+        node.fileSystem.haltAtCall(node.fileSystem.callCount + random.number(in: 1...5))
+    }
+
     /// Goes on when what an outcome rests on is on disk.
     private func whenStored<Answer>(
         _ client: Client, _ outcome: TransactionCoordinator.Outcome<Answer>, isEarly: Bool = false,
@@ -287,7 +299,8 @@ final class ExactlyOnceModel {
                 client.id, identity, ["t": [Int32(partition)]], isVersion2: client.isVersion2, now: now)
         }
         guard outcome.answer == .none else { return try refused(client, outcome.answer, "a partition") }
-        try whenStored(client, outcome) { [unowned self] in
+        cutPowerSoon()
+        try whenStored(client, outcome, isEarly: control == .beginsEarly) { [unowned self] in
             if !client.isVersion2 { verified = verification() }
             try append(values, to: partition, verified, client)
         }
@@ -333,7 +346,8 @@ final class ExactlyOnceModel {
         let outcome = coordinator.addGroup(
             client.group, to: client.id, client.identity!, isVersion2: client.isVersion2)
         guard outcome.answer == .none else { return try refused(client, outcome.answer, "a group") }
-        try whenStored(client, outcome) { [unowned self] in
+        cutPowerSoon()
+        try whenStored(client, outcome, isEarly: control == .beginsEarly) { [unowned self] in
             if !client.isVersion2 { verified = verification() }
             try append(offset, verified, client)
         }
