@@ -10,7 +10,7 @@ import pytest
 
 from conftest import REPOSITORY, program
 from harness.broker import Broker, BrokerFailure
-from trials.attack.stage import Outcome, Stage, thread_seconds
+from trials.attack.stage import Outcome, Stage, thread_seconds, used_by_others
 
 
 class FakeStage(Stage):
@@ -67,9 +67,9 @@ def test_time_that_cannot_be_read_is_not_none_used(tmp_path):
     assert thread_seconds(tmp_path) == 1.5
 
 
-def outcome(http: float, kafka: float, machine: float = 0, disk: float = 0, faults: list[str] = []) -> Outcome:
+def outcome(http: float, kafka: float, machine: float = 0, disk: float = 0, others: float = 0, faults: list[str] = []) -> Outcome:
     waits = [edge for edge, longest in (("http", http), ("kafka", kafka)) if longest >= 0.5]
-    return Outcome("a-case", {"http": http, "kafka": kafka}, machine, disk, 0, 0, 0, (0, 0), True, 1.0, faults, waits, [])
+    return Outcome("a-case", {"http": http, "kafka": kafka}, machine, disk, others, 0, 0, 0, (0, 0), True, 1.0, faults, waits, [])
 
 
 def test_a_disk_excuses_only_a_produce_that_waited_about_as_long():
@@ -83,6 +83,22 @@ def test_a_machine_that_stands_still_excuses_waits_alone():
     assert outcome(0.6, 0.6, machine=0.3).is_excused()
     assert not outcome(0.6, 0.6, machine=0.1).is_excused()
     assert not outcome(0.6, 0.6, machine=0.3, disk=2, faults=["the broker ended with status 134"]).is_excused()
+
+
+def test_a_machine_that_others_use_excuses_waits_alone():
+    assert outcome(0.6, 0.6, others=0.6).is_excused()
+    assert not outcome(0.6, 0.6, others=0.4).is_excused()
+    assert not outcome(0.6, 0.6, others=0.9, faults=["500 MB at the peak"]).is_excused()
+
+
+def test_what_this_session_uses_is_not_others(tmp_path):
+    """Its processes, and their children that have ended; what another machine took is used by others."""
+    (tmp_path / "stat").write_text("cpu  100 20 30 7000 800 4 5 6 999 999\ncpu0 1 1 1 1 1 1 1 1 0 0\n")
+    session = os.getsid(0)
+    for process, of_session, ticks in ((7, session, "10 2 30 4"), (8, session + 1, "500 500 0 0")):
+        (tmp_path / str(process)).mkdir()
+        (tmp_path / str(process) / "stat").write_text(f"{process} (a) b) S 1 {process} {of_session} 0 -1 0 0 0 0 0 {ticks} 20 0 1 0 0\n")
+    assert used_by_others(tmp_path) == 100 + 20 + 30 + 4 + 5 + 6 - (10 + 2 + 30 + 4)
 
 
 @pytest.mark.control

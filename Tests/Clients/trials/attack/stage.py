@@ -339,24 +339,26 @@ class Processors:
     """Tells what of the processors others than this session's programs (the broker, the attacker, the client beside it) use from now on."""
 
     def __init__(self) -> None:
-        self.began, self.before = time.monotonic(), self._others()
+        self.began, self.before = time.monotonic(), used_by_others()
 
     def used_by_others(self) -> float:
-        """As a share of what all processors could do meanwhile; 0 where the kernel does not tell."""
+        """As a share of what all processors could do meanwhile."""
         ticks = (time.monotonic() - self.began) * os.sysconf("SC_CLK_TCK") * (os.cpu_count() or 1)
-        return max(0.0, (self._others() - self.before) / ticks)
+        return max(0.0, (used_by_others() - self.before) / ticks)
 
-    @staticmethod
-    def _others() -> int:
-        # Fields of proc_stat(5): user, nice, system, idle, iowait, irq, softirq, steal; what another machine took is used, too.
-        busy = [int(field) for field in pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-        ours, session = 0, os.getsid(0)
-        for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
-            with contextlib.suppress(OSError):
-                fields = stat.read_text().rpartition(") ")[2].split()
-                if int(fields[3]) == session:
-                    ours += sum(int(field) for field in fields[11:15])  # with its children that have ended
-        return sum(busy) - busy[3] - busy[4] - ours
+
+def used_by_others(proc: pathlib.Path = pathlib.Path("/proc")) -> int:
+    """Ticks that the processors have worked for others than this session's programs, since the machine began. Programs that ended are theirs who
+    started them once those have asked for it."""
+    # Fields of proc_stat(5): user, nice, system, idle, iowait, irq, softirq, steal; what another machine took is used, too.
+    busy = [int(field) for field in (proc / "stat").read_text().split("\n", 1)[0].split()[1:9]]
+    ours, session = 0, os.getsid(0)
+    for stat in proc.glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(") ")[2].split()
+            if int(fields[3]) == session:
+                ours += sum(int(field) for field in fields[11:15])  # with its children that have ended
+    return sum(busy) - busy[3] - busy[4] - ours
 
 
 def start_pinger(broker: Broker, one: Case) -> subprocess.Popen:
