@@ -180,6 +180,8 @@ public final class TLSStream: StreamTransform {
         if error == SSL_ERROR_WANT_READ { return unfinished(total) }
         let result: StreamResult = error == SSL_ERROR_ZERO_RETURN ? .end : failure()
         outcome = result
+        // Nothing behind the end of the stream is read.
+        dropStaged()
         return total > 0 && result != .refused ? .bytes(total) : result
     }
 

@@ -4,8 +4,8 @@ internal import CSystem
 ///
 /// A client that seals or sends each piece of a long frame by itself (librdkafka: records of TLS with 27 and 1,041 bytes) has a wake
 /// of our loop with nearly every one, which costs both sides more than the piece. The kernel can gather them: a socket is not readable
-/// below its mark (SO_RCVLOWAT). The mark never asks for more than the frame still lacks, so what it waits for comes, or the frame's
-/// clock ends the connection.
+/// below its mark (SO_RCVLOWAT). The mark never asks for more than the frame still lacks, so what it waits for comes, or the
+/// mark is taken away after `ConnectionLimits.gatherTimeout`.
 ///
 /// ```
 ///   a frame of which the length is known
@@ -36,15 +36,28 @@ extension Connection {
     func reviewArrival(got: Int?) {
         // What is left in the socket is read in the next turn, whatever the mark.
         guard listener.options.gathersFrames, state == .open, !isReadable else { return }
-        if let got { arrival.small = got < Arrival.smallPiece ? min(arrival.small + 1, Arrival.smallPieces) : 0 }
+        if let got {
+            arrival.small = held != nil && got < Arrival.smallPiece ? min(arrival.small + 1, Arrival.smallPieces) : 0
+        }
         // Bytes of a record may wait in the transform, and count for what the frame lacks.
         let lacking = held == nil || partialSince == 0 ? 0 : wanted - heldCount - (transform?.mostUnopened ?? 0)
         let isWorthIt = lacking >= Arrival.leastMark && (arrival.isMarked || arrival.small == Arrival.smallPieces)
         setArrivalMark(isWorthIt ? min(lacking, Arrival.mostMark) : Arrival.anyByte)
     }
 
+    /// Takes the mark away when nothing has been read for `gatherTimeout`, for what waits below it may be the last that comes: TLS ends a
+    /// stream by a record, behind which a client may keep its connection. The kernel wakes the loop for what is there.
+    func checkArrival() {
+        guard arrival.isMarked else { return }
+        let deadline = lastInputAt + limits.gatherTimeout.nanoseconds
+        if deadline > loop.now { return setTimer(OwnTimer.arrival, deadline: deadline) }
+        arrival.small = 0
+        setArrivalMark(Arrival.anyByte)
+    }
+
     func setArrivalMark(_ bytes: Int) {
         guard bytes != arrival.mark, state != .closed else { return }
+        if !arrival.isMarked { setTimer(OwnTimer.arrival, deadline: loop.now + limits.gatherTimeout.nanoseconds) }
         arrival.mark = bytes
         let result = millrace_set_receive_mark(fd, Int32(bytes))
         precondition(result == 0, "SO_RCVLOWAT \(bytes) failed with errno \(-result)")

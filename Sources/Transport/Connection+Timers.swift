@@ -24,6 +24,7 @@ extension Connection {
         static let handshake = -7
         static let preamble = -8
         static let peerEnd = -9
+        static let arrival = -10
     }
 
     func setTimer(_ id: Int, deadline: Int64) {
@@ -47,6 +48,7 @@ extension Connection {
         case OwnTimer.handshake: checkHandshake()
         case OwnTimer.preamble: checkPreamble()
         case OwnTimer.peerEnd: checkPeerEnd()
+        case OwnTimer.arrival: checkArrival()
         default: if state == .open { handler?.timerFired(id, on: self) }
         }
     }

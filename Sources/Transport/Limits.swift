@@ -48,6 +48,8 @@ public struct ConnectionLimits: Sendable {
     public var finishedTimeout: Duration = .seconds(2)
     /// Bytes read from one connection before the loop turns to the others.
     public var readShare = 1 << 20
+    /// How long small pieces of a long frame may wait in the socket for more to come, on a listener that gathers them.
+    public var gatherTimeout: Duration = .milliseconds(100)
 
     public init() {}
 }

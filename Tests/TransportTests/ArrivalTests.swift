@@ -15,6 +15,8 @@ extension TransportTests {
         ) throws -> Server {
             try Server(configure: {
                 $0.gathersFrames = gathers
+                // Only the tests of it wait for it.
+                $0.limits.gatherTimeout = .seconds(1000)
                 change(&$0.limits)
             })
         }
@@ -140,6 +142,32 @@ extension TransportTests {
             }
             #expect(isOpenStill == false)
             #expect(eventually { server.log.now.closed == [.inputStalled] })
+        }
+
+        /// A frame that goes on by small pieces is gathered; many small requests before it are none of its pieces.
+        @Test func smallRequestsCountForNoFrame() throws {
+            let server = try server()
+            let client = try Client(port: server.port)
+            for _ in 1...6 {
+                client.send(frame([1, 2]))
+                #expect(client.receiveFrame() == [1, 2])
+            }
+            // The counter moves at the end of a turn, behind the reply.
+            #expect(eventually { server.counters.bytesReceived.value == 6 * 6 })
+            let body = pattern(300_000)
+            let rest = begin(frame(body), server, client, pieces: Int(Arrival.smallPieces) - 1)
+            #expect(mark(server) == Arrival.anyByte)
+            client.send(Array(rest))
+            #expect(client.receiveFrame() == body)
+        }
+
+        @Test func whatWaitsBelowTheMarkIsReadWhenNothingElseComes() throws {
+            let server = try server { $0.gatherTimeout = .milliseconds(20) }
+            let client = try Client(port: server.port)
+            let rest = begin(frame(pattern(300_000)), server, client, pieces: 4)
+            client.send(Array(rest.prefix(5_000)))
+            #expect(eventually { server.counters.bytesReceived.value == 5_040 })
+            #expect(mark(server) == Arrival.anyByte)
         }
 
         @Test func aConnectionThatClosesReadsEveryByte() throws {
