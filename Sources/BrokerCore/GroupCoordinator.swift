@@ -34,6 +34,7 @@ public final class GroupCoordinator: Sendable {
         var countedBytes = 0
         /// Its groups are told that they are being loaded.
         var isSuspended = false
+        var suspensions = 0
         var resumption = Resumption()
         var rewrite = LogRewrite()
         var hold = SessionHold()

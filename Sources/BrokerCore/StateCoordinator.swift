@@ -47,9 +47,7 @@ extension StateCoordinator {
             let isServed = shard.term != nil
             shard.term = log.leaderEpoch
             if isServed { return false }
-            shard.isSuspended = true
-            shard.resumption = Resumption()
-            shard.beginLoading()
+            shard.suspend()
             return true
         }
         guard isNew, let reason = resume(shard) else { return }
@@ -59,11 +57,9 @@ extension StateCoordinator {
 
     /// Suspends a shard whose machine has been emptied.
     func suspendEmptied(_ shard: inout Shard) {
-        shard.isSuspended = true
-        shard.resumption = Resumption()
         // Whoever waits for it has been told that it failed.
         shard.ticket = 0
-        shard.beginLoading()
+        shard.suspend()
         Log.error(Self.suspendedMessage, "partition", shard.log.name)
         signal.raise()
     }
@@ -96,9 +92,14 @@ extension StateCoordinator {
         return next
     }
 
-    /// Replays a suspended shard's log and serves it. Returns why that cannot be done yet, or nil.
-    private func resume(_ shard: Lock<Shard>) -> String? {
-        let (log, term, empty) = shard.withLock { ($0.log, $0.term, $0.machine) }
+    /// Replays a suspended shard's log and serves it. Returns why that cannot be done yet, or nil: also where somebody else has done it,
+    /// or the shard is not ours any more.
+    func resume(_ shard: Lock<Shard>) -> String? {
+        // Under one lock: the machine of a shard that is suspended is empty and loading, and no other is to be replayed into.
+        let found = shard.withLock { shard in
+            shard.isSuspended && shard.term != nil ? (shard.log, shard.term, shard.machine, shard.suspensions) : nil
+        }
+        guard let (log, term, empty, suspensions) = found else { return nil }
         if log.unavailability != nil || log.hasLeftOutAppends { return "it is not available" }
         var machine = empty
         let bytes: Int64
@@ -108,17 +109,19 @@ extension StateCoordinator {
         } catch {
             return "\(error)"
         }
-        let isServed = shard.withLock { shard in
-            // Resigned meanwhile, and perhaps taken up again.
-            guard shard.isSuspended, shard.term == term else { return false }
+        let (isServed, isStillSuspended) = shard.withLock { shard in
+            // Resigned meanwhile, and perhaps taken up again; or served by another, and suspended again.
+            guard shard.isSuspended, shard.term == term, shard.suspensions == suspensions else {
+                return (false, shard.isSuspended && shard.term != nil)
+            }
             shard.machine = machine
             shard.isSuspended = false
             shard.resumption = Resumption()
             shard.wasReplayed(bytes)
-            return true
+            return (true, false)
         }
         // What is loaded before the coordinator serves begins with it.
         if isServed, isActive { begin(shard) }
-        return nil
+        return isStillSuspended ? "it was taken up anew meanwhile" : nil
     }
 }

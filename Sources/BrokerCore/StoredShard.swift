@@ -33,6 +33,8 @@ protocol StoredShard {
     /// Its log cannot be read, or may lose what was appended last: nothing is served until that is over, and the machine is empty
     /// and loading.
     var isSuspended: Bool { get set }
+    /// How often it was suspended: what was replayed for an earlier time is not what is to be served.
+    var suspensions: Int { get set }
     var resumption: Resumption { get set }
 
     /// Lets the machine, which is empty, begin to load.
@@ -52,6 +54,14 @@ struct Resumption {
 }
 
 extension StoredShard {
+    /// Serves nothing until the log was replayed.
+    mutating func suspend() {
+        isSuspended = true
+        suspensions += 1
+        resumption = Resumption()
+        beginLoading()
+    }
+
     /// Gives the machine what it needs from outside, with the memory of all shards.
     mutating func prepare(memoryBytes: Int) {
         machine.maxBatchBytes = log.settings.maxBatchBytes

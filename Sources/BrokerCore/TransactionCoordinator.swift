@@ -29,6 +29,7 @@ public final class TransactionCoordinator: Sendable {
         var newest = Offset(0)
         var countedBytes = 0
         var isSuspended = false
+        var suspensions = 0
         var resumption = Resumption()
         /// Counts how often its state was given up: what was begun of another is over, as the log says anew what is to be ended.
         var generation: UInt64 = 0

@@ -47,6 +47,7 @@ import Testing
             var ticket: UInt64 = 0
             var countedBytes = 0
             var isSuspended = false
+            var suspensions = 0
             var resumption = Resumption()
             var loadedBytes: Int64 = 0
 
@@ -130,6 +131,17 @@ import Testing
         // What is on disk is not waited for.
         rig.node.broker.store.commitPending()
         #expect(rig.sums.shards[0].withLock { $0.follow(rig.node.broker.store) } && rig.ticket == 0)
+    }
+
+    /// Of two threads that resume a shard the second finds it served, with what it has taken since.
+    @Test func whoComesTooLateReplaysNothingIntoWhatIsServed() throws {
+        let rig = try Rig()
+        #expect(rig.add(7) == 7)
+        #expect(rig.sums.resume(rig.sums.shards[0]) == nil)
+        #expect(rig.sums.shards[0].withLock { $0.machine.replayed } == 0)
+        #expect(rig.add(1) == 8)
+        rig.sums.unload(rig.log)
+        #expect(rig.sums.resume(rig.sums.shards[0]) == nil && rig.add(1) == nil)
     }
 
     @Test func whatACommitLeftOutIsNoState() throws {
