@@ -67,6 +67,20 @@ import Testing
         #expect(node.keyed("stored") == 3 && node.keyed("duplicate") == 3)
     }
 
+    /// What was in the topic of before is not in this one, and is not said to be.
+    @Test func aTopicThatIsMadeAnewHasNoneOfTheEvents() throws {
+        let node = try node()
+        #expect(try send(node, list(event(1), event(2))).statuses == ["ok", "ok"])
+        #expect(try send(node, event(3)).status == 201)
+        #expect(node.broker.deleteTopic(try #require(node.broker.catalog.topic(named: "orders"))) == nil)
+        let again = try send(node, list(event(1), event(4)))
+        #expect(again.status == 201 && again.statuses == ["ok", "ok"] && again.offsets == [0, 1])
+        let alone = try send(node, event(3))
+        #expect(alone.status == 201 && alone.fields["idempotent-replayed"] == nil)
+        #expect(try node.values("orders") == [event(1), event(4), event(3)])
+        #expect(try send(node, list(event(3), event(1))).statuses == ["duplicate", "duplicate"])
+    }
+
     @Test func anEventIsTheSameAloneAndAmongOthers() throws {
         let node = try node()
         let alone = try send(node, " \(event(1)) ")

@@ -52,6 +52,26 @@ import Testing
         #expect(begin(&table, 1, durable: 0) == .replay(request(1).reply))
     }
 
+    /// Once it is stored there, its key is that topic's; a request that has a key of its own keeps its answer.
+    @Test func anEventOfAnotherTopicIsNew() {
+        var table = table()
+        func ask(_ topic: TopicID?, _ loop: Int) -> IdempotencyTable.Answer {
+            table.begin(key(1), key(1001), of: topic, owner: Self.owner, loop: loop, nowMs: 0) { _ in true }
+        }
+        let (first, second) = (Self.partition.topicID, TopicID.random())
+        #expect(ask(first, 0) == .claimed)
+        store(&table, request(1))
+        #expect(ask(first, 0) == .replay(request(1).reply))
+        #expect(ask(nil, 0) == .replay(request(1).reply))
+        #expect(ask(second, 0) == .claimed)
+        #expect(ask(second, 1) == .busy)
+        var moved = request(1, offset: 0)
+        moved.partition = TopicPartition(topicID: second, partitionIndex: 0)
+        store(&table, moved)
+        #expect(ask(second, 1) == .replay(moved.reply))
+        #expect(ask(first, 1) == .claimed)
+    }
+
     @Test func anotherBodyIsAMismatchAtOnce() {
         var table = table()
         #expect(begin(&table, 1) == .claimed)

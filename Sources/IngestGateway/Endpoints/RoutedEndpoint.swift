@@ -89,7 +89,7 @@ extension GatewayLoop {
         let haveKeys = hasEventKeys(plan)
         if haveKeys, let rule = plan.idempotency {
             if let problem = readEventKeys(source, format, rule) { return refuseRouted(problem) }
-        } else if rejections.isEmpty, let answered = claimByContent(source, format, plan) {
+        } else if rejections.isEmpty, let answered = claimByContent(source, format, plan, to: topic) {
             return answered
         }
         if claim.isHeld || haveKeys, !gateway.idempotency.isOpen(topic) {
@@ -101,7 +101,7 @@ extension GatewayLoop {
         case .failure(let problem): return refuseRouted(problem)
         case .success(let bytes): rejectOversized(bytes)
         }
-        if haveKeys, let problem = claimEvents() { return refuseRouted(problem) }
+        if haveKeys, let problem = claimEvents(of: topic) { return refuseRouted(problem) }
         if !rejections.isEmpty, request.isAtomic || rejections.count == events.count { return refuseAll() }
         choosePartitions(of: topic)
         if request.isAtomic, let last = routed.order.last,

@@ -61,7 +61,7 @@ extension GatewayLoop {
 
     /// Claims the keys of all events that are left; those that are not to be stored are in `rejections` or in `routed.known` then. A
     /// problem refuses the request.
-    func claimEvents() -> Problem? {
+    func claimEvents(of topic: Topic) -> Problem? {
         let refused = Set(rejections.map(\.index))
         var first: [ShortDigest: Int] = [:]
         var asked: [Int] = []
@@ -85,7 +85,7 @@ extension GatewayLoop {
         claim = RequestClaim()
         (claim.isOfEvents, claim.owner) = (true, owner)
         switch gateway.idempotency.beginEvents(
-            asked.map { routed.eventKeys[$0]! }, owner: owner, loop: index, nowMs: wallClockMs)
+            asked.map { routed.eventKeys[$0]! }, of: topic.id, owner: owner, loop: index, nowMs: wallClockMs)
         {
         case .failure(let full): return fullProblem(full.answer)
         case .success(let answers):

@@ -119,7 +119,7 @@ extension GatewayLoop {
     /// Claims the key that the one event of the request has, where the route looks for it there. Called by configured routes
     /// once the event is checked. nil: go on.
     func claimByContent(
-        _ source: UnsafeRawBufferPointer, _ format: RoutedFormat, _ plan: IngestPlan
+        _ source: UnsafeRawBufferPointer, _ format: RoutedFormat, _ plan: IngestPlan, to topic: Topic
     ) -> Completion? {
         guard let rule = plan.idempotency, rule.source.isOfContent, !claim.isHeld else { return nil }
         guard let key = contentKey(rule, source, format, of: 0) else {
@@ -127,7 +127,7 @@ extension GatewayLoop {
                 ? refuseKeyed(Problem(.missingField, "The event has nothing of what the route takes for its key")) : nil
         }
         // Of the event alone, so that it is the same among others.
-        return claim(key, ShortDigest(of: events[0].bytes(of: source)))
+        return claim(key, ShortDigest(of: events[0].bytes(of: source)), of: topic.id)
     }
 
     /// What the event has of what the rule takes for a key; nil: not all of it.
@@ -169,8 +169,9 @@ extension GatewayLoop {
 
     // MARK: The claim
 
-    /// Claims the key for the request at hand; otherwise answers it. `fingerprint`: of the body.
-    private func claim(_ key: [UInt8], _ fingerprint: ShortDigest) -> Completion? {
+    /// Claims the key for the request at hand; otherwise answers it. `fingerprint`: of the body. `topic`: where an event with a key of its own
+    /// goes; a request that has one keeps its answer, whatever becomes of the topic.
+    private func claim(_ key: [UInt8], _ fingerprint: ShortDigest, of topic: TopicID? = nil) -> Completion? {
         if let problem = gateway.idempotency.problem { return refuseKeyed(problem) }
         claim = RequestClaim()
         claim.key = ShortDigest(of: scope + key)
@@ -178,7 +179,7 @@ extension GatewayLoop {
         let owner = keyOwner
         claim.owner = owner
         let answer = gateway.idempotency.begin(
-            claim.key, claim.fingerprint, owner: owner, loop: index, nowMs: wallClockMs)
+            claim.key, claim.fingerprint, of: topic, owner: owner, loop: index, nowMs: wallClockMs)
         switch answer {
         case .claimed:
             claim.isHeld = true

@@ -59,11 +59,11 @@ final class IdempotencyKeeper: Sendable {
     }
 
     func begin(
-        _ key: ShortDigest, _ fingerprint: ShortDigest, owner: KeyOwner, loop: Int, nowMs: Int64
+        _ key: ShortDigest, _ fingerprint: ShortDigest, of topic: TopicID?, owner: KeyOwner, loop: Int, nowMs: Int64
     ) -> IdempotencyTable.Answer {
         let answer = table.withLock { table in
             defer { show(table) }
-            return table.begin(key, fingerprint, owner: owner, loop: loop, nowMs: nowMs) { isOnDisk($0) }
+            return table.begin(key, fingerprint, of: topic, owner: owner, loop: loop, nowMs: nowMs) { isOnDisk($0) }
         }
         switch answer {
         case .claimed: break
@@ -79,7 +79,7 @@ final class IdempotencyKeeper: Sendable {
     /// The same for events that have keys of their own, some at a time so that nobody waits long for the table. What was claimed before
     /// there was no more room stays claimed until the claim is released.
     func beginEvents(
-        _ asked: [EventDigests], owner: KeyOwner, loop: Int, nowMs: Int64
+        _ asked: [EventDigests], of topic: TopicID, owner: KeyOwner, loop: Int, nowMs: Int64
     ) -> Result<[IdempotencyTable.EventAnswer], IdempotencyTable.Fullness> {
         var answers: [IdempotencyTable.EventAnswer] = []
         answers.reserveCapacity(asked.count)
@@ -88,7 +88,7 @@ final class IdempotencyKeeper: Sendable {
             let found = table.withLock { table in
                 defer { show(table) }
                 return table.beginEvents(
-                    next, isFirst: answers.isEmpty, owner: owner, loop: loop, nowMs: nowMs
+                    next, of: topic, isFirst: answers.isEmpty, owner: owner, loop: loop, nowMs: nowMs
                 ) { isOnDisk($0) }
             }
             switch found {
@@ -306,7 +306,7 @@ final class IdempotencyKeeper: Sendable {
             Log.error("keys of requests are not taken: the log of requests cannot be read", "reason", "\(error)")
             return isUnreadable.store(true, ordering: .relaxed)
         }
-        let lines = repair(&loaded)
+        let lines = repair(&loaded, nowMs)
         table.withLock { table in
             for request in loaded.requests.values.sorted(by: { $0.timeMs < $1.timeMs }) { table.load(request) }
             show(table)
@@ -331,7 +331,9 @@ final class IdempotencyKeeper: Sendable {
 
     /// Compares what was loaded with the logs of the topics: a line without its batch is void, and a batch without its line gets
     /// one. Gives the lines that say so.
-    private func repair(_ loaded: inout LoadedRequests) -> [IdempotencyRecord] {
+    ///
+    /// Whoever may write to a topic may write marks, too: they count for no longer than keys do, and for no more than there is room for.
+    private func repair(_ loaded: inout LoadedRequests, _ nowMs: Int64) -> [IdempotencyRecord] {
         var lines: [IdempotencyRecord] = []
         let catalog = broker.catalog
         for request in loaded.requests.values {
@@ -343,10 +345,13 @@ final class IdempotencyKeeper: Sendable {
             lines.append(.void(request.key))
             loaded.requests[request.key] = nil
         }
+        let mostKeys = table.withLock { $0.limits.keys }
         for (id, floors) in loaded.floors {
             guard let topic = catalog.topic(id: id) else { continue }
             for (log, floor) in zip(topic.partitions, floors) {
-                for request in marked(in: log, from: floor, topic) where loaded.requests[request.key] == nil {
+                for var request in marked(in: log, from: floor, topic) where loaded.requests[request.key] == nil {
+                    request.timeMs = min(request.timeMs, nowMs)
+                    if request.timeMs <= nowMs - ttlMs || loaded.requests.count >= mostKeys { continue }
                     loaded.requests[request.key] = request
                     lines.append(.stored(request, floor: floor))
                 }

@@ -8,7 +8,8 @@ import RecordFormat
 /// Where events have keys of their own, each record has the mark of its event, `2 KEY FINGERPRINT`; and the first record of such a batch has
 /// one in any case, `2` alone if its event has no key, so that a start sees by the first record whether to look at the others.
 ///
-/// A header that is none of ours (consumers may copy them from topic to topic) does no harm: its key is one that nobody has.
+/// A header that was copied from another topic, as consumers may do, does no harm: its key is one that nobody has there. Who writes to the topic
+/// can make one for a key that he can guess; see the page Idempotency.
 struct IdempotencyMark: Equatable {
     var key: ShortDigest
     var fingerprint: ShortDigest

@@ -118,12 +118,12 @@ struct IdempotencyTable {
 
     /// Asks for a key; `isOnDisk` is asked of what a commit was to make durable.
     mutating func begin(
-        _ key: ShortDigest, _ fingerprint: ShortDigest, owner: KeyOwner, loop: Int, nowMs: Int64,
-        isOnDisk: (Pending) -> Bool
+        _ key: ShortDigest, _ fingerprint: ShortDigest, of topic: TopicID? = nil, owner: KeyOwner, loop: Int,
+        nowMs: Int64, isOnDisk: (Pending) -> Bool
     ) -> Answer {
         precondition(claims[loop] == nil, "loop \(loop) begins a request before the one before it has ended")
         forget(before: nowMs - limits.ttlMs)
-        switch lookUp(key, fingerprint, isOnDisk) {
+        switch lookUp(key, fingerprint, of: topic, isOnDisk) {
         case .busy: return .busy
         case .mismatch: return .mismatch
         case .stored(let place):
@@ -144,13 +144,13 @@ struct IdempotencyTable {
     ///
     /// - Parameter isFirst: of the request's events.
     mutating func beginEvents(
-        _ asked: some Collection<EventDigests>, isFirst: Bool, owner: KeyOwner, loop: Int, nowMs: Int64,
+        _ asked: some Collection<EventDigests>, of topic: TopicID, isFirst: Bool, owner: KeyOwner, loop: Int, nowMs: Int64,
         isOnDisk: (Pending) -> Bool
     ) -> Result<[EventAnswer], Fullness> {
         precondition(
             (claims[loop] == nil) == isFirst, "loop \(loop) begins a request before the one before it has ended")
         forget(before: nowMs - limits.ttlMs)
-        let answers = asked.map { lookUp($0.key, $0.fingerprint, isOnDisk) }
+        let answers = asked.map { lookUp($0.key, $0.fingerprint, of: topic, isOnDisk) }
         let new = zip(asked, answers).filter { $0.1 == .claimed }.map { $0.0.key }
         let added = new.count * StoredRequest.fixedWeight
         if !new.isEmpty, let full = fullness(for: owner, keys: new.count, weight: added, nowMs: nowMs) {
@@ -168,11 +168,14 @@ struct IdempotencyTable {
         let answer: Answer
     }
 
-    /// `claimed`: nobody has it yet.
+    /// `claimed`: nobody has it yet. An event that is stored in another topic (its route's was deleted and made anew, or the route leads
+    /// elsewhere now) is not in this one; nil: whichever topic it is in.
     private mutating func lookUp(
-        _ key: ShortDigest, _ fingerprint: ShortDigest, _ isOnDisk: (Pending) -> Bool
+        _ key: ShortDigest, _ fingerprint: ShortDigest, of topic: TopicID?, _ isOnDisk: (Pending) -> Bool
     ) -> EventAnswer {
-        guard let entry = entries[key] else { return claimed.contains(key) ? .busy : .claimed }
+        guard let entry = entries[key], topic == nil || entry.request.partition.topicID == topic else {
+            return claimed.contains(key) ? .busy : .claimed
+        }
         if entry.request.fingerprint != fingerprint { return .mismatch }
         if let ticket = entry.ticket {
             let pending = Pending(
