@@ -204,9 +204,12 @@ final class HTTPConnection: ConnectionHandler {
 
     /// What is to become of the body of the request at hand.
     func wish(_ connection: Connection) -> BodyWish {
-        if let serves, loop.asksForHost, !isServed(serves, connection) { return .refused(loop.misdirected) }
         let found = self.found
         self.found = nil
+        if let serves, loop.asksForHost, !isServed(serves, connection) {
+            if let found { loop.settleUnread(found) }
+            return .refused(loop.misdirected)
+        }
         if let proxies = gateway.perimeter.proxies, let problem = findClient(proxies, connection) {
             if let found { loop.settleUnread(found) }
             return .refused(problem)
@@ -216,6 +219,8 @@ final class HTTPConnection: ConnectionHandler {
         }
         // Not before: requests of other clients may have come in between, and this one's caller was forgotten.
         if let found { caller?.take(found) }
+        // A request that is refused for another reason leaves nothing to the next one, and a guess is a guess all the same.
+        defer { if let unread = caller?.takeUnread() { loop.settleUnread(unread) } }
         return loop.admit(caller)
     }
 

@@ -106,6 +106,12 @@ final class Caller {
 
     func take(_ found: FoundCredential) { self.found = found }
 
+    /// What nobody has looked at.
+    func takeUnread() -> FoundCredential? {
+        defer { found = nil }
+        return found
+    }
+
     /// What was found of that credential, once.
     func takeVerdict(of credential: UnsafeRawBufferPointer) -> Verdict? {
         guard let found else { return nil }

@@ -11,16 +11,6 @@ extension GatewayLoop {
                 .authentication, who: who?.description ?? "", from: address.description, what: what, result: result))
     }
 
-    /// A change that who asks has asked for.
-    func audit(change what: String, on resource: String, isDone: Bool) {
-        let subject = asker?.registered.subject
-        gateway.audit?.note(
-            AuditEntry(
-                .change, who: subject?.principal.description ?? "", from: subject?.address.description ?? "",
-                what: what,
-                on: resource, result: isDone ? "DONE" : "REFUSED"))
-    }
-
     /// A permission that who asks does not have.
     func audit(denied operation: AclOperation, on resource: String, to asker: Asker) {
         guard let audit = gateway.audit else { return }
@@ -29,5 +19,14 @@ extension GatewayLoop {
             AuditEntry(
                 .refusal, who: subject.principal.description, from: subject.address.description, what: "\(operation)",
                 on: resource, result: "DENIED"))
+    }
+}
+
+extension AuditEntry {
+    /// A change that `subject` has asked for, nil where nobody is asked who he is.
+    init(change what: String, by subject: AccessSubject?, on resource: String, isDone: Bool) {
+        self.init(
+            .change, who: subject?.principal.description ?? "", from: subject?.address.description ?? "", what: what,
+            on: resource, result: isDone ? "DONE" : "REFUSED")
     }
 }

@@ -62,9 +62,14 @@ final class ReloadWork: ExchangeWork, @unchecked Sendable {
     }
 
     func begin(_ exchange: Exchange, for peer: PeerKey, _ done: @escaping @Sendable () -> Void) -> Bool {
-        gateway.broker.workers.submit { [self] in
+        let (asker, audit) = (exchange.asker?.registered.subject, gateway.audit)
+        return gateway.broker.workers.submit { [self] in
             if let outcome = reader.reload(isTrial: isTrial) {
                 result = .success(outcome)
+                // Here: who has asked may be gone, and what he has changed is told all the same.
+                if !isTrial {
+                    audit?.note(AuditEntry(change: "RELOAD", by: asker, on: outcome.file, isDone: outcome.problems.isEmpty))
+                }
             } else {
                 result = .failure(
                     Problem(.overloaded, "The configuration is being read for somebody else.", retryAfter: 1))
@@ -79,7 +84,6 @@ final class ReloadWork: ExchangeWork, @unchecked Sendable {
         switch result {
         case .failure(let problem): loop.answer(problem, instance: loop.head.path)
         case .success(let outcome):
-            if !isTrial { loop.audit(change: "RELOAD", on: outcome.file, isDone: outcome.problems.isEmpty) }
             if outcome.problems.isEmpty { loop.write(outcome, isTrial: isTrial) } else { loop.refuse(outcome) }
         }
         return .answered
