@@ -39,6 +39,8 @@ final class GatewayLoop {
     private var requestIDCount = 0
     /// The trace that it says it is part of; nil: none.
     private(set) var trace: TraceParent?
+    /// Whether its head says so: what goes on with a reply, or ends a request by a timer, has no head.
+    private(set) var hasReadTrace = false
     /// Who has made it; nil: nobody was asked.
     var asker: Asker?
     /// What its body is held against before it is handled, and what came of it; nil: it need not be signed.
@@ -137,6 +139,7 @@ final class GatewayLoop {
         continueReply(now: now, wallClockMs: wallClockMs)
         if asker != nil { asker = nil }
         if signature != nil { signature = nil }
+        hasReadTrace = true
         if head[.traceParent] != nil {
             trace = receivedTrace()
             metrics.traces(trace == nil ? .dropped : .continued).add()
@@ -198,7 +201,7 @@ final class GatewayLoop {
     func continueReply(now: Int64, wallClockMs: Int64) {
         self.now = now
         self.wallClockMs = wallClockMs
-        trace = nil
+        (trace, hasReadTrace) = (nil, false)
         reply = Reply()
         out.removeAll()
     }
@@ -216,6 +219,7 @@ final class GatewayLoop {
         if table !== routes { use(table) }
         self.asker = asker
         signature = nil
+        hasReadTrace = true
         if head[.traceParent] != nil { trace = receivedTrace() }
         route = match()
     }

@@ -4,6 +4,8 @@ import ByteBuffers
 import Configuration
 import Foundation
 import KafkaModel
+import LogStorage
+import RecordFormat
 import StorageIO
 import Testing
 
@@ -299,6 +301,33 @@ import Testing
             call += 1
         }
         #expect(call > 8)
+    }
+
+    /// Marks that a writer of the topic has made up count from the start at the latest, no longer than a key does, and up to the most keys.
+    @Test(arguments: [(24, 100, 3), (-25, 100, 0), (0, 2, 1)])
+    func marksOfOthersCountForNoMoreThanKeysDo(aheadHours: Int64, mostKeys: Int, known: Int) throws {
+        let other = try node()
+        #expect(try send(other, list(event(9), event(10), event(11))).status == 201)
+        let marks = try other.stored("orders").records.map { try #require($0.headers["idempotency"]) }
+        var options = GatewayOptions()
+        options.maxIdempotencyKeys = mostKeys
+        let node = try node(options)
+        #expect(try send(node, event(1)).status == 201)
+        let nowMs = BrokerClock.wallMs()
+        var batch = TestBatch(
+            marks.map { TestRecord(value: [0x30], headers: [.init("idempotency", Array($0.utf8))]) })
+        batch.baseTimestamp = nowMs + aheadHours * 3_600_000
+        let log = try #require(node.broker.catalog.topic(named: "orders")).partitions[0]
+        let slice = batch.bytes().withUnsafeBytes { ChunkPool.shared.slice(copying: $0) }
+        _ = try log.append(slice, origin: .broker, nowMs: nowMs).get()
+        node.broker.store.commitPending()
+        let next = try self.node(options, fileSystem: node.fileSystem.crash(keeping: .everything))
+        #expect(next.metric("millrace_idempotency_keys") == 1 + known)
+        if known < marks.count { return }
+        let reply = try send(next, list(event(9), event(10)))
+        #expect(reply.statuses == ["duplicate", "duplicate"])
+        let since = try #require(reply.results[0]["timestamp"] as? String)
+        #expect(since < ReceivedAt.text(ofMs: nowMs + 3_600_000))
     }
 
     /// Neighbours go to different partitions.

@@ -399,6 +399,31 @@ import Transport
         #expect(eventually { harness.metric("millrace_http_inflight_bytes") == 0 })
     }
 
+    /// Others of his address have guessed too often meanwhile: he is told that, has guessed all the same, and leaves nothing to the request
+    /// behind his.
+    @Test func aVerdictThatNobodyAsksForIsCounted() throws {
+        let desk = TokenDesk()
+        let harness = try harness(tokens: desk)
+        let client = try harness.connect()
+        let guess = HTTPClient.request("GET", "/stats", nil, fields: ["Authorization: Bearer later-bad"])
+        try client.send(guess)
+        #expect(eventually { desk.later.withLock { $0.count == 1 } })
+        let other = try harness.connect()
+        var status = 401
+        while status == 401 {
+            try other.send(HTTPClient.request("GET", "/stats", nil, fields: ["Authorization: Bearer gk_1"]))
+            status = try other.receive().status
+        }
+        #expect(status == 429)
+        let counted = try #require(harness.metric(Self.rejected))
+        desk.decide()
+        #expect(try client.receive().status == 429)
+        #expect(harness.metric(Self.rejected) == counted + 1)
+        try client.send(guess)
+        #expect(try client.receive().status == 429)
+        #expect(harness.metric(Self.rejected) == counted + 1)
+    }
+
     @Test func whoGuessesIsStopped() throws {
         let harness = try harness()
         let client = try harness.connect()

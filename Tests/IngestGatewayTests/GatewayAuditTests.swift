@@ -1,10 +1,12 @@
 import BrokerCore
+import BrokerTestKit
 import ByteBuffers
 import IngestGateway
 import KafkaModel
 import Security
 import Telemetry
 import Testing
+import Transport
 
 /// What the audit is told of HTTP, and that no credential is in it.
 @Suite struct GatewayAuditTests {
@@ -69,5 +71,47 @@ import Testing
         }
         let secret = try #require(shown.split(separator: "_").last)
         #expect(!whole.contains("canary") && !whole.contains(secret) && !whole.contains(code))
+    }
+
+    /// Who has asked has changed something, whether he waits for the answer or not.
+    @Test func aReloadIsToldThoughItsAskerHasGone() throws {
+        let told = Lock<[UInt8]>([])
+        let audit = AuditLog(metrics: MetricsRegistry()) { lines in
+            told.withLock { $0 += lines }
+            return true
+        }
+        let node = try GatewayHarness(separatesOperators: true, audit: audit)
+        let reader = HeldReader()
+        node.gateway.readConfiguration(by: reader)
+        let port = try node.listen { gateway in
+            var options = gateway.listenerOptions(host: "127.0.0.1", port: 0, isForOperators: true)
+            options.limits.finishedTimeout = .milliseconds(20)
+            return options
+        }
+        do {
+            let client = try HTTPClient(port: port)
+            try client.send(
+                HTTPClient.request(
+                    "POST", "/v1/configuration:reload", Array("{}".utf8), fields: ["Content-Type: application/json"]))
+            #expect(eventually { reader.isAsked.withLock { $0 } })
+        }
+        #expect(eventually { node.metric("millrace_http_connections") == 0 })
+        reader.isHeld.withLock { $0 = false }
+        let entry = "\"what\":\"RELOAD\",\"on\":\"/etc/millrace.yaml\",\"result\":\"DONE\""
+        #expect(eventually { told.withLock { String(decoding: $0, as: UTF8.self) }.contains(entry) })
+        audit.stop()
+    }
+
+    /// Reads when it is let.
+    private final class HeldReader: ConfigurationReader {
+        let isAsked = Lock(false)
+        let isHeld = Lock(true)
+
+        func reload(isTrial: Bool) -> ReloadOutcome? {
+            isAsked.withLock { $0 = true }
+            let pause = Signal()
+            while isHeld.withLock({ $0 }) { pause.wait(timeoutMs: 1) }
+            return ReloadOutcome(file: "/etc/millrace.yaml")
+        }
     }
 }

@@ -1,5 +1,6 @@
 import BrokerCore
 import BrokerTestKit
+import ByteBuffers
 import Configuration
 import Foundation
 import Testing
@@ -144,6 +145,16 @@ import Testing
         #expect(try Self.headers(node, "X-Correlation-Id: c-1")["traceparent"] == first)
         let quiet = try Self.node(.unsampled)
         #expect(try Self.headers(quiet)["traceparent"]?.hasSuffix("-00") == true)
+    }
+
+    /// Of a reply that goes on the head is gone: a trace begun for it would be another than the one that came.
+    @Test func aLineWithoutTheHeadNamesNoTrace() throws {
+        let node = try Self.node(.sampled)
+        let loop = GatewayLoop(gateway: node.gateway, index: 0, pool: ChunkPool())
+        loop.continueReply(now: 1, wallClockMs: 1)
+        #expect(loop.currentTrace != nil && loop.traceFields.isEmpty)
+        loop.begin(now: 1, wallClockMs: 1)
+        #expect(loop.traceFields.count == 4)
     }
 
     @Test func aWorkersRequestHasTheSameTrace() throws {

@@ -197,7 +197,6 @@ struct StoredEvents: Equatable {
 }
 
 /// The reply that a repeat of the request gets.
-
 struct StoredReply: Equatable {
     var status: Int
     var form: Form

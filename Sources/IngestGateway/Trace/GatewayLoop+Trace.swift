@@ -43,9 +43,9 @@ extension GatewayLoop {
         return state.text
     }
 
-    /// The fields of a log line that name the trace; empty: there is none.
+    /// The fields of a log line that name the trace; empty: there is none, or it is not known here whether one came.
     var traceFields: [any CustomStringConvertible] {
-        guard let trace = currentTrace else { return [] }
+        guard hasReadTrace, let trace = currentTrace else { return [] }
         return ["trace_id", trace.traceID, "span_id", trace.spanID]
     }
 }
