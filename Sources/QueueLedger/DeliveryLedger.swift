@@ -112,7 +112,8 @@ public struct DeliveryLedger: Sendable {
     /// Ends the loading. All of the log's messages that `rangesToRead` names were told.
     ///
     /// - Parameters:
-    ///   - generation: of this loading, such as the leader epoch it was loaded under: never the same as of the one before.
+    ///   - generation: of this loading: never the same as of one before. The leader epoch alone is not enough, as a
+    ///     ledger whose commit failed is loaded anew under the same one.
     ///   - logEndOffset: exclusive; that of `rangesToRead`. What was not told below it is ended.
     /// - Throws: the records read do not belong together; the ledger must not be served then.
     public mutating func finishLoading(

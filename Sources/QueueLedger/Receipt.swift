@@ -15,7 +15,7 @@ public struct Receipt: Hashable, Sendable {
 
 /// The number of one receive call that gave messages out: no two calls of one ledger have the same, also not when a
 /// crash lost the record of one. The upper 24 bits are the ledger's generation, that is one loading of it; the rest
-/// counts its calls.
+/// counts its calls from 1 on: 0 is no lease's.
 public struct LeaseNumber: RawRepresentable, Hashable, Sendable {
     public var rawValue: UInt64
 
@@ -25,8 +25,8 @@ public struct LeaseNumber: RawRepresentable, Hashable, Sendable {
 
     /// - Parameter generation: its lower 24 bits count.
     init(generation: Int32, call: UInt64) {
-        precondition(call < 1 << Self.callBits, "a ledger was not loaded anew for a trillion receive calls")
-        rawValue = UInt64(UInt32(bitPattern: generation) & 0xff_ffff) << Self.callBits | call
+        precondition(call + 1 < 1 << Self.callBits, "a ledger was not loaded anew for a trillion receive calls")
+        rawValue = UInt64(UInt32(bitPattern: generation) & 0xff_ffff) << Self.callBits | (call + 1)
     }
 }
 

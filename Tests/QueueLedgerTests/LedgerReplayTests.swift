@@ -116,6 +116,19 @@ import Testing
         #expect(queue.acknowledge(again) == [.done])
     }
 
+    /// The first lease of the first leader epoch is one like the others, also in a snapshot.
+    @Test func theFirstLeaseOfGenerationZeroIsALease() throws {
+        var queue = LedgerDriver()
+        queue.ledger = try queue.loaded(generation: 0)
+        queue.send(2)
+        let given = queue.receive(1)
+        #expect(given[0].receipt.lease.rawValue != 0)
+        queue.snapshot()
+        let loaded = try queue.loaded()
+        #expect(loaded.counters.inFlight == 1)
+        #expect(loaded.scan() == queue.ledger.scan())
+    }
+
     /// The straggler's price is one message's, whatever came after it.
     @Test func oneStragglerKeepsNoStateOfOthers() throws {
         var queue = LedgerDriver()

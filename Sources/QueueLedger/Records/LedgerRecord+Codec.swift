@@ -130,6 +130,7 @@ extension LedgerValue {
 
     private static func lease(_ reader: inout ByteReader) throws(DecodeError) -> LeaseRecord {
         let number = UInt64(bitPattern: try reader.varlong())
+        guard number != 0 else { throw .invalid("number of a lease", position: reader.position) }
         let start = try time(&reader)
         let span = try Self.number(&reader, in: 0...LedgerSettings.maxVisibilityMs, "length of a lease")
         let owner = UInt32(try Self.number(&reader, in: 0...Int64(UInt32.max), "owner of a lease"))

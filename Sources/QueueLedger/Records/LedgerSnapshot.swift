@@ -94,6 +94,7 @@ extension SnapshotPart {
         let state = try LedgerValue.number(&reader, in: 1...4, "state of a message")
         let receives = try LedgerValue.number(&reader, in: 0...Int64(UInt16.max), "number of deliveries")
         let lease = before.lease &+ UInt64(bitPattern: try reader.varlong())
+        guard lease != 0 else { throw .invalid("number of a lease", position: reader.position) }
         let first = before.firstMs &+ (try reader.varlong())
         let deadline = before.deadlineMs &+ (try reader.varlong())
         guard (0...LedgerValue.maxTimeMs).contains(first), (0...LedgerValue.maxTimeMs).contains(deadline) else {
