@@ -117,8 +117,9 @@ extension DeliveryLedger {
 
     // MARK: Time
 
-    /// Leases and delays that end in one call, so that a crowd of them holds up nobody. When more are due, the next
-    /// calls let them end; what is asked of such a lease looks at its deadline.
+    /// Deadlines of messages that end in one call, so that a crowd of them holds up nobody; as many delayed runs of the
+    /// backlog, and as many de-duplication ids. When more are due, the next calls let them end; what is asked of such a
+    /// lease or id looks at its deadline.
     static let maxDue = 1024
 
     /// Lets happen what is due: leases and delays end. Nothing of it is a record, as the deadlines are.
@@ -127,9 +128,9 @@ extension DeliveryLedger {
             guard let slot = slots.timers.first, slots.deadlines[Int(slot)] <= nowMs else { break }
             if slots.states[Int(slot)] == .inFlight { leaseEnded(slot) } else { move(slot, to: .available) }
         }
-        backlog.passTime(nowMs)
-        held.passTime(nowMs)
-        sent.passTime(nowMs)
+        backlog.passTime(nowMs, most: Self.maxDue)
+        held.passTime(nowMs, most: Self.maxDue)
+        sent.passTime(nowMs, most: Self.maxDue)
         attempts.passTime(nowMs)
     }
 }

@@ -67,6 +67,35 @@ import Testing
         #expect(queue.counters.visible == 5_000 && queue.counters.inFlight == 0)
     }
 
+    /// What comes and goes behind a message that is delayed leaves nothing behind.
+    @Test func aDelayedMessageInFrontKeepsNoStateOfOthers() {
+        var queue = LedgerDriver()
+        queue.send(delayMs: 900_000)
+        for _ in 0..<5_000 {
+            queue.send()
+            #expect(queue.acknowledge(queue.receive()) == [.done])
+        }
+        #expect(queue.counters.live == 1)
+        #expect(queue.ledger.memoryBytes < 20_000, "\(queue.ledger.memoryBytes) bytes")
+        queue.pass(900_000)
+        #expect(queue.receive(10).offsets == [0])
+        #expect(queue.ledger.faults() == [])
+    }
+
+    /// Each message with a delay of its own is a run of the backlog.
+    @Test func aCrowdOfDelaysIsWorkedOffByCalls() {
+        var queue = LedgerDriver()
+        for index in 0..<3_000 { queue.send(delayMs: 1_000 + Int64(index % 2)) }
+        queue.nowMs += 2_000
+        queue.perform { $0.advance(nowMs: $1) }
+        #expect(queue.counters.visible == DeliveryLedger.maxDue)
+        #expect(queue.ledger.nextDeadline.map { $0 <= queue.nowMs } == true)
+        while let deadline = queue.ledger.nextDeadline, deadline <= queue.nowMs {
+            queue.perform { $0.advance(nowMs: $1) }
+        }
+        #expect(queue.counters.visible == 3_000 && queue.counters.delayed == 0)
+    }
+
     /// A receive and its acknowledgement take a few bytes of the log.
     @Test func recordsAreSmall() {
         var queue = LedgerDriver()

@@ -2,7 +2,7 @@ internal import ByteBuffers
 
 /// The messages that were never given out and have no slot: runs of offsets, each with the time from which it may be
 /// received. Without delays it is one run, whatever its length; a gap in the offsets, or another time, begins a new
-/// one.
+/// one. Runs that became empty take no more room than the others.
 struct Backlog: Sendable {
     struct Run: Sendable {
         var first: Int64
@@ -23,9 +23,14 @@ struct Backlog: Sendable {
     }
 
     static let always = Int64.min
+    /// Empty runs that are not worth moving the others for.
+    private static let keptRuns = 16
 
-    /// In the order of their offsets. One in the middle that became empty stays until those before it are.
+    /// In the order of their offsets. One in the middle that became empty stays until those before it are, or until
+    /// most are such: a delayed message may be in front of any number of others that come and go.
     private var runs: ContiguousArray<Run> = []
+    /// Empty runs from `head` on.
+    private var emptied = 0
     /// The number of `runs[0]`.
     private var base = 0
     /// Runs before this one are taken; they are cut off when they are the greater part.
@@ -41,7 +46,7 @@ struct Backlog: Sendable {
     /// The lowest offset in it.
     var firstOffset: Int64? { isEmpty ? nil : runs[head].first }
     var memoryBytes: Int {
-        runs.capacity * MemoryLayout<Run>.stride + ready.count * MemoryLayout<Int>.stride
+        runs.capacity * MemoryLayout<Run>.stride + ready.count * MemoryLayout<Int?>.stride
             + waiting.count * MemoryLayout<DueRun>.stride
     }
     /// The runs that have messages, in the order of their offsets.
@@ -64,9 +69,10 @@ struct Backlog: Sendable {
         if at == Self.always { ready.append(number) } else { waiting.insert(DueRun(at: at, number: number)) }
     }
 
-    /// Makes visible what is due. Costs one step a run.
-    mutating func passTime(_ nowMs: Int64) {
-        while let due = waiting.first, due.at <= nowMs {
+    /// Makes visible what is due, of `most` runs at most; `nextDeadline` tells that there are more.
+    mutating func passTime(_ nowMs: Int64, most: Int) {
+        for _ in 0..<most {
+            guard let due = waiting.first, due.at <= nowMs else { break }
             waiting.removeFirst()
             guard due.number >= base + head else { continue }
             let at = due.number - base
@@ -93,6 +99,11 @@ struct Backlog: Sendable {
         return ranges
     }
 
+    func contains(_ offset: Int64) -> Bool {
+        let at = place(of: offset)
+        return at < runs.count && runs[at].first <= offset
+    }
+
     /// Takes offsets out, wherever they are; those that are not in it are ignored. Returns how many there were.
     mutating func take(_ first: Int64, end: Int64) -> Int {
         var at = place(of: first)
@@ -104,13 +115,15 @@ struct Backlog: Sendable {
                 count(run, -Int(to - from))
                 taken += Int(to - from)
                 if from > run.first, to < run.end {
-                    split(at, at: to)
-                    runs[at].end = from
+                    // The range ends within the run, so there is nothing to take behind it.
+                    split(at, around: from..<to)
+                    return taken
                 } else if from == run.first {
                     runs[at].first = to
                 } else {
                     runs[at].end = from
                 }
+                if runs[at].first == runs[at].end { emptied += 1 }
             }
             at += 1
         }
@@ -124,6 +137,7 @@ struct Backlog: Sendable {
         let run = runs[head]
         count(run, -1)
         runs[head].first += 1
+        if runs[head].first == runs[head].end { emptied += 1 }
         cut()
         return (run.first, run.visibleAtMs)
     }
@@ -144,22 +158,23 @@ struct Backlog: Sendable {
         return low
     }
 
-    /// Makes two of a run. Numbers behind it change, so this rebuilds what refers to them: only gaps in the middle of a
-    /// run do it, which are found where a log was compacted.
-    private mutating func split(_ place: Int, at offset: Int64) {
+    /// Makes two of a run. Costs a step for each run: only gaps in the middle of a run do it, which are found where a
+    /// log was compacted.
+    private mutating func split(_ place: Int, around removed: Range<Int64>) {
         var rest = runs[place]
-        rest.first = offset
-        runs[place].end = offset
+        rest.first = removed.upperBound
+        runs[place].end = removed.lowerBound
+        rebuild(runs[head...place] + [rest] + runs[(place + 1)...])
+    }
+
+    /// Takes these runs instead of all that there are, but for empty ones. Numbers change, so what refers to them is
+    /// made anew; the visible ones are in the order of their offsets then.
+    private mutating func rebuild(_ all: some Sequence<Run>) {
         let (visible, delayed) = (visible, delayed)
-        let all = Array(runs[head...place]) + [rest] + Array(runs[(place + 1)...])
-        let lower = head
         removeAll()
-        runs = ContiguousArray(repeating: Run(first: 0, end: 0, visibleAtMs: Self.always), count: lower)
-        head = lower
-        for run in all {
+        for run in all where run.first < run.end {
             let number = runs.count
             runs.append(run)
-            guard run.first < run.end else { continue }
             if run.visibleAtMs == Self.always {
                 ready.append(number)
             } else {
@@ -169,13 +184,17 @@ struct Backlog: Sendable {
         (self.visible, self.delayed) = (visible, delayed)
     }
 
-    /// Drops the empty runs at the front.
+    /// Drops the empty runs at the front, and all of them when they are the greater part.
     private mutating func cut() {
-        while head < runs.count, runs[head].first >= runs[head].end { head += 1 }
+        while head < runs.count, runs[head].first >= runs[head].end {
+            head += 1
+            emptied -= 1
+        }
+        if emptied > Self.keptRuns, emptied * 2 > runs.count - head { return rebuild(Array(runs[head...])) }
         while let number = ready.first, number < base + head || runs[number - base].first >= runs[number - base].end {
             ready.removeFirst()
         }
-        guard head > 16, head * 2 > runs.count else { return }
+        guard head > Self.keptRuns, head * 2 > runs.count else { return }
         runs.removeFirst(head)
         base += head
         head = 0

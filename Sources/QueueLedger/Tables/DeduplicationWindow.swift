@@ -26,8 +26,10 @@ struct DeduplicationWindow: Sendable {
         order.append((id, atMs))
     }
 
-    mutating func passTime(_ nowMs: Int64) {
-        while let first = order.first, first.atMs + LedgerSettings.deduplicationMs <= nowMs {
+    /// Forgets what is over, `most` ids at most: `original` looks at the time itself.
+    mutating func passTime(_ nowMs: Int64, most: Int) {
+        for _ in 0..<most {
+            guard let first = order.first, first.atMs + LedgerSettings.deduplicationMs <= nowMs else { break }
             order.removeFirst()
             if messages[first.id]?.atMs == first.atMs { messages[first.id] = nil }
         }
