@@ -44,9 +44,7 @@ public struct ReceiptSeal: Sendable {
             bytes.count == Self.sealedBytes + Self.tagBytes, bytes[0] == Self.version
         else { return nil }
         let expected = tag(of: Array(bytes[..<Self.sealedBytes]))
-        // All bytes are looked at, so the time says nothing about where they differ.
-        let difference = zip(expected, bytes[Self.sealedBytes...]).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) }
-        guard difference == 0 else { return nil }
+        guard ConstantTime.equal(expected, Array(bytes[Self.sealedBytes...])) else { return nil }
         return bytes.withUnsafeBytes { raw in
             func field<T: FixedWidthInteger & BitwiseCopyable>(at position: Int, _ type: T.Type = T.self) -> T {
                 // In bounds: the length was checked, and the fields are those of the drawing.

@@ -61,6 +61,16 @@ import Testing
         #expect(group.counters.live == 1)
     }
 
+    /// The start offset may move into the middle of a range: the rest of it is settled by its own types.
+    @Test func whatTheStartOffsetHasNotPassedIsSettledStill() {
+        var group = Self.group()
+        group.send(4)
+        _ = group.receive(4, owner: 1)
+        group.perform { ledger, _ in ledger.retain(from: Offset(2)) }
+        #expect(acknowledge(&group, [batch(0, 3, .reject, .reject, .release, .accept)]) == .done)
+        #expect(group.counters.visible == 1 && group.counters.live == 1)
+    }
+
     @Test func controlRecordsWithinARangeAreGaps() {
         var group = Self.group()
         group.send(1)

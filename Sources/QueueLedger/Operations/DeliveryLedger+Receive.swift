@@ -42,8 +42,9 @@ extension DeliveryLedger {
     /// Gives out messages that may be received now, redelivered ones and new ones by turns. A constant number of steps
     /// for each, or a logarithm of the messages in flight, at any depth.
     ///
-    /// The lease counts from `apply` on. A reply may leave before its record is on disk: a crash then forgets the
-    /// lease, and its messages come again earlier than they would have.
+    /// The lease counts from `apply` on. A reply may leave before its record is on disk: a crash then forgets the lease
+    /// and its delivery, and its messages come again earlier than they would have. With `fifo` it waits, since a group
+    /// would have two receivers then.
     public mutating func receive(_ request: ReceiveRequest, nowMs: Int64) -> LedgerStep<ReceiveReply> {
         requireActive()
         precondition(

@@ -49,8 +49,9 @@ extension DeliveryLedger {
             else { return LedgerStep(reply: .invalidRequest) }
             before = last
             // A record that is ended since, with all before it, is settled as far as its consumer is concerned.
-            if last < floor.rawValue { continue }
-            for offset in first...last {
+            let alive = max(first, floor.rawValue)
+            if last < alive { continue }
+            for offset in alive...last {
                 let type = batch.types.count == 1 ? batch.types[0] : batch.types[Int(offset - first)]
                 switch settling(offset, type, owner, nowMs) {
                 case .acquired: offsets[type, default: []].append(offset)
@@ -69,17 +70,12 @@ extension DeliveryLedger {
     private func settling(_ offset: Int64, _ type: ShareAcknowledgement, _ owner: UInt32, _ nowMs: Int64) -> Settling {
         guard let slot = slots.slot(of: offset) else {
             // Control records lie within acquired ranges, and have no lock.
-            return type == .gap && offset < end && !isUnreceived(offset) ? .nothing : .invalid
+            return type == .gap && offset < end && !backlog.contains(offset) && !held.contains(offset) ? .nothing : .invalid
         }
         let isOwn =
             slots.states[Int(slot)] == .inFlight && slots.owners[Int(slot)] == owner
             && slots.deadlines[Int(slot)] > nowMs
         return isOwn ? .acquired : .invalid
-    }
-
-    private func isUnreceived(_ offset: Int64) -> Bool {
-        let runs = backlog.all + held.all
-        return runs.contains { $0.first <= offset && offset < $0.end }
     }
 
     private static func records(
