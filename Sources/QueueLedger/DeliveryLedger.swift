@@ -115,12 +115,18 @@ public struct DeliveryLedger: Sendable {
     ///   - generation: of this loading: never the same as of one before. The leader epoch alone is not enough, as a
     ///     ledger whose commit failed is loaded anew under the same one.
     ///   - logEndOffset: exclusive; that of `rangesToRead`. What was not told below it is ended.
-    /// - Throws: the records read do not belong together; the ledger must not be served then.
+    /// - Throws: the records read do not belong together, or speak of messages at `logEndOffset` or behind it; the
+    ///   ledger must not be served then.
     public mutating func finishLoading(
         generation: Int32, logEndOffset: Offset, nowMs: Int64
     ) throws(DecodeError) {
         precondition(phase == .loading, "a ledger that is \(phase) was told that it is loaded")
         try journal.finishReplay()
+        // A log that has lost its end gives those offsets to other messages, which would count as given out or ended.
+        let ahead = logEndOffset.rawValue..<OffsetRange.maxOffset.rawValue + 1
+        guard fresh!.overlap(with: ahead) == [ahead] else {
+            throw .invalid("a ledger's message behind the end of the messages' log", position: 0)
+        }
         fresh = nil
         // The last messages may be ended, and are told no more then.
         end = max(end, logEndOffset.rawValue)

@@ -103,6 +103,18 @@ import Testing
         #expect(throws: DecodeError.self) { try queue.loaded(from: log) }
     }
 
+    /// What takes the offset of a message that is gone would count as given out, or as ended.
+    @Test(arguments: [false, true]) func aLogThatHasLostItsEndIsRefused(_ isEnded: Bool) throws {
+        var queue = LedgerDriver()
+        queue.send(3)
+        let given = queue.receive(3)
+        if isEnded { _ = queue.acknowledge(given) }
+        queue.messages.removeLast()
+        #expect(throws: DecodeError.self) { try queue.loaded() }
+        queue.snapshot()
+        #expect(throws: DecodeError.self) { try queue.loaded() }
+    }
+
     /// A lease that a crash forgot is given again under another number, so the first receipt is an old one.
     @Test func aLostLeasesReceiptIsOld() throws {
         var queue = LedgerDriver()

@@ -70,7 +70,8 @@ extension DeliveryLedger {
     private func settling(_ offset: Int64, _ type: ShareAcknowledgement, _ owner: UInt32, _ nowMs: Int64) -> Settling {
         guard let slot = slots.slot(of: offset) else {
             // Control records lie within acquired ranges, and have no lock.
-            return type == .gap && offset < end && !backlog.contains(offset) && !held.contains(offset) ? .nothing : .invalid
+            let isEnded = offset < end && !backlog.contains(offset) && !held.contains(offset)
+            return type == .gap && isEnded ? .nothing : .invalid
         }
         let isOwn =
             slots.states[Int(slot)] == .inFlight && slots.owners[Int(slot)] == owner
