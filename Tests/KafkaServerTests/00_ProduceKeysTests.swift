@@ -26,7 +26,8 @@ import Testing
                 key: keyed ? Array("k\(index)".utf8) : nil, value: [UInt8](repeating: 7, count: valueBytes),
                 timestampMs: 1_700_000_000_000)
         }
-        return Array(try builder.finish(.init(compression: compression)).bytes)
+        // Copied while its chunk is held: `bytes` of a temporary may name a chunk that went back to its pool.
+        return try builder.finish(.init(compression: compression)).array
     }
 
     private func busy(_ broker: TestBroker) -> BusyWorkers {
