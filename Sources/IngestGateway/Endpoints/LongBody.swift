@@ -181,7 +181,7 @@ extension GatewayLoop {
     static let longCheckedBody = 128 << 10
     /// The same where events have keys of their own, which is two digests for as little as a dozen bytes; and of CSV, whose cells bring a
     /// name each into the text that is made of them.
-    static let longDigestedBody = 16 << 10
+    static let longDigestedBody = 8 << 10
     /// Bytes where they are scanned once and copied, at some 1,000 MB/s.
     static let longPlainBody = 512 << 10
 
