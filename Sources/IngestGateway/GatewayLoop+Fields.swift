@@ -5,8 +5,16 @@ import HTTPWire
 extension GatewayLoop {
     /// Writes them as lines. What frames the body, and the connection, is not among them.
     func writeFields(of reply: Reply, into out: inout ByteWriter) {
-        if reply.status != 204 { ResponseHead.field(&out, "Content-Type", reply.contentType) }
-        ResponseHead.field(&out, "X-Request-Id", requestID)
+        // Every reply has these two: constant text in as few pieces as there can be.
+        if reply.status == 204 {
+            out.text("X-Request-Id: ")
+        } else {
+            out.text("Content-Type: ")
+            out.text(reply.contentType)
+            out.text("\r\nX-Request-Id: ")
+        }
+        out.bytes(requestID)
+        out.text("\r\n")
         if let allow = reply.allow {
             out.text("Allow: ")
             allow.write(into: &out)

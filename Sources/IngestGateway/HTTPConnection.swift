@@ -23,7 +23,7 @@ import Transport
 /// a timer that comes late for a request that is whole is ignored.
 final class HTTPConnection: ConnectionHandler {
     let gateway: Gateway
-    unowned let loop: GatewayLoop
+    let loop: GatewayLoop
 
     var state = State.head
     private var progress = HeadProgress()
