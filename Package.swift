@@ -68,7 +68,7 @@ let package = Package(
             "BrokerCore",
             [
                 "KafkaModel", "ByteBuffers", "RecordFormat", "Security", "StorageIO", "LogStorage", "Coordinators",
-                "Telemetry",
+                "QueueLedger", "Telemetry",
             ]),
 
         // Edges.

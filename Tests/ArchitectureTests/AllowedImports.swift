@@ -47,7 +47,7 @@ let allowedImports: [String: ModuleRule] = [
     "BrokerCore": ModuleRule(
         [
             "KafkaModel", "ByteBuffers", "RecordFormat", "Security", "StorageIO", "LogStorage", "Coordinators",
-            "Telemetry",
+            "QueueLedger", "Telemetry",
         ], toolchain: system),
 
     // Edges. They never import each other. LogStorage's values (receipts, refusals, a partition's log) are part of
