@@ -26,7 +26,11 @@ extension DeliveryLedger {
         guard let value else { return }
         switch try LedgerValue.decode(value) {
         case .record(let record, let epoch):
-            if journal.replays(key, epoch: epoch, bytes: value.count) { apply(record) }
+            guard journal.replays(key, epoch: epoch, bytes: value.count) else { return }
+            apply(record)
+            guard slots.count <= LedgerSettings.maxSlotsLimit + LedgerRecord.maxLeased else {
+                throw .invalid("more messages with state than a ledger has", position: 0)
+            }
         case .snapshotPart(let part, let epoch):
             if let whole = try journal.collect(part, key, epoch: epoch, bytes: value.count) { try restore(whole) }
         }

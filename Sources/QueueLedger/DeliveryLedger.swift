@@ -18,7 +18,7 @@ public struct DeliveryLedger: Sendable {
     }
 
     public let id: LedgerID
-    public var settings: LedgerSettings
+    public internal(set) var settings: LedgerSettings
     public private(set) var phase = Phase.loading
 
     // The messages: each that was told and is not ended is in exactly one of these.
@@ -54,13 +54,23 @@ public struct DeliveryLedger: Sendable {
     /// Makes a ledger that loads.
     ///
     /// - Parameter start: the first offset that its consumer is to see, when no record says otherwise.
-    public init(id: LedgerID, settings: LedgerSettings, start: Offset) {
+    public init(id: LedgerID, settings: LedgerSettings, start: Offset) throws(LedgerRefusal) {
         precondition(start >= .zero && start <= OffsetRange.maxOffset, "a ledger from offset \(start.rawValue) on")
+        let nameBytes = id.consumer.text.utf8.count
+        guard nameBytes <= LedgerKey.maxConsumerBytes else { throw .consumerName(nameBytes) }
+        try settings.check()
         self.id = id
         self.settings = settings
         self.start = start.rawValue
         end = start.rawValue
         fresh = OffsetRanges(from: start.rawValue)
+    }
+
+    /// Goes by other rules from now on; `order` is to stay as it is.
+    public mutating func change(_ settings: LedgerSettings) throws(LedgerRefusal) {
+        precondition(settings.order == self.settings.order, "another order needs a loading anew")
+        try settings.check()
+        self.settings = settings
     }
 
     // MARK: What it tells
@@ -85,13 +95,24 @@ public struct DeliveryLedger: Sendable {
         return Offset(floor)
     }
 
+    /// Every message below was told; exclusive.
+    public var toldEnd: Offset { Offset(end) }
+
     /// Whether a receive would give something now: who waits for messages is woken then.
     public var hasDeliverable: Bool {
         guard counts[.inFlight] < settings.maxInFlight else { return false }
         if !ready.isEmpty || groups.first != nil { return true }
-        guard settings.order == .standard, let next = backlog.peek(1).first else { return false }
+        guard settings.order == .standard, slots.count < settings.maxSlots, let next = backlog.peek(1).first else {
+            return false
+        }
         return next.lowerBound <= lastOfWindow
     }
+
+    /// Whether another de-duplication id may be noted (`LedgerSettings.maxDeduplicationIDs`).
+    public var hasRoomForID: Bool { sent.count < LedgerSettings.maxDeduplicationIDs }
+
+    /// Whether messages with delays of their own may come (`LedgerSettings.maxRuns`).
+    public var hasRoomForDelay: Bool { backlog.runCount + held.runCount < LedgerSettings.maxRuns }
 
     /// The earliest time at which `advance` may have something to do, in milliseconds since 1970; nil: never.
     public var nextDeadline: Int64? {

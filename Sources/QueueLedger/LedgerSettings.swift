@@ -38,6 +38,18 @@ public struct LedgerSettings: Sendable {
     /// groups wait. SQS scans as many: "avoid large message backlogs with the same message group ID".
     public var maxIndexed = 120_000
 
+    /// Messages that have state at most, with `standard`: in flight, delayed, given back, ending. At it a receive gives out no
+    /// message for the first time, until some of the others end: who gives back all that he gets would fill the memory.
+    public var maxSlots = Self.maxSlotsLimit
+
+    /// The greatest `maxSlots` and `maxIndexed`, about 96 MB; a log that makes state for more is refused.
+    public static let maxSlotsLimit = 1 << 20
+    /// De-duplication ids that are known at a time, about 64 MB: 3,500 messages a second. At it `hasRoomForID` is false, and the
+    /// caller refuses to send; an id that is noted all the same takes the place of the oldest.
+    public static let maxDeduplicationIDs = 1 << 20
+    /// Runs of offsets with times of their own that are remembered at a time, 40 to 80 MB. At it `hasRoomForDelay` is false, and the
+    /// caller refuses what is to be sent with a delay of its own.
+    public static let maxRuns = 1 << 20
     /// Source: SQS quotas, "Messages per queue (in flight)".
     public static let maxInFlightStandard = 120_000
     public static let maxInFlightFIFO = 20_000
@@ -57,10 +69,26 @@ public struct LedgerSettings: Sendable {
         self.maxInFlight = maxInFlight ?? (order == .fifo ? Self.maxInFlightFIFO : Self.maxInFlightStandard)
     }
 
+    /// Refuses what calls could not go by.
+    func check() throws(LedgerRefusal) {
+        if let step = backoffMs.first(where: { !(0...Self.maxVisibilityMs).contains($0) }) { throw .backoff(step) }
+        if maxIndexed > Self.maxSlotsLimit || maxSlots > Self.maxSlotsLimit { throw .tooMuchState }
+    }
+
     func hasReachedLimit(_ receives: UInt16) -> Bool { maxReceives.map { Int(receives) >= $0 } ?? false }
 
     /// Milliseconds that a message waits which is given back after so many deliveries.
     func backoff(after receives: UInt16) -> Int64 {
         backoffMs.isEmpty ? 0 : backoffMs[min(max(Int(receives), 1), backoffMs.count) - 1]
     }
+}
+
+/// Why a ledger is not made, or does not go by other rules.
+public enum LedgerRefusal: Error, Equatable, Sendable {
+    /// A step of the backoff, in milliseconds: less than nothing, or more than 12 hours.
+    case backoff(Int64)
+    /// `maxIndexed` or `maxSlots` is above `LedgerSettings.maxSlotsLimit`.
+    case tooMuchState
+    /// The consumer's name has so many bytes, which are more than a record's key has room for.
+    case consumerName(Int)
 }

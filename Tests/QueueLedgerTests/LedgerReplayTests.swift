@@ -187,7 +187,7 @@ import Testing
         var refused = 0
         for _ in 0..<6_000 {
             let entry = random.pick(queue.log)
-            var ledger = DeliveryLedger(id: LedgerDriver.id, settings: queue.settings, start: .zero)
+            var ledger = try DeliveryLedger(id: LedgerDriver.id, settings: queue.settings, start: .zero)
             let value = Self.damaged(entry.value, &random)
             do {
                 try value.withUnsafeBytes { bytes in

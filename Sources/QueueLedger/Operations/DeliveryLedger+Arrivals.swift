@@ -112,6 +112,12 @@ extension DeliveryLedger {
         return ranges.sorted { $0.first < $1.first }
     }
 
+    /// Of `rangesToRead` those that have state, whose groups the ledger does not know: the others may be told unread where their
+    /// delays and gaps are known, and are indexed when their turn comes (`rangeToIndex`). Only while loading.
+    public var rangesToGroup: [OffsetRange] {
+        settings.order == .standard ? [] : OffsetRange.covering(slots.occupied.map { slots.offsets[Int($0)] })
+    }
+
     // MARK: Messages that may not be given yet
 
     /// Lets messages below `offset` be given out; those at it and behind it that are told from now on, or were held

@@ -116,7 +116,8 @@ extension DeliveryLedger {
     /// ones waiting. With one at a time they take turns.
     private func pickUngrouped(_ count: Int) -> [Int64] {
         let lastOfWindow = lastOfWindow
-        let fresh = backlog.peek(count).flatMap { $0.prefix { $0 <= lastOfWindow } }
+        let room = min(count, max(0, settings.maxSlots - slots.count))
+        let fresh = backlog.peek(room).flatMap { $0.prefix { $0 <= lastOfWindow } }
         let share = count == 1 ? Int(calls % 2) : (count + 1) / 2
         var again: [Int64] = []
         var slot = ready.head

@@ -95,6 +95,17 @@ extension DeliveryLedger {
             records: Self.byTime(times) { .released($0, visibleAtMs: $1, isUncounted: false) }, reply: outcomes)
     }
 
+    /// Takes back leases whose messages were not handed over: they are available at once, and this delivery does not count.
+    public mutating func takeBack(_ receipts: [Receipt], nowMs: Int64) -> LedgerStep<Void> {
+        requireActive()
+        passTime(nowMs)
+        let offsets = receipts.filter { receipt in holding(of: receipt, nowMs) { _ in .done } == .done }
+            .map(\.offset.rawValue)
+        if offsets.isEmpty { return LedgerStep(reply: ()) }
+        return LedgerStep(
+            records: [.released(OffsetRange.covering(offsets), visibleAtMs: 0, isUncounted: true)], reply: ())
+    }
+
     /// Gives messages up: to the dead letters, however often they were delivered, or archived.
     public mutating func reject(_ receipts: [Receipt], nowMs: Int64) -> LedgerStep<[SettleOutcome]> {
         requireActive()

@@ -32,7 +32,7 @@ public struct LedgerKey: Hashable, Sendable {
 
     private static let version: UInt8 = 1
     /// Bytes of a consumer's name at most: Kafka's for a group.
-    private static let maxConsumerBytes = Int(Int16.max)
+    static let maxConsumerBytes = Int(Int16.max)
 
     init(_ ledger: LedgerID, _ kind: Kind, epoch: Int64, number: UInt32) {
         self.ledger = ledger

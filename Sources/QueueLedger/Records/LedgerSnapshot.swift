@@ -74,6 +74,9 @@ extension SnapshotPart {
         start = try LedgerValue.number(&reader, in: 0...OffsetRange.maxOffset.rawValue, "start")
         fresh = try LedgerValue.ranges(&reader)
         let count = try LedgerValue.count(&reader, each: 9)
+        guard fresh.count <= Self.maxPieces, count <= Self.maxPieces else {
+            throw .invalid("number of a snapshot's pieces", position: reader.position)
+        }
         entries.reserveCapacity(count)
         var end: Int64 = 0
         var before = (lease: UInt64(0), firstMs: Int64(0), deadlineMs: Int64(0))
@@ -214,6 +217,9 @@ extension DeliveryLedger {
         fresh = OffsetRanges(ranges)
         for entry in parts.flatMap(\.entries) {
             let (first, last) = (entry.range.first.rawValue, entry.range.last.rawValue)
+            guard slots.count + Int(entry.range.count) <= LedgerSettings.maxSlotsLimit else {
+                throw .invalid("more messages with state than a ledger has", position: 0)
+            }
             for offset in first...last where slots.slot(of: offset) == nil { restore(offset, entry) }
             fresh!.remove(first..<last + 1)
         }

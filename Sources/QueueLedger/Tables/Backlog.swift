@@ -41,6 +41,8 @@ struct Backlog: Sendable {
     private(set) var visible = 0
     private(set) var delayed = 0
 
+    /// Runs that take memory.
+    var runCount: Int { runs.count }
     var isEmpty: Bool { visible == 0 && delayed == 0 }
     var nextDeadline: Int64? { waiting.first?.at }
     /// The lowest offset in it.

@@ -15,6 +15,7 @@ struct DeduplicationWindow: Sendable {
     /// When all of them are over; earlier ones are forgotten on the way, by whatever call comes.
     var nextDeadline: Int64? { order.last.map { $0.atMs + LedgerSettings.deduplicationMs } }
     var memoryBytes: Int { messages.capacity * 40 + order.count * 24 }
+    var count: Int { order.count }
 
     func original(of id: NameDigest, nowMs: Int64) -> Int64? {
         guard let sent = messages[id], sent.atMs + LedgerSettings.deduplicationMs > nowMs else { return nil }
@@ -22,16 +23,22 @@ struct DeduplicationWindow: Sendable {
     }
 
     mutating func note(_ id: NameDigest, offset: Int64, atMs: Int64) {
+        if order.count >= LedgerSettings.maxDeduplicationIDs { forgetFirst() }
         messages[id] = Sent(offset: offset, atMs: atMs)
         order.append((id, atMs))
+    }
+
+    private mutating func forgetFirst() {
+        guard let first = order.first else { return }
+        order.removeFirst()
+        if messages[first.id]?.atMs == first.atMs { messages[first.id] = nil }
     }
 
     /// Forgets what is over, `most` ids at most: `original` looks at the time itself.
     mutating func passTime(_ nowMs: Int64, most: Int) {
         for _ in 0..<most {
             guard let first = order.first, first.atMs + LedgerSettings.deduplicationMs <= nowMs else { break }
-            order.removeFirst()
-            if messages[first.id]?.atMs == first.atMs { messages[first.id] = nil }
+            forgetFirst()
         }
         if order.isEmpty, !messages.isEmpty { messages = [:] }
     }
@@ -57,9 +64,10 @@ struct ReceiveAttempts: Sendable {
     private var order = FIFO<(id: NameDigest, atMs: Int64)>()
 
     var nextDeadline: Int64? { order.last.map { $0.atMs + LedgerSettings.deduplicationMs } }
+    /// Of all attempts.
+    private var receiptCount = 0
     var memoryBytes: Int {
-        attempts.capacity * 48 + order.count * 24
-            + attempts.values.reduce(0) { $0 + $1.receipts.capacity * MemoryLayout<Receipt>.stride }
+        attempts.capacity * 48 + order.count * 24 + receiptCount * MemoryLayout<Receipt>.stride
     }
 
     subscript(id: NameDigest) -> ReceiveAttempt? { attempts[id] }
@@ -67,6 +75,7 @@ struct ReceiveAttempts: Sendable {
     /// Notes an attempt, or that it was made again.
     mutating func note(_ attempt: ReceiveAttempt) {
         let before = attempts.updateValue(attempt, forKey: attempt.id)
+        receiptCount += attempt.receipts.count - (before?.receipts.count ?? 0)
         if before?.atMs == attempt.atMs { return }
         order.append((attempt.id, attempt.atMs))
         if order.count > Self.maxAttempts { forgetFirst() }
@@ -79,7 +88,10 @@ struct ReceiveAttempts: Sendable {
     private mutating func forgetFirst() {
         guard let first = order.first else { return }
         order.removeFirst()
-        if attempts[first.id]?.atMs == first.atMs { attempts[first.id] = nil }
+        if let attempt = attempts[first.id], attempt.atMs == first.atMs {
+            receiptCount -= attempt.receipts.count
+            attempts[first.id] = nil
+        }
         if order.isEmpty { attempts = [:] }
     }
 }

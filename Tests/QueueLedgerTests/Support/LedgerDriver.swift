@@ -25,7 +25,7 @@ struct LedgerDriver {
     init(_ settings: LedgerSettings = LedgerSettings(), nowMs: Int64 = 1_000_000) {
         self.settings = settings
         self.nowMs = nowMs
-        ledger = DeliveryLedger(id: Self.id, settings: settings, start: .zero)
+        ledger = try! DeliveryLedger(id: Self.id, settings: settings, start: .zero)
         try! ledger.finishLoading(generation: 1, logEndOffset: .zero, nowMs: nowMs)
     }
 
@@ -128,7 +128,7 @@ struct LedgerDriver {
     ) throws -> DeliveryLedger {
         var entries = Array((log ?? self.log).prefix(count ?? .max))
         if compacted { entries = Self.compact(entries) }
-        var ledger = DeliveryLedger(id: Self.id, settings: settings, start: .zero)
+        var ledger = try DeliveryLedger(id: Self.id, settings: settings, start: .zero)
         for entry in entries {
             try entry.key.withUnsafeBytes { key in
                 let key = try LedgerKey(key)

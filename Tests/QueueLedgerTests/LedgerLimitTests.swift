@@ -1,0 +1,121 @@
+import ByteBuffers
+import KafkaModel
+import Testing
+
+@testable import QueueLedger
+
+/// What a ledger does at each of its limits.
+@Suite struct LedgerLimitTests {
+    @Test func atTheLimitOfStateNothingIsGivenOutForTheFirstTime() {
+        var settings = LedgerSettings()
+        settings.maxSlots = 4
+        var queue = LedgerDriver(settings)
+        queue.send(10)
+        let first = queue.receive(10)
+        #expect(first.count == 4)
+        _ = queue.release(first, delayMs: 60_000)
+        #expect(queue.counters.delayed == 4)
+        #expect(!queue.ledger.hasDeliverable)
+        #expect(queue.receive(10).isEmpty)
+        // What has state goes on, and its end makes room.
+        queue.nowMs += 60_000
+        let again = queue.receive(10)
+        #expect(again.map(\.receipt.offset).sorted() == first.map(\.receipt.offset))
+        _ = queue.acknowledge(Array(again.prefix(3)))
+        #expect(queue.ledger.hasDeliverable)
+        #expect(queue.receive(10).map(\.receipt.offset) == [4, 5, 6].map { Offset($0) })
+        #expect(queue.ledger.faults() == [])
+    }
+
+    @Test func idsBeyondTheLimitTakeThePlaceOfTheOldest() {
+        var window = DeduplicationWindow()
+        let most = LedgerSettings.maxDeduplicationIDs
+        for number in 0...most { window.note(NameDigest(high: 1, low: UInt64(number)), offset: Int64(number), atMs: 5) }
+        #expect(window.count == most)
+        #expect(window.original(of: NameDigest(high: 1, low: 0), nowMs: 6) == nil)
+        #expect(window.original(of: NameDigest(high: 1, low: 1), nowMs: 6) == 1)
+        #expect(window.original(of: NameDigest(high: 1, low: UInt64(most)), nowMs: 6) == Int64(most))
+    }
+
+    @Test func aLedgerTellsWhetherItHasRoomForAnotherID() {
+        var queue = LedgerDriver(LedgerSettings(order: .fifo))
+        for number in 0..<LedgerSettings.maxDeduplicationIDs {
+            queue.ledger.noteSent(NameDigest(high: 1, low: UInt64(number)), at: .zero, sentMs: queue.nowMs)
+        }
+        #expect(!queue.ledger.hasRoomForID)
+        queue.perform { ledger, now in ledger.advance(nowMs: now + LedgerSettings.deduplicationMs) }
+        #expect(queue.ledger.hasRoomForID)
+    }
+
+    @Test func aBackoffBeyondTwelveHoursIsRefused() throws {
+        var settings = LedgerSettings()
+        settings.backoffMs = [1000, LedgerSettings.maxVisibilityMs + 1]
+        #expect(throws: LedgerRefusal.backoff(LedgerSettings.maxVisibilityMs + 1)) {
+            try DeliveryLedger(id: LedgerDriver.id, settings: settings, start: .zero)
+        }
+        var queue = LedgerDriver()
+        #expect(throws: LedgerRefusal.self) { try queue.ledger.change(settings) }
+        settings.backoffMs = [LedgerSettings.maxVisibilityMs]
+        try queue.ledger.change(settings)
+        queue.send(1)
+        #expect(queue.release(queue.receive(1), delayMs: nil) == [.done])
+        #expect(queue.counters.delayed == 1)
+    }
+
+    @Test func moreStateThanARecordMayMakeIsRefused() {
+        var settings = LedgerSettings()
+        settings.maxIndexed = LedgerSettings.maxSlotsLimit + 1
+        #expect(throws: LedgerRefusal.tooMuchState) {
+            try DeliveryLedger(id: LedgerDriver.id, settings: settings, start: .zero)
+        }
+    }
+
+    @Test func aConsumersNameThatNoKeyHoldsIsRefused() throws {
+        func made(_ bytes: Int) throws -> DeliveryLedger {
+            let id = LedgerID(
+                partition: LedgerDriver.id.partition, consumer: ExactString(String(repeating: "n", count: bytes)))
+            return try DeliveryLedger(id: id, settings: LedgerSettings(), start: .zero)
+        }
+        #expect(throws: LedgerRefusal.consumerName(LedgerKey.maxConsumerBytes + 1)) {
+            try made(LedgerKey.maxConsumerBytes + 1)
+        }
+        let longest = try made(LedgerKey.maxConsumerBytes)
+        let key = LedgerKey(longest.id, .change, epoch: 0, number: 0)
+        #expect(try key.bytes.withUnsafeBytes { try LedgerKey($0) } == key)
+    }
+
+    @Test func aPartOfASnapshotWithTooManyPiecesIsRefused() throws {
+        var part = SnapshotPart(index: 0, partCount: 1, start: 0)
+        part.fresh = (0..<Int64(SnapshotPart.maxPieces)).map { OffsetRange(Offset(3 * $0)) }
+        #expect(throws: Never.self) { try part.value(epoch: 1).withUnsafeBytes { try LedgerValue.decode($0) } }
+        part.fresh.append(OffsetRange(Offset(1 << 40)))
+        #expect(throws: DecodeError.self) { try part.value(epoch: 1).withUnsafeBytes { try LedgerValue.decode($0) } }
+    }
+
+    @Test func aSnapshotOfMoreMessagesThanThereMayBeIsRefused() throws {
+        var part = SnapshotPart(index: 0, partCount: 1, start: 0)
+        let length = Int64(LedgerRecord.maxLeased)
+        part.entries = (0...Int64(LedgerSettings.maxSlotsLimit) / length).map { number in
+            SnapshotEntry(
+                range: OffsetRange(Offset(number * length), Offset((number + 1) * length - 1)), state: .available,
+                receives: 1, lease: UInt64(number + 1), firstReceivedMs: 1, deadlineMs: 0, spanMs: 0, owner: 0)
+        }
+        var ledger = try DeliveryLedger(id: LedgerDriver.id, settings: LedgerSettings(), start: .zero)
+        let key = LedgerKey(LedgerDriver.id, .snapshot, epoch: 1, number: 0)
+        #expect(throws: DecodeError.self) {
+            try part.value(epoch: 1).withUnsafeBytes { try ledger.replay(key, $0) }
+        }
+    }
+
+    @Test func whatWasNotHandedOverIsTakenBackUncounted() {
+        var queue = LedgerDriver()
+        queue.send(3)
+        let given = queue.receive(3)
+        queue.perform { ledger, now in ledger.takeBack([given[1].receipt, given[2].receipt], nowMs: now) }
+        #expect(queue.counters.visible == 2 && queue.counters.inFlight == 1)
+        #expect(queue.receive(3).map(\.receiveCount) == [1, 1])
+        // An old receipt takes nothing back.
+        queue.perform { ledger, now in ledger.takeBack([given[1].receipt], nowMs: now) }
+        #expect(queue.counters.inFlight == 3)
+    }
+}
