@@ -141,7 +141,7 @@ let package = Package(
             "BrokerCoreTests",
             [
                 "BrokerCore", "BrokerTestKit", "LogStorage", "RecordFormat", "KafkaModel", "ByteBuffers", "StorageIO",
-                "Coordinators", "KafkaWire", "Security",
+                "Coordinators", "KafkaWire", "QueueLedger", "Security",
             ]),
         tests(
             "KafkaServerTests",

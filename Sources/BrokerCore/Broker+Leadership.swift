@@ -18,6 +18,7 @@ extension Broker {
         switch log.topicName {
         case Topic.offsetsTopicName: groups
         case Topic.transactionsTopicName: transactions
+        case Topic.queueStateTopicName: queues
         default: nil
         }
     }

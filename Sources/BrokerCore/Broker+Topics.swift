@@ -110,6 +110,7 @@ extension Broker {
                 partition.name, "reason", reason)
         }
         groups.topicDeleted(topic.name)
+        queues.topicDeleted(topic)
         return nil
     }
 

@@ -18,6 +18,7 @@ public final class Broker: Sendable {
     public let metadata: any MetadataStore
     public let groups: GroupCoordinator
     public let transactions: TransactionCoordinator
+    public let queues: QueueCoordinator
     public let producerIDs: ProducerIDs
     public let quotas: QuotaKeeper
     public let clusterID: String
@@ -79,10 +80,13 @@ public final class Broker: Sendable {
             producerIDs = ProducerIDs(metadata: metadata)
             groups = GroupCoordinator(settings: options.groups, rewriteFloor: options.offsetsRewriteFloor)
             transactions = TransactionCoordinator(settings: options.transactions)
+            queues = QueueCoordinator(clock: options.queueClock)
             groups.attach(self)
             transactions.attach(self)
+            queues.attach(self)
             try groups.open()
             transactions.open()
+            try queues.open()
             for topic in catalog.topics { becomeOnlyLeader(of: topic.partitions) }
         } catch {
             admin.stop()
@@ -100,6 +104,7 @@ public final class Broker: Sendable {
         store.start()
         groups.start()
         transactions.start()
+        queues.start()
         serving.store(true, ordering: .sequentiallyConsistent)
     }
 
@@ -111,6 +116,7 @@ public final class Broker: Sendable {
         drain()
         workers.stop()
         admin.stop()
+        queues.stop()
         transactions.stop()
         groups.stop()
         try store.stop()

@@ -15,6 +15,10 @@ public struct BrokerOptions: Sendable {
     public var offsetsPartitions: Int32 = 50
     /// `transaction.state.log.num.partitions`.
     public var transactionPartitions: Int32 = 50
+    /// Partitions of `__queue_state`, of a broker that has none yet.
+    var queueStatePartitions: Int32 = 50
+    /// What queues take for the time, in milliseconds since 1970.
+    var queueClock: @Sendable () -> Int64 = { BrokerClock.wallMs() }
     /// The broker's own values for topic settings, by topic key.
     public var topicDefaults: [String: String] = [:]
     /// Everything DescribeConfigs shows of the broker.

@@ -30,8 +30,12 @@ public final class Topic: Sendable {
     public static let requestsTopicName = "__gateway_requests"
     public static let transactionsTopicName = "__transaction_state"
 
+    /// Who has which message of which queue.
+    public static let queueStateTopicName = "__queue_state"
+
     static func isInternal(_ name: String) -> Bool {
         name == offsetsTopicName || name == requestsTopicName || name == transactionsTopicName
+            || name == queueStateTopicName
     }
 
     public func partition(_ index: Int32) -> PartitionLog? {

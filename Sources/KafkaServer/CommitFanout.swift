@@ -4,16 +4,20 @@ import LogStorage
 import Transport
 
 /// Passes commits on: parked fetches to their loops' inboxes, then the ticket to the clock, which wakes the loops, and to the
-/// coordinator of transactions, which may wait for it.
+/// coordinator of transactions, which may wait for it, and queues that have waiting receives.
 final class CommitFanout: CommitObserver {
     private let clock: CommitClock
     private let loops: LoopTable
     private let transactions: TransactionCoordinator
+    private let queues: QueueCoordinator
 
-    init(clock: CommitClock, loops: LoopTable, transactions: TransactionCoordinator) {
+    init(
+        clock: CommitClock, loops: LoopTable, transactions: TransactionCoordinator, queues: QueueCoordinator
+    ) {
         self.clock = clock
         self.loops = loops
         self.transactions = transactions
+        self.queues = queues
     }
 
     func committed(through ticket: UInt64, woken: [ReadWaiter]) {
@@ -24,7 +28,7 @@ final class CommitFanout: CommitObserver {
         transactions.committed(through: ticket)
         if isNews { return }
         // A removed topic wakes its readers without a new ticket, and loops look at their inbox only for a new one.
-        for index in Set(woken.map { Int($0.loop) }) {
+        for index in Set(woken.map { Int($0.loop) }) where index >= 0 {
             loops.shared(index).handle.submit { [loops] _ in loops.state(index).commitsArrived() }
         }
     }
@@ -38,6 +42,14 @@ final class CommitFanout: CommitObserver {
     }
 
     private func pass(_ woken: [ReadWaiter]) {
-        for waiter in woken { loops.shared(Int(waiter.loop)).inbox.withLock { $0.append(waiter) } }
+        var hasQueues = false
+        for waiter in woken {
+            if waiter.loop == QueueCoordinator.waiterLoop {
+                hasQueues = true
+            } else {
+                loops.shared(Int(waiter.loop)).inbox.withLock { $0.append(waiter) }
+            }
+        }
+        if hasQueues { queues.committed(woken) }
     }
 }

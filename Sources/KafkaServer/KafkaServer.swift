@@ -52,7 +52,9 @@ public final class KafkaServer: Sendable {
         parkedShare = FetchShare(limit: options.maxParkedFetchBytes)
         table = Self.table(from: 0)
         ownTable = Self.table(from: APIKey.firstOwn)
-        broker.store.observe(CommitFanout(clock: commitClock, loops: loops, transactions: broker.transactions))
+        broker.store.observe(
+            CommitFanout(
+                clock: commitClock, loops: loops, transactions: broker.transactions, queues: broker.queues))
         broker.groups.deliver(to: GroupReplies(loops: loops))
     }
 

@@ -43,7 +43,7 @@ final class GatewayHarness: Sendable {
         access(&brokerOptions.access)
         let broker = try Broker(fileSystem: disk, folder: "/data", options: brokerOptions)
         let clock = CommitClock(published: broker.store.durableTicket)
-        broker.store.observe(CommitPublisher(clock: clock, isSilent: holdsCommits))
+        broker.store.observe(CommitPublisher(clock: clock, queues: broker.queues, isSilent: holdsCommits))
         let gateway = try Gateway(
             broker: broker, options: options, configuration: configuration, loopCount: 1,
             authentication: authentication(broker), separatesOperators: separatesOperators, audit: audit,
@@ -163,15 +163,18 @@ extension GatewayConfiguration {
 /// Passes commits on to the clock, or, silent, lets every reply wait for ever.
 private final class CommitPublisher: CommitObserver {
     private let clock: CommitClock
+    private let queues: QueueCoordinator
     private let isSilent: Bool
 
-    init(clock: CommitClock, isSilent: Bool) {
+    init(clock: CommitClock, queues: QueueCoordinator, isSilent: Bool) {
         self.clock = clock
+        self.queues = queues
         self.isSilent = isSilent
     }
 
     func committed(through ticket: UInt64, woken: [ReadWaiter]) {
         if !isSilent { clock.publish(ticket) }
+        queues.committed(woken)
     }
 
     func commitFailed(from first: UInt64, through last: UInt64, woken: [ReadWaiter]) {

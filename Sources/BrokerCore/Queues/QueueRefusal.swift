@@ -12,7 +12,7 @@ public struct QueueRefusal: Error, Equatable, Sendable {
         case tooLarge
         /// As many queues, partitions, waiting receivers or moves as there may be.
         case limit
-        /// It is what another queue's dead letters go to, or a move is under way.
+        /// A move of its messages is under way.
         case inUse
         /// The disk is nearly full: appends are refused, all else goes on.
         case diskFull

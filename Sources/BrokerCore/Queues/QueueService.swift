@@ -34,7 +34,7 @@ public struct QueueOutcome<Answer: Sendable>: Sendable {
 public protocol QueueService: AnyObject, Sendable {
     // MARK: Queues. Those that change something wait for the metadata: from `Broker.admin`.
 
-    /// Makes a queue, durably; gives the one that is there when it has the same settings and tags. A topic of its name that is
+    /// Makes a queue, durably; gives the one that is there when it has the same settings, whatever its tags. A topic of its name that is
     /// there already becomes its log, with the partitions that it has.
     func createQueue(
         _ name: String, _ settings: QueueSettings, partitions: Int32, tags: [String: String]

@@ -41,6 +41,7 @@ final class SimulatedBroker {
         broker.admin.stop()
         broker.groups.activate()
         broker.transactions.activate()
+        broker.queues.activate()
         return broker
     }
 

@@ -1,0 +1,167 @@
+import ByteBuffers
+import KafkaModel
+import LogStorage
+import QueueLedger
+import RecordFormat
+import Telemetry
+
+/// How ledgers hear of their messages: when they are loaded, and when they have their turn.
+///
+/// Records are read only where that tells something: where they may have delays, within the longest one; of FIFO queues what was sent
+/// within the time of de-duplication; the groups of what has state. All else is told as a range. What is told so and turns out to be no
+/// message (a marker, an aborted transaction's record) ends when it is read to be handed over.
+extension QueueCoordinator {
+    /// Reads of one turn at most, of `QueueWalk.readBytes` each: what is left has another turn.
+    private static let maxReads = 16
+
+    // MARK: Loading
+
+    /// Lets a ledger whose records were read serve. Everything is read before anything is told: a refusal leaves it as it is.
+    func serve(
+        _ entry: inout QueueShard.Entry, generation: Int32, _ partition: QueuePartition, _ nowMs: Int64
+    ) throws(QueueRefusal) {
+        let log = partition.log
+        if let fault = entry.fault { throw QueueRefusal(.unavailable, fault) }
+        if log.unavailability != nil || log.hasLeftOutAppends {
+            throw QueueRefusal(.unavailable, "messages of \(log.name) are not available")
+        }
+        let start = log.logStartOffset
+        let end = log.lastStableOffset
+        let recent = try readRecent(partition, to: end, nowMs)
+        let grouped = try readGroups(entry.ledger.rangesToGroup, partition, start, nowMs)
+        for message in grouped { entry.ledger.arrive(message, nowMs: nowMs) }
+        var next = start
+        for (offset, visibleAtMs) in recent.delayed where offset >= next {
+            Self.tell(&entry.ledger, next, offset, nowMs)
+            entry.ledger.arrive(OffsetRange(offset), visibleAtMs: visibleAtMs, nowMs: nowMs)
+            next = offset + 1
+        }
+        Self.tell(&entry.ledger, next, end, nowMs)
+        for sent in recent.sent { entry.ledger.noteSent(sent.id, at: sent.offset, sentMs: sent.atMs) }
+        do {
+            try entry.ledger.finishLoading(generation: generation, logEndOffset: end, nowMs: nowMs)
+        } catch {
+            let fault = "the state of \(log.name) does not belong to its messages: \(error)"
+            entry.fault = fault
+            Log.error("a queue's partition is not served", "partition", log.name, "reason", "\(error)")
+            throw QueueRefusal(.unavailable, fault)
+        }
+        // What is on its way to the disk may have delays.
+        entry.timedBelow = log.logEndOffset
+        entry.isServed = true
+        entry.rules = partition.queue.version
+    }
+
+    private static func tell(_ ledger: inout DeliveryLedger, _ first: Offset, _ end: Offset, _ nowMs: Int64) {
+        if first < end { ledger.arrive(OffsetRange(first, Offset(end.rawValue - 1)), nowMs: nowMs) }
+    }
+
+    /// What the newest records say that a ledger does not have in its own.
+    private struct Recent {
+        var delayed: [(offset: Offset, visibleAtMs: Int64)] = []
+        var sent: [(id: NameDigest, offset: Offset, atMs: Int64)] = []
+    }
+
+    private func readRecent(
+        _ partition: QueuePartition, to end: Offset, _ nowMs: Int64
+    ) throws(QueueRefusal) -> Recent {
+        let settings = partition.queue.settings
+        let isFIFO = settings.order == .fifo
+        let reach = isFIFO ? max(LedgerSettings.deduplicationMs, settings.delayMs) : QueueSettings.maxDelayMs
+        var recent = Recent()
+        var next: Offset
+        switch partition.log.firstOffset(notBefore: nowMs - reach, visibility: .stable) {
+        case .success(let found): next = found?.offset ?? end
+        case .failure(let refusal):
+            throw QueueRefusal(.unavailable, "messages of \(partition.log.name) cannot be read: \(refusal)")
+        }
+        var records = RecordIterator()
+        let walk = QueueWalk(log: partition.log)
+        while next < end {
+            next = try walk.step(from: next, to: end, &records) { record in
+                let marks = QueueRecordMarks(record)
+                let at = marks.visibleAtMs(record, settings, nowMs: nowMs)
+                if at > nowMs { recent.delayed.append((record.offset, at)) }
+                guard isFIFO, let id = marks.deduplication else { return }
+                let digest = NameDigest(
+                    deduplication: id, group: settings.deduplicationScope == .messageGroup ? marks.group : nil)
+                recent.sent.append((digest, record.offset, min(record.timestampMs, nowMs)))
+            }
+            // The newest are as good as all: the ledger keeps no more.
+            if recent.sent.count > 2 * LedgerSettings.maxDeduplicationIDs {
+                recent.sent.removeFirst(recent.sent.count - LedgerSettings.maxDeduplicationIDs)
+            }
+        }
+        return recent
+    }
+
+    private func readGroups(
+        _ ranges: [OffsetRange], _ partition: QueuePartition, _ start: Offset, _ nowMs: Int64
+    ) throws(QueueRefusal) -> [ArrivedMessage] {
+        var messages: [ArrivedMessage] = []
+        var records = RecordIterator()
+        let walk = QueueWalk(log: partition.log)
+        for range in ranges {
+            var next = max(range.first, start)
+            while next <= range.last {
+                next = try walk.step(from: next, to: range.last + 1, &records) { record in
+                    let marks = QueueRecordMarks(record)
+                    messages.append(ArrivedMessage(offset: record.offset, group: marks.group))
+                }
+            }
+        }
+        return messages
+    }
+
+    // MARK: Serving
+
+    /// Tells a ledger of what was committed since its last turn. Returns whether there is more.
+    func catchUp(
+        _ entry: inout QueueShard.Entry, _ shard: inout Shard, _ partition: QueuePartition, _ nowMs: Int64
+    ) throws(QueueRefusal) -> Bool {
+        let log = partition.log
+        let end = log.lastStableOffset
+        try shard.take(entry.ledger.retain(from: min(log.logStartOffset, end)), &entry, nowMs)
+        let isTimed = partition.queue.settings.delayMs > 0
+        var next = entry.ledger.toldEnd
+        var reads = Self.maxReads
+        var records = RecordIterator()
+        let walk = QueueWalk(log: log)
+        while next < end {
+            if !isTimed, next >= entry.timedBelow {
+                Self.tell(&entry.ledger, next, end, nowMs)
+                break
+            }
+            if reads == 0 { return true }
+            reads -= 1
+            var arrived: [ArrivedMessage] = []
+            let settings = partition.queue.settings
+            next = try walk.step(from: next, to: isTimed ? end : min(end, entry.timedBelow), &records) { record in
+                let marks = QueueRecordMarks(record)
+                arrived.append(
+                    ArrivedMessage(
+                        offset: record.offset, visibleAtMs: marks.visibleAtMs(record, settings, nowMs: nowMs),
+                        group: marks.group))
+            }
+            for message in arrived { entry.ledger.arrive(message, nowMs: nowMs) }
+        }
+        return try index(&entry, partition, nowMs, reads)
+    }
+
+    /// Reads the groups that the ledger wants to know next. Returns whether it wants more.
+    private func index(
+        _ entry: inout QueueShard.Entry, _ partition: QueuePartition, _ nowMs: Int64, _ reads: Int
+    ) throws(QueueRefusal) -> Bool {
+        var records = RecordIterator()
+        let walk = QueueWalk(log: partition.log)
+        for _ in 0..<reads {
+            guard let range = entry.ledger.rangeToIndex else { return false }
+            var messages: [ArrivedMessage] = []
+            let next = try walk.step(from: range.first, to: range.last + 1, &records) { record in
+                messages.append(ArrivedMessage(offset: record.offset, group: QueueRecordMarks(record).group))
+            }
+            entry.ledger.index(messages, through: Offset(next.rawValue - 1), nowMs: nowMs)
+        }
+        return entry.ledger.rangeToIndex != nil
+    }
+}

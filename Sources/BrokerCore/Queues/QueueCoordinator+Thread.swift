@@ -1,0 +1,132 @@
+import ByteBuffers
+import KafkaModel
+import LogStorage
+import QueueLedger
+import Telemetry
+
+/// The thread of queues: what only time brings, and what waits for a disk. While nothing is due it sleeps.
+extension QueueCoordinator {
+    /// Requests are served from now on; without the thread.
+    func activate() {
+        wiring.withLock { $0!.isActive = true }
+        beginAll()
+    }
+
+    func start() {
+        activate()
+        let thread = Thread(name: "queues") { [self] in runThread() }
+        wiring.withLock { $0!.thread = thread }
+    }
+
+    func stop() {
+        let thread = wiring.withLock { wiring in
+            wiring!.stopping = true
+            defer { wiring!.thread = nil }
+            return wiring!.thread
+        }
+        signal.raise()
+        thread?.join()
+        for queue in directory.byName.values { answerAll(of: queue, .messages([])) }
+    }
+
+    private func runThread() {
+        var retentionAtMs = nowMs() + Self.retentionCheckMs
+        while true {
+            let now = nowMs()
+            if now >= retentionAtMs {
+                expireMessages()
+                retentionAtMs = nowMs() + Self.retentionCheckMs
+            }
+            let next = min(turn(), shards.isEmpty ? .max : retentionAtMs)
+            if wiring.withLock({ $0!.stopping }) { return }
+            let wait = next == .max ? nil : max(1, next - nowMs())
+            signal.wait(timeoutMs: wait)
+        }
+    }
+
+    /// Does all that can be done just now; returns when there is more, in milliseconds since 1970.
+    func turn() -> Int64 {
+        var next = Int64.max
+        if let atMs = resumeSuspended(BrokerClock.monotonicMs()) {
+            next = min(next, nowMs() + max(1, atMs - BrokerClock.monotonicMs()))
+        }
+        while let due = takeDue() { look(at: due) }
+        takeSnapshots()
+        next = min(next, moveDeadLetters())
+        next = min(next, runMoves())
+        broker.store.kick()
+        let (dueMs, hasSnapshots) = agenda.withLock { ($0.due.first?.atMs, !$0.snapshots.isEmpty) }
+        if let dueMs { next = min(next, dueMs) }
+        if hasSnapshots { next = 0 }
+        return next
+    }
+
+    private func takeDue() -> QueueDue? {
+        let nowMs = nowMs()
+        return agenda.withLock { $0.takeDue(nowMs) }
+    }
+
+    private func look(at due: QueueDue) {
+        switch due.subject {
+        case .serving(let queue): serveWaiters(of: queue)
+        case .waiter(let queue, let number): answer(number, of: queue, QueueOutcome(.messages([])))
+        case .ledger(let id):
+            guard let partition = partition(id) else { return }
+            do throws(QueueRefusal) {
+                _ = try withLedger(of: partition) { entry, shard, nowMs throws(QueueRefusal) in
+                    entry.armedAtMs = .max
+                    try shard.take(entry.ledger.advance(nowMs: nowMs), &entry, nowMs)
+                }
+            } catch {
+                // A ledger that is loaded anew is looked at then.
+                let dueMs = nowMs() + Self.refusedMs
+                _ = agenda.withLock { $0.add(QueueDue(atMs: dueMs, subject: .ledger(id))) }
+            }
+        }
+    }
+
+    /// When a ledger is looked at again that could not have its turn.
+    private static let refusedMs: Int64 = 1000
+
+    private func takeSnapshots() {
+        let wanted = agenda.withLock { agenda in
+            defer { agenda.snapshots = [] }
+            return agenda.snapshots
+        }
+        for id in wanted {
+            guard let partition = partition(id) else { continue }
+            // Refused: the next change asks for it again.
+            _ = try? withLedger(of: partition) { entry, shard, nowMs throws(QueueRefusal) in
+                if entry.ledger.wantsSnapshot { try shard.takeSnapshot(&entry, nowMs) }
+            }
+        }
+    }
+
+    /// Ends what is older than its queue's retention: the log's own goes by whole segments.
+    func expireMessages() {
+        for queue in directory.byName.values {
+            guard let topic = broker.catalog.topic(id: queue.record.topicID) else { continue }
+            for log in topic.partitions {
+                let partition = QueuePartition(queue: queue, log: log)
+                let oldest = nowMs() - queue.settings.retentionMs
+                guard isLive(partition),
+                    case .success(let found) = log.firstOffset(notBefore: oldest, visibility: .stable)
+                else { continue }
+                let from = found?.offset ?? log.lastStableOffset
+                _ = try? withLedger(of: partition) { entry, shard, nowMs throws(QueueRefusal) in
+                    // Not what it has not been told of.
+                    let bound = min(from, entry.ledger.toldEnd)
+                    try shard.take(entry.ledger.retain(from: bound), &entry, nowMs)
+                }
+            }
+        }
+    }
+
+    /// Whether a ledger is loaded, and has messages.
+    private func isLive(_ partition: QueuePartition) -> Bool {
+        shard(of: partition.id)?.withLock { shard in
+            guard let entry = shard.machine.entry(of: partition.id), entry.isServed else { return false }
+            return entry.ledger.counters.live > 0
+        } ?? false
+    }
+}

@@ -1,0 +1,337 @@
+import ByteBuffers
+import Coordinators
+import KafkaModel
+import LogStorage
+import QueueLedger
+import RecordFormat
+import Security
+import StorageIO
+import Synchronization
+import Telemetry
+
+/// Runs the ledgers of queues: each partition of a queue's topic `q.<name>` has one, and each ledger's records stand in a partition of
+/// `__queue_state`, under one lock with the others of that partition.
+///
+/// ```
+///   send ───────► q.<name>-p ───committed──► arrive ┐             ┌─► leases, ends, delays: records ─► __queue_state-s
+///                                                   ▼             │
+///   receive, acknowledge, … ───────────────────► DeliveryLedger ──┴─► the answer, when they are on disk
+///                                                   ▲
+///   thread "queues": deadlines, dead letters, retention, snapshots, loading, moves
+/// ```
+/// A ledger hears of its messages when it is asked for something, by how far its log is committed: so every append counts, however it
+/// was made, and a queue that nobody asks costs nothing. Who waits for messages is told of commits by the log itself
+/// (`PartitionLog.watch`).
+///
+/// The topic is made with the first queue; until then there is none, and no thread's time.
+public final class QueueCoordinator: QueueService {
+    struct Shard: StoredShard {
+        var machine: QueueShard
+        let log: PartitionLog
+        var term: LeaderEpoch?
+        var ticket: UInt64 = 0
+        var countedBytes = 0
+        var isSuspended = false
+        var suspensions = 0
+        var resumption = Resumption()
+
+        mutating func beginLoading() { machine.beginLoading() }
+        mutating func wasReplayed(_ bytes: Int64) {}
+        mutating func wasAppended(_ receipt: AppendReceipt, _ bytes: Int) {}
+    }
+
+    struct Wiring {
+        unowned var broker: Broker
+        var shards: [Lock<Shard>] = []
+        var thread: Thread?
+        var isActive = false
+        var stopping = false
+        /// What handles are sealed with.
+        var seal: ReceiptSeal?
+        var nextNumber: UInt64 = 0
+    }
+
+    /// What the thread is to do, and when.
+    struct Agenda {
+        private(set) var due = BinaryHeap<QueueDue>()
+        /// When each ledger is looked at: entries of other times are passed over.
+        private(set) var armed: [TopicPartition: Int64] = [:]
+        /// Partitions whose messages are on their way to the dead letters, and when that is tried.
+        var ending: [TopicPartition: Int64] = [:]
+        /// Those of `ending` that came to nothing, as the log says.
+        var troubled: Set<TopicPartition> = []
+        var snapshots: Set<TopicPartition> = []
+        var waiters = 0
+
+        /// Returns whether it is the first thing that is due.
+        mutating func add(_ entry: QueueDue) -> Bool {
+            let isFirst = due.first.map { entry.atMs < $0.atMs } ?? true
+            if case .ledger(let id) = entry.subject { armed[id] = entry.atMs }
+            due.insert(entry)
+            // Ledgers whose times have changed, and receives that were answered, leave theirs behind.
+            if due.count > 2 * (armed.count + waiters) + Self.leftovers { rebuild() }
+            return isFirst
+        }
+
+        private static let leftovers = 1024
+
+        private mutating func rebuild() {
+            var kept = armed.map { QueueDue(atMs: $0.value, subject: .ledger($0.key)) }
+            while let entry = due.first {
+                due.removeFirst()
+                switch entry.subject {
+                case .ledger: break
+                case .waiter(let queue, let number): if queue.waiters.has(number) { kept.append(entry) }
+                case .serving: kept.append(entry)
+                }
+            }
+            due = BinaryHeap(kept)
+        }
+
+        mutating func takeDue(_ nowMs: Int64) -> QueueDue? {
+            while let entry = due.first, entry.atMs <= nowMs {
+                due.removeFirst()
+                guard case .ledger(let id) = entry.subject else { return entry }
+                if armed[id] != entry.atMs { continue }
+                armed[id] = nil
+                return entry
+            }
+            return nil
+        }
+
+        /// Forgets a topic.
+        mutating func forget(_ topic: TopicID) {
+            for id in armed.keys where id.topicID == topic { armed[id] = nil }
+            for id in ending.keys where id.topicID == topic { ending[id] = nil }
+            troubled = troubled.filter { $0.topicID != topic }
+            snapshots = snapshots.filter { $0.topicID != topic }
+        }
+    }
+
+    let wiring = Lock<Wiring?>(nil)
+    let current = Lock(QueueDirectory([]))
+    let agenda = Lock(Agenda())
+    let moves = Lock(QueueMoves())
+    let signal = Signal()
+    private let memoryBytes = Atomic<Int>(0)
+    /// Lease generations that were claimed and are not used: the next one, and their end.
+    let generations = Lock<(next: Int32, end: Int32)>((0, 0))
+    private let clock: @Sendable () -> Int64
+
+    /// The topic of a queue is called so and as the queue.
+    public static let topicPrefix = "q."
+    static let receiptKey = "secrets/receipts"
+    static let generationKey = "queues-generation"
+    /// Generations that are claimed at once: one is used by each partition of `__queue_state` that is loaded.
+    static let claimedGenerations: Int32 = 64
+    /// Of `__queue_state`: the cleaner never touches an active segment, and a start replays all of each.
+    static let segmentBytes = 4 << 20
+    /// Most queues. A creation beyond it is refused with `limit`; each costs about 2 KiB, and a partition.
+    public static let maxQueues = 20_000
+    /// Bytes of all ledgers. Above it a receive is told `overLimit`, until messages end.
+    static let maxMemoryBytes = 1 << 30
+    /// Receives that wait for messages, of all queues, at most; more are answered at once, as if nothing had come.
+    static let maxWaiters = 100_000
+    /// How often what is older than a queue's retention is looked for.
+    static let retentionCheckMs: Int64 = 60_000
+    /// When what a worker could not be given, or a log did not take, is tried again.
+    static let retryMs: Int64 = 100
+
+    /// - Parameter clock: milliseconds since 1970.
+    init(clock: @escaping @Sendable () -> Int64) { self.clock = clock }
+
+    func attach(_ broker: Broker) { wiring.withLock { $0 = Wiring(broker: broker) } }
+
+    var broker: Broker { wiring.withLock { $0!.broker } }
+    var shards: [Lock<Shard>] { wiring.withLock { $0!.shards } }
+    var directory: QueueDirectory { current.withLock { $0 } }
+    var seal: ReceiptSeal? { wiring.withLock { $0!.seal } }
+    func nowMs() -> Int64 { clock() }
+
+    // MARK: Where a queue is
+
+    func find(_ name: String) throws(QueueRefusal) -> (queue: Queue, topic: Topic) {
+        guard let queue = directory.byName[ExactString(name)],
+            let topic = broker.catalog.topic(id: queue.record.topicID)
+        else { throw QueueRefusal(.notFound, "there is no queue \(name)") }
+        return (queue, topic)
+    }
+
+    func partition(_ id: TopicPartition) -> QueuePartition? {
+        guard let queue = directory.byTopic[id.topicID],
+            let log = broker.catalog.topic(id: id.topicID)?.partition(id.partitionIndex)
+        else { return nil }
+        return QueuePartition(queue: queue, log: log)
+    }
+
+    func shard(of id: TopicPartition) -> Lock<Shard>? {
+        let shards = shards
+        if shards.isEmpty { return nil }
+        // The same for as long as the topic has its partitions, which are never more.
+        let place = (id.topicID.high ^ id.topicID.low) &+ UInt64(UInt32(bitPattern: id.partitionIndex))
+        return shards[Int(place % UInt64(shards.count))]
+    }
+
+    // MARK: A ledger's turn
+
+    /// Gives the ledger of a partition its turn, loaded and by the queue's rules. The result rests on the commit that is named.
+    func withLedger<Result>(
+        of partition: QueuePartition,
+        _ body: (inout QueueShard.Entry, inout Shard, _ nowMs: Int64) throws(QueueRefusal) -> Result
+    ) throws(QueueRefusal) -> (result: Result, ticket: UInt64) {
+        guard let lock = shard(of: partition.id) else {
+            throw QueueRefusal(.unavailable, "queues are not served yet")
+        }
+        let store = broker.store
+        let nowMs = nowMs()
+        var news = News()
+        defer { tell(news, of: partition) }
+        return try lock.withLock { shard throws(QueueRefusal) in
+            try check(&shard, store)
+            shard.prepare(memoryBytes: memoryBytes.load(ordering: .relaxed))
+            let id = partition.id
+            let known = shard.machine.take(id)
+            var entry: QueueShard.Entry
+            if let known { entry = known } else { entry = try Self.newEntry(of: partition) }
+            defer {
+                if entry.isLost {
+                    suspend(&shard)
+                } else {
+                    news = News(&entry)
+                    shard.machine.put(entry, id)
+                    count(&shard)
+                }
+            }
+            if !entry.isServed { try serve(&entry, generation: shard.machine.generation, partition, nowMs) }
+            if entry.rules != partition.queue.version { try adopt(&entry, partition.queue) }
+            let result = try body(&entry, &shard, nowMs)
+            return (result, shard.ticket)
+        }
+    }
+
+    private static func newEntry(of partition: QueuePartition) throws(QueueRefusal) -> QueueShard.Entry {
+        do throws(LedgerRefusal) {
+            return QueueShard.Entry(
+                ledger: try DeliveryLedger(
+                    id: LedgerID(partition: partition.id), settings: partition.queue.ledgerSettings, start: .zero))
+        } catch {
+            throw QueueRefusal(.invalid, "the queue's rules are none that a ledger goes by: \(error)")
+        }
+    }
+
+    /// Goes by the queue's rules from now on.
+    private func adopt(_ entry: inout QueueShard.Entry, _ queue: Queue) throws(QueueRefusal) {
+        do throws(LedgerRefusal) { try entry.ledger.change(queue.ledgerSettings) } catch {
+            throw QueueRefusal(.invalid, "the queue's rules are none that a ledger goes by: \(error)")
+        }
+        entry.rules = queue.version
+    }
+
+    /// Why nothing can be said of a shard's ledgers just now.
+    private func check(_ shard: inout Shard, _ store: LogStore) throws(QueueRefusal) {
+        if shard.term == nil { throw QueueRefusal(.unavailable, "another node serves the queue") }
+        if store.isOffline { throw QueueRefusal(.unavailable, "the data folder takes no writes") }
+        if !shard.isSuspended, !shard.follow(store) { suspend(&shard) }
+        guard !shard.isSuspended, shard.machine.phase == .active else {
+            throw QueueRefusal(.unavailable, "the queue's state is being loaded")
+        }
+    }
+
+    func suspend(_ shard: inout Shard) {
+        shard.machine.beginLoading()
+        count(&shard)
+        suspendEmptied(&shard)
+    }
+
+    func count(_ shard: inout Shard) {
+        let change = shard.countMemory()
+        if change != 0 { memoryBytes.add(change, ordering: .relaxed) }
+    }
+
+    /// Whether ledgers have all the memory that they may.
+    var isFull: Bool { memoryBytes.load(ordering: .relaxed) > Self.maxMemoryBytes }
+
+    // MARK: What a turn leads to
+
+    /// What others are to hear of a ledger that had its turn.
+    private struct News {
+        var hasDeliverable = false
+        var isEnding = false
+        var wantsSnapshot = false
+        /// The thread looks at it too late.
+        var dueMs: Int64?
+
+        init() {}
+
+        init(_ entry: inout QueueShard.Entry) {
+            guard entry.isServed else { return }
+            hasDeliverable = entry.ledger.hasDeliverable
+            isEnding = entry.ledger.settings.endOfDeliveries == .deadLetters && entry.ledger.counters.ending > 0
+            wantsSnapshot = entry.ledger.wantsSnapshot
+            guard let next = entry.ledger.nextDeadline, next < entry.armedAtMs else { return }
+            entry.armedAtMs = next
+            dueMs = next
+        }
+    }
+
+    private func tell(_ news: News, of partition: QueuePartition) {
+        if news.dueMs != nil || news.isEnding || news.wantsSnapshot {
+            let isFirst = agenda.withLock { agenda -> Bool in
+                var isNews = false
+                if let dueMs = news.dueMs {
+                    isNews = agenda.add(QueueDue(atMs: dueMs, subject: .ledger(partition.id)))
+                }
+                if news.isEnding, agenda.ending[partition.id] == nil {
+                    agenda.ending[partition.id] = 0
+                    isNews = true
+                }
+                if news.wantsSnapshot, agenda.snapshots.insert(partition.id).inserted { isNews = true }
+                return isNews
+            }
+            if isFirst { signal.raise() }
+        }
+        if news.hasDeliverable { serveWaiters(of: partition.queue) }
+    }
+}
+
+extension QueueCoordinator.Shard {
+    /// Appends a step's records and takes it in. Refused: nothing has changed.
+    mutating func take<Reply>(
+        _ step: LedgerStep<Reply>, _ entry: inout QueueShard.Entry, _ nowMs: Int64
+    ) throws(QueueRefusal) -> Reply {
+        try append(entry.ledger.entries(of: step), nowMs)
+        entry.ledger.apply(step)
+        return step.reply
+    }
+
+    mutating func takeSnapshot(_ entry: inout QueueShard.Entry, _ nowMs: Int64) throws(QueueRefusal) {
+        let entries = entry.ledger.snapshot()
+        // Where only its first parts are taken, the next one replaces them: it has the same keys.
+        try append(entries, nowMs)
+        entry.ledger.snapshotAppended(entries)
+    }
+
+    private mutating func append(_ entries: [LedgerEntry], _ nowMs: Int64) throws(QueueRefusal) {
+        if entries.isEmpty { return }
+        let records = entries.map { CoordinatorRecord(key: $0.key, value: $0.value) }
+        guard append(records, CoordinatorTime(monotonicMs: 0, wallClockMs: nowMs)) else {
+            throw QueueRefusal(.unavailable, "the log of queues takes nothing just now")
+        }
+    }
+}
+
+/// Something that is to be looked at when its time has come.
+struct QueueDue: HeapElement {
+    enum Subject {
+        case ledger(TopicPartition)
+        case waiter(Queue, UInt64)
+        /// Waiters whom no worker could be given.
+        case serving(Queue)
+    }
+
+    /// Milliseconds since 1970.
+    var atMs: Int64
+    var subject: Subject
+
+    func precedes(_ other: QueueDue) -> Bool { atMs < other.atMs }
+}

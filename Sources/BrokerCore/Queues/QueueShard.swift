@@ -1,0 +1,104 @@
+import ByteBuffers
+import KafkaModel
+import LogStorage
+import QueueLedger
+import RecordFormat
+
+/// The ledgers whose records stand in one partition of `__queue_state`.
+struct QueueShard: StoredMachine {
+    enum Phase { case loading, active }
+
+    /// A ledger, and what is known of it beside.
+    struct Entry {
+        var ledger: DeliveryLedger
+        /// It was told of its messages, and serves.
+        var isServed = false
+        /// Which of its queue's rules it goes by (`Queue.version`).
+        var rules: UInt64 = 0
+        /// When the coordinator's thread looks at it, in milliseconds since 1970; `.max`: not.
+        var armedAtMs = Int64.max
+        /// Messages below may have delays of their own, and are read one by one; exclusive.
+        var timedBelow = Offset.zero
+        /// The commit that the newest message of a FIFO queue waits for.
+        var sendTicket: UInt64 = 0
+        /// It knows of messages that may not be there: it is not put back, and all of the shard is read anew.
+        var isLost = false
+        /// What is ending was looked for in the dead letters since it was loaded.
+        var areDeadLettersKnown = false
+        /// Why it is not served, told once.
+        var fault: String?
+    }
+
+    var maxBatchBytes = 1 << 20
+    var memoryElsewhere = 0
+    /// Of all ledgers; kept by who changes one.
+    private(set) var memoryBytes = 0
+    private(set) var phase = Phase.loading
+    /// Of this loading.
+    private(set) var generation: Int32 = 0
+    private var entries: [TopicPartition: Entry] = [:]
+    /// While loading: keys of records that no queue has any more.
+    private(set) var orphans: Set<[UInt8]> = []
+    /// What the ledger of a partition goes by; nil: it is no queue's.
+    let settings: @Sendable (TopicPartition) -> LedgerSettings?
+
+    init(settings: @escaping @Sendable (TopicPartition) -> LedgerSettings?) { self.settings = settings }
+
+    mutating func replay(_ record: RecordView, of batch: RecordBatchHeader) throws(DecodeError) {
+        guard !batch.isControl, let bytes = record.key else { return }
+        let key = try LedgerKey(bytes)
+        let partition = key.ledger.partition
+        guard key.ledger.consumer.isEmpty, let settings = settings(partition) else {
+            if record.value == nil { orphans.remove(Array(bytes)) } else { orphans.insert(Array(bytes)) }
+            return
+        }
+        if entries[partition] == nil {
+            do throws(LedgerRefusal) {
+                entries[partition] = Entry(
+                    ledger: try DeliveryLedger(id: key.ledger, settings: settings, start: .zero))
+            } catch {
+                throw .invalid("rules of a queue's ledger", position: 0)
+            }
+        }
+        try entries[partition]!.ledger.replay(key, record.value)
+    }
+
+    /// The records are read: ledgers are served from now on, each when it is first asked for.
+    mutating func loaded(generation: Int32) {
+        phase = .active
+        self.generation = generation
+        memoryBytes = entries.values.reduce(0) { $0 + $1.ledger.memoryBytes }
+    }
+
+    mutating func beginLoading() {
+        entries = [:]
+        orphans = []
+        memoryBytes = 0
+        phase = .loading
+    }
+
+    /// Takes the tombstones for what no queue has any more.
+    mutating func takeOrphans() -> [[UInt8]] {
+        defer { orphans = [] }
+        return Array(orphans)
+    }
+
+    // MARK: Ledgers
+
+    /// Those with state.
+    var partitions: [TopicPartition] { Array(entries.keys) }
+
+    func entry(of partition: TopicPartition) -> Entry? { entries[partition] }
+
+    /// Takes a ledger out, to be put back when it was changed: so it is not copied.
+    mutating func take(_ partition: TopicPartition) -> Entry? {
+        guard let entry = entries.removeValue(forKey: partition) else { return nil }
+        memoryBytes -= entry.ledger.memoryBytes
+        return entry
+    }
+
+    mutating func put(_ entry: Entry, _ partition: TopicPartition) {
+        memoryBytes += entry.ledger.memoryBytes
+        entries[partition] = entry
+    }
+}

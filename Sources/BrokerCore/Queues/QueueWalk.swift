@@ -1,0 +1,71 @@
+import ByteBuffers
+import KafkaModel
+import LogStorage
+import RecordFormat
+
+/// Reads the records of a queue's partition that consumers of committed transactions see, on a thread that may wait.
+struct QueueWalk {
+    let log: PartitionLog
+    var visibility = PartitionLog.Visibility.stable
+
+    /// Bytes of log that are read at once, unless a batch is larger.
+    static let readBytes = 1 << 20
+
+    /// Calls `body` with the records from `start` up to, not including, `end`, by one read at most; returns where to go on.
+    func step(
+        from start: Offset, to end: Offset, maxBytes: Int = Self.readBytes, _ records: inout RecordIterator,
+        _ body: (RecordView) -> Void
+    ) throws(QueueRefusal) -> Offset {
+        let fetched: FetchedRecords
+        switch log.read(from: start, maxBytes: maxBytes, visibility: visibility) {
+        case .success(let found): fetched = found
+        case .failure(let refusal):
+            // Damage hides what it has hit, and is reported elsewhere.
+            if let next = log.endOfDamage(at: start), next > start { return min(next, end) }
+            if case .outOfRange(let logStart, _) = refusal, logStart > start { return min(logStart, end) }
+            throw QueueRefusal(.unavailable, "messages of \(log.name) cannot be read: \(refusal)")
+        }
+        guard fetched.byteCount > 0 else { return end }
+        var next = start
+        var aborted: [AbortedTransaction]?
+        do {
+            for slice in fetched.slices {
+                var cursor = RecordBatchCursor(slice.bytes)
+                while let batch = try cursor.next() {
+                    if batch.baseOffset >= end { return end }
+                    next = batch.lastOffset + 1
+                    if batch.isControl { continue }
+                    if batch.isTransactional {
+                        if aborted == nil { aborted = try abortedTransactions(start, fetched.endOffset ?? end) }
+                        if aborted?.contains(where: { $0.holds(batch) }) == true { continue }
+                    }
+                    try records.open(batch)
+                    while let record = try records.next() {
+                        if record.offset >= start, record.offset < end { body(record) }
+                    }
+                }
+            }
+        } catch let refusal as QueueRefusal {
+            throw refusal
+        } catch {
+            throw QueueRefusal(
+                .unavailable, "messages of \(log.name) at offset \(next.rawValue) cannot be read: \(error)")
+        }
+        return min(next, end)
+    }
+
+    private func abortedTransactions(_ start: Offset, _ end: Offset) throws(QueueRefusal) -> [AbortedTransaction] {
+        switch log.abortedTransactions(from: start, to: end) {
+        case .success(let found): return found
+        case .failure(let refusal):
+            throw QueueRefusal(.unavailable, "transactions of \(log.name) cannot be read: \(refusal)")
+        }
+    }
+}
+
+extension AbortedTransaction {
+    fileprivate func holds(_ batch: RecordBatchHeader) -> Bool {
+        producerID == batch.producerID.rawValue && firstOffset <= batch.baseOffset.rawValue
+            && batch.baseOffset.rawValue <= lastOffset
+    }
+}
