@@ -4,7 +4,7 @@ import Testing
 
 @testable import QueueLedger
 
-/// What a ledger does at each of its limits.
+/// What a ledger does at each of its limits, and what its callers may ask beside.
 @Suite struct LedgerLimitTests {
     @Test func atTheLimitOfStateNothingIsGivenOutForTheFirstTime() {
         var settings = LedgerSettings()
@@ -105,6 +105,22 @@ import Testing
         #expect(throws: DecodeError.self) {
             try part.value(epoch: 1).withUnsafeBytes { try ledger.replay(key, $0) }
         }
+    }
+
+    @Test func aLookShowsWhatIsNotEndedAndTakesNothing() {
+        var queue = LedgerDriver()
+        queue.send(4)
+        queue.send(2, delayMs: 500)
+        let given = queue.receive(3)
+        _ = queue.acknowledge([given[0]])
+        _ = queue.release([given[2]], delayMs: 9000)
+        let seen = queue.ledger.browse(from: .zero, most: 10)
+        #expect(seen.map(\.offset) == [1, 2, 3, 4, 5].map { Offset($0) })
+        #expect(seen.map(\.state) == [.inFlight, .delayed, .visible, .delayed, .delayed])
+        #expect(seen.map(\.receiveCount) == [1, 1, 0, 0, 0])
+        #expect(queue.ledger.browse(from: Offset(2), most: 2).map(\.offset) == [2, 3].map { Offset($0) })
+        #expect(queue.ledger.browse(from: Offset(6), most: 2).isEmpty)
+        #expect(queue.counters.visible == 1 && queue.counters.inFlight == 1)
     }
 
     @Test func whatWasNotHandedOverIsTakenBackUncounted() {

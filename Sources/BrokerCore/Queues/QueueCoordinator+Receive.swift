@@ -262,6 +262,12 @@ extension QueueCoordinator {
     /// Bytes that one read takes of a log, unless a batch is larger.
     private static let receiveReadBytes = 256 << 10
 
+    /// Gives messages back that were received for somebody who has gone: they are there at once, and that delivery does not count.
+    public func abandon(_ messages: [ReceivedMessage], in name: String) {
+        guard let queue = directory.byName[ExactString(name)] else { return }
+        giveBack(.messages(messages), to: queue)
+    }
+
     /// Gives messages back that nobody has got. Where that is refused they come again when their leases end.
     private func giveBack(_ reply: QueueReceiveReply, to queue: Queue) {
         guard case .messages(let messages) = reply, let seal else { return }

@@ -28,6 +28,13 @@ public struct LeasedMessage: Hashable, Sendable {
     public var firstReceivedMs: Int64
     /// Milliseconds since 1970.
     public var deadlineMs: Int64
+
+    public init(receipt: Receipt, receiveCount: Int, firstReceivedMs: Int64, deadlineMs: Int64) {
+        self.receipt = receipt
+        self.receiveCount = receiveCount
+        self.firstReceivedMs = firstReceivedMs
+        self.deadlineMs = deadlineMs
+    }
 }
 
 public enum ReceiveReply: Equatable, Sendable {

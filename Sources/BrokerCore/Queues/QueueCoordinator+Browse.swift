@@ -1,0 +1,89 @@
+public import KafkaModel
+import LogStorage
+public import QueueLedger
+import RecordFormat
+
+/// Looking at a queue's messages without receiving them.
+extension QueueCoordinator {
+    /// Where a look goes on: behind this message.
+    public struct Place: Equatable, Sendable {
+        public var partitionIndex: Int32
+        public var offset: Offset
+
+        public init(partitionIndex: Int32, offset: Offset) {
+            self.partitionIndex = partitionIndex
+            self.offset = offset
+        }
+    }
+
+    /// A message with its state; it has no handle, and its lease's times are 0.
+    public struct Shown: Sendable {
+        public var message: ReceivedMessage
+        public var state: BrowsedMessage.State
+    }
+
+    /// Messages of one look at most.
+    public static let maxShown = 1000
+
+    /// Messages that are not ended, in the order of partitions and offsets, up to `limit` and up to `QueueReceive.maxBytesLimit` bytes.
+    /// `next`: where to go on; nil: these were the last. May wait for the disk.
+    public func browse(
+        _ name: String, after place: Place?, limit: Int
+    ) -> Result<(messages: [Shown], next: Place?), QueueRefusal> {
+        do throws(QueueRefusal) {
+            let (queue, topic) = try find(name)
+            guard (1...Self.maxShown).contains(limit) else {
+                throw QueueRefusal(.invalid, "a look shows 1 to \(Self.maxShown) messages")
+            }
+            var shown: [Shown] = []
+            var room = QueueReceive.maxBytesLimit
+            for log in topic.partitions where log.partitionIndex >= place?.partitionIndex ?? 0 {
+                let partition = QueuePartition(queue: queue, log: log)
+                var from = place.map { $0.partitionIndex == log.partitionIndex ? $0.offset + 1 : .zero } ?? .zero
+                while true {
+                    let wanted = limit - shown.count
+                    let (found, isBehind) = try live(in: partition, from: from, most: wanted)
+                    for seen in found {
+                        from = seen.offset + 1
+                        guard let message = try read(seen, of: partition) else { continue }
+                        shown.append(Shown(message: message, state: seen.state))
+                        room -= message.byteCount
+                        if shown.count == limit || room <= 0 {
+                            return .success(
+                                (shown, Place(partitionIndex: log.partitionIndex, offset: seen.offset)))
+                        }
+                    }
+                    if found.count < wanted, !isBehind { break }
+                }
+            }
+            return .success((shown, nil))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private func live(
+        in partition: QueuePartition, from: Offset, most: Int
+    ) throws(QueueRefusal) -> (found: [BrowsedMessage], isBehind: Bool) {
+        try withLedger(of: partition) { entry, shard, nowMs throws(QueueRefusal) in
+            let isBehind = try catchUp(&entry, &shard, partition, nowMs)
+            return (entry.ledger.browse(from: from, most: most), isBehind)
+        }.result
+    }
+
+    /// Nil: there is no record at the offset.
+    private func read(
+        _ message: BrowsedMessage, of partition: QueuePartition
+    ) throws(QueueRefusal) -> ReceivedMessage? {
+        var found: ReceivedMessage?
+        var records = RecordIterator()
+        let lease = LeasedMessage(
+            receipt: Receipt(offset: message.offset, lease: LeaseNumber(rawValue: 0)),
+            receiveCount: message.receiveCount, firstReceivedMs: 0, deadlineMs: 0)
+        let (start, end) = (message.offset, message.offset + 1)
+        _ = try QueueWalk(log: partition.log).step(from: start, to: end, maxBytes: 1, &records) { record in
+            found = ReceivedMessage(record, lease, of: partition, handle: "")
+        }
+        return found
+    }
+}
