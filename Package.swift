@@ -84,8 +84,8 @@ let package = Package(
         module(
             "IngestGateway",
             [
-                "Configuration", "KafkaModel", "ByteBuffers", "RecordFormat", "LogStorage", "BrokerCore", "Security",
-                "Transport", "HTTPWire", "HTTP2Wire", "CJSONScan", "Telemetry",
+                "Configuration", "KafkaModel", "ByteBuffers", "RecordFormat", "LogStorage", "BrokerCore", "QueueLedger",
+                "Security", "Transport", "HTTPWire", "HTTP2Wire", "CJSONScan", "Telemetry",
             ], settings: dataPath),
         module("KafkaClient", ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "Security"]),
         module("Configuration", ["KafkaModel", "CYAML"]),

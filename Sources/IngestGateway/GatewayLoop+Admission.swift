@@ -96,7 +96,7 @@ extension GatewayLoop {
     }
 
     /// What is written here counts with what the same user writes by Kafka's protocol.
-    private func quotaProblem() -> Problem? { broker.quotas.version == 0 ? nil : quotaProblemNow() }
+    func quotaProblem() -> Problem? { broker.quotas.version == 0 ? nil : quotaProblemNow() }
 
     /// Of a signed request it is asked when the signature is right: else anybody could use up what its sender may write.
     func signedQuotaProblem(_ bytes: Int) -> Problem? {

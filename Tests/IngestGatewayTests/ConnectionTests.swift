@@ -272,7 +272,7 @@ import Transport
         try client.send("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n")
         let reply = try client.receive()
         #expect(reply.status == 204)
-        #expect(reply.fields["allow"] == "GET, HEAD, POST, OPTIONS")
+        #expect(reply.fields["allow"] == "GET, HEAD, POST, PUT, DELETE, OPTIONS")
         try client.send("OPTIONS /ingest HTTP/1.1\r\nHost: h\r\n\r\n")
         #expect(try client.receive().fields["allow"] == "POST, OPTIONS")
     }

@@ -235,6 +235,18 @@ extension GatewayLoop {
             if allowsOnCluster(operation, asker) { return nil }
             audit(denied: operation, on: "cluster", to: asker)
             return Problem(.forbidden, operation == .describe ? "You may not see this." : "You may not do this.")
+        case .queue(let operation): return refusal(queue: operation, asker)
+        case .queueByMethod:
+            switch head.method {
+            case .put:
+                // Whoever may make it, or change it, learns by the answer which of both it was.
+                guard let name = PercentDecoding.string(route.topic) else { return nil }
+                let isThere = broker.queues.queue(named: name) != nil
+                if !isThere, allowsOnCluster(.create, asker) { return nil }
+                return refusal(queue: isThere ? .alterConfigs : .create, asker)
+            case .delete: return refusal(queue: .delete, asker)
+            default: return refusal(queue: .describe, asker)
+            }
         case .topic(let operation):
             if routeRow.pointee.topic.count > 0 { return refusal(operation, routeRow.pointee.topic, asker) }
             if PercentDecoding.isPlain(route.topic) { return refusal(operation, route.topic, asker) }
@@ -253,6 +265,34 @@ extension GatewayLoop {
         }
         if allows(.describe, .topic, topic, asker) { return Problem(.forbidden, "You may not do this with the topic.") }
         return Problem(.topicNotFound, "There is no such topic.")
+    }
+
+    /// Of a queue its topic is asked for.
+    private func refusal(queue operation: AclOperation, _ asker: Asker) -> Problem? {
+        // The endpoint says what is wrong with the name.
+        guard let name = PercentDecoding.string(route.topic) else { return nil }
+        var topic = QueueCoordinator.topicPrefix + name
+        return topic.withUTF8 { bytes in
+            let bytes = UnsafeRawBufferPointer(bytes)
+            if allows(operation, .topic, bytes, asker) { return nil }
+            if gateway.audit != nil {
+                audit(denied: operation, on: "topic \(String(decoding: bytes, as: UTF8.self))", to: asker)
+            }
+            if allows(.describe, .topic, bytes, asker) {
+                return Problem(.forbidden, "You may not do this with the queue.")
+            }
+            return Problem(.queueNotFound, "There is no such queue.")
+        }
+    }
+
+    func mayWrite(toQueue name: String) -> Bool { may(.write, name) }
+
+    func maySee(queue name: String) -> Bool { may(.describe, name) }
+
+    private func may(_ operation: AclOperation, _ queue: String) -> Bool {
+        guard let asker else { return true }
+        var topic = QueueCoordinator.topicPrefix + queue
+        return topic.withUTF8 { allows(operation, .topic, UnsafeRawBufferPointer($0), asker) }
     }
 
     /// Whether who asks may make a topic of that name, where writing to it would.

@@ -40,6 +40,10 @@ protocol HTTPEndpoint: SendableMetatype {
 enum EndpointAccess {
     case nothing
     case topic(AclOperation)
+    /// The same of the topic of the path's queue.
+    case queue(AclOperation)
+    /// Of that, by the request's method: to describe, to create or alter, to delete.
+    case queueByMethod
     case cluster(AclOperation)
 }
 

@@ -67,6 +67,7 @@ struct OpenAPIDocument: ~Copyable {
     private static func schema(of place: PathText.Place) -> StaticString {
         switch place {
         case .topic: "{\"type\":\"string\",\"pattern\":\"^[a-zA-Z0-9._-]{1,249}$\"}"
+        case .queue: "{\"type\":\"string\",\"pattern\":\"^[a-zA-Z0-9._-]{1,200}$\"}"
         case .partition: "{\"type\":\"integer\",\"minimum\":0,\"maximum\":2147483647}"
         case .cluster: "{\"type\":\"string\",\"pattern\":\".\"}"
         }
@@ -87,7 +88,7 @@ struct OpenAPIDocument: ~Copyable {
             out.text(",\"security\":[{},{\"bearer\":[]},{\"basic\":[]},{\"key\":[]}]")
         }
         writeParameters(definition, operation, path)
-        if !definition.mediaTypes.isEmpty { writeBody(definition) }
+        if !definition.mediaTypes.isEmpty, ["POST", "PUT", "PATCH"].contains(method) { writeBody(definition) }
         out.text(",\"responses\":{")
         for status in Self.successes(definition, operation) {
             out.text("\"")
@@ -171,6 +172,9 @@ struct OpenAPIDocument: ~Copyable {
         case "offset":
             "{\"anyOf\":[{\"type\":\"integer\",\"minimum\":0,\"maximum\":999999999999999999},{\"enum\":[\"earliest\",\"latest\"]}]}"
         case "partition", "timestamp": "{\"type\":\"integer\",\"minimum\":0,\"maximum\":999999999999999999}"
+        case "count": "{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000}"
+        case "delay_ms": "{\"type\":\"integer\",\"minimum\":0,\"maximum\":900000}"
+        case "group", "deduplication_id": "{\"type\":\"string\",\"pattern\":\".\",\"maxLength\":128}"
         case "limit": "{\"type\":\"integer\",\"minimum\":1,\"maximum\":10000}"
         case "max_bytes": "{\"type\":\"integer\",\"minimum\":1,\"maximum\":4194304}"
         default: "{\"type\":\"string\"}"

@@ -152,7 +152,7 @@ struct PathPattern {
         let end = ByteScan.find(UInt8(ascii: "/"), path.baseAddress!, from: at, end: path.count)
         let text = UnsafeRawBufferPointer(rebasing: path[at..<end])
         switch place {
-        case .topic: route.topic = text
+        case .topic, .queue: route.topic = text
         case .partition: route.partition = text
         case .cluster: route.cluster = text
         }
@@ -184,7 +184,7 @@ private struct TextMemory {
 /// A path as a definition writes it.
 enum PathText {
     enum Place: String {
-        case topic, partition, cluster
+        case topic, queue, partition, cluster
     }
 
     /// Places of one path.
@@ -204,7 +204,7 @@ enum PathText {
             guard segment.contains(where: { $0 == "{" || $0 == "}" }) else { continue }
             let name = String(segment.dropFirst().dropLast())
             guard segment.hasPrefix("{"), segment.hasSuffix("}"), Place(rawValue: name) != nil else {
-                return "\(segment) is no place: {topic}, {partition} and {cluster} are, a segment each"
+                return "\(segment) is no place: {topic}, {queue}, {partition} and {cluster} are, a segment each"
             }
             guard found.insert(name).inserted, found.count <= maxPlaces else { return "\(path) has \(segment) twice" }
         }

@@ -1,3 +1,5 @@
+import HTTPWire
+
 /// A route as configuration says it: what `RouteTable` compiles, and may find wrong.
 struct RouteDefinition {
     /// Names the route in messages, and its rate in replies: letters, digits and hyphens.
@@ -40,7 +42,7 @@ struct RouteDefinition {
                 id: id, paths: paths, methods: .get, endpoint: endpoint, authentication: authentication,
                 audience: audience, maxBodyBytes: longest)
         }
-        return [
+        let usual: [RouteDefinition] = [
             RouteDefinition(
                 id: "events", paths: ["/v1/topics/{topic}/events"], methods: .post, endpoint: EventsEndpoint.self,
                 maxBodyBytes: longest, mediaTypes: [.json, .lines]),
@@ -65,6 +67,7 @@ struct RouteDefinition {
             RouteDefinition(
                 id: "kafka-v3-batch", paths: ["/v3/clusters/{cluster}/topics/{topic}/records:batch"], methods: .post,
                 endpoint: KafkaV3BatchEndpoint.self, maxBodyBytes: longest, mediaTypes: .json),
+            reading("queues", ["/v1/queues"], QueuesEndpoint.self),
             reading("health", ["/healthz"], HealthEndpoint.self, .anonymous, for: .everybody),
             reading("readiness", ["/readyz"], ReadinessEndpoint.self, .anonymous, for: .everybody),
             reading("metrics", ["/metrics"], MetricsEndpoint.self, for: .operators),
@@ -78,6 +81,32 @@ struct RouteDefinition {
             RouteDefinition(
                 id: "server", paths: ["*"], methods: [], endpoint: ServerEndpoint.self, audience: .everybody,
                 maxBodyBytes: longest),
+        ]
+        return usual + queues(longest)
+    }
+
+    /// The rows of queues, whose paths say which one.
+    private static func queues(_ longest: Int) -> [RouteDefinition] {
+        func queue(
+            _ id: String, _ rest: String, _ methods: RouteMethods, _ endpoint: any HTTPEndpoint.Type,
+            _ maxBodyBytes: Int = GatewayLoop.maxQueueCallBytes, _ mediaTypes: MediaTypes = .json
+        ) -> RouteDefinition {
+            RouteDefinition(
+                id: id, paths: ["/v1/queues/{queue}" + rest], methods: methods, endpoint: endpoint,
+                maxBodyBytes: maxBodyBytes, mediaTypes: mediaTypes)
+        }
+        return [
+            queue("send", "/messages", .post, QueueSendEndpoint.self, longest, [.json, .lines]),
+            queue("receive", "/messages:receive", .post, QueueReceiveEndpoint.self),
+            queue("browse", "/messages:browse", .get, QueueBrowseEndpoint.self),
+            queue("acknowledge", "/messages:ack", .post, QueueAcknowledgeEndpoint.self),
+            queue("release", "/messages:nack", .post, QueueReleaseEndpoint.self),
+            queue("extend", "/messages:extend", .post, QueueExtendEndpoint.self),
+            queue("purge", "/messages:purge", .post, QueuePurgeEndpoint.self),
+            queue("redrive", "/messages:redrive", .post, QueueRedriveEndpoint.self),
+            queue("moves", "/moves", .get, QueueMovesEndpoint.self),
+            queue("cancel-move", "/moves:cancel", .post, QueueMoveCancelEndpoint.self),
+            queue("queue", "", RouteMethods(.get, .head, .put, .delete), QueueEndpoint.self),
         ]
     }
 }

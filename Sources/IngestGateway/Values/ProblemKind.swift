@@ -37,6 +37,7 @@ struct ProblemKind {
     static let keyRequired = ProblemKind(400, 17, "key_required", "Key required")
     static let invalidRecord = ProblemKind(400, 18, "invalid_record", "Record not acceptable")
     static let invalidCSV = ProblemKind(400, 19, "invalid_csv", "Invalid CSV")
+    static let invalidQueue = ProblemKind(400, 20, "invalid_queue", "Invalid queue name")
     static let unauthorized = ProblemKind(401, 0, "unauthorized", "Unauthorized")
     static let signatureRequired = ProblemKind(401, 1, "signature_required", "Signature required")
     static let signatureInvalid = ProblemKind(401, 2, "signature_invalid", "Signature not valid")
@@ -46,10 +47,12 @@ struct ProblemKind {
     static let topicNotFound = ProblemKind(404, 1, "topic_not_found", "Topic not found")
     static let partitionNotFound = ProblemKind(404, 2, "partition_not_found", "Partition not found")
     static let clusterNotFound = ProblemKind(404, 3, "cluster_not_found", "Cluster not found")
+    static let queueNotFound = ProblemKind(404, 4, "queue_not_found", "Queue not found")
     static let methodNotAllowed = ProblemKind(405, 0, "method_not_allowed", "Method not allowed")
     static let idempotencyInFlight = ProblemKind(
         409, 1, "idempotency_in_flight", "Request with this key in flight", retryable: true)
     static let nothingToReload = ProblemKind(409, 2, "nothing_to_reload", "No configuration file")
+    static let queueConflict = ProblemKind(409, 3, "queue_conflict", "Queue is otherwise")
     static let headTimeout = ProblemKind(408, 1, "head_timeout", "Request head not received in time")
     static let bodyTimeout = ProblemKind(408, 2, "body_timeout", "Request body not received in time", retryable: true)
     static let lengthRequired = ProblemKind(411, 0, "length_required", "Length required")
@@ -71,6 +74,7 @@ struct ProblemKind {
     static let tooManyAttempts = ProblemKind(429, 2, "too_many_attempts", "Too many attempts", retryable: true)
     static let idempotencyShareFull = ProblemKind(
         429, 3, "idempotency_share_full", "No room for another key of this caller", retryable: true)
+    static let queueLimit = ProblemKind(429, 4, "queue_limit", "A queue's limit is reached", retryable: true)
     static let keyTooLarge = ProblemKind(431, 1, "partition_key_too_large", "Partition key too large")
     static let overloaded = ProblemKind(503, 1, "overloaded", "Overloaded", retryable: true)
     static let storageUnavailable = ProblemKind(503, 2, "storage_unavailable", "Storage unavailable", retryable: true)

@@ -1,0 +1,111 @@
+import HTTPWire
+
+/// The members of a small JSON object that asks something of a queue. A member that the request does not have is not looked at twice;
+/// one that nobody knows is refused by name, for it would be a promise that nobody keeps.
+struct QueueFields {
+    private var members: [String: JSONWalk.Value] = [:]
+    private let walk: JSONWalk
+    /// The first thing that was wrong.
+    private(set) var problem: Problem?
+
+    /// Texts of one array at most.
+    static let maxTexts = 4096
+
+    /// Reads an object, or nothing where the body is empty.
+    init(_ body: UnsafeRawBufferPointer, known: [String]) {
+        walk = JSONWalk(body)
+        if body.allSatisfy({ $0 <= 0x20 }) { return }
+        let limits = JSONLimits()
+        var scanner = JSONScanner(body, limits: limits)
+        do throws(JSONFailure) {
+            let range = try scanner.onlyEvent()
+            let whole = walk.value(range)
+            guard whole.kind == .object else {
+                problem = Problem(.invalidField, "The body is a JSON object.")
+                return
+            }
+            var (members, wrong) = ([String: JSONWalk.Value](), Problem?.none)
+            let walk = walk
+            walk.members(of: range) { member in
+                let key = String(decoding: member.key.bytes(of: body), as: UTF8.self)
+                if !known.contains(key) {
+                    wrong = Problem(
+                        .invalidField,
+                        "There is no member of that name here; they are \(known.joined(separator: ", ")).")
+                } else if members.updateValue(member.value, forKey: key) != nil {
+                    wrong = Problem(.duplicateKey, "The member \(key) stands twice.")
+                }
+                return wrong == nil
+            }
+            (self.members, problem) = (members, wrong)
+        } catch {
+            problem = Problem(error, limits: limits)
+        }
+    }
+
+    mutating func refuse(_ name: String, _ what: String) {
+        if problem == nil { problem = Problem(.invalidField, "\(name) is \(what).") }
+    }
+
+    func has(_ name: String) -> Bool { members[name] != nil }
+
+    mutating func string(_ name: String) -> String? {
+        guard let value = members[name], value.kind != .null else { return nil }
+        guard value.kind == .string, let bytes = walk.string(value) else {
+            refuse(name, "a string")
+            return nil
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    mutating func integer(_ name: String) -> Int64? {
+        guard let value = members[name], value.kind != .null else { return nil }
+        guard value.kind == .number,
+            let number = Int64(String(decoding: value.range.bytes(of: walk.text), as: UTF8.self))
+        else {
+            refuse(name, "a whole number")
+            return nil
+        }
+        return number
+    }
+
+    mutating func flag(_ name: String) -> Bool? {
+        guard let value = members[name], value.kind != .null else { return nil }
+        switch value.kind {
+        case .true: return true
+        case .false: return false
+        default:
+            refuse(name, "true or false")
+            return nil
+        }
+    }
+
+    mutating func strings(_ name: String) -> [String]? {
+        guard let values = list(name, "an array of strings") else { return nil }
+        let texts = values.compactMap { value in value.kind == .string ? walk.string(value) : nil }
+        if texts.count < values.count { refuse(name, "an array of strings") }
+        return texts.map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    mutating func integers(_ name: String) -> [Int64]? {
+        guard let values = list(name, "an array of whole numbers") else { return nil }
+        let numbers = values.compactMap { Int64(String(decoding: $0.range.bytes(of: walk.text), as: UTF8.self)) }
+        if numbers.count < values.count { refuse(name, "an array of whole numbers") }
+        return numbers
+    }
+
+    private mutating func list(_ name: String, _ what: String) -> [JSONWalk.Value]? {
+        guard let value = members[name], value.kind != .null else { return nil }
+        guard value.kind == .array else {
+            refuse(name, what)
+            return nil
+        }
+        var values: [JSONWalk.Value] = []
+        walk.elements(of: value.range) { element in
+            values.append(element)
+            return values.count <= Self.maxTexts
+        }
+        if values.count > Self.maxTexts { refuse(name, "\(what), \(Self.maxTexts) at most") }
+        return values
+    }
+}

@@ -1,0 +1,261 @@
+import BrokerCore
+import BrokerTestKit
+import IngestGateway
+import KafkaModel
+import Security
+import Testing
+import Transport
+
+/// Queues by HTTP, through a whole gateway.
+@Suite struct QueueEndpointTests {
+    private static let type = ["Content-Type: application/json"]
+
+    private func ask(
+        _ harness: GatewayHarness, _ method: String, _ path: String, _ body: String? = nil
+    ) throws -> HTTPReply {
+        try harness.call(method, "/v1/queues" + path, body, fields: body == nil ? [] : Self.type)
+    }
+
+    private func receive(_ harness: GatewayHarness, _ queue: String, _ body: String = "{}") throws -> [[String: Any]] {
+        let reply = try ask(harness, "POST", "/\(queue)/messages:receive", body)
+        #expect(reply.status == 200, "\(reply.text)")
+        return reply.json["messages"] as? [[String: Any]] ?? []
+    }
+
+    private func receipts(_ messages: [[String: Any]], _ more: String = "") -> String {
+        let list = messages.map { "\"\($0["receipt"] as? String ?? "")\"" }.joined(separator: ",")
+        return "{\"receipts\":[\(list)]\(more)}"
+    }
+
+    @Test func aMessageGoesFromSenderToReceiverAndEnds() throws {
+        let harness = try GatewayHarness()
+        #expect(try ask(harness, "PUT", "/orders", "{\"visibility_ms\":60000}").status == 201)
+        let sent = try ask(harness, "POST", "/orders/messages", "[{\"n\":1},{\"n\":2}]")
+        #expect(sent.status == 201 && sent.number("accepted") == 2)
+        #expect(sent.results.compactMap { $0["offset"] as? Int } == [0, 1])
+        let messages = try receive(harness, "orders")
+        #expect(messages.count == 2)
+        #expect(messages[0]["id"] as? String == sent.results[0]["id"] as? String)
+        #expect((messages[0]["body"] as? [String: Int])?["n"] == 1)
+        #expect(messages[0]["body_encoding"] as? String == "json")
+        #expect(messages[0]["receive_count"] as? Int == 1)
+        #expect(try receive(harness, "orders").isEmpty)
+        let done = try ask(harness, "POST", "/orders/messages:ack", receipts(messages))
+        #expect(done.status == 200 && done.statuses == ["ok", "ok"])
+        let shown = try ask(harness, "GET", "/orders")
+        #expect((shown.json["messages"] as? [String: Any])?["in_flight"] as? Int == 0)
+        #expect(shown.number("visibility_ms") == 60_000 && shown.string("topic") == "q.orders")
+        // The same messages are records.
+        #expect(try harness.stored("q.orders").records.map(\.value) == ["{\"n\":1}", "{\"n\":2}"])
+    }
+
+    @Test func whatAKafkaProducerWroteIsReceivedAsItIs() throws {
+        let harness = try GatewayHarness()
+        #expect(try ask(harness, "PUT", "/orders", "{}").status == 201)
+        #expect(try harness.post("q.orders", "{\"by\":\"the log\"}").status == 201)
+        #expect(try receive(harness, "orders").count == 1)
+    }
+
+    @Test func messagesAreGivenBackAndUpAndExtended() throws {
+        let harness = try GatewayHarness()
+        _ = try ask(harness, "PUT", "/dead", "{}")
+        let made = try ask(harness, "PUT", "/orders", "{\"dead_letter_queue\":\"dead\",\"max_receives\":5}")
+        #expect(made.status == 201, "\(made.text)")
+        _ = try ask(harness, "POST", "/orders/messages", "[1,2,3]")
+        let messages = try receive(harness, "orders")
+        let back = try ask(
+            harness, "POST", "/orders/messages:nack", receipts([messages[0]], ",\"delay_ms\":0"))
+        #expect(back.statuses == ["ok"])
+        let extended = try ask(
+            harness, "POST", "/orders/messages:extend", receipts([messages[1]], ",\"visibility_ms\":90000"))
+        #expect(extended.statuses == ["ok"])
+        let dead = try ask(
+            harness, "POST", "/orders/messages:nack", receipts([messages[2]], ",\"dead_letter\":true"))
+        #expect(dead.statuses == ["ok"])
+        let again = try receive(harness, "orders")
+        #expect(again.map { $0["receive_count"] as? Int } == [2])
+        let letters = try receive(harness, "dead", "{\"wait_ms\":10000}")
+        #expect((letters.first?["dead_letter"] as? [String: Any])?["reason"] as? String == "rejected")
+        // And back again.
+        _ = try ask(harness, "POST", "/dead/messages:nack", receipts(letters, ",\"delay_ms\":0"))
+        let move = try ask(harness, "POST", "/dead/messages:redrive", "{}")
+        #expect(move.status == 202, "\(move.text)")
+        let moved = try receive(harness, "orders", "{\"wait_ms\":10000}")
+        #expect(moved.count == 1)
+        #expect(
+            try eventually {
+                let moves = try ask(harness, "GET", "/dead/moves").json["moves"] as? [[String: Any]]
+                return moves?.first?["state"] as? String == "completed"
+            })
+        #expect(try ask(harness, "POST", "/dead/moves:cancel", "{\"id\":\"none\"}").status == 404)
+    }
+
+    @Test func aReceiveWaitsForAMessageThatComes() throws {
+        let harness = try GatewayHarness()
+        _ = try ask(harness, "PUT", "/orders", "{}")
+        let client = try harness.connect()
+        try client.send(
+            HTTPClient.request(
+                "POST", "/v1/queues/orders/messages:receive", Array("{\"wait_ms\":20000}".utf8), fields: Self.type))
+        _ = try ask(harness, "POST", "/orders/messages", "\"now\"")
+        let reply = try client.receive()
+        #expect((reply.json["messages"] as? [[String: Any]])?.count == 1)
+    }
+
+    @Test func aFIFOQueueKeepsOrderAndIDs() throws {
+        let harness = try GatewayHarness()
+        #expect(try ask(harness, "PUT", "/line.fifo", "{\"order\":\"fifo\"}").status == 201)
+        let path = "/line.fifo/messages?group=a&deduplication_id="
+        #expect(try ask(harness, "POST", path + "1", "1").status == 201)
+        #expect(try ask(harness, "POST", path + "1", "1").results.first?["duplicate"] as? Bool == true)
+        #expect(try ask(harness, "POST", path + "2", "2").status == 201)
+        #expect(try ask(harness, "POST", path + "3", "[3,4]").status == 400)
+        #expect(try ask(harness, "POST", "/line.fifo/messages", "5").status == 400)
+        let first = try receive(harness, "line.fifo", "{\"max\":1,\"attempt_id\":\"x\"}")
+        #expect(first.first?["group"] as? String == "a")
+        #expect(try receive(harness, "line.fifo").isEmpty)
+        _ = try ask(harness, "POST", "/line.fifo/messages:ack", receipts(first))
+        #expect(try receive(harness, "line.fifo").first?["deduplication_id"] as? String == "2")
+    }
+
+    @Test func queuesAreListedChangedPurgedAndDeleted() throws {
+        let harness = try GatewayHarness()
+        for name in ["b", "a", "c"] { _ = try ask(harness, "PUT", "/\(name)", "{}") }
+        #expect(try ask(harness, "GET", "").json["queues"] as? [String] == ["a", "b", "c"])
+        let page = try ask(harness, "GET", "?count=1&after=a")
+        #expect(page.json["queues"] as? [String] == ["b"] && page.string("next") == "b")
+        let changed = try ask(harness, "PUT", "/a", "{\"backoff_ms\":[1000,5000],\"max_receives\":3}")
+        #expect(changed.status == 200 && changed.json["backoff_ms"] as? [Int] == [1000, 5000])
+        #expect(try ask(harness, "PUT", "/a", "{\"order\":\"fifo\"}").status == 409)
+        _ = try ask(harness, "POST", "/a/messages", "[1,2]")
+        #expect(try ask(harness, "POST", "/a/messages:purge", "{}").status == 200)
+        #expect(try receive(harness, "a").isEmpty)
+        #expect(try ask(harness, "DELETE", "/a").status == 200)
+        #expect(try ask(harness, "GET", "/a").status == 404)
+        #expect(try ask(harness, "GET", "").json["queues"] as? [String] == ["b", "c"])
+    }
+
+    @Test func badRequestsAreToldWhatIsWrong() throws {
+        let harness = try GatewayHarness()
+        _ = try ask(harness, "PUT", "/orders", "{}")
+        let cases: [(String, String, String?, Int)] = [
+            ("POST", "/none/messages", "1", 404), ("POST", "/none/messages:receive", "{}", 404),
+            ("POST", "/none/messages:ack", "{\"receipts\":[\"x\"]}", 404), ("DELETE", "/none", nil, 404),
+            ("PUT", "/a%20b", "{}", 400), ("PUT", "/a", "{\"delay_ms\":-1}", 400),
+            ("PUT", "/a", "{\"order\":\"lifo\"}", 400), ("PUT", "/a", "{\"unknown\":1}", 400),
+            ("PUT", "/a", "{\"dead_letter_queue\":\"none\"}", 400), ("PUT", "/a", "[]", 400),
+            ("POST", "/orders/messages", "{", 400), ("POST", "/orders/messages", "[]", 422),
+            ("POST", "/orders/messages?delay_ms=900001", "1", 400), ("POST", "/orders/messages?delay_ms=x", "1", 400),
+            ("POST", "/orders/messages?colour=red", "1", 400),
+            ("POST", "/orders/messages:receive", "{\"max\":1001}", 400),
+            ("POST", "/orders/messages:receive", "{\"max\":\"1\"}", 400),
+            ("POST", "/orders/messages:receive", "{\"wait_ms\":20001}", 400),
+            ("POST", "/orders/messages:receive", "{\"visibility_ms\":43200001}", 400),
+            ("POST", "/orders/messages:ack", "{}", 400), ("POST", "/orders/messages:ack", "{\"receipts\":[1]}", 400),
+            ("POST", "/orders/messages:extend", "{\"receipts\":[\"x\"]}", 400),
+            ("POST", "/orders/messages:redrive", "{}", 400), ("GET", "?count=0", nil, 400),
+        ]
+        for (method, path, body, status) in cases {
+            let reply = try ask(harness, method, path, body)
+            #expect(reply.status == status, "\(method) \(path) \(body ?? ""): \(reply.text)")
+            #expect(reply.string("code") != nil)
+        }
+        #expect(
+            try ask(harness, "POST", "/orders/messages:ack", "{\"receipts\":[\"x\"]}").statuses == ["invalid_receipt"])
+        let typed = ["Content-Type: text/plain"]
+        #expect(try harness.call("POST", "/v1/queues/orders/messages", "1", fields: typed).status == 415)
+    }
+
+    @Test func aTextAndBytesAreReceivedAsWhatTheyAre() throws {
+        let harness = try GatewayHarness()
+        _ = try ask(harness, "PUT", "/orders", "{}")
+        for body in [Array("plain words".utf8), [0xff, 0xfe]] {
+            let sent = harness.broker.queues.send([QueueMessage(body: body)], to: "orders")
+            #expect(sent.answer.count == 1)
+        }
+        var found: [[String: Any]] = []
+        while found.count < 2 { found += try receive(harness, "orders", "{\"wait_ms\":20000}") }
+        #expect(found.map { $0["body_encoding"] as? String } == ["text", "base64"])
+        #expect(found.map { $0["body"] as? String } == ["plain words", "//4="])
+    }
+
+    @Test func messagesAreLookedAtWithoutBeingReceived() throws {
+        let harness = try GatewayHarness()
+        _ = try ask(harness, "PUT", "/orders", "{}")
+        _ = try ask(harness, "POST", "/orders/messages", "[1,2,3]")
+        let first = try receive(harness, "orders", "{\"max\":2}")
+        _ = try ask(harness, "POST", "/orders/messages:ack", receipts([first[0]]))
+        func look(_ query: String) throws -> HTTPReply { try ask(harness, "GET", "/orders/messages:browse" + query) }
+        let page = try look("?count=1")
+        let shown = page.json["messages"] as? [[String: Any]] ?? []
+        #expect(shown.map { $0["state"] as? String } == ["in_flight"] && shown.first?["receive_count"] as? Int == 1)
+        let rest = try look("?after=" + (page.string("next") ?? ""))
+        let others = rest.json["messages"] as? [[String: Any]] ?? []
+        #expect(others.map { $0["state"] as? String } == ["visible"] && others.first?["body"] as? Int == 3)
+        #expect(others.first?["receipt"] == nil && rest.string("next") == nil)
+        #expect(try receive(harness, "orders").count == 1)
+        for wrong in ["?count=0", "?after=x", "?after=1", "?limit=1"] {
+            #expect(try look(wrong).status == 400, "\(wrong)")
+        }
+    }
+
+    @Test func whatWasReceivedForSomebodyWhoHasGoneIsThereAtOnce() throws {
+        let harness = try GatewayHarness()
+        _ = try ask(harness, "PUT", "/orders", "{\"visibility_ms\":3600000}")
+        var client: HTTPClient? = try harness.connect()
+        try client?.send(
+            HTTPClient.request(
+                "POST", "/v1/queues/orders/messages:receive", Array("{\"wait_ms\":20000}".utf8), fields: Self.type))
+        client = nil
+        #expect(eventually { harness.metric("millrace_http_connections") == 0 })
+        _ = try ask(harness, "POST", "/orders/messages", "1")
+        var found: [[String: Any]] = []
+        #expect(
+            try eventually {
+                found += try receive(harness, "orders")
+                return !found.isEmpty
+            })
+        #expect(found.first?["receive_count"] as? Int == 1)
+    }
+
+    @Test func onlyWhoMayUsesAQueue() throws {
+        let harness = try GatewayHarness(access: { $0.hasAuthorizer = true }) { broker in
+            GatewayAuthentication(
+                .required, passwords: try Authentication(broker), tokens: nil, takesBareTokens: false)
+        }
+        let (key, text) = GatewayKeyText.make()
+        var change = GatewayKeyChange(id: key.id.text, action: 1)
+        (change.owner, change.hash) = ("User:alice", key.hash)
+        #expect(harness.broker.alterKeys([change]) == [nil])
+        let field = "Authorization: Bearer " + text.withBytes { String(decoding: $0, as: UTF8.self) }
+        func call(_ method: String, _ path: String, _ body: String? = nil) throws -> Int {
+            try harness.call(
+                method, "/v1/queues" + path, body, fields: [field] + (body == nil ? [] : Self.type)
+            ).status
+        }
+        func permit(_ operation: AclOperation) {
+            let results = harness.broker.createAcls([
+                .init(
+                    resource: ResourceType.topic.rawValue, name: "q.orders", pattern: 3, principal: "User:alice",
+                    host: "*", operation: operation.rawValue, permission: 3)
+            ])
+            #expect(results == [nil])
+        }
+        #expect(try harness.call("GET", "/v1/queues").status == 401)
+        #expect(try call("PUT", "/orders", "{}") == 404)
+        permit(.create)
+        #expect(try call("PUT", "/orders", "{}") == 201)
+        #expect(try call("POST", "/orders/messages", "1") == 404)
+        permit(.write)
+        #expect(try call("POST", "/orders/messages", "1") == 201)
+        #expect(try call("POST", "/orders/messages:receive", "{}") == 403)
+        #expect(try call("DELETE", "/orders") == 403)
+        permit(.read)
+        #expect(try call("POST", "/orders/messages:receive", "{}") == 200)
+        #expect(try call("POST", "/orders/messages:purge", "{}") == 403)
+        #expect(try call("PUT", "/orders", "{\"delay_ms\":5}") == 403)
+        permit(.alterConfigs)
+        #expect(try call("PUT", "/orders", "{\"delay_ms\":5}") == 200)
+        #expect(try call("GET", "") == 200)
+    }
+}
