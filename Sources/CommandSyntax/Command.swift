@@ -16,6 +16,7 @@ public struct Command: Sendable {
         case logDump, logVerify, logRepair
         case benchProduce, benchConsume, benchIngest
         case trace
+        case queueCreate, queueList, queueDescribe, queueSend, queueReceive, queuePurge, queueRedrive, queueDelete
         case completion, version
     }
 

@@ -14,7 +14,7 @@ enum TraceCommand {
             console.output.write(connection.body)
             return console.output.write("\n")
         }
-        guard let page = try? Fields(JSONValue.parse(connection.body), of: connection.body) else {
+        guard let page = try? JSONFields(JSONValue.parse(connection.body), of: connection.body) else {
             throw CommandFailure("\(address) answered with something else than a trace")
         }
         let stage = invocation[TraceOptions.stage] ?? ""
@@ -23,7 +23,7 @@ enum TraceCommand {
         console.output.write("\n" + stalls(page, stage, leastUs))
     }
 
-    private static func stages(_ page: Fields, _ stage: String) -> String {
+    private static func stages(_ page: JSONFields, _ stage: String) -> String {
         var table = TextTable([("STAGE", .left), ("STALLS", .right), ("MS IN ALL", .right), ("MS AT MOST", .right)])
         for row in page.list("stages") where row.text("stage").hasPrefix(stage) {
             table.append([
@@ -34,7 +34,7 @@ enum TraceCommand {
         return table.isEmpty ? "Nothing took long.\n" : table.text
     }
 
-    private static func stalls(_ page: Fields, _ stage: String, _ leastUs: Int64) -> String {
+    private static func stalls(_ page: JSONFields, _ stage: String, _ leastUs: Int64) -> String {
         var table = TextTable([
             ("BEGAN", .left), ("MS", .right), ("STAGE", .left), ("THREAD", .left), ("BYTES", .right),
             ("PIECES", .right),
@@ -53,34 +53,5 @@ enum TraceCommand {
 
     private static func milliseconds(_ microseconds: Int64) -> String {
         "\(microseconds / 1000).\(microseconds / 100 % 10)"
-    }
-}
-
-/// The members of a JSON object, as `trace` needs them: what is missing, or is something else, is empty or 0.
-private struct Fields {
-    private let members: [JSONValue.Member]
-    private let document: [UInt8]
-
-    init?(_ value: JSONValue, of document: [UInt8]) {
-        guard case .object(let members) = value.content else { return nil }
-        self.members = members
-        self.document = document
-    }
-
-    private func value(_ name: String) -> JSONValue? { members.first { $0.name == name }?.value }
-
-    func list(_ name: String) -> [Fields] {
-        guard case .array(let values)? = value(name)?.content else { return [] }
-        return values.compactMap { Fields($0, of: document) }
-    }
-
-    func text(_ name: String) -> String {
-        guard case .string(let bytes)? = value(name)?.content else { return "" }
-        return String(decoding: bytes, as: UTF8.self)
-    }
-
-    func number(_ name: String) -> Int64 {
-        guard let value = value(name), case .number = value.content else { return 0 }
-        return Int64(String(decoding: document[value.range], as: UTF8.self)) ?? 0
     }
 }
