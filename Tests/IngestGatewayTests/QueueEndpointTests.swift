@@ -166,6 +166,15 @@ import Transport
         #expect(try harness.call("POST", "/v1/queues/orders/messages", "1", fields: typed).status == 415)
     }
 
+    @Test func noRouteOfQueuesTakesMoreThanAnyRequestMayHave() throws {
+        var options = GatewayOptions()
+        options.maxRequestBytes = 1000
+        let harness = try GatewayHarness(options)
+        #expect(try ask(harness, "PUT", "/orders", "{}").status == 201)
+        let long = String(repeating: " ", count: 1001)
+        #expect(try ask(harness, "POST", "/orders/messages:receive", "{" + long + "}").status == 413)
+    }
+
     @Test func aTextAndBytesAreReceivedAsWhatTheyAre() throws {
         let harness = try GatewayHarness()
         _ = try ask(harness, "PUT", "/orders", "{}")

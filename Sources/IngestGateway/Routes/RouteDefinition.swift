@@ -89,11 +89,11 @@ struct RouteDefinition {
     private static func queues(_ longest: Int) -> [RouteDefinition] {
         func queue(
             _ id: String, _ rest: String, _ methods: RouteMethods, _ endpoint: any HTTPEndpoint.Type,
-            _ maxBodyBytes: Int = GatewayLoop.maxQueueCallBytes, _ mediaTypes: MediaTypes = .json
+            _ maxBodyBytes: Int? = nil, _ mediaTypes: MediaTypes = .json
         ) -> RouteDefinition {
             RouteDefinition(
                 id: id, paths: ["/v1/queues/{queue}" + rest], methods: methods, endpoint: endpoint,
-                maxBodyBytes: maxBodyBytes, mediaTypes: mediaTypes)
+                maxBodyBytes: maxBodyBytes ?? min(GatewayLoop.maxQueueCallBytes, longest), mediaTypes: mediaTypes)
         }
         return [
             queue("send", "/messages", .post, QueueSendEndpoint.self, longest, [.json, .lines]),

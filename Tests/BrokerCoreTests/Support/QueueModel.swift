@@ -194,6 +194,14 @@ final class QueueModel {
         node.turn()
     }
 
+    /// Nil: the disk has gone meanwhile.
+    private func counts() throws -> QueueCounts? {
+        do { return try node.counts("q") } catch {
+            if isDown { return nil }
+            throw error
+        }
+    }
+
     // MARK: The end
 
     /// Receives everything that is there, when nothing is in flight any more, and compares.
@@ -203,7 +211,7 @@ final class QueueModel {
         if isDown { return }
         node.clock.pass(43_200_000)
         node.turn()
-        let counts = try node.counts("q")
+        guard let counts = try self.counts() else { return }
         if counts.inFlight + counts.delayed + counts.ending != 0 {
             throw Failure(description: "in flight for longer than anything can be: \(counts)")
         }
@@ -213,7 +221,7 @@ final class QueueModel {
             before = held.count
             try receive(all: true)
         }
-        let after = try node.counts("q")
+        guard let after = try self.counts() else { return }
         node.commit()
         poll()
         if isDown { return }
