@@ -17,6 +17,16 @@ import Testing
         )
     }
 
+    /// RFC 1321, A.5.
+    @Test func md5IsThatOfItsRFC() throws {
+        for (text, expected) in [
+            ("", "d41d8cd98f00b204e9800998ecf8427e"), ("abc", "900150983cd24fb0d6963f7d28e17f72"),
+        ] {
+            let digest = try #require(Array(text.utf8).withUnsafeBytes { MD5.hash($0) })
+            #expect(Hexadecimal.encode(digest) == expected)
+        }
+    }
+
     /// RFC 4231, test case 2.
     @Test func hmacIsThatOfItsRFCWholeAndInPieces() {
         let expected = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
