@@ -64,6 +64,7 @@ let package = Package(
             "LogStorage", ["KafkaModel", "ByteBuffers", "RecordFormat", "StorageIO", "Telemetry"], settings: dataPath),
         module("Coordinators", ["KafkaModel", "ByteBuffers", "KafkaWire"]),
         module("QueueLedger", ["KafkaModel", "ByteBuffers", "Security"]),
+        module("SQSWire", ["KafkaModel", "ByteBuffers", "HTTPWire", "Security"]),
         module(
             "BrokerCore",
             [
@@ -128,6 +129,9 @@ let package = Package(
             exclude: ["KafkaDecisions.txt"]),
         tests(
             "IssuerKeysTests", ["IssuerKeys", "BrokerTestKit", "Security", "KafkaModel", "ByteBuffers", "COpenSSL"]),
+        tests(
+            "SQSWireTests", ["SQSWire", "BrokerTestKit", "ByteBuffers", "KafkaModel", "Security"],
+            resources: [.copy("CapturedRequests.txt")]),
         tests("TransportTests", ["Transport", "BrokerTestKit", "ByteBuffers", "CSystem", "Telemetry"]),
         tests("TLSTests", ["TLS", "BrokerTestKit", "Security", "Transport", "ByteBuffers", "COpenSSL", "Telemetry"]),
         tests("StorageIOTests", ["StorageIO", "BrokerTestKit", "ByteBuffers"]),

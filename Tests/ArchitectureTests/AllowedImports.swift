@@ -44,6 +44,8 @@ let allowedImports: [String: ModuleRule] = [
     "Coordinators": ModuleRule(["KafkaModel", "ByteBuffers", "KafkaWire"]),
     // Of Security the HMAC that seals receipts.
     "QueueLedger": ModuleRule(["KafkaModel", "ByteBuffers", "Security"]),
+    // Of HTTPWire the eyes for bytes and a form's encoding; of Security MD5, and JSON as policies are read.
+    "SQSWire": ModuleRule(["KafkaModel", "ByteBuffers", "HTTPWire", "Security"]),
     "BrokerCore": ModuleRule(
         [
             "KafkaModel", "ByteBuffers", "RecordFormat", "Security", "StorageIO", "LogStorage", "Coordinators",
