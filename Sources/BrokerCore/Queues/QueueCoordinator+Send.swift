@@ -74,7 +74,7 @@ extension QueueCoordinator {
     ) throws(QueueRefusal) -> Prepared {
         if let problem = message.problem(settings) { throw QueueRefusal(.invalid, problem) }
         let bytes = message.headers.reduce(message.body.count) { $0 + $1.key.utf8.count + ($1.value?.count ?? 0) }
-        guard bytes <= settings.maxMessageBytes else {
+        guard bytes - message.uncountedBytes <= settings.maxMessageBytes else {
             throw QueueRefusal(.tooLarge, "a message has \(settings.maxMessageBytes) bytes at most")
         }
         var headers = message.headers

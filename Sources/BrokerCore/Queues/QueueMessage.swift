@@ -8,6 +8,9 @@ public struct QueueMessage: Sendable {
     /// Kept with the message and given to whoever receives it. Names that begin with `queue.` or `dead_letter.` are the
     /// service's own, and refused.
     public var headers: [RecordHeader] = []
+    /// Bytes of `headers` that do not count against the queue's largest message: what a surface notes in its own way of a message whose
+    /// size it has checked by its own rules.
+    public var uncountedBytes = 0
     /// The record's key, for Kafka's consumers; nil: the group, where it has one.
     public var key: [UInt8]?
     /// Of a `fifo` queue required, of a `fair` one the group that shares with others; `standard` keeps it alone.
