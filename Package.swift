@@ -86,7 +86,7 @@ let package = Package(
             "IngestGateway",
             [
                 "Configuration", "KafkaModel", "ByteBuffers", "RecordFormat", "LogStorage", "BrokerCore", "QueueLedger",
-                "Security", "Transport", "HTTPWire", "HTTP2Wire", "CJSONScan", "Telemetry",
+                "Security", "Transport", "HTTPWire", "HTTP2Wire", "SQSWire", "CJSONScan", "Telemetry",
             ], settings: dataPath),
         module("KafkaClient", ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "Security"]),
         module("Configuration", ["KafkaModel", "CYAML"]),
@@ -157,7 +157,7 @@ let package = Package(
             "IngestGatewayTests",
             [
                 "IngestGateway", "BrokerCore", "BrokerTestKit", "CJSONScan", "Configuration", "HTTPWire", "RecordFormat",
-                "KafkaModel", "ByteBuffers", "Security", "Transport", "StorageIO", "LogStorage", "Telemetry",
+                "KafkaModel", "ByteBuffers", "QueueLedger", "Security", "Transport", "StorageIO", "LogStorage", "Telemetry",
             ]),
         tests("ConfigurationTests", ["Configuration"]),
         tests(

@@ -6,6 +6,8 @@ public enum KnownField: UInt8, CaseIterable, Sendable {
     case contentType, contentEncoding, accept, authorization, apiKey, userAgent
     case partitionKey, batchMode, idempotencyKey, eventType, eventTime, prefer
     case cloudEventsVersion, correlationID, requestID, flowID, traceParent
+    /// Which operation of a service of AWS is asked for.
+    case amzTarget
 
     /// In lower case.
     public var name: StaticString {
@@ -32,6 +34,7 @@ public enum KnownField: UInt8, CaseIterable, Sendable {
         case .requestID: "x-request-id"
         case .flowID: "x-flow-id"
         case .traceParent: "traceparent"
+        case .amzTarget: "x-amz-target"
         }
     }
 

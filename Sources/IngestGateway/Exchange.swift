@@ -32,6 +32,8 @@ final class Exchange {
     var asker: Asker?
     /// Of a route whose requests are signed.
     var signature: SignedBody?
+    /// Of a request of SQS.
+    var origin: SQSOrigin?
     /// Its head as it came, once that is not in the connection's input any more.
     var head: ByteSlice?
     /// The same of HTTP/2.
@@ -76,6 +78,7 @@ final class Exchange {
         if fields != nil { fields = nil }
         if asker != nil { asker = nil }
         if signature != nil { signature = nil }
+        if origin != nil { origin = nil }
     }
 
     fileprivate func begin(_ connection: ConnectionID, _ routes: RouteTable) {

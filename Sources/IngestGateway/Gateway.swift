@@ -14,6 +14,10 @@ public import Transport
 public final class Gateway: Sendable {
     public let broker: Broker
     public let options: GatewayOptions
+    /// What requests of SQS are asked of.
+    let queues: any QueueService
+    /// Of who signs as SDKs of AWS do.
+    let signingKeys = Lock(SigningKeyCache())
     /// Nil: nobody is asked who he is.
     let authentication: GatewayAuthentication?
     /// For which hosts is asked, and which proxies are believed.
@@ -50,7 +54,7 @@ public final class Gateway: Sendable {
         broker: Broker, options: GatewayOptions = GatewayOptions(),
         configuration: GatewayConfiguration = GatewayConfiguration(), loopCount: Int,
         authentication: GatewayAuthentication? = nil, separatesOperators: Bool = false, audit: AuditLog? = nil,
-        metrics registry: MetricsRegistry = MetricsRegistry()
+        queues: (any QueueService)? = nil, metrics registry: MetricsRegistry = MetricsRegistry()
     ) {
         self.broker = broker
         self.authentication = authentication
@@ -58,6 +62,7 @@ public final class Gateway: Sendable {
             broker.options.access.hasAuthorizer
             ? nil : AccessRules([], superUsers: [], allowsWithoutAcl: true)
         self.options = options
+        self.queues = queues ?? broker.queues
         self.separatesOperators = separatesOperators
         self.audit = audit
         perimeter = configuration.perimeter

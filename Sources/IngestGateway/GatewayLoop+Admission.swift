@@ -12,7 +12,9 @@ extension GatewayLoop {
     ///
     /// - Parameter caller: who asks; nil where nobody is asked for.
     func admit(_ caller: Caller?) -> BodyWish {
-        if let hosts = gateway.perimeter.hosts, asksForHost, !hosts.serve(head.authority) { return .refused(misdirected) }
+        if let hosts = gateway.perimeter.hosts, asksForHost, !hosts.serve(head.authority) {
+            return .refused(misdirected)
+        }
         if isUnmatched { return .refused(nothingThere()) }
         if head.method == .options { return .nothing }
         guard routeRow.pointee.methods.contains(head.method) else {
@@ -34,6 +36,13 @@ extension GatewayLoop {
         case .certificate:
             guard let caller else { preconditionFailure("a certificate of nobody") }
             if let problem = identifyByCertificate(caller) { return .refused(problem) }
+        case .sqs:
+            guard let caller else { preconditionFailure("a request of SQS from nobody") }
+            switch identifyForSQS(caller) {
+            case .refused(let problem): return .refused(problem)
+            case .unknown(let check): return .unknown(check)
+            case .known, nil: asker = origin?.asker
+            }
         case .signed:
             guard let caller else { preconditionFailure("a signed request from nobody") }
             if let problem = beginSignature(caller) { return .refused(problem) }

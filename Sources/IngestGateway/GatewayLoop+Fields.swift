@@ -30,6 +30,12 @@ extension GatewayLoop {
         if let seconds = reply.retryAfter { ResponseHead.field(&out, "Retry-After", seconds) }
         if reply.isReplay { out.text("Idempotent-Replayed: true\r\n") }
         if reply.rateLimit != nil || reply.callerRate != nil { writeRateLimits(of: reply, into: &out) }
+        if routeRow.pointee.dialect == .sqs { ResponseHead.field(&out, "x-amzn-RequestId", requestID) }
+        if let error = reply.queryError {
+            out.text("x-amzn-query-error: ")
+            out.utf8(error)
+            out.text("\r\n")
+        }
         if let policy = routeRow.pointee.cors { write(policy, into: &out) }
     }
 

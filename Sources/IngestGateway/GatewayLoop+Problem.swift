@@ -12,6 +12,7 @@ extension GatewayLoop {
 
     /// Makes the reply a problem. `errors` are events of the request that were refused one by one.
     func answer(_ problem: Problem, instance: UnsafeRawBufferPointer? = nil, errors: [Rejection] = []) {
+        if routeRow.pointee.dialect == .sqs { return answerInSQS(problem) }
         let kind = problem.kind
         reply.status = kind.status
         reply.code = kind.code

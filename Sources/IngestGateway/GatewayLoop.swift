@@ -34,6 +34,7 @@ final class GatewayLoop {
     /// The memory of `routes`, so that a request counts no reference to the table.
     private var rows: UnsafeMutablePointer<RouteRow>
     private var paths: PathTable
+    private var sqsRow: Int?
     var requestID: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: requestIDBytes, count: requestIDCount) }
     private let requestIDBytes = UnsafeMutableRawPointer.allocate(byteCount: maxRequestID, alignment: 8)
     private var requestIDCount = 0
@@ -45,6 +46,8 @@ final class GatewayLoop {
     var asker: Asker?
     /// What its body is held against before it is handled, and what came of it; nil: it need not be signed.
     var signature: SignedBody?
+    /// Of a request of SQS, as its head was admitted.
+    var origin: SQSOrigin?
     /// What was decided of who asks; nil: nobody is asked.
     let decisions: CallerDecisions?
     /// Whose limits of a peer it counts for.
@@ -118,7 +121,7 @@ final class GatewayLoop {
         let table = gateway.routes
         newestRoutes = table
         routes = table
-        (rows, paths) = (table.rows, table.paths)
+        (rows, paths, sqsRow) = (table.rows, table.paths, table.sqsRow)
         route = Route(row: table.unmatched)
         ingestTypes = gateway.options.ingestEventTypes.map { Array($0.utf8) }
         jsonLimits = {
@@ -139,6 +142,7 @@ final class GatewayLoop {
         continueReply(now: now, wallClockMs: wallClockMs)
         if asker != nil { asker = nil }
         if signature != nil { signature = nil }
+        if origin != nil { origin = nil }
         hasReadTrace = true
         if head[.traceParent] != nil {
             trace = receivedTrace()
@@ -171,8 +175,9 @@ final class GatewayLoop {
         if gateway.separatesOperators, !routeRow.pointee.audience.isServed(toOperators: forOperators) { forgetRoute() }
     }
 
-    /// Where the path of the request at hand leads. At `/` a browser finds a page, and who posts an event the route of it.
+    /// Where the path of the request at hand leads, unless it is one of SQS, which are at any. At `/` a browser finds a page, and who posts an event the route of it.
     private func match() -> Route {
+        if let sqsRow, isOfSQS { return Route(row: sqsRow) }
         if head.method == .get || head.method == .head, let row = routes.welcomeRow, head.path.count <= 1,
             head.path.first ?? UInt8(ascii: "/") == UInt8(ascii: "/")
         {
@@ -184,7 +189,7 @@ final class GatewayLoop {
     /// Goes by another table.
     private func use(_ table: RouteTable) {
         routes = table
-        (rows, paths) = (table.rows, table.paths)
+        (rows, paths, sqsRow) = (table.rows, table.paths, table.sqsRow)
         // Their keys are the rows of the one before.
         counters.removeAll()
     }
@@ -210,6 +215,7 @@ final class GatewayLoop {
     func begin(_ exchange: Exchange, now: Int64, wallClockMs: Int64) {
         begin(exchange.requestID, exchange.routes, exchange.asker, now: now, wallClockMs: wallClockMs)
         signature = exchange.signature
+        origin = exchange.origin
     }
 
     func begin(_ id: UnsafeRawBufferPointer, _ table: RouteTable, _ asker: Asker?, now: Int64, wallClockMs: Int64) {
@@ -218,7 +224,7 @@ final class GatewayLoop {
         requestIDCount = id.count
         if table !== routes { use(table) }
         self.asker = asker
-        signature = nil
+        (signature, origin) = (nil, nil)
         hasReadTrace = true
         if head[.traceParent] != nil { trace = receivedTrace() }
         route = match()
@@ -230,6 +236,7 @@ final class GatewayLoop {
         begun.requestID = requestID
         begun.asker = asker
         if let signature { begun.signature = signature }
+        if let origin { begun.origin = origin }
         return begun
     }
 

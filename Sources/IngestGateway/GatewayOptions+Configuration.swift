@@ -29,6 +29,9 @@ extension GatewayOptions {
         eventsTopic = configuration.eventsTopic
         ingestTopic = configuration.ingestTopic
         ingestEventTypes = configuration.ingestEventTypes
+        takesAnySQSSignature = configuration.takesAnySQSSignature
+        sqsAddress = configuration.sqsAddress
+        sqsRegion = configuration.sqsRegion
         ingestRate = configuration.ingestRate ?? 0
         ingestBurst = configuration.ingestRate == nil ? 0 : configuration.ingestBurst
     }

@@ -59,6 +59,12 @@ public struct GatewayOptions: Sendable {
     public var callerBurst = 0
     /// More than one core answers, so that whoever means to be served does not meet it, and whoever floods a large machine does.
     public static let usualCallerRate = 100_000
+    /// `sqs.anonymous`: requests of SQS from this machine may be signed by anybody.
+    public var takesAnySQSSignature = false
+    /// `sqs.url`: what addresses of queues begin with; nil: the scheme and host that a request came to.
+    public var sqsAddress: String?
+    /// `sqs.region`: of the resource names of queues.
+    public var sqsRegion = "us-east-1"
     /// Words of the accepting reply of `/ingest`.
     public var ingestMessage = "Event accepted"
     /// Each event of `/v1/topics/{t}/events` is given an `event_id`: a record header, and a member of its result.

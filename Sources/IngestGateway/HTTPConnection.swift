@@ -228,7 +228,8 @@ final class HTTPConnection: ConnectionHandler {
     private func isServed(_ serves: (Connection, String) -> Bool, _ connection: Connection) -> Bool {
         let authority = loop.head.authority
         if authority.elementsEqual(servedAuthority) { return true }
-        guard let host = AllowedHosts.host(of: authority), serves(connection, String(decoding: host, as: UTF8.self)) else {
+        guard let host = AllowedHosts.host(of: authority), serves(connection, String(decoding: host, as: UTF8.self))
+        else {
             return false
         }
         servedAuthority = Array(authority)
@@ -609,7 +610,9 @@ extension Caller {
     fileprivate convenience init(_ connection: Connection, _ client: NetworkAddress?, _ certificateOwner: Principal?) {
         let socket = NetworkAddress(connection.peerAddress)
         self.init(
-            address: client ?? socket, isConfidential: connection.transform != nil || socket.isLoopback,
+            address: client ?? socket, isSecure: connection.transform != nil,
+            isLocal: socket.isLoopback && client == nil,
+            isConfidential: connection.transform != nil || socket.isLoopback,
             certificateOwner: certificateOwner)
     }
 }

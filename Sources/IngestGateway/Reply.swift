@@ -19,6 +19,8 @@ struct Reply {
     var challenge: Challenge?
     /// Seconds.
     var retryAfter: Int?
+    /// Of an error of SQS, what SDKs have known it by since before JSON.
+    var queryError: String?
     /// It is that of an earlier request with the same key.
     var isReplay = false
     /// Policy and what is left of it, on routes with a rate.

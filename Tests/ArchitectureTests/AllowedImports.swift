@@ -67,7 +67,7 @@ let allowedImports: [String: ModuleRule] = [
     "IngestGateway": ModuleRule(
         [
             "Configuration", "KafkaModel", "ByteBuffers", "RecordFormat", "LogStorage", "BrokerCore", "QueueLedger",
-            "Security", "Transport", "HTTPWire", "HTTP2Wire", "CJSONScan", "Telemetry",
+            "Security", "Transport", "HTTPWire", "HTTP2Wire", "SQSWire", "CJSONScan", "Telemetry",
         ], toolchain: system),
     "KafkaClient": ModuleRule(
         ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "Security"], toolchain: system),
@@ -92,5 +92,6 @@ let allowedImports: [String: ModuleRule] = [
 
     // For tests alone: no product module may name it, which the rows above ensure. LogStorage for the settings of small stores,
     // which its tests and the fuzz targets share; CNGHTTP2 for what a client of HTTP/2 reads.
-    "BrokerTestKit": ModuleRule(["ByteBuffers", "CNGHTTP2", "KafkaWire", "StorageIO", "LogStorage"], toolchain: system),
+    "BrokerTestKit": ModuleRule(
+        ["ByteBuffers", "CNGHTTP2", "KafkaWire", "StorageIO", "LogStorage"], toolchain: system),
 ]

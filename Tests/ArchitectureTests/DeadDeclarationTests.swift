@@ -24,8 +24,6 @@ import Testing
     private static let complete = [
         "Sources/KafkaModel/ErrorCode.swift", "Sources/RecordFormat/ControlRecord.swift",
         "Sources/ConsoleCommands/ExitCode.swift", "Sources/BrokerTestKit/",
-        // No edge asks for it yet.
-        "Sources/SQSWire/",
     ]
     /// What the gateway and share groups are about to ask for: in each of these files something is used by nothing yet.
     private static let ahead =

@@ -31,6 +31,7 @@ final class GatewayHarness: Sendable {
         listening make: (Gateway) -> ListenerOptions = { $0.listenerOptions(host: "127.0.0.1", port: 0) },
         fileSystem: SimulatedFileSystem = SimulatedFileSystem(),
         access: (inout AccessOptions) -> Void = { _ in },
+        queues: (any QueueService)? = nil,
         authentication: (Broker) throws -> GatewayAuthentication? = { _ in nil }
     ) throws {
         let disk = StallingFileSystem(fileSystem)
@@ -47,7 +48,7 @@ final class GatewayHarness: Sendable {
         let gateway = try Gateway(
             broker: broker, options: options, configuration: configuration, loopCount: 1,
             authentication: authentication(broker), separatesOperators: separatesOperators, audit: audit,
-            metrics: registry)
+            queues: queues, metrics: registry)
         var groupOptions = EventLoopGroup.Options()
         groupOptions.commitClock = clock
         groupOptions.setUp = { gateway.setUp($0) }

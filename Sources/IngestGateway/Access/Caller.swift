@@ -7,6 +7,10 @@ final class Caller {
     let address: NetworkAddress
     /// Over TLS, or from this machine: a password may be shown.
     let isConfidential: Bool
+    /// Over TLS.
+    let isSecure: Bool
+    /// From this machine, and for no client behind a proxy.
+    let isLocal: Bool
     /// Whoever shows nothing in a request: the owner of the connection's certificate, where it has shown one.
     let silent: Asker
     let hasCertificate: Bool
@@ -64,9 +68,11 @@ final class Caller {
     }
 
     /// `certificateOwner`: nil where the connection has shown no certificate.
-    init(address: NetworkAddress, isConfidential: Bool, certificateOwner: Principal? = nil) {
+    init(
+        address: NetworkAddress, isSecure: Bool, isLocal: Bool, isConfidential: Bool, certificateOwner: Principal? = nil
+    ) {
         self.address = address
-        self.isConfidential = isConfidential
+        (self.isSecure, self.isLocal, self.isConfidential) = (isSecure, isLocal, isConfidential)
         hasCertificate = certificateOwner != nil
         silent = Asker(AccessSubject(certificateOwner ?? .anonymous, address: address))
     }

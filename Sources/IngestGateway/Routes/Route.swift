@@ -94,9 +94,11 @@ enum RouteAuthentication {
     case certificate
     /// Whoever signs his requests as the route's webhook says.
     case signed
+    /// Whoever signs his requests as SDKs of AWS do, or shows another credential.
+    case sqs
 
     /// Whether who asks has to be known without the gateway's own authentication, too.
-    var needsCaller: Bool { self == .certificate || self == .signed }
+    var needsCaller: Bool { self == .certificate || self == .signed || self == .sqs }
 }
 
 /// The form of a refusal.
@@ -105,11 +107,14 @@ enum ErrorDialect {
     case problem
     /// The same members under the media type of Kafka REST's second version, whose clients look at `error_code` and `message`.
     case kafkaV2
+    /// What SDKs of AWS read: a type and a message, and the code of the older protocol in a field.
+    case sqs
 
     var mediaType: StaticString {
         switch self {
         case .problem: "application/problem+json"
         case .kafkaV2: "application/vnd.kafka.v2+json"
+        case .sqs: "application/x-amz-json-1.0"
         }
     }
 }

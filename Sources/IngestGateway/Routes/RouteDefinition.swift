@@ -68,6 +68,9 @@ struct RouteDefinition {
                 id: "kafka-v3-batch", paths: ["/v3/clusters/{cluster}/topics/{topic}/records:batch"], methods: .post,
                 endpoint: KafkaV3BatchEndpoint.self, maxBodyBytes: longest, mediaTypes: .json),
             reading("queues", ["/v1/queues"], QueuesEndpoint.self),
+            RouteDefinition(
+                id: "sqs", paths: ["/sqs"], methods: .post, endpoint: SQSEndpoint.self, authentication: .sqs,
+                maxBodyBytes: longest, dialect: .sqs),
             reading("health", ["/healthz"], HealthEndpoint.self, .anonymous, for: .everybody),
             reading("readiness", ["/readyz"], ReadinessEndpoint.self, .anonymous, for: .everybody),
             reading("metrics", ["/metrics"], MetricsEndpoint.self, for: .operators),

@@ -1,0 +1,207 @@
+import BrokerCore
+import ByteBuffers
+import HTTPWire
+import KafkaModel
+import Security
+import SQSWire
+import Transport
+
+/// One request of SQS on its way: on a worker its signature is looked at and its body read, and the service of queues is asked there,
+/// or, where the metadata changes, on the broker's own thread. A receive that waits for messages holds neither of them.
+///
+/// When the request is given up meanwhile, what was begun is done all the same: a message that was received for somebody who has gone
+/// comes again when its visibility ends.
+final class SQSWork: ExchangeWork, @unchecked Sendable {
+    // SAFETY: all that changes is with one thread at a time: with the one that works until it calls `done`, then with the loop.
+
+    private let gateway: Gateway
+    private let queues: any QueueService
+    private let origin: SQSOrigin
+    /// Nil: a form, which says itself what it asks for; or one that there is not.
+    private let operation: SQSOperation?
+    private let isForm: Bool
+    private let path: String
+    private let requestID: String
+    private let base: String
+    private let signed: SigV4Head?
+    private var body: ByteSlice?
+
+    private var out = ByteWriter(capacity: 64)
+    private var outcome: (error: SQSError?, commits: CommitSpan)?
+    private var isWrongSignature = false
+    /// Bytes of the budget for the body, which this has also when the client is gone; and whose they are.
+    private var reserved = 0
+    private var peer: PeerKey?
+
+    static let xml: StaticString = "text/xml"
+    /// Milliseconds of the time for a request that are kept for its answer.
+    private static let answerMs: Int64 = 2_000
+
+    /// What of a head is signed.
+    private struct SigV4Head {
+        let method: String
+        let query: String?
+        let fields: [(name: String, value: String)]
+    }
+
+    /// Takes the request at hand.
+    init(on loop: GatewayLoop) {
+        gateway = loop.gateway
+        guard let origin = loop.origin else { preconditionFailure("a request of SQS from nobody") }
+        (queues, self.origin) = (gateway.queues, origin)
+        let target = loop.head[.amzTarget]
+        operation = target.flatMap { SQSOperation(target: $0) }
+        isForm = target == nil && loop.mediaType() == .form
+        path = String(decoding: loop.head.path, as: UTF8.self)
+        requestID = String(decoding: loop.requestID, as: UTF8.self)
+        let authority = String(decoding: loop.head.authority, as: UTF8.self)
+        base = gateway.options.sqsAddress ?? "\(origin.isSecure ? "https" : "http")://\(authority)"
+        signed = origin.needsSignature ? Self.head(of: loop) : nil
+    }
+
+    private static func head(of loop: GatewayLoop) -> SigV4Head {
+        func text(_ bytes: UnsafeRawBufferPointer) -> String { String(decoding: bytes, as: UTF8.self) }
+        return SigV4Head(
+            method: loop.head.method.name.description,
+            query: loop.head.query.isEmpty ? nil : text(loop.head.query),
+            fields: (0..<loop.head.fieldCount).map {
+                (text(loop.head.fieldName($0)), text(loop.head.fieldValue($0)))
+            })
+    }
+
+    // MARK: On the loop
+
+    func begin(_ exchange: Exchange, for peer: PeerKey, _ done: @escaping @Sendable () -> Void) -> Bool {
+        (reserved, exchange.reserved, self.peer) = (exchange.reserved, 0, peer)
+        body = exchange.body
+        return gateway.broker.workers.submit { [self] in work(done) }
+    }
+
+    deinit {
+        if reserved > 0, let peer { gateway.inflight.release(reserved, of: peer) }
+    }
+
+    func handOver(to exchange: Exchange) {
+        exchange.reserved += reserved
+        reserved = 0
+    }
+
+    func refuse() {}
+
+    func resume(_ body: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Completion {
+        guard let outcome else {
+            loop.answer(SQSError(.requestThrottled, "Too many requests wait for a worker."), isXML: isForm)
+            return .answered
+        }
+        if isWrongSignature {
+            loop.countWrongCredential(origin.address)
+            loop.audit("refused", who: nil, by: "AWS signature", from: origin.address)
+        }
+        swap(&loop.out, &out)
+        if let error = outcome.error {
+            loop.note(error, isXML: isForm)
+        } else {
+            loop.reply.contentType = isForm ? Self.xml : ErrorDialect.sqs.mediaType
+        }
+        return outcome.commits.isEmpty ? .answered : .gated(outcome.commits, bytes: body.count)
+    }
+
+    var lateProblem: Problem {
+        Problem(
+            .commitTimeout, "The request was not handled in time; what it asked for may still be done.", retryAfter: 5)
+    }
+
+    // MARK: On a worker
+
+    private func work(_ done: @escaping @Sendable () -> Void) {
+        let kept = body
+        let bytes = kept?.bytes ?? UnsafeRawBufferPointer(start: nil, count: 0)
+        defer { withExtendedLifetime(kept) {} }
+        do throws(SQSError) {
+            let asker = try identified(bytes)
+            let (request, operation) = try request(bytes)
+            // It is read: nothing of it is asked for again.
+            body = nil
+            answer(request, operation, calls(of: asker), done)
+        } catch {
+            finish(nil, .failure(error), CommitSpan())
+            done()
+        }
+    }
+
+    private func answer(
+        _ request: SQSRequest, _ operation: SQSOperation, _ calls: SQSCalls, _ done: @escaping @Sendable () -> Void
+    ) {
+        if case .receiveMessage(let queue, let receive) = request {
+            return calls.receive(receive, from: queue) { [self] answer in
+                finish(operation, answer.answer, answer.commits)
+                done()
+            }
+        }
+        let work: @Sendable () -> Void = { [self] in
+            let answer = calls.perform(request)
+            finish(operation, answer.answer, answer.commits)
+            done()
+        }
+        guard SQSCalls.isOfAdmin(request) else { return work() }
+        if !gateway.broker.admin.submit(work) {
+            finish(operation, .failure(SQSError(.requestThrottled, "Too many changes are under way.")), CommitSpan())
+            done()
+        }
+    }
+
+    private func identified(_ body: UnsafeRawBufferPointer) throws(SQSError) -> Asker? {
+        guard let signed else { return origin.asker }
+        let request = SigV4Request(
+            method: signed.method, path: path, query: signed.query, headers: signed.fields,
+            bodyHash: HashAlgorithm.sha256.hash(body))
+        switch SQSAccess.asker(of: request, from: origin.address, gateway) {
+        case .success(let asker): return asker
+        case .failure(let error):
+            isWrongSignature = true
+            throw error
+        }
+    }
+
+    private func request(_ bytes: UnsafeRawBufferPointer) throws(SQSError) -> (SQSRequest, SQSOperation) {
+        if let operation { return (try SQSRequest(operation, json: bytes), operation) }
+        guard isForm else {
+            throw SQSError(.invalidAction, "The field X-Amz-Target names no operation of Amazon SQS.")
+        }
+        let form = try SQSForm(bytes)
+        return (try SQSRequest(form, path: path), form.operation)
+    }
+
+    private func calls(of asker: Asker?) -> SQSCalls {
+        let gateway = gateway
+        return SQSCalls(
+            queues: queues, base: base, region: gateway.options.sqsRegion,
+            sender: asker.map { "\($0.registered.subject.principal)" },
+            partitions: gateway.broker.options.defaultPartitions,
+            maxWaitMs: max(0, gateway.options.requestTimeout.inNanoseconds / 1_000_000 - Self.answerMs)
+        ) { operation, topic in
+            guard let asker else { return true }
+            let rules = gateway.openRules ?? gateway.broker.access.rules
+            return rules.decide(
+                AccessRequest(operation, .topic, ExactString(topic)), for: asker.registered.subject
+            ).isAllowed
+        }
+    }
+
+    private func finish(
+        _ operation: SQSOperation?, _ answer: Result<SQSReply, SQSError>, _ commits: CommitSpan
+    ) {
+        switch answer {
+        case .failure(let error):
+            if isForm { error.writeXML(requestID: requestID, into: &out) } else { error.writeJSON(into: &out) }
+            outcome = (error, CommitSpan())
+        case .success(let reply):
+            if isForm, let operation {
+                reply.writeXML(operation, requestID: requestID, into: &out)
+            } else {
+                reply.writeJSON(into: &out)
+            }
+            outcome = (nil, commits)
+        }
+    }
+}
