@@ -191,7 +191,7 @@ if Context.environment["MILLRACE_FUZZ"] != nil {
         .target(
             name: "Fuzz",
             dependencies: [
-                "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "HTTPWire", "HTTP2Wire", "StorageIO", "LogStorage",
+                "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "HTTPWire", "HTTP2Wire", "SQSWire", "StorageIO", "LogStorage",
                 "Coordinators", "BrokerCore", "Transport", "TLS", "Security", "IssuerKeys", "COpenSSL", "KafkaServer",
                 "IngestGateway", "CJSONScan", "Configuration", "BrokerTestKit", "Telemetry",
             ],

@@ -114,6 +114,12 @@ def main() -> None:
                        "forwarded": b'\5\0for="[::1]:80";by=x, for=10.0.0.1', "forwarded-for": b"\5\x011.2.3.4, [::1]:5\x0010.0.0.2", "key": b"\6gk_abcdefghijkl_" + b"A" * 49, "basic": b"\6YTpi",
                        "subject": b"\7" + subject + b"\0RULE:^CN=(.*?),(a|b)+[^x-z]{1,3}$/$1-$2/L,DEFAULT"}.items():
         write("signatures", name, text)
+    # The order of SQSOperation.
+    operations = re.findall(r'= "(\w+)"', (REPOSITORY / "Sources/SQSWire/SQSOperation.swift").read_text())
+    captured = (REPOSITORY / "Tests/SQSWireTests/CapturedRequests.txt").read_text()
+    for operation, body in re.findall(r"AmazonSQS\.(\w+).*?\n\n(.*?)\n\n", captured, re.DOTALL):
+        write("sqs", operation, bytes([operations.index(operation)]) + body.encode())
+    write("sqs", "form", b"\xff/0/q\0Action=SendMessage&MessageBody=a+%C3%A9&MessageAttribute.1.Name=b&MessageAttribute.1.Value.DataType=Binary&MessageAttribute.1.Value.BinaryValue=AA%3D%3D")
     post = b"POST /v1/topics/t/events?x=%20y HTTP/1.1\r\nHost: a:80\r\nContent-Type: application/json\r\n"
     chunks = b"5;a=\"b\"\r\nhello\r\n0A\r\n0123456789\r\n0\r\nX-T: 1\r\n\r\n"
     for name, text in {"get": b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "post": post + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n{}", "chunked": post + b"Transfer-Encoding: chunked\r\n\r\n" + chunks,
