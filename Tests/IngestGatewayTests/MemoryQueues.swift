@@ -191,6 +191,20 @@ final class MemoryQueues: QueueService {
         if let reply { done(QueueOutcome(reply)) }
     }
 
+    func abandon(_ messages: [ReceivedMessage], in name: String) {
+        let ready = state.withLock { state -> [() -> Void] in
+            for message in messages {
+                guard let index = state.queues[name]?.messages.firstIndex(where: { $0.id == message.id }) else {
+                    continue
+                }
+                state.queues[name]?.messages[index].visibleMs = state.nowMs
+                state.queues[name]?.messages[index].receives -= 1
+            }
+            return Self.serve(&state)
+        }
+        for answer in ready { answer() }
+    }
+
     // MARK: Settling
 
     private func settle(

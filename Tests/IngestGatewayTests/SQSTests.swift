@@ -221,6 +221,25 @@ import Testing
         #expect(try waiting.receive().text == "{}")
     }
 
+    @Test func whatIsReceivedForNobodyIsGivenBack() throws {
+        let harness = try harness()
+        try made(harness)
+        do {
+            let waiting = try harness.connect()
+            try waiting.send(
+                HTTPClient.request(
+                    "POST", "/", Array(#"{"QueueUrl":"orders","WaitTimeSeconds":20}"#.utf8),
+                    fields: GatewayHarness.sqsFields("ReceiveMessage")))
+            #expect(eventually { queues.waiting == 1 })
+        }
+        #expect(eventually { harness.metric("millrace_http_connections") == 0 })
+        _ = try harness.sqs("SendMessage", #"{"QueueUrl":"orders","MessageBody":"x"}"#)
+        let next = try harness.sqs(
+            "ReceiveMessage",
+            #"{"QueueUrl":"orders","WaitTimeSeconds":20,"AttributeNames":["ApproximateReceiveCount"]}"#)
+        #expect(next.text.contains(#""ApproximateReceiveCount":"1""#))
+    }
+
     /// A wait that is longer than a request may take ends before it.
     @Test func aWaitEndsInTimeToBeAnswered() throws {
         var options = GatewayOptions()

@@ -66,6 +66,8 @@ public protocol QueueService: AnyObject, Sendable {
     func receive(
         _ request: QueueReceive, from name: String,
         _ done: @escaping @Sendable (QueueOutcome<QueueReceiveReply>) -> Void)
+    /// Gives messages back that were received for somebody who has gone before he got them: that delivery does not count.
+    func abandon(_ messages: [ReceivedMessage], in name: String)
 
     /// Ends messages by their handles. The outcomes are in their order.
     func acknowledge(

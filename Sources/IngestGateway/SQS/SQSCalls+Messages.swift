@@ -67,13 +67,14 @@ extension SQSCalls {
 
     // MARK: Receiving
 
-    /// Receives; `done` is called once, on any thread.
+    /// Receives; `done` is called once, on any thread, with what is to be done where nobody is there any more to be answered.
     func receive(
-        _ asked: SQSReceive, from queue: SQSQueueName, _ done: @escaping @Sendable (Answer) -> Void
+        _ asked: SQSReceive, from queue: SQSQueueName,
+        _ done: @escaping @Sendable (Answer, _ abandoned: (@Sendable () -> Void)?) -> Void
     ) {
         let described: QueueDescription
         do throws(SQSError) { described = try self.described(queue, .read) } catch {
-            return done(QueueOutcome(.failure(error)))
+            return done(QueueOutcome(.failure(error)), nil)
         }
         var request = QueueReceive()
         request.maxMessages = asked.maxMessages
@@ -81,20 +82,20 @@ extension SQSCalls {
         request.visibilityMs = asked.visibilitySeconds.map { Int64($0) * 1_000 }
         request.waitMs = min(asked.waitSeconds.map { Int64($0) * 1_000 } ?? described.settings.receiveWaitMs, maxWaitMs)
         if described.isFIFO { request.attemptID = asked.attemptID }
-        let (isFIFO, region) = (described.isFIFO, region)
-        queues.receive(request, from: queue.text.text) { outcome in
+        let (isFIFO, region, queues, name) = (described.isFIFO, region, queues, queue.text.text)
+        queues.receive(request, from: name) { outcome in
             switch outcome.answer {
             case .messages(let messages):
                 let received = messages.map {
                     SQSMessageForm.received($0, names: asked.messageAttributes, isFIFO: isFIFO, region: region)
                 }
-                done(QueueOutcome(.success(.messages(received, asked.systemAttributes)), outcome.commits))
+                done(QueueOutcome(.success(.messages(received, asked.systemAttributes)), outcome.commits)) {
+                    queues.abandon(messages, in: name)
+                }
             case .overLimit:
-                done(
-                    QueueOutcome(
-                        .failure(
-                            SQSError(.overLimit, "As many messages of the queue are in flight as may be at a time."))))
-            case .refused(let refusal): done(QueueOutcome(.failure(Self.error(refusal))))
+                let error = SQSError(.overLimit, "As many messages of the queue are in flight as may be at a time.")
+                done(QueueOutcome(.failure(error)), nil)
+            case .refused(let refusal): done(QueueOutcome(.failure(Self.error(refusal))), nil)
             }
         }
     }

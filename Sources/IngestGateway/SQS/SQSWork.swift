@@ -9,8 +9,8 @@ import Transport
 /// One request of SQS on its way: on a worker its signature is looked at and its body read, and the service of queues is asked there,
 /// or, where the metadata changes, on the broker's own thread. A receive that waits for messages holds neither of them.
 ///
-/// When the request is given up meanwhile, what was begun is done all the same: a message that was received for somebody who has gone
-/// comes again when its visibility ends.
+/// When the request is given up meanwhile, what was begun is done all the same; messages that were received for somebody who has gone are
+/// given back.
 final class SQSWork: ExchangeWork, @unchecked Sendable {
     // SAFETY: all that changes is with one thread at a time: with the one that works until it calls `done`, then with the loop.
 
@@ -29,6 +29,8 @@ final class SQSWork: ExchangeWork, @unchecked Sendable {
     private var out = ByteWriter(capacity: 64)
     private var outcome: (error: SQSError?, commits: CommitSpan)?
     private var isWrongSignature = false
+    /// What becomes of what was received when nobody is there any more to be answered.
+    private var abandoned: (@Sendable () -> Void)?
     /// Bytes of the budget for the body, which this has also when the client is gone; and whose they are.
     private var reserved = 0
     private var peer: PeerKey?
@@ -79,6 +81,7 @@ final class SQSWork: ExchangeWork, @unchecked Sendable {
 
     deinit {
         if reserved > 0, let peer { gateway.inflight.release(reserved, of: peer) }
+        if let abandoned { gateway.broker.workers.submit(abandoned) }
     }
 
     func handOver(to exchange: Exchange) {
@@ -89,6 +92,7 @@ final class SQSWork: ExchangeWork, @unchecked Sendable {
     func refuse() {}
 
     func resume(_ body: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Completion {
+        abandoned = nil
         guard let outcome else {
             loop.answer(SQSError(.requestThrottled, "Too many requests wait for a worker."), isXML: isForm)
             return .answered
@@ -133,7 +137,8 @@ final class SQSWork: ExchangeWork, @unchecked Sendable {
         _ request: SQSRequest, _ operation: SQSOperation, _ calls: SQSCalls, _ done: @escaping @Sendable () -> Void
     ) {
         if case .receiveMessage(let queue, let receive) = request {
-            return calls.receive(receive, from: queue) { [self] answer in
+            return calls.receive(receive, from: queue) { [self] answer, abandoned in
+                self.abandoned = abandoned
                 finish(operation, answer.answer, answer.commits)
                 done()
             }
