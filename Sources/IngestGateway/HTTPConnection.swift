@@ -227,7 +227,7 @@ final class HTTPConnection: ConnectionHandler {
     /// Whether the connection's certificate is for the host of the request at hand.
     private func isServed(_ serves: (Connection, String) -> Bool, _ connection: Connection) -> Bool {
         let authority = loop.head.authority
-        if authority.elementsEqual(servedAuthority) { return true }
+        if servedAuthority.withUnsafeBytes(authority.equals) { return true }
         guard let host = AllowedHosts.host(of: authority), serves(connection, String(decoding: host, as: UTF8.self))
         else {
             return false
