@@ -68,6 +68,7 @@ extension TLSStream {
     /// Any handshake message behind the handshake: new keys, or what libssl is about to refuse.
     private func noticeMessage(_ session: OpaquePointer?) {
         guard phase == .open else { return }
+        hasMetMessage = true
         messageDebt += Self.bytesPerKeyUpdate
         if messageDebt > Self.maxKeyUpdates * Self.bytesPerKeyUpdate { stop(.handshakeMessages, session) }
     }
@@ -134,7 +135,7 @@ extension TLSStream {
     // MARK: Staged records
 
     private func stage() -> Int {
-        let chunk = pool.chunk(atLeast: Self.stagedChunk)
+        let chunk = buffers.chunk(atLeast: Self.stagedChunk)
         let got = read(chunk.base, Self.stagedChunk)
         if got > 0 { (staged, stagedStart, stagedEnd) = (chunk, 0, got) }
         return got
@@ -179,11 +180,14 @@ extension TLSStream {
 
     /// Makes room for at least `capacity` bytes, with what is unsent at its front.
     func makeUnsent(_ capacity: Int) {
-        let chunk = pool.chunk(atLeast: capacity)
+        let chunk = buffers.chunk(atLeast: capacity)
         let count = unsentEnd - unsentStart
         if let unsent { chunk.base.copyMemory(from: unsent.base + unsentStart, byteCount: count) }
         (unsent, unsentStart, unsentEnd) = (chunk, 0, count)
     }
 
-    func dropUnsent() { (unsent, unsentStart, unsentEnd) = (nil, 0, 0) }
+    func dropUnsent() {
+        if let unsent { buffers.giveBack(unsent) }
+        (unsent, unsentStart, unsentEnd) = (nil, 0, 0)
+    }
 }

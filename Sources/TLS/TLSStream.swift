@@ -15,9 +15,10 @@ public import Transport
 /// One call of `receive` is as long as `maxCost` says, whatever comes: libssl itself goes on for as long as there are records, of which
 /// some give no data.
 ///
-/// libssl reads records from the socket into its own buffer, which it gives back when nothing of a record is left, and opens them
-/// into the transport's; it seals into a chunk of the pool that lives until the socket has taken it. While much comes, the socket is
-/// read into a chunk as well; see TLSStream+Records.swift. So an idle connection holds libssl's state alone.
+/// libssl reads records from the socket into its own buffer and opens them into the transport's; it seals into a chunk that lives until
+/// the socket has taken it. While much comes, the socket is read into a chunk as well; see TLSStream+Records.swift. Libssl's buffers stay
+/// with the connections of the loop that were at work last (`LoopBuffers`), and go back when nothing of a record is left in them: any
+/// other idle connection holds libssl's state alone.
 ///
 /// Invalid events: a failed stream that is asked again says so again; what comes behind the peer's close_notify is not looked at;
 /// sealing before the handshake is over is our bug. Data that stands right before a damaged record is dropped with it: no reply to it
@@ -27,11 +28,13 @@ public final class TLSStream: StreamTransform {
 
     let context: TLSContext
     let metrics: TLSMetrics
-    let pool: ChunkPool
+    let buffers: LoopBuffers
     let calls: SocketCalls
     private(set) var phase = Phase.opening
+    /// Its place among those of the loop that keep libssl's buffers; nil: it has none.
+    private(set) var place: Int?
     /// Made when the socket is first read: a connection from which nothing comes, not even its end, costs no session.
-    private var session: OpaquePointer?
+    private(set) var session: OpaquePointer?
     public private(set) var problem = ""
     /// Who the client is, by its certificate.
     public private(set) var principal = Principal.anonymous
@@ -52,6 +55,8 @@ public final class TLSStream: StreamTransform {
     public internal(set) var cost = 0
     /// Bytes of data that are still to come for the handshake messages behind the handshake.
     var messageDebt = 0
+    /// A handshake message has come behind the handshake: work with keys, which may leave errors that came to nothing.
+    var hasMetMessage = false
     /// What the peer has made too much of. Nothing is read or sealed behind it.
     var excess: Excess?
     /// Records from the socket that libssl has not taken.
@@ -75,20 +80,24 @@ public final class TLSStream: StreamTransform {
     /// Why reading fails, when bytes before it had to be given out first.
     private var outcome: StreamResult?
     private var hasSaidGoodbye = false
+    private var hasEnded = false
     /// Data that is still to be read before libssl keeps its copies.
     private var wipedBytes = TLSStream.wipedBytes
     /// By what comes first a client shows who it is: a frame of Kafka's protocol has as many bytes at most until then. Libssl's copy of it
     /// is wiped. To wipe all that follows would take a fifteenth of what it costs to open it.
     private static let wipedBytes = 64 << 10
 
-    init(_ context: TLSContext, _ metrics: TLSMetrics, pool: ChunkPool, calls: SocketCalls = .system) {
+    init(_ context: TLSContext, _ metrics: TLSMetrics, _ buffers: LoopBuffers, calls: SocketCalls = .system) {
         self.context = context
         self.metrics = metrics
-        self.pool = pool
+        self.buffers = buffers
         self.calls = calls
     }
 
-    deinit { SSL_free(session) }
+    deinit {
+        end()
+        SSL_free(session)
+    }
 
     public var isOpening: Bool { phase == .opening }
     public var hasFailed: Bool { phase == .failed }
@@ -121,15 +130,8 @@ public final class TLSStream: StreamTransform {
         // The end of a frame, and little memory, are no reason to read more than there is room for.
         mayStage = isBusy && buffer.count >= Self.leastStagedRoom
         readAhead(!mayStage && staged == nil)
-        // Else libssl gives its buffer back behind each record, and takes it again for the next one.
-        let keepsBuffer = !readsAhead
-        if keepsBuffer { millrace_tls_keep_buffers(session, 1) }
+        keepBuffers()
         let result = open(into: buffer)
-        if keepsBuffer {
-            millrace_tls_keep_buffers(session, 0)
-            // Amid a record libssl points into its buffer, and gives it back at the record's end.
-            if phase == .open, !isMidRecord { SSL_free_buffers(session) }
-        }
         if phase == .open, brought > 0 { reviewBusiness() }
         return result
     }
@@ -139,7 +141,9 @@ public final class TLSStream: StreamTransform {
         var total = 0
         while total < buffer.count {
             if cost >= Self.maxCost { return .more(total) }
-            OpenSSLErrors.clear()
+            // The queue is empty here, for a record of data that was opened leaves nothing in it; to look takes 200 instructions.
+            if hasMetMessage { OpenSSLErrors.clear() }
+            hasMetMessage = false
             var count = 0
             guard excess == nil, SSL_read_ex(session, buffer.baseAddress! + total, buffer.count - total, &count) == 1
             else { return ended(after: total) }
@@ -166,6 +170,29 @@ public final class TLSStream: StreamTransform {
         guard does != readsAhead else { return }
         readsAhead = does
         SSL_set_read_ahead(session, does ? 1 : 0)
+    }
+
+    // MARK: Libssl's buffers
+
+    /// Lets libssl keep its buffers behind this record, until `losePlace`.
+    private func keepBuffers() {
+        guard place == nil, phase == .open, !hasEnded else { return }
+        place = buffers.take(for: self)
+        millrace_tls_keep_buffers(session, 1)
+    }
+
+    public func end() {
+        hasEnded = true
+        if let place { buffers.leave(place) }
+        place = nil
+    }
+
+    /// Another connection needs the place: libssl gives its buffers back, now or behind the record of which a part has come, for it points
+    /// into one of them until then.
+    func losePlace() {
+        place = nil
+        millrace_tls_keep_buffers(session, 0)
+        if !isMidRecord { SSL_free_buffers(session) }
     }
 
     private func countWiped(_ count: Int) {
@@ -308,7 +335,8 @@ public final class TLSStream: StreamTransform {
             let records = (bytes.count + Self.largestRecord - 1) / Self.largestRecord
             makeUnsent(bytes.count + records * Self.recordOverhead)
         }
-        OpenSSLErrors.clear()
+        keepBuffers()
+        // Its return says whether it failed. Only why would be read from the thread's errors, which nobody leaves there.
         var done = 0
         while done < bytes.count {
             let count = min(Self.largestRecord, bytes.count - done)

@@ -12,6 +12,8 @@ public final class TLSTerminator: Sendable {
     private let settings: TLSSettings
     let metrics: TLSMetrics
     private let current: Lock<Current>
+    /// By the loop's index.
+    private let buffers = Lock<[Int: LoopBuffers]>([:])
 
     private struct Current {
         var context: TLSContext
@@ -43,10 +45,18 @@ public final class TLSTerminator: Sendable {
     public func show(in registry: MetricsRegistry) { metrics.show(in: registry) }
 
     /// The TLS of one more connection.
-    public func transform(on loop: EventLoop) -> any StreamTransform { stream(pool: loop.pool) }
+    public func transform(on loop: EventLoop) -> any StreamTransform { stream(buffers(of: loop)) }
 
-    func stream(pool: ChunkPool, calls: SocketCalls = .system) -> TLSStream {
-        TLSStream(current.withLock { $0.context }, metrics, pool: pool, calls: calls)
+    func stream(_ buffers: LoopBuffers, calls: SocketCalls = .system) -> TLSStream {
+        TLSStream(current.withLock { $0.context }, metrics, buffers, calls: calls)
+    }
+
+    private func buffers(of loop: EventLoop) -> LoopBuffers {
+        if let made = buffers.withLock({ $0[loop.index] }) { return made }
+        let made = LoopBuffers(pool: loop.pool)
+        buffers.withLock { $0[loop.index] = made }
+        loop.atEnd { [buffers, index = loop.index] in buffers.withLock { $0[index] = nil } }
+        return made
     }
 
     /// Takes the files' new content for connections to come, if they have changed. Reads files: not on an event loop.

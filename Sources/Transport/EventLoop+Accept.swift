@@ -224,6 +224,7 @@ extension EventLoop {
         let handler = connection.handler
         connection.handler = nil
         handler?.closed(on: connection, reason: reason)
+        connection.transform?.end()
         if connection.timers.count > 0 { addStaleTimers(connection.timers.count) }
         // Closing takes the descriptor out of epoll.
         forget(

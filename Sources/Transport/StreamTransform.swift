@@ -72,11 +72,15 @@ public protocol StreamTransform: AnyObject {
     func flush(to socket: Int32) -> FlushResult
     /// Adds what tells the peer that no more follows (TLS: close_notify), once.
     func finish()
+    /// The connection is closed, and asks for nothing any more. Called once, on its loop: what the transform shares with others there is
+    /// given back here, for the last reference may go elsewhere.
+    func end()
 }
 
 extension StreamTransform {
     public var peerEndsAt: Int64? { nil }
     public var mostUnopened: Int { 0 }
+    public func end() {}
 }
 
 extension FileSlice {

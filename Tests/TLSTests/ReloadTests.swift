@@ -144,7 +144,7 @@ extension TLSTests {
             let wire = MemoryWire()
             var calls = wire.calls
             calls.hasEnded = { _ in true }
-            let stream = try TLSTerminator(.test()).stream(pool: ChunkPool(), calls: calls)
+            let stream = try TLSTerminator(.test()).stream(LoopBuffers(pool: ChunkPool()), calls: calls)
             withUnsafeTemporaryAllocation(byteCount: 64, alignment: 16) { buffer in
                 #expect(stream.receive(into: buffer, from: -1, expectsEnd: true) == .end)
             }

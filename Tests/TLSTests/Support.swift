@@ -168,9 +168,9 @@ final class Pair {
 
     static let pool = ChunkPool()
 
-    init(_ terminator: TLSTerminator, _ options: MemoryClient.Options = .init()) {
+    init(_ terminator: TLSTerminator, _ options: MemoryClient.Options = .init(), sharing buffers: LoopBuffers? = nil) {
         client = MemoryClient(options)
-        server = terminator.stream(pool: Self.pool, calls: wire.calls)
+        server = terminator.stream(buffers ?? LoopBuffers(pool: Self.pool), calls: wire.calls)
     }
 
     /// Lets the server read what is there, by a buffer of `room` bytes.
@@ -200,6 +200,9 @@ final class Pair {
         defer { buffer.deallocate() }
         return server.receive(into: buffer, from: 7, expectsEnd: false)
     }
+
+    /// The server's session.
+    var session: OpaquePointer? { server.session }
 
     func flush() {
         while server.hasUnsent, server.flush(to: 7) == .sent {}

@@ -17,7 +17,7 @@ import Security
     let pace = input.byte()
     // Records of a whole flight in one read show what a call does with many.
     let wire = FuzzWire(most: mode == 3 ? 32 << 10 : Int(pace) + 1)
-    let server = fuzzTerminator.stream(pool: fuzzPool, calls: wire.calls)
+    let server = fuzzTerminator.stream(LoopBuffers(pool: fuzzPool), calls: wire.calls)
     var result = StreamResult.drained(0)
     if mode == 0 {
         result = wire.serve(server, Array(input.rest()))
