@@ -7,6 +7,7 @@
 #include <openssl/hmac.h>
 #include <openssl/param_build.h>
 #include <openssl/pem.h>
+#include <openssl/pkcs12.h>
 #include <openssl/rand.h>
 #include <openssl/sha.h>
 #include <openssl/ssl.h>
@@ -91,8 +92,44 @@ static inline int millrace_tls_names_address(const X509 *certificate) {
     return found;
 }
 
+/// The certificates of a handshake that was accepted: the peer's own, then those that signed it, the trusted one last.
+static inline int millrace_tls_verified_count(const SSL *session) { return sk_X509_num(SSL_get0_verified_chain(session)); }
+static inline X509 *millrace_tls_verified(const SSL *session, int index) {
+    return sk_X509_value(SSL_get0_verified_chain(session), index);
+}
+
+/// How many certificates stand above the one at hand, in a check that is under way.
+static inline int millrace_tls_signers_left(X509_STORE_CTX *check) {
+    return sk_X509_num(X509_STORE_CTX_get0_chain(check)) - 1 - X509_STORE_CTX_get_error_depth(check);
+}
+
+/// Whether a PKCS#12 file does not open because its password is another one, or it has one.
+static inline int millrace_is_wrong_password(unsigned long code) {
+    return ERR_GET_LIB(code) == ERR_LIB_PKCS12 && ERR_GET_REASON(code) == PKCS12_R_MAC_VERIFY_FAILURE;
+}
+
+/// The certificates of a PKCS#12 file, in its order; who takes one counts a reference.
+static inline int millrace_certificate_count(const STACK_OF(X509) *certificates) { return sk_X509_num(certificates); }
+static inline X509 *millrace_certificate(const STACK_OF(X509) *certificates, int index) {
+    return sk_X509_value(certificates, index);
+}
+static inline void millrace_free_certificates(STACK_OF(X509) *certificates) { sk_X509_pop_free(certificates, X509_free); }
+
+/// The alternative names of a certificate, which the caller frees, and each of them in DER; NULL: none.
+static inline GENERAL_NAMES *millrace_tls_alternative_names(const X509 *certificate) {
+    return (GENERAL_NAMES *)X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+}
+static inline int millrace_tls_name_count(const GENERAL_NAMES *names) { return sk_GENERAL_NAME_num(names); }
+static inline int millrace_tls_name_der(const GENERAL_NAMES *names, int index, unsigned char **into) {
+    return i2d_GENERAL_NAME(sk_GENERAL_NAME_value(names, index), into);
+}
+static inline void millrace_tls_free_names(GENERAL_NAMES *names) { GENERAL_NAMES_free(names); }
+
 static inline void millrace_bio_retry_read(BIO *bio) { BIO_set_retry_read(bio); }
 static inline void millrace_bio_clear_retry(BIO *bio) { BIO_clear_retry_flags(bio); }
+
+/// For tests: records by the kernel, if the socket's BIO says yes.
+static inline void millrace_tls_ask_the_kernel(SSL *session) { SSL_set_options(session, SSL_OP_ENABLE_KTLS); }
 
 /// The client's side, for tests.
 static inline int millrace_tls_limit(SSL *ssl, int version) {

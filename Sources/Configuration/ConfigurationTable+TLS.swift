@@ -3,12 +3,15 @@ extension ConfigurationTable {
     /// of their own (`Configuration.listenerKeys`).
     static let tls: [ConfigurationKey] = [
         ConfigurationKey(
-            "ssl.keystore.type", .choice(["PEM"]), default: "PEM",
-            "Form of keys and certificates. A key store of Java becomes PEM by keytool -importkeystore -deststoretype "
-                + "PKCS12 and openssl pkcs12 -nodes"),
+            "ssl.keystore.type", .choice(["PEM", "PKCS12"]), default: "PEM",
+            "Form of ssl.keystore.location. A key store in Java's old form (JKS) becomes PKCS12 by keytool -importkeystore "
+                + "-deststoretype PKCS12"),
+        ConfigurationKey(
+            "ssl.keystore.password", .secret, default: nil,
+            "What the files of ssl.keystore.location are encrypted with, if they are PKCS12"),
         ConfigurationKey(
             "ssl.keystore.location", .list(among: []), default: "",
-            "PEM files, each with a private key and its certificate, then those that signed it. The first is for "
+            "Files, each with a private key and its certificate, then those that signed it. The first is for "
                 + "clients that ask for no name in another one. A changed file is taken within 10 s, or at SIGHUP"),
         ConfigurationKey(
             "ssl.keystore.certificate.chain", .pem, default: nil,
@@ -19,13 +22,24 @@ extension ConfigurationTable {
         ConfigurationKey(
             "ssl.key.password", .secret, default: nil, "What the private key is encrypted with"),
         ConfigurationKey(
-            "ssl.truststore.type", .choice(["PEM"]), default: "PEM", "Form of the trusted certificates"),
+            "ssl.truststore.type", .choice(["PEM", "PKCS12"]), default: "PEM", "Form of ssl.truststore.location"),
+        ConfigurationKey(
+            "ssl.truststore.password", .secret, default: nil,
+            "What ssl.truststore.location is encrypted with, if it is PKCS12"),
         ConfigurationKey(
             "ssl.truststore.location", .text, default: nil,
-            "PEM file with the certificates that sign those of clients"),
+            "File with the certificates that sign those of clients"),
         ConfigurationKey(
             "ssl.truststore.certificates", .pem, default: nil,
             "The same, in place of ssl.truststore.location"),
+        ConfigurationKey(
+            "ssl.crl.location", .text, default: nil,
+            "PEM file with a revocation list of each authority that has signed certificates of clients. A changed file is taken within "
+                + "10 s, and who is revoked by it is cut off 5 s later"),
+        ConfigurationKey(
+            "ssl.crl.allow.outdated", .boolean, default: "false",
+            "Whether a revocation list holds on when its next one is overdue; else clients of its authority are refused"
+        ),
         ConfigurationKey(
             "ssl.client.auth", .choice(["none", "requested", "required"]), default: "none",
             "Whether Kafka clients must show a certificate; requested: may, and are anonymous without"),

@@ -208,7 +208,13 @@ extension TLSSettings {
         certificateChain = configuration.optionalText("ssl.keystore.certificate.chain")
         key = secret("ssl.keystore.key")
         keyPassword = secret("ssl.key.password")
+        keystoreType = Self.type("ssl.keystore.type", configuration)
+        keystorePassword = secret("ssl.keystore.password")
         truststoreFile = configuration.optionalText("ssl.truststore.location")
+        truststoreType = Self.type("ssl.truststore.type", configuration)
+        truststorePassword = secret("ssl.truststore.password")
+        revocationFile = configuration.optionalText("ssl.crl.location")
+        takesOutdatedLists = configuration.boolean("ssl.crl.allow.outdated")
         trustedCertificates = configuration.optionalText("ssl.truststore.certificates")
         guard let authentication = ClientAuthentication(rawValue: configuration.text(clientAuthenticationKey)) else {
             preconditionFailure("the configuration allows what TLS has not")
@@ -217,5 +223,12 @@ extension TLSSettings {
         versions = configuration.list("ssl.enabled.protocols")
         cipherSuites = configuration.list("ssl.cipher.suites")
         principalRules = configuration.text("ssl.principal.mapping.rules")
+    }
+
+    private static func type(_ key: String, _ configuration: Configuration) -> StoreType {
+        guard let type = StoreType(rawValue: configuration.text(key)) else {
+            preconditionFailure("the configuration allows a form of files that TLS has not: \(configuration.text(key))")
+        }
+        return type
     }
 }

@@ -6,7 +6,7 @@ final class Certificate: @unchecked Sendable {
     let pointer: OpaquePointer
 
     /// Takes the reference over.
-    private init(_ pointer: OpaquePointer) { self.pointer = pointer }
+    init(_ pointer: OpaquePointer) { self.pointer = pointer }
 
     deinit { X509_free(pointer) }
 
@@ -49,6 +49,37 @@ final class Certificate: @unchecked Sendable {
         return Int64(days) * 86_400 + Int64(seconds)
     }
 
+    struct Names {
+        /// In DER.
+        let owner: [UInt8]
+        /// Each in DER.
+        let alternatives: Set<[UInt8]>
+    }
+
+    /// Whose it is, and for which hosts and addresses.
+    var names: Names {
+        defer { ERR_clear_error() }
+        let owner = Self.bytes { i2d_X509_NAME(X509_get_subject_name(pointer), $0) }
+        let others = millrace_tls_alternative_names(pointer)
+        defer { millrace_tls_free_names(others) }
+        let alternatives = (0..<max(0, millrace_tls_name_count(others))).map { index in
+            Self.bytes { millrace_tls_name_der(others, index, $0) }
+        }
+        return Names(owner: owner, alternatives: Set(alternatives))
+    }
+
+    /// What one of OpenSSL's writers gives: asked for the length first, as all of them are.
+    private static func bytes(
+        _ write: (UnsafeMutablePointer<UnsafeMutablePointer<UInt8>?>?) -> Int32
+    ) -> [UInt8] {
+        let count = write(nil)
+        guard count > 0 else { return [] }
+        return [UInt8](unsafeUninitializedCapacity: Int(count)) { buffer, filled in
+            var cursor = buffer.baseAddress
+            filled = Int(write(&cursor))
+        }
+    }
+
     /// SHA-256 over all of it.
     var fingerprint: [UInt8] {
         [UInt8](unsafeUninitializedCapacity: 32) { buffer, count in
@@ -65,7 +96,8 @@ final class PrivateKey: @unchecked Sendable {
     // SAFETY: an EVP_PKEY is not changed after it was read, and its reference count is atomic.
     let pointer: OpaquePointer
 
-    private init(_ pointer: OpaquePointer) { self.pointer = pointer }
+    /// Takes the reference over.
+    init(_ pointer: OpaquePointer) { self.pointer = pointer }
 
     deinit { EVP_PKEY_free(pointer) }
 
@@ -88,7 +120,7 @@ final class PrivateKey: @unchecked Sendable {
     }
 }
 
-private func withMemoryBIO<Result>(_ bytes: [UInt8], _ body: (OpaquePointer) -> Result?) -> Result? {
+func withMemoryBIO<Result>(_ bytes: [UInt8], _ body: (OpaquePointer) -> Result?) -> Result? {
     bytes.withUnsafeBytes { bytes in
         guard let bio = BIO_new_mem_buf(bytes.baseAddress, Int32(bytes.count)) else { return nil }
         defer { BIO_free(bio) }

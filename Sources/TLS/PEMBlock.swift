@@ -13,6 +13,7 @@ struct PEMBlock {
 
     var isKey: Bool { label.hasSuffix("PRIVATE KEY") }
     var isCertificate: Bool { label == "CERTIFICATE" }
+    var isRevocationList: Bool { label == "X509 CRL" }
     var isEncrypted: Bool { label == "ENCRYPTED PRIVATE KEY" || hasHeaders && isKey }
 
     /// A text is at most so long: a chain of some certificates and a key have 10 KiB, a bundle of all public authorities 220.
@@ -49,7 +50,7 @@ struct PEMBlock {
             let labelStart = at
             guard skip(to: Self.dashes) else { throw Failure(problem: "line \(first): BEGIN without dashes behind it") }
             let label = String(decoding: text[labelStart..<at], as: UTF8.self)
-            guard label.utf8.count < 64, label.utf8.allSatisfy({ $0 == 0x20 || 0x41...0x5a ~= $0 }) else {
+            guard label.utf8.count < 64, label.utf8.allSatisfy(Self.isOfALabel) else {
                 throw Failure(problem: "line \(first): no label behind BEGIN")
             }
             at += Self.dashes.count
@@ -61,6 +62,11 @@ struct PEMBlock {
             return PEMBlock(
                 label: label, line: first, text: Self.rewritten(label, body),
                 hasHeaders: body.contains(UInt8(ascii: ":")))
+        }
+
+        /// Capitals, digits and blanks.
+        private static func isOfALabel(_ byte: UInt8) -> Bool {
+            byte == 0x20 || 0x30...0x39 ~= byte || 0x41...0x5a ~= byte
         }
 
         /// Moves to the next occurrence of `word` and counts lines; false: there is none.

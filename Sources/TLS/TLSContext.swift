@@ -9,6 +9,8 @@ public final class TLSContext: @unchecked Sendable {
     let settings: TLSSettings
     let mapping: PrincipalMapping
     private let identities: [TLSIdentity]
+    /// Of those who sign clients' certificates; empty: nobody is looked up.
+    let revocationLists: [RevocationList]
     /// One for each identity.
     private var contexts: [OpaquePointer] = []
     /// ALPN's form of our names: a length before each.
@@ -27,6 +29,7 @@ public final class TLSContext: @unchecked Sendable {
         {
             throw TLSConfigurationError(key: error.key, problem: "has '\(error.value)': expected \(error.expected)")
         }
+        revocationLists = try RevocationList.all(of: settings)
         protocolNames = settings.applicationProtocols.flatMap { [UInt8($0.utf8.count)] + Array($0.utf8) }
         let trusted = try Certificates.trusted(by: settings)
         if settings.clientAuthentication != .none, trusted.isEmpty {
@@ -43,7 +46,14 @@ public final class TLSContext: @unchecked Sendable {
     /// Seconds since 1970 at which the first of its certificates ends, those that signed others among them.
     var endsAt: Int64 { identities.flatMap(\.chain).map(\.endsAt).min()! }
 
-    /// Why clients would refuse one of its certificates at `now`; nil: none for its time.
+    /// Seconds since 1970 at which the first of the revocation lists is overdue, and its authority's clients are refused; `.max`: none
+    /// is, or there is none.
+    var listsEndAt: Int64 { revocationLists.map(\.endsAt).min() ?? .max }
+
+    /// Owner and names of each certificate that clients are shown, for whoever pins them.
+    var shownNames: [Certificate.Names] { identities.map(\.certificate.names) }
+
+    /// Why clients would refuse one of its certificates at `now`, or be refused for a list that is overdue; nil: none for its time.
     func untimely(at now: Int64) -> TLSConfigurationError? {
         for identity in identities {
             for (index, certificate) in identity.chain.enumerated() {
@@ -60,6 +70,10 @@ public final class TLSContext: @unchecked Sendable {
                     key: identity.origin.key,
                     problem: "\(identity.origin.place)certificate \(index + 1) \(problem); take one of today")
             }
+        }
+        if !settings.takesOutdatedLists, listsEndAt <= now, let path = settings.revocationFile {
+            return TLSConfigurationError(
+                key: TLSSettings.revocationKey, problem: "\(path): the next list is overdue; take one of today")
         }
         return nil
     }
@@ -180,7 +194,16 @@ public final class TLSContext: @unchecked Sendable {
         X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context), UInt(X509_V_FLAG_PARTIAL_CHAIN))
         var mode = SSL_VERIFY_PEER
         if settings.clientAuthentication == .required { mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT }
-        SSL_CTX_set_verify(context, mode, nil)
+        var verdict: SSL_verify_cb?
+        if !revocationLists.isEmpty {
+            for list in revocationLists { X509_STORE_add_crl(store, list.pointer) }
+            ERR_clear_error()
+            // The whole chain, not the client's own certificate alone.
+            X509_VERIFY_PARAM_set_flags(
+                SSL_CTX_get0_param(context), UInt(X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL))
+            verdict = settings.takesOutdatedLists ? RevocationList.lenient : RevocationList.strict
+        }
+        SSL_CTX_set_verify(context, mode, verdict)
         SSL_CTX_set_verify_depth(context, Self.maxPeerChainDepth)
     }
 

@@ -17,6 +17,16 @@ struct TLSIdentity {
     /// Reads all that the settings name; the first is for everybody.
     static func all(of settings: TLSSettings) throws(TLSConfigurationError) -> [TLSIdentity] {
         let hasInline = settings.certificateChain != nil || settings.key != nil
+        if settings.keystoreType == .pem, settings.keystorePassword != nil {
+            throw TLSConfigurationError(
+                key: TLSSettings.storePasswordKey,
+                problem: "set, and files in PEM have none; the password of a key is \(TLSSettings.passwordKey)")
+        }
+        if settings.keystoreType == .pkcs12, hasInline {
+            throw TLSConfigurationError(
+                key: TLSSettings.storeTypeKey,
+                problem: "PKCS12, and \(TLSSettings.chainKey) and \(TLSSettings.keyKey) are PEM; keep one of the two")
+        }
         if !settings.keystoreFiles.isEmpty {
             if hasInline {
                 throw TLSConfigurationError(
@@ -27,6 +37,10 @@ struct TLSIdentity {
             for path in settings.keystoreFiles {
                 var text = try PEMFile.read(path, for: TLSSettings.locationKey)
                 defer { Secret.wipe(&text) }
+                if settings.keystoreType == .pkcs12 {
+                    identities.append(try TLSIdentity(pkcs12: text, path, settings))
+                    continue
+                }
                 identities.append(
                     try TLSIdentity(text, path, settings, key: TLSSettings.locationKey, keyKey: TLSSettings.locationKey)
                 )
@@ -88,6 +102,27 @@ struct TLSIdentity {
         }
     }
 
+    private init(
+        pkcs12 bytes: [UInt8], _ path: String, _ settings: TLSSettings
+    ) throws(TLSConfigurationError) {
+        let place = "\(path): "
+        func failure(_ problem: String) -> TLSConfigurationError {
+            TLSConfigurationError(key: TLSSettings.locationKey, problem: place + problem)
+        }
+        let file: PKCS12File
+        do throws(PKCS12File.Failure) {
+            file = try PKCS12File(
+                bytes, password: settings.keystorePassword, passwordKey: TLSSettings.storePasswordKey)
+        } catch { throw failure(error.problem) }
+        guard let key = file.key else { throw failure("no private key in it") }
+        let chain = file.chain
+        guard let own = chain.first, own.belongs(to: key) else { throw failure("no certificate of its key in it") }
+        guard chain.count <= Self.maxChain else {
+            throw failure("\(chain.count) certificates in it, more than \(Self.maxChain)")
+        }
+        (self.key, self.chain, origin) = (key, chain, (TLSSettings.locationKey, place))
+    }
+
     private static func key(
         _ block: PEMBlock, _ settings: TLSSettings, _ failure: (String) -> TLSConfigurationError
     ) throws(TLSConfigurationError) -> PrivateKey {
@@ -124,6 +159,15 @@ enum Certificates {
 
     /// Those that sign clients' certificates; empty: the settings name none.
     static func trusted(by settings: TLSSettings) throws(TLSConfigurationError) -> [Certificate] {
+        if settings.truststoreType == .pem, settings.truststorePassword != nil {
+            throw TLSConfigurationError(
+                key: TLSSettings.trustPasswordKey, problem: "set, and certificates in PEM have none; remove it")
+        }
+        if settings.truststoreType == .pkcs12, settings.trustedCertificates != nil {
+            throw TLSConfigurationError(
+                key: TLSSettings.trustTypeKey,
+                problem: "PKCS12, and \(TLSSettings.trustKey) is PEM; keep one of the two")
+        }
         if let path = settings.truststoreFile {
             if settings.trustedCertificates != nil {
                 throw TLSConfigurationError(
@@ -132,12 +176,29 @@ enum Certificates {
             }
             var text = try PEMFile.read(path, for: TLSSettings.trustLocationKey)
             defer { Secret.wipe(&text) }
+            if settings.truststoreType == .pkcs12 { return try trusted(pkcs12: text, path, settings) }
             return try read(text) {
                 TLSConfigurationError(key: TLSSettings.trustLocationKey, problem: "\(path): \($0)")
             }
         }
         guard let text = settings.trustedCertificates else { return [] }
         return try read(Array(text.utf8)) { TLSConfigurationError(key: TLSSettings.trustKey, problem: $0) }
+    }
+
+    private static func trusted(
+        pkcs12 bytes: [UInt8], _ path: String, _ settings: TLSSettings
+    ) throws(TLSConfigurationError) -> [Certificate] {
+        func failure(_ problem: String) -> TLSConfigurationError {
+            TLSConfigurationError(key: TLSSettings.trustLocationKey, problem: "\(path): \(problem)")
+        }
+        let file: PKCS12File
+        do throws(PKCS12File.Failure) {
+            file = try PKCS12File(
+                bytes, password: settings.truststorePassword, passwordKey: TLSSettings.trustPasswordKey)
+        } catch { throw failure(error.problem) }
+        guard file.key == nil else { throw failure("a private key in it; leave the certificates alone in it") }
+        guard !file.certificates.isEmpty else { throw failure("no certificate in it") }
+        return file.certificates
     }
 
     private static func read(

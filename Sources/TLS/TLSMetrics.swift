@@ -12,6 +12,8 @@ final class TLSMetrics: Sendable {
     let failedReloads = Counter()
     /// Seconds since 1970.
     let endsAt = Atomic<Int64>(0)
+    /// The same of the revocation lists; `.max`: there is none, or none that ends.
+    let listsEndAt = Atomic<Int64>(.max)
 
     init(listener: String) { self.listener = listener }
 
@@ -36,5 +38,13 @@ final class TLSMetrics: Sendable {
             help: "When the listener's certificate, or the first of several, ends: seconds since 1970.",
             labels: ["listener": listener]
         ) { [self] in Double(endsAt.load(ordering: .relaxed)) }
+        registry.reading(
+            "millrace_tls_crl_end_seconds",
+            help: "When the first of the listener's revocation lists is overdue: seconds since 1970. Without one +Inf.",
+            labels: ["listener": listener]
+        ) { [self] in
+            let end = listsEndAt.load(ordering: .relaxed)
+            return end == .max ? .infinity : Double(end)
+        }
     }
 }

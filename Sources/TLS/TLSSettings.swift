@@ -11,6 +11,12 @@ public struct TLSSettings: Sendable {
         case required
     }
 
+    /// `ssl.keystore.type` and `ssl.truststore.type`: the form of their files.
+    public enum StoreType: String, Sendable {
+        case pem = "PEM"
+        case pkcs12 = "PKCS12"
+    }
+
     /// For logs and metrics.
     public var listener: String
     /// `ssl.keystore.location`: files that each have a key and its certificate with those that signed it, in this order. The first is
@@ -20,9 +26,18 @@ public struct TLSSettings: Sendable {
     public var certificateChain: String?
     public var key: Secret?
     public var keyPassword: Secret?
+    public var keystoreType = StoreType.pem
+    /// Of the files, where they are PKCS#12.
+    public var keystorePassword: Secret?
     /// `ssl.truststore.location` or `.certificates`: who signs the clients' certificates.
     public var truststoreFile: String?
     public var trustedCertificates: String?
+    public var truststoreType = StoreType.pem
+    public var truststorePassword: Secret?
+    /// `ssl.crl.location`: a PEM file of the revocation lists of those who sign clients' certificates. Nil: none is revoked.
+    public var revocationFile: String?
+    /// `ssl.crl.allow.outdated`: whether a list still holds when its next one is overdue. Else clients under it are refused.
+    public var takesOutdatedLists = false
     public var clientAuthentication = ClientAuthentication.none
     /// `ssl.enabled.protocols`.
     public var versions = ["TLSv1.2", "TLSv1.3"]
@@ -55,4 +70,9 @@ extension TLSSettings {
     static let passwordKey = "ssl.key.password"
     static let trustLocationKey = "ssl.truststore.location"
     static let trustKey = "ssl.truststore.certificates"
+    static let storeTypeKey = "ssl.keystore.type"
+    static let storePasswordKey = "ssl.keystore.password"
+    static let trustTypeKey = "ssl.truststore.type"
+    static let trustPasswordKey = "ssl.truststore.password"
+    static let revocationKey = "ssl.crl.location"
 }

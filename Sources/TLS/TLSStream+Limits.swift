@@ -19,6 +19,9 @@ extension TLSStream {
     /// What a record is longer than its plain text, at most.
     static let recordOverhead = 64
     static let unsentChunk = 64 << 10
+    /// A connection whose certificate a new list has revoked ends so long after the list was read, at most: a look is a microsecond of
+    /// the loop's.
+    static let revocationReviewSeconds: Int64 = 5
     /// What is read of the socket at once while much comes.
     static let stagedChunk = 64 << 10
     /// Room for plain text below which nothing is staged: most of the chunk would stay in it. More than is given when memory is scarce.

@@ -27,7 +27,10 @@ public final class TLSStream: StreamTransform {
     enum Phase { case opening, open, failed }
 
     let context: TLSContext
-    let metrics: TLSMetrics
+    private let terminator: TLSTerminator
+    /// Whose revocation lists the client's certificate was last held against.
+    private var reviewed: TLSContext
+    var metrics: TLSMetrics { terminator.metrics }
     let buffers: LoopBuffers
     let calls: SocketCalls
     private(set) var phase = Phase.opening
@@ -38,8 +41,8 @@ public final class TLSStream: StreamTransform {
     public private(set) var problem = ""
     /// Who the client is, by its certificate.
     public private(set) var principal = Principal.anonymous
-    /// When that ends.
-    public private(set) var peerEndsAt: Int64?
+    /// When the client's certificate ends.
+    private var certificateEndsAt: Int64?
 
     // What the record layer's calls have met; see TLSStream+Records.swift.
     var socket: Int32 = -1
@@ -55,7 +58,8 @@ public final class TLSStream: StreamTransform {
     public internal(set) var cost = 0
     /// Bytes of data that are still to come for the handshake messages behind the handshake.
     var messageDebt = 0
-    /// A handshake message has come behind the handshake: work with keys, which may leave errors that came to nothing.
+    /// The handshake is just over, or one of its messages has come behind it: work with keys and certificates, which may leave errors
+    /// that came to nothing.
     var hasMetMessage = false
     /// What the peer has made too much of. Nothing is read or sealed behind it.
     var excess: Excess?
@@ -87,9 +91,10 @@ public final class TLSStream: StreamTransform {
     /// is wiped. To wipe all that follows would take a fifteenth of what it costs to open it.
     private static let wipedBytes = 64 << 10
 
-    init(_ context: TLSContext, _ metrics: TLSMetrics, _ buffers: LoopBuffers, calls: SocketCalls = .system) {
+    init(_ context: TLSContext, _ terminator: TLSTerminator, _ buffers: LoopBuffers, calls: SocketCalls = .system) {
         self.context = context
-        self.metrics = metrics
+        self.terminator = terminator
+        reviewed = context
         self.buffers = buffers
         self.calls = calls
     }
@@ -255,6 +260,8 @@ public final class TLSStream: StreamTransform {
             return .refused
         }
         phase = .open
+        // The look at a chain may leave errors of what was tried on the way and came to nothing.
+        hasMetMessage = true
         if SSL_session_reused(session) == 1 { metrics.resumed.add() } else { metrics.full.add() }
         return nil
     }
@@ -275,8 +282,24 @@ public final class TLSStream: StreamTransform {
             return false
         }
         principal = .user(user)
-        peerEndsAt = Certificate.seconds(X509_get0_notAfter(certificate))
+        certificateEndsAt = Certificate.seconds(X509_get0_notAfter(certificate))
         return true
+    }
+
+    /// When what the client has shown of itself ends: at once, if a list that was read since its handshake has taken it back.
+    public var peerEndsAt: Int64? {
+        guard certificateEndsAt != nil else { return nil }
+        let current = terminator.context
+        if let session, current !== reviewed {
+            reviewed = current
+            if RevocationList.revoke(session, by: current.revocationLists) { certificateEndsAt = 0 }
+        }
+        return certificateEndsAt
+    }
+
+    /// Certificates may be revoked at any time, where lists say which are.
+    public var peerReviewSeconds: Int64 {
+        context.revocationLists.isEmpty ? 86_400 : Self.revocationReviewSeconds
     }
 
     /// Whether a request for `host` belongs here: it is the name that the client has asked for in its handshake, or another of the

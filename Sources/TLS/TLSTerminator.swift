@@ -25,6 +25,7 @@ public final class TLSTerminator: Sendable {
 
     /// The last of `warningDays` that was told.
     private let told = Atomic<Int>(0)
+    private let overdueIsTold = Atomic<Bool>(false)
 
     /// Days before its end at which a certificate is spoken of, also while the broker runs; 0: it has ended.
     static let warningDays: [Int64] = [30, 7, 1, 0]
@@ -40,7 +41,7 @@ public final class TLSTerminator: Sendable {
     }
 
     /// Whether clients that connect by an address can check the certificate.
-    public var namesAddress: Bool { current.withLock { $0.context }.namesAddress }
+    public var namesAddress: Bool { context.namesAddress }
 
     public func show(in registry: MetricsRegistry) { metrics.show(in: registry) }
 
@@ -48,8 +49,11 @@ public final class TLSTerminator: Sendable {
     public func transform(on loop: EventLoop) -> any StreamTransform { stream(buffers(of: loop)) }
 
     func stream(_ buffers: LoopBuffers, calls: SocketCalls = .system) -> TLSStream {
-        TLSStream(current.withLock { $0.context }, metrics, buffers, calls: calls)
+        TLSStream(context, self, buffers, calls: calls)
     }
+
+    /// What connections to come get.
+    var context: TLSContext { current.withLock { $0.context } }
 
     private func buffers(of loop: EventLoop) -> LoopBuffers {
         if let made = buffers.withLock({ $0[loop.index] }) { return made }
@@ -74,12 +78,14 @@ public final class TLSTerminator: Sendable {
             let context = try TLSContext(settings)
             // Sooner or later somebody copies the old file over the new one.
             let now = Int64(time(nil))
-            if let untimely = context.untimely(at: now), current.withLock({ $0.context }).untimely(at: now) == nil {
+            let former = self.context
+            if let untimely = context.untimely(at: now), former.untimely(at: now) == nil {
                 throw untimely
             }
             current.withLock { $0 = Current(context: context, stamps: stamps) }
             metrics.reloads.add()
             Log.info("certificates read again", "listener", settings.listener)
+            tellOfOtherNames(former, context)
             tell(context)
         } catch {
             // The stamps stay those of what is in force, so that the next look tries again: what failed may have been no fault of the
@@ -96,15 +102,38 @@ public final class TLSTerminator: Sendable {
         }
     }
 
+    /// Whoever pins the owner of a certificate, or connects by a name that it has no more, fails from now on. It may be meant so: the file
+    /// is the administrator's.
+    private func tellOfOtherNames(_ former: TLSContext, _ context: TLSContext) {
+        for (old, new) in zip(former.shownNames, context.shownNames) {
+            if old.owner != new.owner {
+                Log.warning("the certificate has another owner than the one before", "listener", settings.listener)
+            }
+            if !old.alternatives.isSubset(of: new.alternatives) {
+                Log.warning(
+                    "the certificate does not have all names of the one before", "listener", settings.listener)
+            }
+        }
+    }
+
     /// Remembers and tells when the certificates end.
     private func tell(_ context: TLSContext) {
         metrics.endsAt.store(context.endsAt, ordering: .relaxed)
+        metrics.listsEndAt.store(context.listsEndAt, ordering: .relaxed)
+        overdueIsTold.store(false, ordering: .relaxed)
         told.store(0, ordering: .relaxed)
         _ = remind(at: Int64(time(nil)))
     }
 
     /// Tells once at each of `warningDays` that a certificate is about to end. True: it did now.
     func remind(at now: Int64) -> Bool {
+        if metrics.listsEndAt.load(ordering: .relaxed) <= now, !overdueIsTold.exchange(true, ordering: .relaxed) {
+            Log.error(
+                settings.takesOutdatedLists
+                    ? "the next revocation list is overdue; the one before holds on"
+                    : "the next revocation list is overdue, and clients of its authority are refused", "listener",
+                settings.listener)
+        }
         let left = metrics.endsAt.load(ordering: .relaxed) - now
         let passed = Self.warningDays.filter { left < $0 * 86_400 || left < 0 }.count
         guard told.exchange(passed, ordering: .relaxed) < passed else { return false }
@@ -117,6 +146,7 @@ public final class TLSTerminator: Sendable {
     }
 
     private static func stamps(_ settings: TLSSettings) -> [PEMFile.Stamp?] {
-        (settings.keystoreFiles + (settings.truststoreFile.map { [$0] } ?? [])).map(PEMFile.stamp)
+        (settings.keystoreFiles + [settings.truststoreFile, settings.revocationFile].compactMap { $0 }).map(
+            PEMFile.stamp)
     }
 }

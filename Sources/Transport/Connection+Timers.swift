@@ -60,15 +60,12 @@ extension Connection {
         close(.handshakeTimeout)
     }
 
-    /// The wall clock may be set meanwhile, so it is looked at once more after so long at most.
-    private static let longestPeerEnd: Int64 = 86_400
-
     /// Ends the connection when what its peer has shown of itself has ended; else asks for the time at which it may have.
     func checkPeerEnd() {
         guard state == .open, let transform, !transform.hasFailed, let end = transform.peerEndsAt else { return }
         let left = end - loop.wallClockMs / 1000
         if left <= 0 { return closeAfterFlush(.peerExpired) }
-        setTimer(OwnTimer.peerEnd, deadline: loop.now + min(left, Self.longestPeerEnd) * 1_000_000_000)
+        setTimer(OwnTimer.peerEnd, deadline: loop.now + min(left, transform.peerReviewSeconds) * 1_000_000_000)
     }
 
     func startIdleClock() {

@@ -61,6 +61,8 @@ public protocol StreamTransform: AnyObject {
     /// Seconds since 1970 at which what the peer has shown of itself ends, and the connection with it; nil: it does not. Asked for once the
     /// handshake is over.
     var peerEndsAt: Int64? { get }
+    /// Seconds after which it is asked for that again, at the latest: it may end sooner than was thought.
+    var peerReviewSeconds: Int64 { get }
 
     /// `expectsEnd`: the peer's end was announced, no edge follows, and only a read of nothing is the end.
     func receive(
@@ -79,6 +81,8 @@ public protocol StreamTransform: AnyObject {
 
 extension StreamTransform {
     public var peerEndsAt: Int64? { nil }
+    /// A day: the wall clock may be set meanwhile.
+    public var peerReviewSeconds: Int64 { 86_400 }
     public var mostUnopened: Int { 0 }
     public func end() {}
 }

@@ -241,6 +241,28 @@ extension TLSTests {
             }
         }
 
+        /// The same with the option for it set: all that leaves is records, and the client reads them.
+        @Test(arguments: [TLS1_2_VERSION, TLS1_3_VERSION])
+        func withTheKernelsTLSAskedForNoPlainTextLeaves(version: Int32) {
+            let pair = Pair(terminator, .init(lowest: version, highest: version))
+            let hello = pair.client.step()
+            // The session is made when the first byte is read.
+            pair.send([hello[0]])
+            pair.serve()
+            millrace_tls_ask_the_kernel(pair.session)
+            pair.send(Array(hello.dropFirst()))
+            pair.serve()
+            pair.deliver()
+            pair.settle()
+            #expect(!pair.server.isOpening)
+            pair.write(pattern(40_000))
+            let sent = pair.wire.state.withLock { $0.toClient }
+            #expect(records(sent)?.allSatisfy { $0.type == 23 } == true)
+            pair.deliver()
+            _ = pair.client.step()
+            #expect(pair.client.received == pattern(40_000))
+        }
+
         @Test func newKeysAreTaken() {
             let pair = open()
             for round in 0..<40 {

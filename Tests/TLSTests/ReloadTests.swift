@@ -175,11 +175,13 @@ final class TemporaryFile {
         write(text)
     }
 
-    func write(_ text: String) {
+    func write(_ text: String) { write(Array(text.utf8)) }
+
+    func write(_ bytes: [UInt8]) {
         // Under another inode, as tools that renew certificates do.
         let next = path + ".next"
         let file = fopen(next, "w")
-        fputs(text, file)
+        fwrite(bytes, 1, bytes.count, file)
         fclose(file)
         rename(next, path)
     }

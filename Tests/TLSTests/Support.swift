@@ -87,6 +87,7 @@ final class MemoryClient {
                 try! PEMBlock.all(in: Array(key.utf8))[0], password: UnsafeRawBufferPointer(start: nil, count: 0))!
             SSL_CTX_use_certificate(context, chain[0].pointer)
             SSL_CTX_use_PrivateKey(context, privateKey.pointer)
+            for signer in chain.dropFirst() { _ = millrace_tls_add_chain(context, signer.pointer) }
         }
         session = SSL_new(context)!
         SSL_set_bio(session, input, output)
@@ -142,8 +143,15 @@ final class MemoryClient {
         return bytes
     }
 
-    var certificateName: String? {
-        guard let certificate = SSL_get0_peer_certificate(session) else { return nil }
+    var certificateName: String? { SSL_get0_peer_certificate(session).map(Self.name) }
+
+    /// Of all that the server has shown.
+    var chainNames: [String] {
+        let chain = SSL_get_peer_cert_chain(session)
+        return (0..<millrace_certificate_count(chain)).map { Self.name(millrace_certificate(chain, $0)) }
+    }
+
+    private static func name(_ certificate: OpaquePointer) -> String {
         var text = [CChar](repeating: 0, count: 200)
         X509_NAME_oneline(X509_get_subject_name(certificate), &text, 200)
         return text.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }

@@ -77,6 +77,19 @@ extension TLSTests {
             }
         }
 
+        /// Before anybody is authenticated little is kept of what he shows.
+        @Test(arguments: [TLS1_2_VERSION, TLS1_3_VERSION]) func aLongChainIsRefused(version: Int32) throws {
+            func result(_ signers: Int) throws -> StreamResult {
+                var options = alice
+                (options.lowest, options.highest) = (version, version)
+                for _ in 0..<signers { options.certificate! += "\n" + TestCertificates.authority }
+                return try pair(mutual(.required), options).result
+            }
+            // Of some 450 bytes each: 13 KiB, and 200.
+            #expect(try result(30) == .drained(0))
+            #expect(try result(450) == .refused)
+        }
+
         @Test func aRequestedCertificateMayBeMissingButNotWrong() throws {
             let anonymous = try pair(mutual(.requested))
             #expect(!anonymous.server.isOpening)

@@ -25,6 +25,7 @@ final class Masking: StreamTransform {
         var takesNothing = false
         var isMidRecord = false
         var peerEndsAt: Int64?
+        var peerReviewSeconds: Int64 = 86_400
         var handshakes = 0
         var records: [Int] = []
         var farewells = 0
@@ -43,6 +44,7 @@ final class Masking: StreamTransform {
     var hasUnsent: Bool { !unsent.isEmpty }
     var isMidRecord: Bool { script.withLock { $0.isMidRecord } }
     var peerEndsAt: Int64? { script.withLock { $0.peerEndsAt } }
+    var peerReviewSeconds: Int64 { script.withLock { $0.peerReviewSeconds } }
     var room: Int { script.withLock { $0.fails || $0.takesNothing } ? 0 : max(0, 2_800 - unsent.count) }
     var recordSize: Int { 700 }
 

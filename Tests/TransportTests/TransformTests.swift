@@ -133,6 +133,20 @@ extension TransportTests {
             #expect(masked(lasting.receive(5)) == frame([9]))
         }
 
+        /// It may be taken back before it ends: it is asked for again in the time that the transform wishes.
+        @Test func whatAPeerHasShownIsLookedAtAgain() throws {
+            script.withLock { ($0.peerEndsAt, $0.peerReviewSeconds) = (WallClock.milliseconds / 1000 + 3_600, 1) }
+            let server = try server(hasHandshake: true)
+            let client = try Client(port: server.port)
+            client.send([1])
+            #expect(client.receive(1).count == 1)
+            script.withLock { $0.peerEndsAt = 0 }
+            #expect(client.receive(1).count == 1)
+            #expect(client.receiveEnd() == .orderly)
+            client.finishSending()
+            #expect(eventually { server.counters.closedExpired.value == 1 })
+        }
+
         /// Sixty clients connect at once, and each handshake takes a millisecond.
         @Test func aTurnHasFewHandshakes() throws {
             script.withLock { $0.handshakeWork = 1_000_000 }

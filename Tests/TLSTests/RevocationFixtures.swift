@@ -1,0 +1,222 @@
+/// An authority `root`, one that it has signed (`sub`), and clients of both: carol is of `sub`, dave of `root`. Their lists are good for a hundred
+/// years, but for those that are `old`, which were good for January 2020.
+enum Revocations {
+    static let root = """
+        -----BEGIN CERTIFICATE-----
+        MIIBtzCCAV2gAwIBAgIUDhleW5UFwywckHKtI/CdXd+KvaUwCgYIKoZIzj0EAwIw
+        KDEXMBUGA1UECgwOTWlsbHJhY2UgdGVzdHMxDTALBgNVBAMMBHJvb3QwIBcNMjYx
+        MTMwMDgzOTM4WhgPMjEyNjExMDYwODM5MzhaMCgxFzAVBgNVBAoMDk1pbGxyYWNl
+        IHRlc3RzMQ0wCwYDVQQDDARyb290MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE
+        TH6L1IWB7ebYMcUwlDBXxzGmJaw1E8ZW6W4OecP6YkZG2KtksRCkGuVvV7aSMyUr
+        JWhZXkeK7MzYr4EKsYeVbqNjMGEwHQYDVR0OBBYEFD6bB4jIYMfU5chtalAbJcaB
+        bzu7MB8GA1UdIwQYMBaAFD6bB4jIYMfU5chtalAbJcaBbzu7MA8GA1UdEwEB/wQF
+        MAMBAf8wDgYDVR0PAQH/BAQDAgEGMAoGCCqGSM49BAMCA0gAMEUCIQCqAOSvBIPk
+        g1i7+9SsXwreIxh9LExezwnKA6H5U1f9ZAIgJjUPrxTaCHzlspLpb9/3Z/CBdyT1
+        yHtSNr5wlJ7q+6s=
+        -----END CERTIFICATE-----
+        """
+    static let sub = """
+        -----BEGIN CERTIFICATE-----
+        MIIBojCCAUmgAwIBAgIBFTAKBggqhkjOPQQDAjAoMRcwFQYDVQQKDA5NaWxscmFj
+        ZSB0ZXN0czENMAsGA1UEAwwEcm9vdDAgFw0yNjExMzAwODM5MzlaGA8yMTI2MTEw
+        NjA4MzkzOVowJzEXMBUGA1UECgwOTWlsbHJhY2UgdGVzdHMxDDAKBgNVBAMMA3N1
+        YjBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABOvLkd1VNf6S9k+FT/L2i6OXkrk8
+        AzbVvZr2aNBKpsr3/mTHuIbQYwZTfh0H/IWgronGGUhw4SQUhGgf1dXZ716jYzBh
+        MA8GA1UdEwEB/wQFMAMBAf8wDgYDVR0PAQH/BAQDAgEGMB0GA1UdDgQWBBQG5F1O
+        z8ohm8d0YM51q2+EOAQKVjAfBgNVHSMEGDAWgBQ+mweIyGDH1OXIbWpQGyXGgW87
+        uzAKBggqhkjOPQQDAgNHADBEAiAibrk1c4VSmRGv30z24YRLV89LzilxQBZzpQhB
+        3GuLRwIgMme2D2F5AaNVers3DBy4eJsOTT+TMOzhFaD74EV45ws=
+        -----END CERTIFICATE-----
+        """
+    static let carol = """
+        -----BEGIN CERTIFICATE-----
+        MIIBmDCCAT6gAwIBAgIBHzAKBggqhkjOPQQDAjAnMRcwFQYDVQQKDA5NaWxscmFj
+        ZSB0ZXN0czEMMAoGA1UEAwwDc3ViMCAXDTI2MTEzMDA4MzkzOVoYDzIxMjYxMTA2
+        MDgzOTM5WjApMRcwFQYDVQQKDA5NaWxscmFjZSB0ZXN0czEOMAwGA1UEAwwFY2Fy
+        b2wwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAARCw5iY2UGZnTNo8AaIfGvHtmQ8
+        2k7ZVnbpe++U2pT11lmBK70qa5pUPXj2XIIzr2Qhh/QHDtPoglAN+rKOKz5Eo1cw
+        VTATBgNVHSUEDDAKBggrBgEFBQcDAjAfBgNVHSMEGDAWgBQG5F1Oz8ohm8d0YM51
+        q2+EOAQKVjAdBgNVHQ4EFgQUk14ccpKup8bh9mg3L1txDloRzpYwCgYIKoZIzj0E
+        AwIDSAAwRQIhAMi/9YYaiuWmBIXwN6rv3IZcWkksQlnNBYfEskwigbpPAiBNZfTE
+        8Hvi9NdwVDdvfo5L8at8MXPP0tMekcmgteGwYg==
+        -----END CERTIFICATE-----
+        """
+    static let carolsKey = """
+        -----BEGIN PRIVATE KEY-----
+        MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg21NgDCi4KOrZS6BH
+        QKn/sIDmVCAteW94u9ojhBaSWm+hRANCAARCw5iY2UGZnTNo8AaIfGvHtmQ82k7Z
+        Vnbpe++U2pT11lmBK70qa5pUPXj2XIIzr2Qhh/QHDtPoglAN+rKOKz5E
+        -----END PRIVATE KEY-----
+        """
+    static let dave = """
+        -----BEGIN CERTIFICATE-----
+        MIIBmDCCAT6gAwIBAgIBIDAKBggqhkjOPQQDAjAoMRcwFQYDVQQKDA5NaWxscmFj
+        ZSB0ZXN0czENMAsGA1UEAwwEcm9vdDAgFw0yNjExMzAwODM5MzlaGA8yMTI2MTEw
+        NjA4MzkzOVowKDEXMBUGA1UECgwOTWlsbHJhY2UgdGVzdHMxDTALBgNVBAMMBGRh
+        dmUwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAATxSL0Emzn6Xqb1SJ6hFddHYVFf
+        wp3QbVduGYAykjNlqDkRFFDlGiFf8P5m9wvBaU9doE6yND+tBhIUJMgGv9fRo1cw
+        VTATBgNVHSUEDDAKBggrBgEFBQcDAjAfBgNVHSMEGDAWgBQ+mweIyGDH1OXIbWpQ
+        GyXGgW87uzAdBgNVHQ4EFgQUWmBLPCpjHSZIYM17BH6c5/nMNEswCgYIKoZIzj0E
+        AwIDSAAwRQIgRSkdHlYYmWLMTs60l1yzPlhtWksfF2bPYqLoO/L5Pb4CIQDUPJhF
+        cR1MViELa0DGSV7CmlY+GoDCgoNheys7ugrhOw==
+        -----END CERTIFICATE-----
+        """
+    static let davesKey = """
+        -----BEGIN PRIVATE KEY-----
+        MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgf48h1zqSn3gZo/44
+        Ib9hSHK8v+zRjTHchP+0YGxkw6ahRANCAATxSL0Emzn6Xqb1SJ6hFddHYVFfwp3Q
+        bVduGYAykjNlqDkRFFDlGiFf8P5m9wvBaU9doE6yND+tBhIUJMgGv9fR
+        -----END PRIVATE KEY-----
+        """
+    static let rootNone = """
+        -----BEGIN X509 CRL-----
+        MIHCMGkCAQEwCgYIKoZIzj0EAwIwKDEXMBUGA1UECgwOTWlsbHJhY2UgdGVzdHMx
+        DTALBgNVBAMMBHJvb3QXDTI2MTEzMDA4Mzk0MFoYDzIxMjYxMTA2MDgzOTQwWqAO
+        MAwwCgYDVR0UBAMCAQEwCgYIKoZIzj0EAwIDSQAwRgIhAJEf9HBhhcgUa3MsJlFU
+        AH5faFK8hoPJszGHVHwiso2HAiEAyyJBdRhgLRzE+J61XxkqyVl0NPKyMrA1inVO
+        jyaPwm0=
+        -----END X509 CRL-----
+        """
+    static let rootSub = """
+        -----BEGIN X509 CRL-----
+        MIHWMH8CAQEwCgYIKoZIzj0EAwIwKDEXMBUGA1UECgwOTWlsbHJhY2UgdGVzdHMx
+        DTALBgNVBAMMBHJvb3QXDTI2MTEzMDA4Mzk0MFoYDzIxMjYxMTA2MDgzOTQwWjAU
+        MBICARUXDTI2MTEzMDA4Mzk0MFqgDjAMMAoGA1UdFAQDAgECMAoGCCqGSM49BAMC
+        A0cAMEQCIEPGMN2LVNWgPQoydeYohkArXrS2OTqOnLOReuRjtB34AiAtOmDXyNKs
+        IfPv0cxC+g3xFt3xKutNnBfgBgXVZ7Uh0A==
+        -----END X509 CRL-----
+        """
+    static let subNone = """
+        -----BEGIN X509 CRL-----
+        MIHAMGgCAQEwCgYIKoZIzj0EAwIwJzEXMBUGA1UECgwOTWlsbHJhY2UgdGVzdHMx
+        DDAKBgNVBAMMA3N1YhcNMjYxMTMwMDgzOTQwWhgPMjEyNjExMDYwODM5NDBaoA4w
+        DDAKBgNVHRQEAwIBATAKBggqhkjOPQQDAgNIADBFAiEAk/uanDhofg+8itZ6RnZT
+        qrMn7CWbdsh9M0eBFcbyKKgCIHIL9bjKlozAqDU5SnHDiu2P4WA1Z6V+y5sjVcBn
+        SU8I
+        -----END X509 CRL-----
+        """
+    static let subCarol = """
+        -----BEGIN X509 CRL-----
+        MIHXMH4CAQEwCgYIKoZIzj0EAwIwJzEXMBUGA1UECgwOTWlsbHJhY2UgdGVzdHMx
+        DDAKBgNVBAMMA3N1YhcNMjYxMTMwMDgzOTQwWhgPMjEyNjExMDYwODM5NDBaMBQw
+        EgIBHxcNMjYxMTMwMDgzOTQwWqAOMAwwCgYDVR0UBAMCAQMwCgYIKoZIzj0EAwID
+        SQAwRgIhAO2LQVqlQiFIrbOZo34grYQYy+bqW9X++9XmIPXTFDjwAiEApcgwAcPT
+        U5XD+66UvSIL2gn/l0ANDy+B3oRhaRqAbrc=
+        -----END X509 CRL-----
+        """
+    static let subOld = """
+        -----BEGIN X509 CRL-----
+        MIG9MGYCAQEwCgYIKoZIzj0EAwIwJzEXMBUGA1UECgwOTWlsbHJhY2UgdGVzdHMx
+        DDAKBgNVBAMMA3N1YhcNMjAwMTAxMDAwMDAwWhcNMjAwMjAxMDAwMDAwWqAOMAww
+        CgYDVR0UBAMCAQIwCgYIKoZIzj0EAwIDRwAwRAIgAcsQOrjiaunogKY2zY3jRD3W
+        /FvzUg2pB5KixefEwM0CIE7jrYh/aPL1bHkZ2gt2uf1+hEzKGWIGNkIlXIPOhgc5
+        -----END X509 CRL-----
+        """
+    static let subOldCarol = """
+        -----BEGIN X509 CRL-----
+        MIHUMHwCAQEwCgYIKoZIzj0EAwIwJzEXMBUGA1UECgwOTWlsbHJhY2UgdGVzdHMx
+        DDAKBgNVBAMMA3N1YhcNMjAwMTAxMDAwMDAwWhcNMjAwMjAxMDAwMDAwWjAUMBIC
+        AR8XDTI2MTEzMDA4Mzk0MFqgDjAMMAoGA1UdFAQDAgEEMAoGCCqGSM49BAMCA0gA
+        MEUCIQDL55OMbvFxhSYaNV08xhECPyF2Y+tbZbbLKbx2luykJgIgJFoaq/kbrsiN
+        kBZE5CfosJz0wmsXmJ82b64MP5R4lZo=
+        -----END X509 CRL-----
+        """
+}
+
+/// Key stores with carol's key and certificate, `sub` and `root`, and trust stores with the latter two. The password is `open-sesame`.
+enum Stores {
+    /// By `openssl pkcs12 -export`, the authorities in the wrong order.
+    static let openssls = """
+        MIIH3AIBAzCCB5IGCSqGSIb3DQEHAaCCB4MEggd/MIIHezCCBjIGCSqGSIb3DQEHBqCCBiMwggYfAgEAMIIGGAYJKoZIhvcNAQcBMFcGCSqGSI
+        b3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAjBG0L/pQ0riAICCAAwDAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEEIahTSjnc1ZEXmB53SeKDzWA
+        ggWwoAHhZBvw8yV9Et3xlS7NPziVJsXvCMN1F0jGorffIdr40axTG3dHShMqfzvNaSGZJcqp7Y+pN/UjLbagOPebfsV6MdmL2S6D/p/aX2sRnh
+        XuMoI1kCyIGdatOo4p9I8gWCFojGvJRxjnzkHQFK2Sg8UgMkpr2YIyL8YEkUHRMGrCWZtHwcTCsTp5mAFJXo88R+SDAXjNg+X5VB05ME7ogtSt
+        5e8+Nnp+JmPszP5M+YfRsuzIQruuX5Nq85+KWt/tuTP200Nrbzx4IKBj2o9it3pMiVUFIQkQJHTYw5hVXFDgaKcX2d/dH38VSfmXDJjxzP+s4m
+        tv9If66jEliWH9lIEM7cZBMMYh+YCO6LJr6VDigeyLi7UdoJMqVnzr+dXYYM+Cq5tGtFlEvpjSUR2RUB8H0WhToIPFoQ9vj9CJtw32RWO03r19
+        H9SuURNKa1bvHtUa7wT5iug/Q0HVigvFvrcikiO6CJSgqYvsoEuGxkKjCI7dCn8bUexQZc6rf0qYtmxE0KUjMSHOxbZg1hJ/IRrPlVXizGt8sR
+        S0ft76TWYIUWesyiG0bmrxz5ekwd+ycK3m2PLMrZ4E0qrekxxROebmmOnWx8UQxrHOF5RrXFxLOb7eudrWoXJNsPY7ysEx+A5WP/S4XOC6Jrb2
+        Ak945VE+Hma4Z/vgNr+bi+Ocd+AdrutcYnWUGGPs6f9gz2b5BJCY3BkU6UfP7s4g+0/IXbUaIpiuSShZ3VR9EK0uWrCr7zxxgyYB8CJlRFvl2F
+        PE/1i2ywShOdG7atXf5oNlb97W/fNaJTio3h7zb8kvKJrP8MzMJkRDnQO77dQwcqOFBliuwpBxNvgjV7kKxyNjyjhecY+5nmr4m0L5YP3Xy9Dd
+        y38pjUObj8EuK2v5PGMbpCbhZF4BOx1QSiZXg2onlcQivrdnOltf4t7gTIEpcrZcsNG3fbX5c4yvvX8v8KhshP7+QOgoa8x0eprCxPmxyD5LYh
+        5uDT86fAh1gXHzvd+PJI9ONIIW09/jJlwWNJUI1+Ig9rA6ZZ2oFmVv6jP8lnDfXCD9MyOiltHF29z53rvZcAtlltvHbYroJYHZTEdHnWW++hn/
+        ltFtAIfMktYKr0rFTrZ6wqR+E3XvEUeTFatNLLxpTl/ga/6O881LTsk5ziODPF7IpDAJjRfGxkbBw9/fRYFEIkhc6hWYcGQFThVLs2WWm+mn3a
+        plmRFroA0PYwoFKh/rNYjsrHzokGhq911qC2ednqEV3B5VFwxGAObQtLCyczLqNkf07OYLAgW7EJ0WT54i5Tn2E3tiVrlkvr3BrBpAbH7tdubl
+        KzoI1VAvYkMHUTEL9nEfhp15Qqp8CDnrYDepZZc2YnKp2aYurVWuWrXrWEUxjNWF45LT9M0gU4EJZ84uo/ZkJdTVGKyNxwc4coR9F2dxquw7QA
+        Sj39YHdBzYePzCrMJDFWnehw+YxJBvAbq3mMpbyKUFnVzj+izxAD5Nm6rdX0ecnOeMP/2pc7viFoq8jysqrsQCMaqjB1QB8+VPoAaYjRZ1/NpX
+        z1ROSraHePcWwL1yTSTJbkMXxh+ATvikNhG7j5facfwJQ9rxmiWbnaKsup/r81hix5yH27mzy0ngI1uYG/93jt28ljaxZSK3/ySROy2eTHFLXL
+        oqv0BJx7KFtTrQ+P0SskPbsO7URiB0c/CtV2tecW4js9LwlVbB/6q5oOjR5w8giOYOPRgyceG5p33NE1bCh8dyolKGiCor2yxWj5oumzgRuyq3
+        R51P1rnFVr0jXxuqV6AbxugSJwXIKygGOHncsqZL68+fJ/Rm7wm0uVLQ+aaRhqSR7dd+c+4MDb0imxYDm3hvM7Fk7BGZHfIi+hAkySxmVqScqH
+        pLOckcOnq90gKigSsHIyIxh42Ju+C7chnBbZMxN6xHoJnJ7uncx+UZbNJEH2xUSeyHAZzd0WuuDjCCAUEGCSqGSIb3DQEHAaCCATIEggEuMIIB
+        KjCCASYGCyqGSIb3DQEMCgECoIHvMIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAhtHjvfQbHR/QICCAAwDAYIKoZIhvcNAgkFAD
+        AdBglghkgBZQMEASoEELwsa8Dx5tTPsyudxVWH/BMEgZBmwqztf0GsVgvC4MlJkggsoQgDdM2m7qWdRCxhfn0z0tICvuLPjwRc00hJs+MnCOpr
+        eYJqa+ICn+yRXyL54OywjQnw+4+Iq2tTjBpgAvvrQlRtKN80mADsvW0EE3IyKU4rxswoJ7p8KCVLEaB2sOt/I7jhVqMNYT5Bd1aQyTZTKRfWDH
+        W1rw7uRFljwKpSQlUxJTAjBgkqhkiG9w0BCRUxFgQUK6Jzkdgjv1K7WtBmF7MNsyqru20wQTAxMA0GCWCGSAFlAwQCAQUABCB8QarqF08nRyPZ
+        qW8vnTM25a3BGYFBgPfehGs/J3GtXgQI1Yz4zGQ/t6kCAggA
+        """
+    /// The same by `keytool -importkeystore`.
+    static let keytools = """
+        MIIItwIBAzCCCGEGCSqGSIb3DQEHAaCCCFIEgghOMIIISjCCAWEGCSqGSIb3DQEHAaCCAVIEggFOMIIBSjCCAUYGCyqGSIb3DQEMCgECoIH+MI
+        H7MGYGCSqGSIb3DQEFDTBZMDgGCSqGSIb3DQEFDDArBBRB81xB+sm0Z9AzI69rIK571cHWUgICJxACASAwDAYIKoZIhvcNAgkFADAdBglghkgB
+        ZQMEASoEEFmZTbAF0SSNlpji5d9pu1wEgZAWB3+8J7cO6q+VpYL4zsqSDxUPTGKc8pAd3L3cdDSplUKyW0l/EY0uHQLa3ClF5hyKsJqdpgKiQ5
+        /cGSVq+gUw7OIUzaH8XGqUiz7MTfDBwaRiyFgxx1H3ncwoRhkud+xcv7Dm380wSdfElAkV7ADRjgcu3CJAq8Mu5w0elzUrQSwTJB7OGbuGe4jn
+        Mm+FAAYxNjARBgkqhkiG9w0BCRQxBB4CADEwIQYJKoZIhvcNAQkVMRQEElRpbWUgMTc5NjAyODAwMzgxNzCCBuEGCSqGSIb3DQEHBqCCBtIwgg
+        bOAgEAMIIGxwYJKoZIhvcNAQcBMGYGCSqGSIb3DQEFDTBZMDgGCSqGSIb3DQEFDDArBBRqW2h8JVbwRWtJO0AIuc0juuGq+gICJxACASAwDAYI
+        KoZIhvcNAgkFADAdBglghkgBZQMEASoEEIfS1IK9kx0sRtEAtPoeN5GAggZQkhbjTGWAQY913V5iI3aE57dEDdpdMy4bZKoGS+QHezmSjIFiBA
+        3dtvENjBjO/3QqBGnkOhI0/PkaDxzfuh819BT/h5vSj2xmr6mXdT0j5TVJP4CVUDikphlnSkuWgVqkrpNcsXPaG71WhjnGIo62hA/bJ5Fexys0
+        +5sl7mbYtrUJB94kl8jgeWyrrOBHESQvKTtQamCMUNArXkAOZmDZUVMMcC/oPy3YwSZfG7REVIRl6pCqxe9xQgqHMCzAj6wep6RaAB/+wU+Eoi
+        Hw9JmrgfcTMz0cS/iMQcrXMXMVMYwAh+NdBZzLivHtZefh+RqkXmsophkvJujPJWcxv++hulDk2ipMRMd6REsPPmWPXV6ZqJO9iFE56iqiNyOF
+        iUJoMGHmVDnTc6wAf/WwcXw+NOs3qPKn+5a8vm1Lhz2UOtvdTmIljw/zEyGf+GeDtMHQ/NpILlD8qgG/PBcYF4KLXTZGuEU2iH/CZHIFn0SNAc
+        DJRzyD8tS0N9dpJQot1PQJCaHdRubHA8fMIe7WOTwizMrii7n0ek7dt4bKrW8KstTL90Iu1dfYqWRkMT78nJoGLHjQGXOA80BPjDe8FD/AFARR
+        WYea6X/uG9BsyYGF1RYHSsnw6q9fTxIHvPbHKJhZWColO6kUpef5Pf+3001S7SkqpbfnWPgN33rZQ9RdPmLbKScIz5XQQTWh3XcG4RstZpJkJx
+        cXNZPBpv5Vbys7X1Ystm6CuXk1/MmQ38j7OTMycY19ultKD7qtnvUh0eRov+YHv10JpYPf6D18nvFgQF5cTqFQDn4OB6oN1uYDmMt0cMhPTNbE
+        1nezT+QsHnbo+z1VANwImVjCnfzpBbfDDUTIvI4EoitsWwVs+o6AMAdWdY3QXcbiF0Te2JzypYEkyn/fgOWgmR1hpqYjN2TLXiNXaoqptDuvII
+        l6COG9zhElIKDU48VI0v1tdF0engyagocASGunoEtw06sq8OlaOT/luWk8H6jurLpk7l1420KSKIp4HF+Kw+/eXNFEs7lsNnb5g3BJrwMvH33I
+        T9rDWp83Ubq22ZirYQg8eswp3kyd/X8YvmAzFyoly8zOiuVvhu7+udYqqd3X7zzBZVr5PsFWNhSwaUmKXyDoudxtP+Qv1u8ZybL4O+5SK6MGR0
+        kjHhO2V+chxtM/dxS4nejDWPG0noRqKFrJrAx6tDznbdCnFWmqd2uTjjWyjb0wBR6sTNRl/Oexr90URPGfIyIMCJIjTDZ6Ek1enzavGzXqQe53
+        /7ABiuVxUcVg1218Y8V2+QObyENWzHHV3lub1jOlOC5y9vlmkF5kKgkWynVmv8DYP7DComTd3caHKVSunQTqAdLKAd2y4vN5P3kswizeL6j8M1
+        jQ5aKWGnTMvM0Kf5xUaALguMj+EkdWivh1meVQLNYeUslM0sKXIUmzpZ57JYIRtttLfrbMSFP8vZuzBBEuqqFOQEaf61qoqHLptbg7d2uAagxZ
+        rw7yqPcit1tPBku6GF7h6gf7bsdPZ8nM6l7FZ3map63J1a10/fdh8lq8TluTk26P8Z4cRq4/rARMoCZEWxJjPQFkLjZMOlQlmNvIW8W1WYz1tW
+        gPZzCzLSGA9jmdGS2mV9WtoFws15W7k8ZU0bwzvhtRGfIfYDdP7Od+X/b0zJBvQCnNUaiMvkJXC4SWLCZNNxVmDDhbqMUSHyMK15XsEmqEAwH3
+        BrY2R47LuygFh0a3hGJ+vzs7RuKly1dLX9YPRiv1KN0BkH7WELOga96Sj2rCFLu3i5Qq8UIwZ4Bvz/jsCbiVTM7c9TdK5buqJXdoZXqP72EIU/
+        /m/jojIRxpp9a/q4dWwE/RoI3tufcj3y5a+dsNQpehl/66e+j1QR2EXKL9ZLxDrncCIEZ1X4lL8pDiP7doLcvcLCqor9V7hNNpuqfQBPthHFyL
+        YMoql17Ii/mn8SW8OCR5D83bPBkKY77ZU0EZ6Ds62iDire/euAHlxCKX2VQpBYx8oasikD6NeDhnc9SWlp23i89iIvuhemOWIwFW++BmupLle9
+        sAGlocl3McrbQFA9A7d+MoPO7688FJb2wV+0ZVCUyrHgER3H8japuNppBxH6nvxybRayHuz0d4zdpxVTwInZkzG+QVcOfD+O1UOTKHX97MZSwj
+        Db6P4Sv/P+UUrCEwTTAxMA0GCWCGSAFlAwQCAQUABCAvv2MugRboIbffuEVoGVO1PgW/5BQN5PDQSYxlgCPWHgQUxdrgGX7GvxsfXpCaOybGTV
+        BYl2MCAicQ
+        """
+    /// By `keytool -importcert`.
+    static let keytoolsTrust = """
+        MIIFMgIBAzCCBNwGCSqGSIb3DQEHAaCCBM0EggTJMIIExTCCBMEGCSqGSIb3DQEHBqCCBLIwggSuAgEAMIIEpwYJKoZIhvcNAQcBMGYGCSqGSI
+        b3DQEFDTBZMDgGCSqGSIb3DQEFDDArBBRWDkIF2aORaNKgBreeeWNrK+I8ZQICJxACASAwDAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEENZ2
+        vNSEMj1k6lvBBDOKBxKAggQwhXk4iNqH8q7BHNlcsMHWlGKiAo+WXQmcBFRMSBF3zRKrnKDcucKxNytwRqbqeeJmVAFO53iT3tmOm10X4UJQji
+        oGDBvrfoTxU3reHTL1wp0NFN59mKDKKqVWkCl2QV4gaZcUBPM+CV+TQ9pwzhvOqR+6KiuCc/D/8c2UY4KpyPv2HsSr7Om111J2+wdZjBM120da
+        vWWWSJ7Ffl3rqpYP4XfYH5htwDWGNMdbeI7bOD3lzbYRAh6gCl15QPIz41K1bIAUDWyXHDCMzoZEKp5+PegXAbzN+JlkpBWxMRJpjNwz0BOIJH
+        3MHv59wnAb2/9YFGuMU+b/cViLfCASq1ubenmLC5iEX0JuCVSUcPGW586JA1dreOzE3OkVYosqzgvgtiEHn9L4Jor6xlAl+DMEmiFXfFpYZINA
+        9S6lprr6Vn5Wh5fQZ/IC8Z4lRT6woXw7bhvfHlYVrohWiIRI8AOLRFqDxnflwslavQb3IJyCTdKni2uN81u56CAIZwAR8wLMh4KOg3Yx4s40QE
+        bptJnBjajDx3CrVtjnEhrvSFu5kyVoeZ89LihPwkVPZdek1sP6jxHmZSE9k8M0W3FeT6IruIv6vbKhEKPf93PpD/mi9Zw1ZO1+sx9ora/6knU/
+        hxXMQIXyL4PsOdaqHbuYOHWchqFDjefZtt59FdYFUoBaxd8W5Mznv5Doiyg18+9tgMRjAaZyksGtUriWMCSxpveuRKZwv6Dm8d8p+DrTUihePK
+        /y0xsLr2y5nP0poY8LfmgvqxooYTrlpHAyJ10G3WbeeuucWG/a3FlJWk9jtYX/P/gafwjfREPMplv07Sj493n0ln82IFVBCFyJ7t925LMHHnZB
+        GM7nzuT5hZk1uF98jcsLOwLG9GErQ08xHQsDgRiKGRHO70YkAi3CtYkMAS/aqHs9ByT7Qb0ii+jlMVS7ahryhplV3s+dg0ObmeJxWTJyCyd5es
+        +LR4jjQUW1dfBWkzn7d06kFvzlkU6GG7cioUM7Yfd0w7u+sbcAciGeM2hAKYoNcB84QORqFxbj3BCgGtaFx6k9KPcxU12GadtyqSV9W52pDA+U
+        KyN8XFnZTXaEEq6juSPB2dlZPVk6Hs4Pb0nvOgtnt4EFd0jChrVu/FsQLvUa5fzXSt3UlNSvsMIaPMN/lsmMv46irUgBkUVZfJwlMCVAAx3ao7
+        NUei3wdOMbbdbuEvX0rDN6P6rEYxrOKKSuZM+CmPlvFd0gmIwx6n/cgFDvXNR4psqfJUzYVV/VOcXKVJpTYXS4qV7I7VuGkLAFgUbqPq1KOjSY
+        4E+V7JVBNiD65vGGAKX03YTJOe8E8Dp06zCuRYPZkHV6Lj4nxMzRY9ucaJfmroixdczZilYk4ZS0P6FYGPfzSelvTi4uudAVKNx8tTsuNjM/ng
+        /xxvA0ApgC1VgcUe/zAsWUgzBNMDEwDQYJYIZIAWUDBAIBBQAEIFoChtwuJQqCaoai2ryUmpV1cH1sdkjHA1BdgO/+VSgXBBRDsXMm7fntui+J
+        C/zhKnG/6mgX8wICJxA=
+        """
+    /// Encrypted as old tools do it, without the authorities.
+    static let rc2 = """
+        MIIDmgIBAzCCA2AGCSqGSIb3DQEHAaCCA1EEggNNMIIDSTCCAj8GCSqGSIb3DQEHBqCCAjAwggIsAgEAMIICJQYJKoZIhvcNAQcBMBwGCiqGSI
+        b3DQEMAQYwDgQI+ZoBneQoQsACAggAgIIB+O8XgBR1J4ATp0oGLLaJ0eVM/oMETgNGeWP6UeTs78d9fWvqi0u0myPCK3fHg5S5Fb8dhSNnAkEL
+        0VryvSsqdwh/sVx5reR7/Nn+7HBCkiS6NZPkDqxWAgI6JtMunyqoueUoRkR3pXHU+aNIhamo7TLUtR/adJpPkiS7zAlS3j1zhwGxt7ZAX/ogZH
+        HnuuZtcniaVcAYeHVqABLEBpmq1etyUE92hR6krzc5Y6e34Tzpv76SlnKi51r3goHchxyFA4cOVgwZPI1M3z77eOQo0mgJrtIxYgLR/gtrpPoT
+        bpcCnsl6yhYs5ZgykfvJQD+UzcmU7QkgijvHUBKVlglHFqcQoYu9nrG9e2FcH9uOjB0oKMG4fxY+qLXcc+gUnS/5iR97Jpe2SxtmSxMCQPDvv4
+        9rsUT578NztFl+z43XGlQBubFcy6GEFRsIWK6M5QjrqJJybpIuI5D09UHmURXNVZ5ByA/vjR28jqVr3PDMx+3VJZOPALwcKoH33QRzC3tpyC8D
+        RbdZvfm5VSSGgARQhohfA4qNwguLEtNIsEt2AYDGgr0Lolpp51oSVFpttJlPqiUmKMg3QMPehkiC5HDLLbxNA60rpPsmc/yDwMrRDIX82CV4LC
+        fussXhNA8NmRCMRF3h2IrOxLJk4KcmPslgW0+5mabwq70glDCCAQIGCSqGSIb3DQEHAaCB9ASB8TCB7jCB6wYLKoZIhvcNAQwKAQKggbQwgbEw
+        HAYKKoZIhvcNAQwBBjAOBAiLLCCkmo96LgICCAAEgZDKZnn+CgcpQnbo+UHYcKNF2L6GRXMwX898BQAN9JPjuK+vai76bzfIJeNS00uc/BwLvJ
+        8dVBmgmHXrkm+BabYQO4WwzEwag+Tkxee9oT6wnyJpS1QNXYaVI68awH4OFBPrFC4Ym7Ytvcu1++1g4emn1DLCb7jAkPiqAiXg//PkpmC3Pn2s
+        R+mlGsCtu+7CXc8xJTAjBgkqhkiG9w0BCRUxFgQUK6Jzkdgjv1K7WtBmF7MNsyqru20wMTAhMAkGBSsOAwIaBQAEFOz9jQdcTBJGKJfWEG9Iuu
+        yehnMRBAigJn16bLAdUQICCAA=
+        """
+}
