@@ -1,4 +1,5 @@
-"""Each form in which the gateway takes events, as requests with a key: what is sent, and what says that it is stored."""
+"""Each form in which the gateway takes events, as requests with a key or with a key in each event: what is sent, and what says that it is
+stored."""
 
 from __future__ import annotations
 
@@ -18,8 +19,10 @@ routes:
   - {id: forms, path: /forms, formats: [form], reply: event, to: {topic: forms}}
   - {id: orders, path: /orders, formats: [json], idempotency: {pointers: [/id], required: true}, reply: event, to: {topic: orders}}
   - {id: typed, path: /typed, formats: [json, ndjson], schema: {type: object, required: [id]}, to: {topic: typed}}
+  - {id: lists, path: /lists, formats: [json, ndjson, csv], key: /id, idempotency: {pointers: [/id], required: true}, to: {topic: lists}}
+  - {id: sky, path: /sky, formats: [cloudevents], idempotency: {cloudevents: true, required: true}, to: {topic: sky}}
 """
-TOPICS = ("plain", "keyed", "events", "ingest", "second", "third", "entries", "rows", "clouds", "own-clouds", "bytes", "forms", "orders", "typed")
+TOPICS = ("plain", "keyed", "events", "ingest", "second", "third", "entries", "rows", "clouds", "own-clouds", "bytes", "forms", "orders", "typed", "lists", "sky")
 # Above 128 KiB a body with a key is a worker's.
 PADS = (10, 10, 200, 200, 3_000, 3_000, 3_000, 180_000)
 KEY = "Idempotency-Key"
@@ -144,6 +147,54 @@ def cloud_binary(key: str, chance: random.Random, cluster: str) -> Sent:
 FORMS: dict[str, Callable[[str, random.Random, str], Sent]] = {
     form.__name__: form for form in (json_object, json_array, lines, packed, typed, webhook, ingest, second, third, entries, csv, form, raw, pointed, cloud_structured, cloud_batch, cloud_binary)
 }
+
+
+# Events with keys of their own, several in a request. A sender that was cut off sends them with others the next time.
+
+
+@dataclasses.dataclass
+class OwnKeys:
+    """A form whose events each have a key within."""
+
+    make: Callable[[str, random.Random], dict]
+    encode: Callable[[list[dict], random.Random], Sent]
+
+
+def _compact(event: dict) -> str:
+    """The same bytes whichever way it is sent: those that a row of CSV becomes, too."""
+    return json.dumps(event, separators=(",", ":"))
+
+
+def _order(name: str, chance: random.Random) -> dict:
+    return {"id": name, "pad": padded(chance)}
+
+
+def _orders(events: list[dict], chance: random.Random) -> Sent:
+    """As an array, as lines or as rows, as chance has it: it is the same event."""
+    kind = chance.choice(("application/json", "application/x-ndjson", "text/csv"))
+    if kind == "text/csv":
+        body = "id,pad\n" + "".join(f'{event["id"]},{event["pad"]}\n' for event in events)
+    elif kind == "application/json":
+        body = f"[{', '.join(map(_compact, events))}]"
+    else:
+        body = "\n".join(map(_compact, events))
+    return _maybe_packed(Sent("/lists", {"Content-Type": kind}, body.encode(), _ids(events)), chance)
+
+
+def _sky(events: list[dict], chance: random.Random) -> Sent:
+    if len(events) == 1 and chance.random() < 0.5:
+        return Sent("/sky", {"Content-Type": "application/cloudevents+json"}, _compact(events[0]).encode(), _ids(events))
+    body = f"[{','.join(map(_compact, events))}]".encode()
+    return _maybe_packed(Sent("/sky", {"Content-Type": "application/cloudevents-batch+json"}, body, _ids(events)), chance)
+
+
+def _maybe_packed(sent: Sent, chance: random.Random) -> Sent:
+    if chance.random() < 0.7:
+        return sent
+    return dataclasses.replace(sent, body=gzip.compress(sent.body, mtime=0), fields={**sent.fields, "Content-Encoding": "gzip"})
+
+
+OWN_KEYS: dict[str, OwnKeys] = {"own_keys": OwnKeys(_order, _orders), "own_clouds": OwnKeys(_cloud, _sky)}
 
 
 def is_acknowledged(status: int, body: bytes) -> bool:

@@ -1,12 +1,14 @@
 """Kills the broker with kill -9 at random moments while several senders post events with keys, each again and again until it is
 acknowledged: in every form that the gateway takes, by HTTP/1.1 and by HTTP/2. In the end each event is there once: none that was
-acknowledged is lost, and none is there twice. A repeat of an acknowledged one gets the reply that the first got."""
+acknowledged is lost, and none is there twice. A repeat of an acknowledged one gets the reply that the first got. Events with keys of their
+own are sent again among others, also such as are stored already, and each keeps its place."""
 
 from __future__ import annotations
 
 import asyncio
 import collections
 import dataclasses
+import json
 import random
 import sys
 import threading
@@ -16,11 +18,12 @@ from harness.broker import Broker
 from harness.http import Connection, NoReply, call
 from harness.loads.writers import Violation
 from trials.command import FAILURES, parser, remove_on_sigterm, say
-from trials.event_forms import FORMS, ROUTES, TOPICS, Sent, id_of, is_acknowledged
+from trials.event_forms import FORMS, OWN_KEYS, ROUTES, TOPICS, Sent, id_of, is_acknowledged
 
 PARTITIONS = 3
 SENDERS = 6
 AGAIN = (409, 429, 500, 502, 503, 504, 507)  # what says that the same request may be sent again
+ALL_FORMS = (*FORMS, *OWN_KEYS)
 
 
 @dataclasses.dataclass
@@ -81,6 +84,15 @@ class Acknowledged:
     reply: bytes
 
 
+@dataclasses.dataclass
+class Placed:
+    """An event with a key of its own that is stored."""
+
+    event: dict
+    place: tuple[int, int]
+    """Partition and offset."""
+
+
 class Sender(threading.Thread):
     """Sends one event, or one small batch, after the other, each until it is acknowledged."""
 
@@ -89,8 +101,10 @@ class Sender(threading.Thread):
         self.road, self.cluster, self.name_, self.random = road, cluster, name, random.Random(seed)
         self.stopping = threading.Event()
         self.acknowledged: dict[str, Acknowledged] = {}  # by key
+        self.placed: dict[str, dict[str, Placed]] = {form: {} for form in OWN_KEYS}  # by the event's id
+        self.batches: collections.Counter = collections.Counter()
         self.failure: Exception | None = None
-        self.again = self.replayed = 0
+        self.again = self.replayed = self.duplicates = 0
 
     def run(self) -> None:
         try:
@@ -102,8 +116,10 @@ class Sender(threading.Thread):
             self.failure = error
 
     def send(self, number: int) -> None:
-        form = list(FORMS)[(number + self.name_) % len(FORMS)]
+        form = ALL_FORMS[(number + self.name_) % len(ALL_FORMS)]
         key = f"{self.name_}-{number}"
+        if form in OWN_KEYS:
+            return self.send_own(form, key)
         sent = FORMS[form](key, self.random, self.cluster)
         while True:
             answer = self.road.post(sent)
@@ -116,6 +132,41 @@ class Sender(threading.Thread):
             self.replayed += answer.is_replay
             self.acknowledged[key] = Acknowledged(form, sent, answer.body)
             return
+
+    def send_own(self, form: str, key: str) -> None:
+        """Sends some events until each is stored, in another company each time."""
+        ways, known = OWN_KEYS[form], self.placed[form]
+        todo = {name: ways.make(name, self.random) for name in (f"{key}-{index}" for index in range(self.random.choice((1, 3, 6))))}
+        while todo:
+            batch = self.random.sample(list(todo.values()), self.random.randint(1, len(todo)))
+            batch += [known[name].event for name in self.random.sample(list(known), min(len(known), self.random.choice((0, 0, 2))))]
+            self.random.shuffle(batch)
+            results = self.results(form, batch)
+            if results is None:
+                self.again += 1
+                time.sleep(0.01)
+                continue
+            self.batches[form] += 1
+            for event, result in zip(batch, results, strict=True):
+                if result["status"] == "retry":
+                    self.again += 1
+                    continue
+                if result["status"] not in ("ok", "duplicate"):
+                    raise Violation(f"{event['id']}, {form}, {self.road.name}: {result}")
+                self.duplicates += result["status"] == "duplicate"
+                placed = Placed(event, (result["partition"], result["offset"]))
+                if known.setdefault(event["id"], placed).place != placed.place:
+                    raise Violation(f"{event['id']}, {form}, {self.road.name} was at {known[event['id']].place} and is at {placed.place}")
+                todo.pop(event["id"], None)
+
+    def results(self, form: str, batch: list[dict]) -> list[dict] | None:
+        """What became of each event; None: nobody knows, or they are to be sent again."""
+        answer = self.road.post(OWN_KEYS[form].encode(batch, self.random))
+        if answer is None or answer.status in AGAIN:
+            return None
+        if answer.status not in (201, 207):
+            raise Violation(f"{[event['id'] for event in batch]}, {form}, {self.road.name}: {answer.status} {answer.body[:300]!r}")
+        return json.loads(answer.body)["results"]
 
 
 def stored(node: Broker) -> collections.Counter:
@@ -144,6 +195,7 @@ def check(node: Broker, senders: list[Sender], seed: int) -> int:
     if twice:
         raise Violation(f"{len(twice)} events are there twice: {twice[:5]}")
     expected = {name for sender in senders for one in sender.acknowledged.values() for name in one.sent.ids}
+    expected |= {name for sender in senders for placed in sender.placed.values() for name in placed}
     lost = sorted(expected - found.keys())
     if lost:
         raise Violation(f"{len(lost)} acknowledged events are lost: {lost[:5]}")
@@ -157,19 +209,36 @@ def check(node: Broker, senders: list[Sender], seed: int) -> int:
             again = road.post(one.sent)
             if again is None or not again.is_replay or again.body != one.reply:
                 raise Violation(f"the repeat of {key}, {one.form}, {road.name} got {again}, the first {one.reply[:300]!r}")
+        for form, known in sender.placed.items():
+            repeat_own(form, chance.sample(sorted(known), min(20, len(known))), known, chance.choice(roads), chance)
     if sum(stored(node).values()) != sum(found.values()):
         raise Violation("repeats were stored")
     return len(found)
 
 
+def repeat_own(form: str, names: list[str], known: dict[str, Placed], road: FirstVersion | SecondVersion, chance: random.Random) -> None:
+    """Sends stored events once more, a few in each request: each is where it was."""
+    while names:
+        some, names = names[:5], names[5:]
+        answer = road.post(OWN_KEYS[form].encode([known[name].event for name in some], chance))
+        if answer is None or answer.status != 201 or not answer.is_replay:
+            raise Violation(f"the repeat of {some}, {form}, {road.name} got {answer}")
+        places = [(result["partition"], result["offset"]) for result in json.loads(answer.body)["results"]]
+        if places != [known[name].place for name in some]:
+            raise Violation(f"the repeat of {some}, {form}, {road.name} is at {places}, the first {[known[name].place for name in some]}")
+
+
 def acknowledged(senders: list[Sender]) -> collections.Counter:
     """Requests by version of HTTP and form."""
-    return collections.Counter((sender.road.name, one.form) for sender in senders for one in list(sender.acknowledged.values()))
+    found = collections.Counter((sender.road.name, one.form) for sender in senders for one in list(sender.acknowledged.values()))
+    for sender in senders:
+        found.update({(sender.road.name, form): count for form, count in list(sender.batches.items())})
+    return found
 
 
 def missing(senders: list[Sender]) -> list[str]:
     found = acknowledged(senders)
-    return [f"{form} by {road}" for road in (FirstVersion.name, SecondVersion.name) for form in FORMS if not found[road, form]]
+    return [f"{form} by {road}" for road in (FirstVersion.name, SecondVersion.name) for form in ALL_FORMS if not found[road, form]]
 
 
 def run(node: Broker, seed: int, rounds: int, say=lambda _: None) -> None:
@@ -216,9 +285,9 @@ def run(node: Broker, seed: int, rounds: int, say=lambda _: None) -> None:
     if missing(senders):
         raise Violation(f"nothing was acknowledged of {', '.join(missing(senders))}: the trial has shown nothing of it")
     sent = acknowledged(senders)
-    say(f"{events} events in {sum(sent.values())} requests, {again} sent again, {replayed} of them stored before")
+    say(f"{events} events in {sum(sent.values())} requests, {again} sent again, {replayed} of them stored before, {sum(sender.duplicates for sender in senders)} events among others")
     for road in (FirstVersion.name, SecondVersion.name):
-        say(f"{road}: " + ", ".join(f"{form} {sent[road, form]}" for form in FORMS))
+        say(f"{road}: " + ", ".join(f"{form} {sent[road, form]}" for form in ALL_FORMS))
 
 
 def main() -> int:
