@@ -20,7 +20,10 @@ extension GatewayLoop {
         guard routeRow.pointee.methods.contains(head.method) else {
             reply.allow = routeRow.pointee.methods
             return .refused(
-                Problem(.methodNotAllowed, "This path does not serve the method \(head.method.name)."))
+                Problem(
+                    .methodNotAllowed,
+                    "This path does not serve the method \(head.method.name); it serves \(routeRow.pointee.methods.names.joined(separator: ", "))."
+                ))
         }
         switch routeRow.pointee.authentication {
         case .anonymous: break

@@ -16,7 +16,7 @@ extension HTTPConnection {
     /// not readable, and the reply says nothing of it.
     func refuse(_ problem: Problem, on connection: Connection, begun: Bool = false) {
         if begun {
-            loop.answer(problem)
+            loop.answer(problem, instance: loop.head.path)
         } else {
             loop.beginWithoutHead(now: connection.loop.now, wallClockMs: connection.loop.wallClockMs)
             loop.answer(problem)
@@ -77,7 +77,8 @@ extension HTTPConnection {
     /// Writes the loop's reply, after all replies before it. `commits`: what must be on disk before it may leave, and
     /// `bytes`: the size of the events that wait in memory for that; 0: none.
     func writeReply(
-        on connection: Connection, gatedBy commits: CommitSpan = CommitSpan(), holding bytes: Int = 0, headIsReadable: Bool = true,
+        on connection: Connection, gatedBy commits: CommitSpan = CommitSpan(), holding bytes: Int = 0,
+        headIsReadable: Bool = true,
         peerIsSending: Bool = false
     ) {
         defer { loop.trim() }

@@ -100,10 +100,19 @@ extension GatewayLoop {
         if let type = mediaType(), taken.contains(type) { return nil }
         if !taken.isDisjoint(with: [.anyJSON, .raw]) || isBinaryCloudEvent { return nil }
         reply.accept = taken
-        let said = head[.contentType] == nil ? "There is no Content-Type" : "This Content-Type is not read"
+        let elsewhere = head[.contentType] != nil && Self.isOfConfiguredRoutes(mediaType())
+        let said =
+            head[.contentType] == nil
+            ? "There is no Content-Type"
+            : "This Content-Type is not read\(elsewhere ? " here, but by routes whose formats say so" : "")"
         return Problem(
             .unsupportedMediaType,
-            "\(said); send one of: \(taken.names). With curl: -H 'Content-Type: application/json'.")
+            "\(said); send one of: \(taken.names). With curl: -H 'Content-Type: \(taken.firstName)'.")
+    }
+
+    /// Whether built-in routes of events do not read what configured ones may.
+    private static func isOfConfiguredRoutes(_ type: MediaTypes?) -> Bool {
+        type.map { !$0.isDisjoint(with: [.csv, .form, .cloudEvent, .cloudEvents]) } ?? false
     }
 
     func keyTooLarge() -> Problem? {

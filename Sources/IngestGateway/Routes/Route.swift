@@ -26,6 +26,7 @@ struct RouteMethods: OptionSet {
 
     func contains(_ method: HTTPMethod) -> Bool { rawValue & 1 << method.rawValue != 0 }
 
+    /// Without OPTIONS.
     var names: [String] {
         (0..<HTTPMethod.options.rawValue).compactMap { HTTPMethod(rawValue: $0) }.filter(contains).map(
             \.name.description)
@@ -73,6 +74,9 @@ struct MediaTypes: OptionSet {
         ]
         return known.filter { contains($0.0) }.map { $0.1 }.joined(separator: ", ")
     }
+
+    /// The one to recommend.
+    var firstName: Substring { names.prefix { $0 != "," } }
 }
 
 /// At which listener a route is, where operators have one of their own.
