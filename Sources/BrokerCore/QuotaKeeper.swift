@@ -192,14 +192,16 @@ extension Broker {
         return quotas.admitProduced(bytes, of: &client, now: MonotonicTime(milliseconds: nowMs))
     }
 
-    /// Counts bytes of a request that was let in before anybody knew how many they would be.
+    /// Counts bytes of a request that was let in before anybody knew how many they would be; gives how long the user should send nothing
+    /// more.
+    @discardableResult
     public func countProduce(
         _ bytes: Int, of user: @autoclosure () -> ExactString = Principal.anonymous.name, client: inout QuotaClient,
         nowMs: Int64 = BrokerClock.monotonicMs()
-    ) {
+    ) -> Duration? {
         let version = quotas.version
-        if version == 0 { return }
+        if version == 0 { return nil }
         client.look(at: version, self, user: user(), clientID: nil)
-        _ = quotas.countProduced(bytes, of: &client, now: MonotonicTime(milliseconds: nowMs))
+        return quotas.countProduced(bytes, of: &client, now: MonotonicTime(milliseconds: nowMs))
     }
 }

@@ -40,6 +40,9 @@ public struct ChunkedDecoder: Sendable {
         self.limits = limits
     }
 
+    /// Counts chunks and their extensions anew: for a body that has no longest length, whose reader bounds its work in another way.
+    public mutating func forgetChunks() { (chunks, allExtensionBytes) = (0, 0) }
+
     /// Returns the next event in `bytes` from `position` on, which moves behind what was used.
     public mutating func next(_ bytes: UnsafeRawBufferPointer, _ position: inout Int) -> Event {
         while position < bytes.count {

@@ -79,17 +79,22 @@ final class UnpackWork: ExchangeWork, @unchecked Sendable {
     private let budget: InflightBudget
     private let coding: BodyCoding
     private let limit: Int
+    /// What is longer than the limit may be taken in windows.
+    private let becomesWindows: Bool
     private let pool: ChunkPool
+    private var packed: ByteSlice?
     private var result: Result<ByteSlice, Problem> = .failure(UnpackWork.overloaded)
+    private var isTooLong = false
     /// Bytes of the budget that nobody has taken over yet, and whose they are.
     private var reserved = 0
     private var peer: PeerKey?
 
-    init(_ coding: BodyCoding, limit: Int, _ gateway: Gateway, _ pool: ChunkPool) {
+    init(_ coding: BodyCoding, limit: Int, becomesWindows: Bool, _ gateway: Gateway, _ pool: ChunkPool) {
         broker = gateway.broker
         budget = gateway.inflight
         self.coding = coding
         self.limit = limit
+        self.becomesWindows = becomesWindows
         self.pool = pool
     }
 
@@ -100,6 +105,7 @@ final class UnpackWork: ExchangeWork, @unchecked Sendable {
     func begin(_ exchange: Exchange, for peer: PeerKey, _ done: @escaping @Sendable () -> Void) -> Bool {
         guard let body = exchange.body else { preconditionFailure("nothing to unpack") }
         self.peer = peer
+        if becomesWindows { packed = body }
         // What it is unpacked to takes its place, and what is reserved for it.
         return broker.workers.submit { [self] in
             result = unpack(body.bytes, peer)
@@ -110,6 +116,7 @@ final class UnpackWork: ExchangeWork, @unchecked Sendable {
     private func unpack(_ body: UnsafeRawBufferPointer, _ peer: PeerKey) -> Result<ByteSlice, Problem> {
         var out = ByteWriter(capacity: min(limit, 4 * body.count))
         if let error = coding.unpack(body, into: &out, limit: limit, CompressionContext()) {
+            if case .outputLimit = error { isTooLong = true }
             return .failure(BodyCoding.problem(error, limit: limit))
         }
         // Until here the number of workers bounds the memory; what waits for its loop is counted.
@@ -134,6 +141,12 @@ final class UnpackWork: ExchangeWork, @unchecked Sendable {
 
     func resume(_ body: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Completion {
         switch result {
+        case .failure where isTooLong && becomesWindows:
+            switch loop.windows(seed: packed) {
+            case .success(let body): return .suspended(.windows(body))
+            case .failure(let problem): loop.answer(problem, instance: loop.head.path)
+            }
+            return .answered
         case .failure(let problem):
             loop.answer(problem, instance: loop.head.path)
             return .answered
@@ -160,18 +173,21 @@ extension GatewayLoop {
     /// Unpacks the body of the request at hand and handles it; one that is long is unpacked by a worker.
     func handlePacked(_ body: UnsafeRawBufferPointer) -> Completion? {
         guard let coding, !body.isEmpty else { return nil }
-        let limit = BodyCoding.limit(packed: body.count, most: routeRow.pointee.maxBodyBytes)
+        let most = routeRow.pointee.maxBodyBytes
+        let limit = BodyCoding.limit(packed: body.count, most: most)
+        let becomesWindows = limit == most && takesWindows
         unpacked.removeAll()
         let inline = min(limit, Self.unpackedInline)
         if body.count <= Self.unpackedInline {
             guard let error = coding.unpack(body, into: &unpacked, limit: inline, compression) else {
                 return perform(unpacked.bytes)
             }
-            guard case .outputLimit = error, inline < limit else {
+            guard case .outputLimit = error, inline < limit || becomesWindows else {
                 answer(BodyCoding.problem(error, limit: limit), instance: head.path)
                 return .answered
             }
         }
-        return .suspended(.work(UnpackWork(coding, limit: limit, gateway, pool)))
+        return .suspended(
+            .work(UnpackWork(coding, limit: limit, becomesWindows: becomesWindows, gateway, pool)))
     }
 }

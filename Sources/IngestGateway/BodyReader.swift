@@ -8,6 +8,12 @@ protocol BodyReader: AnyObject {
     func take(_ piece: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Problem?
     /// Handles the request, whose body has ended; it is the request at hand.
     func end(on loop: GatewayLoop) -> Completion
+    /// Bytes that it takes at the moment.
+    var room: Int { get }
+}
+
+extension BodyReader {
+    var room: Int { .max }
 }
 
 /// A body while it is read in pieces: who takes them, and how many there will be.
@@ -16,6 +22,8 @@ final class StreamedBody {
     var framing: Framing
     /// Bytes that were taken.
     var received = 0
+    /// The reader, where it takes the body in windows.
+    var windows: WindowedBody? { reader as? WindowedBody }
 
     enum Framing {
         /// So many bytes are still to come.

@@ -7,11 +7,17 @@ final class ChunkedBody {
     private var chunk: Chunk?
     /// Bytes of the body so far.
     private(set) var count = 0
+    /// More than so many bytes are not collected.
+    let longest: Int
+    /// What is longer is taken in windows.
+    let becomesWindows: Bool
 
     static let firstCapacity = 16 << 10
 
-    init(maxBody: Int) {
-        decoder = ChunkedDecoder(maxBody: maxBody)
+    init(maxBody: Int, becomesWindows: Bool = false) {
+        longest = maxBody
+        self.becomesWindows = becomesWindows
+        decoder = ChunkedDecoder(maxBody: becomesWindows ? .max : maxBody)
     }
 
     /// Returns by how many bytes the memory will grow to take `length` more.
@@ -22,7 +28,7 @@ final class ChunkedBody {
 
     /// It doubles, up to the longest body: a peer's share of the memory has room for one of those, and not for twice that.
     private func capacity(for needed: Int, after capacity: Int) -> Int {
-        max(needed, min(max(Self.firstCapacity, capacity * 2), decoder.maxBody))
+        max(needed, min(max(Self.firstCapacity, capacity * 2), longest))
     }
 
     func append(_ bytes: UnsafeRawBufferPointer, pool: ChunkPool) {

@@ -31,7 +31,7 @@ final class TopicWork: ExchangeWork, @unchecked Sendable {
 
     private let broker: Broker
     private let name: String
-    private var refusal: TopicRefusal?
+    private(set) var refusal: TopicRefusal?
 
     init(_ name: String, _ broker: Broker) {
         self.name = name

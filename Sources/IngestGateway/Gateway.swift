@@ -129,8 +129,9 @@ public final class Gateway: Sendable {
         listener.count = connections
         listener.maxConnections = options.maxConnections
         listener.maxConnectionsPerIP = options.maxConnectionsPerIP
-        // A request by length is one frame: its head and its body.
-        listener.limits.maxFrameBytes = options.maxRequestBytes + (64 << 10)
+        // A request by length is one frame: its head and its body. What is left of a read while a request waits is no more than a few of
+        // those, however short bodies have to be.
+        listener.limits.maxFrameBytes = max(options.maxRequestBytes, listener.limits.readShare) + (64 << 10)
         listener.limits.idleTimeout = options.keepAlive
         // A peer that does not read its reply holds so much of it, and the slice that was too much: 256 of them 80 MiB.
         listener.limits.outputHighWater = 256 << 10

@@ -78,7 +78,7 @@ extension GatewayLoop {
             if needsLength, length == 0, head[.contentLength] == nil {
                 return Problem(.lengthRequired, "A body with Content-Length or Transfer-Encoding: chunked is required.")
             }
-            if length > maxBodyBytes { return bodyTooLarge(maxBodyBytes) }
+            if length > maxBodyBytes, !takesWindows { return bodyTooLarge(maxBodyBytes) }
         }
         if head.body != .length(0), let problem = unsupportedMediaType() { return problem }
         return keyTooLarge()
@@ -123,7 +123,8 @@ extension GatewayLoop {
     private func quotaProblemNow() -> Problem? {
         if awaitsProof { return nil }
         var bytes = 0
-        if case .length(let length) = head.body { bytes = length }
+        // What is taken in windows is counted with them.
+        if case .length(let length) = head.body, length <= routeRow.pointee.maxBodyBytes { bytes = length }
         let wait = withQuotaClient { user, client in
             broker.admitProduce(bytes, of: user, client: &client, nowMs: now / 1_000_000)
         }
@@ -134,9 +135,18 @@ extension GatewayLoop {
             policy: "producer_byte_rate")
     }
 
+    /// Counts a part of a body that is taken in windows, and gives how long its sender has to wait, as Kafka's clients have to.
+    func countPiece(_ bytes: Int) -> Duration? {
+        if broker.quotas.version == 0 { return nil }
+        return withQuotaClient { user, client in
+            broker.countProduce(bytes, of: user, client: &client, nowMs: MonotonicClock.nanoseconds / 1_000_000)
+        }
+    }
+
     func countChunks(_ bytes: Int) {
         guard broker.quotas.version != 0, !awaitsProof else { return }
-        withQuotaClient { user, client in broker.countProduce(bytes, of: user, client: &client, nowMs: now / 1_000_000)
+        withQuotaClient { user, client in
+            _ = broker.countProduce(bytes, of: user, client: &client, nowMs: now / 1_000_000)
         }
     }
 

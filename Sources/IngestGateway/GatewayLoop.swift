@@ -54,6 +54,12 @@ final class GatewayLoop {
     var peer = PeerKey(isIPv6: false, bits: 0)
     /// Why the topic that the request waited for could not be made.
     var topicRefusal: TopicRefusal?
+    /// The body, of which a window is at hand; nil: it is at hand as a whole.
+    var window: WindowedBody?
+    /// Bytes of that window whose events were taken, whether nothing comes behind it, and what is wrong behind those events.
+    var windowUsed = 0
+    var windowIsLast = false
+    var windowProblem: Problem?
     /// Monotonic and wall clock of the loop's turn.
     var now: Int64 = 0
     var wallClockMs: Int64 = 0
@@ -348,7 +354,10 @@ final class GatewayLoop {
     func partition(of topic: Topic, key: UnsafeRawBufferPointer?) -> PartitionLog {
         let count = topic.partitions.count
         if let key { return topic.partitions[Murmur2.partition(of: key, among: count)] }
+        if let chosen = window?.partition, Int(chosen) < count { return topic.partitions[Int(chosen)] }
         nextPartition &+= 1
-        return topic.partitions[Int(UInt(bitPattern: nextPartition) % UInt(count))]
+        let chosen = Int(UInt(bitPattern: nextPartition) % UInt(count))
+        window?.partition = Int32(chosen)
+        return topic.partitions[chosen]
     }
 }

@@ -15,6 +15,7 @@ final class GatewayMetrics: Sendable {
     let unacknowledged: Counter
     let slices: Counter
     let workerTrips: Counter
+    let windows: Counter
     let idempotencyKeys: Gauge
     let idempotencyBytes: Gauge
     private let repeated: [Repeats: Counter]
@@ -107,6 +108,9 @@ final class GatewayMetrics: Sendable {
         workerTrips = registry.counter(
             "millrace_http_reply_worker_trips_total",
             help: "Times that a worker read or unpacked records for a reply, because its loop would have waited.")
+        windows = registry.counter(
+            "millrace_http_body_windows_total",
+            help: "Parts of long bodies of lines or CSV that a worker was given to go through.")
         http2Connections = registry.counter("millrace_http2_connections_total", help: "Connections that spoke HTTP/2.")
         overdueCommits = registry.counter(
             "millrace_http_commit_timeouts_total",

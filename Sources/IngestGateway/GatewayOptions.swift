@@ -38,6 +38,8 @@ public struct GatewayOptions: Sendable {
     public var maxIdempotencyBytes = 64 << 20
     /// `http.idempotency.share.percent`: the part of both that one principal, or one address without, may have; above it 429.
     public var idempotencySharePercent = 50
+    /// Bytes of a window, of bodies that are handled part by part. All of them are gone through by a worker at a time.
+    public var windowBytes = 1 << 20
     /// Events of one request; each costs a record and, in the reply, a line.
     public var maxEventsPerRequest = 100_000
     /// How long a connection's requests of one read may keep the loop before other connections have their turn. One

@@ -21,6 +21,14 @@ extension HTTPConnection {
         case .chunked: framing = .chunks(ChunkedDecoder(maxBody: most))
         }
         beginReceivingBody(connection)
+        if let windows = reader as? WindowedBody {
+            if let problem = reserve(windows.price, connection) {
+                refuse(problem, on: connection, begun: true)
+                return false
+            }
+            // A body of any length may take any time, as long as it comes.
+            exchange?.deadline = .max
+        }
         exchange?.head = loop.pool.slice(copying: UnsafeRawBufferPointer(rebasing: input.readable[..<length]))
         input.consume(length)
         if loop.head.expectsContinue, input.isEmpty { connection.write { ResponseHead.writeContinue(&$0) } }
@@ -35,7 +43,7 @@ extension HTTPConnection {
         let isWhole: Bool?
         switch body.framing {
         case .length(let rest):
-            position = min(rest, bytes.count)
+            position = min(rest, bytes.count, body.reader.room)
             body.framing = .length(rest - position)
             let took = position == 0 || take(0..<position, of: bytes, body, connection)
             isWhole = took ? rest == position : nil
@@ -46,6 +54,11 @@ extension HTTPConnection {
         // Refused: the connection is ending, and has let go of its input.
         guard let isWhole else { return false }
         input.consume(position)
+        if let windows = body.windows, isWhole || windows.isFull {
+            if isWhole { windows.end() }
+            handleWindows(windows, body, connection)
+            return false
+        }
         if !isWhole { return false }
         state = .head
         finishReceiving(connection)
@@ -69,7 +82,13 @@ extension HTTPConnection {
                 return false
             case .data(let range):
                 guard take(range, of: bytes, body, connection) else { return nil }
+                if let windows = body.windows, windows.isFull { return false }
             case .failure(let failure):
+                if let windows = body.windows {
+                    gateway.metrics.refusedInput.add()
+                    stop(windows, Problem(failure), connection)
+                    return nil
+                }
                 chunksFailed(failure, limit: decoder.maxBody, connection)
                 return nil
             case .end: return true

@@ -54,6 +54,8 @@ final class HTTPConnection: ConnectionHandler {
         case reading(StreamedBody)
         /// A whole request that waits for work. The connection is muted.
         case waiting(any ExchangeWork)
+        /// A part of a body is handled; the rest comes so, or is here. The connection is muted.
+        case windows(WindowedBody, StreamedBody?)
         /// A reply is made in slices. The connection is muted.
         case streaming(StreamedReply)
         /// The last reply is written.
@@ -64,6 +66,7 @@ final class HTTPConnection: ConnectionHandler {
     enum Rest {
         case work(any ExchangeWork)
         case records(RecordsReply, RecordsReply.Elsewhere?)
+        case windows(WindowedBody)
     }
 
     /// A tenth of the age more or less: connections that came together do not go together.
@@ -129,7 +132,7 @@ final class HTTPConnection: ConnectionHandler {
                 guard !input.isEmpty, readChunks(&input, body, connection) else { return }
             case .reading(let body):
                 guard readPieces(&input, body, connection) else { return }
-            case .waiting, .streaming: return
+            case .waiting, .streaming, .windows: return
             case .closing:
                 input.consume(input.count)
                 return
@@ -255,14 +258,24 @@ final class HTTPConnection: ConnectionHandler {
         upTo most: Int, _ input: inout ConnectionInput, _ length: Int, _ connection: Connection
     ) -> Bool {
         switch loop.head.body {
-        case .length(let body) where body == 0 || input.count >= length + body:
+        case .length(let body)
+        where (body == 0 || input.count >= length + body) && (body <= most || !loop.takesWindows):
             finishReceiving(connection)
             handle(&input, head: length, body: body, connection)
             return true
         case .length(let body):
             guard body <= most else {
-                refuse(loop.bodyTooLarge(most), on: connection, begun: true)
-                return false
+                guard loop.takesWindows else {
+                    refuse(loop.bodyTooLarge(most), on: connection, begun: true)
+                    return false
+                }
+                switch loop.windows() {
+                case .failure(let problem):
+                    refuse(problem, on: connection, begun: true)
+                    return false
+                case .success(let reader):
+                    return readPieces(by: reader, upTo: .max, &input, head: length, connection)
+                }
             }
             beginReceivingBody(connection)
             state = .sized(head: length, body: body)
@@ -274,7 +287,7 @@ final class HTTPConnection: ConnectionHandler {
             exchange?.head = loop.pool.slice(copying: UnsafeRawBufferPointer(rebasing: input.readable[..<length]))
             input.consume(length)
             if loop.head.expectsContinue, input.isEmpty { connection.write { ResponseHead.writeContinue(&$0) } }
-            state = .chunked(ChunkedBody(maxBody: most))
+            state = .chunked(ChunkedBody(maxBody: most, becomesWindows: loop.takesWindows))
             return true
         }
     }
@@ -311,17 +324,22 @@ final class HTTPConnection: ConnectionHandler {
                 input.consume(bytes.count)
                 return false
             case .data(let range):
+                let piece = UnsafeRawBufferPointer(rebasing: bytes[range])
+                if body.becomesWindows, body.count + range.count > body.longest {
+                    let goesOn = becomeWindows(body, piece, connection)
+                    if case .windows = state { input.consume(position) }
+                    return goesOn
+                }
                 let growth = body.growth(for: range.count)
                 if growth > 0, let problem = reserve(growth, connection) {
                     revive(connection)
                     refuse(problem, on: connection, begun: true)
                     return false
                 }
-                let piece = UnsafeRawBufferPointer(rebasing: bytes[range])
                 exchange?.signature?.seeNext(piece)
                 body.append(piece, pool: loop.pool)
             case .failure(let failure):
-                chunksFailed(failure, limit: body.decoder.maxBody, connection)
+                chunksFailed(failure, limit: body.longest, connection)
                 return false
             case .end:
                 input.consume(position)
@@ -432,6 +450,7 @@ final class HTTPConnection: ConnectionHandler {
         switch completion {
         case .suspended(.work(let work)): return .work(work)
         case .suspended(.records(let reply)): return begin(reply, connection)
+        case .suspended(.windows(let body)): return .windows(body)
         case .answered: writeReply(on: connection)
         case .gated(let commits, let bytes): writeReply(on: connection, gatedBy: commits, holding: bytes)
         }
@@ -469,6 +488,7 @@ final class HTTPConnection: ConnectionHandler {
         switch rest {
         case .work(let work): wait(for: work, connection)
         case .records(let reply, let what): stream(reply, leavingFor: what, connection)
+        case .windows(let body): handleWhole(body, connection)
         }
     }
 
@@ -523,7 +543,7 @@ final class HTTPConnection: ConnectionHandler {
         withExtendedLifetime(body) {}
         connection.endWork()
         switch state {
-        case .waiting, .streaming: return
+        case .waiting, .streaming, .windows: return
         default: connection.resumeReading()
         }
     }
@@ -569,6 +589,7 @@ final class HTTPConnection: ConnectionHandler {
         case .chunked(let body): received = body.count
         case .reading(let body): received = body.received
         case .waiting(let work): return isLate(work, connection)
+        case .windows(let body, _): return windowIsLate(body, connection)
         case .streaming(let stream): return checkReader(of: stream, connection)
         case .closing: return
         }
@@ -577,8 +598,11 @@ final class HTTPConnection: ConnectionHandler {
         guard connection.loop.now < exchange.deadline,
             received - exchange.receivedAtLastLook >= gateway.options.leastProgress(in: idle)
         else {
-            return refuse(
-                Problem(.bodyTimeout, "The request's body did not arrive in time."), on: connection)
+            let problem = Problem(.bodyTimeout, "The request's body did not arrive in time.")
+            if case .reading(let streamed) = state, let body = streamed.windows {
+                return stop(body, problem, connection)
+            }
+            return refuse(problem, on: connection)
         }
         exchange.receivedAtLastLook = received
         connection.setTimer(Self.requestTimer, after: idle)

@@ -86,7 +86,8 @@ import Testing
         let node = try GatewayHarness(options)
         let client = try node.connect()
         try client.send(
-            "POST \(Self.events) HTTP/1.1\r\nHost: h\r\n\(Self.lines)\r\nTransfer-Encoding: chunked\r\n\r\n")
+            "POST \(Self.events) HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
         let event = "{\"a\":\"" + String(repeating: "x", count: 9_000) + "\"}\n"
         for _ in 0..<40 { try client.send("\(String(event.utf8.count, radix: 16))\r\n\(event)\r\n") }
         try client.send("0\r\n\r\n")

@@ -23,12 +23,12 @@ import Testing
         var ranges: [JSONRange] = []
         var rejections: [Rejection] = []
         Array(text.utf8).withUnsafeBytes { bytes in
-            var reader = CSVEvents(bytes, plan, nil)
+            var reader = CSVEvents(plan, nil)
             made.problem =
                 reader.read(
-                    into: &out, &ranges, &rejections,
-                    limits ?? CSVEvents.Limits(rowBytes: 1 << 20, events: 100_000, madeBytes: 64 << 20))?.kind.code
-                .description
+                    bytes, into: &out, &ranges, &rejections,
+                    limits ?? CSVEvents.Limits(rowBytes: 1 << 20, events: 100_000, madeBytes: 64 << 20)
+                ).problem?.kind.code.description
         }
         made.events = ranges.map { String(decoding: $0.bytes(of: out.bytes), as: UTF8.self) }
         made.rejected = rejections.map(\.index)
@@ -113,6 +113,78 @@ import Testing
             #expect(rows.line == 1 && cells.count == 2)
             _ = rows.next(into: &cells)
             #expect(rows.line == 4 && cells.count == 1)
+        }
+    }
+
+    /// What comes of a text in parts: each but the last has so many bytes more than those that the one before has left.
+    private static func makeInParts(_ text: [UInt8], _ plan: CSVPlan, of size: Int, events most: Int = 100) -> [String]
+    {
+        var reader = CSVEvents(plan, nil)
+        var (told, index): ([String], Int) = ([], 0)
+        var (start, end) = (0, 0)
+        while true {
+            end = min(text.count, end + size)
+            var out = ByteWriter(capacity: 64)
+            var ranges: [JSONRange] = []
+            var rejections: [Rejection] = []
+            let limits = CSVEvents.Limits(rowBytes: 30, events: most, madeBytes: 1 << 20, leavesMore: true)
+            let outcome = text[start..<end].withUnsafeBytes {
+                reader.read($0, isLast: end == text.count, into: &out, &ranges, &rejections, limits)
+            }
+            var next = rejections[...]
+            let first = index
+            for range in ranges {
+                if let refused = next.first, refused.index == index - first {
+                    told.append("refused: \(refused.finding?.words ?? "")")
+                    next.removeFirst()
+                } else {
+                    told.append(String(decoding: range.bytes(of: out.bytes), as: UTF8.self))
+                }
+                index += 1
+            }
+            if let problem = outcome.problem { return told + ["stopped: \(problem.detail)"] }
+            start += outcome.used
+            if start == text.count, end == text.count { return told }
+        }
+    }
+
+    /// Lines before the header, a mark of the byte order, all line ends, quotes with all that they may hold, rows that are none.
+    static let trickyText = """
+        \u{feff}before, \"this is no row\r\nid,"te""xt",n\r\n1,"say ""hi"", é",\n\n2,"two\r\nlines\n\n",x\r3,東京\r\n\r4,"",7\n\
+        5,"a very long cell of more than thirty bytes",1\r\n"6","\u{1f600}"",",2\r\r\n7,end,3
+        """
+
+    @Test func aTextIsReadAlikeWhereverItIsCut() throws {
+        let plan = CSVPlan(skippedLines: 1)
+        let text = Array(Self.trickyText.utf8)
+        let whole = Self.makeInParts(text, plan, of: text.count)
+        #expect(
+            whole == [
+                #"{"id":"1","te\"xt":"say \"hi\", é"}"#, #"{"id":"2","te\"xt":"two\r\nlines\n\n","n":"x"}"#,
+                "refused: The row has 2 cells, and the header 3, in line 9", #"{"id":"4","te\"xt":"","n":"7"}"#,
+                "refused: The row is longer than 30 bytes, in line 12",
+                #"{"id":"6","te\"xt":"😀\",","n":"2"}"#,
+                #"{"id":"7","te\"xt":"end","n":"3"}"#,
+            ])
+        for size in 1...text.count {
+            #expect(Self.makeInParts(text, plan, of: size) == whole, "\(size)")
+            #expect(Self.makeInParts(text, plan, of: size, events: 1) == whole, "\(size)")
+        }
+    }
+
+    /// What comes before something that cannot be read is given, and nothing behind it.
+    @Test(arguments: [
+        ("1,a\n2,b\n3,\"c", "A quoted cell does not end, in the row of line 4."),
+        ("1,a\n2,b\n3,c\"\n4,d\n", "A quote stands within a cell that has none around it, in the row of line 4."),
+        ("1,a\n2,b\n3,\"c\"d\n4,d\n", "Something follows the quote that ends a cell, in the row of line 4."),
+        ("1,a\n2,b\n3,\u{0}\n4,d\n", "The body is not UTF-8, in the row of line 4."),
+    ])
+    func aTextStopsAtTheSameRowWhereverItIsCut(rows: String, why: String) throws {
+        let text = Array(("id,text\n" + rows).utf8).map { $0 == 0 ? 0xff : $0 }
+        for size in 1...text.count {
+            let told = Self.makeInParts(text, CSVPlan(), of: size)
+            #expect(
+                told == [#"{"id":"1","text":"a"}"#, #"{"id":"2","text":"b"}"#, "stopped: \(why)"], "\(size): \(told)")
         }
     }
 

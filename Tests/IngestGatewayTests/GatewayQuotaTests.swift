@@ -1,4 +1,6 @@
 import BrokerCore
+import BrokerTestKit
+import IngestGateway
 import KafkaModel
 import Security
 import Testing
@@ -41,6 +43,24 @@ import Testing
         try client.send(Array("POST /v1/topics/t/events HTTP/1.1\r\n\(fields)3e8\r\n\(chunk)\r\n0\r\n\r\n".utf8))
         #expect(try client.receive().status == 201)
         #expect(try node.post("t", "1").status == 429)
+    }
+
+    /// One that is taken in windows goes on when its sender may, as Kafka's clients do.
+    @Test func aLongBodyWaitsForItsSendersRate() throws {
+        var options = GatewayOptions()
+        (options.maxRequestBytes, options.windowBytes) = (50, 100)
+        let node = try GatewayHarness(options)
+        try set(node, nobody, 1)
+        let client = try node.connect()
+        let body = Array(String(repeating: "{\"n\":1}\n", count: 100).utf8)
+        let lines = "Content-Type: application/x-ndjson"
+        try client.send(HTTPClient.request("POST", "/v1/topics/t/events", body, fields: [lines]))
+        // A window, and no more of it while others are served.
+        #expect(try eventually { try node.values("t").count == 12 })
+        for _ in 0..<20 { #expect(try node.call("GET", "/healthz").status == 200) }
+        #expect(try node.values("t").count == 12)
+        #expect(try node.post("t", "1").status == 429)
+        #expect(client.hasNothingToRead)
     }
 
     @Test func quotasOfOthersHoldForOthers() throws {

@@ -191,8 +191,16 @@ import Testing
         let node = try GatewayHarness(options)
         #expect(try node.post("t", "[1,2,3]").status == 201)
         #expect(try node.post("t", "[1,2,3,4]").string("code") == "too_many_events")
-        let lines = try node.post("t", "1\n2\n3\n4", fields: ["Content-Type: application/jsonl"])
-        #expect(lines.status == 413 && lines.number("limit") == 3)
+        let type = "Content-Type: application/jsonl"
+        let atomic = try node.post("t", "1\n2\n3\n4", fields: [type, "X-Batch-Mode: atomic"])
+        #expect(atomic.status == 413 && atomic.number("limit") == 3)
+        #expect(try node.values("t").count == 3)
+        // Lines need not be stored all at once, so there are as many as there are.
+        let lines = try node.post("t", "1\n2\n3\n4\nno\n6\n7", query: "?results=all", fields: [type])
+        #expect(lines.status == 207 && lines.number("accepted") == 6 && lines.number("rejected") == 1)
+        #expect(
+            lines.results.compactMap { $0["index"] as? Int } == Array(0..<7) && lines.offsets == [3, 4, 5, 6, 7, 8])
+        #expect(node.metric("millrace_http_inflight_bytes") == 0)
     }
 
     @Test func malformedBodiesAreRefusedWithTheirPlace() throws {

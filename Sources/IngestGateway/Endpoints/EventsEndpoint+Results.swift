@@ -40,25 +40,64 @@ extension GatewayLoop {
         row.set(topic: topic, placement: placement, timestamp: timestampText(placement), firstID: firstID)
         let isWhole = Self.writeRows(
             &out, row, eventCount: events.count, rejections: rejections, batches: batches, placed: placement.count,
-            withAccepted: wanted == .all)
+            withAccepted: wanted == .all, from: out.count, .whole)
         out.text(isWhole ? "]}" : "],\"results_truncated\":true}")
+    }
+
+    /// Bytes of a list of results, and the index of the first event that it may tell of.
+    struct ListBounds {
+        var acceptedBytes: Int
+        var bytes: Int
+        var firstIndex: Int
+
+        static let whole = ListBounds(acceptedBytes: maxAcceptedBytes, bytes: maxResultsBytes, firstIndex: 0)
+
+        /// A list that goes on from window to window: refused events have the last part of its room.
+        static func window(from index: Int) -> ListBounds {
+            let most = WindowedBody.maxResultsBytes
+            return ListBounds(acceptedBytes: most / 2, bytes: most, firstIndex: index)
+        }
+    }
+
+    /// Counts a window of events for one partition, and adds their results to those before.
+    func settle(_ body: WindowedBody, _ topic: Topic, _ placement: Placement, firstID: UUIDv7?) -> Completion {
+        var isWhole = true
+        if body.wanted != .none {
+            row.set(topic: topic, placement: placement, timestamp: timestampText(placement), firstID: firstID)
+            isWhole = Self.writeRows(
+                &body.results, row, eventCount: events.count, rejections: rejections, batches: batches,
+                placed: placement.count, withAccepted: body.wanted == .all, from: 0,
+                .window(from: body.firstIndex))
+        }
+        return count(placement, known: 0, in: body, isListWhole: isWhole)
+    }
+
+    /// Counts what became of a window's events. The rest of the body is not taken where the disk has stopped taking it.
+    func count(_ placement: Placement, known: Int, in body: WindowedBody, isListWhole: Bool) -> Completion {
+        let lost = events.count - rejections.count - known - placement.count
+        body.add(
+            accepted: placement.count, rejected: rejections, duplicates: known, isTruncated: !isListWhole, lost: lost)
+        if lost > 0 {
+            body.stop(Problem(.storageUnavailable, "The broker stopped taking writes.", retryAfter: 5))
+        }
+        return placement.count > 0 ? .gated(placement.commits, bytes: placement.bytes) : .answered
     }
 
     /// Apart from the loop's properties, so that each of them is looked up once a request instead of once an event. Gives
     /// whether all that was asked for is listed.
     private static func writeRows(
         _ out: inout ByteWriter, _ row: borrowing ResultRow, eventCount: Int, rejections: [Rejection],
-        batches: [EventBatch], placed: Int, withAccepted: Bool
+        batches: [EventBatch], placed: Int, withAccepted: Bool, from start: Int, _ bounds: ListBounds
     ) -> Bool {
-        let start = out.count
         var nextRejection = 0
         var accepted = 0
         var batch = 0
         var isWhole = true
         for index in 0..<eventCount {
-            if out.count - start >= maxResultsBytes { return false }
+            if out.count - start >= bounds.bytes { return false }
             if nextRejection < rejections.count, rejections[nextRejection].index == index {
-                write(rejections[nextRejection], into: &out, isFirst: out.count == start)
+                write(
+                    rejections[nextRejection], at: bounds.firstIndex + index, into: &out, isFirst: out.count == start)
                 nextRejection += 1
                 continue
             }
@@ -67,24 +106,26 @@ extension GatewayLoop {
                 let rejection = Rejection(
                     index: index, kind: .storageUnavailable,
                     detail: "The broker stopped taking writes; send it again")
-                write(rejection, into: &out, isFirst: out.count == start)
+                write(rejection, at: bounds.firstIndex + index, into: &out, isFirst: out.count == start)
                 continue
             }
             if !withAccepted { continue }
-            if out.count - start >= maxAcceptedBytes {
+            if out.count - start >= bounds.acceptedBytes {
                 isWhole = false
                 continue
             }
             if accepted - batches[batch].firstEvent == batches[batch].count { batch += 1 }
             let offset = batches[batch].baseOffset + Int64(accepted - batches[batch].firstEvent)
-            row.write(index: index, offset: offset, accepted: accepted, into: &out, isFirst: out.count == start)
+            row.write(
+                index: bounds.firstIndex + index, offset: offset, accepted: accepted, into: &out,
+                isFirst: out.count == start)
         }
         return isWhole
     }
 
-    private static func write(_ rejection: Rejection, into out: inout ByteWriter, isFirst: Bool) {
+    private static func write(_ rejection: Rejection, at index: Int, into out: inout ByteWriter, isFirst: Bool) {
         out.text(isFirst ? "{\"index\":" : ",{\"index\":")
-        out.decimal(rejection.index)
+        out.decimal(index)
         out.text(",\"status\":\"")
         out.text(rejection.status)
         out.text("\",\"code\":\"")

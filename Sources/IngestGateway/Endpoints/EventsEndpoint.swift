@@ -15,6 +15,7 @@ enum EventsEndpoint: HTTPEndpoint {
     static var parameters: [StaticString]? { ["results"] }
     static var fields: KnownFields { KnownFields(.batchMode, .partitionKey) }
     static var target: EventTarget? { .path }
+    static var takesWindows: Bool { true }
 
     /// A request that says nothing of its length is told so: nothing at all would be a mistake of its own here.
     static func wish(on loop: GatewayLoop) -> BodyWish { loop.wishForEvents(needsLength: true) }
@@ -86,44 +87,56 @@ extension GatewayLoop {
         return name.withUTF8 { postEvents(named: UnsafeRawBufferPointer($0), body) }
     }
 
-    private func postEvents(named name: UnsafeRawBufferPointer, _ body: UnsafeRawBufferPointer) -> Completion {
-        func refuse(_ problem: Problem, errors: [Rejection] = []) -> Completion {
-            countRejected(max(1, events.count), reason: problem.kind.code)
+    /// Refuses all events of the request at hand, or the rest of a body that is taken in windows.
+    func refuseEvents(_ problem: Problem, errors: [Rejection] = []) -> Completion {
+        countRejected(max(1, events.count), reason: problem.kind.code)
+        if let window {
+            window.stop(problem)
+        } else {
             answer(problem, instance: head.path, errors: errors)
-            return .answered
         }
+        return .answered
+    }
+
+    private func postEvents(named name: UnsafeRawBufferPointer, _ body: UnsafeRawBufferPointer) -> Completion {
         events.removeAll(keepingCapacity: true)
         rejections.removeAll(keepingCapacity: true)
         let mode: BatchMode
         let wanted: ResultsWanted?
         switch (batchMode(), resultsWanted()) {
-        case (.failure(let problem), _), (_, .failure(let problem)): return refuse(problem)
+        case (.failure(let problem), _), (_, .failure(let problem)): return refuseEvents(problem)
         case (.success(let chosen), .success(let asked)): (mode, wanted) = (chosen, asked)
         }
-        if let problem = splitEvents(body) { return refuse(problem) }
+        if let window {
+            splitWindow(body, window)
+            if events.isEmpty { return .answered }
+        } else if let problem = splitEvents(body) {
+            return refuseText(problem, of: body)
+        }
 
         let topic: Topic
         switch topicForAppend(name) {
         case .found(let found): topic = found
         case .unready(let work): return .suspended(.work(work))
-        case .refused(let problem): return refuse(problem)
+        case .refused(let problem): return refuseEvents(problem)
         }
+        if let window, let problem = windowMayGo(to: topic, window) { return refuseEvents(problem) }
         let key = head[.partitionKey]
         let partition = partition(of: topic, key: key)
         let settings = partition.settings
-        if settings.isCompacted, key == nil { return refuse(keyRequired()) }
+        if settings.isCompacted, key == nil { return refuseEvents(keyRequired()) }
         let maxBatchBytes = settings.maxBatchBytes
         let headers = writeRecordHeaders(requestID: false, receivedAt: false, eventID: options.stampsEvents)
         let keyBytes = key?.count ?? 0
-        if let problem = repeatedTooMuch(events: events.count, keyBytes: keyBytes) { return refuse(problem) }
+        if let problem = repeatedTooMuch(events: events.count, keyBytes: keyBytes) { return refuseEvents(problem) }
         let maxEvent: Int
         switch longestEvent(keyBytes: keyBytes, maxBatchBytes: maxBatchBytes) {
-        case .failure(let problem): return refuse(problem)
+        case .failure(let problem): return refuseEvents(problem)
         case .success(let bytes): maxEvent = bytes
         }
         rejectOversized(maxEvent)
-        if !rejections.isEmpty, mode == .atomic || rejections.count == events.count {
-            return refuse(wholeRefusal(maxEvent), errors: events.count > 1 ? rejections : [])
+        if !rejections.isEmpty, window == nil, mode == .atomic || rejections.count == events.count {
+            return refuseEvents(wholeRefusal(maxEvent), errors: events.count > 1 ? rejections : [])
         }
 
         let accepted = events.count - rejections.count
@@ -133,13 +146,16 @@ extension GatewayLoop {
             maxBatchBytes: mode == .atomic || claim.isHeld
                 ? maxBatchBytes : min(maxBatchBytes, Self.preferredBatchBytes))
         defer { dropBatches() }
-        if let problem = batchProblem(mode, limit: maxBatchBytes) { return refuse(problem) }
+        if let problem = batchProblem(mode, limit: maxBatchBytes) { return refuseEvents(problem) }
         switch appendBatches(to: partition) {
-        case .failure(let refusal): return refuse(Self.problem(of: refusal, limit: maxBatchBytes))
+        case .failure(let refusal): return refuseEvents(Self.problem(of: refusal, limit: maxBatchBytes))
         case .success(let placement):
             didAppend(placement, to: topic)
             routeRow.pointee.counters.accepted.add(placement.count)
             countRejections()
+            if let window {
+                return settle(window, topic, placement, firstID: options.stampsEvents ? firstID : nil)
+            }
             reply.status = placement.count == events.count ? 201 : 207
             if placement.count < accepted { reply.retryAfter = 1 }
             writeResults(

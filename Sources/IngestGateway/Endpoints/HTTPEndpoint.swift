@@ -25,6 +25,8 @@ protocol HTTPEndpoint: SendableMetatype {
     static var target: EventTarget? { get }
     /// What who asks has to be allowed.
     static var access: EndpointAccess { get }
+    /// Whether `handle` takes a window of a body as well (`GatewayLoop.window`).
+    static var takesWindows: Bool { get }
 
     /// What the description of the routes says of it.
     static var operation: OperationText { get }
@@ -58,7 +60,7 @@ enum EventTarget {
 enum BodyWish {
     /// Nothing: one that comes is read, for the next request stands behind it, and not looked at.
     case nothing
-    /// All of it in one piece; a longer one is answered 413.
+    /// All of it in one piece; a longer one is answered 413, or is taken in windows (`GatewayLoop.takesWindows`).
     case collected(upTo: Int)
     /// Each piece as it comes; more than so many bytes are answered 413.
     case streamed(any BodyReader, upTo: Int)
@@ -83,12 +85,15 @@ enum Suspension {
     case work(any ExchangeWork)
     /// The answer is made in slices.
     case records(RecordsReply)
+    /// The body is here, and is too long to be handled in one piece.
+    case windows(WindowedBody)
 }
 
 extension HTTPEndpoint {
     static var parameters: [StaticString]? { nil }
     static var fields: KnownFields { KnownFields() }
     static var target: EventTarget? { nil }
+    static var takesWindows: Bool { false }
 
     static func wish(on loop: GatewayLoop) -> BodyWish { .nothing }
 }

@@ -89,9 +89,9 @@ struct LongRequest: @unchecked Sendable {
         case fields(KeptFields)
     }
 
-    /// nil: the exchange keeps no head or no body.
-    init?(_ exchange: Exchange, _ peer: PeerKey) {
-        guard let body = exchange.body else { return nil }
+    /// nil: the exchange keeps no head or no body. `body`: what goes in place of the one that it keeps.
+    init?(_ exchange: Exchange, _ peer: PeerKey, body other: ByteSlice? = nil) {
+        guard let body = other ?? exchange.body else { return nil }
         if let text = exchange.head {
             head = .text(text)
         } else if let fields = exchange.fields {
@@ -170,7 +170,11 @@ final class WorkerRegisters: Sendable {
         let registers = known ?? GatewayLoop(gateway: gateway, index: place, pool: pool, isWorkers: true)
         body(registers)
         state.withLock { state in
-            if state.isEnded || state.round != round { state.places.append(place) } else { state.free.append(registers) }
+            if state.isEnded || state.round != round {
+                state.places.append(place)
+            } else {
+                state.free.append(registers)
+            }
         }
     }
 }
@@ -196,15 +200,21 @@ extension GatewayLoop {
         return isChecked || body.count > Self.longPlainBody
     }
 
-    /// Handles a request on a worker.
-    fileprivate func handle(_ request: LongRequest, _ refusal: TopicRefusal?) -> Completion {
+    /// Makes a request one at hand on a worker.
+    func begin(_ request: LongRequest) {
         request.takeHead(on: self)
         request.requestID.withUnsafeBytes { id in
             begin(
                 id, request.routes, request.asker, now: MonotonicClock.nanoseconds, wallClockMs: BrokerClock.wallMs())
         }
         signature = request.signature
-        (topicRefusal, peer) = (refusal, request.peer)
+        peer = request.peer
+    }
+
+    /// Handles a request on a worker.
+    fileprivate func handle(_ request: LongRequest, _ refusal: TopicRefusal?) -> Completion {
+        begin(request)
+        topicRefusal = refusal
         defer { (topicRefusal, signature) = (nil, nil) }
         let completion = perform(request.body.bytes)
         // No loop's turn ends behind this: the committing thread is told.

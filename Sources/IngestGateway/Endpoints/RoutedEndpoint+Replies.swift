@@ -41,7 +41,29 @@ extension GatewayLoop {
         out.text("\"")
         if wanted == .none { return out.text("}") }
         out.text(",\"results\":[")
-        let start = out.count
+        let isWhole = writeRoutedRows(topic, placement, firstID, wanted, from: out.count, .whole)
+        out.text(isWhole ? "]}" : "],\"results_truncated\":true}")
+    }
+
+    /// Counts a window of events, and adds their results to those before.
+    func settleRouted(
+        _ body: WindowedBody, _ topic: Topic, _ placement: Placement, _ firstID: UUIDv7, known: Int
+    ) -> Completion {
+        var isWhole = true
+        if body.wanted != .none {
+            swap(&out, &body.results)
+            isWhole = writeRoutedRows(
+                topic, placement, firstID, body.wanted, from: 0, .window(from: body.firstIndex))
+            swap(&out, &body.results)
+        }
+        return count(placement, known: known, in: body, isListWhole: isWhole)
+    }
+
+    /// Writes a result for each event of which one is wanted, into a list that has begun at `start`; gives whether there was room for all.
+    private func writeRoutedRows(
+        _ topic: Topic, _ placement: Placement, _ firstID: UUIDv7, _ wanted: ResultsWanted, from start: Int,
+        _ bounds: ListBounds
+    ) -> Bool {
         let timestamp = timestampText(placement)
         var next = 0
         var isWhole = true
@@ -50,13 +72,13 @@ extension GatewayLoop {
             let isAppended = routed.offsets[index] >= 0
             let place = knownPlace(of: index)
             if isAppended || place != nil, wanted == .errors { continue }
-            guard out.count - start < (isAppended || place != nil ? Self.maxAcceptedBytes : Self.maxResultsBytes) else {
+            guard out.count - start < (isAppended || place != nil ? bounds.acceptedBytes : bounds.bytes) else {
                 isWhole = false
                 if isRejected { next += 1 }
                 continue
             }
             out.text(out.count == start ? "{\"index\":" : ",{\"index\":")
-            out.decimal(index)
+            out.decimal(bounds.firstIndex + index)
             if isRejected {
                 writeResult(of: rejections[next])
                 next += 1
@@ -71,7 +93,7 @@ extension GatewayLoop {
                         detail: "The broker stopped taking writes; send it again"))
             }
         }
-        out.text(isWhole ? "]}" : "],\"results_truncated\":true}")
+        return isWhole
     }
 
     private func writeResult(of index: Int, _ topic: Topic, _ timestamp: [UInt8], _ firstID: UUIDv7) {

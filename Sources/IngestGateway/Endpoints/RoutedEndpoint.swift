@@ -26,12 +26,13 @@ enum RoutedBatchEndpoint: HTTPEndpoint {
     static var parameters: [StaticString]? { ["results"] }
     static var fields: KnownFields { KnownFields(.batchMode, .partitionKey) }
     static var target: EventTarget? { .row }
+    static var takesWindows: Bool { true }
 
     static func wish(on loop: GatewayLoop) -> BodyWish { loop.wishForEvents() }
 
     static func handle(_ body: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Completion {
         switch (loop.batchMode(), loop.resultsWanted()) {
-        case (.failure(let problem), _), (_, .failure(let problem)): loop.refuseRouted(problem)
+        case (.failure(let problem), _), (_, .failure(let problem)): loop.refuseEvents(problem)
         case (.success(let mode), .success(let wanted)): loop.postRouted(body, .many(mode, wanted))
         }
     }
@@ -59,36 +60,36 @@ extension GatewayLoop {
         routed.source.removeAll()
         let format = routedFormat()
         let source: UnsafeRawBufferPointer
-        switch splitRouted(body, format, plan) {
-        case .failure(let problem): return refuseRouted(problem)
-        case .success(let text): source = text
+        if let window {
+            source = splitWindow(body, format, window)
+            if events.isEmpty { return .answered }
+        } else {
+            switch splitRouted(body, format, plan) {
+            case .failure(let problem): return refuseText(problem, of: body)
+            case .success(let text): source = text
+            }
         }
         switch topicForAppend(routeRow.pointee.topic) {
         case .unready(let work): return .suspended(.work(work))
-        case .refused(let problem): return refuseRouted(problem)
+        case .refused(let problem): return refuseEvents(problem)
         case .found(let topic): return append(to: topic, source, format, request, plan)
         }
-    }
-
-    fileprivate func refuseRouted(_ problem: Problem, errors: [Rejection] = []) -> Completion {
-        countRejected(max(1, events.count), reason: problem.kind.code)
-        answer(problem, instance: head.path, errors: errors)
-        return .answered
     }
 
     private func append(
         to topic: Topic, _ source: UnsafeRawBufferPointer, _ format: RoutedFormat, _ request: RoutedRequest,
         _ plan: IngestPlan
     ) -> Completion {
+        if let window, let problem = windowMayGo(to: topic, window) { return refuseEvents(problem) }
         let settings = topic.partitions[0].settings
         let firstID = identifiers.next(atMs: wallClockMs, count: events.count)
         receivedAt.update(toMs: wallClockMs)
         routed.begin(events.count)
-        if let problem = writeHeaders(of: plan, format) ?? addedTooMuch(plan) { return refuseRouted(problem) }
+        if let problem = writeHeaders(of: plan, format) ?? addedTooMuch(plan) { return refuseEvents(problem) }
         checkEvents(of: source, format, plan, needsKey: settings.isCompacted)
         let haveKeys = hasEventKeys(plan)
         if haveKeys, let rule = plan.idempotency {
-            if let problem = readEventKeys(source, format, rule) { return refuseRouted(problem) }
+            if let problem = readEventKeys(source, format, rule) { return refuseEvents(problem) }
         } else if rejections.isEmpty, let answered = claimByContent(source, format, plan, to: topic) {
             return answered
         }
@@ -98,16 +99,18 @@ extension GatewayLoop {
         let text = format.isJSON ? addMembers(to: source, firstID) : source
         let longestKey = routed.keys.lazy.map { $0?.count ?? 0 }.max() ?? 0
         switch longestEvent(keyBytes: longestKey, maxBatchBytes: settings.maxBatchBytes) {
-        case .failure(let problem): return refuseRouted(problem)
+        case .failure(let problem): return refuseEvents(problem)
         case .success(let bytes): rejectOversized(bytes)
         }
-        if haveKeys, let problem = claimEvents(of: topic) { return refuseRouted(problem) }
-        if !rejections.isEmpty, request.isAtomic || rejections.count == events.count { return refuseAll() }
+        if haveKeys, let problem = claimEvents(of: topic) { return refuseEvents(problem) }
+        if !rejections.isEmpty, window == nil, request.isAtomic || rejections.count == events.count {
+            return refuseAll()
+        }
         choosePartitions(of: topic)
         if request.isAtomic, let last = routed.order.last,
             routed.partitions[last] != routed.partitions[routed.order[0]]
         {
-            return refuseRouted(
+            return refuseEvents(
                 Problem(.batchTooLarge, "An atomic batch goes to one partition, and these keys lead to several."))
         }
         let most =
@@ -115,16 +118,16 @@ extension GatewayLoop {
             ? settings.maxBatchBytes : min(settings.maxBatchBytes, Self.preferredBatchBytes)
         buildRouted(text, firstID, maxBatchBytes: most)
         if request.isAtomic, routed.batches.count > 1 {
-            return refuseRouted(
+            return refuseEvents(
                 Problem(
                     .batchTooLarge, "An atomic batch must fit into one record batch of the topic.",
                     limit: settings.maxBatchBytes))
         }
         if let problem = claimProblem(batches: routed.batches.count, limit: settings.maxBatchBytes) {
-            return refuseRouted(problem)
+            return refuseEvents(problem)
         }
         switch appendRouted(to: topic) {
-        case .failure(let refusal): return refuseRouted(Self.problem(of: refusal, limit: settings.maxBatchBytes))
+        case .failure(let refusal): return refuseEvents(Self.problem(of: refusal, limit: settings.maxBatchBytes))
         case .success(let placement): return accept(topic, placement, firstID, text, request, plan)
         }
     }
@@ -134,15 +137,15 @@ extension GatewayLoop {
         if events.count == 1 {
             let rejection = rejections[0]
             let words = rejection.finding?.words ?? rejection.detail.description
-            return refuseRouted(Problem(rejection.kind, words), errors: rejection.finding == nil ? [] : rejections)
+            return refuseEvents(Problem(rejection.kind, words), errors: rejection.finding == nil ? [] : rejections)
         }
         if rejections.allSatisfy({ $0.kind.number == ProblemKind.idempotencyInFlight.number }) {
-            return refuseRouted(
+            return refuseEvents(
                 Problem(.idempotencyInFlight, "Events with these keys are being stored at this moment.", retryAfter: 1),
                 errors: rejections)
         }
         let isSize = rejections.allSatisfy { $0.kind.status == 413 }
-        return refuseRouted(
+        return refuseEvents(
             Problem(
                 isSize ? .eventTooLarge : .batchRejected,
                 "\(rejections.count) of \(events.count) events are not acceptable; nothing was appended."),
@@ -156,6 +159,7 @@ extension GatewayLoop {
         routeRow.pointee.counters.accepted.add(placement.count)
         countRejections()
         let known = knownCount
+        if let window { return settleRouted(window, topic, placement, firstID, known: known) }
         let isWhole = placement.count + known == events.count
         reply.isReplay = known == events.count
         reply.status = isWhole ? plan.status : 207

@@ -6,13 +6,22 @@ import HTTPWire
 ///     name,km,paid                 {"name":"a","km":12.5,"paid":true}
 ///     a,12.5,true
 ///
-/// A cell is a string unless the schema says that its column is a number or a truth value, and the cell is one.
+/// A cell is a string unless the schema says that its column is a number or a truth value, and the cell is one. A text may come in
+/// parts, each of which begins with the row that the one before has left.
 struct CSVEvents {
-    private let text: UnsafeRawBufferPointer
     private let plan: CSVPlan
     private let schema: JSONSchema?
-    private var rows: CSVRows
+    /// That of the present call.
+    private var text = UnsafeRawBufferPointer(start: nil, count: 0)
+    private var rows = CSVRows(UnsafeRawBufferPointer(start: nil, count: 0), delimiter: 0)
     private var cells: [CSVRows.Cell] = []
+    /// Lines before the header that are still to come.
+    private var skips: Int
+    private var hasHeader = false
+    /// Nothing of the text has been taken yet.
+    private var isFirst = true
+    /// Number of the line at which the next part begins.
+    private var nextLine = 1
     /// The columns' names behind each other, each as it stands before a value: `,"name":`. Behind the last one there are more bytes, for
     /// they are copied eight at a time.
     private var keys = [UInt8](repeating: 0, count: 8)
@@ -20,37 +29,86 @@ struct CSVEvents {
     private var keyStarts = [0]
     private var types: [CSVCellType] = []
 
-    init(_ text: UnsafeRawBufferPointer, _ plan: CSVPlan, _ schema: JSONSchema?) {
-        self.text = text
+    init(_ plan: CSVPlan, _ schema: JSONSchema?) {
         self.plan = plan
         self.schema = schema
-        rows = CSVRows(text, delimiter: plan.delimiter)
+        skips = plan.skippedLines
     }
 
-    /// Bytes of one row, and the events of one request.
+    /// Bytes of one row, and the events of one call.
     struct Limits {
         var rowBytes: Int
         var events: Int
         /// Of all that is made.
         var madeBytes: Int
+        /// The rows beyond those limits are left for another call; else a text that has such is refused.
+        var leavesMore = false
+    }
+
+    /// What a call has come to.
+    struct Outcome {
+        /// Bytes of the text whose rows are in `events`, and of what stands between them.
+        var used = 0
+        /// Why the text is not read on. What stands in `events` came before.
+        var problem: Problem?
     }
 
     /// Writes the events behind each other into `out`. Rows that are none are in `rejections`, with an empty range in `events`.
+    ///
+    /// - Parameter isLast: nothing comes behind `text`; else it ends with a row that is left, most often.
     mutating func read(
-        into out: inout ByteWriter, _ events: inout [JSONRange], _ rejections: inout [Rejection], _ limits: Limits
-    ) -> Problem? {
-        guard JSONText.isUTF8(text) else { return Problem(.invalidUTF8, "The body is not UTF-8.") }
-        rows.skipLines(plan.skippedLines)
-        if let problem = readHeader() { return problem }
-        reserve(in: &out, limits)
+        _ text: UnsafeRawBufferPointer, isLast: Bool = true, into out: inout ByteWriter, _ events: inout [JSONRange],
+        _ rejections: inout [Rejection], _ limits: Limits
+    ) -> Outcome {
+        // A character may be cut at the end of a part, but not at that of a row.
+        if !limits.leavesMore || isLast, JSONText.isUTF8(text) {
+            return read(text, isLast, &out, &events, &rejections, limits, looksAtEach: false)
+        }
+        if !limits.leavesMore { return Outcome(problem: Problem(.invalidUTF8, "The body is not UTF-8.")) }
+        let (before, made) = (self, out.count)
+        let outcome = read(text, isLast, &out, &events, &rejections, limits, looksAtEach: false)
+        if JSONText.isUTF8(UnsafeRawBufferPointer(rebasing: text[..<outcome.used])) { return outcome }
+        // Rare: the rows before the first that is not are found.
+        self = before
+        out.truncate(to: made)
+        events.removeAll()
+        rejections.removeAll()
+        return read(text, isLast, &out, &events, &rejections, limits, looksAtEach: true)
+    }
+
+    private mutating func read(
+        _ text: UnsafeRawBufferPointer, _ isLast: Bool, _ out: inout ByteWriter, _ events: inout [JSONRange],
+        _ rejections: inout [Rejection], _ limits: Limits, looksAtEach: Bool
+    ) -> Outcome {
+        self.text = text
+        rows = CSVRows(text, delimiter: plan.delimiter, firstLine: nextLine, isFirst: isFirst, isLast: isLast)
+        if !hasHeader {
+            if let problem = beginText(looksAtEach: looksAtEach) { return Outcome(problem: problem) }
+            if !hasHeader { return taken() }
+            reserve(in: &out, limits)
+        }
+        var outcome = Outcome()
         while true {
+            if limits.leavesMore, events.count >= limits.events || out.count >= limits.madeBytes { return taken() }
             switch rows.next(into: &cells) {
-            case .end: return events.isEmpty ? Problem(.emptyBatch, "The body has no rows.") : nil
-            case .failure(let detail): return Problem(.invalidCSV, "\(detail), in the row of line \(rows.line).")
+            case .end:
+                outcome = taken()
+                if events.isEmpty, !limits.leavesMore {
+                    outcome.problem = Problem(.emptyBatch, "The body has no rows.")
+                }
+                return outcome
+            case .incomplete: return taken()
+            case .failure(let detail):
+                outcome = taken()
+                outcome.problem = Problem(.invalidCSV, "\(detail), in the row of line \(rows.line).")
+                return outcome
             case .row: break
             }
+            if looksAtEach, let problem = problemOfBytes(from: rows.start) { return Outcome(problem: problem) }
             guard events.count < limits.events else {
-                return Problem(.tooManyEvents, "There are more than \(limits.events) rows.", limit: limits.events)
+                return Outcome(
+                    problem: Problem(.tooManyEvents, "There are more than \(limits.events) rows.", limit: limits.events)
+                )
             }
             let start = out.count
             if let words = problemOfRow(limits) {
@@ -62,13 +120,33 @@ struct CSVEvents {
                 write(into: &out)
             }
             events.append(JSONRange(start, out.count))
-            guard out.count <= limits.madeBytes else {
-                return Problem(
-                    .repeatedTooMuch,
-                    "The names of the columns, once a row, come to too much; send fewer rows a request.",
-                    limit: limits.madeBytes)
+            guard limits.leavesMore || out.count <= limits.madeBytes else {
+                return Outcome(
+                    problem: Problem(
+                        .repeatedTooMuch,
+                        "The names of the columns, once a row, come to too much; send fewer rows a request.",
+                        limit: limits.madeBytes))
             }
         }
+    }
+
+    /// Passes over the lines before the header, and reads that, as far as they have come.
+    private mutating func beginText(looksAtEach: Bool) -> Problem? {
+        skips -= rows.skipLines(skips)
+        if skips == 0, let problem = readHeader() { return problem }
+        return looksAtEach ? problemOfBytes(from: 0) : nil
+    }
+
+    private func problemOfBytes(from start: Int) -> Problem? {
+        if JSONText.isUTF8(UnsafeRawBufferPointer(rebasing: text[start..<rows.at])) { return nil }
+        return Problem(.invalidUTF8, "The body is not UTF-8, in the row of line \(rows.line).")
+    }
+
+    /// What was read up to here is not read again.
+    private mutating func taken() -> Outcome {
+        nextLine = rows.nextLine
+        if rows.at > 0 { isFirst = false }
+        return Outcome(used: rows.at)
     }
 
     /// Makes room for what a long text comes to at once: to grow towards it would take up to three times as much for a moment.
@@ -110,11 +188,13 @@ struct CSVEvents {
         return bytes <= limits.rowBytes ? nil : "The row is longer than \(limits.rowBytes) bytes"
     }
 
+    /// Reads the names of the columns, if they have come.
     private mutating func readHeader() -> Problem? {
         var names = plan.columns ?? []
         if plan.columns == nil {
             switch rows.next(into: &cells) {
             case .end: return Problem(.bodyRequired, "Request body is required")
+            case .incomplete: return nil
             case .failure(let detail): return Problem(.invalidCSV, "\(detail), in the header of line \(rows.line).")
             case .row: names = cells.map { String(decoding: unquoted($0), as: UTF8.self) }
             }
@@ -129,6 +209,7 @@ struct CSVEvents {
             keyStarts.append(keys.count - 8)
             types.append(CSVCellType(of: name, in: schema))
         }
+        hasHeader = true
         return nil
     }
 

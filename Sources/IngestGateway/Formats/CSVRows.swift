@@ -5,7 +5,8 @@ import HTTPWire
 ///     row   ─ cell *(delimiter cell) line-end
 ///     cell  ─ "anything, with "" for a quote"  |  bytes without quote, delimiter and line end
 ///
-/// Empty lines are no rows. A mark of the byte order at the start is passed over.
+/// Empty lines are no rows. A mark of the byte order at the start is passed over. A text may come in parts: a row whose end is
+/// not there yet, and a CR that may have its LF to come, are left for the next one.
 struct CSVRows {
     struct Cell {
         /// Without the quotes around.
@@ -18,6 +19,8 @@ struct CSVRows {
     enum Outcome {
         case row
         case end
+        /// The rest is no whole row, and more is to come.
+        case incomplete
         /// The text cannot be read on.
         case failure(StaticString)
     }
@@ -30,46 +33,76 @@ struct CSVRows {
     private let delimiter: UInt8
     /// It, eight times.
     private let delimiters: UInt64
-    private var at = 0
+    private let isLast: Bool
+    /// Behind the last row.
+    private(set) var at = 0
+    /// Where the last row begins.
+    private(set) var start = 0
     /// Number of the line at which the last row begins, from 1.
     private(set) var line = 0
-    private var nextLine = 1
+    /// That of the line at `at`.
+    private(set) var nextLine: Int
 
-    init(_ text: UnsafeRawBufferPointer, delimiter: UInt8) {
+    /// - Parameters:
+    ///   - firstLine: number of the text's first line; 1: the text begins with it.
+    ///   - isLast: nothing comes behind the text.
+    init(
+        _ text: UnsafeRawBufferPointer, delimiter: UInt8, firstLine: Int = 1, isFirst: Bool = true, isLast: Bool = true
+    ) {
         base = text.baseAddress ?? UnsafeRawPointer(bitPattern: 8)!
         end = text.count
         self.delimiter = delimiter
         delimiters = ByteScan.ones &* UInt64(delimiter)
-        if text.starts(with: [0xef, 0xbb, 0xbf]) { at = 3 }
+        nextLine = firstLine
+        self.isLast = isLast
+        if isFirst, text.starts(with: [0xef, 0xbb, 0xbf]) { at = 3 }
     }
 
     @inline(__always)
     private func byte(_ at: Int) -> UInt8 { ByteScan.byte(base, at) }
 
-    /// Passes over so many lines, whatever is in them.
-    mutating func skipLines(_ count: Int) {
-        for _ in 0..<count {
+    /// Passes over so many lines, whatever is in them; gives how many there were.
+    mutating func skipLines(_ count: Int) -> Int {
+        for skipped in 0..<count {
+            let start = at
             while at < end, byte(at) != 0x0a, byte(at) != 0x0d { at &+= 1 }
-            endLine()
+            guard endLine() else {
+                at = start
+                return skipped
+            }
         }
+        return count
     }
 
-    private mutating func endLine() {
-        guard at < end else { return }
-        at &+= byte(at) == 0x0d && at &+ 1 < end && byte(at &+ 1) == 0x0a ? 2 : 1
+    /// Passes over the line end. False: it has not come.
+    private mutating func endLine() -> Bool {
+        guard at < end else { return isLast }
+        if byte(at) == 0x0d {
+            if at &+ 1 == end, !isLast { return false }
+            if at &+ 1 < end, byte(at &+ 1) == 0x0a { at &+= 1 }
+        }
+        at &+= 1
         nextLine &+= 1
+        return true
     }
 
     /// Reads the next row into `cells`.
     mutating func next(into cells: inout [Cell]) -> Outcome {
         cells.removeAll(keepingCapacity: true)
-        while at < end, byte(at) == 0x0a || byte(at) == 0x0d { endLine() }
-        guard at < end else { return .end }
+        while at < end, byte(at) == 0x0a || byte(at) == 0x0d {
+            if !endLine() { return .incomplete }
+        }
+        guard at < end else { return isLast ? .end : .incomplete }
+        start = at
         line = nextLine
         while true {
             guard cells.count < Self.maxCells else { return .failure("A row has more than 1024 cells") }
             if at < end, byte(at) == 0x22 {
-                if let failure = readQuoted(into: &cells) { return .failure(failure) }
+                switch readQuoted(into: &cells) {
+                case .row: break
+                case .incomplete: return takeBack()
+                case let failure: return failure
+                }
             } else {
                 let start = at
                 at = endOfCell(from: start)
@@ -81,8 +114,12 @@ struct CSVRows {
             guard at < end, byte(at) == delimiter else { break }
             at &+= 1
         }
-        endLine()
-        return .row
+        return endLine() ? .row : takeBack()
+    }
+
+    private mutating func takeBack() -> Outcome {
+        (at, nextLine) = (start, line)
+        return .incomplete
     }
 
     /// The first delimiter, quote or end of a line from `start` on, or the end of the text.
@@ -105,7 +142,8 @@ struct CSVRows {
         return at
     }
 
-    private mutating func readQuoted(into cells: inout [Cell]) -> StaticString? {
+    /// Reads a cell in quotes; `row`: it is whole.
+    private mutating func readQuoted(into cells: inout [Cell]) -> Outcome {
         let start = at &+ 1
         var hasQuotes = false
         at = start
@@ -113,15 +151,17 @@ struct CSVRows {
             let quote = ByteScan.find(0x22, base, from: at, end: end)
             // Lines within the cell count, for what is said of later rows.
             countLines(at, quote)
-            guard quote < end else { return "A quoted cell does not end" }
+            guard quote < end else { return isLast ? .failure("A quoted cell does not end") : .incomplete }
             at = quote &+ 1
+            // Another quote may be to come.
+            if at == end, !isLast { return .incomplete }
             guard at < end, byte(at) == 0x22 else { break }
             hasQuotes = true
             at &+= 1
         }
         cells.append(Cell(range: JSONRange(start, at &- 1), isQuoted: true, hasQuotes: hasQuotes))
         let isEnd = at == end || byte(at) == delimiter || byte(at) == 0x0a || byte(at) == 0x0d
-        return isEnd ? nil : "Something follows the quote that ends a cell"
+        return isEnd ? .row : .failure("Something follows the quote that ends a cell")
     }
 
     private mutating func countLines(_ start: Int, _ end: Int) {

@@ -69,6 +69,18 @@ extension GatewayLoop {
         }
     }
 
+    /// Fills `events` with the ranges of the window's whole events in the text that comes back, and `rejections`.
+    func splitWindow(
+        _ text: UnsafeRawBufferPointer, _ format: RoutedFormat, _ body: WindowedBody
+    ) -> UnsafeRawBufferPointer {
+        guard case .csv = format else {
+            splitWindow(text, body)
+            return text
+        }
+        splitRows(text, body)
+        return routed.source.bytes
+    }
+
     /// An event of its own is an object: of an array nobody could say whether it is one event or many.
     private func splitOne(_ body: UnsafeRawBufferPointer) -> Problem? {
         var scanner = JSONScanner(body, limits: jsonLimits)
@@ -88,14 +100,14 @@ extension GatewayLoop {
     private func splitCSV(
         _ body: UnsafeRawBufferPointer, _ plan: IngestPlan
     ) -> Result<UnsafeRawBufferPointer, Problem> {
-        var reader = CSVEvents(body, plan.csv, plan.schema)
+        var reader = CSVEvents(plan.csv, plan.schema)
         let limits = CSVEvents.Limits(
             rowBytes: options.maxEventBytes, events: plan.reply.takesMany ? jsonLimits.elements : 1,
             madeBytes: Self.maxRepeatedBytes + body.count)
         // Out of the loop's properties, so that each is looked up once a request.
         var (found, wrong): ([JSONRange], [Rejection]) = ([], [])
         swap(&found, &events)
-        let problem = reader.read(into: &routed.source, &found, &wrong, limits)
+        let problem = reader.read(body, into: &routed.source, &found, &wrong, limits).problem
         swap(&found, &events)
         rejections = wrong
         if let problem { return .failure(problem) }

@@ -120,7 +120,8 @@ extension HTTP2Connection {
     // MARK: Commits
 
     func commitsMoved(on connection: Connection) {
-        for stream in streams.values {
+        for stream in Array(streams.values) {
+            if case .windows(let body) = stream.state { lookAtCommits(of: body, stream) }
             guard case .gated(let commits) = stream.state else { continue }
             switch connection.outcome(of: commits) {
             case .pending: continue
@@ -159,7 +160,7 @@ extension HTTP2Connection {
         switch stream.state {
         case .receiving, .reading, .dropping: stream.received
         case .replying, .streaming: stream.sent
-        case .asking, .parked, .handled, .waiting, .gated: 0
+        case .asking, .parked, .handled, .waiting, .windows, .gated: 0
         }
     }
 
@@ -171,13 +172,19 @@ extension HTTP2Connection {
         case .receiving, .reading:
             let idle = gateway.options.bodyIdleTimeout
             guard now < stream.deadline, moved >= gateway.options.leastProgress(in: idle) else {
-                return refuseUnread(Problem(.bodyTimeout, "The request's body did not arrive in time."), stream)
+                let problem = Problem(.bodyTimeout, "The request's body did not arrive in time.")
+                guard case .reading(let body as WindowedBody, _) = stream.state else {
+                    return refuseUnread(problem, stream)
+                }
+                body.stop(problem)
+                return finish(body, stream)
             }
             lookLater(stream, after: idle)
         case .waiting(let work):
             working -= 1
             stream.state = .handled
             refuseUnread(work.lateProblem, stream)
+        case .windows(let body): windowIsLate(body, stream)
         case .gated:
             gateway.metrics.overdueCommits.add()
             release(gated: stream, but: HTTPConnection.commitOverdue)

@@ -45,12 +45,19 @@ extension HTTP2Connection {
     private func receive(_ stream: HTTP2Stream, upTo most: Int) {
         if stream.isWhole, stream.early == nil { return begin(stream, HTTPConnection.noBody, isFresh: true) }
         var longest = most
+        let becomesWindows = loop.takesWindows
         if case .length(let length) = loop.head.body {
-            guard length <= most else { return refuse(loop.bodyTooLarge(most), stream) }
+            guard length <= most else {
+                guard becomesWindows else { return refuse(loop.bodyTooLarge(most), stream) }
+                switch loop.windows() {
+                case .failure(let problem): return refuse(problem, stream)
+                case .success(let body): return read(stream, body)
+                }
+            }
             longest = length
         }
         beginExchange(stream)
-        stream.state = .receiving(ChunkedBody(maxBody: longest))
+        stream.state = .receiving(ChunkedBody(maxBody: longest, becomesWindows: becomesWindows && longest == most))
         beginReceiving(stream)
     }
 
@@ -61,8 +68,9 @@ extension HTTP2Connection {
         beginReceiving(stream)
     }
 
-    private func beginReceiving(_ stream: HTTP2Stream) {
+    func beginReceiving(_ stream: HTTP2Stream) {
         stream.deadline = front.deadline(from: now)
+        if case .reading(let reader, _) = stream.state, reader is WindowedBody { stream.deadline = .max }
         lookLater(stream, after: gateway.options.bodyIdleTimeout)
         if loop.head.expectsContinue, stream.early == nil { session.sendContinue(stream.id) }
         guard let early = stream.early else {
@@ -79,21 +87,26 @@ extension HTTP2Connection {
 
     func bodyArrived(_ id: Int32, _ piece: UnsafeRawBufferPointer) -> Bool {
         guard let stream = streams[id] else { return true }
-        if case .asking = stream.state { return keepEarly(piece, stream) }
-        _ = take(piece, stream)
+        switch stream.state {
+        case .asking, .windows: return keepEarly(piece, stream)
+        default: _ = take(piece, stream)
+        }
         return true
     }
 
-    /// Keeps what comes before it is known who asks; the peer's window is not opened for more. True: it is not kept.
+    /// Keeps what comes before it is known who asks, or while a window is handled; the peer's window is not opened for more. True: it is not kept.
     private func keepEarly(_ piece: UnsafeRawBufferPointer, _ stream: HTTP2Stream) -> Bool {
         let early = stream.early ?? ChunkedBody(maxBody: Int(session.limits.streamWindow))
         let growth = early.growth(for: piece.count)
         if growth > 0 {
-            if gateway.inflight.reserve(growth, for: stream.peer) != nil {
+            // What a body in windows has reserved is enough for it.
+            var isCounted = true
+            if case .windows = stream.state { isCounted = false }
+            if isCounted, gateway.inflight.reserve(growth, for: stream.peer) != nil {
                 refuseUnread(.tooManyBodies, stream)
                 return true
             }
-            stream.earlyReserved += growth
+            if isCounted { stream.earlyReserved += growth }
         }
         early.append(piece, pool: loop.pool)
         stream.early = early
@@ -111,9 +124,10 @@ extension HTTP2Connection {
     private func take(_ piece: UnsafeRawBufferPointer, _ stream: HTTP2Stream) -> Bool {
         switch stream.state {
         case .receiving(let body):
-            guard body.count + piece.count <= body.decoder.maxBody else {
+            guard body.count + piece.count <= body.longest else {
+                if body.becomesWindows { return becomeWindows(body, piece, stream) }
                 revive(stream)
-                refuse(loop.bodyTooLarge(body.decoder.maxBody), stream)
+                refuse(loop.bodyTooLarge(body.longest), stream)
                 return false
             }
             let growth = body.growth(for: piece.count)
@@ -130,7 +144,10 @@ extension HTTP2Connection {
             stream.received += piece.count
             gateway.metrics.receivedBytes.add(piece.count)
             let problem = stream.received > most ? loop.bodyTooLarge(most) : reader.take(piece, on: loop)
-            guard let problem else { return true }
+            guard let problem else {
+                if let body = reader as? WindowedBody, body.isFull { handleWindows(body, stream) }
+                return true
+            }
             revive(stream)
             refuse(problem, stream)
             return false
@@ -151,6 +168,9 @@ extension HTTP2Connection {
             revive(stream)
             if loop.head.body == .chunked { loop.countChunks(body.count) }
             begin(stream, stream.exchange?.body?.bytes ?? HTTPConnection.noBody, isFresh: true)
+        case .reading(let body as WindowedBody, _):
+            body.end()
+            handleWindows(body, stream)
         case .reading(let reader, _):
             release(stream)
             revive(stream)
@@ -214,6 +234,7 @@ extension HTTP2Connection {
         switch completion {
         case .suspended(.work(let work)): return wait(for: work, stream)
         case .suspended(.records(let reply)): return begin(reply, stream)
+        case .suspended(.windows(let body)): return handleWhole(body, stream)
         case .answered: send(stream)
         case .gated(let commits, let bytes): send(stream, behind: commits, holding: bytes)
         }

@@ -180,6 +180,7 @@ final class HTTP2Connection: ConnectionHandler, HTTP2StreamEvents {
         switch stream.state {
         case .waiting: working -= 1
         case .streaming(let streamed) where streamed.isAway: working -= 1
+        case .windows(let body) where body.isAway: working -= 1
         default: break
         }
         endExchange(stream)
@@ -211,7 +212,10 @@ final class HTTP2Connection: ConnectionHandler, HTTP2StreamEvents {
         if streams.isEmpty { connection.closeAfterFlush() }
     }
 
-    func stopBegan(on connection: Connection) { end() }
+    func stopBegan(on connection: Connection) {
+        stopBodies()
+        end()
+    }
 
     // MARK: Time
 

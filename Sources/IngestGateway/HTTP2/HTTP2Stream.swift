@@ -20,7 +20,7 @@ final class KeptFields: @unchecked Sendable {
 /// One stream of HTTP/2: a request and its reply. Confined to its connection's loop.
 ///
 /// ```
-///   asking ─────► receiving, reading ──whole──► (parked) ──► handled ──suspended──► waiting, streaming
+///   asking ─────► receiving, reading ──whole──► (parked) ──► handled ──suspended──► waiting, streaming, windows ⇄ reading
 ///   (a credential)     body in one, in pieces                   │                        │
 ///      └─────────────────────┴── refused ──────────────────► gated ◄─────────────────────┘
 ///                                                               └── commits on disk ──► replying ──all sent, or reset──► gone
@@ -38,6 +38,8 @@ final class HTTP2Stream {
         /// It is the loop's request at this moment.
         case handled
         case waiting(any ExchangeWork)
+        /// A part of the body is handled; what comes meanwhile is kept, as much as its window has.
+        case windows(WindowedBody)
         case streaming(StreamedReply)
         /// The reply is made, and these commits are awaited.
         case gated(CommitSpan)
@@ -56,7 +58,7 @@ final class HTTP2Stream {
     var check: PendingCheck?
     /// The request's body has ended.
     var isWhole: Bool
-    /// Of the body that came while its credential was looked at; nil: none did.
+    /// Of the body that came while its credential was looked at, or a window of it handled; nil: none did.
     var early: ChunkedBody?
     /// Bytes of the budget for that.
     var earlyReserved = 0

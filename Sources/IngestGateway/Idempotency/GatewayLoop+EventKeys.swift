@@ -10,9 +10,9 @@ import LogStorage
 ///                                       ├─► twice in this request: so does the second one's
 ///                                       └─► another content, or not on disk yet: a result of its own, 422 or 409 where nothing is left
 extension GatewayLoop {
-    /// Whether the events of the request at hand have keys of their own. One alone is a request with a key.
+    /// Whether the events of the request at hand have keys of their own. One alone is a request with a key, but in a window.
     func hasEventKeys(_ plan: IngestPlan) -> Bool {
-        events.count > 1 && plan.reply.takesMany && plan.idempotency?.source.isOfContent == true
+        (events.count > 1 || window != nil) && plan.reply.takesMany && plan.idempotency?.source.isOfContent == true
     }
 
     /// Reads the key of each event that is not refused yet. `source`: what the events are ranges of, as they came.

@@ -11,7 +11,7 @@ final class OpenTopicWork: ExchangeWork, @unchecked Sendable {
 
     private let gateway: Gateway
     private let topic: Topic
-    private var refusal: TopicRefusal?
+    private(set) var refusal: TopicRefusal?
 
     init(_ topic: Topic, _ gateway: Gateway) {
         self.gateway = gateway

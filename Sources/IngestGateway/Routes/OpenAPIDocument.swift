@@ -228,7 +228,9 @@ struct OpenAPIDocument: ~Copyable {
         "errors":{"type":"array","items":{"type":"object"}}}},\
         "Results":{"type":"object","required":["accepted","rejected"],"properties":{"accepted":{"type":"integer"},\
         "rejected":{"type":"integer"},"duplicates":{"type":"integer"},"request_id":{"type":"string"},"results":{"type":"array","items":{"type":"object"}},\
-        "results_truncated":{"type":"boolean"}}},\
+        "results_truncated":{"type":"boolean"},\
+        "stopped":{"type":"object","description":"Why the rest of a long body was not taken.","required":["index","status","code","error","retryable"],\
+        "properties":{"index":{"type":"integer"},"status":{"type":"integer"},"code":{"type":"string"},"error":{"type":"string"},"retryable":{"type":"boolean"}}}}},\
         "Event":{"type":"object","required":["accepted","topic","partition","offset"],"properties":{\
         "accepted":{"type":"integer"},"rejected":{"type":"integer"},"event_id":{"type":"string"},\
         "request_id":{"type":"string"},"received_at":{"type":"string"},"topic":{"type":"string"},\

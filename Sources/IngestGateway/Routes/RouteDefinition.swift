@@ -12,8 +12,10 @@ struct RouteDefinition {
     var audience = RouteAudience.clients
     /// What requests are held against, where they are signed.
     var webhook: WebhookRoute?
-    /// A longer body is answered 413.
+    /// A longer body is answered 413, or is taken in windows.
     var maxBodyBytes: Int
+    /// No body may be longer, in windows neither.
+    var isBodyLimited = false
     var mediaTypes: MediaTypes = []
     var dialect = ErrorDialect.problem
     /// The topic that is written to; nil where the path names it, or nothing is written.

@@ -65,7 +65,8 @@ struct RouteReader {
         return RouteDefinition(
             id: id, paths: paths, methods: methods, endpoint: endpoint,
             authentication: authentication, webhook: webhook,
-            maxBodyBytes: fields["max_body"]?.bytes(1...Int64(Int32.max)) ?? maxBodyBytes, mediaTypes: formats(reply),
+            maxBodyBytes: fields["max_body"]?.bytes(1...Int64(Int32.max)) ?? maxBodyBytes,
+            isBodyLimited: fields["max_body"] != nil, mediaTypes: formats(reply),
             topic: topic(), rate: rate(), cors: fields["cors"].flatMap { CORSPolicy($0, methods: methods) }, plan: plan)
     }
 
@@ -227,7 +228,9 @@ struct RouteReader {
             field.refuse("the route's requests are not signed", remedy: "Leave it out, or write auth: {webhook: …}")
         }
         if fields["signature"]?.boolean() == false { return nil }
-        if let webhook, fields.keys.allSatisfy({ $0 == "required" || $0 == "signature" }) { return bySignature(webhook) }
+        if let webhook, fields.keys.allSatisfy({ $0 == "required" || $0 == "signature" }) {
+            return bySignature(webhook)
+        }
         if let name = fields["header"]?.text() {
             if name.utf8.isEmpty || !name.utf8.allSatisfy(Self.isOfFieldName) {
                 fields["header"]?.refuse("is no name of a header field", remedy: "Write one such as webhook-id")

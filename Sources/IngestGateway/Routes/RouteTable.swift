@@ -15,6 +15,8 @@ struct RouteRow {
     let audience: RouteAudience
     let cors: CORSPolicy?
     let maxBodyBytes: Int
+    /// Longer bodies of lines and rows are taken in windows, where the request does not speak against it.
+    let takesWindows: Bool
     let mediaTypes: MediaTypes
     let dialect: ErrorDialect
     /// The name of the topic that is written to, in the table's memory; empty where the path names it.
@@ -79,7 +81,7 @@ final class RouteTable: @unchecked Sendable {
                     methods: definition.endpoint == ServerEndpoint.self ? served : definition.methods,
                     authentication: definition.authentication, webhook: definition.webhook,
                     audience: definition.audience, cors: definition.cors,
-                    maxBodyBytes: definition.maxBodyBytes,
+                    maxBodyBytes: definition.maxBodyBytes, takesWindows: Self.takesWindows(definition),
                     mediaTypes: definition.mediaTypes, dialect: definition.dialect, topic: topics[index],
                     rate: definition.rate, fields: Self.fields(of: definition), plan: definition.plan,
                     hasKeyRule: definition.plan?.idempotency != nil,
@@ -94,6 +96,7 @@ final class RouteTable: @unchecked Sendable {
                 id: Self.unmatchedLabel, label: Self.unmatchedLabel, endpoint: ServerEndpoint.self, takesEvents: false,
                 methods: [],
                 authentication: .anonymous, webhook: nil, audience: .everybody, cors: nil, maxBodyBytes: 0,
+                takesWindows: false,
                 mediaTypes: [], dialect: .problem, topic: UnsafeRawBufferPointer(start: nil, count: 0), rate: nil,
                 fields: KnownFields(), plan: nil, hasKeyRule: false, hasEventKeys: false, limiter: nil,
                 counters: metrics.counters(route: Self.unmatchedLabel)))
@@ -113,6 +116,14 @@ final class RouteTable: @unchecked Sendable {
             return rows[index].limiter
         }
         return nil
+    }
+
+    /// A key of the request is of all that it has.
+    private static func takesWindows(_ definition: RouteDefinition) -> Bool {
+        guard definition.endpoint.takesWindows, !definition.isBodyLimited, definition.authentication != .signed else {
+            return false
+        }
+        return definition.plan?.idempotency.map { $0.source.isOfContent } ?? true
     }
 
     static func fields(of definition: RouteDefinition) -> KnownFields {

@@ -1,0 +1,222 @@
+import BrokerCore
+import ByteBuffers
+import HTTPWire
+import KafkaModel
+import RecordFormat
+import Telemetry
+
+/// Bodies that are taken in windows: which are, what a worker does with a window, and the reply in the end.
+extension GatewayLoop {
+    // MARK: Which are
+
+    /// Whether a body of the request at hand that is longer than its route takes in one piece is taken in windows: lines and rows whose
+    /// events are asked for one by one. What is to be stored whole or not at all has to be there first.
+    var takesWindows: Bool {
+        guard routeRow.pointee.takesWindows, signature == nil, head[.idempotencyKey] == nil else { return false }
+        guard let type = mediaType(), type == .lines || type == .csv, routeRow.pointee.mediaTypes.contains(type) else {
+            return false
+        }
+        guard case .success(.partial) = batchMode(), case .success = resultsWanted() else { return false }
+        return !isBinaryCloudEvent
+    }
+
+    /// Makes the body of the request at hand one of windows. `seed`: what has come of it.
+    /// `isUnpacked`: it is, and all there is.
+    func windows(seed: ByteSlice? = nil, isUnpacked: Bool = false) -> Result<WindowedBody, Problem> {
+        var format = WindowedBody.Format.lines
+        if mediaType() == .csv, let plan = routeRow.pointee.plan { format = .csv(CSVEvents(plan.csv, plan.schema)) }
+        var wanted = ResultsWanted.errors
+        if case .success(let asked?) = resultsWanted() { wanted = asked }
+        let coding = isUnpacked ? nil : head[.contentEncoding].flatMap { BodyCoding($0) }
+        do throws(CompressionError) {
+            return .success(try WindowedBody(format, coding, wanted: wanted, options, seed: seed))
+        } catch {
+            return .failure(Problem(.overloaded, "There is no memory to unpack the body.", retryAfter: 1))
+        }
+    }
+
+    /// Refuses a request for what its body is, unless that is that it has too many events for one piece: then it is taken in windows.
+    func refuseText(_ problem: Problem, of body: UnsafeRawBufferPointer) -> Completion {
+        guard problem.kind.number == ProblemKind.tooManyEvents.number, window == nil, takesWindows,
+            case .success(let made) = windows(seed: pool.slice(copying: body), isUnpacked: true)
+        else { return refuseEvents(problem) }
+        return .suspended(.windows(made))
+    }
+
+    // MARK: A window
+
+    /// Takes the next window of the body of the request at hand; called by a worker.
+    func handleWindow(of body: WindowedBody) -> WindowedBody.Outcome {
+        (window, topicRefusal) = (body, body.topicRefusal)
+        defer { (window, topicRefusal) = (nil, nil) }
+        countPiece(of: body)
+        while !body.isOver {
+            guard let (text, isLast) = body.nextWindow() else { break }
+            let format = body.format
+            body.beginWindow()
+            (windowUsed, windowIsLast, windowProblem) = (0, isLast, nil)
+            var completion = routeRow.pointee.endpoint.handle(text, on: self)
+            if claim.isOfEvents { completion = settleEvents(completion) }
+            switch completion {
+            case .suspended(.work(let work)):
+                body.format = format
+                return .suspended(work)
+            case .suspended: preconditionFailure("a window that waits for what no window waits for")
+            case .answered: endWindow(of: body, isLast)
+            case .gated(let commits, _):
+                endWindow(of: body, isLast)
+                return .appended(commits)
+            }
+        }
+        return body.isOver ? .over : .starved
+    }
+
+    private func endWindow(of body: WindowedBody, _ isLast: Bool) {
+        body.taken(windowUsed, isLast: isLast)
+        // The rows before what is wrong are stored, wherever windows end.
+        if let windowProblem { body.stop(windowProblem) }
+    }
+
+    /// What is written here counts with what the same user writes by Kafka's protocol. He is slowed down, as there: a body cannot be
+    /// refused for what has come of it.
+    private func countPiece(of body: WindowedBody) {
+        let bytes = body.takeUncounted()
+        if bytes > 0 { body.pause = countPiece(bytes) }
+    }
+
+    /// Fills `events` with the whole lines of the window, and `rejections`.
+    func splitWindow(_ text: UnsafeRawBufferPointer, _ body: WindowedBody) {
+        let most = mostOfWindow
+        let end: Int
+        if windowIsLast {
+            end = text.count
+        } else {
+            guard let last = text.lastIndex(of: 0x0a) else { return }
+            end = last + 1
+        }
+        var limits = jsonLimits
+        limits.elements = most
+        let whole = UnsafeRawBufferPointer(rebasing: text[..<end])
+        var lines = NDJSONLines(whole, limits: limits)
+        var found: [JSONRange] = []
+        swap(&found, &events)
+        defer { swap(&found, &events) }
+        windowUsed = end
+        while true {
+            lines.appendSound(to: &found)
+            let line = found.count > most ? found[most] : lines.next()
+            guard let line else { return }
+            guard found.count < most else {
+                windowUsed = Int(line.start)
+                found.removeLast(found.count - most)
+                return
+            }
+            var scanner = JSONScanner(line.bytes(of: whole), limits: limits)
+            do throws(JSONFailure) {
+                _ = try scanner.onlyValue()
+            } catch {
+                rejections.append(
+                    Rejection(
+                        index: found.count, kind: ProblemKind(error), detail: error.detail, position: error.position))
+            }
+            found.append(line)
+        }
+    }
+
+    /// Makes events of the window's whole rows, in `routed.source`.
+    func splitRows(_ text: UnsafeRawBufferPointer, _ body: WindowedBody) {
+        guard case .csv(var reader) = body.format else { preconditionFailure("rows of a body of lines") }
+        // Not copied when it is changed.
+        body.format = .lines
+        let limits = CSVEvents.Limits(
+            rowBytes: options.maxEventBytes, events: mostOfWindow, madeBytes: WindowedBody.madeBytes, leavesMore: true)
+        var (found, wrong): ([JSONRange], [Rejection]) = ([], [])
+        swap(&found, &events)
+        let outcome = reader.read(text, isLast: windowIsLast, into: &routed.source, &found, &wrong, limits)
+        swap(&found, &events)
+        rejections = wrong
+        windowUsed = outcome.used
+        windowProblem = outcome.problem
+        body.format = .csv(reader)
+    }
+
+    /// A request has no more events with keys of their own, and so has a window.
+    private var mostOfWindow: Int {
+        let most = min(WindowedBody.maxEvents, options.maxEventsPerRequest)
+        return routeRow.pointee.hasEventKeys ? min(most, gateway.idempotency.mostEvents) : most
+    }
+
+    /// Whether the topic is the one that the windows before have gone to.
+    func windowMayGo(to topic: Topic, _ body: WindowedBody) -> Problem? {
+        if let known = body.topicID, known != topic.id {
+            return Problem(.topicNotFound, "The topic was deleted while the body came.")
+        }
+        body.topicID = topic.id
+        return nil
+    }
+
+    // MARK: The reply
+
+    /// Answers the request at hand, whose windows are over.
+    func answerWindows(_ body: WindowedBody) {
+        let tally = body.tally
+        guard tally.accepted + tally.duplicates > 0 else {
+            let problem = body.problem ?? nothingOfWindows(body)
+            return answer(problem, instance: head.path, errors: body.rejections)
+        }
+        let isAll = tally.rejected == 0 && body.problem == nil
+        reply.status = isAll ? routeRow.pointee.plan?.status ?? 201 : 207
+        reply.isReplay = isAll && tally.accepted == 0
+        if let problem = body.problem {
+            reply.code = problem.kind.code
+            reply.retryAfter = problem.retryAfter ?? (problem.kind.isRetryable ? 1 : nil)
+        }
+        if tally.busy > 0 { reply.retryAfter = reply.retryAfter ?? 1 }
+        out.removeAll()
+        out.text("{\"accepted\":")
+        out.decimal(tally.accepted + tally.duplicates)
+        out.member("rejected")
+        out.decimal(tally.rejected)
+        if tally.duplicates > 0 {
+            out.member("duplicates")
+            out.decimal(tally.duplicates)
+        }
+        out.text(",\"request_id\":\"")
+        out.bytes(requestID)
+        out.text("\"")
+        if let problem = body.problem { writeStop(problem, behind: tally.total) }
+        if body.wanted != .none {
+            out.text(",\"results\":[")
+            out.bytes(body.results.bytes)
+            out.text(tally.isTruncated ? "],\"results_truncated\":true" : "]")
+        }
+        out.text("}")
+    }
+
+    /// Why the rest was not taken, and the index of the first event that was not.
+    private func writeStop(_ problem: Problem, behind count: Int) {
+        out.text(",\"stopped\":{\"index\":")
+        out.decimal(count)
+        out.member("status")
+        out.decimal(problem.kind.status)
+        out.text(",\"code\":\"")
+        out.text(problem.kind.code)
+        out.text("\",\"error\":")
+        JSONText.write(problem.detail, into: &out)
+        out.text(problem.kind.isRetryable ? ",\"retryable\":true}" : ",\"retryable\":false}")
+    }
+
+    private func nothingOfWindows(_ body: WindowedBody) -> Problem {
+        let tally = body.tally
+        if tally.rejected == 0 {
+            return mediaType() == .csv ? Problem(.emptyBatch, "The body has no rows.") : bodyRequired()
+        }
+        if tally.busy == tally.rejected {
+            return Problem(
+                .idempotencyInFlight, "Events with these keys are being stored at this moment.", retryAfter: 1)
+        }
+        return Problem(
+            tally.tooLarge == tally.rejected ? .eventTooLarge : .batchRejected,
+            "\(tally.rejected) of \(tally.rejected) events are not acceptable; nothing was appended.")
+    }
+}

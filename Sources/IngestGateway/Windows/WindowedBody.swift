@@ -1,0 +1,317 @@
+import BrokerCore
+import ByteBuffers
+import HTTPWire
+import KafkaModel
+import RecordFormat
+
+/// A body of lines or rows that is longer than its route takes in one piece: it is read, checked and appended window by window, and
+/// never there as a whole.
+///
+/// ```
+///            ┌────────────── more is wanted: the peer is read again ◄───────────────┐
+///            ▼                                                                      │
+///   body ─► incoming ─full─► worker: unpack ─► text ─► whole rows ─► checked, appended ─► on disk ─► the next window
+///                                                └── the row that is cut stays ◄──┘           └─► end, or a stop ─► reply
+/// ```
+/// Each window is on disk before the next is begun. So a body of any length takes `price` and what one window comes to with a worker, and
+/// what a stop leaves is known: all rows up to one, and none behind it.
+///
+/// It is with the loop of its request, and with a worker while that has a window.
+final class WindowedBody: BodyReader, @unchecked Sendable {
+    // SAFETY: one thread has it at a time: the loop hands it to a worker (`WorkerPool`) and touches it again when it is back
+    // (`LoopHandle`); a request that is given up meanwhile leaves it to the worker alone.
+
+    /// Events of a window: their headers and results take memory, however short they are.
+    static let maxEvents = 10_000
+    /// Bytes of CSV's events after which a window ends: names of columns may be longer than all cells.
+    static let madeBytes = 4 << 20
+    /// Bytes of the list of results. It is kept until the reply is made, as long as that may last.
+    static let maxResultsBytes = 1 << 20
+    /// Refused events that are told of when all are.
+    static let maxListed = 100
+    /// Bytes of a packed body that are unpacked before more of it is read.
+    static let packedBytes = 128 << 10
+
+    /// How the text is cut.
+    enum Format {
+        case lines
+        case csv(CSVEvents)
+    }
+
+    /// What came of a window, or of several.
+    enum Outcome {
+        /// No row is whole: more of the body is wanted.
+        case starved
+        /// These commits are to be awaited.
+        case appended(CommitSpan)
+        /// Nothing more is to be done but the reply.
+        case over
+        /// Something has to be done first, on another thread.
+        case suspended(any ExchangeWork)
+    }
+
+    var format: Format
+    private let unpacker: StreamDecompressor?
+    /// What was there of the body when it became one of windows.
+    private var seed: ByteSlice?
+    /// What has come since.
+    private var incoming = ByteWriter(capacity: 4096)
+    /// How much of `seed`, or of `incoming` once there is none, was unpacked.
+    private var position = 0
+    /// Nothing more comes.
+    private(set) var isWhole = false
+
+    /// The text from the first row on that was not taken.
+    private var text = ByteWriter(capacity: 4096)
+    private var spare = ByteWriter(capacity: 64)
+    /// Bytes of the next window: more than usual when the last one had no whole row.
+    private var target: Int
+
+    /// Which results are listed.
+    let wanted: GatewayLoop.ResultsWanted
+    /// Bytes of the budget that it has.
+    let price: Int
+    private let mostReserved: Int
+    /// Bytes of text that are gone through at a time, but for a row that is longer.
+    private let windowBytes: Int
+    /// Bytes of text that a row may have, with what of the next comes with it.
+    private let longestText: Int
+
+    // What came of it so far.
+    private(set) var tally = Tally()
+    private var before = Tally()
+    var results = ByteWriter(capacity: 256)
+    /// The first ones, with their indexes in the body.
+    private(set) var rejections: [Rejection] = []
+    /// Why the rest is not taken.
+    private(set) var problem: Problem?
+    private(set) var isOver = false
+    /// Where the events go that have no key, and the topic, from the first window on.
+    var partition: Int32?
+    var topicID: TopicID?
+    /// Why the topic that the first window has waited for could not be made.
+    var topicRefusal: TopicRefusal?
+
+    // Between the worker and the loop.
+    var outcome = Outcome.starved
+    /// That are awaited at this moment.
+    var commits: CommitSpan?
+    /// A worker has it.
+    var isAway = false
+    /// Bytes that came since the last look at the sender's quota.
+    private var uncounted = 0
+    /// How long its sender has to wait before more is read.
+    var pause: Duration?
+
+    struct Tally {
+        var accepted = 0
+        var rejected = 0
+        var duplicates = 0
+        /// Rejected because of their size, and because they are being stored by somebody else.
+        var tooLarge = 0
+        var busy = 0
+        var resultsBytes = 0
+        var isTruncated = false
+        var listed = 0
+
+        var total: Int { accepted + rejected + duplicates }
+    }
+
+    /// - Parameter seed: what has come of it, packed if the rest is.
+    init(
+        _ format: Format, _ coding: BodyCoding?, wanted: GatewayLoop.ResultsWanted, _ options: GatewayOptions,
+        seed: ByteSlice? = nil
+    ) throws(CompressionError) {
+        self.format = format
+        self.seed = seed
+        self.wanted = wanted
+        windowBytes = options.windowBytes
+        target = options.windowBytes
+        longestText = options.maxEventBytes + options.windowBytes
+        price = Self.price(options)
+        mostReserved = options.maxInflightBytesPerPeer
+        guard let coding else {
+            unpacker = nil
+            return
+        }
+        unpacker = try StreamDecompressor(
+            coding == .gzip ? .gzip : .zstd,
+            StreamDecompressor.Limits(
+                maxRatio: BodyCoding.maxRatio, ratioFreeBytes: BodyCoding.ratioFreeBytes,
+                maxWindowBytes: BodyCoding.maxWindowBytes))
+    }
+
+    /// What it takes of its peer's share beside its seed: what has come, the text of a window and of the longest row, results, and what
+    /// zstd has to look back upon. No more than the peer may have, so that there can be one at least.
+    private static func price(_ options: GatewayOptions) -> Int {
+        let most = 3 * options.windowBytes + options.maxEventBytes + maxResultsBytes
+        return min(most, options.maxInflightBytesPerPeer)
+    }
+
+    /// What is still to be reserved for a body that is whole. Its peer's share has room for one of the longest at least.
+    func wholePrice(reserved: Int) -> Int {
+        min(price + max(0, seedBytes - reserved), max(0, mostReserved - reserved))
+    }
+
+    // MARK: What comes
+
+    /// Bytes that are taken before a worker goes through them.
+    private var fullBytes: Int { unpacker == nil ? windowBytes : min(windowBytes, Self.packedBytes) }
+
+    var isFull: Bool { isOver || seed != nil || incoming.count >= fullBytes }
+
+    var room: Int { max(1, fullBytes - incoming.count) }
+
+    /// Whether there is still something of what came before it became one of windows.
+    var hasSeed: Bool { seed != nil }
+    var seedBytes: Int { seed?.count ?? 0 }
+
+    func take(_ piece: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Problem? {
+        take(piece)
+        return nil
+    }
+
+    func take(_ piece: UnsafeRawBufferPointer) {
+        if isOver { return }
+        incoming.bytes(piece)
+        uncounted += piece.count
+    }
+
+    func end(on loop: GatewayLoop) -> Completion {
+        end()
+        return .suspended(.windows(self))
+    }
+
+    func end() { isWhole = true }
+
+    /// Whether a worker has something to do before more comes.
+    var hasWork: Bool { !isOver && (isWhole || isFull) }
+
+    /// Bytes of the body that came since the last call.
+    func takeUncounted() -> Int {
+        defer { uncounted = 0 }
+        return uncounted
+    }
+
+    // MARK: The text
+
+    /// The text of the next window, and whether nothing comes behind it; nil: it has to be longer, or the body is over.
+    func nextWindow() -> (text: UnsafeRawBufferPointer, isLast: Bool)? {
+        do throws(CompressionError) {
+            try fill(to: target)
+        } catch {
+            stop(Self.problem(error))
+            return nil
+        }
+        let isAll = isWhole && isUsedUp
+        if isAll, let unpacker, !unpacker.isAtEnd, text.count < target {
+            stop(Self.problem(.corrupt(.gzip)))
+            return nil
+        }
+        let isLast = isAll && (unpacker?.isAtEnd ?? true)
+        return isLast || text.count >= target ? (text.bytes, isLast) : nil
+    }
+
+    private var isUsedUp: Bool { seed == nil && position == incoming.count }
+
+    /// Unpacks what has come until there is so much text.
+    private func fill(to count: Int) throws(CompressionError) {
+        while text.count < count {
+            let source = seed?.bytes ?? incoming.bytes
+            let rest = UnsafeRawBufferPointer(rebasing: source[position...])
+            let room = count - text.count
+            let step: StreamDecompressor.Step
+            if let unpacker {
+                let place = UnsafeMutableRawBufferPointer(start: text.append(uninitialized: room), count: room)
+                let start = text.count - room
+                do throws(CompressionError) {
+                    step = try unpacker.advance(rest, into: place)
+                } catch {
+                    text.truncate(to: start)
+                    throw error
+                }
+                text.truncate(to: start + step.written)
+            } else {
+                let part = min(room, rest.count)
+                text.bytes(UnsafeRawBufferPointer(rebasing: rest[..<part]))
+                step = StreamDecompressor.Step(used: part, written: part)
+            }
+            position += step.used
+            if position == source.count { forgetUsed() }
+            if step.used == 0, step.written == 0 { return }
+        }
+    }
+
+    private func forgetUsed() {
+        position = 0
+        if seed == nil { incoming.removeAll() }
+        seed = nil
+    }
+
+    private static func problem(_ error: CompressionError) -> Problem {
+        if case .outputLimit(let limit) = error { return BodyCoding.problem(error, limit: limit) }
+        return BodyCoding.problem(error, limit: 0)
+    }
+
+    /// The window's rows, up to that byte, are taken.
+    func taken(_ count: Int, isLast: Bool) {
+        if count == 0, !isLast {
+            guard text.count >= longestText else {
+                target = min(longestText, 2 * max(target, text.count))
+                return
+            }
+            return stop(
+                Problem(
+                    .eventTooLarge, "A line or row is longer than \(longestText) bytes, and what follows is not read.",
+                    limit: longestText))
+        }
+        target = windowBytes
+        spare.removeAll()
+        spare.bytes(UnsafeRawBufferPointer(rebasing: text.bytes[count...]))
+        swap(&text, &spare)
+        if isLast, text.count == 0 { isOver = true }
+    }
+
+    // MARK: What came of it
+
+    /// Begins to count a window, which may be taken back until it is on disk.
+    func beginWindow() { before = tally }
+
+    /// In the body, of the window's first event.
+    var firstIndex: Int { before.total }
+
+    /// - Parameter lost: events that were good, and that the disk did not take.
+    func add(accepted: Int, rejected: [Rejection], duplicates: Int, isTruncated: Bool, lost: Int) {
+        for rejection in rejected {
+            if rejection.kind.status == 413 { tally.tooLarge += 1 }
+            if rejection.kind.number == ProblemKind.idempotencyInFlight.number { tally.busy += 1 }
+            if rejections.count < Self.maxListed {
+                var listed = rejection
+                listed.index += before.total
+                rejections.append(listed)
+            }
+        }
+        tally.accepted += accepted
+        tally.rejected += rejected.count + lost
+        tally.duplicates += duplicates
+        tally.resultsBytes = results.count
+        tally.isTruncated = tally.isTruncated || isTruncated
+        tally.listed = rejections.count
+    }
+
+    /// Takes nothing more, because of this.
+    func stop(_ problem: Problem) {
+        if isOver { return }
+        self.problem = problem
+        isOver = true
+    }
+
+    /// What the last window has appended may be there and may not: it does not count.
+    func takeBack(_ problem: Problem) {
+        tally = before
+        results.truncate(to: tally.resultsBytes)
+        rejections.removeLast(rejections.count - tally.listed)
+        self.problem = problem
+        isOver = true
+    }
+}
