@@ -16,6 +16,7 @@ final class GatewayMetrics: Sendable {
     let slices: Counter
     let workerTrips: Counter
     let windows: Counter
+    let formulas: Counter
     let idempotencyKeys: Gauge
     let idempotencyBytes: Gauge
     private let repeated: [Repeats: Counter]
@@ -111,6 +112,9 @@ final class GatewayMetrics: Sendable {
         windows = registry.counter(
             "millrace_http_body_windows_total",
             help: "Parts of long bodies of lines or CSV that a worker was given to go through.")
+        formulas = registry.counter(
+            "millrace_ingest_formula_cells_total",
+            help: "Cells of CSV that a spreadsheet would take for a formula; they are kept as they came.")
         http2Connections = registry.counter("millrace_http2_connections_total", help: "Connections that spoke HTTP/2.")
         overdueCommits = registry.counter(
             "millrace_http_commit_timeouts_total",

@@ -188,6 +188,25 @@ import Testing
         }
     }
 
+    @Test func formulasAreToldOfAndKept() throws {
+        let yaml = "routes:\n  - {path: /in, to: t, formats: [csv]}\n"
+        var options = GatewayOptions()
+        (options.maxRequestBytes, options.windowBytes) = (300, 20)
+        let node = try GatewayHarness(options, configuration: GatewayConfiguration(yaml: yaml, options))
+        let cells = [
+            "=1+1", "+cmd", "-2+3", "@SUM(A1)", "\"\t=1\"", "\"=A1\"", "-5", "+1.5e3", "- ", "", "\"\"", "a=b", "-",
+        ]
+        let text = "a,b\n" + cells.map { "x,\($0)\n" }.joined()
+        for (body, count) in [(text, 7), (text + String(repeating: "x,y\n", count: 100), 7)] {
+            let reply = try node.call("POST", "/in", body, fields: ["Content-Type: text/csv"])
+            #expect(reply.number("formula_cells") == count && reply.number("rejected") == 0, "\(reply.text)")
+        }
+        #expect(try node.values("t").contains("{\"a\":\"x\",\"b\":\"@SUM(A1)\"}"))
+        #expect(node.metric("millrace_ingest_formula_cells_total") == 14)
+        let none = try node.call("POST", "/in", "a,b\n-1,x\n", fields: ["Content-Type: text/csv"])
+        #expect(none.status == 201 && none.number("formula_cells") == nil)
+    }
+
     /// The room for the events is taken once: what they come to and little more, whatever their number.
     @Test func aLongTextHasItsRoomAtOnce() {
         let rows = (0..<20_000).map { "value\($0),\($0)" }

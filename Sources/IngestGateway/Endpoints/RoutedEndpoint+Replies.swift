@@ -36,6 +36,10 @@ extension GatewayLoop {
             out.member("duplicates")
             out.decimal(known)
         }
+        if routed.formulas > 0 {
+            out.member("formula_cells")
+            out.decimal(routed.formulas)
+        }
         out.text(",\"request_id\":\"")
         out.bytes(requestID)
         out.text("\"")
@@ -50,6 +54,7 @@ extension GatewayLoop {
         _ body: WindowedBody, _ topic: Topic, _ placement: Placement, _ firstID: UUIDv7, known: Int
     ) -> Completion {
         var isWhole = true
+        body.add(formulas: routed.formulas)
         if body.wanted != .none {
             swap(&out, &body.results)
             isWhole = writeRoutedRows(

@@ -58,6 +58,7 @@ extension GatewayLoop {
         events.removeAll(keepingCapacity: true)
         rejections.removeAll(keepingCapacity: true)
         routed.source.removeAll()
+        routed.formulas = 0
         let format = routedFormat()
         let source: UnsafeRawBufferPointer
         if let window {
@@ -158,6 +159,7 @@ extension GatewayLoop {
     ) -> Completion {
         routeRow.pointee.counters.accepted.add(placement.count)
         countRejections()
+        if routed.formulas > 0 { metrics.formulas.add(routed.formulas) }
         let known = knownCount
         if let window { return settleRouted(window, topic, placement, firstID, known: known) }
         let isWhole = placement.count + known == events.count

@@ -6,6 +6,8 @@ import KafkaModel
 final class RoutedEvents {
     /// Events that were made of rows or fields.
     var source = ByteWriter(capacity: 64)
+    /// Cells of those rows that a spreadsheet would take for a formula.
+    var formulas = 0
     /// Events that are not as they came, because the gateway added members.
     var made = ByteWriter(capacity: 64)
     /// The bytes of all keys, and which of them each event has; nil: it has none.

@@ -22,6 +22,8 @@ struct CSVEvents {
     private var isFirst = true
     /// Number of the line at which the next part begins.
     private var nextLine = 1
+    /// Cells of the last call that a spreadsheet would take for a formula; they are kept as they came.
+    private(set) var formulas = 0
     /// The columns' names behind each other, each as it stands before a value: `,"name":`. Behind the last one there are more bytes, for
     /// they are copied eight at a time.
     private var keys = [UInt8](repeating: 0, count: 8)
@@ -81,6 +83,7 @@ struct CSVEvents {
         _ rejections: inout [Rejection], _ limits: Limits, looksAtEach: Bool
     ) -> Outcome {
         self.text = text
+        formulas = 0
         rows = CSVRows(text, delimiter: plan.delimiter, firstLine: nextLine, isFirst: isFirst, isLast: isLast)
         if !hasHeader {
             if let problem = beginText(looksAtEach: looksAtEach) { return Outcome(problem: problem) }
@@ -213,13 +216,19 @@ struct CSVEvents {
         return nil
     }
 
-    private func write(into out: inout ByteWriter) {
+    private mutating func write(into out: inout ByteWriter) {
         out.text("{")
         let start = out.count
+        var formulas = 0
         keys.withUnsafeBytes { keys in
             for column in cells.indices {
                 let cell = cells[column]
                 if cell.range.count == 0, !cell.isQuoted { continue }
+                // The bytes of an empty one in quotes are the quote behind it.
+                if CSVFormula.mayBegin(with: text[Int(cell.range.start)]), CSVFormula.isOne(cell.range.bytes(of: text))
+                {
+                    formulas &+= 1
+                }
                 // The first one's comma is left out.
                 let from = keyStarts[column] &+ (out.count == start ? 1 : 0)
                 write(
@@ -228,6 +237,7 @@ struct CSVEvents {
             }
         }
         out.text("}")
+        self.formulas &+= formulas
     }
 
     /// Writes a member. Most cells are copied word by word, and looked through on the way for what has to be escaped.

@@ -110,6 +110,7 @@ extension GatewayLoop {
         let problem = reader.read(body, into: &routed.source, &found, &wrong, limits).problem
         swap(&found, &events)
         rejections = wrong
+        routed.formulas = reader.formulas
         if let problem { return .failure(problem) }
         return .success(routed.source.bytes)
     }

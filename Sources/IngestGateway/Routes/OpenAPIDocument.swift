@@ -227,7 +227,7 @@ struct OpenAPIDocument: ~Copyable {
         "request_id":{"type":"string"},"retryable":{"type":"boolean"},"limit":{"type":"integer"},\
         "errors":{"type":"array","items":{"type":"object"}}}},\
         "Results":{"type":"object","required":["accepted","rejected"],"properties":{"accepted":{"type":"integer"},\
-        "rejected":{"type":"integer"},"duplicates":{"type":"integer"},"request_id":{"type":"string"},"results":{"type":"array","items":{"type":"object"}},\
+        "rejected":{"type":"integer"},"duplicates":{"type":"integer"},"formula_cells":{"type":"integer"},"request_id":{"type":"string"},"results":{"type":"array","items":{"type":"object"}},\
         "results_truncated":{"type":"boolean"},\
         "stopped":{"type":"object","description":"Why the rest of a long body was not taken.","required":["index","status","code","error","retryable"],\
         "properties":{"index":{"type":"integer"},"status":{"type":"integer"},"code":{"type":"string"},"error":{"type":"string"},"retryable":{"type":"boolean"}}}}},\

@@ -137,6 +137,7 @@ extension GatewayLoop {
         rejections = wrong
         windowUsed = outcome.used
         windowProblem = outcome.problem
+        routed.formulas = reader.formulas
         body.format = .csv(reader)
     }
 
@@ -180,6 +181,10 @@ extension GatewayLoop {
         if tally.duplicates > 0 {
             out.member("duplicates")
             out.decimal(tally.duplicates)
+        }
+        if tally.formulas > 0 {
+            out.member("formula_cells")
+            out.decimal(tally.formulas)
         }
         out.text(",\"request_id\":\"")
         out.bytes(requestID)

@@ -110,6 +110,8 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
         /// Rejected because of their size, and because they are being stored by somebody else.
         var tooLarge = 0
         var busy = 0
+        /// Cells that a spreadsheet would take for a formula.
+        var formulas = 0
         var resultsBytes = 0
         var isTruncated = false
         var listed = 0
@@ -298,6 +300,8 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
         tally.isTruncated = tally.isTruncated || isTruncated
         tally.listed = rejections.count
     }
+
+    func add(formulas: Int) { tally.formulas += formulas }
 
     /// Takes nothing more, because of this.
     func stop(_ problem: Problem) {
