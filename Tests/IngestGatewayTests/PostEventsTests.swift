@@ -257,6 +257,24 @@ import Testing
         #expect(reply.string("code") == "topic_not_found")
     }
 
+    @Test func aFullDiskIs507AndReadsGoOnUntilThereIsRoomAgain() throws {
+        let node = try GatewayHarness()
+        #expect(try node.post("t", "1").status == 201)
+        // Below the reserve, and far from an error of the disk.
+        node.fileSystem.capacity = node.fileSystem.usedBytes + (32 << 20)
+        // The free space is looked at every second.
+        #expect(try eventually { try node.post("t", "2").status == 507 })
+        let refused = try node.post("t", "3")
+        #expect(refused.status == 507 && refused.string("code") == "insufficient_storage")
+        #expect(refused.json["retryable"] as? Bool == true && refused.fields["retry-after"] != nil)
+        let before = try node.values("t")
+        #expect(before.first == "1" && !before.contains("3"))
+        #expect(try node.call("GET", "/v1/topics/t/records?offset=0").status == 200)
+        node.fileSystem.capacity = nil
+        #expect(try eventually { try node.post("t", "4").status == 201 })
+        #expect(try node.values("t") == before + ["4"])
+    }
+
     @Test func aFailedDiskIs503AndReadsGoOn() throws {
         let node = try GatewayHarness()
         #expect(try node.post("t", "1").status == 201)
