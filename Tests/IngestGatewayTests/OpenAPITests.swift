@@ -185,6 +185,36 @@ import Testing
         #expect(try node.call("GET", "/?x=1").status == 200)
     }
 
+    @Test func schemasOfRoutesStandInIt() throws {
+        let yaml = """
+            routes:
+              - id: one
+                path: /one
+                to: {topic: t}
+                reply: event
+                schema:
+                  type: object
+                  required: [kind, "2"]
+                  properties: {kind: {enum: [a, "1", 1, null, true]}, "2": {$ref: "#/$defs/tree"}}
+                  $defs: {tree: {properties: {child: {$ref: "#/$defs/tree"}}, maxProperties: 5}}
+              - {id: many, path: /many, to: {topic: t}, schema: {minimum: 1.50}}
+              - {id: cloud, path: /cloud, to: {topic: t}, formats: cloudevents, schema: {type: string}}
+            """
+        let node = try GatewayHarness(configuration: GatewayConfiguration(yaml: yaml))
+        let reply = try node.call("GET", "/openapi.json")
+        for text in [
+            ##""route-one":{"type":"object","required":["kind","2"],"properties":{"kind":{"enum":["a","1",1,null,true]},"2":{"$ref":"#/components/schemas/route-one/$defs/tree"}},"$defs":{"tree":{"properties":{"child":{"$ref":"#/components/schemas/route-one/$defs/tree"}},"maxProperties":5}}}"##,
+            ##""route-many":{"minimum":1.50}"##,
+            ##""content":{"application/json":{"schema":{"$ref":"#/components/schemas/route-one"}}}"##,
+            ##""properties":{"data":{"$ref":"#/components/schemas/route-cloud"}}"##,
+        ] { #expect(reply.text.contains(text), "\(text)") }
+        // An array is several events, and each is held against it.
+        let operations = try operations(node)
+        let many = try #require(operations.first { $0.path == "/many" })
+        let content = (many.text["requestBody"] as? [String: Any])?["content"] as? [String: [String: Any]]
+        #expect((content?["application/json"]?["schema"] as? [String: Any])?.isEmpty == true)
+    }
+
     @Test func aReloadChangesTheDescription() throws {
         let node = try node()
         #expect(try operations(node).contains { $0.path == "/orders" })

@@ -31,6 +31,13 @@ struct OpenAPIDocument: ~Copyable {
         }
         out.text("},\"components\":{\"schemas\":{")
         out.text(Self.schemas)
+        for definition in definitions {
+            guard let text = definition.schemaText else { continue }
+            out.text(",")
+            JSONText.write(SchemaText.component(of: definition.id), into: &out)
+            out.text(":")
+            out.bytes(text)
+        }
         out.text(
             """
             },"securitySchemes":{"bearer":{"type":"http","scheme":"bearer"},"basic":{"type":"http","scheme":"basic"},\
@@ -194,7 +201,7 @@ struct OpenAPIDocument: ~Copyable {
             if index > 0 { out.text(",") }
             JSONText.write(name, into: &out)
             out.text(":{\"schema\":")
-            out.text(Self.schema(ofBody: name, definition))
+            writeSchema(ofBody: name, definition)
             out.text("}")
         }
         out.text("}}")
@@ -206,7 +213,29 @@ struct OpenAPIDocument: ~Copyable {
                 ? ["application/json"] : [])
     }
 
+    /// Of several events each is held against the route's schema by itself, so the whole may be anything.
+    private mutating func writeSchema(ofBody mediaType: String, _ definition: RouteDefinition) {
+        let isCloudEvent = mediaType == CloudEvents.structured
+        guard definition.schemaText != nil, definition.plan?.reply.takesMany == false || isCloudEvent,
+            isCloudEvent || mediaType == "application/json"
+        else { return out.text(Self.schema(ofBody: mediaType, definition)) }
+        let reference = "#/components/schemas/" + SchemaText.component(of: definition.id)
+        if isCloudEvent {
+            out.text(
+                "{\"allOf\":[{\"$ref\":\"#/components/schemas/CloudEvent\"},{\"required\":[\"data\"],\"properties\":{\"data\":"
+            )
+        }
+        out.text("{\"$ref\":")
+        JSONText.write(reference, into: &out)
+        out.text("}")
+        if isCloudEvent { out.text("}}]}") }
+    }
+
     private static func schema(ofBody mediaType: String, _ definition: RouteDefinition) -> StaticString {
+        if mediaType == CloudEvents.structured { return "{\"$ref\":\"#/components/schemas/CloudEvent\"}" }
+        if mediaType == "application/cloudevents-batch+json" {
+            return "{\"type\":\"array\",\"items\":{\"$ref\":\"#/components/schemas/CloudEvent\"}}"
+        }
         guard mediaType == "application/json" else {
             return mediaType.hasPrefix("application/vnd.kafka.")
                 ? "{\"$ref\":\"#/components/schemas/KafkaV2Records\"}" : "{}"
@@ -238,6 +267,8 @@ struct OpenAPIDocument: ~Copyable {
         "Shard":{"type":"object","properties":{"message":{"type":"string"},"event_id":{"type":"string"},\
         "request_id":{"type":"string"},"sequenceNumber":{"type":"string"},"shardId":{"type":"string"},\
         "partition":{"type":"integer"},"offset":{"type":"integer"}}},\
+        "CloudEvent":{"type":"object","required":["specversion","id","source","type"],"properties":{"specversion":{"const":"1.0"},\
+        "id":{"type":"string","minLength":1},"source":{"type":"string","minLength":1},"type":{"type":"string","minLength":1}}},\
         "Envelope":{"type":"object","required":["event_type","payload"],"properties":{"event_type":{"type":"string",\
         "pattern":"^[^\\u0000]+$","maxLength":1024},"payload":{"type":"object"},"timestamp":{"type":["string","number","null"]}}},\
         "KafkaV2Records":{"type":"object","required":["records"],"properties":{"records":{"type":"array","minItems":1,\

@@ -23,6 +23,8 @@ struct RouteDefinition {
     var rate: RequestRate?
     /// Web pages of which origins may use it; nil: those of none but its own.
     var cors: CORSPolicy?
+    /// What its schema says, as JSON, for the description of the routes; nil: nothing.
+    var schemaText: [UInt8]?
     /// What a configured route makes of its events; nil of the built-in ones, whose endpoints know.
     var plan: IngestPlan?
 

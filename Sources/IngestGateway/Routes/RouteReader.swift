@@ -67,7 +67,8 @@ struct RouteReader {
             authentication: authentication, webhook: webhook,
             maxBodyBytes: fields["max_body"]?.bytes(1...Int64(Int32.max)) ?? maxBodyBytes,
             isBodyLimited: fields["max_body"] != nil, mediaTypes: formats(reply),
-            topic: topic(), rate: rate(), cors: fields["cors"].flatMap { CORSPolicy($0, methods: methods) }, plan: plan)
+            topic: topic(), rate: rate(), cors: fields["cors"].flatMap { CORSPolicy($0, methods: methods) },
+            schemaText: fields["schema"].map { SchemaText.json($0.node, of: id) }, plan: plan)
     }
 
     /// Who may ask: what `http.auth` says, who signs, or who has shown a certificate.
