@@ -9,7 +9,7 @@ extension Emitter {
             for field in structure.fields where field.tag == nil {
                 emitter.when(field.versions.condition(within: structure.versions)) {
                     $0.line(
-                        "\(field.identifier) = \(decodeExpression(field, message, field.isClassic ? "false" : flexible))"
+                        "\(field.reference) = \(decodeExpression(field, message, field.isClassic ? "false" : flexible))"
                     )
                 }
             }
@@ -33,7 +33,7 @@ extension Emitter {
                     low: max(structure.versions.low, message.flexibleFrom!), high: structure.versions.high)
                 let condition = field.versions.condition(within: outer).map { " where \($0)" } ?? ""
                 emitter.line("case \(field.tag!)\(condition):")
-                emitter.line("    \(field.identifier) = \(decodeExpression(field, message, "true"))")
+                emitter.line("    \(field.reference) = \(decodeExpression(field, message, "true"))")
                 emitter.line("    try reader.finish(tag)")
             }
             emitter.line("default: unknownTaggedFields.append(try reader.unknownTaggedField(tag))")
@@ -66,7 +66,7 @@ extension Emitter {
         let outer = VersionRange(
             low: max(structure.versions.low, message.flexibleFrom!), high: structure.versions.high)
         for field in tagged {
-            let set = field.isSet(field.identifier)
+            let set = field.isSet(field.reference)
             let condition = field.versions.condition(within: outer).map { "\($0) && \(set)" } ?? set
             block("if \(condition)") { emitter in
                 emitter.line("var body = ByteWriter(capacity: 64)")
@@ -84,7 +84,7 @@ extension Emitter {
                 let condition = field.versions.condition(within: structure.versions)
                 if let condition, !field.isIgnorable {
                     let absent = condition.contains("&&") ? "!(\(condition))" : negated(condition)
-                    emitter.block("if \(absent) && \(field.isSet(field.identifier))") {
+                    emitter.block("if \(absent) && \(field.isSet(field.reference))") {
                         $0.line("return \"\(field.name)\"")
                     }
                 }
@@ -105,7 +105,7 @@ extension Emitter {
     private mutating func emitInnerCheck(_ field: Field) {
         let name = "if let name = element.unsupportedField(in: version) { return name }"
         if case .array = field.type {
-            block("for element in \(field.identifier)\(field.nullable == nil ? "" : " ?? []")") { $0.line(name) }
+            block("for element in \(field.reference)\(field.nullable == nil ? "" : " ?? []")") { $0.line(name) }
         } else if field.nullable != nil {
             line("if let name = \(field.name)?.unsupportedField(in: version) { return name }")
         } else {
@@ -120,17 +120,17 @@ extension Emitter {
 
     private mutating func emitWrite(_ field: Field, _ message: Message, _ flexible: String, to writer: String) {
         if let fixed = field.type.fixed {
-            line("\(writer).\(fixed.method)(\(field.identifier))")
+            line("\(writer).\(fixed.method)(\(field.reference))")
             return
         }
         if case .structure = field.type {
             line(
                 field.nullable == nil
-                    ? "\(field.identifier).encode(to: &\(writer), version: version)"
-                    : "\(writer).nullableStructure(\(field.identifier), version)")
+                    ? "\(field.reference).encode(to: &\(writer), version: version)"
+                    : "\(writer).nullableStructure(\(field.reference), version)")
             return
         }
-        var arguments = "\(field.identifier), \(flexible)"
+        var arguments = "\(field.reference), \(flexible)"
         if case .array(let element) = field.type, message.inner(element) != nil { arguments += ", version" }
         if let allowed = field.nullable?.condition(within: field.versions) { arguments += ", allowed: \(allowed)" }
         line("\(writer).\(method(field.nullable == nil ? "" : "nullable", field.type))(\(arguments))")

@@ -50,6 +50,8 @@ extension FieldType {
 extension Field {
     /// The field's name in Swift source.
     var identifier: String { name == "protocol" ? "`protocol`" : name }
+    /// The name where a parameter may have the same.
+    var reference: String { name == "version" ? "self.version" : identifier }
 
     var swiftType: String { type.swiftType + (nullable == nil ? "" : "?") }
 

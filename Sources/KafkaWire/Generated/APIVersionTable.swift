@@ -48,6 +48,8 @@ extension APIKey {
         case .describeProducers: 0...0
         case .describeTransactions: 0...0
         case .listTransactions: 0...2
+        case .consumerGroupHeartbeat: 0...1
+        case .consumerGroupDescribe: 0...1
         case .listConfigResources: 0...1
         case .describeTopicPartitions: 0...0
         case .describeGatewayKeys: 0...0
@@ -110,6 +112,8 @@ extension APIKey {
         case .describeProducers: 0
         case .describeTransactions: 0
         case .listTransactions: 0
+        case .consumerGroupHeartbeat: 0
+        case .consumerGroupDescribe: 0
         case .listConfigResources: 0
         case .describeTopicPartitions: 0
         case .describeGatewayKeys: 0

@@ -23,7 +23,8 @@ let requestTypes: [any KafkaRequest.Type] = [
     AlterUserScramCredentialsRequest.self, DescribeGatewayKeysRequest.self, AlterGatewayKeysRequest.self,
     SaslHandshakeRequest.self, SaslAuthenticateRequest.self, AddPartitionsToTxnRequest.self, AddOffsetsToTxnRequest.self,
     EndTxnRequest.self, WriteTxnMarkersRequest.self, TxnOffsetCommitRequest.self, DescribeProducersRequest.self,
-    DescribeTransactionsRequest.self, ListTransactionsRequest.self,
+    DescribeTransactionsRequest.self, ListTransactionsRequest.self, ConsumerGroupHeartbeatRequest.self,
+    ConsumerGroupDescribeRequest.self,
 ]
 
 private func roundTrip<Message: KafkaRequest>(_: Message.Type, version: Int16, _ body: UnsafeRawBufferPointer) {
