@@ -61,7 +61,9 @@ extension GroupCoordinator: StateCoordinator {
 
     /// Serves a shard whose log was replayed: sessions of the members that were recorded begin.
     func begin(_ shard: Lock<Shard>) {
-        deliver(run(shard, isBeginning: true) { machine, now in machine.loaded(now: now) })
+        let outcome = run(shard, isBeginning: true) { machine, now in machine.loaded(now: now) }
+        deliver(outcome)
+        begin(outcome.work, isVisible: { _ in true })
         sweepMissed(in: shard)
     }
 

@@ -71,6 +71,7 @@ public final class GroupCoordinator: Sendable {
     /// A log below this size, in bytes, is not worth rewriting.
     let rewriteFloor: Int64
     let wiring = Lock<Wiring?>(nil)
+    let patternQueue = Lock(PatternQueue())
     let signal = Signal()
     /// Monotonic milliseconds at which the timer thread wakes by itself.
     private let wakeAtMs = Atomic<Int64>(.max)
@@ -127,9 +128,15 @@ public final class GroupCoordinator: Sendable {
     // MARK: Requests
 
     /// Runs one event of the group's shard, which may run twice and must be about this group alone. Its replies are
-    /// delivered to the sink, perhaps before this returns.
-    public func perform(group groupID: String, _ event: (inout GroupShard, CoordinatorTime) -> GroupActions) {
-        deliver(run(shards[Int(partitionIndex(of: groupID))], of: groupID, event))
+    /// delivered to the sink, perhaps before this returns. `isVisible`: which topics the client may know of, where patterns have to
+    /// be looked up.
+    public func perform(
+        group groupID: String, isVisible: @escaping @Sendable (String) -> Bool = { _ in true },
+        _ event: (inout GroupShard, CoordinatorTime) -> GroupActions
+    ) {
+        let outcome = run(shards[Int(partitionIndex(of: groupID))], of: groupID, event)
+        deliver(outcome)
+        if !outcome.work.isEmpty { begin(outcome.work, isVisible: isVisible) }
     }
 
     /// Runs one event of the group's shard, and returns the reply to `waiter` instead of delivering it. The reply is
@@ -189,6 +196,7 @@ public final class GroupCoordinator: Sendable {
         var abandoned: [WaiterID] = []
         /// Bytes that were appended.
         var bytes = 0
+        var work: [GroupWork] = []
     }
 
     /// Runs an event of the group, or of the whole shard (nil). Where the log takes nothing it runs twice. `isBeginning`: it is the
@@ -217,7 +225,8 @@ public final class GroupCoordinator: Sendable {
                     lost += readBack(&shard, now)
                 } else {
                     outcome = Outcome(
-                        replies: actions.replies, ticket: shard.ticket, bytes: Int(shard.rewrite.logBytes - before))
+                        replies: actions.replies, ticket: shard.ticket, bytes: Int(shard.rewrite.logBytes - before),
+                        work: actions.work)
                 }
             }
             count(&shard)
@@ -266,10 +275,10 @@ public final class GroupCoordinator: Sendable {
         return outcome
     }
 
-    /// Gives the machine the values that it needs from outside: the log's batch limit and the memory of the other
-    /// shards.
+    /// Gives the machine what it needs from outside: the log's batch limit, the memory of the other shards, the topics.
     func prepare(_ shard: inout Shard) {
         shard.prepare(memoryBytes: memoryBytes.load(ordering: .relaxed))
+        shard.machine.topics = topics
     }
 
     func count(_ shard: inout Shard) {
@@ -302,6 +311,8 @@ public final class GroupCoordinator: Sendable {
                         }
                         let outcome = run(shard) { machine, now in machine.advance(now: now) }
                         deliver(outcome)
+                        // A timer asks for assignments alone.
+                        begin(outcome.work, isVisible: { _ in true })
                         // The timer stays due for as long as the log takes nothing.
                         if outcome.refused {
                             earliest = min(earliest, now + Self.refusedPollMs)

@@ -8,6 +8,7 @@ extension ClassicGroup {
         _ request: SyncGroupRequest, _ context: RequestContext, _ waiter: WaiterID, _ shard: inout ShardContext
     ) {
         let parked = ParkedRequest(waiter: waiter, apiVersion: context.apiVersion)
+        if consumer != nil { return shard.answerSync(parked, consumer!.sync(request, &shard)) }
         if let error = refusal(of: request, context) {
             return shard.answerSync(parked, SyncGroupResponse(refusing: error))
         }
@@ -66,6 +67,7 @@ extension ClassicGroup {
     }
 
     mutating func heartbeat(_ request: HeartbeatRequest, _ shard: inout ShardContext) -> ErrorCode {
+        if consumer != nil { return consumer!.heartbeat(request, &shard) }
         if let error = refusal(ofMember: request.memberID, instanceID: request.groupInstanceID) { return error }
         if request.generationID != generationID { return .illegalGeneration }
         keepAlive(request.memberID, &shard)
@@ -76,6 +78,10 @@ extension ClassicGroup {
     mutating func leave(
         _ leaving: [LeaveGroupRequest.MemberIdentity], _ shard: inout ShardContext
     ) -> [LeaveGroupResponse.MemberResponse] {
+        if consumer != nil {
+            defer { downgradeIfClassic(&shard) }
+            return consumer!.leave(leaving, &shard)
+        }
         let outcomes = leaving.map { identity in
             var outcome = LeaveGroupResponse.MemberResponse()
             outcome.memberID = identity.memberID

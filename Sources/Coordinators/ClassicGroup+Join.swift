@@ -7,6 +7,10 @@ extension ClassicGroup {
         _ request: JoinGroupRequest, _ context: RequestContext, _ waiter: WaiterID, _ shard: inout ShardContext
     ) {
         let parked = ParkedRequest(waiter: waiter, apiVersion: context.apiVersion)
+        if consumer != nil {
+            shard.answerJoin(parked, consumer!.join(request, context, &shard))
+            return downgradeIfClassic(&shard)
+        }
         guard hasRoom(for: request, shard.settings) else {
             // Over capacity, the last to rejoin goes; the others may now be complete.
             remove(request.memberID, &shard)

@@ -58,7 +58,8 @@ extension ClassicGroup {
     /// Returns whether the group subscribes to a topic. When its topics are not known, a consumer group is taken to
     /// subscribe to all, so that nothing of it is deleted.
     func isSubscribed(to topic: String) -> Bool {
-        subscribedTopics?.contains(ExactString(topic)) ?? usesConsumerProtocol
+        if let consumer { return consumer.isSubscribed(to: topic) }
+        return subscribedTopics?.contains(ExactString(topic)) ?? usesConsumerProtocol
     }
 }
 

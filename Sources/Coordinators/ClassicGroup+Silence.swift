@@ -5,6 +5,12 @@ internal import KafkaWire
 extension ClassicGroup {
     /// Does what a timer of the group is for: removes a member whose session has ended, ends a join or a sync.
     mutating func timerFired(_ entry: DeadlineQueue.Entry, _ shard: inout ShardContext) {
+        if consumer != nil {
+            let hadMembers = consumer!.members.count
+            consumer!.timerFired(entry, &shard)
+            if consumer!.members.count < hadMembers { downgradeIfClassic(&shard) }
+            return
+        }
         let now = shard.now.monotonicMs
         switch entry.subject {
         case .join:
@@ -22,6 +28,7 @@ extension ClassicGroup {
             guard pendingFires(memberID, entry, now: now, in: &shard.timers) else { return }
             remove(memberID, &shard)
             completeJoinIfAllRejoined(&shard)
+        case .rebalance, .assignment: break
         }
     }
 
@@ -35,7 +42,7 @@ extension ClassicGroup {
         add(syncTimer, .sync)
         for (memberID, member) in members { add(member.session, .session(memberID: memberID.text)) }
         for (memberID, timer) in pendingMembers { add(timer, .pendingMember(memberID: memberID.text)) }
-        return entries
+        return entries + (consumer?.timerEntries ?? [])
     }
 
     /// Removes the members that never fetched their assignment, or, the leader, never made it.

@@ -117,6 +117,8 @@ struct ClassicGroup: Sendable {
     /// Set while the initial delay runs.
     var initialDelay: InitialDelay?
     var offsets = CommittedOffsets()
+    /// Set while it is a group of the consumer protocol: then it has no members of its own, is Empty, and keeps the offsets.
+    var consumer: ConsumerGroup?
     /// Producers with unfinished transactions that hold offsets of this group.
     var openTransactions: Set<ProducerID> = []
     /// The newest metadata record of this group that the log has (or is about to have): its last completed generation.
@@ -126,7 +128,7 @@ struct ClassicGroup: Sendable {
     private var recordedBytes = 0
     /// Memory of all members; see `GroupMember.memoryBytes`.
     var memberBytes = 0
-    var isRecorded: Bool { recorded != nil }
+    var isRecorded: Bool { recorded != nil || consumer != nil }
     /// Members whose JoinGroup is parked.
     var rejoinedCount = 0
     private var joins: UInt64 = 0
@@ -141,6 +143,13 @@ struct ClassicGroup: Sendable {
     init(groupID: String, wallClockMs: Int64?) {
         self.groupID = groupID
         stateTimestampMs = wallClockMs
+    }
+
+    /// Makes a group that has the offsets of another and nothing else: nobody ever joined it.
+    init(offsetsOf other: ClassicGroup?, _ groupID: String) {
+        self.init(groupID: groupID, wallClockMs: nil)
+        offsets = other?.offsets ?? CommittedOffsets()
+        openTransactions = other?.openTransactions ?? []
     }
 
     /// Whether nothing is left that anybody could ask for, or that a restart would bring back.
@@ -162,10 +171,14 @@ struct ClassicGroup: Sendable {
     /// Bytes of memory, about. Assignments count in the record.
     var memoryBytes: Int {
         Self.emptyBytes + listedTextBytes + descriptionBytes + pendingBytes + subscribedBytes + offsets.memoryBytes
+            + (consumer?.memoryBytes ?? 0)
     }
 
     /// Bytes of the records that a log needs of it, about.
-    var liveBytes: Int { (isRecorded ? listedTextBytes + recordedBytes : 0) + offsets.recordBytes(of: groupID) }
+    var liveBytes: Int {
+        (isRecorded ? listedTextBytes + recordedBytes : 0) + offsets.recordBytes(of: groupID)
+            + (consumer?.recordBytes ?? 0)
+    }
 
     /// Bytes of a group besides all that is in it.
     static let emptyBytes = 512
@@ -235,6 +248,14 @@ struct ClassicGroup: Sendable {
         previousState = state
         state = next
         stateTimestampMs = wallClockMs
+    }
+
+    /// Takes up a generation whose members were added, as a stable one.
+    mutating func resume(generation: Int32, wallClockMs: Int64) {
+        generationID = generation
+        protocolName = selectProtocol()
+        restore(stateTimestampMs: wallClockMs)
+        refreshSubscribedTopics()
     }
 
     /// Takes up the state that replay found, with the last generation of its members.

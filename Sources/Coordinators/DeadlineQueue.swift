@@ -10,11 +10,15 @@ enum TimerSubject: Hashable, Sendable {
     case session(memberID: String)
     /// A member id given out with MEMBER_ID_REQUIRED.
     case pendingMember(memberID: String)
+    /// The time by which a member of a consumer group has to have given up what it was told to.
+    case rebalance(memberID: String)
+    /// A consumer group's next target assignment.
+    case assignment
 
     var textBytes: Int {
         switch self {
-        case .join, .sync: 0
-        case .session(let memberID), .pendingMember(let memberID): memberID.utf8.count
+        case .join, .sync, .assignment: 0
+        case .session(let memberID), .pendingMember(let memberID), .rebalance(let memberID): memberID.utf8.count
         }
     }
 }

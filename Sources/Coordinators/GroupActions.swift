@@ -36,6 +36,7 @@ public enum GroupReply: Equatable, Sendable {
     case join(JoinGroupResponse)
     case sync(SyncGroupResponse)
     case heartbeat(HeartbeatResponse)
+    case consumerHeartbeat(ConsumerGroupHeartbeatResponse)
     case leave(LeaveGroupResponse)
     case offsetCommit(OffsetCommitResponse)
     /// One outcome for each partition of the request, in its order.
@@ -77,12 +78,22 @@ public struct GroupActions: Equatable, Sendable {
     public var producer: TransactionalProducer?
     /// Each waiter gets exactly one reply, unless the caller said `waiterGone`.
     public var replies: [Reply] = []
+    /// What takes long, to be done outside of the shard's lock; what is not done is asked for again.
+    public var work: [GroupWork] = []
 
     public init() {}
 
-    public var isEmpty: Bool { records.isEmpty && replies.isEmpty }
+    public var isEmpty: Bool { records.isEmpty && replies.isEmpty && work.isEmpty }
 
     mutating func reply(_ waiter: WaiterID, _ reply: GroupReply) {
         replies.append(Reply(waiter: waiter, reply: reply))
     }
+}
+
+/// What an event wants to be done by somebody who may take his time.
+public enum GroupWork: Equatable, Sendable {
+    /// A target assignment: `GroupShard.assignmentWork` gives what is to be done, `assignmentMade` takes what came of it.
+    case assignment(groupID: String)
+    /// A look-up of the topics that patterns stand for: `patternWork` and `patternsFound`.
+    case patterns(groupID: String)
 }

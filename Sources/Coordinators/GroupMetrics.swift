@@ -2,7 +2,7 @@
 public struct GroupMetrics: Equatable, Sendable {
     /// Grow only.
     public struct Counters: Equatable, Sendable {
-        /// Generations that got their leader's assignment.
+        /// Generations that got their leader's assignment, and target assignments of consumer groups.
         public var completedRebalances: UInt64 = 0
         /// Members whose session, join or sync timeout ran out.
         public var expiredMembers: UInt64 = 0
@@ -19,6 +19,7 @@ public struct GroupMetrics: Equatable, Sendable {
     }
 
     public var groups: [GroupState: Int] = [:]
+    public var consumerGroups: [ConsumerGroupState: Int] = [:]
     public var members = 0
     public var pendingMembers = 0
     public var offsets = 0

@@ -21,10 +21,12 @@ internal import KafkaWire
 ///                                                                                                (written)
 /// value 4  as 3 with compact lengths and tags
 /// ```
-/// Keys of other versions belong to group types that this coordinator does not keep.
+/// Keys of versions 3 to 8 and 16 are those of consumer groups (`ConsumerGroupRecord`); others belong to group types that this
+/// coordinator does not keep.
 enum GroupRecord: Equatable {
     case offset(OffsetKey, CommittedOffset?)
     case group(groupID: String, GroupMetadataValue?)
+    case consumer(groupID: String, ConsumerGroupRecord)
     case unknown(keyVersion: Int16)
 
     struct OffsetKey: Hashable {
@@ -49,6 +51,7 @@ enum GroupRecord: Equatable {
             encodable.group = groupID
             return CoordinatorRecord(
                 key: encodable.encodedWithVersion(), value: metadata.map { $0.encodedWithVersion(3) })
+        case .consumer(let groupID, let record): return record.encoded(of: groupID)
         case .unknown(let version):
             preconditionFailure("a record of unknown key version \(version) is never written")
         }
@@ -91,7 +94,11 @@ enum GroupRecord: Equatable {
                     return try GroupMetadataValue(withVersionFrom: &reader)
                 })
         default:
-            self = .unknown(keyVersion: version)
+            if let (groupID, record) = try ConsumerGroupRecord.read(version, &reader, value) {
+                self = .consumer(groupID: groupID, record)
+            } else {
+                self = .unknown(keyVersion: version)
+            }
         }
     }
 

@@ -14,6 +14,10 @@ extension GroupReply {
         case .heartbeat(var response):
             response.errorCode = error.rawValue
             return .heartbeat(response)
+        case .consumerHeartbeat:
+            var response = ConsumerGroupHeartbeatResponse()
+            response.errorCode = error.rawValue
+            return .consumerHeartbeat(response)
         case .leave:
             var response = LeaveGroupResponse()
             response.errorCode = error.rawValue

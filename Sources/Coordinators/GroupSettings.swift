@@ -24,5 +24,36 @@ public struct GroupSettings: Equatable, Sendable {
     /// half a million committed offsets and 50,000 members.
     public var maxMemoryBytes = 192 << 20
 
+    // MARK: Consumer groups (KIP-848)
+
+    /// `group.consumer.session.timeout.ms`: how long a member may be silent.
+    public var consumerSessionTimeoutMs: Int32 = 45_000
+    /// `group.consumer.heartbeat.interval.ms`: what members are told.
+    public var consumerHeartbeatIntervalMs: Int32 = 5_000
+    /// `group.consumer.max.size`: members of one group.
+    public var consumerMaxSize: Int = Int(Int32.max)
+    /// `group.consumer.assignors`, the default first.
+    public var consumerAssignors: [ServerAssignor] = [.uniform, .range]
+    /// `group.consumer.assignment.interval.ms`: the least between two target assignments of a group. Source: KIP-1263.
+    public var consumerAssignmentIntervalMs: Int32 = 1_000
+    /// `group.consumer.regex.refresh.interval.ms`: when patterns are looked up anew, without any change of topics: a client's
+    /// rights may have changed.
+    public var consumerPatternRefreshMs: Int32 = 600_000
+    /// `group.consumer.migration.policy`.
+    public var migrationPolicy = GroupMigrationPolicy.bidirectional
+
     public init() {}
+}
+
+/// Which groups with members may go over to the other protocol. Empty ones always may.
+public enum GroupMigrationPolicy: String, CaseIterable, Sendable {
+    case bidirectional
+    /// From the classic protocol to the consumer protocol.
+    case upgrade
+    /// Back.
+    case downgrade
+    case disabled
+
+    var allowsUpgrade: Bool { self == .bidirectional || self == .upgrade }
+    var allowsDowngrade: Bool { self == .bidirectional || self == .downgrade }
 }

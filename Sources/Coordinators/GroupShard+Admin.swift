@@ -22,6 +22,14 @@ extension GroupShard {
             }
             return response
         }
+        if group.consumer != nil {
+            response.groupState = GroupState.dead.rawValue
+            if apiVersion >= 6 {
+                response.errorCode = ErrorCode.groupIDNotFound.rawValue
+                response.errorMessage = "Group \(groupID) is not a classic group."
+            }
+            return response
+        }
         response.groupState = group.state.rawValue
         response.protocolType = group.protocolType ?? ""
         // Before Stable, metadata and assignments are those of nobody's generation.
@@ -74,22 +82,31 @@ extension GroupShard {
         entry.groupID.utf8.count + entry.protocolType.utf8.count > usualListedText
     }
 
-    /// Lists the next of the shard's groups that are in these states (`GroupState.listed`), in no order, until the walk
-    /// through `.groups` is complete. A shard that loads answers COORDINATOR_LOAD_IN_PROGRESS; one led elsewhere has no
+    /// Lists the next of the shard's groups that are in these states (`GroupState.listed`; `consumer`:
+    /// `ConsumerGroupState.listed`), in no order, until the walk through `.groups` is complete. A shard that loads answers COORDINATOR_LOAD_IN_PROGRESS; one led elsewhere has no
     /// groups to list.
     public func listGroups(
-        in states: Set<GroupState>, _ walk: inout ShardWalk
+        in states: Set<GroupState>, consumer: Set<ConsumerGroupState> = [], _ walk: inout ShardWalk
     ) -> (error: ErrorCode, groups: [ListGroupsResponse.ListedGroup]) {
-        guard phase == .active, !states.isEmpty else {
+        guard phase == .active, !states.isEmpty || !consumer.isEmpty else {
             walk.end()
             return (phase == .loading ? .coordinatorLoadInProgress : .none, [])
         }
         var listed: [ListGroupsResponse.ListedGroup] = []
         var room = Self.maxStepEntries
         while let part = walk.next(in: self, &room) {
-            guard let group = groups[part.groupID], states.contains(group.state) else { continue }
+            guard let group = groups[part.groupID] else { continue }
             var entry = ListGroupsResponse.ListedGroup()
             entry.groupID = part.groupID.text
+            if let state = group.consumer?.state {
+                guard consumer.contains(state) else { continue }
+                entry.protocolType = ConsumerProtocol.type
+                entry.groupState = state.rawValue
+                entry.groupType = ConsumerGroup.typeName
+                listed.append(entry)
+                continue
+            }
+            guard states.contains(group.state) else { continue }
             entry.protocolType = group.protocolType ?? ""
             entry.groupState = group.state.rawValue
             entry.groupType = ClassicGroup.typeName
@@ -116,7 +133,9 @@ extension GroupShard {
     private mutating func deleteGroup(_ groupID: String) -> (ErrorCode, String?) {
         if let phaseError { return (phaseError, nil) }
         guard let state = groups[groupID]?.state else { return (.groupIDNotFound, "Group \(groupID) not found.") }
-        guard state == .empty else { return (.nonEmptyGroup, "The group \(groupID) is not empty.") }
+        guard state == .empty, groups[groupID]!.consumer?.isEmpty != false else {
+            return (.nonEmptyGroup, "The group \(groupID) is not empty.")
+        }
         let isRecorded = groups[groupID]!.isRecorded
         for (topic, indexes) in offsetIndexes(of: groupID) {
             for index in indexes { delete(topic, index, of: groupID) }

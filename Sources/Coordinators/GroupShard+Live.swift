@@ -34,6 +34,7 @@ extension GroupShard {
             records.append(encoded)
         }
         while let part = walk.next(in: self, &room) {
+            if part.isFirst, let consumer = groups[part.groupID]?.consumer { consumer.records.forEach(add) }
             if part.isFirst, let metadata = groups[part.groupID]?.recorded {
                 add(.group(groupID: part.groupID.text, metadata))
             }

@@ -17,6 +17,7 @@ extension GroupShard {
         } else {
             counting(request.groupID) { shard in
                 shard.createGroup(request.groupID)
+                shard.becomeClassic(request.groupID)
                 shard.groups[request.groupID]!.join(request, requestContext, waiter, &shard.context)
                 shard.dispose(request.groupID)
             }
@@ -35,6 +36,13 @@ extension GroupShard {
         // Members are given their ids by us.
         if !request.memberID.isEmpty, groups[request.groupID] == nil { return .unknownMemberID }
         return nil
+    }
+
+    /// Makes an empty group of the consumer protocol a classic one; its offsets stay.
+    private mutating func becomeClassic(_ groupID: String) {
+        guard let before = groups[groupID], let consumer = before.consumer, consumer.isEmpty else { return }
+        for record in consumer.tombstones { context.write(record) }
+        groups[groupID] = ClassicGroup(offsetsOf: before, groupID)
     }
 
     /// Returns whether the request's strings fit the group's record: compact strings could be longer than that has room
@@ -74,6 +82,7 @@ extension GroupShard {
             // While loading nobody's session runs, so any heartbeat is as good as answered.
             response.errorCode = error == .coordinatorLoadInProgress ? 0 : error.rawValue
         } else {
+            // Of a group of the consumer protocol it may begin a timer, which no footprint has.
             response.errorCode = groups[ExactString(request.groupID)]!.heartbeat(request, &context).rawValue
         }
         context.reply(waiter, .heartbeat(response))

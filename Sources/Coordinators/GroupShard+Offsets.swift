@@ -69,6 +69,7 @@ extension GroupShard {
         var error = commitRefusal(
             groupID: request.groupID, memberID: request.memberID, instanceID: request.groupInstanceID,
             generationID: request.generationIDOrMemberEpoch, isTransactional: false,
+            version: requestContext.apiVersion,
             missingGroup: requestContext.apiVersion >= 9 ? .groupIDNotFound : .illegalGeneration)
         if error == .none, !hasRoom(for: request) { error = .invalidCommitOffsetSize }
         if error == .none {
@@ -92,6 +93,13 @@ extension GroupShard {
                 result.partitionIndex = partition.partitionIndex
                 guard error == .none else {
                     result.errorCode = error.rawValue
+                    return result
+                }
+                let refusal = partitionRefusal(
+                    request.groupID, topic.name, topic.topicID, partition.partitionIndex, request.memberID,
+                    request.generationIDOrMemberEpoch)
+                guard refusal == .none else {
+                    result.errorCode = refusal.rawValue
                     return result
                 }
                 var offset = CommittedOffset(offset: partition.committedOffset)
@@ -150,12 +158,17 @@ extension GroupShard {
     /// management, or from a tool, and the group must have no members.
     func commitRefusal(
         groupID: String, memberID: String, instanceID: String?, generationID: Int32, isTransactional: Bool,
-        missingGroup: ErrorCode
+        version: Int16 = .max, missingGroup: ErrorCode
     ) -> ErrorCode {
         if let phaseError { return phaseError }
         // The empty id is a group of simple consumers, for old clients.
         guard groupID.utf8.count <= Int(Int16.max) else { return .invalidGroupID }
         guard let group = groups[groupID] else { return generationID < 0 ? .none : missingGroup }
+        if let consumer = group.consumer {
+            return consumer.commitRefusal(
+                memberID: memberID, instanceID: instanceID, epoch: generationID, isTransactional: isTransactional,
+                version: version)
+        }
         if generationID < 0 && group.state == .empty { return .none }
         if generationID >= 0 || !memberID.isEmpty || instanceID != nil {
             if let error = group.refusal(ofMember: memberID, instanceID: instanceID) { return error }
@@ -165,6 +178,15 @@ extension GroupShard {
         }
         // The generation is right, so the member has its JoinGroup reply; its assignment is not its own yet.
         return !isTransactional && group.state == .completingRebalance ? .rebalanceInProgress : .none
+    }
+
+    /// Checks one partition of a commit whose member was let in (`commitRefusal`). `topicID`: zero where it is not named.
+    func partitionRefusal(
+        _ groupID: String, _ topic: String, _ topicID: TopicID, _ partition: Int32, _ memberID: String, _ epoch: Int32
+    ) -> ErrorCode {
+        guard let consumer = groups[groupID]?.consumer else { return .none }
+        let id = topicID == .zero ? context.topics.topic(named: topic)?.id : topicID
+        return consumer.commitRefusal(of: id, partition, memberID, epoch)
     }
 
     // MARK: Fetch
@@ -184,6 +206,11 @@ extension GroupShard {
             return response
         }
         let group = groups[request.groupID]
+        let refusal = group?.consumer?.fetchRefusal(memberID: request.memberID, epoch: request.memberEpoch) ?? .none
+        guard refusal == .none else {
+            response.errorCode = refusal.rawValue
+            return response
+        }
         if let topics = request.topics {
             response.topics = topics.map { topic in
                 var result = OffsetFetchResponse.OffsetFetchResponseTopics()

@@ -91,7 +91,11 @@ extension GroupShard {
 
     /// Ends a group that was recorded. Its offsets are gone already.
     mutating func writeTombstone(of groupID: String) {
-        context.write(.group(groupID: groupID, nil))
+        if let consumer = groups[groupID]?.consumer {
+            for record in consumer.tombstones { context.write(record) }
+        } else {
+            context.write(.group(groupID: groupID, nil))
+        }
         groups[groupID] = nil
     }
 }
@@ -99,7 +103,8 @@ extension GroupShard {
 extension ClassicGroup {
     /// Whether nothing is left of the group but its record.
     fileprivate var isOver: Bool {
-        isRecorded && state == .empty && pendingMembers.isEmpty && offsets.isEmpty && openTransactions.isEmpty
+        isRecorded && state == .empty && consumer?.isEmpty != false && pendingMembers.isEmpty && offsets.isEmpty
+            && openTransactions.isEmpty
     }
 
     struct ExpiryBase {
@@ -109,6 +114,10 @@ extension ClassicGroup {
 
     /// The time from which offsets age; `nil` while none may expire.
     fileprivate var expiryBase: ExpiryBase? {
+        // Of topics that nobody reads; those that somebody reads are kept.
+        if let consumer {
+            return ExpiryBase(sinceEmptyMs: consumer.isEmpty ? consumer.assignmentTimestampMs : nil)
+        }
         if protocolType == nil { return ExpiryBase(sinceEmptyMs: nil) }
         switch state {
         case .empty: return ExpiryBase(sinceEmptyMs: stateTimestampMs)

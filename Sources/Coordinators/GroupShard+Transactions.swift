@@ -56,6 +56,10 @@ extension GroupShard {
         if error == .none { createGroup(request.groupID) }
         let outcomes = request.partitions.map { partition -> ErrorCode in
             guard error == .none else { return error }
+            let refusal = partitionRefusal(
+                request.groupID, partition.topicName, partition.topicID, partition.partitionIndex, request.memberID,
+                request.generationID)
+            guard refusal == .none else { return refusal }
             var offset = CommittedOffset(offset: partition.offset)
             offset.leaderEpoch = partition.leaderEpoch
             offset.metadata = partition.metadata ?? ""

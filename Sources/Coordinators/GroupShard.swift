@@ -42,6 +42,12 @@ public struct GroupShard: Sendable {
         set { context.maxBatchBytes = newValue }
     }
 
+    /// The topics that there are, for groups that are assigned their partitions. To be kept up to date.
+    public var topics: any GroupTopics {
+        get { context.topics }
+        set { context.topics = newValue }
+    }
+
     /// Bytes of memory that the shard's groups take, about, with places that others have left and offsets that are pending.
     public var memoryBytes: Int { context.footprint.memoryBytes + context.idleBytes + context.pendingBytes }
 
@@ -96,15 +102,31 @@ public struct GroupShard: Sendable {
         switch try GroupRecord(key: key, value: value) {
         case .offset(let key, let offset): apply(key, offset, producerID: producerID)
         case .group(let groupID, let metadata): replayGroup(groupID, metadata)
+        case .consumer(let groupID, let record): replayConsumer(groupID, record)
         case .unknown: context.counters.skippedRecords += 1
         }
     }
 
+    /// The last record tells what a group is, classic or consumer: tombstones of what it was before may come behind those of what it
+    /// is.
+    private mutating func replayConsumer(_ groupID: String, _ record: ConsumerGroupRecord) {
+        if groups[groupID]?.consumer == nil {
+            if record.isTombstone { return }
+            var group = ClassicGroup(offsetsOf: groups[groupID], groupID)
+            group.consumer = ConsumerGroup(groupID: groupID)
+            groups[groupID] = group
+        }
+        if case .epoch(nil) = record {
+            groups[groupID]!.consumer = nil
+            return dispose(groupID)
+        }
+        groups[groupID]!.consumer!.replay(record)
+    }
+
     private mutating func replayGroup(_ groupID: String, _ metadata: GroupMetadataValue?) {
-        var group = ClassicGroup(groupID: groupID, wallClockMs: nil)
+        if metadata == nil, groups[groupID]?.consumer != nil { return }
         // Offsets have records of their own; those before this record stay.
-        group.offsets = groups[groupID]?.offsets ?? CommittedOffsets()
-        group.openTransactions = groups[groupID]?.openTransactions ?? []
+        var group = ClassicGroup(offsetsOf: groups[groupID], groupID)
         if let metadata {
             group.restore(metadata)
         } else if group.offsets.isEmpty && group.openTransactions.isEmpty {
@@ -122,7 +144,10 @@ public struct GroupShard: Sendable {
         for group in groups.values { context.footprint.replace(Footprint(), by: group.footprint) }
         context.idleBytes = groups.idleBytes
         context.begin(now)
-        for groupID in groups.keys where !groups[groupID]!.members.isEmpty { groups[groupID]!.takeUp(&context) }
+        for groupID in groups.keys {
+            if !groups[groupID]!.members.isEmpty { groups[groupID]!.takeUp(&context) }
+            groups[groupID]!.consumer?.takeUp(&context)
+        }
         return context.finish()
     }
 
@@ -208,6 +233,7 @@ public struct GroupShard: Sendable {
     public func view(of groupID: String) -> GroupShard {
         var view = GroupShard(settings: context.settings)
         view.phase = phase
+        view.context.topics = context.topics
         guard let group = groups[groupID] else { return view }
         view.groups[groupID] = group
         for producer in group.openTransactions {
@@ -249,8 +275,13 @@ public struct GroupShard: Sendable {
     public var metrics: GroupMetrics {
         var metrics = GroupMetrics()
         for group in groups.values {
-            metrics.groups[group.state, default: 0] += 1
-            metrics.members += group.members.count
+            if let consumer = group.consumer {
+                metrics.consumerGroups[consumer.state, default: 0] += 1
+                metrics.members += consumer.members.count
+            } else {
+                metrics.groups[group.state, default: 0] += 1
+                metrics.members += group.members.count
+            }
             metrics.pendingMembers += group.pendingMembers.count
             metrics.offsets += group.offsets.count
         }

@@ -1,3 +1,5 @@
+import KafkaModel
+
 /// Makes member ids: the client's (or instance's) id, a dash, and a random version-4 UUID, as Kafka's coordinator does.
 struct MemberIDSource: Sendable {
     /// Of a longer client id only so many bytes, of whole characters, begin the member id. (Not so many of Swift's
@@ -9,6 +11,11 @@ struct MemberIDSource: Sendable {
     private var random: any RandomNumberGenerator & Sendable
 
     init(_ random: any RandomNumberGenerator & Sendable) { self.random = random }
+
+    /// An id of a UUID alone, in Kafka's form of 22 letters.
+    mutating func nextUUID() -> String {
+        TopicID.random(using: &random).description
+    }
 
     mutating func next(prefix: String) -> String {
         let high = (random.next() & 0xffff_ffff_ffff_0fff) | 0x4000

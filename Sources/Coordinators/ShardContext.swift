@@ -11,6 +11,8 @@ struct ShardContext: Sendable {
     }
 
     let settings: GroupSettings
+    /// See `GroupShard.topics`.
+    var topics: any GroupTopics = NoTopics()
     /// See `GroupShard.maxBatchBytes`.
     var maxBatchBytes = GroupShard.defaultMaxBatchBytes
     /// What all groups of the shard take of memory.

@@ -91,7 +91,7 @@ struct SlotTable<Key: Hashable & Sendable, Value: Sendable>: Sendable {
 
     // MARK: Memory
 
-    /// Slots that a table keeps whatever is in it: 30 KB where an entry is a group.
+    /// Slots that a table keeps whatever is in it: some 50 KB where an entry is a group.
     private static var keptSlots: Int { 64 }
 
     /// Bytes of slots without an entry, beyond what a table that grows has in reserve.

@@ -113,12 +113,13 @@ extension API {
     }
 
     /// Serves events of a group, whose reply comes through the loop's table of waiters. `prepare` takes out what the
-    /// coordinator is not asked about. Who may not do `operation` with the group gets `refused`. `tell` hears of what the event
+    /// coordinator is not asked about. Who may not do `operation` with the group gets `refused`, and so does whom `check` refuses. `tell` hears of what the event
     /// has brought, within the group's turn.
     static func group<Asked: KafkaRequest>(
         _ type: Asked.Type, _ price: RequestPrice, operation: AclOperation = .read,
         groupID: @escaping @Sendable (Asked) -> String,
         refused: @escaping @Sendable (Asked, ErrorCode, _ version: Int16) -> Asked.Response,
+        check: @escaping @Sendable (Asked, AnswerContext) -> ErrorCode? = { _, _ in nil },
         prepare: @escaping @Sendable (inout Asked, AnswerContext) -> [OffsetCommitResponse.OffsetCommitResponseTopic] =
             { _, _ in [] },
         event: @escaping @Sendable (inout GroupShard, Asked, RequestContext, WaiterID, CoordinatorTime) -> GroupActions,
@@ -128,12 +129,15 @@ extension API {
             let context = connection.answerContext(request.ticket)
             if request.frame.count > context.permissions.inlineRequestBytes {
                 return connection.groupElsewhere(
-                    request, type, price, operation, groupID, refused, prepare, event, tell)
+                    request, type, price, operation, groupID, refused, check, prepare, event, tell)
             }
             var asked = try request.decode(type)
             if !context.permissions.allows(operation, group: groupID(asked)) {
                 return connection.reply(
                     refused(asked, .groupAuthorizationFailed, context.version), to: context.ticket)
+            }
+            if let error = check(asked, context) {
+                return connection.reply(refused(asked, error, context.version), to: context.ticket)
             }
             connection.refusedCommits = prepare(&asked, context)
             let id = groupID(asked)
@@ -167,6 +171,7 @@ extension KafkaConnection {
         _ request: borrowing Request, _ type: Asked.Type, _ price: RequestPrice, _ operation: AclOperation,
         _ groupID: @escaping @Sendable (Asked) -> String,
         _ refused: @escaping @Sendable (Asked, ErrorCode, _ version: Int16) -> Asked.Response,
+        _ check: @escaping @Sendable (Asked, AnswerContext) -> ErrorCode?,
         _ prepare: @escaping @Sendable (inout Asked, AnswerContext) -> [OffsetCommitResponse.OffsetCommitResponseTopic],
         _ event:
             @escaping @Sendable (inout GroupShard, Asked, RequestContext, WaiterID, CoordinatorTime) -> GroupActions,
@@ -185,9 +190,10 @@ extension KafkaConnection {
         decodeElsewhere(request, type, price, refused: forget) { asked, done in
             var asked = asked
             let name = groupID(asked)
-            if !context.permissions.allows(operation, group: name) {
+            let isAllowed = context.permissions.allows(operation, group: name)
+            if let error = isAllowed ? check(asked, context) : .groupAuthorizationFailed {
                 forget()
-                let response = refused(asked, .groupAuthorizationFailed, context.version)
+                let response = refused(asked, error, context.version)
                 // Of the request's own text: as long as that, about.
                 return done(
                     PreparedReply(Answer(response: response), context.ticket, expected: frameBytes, pool: pool))
@@ -205,7 +211,7 @@ extension KafkaConnection {
                 handler.refusedCommits = apart
                 handler.parked = .group(waiter, groupID: name)
             }
-            server.broker.groups.perform(group: name) { shard, now in
+            server.broker.groups.perform(group: name, isVisible: context.permissions.seesTopic) { shard, now in
                 let actions = event(&shard, asked, group, waiter, now)
                 tell(actions, asked, context)
                 return actions

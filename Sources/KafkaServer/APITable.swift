@@ -134,6 +134,11 @@ enum APITable {
             ListTransactionsRequest.self, RequestPrice(decoded: 16),
             estimate: KafkaConnection.listTransactionsPrice, mayBlock: { $0.transactionalIDPattern != nil },
             by: KafkaConnection.listTransactions),
+        .consumerGroupHeartbeat,
+        .answer(
+            ConsumerGroupDescribeRequest.self, RequestPrice(decoded: 16),
+            estimate: KafkaConnection.consumerGroupDescribePrice, mayBlock: { !$0.groupIDs.isEmpty },
+            by: KafkaConnection.consumerGroupDescribe),
         .answer(
             DescribeTopicPartitionsRequest.self, RequestPrice(decoded: 24),
             estimate: KafkaConnection.describeTopicPartitionsPrice, by: KafkaConnection.describeTopicPartitions),

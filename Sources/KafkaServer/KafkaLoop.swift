@@ -129,6 +129,8 @@ final class KafkaLoop {
         case .join(let response): connection.reply(response, priced: response.price, to: to, commits: commits)
         case .sync(let response): connection.reply(response, priced: response.price, to: to, commits: commits)
         case .heartbeat(let response): connection.reply(response, to: to, commits: commits)
+        case .consumerHeartbeat(let response):
+            connection.reply(response, priced: response.price, to: to, commits: commits)
         case .leave(let response): connection.reply(response, priced: response.price, to: to, commits: commits)
         case .offsetCommit(let response): connection.finishOffsetCommit(response, to: to, commits: commits)
         case .offsetDelete(let response): connection.finishOffsetDelete(response, to: to, commits: commits)

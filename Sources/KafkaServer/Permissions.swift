@@ -58,6 +58,9 @@ struct Permissions: Sendable {
         allows(operation, .topic, name, quietly: quietly)
     }
 
+    /// Whether a topic may be known of, asked later and elsewhere; where it may not, it is left out.
+    var seesTopic: @Sendable (String) -> Bool { { allows(.describe, topic: $0, quietly: true) } }
+
     func allows(_ operation: AclOperation, group name: String, quietly: Bool = false) -> Bool {
         allows(operation, .group, name, quietly: quietly)
     }

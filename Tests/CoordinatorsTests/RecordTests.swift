@@ -163,12 +163,13 @@ import Testing
     }
 
     @Test func recordsOfOtherGroupTypesAreSkippedAndCounted() {
-        let entries = (3...16).map { version in
+        // Of share groups and streams groups.
+        let entries = [9, 10, 11, 12, 13, 14, 15, 17, 19, 23].map { version in
             ShardDriver.LogEntry.record(
                 .init(record: CoordinatorRecord(key: [0, UInt8(version), 1, 2, 3], value: [0, 0]), producerID: .none))
         }
         let driver = ShardDriver(replaying: entries)
-        #expect(driver.shard.metrics.counters.skippedRecords == 14)
+        #expect(driver.shard.metrics.counters.skippedRecords == entries.count)
         #expect(driver.shard.metrics.groups.isEmpty)
     }
 

@@ -39,6 +39,7 @@ import Testing
             .alterUserScramCredentials: 0...0, .saslHandshake: 0...1, .saslAuthenticate: 0...2,
             .addPartitionsToTxn: 0...5, .addOffsetsToTxn: 0...4, .endTxn: 0...5, .writeTxnMarkers: 1...2,
             .txnOffsetCommit: 0...6, .describeProducers: 0...0, .describeTransactions: 0...0, .listTransactions: 0...2,
+            .consumerGroupHeartbeat: 0...1, .consumerGroupDescribe: 0...1,
             // Our own.
             .describeGatewayKeys: 0...0, .alterGatewayKeys: 0...0,
         ]
@@ -68,11 +69,11 @@ import Testing
         #expect(listed.sorted() == served.sorted())
     }
 
-    @Test func transactionsOfTheNewProtocolAreTold() throws {
+    @Test func groupsAndTransactionsOfTheNewProtocolsAreTold() throws {
         let reply = try ask(TestBroker().client())
-        #expect(reply.supportedFeatures.map(\.name) == ["transaction.version"])
-        #expect(reply.supportedFeatures.map(\.maxVersion) == [2])
-        #expect(reply.finalizedFeatures.map(\.maxVersionLevel) == [2])
+        #expect(reply.supportedFeatures.map(\.name) == ["group.version", "transaction.version"])
+        #expect(reply.supportedFeatures.map(\.maxVersion) == [1, 2])
+        #expect(reply.finalizedFeatures.map(\.maxVersionLevel) == [1, 2])
         #expect(reply.finalizedFeaturesEpoch == 0)
     }
 

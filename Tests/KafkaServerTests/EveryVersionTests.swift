@@ -202,6 +202,15 @@ import Testing
             request.transactionalIDs = ["payments"]
             return request
         case .listTransactions: return ListTransactionsRequest()
+        case .consumerGroupHeartbeat:
+            var request = ConsumerGroupHeartbeatRequest()
+            (request.groupID, request.memberID, request.rebalanceTimeoutMs) = ("members", "m", 1000)
+            (request.subscribedTopicNames, request.topicPartitions) = ([topic.name], [])
+            return request
+        case .consumerGroupDescribe:
+            var request = ConsumerGroupDescribeRequest()
+            request.groupIDs = ["members"]
+            return request
         case .writeTxnMarkers:
             var request = WriteTxnMarkersRequest()
             request.markers = [WriteTxnMarkersRequest.WritableTxnMarker()]

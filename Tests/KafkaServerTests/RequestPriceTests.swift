@@ -333,6 +333,13 @@ import Transport
         _ = try spent(LeaveGroupRequest.self, 5) { $0.members = .init(repeating: .init(), count: count) }
         _ = try spent(SyncGroupRequest.self, 5) { $0.assignments = .init(repeating: .init(), count: count) }
         _ = try spent(DescribeGroupsRequest.self, 5) { $0.groups = .init(repeating: "", count: count) }
+        _ = try spent(ConsumerGroupHeartbeatRequest.self, 1) {
+            $0.subscribedTopicNames = .init(repeating: "", count: count)
+        }
+        _ = try spent(ConsumerGroupHeartbeatRequest.self, 1) {
+            $0.topicPartitions = .init(repeating: .init(), count: count)
+        }
+        _ = try spent(ConsumerGroupDescribeRequest.self, 1) { $0.groupIDs = .init(repeating: "", count: count) }
         _ = try spent(ListGroupsRequest.self, 5) { $0.statesFilter = .init(repeating: "", count: count) }
         _ = try spent(CreateTopicsRequest.self, 5) { $0.topics = .init(repeating: .init(), count: count) }
         _ = try spent(DeleteTopicsRequest.self, 5) { $0.topicNames = .init(repeating: "", count: count) }
@@ -345,7 +352,9 @@ import Transport
         _ = try spent(DeleteGroupsRequest.self, 2) { $0.groupsNames = .init(repeating: "", count: count) }
         _ = try spent(IncrementalAlterConfigsRequest.self, 1) { $0.resources = .init(repeating: .init(), count: count) }
         _ = try spent(AddPartitionsToTxnRequest.self, 5) { $0.transactions = .init(repeating: .init(), count: count) }
-        _ = try spent(AddPartitionsToTxnRequest.self, 3) { $0.v3AndBelowTopics = .init(repeating: .init(), count: count) }
+        _ = try spent(AddPartitionsToTxnRequest.self, 3) {
+            $0.v3AndBelowTopics = .init(repeating: .init(), count: count)
+        }
         _ = try spent(TxnOffsetCommitRequest.self, 5) { $0.topics = .init(repeating: .init(), count: count) }
         _ = try spent(DescribeTransactionsRequest.self, 0) { $0.transactionalIDs = .init(repeating: "", count: count) }
         _ = try spent(ListTransactionsRequest.self, 2) { $0.stateFilters = .init(repeating: "", count: count) }

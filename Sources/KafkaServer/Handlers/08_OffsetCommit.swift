@@ -118,6 +118,8 @@ extension KafkaConnection {
         let context = requestContext(request)
         let waiter = loop.newWaiter(self, request.ticket)
         park(.group(waiter, groupID: groupID))
-        broker.groups.perform(group: groupID) { shard, now in event(&shard, context, waiter, now) }
+        broker.groups.perform(group: groupID, isVisible: permissions.seesTopic) { shard, now in
+            event(&shard, context, waiter, now)
+        }
     }
 }

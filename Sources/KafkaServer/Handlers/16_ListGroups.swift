@@ -44,7 +44,10 @@ extension KafkaConnection {
         var response = ListGroupsResponse()
         // Once, and before a shard's lock is taken: the filters are as long as the client likes.
         let states = GroupState.listed(states: asked.statesFilter, types: asked.typesFilter)
-        let steps = context.broker.groups.walkAll { shard, walk in shard.listGroups(in: states, &walk) }
+        let consumer = ConsumerGroupState.listed(states: asked.statesFilter, types: asked.typesFilter)
+        let steps = context.broker.groups.walkAll { shard, walk in
+            shard.listGroups(in: states, consumer: consumer, &walk)
+        }
         for (error, groups) in steps {
             if error != .none { response.errorCode = error.rawValue }
             response.groups += groups

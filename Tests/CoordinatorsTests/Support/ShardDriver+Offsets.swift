@@ -131,9 +131,10 @@ extension ShardDriver {
     ) -> (error: ErrorCode, groups: [ListGroupsResponse.ListedGroup]) {
         var walk = ShardWalk(.groups)
         let listed = GroupState.listed(states: states, types: types)
+        let consumer = ConsumerGroupState.listed(states: states, types: types)
         var all: (error: ErrorCode, groups: [ListGroupsResponse.ListedGroup]) = (.none, [])
         while !walk.isComplete {
-            let (error, groups) = shard.listGroups(in: listed, &walk)
+            let (error, groups) = shard.listGroups(in: listed, consumer: consumer, &walk)
             if error != .none { all.error = error }
             all.groups += groups
         }

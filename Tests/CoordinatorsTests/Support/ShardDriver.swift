@@ -47,21 +47,31 @@ final class ShardDriver {
     private(set) var log: [LogEntry] = []
     private(set) var replies: [WaiterID: GroupReply] = [:]
     private(set) var waiting: Set<WaiterID> = []
+    /// What events wanted to have done elsewhere, and what `doWork` has not done yet.
+    private(set) var work: [GroupWork] = []
     private var waiters: UInt64 = 0
     private let seed: UInt64
+    var topics: FakeTopics {
+        didSet { shard.topics = topics }
+    }
 
-    init(settings: GroupSettings = GroupSettings(), seed: UInt64 = 1, replaying log: [LogEntry] = []) {
+    init(
+        settings: GroupSettings = GroupSettings(), seed: UInt64 = 1, topics: FakeTopics = FakeTopics(),
+        replaying log: [LogEntry] = []
+    ) {
         self.settings = settings
         self.seed = seed
         shard = GroupShard(settings: settings, random: SeededRandom(seed: seed))
         self.log = log
+        self.topics = topics
+        shard.topics = topics
         for entry in log { replay(entry) }
         run { $0.loaded(now: $1) }
     }
 
     /// A shard after a restart: the same log, nothing else; time has gone on.
     func restarted() -> ShardDriver {
-        let next = ShardDriver(settings: settings, seed: seed &+ 1000, replaying: log)
+        let next = ShardDriver(settings: settings, seed: seed &+ 1000, topics: topics, replaying: log)
         next.time = time
         return next
     }
@@ -97,6 +107,21 @@ final class ShardDriver {
             let wasWaiting = waiting.remove(reply.waiter) != nil
             #expect(wasWaiting, "waiter \(reply.waiter.rawValue) got a reply it did not wait for: \(reply.reply)")
             replies[reply.waiter] = reply.reply
+        }
+        work += actions.work
+    }
+
+    /// Does what events wanted to have done elsewhere, for a client that may know of some topics.
+    func doWork(isVisible: (String) -> Bool = { _ in true }) {
+        while !work.isEmpty {
+            switch work.removeFirst() {
+            case .assignment(let groupID):
+                guard let made = shard.assignmentWork(of: groupID)?.run() else { continue }
+                run { $0.assignmentMade(made, now: $1) }
+            case .patterns(let groupID):
+                guard let found = shard.patternWork(of: groupID)?.run(isVisible: isVisible) else { continue }
+                run { $0.patternsFound(found, now: $1) }
+            }
         }
     }
 

@@ -1,0 +1,100 @@
+import KafkaModel
+internal import KafkaWire
+
+/// Subscriptions by patterns: what they stand for is looked up outside of the shard's lock, and the epoch rises only where that has
+/// changed. Source: KIP-848.
+extension ConsumerGroup {
+    /// Asks for a look-up: of a pattern that was not looked up yet, where topics have changed, or when rights may have. Any member's
+    /// heartbeat has all patterns of the group looked up, with the rights of that member's client.
+    mutating func askForPatterns(of member: ConsumerMember, _ shard: inout ShardContext) {
+        guard member.pattern != nil, !resolving.isAway(shard.now.monotonicMs) else { return }
+        let now = shard.now
+        let isNew = patternSubscribers.keys.contains { patterns[$0] == nil }
+        if !isNew {
+            let isOther = patterns.values.contains { $0.version != shard.topics.version }
+            let since = resolvedAtMs.map { now.monotonicMs - $0 } ?? .max
+            guard
+                isOther && since >= Self.patternIntervalMs || since >= Int64(shard.settings.consumerPatternRefreshMs)
+            else { return }
+        }
+        resolving.begin(now.monotonicMs)
+        shard.actions.work.append(.patterns(groupID: groupID))
+    }
+
+    /// The least between two look-ups of the same patterns.
+    static let patternIntervalMs: Int64 = 10_000
+
+    mutating func take(_ found: FoundTopics, _ shard: inout ShardContext) {
+        guard resolving.end(found.number) else { return }
+        resolvedAtMs = shard.now.monotonicMs
+        var isOther = false
+        for (pattern, topics) in found.topics where patternSubscribers[pattern] != nil {
+            let before = patterns[pattern]
+            let resolved = ResolvedPattern(
+                topics: topics, version: found.version, timestampMs: shard.now.wallClockMs)
+            if before?.topics == topics {
+                // Nothing that would have to survive.
+                setPattern(pattern, resolved)
+                continue
+            }
+            isOther = isOther || !(before == nil && topics.isEmpty)
+            setPattern(pattern, resolved)
+            let record = GroupRecord.consumerPattern(groupID: groupID, pattern: pattern.text, resolved)
+            // What does not fit a batch is looked up again after a restart.
+            if shard.fits(resolved.recordBytes + pattern.text.utf8.count + groupID.utf8.count + 64) {
+                shard.write(record)
+            } else if before != nil {
+                shard.write(.consumerPattern(groupID: groupID, pattern: pattern.text, nil))
+            }
+        }
+        guard isOther else { return }
+        for key in members.keys { withTimers(of: key) { $0.checkedTopics = -2 } }
+        lookAtTopics(isBumped: true, &shard)
+        assignIfDue(&shard)
+    }
+}
+
+/// A look-up of what a group's patterns stand for. To be `run` on any thread, outside of the shard's lock; what it gives goes to
+/// `GroupShard.patternsFound`.
+public struct PatternWork: Sendable {
+    private let groupID: String
+    private let number: UInt64
+    private let patterns: [ExactString]
+    private let topics: any GroupTopics
+
+    init?(_ group: ConsumerGroup, _ shard: ShardContext) {
+        guard group.resolving.isAwaited else { return nil }
+        groupID = group.groupID
+        number = group.resolving.number
+        patterns = group.patternSubscribers.keys.sorted()
+        topics = shard.topics
+    }
+
+    /// `isVisible`: whether the client for which it is done may know of a topic.
+    public func run(isVisible: (String) -> Bool) -> FoundTopics {
+        var found = FoundTopics(groupID: groupID, number: number, version: topics.version)
+        let names = topics.names.map { ExactString($0) }.sorted()
+        // Each is asked about once, when a pattern matches it.
+        var visible: [ExactString: Bool] = [:]
+        for pattern in patterns {
+            // What was let in is valid; it may have come from a log of somebody more generous.
+            guard var matcher = try? TopicPattern(pattern.text) else { continue }
+            found.topics[pattern] = names.filter { name in
+                guard matcher.matches(name.text.utf8) else { return false }
+                if let known = visible[name] { return known }
+                let isAllowed = isVisible(name.text)
+                visible[name] = isAllowed
+                return isAllowed
+            }
+        }
+        return found
+    }
+}
+
+/// What patterns stand for, each in order.
+public struct FoundTopics: Sendable {
+    let groupID: String
+    let number: UInt64
+    let version: Int64
+    var topics: [ExactString: [ExactString]] = [:]
+}
