@@ -113,6 +113,13 @@ extension Configuration {
     public var minSessionTimeoutMs: Int64 { integer("group.min.session.timeout.ms") }
     public var maxSessionTimeoutMs: Int64 { integer("group.max.session.timeout.ms") }
     public var maxGroupSize: Int { int("group.max.size") }
+    public var consumerSessionTimeoutMs: Int64 { integer("group.consumer.session.timeout.ms") }
+    public var consumerHeartbeatIntervalMs: Int64 { integer("group.consumer.heartbeat.interval.ms") }
+    public var maxConsumerGroupSize: Int { int("group.consumer.max.size") }
+    public var consumerAssignors: [String] { list("group.consumer.assignors") }
+    public var consumerAssignmentIntervalMs: Int64 { integer("group.consumer.assignment.interval.ms") }
+    public var groupMigrationPolicy: String { text("group.consumer.migration.policy") }
+    public var consumerPatternRefreshMs: Int64 { integer("group.consumer.regex.refresh.interval.ms") }
     public var transactionTopicPartitionCount: Int32 { Int32(integer("transaction.state.log.num.partitions")) }
     public var maxTransactionTimeoutMs: Int64 { integer("transaction.max.timeout.ms") }
     public var transactionalIDExpirationMs: Int64 { integer("transactional.id.expiration.ms") }

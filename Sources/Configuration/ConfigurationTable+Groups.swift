@@ -21,6 +21,29 @@ extension ConfigurationTable {
         ConfigurationKey(
             "group.max.size", .integer(1...Int64(Int32.max)), default: "2147483647", "Most members of one group"),
         ConfigurationKey(
+            "group.consumer.session.timeout.ms", .duration(.milliseconds, 1...Int64(Int32.max), width: .int),
+            default: "45000", "How long a member of a consumer group may be silent (KIP-848)"),
+        ConfigurationKey(
+            "group.consumer.heartbeat.interval.ms", .duration(.milliseconds, 1...Int64(Int32.max), width: .int),
+            default: "5000", "How often members of consumer groups are told to send heartbeats"),
+        ConfigurationKey(
+            "group.consumer.max.size", .integer(1...Int64(Int32.max)), default: "2147483647",
+            "Most members of one consumer group"),
+        ConfigurationKey(
+            "group.consumer.assignors", .list(among: ["uniform", "range"]), default: "uniform,range",
+            "How members of a consumer group may have partitions assigned, the usual way first"),
+        ConfigurationKey(
+            "group.consumer.assignment.interval.ms", .duration(.milliseconds, 0...15_000, width: .int),
+            default: "1000", "Least time between two assignments of a consumer group"),
+        ConfigurationKey(
+            "group.consumer.migration.policy", .choice(["bidirectional", "upgrade", "downgrade", "disabled"]),
+            default: "bidirectional",
+            "Which way groups with members may change between the classic and consumer protocols"),
+        ConfigurationKey(
+            "group.consumer.regex.refresh.interval.ms",
+            .duration(.milliseconds, 10_000...Int64(Int32.max), width: .int),
+            default: "600000", "How often patterns of consumer groups are looked up anew"),
+        ConfigurationKey(
             "transaction.state.log.num.partitions", .integer(1...10_000), default: "50",
             "Partitions of __transaction_state; fixed once the topic exists"),
         ConfigurationKey(

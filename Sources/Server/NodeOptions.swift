@@ -116,6 +116,13 @@ extension BrokerOptions {
         groups.maxSize = configuration.maxGroupSize
         groups.offsetMetadataMaxBytes = configuration.maxOffsetMetadataBytes
         groups.offsetsRetentionMs = configuration.offsetsRetentionMs
+        groups.consumerSessionTimeoutMs = Int32(clamping: configuration.consumerSessionTimeoutMs)
+        groups.consumerHeartbeatIntervalMs = Int32(clamping: configuration.consumerHeartbeatIntervalMs)
+        groups.consumerMaxSize = configuration.maxConsumerGroupSize
+        groups.consumerAssignors = configuration.consumerAssignors.compactMap { ServerAssignor(rawValue: $0) }
+        groups.consumerAssignmentIntervalMs = Int32(clamping: configuration.consumerAssignmentIntervalMs)
+        groups.migrationPolicy = GroupMigrationPolicy(rawValue: configuration.groupMigrationPolicy) ?? .bidirectional
+        groups.consumerPatternRefreshMs = Int32(clamping: configuration.consumerPatternRefreshMs)
         transactionPartitions = configuration.transactionTopicPartitionCount
         transactions.maxTimeoutMs = Int32(clamping: configuration.maxTransactionTimeoutMs)
         transactions.idExpirationMs = configuration.transactionalIDExpirationMs
