@@ -89,7 +89,8 @@ extension Cluster {
         }
     }
 
-    /// Describes a group's state and members. One that does not exist is `.refused(.groupIDNotFound, …)`.
+    /// Describes a group's state and members, of the classic or the consumer protocol. One that does not exist is
+    /// `.refused(.groupIDNotFound, …)`.
     public func describe(group: String) throws(ClientError) -> GroupDescription {
         try withCoordinator(of: group) { connection, deadline throws(ClientError) in
             var request = DescribeGroupsRequest()
@@ -98,14 +99,36 @@ extension Cluster {
             guard let described = response.groups.first else {
                 throw .invalidAnswer("DescribeGroups says nothing of \(group)")
             }
+            // Before version 6 a group that is missing, or no classic one, is a dead one.
+            let isMissing =
+                described.groupState == "Dead" || described.errorCode == ErrorCode.groupIDNotFound.rawValue
+            if isMissing, let consumers = try describeConsumers(of: group, connection, deadline) { return consumers }
             try Self.check(described.errorCode, "group \(group)", described.errorMessage)
-            // Before version 6 a missing group is a dead one.
-            if described.groupState == "Dead" { throw .refused(.groupIDNotFound, "group \(group)", message: nil) }
+            if isMissing { throw .refused(.groupIDNotFound, "group \(group)", message: nil) }
             return GroupDescription(
                 groupID: described.groupID, state: described.groupState, protocolType: described.protocolType,
                 assignor: described.protocolData, members: described.members.map(GroupMember.init),
                 coordinatorID: coordinators[group] ?? -1)
         }
+    }
+
+    /// Describes a group of the consumer protocol; nil: there is none, or the broker knows nothing of such groups.
+    private func describeConsumers(
+        of group: String, _ connection: BrokerConnection, _ deadline: Deadline
+    ) throws(ClientError) -> GroupDescription? {
+        guard connection.version(for: ConsumerGroupDescribeRequest.self) != nil else { return nil }
+        var request = ConsumerGroupDescribeRequest()
+        request.groupIDs = [group]
+        let response = try connection.call(request, deadline: deadline)
+        guard let described = response.groups.first else {
+            throw .invalidAnswer("ConsumerGroupDescribe says nothing of \(group)")
+        }
+        if described.errorCode == ErrorCode.groupIDNotFound.rawValue { return nil }
+        try Self.check(described.errorCode, "group \(group)", described.errorMessage)
+        return GroupDescription(
+            groupID: described.groupID, state: described.groupState, protocolType: "consumer",
+            assignor: described.assignorName, members: described.members.map(GroupMember.init),
+            coordinatorID: coordinators[group] ?? -1)
     }
 
     public func delete(group: String) throws(ClientError) {
@@ -135,5 +158,14 @@ extension Cluster.GroupMember {
         self.init(
             memberID: member.memberID, groupInstanceID: member.groupInstanceID, clientID: member.clientID,
             host: member.clientHost, assignment: partitions.sorted())
+    }
+
+    init(_ member: ConsumerGroupDescribeResponse.Member) {
+        self.init(
+            memberID: member.memberID, groupInstanceID: member.instanceID, clientID: member.clientID,
+            host: member.clientHost,
+            assignment: member.assignment.topicPartitions.flatMap { topic in
+                topic.partitions.map { PartitionName(topic.topicName, $0) }
+            }.sorted())
     }
 }
