@@ -34,6 +34,13 @@ def run_confluent(options) -> None:
         "bootstrap.servers": options.bootstrap, "group.id": options.group, "enable.auto.commit": False,
         "auto.offset.reset": "earliest", "session.timeout.ms": options.session_ms, "heartbeat.interval.ms": options.session_ms // 6,
         "partition.assignment.strategy": options.strategy, "fetch.wait.max.ms": 100}
+    if options.protocol == "consumer":
+        # These are the broker's to say there.
+        for name in ("session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"):
+            del settings[name]
+        settings["group.protocol"] = "consumer"
+        if options.assignor:
+            settings["group.remote.assignor"] = options.assignor
     if options.instance:
         settings["group.instance.id"] = options.instance
     consumer = Consumer(settings)
@@ -58,7 +65,7 @@ def run_confluent(options) -> None:
         pending.clear()
         tell("revoked", sorted(p.partition for p in partitions))
 
-    consumer.subscribe([options.topic], on_assign=lambda _, ps: tell("assigned", sorted(p.partition for p in ps)), on_revoke=revoked, on_lost=lost)
+    consumer.subscribe([options.pattern or options.topic], on_assign=lambda _, ps: tell("assigned", sorted(p.partition for p in ps)), on_revoke=revoked, on_lost=lost)
     while not stopping.is_set():
         for message in consumer.consume(options.batch, 0.2):
             if message.error():
@@ -174,6 +181,9 @@ def main() -> None:
     parser.add_argument("--group", required=True)
     parser.add_argument("--topic", required=True)
     parser.add_argument("--instance")
+    parser.add_argument("--protocol", default="classic", choices=["classic", "consumer"])
+    parser.add_argument("--assignor", help="of the consumer protocol, by the broker")
+    parser.add_argument("--pattern", help="subscribe by it instead of the topic's name")
     parser.add_argument("--session-ms", type=int, default=6000)
     parser.add_argument("--strategy", default="range")
     parser.add_argument("--batch", type=int, default=20)
