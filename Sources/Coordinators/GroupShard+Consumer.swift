@@ -87,9 +87,11 @@ extension GroupShard {
         }
         // A closure that counts what it does cannot throw.
         let outcome: Result<ConsumerGroupHeartbeatResponse, GroupRefusal> = counting(groupID) { shard in
-            let before = shard.groups[groupID]
+            // Of a group of this protocol a refusal changes nothing, and to keep it would have the first change copy all its members.
+            let isConsumer = shard.groups[groupID]?.consumer != nil
+            let before = isConsumer ? nil : shard.groups[groupID]
             // An upgrade has said and written things before its member may be refused.
-            let context = before?.consumer == nil && before?.state != .empty ? shard.context : nil
+            let context = !isConsumer && before?.state != .empty ? shard.context : nil
             do throws(GroupRefusal) {
                 try shard.becomeConsumer(groupID)
                 let response =
@@ -99,8 +101,8 @@ extension GroupShard {
                 if request.memberEpoch < 0 { shard.groups[groupID]!.downgradeIfClassic(&shard.context) }
                 return .success(response)
             } catch {
-                // What was made for it goes with it. (Of what was there before a refusal has changed nothing.)
-                if before?.consumer == nil { shard.groups[groupID] = before }
+                // What was made for it goes with it.
+                if !isConsumer { shard.groups[groupID] = before }
                 if let context { shard.context = context }
                 return .failure(error)
             }
