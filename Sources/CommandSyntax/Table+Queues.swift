@@ -78,8 +78,11 @@ public enum QueueOptions {
     public static let acknowledge = Switch("ack", nil, "Acknowledge what was received, once it is written out")
     public static let to = Option("to", nil, "QUEUE", .text, "To this queue, and not to where each message was")
     public static let rate = Option("rate", nil, "N", .integer(1...500), "Messages a second at most")
+    /// A file, as every process of the machine could read an argument.
+    public static let apiKeyFile = Option(
+        "api-key-file", nil, "FILE", .text, "Where the API key is read from; - is standard input")
     static let gateway: [any DeclaredOption] = [
-        BenchIngestOptions.http, BenchIngestOptions.apiKey, BenchIngestOptions.timeout,
+        BenchIngestOptions.http, apiKeyFile, BenchIngestOptions.timeout,
     ]
 
     public enum Order: String, CaseIterable, Sendable {

@@ -1,5 +1,6 @@
 import CommandSyntax
 import KafkaClient
+import Security
 
 /// `millrace queue …`: by the gateway's own API.
 enum QueueCommands {
@@ -16,7 +17,7 @@ enum QueueCommands {
             for (name, number) in numbers { if let number { json.member(name, number) } }
             if let target = invocation[QueueOptions.deadLetters] { json.member("dead_letter_queue", target) }
         }
-        let gateway = try QueueGateway(invocation)
+        let gateway = try QueueGateway(invocation, console)
         let answer = try gateway.ask("PUT", invocation.operands[0], "", json.bytes)
         if writesJSON(answer, invocation, console) { return }
         let queue = invocation.operands[0]
@@ -25,7 +26,7 @@ enum QueueCommands {
     }
 
     static func list(_ invocation: Invocation, _ console: Console) throws {
-        let gateway = try QueueGateway(invocation)
+        let gateway = try QueueGateway(invocation, console)
         let prefix = QueueGateway.encoded(invocation[QueueOptions.prefix] ?? "")
         var names: [String] = []
         var after: String?
@@ -45,7 +46,7 @@ enum QueueCommands {
     }
 
     static func describe(_ invocation: Invocation, _ console: Console) throws {
-        let answer = try QueueGateway(invocation).ask("GET", invocation.operands[0], "")
+        let answer = try QueueGateway(invocation, console).ask("GET", invocation.operands[0], "")
         if writesJSON(answer, invocation, console) { return }
         let queue = answer.fields
         let counts = queue.object("messages")
@@ -85,7 +86,7 @@ enum QueueCommands {
         }
         if let delay = invocation[QueueOptions.messageDelay] { query.append("delay_ms=\(delay)") }
         let path = "/messages" + (query.isEmpty ? "" : "?" + query.joined(separator: "&"))
-        let answer = try QueueGateway(invocation).ask("POST", invocation.operands[0], path, body)
+        let answer = try QueueGateway(invocation, console).ask("POST", invocation.operands[0], path, body)
         if writesJSON(answer, invocation, console) { return }
         for result in answer.fields.list("results") {
             console.output.write(
@@ -103,7 +104,7 @@ enum QueueCommands {
             if let wait = invocation[QueueOptions.wait] { json.member("wait_ms", wait) }
             if let visibility = invocation[QueueOptions.visibility] { json.member("visibility_ms", visibility) }
         }
-        let gateway = try QueueGateway(invocation)
+        let gateway = try QueueGateway(invocation, console)
         let name = invocation.operands[0]
         let answer = try gateway.ask("POST", name, "/messages:receive", json.bytes)
         let messages = answer.fields.list("messages")
@@ -129,7 +130,7 @@ enum QueueCommands {
     }
 
     static func purge(_ invocation: Invocation, _ console: Console) throws {
-        let answer = try QueueGateway(invocation).ask(
+        let answer = try QueueGateway(invocation, console).ask(
             "POST", invocation.operands[0], "/messages:purge", Array("{}".utf8))
         if writesJSON(answer, invocation, console) { return }
         console.output.write("purged queue \(invocation.operands[0])\n")
@@ -141,14 +142,14 @@ enum QueueCommands {
             if let target = invocation[QueueOptions.to] { json.member("to", target) }
             if let rate = invocation[QueueOptions.rate] { json.member("rate", Int64(rate)) }
         }
-        let answer = try QueueGateway(invocation).ask("POST", invocation.operands[0], "/messages:redrive", json.bytes)
+        let answer = try QueueGateway(invocation, console).ask("POST", invocation.operands[0], "/messages:redrive", json.bytes)
         if writesJSON(answer, invocation, console) { return }
         console.output.write(
             "move \(answer.fields.text("id")) has begun, of \(answer.fields.number("expected")) messages\n")
     }
 
     static func delete(_ invocation: Invocation, _ console: Console) throws {
-        let answer = try QueueGateway(invocation).ask("DELETE", invocation.operands[0], "")
+        let answer = try QueueGateway(invocation, console).ask("DELETE", invocation.operands[0], "")
         if writesJSON(answer, invocation, console) { return }
         console.output.write("deleted queue \(invocation.operands[0])\n")
     }
@@ -177,8 +178,13 @@ struct QueueGateway {
     /// A receive waits for so long by itself.
     private static let patienceMs: Int64 = 20_000
 
-    init(_ invocation: Invocation) throws {
+    /// An empty one: none was given.
+    private let key: String
+
+    init(_ invocation: Invocation, _ console: Console) throws {
         self.invocation = invocation
+        let secret = try invocation[QueueOptions.apiKeyFile].map { try PasswordFile.read($0, console, kind: "key") }
+        key = secret?.withBytes { String(decoding: $0, as: UTF8.self) } ?? ""
         address = try BenchIngestCommand.gateway(invocation)
         timeoutMs = (invocation[BenchIngestOptions.timeout] ?? 15_000) + Self.patienceMs
     }
@@ -200,10 +206,9 @@ struct QueueGateway {
     func ask(_ method: String, _ queue: String?, _ rest: String, _ body: [UInt8]? = nil) throws -> Answer {
         let path = "/v1/queues" + (queue.map { "/" + Self.encoded($0) } ?? "") + rest
         var head = "\(method) \(path) HTTP/1.1\r\nHost: \(address)\r\nConnection: close\r\n"
-        if let key = invocation[BenchIngestOptions.apiKey] { head += "Authorization: Bearer \(key)\r\n" }
+        if !key.isEmpty { head += "Authorization: Bearer \(key)\r\n" }
         guard head.unicodeScalars.allSatisfy({ $0 == "\r" || $0 == "\n" || $0.value >= 32 && $0.value < 127 }),
-            head.utf8.count(where: { $0 == UInt8(ascii: "\n") })
-                == (invocation[BenchIngestOptions.apiKey] == nil ? 3 : 4)
+            head.utf8.count(where: { $0 == UInt8(ascii: "\n") }) == (key.isEmpty ? 3 : 4)
         else { throw UsageError("the key must be printable ASCII", command: invocation.name) }
         if let body { head += "Content-Type: application/json\r\nContent-Length: \(body.count)\r\n" }
         let connection = try BenchHTTPConnection(address, timeoutSeconds: Int(timeoutMs) / 1000)

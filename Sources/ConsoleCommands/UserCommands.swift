@@ -115,23 +115,23 @@ extension ScramMechanism {
     }
 }
 
-/// A password out of a file, never out of the command line, which every process of the machine may read.
+/// A password or a key out of a file, never out of the command line, which every process of the machine may read.
 enum PasswordFile {
     /// Far more than a person or a generator of passwords makes.
     static let maxBytes = 1_024
 
-    /// Reads the file (`-`: the console's input) without a newline at its end.
-    static func read(_ path: String, _ console: Console) throws -> Secret {
-        guard path != "-" else { return try read(console.input, "standard input") }
+    /// Reads the file (`-`: the console's input) without a newline at its end. `kind` is what complaints call it.
+    static func read(_ path: String, _ console: Console, kind: String = "password") throws -> Secret {
+        guard path != "-" else { return try read(console.input, "standard input", kind) }
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
             throw CommandFailure("cannot read \(path): " + String(cString: strerror(errno)))
         }
         defer { close(descriptor) }
-        return try read(descriptor, path)
+        return try read(descriptor, path, kind)
     }
 
-    private static func read(_ descriptor: Int32, _ name: String) throws -> Secret {
+    private static func read(_ descriptor: Int32, _ name: String, _ kind: String) throws -> Secret {
         var bytes = [UInt8](repeating: 0, count: maxBytes + 3)
         defer { Secret.wipe(&bytes) }
         var count = 0
@@ -146,12 +146,12 @@ enum PasswordFile {
         }
         if count > 0, bytes[count - 1] == UInt8(ascii: "\n") { count -= 1 }
         if count > 0, bytes[count - 1] == UInt8(ascii: "\r") { count -= 1 }
-        guard count > 0 else { throw CommandFailure("\(name) holds no password") }
+        guard count > 0 else { throw CommandFailure("\(name) holds no \(kind)") }
         guard count <= maxBytes else {
-            throw CommandFailure("the password in \(name) is longer than \(maxBytes) bytes")
+            throw CommandFailure("the \(kind) in \(name) is longer than \(maxBytes) bytes")
         }
         guard !bytes[..<count].contains(UInt8(ascii: "\n")) else {
-            throw CommandFailure("\(name) holds several lines; a password is one")
+            throw CommandFailure("\(name) holds several lines; a \(kind) is one")
         }
         return Secret(copying: bytes[..<count])
     }

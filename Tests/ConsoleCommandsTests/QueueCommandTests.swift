@@ -33,6 +33,31 @@ import Testing
         #expect(try queue("list").lines == ["dead"])
     }
 
+    @Test func theKeyIsReadFromAFile() throws {
+        let harness = try CommandHarness(["http.enable": "true", "http.auth": "required"])
+        let folder = FileManager.default.temporaryDirectory.appending(path: "queue-key-\(UUID())")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        func list(key: String?) throws -> CommandRun {
+            var words = ["queue", "list", "--http", harness.httpAddress] + CommandHarness.patience
+            if let key {
+                let file = folder.appending(path: "key")
+                try key.write(to: file, atomically: true, encoding: .utf8)
+                words += ["--api-key-file", file.path]
+            }
+            return try CommandRun.of(words)
+        }
+        let without = try list(key: nil)
+        let wrong = try list(key: "gk_nobody_secret\n")
+        #expect(without.status == 1 && wrong.status == 1)
+        // The gateway was shown a key that is not known.
+        #expect(without.errors != wrong.errors)
+        #expect(!wrong.errors.contains("nobody"))
+        #expect(try list(key: "one\ntwo").errors.contains("holds several lines; a key is one"))
+        #expect(try list(key: "").errors.contains("holds no key"))
+        #expect(try list(key: "caf\u{e9}").status == 2)
+    }
+
     @Test func withoutAGatewayItEndsAsWithoutABroker() throws {
         let run = try CommandRun.of(["queue", "list", "--http", "127.0.0.1:1"])
         #expect(run.status == 3 && run.errors.contains("127.0.0.1:1"))
