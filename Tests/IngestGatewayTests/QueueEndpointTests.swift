@@ -109,8 +109,8 @@ import Transport
         #expect(try ask(harness, "POST", path + "1", "1").status == 201)
         #expect(try ask(harness, "POST", path + "1", "1").results.first?["duplicate"] as? Bool == true)
         #expect(try ask(harness, "POST", path + "2", "2").status == 201)
-        #expect(try ask(harness, "POST", path + "3", "[3,4]").status == 400)
-        #expect(try ask(harness, "POST", "/line.fifo/messages", "5").status == 400)
+        #expect(try ask(harness, "POST", path + "3", "[3,4]").status == 422)
+        #expect(try ask(harness, "POST", "/line.fifo/messages", "5").status == 422)
         let first = try receive(harness, "line.fifo", "{\"max\":1,\"attempt_id\":\"x\"}")
         #expect(first.first?["group"] as? String == "a")
         #expect(try receive(harness, "line.fifo").isEmpty)
@@ -141,24 +141,27 @@ import Transport
         let cases: [(String, String, String?, Int)] = [
             ("POST", "/none/messages", "1", 404), ("POST", "/none/messages:receive", "{}", 404),
             ("POST", "/none/messages:ack", "{\"receipts\":[\"x\"]}", 404), ("DELETE", "/none", nil, 404),
-            ("PUT", "/a%20b", "{}", 400), ("PUT", "/a", "{\"delay_ms\":-1}", 400),
+            ("PUT", "/a%20b", "{}", 400), ("PUT", "/a", "{\"delay_ms\":-1}", 422),
             ("PUT", "/a", "{\"order\":\"lifo\"}", 400), ("PUT", "/a", "{\"unknown\":1}", 400),
-            ("PUT", "/a", "{\"dead_letter_queue\":\"none\"}", 400), ("PUT", "/a", "[]", 400),
+            ("PUT", "/a", "{\"dead_letter_queue\":\"none\"}", 422), ("PUT", "/a", "[]", 400),
             ("POST", "/orders/messages", "{", 400), ("POST", "/orders/messages", "[]", 422),
-            ("POST", "/orders/messages?delay_ms=900001", "1", 400), ("POST", "/orders/messages?delay_ms=x", "1", 400),
+            ("POST", "/orders/messages?delay_ms=900001", "1", 422), ("POST", "/orders/messages?delay_ms=x", "1", 400),
             ("POST", "/orders/messages?colour=red", "1", 400),
             ("POST", "/orders/messages:receive", "{\"max\":1001}", 400),
             ("POST", "/orders/messages:receive", "{\"max\":\"1\"}", 400),
-            ("POST", "/orders/messages:receive", "{\"wait_ms\":20001}", 400),
-            ("POST", "/orders/messages:receive", "{\"visibility_ms\":43200001}", 400),
+            ("POST", "/orders/messages:receive", "{\"wait_ms\":20001}", 422),
+            ("POST", "/orders/messages:receive", "{\"visibility_ms\":43200001}", 422),
+            ("POST", "/orders/messages:receive", "\u{0}", 400), ("PUT", "/a", "\u{1}", 400),
+            ("POST", "/orders/messages:receive", "{\"max\":1.5}", 400), ("POST", "/orders/messages:receive", "{\"max\":2.0}", 200),
+            ("POST", "/orders/messages:receive", " \t\r\n", 200), ("GET", "/none/moves", nil, 404),
             ("POST", "/orders/messages:ack", "{}", 400), ("POST", "/orders/messages:ack", "{\"receipts\":[1]}", 400),
             ("POST", "/orders/messages:extend", "{\"receipts\":[\"x\"]}", 400),
-            ("POST", "/orders/messages:redrive", "{}", 400), ("GET", "?count=0", nil, 400),
+            ("POST", "/orders/messages:redrive", "{}", 422), ("GET", "?count=0", nil, 400),
         ]
         for (method, path, body, status) in cases {
             let reply = try ask(harness, method, path, body)
             #expect(reply.status == status, "\(method) \(path) \(body ?? ""): \(reply.text)")
-            #expect(reply.string("code") != nil)
+            #expect(status == 200 || reply.string("code") != nil)
         }
         #expect(
             try ask(harness, "POST", "/orders/messages:ack", "{\"receipts\":[\"x\"]}").statuses == ["invalid_receipt"])

@@ -13,7 +13,22 @@ enum QueueEndpoint: HTTPEndpoint {
     static var access: EndpointAccess { .queueByMethod }
     static var parameters: [StaticString]? { [] }
     static var operation: OperationText {
-        OperationText(summary: "Shows, makes, changes or removes a queue", successes: [200, 201], outcome: "Done.")
+        OperationText(
+            summary: "Shows, makes, changes or removes a queue", successes: [200, 201], outcome: "Done.",
+            body: """
+                {"type":"object","additionalProperties":false,"properties":{\
+                "order":{"enum":["standard","fair","fifo",null]},"partitions":{"$ref":"#/components/schemas/Whole"},\
+                "visibility_ms":{"$ref":"#/components/schemas/Whole"},"delay_ms":{"$ref":"#/components/schemas/Whole"},\
+                "retention_ms":{"$ref":"#/components/schemas/Whole"},\
+                "max_message_bytes":{"$ref":"#/components/schemas/Whole"},\
+                "receive_wait_ms":{"$ref":"#/components/schemas/Whole"},\
+                "backoff_ms":{"type":["array","null"],"maxItems":64,"items":{"type":"integer",\
+                "minimum":-9223372036854775808,"maximum":9223372036854775807}},\
+                "dead_letter_queue":{"$ref":"#/components/schemas/QueueName"},\
+                "max_receives":{"$ref":"#/components/schemas/Whole"},\
+                "deduplication_scope":{"enum":["queue","message_group",null]},\
+                "deduplicates_by_content":{"type":["boolean","null"]}}}
+                """, mayLackBody: true)
     }
 
     private static let known = [
@@ -185,7 +200,12 @@ enum QueueRedriveEndpoint: HTTPEndpoint {
     static var access: EndpointAccess { .queue(.read) }
     static var parameters: [StaticString]? { [] }
     static var operation: OperationText {
-        OperationText(summary: "Moves dead letters back", successes: [202], outcome: "The move has begun.")
+        OperationText(
+            summary: "Moves dead letters back", successes: [202], outcome: "The move has begun.",
+            body: """
+                {"type":"object","additionalProperties":false,"properties":{\
+                "to":{"$ref":"#/components/schemas/QueueName"},"rate":{"$ref":"#/components/schemas/Whole"}}}
+                """, mayLackBody: true)
     }
 
     static func wish(on loop: GatewayLoop) -> BodyWish { loop.wishForQueueCall() }
@@ -223,6 +243,9 @@ enum QueueMovesEndpoint: HTTPEndpoint {
 
     static func handle(_ body: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Completion {
         loop.withQueue { name in
+            if loop.broker.queues.queue(named: name) == nil {
+                return loop.refuseQueue(Problem(.queueNotFound, "There is no such queue."))
+            }
             let answer = QueueAnswer { out in
                 out.text("{\"moves\":[")
                 for (index, move) in loop.broker.queues.moves(from: name).enumerated() {
@@ -240,7 +263,13 @@ enum QueueMovesEndpoint: HTTPEndpoint {
 enum QueueMoveCancelEndpoint: HTTPEndpoint {
     static var access: EndpointAccess { .queue(.read) }
     static var parameters: [StaticString]? { [] }
-    static var operation: OperationText { OperationText(summary: "Ends a move where it is", outcome: "It ends.") }
+    static var operation: OperationText {
+        OperationText(
+            summary: "Ends a move where it is", outcome: "It ends.",
+            body: """
+                {"type":"object","required":["id"],"additionalProperties":false,"properties":{"id":{"type":"string"}}}
+                """)
+    }
 
     static func wish(on loop: GatewayLoop) -> BodyWish { loop.wishForQueueCall() }
 

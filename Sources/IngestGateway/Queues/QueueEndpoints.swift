@@ -125,7 +125,7 @@ enum QueueSending {
         }
         if template.deduplicationID != nil, ranges.count > 1 {
             return QueueAnswer(
-                Problem(.invalidParameter, "deduplication_id names one message: send one a request, or leave it out."))
+                Problem(.queueRefused, "deduplication_id names one message: send one a request, or leave it out."))
         }
         let messages = ranges.map { range in
             var message = template
@@ -211,7 +211,13 @@ enum QueueReceiveEndpoint: HTTPEndpoint {
     static var operation: OperationText {
         OperationText(
             summary: "Receives messages, and waits for some",
-            outcome: "The messages; none came in time where there are none.")
+            outcome: "The messages; none came in time where there are none.",
+            body: """
+                {"type":"object","additionalProperties":false,"properties":{\
+                "max":{"type":["integer","null"],"minimum":1,"maximum":1000},"max_bytes":{"$ref":"#/components/schemas/Whole"},\
+                "wait_ms":{"$ref":"#/components/schemas/Whole"},"visibility_ms":{"$ref":"#/components/schemas/Whole"},\
+                "attempt_id":{"type":["string","null"]}}}
+                """, mayLackBody: true)
     }
 
     /// Messages of one request at most, and without a word.

@@ -14,7 +14,8 @@ struct QueueFields {
     /// Reads an object, or nothing where the body is empty.
     init(_ body: UnsafeRawBufferPointer, known: [String]) {
         walk = JSONWalk(body)
-        if body.allSatisfy({ $0 <= 0x20 }) { return }
+        // Blank is what JSON takes for blank, and no other control.
+        if body.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0a || $0 == 0x0d }) { return }
         let limits = JSONLimits()
         var scanner = JSONScanner(body, limits: limits)
         do throws(JSONFailure) {
@@ -60,9 +61,7 @@ struct QueueFields {
 
     mutating func integer(_ name: String) -> Int64? {
         guard let value = members[name], value.kind != .null else { return nil }
-        guard value.kind == .number,
-            let number = Int64(String(decoding: value.range.bytes(of: walk.text), as: UTF8.self))
-        else {
+        guard value.kind == .number, let number = whole(value) else {
             refuse(name, "a whole number")
             return nil
         }
@@ -89,9 +88,15 @@ struct QueueFields {
 
     mutating func integers(_ name: String) -> [Int64]? {
         guard let values = list(name, "an array of whole numbers") else { return nil }
-        let numbers = values.compactMap { Int64(String(decoding: $0.range.bytes(of: walk.text), as: UTF8.self)) }
+        let numbers = values.compactMap { $0.kind == .number ? whole($0) : nil }
         if numbers.count < values.count { refuse(name, "an array of whole numbers") }
         return numbers
+    }
+
+    /// `5`, and what is the same number: `5.0`, `5e0`.
+    private func whole(_ value: JSONWalk.Value) -> Int64? {
+        let text = String(decoding: value.range.bytes(of: walk.text), as: UTF8.self)
+        return Int64(text) ?? Double(text).flatMap(Int64.init(exactly:))
     }
 
     private mutating func list(_ name: String, _ what: String) -> [JSONWalk.Value]? {

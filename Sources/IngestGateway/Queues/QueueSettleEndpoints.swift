@@ -10,7 +10,12 @@ enum QueueAcknowledgeEndpoint: HTTPEndpoint {
     static var access: EndpointAccess { .queue(.read) }
     static var parameters: [StaticString]? { [] }
     static var operation: OperationText {
-        OperationText(summary: "Acknowledges messages", outcome: "What became of each receipt; what is ok is on disk.")
+        OperationText(
+            summary: "Acknowledges messages", outcome: "What became of each receipt; what is ok is on disk.",
+            body: """
+                {"type":"object","required":["receipts"],"additionalProperties":false,"properties":{\
+                "receipts":{"$ref":"#/components/schemas/ReceiptList"}}}
+                """)
     }
 
     static func wish(on loop: GatewayLoop) -> BodyWish { loop.wishForQueueCall() }
@@ -27,7 +32,12 @@ enum QueueReleaseEndpoint: HTTPEndpoint {
     static var parameters: [StaticString]? { [] }
     static var operation: OperationText {
         OperationText(
-            summary: "Gives messages back, or up", outcome: "What became of each receipt; what is ok is on disk.")
+            summary: "Gives messages back, or up", outcome: "What became of each receipt; what is ok is on disk.",
+            body: """
+                {"type":"object","required":["receipts"],"additionalProperties":false,"properties":{\
+                "receipts":{"$ref":"#/components/schemas/ReceiptList"},"delay_ms":{"$ref":"#/components/schemas/Whole"},\
+                "dead_letter":{"type":["boolean","null"]}}}
+                """)
     }
 
     static func wish(on loop: GatewayLoop) -> BodyWish { loop.wishForQueueCall() }
@@ -49,7 +59,12 @@ enum QueueExtendEndpoint: HTTPEndpoint {
     static var parameters: [StaticString]? { [] }
     static var operation: OperationText {
         OperationText(
-            summary: "Changes when messages come again", outcome: "What became of each receipt; what is ok is on disk.")
+            summary: "Changes when messages come again", outcome: "What became of each receipt; what is ok is on disk.",
+            body: """
+                {"type":"object","required":["receipts","visibility_ms"],"additionalProperties":false,"properties":{\
+                "receipts":{"$ref":"#/components/schemas/ReceiptList"},\
+                "visibility_ms":{"type":"integer","minimum":-9223372036854775808,"maximum":9223372036854775807}}}
+                """)
     }
 
     static func wish(on loop: GatewayLoop) -> BodyWish { loop.wishForQueueCall() }
@@ -67,7 +82,9 @@ enum QueuePurgeEndpoint: HTTPEndpoint {
     static var access: EndpointAccess { .queue(.delete) }
     static var parameters: [StaticString]? { [] }
     static var operation: OperationText {
-        OperationText(summary: "Ends all messages of a queue", outcome: "They are gone.")
+        OperationText(
+            summary: "Ends all messages of a queue", outcome: "They are gone.",
+            body: "{\"type\":\"object\",\"maxProperties\":0}", mayLackBody: true)
     }
 
     static func wish(on loop: GatewayLoop) -> BodyWish { loop.wishForQueueCall() }

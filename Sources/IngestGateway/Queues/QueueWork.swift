@@ -100,7 +100,7 @@ extension Problem {
         case .notFound: kind = .queueNotFound
         case .exists, .inUse: kind = .queueConflict
         case .invalidName: kind = .invalidQueue
-        case .invalid: kind = .invalidField
+        case .invalid: kind = .queueRefused
         case .tooLarge: kind = .eventTooLarge
         case .limit: kind = .queueLimit
         case .diskFull: kind = .insufficientStorage

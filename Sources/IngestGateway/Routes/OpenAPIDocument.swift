@@ -196,7 +196,10 @@ struct OpenAPIDocument: ~Copyable {
     ]
 
     private mutating func writeBody(_ definition: RouteDefinition) {
-        out.text(",\"requestBody\":{\"required\":true,\"content\":{")
+        let isRequired = !definition.endpoint.operation.mayLackBody
+        out.text(",\"requestBody\":{\"required\":")
+        out.text(isRequired ? "true" : "false")
+        out.text(",\"content\":{")
         for (index, name) in Self.mediaTypes(definition).enumerated() {
             if index > 0 { out.text(",") }
             JSONText.write(name, into: &out)
@@ -240,6 +243,7 @@ struct OpenAPIDocument: ~Copyable {
             return mediaType.hasPrefix("application/vnd.kafka.")
                 ? "{\"$ref\":\"#/components/schemas/KafkaV2Records\"}" : "{}"
         }
+        if let schema = definition.endpoint.operation.body { return schema }
         if definition.endpoint == IngestEndpoint.self { return "{\"$ref\":\"#/components/schemas/Envelope\"}" }
         if definition.endpoint == WebhookEndpoint.self { return "{\"type\":\"object\"}" }
         if let plan = definition.plan, !plan.reply.takesMany { return "{\"type\":\"object\"}" }
@@ -255,6 +259,9 @@ struct OpenAPIDocument: ~Copyable {
         "error":{"type":"string"},"message":{"type":"string"},"error_code":{"type":"integer"},\
         "request_id":{"type":"string"},"retryable":{"type":"boolean"},"limit":{"type":"integer"},\
         "errors":{"type":"array","items":{"type":"object"}}}},\
+        "Whole":{"type":["integer","null"],"minimum":-9223372036854775808,"maximum":9223372036854775807},\
+        "ReceiptList":{"type":"array","minItems":1,"maxItems":1000,"items":{"type":"string"}},\
+        "QueueName":{"type":["string","null"],"pattern":"^[a-zA-Z0-9_-]{0,80}$"},\
         "Results":{"type":"object","required":["accepted","rejected"],"properties":{"accepted":{"type":"integer"},\
         "rejected":{"type":"integer"},"duplicates":{"type":"integer"},"formula_cells":{"type":"integer"},"request_id":{"type":"string"},"results":{"type":"array","items":{"type":"object"}},\
         "results_truncated":{"type":"boolean"},\
@@ -296,6 +303,10 @@ struct OperationText {
     var mediaType: StaticString = "application/json"
     /// Of the content, by its name in the description.
     var schema: StaticString = "Anything"
+    /// What a body of JSON has to be, as a schema; nil: the endpoint's kind says it.
+    var body: StaticString?
+    /// A request without a body asks for what is usual.
+    var mayLackBody = false
 }
 
 extension HTTPEndpoint {

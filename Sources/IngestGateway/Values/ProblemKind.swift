@@ -70,6 +70,7 @@ struct ProblemKind {
     static let idempotencyMismatch = ProblemKind(422, 7, "idempotency_mismatch", "Key used for another request")
     static let invalidConfiguration = ProblemKind(422, 8, "invalid_configuration", "Configuration not valid")
     static let emptyBatch = ProblemKind(422, 2, "empty_batch", "Empty batch")
+    static let queueRefused = ProblemKind(422, 9, "queue_refused", "Not for this queue")
     static let quotaExceeded = ProblemKind(429, 1, "quota_exceeded", "Quota exceeded", retryable: true)
     static let tooManyAttempts = ProblemKind(429, 2, "too_many_attempts", "Too many attempts", retryable: true)
     static let idempotencyShareFull = ProblemKind(
