@@ -182,7 +182,7 @@ struct OpenAPIDocument: ~Copyable {
         case "partition", "timestamp": "{\"type\":\"integer\",\"minimum\":0,\"maximum\":999999999999999999}"
         case "count": "{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000}"
         case "delay_ms": "{\"type\":\"integer\",\"minimum\":0,\"maximum\":900000}"
-        case "group", "deduplication_id": "{\"type\":\"string\",\"pattern\":\".\",\"maxLength\":128}"
+        case "group", "deduplication_id": "{\"type\":\"string\",\"pattern\":\"^[^\\\\u0000]+$\",\"maxLength\":128}"
         case "limit": "{\"type\":\"integer\",\"minimum\":1,\"maximum\":10000}"
         case "max_bytes": "{\"type\":\"integer\",\"minimum\":1,\"maximum\":4194304}"
         default: "{\"type\":\"string\"}"
