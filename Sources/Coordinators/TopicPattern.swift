@@ -199,9 +199,14 @@ indirect enum PatternNode {
 /// Makes a program of a pattern.
 struct PatternCompiler {
     var program: [TopicPattern.Instruction] = []
+    /// Nodes that were gone through, each as often as it is repeated.
+    private var steps = 0
+    /// Repeats of nothing add no instruction, and are bounded as well.
+    private static let maxSteps = 10 * TopicPattern.maxInstructions
 
     mutating func add(_ node: PatternNode) throws(TopicPattern.SyntaxError) {
-        guard program.count <= TopicPattern.maxInstructions else {
+        steps += 1
+        guard program.count <= TopicPattern.maxInstructions, steps <= Self.maxSteps else {
             throw TopicPattern.SyntaxError(problem: "it is too large, its repeats counted")
         }
         switch node {

@@ -27,8 +27,13 @@ public struct SQSForm: Sendable {
             guard let name = PercentDecoding.string(item.name, plusIsSpace: true),
                 let value = PercentDecoding.string(item.value, plusIsSpace: true)
             else { throw SQSError(.serialization, "A field is not percent-encoded UTF-8, or has a NUL.") }
-            let parts = name.split(separator: ".", omittingEmptySubsequences: false)
-            guard parts.count <= Self.maxParts, fields.put(value, at: parts[...]) else {
+            // One more than there may be tells that there are too many: a part takes more memory than its dot.
+            let parts = name.split(separator: ".", maxSplits: Self.maxParts, omittingEmptySubsequences: false)
+            guard parts.count <= Self.maxParts else {
+                throw SQSError(
+                    .serialization, "The field \(SQSText.quoted(name)) has more than \(Self.maxParts) parts.")
+            }
+            guard fields.put(value, at: parts[...]) else {
                 throw SQSError(.serialization, "The field \(SQSText.quoted(name)) stands twice.")
             }
         }

@@ -58,7 +58,7 @@ public struct SQSMessageAttribute: Hashable, Sendable {
         guard let type = raw.type, !type.isEmpty else {
             throw Self.refused("The message attribute '\(name)' must contain non-empty message attribute type.")
         }
-        let kind = type.utf8.split(separator: UInt8(ascii: "."), maxSplits: 1)[0]
+        let kind = type.utf8.prefix { $0 != UInt8(ascii: ".") }
         guard ["String", "Number", "Binary"].contains(where: { kind.elementsEqual($0.utf8) }),
             type.utf8.count <= SQSLimits.maxAttributeNameBytes, SQSText.firstForbidden(type) == nil,
             type.utf8.allSatisfy({ $0 >= 0x20 })

@@ -52,7 +52,8 @@ import Testing
 
     @Test func limitsAreRefused() {
         for pattern in [
-            String(repeating: "a", count: TopicPattern.maxBytes + 1), "(a{50}){50}",
+            String(repeating: "a", count: TopicPattern.maxBytes + 1), "(a{50}){50}", "((((){1000}){1000}){1000}){1000}",
+            "((((a{0}){1000}){1000}){1000}){1000}",
             String(repeating: "(", count: 300) + "a" + String(repeating: ")", count: 300),
         ] {
             #expect(throws: TopicPattern.SyntaxError.self) { _ = try TopicPattern(pattern) }

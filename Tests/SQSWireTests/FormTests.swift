@@ -63,6 +63,16 @@ import Testing
         #expect(other == SQSQueueName("x"))
     }
 
+    @Test func aNameHasSoManyPartsAtMost() throws {
+        func refusal(_ text: String) -> SQSError? {
+            #expect(throws: SQSError.self) { try form("Action=ListQueues&" + text) }
+        }
+        _ = try form("Action=ListQueues&a.b.c.d.e.f.g.h=1")
+        #expect(refusal("a.b.c.d.e.f.g.h.i=1")?.message.contains("more than 8 parts") == true)
+        #expect(refusal("a=1&a=2")?.message.contains("stands twice") == true)
+        #expect(refusal(String(repeating: ".", count: 1 << 20) + "=1")?.kind == .serialization)
+    }
+
     @Test func whatIsNoFormIsRefused() {
         for (text, kind) in [
             ("", .invalidAction), ("Action=Fly", .invalidAction),

@@ -227,6 +227,8 @@ import Testing
         ] { #expect(attribute("a", good) == nil, "\(good)") }
         for bad in [
             #"{"StringValue":"v"}"#, #"{"DataType":"","StringValue":"v"}"#,
+            #"{"DataType":".","StringValue":"v"}"#, #"{"DataType":"..","StringValue":"v"}"#,
+            #"{"DataType":".String","StringValue":"v"}"#,
             #"{"DataType":"Strings","StringValue":"v"}"#,
             #"{"DataType":"string","StringValue":"v"}"#, #"{"DataType":"String"}"#,
             #"{"DataType":"String","StringValue":""}"#, #"{"DataType":"String","BinaryValue":"AA=="}"#,
