@@ -384,6 +384,35 @@ import Testing
         #expect(eventually { answers[1].now != nil })
     }
 
+    @Test func aWaitThatIsEndedTakesNothingAndHoldsNoPlace() throws {
+        let node = try QueueNode()
+        try node.create("orders")
+        node.broker.store.observe(QueueObserver(node.queues))
+        let answers = (0..<2).map { _ in QueueNode.Answer<QueueReceiveReply>() }
+        var request = QueueReceive()
+        request.waitMs = 20_000
+        let (gone, other) = (answers[0], answers[1])
+        let endFirst: (@Sendable () -> Void)? = node.queues.receive(request, from: "orders") { gone.set($0.answer) }
+        let endOther: (@Sendable () -> Void)? = node.queues.receive(request, from: "orders") { other.set($0.answer) }
+        #expect(node.queues.agenda.withLock { $0.waiters } == 2)
+        endFirst?()
+        #expect(node.queues.agenda.withLock { $0.waiters } == 1)
+        try node.send(["a"], to: "orders")
+        #expect(eventually { answers[1].now != nil })
+        guard case .messages(let messages)? = answers[1].now else { throw QueueNode.Missing() }
+        #expect(messages.map(\.text) == ["a"] && messages[0].receiveCount == 1)
+        // Once more, and after its answer, it does nothing.
+        endFirst?()
+        endOther?()
+        #expect(node.queues.agenda.withLock { $0.waiters } == 0)
+        node.pass(20_000)
+        #expect(answers[0].now == nil)
+        // What is answered at once leaves nothing to end.
+        try node.send(["b"], to: "orders")
+        let isWaiting = node.queues.receive(request, from: "orders") { _ in } != nil
+        #expect(!isWaiting)
+    }
+
     @Test func whoWaitsIsToldThatTheQueueIsGone() throws {
         let node = try QueueNode()
         try node.create("orders")

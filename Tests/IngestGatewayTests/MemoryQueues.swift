@@ -26,6 +26,7 @@ final class MemoryQueues: QueueService {
     }
 
     private struct Waiter {
+        let number: Int
         let request: QueueReceive
         let name: String
         let done: @Sendable (QueueOutcome<QueueReceiveReply>) -> Void
@@ -34,6 +35,7 @@ final class MemoryQueues: QueueService {
     private struct State {
         var queues: [String: Queue] = [:]
         var waiters: [Waiter] = []
+        var nextWaiter = 0
         var moves: [QueueMove] = []
         var nowMs: Int64 = 1_700_000_000_000
         var refusal: QueueRefusal?
@@ -177,18 +179,24 @@ final class MemoryQueues: QueueService {
         return found
     }
 
+    @discardableResult
     func receive(
         _ request: QueueReceive, from name: String,
         _ done: @escaping @Sendable (QueueOutcome<QueueReceiveReply>) -> Void
-    ) {
-        let reply = state.withLock { state -> QueueReceiveReply? in
-            if let refusal = state.refusal { return .refused(refusal) }
+    ) -> (@Sendable () -> Void)? {
+        let (reply, number) = state.withLock { state -> (QueueReceiveReply?, Int) in
+            if let refusal = state.refusal { return (.refused(refusal), 0) }
             let found = Self.take(request, name, &state)
-            guard found.isEmpty, let wait = request.waitMs, wait > 0 else { return .messages(found) }
-            state.waiters.append(Waiter(request: request, name: name, done: done))
+            guard found.isEmpty, let wait = request.waitMs, wait > 0 else { return (.messages(found), 0) }
+            state.nextWaiter += 1
+            state.waiters.append(Waiter(number: state.nextWaiter, request: request, name: name, done: done))
+            return (nil, state.nextWaiter)
+        }
+        if let reply {
+            done(QueueOutcome(reply))
             return nil
         }
-        if let reply { done(QueueOutcome(reply)) }
+        return { [self] in state.withLock { $0.waiters.removeAll { $0.number == number } } }
     }
 
     func abandon(_ messages: [ReceivedMessage], in name: String) {

@@ -7,32 +7,43 @@ import Telemetry
 
 /// Receiving: leases of the queue's partitions by turns, the messages read from their logs, and the wait for some.
 extension QueueCoordinator {
+    @discardableResult
     public func receive(
         _ request: QueueReceive, from name: String,
         _ done: @escaping @Sendable (QueueOutcome<QueueReceiveReply>) -> Void
-    ) {
+    ) -> (@Sendable () -> Void)? {
         let queue: Queue
         do throws(QueueRefusal) {
             queue = try find(name).queue
             if let problem = request.problem { throw QueueRefusal(.invalid, problem) }
         } catch {
-            return done(QueueOutcome(.refused(error)))
+            done(QueueOutcome(.refused(error)))
+            return nil
         }
         let outcome = tryReceive(request, from: queue)
         let waitMs = request.waitMs ?? queue.settings.receiveWaitMs
-        guard waitMs > 0, outcome.answer.isNothingYet else { return done(outcome) }
+        guard waitMs > 0, outcome.answer.isNothingYet else {
+            done(outcome)
+            return nil
+        }
         let isTaken = agenda.withLock { agenda in
             guard agenda.waiters < Self.maxWaiters else { return false }
             agenda.waiters += 1
             return true
         }
-        guard isTaken else { return done(outcome) }
+        guard isTaken else {
+            done(outcome)
+            return nil
+        }
         let number = queue.waiters.add(QueueWaiters.Waiter(request: request, done: done))
         let dueMs = nowMs() + waitMs
         let isFirst = agenda.withLock { $0.add(QueueDue(atMs: dueMs, subject: .waiter(queue, number))) }
         if isFirst { signal.raise() }
         // What has come in between is found now, what comes from now on is told.
         serveWaiters(of: queue)
+        return { [self] in
+            if queue.waiters.take(number) != nil { agenda.withLock { $0.waiters -= 1 } }
+        }
     }
 
     /// Has a worker give the queue's waiting receives their turns.
@@ -73,7 +84,7 @@ extension QueueCoordinator {
 
     func answer(_ number: UInt64, of queue: Queue, _ outcome: QueueOutcome<QueueReceiveReply>) {
         guard let waiter = queue.waiters.take(number) else {
-            // Its time was over meanwhile: what it would have got is somebody else's.
+            // Its time was over meanwhile, or its client has gone: what it would have got is somebody else's.
             return giveBack(outcome.answer, to: queue)
         }
         agenda.withLock { $0.waiters -= 1 }

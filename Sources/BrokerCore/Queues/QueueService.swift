@@ -63,9 +63,15 @@ public protocol QueueService: AnyObject, Sendable {
 
     /// Receives, and waits for messages where that was asked for. `done` is called once, on any thread, perhaps before this
     /// returns; an answer that comes late is that of a queue that has nothing.
+    ///
+    /// Returns what ends the wait, for whoever learns that nobody wants the answer any more: on any thread, at any time, also after
+    /// the answer, when it does nothing. It takes the receive out of the queue and gives its place back; `done` is not called after
+    /// it, unless that call was under way already, and messages that were taken for it go back. Nil: `done` was called, and nothing waits.
+    @discardableResult
     func receive(
         _ request: QueueReceive, from name: String,
-        _ done: @escaping @Sendable (QueueOutcome<QueueReceiveReply>) -> Void)
+        _ done: @escaping @Sendable (QueueOutcome<QueueReceiveReply>) -> Void
+    ) -> (@Sendable () -> Void)?
     /// Gives messages back that were received for somebody who has gone before he got them: that delivery does not count.
     func abandon(_ messages: [ReceivedMessage], in name: String)
 
