@@ -19,10 +19,41 @@ protocol ExchangeWork: AnyObject, Sendable {
     func resume(_ body: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Completion
     /// What is answered when it takes too long.
     var lateProblem: Problem { get }
+    /// Nobody waits for it any more: the request was given up. On its loop, once; what is under way may go on.
+    func cancel()
 }
 
 extension ExchangeWork {
     func handOver(to exchange: Exchange) {}
+    func cancel() {}
+}
+
+/// What ends a wait that was begun on another thread, for the loop whose client has gone: whichever of both comes first.
+final class WaitEnd: Sendable {
+    private struct State {
+        var isCancelled = false
+        var end: (@Sendable () -> Void)?
+    }
+
+    private let state = Lock(State())
+
+    /// - Parameter end: ends the wait; nil: nothing waits.
+    func began(_ end: (@Sendable () -> Void)?) {
+        let isOver = state.withLock { state in
+            if !state.isCancelled { state.end = end }
+            return state.isCancelled
+        }
+        if isOver { end?() }
+    }
+
+    func cancel() {
+        let end = state.withLock { state in
+            state.isCancelled = true
+            defer { state.end = nil }
+            return state.end
+        }
+        end?()
+    }
 }
 
 /// The making of a topic, which waits for the disk: on the broker's own thread. Afterwards the request is handled once more.

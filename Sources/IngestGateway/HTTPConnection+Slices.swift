@@ -129,7 +129,10 @@ extension HTTPConnection {
     /// Waits no more for what is done elsewhere for a connection that is about to end.
     func endWaiting(_ connection: Connection) {
         switch state {
-        case .waiting, .windows: connection.endWork()
+        case .waiting(let work):
+            work.cancel()
+            connection.endWork()
+        case .windows: connection.endWork()
         case .streaming(let stream) where stream.isAway:
             stream.isAway = false
             connection.endWork()

@@ -609,12 +609,14 @@ final class HTTPConnection: ConnectionHandler {
     }
 
     private func isLate(_ work: any ExchangeWork, _ connection: Connection) {
+        work.cancel()
         refuse(work.lateProblem, on: connection)
         connection.endWork()
     }
 
     func closed(on connection: Connection, reason: CloseReason) {
         pending?.giveUp()
+        if case .waiting(let work) = state { work.cancel() }
         endExchange(connection)
         leaveSeat()
         gateway.metrics.connections.add(-1)

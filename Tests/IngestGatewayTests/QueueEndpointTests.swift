@@ -1,5 +1,6 @@
 import BrokerCore
 import BrokerTestKit
+import Foundation
 import IngestGateway
 import KafkaModel
 import Security
@@ -88,6 +89,33 @@ import Transport
                 return moves?.first?["state"] as? String == "completed"
             })
         #expect(try ask(harness, "POST", "/dead/moves:cancel", "{\"id\":\"none\"}").status == 404)
+    }
+
+    /// A page that somebody looks at can send what needs no body of JSON.
+    @Test func whatAPageCouldSendChangesNothing() throws {
+        let harness = try GatewayHarness()
+        _ = try ask(harness, "PUT", "/orders", "{}")
+        _ = try ask(harness, "POST", "/orders/messages", "1")
+        for call in ["messages:purge", "messages:receive", "messages:redrive"] {
+            #expect(try harness.call("POST", "/v1/queues/orders/\(call)").status == 400)
+            let text = try harness.call("POST", "/v1/queues/orders/\(call)", "{}", fields: ["Content-Type: text/plain"])
+            #expect(text.status == 415)
+        }
+        for (path, body) in [("/sqs", "Action=PurgeQueue&QueueUrl=orders"), ("/sqs", "Action=DeleteQueue&QueueUrl=orders")] {
+            let form = try harness.call(
+                "POST", path, body, fields: ["Content-Type: application/x-www-form-urlencoded"])
+            #expect(form.status == 400 && form.text.contains("signed"), "\(form.text)")
+        }
+        #expect(try receive(harness, "orders").count == 1)
+    }
+
+    @Test func aQueueKeepsItsPartitions() throws {
+        let harness = try GatewayHarness()
+        #expect(try ask(harness, "PUT", "/orders", "{\"partitions\":2}").status == 201)
+        #expect(try ask(harness, "PUT", "/orders", "{\"partitions\":2}").status == 200)
+        #expect(try ask(harness, "PUT", "/orders", "{}").status == 200)
+        let other = try ask(harness, "PUT", "/orders", "{\"partitions\":3}")
+        #expect(other.status == 409 && other.text.contains("2 partitions"), "\(other.text)")
     }
 
     @Test func aReceiveWaitsForAMessageThatComes() throws {
@@ -268,6 +296,13 @@ import Transport
         #expect(try call("PUT", "/orders", "{\"delay_ms\":5}") == 403)
         permit(.alterConfigs)
         #expect(try call("PUT", "/orders", "{\"delay_ms\":5}") == 200)
-        #expect(try call("GET", "") == 200)
+        // Queues of others stand before and behind, and no page tells of them.
+        for name in ["a", "b", "y", "z"] {
+            _ = try harness.broker.queues.createQueue(name, QueueSettings(), partitions: 1, tags: [:]).get()
+        }
+        for path in ["", "?count=1", "?count=2"] {
+            let page = try harness.call("GET", "/v1/queues" + path, fields: [field])
+            #expect(page.json["queues"] as? [String] == ["orders"] && page.json["next"] is NSNull, "\(page.text)")
+        }
     }
 }

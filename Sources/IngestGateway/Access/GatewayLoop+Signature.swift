@@ -53,7 +53,7 @@ extension GatewayLoop {
     }
 
     /// Whether the request at hand is to be signed, and nobody knows yet that it is.
-    var awaitsProof: Bool { signature.map { $0.proof == nil } ?? false }
+    var awaitsProof: Bool { signature.map { $0.proof == nil } ?? (origin?.needsSignature ?? false) }
 
     /// All values of a field, by its name in lower case.
     private func values(of name: String) -> [String] {

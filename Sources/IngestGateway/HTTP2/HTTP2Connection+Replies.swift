@@ -181,6 +181,7 @@ extension HTTP2Connection {
             }
             lookLater(stream, after: idle)
         case .waiting(let work):
+            work.cancel()
             working -= 1
             stream.state = .handled
             refuseUnread(work.lateProblem, stream)

@@ -178,7 +178,9 @@ final class HTTP2Connection: ConnectionHandler, HTTP2StreamEvents {
         stream.check?.giveUp()
         stream.check = nil
         switch stream.state {
-        case .waiting: working -= 1
+        case .waiting(let work):
+            work.cancel()
+            working -= 1
         case .streaming(let streamed) where streamed.isAway: working -= 1
         case .windows(let body) where body.isAway: working -= 1
         default: break

@@ -22,8 +22,9 @@ extension GatewayLoop {
         return unsupportedMediaType()
     }
 
+    /// A POST has a body of JSON, be it `{}`: one without could be sent by any web page that somebody looks at.
     func wishForQueueCall() -> BodyWish {
-        if let problem = queueProblem(needsBody: false) { return .refused(problem) }
+        if let problem = queueProblem(needsBody: head.method == .post) { return .refused(problem) }
         return .collected(upTo: routeRow.pointee.maxBodyBytes)
     }
 
@@ -46,7 +47,9 @@ extension GatewayLoop {
     }
 
     /// Asks the queues on a thread that may wait.
-    func ask(on place: QueueWork.Place = .worker, _ call: @escaping QueueWork.Call) -> Completion {
-        .suspended(.work(QueueWork(broker, on: place, call)))
+    func ask(
+        on place: QueueWork.Place = .worker, ending wait: WaitEnd? = nil, _ call: @escaping QueueWork.Call
+    ) -> Completion {
+        .suspended(.work(QueueWork(broker, on: place, ending: wait, call)))
     }
 }

@@ -69,15 +69,21 @@ enum QueueEndpoint: HTTPEndpoint {
         var fields = QueueFields(body, known: known)
         var change = QueueChange()
         change.read(&fields)
-        let partitions = Int32(clamping: fields.integer("partitions") ?? 1)
+        let partitions = fields.integer("partitions").map { Int32(clamping: $0) }
         if let problem = fields.problem { return loop.refuseQueue(problem) }
         if let target = change.deadLetterQueue, !target.isEmpty, !loop.mayWrite(toQueue: target) {
             return loop.refuseQueue(Problem(.forbidden, "You may not write to the queue of the dead letters."))
         }
         return loop.ask(on: .admin) { [change] queues, _, done in
-            if queues.queue(named: name) != nil {
-                guard change.order == nil || queues.queue(named: name)?.settings.order == change.order else {
+            if let existing = queues.queue(named: name) {
+                guard change.order == nil || existing.settings.order == change.order else {
                     return done(QueueAnswer(Problem(.queueConflict, "The order of a queue stays as it is.")))
+                }
+                guard partitions == nil || partitions == existing.partitionCount else {
+                    return done(
+                        QueueAnswer(
+                            Problem(
+                                .queueConflict, "A queue keeps its \(existing.partitionCount) partitions: leave them out.")))
                 }
                 if case .failure(let refusal) = queues.alterQueue(name, { settings, _ in change.apply(&settings) }) {
                     return done(QueueAnswer(Problem(refusal)))
@@ -86,7 +92,7 @@ enum QueueEndpoint: HTTPEndpoint {
             }
             var settings = QueueSettings()
             change.apply(&settings)
-            if case .failure(let refusal) = queues.createQueue(name, settings, partitions: partitions, tags: [:]) {
+            if case .failure(let refusal) = queues.createQueue(name, settings, partitions: partitions ?? 1, tags: [:]) {
                 return done(QueueAnswer(Problem(refusal)))
             }
             done(describe(name, queues, status: 201))
@@ -172,25 +178,23 @@ enum QueuesEndpoint: HTTPEndpoint {
                 if item.name.equals("prefix") { prefix = text } else { after = text }
             }
         }
-        let found = loop.broker.queues.queues(prefix: prefix, after: after, limit: limit)
-        let out = QueueAnswer { out in
+        let maySee = loop.queueSight
+        return loop.ask { [prefix, after, limit] queues, _, done in
+            done(answer(queues.visibleQueues(prefix: prefix, after: after, limit: limit, maySee)))
+        }
+    }
+
+    private static func answer(_ page: (names: [String], next: String?)) -> QueueAnswer {
+        QueueAnswer { out in
             out.text("{\"queues\":[")
-            var isFirst = true
-            for queue in found where loop.maySee(queue: queue.name) {
-                if !isFirst { out.text(",") }
-                isFirst = false
-                JSONText.write(queue.name, into: &out)
+            for (index, name) in page.names.enumerated() {
+                if index > 0 { out.text(",") }
+                JSONText.write(name, into: &out)
             }
             out.text("],\"next\":")
-            if found.count == limit, let last = found.last {
-                JSONText.write(last.name, into: &out)
-            } else {
-                out.text("null")
-            }
+            if let next = page.next { JSONText.write(next, into: &out) } else { out.text("null") }
             out.text("}")
         }
-        loop.out.bytes(out.body)
-        return .answered
     }
 }
 
@@ -205,7 +209,7 @@ enum QueueRedriveEndpoint: HTTPEndpoint {
             body: """
                 {"type":"object","additionalProperties":false,"properties":{\
                 "to":{"$ref":"#/components/schemas/QueueName"},"rate":{"$ref":"#/components/schemas/Whole"}}}
-                """, mayLackBody: true)
+                """)
     }
 
     static func wish(on loop: GatewayLoop) -> BodyWish { loop.wishForQueueCall() }

@@ -20,7 +20,7 @@ enum QueueSendEndpoint: HTTPEndpoint {
     }
 
     static func wish(on loop: GatewayLoop) -> BodyWish {
-        if let problem = loop.queueProblem(needsBody: true) ?? loop.quotaProblem() { return .refused(problem) }
+        if let problem = loop.queueProblem(needsBody: true) { return .refused(problem) }
         return .collected(upTo: loop.routeRow.pointee.maxBodyBytes)
     }
 
@@ -217,7 +217,7 @@ enum QueueReceiveEndpoint: HTTPEndpoint {
                 "max":{"type":["integer","null"],"minimum":1,"maximum":1000},"max_bytes":{"$ref":"#/components/schemas/Whole"},\
                 "wait_ms":{"$ref":"#/components/schemas/Whole"},"visibility_ms":{"$ref":"#/components/schemas/Whole"},\
                 "attempt_id":{"type":["string","null"]}}}
-                """, mayLackBody: true)
+                """)
     }
 
     /// Messages of one request at most, and without a word.
@@ -246,14 +246,16 @@ enum QueueReceiveEndpoint: HTTPEndpoint {
             if waitMs > patience, waitMs <= QueueSettings.maxReceiveWaitMs { request.waitMs = patience }
             let limits = loop.jsonLimits
             let coordinator = loop.broker.queues
-            return loop.ask { [request] queues, _, done in
-                queues.receive(request, from: name) { outcome in
-                    var answer = QueueReceiving.answer(outcome, limits)
-                    if case .messages(let messages) = outcome.answer, !messages.isEmpty {
-                        answer.abandoned = { coordinator.abandon(messages, in: name) }
-                    }
-                    done(answer)
-                }
+            let wait = WaitEnd()
+            return loop.ask(ending: wait) { [request] queues, _, done in
+                wait.began(
+                    queues.receive(request, from: name) { outcome in
+                        var answer = QueueReceiving.answer(outcome, limits)
+                        if case .messages(let messages) = outcome.answer, !messages.isEmpty {
+                            answer.abandoned = { coordinator.abandon(messages, in: name) }
+                        }
+                        done(answer)
+                    })
             }
         }
     }

@@ -84,7 +84,7 @@ enum QueuePurgeEndpoint: HTTPEndpoint {
     static var operation: OperationText {
         OperationText(
             summary: "Ends all messages of a queue", outcome: "They are gone.",
-            body: "{\"type\":\"object\",\"maxProperties\":0}", mayLackBody: true)
+            body: "{\"type\":\"object\",\"maxProperties\":0}")
     }
 
     static func wish(on loop: GatewayLoop) -> BodyWish { loop.wishForQueueCall() }

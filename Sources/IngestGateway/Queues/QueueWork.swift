@@ -41,13 +41,18 @@ final class QueueWork: ExchangeWork, @unchecked Sendable {
     private let broker: Broker
     private let place: Place
     private let call: Call
+    private let wait: WaitEnd?
     private var answer = QueueAnswer(Problem(.overloaded, "Too much work waits for a thread.", retryAfter: 1))
 
-    init(_ broker: Broker, on place: Place = .worker, _ call: @escaping Call) {
+    /// - Parameter wait: what `call` waits for; it ends when the request is given up.
+    init(_ broker: Broker, on place: Place = .worker, ending wait: WaitEnd? = nil, _ call: @escaping Call) {
         self.broker = broker
         self.place = place
+        self.wait = wait
         self.call = call
     }
+
+    func cancel() { wait?.cancel() }
 
     deinit {
         // The request was given up before it was answered.

@@ -69,7 +69,7 @@ extension SQSCalls {
 
     /// Receives; `done` is called once, on any thread, with what is to be done where nobody is there any more to be answered.
     func receive(
-        _ asked: SQSReceive, from queue: SQSQueueName,
+        _ asked: SQSReceive, from queue: SQSQueueName, ending wait: WaitEnd,
         _ done: @escaping @Sendable (Answer, _ abandoned: (@Sendable () -> Void)?) -> Void
     ) {
         let described: QueueDescription
@@ -83,7 +83,7 @@ extension SQSCalls {
         request.waitMs = min(asked.waitSeconds.map { Int64($0) * 1_000 } ?? described.settings.receiveWaitMs, maxWaitMs)
         if described.isFIFO { request.attemptID = asked.attemptID }
         let (isFIFO, region, queues, name) = (described.isFIFO, region, queues, queue.text.text)
-        queues.receive(request, from: name) { outcome in
+        let end = queues.receive(request, from: name) { outcome in
             switch outcome.answer {
             case .messages(let messages):
                 let received = messages.map {
@@ -98,6 +98,7 @@ extension SQSCalls {
             case .refused(let refusal): done(QueueOutcome(.failure(Self.error(refusal))), nil)
             }
         }
+        wait.began(end)
     }
 
     // MARK: Settling

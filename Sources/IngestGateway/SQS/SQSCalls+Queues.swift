@@ -50,7 +50,7 @@ extension SQSCalls {
     private func create(
         _ queue: SQSQueueName, _ attributes: SQSQueueAttributes, _ tags: [SQSPair]
     ) throws(SQSError) -> SQSReply {
-        try require(.create, queue)
+        try requireCreation(of: queue)
         if let existing = queues.queue(named: queue.text.text) {
             try requireSame(existing, attributes)
             return .queueURL(address(queue))
@@ -154,19 +154,11 @@ extension SQSCalls {
 
     /// Those that who asks may see. A page is filled up from behind the ones that he may not.
     private func listQueues(_ prefix: String, _ page: SQSPage) -> SQSReply {
-        var found: [SQSQueueName] = []
-        var after = page.after
-        while found.count <= page.limit {
-            let next = queues.queues(prefix: prefix, after: after, limit: page.limit + 1)
-            for queue in next {
-                guard let name = SQSQueueName(queue.name), allows(.describe, topic(of: name)) else { continue }
-                found.append(name)
-            }
-            guard next.count == page.limit + 1 else { break }
-            after = next.last?.name
+        let found = queues.visibleQueues(prefix: prefix, after: page.after, limit: page.limit) { name in
+            SQSQueueName(name).map { allows(.describe, topic(of: $0)) } ?? false
         }
-        let (urls, token) = part(of: found, page)
-        return .queueURLs(urls, next: token)
+        let next = page.isPaged ? found.next.map { SQSPage.token(after: $0) } : nil
+        return .queueURLs(found.names.compactMap { SQSQueueName($0) }.map(address), next: next)
     }
 
     private func deadLetterSources(of queue: SQSQueueName, _ page: SQSPage) throws(SQSError) -> SQSReply {

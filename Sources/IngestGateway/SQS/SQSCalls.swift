@@ -21,19 +21,31 @@ struct SQSCalls: Sendable {
     let partitions: Int32
     /// Milliseconds that a receive waits at most, below the time in which a request has to be answered.
     let maxWaitMs: Int64
-    let allows: @Sendable (AclOperation, _ topic: String) -> Bool
+    let isAllowed: @Sendable (AclOperation, ResourceType, _ name: String) -> Bool
 
     typealias Answer = QueueOutcome<Result<SQSReply, SQSError>>
 
     // MARK: What all need
 
-    func topic(of queue: SQSQueueName) -> String { "q.\(queue.text)" }
+    func topic(of queue: SQSQueueName) -> String { QueueCoordinator.topicPrefix + queue.text.text }
+
+    func allows(_ operation: AclOperation, _ topic: String) -> Bool { isAllowed(operation, .topic, topic) }
+
+    private func denied(_ queue: SQSQueueName) -> SQSError {
+        SQSError(.accessDenied, "Access to the resource \(base)/\(queue.text) is denied.")
+    }
+
+    /// Who may not make the queue hears so, whether it is there or not: the name is his own.
+    func requireCreation(of queue: SQSQueueName) throws(SQSError) {
+        guard allows(.create, topic(of: queue)) || isAllowed(.create, .cluster, ResourcePattern.clusterName.text) else {
+            throw denied(queue)
+        }
+    }
 
     func require(_ operation: AclOperation, _ queue: SQSQueueName) throws(SQSError) {
         let topic = topic(of: queue)
         if allows(operation, topic) { return }
-        guard allows(.describe, topic) else { throw .noQueue }
-        throw SQSError(.accessDenied, "Access to the resource \(base)/\(queue.text) is denied.")
+        throw allows(.describe, topic) ? denied(queue) : .noQueue
     }
 
     /// The queue, which who asks may see and do this with.

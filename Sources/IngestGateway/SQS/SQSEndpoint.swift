@@ -22,6 +22,11 @@ enum SQSEndpoint: HTTPEndpoint {
     }
 
     static func wish(on loop: GatewayLoop) -> BodyWish {
+        // A form without a signature is what any web page can send. SDKs sign each, with whatever key.
+        if loop.head[.amzTarget] == nil, !loop.isSignedByAWS {
+            return .refused(
+                Problem(.invalidHeader, "A request has the field X-Amz-Target, or is a form that is signed for AWS."))
+        }
         let most = min(loop.routeRow.pointee.maxBodyBytes, SQSLimits.maxRequestBytes)
         if loop.head[.contentEncoding] != nil {
             return .refused(Problem(.unsupportedEncoding, "The body of this request is read as it is."))

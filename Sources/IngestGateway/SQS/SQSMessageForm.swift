@@ -73,6 +73,8 @@ enum SQSMessageForm {
         }
         read(message.headers, into: &received, names)
         if !isText {
+            // Each name stands once.
+            received.messageAttributes.removeAll { $0.name.isExactly(encodingName) }
             received.messageAttributes.append(
                 SQSMessageAttribute(name: encodingName, type: "String", value: Array("base64".utf8)))
         }

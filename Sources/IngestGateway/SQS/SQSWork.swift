@@ -25,6 +25,7 @@ final class SQSWork: ExchangeWork, @unchecked Sendable {
     private let base: String
     private let signed: SigV4Head?
     private var body: ByteSlice?
+    private let wait = WaitEnd()
 
     private var out = ByteWriter(capacity: 64)
     private var outcome: (error: SQSError?, commits: CommitSpan)?
@@ -91,6 +92,8 @@ final class SQSWork: ExchangeWork, @unchecked Sendable {
 
     func refuse() {}
 
+    func cancel() { wait.cancel() }
+
     func resume(_ body: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Completion {
         abandoned = nil
         guard let outcome else {
@@ -107,7 +110,7 @@ final class SQSWork: ExchangeWork, @unchecked Sendable {
         } else {
             loop.reply.contentType = isForm ? Self.xml : ErrorDialect.sqs.mediaType
         }
-        return outcome.commits.isEmpty ? .answered : .gated(outcome.commits, bytes: body.count)
+        return outcome.commits.isEmpty ? .answered : .gated(outcome.commits, bytes: loop.out.count)
     }
 
     var lateProblem: Problem {
@@ -137,7 +140,7 @@ final class SQSWork: ExchangeWork, @unchecked Sendable {
         _ request: SQSRequest, _ operation: SQSOperation, _ calls: SQSCalls, _ done: @escaping @Sendable () -> Void
     ) {
         if case .receiveMessage(let queue, let receive) = request {
-            return calls.receive(receive, from: queue) { [self] answer, abandoned in
+            return calls.receive(receive, from: queue, ending: wait) { [self] answer, abandoned in
                 self.abandoned = abandoned
                 finish(operation, answer.answer, answer.commits)
                 done()
@@ -161,7 +164,15 @@ final class SQSWork: ExchangeWork, @unchecked Sendable {
             method: signed.method, path: path, query: signed.query, headers: signed.fields,
             bodyHash: HashAlgorithm.sha256.hash(body))
         switch SQSAccess.asker(of: request, from: origin.address, gateway) {
-        case .success(let asker): return asker
+        case .success(let asker):
+            // Asked only now: else anybody could use up what the key's owner may write.
+            var client = QuotaClient()
+            let user = asker.registered.subject.principal.name
+            let nowMs = MonotonicClock.nanoseconds / 1_000_000
+            if gateway.broker.admitProduce(body.count, of: user, client: &client, nowMs: nowMs) != nil {
+                throw SQSError(.requestThrottled, "More bytes a second than producer_byte_rate allows.")
+            }
+            return asker
         case .failure(let error):
             isWrongSignature = true
             throw error
@@ -184,13 +195,7 @@ final class SQSWork: ExchangeWork, @unchecked Sendable {
             sender: asker.map { "\($0.registered.subject.principal)" },
             partitions: gateway.broker.options.defaultPartitions,
             maxWaitMs: max(0, gateway.options.requestTimeout.inNanoseconds / 1_000_000 - Self.answerMs)
-        ) { operation, topic in
-            guard let asker else { return true }
-            let rules = gateway.openRules ?? gateway.broker.access.rules
-            return rules.decide(
-                AccessRequest(operation, .topic, ExactString(topic)), for: asker.registered.subject
-            ).isAllowed
-        }
+        ) { gateway.allows($0, $1, ExactString($2), asker) }
     }
 
     private func finish(
