@@ -1,7 +1,7 @@
 internal import ByteBuffers
 
 /// What the connections of a listener share on one event loop, so that a request takes no memory and gives none back: libssl's two
-/// buffers stay with those that were at work last, and one chunk for records passes from hand to hand.
+/// buffers stay with some that were at work, and one chunk for records passes from hand to hand.
 ///
 /// ```
 ///   places   [ A ][ B ][ C ][ - ]      D comes to work: it takes the place at which it is A's turn,

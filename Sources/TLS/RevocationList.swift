@@ -33,7 +33,13 @@ final class RevocationList: @unchecked Sendable {
     /// Leaves nothing in OpenSSL's error queue.
     private static func read(_ block: PEMBlock) -> RevocationList? {
         defer { ERR_clear_error() }
-        return withMemoryBIO(block.text) { PEM_read_bio_X509_CRL($0, nil, nil, nil) }.map(RevocationList.init)
+        guard let list = withMemoryBIO(block.text, { PEM_read_bio_X509_CRL($0, nil, nil, nil) }) else { return nil }
+        // OpenSSL sorts a list's entries at the first look, under a lock: that is here, and not on a loop which others wait for.
+        let serial = ASN1_INTEGER_new()
+        defer { ASN1_INTEGER_free(serial) }
+        var entry: OpaquePointer?
+        _ = X509_CRL_get0_by_serial(list, &entry, serial)
+        return RevocationList(list)
     }
 
     /// Whether its authority has taken `certificate` back.
@@ -44,7 +50,8 @@ final class RevocationList: @unchecked Sendable {
         return X509_CRL_get0_by_cert(pointer, &entry, certificate) == 1
     }
 
-    /// Whether one of the certificates that a handshake has accepted is on one of the lists by now. The last, which is trusted by itself,
+    /// Whether one of the certificates that a handshake has accepted is on one of the lists by now: of several of one authority, on any,
+    /// where a handshake goes by the newest. A file has one for each. The last, which is trusted by itself,
     /// is not asked about: nobody but its owner could revoke it.
     static func revoke(_ session: OpaquePointer, by lists: [RevocationList]) -> Bool {
         let count = millrace_tls_verified_count(session)

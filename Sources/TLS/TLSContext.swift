@@ -46,8 +46,8 @@ public final class TLSContext: @unchecked Sendable {
     /// Seconds since 1970 at which the first of its certificates ends, those that signed others among them.
     var endsAt: Int64 { identities.flatMap(\.chain).map(\.endsAt).min()! }
 
-    /// Seconds since 1970 at which the first of the revocation lists is overdue, and its authority's clients are refused; `.max`: none
-    /// is, or there is none.
+    /// Seconds since 1970 at which the first of the revocation lists is overdue; from then on its authority's clients are refused, unless
+    /// `takesOutdatedLists`. `.max`: none of them ends, or there is none.
     var listsEndAt: Int64 { revocationLists.map(\.endsAt).min() ?? .max }
 
     /// Owner and names of each certificate that clients are shown, for whoever pins them.

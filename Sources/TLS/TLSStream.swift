@@ -17,7 +17,7 @@ public import Transport
 ///
 /// libssl reads records from the socket into its own buffer and opens them into the transport's; it seals into a chunk that lives until
 /// the socket has taken it. While much comes, the socket is read into a chunk as well; see TLSStream+Records.swift. Libssl's buffers stay
-/// with the connections of the loop that were at work last (`LoopBuffers`), and go back when nothing of a record is left in them: any
+/// with some connections of the loop that were at work (`LoopBuffers`), and go back when nothing of a record is left in them: any
 /// other idle connection holds libssl's state alone.
 ///
 /// Invalid events: a failed stream that is asked again says so again; what comes behind the peer's close_notify is not looked at;

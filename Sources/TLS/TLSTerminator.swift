@@ -128,11 +128,16 @@ public final class TLSTerminator: Sendable {
     /// Tells once at each of `warningDays` that a certificate is about to end. True: it did now.
     func remind(at now: Int64) -> Bool {
         if metrics.listsEndAt.load(ordering: .relaxed) <= now, !overdueIsTold.exchange(true, ordering: .relaxed) {
-            Log.error(
-                settings.takesOutdatedLists
-                    ? "the next revocation list is overdue; the one before holds on"
-                    : "the next revocation list is overdue, and clients of its authority are refused", "listener",
-                settings.listener)
+            let file = settings.revocationFile ?? ""
+            if settings.takesOutdatedLists {
+                Log.warning(
+                    "the next revocation list is overdue, and the one before holds on: put the next one into the file",
+                    "listener", settings.listener, "file", file)
+            } else {
+                Log.error(
+                    "the next revocation list is overdue, and clients of its authority are refused: put the next one into the file",
+                    "listener", settings.listener, "file", file)
+            }
         }
         let left = metrics.endsAt.load(ordering: .relaxed) - now
         let passed = Self.warningDays.filter { left < $0 * 86_400 || left < 0 }.count

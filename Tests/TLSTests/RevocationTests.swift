@@ -101,7 +101,7 @@ extension TLSTests {
         }
 
         @Test func aListOfAnotherAuthorityIsNone() throws {
-            // Signed by dave, as it were: the name of the authority is in it, and the signature is not hers.
+            // Its signature is damaged: the name of the authority is in it, and she has not signed it so.
             var forged = Array(Revocations.subNone.utf8)
             let place = forged.count - 60
             forged[place] = forged[place] == UInt8(ascii: "A") ? UInt8(ascii: "B") : UInt8(ascii: "A")
