@@ -181,7 +181,10 @@ public final class MetricsRegistry: Sendable {
         switch series.metric {
         case .counter(let counter): page.utf8("\(name)\(braces) \(counter.value)\n")
         case .gauge(let gauge): page.utf8("\(name)\(braces) \(gauge.value)\n")
-        case .reading(let read): page.utf8("\(name)\(braces) \(read())\n")
+        case .reading(let read):
+            // The text format's own word for it.
+            let value = read()
+            page.utf8("\(name)\(braces) \(value == .infinity ? "+Inf" : "\(value)")\n")
         case .histogram(let histogram):
             let lead = series.labels.isEmpty ? "" : series.labels + ","
             let (steps, count) = histogram.cumulative()
