@@ -57,7 +57,7 @@ extension ConfigurationTable {
             "HTTP connections at a time from one address"),
         ConfigurationKey(
             "http.max.request.bytes", .bytes(1024...Int64(Int32.max), width: .int), default: "16777216",
-            "Longest request body that is handled in one piece; a longer one of lines or CSV is taken in windows, others are answered 413"
+            "Longest request body that is handled in one piece; a longer one of lines or CSV is taken in windows unless it has a key, is atomic or signed; all others are answered 413"
         ),
         ConfigurationKey(
             "http.max.event.bytes", .bytes(1...Int64(Int32.max), width: .int), default: "1048576",

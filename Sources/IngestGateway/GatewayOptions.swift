@@ -3,7 +3,8 @@ public struct GatewayOptions: Sendable {
     /// `http.max.connections` and `http.max.connections.per.ip`: more are answered 503 and closed.
     public var maxConnections = 10_000
     public var maxConnectionsPerIP = 256
-    /// `http.max.request.bytes`: a longer body is answered 413.
+    /// `http.max.request.bytes`: a longer body of lines or CSV is taken in windows where nothing asks for the whole, any other is
+    /// answered 413.
     public var maxRequestBytes = 16 << 20
     /// `http.max.event.bytes`: one event; the topic's `max.message.bytes` may be lower and counts then.
     public var maxEventBytes = 1 << 20
@@ -40,7 +41,7 @@ public struct GatewayOptions: Sendable {
     public var idempotencySharePercent = 50
     /// Bytes of a window, of bodies that are handled part by part. All of them are gone through by a worker at a time.
     public var windowBytes = 1 << 20
-    /// Events of one request; each costs a record and, in the reply, a line.
+    /// Events of one request that is handled in one piece, inclusive; more of lines or CSV go on in windows. Each costs a record and, in the reply, a line.
     public var maxEventsPerRequest = 100_000
     /// How long a connection's requests of one read may keep the loop before other connections have their turn. One
     /// request alone may take longer.

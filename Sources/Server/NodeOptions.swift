@@ -119,9 +119,18 @@ extension BrokerOptions {
         groups.consumerSessionTimeoutMs = Int32(clamping: configuration.consumerSessionTimeoutMs)
         groups.consumerHeartbeatIntervalMs = Int32(clamping: configuration.consumerHeartbeatIntervalMs)
         groups.consumerMaxSize = configuration.maxConsumerGroupSize
-        groups.consumerAssignors = configuration.consumerAssignors.compactMap { ServerAssignor(rawValue: $0) }
+        groups.consumerAssignors = configuration.consumerAssignors.map { name in
+            guard let assignor = ServerAssignor(rawValue: name) else {
+                preconditionFailure("the configuration allows an assignor that groups have not: \(name)")
+            }
+            return assignor
+        }
         groups.consumerAssignmentIntervalMs = Int32(clamping: configuration.consumerAssignmentIntervalMs)
-        groups.migrationPolicy = GroupMigrationPolicy(rawValue: configuration.groupMigrationPolicy) ?? .bidirectional
+        guard let policy = GroupMigrationPolicy(rawValue: configuration.groupMigrationPolicy) else {
+            preconditionFailure(
+                "the configuration allows a policy that groups have not: \(configuration.groupMigrationPolicy)")
+        }
+        groups.migrationPolicy = policy
         groups.consumerPatternRefreshMs = Int32(clamping: configuration.consumerPatternRefreshMs)
         transactionPartitions = configuration.transactionTopicPartitionCount
         transactions.maxTimeoutMs = Int32(clamping: configuration.maxTransactionTimeoutMs)
