@@ -50,6 +50,10 @@ extension ConfigurationTable {
             "http.caller.burst", .integer(0...1_000_000_000), default: "0",
             "Requests of one caller at once above http.caller.rate; 0: one second's worth"),
         ConfigurationKey(
+            "http.caller.max.open", .integer(0...1_000_000), default: "8000",
+            "Requests of one caller that are begun and not answered: bodies on the way, waits for messages or workers. Above it 429. "
+                + "0: no limit"),
+        ConfigurationKey(
             "http.max.connections", .integer(1...1_000_000), default: "10000",
             "HTTP connections at a time; more are answered 503 and closed"),
         ConfigurationKey(

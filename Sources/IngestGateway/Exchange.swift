@@ -34,6 +34,8 @@ final class Exchange {
     var signature: SignedBody?
     /// Of a request of SQS.
     var origin: SQSOrigin?
+    /// Whose open requests it counts with; nil: nobody's.
+    private var share: CallerShare?
     /// Its head as it came, once that is not in the connection's input any more.
     var head: ByteSlice?
     /// The same of HTTP/2.
@@ -70,6 +72,13 @@ final class Exchange {
         }
     }
 
+    /// Counts it as one of a caller's requests until its end, once.
+    func count(with share: CallerShare?) {
+        guard self.share == nil, let share else { return }
+        share.add(1)
+        self.share = share
+    }
+
     fileprivate func end() {
         precondition(isTaken && reserved == 0, "an exchange ends twice, or with \(reserved) bytes of the budget")
         isTaken = false
@@ -79,6 +88,8 @@ final class Exchange {
         if asker != nil { asker = nil }
         if signature != nil { signature = nil }
         if origin != nil { origin = nil }
+        share?.add(-1)
+        share = nil
     }
 
     fileprivate func begin(_ connection: ConnectionID, _ routes: RouteTable) {

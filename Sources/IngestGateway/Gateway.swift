@@ -24,7 +24,7 @@ public final class Gateway: Sendable {
     let perimeter: Perimeter
     let forwarded: ForwardedClients
     /// nil: no limit.
-    let callerRates: CallerRates?
+    let callerLimits: CallerLimits?
     /// Whether what is for operators is served at a listener of its own, and nowhere else.
     let separatesOperators: Bool
     let audit: AuditLog?
@@ -67,7 +67,8 @@ public final class Gateway: Sendable {
         self.audit = audit
         perimeter = configuration.perimeter
         forwarded = ForwardedClients(most: options.maxConnectionsPerIP)
-        callerRates = CallerRates(rate: options.callerRate, burst: options.callerBurst)
+        callerLimits = CallerLimits(
+            rate: options.callerRate, burst: options.callerBurst, maxOpen: options.maxOpenRequestsPerCaller)
         metrics = GatewayMetrics(registry: registry)
         inflight = InflightBudget(options, gauge: metrics.inflightBytes)
         let workers = broker.workers.threadCount
@@ -86,7 +87,7 @@ public final class Gateway: Sendable {
     }
 
     /// Whether it matters who asks, on any route but those that ask nobody.
-    var asksCallers: Bool { authentication != nil || callerRates != nil }
+    var asksCallers: Bool { authentication != nil || callerLimits != nil }
 
     /// Sets a loop up; called on each loop's thread before it serves (`EventLoopGroup.Options.setUp`), after that of
     /// the Kafka edge when both share the loops: the work that commits belongs to whoever comes first.

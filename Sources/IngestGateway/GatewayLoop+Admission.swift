@@ -50,7 +50,7 @@ extension GatewayLoop {
             guard let caller else { preconditionFailure("a signed request from nobody") }
             if let problem = beginSignature(caller) { return .refused(problem) }
         }
-        if let rates = gateway.callerRates, let caller, let problem = callerRateProblem(rates, caller) {
+        if let limits = gateway.callerLimits, let caller, let problem = callerProblem(limits, caller) {
             return .refused(problem)
         }
         let wish = narrowed(routeRow.pointee.endpoint.wish(on: self))
@@ -160,15 +160,28 @@ extension GatewayLoop {
     }
 
     /// Of a route whose requests are signed nobody is known yet, but for an address.
-    private func callerRateProblem(_ rates: CallerRates, _ caller: Caller) -> Problem? {
+    private func callerProblem(_ limits: CallerLimits, _ caller: Caller) -> Problem? {
         guard routeRow.pointee.authentication != .anonymous else { return nil }
-        let limiter = caller.limiter(of: signature == nil ? asker : nil, rates, now: now)
-        let wait = limiter.take(now: now)
-        if rates.isTold || wait != nil { reply.callerRate = (rates.rate, rates.burst, limiter.remaining(now: now)) }
-        guard let wait else { return nil }
-        return Problem(
-            .quotaExceeded, "More than \(rates.rate) requests a second of one caller.", limit: rates.rate,
-            retryAfter: Self.seconds(wait), policy: CallerRates.policy)
+        let share = caller.share(of: signature == nil ? asker : nil, limits, now: now)
+        if let limiter = share.limiter {
+            let wait = limiter.take(now: now)
+            if limits.isTold || wait != nil {
+                reply.callerRate = (limits.rate, limits.burst, limiter.remaining(now: now))
+            }
+            if let wait {
+                return Problem(
+                    .quotaExceeded, "More than \(limits.rate) requests a second of one caller.", limit: limits.rate,
+                    retryAfter: Self.seconds(wait), policy: CallerLimits.policy)
+            }
+        }
+        // What is answered in one go is over before anybody else's turn: only others are counted, when they begin.
+        if limits.maxOpen > 0, share.open >= limits.maxOpen {
+            return Problem(
+                .quotaExceeded, "One caller has more than \(limits.maxOpen) requests that are not answered yet.",
+                limit: limits.maxOpen, retryAfter: 1, policy: CallerLimits.openPolicy)
+        }
+        self.share = share
+        return nil
     }
 
     private func rateProblem() -> Problem? {

@@ -55,7 +55,7 @@ extension GatewayLoop {
 
     /// That of the route, and that of who asks. Source: draft-ietf-httpapi-ratelimit-headers-10.
     private func writeRateLimits(of reply: Reply, into out: inout ByteWriter) {
-        let limits = [(routeRow.pointee.id, reply.rateLimit), (CallerRates.policy, reply.callerRate)].compactMap {
+        let limits = [(routeRow.pointee.id, reply.rateLimit), (CallerLimits.policy, reply.callerRate)].compactMap {
             id, limit in
             limit.map { (id: id, limit: $0) }
         }

@@ -48,6 +48,8 @@ final class GatewayLoop {
     var signature: SignedBody?
     /// Of a request of SQS, as its head was admitted.
     var origin: SQSOrigin?
+    /// Whose open requests the request at hand counts with, should it begin an exchange.
+    var share: CallerShare?
     /// What was decided of who asks; nil: nobody is asked.
     let decisions: CallerDecisions?
     /// Whose limits of a peer it counts for.
@@ -149,6 +151,7 @@ final class GatewayLoop {
         if asker != nil { asker = nil }
         if signature != nil { signature = nil }
         if origin != nil { origin = nil }
+        if share != nil { share = nil }
         hasReadTrace = true
         if head[.traceParent] != nil {
             trace = receivedTrace()
@@ -230,7 +233,7 @@ final class GatewayLoop {
         requestIDCount = id.count
         if table !== routes { use(table) }
         self.asker = asker
-        (signature, origin) = (nil, nil)
+        (signature, origin, share) = (nil, nil, nil)
         hasReadTrace = true
         if head[.traceParent] != nil { trace = receivedTrace() }
         route = match()
@@ -243,6 +246,7 @@ final class GatewayLoop {
         begun.asker = asker
         if let signature { begun.signature = signature }
         if let origin { begun.origin = origin }
+        begun.count(with: share)
         return begun
     }
 

@@ -14,6 +14,7 @@ extension GatewayOptions {
         keepAlive = .milliseconds(configuration.httpKeepAliveMs)
         callerRate = Int(configuration.integer("http.caller.rate"))
         callerBurst = Int(configuration.integer("http.caller.burst"))
+        maxOpenRequestsPerCaller = Int(configuration.integer("http.caller.max.open"))
         let age = configuration.integer("http.connection.max.age.ms")
         maxConnectionAge = age == 0 ? nil : .milliseconds(age)
         startedTraces =

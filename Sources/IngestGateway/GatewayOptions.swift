@@ -62,6 +62,9 @@ public struct GatewayOptions: Sendable {
     public var callerBurst = 0
     /// More than one core answers, so that whoever means to be served does not meet it, and whoever floods a large machine does.
     public static let usualCallerRate = 100_000
+    /// `http.caller.max.open`: requests of each caller that are begun and not answered, inclusive; 0: no limit. Fewer than may wait for
+    /// a worker, so that no caller alone has all of those places.
+    public var maxOpenRequestsPerCaller = 8_000
     /// `sqs.anonymous`: requests of SQS from this machine may be signed by anybody.
     public var takesAnySQSSignature = false
     /// `sqs.url`: what addresses of queues begin with; nil: the scheme and host that a request came to.

@@ -224,7 +224,10 @@ final class HTTPConnection: ConnectionHandler {
         if let found { caller?.take(found) }
         // A request that is refused for another reason leaves nothing to the next one, and a guess is a guess all the same.
         defer { if let unread = caller?.takeUnread() { loop.settleUnread(unread) } }
-        return loop.admit(caller)
+        let wish = loop.admit(caller)
+        // One that has waited until it was known who asks.
+        exchange?.count(with: loop.share)
+        return wish
     }
 
     /// Whether the connection's certificate is for the host of the request at hand.

@@ -1,4 +1,5 @@
 import BrokerCore
+import BrokerTestKit
 import ByteBuffers
 import Configuration
 import IngestGateway
@@ -393,6 +394,51 @@ import Testing
         #expect(both.fields["ratelimit"] == #""rated";r=99;t=1, "caller";r=2;t=1"#)
         // Who asks nothing of anybody is not counted.
         for _ in 0..<5 { #expect(try harness.call("GET", "/healthz").status == 200) }
+    }
+
+    /// Bodies that are on the way count with their caller's, over all connections; whole requests that are answered at once do not.
+    @Test func oneCallerHasSoManyRequestsOpen() throws {
+        var options = GatewayOptions()
+        options.maxOpenRequestsPerCaller = 2
+        let harness = try harness("{http.trusted.proxies: 127.0.0.1}", options)
+        permit(host: "*", on: harness)
+        func begin(_ host: String) throws -> HTTPClient {
+            let client = try HTTPClient(port: harness.port)
+            try client.send(
+                Array(
+                    """
+                    POST /v1/topics/t/events HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: \(host)\r\nContent-Type: application/json\r\n\
+                    Content-Length: 2\r\n\r\n{
+                    """.utf8))
+            return client
+        }
+        func post(_ host: String) throws -> HTTPReply {
+            try harness.post("t", "{}", fields: ["X-Forwarded-For: \(host)"])
+        }
+        func becomes(_ status: Int, _ host: String) -> Bool { eventually { (try? post(host).status) == status } }
+        var open = [try begin("192.0.2.1"), try begin("192.0.2.1")]
+        #expect(becomes(429, "192.0.2.1"))
+        let refused = try post("192.0.2.1")
+        #expect(refused.fields["retry-after"] == "1" && refused.json["violated-policies"] as? [String] == ["caller-open"])
+        #expect(refused.json["limit"] as? Int == 2, "\(refused.text)")
+        #expect(try begin("192.0.2.1").receive().status == 429)
+        #expect(try post("192.0.2.2").status == 201, "another caller has his own")
+        // One is answered, one is given up: both give their places back.
+        try open[0].send(Array("}".utf8))
+        #expect(try open[0].receive().status == 201)
+        #expect(try post("192.0.2.1").status == 201)
+        open.append(try begin("192.0.2.1"))
+        #expect(becomes(429, "192.0.2.1"))
+        open.removeAll()
+        #expect(becomes(201, "192.0.2.1"))
+        // Streams of one connection are as many requests.
+        let client = try HTTP2Client(port: harness.port)
+        let fields = [("x-forwarded-for", "192.0.2.3")]
+        let streams = (0..<2).map { _ in client.request("POST", "/v1/topics/t/events", [0x7B], fields, ends: false) }
+        #expect(becomes(429, "192.0.2.3"))
+        client.body(streams[0], [0x7D])
+        client.send(HTTP2Frame.reset(streams[1]))
+        #expect(becomes(201, "192.0.2.3"))
     }
 
     /// No reply pays for telling of a limit that nobody has set.

@@ -83,36 +83,42 @@ import Testing
     }
 }
 
-@Suite struct CallerRatesTests {
+@Suite struct CallerLimitsTests {
     private static let start: Int64 = 1_000_000_000
 
     @Test func callersHaveALimitByThemselves() throws {
         let options = GatewayOptions(try Configuration.load(file: nil, environment: [:], flags: []))
         #expect(options.callerRate == GatewayOptions().callerRate && options.callerBurst == 0)
-        let rates = try #require(CallerRates(rate: options.callerRate, burst: options.callerBurst))
-        #expect(!rates.isTold)
-        let address = CallerRates.Caller.address(NetworkAddress("192.0.2.1")!)
-        let limiter = rates.limiter(of: address, now: Self.start)
+        #expect(options.maxOpenRequestsPerCaller == GatewayOptions().maxOpenRequestsPerCaller)
+        let limits = try #require(CallerLimits(rate: options.callerRate, burst: options.callerBurst, maxOpen: 0))
+        #expect(!limits.isTold)
+        let address = CallerLimits.Caller.address(NetworkAddress("192.0.2.1")!)
+        let limiter = try #require(limits.share(of: address, now: Self.start).limiter)
         #expect((0..<100_000).allSatisfy { _ in limiter.take(now: Self.start) == nil })
         #expect(limiter.take(now: Self.start) != nil)
         // Of the same caller, whichever connection asks; another has his own.
-        #expect(rates.limiter(of: address, now: Self.start) === limiter)
-        #expect(rates.limiter(of: .principal(.user("a")), now: Self.start).take(now: Self.start) == nil)
-        #expect(CallerRates(rate: 100_000, burst: 1)?.isTold == true && CallerRates(rate: 7, burst: 0)?.isTold == true)
-        #expect(CallerRates(rate: 0, burst: 9) == nil)
+        #expect(limits.share(of: address, now: Self.start).limiter === limiter)
+        #expect(limits.share(of: .principal(.user("a")), now: Self.start).limiter?.take(now: Self.start) == nil)
+        for (rate, burst) in [(100_000, 1), (7, 0)] {
+            #expect(CallerLimits(rate: rate, burst: burst, maxOpen: 0)?.isTold == true)
+        }
+        #expect(CallerLimits(rate: 0, burst: 9, maxOpen: 0) == nil)
+        let open = try #require(CallerLimits(rate: 0, burst: 9, maxOpen: 5))
+        #expect(!open.isTold && open.share(of: address, now: Self.start).limiter == nil)
     }
 
     /// Whoever comes from ever new addresses neither makes the table grow nor gets those forgotten who are counted.
     @Test func callersWhoAskAreKeptAtTheBound() throws {
-        let rates = try #require(CallerRates(rate: 1, burst: 1))
-        let busy = CallerRates.Caller.principal(.user("busy"))
+        let limits = try #require(CallerLimits(rate: 1, burst: 1, maxOpen: 5))
+        let (busy, waiting) = (CallerLimits.Caller.principal(.user("busy")), CallerLimits.Caller.principal(.user("waiting")))
         let later = Self.start + 3_600_000_000_000
-        let limiter = rates.limiter(of: busy, now: Self.start)
-        #expect(limiter.take(now: later) == nil)
-        for index in 0..<UInt32(CallerRates.maxCallers + 1000) {
-            _ = rates.limiter(of: .address(NetworkAddress(v4: index)), now: later)
+        let (first, second) = (limits.share(of: busy, now: Self.start), limits.share(of: waiting, now: Self.start))
+        #expect(first.limiter?.take(now: later) == nil)
+        second.add(1)
+        for index in 0..<UInt32(CallerLimits.maxCallers + 1000) {
+            _ = limits.share(of: .address(NetworkAddress(v4: index)), now: later)
         }
-        #expect(rates.limiter(of: busy, now: later) === limiter)
+        #expect(limits.share(of: busy, now: later) === first && limits.share(of: waiting, now: later) === second)
     }
 }
 

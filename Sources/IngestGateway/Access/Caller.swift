@@ -18,7 +18,7 @@ final class Caller {
     /// Whose signatures were looked at last.
     private var signer: (webhook: WebhookRoute, asker: Asker)?
     /// What limits the requests of whom it was asked for last, and until when that is not looked up again.
-    private var rated: (key: Asker?, limiter: RateLimiter, until: Int64)?
+    private var rated: (key: Asker?, share: CallerShare, until: Int64)?
     /// Whose signature was found right last, as the audit was told.
     private var toldSigner: WebhookRoute?
     /// What was found of the credential of the request at hand, which has waited with it.
@@ -92,15 +92,15 @@ final class Caller {
     }
 
     /// What limits the requests of `asker`; nil: those of the address.
-    func limiter(of asker: Asker?, _ rates: CallerRates, now: Int64) -> RateLimiter {
-        if let rated, rated.key === asker, now < rated.until { return rated.limiter }
-        let limiter = rates.limiter(of: rateKey(of: asker), now: now)
-        rated = (asker, limiter, now + CallerRates.keptFor)
-        return limiter
+    func share(of asker: Asker?, _ limits: CallerLimits, now: Int64) -> CallerShare {
+        if let rated, rated.key === asker, now < rated.until { return rated.share }
+        let share = limits.share(of: shareKey(of: asker), now: now)
+        rated = (asker, share, now + CallerLimits.keptFor)
+        return share
     }
 
     /// Whose requests count together.
-    private func rateKey(of asker: Asker?) -> CallerRates.Caller {
+    private func shareKey(of asker: Asker?) -> CallerLimits.Caller {
         if let known, known.asker === asker, case .key(let id, _) = known.basis { return .key(id) }
         guard let asker, asker !== silent || hasCertificate else { return .address(address.limitKey) }
         return .principal(asker.registered.subject.principal)

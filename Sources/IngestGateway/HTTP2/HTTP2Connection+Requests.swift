@@ -24,6 +24,8 @@ extension HTTP2Connection {
         loop.begin(now: now, wallClockMs: connection.loop.wallClockMs)
         loop.findRoute(forOperators: front.isForOperators)
         let wish = front.wish(connection)
+        // One that has waited until it was known who asks.
+        stream.exchange?.count(with: loop.share)
         if stream.fieldsReserved == 0 {
             // That of its client, which only now is known, and stays: what is reserved is given back to the same.
             stream.peer = front.peerKey(connection)
