@@ -18,7 +18,7 @@ import Testing
         // A module of the toolchain that nothing imports by its name here, units, and fields of HTTP.
         "FoundationEssentials", "GiB", "KiB", "MiB", "TiB", "kB", "Date", "Prefer",
         // Keywords of JSON Schema.
-        "minLength", "additionalProperties", "minProperties", "minItems", "maxItems",
+        "additionalProperties", "minProperties", "minItems", "maxItems",
         "oneOf",
         // Placeholders.
         "Schema/NN_Name.schema", "Sources/KafkaServer/Handlers/NN_Name.swift",

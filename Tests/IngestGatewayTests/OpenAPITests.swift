@@ -215,6 +215,41 @@ import Testing
         #expect((content?["application/json"]?["schema"] as? [String: Any])?.isEmpty == true)
     }
 
+    /// What every request or event needs, for without it nothing is stored.
+    @Test func whatKeysAreMadeOfStandsInIt() throws {
+        let yaml = """
+            routes:
+              - {path: /by-key, to: {topic: t}, key: /user, key_required: true}
+              - {path: /deep, to: {topic: t}, reply: event, idempotency: {pointers: [/a/0, /b/c], required: true}}
+              - {path: /field, to: {topic: t}, idempotency: {header: X-Delivery, required: true}}
+              - {path: /usual, to: {topic: t}, idempotency: {header: Idempotency-Key, required: true}}
+              - {path: /may, to: {topic: t}, key: /user, idempotency: {pointers: [/id]}}
+            """
+        let node = try GatewayHarness(configuration: GatewayConfiguration(yaml: yaml))
+        let operations = try operations(node)
+        func schema(_ path: String) throws -> [String: Any] {
+            let operation = try #require(operations.first { $0.path == path })
+            let content = (operation.text["requestBody"] as? [String: Any])?["content"] as? [String: [String: Any]]
+            return try #require(content?["application/json"]?["schema"] as? [String: Any])
+        }
+        // One event, or each of an array.
+        let forms = try #require(try schema("/by-key")["anyOf"] as? [[String: Any]])
+        let event = try #require((forms[0]["allOf"] as? [[String: Any]])?.first)
+        #expect(event["type"] as? String == "object" && event["required"] as? [String] == ["user"])
+        #expect(forms.count == 2 && forms[1]["type"] as? String == "array" && forms[1]["items"] as? NSDictionary == forms[0] as NSDictionary)
+        let needs = try #require(try schema("/deep")["allOf"] as? [[String: Any]])
+        #expect(needs.map { $0["required"] as? [String] } == [["a"], ["b"]])
+        let inner = (needs[0]["properties"] as? [String: [String: Any]])?["a"]
+        #expect(inner?.isEmpty == true, "a number may be an index")
+        #expect(try schema("/may").isEmpty)
+        for (path, name) in [("/field", "x-delivery"), ("/usual", "idempotency-key")] {
+            let operation = try #require(operations.first { $0.path == path })
+            let fields = operation.list("parameters").filter { $0["name"] as? String == name }
+            #expect(fields.count == 1 && fields.first?["required"] as? Bool == true, "\(path)")
+            #expect(try node.call("POST", path, "{}").status == 400)
+        }
+    }
+
     @Test func aReloadChangesTheDescription() throws {
         let node = try node()
         #expect(try operations(node).contains { $0.path == "/orders" })

@@ -119,7 +119,8 @@ struct JSONWalk {
 /// A way into a value: keys of objects and places of arrays, one behind the other. Source: RFC 6901.
 struct JSONPointer: Sendable, Equatable {
     let text: String
-    private let tokens: [[UInt8]]
+    /// Names of members, or indices of elements, from the outside in.
+    let tokens: [[UInt8]]
 
     /// Longer ones of a configuration are a slip.
     private static let maxTokens = 16

@@ -162,7 +162,9 @@ struct OpenAPIDocument: ~Copyable {
             out.text(Self.schema(ofQuery: name))
             out.text("}")
         }
-        for (field, schema) in Self.fieldSchemas where !fields.isDisjoint(with: KnownFields(field)) {
+        let required = Self.requiredField(definition)
+        for (field, schema) in Self.fieldSchemas
+        where !fields.isDisjoint(with: KnownFields(field)) && field.name.description != required {
             if !isFirst { out.text(",") }
             isFirst = false
             out.text("{\"in\":\"header\",\"name\":\"")
@@ -171,7 +173,23 @@ struct OpenAPIDocument: ~Copyable {
             out.text(schema)
             out.text("}")
         }
+        if let required {
+            if !isFirst { out.text(",") }
+            out.text("{\"in\":\"header\",\"required\":true,\"name\":")
+            JSONText.write(required, into: &out)
+            out.text(",\"schema\":")
+            out.text(Self.keySchema)
+            out.text("}")
+        }
         out.text("]")
+    }
+
+    /// The field that a request has its key in, where it needs one.
+    private static func requiredField(_ definition: RouteDefinition) -> String? {
+        guard let rule = definition.plan?.idempotency, rule.isRequired, case .field(let name) = rule.source else {
+            return nil
+        }
+        return name
     }
 
     private static func schema(ofQuery name: StaticString) -> StaticString {
@@ -189,10 +207,13 @@ struct OpenAPIDocument: ~Copyable {
         }
     }
 
+    private static let keySchema: StaticString =
+        "{\"type\":\"string\",\"pattern\":\"^[!#-~][ -~]*$\",\"maxLength\":255}"
+
     private static let fieldSchemas: [(KnownField, StaticString)] = [
         (.partitionKey, "{\"type\":\"string\",\"maxLength\":1024}"),
         (.batchMode, "{\"type\":\"string\",\"enum\":[\"atomic\",\"partial\"]}"),
-        (.idempotencyKey, "{\"type\":\"string\",\"pattern\":\"^[!#-~][ -~]*$\",\"maxLength\":255}"),
+        (.idempotencyKey, keySchema),
     ]
 
     private mutating func writeBody(_ definition: RouteDefinition) {
@@ -216,9 +237,13 @@ struct OpenAPIDocument: ~Copyable {
                 ? ["application/json"] : [])
     }
 
-    /// Of several events each is held against the route's schema by itself, so the whole may be anything.
+    /// Of several events each is held against the route's schema by itself, so the whole may be anything; but values that every event
+    /// needs for a key are said, for without them nothing is stored.
     private mutating func writeSchema(ofBody mediaType: String, _ definition: RouteDefinition) {
         let isCloudEvent = mediaType == CloudEvents.structured
+        if mediaType == "application/json", let plan = definition.plan, let needs = Self.needs(plan) {
+            return writeSchema(needing: needs, plan, definition)
+        }
         guard definition.schemaText != nil, definition.plan?.reply.takesMany == false || isCloudEvent,
             isCloudEvent || mediaType == "application/json"
         else { return out.text(Self.schema(ofBody: mediaType, definition)) }
@@ -239,7 +264,11 @@ struct OpenAPIDocument: ~Copyable {
         if mediaType == "application/cloudevents-batch+json" {
             return "{\"type\":\"array\",\"items\":{\"$ref\":\"#/components/schemas/CloudEvent\"}}"
         }
-        guard mediaType == "application/json" else {
+        switch mediaType {
+        case "application/json": break
+        case "text/csv": return "{\"type\":\"string\",\"minLength\":1}"
+        case "application/x-www-form-urlencoded": return "{\"$ref\":\"#/components/schemas/Form\"}"
+        default:
             return mediaType.hasPrefix("application/vnd.kafka.")
                 ? "{\"$ref\":\"#/components/schemas/KafkaV2Records\"}" : "{}"
         }
@@ -248,6 +277,43 @@ struct OpenAPIDocument: ~Copyable {
         if definition.endpoint == WebhookEndpoint.self { return "{\"type\":\"object\"}" }
         if let plan = definition.plan, !plan.reply.takesMany { return "{\"type\":\"object\"}" }
         return "{}"
+    }
+
+    /// Schemas of what an event of JSON needs for the route's keys; nil: nothing.
+    private static func needs(_ plan: IngestPlan) -> [String]? {
+        var needs: [String] = []
+        if case .pointer(let pointer, isRequired: true) = plan.key {
+            needs.append(schema(having: pointer, "{\"type\":[\"string\",\"number\",\"boolean\"],\"pattern\":\"^[^\\u0000]*$\",\"maxLength\":\(GatewayLoop.maxKeyBytes)}"))
+        }
+        if let rule = plan.idempotency, rule.isRequired, case .pointers(let pointers) = rule.source {
+            needs += pointers.map { schema(having: $0, "{\"not\":{\"type\":\"null\"}}") }
+        }
+        return needs.isEmpty ? nil : needs
+    }
+
+    /// Of an object that has a value there. The token may be an index as well as a name: then nothing is said of what it is in.
+    private static func schema(having pointer: JSONPointer, _ value: String) -> String {
+        var schema = value
+        for token in pointer.tokens.reversed() {
+            if token.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }) {
+                schema = "{}"
+                continue
+            }
+            var name = ByteWriter(capacity: 64)
+            JSONText.write(String(decoding: token, as: UTF8.self), into: &name)
+            let text = String(decoding: name.array, as: UTF8.self)
+            schema = "{\"type\":\"object\",\"required\":[\(text)],\"properties\":{\(text):\(schema)}}"
+        }
+        return schema
+    }
+
+    private mutating func writeSchema(needing needs: [String], _ plan: IngestPlan, _ definition: RouteDefinition) {
+        var all = needs
+        if definition.schemaText != nil, !plan.reply.takesMany {
+            all.append("{\"$ref\":\"#/components/schemas/\(SchemaText.component(of: definition.id))\"}")
+        }
+        let event = "{\"allOf\":[\(all.joined(separator: ","))]}"
+        out.utf8(plan.reply.takesMany ? "{\"anyOf\":[\(event),{\"type\":\"array\",\"items\":\(event)}]}" : event)
     }
 
     // MARK: Schemas
@@ -259,6 +325,8 @@ struct OpenAPIDocument: ~Copyable {
         "error":{"type":"string"},"message":{"type":"string"},"error_code":{"type":"integer"},\
         "request_id":{"type":"string"},"retryable":{"type":"boolean"},"limit":{"type":"integer"},\
         "errors":{"type":"array","items":{"type":"object"}}}},\
+        "Form":{"type":"object","minProperties":1,"additionalProperties":{"anyOf":[{"type":"string"},{"type":"array","minItems":1,\
+        "items":{"type":"string"}}]}},\
         "Whole":{"type":["integer","null"],"minimum":-9223372036854775808,"maximum":9223372036854775807},\
         "ReceiptList":{"type":"array","minItems":1,"maxItems":1000,"items":{"type":"string"}},\
         "QueueName":{"type":["string","null"],"pattern":"^[a-zA-Z0-9_-]{0,80}$"},\

@@ -74,6 +74,7 @@ class Broker:
     death = "kill -9"
     rests = False  # clients send nothing for a while before most deaths
     produced_partitions: int | None = None  # of trials/deaths.py: fewer than it has by itself
+    configuration: str | None = None  # text of its file
 
     def __init__(self, kind: str, program: str, settings: dict[str, str] | None = None, folder: str | None = None):
         self.kind, self.program = kind, program
@@ -102,6 +103,10 @@ class Broker:
         assert self.process is None
         if self.kind == "millrace":
             command = [self.program, "serve", "--data-dir", str(self.folder / "data"), *self.addresses()]
+            if self.configuration:
+                file = self.folder / "millrace.yaml"
+                file.write_text(self.configuration)
+                command += ["--config", str(file)]
             for key, value in self.settings.items():
                 command += ["--set", f"{key}={value}"]
         else:

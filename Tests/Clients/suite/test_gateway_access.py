@@ -36,8 +36,7 @@ class GuardedBroker(Broker):
                               "ssl.keystore.location": certificates.path("server.both.pem"), **settings})
 
     def addresses(self) -> list[str]:
-        file = ["--config", self.configuration] if self.configuration else []
-        return [*file, "--kafka", self.bootstrap, "--http", f"http://127.0.0.1:{self.http_port},https://127.0.0.1:{self.https_port}"]
+        return ["--kafka", self.bootstrap, "--http", f"http://127.0.0.1:{self.http_port},https://127.0.0.1:{self.https_port}"]
 
     def run(self, *words: str, given: str = "") -> str:
         ran = subprocess.run([self.program, *words, "-b", self.bootstrap], input=given, text=True, capture_output=True, timeout=30)
@@ -199,16 +198,16 @@ def signed(secret: str, body: bytes, sender: str = "github") -> dict[str, str]:
 
 
 def test_webhooks_by_their_signature_and_secrets_that_change(guarded, tmp_path):
-    secret, configuration = tmp_path / "secret", tmp_path / "millrace.yaml"
+    secret = tmp_path / "secret"
     secret.write_text(SECRETS["github"] + "\n")
-    configuration.write_text(f"""
+    configuration = f"""
 auth:
   secrets: {{github: {{file: {secret}}}, stripe: {{env: HOOK_STRIPE}}, old: {{env: HOOK_OLD}}}}
 routes:
   - {{id: gh, path: /hooks/github, formats: [json, form], to: hooks, auth: {{webhook: {{from: github, secrets: github}}}}}}
   - {{id: st, path: /hooks/stripe, to: hooks, auth: {{webhook: {{from: stripe, secrets: [old, stripe]}}}}}}
-""")
-    node = guarded({"config": str(configuration)}, HOOK_STRIPE=SECRETS["stripe"], HOOK_OLD=SECRETS["old"])
+"""
+    node = guarded({"config": configuration}, HOOK_STRIPE=SECRETS["stripe"], HOOK_OLD=SECRETS["old"])
     node.allow("Webhook:gh", "write", "--topic", "hooks")
     node.allow("Webhook:st", "write", "--topic", "hooks")
     node.allow("Webhook:st", "create", "--topic", "hooks")

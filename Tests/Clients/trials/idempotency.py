@@ -311,10 +311,7 @@ def main() -> int:
 class RoutedBroker(Broker):
     """With the routes of the forms that the built-in ones do not take."""
 
-    def addresses(self) -> list[str]:
-        file = self.folder / "routes.yaml"
-        file.write_text(ROUTES)
-        return [*super().addresses(), "--config", str(file)]
+    configuration = ROUTES
 
 
 def idempotent_node(program: str) -> Broker:
