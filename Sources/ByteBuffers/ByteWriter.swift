@@ -1,7 +1,8 @@
 /// Growing memory that big-endian fields are appended to. Owns its memory; `slice` copies it out, `bytes` shows it.
 public struct ByteWriter: ~Copyable {
     @usableFromInline var base: UnsafeMutableRawPointer
-    @usableFromInline var capacity: Int
+    /// Bytes that it has memory for.
+    public internal(set) var capacity: Int
     /// Bytes written so far; also the position of the next one.
     public private(set) var count: Int
     private let limit: Int
@@ -26,6 +27,13 @@ public struct ByteWriter: ~Copyable {
     public mutating func truncate(to position: Int) {
         precondition(position >= 0 && position <= count)
         count = position
+    }
+
+    /// Takes back the first `length` bytes: what follows is moved to the front, in time that goes with how much that is.
+    public mutating func removeFirst(_ length: Int) {
+        precondition(length >= 0 && length <= count)
+        base.copyMemory(from: base + length, byteCount: count - length)
+        count -= length
     }
 
     /// What was written. Valid until the next change.

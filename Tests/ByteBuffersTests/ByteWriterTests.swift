@@ -10,6 +10,21 @@ import Testing
         #expect(writer.array.suffix(4) == [0, 0, 0, 249])
     }
 
+    @Test func whatIsTakenFromTheFrontLeavesTheRest() {
+        var writer = ByteWriter(capacity: 16, limit: 1000)
+        writer.bytes(Array(0..<100))
+        let capacity = writer.capacity
+        writer.removeFirst(0)
+        writer.removeFirst(30)
+        #expect(writer.array == Array(30..<100))
+        writer.int8(7)
+        writer.removeFirst(70)
+        #expect(writer.array == [7])
+        writer.removeFirst(1)
+        let (count, now) = (writer.count, writer.capacity)
+        #expect(count == 0 && now == capacity && capacity >= 100)
+    }
+
     /// It takes no more memory, however much is written, and the place of a length is no trap.
     @Test func whatDoesNotFitTheLimitIsLost() {
         var writer = ByteWriter(capacity: 4096, limit: 1000)
