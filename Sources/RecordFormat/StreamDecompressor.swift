@@ -9,7 +9,7 @@ import CZstd
 /// Members and frames may follow each other. A failure is final. Not `Sendable`: it is with one thread at a time.
 ///
 /// Limits: an output beyond `maxRatio` times the input, above `ratioFreeBytes`, and a window of zstd above `maxWindowBytes` are
-/// refused; the memory of a decoder is that window and some 200 KiB. Source: RFC 1952, RFC 8878.
+/// refused; the memory of a decoder is `mostBytes` at most. Source: RFC 1952, RFC 8878.
 public final class StreamDecompressor {
     /// What one call has done.
     public struct Step: Equatable, Sendable {
@@ -26,17 +26,39 @@ public final class StreamDecompressor {
 
     /// Bounds of what may be unpacked.
     public struct Limits: Sendable {
-        /// Bytes of output for one of input.
+        /// Bytes of output for one of input, inclusive; 1 or more.
         public var maxRatio: Int
-        /// Up to here nobody asks for the ratio.
+        /// Bytes of output up to which, inclusive, nobody asks for the ratio.
         public var ratioFreeBytes: Int
-        /// A frame of zstd that wants a larger window is refused.
+        /// A frame of zstd that wants a larger window is refused. It counts as the power of two that is not above it; 1024 or more.
         public var maxWindowBytes: Int
 
         public init(maxRatio: Int, ratioFreeBytes: Int, maxWindowBytes: Int) {
+            precondition(maxRatio >= 1, "\(maxRatio) bytes of output for one of input")
+            precondition(maxWindowBytes >= 1024, "no frame of zstd has a window of \(maxWindowBytes) bytes")
             self.maxRatio = maxRatio
             self.ratioFreeBytes = ratioFreeBytes
             self.maxWindowBytes = maxWindowBytes
+        }
+
+        fileprivate var windowLog: Int32 { Int32(Int.bitWidth - 1 - maxWindowBytes.leadingZeroBitCount) }
+    }
+
+    /// Bytes that a decoder takes beside its window: of zstd its tables, and a block on its way in and one on its way out; of gzip, whose
+    /// window is 32 KiB, all.
+    private static let zstdBytes = 640 << 10
+    private static let gzipBytes = 64 << 10
+
+    /// Bytes of memory that a decoder takes at most.
+    public static func mostBytes(_ codec: Compression, _ limits: Limits) -> Int {
+        codec == .zstd ? 1 << Int(limits.windowLog) + zstdBytes : gzipBytes
+    }
+
+    /// Bytes of memory that it takes now; of gzip, which does not tell, the most.
+    public var heldBytes: Int {
+        switch decoder {
+        case .gzip: Self.gzipBytes
+        case .zstd(let context): ZSTD_sizeof_DCtx(context)
         }
     }
 
@@ -67,8 +89,11 @@ public final class StreamDecompressor {
             decoder = .gzip(stream)
         case .zstd:
             guard let context = ZSTD_createDCtx() else { throw .unavailable(.zstd) }
-            let log = Int32(Int.bitWidth - 1 - limits.maxWindowBytes.leadingZeroBitCount)
-            ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, log)
+            // Else it would go by a bound of its own.
+            guard ZSTD_isError(ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, limits.windowLog)) == 0 else {
+                ZSTD_freeDCtx(context)
+                throw .unavailable(.zstd)
+            }
             decoder = .zstd(context)
         case .none, .snappy, .lz4: preconditionFailure("no stream of \(codec) is unpacked")
         }

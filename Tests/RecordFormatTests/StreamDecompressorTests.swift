@@ -90,6 +90,35 @@ import Testing
         }
     }
 
+    /// The client chooses zstd's window: the largest that is taken is all there, and no more than was said.
+    @Test func aDecoderTakesNoMoreMemoryThanItSays() throws {
+        let large: [UInt8] = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 13 << 3, 0x11, 0, 0, 0x7b, 0x7d]
+        for (codec, packed, least) in [
+            (Compression.zstd, large, 8 << 20), (.gzip, try Self.pack(.gzip, [1, 2, 3]), 32 << 10),
+        ] {
+            let decompressor = try StreamDecompressor(codec, Self.limits)
+            let room = UnsafeMutableRawBufferPointer.allocate(byteCount: 1, alignment: 1)
+            defer { room.deallocate() }
+            var start = 0
+            repeat {
+                let step = try packed.withRawBytes { raw throws(CompressionError) in
+                    try decompressor.advance(UnsafeRawBufferPointer(rebasing: raw[start...]), into: room)
+                }
+                start += step.used
+                #expect(decompressor.heldBytes <= StreamDecompressor.mostBytes(codec, Self.limits))
+                if step == StreamDecompressor.Step(used: 0, written: 0) { break }
+            } while true
+            #expect(decompressor.isAtEnd && decompressor.heldBytes >= least, "\(codec)")
+        }
+        // A limit between two powers of two is the lower one.
+        var between = Self.limits
+        between.maxWindowBytes = (16 << 20) - 1
+        #expect(StreamDecompressor.mostBytes(.zstd, between) == StreamDecompressor.mostBytes(.zstd, Self.limits))
+        var larger = large
+        larger[5] = 14 << 3
+        #expect(throws: CompressionError.corrupt(.zstd)) { try Self.unpack(.zstd, larger, of: 100, room: 100, between) }
+    }
+
     @Test func aWindowThatIsTooLargeIsRefused() throws {
         // A window of 16 MiB, then a raw block that is the last, of two bytes; and the same with one of 8 MiB.
         let large: [UInt8] = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 14 << 3, 0x11, 0, 0, 0x7b, 0x7d]
