@@ -137,7 +137,8 @@ final class HTTP2Connection: ConnectionHandler, HTTP2StreamEvents {
             }
             isInSession = false
         } while handleParked()
-        if session.isOver { return connection.closeAfterFlush() }
+        // Not by `streamClosed`, which comes before the stream's last bytes are written.
+        if session.isOver || isAtItsEnd { return connection.closeAfterFlush() }
         for stream in streams.values {
             if case .streaming(let reply) = stream.state, !reply.isQueued, !reply.isAway { goOn(reply, stream) }
         }
@@ -165,7 +166,6 @@ final class HTTP2Connection: ConnectionHandler, HTTP2StreamEvents {
         if !streams.isEmpty { return }
         connection.endWork()
         restLater()
-        if case .said = ending { connection.closeAfterFlush() }
     }
 
     private func restLater() {
@@ -211,7 +211,11 @@ final class HTTP2Connection: ConnectionHandler, HTTP2StreamEvents {
         ending = .said
         session.goAway()
         pump()
-        if streams.isEmpty { connection.closeAfterFlush() }
+    }
+
+    /// Nothing more is taken, and all that was is answered.
+    private var isAtItsEnd: Bool {
+        if case .said = ending { streams.isEmpty } else { false }
     }
 
     func stopBegan(on connection: Connection) {
