@@ -251,6 +251,29 @@ import Testing
         #expect(node.metric("millrace_idempotency_keys") == 5)
     }
 
+    /// A body of lines that has more of them than a request may have goes on in windows, as one does that is longer.
+    @Test func moreKeyedLinesThanARequestMayHaveAreTakenInWindows() throws {
+        let node = try node()
+        let count = EventDigests.most + 50
+        let events = (0..<count).map { event($0) }
+        let lines = "Content-Type: application/x-ndjson"
+        let reply = try send(node, events.joined(separator: "\n"), to: "/orders", lines)
+        #expect(reply.status == 201 && reply.number("accepted") == count, "\(reply.text.prefix(1000))")
+        let rows = "id\n" + (0..<count).map { "\($0)" }.joined(separator: "\n")
+        let table = try send(node, rows, to: "/orders", "Content-Type: text/csv")
+        // By CSV the key is a text, another one.
+        #expect(table.status == 201 && table.number("accepted") == count, "\(table.text.prefix(1000))")
+        #expect(table.number("duplicates") == nil)
+        let again = try send(node, events.joined(separator: "\n"), to: "/orders", lines)
+        #expect(again.status == 201 && again.number("duplicates") == count, "\(again.text.prefix(1000))")
+        #expect(try node.values("orders").count == 2 * count)
+        #expect(try Array(node.values("orders").prefix(count)) == events)
+        // Whole or not at all it is too much.
+        let whole = try send(node, events.joined(separator: "\n"), to: "/orders", lines, Self.atomic)
+        #expect(whole.status == 413 && whole.string("code") == "too_many_events")
+        #expect(eventually { node.metric("millrace_http_inflight_bytes") == 0 })
+    }
+
     @Test func longBodiesOfEventsWithKeysAreAWorkers() throws {
         let node = try node()
         let events = (0..<3000).map { event($0, ",\"text\":\"some words\"") }

@@ -73,13 +73,13 @@ extension GatewayLoop {
         switch topicForAppend(routeRow.pointee.topic) {
         case .unready(let work): return .suspended(.work(work))
         case .refused(let problem): return refuseEvents(problem)
-        case .found(let topic): return append(to: topic, source, format, request, plan)
+        case .found(let topic): return append(to: topic, source, of: body, format, request, plan)
         }
     }
 
     private func append(
-        to topic: Topic, _ source: UnsafeRawBufferPointer, _ format: RoutedFormat, _ request: RoutedRequest,
-        _ plan: IngestPlan
+        to topic: Topic, _ source: UnsafeRawBufferPointer, of body: UnsafeRawBufferPointer, _ format: RoutedFormat,
+        _ request: RoutedRequest, _ plan: IngestPlan
     ) -> Completion {
         if let window, let problem = windowMayGo(to: topic, window) { return refuseEvents(problem) }
         let settings = topic.partitions[0].settings
@@ -90,7 +90,7 @@ extension GatewayLoop {
         checkEvents(of: source, format, plan, needsKey: settings.isCompacted)
         let haveKeys = hasEventKeys(plan)
         if haveKeys, let rule = plan.idempotency {
-            if let problem = readEventKeys(source, format, rule) { return refuseEvents(problem) }
+            if let problem = readEventKeys(source, format, rule) { return refuseText(problem, of: body) }
         } else if rejections.isEmpty, let answered = claimByContent(source, format, plan, to: topic) {
             return answered
         }
