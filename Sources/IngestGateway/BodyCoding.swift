@@ -19,6 +19,8 @@ enum BodyCoding {
         }
     }
 
+    var codec: Compression { self == .gzip ? .gzip : .zstd }
+
     /// For `Accept-Encoding`.
     static let names: StaticString = "gzip, zstd, identity"
 
@@ -40,7 +42,7 @@ enum BodyCoding {
             return .corrupt(.zstd)
         }
         do throws(CompressionError) {
-            try context.decompress(self == .gzip ? .gzip : .zstd, body, into: &out, outputLimit: limit)
+            try context.decompress(codec, body, into: &out, outputLimit: limit)
             return nil
         } catch {
             return error

@@ -42,6 +42,8 @@ final class Exchange {
     var fields: KeptFields?
     /// Its body, once that is whole and not in the connection's input any more.
     var body: ByteSlice?
+    /// Its body, while a worker has a window of it.
+    var lent: WindowedBody?
     /// The moment at which its body, or the work that it waits for, is given up, in monotonic nanoseconds.
     var deadline: Int64 = 0
     /// Bytes of `InflightBudget` that it holds.
@@ -84,6 +86,10 @@ final class Exchange {
         isTaken = false
         id = ExchangeID(slot: id.slot, generation: id.generation &+ 1)
         (head, body) = (nil, nil)
+        if let lent {
+            lent.giveUp()
+            self.lent = nil
+        }
         if fields != nil { fields = nil }
         if asker != nil { asker = nil }
         if signature != nil { signature = nil }

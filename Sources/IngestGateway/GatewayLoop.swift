@@ -56,6 +56,8 @@ final class GatewayLoop {
     var peer = PeerKey(isIPv6: false, bits: 0)
     /// Why the topic that the request waited for could not be made.
     var topicRefusal: TopicRefusal?
+    /// The body at hand, where it is kept for the request; nil: it is not, or not as it is at hand.
+    var keptBody: ByteSlice?
     /// The body, of which a window is at hand; nil: it is at hand as a whole.
     var window: WindowedBody?
     /// Bytes of that window whose events were taken, whether nothing comes behind it, and what is wrong behind those events.

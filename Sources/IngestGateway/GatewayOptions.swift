@@ -39,7 +39,9 @@ public struct GatewayOptions: Sendable {
     public var maxIdempotencyBytes = 64 << 20
     /// `http.idempotency.share.percent`: the part of both that one principal, or one address without, may have; above it 429.
     public var idempotencySharePercent = 50
-    /// Bytes of a window, of bodies that are handled part by part. All of them are gone through by a worker at a time.
+    /// Bytes of text, unpacked, that a worker goes through at a time of a body that is taken in windows (`WindowedBody`), but for a row that
+    /// is longer; 1 or more. Each such body reserves up to three times that, and 1.5 MiB, of its peer's share of the memory: more
+    /// where events may be longer, and for what its decoder looks back upon.
     public var windowBytes = 1 << 20
     /// Events of one request that is handled in one piece, inclusive; more of lines or CSV go on in windows. Each costs a record and, in the reply, a line.
     public var maxEventsPerRequest = 100_000

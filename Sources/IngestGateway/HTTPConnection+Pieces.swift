@@ -76,10 +76,11 @@ extension HTTPConnection {
         _ connection: Connection
     ) -> Bool? {
         while true {
-            switch decoder.next(bytes, &position) {
+            // No piece is longer than what its reader takes at the moment.
+            let end = position + min(body.reader.room, bytes.count - position)
+            switch decoder.next(UnsafeRawBufferPointer(rebasing: bytes[..<end]), &position) {
             case .needMore:
-                position = bytes.count
-                return false
+                if end == bytes.count { return false }
             case .data(let range):
                 guard take(range, of: bytes, body, connection) else { return nil }
                 if let windows = body.windows, windows.isFull { return false }

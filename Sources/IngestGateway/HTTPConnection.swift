@@ -322,8 +322,11 @@ final class HTTPConnection: ConnectionHandler {
         let bytes = input.readable
         var position = 0
         while true {
-            switch body.decoder.next(bytes, &position) {
+            // What goes on in windows does so with a short piece.
+            let end = position + min(body.becomesWindows ? WindowedBody.pieceBytes : .max, bytes.count - position)
+            switch body.decoder.next(UnsafeRawBufferPointer(rebasing: bytes[..<end]), &position) {
             case .needMore:
+                if end < bytes.count { continue }
                 input.consume(bytes.count)
                 return false
             case .data(let range):

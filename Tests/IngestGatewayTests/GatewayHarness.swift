@@ -315,6 +315,12 @@ final class HTTPClient {
         }
     }
 
+    /// Has its end be a reset, not an orderly one.
+    func resetsAtItsEnd() {
+        var value = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &value, socklen_t(MemoryLayout<linger>.size))
+    }
+
     /// Nothing has arrived, and the connection is open.
     var hasNothingToRead: Bool {
         var byte: UInt8 = 0

@@ -54,7 +54,7 @@ extension GatewayLoop {
 
         /// A list that goes on from window to window: refused events have the last part of its room.
         static func window(from index: Int) -> ListBounds {
-            let most = WindowedBody.maxResultsBytes
+            let most = WindowedBody.maxResultsBytes - WindowedBody.lastResultBytes
             return ListBounds(acceptedBytes: most / 2, bytes: most, firstIndex: index)
         }
     }

@@ -214,8 +214,8 @@ extension GatewayLoop {
     /// Handles a request on a worker.
     fileprivate func handle(_ request: LongRequest, _ refusal: TopicRefusal?) -> Completion {
         begin(request)
-        topicRefusal = refusal
-        defer { (topicRefusal, signature) = (nil, nil) }
+        (topicRefusal, keptBody) = (refusal, request.body)
+        defer { (topicRefusal, keptBody, signature) = (nil, nil, nil) }
         let completion = perform(request.body.bytes)
         // No loop's turn ends behind this: the committing thread is told.
         if case .gated = completion { broker.store.kick() }

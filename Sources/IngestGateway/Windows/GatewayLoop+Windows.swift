@@ -38,19 +38,30 @@ extension GatewayLoop {
     /// Refuses a request for what its body is, unless that is that it has too many events for one piece: then it is taken in windows.
     func refuseText(_ problem: Problem, of body: UnsafeRawBufferPointer) -> Completion {
         guard problem.kind.number == ProblemKind.tooManyEvents.number, window == nil, takesWindows,
-            case .success(let made) = windows(seed: pool.slice(copying: body), isUnpacked: true)
+            case .success(let made) = windows(seed: kept(body), isUnpacked: true)
         else { return refuseEvents(problem) }
         return .suspended(.windows(made))
     }
 
+    /// The body of the request at hand, to be kept: a long one is kept already, and a loop's own is short enough to be copied.
+    private func kept(_ body: UnsafeRawBufferPointer) -> ByteSlice {
+        guard let keptBody, keptBody.bytes.baseAddress == body.baseAddress, keptBody.count == body.count else {
+            return pool.slice(copying: body)
+        }
+        return keptBody
+    }
+
     // MARK: A window
 
-    /// Takes the next window of the body of the request at hand; called by a worker.
-    func handleWindow(of body: WindowedBody) -> WindowedBody.Outcome {
+    /// Takes the next windows of the body of the request at hand, up to one of which something is appended; called by a worker.
+    func handleWindows(of body: WindowedBody) -> WindowedBody.Outcome {
         (window, topicRefusal) = (body, body.topicRefusal)
         defer { (window, topicRefusal) = (nil, nil) }
         countPiece(of: body)
+        var count = 0
         while !body.isOver {
+            if count == WindowedBody.windowsOfJob || body.isGivenUp { return .more }
+            count += 1
             guard let (text, isLast) = body.nextWindow() else { break }
             let format = body.format
             body.beginWindow()
@@ -126,8 +137,6 @@ extension GatewayLoop {
     /// Makes events of the window's whole rows, in `routed.source`.
     func splitRows(_ text: UnsafeRawBufferPointer, _ body: WindowedBody) {
         guard case .csv(var reader) = body.format else { preconditionFailure("rows of a body of lines") }
-        // Not copied when it is changed.
-        body.format = .lines
         let limits = CSVEvents.Limits(
             rowBytes: options.maxEventBytes, events: mostOfWindow, madeBytes: WindowedBody.madeBytes, leavesMore: true)
         var (found, wrong): ([JSONRange], [Rejection]) = ([], [])
@@ -158,24 +167,24 @@ extension GatewayLoop {
 
     // MARK: The reply
 
-    /// Answers the request at hand, whose windows are over.
+    /// Answers the request at hand, whose windows are over, or given up while a worker has one.
     func answerWindows(_ body: WindowedBody) {
-        let tally = body.tally
-        guard tally.accepted + tally.duplicates > 0 else {
-            let problem = body.problem ?? nothingOfWindows(body)
-            return answer(problem, instance: head.path, errors: body.rejections)
+        let (tally, problem) = body.told
+        guard tally.stored > 0 else {
+            return answer(
+                problem ?? nothingOfWindows(body), instance: head.path, errors: body.isAway ? [] : body.rejections)
         }
-        let isAll = tally.rejected == 0 && body.problem == nil
+        let isAll = tally.rejected == 0 && problem == nil
         reply.status = isAll ? routeRow.pointee.plan?.status ?? 201 : 207
         reply.isReplay = isAll && tally.accepted == 0
-        if let problem = body.problem {
+        if let problem {
             reply.code = problem.kind.code
             reply.retryAfter = problem.retryAfter ?? (problem.kind.isRetryable ? 1 : nil)
         }
         if tally.busy > 0 { reply.retryAfter = reply.retryAfter ?? 1 }
         out.removeAll()
         out.text("{\"accepted\":")
-        out.decimal(tally.accepted + tally.duplicates)
+        out.decimal(tally.stored)
         out.member("rejected")
         out.decimal(tally.rejected)
         if tally.duplicates > 0 {
@@ -189,11 +198,12 @@ extension GatewayLoop {
         out.text(",\"request_id\":\"")
         out.bytes(requestID)
         out.text("\"")
-        if let problem = body.problem { writeStop(problem, behind: tally.total) }
+        if let problem { writeStop(problem, behind: tally.total) }
         if body.wanted != .none {
             out.text(",\"results\":[")
-            out.bytes(body.results.bytes)
-            out.text(tally.isTruncated ? "],\"results_truncated\":true" : "]")
+            // The list is with the worker, too.
+            if !body.isAway { out.bytes(body.results.bytes) }
+            out.text(tally.isTruncated || body.isAway ? "],\"results_truncated\":true" : "]")
         }
         out.text("}")
     }
@@ -222,6 +232,6 @@ extension GatewayLoop {
         }
         return Problem(
             tally.tooLarge == tally.rejected ? .eventTooLarge : .batchRejected,
-            "\(tally.rejected) of \(tally.rejected) events are not acceptable; nothing was appended.")
+            "None of \(tally.rejected) events is acceptable; nothing was appended.")
     }
 }

@@ -8,10 +8,10 @@ import Transport
 ///
 /// ```
 ///   reading ──full, end──► windows (muted): a worker ─► commits ─► a rest ──more is wanted──► reading
-///      └─ too slow, the server stops ─┐                                └── the end, a stop ──► reply ─► head, closing
+///      └─ too slow, the server stops ─┐                        └─ it stops ┴── the end, a stop ──► reply ─► head, closing
 ///                                     └──────────────────────────────────────────────────────────┘
 /// ```
-extension HTTPConnection {
+extension HTTPConnection: WindowsHost {
     /// Lets a body by chunks that has become too long to be collected go on in windows. `piece`: what has come behind the collected part.
     /// False: wait for more bytes, or refused.
     func becomeWindows(_ collected: ChunkedBody, _ piece: UnsafeRawBufferPointer, _ connection: Connection) -> Bool {
@@ -31,6 +31,7 @@ extension HTTPConnection {
         let streamed = StreamedBody(body, .chunks(collected.decoder))
         streamed.received = collected.count + piece.count
         gateway.metrics.receivedBytes.add(streamed.received)
+        body.countSeed()
         body.take(piece)
         handleWindows(body, streamed, connection)
         return false
@@ -56,27 +57,28 @@ extension HTTPConnection {
         submit(body, connection)
     }
 
-    private func submit(_ body: WindowedBody, _ connection: Connection) {
-        let exchange = beginExchange(connection)
-        connection.setTimer(Self.requestTimer, after: gateway.options.requestTimeout)
-        let isTaken = gateway.submit(
-            body, of: exchange, for: peerKey(connection), loop.pool,
-            whenBack(exchange, connection) { waiting, body, connection in
-                body.isAway = false
-                waiting.takeStep(body, connection)
-            })
-        if !isTaken {
-            body.stop(WindowedBody.tooMuchWaits)
-            finish(body, connection)
+    func exchange(of connection: Connection) -> Exchange { beginExchange(connection) }
+
+    func peer(of connection: Connection) -> PeerKey { peerKey(connection) }
+
+    func connection(of connection: Connection) -> Connection { connection }
+
+    func arm(_ connection: Connection, after: Duration?) {
+        if let after {
+            connection.setTimer(Self.requestTimer, after: after)
+        } else {
+            connection.cancelTimer(Self.requestTimer)
         }
     }
 
-    /// A call that may be made on any thread, and goes on with the body on its loop unless the request was given up meanwhile.
-    private func whenBack(
-        _ exchange: Exchange, _ connection: Connection,
-        _ goOn: @escaping @Sendable (HTTPConnection, WindowedBody, Connection) -> Void
+    // The connection counts as at work from one reading to the next.
+    func wentAway(_ connection: Connection) {}
+    func cameBack(_ connection: Connection) {}
+
+    func whenBack(
+        _ connection: Connection, _ goOn: @escaping @Sendable (HTTPConnection, WindowedBody, Connection) -> Void
     ) -> @Sendable () -> Void {
-        let (id, name, handle) = (connection.id, exchange.id, connection.loop.handle)
+        let (id, name, handle) = (connection.id, beginExchange(connection).id, connection.loop.handle)
         return {
             handle.submit { eventLoop in
                 guard let connection = eventLoop.connection(id), let waiting = connection.handler as? HTTPConnection,
@@ -95,72 +97,15 @@ extension HTTPConnection {
         return body
     }
 
-    private func takeStep(_ body: WindowedBody, _ connection: Connection) {
-        switch body.next(isEnding: gateway.isDraining) {
-        case .await(let commits):
-            body.commits = commits
-            connection.setTimer(Self.requestTimer, after: gateway.options.requestTimeout)
-            connection.watch(commits)
-            lookAtCommits(body, connection)
-        case .perform(let work): perform(work, body, connection)
-        case .again where body.pause == nil: submit(body, connection)
-        case .read where body.pause == nil: readOn(body, connection)
-        case .again, .read: rest(body, connection)
-        case .reply: finish(body, connection)
-        }
-    }
-
     func commitsMoved(on connection: Connection) {
-        if case .windows(let body, _) = state { lookAtCommits(body, connection) }
+        if case .windows(let body, _) = state { lookAtCommits(of: body, connection) }
     }
 
-    private func lookAtCommits(_ body: WindowedBody, _ connection: Connection) {
-        guard let commits = body.commits else { return }
-        switch connection.outcome(of: commits) {
-        case .pending: return
-        case .published:
-            body.commits = nil
-            takeStep(body, connection)
-        case .failed:
-            body.takeBack(Self.commitFailed)
-            finish(body, connection)
-        }
-    }
-
-    private func perform(_ work: any ExchangeWork, _ body: WindowedBody, _ connection: Connection) {
-        let exchange = beginExchange(connection)
-        let isTaken = work.begin(
-            exchange, for: peerKey(connection),
-            whenBack(exchange, connection) { waiting, body, connection in
-                body.didPerform(work)
-                waiting.retake(body, connection)
-            })
-        if !isTaken {
-            work.refuse()
-            body.didPerform(work)
-            retake(body, connection)
-        }
-    }
-
-    /// Goes through the window that has waited for something.
-    private func retake(_ body: WindowedBody, _ connection: Connection) {
-        if body.isOver { finish(body, connection) } else { submit(body, connection) }
-    }
-
-    /// Lets the sender wait for as long as his quota says.
-    private func rest(_ body: WindowedBody, _ connection: Connection) {
-        let pause = min(body.pause ?? .zero, gateway.options.requestTimeout)
-        body.pause = nil
-        connection.cancelTimer(Self.requestTimer)
-        let goOn = whenBack(beginExchange(connection), connection) { $0.takeStep($1, $2) }
-        connection.loop.schedule(after: pause) { _ in goOn() }
-    }
-
-    private func readOn(_ body: WindowedBody, _ connection: Connection) {
+    func readOn(_ body: WindowedBody, _ connection: Connection) {
         guard case .windows(_, let streamed?) = state, let exchange else {
             preconditionFailure("more is wanted of a body that is whole")
         }
-        if !body.hasSeed { keep(body.price, exchange, connection) }
+        giveBackSeed(of: body, connection)
         if case .chunks(var decoder) = streamed.framing {
             decoder.forgetChunks()
             streamed.framing = .chunks(decoder)
@@ -170,13 +115,6 @@ extension HTTPConnection {
         connection.setTimer(Self.requestTimer, after: gateway.options.bodyIdleTimeout)
         connection.endWork()
         connection.resumeReading()
-    }
-
-    /// Gives back what was reserved above that.
-    private func keep(_ bytes: Int, _ exchange: Exchange, _ connection: Connection) {
-        guard exchange.reserved > bytes else { return }
-        gateway.inflight.release(exchange.reserved - bytes, of: peerKey(connection))
-        exchange.reserved = bytes
     }
 
     /// Answers a request whose windows are over; the connection ends if the body does not.
@@ -198,26 +136,12 @@ extension HTTPConnection {
         if case .head = state { connection.resumeReading() }
     }
 
-    /// Gives up a body whose window is not handled, or not on disk, in time.
-    func windowIsLate(_ body: WindowedBody, _ connection: Connection) {
-        if body.isAway || body.commits == nil {
-            // What the worker has of it is not to be looked at.
-            refuse(WindowedBody.workIsLate, on: connection)
-            return connection.endWork()
-        }
-        gateway.metrics.overdueCommits.add()
-        body.takeBack(Self.commitOverdue)
-        finish(body, connection)
-    }
-
-    /// Ends a body that is being read with what was stored of it.
-    func stop(_ body: WindowedBody, _ problem: Problem, _ connection: Connection) {
-        body.stop(problem)
-        finish(body, connection)
-    }
-
     func stopBegan(on connection: Connection) {
-        guard case .reading(let streamed) = state, let body = streamed.windows else { return }
-        stop(body, WindowedBody.serverStops, connection)
+        switch state {
+        case .reading(let streamed):
+            if let body = streamed.windows { stop(body, body.serverStops, connection) }
+        case .windows(let body, _) where body.isResting: stop(body, body.serverStops, connection)
+        default: break
+        }
     }
 }

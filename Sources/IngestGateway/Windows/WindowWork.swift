@@ -7,7 +7,7 @@ import Transport
 
 /// Carries a window to a worker and back: what both versions of HTTP do alike.
 ///
-///     submit ─► a worker: GatewayLoop.handleWindow ─► outcome ─► done, on the loop
+///     submit ─► a worker: GatewayLoop.handleWindows ─► outcome ─► done, on the loop
 ///                    ▲                                  └─ suspended: the topic is made ─┐
 ///                    └──────────────────────────────────────────────────────────────────┘
 extension Gateway {
@@ -20,18 +20,20 @@ extension Gateway {
         guard let request = LongRequest(exchange, peer, body: nothing) else {
             preconditionFailure("windows of a request whose head was not kept")
         }
+        body.goAway(from: exchange, peer, inflight)
         let isTaken = broker.workers.submit { [self] in
+            // Nobody waits for what comes of it, and nothing of it was begun.
+            if body.isGivenUp { return }
             workerRegisters.lend(self, pool) { registers in
                 registers.begin(request)
-                body.outcome = registers.handleWindow(of: body)
+                body.outcome = registers.handleWindows(of: body)
                 registers.trim()
                 // No loop's turn ends behind this: the committing thread is told.
                 if case .appended = body.outcome { broker.store.kick() }
             }
             done()
         }
-        body.isAway = isTaken
-        if isTaken { metrics.windows.add() }
+        if isTaken { metrics.windows.add() } else { body.cameBack(to: exchange) }
         return isTaken
     }
 }
@@ -59,13 +61,14 @@ extension WindowedBody {
         case .suspended(let work):
             outcome = .starved
             return .perform(work)
-        case .starved, .over: break
+        case .starved, .more, .over: break
         }
         if isOver { return .reply }
         if isEnding {
-            stop(Self.serverStops)
+            stop(serverStops)
             return .reply
         }
+        if case .more = outcome { return .again }
         return hasWork ? .again : .read
     }
 
@@ -77,18 +80,29 @@ extension WindowedBody {
         topicRefusal = (work as? TopicWork)?.refusal
     }
 
-    static var serverStops: Problem {
-        Problem(.overloaded, "The server stops; send the rest again.", retryAfter: 1)
+    // MARK: Why the rest is not taken
+
+    var serverStops: Problem { Problem(.overloaded, "The server stops; \(advice).", retryAfter: 1) }
+
+    var tooMuchWaits: Problem {
+        Problem(.overloaded, "Too many long bodies wait for a worker; \(advice).", retryAfter: 1)
     }
 
-    static var tooMuchWaits: Problem {
-        Problem(.overloaded, "Too many long bodies wait for a worker.", retryAfter: 1)
+    var topicIsLate: Problem { Problem(.commitTimeout, "The topic was not made in time; \(advice).", retryAfter: 5) }
+
+    /// What to do about events of which nothing was begun.
+    private var advice: String {
+        tally.stored == 0
+            ? "nothing of the body was stored, send it again"
+            : "send the events again from the one with index \(tally.total) on (stopped.index)"
     }
 
-    static var workIsLate: Problem {
-        Problem(
+    /// Of a body that a worker has: nobody knows what has become of the window.
+    var workIsLate: Problem {
+        let first = settled.total == 0 ? "" : "The first \(settled.total) events of the body are settled. "
+        return Problem(
             .commitTimeout,
-            "A part of the events was not handled in time, and may still be stored. Before you send it again, look whether it is there.",
+            first + "Events were not handled in time, and may still be stored. Before you send them again, look whether they are there.",
             retryAfter: 5)
     }
 }

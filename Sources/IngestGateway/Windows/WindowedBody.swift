@@ -1,8 +1,11 @@
 import BrokerCore
 import ByteBuffers
+import HTTP2Wire
 import HTTPWire
 import KafkaModel
 import RecordFormat
+import Synchronization
+import Transport
 
 /// A body of lines or rows that is longer than its route takes in one piece: it is read, checked and appended window by window, and
 /// never there as a whole.
@@ -19,18 +22,25 @@ import RecordFormat
 /// It is with the loop of its request, and with a worker while that has a window.
 final class WindowedBody: BodyReader, @unchecked Sendable {
     // SAFETY: one thread has it at a time: the loop hands it to a worker (`WorkerPool`) and touches it again when it is back
-    // (`LoopHandle`); a request that is given up meanwhile leaves it to the worker alone.
+    // (`LoopHandle`), but for what is marked as the loop's own; a request that is given up meanwhile leaves it to the worker alone.
 
     /// Events of a window: their headers and results take memory, however short they are.
     static let maxEvents = 10_000
     /// Bytes of CSV's events after which a window ends: names of columns may be longer than all cells.
     static let madeBytes = 4 << 20
+    /// Windows that a worker goes through in one job, where nothing of them is appended: others wait for a worker, too. Blank lines that
+    /// were packed are a gigabyte for ten megabytes.
+    static let windowsOfJob = 16
     /// Bytes of the list of results. It is kept until the reply is made, as long as that may last.
     static let maxResultsBytes = 1 << 20
+    /// Of them for the last result, which may be begun when all others have what is left.
+    static let lastResultBytes = 64 << 10
     /// Refused events that are told of when all are.
     static let maxListed = 100
     /// Bytes of a packed body that are unpacked before more of it is read.
     static let packedBytes = 128 << 10
+    /// Bytes that may come at once: by HTTP/2 those that a peer may send while a window is handled, of HTTP/1.1 less.
+    static let pieceBytes = Int(HTTP2Limits().streamWindow)
 
     /// How the text is cut.
     enum Format {
@@ -42,6 +52,8 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
     enum Outcome {
         /// No row is whole: more of the body is wanted.
         case starved
+        /// Another window may be there, and this was enough for one job.
+        case more
         /// These commits are to be awaited.
         case appended(CommitSpan)
         /// Nothing more is to be done but the reply.
@@ -55,23 +67,26 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
     /// What was there of the body when it became one of windows.
     private var seed: ByteSlice?
     /// What has come since.
-    private var incoming = ByteWriter(capacity: 4096)
+    private var incoming: ByteWriter
     /// How much of `seed`, or of `incoming` once there is none, was unpacked.
     private var position = 0
     /// Nothing more comes.
     private(set) var isWhole = false
 
-    /// The text from the first row on that was not taken.
-    private var text = ByteWriter(capacity: 4096)
-    private var spare = ByteWriter(capacity: 64)
+    /// The text, of which everything before `textStart` was taken: the rest is moved to its front only when that is the lesser part.
+    private var text: ByteWriter
+    private var textStart = 0
     /// Bytes of the next window: more than usual when the last one had no whole row.
     private var target: Int
 
     /// Which results are listed.
     let wanted: GatewayLoop.ResultsWanted
-    /// Bytes of the budget that it has.
+    /// Bytes of the budget that it has: `mostBytes`, or all that its peer may have, so that there can be one at least.
     let price: Int
+    /// Bytes that its buffers take at most, beside its seed.
+    let mostBytes: Int
     private let mostReserved: Int
+    private let fullBytes: Int
     /// Bytes of text that are gone through at a time, but for a row that is longer.
     private let windowBytes: Int
     /// Bytes of text that a row may have, with what of the next comes with it.
@@ -94,10 +109,20 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
 
     // Between the worker and the loop.
     var outcome = Outcome.starved
+    private let wasGivenUp = Atomic<Bool>(false)
+
+    // The loop's own.
     /// That are awaited at this moment.
     var commits: CommitSpan?
     /// A worker has it.
-    var isAway = false
+    private(set) var isAway = false
+    /// It waits for its sender's quota.
+    var isResting = false
+    /// What had come of it when it went away.
+    private(set) var settled = Tally()
+    /// Bytes of the budget that it has while it is away, also when the client is gone; and whose they are.
+    private var held = 0
+    private var holder: (peer: PeerKey, budget: InflightBudget)?
     /// Bytes that came since the last look at the sender's quota.
     private var uncounted = 0
     /// How long its sender has to wait before more is read.
@@ -116,7 +141,8 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
         var isTruncated = false
         var listed = 0
 
-        var total: Int { accepted + rejected + duplicates }
+        var stored: Int { accepted + duplicates }
+        var total: Int { stored + rejected }
     }
 
     /// - Parameter seed: what has come of it, packed if the rest is.
@@ -125,29 +151,47 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
         seed: ByteSlice? = nil
     ) throws(CompressionError) {
         self.format = format
-        self.seed = seed
+        // Of nothing, as when the first piece is too long already, nothing would come, and a worker would be asked in vain.
+        self.seed = seed.flatMap { $0.count > 0 ? $0 : nil }
         self.wanted = wanted
         windowBytes = options.windowBytes
         target = options.windowBytes
         longestText = options.maxEventBytes + options.windowBytes
-        price = Self.price(options)
         mostReserved = options.maxInflightBytesPerPeer
-        guard let coding else {
+        let fullBytes = Self.fullBytes(options, coding)
+        self.fullBytes = fullBytes
+        incoming = ByteWriter(capacity: 4096, limit: fullBytes + Self.pieceBytes)
+        // What was taken is no more than what follows it, of which there is less than a window when more is unpacked.
+        text = ByteWriter(capacity: 4096, limit: max(2 * options.windowBytes, longestText))
+        let limits = StreamDecompressor.Limits(
+            maxRatio: BodyCoding.maxRatio, ratioFreeBytes: BodyCoding.ratioFreeBytes,
+            maxWindowBytes: BodyCoding.maxWindowBytes)
+        mostBytes = Self.mostBytes(options, coding, limits)
+        price = min(mostBytes, options.maxInflightBytesPerPeer)
+        guard let codec = coding?.codec else {
             unpacker = nil
             return
         }
-        unpacker = try StreamDecompressor(
-            coding == .gzip ? .gzip : .zstd,
-            StreamDecompressor.Limits(
-                maxRatio: BodyCoding.maxRatio, ratioFreeBytes: BodyCoding.ratioFreeBytes,
-                maxWindowBytes: BodyCoding.maxWindowBytes))
+        unpacker = try StreamDecompressor(codec, limits)
     }
 
-    /// What it takes of its peer's share beside its seed: what has come, the text of a window and of the longest row, results, and what
-    /// zstd has to look back upon. No more than the peer may have, so that there can be one at least.
-    private static func price(_ options: GatewayOptions) -> Int {
-        let most = 3 * options.windowBytes + options.maxEventBytes + maxResultsBytes
-        return min(most, options.maxInflightBytesPerPeer)
+    deinit {
+        if held > 0, let holder { holder.budget.release(held, of: holder.peer) }
+    }
+
+    /// What has come, and comes by HTTP/2 meanwhile; the text of a window or of the longest row, and of what was taken before it; results;
+    /// and what its decoder has to look back upon, which of zstd the client chooses.
+    private static func mostBytes(
+        _ options: GatewayOptions, _ coding: BodyCoding?, _ limits: StreamDecompressor.Limits
+    ) -> Int {
+        let text = max(2 * options.windowBytes, options.maxEventBytes + options.windowBytes)
+        let decoder = coding.map { StreamDecompressor.mostBytes($0.codec, limits) } ?? 0
+        return fullBytes(options, coding) + 2 * pieceBytes + text + maxResultsBytes + decoder
+    }
+
+    /// Bytes that its buffers take now, but for its seed and what has come early.
+    var heldBytes: Int {
+        incoming.capacity + text.capacity + results.capacity + (unpacker?.heldBytes ?? 0)
     }
 
     /// What is still to be reserved for a body that is whole. Its peer's share has room for one of the longest at least.
@@ -158,7 +202,9 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
     // MARK: What comes
 
     /// Bytes that are taken before a worker goes through them.
-    private var fullBytes: Int { unpacker == nil ? windowBytes : min(windowBytes, Self.packedBytes) }
+    private static func fullBytes(_ options: GatewayOptions, _ coding: BodyCoding?) -> Int {
+        coding == nil ? options.windowBytes : min(options.windowBytes, packedBytes)
+    }
 
     var isFull: Bool { isOver || seed != nil || incoming.count >= fullBytes }
 
@@ -175,6 +221,9 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
 
     func take(_ piece: UnsafeRawBufferPointer) {
         if isOver { return }
+        precondition(
+            incoming.count + piece.count <= fullBytes + Self.pieceBytes,
+            "\(piece.count) bytes at once behind \(incoming.count) of a body in windows")
         incoming.bytes(piece)
         uncounted += piece.count
     }
@@ -187,7 +236,10 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
     func end() { isWhole = true }
 
     /// Whether a worker has something to do before more comes.
-    var hasWork: Bool { !isOver && (isWhole || isFull) }
+    var hasWork: Bool { !isOver && (isWhole || isFull || textBytes >= target) }
+
+    /// Counts what came before it became one of windows; where that was whole, it was counted then.
+    func countSeed() { uncounted += seedBytes }
 
     /// Bytes of the body that came since the last call.
     func takeUncounted() -> Int {
@@ -206,22 +258,26 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
             return nil
         }
         let isAll = isWhole && isUsedUp
-        if isAll, let unpacker, !unpacker.isAtEnd, text.count < target {
+        if isAll, let unpacker, !unpacker.isAtEnd, textBytes < target {
             stop(Self.problem(.corrupt(.gzip)))
             return nil
         }
         let isLast = isAll && (unpacker?.isAtEnd ?? true)
-        return isLast || text.count >= target ? (text.bytes, isLast) : nil
+        guard isLast || textBytes >= target else { return nil }
+        return (UnsafeRawBufferPointer(rebasing: text.bytes[textStart...]), isLast)
     }
+
+    /// Bytes of the text that were not taken.
+    private var textBytes: Int { text.count - textStart }
 
     private var isUsedUp: Bool { seed == nil && position == incoming.count }
 
     /// Unpacks what has come until there is so much text.
     private func fill(to count: Int) throws(CompressionError) {
-        while text.count < count {
+        while textBytes < count {
             let source = seed?.bytes ?? incoming.bytes
             let rest = UnsafeRawBufferPointer(rebasing: source[position...])
-            let room = count - text.count
+            let room = count - textBytes
             let step: StreamDecompressor.Step
             if let unpacker {
                 let place = UnsafeMutableRawBufferPointer(start: text.append(uninitialized: room), count: room)
@@ -257,10 +313,11 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
 
     /// The window's rows, up to that byte, are taken.
     func taken(_ count: Int, isLast: Bool) {
+        assert(heldBytes <= mostBytes, "\(heldBytes) bytes of a body that has paid for \(mostBytes)")
         if count == 0, !isLast {
-            guard text.count >= longestText else {
-                target = min(longestText, 2 * max(target, text.count))
-                return
+            guard textBytes >= longestText else {
+                target = min(longestText, 2 * max(target, textBytes))
+                return forgetTaken()
             }
             return stop(
                 Problem(
@@ -268,11 +325,34 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
                     limit: longestText))
         }
         target = windowBytes
-        spare.removeAll()
-        spare.bytes(UnsafeRawBufferPointer(rebasing: text.bytes[count...]))
-        swap(&text, &spare)
-        if isLast, text.count == 0 { isOver = true }
+        textStart += count
+        if textStart > textBytes { forgetTaken() }
+        if isLast, textBytes == 0 { isOver = true }
     }
+
+    private func forgetTaken() {
+        text.removeFirst(textStart)
+        textStart = 0
+    }
+
+    // MARK: A worker
+
+    /// Goes to a worker, with what its request has of the budget.
+    func goAway(from exchange: Exchange, _ peer: PeerKey, _ budget: InflightBudget) {
+        (isAway, settled, holder) = (true, tally, (peer, budget))
+        (held, exchange.reserved, exchange.lent) = (exchange.reserved, 0, self)
+    }
+
+    /// Is back, while its request waits for it.
+    func cameBack(to exchange: Exchange) {
+        isAway = false
+        (exchange.reserved, held, exchange.lent) = (exchange.reserved + held, 0, nil)
+    }
+
+    /// Its request has ended while it is away: no window is begun any more.
+    func giveUp() { wasGivenUp.store(true, ordering: .relaxed) }
+
+    var isGivenUp: Bool { wasGivenUp.load(ordering: .relaxed) }
 
     // MARK: What came of it
 
@@ -302,6 +382,9 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
     }
 
     func add(formulas: Int) { tally.formulas += formulas }
+
+    /// What may be told of it, and why no more: while a worker has it, what was settled before.
+    var told: (tally: Tally, problem: Problem?) { isAway ? (settled, workIsLate) : (tally, problem) }
 
     /// Takes nothing more, because of this.
     func stop(_ problem: Problem) {
