@@ -457,6 +457,22 @@ import Transport
         #expect(client.ends.last?.last == 1 && client.ends.last?.code == 0)
     }
 
+    /// Also the last bytes of the last stream, which nghttp2 hands out when it has told that the stream is closed.
+    @Test func aReplyThatIsOwedAtAStopLeavesWhole() throws {
+        let node = try node()
+        let client = try client(node)
+        #expect(try client.call("POST", "/v1/topics/t/events", "0").status == 201)
+        node.disk.stall([.write, .sync])
+        let owed = client.request("POST", "/v1/topics/t/events", Array("1".utf8))
+        #expect(eventually { node.disk.waitingCalls > 0 })
+        Foundation.Thread.detachNewThread { node.group.stop(within: .seconds(20)) }
+        client.read { client.ends.last?.last == owed }
+        node.disk.release()
+        let reply = try client.reply(owed)
+        #expect(reply.status == 201 && reply.number("accepted") == 1, "\(reply.text)")
+        client.readToTheEnd()
+    }
+
     @Test func anOldConnectionEnds() throws {
         var options = GatewayOptions()
         options.maxConnectionAge = .milliseconds(1)
