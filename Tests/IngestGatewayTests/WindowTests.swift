@@ -379,7 +379,8 @@ import Transport
             let client = try node.connect()
             let more = coding.map { "Content-Encoding: \($0)\r\n" } ?? ""
             try client.send(
-                "POST /v1/topics/t/events HTTP/1.1\r\nHost: h\r\nContent-Length: 2000000\r\n\(Self.lines)\r\n\(more)\r\n")
+                "POST /v1/topics/t/events HTTP/1.1\r\nHost: h\r\nContent-Length: 2000000\r\n\(Self.lines)\r\n\(more)\r\n"
+            )
             // What has come, and what may come at once; the text; results; the decoder.
             let price = packed + (512 << 10) + options.maxEventBytes + (64 << 10) + (1 << 20) + decoder
             #expect(eventually { node.metric("millrace_http_inflight_bytes") == price }, "\(more)")

@@ -102,7 +102,8 @@ extension WindowedBody {
         let first = settled.total == 0 ? "" : "The first \(settled.total) events of the body are settled. "
         return Problem(
             .commitTimeout,
-            first + "Events were not handled in time, and may still be stored. Before you send them again, look whether they are there.",
+            first + "Events were not handled in time, and may still be stored. "
+                + "Before you send them again, look whether they are there.",
             retryAfter: 5)
     }
 }
