@@ -99,10 +99,14 @@ public struct DeliveryLedger: Sendable {
     public var toldEnd: Offset { Offset(end) }
 
     /// Whether a receive would give something now: who waits for messages is woken then.
-    public var hasDeliverable: Bool {
+    public var hasDeliverable: Bool { hasDeliverable(takesNew: true) }
+
+    /// The same of a receive that says `ReceiveRequest.takesNew`.
+    public func hasDeliverable(takesNew: Bool) -> Bool {
         guard counts[.inFlight] < settings.maxInFlight else { return false }
         if !ready.isEmpty || groups.first != nil { return true }
-        guard settings.order == .standard, slots.count < settings.maxSlots, let next = backlog.peek(1).first else {
+        guard takesNew, settings.order == .standard, slots.count < settings.maxSlots, let next = backlog.peek(1).first
+        else {
             return false
         }
         return next.lowerBound <= lastOfWindow

@@ -22,6 +22,8 @@ public struct OffsetRange: Hashable, Sendable {
     static let maxOffset = Offset(1 << 61)
 
     /// Returns the offsets as ranges in ascending order, each offset once.
+    public static func covering(_ offsets: [Offset]) -> [OffsetRange] { covering(offsets.map(\.rawValue)) }
+
     static func covering(_ offsets: [Int64]) -> [OffsetRange] {
         var ranges: [OffsetRange] = []
         for offset in offsets.sorted() {

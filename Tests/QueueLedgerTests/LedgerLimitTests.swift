@@ -27,6 +27,27 @@ import Testing
         #expect(queue.ledger.faults() == [])
     }
 
+    @Test func withoutRoomForMoreStateWhatHasSomeIsGivenOut() {
+        var queue = LedgerDriver()
+        queue.send(4)
+        var request = ReceiveRequest(maxMessages: 10, visibilityMs: 30_000)
+        request.takesNew = false
+        let full = request
+        #expect(queue.perform { ledger, now in ledger.receive(full, nowMs: now) } == .overLimit)
+        #expect(queue.ledger.hasDeliverable && !queue.ledger.hasDeliverable(takesNew: false))
+        _ = queue.release(queue.receive(2), delayMs: 0)
+        #expect(queue.ledger.hasDeliverable(takesNew: false))
+        guard case .messages(let again) = queue.perform({ ledger, now in ledger.receive(full, nowMs: now) }) else {
+            Issue.record("nothing was given out again")
+            return
+        }
+        #expect(again.map(\.receipt.offset) == [0, 1].map { Offset($0) })
+        // With none left nothing waits for room.
+        _ = queue.acknowledge(again + queue.receive(2))
+        #expect(queue.perform { ledger, now in ledger.receive(full, nowMs: now) } == .messages([]))
+        #expect(queue.ledger.faults() == [])
+    }
+
     @Test func idsBeyondTheLimitTakeThePlaceOfTheOldest() {
         var window = DeduplicationWindow()
         let most = LedgerSettings.maxDeduplicationIDs
@@ -121,6 +142,22 @@ import Testing
         #expect(queue.ledger.browse(from: Offset(2), most: 2).map(\.offset) == [2, 3].map { Offset($0) })
         #expect(queue.ledger.browse(from: Offset(6), most: 2).isEmpty)
         #expect(queue.counters.visible == 1 && queue.counters.inFlight == 1)
+    }
+
+    @Test func aLookTakesTheFirstOfManyWhateverTheirSlots() {
+        var queue = LedgerDriver()
+        queue.send(50)
+        let given = queue.receive(50)
+        // The first ones' slots are taken by later messages.
+        _ = queue.acknowledge(Array(given[..<20]))
+        queue.send(20)
+        _ = queue.receive(20)
+        let offsets = (20..<70).map { Offset($0) }
+        for most in [1, 2, 3, 10, 49, 50, 60] {
+            #expect(queue.ledger.browse(from: .zero, most: most).map(\.offset) == Array(offsets.prefix(most)))
+            let later = queue.ledger.browse(from: Offset(45), most: most).map(\.offset)
+            #expect(later == Array(offsets[25...].prefix(most)))
+        }
     }
 
     @Test func whatWasNotHandedOverIsTakenBackUncounted() {

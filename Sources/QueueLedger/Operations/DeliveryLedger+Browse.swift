@@ -16,12 +16,11 @@ extension DeliveryLedger {
     /// steps for each message that has state, and is not for an event loop.
     public func browse(from offset: Offset, most: Int) -> [BrowsedMessage] {
         requireActive()
-        var found = slots.occupied.filter { slots.offsets[Int($0)] >= offset.rawValue }
-            .sorted { slots.offsets[Int($0)] < slots.offsets[Int($1)] }.prefix(most).map { slot in
-                BrowsedMessage(
-                    offset: Offset(slots.offsets[Int(slot)]), state: Self.browsed(slots.states[Int(slot)]),
-                    receiveCount: Int(slots.counts[Int(slot)]))
-            }
+        var found = firstOccupied(from: offset.rawValue, most).map { slot in
+            BrowsedMessage(
+                offset: Offset(slots.offsets[Int(slot)]), state: Self.browsed(slots.states[Int(slot)]),
+                receiveCount: Int(slots.counts[Int(slot)]))
+        }
         for (runs, isHeld) in [(backlog.all, false), (held.all, true)] {
             var room = Int64(most)
             for run in runs where run.end > offset.rawValue && room > 0 {
@@ -36,6 +35,26 @@ extension DeliveryLedger {
             }
         }
         return Array(found.sorted { $0.offset < $1.offset }.prefix(most))
+    }
+
+    /// The messages with state that have the lowest offsets, in their order: one look at each, and not all of them sorted.
+    private func firstOccupied(from first: Int64, _ most: Int) -> [UInt32] {
+        var found: [UInt32] = []
+        var bound = Int64.max
+        func keepFirst() {
+            found.sort { slots.offsets[Int($0)] < slots.offsets[Int($1)] }
+            if found.count > most { found.removeLast(found.count - most) }
+        }
+        for slot in 0..<slots.capacity where slots.states[slot] != .free {
+            let offset = slots.offsets[slot]
+            guard offset >= first, offset < bound else { continue }
+            found.append(UInt32(slot))
+            guard found.count >= 2 * max(most, 1) else { continue }
+            keepFirst()
+            bound = found.last.map { slots.offsets[Int($0)] } ?? first
+        }
+        keepFirst()
+        return found
     }
 
     private static func browsed(_ state: MessageState) -> BrowsedMessage.State {

@@ -1,4 +1,4 @@
-internal import KafkaModel
+public import KafkaModel
 
 /// What one receive asks for.
 public struct ReceiveRequest: Sendable {
@@ -10,6 +10,8 @@ public struct ReceiveRequest: Sendable {
     public var attempt: NameDigest?
     /// The member of a share group that acquires; 0: nobody in particular.
     public var owner: UInt32 = 0
+    /// False: only messages that have state already, as there is no memory for more.
+    public var takesNew = true
 
     public init(maxMessages: Int, visibilityMs: Int64, attempt: NameDigest? = nil, owner: UInt32 = 0) {
         self.maxMessages = maxMessages
@@ -41,7 +43,8 @@ public enum ReceiveReply: Equatable, Sendable {
     /// In the order in which they are to be given; perhaps none.
     case messages([LeasedMessage])
     /// As many messages are in flight as may be. SQS answers so to a short poll of a standard queue; a long poll waits,
-    /// and a FIFO queue just gives nothing. Source: SQS quotas, "Messages per queue (in flight)".
+    /// and a FIFO queue just gives nothing. Also where messages are there and none is to be given state. Source: SQS quotas, "Messages per
+    /// queue (in flight)".
     case overLimit
 }
 
@@ -67,8 +70,10 @@ extension DeliveryLedger {
         let number = LeaseNumber(generation: generation, call: calls)
         let terms = LeaseTerms(
             number: number.rawValue, startMs: nowMs, deadlineMs: nowMs + request.visibilityMs, owner: request.owner)
-        let picked = pick(min(request.maxMessages, room))
-        guard !picked.isEmpty else { return LedgerStep(reply: .messages([])) }
+        let picked = pick(min(request.maxMessages, room), request.takesNew)
+        guard !picked.isEmpty else {
+            return LedgerStep(reply: !request.takesNew && hasDeliverable ? .overLimit : .messages([]))
+        }
         let messages = picked.map { message(at: $0, terms) }
         var step = LedgerStep(
             records: [.leased(LeaseRecord(terms: terms, ranges: Self.ranges(of: messages)))],
@@ -111,9 +116,9 @@ extension DeliveryLedger {
     var lastOfWindow: Int64 { settings.maxWindow.map { floor.rawValue + $0 - 1 } ?? .max }
 
     /// The offsets to give out next, `count` at most; takes none.
-    private mutating func pick(_ count: Int) -> [Int64] {
+    private mutating func pick(_ count: Int, _ takesNew: Bool) -> [Int64] {
         switch settings.order {
-        case .standard: pickUngrouped(count)
+        case .standard: pickUngrouped(count, takesNew)
         case .fair: pickFair(count)
         case .fifo: pickInOrder(count)
         }
@@ -121,9 +126,9 @@ extension DeliveryLedger {
 
     /// Redelivered messages and new ones share a receive evenly, so that messages that fail at once cannot keep the new
     /// ones waiting. With one at a time they take turns.
-    private func pickUngrouped(_ count: Int) -> [Int64] {
+    private func pickUngrouped(_ count: Int, _ takesNew: Bool) -> [Int64] {
         let lastOfWindow = lastOfWindow
-        let room = min(count, max(0, settings.maxSlots - slots.count))
+        let room = takesNew ? min(count, max(0, settings.maxSlots - slots.count)) : 0
         let fresh = backlog.peek(room).flatMap { $0.prefix { $0 <= lastOfWindow } }
         let share = count == 1 ? Int(calls % 2) : (count + 1) / 2
         var again: [Int64] = []
@@ -183,7 +188,7 @@ extension DeliveryLedger {
     /// A receive whose answer was lost is asked for again: the same messages with the same receipts, and their time
     /// begins anew, if none of them was changed since. Source: SQS, ReceiveMessage, ReceiveRequestAttemptId.
     private func repeated(_ request: ReceiveRequest, nowMs: Int64) -> LedgerStep<ReceiveReply>? {
-        guard let id = request.attempt, var attempt = attempts[id] else { return nil }
+        guard let id = request.attempt, var attempt = attempts[id], !attempt.receipts.isEmpty else { return nil }
         var messages: [LeasedMessage] = []
         for receipt in attempt.receipts {
             guard let slot = slots.slot(of: receipt.offset.rawValue), isHeld(slot, by: receipt, nowMs),
@@ -199,6 +204,14 @@ extension DeliveryLedger {
         return LedgerStep(
             records: [.extended(ranges, deadlineMs: attempt.deadlineMs)], reply: .messages(messages),
             attempt: attempt)
+    }
+
+    /// Lets a repeat of an attempt give only these of its messages: the others were not handed over. In memory alone, as attempts are.
+    public mutating func keep(_ offsets: [Offset], ofAttempt id: NameDigest) {
+        guard var attempt = attempts[id] else { return }
+        let kept = Set(offsets)
+        attempt.receipts.removeAll { !kept.contains($0.offset) }
+        attempts.note(attempt)
     }
 
     /// Whether the message is in flight, and the receipt is that of its lease.
