@@ -130,6 +130,12 @@ extension Broker {
         if topic.isInternal {
             return TopicRefusal(.invalidRequest, "the partitions of \(topic.name) are the broker's own affair")
         }
+        if let queue = queues.queueWithFixedPartitions(topic.id) {
+            return TopicRefusal(
+                .invalidRequest,
+                "the topic \(topic.name) is the log of the FIFO queue \(queue), whose groups would get out of order in more "
+                    + "partitions; create another queue with \(count) partitions and let its senders go there")
+        }
         guard catalog.partitionCount + Int(count - existing) <= options.maxPartitions else {
             return TopicRefusal(
                 .policyViolation, "the broker serves at most \(options.maxPartitions) partitions in all")

@@ -509,6 +509,22 @@ import Testing
         #expect(counts.inFlight == 1 && counts.visible == 0)
     }
 
+    @Test func theLogOfAFIFOQueueKeepsItsPartitions() throws {
+        let node = try QueueNode()
+        try node.create("plain")
+        try node.create("line.fifo", partitions: 2) { ($0.order, $0.deduplicationScope) = (.fifo, .messageGroup) }
+        let topic = { (name: String) in try #require(node.broker.catalog.topic(named: "q." + name)) }
+        #expect(node.broker.createPartitions(try topic("plain"), count: 2, validateOnly: false) == nil)
+        for validateOnly in [true, false] {
+            let refusal = node.broker.createPartitions(try topic("line.fifo"), count: 3, validateOnly: validateOnly)
+            #expect(refusal?.code == .invalidRequest)
+        }
+        #expect(try topic("line.fifo").partitions.count == 2)
+        // Nor does a topic become one whose ids count over more partitions than one.
+        _ = try node.broker.createTopic("q.wide.fifo", partitions: 2).get()
+        #expect(throws: QueueRefusal.self) { try node.create("wide.fifo") { $0.order = .fifo } }
+    }
+
     @Test func aTopicThatIsDeletedTakesItsQueueAlong() throws {
         let node = try QueueNode()
         try node.create("orders")

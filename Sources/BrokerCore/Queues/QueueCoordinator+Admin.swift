@@ -112,6 +112,13 @@ extension QueueCoordinator {
         answerAll(of: queue, .refused(QueueRefusal(.notFound, "the queue was deleted")))
     }
 
+    /// The name of the queue whose log a topic is, where that keeps the partitions that it has: a FIFO queue's groups are spread over
+    /// them by their number. Nil: the topic may grow.
+    func queueWithFixedPartitions(_ topic: TopicID) -> String? {
+        guard let queue = directory.byTopic[topic], queue.settings.order == .fifo else { return nil }
+        return queue.name
+    }
+
     // MARK: Looking
 
     public func queue(named name: String) -> QueueDescription? {
