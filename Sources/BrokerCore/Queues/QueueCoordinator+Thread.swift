@@ -109,10 +109,12 @@ extension QueueCoordinator {
             for log in topic.partitions {
                 let partition = QueuePartition(queue: queue, log: log)
                 let oldest = nowMs() - queue.settings.retentionMs
+                // Before the look: what comes meanwhile is not older, and was not looked at.
+                let end = log.lastStableOffset
                 guard isLive(partition),
                     case .success(let found) = log.firstOffset(notBefore: oldest, visibility: .stable)
                 else { continue }
-                let from = found?.offset ?? log.lastStableOffset
+                let from = min(found?.offset ?? end, end)
                 _ = try? withLedger(of: partition) { entry, shard, nowMs throws(QueueRefusal) in
                     // Not what it has not been told of.
                     let bound = min(from, entry.ledger.toldEnd)
