@@ -80,7 +80,7 @@ public final class Broker: Sendable {
             producerIDs = ProducerIDs(metadata: metadata)
             groups = GroupCoordinator(settings: options.groups, rewriteFloor: options.offsetsRewriteFloor)
             transactions = TransactionCoordinator(settings: options.transactions)
-            queues = QueueCoordinator(clock: options.queueClock)
+            queues = QueueCoordinator(clock: options.queueClock, steadyClock: options.queueSteadyClock)
             groups.attach(self)
             transactions.attach(self)
             queues.attach(self)

@@ -19,6 +19,8 @@ public struct BrokerOptions: Sendable {
     var queueStatePartitions: Int32 = 50
     /// What queues take for the time, in milliseconds since 1970.
     var queueClock: @Sendable () -> Int64 = { BrokerClock.wallMs() }
+    /// And what for the time that receives wait, in milliseconds since some moment: nobody sets it.
+    var queueSteadyClock: @Sendable () -> Int64 = { BrokerClock.monotonicMs() }
     /// The broker's own values for topic settings, by topic key.
     public var topicDefaults: [String: String] = [:]
     /// Everything DescribeConfigs shows of the broker.

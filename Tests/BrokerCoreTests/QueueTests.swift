@@ -384,6 +384,36 @@ import Testing
         #expect(eventually { answers[1].now != nil })
     }
 
+    @Test func aWaitIsAsLongAsItIsWhoeverSetsTheClock() throws {
+        let node = try QueueNode()
+        try node.create("orders")
+        let answer = QueueNode.Answer<QueueReceiveReply>()
+        var request = QueueReceive()
+        request.waitMs = 20_000
+        node.queues.receive(request, from: "orders") { answer.set($0.answer) }
+        // No worker is at it any more, nor will be.
+        let queue = try #require(node.queues.directory.byName["orders"])
+        #expect(eventually { queue.waiters.beginServing() })
+        node.clock.set(by: 3_600_000)
+        node.pass(19_000)
+        #expect(answer.now == nil)
+        node.clock.set(by: -7_200_000)
+        node.pass(1000)
+        #expect(answer.now != nil)
+    }
+
+    @Test func whoCannotBeServedJustNowIsPutOffOnce() {
+        let waiters = QueueWaiters()
+        _ = waiters.add(QueueWaiters.Waiter(request: QueueReceive()) { _ in })
+        #expect(waiters.beginServing())
+        #expect(waiters.putOff())
+        #expect(waiters.beginServing())
+        #expect(!waiters.putOff())
+        waiters.resumeServing()
+        #expect(waiters.beginServing())
+        #expect(waiters.putOff())
+    }
+
     @Test func aWaitThatIsEndedTakesNothingAndHoldsNoPlace() throws {
         let node = try QueueNode()
         try node.create("orders")

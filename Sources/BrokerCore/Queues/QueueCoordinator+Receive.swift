@@ -36,7 +36,7 @@ extension QueueCoordinator {
             return nil
         }
         let number = queue.waiters.add(QueueWaiters.Waiter(request: request, done: done))
-        let dueMs = nowMs() + waitMs
+        let dueMs = steadyMs() + waitMs
         let isFirst = agenda.withLock { $0.add(QueueDue(atMs: dueMs, subject: .waiter(queue, number))) }
         if isFirst { signal.raise() }
         // What has come in between is found now, what comes from now on is told.
@@ -55,8 +55,8 @@ extension QueueCoordinator {
 
     /// Ends the turns of the queue's waiting receives, which are to have some soon.
     private func serveLater(_ queue: Queue) {
-        queue.waiters.stopServing()
-        let dueMs = nowMs() + Self.retryMs
+        guard queue.waiters.putOff() else { return }
+        let dueMs = steadyMs() + Self.retryMs
         if agenda.withLock({ $0.add(QueueDue(atMs: dueMs, subject: .serving(queue))) }) { signal.raise() }
     }
 

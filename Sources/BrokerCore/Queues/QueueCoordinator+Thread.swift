@@ -55,20 +55,25 @@ extension QueueCoordinator {
         next = min(next, moveDeadLetters())
         next = min(next, runMoves())
         broker.store.kick()
-        let (dueMs, hasSnapshots) = agenda.withLock { ($0.due.first?.atMs, !$0.snapshots.isEmpty) }
+        let (dueMs, waitMs, hasSnapshots) = agenda.withLock {
+            ($0.due.first?.atMs, $0.waits.first?.atMs, !$0.snapshots.isEmpty)
+        }
         if let dueMs { next = min(next, dueMs) }
+        if let waitMs { next = min(next, nowMs() + waitMs - steadyMs()) }
         if hasSnapshots { next = 0 }
         return next
     }
 
     private func takeDue() -> QueueDue? {
-        let nowMs = nowMs()
-        return agenda.withLock { $0.takeDue(nowMs) }
+        let (nowMs, steadyMs) = (nowMs(), steadyMs())
+        return agenda.withLock { $0.takeDue(nowMs, steadyMs: steadyMs) }
     }
 
     private func look(at due: QueueDue) {
         switch due.subject {
-        case .serving(let queue): serveWaiters(of: queue)
+        case .serving(let queue):
+            queue.waiters.resumeServing()
+            serveWaiters(of: queue)
         case .waiter(let queue, let number): answer(number, of: queue, QueueOutcome(.messages([])))
         case .ledger(let id):
             guard let partition = partition(id) else { return }

@@ -53,7 +53,10 @@ public final class QueueCoordinator: QueueService {
 
     /// What the thread is to do, and when.
     struct Agenda {
+        /// Ledgers, by the clock on the wall, as their records have it.
         private(set) var due = BinaryHeap<QueueDue>()
+        /// Waits, by the one that nobody sets.
+        private(set) var waits = BinaryHeap<QueueDue>()
         /// When each ledger is looked at: entries of other times are passed over.
         private(set) var armed: [TopicPartition: Int64] = [:]
         /// Partitions whose messages are on their way to the dead letters, and when that is tried.
@@ -63,36 +66,48 @@ public final class QueueCoordinator: QueueService {
         var snapshots: Set<TopicPartition> = []
         var waiters = 0
 
-        /// Returns whether it is the first thing that is due.
+        /// Returns whether it is the first thing that is due by its clock.
         mutating func add(_ entry: QueueDue) -> Bool {
+            guard case .ledger(let id) = entry.subject else {
+                let isFirst = waits.first.map { entry.atMs < $0.atMs } ?? true
+                waits.insert(entry)
+                // Receives that were answered leave theirs behind.
+                if waits.count > 2 * waiters + Self.leftovers { rebuildWaits() }
+                return isFirst
+            }
             let isFirst = due.first.map { entry.atMs < $0.atMs } ?? true
-            if case .ledger(let id) = entry.subject { armed[id] = entry.atMs }
+            armed[id] = entry.atMs
             due.insert(entry)
-            // Ledgers whose times have changed, and receives that were answered, leave theirs behind.
-            if due.count > 2 * (armed.count + waiters) + Self.leftovers { rebuild() }
+            // And so do ledgers whose times have changed.
+            if due.count > 2 * armed.count + Self.leftovers {
+                due = BinaryHeap(armed.map { QueueDue(atMs: $0.value, subject: .ledger($0.key)) })
+            }
             return isFirst
         }
 
         private static let leftovers = 1024
 
-        private mutating func rebuild() {
-            var kept = armed.map { QueueDue(atMs: $0.value, subject: .ledger($0.key)) }
-            while let entry = due.first {
-                due.removeFirst()
-                switch entry.subject {
-                case .ledger: break
-                case .waiter(let queue, let number): if queue.waiters.has(number) { kept.append(entry) }
-                case .serving: kept.append(entry)
-                }
+        private mutating func rebuildWaits() {
+            var kept: [QueueDue] = []
+            while let entry = waits.first {
+                waits.removeFirst()
+                if case .waiter(let queue, let number) = entry.subject, !queue.waiters.has(number) { continue }
+                kept.append(entry)
             }
-            due = BinaryHeap(kept)
+            waits = BinaryHeap(kept)
         }
 
-        mutating func takeDue(_ nowMs: Int64) -> QueueDue? {
+        /// - Parameters:
+        ///   - nowMs: milliseconds since 1970.
+        ///   - steadyMs: by the clock that nobody sets.
+        mutating func takeDue(_ nowMs: Int64, steadyMs: Int64) -> QueueDue? {
+            if let entry = waits.first, entry.atMs <= steadyMs {
+                waits.removeFirst()
+                return entry
+            }
             while let entry = due.first, entry.atMs <= nowMs {
                 due.removeFirst()
-                guard case .ledger(let id) = entry.subject else { return entry }
-                if armed[id] != entry.atMs { continue }
+                guard case .ledger(let id) = entry.subject, armed[id] == entry.atMs else { continue }
                 armed[id] = nil
                 return entry
             }
@@ -117,6 +132,7 @@ public final class QueueCoordinator: QueueService {
     /// Lease generations that were claimed and are not used: the next one, and their end.
     let generations = Lock<(next: Int32, end: Int32)>((0, 0))
     private let clock: @Sendable () -> Int64
+    private let steadyClock: @Sendable () -> Int64
 
     /// The topic of a queue is called so and as the queue.
     public static let topicPrefix = "q."
@@ -137,8 +153,13 @@ public final class QueueCoordinator: QueueService {
     /// When what a worker could not be given, or a log did not take, is tried again.
     static let retryMs: Int64 = 100
 
-    /// - Parameter clock: milliseconds since 1970.
-    init(clock: @escaping @Sendable () -> Int64) { self.clock = clock }
+    /// - Parameters:
+    ///   - clock: milliseconds since 1970.
+    ///   - steadyClock: milliseconds since some moment; nobody sets it.
+    init(clock: @escaping @Sendable () -> Int64, steadyClock: @escaping @Sendable () -> Int64) {
+        self.clock = clock
+        self.steadyClock = steadyClock
+    }
 
     func attach(_ broker: Broker) { wiring.withLock { $0 = Wiring(broker: broker) } }
 
@@ -147,6 +168,7 @@ public final class QueueCoordinator: QueueService {
     var directory: QueueDirectory { current.withLock { $0 } }
     var seal: ReceiptSeal? { wiring.withLock { $0!.seal } }
     func nowMs() -> Int64 { clock() }
+    func steadyMs() -> Int64 { steadyClock() }
 
     // MARK: Where a queue is
 
@@ -329,7 +351,7 @@ struct QueueDue: HeapElement {
         case serving(Queue)
     }
 
-    /// Milliseconds since 1970.
+    /// Of a ledger milliseconds since 1970, of waits by the clock that nobody sets.
     var atMs: Int64
     var subject: Subject
 

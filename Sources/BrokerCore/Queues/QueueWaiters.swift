@@ -23,6 +23,8 @@ final class QueueWaiters: Sendable {
         var next: UInt64 = 0
         /// A worker serves them, or is about to.
         var isServed = false
+        /// A worker is asked for later, as there was none, or as the state is not there.
+        var isPutOff = false
         /// Something has come meanwhile.
         var isNews = false
         /// By partition, where its log keeps who is to be told of its growth.
@@ -93,8 +95,17 @@ final class QueueWaiters: Sendable {
         }
     }
 
-    /// Nobody serves them any more, whatever has come.
-    func stopServing() { state.withLock { ($0.isServed, $0.isNews) = (false, false) } }
+    /// Nobody serves them any more, whatever has come. True: the caller is to see that somebody does later, which nobody sees to yet.
+    func putOff() -> Bool {
+        state.withLock { state in
+            (state.isServed, state.isNews) = (false, false)
+            defer { state.isPutOff = true }
+            return !state.isPutOff
+        }
+    }
+
+    /// It is later.
+    func resumeServing() { state.withLock { $0.isPutOff = false } }
 
     func has(_ number: UInt64) -> Bool { state.withLock { $0.waiting[number] != nil } }
 

@@ -13,9 +13,12 @@ final class QueueNode {
     let clock: TestClock
 
     final class TestClock: Sendable {
-        private let ms = Lock<Int64>(1_700_000_000_000)
-        var now: Int64 { ms.withLock { $0 } }
-        func pass(_ more: Int64) { ms.withLock { $0 += more } }
+        private let times = Lock<(wall: Int64, steady: Int64)>((1_700_000_000_000, 0))
+        var now: Int64 { times.withLock { $0.wall } }
+        var steady: Int64 { times.withLock { $0.steady } }
+        func pass(_ more: Int64) { times.withLock { $0 = ($0.wall + more, $0.steady + more) } }
+        /// Somebody sets the clock on the wall: no time passes.
+        func set(by ms: Int64) { times.withLock { $0.wall += ms } }
     }
 
     /// What a call has answered, once it has.
@@ -31,6 +34,7 @@ final class QueueNode {
         var options = SimulatedBroker.options
         options.queueStatePartitions = 2
         options.queueClock = { clock.now }
+        options.queueSteadyClock = { clock.steady }
         change(&options)
         node = try SimulatedBroker(SimulatedFileSystem(seed: seed), options: options)
     }
