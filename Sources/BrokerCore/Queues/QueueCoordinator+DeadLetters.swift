@@ -12,35 +12,53 @@ import Telemetry
 /// ```
 ///   ending ─► appended to the dead letters ─► on disk ─► ended: a record ─► on disk
 /// ```
-/// A stop between the second and the last leaves a message that is ending and is a dead letter, too. So before the first move of a ledger
-/// that was loaded, the dead letters since its oldest such message's first delivery are looked through for what came from there.
+/// A stop between the second and the last leaves a message that is ending and is a dead letter, too, and so does an append or a record
+/// that is left out of its commit. So before the first move of a ledger that was loaded, and before the next one behind such a failure,
+/// the dead letters since its oldest such message's first delivery are looked through for what came from there.
 extension QueueCoordinator {
     /// Messages of one append at most, and bytes after which one ends.
     private static let movedAtOnce = 256
     private static let movedBytes = 1 << 20
+    /// Steps of one turn of the thread at most, each an append that waits for the disk or some of a search: of all queues, and of one
+    /// partition. What is left has another turn, behind deadlines and the ends of waits.
+    private static let turnSteps = 16
+    private static let partitionSteps = 4
+    /// Reads of one step of a search at most, of `QueueWalk.readBytes` each.
+    private static let searchReads = 8
     /// When a move is tried again that came to nothing: the queue of the dead letters is gone, or its log takes nothing.
     private static let deadLetterRetryMs: Int64 = 1000
 
-    /// Moves what there is; returns when there is more, in milliseconds since 1970.
+    private enum Step { case done, more, waits }
+
+    /// Moves some of what there is; returns when there is more, in milliseconds since 1970.
     func moveDeadLetters() -> Int64 {
         let nowMs = nowMs()
-        let due = agenda.withLock { agenda in agenda.ending.filter { $0.value <= nowMs }.map(\.key) }
-        for id in due {
+        // Who has waited longest comes first.
+        let due = agenda.withLock { agenda in
+            agenda.ending.filter { $0.value <= nowMs }.sorted { $0.value < $1.value }.map(\.key)
+        }
+        var steps = Self.turnSteps
+        for id in due where steps > 0 {
             guard let partition = partition(id) else {
-                agenda.withLock { $0.ending[id] = nil }
+                agenda.withLock { $0.forgetEnding(id) }
                 continue
             }
             do throws(QueueRefusal) {
-                while try moveSome(of: partition) {}
+                var step = Step.more
+                for _ in 0..<Self.partitionSteps where step == .more && steps > 0 {
+                    steps -= 1
+                    step = try moveSome(of: partition)
+                }
                 agenda.withLock { agenda in
-                    agenda.ending[id] = nil
                     agenda.troubled.remove(id)
+                    if step == .done { agenda.forgetEnding(id) } else { agenda.ending[id] = nowMs }
                 }
                 // What has come since the last look has asked in vain while it was listed.
-                _ = try withLedger(of: partition) { _, _, _ throws(QueueRefusal) in () }
+                if step == .done { _ = try withLedger(of: partition) { _, _, _ throws(QueueRefusal) in () } }
             } catch {
                 let isNews = agenda.withLock { agenda in
                     agenda.ending[id] = nowMs + Self.deadLetterRetryMs
+                    if agenda.search?.partition == id { agenda.search = nil }
                     return agenda.troubled.insert(id).inserted
                 }
                 if isNews {
@@ -51,46 +69,74 @@ extension QueueCoordinator {
         return agenda.withLock { $0.ending.values.min() ?? .max }
     }
 
-    /// Moves some messages of a partition. Returns whether there may be more.
-    private func moveSome(of partition: QueuePartition) throws(QueueRefusal) -> Bool {
-        guard let targetName = partition.queue.settings.deadLetterQueue else { return false }
+    /// Moves some messages of a partition, or looks for what was moved before.
+    private func moveSome(of partition: QueuePartition) throws(QueueRefusal) -> Step {
+        guard let targetName = partition.queue.settings.deadLetterQueue else { return .done }
         let target = try find(targetName)
-        let (letters, isFirst) = try lettersOnDisk(of: partition)
-        if letters.isEmpty { return false }
-        var known: Set<Offset> = []
-        if isFirst { known = try findMoved(letters, of: partition, in: target.topic) }
-        var moved = Array(known)
-        let rest = letters.filter { !known.contains($0.offset) }
-        if !rest.isEmpty { moved += try append(rest, of: partition, to: target.queue, target.topic) }
-        let (_, ticket) = try withLedger(of: partition) { entry, shard, nowMs throws(QueueRefusal) in
-            try shard.take(entry.ledger.confirmDeadLetters(moved), &entry, nowMs)
-            entry.areDeadLettersKnown = true
+        var search: DeadLetterSearch?
+        let isOther = agenda.withLock { agenda in
+            search = agenda.search
+            return search != nil && search?.partition != partition.id
         }
-        try waitForCommit(of: CommitSpan(ticket), [])
-        return true
+        guard let (letters, isKnown, generation) = try lettersOnDisk(of: partition) else { return .done }
+        if !isKnown {
+            // One search at a time: it remembers all messages that it is for.
+            if isOther { return .waits }
+            var own: DeadLetterSearch
+            // A ledger that was loaded anew may name others.
+            if let search, search.target == target.topic.id, search.generation == generation {
+                own = search
+            } else {
+                own = DeadLetterSearch(
+                    partition: partition.id, target: target.topic.id, generation: generation, letters: letters)
+            }
+            let isOver = try continueSearch(&own, of: partition, in: target.topic)
+            agenda.withLock { $0.search = isOver ? nil : own }
+            if isOver { try confirm(Array(own.found), of: partition, areKnown: true) }
+            return .more
+        }
+        let moved = append(letters, of: partition, to: target.queue, target.topic)
+        try confirm(moved.offsets, of: partition, areKnown: !moved.isUnclear)
+        if let failure = moved.failure { throw failure }
+        return .more
     }
 
-    /// The next letters, when it is on disk that they are some. `isFirst`: of a ledger that was loaded, all of them.
+    /// Ends messages that the dead letters have on disk. `areKnown`: those that are not among them are no dead letters yet.
+    private func confirm(
+        _ offsets: [Offset], of partition: QueuePartition, areKnown: Bool
+    ) throws(QueueRefusal) {
+        let (_, ticket) = try withLedger(of: partition) { entry, shard, nowMs throws(QueueRefusal) in
+            try shard.take(entry.ledger.confirmDeadLetters(offsets), &entry, nowMs)
+            entry.areDeadLettersKnown = areKnown
+        }
+        try waitForCommit(of: CommitSpan(ticket))
+    }
+
+    /// The next letters, when it is on disk that they are some; nil: there are none. `isKnown`: none of them was moved before. Otherwise
+    /// these are all that there are.
     private func lettersOnDisk(
         of partition: QueuePartition
-    ) throws(QueueRefusal) -> (letters: [DeadLetter], isFirst: Bool) {
-        let ((letters, isFirst, log), ticket) = try withLedger(of: partition) {
-            entry, shard, nowMs throws(QueueRefusal) -> ([DeadLetter], Bool, PartitionLog) in
-            let isFirst = !entry.areDeadLettersKnown
-            return (entry.ledger.deadLetters(max: isFirst ? .max : Self.movedAtOnce), isFirst, shard.log)
+    ) throws(QueueRefusal) -> (letters: [DeadLetter], isKnown: Bool, generation: Int32)? {
+        let ((letters, isKnown, log, generation), ticket) = try withLedger(of: partition) {
+            entry, shard, nowMs throws(QueueRefusal) -> ([DeadLetter], Bool, PartitionLog, Int32) in
+            let isKnown = entry.areDeadLettersKnown
+            // Until their end is recorded: where the move comes to nothing in the middle, nobody knows which of them were moved.
+            entry.areDeadLettersKnown = false
+            let letters = entry.ledger.deadLetters(max: isKnown ? Self.movedAtOnce : .max)
+            if letters.isEmpty { entry.areDeadLettersKnown = true }
+            return (letters, isKnown, shard.log, shard.machine.generation)
         }
-        if letters.isEmpty { return ([], isFirst) }
-        try waitForCommit(of: CommitSpan(ticket), [])
+        if letters.isEmpty { return nil }
+        try waitForCommit(of: CommitSpan(ticket))
         // Left out of its commit, what ended them may never be on disk.
         if log.hasLeftOutAppends { throw QueueRefusal(.unavailable, "the log of queues takes nothing just now") }
-        return (letters, isFirst)
+        return (letters, isKnown, generation)
     }
 
-    /// Waits until commits are on disk, and what was appended in them.
-    func waitForCommit(
-        of commits: CommitSpan, _ appended: [(log: PartitionLog, offset: Offset)]
-    ) throws(QueueRefusal) {
-        if commits.isEmpty { return }
+    /// Waits until commits are on disk, or known not to be. Returns whether they are; a partition may have been left out all the same
+    /// (`PartitionLog.isFlushed`).
+    func areDurable(_ commits: CommitSpan) -> Bool {
+        if commits.isEmpty { return true }
         let store = broker.store
         // Nobody raises it: the thread's own signal is not to be taken by who waits here.
         let pause = Signal()
@@ -100,84 +146,160 @@ extension QueueCoordinator {
                 pause.wait(timeoutMs: 1)
             }
         }
-        guard store.durableTicket >= commits.last, appended.allSatisfy({ $0.log.isFlushed($0.offset) }) else {
-            throw QueueRefusal(.unavailable, "the disk takes nothing just now")
-        }
+        return store.durableTicket >= commits.last
     }
 
-    /// Which of the letters are in the dead letters already.
-    private func findMoved(
-        _ letters: [DeadLetter], of partition: QueuePartition, in target: Topic
-    ) throws(QueueRefusal) -> Set<Offset> {
-        let wanted = Set(letters.map(\.offset))
-        // Clocks of two brokers may differ by as much.
-        let since = (letters.map(\.firstReceivedMs).min() ?? 0) - 60_000
+    /// Waits until commits are on disk.
+    func waitForCommit(of commits: CommitSpan) throws(QueueRefusal) {
+        guard areDurable(commits) else { throw Self.noDisk }
+    }
+
+    static let noDisk = QueueRefusal(.unavailable, "the disk takes nothing just now")
+
+    /// Goes on looking for letters in the dead letters. Returns whether all was looked at.
+    private func continueSearch(
+        _ search: inout DeadLetterSearch, of partition: QueuePartition, in target: Topic
+    ) throws(QueueRefusal) -> Bool {
         let source = QueueHeader.header(QueueHeader.originTopicID, partition.log.topicID.description).value
         let index = QueueHeader.header(QueueHeader.originPartition, partition.log.partitionIndex).value
-        var found: Set<Offset> = []
         var records = RecordIterator()
-        for log in target.partitions {
-            var next: Offset
-            switch log.firstOffset(notBefore: since, visibility: .committed) {
-            case .success(let first): next = first?.offset ?? log.highWatermark
-            case .failure(let refusal):
-                throw QueueRefusal(.unavailable, "the dead letters in \(log.name) cannot be read: \(refusal)")
-            }
-            let end = log.highWatermark
-            while next < end {
-                next = try QueueWalk(log: log, visibility: .committed).step(from: next, to: end, &records) { record in
-                    var (isOurs, isOurPartition, offset) = (false, false, Offset?.none)
-                    for header in record.headers {
-                        guard let value = header.value else { continue }
-                        if header.key.elementsEqual(QueueHeader.originTopicID.utf8) {
-                            isOurs = source.map { value.elementsEqual($0) } ?? false
-                        } else if header.key.elementsEqual(QueueHeader.originPartition.utf8) {
-                            isOurPartition = index.map { value.elementsEqual($0) } ?? false
-                        } else if header.key.elementsEqual(QueueHeader.originOffset.utf8) {
-                            offset = Int64(String(decoding: value, as: UTF8.self)).map { Offset($0) }
-                        }
-                    }
-                    if isOurs, isOurPartition, let offset, wanted.contains(offset) { found.insert(offset) }
+        var reads = Self.searchReads
+        while search.place < target.partitions.count {
+            let log = target.partitions[search.place]
+            guard let from = search.next else {
+                // What is in memory alone may be some of them, and be on disk later.
+                if log.hasLeftOutAppends {
+                    throw QueueRefusal(.unavailable, "the log of dead letters \(log.name) takes nothing just now")
                 }
+                search.end = log.highWatermark
+                switch log.firstOffset(notBefore: search.sinceMs, visibility: .committed) {
+                case .success(let first): search.next = first?.offset ?? search.end
+                case .failure(let refusal):
+                    throw QueueRefusal(.unavailable, "the dead letters in \(log.name) cannot be read: \(refusal)")
+                }
+                continue
             }
+            guard from < search.end else {
+                search.place += 1
+                search.next = nil
+                continue
+            }
+            if reads == 0 { return false }
+            reads -= 1
+            var found: [Offset] = []
+            search.next = try QueueWalk(log: log, visibility: .committed).step(
+                from: from, to: search.end, &records
+            ) { record in
+                var (isOurs, isOurPartition, offset) = (false, false, Offset?.none)
+                for header in record.headers {
+                    guard let value = header.value else { continue }
+                    if header.key.elementsEqual(QueueHeader.originTopicID.utf8) {
+                        isOurs = source.map { value.elementsEqual($0) } ?? false
+                    } else if header.key.elementsEqual(QueueHeader.originPartition.utf8) {
+                        isOurPartition = index.map { value.elementsEqual($0) } ?? false
+                    } else if header.key.elementsEqual(QueueHeader.originOffset.utf8) {
+                        offset = Int64(String(decoding: value, as: UTF8.self)).map { Offset($0) }
+                    }
+                }
+                if isOurs, isOurPartition, let offset { found.append(offset) }
+            }
+            search.found.formUnion(search.wanted.intersection(found))
         }
-        return found
+        return true
     }
 
-    /// Appends letters, and waits until they are on disk. Returns what they were: of those that are no message any more, too.
+    /// What became of letters that were to be moved.
+    private struct MovedLetters {
+        /// On disk in the dead letters; those that are no message any more, too.
+        var offsets: [Offset] = []
+        /// Why others were not moved.
+        var failure: QueueRefusal?
+        /// Some of those may be on disk later.
+        var isUnclear = false
+    }
+
+    /// Appends letters, and waits until they are on disk.
     private func append(
         _ letters: [DeadLetter], of partition: QueuePartition, to target: Queue, _ topic: Topic
-    ) throws(QueueRefusal) -> [Offset] {
-        var moved: [Offset] = []
+    ) -> MovedLetters {
+        var moved = MovedLetters()
         var prepared: [Int: [Prepared]] = [:]
         var bytes = 0
+        var seen: [Offset] = []
         var records = RecordIterator()
-        let walk = QueueWalk(log: partition.log)
-        for letter in letters.prefix(Self.movedAtOnce) where bytes < Self.movedBytes {
-            moved.append(letter.offset)
-            _ = try walk.step(from: letter.offset, to: letter.offset + 1, maxBytes: 1, &records) { record in
-                let message = Prepared(record, letter, of: partition, place: moved.count - 1)
-                bytes += message.body.count
+        var looked = 0
+        let letters = Array(letters.prefix(Self.movedAtOnce))
+        let byOffset = Dictionary(uniqueKeysWithValues: letters.map { ($0.offset, $0) })
+        do throws(QueueRefusal) {
+            try QueueWalk(log: partition.log).visit(letters.map(\.offset), &records, looked: &looked) { record in
+                guard let letter = byOffset[record.offset] else { return true }
+                if bytes >= Self.movedBytes { return false }
+                var message = Prepared(record, letter, of: partition, place: seen.count)
                 let count = topic.partitions.count
                 let index =
                     target.settings.order == .fifo && target.settings.deduplicationScope == .queue
                     ? 0 : Int((message.group?.low ?? UInt64(partition.log.partitionIndex)) % UInt64(count))
+                if !message.fits(topic.partitions[index]) { message = message.withoutBody() }
+                bytes += message.body.count
                 prepared[index, default: []].append(message)
+                seen.append(letter.offset)
+                return true
             }
+        } catch {
+            // Those that were read before are moved all the same.
+            moved.failure = error
         }
-        var results: [Result<SentMessage, QueueRefusal>?] = Array(repeating: nil, count: moved.count)
+        var results: [Result<SentMessage, QueueRefusal>?] = Array(repeating: nil, count: seen.count)
         var commits = CommitSpan()
-        var appended: [(log: PartitionLog, offset: Offset)] = []
         for (index, messages) in prepared {
             let log = topic.partitions[index]
             appendAll(messages, to: QueuePartition(queue: target, log: log), nowMs(), &results, &commits)
+        }
+        let isDurable = areDurable(commits)
+        let found = Set(seen)
+        moved.offsets = letters[..<looked].map(\.offset).filter { !found.contains($0) }
+        for (index, messages) in prepared {
             for message in messages {
-                guard let result = results[message.place] else { continue }
-                appended.append((log, try result.get().offset))
+                switch results[message.place] {
+                case .success(let sent)?:
+                    if isDurable, topic.partitions[index].isFlushed(sent.offset) {
+                        moved.offsets.append(seen[message.place])
+                    } else {
+                        (moved.isUnclear, moved.failure) = (true, Self.noDisk)
+                    }
+                case .failure(let refusal)?: moved.failure = moved.failure ?? refusal
+                case nil: break
+                }
             }
         }
-        try waitForCommit(of: commits, appended)
         return moved
+    }
+}
+
+/// A look for the letters of a ledger that was loaded, or whose last move came to nothing, in the dead letters: some of it at a time.
+struct DeadLetterSearch {
+    let partition: TopicPartition
+    let target: TopicID
+    /// The loading of the ledger that it is for.
+    let generation: Int32
+    let wanted: Set<Offset>
+    /// Milliseconds since 1970: earlier ones are none of them.
+    let sinceMs: Int64
+    var found: Set<Offset> = []
+    /// Which partition of the target is looked through, where it goes on (nil: it has not begun), and its end.
+    var place = 0
+    var next: Offset?
+    var end = Offset.zero
+
+    /// Clocks of two brokers may differ by as much.
+    private static let clockMs: Int64 = 60_000
+
+    init(partition: TopicPartition, target: TopicID, generation: Int32, letters: [DeadLetter]) {
+        self.partition = partition
+        self.target = target
+        self.generation = generation
+        wanted = Set(letters.map(\.offset))
+        sinceMs = (letters.map(\.firstReceivedMs).min() ?? 0) - Self.clockMs
     }
 }
 
@@ -211,5 +333,14 @@ extension QueueCoordinator.Prepared {
         group = QueueRecordMarks(record).group
         id = nil
         isDelayed = false
+    }
+
+    /// The letter for a log that has no room for all of it: where the message was is in it, and the rest is there.
+    fileprivate func withoutBody() -> Self {
+        let own = headers.filter { $0.key.utf8.starts(with: "dead_letter.".utf8) }
+        return Self(
+            place: place, body: [], key: nil,
+            headers: own + [QueueHeader.header(QueueHeader.omittedBytes, body.count)], group: group, id: nil,
+            isDelayed: false)
     }
 }

@@ -10,17 +10,37 @@ import Telemetry
 struct QueueMoves {
     struct Entry {
         var move: QueueMove
+        /// Where a move without a destination may go: the queues whose dead letters these were when it began, which is what its caller was
+        /// asked for. The headers that name a letter's queue are anybody's who may write to the queue.
+        let origins: Set<ExactString>
         /// Milliseconds since 1970 before which nothing more is moved.
         var nextMs: Int64 = 0
+        /// By message the newest handle of those that stay: leased for as long as that lasts, so that the others come.
+        var staying: [Place: String] = [:]
+        /// Handles of messages that were moved, and whose end where they were is not on disk.
+        var unsettled: [String] = []
+
+        var isActive: Bool { move.state == .running || move.state == .cancelling }
+    }
+
+    struct Place: Hashable {
+        let partitionIndex: Int32
+        let offset: Offset
     }
 
     /// By source, newest last.
     var bySource: [ExactString: [Entry]] = [:]
     var running = 0
+
+    /// Forgets a queue's.
+    mutating func forget(_ source: String) {
+        for entry in bySource.removeValue(forKey: ExactString(source)) ?? [] where entry.isActive { running -= 1 }
+    }
 }
 
 /// Moves dead letters back: received from their queue, sent to where they were, ended when that is on disk; by the coordinator's thread,
-/// some at a time. A stop between the last two leaves a message in both.
+/// some at a time. A stop between the last two leaves a message in both. What cannot be moved stays: what was moved back too often, has lost
+/// its body, is too large for where it goes, or names a queue that is gone or was none of those whose dead letters these are.
 extension QueueCoordinator {
     /// Moves of all queues that are under way at most.
     static let maxMoves = 100
@@ -28,6 +48,8 @@ extension QueueCoordinator {
     private static let moveStep = 100
     /// The lease of what is being moved: should the move end in the middle, its messages come again after that.
     private static let moveVisibilityMs: Int64 = 60_000
+    /// Messages that stay, of one move at most: with more it fails, as it has to remember them.
+    private static let maxStaying = 10_000
     /// Times that a message is moved back: behind it, it stays.
     public static let maxRedrives = 10
     public static let perSecondLimits = 1...500
@@ -47,7 +69,8 @@ extension QueueCoordinator {
                         .invalid, "messages of a FIFO queue are moved to FIFO queues, of others to others")
                 }
             }
-            guard !deadLetterSources(of: source).isEmpty || destination != nil else {
+            let origins = deadLetterSources(of: source)
+            guard !origins.isEmpty || destination != nil else {
                 throw QueueRefusal(.invalid, "\(source) is no queue of dead letters")
             }
             if let perSecond, !Self.perSecondLimits.contains(perSecond) {
@@ -59,14 +82,14 @@ extension QueueCoordinator {
                 expected: expected, startedMs: nowMs())
             try moves.withLock { moves throws(QueueRefusal) in
                 var known = moves.bySource[ExactString(source)] ?? []
-                if known.contains(where: { $0.move.state == .running || $0.move.state == .cancelling }) {
+                if known.contains(where: \.isActive) {
                     throw QueueRefusal(.inUse, "messages of \(source) are being moved already")
                 }
                 guard moves.running < Self.maxMoves else {
                     throw QueueRefusal(.limit, "\(Self.maxMoves) moves are under way, which is as many as there may be")
                 }
                 moves.running += 1
-                known.append(QueueMoves.Entry(move: move))
+                known.append(QueueMoves.Entry(move: move, origins: Set(origins.map { ExactString($0) })))
                 moves.bySource[ExactString(source)] = Array(known.suffix(QueueMove.maxKept))
             }
             signal.raise()
@@ -86,6 +109,8 @@ extension QueueCoordinator {
                 guard let place = entries.firstIndex(where: { $0.move.id.isExactly(id) && $0.move.state == .running })
                 else { continue }
                 moves.bySource[source]![place].move.state = .cancelling
+                // Not when its next messages are due.
+                moves.bySource[source]![place].nextMs = 0
                 return moves.bySource[source]![place].move
             }
             return nil
@@ -100,7 +125,7 @@ extension QueueCoordinator {
         let due = moves.withLock { moves -> [QueueMoves.Entry] in
             if moves.running == 0 { return [] }
             return moves.bySource.values.compactMap { entries in
-                entries.first { $0.nextMs <= nowMs && ($0.move.state == .running || $0.move.state == .cancelling) }
+                entries.first { $0.nextMs <= nowMs && $0.isActive }
             }
         }
         for entry in due {
@@ -115,11 +140,15 @@ extension QueueCoordinator {
                 if isCancelled, entry.move.state == .running { entry.move.state = .cancelled }
                 if entry.move.state != .running { moves.running -= 1 }
                 moves.bySource[source]![place] = entry
+                moves.bySource[source]![place].staying = entry.isActive ? entry.staying : [:]
+            }
+            if !entry.isActive, let queue = directory.byName[ExactString(entry.move.source)] {
+                giveBack(Array(entry.staying.values), to: queue)
             }
         }
         return moves.withLock { moves in
             if moves.running == 0 { return .max }
-            return moves.bySource.values.flatMap { $0 }.filter { $0.move.state == .running }.map(\.nextMs).min() ?? 0
+            return moves.bySource.values.flatMap { $0 }.filter(\.isActive).map(\.nextMs).min() ?? .max
         }
     }
 
@@ -130,12 +159,11 @@ extension QueueCoordinator {
         }
         do throws(QueueRefusal) {
             let most = min(Self.moveStep, entry.move.perSecond ?? Self.moveStep)
-            let count = try moveBack(entry.move, most)
-            entry.move.moved += count.moved
-            if count.received == 0 {
+            let received = try moveBack(&entry, most)
+            if received == 0 {
                 entry.move.state = .completed
             } else if let perSecond = entry.move.perSecond {
-                entry.nextMs = nowMs + Int64(1000 * count.received / perSecond)
+                entry.nextMs = nowMs + Int64(1000 * received / perSecond)
             }
         } catch {
             if error.kind == .unavailable || error.kind == .diskFull {
@@ -149,55 +177,121 @@ extension QueueCoordinator {
 
     private static let refusedMoveMs: Int64 = 1000
 
-    private func moveBack(_ move: QueueMove, _ most: Int) throws(QueueRefusal) -> (moved: Int, received: Int) {
-        let source = try find(move.source).queue
+    /// What becomes of the messages of one step.
+    private struct Moving {
+        /// In the log that they went to, perhaps not on disk yet, with their handles where they were.
+        var appended: [(log: PartitionLog, offset: Offset, handle: String)] = []
+        var commits = CommitSpan()
+        var staying: [ReceivedMessage] = []
+        /// Handles of those that were not taken this time, and why.
+        var refused: [String] = []
+        var failure: QueueRefusal?
+    }
+
+    /// Moves some messages, and counts them, also where it throws: what could not be moved is given back then. Returns how many messages
+    /// there were that it had not seen.
+    private func moveBack(_ entry: inout QueueMoves.Entry, _ most: Int) throws(QueueRefusal) -> Int {
+        let source = try find(entry.move.source).queue
+        try settle(&entry)
+        let messages = try take(most, from: source)
+        if messages.isEmpty { return 0 }
+        var moving = Moving()
+        var byTarget: [ExactString: [ReceivedMessage]] = [:]
+        for message in messages {
+            if let target = target(of: message, entry) {
+                byTarget[target, default: []].append(message)
+            } else {
+                moving.staying.append(message)
+            }
+        }
+        for (name, group) in byTarget {
+            let target: (queue: Queue, topic: Topic)
+            do throws(QueueRefusal) { target = try find(name.text) } catch {
+                // One of the queues that they came from has gone: its messages stay, the others go on.
+                if entry.move.destination == nil {
+                    moving.staying += group
+                } else {
+                    moving.failure = error
+                    moving.refused += group.map(\.handle)
+                }
+                continue
+            }
+            append(group, to: target.queue, target.topic, &moving)
+        }
+        let isDurable = areDurable(moving.commits)
+        entry.unsettled = moving.appended.filter { isDurable && $0.log.isFlushed($0.offset) }.map(\.handle)
+        entry.move.moved += entry.unsettled.count
+        // What may be on disk later stays leased: given back, it would be moved again at once.
+        if entry.unsettled.count < moving.appended.count { moving.failure = moving.failure ?? Self.noDisk }
+        do throws(QueueRefusal) { try settle(&entry) } catch { moving.failure = moving.failure ?? error }
+        let before = entry.staying.count
+        for message in moving.staying {
+            let place = QueueMoves.Place(partitionIndex: message.partitionIndex, offset: message.offset)
+            entry.staying[place] = message.handle
+        }
+        giveBack(moving.refused, to: source)
+        if let failure = moving.failure { throw failure }
+        guard entry.staying.count <= Self.maxStaying else {
+            throw QueueRefusal(.limit, "more than \(Self.maxStaying) messages cannot be moved to where they were")
+        }
+        return messages.count - moving.staying.count + entry.staying.count - before
+    }
+
+    private func take(_ most: Int, from source: Queue) throws(QueueRefusal) -> [ReceivedMessage] {
         var request = QueueReceive()
         request.maxMessages = most
         request.visibilityMs = Self.moveVisibilityMs
-        let messages: [ReceivedMessage]
         switch tryReceive(request, from: source).answer {
-        case .messages(let found): messages = found
+        case .messages(let found): return found
         case .overLimit: throw QueueRefusal(.unavailable, "as many messages are in flight as may be")
         case .refused(let refusal): throw refusal
         }
-        if messages.isEmpty { return (0, 0) }
-        var commits = CommitSpan()
-        var appended: [(log: PartitionLog, offset: Offset)] = []
-        var handles: [String] = []
-        var byTarget: [ExactString: [ReceivedMessage]] = [:]
-        for message in messages {
-            guard let target = move.destination ?? message.deadLetter?.queue,
-                (message.deadLetter?.redriveCount ?? 0) < Self.maxRedrives
-            else { continue }
-            byTarget[ExactString(target), default: []].append(message)
+    }
+
+    /// Ends what was moved. Refused: that comes before anything else is moved.
+    private func settle(_ entry: inout QueueMoves.Entry) throws(QueueRefusal) {
+        if entry.unsettled.isEmpty { return }
+        let settled = acknowledge(entry.unsettled, in: entry.move.source)
+        for case .refused(let refusal) in try settled.answer.get() { throw refusal }
+        try waitForCommit(of: settled.commits)
+        entry.unsettled = []
+    }
+
+    private func append(_ group: [ReceivedMessage], to target: Queue, _ topic: Topic, _ moving: inout Moving) {
+        var prepared: [Int: [Prepared]] = [:]
+        for (place, message) in group.enumerated() {
+            let back = Prepared(moving: message, place: place)
+            let count = topic.partitions.count
+            let index =
+                target.settings.order == .fifo && target.settings.deduplicationScope == .queue
+                ? 0 : Int((back.group?.low ?? UInt64(bitPattern: message.offset.rawValue)) % UInt64(count))
+            prepared[index, default: []].append(back)
         }
-        for (name, group) in byTarget {
-            let target = try find(name.text)
-            var prepared: [Int: [Prepared]] = [:]
-            for (place, message) in group.enumerated() {
-                let back = Prepared(moving: message, place: place)
-                let count = target.topic.partitions.count
-                let index =
-                    target.queue.settings.order == .fifo && target.queue.settings.deduplicationScope == .queue
-                    ? 0 : Int((back.group?.low ?? UInt64(bitPattern: message.offset.rawValue)) % UInt64(count))
-                prepared[index, default: []].append(back)
-            }
-            var results: [Result<SentMessage, QueueRefusal>?] = Array(repeating: nil, count: group.count)
-            for (index, messages) in prepared {
-                let log = target.topic.partitions[index]
-                appendAll(messages, to: QueuePartition(queue: target.queue, log: log), nowMs(), &results, &commits)
-                for message in messages {
-                    guard let result = results[message.place] else { continue }
-                    appended.append((log, try result.get().offset))
-                    handles.append(group[message.place].handle)
+        var results: [Result<SentMessage, QueueRefusal>?] = Array(repeating: nil, count: group.count)
+        for (index, messages) in prepared {
+            let log = topic.partitions[index]
+            let partition = QueuePartition(queue: target, log: log)
+            appendAll(messages, to: partition, nowMs(), &results, &moving.commits)
+            for message in messages {
+                switch results[message.place] {
+                case .success(let sent)?: moving.appended.append((log, sent.offset, group[message.place].handle))
+                case .failure(let refusal)? where refusal.kind == .tooLarge: moving.staying.append(group[message.place])
+                case .failure(let refusal)?:
+                    moving.failure = moving.failure ?? refusal
+                    moving.refused.append(group[message.place].handle)
+                case nil: break
                 }
             }
         }
-        try waitForCommit(of: commits, appended)
-        let settled = acknowledge(handles, in: move.source)
-        _ = try settled.answer.get()
-        try waitForCommit(of: settled.commits, [])
-        return (handles.count, messages.count)
+    }
+
+    /// Where a message goes; nil: it stays.
+    private func target(of message: ReceivedMessage, _ entry: QueueMoves.Entry) -> ExactString? {
+        let origin = message.deadLetter
+        guard (origin?.redriveCount ?? 0) < Self.maxRedrives, origin?.omittedBytes == nil else { return nil }
+        if let destination = entry.move.destination { return ExactString(destination) }
+        guard let name = origin.map({ ExactString($0.queue) }), entry.origins.contains(name) else { return nil }
+        return name
     }
 }
 

@@ -281,11 +281,20 @@ extension QueueCoordinator {
 
     /// Gives messages back that nobody has got. Where that is refused they come again when their leases end.
     private func giveBack(_ reply: QueueReceiveReply, to queue: Queue) {
-        guard case .messages(let messages) = reply, let seal else { return }
-        for (id, group) in Dictionary(grouping: messages.compactMap { seal.open($0.handle) }, by: \.partition) {
+        if case .messages(let messages) = reply { giveBack(messages.map(\.handle), to: queue) }
+    }
+
+    func giveBack(_ handles: [String], to queue: Queue) {
+        guard !handles.isEmpty, let seal else { return }
+        for (id, group) in Dictionary(grouping: handles.compactMap { seal.open($0) }, by: \.partition) {
             guard let partition = partition(id) else { continue }
-            _ = try? withLedger(of: partition) { entry, shard, nowMs throws(QueueRefusal) in
-                try shard.take(entry.ledger.takeBack(group.map(\.receipt), nowMs: nowMs), &entry, nowMs)
+            var rest = group.map(\.receipt)[...]
+            while !rest.isEmpty {
+                let some = Array(rest.prefix(LedgerRecord.maxLeased))
+                rest = rest.dropFirst(some.count)
+                _ = try? withLedger(of: partition) { entry, shard, nowMs throws(QueueRefusal) in
+                    try shard.take(entry.ledger.takeBack(some, nowMs: nowMs), &entry, nowMs)
+                }
             }
         }
         broker.store.kick()

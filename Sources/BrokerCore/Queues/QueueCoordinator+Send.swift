@@ -242,6 +242,11 @@ extension QueueCoordinator {
 }
 
 extension QueueCoordinator.Prepared {
+    /// Whether a log takes it, as the only one of a batch.
+    func fits(_ log: PartitionLog) -> Bool {
+        RecordBatchHeader.size + sizeInBatch <= log.settings.maxBatchBytes
+    }
+
     /// Bytes that the record takes in a batch, at most.
     fileprivate var sizeInBatch: Int {
         let fixed = CoordinatorRecordOverhead.bytes + body.count + (key?.count ?? 0)

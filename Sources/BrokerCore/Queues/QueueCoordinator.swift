@@ -61,6 +61,8 @@ public final class QueueCoordinator: QueueService {
         private(set) var armed: [TopicPartition: Int64] = [:]
         /// Partitions whose messages are on their way to the dead letters, and when that is tried.
         var ending: [TopicPartition: Int64] = [:]
+        /// What is looked for in dead letters just now.
+        var search: DeadLetterSearch?
         /// Those of `ending` that came to nothing, as the log says.
         var troubled: Set<TopicPartition> = []
         var snapshots: Set<TopicPartition> = []
@@ -112,6 +114,13 @@ public final class QueueCoordinator: QueueService {
                 return entry
             }
             return nil
+        }
+
+        /// Nothing of a partition is on its way to the dead letters any more.
+        mutating func forgetEnding(_ id: TopicPartition) {
+            ending[id] = nil
+            troubled.remove(id)
+            if search?.partition == id { search = nil }
         }
 
         /// Forgets a topic.

@@ -13,6 +13,7 @@ import Security
 /// | `queue.deduplication` | the de-duplication id |
 /// | `queue.delay_ms` | milliseconds from the record's time on, as text; without it the queue's delay |
 /// | `dead_letter.queue`, `.topic_id`, `.partition`, `.offset`, `.sent_ms`, `.receive_count`, `.first_received_ms`, `.reason`, `.key_sha256` | where a dead letter was, and why it is none any more |
+/// | `dead_letter.omitted_bytes` | of a letter that its queue's log has no room for: bytes of the body, which is left out, with the key and the sender's headers |
 /// | `dead_letter.redrives` | how often it was moved back |
 enum QueueHeader {
     static let ownPrefixes = ["queue.", "dead_letter."]
@@ -28,6 +29,7 @@ enum QueueHeader {
     static let firstReceivedMs = "dead_letter.first_received_ms"
     static let reason = "dead_letter.reason"
     static let keyDigest = "dead_letter.key_sha256"
+    static let omittedBytes = "dead_letter.omitted_bytes"
     static let redrives = "dead_letter.redrives"
 
     static func isOwn(_ name: String) -> Bool { ownPrefixes.contains { name.utf8.starts(with: $0.utf8) } }
@@ -132,13 +134,19 @@ extension ReceivedMessage {
         deadLetter = DeadLetterOrigin(own)
     }
 
-    /// Bytes that a receive counts.
+    /// Bytes that a receive counts: all that the message has and a receiver may be told.
     var byteCount: Int {
-        body.count + (key?.count ?? 0) + headers.reduce(0) { $0 + $1.key.utf8.count + ($1.value?.count ?? 0) }
+        let own = (groupID?.utf8.count ?? 0) + (deduplicationID?.utf8.count ?? 0) + (deadLetter?.byteCount ?? 0)
+        return headers.reduce(body.count + (key?.count ?? 0) + own) {
+            $0 + $1.key.utf8.count + ($1.value?.count ?? 0)
+        }
     }
 }
 
 extension DeadLetterOrigin {
+    /// Its texts, and its numbers as they stand there.
+    fileprivate var byteCount: Int { queue.utf8.count + reason.utf8.count + 64 }
+
     /// Nil: the record is no dead letter, or one whose headers are somebody else's.
     fileprivate init?(_ headers: [String: String]) {
         func number(_ name: String) -> Int64? { headers[name].flatMap { Int64($0) } }
@@ -150,6 +158,7 @@ extension DeadLetterOrigin {
             sentMs: number(QueueHeader.originSentMs) ?? 0,
             receiveCount: Int(clamping: number(QueueHeader.receiveCount) ?? 0),
             reason: headers[QueueHeader.reason] ?? "",
-            redriveCount: Int(clamping: number(QueueHeader.redrives) ?? 0))
+            redriveCount: Int(clamping: number(QueueHeader.redrives) ?? 0),
+            omittedBytes: number(QueueHeader.omittedBytes).map { Int(clamping: $0) })
     }
 }

@@ -44,7 +44,7 @@ public struct SentMessage: Equatable, Sendable {
 public struct QueueReceive: Sendable {
     /// 1 to `LedgerRecord.maxLeased`.
     public var maxMessages = 1
-    /// Bytes of bodies, keys and headers; the first message comes however large it is. Up to `maxBytesLimit`.
+    /// Bytes of bodies, keys, headers and what the service notes as such; the first message comes however large it is. Up to `maxBytesLimit`.
     public var maxBytes = 1 << 20
     /// Nil: the queue's.
     public var visibilityMs: Int64?
@@ -94,6 +94,8 @@ public struct DeadLetterOrigin: Equatable, Sendable {
     public var reason: String
     /// How often it was moved back already.
     public var redriveCount: Int
+    /// Bytes of its body, where the log of dead letters had no room for it: the letter has none, and is not moved back.
+    public var omittedBytes: Int?
 }
 
 public enum QueueReceiveReply: Sendable {

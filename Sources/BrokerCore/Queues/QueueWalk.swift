@@ -54,6 +54,45 @@ struct QueueWalk {
         return min(next, end)
     }
 
+    /// Offsets between two records up to which both are read by one go through the log.
+    private static let readThrough: Int64 = 256
+    /// Bytes that one read takes of a log by `visit`, unless a batch is larger.
+    private static let visitBytes = 256 << 10
+
+    /// Calls `body` with the records at `offsets`, each named once, neighbours that ascend read together; it says whether there is room
+    /// for the record and for more.
+    ///
+    /// - Parameter looked: how many of `offsets`, from the first on, were looked at and had room: what `body` did not see of those is
+    ///   no message. Also where it throws.
+    func visit(
+        _ offsets: [Offset], _ records: inout RecordIterator, looked: inout Int, _ body: (RecordView) -> Bool
+    ) throws(QueueRefusal) {
+        looked = 0
+        while looked < offsets.count {
+            let first = looked
+            var last = first
+            while last + 1 < offsets.count, offsets[last + 1] > offsets[last],
+                offsets[last + 1].rawValue - offsets[last].rawValue <= Self.readThrough
+            {
+                last += 1
+            }
+            let wanted = Set(offsets[first...last])
+            var (next, end, isFull) = (offsets[first], offsets[last] + 1, false)
+            while next < end, !isFull {
+                var stop = end
+                // One alone is in one batch.
+                let bytes = first == last ? 1 : Self.visitBytes
+                next = try step(from: next, to: end, maxBytes: bytes, &records) { record in
+                    guard !isFull, wanted.contains(record.offset), !body(record) else { return }
+                    (isFull, stop) = (true, record.offset)
+                }
+                if isFull { end = stop }
+                while looked <= last, offsets[looked] < min(next, end) { looked += 1 }
+            }
+            if isFull { return }
+        }
+    }
+
     private func abortedTransactions(_ start: Offset, _ end: Offset) throws(QueueRefusal) -> [AbortedTransaction] {
         switch log.abortedTransactions(from: start, to: end) {
         case .success(let found): return found
