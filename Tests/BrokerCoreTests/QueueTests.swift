@@ -186,6 +186,34 @@ import Testing
         #expect(try node.receive("orders").map(\.text) == ["new"])
     }
 
+    @Test func aLookGoesOnWhereTheLastOneEnded() throws {
+        let node = try QueueNode()
+        try node.create("orders", partitions: 2)
+        for _ in 0..<2 { try node.send((0..<9).map { "\($0)" }, to: "orders") }
+        let held = try node.receive("orders", 4)
+        try node.acknowledge(Array(held.prefix(2)), "orders")
+        var (seen, place) = ([String](), QueueCoordinator.Place?.none)
+        repeat {
+            let look = try node.queues.browse("orders", after: place, limit: 5).get()
+            #expect(look.messages.count <= 5)
+            seen += look.messages.map { "\($0.message.partitionIndex)/\($0.message.text)" }
+            place = look.next
+        } while place != nil
+        let ended = Set(held.prefix(2).map { "\($0.partitionIndex)/\($0.text)" })
+        let all = (0..<2).flatMap { partition in (0..<9).map { "\(partition)/\($0)" } }
+        #expect(seen == all.filter { !ended.contains($0) })
+    }
+
+    @Test func aLookEndsBehindTheMessageThatFillsIt() throws {
+        let node = try QueueNode()
+        try node.create("orders")
+        for _ in 0..<6 { try node.send([String(repeating: "x", count: 1_000_000)], to: "orders") }
+        let look = try node.queues.browse("orders", after: nil, limit: 100).get()
+        #expect(look.messages.count == 5)
+        let rest = try node.queues.browse("orders", after: look.next, limit: 100).get()
+        #expect(rest.messages.map(\.message.offset) == [Offset(5)] && rest.next == nil)
+    }
+
     @Test func recordsThatAreNoMessagesEndUnseen() throws {
         let node = try QueueNode()
         try node.create("orders")

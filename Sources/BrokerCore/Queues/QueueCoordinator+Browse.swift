@@ -37,21 +37,27 @@ extension QueueCoordinator {
             }
             var shown: [Shown] = []
             var room = QueueReceive.maxBytesLimit
+            var records = RecordIterator()
             for log in topic.partitions where log.partitionIndex >= place?.partitionIndex ?? 0 {
                 let partition = QueuePartition(queue: queue, log: log)
                 var from = place.map { $0.partitionIndex == log.partitionIndex ? $0.offset + 1 : .zero } ?? .zero
                 while true {
                     let wanted = limit - shown.count
                     let (found, isBehind) = try live(in: partition, from: from, most: wanted)
-                    for seen in found {
-                        from = seen.offset + 1
-                        guard let message = try read(seen, of: partition) else { continue }
+                    let states = Dictionary(uniqueKeysWithValues: found.map { ($0.offset, $0) })
+                    var looked = 0
+                    try QueueWalk(log: log).visit(found.map(\.offset), &records, looked: &looked) { record in
+                        guard let seen = states[record.offset] else { return true }
+                        if room <= 0 { return false }
+                        let message = Self.message(record, seen, of: partition)
                         shown.append(Shown(message: message, state: seen.state))
                         room -= message.byteCount
-                        if shown.count == limit || room <= 0 {
-                            return .success(
-                                (shown, Place(partitionIndex: log.partitionIndex, offset: seen.offset)))
-                        }
+                        return true
+                    }
+                    if looked > 0 { from = found[looked - 1].offset + 1 }
+                    if shown.count == limit || room <= 0 {
+                        let last = Offset(from.rawValue - 1)
+                        return .success((shown, Place(partitionIndex: log.partitionIndex, offset: last)))
                     }
                     if found.count < wanted, !isBehind { break }
                 }
@@ -71,19 +77,13 @@ extension QueueCoordinator {
         }.result
     }
 
-    /// Nil: there is no record at the offset.
-    private func read(
-        _ message: BrowsedMessage, of partition: QueuePartition
-    ) throws(QueueRefusal) -> ReceivedMessage? {
-        var found: ReceivedMessage?
-        var records = RecordIterator()
+    /// A message as a look shows it: nobody has a lease.
+    private static func message(
+        _ record: RecordView, _ seen: BrowsedMessage, of partition: QueuePartition
+    ) -> ReceivedMessage {
         let lease = LeasedMessage(
-            receipt: Receipt(offset: message.offset, lease: LeaseNumber(rawValue: 0)),
-            receiveCount: message.receiveCount, firstReceivedMs: 0, deadlineMs: 0)
-        let (start, end) = (message.offset, message.offset + 1)
-        _ = try QueueWalk(log: partition.log).step(from: start, to: end, maxBytes: 1, &records) { record in
-            found = ReceivedMessage(record, lease, of: partition, handle: "")
-        }
-        return found
+            receipt: Receipt(offset: seen.offset, lease: LeaseNumber(rawValue: 0)), receiveCount: seen.receiveCount,
+            firstReceivedMs: 0, deadlineMs: 0)
+        return ReceivedMessage(record, lease, of: partition, handle: "")
     }
 }
