@@ -4,6 +4,7 @@ import KafkaModel
 import LogStorage
 import QueueLedger
 import RecordFormat
+import Synchronization
 import Testing
 
 @testable import BrokerCore
@@ -126,6 +127,25 @@ import Testing
         #expect(try node.receive("orders") { $0.maxBytes = 10 }.count == 1)
     }
 
+    @Test func whatAReceiverIsToldOfAMessageCountsAmongItsBytes() throws {
+        let node = try QueueNode()
+        try node.create("line.fifo") { $0.order = .fifo }
+        let name = { (text: String) in text + String(repeating: "n", count: 127) }
+        try node.send(["a", "b", "c"], to: "line.fifo", group: name("g"), id: name)
+        // A body, its group as key and as such, and its id: 385 bytes each.
+        #expect(try node.receive("line.fifo") { $0.maxBytes = 800 }.map(\.text) == ["a", "b"])
+    }
+
+    @Test func anAttemptThatIsMadeAgainGivesWhatItGaveAndNotWhatHadNoRoom() throws {
+        let node = try QueueNode()
+        try node.create("line.fifo") { $0.order = .fifo }
+        try node.send(["a", "b", "c"], to: "line.fifo", group: "g", id: { $0 })
+        let first = try node.receive("line.fifo") { ($0.maxBytes, $0.attemptID) = (1, "try") }
+        #expect(first.map(\.text) == ["a"])
+        let again = try node.receive("line.fifo") { ($0.maxBytes, $0.attemptID) = (1, "try") }
+        #expect(again.map(\.handle) == first.map(\.handle))
+    }
+
     @Test func handlesOfOthersAreInvalid() throws {
         let node = try QueueNode()
         try node.create("orders")
@@ -234,7 +254,10 @@ import Testing
             ).get()
             node.commit()
         }
-        // Two of an aborted transaction and a marker, two of a committed one and a marker.
+        // Two of an aborted transaction and a marker, two of a committed one and a marker. One ends with all that are behind it.
+        #expect(try node.receive("orders", 1).map(\.offset) == [Offset(3)])
+        #expect(try node.counts("orders").visible == 2)
+        node.pass(30_000)
         #expect(try node.receive("orders").map(\.offset) == [3, 4].map { Offset($0) })
         #expect(try node.receive("orders").isEmpty)
         #expect(try node.counts("orders").visible == 0)
@@ -370,6 +393,55 @@ import Testing
         #expect(try Set(node.receive("orders").map(\.text)) == ["a", "b"])
         #expect(node.queues.cancelMove(move.id) == nil)
         #expect(throws: QueueRefusal.self) { try node.queues.startMove(from: "orders", to: nil, perSecond: nil).get() }
+    }
+
+    // MARK: Memory
+
+    @Test func aFullMemoryHoldsUpNothingThatHasState() throws {
+        let node = try QueueNode()
+        try node.create("orders")
+        try node.create("shared") { $0.order = .fair }
+        try node.send(["a", "b"], to: "orders")
+        try node.send(["c"], to: "shared", group: "c")
+        let first = try node.receive("orders", 1)
+        _ = try node.counts("shared")
+        node.queues.memoryLimit.store(0, ordering: .relaxed)
+        // What was never received stays so.
+        #expect(throws: QueueRefusal.self) { try node.receive("orders") }
+        // What is sorted by its group, or was given out before, comes.
+        #expect(try node.receive("shared").map(\.text) == ["c"])
+        _ = try node.queues.release([(first[0].handle, 0)], in: "orders").answer.get()
+        #expect(try node.receive("orders").map(\.text) == ["a"])
+        // What comes now is not sorted, and has no delay of its own.
+        try node.send(["d"], to: "shared", group: "d")
+        #expect(throws: QueueRefusal.self) { try node.receive("shared") }
+        #expect(throws: QueueRefusal.self) { try node.send(["e"], to: "orders", delayMs: 1000) }
+        node.queues.memoryLimit.store(1 << 30, ordering: .relaxed)
+        #expect(try node.receive("shared").map(\.text) == ["d"])
+        #expect(try node.receive("orders").map(\.text) == ["b"])
+    }
+
+    @Test func aProducersDeDuplicationIDCountsWithAndWithoutARestart() throws {
+        for restarts in [false, true] {
+            let node = try QueueNode()
+            try node.create("line.fifo") { $0.order = .fifo }
+            let batch = TestBatch([
+                TestRecord(
+                    key: Array("g".utf8), value: Array("a".utf8),
+                    headers: [TestRecord.Header(QueueHeader.deduplication, Array("one".utf8))])
+            ])
+            let slice = batch.bytes().withUnsafeBytes { ChunkPool.shared.slice(copying: $0) }
+            _ = try node.log("line.fifo").append(slice, origin: .client, nowMs: node.clock.now).get()
+            node.commit()
+            #expect(try node.receive("line.fifo").map(\.text) == ["a"])
+            if restarts {
+                node.commit()
+                try node.node.restart()
+                node.turn()
+            }
+            let again = try node.send(["a"], to: "line.fifo", group: "g", id: { _ in "one" })
+            #expect(again.map(\.isDuplicate) == [true] && again.map(\.offset) == [.zero])
+        }
     }
 
     // MARK: Waiting

@@ -7,8 +7,8 @@ import Telemetry
 
 /// How ledgers hear of their messages: when they are loaded, and when they have their turn.
 ///
-/// Records are read only where that tells something: where they may have delays, within the longest one; of FIFO queues what was sent
-/// within the time of de-duplication; the groups of what has state. All else is told as a range. What is told so and turns out to be no
+/// Records are read only where that tells something: where they may have delays, within the longest one; of FIFO queues what comes, and
+/// at loading what was sent within the time of de-duplication; the groups of what has state. All else is told as a range. What is told so and turns out to be no
 /// message (a marker, an aborted transaction's record) ends when it is read to be handed over.
 extension QueueCoordinator {
     /// Reads of one turn at most, of `QueueWalk.readBytes` each: what is left has another turn.
@@ -31,10 +31,11 @@ extension QueueCoordinator {
         let grouped = try readGroups(entry.ledger.rangesToGroup, partition, start, nowMs)
         for message in grouped { entry.ledger.arrive(message, nowMs: nowMs) }
         var next = start
-        for (offset, visibleAtMs) in recent.delayed where offset >= next {
-            Self.tell(&entry.ledger, next, offset, nowMs)
-            entry.ledger.arrive(OffsetRange(offset), visibleAtMs: visibleAtMs, nowMs: nowMs)
-            next = offset + 1
+        for (range, visibleAtMs) in recent.delayed where range.last >= next {
+            let first = max(range.first, next)
+            Self.tell(&entry.ledger, next, first, nowMs)
+            entry.ledger.arrive(OffsetRange(first, range.last), visibleAtMs: visibleAtMs, nowMs: nowMs)
+            next = range.last + 1
         }
         Self.tell(&entry.ledger, next, end, nowMs)
         for sent in recent.sent { entry.ledger.noteSent(sent.id, at: sent.offset, sentMs: sent.atMs) }
@@ -58,8 +59,21 @@ extension QueueCoordinator {
 
     /// What the newest records say that a ledger does not have in its own.
     private struct Recent {
-        var delayed: [(offset: Offset, visibleAtMs: Int64)] = []
+        /// Neighbours of one time together.
+        var delayed: [(range: OffsetRange, visibleAtMs: Int64)] = []
         var sent: [(id: NameDigest, offset: Offset, atMs: Int64)] = []
+
+        /// Takes a delayed message, behind all that there are. With as many times as a ledger remembers, it and those before it wait for the
+        /// latest of them.
+        mutating func delay(_ offset: Offset, until atMs: Int64) {
+            guard let last = delayed.last else { return delayed.append((OffsetRange(offset), atMs)) }
+            let isNext = last.range.last + 1 == offset && last.visibleAtMs == atMs
+            if isNext || delayed.count >= LedgerSettings.maxRuns / 2 {
+                delayed[delayed.count - 1] = (OffsetRange(last.range.first, offset), max(last.visibleAtMs, atMs))
+            } else {
+                delayed.append((OffsetRange(offset), atMs))
+            }
+        }
     }
 
     private func readRecent(
@@ -81,11 +95,9 @@ extension QueueCoordinator {
             next = try walk.step(from: next, to: end, &records) { record in
                 let marks = QueueRecordMarks(record)
                 let at = marks.visibleAtMs(record, settings, nowMs: nowMs)
-                if at > nowMs { recent.delayed.append((record.offset, at)) }
-                guard isFIFO, let id = marks.deduplication else { return }
-                let digest = NameDigest(
-                    deduplication: id, group: settings.deduplicationScope == .messageGroup ? marks.group : nil)
-                recent.sent.append((digest, record.offset, min(record.timestampMs, nowMs)))
+                if at > nowMs { recent.delay(record.offset, until: at) }
+                guard let id = marks.deduplicationID(settings) else { return }
+                recent.sent.append((id, record.offset, min(record.timestampMs, nowMs)))
             }
             // The newest are as good as all: the ledger keeps no more.
             if recent.sent.count > 2 * LedgerSettings.maxDeduplicationIDs {
@@ -115,35 +127,47 @@ extension QueueCoordinator {
 
     // MARK: Serving
 
-    /// Tells a ledger of what was committed since its last turn. Returns whether there is more.
+    /// Tells a ledger of what was committed since its last turn. Returns whether there is more that another turn can tell: where there is
+    /// no memory for it, or as many times as a ledger remembers, it waits (`waitsForRoom`).
     func catchUp(
         _ entry: inout QueueShard.Entry, _ shard: inout Shard, _ partition: QueuePartition, _ nowMs: Int64
     ) throws(QueueRefusal) -> Bool {
         let log = partition.log
         let end = log.lastStableOffset
         try shard.take(entry.ledger.retain(from: min(log.logStartOffset, end)), &entry, nowMs)
-        let isTimed = partition.queue.settings.delayMs > 0
+        let settings = partition.queue.settings
+        // Of FIFO queues all are read: a producer may give them ids, and their groups are wanted soon.
+        let isRead = settings.delayMs > 0 || settings.order == .fifo
         var next = entry.ledger.toldEnd
         var reads = Self.maxReads
         var records = RecordIterator()
         let walk = QueueWalk(log: log)
         while next < end {
-            if !isTimed, next >= entry.timedBelow {
+            if !isRead, next >= entry.timedBelow {
                 Self.tell(&entry.ledger, next, end, nowMs)
                 break
             }
+            if isFull || !entry.ledger.hasRoomForDelay { break }
             if reads == 0 { return true }
             reads -= 1
             var arrived: [ArrivedMessage] = []
-            let settings = partition.queue.settings
-            next = try walk.step(from: next, to: isTimed ? end : min(end, entry.timedBelow), &records) { record in
+            var sent: [(id: NameDigest, offset: Offset, atMs: Int64)] = []
+            next = try walk.step(from: next, to: isRead ? end : min(end, entry.timedBelow), &records) { record in
                 let marks = QueueRecordMarks(record)
+                if let id = marks.deduplicationID(settings) {
+                    sent.append((id, record.offset, min(record.timestampMs, nowMs)))
+                }
                 arrived.append(
                     ArrivedMessage(
                         offset: record.offset, visibleAtMs: marks.visibleAtMs(record, settings, nowMs: nowMs),
                         group: marks.group))
             }
             for message in arrived { entry.ledger.arrive(message, nowMs: nowMs) }
+            for sent in sent where sent.atMs > nowMs - LedgerSettings.deduplicationMs && entry.ledger.hasRoomForID {
+                // Those of the queue's own sends are known.
+                if entry.ledger.original(of: sent.id, nowMs: nowMs) ?? Offset(-1) >= sent.offset { continue }
+                entry.ledger.noteSent(sent.id, at: sent.offset, sentMs: sent.atMs)
+            }
         }
         return try index(&entry, partition, nowMs, reads)
     }
@@ -155,7 +179,7 @@ extension QueueCoordinator {
         var records = RecordIterator()
         let walk = QueueWalk(log: partition.log)
         for _ in 0..<reads {
-            guard let range = entry.ledger.rangeToIndex else { return false }
+            guard !isFull, let range = entry.ledger.rangeToIndex else { return false }
             var messages: [ArrivedMessage] = []
             let next = try walk.step(from: range.first, to: range.last + 1, &records) { record in
                 messages.append(ArrivedMessage(offset: record.offset, group: QueueRecordMarks(record).group))
@@ -163,5 +187,11 @@ extension QueueCoordinator {
             entry.ledger.index(messages, through: Offset(next.rawValue - 1), nowMs: nowMs)
         }
         return entry.ledger.rangeToIndex != nil
+    }
+
+    /// Whether messages wait that the ledger has no room for just now.
+    func waitsForRoom(_ entry: QueueShard.Entry, _ partition: QueuePartition) -> Bool {
+        guard isFull || !entry.ledger.hasRoomForDelay else { return false }
+        return entry.ledger.toldEnd < partition.log.lastStableOffset || entry.ledger.rangeToIndex != nil
     }
 }

@@ -127,13 +127,16 @@ extension QueueCoordinator {
         let messages: [LeasedMessage]
     }
 
+    /// Times that one receive asks its queue's ledgers, at most: each time all that it was given were records of aborted transactions,
+    /// and those that follow the last of them are passed over with it.
+    private static let maxRounds = 16
+
     /// Receives what there is now.
     func tryReceive(_ request: QueueReceive, from queue: Queue) -> QueueOutcome<QueueReceiveReply> {
         defer { broker.store.kick() }
         do throws(QueueRefusal) {
             let topic = try find(queue.name).topic
-            if isFull { return QueueOutcome(.overLimit) }
-            while true {
+            for _ in 0..<Self.maxRounds {
                 var commits = CommitSpan()
                 let (leased, isOverLimit) = try lease(request, queue, topic, &commits)
                 if leased.isEmpty { return QueueOutcome(isOverLimit ? .overLimit : .messages([])) }
@@ -143,6 +146,8 @@ extension QueueCoordinator {
                 // Who loses a lease in a crash is given the messages again: only a group must not have two receivers.
                 return QueueOutcome(.messages(messages), queue.settings.order == .fifo ? commits : CommitSpan())
             }
+            // What waits has another turn.
+            return QueueOutcome(.messages([]))
         } catch {
             return QueueOutcome(.refused(error))
         }
@@ -151,7 +156,7 @@ extension QueueCoordinator {
     private func lease(
         _ request: QueueReceive, _ queue: Queue, _ topic: Topic, _ commits: inout CommitSpan
     ) throws(QueueRefusal) -> (leased: [Leased], isOverLimit: Bool) {
-        let attempt = queue.settings.order == .fifo ? request.attemptID.map { NameDigest(of: $0.utf8) } : nil
+        let attempt = Self.attempt(request, queue)
         let count = topic.partitions.count
         // The same attempt asks the same partition first.
         let first = attempt.map { Int($0.low % UInt64(count)) } ?? queue.receives.next(of: count)
@@ -161,13 +166,15 @@ extension QueueCoordinator {
         var refusal: QueueRefusal?
         for place in 0..<count where room > 0 {
             let partition = QueuePartition(queue: queue, log: topic.partitions[(first + place) % count])
-            let wanted = ReceiveRequest(
+            var wanted = ReceiveRequest(
                 maxMessages: room, visibilityMs: request.visibilityMs ?? queue.settings.visibilityMs, attempt: attempt)
             var isBehind = true
             while isBehind {
                 do throws(QueueRefusal) {
                     let (reply, ticket) = try withLedger(of: partition) { entry, shard, nowMs throws(QueueRefusal) in
                         isBehind = try catchUp(&entry, &shard, partition, nowMs)
+                        wanted.takesNew = !isFull
+                        isOverLimit = isOverLimit || waitsForRoom(entry, partition)
                         return try shard.take(entry.ledger.receive(wanted, nowMs: nowMs), &entry, nowMs)
                     }
                     switch reply {
@@ -195,24 +202,43 @@ extension QueueCoordinator {
     private func read(
         _ leased: [Leased], _ request: QueueReceive, _ commits: inout CommitSpan
     ) throws(QueueRefusal) -> [ReceivedMessage] {
+        guard let seal else { throw QueueRefusal(.unavailable, "queues are not served yet") }
         var messages: [ReceivedMessage] = []
         var room = request.maxBytes
         var failure: QueueRefusal?
+        var records = RecordIterator()
         for part in leased {
+            let leases = Dictionary(uniqueKeysWithValues: part.messages.map { ($0.receipt.offset, $0) })
             var found: [Offset: ReceivedMessage] = [:]
-            var looked: Set<Offset> = []
+            var looked = 0
             do throws(QueueRefusal) {
-                try read(part, &found, &looked, &room, isFirst: messages.isEmpty)
+                let walk = QueueWalk(log: part.partition.log)
+                try walk.visit(part.messages.map(\.receipt.offset), &records, looked: &looked) { record in
+                    guard let lease = leases[record.offset] else { return true }
+                    let handle = seal.handle(for: lease.receipt, of: part.partition.id)
+                    let message = ReceivedMessage(record, lease, of: part.partition, handle: handle)
+                    let bytes = message.byteCount
+                    if bytes > room, !(messages.isEmpty && found.isEmpty) { return false }
+                    room -= bytes
+                    found[record.offset] = message
+                    return true
+                }
             } catch { failure = error }
             // In the order of the ledger.
             messages += part.messages.compactMap { found[$0.receipt.offset] }
-            let rest = part.messages.map(\.receipt).filter { found[$0.offset] == nil }
-            if rest.isEmpty { continue }
-            let gaps = rest.filter { looked.contains($0.offset) }.map { OffsetRange($0.offset) }
-            let unread = rest.filter { !looked.contains($0.offset) }
+            let gaps = part.messages[..<looked].map(\.receipt.offset).filter { found[$0] == nil }
+            let unread = part.messages[looked...].map(\.receipt).filter { found[$0.offset] == nil }
+            if gaps.isEmpty, unread.isEmpty { continue }
+            let more = gaps.max().flatMap { gap(behind: $0, of: part.partition, &records) }
             let ticket = try withLedger(of: part.partition) { entry, shard, nowMs throws(QueueRefusal) in
                 try shard.take(entry.ledger.takeBack(unread, nowMs: nowMs), &entry, nowMs)
-                try shard.take(entry.ledger.dropGaps(gaps), &entry, nowMs)
+                var ranges = OffsetRange.covering(gaps)
+                // Not what it has not been told of.
+                if let more, more.last < entry.ledger.toldEnd { ranges.append(more) }
+                try shard.take(entry.ledger.dropGaps(ranges), &entry, nowMs)
+                if let attempt = Self.attempt(request, part.partition.queue) {
+                    entry.ledger.keep(Array(found.keys), ofAttempt: attempt)
+                }
             }.ticket
             commits.add(ticket)
         }
@@ -220,58 +246,29 @@ extension QueueCoordinator {
         return messages
     }
 
-    /// Adds the messages of a partition to `found`, in the order in which they were leased, and the offsets that were looked at to
-    /// `looked`: what is not found of those is no message.
-    private func read(
-        _ part: Leased, _ found: inout [Offset: ReceivedMessage], _ looked: inout Set<Offset>, _ room: inout Int,
-        isFirst: Bool
-    ) throws(QueueRefusal) {
-        guard let seal else { throw QueueRefusal(.unavailable, "queues are not served yet") }
-        let walk = QueueWalk(log: part.partition.log)
-        var records = RecordIterator()
-        var pending = part.messages[...]
-        while let first = pending.first {
-            // Neighbours are read together.
-            var run = [first]
-            pending.removeFirst()
-            while let next = pending.first, next.receipt.offset.rawValue > run[run.count - 1].receipt.offset.rawValue,
-                next.receipt.offset.rawValue - run[run.count - 1].receipt.offset.rawValue <= Self.readThrough
-            {
-                run.append(next)
-                pending.removeFirst()
+    /// What follows a record that was no message and is none either, as far as one read tells: those of a transaction stand together.
+    private func gap(
+        behind offset: Offset, of partition: QueuePartition, _ records: inout RecordIterator
+    ) -> OffsetRange? {
+        var first: Offset?
+        do throws(QueueRefusal) {
+            let next = try QueueWalk(log: partition.log).step(
+                from: offset + 1, to: partition.log.lastStableOffset, &records
+            ) { record in
+                if first == nil { first = record.offset }
             }
-            var leases = Dictionary(uniqueKeysWithValues: run.map { ($0.receipt.offset, $0) })
-            let end = run[run.count - 1].receipt.offset + 1
-            var next = run[0].receipt.offset
-            var isFull = false
-            while next < end, !isFull {
-                let from = next
-                var stop = end
-                next = try walk.step(from: from, to: end, maxBytes: Self.receiveReadBytes, &records) { record in
-                    guard !isFull, let lease = leases.removeValue(forKey: record.offset) else { return }
-                    let handle = seal.handle(for: lease.receipt, of: part.partition.id)
-                    let message = ReceivedMessage(record, lease, of: part.partition, handle: handle)
-                    let bytes = message.byteCount
-                    if bytes > room, !(isFirst && found.isEmpty) {
-                        (isFull, stop) = (true, record.offset)
-                        return
-                    }
-                    room -= bytes
-                    found[record.offset] = message
-                }
-                if isFull { next = stop }
-                for lease in run where lease.receipt.offset >= from && lease.receipt.offset < next {
-                    looked.insert(lease.receipt.offset)
-                }
-            }
-            if isFull { return }
+            let last = Offset((first ?? next).rawValue - 1)
+            return last > offset ? OffsetRange(offset + 1, last) : nil
+        } catch {
+            // Who reads them next says so.
+            return nil
         }
     }
 
-    /// Offsets between two messages up to which both are read by one go through the log.
-    private static let readThrough: Int64 = 256
-    /// Bytes that one read takes of a log, unless a batch is larger.
-    private static let receiveReadBytes = 256 << 10
+    /// The digest of the attempt's id, where the queue goes by it.
+    private static func attempt(_ request: QueueReceive, _ queue: Queue) -> NameDigest? {
+        queue.settings.order == .fifo ? request.attemptID.map { NameDigest(of: $0.utf8) } : nil
+    }
 
     /// Gives messages back that were received for somebody who has gone: they are there at once, and that delivery does not count.
     public func abandon(_ messages: [ReceivedMessage], in name: String) {

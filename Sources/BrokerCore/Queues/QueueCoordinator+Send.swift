@@ -140,7 +140,7 @@ extension QueueCoordinator {
     ) throws(QueueRefusal) {
         let isFIFO = partition.queue.settings.order == .fifo
         if !isFIFO {
-            guard entry.ledger.hasRoomForDelay else {
+            guard entry.ledger.hasRoomForDelay, !isFull else {
                 throw QueueRefusal(.limit, "no more messages with delays of their own are taken until some are over")
             }
             appendAll(messages, to: partition, nowMs, &results, &commits)
@@ -158,7 +158,7 @@ extension QueueCoordinator {
                 commits.add(entry.sendTicket)
             } else if let first = firsts[id] {
                 repeats.append((message.place, first))
-            } else if !entry.ledger.hasRoomForID {
+            } else if !entry.ledger.hasRoomForID || isFull {
                 results[message.place] = .failure(
                     QueueRefusal(.limit, "as many de-duplication ids are known as may be; they are for five minutes"))
             } else {

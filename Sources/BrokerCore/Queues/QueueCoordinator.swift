@@ -126,8 +126,7 @@ public final class QueueCoordinator: QueueService {
         /// Forgets a topic.
         mutating func forget(_ topic: TopicID) {
             for id in armed.keys where id.topicID == topic { armed[id] = nil }
-            for id in ending.keys where id.topicID == topic { ending[id] = nil }
-            troubled = troubled.filter { $0.topicID != topic }
+            for id in ending.keys where id.topicID == topic { forgetEnding(id) }
             snapshots = snapshots.filter { $0.topicID != topic }
         }
     }
@@ -138,6 +137,8 @@ public final class QueueCoordinator: QueueService {
     let moves = Lock(QueueMoves())
     let signal = Signal()
     private let memoryBytes = Atomic<Int>(0)
+    /// `maxMemoryBytes`, or what a test takes for it.
+    let memoryLimit = Atomic<Int>(maxMemoryBytes)
     /// Lease generations that were claimed and are not used: the next one, and their end.
     let generations = Lock<(next: Int32, end: Int32)>((0, 0))
     private let clock: @Sendable () -> Int64
@@ -153,7 +154,8 @@ public final class QueueCoordinator: QueueService {
     static let segmentBytes = 4 << 20
     /// Most queues. A creation beyond it is refused with `limit`; each costs about 2 KiB, and a partition.
     public static let maxQueues = 20_000
-    /// Bytes of all ledgers. Above it a receive is told `overLimit`, until messages end.
+    /// Bytes of all ledgers. Above it no message is given state that has none: it is not received for the first time, nor sorted by its
+    /// group, nor are ids and delays of their own taken, until others end. What has state is received and ends.
     static let maxMemoryBytes = 1 << 30
     /// Receives that wait for messages, of all queues, at most; more are answered at once, as if nothing had come.
     static let maxWaiters = 100_000
@@ -228,7 +230,7 @@ public final class QueueCoordinator: QueueService {
                 if entry.isLost {
                     suspend(&shard)
                 } else {
-                    news = News(&entry)
+                    news = News(&entry, isFull: isFull)
                     shard.machine.put(entry, id)
                     count(&shard)
                 }
@@ -280,7 +282,7 @@ public final class QueueCoordinator: QueueService {
     }
 
     /// Whether ledgers have all the memory that they may.
-    var isFull: Bool { memoryBytes.load(ordering: .relaxed) > Self.maxMemoryBytes }
+    var isFull: Bool { memoryBytes.load(ordering: .relaxed) > memoryLimit.load(ordering: .relaxed) }
 
     // MARK: What a turn leads to
 
@@ -294,9 +296,9 @@ public final class QueueCoordinator: QueueService {
 
         init() {}
 
-        init(_ entry: inout QueueShard.Entry) {
+        init(_ entry: inout QueueShard.Entry, isFull: Bool) {
             guard entry.isServed else { return }
-            hasDeliverable = entry.ledger.hasDeliverable
+            hasDeliverable = entry.ledger.hasDeliverable(takesNew: !isFull)
             isEnding = entry.ledger.settings.endOfDeliveries == .deadLetters && entry.ledger.counters.ending > 0
             wantsSnapshot = entry.ledger.wantsSnapshot
             guard let next = entry.ledger.nextDeadline, next < entry.armedAtMs else { return }

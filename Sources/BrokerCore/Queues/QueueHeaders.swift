@@ -5,7 +5,9 @@ import QueueLedger
 import RecordFormat
 import Security
 
-/// The headers by which a queue's record says what it is beside its value. Whoever produces by Kafka's protocol may set them, too.
+/// The headers by which a queue's record says what it is beside its value. Whoever produces by Kafka's protocol may set them, too: a
+/// de-duplication id then counts from when the ledger hears of it, and a delay where the ledger reads the record (`QueueCoordinator`,
+/// how ledgers hear of their messages), of a queue with a delay always.
 ///
 /// | header | value |
 /// |---|---|
@@ -57,6 +59,13 @@ struct QueueRecordMarks {
             }
         }
         group = groupBytes.map { NameDigest(of: $0) } ?? NameDigest(high: 0, low: 0)
+    }
+
+    /// What the record's de-duplication id counts as; nil: it has none, or its queue does not go by them.
+    func deduplicationID(_ settings: QueueSettings) -> NameDigest? {
+        guard settings.order == .fifo, let deduplication else { return nil }
+        return NameDigest(
+            deduplication: deduplication, group: settings.deduplicationScope == .messageGroup ? group : nil)
     }
 
     /// From when on it may be received, in milliseconds since 1970; 0: at once. In steps of a tenth of a second, so that messages of one
