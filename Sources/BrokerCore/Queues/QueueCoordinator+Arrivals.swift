@@ -16,20 +16,55 @@ extension QueueCoordinator {
 
     // MARK: Loading
 
-    /// Lets a ledger whose records were read serve. Everything is read before anything is told: a refusal leaves it as it is.
-    func serve(
-        _ entry: inout QueueShard.Entry, generation: Int32, _ partition: QueuePartition, _ nowMs: Int64
-    ) throws(QueueRefusal) {
+    /// What a ledger is told of when it is loaded, read while others of its shard have their turns.
+    struct Reading {
+        /// Of the loading and of the rules that it was read for.
+        let generation: Int32
+        let version: UInt64
+        /// Where it ends; exclusive.
+        fileprivate let end: Offset
+        fileprivate let recent: Recent
+        fileprivate let grouped: [ArrivedMessage]
+    }
+
+    /// Reads what the ledger of a partition is told of when it is loaded; nil: it is not to be loaded.
+    func readAhead(of partition: QueuePartition) throws(QueueRefusal) -> Reading? {
+        let asked = shard(of: partition.id)?.withLock { shard -> (generation: Int32, ranges: [OffsetRange])? in
+            guard shard.machine.phase == .active else { return nil }
+            let entry = shard.machine.entry(of: partition.id)
+            return entry?.isServed == true ? nil : (shard.machine.generation, entry?.ledger.rangesToGroup ?? [])
+        }
+        guard let asked else { return nil }
+        let nowMs = nowMs()
         let log = partition.log
+        let end = log.lastStableOffset
+        var recent = Recent()
+        if let first = try firstRecent(partition, nowMs) { try read(&recent, partition, from: first, to: end, nowMs) }
+        return Reading(
+            generation: asked.generation, version: partition.queue.version, end: end, recent: recent,
+            grouped: try readGroups(asked.ranges, partition, log.logStartOffset, nowMs))
+    }
+
+    /// Why a ledger cannot be loaded.
+    func checkServable(_ entry: QueueShard.Entry, _ partition: QueuePartition) throws(QueueRefusal) {
         if let fault = entry.fault { throw QueueRefusal(.unavailable, fault) }
+        let log = partition.log
         if log.unavailability != nil || log.hasLeftOutAppends {
             throw QueueRefusal(.unavailable, "messages of \(log.name) are not available")
         }
+    }
+
+    /// Lets a ledger whose records were read serve. Everything is read before anything is told: a refusal leaves it as it is.
+    func serve(
+        _ entry: inout QueueShard.Entry, _ reading: Reading, _ partition: QueuePartition, _ nowMs: Int64
+    ) throws(QueueRefusal) {
+        let log = partition.log
         let start = log.logStartOffset
         let end = log.lastStableOffset
-        let recent = try readRecent(partition, to: end, nowMs)
-        let grouped = try readGroups(entry.ledger.rangesToGroup, partition, start, nowMs)
-        for message in grouped { entry.ledger.arrive(message, nowMs: nowMs) }
+        var recent = reading.recent
+        // What has come since.
+        try read(&recent, partition, from: reading.end, to: end, nowMs)
+        for message in reading.grouped { entry.ledger.arrive(message, nowMs: nowMs) }
         var next = start
         for (range, visibleAtMs) in recent.delayed where range.last >= next {
             let first = max(range.first, next)
@@ -40,7 +75,7 @@ extension QueueCoordinator {
         Self.tell(&entry.ledger, next, end, nowMs)
         for sent in recent.sent { entry.ledger.noteSent(sent.id, at: sent.offset, sentMs: sent.atMs) }
         do {
-            try entry.ledger.finishLoading(generation: generation, logEndOffset: end, nowMs: nowMs)
+            try entry.ledger.finishLoading(generation: reading.generation, logEndOffset: end, nowMs: nowMs)
         } catch {
             let fault = "the state of \(log.name) does not belong to its messages: \(error)"
             entry.fault = fault
@@ -58,7 +93,7 @@ extension QueueCoordinator {
     }
 
     /// What the newest records say that a ledger does not have in its own.
-    private struct Recent {
+    fileprivate struct Recent {
         /// Neighbours of one time together.
         var delayed: [(range: OffsetRange, visibleAtMs: Int64)] = []
         var sent: [(id: NameDigest, offset: Offset, atMs: Int64)] = []
@@ -76,19 +111,23 @@ extension QueueCoordinator {
         }
     }
 
-    private func readRecent(
-        _ partition: QueuePartition, to end: Offset, _ nowMs: Int64
-    ) throws(QueueRefusal) -> Recent {
+    /// The first record that may have a delay, or an id that counts; nil: there is none.
+    private func firstRecent(_ partition: QueuePartition, _ nowMs: Int64) throws(QueueRefusal) -> Offset? {
         let settings = partition.queue.settings
         let isFIFO = settings.order == .fifo
         let reach = isFIFO ? max(LedgerSettings.deduplicationMs, settings.delayMs) : QueueSettings.maxDelayMs
-        var recent = Recent()
-        var next: Offset
         switch partition.log.firstOffset(notBefore: nowMs - reach, visibility: .stable) {
-        case .success(let found): next = found?.offset ?? end
+        case .success(let found): return found?.offset
         case .failure(let refusal):
             throw QueueRefusal(.unavailable, "messages of \(partition.log.name) cannot be read: \(refusal)")
         }
+    }
+
+    private func read(
+        _ recent: inout Recent, _ partition: QueuePartition, from start: Offset, to end: Offset, _ nowMs: Int64
+    ) throws(QueueRefusal) {
+        let settings = partition.queue.settings
+        var next = start
         var records = RecordIterator()
         let walk = QueueWalk(log: partition.log)
         while next < end {
@@ -104,7 +143,6 @@ extension QueueCoordinator {
                 recent.sent.removeFirst(recent.sent.count - LedgerSettings.maxDeduplicationIDs)
             }
         }
-        return recent
     }
 
     private func readGroups(

@@ -207,11 +207,32 @@ public final class QueueCoordinator: QueueService {
 
     // MARK: A ledger's turn
 
-    /// Gives the ledger of a partition its turn, loaded and by the queue's rules. The result rests on the commit that is named.
+    /// Gives the ledger of a partition its turn, loaded and by the queue's rules. The result rests on the commit that is named. May wait for
+    /// the disk, and where the ledger is to be loaded for what is read then: under no other lock than the queue's own.
     func withLedger<Result>(
         of partition: QueuePartition,
         _ body: (inout QueueShard.Entry, inout Shard, _ nowMs: Int64) throws(QueueRefusal) -> Result
     ) throws(QueueRefusal) -> (result: Result, ticket: UInt64) {
+        if let done = try turn(of: partition, nil, body) { return done }
+        return try partition.queue.loading.withLock { _ throws(QueueRefusal) in
+            var reading: Reading?
+            for _ in 0..<Self.maxReadings {
+                // Somebody else may have loaded it, or its shard may have been replayed meanwhile.
+                if let done = try turn(of: partition, reading, body) { return done }
+                reading = try readAhead(of: partition)
+            }
+            throw QueueRefusal(.unavailable, "the queue's state is being loaded")
+        }
+    }
+
+    /// Times that what a ledger is told of is read for one caller: once, unless the shard is replayed in the middle.
+    private static let maxReadings = 3
+
+    /// Nil: the ledger is to be loaded, and `reading` is none of this loading.
+    private func turn<Result>(
+        of partition: QueuePartition, _ reading: Reading?,
+        _ body: (inout QueueShard.Entry, inout Shard, _ nowMs: Int64) throws(QueueRefusal) -> Result
+    ) throws(QueueRefusal) -> (result: Result, ticket: UInt64)? {
         guard let lock = shard(of: partition.id) else {
             throw QueueRefusal(.unavailable, "queues are not served yet")
         }
@@ -235,7 +256,13 @@ public final class QueueCoordinator: QueueService {
                     count(&shard)
                 }
             }
-            if !entry.isServed { try serve(&entry, generation: shard.machine.generation, partition, nowMs) }
+            if !entry.isServed {
+                try checkServable(entry, partition)
+                guard let reading, reading.generation == shard.machine.generation,
+                    reading.version == partition.queue.version
+                else { return nil }
+                try serve(&entry, reading, partition, nowMs)
+            }
             if entry.rules != partition.queue.version { try adopt(&entry, partition.queue) }
             let result = try body(&entry, &shard, nowMs)
             return (result, shard.ticket)

@@ -15,6 +15,8 @@ final class Queue: Sendable {
     /// The turn of its partitions, of sends and of receives.
     let sends: QueueTurn
     let receives: QueueTurn
+    /// Held by who reads what a ledger of it is told of when it is loaded.
+    let loading: Lock<Void>
 
     var name: String { record.name }
     var settings: QueueSettings { record.settings }
@@ -27,6 +29,7 @@ final class Queue: Sendable {
         waiters = QueueWaiters()
         sends = QueueTurn()
         receives = QueueTurn()
+        loading = Lock(())
     }
 
     /// The same queue by other rules.
@@ -37,6 +40,7 @@ final class Queue: Sendable {
         waiters = previous.waiters
         sends = previous.sends
         receives = previous.receives
+        loading = previous.loading
     }
 
     /// What its ledgers go by.
