@@ -239,8 +239,8 @@ import Testing
         try node.create("orders")
         let log = try node.log("orders")
         for isCommit in [false, true] {
-            var batch = TestBatch(count: 2)
-            (batch.producerID, batch.producerEpoch, batch.baseSequence) = (7, 0, isCommit ? 2 : 0)
+            var batch = TestBatch(count: isCommit ? 2 : 40)
+            (batch.producerID, batch.producerEpoch, batch.baseSequence) = (7, 0, isCommit ? 40 : 0)
             batch.isTransactional = true
             let slice = batch.bytes().withUnsafeBytes { ChunkPool.shared.slice(copying: $0) }
             let verification = log.verification(of: ProducerID(7), ProducerEpoch(0), isVersion2: false)
@@ -254,11 +254,11 @@ import Testing
             ).get()
             node.commit()
         }
-        // Two of an aborted transaction and a marker, two of a committed one and a marker. One ends with all that are behind it.
-        #expect(try node.receive("orders", 1).map(\.offset) == [Offset(3)])
+        // Forty of an aborted transaction and a marker, two of a committed one and a marker. One ends with all that are behind it.
+        #expect(try node.receive("orders", 1).map(\.offset) == [Offset(41)])
         #expect(try node.counts("orders").visible == 2)
         node.pass(30_000)
-        #expect(try node.receive("orders").map(\.offset) == [3, 4].map { Offset($0) })
+        #expect(try node.receive("orders").map(\.offset) == [41, 42].map { Offset($0) })
         #expect(try node.receive("orders").isEmpty)
         #expect(try node.counts("orders").visible == 0)
     }
