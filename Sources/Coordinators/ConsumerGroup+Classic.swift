@@ -13,11 +13,12 @@ extension ConsumerGroup {
     /// Whether a member with these protocols may be in the group beside the other classic ones.
     private func supports(_ request: JoinGroupRequest, besides key: ExactString?) -> Bool {
         guard request.protocolType.isExactly(ConsumerProtocol.type), !request.protocols.isEmpty else { return false }
-        let own = key.flatMap { members[$0]?.classic?.supportedProtocols } ?? []
-        let others = classicCount - (own.isEmpty ? 0 : 1)
+        let classic = key.flatMap { members[$0]?.classic }
+        let own = Set((classic?.supportedProtocols ?? []).lazy.map { ExactString($0.name) })
+        let others = classicCount - (classic == nil ? 0 : 1)
         return request.protocols.contains { wanted in
-            let count = classicProtocols[wanted.name] ?? 0
-            return count - (own.contains { $0.name.isExactly(wanted.name) } ? 1 : 0) == others
+            let name = ExactString(wanted.name)
+            return (classicProtocols[name] ?? 0) - (own.contains(name) ? 1 : 0) == others
         }
     }
 
@@ -124,7 +125,10 @@ extension ConsumerGroup {
         case .refused(let error): return SyncGroupResponse(refusing: error)
         case .found(let one): member = one
         }
-        let name = member.classic!.supportedProtocols[0].name
+        // A record may have none.
+        guard let name = member.classic?.supportedProtocols.first?.name else {
+            return SyncGroupResponse(refusing: .inconsistentGroupProtocol)
+        }
         guard request.protocolType.map({ $0.isExactly(ConsumerProtocol.type) }) ?? true,
             request.protocolName.map({ $0.isExactly(name) }) ?? true
         else { return SyncGroupResponse(refusing: .inconsistentGroupProtocol) }
@@ -171,11 +175,12 @@ extension ConsumerGroup {
         _ leaving: [LeaveGroupRequest.MemberIdentity], _ shard: inout ShardContext
     ) -> [LeaveGroupResponse.MemberResponse] {
         var gone: [ExactString] = []
+        var isGone: Set<ExactString> = []
         let outcomes = leaving.map { identity in
             var outcome = LeaveGroupResponse.MemberResponse()
             (outcome.memberID, outcome.groupInstanceID) = (identity.memberID, identity.groupInstanceID)
             switch leaver(identity) {
-            case .found(let key) where !gone.contains(key): gone.append(key)
+            case .found(let key) where isGone.insert(key).inserted: gone.append(key)
             case .found: outcome.errorCode = ErrorCode.unknownMemberID.rawValue
             case .refused(let error): outcome.errorCode = error.rawValue
             }

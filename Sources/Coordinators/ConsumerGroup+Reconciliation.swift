@@ -31,7 +31,7 @@ extension ConsumerGroup {
             advance(&member, from: before.epoch, owned: owned, shard.topics)
         case .unrevoked:
             if Self.owns(owned, before.pendingRevocation) { return }
-            advance(&member, from: min(before.epoch + 1, assignmentEpoch), owned: owned, shard.topics)
+            advance(&member, from: before.epoch < assignmentEpoch ? before.epoch + 1 : assignmentEpoch, owned: owned, shard.topics)
         case .unreleased:
             advance(&member, from: before.epoch, owned: owned, shard.topics)
         }

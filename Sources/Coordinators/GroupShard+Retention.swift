@@ -31,7 +31,8 @@ extension GroupShard {
                 guard now >= expiry else { return false }
             } else {
                 let since = base.sinceEmptyMs ?? offset.commitTimestampMs
-                guard now - since >= context.settings.offsetsRetentionMs else { return false }
+                // A record may have any time; now and the retention are this broker's.
+                guard since <= now - context.settings.offsetsRetentionMs else { return false }
             }
             return !group.isSubscribed(to: key.topic) && !hasPendingOffset(of: group, key.topic, key.partitionIndex)
         }.map(\.key)
