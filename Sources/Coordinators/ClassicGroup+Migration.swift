@@ -17,6 +17,7 @@ extension ClassicGroup {
         }
         guard usesConsumerProtocol else { throw refuse("its members are no consumers") }
         guard members.count <= shard.settings.consumerMaxSize else { throw refuse("it has too many members") }
+        guard generationID <= Self.lastUpgradedGeneration else { throw refuse("its generation is nearly the last one") }
         var consumer = ConsumerGroup(groupID: groupID)
         consumer.epoch = max(1, generationID)
         consumer.setAssignment(epoch: consumer.epoch, timestampMs: shard.now.wallClockMs)
@@ -25,8 +26,12 @@ extension ClassicGroup {
                 throw refuse(
                     "the assignment or subscription of \(member.memberID) is of no consumer, or has data of its own")
             }
+            guard shard.fits(converted, in: groupID) else {
+                throw refuse("what \(member.memberID) says or was assigned does not fit a record")
+            }
             consumer.put(converted)
         }
+        guard shard.hasRoom(for: consumer.memoryBytes - memberBytes) else { throw refuse("there is no memory for it") }
         // Who waits in a rebalance is asked to join the next one.
         for member in orderedMembers {
             answerJoin(
@@ -41,13 +46,18 @@ extension ClassicGroup {
         for key in consumer.members.keys.sorted() { self.consumer!.startSession(key, &shard) }
     }
 
+    /// Beyond this there might be no room for a consumer group's epochs.
+    static let lastUpgradedGeneration = Int32.max / 2
+
     // MARK: Down
 
     /// Makes the group a classic one when all of its members are. A rebalance follows: somebody has left, or another subscription
     /// has come.
     mutating func downgradeIfClassic(_ shard: inout ShardContext) {
         guard let consumer, !consumer.isEmpty, consumer.classicCount == consumer.members.count,
-            shard.settings.migrationPolicy.allowsDowngrade, consumer.members.count <= shard.settings.maxSize
+            shard.settings.migrationPolicy.allowsDowngrade, consumer.members.count <= shard.settings.maxSize,
+            // By a record of somebody else they may have none in common, and no classic group is without.
+            consumer.classicProtocols.values.contains(consumer.members.count)
         else { return }
         var next = ClassicGroup(offsetsOf: self, groupID)
         for member in consumer.members.values.sorted(by: { $0.key < $1.key }) {
@@ -62,6 +72,19 @@ extension ClassicGroup {
         writeMetadata(&shard)
         for memberID in members.keys.sorted() { keepAlive(memberID.text, &shard) }
         prepareRebalance(&shard)
+    }
+}
+
+extension ShardContext {
+    /// Whether each record of the member is one that the log takes.
+    func fits(_ member: ConsumerMember, in groupID: String) -> Bool {
+        let partitions = max(
+            member.assigned.values.reduce(0) { $0 + $1.count } + member.pendingRevocation.values.reduce(0) { $0 + $1.count },
+            member.target.values.reduce(0) { $0 + $1.count })
+        let topics = max(member.assigned.count + member.pendingRevocation.count, member.target.count)
+        return fits(member.textBytes + 512 + groupID.utf8.count)
+            && member.fixedRecordBytes(in: groupID) + ConsumerMember.recordBytes(topics: topics, partitions: partitions)
+                <= maxBatchBytes
     }
 }
 

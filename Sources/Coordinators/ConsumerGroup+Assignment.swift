@@ -46,6 +46,12 @@ extension ConsumerGroup {
             }
         }
         if isOf > assignmentEpoch {
+            guard shard.hasRoom(for: addedBytes(by: made)) else {
+                // Everybody keeps what it has, and it is tried again then.
+                assigning.begin(shard.now.monotonicMs)
+                return assignTimer.set(
+                    shard.after(PendingWork.patienceMs), in: &shard.timers, groupID: groupID, subject: .assignment)
+            }
             for target in made.targets where members[target.key] != nil {
                 setTarget(target.partitions, of: target.key)
                 shard.actions.records.append(target.record)
@@ -56,6 +62,15 @@ extension ConsumerGroup {
             shard.counters.completedRebalances += 1
         }
         if epoch > assignmentEpoch { assignIfDue(&shard) }
+    }
+
+    /// Memory that the group takes more with this assignment, with what members will read by it.
+    private func addedBytes(by made: MadeAssignment) -> Int {
+        made.targets.reduce(0) { bytes, target in
+            guard let member = members[target.key] else { return bytes }
+            return bytes + 2
+                * (ConsumerMember.memoryBytes(of: target.partitions) - ConsumerMember.memoryBytes(of: member.target))
+        }
     }
 
     /// The assignor that most members ask for; of equals the first by name, and the first of the settings where nobody asks.
@@ -77,11 +92,13 @@ public struct AssignmentWork: Sendable {
     private let group: ConsumerGroup
     private let topics: any GroupTopics
     private let settings: GroupSettings
+    private let maxBatchBytes: Int
 
     init(_ group: ConsumerGroup, _ shard: ShardContext) {
         self.group = group
         topics = shard.topics
         settings = shard.settings
+        maxBatchBytes = shard.maxBatchBytes
     }
 
     public func run() -> MadeAssignment {
@@ -102,8 +119,8 @@ public struct AssignmentWork: Sendable {
             problem.members.append(
                 .init(
                     memberID: member.memberID, instanceID: member.instanceID, subscribed: subscribed,
-                    target: member.target)
-            )
+                    target: member.target,
+                    maxRecordBytes: maxBatchBytes - member.fixedRecordBytes(in: group.groupID)))
         }
         let targets = problem.solve(group.assignor(settings), maxPartitions: ConsumerGroup.maxMemberPartitions)
         var made = MadeAssignment(

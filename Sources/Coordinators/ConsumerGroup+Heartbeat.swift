@@ -147,8 +147,8 @@ extension ConsumerGroup {
     static let maxPatterns = 100
     /// Topics that one member names.
     static let maxTopicNames = 10_000
-    /// Partitions that one member owns: their record has 8 bytes for each, and fits one batch. Those that an assignor has beyond
-    /// that for a member stay without a reader.
+    /// Partitions that one member owns. Those that an assignor has beyond that for a member, or beyond what fits a record with their
+    /// topics (`ConsumerMember.recordBytes(topics:partitions:)`), stay without a reader.
     static let maxMemberPartitions = 100_000
 
     /// Whether two members subscribe to the same, by patterns of which one was resolved already and the other is not, so that
@@ -182,8 +182,10 @@ extension ConsumerGroup {
         isHashStale = false
     }
 
+    /// A group comes to the last epoch only by a record that somebody else wrote, and keeps it: what it has stays, and nothing is
+    /// assigned anew until it is deleted or becomes a classic one.
     mutating func bump(_ shard: inout ShardContext) {
-        epoch += 1
+        if epoch < .max { epoch += 1 }
         shard.write(.consumerEpoch(groupID: groupID, epoch: epoch, hash: metadataHash))
     }
 

@@ -28,6 +28,7 @@ extension ConsumerGroup {
         guard resolving.end(found.number) else { return }
         resolvedAtMs = shard.now.monotonicMs
         var isOther = false
+        var taken = 0
         for (pattern, topics) in found.topics where patternSubscribers[pattern] != nil {
             let before = patterns[pattern]
             let resolved = ResolvedPattern(
@@ -37,6 +38,13 @@ extension ConsumerGroup {
                 setPattern(pattern, resolved)
                 continue
             }
+            // What it stood for stays; one that stood for nothing yet still may stand for anything (`isSubscribed`).
+            let added = resolved.memoryBytes - (before?.memoryBytes ?? 0)
+            guard
+                added <= 0
+                    || patternBytes + added <= ClassicGroup.maxMemberBytes && shard.hasRoom(for: max(0, taken) + added)
+            else { continue }
+            taken += added
             isOther = isOther || !(before == nil && topics.isEmpty)
             setPattern(pattern, resolved)
             let record = GroupRecord.consumerPattern(groupID: groupID, pattern: pattern.text, resolved)

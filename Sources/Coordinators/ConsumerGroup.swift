@@ -44,6 +44,7 @@ struct ConsumerGroup: Sendable {
     /// Memory and log of members, about.
     private(set) var memberBytes = 0
     private(set) var memberRecordBytes = 0
+    /// Memory of what patterns stand for; at most `ClassicGroup.maxMemberBytes`.
     private(set) var patternBytes = 0
     /// Topics of which members read something or are to: as often as they stand in a description.
     private(set) var describedTopics = 0
@@ -259,11 +260,12 @@ struct ConsumerGroup: Sendable {
         return member.topicNames.holds(name) || member.pattern.flatMap { patterns[$0]?.topics.holds(name) } ?? false
     }
 
-    /// Whether a member subscribes to the topic.
+    /// Whether a member subscribes to the topic. A pattern that was not looked up yet may stand for any, so that nothing that is
+    /// needed is deleted.
     func isSubscribed(to topic: String) -> Bool {
         let name = ExactString(topic)
         if subscribers[name] != nil { return true }
-        return patterns.contains { patternSubscribers[$0.key] != nil && $0.value.topics.holds(name) }
+        return patternSubscribers.keys.contains { patterns[$0]?.topics.holds(name) ?? true }
     }
 
     /// Names in subscriptions, with those that patterns stand for, at most: what a look at the topics takes.

@@ -73,13 +73,32 @@ struct ConsumerMember: Equatable, Sendable {
         return count(assigned) + count(pendingRevocation) + target.values.reduce(0) { $0 + $1.count }
     }
 
-    var memoryBytes: Int { Self.emptyBytes + 2 * textBytes + Self.partitionBytes * partitionCount }
-    var recordBytes: Int { 3 * (64 + memberID.utf8.count) + textBytes + 8 * partitionCount }
+    var topicCount: Int { assigned.count + pendingRevocation.count + target.count }
+
+    var memoryBytes: Int {
+        Self.emptyBytes + 2 * textBytes + Self.topicBytes * topicCount + Self.partitionBytes * partitionCount
+    }
+    var recordBytes: Int { 3 * (64 + memberID.utf8.count) + textBytes + 24 * topicCount + 8 * partitionCount }
+
+    /// Bytes that a record of what the member reads takes at most besides its partitions, in a batch.
+    func fixedRecordBytes(in groupID: String) -> Int {
+        128 + memberID.utf8.count + groupID.utf8.count + CoordinatorRecord.overhead + CoordinatorRecord.batchHeader
+    }
+
+    /// Bytes that these partitions take at most in a record of what a member reads. A topic may stand in it twice, with what the
+    /// member keeps and with what it gives up: an id, two lengths and the tag of the epochs each time.
+    static func recordBytes(topics: Int, partitions: Int) -> Int { 64 * topics + 8 * partitions }
 
     /// Bytes of memory of a member without its texts and partitions, about.
     static let emptyBytes = 768
+    /// Bytes of memory of a topic of which a member has partitions: the table or list of these, and that of their owners.
+    static let topicBytes = 160
     /// Bytes of memory of a partition, in a member and in the table of owners.
     static let partitionBytes = 48
+
+    static func memoryBytes(of target: PartitionLists) -> Int {
+        target.values.reduce(topicBytes * target.count) { $0 + partitionBytes * $1.count }
+    }
 
     /// Whether both say the same in their records of who they are.
     func isSameMetadata(as other: ConsumerMember) -> Bool {

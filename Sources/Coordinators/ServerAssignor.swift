@@ -24,29 +24,41 @@ struct AssignmentProblem: Sendable {
         var subscribed: [Int]
         /// What it was to have until now.
         var target: PartitionLists
+        /// Bytes of a record that its partitions may take: `ConsumerMember.recordBytes(topics:partitions:)`.
+        var maxRecordBytes = Int.max
     }
 
     var topics: [Topic] = []
     var members: [Member] = []
 
-    /// Gives each member's partitions. Of what a member would have beyond `maxPartitions` the last is left out.
+    /// Gives each member's partitions. Of what a member would have beyond `maxPartitions`, or its `maxRecordBytes`, the last is left
+    /// out.
     func solve(_ assignor: ServerAssignor, maxPartitions: Int = .max) -> [PartitionLists] {
         var targets =
             switch assignor {
             case .range: solveByRange()
             case .uniform: isHomogeneous ? solveEvenly() : solveUnevenly()
             }
-        for place in targets.indices { Self.limit(&targets[place], maxPartitions) }
+        for place in targets.indices { Self.limit(&targets[place], maxPartitions, members[place].maxRecordBytes) }
         return targets
     }
 
-    private static func limit(_ target: inout PartitionLists, _ most: Int) {
-        guard target.values.reduce(0, { $0 + $1.count }) > most else { return }
-        var room = most
+    private static func limit(_ target: inout PartitionLists, _ most: Int, _ mostBytes: Int) {
+        let count = target.values.reduce(0) { $0 + $1.count }
+        guard count > most || ConsumerMember.recordBytes(topics: target.count, partitions: count) > mostBytes else {
+            return
+        }
+        let (ofTopic, ofPartition) = (
+            ConsumerMember.recordBytes(topics: 1, partitions: 0), ConsumerMember.recordBytes(topics: 0, partitions: 1)
+        )
+        var (room, bytes) = (most, mostBytes)
         for topic in target.keys.sorted(by: TopicID.precedes) {
-            let kept = Array(target[topic]!.prefix(room))
+            let fitting = max(0, bytes - ofTopic) / ofPartition
+            let kept = Array(target[topic]!.prefix(min(room, fitting)))
             target[topic] = kept.isEmpty ? nil : kept
+            if kept.isEmpty { continue }
             room -= kept.count
+            bytes -= ofTopic + ofPartition * kept.count
         }
     }
 
