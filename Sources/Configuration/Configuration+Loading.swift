@@ -150,6 +150,11 @@ extension Configuration {
             "group.min.session.timeout.ms", "group.max.session.timeout.ms",
             integer("group.min.session.timeout.ms") <= integer("group.max.session.timeout.ms"),
             "not be more than", "Lower it, or raise group.max.session.timeout.ms")
+        // Who heartbeats no sooner than its session ends is taken for gone each time.
+        check(
+            "group.consumer.heartbeat.interval.ms", "group.consumer.session.timeout.ms",
+            integer("group.consumer.heartbeat.interval.ms") < integer("group.consumer.session.timeout.ms"),
+            "be less than", "Lower it, or raise group.consumer.session.timeout.ms")
         check(
             "message.max.bytes", "socket.request.max.bytes",
             integer("message.max.bytes") <= integer("socket.request.max.bytes"),

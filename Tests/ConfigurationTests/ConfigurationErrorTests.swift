@@ -120,6 +120,14 @@ import Testing
                     "group.min.session.timeout.ms=60000 (from --set): must not be more than "
                         + "group.max.session.timeout.ms, which is 30000. Lower it, or raise group.max.session.timeout.ms."
                 ])
+        #expect(
+            problems(flags: [("group.consumer.heartbeat.interval.ms", "45s")]) == [
+                "group.consumer.heartbeat.interval.ms=45000 (from --set): must be less than "
+                    + "group.consumer.session.timeout.ms, which is 45000. Lower it, or raise "
+                    + "group.consumer.session.timeout.ms."
+            ])
+        #expect(problems(flags: [("group.consumer.session.timeout.ms", "5s")]).count == 1)
+        #expect(problems(flags: [("group.consumer.heartbeat.interval.ms", "44999")]).isEmpty)
         #expect(problems(flags: [("message.max.bytes", "200MiB")]).count == 1)
         // The longest request must fit into the memory of all.
         #expect(problems(flags: [("queued.max.request.bytes", "64MiB")]).count == 1)
