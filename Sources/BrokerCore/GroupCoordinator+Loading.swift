@@ -63,7 +63,7 @@ extension GroupCoordinator: StateCoordinator {
     func begin(_ shard: Lock<Shard>) {
         let outcome = run(shard, isBeginning: true) { machine, now in machine.loaded(now: now) }
         deliver(outcome)
-        begin(outcome.work, isVisible: { _ in true })
+        begin(outcome.work, isVisible: nil)
         sweepMissed(in: shard)
     }
 

@@ -15,11 +15,13 @@ extension GroupCoordinator {
         static let maxWaiting = 10_000
     }
 
-    func begin(_ work: [GroupWork], isVisible: @escaping @Sendable (String) -> Bool) {
+    func begin(_ work: [GroupWork], isVisible: (@Sendable (String) -> Bool)?) {
         for piece in work {
             switch piece {
             case .assignment(let groupID): broker.workers.submit { [self] in assign(groupID) }
             case .patterns(let groupID):
+                // Nobody's rights are all rights; who has some asks again.
+                guard let isVisible else { continue }
                 let isBusy = patternQueue.withLock { queue in
                     if queue.waiting.count < PatternQueue.maxWaiting { queue.waiting.append((groupID, isVisible)) }
                     defer { queue.isBusy = true }

@@ -129,9 +129,9 @@ public final class GroupCoordinator: Sendable {
 
     /// Runs one event of the group's shard, which may run twice and must be about this group alone. Its replies are
     /// delivered to the sink, perhaps before this returns. `isVisible`: which topics the client may know of, where patterns have to
-    /// be looked up.
+    /// be looked up; nil: it is no client's event, and none are.
     public func perform(
-        group groupID: String, isVisible: @escaping @Sendable (String) -> Bool = { _ in true },
+        group groupID: String, isVisible: (@Sendable (String) -> Bool)? = nil,
         _ event: (inout GroupShard, CoordinatorTime) -> GroupActions
     ) {
         let outcome = run(shards[Int(partitionIndex(of: groupID))], of: groupID, event)
@@ -312,7 +312,7 @@ public final class GroupCoordinator: Sendable {
                         let outcome = run(shard) { machine, now in machine.advance(now: now) }
                         deliver(outcome)
                         // A timer asks for assignments alone.
-                        begin(outcome.work, isVisible: { _ in true })
+                        begin(outcome.work, isVisible: nil)
                         // The timer stays due for as long as the log takes nothing.
                         if outcome.refused {
                             earliest = min(earliest, now + Self.refusedPollMs)

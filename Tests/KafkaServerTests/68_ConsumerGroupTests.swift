@@ -109,6 +109,24 @@ import Testing
                 == ErrorCode.invalidRegularExpression.rawValue)
     }
 
+    /// An event of no client has no rights, and a look-up for it would find what the group's clients may not know of.
+    @Test func aPatternIsNotLookedUpForNobody() throws {
+        let broker = try TestBroker()
+        let client = try broker.client()
+        try client.createTopic("orders", partitions: 1)
+        var request = joinRequest("m", topics: nil, pattern: "orders")
+        request.groupID = "nobodys"
+        let context = RequestContext(clientID: "c", clientHost: "/127.0.0.1", apiVersion: 1)
+        broker.broker.groups.perform(group: request.groupID) { shard, now in
+            shard.consumerGroupHeartbeat(request, context: context, waiter: WaiterID(1 << 40), now: now)
+        }
+        // Look-ups are made one after the other.
+        _ = try client.call(joinRequest("m", topics: nil, pattern: "orders"), version: 1)
+        try waitUntil { try describe(client).groupEpoch == 3 }
+        #expect(
+            broker.broker.groups.read(group: "nobodys") { $0.describeConsumerGroup("nobodys").groupEpoch }.answer == 2)
+    }
+
     @Test func newPartitionsAndTopicsAreSeen() throws {
         let client = try TestBroker { $0.broker.groups.consumerAssignmentIntervalMs = 0 }.client()
         _ = try client.call(joinRequest("m", topics: ["orders", "later"]))
