@@ -26,11 +26,12 @@ struct PatternParser {
     private var peeked: Unicode.Scalar? { place < scalars.count ? scalars[place] : nil }
 
     private mutating func takes(_ text: String) -> Bool {
-        let wanted = Array(text.unicodeScalars)
-        guard place + wanted.count <= scalars.count, Array(scalars[place..<place + wanted.count]) == wanted else {
-            return false
+        var next = place
+        for wanted in text.unicodeScalars {
+            guard next < scalars.count, scalars[next] == wanted else { return false }
+            next += 1
         }
-        place += wanted.count
+        place = next
         return true
     }
 

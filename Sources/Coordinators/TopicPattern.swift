@@ -1,5 +1,6 @@
-/// A regular expression that stands for topics: of RE2's syntax, and matched with the whole name, in a time that grows with the
-/// length of the name alone. What cannot be matched so, look-around and back-references, is refused when it is read.
+/// A regular expression that stands for topics: of RE2's syntax, and matched with the whole name, in a time that grows at most with
+/// the length of the name times the instructions of the program. What cannot be matched so, look-around and back-references, is
+/// refused when it is read.
 ///
 /// Names of topics are ASCII, so a character is a set of 128 bits: what else a pattern may name matches nothing.
 ///
@@ -32,8 +33,13 @@ struct TopicPattern {
     }
 
     private let program: [Instruction]
+    /// Where the program is before the character that is looked at, and behind it.
     private var current = PlaceSet()
     private var next = PlaceSet()
+    /// What `follow` has still to look at; empty between its calls.
+    private var waiting: [Int] = []
+
+    var instructionCount: Int { program.count }
 
     init(_ text: String) throws(SyntaxError) {
         guard text.utf8.count <= Self.maxBytes else {
@@ -50,19 +56,18 @@ struct TopicPattern {
 
     /// Whether all of the name matches.
     mutating func matches(_ name: some Collection<UInt8>) -> Bool {
-        current.removeAll()
-        var before: UInt8?
+        next.removeAll()
         var place = name.startIndex
-        follow(0, before: nil, after: name.first, into: \.current)
+        follow(0, before: nil, after: name.first)
+        swap(&current, &next)
         while place != name.endIndex {
             let byte = name[place]
             place = name.index(after: place)
             let after = place == name.endIndex ? nil : name[place]
-            before = byte
             next.removeAll()
             for index in current.places {
                 if case .character(let set) = program[index], set.contains(byte) {
-                    follow(index + 1, before: before, after: after, into: \.next)
+                    follow(index + 1, before: byte, after: after)
                 }
             }
             swap(&current, &next)
@@ -71,13 +76,11 @@ struct TopicPattern {
         return current.places.contains { program[$0] == .match }
     }
 
-    /// Adds an instruction, and those that are reached from it without a character.
-    private mutating func follow(
-        _ first: Int, before: UInt8?, after: UInt8?, into set: WritableKeyPath<TopicPattern, PlaceSet>
-    ) {
-        var waiting = [first]
+    /// Adds an instruction to `next`, and those that are reached from it without a character.
+    private mutating func follow(_ first: Int, before: UInt8?, after: UInt8?) {
+        waiting.append(first)
         while let index = waiting.popLast() {
-            guard self[keyPath: set].insert(index) else { continue }
+            guard next.insert(index) else { continue }
             switch program[index] {
             case .character, .match: break
             case .jump(let target): waiting.append(target)
