@@ -79,11 +79,13 @@ extension ShardContext {
     /// Whether each record of the member is one that the log takes.
     func fits(_ member: ConsumerMember, in groupID: String) -> Bool {
         let partitions = max(
-            member.assigned.values.reduce(0) { $0 + $1.count } + member.pendingRevocation.values.reduce(0) { $0 + $1.count },
+            member.assigned.values.reduce(0) { $0 + $1.count }
+                + member.pendingRevocation.values.reduce(0) { $0 + $1.count },
             member.target.values.reduce(0) { $0 + $1.count })
         let topics = max(member.assigned.count + member.pendingRevocation.count, member.target.count)
         return fits(member.textBytes + 512 + groupID.utf8.count)
-            && member.fixedRecordBytes(in: groupID) + ConsumerMember.recordBytes(topics: topics, partitions: partitions)
+            && ConsumerMember.fixedRecordBytes(of: member.memberID, in: groupID)
+                + ConsumerMember.recordBytes(topics: topics, partitions: partitions)
                 <= maxBatchBytes
     }
 }

@@ -15,8 +15,10 @@ extension ConsumerGroup {
                 return assignTimer.set(due, in: &shard.timers, groupID: groupID, subject: .assignment)
             }
         }
-        assigning.begin(shard.now.monotonicMs)
-        let isLarge = subscribedCount > Self.inlineTopics || members.count + partitionTotal > Self.inlineEntries
+        assigning.begin(shard.nextWorkNumber(), shard.now.monotonicMs)
+        let isLarge =
+            subscribedCount > Self.inlineTopics || seenTopics != shard.topics.version
+            || partitionTotal + members.count * max(1, subscribedCount) > Self.inlineEntries
         guard isLarge else { return take(AssignmentWork(self, shard).run(), &shard) }
         shard.actions.work.append(.assignment(groupID: groupID))
         // Whoever was to make it may not have come to it.
@@ -24,7 +26,8 @@ extension ConsumerGroup {
             shard.after(PendingWork.patienceMs), in: &shard.timers, groupID: groupID, subject: .assignment)
     }
 
-    /// Members and partitions that are assigned in an event: some 50 us.
+    /// Partitions, and names in the subscriptions of all members, that are assigned in an event. More are by a worker, as are those
+    /// of topics that were not looked at since they changed: nobody knows their partitions.
     static let inlineEntries = 512
 
     /// Takes in an assignment that was made of an earlier state of the group, whose members it is for.
@@ -48,13 +51,20 @@ extension ConsumerGroup {
         if isOf > assignmentEpoch {
             guard shard.hasRoom(for: addedBytes(by: made)) else {
                 // Everybody keeps what it has, and it is tried again then.
-                assigning.begin(shard.now.monotonicMs)
+                assigning.begin(shard.nextWorkNumber(), shard.now.monotonicMs)
                 return assignTimer.set(
                     shard.after(PendingWork.patienceMs), in: &shard.timers, groupID: groupID, subject: .assignment)
             }
-            for target in made.targets where members[target.key] != nil {
-                setTarget(target.partitions, of: target.key)
-                shard.actions.records.append(target.record)
+            for target in made.targets {
+                guard let key = holder(of: target) else { continue }
+                var record = target.record
+                if key != target.key {
+                    record = GroupRecord.consumerTarget(groupID: groupID, key.text, target.partitions).encoded
+                    // Its id may be longer than the one by which its share was limited.
+                    guard shard.fits(record.sizeInBatch) else { continue }
+                }
+                setTarget(target.partitions, of: key)
+                shard.actions.records.append(record)
             }
             setAssignment(epoch: isOf, timestampMs: shard.now.wallClockMs)
             // Last: where a crash cuts between batches, the assignment is made again.
@@ -64,10 +74,16 @@ extension ConsumerGroup {
         if epoch > assignmentEpoch { assignIfDue(&shard) }
     }
 
+    /// The member that a target is for. A static one may have come back under another id meanwhile, and goes on with what was to be
+    /// its own.
+    private func holder(of target: MadeAssignment.Target) -> ExactString? {
+        members[target.key] != nil ? target.key : target.instanceID.flatMap { staticMembers[$0] }
+    }
+
     /// Memory that the group takes more with this assignment, with what members will read by it.
     private func addedBytes(by made: MadeAssignment) -> Int {
         made.targets.reduce(0) { bytes, target in
-            guard let member = members[target.key] else { return bytes }
+            guard let member = holder(of: target).flatMap({ members[$0] }) else { return bytes }
             return bytes + 2
                 * (ConsumerMember.memoryBytes(of: target.partitions) - ConsumerMember.memoryBytes(of: member.target))
         }
@@ -75,9 +91,13 @@ extension ConsumerGroup {
 
     /// The assignor that most members ask for; of equals the first by name, and the first of the settings where nobody asks.
     func assignor(_ settings: GroupSettings) -> ServerAssignor {
+        Self.assignor(members.values.lazy.map(\.assignor), settings)
+    }
+
+    fileprivate static func assignor(_ asked: some Sequence<String?>, _ settings: GroupSettings) -> ServerAssignor {
         var votes: [ServerAssignor: Int] = [:]
-        for member in members.values {
-            guard let assignor = member.assignor.flatMap({ ServerAssignor(rawValue: $0) }) else { continue }
+        for name in asked {
+            guard let assignor = name.flatMap({ ServerAssignor(rawValue: $0) }) else { continue }
             votes[assignor, default: 0] += 1
         }
         let most = votes.values.max()
@@ -86,50 +106,81 @@ extension ConsumerGroup {
     }
 }
 
-/// A target assignment that is to be made: a group and the topics as they were when it was asked for. To be `run` on any thread,
-/// outside of the shard's lock; what it gives goes to `GroupShard.assignmentMade`.
+/// A target assignment that is to be made: what it depends on of a group and of the topics, as they were when it was asked for. To be
+/// `run` on any thread, outside of the shard's lock; what it gives goes to `GroupShard.assignmentMade`.
 public struct AssignmentWork: Sendable {
-    private let group: ConsumerGroup
+    /// What it depends on of a member. The group itself is not kept: its next change would copy all tables that it has.
+    private struct Member: Sendable {
+        var memberID: String
+        var instanceID: String?
+        var topicNames: [ExactString]
+        var pattern: ExactString?
+        var assignor: String?
+        var target: PartitionLists
+
+        init(_ member: ConsumerMember) {
+            (memberID, instanceID) = (member.memberID, member.instanceID)
+            (topicNames, pattern) = (member.topicNames, member.patternKey)
+            (assignor, target) = (member.assignor, member.target)
+        }
+
+        var key: ExactString { ExactString(memberID) }
+    }
+
+    private let groupID: String
+    private let number: UInt64
+    private let epoch: Int32
+    private let members: [Member]
+    private let patterns: [ExactString: ConsumerGroup.ResolvedPattern]
     private let topics: any GroupTopics
     private let settings: GroupSettings
     private let maxBatchBytes: Int
 
     init(_ group: ConsumerGroup, _ shard: ShardContext) {
-        self.group = group
+        (groupID, number, epoch) = (group.groupID, group.assigning.number, group.epoch)
+        members = group.members.values.map { Member($0) }
+        patterns = group.patterns
         topics = shard.topics
         settings = shard.settings
         maxBatchBytes = shard.maxBatchBytes
     }
 
     public func run() -> MadeAssignment {
-        let look = TopicsLook(group, topics)
+        var look = TopicsLook(version: topics.version)
         var problem = AssignmentProblem()
-        var places: [ExactString: Int] = [:]
+        // Those that there are not are asked for once, too.
+        var places: [ExactString: Int?] = [:]
         func place(of name: ExactString) -> Int? {
             if let place = places[name] { return place }
-            guard let topic = topics.topic(named: name.text) else { return nil }
+            guard let topic = topics.topic(named: name.text) else {
+                places[name] = .some(nil)
+                return nil
+            }
+            look.add(topic)
             problem.topics.append(.init(id: topic.id, partitionCount: topic.partitionCount))
             places[name] = problem.topics.count - 1
             return problem.topics.count - 1
         }
         // In an order that every run has: what assignors do depends on it.
-        let members = group.members.values.sorted { $0.key < $1.key }
+        let members = members.sorted { $0.key < $1.key }
         for member in members {
-            let subscribed = group.topics(of: member).sorted().compactMap { place(of: $0) }
+            let names = ConsumerGroup.topics(member.topicNames, member.pattern, patterns)
             problem.members.append(
                 .init(
-                    memberID: member.memberID, instanceID: member.instanceID, subscribed: subscribed,
-                    target: member.target,
-                    maxRecordBytes: maxBatchBytes - member.fixedRecordBytes(in: group.groupID)))
+                    memberID: member.memberID, instanceID: member.instanceID,
+                    subscribed: names.sorted().compactMap { place(of: $0) }, target: member.target,
+                    maxRecordBytes: maxBatchBytes
+                        - ConsumerMember.fixedRecordBytes(of: member.memberID, in: groupID)))
         }
-        let targets = problem.solve(group.assignor(settings), maxPartitions: ConsumerGroup.maxMemberPartitions)
-        var made = MadeAssignment(
-            groupID: group.groupID, number: group.assigning.number, epoch: group.epoch, look: look)
+        let targets = problem.solve(
+            ConsumerGroup.assignor(members.lazy.map(\.assignor), settings),
+            maxPartitions: ConsumerGroup.maxMemberPartitions)
+        var made = MadeAssignment(groupID: groupID, number: number, epoch: epoch, look: look)
         for (member, target) in zip(members, targets) where target != member.target {
             made.targets.append(
                 .init(
-                    key: member.key, partitions: target,
-                    record: GroupRecord.consumerTarget(groupID: group.groupID, member.memberID, target).encoded))
+                    key: member.key, instanceID: member.instanceID, partitions: target,
+                    record: GroupRecord.consumerTarget(groupID: groupID, member.memberID, target).encoded))
         }
         return made
     }
@@ -139,6 +190,7 @@ public struct AssignmentWork: Sendable {
 public struct MadeAssignment: Sendable {
     struct Target: Sendable {
         var key: ExactString
+        var instanceID: String?
         var partitions: PartitionLists
         var record: CoordinatorRecord
     }

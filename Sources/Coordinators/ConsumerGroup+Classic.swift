@@ -84,6 +84,8 @@ extension ConsumerGroup {
 
     private func isRoom(for member: ConsumerMember, before: ConsumerMember?, _ shard: ShardContext) -> Bool {
         if before == nil, members.count >= shard.settings.consumerMaxSize { return false }
+        // See `admit`.
+        if let before, before.key != member.key, !shard.fits(member, in: groupID) { return false }
         let added = member.memoryBytes - (before?.memoryBytes ?? 0)
         return added <= 0
             || memberBytes + added <= ClassicGroup.maxMemberBytes && shard.hasRoom(for: added)
@@ -240,7 +242,7 @@ extension ConsumerMember {
         instanceID = request.groupInstanceID ?? instanceID
         rackID = said.rackID ?? rackID
         rebalanceTimeoutMs = request.rebalanceTimeoutMs
-        (pattern, assignor) = (nil, nil)
+        (pattern, patternInstructions, assignor) = (nil, 0, nil)
         topicNames = Set(said.topics.lazy.map { ExactString($0) }).sorted()
         var classic = Classic()
         classic.sessionTimeoutMs = request.sessionTimeoutMs

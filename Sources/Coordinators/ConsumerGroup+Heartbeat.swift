@@ -37,19 +37,23 @@ extension ConsumerGroup {
         }
         let before = replaced ?? members[key]
         member.take(request, context)
-        try admit(member, before: before, &shard)
+        // Of most heartbeats nothing has to be looked through.
+        let isSame = replaced == nil && before.map { $0.isSameMetadata(as: member) } ?? false
+        if let pattern = request.subscribedTopicRegex, !isSame || member.patternInstructions == 0 {
+            member.patternInstructions = pattern.isEmpty ? 0 : try instructions(of: pattern)
+        }
+        if !isSame { try admit(member, before: before, &shard) }
 
         if let replaced { drop(replaced.key, &shard) }
-        let isNew = before == nil
         let isOtherSubscription =
-            isNew || before?.topicNames != member.topicNames || before?.pattern != member.pattern
+            before.map { $0.topicNames != member.topicNames || $0.patternKey != member.patternKey } ?? true
         if isOtherSubscription { member.checkedTopics = -2 }
         let wantsOtherAssignor = before.map { $0.assignor != member.assignor } ?? false
-        put(member)
-        if before.map({ !$0.isSameMetadata(as: member) }) ?? true || replaced != nil {
+        if !isSame {
+            put(member)
             shard.write(.consumerMember(groupID: groupID, member))
         }
-        if let old = before?.pattern, old != member.pattern { dropPattern(old, &shard) }
+        if isOtherSubscription, let old = before?.pattern { dropPattern(old, &shard) }
 
         var isBumped = isOtherSubscription && !(before.map { isSamePattern($0, member) } ?? false)
         // Another assignor, named by a static member that came back, is asked at once; of others with the next change.
@@ -67,13 +71,19 @@ extension ConsumerGroup {
         if replaced != nil { shard.write(.consumerTarget(groupID: groupID, key.text, members[key]!.target)) }
         startSession(key, &shard)
 
-        let after = members[key]!
+        return answer(request, members[key]!, before: before, shard)
+    }
+
+    /// Tells a member where it is, and what it may read where it has to be told.
+    private func answer(
+        _ request: Request, _ member: ConsumerMember, before: ConsumerMember?, _ shard: ShardContext
+    ) -> ConsumerGroupHeartbeatResponse {
         var response = ConsumerGroupHeartbeatResponse()
         response.memberID = request.memberID
-        response.memberEpoch = after.epoch
+        response.memberEpoch = member.epoch
         response.heartbeatIntervalMs = shard.settings.consumerHeartbeatIntervalMs
-        let isChanged = before.map { !after.readsSame(as: $0) } ?? true
-        if request.memberEpoch == 0 || request.isFull || isChanged { response.assignment = after.assignment }
+        let isChanged = before.map { !member.readsSame(as: $0) } ?? true
+        if request.memberEpoch == 0 || request.isFull || isChanged { response.assignment = member.assignment }
         return response
     }
 
@@ -118,6 +128,15 @@ extension ConsumerGroup {
         }
     }
 
+    /// Returns how large the program of a pattern is, and refuses one that is none.
+    private func instructions(of pattern: String) throws(GroupRefusal) -> Int {
+        // It was read when the first member came with it.
+        if let known = patternSubscribers[ExactString(pattern)], known.instructions > 0 { return known.instructions }
+        do throws(TopicPattern.SyntaxError) { return try TopicPattern(pattern).instructionCount } catch {
+            throw GroupRefusal(.invalidRegularExpression, "SubscribedTopicRegex is not valid: \(error.problem).")
+        }
+    }
+
     /// Refuses a member for which there is no room.
     private func admit(
         _ member: ConsumerMember, before: ConsumerMember?, _ shard: inout ShardContext
@@ -126,11 +145,22 @@ extension ConsumerGroup {
             throw GroupRefusal(
                 .groupMaxSizeReached, "The group has as many members as it may: \(shard.settings.consumerMaxSize).")
         }
-        if let pattern = member.pattern, patternSubscribers[ExactString(pattern)] == nil,
-            patternSubscribers.count >= Self.maxPatterns
-        {
-            throw GroupRefusal(
-                .groupMaxSizeReached, "The members of one group subscribe by at most \(Self.maxPatterns) patterns.")
+        if let pattern = member.patternKey, patternSubscribers[pattern] == nil {
+            guard patternSubscribers.count < Self.maxPatterns else {
+                throw GroupRefusal(
+                    .groupMaxSizeReached, "The members of one group subscribe by at most \(Self.maxPatterns) patterns.")
+            }
+            guard patternInstructions + member.patternInstructions <= Self.maxPatternInstructions else {
+                throw GroupRefusal(
+                    .groupMaxSizeReached,
+                    "The patterns of one group are too large together: a pattern has an instruction for about each character,"
+                        + " its repeats counted, and a group at most \(Self.maxPatternInstructions). This one has"
+                        + " \(member.patternInstructions), and the group's others \(patternInstructions).")
+            }
+        }
+        // What the process before had goes on under another id, in records that have this.
+        guard before.map({ $0.key == member.key || shard.fits(member, in: groupID) }) ?? true else {
+            throw GroupRefusal(.invalidRequest, "MemberId is too long for a record with what the member reads.")
         }
         let added = member.memoryBytes - (before?.memoryBytes ?? 0)
         guard added > 0 else { return }
@@ -145,6 +175,8 @@ extension ConsumerGroup {
 
     /// Different patterns by which members of one group subscribe. Each is matched with all topics whenever these change.
     static let maxPatterns = 100
+    /// Instructions of the programs of a group's patterns together: each character of each topic's name may take as many steps.
+    static let maxPatternInstructions = 10_000
     /// Topics that one member names.
     static let maxTopicNames = 10_000
     /// Partitions that one member owns. Those that an assignor has beyond that for a member, or beyond what fits a record with their
@@ -228,11 +260,17 @@ struct TopicsLook: Sendable {
             names.formUnion(resolved.topics)
         }
         for name in names {
-            guard let topic = topics.topic(named: name.text) else { continue }
-            partitions += Int(topic.partitionCount)
-            // A sum, so the order does not matter.
-            hash &+= Self.hash(topic)
+            if let topic = topics.topic(named: name.text) { add(topic) }
         }
+    }
+
+    /// To be given each of the topics once.
+    init(version: Int64) { self.version = version }
+
+    mutating func add(_ topic: GroupTopic) {
+        partitions += Int(topic.partitionCount)
+        // A sum, so the order does not matter.
+        hash &+= Self.hash(topic)
     }
 
     /// A hash that every run of every version gives, as it is recorded: FNV-1a of the topic's id, name and size.
@@ -255,7 +293,7 @@ extension ConsumerMember {
         rackID = old.rackID
         rebalanceTimeoutMs = old.rebalanceTimeoutMs
         topicNames = old.topicNames
-        pattern = old.pattern
+        (pattern, patternInstructions) = (old.pattern, old.patternInstructions)
         assignor = old.assignor
         state = old.state
         assigned = old.assigned

@@ -10,18 +10,15 @@ extension ConsumerGroup {
         guard member.pattern != nil, !resolving.isAway(shard.now.monotonicMs) else { return }
         let now = shard.now
         let isNew = patternSubscribers.keys.contains { patterns[$0] == nil }
-        if !isNew {
-            let isOther = patterns.values.contains { $0.version != shard.topics.version }
-            let since = resolvedAtMs.map { now.monotonicMs - $0 } ?? .max
-            guard
-                isOther && since >= Self.patternIntervalMs || since >= Int64(shard.settings.consumerPatternRefreshMs)
-            else { return }
-        }
-        resolving.begin(now.monotonicMs)
+        let isOther = isNew || patterns.values.contains { $0.version != shard.topics.version }
+        let since = resolvedAtMs.map { now.monotonicMs - $0 } ?? .max
+        guard isOther && since >= Self.patternIntervalMs || since >= Int64(shard.settings.consumerPatternRefreshMs)
+        else { return }
+        resolving.begin(shard.nextWorkNumber(), now.monotonicMs)
         shard.actions.work.append(.patterns(groupID: groupID))
     }
 
-    /// The least between two look-ups of the same patterns.
+    /// The least between two look-ups of a group's patterns, also where one of them is new.
     static let patternIntervalMs: Int64 = 10_000
 
     mutating func take(_ found: FoundTopics, _ shard: inout ShardContext) {
@@ -85,8 +82,11 @@ public struct PatternWork: Sendable {
         // Each is asked about once, when a pattern matches it.
         var visible: [ExactString: Bool] = [:]
         for pattern in patterns {
-            // What was let in is valid; it may have come from a log of somebody more generous.
-            guard var matcher = try? TopicPattern(pattern.text) else { continue }
+            // What was let in is valid. One that came from a log of somebody more generous stands for nothing.
+            guard var matcher = try? TopicPattern(pattern.text) else {
+                found.topics[pattern] = []
+                continue
+            }
             found.topics[pattern] = names.filter { name in
                 guard matcher.matches(name.text.utf8) else { return false }
                 if let known = visible[name] { return known }

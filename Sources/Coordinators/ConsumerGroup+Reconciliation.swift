@@ -31,7 +31,9 @@ extension ConsumerGroup {
             advance(&member, from: before.epoch, owned: owned, shard.topics)
         case .unrevoked:
             if Self.owns(owned, before.pendingRevocation) { return }
-            advance(&member, from: before.epoch < assignmentEpoch ? before.epoch + 1 : assignmentEpoch, owned: owned, shard.topics)
+            // Without a sum: a record may have the last epoch.
+            let next = before.epoch < assignmentEpoch ? before.epoch + 1 : assignmentEpoch
+            advance(&member, from: next, owned: owned, shard.topics)
         case .unreleased:
             advance(&member, from: before.epoch, owned: owned, shard.topics)
         }

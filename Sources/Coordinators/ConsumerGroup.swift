@@ -32,8 +32,10 @@ struct ConsumerGroup: Sendable {
     private(set) var owners: [TopicID: [Int32: ExactString]] = [:]
     /// How many members subscribe to a topic by its name.
     private(set) var subscribers: [ExactString: Int] = [:]
-    /// How many members subscribe by a pattern.
-    private(set) var patternSubscribers: [ExactString: Int] = [:]
+    /// The patterns by which members subscribe.
+    private(set) var patternSubscribers: [ExactString: PatternUse] = [:]
+    /// Of the programs of all of them.
+    private(set) var patternInstructions = 0
     /// What patterns stand for, of those that were looked up.
     private(set) var patterns: [ExactString: ResolvedPattern] = [:]
     /// Members that speak the classic protocol.
@@ -68,6 +70,12 @@ struct ConsumerGroup: Sendable {
     /// Monotonic; when patterns were last looked up.
     var resolvedAtMs: Int64?
 
+    struct PatternUse: Equatable, Sendable {
+        var members = 0
+        /// 0: it is no pattern; somebody else has let it in.
+        var instructions: Int
+    }
+
     /// What a pattern stood for.
     struct ResolvedPattern: Equatable, Sendable {
         /// In order.
@@ -81,9 +89,13 @@ struct ConsumerGroup: Sendable {
         var recordBytes: Int { topics.reduce(48) { $0 + 3 + $1.text.utf8.count } }
     }
 
-    /// Work that was given away. The answer to an older piece is not taken.
+    /// Work that was given away, and again where nothing came of it for long. What comes first is taken, also of an older piece: work
+    /// that takes longer than `patienceMs` would never end otherwise.
     struct PendingWork: Equatable, Sendable {
+        /// Of the piece that was given away last.
         private(set) var number: UInt64 = 0
+        /// Pieces up to this one are not taken any more: they are of an earlier state, or of an earlier group of this name.
+        private var ended: UInt64 = 0
         /// Monotonic; `nil`: nothing is being made.
         private var sinceMs: Int64?
 
@@ -94,14 +106,18 @@ struct ConsumerGroup: Sendable {
 
         var isAwaited: Bool { sinceMs != nil }
 
-        mutating func begin(_ nowMs: Int64) {
-            number += 1
+        /// `number`: higher than that of every piece before, of any group of the shard.
+        mutating func begin(_ number: UInt64, _ nowMs: Int64) {
+            if sinceMs == nil { ended = number - 1 }
+            self.number = number
             sinceMs = nowMs
         }
 
-        /// Takes the piece of this number back; false: it is not awaited.
+        /// Takes a piece back, and ends all that were given away until now: they are of the state before this one; false: it has
+        /// ended.
         mutating func end(_ number: UInt64) -> Bool {
-            guard sinceMs != nil, number == self.number else { return false }
+            guard sinceMs != nil, number > ended, number <= self.number else { return false }
+            ended = self.number
             sinceMs = nil
             return true
         }
@@ -145,9 +161,9 @@ struct ConsumerGroup: Sendable {
             for name in old?.topicNames ?? [] { countSubscriber(name, -1) }
             for name in member.topicNames { countSubscriber(name, 1) }
         }
-        if old?.pattern != member.pattern {
-            countPattern(old?.pattern, -1)
-            countPattern(member.pattern, 1)
+        if old?.patternKey != member.patternKey {
+            if let old { countPattern(of: old, -1) }
+            countPattern(of: member, 1)
         }
         if old?.assigned != member.assigned || old?.pendingRevocation != member.pendingRevocation {
             if let old { release(old) }
@@ -163,7 +179,7 @@ struct ConsumerGroup: Sendable {
         forget(member)
         release(member)
         for name in member.topicNames { countSubscriber(name, -1) }
-        countPattern(member.pattern, -1)
+        countPattern(of: member, -1)
         return member
     }
 
@@ -209,16 +225,23 @@ struct ConsumerGroup: Sendable {
         subscribers[name] = count == 0 ? nil : count
     }
 
-    private mutating func countPattern(_ pattern: String?, _ amount: Int) {
-        guard let pattern = pattern.map({ ExactString($0) }) else { return }
-        let count = patternSubscribers[pattern, default: 0] + amount
-        patternSubscribers[pattern] = count == 0 ? nil : count
+    private mutating func countPattern(of member: ConsumerMember, _ amount: Int) {
+        guard let pattern = member.patternKey else { return }
+        var use = patternSubscribers[pattern] ?? PatternUse(instructions: member.patternInstructions)
+        if use.members == 0 { patternInstructions += use.instructions }
+        use.members += amount
+        if use.members == 0 { patternInstructions -= use.instructions }
+        patternSubscribers[pattern] = use.members == 0 ? nil : use
     }
 
     mutating func setTarget(_ target: PartitionLists, of key: ExactString) {
-        guard var member = members[key] else { return }
-        member.target = target
-        put(member)
+        guard let index = members.index(forKey: key) else { return }
+        // In place, with what of the sums depends on it: an assignment may be one of many members.
+        let old = members.values[index].target
+        members.values[index].target = target
+        memberBytes += ConsumerMember.memoryBytes(of: target) - ConsumerMember.memoryBytes(of: old)
+        memberRecordBytes += ConsumerMember.recordBytes(of: target) - ConsumerMember.recordBytes(of: old)
+        describedTopics += target.count - old.count
     }
 
     /// Starts or moves a member's timers, which count nowhere.
@@ -247,12 +270,11 @@ struct ConsumerGroup: Sendable {
     // MARK: Topics
 
     /// The topics that a member subscribes to, each once.
-    func topics(of member: ConsumerMember) -> [ExactString] {
-        guard let found = member.pattern.flatMap({ patterns[$0]?.topics }), !found.isEmpty else {
-            return member.topicNames
-        }
-        if member.topicNames.isEmpty { return found }
-        return Array(Set(member.topicNames).union(found))
+    static func topics(
+        _ names: [ExactString], _ pattern: ExactString?, _ patterns: [ExactString: ResolvedPattern]
+    ) -> [ExactString] {
+        guard let found = pattern.flatMap({ patterns[$0]?.topics }), !found.isEmpty else { return names }
+        return names.isEmpty ? found : Array(Set(names).union(found))
     }
 
     func subscribes(_ member: ConsumerMember, to name: String) -> Bool {

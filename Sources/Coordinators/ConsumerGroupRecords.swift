@@ -233,6 +233,7 @@ extension ConsumerGroup {
         (member.clientID, member.clientHost) = (value.clientID, value.clientHost)
         member.topicNames = Set(value.subscribedTopicNames.lazy.map { ExactString($0) }).sorted()
         member.pattern = value.subscribedTopicRegex.flatMap { $0.isEmpty ? nil : $0 }
+        member.patternInstructions = member.patternKey.map(instructions) ?? 0
         (member.rebalanceTimeoutMs, member.assignor) = (value.rebalanceTimeoutMs, value.serverAssignor)
         member.classic = value.classicMemberMetadata
         put(member)
@@ -262,6 +263,11 @@ extension ConsumerGroup {
         member.assigned = epochs(value.assignedPartitions)
         member.pendingRevocation = epochs(value.partitionsPendingRevocation)
         put(member)
+    }
+
+    /// Of a pattern that was let in once; 0 for one of somebody more generous, which stands for nothing.
+    private func instructions(of pattern: ExactString) -> Int {
+        patternSubscribers[pattern]?.instructions ?? (try? TopicPattern(pattern.text))?.instructionCount ?? 0
     }
 
     /// All records that the group has.

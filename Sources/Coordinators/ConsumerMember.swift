@@ -30,6 +30,8 @@ struct ConsumerMember: Equatable, Sendable {
     var topicNames: [ExactString] = []
     /// `nil`: it subscribes by names alone.
     var pattern: String?
+    /// Of the pattern's program; 0: there is none.
+    var patternInstructions = 0
     /// The assignor that it asks for.
     var assignor: String?
     /// What it said in JoinGroup; `nil`: it speaks the consumer protocol.
@@ -56,6 +58,8 @@ struct ConsumerMember: Equatable, Sendable {
 
     var key: ExactString { ExactString(memberID) }
 
+    var patternKey: ExactString? { pattern.map { ExactString($0) } }
+
     /// A static member's epoch between its leaving and its coming back.
     static let leftEpoch: Int32 = -2
 
@@ -78,10 +82,13 @@ struct ConsumerMember: Equatable, Sendable {
     var memoryBytes: Int {
         Self.emptyBytes + 2 * textBytes + Self.topicBytes * topicCount + Self.partitionBytes * partitionCount
     }
-    var recordBytes: Int { 3 * (64 + memberID.utf8.count) + textBytes + 24 * topicCount + 8 * partitionCount }
+    var recordBytes: Int {
+        3 * (64 + memberID.utf8.count) + textBytes + Self.recordTopicBytes * topicCount
+            + Self.recordPartitionBytes * partitionCount
+    }
 
     /// Bytes that a record of what the member reads takes at most besides its partitions, in a batch.
-    func fixedRecordBytes(in groupID: String) -> Int {
+    static func fixedRecordBytes(of memberID: String, in groupID: String) -> Int {
         128 + memberID.utf8.count + groupID.utf8.count + CoordinatorRecord.overhead + CoordinatorRecord.batchHeader
     }
 
@@ -96,16 +103,26 @@ struct ConsumerMember: Equatable, Sendable {
     /// Bytes of memory of a partition, in a member and in the table of owners.
     static let partitionBytes = 48
 
+    private static let recordTopicBytes = 24
+    private static let recordPartitionBytes = 8
+
+    static func recordBytes(of target: PartitionLists) -> Int {
+        target.values.reduce(recordTopicBytes * target.count) { $0 + recordPartitionBytes * $1.count }
+    }
+
     static func memoryBytes(of target: PartitionLists) -> Int {
         target.values.reduce(topicBytes * target.count) { $0 + partitionBytes * $1.count }
     }
 
     /// Whether both say the same in their records of who they are.
     func isSameMetadata(as other: ConsumerMember) -> Bool {
-        instanceID == other.instanceID && rackID == other.rackID && clientID == other.clientID
-            && clientHost == other.clientHost && rebalanceTimeoutMs == other.rebalanceTimeoutMs
-            && topicNames == other.topicNames && pattern == other.pattern && assignor == other.assignor
-            && classic == other.classic
+        func isExactly(_ one: String?, _ other: String?) -> Bool {
+            one.map { ExactString($0) } == other.map { ExactString($0) }
+        }
+        return isExactly(instanceID, other.instanceID) && isExactly(rackID, other.rackID)
+            && isExactly(clientID, other.clientID) && isExactly(clientHost, other.clientHost)
+            && rebalanceTimeoutMs == other.rebalanceTimeoutMs && topicNames == other.topicNames
+            && isExactly(pattern, other.pattern) && isExactly(assignor, other.assignor) && classic == other.classic
     }
 
     /// Whether both read the same, as their records have it.
@@ -117,6 +134,8 @@ struct ConsumerMember: Equatable, Sendable {
 
     /// Whether it may read the same partitions as `other`, whatever their epochs.
     func readsSame(as other: ConsumerMember) -> Bool {
+        // Mostly they are one table.
+        if assigned == other.assigned { return true }
         guard assigned.count == other.assigned.count else { return false }
         return assigned.allSatisfy { topic, partitions in
             guard let others = other.assigned[topic], others.count == partitions.count else { return false }

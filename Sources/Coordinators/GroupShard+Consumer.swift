@@ -70,12 +70,6 @@ extension GroupShard {
         try require(
             owned <= ConsumerGroup.maxMemberPartitions,
             "A member owns at most \(ConsumerGroup.maxMemberPartitions) partitions.")
-        if let pattern = request.subscribedTopicRegex, !pattern.isEmpty {
-            do throws(TopicPattern.SyntaxError) { _ = try TopicPattern(pattern) } catch {
-                throw GroupRefusal(
-                    .invalidRegularExpression, "SubscribedTopicRegex is not valid: \(error.problem).")
-            }
-        }
     }
 
     private mutating func heartbeat(
@@ -91,7 +85,8 @@ extension GroupShard {
             let isConsumer = shard.groups[groupID]?.consumer != nil
             let before = isConsumer ? nil : shard.groups[groupID]
             // An upgrade has said and written things before its member may be refused.
-            let context = !isConsumer && before?.state != .empty ? shard.context : nil
+            let isUpgrade = before.map { $0.state != .empty } ?? false
+            let context = isUpgrade ? shard.context : nil
             do throws(GroupRefusal) {
                 try shard.becomeConsumer(groupID)
                 let response =
@@ -99,6 +94,8 @@ extension GroupShard {
                     ? try shard.groups[groupID]!.consumer!.leave(request, &shard.context)
                     : try shard.groups[groupID]!.consumer!.heartbeat(request, requestContext, &shard.context)
                 if request.memberEpoch < 0 { shard.groups[groupID]!.downgradeIfClassic(&shard.context) }
+                // Not before its member is let in: a refusal writes nothing.
+                if !isUpgrade, before?.recorded != nil { shard.context.write(.group(groupID: groupID, nil)) }
                 return .success(response)
             } catch {
                 // What was made for it goes with it.
@@ -122,7 +119,6 @@ extension GroupShard {
         var group = ClassicGroup(offsetsOf: before, groupID)
         group.consumer = ConsumerGroup(groupID: groupID)
         groups[groupID] = group
-        if before.recorded != nil { context.write(.group(groupID: groupID, nil)) }
     }
 
     // MARK: Work

@@ -251,6 +251,7 @@ public struct GroupShard: Sendable {
         trial.context.footprint = trial.groups[groupID]?.footprint ?? Footprint()
         trial.context.memoryElsewhere = context.memoryElsewhere + memoryBytes - trial.memoryBytes
         trial.context.maxBatchBytes = context.maxBatchBytes
+        trial.context.workNumber = context.workNumber
         if let group = trial.groups[groupID] { trial.context.takeParked(of: group) }
         return trial
     }

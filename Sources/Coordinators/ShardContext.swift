@@ -25,6 +25,8 @@ struct ShardContext: Sendable {
     var memoryElsewhere = 0
     var memberIDs: MemberIDSource
     var timers = DeadlineQueue()
+    /// Pieces of work so far that were given away; see `ConsumerGroup.PendingWork`.
+    var workNumber: UInt64 = 0
     private(set) var parked: [WaiterID: ParkedPlace] = [:]
     /// Whom the event that is handled, or the last one, has parked.
     private(set) var parkedNow: [WaiterID] = []
@@ -54,6 +56,12 @@ struct ShardContext: Sendable {
     mutating func reply(_ waiter: WaiterID, _ reply: GroupReply) { actions.reply(waiter, reply) }
 
     mutating func write(_ record: GroupRecord) { actions.records.append(record.encoded) }
+
+    /// Returns the number of the next piece of work.
+    mutating func nextWorkNumber() -> UInt64 {
+        workNumber += 1
+        return workNumber
+    }
 
     mutating func park(_ waiter: WaiterID, groupID: String, memberID: String) {
         let before = parked.updateValue(ParkedPlace(groupID: groupID, memberID: memberID), forKey: waiter)

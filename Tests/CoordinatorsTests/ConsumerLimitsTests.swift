@@ -54,7 +54,214 @@ import Testing
         #expect(driver.shard.memoryBytes == driver.shard.groups.values.reduce(0) { $0 + $1.memoryBytes })
     }
 
+    /// One that takes longer than the broker's patience would never end otherwise.
+    @Test func aLookUpThatTakesLongIsTaken() {
+        let driver = ShardDriver(topics: FakeTopics(["a": 1]))
+        let member = FakeConsumer(driver, "m", topics: [], pattern: "a")
+        member.step()
+        let slow = driver.shard.patternWork(of: "g")!
+        driver.pass(31_000)
+        member.step()
+        #expect(driver.work == [.patterns(groupID: "g"), .patterns(groupID: "g")])
+        driver.run { $0.patternsFound(slow.run { _ in true }, now: $1) }
+        let found = driver.shard.groups["g"]!.consumer!
+        #expect(found.patterns["a"]?.topics == ["a"])
+        // The other is of the state before that.
+        #expect(driver.shard.patternWork(of: "g") == nil)
+        driver.doWork()
+        #expect(driver.shard.groups["g"]!.consumer!.patterns == found.patterns)
+    }
+
+    @Test func aNewPatternWaitsForItsTurn() {
+        let driver = ShardDriver(topics: FakeTopics(["a": 1, "b": 1]))
+        driver.joinConsumer("m", topics: nil, pattern: "a")
+        driver.doWork()
+        driver.joinConsumer("n", topics: nil, pattern: "b")
+        #expect(driver.work.isEmpty)
+        driver.pass(ConsumerGroup.patternIntervalMs)
+        driver.joinConsumer("n", topics: nil, pattern: "b")
+        #expect(driver.work == [.patterns(groupID: "g")])
+    }
+
+    @Test func patternsOfAGroupAreBoundedTogether() {
+        let driver = ShardDriver(topics: FakeTopics(["a": 1]))
+        // Each has an instruction for each repeat, and one for its end.
+        let count = ConsumerGroup.maxPatternInstructions / 1_000
+        for number in 0..<count {
+            let joined = driver.joinConsumer("m\(number)", topics: nil, pattern: "[\(number)a]{999}")
+            #expect(joined.code == .none)
+        }
+        let consumer = driver.shard.groups["g"]!.consumer!
+        #expect(consumer.patternInstructions == 1_000 * count)
+        let records = driver.recordCount
+        let refused = driver.joinConsumer("n", topics: nil, pattern: "a")
+        #expect(refused.code == .groupMaxSizeReached)
+        #expect(refused.errorMessage?.contains("\(ConsumerGroup.maxPatternInstructions)") == true)
+        #expect(driver.recordCount == records)
+        #expect(driver.joinConsumer("n", topics: nil, pattern: "[0a]{999}").code == .none)
+        #expect(driver.restarted().shard.groups["g"]!.consumer!.patternInstructions == 1_000 * count)
+        for id in ["m0", "n"] { driver.beat(id, -1) }
+        #expect(driver.shard.groups["g"]!.consumer!.patternInstructions == 1_000 * (count - 1))
+        #expect(driver.joinConsumer("n", topics: nil, pattern: "a").code == .none)
+    }
+
+    /// A log of somebody else may have patterns that are none here.
+    @Test func aRecordedPatternThatIsNoneStandsForNothing() {
+        var member = ConsumerMember(memberID: "m")
+        (member.epoch, member.pattern, member.rebalanceTimeoutMs) = (2, "(?=a)", 60_000)
+        (member.clientID, member.clientHost) = ("client", "/127.0.0.1")
+        let driver = ShardDriver(
+            topics: FakeTopics(["a": 1]),
+            replaying: [
+                entry(.consumerMember(groupID: "g", member)), entry(.consumerEpoch(groupID: "g", epoch: 2, hash: 0)),
+                entry(.consumerTargetEpoch(groupID: "g", epoch: 2, timestampMs: 0)),
+                entry(.consumerCurrent(groupID: "g", member)),
+            ])
+        #expect(driver.beat("m", 2).code == .none)
+        driver.doWork()
+        #expect(driver.shard.groups["g"]!.consumer!.patterns["(?=a)"]?.topics == [])
+        #expect(!driver.shard.groups["g"]!.isSubscribed(to: "a"))
+        // It is not looked up anew with each heartbeat.
+        driver.pass(ConsumerGroup.patternIntervalMs + 1_000)
+        #expect(driver.beat("m", 2).code == .none)
+        #expect(driver.work.isEmpty)
+        // Whoever names it hears what it is, the member that has it as well.
+        #expect(driver.joinConsumer("m", topics: nil, pattern: "(?=a)").code == .invalidRegularExpression)
+        #expect(driver.joinConsumer("n", topics: nil, pattern: "(?=a)").code == .invalidRegularExpression)
+    }
+
+    // MARK: Heartbeats
+
+    @Test func aQuietHeartbeatWritesNothing() {
+        let driver = ShardDriver(topics: FakeTopics(["t": 4, "u": 1]))
+        let member = FakeConsumer(driver, "m", pattern: "u")
+        for _ in 0..<4 {
+            member.step()
+            driver.doWork()
+            driver.pass(1_000)
+        }
+        let (records, members) = (driver.recordCount, driver.shard.groups["g"]!.consumer!.members["m"]!)
+        #expect(members.partitionCount == 10)
+        member.step()
+        #expect(driver.recordCount == records)
+        // What differs in a canonical form alone is another text.
+        driver.beat("m", member.epoch, clientID: "caf\u{e9}")
+        driver.beat("m", member.epoch, clientID: "cafe\u{301}")
+        #expect(driver.recordCount == records + 2)
+        #expect(
+            driver.restarted().shard.groups["g"]!.consumer!.members["m"]!.clientID.utf8.elementsEqual(
+                "cafe\u{301}".utf8))
+    }
+
+    /// Live and replayed state are the same, whatever is refused.
+    @Test func aRefusedMemberLeavesAnEmptyClassicGroupAsItWas() {
+        let driver = ShardDriver(topics: FakeTopics(["t": 1]))
+        let (id, _) = driver.joinDynamic()
+        driver.pass(driver.settings.initialRebalanceDelayMs)
+        driver.leave([(id, nil)])
+        driver.commit([.init(offset: 7)], member: "", generation: -1, version: 9)
+        let records = driver.recordCount
+        let refused = driver.joinConsumer("m", topics: nil, pattern: "(")
+        #expect(refused.code == .invalidRegularExpression)
+        #expect(driver.recordCount == records)
+        #expect(driver.shard.groups["g"]!.recorded != nil)
+        #expect(driver.shard.groups["g"]!.recorded == driver.restarted().shard.groups["g"]!.recorded)
+        #expect(driver.joinConsumer("m").code == .none)
+        #expect(driver.shard.groups["g"]!.recorded == nil)
+        let restarted = driver.restarted()
+        #expect(restarted.describe().members.map(\.memberID) == ["m"])
+        #expect(restarted.shard.groups["g"]!.recorded == nil)
+        #expect(restarted.fetch().committedOffset == 7)
+    }
+
     // MARK: Assignments
+
+    /// Looking names up is of each member's own, whether there are such topics or not.
+    @Test func manyNamesOfManyMembersAreForAWorker() {
+        let driver = ShardDriver(topics: FakeTopics(["t": 1]))
+        let names = (0..<60).map { "missing-\($0)" }
+        for number in 0..<8 { driver.joinConsumer("m\(number)", topics: names) }
+        driver.pass(1_000)
+        #expect(driver.work.isEmpty)
+        #expect(driver.consumerState() == "Stable" || driver.consumerState() == "Reconciling")
+        driver.joinConsumer("n", topics: names)
+        driver.pass(1_000)
+        #expect(driver.work == [.assignment(groupID: "g")])
+        driver.doWork()
+        #expect(driver.describe().assignmentEpoch == driver.describe().groupEpoch)
+    }
+
+    /// A timer does not look at topics, so that nobody knows how large they are.
+    @Test func anAssignmentOfTopicsThatHaveGrownIsForAWorker() {
+        let driver = ShardDriver(topics: FakeTopics(["t": 1]))
+        driver.joinConsumer("m")
+        driver.joinConsumer("n")
+        driver.topics["t"] = 10_000
+        driver.pass(1_000)
+        #expect(driver.work == [.assignment(groupID: "g")])
+        driver.doWork()
+        #expect(driver.consumerState() != "Assigning")
+    }
+
+    @Test func anAssignmentThatTakesLongIsTaken() {
+        let driver = ShardDriver(topics: FakeTopics(["t": 1_000]))
+        let member = FakeConsumer(driver, "m")
+        member.step()
+        let slow = driver.shard.assignmentWork(of: "g")!
+        driver.pass(31_000)
+        #expect(driver.work == [.assignment(groupID: "g"), .assignment(groupID: "g")])
+        driver.run { $0.assignmentMade(slow.run(), now: $1) }
+        #expect(driver.describe().assignmentEpoch == driver.describe().groupEpoch)
+        member.step()
+        #expect(member.reading["t"]?.count == 1_000)
+    }
+
+    /// A group of the same name that came meanwhile has epochs of its own.
+    @Test func anAssignmentOfAGroupThatIsGoneIsNotTaken() {
+        let driver = ShardDriver(topics: FakeTopics(["t": 1_000]))
+        driver.joinConsumer("m")
+        let old = driver.shard.assignmentWork(of: "g")!
+        driver.beat("m", -1)
+        #expect(driver.deleteGroups(["g"]) == [.none])
+        driver.joinConsumer("n")
+        driver.run { $0.assignmentMade(old.run(), now: $1) }
+        #expect(driver.consumerState() == "Assigning")
+        #expect(driver.describe().members[0].targetAssignment.topicPartitions.isEmpty)
+        driver.doWork()
+        #expect(driver.describe().members[0].targetAssignment.topicPartitions.map(\.partitions.count) == [1_000])
+    }
+
+    /// What is made is of the members that there were, and of a static one for its next process.
+    @Test func aStaticMemberThatCameBackMeanwhileHasItsShare() {
+        let driver = ShardDriver(topics: FakeTopics(["t": 1_000]))
+        driver.joinConsumer("m", instance: "i")
+        let slow = driver.shard.assignmentWork(of: "g")!
+        driver.beat("m", -2) { $0.instanceID = "i" }
+        driver.joinConsumer("n", instance: "i")
+        driver.run { $0.assignmentMade(slow.run(), now: $1) }
+        #expect(driver.describe().members.map(\.memberID) == ["n"])
+        #expect(driver.describe().members[0].targetAssignment.topicPartitions.map(\.partitions.count) == [1_000])
+        #expect(driver.shard.memoryBytes == driver.shard.groups.values.reduce(0) { $0 + $1.memoryBytes })
+        let restarted = driver.restarted().describe()
+        #expect(restarted.members[0].targetAssignment.topicPartitions.map(\.partitions.count) == [1_000])
+    }
+
+    /// Its records have its id, and all that the process before was to read.
+    @Test func aStaticMemberMayNotComeBackUnderAnIDThatNoRecordHolds() {
+        let driver = ShardDriver(topics: FakeTopics(["t": 1_000]))
+        driver.run {
+            $0.maxBatchBytes = 9_000
+            _ = $1
+            return GroupActions()
+        }
+        driver.joinConsumer("m", instance: "i")
+        driver.doWork()
+        driver.beat("m", -2) { $0.instanceID = "i" }
+        let id = String(repeating: "n", count: 4_000)
+        #expect(driver.joinConsumer(id, instance: "i").code == .invalidRequest)
+        #expect(driver.joinConsumer("n", instance: "i").code == .none)
+        #expect(bytes(driver).max()! <= 9_000)
+    }
 
     @Test func anAssignmentIsNotTakenWithoutMemoryAndTriedAgain() {
         var settings = GroupSettings()
