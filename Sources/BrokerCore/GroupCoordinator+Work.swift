@@ -7,31 +7,78 @@ import LogStorage
 /// partitions, and look-ups of the topics that patterns stand for. What does not come about is asked for again
 /// (`GroupActions.work`).
 extension GroupCoordinator {
-    /// Look-ups of patterns: one at a time, as each may keep a processor for a while.
+    typealias PatternRequest = (groupID: String, isVisible: @Sendable (String) -> Bool)
+
+    /// Look-ups of patterns, one at a time of those that are soon done and one of the others: each of these may keep a processor for a
+    /// while, and whoever asks for many would have all groups wait.
+    struct PatternQueues {
+        private var quick = PatternQueue()
+        private var slow = PatternQueue()
+
+        subscript(isSlow isSlow: Bool) -> PatternQueue {
+            get { isSlow ? slow : quick }
+            _modify {
+                if isSlow { yield &slow } else { yield &quick }
+            }
+        }
+    }
+
     struct PatternQueue {
-        var waiting = FIFO<(groupID: String, isVisible: @Sendable (String) -> Bool)>()
-        var isBusy = false
+        private var waiting = FIFO<PatternRequest>()
+        private(set) var isBusy = false
         /// More are forgotten, and asked for again.
         static let maxWaiting = 10_000
+
+        /// Gives whether a worker has to begin.
+        mutating func add(_ request: PatternRequest) -> Bool {
+            if waiting.count < Self.maxWaiting { waiting.append(request) }
+            defer { isBusy = true }
+            return !isBusy
+        }
+
+        mutating func take() -> PatternRequest? {
+            guard let next = waiting.first else { return nil }
+            waiting.removeFirst()
+            return next
+        }
+
+        /// Gives whether there are others.
+        mutating func end() -> Bool {
+            isBusy = !waiting.isEmpty
+            return isBusy
+        }
+
+        /// No worker takes them now: the next request has them begin.
+        mutating func stop() { isBusy = false }
     }
 
     func begin(_ work: [GroupWork], isVisible: (@Sendable (String) -> Bool)?) {
         for piece in work {
             switch piece {
             case .assignment(let groupID): broker.workers.submit { [self] in assign(groupID) }
-            case .patterns(let groupID):
+            case .patterns(let groupID, let isSlow):
                 // Nobody's rights are all rights; who has some asks again.
                 guard let isVisible else { continue }
-                let isBusy = patternQueue.withLock { queue in
-                    if queue.waiting.count < PatternQueue.maxWaiting { queue.waiting.append((groupID, isVisible)) }
-                    defer { queue.isBusy = true }
-                    return queue.isBusy
-                }
-                if !isBusy, !broker.workers.submit({ [self] in lookUpPatterns() }) {
-                    patternQueue.withLock { $0.isBusy = false }
-                }
+                if patternQueues.withLock({ $0[isSlow: isSlow].add((groupID, isVisible)) }) { beginLookUp(isSlow) }
             }
         }
+    }
+
+    /// One piece of the workers' for each look-up: what else they have to do comes between.
+    private func beginLookUp(_ isSlow: Bool) {
+        if broker.workers.submit({ [self] in lookUpPatterns(isSlow) }) { return }
+        patternQueues.withLock { $0[isSlow: isSlow].stop() }
+    }
+
+    private func lookUpPatterns(_ isSlow: Bool) {
+        if let next = patternQueues.withLock({ $0[isSlow: isSlow].take() }),
+            let work = read(group: next.groupID, { $0.patternWork(of: next.groupID) }).answer
+        {
+            let found = work.run(isVisible: next.isVisible)
+            perform(group: next.groupID) { machine, now in machine.patternsFound(found, now: now) }
+            broker.store.kick()
+        }
+        if patternQueues.withLock({ $0[isSlow: isSlow].end() }) { beginLookUp(isSlow) }
     }
 
     private func assign(_ groupID: String) {
@@ -39,19 +86,6 @@ extension GroupCoordinator {
         let made = work.run()
         perform(group: groupID) { machine, now in machine.assignmentMade(made, now: now) }
         broker.store.kick()
-    }
-
-    private func lookUpPatterns() {
-        while let next = patternQueue.withLock({ queue -> (groupID: String, isVisible: @Sendable (String) -> Bool)? in
-            let next = queue.waiting.first
-            if next == nil { queue.isBusy = false } else { queue.waiting.removeFirst() }
-            return next
-        }) {
-            guard let work = read(group: next.groupID, { $0.patternWork(of: next.groupID) }).answer else { continue }
-            let found = work.run(isVisible: next.isVisible)
-            perform(group: next.groupID) { machine, now in machine.patternsFound(found, now: now) }
-            broker.store.kick()
-        }
     }
 
     /// The topics that there are, as groups see them.

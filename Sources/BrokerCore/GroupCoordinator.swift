@@ -71,7 +71,7 @@ public final class GroupCoordinator: Sendable {
     /// A log below this size, in bytes, is not worth rewriting.
     let rewriteFloor: Int64
     let wiring = Lock<Wiring?>(nil)
-    let patternQueue = Lock(PatternQueue())
+    let patternQueues = Lock(PatternQueues())
     let signal = Signal()
     /// Monotonic milliseconds at which the timer thread wakes by itself.
     private let wakeAtMs = Atomic<Int64>(.max)

@@ -15,8 +15,11 @@ extension ConsumerGroup {
         guard isOther && since >= Self.patternIntervalMs || since >= Int64(shard.settings.consumerPatternRefreshMs)
         else { return }
         resolving.begin(shard.nextWorkNumber(), now.monotonicMs)
-        shard.actions.work.append(.patterns(groupID: groupID))
+        shard.actions.work.append(.patterns(groupID: groupID, isSlow: patternInstructions > Self.quickInstructions))
     }
+
+    /// Instructions of a group's patterns whose look-up is soon done: ordinary ones have some dozens each.
+    static let quickInstructions = 1_000
 
     /// The least between two look-ups of a group's patterns, also where one of them is new.
     static let patternIntervalMs: Int64 = 10_000

@@ -94,6 +94,7 @@ public struct GroupActions: Equatable, Sendable {
 public enum GroupWork: Equatable, Sendable {
     /// A target assignment: `GroupShard.assignmentWork` gives what is to be done, `assignmentMade` takes what came of it.
     case assignment(groupID: String)
-    /// A look-up of the topics that patterns stand for: `patternWork` and `patternsFound`.
-    case patterns(groupID: String)
+    /// A look-up of the topics that patterns stand for: `patternWork` and `patternsFound`. `isSlow`: it may take a while, and others
+    /// are not to wait for it.
+    case patterns(groupID: String, isSlow: Bool)
 }

@@ -62,7 +62,7 @@ import Testing
         let slow = driver.shard.patternWork(of: "g")!
         driver.pass(31_000)
         member.step()
-        #expect(driver.work == [.patterns(groupID: "g"), .patterns(groupID: "g")])
+        #expect(driver.work == [.patterns(groupID: "g", isSlow: false), .patterns(groupID: "g", isSlow: false)])
         driver.run { $0.patternsFound(slow.run { _ in true }, now: $1) }
         let found = driver.shard.groups["g"]!.consumer!
         #expect(found.patterns["a"]?.topics == ["a"])
@@ -80,7 +80,7 @@ import Testing
         #expect(driver.work.isEmpty)
         driver.pass(ConsumerGroup.patternIntervalMs)
         driver.joinConsumer("n", topics: nil, pattern: "b")
-        #expect(driver.work == [.patterns(groupID: "g")])
+        #expect(driver.work == [.patterns(groupID: "g", isSlow: false)])
     }
 
     @Test func patternsOfAGroupAreBoundedTogether() {

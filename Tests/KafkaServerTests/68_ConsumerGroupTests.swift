@@ -1,5 +1,6 @@
 import BrokerCore
 import BrokerTestKit
+import ByteBuffers
 import Coordinators
 import KafkaModel
 import KafkaWire
@@ -29,6 +30,11 @@ import Testing
         let groups = try client.call(request).groups
         #expect(groups.count == 1)
         return groups[0]
+    }
+
+    /// Of the epoch alone nothing follows: it rises as well when a silent member has gone.
+    private func isToRead(_ topic: String, _ group: ConsumerGroupDescribeResponse.DescribedGroup) -> Bool {
+        group.members.first?.targetAssignment.topicPartitions.map(\.topicName) == [topic]
     }
 
     @Test func aMemberJoinsReadsCommitsAndLeaves() throws {
@@ -120,11 +126,37 @@ import Testing
         broker.broker.groups.perform(group: request.groupID) { shard, now in
             shard.consumerGroupHeartbeat(request, context: context, waiter: WaiterID(1 << 40), now: now)
         }
-        // Look-ups are made one after the other.
+        // Look-ups of this kind are made one after the other.
         _ = try client.call(joinRequest("m", topics: nil, pattern: "orders"), version: 1)
-        try waitUntil { try describe(client).groupEpoch == 3 }
+        try waitUntil { try isToRead("orders", describe(client)) }
         #expect(
             broker.broker.groups.read(group: "nobodys") { $0.describeConsumerGroup("nobodys").groupEpoch }.answer == 2)
+    }
+
+    @Test func aLookUpThatTakesLongHoldsUpNoOrdinaryOne() throws {
+        let broker = try TestBroker()
+        let client = try broker.client()
+        try client.createTopic("orders", partitions: 1)
+        let (isHeld, release) = (Signal(), Signal())
+        defer { release.raise() }
+        var request = joinRequest("m", topics: nil, pattern: "orders|a{1000}|b{500}")
+        request.groupID = "slow"
+        let context = RequestContext(clientID: "c", clientHost: "/127.0.0.1", apiVersion: 1)
+        let isVisible: @Sendable (String) -> Bool = { _ in
+            isHeld.raise()
+            release.wait()
+            return true
+        }
+        broker.broker.groups.perform(group: request.groupID, isVisible: isVisible) { shard, now in
+            shard.consumerGroupHeartbeat(request, context: context, waiter: WaiterID(1 << 40), now: now)
+        }
+        isHeld.wait()
+        _ = try client.call(joinRequest("m", topics: nil, pattern: "orders"), version: 1)
+        try waitUntil { try isToRead("orders", describe(client)) }
+        release.raise()
+        try waitUntil {
+            isToRead("orders", broker.broker.groups.read(group: "slow") { $0.describeConsumerGroup("slow") }.answer)
+        }
     }
 
     @Test func newPartitionsAndTopicsAreSeen() throws {

@@ -118,7 +118,7 @@ final class ShardDriver {
             case .assignment(let groupID):
                 guard let made = shard.assignmentWork(of: groupID)?.run() else { continue }
                 run { $0.assignmentMade(made, now: $1) }
-            case .patterns(let groupID):
+            case .patterns(let groupID, _):
                 guard let found = shard.patternWork(of: groupID)?.run(isVisible: isVisible) else { continue }
                 run { $0.patternsFound(found, now: $1) }
             }
