@@ -106,6 +106,7 @@ public struct ConfigurationPlace {
 
     public func integer(_ range: ClosedRange<Int64>) -> Int? { number(.integer(range)) }
     public func bytes(_ range: ClosedRange<Int64>) -> Int? { number(.bytes(range)) }
+    public func milliseconds(_ range: ClosedRange<Int64>) -> Int? { number(.duration(.milliseconds, range)) }
     public func seconds(_ range: ClosedRange<Int64>) -> Int? { number(.duration(.seconds, range)) }
 
     public func boolean() -> Bool? {

@@ -8,14 +8,15 @@ import Telemetry
 
 /// The sections of a configuration that may change while the broker runs.
 extension Node {
-    /// Makes the missing topics of `configuration`, and puts its routes in the place of those that there are. Requests that have
-    /// begun end by the old ones. Throws what is wrong; then nothing has changed, but for topics that were made.
+    /// Makes the missing topics and queues of `configuration`, and puts its routes in the place of those that there are. Requests that
+    /// have begun end by the old ones. Throws what is wrong; then nothing has changed, but for topics and queues that were made.
     ///
     /// Blocks for the disk. Of the broker keys none is looked at: they are read at the start.
     public func replaceRoutes(by configuration: Configuration) throws(ConfigurationError) {
         guard let gateway else { return }
         let routes = try GatewayConfiguration(configuration, gateway.options)
         try Self.makeTopics(routes.topics, broker, configuration)
+        try Self.makeQueues(routes.queues, broker, configuration)
         gateway.replaceRoutes(routes)
     }
 
@@ -54,18 +55,68 @@ extension Node {
         }
     }
 
-    /// Changes of topics have a thread of their own.
+    /// Makes the queues that are missing, likewise.
+    static func makeQueues(
+        _ queues: [QueueDeclaration], _ broker: Broker, _ configuration: Configuration
+    ) throws(ConfigurationError) {
+        for queue in queues {
+            if let known = broker.queues.queue(named: queue.name) {
+                tellOfDifferences(queue, known)
+            } else if let reason = make(queue, broker) {
+                throw ConfigurationError(
+                    problems: [
+                        .init(
+                            key: "queues.\(queue.name)", value: nil, source: nil, reason: "it cannot be made: \(reason)",
+                            remedy: "Correct the queue, or what stands in its way")
+                    ], valid: configuration)
+            }
+        }
+    }
+
     private static func make(_ topic: TopicDeclaration, _ broker: Broker) -> TopicRefusal? {
+        let outcome = change(broker) {
+            broker.createTopic(topic.name, partitions: topic.partitions, settings: topic.settings)
+        }
+        switch outcome {
+        case .failure(let refusal)? where refusal.code != .topicAlreadyExists: return refusal
+        case .success?, .failure?: return nil
+        case nil: return TopicRefusal(.kafkaStorageError, tooManyChanges)
+        }
+    }
+
+    private static func make(_ queue: QueueDeclaration, _ broker: Broker) -> String? {
+        let outcome = change(broker) {
+            broker.queues.createQueue(queue.name, queue.settings, partitions: queue.partitions ?? 1, tags: [:])
+        }
+        switch outcome {
+        case .failure(let refusal)?: return refusal.message
+        case .success?: return nil
+        case nil: return tooManyChanges
+        }
+    }
+
+    private static let tooManyChanges = "too many changes of topics are under way"
+
+    /// Changes of topics have a thread of their own. Gives what came of one; nil: too many are under way.
+    private static func change<Outcome: Sendable>(_ broker: Broker, _ make: @escaping @Sendable () -> Outcome) -> Outcome? {
         let done = Signal()
-        let refusal = Lock<TopicRefusal?>(nil)
+        let outcome = Lock<Outcome?>(nil)
         let taken = broker.admin.submit {
-            let made = broker.createTopic(topic.name, partitions: topic.partitions, settings: topic.settings)
-            if case .failure(let reason) = made, reason.code != .topicAlreadyExists { refusal.withLock { $0 = reason } }
+            let made = make()
+            outcome.withLock { $0 = made }
             done.raise()
         }
-        guard taken else { return TopicRefusal(.kafkaStorageError, "too many changes of topics are under way") }
+        guard taken else { return nil }
         done.wait()
-        return refusal.withLock { $0 }
+        return outcome.withLock { $0 }
+    }
+
+    private static func tellOfDifferences(_ declared: QueueDeclaration, _ queue: QueueDescription) {
+        for difference in declared.differences(from: queue) {
+            Log.warning(
+                "a queue is otherwise than the configuration says", "queue", declared.name, "key", difference.key, "has",
+                difference.has, "declared", difference.declared)
+        }
     }
 
     private static func tellOfDifferences(_ declared: TopicDeclaration, _ topic: Topic) {

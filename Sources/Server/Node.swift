@@ -111,6 +111,7 @@ public struct Node: Sendable {
         broker.start()
         do {
             try makeTopics(options.routes.topics, broker, configuration)
+            try makeQueues(options.routes.queues, broker, configuration)
             gateway?.load()
             let kafkaAddresses = try listeners.listen(group, kafka, passwords, tokens)
             let httpAddresses = try gateway.map { try listeners.listen(group, $0) } ?? []

@@ -248,7 +248,7 @@ import Testing
         ("routes:\n  - {id: other, enabled: false}", "there is no route other by itself"),
         ("topics: {a: {partitions: 0}}", "topics.a.partitions=0"),
         ("topics: {a: {retention: soon}}", "topics.a.retention=soon"),
-        ("topics: {a: {retension: 1}}", "did you mean retention?"), ("queues: {}", "nothing reads this section yet"),
+        ("topics: {a: {retension: 1}}", "did you mean retention?"), ("alarms: {}", "nothing reads this section yet"),
     ])
     func whatIsWrongIsToldWithItsPlace(yaml: String, expected: String) throws {
         do {

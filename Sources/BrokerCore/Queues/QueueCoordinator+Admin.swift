@@ -9,7 +9,7 @@ import Telemetry
 /// Queues made, changed and removed. What changes something waits for the metadata: on `Broker.admin`.
 extension QueueCoordinator {
     /// Bytes of a queue's name at most: its topic's has `q.` before, and 249.
-    static let maxNameBytes = 200
+    public static let maxNameBytes = 200
     /// What one batch of a queue's topic takes: the largest message, with its headers.
     static let maxBatchBytes = (1 << 20) + (256 << 10)
 
@@ -17,7 +17,7 @@ extension QueueCoordinator {
         _ name: String, _ settings: QueueSettings, partitions: Int32 = 1, tags: [String: String] = [:]
     ) -> Result<QueueDescription, QueueRefusal> {
         do throws(QueueRefusal) {
-            try check(name)
+            if let problem = Self.problem(ofName: name) { throw QueueRefusal(.invalidName, problem) }
             try check(settings, tags, of: name)
             if let existing = try? find(name) {
                 guard existing.queue.settings == settings else {
@@ -146,7 +146,8 @@ extension QueueCoordinator {
 
     // MARK: Checks
 
-    private func check(_ name: String) throws(QueueRefusal) {
+    /// Why a queue cannot have that name; nil: it can.
+    public static func problem(ofName name: String) -> String? {
         let isKnown = name.utf8.allSatisfy { byte in
             switch byte {
             case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
@@ -155,10 +156,8 @@ extension QueueCoordinator {
             default: false
             }
         }
-        guard isKnown, (1...Self.maxNameBytes).contains(name.utf8.count) else {
-            throw QueueRefusal(
-                .invalidName, "the name of a queue has 1 to \(Self.maxNameBytes) letters, digits, '.', '_' and '-'")
-        }
+        return isKnown && (1...maxNameBytes).contains(name.utf8.count)
+            ? nil : "the name of a queue has 1 to \(maxNameBytes) letters, digits, '.', '_' and '-'"
     }
 
     private func check(

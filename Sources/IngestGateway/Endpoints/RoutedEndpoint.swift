@@ -3,6 +3,7 @@ import ByteBuffers
 import HTTPWire
 import KafkaModel
 import LogStorage
+import QueueLedger
 import Security
 import Telemetry
 
@@ -70,11 +71,25 @@ extension GatewayLoop {
             case .success(let text): source = text
             }
         }
+        if let problem = queueProblem(plan) { return refuseEvents(problem) }
         switch topicForAppend(routeRow.pointee.topic) {
         case .unready(let work): return .suspended(.work(work))
         case .refused(let problem): return refuseEvents(problem)
         case .found(let topic): return append(to: topic, source, of: body, format, request, plan)
         }
+    }
+
+    /// Why the route's queue takes no messages; nil: it does, or the events are none.
+    private func queueProblem(_ plan: IngestPlan) -> Problem? {
+        routed.messageLimit = .max
+        guard let name = plan.queue else { return nil }
+        guard let queue = broker.queues.queue(named: name) else {
+            return Problem(.queueNotFound, "There is no queue \(name).")
+        }
+        routed.messageLimit = queue.settings.maxMessageBytes
+        // Its messages have de-duplication ids, and partitions by its own rule.
+        return queue.settings.order == .fifo
+            ? Problem(.queueRefused, "The queue \(name) is a FIFO queue, whose messages come by its own address.") : nil
     }
 
     private func append(
@@ -101,7 +116,7 @@ extension GatewayLoop {
         let longestKey = routed.keys.lazy.map { $0?.count ?? 0 }.max() ?? 0
         switch longestEvent(keyBytes: longestKey, maxBatchBytes: settings.maxBatchBytes) {
         case .failure(let problem): return refuseEvents(problem)
-        case .success(let bytes): rejectOversized(bytes)
+        case .success(let bytes): rejectOversized(min(bytes, routed.messageLimit))
         }
         if haveKeys, let problem = claimEvents(of: topic) { return refuseEvents(problem) }
         if !rejections.isEmpty, window == nil, request.isAtomic || rejections.count == events.count {

@@ -41,6 +41,8 @@ final class RoutedEvents {
     var traceState: String?
     /// The members that events get.
     var members: [Enrichment] = []
+    /// Bytes of an event at most, where its queue has a limit.
+    var messageLimit = Int.max
     /// What was found wrong with events, in bytes.
     var findingBytes = 0
 

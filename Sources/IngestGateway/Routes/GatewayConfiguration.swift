@@ -5,6 +5,8 @@ import KafkaModel
 /// What a configuration says of the gateway's routes and of the topics behind them, checked as a whole.
 public struct GatewayConfiguration: Sendable {
     public let topics: [TopicDeclaration]
+    /// Each behind the one that takes its dead letters.
+    public let queues: [QueueDeclaration]
     let routes: [RouteDefinition]
     let perimeter: Perimeter
     /// Routes that are there without configuration, and shall not be.
@@ -15,6 +17,7 @@ public struct GatewayConfiguration: Sendable {
     /// No word of configuration: the built-in routes alone.
     public init() {
         topics = []
+        queues = []
         routes = []
         switchedOff = []
         sources = [:]
@@ -29,8 +32,10 @@ public struct GatewayConfiguration: Sendable {
         reader.refuseWhatNobodyReads()
         reader.readSecrets()
         reader.readTopics()
+        reader.readQueues()
         reader.readRoutes()
         topics = reader.topics
+        queues = QueueDeclaration.inOrder(reader.queues)
         routes = reader.routes
         switchedOff = reader.switchedOff
         sources = reader.sources
@@ -71,6 +76,7 @@ public struct GatewayConfiguration: Sendable {
         private let configuration: Configuration
         private let options: GatewayOptions
         private(set) var topics: [TopicDeclaration] = []
+        private(set) var queues: [QueueDeclaration] = []
         private(set) var routes: [RouteDefinition] = []
         private(set) var switchedOff: Set<String> = []
         private var secrets = NamedSecrets()
@@ -92,9 +98,7 @@ public struct GatewayConfiguration: Sendable {
 
         /// A promise that nobody keeps would be worse than none.
         func refuseWhatNobodyReads() {
-            for name in ["queues", "alarms"] {
-                place(name)?.refuse("nothing reads this section yet", remedy: "Leave it out")
-            }
+            place("alarms")?.refuse("nothing reads this section yet", remedy: "Leave it out")
             if !configuration.servesHTTP {
                 place("routes")?.refuse("no HTTP is served", remedy: "Leave the section out, or set http.enable")
             }
@@ -107,6 +111,12 @@ public struct GatewayConfiguration: Sendable {
         mutating func readTopics() {
             for (name, place) in place("topics")?.entries() ?? [] {
                 if let topic = TopicDeclaration(name, place) { topics.append(topic) }
+            }
+        }
+
+        mutating func readQueues() {
+            for (name, place) in place("queues")?.entries() ?? [] {
+                if let queue = QueueDeclaration(name, place) { queues.append(queue) }
             }
         }
 
@@ -136,7 +146,7 @@ public struct RouteSummary: Sendable {
     public let id: String
     public let paths: [String]
     public let methods: [String]
-    /// nil: the path says it, or nothing is written.
+    /// nil: the path says it, or nothing is written. Of a queue the topic of its messages.
     public let topic: String?
     /// Requests a second and at once; nil: no limit.
     public let rate: (requests: Int, burst: Int)?

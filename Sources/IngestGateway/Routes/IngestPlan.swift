@@ -13,6 +13,8 @@ final class IngestPlan: Sendable {
     let csv: CSVPlan
     /// nil: a key may stand in `Idempotency-Key`.
     let idempotency: IdempotencyRule?
+    /// The queue whose messages its events are; nil: they are records of a topic alone.
+    let queue: String?
 
     /// Whether the trace of a request is among what is added, and what tracing systems say of it.
     let addsTraceParent: Bool
@@ -24,7 +26,7 @@ final class IngestPlan: Sendable {
     init(
         reply: PlanReply = .list, status: Int = 201, schema: JSONSchema? = nil, key: EventKey = .field,
         headers: [Enrichment] = Enrichment.usual, members: [Enrichment] = [], acknowledgement: Acknowledgement = .disk,
-        csv: CSVPlan = CSVPlan(), idempotency: IdempotencyRule? = nil
+        csv: CSVPlan = CSVPlan(), idempotency: IdempotencyRule? = nil, queue: String? = nil
     ) {
         self.reply = reply
         self.status = status
@@ -35,6 +37,7 @@ final class IngestPlan: Sendable {
         self.acknowledgement = acknowledgement
         self.csv = csv
         self.idempotency = idempotency
+        self.queue = queue
         let sources = (headers + members).map(\.source)
         addsTraceParent = sources.contains(.traceParent)
         addsTraceState = sources.contains(.traceState)

@@ -46,6 +46,7 @@ struct RouteReader {
         let paths = paths()
         guard let first = paths.first else { return nil }
         let reply = reply()
+        let target = target()
         let acknowledgements: KeyValuePairs<String, IngestPlan.Acknowledgement> = ["disk": .disk, "none": .nothing]
         let id = fields["id"]?.text() ?? Self.id(of: first)
         let (authentication, webhook) = authentication(id)
@@ -55,7 +56,7 @@ struct RouteReader {
             key: key(), headers: enrichments(enrich["headers"]) ?? Enrichment.usual,
             members: enrichments(enrich["members"]) ?? [],
             acknowledgement: fields["ack"]?.choice(acknowledgements) ?? .disk, csv: csv(),
-            idempotency: idempotency(webhook))
+            idempotency: idempotency(webhook), queue: target?.queue)
         if plan.acknowledgement == .nothing, plan.status != 202 {
             fields["ack"]?.refuse("the reply would say that the event is stored", remedy: "Write success: 202")
         }
@@ -67,7 +68,7 @@ struct RouteReader {
             authentication: authentication, webhook: webhook,
             maxBodyBytes: fields["max_body"]?.bytes(1...Int64(Int32.max)) ?? maxBodyBytes,
             isBodyLimited: fields["max_body"] != nil, mediaTypes: formats(reply),
-            topic: topic(), rate: rate(), cors: fields["cors"].flatMap { CORSPolicy($0, methods: methods) },
+            topic: target?.topic, rate: rate(), cors: fields["cors"].flatMap { CORSPolicy($0, methods: methods) },
             schemaText: fields["schema"].map { SchemaText.json($0.node, of: id) }, plan: plan)
     }
 
@@ -183,19 +184,31 @@ struct RouteReader {
         return plan
     }
 
-    private func topic() -> String? {
+    /// Where its events go: the topic, which of a queue is that of its messages.
+    private func target() -> (topic: String, queue: String?)? {
         guard let field = fields["to"] else {
-            place.refuse("nothing says where its events go", remedy: "Write to: {topic: NAME}")
+            place.refuse("nothing says where its events go", remedy: "Write to: {topic: NAME} or to: {queue: NAME}")
             return nil
         }
-        var named: ConfigurationPlace? = field
-        if case .mapping = field.node.content {
-            guard let target = field.fields(["topic"]) else { return nil }
-            named = target["topic"]
-            if named == nil { field.refuse("names no topic", remedy: "Write {topic: NAME}") }
+        guard case .mapping = field.node.content else { return topic(field).map { ($0, nil) } }
+        guard let target = field.fields(["topic", "queue"]) else { return nil }
+        switch (target["topic"], target["queue"]) {
+        case (let place?, nil): return topic(place).map { ($0, nil) }
+        case (nil, let place?):
+            guard let name = place.text() else { return nil }
+            if let problem = QueueCoordinator.problem(ofName: name) {
+                place.refuse(problem, remedy: "Choose another name")
+            }
+            return (QueueCoordinator.topicPrefix + name, name)
+        default:
+            field.refuse("names one topic or one queue", remedy: "Write {topic: NAME} or {queue: NAME}")
+            return nil
         }
-        guard let named, let name = named.text() else { return nil }
-        if let problem = TopicName.problem(name) { named.refuse(problem, remedy: "Choose another name") }
+    }
+
+    private func topic(_ place: ConfigurationPlace) -> String? {
+        guard let name = place.text() else { return nil }
+        if let problem = TopicName.problem(name) { place.refuse(problem, remedy: "Choose another name") }
         return name
     }
 
