@@ -20,6 +20,8 @@ public struct TransactionShard: Sendable {
     public private(set) var phase = Phase.unloaded
     let settings: TransactionSettings
     var ids: [ExactString: TransactionMetadata] = [:]
+    /// Ids whose transaction was refused at its first partitions, by a limit of ours: it has not begun, and who was told to abort it may.
+    private var refusedAtBegin: Set<ExactString> = []
     /// Transactions that may time out.
     private(set) var openCount = 0
     private(set) var deadlines = TransactionDeadlines()
@@ -58,6 +60,7 @@ public struct TransactionShard: Sendable {
 
     public mutating func unload() {
         (ids, openCount, deadlines, memoryBytes, textBytes) = ([:], 0, TransactionDeadlines(), 0, 0)
+        refusedAtBegin = []
         phase = .unloaded
     }
 
@@ -93,6 +96,7 @@ public struct TransactionShard: Sendable {
         memoryBytes += (metadata?.memoryBytes(of: id) ?? 0) - (known?.memoryBytes(of: id) ?? 0)
         if (known == nil) != (metadata == nil) { textBytes += id.text.utf8.count * (metadata == nil ? -1 : 1) }
         ids[id] = metadata
+        refusedAtBegin.remove(id)
         noteOpen(id, known, metadata)
     }
 
@@ -228,17 +232,23 @@ public struct TransactionShard: Sendable {
         metadata.lastUpdateMs = now.wallClockMs
         metadata.isVersion2 = isVersion2
         guard metadata.partitionCount <= settings.maxPartitions, hasRoom(for: metadata.memoryBytes(of: id) - before) else {
-            return TransactionOutcome(.policyViolation)
+            return refuse(id, .policyViolation)
         }
         var outcome = TransactionOutcome(ErrorCode.none)
         let record = TransactionMetadata.record(id, metadata)
         let size = record.sizeInBatch + CoordinatorRecord.batchHeader
-        guard size <= settings.maxRecordBytes else { return TransactionOutcome(.policyViolation) }
+        guard size <= settings.maxRecordBytes else { return refuse(id, .policyViolation) }
         // As Kafka answers what its log does not take (MESSAGE_TOO_LARGE).
-        guard size <= maxBatchBytes else { return TransactionOutcome(.unknownServerError) }
+        guard size <= maxBatchBytes else { return refuse(id, .unknownServerError) }
         outcome.records = [record]
         set(metadata, of: id)
         return outcome
+    }
+
+    /// Refuses partitions by a limit, on which clients abort: librdkafka ends the transaction also where these were its first.
+    private mutating func refuse(_ id: ExactString, _ error: ErrorCode) -> TransactionOutcome<ErrorCode> {
+        if ids[id]?.state != .ongoing { refusedAtBegin.insert(id) }
+        return TransactionOutcome(error)
     }
 
     /// Whether a partition is in the producer's transaction: `.none`, or TRANSACTION_ABORTABLE where it is not.
@@ -264,7 +274,7 @@ public struct TransactionShard: Sendable {
 
     // MARK: EndTxn
 
-    /// Ends the transaction of a client of version 1: the epoch stays.
+    /// Ends the transaction of a client of version 1: the epoch stays. One that was refused at its first partitions is aborted by a word.
     public mutating func endTransaction(
         _ id: ExactString, _ producer: ProducerIdentity, isCommit: Bool, now: CoordinatorTime
     ) -> TransactionOutcome<IdentityAnswer> {
@@ -274,6 +284,7 @@ public struct TransactionShard: Sendable {
             return TransactionOutcome(.refused(.invalidProducerIDMapping))
         }
         if metadata.epoch != producer.epoch { return TransactionOutcome(.refused(.producerFenced)) }
+        if !isCommit, refusedAtBegin.contains(id) { return TransactionOutcome(.identity(producer)) }
         switch metadata.state {
         case .ongoing:
             var outcome = TransactionOutcome(IdentityAnswer.identity(producer))

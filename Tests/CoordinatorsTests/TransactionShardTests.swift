@@ -141,6 +141,23 @@ import Testing
         #expect(driver.add(producer, ["t": Set(0..<10)]) == .none)
     }
 
+    /// librdkafka aborts on such a refusal, and takes a refused abort for the producer's end.
+    @Test(arguments: [TransactionState.empty, .completeCommit, .completeAbort])
+    func whatWasRefusedAtItsBeginIsAborted(state: TransactionState) {
+        var settings = TransactionSettings()
+        settings.maxPartitions = 10
+        var (driver, producer) = TransactionDriver.reaching(state, bumping: false, settings)
+        #expect(driver.add(producer, ["t": Set(0..<11)]) == .policyViolation)
+        let before = driver.records.count
+        // Also when the answer was lost, and it is asked again.
+        for _ in 0..<2 { #expect(driver.end(producer, commit: false) == .identity(producer)) }
+        #expect(driver.state == state && driver.records.count == before)
+        #expect(driver.add(producer, ["t": [0]]) == .none)
+        #expect(driver.end(producer, commit: true) == .identity(producer))
+        driver.finish()
+        #expect(driver.end(producer, commit: false) == .refused(.invalidTxnState))
+    }
+
     @Test func whatOneRequestNamesIsOneRecord() {
         var settings = TransactionSettings()
         settings.maxPartitions = 600
@@ -487,8 +504,10 @@ private struct TransactionDriver {
     }
 
     /// A shard whose id is in this state, with its producer as it was when it began.
-    static func reaching(_ state: TransactionState, bumping: Bool) -> (TransactionDriver, ProducerIdentity) {
-        var driver = TransactionDriver()
+    static func reaching(
+        _ state: TransactionState, bumping: Bool, _ settings: TransactionSettings = TransactionSettings()
+    ) -> (TransactionDriver, ProducerIdentity) {
+        var driver = TransactionDriver(settings)
         _ = driver.begin()
         // So that there is an epoch before.
         let producer = driver.begin()
