@@ -60,13 +60,16 @@ import Testing
         let broker: Broker
         let authentication: Authentication
         private let busy: BusyWorkers
+        /// Held to the end: one worker alone makes the checks one after the other, and tells of them in that order.
+        private let others: BusyWorkers
         private let made = Lock<[(UInt32, SaslVerdict)]>([])
         private(set) var taken: [PendingCheck] = []
 
         init(_ broker: Broker) throws {
             self.broker = broker
             authentication = try Authentication(broker)
-            busy = BusyWorkers(broker.workers.threadCount) { broker.workers.submit($0) }
+            others = BusyWorkers(broker.workers.threadCount - 1) { broker.workers.submit($0) }
+            busy = BusyWorkers(1) { broker.workers.submit($0) }
         }
 
         func ask(from address: UInt32, password: String = "pen") -> Bool {
@@ -90,6 +93,7 @@ import Testing
         /// Nobody looks any more: each is told so.
         func end() throws {
             busy.release()
+            others.release()
             broker.workers.stop()
             try broker.stop()
         }
