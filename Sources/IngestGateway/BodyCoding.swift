@@ -75,7 +75,7 @@ enum ZstdFrame {
 
 /// The unpacking of a body that may take longer than a loop should wait: on the broker's workers.
 final class UnpackWork: ExchangeWork, @unchecked Sendable {
-    // SAFETY: `result` and `reserved` are with one thread at a time: with the worker until it calls `done`, then with the loop.
+    // SAFETY: what changes is with one thread at a time: with the worker until it calls `done`, then with the loop.
 
     private let broker: Broker
     private let budget: InflightBudget
@@ -87,9 +87,8 @@ final class UnpackWork: ExchangeWork, @unchecked Sendable {
     private var packed: ByteSlice?
     private var result: Result<ByteSlice, Problem> = .failure(UnpackWork.overloaded)
     private var isTooLong = false
-    /// Bytes of the budget that nobody has taken over yet, and whose they are.
-    private var reserved = 0
-    private var peer: PeerKey?
+    private var reservation: HandedReservation?
+    private let end = WaitEnd()
 
     init(_ coding: BodyCoding, limit: Int, becomesWindows: Bool, _ gateway: Gateway, _ pool: ChunkPool) {
         broker = gateway.broker
@@ -100,31 +99,31 @@ final class UnpackWork: ExchangeWork, @unchecked Sendable {
         self.pool = pool
     }
 
-    deinit {
-        if reserved > 0, let peer { budget.release(reserved, of: peer) }
-    }
-
     func begin(_ exchange: Exchange, for peer: PeerKey, _ done: @escaping @Sendable () -> Void) -> Bool {
         guard let body = exchange.body else { preconditionFailure("nothing to unpack") }
-        self.peer = peer
+        let reservation = HandedReservation(of: exchange, for: peer, budget)
+        self.reservation = reservation
         if becomesWindows { packed = body }
         // What it is unpacked to takes its place, and what is reserved for it.
         return broker.workers.submit { [self] in
-            result = unpack(body.bytes, peer)
+            if end.isCancelled { return }
+            result = unpack(body.bytes, reservation)
             done()
         }
     }
 
-    private func unpack(_ body: UnsafeRawBufferPointer, _ peer: PeerKey) -> Result<ByteSlice, Problem> {
+    func cancel() { end.cancel() }
+
+    private func unpack(
+        _ body: UnsafeRawBufferPointer, _ reservation: HandedReservation
+    ) -> Result<ByteSlice, Problem> {
         var out = ByteWriter(capacity: min(limit, 4 * body.count))
         if let error = coding.unpack(body, into: &out, limit: limit, CompressionContext()) {
             if case .outputLimit = error { isTooLong = true }
             return .failure(BodyCoding.problem(error, limit: limit))
         }
-        // Until here the number of workers bounds the memory; what waits for its loop is counted.
-        let growth = max(0, out.count - body.count)
-        if budget.reserve(growth, for: peer) != nil { return .failure(Self.overloaded) }
-        reserved = growth
+        // Until here the number of workers bounds what is more than the packed body; what waits for its loop is counted.
+        if !reservation.grow(by: max(0, out.count - body.count)) { return .failure(Self.overloaded) }
         return .success(pool.slice(copying: out.bytes))
     }
 
@@ -135,10 +134,8 @@ final class UnpackWork: ExchangeWork, @unchecked Sendable {
     func refuse() {}
 
     func handOver(to exchange: Exchange) {
-        guard case .success(let body) = result else { return }
-        exchange.body = body
-        exchange.reserved += reserved
-        reserved = 0
+        reservation?.handBack(to: exchange)
+        if case .success(let body) = result { exchange.body = body }
     }
 
     func resume(_ body: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Completion {

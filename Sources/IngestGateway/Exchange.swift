@@ -34,8 +34,8 @@ final class Exchange {
     var signature: SignedBody?
     /// Of a request of SQS.
     var origin: SQSOrigin?
-    /// Whose open requests it counts with; nil: nobody's.
-    private var share: CallerShare?
+    /// Its place among its caller's open requests; nil: it counts with nobody's. Whoever works for it has the same.
+    private(set) var place: CallerPlace?
     /// Its head as it came, once that is not in the connection's input any more.
     var head: ByteSlice?
     /// The same of HTTP/2.
@@ -74,13 +74,6 @@ final class Exchange {
         }
     }
 
-    /// Counts it as one of a caller's requests until its end, once.
-    func count(with share: CallerShare?) {
-        guard self.share == nil, let share else { return }
-        share.add(1)
-        self.share = share
-    }
-
     fileprivate func end() {
         precondition(isTaken && reserved == 0, "an exchange ends twice, or with \(reserved) bytes of the budget")
         isTaken = false
@@ -94,9 +87,11 @@ final class Exchange {
         if asker != nil { asker = nil }
         if signature != nil { signature = nil }
         if origin != nil { origin = nil }
-        share?.add(-1)
-        share = nil
+        if place != nil { place = nil }
     }
+
+    /// Counts it as one of a caller's requests until its end.
+    func count(with share: CallerShare) { place = CallerPlace(share) }
 
     fileprivate func begin(_ connection: ConnectionID, _ routes: RouteTable) {
         isTaken = true

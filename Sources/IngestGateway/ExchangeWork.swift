@@ -28,6 +28,37 @@ extension ExchangeWork {
     func cancel() {}
 }
 
+/// Bytes of the budget for a body that another thread has: they are its request's again when the work is done, and are given back when
+/// the last one who has the body lets it go, be the request given up long before.
+final class HandedReservation: @unchecked Sendable {
+    // SAFETY: `bytes` is with one thread at a time: with the one that has the body.
+
+    private let budget: InflightBudget
+    private let peer: PeerKey
+    private var bytes: Int
+
+    /// Takes over what the exchange holds.
+    init(of exchange: Exchange, for peer: PeerKey, _ budget: InflightBudget) {
+        self.budget = budget
+        self.peer = peer
+        (bytes, exchange.reserved) = (exchange.reserved, 0)
+    }
+
+    deinit { if bytes > 0 { budget.release(bytes, of: peer) } }
+
+    /// Takes more of the budget. False: there is no room for it.
+    func grow(by count: Int) -> Bool {
+        guard budget.reserve(count, for: peer) == nil else { return false }
+        bytes += count
+        return true
+    }
+
+    func handBack(to exchange: Exchange) {
+        exchange.reserved += bytes
+        bytes = 0
+    }
+}
+
 /// What ends a wait that was begun on another thread, for the loop whose client has gone: whichever of both comes first.
 final class WaitEnd: Sendable {
     private struct State {
@@ -45,6 +76,9 @@ final class WaitEnd: Sendable {
         }
         if isOver { end?() }
     }
+
+    /// Whether nobody asks for it any more.
+    var isCancelled: Bool { state.withLock { $0.isCancelled } }
 
     func cancel() {
         let end = state.withLock { state in

@@ -248,7 +248,7 @@ final class GatewayLoop {
         begun.asker = asker
         if let signature { begun.signature = signature }
         if let origin { begun.origin = origin }
-        begun.count(with: share)
+        if let share { begun.count(with: share) }
         return begun
     }
 

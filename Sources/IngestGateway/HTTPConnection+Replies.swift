@@ -31,6 +31,7 @@ extension HTTPConnection {
     /// Answers for replies whose commit has failed: the first becomes a 503 that ends the connection, so that nobody
     /// takes those behind it for answered.
     func commitFailed(_ held: HeldOutput, on connection: Connection) -> ReplacedOutput? {
+        endWaiting(connection)
         state = .closing
         connection.closeAfterFlush()
         return ReplacedOutput(lastReply(Self.commitFailed, on: connection), isLast: true)

@@ -224,10 +224,7 @@ final class HTTPConnection: ConnectionHandler {
         if let found { caller?.take(found) }
         // A request that is refused for another reason leaves nothing to the next one, and a guess is a guess all the same.
         defer { if let unread = caller?.takeUnread() { loop.settleUnread(unread) } }
-        let wish = loop.admit(caller)
-        // One that has waited until it was known who asks.
-        exchange?.count(with: loop.share)
-        return wish
+        return loop.admit(caller)
     }
 
     /// Whether the connection's certificate is for the host of the request at hand.
@@ -513,7 +510,9 @@ final class HTTPConnection: ConnectionHandler {
         connection.pauseReading()
         connection.beginWork()
         let (id, name, handle) = (connection.id, exchange.id, connection.loop.handle)
-        let taken = work.begin(exchange, for: peerKey(connection)) {
+        // Counted as its caller's for as long as somebody works for it, also when the client has gone.
+        let taken = work.begin(exchange, for: peerKey(connection)) { [place = exchange.place] in
+            withExtendedLifetime(place) {}
             handle.submit { eventLoop in
                 guard let connection = eventLoop.connection(id), let waiting = connection.handler as? HTTPConnection
                 else { return }

@@ -5,7 +5,7 @@ import Testing
 
 /// Bodies that come packed by gzip or zstd.
 @Suite struct PackedBodyTests {
-    private static func pack(_ text: String, _ codec: Compression) throws -> [UInt8] {
+    static func pack(_ text: String, _ codec: Compression) throws -> [UInt8] {
         let context = CompressionContext()
         let input = Array(text.utf8)
         var output = [UInt8](repeating: 0, count: context.bound(codec, count: input.count))

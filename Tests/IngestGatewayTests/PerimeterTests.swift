@@ -4,6 +4,7 @@ import ByteBuffers
 import Configuration
 import IngestGateway
 import KafkaModel
+import RecordFormat
 import Security
 import Testing
 
@@ -439,6 +440,41 @@ import Testing
         client.body(streams[0], [0x7D])
         client.send(HTTP2Frame.reset(streams[1]))
         #expect(becomes(201, "192.0.2.3"))
+    }
+
+    /// Who resets his requests leaves what they have with the workers, and has it counted: memory and places.
+    @Test func whatWorkersHaveCountsAlsoWhenItsClientHasGone() throws {
+        var options = GatewayOptions()
+        options.maxOpenRequestsPerCaller = 3
+        let harness = try GatewayHarness(
+            options, configuration: GatewayConfiguration(yaml: "{http.trusted.proxies: 127.0.0.1}", options))
+        #expect(try harness.post("t", "{}").status == 201)
+        _ = try harness.broker.queues.createQueue("jobs", QueueSettings(), partitions: 1, tags: [:]).get()
+        let workers = BusyWorkers(harness.broker.workers.threadCount) { harness.broker.workers.submit($0) }
+        defer { workers.release() }
+        let client = try HTTP2Client(port: harness.port)
+        let fields = [("x-forwarded-for", "192.0.2.1")]
+        let text = Array("\"\(String(repeating: "x", count: 20_000))\"".utf8)
+        let packed = try PackedBodyTests.pack(String(repeating: " ", count: 200_000) + "{}", .gzip)
+        // A message of a queue, a body that is long to unpack, and one that is long.
+        let streams = [
+            client.request("POST", "/v1/queues/jobs/messages", text, fields),
+            client.request("POST", "/v1/topics/t/events", packed, fields + [("content-encoding", "gzip")]),
+            client.request(
+                "POST", "/v1/topics/t/events", Array(repeating: UInt8(ascii: " "), count: 150_000) + Array("{}".utf8),
+                fields + [("idempotency-key", "k1")]),
+        ]
+        func bytes() -> Int { Int(harness.metric("millrace_http_inflight_bytes") ?? 0) }
+        func post() -> Int? { try? harness.post("t", "{}", fields: ["X-Forwarded-For: 192.0.2.1"]).status }
+        #expect(eventually { bytes() >= 170_000 && post() == 429 })
+        for stream in streams { client.send(HTTP2Frame.reset(stream)) }
+        #expect(try client.call("GET", "/healthz").status == 200)
+        #expect(bytes() >= 170_000 && post() == 429, "the workers still have all of it")
+        workers.release()
+        #expect(eventually { bytes() == 0 && post() == 201 })
+        // What nobody had begun is not done for nobody.
+        let answer = harness.broker.queues.counts(of: "jobs", withOldest: false).answer
+        #expect(try answer.get().visible == 0)
     }
 
     /// No reply pays for telling of a limit that nobody has set.

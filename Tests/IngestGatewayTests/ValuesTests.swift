@@ -114,11 +114,13 @@ import Testing
         let later = Self.start + 3_600_000_000_000
         let (first, second) = (limits.share(of: busy, now: Self.start), limits.share(of: waiting, now: Self.start))
         #expect(first.limiter?.take(now: later) == nil)
-        second.add(1)
+        let place = CallerPlace(second)
         for index in 0..<UInt32(CallerLimits.maxCallers + 1000) {
             _ = limits.share(of: .address(NetworkAddress(v4: index)), now: later)
         }
         #expect(limits.share(of: busy, now: later) === first && limits.share(of: waiting, now: later) === second)
+        #expect(second.open == 1)
+        withExtendedLifetime(place) {}
     }
 }
 

@@ -142,7 +142,7 @@ import Transport
         node.disk.stall([.write, .sync], pathContains: "/data")
         let reply = try Sender(node, version, Self.lines(50)).reply()
         #expect(reply.status == 504 && reply.string("code") == "commit_timeout", "\(reply.text)")
-        #expect(reply.text.contains("The topic was not made in time; nothing of the body was stored, send it again."))
+        #expect(reply.text.contains("The topic was not ready in time; nothing of the body was stored, send it again."))
         node.disk.release()
         #expect(eventually { node.metric("millrace_http_inflight_bytes") == 0 })
         #expect(try node.values("t").isEmpty)

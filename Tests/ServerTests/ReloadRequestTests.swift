@@ -1,3 +1,4 @@
+import BrokerCore
 import BrokerTestKit
 import ByteBuffers
 import Configuration
@@ -105,6 +106,24 @@ import Testing
         try served.write(Self.routes("fourth"))
         served.reloader.reload()
         #expect(try served.message() == "fourth" && served.record()?.reads == 5)
+    }
+
+    /// Queues are made at the start and at a reload; one that is there stays as it is.
+    @Test func queuesThatAreMissingAreMade() throws {
+        func file(_ queues: String) -> String { "queues: {\(queues)}\n" + Self.routes("first") }
+        let served = try Served(file("jobs: {visibility: 45s, dead_letter_queue: dead, max_receives: 3}, dead: {}"))
+        let queues = served.node.broker.queues
+        #expect(queues.queue(named: "jobs")?.settings.visibilityMs == 45_000)
+        #expect(queues.queue(named: "dead")?.settings.deadLetterQueue == nil)
+        try served.write(file("jobs: {visibility: 50s}, more: {partitions: 2}"))
+        #expect(try served.ask().status == 200)
+        #expect(queues.queue(named: "jobs")?.settings.visibilityMs == 45_000)
+        #expect(queues.queue(named: "more")?.partitionCount == 2)
+        // What cannot be made leaves the routes as they were.
+        try served.write("queues: {other: {dead_letter_queue: none}}\n" + Self.routes("second"))
+        let refused = try served.ask()
+        #expect(refused.status == 422 && "\(refused.body.members)".contains("queues.other"), "\(refused.body.members)")
+        #expect(try served.message() == "first")
     }
 
     @Test func aFileThatIsWrongChangesNothingAndIsToldByItsLines() throws {

@@ -18,9 +18,7 @@ final class LongBodyWork: ExchangeWork, @unchecked Sendable {
     private let topicRefusal: TopicRefusal?
     private var out = ByteWriter(capacity: 64)
     private var result: (completion: Completion, reply: Reply)?
-    /// Bytes of the budget for the body, which the worker has also when the client is gone; and whose they are.
-    private var reserved = 0
-    private var peer: PeerKey?
+    private var reservation: HandedReservation?
 
     init(_ gateway: Gateway, _ pool: ChunkPool, topicRefusal: TopicRefusal?) {
         self.gateway = gateway
@@ -28,12 +26,8 @@ final class LongBodyWork: ExchangeWork, @unchecked Sendable {
         self.topicRefusal = topicRefusal
     }
 
-    deinit {
-        if reserved > 0, let peer { gateway.inflight.release(reserved, of: peer) }
-    }
-
     func begin(_ exchange: Exchange, for peer: PeerKey, _ done: @escaping @Sendable () -> Void) -> Bool {
-        (reserved, exchange.reserved, self.peer) = (exchange.reserved, 0, peer)
+        reservation = HandedReservation(of: exchange, for: peer, gateway.inflight)
         guard let request = LongRequest(exchange, peer) else { preconditionFailure("a long body that was not kept") }
         return gateway.broker.workers.submit { [self] in
             gateway.workerRegisters.lend(gateway, pool) { registers in
@@ -46,10 +40,7 @@ final class LongBodyWork: ExchangeWork, @unchecked Sendable {
         }
     }
 
-    func handOver(to exchange: Exchange) {
-        exchange.reserved += reserved
-        reserved = 0
-    }
+    func handOver(to exchange: Exchange) { reservation?.handBack(to: exchange) }
 
     func refuse() {}
 

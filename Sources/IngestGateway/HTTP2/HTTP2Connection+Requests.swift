@@ -24,8 +24,6 @@ extension HTTP2Connection {
         loop.begin(now: now, wallClockMs: connection.loop.wallClockMs)
         loop.findRoute(forOperators: front.isForOperators)
         let wish = front.wish(connection)
-        // One that has waited until it was known who asks.
-        stream.exchange?.count(with: loop.share)
         if stream.fieldsReserved == 0 {
             // That of its client, which only now is known, and stays: what is reserved is given back to the same.
             stream.peer = front.peerKey(connection)
@@ -322,7 +320,8 @@ extension HTTP2Connection {
         stream.deadline = front.deadline(from: now)
         lookLater(stream, after: gateway.options.requestTimeout)
         let (id, number, name, handle) = (connection.id, stream.id, exchange.id, connection.loop.handle)
-        let isTaken = work.begin(exchange, for: stream.peer) {
+        let isTaken = work.begin(exchange, for: stream.peer) { [place = exchange.place] in
+            withExtendedLifetime(place) {}
             handle.submit { eventLoop in
                 guard let connection = eventLoop.connection(id) else { return }
                 (connection.handler as? HTTP2Connection)?.resume(number, name)

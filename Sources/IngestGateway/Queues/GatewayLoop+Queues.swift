@@ -48,8 +48,8 @@ extension GatewayLoop {
 
     /// Asks the queues on a thread that may wait.
     func ask(
-        on place: QueueWork.Place = .worker, ending wait: WaitEnd? = nil, _ call: @escaping QueueWork.Call
+        on place: QueueWork.Place = .worker, ending wait: WaitEnd = WaitEnd(), _ call: @escaping QueueWork.Call
     ) -> Completion {
-        .suspended(.work(QueueWork(broker, on: place, ending: wait, call)))
+        .suspended(.work(QueueWork(gateway, on: place, ending: wait, call)))
     }
 }

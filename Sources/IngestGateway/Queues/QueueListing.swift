@@ -2,6 +2,9 @@ import BrokerCore
 import KafkaModel
 import Security
 
+/// Queues that are looked at at a time.
+private let leastLooked = 1000
+
 extension QueueService {
     /// A page of the names of queues that may be seen, in ascending order of their bytes, behind `after`; `next` is the last of them where
     /// there are more. Looks at all queues in the worst case: on a worker.
@@ -10,11 +13,12 @@ extension QueueService {
     ) -> (names: [String], next: String?) {
         var found: [String] = []
         var place = after
-        // One more than is shown tells that there are more.
+        // One more than is shown tells that there are more. Pages of few, of queues that may not be seen, would be many.
+        let looked = max(limit + 1, leastLooked)
         while found.count <= limit {
-            let page = queues(prefix: prefix, after: place, limit: limit + 1)
+            let page = queues(prefix: prefix, after: place, limit: looked)
             found += page.lazy.map(\.name).filter(maySee)
-            guard page.count == limit + 1 else { break }
+            guard page.count == looked else { break }
             place = page.last?.name
         }
         let names = Array(found.prefix(limit))

@@ -41,18 +41,21 @@ final class QueueWork: ExchangeWork, @unchecked Sendable {
     private let broker: Broker
     private let place: Place
     private let call: Call
-    private let wait: WaitEnd?
+    private let wait: WaitEnd
+    private let budget: InflightBudget
+    private var reservation: HandedReservation?
     private var answer = QueueAnswer(Problem(.overloaded, "Too much work waits for a thread.", retryAfter: 1))
 
     /// - Parameter wait: what `call` waits for; it ends when the request is given up.
-    init(_ broker: Broker, on place: Place = .worker, ending wait: WaitEnd? = nil, _ call: @escaping Call) {
-        self.broker = broker
+    init(_ gateway: Gateway, on place: Place, ending wait: WaitEnd, _ call: @escaping Call) {
+        broker = gateway.broker
+        budget = gateway.inflight
         self.place = place
         self.wait = wait
         self.call = call
     }
 
-    func cancel() { wait?.cancel() }
+    func cancel() { wait.cancel() }
 
     deinit {
         // The request was given up before it was answered.
@@ -60,8 +63,11 @@ final class QueueWork: ExchangeWork, @unchecked Sendable {
     }
 
     func begin(_ exchange: Exchange, for peer: PeerKey, _ done: @escaping @Sendable () -> Void) -> Bool {
+        reservation = HandedReservation(of: exchange, for: peer, budget)
         let body = exchange.body
         let job: @Sendable () -> Void = { [self] in
+            // Who has gone before anything was begun has asked for nothing.
+            if wait.isCancelled { return }
             let empty = UnsafeRawBufferPointer(start: nil, count: 0)
             call(broker.queues, body?.bytes ?? empty) { [self] found in
                 answer = found
@@ -74,6 +80,8 @@ final class QueueWork: ExchangeWork, @unchecked Sendable {
         case .admin: return broker.admin.submit(job)
         }
     }
+
+    func handOver(to exchange: Exchange) { reservation?.handBack(to: exchange) }
 
     func refuse() {}
 

@@ -9,7 +9,7 @@ import Transport
 /// One request of SQS on its way: on a worker its signature is looked at and its body read, and the service of queues is asked there,
 /// or, where the metadata changes, on the broker's own thread. A receive that waits for messages holds neither of them.
 ///
-/// When the request is given up meanwhile, what was begun is done all the same; messages that were received for somebody who has gone are
+/// When the request is given up meanwhile, what was begun is done all the same, and nothing else is; messages that were received for somebody who has gone are
 /// given back.
 final class SQSWork: ExchangeWork, @unchecked Sendable {
     // SAFETY: all that changes is with one thread at a time: with the one that works until it calls `done`, then with the loop.
@@ -32,9 +32,7 @@ final class SQSWork: ExchangeWork, @unchecked Sendable {
     private var isWrongSignature = false
     /// What becomes of what was received when nobody is there any more to be answered.
     private var abandoned: (@Sendable () -> Void)?
-    /// Bytes of the budget for the body, which this has also when the client is gone; and whose they are.
-    private var reserved = 0
-    private var peer: PeerKey?
+    private var reservation: HandedReservation?
 
     static let xml: StaticString = "text/xml"
     /// Milliseconds of the time for a request that are kept for its answer.
@@ -75,20 +73,19 @@ final class SQSWork: ExchangeWork, @unchecked Sendable {
     // MARK: On the loop
 
     func begin(_ exchange: Exchange, for peer: PeerKey, _ done: @escaping @Sendable () -> Void) -> Bool {
-        (reserved, exchange.reserved, self.peer) = (exchange.reserved, 0, peer)
+        reservation = HandedReservation(of: exchange, for: peer, gateway.inflight)
         body = exchange.body
-        return gateway.broker.workers.submit { [self] in work(done) }
+        return gateway.broker.workers.submit { [self] in
+            // Who has gone before anything was begun has asked for nothing.
+            if !wait.isCancelled { work(done) }
+        }
     }
 
     deinit {
-        if reserved > 0, let peer { gateway.inflight.release(reserved, of: peer) }
         if let abandoned { gateway.broker.workers.submit(abandoned) }
     }
 
-    func handOver(to exchange: Exchange) {
-        exchange.reserved += reserved
-        reserved = 0
-    }
+    func handOver(to exchange: Exchange) { reservation?.handBack(to: exchange) }
 
     func refuse() {}
 

@@ -64,8 +64,20 @@ final class CallerShare: Sendable {
     /// Requests that are begun and not answered.
     var open: Int { count.load(ordering: .relaxed) }
 
-    func add(_ change: Int) { count.wrappingAdd(change, ordering: .relaxed) }
+    fileprivate func add(_ change: Int) { count.wrappingAdd(change, ordering: .relaxed) }
 
     /// Whether to forget it changes nothing.
     func isIdle(now: Int64) -> Bool { open == 0 && limiter.map { $0.remaining(now: now) == $0.burst } ?? true }
+}
+
+/// A place among a caller's open requests, for as long as anybody has it: the request itself, and who works for it.
+final class CallerPlace: Sendable {
+    private let share: CallerShare
+
+    init(_ share: CallerShare) {
+        self.share = share
+        share.add(1)
+    }
+
+    deinit { share.add(-1) }
 }

@@ -72,8 +72,10 @@ extension HTTP2Connection: WindowsHost {
     func whenBack(
         _ stream: HTTP2Stream, _ goOn: @escaping @Sendable (HTTP2Connection, WindowedBody, HTTP2Stream) -> Void
     ) -> @Sendable () -> Void {
-        let (id, number, name, handle) = (connection.id, stream.id, beginExchange(stream).id, connection.loop.handle)
-        return {
+        let exchange = beginExchange(stream)
+        let (id, number, name, handle) = (connection.id, stream.id, exchange.id, connection.loop.handle)
+        return { [place = exchange.place] in
+            withExtendedLifetime(place) {}
             handle.submit { eventLoop in
                 guard let connection = eventLoop.connection(id), let handler = connection.handler as? HTTP2Connection,
                     let stream = handler.streams[number], stream.exchange?.id == name,

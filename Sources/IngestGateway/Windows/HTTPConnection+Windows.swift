@@ -78,8 +78,10 @@ extension HTTPConnection: WindowsHost {
     func whenBack(
         _ connection: Connection, _ goOn: @escaping @Sendable (HTTPConnection, WindowedBody, Connection) -> Void
     ) -> @Sendable () -> Void {
-        let (id, name, handle) = (connection.id, beginExchange(connection).id, connection.loop.handle)
-        return {
+        let exchange = beginExchange(connection)
+        let (id, name, handle) = (connection.id, exchange.id, connection.loop.handle)
+        return { [place = exchange.place] in
+            withExtendedLifetime(place) {}
             handle.submit { eventLoop in
                 guard let connection = eventLoop.connection(id), let waiting = connection.handler as? HTTPConnection,
                     let body = waiting.windows(of: name)

@@ -88,7 +88,7 @@ extension WindowedBody {
         Problem(.overloaded, "Too many long bodies wait for a worker; \(advice).", retryAfter: 1)
     }
 
-    var topicIsLate: Problem { Problem(.commitTimeout, "The topic was not made in time; \(advice).", retryAfter: 5) }
+    var topicIsLate: Problem { Problem(.commitTimeout, "The topic was not ready in time; \(advice).", retryAfter: 5) }
 
     /// What to do about events of which nothing was begun.
     private var advice: String {
