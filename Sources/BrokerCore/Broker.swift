@@ -122,6 +122,13 @@ public final class Broker: Sendable {
         try store.stop()
     }
 
+    /// Has a worker run a piece of a coordinator's. The piece holds the broker until it has run, as coordinators do not: one that is
+    /// let go without `stop` may have pieces left. Gives false like `WorkerPool.submit`.
+    @discardableResult
+    func runOnWorker(_ piece: @escaping @Sendable () -> Void) -> Bool {
+        workers.submit { [self] in withExtendedLifetime(self) { piece() } }
+    }
+
     /// Writes can be committed: started, not draining, the data folder takes appends.
     public var isReady: Bool {
         serving.load(ordering: .acquiring) && !draining.load(ordering: .acquiring) && store.refusal == nil

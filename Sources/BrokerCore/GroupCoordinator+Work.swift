@@ -55,7 +55,7 @@ extension GroupCoordinator {
     func begin(_ work: [GroupWork], isVisible: (@Sendable (String) -> Bool)?) {
         for piece in work {
             switch piece {
-            case .assignment(let groupID): broker.workers.submit { [self] in assign(groupID) }
+            case .assignment(let groupID): broker.runOnWorker { [self] in assign(groupID) }
             case .patterns(let groupID, let isSlow):
                 // Nobody's rights are all rights; who has some asks again.
                 guard let isVisible else { continue }
@@ -66,7 +66,7 @@ extension GroupCoordinator {
 
     /// One piece of the workers' for each look-up: what else they have to do comes between.
     private func beginLookUp(_ isSlow: Bool) {
-        if broker.workers.submit({ [self] in lookUpPatterns(isSlow) }) { return }
+        if broker.runOnWorker({ [self] in lookUpPatterns(isSlow) }) { return }
         patternQueues.withLock { $0[isSlow: isSlow].stop() }
     }
 

@@ -54,6 +54,7 @@ public final class GroupCoordinator: Sendable {
     }
 
     struct Wiring {
+        /// Holds the coordinator; whatever runs by itself, on a thread or a worker, holds the broker meanwhile.
         unowned var broker: Broker
         var shards: [Lock<Shard>] = []
         var sink: (any GroupReplySink)?
@@ -111,7 +112,8 @@ public final class GroupCoordinator: Sendable {
     /// Requests are served from now on, sessions of recorded members begin.
     func start() {
         activate()
-        let thread = Thread(name: "groups") { [self] in runTimers() }
+        // It holds the broker until `stop`.
+        let thread = Thread(name: "groups") { [self, broker] in withExtendedLifetime(broker) { runTimers() } }
         wiring.withLock { $0!.thread = thread }
     }
 

@@ -51,6 +51,7 @@ public final class TransactionCoordinator: Sendable {
     }
 
     struct Wiring {
+        /// Holds the coordinator; whatever runs by itself, on a thread, holds the broker meanwhile.
         unowned var broker: Broker
         var shards: [Lock<Shard>] = []
         var thread: Thread?
@@ -122,8 +123,8 @@ public final class TransactionCoordinator: Sendable {
     /// Has the topic made when it is missing, by one job at a time, however many ask.
     public func wantTopic() {
         guard isMaking.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else { return }
-        let isQueued = broker.admin.submit { [self] in
-            makeTopic()
+        let isQueued = broker.admin.submit { [self, broker] in
+            withExtendedLifetime(broker) { makeTopic() }
             isMaking.store(false, ordering: .relaxed)
         }
         if !isQueued { isMaking.store(false, ordering: .relaxed) }
@@ -360,7 +361,8 @@ public final class TransactionCoordinator: Sendable {
 
     func start() {
         activate()
-        let thread = Thread(name: "transactions") { [self] in runThread() }
+        // It holds the broker until `stop`.
+        let thread = Thread(name: "transactions") { [self, broker] in withExtendedLifetime(broker) { runThread() } }
         wiring.withLock { $0!.thread = thread }
     }
 
@@ -497,7 +499,7 @@ public final class TransactionCoordinator: Sendable {
     /// Has a block of producer ids claimed, which waits for the disk.
     private func claimProducerIDs() {
         guard isClaiming.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else { return }
-        let isQueued = broker.admin.submit { [self] in
+        let isQueued = broker.admin.submit { [self, broker] in
             // The first of the block is not used; the others are at hand from now on.
             _ = broker.producerIDs.next()
             isClaiming.store(false, ordering: .relaxed)

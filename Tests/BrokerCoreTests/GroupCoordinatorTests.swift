@@ -61,6 +61,26 @@ import Testing
         #expect(waiting < GroupCoordinator.maxQueuedBytes)
     }
 
+    /// Of a broker that is let go without `stop` a worker may have pieces left.
+    @Test func aPieceOfWorkHoldsTheBroker() throws {
+        weak var broker: Broker?
+        let (workers, busy) = try { () throws -> (WorkerPool, BusyWorkers) in
+            let opened = try Broker(
+                fileSystem: SimulatedFileSystem(), folder: "/data", options: SimulatedBroker.options)
+            opened.admin.stop()
+            opened.groups.activate()
+            let workers = opened.workers
+            let busy = BusyWorkers(workers.threadCount) { workers.submit($0) }
+            opened.groups.begin([.assignment(groupID: "g")], isVisible: nil)
+            broker = opened
+            return (workers, busy)
+        }()
+        #expect(broker != nil)
+        busy.release()
+        workers.stop()
+        #expect(eventually { broker == nil })
+    }
+
     @Test func anAppendThatIsRefusedAbandonsItsWaiters() throws {
         let node = try SimulatedBroker()
         let sink = RecordingSink()

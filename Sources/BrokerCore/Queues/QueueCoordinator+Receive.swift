@@ -49,7 +49,7 @@ extension QueueCoordinator {
     /// Has a worker give the queue's waiting receives their turns.
     func serveWaiters(of queue: Queue) {
         guard queue.waiters.beginServing() else { return }
-        if broker.workers.submit({ [self] in runWaiters(of: queue) }) { return }
+        if broker.runOnWorker({ [self] in runWaiters(of: queue) }) { return }
         serveLater(queue)
     }
 

@@ -14,7 +14,8 @@ extension QueueCoordinator {
 
     func start() {
         activate()
-        let thread = Thread(name: "queues") { [self] in runThread() }
+        // It holds the broker until `stop`.
+        let thread = Thread(name: "queues") { [self, broker] in withExtendedLifetime(broker) { runThread() } }
         wiring.withLock { $0!.thread = thread }
     }
 

@@ -9,7 +9,7 @@ import StorageIO
 
 @testable import BrokerCore
 
-/// A broker on a simulated disk, without threads of its own: commits, checkpoints and timers come when the test says so.
+/// A broker on a simulated disk, without threads of its own but workers: commits, checkpoints and timers come when the test says so.
 /// Groups are served from the start.
 final class SimulatedBroker {
     private(set) var fileSystem: SimulatedFileSystem
@@ -35,6 +35,8 @@ final class SimulatedBroker {
         broker = try Self.open(fileSystem, options)
     }
 
+    deinit { broker.workers.stop() }
+
     private static func open(_ fileSystem: SimulatedFileSystem, _ options: BrokerOptions) throws -> Broker {
         let broker = try Broker(fileSystem: fileSystem, folder: "/data", options: options)
         // Lets what the start has queued run, and ends the thread that ran it.
@@ -56,6 +58,8 @@ final class SimulatedBroker {
         keeping: SimulatedFileSystem.Keeping = .nothing, seed: UInt64? = nil,
         _ damage: (SimulatedFileSystem) -> Void = { _ in }
     ) throws {
+        // What it still does for itself is over before the next one.
+        broker.workers.stop()
         fileSystem = fileSystem.crash(keeping: keeping, seed: seed)
         damage(fileSystem)
         broker = try Self.open(fileSystem, options)
@@ -63,6 +67,7 @@ final class SimulatedBroker {
 
     /// Ends the process and starts again on what its page cache has.
     func kill(_ then: (SimulatedFileSystem) -> Void = { _ in }) throws {
+        broker.workers.stop()
         fileSystem = fileSystem.kill()
         then(fileSystem)
         broker = try Self.open(fileSystem, options)
