@@ -146,6 +146,28 @@ public struct AssignmentWork: Sendable {
     }
 
     public func run() -> MadeAssignment {
+        let (problem, members, look) = read()
+        let targets = problem.solve(
+            ConsumerGroup.assignor(members.lazy.map(\.assignor), settings),
+            maxPartitions: ConsumerGroup.maxMemberPartitions)
+        var made = MadeAssignment(groupID: groupID, number: number, epoch: epoch, look: look)
+        for (member, target) in zip(members, targets) where target != member.target {
+            made.targets.append(
+                .init(
+                    key: member.key, instanceID: member.instanceID, partitions: target,
+                    record: GroupRecord.consumerTarget(groupID: groupID, member.memberID, target).encoded))
+        }
+        return made
+    }
+
+    /// What members subscribe to, by names and by a pattern.
+    private struct Subscription: Hashable {
+        var topicNames: [ExactString]
+        var pattern: ExactString?
+    }
+
+    /// Gives what is to be assigned, with the members in its order, and the topics as they are now.
+    private func read() -> (problem: AssignmentProblem, members: [Member], look: TopicsLook) {
         var look = TopicsLook(version: topics.version)
         var problem = AssignmentProblem()
         // Those that there are not are asked for once, too.
@@ -161,29 +183,33 @@ public struct AssignmentWork: Sendable {
             places[name] = problem.topics.count - 1
             return problem.topics.count - 1
         }
+        // Each is resolved once, however many members have it.
+        var subscriptions: [Subscription: Int] = [:]
         // In an order that every run has: what assignors do depends on it.
         let members = members.sorted { $0.key < $1.key }
         for member in members {
-            let names = ConsumerGroup.topics(member.topicNames, member.pattern, patterns)
+            let key = Subscription(topicNames: member.topicNames, pattern: member.pattern)
+            let subscription: Int
+            if let known = subscriptions[key] {
+                subscription = known
+            } else {
+                let names = ConsumerGroup.topics(member.topicNames, member.pattern, patterns)
+                let found = names.sorted().compactMap { place(of: $0) }
+                subscription = problem.place(ofSubscription: found)
+                subscriptions[key] = subscription
+            }
             problem.members.append(
                 .init(
-                    memberID: member.memberID, instanceID: member.instanceID,
-                    subscribed: names.sorted().compactMap { place(of: $0) }, target: member.target,
+                    memberID: member.memberID, instanceID: member.instanceID, subscription: subscription,
+                    target: member.target,
                     maxRecordBytes: maxBatchBytes
                         - ConsumerMember.fixedRecordBytes(of: member.memberID, in: groupID)))
         }
-        let targets = problem.solve(
-            ConsumerGroup.assignor(members.lazy.map(\.assignor), settings),
-            maxPartitions: ConsumerGroup.maxMemberPartitions)
-        var made = MadeAssignment(groupID: groupID, number: number, epoch: epoch, look: look)
-        for (member, target) in zip(members, targets) where target != member.target {
-            made.targets.append(
-                .init(
-                    key: member.key, instanceID: member.instanceID, partitions: target,
-                    record: GroupRecord.consumerTarget(groupID: groupID, member.memberID, target).encoded))
-        }
-        return made
+        return (problem, members, look)
     }
+
+    /// What is to be assigned, as the topics are now.
+    var problem: AssignmentProblem { read().problem }
 }
 
 /// A target assignment, as far as it differs from the one before.

@@ -85,6 +85,7 @@ extension ConsumerGroup {
     private func isRoom(for member: ConsumerMember, before: ConsumerMember?, _ shard: ShardContext) -> Bool {
         if before == nil, members.count >= shard.settings.consumerMaxSize { return false }
         // See `admit`.
+        if !hasEntries(for: member, before: before) { return false }
         if let before, before.key != member.key, !shard.fits(member, in: groupID) { return false }
         let added = member.memoryBytes - (before?.memoryBytes ?? 0)
         return added <= 0

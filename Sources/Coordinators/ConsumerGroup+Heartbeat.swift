@@ -158,6 +158,12 @@ extension ConsumerGroup {
                         + " \(member.patternInstructions), and the group's others \(patternInstructions).")
             }
         }
+        guard hasEntries(for: member, before: before) else {
+            throw GroupRefusal(
+                .groupMaxSizeReached,
+                "The members of one group subscribe to at most \(Self.maxSubscribedEntries) topics, each counted as often as"
+                    + " members subscribe to it, and those of the group to \(subscribedEntries) already.")
+        }
         // What the process before had goes on under another id, in records that have this.
         guard before.map({ $0.key == member.key || shard.fits(member, in: groupID) }) ?? true else {
             throw GroupRefusal(.invalidRequest, "MemberId is too long for a record with what the member reads.")

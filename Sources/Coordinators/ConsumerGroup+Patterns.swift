@@ -29,7 +29,8 @@ extension ConsumerGroup {
         resolvedAtMs = shard.now.monotonicMs
         var isOther = false
         var taken = 0
-        for (pattern, topics) in found.topics where patternSubscribers[pattern] != nil {
+        for (pattern, topics) in found.topics {
+            guard let use = patternSubscribers[pattern] else { continue }
             let before = patterns[pattern]
             let resolved = ResolvedPattern(
                 topics: topics, version: found.version, timestampMs: shard.now.wallClockMs)
@@ -39,6 +40,8 @@ extension ConsumerGroup {
                 continue
             }
             // What it stood for stays; one that stood for nothing yet still may stand for anything (`isSubscribed`).
+            let more = use.members * (topics.count - (before?.topics.count ?? 0))
+            guard more <= 0 || subscribedEntries + more <= Self.maxSubscribedEntries else { continue }
             let added = resolved.memoryBytes - (before?.memoryBytes ?? 0)
             guard
                 added <= 0

@@ -32,6 +32,8 @@ struct ConsumerGroup: Sendable {
     private(set) var owners: [TopicID: [Int32: ExactString]] = [:]
     /// How many members subscribe to a topic by its name.
     private(set) var subscribers: [ExactString: Int] = [:]
+    /// Names in the subscriptions of all members.
+    private var subscribedNames = 0
     /// The patterns by which members subscribe.
     private(set) var patternSubscribers: [ExactString: PatternUse] = [:]
     /// Of the programs of all of them.
@@ -160,6 +162,7 @@ struct ConsumerGroup: Sendable {
         if old?.topicNames != member.topicNames {
             for name in old?.topicNames ?? [] { countSubscriber(name, -1) }
             for name in member.topicNames { countSubscriber(name, 1) }
+            subscribedNames += member.topicNames.count - (old?.topicNames.count ?? 0)
         }
         if old?.patternKey != member.patternKey {
             if let old { countPattern(of: old, -1) }
@@ -179,6 +182,7 @@ struct ConsumerGroup: Sendable {
         forget(member)
         release(member)
         for name in member.topicNames { countSubscriber(name, -1) }
+        subscribedNames -= member.topicNames.count
         countPattern(of: member, -1)
         return member
     }
@@ -288,6 +292,24 @@ struct ConsumerGroup: Sendable {
         let name = ExactString(topic)
         if subscribers[name] != nil { return true }
         return patternSubscribers.keys.contains { patterns[$0]?.topics.holds(name) ?? true }
+    }
+
+    /// Topics in the subscriptions of all members, as often as members have them: what an assignment goes through.
+    var subscribedEntries: Int {
+        patternSubscribers.reduce(subscribedNames) { $0 + $1.value.members * (patterns[$1.key]?.topics.count ?? 0) }
+    }
+
+    /// At most in `subscribedEntries`: an assignment takes some bytes for each where no two members subscribe to the same, and looks
+    /// at each some times.
+    static let maxSubscribedEntries = 5_000_000
+
+    /// Whether a member may subscribe to what it names, in place of `before`. Who subscribes to less, or to as much, always may.
+    func hasEntries(for member: ConsumerMember, before: ConsumerMember?) -> Bool {
+        func entries(_ member: ConsumerMember) -> Int {
+            member.topicNames.count + (member.patternKey.flatMap { patterns[$0]?.topics.count } ?? 0)
+        }
+        let added = entries(member) - (before.map(entries) ?? 0)
+        return added <= 0 || subscribedEntries + added <= Self.maxSubscribedEntries
     }
 
     /// Names in subscriptions, with those that patterns stand for, at most: what a look at the topics takes.

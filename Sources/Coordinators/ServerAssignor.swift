@@ -20,8 +20,8 @@ struct AssignmentProblem: Sendable {
     struct Member: Sendable {
         var memberID: String
         var instanceID: String?
-        /// Places in `topics`, each once.
-        var subscribed: [Int]
+        /// Its place in `subscriptions`.
+        var subscription: Int
         /// What it was to have until now.
         var target: PartitionLists
         /// Bytes of a record that its partitions may take: `ConsumerMember.recordBytes(topics:partitions:)`.
@@ -29,7 +29,18 @@ struct AssignmentProblem: Sendable {
     }
 
     var topics: [Topic] = []
+    /// What members subscribe to, no two the same: places in `topics`, each once. Members of one pattern share what may be long.
+    private(set) var subscriptions: [[Int]] = []
+    private var subscriptionPlaces: [[Int]: Int] = [:]
     var members: [Member] = []
+
+    /// Gives the place of a subscription in `subscriptions`. Of equal ones the topics are in the same order.
+    mutating func place(ofSubscription topics: [Int]) -> Int {
+        if let known = subscriptionPlaces[topics] { return known }
+        subscriptionPlaces[topics] = subscriptions.count
+        subscriptions.append(topics)
+        return subscriptions.count - 1
+    }
 
     /// Gives each member's partitions. Of what a member would have beyond `maxPartitions`, or its `maxRecordBytes`, the last is left
     /// out.
@@ -63,9 +74,46 @@ struct AssignmentProblem: Sendable {
     }
 
     /// Whether all members subscribe to the same topics.
-    private var isHomogeneous: Bool {
-        guard let first = members.first.map({ Set($0.subscribed) }) else { return true }
-        return members.allSatisfy { $0.subscribed.count == first.count && $0.subscribed.allSatisfy(first.contains) }
+    private var isHomogeneous: Bool { members.allSatisfy { $0.subscription == members[0].subscription } }
+
+    /// Who subscribes to each topic, by subscriptions: a table by members would have an entry for each topic of each of them.
+    private struct Readers {
+        /// Of each subscription the members, by their places in an order.
+        private var members: [[Int]]
+        /// Of each topic the subscriptions, in order.
+        private var subscriptions: [[Int]]
+        /// The last that was asked for: mostly topics have the same readers.
+        private var last: (subscriptions: [Int], members: [Int]) = ([], [])
+
+        init(_ problem: AssignmentProblem, in order: some Sequence<Int>) {
+            members = [[Int]](repeating: [], count: problem.subscriptions.count)
+            for (place, member) in order.enumerated() { members[problem.members[member].subscription].append(place) }
+            subscriptions = [[Int]](repeating: [], count: problem.topics.count)
+            for (subscription, topics) in problem.subscriptions.enumerated() where !members[subscription].isEmpty {
+                for topic in topics { subscriptions[topic].append(subscription) }
+            }
+        }
+
+        func count(of topic: Int) -> Int { subscriptions[topic].reduce(0) { $0 + members[$1].count } }
+
+        /// The members' places, in order.
+        mutating func of(_ topic: Int) -> [Int] {
+            if subscriptions[topic] != last.subscriptions {
+                var found = subscriptions[topic].flatMap { members[$0] }
+                if subscriptions[topic].count > 1 { found.sort() }
+                last = (subscriptions[topic], found)
+            }
+            return last.members
+        }
+
+        func has(_ subscription: Int, of topic: Int) -> Bool {
+            var (low, high) = (0, subscriptions[topic].count)
+            while low < high {
+                let middle = (low + high) / 2
+                if subscriptions[topic][middle] < subscription { low = middle + 1 } else { high = middle }
+            }
+            return low < subscriptions[topic].count && subscriptions[topic][low] == subscription
+        }
     }
 
     // MARK: Range
@@ -79,18 +127,18 @@ struct AssignmentProblem: Sendable {
             case (let a, _): a != nil
             }
         }
-        var subscribers = [[Int]](repeating: [], count: topics.count)
-        for member in order {
-            for topic in members[member].subscribed { subscribers[topic].append(member) }
-        }
+        var subscribers = Readers(self, in: order)
         var targets = [PartitionLists](repeating: [:], count: members.count)
-        for (topic, readers) in zip(topics, subscribers) where !readers.isEmpty {
+        for (place, topic) in topics.enumerated() {
+            let readers = subscribers.of(place)
+            if readers.isEmpty { continue }
             let share = topic.partitionCount / Int32(readers.count)
             let rest = Int(topic.partitionCount) % readers.count
             var next: Int32 = 0
-            for (place, member) in readers.enumerated() {
+            // Where there are more readers than partitions the others have none.
+            for (place, reader) in readers.prefix(share > 0 ? readers.count : rest).enumerated() {
                 let end = next + share + (place < rest ? 1 : 0)
-                if end > next { targets[member][topic.id] = Array(next..<end) }
+                targets[order[reader]][topic.id] = Array(next..<end)
                 next = end
             }
         }
@@ -103,7 +151,9 @@ struct AssignmentProblem: Sendable {
     /// moves that needs not.
     private func solveEvenly() -> [PartitionLists] {
         var targets = [PartitionLists](repeating: [:], count: members.count)
-        guard let subscribed = members.first?.subscribed, !subscribed.isEmpty else { return targets }
+        guard let subscribed = members.first.map({ subscriptions[$0.subscription] }), !subscribed.isEmpty else {
+            return targets
+        }
         let total = subscribed.reduce(0) { $0 + Int(topics[$1].partitionCount) }
         let (least, extra) = total.quotientAndRemainder(dividingBy: members.count)
         var open = OpenPartitions(subscribed.map { topics[$0] })
@@ -128,6 +178,10 @@ struct AssignmentProblem: Sendable {
         var index: Int32
     }
 
+    private static func places(of topics: [Topic]) -> [TopicID: Int] {
+        Dictionary(topics.enumerated().map { ($1.id, $0) }) { first, _ in first }
+    }
+
     static func lists(_ partitions: [Partition]) -> PartitionLists {
         var lists: PartitionLists = [:]
         for partition in partitions { lists[partition.topic, default: []].append(partition.index) }
@@ -137,24 +191,28 @@ struct AssignmentProblem: Sendable {
 
     /// Partitions that nobody has, in the order of topics and numbers.
     private struct OpenPartitions {
-        private var isTaken: [TopicID: [Bool]] = [:]
+        private var isTaken: [[Bool]]
         private let order: [Topic]
+        private let places: [TopicID: Int]
         private var place = 0
         private var index: Int32 = 0
         private var returned: [Partition] = []
 
         init(_ topics: [Topic]) {
             order = topics
-            for topic in topics { isTaken[topic.id] = [Bool](repeating: false, count: Int(topic.partitionCount)) }
+            isTaken = topics.map { [Bool](repeating: false, count: Int($0.partitionCount)) }
+            places = AssignmentProblem.places(of: topics)
         }
 
         /// Takes those of the lists that exist and that nobody has taken.
         mutating func claim(_ lists: PartitionLists) -> [Partition] {
             var claimed: [Partition] = []
-            for topic in order {
+            // Of what it has, and not of all that there is: members are many.
+            for place in lists.keys.compactMap({ places[$0] }).sorted() {
+                let topic = order[place]
                 for index in lists[topic.id] ?? [] where index >= 0 && index < topic.partitionCount {
-                    guard !isTaken[topic.id]![Int(index)] else { continue }
-                    isTaken[topic.id]![Int(index)] = true
+                    guard !isTaken[place][Int(index)] else { continue }
+                    isTaken[place][Int(index)] = true
                     claimed.append(Partition(topic: topic.id, index: index))
                 }
             }
@@ -169,7 +227,7 @@ struct AssignmentProblem: Sendable {
                 let topic = order[place]
                 while index < topic.partitionCount {
                     defer { index += 1 }
-                    if isTaken[topic.id]![Int(index)] { continue }
+                    if isTaken[place][Int(index)] { continue }
                     return Partition(topic: topic.id, index: index)
                 }
                 place += 1
@@ -186,26 +244,24 @@ struct AssignmentProblem: Sendable {
     /// until there is none.
     private func solveUnevenly() -> [PartitionLists] {
         var loads = [Int](repeating: 0, count: members.count)
-        var subscribers = [[Int]](repeating: [], count: topics.count)
-        for (member, entry) in members.enumerated() {
-            for topic in entry.subscribed { subscribers[topic].append(member) }
-        }
+        var subscribers = Readers(self, in: members.indices)
         // Of each topic who has which partition.
         var owners = topics.map { [Int](repeating: -1, count: Int($0.partitionCount)) }
-        for topic in topics.indices {
-            for member in subscribers[topic] {
-                for index in members[member].target[topics[topic].id] ?? []
-                where index >= 0 && Int(index) < owners[topic].count {
+        let places = Self.places(of: topics)
+        for (member, entry) in members.enumerated() {
+            for (id, partitions) in entry.target {
+                guard let topic = places[id], subscribers.has(entry.subscription, of: topic) else { continue }
+                for index in partitions where index >= 0 && Int(index) < owners[topic].count {
                     guard owners[topic][Int(index)] < 0 else { continue }
                     owners[topic][Int(index)] = member
                     loads[member] += 1
                 }
             }
         }
-        let order = topics.indices.filter { !subscribers[$0].isEmpty }
-            .sorted { (subscribers[$0].count, $0) < (subscribers[$1].count, $1) }
+        let counts = topics.indices.map { subscribers.count(of: $0) }
+        let order = topics.indices.filter { counts[$0] > 0 }.sorted { (counts[$0], $0) < (counts[$1], $1) }
         for topic in order {
-            var heap = BinaryHeap(subscribers[topic].map { Loaded(load: loads[$0], member: $0) })
+            var heap = BinaryHeap(subscribers.of(topic).map { Loaded(load: loads[$0], member: $0) })
             for index in owners[topic].indices where owners[topic][index] < 0 {
                 guard let least = heap.first else { break }
                 owners[topic][index] = least.member
@@ -215,8 +271,8 @@ struct AssignmentProblem: Sendable {
         }
         for _ in 0..<Self.maxPasses {
             var isMoved = false
-            for topic in order where subscribers[topic].count > 1 {
-                if balance(&owners[topic], among: subscribers[topic], &loads) { isMoved = true }
+            for topic in order where counts[topic] > 1 {
+                if balance(&owners[topic], among: subscribers.of(topic), &loads) { isMoved = true }
             }
             if !isMoved { break }
         }

@@ -246,6 +246,52 @@ import Testing
         #expect(restarted.members[0].targetAssignment.topicPartitions.map(\.partitions.count) == [1_000])
     }
 
+    /// What a pattern stands for may be long, and its members many.
+    @Test func membersOfOnePatternShareWhatItStandsFor() {
+        let driver = ShardDriver(topics: topics(100))
+        for number in 0..<20 { driver.joinConsumer("m\(number)", topics: nil, pattern: ".*") }
+        driver.joinConsumer("n", topics: ["topic-1"], pattern: ".*")
+        driver.joinConsumer("o", topics: ["topic-2"])
+        driver.doWork()
+        driver.pass(1_000)
+        driver.joinConsumer("p", topics: nil, pattern: ".*")
+        let problem = driver.shard.assignmentWork(of: "g")!.problem
+        #expect(problem.members.count == 23)
+        #expect(problem.subscriptions.map(\.count).sorted() == [1, 100])
+    }
+
+    @Test func subscriptionsOfAGroupAreBoundedTogether() {
+        let (count, most) = (10_000, ConsumerGroup.maxSubscribedEntries)
+        let driver = ShardDriver(topics: topics(count))
+        func lookUp() {
+            let found = driver.shard.patternWork(of: "g")!.run { _ in true }
+            driver.run { $0.patternsFound(found, now: $1) }
+        }
+        driver.joinConsumer("m", topics: nil, pattern: ".*")
+        lookUp()
+        for number in 1..<most / count { driver.joinConsumer("m\(number)", topics: nil, pattern: ".*") }
+        #expect(driver.shard.groups["g"]!.consumer!.subscribedEntries == most)
+        let records = driver.recordCount
+        for (names, pattern) in [(nil, ".*"), (["t"], nil)] as [([String]?, String?)] {
+            let refused = driver.joinConsumer("n", topics: names, pattern: pattern)
+            #expect(refused.code == .groupMaxSizeReached)
+            #expect(refused.errorMessage?.contains("\(most)") == true)
+        }
+        #expect(driver.recordCount == records)
+        // Who has its place keeps it, and another pattern is let in, but stands for nothing as long as it would be too much.
+        #expect(driver.joinConsumer("m", topics: nil, pattern: ".*").code == .none)
+        driver.pass(ConsumerGroup.patternIntervalMs)
+        #expect(driver.joinConsumer("n", topics: nil, pattern: "topic-1.*").code == .none)
+        lookUp()
+        #expect(driver.shard.groups["g"]!.consumer!.patterns["topic-1.*"] == nil)
+        #expect(driver.shard.groups["g"]!.consumer!.patterns[".*"]?.topics.count == count)
+        driver.beat("m", -1)
+        driver.pass(ConsumerGroup.patternIntervalMs)
+        driver.joinConsumer("n", topics: nil, pattern: "topic-1.*")
+        lookUp()
+        #expect(driver.shard.groups["g"]!.consumer!.patterns["topic-1.*"]?.topics.count == 1_111)
+    }
+
     /// Its records have its id, and all that the process before was to read.
     @Test func aStaticMemberMayNotComeBackUnderAnIDThatNoRecordHolds() {
         let driver = ShardDriver(topics: FakeTopics(["t": 1_000]))

@@ -11,10 +11,11 @@ import Testing
     {
         var problem = AssignmentProblem()
         problem.topics = sizes.enumerated().map { .init(id: TopicID(high: 1, low: UInt64($0)), partitionCount: $1) }
-        problem.members = subscriptions.enumerated().map { place, topics in
-            .init(
-                memberID: "m\(place)", instanceID: nil, subscribed: topics,
-                target: place < targets.count ? targets[place] : [:])
+        for (place, topics) in subscriptions.enumerated() {
+            problem.members.append(
+                .init(
+                    memberID: "m\(place)", instanceID: nil, subscription: problem.place(ofSubscription: topics),
+                    target: place < targets.count ? targets[place] : [:]))
         }
         return problem
     }
@@ -82,6 +83,15 @@ import Testing
         }
     }
 
+    /// Topics with fewer partitions than readers, of which some read something else, too.
+    @Test func rangesOfManySubscriptions() {
+        let solved = problem([2, 5, 2], [[0, 1], [0, 2], [0, 1], [0, 2], [0, 1]]).solve(.range)
+        #expect(
+            solved == [
+                [id(0): [0], id(1): [0, 1]], [id(0): [1], id(2): [0]], [id(1): [2, 3]], [id(2): [1]], [id(1): [4]],
+            ])
+    }
+
     private func check(
         _ sample: AssignmentProblem, _ solved: [PartitionLists], _ assignor: ServerAssignor, isEven: Bool,
         _ note: String
@@ -94,19 +104,21 @@ import Testing
                     let before = readers.updateValue(member, forKey: .init(topic: topic, index: index))
                     #expect(before == nil, "\(note): \(topic) \(index) has two readers")
                     let place = sample.topics.firstIndex { $0.id == topic }!
-                    #expect(sample.members[member].subscribed.contains(place), "\(note)")
+                    #expect(sample.subscribed(member).contains(place), "\(note)")
                     #expect(index < sample.topics[place].partitionCount, "\(note)")
                 }
             }
         }
-        let wanted = sample.topics.indices.filter { topic in sample.members.contains { $0.subscribed.contains(topic) } }
+        let wanted = sample.topics.indices.filter { topic in
+            sample.members.indices.contains { sample.subscribed($0).contains(topic) }
+        }
         #expect(readers.count == wanted.reduce(0) { $0 + Int(sample.topics[$1].partitionCount) }, "\(note)")
         guard assignor == .uniform else { return }
         let loads = solved.map { $0.values.reduce(0) { $0 + $1.count } }
         // No single partition could go to somebody who has two less.
         for (partition, reader) in readers {
             let place = sample.topics.firstIndex { $0.id == partition.topic }!
-            for (member, entry) in sample.members.enumerated() where entry.subscribed.contains(place) {
+            for member in sample.members.indices where sample.subscribed(member).contains(place) {
                 #expect(loads[reader] - loads[member] < 2, "\(note): \(loads)")
             }
         }
@@ -114,8 +126,8 @@ import Testing
         // Who keeps as much as it may of what it had: what moves is no more than must.
         let least = readers.count / sample.members.count
         var extra = readers.count % sample.members.count
-        let had = sample.members.map { entry in
-            entry.subscribed.reduce(0) { $0 + (entry.target[sample.topics[$1].id]?.count ?? 0) }
+        let had = sample.members.enumerated().map { member, entry in
+            sample.subscribed(member).reduce(0) { $0 + (entry.target[sample.topics[$1].id]?.count ?? 0) }
         }
         var mayKeep = 0
         for count in had.sorted(by: >) {
@@ -144,4 +156,8 @@ import Testing
         }
         #expect(moved == 2)
     }
+}
+
+extension AssignmentProblem {
+    fileprivate func subscribed(_ member: Int) -> [Int] { subscriptions[members[member].subscription] }
 }
