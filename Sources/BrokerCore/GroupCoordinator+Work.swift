@@ -52,10 +52,69 @@ extension GroupCoordinator {
         mutating func stop() { isBusy = false }
     }
 
+    /// Groups whose assignments are to be made, each once: one that takes long is not begun again meanwhile, however often its group
+    /// asks. `maxRunning` at a time, so that workers are left for whatever else there is.
+    struct AssignmentQueue {
+        private enum Progress {
+            case waiting
+            case running
+            /// Asked for again while it runs.
+            case runningAndWanted
+        }
+
+        private var waiting = FIFO<ExactString>()
+        private var progress: [ExactString: Progress] = [:]
+        private var running = 0
+        /// Assignments that are made at a time.
+        static let maxRunning = 2
+        /// More are forgotten, and asked for again.
+        static let maxWaiting = 10_000
+
+        /// Gives whether a worker has to begin.
+        mutating func add(_ groupID: ExactString) -> Bool {
+            switch progress[groupID] {
+            case .running, .runningAndWanted:
+                progress[groupID] = .runningAndWanted
+                return false
+            case .waiting: break
+            case nil:
+                guard waiting.count < Self.maxWaiting else { return false }
+                append(groupID)
+            }
+            guard running < Self.maxRunning else { return false }
+            running += 1
+            return true
+        }
+
+        private mutating func append(_ groupID: ExactString) {
+            progress[groupID] = .waiting
+            waiting.append(groupID)
+        }
+
+        mutating func take() -> ExactString? {
+            guard let next = waiting.first else { return nil }
+            waiting.removeFirst()
+            progress[next] = .running
+            return next
+        }
+
+        /// Ends a turn, with what was taken in it; gives whether the worker has another.
+        mutating func end(_ groupID: ExactString?) -> Bool {
+            if let groupID, progress.removeValue(forKey: groupID) == .runningAndWanted { append(groupID) }
+            if !waiting.isEmpty { return true }
+            running -= 1
+            return false
+        }
+
+        /// The worker has no other turn. What waits is begun with the next that comes.
+        mutating func stop() { running -= 1 }
+    }
+
     func begin(_ work: [GroupWork], isVisible: (@Sendable (String) -> Bool)?) {
         for piece in work {
             switch piece {
-            case .assignment(let groupID): broker.runOnWorker { [self] in assign(groupID) }
+            case .assignment(let groupID):
+                if assignmentQueue.withLock({ $0.add(ExactString(groupID)) }) { beginAssignment() }
             case .patterns(let groupID, let isSlow):
                 // Nobody's rights are all rights; who has some asks again.
                 guard let isVisible else { continue }
@@ -81,9 +140,22 @@ extension GroupCoordinator {
         if patternQueues.withLock({ $0[isSlow: isSlow].end() }) { beginLookUp(isSlow) }
     }
 
+    /// One piece of the workers' for each assignment.
+    private func beginAssignment() {
+        if broker.runOnWorker({ [self] in makeAssignment() }) { return }
+        assignmentQueue.withLock { $0.stop() }
+    }
+
+    private func makeAssignment() {
+        let groupID = assignmentQueue.withLock { $0.take() }
+        if let groupID { assign(groupID.text) }
+        if assignmentQueue.withLock({ $0.end(groupID) }) { beginAssignment() }
+    }
+
     private func assign(_ groupID: String) {
         guard let work = read(group: groupID, { $0.assignmentWork(of: groupID) }).answer else { return }
-        let made = work.run()
+        let workers = broker.workers
+        guard let made = work.run(isStopped: { workers.isStopping }) else { return }
         perform(group: groupID) { machine, now in machine.assignmentMade(made, now: now) }
         broker.store.kick()
     }

@@ -73,6 +73,7 @@ public final class GroupCoordinator: Sendable {
     let rewriteFloor: Int64
     let wiring = Lock<Wiring?>(nil)
     let patternQueues = Lock(PatternQueues())
+    let assignmentQueue = Lock(AssignmentQueue())
     let signal = Signal()
     /// Monotonic milliseconds at which the timer thread wakes by itself.
     private let wakeAtMs = Atomic<Int64>(.max)

@@ -59,6 +59,9 @@ public final class WorkerPool: Sendable {
         return taken
     }
 
+    /// `stop` waits for what is queued. A piece that may take seconds looks at this now and then, and ends.
+    public var isStopping: Bool { state.withLock { $0.isStopping } }
+
     private func run(_ worker: Int) {
         while true {
             let (job, isStopping) = state.withLock { state in

@@ -19,7 +19,10 @@ extension ConsumerGroup {
         let isLarge =
             subscribedCount > Self.inlineTopics || seenTopics != shard.topics.version
             || partitionTotal + members.count * max(1, subscribedCount) > Self.inlineEntries
-        guard isLarge else { return take(AssignmentWork(self, shard).run(), &shard) }
+        guard isLarge else {
+            if let made = AssignmentWork(self, shard).run() { take(made, &shard) }
+            return
+        }
         shard.actions.work.append(.assignment(groupID: groupID))
         // Whoever was to make it may not have come to it.
         assignTimer.set(
@@ -145,11 +148,15 @@ public struct AssignmentWork: Sendable {
         maxBatchBytes = shard.maxBatchBytes
     }
 
-    public func run() -> MadeAssignment {
-        let (problem, members, look) = read()
+    /// Makes it. `isStopped`: nobody wants it any more; asked between members and topics, and once true it stays so. Then there is
+    /// none.
+    public func run(isStopped: @escaping @Sendable () -> Bool = { false }) -> MadeAssignment? {
+        var (problem, members, look) = read(isStopped)
+        problem.isStopped = isStopped
         let targets = problem.solve(
             ConsumerGroup.assignor(members.lazy.map(\.assignor), settings),
             maxPartitions: ConsumerGroup.maxMemberPartitions)
+        if isStopped() { return nil }
         var made = MadeAssignment(groupID: groupID, number: number, epoch: epoch, look: look)
         for (member, target) in zip(members, targets) where target != member.target {
             made.targets.append(
@@ -167,7 +174,7 @@ public struct AssignmentWork: Sendable {
     }
 
     /// Gives what is to be assigned, with the members in its order, and the topics as they are now.
-    private func read() -> (problem: AssignmentProblem, members: [Member], look: TopicsLook) {
+    private func read(_ isStopped: () -> Bool) -> (problem: AssignmentProblem, members: [Member], look: TopicsLook) {
         var look = TopicsLook(version: topics.version)
         var problem = AssignmentProblem()
         // Those that there are not are asked for once, too.
@@ -188,6 +195,7 @@ public struct AssignmentWork: Sendable {
         // In an order that every run has: what assignors do depends on it.
         let members = members.sorted { $0.key < $1.key }
         for member in members {
+            if isStopped() { break }
             let key = Subscription(topicNames: member.topicNames, pattern: member.pattern)
             let subscription: Int
             if let known = subscriptions[key] {
@@ -209,7 +217,7 @@ public struct AssignmentWork: Sendable {
     }
 
     /// What is to be assigned, as the topics are now.
-    var problem: AssignmentProblem { read().problem }
+    var problem: AssignmentProblem { read { false }.problem }
 }
 
 /// A target assignment, as far as it differs from the one before.

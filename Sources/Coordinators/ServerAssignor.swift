@@ -33,6 +33,8 @@ struct AssignmentProblem: Sendable {
     private(set) var subscriptions: [[Int]] = []
     private var subscriptionPlaces: [[Int]: Int] = [:]
     var members: [Member] = []
+    /// Nobody wants what it gives any more: it ends soon, with something unfinished.
+    var isStopped: @Sendable () -> Bool = { false }
 
     /// Gives the place of a subscription in `subscriptions`. Of equal ones the topics are in the same order.
     mutating func place(ofSubscription topics: [Int]) -> Int {
@@ -130,6 +132,7 @@ struct AssignmentProblem: Sendable {
         var subscribers = Readers(self, in: order)
         var targets = [PartitionLists](repeating: [:], count: members.count)
         for (place, topic) in topics.enumerated() {
+            if isStopped() { break }
             let readers = subscribers.of(place)
             if readers.isEmpty { continue }
             let share = topic.partitionCount / Int32(readers.count)
@@ -157,7 +160,7 @@ struct AssignmentProblem: Sendable {
         let total = subscribed.reduce(0) { $0 + Int(topics[$1].partitionCount) }
         let (least, extra) = total.quotientAndRemainder(dividingBy: members.count)
         var open = OpenPartitions(subscribed.map { topics[$0] })
-        var kept = members.map { open.claim($0.target) }
+        var kept = members.map { isStopped() ? [] : open.claim($0.target) }
         let counts = kept.map(\.count)
         // Those with the most are given the larger shares.
         let larger = Set(members.indices.sorted { (counts[$0], $1) > (counts[$1], $0) }.prefix(extra))
@@ -249,6 +252,7 @@ struct AssignmentProblem: Sendable {
         var owners = topics.map { [Int](repeating: -1, count: Int($0.partitionCount)) }
         let places = Self.places(of: topics)
         for (member, entry) in members.enumerated() {
+            if isStopped() { break }
             for (id, partitions) in entry.target {
                 guard let topic = places[id], subscribers.has(entry.subscription, of: topic) else { continue }
                 for index in partitions where index >= 0 && Int(index) < owners[topic].count {
@@ -261,6 +265,7 @@ struct AssignmentProblem: Sendable {
         let counts = topics.indices.map { subscribers.count(of: $0) }
         let order = topics.indices.filter { counts[$0] > 0 }.sorted { (counts[$0], $0) < (counts[$1], $1) }
         for topic in order {
+            if isStopped() { break }
             var heap = BinaryHeap(subscribers.of(topic).map { Loaded(load: loads[$0], member: $0) })
             for index in owners[topic].indices where owners[topic][index] < 0 {
                 guard let least = heap.first else { break }
@@ -272,9 +277,10 @@ struct AssignmentProblem: Sendable {
         for _ in 0..<Self.maxPasses {
             var isMoved = false
             for topic in order where counts[topic] > 1 {
+                if isStopped() { break }
                 if balance(&owners[topic], among: subscribers.of(topic), &loads) { isMoved = true }
             }
-            if !isMoved { break }
+            if !isMoved || isStopped() { break }
         }
         var targets = [PartitionLists](repeating: [:], count: members.count)
         for topic in order {

@@ -1,4 +1,5 @@
 import BrokerTestKit
+import ByteBuffers
 import Coordinators
 import Glibc
 import KafkaModel
@@ -79,6 +80,44 @@ import Testing
         busy.release()
         workers.stop()
         #expect(eventually { broker == nil })
+    }
+
+    /// One that takes long is asked for again, and would take all workers.
+    @Test func aGroupIsAssignedOnceAtATime() {
+        var queue = GroupCoordinator.AssignmentQueue()
+        func add(_ groupID: ExactString) -> Bool { queue.add(groupID) }
+        func take() -> ExactString? { queue.take() }
+        func end(_ groupID: ExactString) -> Bool { queue.end(groupID) }
+        #expect(add("a"))
+        #expect(take() == "a")
+        #expect(!add("a") && !add("a"))
+        #expect(add("b"))
+        #expect(!add("c"))
+        #expect(take() == "b")
+        // Two are running; each worker goes on with what waits, and what was asked for meanwhile is made once more.
+        #expect(end("b"))
+        #expect(take() == "c")
+        #expect(end("a"))
+        #expect(take() == "a")
+        #expect(!end("c"))
+        #expect(!end("a"))
+        #expect(take() == nil)
+        // No worker took it: it is begun with the next that is asked for.
+        #expect(add("a"))
+        queue.stop()
+        #expect(add("a"))
+        #expect(take() == "a" && take() == nil)
+        #expect(!end("a"))
+    }
+
+    @Test func whatAGroupAsksForManyTimesIsOnePiece() throws {
+        let node = try SimulatedBroker()
+        let (groups, workers) = (node.broker.groups, node.broker.workers)
+        let busy = BusyWorkers(workers.threadCount) { workers.submit($0) }
+        for _ in 0..<3 { groups.begin([.assignment(groupID: "g")], isVisible: nil) }
+        let taken = groups.assignmentQueue.withLock { [$0.take(), $0.take()] }
+        busy.release()
+        #expect(taken == ["g", nil])
     }
 
     @Test func anAppendThatIsRefusedAbandonsItsWaiters() throws {

@@ -210,7 +210,7 @@ import Testing
         let slow = driver.shard.assignmentWork(of: "g")!
         driver.pass(31_000)
         #expect(driver.work == [.assignment(groupID: "g"), .assignment(groupID: "g")])
-        driver.run { $0.assignmentMade(slow.run(), now: $1) }
+        driver.run { $0.assignmentMade(slow.run()!, now: $1) }
         #expect(driver.describe().assignmentEpoch == driver.describe().groupEpoch)
         member.step()
         #expect(member.reading["t"]?.count == 1_000)
@@ -224,7 +224,7 @@ import Testing
         driver.beat("m", -1)
         #expect(driver.deleteGroups(["g"]) == [.none])
         driver.joinConsumer("n")
-        driver.run { $0.assignmentMade(old.run(), now: $1) }
+        driver.run { $0.assignmentMade(old.run()!, now: $1) }
         #expect(driver.consumerState() == "Assigning")
         #expect(driver.describe().members[0].targetAssignment.topicPartitions.isEmpty)
         driver.doWork()
@@ -238,7 +238,7 @@ import Testing
         let slow = driver.shard.assignmentWork(of: "g")!
         driver.beat("m", -2) { $0.instanceID = "i" }
         driver.joinConsumer("n", instance: "i")
-        driver.run { $0.assignmentMade(slow.run(), now: $1) }
+        driver.run { $0.assignmentMade(slow.run()!, now: $1) }
         #expect(driver.describe().members.map(\.memberID) == ["n"])
         #expect(driver.describe().members[0].targetAssignment.topicPartitions.map(\.partitions.count) == [1_000])
         #expect(driver.shard.memoryBytes == driver.shard.groups.values.reduce(0) { $0 + $1.memoryBytes })
@@ -290,6 +290,34 @@ import Testing
         driver.joinConsumer("n", topics: nil, pattern: "topic-1.*")
         lookUp()
         #expect(driver.shard.groups["g"]!.consumer!.patterns["topic-1.*"]?.topics.count == 1_111)
+    }
+
+    /// Whoever stops does not wait for what takes long.
+    @Test(arguments: [["range"], ["uniform"], ["uniform", "t"]]) func anAssignmentThatNobodyWantsEnds(_ kind: [String])
+    {
+        let driver = ShardDriver(topics: topics(600))
+        let names = (0..<600).map { "topic-\($0)" }
+        driver.joinConsumer("m", topics: names, assignor: kind[0])
+        driver.joinConsumer("n", topics: kind.count == 1 ? names : Array(names.dropLast()), assignor: kind[0])
+        let work = driver.shard.assignmentWork(of: "g")!
+        // It looks after each of a few steps, wherever it is.
+        for steps in 0..<4 {
+            let asked = Counted()
+            #expect(work.run(isStopped: { asked.next() > steps }) == nil)
+            #expect(asked.count < 50)
+        }
+        #expect(work.run() != nil)
+    }
+
+    private final class Counted: Sendable {
+        private let state = Lock(0)
+        var count: Int { state.withLock { $0 } }
+        func next() -> Int {
+            state.withLock {
+                $0 += 1
+                return $0
+            }
+        }
     }
 
     /// Its records have its id, and all that the process before was to read.

@@ -169,11 +169,11 @@ import Testing
         driver.joinConsumer("a")
         let work = driver.shard.assignmentWork(of: "g")!
         driver.joinConsumer("b")
-        driver.run { $0.assignmentMade(work.run(), now: $1) }
+        driver.run { $0.assignmentMade(work.run()!, now: $1) }
         #expect(driver.describe().assignmentEpoch == 2)
         #expect(driver.describe().groupEpoch == 3)
         // Made once: the second answer to the same question is not taken.
-        driver.run { $0.assignmentMade(work.run(), now: $1) }
+        driver.run { $0.assignmentMade(work.run()!, now: $1) }
         driver.pass(1_000)
         driver.doWork()
         #expect(driver.describe().assignmentEpoch == 3)
