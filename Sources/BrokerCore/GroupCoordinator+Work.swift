@@ -133,9 +133,14 @@ extension GroupCoordinator {
         if let next = patternQueues.withLock({ $0[isSlow: isSlow].take() }),
             let work = read(group: next.groupID, { $0.patternWork(of: next.groupID) }).answer
         {
-            let found = work.run(isVisible: next.isVisible)
-            perform(group: next.groupID) { machine, now in machine.patternsFound(found, now: now) }
-            broker.store.kick()
+            if work.isSlow, !isSlow {
+                // More patterns have come since it was asked for.
+                if patternQueues.withLock({ $0[isSlow: true].add(next) }) { beginLookUp(true) }
+            } else {
+                let found = work.run(isVisible: next.isVisible)
+                perform(group: next.groupID) { machine, now in machine.patternsFound(found, now: now) }
+                broker.store.kick()
+            }
         }
         if patternQueues.withLock({ $0[isSlow: isSlow].end() }) { beginLookUp(isSlow) }
     }

@@ -15,8 +15,10 @@ extension ConsumerGroup {
         guard isOther && since >= Self.patternIntervalMs || since >= Int64(shard.settings.consumerPatternRefreshMs)
         else { return }
         resolving.begin(shard.nextWorkNumber(), now.monotonicMs)
-        shard.actions.work.append(.patterns(groupID: groupID, isSlow: patternInstructions > Self.quickInstructions))
+        shard.actions.work.append(.patterns(groupID: groupID, isSlow: isLookUpSlow))
     }
+
+    var isLookUpSlow: Bool { patternInstructions > Self.quickInstructions }
 
     /// Instructions of a group's patterns whose look-up is soon done: ordinary ones have some dozens each.
     static let quickInstructions = 1_000
@@ -72,6 +74,8 @@ public struct PatternWork: Sendable {
     private let number: UInt64
     private let patterns: [ExactString]
     private let topics: any GroupTopics
+    /// Whether it may take a while: of the patterns that there are now, which may be others than when it was asked for.
+    public let isSlow: Bool
 
     init?(_ group: ConsumerGroup, _ shard: ShardContext) {
         guard group.resolving.isAwaited else { return nil }
@@ -79,6 +83,7 @@ public struct PatternWork: Sendable {
         number = group.resolving.number
         patterns = group.patternSubscribers.keys.sorted()
         topics = shard.topics
+        isSlow = group.isLookUpSlow
     }
 
     /// `isVisible`: whether the client for which it is done may know of a topic.

@@ -95,6 +95,6 @@ public enum GroupWork: Equatable, Sendable {
     /// A target assignment: `GroupShard.assignmentWork` gives what is to be done, `assignmentMade` takes what came of it.
     case assignment(groupID: String)
     /// A look-up of the topics that patterns stand for: `patternWork` and `patternsFound`. `isSlow`: it may take a while, and others
-    /// are not to wait for it.
+    /// are not to wait for it; `PatternWork.isSlow` says so of the patterns that there are when it is begun.
     case patterns(groupID: String, isSlow: Bool)
 }

@@ -120,6 +120,33 @@ import Testing
         #expect(taken == ["g", nil])
     }
 
+    /// A quick look-up is asked for, and when a worker comes to it there is a large pattern, too.
+    @Test func aLookUpThatHasBecomeSlowHoldsUpNoQuickOne() throws {
+        let node = try SimulatedBroker()
+        _ = try node.broker.createTopic("t", partitions: 1).get()
+        let (groups, workers) = (node.broker.groups, node.broker.workers)
+        let busy = BusyWorkers(workers.threadCount) { workers.submit($0) }
+        let isSlow = Lock<[Bool]>([])
+        for (member, pattern) in [("m", "t"), ("n", "t|[u]{999}|[v]{99}")] {
+            var request = ConsumerGroupHeartbeatRequest()
+            (request.groupID, request.memberID, request.rebalanceTimeoutMs) = ("g", member, 60_000)
+            (request.subscribedTopicRegex, request.topicPartitions) = (pattern, [])
+            let context = RequestContext(clientID: "c", clientHost: "/127.0.0.1", apiVersion: 1)
+            let isVisible: @Sendable (String) -> Bool = { _ in
+                let busy = groups.patternQueues.withLock { $0[isSlow: true].isBusy }
+                isSlow.withLock { $0.append(busy) }
+                return true
+            }
+            groups.perform(group: "g", isVisible: isVisible) { machine, now in
+                machine.consumerGroupHeartbeat(request, context: context, waiter: WaiterID(1), now: now)
+            }
+        }
+        #expect(groups.patternQueues.withLock { $0[isSlow: false].isBusy && !$0[isSlow: true].isBusy })
+        busy.release()
+        #expect(eventually { isSlow.withLock { !$0.isEmpty } })
+        #expect(isSlow.withLock { $0 } == [true])
+    }
+
     @Test func anAppendThatIsRefusedAbandonsItsWaiters() throws {
         let node = try SimulatedBroker()
         let sink = RecordingSink()
