@@ -87,8 +87,7 @@ extension ConsumerGroup {
     private func addedBytes(by made: MadeAssignment) -> Int {
         made.targets.reduce(0) { bytes, target in
             guard let member = holder(of: target).flatMap({ members[$0] }) else { return bytes }
-            return bytes + 2
-                * (ConsumerMember.memoryBytes(of: target.partitions) - ConsumerMember.memoryBytes(of: member.target))
+            return bytes + member.sharesBytes(of: target.partitions) - member.sharesBytes(of: member.target)
         }
     }
 

@@ -242,8 +242,8 @@ struct ConsumerGroup: Sendable {
         guard let index = members.index(forKey: key) else { return }
         // In place, with what of the sums depends on it: an assignment may be one of many members.
         let old = members.values[index].target
+        memberBytes += members.values[index].sharesBytes(of: target) - members.values[index].sharesBytes(of: old)
         members.values[index].target = target
-        memberBytes += ConsumerMember.memoryBytes(of: target) - ConsumerMember.memoryBytes(of: old)
         memberRecordBytes += ConsumerMember.recordBytes(of: target) - ConsumerMember.recordBytes(of: old)
         describedTopics += target.count - old.count
     }

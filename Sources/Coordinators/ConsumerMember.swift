@@ -79,9 +79,17 @@ struct ConsumerMember: Equatable, Sendable {
 
     var topicCount: Int { assigned.count + pendingRevocation.count + target.count }
 
-    var memoryBytes: Int {
-        Self.emptyBytes + 2 * textBytes + Self.topicBytes * topicCount + Self.partitionBytes * partitionCount
+    var memoryBytes: Int { Self.emptyBytes + 2 * textBytes + sharesBytes(of: target) }
+
+    /// Bytes of memory of what it is to read, if that is `target`, and of what it reads or gives up. The room for all of the target is
+    /// kept from the start: it comes to read it without another look at what there is.
+    func sharesBytes(of target: PartitionLists) -> Int {
+        let (wanted, has) = (
+            Self.memoryBytes(of: target), Self.memoryBytes(of: assigned) + Self.memoryBytes(of: pendingRevocation)
+        )
+        return wanted + max(wanted, has)
     }
+
     var recordBytes: Int {
         3 * (64 + memberID.utf8.count) + textBytes + Self.recordTopicBytes * topicCount
             + Self.recordPartitionBytes * partitionCount
@@ -110,8 +118,12 @@ struct ConsumerMember: Equatable, Sendable {
         target.values.reduce(recordTopicBytes * target.count) { $0 + recordPartitionBytes * $1.count }
     }
 
-    static func memoryBytes(of target: PartitionLists) -> Int {
+    private static func memoryBytes(of target: PartitionLists) -> Int {
         target.values.reduce(topicBytes * target.count) { $0 + partitionBytes * $1.count }
+    }
+
+    private static func memoryBytes(of partitions: PartitionEpochs) -> Int {
+        partitions.values.reduce(topicBytes * partitions.count) { $0 + partitionBytes * $1.count }
     }
 
     /// Whether both say the same in their records of who they are.

@@ -320,6 +320,30 @@ import Testing
         }
     }
 
+    /// Members come to read what they are to long after there was room for it.
+    @Test func roomForWhatMembersWillReadIsKept() {
+        var settings = GroupSettings()
+        settings.maxMemoryBytes = 160_000
+        let driver = ShardDriver(settings: settings, topics: FakeTopics(["t": 1_000]))
+        let members = ["g", "h"].map { FakeConsumer(driver, "m", group: $0) }
+        for member in members { member.step() }
+        driver.doWork()
+        #expect(driver.consumerState("g") == "Reconciling" && driver.consumerState("h") == "Assigning")
+        let kept = driver.shard.memoryBytes
+        for member in members { member.step() }
+        #expect(members.map { $0.reading["t"]?.count } == [1_000, nil])
+        #expect(driver.shard.memoryBytes == kept)
+        #expect(driver.shard.memoryBytes <= settings.maxMemoryBytes)
+        #expect(driver.shard.memoryBytes == driver.shard.groups.values.reduce(0) { $0 + $1.memoryBytes })
+        #expect(driver.restarted().shard.memoryBytes == kept)
+        // With the room comes the share.
+        driver.beat("m", -1, group: "g")
+        driver.pass(30_000)
+        driver.doWork()
+        members[1].step()
+        #expect(members[1].reading["t"]?.count == 1_000)
+    }
+
     /// Its records have its id, and all that the process before was to read.
     @Test func aStaticMemberMayNotComeBackUnderAnIDThatNoRecordHolds() {
         let driver = ShardDriver(topics: FakeTopics(["t": 1_000]))
