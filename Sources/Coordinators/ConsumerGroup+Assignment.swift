@@ -60,13 +60,15 @@ extension ConsumerGroup {
             }
             for target in made.targets {
                 guard let key = holder(of: target) else { continue }
-                var record = target.record
+                var (partitions, record) = (target.partitions, target.record)
                 if key != target.key {
-                    record = GroupRecord.consumerTarget(groupID: groupID, key.text, target.partitions).encoded
                     // Its id may be longer than the one by which its share was limited.
-                    guard shard.fits(record.sizeInBatch) else { continue }
+                    AssignmentProblem.limit(
+                        &partitions, Self.maxMemberPartitions,
+                        shard.maxBatchBytes - ConsumerMember.fixedRecordBytes(of: key.text, in: groupID))
+                    record = GroupRecord.consumerTarget(groupID: groupID, key.text, partitions).encoded
                 }
-                setTarget(target.partitions, of: key)
+                setTarget(partitions, of: key)
                 shard.actions.records.append(record)
             }
             setAssignment(epoch: isOf, timestampMs: shard.now.wallClockMs)

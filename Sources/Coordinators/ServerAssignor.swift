@@ -56,7 +56,8 @@ struct AssignmentProblem: Sendable {
         return targets
     }
 
-    private static func limit(_ target: inout PartitionLists, _ most: Int, _ mostBytes: Int) {
+    /// Leaves the last partitions out, of more than `most`, or of more than records of `mostBytes` hold.
+    static func limit(_ target: inout PartitionLists, _ most: Int, _ mostBytes: Int) {
         let count = target.values.reduce(0) { $0 + $1.count }
         guard count > most || ConsumerMember.recordBytes(topics: target.count, partitions: count) > mostBytes else {
             return

@@ -344,6 +344,30 @@ import Testing
         #expect(members[1].reading["t"]?.count == 1_000)
     }
 
+    /// What is made meanwhile was limited by an id that is shorter.
+    @Test func aStaticMemberThatCameBackUnderALongIDHasWhatItsRecordsHold() {
+        let driver = ShardDriver(topics: FakeTopics(["t": 1_000]))
+        driver.run {
+            $0.maxBatchBytes = 9_000
+            _ = $1
+            return GroupActions()
+        }
+        driver.joinConsumer("m", instance: "i")
+        let made = driver.shard.assignmentWork(of: "g")!.run()!
+        driver.beat("m", -2) { $0.instanceID = "i" }
+        let id = String(repeating: "n", count: 6_000)
+        let joined = driver.joinConsumer(id, instance: "i")
+        #expect(joined.code == .none)
+        driver.run { $0.assignmentMade(made, now: $1) }
+        #expect(driver.describe().assignmentEpoch == 2)
+        let count = driver.describe().members[0].targetAssignment.topicPartitions.first?.partitions.count ?? 0
+        #expect((200...400).contains(count))
+        let response = driver.beat(id, joined.memberEpoch) { $0.instanceID = "i" }
+        #expect(driver.reading(response)?["t"]?.count == count)
+        #expect(bytes(driver).allSatisfy { $0 <= 9_000 })
+        #expect(driver.restarted().describe() == driver.describe())
+    }
+
     /// Its records have its id, and all that the process before was to read.
     @Test func aStaticMemberMayNotComeBackUnderAnIDThatNoRecordHolds() {
         let driver = ShardDriver(topics: FakeTopics(["t": 1_000]))
