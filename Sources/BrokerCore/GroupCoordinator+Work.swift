@@ -137,12 +137,17 @@ extension GroupCoordinator {
                 // More patterns have come since it was asked for.
                 if patternQueues.withLock({ $0[isSlow: true].add(next) }) { beginLookUp(true) }
             } else {
-                let found = work.run(isVisible: next.isVisible)
-                perform(group: next.groupID) { machine, now in machine.patternsFound(found, now: now) }
-                broker.store.kick()
+                lookUp(work, next)
             }
         }
         if patternQueues.withLock({ $0[isSlow: isSlow].end() }) { beginLookUp(isSlow) }
+    }
+
+    private func lookUp(_ work: PatternWork, _ request: PatternRequest) {
+        let workers = broker.workers
+        guard let found = work.run(isVisible: request.isVisible, isStopped: { workers.isStopping }) else { return }
+        perform(group: request.groupID) { machine, now in machine.patternsFound(found, now: now) }
+        broker.store.kick()
     }
 
     /// One piece of the workers' for each assignment.

@@ -86,8 +86,9 @@ public struct PatternWork: Sendable {
         isSlow = group.isLookUpSlow
     }
 
-    /// `isVisible`: whether the client for which it is done may know of a topic.
-    public func run(isVisible: (String) -> Bool) -> FoundTopics {
+    /// Looks them up. `isVisible`: whether the client for which it is done may know of a topic. `isStopped`: nobody wants it any more;
+    /// asked before each topic, and then nothing is found.
+    public func run(isVisible: (String) -> Bool, isStopped: () -> Bool = { false }) -> FoundTopics? {
         var found = FoundTopics(groupID: groupID, number: number, version: topics.version)
         let names = topics.names.map { ExactString($0) }.sorted()
         // Each is asked about once, when a pattern matches it.
@@ -98,13 +99,15 @@ public struct PatternWork: Sendable {
                 found.topics[pattern] = []
                 continue
             }
-            found.topics[pattern] = names.filter { name in
-                guard matcher.matches(name.text.utf8) else { return false }
-                if let known = visible[name] { return known }
-                let isAllowed = isVisible(name.text)
+            var matching: [ExactString] = []
+            for name in names {
+                if isStopped() { return nil }
+                guard matcher.matches(name.text.utf8) else { continue }
+                let isAllowed = visible[name] ?? isVisible(name.text)
                 visible[name] = isAllowed
-                return isAllowed
+                if isAllowed { matching.append(name) }
             }
+            found.topics[pattern] = matching
         }
         return found
     }

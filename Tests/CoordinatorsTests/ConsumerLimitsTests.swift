@@ -63,7 +63,7 @@ import Testing
         driver.pass(31_000)
         member.step()
         #expect(driver.work == [.patterns(groupID: "g", isSlow: false), .patterns(groupID: "g", isSlow: false)])
-        driver.run { $0.patternsFound(slow.run { _ in true }, now: $1) }
+        driver.run { $0.patternsFound(slow.run { _ in true }!, now: $1) }
         let found = driver.shard.groups["g"]!.consumer!
         #expect(found.patterns["a"]?.topics == ["a"])
         // The other is of the state before that.
@@ -264,7 +264,7 @@ import Testing
         let (count, most) = (10_000, ConsumerGroup.maxSubscribedEntries)
         let driver = ShardDriver(topics: topics(count))
         func lookUp() {
-            let found = driver.shard.patternWork(of: "g")!.run { _ in true }
+            let found = driver.shard.patternWork(of: "g")!.run { _ in true }!
             driver.run { $0.patternsFound(found, now: $1) }
         }
         driver.joinConsumer("m", topics: nil, pattern: ".*")
@@ -307,6 +307,24 @@ import Testing
             #expect(asked.count < 50)
         }
         #expect(work.run() != nil)
+    }
+
+    @Test func aLookUpThatNobodyWantsEnds() {
+        let driver = ShardDriver(topics: topics(600))
+        driver.joinConsumer("m", topics: nil, pattern: "topic-.*")
+        let work = driver.shard.patternWork(of: "g")!
+        var (looked, asked) = (0, 0)
+        let found = work.run {
+            _ in
+            looked += 1
+            return true
+        } isStopped: {
+            asked += 1
+            return asked > 10
+        }
+        #expect(found == nil)
+        #expect(looked == 10)
+        #expect(work.run { _ in true } != nil)
     }
 
     private final class Counted: Sendable {
