@@ -108,8 +108,12 @@ public final class Broker: Sendable {
         serving.store(true, ordering: .sequentiallyConsistent)
     }
 
-    /// Refuses new work from now on (`isReady` is false); what is under way goes on.
-    public func drain() { draining.store(true, ordering: .sequentiallyConsistent) }
+    /// Refuses new work from now on (`isReady` is false); what is under way goes on, but for receives that wait for messages of a
+    /// queue: they are answered with none.
+    public func drain() {
+        draining.store(true, ordering: .sequentiallyConsistent)
+        queues.endWaits()
+    }
 
     /// Commits what is queued, makes a checkpoint, ends the threads.
     public func stop() throws(StorageError) {

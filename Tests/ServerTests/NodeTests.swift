@@ -1,4 +1,3 @@
-import BrokerCore
 import BrokerTestKit
 import ByteBuffers
 import Configuration
@@ -9,6 +8,7 @@ import Security
 import Telemetry
 import Testing
 
+@testable import BrokerCore
 @testable import Server
 
 @Suite struct NodeTests {
@@ -66,6 +66,25 @@ import Testing
         let node = try Node.start(folder: folder.path)
         #expect(node.broker.store.chunkPool !== ChunkPool.shared)
         try node.stop()
+    }
+
+    @Test func aStopAnswersReceivesThatWait() throws {
+        let folder = try TemporaryFolder()
+        let node = try Node.start(folder: folder.path)
+        @Sendable func request(_ rest: String) -> String {
+            "Content-Type: application/json\r\nContent-Length: \(rest.utf8.count)\r\n\r\n\(rest)"
+        }
+        #expect(try node.ask("PUT", "/v1/queues/jobs", request("{}")).status == 201)
+        let answer = Lock<(status: Int, body: String)?>(nil)
+        let receiver = Thread(name: "receiver") {
+            let found = try? node.ask("POST", "/v1/queues/jobs/messages:receive", request("{\"wait_ms\":20000}"))
+            answer.withLock { $0 = found }
+        }
+        #expect(eventually { node.broker.queues.agenda.withLock { $0.waiters } == 1 })
+        try node.stop()
+        receiver.join()
+        let found = try #require(answer.withLock { $0 }, "cut without an answer")
+        #expect(found.status == 200 && found.body.contains("\"messages\":[]"), "\(found)")
     }
 
     @Test func superUsersAreReadAtTheStart() throws {

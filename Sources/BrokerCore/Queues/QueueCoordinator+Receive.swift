@@ -22,7 +22,7 @@ extension QueueCoordinator {
         }
         let outcome = tryReceive(request, from: queue)
         let waitMs = request.waitMs ?? queue.settings.receiveWaitMs
-        guard waitMs > 0, outcome.answer.isNothingYet else {
+        guard waitMs > 0, outcome.answer.isNothingYet, !broker.isDraining else {
             done(outcome)
             return nil
         }
@@ -39,6 +39,8 @@ extension QueueCoordinator {
         let dueMs = steadyMs() + waitMs
         let isFirst = agenda.withLock { $0.add(QueueDue(atMs: dueMs, subject: .waiter(queue, number))) }
         if isFirst { signal.raise() }
+        // A drain that has begun in between has not seen it.
+        if broker.isDraining { answer(number, of: queue, QueueOutcome(.messages([]))) }
         // What has come in between is found now, what comes from now on is told.
         serveWaiters(of: queue)
         return { [self] in

@@ -27,6 +27,11 @@ extension QueueCoordinator {
         }
         signal.raise()
         thread?.join()
+        endWaits()
+    }
+
+    /// Answers all waiting receives with no messages: a stop waits for none of them. One that comes later finds the broker draining.
+    func endWaits() {
         for queue in directory.byName.values { answerAll(of: queue, .messages([])) }
     }
 
