@@ -81,7 +81,7 @@ extension GatewayLoop {
             if length > maxBodyBytes, !takesWindows { return bodyTooLarge(maxBodyBytes) }
         }
         if head.body != .length(0), let problem = unsupportedMediaType() { return problem }
-        return keyTooLarge()
+        return keyMissing() ?? keyTooLarge()
     }
 
     func bodyTooLarge(_ limit: Int) -> Problem {

@@ -224,6 +224,7 @@ import Testing
               - {path: /field, to: {topic: t}, idempotency: {header: X-Delivery, required: true}}
               - {path: /usual, to: {topic: t}, idempotency: {header: Idempotency-Key, required: true}}
               - {path: /may, to: {topic: t}, key: /user, idempotency: {pointers: [/id]}}
+              - {path: /partition, to: {topic: t}, key_required: true}
             """
         let node = try GatewayHarness(configuration: GatewayConfiguration(yaml: yaml))
         let operations = try operations(node)
@@ -242,7 +243,7 @@ import Testing
         let inner = (needs[0]["properties"] as? [String: [String: Any]])?["a"]
         #expect(inner?.isEmpty == true, "a number may be an index")
         #expect(try schema("/may").isEmpty)
-        for (path, name) in [("/field", "x-delivery"), ("/usual", "idempotency-key")] {
+        for (path, name) in [("/field", "x-delivery"), ("/usual", "idempotency-key"), ("/partition", "partition-key")] {
             let operation = try #require(operations.first { $0.path == path })
             let fields = operation.list("parameters").filter { $0["name"] as? String == name }
             #expect(fields.count == 1 && fields.first?["required"] as? Bool == true, "\(path)")

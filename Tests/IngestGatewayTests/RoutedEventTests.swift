@@ -208,6 +208,35 @@ import Testing
         #expect(try node.stored("f").records.map(\.key) == ["x"])
     }
 
+    @Test func aKeyThatIsRequiredIsAskedForWhereverItComesFrom() throws {
+        let node = try node(
+            """
+            routes:
+              - {path: /usual, to: usual, key_required: true, formats: [json, ndjson, csv, raw]}
+              - {path: /named, to: named, key: Partition-Key, key_required: true, formats: [json, cloudevents]}
+              - {path: /inside, to: inside, key: /a, key_required: true, formats: [raw, ndjson]}
+            """)
+        for (type, body) in [("application/json", "{}"), ("application/x-ndjson", "{}\n{}\n"), ("text/csv", "a\n1\n"), ("x/y", "z")] {
+            let reply = try node.call("POST", "/usual", body, fields: ["Content-Type: \(type)"])
+            #expect(reply.status == 400 && reply.string("code") == "missing_field", "\(type): \(reply.text)")
+            #expect(reply.string("error") == "The header field Partition-Key is required")
+            let keyed = try node.call("POST", "/usual", body, fields: ["Content-Type: \(type)", "Partition-Key: k"])
+            #expect(keyed.status == 201, "\(type): \(keyed.text)")
+        }
+        #expect(try node.stored("usual").records.allSatisfy { $0.key == "k" })
+        #expect(try node.call("POST", "/named", "{}").string("code") == "missing_field")
+        // An event of its own kind may have its key among its attributes.
+        func cloud(_ more: String) -> String { "{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"/t\",\"type\":\"t\"\(more)}" }
+        let structured = ["Content-Type: application/cloudevents+json"]
+        #expect(try node.call("POST", "/named", cloud(""), fields: structured).string("code") == "missing_field")
+        #expect(try node.call("POST", "/named", cloud(",\"partitionkey\":\"k\""), fields: structured).status == 201)
+        let binary = ["ce-specversion: 1.0", "ce-id: 1", "ce-source: /t", "ce-type: t"]
+        #expect(try node.call("POST", "/named", "x", fields: binary).string("code") == "missing_field")
+        #expect(try node.call("POST", "/named", "x", fields: binary + ["ce-partitionkey: k"]).status == 201)
+        #expect(try node.stored("named").records.map(\.key) == ["k", "k"])
+        #expect(try node.call("POST", "/inside", "x", fields: ["Content-Type: x/y"]).string("code") == "missing_field")
+    }
+
     // MARK: What is no configuration
 
     @Test(arguments: [
@@ -224,6 +253,7 @@ import Testing
         ("routes:\n  - {path: /a, to: a}\n  - {path: /a, to: b, id: x}", "line 3): route x: /a is a path of route a"),
         ("routes:\n  - {path: /healthz, to: a}", "is a path of route"),
         ("routes:\n  - {path: /a, to: a, key: event_type}", "JSON pointer"),
+        ("routes:\n  - {path: /a, to: a, key: none, key_required: true}", "the route's events have no key"),
         ("routes:\n  - {path: /a, to: a, ack: none}", "the reply would say that the event is stored"),
         ("routes:\n  - {path: /a, to: a, reply: event, formats: [ndjson]}", "the reply is of one event"),
         ("routes:\n  - {path: /a, to: a, formats: [any-json, raw]}", "cannot be JSON and something else"),

@@ -8,6 +8,7 @@ extension GatewayLoop {
     func checkEvents(of text: UnsafeRawBufferPointer, _ format: RoutedFormat, _ plan: IngestPlan, needsKey: Bool) {
         let checks = EventChecks(text, format, plan)
         let shared = sharedKey(plan, format)
+        let isStructured = format == .cloudEvent || format == .cloudEvents
         let known = rejections
         rejections.removeAll(keepingCapacity: true)
         var next = 0
@@ -25,8 +26,14 @@ extension GatewayLoop {
             switch plan.key {
             case .pointer(let pointer, let isRequired) where format.isJSON:
                 chooseKey(of: index, pointer, isRequired, checks.walk)
-            case .field where shared == nil && (format == .cloudEvent || format == .cloudEvents):
-                if let pointer = CloudEvents.partitionKey { chooseKey(of: index, pointer, false, checks.walk) }
+            case .pointer(let pointer, isRequired: true):
+                let words = "\(pointer.text) is required, and content that is not read as JSON has none"
+                reject(index, .missingField, EventFinding("key", pointer.text, words))
+            case .field where shared == nil && isStructured, .requiredField where shared == nil && isStructured:
+                guard let pointer = CloudEvents.partitionKey else { break }
+                chooseKey(of: index, pointer, plan.key == .requiredField, checks.walk)
+            case .requiredField where shared == nil:
+                reject(index, .missingField, EventFinding("key", "", Self.partitionKeyMissing))
             default: break
             }
             if needsKey, routed.keys[index] == nil, rejections.last?.index != index {
@@ -37,7 +44,7 @@ extension GatewayLoop {
 
     /// The key of all events of the request, where its head has one.
     private func sharedKey(_ plan: IngestPlan, _ format: RoutedFormat) -> JSONRange? {
-        guard plan.key == .field else { return nil }
+        guard plan.key.isField else { return nil }
         if let key = head[.partitionKey] {
             routed.keyBytes.bytes(key)
         } else if format == .binaryCloudEvent, let key = partitionKeyAttribute() {

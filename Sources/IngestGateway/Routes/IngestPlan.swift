@@ -80,11 +80,15 @@ enum PlanReply: Sendable {
 
 /// Where a record's key comes from.
 enum EventKey: Sendable, Equatable {
-    /// The field Partition-Key of the request, if it has one.
+    /// The field Partition-Key of the request, or what a CloudEvent has in its place, if there is one.
     case field
+    /// The same; without it the request, or that CloudEvent, is refused.
+    case requiredField
     case none
     /// A value within the event. Without it: a record without a key or, where it is required, a refusal.
     case pointer(JSONPointer, isRequired: Bool)
+
+    var isField: Bool { self == .field || self == .requiredField }
 }
 
 /// Something that the gateway adds, with its name.

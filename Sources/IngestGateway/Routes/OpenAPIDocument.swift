@@ -163,11 +163,14 @@ struct OpenAPIDocument: ~Copyable {
             out.text("}")
         }
         let required = Self.requiredField(definition)
+        let needsKey = Self.needsPartitionKey(definition)
         for (field, schema) in Self.fieldSchemas
         where !fields.isDisjoint(with: KnownFields(field)) && field.name.description != required {
             if !isFirst { out.text(",") }
             isFirst = false
-            out.text("{\"in\":\"header\",\"name\":\"")
+            out.text("{\"in\":\"header\",")
+            if needsKey, field == .partitionKey { out.text("\"required\":true,") }
+            out.text("\"name\":\"")
             out.text(field.name)
             out.text("\",\"schema\":")
             out.text(schema)
@@ -190,6 +193,12 @@ struct OpenAPIDocument: ~Copyable {
             return nil
         }
         return name
+    }
+
+    /// Whether each request needs the field Partition-Key: CloudEvents may have their keys among their attributes.
+    private static func needsPartitionKey(_ definition: RouteDefinition) -> Bool {
+        definition.plan?.key == .requiredField
+            && definition.mediaTypes.isDisjoint(with: [.cloudEvent, .cloudEvents])
     }
 
     private static func schema(ofQuery name: StaticString) -> StaticString {

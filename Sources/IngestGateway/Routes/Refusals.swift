@@ -115,6 +115,17 @@ extension GatewayLoop {
         type.map { !$0.isDisjoint(with: [.csv, .form, .cloudEvent, .cloudEvents]) } ?? false
     }
 
+    static let partitionKeyMissing = "The header field Partition-Key is required"
+
+    /// Refuses a request without the key that its route asks for. CloudEvents may have theirs among their attributes.
+    func keyMissing() -> Problem? {
+        guard routeRow.pointee.plan?.key == .requiredField, head[.partitionKey] == nil, !isBinaryCloudEvent else {
+            return nil
+        }
+        if let type = mediaType(), !type.isDisjoint(with: [.cloudEvent, .cloudEvents]) { return nil }
+        return Problem(.missingField, Self.partitionKeyMissing)
+    }
+
     func keyTooLarge() -> Problem? {
         guard let key = head[.partitionKey], key.count > Self.maxKeyBytes else { return nil }
         return Problem(.keyTooLarge, "A key is at most \(Self.maxKeyBytes) bytes.", limit: Self.maxKeyBytes)

@@ -213,18 +213,24 @@ struct RouteReader {
     }
 
     private func key() -> EventKey {
-        guard let field = fields["key"] else { return .field }
+        let isRequired = fields["key_required"]?.boolean() ?? false
+        guard let field = fields["key"] else { return isRequired ? .requiredField : .field }
         guard let text = field.text() else { return .none }
         switch text {
-        case "Partition-Key": return .field
-        case "none": return .none
+        case "Partition-Key": return isRequired ? .requiredField : .field
+        case "none":
+            if isRequired {
+                fields["key_required"]?.refuse(
+                    "the route's events have no key", remedy: "Leave it out, or say by key where the key comes from")
+            }
+            return .none
         default:
             guard let pointer = JSONPointer(text) else {
                 field.refuse(
                     "must be Partition-Key, none, or a JSON pointer such as /event_type", remedy: "Correct the value")
                 return .none
             }
-            return .pointer(pointer, isRequired: fields["key_required"]?.boolean() ?? false)
+            return .pointer(pointer, isRequired: isRequired)
         }
     }
 

@@ -131,7 +131,7 @@ final class RouteTable: @unchecked Sendable {
         if definition.endpoint.target != nil { fields.formUnion(KnownFields(.idempotencyKey)) }
         guard let plan = definition.plan else { return fields }
         if let rule = plan.idempotency, rule.source != .usual { fields.subtract(KnownFields(.idempotencyKey)) }
-        if plan.key != .field { fields.subtract(KnownFields(.partitionKey)) }
+        if !plan.key.isField { fields.subtract(KnownFields(.partitionKey)) }
         if definition.mediaTypes.contains(.cloudEvent) { fields.formUnion(KnownFields(.cloudEventsVersion)) }
         return fields
     }
