@@ -56,7 +56,7 @@ public enum CommandTable {
                 "plan", "Show in what a configuration's routes and topics differ from those that are served",
                 action: .gatewayPlan, options: [ConfigOptions.config, ConfigOptions.set, ServeOptions.dataDir],
                 discussion: [
-                    "Exit code 0: they are the same; 2: they differ. What is served is told by the broker in its data folder; "
+                    "Exit code 0: they are the same; 2: they differ, or the command was used wrongly, which is told as an error. What is served is told by the broker in its data folder; "
                         + "values of the environment are those of this command."
                 ]),
             Command(

@@ -14,6 +14,9 @@ enum GatewayPlan {
     static func plan(_ invocation: Invocation, _ console: Console) throws {
         let (_, record, changes) = try compare(invocation, console)
         for change in changes { console.output.write(change + "\n") }
+        // What a file says otherwise of topics, the broker has not looked at yet.
+        let declaredAsServed = !changes.contains { $0.dropFirst(2).hasPrefix("topics.") }
+        if declaredAsServed { tell(record.topicDifferences, console) }
         if changes.isEmpty { return console.output.write("no difference to what is served by \(record.file)\n") }
         throw CommandFailure("", .differs)
     }
@@ -27,22 +30,60 @@ enum GatewayPlan {
                 "the broker reads \(record.file), not \(file); change that file, or start the broker with the other",
                 .configuration)
         }
-        if changes.isEmpty, record.problems.isEmpty { return console.output.write("nothing to change\n") }
-        guard try isServed(folder), kill(record.pid, SIGHUP) == 0 else {
-            throw CommandFailure("no broker of this user serves \(folder)", .unreachable)
+        if changes.isEmpty, record.problems.isEmpty {
+            tell(record.topicDifferences, console)
+            return console.output.write("nothing to change\n")
         }
+        guard try isServed(folder) else { throw nobodyServes(folder) }
+        if ignoresHangUp(record.pid) {
+            throw CommandFailure(
+                "the broker was started with SIGHUP ignored, as nohup does: ask it by POST /v1/configuration:reload at its "
+                    + "admin.listener, or start it without nohup", .unreachable)
+        }
+        guard kill(record.pid, SIGHUP) == 0 else { throw nobodyServes(folder) }
         let taken = try outcome(after: record, folder)
         guard taken.problems.isEmpty else {
             throw CommandFailure(taken.problems.joined(separator: "\n"), .configuration)
         }
         for change in record.changes(to: taken.values) { console.output.write(change + "\n") }
+        tell(taken.topicDifferences, console)
         console.output.write("applied\n")
+    }
+
+    private static func nobodyServes(_ folder: String) -> CommandFailure {
+        CommandFailure("no broker of this user serves \(folder)", .unreachable)
+    }
+
+    /// Topics that are there are changed by who has the right to, and not by a file.
+    private static func tell(_ topicDifferences: [String], _ console: Console) {
+        for difference in topicDifferences { console.output.write("stays: \(difference)\n") }
+    }
+
+    /// Whether the signal would be lost. Where the system does not say so, it is sent.
+    private static func ignoresHangUp(_ pid: Int32) -> Bool {
+        guard let file = fopen("/proc/\(pid)/status", "re") else { return false }
+        defer { fclose(file) }
+        var line = [CChar](repeating: 0, count: 256)
+        while fgets(&line, Int32(line.count), file) != nil {
+            let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            if text.hasPrefix("SigIgn:") { return hasHangUp(text.dropFirst(7)) }
+        }
+        return false
+    }
+
+    /// `mask`: a bit for each signal, in hexadecimal digits.
+    private static func hasHangUp(_ mask: Substring) -> Bool {
+        let digits = mask.filter { !$0.isWhitespace }
+        return UInt64(digits, radix: 16).map { $0 >> UInt64(SIGHUP - 1) & 1 == 1 } ?? false
     }
 
     /// Checks the configuration as a broker would, and holds it against what is served.
     private static func compare(
         _ invocation: Invocation, _ console: Console
     ) throws -> (folder: String, record: RoutesRecord, changes: [String]) {
+        guard ConfigurationSources.file(invocation, console.environment) != nil else {
+            throw CommandFailure("no configuration file is named: give -c FILE", .usage)
+        }
         let flags = invocation[ServeOptions.dataDir].map { [(key: "log.dirs", value: $0, flag: "--data-dir")] } ?? []
         let configuration = try ConfigurationSources.load(
             invocation, environment: console.environment, flags: flags)
@@ -59,7 +100,8 @@ enum GatewayPlan {
             throw CommandFailure("\(path) is not what a broker writes there", .configuration)
         } catch let error as StorageError where error.isNotFound {
             throw CommandFailure(
-                "\(path) is not there: no broker with a configuration file has served this folder", .unreachable)
+                "\(path) is not there: no broker with a configuration file has served this folder; name the broker's "
+                    + "data folder by --data-dir", .unreachable)
         }
     }
 

@@ -12,18 +12,30 @@ extension Node {
     /// have begun end by the old ones. Throws what is wrong; then nothing has changed, but for topics and queues that were made.
     ///
     /// Blocks for the disk. Of the broker keys none is looked at: they are read at the start.
-    public func replaceRoutes(by configuration: Configuration) throws(ConfigurationError) {
-        guard let gateway else { return }
+    ///
+    /// Returns what of topics that are there already is not as declared: it stays as it is.
+    @discardableResult
+    public func replaceRoutes(by configuration: Configuration) throws(ConfigurationError) -> [String] {
+        guard let gateway else { return [] }
         let routes = try GatewayConfiguration(configuration, gateway.options)
+        let differences = Self.differences(routes.topics, broker)
         try Self.makeTopics(routes.topics, broker, configuration)
         try Self.makeQueues(routes.queues, broker, configuration)
         gateway.replaceRoutes(routes)
+        return differences
     }
 
-    /// Says what `replaceRoutes` would throw, and changes nothing.
-    func checkRoutes(of configuration: Configuration) throws(ConfigurationError) {
-        guard let gateway else { return }
-        _ = try GatewayConfiguration(configuration, gateway.options)
+    /// Says what `replaceRoutes` would throw or return, and changes nothing.
+    func checkRoutes(of configuration: Configuration) throws(ConfigurationError) -> [String] {
+        guard let gateway else { return [] }
+        return Self.differences(try GatewayConfiguration(configuration, gateway.options).topics, broker)
+    }
+
+    /// What of topics that are there is not as declared, a line each.
+    private static func differences(_ topics: [TopicDeclaration], _ broker: Broker) -> [String] {
+        topics.flatMap { topic in
+            broker.catalog.topic(named: topic.name).map { differences(topic, $0) } ?? []
+        }
     }
 
     /// Tells in the data folder which routes and topics are served, for commands that compare. A disk that takes nothing does not
@@ -42,7 +54,9 @@ extension Node {
     ) throws(ConfigurationError) {
         for topic in topics {
             if let known = broker.catalog.topic(named: topic.name) {
-                tellOfDifferences(topic, known)
+                for difference in differences(topic, known) {
+                    Log.warning("a topic that is there stays as it is", "difference", difference)
+                }
             } else if let refusal = make(topic, broker) {
                 throw ConfigurationError(
                     problems: [
@@ -119,17 +133,25 @@ extension Node {
         }
     }
 
-    private static func tellOfDifferences(_ declared: TopicDeclaration, _ topic: Topic) {
-        if declared.partitions >= 0, Int(declared.partitions) != topic.partitions.count {
-            Log.warning(
-                "a topic has another number of partitions than the configuration says", "topic", topic.name, "has",
-                topic.partitions.count, "declared", declared.partitions)
+    /// `topics.events.partitions: has 2, declared 4; change it by: millrace topic alter events --partitions 4`.
+    private static func differences(_ declared: TopicDeclaration, _ topic: Topic) -> [String] {
+        func line(_ key: String, _ has: String, _ wanted: String, _ remedy: String) -> String {
+            "topics.\(topic.name).\(key): has \(has), declared \(wanted); \(remedy)"
+        }
+        var lines: [String] = []
+        let (has, wanted) = (topic.partitions.count, Int(declared.partitions))
+        if wanted >= 0, wanted != has {
+            let alter = "change it by: millrace topic alter \(topic.name) --partitions \(wanted)"
+            lines.append(
+                line("partitions", "\(has)", "\(wanted)", wanted > has ? alter : "a topic's partitions do not get fewer"))
         }
         for (name, value) in declared.settings.sorted(by: { $0.key < $1.key })
         where topic.settings.overrides[name] != value {
-            Log.warning(
-                "a topic has another setting than the configuration says", "topic", topic.name, "setting", name, "has",
-                topic.settings.overrides[name] ?? "the default", "declared", value)
+            lines.append(
+                line(
+                    name, topic.settings.overrides[name] ?? "the default", value,
+                    "change it by: millrace topic alter \(topic.name) --set \(name)=\(value)"))
         }
+        return lines
     }
 }

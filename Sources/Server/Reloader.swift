@@ -34,6 +34,8 @@ public final class Reloader: ConfigurationReader {
         self.node = node
         self.started = started
         self.read = read
+        var record = record
+        record?.topicDifferences = (try? node.checkRoutes(of: started)) ?? []
         state = Lock(State(record: record))
         guard let record else { return }
         node.record(record, in: started.dataFolder)
@@ -76,7 +78,7 @@ public final class Reloader: ConfigurationReader {
         var outcome = ReloadOutcome(file: served.file)
         do throws(ConfigurationError) {
             let configuration = try read().get()
-            try node.checkRoutes(of: configuration)
+            outcome.topicDifferences = try node.checkRoutes(of: configuration)
             tell(of: configuration, served, &outcome)
         } catch {
             outcome.problems = error.problems
@@ -91,7 +93,8 @@ public final class Reloader: ConfigurationReader {
         served.problems = []
         do throws(ConfigurationError) {
             let configuration = try read().get()
-            try node.replaceRoutes(by: configuration)
+            outcome.topicDifferences = try node.replaceRoutes(by: configuration)
+            served.topicDifferences = outcome.topicDifferences
             tell(of: configuration, before, &outcome)
             if !outcome.waitingKeys.isEmpty {
                 Log.warning(

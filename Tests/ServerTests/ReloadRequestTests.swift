@@ -126,6 +126,33 @@ import Testing
         #expect(try served.message() == "first")
     }
 
+    @Test func topicsThatStayAsTheyAreAreTold() throws {
+        func topics(_ partitions: Int, _ retention: String) -> String {
+            "topics: {typed: {partitions: \(partitions), retention: \(retention)}}\n" + Self.routes("first")
+        }
+        let served = try Served(topics(2, "1h"))
+        #expect(try served.ask("?dry_run=true").body.texts("topics_left_as_they_are") == [])
+        try served.write(topics(4, "2h"))
+        let lines = [
+            "topics.typed.partitions: has 2, declared 4; change it by: millrace topic alter typed --partitions 4",
+            "topics.typed.retention.ms: has 3600000, declared 7200000; change it by: millrace topic alter typed --set "
+                + "retention.ms=7200000",
+        ]
+        for query in ["?dry_run=true", ""] {
+            let reply = try served.ask(query)
+            #expect(reply.status == 200 && reply.body.texts("topics_left_as_they_are") == lines, "\(reply)")
+        }
+        #expect(try served.record()?.topicDifferences == lines)
+        // It stays so until somebody changes the topic, or the file.
+        #expect(try served.ask().body.texts("topics_left_as_they_are") == lines)
+        try served.write(topics(1, "1h"))
+        #expect(
+            try served.ask().body.texts("topics_left_as_they_are")
+                == ["topics.typed.partitions: has 2, declared 1; a topic's partitions do not get fewer"])
+        try served.write(topics(2, "1h"))
+        #expect(try served.ask().body.texts("topics_left_as_they_are") == [])
+    }
+
     @Test func aFileThatIsWrongChangesNothingAndIsToldByItsLines() throws {
         let served = try Served(Self.routes("first"))
         try served.write(Self.routes("second", rate: "lots") + "  - {path: in}\n")
