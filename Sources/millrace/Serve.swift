@@ -25,6 +25,9 @@ enum Serve {
         let node: Node
         do {
             node = try Node.start(configuration)
+        } catch let error as ConfigurationError {
+            for problem in error.problems { Log.error("wrong configuration", "problem", problem) }
+            throw CommandFailure("", .configuration)
         } catch {
             Log.error("cannot start", "reason", "\(error)")
             throw CommandFailure("")
@@ -110,6 +113,11 @@ enum Serve {
             "ready", "version", Version.current, "took_ms", tookMs, "data", configuration.dataFolder, "listeners",
             listed(node.kafkaAddresses), "bootstrap.servers", kafka.description, "http",
             http.isEmpty ? "off" : listed(http))
+        if Signals.isIgnored(SIGHUP) {
+            Log.info(
+                "SIGHUP is ignored, as nohup starts a program: it reloads nothing", "instead",
+                "POST /v1/configuration:reload at admin.listener, or a start without nohup")
+        }
         if !node.adminAddresses.isEmpty { Log.info("for operators", "admin.listener", listed(node.adminAddresses)) }
         if !configuration.advertisedListeners.isEmpty {
             Log.info(
