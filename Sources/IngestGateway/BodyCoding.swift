@@ -53,7 +53,8 @@ enum BodyCoding {
         if case .outputLimit = error {
             return Problem(
                 .bodyTooLarge,
-                "The body is more than \(limit) bytes when it is unpacked, or more than \(maxRatio) times its size.",
+                "The body comes to more than \(limit) bytes when it is unpacked: more than the route takes, or more than "
+                    + "\(maxRatio) times its size. Send it unpacked, or in smaller parts.",
                 limit: limit)
         }
         return Problem(

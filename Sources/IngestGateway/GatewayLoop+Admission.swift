@@ -85,7 +85,18 @@ extension GatewayLoop {
     }
 
     func bodyTooLarge(_ limit: Int) -> Problem {
-        Problem(.bodyTooLarge, "The body is larger than \(limit) bytes.", limit: limit)
+        Problem(.bodyTooLarge, "The body is larger than \(limit) bytes\(whyWhole).", limit: limit)
+    }
+
+    /// Why lines or rows are taken whole that are else taken in windows, of any length; empty: they are not.
+    private var whyWhole: String {
+        guard routeRow.pointee.takesWindows, let type = mediaType(), type == .lines || type == .csv else { return "" }
+        var causes: [String] = []
+        if head[.idempotencyKey] != nil { causes.append("Idempotency-Key") }
+        if case .success(.atomic) = batchMode() { causes.append("X-Batch-Mode: atomic") }
+        if causes.isEmpty { return "" }
+        return ", which is the most where \(causes.joined(separator: " or ")) asks for all or nothing; without it, lines and "
+            + "rows may have any length"
     }
 
     /// Whether it matters for which host the request at hand is: where nobody is asked who he is, probes ask by addresses of their own.

@@ -227,6 +227,8 @@ final class GatewayLoop {
         begin(exchange.requestID, exchange.routes, exchange.asker, now: now, wallClockMs: wallClockMs)
         signature = exchange.signature
         origin = exchange.origin
+        // It was counted when its head was read.
+        reply.rateLimit = routeRow.pointee.limiter.map { ($0.rate, $0.burst, $0.remaining(now: now)) }
     }
 
     func begin(_ id: UnsafeRawBufferPointer, _ table: RouteTable, _ asker: Asker?, now: Int64, wallClockMs: Int64) {

@@ -50,7 +50,7 @@ import Testing
         #expect(reply.status == 207 && reply.number("accepted") == 3)
         #expect(
             reply.results.map { $0["error"] as? String } == [
-                nil, nil, "The row has 1 cells, and the header 2, in line 5",
+                nil, nil, "The row has 1 cell, and the header 2, in line 5",
                 "The row has 3 cells, and the header 2, in line 6",
                 nil,
             ])

@@ -106,7 +106,7 @@ import Testing
         let client = try node.connect()
         try client.send(HTTPClient.request("HEAD", "/healthz", nil))
         let head = try client.receive(toHead: true)
-        #expect(head.status == 200 && head.fields["content-length"] == "15")
+        #expect(head.status == 200 && head.fields["content-length"] == "16")
         try client.send(HTTPClient.request("OPTIONS", "/events", nil))
         let options = try client.receive()
         #expect(options.status == 204 && options.fields["allow"] == "POST, OPTIONS")

@@ -251,7 +251,10 @@ import Testing
         ("routes:\n  - path: /a\n    to: a\n    rate: {rps: lots}", "routes[0].rate.rps=lots (from FILE, line 4)"),
         ("routes:\n  - path: /a\n    to: a b", "routes[0].to=a b (from FILE, line 3)"),
         ("routes:\n  - {path: /a, to: a}\n  - {path: /a, to: b, id: x}", "line 3): route x: /a is a path of route a"),
-        ("routes:\n  - {path: /healthz, to: a}", "is a path of route"),
+        (
+            "routes:\n  - {path: /healthz, to: a, id: x}",
+            "(from FILE, line 2): route x: /healthz is a path of route health, which is there by itself"
+        ),
         ("routes:\n  - {path: /a, to: a, key: event_type}", "JSON pointer"),
         ("routes:\n  - {path: /a, to: a, key: none, key_required: true}", "the route's events have no key"),
         ("routes:\n  - {path: /a, to: a, ack: none}", "the reply would say that the event is stored"),

@@ -63,19 +63,49 @@ extension GatewayLoop {
 
     /// Whether no parameter names another charset than UTF-8. `parameters` begins with its semicolon, or is empty.
     private static func isUTF8(parameters: UnsafeRawBufferPointer) -> Bool {
+        var isUTF8 = true
+        forEachParameter(parameters) { name, value in
+            guard RequestHead.equals(name, "charset") else { return }
+            isUTF8 = isUTF8 && (RequestHead.equals(value, "utf-8") || RequestHead.equals(value, "\"utf-8\""))
+        }
+        return isUTF8
+    }
+
+    private static func forEachParameter(
+        _ parameters: UnsafeRawBufferPointer, _ body: (_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Void
+    ) {
         var rest = parameters
         while rest.count > 1 {
             rest = UnsafeRawBufferPointer(rebasing: rest[1...])
             let end = rest.firstIndex(of: UInt8(ascii: ";")) ?? rest.count
             let parameter = RequestHead.trimmed(UnsafeRawBufferPointer(rebasing: rest[..<end]))
             rest = UnsafeRawBufferPointer(rebasing: rest[end...])
-            let equals = parameter.firstIndex(of: UInt8(ascii: "=")) ?? parameter.count
-            let name = UnsafeRawBufferPointer(rebasing: parameter[..<equals])
-            guard RequestHead.equals(name, "charset"), equals < parameter.count else { continue }
-            let value = UnsafeRawBufferPointer(rebasing: parameter[(equals + 1)...])
-            if !RequestHead.equals(value, "utf-8") && !RequestHead.equals(value, "\"utf-8\"") { return false }
+            guard let equals = parameter.firstIndex(of: UInt8(ascii: "=")) else { continue }
+            body(
+                UnsafeRawBufferPointer(rebasing: parameter[..<equals]),
+                UnsafeRawBufferPointer(rebasing: parameter[(equals + 1)...]))
         }
-        return true
+    }
+
+    private var contentTypeParameters: UnsafeRawBufferPointer? {
+        head[.contentType].flatMap { value in
+            value.firstIndex(of: UInt8(ascii: ";")).map { UnsafeRawBufferPointer(rebasing: value[$0...]) }
+        }
+    }
+
+    /// Whether the Content-Type names a charset that is not read.
+    var namesOtherCharset: Bool { contentTypeParameters.map { !Self.isUTF8(parameters: $0) } ?? false }
+
+    /// Whether rows say by their Content-Type that there is a header; nil: they say nothing of it. Source: RFC 4180, section 3.
+    var saysHeader: Bool? {
+        var says: Bool?
+        guard let parameters = contentTypeParameters else { return nil }
+        Self.forEachParameter(parameters) { name, value in
+            guard RequestHead.equals(name, "header") else { return }
+            if RequestHead.equals(value, "absent") || RequestHead.equals(value, "\"absent\"") { says = false }
+            if RequestHead.equals(value, "present") || RequestHead.equals(value, "\"present\"") { says = true }
+        }
+        return says
     }
 
     fileprivate func postEvents(_ rawTopic: UnsafeRawBufferPointer, _ body: UnsafeRawBufferPointer) -> Completion {

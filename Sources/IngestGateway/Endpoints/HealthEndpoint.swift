@@ -3,7 +3,7 @@ enum HealthEndpoint: HTTPEndpoint {
     static var access: EndpointAccess { .nothing }
 
     static func handle(_ body: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Completion {
-        loop.out.text("{\"status\":\"ok\"}")
+        loop.out.text("{\"status\":\"ok\"}\n")
         return .answered
     }
 }

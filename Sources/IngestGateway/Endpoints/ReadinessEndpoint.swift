@@ -22,7 +22,7 @@ enum ReadinessEndpoint: HTTPEndpoint {
             loop.out.text(",\"partitions_refusing_appends\":")
             loop.out.decimal(damage.count(where: \.refusesAppends))
         }
-        loop.out.text("}")
+        loop.out.text("}\n")
         return .answered
     }
 

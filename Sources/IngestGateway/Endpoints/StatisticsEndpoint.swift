@@ -65,6 +65,6 @@ extension GatewayLoop {
         out.decimal(Int(counters.handling.quantile(0.5) / 1000))
         out.text(",\"handling_p99_us\":")
         out.decimal(Int(counters.handling.quantile(0.99) / 1000))
-        out.text("}")
+        out.text("}\n")
     }
 }

@@ -97,7 +97,12 @@ struct CSVEvents {
             case .end:
                 outcome = taken()
                 if events.isEmpty, !limits.leavesMore {
-                    outcome.problem = Problem(.emptyBatch, "The body has no rows.")
+                    let isOneLine = plan.columns == nil && !text.contains(0x0a) && !text.contains(0x0d)
+                    outcome.problem = Problem(
+                        .emptyBatch,
+                        isOneLine
+                            ? "The body has no rows: it is one line, the header. curl -d takes line ends away; --data-binary does not."
+                            : "The body has no rows.")
                 }
                 return outcome
             case .incomplete: return taken()
@@ -185,7 +190,7 @@ struct CSVEvents {
 
     private func problemOfRow(_ limits: Limits) -> String? {
         guard cells.count == types.count else {
-            return "The row has \(cells.count) cells, and the header \(types.count)"
+            return "The row has \(cells.count) \(cells.count == 1 ? "cell" : "cells"), and the header \(types.count)"
         }
         let bytes = Int(cells[cells.count - 1].range.end) - Int(cells[0].range.start)
         return bytes <= limits.rowBytes ? nil : "The row is longer than \(limits.rowBytes) bytes"

@@ -36,7 +36,7 @@ extension GatewayLoop {
                     missing.append(
                         Rejection(
                             index: index, kind: .missingField,
-                            detail: "The event has nothing of what the route takes for its key"))
+                            detail: "", finding: EventFinding("key", "", Self.keyMissing(rule))))
                 }
                 continue
             }
@@ -115,7 +115,7 @@ extension GatewayLoop {
 
     private static func otherContent(_ index: Int) -> Rejection {
         Rejection(
-            index: index, kind: .idempotencyMismatch, detail: "The key was used before, for an event with other content"
+            index: index, kind: .idempotencyMismatch, detail: "The event's idempotency key was stored before, with other content"
         )
     }
 

@@ -124,10 +124,14 @@ extension GatewayLoop {
         guard let rule = plan.idempotency, rule.source.isOfContent, !claim.isHeld else { return nil }
         guard let key = contentKey(rule, source, format, of: 0) else {
             return rule.isRequired
-                ? refuseKeyed(Problem(.missingField, "The event has nothing of what the route takes for its key")) : nil
+                ? refuseKeyed(Problem(.missingField, Self.keyMissing(rule))) : nil
         }
         // Of the event alone, so that it is the same among others.
         return claim(key, ShortDigest(of: events[0].bytes(of: source)), of: topic.id)
+    }
+
+    static func keyMissing(_ rule: IdempotencyRule) -> String {
+        "The event's idempotency key is required: \(rule.source.place)"
     }
 
     /// What the event has of what the rule takes for a key; nil: not all of it.
@@ -201,7 +205,11 @@ extension GatewayLoop {
                     .idempotencyInFlight, "A request with this key is being stored at this moment.", retryAfter: 1))
         case .mismatch:
             return refuseKeyed(
-                Problem(.idempotencyMismatch, "The key was used before, for a request with another body."))
+                Problem(
+                    .idempotencyMismatch,
+                    topic == nil
+                        ? "The key was used before, for a request with another body."
+                        : "The event's idempotency key was stored before, with other content."))
         case .full, .shareFull: return refuseKeyed(fullProblem(answer))
         }
     }

@@ -98,6 +98,16 @@ enum IdempotencySource: Sendable, Equatable {
         case .field, .signature: false
         }
     }
+
+    /// Where a sender puts it, in words for him.
+    var place: String {
+        switch self {
+        case .field(let name): "the header field \(name)"
+        case .pointers(let pointers): pointers.map(\.text).joined(separator: " and ") + " of the event"
+        case .cloudEvent: "source and id of the CloudEvent"
+        case .signature: "what the sender has signed"
+        }
+    }
 }
 
 /// What a configured route says of keys.

@@ -24,6 +24,9 @@ extension GatewayLoop {
 
     /// A POST has a body of JSON, be it `{}`: one without could be sent by any web page that somebody looks at.
     func wishForQueueCall() -> BodyWish {
+        if head.body == .length(0), routeRow.pointee.endpoint == QueueReceiveEndpoint.self {
+            return .refused(Problem(.bodyRequired, "Request body is required: send {} for what is usual"))
+        }
         if let problem = queueProblem(needsBody: head.method == .post) { return .refused(problem) }
         return .collected(upTo: routeRow.pointee.maxBodyBytes)
     }

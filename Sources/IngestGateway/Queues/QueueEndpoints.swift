@@ -240,6 +240,10 @@ enum QueueReceiveEndpoint: HTTPEndpoint {
             guard (1...maxMessages).contains(request.maxMessages) else {
                 return loop.refuseQueue(Problem(.invalidField, "max is 1 to \(maxMessages).", limit: maxMessages))
             }
+            if let wait = request.waitMs, !(0...QueueSettings.maxReceiveWaitMs).contains(wait) {
+                let most = Int(QueueSettings.maxReceiveWaitMs)
+                return loop.refuseQueue(Problem(.queueRefused, "wait_ms is 0 to \(most) milliseconds.", limit: most))
+            }
             // Never longer than the request is waited for.
             let patience = max(0, loop.options.requestTimeout.inNanoseconds / 1_000_000 - 1000)
             let waitMs = request.waitMs ?? loop.broker.queues.queue(named: name)?.settings.receiveWaitMs ?? 0

@@ -8,6 +8,8 @@ struct QueueFields {
     /// The first thing that was wrong.
     private(set) var problem: Problem?
 
+    /// Characters of an unknown name that are repeated.
+    private static let maxQuoted = 64
     /// Texts of one array at most.
     static let maxTexts = 4096
 
@@ -32,7 +34,7 @@ struct QueueFields {
                 if !known.contains(key) {
                     wrong = Problem(
                         .invalidField,
-                        "There is no member of that name here; they are \(known.joined(separator: ", ")).")
+                        "There is no member \(key.prefix(Self.maxQuoted)) here; they are \(known.joined(separator: ", ")).")
                 } else if members.updateValue(member.value, forKey: key) != nil {
                     wrong = Problem(.duplicateKey, "The member \(key) stands twice.")
                 }

@@ -151,6 +151,8 @@ public struct RouteSummary: Sendable {
     /// Requests a second and at once; nil: no limit.
     public let rate: (requests: Int, burst: Int)?
     public let isConfigured: Bool
+    /// It is at `admin.listener` alone.
+    public let isForOperators: Bool
 
     fileprivate init(_ definition: RouteDefinition) {
         id = definition.id
@@ -159,6 +161,7 @@ public struct RouteSummary: Sendable {
         topic = definition.topic
         rate = definition.rate.flatMap { $0.requests > 0 ? ($0.requests, $0.burst > 0 ? $0.burst : $0.requests) : nil }
         isConfigured = definition.plan != nil
+        isForOperators = definition.endpoint == ReloadEndpoint.self
     }
 }
 

@@ -95,12 +95,17 @@ struct PathTable {
 
     /// Two routes with one path would be one route, and which of them nobody could say.
     private static func checkForTwice(_ definitions: [RouteDefinition]) throws(RouteRefusal) {
-        var known: [String: String] = [:]
+        var known: [String: RouteDefinition] = [:]
         var patterns = 0
         for definition in definitions {
             for path in definition.paths {
-                if let other = known.updateValue(definition.id, forKey: PathText.shape(of: path)) {
-                    throw RouteRefusal(id: definition.id, message: "\(path) is a path of route \(other)")
+                if let other = known.updateValue(definition, forKey: PathText.shape(of: path)) {
+                    // Of one that is there by itself and one of the file the latter is to be corrected.
+                    let (wrong, right) = definition.plan == nil && other.plan != nil ? (other, definition) : (definition, other)
+                    throw RouteRefusal(
+                        id: wrong.id,
+                        message: "\(path) is a path of route \(right.id)"
+                            + (right.plan == nil && wrong.plan != nil ? ", which is there by itself" : ""))
                 }
                 if path.contains("{") { patterns += 1 }
                 guard patterns <= maxPatterns else {

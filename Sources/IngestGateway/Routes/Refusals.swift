@@ -26,12 +26,23 @@ extension GatewayLoop {
             return refusal(of: "Partition-Key", keyElsewhere)
         }
         if foreign.contains(KnownFields(.idempotencyKey)) {
-            return refusal(of: "Idempotency-Key", "The route takes a request's key from elsewhere.")
+            return refusal(of: "Idempotency-Key", idempotencyElsewhere)
         }
         return refusal(of: "X-Batch-Mode", "One event is read here.")
     }
 
-    private var keyElsewhere: StaticString {
+    private var idempotencyElsewhere: String {
+        if let rule = routeRow.pointee.plan?.idempotency {
+            return "The route takes a request's key from elsewhere: \(rule.source.place)."
+        }
+        return endpointOfQueues
+            ? "A queue of order fifo knows a message that is sent again by deduplication_id; in another one it is there twice."
+            : "Nothing is stored here."
+    }
+
+    private var endpointOfQueues: Bool { routeRow.pointee.endpoint == QueueSendEndpoint.self }
+
+    private var keyElsewhere: String {
         routeRow.pointee.plan == nil
             ? "The key of an event here is its event_type." : "The key of an event here is chosen by the route."
     }
@@ -49,7 +60,7 @@ extension GatewayLoop {
     }
 
     private func refusal(of field: KnownField) -> Problem {
-        let why: StaticString =
+        let why: String =
             switch field {
             case .prefer: "Every reply waits for the disk."
             case .eventTime: "The time of a record is that of its arrival."
@@ -59,7 +70,7 @@ extension GatewayLoop {
         return refusal(of: field.name.description, why)
     }
 
-    private func refusal(of name: String, _ why: StaticString) -> Problem {
+    private func refusal(of name: String, _ why: String) -> Problem {
         Problem(
             .unsupportedHeader, "The header field \(name) is not supported here. \(why) Send the request without it.")
     }
@@ -97,17 +108,30 @@ extension GatewayLoop {
     /// text, no type at all) is not read, so a web page cannot post here behind its visitor's back.
     func unsupportedMediaType() -> Problem? {
         let taken = routeRow.pointee.mediaTypes
-        if let type = mediaType(), taken.contains(type) { return nil }
+        if let type = mediaType(), taken.contains(type) { return type == .csv ? headerProblem() : nil }
         if !taken.isDisjoint(with: [.anyJSON, .raw]) || isBinaryCloudEvent { return nil }
         reply.accept = taken
-        let elsewhere = head[.contentType] != nil && Self.isOfConfiguredRoutes(mediaType())
+        let elsewhere = routeRow.pointee.takesEvents && Self.isOfConfiguredRoutes(mediaType())
         let said =
             head[.contentType] == nil
             ? "There is no Content-Type"
-            : "This Content-Type is not read\(elsewhere ? " here, but by routes whose formats say so" : "")"
+            : namesOtherCharset
+                ? "The charset that this Content-Type names is not read, only UTF-8"
+                : "This Content-Type is not read\(elsewhere ? " here, but by routes whose formats say so" : "")"
         return Problem(
             .unsupportedMediaType,
             "\(said); send one of: \(taken.names). With curl: -H 'Content-Type: \(taken.firstName)'.")
+    }
+
+    /// Refuses rows that say of their first one what the route does not take it for: a header would be stored, or a row lost.
+    private func headerProblem() -> Problem? {
+        guard let says = saysHeader, let plan = routeRow.pointee.plan, says != (plan.csv.columns == nil) else { return nil }
+        return Problem(
+            .unsupportedMediaType,
+            says
+                ? "The route names the columns by itself, and every row is an event: send the rows alone, with header=absent."
+                : "The route takes the names of the columns from the first row: send one, with header=present, or let the "
+                    + "route name them (csv: {columns: [...]}).")
     }
 
     /// Whether built-in routes of events do not read what configured ones may.

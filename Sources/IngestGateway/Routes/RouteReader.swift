@@ -258,10 +258,11 @@ struct RouteReader {
             rule.source = .field(name.lowercased())
         }
         if let pointers = fields["pointers"] {
-            let found = (pointers.texts() ?? []).compactMap { text -> JSONPointer? in
+            let found = (pointers.oneOrMore() ?? []).compactMap { place -> JSONPointer? in
+                guard let text = place.text() else { return nil }
                 let pointer = JSONPointer(text)
                 if pointer == nil {
-                    pointers.refuse("\(text) is no JSON pointer such as /id", remedy: "Correct the value")
+                    place.refuse("\(text) is no JSON pointer such as /id", remedy: "Correct the value")
                 }
                 return pointer
             }

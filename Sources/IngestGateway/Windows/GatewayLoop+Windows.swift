@@ -39,8 +39,21 @@ extension GatewayLoop {
     func refuseText(_ problem: Problem, of body: UnsafeRawBufferPointer) -> Completion {
         guard problem.kind.number == ProblemKind.tooManyEvents.number, window == nil, takesWindows,
             case .success(let made) = windows(seed: kept(body), isUnpacked: true)
-        else { return refuseEvents(problem) }
+        else { return refuseEvents(likelyCause(of: problem, body) ?? problem) }
         return .suspended(.windows(made))
+    }
+
+    /// What is wrong with a body that begins as no text does, where a byte of it would be named else; nil: nothing of that.
+    private func likelyCause(of problem: Problem, _ body: UnsafeRawBufferPointer) -> Problem? {
+        guard [ProblemKind.invalidJSON.number, ProblemKind.invalidUTF8.number].contains(problem.kind.number) else {
+            return nil
+        }
+        if body.starts(with: [0xef, 0xbb, 0xbf]) {
+            return Problem(problem.kind, "The body begins with a byte order mark, which JSON has not: send it without.")
+        }
+        guard head[.contentEncoding] == nil else { return nil }
+        let packed = body.starts(with: [0x1f, 0x8b]) ? "gzip" : body.starts(with: [0x28, 0xb5, 0x2f, 0xfd]) ? "zstd" : nil
+        return packed.map { Problem(problem.kind, "The body is packed by \($0): say so, with Content-Encoding: \($0).") }
     }
 
     /// The body of the request at hand, to be kept: a long one is kept already, and a loop's own is short enough to be copied.

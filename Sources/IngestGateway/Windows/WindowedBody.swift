@@ -307,7 +307,12 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
     }
 
     private static func problem(_ error: CompressionError) -> Problem {
-        if case .outputLimit(let limit) = error { return BodyCoding.problem(error, limit: limit) }
+        if case .outputLimit = error {
+            return Problem(
+                .bodyTooLarge,
+                "The body comes to more than \(BodyCoding.maxRatio) times its size when it is unpacked. Send it unpacked.",
+                limit: BodyCoding.maxRatio)
+        }
         return BodyCoding.problem(error, limit: 0)
     }
 
