@@ -133,7 +133,12 @@ extension CommandTable {
                 throw refused(word, of: operand.name, operand.choices, name)
             }
         }
-        if let extra = rest.first { throw UsageError("\(extra): one operand too many", command: name) }
+        if let extra = rest.first {
+            let takesFile = command.operands.isEmpty && command.options.contains { $0.long == ConfigOptions.config.row.long }
+            throw UsageError(
+                "\(extra): one operand too many" + (takesFile ? "; a configuration file is named by -c \(extra)" : ""),
+                command: name)
+        }
     }
 
     /// One pass of getopt_long over `argv`; what is wrong, or `nil`.

@@ -12,7 +12,8 @@ extension CommandTable {
                 options: [
                     QueueOptions.order, QueueOptions.partitions, QueueOptions.visibility, QueueOptions.delay,
                     QueueOptions.retention, QueueOptions.deadLetters, QueueOptions.maxReceives, CommonOptions.json,
-                ] + QueueOptions.gateway),
+                ] + QueueOptions.gateway,
+                rules: [.needs(QueueOptions.deadLetters, QueueOptions.maxReceives)]),
             Command(
                 "list", aliases: ["ls"], "List queues by name", action: .queueList,
                 options: [QueueOptions.prefix, CommonOptions.json] + QueueOptions.gateway),

@@ -69,7 +69,8 @@ extension Configuration {
                 problems.append(
                     .init(
                         key: nil, value: nil, source: .file(path, line: error.line), reason: error.reason,
-                        remedy: "Correct the file; it is a mapping of keys to values, such as `num.partitions: 3`"))
+                        remedy: error.remedy
+                            ?? "Correct the file; it is a mapping of keys to values, such as `num.partitions: 3`"))
             }
         }
 

@@ -7,6 +7,12 @@ enum YAMLDocument {
     struct Failure: Error, Equatable {
         var line: Int
         var reason: String
+        /// nil: the usual one, of a file that is none of ours.
+        var remedy: String?
+
+        /// What a reader of YAML says where a brace in a text has ended, or begun, a mapping.
+        static let braces =
+            "Put a text with braces in quotes, such as \"/orders/{id}\" or \"${NAME}\", or write one key a line"
     }
 
     /// A configuration file is far smaller; a larger one is a wrong path. With what the environment puts into it, too.
@@ -73,7 +79,9 @@ private struct YAMLTreeBuilder {
             var event = yaml_event_t()
             guard yaml_parser_parse(&parser, &event) == 1 else {
                 let reason = parser.problem.map { String(cString: $0) } ?? "unreadable YAML"
-                return YAMLDocument.Failure(line: Int(parser.problem_mark.line) + 1, reason: reason)
+                return YAMLDocument.Failure(
+                    line: Int(parser.problem_mark.line) + 1, reason: reason,
+                    remedy: reason.contains("'}'") ? YAMLDocument.Failure.braces : nil)
             }
             defer { yaml_event_delete(&event) }
             let line = Int(event.start_mark.line) + 1

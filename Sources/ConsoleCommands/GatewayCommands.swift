@@ -8,6 +8,7 @@ enum GatewayCommands {
         let configuration = try ConfigurationSources.load(invocation, environment: console.environment)
         let options = GatewayOptions(configuration)
         let routes = try GatewayConfiguration(configuration, options).summaries(options)
+            .filter { !$0.isForOperators || !configuration.adminListeners.isEmpty }
         if invocation[CommonOptions.json] {
             return console.output.writeJSON { json in
                 json.array { json in for route in routes { write(route, to: &json) } }
@@ -23,6 +24,7 @@ enum GatewayCommands {
             ])
         }
         console.output.write(table.text)
+        console.output.write("valid\n")
     }
 
     private static func write(_ route: RouteSummary, to json: inout JSONWriter) {

@@ -202,6 +202,15 @@ struct QueueGateway {
         }
     }
 
+    private func connect() throws(ClientError) -> BenchHTTPConnection {
+        do throws(ClientError) {
+            return try BenchHTTPConnection(address, timeoutSeconds: Int(timeoutMs) / 1000)
+        } catch {
+            guard case .unreachable(let address, let reason) = error else { throw error }
+            throw .unreachable(address, reason: reason + "; the gateway is named by --http")
+        }
+    }
+
     /// Asks something of a queue, or of all; throws what the gateway refuses.
     func ask(_ method: String, _ queue: String?, _ rest: String, _ body: [UInt8]? = nil) throws -> Answer {
         let path = "/v1/queues" + (queue.map { "/" + Self.encoded($0) } ?? "") + rest
@@ -211,7 +220,7 @@ struct QueueGateway {
             head.utf8.count(where: { $0 == UInt8(ascii: "\n") }) == (key.isEmpty ? 3 : 4)
         else { throw UsageError("the key must be printable ASCII", command: invocation.name) }
         if let body { head += "Content-Type: application/json\r\nContent-Length: \(body.count)\r\n" }
-        let connection = try BenchHTTPConnection(address, timeoutSeconds: Int(timeoutMs) / 1000)
+        let connection = try connect()
         let status = try connection.exchange(Array((head + "\r\n").utf8) + (body ?? []), keepsBody: true)
         let fields = try? JSONFields(JSONValue.parse(connection.body), of: connection.body)
         guard let fields else {

@@ -95,7 +95,8 @@ import Testing
         ("a: [1\n", "line 2"), ("a: &x 1\nb: *x\n", "an anchor"), ("- a\n", "a list where a key belongs"),
         ("just text\n", "without a key"), ("a: 1\n---\nb: 2\n", "a second document"),
         ("num.partitions:\n", "no value for num.partitions"), ("a: [[1]]\n", "a list inside a list"),
-        ("a: [{b: 1}]\n", "a mapping inside a list"), ("a:\n\tb: 1\n", "line 2"),
+        ("a: [{b: 1}]\n", "a mapping inside a list"), ("route: [{b: 1}]\n", "did you mean routes?"),
+        ("routes: [{path: /a/{b}, to: c}]\n", "in quotes, such as"), ("a:\n\tb: 1\n", "line 2"),
         (String(repeating: "{a: ", count: 40), "more than 32 levels"),
     ])
     func brokenYAMLIsRefusedWithItsLine(text: String, expected: String) {
