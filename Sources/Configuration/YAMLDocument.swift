@@ -65,6 +65,8 @@ private struct YAMLTreeBuilder {
     private var open: [Container] = []
     private var documents = 0
     private var interpolation: Interpolation
+    /// Of what was refused, where the usual one is of no help.
+    private var remedy: String?
 
     private enum Container {
         /// `key` waits for its value.
@@ -86,7 +88,7 @@ private struct YAMLTreeBuilder {
             defer { yaml_event_delete(&event) }
             let line = Int(event.start_mark.line) + 1
             if event.type == YAML_STREAM_END_EVENT { return nil }
-            if let reason = take(event, line) { return YAMLDocument.Failure(line: line, reason: reason) }
+            if let reason = take(event, line) { return YAMLDocument.Failure(line: line, reason: reason, remedy: remedy) }
         }
     }
 
@@ -143,7 +145,9 @@ private struct YAMLTreeBuilder {
             return nil
         }
         switch interpolation.expand(text) {
-        case .failure(let refusal): return refusal.reason
+        case .failure(let refusal):
+            remedy = "Text that names no variable of the environment is written with two dollar signs, $${NAME}"
+            return refusal.reason
         case .success(let value):
             add(ConfigurationNode(.text(value, isPlain: scalar.style == YAML_PLAIN_SCALAR_STYLE), line: line))
             return nil

@@ -54,6 +54,7 @@ import Testing
     @Test func whatCannotBePutInIsToldWithItsLine() {
         #expect(
             problem("node.id: 1\nnum.partitions: ${N}\n").contains("line 2): the environment variable N is not set"))
+        #expect(problem("num.partitions: ${N}\n").contains("$${NAME}"))
         #expect(problem("num.partitions: ${N\n").contains("${ without its }"))
         #expect(problem("num.partitions: ${1N}\n").contains("names no variable"))
         let many = String(repeating: "${T}", count: 11)
