@@ -104,6 +104,15 @@ import Testing
         }
     }
 
+    @Test func aMarkBeforeTheFirstOfSeveralLinesIsNamed() throws {
+        let node = try node()
+        let bytes = JSONText.byteOrderMark + Array("{\"n\":1}\n{\"n\":2}\n".utf8)
+        let fields = ["Content-Type: application/x-ndjson"]
+        let reply = try node.call("POST", "/v1/topics/rows/events", bytes: bytes, fields: fields)
+        #expect(reply.status == 207 && reply.text.contains("byte order mark"), "\(reply.text)")
+        #expect(try node.values("rows") == ["{\"n\":2}"])
+    }
+
     @Test func whatMakesALongBodyBeTakenWholeIsNamed() throws {
         let node = try node { $0.maxRequestBytes = 4096 }
         let lines = String(repeating: "{\"a\":\"0123456789\"}\n", count: 400)

@@ -273,9 +273,12 @@ extension GatewayLoop {
                 _ = try scanner.onlyValue()
             } catch {
                 firstFailure = firstFailure ?? error
+                let hasMark = line.bytes(of: body).starts(with: JSONText.byteOrderMark)
                 rejections.append(
                     Rejection(
-                        index: found.count, kind: ProblemKind(error), detail: error.detail, position: error.position))
+                        index: found.count, kind: ProblemKind(error),
+                        detail: hasMark ? "There is a byte order mark before the event" : error.detail,
+                        position: error.position))
             }
             found.append(line)
         }

@@ -55,7 +55,7 @@ struct CSVRows {
         delimiters = ByteScan.ones &* UInt64(delimiter)
         nextLine = firstLine
         self.isLast = isLast
-        if isFirst, text.starts(with: [0xef, 0xbb, 0xbf]) { at = 3 }
+        if isFirst, text.starts(with: JSONText.byteOrderMark) { at = 3 }
     }
 
     @inline(__always)

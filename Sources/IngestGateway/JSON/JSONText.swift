@@ -3,6 +3,9 @@ import HTTPWire
 
 /// Strings of JSON: resolving escapes, and writing them.
 enum JSONText {
+    /// What some programs write before UTF-8, and JSON has not. Source: RFC 8259, section 8.1.
+    static let byteOrderMark: [UInt8] = [0xef, 0xbb, 0xbf]
+
     static func hex(_ byte: UInt8) -> UInt8? {
         switch byte {
         case UInt8(ascii: "0")...UInt8(ascii: "9"): byte &- UInt8(ascii: "0")

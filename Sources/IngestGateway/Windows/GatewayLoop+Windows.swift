@@ -48,7 +48,7 @@ extension GatewayLoop {
         guard [ProblemKind.invalidJSON.number, ProblemKind.invalidUTF8.number].contains(problem.kind.number) else {
             return nil
         }
-        if body.starts(with: [0xef, 0xbb, 0xbf]) {
+        if body.starts(with: JSONText.byteOrderMark) {
             return Problem(problem.kind, "The body begins with a byte order mark, which JSON has not: send it without.")
         }
         guard head[.contentEncoding] == nil else { return nil }
