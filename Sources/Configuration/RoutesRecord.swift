@@ -19,7 +19,7 @@ public struct RoutesRecord: Sendable, Equatable {
     /// Why the last read changed nothing; empty: it was taken.
     public var problems: [String] = []
     /// What of topics that are there is not as declared, a line each with what changes it.
-    public var topicDifferences: [String] = []
+    public var leftAsTheyAre: [String] = []
     /// The leaves of the sections.
     public var values: [String: String]
 
@@ -52,7 +52,7 @@ public struct RoutesRecord: Sendable, Equatable {
         var lines = [Self.header, "pid \(pid)", "file " + Self.escaped(file), "reads \(reads)"]
         lines.append(problems.isEmpty ? "outcome taken" : "outcome refused")
         lines += problems.map { "problem " + Self.escaped($0) }
-        lines += topicDifferences.map { "topic " + Self.escaped($0) }
+        lines += leftAsTheyAre.map { "left " + Self.escaped($0) }
         lines += values.sorted { $0.key < $1.key }.map { "value " + Self.escaped("\($0.key)=\($0.value)") }
         return Array((lines.joined(separator: "\n") + "\n").utf8)
     }
@@ -65,7 +65,7 @@ public struct RoutesRecord: Sendable, Equatable {
         var file: String?
         var reads: Int?
         var problems: [String] = []
-        var topicDifferences: [String] = []
+        var leftAsTheyAre: [String] = []
         var values: [String: String] = [:]
         for line in lines.dropFirst() {
             let words = line.split(separator: " ", maxSplits: 1)
@@ -76,7 +76,7 @@ public struct RoutesRecord: Sendable, Equatable {
             case "file": file = text
             case "reads": reads = Int(text)
             case "problem": problems.append(text)
-            case "topic": topicDifferences.append(text)
+            case "left": leftAsTheyAre.append(text)
             case "value":
                 guard let equals = text.firstIndex(of: "=") else { return nil }
                 values[String(text[..<equals])] = String(text[text.index(after: equals)...])
@@ -85,7 +85,7 @@ public struct RoutesRecord: Sendable, Equatable {
         }
         guard let pid, let file, let reads else { return nil }
         self.init(pid: pid, file: file, reads: reads, values: values)
-        (self.problems, self.topicDifferences) = (problems, topicDifferences)
+        (self.problems, self.leftAsTheyAre) = (problems, leftAsTheyAre)
     }
 
     /// One line of it.

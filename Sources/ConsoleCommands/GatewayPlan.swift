@@ -16,7 +16,7 @@ enum GatewayPlan {
         for change in changes { console.output.write(change + "\n") }
         // What a file says otherwise of topics, the broker has not looked at yet.
         let declaredAsServed = !changes.contains { $0.dropFirst(2).hasPrefix("topics.") }
-        if declaredAsServed { tell(record.topicDifferences, console) }
+        if declaredAsServed { tell(record.leftAsTheyAre, console) }
         if changes.isEmpty { return console.output.write("no difference to what is served by \(record.file)\n") }
         throw CommandFailure("", .differs)
     }
@@ -31,7 +31,7 @@ enum GatewayPlan {
                 .configuration)
         }
         if changes.isEmpty, record.problems.isEmpty {
-            tell(record.topicDifferences, console)
+            tell(record.leftAsTheyAre, console)
             return console.output.write("nothing to change\n")
         }
         guard try isServed(folder) else { throw nobodyServes(folder) }
@@ -46,7 +46,7 @@ enum GatewayPlan {
             throw CommandFailure(taken.problems.joined(separator: "\n"), .configuration)
         }
         for change in record.changes(to: taken.values) { console.output.write(change + "\n") }
-        tell(taken.topicDifferences, console)
+        tell(taken.leftAsTheyAre, console)
         console.output.write("applied\n")
     }
 
@@ -55,8 +55,8 @@ enum GatewayPlan {
     }
 
     /// Topics that are there are changed by who has the right to, and not by a file.
-    private static func tell(_ topicDifferences: [String], _ console: Console) {
-        for difference in topicDifferences { console.output.write("stays: \(difference)\n") }
+    private static func tell(_ leftAsTheyAre: [String], _ console: Console) {
+        for difference in leftAsTheyAre { console.output.write("stays: \(difference)\n") }
     }
 
     /// Whether the signal would be lost. Where the system does not say so, it is sent.

@@ -13,12 +13,12 @@ extension Node {
     ///
     /// Blocks for the disk. Of the broker keys none is looked at: they are read at the start.
     ///
-    /// Returns what of topics that are there already is not as declared: it stays as it is.
+    /// Returns what of topics and queues that are there already is not as declared: it stays as it is.
     @discardableResult
     public func replaceRoutes(by configuration: Configuration) throws(ConfigurationError) -> [String] {
         guard let gateway else { return [] }
         let routes = try GatewayConfiguration(configuration, gateway.options)
-        let differences = Self.differences(routes.topics, broker)
+        let differences = Self.differences(routes, broker)
         try Self.makeTopics(routes.topics, broker, configuration)
         try Self.makeQueues(routes.queues, broker, configuration)
         gateway.replaceRoutes(routes)
@@ -28,14 +28,18 @@ extension Node {
     /// Says what `replaceRoutes` would throw or return, and changes nothing.
     func checkRoutes(of configuration: Configuration) throws(ConfigurationError) -> [String] {
         guard let gateway else { return [] }
-        return Self.differences(try GatewayConfiguration(configuration, gateway.options).topics, broker)
+        return Self.differences(try GatewayConfiguration(configuration, gateway.options), broker)
     }
 
-    /// What of topics that are there is not as declared, a line each.
-    private static func differences(_ topics: [TopicDeclaration], _ broker: Broker) -> [String] {
-        topics.flatMap { topic in
+    /// What of topics and queues that are there is not as declared, a line each.
+    private static func differences(_ declared: GatewayConfiguration, _ broker: Broker) -> [String] {
+        let topics = declared.topics.flatMap { topic in
             broker.catalog.topic(named: topic.name).map { differences(topic, $0) } ?? []
         }
+        let queues = declared.queues.flatMap { queue in
+            broker.queues.queue(named: queue.name).map { queue.differences(from: $0) } ?? []
+        }
+        return topics + queues
     }
 
     /// Tells in the data folder which routes and topics are served, for commands that compare. A disk that takes nothing does not
@@ -75,7 +79,9 @@ extension Node {
     ) throws(ConfigurationError) {
         for queue in queues {
             if let known = broker.queues.queue(named: queue.name) {
-                tellOfDifferences(queue, known)
+                for difference in queue.differences(from: known) {
+                    Log.warning("a queue that is there stays as it is", "difference", difference)
+                }
             } else if let reason = make(queue, broker) {
                 throw ConfigurationError(
                     problems: [
@@ -123,14 +129,6 @@ extension Node {
         guard taken else { return nil }
         done.wait()
         return outcome.withLock { $0 }
-    }
-
-    private static func tellOfDifferences(_ declared: QueueDeclaration, _ queue: QueueDescription) {
-        for difference in declared.differences(from: queue) {
-            Log.warning(
-                "a queue is otherwise than the configuration says", "queue", declared.name, "key", difference.key, "has",
-                difference.has, "declared", difference.declared)
-        }
     }
 
     /// `topics.events.partitions: has 2, declared 4; change it by: millrace topic alter events --partitions 4`.

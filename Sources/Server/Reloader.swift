@@ -35,7 +35,7 @@ public final class Reloader: ConfigurationReader {
         self.started = started
         self.read = read
         var record = record
-        record?.topicDifferences = (try? node.checkRoutes(of: started)) ?? []
+        record?.leftAsTheyAre = (try? node.checkRoutes(of: started)) ?? []
         state = Lock(State(record: record))
         guard let record else { return }
         node.record(record, in: started.dataFolder)
@@ -78,7 +78,7 @@ public final class Reloader: ConfigurationReader {
         var outcome = ReloadOutcome(file: served.file)
         do throws(ConfigurationError) {
             let configuration = try read().get()
-            outcome.topicDifferences = try node.checkRoutes(of: configuration)
+            outcome.leftAsTheyAre = try node.checkRoutes(of: configuration)
             tell(of: configuration, served, &outcome)
         } catch {
             outcome.problems = error.problems
@@ -93,8 +93,8 @@ public final class Reloader: ConfigurationReader {
         served.problems = []
         do throws(ConfigurationError) {
             let configuration = try read().get()
-            outcome.topicDifferences = try node.replaceRoutes(by: configuration)
-            served.topicDifferences = outcome.topicDifferences
+            outcome.leftAsTheyAre = try node.replaceRoutes(by: configuration)
+            served.leftAsTheyAre = outcome.leftAsTheyAre
             tell(of: configuration, before, &outcome)
             if !outcome.waitingKeys.isEmpty {
                 Log.warning(

@@ -25,7 +25,7 @@ import Testing
             let configuration = try Configuration.load(file: served, environment: [:], flags: [])
             var record = RoutesRecord(
                 pid: pid, file: file, reads: 1, values: RoutesRecord.values(of: configuration))
-            record.topicDifferences = differences
+            record.leftAsTheyAre = differences
             try Data(record.encoded).write(to: URL(filePath: folder.path + "/" + RoutesRecord.fileName))
         }
 
@@ -119,7 +119,7 @@ import Testing
         var record = RoutesRecord(
             pid: 7, file: "/a b\\n", reads: 3, values: ["routes[0].path": "/a", "x": "1\n2\r\\=3", "y": ""])
         record.problems = ["one\ntwo"]
-        record.topicDifferences = ["topics.a.partitions: has 1, declared 2"]
+        record.leftAsTheyAre = ["topics.a.partitions: has 1, declared 2"]
         #expect(RoutesRecord(decoding: record.encoded) == record)
         #expect(RoutesRecord(decoding: Array("something else".utf8)) == nil)
     }

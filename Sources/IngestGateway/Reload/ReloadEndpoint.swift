@@ -9,7 +9,7 @@ import Transport
 /// `POST /v1/configuration:reload`, at `admin.listener` alone: does what SIGHUP does, and says what came of it. With `?dry_run=true` it
 /// says what would.
 ///
-///     {"file":"/etc/millrace.yaml","applied":true,"changes":["~ routes[0].rate.rps: 5 -> 6"],"topics_left_as_they_are":[],
+///     {"file":"/etc/millrace.yaml","applied":true,"changes":["~ routes[0].rate.rps: 5 -> 6"],"left_as_they_are":[],
 ///      "read_at_next_start":[],"request_id":"…"}
 ///
 /// A body is not looked at. Its type is: what says that it is JSON no web page sends here behind its visitor's back.
@@ -105,8 +105,8 @@ extension GatewayLoop {
         JSONText.write(outcome.file, into: &out)
         out.text(isTrial ? ",\"applied\":false,\"changes\":" : ",\"applied\":true,\"changes\":")
         write(outcome.changes)
-        out.text(",\"topics_left_as_they_are\":")
-        write(outcome.topicDifferences)
+        out.text(",\"left_as_they_are\":")
+        write(outcome.leftAsTheyAre)
         out.text(",\"read_at_next_start\":")
         write(outcome.waitingKeys)
         out.text(",\"request_id\":\"")

@@ -8,7 +8,7 @@ public struct ReloadOutcome: Sendable {
     public var changes: [String] = []
     /// What of topics that are there already is not as declared, and stays as it is, a line each with what changes it:
     /// `topics.events.partitions: has 2, declared 4; …`.
-    public var topicDifferences: [String] = []
+    public var leftAsTheyAre: [String] = []
     /// Broker keys that have changed; they are read at the next start.
     public var waitingKeys: [String] = []
     /// Why nothing has changed; empty: it was taken.

@@ -28,17 +28,24 @@ public struct QueueDeclaration: Sendable {
         declared = Self.all.map(\.name).filter { fields[$0] != nil }
     }
 
-    /// What of a queue is not as it is declared: the key, what the queue has, what is declared.
-    public func differences(from queue: QueueDescription) -> [(key: String, has: String, declared: String)] {
-        var found: [(key: String, has: String, declared: String)] = []
+    /// What of a queue is not as it is declared, a line each:
+    /// `queues.jobs.visibility: has 30000 ms, declared 45000 ms; change it by: PUT /v1/queues/jobs`.
+    public func differences(from queue: QueueDescription) -> [String] {
+        func line(_ key: String, _ has: String, _ declared: String, _ remedy: String) -> String {
+            "queues.\(name).\(key): has \(has), declared \(declared); \(remedy)"
+        }
+        var lines: [String] = []
         if let partitions, partitions != queue.partitionCount {
-            found.append(("partitions", String(queue.partitionCount), String(partitions)))
+            lines.append(line("partitions", "\(queue.partitionCount)", "\(partitions)", "a queue keeps its partitions"))
         }
         for setting in Self.all where declared.contains(setting.name) {
             let (has, declared) = (setting.text(queue.settings), setting.text(settings))
-            if has != declared { found.append((setting.name, has, declared)) }
+            if has == declared { continue }
+            let remedy =
+                setting.name == "order" ? "a queue keeps its order" : "change it by: PUT /v1/queues/\(name)"
+            lines.append(line(setting.name, has, declared, remedy))
         }
-        return found
+        return lines
     }
 
     /// Declarations in such an order that a queue comes behind the one that takes its dead letters.
