@@ -201,6 +201,8 @@ extension QueueCoordinator {
                         group: marks.group))
             }
             for message in arrived { entry.ledger.arrive(message, nowMs: nowMs) }
+            // Also where none of it was a message: the next turn goes on behind it.
+            entry.ledger.arrived(below: next)
             for sent in sent where sent.atMs > nowMs - LedgerSettings.deduplicationMs && entry.ledger.hasRoomForID {
                 // Those of the queue's own sends are known.
                 if entry.ledger.original(of: sent.id, nowMs: nowMs) ?? Offset(-1) >= sent.offset { continue }

@@ -11,7 +11,8 @@ struct QueueWalk {
     /// Bytes of log that are read at once, unless a batch is larger.
     static let readBytes = 1 << 20
 
-    /// Calls `body` with the records from `start` up to, not including, `end`, by one read at most; returns where to go on.
+    /// Calls `body` with the records from `start` up to, not including, `end`, by one read at most; returns where to go on, which is behind
+    /// `start`: who reads step by step comes to an end.
     func step(
         from start: Offset, to end: Offset, maxBytes: Int = Self.readBytes, _ records: inout RecordIterator,
         _ body: (RecordView) -> Void
@@ -50,6 +51,9 @@ struct QueueWalk {
         } catch {
             throw QueueRefusal(
                 .unavailable, "messages of \(log.name) at offset \(next.rawValue) cannot be read: \(error)")
+        }
+        guard next > start else {
+            throw QueueRefusal(.unavailable, "messages of \(log.name) at offset \(start.rawValue) cannot be read")
         }
         return min(next, end)
     }

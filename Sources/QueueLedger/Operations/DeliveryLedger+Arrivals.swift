@@ -29,6 +29,13 @@ extension DeliveryLedger {
         end = max(end, behind)
     }
 
+    /// Tells that all below `behind` was told: offsets that were left out hold no message, such as the records of an aborted transaction.
+    public mutating func arrived(below behind: Offset) {
+        requireActive()
+        precondition(behind <= OffsetRange.maxOffset, "a message at offset \(behind.rawValue - 1)")
+        end = max(end, behind.rawValue)
+    }
+
     private mutating func put(_ part: Range<Int64>, _ visibleAtMs: Int64, _ nowMs: Int64) {
         let free = part.clamped(to: part.lowerBound..<max(holdFrom, part.lowerBound))
         if !free.isEmpty {
