@@ -58,6 +58,52 @@ import Testing
         #expect(window.original(of: NameDigest(high: 1, low: UInt64(most)), nowMs: 6) == Int64(most))
     }
 
+    /// Clocks are set back, and producers write times of their own.
+    @Test func idsWhoseTimesAreOutOfOrderAreForgottenEachInItsTime() throws {
+        var queue = LedgerDriver(LedgerSettings(order: .fifo))
+        let (late, early) = (NameDigest(high: 1, low: 1), NameDigest(high: 1, low: 2))
+        let startMs = queue.nowMs
+        queue.ledger.noteSent(late, at: .zero, sentMs: startMs)
+        queue.ledger.noteSent(early, at: Offset(1), sentMs: startMs - 200_000)
+        queue.nowMs = startMs + 100_000
+        queue.perform { ledger, now in ledger.advance(nowMs: now) }
+        #expect(try #require(queue.ledger.nextDeadline) > queue.nowMs)
+        #expect(queue.ledger.original(of: early, nowMs: queue.nowMs) == nil)
+        #expect(queue.ledger.original(of: late, nowMs: queue.nowMs) == .zero)
+        queue.nowMs = startMs + 300_000
+        queue.perform { ledger, now in ledger.advance(nowMs: now) }
+        #expect(queue.ledger.nextDeadline == nil)
+    }
+
+    @Test func attemptsOfAClockThatIsSetBackAreForgottenEachInItsTime() throws {
+        var queue = LedgerDriver(LedgerSettings(order: .fifo))
+        queue.send(group: 1)
+        queue.send(group: 2)
+        let startMs = queue.nowMs
+        let first = queue.receive(1, attempt: 1)
+        queue.nowMs = startMs - 200_000
+        let second = queue.receive(1, attempt: 2)
+        #expect(queue.acknowledge(first + second) == [.done, .done])
+        queue.nowMs = startMs + 100_000
+        queue.perform { ledger, now in ledger.advance(nowMs: now) }
+        #expect(try #require(queue.ledger.nextDeadline) > queue.nowMs)
+        queue.nowMs = startMs + 300_000
+        queue.perform { ledger, now in ledger.advance(nowMs: now) }
+        #expect(queue.ledger.nextDeadline == nil)
+    }
+
+    @Test func whatHoldsNoMessageIsTold() {
+        var queue = LedgerDriver(LedgerSettings(order: .fifo))
+        queue.send()
+        queue.ledger.arrived(below: Offset(9))
+        #expect(queue.ledger.toldEnd == Offset(9) && queue.counters.live == 1)
+        _ = queue.acknowledge(queue.receive(1))
+        #expect(queue.ledger.floor == Offset(9))
+        // What was told is not taken back.
+        queue.ledger.arrived(below: Offset(3))
+        #expect(queue.ledger.toldEnd == Offset(9))
+    }
+
     @Test func aLedgerTellsWhetherItHasRoomForAnotherID() {
         var queue = LedgerDriver(LedgerSettings(order: .fifo))
         for number in 0..<LedgerSettings.maxDeduplicationIDs {

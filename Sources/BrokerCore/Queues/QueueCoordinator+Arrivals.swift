@@ -135,7 +135,9 @@ extension QueueCoordinator {
                 let marks = QueueRecordMarks(record)
                 let at = marks.visibleAtMs(record, settings, nowMs: nowMs)
                 if at > nowMs { recent.delay(record.offset, until: at) }
-                guard let id = marks.deduplicationID(settings) else { return }
+                guard let id = marks.deduplicationID(settings),
+                    record.timestampMs > nowMs - LedgerSettings.deduplicationMs
+                else { return }
                 recent.sent.append((id, record.offset, min(record.timestampMs, nowMs)))
             }
             // The newest are as good as all: the ledger keeps no more.

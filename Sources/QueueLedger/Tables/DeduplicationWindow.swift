@@ -10,11 +10,10 @@ struct DeduplicationWindow: Sendable {
     }
 
     private var messages: [NameDigest: Sent] = [:]
-    private var order = FIFO<(id: NameDigest, atMs: Int64)>()
+    private var order = IDsByTime()
 
-    /// When all of them are over; earlier ones are forgotten on the way, by whatever call comes.
-    var nextDeadline: Int64? { order.last.map { $0.atMs + LedgerSettings.deduplicationMs } }
-    var memoryBytes: Int { messages.capacity * 40 + order.count * 24 }
+    var nextDeadline: Int64? { order.nextDeadline }
+    var memoryBytes: Int { messages.capacity * 40 + order.memoryBytes }
     var count: Int { order.count }
 
     func original(of id: NameDigest, nowMs: Int64) -> Int64? {
@@ -25,22 +24,59 @@ struct DeduplicationWindow: Sendable {
     mutating func note(_ id: NameDigest, offset: Int64, atMs: Int64) {
         if order.count >= LedgerSettings.maxDeduplicationIDs { forgetFirst() }
         messages[id] = Sent(offset: offset, atMs: atMs)
-        order.append((id, atMs))
+        order.insert(id, atMs: atMs)
     }
 
     private mutating func forgetFirst() {
-        guard let first = order.first else { return }
-        order.removeFirst()
+        guard let first = order.removeFirst() else { return }
         if messages[first.id]?.atMs == first.atMs { messages[first.id] = nil }
     }
 
     /// Forgets what is over, `most` ids at most: `original` looks at the time itself.
     mutating func passTime(_ nowMs: Int64, most: Int) {
         for _ in 0..<most {
-            guard let first = order.first, first.atMs + LedgerSettings.deduplicationMs <= nowMs else { break }
+            guard let firstMs = order.firstMs, firstMs + LedgerSettings.deduplicationMs <= nowMs else { break }
             forgetFirst()
         }
-        if order.isEmpty, !messages.isEmpty { messages = [:] }
+        if order.count == 0, !messages.isEmpty { messages = [:] }
+    }
+}
+
+/// Ids by the times from which their five minutes count, which come in any order: clocks are set back, and producers write times of
+/// their own.
+private struct IDsByTime: Sendable {
+    struct Entry: HeapElement, Sendable {
+        var id: NameDigest
+        var atMs: Int64
+        /// Of those of one time the one that came first is forgotten first.
+        var number: Int
+
+        func precedes(_ other: Entry) -> Bool { atMs != other.atMs ? atMs < other.atMs : number < other.number }
+    }
+
+    private var heap = BinaryHeap<Entry>()
+    private var next = 0
+    /// The greatest time in it: its id is the last to go.
+    private var latestMs = Int64.min
+
+    var count: Int { heap.count }
+    var memoryBytes: Int { heap.count * MemoryLayout<Entry>.stride }
+    /// The earliest time in it.
+    var firstMs: Int64? { heap.first?.atMs }
+    /// When all of them are over; earlier ones are forgotten on the way, by whatever call comes.
+    var nextDeadline: Int64? { heap.count == 0 ? nil : latestMs + LedgerSettings.deduplicationMs }
+
+    mutating func insert(_ id: NameDigest, atMs: Int64) {
+        heap.insert(Entry(id: id, atMs: atMs, number: next))
+        next += 1
+        latestMs = max(latestMs, atMs)
+    }
+
+    /// Takes out the one of the earliest time.
+    mutating func removeFirst() -> (id: NameDigest, atMs: Int64)? {
+        guard let first = heap.first else { return nil }
+        if heap.count == 1 { self = IDsByTime() } else { heap.removeFirst() }
+        return (first.id, first.atMs)
     }
 }
 
@@ -61,13 +97,13 @@ struct ReceiveAttempts: Sendable {
     private static let maxAttempts = 10_000
 
     private var attempts: [NameDigest: ReceiveAttempt] = [:]
-    private var order = FIFO<(id: NameDigest, atMs: Int64)>()
+    private var order = IDsByTime()
 
-    var nextDeadline: Int64? { order.last.map { $0.atMs + LedgerSettings.deduplicationMs } }
+    var nextDeadline: Int64? { order.nextDeadline }
     /// Of all attempts.
     private var receiptCount = 0
     var memoryBytes: Int {
-        attempts.capacity * 48 + order.count * 24 + receiptCount * MemoryLayout<Receipt>.stride
+        attempts.capacity * 48 + order.memoryBytes + receiptCount * MemoryLayout<Receipt>.stride
     }
 
     subscript(id: NameDigest) -> ReceiveAttempt? { attempts[id] }
@@ -77,21 +113,20 @@ struct ReceiveAttempts: Sendable {
         let before = attempts.updateValue(attempt, forKey: attempt.id)
         receiptCount += attempt.receipts.count - (before?.receipts.count ?? 0)
         if before?.atMs == attempt.atMs { return }
-        order.append((attempt.id, attempt.atMs))
+        order.insert(attempt.id, atMs: attempt.atMs)
         if order.count > Self.maxAttempts { forgetFirst() }
     }
 
     mutating func passTime(_ nowMs: Int64) {
-        while let first = order.first, first.atMs + LedgerSettings.deduplicationMs <= nowMs { forgetFirst() }
+        while let firstMs = order.firstMs, firstMs + LedgerSettings.deduplicationMs <= nowMs { forgetFirst() }
     }
 
     private mutating func forgetFirst() {
-        guard let first = order.first else { return }
-        order.removeFirst()
+        guard let first = order.removeFirst() else { return }
         if let attempt = attempts[first.id], attempt.atMs == first.atMs {
             receiptCount -= attempt.receipts.count
             attempts[first.id] = nil
         }
-        if order.isEmpty { attempts = [:] }
+        if order.count == 0 { attempts = [:] }
     }
 }
