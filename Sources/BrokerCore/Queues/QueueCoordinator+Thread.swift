@@ -56,7 +56,10 @@ extension QueueCoordinator {
         if let atMs = resumeSuspended(BrokerClock.monotonicMs()) {
             next = min(next, nowMs() + max(1, atMs - BrokerClock.monotonicMs()))
         }
-        while let due = takeDue() { look(at: due) }
+        for _ in 0..<Self.maxLooks {
+            guard let due = takeDue() else { break }
+            look(at: due)
+        }
         takeSnapshots()
         next = min(next, moveDeadLetters())
         next = min(next, runMoves())
@@ -69,6 +72,9 @@ extension QueueCoordinator {
         if hasSnapshots { next = 0 }
         return next
     }
+
+    /// What is due and looked at in one turn at most: the rest comes behind snapshots, dead letters and moves.
+    private static let maxLooks = 1024
 
     private func takeDue() -> QueueDue? {
         let (nowMs, steadyMs) = (nowMs(), steadyMs())
@@ -86,7 +92,10 @@ extension QueueCoordinator {
             do throws(QueueRefusal) {
                 _ = try withLedger(of: partition) { entry, shard, nowMs throws(QueueRefusal) in
                     entry.armedAtMs = .max
+                    entry.restsUntilMs = nowMs + Self.refusedMs
                     try shard.take(entry.ledger.advance(nowMs: nowMs), &entry, nowMs)
+                    // What is due still has its look when the others have had theirs.
+                    entry.restsUntilMs = nowMs + 1
                 }
             } catch {
                 // A ledger that is loaded anew is looked at then.
@@ -95,9 +104,6 @@ extension QueueCoordinator {
             }
         }
     }
-
-    /// When a ledger is looked at again that could not have its turn.
-    private static let refusedMs: Int64 = 1000
 
     private func takeSnapshots() {
         let wanted = agenda.withLock { agenda in

@@ -77,6 +77,8 @@ public final class QueueCoordinator: QueueService {
                 if waits.count > 2 * waiters + Self.leftovers { rebuildWaits() }
                 return isFirst
             }
+            // Two turns may tell their times in the other order: the earlier look finds the later time.
+            if let earlier = armed[id], earlier <= entry.atMs { return false }
             let isFirst = due.first.map { entry.atMs < $0.atMs } ?? true
             armed[id] = entry.atMs
             due.insert(entry)
@@ -163,6 +165,8 @@ public final class QueueCoordinator: QueueService {
     static let retentionCheckMs: Int64 = 60_000
     /// When what a worker could not be given, or a log did not take, is tried again.
     static let retryMs: Int64 = 100
+    /// When a ledger is looked at again that could not have its turn.
+    static let refusedMs: Int64 = 1000
 
     /// - Parameters:
     ///   - clock: milliseconds since 1970.
@@ -251,7 +255,7 @@ public final class QueueCoordinator: QueueService {
                 if entry.isLost {
                     suspend(&shard)
                 } else {
-                    news = News(&entry, isFull: isFull)
+                    news = News(&entry, isFull: isFull, nowMs)
                     shard.machine.put(entry, id)
                     count(&shard)
                 }
@@ -305,7 +309,13 @@ public final class QueueCoordinator: QueueService {
 
     func count(_ shard: inout Shard) {
         let change = shard.countMemory()
-        if change != 0 { memoryBytes.add(change, ordering: .relaxed) }
+        if change == 0 { return }
+        memoryBytes.add(change, ordering: .sequentiallyConsistent)
+        guard change < 0, isTurnedAway.load(ordering: .sequentiallyConsistent), !isFull,
+            isTurnedAway.exchange(false, ordering: .sequentiallyConsistent)
+        else { return }
+        hasRoomAgain.store(true, ordering: .sequentiallyConsistent)
+        signal.raise()
     }
 
     /// Whether ledgers have all the memory that they may.
@@ -323,12 +333,15 @@ public final class QueueCoordinator: QueueService {
 
         init() {}
 
-        init(_ entry: inout QueueShard.Entry, isFull: Bool) {
+        init(_ entry: inout QueueShard.Entry, isFull: Bool, _ nowMs: Int64) {
             guard entry.isServed else { return }
             hasDeliverable = entry.ledger.hasDeliverable(takesNew: !isFull)
             isEnding = entry.ledger.settings.endOfDeliveries == .deadLetters && entry.ledger.counters.ending > 0
             wantsSnapshot = entry.ledger.wantsSnapshot
-            guard let next = entry.ledger.nextDeadline, next < entry.armedAtMs else { return }
+            guard let deadline = entry.ledger.nextDeadline else { return }
+            // By a clock that was set back meanwhile the wait is no longer than that of a look that was refused.
+            let next = max(deadline, min(entry.restsUntilMs, nowMs + QueueCoordinator.refusedMs))
+            guard next < entry.armedAtMs else { return }
             entry.armedAtMs = next
             dueMs = next
         }

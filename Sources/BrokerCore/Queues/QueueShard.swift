@@ -17,6 +17,8 @@ struct QueueShard: StoredMachine {
         var rules: UInt64 = 0
         /// When the coordinator's thread looks at it, in milliseconds since 1970; `.max`: not.
         var armedAtMs = Int64.max
+        /// The thread does not look at it before, in milliseconds since 1970.
+        var restsUntilMs = Int64.min
         /// Messages below may have delays of their own, and are read one by one; exclusive.
         var timedBelow = Offset.zero
         /// The commit that the newest message of a FIFO queue waits for.
