@@ -84,8 +84,10 @@ struct QueueWalk {
             var (next, end, isFull) = (offsets[first], offsets[last] + 1, false)
             while next < end, !isFull {
                 var stop = end
+                // Whole reads of what nobody asks for may lie before the next one.
+                next = max(next, offsets[looked])
                 // One alone is in one batch.
-                let bytes = first == last ? 1 : Self.visitBytes
+                let bytes = looked == last ? 1 : Self.visitBytes
                 next = try step(from: next, to: end, maxBytes: bytes, &records) { record in
                     guard !isFull, wanted.contains(record.offset), !body(record) else { return }
                     (isFull, stop) = (true, record.offset)
