@@ -133,18 +133,19 @@ extension QueueCoordinator {
         return (letters, isKnown, generation)
     }
 
-    /// Waits until commits are on disk, or known not to be. Returns whether they are; a partition may have been left out all the same
-    /// (`PartitionLog.isFlushed`).
+    /// Waits until commits are on disk, or known not to be just now. Returns whether they are; a partition may have been left out all the same
+    /// (`PartitionLog.isFlushed`). False: they may be later. What a full disk does not take is not waited for, as that may be for ever, and
+    /// the thread has the ends of waits to see to.
     func areDurable(_ commits: CommitSpan) -> Bool {
         if commits.isEmpty { return true }
         let store = broker.store
         // Nobody raises it: the thread's own signal is not to be taken by who waits here.
         let pause = Signal()
         while store.durableTicket < commits.last, !store.isOffline {
-            if !store.commitPending() {
-                // Another thread has taken them, and is at it.
-                pause.wait(timeoutMs: 1)
-            }
+            if store.commitPending() { continue }
+            if store.isHoldingCommit { break }
+            // Another thread has taken them, and is at it.
+            pause.wait(timeoutMs: 1)
         }
         return store.durableTicket >= commits.last
     }

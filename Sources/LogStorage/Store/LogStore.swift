@@ -142,6 +142,9 @@ public final class LogStore: StorePart, Sendable {
     /// Everything with a ticket at or below this is on disk.
     public var durableTicket: UInt64 { commits.durableTicket }
 
+    /// A commit is kept that the disk did not take just now, as it is full: it is tried again, and what comes behind it waits.
+    public var isHoldingCommit: Bool { commits.isHolding }
+
     /// A commit that takes this long or longer is one that clients feel.
     public static let longCommitMs = CommitTimes.longMs
 
