@@ -89,6 +89,41 @@ import Testing
         #expect(try node.counts("dead").visible == 2000)
     }
 
+    /// More of them than one append takes.
+    @Test func lettersThatAreRefusedHoldUpNoneBehindThem() throws {
+        let node = try node()
+        try limitBatches(of: "dead", to: 500, node)
+        var keyed = QueueMessage(body: Array("k".utf8))
+        keyed.key = Array("key".utf8)
+        for result in node.queues.send(Array(repeating: keyed, count: 300), to: "orders").answer { _ = try result.get() }
+        node.commit()
+        try node.send(["a", "b"], to: "orders")
+        try reject(node.receive("orders", 1000), "orders", node)
+        node.turn()
+        for _ in 0..<3 { node.pass(1000) }
+        #expect(try node.receive("dead").map(\.text) == ["a", "b"])
+        #expect(try node.counts("orders").ending == 300)
+    }
+
+    /// A partition that may not look for its letters yet costs the thread nothing until it may.
+    @Test func whoWaitsForAnothersSearchIsNotAskedBefore() throws {
+        let node = try node()
+        try node.send(["a"], to: "orders")
+        try reject(node.receive("orders"), "orders", node)
+        try node.node.restart()
+        let other = TopicPartition(topicID: TopicID(high: 1, low: 2), partitionIndex: 0)
+        node.queues.agenda.withLock { agenda in
+            agenda.search = DeadLetterSearch(partition: other, target: other.topicID, generation: 0, letters: [])
+        }
+        #expect(node.turn() > node.clock.now)
+        #expect(node.turn() > node.clock.now)
+        #expect(try node.counts("orders").ending == 1)
+        node.queues.agenda.withLock { $0.search = nil }
+        node.turn()
+        #expect(try node.counts("orders").ending == 0)
+        #expect(try node.receive("dead").map(\.text) == ["a"])
+    }
+
     // MARK: And back
 
     @Test func aMoveBackGoesWhereTheLettersMayBeFromAndNowhereElse() throws {

@@ -35,7 +35,8 @@ extension QueueCoordinator {
         let nowMs = nowMs()
         // Who has waited longest comes first.
         let due = agenda.withLock { agenda in
-            agenda.ending.filter { $0.value <= nowMs }.sorted { $0.value < $1.value }.map(\.key)
+            agenda.ending.filter { $0.value <= nowMs && !agenda.isAwaiting($0.key) }
+                .sorted { $0.value < $1.value }.map(\.key)
         }
         var steps = Self.turnSteps
         for id in due where steps > 0 {
@@ -52,6 +53,7 @@ extension QueueCoordinator {
                 agenda.withLock { agenda in
                     agenda.troubled.remove(id)
                     if step == .done { agenda.forgetEnding(id) } else { agenda.ending[id] = nowMs }
+                    if step == .waits { agenda.awaiting.insert(id) }
                 }
                 // What has come since the last look has asked in vain while it was listed.
                 if step == .done { _ = try withLedger(of: partition) { _, _, _ throws(QueueRefusal) in () } }
@@ -66,7 +68,9 @@ extension QueueCoordinator {
                 }
             }
         }
-        return agenda.withLock { $0.ending.values.min() ?? .max }
+        return agenda.withLock { agenda in
+            agenda.ending.filter { !agenda.isAwaiting($0.key) }.values.min() ?? .max
+        }
     }
 
     /// Moves some messages of a partition, or looks for what was moved before.
@@ -78,34 +82,49 @@ extension QueueCoordinator {
             search = agenda.search
             return search != nil && search?.partition != partition.id
         }
+        let (state, _) = try withLedger(of: partition) {
+            entry, shard, _ throws(QueueRefusal) -> (isKnown: Bool, generation: Int32) in
+            // Without any there is nothing to look for.
+            if entry.ledger.counters.ending == 0 { entry.areDeadLettersKnown = true }
+            return (entry.areDeadLettersKnown, shard.machine.generation)
+        }
+        // One search at a time, as it remembers all messages that it is for: the others are asked for theirs when it is over.
+        if !state.isKnown, isOther { return .waits }
+        // A ledger that was loaded anew may name others.
+        if !state.isKnown, var own = search, own.target == target.topic.id, own.generation == state.generation {
+            return try goOn(&own, of: partition, in: target.topic)
+        }
         guard let (letters, isKnown, generation) = try lettersOnDisk(of: partition) else { return .done }
-        if !isKnown {
-            // One search at a time: it remembers all messages that it is for.
+        guard isKnown else {
             if isOther { return .waits }
-            var own: DeadLetterSearch
-            // A ledger that was loaded anew may name others.
-            if let search, search.target == target.topic.id, search.generation == generation {
-                own = search
-            } else {
-                own = DeadLetterSearch(
-                    partition: partition.id, target: target.topic.id, generation: generation, letters: letters)
-            }
-            let isOver = try continueSearch(&own, of: partition, in: target.topic)
-            agenda.withLock { $0.search = isOver ? nil : own }
-            if isOver { try confirm(Array(own.found), of: partition, areKnown: true) }
-            return .more
+            var own = DeadLetterSearch(
+                partition: partition.id, target: target.topic.id, generation: generation, letters: letters)
+            return try goOn(&own, of: partition, in: target.topic)
         }
         let moved = append(letters, of: partition, to: target.queue, target.topic)
-        try confirm(moved.offsets, of: partition, areKnown: !moved.isUnclear)
-        if let failure = moved.failure { throw failure }
+        try confirm(moved.offsets, of: partition, areKnown: !moved.isUnclear, refused: moved.refused)
+        // Those behind what was refused have their turn at once, as long as some of them go.
+        if let failure = moved.failure, moved.isUnclear || moved.offsets.isEmpty { throw failure }
         return .more
     }
 
-    /// Ends messages that the dead letters have on disk. `areKnown`: those that are not among them are no dead letters yet.
+    /// Goes on with a partition's search, and ends what was found.
+    private func goOn(
+        _ search: inout DeadLetterSearch, of partition: QueuePartition, in target: Topic
+    ) throws(QueueRefusal) -> Step {
+        let isOver = try continueSearch(&search, of: partition, in: target)
+        agenda.withLock { $0.search = isOver ? nil : search }
+        if isOver { try confirm(Array(search.found), of: partition, areKnown: true, refused: []) }
+        return .more
+    }
+
+    /// Ends messages that the dead letters have on disk. `areKnown`: those that are not among them are no dead letters yet. `refused` come
+    /// behind all others.
     private func confirm(
-        _ offsets: [Offset], of partition: QueuePartition, areKnown: Bool
+        _ offsets: [Offset], of partition: QueuePartition, areKnown: Bool, refused: [Offset]
     ) throws(QueueRefusal) {
         let (_, ticket) = try withLedger(of: partition) { entry, shard, nowMs throws(QueueRefusal) in
+            entry.ledger.putBack(refused)
             try shard.take(entry.ledger.confirmDeadLetters(offsets), &entry, nowMs)
             entry.areDeadLettersKnown = areKnown
         }
@@ -150,6 +169,20 @@ extension QueueCoordinator {
         return store.durableTicket >= commits.last
     }
 
+    /// Waits for what was appended to a log so far. Returns whether all of it is on disk.
+    private func isOnDisk(_ log: PartitionLog) -> Bool {
+        let (store, end, pause) = (broker.store, log.logEndOffset, Signal())
+        for _ in 0..<Self.maxPauses where log.highWatermark < end {
+            if store.commitPending() { continue }
+            if store.isOffline || store.isHoldingCommit { break }
+            pause.wait(timeoutMs: 1)
+        }
+        return log.highWatermark >= end
+    }
+
+    /// Commits and milliseconds that a search waits for what is in memory alone, at most: it is tried again then.
+    private static let maxPauses = 1000
+
     /// Waits until commits are on disk.
     func waitForCommit(of commits: CommitSpan) throws(QueueRefusal) {
         guard areDurable(commits) else { throw Self.noDisk }
@@ -172,6 +205,7 @@ extension QueueCoordinator {
                 if log.hasLeftOutAppends {
                     throw QueueRefusal(.unavailable, "the log of dead letters \(log.name) takes nothing just now")
                 }
+                guard isOnDisk(log) else { throw Self.noDisk }
                 search.end = log.highWatermark
                 switch log.firstOffset(notBefore: search.sinceMs, visibility: .committed) {
                 case .success(let first): search.next = first?.offset ?? search.end
@@ -215,6 +249,8 @@ extension QueueCoordinator {
         var offsets: [Offset] = []
         /// Why others were not moved.
         var failure: QueueRefusal?
+        /// Those that were refused, or could not be read.
+        var refused: [Offset] = []
         /// Some of those may be on disk later.
         var isUnclear = false
     }
@@ -249,6 +285,7 @@ extension QueueCoordinator {
         } catch {
             // Those that were read before are moved all the same.
             moved.failure = error
+            if looked < letters.count { moved.refused.append(letters[looked].offset) }
         }
         var results: [Result<SentMessage, QueueRefusal>?] = Array(repeating: nil, count: seen.count)
         var commits = CommitSpan()
@@ -268,7 +305,9 @@ extension QueueCoordinator {
                     } else {
                         (moved.isUnclear, moved.failure) = (true, Self.noDisk)
                     }
-                case .failure(let refusal)?: moved.failure = moved.failure ?? refusal
+                case .failure(let refusal)?:
+                    moved.failure = moved.failure ?? refusal
+                    moved.refused.append(seen[message.place])
                 case nil: break
                 }
             }

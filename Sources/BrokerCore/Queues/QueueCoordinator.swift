@@ -62,7 +62,11 @@ public final class QueueCoordinator: QueueService {
         /// Partitions whose messages are on their way to the dead letters, and when that is tried.
         var ending: [TopicPartition: Int64] = [:]
         /// What is looked for in dead letters just now.
-        var search: DeadLetterSearch?
+        var search: DeadLetterSearch? {
+            didSet { if search == nil { awaiting = [] } }
+        }
+        /// Those of `ending` that are not looked at before that is over.
+        var awaiting: Set<TopicPartition> = []
         /// Those of `ending` that came to nothing, as the log says.
         var troubled: Set<TopicPartition> = []
         var snapshots: Set<TopicPartition> = []
@@ -118,9 +122,12 @@ public final class QueueCoordinator: QueueService {
             return nil
         }
 
+        func isAwaiting(_ id: TopicPartition) -> Bool { search != nil && awaiting.contains(id) }
+
         /// Nothing of a partition is on its way to the dead letters any more.
         mutating func forgetEnding(_ id: TopicPartition) {
             ending[id] = nil
+            awaiting.remove(id)
             troubled.remove(id)
             if search?.partition == id { search = nil }
         }

@@ -28,8 +28,8 @@ extension DeliveryLedger {
         return LedgerStep(records: Self.ended(endingOffsets(LedgerRecord.maxLeased), .archived), reply: ())
     }
 
-    /// Names messages that wait for their move to the dead letters, the longest waiting first. They are no longer in
-    /// flight and hold up nothing, however long that takes.
+    /// Names messages that wait for their move to the dead letters, the longest waiting first, those that were put back
+    /// last. They are no longer in flight and hold up nothing, however long that takes.
     public func deadLetters(max: Int) -> [DeadLetter] {
         endingOffsets(max).map { offset in
             let slot = Int(slots.slot(of: offset)!)
@@ -37,6 +37,16 @@ extension DeliveryLedger {
             return DeadLetter(
                 offset: Offset(offset), receiveCount: Int(slots.counts[slot]),
                 firstReceivedMs: slots.firstReceived[slot], reason: isLimit ? .maxReceives : .rejected)
+        }
+    }
+
+    /// Puts messages that wait for their move behind the others that do: what was refused holds up none of them. In memory alone.
+    public mutating func putBack(_ offsets: [Offset]) {
+        requireActive()
+        for offset in offsets {
+            guard let slot = slots.slot(of: offset.rawValue), slots.states[Int(slot)] == .ending else { continue }
+            ending.unlink(slot, &slots)
+            ending.append(slot, &slots)
         }
     }
 
