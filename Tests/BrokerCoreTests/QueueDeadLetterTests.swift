@@ -1,9 +1,11 @@
 import BrokerTestKit
 import ByteBuffers
+import Glibc
 import KafkaModel
 import LogStorage
 import QueueLedger
 import RecordFormat
+import StorageIO
 import Testing
 
 @testable import BrokerCore
@@ -125,6 +127,86 @@ import Testing
     }
 
     // MARK: And back
+
+    /// Appends a letter that no move takes: it says that it comes from a queue whose dead letters these are not.
+    private func forge(_ node: QueueNode) throws {
+        let forged = TestBatch([
+            TestRecord(
+                value: Array("forged".utf8),
+                headers: [
+                    (QueueHeader.originQueue, "secret"), (QueueHeader.originPartition, "0"),
+                    (QueueHeader.originOffset, "0"),
+                ].map { TestRecord.Header($0.0, Array($0.1.utf8)) })
+        ])
+        let slice = forged.bytes().withUnsafeBytes { ChunkPool.shared.slice(copying: $0) }
+        _ = try node.log("dead").append(slice, origin: .client, nowMs: node.clock.now).get()
+        node.commit()
+    }
+
+    /// Leases of what stays end on the way: the thread had no time for them.
+    @Test func aMoveThatLastsLongEndsWhenAllIsMovedAndLosesNothing() throws {
+        let node = try QueueNode()
+        // Without dead letters of its own: what is delivered twice ends.
+        try node.create("dead") { $0.maxReceives = 2 }
+        try node.create("orders") { ($0.deadLetterQueue, $0.maxReceives) = ("dead", 10) }
+        try forge(node)
+        try lose((0..<6).map { "\($0)" }, of: "orders", node)
+        _ = try node.queues.startMove(from: "dead", to: nil, perSecond: 1).get()
+        for _ in 0..<20 {
+            node.pass(61_000)
+            node.turn()
+        }
+        let move = try #require(node.queues.moves(from: "dead").first)
+        #expect(move.state == .completed && move.moved == 6)
+        #expect(try Set(node.receive("orders").map(\.text)) == Set((0..<6).map { "\($0)" }))
+        let left = try node.receive("dead")
+        #expect(left.map(\.text) == ["forged"] && left.map(\.receiveCount) == [1])
+    }
+
+    @Test func leasesOfWhatStaysLastAsLongAsTheMove() throws {
+        let node = try node()
+        try forge(node)
+        try lose((0..<6).map { "\($0)" }, of: "orders", node)
+        _ = try node.queues.startMove(from: "dead", to: nil, perSecond: 1).get()
+        node.turn()
+        for _ in 0..<3 {
+            node.pass(25_000)
+            node.pass(25_000)
+            #expect(try node.counts("dead").inFlight == 1)
+        }
+    }
+
+    /// Nobody knows for longer than its lease whether a letter is on disk where it goes.
+    @Test(arguments: [false, true]) func aLetterWhoseMoveIsUnclearIsMovedOnce(_ isFIFO: Bool) throws {
+        // A commit of two frames, of four partitions: the failure of a whole one would be final.
+        let node = try QueueNode { $0.store.writeThroughRunBytes = 15 << 10 }
+        let (dead, orders) = isFIFO ? ("dead.fifo", "orders.fifo") : ("dead", "orders")
+        func order(_ settings: inout QueueSettings) {
+            settings.order = isFIFO ? .fifo : .fair
+            if isFIFO { settings.deduplicationScope = .messageGroup }
+        }
+        try node.create(dead, partitions: 4) { order(&$0) }
+        try node.create(orders, partitions: 4) { settings in
+            order(&settings)
+            (settings.deadLetterQueue, settings.maxReceives) = (dead, 10)
+        }
+        let texts = (0..<8).map { "\($0)" + String(repeating: "x", count: 3000) }
+        for text in texts {
+            try node.send([text], to: orders, group: String(text.prefix(1)), id: isFIFO ? { String($0.prefix(1)) } : nil)
+        }
+        try reject(node.receive(orders), orders, node)
+        node.turn()
+        _ = try node.queues.startMove(from: dead, to: nil, perSecond: nil).get()
+        node.commit()
+        node.node.fileSystem.inject(
+            Fault(.failHalfway(errno: ENOMEM), on: .write, pathContains: "/journal/", times: 2))
+        node.turn()
+        #expect(node.broker.store.isHoldingCommit)
+        for _ in 0..<8 { node.pass(61_000) }
+        #expect(node.queues.moves(from: dead).map(\.state) == [.completed])
+        #expect(node.queues.moves(from: dead).map(\.moved) == [8])
+        #expect(try node.counts(orders).visible == 8 && node.counts(dead).visible == 0)
+    }
 
     @Test func aMoveBackGoesWhereTheLettersMayBeFromAndNowhereElse() throws {
         let node = try node()

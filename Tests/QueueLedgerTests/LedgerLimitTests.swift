@@ -206,6 +206,41 @@ import Testing
         }
     }
 
+    @Test func aLookThatIsNoDeliveryEndsNothing() {
+        var queue = LedgerDriver(LedgerSettings(maxReceives: 2, endOfDeliveries: .archive))
+        queue.send()
+        _ = queue.release(queue.receive(1), delayMs: 0)
+        var look = ReceiveRequest(maxMessages: 1, visibilityMs: 1000)
+        look.isCounted = false
+        let request = look
+        for isGivenBack in [false, true, false] {
+            guard case .messages(let seen) = queue.perform({ ledger, now in ledger.receive(request, nowMs: now) }) else {
+                Issue.record("nothing was given out")
+                return
+            }
+            #expect(seen.map(\.receiveCount) == [1])
+            if isGivenBack {
+                let receipts = seen.map(\.receipt)
+                queue.perform { ledger, now in ledger.takeBack(receipts, wasCounted: false, nowMs: now) }
+            } else {
+                queue.nowMs += 1000
+            }
+        }
+        #expect(queue.receive(1).map(\.receiveCount) == [2])
+        #expect(queue.ledger.faults() == [])
+    }
+
+    @Test func lettersThatWereRefusedComeBehindTheOthers() {
+        var queue = LedgerDriver()
+        queue.send(3)
+        let receipts = queue.receive(3).map(\.receipt)
+        _ = queue.perform { ledger, now in ledger.reject(receipts, nowMs: now) }
+        #expect(queue.ledger.deadLetters(max: 2).map(\.offset) == [0, 1].map { Offset($0) })
+        queue.ledger.putBack([Offset(0), Offset(1), Offset(7)])
+        #expect(queue.ledger.deadLetters(max: 2).map(\.offset) == [2, 0].map { Offset($0) })
+        #expect(queue.ledger.faults() == [])
+    }
+
     @Test func whatWasNotHandedOverIsTakenBackUncounted() {
         var queue = LedgerDriver()
         queue.send(3)

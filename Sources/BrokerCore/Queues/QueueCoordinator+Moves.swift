@@ -17,8 +17,15 @@ struct QueueMoves {
         var nextMs: Int64 = 0
         /// By message the newest handle of those that stay: leased for as long as that lasts, so that the others come.
         var staying: [Place: String] = [:]
-        /// Handles of messages that were moved, and whose end where they were is not on disk.
-        var unsettled: [String] = []
+        /// In the log that they went to, perhaps not on disk yet, with their handles where they were: nothing else is moved before.
+        var appended: [Appended] = []
+        var commits = CommitSpan()
+        /// By message that was moved the newest handle where it was: that it ended there is not on disk.
+        var unsettled: [Place: String] = [:]
+        /// Those that were moved, and were not leased any more when they were to end where they were: they end when they come again.
+        var left: Set<Place> = []
+        /// Milliseconds since 1970 from which on leases are made longer.
+        var renewAtMs: Int64 = 0
 
         var isActive: Bool { move.state == .running || move.state == .cancelling }
     }
@@ -26,6 +33,18 @@ struct QueueMoves {
     struct Place: Hashable {
         let partitionIndex: Int32
         let offset: Offset
+
+        init(_ message: ReceivedMessage) {
+            partitionIndex = message.partitionIndex
+            offset = message.offset
+        }
+    }
+
+    struct Appended {
+        let log: PartitionLog
+        let offset: Offset
+        let place: Place
+        let handle: String
     }
 
     /// By source, newest last.
@@ -40,15 +59,18 @@ struct QueueMoves {
 
 /// Moves dead letters back: received from their queue, sent to where they were, ended when that is on disk; by the coordinator's thread,
 /// some at a time. A stop between the last two leaves a message in both. What cannot be moved stays: what was moved back too often, has lost
-/// its body, is too large for where it goes, or names a queue that is gone or was none of those whose dead letters these are.
+/// its body, is too large for where it goes, or names a queue that is gone or was none of those whose dead letters these are. That a move
+/// looks at a message is no delivery of it, however the move ends: so none of them ends by that.
 extension QueueCoordinator {
     /// Moves of all queues that are under way at most.
     static let maxMoves = 100
     /// Messages of one step at most: of all that are moved in a second where that is limited.
     private static let moveStep = 100
-    /// The lease of what is being moved: should the move end in the middle, its messages come again after that.
+    /// The lease of what is being moved, made longer by half as long as the move lasts: should that end in the middle, its messages come
+    /// again after that.
     private static let moveVisibilityMs: Int64 = 60_000
-    /// Messages that stay, of one move at most: with more it fails, as it has to remember them.
+    /// Messages that stay, and those that were moved and did not end where they were yet, of one move at most: with more it fails, as it has
+    /// to remember them.
     private static let maxStaying = 10_000
     /// Times that a message is moved back: behind it, it stays.
     public static let maxRedrives = 10
@@ -139,11 +161,10 @@ extension QueueCoordinator {
                 let isCancelled = moves.bySource[source]![place].move.state == .cancelling
                 if isCancelled, entry.move.state == .running { entry.move.state = .cancelled }
                 if entry.move.state != .running { moves.running -= 1 }
-                moves.bySource[source]![place] = entry
-                moves.bySource[source]![place].staying = entry.isActive ? entry.staying : [:]
+                moves.bySource[source]![place] = entry.isActive ? entry : QueueMoves.Entry(move: entry.move, origins: [])
             }
             if !entry.isActive, let queue = directory.byName[ExactString(entry.move.source)] {
-                giveBack(Array(entry.staying.values), to: queue)
+                giveBack(Array(entry.staying.values), to: queue, wereCounted: false)
             }
         }
         return moves.withLock { moves in
@@ -154,15 +175,18 @@ extension QueueCoordinator {
 
     private func step(_ entry: inout QueueMoves.Entry, _ nowMs: Int64) {
         if entry.move.state == .cancelling {
+            // What is on its way ends where it was, if that can be said by now.
+            _ = try? conclude(&entry)
             entry.move.state = .cancelled
             return
         }
         do throws(QueueRefusal) {
             let most = min(Self.moveStep, entry.move.perSecond ?? Self.moveStep)
-            let received = try moveBack(&entry, most)
-            if received == 0 {
+            guard let received = try moveBack(&entry, most, nowMs) else {
                 entry.move.state = .completed
-            } else if let perSecond = entry.move.perSecond {
+                return
+            }
+            if let perSecond = entry.move.perSecond {
                 entry.nextMs = nowMs + Int64(1000 * received / perSecond)
             }
         } catch {
@@ -179,8 +203,7 @@ extension QueueCoordinator {
 
     /// What becomes of the messages of one step.
     private struct Moving {
-        /// In the log that they went to, perhaps not on disk yet, with their handles where they were.
-        var appended: [(log: PartitionLog, offset: Offset, handle: String)] = []
+        var appended: [QueueMoves.Appended] = []
         var commits = CommitSpan()
         var staying: [ReceivedMessage] = []
         /// Handles of those that were not taken this time, and why.
@@ -189,16 +212,26 @@ extension QueueCoordinator {
     }
 
     /// Moves some messages, and counts them, also where it throws: what could not be moved is given back then. Returns how many messages
-    /// there were that it had not seen.
-    private func moveBack(_ entry: inout QueueMoves.Entry, _ most: Int) throws(QueueRefusal) -> Int {
+    /// there were that it had not seen; nil: there is none that is not leased.
+    private func moveBack(_ entry: inout QueueMoves.Entry, _ most: Int, _ nowMs: Int64) throws(QueueRefusal) -> Int? {
         let source = try find(entry.move.source).queue
-        try settle(&entry)
+        renew(&entry, nowMs)
+        try conclude(&entry)
         let messages = try take(most, from: source)
-        if messages.isEmpty { return 0 }
+        if messages.isEmpty { return nil }
         var moving = Moving()
         var byTarget: [ExactString: [ReceivedMessage]] = [:]
+        var seen = 0
         for message in messages {
-            if let target = target(of: message, entry) {
+            let place = QueueMoves.Place(message)
+            // Leases may end all the same: where the thread had no time for them, or after twelve hours.
+            if entry.left.remove(place) != nil {
+                entry.unsettled[place] = message.handle
+                seen += 1
+            } else if entry.staying[place] != nil {
+                entry.staying[place] = message.handle
+                seen += 1
+            } else if let target = target(of: message, entry) {
                 byTarget[target, default: []].append(message)
             } else {
                 moving.staying.append(message)
@@ -218,29 +251,50 @@ extension QueueCoordinator {
             }
             append(group, to: target.queue, target.topic, &moving)
         }
-        let isDurable = areDurable(moving.commits)
-        entry.unsettled = moving.appended.filter { isDurable && $0.log.isFlushed($0.offset) }.map(\.handle)
-        entry.move.moved += entry.unsettled.count
-        // What may be on disk later stays leased: given back, it would be moved again at once.
-        if entry.unsettled.count < moving.appended.count { moving.failure = moving.failure ?? Self.noDisk }
-        do throws(QueueRefusal) { try settle(&entry) } catch { moving.failure = moving.failure ?? error }
-        let before = entry.staying.count
-        for message in moving.staying {
-            let place = QueueMoves.Place(partitionIndex: message.partitionIndex, offset: message.offset)
-            entry.staying[place] = message.handle
-        }
-        giveBack(moving.refused, to: source)
+        (entry.appended, entry.commits) = (moving.appended, moving.commits)
+        do throws(QueueRefusal) { try conclude(&entry) } catch { moving.failure = moving.failure ?? error }
+        for message in moving.staying { entry.staying[QueueMoves.Place(message)] = message.handle }
+        giveBack(moving.refused, to: source, wereCounted: false)
         if let failure = moving.failure { throw failure }
-        guard entry.staying.count <= Self.maxStaying else {
+        guard entry.staying.count + entry.left.count <= Self.maxStaying else {
             throw QueueRefusal(.limit, "more than \(Self.maxStaying) messages cannot be moved to where they were")
         }
-        return messages.count - moving.staying.count + entry.staying.count - before
+        return messages.count - seen
+    }
+
+    /// Makes the leases of what stays and of what was moved longer. What is not leased any more comes again.
+    private func renew(_ entry: inout QueueMoves.Entry, _ nowMs: Int64) {
+        guard nowMs >= entry.renewAtMs else { return }
+        entry.renewAtMs = nowMs + Self.moveVisibilityMs / 2
+        var rest = (Array(entry.staying.values) + Array(entry.unsettled.values) + entry.appended.map(\.handle))[...]
+        while !rest.isEmpty {
+            let some = rest.prefix(LedgerRecord.maxLeased)
+            rest = rest.dropFirst(some.count)
+            _ = changeVisibility(some.map { ($0, Self.moveVisibilityMs) }, in: entry.move.source)
+        }
+    }
+
+    /// Ends what was moved where it was, as soon as it is on disk where it went. Refused: that comes before anything else is moved.
+    private func conclude(_ entry: inout QueueMoves.Entry) throws(QueueRefusal) {
+        if !entry.appended.isEmpty {
+            // What may be on disk later stays leased: given back, it would be moved again.
+            try waitForCommit(of: entry.commits)
+            let appended = entry.appended
+            entry.appended = appended.filter { !$0.log.isFlushed($0.offset) }
+            for message in appended where message.log.isFlushed(message.offset) {
+                entry.unsettled[message.place] = message.handle
+            }
+            entry.move.moved += appended.count - entry.appended.count
+        }
+        try settle(&entry)
+        if !entry.appended.isEmpty { throw Self.noDisk }
     }
 
     private func take(_ most: Int, from source: Queue) throws(QueueRefusal) -> [ReceivedMessage] {
         var request = QueueReceive()
         request.maxMessages = most
         request.visibilityMs = Self.moveVisibilityMs
+        request.isCounted = false
         switch tryReceive(request, from: source).answer {
         case .messages(let found): return found
         case .overLimit: throw QueueRefusal(.unavailable, "as many messages are in flight as may be")
@@ -248,13 +302,21 @@ extension QueueCoordinator {
         }
     }
 
-    /// Ends what was moved. Refused: that comes before anything else is moved.
     private func settle(_ entry: inout QueueMoves.Entry) throws(QueueRefusal) {
-        if entry.unsettled.isEmpty { return }
-        let settled = acknowledge(entry.unsettled, in: entry.move.source)
-        for case .refused(let refusal) in try settled.answer.get() { throw refusal }
-        try waitForCommit(of: settled.commits)
-        entry.unsettled = []
+        var rest = Array(entry.unsettled)[...]
+        while !rest.isEmpty {
+            let some = rest.prefix(LedgerRecord.maxLeased)
+            rest = rest.dropFirst(some.count)
+            let settled = acknowledge(some.map(\.value), in: entry.move.source)
+            let settlements = try settled.answer.get()
+            try waitForCommit(of: settled.commits)
+            for ((place, _), settlement) in zip(some, settlements) {
+                if case .refused(let refusal) = settlement { throw refusal }
+                entry.unsettled[place] = nil
+                // Its lease has ended, or somebody else had it meanwhile.
+                if settlement != .settled(.done) { entry.left.insert(place) }
+            }
+        }
     }
 
     private func append(_ group: [ReceivedMessage], to target: Queue, _ topic: Topic, _ moving: inout Moving) {
@@ -274,7 +336,11 @@ extension QueueCoordinator {
             appendAll(messages, to: partition, nowMs(), &results, &moving.commits)
             for message in messages {
                 switch results[message.place] {
-                case .success(let sent)?: moving.appended.append((log, sent.offset, group[message.place].handle))
+                case .success(let sent)?:
+                    let own = group[message.place]
+                    moving.appended.append(
+                        QueueMoves.Appended(
+                            log: log, offset: sent.offset, place: QueueMoves.Place(own), handle: own.handle))
                 case .failure(let refusal)? where refusal.kind == .tooLarge: moving.staying.append(group[message.place])
                 case .failure(let refusal)?:
                     moving.failure = moving.failure ?? refusal

@@ -176,6 +176,7 @@ extension QueueCoordinator {
                     let (reply, ticket) = try withLedger(of: partition) { entry, shard, nowMs throws(QueueRefusal) in
                         isBehind = try catchUp(&entry, &shard, partition, nowMs)
                         wanted.takesNew = !isFull
+                        wanted.isCounted = request.isCounted
                         isOverLimit = isOverLimit || waitsForRoom(entry, partition)
                         return try shard.take(entry.ledger.receive(wanted, nowMs: nowMs), &entry, nowMs)
                     }
@@ -233,7 +234,7 @@ extension QueueCoordinator {
             if gaps.isEmpty, unread.isEmpty { continue }
             let more = gaps.max().flatMap { gap(behind: $0, of: part.partition, &records) }
             let ticket = try withLedger(of: part.partition) { entry, shard, nowMs throws(QueueRefusal) in
-                try shard.take(entry.ledger.takeBack(unread, nowMs: nowMs), &entry, nowMs)
+                try shard.take(entry.ledger.takeBack(unread, wasCounted: request.isCounted, nowMs: nowMs), &entry, nowMs)
                 var ranges = OffsetRange.covering(gaps)
                 // Not what it has not been told of.
                 if let more, more.last < entry.ledger.toldEnd { ranges.append(more) }
@@ -283,7 +284,8 @@ extension QueueCoordinator {
         if case .messages(let messages) = reply { giveBack(messages.map(\.handle), to: queue) }
     }
 
-    func giveBack(_ handles: [String], to queue: Queue) {
+    /// `wereCounted`: as their receive said.
+    func giveBack(_ handles: [String], to queue: Queue, wereCounted: Bool = true) {
         guard !handles.isEmpty, let seal else { return }
         for (id, group) in Dictionary(grouping: handles.compactMap { seal.open($0) }, by: \.partition) {
             guard let partition = partition(id) else { continue }
@@ -292,7 +294,7 @@ extension QueueCoordinator {
                 let some = Array(rest.prefix(LedgerRecord.maxLeased))
                 rest = rest.dropFirst(some.count)
                 _ = try? withLedger(of: partition) { entry, shard, nowMs throws(QueueRefusal) in
-                    try shard.take(entry.ledger.takeBack(some, nowMs: nowMs), &entry, nowMs)
+                    try shard.take(entry.ledger.takeBack(some, wasCounted: wereCounted, nowMs: nowMs), &entry, nowMs)
                 }
             }
         }

@@ -52,6 +52,8 @@ public struct QueueReceive: Sendable {
     public var waitMs: Int64?
     /// FIFO: the same id gives the same messages again, while nothing was done with them. Up to `QueueMessage.maxIDBytes`.
     public var attemptID: String?
+    /// False: it is no delivery of any message (`ReceiveRequest.isCounted`).
+    var isCounted = true
 
     public init() {}
 

@@ -12,6 +12,8 @@ public struct ReceiveRequest: Sendable {
     public var owner: UInt32 = 0
     /// False: only messages that have state already, as there is no memory for more.
     public var takesNew = true
+    /// False: it is no delivery of any message, also where its lease ends: for who looks at messages and never works on them.
+    public var isCounted = true
 
     public init(maxMessages: Int, visibilityMs: Int64, attempt: NameDigest? = nil, owner: UInt32 = 0) {
         self.maxMessages = maxMessages
@@ -24,7 +26,7 @@ public struct ReceiveRequest: Sendable {
 /// One message as it was given out.
 public struct LeasedMessage: Hashable, Sendable {
     public var receipt: Receipt
-    /// ApproximateReceiveCount, and exact; this delivery included.
+    /// ApproximateReceiveCount, and exact; this delivery included, where it is one (`ReceiveRequest.isCounted`).
     public var receiveCount: Int
     /// Milliseconds since 1970 (ApproximateFirstReceiveTimestamp).
     public var firstReceivedMs: Int64
@@ -74,7 +76,7 @@ extension DeliveryLedger {
         guard !picked.isEmpty else {
             return LedgerStep(reply: !request.takesNew && hasDeliverable ? .overLimit : .messages([]))
         }
-        let messages = picked.map { message(at: $0, terms) }
+        let messages = picked.map { message(at: $0, terms, isCounted: request.isCounted) }
         var step = LedgerStep(
             records: [.leased(LeaseRecord(terms: terms, ranges: Self.ranges(of: messages)))],
             reply: ReceiveReply.messages(messages))
@@ -86,13 +88,13 @@ extension DeliveryLedger {
         return step
     }
 
-    private func message(at offset: Int64, _ terms: LeaseTerms) -> LeasedMessage {
+    private func message(at offset: Int64, _ terms: LeaseTerms, isCounted: Bool) -> LeasedMessage {
         let slot = slots.slot(of: offset).map(Int.init)
         let before = slot.map { slots.counts[$0] } ?? 0
         let first = slot.map { slots.firstReceived[$0] } ?? 0
         return LeasedMessage(
             receipt: Receipt(offset: Offset(offset), lease: LeaseNumber(rawValue: terms.number)),
-            receiveCount: Int(before == .max ? before : before + 1),
+            receiveCount: Int(before == .max || !isCounted ? before : before + 1),
             firstReceivedMs: first == 0 ? terms.startMs : first, deadlineMs: terms.deadlineMs)
     }
 

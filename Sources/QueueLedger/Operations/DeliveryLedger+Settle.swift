@@ -96,14 +96,18 @@ extension DeliveryLedger {
     }
 
     /// Takes back leases whose messages were not handed over: they are available at once, and this delivery does not count.
-    public mutating func takeBack(_ receipts: [Receipt], nowMs: Int64) -> LedgerStep<Void> {
+    ///
+    /// - Parameter wasCounted: as their receive said (`ReceiveRequest.isCounted`).
+    public mutating func takeBack(
+        _ receipts: [Receipt], wasCounted: Bool = true, nowMs: Int64
+    ) -> LedgerStep<Void> {
         requireActive()
         passTime(nowMs)
         let offsets = receipts.filter { receipt in holding(of: receipt, nowMs) { _ in .done } == .done }
             .map(\.offset.rawValue)
         if offsets.isEmpty { return LedgerStep(reply: ()) }
         return LedgerStep(
-            records: [.released(OffsetRange.covering(offsets), visibleAtMs: 0, isUncounted: true)], reply: ())
+            records: [.released(OffsetRange.covering(offsets), visibleAtMs: 0, isUncounted: wasCounted)], reply: ())
     }
 
     /// Gives messages up: to the dead letters, however often they were delivered, or archived.
