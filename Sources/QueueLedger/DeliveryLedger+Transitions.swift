@@ -107,7 +107,27 @@ extension DeliveryLedger {
 
     /// Copies the messages into smaller tables, when most are gone.
     mutating func compactIfWorthwhile() {
-        guard slots.isMostlyEmpty else { return }
+        if slots.isMostlyEmpty { compactSlots() }
+    }
+
+    /// Gives memory back that is for messages, groups and ids that are gone, however little it is: a ledger that is used keeps some, and many
+    /// that are not would keep much together. To be called now and then; costs a step for each message with state, where that is worth it.
+    public mutating func shrink() {
+        requireActive()
+        if slots.isWorthShrinking { compactSlots() }
+        if groups.isWorthShrinking {
+            let (smaller, newGroups) = groups.compacted()
+            groups = smaller
+            for slot in slots.occupied where slots.groups[Int(slot)] != MessageGroups.none {
+                slots.groups[Int(slot)] = newGroups[Int(slots.groups[Int(slot)])]
+            }
+        }
+        backlog.shrink()
+        held.shrink()
+        sent.shrink()
+    }
+
+    private mutating func compactSlots() {
         let (smaller, newSlots) = slots.compacted()
         slots = smaller
         ready.rename(newSlots)

@@ -51,6 +51,37 @@ import Testing
         #expect(queue.receive(4_000).count == 400)
     }
 
+    /// A table that a call keeps, as it is small, is much where many ledgers have one.
+    @Test(arguments: [DeliveryOrder.standard, .fair, .fifo]) func anIdleLedgerGivesItsTablesBack(
+        _ order: DeliveryOrder
+    ) {
+        var queue = LedgerDriver(LedgerSettings(order: order))
+        let empty = queue.ledger.memoryBytes
+        for number in 0..<2000 {
+            queue.send(delayMs: number % 2 == 0 && order != .fifo ? Int64(number) : 0, group: UInt64(number))
+            queue.ledger.noteSent(NameDigest(high: 3, low: UInt64(number)), at: Offset(Int64(number)), sentMs: queue.nowMs)
+        }
+        queue.pass(2000)
+        var given = queue.receive(2000, visibilityMs: 10_000)
+        #expect(given.count == 2000)
+        // A few stay, with their groups and in their order.
+        _ = queue.acknowledge(given.filter { $0.receipt.offset.rawValue % 500 != 0 })
+        // Ids go 1,024 at a time.
+        for _ in 0..<2 { queue.pass(LedgerSettings.deduplicationMs) }
+        let before = queue.ledger.memoryBytes
+        queue.ledger.shrink()
+        #expect(queue.ledger.memoryBytes < before / 4)
+        #expect(queue.ledger.faults() == [])
+        given = queue.receive(10)
+        #expect(Set(given.map(\.receipt.offset)) == Set([0, 500, 1000, 1500].map { Offset($0) }))
+        _ = queue.acknowledge(given)
+        queue.ledger.shrink()
+        #expect(queue.ledger.memoryBytes == empty)
+        queue.send(3, group: 5)
+        #expect(queue.receive(3).count == 3)
+        #expect(queue.ledger.faults() == [])
+    }
+
     /// A crowd of leases that end at once does not hold up a call; each is ended for whoever asks.
     @Test func aCrowdOfDeadlinesIsWorkedOffByCalls() {
         var queue = LedgerDriver()

@@ -3,6 +3,7 @@ import KafkaModel
 public import LogStorage
 import QueueLedger
 import RecordFormat
+import Synchronization
 import Telemetry
 
 /// Receiving: leases of the queue's partitions by turns, the messages read from their logs, and the wait for some.
@@ -174,6 +175,8 @@ extension QueueCoordinator {
             while isBehind {
                 do throws(QueueRefusal) {
                     let (reply, ticket) = try withLedger(of: partition) { entry, shard, nowMs throws(QueueRefusal) in
+                        // Before the look: who frees memory from here on tells those that wait.
+                        if isFull { isTurnedAway.store(true, ordering: .sequentiallyConsistent) }
                         isBehind = try catchUp(&entry, &shard, partition, nowMs)
                         wanted.takesNew = !isFull
                         wanted.isCounted = request.isCounted

@@ -2,6 +2,7 @@ import ByteBuffers
 import KafkaModel
 import LogStorage
 import QueueLedger
+import Synchronization
 import Telemetry
 
 /// The thread of queues: what only time brings, and what waits for a disk. While nothing is due it sleeps.
@@ -61,6 +62,9 @@ extension QueueCoordinator {
             look(at: due)
         }
         takeSnapshots()
+        if hasRoomAgain.exchange(false, ordering: .sequentiallyConsistent) {
+            for queue in directory.byName.values { serveWaiters(of: queue) }
+        }
         next = min(next, moveDeadLetters())
         next = min(next, runMoves())
         broker.store.kick()
@@ -119,12 +123,13 @@ extension QueueCoordinator {
         }
     }
 
-    /// Ends what is older than its queue's retention: the log's own goes by whole segments.
+    /// Ends what is older than its queue's retention: the log's own goes by whole segments. And gives back memory that ledgers do not use.
     func expireMessages() {
         for queue in directory.byName.values {
             guard let topic = broker.catalog.topic(id: queue.record.topicID) else { continue }
             for log in topic.partitions {
                 let partition = QueuePartition(queue: queue, log: log)
+                defer { shrink(partition) }
                 let oldest = nowMs() - queue.settings.retentionMs
                 // Before the look: what comes meanwhile is not older, and was not looked at.
                 let end = log.lastStableOffset
@@ -138,6 +143,17 @@ extension QueueCoordinator {
                     try shard.take(entry.ledger.retain(from: bound), &entry, nowMs)
                 }
             }
+        }
+    }
+
+    private func shrink(_ partition: QueuePartition) {
+        shard(of: partition.id)?.withLock { shard in
+            guard shard.machine.phase == .active, let entry = shard.machine.entry(of: partition.id), entry.isServed
+            else { return }
+            guard var taken = shard.machine.take(partition.id) else { return }
+            taken.ledger.shrink()
+            shard.machine.put(taken, partition.id)
+            count(&shard)
         }
     }
 

@@ -148,6 +148,12 @@ public final class QueueCoordinator: QueueService {
     private let memoryBytes = Atomic<Int>(0)
     /// `maxMemoryBytes`, or what a test takes for it.
     let memoryLimit = Atomic<Int>(maxMemoryBytes)
+    /// A receive was given nothing for the first time, as the memory was full.
+    let isTurnedAway = Atomic(false)
+    /// And there is room since: the thread has those that wait try again.
+    let hasRoomAgain = Atomic(false)
+    /// Callers that wait for a loading of others, of all queues.
+    private let loadingWaits = Atomic<Int>(0)
     /// Lease generations that were claimed and are not used: the next one, and their end.
     let generations = Lock<(next: Int32, end: Int32)>((0, 0))
     private let clock: @Sendable () -> Int64
@@ -326,7 +332,7 @@ public final class QueueCoordinator: QueueService {
     }
 
     /// Whether ledgers have all the memory that they may.
-    var isFull: Bool { memoryBytes.load(ordering: .relaxed) > memoryLimit.load(ordering: .relaxed) }
+    var isFull: Bool { memoryBytes.load(ordering: .sequentiallyConsistent) > memoryLimit.load(ordering: .relaxed) }
 
     // MARK: What a turn leads to
 

@@ -146,6 +146,15 @@ struct Backlog: Sendable {
 
     mutating func removeAll() { self = Backlog() }
 
+    /// Gives back the room of what is gone, where it is the greater part.
+    mutating func shrink() {
+        if isEmpty {
+            removeAll()
+        } else if (runs.count - head) * 8 < runs.capacity, runs.capacity > 2 * Self.keptRuns {
+            rebuild(Array(runs[head...]))
+        }
+    }
+
     private mutating func count(_ run: Run, _ change: Int) {
         if run.visibleAtMs == Self.always { visible += change } else { delayed += change }
     }

@@ -32,6 +32,15 @@ struct DeduplicationWindow: Sendable {
         if messages[first.id]?.atMs == first.atMs { messages[first.id] = nil }
     }
 
+    /// Gives back the room of what is gone, where it is the greater part.
+    mutating func shrink() {
+        guard messages.count * 8 < messages.capacity else { return }
+        var copy: [NameDigest: Sent] = [:]
+        copy.reserveCapacity(messages.count)
+        for (id, sent) in messages { copy[id] = sent }
+        messages = copy
+    }
+
     /// Forgets what is over, `most` ids at most: `original` looks at the time itself.
     mutating func passTime(_ nowMs: Int64, most: Int) {
         for _ in 0..<most {

@@ -71,6 +71,30 @@ struct MessageGroups: Sendable {
         return Group(names.count - 1)
     }
 
+    // MARK: Memory
+
+    /// Whether most of the tables is of groups that are gone.
+    var isWorthShrinking: Bool { count * 8 < names.count }
+
+    /// Returns the groups in tables of their own size, and by old group the new one.
+    func compacted() -> (groups: MessageGroups, newGroups: ContiguousArray<Group>) {
+        var copy = MessageGroups()
+        copy.servings = servings
+        var newGroups = ContiguousArray(repeating: Self.none, count: names.count)
+        for (name, group) in table {
+            let (old, new) = (Int(group), Int(copy.add()))
+            newGroups[old] = Group(new)
+            copy.table[name] = Group(new)
+            copy.names[new] = name
+            copy.lists[new] = lists[old]
+            copy.inFlight[new] = inFlight[old]
+            copy.members[new] = members[old]
+            copy.served[new] = served[old]
+        }
+        for group in heap { copy.setServable(newGroups[Int(group)], true) }
+        return (copy, newGroups)
+    }
+
     // MARK: Lists
 
     mutating func append(_ slot: UInt32, to group: Group, _ slots: inout MessageSlots) {

@@ -172,6 +172,9 @@ struct MessageSlots: Sendable {
     /// eight times as full, so that costs each removal one step on average.
     var isMostlyEmpty: Bool { capacity > Self.keptSlots && count < capacity / 8 }
 
+    /// Whether a copy takes less memory, of whatever size the table is: for who has the time to make one.
+    var isWorthShrinking: Bool { count * 8 < capacity && (count == 0 || capacity > Self.smallest) }
+
     /// Returns the table in as little memory as it needs, and by old slot the new one; the lists' links follow.
     func compacted() -> (slots: MessageSlots, newSlots: ContiguousArray<Slot>) {
         var copy = MessageSlots()
