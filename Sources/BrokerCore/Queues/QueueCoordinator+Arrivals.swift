@@ -37,13 +37,24 @@ extension QueueCoordinator {
         guard let asked else { return nil }
         let nowMs = nowMs()
         let log = partition.log
-        let end = log.lastStableOffset
+        var end = log.lastStableOffset
         var recent = Recent()
-        if let first = try firstRecent(partition, nowMs) { try read(&recent, partition, from: first, to: end, nowMs) }
+        if let first = try firstRecent(partition, nowMs) {
+            // What comes while it is read is read here, too, until that is little: the rest is read in the ledger's turn.
+            var (next, reads) = (first, Int.max)
+            for _ in 0..<Self.maxRounds where reads > 1 {
+                end = log.lastStableOffset
+                reads = try read(&recent, partition, from: next, to: end, nowMs)
+                next = end
+            }
+        }
         return Reading(
             generation: asked.generation, version: partition.queue.version, end: end, recent: recent,
             grouped: try readGroups(asked.ranges, partition, log.logStartOffset, nowMs))
     }
+
+    /// Times that a loading reads what has come meanwhile.
+    private static let maxRounds = 16
 
     /// Why a ledger cannot be loaded.
     func checkServable(_ entry: QueueShard.Entry, _ partition: QueuePartition) throws(QueueRefusal) {
@@ -123,14 +134,18 @@ extension QueueCoordinator {
         }
     }
 
+    /// Returns how many reads it took.
+    @discardableResult
     private func read(
         _ recent: inout Recent, _ partition: QueuePartition, from start: Offset, to end: Offset, _ nowMs: Int64
-    ) throws(QueueRefusal) {
+    ) throws(QueueRefusal) -> Int {
         let settings = partition.queue.settings
         var next = start
+        var reads = 0
         var records = RecordIterator()
         let walk = QueueWalk(log: partition.log)
         while next < end {
+            reads += 1
             next = try walk.step(from: next, to: end, &records) { record in
                 let marks = QueueRecordMarks(record)
                 let at = marks.visibleAtMs(record, settings, nowMs: nowMs)
@@ -145,6 +160,7 @@ extension QueueCoordinator {
                 recent.sent.removeFirst(recent.sent.count - LedgerSettings.maxDeduplicationIDs)
             }
         }
+        return reads
     }
 
     private func readGroups(

@@ -225,22 +225,41 @@ public final class QueueCoordinator: QueueService {
     // MARK: A ledger's turn
 
     /// Gives the ledger of a partition its turn, loaded and by the queue's rules. The result rests on the commit that is named. May wait for
-    /// the disk, and where the ledger is to be loaded for what is read then: under no other lock than the queue's own.
+    /// the disk, and where the ledger is to be loaded for what is read then: under no lock.
     func withLedger<Result>(
         of partition: QueuePartition,
         _ body: (inout QueueShard.Entry, inout Shard, _ nowMs: Int64) throws(QueueRefusal) -> Result
     ) throws(QueueRefusal) -> (result: Result, ticket: UInt64) {
         if let done = try turn(of: partition, nil, body) { return done }
-        return try partition.queue.loading.withLock { _ throws(QueueRefusal) in
-            var reading: Reading?
-            for _ in 0..<Self.maxReadings {
-                // Somebody else may have loaded it, or its shard may have been replayed meanwhile.
-                if let done = try turn(of: partition, reading, body) { return done }
-                reading = try readAhead(of: partition)
-            }
-            throw QueueRefusal(.unavailable, "the queue's state is being loaded")
+        guard beginLoading(partition) else { throw QueueRefusal(.unavailable, "the queue's state is being loaded") }
+        defer { partition.queue.loadings.end(partition.log.partitionIndex) }
+        var reading: Reading?
+        for _ in 0..<Self.maxReadings {
+            // Somebody else may have loaded it, or its shard may have been replayed meanwhile.
+            if let done = try turn(of: partition, reading, body) { return done }
+            reading = try readAhead(of: partition)
         }
+        throw QueueRefusal(.unavailable, "the queue's state is being loaded")
     }
+
+    /// Whether the caller is the one who reads what the partition's ledger is told of when it is loaded. Where somebody else does that, which
+    /// is over in milliseconds as a rule, it waits for some; not all workers at once, as other queues need them.
+    private func beginLoading(_ partition: QueuePartition) -> Bool {
+        let (loadings, index) = (partition.queue.loadings, partition.log.partitionIndex)
+        if loadings.begin(index) { return true }
+        defer { loadingWaits.subtract(1, ordering: .relaxed) }
+        guard loadingWaits.add(1, ordering: .relaxed).oldValue < Self.maxLoadingWaits else { return false }
+        let pause = Signal()
+        for _ in 0..<Self.loadingWaitMs {
+            pause.wait(timeoutMs: 1)
+            if loadings.begin(index) { return true }
+        }
+        return false
+    }
+
+    /// Callers that wait for a loading of others at most, of all queues, and how long: then they are refused (`unavailable`).
+    private static let maxLoadingWaits = 2
+    private static let loadingWaitMs = 100
 
     /// Times that what a ledger is told of is read for one caller: once, unless the shard is replayed in the middle.
     private static let maxReadings = 3

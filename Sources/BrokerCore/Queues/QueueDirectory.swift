@@ -15,8 +15,7 @@ final class Queue: Sendable {
     /// The turn of its partitions, of sends and of receives.
     let sends: QueueTurn
     let receives: QueueTurn
-    /// Held by who reads what a ledger of it is told of when it is loaded.
-    let loading: Lock<Void>
+    let loadings: QueueLoadings
 
     var name: String { record.name }
     var settings: QueueSettings { record.settings }
@@ -29,7 +28,7 @@ final class Queue: Sendable {
         waiters = QueueWaiters()
         sends = QueueTurn()
         receives = QueueTurn()
-        loading = Lock(())
+        loadings = QueueLoadings()
     }
 
     /// The same queue by other rules.
@@ -40,7 +39,7 @@ final class Queue: Sendable {
         waiters = previous.waiters
         sends = previous.sends
         receives = previous.receives
-        loading = previous.loading
+        loadings = previous.loadings
     }
 
     /// What its ledgers go by.
@@ -66,6 +65,17 @@ final class QueueTurn: Sendable {
     func next(of partitions: Int) -> Int {
         Int(count.wrappingAdd(1, ordering: .relaxed).newValue % UInt(partitions))
     }
+}
+
+/// The partitions of a queue for whose ledgers somebody reads what they are told of when they are loaded: one caller for each, and nobody
+/// stands in a lock meanwhile.
+final class QueueLoadings: Sendable {
+    private let partitions = Lock<Set<Int32>>([])
+
+    /// False: somebody else does it.
+    func begin(_ partitionIndex: Int32) -> Bool { partitions.withLock { $0.insert(partitionIndex).inserted } }
+
+    func end(_ partitionIndex: Int32) { partitions.withLock { _ = $0.remove(partitionIndex) } }
 }
 
 /// One partition of a queue.
