@@ -97,7 +97,9 @@ import Testing
         try limitBatches(of: "dead", to: 500, node)
         var keyed = QueueMessage(body: Array("k".utf8))
         keyed.key = Array("key".utf8)
-        for result in node.queues.send(Array(repeating: keyed, count: 300), to: "orders").answer { _ = try result.get() }
+        for result in node.queues.send(Array(repeating: keyed, count: 300), to: "orders").answer {
+            _ = try result.get()
+        }
         node.commit()
         try node.send(["a", "b"], to: "orders")
         try reject(node.receive("orders", 1000), "orders", node)
@@ -192,7 +194,8 @@ import Testing
         }
         let texts = (0..<8).map { "\($0)" + String(repeating: "x", count: 3000) }
         for text in texts {
-            try node.send([text], to: orders, group: String(text.prefix(1)), id: isFIFO ? { String($0.prefix(1)) } : nil)
+            try node.send(
+                [text], to: orders, group: String(text.prefix(1)), id: isFIFO ? { String($0.prefix(1)) } : nil)
         }
         try reject(node.receive(orders), orders, node)
         node.turn()

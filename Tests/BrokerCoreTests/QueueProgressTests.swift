@@ -139,11 +139,12 @@ import Testing
         #expect(eventually { node.queues.isTurnedAway.load(ordering: .relaxed) })
         #expect(answer.now == nil)
         // The thread does both, each in its time.
-        #expect(eventually {
-            node.queues.expireMessages()
-            node.turn()
-            return answer.now != nil
-        })
+        #expect(
+            eventually {
+                node.queues.expireMessages()
+                node.turn()
+                return answer.now != nil
+            })
         guard case .messages(let messages)? = answer.now else { throw QueueNode.Missing() }
         #expect(messages.map(\.text) == ["a"])
     }
@@ -165,10 +166,11 @@ import Testing
         node.queues.receive(request, from: "orders") { answer.set($0.answer) }
         #expect(answer.now == nil)
         loadings.end(0)
-        #expect(eventually {
-            node.pass(100)
-            return answer.now != nil
-        })
+        #expect(
+            eventually {
+                node.pass(100)
+                return answer.now != nil
+            })
         guard case .messages(let messages)? = answer.now else { throw QueueNode.Missing() }
         #expect(messages.map(\.text) == ["a"])
     }

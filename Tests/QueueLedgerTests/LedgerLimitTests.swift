@@ -214,7 +214,8 @@ import Testing
         look.isCounted = false
         let request = look
         for isGivenBack in [false, true, false] {
-            guard case .messages(let seen) = queue.perform({ ledger, now in ledger.receive(request, nowMs: now) }) else {
+            guard case .messages(let seen) = queue.perform({ ledger, now in ledger.receive(request, nowMs: now) })
+            else {
                 Issue.record("nothing was given out")
                 return
             }

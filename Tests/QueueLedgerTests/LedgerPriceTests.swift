@@ -59,7 +59,8 @@ import Testing
         let empty = queue.ledger.memoryBytes
         for number in 0..<2000 {
             queue.send(delayMs: number % 2 == 0 && order != .fifo ? Int64(number) : 0, group: UInt64(number))
-            queue.ledger.noteSent(NameDigest(high: 3, low: UInt64(number)), at: Offset(Int64(number)), sentMs: queue.nowMs)
+            queue.ledger.noteSent(
+                NameDigest(high: 3, low: UInt64(number)), at: Offset(Int64(number)), sentMs: queue.nowMs)
         }
         queue.pass(2000)
         var given = queue.receive(2000, visibilityMs: 10_000)

@@ -161,7 +161,8 @@ extension QueueCoordinator {
                 let isCancelled = moves.bySource[source]![place].move.state == .cancelling
                 if isCancelled, entry.move.state == .running { entry.move.state = .cancelled }
                 if entry.move.state != .running { moves.running -= 1 }
-                moves.bySource[source]![place] = entry.isActive ? entry : QueueMoves.Entry(move: entry.move, origins: [])
+                moves.bySource[source]![place] =
+                    entry.isActive ? entry : QueueMoves.Entry(move: entry.move, origins: [])
             }
             if !entry.isActive, let queue = directory.byName[ExactString(entry.move.source)] {
                 giveBack(Array(entry.staying.values), to: queue, wereCounted: false)

@@ -237,7 +237,8 @@ extension QueueCoordinator {
             if gaps.isEmpty, unread.isEmpty { continue }
             let more = gaps.max().flatMap { gap(behind: $0, of: part.partition, &records) }
             let ticket = try withLedger(of: part.partition) { entry, shard, nowMs throws(QueueRefusal) in
-                try shard.take(entry.ledger.takeBack(unread, wasCounted: request.isCounted, nowMs: nowMs), &entry, nowMs)
+                try shard.take(
+                    entry.ledger.takeBack(unread, wasCounted: request.isCounted, nowMs: nowMs), &entry, nowMs)
                 var ranges = OffsetRange.covering(gaps)
                 // Not what it has not been told of.
                 if let more, more.last < entry.ledger.toldEnd { ranges.append(more) }
