@@ -16,7 +16,10 @@ extension GatewayLoop {
             return .refused(misdirected)
         }
         if isUnmatched { return .refused(nothingThere()) }
-        if head.method == .options { return .nothing }
+        if head.method == .options {
+            if share != nil { share = nil }
+            return .nothing
+        }
         guard routeRow.pointee.methods.contains(head.method) else {
             reply.allow = routeRow.pointee.methods
             return .refused(
@@ -50,8 +53,10 @@ extension GatewayLoop {
             guard let caller else { preconditionFailure("a signed request from nobody") }
             if let problem = beginSignature(caller) { return .refused(problem) }
         }
-        if let limits = gateway.callerLimits, let caller, let problem = callerProblem(limits, caller) {
-            return .refused(problem)
+        if let limits = gateway.callerLimits, let caller {
+            if let problem = callerProblem(limits, caller) { return .refused(problem) }
+        } else if share != nil {
+            share = nil
         }
         let wish = narrowed(routeRow.pointee.endpoint.wish(on: self))
         switch wish {
@@ -172,7 +177,10 @@ extension GatewayLoop {
 
     /// Of a route whose requests are signed nobody is known yet, but for an address.
     private func callerProblem(_ limits: CallerLimits, _ caller: Caller) -> Problem? {
-        guard routeRow.pointee.authentication != .anonymous else { return nil }
+        guard routeRow.pointee.authentication != .anonymous else {
+            if share != nil { share = nil }
+            return nil
+        }
         let share = caller.share(of: signature == nil ? asker : nil, limits, now: now)
         if let limiter = share.limiter {
             let wait = limiter.take(now: now)
@@ -191,7 +199,8 @@ extension GatewayLoop {
                 .quotaExceeded, "One caller has more than \(limits.maxOpen) requests that are not answered yet.",
                 limit: limits.maxOpen, retryAfter: 1, policy: CallerLimits.openPolicy)
         }
-        self.share = share
+        // Most often it is that of the request before, and not counted again.
+        if self.share !== share { self.share = share }
         return nil
     }
 

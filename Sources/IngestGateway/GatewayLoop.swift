@@ -48,7 +48,7 @@ final class GatewayLoop {
     var signature: SignedBody?
     /// Of a request of SQS, as its head was admitted.
     var origin: SQSOrigin?
-    /// Whose open requests the request at hand counts with, should it begin an exchange.
+    /// Whose open requests the request at hand counts with, should it begin an exchange; known once it is admitted.
     var share: CallerShare?
     /// What was decided of who asks; nil: nobody is asked.
     let decisions: CallerDecisions?
@@ -153,7 +153,6 @@ final class GatewayLoop {
         if asker != nil { asker = nil }
         if signature != nil { signature = nil }
         if origin != nil { origin = nil }
-        if share != nil { share = nil }
         hasReadTrace = true
         if head[.traceParent] != nil {
             trace = receivedTrace()
@@ -237,7 +236,8 @@ final class GatewayLoop {
         requestIDCount = id.count
         if table !== routes { use(table) }
         self.asker = asker
-        (signature, origin, share) = (nil, nil, nil)
+        (signature, origin) = (nil, nil)
+        if share != nil { share = nil }
         hasReadTrace = true
         if head[.traceParent] != nil { trace = receivedTrace() }
         route = match()
