@@ -1,4 +1,5 @@
 import ByteBuffers
+import Synchronization
 import Telemetry
 
 /// A few threads that run pieces of work which would hold an event loop for longer than about a millisecond: reads that
@@ -29,6 +30,8 @@ public final class WorkerPool: Sendable {
 
     private let name: String
     private let state = Lock(State())
+    /// As in `state`, for those who look often.
+    private let stopping = Atomic(false)
     /// One for each worker.
     private let signals: [Signal]
 
@@ -60,7 +63,7 @@ public final class WorkerPool: Sendable {
     }
 
     /// `stop` waits for what is queued. A piece that may take seconds looks at this now and then, and ends.
-    public var isStopping: Bool { state.withLock { $0.isStopping } }
+    public var isStopping: Bool { stopping.load(ordering: .relaxed) }
 
     private func run(_ worker: Int) {
         while true {
@@ -84,6 +87,7 @@ public final class WorkerPool: Sendable {
 
     /// Runs what is queued, then ends the threads.
     public func stop() {
+        stopping.store(true, ordering: .relaxed)
         let threads = state.withLock { state in
             state.isStopping = true
             state.idle = []

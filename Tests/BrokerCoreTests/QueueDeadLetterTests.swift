@@ -216,17 +216,7 @@ import Testing
         try node.create("secret")
         try lose(["a"], of: "orders", node)
         // What a producer may write who may write to the dead letters, and to nothing else.
-        let forged = TestBatch([
-            TestRecord(
-                value: Array("forged".utf8),
-                headers: [
-                    (QueueHeader.originQueue, "secret"), (QueueHeader.originPartition, "0"),
-                    (QueueHeader.originOffset, "0"),
-                ].map { TestRecord.Header($0.0, Array($0.1.utf8)) })
-        ])
-        let slice = forged.bytes().withUnsafeBytes { ChunkPool.shared.slice(copying: $0) }
-        _ = try node.log("dead").append(slice, origin: .client, nowMs: node.clock.now).get()
-        node.commit()
+        try forge(node)
         _ = try node.queues.startMove(from: "dead", to: nil, perSecond: nil).get()
         for _ in 0..<4 { node.turn() }
         #expect(try node.counts("secret").visible == 0)

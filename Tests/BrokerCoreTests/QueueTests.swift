@@ -484,13 +484,19 @@ import Testing
         #expect(eventually { answers[1].now != nil })
     }
 
-    @Test func aWaitIsAsLongAsItIsWhoeverSetsTheClock() throws {
+    /// A node with a receive that waits for 20 seconds, and what becomes of it.
+    private func waiting() throws -> (node: QueueNode, answer: QueueNode.Answer<QueueReceiveReply>) {
         let node = try QueueNode()
         try node.create("orders")
         let answer = QueueNode.Answer<QueueReceiveReply>()
         var request = QueueReceive()
         request.waitMs = 20_000
         node.queues.receive(request, from: "orders") { answer.set($0.answer) }
+        return (node, answer)
+    }
+
+    @Test func aWaitIsAsLongAsItIsWhoeverSetsTheClock() throws {
+        let (node, answer) = try waiting()
         // No worker is at it any more, nor will be.
         let queue = try #require(node.queues.directory.byName["orders"])
         #expect(eventually { queue.waiters.beginServing() })
@@ -544,12 +550,7 @@ import Testing
     }
 
     @Test func whoWaitsIsToldThatTheQueueIsGone() throws {
-        let node = try QueueNode()
-        try node.create("orders")
-        let answer = QueueNode.Answer<QueueReceiveReply>()
-        var request = QueueReceive()
-        request.waitMs = 20_000
-        node.queues.receive(request, from: "orders") { answer.set($0.answer) }
+        let (node, answer) = try waiting()
         #expect(node.queues.deleteQueue("orders") == nil)
         #expect(eventually { answer.now != nil })
         guard case .refused(let refusal)? = answer.now else { throw QueueNode.Missing() }

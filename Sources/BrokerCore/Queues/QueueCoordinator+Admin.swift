@@ -9,7 +9,7 @@ import Telemetry
 /// Queues made, changed and removed. What changes something waits for the metadata: on `Broker.admin`.
 extension QueueCoordinator {
     /// Bytes of a queue's name at most: its topic's has `q.` before, and 249.
-    public static let maxNameBytes = 200
+    static let maxNameBytes = 200
     /// What one batch of a queue's topic takes: the largest message, with its headers.
     static let maxBatchBytes = (1 << 20) + (256 << 10)
 

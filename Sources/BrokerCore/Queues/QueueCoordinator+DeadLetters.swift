@@ -272,10 +272,8 @@ extension QueueCoordinator {
                 guard let letter = byOffset[record.offset] else { return true }
                 if bytes >= Self.movedBytes { return false }
                 var message = Prepared(record, letter, of: partition, place: seen.count)
-                let count = topic.partitions.count
-                let index =
-                    target.settings.order == .fifo && target.settings.deduplicationScope == .queue
-                    ? 0 : Int((message.group?.low ?? UInt64(partition.log.partitionIndex)) % UInt64(count))
+                let index = message.partition(
+                    of: topic.partitions.count, target.settings, withoutGroup: UInt64(partition.log.partitionIndex))
                 if !message.fits(topic.partitions[index]) { message = message.withoutBody() }
                 bytes += message.body.count
                 prepared[index, default: []].append(message)

@@ -324,10 +324,8 @@ extension QueueCoordinator {
         var prepared: [Int: [Prepared]] = [:]
         for (place, message) in group.enumerated() {
             let back = Prepared(moving: message, place: place)
-            let count = topic.partitions.count
-            let index =
-                target.settings.order == .fifo && target.settings.deduplicationScope == .queue
-                ? 0 : Int((back.group?.low ?? UInt64(bitPattern: message.offset.rawValue)) % UInt64(count))
+            let index = back.partition(
+                of: topic.partitions.count, target.settings, withoutGroup: UInt64(bitPattern: message.offset.rawValue))
             prepared[index, default: []].append(back)
         }
         var results: [Result<SentMessage, QueueRefusal>?] = Array(repeating: nil, count: group.count)

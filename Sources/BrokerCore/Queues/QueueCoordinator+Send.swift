@@ -63,10 +63,7 @@ extension QueueCoordinator {
     private static func partition(
         of message: Prepared, _ settings: QueueSettings, _ sticky: Int, _ count: Int
     ) -> Int {
-        guard settings.order == .fifo else { return sticky }
-        // One id may count over all groups: then all are in one partition.
-        guard settings.deduplicationScope == .messageGroup, let group = message.group else { return 0 }
-        return Int(group.low % UInt64(count))
+        settings.order == .fifo ? message.partition(of: count, settings, withoutGroup: 0) : sticky
     }
 
     private func prepare(
@@ -140,7 +137,8 @@ extension QueueCoordinator {
     ) throws(QueueRefusal) {
         let isFIFO = partition.queue.settings.order == .fifo
         if !isFIFO {
-            guard entry.ledger.hasRoomForDelay, !isFull else {
+            if isFull { throw Self.noMemory }
+            guard entry.ledger.hasRoomForDelay else {
                 throw QueueRefusal(.limit, "no more messages with delays of their own are taken until some are over")
             }
             appendAll(messages, to: partition, nowMs, &results, &commits)
@@ -158,7 +156,9 @@ extension QueueCoordinator {
                 commits.add(entry.sendTicket)
             } else if let first = firsts[id] {
                 repeats.append((message.place, first))
-            } else if !entry.ledger.hasRoomForID || isFull {
+            } else if isFull {
+                results[message.place] = .failure(Self.noMemory)
+            } else if !entry.ledger.hasRoomForID {
                 results[message.place] = .failure(
                     QueueRefusal(.limit, "as many de-duplication ids are known as may be; they are for five minutes"))
             } else {
@@ -184,6 +184,9 @@ extension QueueCoordinator {
             }
         }
     }
+
+    private static let noMemory = QueueRefusal(
+        .limit, "queues have all the memory that they may; send it again when messages have been acknowledged")
 
     private static func sent(_ partition: QueuePartition, _ offset: Offset, isDuplicate: Bool) -> SentMessage {
         SentMessage(
@@ -242,6 +245,13 @@ extension QueueCoordinator {
 }
 
 extension QueueCoordinator.Prepared {
+    /// The partition of its group among `count`, in a queue of these rules. `number`: spreads those that have no group.
+    func partition(of count: Int, _ settings: QueueSettings, withoutGroup number: UInt64) -> Int {
+        // One id may count over all groups: then all are in one partition.
+        if settings.order == .fifo, settings.deduplicationScope == .queue { return 0 }
+        return Int((group?.low ?? number) % UInt64(count))
+    }
+
     /// Whether a log takes it, as the only one of a batch.
     func fits(_ log: PartitionLog) -> Bool {
         RecordBatchHeader.size + sizeInBatch <= log.settings.maxBatchBytes

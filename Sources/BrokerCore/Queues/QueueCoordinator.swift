@@ -233,11 +233,10 @@ public final class QueueCoordinator: QueueService {
         if let done = try turn(of: partition, nil, body) { return done }
         guard beginLoading(partition) else { throw QueueRefusal(.unavailable, "the queue's state is being loaded") }
         defer { partition.queue.loadings.end(partition.log.partitionIndex) }
-        var reading: Reading?
         for _ in 0..<Self.maxReadings {
-            // Somebody else may have loaded it, or its shard may have been replayed meanwhile.
+            // Nil where somebody else has loaded it meanwhile; of no use where its shard was replayed.
+            let reading = try readAhead(of: partition)
             if let done = try turn(of: partition, reading, body) { return done }
-            reading = try readAhead(of: partition)
         }
         throw QueueRefusal(.unavailable, "the queue's state is being loaded")
     }
@@ -261,7 +260,7 @@ public final class QueueCoordinator: QueueService {
     private static let maxLoadingWaits = 2
     private static let loadingWaitMs = 100
 
-    /// Times that what a ledger is told of is read for one caller: once, unless the shard is replayed in the middle.
+    /// Times that what a ledger is told of is read for one caller: once, unless the shard is replayed in the middle, or the queue changed.
     private static let maxReadings = 3
 
     /// Nil: the ledger is to be loaded, and `reading` is none of this loading.
