@@ -17,7 +17,7 @@ extension GatewayLoop {
         }
         if isUnmatched { return .refused(nothingThere()) }
         if head.method == .options {
-            if share != nil { share = nil }
+            forgetShare()
             return .nothing
         }
         guard routeRow.pointee.methods.contains(head.method) else {
@@ -55,8 +55,8 @@ extension GatewayLoop {
         }
         if let limits = gateway.callerLimits, let caller {
             if let problem = callerProblem(limits, caller) { return .refused(problem) }
-        } else if share != nil {
-            share = nil
+        } else {
+            forgetShare()
         }
         let wish = narrowed(routeRow.pointee.endpoint.wish(on: self))
         switch wish {
@@ -100,7 +100,8 @@ extension GatewayLoop {
         if head[.idempotencyKey] != nil { causes.append("Idempotency-Key") }
         if case .success(.atomic) = batchMode() { causes.append("X-Batch-Mode: atomic") }
         if causes.isEmpty { return "" }
-        return ", which is the most where \(causes.joined(separator: " or ")) asks for all or nothing; without it, lines and "
+        return
+            ", which is the most where \(causes.joined(separator: " or ")) asks for all or nothing; without it, lines and "
             + "rows may have any length"
     }
 
@@ -178,20 +179,18 @@ extension GatewayLoop {
     /// Of a route whose requests are signed nobody is known yet, but for an address.
     private func callerProblem(_ limits: CallerLimits, _ caller: Caller) -> Problem? {
         guard routeRow.pointee.authentication != .anonymous else {
-            if share != nil { share = nil }
+            forgetShare()
             return nil
         }
         let share = caller.share(of: signature == nil ? asker : nil, limits, now: now)
-        if let limiter = share.limiter {
-            let wait = limiter.take(now: now)
-            if limits.isTold || wait != nil {
-                reply.callerRate = (limits.rate, limits.burst, limiter.remaining(now: now))
-            }
-            if let wait {
-                return Problem(
-                    .quotaExceeded, "More than \(limits.rate) requests a second of one caller.", limit: limits.rate,
-                    retryAfter: Self.seconds(wait), policy: CallerLimits.policy)
-            }
+        let wait = share.take(now: now)
+        if limits.isTold || wait != nil, let remaining = share.remaining(now: now) {
+            reply.callerRate = (limits.rate, limits.burst, remaining)
+        }
+        if let wait {
+            return Problem(
+                .quotaExceeded, "More than \(limits.rate) requests a second of one caller.", limit: limits.rate,
+                retryAfter: Self.seconds(wait), policy: CallerLimits.policy)
         }
         // What is answered in one go is over before anybody else's turn: only others are counted, when they begin.
         if limits.maxOpen > 0, share.open >= limits.maxOpen {

@@ -237,11 +237,14 @@ final class GatewayLoop {
         if table !== routes { use(table) }
         self.asker = asker
         (signature, origin) = (nil, nil)
-        if share != nil { share = nil }
+        forgetShare()
         hasReadTrace = true
         if head[.traceParent] != nil { trace = receivedTrace() }
         route = match()
     }
+
+    /// The request at hand counts with nobody's. Most often it is so already, and nothing is written.
+    func forgetShare() { if share != nil { share = nil } }
 
     /// Makes the request at hand one that is not answered in one go.
     func beginExchange(for connection: ConnectionID) -> Exchange {

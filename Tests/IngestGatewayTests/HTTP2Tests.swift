@@ -84,7 +84,8 @@ import Transport
             ("POST", "/typed", "{\"n\":\"a\"}", []), ("POST", "/typed", "[{\"n\":1},{}]", []),
             ("POST", "/topics/t", "{}", [("content-type", "application/vnd.kafka.json.v2+json")]),
             ("GET", "/v1/topics/none/records", nil, []), ("GET", "/openapi.json", nil, []),
-            ("TRACE", "/events", nil, []), ("LINK", "/events", nil, []), ("POST", "/events", "{}", [("idempotency-key", "")]),
+            ("TRACE", "/events", nil, []), ("LINK", "/events", nil, []),
+            ("POST", "/events", "{}", [("idempotency-key", "")]),
         ]
         for (method, path, body, fields) in requests {
             let lines = fields.map { "\($0.0): \($0.1)" }
@@ -207,7 +208,8 @@ import Transport
         let told = client.request(
             "POST", "/events", nil, [("content-type", "application/json"), ("content-length", "100001")], ends: false)
         let refused = try client.reply(told)
-        #expect(refused.status == 413 && refused.string("code") == "body_too_large" && refused.number("limit") == 100_000)
+        #expect(
+            refused.status == 413 && refused.string("code") == "body_too_large" && refused.number("limit") == 100_000)
         client.read { client.resets[told] != nil }
         #expect(client.resets[told] == 0)
         // Who reads nothing before it has sent everything comes to its reply, and to an end.

@@ -237,7 +237,9 @@ import Testing
         let forms = try #require(try schema("/by-key")["anyOf"] as? [[String: Any]])
         let event = try #require((forms[0]["allOf"] as? [[String: Any]])?.first)
         #expect(event["type"] as? String == "object" && event["required"] as? [String] == ["user"])
-        #expect(forms.count == 2 && forms[1]["type"] as? String == "array" && forms[1]["items"] as? NSDictionary == forms[0] as NSDictionary)
+        #expect(
+            forms.count == 2 && forms[1]["type"] as? String == "array"
+                && forms[1]["items"] as? NSDictionary == forms[0] as NSDictionary)
         let needs = try #require(try schema("/deep")["allOf"] as? [[String: Any]])
         #expect(needs.map { $0["required"] as? [String] } == [["a"], ["b"]])
         let inner = (needs[0]["properties"] as? [String: [String: Any]])?["a"]

@@ -420,7 +420,8 @@ import Testing
         var open = [try begin("192.0.2.1"), try begin("192.0.2.1")]
         #expect(becomes(429, "192.0.2.1"))
         let refused = try post("192.0.2.1")
-        #expect(refused.fields["retry-after"] == "1" && refused.json["violated-policies"] as? [String] == ["caller-open"])
+        #expect(
+            refused.fields["retry-after"] == "1" && refused.json["violated-policies"] as? [String] == ["caller-open"])
         #expect(refused.json["limit"] as? Int == 2, "\(refused.text)")
         #expect(try begin("192.0.2.1").receive().status == 429)
         #expect(try post("192.0.2.2").status == 201, "another caller has his own")

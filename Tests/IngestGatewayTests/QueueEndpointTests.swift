@@ -101,7 +101,9 @@ import Transport
             let text = try harness.call("POST", "/v1/queues/orders/\(call)", "{}", fields: ["Content-Type: text/plain"])
             #expect(text.status == 415)
         }
-        for (path, body) in [("/sqs", "Action=PurgeQueue&QueueUrl=orders"), ("/sqs", "Action=DeleteQueue&QueueUrl=orders")] {
+        for (path, body) in [
+            ("/sqs", "Action=PurgeQueue&QueueUrl=orders"), ("/sqs", "Action=DeleteQueue&QueueUrl=orders"),
+        ] {
             let form = try harness.call(
                 "POST", path, body, fields: ["Content-Type: application/x-www-form-urlencoded"])
             #expect(form.status == 400 && form.text.contains("signed"), "\(form.text)")
@@ -180,7 +182,8 @@ import Transport
             ("POST", "/orders/messages:receive", "{\"wait_ms\":20001}", 422),
             ("POST", "/orders/messages:receive", "{\"visibility_ms\":43200001}", 422),
             ("POST", "/orders/messages:receive", "\u{0}", 400), ("PUT", "/a", "\u{1}", 400),
-            ("POST", "/orders/messages:receive", "{\"max\":1.5}", 400), ("POST", "/orders/messages:receive", "{\"max\":2.0}", 200),
+            ("POST", "/orders/messages:receive", "{\"max\":1.5}", 400),
+            ("POST", "/orders/messages:receive", "{\"max\":2.0}", 200),
             ("POST", "/orders/messages:receive", " \t\r\n", 200), ("GET", "/none/moves", nil, 404),
             ("POST", "/orders/messages:ack", "{}", 400), ("POST", "/orders/messages:ack", "{\"receipts\":[1]}", 400),
             ("POST", "/orders/messages:extend", "{\"receipts\":[\"x\"]}", 400),

@@ -40,7 +40,8 @@ import Testing
         let node = try node()
         let key = ["Idempotency-Key: k"]
         for (path, place) in [
-            ("/pointers", "elsewhere: /id and /of/b of the event."), ("/header", "elsewhere: the header field x-delivery."),
+            ("/pointers", "elsewhere: /id and /of/b of the event."),
+            ("/header", "elsewhere: the header field x-delivery."),
             ("/cloud", "elsewhere: source and id of the CloudEvent."),
         ] {
             let type = path == "/cloud" ? ["Content-Type: application/cloudevents+json"] : []
@@ -62,7 +63,8 @@ import Testing
         let events = "/v1/topics/rows/events"
         let latin = "Content-Type: application/json; charset=latin1"
         #expect(try error(node, events, "{}", [latin], status: 415).contains("only UTF-8"))
-        #expect(try error(node, events, "a,b", ["Content-Type: text/csv"], status: 415).contains("routes whose formats"))
+        #expect(
+            try error(node, events, "a,b", ["Content-Type: text/csv"], status: 415).contains("routes whose formats"))
         #expect(try node.call("PUT", "/v1/queues/jobs", "{}").status == 201)
         let queue = try error(node, "/v1/queues/jobs/messages", "a,b", ["Content-Type: text/csv"], status: 415)
         #expect(!queue.contains("routes whose formats"))

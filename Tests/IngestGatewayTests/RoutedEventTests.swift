@@ -216,7 +216,9 @@ import Testing
               - {path: /named, to: named, key: Partition-Key, key_required: true, formats: [json, cloudevents]}
               - {path: /inside, to: inside, key: /a, key_required: true, formats: [raw, ndjson]}
             """)
-        for (type, body) in [("application/json", "{}"), ("application/x-ndjson", "{}\n{}\n"), ("text/csv", "a\n1\n"), ("x/y", "z")] {
+        for (type, body) in [
+            ("application/json", "{}"), ("application/x-ndjson", "{}\n{}\n"), ("text/csv", "a\n1\n"), ("x/y", "z"),
+        ] {
             let reply = try node.call("POST", "/usual", body, fields: ["Content-Type: \(type)"])
             #expect(reply.status == 400 && reply.string("code") == "missing_field", "\(type): \(reply.text)")
             #expect(reply.string("error") == "The header field Partition-Key is required")
@@ -226,7 +228,9 @@ import Testing
         #expect(try node.stored("usual").records.allSatisfy { $0.key == "k" })
         #expect(try node.call("POST", "/named", "{}").string("code") == "missing_field")
         // An event of its own kind may have its key among its attributes.
-        func cloud(_ more: String) -> String { "{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"/t\",\"type\":\"t\"\(more)}" }
+        func cloud(_ more: String) -> String {
+            "{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"/t\",\"type\":\"t\"\(more)}"
+        }
         let structured = ["Content-Type: application/cloudevents+json"]
         #expect(try node.call("POST", "/named", cloud(""), fields: structured).string("code") == "missing_field")
         #expect(try node.call("POST", "/named", cloud(",\"partitionkey\":\"k\""), fields: structured).status == 201)
@@ -273,8 +277,14 @@ import Testing
                 + (0...16).map { "e\($0): /a" }.joined(separator: ", ") + "}}}", "echoes more than 16 values"
         ),
         ("routes:\n  - {path: /a, to: a, max_body: 17MiB}", "http.max.request.bytes"),
-        ("routes:\n  - {path: /a, to: a, schema: {pattern: \"(?=a)\"}}", "is no pattern that is matched here: '(?' other"),
-        ("routes:\n  - {path: /a, to: a, schema: {patternProperties: {}}}", "this keyword of JSON Schema is not checked here"),
+        (
+            "routes:\n  - {path: /a, to: a, schema: {pattern: \"(?=a)\"}}",
+            "is no pattern that is matched here: '(?' other"
+        ),
+        (
+            "routes:\n  - {path: /a, to: a, schema: {patternProperties: {}}}",
+            "this keyword of JSON Schema is not checked here"
+        ),
         ("routes:\n  - {path: /a, to: a, schema: {$ref: \"#\"}}", "refers to itself"),
         ("routes:\n  - {path: /a, to: a, schema: {$ref: \"#/$defs/a\"}}", "there is no such part"),
         ("routes:\n  - {path: /a, to: a, enrich: {headers: {x: never}}}", "must be uuidv7"),

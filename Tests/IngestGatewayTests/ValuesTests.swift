@@ -93,27 +93,29 @@ import Testing
         let limits = try #require(CallerLimits(rate: options.callerRate, burst: options.callerBurst, maxOpen: 0))
         #expect(!limits.isTold)
         let address = CallerLimits.Caller.address(NetworkAddress("192.0.2.1")!)
-        let limiter = try #require(limits.share(of: address, now: Self.start).limiter)
-        #expect((0..<100_000).allSatisfy { _ in limiter.take(now: Self.start) == nil })
-        #expect(limiter.take(now: Self.start) != nil)
+        let share = limits.share(of: address, now: Self.start)
+        #expect((0..<100_000).allSatisfy { _ in share.take(now: Self.start) == nil })
+        #expect(share.take(now: Self.start) != nil)
         // Of the same caller, whichever connection asks; another has his own.
-        #expect(limits.share(of: address, now: Self.start).limiter === limiter)
-        #expect(limits.share(of: .principal(.user("a")), now: Self.start).limiter?.take(now: Self.start) == nil)
+        #expect(limits.share(of: address, now: Self.start) === share)
+        #expect(limits.share(of: .principal(.user("a")), now: Self.start).take(now: Self.start) == nil)
         for (rate, burst) in [(100_000, 1), (7, 0)] {
             #expect(CallerLimits(rate: rate, burst: burst, maxOpen: 0)?.isTold == true)
         }
         #expect(CallerLimits(rate: 0, burst: 9, maxOpen: 0) == nil)
         let open = try #require(CallerLimits(rate: 0, burst: 9, maxOpen: 5))
-        #expect(!open.isTold && open.share(of: address, now: Self.start).limiter == nil)
+        #expect(!open.isTold && open.share(of: address, now: Self.start).remaining(now: Self.start) == nil)
     }
 
     /// Whoever comes from ever new addresses neither makes the table grow nor gets those forgotten who are counted.
     @Test func callersWhoAskAreKeptAtTheBound() throws {
         let limits = try #require(CallerLimits(rate: 1, burst: 1, maxOpen: 5))
-        let (busy, waiting) = (CallerLimits.Caller.principal(.user("busy")), CallerLimits.Caller.principal(.user("waiting")))
+        let (busy, waiting) = (
+            CallerLimits.Caller.principal(.user("busy")), CallerLimits.Caller.principal(.user("waiting"))
+        )
         let later = Self.start + 3_600_000_000_000
         let (first, second) = (limits.share(of: busy, now: Self.start), limits.share(of: waiting, now: Self.start))
-        #expect(first.limiter?.take(now: later) == nil)
+        #expect(first.take(now: later) == nil)
         let place = CallerPlace(second)
         for index in 0..<UInt32(CallerLimits.maxCallers + 1000) {
             _ = limits.share(of: .address(NetworkAddress(v4: index)), now: later)

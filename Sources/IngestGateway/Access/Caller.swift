@@ -18,9 +18,7 @@ final class Caller {
     /// Whose signatures were looked at last.
     private var signer: (webhook: WebhookRoute, asker: Asker)?
     /// What limits the requests of whom it was asked for last, and until when that is not looked up again.
-    private var rated: Asker?
-    private var share: CallerShare?
-    private var shareIsKeptUntil: Int64 = .min
+    private var rated: (key: Asker?, share: CallerShare, until: Int64)?
     /// Whose signature was found right last, as the audit was told.
     private var toldSigner: WebhookRoute?
     /// What was found of the credential of the request at hand, which has waited with it.
@@ -95,11 +93,10 @@ final class Caller {
 
     /// What limits the requests of `asker`; nil: those of the address.
     func share(of asker: Asker?, _ limits: CallerLimits, now: Int64) -> CallerShare {
-        // Compared where they stand: a copy of both would count them twice a request.
-        if now < shareIsKeptUntil, rated === asker, let share { return share }
-        let found = limits.share(of: shareKey(of: asker), now: now)
-        (rated, share, shareIsKeptUntil) = (asker, found, now + CallerLimits.keptFor)
-        return found
+        if let rated, rated.key === asker, now < rated.until { return rated.share }
+        let share = limits.share(of: shareKey(of: asker), now: now)
+        rated = (asker, share, now + CallerLimits.keptFor)
+        return share
     }
 
     /// Whose requests count together.

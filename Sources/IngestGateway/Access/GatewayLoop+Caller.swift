@@ -19,7 +19,8 @@ extension GatewayLoop {
         switch (head[.authorization], head[.apiKey]) {
         case (nil, nil):
             if authentication.mode == .optional || caller.hasCertificate { return .known(caller.silent) }
-            return .refused(unauthorized(
+            return .refused(
+                unauthorized(
                     "A credential is required: the header field Authorization: Bearer KEY, or X-API-Key: KEY. Keys are made by "
                         + "millrace key create.", caller, isWrong: false))
         case (let value?, nil), (nil, let value?): credential = value

@@ -72,7 +72,8 @@ extension GatewayLoop {
     }
 
     private static func forEachParameter(
-        _ parameters: UnsafeRawBufferPointer, _ body: (_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Void
+        _ parameters: UnsafeRawBufferPointer,
+        _ body: (_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Void
     ) {
         var rest = parameters
         while rest.count > 1 {

@@ -237,7 +237,8 @@ final class RecordsReply {
             switch refusal {
             case .outOfRange(let first, let last):
                 return Problem(
-                    .offsetOutOfRange, "Offset \(next.rawValue) is not in \(first.rawValue) to \(last.rawValue); offset=earliest and offset=latest are "
+                    .offsetOutOfRange,
+                    "Offset \(next.rawValue) is not in \(first.rawValue) to \(last.rawValue); offset=earliest and offset=latest are "
                         + "always there.")
             case .notLeader:
                 return Problem(.storageUnavailable, "This broker does not lead the partition.", retryAfter: 5)

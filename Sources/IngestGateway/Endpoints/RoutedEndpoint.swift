@@ -71,7 +71,7 @@ extension GatewayLoop {
             case .success(let text): source = text
             }
         }
-        if let problem = queueProblem(plan) { return refuseEvents(problem) }
+        if let problem = queueRefusal(plan) { return refuseEvents(problem) }
         switch topicForAppend(routeRow.pointee.topic) {
         case .unready(let work): return .suspended(.work(work))
         case .refused(let problem): return refuseEvents(problem)
@@ -80,7 +80,7 @@ extension GatewayLoop {
     }
 
     /// Why the route's queue takes no messages; nil: it does, or the events are none.
-    private func queueProblem(_ plan: IngestPlan) -> Problem? {
+    private func queueRefusal(_ plan: IngestPlan) -> Problem? {
         routed.messageLimit = .max
         guard let name = plan.queue else { return nil }
         guard let queue = broker.queues.queue(named: name) else {

@@ -115,7 +115,8 @@ extension GatewayLoop {
 
     private static func otherContent(_ index: Int) -> Rejection {
         Rejection(
-            index: index, kind: .idempotencyMismatch, detail: "The event's idempotency key was stored before, with other content"
+            index: index, kind: .idempotencyMismatch,
+            detail: "The event's idempotency key was stored before, with other content"
         )
     }
 

@@ -24,10 +24,10 @@ extension GatewayLoop {
 
     /// A POST has a body of JSON, be it `{}`: one without could be sent by any web page that somebody looks at.
     func wishForQueueCall() -> BodyWish {
-        if head.body == .length(0), routeRow.pointee.endpoint == QueueReceiveEndpoint.self {
-            return .refused(Problem(.bodyRequired, "Request body is required: send {} for what is usual"))
+        if let problem = queueProblem(needsBody: false) { return .refused(problem) }
+        if head.method == .post, head.body == .length(0) {
+            return .refused(Problem(.bodyRequired, "Request body is required: send {} where nothing is to be said"))
         }
-        if let problem = queueProblem(needsBody: head.method == .post) { return .refused(problem) }
         return .collected(upTo: routeRow.pointee.maxBodyBytes)
     }
 

@@ -83,7 +83,8 @@ enum QueueEndpoint: HTTPEndpoint {
                     return done(
                         QueueAnswer(
                             Problem(
-                                .queueConflict, "A queue keeps its \(existing.partitionCount) partitions: leave them out.")))
+                                .queueConflict,
+                                "A queue keeps its \(existing.partitionCount) partitions: leave them out.")))
                 }
                 if case .failure(let refusal) = queues.alterQueue(name, { settings, _ in change.apply(&settings) }) {
                     return done(QueueAnswer(Problem(refusal)))

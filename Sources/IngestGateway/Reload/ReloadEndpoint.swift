@@ -69,7 +69,8 @@ final class ReloadWork: ExchangeWork, @unchecked Sendable {
                 result = .success(outcome)
                 // Here: who has asked may be gone, and what he has changed is told all the same.
                 if !isTrial {
-                    audit?.note(AuditEntry(change: "RELOAD", by: asker, on: outcome.file, isDone: outcome.problems.isEmpty))
+                    audit?.note(
+                        AuditEntry(change: "RELOAD", by: asker, on: outcome.file, isDone: outcome.problems.isEmpty))
                 }
             } else {
                 result = .failure(

@@ -6,7 +6,7 @@ public struct ReloadOutcome: Sendable {
     public let file: String
     /// What is served now and was not, or would be, a line each: `~ routes[0].rate.rps: 5 -> 6`.
     public var changes: [String] = []
-    /// What of topics that are there already is not as declared, and stays as it is, a line each with what changes it:
+    /// What of topics and queues that are there already is not as declared, and stays as it is, a line each with what changes it:
     /// `topics.events.partitions: has 2, declared 4; …`.
     public var leftAsTheyAre: [String] = []
     /// Broker keys that have changed; they are read at the next start.

@@ -292,7 +292,11 @@ struct OpenAPIDocument: ~Copyable {
     private static func needs(_ plan: IngestPlan) -> [String]? {
         var needs: [String] = []
         if case .pointer(let pointer, isRequired: true) = plan.key {
-            needs.append(schema(having: pointer, "{\"type\":[\"string\",\"number\",\"boolean\"],\"pattern\":\"^[^\\u0000]*$\",\"maxLength\":\(GatewayLoop.maxKeyBytes)}"))
+            needs.append(
+                schema(
+                    having: pointer,
+                    "{\"type\":[\"string\",\"number\",\"boolean\"],\"pattern\":\"^[^\\u0000]*$\",\"maxLength\":\(GatewayLoop.maxKeyBytes)}"
+                ))
         }
         if let rule = plan.idempotency, rule.isRequired, case .pointers(let pointers) = rule.source {
             needs += pointers.map { schema(having: $0, "{\"not\":{\"type\":\"null\"}}") }

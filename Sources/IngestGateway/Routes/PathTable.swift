@@ -101,7 +101,8 @@ struct PathTable {
             for path in definition.paths {
                 if let other = known.updateValue(definition, forKey: PathText.shape(of: path)) {
                     // Of one that is there by itself and one of the file the latter is to be corrected.
-                    let (wrong, right) = definition.plan == nil && other.plan != nil ? (other, definition) : (definition, other)
+                    let (wrong, right) =
+                        definition.plan == nil && other.plan != nil ? (other, definition) : (definition, other)
                     throw RouteRefusal(
                         id: wrong.id,
                         message: "\(path) is a path of route \(right.id)"

@@ -127,7 +127,8 @@ public struct QueueDeclaration: Sendable {
             text: { $0.deadLetterQueue ?? "none" }),
         Setting(
             name: "max_receives",
-            read: { place, settings in settings.maxReceives = place.integer(1...Int64(QueueSettings.maxReceivesLimit)) },
+            read: { place, settings in settings.maxReceives = place.integer(1...Int64(QueueSettings.maxReceivesLimit))
+            },
             text: { $0.maxReceives.map { String($0) } ?? "any number" }),
     ]
 }

@@ -125,7 +125,9 @@ extension GatewayLoop {
 
     /// Refuses rows that say of their first one what the route does not take it for: a header would be stored, or a row lost.
     private func headerProblem() -> Problem? {
-        guard let says = saysHeader, let plan = routeRow.pointee.plan, says != (plan.csv.columns == nil) else { return nil }
+        guard let says = saysHeader, let plan = routeRow.pointee.plan, says != (plan.csv.columns == nil) else {
+            return nil
+        }
         return Problem(
             .unsupportedMediaType,
             says

@@ -154,7 +154,9 @@ final class RouteTable: @unchecked Sendable {
             let id = definition.id
             func refusal(_ message: String) -> RouteRefusal { RouteRefusal(id: id, message: message) }
             guard isName(id) else { throw refusal("an id is 1 to \(maxIDBytes) letters, digits and hyphens") }
-            guard known.insert(id).inserted else { throw refusal("two routes have this id, which is made of the first path where none is written") }
+            guard known.insert(id).inserted else {
+                throw refusal("two routes have this id, which is made of the first path where none is written")
+            }
             guard known.count <= maxRoutes + 1 else { throw refusal("there are more than \(maxRoutes) routes") }
             if definition.paths.isEmpty { throw refusal("it has no path") }
             guard (0...options.maxRequestBytes).contains(definition.maxBodyBytes) else {

@@ -56,7 +56,7 @@ final class CallerLimits: Sendable {
 /// What one caller uses, over all loops.
 final class CallerShare: Sendable {
     /// nil: any number of requests a second.
-    let limiter: RateLimiter?
+    private let limiter: RateLimiter?
     private let count = Atomic<Int>(0)
 
     init(limiter: RateLimiter?) { self.limiter = limiter }
@@ -65,6 +65,12 @@ final class CallerShare: Sendable {
     var open: Int { count.load(ordering: .relaxed) }
 
     fileprivate func add(_ change: Int) { count.wrappingAdd(change, ordering: .relaxed) }
+
+    /// Takes one request of those of a second; see `RateLimiter.take`.
+    func take(now: Int64) -> Int64? { limiter?.take(now: now) ?? nil }
+
+    /// Requests that would pass now; nil: any number.
+    func remaining(now: Int64) -> Int? { limiter?.remaining(now: now) }
 
     /// Whether to forget it changes nothing.
     func isIdle(now: Int64) -> Bool { open == 0 && limiter.map { $0.remaining(now: now) == $0.burst } ?? true }

@@ -52,8 +52,11 @@ extension GatewayLoop {
             return Problem(problem.kind, "The body begins with a byte order mark, which JSON has not: send it without.")
         }
         guard head[.contentEncoding] == nil else { return nil }
-        let packed = body.starts(with: [0x1f, 0x8b]) ? "gzip" : body.starts(with: [0x28, 0xb5, 0x2f, 0xfd]) ? "zstd" : nil
-        return packed.map { Problem(problem.kind, "The body is packed by \($0): say so, with Content-Encoding: \($0).") }
+        let packed =
+            body.starts(with: [0x1f, 0x8b]) ? "gzip" : body.starts(with: [0x28, 0xb5, 0x2f, 0xfd]) ? "zstd" : nil
+        return packed.map {
+            Problem(problem.kind, "The body is packed by \($0): say so, with Content-Encoding: \($0).")
+        }
     }
 
     /// The body of the request at hand, to be kept: a long one is kept already, and a loop's own is short enough to be copied.

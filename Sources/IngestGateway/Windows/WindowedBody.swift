@@ -120,9 +120,8 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
     var isResting = false
     /// What had come of it when it went away.
     private(set) var settled = Tally()
-    /// Bytes of the budget that it has while it is away, also when the client is gone; and whose they are.
-    private var held = 0
-    private var holder: (peer: PeerKey, budget: InflightBudget)?
+    /// What it has of the budget while it is away, also when the client is gone.
+    private var reservation: HandedReservation?
     /// Bytes that came since the last look at the sender's quota.
     private var uncounted = 0
     /// How long its sender has to wait before more is read.
@@ -173,10 +172,6 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
             return
         }
         unpacker = try StreamDecompressor(codec, limits)
-    }
-
-    deinit {
-        if held > 0, let holder { holder.budget.release(held, of: holder.peer) }
     }
 
     /// What has come, and comes by HTTP/2 meanwhile; the text of a window or of the longest row, and of what was taken before it; results;
@@ -344,14 +339,15 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
 
     /// Goes to a worker, with what its request has of the budget.
     func goAway(from exchange: Exchange, _ peer: PeerKey, _ budget: InflightBudget) {
-        (isAway, settled, holder) = (true, tally, (peer, budget))
-        (held, exchange.reserved, exchange.lent) = (exchange.reserved, 0, self)
+        (isAway, settled, exchange.lent) = (true, tally, self)
+        reservation = HandedReservation(of: exchange, for: peer, budget)
     }
 
     /// Is back, while its request waits for it.
     func cameBack(to exchange: Exchange) {
-        isAway = false
-        (exchange.reserved, held, exchange.lent) = (exchange.reserved + held, 0, nil)
+        (isAway, exchange.lent) = (false, nil)
+        reservation?.handBack(to: exchange)
+        reservation = nil
     }
 
     /// Its request has ended while it is away: no window is begun any more.
