@@ -134,7 +134,8 @@ extension CommandTable {
             }
         }
         if let extra = rest.first {
-            let takesFile = command.operands.isEmpty && command.options.contains { $0.long == ConfigOptions.config.row.long }
+            let takesFile =
+                command.operands.isEmpty && command.options.contains { $0.long == ConfigOptions.config.row.long }
             throw UsageError(
                 "\(extra): one operand too many" + (takesFile ? "; a configuration file is named by -c \(extra)" : ""),
                 command: name)

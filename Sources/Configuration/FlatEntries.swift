@@ -32,7 +32,8 @@ struct FlatEntries {
                     let section = Spelling.nearest(to: key, among: Configuration.sectionNames)
                     throw failure(
                         item.line,
-                        "a mapping inside a list, which \(key) does not take" + (section.map { "; did you mean \($0)?" } ?? ""))
+                        "a mapping inside a list, which \(key) does not take"
+                            + (section.map { "; did you mean \($0)?" } ?? ""))
                 case .text(let text, _):
                     if text.contains(",") { throw failure(item.line, "a list item with a comma in it") }
                     values.append(text)

@@ -6,7 +6,7 @@
 ///     reads 3
 ///     outcome refused
 ///     problem routes[0].rate.rps=lots (from /etc/millrace.yaml, line 9): must be ...
-///     topic topics.events.partitions: has 2, declared 4; ...
+///     left topics.events.partitions: has 2, declared 4; ...
 ///     value routes[0].path=/ingest
 ///
 /// `reads` counts the times that the file was read since the start. The values are those that are served, also when the last read
@@ -18,7 +18,7 @@ public struct RoutesRecord: Sendable, Equatable {
     public var reads: Int
     /// Why the last read changed nothing; empty: it was taken.
     public var problems: [String] = []
-    /// What of topics that are there is not as declared, a line each with what changes it.
+    /// What of topics and queues that are there is not as declared, a line each with what changes it.
     public var leftAsTheyAre: [String] = []
     /// The leaves of the sections.
     public var values: [String: String]

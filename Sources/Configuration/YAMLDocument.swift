@@ -88,7 +88,9 @@ private struct YAMLTreeBuilder {
             defer { yaml_event_delete(&event) }
             let line = Int(event.start_mark.line) + 1
             if event.type == YAML_STREAM_END_EVENT { return nil }
-            if let reason = take(event, line) { return YAMLDocument.Failure(line: line, reason: reason, remedy: remedy) }
+            if let reason = take(event, line) {
+                return YAMLDocument.Failure(line: line, reason: reason, remedy: remedy)
+            }
         }
     }
 

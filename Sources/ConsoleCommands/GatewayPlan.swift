@@ -14,8 +14,10 @@ enum GatewayPlan {
     static func plan(_ invocation: Invocation, _ console: Console) throws {
         let (_, record, changes) = try compare(invocation, console)
         for change in changes { console.output.write(change + "\n") }
-        // What a file says otherwise of topics, the broker has not looked at yet.
-        let declaredAsServed = !changes.contains { $0.dropFirst(2).hasPrefix("topics.") }
+        // What a file says otherwise of topics and queues, the broker has not looked at yet.
+        let declaredAsServed = !changes.contains { change in
+            ["topics.", "queues."].contains { change.dropFirst(2).hasPrefix($0) }
+        }
         if declaredAsServed { tell(record.leftAsTheyAre, console) }
         if changes.isEmpty { return console.output.write("no difference to what is served by \(record.file)\n") }
         throw CommandFailure("", .differs)
@@ -54,7 +56,7 @@ enum GatewayPlan {
         CommandFailure("no broker of this user serves \(folder)", .unreachable)
     }
 
-    /// Topics that are there are changed by who has the right to, and not by a file.
+    /// Topics and queues that are there are changed by who has the right to, and not by a file.
     private static func tell(_ leftAsTheyAre: [String], _ console: Console) {
         for difference in leftAsTheyAre { console.output.write("stays: \(difference)\n") }
     }

@@ -142,7 +142,8 @@ enum QueueCommands {
             if let target = invocation[QueueOptions.to] { json.member("to", target) }
             if let rate = invocation[QueueOptions.rate] { json.member("rate", Int64(rate)) }
         }
-        let answer = try QueueGateway(invocation, console).ask("POST", invocation.operands[0], "/messages:redrive", json.bytes)
+        let answer = try QueueGateway(invocation, console).ask(
+            "POST", invocation.operands[0], "/messages:redrive", json.bytes)
         if writesJSON(answer, invocation, console) { return }
         console.output.write(
             "move \(answer.fields.text("id")) has begun, of \(answer.fields.number("expected")) messages\n")

@@ -111,7 +111,8 @@ public struct TransactionShard: Sendable {
         if deadlines.isOutgrown(openCount) { deadlines.keep { [ids] in Self.isOpen($0, in: ids) } }
     }
 
-    private static func isOpen(_ entry: TransactionDeadlines.Entry, in ids: [ExactString: TransactionMetadata]) -> Bool {
+    private static func isOpen(_ entry: TransactionDeadlines.Entry, in ids: [ExactString: TransactionMetadata]) -> Bool
+    {
         guard let metadata = ids[entry.id] else { return false }
         return metadata.state == .ongoing && metadata.startMs == entry.startMs
     }
@@ -231,7 +232,8 @@ public struct TransactionShard: Sendable {
         for (topic, indexes) in partitions { metadata.add(indexes, of: topic) }
         metadata.lastUpdateMs = now.wallClockMs
         metadata.isVersion2 = isVersion2
-        guard metadata.partitionCount <= settings.maxPartitions, hasRoom(for: metadata.memoryBytes(of: id) - before) else {
+        guard metadata.partitionCount <= settings.maxPartitions, hasRoom(for: metadata.memoryBytes(of: id) - before)
+        else {
             return refuse(id, .policyViolation)
         }
         var outcome = TransactionOutcome(ErrorCode.none)

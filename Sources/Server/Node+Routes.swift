@@ -86,7 +86,8 @@ extension Node {
                 throw ConfigurationError(
                     problems: [
                         .init(
-                            key: "queues.\(queue.name)", value: nil, source: nil, reason: "it cannot be made: \(reason)",
+                            key: "queues.\(queue.name)", value: nil, source: nil,
+                            reason: "it cannot be made: \(reason)",
                             remedy: "Correct the queue, or what stands in its way")
                     ], valid: configuration)
             }
@@ -118,7 +119,9 @@ extension Node {
     private static let tooManyChanges = "too many changes of topics are under way"
 
     /// Changes of topics have a thread of their own. Gives what came of one; nil: too many are under way.
-    private static func change<Outcome: Sendable>(_ broker: Broker, _ make: @escaping @Sendable () -> Outcome) -> Outcome? {
+    private static func change<Outcome: Sendable>(_ broker: Broker, _ make: @escaping @Sendable () -> Outcome)
+        -> Outcome?
+    {
         let done = Signal()
         let outcome = Lock<Outcome?>(nil)
         let taken = broker.admin.submit {
@@ -141,7 +144,9 @@ extension Node {
         if wanted >= 0, wanted != has {
             let alter = "change it by: millrace topic alter \(topic.name) --partitions \(wanted)"
             lines.append(
-                line("partitions", "\(has)", "\(wanted)", wanted > has ? alter : "a topic's partitions do not get fewer"))
+                line(
+                    "partitions", "\(has)", "\(wanted)", wanted > has ? alter : "a topic's partitions do not get fewer")
+            )
         }
         for (name, value) in declared.settings.sorted(by: { $0.key < $1.key })
         where topic.settings.overrides[name] != value {

@@ -90,7 +90,8 @@ import Testing
             #expect(run.status == 0 && run.output.contains("stays: topics.a.retention.ms: has 1, declared 3600000\n"))
         }
         // What the file says otherwise, the broker has not looked at.
-        try files.serve("topics: {a: {retention: 2h}}\n", differences: ["topics.a.retention.ms: has 1, declared 7200000"])
+        try files.serve(
+            "topics: {a: {retention: 2h}}\n", differences: ["topics.a.retention.ms: has 1, declared 7200000"])
         #expect(try files.run("plan", data).output.contains("stays") == false)
     }
 

@@ -362,14 +362,17 @@ import Testing
         #expect(members[1].reading["t"]?.count == 1_000)
     }
 
+    private func limitBatches(of driver: ShardDriver, to bytes: Int) {
+        driver.run { shard, _ in
+            shard.maxBatchBytes = bytes
+            return GroupActions()
+        }
+    }
+
     /// What is made meanwhile was limited by an id that is shorter.
     @Test func aStaticMemberThatCameBackUnderALongIDHasWhatItsRecordsHold() {
         let driver = ShardDriver(topics: FakeTopics(["t": 1_000]))
-        driver.run {
-            $0.maxBatchBytes = 9_000
-            _ = $1
-            return GroupActions()
-        }
+        limitBatches(of: driver, to: 9_000)
         driver.joinConsumer("m", instance: "i")
         let made = driver.shard.assignmentWork(of: "g")!.run()!
         driver.beat("m", -2) { $0.instanceID = "i" }
@@ -389,11 +392,7 @@ import Testing
     /// Its records have its id, and all that the process before was to read.
     @Test func aStaticMemberMayNotComeBackUnderAnIDThatNoRecordHolds() {
         let driver = ShardDriver(topics: FakeTopics(["t": 1_000]))
-        driver.run {
-            $0.maxBatchBytes = 9_000
-            _ = $1
-            return GroupActions()
-        }
+        limitBatches(of: driver, to: 9_000)
         driver.joinConsumer("m", instance: "i")
         driver.doWork()
         driver.beat("m", -2) { $0.instanceID = "i" }

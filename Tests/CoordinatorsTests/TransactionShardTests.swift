@@ -437,10 +437,14 @@ import Testing
                 if case .identity(let found) = driver.initialize(id: ExactString(id)) {
                     #expect(known.insert(found).inserted, "\(found) was given twice")
                 }
-            case 1, 2: _ = driver.add(driver.current(id) ?? producer, ["t": [Int32(random.below(3))]], id: ExactString(id))
+            case 1, 2:
+                _ = driver.add(driver.current(id) ?? producer, ["t": [Int32(random.below(3))]], id: ExactString(id))
             case 3:
-                _ = driver.end(driver.current(id) ?? producer, commit: random.chance(0.5), id: ExactString(id), bumping: random.chance(0.5))
-            case 4: _ = driver.end(producer, commit: random.chance(0.5), id: ExactString(id), bumping: random.chance(0.5))
+                _ = driver.end(
+                    driver.current(id) ?? producer, commit: random.chance(0.5), id: ExactString(id),
+                    bumping: random.chance(0.5))
+            case 4:
+                _ = driver.end(producer, commit: random.chance(0.5), id: ExactString(id), bumping: random.chance(0.5))
             case 5: driver.finish()
             default:
                 driver.wait(random.chance(0.2) ? 70_000 : 10)
