@@ -222,27 +222,47 @@ struct CSVEvents {
     }
 
     private mutating func write(into out: inout ByteWriter) {
+        // The writer has what it needs as values of its own: a method of this one would be handed a copy of all of it, a cell.
+        formulas &+= keys.withUnsafeBytes { keys in
+            keyStarts.withUnsafeBufferPointer { keyStarts in
+                types.withUnsafeBufferPointer { types in
+                    CSVRowWriter(text: text, keys: keys, keyStarts: keyStarts, types: types).write(cells, into: &out)
+                }
+            }
+        }
+    }
+
+    private func unquoted(_ cell: CSVRows.Cell) -> [UInt8] { CSVRowWriter.unquoted(cell, of: text) }
+}
+
+/// Writes rows as objects.
+private struct CSVRowWriter {
+    let text: UnsafeRawBufferPointer
+    /// As `CSVEvents` has them.
+    let keys: UnsafeRawBufferPointer
+    let keyStarts: UnsafeBufferPointer<Int>
+    let types: UnsafeBufferPointer<CSVCellType>
+
+    /// Writes a row that has a cell for each column, and gives how many of them a spreadsheet would take for a formula.
+    func write(_ cells: [CSVRows.Cell], into out: inout ByteWriter) -> Int {
         out.text("{")
         let start = out.count
         var formulas = 0
-        keys.withUnsafeBytes { keys in
-            for column in cells.indices {
-                let cell = cells[column]
-                if cell.range.count == 0, !cell.isQuoted { continue }
-                // The bytes of an empty one in quotes are the quote behind it.
-                if CSVFormula.mayBegin(with: text[Int(cell.range.start)]), CSVFormula.isOne(cell.range.bytes(of: text))
-                {
-                    formulas &+= 1
-                }
-                // The first one's comma is left out.
-                let from = keyStarts[column] &+ (out.count == start ? 1 : 0)
-                write(
-                    cell, of: types[column], behind: keys.baseAddress! + from, keyCount: keyStarts[column &+ 1] &- from,
-                    into: &out)
+        for column in cells.indices {
+            let cell = cells[column]
+            if cell.range.count == 0, !cell.isQuoted { continue }
+            // The bytes of an empty one in quotes are the quote behind it.
+            if CSVFormula.mayBegin(with: text[Int(cell.range.start)]), CSVFormula.isOne(cell.range.bytes(of: text)) {
+                formulas &+= 1
             }
+            // The first one's comma is left out.
+            let from = keyStarts[column] &+ (out.count == start ? 1 : 0)
+            write(
+                cell, of: types[column], behind: keys.baseAddress! + from, keyCount: keyStarts[column &+ 1] &- from,
+                into: &out)
         }
         out.text("}")
-        self.formulas &+= formulas
+        return formulas
     }
 
     /// Writes a member. Most cells are copied word by word, and looked through on the way for what has to be escaped.
@@ -267,7 +287,7 @@ struct CSVEvents {
         }
         out.truncate(to: before &+ keyCount)
         if cell.hasQuotes {
-            unquoted(cell).withUnsafeBytes { JSONText.write($0, into: &out) }
+            Self.unquoted(cell, of: text).withUnsafeBytes { JSONText.write($0, into: &out) }
         } else {
             JSONText.write(bytes, into: &out)
         }
@@ -328,7 +348,7 @@ struct CSVEvents {
         }
     }
 
-    private func unquoted(_ cell: CSVRows.Cell) -> [UInt8] {
+    static func unquoted(_ cell: CSVRows.Cell, of text: UnsafeRawBufferPointer) -> [UInt8] {
         let bytes = cell.range.bytes(of: text)
         guard cell.hasQuotes else { return Array(bytes) }
         var result: [UInt8] = []
