@@ -100,21 +100,33 @@ public enum ResponseHead {
     public static func digits(of value: UInt, to at: UnsafeMutableRawPointer) -> Int {
         var count = 1
         var bound = value
-        while bound >= 100 {
-            count &+= 2
-            bound /= 100
+        while bound >= 10_000 {
+            count &+= 4
+            bound /= 10_000
         }
-        if bound >= 10 { count &+= 1 }
+        if bound >= 10 { count &+= bound >= 1000 ? 3 : bound >= 100 ? 2 : 1 }
         var rest = value
         var place = count
-        while rest >= 10 {
-            place &-= 1
-            at.storeBytes(
-                of: UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: rest % 10), toByteOffset: place, as: UInt8.self)
-            rest /= 10
+        while rest >= 100 {
+            let next = rest / 100
+            place &-= 2
+            at.storeBytes(of: twoDigits(rest &- next &* 100), toByteOffset: place, as: UInt16.self)
+            rest = next
         }
-        at.storeBytes(of: UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: rest), as: UInt8.self)
+        if rest >= 10 {
+            at.storeBytes(of: twoDigits(rest), as: UInt16.self)
+        } else {
+            at.storeBytes(of: UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: rest), as: UInt8.self)
+        }
         return count
+    }
+
+    /// The digits of a number below 100 in the order in which they are stored: the tens have the lower address.
+    @inlinable @inline(__always)
+    static func twoDigits(_ value: UInt) -> UInt16 {
+        let tens = (value &* 103) &>> 10
+        let ones = value &- tens &* 10
+        return (UInt16(truncatingIfNeeded: ones &<< 8 | tens) | 0x3030).littleEndian
     }
 
     /// A status without a phrase here goes out without one, as RFC 9112 (4) allows: a client looks at the number.

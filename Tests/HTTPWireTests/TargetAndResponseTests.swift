@@ -75,6 +75,17 @@ import Testing
         #expect(written { ResponseHead.decimal(&$0, value) } == String(value))
     }
 
+    @Test func numbersOfEveryLengthAreWrittenExactly() {
+        let powers = (0...18).map { place in (0..<place).reduce(1) { power, _ in power * 10 } }
+        for value in Array(0...12_000) + powers.flatMap({ [$0 - 1, $0, $0 + 1, $0 / 3 * 7] }) {
+            let text = written { ResponseHead.decimal(&$0, value) }
+            guard text == String(value) else {
+                Issue.record("\(value) was written as \(text)")
+                return
+            }
+        }
+    }
+
     @Test func everyFailureHasAStatusLineAndCode() {
         let failures: [HTTPFailure] = [
             .requestLineTooLong, .badRequestLine, .badTarget, .unsupportedVersion, .unsupportedMethod,
