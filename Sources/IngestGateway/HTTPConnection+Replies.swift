@@ -97,17 +97,17 @@ extension HTTPConnection {
         let omitsBody = headIsReadable && loop.head.method == .head
         connection.write { out in
             writeHead(of: reply, closes: closes, .length(body.count), into: &out)
-            if !omitsBody, body.count <= Self.copiedBody { out.bytes(body) }
+            if !omitsBody, body.count <= Self.shortBody { out.bytes(body) }
         }
-        if !omitsBody, body.count > Self.copiedBody { connection.write(loop.pool.slice(copying: body)) }
+        if !omitsBody, body.count > Self.shortBody { connection.write(copying: body) }
         if closes {
             state = .closing
             connection.closeAfterFlush(peerIsSending: peerIsSending)
         }
     }
 
-    /// Larger bodies are queued by reference: 64 KiB is the size of the loop's output chunks.
-    private static let copiedBody = 32 << 10
+    /// Such are written with their head; longer ones are copied once, to where they are sent from.
+    private static let shortBody = 1024
 
     /// How the end of a reply's body is told.
     enum Framing {
