@@ -138,11 +138,14 @@ def deep_json(stage: Stage) -> None:
 
 @case("as many events in a body as are allowed, and more; lines that are all refused")
 def many_results(stage: Stage) -> None:
+    # Hundreds of megabytes of records, in a topic that nobody follows: those of one that is followed stay in memory for 15 s, which is
+    # the hot window's, and none of what requests keep.
+    path = "/v1/topics/many-results/events"
     for count in (10_000, 90_000, 5_000_000):
-        stage.post(PATH, b"[" + b",".join([b"{}"] * count) + b"]")
-        stage.post(PATH, b"[" + b",".join([b"1"] * count) + b"]")
-        stage.post(PATH, b"{}\n" * count, media=NDJSON)
-        stage.post(PATH, b"x\n" * count, media=NDJSON)
+        stage.post(path, b"[" + b",".join([b"{}"] * count) + b"]")
+        stage.post(path, b"[" + b",".join([b"1"] * count) + b"]")
+        stage.post(path, b"{}\n" * count, media=NDJSON)
+        stage.post(path, b"x\n" * count, media=NDJSON)
 
 
 @case("300 connections of one address, others come from another", keeps_connection=False)
