@@ -79,7 +79,9 @@ class Broker:
         self.kafka, self.ssl, self.http, self.https = (f"127.0.0.1:{free_port()}" for _ in range(4))
         certificates = Certificates(folder / "certificates")
         pair, self.authority = certificates.sign("server"), str(certificates.path("authority.pem"))
-        command = [*prefix, binary, "serve", "--data-dir", str(folder / "data"), "--kafka", f"PLAINTEXT://{self.kafka},SSL://{self.ssl}",
+        configuration = folder / "millrace.yaml"
+        configuration.write_text(operations.CONFIGURATION)
+        command = [*prefix, binary, "serve", "--config", str(configuration), "--data-dir", str(folder / "data"), "--kafka", f"PLAINTEXT://{self.kafka},SSL://{self.ssl}",
                    "--http", f"http://{self.http},https://{self.https}", "--set", f"ssl.keystore.location={pair}", "--set", "num.network.threads=1",
                    # What nobody has read is in its file, where `fetch` and `fetch-file` find it.
                    "--set", "log.window.memory.percent=0"]

@@ -142,15 +142,22 @@ def heartbeat(bootstrap: str) -> Operation:
     return kafka("heartbeat", bootstrap, frame(HEARTBEAT, 1, wire.string(group) + wire.int32(generation) + wire.string(member)), int16_at(8))
 
 
-def post(name: str, broker: Broker, events: int, lines: bool = False, tls: bool = False) -> Operation:
-    http_address = broker.https if tls else broker.http
+# A route for CSV, which there is none of without configuration.
+ROWS_PATH = "/rows"
+CONFIGURATION = f"routes:\n  - {{path: {ROWS_PATH}, to: counts-gateway-rows, formats: csv, enrich: {{headers: {{event_id: uuidv7}}}}}}\n"
+
+
+def post(name: str, broker: Broker, events: int, form: str = "json", tls: bool = False) -> Operation:
+    http_address, target = broker.https if tls else broker.http, f"/v1/topics/counts-{name}/events"
     body = [{"vehicle": f"CAR-{n:03}", "status": "available", "at": "2026-11-21T12:00:00Z", "lat": 52.52, "lon": 13.4 + n / 1000} for n in range(events)]
-    if lines:
-        text = "".join(json.dumps(event, separators=(",", ":")) + "\n" for event in body).encode()
+    if form == "lines":
+        media, text = "application/x-ndjson", "".join(json.dumps(event, separators=(",", ":")) + "\n" for event in body)
+    elif form == "rows":
+        media, target = "text/csv", ROWS_PATH
+        text = "".join(",".join(str(value) for value in row) + "\n" for row in [list(body[0])] + [event.values() for event in body])
     else:
-        text = json.dumps(body[0] if events == 1 else body).encode()
-    media = "application/x-ndjson" if lines else "application/json"
-    head = f"POST /v1/topics/counts-{name}/events HTTP/1.1\r\nHost: {http_address}\r\nContent-Type: {media}\r\nContent-Length: {len(text)}\r\n\r\n"
+        media, text = "application/json", json.dumps(body[0] if events == 1 else body)
+    head = f"POST {target} HTTP/1.1\r\nHost: {http_address}\r\nContent-Type: {media}\r\nContent-Length: {len(text)}\r\n\r\n"
     host, port = http_address.rsplit(":", 1)
     connection = socket.create_connection((host, int(port)), timeout=120)
     if tls:
@@ -167,7 +174,7 @@ def post(name: str, broker: Broker, events: int, lines: bool = False, tls: bool 
         if not status.startswith(b"2") or status == b"207":
             raise SystemExit(f"check-counts: {name} was answered with status {status.decode()}")
 
-    return Operation(name, head.encode() + text, connection, read)
+    return Operation(name, (head + text).encode(), connection, read)
 
 
 def all_operations(broker: Broker) -> list[Operation]:
@@ -187,7 +194,8 @@ def all_operations(broker: Broker) -> list[Operation]:
         heartbeat(bootstrap),
         post("gateway", broker, 1),
         replace(post("gateway-batch", broker, 100), counted_turns=32),
-        replace(post("gateway-lines", broker, 1000, lines=True), counted_turns=8),
+        replace(post("gateway-lines", broker, 1000, "lines"), counted_turns=8),
+        replace(post("gateway-rows", broker, 50, "rows"), counted_turns=8),
         produce("produce-tls", broker, 1, -1, tls=True),
         # Seven records: what a KiB more costs to receive is a hundredth of this. And 206, as a client makes them that seals each piece by itself.
         replace(produce("produce-batch-tls", broker, 100, -1, tls=True), counted_turns=32),
