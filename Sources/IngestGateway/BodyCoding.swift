@@ -34,6 +34,17 @@ enum BodyCoding {
     /// Bytes that a body of `packed` bytes may come to where the route takes `most`.
     static func limit(packed: Int, most: Int) -> Int { min(most, max(ratioFreeBytes, packed * maxRatio)) }
 
+    /// The coding of a body that begins as those of no other form do; nil: it does not.
+    init?(of body: UnsafeRawBufferPointer) {
+        if body.starts(with: [0x1f, 0x8b]) {
+            self = .gzip
+        } else if body.starts(with: [0x28, 0xb5, 0x2f, 0xfd]) {
+            self = .zstd
+        } else {
+            return nil
+        }
+    }
+
     /// Unpacks all of `body`, or says why not.
     func unpack(
         _ body: UnsafeRawBufferPointer, into out: inout ByteWriter, limit: Int, _ context: CompressionContext
@@ -49,13 +60,17 @@ enum BodyCoding {
         }
     }
 
-    static func problem(_ error: CompressionError, limit: Int) -> Problem {
+    /// - Parameters:
+    ///   - limit: bytes that the body may have come to.
+    ///   - most: those that the route takes.
+    static func problem(_ error: CompressionError, limit: Int, most: Int) -> Problem {
         if case .outputLimit = error {
+            let words =
+                limit < most
+                ? "That is more than \(maxRatio) times its size: send it unpacked."
+                : "The route takes no more: send it in smaller parts."
             return Problem(
-                .bodyTooLarge,
-                "The body comes to more than \(limit) bytes when it is unpacked: more than the route takes, or more than "
-                    + "\(maxRatio) times its size. Send it unpacked, or in smaller parts.",
-                limit: limit)
+                .bodyTooLarge, "The body comes to more than \(limit) bytes when it is unpacked. \(words)", limit: limit)
         }
         return Problem(
             .undecodable, "The body is not whole in the Content-Encoding that it names, or has more behind it.")
@@ -82,6 +97,8 @@ final class UnpackWork: ExchangeWork, @unchecked Sendable {
     private let budget: InflightBudget
     private let coding: BodyCoding
     private let limit: Int
+    /// Bytes that the route takes.
+    private let most: Int
     /// What is longer than the limit may be taken in windows.
     private let becomesWindows: Bool
     private let pool: ChunkPool
@@ -91,11 +108,12 @@ final class UnpackWork: ExchangeWork, @unchecked Sendable {
     private var reservation: HandedReservation?
     private let end = WaitEnd()
 
-    init(_ coding: BodyCoding, limit: Int, becomesWindows: Bool, _ gateway: Gateway, _ pool: ChunkPool) {
+    init(_ coding: BodyCoding, limit: Int, most: Int, becomesWindows: Bool, _ gateway: Gateway, _ pool: ChunkPool) {
         broker = gateway.broker
         budget = gateway.inflight
         self.coding = coding
         self.limit = limit
+        self.most = most
         self.becomesWindows = becomesWindows
         self.pool = pool
     }
@@ -121,7 +139,7 @@ final class UnpackWork: ExchangeWork, @unchecked Sendable {
         var out = ByteWriter(capacity: min(limit, 4 * body.count))
         if let error = coding.unpack(body, into: &out, limit: limit, CompressionContext()) {
             if case .outputLimit = error { isTooLong = true }
-            return .failure(BodyCoding.problem(error, limit: limit))
+            return .failure(BodyCoding.problem(error, limit: limit, most: most))
         }
         // Until here the number of workers bounds what is more than the packed body; what waits for its loop is counted.
         if !reservation.grow(by: max(0, out.count - body.count)) { return .failure(Self.overloaded) }
@@ -183,11 +201,11 @@ extension GatewayLoop {
                 return perform(unpacked.bytes)
             }
             guard case .outputLimit = error, inline < limit || becomesWindows else {
-                answer(BodyCoding.problem(error, limit: limit), instance: head.path)
+                answer(BodyCoding.problem(error, limit: limit, most: most), instance: head.path)
                 return .answered
             }
         }
         return .suspended(
-            .work(UnpackWork(coding, limit: limit, becomesWindows: becomesWindows, gateway, pool)))
+            .work(UnpackWork(coding, limit: limit, most: most, becomesWindows: becomesWindows, gateway, pool)))
     }
 }

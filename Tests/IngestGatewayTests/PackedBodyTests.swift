@@ -69,10 +69,21 @@ import Testing
                 node, "/events", try Self.pack(String(repeating: " ", count: size), codec), coding)
             #expect(reply.status == 413 && reply.string("code") == "body_too_large", "\(size)")
             #expect((reply.number("limit") ?? 0) <= 16 << 20)
+            #expect(reply.string("error")?.contains("more than 100 times its size") == true, "\(reply.text)")
         }
         // Below a mebibyte nobody asks for the ratio.
         let spaces = "{}" + String(repeating: " ", count: 900_000)
         #expect(try Self.post(node, "/events", try Self.pack(spaces, codec), coding).status == 201)
+    }
+
+    @Test(arguments: [Compression.gzip, .zstd])
+    func whatIsLongerThanItsRouteTakesIsToldApart(codec: Compression) throws {
+        var options = GatewayOptions()
+        options.maxRequestBytes = 4096
+        let event = "{\"a\":\"" + String(repeating: "x", count: 5000) + "\"}"
+        let reply = try Self.post(GatewayHarness(options), "/events", try Self.pack(event, codec), codec.name)
+        #expect(reply.status == 413 && reply.number("limit") == 4096, "\(reply.text)")
+        #expect(reply.string("error")?.hasSuffix("The route takes no more: send it in smaller parts.") == true)
     }
 
     @Test(arguments: [Compression.gzip, .zstd], [100, 100_000])

@@ -114,7 +114,7 @@ enum QueueSending {
     ) -> QueueAnswer {
         let ranges: [JSONRange]
         do throws(JSONFailure) { ranges = try split(body, isLines, limits) } catch {
-            return QueueAnswer(Problem(error, limits: limits))
+            return QueueAnswer(QueueFields.problem(error, of: body, limits))
         }
         if ranges.isEmpty { return QueueAnswer(Problem(.emptyBatch, "There are no messages in the body.")) }
         guard ranges.count <= QueueMessage.maxBatch else {

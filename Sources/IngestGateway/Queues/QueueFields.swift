@@ -43,8 +43,16 @@ struct QueueFields {
             }
             (self.members, problem) = (members, wrong)
         } catch {
-            problem = Problem(error, limits: limits)
+            problem = Self.problem(error, of: body, limits)
         }
+    }
+
+    /// What is wrong with a body that is no JSON.
+    static func problem(_ error: JSONFailure, of body: UnsafeRawBufferPointer, _ limits: JSONLimits) -> Problem {
+        let problem = Problem(error, limits: limits)
+        return BodyCoding(of: body).map {
+            Problem(problem.kind, "The body is packed by \($0), and bodies for queues are read as they are.")
+        } ?? problem
     }
 
     mutating func refuse(_ name: String, _ what: String) {

@@ -52,9 +52,7 @@ extension GatewayLoop {
             return Problem(problem.kind, "The body begins with a byte order mark, which JSON has not: send it without.")
         }
         guard head[.contentEncoding] == nil else { return nil }
-        let packed =
-            body.starts(with: [0x1f, 0x8b]) ? "gzip" : body.starts(with: [0x28, 0xb5, 0x2f, 0xfd]) ? "zstd" : nil
-        return packed.map {
+        return BodyCoding(of: body).map {
             Problem(problem.kind, "The body is packed by \($0): say so, with Content-Encoding: \($0).")
         }
     }
