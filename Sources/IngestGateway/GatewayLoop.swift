@@ -228,6 +228,9 @@ final class GatewayLoop {
         origin = exchange.origin
         // It was counted when its head was read.
         reply.rateLimit = routeRow.pointee.limiter.map { ($0.rate, $0.burst, $0.remaining(now: now)) }
+        if let limits = gateway.callerLimits, limits.isTold, let remaining = exchange.place?.remaining(now: now) {
+            reply.callerRate = (limits.rate, limits.burst, remaining)
+        }
     }
 
     func begin(_ id: UnsafeRawBufferPointer, _ table: RouteTable, _ asker: Asker?, now: Int64, wallClockMs: Int64) {

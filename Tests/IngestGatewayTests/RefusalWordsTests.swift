@@ -104,6 +104,14 @@ import Testing
                 #expect(reply.status == 400 && reply.string("error")?.contains(words) == true, "\(path): \(reply.text)")
             }
         }
+        #expect(try node.call("PUT", "/v1/queues/jobs", "{}").status == 201)
+        for path in ["/v1/queues/jobs/messages", "/v1/queues/jobs/messages:receive"] {
+            let packed: [UInt8] = [0x1f, 0x8b, 0x08, 0x00]
+            try client.send(HTTPClient.request("POST", path, packed, fields: ["Content-Type: application/json"]))
+            #expect(
+                try client.receive().string("error")
+                    == "The body is packed by gzip, and bodies for queues are read as they are.", "\(path)")
+        }
     }
 
     @Test func aMarkBeforeTheFirstOfSeveralLinesIsNamed() throws {
@@ -128,9 +136,11 @@ import Testing
     }
 
     @Test func theRequestThatMakesItsTopicHearsOfTheRate() throws {
-        let node = try node()
-        #expect(try node.call("POST", "/rated", "{}").fields["ratelimit"] != nil)
-        #expect(try node.call("POST", "/rated", "{}").fields["ratelimit"] != nil)
+        let node = try node { ($0.callerRate, $0.callerBurst) = (5, 7) }
+        for _ in 1...2 {
+            let policy = try node.call("POST", "/rated", "{}").fields["ratelimit-policy"]
+            #expect(policy == #""rated";q=5;w=1, "caller";q=7;w=1"#, "\(policy ?? "none")")
+        }
     }
 
     @Test func callsOfAQueueAreToldWhatTheyLack() throws {

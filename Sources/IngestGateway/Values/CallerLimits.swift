@@ -86,4 +86,7 @@ final class CallerPlace: Sendable {
     }
 
     deinit { share.add(-1) }
+
+    /// Requests that would pass now; nil: any number.
+    func remaining(now: Int64) -> Int? { share.remaining(now: now) }
 }
