@@ -40,8 +40,10 @@ extension DeliveryLedger {
         switch record {
         case .leased(let lease):
             for leased in lease.ranges { apply(lease.terms, leased) }
-        case .ended(let ranges, _):
+        case .ended(let ranges, let reason):
+            let before = ended
             for range in ranges { end(all: range) }
+            if reason == .acknowledged { meter.acknowledged(ended - before) }
         case .released(let ranges, let visibleAtMs, let isUncounted):
             forEachInFlight(ranges) { ledger, slot in ledger.release(slot, visibleAtMs, isUncounted: isUncounted) }
         case .extended(let ranges, let deadlineMs):

@@ -112,7 +112,7 @@ extension DeliveryLedger {
 
     /// Gives memory back that is for messages, groups and ids that are gone, however little it is: a ledger that is used keeps some, and many
     /// that are not would keep much together. To be called now and then; costs a step for each message with state, where that is worth it.
-    public mutating func shrink() {
+    public mutating func shrink(nowMs: Int64) {
         requireActive()
         if slots.isWorthShrinking { compactSlots() }
         if groups.isWorthShrinking {
@@ -125,6 +125,7 @@ extension DeliveryLedger {
         backlog.shrink()
         held.shrink()
         sent.shrink()
+        meter.shrink(nowMs)
     }
 
     private mutating func compactSlots() {
@@ -152,5 +153,6 @@ extension DeliveryLedger {
         held.passTime(nowMs, most: Self.maxDue)
         sent.passTime(nowMs, most: Self.maxDue)
         attempts.passTime(nowMs)
+        if phase == .active { meter.look(nowMs, end: end) }
     }
 }

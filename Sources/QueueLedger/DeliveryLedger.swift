@@ -35,6 +35,7 @@ public struct DeliveryLedger: Sendable {
     /// Messages in slots by state.
     var counts = StateCounts()
     var ended = 0
+    var meter = FlowMeter()
 
     /// Every message below was told to the ledger; exclusive.
     var end: Int64
@@ -86,6 +87,9 @@ public struct DeliveryLedger: Sendable {
         return counters
     }
 
+    /// What has come and gone of late; see `LedgerFlow`.
+    public func flow(nowMs: Int64) -> LedgerFlow { meter.flow(nowMs, end: end) }
+
     /// All messages below are ended; exclusive. Where a share group's start offset is.
     public var floor: Offset {
         var floor = end
@@ -129,7 +133,7 @@ public struct DeliveryLedger: Sendable {
     /// Bytes of memory that the ledger's tables take, with what they have in reserve.
     public var memoryBytes: Int {
         slots.memoryBytes + groups.memoryBytes + backlog.memoryBytes + held.memoryBytes + sent.memoryBytes
-            + attempts.memoryBytes
+            + attempts.memoryBytes + meter.memoryBytes
     }
 
     // MARK: Loading
@@ -165,6 +169,7 @@ public struct DeliveryLedger: Sendable {
         // Lists are in the order of the offsets from here on.
         for slot in slots.occupied.sorted(by: { slots.offsets[Int($0)] < slots.offsets[Int($1)] }) { enterList(slot) }
         passTime(nowMs)
+        meter.look(nowMs, end: end)
     }
 
     func requireActive() { precondition(phase == .active, "a ledger that is loading was asked") }

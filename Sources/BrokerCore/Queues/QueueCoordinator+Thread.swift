@@ -151,7 +151,7 @@ extension QueueCoordinator {
             guard shard.machine.phase == .active, let entry = shard.machine.entry(of: partition.id), entry.isServed
             else { return }
             guard var taken = shard.machine.take(partition.id) else { return }
-            taken.ledger.shrink()
+            taken.ledger.shrink(nowMs: nowMs())
             shard.machine.put(taken, partition.id)
             count(&shard)
         }

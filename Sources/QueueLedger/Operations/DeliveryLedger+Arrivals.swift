@@ -23,7 +23,10 @@ extension DeliveryLedger {
     public mutating func arrive(_ range: OffsetRange, visibleAtMs: Int64 = 0, nowMs: Int64) {
         precondition(range.last < OffsetRange.maxOffset, "a message at offset \(range.last.rawValue)")
         let (first, behind) = (range.first.rawValue, range.last.rawValue + 1)
-        if phase == .active { precondition(first >= end, "offset \(first) came after \(end - 1)") }
+        if phase == .active {
+            precondition(first >= end, "offset \(first) came after \(end - 1)")
+            meter.look(nowMs, end: end)
+        }
         let parts = fresh.map { $0.overlap(with: first..<behind) } ?? [max(first, start)..<max(behind, start)]
         for part in parts where !part.isEmpty { put(part, visibleAtMs, nowMs) }
         end = max(end, behind)
@@ -63,6 +66,7 @@ extension DeliveryLedger {
             return arrive(OffsetRange(message.offset), visibleAtMs: message.visibleAtMs, nowMs: nowMs)
         }
         precondition(phase == .loading || offset >= end, "offset \(offset) came after \(end - 1)")
+        if phase == .active { meter.look(nowMs, end: end) }
         end = max(end, offset + 1)
         index(message, nowMs: nowMs)
     }

@@ -32,6 +32,11 @@ extension DeliveryLedger {
             if outcome == .done { done.append(receipt.offset.rawValue) }
             return outcome
         }
+        // Where the log refuses them, they are worked on longer: that the shorter time counts as well harms nobody.
+        for offset in done {
+            guard let slot = slots.slot(of: offset), slots.states[Int(slot)] == .inFlight else { continue }
+            meter.worked(nowMs - slots.leaseStart(of: slot), nowMs)
+        }
         return LedgerStep(records: Self.ended(done, .acknowledged), reply: outcomes)
     }
 
