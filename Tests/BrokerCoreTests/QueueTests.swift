@@ -29,6 +29,31 @@ import Testing
         #expect(again.map(\.text) == ["c"] && again[0].receiveCount == 2)
     }
 
+    @Test func howMessagesComeAndGoIsTold() throws {
+        let node = try QueueNode()
+        try node.create("orders", partitions: 2)
+        func flow() throws -> QueueFlow { try node.queues.flow(of: "orders").answer.get() }
+        #expect(try flow() == QueueFlow())
+        for _ in 0..<20 {
+            try node.send(["a", "b", "c", "d"], to: "orders")
+            let received = try node.receive("orders", 2)
+            node.pass(250)
+            try node.acknowledge(received, "orders")
+            node.commit()
+            node.pass(750)
+        }
+        let found = try flow()
+        #expect(found.arrivedPerSecond.map { abs($0 - 4) < 0.5 } == true, "\(found)")
+        #expect(found.acknowledgedPerSecond.map { abs($0 - 2) < 0.3 } == true, "\(found)")
+        #expect(found.work.count == 40 && found.work.meanMs == 250 && found.counts.visible == 40)
+        #expect(throws: QueueRefusal.self) { try node.queues.flow(of: "nobody").answer.get() }
+        // A restart begins anew.
+        try node.node.restart()
+        node.turn()
+        #expect(try flow().arrivedPerSecond == nil)
+        #expect(try flow().work.count == 0 && flow().counts.visible == 40)
+    }
+
     @Test func whatIsNotCommittedIsNotReceived() throws {
         let node = try QueueNode()
         try node.create("orders")

@@ -39,11 +39,15 @@ final class MemoryQueues: QueueService {
         var moves: [QueueMove] = []
         var nowMs: Int64 = 1_700_000_000_000
         var refusal: QueueRefusal?
+        var flow = QueueFlow()
     }
 
     private let state = Lock(State())
 
     // MARK: What tests do
+
+    /// What is told of how messages come and go.
+    func observe(_ flow: QueueFlow) { state.withLock { $0.flow = flow } }
 
     /// All calls of messages are refused so; nil: they are served.
     func refuse(_ refusal: QueueRefusal?) { state.withLock { $0.refusal = refusal } }
@@ -291,6 +295,16 @@ final class MemoryQueues: QueueService {
                     }
                 }
                 return .success(counts)
+            })
+    }
+
+    func flow(of name: String) -> QueueOutcome<Result<QueueFlow, QueueRefusal>> {
+        let counts = counts(of: name, withOldest: false)
+        return QueueOutcome(
+            counts.answer.map { counts in
+                var flow = state.withLock { $0.flow }
+                flow.counts = counts
+                return flow
             })
     }
 

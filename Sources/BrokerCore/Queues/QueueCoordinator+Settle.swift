@@ -110,30 +110,54 @@ extension QueueCoordinator {
         of name: String, withOldest: Bool
     ) -> QueueOutcome<Result<QueueCounts, QueueRefusal>> {
         do throws(QueueRefusal) {
-            let (queue, topic) = try find(name)
             var counts = QueueCounts()
-            var commits = CommitSpan()
-            for log in topic.partitions {
-                let partition = QueuePartition(queue: queue, log: log)
-                var isBehind = true
-                while isBehind {
-                    let (found, ticket) = try withLedger(of: partition) { entry, shard, nowMs throws(QueueRefusal) in
-                        isBehind = try catchUp(&entry, &shard, partition, nowMs)
-                        try shard.take(entry.ledger.advance(nowMs: nowMs), &entry, nowMs)
-                        return (entry.ledger.counters, entry.ledger.floor)
-                    }
-                    if isBehind { continue }
-                    commits.add(ticket)
-                    counts.add(found.0)
-                    if withOldest, found.0.live > 0, let sentMs = try sentMs(of: found.1, log) {
-                        counts.oldestSentMs = min(counts.oldestSentMs ?? .max, sentMs)
-                    }
+            let commits = try look(at: name) { found, log throws(QueueRefusal) in
+                counts.add(found.counters)
+                if withOldest, found.counters.live > 0, let sentMs = try sentMs(of: found.floor, log) {
+                    counts.oldestSentMs = min(counts.oldestSentMs ?? .max, sentMs)
                 }
             }
             return QueueOutcome(.success(counts), commits)
         } catch {
             return QueueOutcome(.failure(error))
         }
+    }
+
+    public func flow(of name: String) -> QueueOutcome<Result<QueueFlow, QueueRefusal>> {
+        do throws(QueueRefusal) {
+            var flow = QueueFlow()
+            let commits = try look(at: name) { found, _ in
+                flow.counts.add(found.counters)
+                flow.add(found.flow)
+            }
+            return QueueOutcome(.success(flow), commits)
+        } catch {
+            return QueueOutcome(.failure(error))
+        }
+    }
+
+    /// Looks at each ledger of a queue when it knows of all that was committed; gives what that rests on.
+    private func look(
+        at name: String,
+        _ body: ((counters: LedgerCounters, floor: Offset, flow: LedgerFlow), PartitionLog) throws(QueueRefusal) -> Void
+    ) throws(QueueRefusal) -> CommitSpan {
+        let (queue, topic) = try find(name)
+        var commits = CommitSpan()
+        for log in topic.partitions {
+            let partition = QueuePartition(queue: queue, log: log)
+            var isBehind = true
+            while isBehind {
+                let (found, ticket) = try withLedger(of: partition) { entry, shard, nowMs throws(QueueRefusal) in
+                    isBehind = try catchUp(&entry, &shard, partition, nowMs)
+                    try shard.take(entry.ledger.advance(nowMs: nowMs), &entry, nowMs)
+                    return (entry.ledger.counters, entry.ledger.floor, entry.ledger.flow(nowMs: nowMs))
+                }
+                if isBehind { continue }
+                commits.add(ticket)
+                try body(found, log)
+            }
+        }
+        return commits
     }
 
     /// The time of the first message from `offset` on.
@@ -157,5 +181,15 @@ extension QueueCounts {
         inFlight += counters.inFlight
         delayed += counters.delayed
         ending += counters.ending
+    }
+}
+
+extension QueueFlow {
+    fileprivate mutating func add(_ flow: LedgerFlow) {
+        work.add(flow.work)
+        guard flow.spanMs > 0 else { return }
+        let seconds = Double(flow.spanMs) / 1000
+        arrivedPerSecond = (arrivedPerSecond ?? 0) + Double(flow.arrived) / seconds
+        acknowledgedPerSecond = (acknowledgedPerSecond ?? 0) + Double(flow.acknowledged) / seconds
     }
 }

@@ -129,3 +129,15 @@ public struct QueueCounts: Equatable, Sendable {
 
     public init() {}
 }
+
+/// How messages come to a queue and go of late, over all its partitions, with those that are there now.
+public struct QueueFlow: Equatable, Sendable {
+    public var counts = QueueCounts()
+    /// Messages a second that came, and that were acknowledged, of the last minute; nil: not observed for long enough.
+    public var arrivedPerSecond: Double?
+    public var acknowledgedPerSecond: Double?
+    /// From a receive to the acknowledgement, of the last one to two minutes.
+    public var work = WorkTimes()
+
+    public init() {}
+}

@@ -96,6 +96,9 @@ public protocol QueueService: AnyObject, Sendable {
     func purge(_ name: String) -> QueueOutcome<QueueRefusal?>
     /// Exact at the moment of the call. `oldestSentMs` is looked for in the log only when it is asked for.
     func counts(of name: String, withOldest: Bool) -> QueueOutcome<Result<QueueCounts, QueueRefusal>>
+    /// How messages come and go, without the oldest one's time. From the moment at which a ledger is loaded; a queue that nobody asks
+    /// something of is not observed, and tells of the time since somebody did.
+    func flow(of name: String) -> QueueOutcome<Result<QueueFlow, QueueRefusal>>
 
     // MARK: Moves of dead letters
 
