@@ -338,7 +338,7 @@ enum QueueText {
         out.text("}")
     }
 
-    private static func write(_ counts: QueueCounts, _ out: inout ByteWriter) {
+    static func write(_ counts: QueueCounts, _ out: inout ByteWriter) {
         out.text("{\"visible\":")
         out.decimal(counts.visible)
         out.member("in_flight")

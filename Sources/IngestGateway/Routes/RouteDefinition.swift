@@ -113,6 +113,7 @@ struct RouteDefinition {
             queue("redrive", "/messages:redrive", .post, QueueRedriveEndpoint.self),
             queue("moves", "/moves", .get, QueueMovesEndpoint.self),
             queue("cancel-move", "/moves:cancel", .post, QueueMoveCancelEndpoint.self),
+            queue("capacity", "/capacity", .get, QueueCapacityEndpoint.self),
             queue("queue", "", RouteMethods(.get, .head, .put, .delete), QueueEndpoint.self),
         ]
     }
