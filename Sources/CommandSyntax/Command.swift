@@ -16,7 +16,8 @@ public struct Command: Sendable {
         case logDump, logVerify, logRepair
         case benchProduce, benchConsume, benchIngest
         case trace
-        case queueCreate, queueList, queueDescribe, queueSend, queueReceive, queuePurge, queueRedrive, queueDelete
+        case queueCreate, queueList, queueDescribe, queueCapacity, queueSend, queueReceive, queuePurge, queueRedrive
+        case queueDelete
         case completion, version
     }
 

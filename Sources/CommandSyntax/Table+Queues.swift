@@ -21,6 +21,17 @@ extension CommandTable {
                 "describe", "Show a queue's settings, and its messages by state", action: .queueDescribe,
                 operands: [Operand("QUEUE")], options: [CommonOptions.json] + QueueOptions.gateway),
             Command(
+                "capacity", "Tell how messages come and go, and how many receivers that needs", action: .queueCapacity,
+                operands: [Operand("QUEUE")],
+                options: [
+                    QueueOptions.workers, QueueOptions.serviceTime, QueueOptions.arrivals, QueueOptions.backlog,
+                    CommonOptions.json,
+                ] + QueueOptions.gateway,
+                discussion: [
+                    "What was observed in the last minute, or, where an option says otherwise, what would be. A queue is observed when "
+                        + "somebody asks something of it: the first look after a rest may know nothing."
+                ]),
+            Command(
                 "send", "Send messages", action: .queueSend,
                 operands: [Operand("QUEUE"), Operand("MESSAGE", .oneOrMore)],
                 options: [
@@ -66,6 +77,15 @@ public enum QueueOptions {
         "dead-letters", nil, "QUEUE", .text, "The queue that gets messages which fail too often")
     public static let maxReceives = Option(
         "max-receives", nil, "N", .integer(1...1000), "Deliveries of a message at most")
+    public static let workers = Option(
+        "workers", "w", "N", .integer(1...1_000_000), "Receivers, of one message at a time each")
+    public static let serviceTime = Option(
+        "service-time", nil, "TIME", .time(1...43_200_000, bare: .seconds),
+        "How long a receiver works on a message (default: as observed)")
+    public static let arrivals = Option(
+        "rate", nil, "N", .integer(0...1_000_000_000), "Messages that come a second (default: as observed)")
+    public static let backlog = Option(
+        "backlog", nil, "N", .integer(0...1_000_000_000_000), "Messages that wait (default: those that do)")
     public static let prefix = Option("prefix", nil, "TEXT", .text, "Only queues whose names begin so")
     public static let group = Option("group", "g", "GROUP", .text, "The message group, which a FIFO queue asks for")
     public static let deduplicationID = Option(

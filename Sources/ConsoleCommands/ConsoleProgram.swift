@@ -47,10 +47,7 @@ public enum ConsoleProgram {
         _ invocation: Invocation, _ console: Console, _ check: (Configuration) throws -> Void,
         _ serve: (Invocation) throws -> Void
     ) throws {
-        guard let action = invocation.command.action else {
-            preconditionFailure("\(invocation.name) was parsed as a command with an action")
-        }
-        switch action {
+        switch invocation.action {
         case .serve: try serve(invocation)
         case .configKeys: try ConfigCommands.keys(invocation, console)
         case .configCheck: try ConfigCommands.check(invocation, console, check)
@@ -69,6 +66,7 @@ public enum ConsoleProgram {
         case .queueCreate: try QueueCommands.create(invocation, console)
         case .queueList: try QueueCommands.list(invocation, console)
         case .queueDescribe: try QueueCommands.describe(invocation, console)
+        case .queueCapacity: try QueueCommands.capacity(invocation, console)
         case .queueSend: try QueueCommands.send(invocation, console)
         case .queueReceive: try QueueCommands.receive(invocation, console)
         case .queuePurge: try QueueCommands.purge(invocation, console)
@@ -112,5 +110,14 @@ public enum ConsoleProgram {
                 json.member("version", Version.current)
             }
         }
+    }
+}
+
+extension Invocation {
+    fileprivate var action: Command.Action {
+        guard let action = command.action else {
+            preconditionFailure("\(name) was parsed as a command with an action")
+        }
+        return action
     }
 }

@@ -64,6 +64,36 @@ enum QueueCommands {
         console.output.write(table.text)
     }
 
+    static func capacity(_ invocation: Invocation, _ console: Console) throws {
+        var query: [String] = []
+        if let workers = invocation[QueueOptions.workers] { query.append("workers=\(workers)") }
+        if let time = invocation[QueueOptions.serviceTime] { query.append("service_ms=\(time)") }
+        if let rate = invocation[QueueOptions.arrivals] { query.append("rate=\(rate)") }
+        if let backlog = invocation[QueueOptions.backlog] { query.append("backlog=\(backlog)") }
+        let path = "/capacity" + (query.isEmpty ? "" : "?" + query.joined(separator: "&"))
+        let answer = try QueueGateway(invocation, console).ask("GET", invocation.operands[0], path)
+        if writesJSON(answer, invocation, console) { return }
+        let (found, observed) = (answer.fields, answer.fields.object("observed"))
+        let work = observed?.object("service_ms")
+        func text(_ fields: JSONFields?, _ name: String) -> String {
+            let raw = String(decoding: fields?.raw(name) ?? [], as: UTF8.self)
+            return raw.isEmpty || raw == "null" ? "-" : raw
+        }
+        var table = TextTable([("WHAT", .left), ("VALUE", .right)])
+        for (words, fields, name) in [
+            ("messages that come a second", observed, "arrivals_per_second"),
+            ("messages acknowledged a second", observed, "acknowledged_per_second"),
+            ("work on a message, ms", work, "mean"), ("work on 99 of 100 is within, ms", work, "p99"),
+            ("messages a second of one receiver", found, "worker_per_second"),
+            ("messages a second of all receivers", found, "workers_per_second"),
+            ("receivers that are needed", found, "required_workers"),
+            ("share of their time that they work", found, "utilization"),
+            ("growth of the backlog a second", found, "growth_per_second"),
+            ("backlog in an hour", found, "backlog_in_1h"), ("seconds until it is gone", found, "drain_seconds"),
+        ] { table.append([words, text(fields, name)]) }
+        console.output.write(table.text)
+    }
+
     static func send(_ invocation: Invocation, _ console: Console) throws {
         var body: [UInt8] = [UInt8(ascii: "[")]
         for (index, text) in invocation.operands.dropFirst().enumerated() {

@@ -27,6 +27,14 @@ import Testing
         _ = try queue("purge", "orders")
         #expect(try JSON(queue("describe", "orders", "--json").output)["messages"]["in_flight"].integer == 0)
         #expect(try queue("redrive", "dead").lines.first?.hasPrefix("move ") == true)
+        let capacity = try queue(
+            "capacity", "orders", "--workers", "100", "--service-time", "300ms", "--rate", "233", "--backlog", "601200"
+        ).lines
+        #expect(capacity.contains { $0.hasPrefix("receivers that are needed ") && $0.hasSuffix(" 70") }, "\(capacity)")
+        #expect(capacity.contains { $0.hasPrefix("seconds until it is gone ") && $0.hasSuffix(" 6012") }, "\(capacity)")
+        #expect(capacity.contains { $0.hasPrefix("messages that come a second ") && $0.hasSuffix(" -") }, "\(capacity)")
+        #expect(try JSON(queue("capacity", "orders", "--json").output)["queue"].text == "orders")
+        #expect(try queue("capacity", "none", status: 1).errors.contains("no such queue"))
         #expect(try queue("describe", "none", status: 1).errors.contains("no such queue"))
         #expect(try queue("send", "none", "1", status: 1).errors.contains("no queue"))
         _ = try queue("delete", "orders")
