@@ -19,6 +19,7 @@ public final class Broker: Sendable {
     public let groups: GroupCoordinator
     public let transactions: TransactionCoordinator
     public let queues: QueueCoordinator
+    public let readers = ReaderCalls()
     public let producerIDs: ProducerIDs
     public let quotas: QuotaKeeper
     public let clusterID: String

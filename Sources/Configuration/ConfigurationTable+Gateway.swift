@@ -60,6 +60,12 @@ extension ConfigurationTable {
             "http.max.connections.per.ip", .integer(1...1_000_000), default: "256",
             "HTTP connections at a time from one address"),
         ConfigurationKey(
+            "http.max.streams", .integer(0...1_000_000), default: "4000",
+            "Streams of records at a time; more are answered 503"),
+        ConfigurationKey(
+            "http.max.streams.per.ip", .integer(0...1_000_000), default: "1000",
+            "Streams of records at a time of one address; more are answered 429"),
+        ConfigurationKey(
             "http.max.request.bytes", .bytes(1024...Int64(Int32.max), width: .int), default: "16777216",
             "Longest request body that is handled in one piece; a longer one of lines or CSV is taken in windows unless it has a key, is atomic or signed; all others are answered 413"
         ),

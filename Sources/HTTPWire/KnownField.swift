@@ -8,6 +8,8 @@ public enum KnownField: UInt8, CaseIterable, Sendable {
     case cloudEventsVersion, correlationID, requestID, flowID, traceParent
     /// Which operation of a service of AWS is asked for.
     case amzTarget
+    /// Where a stream of events is to go on.
+    case lastEventID
 
     /// In lower case.
     public var name: StaticString {
@@ -35,6 +37,7 @@ public enum KnownField: UInt8, CaseIterable, Sendable {
         case .flowID: "x-flow-id"
         case .traceParent: "traceparent"
         case .amzTarget: "x-amz-target"
+        case .lastEventID: "last-event-id"
         }
     }
 

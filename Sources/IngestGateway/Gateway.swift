@@ -47,6 +47,7 @@ public final class Gateway: Sendable {
     /// Of all listeners.
     private let connections = ConnectionCount()
     let inflight: InflightBudget
+    let seats: StreamSeats
     let idempotency: IdempotencyKeeper
     let workerRegisters: WorkerRegisters
 
@@ -71,6 +72,8 @@ public final class Gateway: Sendable {
             rate: options.callerRate, burst: options.callerBurst, maxOpen: options.maxOpenRequestsPerCaller)
         metrics = GatewayMetrics(registry: registry)
         inflight = InflightBudget(options, gauge: metrics.inflightBytes)
+        seats = StreamSeats(
+            most: options.maxStreams, perPeer: options.maxStreamsPerIP, gauge: metrics.reading.streams)
         let workers = broker.workers.threadCount
         idempotency = IdempotencyKeeper(broker, options, claimants: loopCount + workers, metrics: metrics)
         workerRegisters = WorkerRegisters(firstIndex: loopCount, most: workers)
@@ -92,10 +95,13 @@ public final class Gateway: Sendable {
     /// Sets a loop up; called on each loop's thread before it serves (`EventLoopGroup.Options.setUp`), after that of
     /// the Kafka edge when both share the loops: the work that commits belongs to whoever comes first.
     public func setUp(_ loop: EventLoop) {
-        loops.set(GatewayLoop(gateway: self, index: loop.index, pool: loop.pool), at: loop.index)
+        let state = GatewayLoop(gateway: self, index: loop.index, pool: loop.pool)
+        loops.set(state, at: loop.index)
+        state.waits.attach(to: loop, of: state)
         handles.withLock { $0.append(loop.handle) }
         // Its state holds the gateway, which holds the table; the workers' registers do so as well.
         loop.atEnd { [loops, workerRegisters, index = loop.index] in
+            loops.state(at: index)?.waits.detach()
             loops.letGo(index)
             workerRegisters.letGo()
         }
@@ -163,6 +169,9 @@ public final class Gateway: Sendable {
         }
     }
 
+    /// The waits of a loop; nil: it has ended.
+    func waits(of loop: EventLoop) -> ReplyWaits? { loops.state(at: loop.index)?.waits }
+
     // MARK: Routes
 
     /// Puts other routes in the place of those that there are: all of them, or, when one is wrong, none. Requests that have
@@ -209,7 +218,8 @@ public final class Gateway: Sendable {
     public func drain() {
         draining.store(true, ordering: .sequentiallyConsistent)
         for handle in handles.withLock({ $0 }) {
-            handle.submit { loop in
+            handle.submit { [loops] loop in
+                loops.state(at: loop.index)?.waits.endAll(.stopping)
                 loop.forEachConnection { ($0.handler as? HTTP2Connection)?.beginEndingIfDue() }
             }
         }

@@ -28,6 +28,7 @@ extension GatewayLoop {
         if let codings = reply.acceptEncoding { ResponseHead.field(&out, "Accept-Encoding", codings) }
         if let challenge = reply.challenge { write(challenge, into: &out) }
         if let seconds = reply.retryAfter { ResponseHead.field(&out, "Retry-After", seconds) }
+        if reply.isStream { out.text("Cache-Control: no-store\r\nX-Accel-Buffering: no\r\n") }
         if reply.isReplay { out.text("Idempotent-Replayed: true\r\n") }
         if reply.rateLimit != nil || reply.callerRate != nil { writeRateLimits(of: reply, into: &out) }
         if routeRow.pointee.dialect == .sqs { ResponseHead.field(&out, "x-amzn-RequestId", requestID) }

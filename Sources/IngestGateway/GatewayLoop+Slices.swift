@@ -7,7 +7,8 @@ extension GatewayLoop {
     /// What came of one slice, which stands in `out`.
     enum ReplySlice {
         case pause
-        case leave(RecordsReply.Elsewhere)
+        case leave
+        case wait
         case done
         case failed(Problem)
     }
@@ -16,12 +17,26 @@ extension GatewayLoop {
     func makeSlice(of reply: RecordsReply, by peer: PeerKey, _ exchange: () -> Exchange) -> ReplySlice {
         let began = MonotonicClock.nanoseconds
         defer { slicing.charge(MonotonicClock.nanoseconds - began) }
+        if let part = waits.part(for: reply) {
+            reply.jump(to: part.marks)
+            sharedPart = part.text
+            return .wait
+        }
+        let place = reply.place
         switch reply.advance(&out) {
         case .done: return .done
         case .failed(let problem): return .failed(problem)
-        case .leave(let what):
-            if let problem = account(for: reply, adding: what.price, by: peer, exchange()) { return .failed(problem) }
-            return reply.isEnding ? .pause : .leave(what)
+        case .leave(let price):
+            if let problem = account(for: reply, adding: price, by: peer, exchange()) { return .failed(problem) }
+            return reply.hasErrands ? .leave : .pause
+        case .wait:
+            if let place, out.count > 0 {
+                let text = pool.slice(copying: out.bytes)
+                waits.keep(SharedParts.Part(from: place, text: text, marks: reply.marks))
+                sharedPart = text
+            }
+            // It keeps nothing.
+            return account(for: reply, by: peer, exchange()).map { .failed($0) } ?? .wait
         case .pause:
             gateway.metrics.slices.add()
             if let problem = account(for: reply, by: peer, exchange()) { return .failed(problem) }
@@ -31,14 +46,22 @@ extension GatewayLoop {
 
     /// Sends what `out` holds of a reply, behind its head when that is not sent yet.
     func writeSlice(of streamed: StreamedReply) {
-        let bytes = out.bytes
-        if bytes.count == 0 { return }
+        let part = sharedPart
+        sharedPart = nil
+        if part == nil, out.count == 0 { return }
         defer { trim() }
         if !streamed.writer.hasBegun {
+            if streamed.reply.isStream {
+                reply.contentType =
+                    streamed.reply.question.form == .lines ? "application/x-ndjson" : "text/event-stream"
+                reply.isStream = true
+            }
             streamed.writer.begin()
             count(started: now, ended: now)
         }
-        streamed.writer.write(bytes)
+        let text = part ?? pool.slice(copying: out.bytes)
+        if streamed.reply.isStream { metrics.reading.streamedBytes.add(text.count) }
+        streamed.writer.write(text)
     }
 
     /// Counts what a reply holds until its next turn as its peer's. One that holds more than a peer may have takes all
@@ -75,4 +98,6 @@ extension Problem {
     static var tooManyBodies: Problem {
         Problem(.overloaded, "Too many bodies are being received at the moment.", retryAfter: 1)
     }
+
+    static var noWorker: Problem { Problem(.overloaded, "Too many requests wait for a worker.", retryAfter: 1) }
 }

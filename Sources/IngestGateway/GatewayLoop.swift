@@ -100,6 +100,10 @@ final class GatewayLoop {
     let ingestTypes: [[UInt8]]
     let compression = CompressionContext()
     var slicing = SliceQueue()
+    /// Replies that wait for records, and streams of them.
+    let waits: ReplyWaits
+    /// The slice of a stream at hand, where others have the same; nil: it stands in `out`.
+    var sharedPart: ByteSlice?
     var exchanges = ExchangePool()
     private var nextPartition: Int
     /// The table for requests that begin, and its version.
@@ -124,6 +128,7 @@ final class GatewayLoop {
         replyPacker = SlicePacker(pool: pool)
         options = gateway.options
         broker = gateway.broker
+        waits = ReplyWaits(broker: gateway.broker, loop: index, metrics: gateway.metrics)
         decisions = gateway.authentication == nil ? nil : CallerDecisions()
         metrics = gateway.metrics
         // Before the table, so that one that comes in between is seen.

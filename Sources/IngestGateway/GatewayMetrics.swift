@@ -8,6 +8,7 @@ final class GatewayMetrics: Sendable {
     let receivedBytes: Counter
     let connections: Gauge
     let inflightBytes: Gauge
+    let reading: ReadingMetrics
     let refusedInput: Counter
     let refusedConnections: Counter
     let overdueCommits: Counter
@@ -92,6 +93,7 @@ final class GatewayMetrics: Sendable {
         connections = registry.gauge("millrace_http_connections", help: "Open HTTP connections.")
         inflightBytes = registry.gauge(
             "millrace_http_inflight_bytes", help: "Bytes reserved for bodies that are being received.")
+        reading = ReadingMetrics(registry: registry)
         // Their labels are known when there is something to count.
         registry.announceCounter(Self.requestsName, help: "Requests by route, status and problem code.")
         registry.announceCounter(Self.rejectedName, help: "Events that were not appended, by reason.")

@@ -9,6 +9,8 @@ extension GatewayOptions {
         maxEventBytes = configuration.maxHTTPEventBytes
         maxInflightBytes = configuration.maxHTTPInflightBytes
         maxInflightBytesPerPeer = configuration.maxHTTPInflightBytesPerIP
+        maxStreams = Int(configuration.integer("http.max.streams"))
+        maxStreamsPerIP = Int(configuration.integer("http.max.streams.per.ip"))
         servesHTTP2 = configuration.servesHTTP2
         requestTimeout = .milliseconds(configuration.httpRequestTimeoutMs)
         keepAlive = .milliseconds(configuration.httpKeepAliveMs)

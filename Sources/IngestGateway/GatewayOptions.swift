@@ -13,6 +13,9 @@ public struct GatewayOptions: Sendable {
     public var maxInflightBytes = 64 << 20
     /// `http.max.inflight.bytes.per.ip`: the share of it that one peer (an IPv4 address, an IPv6 /64) may have.
     public var maxInflightBytesPerPeer = 32 << 20
+    /// `http.max.streams` and `http.max.streams.per.ip`: streams of records at a time; above them 503 and 429.
+    public var maxStreams = 4_000
+    public var maxStreamsPerIP = 1_000
     /// `http2.enable`: connections that begin with its preface speak HTTP/2.
     public var servesHTTP2 = true
     /// `http.request.timeout.ms`: from a request's first byte to its last; then 408. And from then on for its topic to be

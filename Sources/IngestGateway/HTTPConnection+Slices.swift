@@ -12,17 +12,19 @@ import Transport
 ///               ▼                                                            │
 ///  stream ─► queued ─► turn: a slice ─► queued … ─► done ─► head (or closing)
 ///              ▲               ├────────────────────────────────────────────┘
-///              │               └─ the peer does not read ─► outputDrained ─┐
+///              │               ├─ the peer does not read ─► outputDrained ─┐
+///              │               └─ no records ─► waiting ─► a partition grows ┤
 ///              └──────────────────────────────────────────────────────────┘
 /// ```
 extension HTTPConnection {
     /// Makes the reply at once if it is short, the turn has time for it, and all of it is at hand. Otherwise it is to be made
     /// in slices, the first of which may stand in `loop.out`.
     func begin(_ reply: RecordsReply, _ connection: Connection) -> Rest? {
-        guard loop.slicing.mayBegin(in: connection.loop.now) else { return .records(reply, nil) }
+        guard loop.slicing.mayBegin(in: connection.loop.now), !reply.isStream else { return .records(reply, .turn) }
         switch loop.makeSlice(of: reply, by: peerKey(connection), { beginExchange(connection) }) {
-        case .pause: return .records(reply, nil)
-        case .leave(let what): return .records(reply, what)
+        case .pause: return .records(reply, .turn)
+        case .leave: return .records(reply, .worker)
+        case .wait: return .records(reply, .growth)
         case .done: writeReply(on: connection)
         case .failed(let problem):
             loop.answer(problem, instance: loop.head.path)
@@ -34,13 +36,17 @@ extension HTTPConnection {
     }
 
     /// Goes on with a reply in later turns, or on a worker.
-    func stream(_ reply: RecordsReply, leavingFor what: RecordsReply.Elsewhere?, _ connection: Connection) {
+    func stream(_ reply: RecordsReply, _ pause: ReplyPause, _ connection: Connection) {
         let stream = StreamedReply(reply, to: ChunkedResponse(self, connection))
         state = .streaming(stream)
         stream.writer.pauseBody()
-        connection.setTimer(Self.requestTimer, after: gateway.options.requestTimeout)
+        if reply.isStream {
+            loop.waits.begin(stream, asker: exchange?.asker, endsAt: endsAt)
+        } else {
+            connection.setTimer(Self.requestTimer, after: gateway.options.requestTimeout)
+        }
         loop.writeSlice(of: stream)
-        goOn(stream, leavingFor: what, connection)
+        goOn(stream, pause, connection)
     }
 
     /// Makes the next part of the reply; called when the connection's turn in the loop's queue has come.
@@ -55,10 +61,13 @@ extension HTTPConnection {
         switch loop.makeSlice(of: stream.reply, by: peerKey(connection), { beginExchange(connection) }) {
         case .pause:
             loop.writeSlice(of: stream)
-            return goOn(stream, connection)
-        case .leave(let what):
+            return goOn(stream, .turn, connection)
+        case .leave:
             loop.writeSlice(of: stream)
-            return goOn(stream, leavingFor: what, connection)
+            return goOn(stream, .worker, connection)
+        case .wait:
+            loop.writeSlice(of: stream)
+            return goOn(stream, .growth, connection)
         case .failed(let problem):
             precondition(!stream.writer.hasBegun, "a reply failed after it had begun")
             loop.answer(problem, instance: loop.head.path)
@@ -71,18 +80,43 @@ extension HTTPConnection {
     }
 
     func outputDrained(on connection: Connection) {
-        if case .streaming(let stream) = state, !stream.isQueued, !stream.isAway { goOn(stream, connection) }
+        if case .streaming(let stream) = state, !stream.isQueued, !stream.isAway, !stream.isWaiting {
+            goOn(stream, .turn, connection)
+        }
     }
 
     /// Waits for the next turn, for a worker, or for the peer to read what it has got.
-    private func goOn(
-        _ stream: StreamedReply, leavingFor what: RecordsReply.Elsewhere? = nil, _ connection: Connection
-    ) {
+    private func goOn(_ stream: StreamedReply, _ pause: ReplyPause, _ connection: Connection) {
         if stream.writer.isHeadOnly { return endStream(stream, connection) }
-        // Once it has read, the next turn leaves for the same reason.
+        // Once it has read, the next turn pauses for the same reason.
         guard stream.writer.isReady else { return }
-        if let what { return leave(for: what, stream, connection) }
-        queue(stream, connection)
+        switch pause {
+        case .turn: queue(stream, connection)
+        case .worker: leave(stream, connection)
+        case .growth: wait(stream, connection)
+        }
+    }
+
+    // MARK: Waiting for growth
+
+    private func wait(_ stream: StreamedReply, _ connection: Connection) {
+        guard loop.waits.wait(stream) else { return queue(stream, connection) }
+        (stream.isWaiting, stream.wasAway) = (true, true)
+        connection.beginWork()
+    }
+
+    /// Goes on with a reply that has waited.
+    func wake(_ stream: StreamedReply, _ connection: Connection) {
+        guard stream.isWaiting else { return }
+        stream.isWaiting = false
+        goOn(stream, .turn, connection)
+        connection.endWork()
+    }
+
+    /// Who has gone waits no longer: it is answered with what there is, and a stream ends.
+    func peerFinished(on connection: Connection) {
+        guard case .streaming(let stream) = state else { return }
+        loop.waits.end(stream, .stopping)
     }
 
     private func queue(_ stream: StreamedReply, _ connection: Connection) {
@@ -93,11 +127,11 @@ extension HTTPConnection {
     // MARK: Away
 
     /// Hands the reply to a worker, and goes on when it comes back.
-    private func leave(for what: RecordsReply.Elsewhere, _ stream: StreamedReply, _ connection: Connection) {
+    private func leave(_ stream: StreamedReply, _ connection: Connection) {
         let (id, name, handle) = (connection.id, beginExchange(connection).id, connection.loop.handle)
-        let carried = CarriedReply(reply: stream.reply, what: what)
+        let carried = CarriedReply(reply: stream.reply)
         let taken = gateway.broker.workers.submit {
-            carried.reply.perform(carried.what)
+            carried.reply.perform()
             handle.submit { eventLoop in
                 guard let connection = eventLoop.connection(id) else { return }
                 (connection.handler as? HTTPConnection)?.cameBack(name, connection)
@@ -108,7 +142,7 @@ extension HTTPConnection {
             (stream.isAway, stream.wasAway, stream.leftAt) = (true, true, connection.loop.now)
             connection.beginWork()
         } else {
-            stream.reply.refuse(Problem(.overloaded, "Too many requests wait for a worker.", retryAfter: 1))
+            stream.reply.stop(.overloaded(.noWorker))
             queue(stream, connection)
         }
     }
@@ -119,7 +153,7 @@ extension HTTPConnection {
             stream.isAway
         else { return }
         if let problem = loop.account(for: stream.reply, by: peerKey(connection), beginExchange(connection)) {
-            stream.reply.refuse(problem)
+            stream.reply.stop(.overloaded(problem))
         }
         stream.isAway = false
         queue(stream, connection)
@@ -133,14 +167,16 @@ extension HTTPConnection {
             work.cancel()
             connection.endWork()
         case .windows: connection.endWork()
-        case .streaming(let stream) where stream.isAway:
+        case .streaming(let stream):
+            if stream.isAway || stream.isWaiting { connection.endWork() }
             stream.isAway = false
-            connection.endWork()
+            loop.waits.forget(stream)
         default: break
         }
     }
 
     private func endStream(_ stream: StreamedReply, _ connection: Connection) {
+        loop.waits.forget(stream)
         endExchange(connection)
         connection.cancelTimer(Self.requestTimer)
         guard case .streaming = state else { return }
@@ -159,9 +195,8 @@ extension HTTPConnection {
         }
         let sent = stream.writer.sentBytes
         let least = max(gateway.options.leastProgress(in: timeout), (exchange?.reserved ?? 0) / 10)
-        // While a worker had the reply, there was perhaps nothing to be read.
         guard stream.wasAway || sent - stream.sentAtLastLook >= least else { return stream.writer.reset() }
-        (stream.sentAtLastLook, stream.wasAway) = (sent, stream.isAway)
+        (stream.sentAtLastLook, stream.wasAway) = (sent, stream.isAway || stream.isWaiting)
         connection.setTimer(Self.requestTimer, after: timeout)
     }
 
@@ -183,5 +218,4 @@ struct CarriedReply: @unchecked Sendable {
     // SAFETY: the reply is with one thread at a time: the loop that hands it over touches it again when it has it back, and
     // drops it unlooked at when its connection has ended meanwhile.
     let reply: RecordsReply
-    let what: RecordsReply.Elsewhere
 }

@@ -65,7 +65,7 @@ final class HTTPConnection: ConnectionHandler {
     /// What a whole request waits for when it is not answered at once.
     enum Rest {
         case work(any ExchangeWork)
-        case records(RecordsReply, RecordsReply.Elsewhere?)
+        case records(RecordsReply, ReplyPause)
         case windows(WindowedBody)
     }
 
@@ -490,7 +490,7 @@ final class HTTPConnection: ConnectionHandler {
     func wait(for rest: Rest, _ connection: Connection) {
         switch rest {
         case .work(let work): wait(for: work, connection)
-        case .records(let reply, let what): stream(reply, leavingFor: what, connection)
+        case .records(let reply, let pause): stream(reply, pause, connection)
         case .windows(let body): handleWhole(body, connection)
         }
     }
@@ -621,7 +621,11 @@ final class HTTPConnection: ConnectionHandler {
 
     func closed(on connection: Connection, reason: CloseReason) {
         pending?.giveUp()
-        if case .waiting(let work) = state { work.cancel() }
+        switch state {
+        case .waiting(let work): work.cancel()
+        case .streaming(let stream): loop.waits.forget(stream)
+        default: break
+        }
         endExchange(connection)
         leaveSeat()
         gateway.metrics.connections.add(-1)

@@ -17,6 +17,8 @@ struct Reply {
     var acceptEncoding: StaticString?
     /// How to show who one is, for 401.
     var challenge: Challenge?
+    /// It has no end, and nobody is to keep it back.
+    var isStream = false
     /// Seconds.
     var retryAfter: Int?
     /// Of an error of SQS, what SDKs have known it by since before JSON.

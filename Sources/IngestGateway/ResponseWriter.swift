@@ -16,19 +16,30 @@ protocol ResponseWriter: AnyObject {
     var isHeadOnly: Bool { get }
     /// Whether the next part may be written; otherwise the peer has to read first, and `outputDrained` tells when it has.
     var isReady: Bool { get }
-    /// Bytes of the body that the peer's side has taken.
+    /// Bytes of the body that the peer's side has taken, and that wait for it.
     var sentBytes: Int { get }
+    var unsentBytes: Int { get }
 
     /// Sends the head that the loop's registers hold, of a body whose length is not known.
     func begin()
-    func write(_ part: UnsafeRawBufferPointer)
+    func write(_ part: ByteSlice)
     /// Ends the reply. False: nothing can follow it, and the connection is ending.
     func end() -> Bool
     func reset()
+    /// Sends what was written outside of a turn of its own.
+    func flush()
+    /// Has the next part of a reply made that has waited, when its turn comes and the peer has read enough.
+    func wake(_ streamed: StreamedReply)
 
     /// Stops the peer's sending, and lets it go on: of this request's body, and of what may stand behind it.
     func pauseBody()
     func resumeBody()
+}
+
+extension ResponseWriter {
+    func write(_ text: StaticString) {
+        text.withUTF8Buffer { write(ChunkPool.shared.slice(copying: UnsafeRawBufferPointer($0))) }
+    }
 }
 
 /// A reply in parts of HTTP/1.1: in chunks, or, to a peer that does not know them, up to the connection's end.
@@ -49,6 +60,7 @@ final class ChunkedResponse: ResponseWriter {
 
     var isReady: Bool { connection.pendingOutputBytes <= connection.limits.outputHighWater }
     var sentBytes: Int { written - connection.pendingOutputBytes }
+    var unsentBytes: Int { connection.pendingOutputBytes }
 
     func begin() {
         let loop = handler.loop
@@ -62,21 +74,26 @@ final class ChunkedResponse: ResponseWriter {
         }
     }
 
-    func write(_ part: UnsafeRawBufferPointer) {
+    func write(_ part: ByteSlice) {
         if isHeadOnly { return }
         if isChunked { connection.write { ResponseHead.beginChunk(&$0, count: part.count) } }
-        connection.write(handler.loop.pool.slice(copying: part))
+        connection.write(part)
         if isChunked { connection.write { $0.text("\r\n") } }
         written += part.count
     }
 
     func end() -> Bool {
         if isChunked, !isHeadOnly { connection.write { ResponseHead.endChunks(&$0) } }
+        // A drain that has begun meanwhile could not be told by the head.
+        closes = closes || handler.gateway.isDraining
         if closes { connection.closeAfterFlush() }
         return !closes
     }
 
     func reset() { connection.close() }
+    // The end of the loop's turn does.
+    func flush() {}
+    func wake(_ streamed: StreamedReply) { handler.wake(streamed, connection) }
 
     func pauseBody() { connection.pauseReading() }
 

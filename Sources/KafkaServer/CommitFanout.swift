@@ -4,20 +4,23 @@ import LogStorage
 import Transport
 
 /// Passes commits on: parked fetches to their loops' inboxes, then the ticket to the clock, which wakes the loops, and to the
-/// coordinator of transactions, which may wait for it, and queues that have waiting receives.
+/// coordinator of transactions, which may wait for it, queues that have waiting receives, and readers of other edges.
 final class CommitFanout: CommitObserver {
     private let clock: CommitClock
     private let loops: LoopTable
     private let transactions: TransactionCoordinator
     private let queues: QueueCoordinator
+    private let readers: ReaderCalls
 
     init(
-        clock: CommitClock, loops: LoopTable, transactions: TransactionCoordinator, queues: QueueCoordinator
+        clock: CommitClock, loops: LoopTable, transactions: TransactionCoordinator, queues: QueueCoordinator,
+        readers: ReaderCalls
     ) {
         self.clock = clock
         self.loops = loops
         self.transactions = transactions
         self.queues = queues
+        self.readers = readers
     }
 
     func committed(through ticket: UInt64, woken: [ReadWaiter]) {
@@ -42,14 +45,17 @@ final class CommitFanout: CommitObserver {
     }
 
     private func pass(_ woken: [ReadWaiter]) {
-        var hasQueues = false
+        var (hasQueues, hasReaders) = (false, false)
         for waiter in woken {
             if waiter.loop == QueueCoordinator.waiterLoop {
                 hasQueues = true
+            } else if ReaderCalls.has(waiter) {
+                hasReaders = true
             } else {
                 loops.shared(Int(waiter.loop)).inbox.withLock { $0.append(waiter) }
             }
         }
         if hasQueues { queues.committed(woken) }
+        if hasReaders { readers.committed(woken) }
     }
 }

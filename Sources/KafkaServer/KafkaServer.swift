@@ -54,7 +54,8 @@ public final class KafkaServer: Sendable {
         ownTable = Self.table(from: APIKey.firstOwn)
         broker.store.observe(
             CommitFanout(
-                clock: commitClock, loops: loops, transactions: broker.transactions, queues: broker.queues))
+                clock: commitClock, loops: loops, transactions: broker.transactions, queues: broker.queues,
+                readers: broker.readers))
         broker.groups.deliver(to: GroupReplies(loops: loops))
     }
 

@@ -71,6 +71,21 @@ import Transport
         "Authorization: Basic " + Base64.encode("\(user):\(password)".utf8)
     }
 
+    @Test func groupsAreReadByWhoMayReadThem() throws {
+        let harness = try harness()
+        permit(.read, "t", on: harness)
+        permit(.read, "mine", on: harness, resource: .group)
+        _ = try harness.broker.topicCreatingIfAllowed("t").get()
+        let field = key(on: harness).field
+        for path in ["/v1/topics/t/records?from=p0:0&group=", "/v1/topics/t/records?group="] {
+            #expect(try harness.call("GET", path + "mine", fields: [field]).status == 200)
+            #expect(try harness.call("GET", path + "theirs", fields: [field]).status == 403)
+        }
+        #expect(try harness.call("GET", "/v1/topics/t/stream?group=theirs", fields: [field]).status == 403)
+        let stream = try StreamReader(harness, "/v1/topics/t/stream?group=mine", fields: [field])
+        #expect(stream.head.status == 200)
+    }
+
     // MARK: Who
 
     @Test func whoShowsNothingIsAskedForACredential() throws {
@@ -337,7 +352,8 @@ import Transport
         let harness = try harness(tokens: desk, finishedTimeout: .milliseconds(20))
         for _ in 0..<3 {
             // Closed as soon as it is sent.
-            try harness.connect().send(HTTPClient.request("GET", "/stats", nil, fields: ["Authorization: Bearer never"]))
+            try harness.connect().send(
+                HTTPClient.request("GET", "/stats", nil, fields: ["Authorization: Bearer never"]))
         }
         #expect(eventually { desk.waiting.withLock { $0.count == 3 && $0.allSatisfy(\.isGivenUp) } })
         // Of one that stays it is not.

@@ -44,7 +44,8 @@ final class GatewayHarness: Sendable {
         access(&brokerOptions.access)
         let broker = try Broker(fileSystem: disk, folder: "/data", options: brokerOptions)
         let clock = CommitClock(published: broker.store.durableTicket)
-        broker.store.observe(CommitPublisher(clock: clock, queues: broker.queues, isSilent: holdsCommits))
+        broker.store.observe(
+            CommitPublisher(clock: clock, queues: broker.queues, readers: broker.readers, isSilent: holdsCommits))
         let gateway = try Gateway(
             broker: broker, options: options, configuration: configuration, loopCount: 1,
             authentication: authentication(broker), separatesOperators: separatesOperators, audit: audit,
@@ -165,17 +166,20 @@ extension GatewayConfiguration {
 private final class CommitPublisher: CommitObserver {
     private let clock: CommitClock
     private let queues: QueueCoordinator
+    private let readers: ReaderCalls
     private let isSilent: Bool
 
-    init(clock: CommitClock, queues: QueueCoordinator, isSilent: Bool) {
+    init(clock: CommitClock, queues: QueueCoordinator, readers: ReaderCalls, isSilent: Bool) {
         self.clock = clock
         self.queues = queues
+        self.readers = readers
         self.isSilent = isSilent
     }
 
     func committed(through ticket: UInt64, woken: [ReadWaiter]) {
         if !isSilent { clock.publish(ticket) }
         queues.committed(woken)
+        readers.committed(woken)
     }
 
     func commitFailed(from first: UInt64, through last: UInt64, woken: [ReadWaiter]) {
@@ -313,6 +317,20 @@ final class HTTPClient {
             }
             if size == 0 { return body }
         }
+    }
+
+    /// The next chunk of a reply without an end, whose head was read.
+    func receiveChunk() throws -> String {
+        var lineEnd: Int?
+        while lineEnd == nil {
+            lineEnd = buffered.firstIndex(of: 0x0a)
+            if lineEnd == nil { try more() }
+        }
+        let size = try #require(Int(String(decoding: buffered[..<(lineEnd! - 1)], as: UTF8.self), radix: 16))
+        let end = lineEnd! + 1 + size
+        while buffered.count < end + 2 { try more() }
+        defer { buffered.removeFirst(end + 2) }
+        return String(decoding: buffered[(lineEnd! + 1)..<end], as: UTF8.self)
     }
 
     /// Has its end be a reset, not an orderly one.

@@ -6,7 +6,7 @@ import Testing
 final class HTTP2Client {
     private let descriptor: Int32
     private let reader = HTTP2FrameReader()
-    private var replies: [UInt32: HTTPReply] = [:]
+    private(set) var replies: [UInt32: HTTPReply] = [:]
     private(set) var finished: [UInt32] = []
     private(set) var resets: [UInt32: UInt32] = [:]
     /// Last streams that GOAWAY frames have named, and their codes.

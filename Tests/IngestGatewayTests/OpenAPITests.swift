@@ -106,7 +106,8 @@ import Testing
 
     @Test func whatIsSaidOfRepliesIsWhatComes() throws {
         let node = try node()
-        for operation in try operations(node) where !operation.isOfQueues {
+        // A stream has no end; StreamTests reads some.
+        for operation in try operations(node) where !operation.isOfQueues && !operation.path.hasSuffix("/stream") {
             let hasBody = operation.method == "post" || operation.method == "put"
             let json = operation.bodies.first {
                 ["application/json", "application/vnd.kafka.json.v2+json"].contains($0)

@@ -60,7 +60,7 @@ import Testing
     @Test func parametersOfReadsAreRefusedTooAndThoseOfProbesAreNot() throws {
         let node = try GatewayHarness()
         #expect(try node.post("t", "1").status == 201)
-        for path in ["/v1/topics/t/records?group=a", "/v1/topics/t/partitions/0/records?partition=0"] {
+        for path in ["/v1/topics/t/records?filter=a", "/v1/topics/t/partitions/0/records?partition=0"] {
             #expect(try node.call("GET", path).string("code") == "unsupported_parameter")
         }
         let long = String(repeating: "\"", count: 500)

@@ -298,6 +298,21 @@ extension GatewayLoop {
         return topic.withUTF8 { allows(operation, .topic, UnsafeRawBufferPointer($0), asker) }
     }
 
+    /// Whether who has asked to read the topic may still do so; nil: nobody was asked who he is.
+    func mayRead(_ topic: Topic, _ asker: Asker?) -> Bool {
+        guard let asker else { return true }
+        return topic.nameBytes.withUnsafeBytes { allows(.read, .topic, $0, asker) }
+    }
+
+    /// Whether who asks may read and commit for a consumer group.
+    func mayRead(group: String) -> Bool {
+        guard let asker else { return true }
+        var name = group
+        let isAllowed = name.withUTF8 { allows(.read, .group, UnsafeRawBufferPointer($0), asker) }
+        if !isAllowed, gateway.audit != nil { audit(denied: .read, on: "group \(group)", to: asker) }
+        return isAllowed
+    }
+
     /// Whether who asks may make a topic of that name, where writing to it would.
     func mayCreate(_ topic: UnsafeRawBufferPointer) -> Bool {
         guard let asker else { return true }

@@ -75,7 +75,11 @@ extension HTTP2Connection {
 
     func append(_ part: UnsafeRawBufferPointer, to stream: HTTP2Stream) {
         if part.isEmpty { return }
-        stream.append(loop.replyPacker.slice(copying: part))
+        append(loop.replyPacker.slice(copying: part), to: stream)
+    }
+
+    func append(_ part: ByteSlice, to stream: HTTP2Stream) {
+        stream.append(part)
         heldBytes += part.count
         session.resumeBody(stream.id)
     }

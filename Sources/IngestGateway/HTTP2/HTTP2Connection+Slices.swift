@@ -11,12 +11,13 @@ extension HTTP2Connection {
     /// Makes the reply at once if it is short, the turn has time for it, and all of it is at hand.
     func begin(_ reply: RecordsReply, _ stream: HTTP2Stream) {
         beginExchange(stream)
-        guard loop.slicing.mayBegin(in: now), !isCongested else {
-            return self.stream(reply, stream, leavingFor: nil)
+        guard loop.slicing.mayBegin(in: now), !isCongested, !reply.isStream else {
+            return self.stream(reply, stream, .turn)
         }
         switch loop.makeSlice(of: reply, by: stream.peer, { beginExchange(stream) }) {
-        case .pause: return self.stream(reply, stream, leavingFor: nil)
-        case .leave(let what): return self.stream(reply, stream, leavingFor: what)
+        case .pause: return self.stream(reply, stream, .turn)
+        case .leave: return self.stream(reply, stream, .worker)
+        case .wait: return self.stream(reply, stream, .growth)
         case .done: send(stream)
         case .failed(let problem):
             loop.answer(problem, instance: loop.head.path)
@@ -26,12 +27,17 @@ extension HTTP2Connection {
         endExchange(stream)
     }
 
-    private func stream(_ reply: RecordsReply, _ stream: HTTP2Stream, leavingFor what: RecordsReply.Elsewhere?) {
+    private func stream(_ reply: RecordsReply, _ stream: HTTP2Stream, _ pause: ReplyPause) {
         let streamed = StreamedReply(reply, to: HTTP2Response(self, stream))
         stream.state = .streaming(streamed)
-        lookLater(stream, after: gateway.options.requestTimeout)
+        if reply.isStream {
+            stream.lookAt = .max
+            loop.waits.begin(streamed, asker: stream.exchange?.asker, endsAt: front.endsAt)
+        } else {
+            lookLater(stream, after: gateway.options.requestTimeout)
+        }
         loop.writeSlice(of: streamed)
-        goOn(streamed, stream, leavingFor: what)
+        goOn(streamed, stream, pause)
     }
 
     /// Makes the next part of the reply whose turn it is; called when the connection's turn in the loop's queue has come.
@@ -64,9 +70,12 @@ extension HTTP2Connection {
         case .pause:
             loop.writeSlice(of: streamed)
             return goOn(streamed, stream)
-        case .leave(let what):
+        case .leave:
             loop.writeSlice(of: streamed)
-            return goOn(streamed, stream, leavingFor: what)
+            return goOn(streamed, stream, .worker)
+        case .wait:
+            loop.writeSlice(of: streamed)
+            return goOn(streamed, stream, .growth)
         case .failed(let problem):
             precondition(!streamed.writer.hasBegun, "a reply failed after it had begun")
             loop.answer(problem, instance: loop.head.path)
@@ -79,12 +88,24 @@ extension HTTP2Connection {
     }
 
     /// Waits for the next turn, for a worker, or for the peer to read what it has got.
-    func goOn(_ streamed: StreamedReply, _ stream: HTTP2Stream, leavingFor what: RecordsReply.Elsewhere? = nil) {
+    func goOn(_ streamed: StreamedReply, _ stream: HTTP2Stream, _ pause: ReplyPause = .turn) {
         if streamed.writer.isHeadOnly { return endStream(streamed, stream) }
-        // Once it has read, the next turn leaves for the same reason.
+        // Once it has read, the next turn pauses for the same reason.
         guard streamed.writer.isReady else { return }
-        if let what { return leave(for: what, streamed, stream) }
-        queue(streamed, stream)
+        switch pause {
+        case .turn: queue(streamed, stream)
+        case .worker: leave(streamed, stream)
+        case .growth:
+            guard loop.waits.wait(streamed) else { return queue(streamed, stream) }
+            (streamed.isWaiting, streamed.wasAway) = (true, true)
+        }
+    }
+
+    /// Goes on with a reply that has waited for growth.
+    func wake(_ streamed: StreamedReply, _ stream: HTTP2Stream) {
+        guard streamed.isWaiting else { return }
+        streamed.isWaiting = false
+        goOn(streamed, stream)
     }
 
     private func queue(_ streamed: StreamedReply, _ stream: HTTP2Stream) {
@@ -94,6 +115,7 @@ extension HTTP2Connection {
     }
 
     private func endStream(_ streamed: StreamedReply, _ stream: HTTP2Stream) {
+        loop.waits.forget(streamed)
         endExchange(stream)
         guard streamed.writer.hasBegun else { return }
         _ = streamed.writer.end()
@@ -104,12 +126,12 @@ extension HTTP2Connection {
     // MARK: Away
 
     /// Hands the reply to a worker, and goes on when it comes back.
-    private func leave(for what: RecordsReply.Elsewhere, _ streamed: StreamedReply, _ stream: HTTP2Stream) {
+    private func leave(_ streamed: StreamedReply, _ stream: HTTP2Stream) {
         guard let exchange = stream.exchange else { preconditionFailure("a reply in slices without an exchange") }
         let (id, number, name, handle) = (connection.id, stream.id, exchange.id, connection.loop.handle)
-        let carried = CarriedReply(reply: streamed.reply, what: what)
+        let carried = CarriedReply(reply: streamed.reply)
         let isTaken = gateway.broker.workers.submit {
-            carried.reply.perform(carried.what)
+            carried.reply.perform()
             handle.submit { eventLoop in
                 guard let connection = eventLoop.connection(id) else { return }
                 (connection.handler as? HTTP2Connection)?.cameBack(number, name)
@@ -120,7 +142,7 @@ extension HTTP2Connection {
             working += 1
             (streamed.isAway, streamed.wasAway, streamed.leftAt) = (true, true, now)
         } else {
-            streamed.reply.refuse(Problem(.overloaded, "Too many requests wait for a worker.", retryAfter: 1))
+            streamed.reply.stop(.overloaded(.noWorker))
             queue(streamed, stream)
         }
     }
@@ -131,7 +153,7 @@ extension HTTP2Connection {
             streamed.isAway
         else { return }
         if let problem = loop.account(for: streamed.reply, by: stream.peer, beginExchange(stream)) {
-            streamed.reply.refuse(problem)
+            streamed.reply.stop(.overloaded(problem))
         }
         streamed.isAway = false
         working -= 1
@@ -148,10 +170,13 @@ extension HTTP2Connection {
             return refuseUnread(
                 Problem(.readTimeout, "The disk did not give the records in time.", retryAfter: 5), stream)
         }
-        guard streamed.wasAway || moved >= max(gateway.options.leastProgress(in: timeout), (stream.exchange?.reserved ?? 0) / 10) else {
+        guard
+            streamed.wasAway
+                || moved >= max(gateway.options.leastProgress(in: timeout), (stream.exchange?.reserved ?? 0) / 10)
+        else {
             return streamed.writer.reset()
         }
-        streamed.wasAway = streamed.isAway
+        streamed.wasAway = streamed.isAway || streamed.isWaiting
         lookLater(stream, after: timeout)
     }
 }

@@ -140,7 +140,9 @@ final class HTTP2Connection: ConnectionHandler, HTTP2StreamEvents {
         // Not by `streamClosed`, which comes before the stream's last bytes are written.
         if session.isOver || isAtItsEnd { return connection.closeAfterFlush() }
         for stream in streams.values {
-            if case .streaming(let reply) = stream.state, !reply.isQueued, !reply.isAway { goOn(reply, stream) }
+            if case .streaming(let reply) = stream.state, !reply.isQueued, !reply.isAway, !reply.isWaiting {
+                goOn(reply, stream)
+            }
         }
     }
 
@@ -181,7 +183,9 @@ final class HTTP2Connection: ConnectionHandler, HTTP2StreamEvents {
         case .waiting(let work):
             work.cancel()
             working -= 1
-        case .streaming(let streamed) where streamed.isAway: working -= 1
+        case .streaming(let streamed):
+            if streamed.isAway { working -= 1 }
+            loop.waits.forget(streamed)
         case .windows(let body) where body.isAway: working -= 1
         default: break
         }

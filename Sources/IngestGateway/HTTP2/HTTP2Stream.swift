@@ -147,6 +147,7 @@ final class HTTP2Response: ResponseWriter {
     /// the connection has much to send.
     var isReady: Bool { stream.pending == 0 && !handler.isBusy }
     var sentBytes: Int { stream.sent }
+    var unsentBytes: Int { stream.pending }
 
     func begin() {
         hasBegun = true
@@ -154,7 +155,7 @@ final class HTTP2Response: ResponseWriter {
         handler.respond(stream, hasBody: !isHeadOnly)
     }
 
-    func write(_ part: UnsafeRawBufferPointer) {
+    func write(_ part: ByteSlice) {
         if isHeadOnly { return }
         handler.append(part, to: stream)
     }
@@ -166,6 +167,8 @@ final class HTTP2Response: ResponseWriter {
     }
 
     func reset() { handler.session.reset(stream.id, .cancelled) }
+    func flush() { handler.pump() }
+    func wake(_ streamed: StreamedReply) { handler.wake(streamed, stream) }
 
     // Each stream has its own window, and nothing stands behind the body.
     func pauseBody() {}

@@ -211,6 +211,11 @@ struct OpenAPIDocument: ~Copyable {
         case "delay_ms": "{\"type\":\"integer\",\"minimum\":0,\"maximum\":900000}"
         case "group", "deduplication_id": "{\"type\":\"string\",\"pattern\":\"^[^\\\\u0000]+$\",\"maxLength\":128}"
         case "limit": "{\"type\":\"integer\",\"minimum\":1,\"maximum\":10000}"
+        case "wait_ms": "{\"type\":\"integer\",\"minimum\":0,\"maximum\":30000}"
+        case "from":
+            "{\"type\":\"string\",\"pattern\":\"^(earliest|latest|p[0-9]{1,3}:[0-9]{1,18}|[0-9]{1,18})$\"}"
+        case "to": "{\"type\":\"string\",\"pattern\":\"^[0-9]{1,18}$\"}"
+        case "commit": "{\"type\":\"string\",\"enum\":[\"auto\",\"none\"]}"
         case "max_bytes": "{\"type\":\"integer\",\"minimum\":1,\"maximum\":4194304}"
         default: "{\"type\":\"string\"}"
         }
@@ -365,9 +370,9 @@ struct OpenAPIDocument: ~Copyable {
         "type":"object"}}}},\
         "KafkaV3Batch":{"type":"object","required":["successes","failures"],"properties":{"successes":{"type":"array"},\
         "failures":{"type":"array"}}},\
-        "Records":{"type":"object","required":["topic","partition","records","next_offset","high_watermark"],\
+        "Records":{"type":"object","required":["topic","records","next"],\
         "properties":{"topic":{"type":"string"},"partition":{"type":"integer"},"records":{"type":"array","items":{\
-        "type":"object"}},"next_offset":{"type":"integer"},"high_watermark":{"type":"integer"},\
+        "type":"object"}},"next":{"type":"string"},"next_offset":{"type":"integer"},"high_watermark":{"type":"integer"},\
         "log_start_offset":{"type":"integer"}}},\
         "Status":{"type":"object","required":["status"],"properties":{"status":{"type":"string"}}},\
         "Anything":{}
@@ -443,7 +448,17 @@ extension KafkaV3BatchEndpoint {
 
 extension RecordsEndpoint {
     static var operation: OperationText {
-        OperationText(summary: "Reads records of one partition", outcome: "The records.", schema: "Records")
+        OperationText(
+            summary: "Reads records of all partitions or of one, and waits for some", outcome: "The records.",
+            schema: "Records")
+    }
+}
+
+extension StreamEndpoint {
+    static var operation: OperationText {
+        OperationText(
+            summary: "Streams records as they come, as Server-Sent Events or lines of JSON",
+            outcome: "Records without end.", mediaType: "text/event-stream")
     }
 }
 

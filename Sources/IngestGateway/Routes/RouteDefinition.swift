@@ -53,6 +53,9 @@ struct RouteDefinition {
             reading(
                 "records", ["/v1/topics/{topic}/records", "/v1/topics/{topic}/partitions/{partition}/records"],
                 RecordsEndpoint.self),
+            reading(
+                "stream", ["/v1/topics/{topic}/stream", "/v1/topics/{topic}/partitions/{partition}/stream"],
+                StreamEndpoint.self),
             RouteDefinition(
                 id: "webhook", paths: ["/events"], methods: .post, endpoint: WebhookEndpoint.self,
                 maxBodyBytes: longest,

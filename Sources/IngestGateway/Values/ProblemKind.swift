@@ -53,6 +53,7 @@ struct ProblemKind {
         409, 1, "idempotency_in_flight", "Request with this key in flight", retryable: true)
     static let nothingToReload = ProblemKind(409, 2, "nothing_to_reload", "No configuration file")
     static let queueConflict = ProblemKind(409, 3, "queue_conflict", "Queue is otherwise")
+    static let groupInUse = ProblemKind(409, 4, "group_in_use", "Group has members", retryable: true)
     static let headTimeout = ProblemKind(408, 1, "head_timeout", "Request head not received in time")
     static let bodyTimeout = ProblemKind(408, 2, "body_timeout", "Request body not received in time", retryable: true)
     static let lengthRequired = ProblemKind(411, 0, "length_required", "Length required")

@@ -6,6 +6,8 @@ import RecordFormat
 struct LongRecord {
     private let record: RecordView
     private let maxJSONBytes: Int
+    /// No line ends within it: those between the tokens of a value's JSON become spaces.
+    private let isOneLine: Bool
     private var headers: RecordHeadersView.Iterator
     private var headerValue: UnsafeRawBufferPointer?
     private var isFirstHeader = true
@@ -15,10 +17,11 @@ struct LongRecord {
     /// What `text` is, or what comes next when there is none.
     private enum Part { case key, value, headers, headerName, headerValue }
 
-    /// Writes what stands before the key.
-    init(_ record: RecordView, maxJSONBytes: Int, _ out: inout ByteWriter) {
+    /// Writes what stands before the key. The object is the caller's to begin and to end.
+    init(_ record: RecordView, maxJSONBytes: Int, isOneLine: Bool = false, _ out: inout ByteWriter) {
         self.record = record
         self.maxJSONBytes = maxJSONBytes
+        self.isOneLine = isOneLine
         headers = record.headers.makeIterator()
         out.decimal(Int(record.offset.rawValue))
         out.text(",\"timestamp\":\"")
@@ -43,7 +46,9 @@ struct LongRecord {
             if encoding == .base64 { out.text(",\"key_encoding\":\"base64\"") }
             out.text(",\"value\":")
             part = .value
-            if let value = record.value { text = LongText(value, encoding: isJSON(value, &work) ? .json : nil) }
+            if let value = record.value {
+                text = LongText(value, encoding: isJSON(value, &work) ? .json : nil, isOneLine: isOneLine)
+            }
         case .value:
             switch encoding {
             case .json: out.text(",\"value_encoding\":\"json\"")
@@ -55,7 +60,7 @@ struct LongRecord {
             part = .headers
         case .headers:
             guard let header = headers.next() else {
-                out.text("]}")
+                out.text("]")
                 return true
             }
             out.text(isFirstHeader ? "{\"name\":" : ",{\"name\":")

@@ -10,6 +10,8 @@ struct LongText {
     enum Encoding { case json, text, base64 }
 
     private let bytes: UnsafeRawBufferPointer
+    /// Line ends of JSON are written as spaces: there are none within its tokens.
+    private let isOneLine: Bool
     /// Known once all of it was looked at.
     private(set) var encoding: Encoding?
     /// Bytes that were looked at.
@@ -22,9 +24,10 @@ struct LongText {
     static let stepBytes = 12 << 10
 
     /// `encoding`: known already.
-    init(_ bytes: UnsafeRawBufferPointer, encoding: Encoding? = nil) {
+    init(_ bytes: UnsafeRawBufferPointer, encoding: Encoding? = nil, isOneLine: Bool = false) {
         self.bytes = bytes
         self.encoding = encoding
+        self.isOneLine = isOneLine
     }
 
     /// Takes one step; true when all is written.
@@ -38,7 +41,7 @@ struct LongText {
         let piece = UnsafeRawBufferPointer(rebasing: bytes[written..<end])
         if encoding != .json, written == 0 { out.text("\"") }
         switch encoding {
-        case .json: out.bytes(piece)
+        case .json: if isOneLine { Self.writeLine(piece, &out) } else { out.bytes(piece) }
         case .text: JSONText.writeInside(piece, into: &out)
         case .base64: Base64.write(piece, into: &out)
         }
@@ -46,6 +49,16 @@ struct LongText {
         guard end == bytes.count else { return false }
         if encoding != .json { out.text("\"") }
         return true
+    }
+
+    private static func writeLine(_ piece: UnsafeRawBufferPointer, _ out: inout ByteWriter) {
+        var rest = piece[...]
+        while let end = rest.firstIndex(where: { $0 == 0x0a || $0 == 0x0d }) {
+            out.bytes(UnsafeRawBufferPointer(rebasing: rest[..<end]))
+            out.text(" ")
+            rest = rest[(end + 1)...]
+        }
+        out.bytes(UnsafeRawBufferPointer(rebasing: rest))
     }
 
     private mutating func check() {

@@ -1,0 +1,265 @@
+import BrokerCore
+import BrokerTestKit
+import Foundation
+import IngestGateway
+import KafkaModel
+import Testing
+
+/// Streams of records: Server-Sent Events and lines of JSON.
+@Suite struct StreamTests {
+    private static let path = "/v1/topics/t/stream"
+
+    private func post(_ values: Range<Int>, to node: GatewayHarness) throws {
+        for value in values { #expect(try node.post("t", "{\"n\":\(value)}").status == 201) }
+    }
+
+    private func numbers(_ events: [StreamReader.Event]) -> [Int] {
+        events.compactMap { (($0.json["value"] as? [String: Any])?["n"]) as? Int }
+    }
+
+    @Test func recordsComeAsEventsWithPositions() throws {
+        let node = try GatewayHarness(partitions: 2)
+        try post(0..<4, to: node)
+        let reader = try StreamReader(node, Self.path + "?from=earliest")
+        #expect(reader.head.status == 200)
+        #expect(reader.head.fields["content-type"] == "text/event-stream")
+        #expect(reader.head.fields["cache-control"] == "no-store")
+        let events = try reader.read(4)
+        #expect(Set(numbers(events)) == [0, 1, 2, 3])
+        #expect(reader.firstID == "p0:0,p1:0")
+        #expect(events.last?.id == "p0:2,p1:2")
+        #expect(events.allSatisfy { $0.json["value_encoding"] as? String == "json" })
+        // And what comes from now on.
+        #expect(eventually { node.metric("millrace_http_waiting_replies") == 1 })
+        try post(4..<7, to: node)
+        #expect(numbers(try reader.read(3)) == [4, 5, 6])
+    }
+
+    @Test func withoutAWordItBeginsAtTheEnd() throws {
+        let node = try GatewayHarness()
+        try post(0..<4, to: node)
+        let reader = try StreamReader(node, Self.path)
+        try reader.readID()
+        #expect(reader.firstID == "p0:4")
+        try post(4..<5, to: node)
+        #expect(numbers(try reader.read(1)) == [4])
+    }
+
+    @Test func lastEventIDGoesOnWithoutAGapOrARepeat() throws {
+        let node = try GatewayHarness(partitions: 3)
+        try post(0..<30, to: node)
+        var (found, id) = ([Int](), "")
+        while found.count < 30 {
+            let fields = id.isEmpty ? [] : ["Last-Event-ID: \(id)"]
+            let reader = try StreamReader(node, Self.path + "?from=earliest", fields: fields)
+            let events = try reader.read(min(4, 30 - found.count))
+            found += numbers(events)
+            id = try #require(events.last?.id)
+        }
+        #expect(found.count == 30 && Set(found) == Set(0..<30))
+        let reader = try StreamReader(node, Self.path + "?from=\(id)")
+        try reader.readID()
+        #expect(reader.firstID == id)
+    }
+
+    @Test func linesOfJSONAreAskedForByAccept() throws {
+        let node = try GatewayHarness()
+        #expect(try node.post("t", "{\n  \"n\": 0,\r\n \"a\": [1,\n2]}").status == 201)
+        let client = try node.connect()
+        try client.send(
+            HTTPClient.request(
+                "GET", Self.path + "?from=earliest", nil, fields: ["Accept: application/x-ndjson"]))
+        let head = try client.receive(toHead: true)
+        #expect(head.fields["content-type"] == "application/x-ndjson")
+        var text = ""
+        while text.filter({ $0 == "\n" }).count < 2 { text += try client.receiveChunk() }
+        let lines = text.split(separator: "\n").map {
+            try? JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any]
+        }
+        #expect(lines[0]?["position"] as? String == "p0:0")
+        #expect(lines[1]?["position"] as? String == "p0:1")
+        #expect(((lines[1]?["value"] as? [String: Any])?["a"] as? [Int]) == [1, 2])
+    }
+
+    @Test func aLineEndWithinAValueEndsNoEvent() throws {
+        let node = try GatewayHarness()
+        #expect(try node.post("t", "{\n\"n\":\r\n 5}").status == 201)
+        let reader = try StreamReader(node, Self.path + "?from=earliest")
+        #expect(numbers(try reader.read(1)) == [5])
+    }
+
+    @Test func whatCannotBeReadIsRefusedBeforeTheStream() throws {
+        let node = try GatewayHarness(partitions: 2)
+        try post(0..<1, to: node)
+        for (path, fields, code) in [
+            (Self.path + "?from=p0:9", [], "offset_out_of_range"), (Self.path, ["Last-Event-ID: 5"], "invalid_header"),
+            ("/v1/topics/none/stream", [], "topic_not_found"), (Self.path + "?partition=2", [], "partition_not_found"),
+            (Self.path + "?limit=5", [], "unsupported_parameter"),
+        ] {
+            let reply = try node.call("GET", path, fields: fields)
+            #expect(reply.string("code") == code, "\(path): \(reply.text)")
+        }
+        #expect(node.metric("millrace_http_streams") == 0)
+    }
+
+    @Test func readersAtTheEndShareWhatIsSent() throws {
+        let node = try GatewayHarness(partitions: 2)
+        try post(0..<1, to: node)
+        let readers = try (0..<10).map { _ in try StreamReader(node, Self.path) }
+        #expect(eventually { node.metric("millrace_http_waiting_replies") == 10 })
+        #expect(node.waiters("t") == 2)
+        for value in 0..<5 {
+            try post(value..<value + 1, to: node)
+            for reader in readers { #expect(numbers(try reader.read(1)) == [value]) }
+            #expect(eventually { node.metric("millrace_http_waiting_replies") == 10 })
+        }
+        #expect(try #require(node.metric("millrace_http_stream_shared_total")) >= 40)
+    }
+
+    @Test func anAddressHasSoManyStreamsAndAllTogether() throws {
+        var options = GatewayOptions()
+        options.maxStreamsPerIP = 2
+        let node = try GatewayHarness(options)
+        try post(0..<1, to: node)
+        var readers = try (0..<2).map { _ in try StreamReader(node, Self.path) }
+        let refused = try node.call("GET", Self.path)
+        #expect(refused.status == 429 && refused.string("code") == "quota_exceeded" && refused.number("limit") == 2)
+        readers.removeLast()
+        #expect(eventually { node.metric("millrace_http_streams") == 1 })
+        readers.append(try StreamReader(node, Self.path))
+        var few = GatewayOptions()
+        few.maxStreams = 0
+        let other = try GatewayHarness(few)
+        try post(0..<1, to: other)
+        #expect(try other.call("GET", Self.path).status == 503)
+    }
+
+    @Test func aDrainAndADeletionEndIt() throws {
+        let node = try GatewayHarness()
+        try post(0..<1, to: node)
+        let deleted = try StreamReader(node, Self.path)
+        try deleted.readID()
+        #expect(eventually { node.metric("millrace_http_waiting_replies") == 1 })
+        let topic = try #require(node.broker.catalog.topic(named: "t"))
+        _ = node.broker.deleteTopic(topic)
+        #expect(try deleted.readEnd() == "topic_not_found")
+        #expect(try node.post("u", "1").status == 201)
+        let stopped = try StreamReader(node, "/v1/topics/u/stream")
+        try stopped.readID()
+        #expect(eventually { node.metric("millrace_http_waiting_replies") == 1 })
+        node.gateway.drain()
+        #expect(try stopped.readEnd() == "stopping")
+        #expect(eventually { node.metric("millrace_http_streams") == 0 })
+        #expect(node.waiters("u") == 0)
+    }
+
+    @Test func whoDoesNotReadKeepsNothingButALittle() throws {
+        let node = try GatewayHarness(topicDefaults: ["max.message.bytes": "50000000"])
+        let value = "\"" + String(repeating: "x", count: 500_000) + "\""
+        for _ in 0..<40 { #expect(try node.post("t", value).status == 201) }
+        let reader = try StreamReader(node, Self.path + "?from=earliest")
+        // As much as the kernel takes, and a little more.
+        var sent = -1
+        #expect(
+            eventually {
+                let now = node.metric("millrace_http_stream_bytes_total") ?? 0
+                defer { sent = now }
+                usleep(50_000)
+                return now == sent && now > 0
+            })
+        #expect(sent < 20_000_000)
+        #expect(node.metric("millrace_http_waiting_replies") == 0)
+        // And it goes on when it is read.
+        #expect(try reader.read(40).count == 40)
+        #expect(eventually { node.metric("millrace_http_waiting_replies") == 1 })
+        #expect(node.metric("millrace_http_inflight_bytes") == 0)
+    }
+
+    @Test func itIsServedByHTTP2() throws {
+        let node = try GatewayHarness(partitions: 2)
+        try post(0..<3, to: node)
+        let client = try HTTP2Client(port: node.port)
+        let stream = client.request("GET", Self.path + "?from=earliest")
+        func events() -> Int {
+            String(decoding: client.part(stream), as: UTF8.self).components(separatedBy: "\ndata: ").count - 1
+        }
+        client.read { events() >= 3 }
+        #expect(eventually { node.metric("millrace_http_waiting_replies") == 1 })
+        try post(3..<4, to: node)
+        client.read { events() >= 4 }
+        #expect(client.replies[stream]?.fields["content-type"] == "text/event-stream")
+        client.send(HTTP2Frame.reset(stream, 8))
+        #expect(eventually { node.metric("millrace_http_streams") == 0 })
+        #expect(try client.call("GET", "/healthz").status == 200)
+        let last = client.request("GET", Self.path)
+        client.read { client.part(last).count > 0 }
+        node.gateway.drain()
+        #expect(
+            String(decoding: try client.reply(last).body, as: UTF8.self).hasSuffix(
+                "event: end\ndata: {\"reason\":\"stopping\"}\n\n"))
+    }
+
+    @Test func theHeadAloneIsSentWhenItIsAskedFor() throws {
+        let node = try GatewayHarness()
+        try post(0..<1, to: node)
+        let client = try node.connect()
+        try client.send(HTTPClient.request("HEAD", Self.path, nil))
+        #expect(try client.receive(toHead: true).fields["content-type"] == "text/event-stream")
+        try client.send(HTTPClient.request("GET", "/healthz", nil))
+        #expect(try client.receive().string("status") == "ok")
+    }
+}
+
+/// Reads events as a browser does.
+final class StreamReader {
+    struct Event {
+        var id: String?
+        var kind: String?
+        var data: String
+
+        var json: [String: Any] { (try? JSONSerialization.jsonObject(with: Data(data.utf8))) as? [String: Any] ?? [:] }
+    }
+
+    private let client: HTTPClient
+    let head: HTTPReply
+    private var text = ""
+    private(set) var firstID: String?
+    private var events: [Event] = []
+
+    init(_ node: GatewayHarness, _ path: String, fields: [String] = []) throws {
+        client = try node.connect()
+        try client.send(HTTPClient.request("GET", path, nil, fields: fields))
+        head = try client.receive(toHead: true)
+    }
+
+    private func more() throws {
+        text += try client.receiveChunk()
+        while let end = text.range(of: "\n\n") {
+            var event = Event(data: "")
+            for line in text[..<end.lowerBound].split(separator: "\n") {
+                if line.hasPrefix("id: ") { event.id = String(line.dropFirst(4)) }
+                if line.hasPrefix("event: ") { event.kind = String(line.dropFirst(7)) }
+                if line.hasPrefix("data: ") { event.data += line.dropFirst(6) }
+            }
+            text.removeSubrange(..<end.upperBound)
+            if firstID == nil { firstID = event.id }
+            if !event.data.isEmpty { events.append(event) }
+        }
+    }
+
+    /// The next events.
+    func read(_ count: Int) throws -> [Event] {
+        while events.count < count { try more() }
+        defer { events.removeFirst(count) }
+        return Array(events[..<count])
+    }
+
+    /// Where it begins.
+    func readID() throws { while firstID == nil { try more() } }
+
+    /// The reason that it ends by.
+    func readEnd() throws -> String? {
+        while events.last?.kind != "end" { try more() }
+        return events.last?.json["reason"] as? String
+    }
+}
