@@ -128,7 +128,9 @@ final class GatewayLoop {
         replyPacker = SlicePacker(pool: pool)
         options = gateway.options
         broker = gateway.broker
-        waits = ReplyWaits(broker: gateway.broker, loop: index, metrics: gateway.metrics)
+        waits = ReplyWaits(
+            broker: gateway.broker, loop: index, metrics: gateway.metrics,
+            beat: gateway.options.heartbeatSeconds)
         decisions = gateway.authentication == nil ? nil : CallerDecisions()
         metrics = gateway.metrics
         // Before the table, so that one that comes in between is seen.

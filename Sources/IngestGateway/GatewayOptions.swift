@@ -16,6 +16,8 @@ public struct GatewayOptions: Sendable {
     /// `http.max.streams` and `http.max.streams.per.ip`: streams of records at a time; above them 503 and 429.
     public var maxStreams = 4_000
     public var maxStreamsPerIP = 1_000
+    /// Seconds, 1 or more: so often a stream is sent something, and looked at, though no record comes.
+    public var heartbeatSeconds = 15
     /// `http2.enable`: connections that begin with its preface speak HTTP/2.
     public var servesHTTP2 = true
     /// `http.request.timeout.ms`: from a request's first byte to its last; then 408. And from then on for its topic to be

@@ -86,6 +86,28 @@ import Transport
         #expect(stream.head.status == 200)
     }
 
+    @Test func aStreamEndsWithItsCredentialAndItsPermission() throws {
+        var options = GatewayOptions()
+        options.heartbeatSeconds = 1
+        let harness = try harness(.required, options)
+        permit(.read, "t", on: harness)
+        permit(.read, "u", on: harness)
+        _ = try harness.broker.topicCreatingIfAllowed("t").get()
+        _ = try harness.broker.topicCreatingIfAllowed("u").get()
+        let (kept, revoked) = (key(on: harness), key(on: harness))
+        let stays = try StreamReader(harness, "/v1/topics/t/stream", fields: [kept.field])
+        let ends = try StreamReader(harness, "/v1/topics/t/stream", fields: [revoked.field])
+        let loses = try StreamReader(harness, "/v1/topics/u/stream", fields: [kept.field])
+        for reader in [stays, ends, loses] { try reader.readID() }
+        #expect(harness.broker.alterKeys([GatewayKeyChange(id: revoked.id, action: 4)]) == [nil])
+        #expect(try ends.readEnd() == "forbidden")
+        let rest = AclFilter(resource: .topic, name: ExactString("u"))
+        #expect(harness.broker.deleteAcls([rest]).refusal == nil)
+        #expect(try loses.readEnd() == "forbidden")
+        try stays.readHeartbeat()
+        #expect(harness.metric("millrace_http_streams") == 1)
+    }
+
     // MARK: Who
 
     @Test func whoShowsNothingIsAskedForACredential() throws {

@@ -3,6 +3,8 @@ import BrokerTestKit
 import Foundation
 import IngestGateway
 import KafkaModel
+import LogStorage
+import RecordFormat
 import Testing
 
 /// Streams of records: Server-Sent Events and lines of JSON.
@@ -208,6 +210,105 @@ import Testing
         try client.send(HTTPClient.request("GET", "/healthz", nil))
         #expect(try client.receive().string("status") == "ok")
     }
+
+    // MARK: Heartbeats
+
+    private func fast(_ change: (inout GatewayOptions) -> Void = { _ in }) -> GatewayOptions {
+        var options = GatewayOptions()
+        options.heartbeatSeconds = 1
+        change(&options)
+        return options
+    }
+
+    @Test func whoHearsOfNothingHasHeartbeats() throws {
+        let node = try GatewayHarness(fast())
+        try post(0..<1, to: node)
+        let reader = try StreamReader(node, Self.path)
+        for _ in 0..<2 { try reader.readHeartbeat() }
+        try post(1..<2, to: node)
+        #expect(numbers(try reader.read(1)) == [1])
+        let client = try HTTP2Client(port: node.port)
+        let stream = client.request("GET", Self.path)
+        client.read { String(decoding: client.part(stream), as: UTF8.self).contains("\n\n:\n\n") }
+        let lines = try node.connect()
+        try lines.send(HTTPClient.request("GET", Self.path, nil, fields: ["Accept: application/x-ndjson"]))
+        _ = try lines.receive(toHead: true)
+        #expect(try lines.receiveChunk() == "{\"position\":\"p0:2\"}\n")
+        #expect(try lines.receiveChunk() == "\n")
+    }
+
+    @Test func partitionsThatAreMadeMeanwhileAreRead() throws {
+        let node = try GatewayHarness(fast())
+        try post(0..<1, to: node)
+        let reader = try StreamReader(node, Self.path)
+        try reader.readID()
+        #expect(reader.firstID == "p0:1")
+        let topic = try #require(node.broker.catalog.topic(named: "t"))
+        #expect(node.broker.createPartitions(topic, count: 3, validateOnly: false) == nil)
+        try post(1..<7, to: node)
+        let events = try reader.read(6)
+        #expect(Set(numbers(events)) == Set(1..<7))
+        #expect(events.last?.id == "p0:3,p1:2,p2:2")
+    }
+
+    @Test func aReaderThatDoesNotReadIsDropped() throws {
+        let node = try GatewayHarness(
+            fast { $0.requestTimeout = .seconds(2) }, topicDefaults: ["max.message.bytes": "50000000"])
+        let value = "\"" + String(repeating: "x", count: 500_000) + "\""
+        for _ in 0..<40 { #expect(try node.post("t", value).status == 201) }
+        let reader = try StreamReader(node, Self.path + "?from=earliest")
+        let client = try HTTP2Client(port: node.port)
+        let stream = client.request("GET", Self.path + "?from=earliest")
+        client.read { client.part(stream).count > 0 }
+        #expect(eventually { node.metric("millrace_http_stream_drops_total") == 2 })
+        #expect(eventually { node.metric("millrace_http_streams") == 0 })
+        #expect(eventually { node.metric("millrace_http_inflight_bytes") == 0 })
+        // Of HTTP/1.1 the connection, of HTTP/2 the stream alone.
+        withExtendedLifetime(reader) {}
+        #expect(try client.call("GET", "/healthz").status == 200)
+    }
+
+    // MARK: What is sent
+
+    @Test func aPlaceThatRetentionHasPassedIsNotPassedOver() throws {
+        let node = try GatewayHarness()
+        try post(0..<5, to: node)
+        let topic = try #require(node.broker.catalog.topic(named: "t"))
+        _ = try topic.partitions[0].deleteRecords(before: Offset(3)).get()
+        let lost = try node.call("GET", Self.path, fields: ["Last-Event-ID: p0:2"])
+        #expect(lost.status == 400 && lost.string("code") == "offset_out_of_range")
+        let reader = try StreamReader(node, Self.path, fields: ["Last-Event-ID: p0:3"])
+        #expect(numbers(try reader.read(2)) == [3, 4])
+    }
+
+    @Test func packedBatchesAndLongRecordsAreStreamed() throws {
+        let node = try GatewayHarness(partitions: 2, topicDefaults: ["max.message.bytes": "50000000"])
+        let topic = try node.broker.topicCreatingIfAllowed("t").get()
+        let time = BrokerClock.wallMs()
+        let long = "{\n\"n\":0,\n\"a\":\"" + String(repeating: "y", count: 300_000) + "\"\r\n}"
+        var packed = RecordBatchBuilder()
+        for number in 1...400 {
+            packed.append(
+                key: nil, value: Array("{\"n\":\(number),\n\"b\":\"\(String(repeating: "z", count: 1000))\"}".utf8),
+                timestampMs: time + Int64(number))
+        }
+        var single = RecordBatchBuilder()
+        single.append(key: nil, value: Array(long.utf8), timestampMs: time)
+        let batches = [single.finishUncompressed(), try packed.finish(.init(compression: .gzip))]
+        for (partition, batch) in batches.enumerated() {
+            _ = try topic.partitions[partition].append(batch, origin: .client, nowMs: time).get()
+        }
+        node.broker.store.kick()
+        let reader = try StreamReader(node, Self.path + "?from=earliest")
+        let events = try reader.read(401)
+        #expect(numbers(events).sorted() == Array(0...400))
+        #expect(
+            ((events.first { $0.json["partition"] as? Int == 0 }?.json["value"] as? [String: Any])?["a"] as? String)?
+                .count == 300_000)
+        #expect(events.last?.id == "p0:1,p1:400")
+        #expect(try #require(node.metric("millrace_http_reply_worker_trips_total")) > 0)
+        #expect(eventually { node.metric("millrace_http_inflight_bytes") == 0 })
+    }
 }
 
 /// Reads events as a browser does.
@@ -224,6 +325,7 @@ final class StreamReader {
     let head: HTTPReply
     private var text = ""
     private(set) var firstID: String?
+    private var heartbeats = 0
     private var events: [Event] = []
 
     init(_ node: GatewayHarness, _ path: String, fields: [String] = []) throws {
@@ -236,6 +338,7 @@ final class StreamReader {
         text += try client.receiveChunk()
         while let end = text.range(of: "\n\n") {
             var event = Event(data: "")
+            if text[..<end.lowerBound] == ":" { heartbeats += 1 }
             for line in text[..<end.lowerBound].split(separator: "\n") {
                 if line.hasPrefix("id: ") { event.id = String(line.dropFirst(4)) }
                 if line.hasPrefix("event: ") { event.kind = String(line.dropFirst(7)) }
@@ -256,6 +359,12 @@ final class StreamReader {
 
     /// Where it begins.
     func readID() throws { while firstID == nil { try more() } }
+
+    /// Takes text up to a comment.
+    func readHeartbeat() throws {
+        let before = heartbeats
+        while heartbeats == before { try more() }
+    }
 
     /// The reason that it ends by.
     func readEnd() throws -> String? {

@@ -31,8 +31,22 @@ public final class GatewayAuthentication: Sendable {
 /// Who asks, as ACLs call him. An object, so that a request counts one reference to it.
 final class Asker: Sendable {
     let registered: DecisionCache.RegisteredSubject
+    /// What he has shown; nil: nothing that ends.
+    let shown: ShownCredential?
 
-    init(_ subject: AccessSubject) { registered = DecisionCache.RegisteredSubject(subject) }
+    init(_ subject: AccessSubject, shown: ShownCredential? = nil) {
+        registered = DecisionCache.RegisteredSubject(subject)
+        self.shown = shown
+    }
+}
+
+/// A credential that was right when it was shown, for who goes on by it for long.
+enum ShownCredential {
+    /// As it was then.
+    case key(GatewayKeyRecord, endMs: Int64)
+    case password(version: Int64)
+    /// Milliseconds since 1970.
+    case token(generation: Int, endMs: Int64)
 }
 
 /// What was decided for those who ask on one loop. Confined to it.

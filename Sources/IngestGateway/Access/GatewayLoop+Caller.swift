@@ -87,12 +87,15 @@ extension GatewayLoop {
                 text, now: UnixTime(milliseconds: wallClockMs), record: { access.keys[$0] })
         else { return wrong(caller) }
         let ends = record.secrets.map(\.end) + [record.expiry]
+        let endMs = ends.compactMap { $0?.milliseconds }.filter { $0 > wallClockMs }.min() ?? .max
         return know(
             Caller.Known(
                 Secret(copying: credential),
-                Asker(AccessSubject(record.owner, address: caller.address, scopes: record.scopes)),
+                Asker(
+                    AccessSubject(record.owner, address: caller.address, scopes: record.scopes),
+                    shown: .key(record, endMs: endMs)),
                 .key(record.id, version: access.keysVersion),
-                endMs: ends.compactMap { $0?.milliseconds }.filter { $0 > wallClockMs }.min() ?? .max,
+                endMs: endMs,
                 useDueMs: record.lastUse.map { ($0 + GatewayKeyRecord.useInterval).milliseconds } ?? 0), caller)
     }
 
@@ -158,7 +161,9 @@ extension GatewayLoop {
         else { return wrong(caller) }
         return know(
             Caller.Known(
-                Secret(copying: credential), Asker(subject), .password(version: version), endMs: .max), caller)
+                Secret(copying: credential), Asker(subject, shown: .password(version: version)),
+                .password(version: version),
+                endMs: .max), caller)
     }
 
     private func know(
@@ -167,7 +172,9 @@ extension GatewayLoop {
         guard let subject = SaslIdentity(identity).subject(at: caller.address) else { return wrong(caller) }
         return know(
             Caller.Known(
-                Secret(copying: credential), Asker(subject), .token(generation: generation),
+                Secret(copying: credential),
+                Asker(subject, shown: .token(generation: generation, endMs: identity.expiry.milliseconds)),
+                .token(generation: generation),
                 endMs: identity.expiry.milliseconds), caller)
     }
 
@@ -298,10 +305,25 @@ extension GatewayLoop {
         return topic.withUTF8 { allows(operation, .topic, UnsafeRawBufferPointer($0), asker) }
     }
 
-    /// Whether who has asked to read the topic may still do so; nil: nobody was asked who he is.
-    func mayRead(_ topic: Topic, _ asker: Asker?) -> Bool {
+    /// Whether who has begun to read the topic some time ago may still do so at `nowMs`, milliseconds since 1970; nil: nobody was
+    /// asked who he is.
+    func mayGoOn(reading topic: Topic, _ asker: Asker?, nowMs: Int64) -> Bool {
         guard let asker else { return true }
+        guard asker.shown.map({ isGood($0, nowMs) }) ?? true else { return false }
         return topic.nameBytes.withUnsafeBytes { allows(.read, .topic, $0, asker) }
+    }
+
+    /// Whether a credential is as good as when it was shown. What cannot be told without it is not: its owner shows it again.
+    private func isGood(_ shown: ShownCredential, _ nowMs: Int64) -> Bool {
+        switch shown {
+        case .key(let record, let endMs):
+            guard nowMs < endMs, let now = broker.access.keys[record.id] else { return false }
+            return now.owner == record.owner && now.secrets == record.secrets && now.scopes == record.scopes
+                && now.expiry == record.expiry && now.isDisabled == record.isDisabled
+        case .password(let version): return broker.access.credentialsVersion == version
+        case .token(let generation, let endMs):
+            return nowMs < endMs && gateway.authentication?.tokens?.generation == generation
+        }
     }
 
     /// Whether who asks may read and commit for a consumer group.

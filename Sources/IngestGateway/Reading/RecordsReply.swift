@@ -283,10 +283,9 @@ final class RecordsReply {
 
     /// Looks for more than there was.
     func goOn() {
-        for (index, source) in sources.enumerated() {
-            source.goOn()
-            if times[index] == .max, !open.contains(index) { open.append(index) }
-        }
+        for source in sources { source.goOn() }
+        // Those that have nothing at hand.
+        open = times.indices.filter { times[$0] == .max }
     }
 
     /// Whether there may be more than was seen.

@@ -8,7 +8,7 @@ import Transport
 /// The replies of one loop that wait for records, and its streams. Confined to the loop's thread.
 ///
 /// Who waits for the same partitions waits at one `TopicWatch`, which is registered once with each partition's log: a commit tells a
-/// loop of a topic once, however many wait there. Nothing is done while nothing comes, but for streams once in `beatSeconds`: each is
+/// loop of a topic once, however many wait there. Nothing is done while nothing comes, but for streams once in `GatewayOptions.heartbeatSeconds`: each is
 /// sent a heartbeat, and looked at: whether its peer reads, and whether it may still be read by who asks.
 ///
 /// ```
@@ -17,7 +17,7 @@ import Transport
 /// Invalid events: a reply that waits twice is our bug; one that is told of twice, or after its end, is not found.
 final class ReplyWaits {
     /// Seconds between two heartbeats of a stream.
-    static let beatSeconds = 15
+    private let beatSeconds: Int
     /// How long a stream goes on at most; then its client connects again, and shows again who it is.
     static let longestStream: Int64 = 3_600_000_000_000
 
@@ -39,17 +39,20 @@ final class ReplyWaits {
     private var lastNumber: UInt64 = 0
     private let inbox = ReaderInbox()
     /// Streams by the second in which they have their heartbeat.
-    private var beats: [[ObjectIdentifier: StreamedReply]] = Array(repeating: [:], count: beatSeconds)
+    private var beats: [[ObjectIdentifier: StreamedReply]] = []
     private var streamCount = 0
     private var nextBeat = 0
     private var second = 0
     private var isTicking = false
     private(set) var parts = SharedParts()
 
-    init(broker: Broker, loop index: Int, metrics: GatewayMetrics) {
+    /// - Parameter beat: seconds between two heartbeats of a stream.
+    init(broker: Broker, loop index: Int, metrics: GatewayMetrics, beat: Int) {
         self.broker = broker
         self.index = index
         self.metrics = metrics
+        beatSeconds = beat
+        beats = Array(repeating: [:], count: beat)
     }
 
     func attach(to eventLoop: EventLoop, of loop: GatewayLoop) {
@@ -80,7 +83,9 @@ final class ReplyWaits {
         let key = Key(reply)
         let watch = watches[key] ?? open(key)
         // Registered before the last look, so that nothing is missed.
-        if !watch.register(reply.sources, loop: index) { reply.stop(.topicIsGone) }
+        if !watch.register(reply.sources, loop: index) {
+            reply.stop(broker.catalog.topic(id: reply.topic.id) == nil ? .topicIsGone : .notLeader)
+        }
         guard !reply.hasNews else {
             reply.goOn()
             closeIfEmpty(watch)
@@ -192,7 +197,7 @@ final class ReplyWaits {
         streamed.movedAt = eventLoop.now
         streamed.beat = nextBeat
         beats[nextBeat][ObjectIdentifier(streamed)] = streamed
-        nextBeat = (nextBeat + 1) % Self.beatSeconds
+        nextBeat = (nextBeat + 1) % beatSeconds
         streamCount += 1
         tickLater()
     }
@@ -210,7 +215,7 @@ final class ReplyWaits {
     private func tick() {
         // What is kept there is of the last second.
         parts.removeAll()
-        second = (second + 1) % Self.beatSeconds
+        second = (second + 1) % beatSeconds
         for streamed in Array(beats[second].values) { look(at: streamed) }
     }
 
@@ -231,7 +236,9 @@ final class ReplyWaits {
         }
         if now >= streamed.endsAt { return end(streamed, .stopping) }
         guard let topic = broker.catalog.topic(id: reply.topic.id) else { return end(streamed, .topicIsGone) }
-        guard loop.mayRead(topic, streamed.asker) else { return end(streamed, .notAllowed) }
+        guard loop.mayGoOn(reading: topic, streamed.asker, nowMs: eventLoop.wallClockMs) else {
+            return end(streamed, .notAllowed)
+        }
         if reply.take(topic) { return wake(streamed) }
         guard streamed.isWaiting, streamed.writer.isReady else { return }
         streamed.writer.write(RecordsReply.heartbeat(reply.question.form))
