@@ -88,13 +88,10 @@ extension HTTPConnection {
     /// Waits for the next turn, for a worker, or for the peer to read what it has got.
     private func goOn(_ stream: StreamedReply, _ pause: ReplyPause, _ connection: Connection) {
         if stream.writer.isHeadOnly { return endStream(stream, connection) }
+        if pause == .growth { return wait(stream, connection) }
         // Once it has read, the next turn pauses for the same reason.
         guard stream.writer.isReady else { return }
-        switch pause {
-        case .turn: queue(stream, connection)
-        case .worker: leave(stream, connection)
-        case .growth: wait(stream, connection)
-        }
+        if pause == .worker { leave(stream, connection) } else { queue(stream, connection) }
     }
 
     // MARK: Waiting for growth

@@ -15,6 +15,32 @@ import Testing
         #expect(driver.fetch("t", 3).metadata == "x")
     }
 
+    @Test func readersThatAreNoMembersCommitWhatKafkaReads() {
+        let driver = ShardDriver()
+        func commit(_ offsets: [Int32: Offset]) -> ErrorCode? {
+            let waiter = driver.newWaiter()
+            driver.run { shard, now in
+                shard.commitOffsets(offsets, of: "t", .zero, groupID: "g", waiter: waiter, now: now)
+            }
+            return driver.replies[waiter]?.commitError
+        }
+        func read() -> [Int32: Offset] {
+            driver.shard.committedOffsets(of: "t", .zero, partitions: [0, 1, 2], groupID: "g").offsets
+        }
+        #expect(read() == [:])
+        #expect(commit([0: Offset(5), 2: Offset(7)]) == nil)
+        #expect(read() == [0: Offset(5), 2: Offset(7)])
+        #expect(driver.fetch("t", 2).committedOffset == 7)
+        driver.commit([.init("t", 1, offset: 9)])
+        #expect(read()[1] == Offset(9))
+        let members = driver.stableGroup(2)
+        #expect(commit([0: Offset(6)]) == .unknownMemberID)
+        #expect(read()[0] == Offset(5))
+        driver.leave(members.map { ($0, nil) })
+        #expect(commit([0: Offset(6)]) == nil)
+        #expect(driver.restarted().fetch("t", 0).committedOffset == 6)
+    }
+
     @Test func emptyGroupIDIsAGroupOfSimpleConsumers() {
         let driver = ShardDriver()
         #expect(driver.commit([.init(offset: 1)], group: "") == [.none])

@@ -118,6 +118,33 @@ import Testing
         #expect(try #require(node.metric("millrace_http_stream_shared_total")) >= 40)
     }
 
+    @Test func aThousandReadersAreSentTheSame() throws {
+        let node = try GatewayHarness(partitions: 2)
+        try post(0..<1, to: node)
+        let clients = try (0..<10).map { _ in try HTTP2Client(port: node.port) }
+        let streams = clients.map { client in (0..<100).map { _ in client.request("GET", Self.path) } }
+        func ids(_ client: HTTP2Client, _ stream: UInt32) -> [Substring] {
+            String(decoding: client.part(stream), as: UTF8.self).split(separator: "\n").filter { $0.hasPrefix("id: ") }
+        }
+        for (client, streams) in zip(clients, streams) {
+            client.read { streams.allSatisfy { !ids(client, $0).isEmpty } }
+        }
+        #expect(eventually { node.metric("millrace_http_waiting_replies") == 1000 })
+        #expect(node.waiters("t") == 2)
+        for value in 1...4 {
+            try post(value..<value + 1, to: node)
+            for (client, streams) in zip(clients, streams) {
+                client.read { streams.allSatisfy { ids(client, $0).count == value + 1 } }
+            }
+            #expect(eventually { node.metric("millrace_http_waiting_replies") == 1000 })
+        }
+        // What is kept for others goes with each second.
+        #expect(try #require(node.metric("millrace_http_stream_shared_total")) > 4 * 900)
+        let all = zip(clients, streams).flatMap { client, streams in streams.map { client.part($0) } }
+        #expect(Set(all).count == 1)
+        #expect(node.metric("millrace_http_inflight_bytes") ?? .max < 1 << 20)
+    }
+
     @Test func anAddressHasSoManyStreamsAndAllTogether() throws {
         var options = GatewayOptions()
         options.maxStreamsPerIP = 2

@@ -43,16 +43,24 @@ extension HTTP2Connection {
     /// Makes the next part of the reply whose turn it is; called when the connection's turn in the loop's queue has come.
     func continueStream() {
         isSliceQueued = false
-        if !slicing.isEmpty {
-            let id = slicing.removeFirst()
+        let began = EventLoop.clock()
+        var taken = 0
+        while taken < slicing.count, taken == 0 || EventLoop.clock() - began < Self.shortParts {
+            let id = slicing[taken]
+            taken += 1
             if let stream = streams[id], case .streaming(let reply) = stream.state, reply.isQueued {
                 reply.isQueued = false
                 makePart(of: reply, stream)
             }
         }
+        slicing.removeFirst(taken)
         queueConnection()
         pump()
     }
+
+    /// Nanoseconds in which several streams make a short part each, which are sent together: readers at the end of a topic are told of
+    /// one event at a time.
+    private static let shortParts: Int64 = 100_000
 
     private func queueConnection() {
         if slicing.isEmpty || isSliceQueued { return }
@@ -90,15 +98,13 @@ extension HTTP2Connection {
     /// Waits for the next turn, for a worker, or for the peer to read what it has got.
     func goOn(_ streamed: StreamedReply, _ stream: HTTP2Stream, _ pause: ReplyPause = .turn) {
         if streamed.writer.isHeadOnly { return endStream(streamed, stream) }
+        if pause == .growth, loop.waits.wait(streamed) {
+            (streamed.isWaiting, streamed.wasAway) = (true, true)
+            return
+        }
         // Once it has read, the next turn pauses for the same reason.
         guard streamed.writer.isReady else { return }
-        switch pause {
-        case .turn: queue(streamed, stream)
-        case .worker: leave(streamed, stream)
-        case .growth:
-            guard loop.waits.wait(streamed) else { return queue(streamed, stream) }
-            (streamed.isWaiting, streamed.wasAway) = (true, true)
-        }
+        if pause == .worker { leave(streamed, stream) } else { queue(streamed, stream) }
     }
 
     /// Goes on with a reply that has waited for growth.

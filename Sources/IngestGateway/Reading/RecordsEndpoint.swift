@@ -32,6 +32,7 @@ enum RecordsEndpoint: HTTPEndpoint {
 enum StreamEndpoint: HTTPEndpoint {
     static var access: EndpointAccess { .topic(.read) }
     static var parameters: [StaticString]? { ["partition", "from", "group", "commit"] }
+    static var fields: KnownFields { KnownFields(.lastEventID) }
 
     static func wish(on loop: GatewayLoop) -> BodyWish {
         if let problem = loop.notUnderstood() { return .refused(problem) }

@@ -158,8 +158,14 @@ final class RecordsReply {
     /// Whether a worker is to do something for it.
     var hasErrands: Bool { !errands.isEmpty }
 
-    /// Bytes that it keeps in memory: what was read, and batches decompressed.
-    var heldBytes: Int { sources.reduce(0) { $0 + $1.heldBytes } }
+    /// Bytes that it keeps in memory: what was read, batches decompressed, and the sources themselves where they are many.
+    var heldBytes: Int {
+        sources.reduce(max(0, sources.count - Self.freeSources) * Self.sourceBytes) { $0 + $1.heldBytes }
+    }
+
+    /// A connection keeps as much anyway.
+    private static let freeSources = 8
+    private static let sourceBytes = 512
 
     // MARK: Steps
 

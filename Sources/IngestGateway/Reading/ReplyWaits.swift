@@ -21,7 +21,7 @@ final class ReplyWaits {
     /// How long a stream goes on at most; then its client connects again, and shows again who it is.
     static let longestStream: Int64 = 3_600_000_000_000
 
-    private struct Key: Hashable {
+    fileprivate struct Key: Hashable {
         let topicID: TopicID
         /// -1: all.
         let partition: Int
@@ -107,11 +107,7 @@ final class ReplyWaits {
 
     private func open(_ key: Key) -> TopicWatch {
         lastNumber += 1
-        let watch = TopicWatch(number: lastNumber)
-        watch.close = { [unowned self] in
-            watches[key] = nil
-            byNumber[watch.number] = nil
-        }
+        let watch = TopicWatch(key, number: lastNumber)
         watches[key] = watch
         byNumber[watch.number] = watch
         return watch
@@ -120,8 +116,8 @@ final class ReplyWaits {
     private func closeIfEmpty(_ watch: TopicWatch) {
         guard watch.waiting.isEmpty else { return }
         watch.forgetAll(loop: index)
-        watch.close?()
-        watch.close = nil
+        watches[watch.key] = nil
+        byNumber[watch.number] = nil
     }
 
     /// Ends a wait: the reply has its turn, when its peer has read what it was sent.
@@ -265,14 +261,17 @@ final class ReplyWaits {
 
 /// The wait for some partitions of a topic, of all that wait for them on one loop.
 final class TopicWatch {
+    fileprivate let key: ReplyWaits.Key
     let number: UInt64
     fileprivate var waiting: [ObjectIdentifier: StreamedReply] = [:]
-    fileprivate var close: (() -> Void)?
     private var logs: [PartitionLog] = []
     private var slots: [Int32] = []
     private var isRegistered: [Bool] = []
 
-    fileprivate init(number: UInt64) { self.number = number }
+    fileprivate init(_ key: ReplyWaits.Key, number: UInt64) {
+        self.key = key
+        self.number = number
+    }
 
     /// Asks the partitions to tell of growth where they are not asked yet. False: one is gone.
     fileprivate func register(_ sources: [PartitionSource], loop: Int) -> Bool {

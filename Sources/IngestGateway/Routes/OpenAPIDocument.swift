@@ -228,6 +228,7 @@ struct OpenAPIDocument: ~Copyable {
         (.partitionKey, "{\"type\":\"string\",\"maxLength\":1024}"),
         (.batchMode, "{\"type\":\"string\",\"enum\":[\"atomic\",\"partial\"]}"),
         (.idempotencyKey, keySchema),
+        (.lastEventID, "{\"type\":\"string\",\"pattern\":\"^p[0-9]+:[0-9]+(,p[0-9]+:[0-9]+)*$\"}"),
     ]
 
     private mutating func writeBody(_ definition: RouteDefinition) {
