@@ -56,6 +56,26 @@ import Testing
         #expect(try committed(node) == [0: 3])
     }
 
+    @Test func neitherAHeadNorAPageOfAnotherSiteCommits() throws {
+        let node = try node()
+        let client = try node.connect()
+        try client.send(HTTPClient.request("HEAD", Self.path + "?group=g&from=p0:3", nil))
+        #expect(try client.receive(toHead: true).status == 200)
+        for site in ["cross-site", "same-site"] {
+            let refused = try node.call(
+                "GET", Self.path + "?group=g&from=p0:3", fields: ["Sec-Fetch-Site: \(site)"])
+            #expect(refused.status == 403)
+        }
+        #expect(try committed(node) == [:])
+        let other = ["Sec-Fetch-Site: cross-site"]
+        #expect(try node.call("GET", Self.path + "?group=g&from=p0:3&commit=none", fields: other).status == 200)
+        #expect(try node.call("GET", Self.path + "?group=g", fields: other).status == 200)
+        #expect(try committed(node) == [:])
+        let own = ["Sec-Fetch-Site: same-origin"]
+        #expect(try node.call("GET", Self.path + "?group=g&from=p0:3", fields: own).status == 200)
+        #expect(try committed(node) == [0: 3])
+    }
+
     @Test func onePartitionIsCommittedByItsOffset() throws {
         let node = try node()
         let reply = try node.call("GET", "/v1/topics/t/partitions/1/records?group=g&offset=2")

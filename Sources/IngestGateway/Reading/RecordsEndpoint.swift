@@ -84,6 +84,10 @@ extension GatewayLoop {
         guard mayRead(group: group) else { return refuse(Problem(.forbidden, "You may not read for this group.")) }
         var acknowledged: [Int32: Offset] = [:]
         if question.commits, case .position(let position) = question.start {
+            if isOfAnotherSite {
+                return refuse(
+                    Problem(.forbidden, "A page of another site commits nothing for a group: send commit=none."))
+            }
             for partition in partitions {
                 guard let offset = position.offsets[partition.partitionIndex] else { continue }
                 let (first, last, _) = partition.offsets
@@ -97,6 +101,15 @@ extension GatewayLoop {
             .work(
                 GroupReadWork(
                     broker, group: group, topic, partitions, question, acknowledged: acknowledged, seat: seat)))
+    }
+
+    /// Whether a browser says that a page of another site has made the request, which it may do without asking where it is a GET.
+    private var isOfAnotherSite: Bool {
+        (0..<head.fieldCount).contains { index in
+            guard head.isField(index, named: "sec-fetch-site") else { return false }
+            let site = head.fieldValue(index)
+            return !site.equals("same-origin") && !site.equals("none")
+        }
     }
 
     /// Begins the reply.
@@ -260,7 +273,8 @@ extension GatewayLoop {
         guard said.commit == nil || question.group != nil else {
             return Problem(.invalidParameter, "commit is said of a group.")
         }
-        question.commits = said.commit ?? true
+        // Whoever asks for the head alone has read nothing.
+        question.commits = (said.commit ?? true) && head.method != .head
         question.partition = said.partition
         if question.group != nil, ways == 0 { question.start = .committed }
         if let from = said.from {

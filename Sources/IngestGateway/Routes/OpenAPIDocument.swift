@@ -159,7 +159,7 @@ struct OpenAPIDocument: ~Copyable {
             out.text("{\"in\":\"query\",\"name\":\"")
             out.text(name)
             out.text("\",\"schema\":")
-            out.text(Self.schema(ofQuery: name))
+            out.text(Self.schema(ofQuery: name, definition.endpoint))
             out.text("}")
         }
         let required = Self.requiredField(definition)
@@ -201,7 +201,7 @@ struct OpenAPIDocument: ~Copyable {
             && definition.mediaTypes.isDisjoint(with: [.cloudEvent, .cloudEvents])
     }
 
-    private static func schema(ofQuery name: StaticString) -> StaticString {
+    private static func schema(ofQuery name: StaticString, _ endpoint: any HTTPEndpoint.Type) -> StaticString {
         switch name.description {
         case "results": "{\"type\":\"string\",\"enum\":[\"none\",\"errors\",\"all\"]}"
         case "offset":
@@ -209,6 +209,9 @@ struct OpenAPIDocument: ~Copyable {
         case "partition", "timestamp": "{\"type\":\"integer\",\"minimum\":0,\"maximum\":999999999999999999}"
         case "count": "{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000}"
         case "delay_ms": "{\"type\":\"integer\",\"minimum\":0,\"maximum\":900000}"
+        // Of consumers, not of messages.
+        case "group" where endpoint == RecordsEndpoint.self || endpoint == StreamEndpoint.self:
+            "{\"type\":\"string\",\"pattern\":\"^[^\\\\u0000]+$\",\"maxLength\":255}"
         case "group", "deduplication_id": "{\"type\":\"string\",\"pattern\":\"^[^\\\\u0000]+$\",\"maxLength\":128}"
         case "limit": "{\"type\":\"integer\",\"minimum\":1,\"maximum\":10000}"
         case "wait_ms": "{\"type\":\"integer\",\"minimum\":0,\"maximum\":30000}"
