@@ -64,12 +64,13 @@ let package = Package(
             "LogStorage", ["KafkaModel", "ByteBuffers", "RecordFormat", "StorageIO", "Telemetry"], settings: dataPath),
         module("Coordinators", ["KafkaModel", "ByteBuffers", "KafkaWire"]),
         module("QueueLedger", ["KafkaModel", "ByteBuffers", "Security"]),
+        module("Forwarder", ["KafkaModel", "ByteBuffers"]),
         module("SQSWire", ["KafkaModel", "ByteBuffers", "HTTPWire", "Security"]),
         module(
             "BrokerCore",
             [
                 "KafkaModel", "ByteBuffers", "RecordFormat", "Security", "StorageIO", "LogStorage", "Coordinators",
-                "QueueLedger", "Telemetry",
+                "QueueLedger", "Forwarder", "Telemetry",
             ]),
 
         // Edges.
@@ -140,12 +141,13 @@ let package = Package(
             ["LogStorage", "BrokerTestKit", "RecordFormat", "KafkaModel", "ByteBuffers", "StorageIO", "Telemetry"],
             exclude: ["Recovery/Fixtures"]),
         tests("CoordinatorsTests", ["Coordinators", "BrokerTestKit", "KafkaWire", "KafkaModel", "ByteBuffers"]),
+        tests("ForwarderTests", ["Forwarder", "BrokerTestKit", "KafkaModel", "ByteBuffers"]),
         tests("QueueLedgerTests", ["QueueLedger", "BrokerTestKit", "KafkaModel", "ByteBuffers"]),
         tests(
             "BrokerCoreTests",
             [
                 "BrokerCore", "BrokerTestKit", "LogStorage", "RecordFormat", "KafkaModel", "ByteBuffers", "StorageIO",
-                "Coordinators", "KafkaWire", "QueueLedger", "Security",
+                "Coordinators", "KafkaWire", "QueueLedger", "Forwarder", "Security",
             ]),
         tests(
             "KafkaServerTests",

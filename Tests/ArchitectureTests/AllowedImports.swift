@@ -44,12 +44,13 @@ let allowedImports: [String: ModuleRule] = [
     "Coordinators": ModuleRule(["KafkaModel", "ByteBuffers", "KafkaWire"]),
     // Of Security the HMAC that seals receipts.
     "QueueLedger": ModuleRule(["KafkaModel", "ByteBuffers", "Security"]),
+    "Forwarder": ModuleRule(["KafkaModel", "ByteBuffers"]),
     // Of HTTPWire the eyes for bytes and a form's encoding; of Security MD5, and JSON as policies are read.
     "SQSWire": ModuleRule(["KafkaModel", "ByteBuffers", "HTTPWire", "Security"]),
     "BrokerCore": ModuleRule(
         [
             "KafkaModel", "ByteBuffers", "RecordFormat", "Security", "StorageIO", "LogStorage", "Coordinators",
-            "QueueLedger", "Telemetry",
+            "QueueLedger", "Forwarder", "Telemetry",
         ], toolchain: system),
 
     // Edges. They never import each other. LogStorage's values (receipts, refusals, a partition's log) are part of

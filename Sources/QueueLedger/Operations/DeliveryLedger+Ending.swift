@@ -69,6 +69,17 @@ extension DeliveryLedger {
         return offsets
     }
 
+    /// Ends messages by their offsets, whoever has them: who asks knows by other means than a receipt that their work is done. Those that
+    /// have ended, or were never told, are left alone.
+    public func finish(_ offsets: [Offset]) -> LedgerStep<Void> {
+        requireActive()
+        let told = offsets.map(\.rawValue).filter { $0 >= floor.rawValue && $0 < end }
+        let records = stride(from: 0, to: told.count, by: LedgerRecord.maxLeased).flatMap { start in
+            Self.ended(Array(told[start..<min(start + LedgerRecord.maxLeased, told.count)]), .acknowledged)
+        }
+        return LedgerStep(records: records, reply: ())
+    }
+
     /// Ends all messages that were told so far, in whatever state. Source: SQS, PurgeQueue.
     public func purge() -> LedgerStep<Void> {
         requireActive()

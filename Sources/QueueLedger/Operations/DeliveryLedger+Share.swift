@@ -104,4 +104,16 @@ extension DeliveryLedger {
         let ranges = OffsetRange.covering(own.map { slots.offsets[Int($0)] })
         return LedgerStep(records: [.released(ranges, visibleAtMs: 0, isUncounted: isUncounted)], reply: ())
     }
+
+    /// Receipts of all that a member has acquired, in the order of the offsets. A step for each message with state.
+    public mutating func receipts(of owner: UInt32, nowMs: Int64) -> [Receipt] {
+        requireActive()
+        passTime(nowMs)
+        return slots.occupied.filter { slots.states[Int($0)] == .inFlight && slots.owners[Int($0)] == owner }
+            .map {
+                Receipt(
+                    offset: Offset(slots.offsets[Int($0)]), lease: LeaseNumber(rawValue: slots.leases[Int($0)]))
+            }
+            .sorted { $0.offset < $1.offset }
+    }
 }
