@@ -96,7 +96,8 @@ let package = Package(
             "Server",
             [
                 "StorageIO", "LogStorage", "BrokerCore", "Coordinators", "Transport", "TLS", "Security", "IssuerKeys",
-                "KafkaModel", "KafkaServer", "IngestGateway", "Configuration", "ByteBuffers", "Telemetry",
+                "KafkaModel", "KafkaServer", "KafkaClient", "RecordFormat", "Forwarder", "IngestGateway",
+                "Configuration", "ByteBuffers", "Telemetry",
             ]),
         module(
             "ConsoleCommands",

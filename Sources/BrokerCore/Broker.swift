@@ -21,6 +21,8 @@ public final class Broker: Sendable {
     public let queues: QueueCoordinator
     public let readers = ReaderCalls()
     public let producerIDs: ProducerIDs
+    /// From queues to topics, as the configuration has them.
+    public let forwarders: Forwarders
     public let quotas: QuotaKeeper
     public let clusterID: String
     /// Runs blocking work, one piece after the other.
@@ -82,9 +84,11 @@ public final class Broker: Sendable {
             groups = GroupCoordinator(settings: options.groups, rewriteFloor: options.offsetsRewriteFloor)
             transactions = TransactionCoordinator(settings: options.transactions)
             queues = QueueCoordinator(clock: options.queueClock, steadyClock: options.queueSteadyClock)
+            forwarders = Forwarders(metrics: metrics)
             groups.attach(self)
             transactions.attach(self)
             queues.attach(self)
+            forwarders.attach(self)
             try groups.open()
             transactions.open()
             try queues.open()
@@ -119,6 +123,8 @@ public final class Broker: Sendable {
     /// Commits what is queued, makes a checkpoint, ends the threads.
     public func stop() throws(StorageError) {
         drain()
+        // Before the threads that they wait for.
+        forwarders.stop()
         workers.stop()
         admin.stop()
         queues.stop()

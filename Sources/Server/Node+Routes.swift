@@ -8,7 +8,7 @@ import Telemetry
 
 /// The sections of a configuration that may change while the broker runs.
 extension Node {
-    /// Makes the missing topics and queues of `configuration`, and puts its routes in the place of those that there are. Requests that
+    /// Makes the missing topics and queues of `configuration`, and puts its routes and forwarders in the place of those that there are. Requests that
     /// have begun end by the old ones. Throws what is wrong; then nothing has changed, but for topics and queues that were made.
     ///
     /// Blocks for the disk. Of the broker keys none is looked at: they are read at the start.
@@ -22,6 +22,7 @@ extension Node {
         try Self.makeTopics(routes.topics, broker, configuration)
         try Self.makeQueues(routes.queues, broker, configuration)
         gateway.replaceRoutes(routes)
+        Self.runForwarders(routes.forwarders, broker)
         return differences
     }
 
@@ -91,6 +92,13 @@ extension Node {
                             remedy: "Correct the queue, or what stands in its way")
                     ], valid: configuration)
             }
+        }
+    }
+
+    /// Lets exactly these forwarders run.
+    static func runForwarders(_ forwarders: [ForwarderDefinition], _ broker: Broker) {
+        broker.forwarders.replace(forwarders) { definition in
+            definition.cluster.map { ClusterDestination($0, topic: definition.to) }
         }
     }
 

@@ -83,7 +83,9 @@ struct ForwardWorld {
         for _ in 0..<steps {
             if ended.count == rules.messages { return true }
             if happens(rules.crashes), crashes < 40 { crash() }
-            if rules.forgetsProducers, happens(20) { partitions[Int(random.next() % UInt64(partitions.count))].known = [:] }
+            if rules.forgetsProducers, happens(20) {
+                partitions[Int(random.next() % UInt64(partitions.count))].known = [:]
+            }
             if happens(200), let late = onTheWay.popLast() { _ = append(late) }
             fill()
             let actions = lane.actions(nowMs: nowMs)

@@ -1,7 +1,9 @@
+import BrokerCore
 import BrokerTestKit
 import Foundation
-import Server
 import Testing
+
+@testable import Server
 
 /// The page of metrics in the documentation says what a running node shows: names, kinds, labels and texts.
 @Suite struct ShownMetricsTests {
@@ -30,6 +32,7 @@ import Testing
                 "ssl.keystore.key": TestCertificates.serverKey,
             ])
         // So that the metrics whose labels are not known before have a series.
+        Node.runForwarders([ForwarderDefinition(name: "f", from: "q", to: "rides")], node.broker)
         #expect(try node.post("rides", "{}") == 201)
         #expect(try node.post("rides", "not json") == 400)
         let shown = Self.families(shown: try node.get("/metrics"))

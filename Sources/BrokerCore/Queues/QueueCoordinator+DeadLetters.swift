@@ -1,4 +1,5 @@
 import ByteBuffers
+import Forwarder
 import KafkaModel
 import LogStorage
 import QueueLedger
@@ -94,14 +95,14 @@ extension QueueCoordinator {
         if !state.isKnown, var own = search, own.target == target.topic.id, own.generation == state.generation {
             return try goOn(&own, of: partition, in: target.topic)
         }
-        guard let (letters, isKnown, generation) = try lettersOnDisk(of: partition) else { return .done }
+        guard let (letters, refusals, isKnown, generation) = try lettersOnDisk(of: partition) else { return .done }
         guard isKnown else {
             if isOther { return .waits }
             var own = DeadLetterSearch(
                 partition: partition.id, target: target.topic.id, generation: generation, letters: letters)
             return try goOn(&own, of: partition, in: target.topic)
         }
-        let moved = append(letters, of: partition, to: target.queue, target.topic)
+        let moved = append(letters, refusals, of: partition, to: target.queue, target.topic)
         try confirm(moved.offsets, of: partition, areKnown: !moved.isUnclear, refused: moved.refused)
         // Those behind what was refused have their turn at once, as long as some of them go.
         if let failure = moved.failure, moved.isUnclear || moved.offsets.isEmpty { throw failure }
@@ -126,30 +127,32 @@ extension QueueCoordinator {
         let (_, ticket) = try withLedger(of: partition) { entry, shard, nowMs throws(QueueRefusal) in
             entry.ledger.putBack(refused)
             try shard.take(entry.ledger.confirmDeadLetters(offsets), &entry, nowMs)
+            let refusals = offsets.filter { entry.forwards.refusals[$0] != nil }
+            try shard.take(refusals.map { .refusal($0, nil) }, &entry, partition.id, nowMs)
             entry.areDeadLettersKnown = areKnown
         }
         try waitForCommit(of: CommitSpan(ticket))
     }
 
-    /// The next letters, when it is on disk that they are some; nil: there are none. `isKnown`: none of them was moved before. Otherwise
+    /// The next letters, when it is on disk that they are some, with what destinations of a forwarder said of some; nil: there are none. `isKnown`: none of them was moved before. Otherwise
     /// these are all that there are.
     private func lettersOnDisk(
         of partition: QueuePartition
-    ) throws(QueueRefusal) -> (letters: [DeadLetter], isKnown: Bool, generation: Int32)? {
-        let ((letters, isKnown, log, generation), ticket) = try withLedger(of: partition) {
-            entry, shard, nowMs throws(QueueRefusal) -> ([DeadLetter], Bool, PartitionLog, Int32) in
+    ) throws(QueueRefusal) -> (letters: [DeadLetter], refusals: [Offset: String], isKnown: Bool, generation: Int32)? {
+        let ((letters, refusals, isKnown, log, generation), ticket) = try withLedger(of: partition) {
+            entry, shard, nowMs throws(QueueRefusal) -> ([DeadLetter], [Offset: String], Bool, PartitionLog, Int32) in
             let isKnown = entry.areDeadLettersKnown
             // Until their end is recorded: where the move comes to nothing in the middle, nobody knows which of them were moved.
             entry.areDeadLettersKnown = false
             let letters = entry.ledger.deadLetters(max: isKnown ? Self.movedAtOnce : .max)
             if letters.isEmpty { entry.areDeadLettersKnown = true }
-            return (letters, isKnown, shard.log, shard.machine.generation)
+            return (letters, entry.forwards.refusals, isKnown, shard.log, shard.machine.generation)
         }
         if letters.isEmpty { return nil }
         try waitForCommit(of: CommitSpan(ticket))
         // Left out of its commit, what ended them may never be on disk.
         if log.hasLeftOutAppends { throw QueueRefusal(.unavailable, "the log of queues takes nothing just now") }
-        return (letters, isKnown, generation)
+        return (letters, refusals, isKnown, generation)
     }
 
     /// Waits until commits are on disk, or known not to be just now. Returns whether they are; a partition may have been left out all the same
@@ -257,7 +260,8 @@ extension QueueCoordinator {
 
     /// Appends letters, and waits until they are on disk.
     private func append(
-        _ letters: [DeadLetter], of partition: QueuePartition, to target: Queue, _ topic: Topic
+        _ letters: [DeadLetter], _ refusals: [Offset: String], of partition: QueuePartition, to target: Queue,
+        _ topic: Topic
     ) -> MovedLetters {
         var moved = MovedLetters()
         var prepared: [Int: [Prepared]] = [:]
@@ -271,7 +275,8 @@ extension QueueCoordinator {
             try QueueWalk(log: partition.log).visit(letters.map(\.offset), &records, looked: &looked) { record in
                 guard let letter = byOffset[record.offset] else { return true }
                 if bytes >= Self.movedBytes { return false }
-                var message = Prepared(record, letter, of: partition, place: seen.count)
+                var message = Prepared(
+                    record, letter, refusal: refusals[record.offset], of: partition, place: seen.count)
                 let index = message.partition(
                     of: topic.partitions.count, target.settings, withoutGroup: UInt64(partition.log.partitionIndex))
                 if !message.fits(topic.partitions[index]) { message = message.withoutBody() }
@@ -343,7 +348,8 @@ struct DeadLetterSearch {
 
 extension QueueCoordinator.Prepared {
     /// A dead letter, with what it was before.
-    init(_ record: RecordView, _ letter: DeadLetter, of partition: QueuePartition, place: Int) {
+    /// - Parameter refusal: what a forwarder's destination said of it.
+    init(_ record: RecordView, _ letter: DeadLetter, refusal: String?, of partition: QueuePartition, place: Int) {
         self.place = place
         body = record.value.map(Array.init) ?? []
         key = record.key.map(Array.init)
@@ -360,8 +366,10 @@ extension QueueCoordinator.Prepared {
             QueueHeader.header(QueueHeader.originSentMs, record.timestampMs),
             QueueHeader.header(QueueHeader.receiveCount, letter.receiveCount),
             QueueHeader.header(QueueHeader.firstReceivedMs, letter.firstReceivedMs),
-            QueueHeader.header(QueueHeader.reason, isLimit ? "max_receives" : "rejected"),
+            QueueHeader.header(
+                QueueHeader.reason, refusal != nil ? "forward_refused" : isLimit ? "max_receives" : "rejected"),
         ]
+        if let refusal { headers.append(QueueHeader.header(QueueHeader.error, refusal)) }
         if let key = record.key {
             headers.append(
                 QueueHeader.header(QueueHeader.keyDigest, QueueCoordinator.digest(Array(key))))

@@ -116,6 +116,7 @@ extension QueueCoordinator {
     /// Those of `woken` that are queues: something has come for who waits in them. Called by who hears of commits, on any thread.
     public func committed(_ woken: [ReadWaiter]) {
         var directory: QueueDirectory?
+        // A queue is woken as a whole, whether a receiver or its forwarder waits: both look.
         for waiter in woken where waiter.loop == Self.waiterLoop {
             if directory == nil { directory = self.directory }
             if let queue = directory?.byNumber[waiter.id] { serveWaiters(of: queue) }

@@ -417,7 +417,10 @@ extension QueueCoordinator.Shard {
 
     private mutating func append(_ entries: [LedgerEntry], _ nowMs: Int64) throws(QueueRefusal) {
         if entries.isEmpty { return }
-        let records = entries.map { CoordinatorRecord(key: $0.key, value: $0.value) }
+        try append(entries.map { CoordinatorRecord(key: $0.key, value: $0.value) }, nowMs)
+    }
+
+    mutating func append(_ records: [CoordinatorRecord], _ nowMs: Int64) throws(QueueRefusal) {
         guard append(records, CoordinatorTime(monotonicMs: 0, wallClockMs: nowMs)) else {
             throw QueueRefusal(.unavailable, "the log of queues takes nothing just now")
         }

@@ -14,7 +14,7 @@ import Security
 /// | `queue.group` | the message group; without it the record's key is the group, and without a key the record is of the group of none |
 /// | `queue.deduplication` | the de-duplication id |
 /// | `queue.delay_ms` | milliseconds from the record's time on, as text; without it the queue's delay |
-/// | `dead_letter.queue`, `.topic_id`, `.partition`, `.offset`, `.sent_ms`, `.receive_count`, `.first_received_ms`, `.reason`, `.key_sha256` | where a dead letter was, and why it is none any more |
+/// | `dead_letter.queue`, `.topic_id`, `.partition`, `.offset`, `.sent_ms`, `.receive_count`, `.first_received_ms`, `.reason`, `.error`, `.key_sha256` | where a dead letter was, and why it is none any more |
 /// | `dead_letter.omitted_bytes` | of a letter that its queue's log has no room for: bytes of the body, which is left out, with the key and the sender's headers |
 /// | `dead_letter.redrives` | how often it was moved back |
 enum QueueHeader {
@@ -30,11 +30,14 @@ enum QueueHeader {
     static let receiveCount = "dead_letter.receive_count"
     static let firstReceivedMs = "dead_letter.first_received_ms"
     static let reason = "dead_letter.reason"
+    static let error = "dead_letter.error"
     static let keyDigest = "dead_letter.key_sha256"
     static let omittedBytes = "dead_letter.omitted_bytes"
     static let redrives = "dead_letter.redrives"
 
     static func isOwn(_ name: String) -> Bool { ownPrefixes.contains { name.utf8.starts(with: $0.utf8) } }
+
+    static func isOwn(_ name: UnsafeRawBufferPointer) -> Bool { ownPrefixes.contains { name.starts(with: $0.utf8) } }
 
     static func header(_ name: String, _ value: String) -> RecordHeader {
         RecordHeader(key: name, value: Array(value.utf8))

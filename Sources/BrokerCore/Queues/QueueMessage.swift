@@ -92,7 +92,7 @@ public struct DeadLetterOrigin: Equatable, Sendable {
     /// Milliseconds since 1970 at which it was sent first.
     public var sentMs: Int64
     public var receiveCount: Int
-    /// `max_receives` or `rejected`.
+    /// `max_receives`, `rejected`, or `forward_refused`: a forwarder's destination did not take it.
     public var reason: String
     /// How often it was moved back already.
     public var redriveCount: Int

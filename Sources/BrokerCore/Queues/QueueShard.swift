@@ -1,4 +1,5 @@
 import ByteBuffers
+import Forwarder
 import KafkaModel
 import LogStorage
 import QueueLedger
@@ -11,6 +12,8 @@ struct QueueShard: StoredMachine {
     /// A ledger, and what is known of it beside.
     struct Entry {
         var ledger: DeliveryLedger
+        /// What a forwarder remembers of the partition.
+        var forwards = ForwardState()
         /// It was told of its messages, and serves.
         var isServed = false
         /// Which of its queue's rules it goes by (`Queue.version`).
@@ -29,6 +32,8 @@ struct QueueShard: StoredMachine {
         var areDeadLettersKnown = false
         /// Why it is not served, told once.
         var fault: String?
+
+        var memoryBytes: Int { ledger.memoryBytes + forwards.memoryBytes }
     }
 
     var maxBatchBytes = 1 << 20
@@ -48,28 +53,39 @@ struct QueueShard: StoredMachine {
 
     mutating func replay(_ record: RecordView, of batch: RecordBatchHeader) throws(DecodeError) {
         guard !batch.isControl, let bytes = record.key else { return }
+        if ForwardKey.isKey(bytes) {
+            let key = try ForwardKey(bytes)
+            guard try makeEntry(key.partition) else { return noteOrphan(record, bytes) }
+            return try entries[key.partition]!.forwards.replay(key, record.value)
+        }
         let key = try LedgerKey(bytes)
         let partition = key.ledger.partition
-        guard key.ledger.consumer.isEmpty, let settings = settings(partition) else {
-            if record.value == nil { orphans.remove(Array(bytes)) } else { orphans.insert(Array(bytes)) }
-            return
-        }
-        if entries[partition] == nil {
-            do throws(LedgerRefusal) {
-                entries[partition] = Entry(
-                    ledger: try DeliveryLedger(id: key.ledger, settings: settings, start: .zero))
-            } catch {
-                throw .invalid("rules of a queue's ledger", position: 0)
-            }
-        }
+        guard key.ledger.consumer.isEmpty, try makeEntry(partition) else { return noteOrphan(record, bytes) }
         try entries[partition]!.ledger.replay(key, record.value)
+    }
+
+    private mutating func noteOrphan(_ record: RecordView, _ key: UnsafeRawBufferPointer) {
+        if record.value == nil { orphans.remove(Array(key)) } else { orphans.insert(Array(key)) }
+    }
+
+    /// False: the partition is no queue's.
+    private mutating func makeEntry(_ partition: TopicPartition) throws(DecodeError) -> Bool {
+        if entries[partition] != nil { return true }
+        guard let settings = settings(partition) else { return false }
+        do throws(LedgerRefusal) {
+            entries[partition] = Entry(
+                ledger: try DeliveryLedger(id: LedgerID(partition: partition), settings: settings, start: .zero))
+        } catch {
+            throw .invalid("rules of a queue's ledger", position: 0)
+        }
+        return true
     }
 
     /// The records are read: ledgers are served from now on, each when it is first asked for.
     mutating func loaded(generation: Int32) {
         phase = .active
         self.generation = generation
-        memoryBytes = entries.values.reduce(0) { $0 + $1.ledger.memoryBytes }
+        memoryBytes = entries.values.reduce(0) { $0 + $1.memoryBytes }
     }
 
     mutating func beginLoading() {
@@ -95,12 +111,12 @@ struct QueueShard: StoredMachine {
     /// Takes a ledger out, to be put back when it was changed: so it is not copied.
     mutating func take(_ partition: TopicPartition) -> Entry? {
         guard let entry = entries.removeValue(forKey: partition) else { return nil }
-        memoryBytes -= entry.ledger.memoryBytes
+        memoryBytes -= entry.memoryBytes
         return entry
     }
 
     mutating func put(_ entry: Entry, _ partition: TopicPartition) {
-        memoryBytes += entry.ledger.memoryBytes
+        memoryBytes += entry.memoryBytes
         entries[partition] = entry
     }
 }

@@ -27,6 +27,8 @@ final class QueueWaiters: Sendable {
         var isPutOff = false
         /// Something has come meanwhile.
         var isNews = false
+        /// Wakes the queue's forwarder.
+        var forwarder: Signal?
         /// By partition, where its log keeps who is to be told of its growth.
         var slots: [Int32: Int32] = [:]
     }
@@ -73,6 +75,7 @@ final class QueueWaiters: Sendable {
     /// Notes that there may be something for them. True: the caller is to see that a worker serves them.
     func beginServing() -> Bool {
         state.withLock { state in
+            state.forwarder?.raise()
             if state.waiting.isEmpty { return false }
             if state.isServed {
                 state.isNews = true
@@ -106,6 +109,9 @@ final class QueueWaiters: Sendable {
 
     /// It is later.
     func resumeServing() { state.withLock { $0.isPutOff = false } }
+
+    /// What is raised from now on when there may be something; nil: nothing.
+    func setForwarder(_ signal: Signal?) { state.withLock { $0.forwarder = signal } }
 
     func has(_ number: UInt64) -> Bool { state.withLock { $0.waiting[number] != nil } }
 

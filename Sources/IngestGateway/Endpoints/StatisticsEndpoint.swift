@@ -4,7 +4,7 @@ import HTTPWire
 import Security
 import Telemetry
 
-/// `GET /stats`: the counts of all routes since the start, as JSON.
+/// `GET /stats`: the counts of all routes and forwarders since the start, as JSON.
 enum StatisticsEndpoint: HTTPEndpoint {
     static var access: EndpointAccess { .cluster(.describe) }
 
@@ -44,7 +44,37 @@ extension GatewayLoop {
             writeStatistics(
                 of: route.label, route.counters, requests.filter { $0.route == route.label }, first: place == 0)
         }
+        out.text("},\"forwarders\":{")
+        for (place, forwarder) in broker.forwarders.statuses.enumerated() {
+            writeStatistics(of: forwarder, first: place == 0)
+        }
         out.text("}}")
+    }
+
+    private func writeStatistics(of forwarder: ForwarderStatus, first: Bool) {
+        out.text(first ? "" : ",")
+        let texts = [
+            ("from", forwarder.definition.from), ("to", forwarder.definition.to), ("trouble", forwarder.trouble),
+        ]
+        JSONText.write(forwarder.definition.name, into: &out)
+        out.text(":{")
+        for (name, text) in texts {
+            JSONText.write(name, into: &out)
+            out.text(":")
+            if let text { JSONText.write(text, into: &out) } else { out.text("null") }
+            out.text(",")
+        }
+        let numbers = [
+            ("records", forwarder.records), ("batches", forwarder.batches), ("bytes", forwarder.bytes),
+            ("refused", forwarder.refused), ("failures", forwarder.failures), ("lag", forwarder.lag),
+        ]
+        for (place, (name, number)) in numbers.enumerated() {
+            out.text(place == 0 ? "" : ",")
+            JSONText.write(name, into: &out)
+            out.text(":")
+            out.decimal(number)
+        }
+        out.text("}")
     }
 
     private func writeStatistics(

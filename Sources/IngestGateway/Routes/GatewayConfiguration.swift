@@ -1,5 +1,5 @@
 public import Configuration
-import BrokerCore
+public import BrokerCore
 import KafkaModel
 
 /// What a configuration says of the gateway's routes and of the topics behind them, checked as a whole.
@@ -7,6 +7,7 @@ public struct GatewayConfiguration: Sendable {
     public let topics: [TopicDeclaration]
     /// Each behind the one that takes its dead letters.
     public let queues: [QueueDeclaration]
+    public let forwarders: [ForwarderDefinition]
     let routes: [RouteDefinition]
     let perimeter: Perimeter
     /// Routes that are there without configuration, and shall not be.
@@ -18,6 +19,7 @@ public struct GatewayConfiguration: Sendable {
     public init() {
         topics = []
         queues = []
+        forwarders = []
         routes = []
         switchedOff = []
         sources = [:]
@@ -33,9 +35,11 @@ public struct GatewayConfiguration: Sendable {
         reader.readSecrets()
         reader.readTopics()
         reader.readQueues()
+        reader.readForwarders()
         reader.readRoutes()
         topics = reader.topics
         queues = QueueDeclaration.inOrder(reader.queues)
+        forwarders = reader.forwarders
         routes = reader.routes
         switchedOff = reader.switchedOff
         sources = reader.sources
@@ -77,6 +81,7 @@ public struct GatewayConfiguration: Sendable {
         private let options: GatewayOptions
         private(set) var topics: [TopicDeclaration] = []
         private(set) var queues: [QueueDeclaration] = []
+        private(set) var forwarders: [ForwarderDefinition] = []
         private(set) var routes: [RouteDefinition] = []
         private(set) var switchedOff: Set<String> = []
         private var secrets = NamedSecrets()
@@ -117,6 +122,24 @@ public struct GatewayConfiguration: Sendable {
         mutating func readQueues() {
             for (name, place) in place("queues")?.entries() ?? [] {
                 if let queue = QueueDeclaration(name, place) { queues.append(queue) }
+            }
+        }
+
+        mutating func readForwarders() {
+            let entries = place("forwarders")?.entries() ?? []
+            if entries.count > Forwarders.maxForwarders {
+                place("forwarders")?.refuse(
+                    "has more than \(Forwarders.maxForwarders) forwarders", remedy: "Leave some out")
+                return
+            }
+            for (name, place) in entries {
+                guard let definition = ForwarderDeclaration(name, place, secrets)?.definition else { continue }
+                if let other = forwarders.first(where: { $0.from.isExactly(definition.from) }) {
+                    place.refuse(
+                        "\(other.name) forwards the queue \(definition.from) already",
+                        remedy: "A queue has one forwarder")
+                }
+                forwarders.append(definition)
             }
         }
 

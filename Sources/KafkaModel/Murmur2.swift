@@ -1,7 +1,7 @@
-/// The hash by which Kafka's clients choose a keyed record's partition, so that the gateway and they agree.
+/// The hash by which Kafka's clients choose a keyed record's partition, so that whoever chooses for them agrees with them.
 /// Source: MurmurHash2 (Austin Appleby, public domain) with Kafka's seed, as its default partitioner applies it.
-enum Murmur2 {
-    static func hash(_ key: UnsafeRawBufferPointer) -> UInt32 {
+public enum Murmur2 {
+    public static func hash(_ key: UnsafeRawBufferPointer) -> UInt32 {
         let multiplier: UInt32 = 0x5bd1_e995
         var hash: UInt32 = 0x9747_b28c ^ UInt32(truncatingIfNeeded: key.count)
         var at = 0
@@ -21,7 +21,7 @@ enum Murmur2 {
     }
 
     /// Returns the partition of `key` among `count`: the hash without its sign bit, modulo.
-    static func partition(of key: UnsafeRawBufferPointer, among count: Int) -> Int {
+    public static func partition(of key: UnsafeRawBufferPointer, among count: Int) -> Int {
         Int(hash(key) & 0x7fff_ffff) % count
     }
 }

@@ -1,0 +1,66 @@
+import BrokerCore
+import Configuration
+import Testing
+
+@testable import IngestGateway
+
+@Suite struct ForwarderDeclarationTests {
+    private func problems(_ yaml: String) -> [String] {
+        do {
+            _ = try GatewayConfiguration(yaml: yaml, environment: ["KAFKA": "hidden"])
+            return []
+        } catch {
+            return "\(error)".split(separator: "\n").map(String.init)
+        }
+    }
+
+    @Test func whatIsWrittenIsRead() throws {
+        let configuration = try GatewayConfiguration(
+            yaml: """
+                auth: {secrets: {kafka: {env: KAFKA}}}
+                forwarders:
+                  fleet: {from: fleet, to: events}
+                  other:
+                    from: jobs
+                    to: jobs
+                    key: group
+                    batch: {records: 500, bytes: 1MiB, window: 250ms}
+                    cluster: {bootstrap: ["a:9092", "[::1]:19092"], user: u, password: kafka, mechanism: scram-sha-512, compression: zstd}
+                """, environment: ["KAFKA": "hidden"])
+        #expect(configuration.forwarders.count == 2)
+        #expect(configuration.forwarders[0] == ForwarderDefinition(name: "fleet", from: "fleet", to: "events"))
+        let other = configuration.forwarders[1]
+        #expect((other.maxRecords, other.maxBytes, other.windowMs) == (500, 1 << 20, 250))
+        #expect(other.key == .group)
+        #expect(other.cluster?.bootstrap.map(\.description) == ["a:9092", "[::1]:19092"])
+        #expect(other.cluster?.login?.user == "u")
+        #expect(other.cluster?.login?.mechanism == .scramSHA512)
+        #expect(other.cluster?.compression == .zstd)
+        #expect(!"\(other)".contains("hidden"))
+    }
+
+    @Test(arguments: [
+        ("fleet: {to: t}", "must say from"),
+        ("fleet: {from: q}", "must say to"),
+        ("fleet: {from: q, to: t, batch: {records: 10001}}", "forwarders.fleet.batch.records"),
+        ("fleet: {from: q, to: t, batch: {window: 6m}}", "forwarders.fleet.batch.window"),
+        ("fleet: {from: q, to: t, btch: {}}", "did you mean batch?"),
+        ("fleet: {from: q, to: q.q}", "own topic"),
+        ("fleet: {from: q, to: t, key: nobody}", "message, group or none"),
+        ("fleet: {from: q, to: t, cluster: {}}", "must say bootstrap"),
+        ("fleet: {from: q, to: t, cluster: {bootstrap: nowhere}}", "no HOST:PORT"),
+        ("fleet: {from: q, to: t, cluster: {bootstrap: \"a:1\", user: u}}", "both of user and password"),
+        ("fleet: {from: q, to: t, cluster: {bootstrap: \"a:1\", user: u, password: p}}", "no secret of this name"),
+    ])
+    func whatIsWrongIsTold(_ entry: String, _ reason: String) {
+        let found = problems("forwarders:\n  \(entry)\n")
+        #expect(found.contains { $0.contains(reason) && $0.contains("line 2") }, "\(found)")
+    }
+
+    @Test func aQueueHasOneForwarderAndThereAreNotTooMany() {
+        let two = problems("forwarders:\n  a: {from: q, to: t}\n  b: {from: q, to: u}\n")
+        #expect(two.contains { $0.contains("a forwards the queue q already") && $0.contains("line 3") }, "\(two)")
+        let many = (0...Forwarders.maxForwarders).map { "  f\($0): {from: q\($0), to: t}\n" }.joined()
+        #expect(problems("forwarders:\n" + many).contains { $0.contains("more than 32 forwarders") })
+    }
+}
