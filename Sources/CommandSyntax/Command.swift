@@ -18,6 +18,7 @@ public struct Command: Sendable {
         case trace
         case queueCreate, queueList, queueDescribe, queueCapacity, queueSend, queueReceive, queuePurge, queueRedrive
         case queueDelete
+        case forwarderList
         case completion, version
     }
 

@@ -59,6 +59,21 @@ extension CommandTable {
         ])
 }
 
+extension CommandTable {
+    static let forwarder = Command(
+        "forwarder", "See how the forwarders from queues to topics do",
+        discussion: [
+            "Forwarders are made by the section forwarders of the configuration file. The gateway answers, by /stats: with admin.listener, --http "
+                + "names that."
+        ],
+        subcommands: [
+            Command(
+                "list", aliases: ["ls"],
+                "List forwarders: what they have forwarded, what is left, and what is in the way",
+                action: .forwarderList, options: [CommonOptions.json] + QueueOptions.gateway)
+        ])
+}
+
 /// Options of `millrace queue …`.
 public enum QueueOptions {
     public static let order = Option<Order>(

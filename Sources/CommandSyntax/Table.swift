@@ -9,8 +9,9 @@ public enum CommandTable {
             "A size may have a unit (64KiB, 1MiB, 2GB), a time too (500ms, 30s, 12h, 7d), wherever one is taken.",
         ],
         subcommands: [
-            serve, config, gateway, cluster, topic, produce, consume, queue, group, user, acl, key, quota, log, bench,
-            trace,
+            serve, config, gateway, cluster, topic, produce, consume, queue, forwarder, group, user, acl, key, quota,
+            log,
+            bench, trace,
             completion, version,
         ])
 

@@ -72,6 +72,7 @@ public enum ConsoleProgram {
         case .queuePurge: try QueueCommands.purge(invocation, console)
         case .queueRedrive: try QueueCommands.redrive(invocation, console)
         case .queueDelete: try QueueCommands.delete(invocation, console)
+        case .forwarderList: try ForwarderCommands.list(invocation, console)
         case .groupList: try GroupCommands.list(invocation, console)
         case .groupDescribe: try GroupCommands.describe(invocation, console)
         case .groupResetOffsets: try ResetOffsets.run(invocation, console)

@@ -13,6 +13,9 @@ struct JSONFields {
 
     private func value(_ name: String) -> JSONValue? { members.first { $0.name == name }?.value }
 
+    /// In the document's order.
+    var names: [String] { members.map(\.name) }
+
     /// Whether there is a number of that name.
     func has(_ name: String) -> Bool {
         if case .number? = value(name)?.content { true } else { false }

@@ -244,7 +244,11 @@ struct QueueGateway {
 
     /// Asks something of a queue, or of all; throws what the gateway refuses.
     func ask(_ method: String, _ queue: String?, _ rest: String, _ body: [UInt8]? = nil) throws -> Answer {
-        let path = "/v1/queues" + (queue.map { "/" + Self.encoded($0) } ?? "") + rest
+        try ask(method, path: "/v1/queues" + (queue.map { "/" + Self.encoded($0) } ?? "") + rest, body)
+    }
+
+    /// Asks something at a path, which is escaped.
+    func ask(_ method: String, path: String, _ body: [UInt8]? = nil) throws -> Answer {
         var head = "\(method) \(path) HTTP/1.1\r\nHost: \(address)\r\nConnection: close\r\n"
         if !key.isEmpty { head += "Authorization: Bearer \(key)\r\n" }
         guard head.unicodeScalars.allSatisfy({ $0 == "\r" || $0 == "\n" || $0.value >= 32 && $0.value < 127 }),

@@ -41,6 +41,15 @@ import Testing
         #expect(try queue("list").lines == ["dead"])
     }
 
+    @Test func forwardersAreListed() throws {
+        let harness = try CommandHarness(["http.enable": "true"])
+        func list(_ words: String...) throws -> CommandRun {
+            try CommandRun.of(["forwarder", "list", "--http", harness.httpAddress] + words + CommandHarness.patience)
+        }
+        #expect(try list().errors.contains("no forwarders"))
+        #expect(try list("--json").output == "{}\n")
+    }
+
     @Test func theKeyIsReadFromAFile() throws {
         let harness = try CommandHarness(["http.enable": "true", "http.auth": "required"])
         let folder = FileManager.default.temporaryDirectory.appending(path: "queue-key-\(UUID())")

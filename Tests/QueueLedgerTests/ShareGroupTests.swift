@@ -107,6 +107,28 @@ import Testing
         #expect(try group.loaded().counters.live == 0)
     }
 
+    @Test func messagesAreFinishedByOffsetWhoeverHasThem() throws {
+        var group = Self.group(limit: 5)
+        group.send(6)
+        let own = group.receive(2, owner: 1)
+        _ = group.receive(1, owner: 2)
+        var held = group.ledger.receipts(of: 1, nowMs: group.nowMs)
+        #expect(held == own.map(\.receipt))
+        // Leased to one and to another, never received, told by nobody.
+        group.perform { ledger, _ in ledger.finish([0, 2, 4, 99].map { Offset($0) }) }
+        #expect(group.counters.live == 3 && group.counters.ended == 3)
+        held = group.ledger.receipts(of: 1, nowMs: group.nowMs)
+        #expect(held.map(\.offset) == [Offset(1)])
+        group.perform { ledger, _ in ledger.finish([Offset(0), Offset(2)]) }
+        #expect(group.counters.ended == 3)
+        #expect(try group.loaded().counters.live == 3)
+        group.pass(30_000)
+        held = group.ledger.receipts(of: 1, nowMs: group.nowMs)
+        #expect(held.isEmpty)
+        let rest = group.receive(10, owner: 3).map(\.receipt.offset)
+        #expect(Set(rest) == [Offset(1), Offset(3), Offset(5)])
+    }
+
     @Test func whatAClosedSessionNeverDeliveredDoesNotCount() {
         var group = Self.group(limit: 2)
         group.send(2)

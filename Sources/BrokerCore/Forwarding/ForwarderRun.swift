@@ -171,10 +171,8 @@ final class ForwarderRun: @unchecked Sendable {
         while !batches.isEmpty {
             // Batches of two lanes to one partition are two requests.
             var taken: Set<Int32> = []
-            var (some, later):
-                ([(lane: ForwarderLane, batch: ForwardedBatch)], [(lane: ForwarderLane, batch: ForwardedBatch)]) = (
-                    [], []
-                )
+            var some: [(lane: ForwarderLane, batch: ForwardedBatch)] = []
+            var later = some
             for entry in batches {
                 if taken.insert(entry.batch.intent.partitionIndex).inserted {
                     some.append(entry)
