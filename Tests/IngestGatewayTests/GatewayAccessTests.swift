@@ -239,7 +239,7 @@ import Transport
         #expect(hidden.text.replacing("hidden", with: "") == missing.text.replacing("missing", with: ""))
         #expect(try status("seen") == [403, 403])
         #expect(try status("mine") == [201, 403])
-        #expect(try status("%6dine") == [201, 403])
+        #expect(try status("%6dine") == [404, 404])
         // WRITE makes no topic.
         #expect(try status("new") == [404, 403])
         #expect(harness.broker.catalog.topic(named: "new") == nil)
