@@ -37,8 +37,8 @@ import Testing
         (#"{"records":[{"value":1},5]}"#, 42206), (#"{"records":[{"value":1,"valeu":2}]}"#, 42206),
         (#"{"records":[{"value":1,"value":2}]}"#, 42206), (#"{"records":[{"value":1,"partition":7}]}"#, 40402),
         (#"{"records":[{"value":1,"partition":-1}]}"#, 42206),
-        (#"{"records":[{"value":1}],"records":[{"value":2}]}"#, 40005),
-        (#"{"value_schema_id":7,"records":[{"value":1}]}"#, 40009),
+        (#"{"records":[{"value":1}],"records":[{"value":2}]}"#, 40004),
+        (#"{"value_schema_id":7,"records":[{"value":1}]}"#, 40010),
     ])
     func wrongRecordsAreRefusedWhole(body: String, code: Int) throws {
         let node = try GatewayHarness()

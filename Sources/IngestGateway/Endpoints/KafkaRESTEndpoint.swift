@@ -155,7 +155,8 @@ extension GatewayLoop {
             let list = walk.member(Array(member.utf8), of: JSONRange(start, body.count)), list.kind == .array
         else { return Problem(.missingField, "\(member) is required, and a list") }
         let reader = KafkaRecordReader(call == .v2 ? .v2(kafkaEncoding()) : .v3, body)
-        var problem: Problem?
+        var problem = Self.problem(ofMembers: walk, JSONRange(start, body.count), but: member)
+        if let problem { return problem }
         walk.elements(of: list.range) { element in
             if events.count == most {
                 problem = tooManyRecords(most)
@@ -166,6 +167,22 @@ extension GatewayLoop {
             return true
         }
         if problem == nil, events.isEmpty { return Problem(.emptyBatch, "\(member) is empty.") }
+        return problem
+    }
+
+    /// A second list would be dropped, and schemas are promises that nobody keeps here.
+    private static func problem(ofMembers walk: JSONWalk, _ object: JSONRange, but known: String) -> Problem? {
+        var (problem, isKnown) = (Problem?.none, false)
+        walk.members(of: object) { member in
+            let name = String(decoding: member.key.bytes(of: walk.text).prefix(KafkaRecordReader.maxQuoted), as: UTF8.self)
+            if !walk.equals(member.key, Array(known.utf8)) {
+                problem = Problem(.invalidField, "\(name) is not known here: there is \(known) alone.")
+            } else if isKnown {
+                problem = Problem(.duplicateKey, "The member \(known) stands twice.")
+            }
+            isKnown = true
+            return problem == nil
+        }
         return problem
     }
 

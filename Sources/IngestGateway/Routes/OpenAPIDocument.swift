@@ -368,7 +368,7 @@ struct OpenAPIDocument: ~Copyable {
         "id":{"type":"string","minLength":1},"source":{"type":"string","minLength":1},"type":{"type":"string","minLength":1}}},\
         "Envelope":{"type":"object","required":["event_type","payload"],"properties":{"event_type":{"type":"string",\
         "pattern":"^[^\\u0000]+$","maxLength":1024},"payload":{"type":"object"},"timestamp":{"type":["string","number","null"]}}},\
-        "KafkaV2Records":{"type":"object","required":["records"],"properties":{"records":{"type":"array","minItems":1,\
+        "KafkaV2Records":{"type":"object","required":["records"],"additionalProperties":false,"properties":{"records":{"type":"array","minItems":1,\
         "items":{"type":"object"}}}},\
         "KafkaV2Offsets":{"type":"object","required":["offsets"],"properties":{"offsets":{"type":"array","items":{\
         "type":"object"}}}},\
