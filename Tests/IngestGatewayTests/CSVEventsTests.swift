@@ -114,6 +114,15 @@ import Testing
             _ = rows.next(into: &cells)
             #expect(rows.line == 4 && cells.count == 1)
         }
+        // Any end of a line is one.
+        for ends in ["\r", "\r\n", "\n"] {
+            Array("\"1\(ends)some words more\(ends)\(ends)3\",x\(ends)y".utf8).withUnsafeBytes { bytes in
+                var rows = CSVRows(bytes, delimiter: 0x2c)
+                _ = rows.next(into: &cells)
+                _ = rows.next(into: &cells)
+                #expect(rows.line == 5 && cells.count == 1, "\(ends.utf8.map { $0 })")
+            }
+        }
     }
 
     /// What comes of a text in parts: each but the last has so many bytes more than those that the one before has left.

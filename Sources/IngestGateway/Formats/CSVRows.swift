@@ -164,11 +164,18 @@ struct CSVRows {
         return isEnd ? .row : .failure("Something follows the quote that ends a cell")
     }
 
+    /// Any end of a line is one; of a CR and its LF, which may stand behind `end`, the LF is.
     private mutating func countLines(_ start: Int, _ end: Int) {
         var at = start
         while at < end {
-            at = ByteScan.find(0x0a, base, from: at, end: end)
-            if at < end { nextLine &+= 1 }
+            while at &+ 8 <= end {
+                let word = ByteScan.word(base, at)
+                if ByteScan.equal(word, 0x0a) | ByteScan.equal(word, 0x0d) != 0 { break }
+                at &+= 8
+            }
+            guard at < end else { return }
+            let isCR = byte(at) == 0x0d && !(at &+ 1 < self.end && byte(at &+ 1) == 0x0a)
+            if isCR || byte(at) == 0x0a { nextLine &+= 1 }
             at &+= 1
         }
     }
