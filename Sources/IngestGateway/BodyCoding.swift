@@ -72,6 +72,12 @@ enum BodyCoding {
             return Problem(
                 .bodyTooLarge, "The body comes to more than \(limit) bytes when it is unpacked. \(words)", limit: limit)
         }
+        if case .corrupt(.zstd) = error {
+            return Problem(
+                .undecodable,
+                "The body is not whole in the Content-Encoding that it names, has more behind it, or needs a window of more than "
+                    + "\(maxWindowBytes >> 20) MiB.")
+        }
         return Problem(
             .undecodable, "The body is not whole in the Content-Encoding that it names, or has more behind it.")
     }
