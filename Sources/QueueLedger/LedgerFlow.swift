@@ -24,7 +24,7 @@ struct FlowMeter: Sendable {
     /// Milliseconds that are told of.
     static let windowMs: Int64 = 60_000
     /// Milliseconds that have to be observed before anything is told.
-    static let shortestMs: Int64 = 1000
+    static let shortestMs: Int64 = 5000
     private static let maxSamples = Int(windowMs / sampleMs) + 1
 
     /// Oldest first.

@@ -188,6 +188,7 @@ extension QueueFlow {
     fileprivate mutating func add(_ flow: LedgerFlow) {
         work.add(flow.work)
         guard flow.spanMs > 0 else { return }
+        spanMs = max(spanMs, flow.spanMs)
         let seconds = Double(flow.spanMs) / 1000
         arrivedPerSecond = (arrivedPerSecond ?? 0) + Double(flow.arrived) / seconds
         acknowledgedPerSecond = (acknowledgedPerSecond ?? 0) + Double(flow.acknowledged) / seconds

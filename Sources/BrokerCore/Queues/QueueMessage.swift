@@ -136,6 +136,8 @@ public struct QueueFlow: Equatable, Sendable {
     /// Messages a second that came, and that were acknowledged, of the last minute; nil: not observed for long enough.
     public var arrivedPerSecond: Double?
     public var acknowledgedPerSecond: Double?
+    /// Milliseconds over which they were observed, of the partition that was for longest; 0: none was.
+    public var spanMs: Int64 = 0
     /// From a receive to the acknowledgement, of the last one to two minutes.
     public var work = WorkTimes()
 

@@ -338,7 +338,7 @@ enum QueueText {
         out.text("}")
     }
 
-    static func write(_ counts: QueueCounts, _ out: inout ByteWriter) {
+    static func write(_ counts: QueueCounts, _ out: inout ByteWriter, withOldest: Bool = true) {
         out.text("{\"visible\":")
         out.decimal(counts.visible)
         out.member("in_flight")
@@ -347,8 +347,10 @@ enum QueueText {
         out.decimal(counts.delayed)
         out.member("ending")
         out.decimal(counts.ending)
-        out.member("oldest_sent_ms")
-        if let oldest = counts.oldestSentMs { out.decimal(Int(oldest)) } else { out.text("null") }
+        if withOldest {
+            out.member("oldest_sent_ms")
+            if let oldest = counts.oldestSentMs { out.decimal(Int(oldest)) } else { out.text("null") }
+        }
         out.text("}")
     }
 

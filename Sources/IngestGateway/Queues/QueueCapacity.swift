@@ -20,10 +20,13 @@ struct QueueCapacity: Equatable {
     /// Messages a second of one receiver.
     var workerRate: Double? { serviceMs.flatMap { $0 > 0 ? 1000 / $0 : nil } }
 
-    /// Whole messages a second of all receivers, rounded down: nobody should count on the rest.
-    var rate: Int? {
+    /// Messages a second of all receivers: whole ones from 100 on, else in three digits, rounded down, as nobody should count on the rest.
+    var rate: Double? {
         guard let workers, let serviceMs, serviceMs > 0 else { return nil }
-        return Int(clampedOf: (Double(workers) * 1000 / serviceMs).rounded(.down))
+        let exact = Double(workers) * 1000 / serviceMs
+        var unit = 1.0
+        while exact * unit < 100, unit < 1e9 { unit *= 10 }
+        return (exact * unit).rounded(.down) / unit
     }
 
     /// Receivers that are as fast as messages come.
@@ -41,7 +44,7 @@ struct QueueCapacity: Equatable {
     /// Messages a second by which the backlog grows, negative where it becomes less. Of receivers that nobody has told of it is what
     /// they did of late.
     var growth: Double? {
-        guard let arrivals, let done = rate.map({ Double($0) }) ?? acknowledged else { return nil }
+        guard let arrivals, let done = rate ?? acknowledged else { return nil }
         return arrivals - done
     }
 
@@ -64,7 +67,7 @@ extension Int {
 /// takes the place of what was observed: what would be if.
 ///
 ///     200 {"queue":"jobs","messages":{"visible":12,"in_flight":3,"delayed":0,"ending":0},
-///          "observed":{"arrivals_per_second":500,"acknowledged_per_second":333.2,"service_ms":{"mean":300.2,"p99":447},"visibility_ms":30000},
+///          "observed":{"span_ms":58010,"arrivals_per_second":500,"acknowledged_per_second":333.2,"service_ms":{"mean":300.2,"p99":447},"visibility_ms":30000},
 ///          "worker_per_second":3.333,"workers_per_second":333,"required_workers":150,"utilization":1.5,
 ///          "growth_per_second":167,"backlog_in_1h":601200,"drain_seconds":null}
 enum QueueCapacityEndpoint: HTTPEndpoint {
@@ -147,8 +150,10 @@ enum QueueCapacityEndpoint: HTTPEndpoint {
         out.text("{\"queue\":")
         JSONText.write(queue.name, into: &out)
         out.text(",\"messages\":")
-        QueueText.write(flow.counts, &out)
-        out.text(",\"observed\":{\"arrivals_per_second\":")
+        QueueText.write(flow.counts, &out, withOldest: false)
+        out.text(",\"observed\":{\"span_ms\":")
+        out.decimal(Int(flow.spanMs))
+        out.text(",\"arrivals_per_second\":")
         write(flow.arrivedPerSecond, &out)
         out.text(",\"acknowledged_per_second\":")
         write(flow.acknowledgedPerSecond, &out)
@@ -167,7 +172,7 @@ enum QueueCapacityEndpoint: HTTPEndpoint {
         out.text("},\"worker_per_second\":")
         write(capacity.workerRate, &out)
         out.text(",\"workers_per_second\":")
-        write(capacity.rate.map { Double($0) }, &out)
+        write(capacity.rate, &out)
         out.text(",\"required_workers\":")
         write(capacity.requiredWorkers.map { Double($0) }, &out)
         out.text(",\"utilization\":")
@@ -181,15 +186,17 @@ enum QueueCapacityEndpoint: HTTPEndpoint {
         out.text("}")
     }
 
-    /// Writes a number with three digits behind the point at most.
+    /// Writes a number with three digits behind the point at most; of one below 1, nine.
     private static func write(_ number: Double?, _ out: inout ByteWriter) {
         guard let number else { return out.text("null") }
-        let thousandths = Int(clampedOf: number * 1000)
-        if thousandths < 0 { out.text("-") }
-        let (whole, rest) = thousandths.magnitude.quotientAndRemainder(dividingBy: 1000)
+        let places = number.magnitude < 1 ? 9 : 3
+        let unit = places == 9 ? 1_000_000_000 : 1000
+        let parts = Int(clampedOf: number * Double(unit))
+        if parts < 0 { out.text("-") }
+        let (whole, rest) = parts.magnitude.quotientAndRemainder(dividingBy: UInt(unit))
         out.decimal(Int(whole))
         if rest == 0 { return }
-        let digits = String(rest + 1000).dropFirst()
+        let digits = String(rest + UInt(unit)).dropFirst()
         out.utf8("." + digits.prefix(digits.count - digits.reversed().prefix { $0 == "0" }.count))
     }
 }

@@ -213,6 +213,10 @@ struct OpenAPIDocument: ~Copyable {
         case "group" where endpoint == RecordsEndpoint.self || endpoint == StreamEndpoint.self:
             "{\"type\":\"string\",\"pattern\":\"^[^\\\\u0000]+$\",\"maxLength\":255}"
         case "group", "deduplication_id": "{\"type\":\"string\",\"pattern\":\"^[^\\\\u0000]+$\",\"maxLength\":128}"
+        case "workers": "{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000000}"
+        case "service_ms": "{\"type\":\"integer\",\"minimum\":1,\"maximum\":43200000}"
+        case "rate": "{\"type\":\"integer\",\"minimum\":0,\"maximum\":1000000000}"
+        case "backlog": "{\"type\":\"integer\",\"minimum\":0,\"maximum\":1000000000000}"
         case "limit": "{\"type\":\"integer\",\"minimum\":1,\"maximum\":10000}"
         case "wait_ms": "{\"type\":\"integer\",\"minimum\":0,\"maximum\":30000}"
         case "from":
