@@ -311,6 +311,26 @@ import Testing
         #expect(numbers(try reader.read(2)) == [3, 4])
     }
 
+    @Test func streamsGoOnWhereMemoryIsShort() throws {
+        var options = GatewayOptions()
+        options.maxInflightBytes = 100_000
+        options.maxInflightBytesPerPeer = 100_000
+        let node = try GatewayHarness(options, partitions: 2)
+        // Several records a batch, more than a slice in all.
+        let text = String(repeating: "w", count: 6000)
+        for start in stride(from: 0, to: 400, by: 8) {
+            let events = (start..<start + 8).map { "{\"n\":\($0),\"t\":\"\(text)\"}" }
+            #expect(try node.post("t", "[" + events.joined(separator: ",") + "]").status == 201)
+        }
+        let readers = try (0..<8).map { _ in try StreamReader(node, Self.path + "?from=earliest") }
+        for reader in readers {
+            let events = try reader.read(400)
+            #expect(numbers(events).sorted() == Array(0..<400))
+        }
+        #expect(eventually { node.metric("millrace_http_waiting_replies") == 8 })
+        #expect(node.metric("millrace_http_inflight_bytes") == 0)
+    }
+
     @Test func packedBatchesAndLongRecordsAreStreamed() throws {
         let node = try GatewayHarness(partitions: 2, topicDefaults: ["max.message.bytes": "50000000"])
         let topic = try node.broker.topicCreatingIfAllowed("t").get()

@@ -79,6 +79,9 @@ final class RecordsReply {
     /// Bytes of log that are read at once, of all partitions together, unless batches are larger: what a reply to a slow peer holds.
     static let readBytes = 256 << 10
     static let leastReadBytes = 16 << 10
+    /// The same of a stream: a thousand may catch up at a time. So little that a slice goes through it, and what is read again for want
+    /// of memory leads on.
+    static let streamReadBytes = 64 << 10
     /// A slice ends with so many bytes of reply, or when so many bytes of log were looked at: about half a millisecond.
     static let sliceBytes = 64 << 10
     static let sliceWork = 256 << 10
@@ -141,8 +144,9 @@ final class RecordsReply {
     }
 
     private func add(_ partitions: some Collection<PartitionLog>, from start: Start) {
-        let share = max(Self.leastReadBytes, Self.readBytes / max(1, sources.count + partitions.count))
-        let most = question.form == .page ? min(question.maxBytes, share) : share
+        let all = isStream ? Self.streamReadBytes : min(question.maxBytes, Self.readBytes)
+        let share = max(Self.leastReadBytes, all / max(1, sources.count + partitions.count))
+        let most = isStream ? share : min(question.maxBytes, share)
         for partition in partitions {
             open.append(sources.count)
             times.append(.max)
