@@ -33,7 +33,8 @@ final class ForwarderLane {
     private var sending: [ForwardIntent] = []
     private var retryAtMs = Int64.min
     private var backoff = Backoff()
-    private var fault: String?
+    /// Why it has nothing in memory, and begins anew a while later.
+    private(set) var fault: String?
     private(set) var live = 0
 
     init(_ queues: QueueCoordinator, _ definition: ForwarderDefinition, _ maxBytes: Int) {
@@ -97,6 +98,7 @@ final class ForwarderLane {
             settings, destination: target.identity, partitionCount: target.partitionCount,
             maxBatchBytes: target.maxBatchBytes, seed: UInt64(bitPattern: queues.nowMs()))
         for intent in start.intents { lane.restore(intent) }
+        fault = nil
         loaded = Loaded(lane: lane, generation: start.generation, receipts: start.receipts)
     }
 

@@ -34,6 +34,8 @@ final class ForwarderRun: @unchecked Sendable {
     /// Since something was taken last, and whether the log says so.
     private var troubles = 0
     private var isTroubleTold = false
+    /// What is in the way is over when a turn gets to its rounds, and not when something is taken.
+    private var isPaused = false
 
     /// How long a destination's number of partitions is taken for true, and how soon something missing is looked for again.
     private static let targetMs: Int64 = 60_000
@@ -101,6 +103,8 @@ final class ForwarderRun: @unchecked Sendable {
             thread = nil
         }
         counters.isRunning.set(0)
+        // Whoever forwards the queue from now on says so himself.
+        broker.queues.directory.byName[ExactString(definition.from)]?.waiters.setForwarder(nil)
     }
 
     // MARK: A turn
@@ -125,6 +129,8 @@ final class ForwarderRun: @unchecked Sendable {
         for log in topic.partitions where lanes[log.partitionIndex] == nil {
             lanes[log.partitionIndex] = ForwarderLane(broker.queues, definition, laneBytes)
         }
+        if isPaused { goOn() }
+        if trouble.withLock({ $0 == nil }) { counters.isRunning.set(1) }
         queue.waiters.setForwarder(signal)
         broker.queues.watchForForwarder(topic, queue, &slots)
         for _ in 0..<Self.maxRounds {
@@ -133,6 +139,10 @@ final class ForwarderRun: @unchecked Sendable {
         }
         let nowMs = broker.queues.nowMs()
         counters.lag.set(lanes.values.reduce(0) { $0 + $1.live })
+        if let fault = lanes.values.lazy.compactMap(\.fault).first {
+            note(trouble: fault)
+            isPaused = true
+        }
         return lanes.values.map { $0.nextMs(nowMs) }.min() ?? .max
     }
 
@@ -219,6 +229,7 @@ final class ForwarderRun: @unchecked Sendable {
 
     private func pause(_ reason: String) -> Int64 {
         note(trouble: reason)
+        isPaused = true
         lanes = [:]
         targetUntilMs = .min
         return broker.queues.nowMs() + max(Self.missingMs, retries.failed())
@@ -238,6 +249,6 @@ final class ForwarderRun: @unchecked Sendable {
         counters.isRunning.set(1)
         trouble.withLock { $0 = nil }
         if isTroubleTold { Log.info("a forwarder goes on", "forwarder", definition.name) }
-        (troubles, isTroubleTold) = (0, false)
+        (troubles, isTroubleTold, isPaused) = (0, false, false)
     }
 }
