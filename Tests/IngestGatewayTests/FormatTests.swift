@@ -42,6 +42,11 @@ import Testing
         let headless = try self.node("formats: csv, csv: {columns: [a, b], delimiter: tab}")
         #expect(try post(headless, "text/csv", "1\t2\(lineEnd)3\t4").status == 201)
         #expect(try headless.values("x") == ["{\"a\":\"1\",\"b\":\"2\"}", "{\"a\":\"3\",\"b\":\"4\"}"])
+        let short = try post(headless, "text/csv", "1\(lineEnd)")
+        #expect(
+            short.string("error") == "The row has 1 cell, and the route names 2 columns, in line 1", "\(short.text)")
+        let skipped = try post(node, "text/csv", "made by\(lineEnd)somebody\(lineEnd)")
+        #expect(skipped.status == 422 && skipped.string("error")?.contains("lines that are skipped") == true)
     }
 
     @Test func rowsThatAreNoneAreToldByLine() throws {

@@ -190,7 +190,10 @@ struct CSVEvents {
 
     private func problemOfRow(_ limits: Limits) -> String? {
         guard cells.count == types.count else {
-            return "The row has \(cells.count) \(cells.count == 1 ? "cell" : "cells"), and the header \(types.count)"
+            let cells = "\(cells.count) \(cells.count == 1 ? "cell" : "cells")"
+            return plan.columns == nil
+                ? "The row has \(cells), and the header \(types.count)"
+                : "The row has \(cells), and the route names \(types.count) columns"
         }
         let bytes = Int(cells[cells.count - 1].range.end) - Int(cells[0].range.start)
         return bytes <= limits.rowBytes ? nil : "The row is longer than \(limits.rowBytes) bytes"
@@ -201,7 +204,11 @@ struct CSVEvents {
         var names = plan.columns ?? []
         if plan.columns == nil {
             switch rows.next(into: &cells) {
-            case .end: return Problem(.bodyRequired, "Request body is required")
+            case .end:
+                return text.isEmpty && plan.skippedLines == 0
+                    ? Problem(.bodyRequired, "Request body is required")
+                    : Problem(
+                        .emptyBatch, "The body has no header: it is empty, or ends within the lines that are skipped.")
             case .incomplete: return nil
             case .failure(let detail): return Problem(.invalidCSV, "\(detail), in the header of line \(rows.line).")
             case .row: names = cells.map { String(decoding: unquoted($0), as: UTF8.self) }

@@ -34,7 +34,8 @@ struct QueueFields {
                 if !known.contains(key) {
                     wrong = Problem(
                         .invalidField,
-                        "There is no member \(key.prefix(Self.maxQuoted)) here; they are \(known.joined(separator: ", "))."
+                        "There is no member \(key.prefix(Self.maxQuoted)) here; "
+                            + (known.isEmpty ? "there are none." : "they are \(known.joined(separator: ", ")).")
                     )
                 } else if members.updateValue(member.value, forKey: key) != nil {
                     wrong = Problem(.duplicateKey, "The member \(key) stands twice.")
