@@ -184,7 +184,7 @@ import Transport
             ("POST", "/orders/messages:receive", "\u{0}", 400), ("PUT", "/a", "\u{1}", 400),
             ("POST", "/orders/messages:receive", "{\"max\":1.5}", 400),
             ("POST", "/orders/messages:receive", "{\"max\":2.0}", 200),
-            ("POST", "/orders/messages:receive", " \t\r\n", 200), ("GET", "/none/moves", nil, 404),
+            ("POST", "/orders/messages:receive", " \t\r\n", 400), ("GET", "/none/moves", nil, 404),
             ("POST", "/orders/messages:ack", "{}", 400), ("POST", "/orders/messages:ack", "{\"receipts\":[1]}", 400),
             ("POST", "/orders/messages:extend", "{\"receipts\":[\"x\"]}", 400),
             ("POST", "/orders/messages:redrive", "{}", 422), ("GET", "?count=0", nil, 400),
