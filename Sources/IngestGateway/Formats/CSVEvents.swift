@@ -205,10 +205,11 @@ struct CSVEvents {
         if plan.columns == nil {
             switch rows.next(into: &cells) {
             case .end:
-                return text.isEmpty && plan.skippedLines == 0
-                    ? Problem(.bodyRequired, "Request body is required")
-                    : Problem(
-                        .emptyBatch, "The body has no header: it is empty, or ends within the lines that are skipped.")
+                let words: StaticString =
+                    text.isEmpty && plan.skippedLines == 0
+                    ? "Request body is required"
+                    : "The body has no header: it is empty, or ends within the lines that are skipped."
+                return Problem(.bodyRequired, words.description)
             case .incomplete: return nil
             case .failure(let detail): return Problem(.invalidCSV, "\(detail), in the header of line \(rows.line).")
             case .row: names = cells.map { String(decoding: unquoted($0), as: UTF8.self) }
