@@ -35,6 +35,29 @@ public enum PercentDecoding {
         return String(validating: decoded, as: UTF8.self)
     }
 
+    /// Whether something is escaped that needs no escape: such a text is a second spelling of another. Source: RFC 3986, 2.3 and 6.2.2.2.
+    public static func hasEscapedUnreserved(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        guard let base = bytes.baseAddress else { return false }
+        var at = ByteScan.find(UInt8(ascii: "%"), base, from: 0, end: bytes.count)
+        while at + 2 < bytes.count {
+            if let high = hex(bytes[at + 1]), let low = hex(bytes[at + 2]), isUnreserved(high << 4 | low) {
+                return true
+            }
+            at = ByteScan.find(UInt8(ascii: "%"), base, from: at + 1, end: bytes.count)
+        }
+        return false
+    }
+
+    private static func isUnreserved(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
+            UInt8(ascii: "~"):
+            true
+        default: false
+        }
+    }
+
     static func hex(_ byte: UInt8) -> UInt8? {
         switch byte {
         case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")

@@ -75,6 +75,16 @@ import Testing
         #expect(written { ResponseHead.decimal(&$0, value) } == String(value))
     }
 
+    @Test(arguments: [
+        ("", false), ("/a-b_c.d~e", false), ("%", false), ("%6", false), ("%zz", false), ("%2F%00%20%c3%A9", false),
+        ("%%61", true),
+        ("%61", true), ("%5A", true), ("%30", true), ("a%2db", true), ("%2e", true), ("%5f", true), ("x%7Ex", true),
+        ("%2F%2", false),
+    ])
+    func anEscapeOfWhatNeedsNoneIsSeen(text: String, isThere: Bool) {
+        #expect(Array(text.utf8).withUnsafeBytes { PercentDecoding.hasEscapedUnreserved($0) } == isThere, "\(text)")
+    }
+
     @Test func numbersOfEveryLengthAreWrittenExactly() {
         let powers = (0...18).map { place in (0..<place).reduce(1) { power, _ in power * 10 } }
         for value in Array(0...12_000) + powers.flatMap({ [$0 - 1, $0, $0 + 1, $0 / 3 * 7] }) {

@@ -85,6 +85,8 @@ struct PathTable {
                 return Route(row: exact[index].row)
             }
         }
+        // What a place of a pattern stands for would have two names.
+        if PercentDecoding.hasEscapedUnreserved(path) { return Route(row: unmatched) }
         for index in patterns.indices {
             if let route = patterns[index].match(path) { return route }
         }
@@ -151,36 +153,12 @@ struct PathPattern {
         return true
     }
 
-    /// Whether a name holds an escape of what needs none: it would be a second name of the same thing.
-    private static func hasEscapedLetter(_ text: UnsafeRawBufferPointer) -> Bool {
-        guard let base = text.baseAddress else { return false }
-        var at = ByteScan.find(UInt8(ascii: "%"), base, from: 0, end: text.count)
-        while at < text.count {
-            let escape = UnsafeRawBufferPointer(rebasing: text[at..<min(at + 3, text.count)])
-            if let byte = PercentDecoding.string(escape)?.utf8.first, isUnreserved(byte) { return true }
-            at = ByteScan.find(UInt8(ascii: "%"), base, from: at + 1, end: text.count)
-        }
-        return false
-    }
-
-    /// Source: RFC 3986, 2.3.
-    private static func isUnreserved(_ byte: UInt8) -> Bool {
-        switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
-            UInt8(ascii: "~"):
-            true
-        default: false
-        }
-    }
-
     private static func fill(
         _ place: PathText.Place, _ path: UnsafeRawBufferPointer, _ at: inout Int, _ route: inout Route
     ) -> Bool {
         guard at < path.count else { return false }
         let end = ByteScan.find(UInt8(ascii: "/"), path.baseAddress!, from: at, end: path.count)
         let text = UnsafeRawBufferPointer(rebasing: path[at..<end])
-        if Self.hasEscapedLetter(text) { return false }
         switch place {
         case .topic, .queue: route.topic = text
         case .partition: route.partition = text
