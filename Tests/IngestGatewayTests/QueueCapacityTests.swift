@@ -32,6 +32,10 @@ import Testing
         #expect(capacity.rate == 1.5 && capacity.growth == -0.5 && capacity.drainSeconds == 7200)
         capacity = QueueCapacity(arrivals: 0, serviceMs: 43_200_000, workers: 1, backlog: 1)
         #expect(capacity.rate.map { $0 > 0 } == true && capacity.drainSeconds.map { $0 < 44_000 } == true)
+        capacity.backlog = 1_000_000_000_000
+        #expect(capacity.drainSeconds == nil)
+        capacity = QueueCapacity(arrivals: 1, acknowledged: 1.0.nextUp, backlog: 1_000_000)
+        #expect(capacity.drainSeconds == nil)
     }
 
     @Test func whatIsNotKnownIsNotTold() {

@@ -51,10 +51,12 @@ struct QueueCapacity: Equatable {
     /// Messages that are not ended an hour from now.
     var backlogInHour: Int? { growth.map { Int(clampedOf: max(0, Double(backlog) + $0 * 3600)) } }
 
-    /// Seconds until there are none; nil also where there will always be some.
+    /// Seconds until there are none; nil also where there will always be some, or nobody lives to see it.
     var drainSeconds: Double? {
         if backlog == 0 { return 0 }
-        return growth.flatMap { $0 < 0 ? Double(backlog) / -$0 : nil }
+        guard let growth, growth < 0 else { return nil }
+        let seconds = Double(backlog) / -growth
+        return seconds < 1e15 ? seconds : nil
     }
 }
 
@@ -147,56 +149,47 @@ enum QueueCapacityEndpoint: HTTPEndpoint {
     private static func write(
         _ queue: QueueDescription, _ flow: QueueFlow, _ capacity: QueueCapacity, _ out: inout ByteWriter
     ) {
-        out.text("{\"queue\":")
+        out.text("{")
+        out.member("queue", first: true)
         JSONText.write(queue.name, into: &out)
-        out.text(",\"messages\":")
+        out.member("messages")
         QueueText.write(flow.counts, &out, withOldest: false)
-        out.text(",\"observed\":{\"span_ms\":")
+        out.member("observed")
+        out.text("{")
+        out.member("span_ms", first: true)
         out.decimal(Int(flow.spanMs))
-        out.text(",\"arrivals_per_second\":")
-        write(flow.arrivedPerSecond, &out)
-        out.text(",\"acknowledged_per_second\":")
-        write(flow.acknowledgedPerSecond, &out)
-        out.text(",\"service_ms\":")
+        write("arrivals_per_second", flow.arrivedPerSecond, &out)
+        write("acknowledged_per_second", flow.acknowledgedPerSecond, &out)
+        out.member("service_ms")
         if let mean = flow.work.meanMs, let longest = flow.work.percentileMs(99) {
-            out.text("{\"mean\":")
-            write(mean, &out)
-            out.text(",\"p99\":")
+            out.text("{")
+            write("mean", mean, &out, first: true)
+            out.member("p99")
             out.decimal(Int(longest))
             out.text("}")
         } else {
             out.text("null")
         }
-        out.text(",\"visibility_ms\":")
+        out.member("visibility_ms")
         out.decimal(Int(queue.settings.visibilityMs))
-        out.text("},\"worker_per_second\":")
-        write(capacity.workerRate, &out)
-        out.text(",\"workers_per_second\":")
-        write(capacity.rate, &out)
-        out.text(",\"required_workers\":")
-        write(capacity.requiredWorkers.map { Double($0) }, &out)
-        out.text(",\"utilization\":")
-        write(capacity.utilization, &out)
-        out.text(",\"growth_per_second\":")
-        write(capacity.growth, &out)
-        out.text(",\"backlog_in_1h\":")
-        write(capacity.backlogInHour.map { Double($0) }, &out)
-        out.text(",\"drain_seconds\":")
-        write(capacity.drainSeconds, &out)
+        out.text("}")
+        for (name, value) in [
+            ("worker_per_second", capacity.workerRate), ("workers_per_second", capacity.rate),
+            ("required_workers", capacity.requiredWorkers.map { Double($0) }), ("utilization", capacity.utilization),
+            ("growth_per_second", capacity.growth), ("backlog_in_1h", capacity.backlogInHour.map { Double($0) }),
+            ("drain_seconds", capacity.drainSeconds),
+        ] as [(StaticString, Double?)] { write(name, value, &out) }
         out.text("}")
     }
 
     /// Writes a number with three digits behind the point at most; of one below 1, nine.
-    private static func write(_ number: Double?, _ out: inout ByteWriter) {
+    private static func write(
+        _ name: StaticString, _ number: Double?, _ out: inout ByteWriter, first: Bool = false
+    ) {
+        out.member(name, first: first)
         guard let number else { return out.text("null") }
-        let places = number.magnitude < 1 ? 9 : 3
-        let unit = places == 9 ? 1_000_000_000 : 1000
-        let parts = Int(clampedOf: number * Double(unit))
-        if parts < 0 { out.text("-") }
-        let (whole, rest) = parts.magnitude.quotientAndRemainder(dividingBy: UInt(unit))
-        out.decimal(Int(whole))
-        if rest == 0 { return }
-        let digits = String(rest + UInt(unit)).dropFirst()
-        out.utf8("." + digits.prefix(digits.count - digits.reversed().prefix { $0 == "0" }.count))
+        let unit = number.magnitude < 1 ? 1e9 : 1e3
+        let rounded = (number * unit).rounded() / unit
+        if let whole = Int(exactly: rounded) { out.decimal(whole) } else { out.utf8("\(rounded)") }
     }
 }
