@@ -72,6 +72,11 @@ enum BodyCoding {
             return Problem(
                 .bodyTooLarge, "The body comes to more than \(limit) bytes when it is unpacked. \(words)", limit: limit)
         }
+        return undecodable(error)
+    }
+
+    /// What is wrong with a body that is none of its coding.
+    static func undecodable(_ error: CompressionError) -> Problem {
         if case .corrupt(.zstd) = error {
             return Problem(
                 .undecodable,

@@ -174,9 +174,10 @@ extension GatewayLoop {
     private static func problem(ofMembers walk: JSONWalk, _ object: JSONRange, but known: String) -> Problem? {
         var (problem, isKnown) = (Problem?.none, false)
         walk.members(of: object) { member in
-            let name = String(decoding: member.key.bytes(of: walk.text).prefix(KafkaRecordReader.maxQuoted), as: UTF8.self)
+            let name = String(decoding: member.key.bytes(of: walk.text), as: UTF8.self)
             if !walk.equals(member.key, Array(known.utf8)) {
-                problem = Problem(.invalidField, "\(name) is not known here: there is \(known) alone.")
+                problem = Problem(
+                    .invalidField, "\(KafkaRecordReader.quoted(name)) is not known here: there is \(known) alone.")
             } else if isKnown {
                 problem = Problem(.duplicateKey, "The member \(known) stands twice.")
             }

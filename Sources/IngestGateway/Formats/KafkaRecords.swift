@@ -135,7 +135,7 @@ struct KafkaRecordReader {
     private static let nameKey = Array("name".utf8)
     private static let valueKey = Array("value".utf8)
 
-    private static func quoted(_ name: String) -> String {
+    static func quoted(_ name: String) -> String {
         // By bytes: what people take for one letter may be of any number.
         String(decoding: name.utf8.prefix(maxQuoted), as: UTF8.self)
     }

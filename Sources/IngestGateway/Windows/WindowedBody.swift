@@ -308,7 +308,7 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
                 "The body comes to more than \(BodyCoding.maxRatio) times its size when it is unpacked. Send it unpacked.",
                 limit: BodyCoding.maxRatio)
         }
-        return BodyCoding.problem(error, limit: 0, most: 0)
+        return BodyCoding.undecodable(error)
     }
 
     /// The window's rows, up to that byte, are taken.
