@@ -1,5 +1,7 @@
 """The short forms of tools/kill-test and tools/power-off-test."""
 
+import types
+
 import pytest
 
 from conftest import program
@@ -90,3 +92,17 @@ def test_only_a_loss_that_the_trial_finds_passes_its_control(monkeypatch, outcom
         return control(Ended, 1)
     with pytest.raises((Violation, BrokerFailure)):
         control(Ended, 1)
+
+
+SEQUENCE = "bulk-0: KafkaError{FATAL,code=OUT_OF_ORDER_SEQUENCE_NUMBER}"
+
+
+@pytest.mark.parametrize(("problems", "kind"), [
+    ([SEQUENCE], Lost), ([SEQUENCE, SEQUENCE], Lost), ([SEQUENCE, "bulk-1: a record was given up"], Violation), (["a record was given up"], Violation),
+])
+def test_a_batch_that_does_not_follow_the_log_tells_of_a_loss(problems, kind):
+    trial = DeathTrial(None, 1, 1)
+    trial.loads = [types.SimpleNamespace(problems=problems)]
+    with pytest.raises(Violation) as found:
+        trial._raise_problems()
+    assert found.type is kind
