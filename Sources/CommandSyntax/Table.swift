@@ -10,9 +10,7 @@ public enum CommandTable {
         ],
         subcommands: [
             serve, config, gateway, cluster, topic, produce, consume, queue, forwarder, group, user, acl, key, quota,
-            log,
-            bench, trace,
-            completion, version,
+            log, bench, trace, completion, version,
         ])
 
     /// Options that every command has.
