@@ -178,7 +178,7 @@ public struct ForwardLane: Sendable {
         return actions
     }
 
-    /// When there is something to do that nobody tells; nil: never.
+    /// When there is something to do that nobody tells, which may be over already; nil: never.
     public var nextDeadlineMs: Int64? {
         var next: Int64?
         for line in lines.values {

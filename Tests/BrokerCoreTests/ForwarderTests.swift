@@ -215,6 +215,21 @@ import Testing
         #expect(node.broker.forwarders.statuses[0].trouble == nil)
     }
 
+    @Test func aTurnThatEndsInTheMiddleOfABatchGoesOnAtOnce() throws {
+        let node = try node()
+        var definition = Self.definition
+        definition.maxRecords = 1
+        try node.send((0..<200).map { "\($0)" }, to: "q")
+        node.forward([definition])
+        // A batch takes three rounds, which the rounds of a turn are no multiple of: each turn ends elsewhere.
+        for turn in 0..<6 {
+            #expect(node.broker.forwarders.turn() == node.clock.now, "turn \(turn)")
+            node.commit()
+        }
+        node.forwardAll()
+        #expect(try node.arrived("out")[0].count == 200)
+    }
+
     @Test func groupsOfAFIFOQueueStayInOrderThroughFailures() throws {
         let node = try node(out: 3) { ($0.order, $0.deadLetterQueue, $0.maxReceives) = (.fifo, nil, nil) }
         let other = OtherTopic(seed: 7)

@@ -43,11 +43,12 @@ final class ForwarderLane {
         self.maxBytes = maxBytes
     }
 
-    /// When it has something to do that nobody tells, in milliseconds since 1970.
+    /// When it has something to do that nobody tells, in milliseconds since 1970: not before `nowMs`.
     func nextMs(_ nowMs: Int64) -> Int64 {
-        guard let loaded else { return max(retryAtMs, nowMs) }
+        guard let loaded else { return max(nowMs, retryAtMs) }
         let room = loaded.lane.room
-        let next = loaded.lane.nextDeadlineMs ?? .max
+        // What was not put off is due since ever.
+        let next = max(nowMs, loaded.lane.nextDeadlineMs ?? .max)
         guard loaded.mayHaveMore, room.messages > 0, room.bytes > 0 else { return next }
         return min(next, max(nowMs, loaded.askAgainAtMs))
     }
