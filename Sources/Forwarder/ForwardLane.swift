@@ -184,8 +184,12 @@ public struct ForwardLane: Sendable {
         for line in lines.values {
             let atMs: Int64
             if let batch = line.batch {
-                guard batch.phase == .recorded else { continue }
-                atMs = line.retryAtMs
+                switch batch.phase {
+                case .recorded: atMs = line.retryAtMs
+                // What was answered ends at once.
+                case .accepted, .refused: atMs = .min
+                case .recording, .sending, .ending: continue
+                }
             } else if !line.pieces.isEmpty {
                 atMs = line.retryAtMs
             } else if !line.waiting.isEmpty {

@@ -64,6 +64,23 @@ import Testing
         #expect(records(actions9).first?.baseSequence == Sequence32(2))
     }
 
+    @Test func whatWasAnsweredIsDueAtOnceAndWhatIsUnderWayIsNot() {
+        for outcome in [ForwardOutcome.accepted, .invalid("INVALID_RECORD")] {
+            var lane = lane { ($0.windowMs, $0.maxRecords) = (0, 1) }
+            lane.take(messages(0..<1), nowMs: 0)
+            _ = lane.actions(nowMs: 0)
+            #expect(lane.nextDeadlineMs == nil)
+            lane.recorded(0)
+            #expect((lane.nextDeadlineMs ?? .max) <= 0)
+            _ = lane.actions(nowMs: 0)
+            #expect(lane.nextDeadlineMs == nil)
+            lane.answered(0, outcome, nowMs: 0)
+            #expect((lane.nextDeadlineMs ?? .max) <= 0, "\(outcome)")
+            _ = lane.actions(nowMs: 0)
+            #expect(lane.nextDeadlineMs == nil)
+        }
+    }
+
     @Test func retriesComeLaterEachTimeUpToALimit() {
         var lane = lane { $0.windowMs = 0 }
         lane.take(messages(0..<1), nowMs: 0)
