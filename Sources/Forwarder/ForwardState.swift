@@ -27,10 +27,8 @@ public struct ForwardState: Equatable, Sendable {
 
     public var isEmpty: Bool { owner == nil && intents.isEmpty && refusals.isEmpty }
 
-    /// Bytes of memory, about.
-    public var memoryBytes: Int {
-        intents.values.reduce(refusals.count * Self.refusalBytes) { $0 + Self.intentBytes + 8 * $1.offsets.count }
-    }
+    /// Bytes of memory, about. Kept up to date: whoever asks does so at every turn of a queue.
+    public private(set) var memoryBytes = 0
 
     private static let refusalBytes = 64
     private static let intentBytes = 128
@@ -38,10 +36,19 @@ public struct ForwardState: Equatable, Sendable {
     public mutating func apply(_ change: ForwardChange) {
         switch change {
         case .owner(let name): owner = name
-        case .intent(let intent): intents[intent.partitionIndex] = intent
-        case .settled(let partitionIndex): intents[partitionIndex] = nil
-        case .refusal(let offset, let reason): refusals[offset] = reason
+        case .intent(let intent): set(intent, for: intent.partitionIndex)
+        case .settled(let partitionIndex): set(nil, for: partitionIndex)
+        case .refusal(let offset, let reason):
+            let before = refusals.count
+            refusals[offset] = reason
+            memoryBytes += (refusals.count - before) * Self.refusalBytes
         }
+    }
+
+    private mutating func set(_ intent: ForwardIntent?, for partitionIndex: Int32) {
+        func bytes(_ intent: ForwardIntent?) -> Int { intent.map { Self.intentBytes + 8 * $0.offsets.count } ?? 0 }
+        memoryBytes += bytes(intent) - bytes(intents[partitionIndex])
+        intents[partitionIndex] = intent
     }
 
     /// Applies one record of the log.

@@ -202,10 +202,25 @@ import Testing
             #expect(replayed == applied)
         }
         #expect(applied.isEmpty)
+        #expect(applied.memoryBytes == 0)
+    }
+
+    @Test func memoryIsCountedOnceForWhatTakesThePlaceOfAnother() {
+        var state = ForwardState()
+        state.apply(Self.changes[1])
+        let bytes = state.memoryBytes
+        #expect(bytes > 0)
+        state.apply(Self.changes[1])
+        #expect(state.memoryBytes == bytes)
+        state.apply(.refusal(Offset(1), "INVALID_RECORD"))
+        let more = state.memoryBytes
+        #expect(more > bytes)
+        state.apply(.refusal(Offset(1), "MESSAGE_TOO_LARGE"))
+        #expect(state.memoryBytes == more)
     }
 
     @Test func damagedRecordsAreRefused() throws {
-        guard let value = Self.changes[1].value else { return }
+        let value = try #require(Self.changes[1].value)
         let key = Self.changes[1].key(Self.partition)
         for length in 0..<value.count {
             var state = ForwardState()
