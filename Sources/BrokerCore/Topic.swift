@@ -33,7 +33,8 @@ public final class Topic: Sendable {
     /// Who has which message of which queue.
     public static let queueStateTopicName = "__queue_state"
 
-    static func isInternal(_ name: String) -> Bool {
+    /// Whether a name is that of a topic which the broker writes itself, and nobody else.
+    public static func isInternal(_ name: String) -> Bool {
         name == offsetsTopicName || name == requestsTopicName || name == transactionsTopicName
             || name == queueStateTopicName
     }

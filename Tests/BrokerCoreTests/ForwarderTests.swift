@@ -5,6 +5,7 @@ import KafkaModel
 import LogStorage
 import QueueLedger
 import RecordFormat
+import Telemetry
 import Testing
 
 @testable import BrokerCore
@@ -169,24 +170,25 @@ import Testing
     }
 
     @Test func aForwarderThatIsTakenAwayGivesBackWhatItHas() throws {
-        let node = try node()
-        let other = OtherTopic()
-        other.set(.takesNothing)
-        node.forward([Self.definition], to: other)
-        try node.send(["a", "b"], to: "q")
-        node.forwardAll(within: 100)
+        let node = try nodeWhoseForwarderIsStuck()
         #expect(try node.receive("q").isEmpty)
         node.forward([])
         #expect(try node.receive("q").map(\.text).sorted() == ["a", "b"])
     }
 
-    @Test func aForwarderThatIsTakenAwayDuringAStopGivesBackWhatItHas() throws {
+    /// It has both of the queue's messages, and its destination takes none.
+    private func nodeWhoseForwarderIsStuck() throws -> QueueNode {
         let node = try node()
         let other = OtherTopic()
         other.set(.takesNothing)
         node.forward([Self.definition], to: other)
         try node.send(["a", "b"], to: "q")
         node.forwardAll(within: 100)
+        return node
+    }
+
+    @Test func aForwarderThatIsTakenAwayDuringAStopGivesBackWhatItHas() throws {
+        let node = try nodeWhoseForwarderIsStuck()
         node.commit()
         try node.node.crash()
         #expect(try node.receive("q").isEmpty)
@@ -213,6 +215,86 @@ import Testing
         node.forwardAll()
         #expect(try node.arrived("out")[0].map(\.text) == ["a"])
         #expect(node.broker.forwarders.statuses[0].trouble == nil)
+    }
+
+    @Test func whoeverWakesItADestinationThatIsDownIsAskedSeldom() throws {
+        let node = try node()
+        let other = OtherTopic()
+        other.set(.cannotBeReached("nobody is there"))
+        node.forward([Self.definition], to: other)
+        for _ in 0..<100 { #expect(node.broker.forwarders.turn() >= node.clock.now + 1000) }
+        #expect(other.state.withLock { $0.looks } == 1)
+        // By a clock that is set back it does not wait for hours.
+        node.clock.set(by: -3_600_000)
+        #expect(node.broker.forwarders.turn() < node.clock.now + 10_000)
+        #expect(other.state.withLock { $0.looks } == 2)
+        other.set(.fine)
+        node.clock.pass(10_000)
+        try node.send(["a"], to: "q")
+        node.forwardAll()
+        #expect(other.texts == ["a"])
+    }
+
+    @Test func lagGrowsWhileTheDestinationIsDownAlsoOverAStop() throws {
+        let node = try node(partitions: 2)
+        let other = OtherTopic()
+        node.forward([Self.definition], to: other)
+        node.forwardAll()
+        other.set(.takesNothing)
+        for number in 1...5 {
+            try node.send((0..<10).map { "\(number) \($0)" }, to: "q")
+            node.forwardAll(within: 60_000)
+            #expect(node.broker.forwarders.statuses[0].lag == 10 * number)
+        }
+        other.set(.cannotBeReached("nobody is there"))
+        try node.node.crash()
+        node.forward([Self.definition], to: other)
+        #expect(node.broker.forwarders.turn() > node.clock.now)
+        #expect(node.broker.forwarders.statuses[0].lag == 50)
+        node.forward([])
+        other.set(.fine)
+        node.forward([Self.definition], to: other)
+        node.forwardAll()
+        #expect(node.broker.forwarders.statuses[0].lag == 0)
+        #expect(Set(other.texts).count == 50)
+    }
+
+    @Test func whatAnotherBrokerSaysOfItselfIsBounded() throws {
+        let node = try node()
+        let other = OtherTopic(partitions: 0)
+        node.forward([Self.definition], to: other)
+        _ = node.broker.forwarders.turn()
+        #expect(node.broker.forwarders.statuses[0].trouble == "topic out has no partitions")
+        other.set(.cannotBeReached(String(repeating: "no", count: 100_000)))
+        node.clock.pass(10_000)
+        _ = node.broker.forwarders.turn()
+        #expect(node.broker.forwarders.statuses[0].trouble?.utf8.count == ForwardTrouble.maxReasonBytes)
+    }
+
+    @Test func codesWithoutANameAreOneSeries() {
+        let metrics = MetricsRegistry()
+        let counters = ForwarderCounters(metrics, "f")
+        for code in Int16(2000)..<2100 {
+            if case .failed(let reason) = ForwardOutcome(ErrorCode(rawValue: code)) { counters.failed(reason) }
+        }
+        var page = ByteWriter(capacity: 4096)
+        metrics.render(into: &page)
+        let lines = String(decoding: page.array, as: UTF8.self).split(separator: "\n")
+        let failures = lines.filter { $0.hasPrefix("millrace_forwarder_failures_total{") }
+        #expect(failures.count == 2)
+        #expect(failures.contains { $0.contains("UNKNOWN_CODE") && $0.hasSuffix(" 100") }, "\(failures)")
+    }
+
+    @Test func nothingIsForwardedIntoTheBrokersOwnTopics() throws {
+        let node = try node()
+        try node.send(["a"], to: "q")
+        var definition = Self.definition
+        definition.to = Topic.queueStateTopicName
+        node.forward([definition])
+        node.forwardAll(within: 100)
+        #expect(node.broker.forwarders.statuses[0].trouble?.contains("broker's own") == true)
+        #expect(node.broker.forwarders.statuses[0].records == 0)
+        #expect(try node.counts("q").visible == 1)
     }
 
     @Test func aTurnThatEndsInTheMiddleOfABatchGoesOnAtOnce() throws {

@@ -19,6 +19,9 @@ final class BrokerTopicDestination: ForwardDestination {
 
     func target() throws(ForwardTrouble) -> ForwardTarget {
         guard let topic else { throw ForwardTrouble("there is no topic \(topicName)") }
+        guard !topic.isInternal else {
+            throw ForwardTrouble("topic \(topicName) is the broker's own, and takes nothing from outside")
+        }
         var identity = ByteWriter(capacity: ForwardIntent.destinationBytes)
         identity.integer(topic.id.high)
         identity.integer(topic.id.low)

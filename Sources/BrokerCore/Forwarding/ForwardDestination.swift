@@ -80,9 +80,14 @@ public struct ForwardTarget: Sendable, Equatable {
 
 /// Why a destination cannot be reached, for people.
 public struct ForwardTrouble: Error, Sendable {
-    public var reason: String
+    /// What another broker says may be of any length: it is cut at `maxReasonBytes`.
+    public let reason: String
 
-    public init(_ reason: String) { self.reason = reason }
+    public static let maxReasonBytes = 1024
+
+    public init(_ reason: String) {
+        self.reason = String(decoding: reason.utf8.prefix(Self.maxReasonBytes), as: UTF8.self)
+    }
 }
 
 /// A topic that a forwarder's batches go to. All calls are made by the forwarder's thread, and may wait; how long is the

@@ -35,7 +35,6 @@ final class ForwarderLane {
     private var backoff = Backoff()
     /// Why it has nothing in memory, and begins anew a while later.
     private(set) var fault: String?
-    private(set) var live = 0
 
     init(_ queues: QueueCoordinator, _ definition: ForwarderDefinition, _ maxBytes: Int) {
         self.queues = queues
@@ -115,7 +114,6 @@ final class ForwarderLane {
         let taken = try queues.takeForForwarder(
             of: partition, in: loaded.generation, most: most, room: room.bytes, by: keyRule(partition),
             loaded.lane.has)
-        live = taken.live
         for receipt in taken.receipts { loaded.receipts[receipt.offset] = receipt }
         for record in taken.records { loaded.records[record.offset] = record }
         let messages = taken.records.map {
@@ -175,7 +173,7 @@ final class ForwarderLane {
             }
         }
         if work.isEmpty { return isBusy }
-        live = try queues.store(work, of: partition, in: loaded.generation, &commits)
+        try queues.store(work, of: partition, in: loaded.generation, &commits)
         return true
     }
 

@@ -36,6 +36,8 @@ final class ForwarderRun: @unchecked Sendable {
     private var isTroubleTold = false
     /// What is in the way is over when a turn gets to its rounds, and not when something is taken.
     private var isPaused = false
+    /// Nothing is looked for before, whoever wakes the thread.
+    private var pausedUntilMs = Int64.min
 
     /// How long a destination's number of partitions is taken for true, and how soon something missing is looked for again.
     private static let targetMs: Int64 = 60_000
@@ -103,6 +105,7 @@ final class ForwarderRun: @unchecked Sendable {
             thread = nil
         }
         counters.isRunning.set(0)
+        counters.lag.set(0)
         // Whoever forwards the queue from now on says so himself.
         broker.queues.directory.byName[ExactString(definition.from)]?.waiters.setForwarder(nil)
     }
@@ -111,10 +114,15 @@ final class ForwarderRun: @unchecked Sendable {
 
     /// Does all that can be done just now; returns when there is more, in milliseconds since 1970.
     func turn() -> Int64 {
+        let nowMs = broker.queues.nowMs()
+        // By a clock that was set back the wait is no longer than it may be.
+        if nowMs < pausedUntilMs, pausedUntilMs - nowMs <= Backoff.mostMs { return pausedUntilMs }
         let found: (queue: Queue, topic: Topic)
         do throws(QueueRefusal) { found = try broker.queues.find(definition.from) } catch {
+            counters.lag.set(0)
             return pause(error.message)
         }
+        defer { counters.lag.set(broker.queues.lag(of: found.queue, found.topic)) }
         do throws(ForwardTrouble) { return rounds(found.queue, found.topic, try findTarget()) } catch {
             return pause(error.reason)
         }
@@ -138,7 +146,6 @@ final class ForwarderRun: @unchecked Sendable {
             guard round(queue, topic, target) else { break }
         }
         let nowMs = broker.queues.nowMs()
-        counters.lag.set(lanes.values.reduce(0) { $0 + $1.live })
         if let fault = lanes.values.lazy.compactMap(\.fault).first {
             note(trouble: fault)
             isPaused = true
@@ -219,6 +226,8 @@ final class ForwarderRun: @unchecked Sendable {
         let nowMs = broker.queues.nowMs()
         if let target, nowMs < targetUntilMs { return target }
         let found = try destination.target()
+        // As an answer of another broker has it.
+        guard found.partitionCount > 0 else { throw ForwardTrouble("topic \(definition.to) has no partitions") }
         if let target, found.identity != target.identity { lanes = [:] }
         target = found
         targetUntilMs = nowMs + Self.targetMs
@@ -232,7 +241,8 @@ final class ForwarderRun: @unchecked Sendable {
         isPaused = true
         lanes = [:]
         targetUntilMs = .min
-        return broker.queues.nowMs() + max(Self.missingMs, retries.failed())
+        pausedUntilMs = broker.queues.nowMs() + max(Self.missingMs, retries.failed())
+        return pausedUntilMs
     }
 
     private func note(trouble reason: String) {

@@ -104,6 +104,7 @@ public final class Forwarders: Sendable {
         _ definitions: [ForwarderDefinition], withThreads: Bool,
         _ destination: (ForwarderDefinition) -> (any ForwardDestination)? = { _ in nil }
     ) {
+        precondition(definitions.count <= Self.maxForwarders, "\(definitions.count) forwarders")
         changing.withLock { _ in
             let (before, broker) = (runs, broker)
             let kept = before.filter { definitions.contains($0.definition) }
@@ -115,7 +116,7 @@ public final class Forwarders: Sendable {
             }
             broker.queues.endLanes { !queues.contains(ExactString($0)) }
             let fresh = definitions.filter { definition in !kept.contains { $0.definition == definition } }
-            let made = fresh.prefix(Self.maxForwarders - kept.count).map { definition in
+            let made = fresh.map { definition in
                 let way: any ForwardDestination =
                     destination(definition) ?? BrokerTopicDestination(broker, definition.to)
                 return ForwarderRun(broker, definition, way, metrics)
@@ -194,6 +195,7 @@ struct ForwarderCounters {
             "millrace_forwarder_failures_total", help: Self.failuresHelp, labels: ["forwarder": name, "reason": reason])
     }
 
-    /// The names are those of Kafka's errors, and a few of our own.
-    func failed(_ reason: String) { failures(of: reason).add() }
+    /// The names are those of Kafka's errors, and a few of our own. Numbers that have no name are counted together: a destination must
+    /// not make a series of each.
+    func failed(_ reason: String) { failures(of: Int(reason) == nil ? reason : "UNKNOWN_CODE").add() }
 }

@@ -107,8 +107,6 @@ extension QueueCoordinator {
         var receipts: [Receipt] = []
         /// There may be more just now.
         var hasMore = false
-        /// Messages of the partition that have not ended, and are not on their way to the dead letters.
-        var live = 0
     }
 
     /// Leases messages to a forwarder and reads them.
@@ -134,10 +132,9 @@ extension QueueCoordinator {
                 isBehind = try catchUp(&entry, &shard, partition, nowMs)
                 wanted.takesNew = !isFull
                 let reply = try shard.take(entry.ledger.receive(wanted, nowMs: nowMs), &entry, nowMs)
-                taken.live = Self.unforwarded(entry)
                 taken.hasMore = isBehind || entry.ledger.hasDeliverable(takesNew: !isFull)
                 return reply
-            }
+            }.result
             if case .messages(let messages) = reply { leased = messages } else { break }
         }
         let known = leased.filter { has($0.receipt.offset) }
@@ -201,13 +198,10 @@ extension QueueCoordinator {
 
     /// Appends what a lane wants on disk. Ends come before what settles their intents: whatever a crash leaves, what is not settled is
     /// sent again and is a duplicate.
-    ///
-    /// Returns how many messages of the partition have not ended then, and are not on their way to the dead letters.
     func store(
         _ work: LaneWork, of partition: QueuePartition, in generation: Int32, _ commits: inout CommitSpan
-    ) throws(QueueRefusal) -> Int {
-        let (live, ticket) = try withLedger(of: partition) { entry, shard, nowMs throws(QueueRefusal) in
-            try Self.check(generation, shard)
+    ) throws(QueueRefusal) {
+        let (_, ticket) = try forward(of: partition, in: generation) { entry, shard, nowMs throws(QueueRefusal) in
             try shard.take(entry.ledger.finish(work.ends), &entry, nowMs)
             if !work.rejects.isEmpty {
                 guard entry.ledger.settings.endOfDeliveries == .deadLetters else {
@@ -219,10 +213,8 @@ extension QueueCoordinator {
                     entry.ledger.reject(work.rejects.compactMap(\.receipt), nowMs: nowMs), &entry, nowMs)
             }
             try shard.take(work.changes, &entry, partition.id, nowMs)
-            return Self.unforwarded(entry)
         }
         commits.add(ticket)
-        return live
     }
 
     /// Whether all that was appended to a partition's ledger is on disk, once its commit is.
@@ -236,21 +228,35 @@ extension QueueCoordinator {
     private func forward<Result>(
         of partition: QueuePartition, in generation: Int32,
         _ body: (inout QueueShard.Entry, inout Shard, _ nowMs: Int64) throws(QueueRefusal) -> Result
-    ) throws(QueueRefusal) -> Result {
+    ) throws(QueueRefusal) -> (result: Result, ticket: UInt64) {
         try withLedger(of: partition) { entry, shard, nowMs throws(QueueRefusal) in
-            try Self.check(generation, shard)
+            guard shard.machine.generation == generation else {
+                throw QueueRefusal(.unavailable, "the queue's state was loaded anew")
+            }
             return try body(&entry, &shard, nowMs)
-        }.result
-    }
-
-    private static func unforwarded(_ entry: QueueShard.Entry) -> Int {
-        entry.ledger.counters.live - entry.ledger.counters.ending
-    }
-
-    private static func check(_ generation: Int32, _ shard: Shard) throws(QueueRefusal) {
-        guard shard.machine.generation == generation else {
-            throw QueueRefusal(.unavailable, "the queue's state was loaded anew")
         }
+    }
+
+    /// Messages of a queue that have not ended, and are not on their way to the dead letters. Those of a partition whose ledger cannot be
+    /// loaded just now are left out.
+    func lag(of queue: Queue, _ topic: Topic) -> Int {
+        topic.partitions.reduce(0) { sum, log in
+            let partition = QueuePartition(queue: queue, log: log)
+            // A look that is no turn of the ledger wakes nobody.
+            let known: Int? = shard(of: partition.id)?.withLock { shard in
+                shard.machine.phase == .active ? shard.machine.entry(of: partition.id).flatMap { lag($0, log) } : nil
+            }
+            if let known { return sum + known }
+            let loaded = try? withLedger(of: partition) { entry, _, _ throws(QueueRefusal) in lag(entry, log) }
+            return sum + (loaded?.result ?? 0)
+        }
+    }
+
+    /// Nil: it was not told what there is.
+    private func lag(_ entry: QueueShard.Entry, _ log: PartitionLog) -> Int? {
+        guard entry.isServed else { return nil }
+        let untold = max(0, log.lastStableOffset.rawValue - entry.ledger.toldEnd.rawValue)
+        return entry.ledger.counters.live - entry.ledger.counters.ending + Int(untold)
     }
 
     /// Asks the queue's logs to tell of their growth, before anybody looks for messages: so none is missed.

@@ -11,7 +11,7 @@ import StorageIO
 
 /// Another cluster's topic, in memory: it checks producers as Kafka does, outlives the broker, and fails when it is told to.
 final class OtherTopic: ForwardDestination {
-    enum Mood { case fine, refusesAll(ErrorCode), losesAnswers, takesNothing }
+    enum Mood { case fine, refusesAll(ErrorCode), losesAnswers, takesNothing, cannotBeReached(String) }
 
     struct Arrived: Equatable {
         let text: String
@@ -30,6 +30,7 @@ final class OtherTopic: ForwardDestination {
         var known: [Int32: [ForwardProducer: (base: Sequence32, count: Int32)]] = [:]
         var producers: Int64 = 1000
         var sent = 0
+        var looks = 0
     }
 
     let state: Lock<State>
@@ -43,9 +44,13 @@ final class OtherTopic: ForwardDestination {
     func set(_ mood: Mood) { state.withLock { $0.mood = mood } }
 
     func target() throws(ForwardTrouble) -> ForwardTarget {
-        ForwardTarget(
-            identity: Array(repeating: 9, count: ForwardIntent.destinationBytes),
-            partitionCount: Int32(state.withLock { $0.logs.count }))
+        let (mood, partitions) = state.withLock { state in
+            state.looks += 1
+            return (state.mood, state.logs.count)
+        }
+        if case .cannotBeReached(let reason) = mood { throw ForwardTrouble(reason) }
+        return ForwardTarget(
+            identity: Array(repeating: 9, count: ForwardIntent.destinationBytes), partitionCount: Int32(partitions))
     }
 
     func openProducer() throws(ForwardTrouble) -> ForwardProducer {
@@ -64,7 +69,10 @@ final class OtherTopic: ForwardDestination {
     private static func take(_ batch: ForwardedBatch, _ state: inout State) -> ForwardOutcome {
         state.sent += 1
         if case .refusesAll(let code) = state.mood { return ForwardOutcome(code) }
-        if case .takesNothing = state.mood { return .failed("NETWORK_EXCEPTION") }
+        switch state.mood {
+        case .takesNothing, .cannotBeReached: return .failed("NETWORK_EXCEPTION")
+        case .fine, .refusesAll, .losesAnswers: break
+        }
         let fails = state.random.below(100) < state.failures
         if fails, state.random.chance(0.5) { return .failed("NETWORK_EXCEPTION") }
         let outcome = append(batch, &state)
@@ -186,14 +194,8 @@ final class ForwardModel {
         self.random = random
         let isOrdered = isOrdered
         try node.create("q", partitions: isOrdered ? 1 : 2) { $0.order = isOrdered ? .fifo : .standard }
-        let settings = [
-            "cleanup.policy": "compact", "internal.segment.bytes": "4096", "min.cleanable.dirty.ratio": "0",
-        ]
-        guard let state = node.broker.catalog.topic(named: Topic.queueStateTopicName),
-            node.broker.alterSettings(state, settings, validateOnly: false) == nil,
-            case .success = node.broker.createTopic("out", partitions: 3)
-        else { throw Failure(description: "the topics were not made") }
-        node.commit()
+        _ = try node.broker.createTopic("out", partitions: 3).get()
+        try node.compactStateOften()
         other?.state.withLock { $0.failures = 20 }
         begin()
     }

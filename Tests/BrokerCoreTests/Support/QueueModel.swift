@@ -58,14 +58,7 @@ final class QueueModel {
         self.random = random
         let order = order
         try node.create("q", partitions: isFIFO ? 1 : 2) { $0.order = order }
-        let topic = node.broker.catalog.topic(named: Topic.queueStateTopicName)!
-        let settings = [
-            "cleanup.policy": "compact", "internal.segment.bytes": "4096", "min.cleanable.dirty.ratio": "0",
-        ]
-        if let refusal = node.broker.alterSettings(topic, settings, validateOnly: false) {
-            throw Failure(description: refusal.message)
-        }
-        node.commit()
+        try node.compactStateOften()
     }
 
     private var isDown: Bool { node.node.fileSystem.isHalted || node.broker.store.isOffline }

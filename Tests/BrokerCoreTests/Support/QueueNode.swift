@@ -53,6 +53,18 @@ final class QueueNode {
         turn()
     }
 
+    /// Lets the log of the queues' state be compacted again and again: of models that live through it.
+    func compactStateOften() throws {
+        let settings = [
+            "cleanup.policy": "compact", "internal.segment.bytes": "4096", "min.cleanable.dirty.ratio": "0",
+        ]
+        guard let topic = broker.catalog.topic(named: Topic.queueStateTopicName) else {
+            throw QueueRefusal(.notFound, "there is no \(Topic.queueStateTopicName)")
+        }
+        if let refusal = broker.alterSettings(topic, settings, validateOnly: false) { throw refusal }
+        commit()
+    }
+
     // MARK: Calls
 
     func create(
