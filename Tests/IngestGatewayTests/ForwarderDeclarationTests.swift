@@ -45,7 +45,8 @@ import Testing
         ("fleet: {from: q, to: t, batch: {records: 10001}}", "forwarders.fleet.batch.records"),
         ("fleet: {from: q, to: t, batch: {window: 6m}}", "forwarders.fleet.batch.window"),
         ("fleet: {from: q, to: t, btch: {}}", "did you mean batch?"),
-        ("fleet: {from: q, to: q.q}", "own topic"),
+        ("fleet: {from: q, to: q.q}", "own queue"),
+        ("fleet: {from: q, to: __queue_state}", "only the broker writes"),
         ("fleet: {from: q, to: t, key: nobody}", "message, group or none"),
         ("fleet: {from: q, to: t, cluster: {}}", "must say bootstrap"),
         ("fleet: {from: q, to: t, cluster: {bootstrap: nowhere}}", "no HOST:PORT"),
@@ -64,3 +65,15 @@ import Testing
         #expect(problems("forwarders:\n" + many).contains { $0.contains("more than 32 forwarders") })
     }
 }
+    @Test func forwardersInACircleAreRefused() {
+        let chain = "forwarders:\n  a: {from: x, to: q.y}\n  b: {from: y, to: q.z}\n"
+        #expect(problems(chain + "  c: {from: z, to: t}\n") == [])
+        // To another cluster it is another queue's topic.
+        #expect(problems(chain + "  c: {from: z, to: q.x, cluster: {bootstrap: \"a:1\"}}\n") == [])
+        let circle = problems(chain + "  c: {from: z, to: q.x}\n")
+        #expect(circle.contains { $0.contains("own queue") && $0.contains("line 4") }, "\(circle)")
+        // One that leads into a circle of others has an end of its own: only the circle is refused.
+        let into = problems("forwarders:\n  a: {from: x, to: q.x}\n  b: {from: y, to: q.x}\n")
+        #expect(into.filter { $0.contains("own queue") }.count == 1, "\(into)")
+    }
+

@@ -26,8 +26,8 @@ struct ForwarderDeclaration {
         var definition = ForwarderDefinition(name: name, from: from, to: to)
         definition.key = fields["key"]?.choice(Self.keys) ?? definition.key
         if let place = fields["cluster"] { definition.cluster = Self.cluster(place, secrets) }
-        if definition.cluster == nil, to.isExactly(QueueCoordinator.topicPrefix + from) {
-            fields["to"]?.refuse("is the queue's own topic, which would have no end", remedy: "Name another topic")
+        if definition.cluster == nil, Topic.isInternal(to) {
+            fields["to"]?.refuse("is a topic that only the broker writes", remedy: "Name another topic")
         }
         if let batch = fields["batch"]?.fields(["records", "bytes", "window"]) {
             let records = ForwarderDefinition.recordsLimits
@@ -42,6 +42,21 @@ struct ForwarderDeclaration {
                 ?? definition.windowMs
         }
         self.definition = definition
+    }
+
+    /// Whether its messages come back to its queue, at once or by others of these forwarders.
+    func leadsBack(over others: [ForwarderDefinition]) -> Bool {
+        var last = definition
+        for _ in 0...others.count {
+            guard last.cluster == nil else { return false }
+            if last.to.isExactly(QueueCoordinator.topicPrefix + definition.from) { return true }
+            let to = last.to
+            guard let next = others.first(where: { to.isExactly(QueueCoordinator.topicPrefix + $0.from) }) else {
+                return false
+            }
+            last = next
+        }
+        return false
     }
 
     private static let mechanisms: KeyValuePairs<String, ForwardCluster.Mechanism> = [

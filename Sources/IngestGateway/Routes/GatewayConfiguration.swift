@@ -133,11 +133,15 @@ public struct GatewayConfiguration: Sendable {
                 return
             }
             for (name, place) in entries {
-                guard let definition = ForwarderDeclaration(name, place, secrets)?.definition else { continue }
+                guard let declaration = ForwarderDeclaration(name, place, secrets) else { continue }
+                let definition = declaration.definition
                 if let other = forwarders.first(where: { $0.from.isExactly(definition.from) }) {
                     place.refuse(
                         "\(other.name) forwards the queue \(definition.from) already",
                         remedy: "A queue has one forwarder")
+                }
+                if declaration.leadsBack(over: forwarders) {
+                    place.refuse("brings its messages back to its own queue, without end", remedy: "Name another topic")
                 }
                 forwarders.append(definition)
             }
