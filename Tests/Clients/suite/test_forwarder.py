@@ -1,8 +1,9 @@
-"""A queue's forwarder to another cluster, where either side is killed: each message is there once."""
+"""A queue's forwarder to another cluster, of ours and of Apache Kafka, where either side is killed: each message is there once."""
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import time
 
@@ -14,20 +15,23 @@ from harness.http import call
 pytestmark = pytest.mark.control
 
 PARTITIONS = 3
+TURNS, MESSAGES = 30, 100  # of a turn
 
 
-@pytest.fixture
-def pair(pytestconfig):
+@pytest.fixture(params=["millrace", "kafka"])
+def pair(pytestconfig, request):
     binary = pytestconfig.getoption("--binary")
-    there = Broker("millrace", binary)
-    there.configuration = f"topics: {{arrivals: {{partitions: {PARTITIONS}}}}}\n"
+    if request.param == "kafka" and "MILLRACE_KAFKA" not in os.environ:
+        pytest.skip("MILLRACE_KAFKA is not set: no Apache Kafka")
+    there = Broker(request.param, binary if request.param == "millrace" else os.environ["MILLRACE_KAFKA"])
     here = Broker("millrace", binary)
     here.configuration = f"""
-queues: {{work: {{partitions: 2, dead_letter_queue: dead}}, dead: {{}}}}
+queues: {{jobs: {{partitions: 2, dead_letter_queue: dead}}, dead: {{}}}}
 forwarders:
-  work: {{from: work, to: arrivals, cluster: {{bootstrap: "{there.bootstrap}"}}, batch: {{records: 50, window: 20ms}}}}
+  jobs: {{from: jobs, to: arrivals, cluster: {{bootstrap: "{there.bootstrap}"}}, batch: {{records: 50, window: 20ms}}}}
 """
     there.start()
+    create(there)
     here.start()
     yield here, there
     for node in (here, there):
@@ -35,8 +39,15 @@ forwarders:
         node.remove()
 
 
+def create(node: Broker) -> None:
+    from confluent_kafka.admin import AdminClient, NewTopic
+
+    made = AdminClient({"bootstrap.servers": node.bootstrap}).create_topics([NewTopic("arrivals", PARTITIONS, 1)])
+    made["arrivals"].result(timeout=30)
+
+
 def lag(node: Broker) -> int:
-    return call(node.http, "GET", "/stats", b"").json["forwarders"]["work"]["lag"]
+    return call(node.http, "GET", "/stats", b"").json["forwarders"]["jobs"]["lag"]
 
 
 def read(node: Broker) -> list[str]:
@@ -63,14 +74,15 @@ def test_each_message_arrives_once_whichever_side_is_killed(pair):
     here, there = pair
     chance = random.Random(7)
     sent = []
-    for turn in range(30):
-        texts = [json.dumps({"number": turn * 20 + n}) for n in range(20)]
-        reply = call(here.http, "POST", "/v1/queues/work/messages", ("[" + ",".join(texts) + "]").encode(), "application/json")
+    for turn in range(TURNS):
+        texts = [json.dumps({"number": turn * MESSAGES + n}) for n in range(MESSAGES)]
+        reply = call(here.http, "POST", "/v1/queues/jobs/messages", ("[" + ",".join(texts) + "]").encode(), "application/json")
         assert reply.status == 201, reply.body
         sent += texts
         time.sleep(chance.random() * 0.15)
         if turn % 5 == 4:
-            node = chance.choice(pair)
+            # Each of them, in turns, so that neither is left out.
+            node = pair[turn // 5 % 2]
             node.kill()
             if node is there:
                 time.sleep(0.3)
