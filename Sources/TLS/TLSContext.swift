@@ -93,6 +93,16 @@ public final class TLSContext: @unchecked Sendable {
         millrace_tls_set_max_chain(context, Self.maxPeerChainBytes)
         try setVersions(context)
         try setSuites(context)
+        try Self.show(identity, in: context)
+        setClientAuthentication(context, trusted)
+        setTickets(context, trusted)
+        setCallbacks(context)
+        isComplete = true
+        return context
+    }
+
+    /// Shows peers the certificate and those that signed it.
+    static func show(_ identity: TLSIdentity, in context: OpaquePointer) throws(TLSConfigurationError) {
         guard SSL_CTX_use_certificate(context, identity.certificate.pointer) == 1,
             SSL_CTX_use_PrivateKey(context, identity.key.pointer) == 1
         else {
@@ -102,15 +112,10 @@ public final class TLSContext: @unchecked Sendable {
         where millrace_tls_add_chain(context, identity.chain[index].pointer) != 1 {
             throw refusal(of: index, in: identity)
         }
-        setClientAuthentication(context, trusted)
-        setTickets(context, trusted)
-        setCallbacks(context)
-        isComplete = true
-        return context
     }
 
     /// OpenSSL takes no certificate below its level of security (a key of RSA-1024, a signature by SHA-1), wherever it stands.
-    private func refusal(of index: Int, in identity: TLSIdentity) -> TLSConfigurationError {
+    private static func refusal(of index: Int, in identity: TLSIdentity) -> TLSConfigurationError {
         let reason = OpenSSLErrors.take()
         return TLSConfigurationError(
             key: identity.origin.key,
@@ -124,6 +129,12 @@ public final class TLSContext: @unchecked Sendable {
         else {
             throw TLSConfigurationError(key: "ssl.enabled.protocols", problem: "must be TLSv1.2, TLSv1.3 or both")
         }
+        try Self.setVersions(context, lowest, highest)
+    }
+
+    static func setVersions(
+        _ context: OpaquePointer, _ lowest: Int32, _ highest: Int32
+    ) throws(TLSConfigurationError) {
         precondition(millrace_tls_set_versions(context, lowest, highest) == 1, "libssl knows no TLS 1.2 or 1.3")
         // They are ours, but a provider that the machine's administrator has chosen (FIPS) may know fewer.
         guard millrace_tls_set_groups(context, TLSSettings.groups) == 1 else {
@@ -134,13 +145,7 @@ public final class TLSContext: @unchecked Sendable {
     }
 
     private func setSuites(_ context: OpaquePointer) throws(TLSConfigurationError) {
-        guard !settings.cipherSuites.isEmpty else {
-            precondition(
-                SSL_CTX_set_cipher_list(context, TLSSettings.defaultSuites) == 1, "libssl knows no suite of ours")
-            precondition(
-                SSL_CTX_set_ciphersuites(context, TLSSettings.defaultModernSuites) == 1, "libssl knows no suite of 1.3")
-            return
-        }
+        guard !settings.cipherSuites.isEmpty else { return Self.setDefaultSuites(context) }
         // TLS 1.3's have a list of their own, and IANA's names in both worlds.
         var (modern, older): ([String], [String]) = ([], [])
         for name in settings.cipherSuites {
@@ -173,6 +178,12 @@ public final class TLSContext: @unchecked Sendable {
         }
     }
 
+    static func setDefaultSuites(_ context: OpaquePointer) {
+        precondition(SSL_CTX_set_cipher_list(context, TLSSettings.defaultSuites) == 1, "libssl knows no suite of ours")
+        precondition(
+            SSL_CTX_set_ciphersuites(context, TLSSettings.defaultModernSuites) == 1, "libssl knows no suite of 1.3")
+    }
+
     /// Whether it is the name of one suite of TLS 1.2 or older: words such as ALL and HIGH stand for many.
     private static func takesAlone(_ name: String, _ context: OpaquePointer) -> Bool {
         guard SSL_CTX_set_cipher_list(context, name) == 1 else { return false }
@@ -184,18 +195,14 @@ public final class TLSContext: @unchecked Sendable {
 
     private func setClientAuthentication(_ context: OpaquePointer, _ trusted: [Certificate]) {
         guard settings.clientAuthentication != .none else { return }
-        let store = SSL_CTX_get_cert_store(context)
-        for certificate in trusted {
-            X509_STORE_add_cert(store, certificate.pointer)
-            SSL_CTX_add_client_CA(context, certificate.pointer)
-        }
+        Self.trust(trusted, in: context)
+        for certificate in trusted { SSL_CTX_add_client_CA(context, certificate.pointer) }
         ERR_clear_error()
-        // Each of them is an anchor, as in Java's trust stores: also an intermediate authority, whose root is not there.
-        X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context), UInt(X509_V_FLAG_PARTIAL_CHAIN))
         var mode = SSL_VERIFY_PEER
         if settings.clientAuthentication == .required { mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT }
         var verdict: SSL_verify_cb?
         if !revocationLists.isEmpty {
+            let store = SSL_CTX_get_cert_store(context)
             for list in revocationLists { X509_STORE_add_crl(store, list.pointer) }
             ERR_clear_error()
             // The whole chain, not the client's own certificate alone.
@@ -204,7 +211,17 @@ public final class TLSContext: @unchecked Sendable {
             verdict = settings.takesOutdatedLists ? RevocationList.lenient : RevocationList.strict
         }
         SSL_CTX_set_verify(context, mode, verdict)
-        SSL_CTX_set_verify_depth(context, Self.maxPeerChainDepth)
+    }
+
+    /// Takes peers' certificates that one of these has signed, or that are one of these.
+    static func trust(_ certificates: [Certificate], in context: OpaquePointer) {
+        let store = SSL_CTX_get_cert_store(context)
+        for certificate in certificates { X509_STORE_add_cert(store, certificate.pointer) }
+        ERR_clear_error()
+        // Each of them is an anchor, as in Java's trust stores: also an intermediate authority, whose root is not there.
+        X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context), UInt(X509_V_FLAG_PARTIAL_CHAIN))
+        SSL_CTX_set_verify_depth(context, maxPeerChainDepth)
+        millrace_tls_set_max_chain(context, maxPeerChainBytes)
     }
 
     private func setTickets(_ context: OpaquePointer, _ trusted: [Certificate]) {

@@ -62,6 +62,31 @@ struct TLSIdentity {
         return [try TLSIdentity(text, nil, settings, key: TLSSettings.chainKey, keyKey: TLSSettings.keyKey)]
     }
 
+    /// What a client shows: a certificate with those that signed it, and its key in a file of its own.
+    static func client(_ files: TLSClientSettings.Identity) throws(TLSConfigurationError) -> TLSIdentity {
+        let certificates = try PEMFile.read(files.certificateFile, for: TLSClientSettings.certificateKey)
+        var key = try PEMFile.read(files.keyFile, for: TLSClientSettings.keyKey)
+        defer { Secret.wipe(&key) }
+        guard !key.contains(Array("ENCRYPTED".utf8)) else {
+            throw TLSConfigurationError(
+                key: TLSClientSettings.keyKey, problem: "\(files.keyFile): is encrypted; take a key without a password")
+        }
+        // All of its room at once: an array that grows leaves pieces of a key behind, which nobody wipes.
+        var text: [UInt8] = []
+        text.reserveCapacity(certificates.count + key.count + 1)
+        text += certificates + [0x0a]
+        text += key
+        defer { Secret.wipe(&text) }
+        do throws(TLSConfigurationError) {
+            return try TLSIdentity(
+                text, nil, TLSSettings(listener: ""), key: TLSClientSettings.certificateKey,
+                keyKey: TLSClientSettings.keyKey)
+        } catch {
+            let path = error.key == TLSClientSettings.keyKey ? files.keyFile : files.certificateFile
+            throw TLSConfigurationError(key: error.key, problem: "\(path): \(error.problem)")
+        }
+    }
+
     /// `path`: where the text is from, for messages; nil: it is the value of `key` and `keyKey` itself.
     private init(
         _ text: [UInt8], _ path: String?, _ settings: TLSSettings, key certificateKey: String, keyKey: String
@@ -201,7 +226,8 @@ enum Certificates {
         return file.certificates
     }
 
-    private static func read(
+    /// The certificates of a text that has no key.
+    static func read(
         _ text: [UInt8], _ failure: (String) -> TLSConfigurationError
     ) throws(TLSConfigurationError) -> [Certificate] {
         var blocks: [PEMBlock]
