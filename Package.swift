@@ -89,7 +89,7 @@ let package = Package(
                 "Configuration", "KafkaModel", "ByteBuffers", "RecordFormat", "LogStorage", "BrokerCore", "QueueLedger",
                 "Security", "Transport", "HTTPWire", "HTTP2Wire", "SQSWire", "CJSONScan", "Telemetry",
             ], settings: dataPath),
-        module("KafkaClient", ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "Security"]),
+        module("KafkaClient", ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "Security", "TLS"]),
         module("Configuration", ["KafkaModel", "CYAML"]),
         module("CommandSyntax", ["Configuration", "ByteBuffers", "CSystem"]),
         module(
@@ -159,8 +159,10 @@ let package = Package(
         tests(
             "IngestGatewayTests",
             [
-                "IngestGateway", "BrokerCore", "BrokerTestKit", "CJSONScan", "Configuration", "HTTPWire", "RecordFormat",
-                "KafkaModel", "ByteBuffers", "QueueLedger", "Security", "Transport", "StorageIO", "LogStorage", "Telemetry",
+                "IngestGateway", "BrokerCore", "BrokerTestKit", "CJSONScan", "Configuration", "HTTPWire",
+                "RecordFormat",
+                "KafkaModel", "ByteBuffers", "QueueLedger", "Security", "Transport", "StorageIO", "LogStorage",
+                "Telemetry",
             ]),
         tests("ConfigurationTests", ["Configuration"]),
         tests(
@@ -194,7 +196,8 @@ if Context.environment["MILLRACE_FUZZ"] != nil {
         .target(
             name: "Fuzz",
             dependencies: [
-                "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "HTTPWire", "HTTP2Wire", "SQSWire", "StorageIO", "LogStorage",
+                "KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "HTTPWire", "HTTP2Wire", "SQSWire",
+                "StorageIO", "LogStorage",
                 "Coordinators", "BrokerCore", "Transport", "TLS", "Security", "IssuerKeys", "COpenSSL", "KafkaServer",
                 "IngestGateway", "CJSONScan", "Configuration", "BrokerTestKit", "Telemetry",
             ],

@@ -36,6 +36,7 @@ public final class BrokerConnection {
         self.options = options
         let connectDeadline = deadline.earlier(of: .after(milliseconds: options.connectTimeoutMs))
         socket = try Socket.connect(to: address, deadline: connectDeadline, isCancelled: options.isCancelled)
+        if let tls = options.tls { try socket.secure(by: tls, connectDeadline) }
         try negotiate(deadline)
         if let login = options.login { try logIn(login, deadline) }
     }
@@ -164,7 +165,7 @@ public final class BrokerConnection {
         }
         // An alert of TLS: 21, then version 3.x.
         if prefix[0] == 21, prefix[1] == 3 {
-            return "answers by TLS, which this program does not speak: connect to a listener without it"
+            return "answers by TLS, and is spoken to in plain text: connect to a listener without TLS"
         }
         return nil
     }

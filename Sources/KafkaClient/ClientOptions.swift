@@ -1,5 +1,6 @@
 import ByteBuffers
 public import Security
+public import TLS
 
 /// How a client behaves; the defaults suit a tool that a person waits for.
 public struct ClientOptions: Sendable {
@@ -16,6 +17,9 @@ public struct ClientOptions: Sendable {
     public var maxAnswerBytes = 256 << 20
     /// Asked whenever the client waits; true ends the wait with `.cancelled`.
     public var isCancelled: (@Sendable () -> Bool)?
+
+    /// How connections are protected, each with its own handshake; nil: not at all.
+    public var tls: TLSClientSettings?
 
     /// Who it says that it is, by SASL; nil: nobody, for listeners that do not ask.
     public var login: Login?

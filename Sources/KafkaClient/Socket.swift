@@ -1,11 +1,16 @@
 internal import Glibc
+internal import TLS
 
-/// A TCP connection whose reads and writes wait with a deadline. Used by one thread.
+/// A TCP connection, by TLS or not, whose reads and writes wait with a deadline. Used by one thread.
 final class Socket {
     private let descriptor: Int32
     private let address: BrokerAddress
     private let isCancelled: (@Sendable () -> Bool)?
+    /// Nil: in plain text.
+    private var tls: TLSClientSession?
 
+    /// Bytes that are sealed, or taken from the socket to be opened, at once.
+    private static let tlsPiece = 64 << 10
     /// A wait looks this often whether it was cancelled, should the signal come just before it began.
     private static let pollSliceMs: Int64 = 250
 
@@ -75,16 +80,90 @@ final class Socket {
         }
     }
 
+    /// Speaks TLS from here on: the handshake.
+    func secure(by settings: TLSClientSettings, _ deadline: Deadline) throws(ClientError) {
+        let session: TLSClientSession
+        do throws(TLSConfigurationError) { session = try TLSClientSession(settings, host: address.host) } catch {
+            throw .unreachable(address, reason: error.description)
+        }
+        let piece = Self.piece()
+        defer { piece.deallocate() }
+        while true {
+            do throws(TLSClientFailure) {
+                if try session.shakeHands() { break }
+            } catch {
+                // The alert, for the other side's log.
+                try? send(session.takeRecords(), deadline)
+                throw .unreachable(address, reason: error.reason)
+            }
+            try send(session.takeRecords(), deadline)
+            session.feed(UnsafeRawBufferPointer(rebasing: piece[..<(try receive(into: piece, deadline))]))
+        }
+        try send(session.takeRecords(), deadline)
+        tls = session
+    }
+
+    private static func piece() -> UnsafeMutableRawBufferPointer { .allocate(byteCount: tlsPiece, alignment: 16) }
+
     /// Whether a read would find bytes, or the end, now.
     func isReadable() -> Bool {
+        if tls?.hasInput == true { return true }
         var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
         return poll(&entry, 1, 0) > 0
     }
 
     func write(_ bytes: UnsafeRawBufferPointer, deadline: Deadline) throws(ClientError) {
+        guard let tls else { return try send(bytes, deadline) }
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(Self.tlsPiece))
+            rest = rest.dropFirst(piece.count)
+            do throws(TLSClientFailure) { try tls.seal(piece) } catch {
+                throw .unreachable(address, reason: error.reason)
+            }
+            try send(tls.takeRecords(), deadline)
+        }
+    }
+
+    /// Fills `buffer`.
+    func read(into buffer: UnsafeMutableRawBufferPointer, deadline: Deadline) throws(ClientError) {
+        var filled = 0
+        var piece: UnsafeMutableRawBufferPointer?
+        defer { piece?.deallocate() }
+        while filled < buffer.count {
+            let room = UnsafeMutableRawBufferPointer(rebasing: buffer[filled...])
+            guard let tls else {
+                filled += try receive(into: room, deadline)
+                continue
+            }
+            let opened: Int
+            do throws(TLSClientFailure) { opened = try tls.open(into: room) } catch {
+                try? send(tls.takeRecords(), deadline)
+                throw .unreachable(address, reason: error.reason)
+            }
+            filled += opened
+            // What the protocol itself answers, as to a change of keys.
+            let answer = tls.takeRecords()
+            if !answer.isEmpty { try send(answer, deadline) }
+            if opened > 0 { continue }
+            let place = piece ?? Self.piece()
+            piece = place
+            tls.feed(UnsafeRawBufferPointer(rebasing: place[..<(try receive(into: place, deadline))]))
+        }
+    }
+
+    private func send(_ bytes: [UInt8], _ deadline: Deadline) throws(ClientError) {
+        var failure: ClientError?
+        bytes.withUnsafeBytes { bytes in
+            do throws(ClientError) { try send(bytes, deadline) } catch { failure = error }
+        }
+        if let failure { throw failure }
+    }
+
+    private func send(_ bytes: UnsafeRawBufferPointer, _ deadline: Deadline) throws(ClientError) {
         var sent = 0
         while sent < bytes.count {
-            let count = send(descriptor, bytes.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL))
+            let count = Glibc.send(descriptor, bytes.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL))
             if count >= 0 {
                 sent += count
             } else if errno == EAGAIN {
@@ -95,14 +174,12 @@ final class Socket {
         }
     }
 
-    /// Fills `buffer`.
-    func read(into buffer: UnsafeMutableRawBufferPointer, deadline: Deadline) throws(ClientError) {
-        var filled = 0
-        while filled < buffer.count {
-            let count = recv(descriptor, buffer.baseAddress! + filled, buffer.count - filled, 0)
-            if count > 0 {
-                filled += count
-            } else if count == 0 {
+    /// Waits for bytes; returns how many came, 1 or more.
+    private func receive(into buffer: UnsafeMutableRawBufferPointer, _ deadline: Deadline) throws(ClientError) -> Int {
+        while true {
+            let count = recv(descriptor, buffer.baseAddress!, buffer.count, 0)
+            if count > 0 { return count }
+            if count == 0 {
                 throw .unreachable(address, reason: "it closed the connection")
             } else if errno == EAGAIN {
                 guard try wait(for: Int16(POLLIN), deadline) else { throw .timedOut("\(address) is silent") }

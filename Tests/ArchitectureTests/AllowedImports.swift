@@ -70,8 +70,9 @@ let allowedImports: [String: ModuleRule] = [
             "Configuration", "KafkaModel", "ByteBuffers", "RecordFormat", "LogStorage", "BrokerCore", "QueueLedger",
             "Security", "Transport", "HTTPWire", "HTTP2Wire", "SQSWire", "CJSONScan", "Telemetry",
         ], toolchain: system),
+    // Of TLS the client's side, for forwarders to other clusters.
     "KafkaClient": ModuleRule(
-        ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "Security"], toolchain: system),
+        ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "Security", "TLS"], toolchain: system),
     "Configuration": ModuleRule(["KafkaModel", "CYAML"], toolchain: system.union(["FoundationEssentials"])),
     // Of ByteBuffers the clock and the text forms of bytes.
     "CommandSyntax": ModuleRule(["Configuration", "ByteBuffers", "CSystem"], toolchain: system),
