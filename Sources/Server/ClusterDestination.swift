@@ -6,6 +6,7 @@ import KafkaModel
 import RecordFormat
 import Security
 import Synchronization
+import TLS
 
 /// A topic of another Kafka cluster. The forwarder's thread alone asks it; its waits end soon when the forwarder is stopped.
 final class ClusterDestination: ForwardDestination, @unchecked Sendable {
@@ -24,6 +25,8 @@ final class ClusterDestination: ForwardDestination, @unchecked Sendable {
     /// wait as well.
     private static let connectTimeoutMs: Int64 = 5_000
     private static let requestTimeoutMs: Int64 = 20_000
+    /// What an answer may have at most: the longest is what a cluster says of its nodes and of one topic's partitions.
+    private static let maxAnswerBytes = 8 << 20
 
     init(_ way: ForwardCluster, topic: String) {
         let flag = Flag()
@@ -32,7 +35,9 @@ final class ClusterDestination: ForwardDestination, @unchecked Sendable {
         options.clientID = "millrace-forwarder"
         options.connectTimeoutMs = Self.connectTimeoutMs
         options.requestTimeoutMs = Self.requestTimeoutMs
+        options.maxAnswerBytes = Self.maxAnswerBytes
         options.isCancelled = { flag.value.load(ordering: .acquiring) }
+        options.tls = way.tls.map(TLSClientSettings.init)
         options.login = way.login.map { login in
             ClientOptions.Login(
                 user: login.user, password: login.password,
@@ -105,4 +110,14 @@ final class ClusterDestination: ForwardDestination, @unchecked Sendable {
     }
 
     func interrupt() { isInterrupted.value.store(true, ordering: .releasing) }
+}
+
+extension TLSClientSettings {
+    fileprivate init(_ tls: ForwardCluster.TLS) {
+        self.init(authorityFile: tls.authorityFile)
+        if let certificateFile = tls.certificateFile, let keyFile = tls.keyFile {
+            identity = Identity(certificateFile: certificateFile, keyFile: keyFile)
+        }
+        serverName = tls.serverName
+    }
 }

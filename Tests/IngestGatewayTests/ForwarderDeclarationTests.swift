@@ -36,7 +36,17 @@ import Testing
         #expect(other.cluster?.login?.user == "u")
         #expect(other.cluster?.login?.mechanism == .scramSHA512)
         #expect(other.cluster?.compression == .zstd)
+        #expect(other.cluster?.tls == nil)
         #expect(!"\(other)".contains("hidden"))
+    }
+
+    @Test func filesOfTLSAreRead() throws {
+        let tls = "{ca: /a.pem, certificate: /c.pem, key: /c.key, server_name: kafka.internal}"
+        let configuration = try GatewayConfiguration(
+            yaml: "forwarders: {f: {from: q, to: t, cluster: {bootstrap: \"a:9093\", tls: \(tls)}}}\n")
+        var expected = ForwardCluster.TLS(authorityFile: "/a.pem")
+        (expected.certificateFile, expected.keyFile, expected.serverName) = ("/c.pem", "/c.key", "kafka.internal")
+        #expect(configuration.forwarders[0].cluster?.tls == expected)
     }
 
     @Test(arguments: [
@@ -52,19 +62,18 @@ import Testing
         ("fleet: {from: q, to: t, cluster: {bootstrap: nowhere}}", "no HOST:PORT"),
         ("fleet: {from: q, to: t, cluster: {bootstrap: \"a:1\", user: u}}", "both of user and password"),
         ("fleet: {from: q, to: t, cluster: {bootstrap: \"a:1\", user: u, password: p}}", "no secret of this name"),
+        ("fleet: {from: q, to: t, cluster: {bootstrap: \"a:1\", tls: {}}}", "must say ca"),
+        ("fleet: {from: q, to: t, cluster: {bootstrap: \"a:1\", tls: {ca: a, key: b}}}", "both of certificate and key"),
+        (
+            "fleet: {from: q, to: t, cluster: {bootstrap: \"a:1\", tls: {verify: false}}}",
+            "forwarders.fleet.cluster.tls"
+        ),
     ])
     func whatIsWrongIsTold(_ entry: String, _ reason: String) {
         let found = problems("forwarders:\n  \(entry)\n")
         #expect(found.contains { $0.contains(reason) && $0.contains("line 2") }, "\(found)")
     }
 
-    @Test func aQueueHasOneForwarderAndThereAreNotTooMany() {
-        let two = problems("forwarders:\n  a: {from: q, to: t}\n  b: {from: q, to: u}\n")
-        #expect(two.contains { $0.contains("a forwards the queue q already") && $0.contains("line 3") }, "\(two)")
-        let many = (0...Forwarders.maxForwarders).map { "  f\($0): {from: q\($0), to: t}\n" }.joined()
-        #expect(problems("forwarders:\n" + many).contains { $0.contains("more than 32 forwarders") })
-    }
-}
     @Test func forwardersInACircleAreRefused() {
         let chain = "forwarders:\n  a: {from: x, to: q.y}\n  b: {from: y, to: q.z}\n"
         #expect(problems(chain + "  c: {from: z, to: t}\n") == [])
@@ -77,3 +86,10 @@ import Testing
         #expect(into.filter { $0.contains("own queue") }.count == 1, "\(into)")
     }
 
+    @Test func aQueueHasOneForwarderAndThereAreNotTooMany() {
+        let two = problems("forwarders:\n  a: {from: q, to: t}\n  b: {from: q, to: u}\n")
+        #expect(two.contains { $0.contains("a forwards the queue q already") && $0.contains("line 3") }, "\(two)")
+        let many = (0...Forwarders.maxForwarders).map { "  f\($0): {from: q\($0), to: t}\n" }.joined()
+        #expect(problems("forwarders:\n" + many).contains { $0.contains("more than 32 forwarders") })
+    }
+}

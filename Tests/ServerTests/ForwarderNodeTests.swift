@@ -57,6 +57,18 @@ import Testing
         try node.stop()
     }
 
+    /// Nobody tells the forwarder's thread when it comes in: the queue does when its time has come.
+    @Test func aMessageWithADelayComesWhenItIsDue() throws {
+        let folder = try TemporaryFolder()
+        let node = try Node.start(try Self.configuration(folder, Self.file("")), pool: ChunkPool())
+        var message = QueueMessage(body: Array("delayed".utf8))
+        message.delayMs = 500
+        _ = try node.broker.queues.send([message], to: "q").answer[0].get()
+        #expect(try node.consume("out", 1) == ["delayed"])
+        #expect(eventually { node.broker.forwarders.statuses.first?.lag == 0 })
+        try node.stop()
+    }
+
     @Test func messagesComeToAnotherNode() throws {
         let (here, there) = (try TemporaryFolder(), try TemporaryFolder())
         let other = try Node.start(
@@ -102,6 +114,91 @@ import Testing
         try node.replaceRoutes(by: try Self.configuration(here, secret + Self.file(cluster)))
         try Self.send(["c"], node)
         #expect(eventually { node.broker.forwarders.statuses.first?.trouble?.contains("carrier") == true })
+        try node.stop()
+        try other.stop()
+    }
+
+    /// A node that is reached by TLS alone.
+    private static func secureNode(
+        _ folder: TemporaryFolder, _ more: [String: String] = [:]
+    ) throws -> Node {
+        let file = folder("server.pem")
+        try (TestCertificates.serverKey + "\n" + TestCertificates.serverCertificate)
+            .write(toFile: file, atomically: true, encoding: .utf8)
+        let keys = ["listeners": "SSL://127.0.0.1:0", "ssl.keystore.location": file]
+        return try Node.start(
+            try configuration(folder, "topics: {out: {partitions: 1}}\n", keys.merging(more) { $1 }), pool: ChunkPool())
+    }
+
+    private static func arrived(_ node: Node) -> Int64? {
+        node.broker.catalog.topic(named: "out")?.partitions[0].highWatermark.rawValue
+    }
+
+    @Test func anotherNodeIsReachedByTLSAndFilesAreReadAnewForEachConnection() throws {
+        let (here, there) = (try TemporaryFolder(), try TemporaryFolder())
+        let other = try Self.secureNode(there)
+        let authority = here("ca.pem")
+        try TestCertificates.strangerCertificate.write(toFile: authority, atomically: true, encoding: .utf8)
+        let cluster = ", cluster: {bootstrap: \"\(other.kafkaAddress)\", tls: {ca: \(authority)}}"
+        let node = try Node.start(try Self.configuration(here, Self.file(cluster)), pool: ChunkPool())
+        try Self.send(["a", "b"], node)
+        #expect(eventually { Self.trouble(node)?.contains("its certificate is not taken") == true })
+        #expect(Self.arrived(other) == 0)
+        // Nobody tells the broker.
+        try TestCertificates.authority.write(toFile: authority, atomically: true, encoding: .utf8)
+        #expect(eventually { Self.arrived(other) == 2 })
+        #expect(eventually { node.broker.forwarders.statuses.first?.lag == 0 })
+        #expect(Self.trouble(node) == nil)
+        try node.stop()
+        try other.stop()
+    }
+
+    private static func trouble(_ node: Node) -> String? { node.broker.forwarders.statuses.first?.trouble }
+
+    @Test func aCertificateForAnotherHostIsNotTakenAndPlainTextNeither() throws {
+        let (here, there) = (try TemporaryFolder(), try TemporaryFolder())
+        let other = try Self.secureNode(there)
+        let authority = here("ca.pem")
+        try TestCertificates.authority.write(toFile: authority, atomically: true, encoding: .utf8)
+        func run(_ address: String, _ more: String, _ folder: TemporaryFolder) throws -> Node {
+            let cluster = ", cluster: {bootstrap: \"\(address)\"\(more)}"
+            let node = try Node.start(try Self.configuration(folder, Self.file(cluster)), pool: ChunkPool())
+            try Self.send(["a"], node)
+            return node
+        }
+        let secure = other.kafkaAddress.description
+        let folders = try (0..<3).map { _ in try TemporaryFolder() }
+        let misled = try run(secure, ", tls: {ca: \(authority), server_name: other.example.net}", folders[0])
+        #expect(eventually { Self.trouble(misled)?.lowercased().contains("hostname mismatch") == true })
+        let open = try run(secure, "", folders[1])
+        #expect(eventually { Self.trouble(open) != nil })
+        // A listener of plain text, where TLS was asked for.
+        let strict = try run(misled.kafkaAddress.description, ", tls: {ca: \(authority)}", folders[2])
+        #expect(eventually { Self.trouble(strict) != nil })
+        #expect(Self.arrived(other) == 0)
+        for node in [strict, open, misled, other] { try node.stop() }
+    }
+
+    @Test func aForwarderLogsInOverTLS() throws {
+        let (here, there) = (try TemporaryFolder(), try TemporaryFolder())
+        let (authority, password) = (here("ca.pem"), here("password"))
+        try TestCertificates.authority.write(toFile: authority, atomically: true, encoding: .utf8)
+        try "canary-4711".write(toFile: password, atomically: true, encoding: .utf8)
+        let other = try Self.secureNode(
+            there,
+            [
+                "listeners": "SASL_SSL://127.0.0.1:0", "sasl.first.user": "carrier", "authorizer.enable": "false",
+                "sasl.first.user.password.file": password,
+            ])
+        let cluster =
+            ", cluster: {bootstrap: \"\(other.kafkaAddress)\", user: carrier, password: kafka, tls: {ca: \(authority)}}"
+        let secret = "auth: {secrets: {kafka: {file: \(password)}}}\n"
+        let node = try Node.start(try Self.configuration(here, secret + Self.file(cluster)), pool: ChunkPool())
+        // More than a record of TLS, and than what is sealed at once.
+        let large = String((0..<300_000).map { _ in Character(UnicodeScalar(UInt8.random(in: 33...126))) })
+        try Self.send(["a", large], node)
+        #expect(eventually { Self.arrived(other) == 2 })
+        #expect(eventually { node.broker.forwarders.statuses.first?.lag == 0 })
         try node.stop()
         try other.stop()
     }

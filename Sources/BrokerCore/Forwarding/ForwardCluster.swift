@@ -15,6 +15,19 @@ public struct ForwardCluster: Sendable, Equatable {
         }
     }
 
+    /// PEM files, read anew for each connection.
+    public struct TLS: Sendable, Equatable {
+        /// Whose certificates sign the servers'.
+        public var authorityFile: String
+        /// The forwarder's own certificate and its key, both or none.
+        public var certificateFile: String?
+        public var keyFile: String?
+        /// What the servers' certificates are for; nil: the host of each.
+        public var serverName: String?
+
+        public init(authorityFile: String) { self.authorityFile = authorityFile }
+    }
+
     public struct Address: Sendable, Equatable, CustomStringConvertible {
         public var host: String
         public var port: UInt16
@@ -26,6 +39,8 @@ public struct ForwardCluster: Sendable, Equatable {
 
     /// One or more.
     public var bootstrap: [Address]
+    /// Nil: in plain text.
+    public var tls: TLS?
     /// Nil: the listener asks nobody.
     public var login: Login?
     public var compression = Compression.lz4

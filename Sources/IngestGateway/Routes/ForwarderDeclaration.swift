@@ -69,7 +69,7 @@ struct ForwarderDeclaration {
     private static let maxAddresses = 16
 
     private static func cluster(_ place: ConfigurationPlace, _ secrets: NamedSecrets) -> ForwardCluster? {
-        guard let fields = place.fields(["bootstrap", "user", "password", "mechanism", "compression"]) else {
+        guard let fields = place.fields(["bootstrap", "tls", "user", "password", "mechanism", "compression"]) else {
             return nil
         }
         let places = fields["bootstrap"]?.oneOrMore() ?? []
@@ -83,11 +83,15 @@ struct ForwarderDeclaration {
             if let found = Endpoint(text), !found.host.isEmpty, found.port > 0 {
                 return ForwardCluster.Address(host: found.host, port: found.port)
             }
-            place.refuse("is no HOST:PORT", remedy: "Write an address of a listener without TLS")
+            place.refuse("is no HOST:PORT", remedy: "Write an address of a listener of Kafka's protocol")
             return nil
         }
         guard bootstrap.count == places.count else { return nil }
         var cluster = ForwardCluster(bootstrap: bootstrap)
+        if let place = fields["tls"] {
+            guard let tls = tls(place) else { return nil }
+            cluster.tls = tls
+        }
         cluster.compression = fields["compression"]?.choice(compressions) ?? cluster.compression
         switch (fields["user"], fields["password"]) {
         case (nil, nil):
@@ -108,5 +112,25 @@ struct ForwarderDeclaration {
                 "must say both of user and password, or none", remedy: "password names a secret of auth.secrets")
         }
         return cluster
+    }
+
+    /// Nil: it is refused, and never taken for plain text.
+    private static func tls(_ place: ConfigurationPlace) -> ForwardCluster.TLS? {
+        guard let fields = place.fields(["ca", "certificate", "key", "server_name"]) else { return nil }
+        guard let authority = fields["ca"]?.text() else {
+            if fields["ca"] == nil {
+                place.refuse(
+                    "must say ca: whose certificates sign those of the brokers",
+                    remedy: "Write ca: FILE, in PEM; the system's are in /etc/ssl/certs/ca-certificates.crt")
+            }
+            return nil
+        }
+        var tls = ForwardCluster.TLS(authorityFile: authority)
+        (tls.certificateFile, tls.keyFile) = (fields["certificate"]?.text(), fields["key"]?.text())
+        tls.serverName = fields["server_name"]?.text()
+        if (fields["certificate"] == nil) != (fields["key"] == nil) {
+            place.refuse("must say both of certificate and key, or none", remedy: "Each names a file in PEM")
+        }
+        return tls
     }
 }
