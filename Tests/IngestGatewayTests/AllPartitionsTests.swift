@@ -70,6 +70,73 @@ import Testing
         #expect(values(try node.call("GET", "/v1/topics/t/records?from=latest")) == [])
     }
 
+    /// Has a reply made to its end, or until a stream waits, and tells the most that it has held.
+    private func make(_ reply: RecordsReply) -> (text: String, mostHeld: Int) {
+        var (bytes, mostHeld) = ([UInt8](), 0)
+        var text: String { String(decoding: bytes, as: UTF8.self) }
+        while true {
+            var out = ByteWriter()
+            let step = reply.advance(&out)
+            bytes += out.bytes
+            mostHeld = max(mostHeld, reply.heldBytes)
+            switch step {
+            case .pause: continue
+            case .leave: reply.perform()
+            case .wait, .done: return (text, mostHeld)
+            case .failed(let problem):
+                Issue.record("\(problem)")
+                return (text, mostHeld)
+            }
+            mostHeld = max(mostHeld, reply.heldBytes)
+        }
+    }
+
+    private func reply(
+        _ topic: Topic, _ question: RecordsReply.Question, _ node: GatewayHarness
+    ) -> RecordsReply {
+        RecordsReply(
+            topic, topic.partitions, question, maxJSONBytes: 1 << 20, pool: node.pool, context: CompressionContext())
+    }
+
+    /// Many partitions, and two of which each batch is more than may be held.
+    @Test(arguments: [(Compression.none, 12, 1 << 20), (.gzip, 12, 1 << 20), (.none, 2, 9 << 20)])
+    func largeBatchesOfManyPartitionsAreNotHeldAtATime(
+        compression: Compression, partitions: Int, bytes: Int
+    ) throws {
+        let rounds = 3
+        let node = try GatewayHarness(
+            partitions: Int32(partitions), topicDefaults: ["max.message.bytes": "50000000"])
+        let topic = try node.broker.topicCreatingIfAllowed("t").get()
+        let value = Array("\"\(String(repeating: "x", count: bytes / 2))\"".utf8)
+        for round in 0..<rounds {
+            for (index, log) in topic.partitions.enumerated() {
+                var builder = RecordBatchBuilder()
+                for record in 0..<2 {
+                    builder.append(
+                        key: nil, value: value, timestampMs: now + Int64(round * partitions * 2 + index * 2 + record))
+                }
+                let batch = try builder.finish(.init(compression: compression))
+                _ = try log.append(batch, origin: .client, nowMs: BrokerClock.wallMs()).get()
+            }
+            node.broker.store.kick()
+            #expect(eventually { topic.partitions.allSatisfy { $0.highWatermark == $0.logEndOffset } })
+        }
+        var question = RecordsReply.Question()
+        question.maxBytes = .max
+        let (text, mostHeld) = make(reply(topic, question, node))
+        #expect(mostHeld <= RecordsReply.mostHeldBytes + 2 * bytes, "of \(partitions * bytes)")
+        // None is passed over, and none has to wait until all of another partition is written.
+        let page = try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+        var counts = Array(repeating: 0, count: partitions)
+        for record in try #require(page["records"] as? [[String: Any]]) {
+            let index = try #require(record["partition"] as? Int)
+            #expect(record["offset"] as? Int == counts[index])
+            counts[index] += 1
+            #expect(try #require(counts.max()) - #require(counts.min()) <= 4, "\(counts)")
+        }
+        #expect(counts == Array(repeating: rounds * 2, count: partitions))
+    }
+
     @Test func timesSayWhereToBeginAndEnd() throws {
         let node = try GatewayHarness(partitions: 2)
         try append((0..<20).map { ($0 % 2, now + Int64($0) * 1000, "\($0)") }, to: node)

@@ -1,11 +1,12 @@
 import BrokerCore
 import BrokerTestKit
 import Foundation
-import IngestGateway
 import KafkaModel
 import LogStorage
 import RecordFormat
 import Testing
+
+@testable import IngestGateway
 
 /// Streams of records: Server-Sent Events and lines of JSON.
 @Suite struct StreamTests {
@@ -329,6 +330,23 @@ import Testing
         }
         #expect(eventually { node.metric("millrace_http_waiting_replies") == 8 })
         #expect(node.metric("millrace_http_inflight_bytes") == 0)
+    }
+
+    @Test func whoWaitsKeepsNothingOfAPackedBatch() throws {
+        let node = try GatewayHarness(partitions: 2)
+        let topic = try node.broker.topicCreatingIfAllowed("t").get()
+        for partition in topic.partitions {
+            var packed = RecordBatchBuilder()
+            for number in 0..<20 { packed.append(key: nil, value: Array("{\"n\":\(number)}".utf8), timestampMs: 1) }
+            let batch = try packed.finish(.init(compression: .gzip))
+            _ = try partition.append(batch, origin: .client, nowMs: BrokerClock.wallMs()).get()
+        }
+        node.broker.store.kick()
+        let readers = try (0..<3).map { _ in try StreamReader(node, Self.path + "?from=earliest") }
+        for reader in readers { #expect(try reader.read(40).last?.id == "p0:20,p1:20") }
+        #expect(eventually { node.metric("millrace_http_waiting_replies") == 3 })
+        #expect(node.metric("millrace_http_reply_worker_trips_total") == 0, "the loop has unpacked them")
+        #expect(eventually { node.metric("millrace_http_inflight_bytes") == 0 })
     }
 
     @Test func packedBatchesAndLongRecordsAreStreamed() throws {

@@ -30,6 +30,8 @@ final class PartitionSource {
         /// The slice's work is done.
         case pause
         case leave(Errand)
+        /// It needs memory that it may not take now.
+        case full
         /// Nothing can be read from here on.
         case failed(ReplyEnd)
     }
@@ -131,7 +133,8 @@ final class PartitionSource {
     // MARK: The next record
 
     /// Looks for the next record, and adds what that has taken to `work`, which is no more than `most` before.
-    func fill(_ work: inout Int, most: Int) -> Outcome {
+    /// - Parameter mayTake: whether more may be read, or a batch unpacked that is a worker's.
+    func fill(_ work: inout Int, most: Int, mayTake: Bool) -> Outcome {
         while failure == nil {
             if stage == .held { return .record }
             if stage == .ended { return .end }
@@ -149,12 +152,14 @@ final class PartitionSource {
             case .read:
                 if next >= limit {
                     stage = .ended
+                } else if !mayTake {
+                    return .full
                 } else {
                     let found = partition.read(from: next, maxBytes: readBytes, mayWait: false, pool: pool)
                     if case .failure(.wouldWait) = found { return .leave(.read) }
                     take(found, &work)
                 }
-            case .unpack: return .leave(.unpack(mostBytes: Self.unpackSteps[unpackStep]))
+            case .unpack: return mayTake ? .leave(.unpack(mostBytes: Self.unpackSteps[unpackStep])) : .full
             case .batches, .records:
                 do throws(RecordBatchError) {
                     if stage == .batches { try openBatch(&work) } else { try readRecord(&work) }
@@ -187,14 +192,11 @@ final class PartitionSource {
     private func letGo() {
         slices = []
         packed = nil
-        dropUnpacked()
+        // Also of a small batch: a stream that waits would keep it, and be charged for it, until the next one comes.
+        if records.outputBytes > 0 { dropUnpacked() }
     }
 
-    /// Lets go of what a worker has unpacked.
-    private func dropUnpacked() {
-        guard records.outputLimit > Self.unpackedInline else { return }
-        records = RecordIterator(outputLimit: Self.unpackedInline, context: context)
-    }
+    private func dropUnpacked() { records = RecordIterator(outputLimit: Self.unpackedInline, context: context) }
 
     private func fail(_ end: ReplyEnd) {
         letGo()
@@ -232,7 +234,8 @@ final class PartitionSource {
             next = max(next, batchEnd)
             return
         }
-        dropUnpacked()
+        // What the loop unpacks goes where the batch before has been.
+        if records.outputLimit > Self.unpackedInline { dropUnpacked() }
         if batch.attributes.compression == Compression.none {
             try records.open(batch)
             return stage = .records

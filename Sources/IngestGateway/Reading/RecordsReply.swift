@@ -82,6 +82,9 @@ final class RecordsReply {
     /// The same of a stream: a thousand may catch up at a time. So little that a slice goes through it, and what is read again for want
     /// of memory leads on.
     static let streamReadBytes = 64 << 10
+    /// Bytes that its sources hold together, and one of them a batch more: a batch of a few KiB may unpack to 64 MiB, and so in each of
+    /// its partitions. The others are read when those at hand are written.
+    static let mostHeldBytes = 8 << 20
     /// A slice ends with so many bytes of reply, or when so many bytes of log were looked at: about half a millisecond.
     static let sliceBytes = 64 << 10
     static let sliceWork = 256 << 10
@@ -108,6 +111,11 @@ final class RecordsReply {
     /// Sources of which it is not known what they have next, and what some of them need for that.
     private var open: [Int]
     private var errands: [(source: Int, what: PartitionSource.Errand)] = []
+    /// Sources that have nothing at hand until others hold less; that which has waited longest first.
+    private var parked: [Int] = []
+    /// What each source held when it was last filled, and all of them together.
+    private var heldBySource: [Int] = []
+    private var held = 0
 
     private var stage = Stage.merging
     /// The source whose record is being written.
@@ -150,6 +158,7 @@ final class RecordsReply {
         for partition in partitions {
             open.append(sources.count)
             times.append(.max)
+            heldBySource.append(0)
             sources.append(
                 PartitionSource(
                     partition, from: start.of(partition.partitionIndex), until: question.until, readBytes: most,
@@ -222,32 +231,66 @@ final class RecordsReply {
         return .wait
     }
 
-    /// Has each source know what it has next; nil: all do.
+    /// Has each source know what it has next; nil: all do, or those that may hold something now.
     private func fillSources() -> Step? {
         errands.removeAll(keepingCapacity: true)
-        while let index = open.last {
-            switch sources[index].fill(&work, most: Self.sliceWork) {
+        var turn: Int?
+        while let index = open.last ?? unpark(&turn) {
+            // Those that are parked come first, or one that holds much would go on to its end.
+            let isItsTurn = parked.isEmpty || index == turn
+            let outcome = sources[index].fill(&work, most: Self.sliceWork, mayTake: isItsTurn && mayTake)
+            countHeld(index)
+            switch outcome {
             case .record: times[index] = min(sources[index].current?.timestampMs ?? 0, .max - 1)
             case .end: times[index] = .max
             case .pause:
                 open += errands.map(\.source)
                 return .pause
             case .leave(let what): errands.append((index, what))
+            case .full:
+                times[index] = .max
+                parked.append(index)
             case .failed(let why):
                 end = end ?? why
                 return finish()
             }
             open.removeLast()
         }
-        open = errands.map(\.source)
-        return errands.isEmpty ? nil : .leave(price: errands.reduce(0) { $0 + $1.what.price })
+        // Those for which the worker has done something come first, which is why there may be nothing for the others.
+        open = errands.reversed().map(\.source)
+        // The worker goes no further than one errand past the most that is held.
+        return errands.isEmpty ? nil : .leave(price: errands.reduce(0) { max($0, $1.what.price) })
     }
 
-    /// Does what its sources need, on a thread that may wait and take its time.
+    /// Whether a source may take more memory: with nothing at hand one may in any case, or nothing would come.
+    private var mayTake: Bool {
+        held < Self.mostHeldBytes || errands.isEmpty && times.allSatisfy { $0 == .max }
+    }
+
+    /// Gives the source that has waited longest its turn, where one may take more.
+    private func unpark(_ turn: inout Int?) -> Int? {
+        guard !parked.isEmpty, mayTake else { return nil }
+        let first = parked.removeFirst()
+        open.append(first)
+        turn = first
+        return first
+    }
+
+    private func countHeld(_ index: Int) {
+        let now = sources[index].heldBytes
+        held += now - heldBySource[index]
+        heldBySource[index] = now
+    }
+
+    /// Does what its sources need, on a thread that may wait and take its time. What is not done as too much is held is asked for again.
     func perform() {
         let context = workersContext ?? CompressionContext()
         workersContext = context
-        for (source, what) in errands { sources[source].perform(what, context) }
+        for (source, what) in errands {
+            sources[source].perform(what, context)
+            countHeld(source)
+            if held >= Self.mostHeldBytes { return }
+        }
     }
 
     private func isFull(_ inSlice: Int) -> Bool {
@@ -278,9 +321,10 @@ final class RecordsReply {
         errands = []
         for (index, source) in sources.enumerated() {
             source.drop()
+            countHeld(index)
             times[index] = .max
         }
-        open = Array(sources.indices)
+        (open, parked) = (Array(sources.indices), [])
     }
 
     /// Ends it before the next record, for this reason.
@@ -295,7 +339,7 @@ final class RecordsReply {
     func goOn() {
         for source in sources { source.goOn() }
         // Those that have nothing at hand.
-        open = times.indices.filter { times[$0] == .max }
+        (open, parked) = (times.indices.filter { times[$0] == .max }, [])
     }
 
     /// Whether there may be more than was seen.
@@ -325,7 +369,7 @@ final class RecordsReply {
     /// Stands where another stream has come to from the same place.
     func jump(to marks: [PartitionSource.Mark]) {
         for (source, mark) in zip(sources, marks) { source.jump(to: mark) }
-        open = []
+        (open, parked) = ([], [])
     }
 
     // MARK: Text
