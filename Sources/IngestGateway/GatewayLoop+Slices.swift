@@ -17,12 +17,12 @@ extension GatewayLoop {
     func makeSlice(of reply: RecordsReply, by peer: PeerKey, _ exchange: () -> Exchange) -> ReplySlice {
         let began = MonotonicClock.nanoseconds
         defer { slicing.charge(MonotonicClock.nanoseconds - began) }
-        if let part = waits.part(for: reply) {
+        let place = reply.place
+        if let part = place.flatMap({ waits.part(from: $0) }) {
             reply.jump(to: part.marks)
             sharedPart = part.text
             return .wait
         }
-        let place = reply.place
         switch reply.advance(&out) {
         case .done: return .done
         case .failed(let problem): return .failed(problem)

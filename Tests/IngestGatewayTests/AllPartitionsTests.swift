@@ -91,6 +91,27 @@ import Testing
         }
     }
 
+    @Test func aStreamThatGetsFurtherByWhatOthersAreSentIsNotEndedForWantOfMemory() throws {
+        let node = try GatewayHarness(partitions: 2)
+        try append([(0, now, "1")], to: node)
+        let topic = try node.broker.topicCreatingIfAllowed("t").get()
+        var question = RecordsReply.Question()
+        question.form = .lines
+        let (first, second) = (reply(topic, question, node), reply(topic, question, node))
+        #expect(make(first).text == make(second).text)
+        #expect(second.giveUp())
+        try append([(1, now, "2")], to: node)
+        first.goOn()
+        #expect(make(first).text.contains("\"value\":2"))
+        second.jump(to: first.marks)
+        #expect(second.giveUp())
+        second.goOn()
+        #expect(make(second).text == "", "nothing has ended it")
+        // Where nothing has come in between it leads nowhere.
+        #expect(second.giveUp())
+        #expect(make(second).text == "{\"end\":\"overloaded\"}\n")
+    }
+
     private func reply(
         _ topic: Topic, _ question: RecordsReply.Question, _ node: GatewayHarness
     ) -> RecordsReply {

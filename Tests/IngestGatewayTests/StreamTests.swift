@@ -282,6 +282,23 @@ import Testing
         #expect(events.last?.id == "p0:3,p1:2,p2:2")
     }
 
+    @Test func morePartitionsThanAreReadAtOnceEndIt() throws {
+        let node = try GatewayHarness(fast(), partitions: 2)
+        try post(0..<1, to: node)
+        let (all, one) = (try StreamReader(node, Self.path), try StreamReader(node, Self.path + "?partition=1"))
+        try all.readID()
+        try one.readID()
+        let topic = try #require(node.broker.catalog.topic(named: "t"))
+        let count = Int32(RecordsReply.maxPartitions) + 1
+        #expect(node.broker.createPartitions(topic, count: count, validateOnly: false) == nil)
+        #expect(try all.readEnd() == "invalid_parameter")
+        let refused = try node.call("GET", Self.path)
+        #expect(refused.status == 400 && refused.string("code") == "invalid_parameter")
+        #expect(refused.number("limit") == RecordsReply.maxPartitions)
+        try one.readHeartbeat()
+        #expect(node.metric("millrace_http_streams") == 1)
+    }
+
     @Test func aReaderThatDoesNotReadIsDropped() throws {
         let node = try GatewayHarness(
             fast { $0.requestTimeout = .seconds(2) }, topicDefaults: ["max.message.bytes": "50000000"])

@@ -81,7 +81,7 @@ extension Problem {
         switch refusal.code {
         case .unknownMemberID, .illegalGeneration, .staleMemberEpoch, .rebalanceInProgress, .fencedInstanceID:
             self.init(.groupInUse, "The group has members, which commit its offsets themselves.")
-        case .invalidGroupID: self.init(.invalidParameter, "The group's id is none.")
+        case .invalidGroupID: self.init(.invalidParameter, "This cannot be the id of a group.")
         case .unstableOffsetCommit:
             self.init(.overloaded, "A transaction is about to commit offsets of the group.", retryAfter: 1)
         default:

@@ -141,11 +141,7 @@ extension GatewayLoop {
             return .failure(problem)
         }
         guard count <= RecordsReply.maxPartitions else {
-            return .failure(
-                Problem(
-                    .invalidParameter,
-                    "The topic has \(count) partitions, and \(RecordsReply.maxPartitions) at most are read at once: name one by partition.",
-                    limit: RecordsReply.maxPartitions))
+            return .failure(ReplyEnd.tooManyPartitions(count).problem)
         }
         return .success(topic.partitions)
     }

@@ -345,11 +345,14 @@ final class RecordsReply {
     /// Whether there may be more than was seen.
     var hasNews: Bool { isOver || end != nil || sources.contains(where: \.hasNews) }
 
-    /// Reads partitions that were made meanwhile as well, where it reads all.
+    /// Reads partitions that were made meanwhile as well, where it reads all; with more than it may read it ends. False: there is nothing new.
     func take(_ newest: Topic) -> Bool {
-        guard question.partition == nil, newest.partitions.count > sources.count,
-            newest.partitions.count <= Self.maxPartitions
-        else { return false }
+        let count = newest.partitions.count
+        guard question.partition == nil, count > sources.count else { return false }
+        guard count <= Self.maxPartitions else {
+            stop(.tooManyPartitions(count))
+            return true
+        }
         add(newest.partitions.dropFirst(sources.count), from: .earliest)
         return true
     }
@@ -370,6 +373,8 @@ final class RecordsReply {
     func jump(to marks: [PartitionSource.Mark]) {
         for (source, mark) in zip(sources, marks) { source.jump(to: mark) }
         (open, parked) = ([], [])
+        // It has got further, as by records of its own.
+        countAtDrop = -1
     }
 
     // MARK: Text

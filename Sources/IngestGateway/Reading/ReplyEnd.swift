@@ -9,6 +9,8 @@ enum ReplyEnd {
     case stopping
     /// The topic, or its place on this broker.
     case topicIsGone
+    /// The topic has so many partitions, and they cannot be read at once.
+    case tooManyPartitions(Int)
     /// There is no memory for it, or no worker.
     case overloaded(Problem)
     /// Who asks may not read it any more, or his credential has ended.
@@ -26,6 +28,11 @@ enum ReplyEnd {
             Problem(.storageUnavailable, "The records from offset \(offset.rawValue) on could not be read.")
         case .stopping: Problem(.overloaded, "The server stops.", retryAfter: 1)
         case .topicIsGone: Problem(.topicNotFound, "There is no such topic.")
+        case .tooManyPartitions(let count):
+            Problem(
+                .invalidParameter,
+                "The topic has \(count) partitions, and \(RecordsReply.maxPartitions) at most are read at once: name one by partition.",
+                limit: RecordsReply.maxPartitions)
         case .overloaded(let problem): problem
         case .notAllowed: Problem(.forbidden, "You may not do this with the topic.")
         }
@@ -39,6 +46,7 @@ enum ReplyEnd {
         case .unreadable: "unreadable"
         case .stopping: "stopping"
         case .topicIsGone: "topic_not_found"
+        case .tooManyPartitions: "invalid_parameter"
         case .overloaded: "overloaded"
         case .notAllowed: "forbidden"
         }

@@ -148,8 +148,9 @@ final class ReplyWaits {
         for watch in told.values {
             // Nobody has come back since it was told last.
             if watch.waiting.isEmpty { closeIfEmpty(watch) }
+            let isGone = broker.catalog.topic(id: watch.key.topicID) == nil
             for streamed in Array(watch.waiting.values) {
-                if broker.catalog.topic(id: streamed.reply.topic.id) == nil { streamed.reply.stop(.topicIsGone) }
+                if isGone { streamed.reply.stop(.topicIsGone) }
                 wake(streamed)
             }
         }
@@ -250,8 +251,8 @@ final class ReplyWaits {
     // MARK: What readers share
 
     /// What was made for another stream at the same place.
-    func part(for reply: RecordsReply) -> SharedParts.Part? {
-        guard let place = reply.place, let part = parts[place] else { return nil }
+    func part(from place: SharedParts.Place) -> SharedParts.Part? {
+        guard let part = parts[place] else { return nil }
         metrics.reading.sharedParts.add()
         return part
     }
