@@ -34,16 +34,26 @@ extension APIKey {
         case .deleteAcls: 1...3
         case .describeConfigs: 1...4
         case .alterConfigs: 0...2
+        case .alterReplicaLogDirs: 1...2
         case .describeLogDirs: 1...5
         case .saslAuthenticate: 0...2
         case .createPartitions: 0...3
+        case .createDelegationToken: 1...3
+        case .renewDelegationToken: 1...2
+        case .expireDelegationToken: 1...2
+        case .describeDelegationToken: 1...3
         case .deleteGroups: 0...3
+        case .electLeaders: 0...2
         case .incrementalAlterConfigs: 0...1
+        case .alterPartitionReassignments: 0...1
+        case .listPartitionReassignments: 0...0
         case .offsetDelete: 0...0
         case .describeClientQuotas: 0...1
         case .alterClientQuotas: 0...1
         case .describeUserScramCredentials: 0...0
         case .alterUserScramCredentials: 0...0
+        case .describeQuorum: 0...2
+        case .updateFeatures: 0...2
         case .describeCluster: 0...2
         case .describeProducers: 0...0
         case .describeTransactions: 0...0
@@ -99,15 +109,25 @@ extension APIKey {
         case .deleteAcls: 2
         case .describeConfigs: 4
         case .alterConfigs: 2
+        case .alterReplicaLogDirs: 2
         case .describeLogDirs: 2
         case .saslAuthenticate: 2
         case .createPartitions: 2
+        case .createDelegationToken: 2
+        case .renewDelegationToken: 2
+        case .expireDelegationToken: 2
+        case .describeDelegationToken: 2
         case .deleteGroups: 2
+        case .electLeaders: 2
         case .incrementalAlterConfigs: 1
+        case .alterPartitionReassignments: 0
+        case .listPartitionReassignments: 0
         case .describeClientQuotas: 1
         case .alterClientQuotas: 1
         case .describeUserScramCredentials: 0
         case .alterUserScramCredentials: 0
+        case .describeQuorum: 0
+        case .updateFeatures: 0
         case .describeCluster: 0
         case .describeProducers: 0
         case .describeTransactions: 0
