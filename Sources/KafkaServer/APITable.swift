@@ -95,6 +95,9 @@ enum APITable {
             AlterConfigsRequest.self, RequestPrice(decoded: 16),
             estimate: KafkaConnection.alterConfigsPrice, plan: KafkaConnection.alterConfigs),
         .answer(
+            AlterReplicaLogDirsRequest.self, RequestPrice(decoded: 24),
+            estimate: KafkaConnection.alterReplicaLogDirsPrice, by: KafkaConnection.alterReplicaLogDirs),
+        .answer(
             DescribeLogDirsRequest.self, RequestPrice(decoded: 24),
             estimate: KafkaConnection.describeLogDirsPrice, mayBlock: { _ in true },
             by: KafkaConnection.describeLogDirs),
@@ -102,12 +105,26 @@ enum APITable {
         .topicChange(
             CreatePartitionsRequest.self, RequestPrice(decoded: 24),
             estimate: KafkaConnection.createPartitionsPrice, plan: KafkaConnection.createPartitions),
+        .plain(.createDelegationToken) { c, r throws(DecodeError) in try c.createDelegationToken(r) },
+        .plain(.renewDelegationToken) { c, r throws(DecodeError) in try c.renewDelegationToken(r) },
+        .plain(.expireDelegationToken) { c, r throws(DecodeError) in try c.expireDelegationToken(r) },
+        .plain(.describeDelegationToken) { c, r throws(DecodeError) in try c.describeDelegationToken(r) },
         .answer(
             DeleteGroupsRequest.self, RequestPrice(decoded: 16),
             estimate: KafkaConnection.deleteGroupsPrice, mayBlock: { _ in true }, by: KafkaConnection.deleteGroups),
+        .answer(
+            ElectLeadersRequest.self, RequestPrice(decoded: 24),
+            estimate: KafkaConnection.electLeadersPrice, by: KafkaConnection.electLeaders),
         .change(
             IncrementalAlterConfigsRequest.self, RequestPrice(decoded: 16),
             estimate: KafkaConnection.incrementalAlterConfigsPrice, plan: KafkaConnection.incrementalAlterConfigs),
+        .answer(
+            AlterPartitionReassignmentsRequest.self, RequestPrice(decoded: 24),
+            estimate: KafkaConnection.alterPartitionReassignmentsPrice,
+            by: KafkaConnection.alterPartitionReassignments),
+        .answer(
+            ListPartitionReassignmentsRequest.self, RequestPrice(decoded: 24), estimate: { _, _ in 0 },
+            by: KafkaConnection.listPartitionReassignments),
         .offsetDelete,
         .answer(
             DescribeClientQuotasRequest.self, RequestPrice(decoded: 16),
@@ -122,6 +139,12 @@ enum APITable {
         .change(
             AlterUserScramCredentialsRequest.self, RequestPrice(decoded: 16),
             estimate: KafkaConnection.alterScramPrice, plan: KafkaConnection.alterScram),
+        .answer(
+            DescribeQuorumRequest.self, RequestPrice(decoded: 24),
+            estimate: KafkaConnection.describeQuorumPrice, by: KafkaConnection.describeQuorum),
+        .answer(
+            UpdateFeaturesRequest.self, RequestPrice(decoded: 16),
+            estimate: KafkaConnection.updateFeaturesPrice, by: KafkaConnection.updateFeatures),
         .plain(.describeCluster) { c, r throws(DecodeError) in try c.describeCluster(r) },
         .answer(
             DescribeProducersRequest.self, RequestPrice(decoded: 16),
@@ -139,6 +162,9 @@ enum APITable {
             ConsumerGroupDescribeRequest.self, RequestPrice(decoded: 16),
             estimate: KafkaConnection.consumerGroupDescribePrice, mayBlock: { !$0.groupIDs.isEmpty },
             by: KafkaConnection.consumerGroupDescribe),
+        .answer(
+            ListConfigResourcesRequest.self, RequestPrice(decoded: 24),
+            estimate: KafkaConnection.listConfigResourcesPrice, by: KafkaConnection.listConfigResources),
         .answer(
             DescribeTopicPartitionsRequest.self, RequestPrice(decoded: 24),
             estimate: KafkaConnection.describeTopicPartitionsPrice, by: KafkaConnection.describeTopicPartitions),

@@ -172,7 +172,8 @@ extension KafkaConnection {
     /// Returns what an answer to this request is made from.
     func answerContext(_ ticket: ReplyTicket) -> AnswerContext {
         // The address is a system call where none is configured.
-        let tellsAddress = ticket.key == .metadata || ticket.key == .findCoordinator
+        let tellsAddress =
+            ticket.key == .metadata || ticket.key == .findCoordinator || ticket.key == .describeQuorum
         return AnswerContext(
             broker: broker, ticket: ticket, permissions: permissions, standing: standing,
             auditor: ticket.key.isAudited ? auditor : nil,

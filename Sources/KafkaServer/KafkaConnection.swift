@@ -138,7 +138,10 @@ final class KafkaConnection: ConnectionHandler {
     }
 
     /// Whom quotas of users are about.
-    var quotaUser: ExactString { subject.principal.name }
+    var quotaUser: ExactString { principal.name }
+
+    /// Who the client has shown that he is.
+    var principal: Principal { subject.principal }
 
     private var client: KafkaClientIdentity {
         if let identity { return identity }

@@ -62,7 +62,7 @@ struct AnswerContext: Sendable {
     var version: Int16 { ticket.version }
 }
 
-/// This broker in a reply that names it: Metadata, FindCoordinator, DescribeCluster.
+/// This broker in a reply that names it: Metadata, FindCoordinator, DescribeQuorum, DescribeCluster.
 struct BrokerNode: Sendable {
     var id: Int32
     var host = ""

@@ -7,14 +7,18 @@ enum ThrottleField {
     /// Fetch are not asked for: their writers are told the time.
     static func position(_ ticket: ReplyTicket, in frame: UnsafeRawBufferPointer) -> Int? {
         let isFlexible = ResponseHeader.version(apiKey: ticket.key, apiVersion: ticket.version) >= 1
-        guard let offset = offset(ticket, in: frame) else { return nil }
-        return 4 + 4 + (isFlexible ? 1 : 0) + offset
+        switch ticket.key {
+        case .createDelegationToken, .renewDelegationToken, .expireDelegationToken, .describeDelegationToken:
+            // The last of all, before the tagged fields, of which there are none.
+            return frame.count - 4 - (isFlexible ? 1 : 0)
+        default: return offset(ticket, in: frame).map { 4 + 4 + (isFlexible ? 1 : 0) + $0 }
+        }
     }
 
     /// From the beginning of the message.
     private static func offset(_ ticket: ReplyTicket, in frame: UnsafeRawBufferPointer) -> Int? {
         switch ticket.key {
-        case .saslHandshake, .saslAuthenticate, .writeTxnMarkers: nil
+        case .saslHandshake, .saslAuthenticate, .writeTxnMarkers, .describeQuorum: nil
         case .apiVersions: ticket.version >= 1 ? behindVersions(ticket.version, frame) : nil
         // Behind the error.
         case .offsetDelete: 2

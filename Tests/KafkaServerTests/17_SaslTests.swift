@@ -22,7 +22,7 @@ import Testing
         return broker
     }
 
-    private static func setPassword(
+    static func setPassword(
         of user: String, _ password: String, _ mechanisms: [ScramMechanism] = [.sha256, .sha512], on broker: TestBroker
     ) {
         for mechanism in mechanisms {

@@ -39,7 +39,11 @@ import Testing
             .alterUserScramCredentials: 0...0, .saslHandshake: 0...1, .saslAuthenticate: 0...2,
             .addPartitionsToTxn: 0...5, .addOffsetsToTxn: 0...4, .endTxn: 0...5, .writeTxnMarkers: 1...2,
             .txnOffsetCommit: 0...6, .describeProducers: 0...0, .describeTransactions: 0...0, .listTransactions: 0...2,
-            .consumerGroupHeartbeat: 0...1, .consumerGroupDescribe: 0...1,
+            .consumerGroupHeartbeat: 0...1, .consumerGroupDescribe: 0...1, .alterReplicaLogDirs: 1...2,
+            .createDelegationToken: 1...3, .renewDelegationToken: 1...2, .expireDelegationToken: 1...2,
+            .describeDelegationToken: 1...3, .electLeaders: 0...2, .alterPartitionReassignments: 0...1,
+            .listPartitionReassignments: 0...0, .describeQuorum: 0...2, .updateFeatures: 0...2,
+            .listConfigResources: 0...1,
             // Our own.
             .describeGatewayKeys: 0...0, .alterGatewayKeys: 0...0,
         ]

@@ -274,6 +274,38 @@ import Testing
         case .describeTopicPartitions: return DescribeTopicPartitionsRequest()
         case .describeGatewayKeys: return DescribeGatewayKeysRequest()
         case .alterGatewayKeys: return AccessRequests.key(GatewayKeyText.make().key)
+        case .alterReplicaLogDirs:
+            var request = AlterReplicaLogDirsRequest()
+            request.dirs = [.init()]
+            request.dirs[0].topics = [.init()]
+            (request.dirs[0].topics[0].name, request.dirs[0].topics[0].partitions) = (topic.name, [0])
+            return request
+        case .createDelegationToken: return CreateDelegationTokenRequest()
+        case .renewDelegationToken: return RenewDelegationTokenRequest()
+        case .expireDelegationToken: return ExpireDelegationTokenRequest()
+        case .describeDelegationToken: return DescribeDelegationTokenRequest()
+        case .electLeaders:
+            var request = ElectLeadersRequest()
+            request.topicPartitions = [.init()]
+            (request.topicPartitions![0].topic, request.topicPartitions![0].partitions) = (topic.name, [0])
+            return request
+        case .alterPartitionReassignments:
+            var request = AlterPartitionReassignmentsRequest()
+            request.topics = [.init()]
+            (request.topics[0].name, request.topics[0].partitions) = (topic.name, [.init()])
+            return request
+        case .listPartitionReassignments: return ListPartitionReassignmentsRequest()
+        case .describeQuorum:
+            var request = DescribeQuorumRequest()
+            request.topics = [.init()]
+            (request.topics[0].topicName, request.topics[0].partitions) = ("__cluster_metadata", [.init()])
+            return request
+        case .updateFeatures:
+            var request = UpdateFeaturesRequest()
+            request.featureUpdates = [.init()]
+            (request.featureUpdates[0].feature, request.featureUpdates[0].maxVersionLevel) = ("group.version", 1)
+            return request
+        case .listConfigResources: return ListConfigResourcesRequest()
         default: preconditionFailure("\(key) is served and has no sample here")
         }
     }

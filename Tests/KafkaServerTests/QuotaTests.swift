@@ -208,7 +208,7 @@ import Transport
         let oldest: [APIKey: Int16] = [
             .listOffsets: 2, .metadata: 3, .offsetCommit: 3, .offsetFetch: 3, .findCoordinator: 1, .joinGroup: 2,
             .heartbeat: 1, .leaveGroup: 1, .syncGroup: 1, .describeGroups: 1, .listGroups: 1, .apiVersions: 1,
-            .saslHandshake: .max, .saslAuthenticate: .max, .writeTxnMarkers: .max,
+            .saslHandshake: .max, .saslAuthenticate: .max, .writeTxnMarkers: .max, .describeQuorum: .max,
         ]
         return version >= oldest[key] ?? 0
     }

@@ -379,6 +379,19 @@ import Transport
         }
         _ = try spent(DescribeGatewayKeysRequest.self, 0) { $0.ids = .init(repeating: "", count: count) }
         _ = try spent(AlterGatewayKeysRequest.self, 0) { $0.changes = .init(repeating: .init(), count: count) }
+        _ = try spent(AlterReplicaLogDirsRequest.self, 2) { $0.dirs = .init(repeating: .init(), count: count) }
+        _ = try spent(ElectLeadersRequest.self, 2) { $0.topicPartitions = .init(repeating: .init(), count: count) }
+        _ = try spent(AlterPartitionReassignmentsRequest.self, 1) {
+            $0.topics = .init(repeating: .init(), count: count)
+        }
+        _ = try spent(AlterPartitionReassignmentsRequest.self, 1) { request in
+            request.topics = [.init()]
+            request.topics[0].partitions = .init(repeating: .init(), count: count)
+        }
+        _ = try spent(ListPartitionReassignmentsRequest.self, 0) { $0.topics = .init(repeating: .init(), count: count) }
+        _ = try spent(DescribeQuorumRequest.self, 2) { $0.topics = .init(repeating: .init(), count: count) }
+        _ = try spent(UpdateFeaturesRequest.self, 1) { $0.featureUpdates = .init(repeating: .init(), count: count) }
+        _ = try spent(ListConfigResourcesRequest.self, 1) { $0.resourceTypes = .init(repeating: 2, count: count) }
         _ = try spent(DescribeTopicPartitionsRequest.self, 0) { $0.topics = .init(repeating: .init(), count: count) }
     }
 

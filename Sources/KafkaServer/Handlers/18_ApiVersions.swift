@@ -39,7 +39,7 @@ extension KafkaConnection {
 
     // Features by which clients decide: groups of the consumer protocol (KIP-848), and transactions whose epoch is bumped at the end
     // of each (KIP-890). Source of the levels: KIP-1022. Made once, as the entries are: an array is an allocation.
-    private static let features: [(name: String, levels: ClosedRange<Int16>)] = [
+    static let features: [(name: String, levels: ClosedRange<Int16>)] = [
         ("group.version", 0...1), ("transaction.version", 0...2),
     ]
     private static let supportedFeatures = features.map { name, levels in

@@ -107,6 +107,7 @@ def steps(folder: pathlib.Path) -> list[Step]:
         Step("configs: unknown setting", f"configs {b} --alter --entity-type topics --entity-name talk --add-config no.such.setting=1"),
         Step("configs: the broker's", f"configs {b} --describe --entity-type brokers --entity-default"),
         *access(b),
+        *one_node(b, folder),
         Step("delete-records", f"delete-records {b} --offset-json-file {records}"),
         Step("get-offsets: after delete-records", f"get-offsets {b} --topic talk --time earliest"),
         Step("log-dirs", f"log-dirs {b} --describe --topic-list codec-lz4"),
@@ -123,6 +124,34 @@ def steps(folder: pathlib.Path) -> list[Step]:
         Step("broker-api-versions", f"broker-api-versions {b}"),
     ]
     return listed
+
+
+def one_node(b: str, folder: pathlib.Path) -> list[Step]:
+    """What several nodes would move or agree on."""
+    move, far = folder / "move.json", folder / "far.json"
+    move.write_text('{"version":1,"partitions":[{"topic":"talk","partition":0,"replicas":[1]}]}')
+    far.write_text('{"version":1,"partitions":[{"topic":"talk","partition":0,"replicas":[2]}]}')
+    elect, reassign = f"leader-election {b} --election-type", f"reassign-partitions {b}"
+    return [
+        Step("one node: preferred leaders of all", f"{elect} preferred --all-topic-partitions"),
+        Step("one node: a preferred leader", f"{elect} preferred --topic talk --partition 0"),
+        Step("one node: a preferred leader of a partition not there", f"{elect} preferred --topic talk --partition 7"),
+        Step("one node: an unclean leader of a topic not there", f"{elect} unclean --topic absent --partition 0"),
+        Step("one node: a reassignment", f"{reassign} --reassignment-json-file {move} --execute"),
+        Step("one node: is it done", f"{reassign} --reassignment-json-file {move} --verify"),
+        Step("one node: cancel it", f"{reassign} --reassignment-json-file {move} --cancel"),
+        Step("one node: a reassignment to another", f"{reassign} --reassignment-json-file {far} --execute"),
+        Step("one node: reassignments under way", f"{reassign} --list"),
+        Step("one node: features", f"features {b} describe"),
+        Step("one node: a feature that is not there", f"features {b} upgrade --feature foo=3"),
+        Step("one node: a level that is not there", f"features {b} upgrade --feature transaction.version=9"),
+        Step("one node: the quorum", f"metadata-quorum {b} describe --status"),
+        Step("one node: the quorum's replicas", f"metadata-quorum {b} describe --replication"),
+        Step("one node: settings of groups", f"configs {b} --describe --entity-type groups"),
+        Step("one node: settings of client metrics", f"configs {b} --describe --entity-type client-metrics"),
+        Step("one node: client metrics", f"client-metrics {b} --list"),
+        Step("one node: endpoints", f"cluster list-endpoints {b}"),
+    ]
 
 
 def access(b: str) -> list[Step]:

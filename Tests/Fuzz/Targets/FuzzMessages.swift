@@ -21,10 +21,14 @@ let requestTypes: [any KafkaRequest.Type] = [
     DescribeTopicPartitionsRequest.self, DescribeAclsRequest.self, CreateAclsRequest.self, DeleteAclsRequest.self,
     DescribeClientQuotasRequest.self, AlterClientQuotasRequest.self, DescribeUserScramCredentialsRequest.self,
     AlterUserScramCredentialsRequest.self, DescribeGatewayKeysRequest.self, AlterGatewayKeysRequest.self,
-    SaslHandshakeRequest.self, SaslAuthenticateRequest.self, AddPartitionsToTxnRequest.self, AddOffsetsToTxnRequest.self,
+    SaslHandshakeRequest.self, SaslAuthenticateRequest.self, AddPartitionsToTxnRequest.self,
+    AddOffsetsToTxnRequest.self,
     EndTxnRequest.self, WriteTxnMarkersRequest.self, TxnOffsetCommitRequest.self, DescribeProducersRequest.self,
     DescribeTransactionsRequest.self, ListTransactionsRequest.self, ConsumerGroupHeartbeatRequest.self,
-    ConsumerGroupDescribeRequest.self,
+    ConsumerGroupDescribeRequest.self, AlterReplicaLogDirsRequest.self, CreateDelegationTokenRequest.self,
+    RenewDelegationTokenRequest.self, ExpireDelegationTokenRequest.self, DescribeDelegationTokenRequest.self,
+    ElectLeadersRequest.self, AlterPartitionReassignmentsRequest.self, ListPartitionReassignmentsRequest.self,
+    DescribeQuorumRequest.self, UpdateFeaturesRequest.self, ListConfigResourcesRequest.self,
 ]
 
 private func roundTrip<Message: KafkaRequest>(_: Message.Type, version: Int16, _ body: UnsafeRawBufferPointer) {
