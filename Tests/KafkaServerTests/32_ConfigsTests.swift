@@ -108,6 +108,17 @@ import Testing
         #expect(try value(client, "retention.ms") == "-1")
     }
 
+    /// Kafka's tools end with it, also where they have set nothing.
+    @Test func toTakeBackASettingOfTheBrokerIsDone() throws {
+        let client = try client()
+        let rate = "leader.replication.throttled.rate"
+        #expect(try alter(client, [(rate, 1, nil)], type: 4, name: "1") == .none)
+        #expect(try alter(client, [(rate, 1, nil), (rate, 1, nil)], type: 4, name: "1") == .invalidRequest)
+        #expect(try alter(client, [(rate, 0, "1000")], type: 4, name: "1") == .invalidRequest)
+        #expect(try alter(client, [(rate, 1, nil)], type: 4, name: "") == .none)
+        #expect(try alter(client, [(rate, 1, nil)], type: 4, name: "2") == .invalidRequest)
+    }
+
     @Test func alterConfigsReplacesAllSettings() throws {
         let client = try client()
         var resource = AlterConfigsRequest.AlterConfigsResource()

@@ -87,6 +87,16 @@ extension KafkaConnection {
             case .success(let settings): return broker.alterSettings(topic, settings, validateOnly: validateOnly)
             }
         case 4:
+            guard resource.name.isEmpty || resource.name.text == String(broker.options.nodeID) else {
+                return .init(
+                    .invalidRequest, "Unexpected broker id, expected \(broker.options.nodeID), but received \(resource.name)")
+            }
+            // None is ever set over the wire. Kafka's tools take back at their end what they may have set, which is done.
+            switch change([:]) {
+            case .failure(let refusal): return refusal
+            case .success(let settings) where settings.isEmpty: return nil
+            case .success: break
+            }
             return .init(
                 .invalidRequest, "broker settings are read at the start: change the configuration file and restart")
         default: return .init(.invalidRequest, "Unsupported resource type: \(resource.type)")
