@@ -56,17 +56,19 @@ public final class Histogram: @unchecked Sendable {
         return Double(1 << power) * (1 + Double((index - 1) % 4 + 1) / 4)
     }
 
-    public var count: UInt64 {
-        (0..<Self.bucketCount).reduce(0) { $0 + buckets[$1].load(ordering: .relaxed) }
-    }
+    public var count: UInt64 { counts.reduce(0, +) }
 
     /// Sum of all values, in observed units.
     public var total: UInt64 { sum.load(ordering: .relaxed) }
 
     /// Returns the upper bound of the bucket that holds the given fraction (0...1) of the values, in observed units; 0
     /// when there are none. The last bucket answers with its lower bound.
-    public func quantile(_ fraction: Double) -> Double {
-        let counts = (0..<Self.bucketCount).map { buckets[$0].load(ordering: .relaxed) }
+    public func quantile(_ fraction: Double) -> Double { Self.quantile(fraction, of: counts) }
+
+    /// Of each bucket.
+    var counts: [UInt64] { (0..<Self.bucketCount).map { buckets[$0].load(ordering: .relaxed) } }
+
+    static func quantile(_ fraction: Double, of counts: [UInt64]) -> Double {
         let all = counts.reduce(0, +)
         guard all > 0 else { return 0 }
         let wanted = max(1, UInt64((Double(all) * fraction).rounded(.up)))

@@ -33,6 +33,8 @@ public final class MetricsRegistry: Sendable {
         let help: String
         let kind: String
         var series: [Series] = []
+        /// Of series that come and go.
+        var listed: (@Sendable () -> [(labels: Labels, value: Double)])?
     }
 
     struct State: Sendable {
@@ -84,6 +86,38 @@ public final class MetricsRegistry: Sendable {
         state.withLock { state in _ = Self.family(name, help, "counter", &state) }
     }
 
+    /// Shows gauges that come and go: what `list` has when a page is made, which must be quick, may be asked for from any thread, and
+    /// bounds itself.
+    public func list(_ name: String, help: String, _ list: @escaping @Sendable () -> [(labels: Labels, value: Double)])
+    {
+        state.withLock { state in
+            let index = Self.family(name, help, "gauge", &state)
+            state.families[index].listed = state.families[index].listed ?? list
+        }
+    }
+
+    /// Returns what the series of a selector have to say now. Readings are taken outside the lock.
+    public func read(_ selector: MetricSelector) -> MetricReading {
+        let found = state.withLock { state in state.indexes[selector.name].map { state.families[$0] } }
+        guard let family = found else { return .missing }
+        let metrics = family.series.filter { selector.matches($0.labels) }.map(\.metric)
+        let histograms = metrics.compactMap { if case .histogram(let histogram) = $0 { histogram } else { nil } }
+        if !histograms.isEmpty { return .histogram(HistogramReading(histograms)) }
+        let listed = (family.listed?() ?? []).filter { selector.matches(Self.labelText($0.labels)) }
+        let numbers = metrics.compactMap(Self.number) + listed.map(\.value)
+        if numbers.isEmpty { return .missing }
+        return family.kind == "counter" ? .counter(numbers.reduce(0, +)) : .gauges(numbers)
+    }
+
+    private static func number(_ metric: Metric) -> Double? {
+        switch metric {
+        case .counter(let counter): Double(counter.value)
+        case .gauge(let gauge): Double(gauge.value)
+        case .reading(let read): read()
+        case .histogram: nil
+        }
+    }
+
     /// Returns a histogram; `scale` turns an observed unit into the unit of the page (1e-9: nanoseconds to seconds).
     public func histogram(_ name: String, help: String = "", labels: Labels = [:], scale: Double = 1e-9) -> Histogram {
         let metric = register(name, help, "histogram", labels) { .histogram(Histogram(scale: scale)) }
@@ -126,7 +160,7 @@ public final class MetricsRegistry: Sendable {
         return state.families.count - 1
     }
 
-    private static func isMetricName(_ name: String) -> Bool {
+    static func isMetricName(_ name: String) -> Bool {
         guard let first = name.utf8.first, !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains(first) else {
             return false
         }
@@ -141,7 +175,7 @@ public final class MetricsRegistry: Sendable {
     }
 
     /// `a="x",b="y"` with backslash, quote and newline escaped, as the text format asks.
-    private static func labelText(_ labels: Labels) -> String {
+    static func labelText(_ labels: Labels) -> String {
         var text = ""
         for (name, value) in labels {
             if !text.isEmpty { text += "," }
@@ -167,6 +201,9 @@ public final class MetricsRegistry: Sendable {
             if !family.help.isEmpty { page.utf8("# HELP \(family.name) \(family.help)\n") }
             page.utf8("# TYPE \(family.name) \(family.kind)\n")
             for series in family.series { Self.render(family.name, series, into: &page) }
+            for (labels, value) in family.listed?() ?? [] {
+                page.utf8("\(family.name){\(Self.labelText(labels))} \(Self.text(value))\n")
+            }
         }
         let name = "millrace_telemetry_series_refused_total"
         page.utf8("# HELP \(name) Series that were not shown because there were \(Self.maxSeries) already.\n")
@@ -176,15 +213,15 @@ public final class MetricsRegistry: Sendable {
     /// The `Content-Type` of the page.
     public static let contentType = "text/plain; version=0.0.4; charset=utf-8"
 
+    /// The text format's own word for what is infinite.
+    private static func text(_ value: Double) -> String { value == .infinity ? "+Inf" : "\(value)" }
+
     private static func render(_ name: String, _ series: Series, into page: inout ByteWriter) {
         let braces = series.labels.isEmpty ? "" : "{\(series.labels)}"
         switch series.metric {
         case .counter(let counter): page.utf8("\(name)\(braces) \(counter.value)\n")
         case .gauge(let gauge): page.utf8("\(name)\(braces) \(gauge.value)\n")
-        case .reading(let read):
-            // The text format's own word for it.
-            let value = read()
-            page.utf8("\(name)\(braces) \(value == .infinity ? "+Inf" : "\(value)")\n")
+        case .reading(let read): page.utf8("\(name)\(braces) \(text(read()))\n")
         case .histogram(let histogram):
             let lead = series.labels.isEmpty ? "" : series.labels + ","
             let (steps, count) = histogram.cumulative()
