@@ -65,6 +65,7 @@ let package = Package(
         module("Coordinators", ["KafkaModel", "ByteBuffers", "KafkaWire"]),
         module("QueueLedger", ["KafkaModel", "ByteBuffers", "Security"]),
         module("Forwarder", ["KafkaModel", "ByteBuffers"]),
+        module("Alarms", ["ByteBuffers", "Telemetry"]),
         module("SQSWire", ["KafkaModel", "ByteBuffers", "HTTPWire", "Security"]),
         module(
             "BrokerCore",
@@ -86,7 +87,8 @@ let package = Package(
         module(
             "IngestGateway",
             [
-                "Configuration", "KafkaModel", "ByteBuffers", "RecordFormat", "LogStorage", "BrokerCore", "QueueLedger",
+                "Alarms", "Configuration", "KafkaModel", "ByteBuffers", "RecordFormat", "LogStorage", "BrokerCore",
+                "QueueLedger",
                 "Security", "Transport", "HTTPWire", "HTTP2Wire", "SQSWire", "CJSONScan", "Telemetry",
             ], settings: dataPath),
         module("KafkaClient", ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "Security", "TLS"]),
@@ -95,7 +97,8 @@ let package = Package(
         module(
             "Server",
             [
-                "StorageIO", "LogStorage", "BrokerCore", "Coordinators", "Transport", "TLS", "Security", "IssuerKeys",
+                "Alarms", "StorageIO", "LogStorage", "BrokerCore", "Coordinators", "Transport", "TLS", "Security",
+                "IssuerKeys",
                 "KafkaModel", "KafkaServer", "KafkaClient", "RecordFormat", "Forwarder", "IngestGateway",
                 "Configuration", "ByteBuffers", "Telemetry",
             ]),
@@ -142,6 +145,7 @@ let package = Package(
             ["LogStorage", "BrokerTestKit", "RecordFormat", "KafkaModel", "ByteBuffers", "StorageIO", "Telemetry"],
             exclude: ["Recovery/Fixtures"]),
         tests("CoordinatorsTests", ["Coordinators", "BrokerTestKit", "KafkaWire", "KafkaModel", "ByteBuffers"]),
+        tests("AlarmsTests", ["Alarms", "Telemetry"]),
         tests("ForwarderTests", ["Forwarder", "BrokerTestKit", "KafkaModel", "ByteBuffers"]),
         tests("QueueLedgerTests", ["QueueLedger", "BrokerTestKit", "KafkaModel", "ByteBuffers"]),
         tests(

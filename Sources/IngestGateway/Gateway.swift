@@ -1,3 +1,4 @@
+public import Alarms
 public import BrokerCore
 import ByteBuffers
 import LogStorage
@@ -16,6 +17,8 @@ public final class Gateway: Sendable {
     public let options: GatewayOptions
     /// What requests of SQS are asked of.
     let queues: any QueueService
+    /// Whoever looks at them is the caller of the initializer.
+    public let alarms: AlarmBoard
     /// Of who signs as SDKs of AWS do.
     let signingKeys = Lock(SigningKeyCache())
     /// Nil: nobody is asked who he is.
@@ -55,7 +58,8 @@ public final class Gateway: Sendable {
         broker: Broker, options: GatewayOptions = GatewayOptions(),
         configuration: GatewayConfiguration = GatewayConfiguration(), loopCount: Int,
         authentication: GatewayAuthentication? = nil, separatesOperators: Bool = false, audit: AuditLog? = nil,
-        queues: (any QueueService)? = nil, metrics registry: MetricsRegistry = MetricsRegistry()
+        queues: (any QueueService)? = nil, alarms: AlarmBoard = AlarmBoard(),
+        metrics registry: MetricsRegistry = MetricsRegistry()
     ) {
         self.broker = broker
         self.authentication = authentication
@@ -64,6 +68,8 @@ public final class Gateway: Sendable {
             ? nil : AccessRules([], superUsers: [], allowsWithoutAcl: true)
         self.options = options
         self.queues = queues ?? broker.queues
+        self.alarms = alarms
+        alarms.replace(by: configuration.alarms)
         self.separatesOperators = separatesOperators
         self.audit = audit
         perimeter = configuration.perimeter

@@ -1,3 +1,4 @@
+import Alarms
 import BrokerCore
 import ByteBuffers
 public import Configuration
@@ -23,6 +24,7 @@ extension Node {
         try Self.makeQueues(routes.queues, broker, configuration)
         gateway.replaceRoutes(routes)
         Self.runForwarders(routes.forwarders, broker)
+        gateway.alarms.replace(by: routes.alarms)
         return differences
     }
 

@@ -29,6 +29,7 @@ public struct Node: Sendable {
     let gateway: Gateway?
     private let group: EventLoopGroup
     private let certificates: CertificateWatch?
+    let alarms: AlarmWatch?
     private let tokens: IssuedTokens?
     private let audit: AuditLog?
 
@@ -123,8 +124,8 @@ public struct Node: Sendable {
             tokens?.show(in: metrics)
             return Node(
                 kafkaAddresses: kafkaAddresses, httpAddresses: httpAddresses, adminAddresses: adminAddresses,
-                broker: broker, gateway: gateway, group: group, certificates: listeners.watch(), tokens: tokens,
-                audit: audit)
+                broker: broker, gateway: gateway, group: group, certificates: listeners.watch(),
+                alarms: gateway.map { AlarmWatch(broker, $0.alarms, metrics) }, tokens: tokens, audit: audit)
         } catch {
             group.stop(within: .zero)
             throw error
@@ -160,6 +161,7 @@ public struct Node: Sendable {
     /// Stops taking connections, finishes what is in work, flushes. Returns when nothing runs any more.
     public func stop() throws {
         certificates?.stop()
+        alarms?.stop()
         gateway?.readConfiguration(by: nil)
         broker.drain()
         gateway?.drain()

@@ -45,6 +45,8 @@ let allowedImports: [String: ModuleRule] = [
     // Of Security the HMAC that seals receipts.
     "QueueLedger": ModuleRule(["KafkaModel", "ByteBuffers", "Security"]),
     "Forwarder": ModuleRule(["KafkaModel", "ByteBuffers"]),
+    // Of Telemetry what metrics are read by.
+    "Alarms": ModuleRule(["ByteBuffers", "Telemetry"]),
     // Of HTTPWire the eyes for bytes and a form's encoding; of Security MD5, and JSON as policies are read.
     "SQSWire": ModuleRule(["KafkaModel", "ByteBuffers", "HTTPWire", "Security"]),
     "BrokerCore": ModuleRule(
@@ -67,7 +69,8 @@ let allowedImports: [String: ModuleRule] = [
     // (outcomes, orders) are part of BrokerCore's interface.
     "IngestGateway": ModuleRule(
         [
-            "Configuration", "KafkaModel", "ByteBuffers", "RecordFormat", "LogStorage", "BrokerCore", "QueueLedger",
+            "Alarms", "Configuration", "KafkaModel", "ByteBuffers", "RecordFormat", "LogStorage", "BrokerCore",
+            "QueueLedger",
             "Security", "Transport", "HTTPWire", "HTTP2Wire", "SQSWire", "CJSONScan", "Telemetry",
         ], toolchain: system),
     // Of TLS the client's side, for forwarders to other clusters.
@@ -80,7 +83,8 @@ let allowedImports: [String: ModuleRule] = [
     // with the batches (RecordFormat) and outcomes (Forwarder) that BrokerCore's interface speaks of.
     "Server": ModuleRule(
         [
-            "StorageIO", "LogStorage", "BrokerCore", "Coordinators", "Transport", "TLS", "Security", "IssuerKeys",
+            "Alarms", "StorageIO", "LogStorage", "BrokerCore", "Coordinators", "Transport", "TLS", "Security",
+            "IssuerKeys",
             "KafkaModel", "KafkaServer", "KafkaClient", "RecordFormat", "Forwarder", "IngestGateway", "Configuration",
             "ByteBuffers", "Telemetry",
         ], toolchain: system),

@@ -50,6 +50,7 @@ import Testing
                 return "{\"entries\":[{\"id\":\"1\",\"value\":{\"type\":\"JSON\",\"data\":1}}]}"
             }
             if path.hasSuffix("/records") { return "{\"value\":{\"type\":\"JSON\",\"data\":1}}" }
+            if path.hasPrefix("/v1/alarms") { return "{\"name\":\"damage\",\"for_ms\":1000}" }
             return "{\"event_type\":\"a\",\"payload\":{\"b\":1}}"
         }
     }

@@ -110,7 +110,7 @@ import Testing
             try client.send(HTTPClient.request("POST", path, packed, fields: ["Content-Type: application/json"]))
             #expect(
                 try client.receive().string("error")
-                    == "The body is packed by gzip, and bodies for queues are read as they are.", "\(path)")
+                    == "The body is packed by gzip, and is read here as it is: send it unpacked.", "\(path)")
         }
     }
 

@@ -291,7 +291,7 @@ import Testing
         ("routes:\n  - {id: other, enabled: false}", "there is no route other by itself"),
         ("topics: {a: {partitions: 0}}", "topics.a.partitions=0"),
         ("topics: {a: {retention: soon}}", "topics.a.retention=soon"),
-        ("topics: {a: {retension: 1}}", "did you mean retention?"), ("alarms: {}", "nothing reads this section yet"),
+        ("topics: {a: {retension: 1}}", "did you mean retention?"), ("alarms: {a: {above: 1}}", "must say metric"),
     ])
     func whatIsWrongIsToldWithItsPlace(yaml: String, expected: String) throws {
         do {

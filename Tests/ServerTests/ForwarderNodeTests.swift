@@ -11,7 +11,7 @@ import Testing
 
 /// Forwarders of running nodes: by their threads, woken by what comes, to the node itself and to another one over its listener.
 @Suite struct ForwarderNodeTests {
-    private static func configuration(
+    static func configuration(
         _ folder: TemporaryFolder, _ text: String, _ more: [String: String] = [:]
     ) throws -> Configuration {
         let file = folder.path + "/millrace.yaml"

@@ -33,6 +33,12 @@ import Testing
             ])
         // So that the metrics whose labels are not known before have a series.
         Node.runForwarders([ForwarderDefinition(name: "f", from: "q", to: "rides")], node.broker)
+        var queue = QueueSettings()
+        _ = try node.broker.queues.createQueue("dead", queue, partitions: 1, tags: [:]).get()
+        queue.deadLetterQueue = "dead"
+        queue.maxReceives = 3
+        _ = try node.broker.queues.createQueue("q", queue, partitions: 1, tags: [:]).get()
+        node.alarms?.turn(at: 0)
         #expect(try node.post("rides", "{}") == 201)
         #expect(try node.post("rides", "not json") == 400)
         let shown = Self.families(shown: try node.get("/metrics"))

@@ -12,7 +12,7 @@ extension GatewayLoop {
     func queueProblem(needsBody: Bool) -> Problem? {
         if let problem = notUnderstood() { return problem }
         if let coding = head[.contentEncoding], !RequestHead.equals(coding, "identity") {
-            return Problem(.unsupportedEncoding, "Bodies for queues are read as they are.")
+            return Problem(.unsupportedEncoding, "The body is read here as it is: send it unpacked.")
         }
         if case .length(let length) = head.body {
             if length == 0 { return needsBody ? bodyRequired() : nil }

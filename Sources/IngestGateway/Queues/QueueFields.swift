@@ -1,6 +1,6 @@
 import HTTPWire
 
-/// The members of a small JSON object that asks something of a queue. A member that the request does not have is not looked at twice;
+/// The members of a small JSON object that asks something, of a queue in most cases. A member that the request does not have is not looked at twice;
 /// one that nobody knows is refused by name, for it would be a promise that nobody keeps.
 struct QueueFields {
     private var members: [String: JSONWalk.Value] = [:]
@@ -51,7 +51,7 @@ struct QueueFields {
     static func problem(_ error: JSONFailure, of body: UnsafeRawBufferPointer, _ limits: JSONLimits) -> Problem {
         let problem = Problem(error, limits: limits)
         return BodyCoding(of: body).map {
-            Problem(problem.kind, "The body is packed by \($0), and bodies for queues are read as they are.")
+            Problem(problem.kind, "The body is packed by \($0), and is read here as it is: send it unpacked.")
         } ?? problem
     }
 

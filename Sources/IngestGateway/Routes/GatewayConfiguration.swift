@@ -1,3 +1,4 @@
+public import Alarms
 public import Configuration
 public import BrokerCore
 import KafkaModel
@@ -8,6 +9,8 @@ public struct GatewayConfiguration: Sendable {
     /// Each behind the one that takes its dead letters.
     public let queues: [QueueDeclaration]
     public let forwarders: [ForwarderDefinition]
+    /// Those that are there without a word as well, as far as they are not switched off.
+    public let alarms: [AlarmRule]
     let routes: [RouteDefinition]
     let perimeter: Perimeter
     /// Routes that are there without configuration, and shall not be.
@@ -20,6 +23,7 @@ public struct GatewayConfiguration: Sendable {
         topics = []
         queues = []
         forwarders = []
+        alarms = AlarmDeclaration.builtIn
         routes = []
         switchedOff = []
         sources = [:]
@@ -36,10 +40,12 @@ public struct GatewayConfiguration: Sendable {
         reader.readTopics()
         reader.readQueues()
         reader.readForwarders()
+        reader.readAlarms()
         reader.readRoutes()
         topics = reader.topics
         queues = QueueDeclaration.inOrder(reader.queues)
         forwarders = reader.forwarders
+        alarms = reader.alarms
         routes = reader.routes
         switchedOff = reader.switchedOff
         sources = reader.sources
@@ -82,6 +88,7 @@ public struct GatewayConfiguration: Sendable {
         private(set) var topics: [TopicDeclaration] = []
         private(set) var queues: [QueueDeclaration] = []
         private(set) var forwarders: [ForwarderDefinition] = []
+        private(set) var alarms: [AlarmRule] = []
         private(set) var routes: [RouteDefinition] = []
         private(set) var switchedOff: Set<String> = []
         private var secrets = NamedSecrets()
@@ -103,7 +110,6 @@ public struct GatewayConfiguration: Sendable {
 
         /// A promise that nobody keeps would be worse than none.
         func refuseWhatNobodyReads() {
-            place("alarms")?.refuse("nothing reads this section yet", remedy: "Leave it out")
             if !configuration.servesHTTP {
                 place("routes")?.refuse("no HTTP is served", remedy: "Leave the section out, or set http.enable")
             }
@@ -144,6 +150,26 @@ public struct GatewayConfiguration: Sendable {
                     place.refuse("brings its messages back to its own queue, without end", remedy: "Name another topic")
                 }
                 forwarders.append(definition)
+            }
+        }
+
+        mutating func readAlarms() {
+            let entries = place("alarms")?.entries() ?? []
+            let names = Set(entries.map(\.key))
+            alarms = AlarmDeclaration.builtIn.filter { !names.contains($0.name) }
+            let known = AlarmDeclaration.builtIn.map(\.name)
+            for (name, place) in entries {
+                guard let declaration = AlarmDeclaration(name, place) else { continue }
+                if let rule = declaration.rule {
+                    alarms.append(rule)
+                } else if !known.contains(name) {
+                    place.refuse(
+                        "there is no alarm \(name) by itself",
+                        remedy: "They are " + known.sorted().joined(separator: ", "))
+                }
+            }
+            if alarms.count > AlarmRule.maxAlarms {
+                place("alarms")?.refuse("makes more than \(AlarmRule.maxAlarms) alarms", remedy: "Leave some out")
             }
         }
 

@@ -80,19 +80,32 @@ struct RouteDefinition {
                 maxBodyBytes: longest, dialect: .sqs),
             reading("health", ["/healthz"], HealthEndpoint.self, .anonymous, for: .everybody),
             reading("readiness", ["/readyz"], ReadinessEndpoint.self, .anonymous, for: .everybody),
-            reading("metrics", ["/metrics"], MetricsEndpoint.self, for: .operators),
-            reading("statistics", ["/stats"], StatisticsEndpoint.self, for: .operators),
             reading("openapi", ["/openapi.json"], OpenAPIEndpoint.self),
             reading("welcome", ["/index.html"], WelcomeEndpoint.self),
-            RouteDefinition(
-                id: "reload", paths: ["/v1/configuration:reload"], methods: .post, endpoint: ReloadEndpoint.self,
-                audience: .operatorsAlone, maxBodyBytes: longest, mediaTypes: .json),
-            reading("trace", ["/trace"], TraceEndpoint.self, for: .operators),
             RouteDefinition(
                 id: "server", paths: ["*"], methods: [], endpoint: ServerEndpoint.self, audience: .everybody,
                 maxBodyBytes: longest),
         ]
-        return usual + queues(longest)
+        return usual + forOperators(longest) + queues(longest)
+    }
+
+    private static func forOperators(_ longest: Int) -> [RouteDefinition] {
+        func reading(_ id: String, _ path: String, _ endpoint: any HTTPEndpoint.Type) -> RouteDefinition {
+            RouteDefinition(
+                id: id, paths: [path], methods: .get, endpoint: endpoint, audience: .operators, maxBodyBytes: longest)
+        }
+        return [
+            reading("metrics", "/metrics", MetricsEndpoint.self),
+            reading("statistics", "/stats", StatisticsEndpoint.self),
+            RouteDefinition(
+                id: "reload", paths: ["/v1/configuration:reload"], methods: .post, endpoint: ReloadEndpoint.self,
+                audience: .operatorsAlone, maxBodyBytes: longest, mediaTypes: .json),
+            reading("alarms", "/v1/alarms", AlarmsEndpoint.self),
+            RouteDefinition(
+                id: "silence", paths: ["/v1/alarms:silence"], methods: .post, endpoint: AlarmSilenceEndpoint.self,
+                audience: .operators, maxBodyBytes: longest, mediaTypes: .json),
+            reading("trace", "/trace", TraceEndpoint.self),
+        ]
     }
 
     /// The rows of queues, whose paths say which one.

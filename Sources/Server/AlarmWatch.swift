@@ -1,0 +1,75 @@
+import Alarms
+import BrokerCore
+import ByteBuffers
+import IngestGateway
+import KafkaModel
+import LogStorage
+import RecordFormat
+import Synchronization
+import Telemetry
+
+/// Looks at queues for the page of metrics, and at the alarms, on a thread of its own: queues may wait for a disk. What has changed
+/// is logged, and becomes a record where the alarm names a topic.
+final class AlarmWatch: Sendable {
+    private let broker: Broker
+    private let board: AlarmBoard
+    private let metrics: MetricsRegistry
+    private let gauges: QueueGauges
+    private let wake = Signal()
+    private let isStopping = Atomic<Bool>(false)
+    private let thread = Lock<Thread?>(nil)
+
+    init(_ broker: Broker, _ board: AlarmBoard, _ metrics: MetricsRegistry) {
+        (self.broker, self.board, self.metrics) = (broker, board, metrics)
+        gauges = QueueGauges(broker.queues, in: metrics)
+        let started = Thread(name: "alarms") { [self] in
+            while !isStopping.load(ordering: .acquiring) {
+                turn(at: Int64(MonotonicClock.nanoseconds / 1_000_000))
+                wake.wait(timeoutMs: AlarmBoard.turnMs)
+            }
+        }
+        thread.withLock { $0 = started }
+    }
+
+    /// - Parameter at: milliseconds of the monotonic clock.
+    func turn(at: Int64) {
+        let nowMs = BrokerClock.wallMs()
+        gauges.look(nowMs: nowMs)
+        for news in board.turn(at: at, nowMs: nowMs, { metrics.read($0) }) { tell(news, nowMs) }
+    }
+
+    private func tell(_ news: Alarm.News, _ nowMs: Int64) {
+        let (name, state) = (news.rule.name, news.change.state)
+        let value = news.change.value.map { "\($0)" } ?? "nothing"
+        if state == .alarm {
+            Log.warning("an alarm begins", "alarm", name, "value", value, "metric", "\(news.rule.metric)")
+        } else {
+            Log.info("an alarm is over", "alarm", name, "state", state.rawValue, "value", value)
+        }
+        guard let topicName = news.rule.topic else { return }
+        // All in the first partition: in the order in which they came.
+        guard let log = broker.catalog.topic(named: topicName)?.partition(0) else {
+            return Log.warning(
+                "an alarm could not be told, as its topic is not there", "alarm", name, "topic", topicName)
+        }
+        var text = ByteWriter(capacity: 512)
+        AlarmText.write(news, into: &text)
+        var builder = RecordBatchBuilder(pool: broker.store.chunkPool)
+        builder.append(key: Array(name.utf8), value: text.array, timestampMs: nowMs)
+        do throws(CompressionError) {
+            if case .failure(let refusal) = log.append(try builder.finish(), origin: .client, nowMs: nowMs) {
+                Log.warning("an alarm could not be told", "alarm", name, "topic", topicName, "reason", refusal.message)
+            }
+        } catch {
+            preconditionFailure("no codec ran: \(error)")
+        }
+        broker.store.kick()
+    }
+
+    func stop() {
+        isStopping.store(true, ordering: .releasing)
+        wake.raise()
+        thread.withLock { $0 }?.join()
+        thread.withLock { $0 = nil }
+    }
+}
