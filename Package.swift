@@ -56,7 +56,8 @@ let package = Package(
         module("HTTP2Wire", ["HTTPWire", "CNGHTTP2"], settings: dataPath),
         module("Security", ["KafkaModel", "KafkaWire", "ByteBuffers", "COpenSSL"]),
 
-        module("IssuerKeys", ["KafkaModel", "ByteBuffers", "Security", "Telemetry", "CCurl"]),
+        module("HTTPClient", ["Security", "CCurl"]),
+        module("IssuerKeys", ["KafkaModel", "ByteBuffers", "Security", "Telemetry", "HTTPClient"]),
 
         // Storage and state machines.
         module("StorageIO", ["ByteBuffers", "CSystem"]),
@@ -134,6 +135,7 @@ let package = Package(
             exclude: ["KafkaDecisions.txt"]),
         tests(
             "IssuerKeysTests", ["IssuerKeys", "BrokerTestKit", "Security", "KafkaModel", "ByteBuffers", "COpenSSL"]),
+        tests("HTTPClientTests", ["HTTPClient", "BrokerTestKit", "ByteBuffers", "Security"]),
         tests(
             "SQSWireTests", ["SQSWire", "BrokerTestKit", "ByteBuffers", "KafkaModel", "Security"],
             resources: [.copy("CapturedRequests.txt")]),

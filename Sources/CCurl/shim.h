@@ -1,5 +1,5 @@
 #include <curl/curl.h>
-#include <netinet/in.h>
+#include <sys/socket.h>
 
 // The declarations of libcurl. The library itself is opened when the first address is asked: it brings thirty others along, which
 // every start of the program would else wait for.
@@ -29,26 +29,30 @@ static inline CURLcode millrace_curl_set_progress(void *function, CURL *transfer
     return ((CURLcode(*)(CURL *, CURLoption, ...))function)(transfer, CURLOPT_XFERINFOFUNCTION, progress);
 }
 
-/// Opens only connections to this machine, whatever a name stands for.
-static inline curl_socket_t millrace_curl_open_loopback(void *unused, curlsocktype purpose, struct curl_sockaddr *address) {
-    (void)unused;
+/// Asked with the context before a connection is opened; 0: it is not.
+typedef int (*millrace_curl_judge)(void *, const struct sockaddr *);
+
+struct millrace_curl_reach {
+    millrace_curl_judge judge;
+    void *context;
+};
+
+static inline curl_socket_t millrace_curl_open_judged(void *data, curlsocktype purpose, struct curl_sockaddr *address) {
+    const struct millrace_curl_reach *reach = (const struct millrace_curl_reach *)data;
     (void)purpose;
-    int is_loopback = 0;
-    if (address->family == AF_INET) {
-        is_loopback = (ntohl(((struct sockaddr_in *)&address->addr)->sin_addr.s_addr) >> 24) == 127;
-    } else if (address->family == AF_INET6) {
-        is_loopback = IN6_IS_ADDR_LOOPBACK(&((struct sockaddr_in6 *)&address->addr)->sin6_addr);
-    }
-    if (!is_loopback) return CURL_SOCKET_BAD;
+    if (!reach->judge(reach->context, &address->addr)) return CURL_SOCKET_BAD;
     return socket(address->family, address->socktype, address->protocol);
 }
 
-static inline CURLcode millrace_curl_keep_to_loopback(void *function, CURL *transfer) {
-    return ((CURLcode(*)(CURL *, CURLoption, ...))function)(transfer, CURLOPT_OPENSOCKETFUNCTION, millrace_curl_open_loopback);
+/// `reach` lives as long as the transfer.
+static inline CURLcode millrace_curl_set_reach(void *function, CURL *transfer, struct millrace_curl_reach *reach) {
+    CURLcode code = ((CURLcode(*)(CURL *, CURLoption, ...))function)(transfer, CURLOPT_OPENSOCKETDATA, reach);
+    if (code != CURLE_OK) return code;
+    return ((CURLcode(*)(CURL *, CURLoption, ...))function)(transfer, CURLOPT_OPENSOCKETFUNCTION, millrace_curl_open_judged);
 }
 
-static inline long millrace_curl_status(void *function, CURL *transfer) {
-    long status = 0;
-    ((CURLcode(*)(CURL *, CURLINFO, ...))function)(transfer, CURLINFO_RESPONSE_CODE, &status);
-    return status;
+static inline long millrace_curl_number(void *function, CURL *transfer, CURLINFO info) {
+    long number = 0;
+    ((CURLcode(*)(CURL *, CURLINFO, ...))function)(transfer, info, &number);
+    return number;
 }

@@ -34,6 +34,9 @@ public struct NetworkAddress: Hashable, Sendable, CustomStringConvertible {
     /// Whether only this machine has it.
     public var isLoopback: Bool { isV4 ? low >> 24 & 255 == 127 : high == 0 && low == 1 }
 
+    /// Whether it is of the link alone: 169.254.0.0/16 (RFC 3927), fe80::/10 (RFC 4291).
+    public var isLinkLocal: Bool { isV4 ? low >> 16 & 0xffff == 0xa9fe : high >> 54 == 0xfe80 >> 6 }
+
     public var isV4: Bool { high == 0 && low & ~UInt64(UInt32.max) == Self.mapped }
 
     /// Reads `a.b.c.d` in decimal without leading zeros, and IPv6 with one `::` and an IPv4 tail allowed. No zone.
