@@ -98,9 +98,8 @@ let package = Package(
         module(
             "Server",
             [
-                "Alarms", "StorageIO", "LogStorage", "BrokerCore", "Coordinators", "Transport", "TLS", "Security",
-                "IssuerKeys",
-                "KafkaModel", "KafkaServer", "KafkaClient", "RecordFormat", "Forwarder", "IngestGateway",
+                "Alarms", "StorageIO", "LogStorage", "BrokerCore", "Coordinators", "Transport", "TLS", "Security", "IssuerKeys",
+                "KafkaModel", "KafkaServer", "KafkaClient", "RecordFormat", "Forwarder", "HTTPClient", "IngestGateway",
                 "Configuration", "ByteBuffers", "Telemetry",
             ]),
         module(
@@ -174,8 +173,8 @@ let package = Package(
         tests(
             "ServerTests",
             [
-                "Server", "BrokerCore", "BrokerTestKit", "ByteBuffers", "Configuration", "KafkaClient", "KafkaModel",
-                "LogStorage", "RecordFormat", "Security", "StorageIO", "Telemetry",
+                "Server", "BrokerCore", "BrokerTestKit", "ByteBuffers", "Configuration", "Forwarder", "HTTPClient",
+                "KafkaClient", "KafkaModel", "LogStorage", "RecordFormat", "Security", "StorageIO", "Telemetry",
             ]),
         tests(
             "CommandLineTests",

@@ -23,6 +23,8 @@ public final class Broker: Sendable {
     public let producerIDs: ProducerIDs
     /// From queues to topics, as the configuration has them.
     public let forwarders: Forwarders
+    /// From queues to receivers by HTTP, likewise.
+    public let subscriptions: Subscriptions
     public let quotas: QuotaKeeper
     public let clusterID: String
     /// Runs blocking work, one piece after the other.
@@ -85,10 +87,12 @@ public final class Broker: Sendable {
             transactions = TransactionCoordinator(settings: options.transactions)
             queues = QueueCoordinator(clock: options.queueClock, steadyClock: options.queueSteadyClock)
             forwarders = Forwarders(metrics: metrics)
+            subscriptions = Subscriptions(metrics: metrics)
             groups.attach(self)
             transactions.attach(self)
             queues.attach(self)
             forwarders.attach(self)
+            subscriptions.attach(self)
             try groups.open()
             transactions.open()
             try queues.open()
@@ -124,6 +128,7 @@ public final class Broker: Sendable {
     public func stop() throws(StorageError) {
         drain()
         // Before the threads that they wait for.
+        subscriptions.stop()
         forwarders.stop()
         workers.stop()
         admin.stop()

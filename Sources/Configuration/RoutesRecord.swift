@@ -36,10 +36,10 @@ public struct RoutesRecord: Sendable, Equatable {
         self.values = values
     }
 
-    /// What a configuration says of routes, topics, forwarders, and where their secrets are.
+    /// What a configuration says of routes, topics, forwarders, subscriptions, and where their secrets are.
     public static func values(of configuration: Configuration) -> [String: String] {
         var values: [String: String] = [:]
-        for name in ["routes", "topics", "auth", "forwarders"] {
+        for name in ["routes", "topics", "auth", "forwarders", "subscriptions"] {
             for leaf in configuration.section(name)?.node.leaves ?? [] {
                 let separator = leaf.path.isEmpty || leaf.path.hasPrefix("[") ? "" : "."
                 values[name + separator + leaf.path] = leaf.value

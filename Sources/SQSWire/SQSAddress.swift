@@ -42,8 +42,11 @@ public struct SQSQueueName: Hashable, Sendable {
 
 /// The resource name of a queue: `arn:aws:sqs:REGION:ACCOUNT:NAME`.
 public enum SQSResourceName {
-    public static func text(_ queue: SQSQueueName, region: String) -> String {
-        "arn:aws:sqs:\(region):\(SQSQueueName.account):\(queue.text)"
+    public static func text(_ queue: SQSQueueName, region: String) -> String { text(queue.text.text, region: region) }
+
+    /// Also of a queue whose name is none of SQS's.
+    public static func text(_ queue: String, region: String) -> String {
+        "arn:aws:sqs:\(region):\(SQSQueueName.account):\(queue)"
     }
 
     /// The queue that it names, in whichever partition, region and account. Nil: no queue's.

@@ -104,10 +104,10 @@ struct SQSComposer: ~Copyable {
 
     /// A map of structures.
     mutating func entries<Item>(
-        _ name: String, _ itemName: String, _ values: [Item], _ key: (Item) -> String,
+        _ name: String, _ itemName: String, _ values: [Item], isRequired: Bool = false, _ key: (Item) -> String,
         _ body: (Item, inout SQSComposer) -> Void
     ) {
-        if values.isEmpty { return }
+        if values.isEmpty && !(isRequired && form == .json) { return }
         if form == .json {
             begin(name)
             object { composer in

@@ -43,6 +43,8 @@ public struct SQSNamePatterns: Hashable, Sendable {
     private let prefixes: [String]
     private let isAll: Bool
 
+    public static let all = SQSNamePatterns(["All"])
+
     init(_ asked: [String]) {
         isAll = asked.contains("All") || asked.contains(".*")
         prefixes = isAll ? [] : asked.filter { $0.hasSuffix(".*") }.map { String($0.dropLast(2)) }

@@ -9,7 +9,7 @@ import Telemetry
 
 /// The sections of a configuration that may change while the broker runs.
 extension Node {
-    /// Makes the missing topics and queues of `configuration`, and puts its routes and forwarders in the place of those that there are. Requests that
+    /// Makes the missing topics and queues of `configuration`, and puts its routes, forwarders and subscriptions in the place of those that there are. Requests that
     /// have begun end by the old ones. Throws what is wrong; then nothing has changed, but for topics and queues that were made.
     ///
     /// Blocks for the disk. Of the broker keys none is looked at: they are read at the start.
@@ -23,7 +23,7 @@ extension Node {
         try Self.makeTopics(routes.topics, broker, configuration)
         try Self.makeQueues(routes.queues, broker, configuration)
         gateway.replaceRoutes(routes)
-        Self.runForwarders(routes.forwarders, broker)
+        Self.runTakers(routes, broker, region: gateway.options.sqsRegion)
         gateway.alarms.replace(by: routes.alarms)
         return differences
     }
@@ -97,11 +97,22 @@ extension Node {
         }
     }
 
-    /// Lets exactly these forwarders run.
+    /// Lets exactly the forwarders and subscriptions of these routes run. A queue that changes from one to the other has none in between.
+    static func runTakers(_ routes: GatewayConfiguration, _ broker: Broker, region: String) {
+        let known = broker.subscriptions.statuses.map(\.definition)
+        runSubscriptions(routes.subscriptions.filter { known.contains($0) }, broker, region: region)
+        runForwarders(routes.forwarders, broker)
+        runSubscriptions(routes.subscriptions, broker, region: region)
+    }
+
     static func runForwarders(_ forwarders: [ForwarderDefinition], _ broker: Broker) {
         broker.forwarders.replace(forwarders) { definition in
             definition.cluster.map { ClusterDestination($0, topic: definition.to) }
         }
+    }
+
+    static func runSubscriptions(_ subscriptions: [SubscriptionDefinition], _ broker: Broker, region: String) {
+        broker.subscriptions.replace(subscriptions) { WebhookDestination($0, broker, region: region) }
     }
 
     private static func make(_ topic: TopicDeclaration, _ broker: Broker) -> TopicRefusal? {

@@ -114,7 +114,7 @@ public struct Node: Sendable {
             try makeTopics(options.routes.topics, broker, configuration)
             try makeQueues(options.routes.queues, broker, configuration)
             gateway?.load()
-            runForwarders(options.routes.forwarders, broker)
+            runTakers(options.routes, broker, region: configuration.sqsRegion)
             let kafkaAddresses = try listeners.listen(group, kafka, passwords, tokens)
             let httpAddresses = try gateway.map { try listeners.listen(group, $0) } ?? []
             let adminAddresses = try gateway.map { try listeners.listen(group, $0, forOperators: true) } ?? []

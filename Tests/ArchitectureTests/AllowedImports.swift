@@ -83,13 +83,12 @@ let allowedImports: [String: ModuleRule] = [
     // Of ByteBuffers the clock and the text forms of bytes.
     "CommandSyntax": ModuleRule(["Configuration", "ByteBuffers", "CSystem"], toolchain: system),
     // The broker as a whole, for whoever starts one: the executable, and tests. Of KafkaClient what forwarders send to other clusters by,
-    // with the batches (RecordFormat) and outcomes (Forwarder) that BrokerCore's interface speaks of.
+    // with the batches (RecordFormat) and outcomes (Forwarder) that BrokerCore's interface speaks of; HTTPClient for what subscriptions post.
     "Server": ModuleRule(
         [
-            "Alarms", "StorageIO", "LogStorage", "BrokerCore", "Coordinators", "Transport", "TLS", "Security",
-            "IssuerKeys",
-            "KafkaModel", "KafkaServer", "KafkaClient", "RecordFormat", "Forwarder", "IngestGateway", "Configuration",
-            "ByteBuffers", "Telemetry",
+            "Alarms", "StorageIO", "LogStorage", "BrokerCore", "Coordinators", "Transport", "TLS", "Security", "IssuerKeys",
+            "KafkaModel", "KafkaServer", "KafkaClient", "RecordFormat", "Forwarder", "HTTPClient", "IngestGateway",
+            "Configuration", "ByteBuffers", "Telemetry",
         ], toolchain: system),
     // What a person types, but for `serve`: input, output and signals are handed in. Of IngestGateway what makes routes of a
     // configuration, to check one without a broker.

@@ -1,6 +1,7 @@
 import BrokerCore
 import BrokerTestKit
 import Foundation
+import Security
 import Testing
 
 @testable import Server
@@ -33,6 +34,10 @@ import Testing
             ])
         // So that the metrics whose labels are not known before have a series.
         Node.runForwarders([ForwarderDefinition(name: "f", from: "q", to: "rides")], node.broker)
+        Node.runSubscriptions(
+            [SubscriptionDefinition(name: "s", from: "q", url: "http://a/", signingKey: Secret(copying: [1]))],
+            node.broker,
+            region: "us-east-1")
         var queue = QueueSettings()
         _ = try node.broker.queues.createQueue("dead", queue, partitions: 1, tags: [:]).get()
         queue.deadLetterQueue = "dead"

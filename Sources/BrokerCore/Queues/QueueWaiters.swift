@@ -27,7 +27,7 @@ final class QueueWaiters: Sendable {
         var isPutOff = false
         /// Something has come meanwhile.
         var isNews = false
-        /// Wakes the queue's forwarder.
+        /// Wakes the queue's forwarder or subscription.
         var forwarder: Signal?
         /// By partition, where its log keeps who is to be told of its growth.
         var slots: [Int32: Int32] = [:]

@@ -46,17 +46,37 @@ extension GatewayLoop {
         }
         out.text("},\"forwarders\":{")
         for (place, forwarder) in broker.forwarders.statuses.enumerated() {
-            writeStatistics(of: forwarder, first: place == 0)
+            let definition = forwarder.definition
+            writeStatistics(
+                definition.name,
+                [("from", definition.from), ("to", definition.to), ("trouble", forwarder.trouble)],
+                [
+                    ("records", forwarder.records), ("batches", forwarder.batches), ("bytes", forwarder.bytes),
+                    ("refused", forwarder.refused), ("failures", forwarder.failures), ("lag", forwarder.lag),
+                ], first: place == 0)
+        }
+        out.text("},\"subscriptions\":{")
+        for (place, subscription) in broker.subscriptions.statuses.enumerated() {
+            let definition = subscription.definition
+            writeStatistics(
+                definition.name,
+                [("from", definition.from), ("to", definition.shownURL), ("trouble", subscription.trouble)],
+                [
+                    ("records", subscription.records), ("batches", subscription.batches),
+                    ("bytes", subscription.bytes), ("failed_records", subscription.failedRecords),
+                    ("failures", subscription.failures), ("under_way", subscription.underWay),
+                    ("lag", subscription.lag),
+                ], first: place == 0)
         }
         out.text("}}")
     }
 
-    private func writeStatistics(of forwarder: ForwarderStatus, first: Bool) {
+    /// Of one forwarder or subscription. A text may be null.
+    private func writeStatistics(
+        _ name: String, _ texts: [(name: String, text: String?)], _ numbers: [(name: String, number: Int)], first: Bool
+    ) {
         out.text(first ? "" : ",")
-        let texts = [
-            ("from", forwarder.definition.from), ("to", forwarder.definition.to), ("trouble", forwarder.trouble),
-        ]
-        JSONText.write(forwarder.definition.name, into: &out)
+        JSONText.write(name, into: &out)
         out.text(":{")
         for (name, text) in texts {
             JSONText.write(name, into: &out)
@@ -64,10 +84,6 @@ extension GatewayLoop {
             if let text { JSONText.write(text, into: &out) } else { out.text("null") }
             out.text(",")
         }
-        let numbers = [
-            ("records", forwarder.records), ("batches", forwarder.batches), ("bytes", forwarder.bytes),
-            ("refused", forwarder.refused), ("failures", forwarder.failures), ("lag", forwarder.lag),
-        ]
         for (place, (name, number)) in numbers.enumerated() {
             out.text(place == 0 ? "" : ",")
             JSONText.write(name, into: &out)

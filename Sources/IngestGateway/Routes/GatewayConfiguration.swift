@@ -11,6 +11,7 @@ public struct GatewayConfiguration: Sendable {
     public let forwarders: [ForwarderDefinition]
     /// Those that are there without a word as well, as far as they are not switched off.
     public let alarms: [AlarmRule]
+    public let subscriptions: [SubscriptionDefinition]
     let routes: [RouteDefinition]
     let perimeter: Perimeter
     /// Routes that are there without configuration, and shall not be.
@@ -24,6 +25,7 @@ public struct GatewayConfiguration: Sendable {
         queues = []
         forwarders = []
         alarms = AlarmDeclaration.builtIn
+        subscriptions = []
         routes = []
         switchedOff = []
         sources = [:]
@@ -41,11 +43,13 @@ public struct GatewayConfiguration: Sendable {
         reader.readQueues()
         reader.readForwarders()
         reader.readAlarms()
+        reader.readSubscriptions()
         reader.readRoutes()
         topics = reader.topics
         queues = QueueDeclaration.inOrder(reader.queues)
         forwarders = reader.forwarders
         alarms = reader.alarms
+        subscriptions = reader.subscriptions
         routes = reader.routes
         switchedOff = reader.switchedOff
         sources = reader.sources
@@ -89,6 +93,7 @@ public struct GatewayConfiguration: Sendable {
         private(set) var queues: [QueueDeclaration] = []
         private(set) var forwarders: [ForwarderDefinition] = []
         private(set) var alarms: [AlarmRule] = []
+        private(set) var subscriptions: [SubscriptionDefinition] = []
         private(set) var routes: [RouteDefinition] = []
         private(set) var switchedOff: Set<String> = []
         private var secrets = NamedSecrets()
@@ -170,6 +175,34 @@ public struct GatewayConfiguration: Sendable {
             }
             if alarms.count > AlarmRule.maxAlarms {
                 place("alarms")?.refuse("makes more than \(AlarmRule.maxAlarms) alarms", remedy: "Leave some out")
+            }
+        }
+
+        mutating func readSubscriptions() {
+            guard let section = place("subscriptions") else { return }
+            let entries = section.entries() ?? []
+            guard entries.count <= Subscriptions.maxSubscriptions else {
+                return section.refuse(
+                    "has more than \(Subscriptions.maxSubscriptions) subscriptions", remedy: "Leave some out")
+            }
+            for (name, place) in entries {
+                guard let definition = SubscriptionDeclaration(name, place, secrets)?.definition else { continue }
+                let takers = forwarders.map { ($0.name, $0.from) } + subscriptions.map { ($0.name, $0.from) }
+                if let other = takers.first(where: { $0.1.isExactly(definition.from) }) {
+                    place.refuse(
+                        "\(other.0) takes the messages of the queue \(definition.from) already",
+                        remedy: "A queue has one forwarder or one subscription")
+                }
+                subscriptions.append(definition)
+            }
+            if subscriptions.reduce(0, { $0 + $1.concurrency }) > Subscriptions.maxRequests {
+                section.refuse(
+                    "lets more than \(Subscriptions.maxRequests) requests be under way", remedy: "Lower concurrency")
+            }
+            if subscriptions.reduce(0, { $0 + $1.concurrency * $1.maxBytes }) > Subscriptions.maxHeldBytes {
+                section.refuse(
+                    "lets requests of more than \(Subscriptions.maxHeldBytes >> 20) MiB be under way",
+                    remedy: "Lower concurrency or batch.bytes")
             }
         }
 

@@ -1,0 +1,101 @@
+import BrokerCore
+import Configuration
+import KafkaModel
+import Security
+
+/// A push subscription, as the section `subscriptions` writes it. The page Routes describes the keys.
+struct SubscriptionDeclaration {
+    let definition: SubscriptionDefinition
+
+    private static let keys = ["from", "to", "secret", "batch", "concurrency", "timeout", "ca", "link_local"]
+    /// What servers take at most of an address, about.
+    private static let maxURLBytes = 2_048
+    private static let maxLinkLocal = 16
+
+    init?(_ name: String, _ place: ConfigurationPlace, _ secrets: NamedSecrets) {
+        if let problem = QueueCoordinator.problem(ofName: name) { place.refuse(problem, remedy: "Choose another name") }
+        guard let fields = place.fields(Self.keys) else { return nil }
+        for key in ["from", "to", "secret"] where fields[key] == nil {
+            place.refuse("must say \(key)", remedy: "Write from: QUEUE, to: URL and secret: NAME")
+        }
+        guard let from = fields["from"]?.text(), let to = fields["to"], let url = to.text(),
+            let key = fields["secret"].flatMap({ Self.key($0, secrets) })
+        else { return nil }
+        if let problem = QueueCoordinator.problem(ofName: from) {
+            fields["from"]?.refuse(problem, remedy: "Name a queue")
+        }
+        guard Self.isAddress(url) else {
+            to.refuse(
+                "is no address of http or https, without a user's name and a fragment",
+                remedy: "Write https://HOST/PATH; the requests are signed, by secret", showsValue: false)
+            return nil
+        }
+        var definition = SubscriptionDefinition(name: name, from: from, url: url, signingKey: key)
+        if let batch = fields["batch"]?.fields(["records", "bytes", "window"]) {
+            Self.read(batch, &definition)
+        }
+        definition.concurrency =
+            fields["concurrency"]?.integer(Self.wide(SubscriptionDefinition.concurrencyLimits))
+            ?? definition.concurrency
+        definition.timeoutMs =
+            fields["timeout"]?.milliseconds(SubscriptionDefinition.timeoutLimitsMs).map { Int64($0) }
+            ?? definition.timeoutMs
+        definition.authorityFile = fields["ca"]?.text()
+        definition.linkLocal = fields["link_local"].map(Self.addresses) ?? []
+        self.definition = definition
+    }
+
+    private static func wide(_ limits: ClosedRange<Int>) -> ClosedRange<Int64> {
+        Int64(limits.lowerBound)...Int64(limits.upperBound)
+    }
+
+    private static func read(_ batch: [String: ConfigurationPlace], _ definition: inout SubscriptionDefinition) {
+        definition.maxRecords =
+            batch["records"]?.integer(wide(SubscriptionDefinition.recordsLimits)) ?? definition.maxRecords
+        definition.maxBytes = batch["bytes"]?.bytes(wide(SubscriptionDefinition.bytesLimits)) ?? definition.maxBytes
+        definition.windowMs =
+            batch["window"]?.milliseconds(SubscriptionDefinition.windowLimitsMs).map { Int64($0) }
+            ?? definition.windowMs
+    }
+
+    private static func key(_ place: ConfigurationPlace, _ secrets: NamedSecrets) -> Secret? {
+        guard let name = place.text() else { return nil }
+        guard let secret = secrets[name] else {
+            if !secrets.names.contains(name) {
+                place.refuse(
+                    "there is no secret of this name", remedy: "Say in auth.secrets where it is", showsValue: false)
+            }
+            return nil
+        }
+        if let key = WebhookScheme.standardKey(secret) { return key }
+        place.refuse(
+            "is not whsec_ and base64 behind it", remedy: "Make one: echo whsec_$(openssl rand -base64 24)",
+            showsValue: false)
+        return nil
+    }
+
+    /// Read strictly, so that libcurl could not see another host in it than people do.
+    private static func isAddress(_ text: String) -> Bool {
+        guard text.utf8.count <= maxURLBytes, text.utf8.allSatisfy({ (0x21...0x7e).contains($0) }),
+            let scheme = ["https://", "http://"].first(where: text.hasPrefix), !text.contains("#"), !text.contains("\\")
+        else { return false }
+        let authority = text.dropFirst(scheme.count).prefix { $0 != "/" && $0 != "?" }
+        guard let address = Endpoint(String(authority)) ?? Endpoint("\(authority):80") else { return false }
+        let separators: [UInt8] = [UInt8(ascii: "."), UInt8(ascii: ":")]
+        return !address.host.isEmpty && address.port > 0
+            && address.host.utf8.allSatisfy { WebhookScheme.isHeaderByte($0) || separators.contains($0) }
+    }
+
+    private static func addresses(_ place: ConfigurationPlace) -> [NetworkAddress] {
+        let places = place.oneOrMore() ?? []
+        if places.count > maxLinkLocal {
+            place.refuse("has more than \(maxLinkLocal) addresses", remedy: "Leave some out")
+        }
+        return places.compactMap { place in
+            guard let text = place.text() else { return nil }
+            if let address = NetworkAddress(text), address.isLinkLocal { return address }
+            place.refuse("is no address of 169.254.0.0/16 or fe80::/10", remedy: "Others need not be listed")
+            return nil
+        }
+    }
+}
