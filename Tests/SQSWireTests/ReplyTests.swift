@@ -47,6 +47,26 @@ import Testing
         )
     }
 
+    private func event(_ messages: [SQSReceivedMessage]) -> String {
+        var out = ByteWriter()
+        SQSEvent.write(messages, source: "arn:q", region: "r-1", into: &out)
+        return String(decoding: out.array, as: UTF8.self)
+    }
+
+    @Test func anEventHasAllThatFunctionsGet() {
+        let lists = #""stringListValues":[],"binaryListValues":[]"#
+        let attributes =
+            #"{"trace":{"stringValue":"abc",\#(lists),"dataType":"String"},"bin":{"binaryValue":"AAE=",\#(lists),"dataType":"Binary"},"n":{"stringValue":"42",\#(lists),"dataType":"Number"}}"#
+        let before =
+            #"{"messageId":"m","receiptHandle":"r","body":"é\r<&>\"","attributes":{"SentTimestamp":"5","ApproximateReceiveCount":"2","ApproximateFirstReceiveTimestamp":"7","MessageGroupId":"g"},"messageAttributes":"#
+        let behind =
+            #","md5OfBody":"84860ea979e1ec95e4d92bf4b432db57","eventSource":"aws:sqs","eventSourceARN":"arn:q","awsRegion":"r-1"}"#
+        var bare = message
+        bare.messageAttributes = []
+        #expect(event([message, bare]) == #"{"Records":[\#(before)\#(attributes)\#(behind),\#(before){}\#(behind)]}"#)
+        #expect(event([]) == #"{"Records":[]}"#)
+    }
+
     @Test func aMessageIsWrittenInBothForms() {
         #expect(
             json(.messages([message], [.sentTimestamp, .groupID, .sequenceNumber]))
