@@ -107,10 +107,3 @@ struct QueueWalk {
         }
     }
 }
-
-extension AbortedTransaction {
-    fileprivate func holds(_ batch: RecordBatchHeader) -> Bool {
-        producerID == batch.producerID.rawValue && firstOffset <= batch.baseOffset.rawValue
-            && batch.baseOffset.rawValue <= lastOffset
-    }
-}

@@ -1,6 +1,6 @@
 import ByteBuffers
 import KafkaModel
-import RecordFormat
+public import RecordFormat
 
 /// One aborted transaction, as a `read_committed` reader is told of it: it leaves out this producer's transactional batches
 /// from `firstOffset` on, up to the marker at `lastOffset`.
@@ -12,6 +12,12 @@ public struct AbortedTransaction: Equatable, Sendable {
     /// No record below it belongs to a transaction that ended after this one: whoever looks for what reaches into records
     /// below it need look no further.
     public var lastStableOffset: Int64
+
+    /// Whether the records of a batch are this transaction's.
+    public func holds(_ batch: RecordBatchHeader) -> Bool {
+        producerID == batch.producerID.rawValue && firstOffset <= batch.baseOffset.rawValue
+            && batch.baseOffset.rawValue <= lastOffset
+    }
 
     static let encodedSize = 32
 
@@ -48,7 +54,9 @@ public struct AbortedTransaction: Equatable, Sendable {
     /// The end of a transaction that a control batch tells of; nil for one that has no record any more, or tells of
     /// something else.
     static func read(_ batch: RecordBatchHeader) -> (EndTransactionMarker, AbortedExtent?)? {
-        guard batch.isControl, batch.recordCount > 0, batch.attributes.compression == Compression.none else { return nil }
+        guard batch.isControl, batch.recordCount > 0, batch.attributes.compression == Compression.none else {
+            return nil
+        }
         var records = RecordIterator()
         do {
             try records.open(batch)
