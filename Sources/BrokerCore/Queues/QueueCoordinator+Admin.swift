@@ -2,7 +2,6 @@ import ByteBuffers
 import KafkaModel
 import LogStorage
 import QueueLedger
-import Security
 import StorageIO
 import Telemetry
 
@@ -285,17 +284,8 @@ extension QueueCoordinator {
     /// Reads what handles are sealed with, or makes it, once in the life of the cluster: so handles outlive a restart.
     private func readSeal() throws(StorageError) {
         if seal != nil { return }
-        let key = Self.receiptKey
-        if broker.metadata.read(key) == nil {
-            var transaction = MetadataTransaction()
-            transaction.conditions = [(key, 0)]
-            transaction.changes = [(key, Randomness.bytes(32))]
-            _ = try broker.metadata.transact(transaction)
-        }
-        guard let value = broker.metadata.read(key), value.bytes.count == 32 else {
-            throw StorageError(.corrupt("metadata key \(key)"), .read, path: broker.store.folder)
-        }
-        wiring.withLock { $0!.seal = ReceiptSeal(key: value.bytes) }
+        let key = try broker.clusterKey(Self.receiptKey)
+        wiring.withLock { $0!.seal = ReceiptSeal(key: key) }
     }
 
     /// Returns a generation that no loading had before. May wait for the disk.
