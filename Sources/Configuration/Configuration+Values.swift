@@ -139,7 +139,7 @@ extension Configuration {
     public var maxHTTPInflightBytesPerIP: Int { int("http.max.inflight.bytes.per.ip") }
     public var httpRequestTimeoutMs: Int64 { integer("http.request.timeout.ms") }
     public var startedTraces: String { text("http.trace.start") }
-    public var takesAnySQSSignature: Bool { boolean("sqs.anonymous") }
+    public var takesAnyAWSSignature: Bool { boolean("sqs.anonymous") }
     /// Nil: as each request has it.
     public var sqsAddress: String? { optionalText("sqs.url") }
     public var sqsRegion: String { text("sqs.region") }

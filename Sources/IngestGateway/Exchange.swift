@@ -32,8 +32,8 @@ final class Exchange {
     var asker: Asker?
     /// Of a route whose requests are signed.
     var signature: SignedBody?
-    /// Of a request of SQS.
-    var origin: SQSOrigin?
+    /// Of a request to a service of AWS.
+    var origin: AWSOrigin?
     /// Its place among its caller's open requests; nil: it counts with nobody's. Whoever works for it has the same.
     private(set) var place: CallerPlace?
     /// Its head as it came, once that is not in the connection's input any more.

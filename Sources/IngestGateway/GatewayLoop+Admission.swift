@@ -42,9 +42,9 @@ extension GatewayLoop {
         case .certificate:
             guard let caller else { preconditionFailure("a certificate of nobody") }
             if let problem = identifyByCertificate(caller) { return .refused(problem) }
-        case .sqs:
-            guard let caller else { preconditionFailure("a request of SQS from nobody") }
-            switch identifyForSQS(caller) {
+        case .aws:
+            guard let caller else { preconditionFailure("a request of AWS from nobody") }
+            switch identifyForAWS(caller) {
             case .refused(let problem): return .refused(problem)
             case .unknown(let check): return .unknown(check)
             case .known, nil: asker = origin?.asker

@@ -34,7 +34,7 @@ final class GatewayLoop {
     /// The memory of `routes`, so that a request counts no reference to the table.
     private var rows: UnsafeMutablePointer<RouteRow>
     private var paths: PathTable
-    private var sqsRow: Int?
+    private var awsRows: AWSRows
     var requestID: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: requestIDBytes, count: requestIDCount) }
     private let requestIDBytes = UnsafeMutableRawPointer.allocate(byteCount: maxRequestID, alignment: 8)
     private var requestIDCount = 0
@@ -46,8 +46,8 @@ final class GatewayLoop {
     var asker: Asker?
     /// What its body is held against before it is handled, and what came of it; nil: it need not be signed.
     var signature: SignedBody?
-    /// Of a request of SQS, as its head was admitted.
-    var origin: SQSOrigin?
+    /// Of a request to a service of AWS, as its head was admitted.
+    var origin: AWSOrigin?
     /// Whose open requests the request at hand counts with, should it begin an exchange; known once it is admitted.
     var share: CallerShare?
     /// What was decided of who asks; nil: nobody is asked.
@@ -138,7 +138,7 @@ final class GatewayLoop {
         let table = gateway.routes
         newestRoutes = table
         routes = table
-        (rows, paths, sqsRow) = (table.rows, table.paths, table.sqsRow)
+        (rows, paths, awsRows) = (table.rows, table.paths, table.awsRows)
         route = Route(row: table.unmatched)
         ingestTypes = gateway.options.ingestEventTypes.map { Array($0.utf8) }
         jsonLimits = {
@@ -192,9 +192,9 @@ final class GatewayLoop {
         if gateway.separatesOperators, !routeRow.pointee.audience.isServed(toOperators: forOperators) { forgetRoute() }
     }
 
-    /// Where the path of the request at hand leads, unless it is one of SQS, which are at any. At `/` a browser finds a page, and who posts an event the route of it.
+    /// Where the path of the request at hand leads, unless it is for a service of AWS, which is at any. At `/` a browser finds a page, and who posts an event the route of it.
     private func match() -> Route {
-        if let sqsRow, isOfSQS { return Route(row: sqsRow) }
+        if let service = awsService, let row = awsRows[service] { return Route(row: row) }
         if head.method == .get || head.method == .head, let row = routes.welcomeRow, head.path.count <= 1,
             head.path.first ?? UInt8(ascii: "/") == UInt8(ascii: "/")
         {
@@ -206,7 +206,7 @@ final class GatewayLoop {
     /// Goes by another table.
     private func use(_ table: RouteTable) {
         routes = table
-        (rows, paths, sqsRow) = (table.rows, table.paths, table.sqsRow)
+        (rows, paths, awsRows) = (table.rows, table.paths, table.awsRows)
         // Their keys are the rows of the one before.
         counters.removeAll()
     }

@@ -32,7 +32,7 @@ extension GatewayOptions {
         eventsTopic = configuration.eventsTopic
         ingestTopic = configuration.ingestTopic
         ingestEventTypes = configuration.ingestEventTypes
-        takesAnySQSSignature = configuration.takesAnySQSSignature
+        takesAnyAWSSignature = configuration.takesAnyAWSSignature
         sqsAddress = configuration.sqsAddress
         sqsRegion = configuration.sqsRegion
         ingestRate = configuration.ingestRate ?? 0

@@ -73,7 +73,7 @@ public struct GatewayOptions: Sendable {
     /// a worker, so that no caller alone has all of those places.
     public var maxOpenRequestsPerCaller = 8_000
     /// `sqs.anonymous`: requests of SQS from this machine may be signed by anybody.
-    public var takesAnySQSSignature = false
+    public var takesAnyAWSSignature = false
     /// `sqs.url`: what addresses of queues begin with; nil: the scheme and host that a request came to.
     public var sqsAddress: String?
     /// `sqs.region`: of the resource names of queues.

@@ -18,63 +18,19 @@ import Testing
         ) { GatewayAuthentication(mode, passwords: try Authentication($0)) }
     }
 
-    private struct Signer {
-        let name: String
-        let secret: Secret
-        /// What is shown as `Bearer`.
-        let text: String
-    }
-
-    private func key(
-        on harness: GatewayHarness, _ owner: String = "User:alice", scopes: [GatewayKeyChange.Scope]? = nil
-    ) -> Signer {
-        let (key, text) = GatewayKeyText.make()
-        let signing = SigningKey.make(for: key.id)
-        var change = GatewayKeyChange(id: key.id.text, action: 1)
-        (change.owner, change.hash, change.signingSecret) = (owner, key.hash, signing.secret)
-        change.scopes = scopes
-        #expect(harness.broker.alterKeys([change]) == [nil])
-        return Signer(
-            name: signing.name, secret: signing.secret, text: text.withBytes { String(decoding: $0, as: UTF8.self) })
-    }
-
-    private func permit(_ operation: AclOperation, _ topic: String, on harness: GatewayHarness) {
-        let results = harness.broker.createAcls([
-            .init(
-                resource: ResourceType.topic.rawValue, name: topic, pattern: 3, principal: "User:alice", host: "*",
-                operation: operation.rawValue, permission: 3)
-        ])
-        #expect(results == [nil])
-    }
-
-    /// A request as SDKs sign it, by another road than the verifier's.
     private func call(
-        _ harness: GatewayHarness, _ operation: String, _ body: String, by signer: Signer, at moment: UnixTime? = nil,
+        _ harness: GatewayHarness, _ operation: String, _ body: String, by signer: AWSSigner,
+        at moment: UnixTime? = nil,
         sent: String? = nil, path: String = "/", host: String = "localhost"
     ) throws -> HTTPReply {
-        let date = BasicDate.text(moment ?? UnixTime(milliseconds: BrokerClock.wallMs()))
-        let scope = "\(date.prefix(8))/us-east-1/sqs/aws4_request"
-        let names = "content-type;host;x-amz-date;x-amz-target"
-        let canonical = [
-            "POST", path, "", "content-type:application/x-amz-json-1.0", "host:\(host)", "x-amz-date:\(date)",
-            "x-amz-target:AmazonSQS.\(operation)", "", names, Hexadecimal.encode(HashAlgorithm.sha256.hash(body.utf8)),
-        ].joined(separator: "\n")
-        let toSign =
-            "AWS4-HMAC-SHA256\n\(date)\n\(scope)\n\(Hexadecimal.encode(HashAlgorithm.sha256.hash(canonical.utf8)))"
-        var signing = signer.secret.withBytes { Array("AWS4".utf8) + $0 }
-        for part in scope.split(separator: "/") { signing = HashAlgorithm.sha256.hmac(key: signing, part.utf8) }
-        let signature = Hexadecimal.encode(HashAlgorithm.sha256.hmac(key: signing, toSign.utf8))
-        return try harness.sqs(
-            operation, sent ?? body, path: path,
-            fields: [
-                "X-Amz-Date: \(date)",
-                "Authorization: AWS4-HMAC-SHA256 Credential=\(signer.name)/\(scope), SignedHeaders=\(names), Signature=\(signature)",
-            ])
+        let fields = signer.fields(
+            "sqs", "AmazonSQS.\(operation)", "application/x-amz-json-1.0", body, at: moment, path: path, host: host)
+        return try harness.sqs(operation, sent ?? body, path: path, fields: fields)
     }
 
     @Test func whoSignsByAKeyIsItsOwner() throws {
         let harness = try harness()
-        let signer = key(on: harness)
+        let signer = AWSSigner(on: harness)
         #expect(try call(harness, "CreateQueue", #"{"QueueName":"orders"}"#, by: signer).status == 200)
         let path = "/000000000000/orders"
         let sent = try call(
@@ -90,15 +46,15 @@ import Testing
 
     @Test func whatIsNotSignedByAKeyIsRefused() throws {
         let harness = try harness()
-        let signer = key(on: harness)
+        let signer = AWSSigner(on: harness)
         let silent = try harness.sqs("ListQueues", "{}")
         #expect(silent.error == "MissingAuthenticationTokenException MissingAuthenticationToken;Sender 403")
         let changed = try call(harness, "ListQueues", "{}", by: signer, sent: "{ }")
         #expect(changed.error == "InvalidSignatureException SignatureDoesNotMatch;Sender 403")
-        let stranger = Signer(name: "GKAAAAAAAAAAAA", secret: signer.secret, text: "")
+        let stranger = AWSSigner(name: "GKAAAAAAAAAAAA", secret: signer.secret, text: "")
         let unknown = try call(harness, "ListQueues", "{}", by: stranger)
         #expect(unknown.error == "UnrecognizedClientException InvalidClientTokenId;Sender 403")
-        let other = Signer(name: signer.name, secret: SigningKey.make(for: "abcdefghijkl").secret, text: "")
+        let other = AWSSigner(name: signer.name, secret: SigningKey.make(for: "abcdefghijkl").secret, text: "")
         #expect(try call(harness, "ListQueues", "{}", by: other).status == 403)
         let old = try call(
             harness, "ListQueues", "{}", by: signer, at: UnixTime(milliseconds: BrokerClock.wallMs() - 1_000_000))
@@ -119,7 +75,7 @@ import Testing
 
     @Test func manyWrongSignaturesAreNotLookedAt() throws {
         let harness = try harness()
-        let signer = key(on: harness)
+        let signer = AWSSigner(on: harness)
         var last = ""
         for _ in 0..<200 where !last.hasPrefix("RequestThrottled") {
             last = try call(harness, "ListQueues", "{}", by: signer, sent: "{ }").error
@@ -129,7 +85,7 @@ import Testing
 
     @Test func permissionsAreThoseOfTheTopic() throws {
         let harness = try harness(acls: true)
-        let signer = key(on: harness)
+        let signer = AWSSigner(on: harness)
         func error(_ operation: String, _ body: String) throws -> String {
             try call(harness, operation, body, by: signer).error
         }
@@ -138,15 +94,15 @@ import Testing
         #expect(
             try error("CreateQueue", create) == "AccessDeniedException AccessDenied;Sender 403",
             "the name is the caller's own: that it is not there would have him try for ever")
-        permit(.create, "q.orders", on: harness)
+        harness.permit(.create, "q.orders")
         #expect(try error("CreateQueue", create) == " 200")
         #expect(
             try error("SendMessage", send) == "QueueDoesNotExist AWS.SimpleQueueService.NonExistentQueue;Sender 400")
         #expect(try call(harness, "ListQueues", "{}", by: signer).text == "{}")
-        permit(.describe, "q.orders", on: harness)
+        harness.permit(.describe, "q.orders")
         #expect(try call(harness, "ListQueues", "{}", by: signer).text.contains("orders"))
         #expect(try error("SendMessage", send) == "AccessDeniedException AccessDenied;Sender 403")
-        permit(.write, "q.orders", on: harness)
+        harness.permit(.write, "q.orders")
         #expect(try error("SendMessage", send) == " 200")
         for (operation, body) in [
             ("ReceiveMessage", #"{"QueueUrl":"orders"}"#),
@@ -157,32 +113,32 @@ import Testing
             ("TagQueue", #"{"QueueUrl":"orders","Tags":{"a":"b"}}"#),
             ("AddPermission", #"{"QueueUrl":"orders","Label":"l","AWSAccountIds":["1"],"Actions":["*"]}"#),
         ] { #expect(try error(operation, body) == "AccessDeniedException AccessDenied;Sender 403", "\(operation)") }
-        permit(.read, "q.orders", on: harness)
+        harness.permit(.read, "q.orders")
         #expect(try error("ReceiveMessage", #"{"QueueUrl":"orders"}"#) == " 200")
     }
 
     /// Dead letters are no way to write where one may not.
     @Test func deadLettersGoWhereTheirSenderMayWrite() throws {
         let harness = try harness(acls: true)
-        let signer = key(on: harness)
+        let signer = AWSSigner(on: harness)
         _ = queues.createQueue("dead", QueueSettings(), partitions: 1, tags: [:])
         for operation: AclOperation in [.create, .describe, .alterConfigs] {
-            permit(operation, "q.orders", on: harness)
+            harness.permit(operation, "q.orders")
         }
-        permit(.describe, "q.dead", on: harness)
+        harness.permit(.describe, "q.dead")
         _ = try call(harness, "CreateQueue", #"{"QueueName":"orders"}"#, by: signer)
         let set =
             #"{"QueueUrl":"orders","Attributes":{"RedrivePolicy":"{\"maxReceiveCount\":1,\"deadLetterTargetArn\":\"arn:aws:sqs:us-east-1:000000000000:dead\"}"}}"#
         #expect(
             try call(harness, "SetQueueAttributes", set, by: signer).error
                 == "AccessDeniedException AccessDenied;Sender 403")
-        permit(.write, "q.dead", on: harness)
+        harness.permit(.write, "q.dead")
         #expect(try call(harness, "SetQueueAttributes", set, by: signer).status == 200)
     }
 
     @Test func scopesOfAKeyHoldForItsSignature() throws {
         let harness = try harness()
-        let signer = key(
+        let signer = AWSSigner(
             on: harness,
             scopes: [
                 .init(
@@ -195,9 +151,9 @@ import Testing
 
     @Test func anySignatureIsTakenFromThisMachineWhereThatIsSaid() throws {
         var options = GatewayOptions()
-        options.takesAnySQSSignature = true
+        options.takesAnyAWSSignature = true
         let harness = try harness(.required, options)
-        let stranger = Signer(name: "AKIDEXAMPLE", secret: Secret(copying: Array("secret".utf8)[...]), text: "")
+        let stranger = AWSSigner(name: "AKIDEXAMPLE", secret: Secret(copying: Array("secret".utf8)[...]), text: "")
         #expect(try call(harness, "CreateQueue", #"{"QueueName":"orders"}"#, by: stranger).status == 200)
         #expect(try harness.call("GET", "/stats").status == 401)
     }
@@ -205,7 +161,7 @@ import Testing
     /// As on every other route: nobody is asked.
     @Test func nobodyIsAskedWhereNobodyIs() throws {
         let harness = try GatewayHarness(queues: queues)
-        let stranger = Signer(name: "AKIDEXAMPLE", secret: Secret(copying: Array("secret".utf8)[...]), text: "")
+        let stranger = AWSSigner(name: "AKIDEXAMPLE", secret: Secret(copying: Array("secret".utf8)[...]), text: "")
         #expect(try call(harness, "ListQueues", "{}", by: stranger).status == 200)
     }
 
@@ -214,7 +170,7 @@ import Testing
         var options = GatewayOptions()
         options.sqsAddress = "https://queues.example.com"
         let harness = try harness(.required, options)
-        let signer = key(on: harness)
+        let signer = AWSSigner(on: harness)
         #expect(try call(harness, "ListQueues", "{}", by: signer, host: "queues.example.com").status == 200)
         #expect(try call(harness, "ListQueues", "{}", by: signer, host: "other.example.com").status == 403)
     }

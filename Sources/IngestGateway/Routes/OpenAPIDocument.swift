@@ -21,8 +21,8 @@ struct OpenAPIDocument: ~Copyable {
         JSONText.write(Version.current, into: &out)
         out.text(",\"description\":\"Events by HTTP into a durable log; a 2xx is on disk.\"},\"paths\":{")
         var isFirst = true
-        // Of SQS a field says what is asked for, at any path: that has no words here.
-        for definition in definitions where definition.endpoint != SQSEndpoint.self {
+        // Of services of AWS a field says what is asked for, at any path: that has no words here.
+        for definition in definitions where definition.authentication != .aws {
             for path in definition.paths where path != "*" {
                 if !isFirst { out.text(",") }
                 isFirst = false

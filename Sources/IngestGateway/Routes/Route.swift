@@ -99,10 +99,10 @@ enum RouteAuthentication {
     /// Whoever signs his requests as the route's webhook says.
     case signed
     /// Whoever signs his requests as SDKs of AWS do, or shows another credential.
-    case sqs
+    case aws
 
     /// Whether who asks has to be known without the gateway's own authentication, too.
-    var needsCaller: Bool { self == .certificate || self == .signed || self == .sqs }
+    var needsCaller: Bool { self == .certificate || self == .signed || self == .aws }
 }
 
 /// The form of a refusal.

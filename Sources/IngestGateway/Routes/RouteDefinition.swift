@@ -75,9 +75,6 @@ struct RouteDefinition {
                 id: "kafka-v3-batch", paths: ["/v3/clusters/{cluster}/topics/{topic}/records:batch"], methods: .post,
                 endpoint: KafkaV3BatchEndpoint.self, maxBodyBytes: longest, mediaTypes: .json),
             reading("queues", ["/v1/queues"], QueuesEndpoint.self),
-            RouteDefinition(
-                id: "sqs", paths: ["/sqs"], methods: .post, endpoint: SQSEndpoint.self, authentication: .sqs,
-                maxBodyBytes: longest, dialect: .sqs),
             reading("health", ["/healthz"], HealthEndpoint.self, .anonymous, for: .everybody),
             reading("readiness", ["/readyz"], ReadinessEndpoint.self, .anonymous, for: .everybody),
             reading("openapi", ["/openapi.json"], OpenAPIEndpoint.self),
@@ -86,7 +83,7 @@ struct RouteDefinition {
                 id: "server", paths: ["*"], methods: [], endpoint: ServerEndpoint.self, audience: .everybody,
                 maxBodyBytes: longest),
         ]
-        return usual + forOperators(longest) + queues(longest)
+        return usual + forOperators(longest) + aws(longest) + queues(longest)
     }
 
     private static func forOperators(_ longest: Int) -> [RouteDefinition] {
@@ -105,6 +102,15 @@ struct RouteDefinition {
                 id: "silence", paths: ["/v1/alarms:silence"], methods: .post, endpoint: AlarmSilenceEndpoint.self,
                 audience: .operators, maxBodyBytes: longest, mediaTypes: .json),
             reading("trace", "/trace", TraceEndpoint.self),
+        ]
+    }
+
+    /// The rows of services of AWS, which are at any path as well.
+    private static func aws(_ longest: Int) -> [RouteDefinition] {
+        [
+            RouteDefinition(
+                id: "sqs", paths: ["/sqs"], methods: .post, endpoint: SQSEndpoint.self, authentication: .aws,
+                maxBodyBytes: longest, dialect: .sqs),
         ]
     }
 

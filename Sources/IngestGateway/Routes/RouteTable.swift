@@ -47,8 +47,8 @@ final class RouteTable: @unchecked Sendable {
     let welcome: [UInt8]
     /// The row that a browser gets at `/`; nil: none.
     let welcomeRow: Int?
-    /// The row of requests of SQS, at whatever path; nil: none is configured.
-    let sqsRow: Int?
+    /// The rows of requests to services of AWS, at whatever path.
+    let awsRows: AWSRows
 
     /// Routes of one table: as many as the key of a loop's counters has room for.
     static let maxRoutes = 1000
@@ -67,7 +67,7 @@ final class RouteTable: @unchecked Sendable {
         description = OpenAPIDocument.bytes(definitions)
         welcome = WelcomePage.bytes(definitions)
         welcomeRow = definitions.firstIndex { $0.endpoint == WelcomeEndpoint.self }
-        sqsRow = definitions.firstIndex { $0.endpoint == SQSEndpoint.self }
+        awsRows = AWSRows(definitions)
         rows = .allocate(capacity: definitions.count + 1)
         let served = definitions.reduce(RouteMethods()) { $0.union($1.methods) }
         for (index, definition) in definitions.enumerated() {

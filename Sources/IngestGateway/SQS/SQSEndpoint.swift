@@ -2,7 +2,6 @@ import BrokerCore
 import ByteBuffers
 import HTTPWire
 import KafkaModel
-import Security
 import SQSWire
 
 /// The protocol of Amazon SQS: `POST` at any path with `X-Amz-Target: AmazonSQS.…`, which is how SDKs ask since the end of 2023, and
@@ -40,78 +39,7 @@ enum SQSEndpoint: HTTPEndpoint {
     }
 }
 
-/// Who has sent a request of SQS, as far as its head says.
-final class SQSOrigin: Sendable {
-    let address: NetworkAddress
-    /// It came by TLS.
-    let isSecure: Bool
-    /// Whom the head has shown; nil: the signature is still to be looked at, or nobody is asked.
-    let asker: Asker?
-    /// Nothing is done before the signature was found right.
-    let needsSignature: Bool
-
-    init(_ caller: Caller, asker: Asker?, needsSignature: Bool) {
-        address = caller.address
-        isSecure = caller.isSecure
-        self.asker = asker
-        self.needsSignature = needsSignature
-    }
-}
-
 extension GatewayLoop {
-    /// Whether the request at hand is one of SQS, whatever its path: by its target, or as a signed form.
-    var isOfSQS: Bool {
-        guard head.method == .post else { return false }
-        if let target = head[.amzTarget] { return target.starts(with: "AmazonSQS.".utf8) }
-        return isSignedByAWS && mediaType() == .form
-    }
-
-    var isSignedByAWS: Bool { head[.authorization]?.starts(with: "AWS4-".utf8) ?? false }
-
-    /// Why the request at hand is refused by its head; nil: `origin` says who has sent it.
-    func identifyForSQS(_ caller: Caller) -> Identification? {
-        guard let authentication = gateway.authentication else {
-            origin = SQSOrigin(caller, asker: nil, needsSignature: false)
-            return nil
-        }
-        if options.takesAnySQSSignature, caller.isLocal {
-            origin = SQSOrigin(caller, asker: caller.silent, needsSignature: false)
-            return nil
-        }
-        guard isSignedByAWS else {
-            let found = identify(caller, authentication)
-            if case .known(let asker) = found {
-                origin = SQSOrigin(caller, asker: asker, needsSignature: false)
-                return nil
-            }
-            return found
-        }
-        if let problem = tooManyAttempts(caller) { return .refused(problem) }
-        guard head[.apiKey] == nil else {
-            return .refused(Problem(.invalidHeader, "A request has one credential, not two."))
-        }
-        // A key that is none of ours is refused before its body is waited for.
-        guard let id = signingKeyID(), let record = broker.access.keys[id], record.signingSecret != nil else {
-            countWrongCredential(caller.address)
-            audit("refused", who: nil, by: "AWS signature", from: caller.address)
-            return .refused(Problem(.signatureInvalid, SQSAccess.words(.unknownKey)))
-        }
-        origin = SQSOrigin(caller, asker: nil, needsSignature: true)
-        return nil
-    }
-
-    /// The key that the signature is said to be made by.
-    private func signingKeyID() -> ExactString? {
-        guard let value = head[.authorization] else { return nil }
-        let text = String(decoding: value, as: UTF8.self)
-        guard let start = text.firstRange(of: "Credential=")?.upperBound,
-            let end = text[start...].firstIndex(of: "/")
-        else { return nil }
-        return SigningKey.id(ofName: String(text[start..<end]))
-    }
-
-    // MARK: Refusals
-
     /// Makes the reply what SDKs of AWS read of a problem.
     func answerInSQS(_ problem: Problem) {
         let error = SQSError(SQSAccess.kind(of: problem.kind), problem.detail)

@@ -16,14 +16,13 @@ final class SQSWork: ExchangeWork, @unchecked Sendable {
 
     private let gateway: Gateway
     private let queues: any QueueService
-    private let origin: SQSOrigin
+    private let proof: AWSProof
     /// Nil: a form, which says itself what it asks for; or one that there is not.
     private let operation: SQSOperation?
     private let isForm: Bool
     private let path: String
     private let requestID: String
     private let base: String
-    private let signed: SigV4Head?
     private var body: ByteSlice?
     private let wait = WaitEnd()
 
@@ -38,36 +37,18 @@ final class SQSWork: ExchangeWork, @unchecked Sendable {
     /// Milliseconds of the time for a request that are kept for its answer.
     private static let answerMs: Int64 = 2_000
 
-    /// What of a head is signed.
-    private struct SigV4Head {
-        let method: String
-        let query: String?
-        let fields: [(name: String, value: String)]
-    }
-
     /// Takes the request at hand.
     init(on loop: GatewayLoop) {
         gateway = loop.gateway
-        guard let origin = loop.origin else { preconditionFailure("a request of SQS from nobody") }
-        (queues, self.origin) = (gateway.queues, origin)
+        queues = gateway.queues
+        proof = AWSProof(on: loop, for: .sqs)
         let target = loop.head[.amzTarget]
         operation = target.flatMap { SQSOperation(target: $0) }
         isForm = target == nil && loop.mediaType() == .form
         path = String(decoding: loop.head.path, as: UTF8.self)
         requestID = String(decoding: loop.requestID, as: UTF8.self)
         let authority = String(decoding: loop.head.authority, as: UTF8.self)
-        base = gateway.options.sqsAddress ?? "\(origin.isSecure ? "https" : "http")://\(authority)"
-        signed = origin.needsSignature ? Self.head(of: loop) : nil
-    }
-
-    private static func head(of loop: GatewayLoop) -> SigV4Head {
-        func text(_ bytes: UnsafeRawBufferPointer) -> String { String(decoding: bytes, as: UTF8.self) }
-        return SigV4Head(
-            method: loop.head.method.name.description,
-            query: loop.head.query.isEmpty ? nil : text(loop.head.query),
-            fields: (0..<loop.head.fieldCount).map {
-                (text(loop.head.fieldName($0)), text(loop.head.fieldValue($0)))
-            })
+        base = gateway.options.sqsAddress ?? "\(proof.origin.isSecure ? "https" : "http")://\(authority)"
     }
 
     // MARK: On the loop
@@ -97,10 +78,7 @@ final class SQSWork: ExchangeWork, @unchecked Sendable {
             loop.answer(SQSError(.requestThrottled, "Too many requests wait for a worker."), isXML: isForm)
             return .answered
         }
-        if isWrongSignature {
-            loop.countWrongCredential(origin.address)
-            loop.audit("refused", who: nil, by: "AWS signature", from: origin.address)
-        }
+        if isWrongSignature { loop.countWrongSignature(proof.origin.address) }
         swap(&loop.out, &out)
         if let error = outcome.error {
             loop.note(error, isXML: isForm)
@@ -156,23 +134,15 @@ final class SQSWork: ExchangeWork, @unchecked Sendable {
     }
 
     private func identified(_ body: UnsafeRawBufferPointer) throws(SQSError) -> Asker? {
-        guard let signed else { return origin.asker }
-        let request = SigV4Request(
-            method: signed.method, path: path, query: signed.query, headers: signed.fields,
-            bodyHash: HashAlgorithm.sha256.hash(body))
-        switch SQSAccess.asker(of: request, from: origin.address, gateway) {
-        case .success(let asker):
-            // Asked only now: else anybody could use up what the key's owner may write.
-            var client = QuotaClient()
-            let user = asker.registered.subject.principal.name
-            let nowMs = MonotonicClock.nanoseconds / 1_000_000
-            if gateway.broker.admitProduce(body.count, of: user, client: &client, nowMs: nowMs) != nil {
-                throw SQSError(.requestThrottled, "More bytes a second than producer_byte_rate allows.")
+        do throws(AWSProof.Refusal) {
+            return try proof.asker(of: body, gateway)
+        } catch {
+            switch error {
+            case .throttled: throw SQSError(.requestThrottled, AWSProof.throttledWords)
+            case .signature(let refusal):
+                isWrongSignature = true
+                throw SQSError(SQSAccess.kind(of: refusal), AWSProof.words(refusal))
             }
-            return asker
-        case .failure(let error):
-            isWrongSignature = true
-            throw error
         }
     }
 

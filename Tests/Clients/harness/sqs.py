@@ -6,19 +6,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pathlib
-import shutil
 import struct
-import subprocess
-import sys
-import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 import uuid
 
-from .broker import end_with_parent, free_port
+from . import aws
+from .aws import refused
 
 STEPS = {}
 
@@ -29,11 +23,7 @@ def step(function):
 
 
 def client(endpoint: str, retries: str = "standard", key: str = "AKIDEXAMPLE", secret: str = "secret", region: str = "us-east-1"):
-    import boto3
-    from botocore.config import Config
-
-    return boto3.client("sqs", endpoint_url=endpoint, region_name=region, aws_access_key_id=key, aws_secret_access_key=secret,
-                        config=Config(retries={"mode": retries}, read_timeout=40))
+    return aws.client("sqs", endpoint, retries, key, secret, region)
 
 
 class Queues:
@@ -75,17 +65,6 @@ def run(name: str, sqs) -> None:
         STEPS[name](sqs, queues)
     finally:
         queues.remove()
-
-
-def refused(call, **members) -> tuple[str, int]:
-    """The code that boto3 shows of an error, and the status."""
-    from botocore.exceptions import ClientError
-
-    try:
-        call(**members)
-    except ClientError as error:
-        return error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
-    raise AssertionError("it was not refused")
 
 
 def digest(attributes: dict) -> str:
@@ -431,43 +410,7 @@ def targets_of_dead_letters_are_checked(sqs, queues):
 # MARK: Others' servers
 
 
-class Peer:
-    """Another server of SQS in a process of its own."""
-
-    region = "us-east-1"
-
-    def __init__(self):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="clients-sqs-"))
-        self.port = free_port()
-        with open(self.folder / "output.log", "wb") as log:
-            self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=end_with_parent)
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                urllib.request.urlopen(f"{self.endpoint}/?Action=ListQueues", timeout=2)
-                return
-            except urllib.error.HTTPError:
-                return
-            except OSError:
-                assert self.process.poll() is None and time.monotonic() < deadline, (self.folder / "output.log").read_text()[-2000:]
-                time.sleep(0.2)
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def remove(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-class Moto(Peer):
-    def command(self) -> list[str]:
-        return [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
-
-
-class ElasticMQ(Peer):
+class ElasticMQ(aws.Peer):
     region = "elasticmq"
 
     def command(self) -> list[str]:

@@ -4,30 +4,16 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
-import subprocess
 import threading
 
 import pytest
 
 from conftest import program
-from harness import sqs
-from harness.broker import Broker
+from harness import aws, sqs
+from harness.aws import SignedBroker
 
 pytestmark = [pytest.mark.control, pytest.mark.gateway]
-
-
-class SignedBroker(Broker):
-    """Asks who asks, and has a key that signs."""
-
-    def key(self, *words: str) -> dict:
-        ran = subprocess.run([self.program, "key", "create", "User:alice", "--aws", "--json", *words, "-b", self.bootstrap], text=True, capture_output=True, timeout=30)
-        assert ran.returncode == 0, ran.stderr
-        return json.loads(ran.stdout)
-
-    def client(self, key: dict, retries: str = "standard"):
-        return sqs.client(f"http://{self.http}", retries, key["awsAccessKeyId"], key["awsSecretAccessKey"])
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +35,7 @@ def key(node):
 @pytest.mark.parametrize("retries", ["legacy", "standard"])
 @pytest.mark.parametrize("name", sqs.STEPS)
 def test_boto3_is_served(node, key, name, retries):
-    sqs.run(name, node.client(key, retries))
+    sqs.run(name, node.client("sqs", key, retries))
 
 
 def test_both_modes_of_retry_send_again_what_is_throttled(node, key):
@@ -59,7 +45,7 @@ def test_both_modes_of_retry_send_again_what_is_throttled(node, key):
         slow.start()
         own = slow.key()
         for mode in ("legacy", "standard"):
-            client = slow.client(own, mode)
+            client = slow.client("sqs", own, mode)
             retried = []
             client.meta.events.register("needs-retry.sqs.ListQueues", lambda attempts, **_: retried.append(attempts) if attempts > 1 else None)
             for _ in range(12):
@@ -74,19 +60,19 @@ def test_who_signs_wrongly_is_refused(node, key):
 
     for changes, code in [({"awsSecretAccessKey": "x" * 40}, "SignatureDoesNotMatch"), ({"awsAccessKeyId": "AKIDEXAMPLE"}, "InvalidClientTokenId")]:
         with pytest.raises(ClientError) as refused:
-            node.client({**key, **changes}).list_queues()
+            node.client("sqs", {**key, **changes}).list_queues()
         assert refused.value.response["Error"]["Code"] == code
 
 
 def test_many_receivers_get_each_message_once(node, key):
-    client = node.client(key)
+    client = node.client("sqs", key)
     queues = sqs.Queues(client)
     url = queues.make(VisibilityTimeout="60")
     wanted = {f"m{n}" for n in range(300)}
     received: list[str] = []
 
     def work():
-        own = node.client(key)
+        own = node.client("sqs", key)
         while messages := own.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=3).get("Messages", []):
             received.extend(message["Body"] for message in messages)
             own.delete_message_batch(QueueUrl=url, Entries=[{"Id": str(n), "ReceiptHandle": m["ReceiptHandle"]} for n, m in enumerate(messages)])
@@ -139,9 +125,9 @@ DIFFERENCES = {
 }
 
 
-@pytest.fixture(scope="module", params=[sqs.Moto, sqs.ElasticMQ])
+@pytest.fixture(scope="module", params=[aws.Moto, sqs.ElasticMQ])
 def peer(request):
-    if request.param is sqs.Moto and not importlib.util.find_spec("moto"):
+    if request.param is aws.Moto and not importlib.util.find_spec("moto"):
         pytest.skip("moto is not installed: it is no client, and so none of requirements.txt")
     if request.param is sqs.ElasticMQ and not os.environ.get("MILLRACE_ELASTICMQ"):
         pytest.skip("MILLRACE_ELASTICMQ is not set: the launcher of an ElasticMQ")
