@@ -124,13 +124,13 @@ extension ConfigurationTable {
             "Requests that POST /ingest takes at once above its rate; 0: one second's worth"),
         ConfigurationKey(
             "sqs.anonymous", .boolean, default: "false",
-            "Whether requests of SQS that come from this machine may be signed by any key, as emulators take them, where http.auth "
-                + "asks for one"),
+            "Whether requests of SQS and of Kinesis that come from this machine may be signed by any key, as emulators take them, "
+                + "where http.auth asks for one"),
         ConfigurationKey(
             "sqs.url", .text, default: nil,
             "What the addresses of queues begin with, such as https://queues.example.com; unset: the scheme and host that a request "
                 + "came to"),
         ConfigurationKey(
-            "sqs.region", .text, default: "us-east-1", "The region in the resource names of queues"),
+            "sqs.region", .text, default: "us-east-1", "The region in the resource names of queues and streams"),
     ]
 }

@@ -21,6 +21,8 @@ public final class Gateway: Sendable {
     public let alarms: AlarmBoard
     /// Of who signs as SDKs of AWS do.
     let signingKeys = Lock(SigningKeyCache())
+    /// Nil: nobody has asked for an iterator yet.
+    private let seal = Lock<IteratorSeal?>(nil)
     /// Nil: nobody is asked who he is.
     let authentication: GatewayAuthentication?
     /// For which hosts is asked, and which proxies are believed.
@@ -157,6 +159,15 @@ public final class Gateway: Sendable {
             return Self.tooManyConnections
         }
         return listener
+    }
+
+    /// What iterators of Kinesis are sealed with; nil: the disk does not give it. May wait for the disk.
+    func iteratorSeal() -> IteratorSeal? {
+        if let seal = seal.withLock({ $0 }) { return seal }
+        guard let key = try? broker.clusterKey(IteratorSeal.keyName) else { return nil }
+        let made = IteratorSeal(key: key)
+        seal.withLock { $0 = made }
+        return made
     }
 
     /// Reads which requests with keys there were. Call it once the broker has started, and before anything is served; it

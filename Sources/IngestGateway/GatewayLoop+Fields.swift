@@ -31,7 +31,7 @@ extension GatewayLoop {
         if reply.isStream { out.text("Cache-Control: no-store\r\nX-Accel-Buffering: no\r\n") }
         if reply.isReplay { out.text("Idempotent-Replayed: true\r\n") }
         if reply.rateLimit != nil || reply.callerRate != nil { writeRateLimits(of: reply, into: &out) }
-        if routeRow.pointee.dialect == .sqs { ResponseHead.field(&out, "x-amzn-RequestId", requestID) }
+        if routeRow.pointee.dialect.isOfAWS { ResponseHead.field(&out, "x-amzn-RequestId", requestID) }
         if let error = reply.queryError {
             out.text("x-amzn-query-error: ")
             out.utf8(error)

@@ -12,7 +12,11 @@ extension GatewayLoop {
 
     /// Makes the reply a problem. `errors` are events of the request that were refused one by one.
     func answer(_ problem: Problem, instance: UnsafeRawBufferPointer? = nil, errors: [Rejection] = []) {
-        if routeRow.pointee.dialect == .sqs { return answerInSQS(problem) }
+        switch routeRow.pointee.dialect {
+        case .sqs: return answerInSQS(problem)
+        case .kinesis: return answerInKinesis(problem)
+        case .problem, .kafkaV2: break
+        }
         let kind = problem.kind
         reply.status = kind.status
         reply.code = kind.code

@@ -24,7 +24,9 @@ extension GatewayLoop {
             return .wait
         }
         switch reply.advance(&out) {
-        case .done: return .done
+        case .done:
+            self.reply.contentType = reply.mediaType
+            return .done
         case .failed(let problem): return .failed(problem)
         case .leave(let price):
             if let problem = account(for: reply, adding: price, by: peer, exchange()) { return .failed(problem) }
@@ -51,11 +53,8 @@ extension GatewayLoop {
         if part == nil, out.count == 0 { return }
         defer { trim() }
         if !streamed.writer.hasBegun {
-            if streamed.reply.isStream {
-                reply.contentType =
-                    streamed.reply.question.form == .lines ? "application/x-ndjson" : "text/event-stream"
-                reply.isStream = true
-            }
+            reply.contentType = streamed.reply.mediaType
+            reply.isStream = streamed.reply.isStream
             streamed.writer.begin()
             count(started: now, ended: now)
         }

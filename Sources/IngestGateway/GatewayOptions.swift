@@ -72,11 +72,11 @@ public struct GatewayOptions: Sendable {
     /// `http.caller.max.open`: requests of each caller that are begun and not answered, inclusive; 0: no limit. Fewer than may wait for
     /// a worker, so that no caller alone has all of those places.
     public var maxOpenRequestsPerCaller = 8_000
-    /// `sqs.anonymous`: requests of SQS from this machine may be signed by anybody.
+    /// `sqs.anonymous`: requests of SQS and of Kinesis from this machine may be signed by anybody.
     public var takesAnyAWSSignature = false
     /// `sqs.url`: what addresses of queues begin with; nil: the scheme and host that a request came to.
     public var sqsAddress: String?
-    /// `sqs.region`: of the resource names of queues.
+    /// `sqs.region`: of the resource names of queues and streams.
     public var sqsRegion = "us-east-1"
     /// Words of the accepting reply of `/ingest`.
     public var ingestMessage = "Event accepted"

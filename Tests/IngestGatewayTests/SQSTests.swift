@@ -28,7 +28,7 @@ import Testing
         }
         #expect(try harness.call("GET", "/", fields: ["X-Amz-Target: AmazonSQS.ListQueues"]).text.contains("<html"))
         #expect(try harness.sqs("Fly", "{}").error == "UnknownOperationException InvalidAction;Sender 400")
-        let other = try harness.call("POST", "/", "{}", fields: ["X-Amz-Target: Kinesis_20131202.PutRecord"])
+        let other = try harness.call("POST", "/", "{}", fields: ["X-Amz-Target: DynamoDB_20120810.ListTables"])
         #expect(other.fields["content-type"] == "application/problem+json")
     }
 

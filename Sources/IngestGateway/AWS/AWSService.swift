@@ -2,12 +2,13 @@ import SQSWire
 
 /// The services of AWS whose protocols are spoken here, each at any path: SDKs differ in where they send a request.
 enum AWSService: CaseIterable {
-    case sqs
+    case sqs, kinesis
 
     /// As signatures name it.
     var name: String {
         switch self {
         case .sqs: "sqs"
+        case .kinesis: "kinesis"
         }
     }
 
@@ -15,6 +16,7 @@ enum AWSService: CaseIterable {
     var targetPrefix: StaticString {
         switch self {
         case .sqs: SQSOperation.targetPrefix
+        case .kinesis: "Kinesis_20131202."
         }
     }
 }
@@ -22,14 +24,17 @@ enum AWSService: CaseIterable {
 /// Their rows in a table of routes; nil: none is configured.
 struct AWSRows {
     private let sqs: Int?
+    private let kinesis: Int?
 
     init(_ definitions: [RouteDefinition]) {
         sqs = definitions.firstIndex { $0.endpoint == SQSEndpoint.self }
+        kinesis = definitions.firstIndex { $0.endpoint == KinesisEndpoint.self }
     }
 
     subscript(service: AWSService) -> Int? {
         switch service {
         case .sqs: sqs
+        case .kinesis: kinesis
         }
     }
 }

@@ -8,6 +8,8 @@ struct LongRecord {
     private let maxJSONBytes: Int
     /// No line ends within it: those between the tokens of a value's JSON become spaces.
     private let isOneLine: Bool
+    /// Its data and its key alone, as Kinesis has them.
+    private let isOfShard: Bool
     private var headers: RecordHeadersView.Iterator
     private var headerValue: UnsafeRawBufferPointer?
     private var isFirstHeader = true
@@ -22,6 +24,7 @@ struct LongRecord {
         self.record = record
         self.maxJSONBytes = maxJSONBytes
         self.isOneLine = isOneLine
+        isOfShard = false
         headers = record.headers.makeIterator()
         out.decimal(Int(record.offset.rawValue))
         out.text(",\"timestamp\":\"")
@@ -32,6 +35,24 @@ struct LongRecord {
         text = record.key.map { LongText($0) }
     }
 
+    /// Writes what stands before the data. A value that there is none is empty, and so is a key.
+    init(ofShard record: RecordView, _ out: inout ByteWriter) {
+        self.record = record
+        (maxJSONBytes, isOneLine, isOfShard) = (0, true, true)
+        headers = record.headers.makeIterator()
+        out.text("\"SequenceNumber\":\"")
+        out.decimal(Int(record.offset.rawValue))
+        out.text("\",\"ApproximateArrivalTimestamp\":")
+        let time = max(0, record.timestampMs)
+        out.decimal(Int(time / 1000))
+        out.utf8(".\(String(time % 1000 + 1000).dropFirst())")
+        out.text(",\"Data\":")
+        text = LongText(record.value ?? Self.none, encoding: .base64)
+        part = .value
+    }
+
+    private static var none: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }
+
     /// Takes one step; true when the record is written.
     mutating func advance(_ out: inout ByteWriter, _ work: inout Int) -> Bool {
         if text != nil {
@@ -41,6 +62,13 @@ struct LongRecord {
         }
         let encoding = text?.encoding
         text = nil
+        if isOfShard {
+            if part == .key { return true }
+            out.text(",\"PartitionKey\":")
+            text = LongText(record.key ?? Self.none)
+            part = .key
+            return false
+        }
         switch part {
         case .key:
             if encoding == .base64 { out.text(",\"key_encoding\":\"base64\"") }

@@ -63,6 +63,9 @@ final class PartitionSource {
     private let until: Int64?
     /// Bytes of log that are read at once, unless a batch is larger.
     private let readBytes: Int
+    /// Read as a shard is: without records of transactions that are open or were aborted; and where those that come next are gone,
+    /// from the log's start on.
+    private let isShard: Bool
     private let pool: ChunkPool
     /// The loop's; a worker has one of its own.
     private let context: CompressionContext
@@ -81,6 +84,8 @@ final class PartitionSource {
     private var sliceIndex = 0
     private var cursor = RecordBatchCursor(UnsafeRawBufferPointer(start: nil, count: 0))
     private var batchEnd = Offset.zero
+    /// Of a shard: those that reach into what was read.
+    private var aborted: [AbortedTransaction] = []
     private var records: RecordIterator
     /// The batch to be unpacked by a worker, and which of `unpackSteps` is to be tried. A log's batches are much alike: those
     /// behind one that was too large for the loop are not tried there.
@@ -91,20 +96,24 @@ final class PartitionSource {
     private enum Stage { case locate, read, batches, unpack, records, held, ended }
 
     init(
-        _ partition: PartitionLog, from start: Start, until: Int64? = nil, readBytes: Int, pool: ChunkPool,
-        context: CompressionContext
+        _ partition: PartitionLog, from start: Start, until: Int64? = nil, readBytes: Int, isShard: Bool = false,
+        pool: ChunkPool, context: CompressionContext
     ) {
         self.partition = partition
         self.start = start
         self.until = until
         self.readBytes = readBytes
+        self.isShard = isShard
         self.pool = pool
         self.context = context
         records = RecordIterator(outputLimit: Self.unpackedInline, context: context)
     }
 
     /// Bytes that it keeps in memory: what was read, and a batch decompressed.
-    var heldBytes: Int { slices.reduce(0) { $0 + $1.count } + records.outputBytes }
+    var heldBytes: Int {
+        slices.reduce(0) { $0 + $1.count } + records.outputBytes
+            + aborted.count * MemoryLayout<AbortedTransaction>.stride
+    }
 
     /// Whether there may be records that `fill` has not seen when it said `.end`.
     var hasNews: Bool { next < limit && partition.offsets.highWatermark > highWatermark }
@@ -155,7 +164,7 @@ final class PartitionSource {
                 } else if !mayTake {
                     return .full
                 } else {
-                    let found = partition.read(from: next, maxBytes: readBytes, mayWait: false, pool: pool)
+                    let found = read(mayWait: false)
                     if case .failure(.wouldWait) = found { return .leave(.read) }
                     take(found, &work)
                 }
@@ -191,6 +200,7 @@ final class PartitionSource {
 
     private func letGo() {
         slices = []
+        aborted = []
         packed = nil
         // Also of a small batch: a stream that waits would keep it, and be charged for it, until the next one comes.
         if records.outputBytes > 0 { dropUnpacked() }
@@ -203,14 +213,29 @@ final class PartitionSource {
         failure = end
     }
 
+    private func read(mayWait: Bool) -> Result<FetchedRecords, ReadRefusal> {
+        guard isShard else { return partition.read(from: next, maxBytes: readBytes, mayWait: mayWait, pool: pool) }
+        let found = partition.read(
+            from: next, maxBytes: readBytes, visibility: .stable, mayWait: mayWait, pool: pool)
+        guard case .success(let fetched) = found, let end = fetched.endOffset else { return found }
+        return partition.abortedTransactions(from: next, to: end, mayWait: mayWait).map { transactions in
+            aborted = transactions
+            return fetched
+        }
+    }
+
     private func take(_ result: Result<FetchedRecords, ReadRefusal>, _ work: inout Int) {
         switch result {
         case .success(let fetched):
-            (logStart, highWatermark) = (fetched.logStartOffset, fetched.highWatermark)
+            logStart = fetched.logStartOffset
+            highWatermark = isShard ? fetched.lastStableOffset : fetched.highWatermark
             slices = fetched.slices
             work += fetched.byteCount + PartitionLog.readWork
             (sliceIndex, stage) = (0, slices.isEmpty ? .ended : .batches)
             if let first = slices.first { cursor = RecordBatchCursor(first.bytes) }
+        case .failure(.outOfRange(let first, _)) where isShard && next < first:
+            (next, stage) = (first, .read)
+            work += PartitionLog.readWork
         case .failure(.outOfRange(let first, let last)): fail(.outOfRange(next, first, last))
         case .failure(.notLeader): fail(.notLeader)
         case .failure(.corrupt), .failure(.storage), .failure(.wouldWait): fail(.unreadable(from: next))
@@ -230,7 +255,9 @@ final class PartitionSource {
         }
         work += RecordsReply.recordWork
         batchEnd = batch.lastOffset + 1
-        if batch.isControl {
+        // Each is looked at.
+        if batch.isTransactional { work += aborted.count }
+        if batch.isControl || batch.isTransactional && aborted.contains(where: { $0.holds(batch) }) {
             next = max(next, batchEnd)
             return
         }
@@ -279,14 +306,15 @@ final class PartitionSource {
         case .locate: locate()
         case .read:
             var work = 0
-            take(partition.read(from: next, maxBytes: readBytes, pool: pool), &work)
+            take(read(mayWait: true), &work)
         case .unpack(let mostBytes): unpack(mostBytes, context)
         }
     }
 
     private func locate() {
         switch start {
-        case .time(let timestampMs): next = find(timestampMs) ?? partition.offsets.highWatermark
+        case .time(let timestampMs):
+            next = find(timestampMs) ?? (isShard ? partition.lastStableOffset : partition.offsets.highWatermark)
         case .earliest: next = partition.offsets.logStart
         case .latest: next = partition.offsets.highWatermark
         case .offset(let offset): next = offset
@@ -296,7 +324,7 @@ final class PartitionSource {
     }
 
     private func find(_ timestampMs: Int64) -> Offset? {
-        switch partition.firstOffset(notBefore: timestampMs) {
+        switch partition.firstOffset(notBefore: timestampMs, visibility: isShard ? .stable : .committed) {
         case .success(let found): return found?.offset
         case .failure:
             fail(.unreadable(from: partition.offsets.logStart))

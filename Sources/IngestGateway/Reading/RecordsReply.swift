@@ -33,6 +33,8 @@ final class RecordsReply {
         var group: String?
         /// What the request says that was read is committed for it.
         var commits = true
+        /// Of a shard: what the iterator behind it is sealed with.
+        var seal: IteratorSeal?
     }
 
     enum Start {
@@ -51,6 +53,8 @@ final class RecordsReply {
         case events
         /// JSON lines, without an end.
         case lines
+        /// The reply of Kinesis' GetRecords: a page of one partition.
+        case shard
     }
 
     /// What is to happen next.
@@ -122,6 +126,8 @@ final class RecordsReply {
     private var source = 0
     private var long: LongRecord?
     private var count = 0
+    /// Of the last record that was written.
+    private var lastTimestampMs: Int64 = 0
     /// `count` when what was read was dropped last.
     private var countAtDrop = -1
     /// The beginning is written.
@@ -162,11 +168,20 @@ final class RecordsReply {
             sources.append(
                 PartitionSource(
                     partition, from: start.of(partition.partitionIndex), until: question.until, readBytes: most,
-                    pool: pool, context: context))
+                    isShard: question.form == .shard, pool: pool, context: context))
         }
     }
 
-    var isStream: Bool { question.form != .page }
+    var isStream: Bool { question.form == .events || question.form == .lines }
+
+    var mediaType: StaticString {
+        switch question.form {
+        case .page: "application/json"
+        case .events: "text/event-stream"
+        case .lines: "application/x-ndjson"
+        case .shard: ErrorDialect.kinesis.mediaType
+        }
+    }
 
     /// Whether a worker is to do something for it.
     var hasErrands: Bool { !errands.isEmpty }
@@ -387,20 +402,30 @@ final class RecordsReply {
         case .page: out.text(count == 0 ? "{\"partition\":" : ",{\"partition\":")
         case .events: out.text("data: {\"partition\":")
         case .lines: out.text("{\"partition\":")
+        case .shard: out.text(count == 0 ? "{" : ",{")
         }
-        out.decimal(Int(sources[index].partition.partitionIndex))
-        out.text(",\"offset\":")
+        if question.form != .shard {
+            out.decimal(Int(sources[index].partition.partitionIndex))
+            out.text(",\"offset\":")
+        }
         count += 1
+        lastTimestampMs = record.timestampMs
         let bytes = (record.key?.count ?? 0) + (record.value?.count ?? 0) + record.headers.bytes.count
         if bytes > Self.longRecord {
-            long = LongRecord(record, maxJSONBytes: maxJSONBytes, isOneLine: isStream, &out)
+            long = begin(record, &out)
             stage = .long
         } else {
             work += bytes
-            var whole = LongRecord(record, maxJSONBytes: maxJSONBytes, isOneLine: isStream, &out)
+            var whole = begin(record, &out)
             while !whole.advance(&out, &work) {}
             endRecord(&out)
         }
+    }
+
+    private func begin(_ record: RecordView, _ out: inout ByteWriter) -> LongRecord {
+        question.form == .shard
+            ? LongRecord(ofShard: record, &out)
+            : LongRecord(record, maxJSONBytes: maxJSONBytes, isOneLine: isStream, &out)
     }
 
     private func endRecord(_ out: inout ByteWriter) {
@@ -409,7 +434,7 @@ final class RecordsReply {
         open.append(source)
         stage = .merging
         switch question.form {
-        case .page: out.text("}")
+        case .page, .shard: out.text("}")
         case .events:
             out.text("}\nid: ")
             writePosition(&out)
@@ -456,6 +481,7 @@ final class RecordsReply {
             out.text("{\"position\":\"")
             writePosition(&out)
             out.text("\"}\n")
+        case .shard: out.text("{\"Records\":[")
         }
     }
 
@@ -483,7 +509,21 @@ final class RecordsReply {
             out.text("{\"end\":\"")
             out.text(end?.name ?? "stopping")
             out.text("\"}\n")
+        case .shard: writeShardEnd(&out)
         }
+    }
+
+    /// Writes where to go on, and how far that is behind: by the time of the last record, where more can be read already.
+    private func writeShardEnd(_ out: inout ByteWriter) {
+        guard let seal = question.seal, let shard = sources.first else { preconditionFailure("no iterator of a shard") }
+        let nowMs = BrokerClock.wallMs()
+        let iterator = ShardIterator(
+            topicID: topic.id, partitionIndex: shard.partition.partitionIndex, place: .at(shard.next), madeMs: nowMs)
+        out.text("],\"NextShardIterator\":\"")
+        out.utf8(seal.text(of: iterator))
+        out.text("\",\"MillisBehindLatest\":")
+        out.decimal(shard.next < shard.highWatermark ? Int(max(1, nowMs - lastTimestampMs)) : 0)
+        out.text("}")
     }
 
     /// What is sent to a peer that has heard nothing for a while.

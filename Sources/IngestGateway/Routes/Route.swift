@@ -113,12 +113,17 @@ enum ErrorDialect {
     case kafkaV2
     /// What SDKs of AWS read: a type and a message, and the code of the older protocol in a field.
     case sqs
+    /// The same without that code.
+    case kinesis
+
+    var isOfAWS: Bool { self == .sqs || self == .kinesis }
 
     var mediaType: StaticString {
         switch self {
         case .problem: "application/problem+json"
         case .kafkaV2: "application/vnd.kafka.v2+json"
         case .sqs: "application/x-amz-json-1.0"
+        case .kinesis: "application/x-amz-json-1.1"
         }
     }
 }

@@ -111,6 +111,9 @@ struct RouteDefinition {
             RouteDefinition(
                 id: "sqs", paths: ["/sqs"], methods: .post, endpoint: SQSEndpoint.self, authentication: .aws,
                 maxBodyBytes: longest, dialect: .sqs),
+            RouteDefinition(
+                id: "kinesis", paths: ["/kinesis"], methods: .post, endpoint: KinesisEndpoint.self,
+                authentication: .aws, maxBodyBytes: longest, dialect: .kinesis),
         ]
     }
 
