@@ -64,8 +64,13 @@ import Testing
                 #expect((reply.body["sequenceNumber"] as? String).flatMap { Int($0) } != nil)
                 #expect((reply.body["shardId"] as? String)?.hasPrefix("shardId-00000000000") == true)
             }
-            let topic = try #require(node.broker.catalog.topic(named: "typed-events"))
+            let topic = try #require(node.broker.catalog.topic(named: "iops-dashboard-events"))
             #expect(topic.partitions.count == 2 && topic.settings.overrides["retention.ms"] == "86400000")
+            let described = try Self.run(
+                "curl -H 'X-Amz-Target: Kinesis_20131202.DescribeStream' -d '{\"StreamName\":\"iops-dashboard-events\"}' $API_URL",
+                node)
+            let stream = try #require(described.body["StreamDescription"] as? [String: Any])
+            #expect((stream["Shards"] as? [Any])?.count == 2 && stream["RetentionPeriodHours"] as? Int == 24)
         }
     }
 
