@@ -67,12 +67,13 @@ let package = Package(
         module("QueueLedger", ["KafkaModel", "ByteBuffers", "Security"]),
         module("Forwarder", ["KafkaModel", "ByteBuffers"]),
         module("Alarms", ["ByteBuffers", "Telemetry"]),
+        module("JobLedger", ["KafkaModel", "ByteBuffers"]),
         module("SQSWire", ["KafkaModel", "ByteBuffers", "HTTPWire", "Security"]),
         module(
             "BrokerCore",
             [
                 "KafkaModel", "ByteBuffers", "RecordFormat", "Security", "StorageIO", "LogStorage", "Coordinators",
-                "QueueLedger", "Forwarder", "Telemetry",
+                "QueueLedger", "Forwarder", "JobLedger", "Telemetry",
             ]),
 
         // Edges.
@@ -89,8 +90,8 @@ let package = Package(
             "IngestGateway",
             [
                 "Alarms", "Configuration", "KafkaModel", "ByteBuffers", "RecordFormat", "LogStorage", "BrokerCore",
-                "QueueLedger",
-                "Security", "Transport", "HTTPWire", "HTTP2Wire", "SQSWire", "CJSONScan", "Telemetry",
+                "QueueLedger", "JobLedger", "Security", "Transport", "HTTPWire", "HTTP2Wire", "SQSWire", "CJSONScan",
+                "Telemetry",
             ], settings: dataPath),
         module("KafkaClient", ["KafkaModel", "ByteBuffers", "RecordFormat", "KafkaWire", "Security", "TLS"]),
         module("Configuration", ["KafkaModel", "CYAML"]),
@@ -148,6 +149,7 @@ let package = Package(
         tests("CoordinatorsTests", ["Coordinators", "BrokerTestKit", "KafkaWire", "KafkaModel", "ByteBuffers"]),
         tests("AlarmsTests", ["Alarms", "Telemetry"]),
         tests("ForwarderTests", ["Forwarder", "BrokerTestKit", "KafkaModel", "ByteBuffers"]),
+        tests("JobLedgerTests", ["JobLedger", "BrokerTestKit", "KafkaModel", "ByteBuffers"]),
         tests("QueueLedgerTests", ["QueueLedger", "BrokerTestKit", "KafkaModel", "ByteBuffers"]),
         tests(
             "BrokerCoreTests",
@@ -164,9 +166,8 @@ let package = Package(
         tests(
             "IngestGatewayTests",
             [
-                "IngestGateway", "BrokerCore", "BrokerTestKit", "CJSONScan", "Configuration", "HTTPWire",
-                "RecordFormat",
-                "KafkaModel", "ByteBuffers", "QueueLedger", "Security", "Transport", "StorageIO", "LogStorage",
+                "IngestGateway", "BrokerCore", "BrokerTestKit", "CJSONScan", "Configuration", "HTTPWire", "RecordFormat",
+                "KafkaModel", "ByteBuffers", "QueueLedger", "JobLedger", "Security", "Transport", "StorageIO", "LogStorage",
                 "Telemetry",
             ]),
         tests("ConfigurationTests", ["Configuration"]),

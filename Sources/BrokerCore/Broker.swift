@@ -19,6 +19,7 @@ public final class Broker: Sendable {
     public let groups: GroupCoordinator
     public let transactions: TransactionCoordinator
     public let queues: QueueCoordinator
+    public let jobs: Jobs
     public let readers = ReaderCalls()
     public let producerIDs: ProducerIDs
     /// From queues to topics, as the configuration has them.
@@ -86,16 +87,19 @@ public final class Broker: Sendable {
             groups = GroupCoordinator(settings: options.groups, rewriteFloor: options.offsetsRewriteFloor)
             transactions = TransactionCoordinator(settings: options.transactions)
             queues = QueueCoordinator(clock: options.queueClock, steadyClock: options.queueSteadyClock)
+            jobs = Jobs()
             forwarders = Forwarders(metrics: metrics)
             subscriptions = Subscriptions(metrics: metrics)
             groups.attach(self)
             transactions.attach(self)
             queues.attach(self)
+            jobs.attach(self)
             forwarders.attach(self)
             subscriptions.attach(self)
             try groups.open()
             transactions.open()
             try queues.open()
+            jobs.open()
             for topic in catalog.topics { becomeOnlyLeader(of: topic.partitions) }
         } catch {
             admin.stop()
@@ -114,6 +118,7 @@ public final class Broker: Sendable {
         groups.start()
         transactions.start()
         queues.start()
+        jobs.start()
         serving.store(true, ordering: .sequentiallyConsistent)
     }
 
@@ -132,6 +137,7 @@ public final class Broker: Sendable {
         forwarders.stop()
         workers.stop()
         admin.stop()
+        jobs.stop()
         queues.stop()
         transactions.stop()
         groups.stop()

@@ -70,6 +70,9 @@ extension ConfigurationTable {
             "Longest request body that is handled in one piece; a longer one of lines or CSV is taken in windows unless it has a key, is atomic or signed; all others are answered 413"
         ),
         ConfigurationKey(
+            "http.max.file.bytes", .bytes(1024...(1 << 40)), default: "1073741824",
+            "Longest file, unpacked; of a longer one the rows before are stored, and the reply is 413 and says so"),
+        ConfigurationKey(
             "http.max.event.bytes", .bytes(1...Int64(Int32.max), width: .int), default: "1048576",
             "Longest single event"),
         ConfigurationKey(

@@ -116,7 +116,7 @@ extension GatewayLoop {
             .notFound, "There is nothing at this path\(endsWithSlash ? "; no path here ends with a slash" : "").")
     }
 
-    private func unsupportedCoding() -> Problem? {
+    func unsupportedCoding() -> Problem? {
         guard let coding = head[.contentEncoding], !RequestHead.equals(coding, "identity"), BodyCoding(coding) == nil
         else { return nil }
         reply.acceptEncoding = BodyCoding.names
@@ -141,7 +141,11 @@ extension GatewayLoop {
         if awaitsProof { return nil }
         var bytes = 0
         // What is taken in windows is counted with them.
-        if case .length(let length) = head.body, length <= routeRow.pointee.maxBodyBytes { bytes = length }
+        if case .length(let length) = head.body, length <= routeRow.pointee.maxBodyBytes,
+            !routeRow.pointee.endpoint.takesFiles
+        {
+            bytes = length
+        }
         let wait = withQuotaClient { user, client in
             broker.admitProduce(bytes, of: user, client: &client, nowMs: now / 1_000_000)
         }

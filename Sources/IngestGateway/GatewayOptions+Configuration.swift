@@ -6,6 +6,7 @@ extension GatewayOptions {
         maxConnections = configuration.maxHTTPConnections
         maxConnectionsPerIP = configuration.maxHTTPConnectionsPerIP
         maxRequestBytes = configuration.maxHTTPRequestBytes
+        maxFileBytes = Int(configuration.integer("http.max.file.bytes"))
         maxEventBytes = configuration.maxHTTPEventBytes
         maxInflightBytes = configuration.maxHTTPInflightBytes
         maxInflightBytesPerPeer = configuration.maxHTTPInflightBytesPerIP

@@ -6,6 +6,8 @@ public struct GatewayOptions: Sendable {
     /// `http.max.request.bytes`: a longer body of lines or CSV is taken in windows where nothing asks for the whole, any other is
     /// answered 413.
     public var maxRequestBytes = 16 << 20
+    /// `http.max.file.bytes`: a file, unpacked; of a longer one what came before is stored, and it is answered 413.
+    public var maxFileBytes = 1 << 30
     /// `http.max.event.bytes`: one event; the topic's `max.message.bytes` may be lower and counts then.
     public var maxEventBytes = 1 << 20
     /// `http.max.inflight.bytes`: memory for bodies that are not whole, over all connections; above it 503. Each has 16 KiB,

@@ -50,12 +50,13 @@ let allowedImports: [String: ModuleRule] = [
     "Forwarder": ModuleRule(["KafkaModel", "ByteBuffers"]),
     // Of Telemetry what metrics are read by.
     "Alarms": ModuleRule(["ByteBuffers", "Telemetry"]),
+    "JobLedger": ModuleRule(["KafkaModel", "ByteBuffers"]),
     // Of HTTPWire the eyes for bytes and a form's encoding; of Security MD5, and JSON as policies are read.
     "SQSWire": ModuleRule(["KafkaModel", "ByteBuffers", "HTTPWire", "Security"]),
     "BrokerCore": ModuleRule(
         [
             "KafkaModel", "ByteBuffers", "RecordFormat", "Security", "StorageIO", "LogStorage", "Coordinators",
-            "QueueLedger", "Forwarder", "Telemetry",
+            "QueueLedger", "Forwarder", "JobLedger", "Telemetry",
         ], toolchain: system),
 
     // Edges. They never import each other. LogStorage's values (receipts, refusals, a partition's log) are part of
@@ -69,12 +70,12 @@ let allowedImports: [String: ModuleRule] = [
             "BrokerCore", "Transport", "Telemetry",
         ], toolchain: system),
     // Of Configuration the sections that say its routes, as trees: what they mean is the gateway's own. QueueLedger's values
-    // (outcomes, orders) are part of BrokerCore's interface.
+    // (outcomes, orders) and JobLedger's are part of BrokerCore's interface.
     "IngestGateway": ModuleRule(
         [
             "Alarms", "Configuration", "KafkaModel", "ByteBuffers", "RecordFormat", "LogStorage", "BrokerCore",
-            "QueueLedger",
-            "Security", "Transport", "HTTPWire", "HTTP2Wire", "SQSWire", "CJSONScan", "Telemetry",
+            "QueueLedger", "JobLedger", "Security", "Transport", "HTTPWire", "HTTP2Wire", "SQSWire", "CJSONScan",
+            "Telemetry",
         ], toolchain: system),
     // Of TLS the client's side, for forwarders to other clusters.
     "KafkaClient": ModuleRule(

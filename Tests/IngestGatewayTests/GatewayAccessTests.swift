@@ -86,6 +86,35 @@ import Transport
         #expect(stream.head.status == 200)
     }
 
+    @Test func aFileGoesWhereItsSenderMayWriteAndItsJobIsHis() throws {
+        let harness = try harness()
+        for name in ["t", "other"] { _ = try harness.broker.topicCreatingIfAllowed(name).get() }
+        permit(.write, "t", on: harness)
+        permit(.describe, "kafka-cluster", to: "User:olga", on: harness, resource: .cluster)
+        let csv = "Content-Type: text/csv"
+        let alice = key(on: harness).field
+        let (bob, olga) = (
+            key(on: harness) { $0.owner = "User:bob" }.field, key(on: harness) { $0.owner = "User:olga" }.field
+        )
+        #expect(try harness.call("POST", "/v1/files?topic=other", "a\n1", fields: [csv, alice]).status == 404)
+        #expect(try harness.call("POST", "/v1/files?topic=t", "a\n1", fields: [csv, bob]).status == 404)
+        #expect(try harness.call("POST", "/v1/files?topic=t", "a\n1", fields: [csv]).status == 401)
+        // Bad rows are kept by who may not write to their topic.
+        let reply = try harness.call("POST", "/v1/files?topic=t", "a\n1\n1,2", fields: [csv, alice])
+        #expect(reply.status == 201 && reply.number("rejected") == 1, "\(reply.text)")
+        let path = "/v1/jobs/\(try #require(reply.string("job_id")))"
+        for (field, sees) in [(alice, true), (bob, false), (olga, true)] {
+            #expect(try harness.call("GET", path, fields: [field]).status == (sees ? 200 : 404))
+            let list = try harness.call("GET", "/v1/jobs", fields: [field]).json["jobs"] as? [[String: Any]]
+            #expect(list?.count == (sees ? 1 : 0))
+        }
+        #expect(try harness.call("GET", path, fields: [alice]).string("owner") == "alice")
+        // It has ended: who may end it is told so, and who may only see it that he may not.
+        for (field, status) in [(alice, 409), (bob, 404), (olga, 403)] {
+            #expect(try harness.call("POST", path + ":cancel", "{}", fields: [field]).status == status)
+        }
+    }
+
     @Test func aStreamEndsWithItsCredentialAndItsPermission() throws {
         var options = GatewayOptions()
         options.heartbeatSeconds = 1

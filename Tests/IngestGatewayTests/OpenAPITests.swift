@@ -33,8 +33,8 @@ import Testing
         var bodies: [String] {
             ((text["requestBody"] as? [String: Any])?["content"] as? [String: Any])?.keys.sorted() ?? []
         }
-        /// What it takes are no events: QueueEndpointTests has its requests.
-        var isOfQueues: Bool { path.hasPrefix("/v1/queues") }
+        /// What it takes are no events: QueueEndpointTests and FileTests have its requests.
+        var hasOwnRequests: Bool { ["/v1/queues", "/v1/files", "/v1/jobs/"].contains(where: path.hasPrefix) }
         var query: Set<String> { names(in: "query") }
 
         func names(in place: String) -> Set<String> {
@@ -74,6 +74,7 @@ import Testing
                         path: path.replacingOccurrences(of: "{topic}", with: "t")
                             .replacingOccurrences(of: "{queue}", with: "t")
                             .replacingOccurrences(of: "{partition}", with: "0")
+                            .replacingOccurrences(of: "{job}", with: "0192f3a4-b5c6-7d8e-9fab-cdef01234567")
                             .replacingOccurrences(of: "{cluster}", with: node.broker.clusterID), method: method,
                         text: $0)
                 }
@@ -108,7 +109,7 @@ import Testing
     @Test func whatIsSaidOfRepliesIsWhatComes() throws {
         let node = try node()
         // A stream has no end; StreamTests reads some.
-        for operation in try operations(node) where !operation.isOfQueues && !operation.path.hasSuffix("/stream") {
+        for operation in try operations(node) where !operation.hasOwnRequests && !operation.path.hasSuffix("/stream") {
             let hasBody = operation.method == "post" || operation.method == "put"
             let json = operation.bodies.first {
                 ["application/json", "application/vnd.kafka.json.v2+json"].contains($0)
@@ -127,7 +128,7 @@ import Testing
 
     @Test func mediaTypesThatAreNotSaidAreNotTaken() throws {
         let node = try node()
-        for operation in try operations(node) where !operation.bodies.isEmpty && !operation.isOfQueues {
+        for operation in try operations(node) where !operation.bodies.isEmpty && !operation.hasOwnRequests {
             let reply = try node.call(
                 operation.method.uppercased(), operation.path, operation.sample,
                 fields: ["Content-Type: application/x-unheard"])
@@ -145,7 +146,7 @@ import Testing
 
     @Test func parametersThatAreNotSaidAreRefusedByWhatTakesEvents() throws {
         let node = try node()
-        for operation in try operations(node) where !operation.bodies.isEmpty && !operation.isOfQueues {
+        for operation in try operations(node) where !operation.bodies.isEmpty && !operation.hasOwnRequests {
             let reply = try node.call(operation.method.uppercased(), operation.path + "?unheard=1", operation.sample)
             #expect(reply.string("code") == "unsupported_parameter", "\(operation.path)")
             for name in operation.query {

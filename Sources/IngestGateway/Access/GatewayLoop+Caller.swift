@@ -257,6 +257,10 @@ extension GatewayLoop {
             case .delete: return refusal(queue: .delete, asker)
             default: return refusal(queue: .describe, asker)
             }
+        case .topicOfQuery(let operation):
+            // The endpoint says what is wrong with it.
+            guard var name = FileQuery.topic(of: head.query) else { return nil }
+            return name.withUTF8 { refusal(operation, UnsafeRawBufferPointer($0), asker) }
         case .topic(let operation):
             if routeRow.pointee.topic.count > 0 { return refusal(operation, routeRow.pointee.topic, asker) }
             if PercentDecoding.isPlain(route.topic) { return refusal(operation, route.topic, asker) }
@@ -345,7 +349,7 @@ extension GatewayLoop {
         return false
     }
 
-    private func allowsOnCluster(_ operation: AclOperation, _ asker: Asker) -> Bool {
+    func allowsOnCluster(_ operation: AclOperation, _ asker: Asker) -> Bool {
         Self.clusterName.withUnsafeBytes { allows(operation, .cluster, $0, asker) }
     }
 

@@ -13,6 +13,8 @@ struct Rejection {
     var position: Int?
     /// What a route's schema or key says of it, in place of `detail`.
     var finding: EventFinding?
+    /// The cell of its row, from 1, at which it is wrong.
+    var column: Int?
 
     /// The `status` of its result.
     var status: StaticString {

@@ -35,7 +35,10 @@ extension GatewayLoop {
     /// Returns the body's media type; `nil` when none is named, for one that is not read, or for a charset that is not
     /// UTF-8.
     func mediaType() -> MediaTypes? {
-        guard let value = head[.contentType] else { return nil }
+        head[.contentType].flatMap { Self.mediaType(of: $0) }
+    }
+
+    static func mediaType(of value: UnsafeRawBufferPointer) -> MediaTypes? {
         if Self.isPlainJSON(value) { return .json }
         let semicolon = value.firstIndex(of: UInt8(ascii: ";")) ?? value.count
         let type = RequestHead.trimmed(UnsafeRawBufferPointer(rebasing: value[..<semicolon]))
@@ -52,6 +55,7 @@ extension GatewayLoop {
         ("text/csv", .csv), ("application/x-www-form-urlencoded", .form), ("application/cloudevents+json", .cloudEvent),
         ("application/cloudevents-batch+json", .cloudEvents), ("application/vnd.kafka.json.v2+json", .kafkaJSON),
         ("application/vnd.kafka.binary.v2+json", .kafkaBinary), ("application/vnd.kafka.text.v2+json", .kafkaText),
+        ("multipart/form-data", .multipart),
     ]
 
     /// Whether the media type is written as nearly all clients write it.

@@ -27,6 +27,8 @@ protocol HTTPEndpoint: SendableMetatype {
     static var access: EndpointAccess { get }
     /// Whether `handle` takes a window of a body as well (`GatewayLoop.window`).
     static var takesWindows: Bool { get }
+    /// Whether a body is a file, or a form with one: it is taken in windows, as a job.
+    static var takesFiles: Bool { get }
 
     /// What the description of the routes says of it.
     static var operation: OperationText { get }
@@ -42,6 +44,8 @@ protocol HTTPEndpoint: SendableMetatype {
 enum EndpointAccess {
     case nothing
     case topic(AclOperation)
+    /// On the topic that the query names.
+    case topicOfQuery(AclOperation)
     /// The same of the topic of the path's queue.
     case queue(AclOperation)
     /// Of that, by the request's method: to describe, to create or alter, to delete.
@@ -54,6 +58,8 @@ enum EventTarget {
     case path
     /// The row names the topic.
     case row
+    /// The query has a parameter for it.
+    case query
 }
 
 /// What an endpoint wants of a body.
@@ -94,6 +100,7 @@ extension HTTPEndpoint {
     static var fields: KnownFields { KnownFields() }
     static var target: EventTarget? { nil }
     static var takesWindows: Bool { false }
+    static var takesFiles: Bool { false }
 
     static func wish(on loop: GatewayLoop) -> BodyWish { .nothing }
 }

@@ -49,7 +49,10 @@ extension GatewayLoop {
     func buildRouted(_ text: UnsafeRawBufferPointer, _ firstID: UUIDv7, maxBatchBytes: Int) {
         let shared = recordHeaders.bytes
         let hasKeys = !routed.eventKeys.isEmpty
-        let fixed = shared.count + Self.recordOverhead + (hasKeys ? IdempotencyMark.maxBytes : 0)
+        let job = window?.upload?.id
+        let fixed =
+            shared.count + Self.recordOverhead + (hasKeys ? IdempotencyMark.maxBytes : 0)
+            + (job == nil ? 0 : JobMark.bytes)
         builder.begin()
         let mark = idempotencyMark()
         var first = 0
@@ -83,6 +86,13 @@ extension GatewayLoop {
                 markedHeaders.bytes(headers)
                 headers = markedHeaders.bytes
                 headerCount += 1
+            }
+            // A file's batches have no other marks.
+            if let job, builder.isEmpty {
+                markedHeaders.removeAll()
+                JobMark.write(job, into: &markedHeaders)
+                markedHeaders.bytes(headers)
+                (headers, headerCount) = (markedHeaders.bytes, headerCount + 1)
             }
             builder.append(
                 key: key, value: value, headers: headers, headerCount: headerCount, timestampMs: wallClockMs)

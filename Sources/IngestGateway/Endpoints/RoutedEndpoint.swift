@@ -54,8 +54,10 @@ enum RoutedRequest {
 
 /// Order: syntax of all -> topic -> schema, key and size of all -> one append -> reply, gated by the commit.
 extension GatewayLoop {
-    fileprivate func postRouted(_ body: UnsafeRawBufferPointer, _ request: RoutedRequest) -> Completion {
-        guard let plan = routeRow.pointee.plan else { preconditionFailure("a configured route without a plan") }
+    func postRouted(_ body: UnsafeRawBufferPointer, _ request: RoutedRequest) -> Completion {
+        guard let plan = window?.upload?.plan ?? routeRow.pointee.plan else {
+            preconditionFailure("a configured route without a plan")
+        }
         events.removeAll(keepingCapacity: true)
         rejections.removeAll(keepingCapacity: true)
         routed.source.removeAll()
@@ -72,11 +74,16 @@ extension GatewayLoop {
             }
         }
         if let problem = queueRefusal(plan) { return refuseEvents(problem) }
-        switch topicForAppend(routeRow.pointee.topic) {
+        switch topicOfEvents() {
         case .unready(let work): return .suspended(.work(work))
         case .refused(let problem): return refuseEvents(problem)
         case .found(let topic): return append(to: topic, source, of: body, format, request, plan)
         }
+    }
+
+    private func topicOfEvents() -> TopicChoice {
+        guard let upload = window?.upload else { return topicForAppend(routeRow.pointee.topic) }
+        return Array(upload.topic.utf8).withUnsafeBytes { topicForAppend($0) }
     }
 
     /// Why the route's queue takes no messages; nil: it does, or the events are none.
@@ -113,8 +120,9 @@ extension GatewayLoop {
             return .suspended(.work(OpenTopicWork(topic, gateway)))
         }
         let text = format.isJSON ? addMembers(to: source, firstID) : source
+        let mark = window?.upload == nil ? 0 : JobMark.bytes
         let longestKey = routed.keys.lazy.map { $0?.count ?? 0 }.max() ?? 0
-        switch longestEvent(keyBytes: longestKey, maxBatchBytes: settings.maxBatchBytes) {
+        switch longestEvent(keyBytes: longestKey + mark, maxBatchBytes: settings.maxBatchBytes) {
         case .failure(let problem): return refuseEvents(problem)
         case .success(let bytes): rejectOversized(min(bytes, routed.messageLimit))
         }
@@ -122,6 +130,7 @@ extension GatewayLoop {
         if !rejections.isEmpty, window == nil, request.isAtomic || rejections.count == events.count {
             return refuseAll()
         }
+        if let work = quarantineWork() { return .suspended(.work(work)) }
         choosePartitions(of: topic)
         if request.isAtomic, let last = routed.order.last,
             routed.partitions[last] != routed.partitions[routed.order[0]]

@@ -45,6 +45,10 @@ struct CSVEvents {
         var madeBytes: Int
         /// The rows beyond those limits are left for another call; else a text that has such is refused.
         var leavesMore = false
+        /// What is told of each row; then one that cannot be read ends with its first line, and the text is read on.
+        var places: RowPlaces?
+        /// The first row does not end where it should.
+        var isStuck = false
     }
 
     /// What a call has come to.
@@ -75,6 +79,7 @@ struct CSVEvents {
         out.truncate(to: made)
         events.removeAll()
         rejections.removeAll()
+        limits.places?.places.removeAll()
         return read(text, isLast, &out, &events, &rejections, limits, looksAtEach: true)
     }
 
@@ -90,29 +95,30 @@ struct CSVEvents {
             if !hasHeader { return taken() }
             reserve(in: &out, limits)
         }
-        var outcome = Outcome()
         while true {
             if limits.leavesMore, events.count >= limits.events || out.count >= limits.madeBytes { return taken() }
             switch rows.next(into: &cells) {
             case .end:
-                outcome = taken()
-                if events.isEmpty, !limits.leavesMore {
-                    let isOneLine = plan.columns == nil && !text.contains(0x0a) && !text.contains(0x0d)
-                    outcome.problem = Problem(
-                        .emptyBatch,
-                        isOneLine
-                            ? "The body has no rows: it is one line, the header. curl -d takes line ends away; --data-binary does not."
-                            : "The body has no rows.")
-                }
-                return outcome
-            case .incomplete: return taken()
+                return Outcome(used: taken().used, problem: events.isEmpty && !limits.leavesMore ? noRows : nil)
+            case .incomplete:
+                guard limits.isStuck, events.isEmpty, rows.skipLine() else { return taken() }
+                reject("A quoted cell does not end", column: cells.count + 1, out.count, &events, &rejections, limits)
+                continue
             case .failure(let detail):
-                outcome = taken()
-                outcome.problem = Problem(.invalidCSV, "\(detail), in the row of line \(rows.line).")
-                return outcome
+                guard limits.places != nil else {
+                    let problem = Problem(.invalidCSV, "\(detail), in the row of line \(rows.line).")
+                    return Outcome(used: taken().used, problem: problem)
+                }
+                guard rows.skipLine() else { return taken() }
+                reject(detail.description, column: cells.count + 1, out.count, &events, &rejections, limits)
+                continue
             case .row: break
             }
-            if looksAtEach, let problem = problemOfBytes(from: rows.start) { return Outcome(problem: problem) }
+            if looksAtEach, let problem = problemOfBytes(from: rows.start) {
+                guard limits.places != nil else { return Outcome(problem: problem) }
+                reject("The row is not UTF-8", column: nil, out.count, &events, &rejections, limits)
+                continue
+            }
             guard events.count < limits.events else {
                 return Outcome(
                     problem: Problem(.tooManyEvents, "There are more than \(limits.events) rows.", limit: limits.events)
@@ -120,14 +126,13 @@ struct CSVEvents {
             }
             let start = out.count
             if let words = problemOfRow(limits) {
-                rejections.append(
-                    Rejection(
-                        index: events.count, kind: .invalidCSV, detail: "",
-                        finding: EventFinding("csv", "", words + ", in line \(rows.line)")))
-            } else {
-                write(into: &out)
+                let column = cells.count == types.count ? nil : min(cells.count, types.count) + 1
+                reject(words, column: column, start, &events, &rejections, limits)
+                continue
             }
+            write(into: &out)
             events.append(JSONRange(start, out.count))
+            limits.places?.places.append(place)
             guard limits.leavesMore || out.count <= limits.madeBytes else {
                 return Outcome(
                     problem: Problem(
@@ -136,6 +141,48 @@ struct CSVEvents {
                         limit: limits.madeBytes))
             }
         }
+    }
+
+    private var noRows: Problem {
+        let isOneLine = plan.columns == nil && !text.contains(0x0a) && !text.contains(0x0d)
+        return Problem(
+            .emptyBatch,
+            isOneLine
+                ? "The body has no rows: it is one line, the header. curl -d takes line ends away; --data-binary does not."
+                : "The body has no rows.")
+    }
+
+    /// Where the last row stands.
+    private var place: RowPlaces.Place { RowPlaces.Place(range: JSONRange(rows.start, rows.at), line: rows.line) }
+
+    /// Notes that the last row is no event.
+    private func reject(
+        _ words: String, column: Int?, _ place: Int, _ events: inout [JSONRange], _ rejections: inout [Rejection],
+        _ limits: Limits
+    ) {
+        // Where each row is told of, its line is beside.
+        let words = limits.places == nil ? words + ", in line \(rows.line)" : words
+        rejections.append(
+            Rejection(
+                index: events.count, kind: .invalidCSV, detail: "", finding: EventFinding("csv", "", words),
+                column: column))
+        events.append(JSONRange(place, place))
+        limits.places?.places.append(self.place)
+    }
+
+    /// Lines that were taken.
+    var linesTaken: Int { nextLine - 1 }
+
+    /// The number of the column whose member is the first of an RFC 6901 pointer, from 1; nil: none is.
+    func column(of pointer: String) -> Int? {
+        guard let token = JSONPointer(pointer)?.tokens.first else { return nil }
+        var key = ByteWriter(capacity: 64)
+        key.text(",")
+        token.withUnsafeBytes { JSONText.write($0, into: &key) }
+        key.text(":")
+        let wanted = key.array
+        let index = types.indices.first { keys[keyStarts[$0]..<keyStarts[$0 + 1]].elementsEqual(wanted) }
+        return index.map { $0 + 1 }
     }
 
     /// Passes over the lines before the header, and reads that, as far as they have come.
@@ -171,7 +218,8 @@ struct CSVEvents {
     /// Up to here memory grows as it is needed.
     private static let grownBytes = 64 << 10
 
-    private static func lines(of text: UnsafeRawBufferPointer) -> Int {
+    /// Ends of lines, but for those of CR alone.
+    static func lines(of text: UnsafeRawBufferPointer) -> Int {
         guard let base = text.baseAddress else { return 0 }
         var (count, at) = (0, 0)
         while at &+ 8 <= text.count {

@@ -8,6 +8,15 @@ struct CSVPlan: Sendable {
     /// Members for columns, where they have other names.
     var names: [String: String] = [:]
 
+    /// Lines before the header.
+    static let maxSkippedLines = 1000
+
+    /// The byte that a text means: one character, or the word tab; nil: none that may stand between cells.
+    static func delimiter(_ text: String) -> UInt8? {
+        let byte = text == "\\t" || text == "tab" ? 0x09 : text.utf8.first ?? 0
+        return text.utf8.count == 1 && byte < 0x80 && ![0x0a, 0x0d, 0x22].contains(byte) || byte == 0x09 ? byte : nil
+    }
+
     /// A name is written into every event.
     static let maxNameBytes = 256
 

@@ -122,6 +122,15 @@ struct CSVRows {
         return .incomplete
     }
 
+    /// Passes over the first line of the row that was begun last, and of no row where that had none. False: its end has not come.
+    mutating func skipLine() -> Bool {
+        (at, nextLine) = (start, line)
+        while at < end, byte(at) != 0x0a, byte(at) != 0x0d { at &+= 1 }
+        if endLine() { return true }
+        (at, nextLine) = (start, line)
+        return false
+    }
+
     /// The first delimiter, quote or end of a line from `start` on, or the end of the text.
     @inline(__always)
     private func endOfCell(from start: Int) -> Int {

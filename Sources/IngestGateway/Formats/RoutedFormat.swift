@@ -20,6 +20,7 @@ extension GatewayLoop {
     /// The format of a request that was admitted.
     func routedFormat() -> RoutedFormat {
         let taken = routeRow.pointee.mediaTypes
+        if let upload = window?.upload { return upload.format == .csv ? .csv : .lines }
         if isBinaryCloudEvent { return .binaryCloudEvent }
         guard let type = mediaType(), taken.contains(type) else { return taken.contains(.anyJSON) ? .json : .raw }
         switch type {

@@ -64,6 +64,9 @@ extension HTTP2Connection {
     private func read(_ stream: HTTP2Stream, by reader: any BodyReader, upTo most: Int) {
         if case .length(let length) = loop.head.body, length > most { return refuse(loop.bodyTooLarge(most), stream) }
         beginExchange(stream)
+        if let windows = reader as? WindowedBody, let problem = reserve(windows.price, stream) {
+            return refuse(problem, stream)
+        }
         stream.state = .reading(reader, upTo: most)
         beginReceiving(stream)
     }

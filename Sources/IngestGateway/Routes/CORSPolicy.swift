@@ -47,6 +47,11 @@ final class CORSPolicy: Sendable {
         return false
     }
 
+    /// Whether pages of that origin may use the route.
+    func allows(_ origin: UnsafeRawBufferPointer) -> Bool {
+        origins?.contains { $0.elementsEqual(origin) } ?? true
+    }
+
     /// Writes what a reply says to browsers. `origin`: that of the request; nil where it has none, or several.
     func write(to origin: UnsafeRawBufferPointer?, isPreflight: Bool, into out: inout ByteWriter) {
         // Also where the answer is no, for caches keep that as well.
@@ -130,6 +135,12 @@ extension CORSPolicy {
 }
 
 extension GatewayLoop {
+    /// The origin of the web page that has made the request, the first where there are several; nil: none says so.
+    var pageOrigin: UnsafeRawBufferPointer? {
+        for index in 0..<head.fieldCount where head.isField(index, named: "origin") { return head.fieldValue(index) }
+        return nil
+    }
+
     /// Writes what the request's route says to web pages of other origins.
     func write(_ policy: CORSPolicy, into out: inout ByteWriter) {
         var origin: UnsafeRawBufferPointer?

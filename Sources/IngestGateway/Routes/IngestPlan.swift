@@ -15,6 +15,8 @@ final class IngestPlan: Sendable {
     let idempotency: IdempotencyRule?
     /// The queue whose messages its events are; nil: they are records of a topic alone.
     let queue: String?
+    /// nil: it takes no files.
+    let file: FilePlan?
 
     /// Whether the trace of a request is among what is added, and what tracing systems say of it.
     let addsTraceParent: Bool
@@ -26,7 +28,8 @@ final class IngestPlan: Sendable {
     init(
         reply: PlanReply = .list, status: Int = 201, schema: JSONSchema? = nil, key: EventKey = .field,
         headers: [Enrichment] = Enrichment.usual, members: [Enrichment] = [], acknowledgement: Acknowledgement = .disk,
-        csv: CSVPlan = CSVPlan(), idempotency: IdempotencyRule? = nil, queue: String? = nil
+        csv: CSVPlan = CSVPlan(), idempotency: IdempotencyRule? = nil, queue: String? = nil,
+        file: FilePlan? = nil
     ) {
         self.reply = reply
         self.status = status
@@ -38,6 +41,7 @@ final class IngestPlan: Sendable {
         self.csv = csv
         self.idempotency = idempotency
         self.queue = queue
+        self.file = file
         let sources = (headers + members).map(\.source)
         addsTraceParent = sources.contains(.traceParent)
         addsTraceState = sources.contains(.traceState)

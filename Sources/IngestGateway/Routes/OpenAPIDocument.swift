@@ -77,6 +77,7 @@ struct OpenAPIDocument: ~Copyable {
         case .topic: "{\"type\":\"string\",\"pattern\":\"^[a-zA-Z0-9._-]{1,249}$\"}"
         case .queue: "{\"type\":\"string\",\"pattern\":\"^[a-zA-Z0-9._-]{1,200}$\"}"
         case .partition: "{\"type\":\"integer\",\"minimum\":0,\"maximum\":2147483647}"
+        case .job: "{\"type\":\"string\",\"format\":\"uuid\"}"
         case .cluster: "{\"type\":\"string\",\"pattern\":\".\"}"
         }
     }
@@ -124,13 +125,13 @@ struct OpenAPIDocument: ~Copyable {
     }
 
     static func successes(_ definition: RouteDefinition, _ operation: OperationText) -> [Int] {
-        guard let plan = definition.plan else { return operation.successes }
+        guard let plan = definition.plan, plan.file == nil else { return operation.successes }
         return plan.reply.takesMany ? [plan.status, 207] : [plan.status]
     }
 
     private mutating func writeContent(_ definition: RouteDefinition, _ operation: OperationText) {
         let schema: StaticString =
-            switch definition.plan?.reply {
+            switch definition.plan?.file == nil ? definition.plan?.reply : nil {
             case .list: "Results"
             case .event: "Event"
             case .shard: "Shard"
@@ -222,6 +223,9 @@ struct OpenAPIDocument: ~Copyable {
         case "from":
             "{\"type\":\"string\",\"pattern\":\"^(earliest|latest|p[0-9]{1,3}:[0-9]{1,18}|[0-9]{1,18})$\"}"
         case "to": "{\"type\":\"string\",\"pattern\":\"^[0-9]{1,18}$\"}"
+        case "format": "{\"type\":\"string\",\"enum\":[\"csv\",\"ndjson\"]}"
+        case "skip_lines": "{\"type\":\"integer\",\"minimum\":0,\"maximum\":1000}"
+        case "topic": "{\"type\":\"string\",\"pattern\":\"^[a-zA-Z0-9._-]{1,249}$\"}"
         case "commit": "{\"type\":\"string\",\"enum\":[\"auto\",\"none\"]}"
         case "max_bytes": "{\"type\":\"integer\",\"minimum\":1,\"maximum\":4194304}"
         default: "{\"type\":\"string\"}"
@@ -289,6 +293,9 @@ struct OpenAPIDocument: ~Copyable {
         switch mediaType {
         case "application/json": break
         case "text/csv": return "{\"type\":\"string\",\"minLength\":1}"
+        case "multipart/form-data":
+            return
+                "{\"type\":\"object\",\"required\":[\"file\"],\"properties\":{\"file\":{\"type\":\"string\",\"contentMediaType\":\"text/csv\"}}}"
         case "application/x-www-form-urlencoded": return "{\"$ref\":\"#/components/schemas/Form\"}"
         default:
             return mediaType.hasPrefix("application/vnd.kafka.")
@@ -382,6 +389,19 @@ struct OpenAPIDocument: ~Copyable {
         "properties":{"topic":{"type":"string"},"partition":{"type":"integer"},"records":{"type":"array","items":{\
         "type":"object"}},"next":{"type":"string"},"next_offset":{"type":"integer"},"high_watermark":{"type":"integer"},\
         "log_start_offset":{"type":"integer"}}},\
+        "File":{"type":"object","required":["request_id","job_id","topic","rows","accepted","rejected","bytes","line","errors"],\
+        "properties":{"request_id":{"type":"string"},"job_id":{"type":"string"},"topic":{"type":"string"},"rows":{"type":"integer"},\
+        "accepted":{"type":"integer"},"rejected":{"type":"integer"},"bytes":{"type":"integer"},"line":{"type":"integer"},\
+        "quarantine":{"type":"string"},"errors":{"type":"array","maxItems":100,"items":{"$ref":"#/components/schemas/RejectedRow"}}}},\
+        "RejectedRow":{"type":"object","required":["line","reason"],"properties":{"line":{"type":"integer"},\
+        "column":{"type":"integer"},"reason":{"type":"string"}}},\
+        "Job":{"type":"object","required":["job_id","kind","state","route","topic","created","changed","rows","accepted","rejected","bytes","line"],\
+        "properties":{"job_id":{"type":"string"},"kind":{"enum":["upload"]},"state":{"enum":["running","finished","failed","cancelled"]},\
+        "route":{"type":"string"},"topic":{"type":"string"},"file":{"type":"string"},"owner":{"type":"string"},"created":{"type":"string"},\
+        "changed":{"type":"string"},"rows":{"type":"integer"},"accepted":{"type":"integer"},"rejected":{"type":"integer"},\
+        "bytes":{"type":"integer"},"line":{"type":"integer"},"quarantine":{"type":"string"},"reason":{"type":"string"},\
+        "errors":{"type":"array","items":{"$ref":"#/components/schemas/RejectedRow"}}}},\
+        "Jobs":{"type":"object","required":["jobs"],"properties":{"jobs":{"type":"array","items":{"$ref":"#/components/schemas/Job"}}}},\
         "Status":{"type":"object","required":["status"],"properties":{"status":{"type":"string"}}},\
         "Anything":{}
         """

@@ -157,10 +157,12 @@ struct PathPattern {
         _ place: PathText.Place, _ path: UnsafeRawBufferPointer, _ at: inout Int, _ route: inout Route
     ) -> Bool {
         guard at < path.count else { return false }
-        let end = ByteScan.find(UInt8(ascii: "/"), path.baseAddress!, from: at, end: path.count)
+        var end = ByteScan.find(UInt8(ascii: "/"), path.baseAddress!, from: at, end: path.count)
+        // A verb may follow it, which no job's name has.
+        if place == .job { end = ByteScan.find(UInt8(ascii: ":"), path.baseAddress!, from: at, end: end) }
         let text = UnsafeRawBufferPointer(rebasing: path[at..<end])
         switch place {
-        case .topic, .queue: route.topic = text
+        case .topic, .queue, .job: route.topic = text
         case .partition: route.partition = text
         case .cluster: route.cluster = text
         }
@@ -192,7 +194,7 @@ private struct TextMemory {
 /// A path as a definition writes it.
 enum PathText {
     enum Place: String {
-        case topic, queue, partition, cluster
+        case topic, queue, partition, cluster, job
     }
 
     /// Places of one path.
@@ -210,9 +212,11 @@ enum PathText {
         var found: Set<String> = []
         for segment in path.split(separator: "/", omittingEmptySubsequences: false).dropFirst() {
             guard segment.contains(where: { $0 == "{" || $0 == "}" }) else { continue }
-            let name = String(segment.dropFirst().dropLast())
-            guard segment.hasPrefix("{"), segment.hasSuffix("}"), Place(rawValue: name) != nil else {
-                return "\(segment) is no place: {topic}, {queue}, {partition} and {cluster} are, a segment each"
+            // Of all places only a job's may have a verb behind it.
+            let place = segment.hasPrefix("{job}:") ? "{job}" : segment
+            let name = String(place.dropFirst().dropLast())
+            guard place.hasPrefix("{"), place.hasSuffix("}"), Place(rawValue: name) != nil else {
+                return "\(segment) is no place: {topic}, {queue}, {partition}, {cluster} and {job} are, a segment each"
             }
             guard found.insert(name).inserted, found.count <= maxPlaces else { return "\(path) has \(segment) twice" }
         }
@@ -221,8 +225,9 @@ enum PathText {
 
     /// Returns what two paths have in common that any text of the wire could be both of.
     static func shape(of path: String) -> String {
-        path.split(separator: "/", omittingEmptySubsequences: false).map { $0.hasPrefix("{") ? "{}" : String($0) }
-            .joined(separator: "/")
+        path.split(separator: "/", omittingEmptySubsequences: false).map { segment in
+            segment.hasPrefix("{") ? "{}" + segment.drop { $0 != "}" }.dropFirst() : String(segment)
+        }.joined(separator: "/")
     }
 
     /// Splits a path at its places.

@@ -28,13 +28,17 @@ extension GatewayLoop {
         if foreign.contains(KnownFields(.idempotencyKey)) {
             return refusal(of: "Idempotency-Key", idempotencyElsewhere)
         }
-        return refusal(of: "X-Batch-Mode", "One event is read here.")
+        return refusal(
+            of: "X-Batch-Mode",
+            routeRow.pointee.endpoint.takesFiles
+                ? "Each row of a file is taken or quarantined for itself." : "One event is read here.")
     }
 
     private var idempotencyElsewhere: String {
         if let rule = routeRow.pointee.plan?.idempotency {
             return "The route takes a request's key from elsewhere: \(rule.source.place)."
         }
+        if routeRow.pointee.endpoint.takesFiles { return "A file is taken row by row, and its job says how far." }
         return endpointOfQueues
             ? "A queue of order fifo knows a message that is sent again by deduplication_id; in another one it is there twice."
             : "Nothing is stored here."
@@ -108,7 +112,9 @@ extension GatewayLoop {
     /// text, no type at all) is not read, so a web page cannot post here behind its visitor's back.
     func unsupportedMediaType() -> Problem? {
         let taken = routeRow.pointee.mediaTypes
-        if let type = mediaType(), taken.contains(type) { return type == .csv ? headerProblem() : nil }
+        if let type = mediaType(), taken.contains(type) {
+            return type == .csv ? routeRow.pointee.plan.flatMap { headerProblem($0.csv) } : nil
+        }
         if !taken.isDisjoint(with: [.anyJSON, .raw]) || isBinaryCloudEvent { return nil }
         reply.accept = taken
         let elsewhere = routeRow.pointee.takesEvents && Self.isOfConfiguredRoutes(mediaType())
@@ -124,10 +130,8 @@ extension GatewayLoop {
     }
 
     /// Refuses rows that say of their first one what the route does not take it for: a header would be stored, or a row lost.
-    private func headerProblem() -> Problem? {
-        guard let says = saysHeader, let plan = routeRow.pointee.plan, says != (plan.csv.columns == nil) else {
-            return nil
-        }
+    private func headerProblem(_ plan: CSVPlan) -> Problem? {
+        guard let says = saysHeader, says != (plan.columns == nil) else { return nil }
         return Problem(
             .unsupportedMediaType,
             says

@@ -62,6 +62,8 @@ struct MediaTypes: OptionSet {
     static let kafkaJSON = MediaTypes(rawValue: 256)
     static let kafkaBinary = MediaTypes(rawValue: 512)
     static let kafkaText = MediaTypes(rawValue: 1024)
+    /// A form with a file.
+    static let multipart = MediaTypes(rawValue: 2048)
 
     /// For the field Accept, and for people.
     var names: String {
@@ -70,7 +72,7 @@ struct MediaTypes: OptionSet {
             (.form, "application/x-www-form-urlencoded"), (.cloudEvent, CloudEvents.structured),
             (.cloudEvents, "application/cloudevents-batch+json"), (.raw, "*/*"),
             (.kafkaJSON, "application/vnd.kafka.json.v2+json"), (.kafkaBinary, "application/vnd.kafka.binary.v2+json"),
-            (.kafkaText, "application/vnd.kafka.text.v2+json"),
+            (.kafkaText, "application/vnd.kafka.text.v2+json"), (.multipart, "multipart/form-data"),
         ]
         return known.filter { contains($0.0) }.map { $0.1 }.joined(separator: ", ")
     }

@@ -74,6 +74,8 @@ struct RouteDefinition {
             RouteDefinition(
                 id: "kafka-v3-batch", paths: ["/v3/clusters/{cluster}/topics/{topic}/records:batch"], methods: .post,
                 endpoint: KafkaV3BatchEndpoint.self, maxBodyBytes: longest, mediaTypes: .json),
+            reading("jobs", ["/v1/jobs"], JobsEndpoint.self),
+            reading("job", ["/v1/jobs/{job}"], JobEndpoint.self),
             reading("queues", ["/v1/queues"], QueuesEndpoint.self),
             reading("health", ["/healthz"], HealthEndpoint.self, .anonymous, for: .everybody),
             reading("readiness", ["/readyz"], ReadinessEndpoint.self, .anonymous, for: .everybody),
@@ -83,7 +85,7 @@ struct RouteDefinition {
                 id: "server", paths: ["*"], methods: [], endpoint: ServerEndpoint.self, audience: .everybody,
                 maxBodyBytes: longest),
         ]
-        return usual + forOperators(longest) + aws(longest) + queues(longest)
+        return usual + forOperators(longest) + aws(longest) + files(longest) + queues(longest)
     }
 
     private static func forOperators(_ longest: Int) -> [RouteDefinition] {
@@ -114,6 +116,17 @@ struct RouteDefinition {
             RouteDefinition(
                 id: "kinesis", paths: ["/kinesis"], methods: .post, endpoint: KinesisEndpoint.self,
                 authentication: .aws, maxBodyBytes: longest, dialect: .kinesis),
+        ]
+    }
+
+    private static func files(_ longest: Int) -> [RouteDefinition] {
+        [
+            RouteDefinition(
+                id: "files", paths: ["/v1/files"], methods: .post, endpoint: FilesEndpoint.self, maxBodyBytes: longest,
+                mediaTypes: [.csv, .lines, .multipart]),
+            RouteDefinition(
+                id: "cancel-job", paths: ["/v1/jobs/{job}:cancel"], methods: .post, endpoint: JobCancelEndpoint.self,
+                maxBodyBytes: min(GatewayLoop.maxQueueCallBytes, longest), mediaTypes: .json),
         ]
     }
 

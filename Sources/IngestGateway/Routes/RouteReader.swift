@@ -14,7 +14,7 @@ struct RouteReader {
 
     private static let keys = [
         "id", "enabled", "path", "prefix", "methods", "formats", "csv", "to", "key", "key_required", "reply", "success",
-        "rate", "max_body", "schema", "enrich", "ack", "auth", "cors",
+        "file", "rate", "max_body", "schema", "enrich", "ack", "auth", "cors",
     ]
 
     /// nil: it is no mapping, and the place has noted so. `options`: `maxRequestBytes` is that of a route which says nothing, and
@@ -56,12 +56,14 @@ struct RouteReader {
             key: key(), headers: enrichments(enrich["headers"]) ?? Enrichment.usual,
             members: enrichments(enrich["members"]) ?? [],
             acknowledgement: fields["ack"]?.choice(acknowledgements) ?? .disk, csv: csv(),
-            idempotency: idempotency(webhook), queue: target?.queue)
+            idempotency: idempotency(webhook), queue: target?.queue, file: file())
         if plan.acknowledgement == .nothing, plan.status != 202 {
             fields["ack"]?.refuse("the reply would say that the event is stored", remedy: "Write success: 202")
         }
         let endpoint: any HTTPEndpoint.Type =
-            if reply.takesMany { RoutedBatchEndpoint.self } else { RoutedEventEndpoint.self }
+            if plan.file != nil { RoutedFileEndpoint.self } else if reply.takesMany { RoutedBatchEndpoint.self } else {
+                RoutedEventEndpoint.self
+            }
         let methods = methods()
         return RouteDefinition(
             id: id, paths: paths, methods: methods, endpoint: endpoint,
@@ -133,13 +135,38 @@ struct RouteReader {
 
     // MARK: What it takes
 
+    /// What a route says of files; nil: it takes none. What is said for requests with events has no meaning for them.
+    private func file() -> FilePlan? {
+        guard let place = fields["file"] else { return nil }
+        for name in ["reply", "success", "max_body", "ack", "idempotency"] {
+            fields[name]?.refuse(
+                "a file is taken row by row, and answered with its job", remedy: "Leave it out, or the key file")
+        }
+        if let webhook = fields["auth"]?.fields(["webhook", "certificate"])?["webhook"] {
+            webhook.refuse("a file is stored before all of it is there", remedy: "Leave it out, or the key file")
+        }
+        guard case .mapping = place.node.content else {
+            if place.boolean() == false {
+                place.refuse("a route takes files or says nothing of them", remedy: "Leave it out")
+            }
+            return FilePlan()
+        }
+        return FilePlan(quarantine: place.fields(["quarantine"])?["quarantine"].flatMap { topic($0) })
+    }
+
     private func formats(_ reply: PlanReply) -> MediaTypes {
-        guard let field = fields["formats"] else { return reply.takesMany ? [.json, .lines] : .json }
-        var types: MediaTypes = []
+        let isFile = fields["file"] != nil
+        guard let field = fields["formats"] else {
+            return isFile ? [.csv, .lines, .multipart] : reply.takesMany ? [.json, .lines] : .json
+        }
+        var types: MediaTypes = isFile ? .multipart : []
         for place in field.oneOrMore() ?? [] {
             guard let type = place.choice(Self.formatNames) else { continue }
             if !type.isDisjoint(with: [.lines, .csv]), !reply.takesMany {
                 place.refuse("the reply is of one event", remedy: "Write reply: list, or leave this format out")
+            }
+            if isFile, type.isDisjoint(with: [.lines, .csv]) {
+                place.refuse("a file is csv or ndjson", remedy: "Leave this format out")
             }
             types.formUnion(reply.takesMany ? type : type.subtracting(.cloudEvents))
         }
@@ -163,14 +190,13 @@ struct RouteReader {
         var plan = CSVPlan()
         guard let fields = fields["csv"]?.fields(["delimiter", "skip_lines", "columns", "names"]) else { return plan }
         if let place = fields["delimiter"], case .text(let text, _) = place.node.content {
-            let byte = text == "\\t" || text == "tab" ? 0x09 : text.utf8.first ?? 0
-            if text.utf8.count == 1 && byte < 0x80 && ![0x0a, 0x0d, 0x22].contains(byte) || byte == 0x09 {
+            if let byte = CSVPlan.delimiter(text) {
                 plan.delimiter = byte
             } else {
                 place.refuse("must be one character of ASCII, no quote and no line end", remedy: "Write one, or tab")
             }
         }
-        plan.skippedLines = fields["skip_lines"]?.integer(0...1000) ?? 0
+        plan.skippedLines = fields["skip_lines"]?.integer(0...Int64(CSVPlan.maxSkippedLines)) ?? 0
         plan.columns = fields["columns"]?.texts()
         for (name, place) in fields["names"]?.entries() ?? [] { plan.names[name] = place.text() }
         if let columns = plan.columns {

@@ -128,7 +128,9 @@ final class RouteTable: @unchecked Sendable {
 
     static func fields(of definition: RouteDefinition) -> KnownFields {
         var fields = definition.endpoint.fields
-        if definition.endpoint.target != nil { fields.formUnion(KnownFields(.idempotencyKey)) }
+        if definition.endpoint.target != nil, !definition.endpoint.takesFiles {
+            fields.formUnion(KnownFields(.idempotencyKey))
+        }
         guard let plan = definition.plan else { return fields }
         if let rule = plan.idempotency, rule.source != .usual { fields.subtract(KnownFields(.idempotencyKey)) }
         if !plan.key.isField { fields.subtract(KnownFields(.partitionKey)) }
@@ -166,6 +168,7 @@ final class RouteTable: @unchecked Sendable {
             }
             guard let target = definition.endpoint.target else { continue }
             if definition.mediaTypes.isEmpty { throw refusal("it takes events and no media type") }
+            if target == .query { continue }
             let namesTopic = definition.paths.allSatisfy { $0.contains("{topic}") }
             if target == .path ? !namesTopic : definition.topic?.isEmpty != false {
                 throw refusal("nothing says which topic its events go to")

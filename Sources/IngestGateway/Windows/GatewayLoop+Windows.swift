@@ -96,7 +96,7 @@ extension GatewayLoop {
         return body.isOver ? .over : .starved
     }
 
-    private func endWindow(of body: WindowedBody, _ isLast: Bool) {
+    func endWindow(of body: WindowedBody, _ isLast: Bool) {
         body.taken(windowUsed, isLast: isLast)
         // The rows before what is wrong are stored, wherever windows end.
         if let windowProblem { body.stop(windowProblem) }
@@ -104,7 +104,7 @@ extension GatewayLoop {
 
     /// What is written here counts with what the same user writes by Kafka's protocol. He is slowed down, as there: a body cannot be
     /// refused for what has come of it.
-    private func countPiece(of body: WindowedBody) {
+    func countPiece(of body: WindowedBody) {
         let bytes = body.takeUncounted()
         if bytes > 0 { body.pause = countPiece(bytes) }
     }
@@ -113,6 +113,9 @@ extension GatewayLoop {
     func splitWindow(_ text: UnsafeRawBufferPointer, _ body: WindowedBody) {
         let most = mostOfWindow
         let end: Int
+        defer {
+            if let upload = body.upload { upload.rows.places = events.map { RowPlaces.Place(range: $0, line: 0) } }
+        }
         if windowIsLast {
             end = text.count
         } else {
@@ -152,7 +155,8 @@ extension GatewayLoop {
     func splitRows(_ text: UnsafeRawBufferPointer, _ body: WindowedBody) {
         guard case .csv(var reader) = body.format else { preconditionFailure("rows of a body of lines") }
         let limits = CSVEvents.Limits(
-            rowBytes: options.maxEventBytes, events: mostOfWindow, madeBytes: WindowedBody.madeBytes, leavesMore: true)
+            rowBytes: options.maxEventBytes, events: mostOfWindow, madeBytes: WindowedBody.madeBytes, leavesMore: true,
+            places: body.upload?.rows, isStuck: body.isStuck)
         var (found, wrong): ([JSONRange], [Rejection]) = ([], [])
         swap(&found, &events)
         let outcome = reader.read(text, isLast: windowIsLast, into: &routed.source, &found, &wrong, limits)
@@ -183,6 +187,7 @@ extension GatewayLoop {
 
     /// Answers the request at hand, whose windows are over, or given up while a worker has one.
     func answerWindows(_ body: WindowedBody) {
+        if let upload = body.upload { return answerFile(upload, of: body) }
         let (tally, problem) = body.told
         guard tally.stored > 0 else {
             return answer(

@@ -26,7 +26,11 @@ extension Gateway {
             if body.isGivenUp { return }
             workerRegisters.lend(self, pool) { registers in
                 registers.begin(request)
-                body.outcome = registers.handleWindows(of: body)
+                if let upload = body.upload {
+                    body.outcome = registers.handleFile(upload, of: body)
+                } else {
+                    body.outcome = registers.handleWindows(of: body)
+                }
                 registers.trim()
                 // No loop's turn ends behind this: the committing thread is told.
                 if case .appended = body.outcome { broker.store.kick() }
@@ -63,7 +67,8 @@ extension WindowedBody {
             return .perform(work)
         case .starved, .more, .over: break
         }
-        if isOver { return .reply }
+        // The job of a file has an end of its own.
+        if isOver { return upload?.isEnded == false ? .again : .reply }
         if isEnding {
             stop(serverStops)
             return .reply
@@ -75,6 +80,9 @@ extension WindowedBody {
     /// What `perform` was for is done.
     func didPerform(_ work: any ExchangeWork) {
         if let open = work as? OpenTopicWork, let refusal = open.refusal {
+            return stop(GatewayLoop.problem(of: refusal))
+        }
+        if let made = work as? FileTopicWork, let refusal = made.refusal {
             return stop(GatewayLoop.problem(of: refusal))
         }
         topicRefusal = (work as? TopicWork)?.refusal
@@ -92,7 +100,8 @@ extension WindowedBody {
 
     /// What to do about events of which nothing was begun.
     private var advice: String {
-        tally.stored == 0
+        if let upload { return upload.stopWords }
+        return tally.stored == 0
             ? "nothing of the body was stored, send it again"
             : "send the events again from the one with index \(tally.total) on (stopped.index)"
     }

@@ -63,6 +63,8 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
     }
 
     var format: Format
+    /// The file that it is, or is in it; nil: the text is the events of a request.
+    let upload: FileUpload?
     private let unpacker: StreamDecompressor?
     /// What was there of the body when it became one of windows.
     private var seed: ByteSlice?
@@ -78,6 +80,12 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
     private var textStart = 0
     /// Bytes of the next window: more than usual when the last one had no whole row.
     private var target: Int
+    /// Bytes of the text that were taken.
+    private var takenBytes = 0
+    /// Why what the file is in cannot be read.
+    private var formProblem: Problem?
+    /// The next row is as long as a row may be and does not end: its first line is one that is wrong.
+    private(set) var isStuck = false
 
     /// Which results are listed.
     let wanted: GatewayLoop.ResultsWanted
@@ -147,9 +155,10 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
     /// - Parameter seed: what has come of it, packed if the rest is.
     init(
         _ format: Format, _ coding: BodyCoding?, wanted: GatewayLoop.ResultsWanted, _ options: GatewayOptions,
-        seed: ByteSlice? = nil
+        seed: ByteSlice? = nil, upload: FileUpload? = nil
     ) throws(CompressionError) {
         self.format = format
+        self.upload = upload
         // Of nothing, as when the first piece is too long already, nothing would come, and a worker would be asked in vain.
         self.seed = seed.flatMap { $0.count > 0 ? $0 : nil }
         self.wanted = wanted
@@ -161,11 +170,12 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
         self.fullBytes = fullBytes
         incoming = ByteWriter(capacity: 4096, limit: fullBytes + Self.pieceBytes)
         // What was taken is no more than what follows it, of which there is less than a window when more is unpacked.
-        text = ByteWriter(capacity: 4096, limit: max(2 * options.windowBytes, longestText))
+        let formBytes = upload?.form == nil ? 0 : FileUpload.formBytes
+        text = ByteWriter(capacity: 4096, limit: max(2 * options.windowBytes, longestText) + formBytes)
         let limits = StreamDecompressor.Limits(
             maxRatio: BodyCoding.maxRatio, ratioFreeBytes: BodyCoding.ratioFreeBytes,
             maxWindowBytes: BodyCoding.maxWindowBytes)
-        mostBytes = Self.mostBytes(options, coding, limits)
+        mostBytes = Self.mostBytes(options, coding, limits) + 2 * formBytes
         price = min(mostBytes, options.maxInflightBytesPerPeer)
         guard let codec = coding?.codec else {
             unpacker = nil
@@ -187,6 +197,7 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
     /// Bytes that its buffers take now, but for its seed and what has come early.
     var heldBytes: Int {
         incoming.capacity + text.capacity + results.capacity + (unpacker?.heldBytes ?? 0)
+            + (upload?.staged.capacity ?? 0)
     }
 
     /// What is still to be reserved for a body that is whole. Its peer's share has room for one of the longest at least.
@@ -252,9 +263,17 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
             stop(Self.problem(error))
             return nil
         }
+        if let problem = formProblem ?? sizeProblem {
+            stop(problem)
+            return nil
+        }
         let isAll = isWhole && isUsedUp
         if isAll, let unpacker, !unpacker.isAtEnd, textBytes < target {
             stop(Self.problem(.corrupt(.gzip)))
+            return nil
+        }
+        if isAll, textBytes < target, let problem = upload?.form?.endProblem {
+            stop(problem)
             return nil
         }
         let isLast = isAll && (unpacker?.isAtEnd ?? true)
@@ -265,6 +284,14 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
     /// Bytes of the text that were not taken.
     private var textBytes: Int { text.count - textStart }
 
+    /// Why no more of a file is taken.
+    private var sizeProblem: Problem? {
+        guard let upload, takenBytes + textBytes > upload.maxBytes else { return nil }
+        return Problem(
+            .bodyTooLarge, "The file is larger than \(upload.maxBytes) bytes; \(upload.stopWords).",
+            limit: upload.maxBytes)
+    }
+
     private var isUsedUp: Bool { seed == nil && position == incoming.count }
 
     /// Unpacks what has come until there is so much text.
@@ -274,24 +301,36 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
             let rest = UnsafeRawBufferPointer(rebasing: source[position...])
             let room = count - textBytes
             let step: StreamDecompressor.Step
-            if let unpacker {
-                let place = UnsafeMutableRawBufferPointer(start: text.append(uninitialized: room), count: room)
-                let start = text.count - room
-                do throws(CompressionError) {
-                    step = try unpacker.advance(rest, into: place)
-                } catch {
-                    text.truncate(to: start)
-                    throw error
-                }
-                text.truncate(to: start + step.written)
+            if let upload, upload.form != nil {
+                step = try advance(rest, into: &upload.staged, min(room, FileUpload.formPiece))
+                formProblem = upload.takeStaged { text.bytes($0) }
             } else {
-                let part = min(room, rest.count)
-                text.bytes(UnsafeRawBufferPointer(rebasing: rest[..<part]))
-                step = StreamDecompressor.Step(used: part, written: part)
+                step = try advance(rest, into: &text, room)
             }
             position += step.used
             if position == source.count { forgetUsed() }
-            if step.used == 0, step.written == 0 { return }
+            if step.used == 0 && step.written == 0 || formProblem != nil { return }
+        }
+    }
+
+    /// Appends up to so many bytes of what the packed or plain bytes are.
+    private func advance(
+        _ rest: UnsafeRawBufferPointer, into out: inout ByteWriter, _ room: Int
+    ) throws(CompressionError) -> StreamDecompressor.Step {
+        guard let unpacker else {
+            let part = min(room, rest.count)
+            out.bytes(UnsafeRawBufferPointer(rebasing: rest[..<part]))
+            return StreamDecompressor.Step(used: part, written: part)
+        }
+        let start = out.count
+        let place = UnsafeMutableRawBufferPointer(start: out.append(uninitialized: room), count: room)
+        do throws(CompressionError) {
+            let step = try unpacker.advance(rest, into: place)
+            out.truncate(to: start + step.written)
+            return step
+        } catch {
+            out.truncate(to: start)
+            throw error
         }
     }
 
@@ -319,12 +358,18 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
                 target = min(longestText, 2 * max(target, textBytes))
                 return forgetTaken()
             }
+            // Once more, to find the end of its first line.
+            if upload != nil, !isStuck {
+                isStuck = true
+                return
+            }
             return stop(
                 Problem(
                     .eventTooLarge, "A line or row is longer than \(longestText) bytes, and what follows is not read.",
                     limit: longestText))
         }
-        target = windowBytes
+        (target, isStuck) = (windowBytes, false)
+        takenBytes += count
         textStart += count
         if textStart > textBytes { forgetTaken() }
         if isLast, textBytes == 0 { isOver = true }
@@ -340,12 +385,14 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
     /// Goes to a worker, with what its request has of the budget.
     func goAway(from exchange: Exchange, _ peer: PeerKey, _ budget: InflightBudget) {
         (isAway, settled, exchange.lent) = (true, tally, self)
+        upload?.goAway()
         reservation = HandedReservation(of: exchange, for: peer, budget)
     }
 
     /// Is back, while its request waits for it.
     func cameBack(to exchange: Exchange) {
         (isAway, exchange.lent) = (false, nil)
+        upload?.cameBack()
         reservation?.handBack(to: exchange)
         reservation = nil
     }
@@ -397,6 +444,7 @@ final class WindowedBody: BodyReader, @unchecked Sendable {
     /// What the last window has appended may be there and may not: it does not count.
     func takeBack(_ problem: Problem) {
         tally = before
+        upload?.takeBack()
         results.truncate(to: tally.resultsBytes)
         rejections.removeLast(rejections.count - tally.listed)
         self.problem = problem

@@ -1,0 +1,179 @@
+import BrokerCore
+import ByteBuffers
+import HTTPWire
+import JobLedger
+import KafkaModel
+import LogStorage
+
+/// A file that is taken row by row as a job: what its request says of it, and how far it is.
+///
+/// ```
+///   head ─► windows of its text ─► the topics are made ─► the job has begun, on disk ─┐
+///      ┌──────────────────────────────────────────────────────────────────────────────┘
+///      ▼
+///   a window: rows ─► topic, bad rows ─► quarantine, the rows before ─► job ─► on disk ─► the next one ─► the end ─► job ─► on disk ─► reply
+/// ```
+/// It belongs to a `WindowedBody`, and is with whoever has that. What becomes of a request that ends early is counted from its topics
+/// (`Jobs.settle`): nobody has to be there for it.
+final class FileUpload {
+    let id: JobID
+    let topic: String
+    let quarantine: String
+    let plan: IngestPlan
+    /// Bytes of its text, inclusive.
+    let maxBytes: Int
+    private let route: String
+    private let owner: String?
+    private let jobs: Jobs
+
+    /// nil: its part of the form says it.
+    private(set) var format: FileFormat?
+    /// Which formats are taken.
+    private let formats: MediaTypes
+    /// nil: the body is the file.
+    let form: MultipartForm?
+    /// What of a form was unpacked and not gone through.
+    var staged = ByteWriter(capacity: 64, limit: FileUpload.formPiece)
+    /// Bytes of a form that are gone through at a time.
+    static let formPiece = 64 << 10
+    /// What its buffers take at most.
+    static let formBytes = formPiece + MultipartForm.mostHeld(piece: formPiece)
+
+    // The job.
+    private(set) var job: RunningJob?
+    /// What is on disk for certain, and with it what was appended.
+    private(set) var progress = JobProgress()
+    private var pending = JobProgress()
+    /// The first rows that were not acceptable.
+    private(set) var rejected: [RejectedRow] = []
+    private var newestTicket: UInt64 = 0
+    /// Its job has ended, or somebody else is told to end it.
+    private(set) var isEnded = false
+    /// Where the rows of the window at hand stand.
+    let rows = RowPlaces()
+
+    // The loop's own, while a worker has it.
+    private var settled: Told?
+
+    /// What may be said of it.
+    struct Told {
+        var progress: JobProgress
+        var hasJob: Bool
+        var rejected: [RejectedRow]
+    }
+
+    init(
+        id: JobID, topic: String, plan: IngestPlan, route: String, owner: String?, format: FileFormat?,
+        formats: MediaTypes, boundary: [UInt8]?, maxBytes: Int, jobs: Jobs
+    ) {
+        self.id = id
+        self.topic = topic
+        quarantine = plan.file?.quarantine ?? FilePlan.quarantinePrefix + topic
+        self.plan = plan
+        self.route = route
+        self.owner = owner
+        self.format = format
+        self.formats = formats
+        form = boundary.map { MultipartForm(boundary: $0, piece: Self.formPiece) }
+        self.maxBytes = maxBytes
+        self.jobs = jobs
+    }
+
+    deinit { if job != nil, !isEnded { settle("The request ended before the file did.") } }
+
+    // MARK: The text
+
+    /// Goes through what of a form was staged, and hands the file's bytes on. Gives why nothing more is taken.
+    func takeStaged(_ take: (UnsafeRawBufferPointer) -> Void) -> Problem? {
+        defer { staged.removeAll() }
+        return form?.take(staged.bytes, take)
+    }
+
+    /// Says how the text is cut, once what says so has come; gives why it cannot be said.
+    func chooseFormat() -> Problem? {
+        if format == nil, let form {
+            let type = form.contentType.flatMap { type in type.withUnsafeBytes { GatewayLoop.mediaType(of: $0) } }
+            format = FileFormat(type) ?? form.fileName.flatMap { FileFormat(fileName: $0) }
+        }
+        guard let format, formats.contains(format.mediaType) else {
+            let taken = formats.intersection([.csv, .lines]).names
+            return Problem(
+                .unsupportedMediaType,
+                "Neither the part's Content-Type nor the file's name says that it is one of \(taken): send it with "
+                    + "curl -F 'file=@NAME;type=\(formats.intersection([.csv, .lines]).firstName)'.")
+        }
+        return nil
+    }
+
+    // MARK: The job
+
+    /// What of a file that is not taken on is in its topic, for people.
+    var stopWords: String {
+        pending.rows == 0 ? "nothing of it is stored" : "its rows up to line \(pending.line) are taken"
+    }
+
+    /// The job as it begins.
+    func newJob(_ floors: JobFloors, nowMs: Int64) -> Job {
+        Job(
+            id: id, route: route, topic: topic, quarantine: quarantine, owner: owner, fileName: form?.fileName,
+            createdMs: nowMs, floors: floors)
+    }
+
+    func didBegin(_ job: RunningJob, _ commits: CommitSpan) {
+        self.job = job
+        newestTicket = max(newestTicket, commits.last)
+    }
+
+    /// All that was appended is on disk.
+    func isOnDisk() { progress = pending }
+
+    /// What a window has come to, once it is on disk.
+    ///
+    /// - Parameters:
+    ///   - line: the last of its lines; nil: not all of the window was taken.
+    func didAppend(
+        accepted: Int, rejected rows: [RejectedRow], count: Int, bytes: Int, line: Int?, _ commits: CommitSpan
+    ) {
+        pending.accepted += Int64(accepted)
+        pending.rejected += Int64(count)
+        if let line { (pending.bytes, pending.line) = (pending.bytes + Int64(bytes), Int64(line)) }
+        rejected += rows.prefix(max(0, JobLimits.mostListed - rejected.count))
+        newestTicket = max(newestTicket, commits.last)
+    }
+
+    /// The last line that was taken.
+    var line: Int { Int(pending.line) }
+
+    /// How its job ends.
+    func end(_ problem: Problem?) -> JobEnd {
+        guard let problem else { return JobEnd(id, .finished, rejected: rejected) }
+        let isCancelled = problem.kind.number == ProblemKind.jobCancelled.number
+        return JobEnd(id, isCancelled ? .cancelled : .failed, reason: problem.detail, rejected: rejected)
+    }
+
+    func didEnd() { isEnded = true }
+
+    /// Has its job end by what its topics have of it, once that is settled.
+    func settle(_ reason: String) { settle(JobEnd(id, .failed, reason: reason, rejected: rejected)) }
+
+    func settle(_ end: JobEnd) {
+        if isEnded || job == nil { return }
+        isEnded = true
+        jobs.settle(end, after: newestTicket)
+    }
+
+    // MARK: A worker
+
+    /// Goes to a worker.
+    func goAway() { settled = current }
+
+    func cameBack() { settled = nil }
+
+    /// What was appended last may be there and may not.
+    func takeBack() { pending = progress }
+
+    private var current: Told { Told(progress: pending, hasJob: job != nil, rejected: rejected) }
+
+    /// What may be told of it: while a worker has it, what was on disk before.
+    var told: Told { settled ?? current }
+}

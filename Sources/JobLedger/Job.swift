@@ -1,0 +1,142 @@
+public import KafkaModel
+
+/// What is known of one job.
+public struct Job: Equatable, Sendable {
+    public enum Kind: UInt8, Sendable {
+        /// A file that a client sends.
+        case upload = 1
+    }
+
+    /// ```
+    ///   running ──► finished | failed | cancelled
+    /// ```
+    public enum State: UInt8, Sendable {
+        case running = 1
+        case finished, failed, cancelled
+    }
+
+    public let id: JobID
+    public let kind: Kind
+    /// The path by which it was asked for.
+    public let route: String
+    /// Where its rows go.
+    public let topic: String
+    /// Where rows go that are not acceptable.
+    public let quarantine: String
+    /// The name of the principal who has begun it; nil: nobody was asked.
+    public let owner: String?
+    /// As the client calls it; nil: it says no name.
+    public let fileName: String?
+    /// Milliseconds since 1970.
+    public let createdMs: Int64
+    public internal(set) var state = State.running
+    /// Milliseconds since 1970, of the newest change.
+    public internal(set) var changedMs: Int64
+    /// Of a job that runs: what is on disk for certain.
+    public internal(set) var progress = JobProgress()
+    /// Of a job that runs: behind these its topics may have more of it than `progress` tells. nil: the topic is not there yet.
+    public internal(set) var floors = JobFloors()
+    /// Why it did not finish; nil: it did, or runs.
+    public internal(set) var reason: String?
+    /// The first rows that were not acceptable, `JobLimits.listed` at most; once it has ended.
+    public internal(set) var rejected: [RejectedRow] = []
+
+    public init(
+        id: JobID, kind: Kind = .upload, route: String, topic: String, quarantine: String, owner: String?,
+        fileName: String?, createdMs: Int64, floors: JobFloors = JobFloors()
+    ) {
+        self.id = id
+        self.kind = kind
+        self.route = route
+        self.topic = topic
+        self.quarantine = quarantine
+        self.owner = owner
+        self.fileName = fileName
+        self.createdMs = createdMs
+        self.floors = floors
+        changedMs = createdMs
+    }
+
+    /// Bytes of memory, about.
+    var memoryBytes: Int {
+        let texts = [route, topic, quarantine, owner ?? "", fileName ?? "", reason ?? ""]
+        let words = texts.reduce(0) { $0 + $1.utf8.count } + rejected.reduce(0) { $0 + $1.reason.utf8.count + 48 }
+        return 400 + words + 8 * ((floors.topic?.offsets.count ?? 0) + (floors.quarantine?.offsets.count ?? 0))
+    }
+}
+
+/// How far a job is.
+public struct JobProgress: Equatable, Sendable {
+    /// Bytes of the file, unpacked, whose rows are counted.
+    public var bytes: Int64 = 0
+    /// Rows that are records of the topic, and rows that are not.
+    public var accepted: Int64 = 0
+    public var rejected: Int64 = 0
+    /// The last line, from 1, up to which all rows are counted; 0: none.
+    public var line: Int64 = 0
+
+    public init() {}
+
+    public init(bytes: Int64, accepted: Int64, rejected: Int64, line: Int64) {
+        self.bytes = bytes
+        self.accepted = accepted
+        self.rejected = rejected
+        self.line = line
+    }
+
+    public var rows: Int64 { accepted + rejected }
+}
+
+/// Where a job's topics ended at a moment before which nothing of what it has beside its progress was appended.
+public struct JobFloors: Equatable, Sendable {
+    public struct Ends: Equatable, Sendable {
+        public let topicID: TopicID
+        /// By partition; exclusive.
+        public let offsets: [Offset]
+
+        public init(topicID: TopicID, offsets: [Offset]) {
+            self.topicID = topicID
+            self.offsets = offsets
+        }
+    }
+
+    /// nil: it is not there.
+    public var topic: Ends?
+    public var quarantine: Ends?
+
+    public init(topic: Ends? = nil, quarantine: Ends? = nil) {
+        self.topic = topic
+        self.quarantine = quarantine
+    }
+}
+
+/// A row that is no record of the topic.
+public struct RejectedRow: Equatable, Sendable {
+    /// Where it begins, from 1.
+    public let line: Int64
+    /// The cell of a row, or the byte of a line, from 1, at which it is wrong; nil: as a whole.
+    public let column: Int64?
+    public let reason: String
+
+    /// Bytes of a reason; a longer one is cut.
+    public static let maxReasonBytes = 256
+
+    public init(line: Int64, column: Int64?, reason: String) {
+        self.line = line
+        self.column = column
+        guard reason.utf8.count > Self.maxReasonBytes else {
+            self.reason = reason
+            return
+        }
+        // No character is cut in the middle.
+        var (count, kept) = (0, Substring())
+        for index in reason.indices {
+            count += reason[index].utf8.count
+            if count > Self.maxReasonBytes - 3 {
+                kept = reason[..<index]
+                break
+            }
+        }
+        self.reason = kept + "…"
+    }
+}

@@ -1,0 +1,163 @@
+import ByteBuffers
+import KafkaModel
+
+/// The bytes of a record. The key is what a compacted log keeps one value of, so it keeps the newest of each job.
+///
+/// ```
+/// key      version 1 │ id 16
+/// value    version 1 │ kind 1 │ state 1 │ created ms │ changed ms │ bytes │ accepted │ rejected │ line
+///          │ route │ topic │ quarantine │ owner │ file name │ reason │ ends of the topic │ ends of the quarantine
+///          │ count, {line, column (0: none), reason}…
+///
+/// text     length, UTF-8; of one that may be missing the length is one more, and 0 where it is
+/// ends     0 where there are none │ 1, topic id 16, count, {offset}…
+/// ```
+/// Numbers without a width are zigzag varints of at most 64 bits, the others big-endian. A value without bytes is none: the job is
+/// forgotten. A decoder refuses what is out of range, or has bytes left.
+extension JobChange {
+    private static let version: UInt8 = 1
+
+    public var key: [UInt8] {
+        let id: JobID
+        switch self {
+        case .put(let job): id = job.id
+        case .forgotten(let gone): id = gone
+        }
+        var out = ByteWriter(capacity: 24)
+        out.integer(Self.version)
+        out.integer(id.high)
+        out.integer(id.low)
+        return out.array
+    }
+
+    /// Null: the key is deleted.
+    public var value: [UInt8]? {
+        guard case .put(let job) = self else { return nil }
+        var out = ByteWriter(capacity: 256)
+        out.integer(Self.version)
+        out.integer(job.kind.rawValue)
+        out.integer(job.state.rawValue)
+        for number in [
+            job.createdMs, job.changedMs, job.progress.bytes, job.progress.accepted, job.progress.rejected,
+            job.progress.line,
+        ] { out.varlong(number) }
+        for text in [job.route, job.topic, job.quarantine] { Self.write(text, &out) }
+        for text in [job.owner, job.fileName, job.reason] { Self.write(text, &out) }
+        Self.write(job.floors.topic, &out)
+        Self.write(job.floors.quarantine, &out)
+        out.varlong(Int64(job.rejected.count))
+        for row in job.rejected {
+            out.varlong(row.line)
+            out.varlong(row.column ?? 0)
+            Self.write(row.reason, &out)
+        }
+        return out.array
+    }
+
+    private static func write(_ text: String, _ out: inout ByteWriter) {
+        out.varlong(Int64(text.utf8.count))
+        out.utf8(text)
+    }
+
+    private static func write(_ text: String?, _ out: inout ByteWriter) {
+        guard let text else { return out.varlong(0) }
+        out.varlong(Int64(text.utf8.count) + 1)
+        out.utf8(text)
+    }
+
+    private static func write(_ ends: JobFloors.Ends?, _ out: inout ByteWriter) {
+        guard let ends else { return out.integer(UInt8(0)) }
+        out.integer(UInt8(1))
+        out.integer(ends.topicID.high)
+        out.integer(ends.topicID.low)
+        out.varlong(Int64(ends.offsets.count))
+        for offset in ends.offsets { out.varlong(offset.rawValue) }
+    }
+
+    // MARK: Reading
+
+    init(key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer?) throws(DecodeError) {
+        var reader = ByteReader(key)
+        guard try reader.integer(UInt8.self) == Self.version else {
+            throw .invalid("version of a job's key", position: 0)
+        }
+        let id = JobID(high: try reader.integer(), low: try reader.integer())
+        guard reader.isAtEnd else { throw .invalid("bytes behind a job's key", position: reader.position) }
+        guard let value else {
+            self = .forgotten(id)
+            return
+        }
+        reader = ByteReader(value)
+        self = .put(try Self.job(id, &reader))
+        guard reader.isAtEnd else { throw .invalid("bytes behind a job", position: reader.position) }
+    }
+
+    private static func job(_ id: JobID, _ reader: inout ByteReader) throws(DecodeError) -> Job {
+        guard try reader.integer(UInt8.self) == Self.version else { throw .invalid("version of a job", position: 0) }
+        guard let kind = Job.Kind(rawValue: try reader.integer(UInt8.self)) else {
+            throw .invalid("kind of a job", position: 1)
+        }
+        guard let state = Job.State(rawValue: try reader.integer(UInt8.self)) else {
+            throw .invalid("state of a job", position: 2)
+        }
+        let createdMs = try number(&reader)
+        let changedMs = try number(&reader)
+        let progress = JobProgress(
+            bytes: try number(&reader), accepted: try number(&reader), rejected: try number(&reader),
+            line: try number(&reader))
+        var job = Job(
+            id: id, kind: kind, route: try text(&reader), topic: try text(&reader), quarantine: try text(&reader),
+            owner: try textIfAny(&reader), fileName: try textIfAny(&reader), createdMs: createdMs)
+        (job.state, job.changedMs, job.progress) = (state, changedMs, progress)
+        job.reason = try textIfAny(&reader)
+        job.floors = JobFloors(topic: try ends(&reader), quarantine: try ends(&reader))
+        // Each row takes three bytes at least: nothing is allocated for what is not there.
+        for _ in 0..<(try count(&reader, each: 3)) {
+            let (line, column) = (try number(&reader), try number(&reader))
+            job.rejected.append(
+                RejectedRow(line: line, column: column == 0 ? nil : column, reason: try text(&reader)))
+        }
+        return job
+    }
+
+    private static func number(_ reader: inout ByteReader) throws(DecodeError) -> Int64 {
+        let position = reader.position
+        let value = try reader.varlong()
+        guard value >= 0 else { throw .invalid("number of a job", position: position) }
+        return value
+    }
+
+    private static func count(_ reader: inout ByteReader, each bytes: Int) throws(DecodeError) -> Int {
+        let position = reader.position
+        let count = try number(&reader)
+        guard count <= Int64(reader.remaining / bytes) else { throw .invalid("count of a job", position: position) }
+        return Int(count)
+    }
+
+    private static func text(_ reader: inout ByteReader) throws(DecodeError) -> String {
+        try reader.string(try count(&reader, each: 1))
+    }
+
+    private static func textIfAny(_ reader: inout ByteReader) throws(DecodeError) -> String? {
+        let position = reader.position
+        let length = try number(&reader)
+        if length == 0 { return nil }
+        guard length - 1 <= Int64(reader.remaining) else { throw .invalid("text of a job", position: position) }
+        return try reader.string(Int(length - 1))
+    }
+
+    private static func ends(_ reader: inout ByteReader) throws(DecodeError) -> JobFloors.Ends? {
+        let position = reader.position
+        switch try reader.integer(UInt8.self) {
+        case 0: return nil
+        case 1: break
+        default: throw .invalid("ends of a job's topic", position: position)
+        }
+        let topicID = TopicID(high: try reader.integer(), low: try reader.integer())
+        let count = try count(&reader, each: 1)
+        var offsets: [Offset] = []
+        offsets.reserveCapacity(count)
+        for _ in 0..<count { offsets.append(Offset(try number(&reader))) }
+        return JobFloors.Ends(topicID: topicID, offsets: offsets)
+    }
+}
