@@ -19,6 +19,7 @@ public struct Command: Sendable {
         case queueCreate, queueList, queueDescribe, queueCapacity, queueSend, queueReceive, queuePurge, queueRedrive
         case queueDelete
         case forwarderList
+        case jobList, jobDescribe, jobCancel
         case completion, version
     }
 

@@ -43,6 +43,14 @@ public enum ConsoleProgram {
         return code.rawValue
     }
 
+    private static func performOnJobs(_ invocation: Invocation, _ console: Console) throws {
+        switch invocation.action {
+        case .jobDescribe: try JobCommands.describe(invocation, console)
+        case .jobCancel: try JobCommands.cancel(invocation, console)
+        default: try JobCommands.list(invocation, console)
+        }
+    }
+
     private static func perform(
         _ invocation: Invocation, _ console: Console, _ check: (Configuration) throws -> Void,
         _ serve: (Invocation) throws -> Void
@@ -73,6 +81,7 @@ public enum ConsoleProgram {
         case .queueRedrive: try QueueCommands.redrive(invocation, console)
         case .queueDelete: try QueueCommands.delete(invocation, console)
         case .forwarderList: try ForwarderCommands.list(invocation, console)
+        case .jobList, .jobDescribe, .jobCancel: try performOnJobs(invocation, console)
         case .groupList: try GroupCommands.list(invocation, console)
         case .groupDescribe: try GroupCommands.describe(invocation, console)
         case .groupResetOffsets: try ResetOffsets.run(invocation, console)

@@ -1,0 +1,24 @@
+extension CommandTable {
+    static let job = Command(
+        "job", "See how files that are taken do, and end them",
+        discussion: [
+            "The gateway answers. A file that is sent to POST /v1/files, or to a route that takes files, is a job: its rows that are on disk are "
+                + "counted as it goes, and what has come of it is known for a week."
+        ],
+        subcommands: [
+            Command(
+                "list", aliases: ["ls"], "List jobs, the newest first", action: .jobList,
+                options: [JobOptions.count, CommonOptions.json] + QueueOptions.gateway),
+            Command(
+                "describe", "Show a job, and the first rows that were not acceptable", action: .jobDescribe,
+                operands: [Operand("JOB")], options: [CommonOptions.json] + QueueOptions.gateway),
+            Command(
+                "cancel", "End a job that runs; what is stored of it stays", action: .jobCancel,
+                operands: [Operand("JOB")], options: [CommonOptions.json] + QueueOptions.gateway),
+        ])
+}
+
+/// Options of `millrace job …`.
+public enum JobOptions {
+    public static let count = Option("count", "n", "N", .integer(1...1000), "Jobs at most (default: 100)")
+}

@@ -1,0 +1,70 @@
+import CommandSyntax
+
+/// `millrace job …`: by the gateway's own API.
+enum JobCommands {
+    static func list(_ invocation: Invocation, _ console: Console) throws {
+        let count = invocation[JobOptions.count] ?? 100
+        let answer = try QueueGateway(invocation, console).ask("GET", path: "/v1/jobs?count=\(count)")
+        let jobs = answer.fields.list("jobs")
+        if invocation[CommonOptions.json] {
+            console.output.write(answer.fields.raw("jobs"))
+            console.output.write("\n")
+            return
+        }
+        if jobs.isEmpty { return console.complain("no jobs") }
+        var table = TextTable([
+            ("JOB", .left), ("STATE", .left), ("TOPIC", .left), ("ACCEPTED", .right), ("REJECTED", .right),
+            ("BYTES", .right), ("CREATED", .left), ("FILE", .left),
+        ])
+        for job in jobs {
+            let numbers = ["accepted", "rejected", "bytes"].map { String(job.number($0)) }
+            table.append(
+                [job.text("job_id"), job.text("state"), job.text("topic")] + numbers
+                    + [job.text("created"), job.text("file")])
+        }
+        console.output.write(table.text)
+    }
+
+    static func describe(_ invocation: Invocation, _ console: Console) throws {
+        let answer = try QueueGateway(invocation, console).ask("GET", path: path(invocation))
+        if invocation[CommonOptions.json] {
+            console.output.write(answer.body)
+            console.output.write("\n")
+            return
+        }
+        let job = answer.fields
+        var table = TextTable([("WHAT", .left), ("VALUE", .left)])
+        for name in [
+            "job_id", "state", "reason", "route", "topic", "quarantine", "file", "owner", "created", "changed",
+        ] where !job.text(name).isEmpty { table.append([name, job.text(name)]) }
+        for name in ["rows", "accepted", "rejected", "bytes", "line"] {
+            table.append([name, String(job.number(name))])
+        }
+        console.output.write(table.text)
+        let errors = job.list("errors")
+        if errors.isEmpty { return }
+        var rows = TextTable([("LINE", .right), ("COLUMN", .right), ("REASON", .left)])
+        for error in errors {
+            rows.append([
+                String(error.number("line")), error.has("column") ? String(error.number("column")) : "-",
+                error.text("reason"),
+            ])
+        }
+        console.output.write("\n" + rows.text)
+    }
+
+    static func cancel(_ invocation: Invocation, _ console: Console) throws {
+        let answer = try QueueGateway(invocation, console).ask(
+            "POST", path: path(invocation) + ":cancel", Array("{}".utf8))
+        if invocation[CommonOptions.json] {
+            console.output.write(answer.body)
+            console.output.write("\n")
+            return
+        }
+        console.output.write("job \(answer.fields.text("job_id")) will end; what is stored of it stays\n")
+    }
+
+    private static func path(_ invocation: Invocation) -> String {
+        "/v1/jobs/" + QueueGateway.encoded(invocation.operands[0])
+    }
+}
