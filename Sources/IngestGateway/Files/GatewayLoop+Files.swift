@@ -156,10 +156,12 @@ extension GatewayLoop {
         of text: UnsafeRawBufferPointer, _ upload: FileUpload, _ body: WindowedBody, _ commits: inout CommitSpan
     ) -> (count: Int, rows: [RejectedRow]) {
         guard !rejections.isEmpty else { return (0, []) }
-        guard let log = broker.catalog.topic(named: upload.quarantine)?.partitions.first else {
-            body.stop(Problem(.topicNotFound, "The quarantine \(upload.quarantine) was deleted while the file came."))
+        guard let topic = broker.catalog.topic(named: upload.quarantine), !topic.isInternal else {
+            body.stop(
+                Problem(.topicNotFound, "The quarantine \(upload.quarantine) is not there, or the broker's own."))
             return (0, [])
         }
+        let log = topic.partitions[0]
         let most = min(log.settings.maxBatchBytes, Self.preferredBatchBytes)
         var (count, inBatch) = (0, 0)
         var (rows, unsaid): ([RejectedRow], [RejectedRow]) = ([], [])

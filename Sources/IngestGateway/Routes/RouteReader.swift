@@ -56,7 +56,7 @@ struct RouteReader {
             key: key(), headers: enrichments(enrich["headers"]) ?? Enrichment.usual,
             members: enrichments(enrich["members"]) ?? [],
             acknowledgement: fields["ack"]?.choice(acknowledgements) ?? .disk, csv: csv(),
-            idempotency: idempotency(webhook), queue: target?.queue, file: file())
+            idempotency: idempotency(webhook), queue: target?.queue, file: file(beside: target?.topic))
         if plan.acknowledgement == .nothing, plan.status != 202 {
             fields["ack"]?.refuse("the reply would say that the event is stored", remedy: "Write success: 202")
         }
@@ -136,7 +136,7 @@ struct RouteReader {
     // MARK: What it takes
 
     /// What a route says of files; nil: it takes none. What is said for requests with events has no meaning for them.
-    private func file() -> FilePlan? {
+    private func file(beside target: String?) -> FilePlan? {
         guard let place = fields["file"] else { return nil }
         for name in ["reply", "success", "max_body", "ack", "idempotency"] {
             fields[name]?.refuse(
@@ -151,7 +151,11 @@ struct RouteReader {
             }
             return FilePlan()
         }
-        return FilePlan(quarantine: place.fields(["quarantine"])?["quarantine"].flatMap { topic($0) })
+        let quarantine = place.fields(["quarantine"])?["quarantine"].flatMap { topic($0) }
+        if let quarantine, let target, quarantine.isExactly(target) {
+            place.refuse("good rows and bad ones would be in one topic", remedy: "Name another quarantine")
+        }
+        return FilePlan(quarantine: quarantine)
     }
 
     private func formats(_ reply: PlanReply) -> MediaTypes {
