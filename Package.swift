@@ -66,7 +66,7 @@ let package = Package(
         module("Coordinators", ["KafkaModel", "ByteBuffers", "KafkaWire"]),
         module("QueueLedger", ["KafkaModel", "ByteBuffers", "Security"]),
         module("Forwarder", ["KafkaModel", "ByteBuffers"]),
-        module("Alarms", ["ByteBuffers", "Telemetry"]),
+        module("Alarms", ["ByteBuffers", "Security", "Telemetry"]),
         module("JobLedger", ["KafkaModel", "ByteBuffers"]),
         module("SQSWire", ["KafkaModel", "ByteBuffers", "HTTPWire", "Security"]),
         module(

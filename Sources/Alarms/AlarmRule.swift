@@ -1,3 +1,4 @@
+public import Security
 public import Telemetry
 
 /// When a number of the broker's is worth telling somebody.
@@ -39,6 +40,9 @@ public struct AlarmRule: Sendable, Equatable {
     /// Where changes are told beside the log, as records; nil: nowhere.
     public var topic: String?
 
+    /// Where changes are posted; nil: nowhere.
+    public var webhook: AlarmWebhook?
+
     public static let periodLimitsMs: ClosedRange<Int64> = 15_000...86_400_000
     public static let maxPeriods = 100
     /// Of all kinds together.
@@ -47,4 +51,13 @@ public struct AlarmRule: Sendable, Equatable {
     public init(_ name: String, _ metric: MetricSelector, _ bound: Bound) {
         (self.name, self.metric, self.bound) = (name, metric, bound)
     }
+}
+
+/// A receiver of changes over HTTP.
+public struct AlarmWebhook: Sendable, Equatable {
+    public let url: String
+    /// Requests are signed with it. Source: Standard Webhooks.
+    public let signingKey: Secret
+
+    public init(url: String, signingKey: Secret) { (self.url, self.signingKey) = (url, signingKey) }
 }

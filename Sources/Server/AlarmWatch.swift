@@ -9,7 +9,7 @@ import Synchronization
 import Telemetry
 
 /// Looks at queues for the page of metrics, and at the alarms, on a thread of its own: queues may wait for a disk. What has changed
-/// is logged, and becomes a record where the alarm names a topic.
+/// is logged, becomes a record where the alarm names a topic, and is posted where it names a webhook.
 final class AlarmWatch: Sendable {
     private let broker: Broker
     private let board: AlarmBoard
@@ -18,13 +18,18 @@ final class AlarmWatch: Sendable {
     private let wake = Signal()
     private let isStopping = Atomic<Bool>(false)
     private let thread = Lock<Thread?>(nil)
+    /// For webhooks, since the thread's last turn.
+    private let told = Lock<[(Alarm.News, AlarmWebhook)]>([])
 
     init(_ broker: Broker, _ board: AlarmBoard, _ metrics: MetricsRegistry) {
         (self.broker, self.board, self.metrics) = (broker, board, metrics)
         gauges = QueueGauges(broker.queues, in: metrics)
         let started = Thread(name: "alarms") { [self] in
+            let posts = AlarmPosts()
             while !isStopping.load(ordering: .acquiring) {
                 turn(at: Int64(MonotonicClock.nanoseconds / 1_000_000))
+                for (news, webhook) in takeTold() { posts.add(news, to: webhook) }
+                posts.turn(nowMs: BrokerClock.wallMs()) { [self] in isStopping.load(ordering: .acquiring) }
                 wake.wait(timeoutMs: AlarmBoard.turnMs)
             }
         }
@@ -38,6 +43,13 @@ final class AlarmWatch: Sendable {
         for news in board.turn(at: at, nowMs: nowMs, { metrics.read($0) }) { tell(news, nowMs) }
     }
 
+    private func takeTold() -> [(Alarm.News, AlarmWebhook)] {
+        told.withLock { told in
+            defer { told = [] }
+            return told
+        }
+    }
+
     private func tell(_ news: Alarm.News, _ nowMs: Int64) {
         let (name, state) = (news.rule.name, news.change.state)
         let value = news.change.value.map { "\($0)" } ?? "nothing"
@@ -45,6 +57,10 @@ final class AlarmWatch: Sendable {
             Log.warning("an alarm begins", "alarm", name, "value", value, "metric", "\(news.rule.metric)")
         } else {
             Log.info("an alarm is over", "alarm", name, "state", state.rawValue, "value", value)
+        }
+        if let webhook = news.rule.webhook {
+            told.withLock { $0.append((news, webhook)) }
+            wake.raise()
         }
         guard let topicName = news.rule.topic else { return }
         // All in the first partition: in the order in which they came.

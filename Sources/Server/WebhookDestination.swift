@@ -59,17 +59,9 @@ final class WebhookDestination: PushDestination {
     func request(_ messages: [ReceivedMessage], atMs nowMs: Int64) -> HTTPCall {
         let settings = broker.queues.queue(named: definition.from)?.settings
         let body = PushEvent.body(messages, of: definition.from, settings, region: region)
-        var call = HTTPCall(
-            url: definition.url, reach: .notLinkLocal(except: definition.linkLocal), maxBodyBytes: Self.maxAnswerBytes)
-        let id = "msg_" + Base64.encodeURL(Randomness.bytes(18))
-        let seconds = nowMs / 1000
-        let signature = HashAlgorithm.sha256.hmac(
-            key: definition.signingKey, Array("\(id).\(seconds).".utf8) + body)
-        call.headers = [
-            "Content-Type: application/json", "webhook-id: \(id)", "webhook-timestamp: \(seconds)",
-            "webhook-signature: v1,\(Base64.encode(signature))",
-        ]
-        call.body = body
+        var call = SignedCall.make(
+            SignedCall.newID(), to: definition.url, body, key: definition.signingKey,
+            reach: .notLinkLocal(except: definition.linkLocal), maxBodyBytes: Self.maxAnswerBytes, atMs: nowMs)
         call.authorities = definition.authorityFile
         call.connectTimeoutMs = min(Self.connectTimeoutMs, Int(definition.timeoutMs))
         call.timeoutMs = Int(definition.timeoutMs)

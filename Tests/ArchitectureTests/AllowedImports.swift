@@ -48,8 +48,8 @@ let allowedImports: [String: ModuleRule] = [
     // Of Security the HMAC that seals receipts.
     "QueueLedger": ModuleRule(["KafkaModel", "ByteBuffers", "Security"]),
     "Forwarder": ModuleRule(["KafkaModel", "ByteBuffers"]),
-    // Of Telemetry what metrics are read by.
-    "Alarms": ModuleRule(["ByteBuffers", "Telemetry"]),
+    // Of Telemetry what metrics are read by, of Security the secret of a webhook.
+    "Alarms": ModuleRule(["ByteBuffers", "Security", "Telemetry"]),
     "JobLedger": ModuleRule(["KafkaModel", "ByteBuffers"]),
     // Of HTTPWire the eyes for bytes and a form's encoding; of Security MD5, and JSON as policies are read.
     "SQSWire": ModuleRule(["KafkaModel", "ByteBuffers", "HTTPWire", "Security"]),

@@ -8,7 +8,7 @@ import Testing
 @Suite struct AlarmDeclarationTests {
     private func problems(_ yaml: String) -> [String] {
         do {
-            _ = try GatewayConfiguration(yaml: yaml)
+            _ = try GatewayConfiguration(yaml: yaml, environment: ["HOOK": "whsec_c2VjcmV0"])
             return []
         } catch {
             return "\(error)".split(separator: "\n").map(String.init)
@@ -18,6 +18,7 @@ import Testing
     @Test func whatIsWrittenIsRead() throws {
         let rules = try GatewayConfiguration(
             yaml: #"""
+                auth: {secrets: {ops: {env: HOOK}}}
                 alarms:
                   depth:
                     metric: 'millrace_queue_messages{queue="jobs",state="visible"}'
@@ -25,15 +26,17 @@ import Testing
                     for: 3/5x2m
                     missing: ok
                     topic: alarms
+                    webhook: {url: 'https://ops.internal/hook', secret: ops}
                   refusals: {metric: 'millrace_http_requests_total{status="4*"}', share: millrace_http_requests_total, above: 0.5}
                   slow-commits: {metric: millrace_storage_commit_seconds, percentile: 50, above: 1e-3}
                   damage: {enabled: false}
-                """#
+                """#, environment: ["HOOK": "whsec_c2VjcmV0"]
         ).alarms
         let depth = try #require(rules.first { $0.name == "depth" })
         #expect("\(depth.metric)" == #"millrace_queue_messages{queue="jobs",state="visible"}"#)
         #expect(depth.bound == .above(1000) && (depth.wrong, depth.periods, depth.periodMs) == (3, 5, 120_000))
         #expect(depth.missing == .fine && depth.topic == "alarms" && depth.share == nil)
+        #expect(depth.webhook?.url == "https://ops.internal/hook")
         #expect(rules.first { $0.name == "refusals" }?.share == MetricSelector("millrace_http_requests_total"))
         // In place of the one that is there without a word.
         let slow = rules.filter { $0.name == "slow-commits" }
@@ -58,6 +61,9 @@ import Testing
         ("a: {metric: millrace_x, above: 1, missing: never}", "nodata, ok or alarm"),
         ("a: {metric: millrace_x, above: 1, topic: 'a b'}", "alarms.a.topic"),
         ("a: {metric: millrace_x, above: 1, fro: 1/1x60s}", "did you mean for?"),
+        ("a: {metric: millrace_x, above: 1, webhook: {url: \"https://a/b\"}}", "must say url and secret"),
+        ("a: {metric: millrace_x, above: 1, webhook: {url: \"ftp://a/b\", secret: s}}", "no address of http or https"),
+        ("a: {metric: millrace_x, above: 1, webhook: {url: \"https://a/b\", secret: s}}", "no secret of this name"),
         ("a: {enabled: false}", "no alarm a by itself"),
     ])
     func whatIsWrongIsTold(_ entry: String, _ reason: String) {
@@ -119,7 +125,7 @@ import Testing
         #expect(
             all.text == """
                 {"alarms":[{"name":"depth","state":"ALARM","value":11.5,"since":"1970-01-01T00:00:01.000Z","silent_until":null,\
-                "metric":"millrace_depth","above":10,"for":"1/1x60s","missing":"nodata","topic":null}]}
+                "metric":"millrace_depth","above":10,"for":"1/1x60s","missing":"nodata","topic":null,"webhook":false}]}
                 """)
         let one = try harness.call("GET", "/v1/alarms?name=depth")
         #expect(

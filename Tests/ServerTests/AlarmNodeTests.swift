@@ -1,12 +1,13 @@
-import Alarms
 import BrokerCore
 import BrokerTestKit
 import ByteBuffers
 import Foundation
 import KafkaModel
+import Security
 import Telemetry
 import Testing
 
+@testable import Alarms
 @testable import Server
 
 /// Alarms of a running node: queues are looked at, and what has changed is told.
@@ -38,5 +39,48 @@ import Testing
         let shown = try node.get("/v1/alarms?name=waiting")
         #expect(shown.contains(#""state":"ALARM""#), "\(shown)")
         try node.stop()
+    }
+
+    // MARK: Webhooks
+
+    private func news(_ webhook: AlarmWebhook) -> Alarm.News {
+        var rule = AlarmRule("depth", MetricSelector("millrace_depth")!, .above(10))
+        rule.webhook = webhook
+        return Alarm.News(rule: rule, before: .fine, change: Alarm.Change(state: .alarm, atMs: 1000, value: 11))
+    }
+
+    @Test func aChangeIsPostedSignedUntilItIsTaken() throws {
+        let answers = Lock(["500 Internal Server Error", "302 Found", "204 No Content"])
+        let receiver = try HTTPReceiver { _ in HTTPReceiver.answer(answers.withLock { $0.removeFirst() }) }
+        let key: [UInt8] = Array("secret".utf8)
+        let webhook = AlarmWebhook(url: receiver.url, signingKey: Secret(copying: key[...]))
+        let posts = AlarmPosts()
+        posts.add(news(webhook), to: webhook)
+        for second in Int64(1)...5 { posts.turn(nowMs: second * 1000) { false } }
+        let requests = receiver.requests
+        #expect(requests.count == 3 && Set(requests.map { $0.field("webhook-id") }).count == 1)
+        for request in requests {
+            let (id, time) = (request.field("webhook-id") ?? "", request.field("webhook-timestamp") ?? "")
+            let signature = HashAlgorithm.sha256.hmac(key: key, Array("\(id).\(time).".utf8) + request.body)
+            #expect(request.field("webhook-signature") == "v1," + Base64.encode(signature))
+        }
+        #expect(
+            String(decoding: requests[0].body, as: UTF8.self) == """
+                {"alarm":"depth","state":"ALARM","before":"OK","at":"1970-01-01T00:00:01.000Z","value":11,\
+                "metric":"millrace_depth","above":10}
+                """)
+        receiver.stop()
+    }
+
+    @Test func whatIsTakenByNobodyIsGivenUp() throws {
+        let receiver = try HTTPReceiver { _ in HTTPReceiver.answer("503 Service Unavailable") }
+        let webhook = AlarmWebhook(url: receiver.url, signingKey: Secret(copying: [1]))
+        let posts = AlarmPosts()
+        for _ in 0..<AlarmPosts.maxWaiting + 5 { posts.add(news(webhook), to: webhook) }
+        posts.turn(nowMs: 1000) { false }
+        #expect(receiver.requests.count == AlarmPosts.maxOfTurn)
+        for _ in 0..<AlarmPosts.maxWaiting * AlarmPosts.maxTries { posts.turn(nowMs: 1000) { false } }
+        #expect(receiver.requests.count == AlarmPosts.maxWaiting * AlarmPosts.maxTries)
+        receiver.stop()
     }
 }

@@ -9,7 +9,7 @@ import Telemetry
 /// `GET /v1/alarms`: all alarms. With `?name=` one of them, with its last changes.
 ///
 ///     200 {"alarms":[{"name":"damage","state":"OK","value":0,"since":"2026-11-30T12:00:00.000Z","silent_until":null,
-///          "metric":"millrace_storage_quarantined_partitions","above":0,"for":"1/1x60s","missing":"nodata","topic":null}]}
+///          "metric":"millrace_storage_quarantined_partitions","above":0,"for":"1/1x60s","missing":"nodata","topic":null,"webhook":false}]}
 enum AlarmsEndpoint: HTTPEndpoint {
     static var access: EndpointAccess { .cluster(.describe) }
     static var parameters: [StaticString]? { ["name"] }
@@ -119,6 +119,9 @@ public enum AlarmText {
         JSONText.write(rule.missing.rawValue, into: &out)
         out.member("topic")
         if let topic = rule.topic { JSONText.write(topic, into: &out) } else { out.text("null") }
+        // Its path and query may be a secret.
+        out.member("webhook")
+        out.text(rule.webhook == nil ? "false" : "true")
         if withHistory {
             out.member("history")
             out.text("[")

@@ -11,11 +11,11 @@ struct AlarmDeclaration {
     /// Bytes of an alarm's name.
     static let maxNameBytes = 100
 
-    init?(_ name: String, _ place: ConfigurationPlace) {
+    init?(_ name: String, _ place: ConfigurationPlace, _ secrets: NamedSecrets) {
         if name.isEmpty || name.utf8.count > Self.maxNameBytes {
             place.refuse("a name has 1 to \(Self.maxNameBytes) bytes", remedy: "Choose another name")
         }
-        let known = ["enabled", "metric", "share", "percentile", "above", "below", "for", "missing", "topic"]
+        let known = ["enabled", "metric", "share", "percentile", "above", "below", "for", "missing", "topic", "webhook"]
         guard let fields = place.fields(known) else { return nil }
         if fields["enabled"]?.boolean() == false {
             rule = nil
@@ -49,12 +49,25 @@ struct AlarmDeclaration {
             rule.topic = place.text()
             if let problem = rule.topic.flatMap(TopicName.problem) { place.refuse(problem, remedy: "Name a topic") }
         }
+        if let place = fields["webhook"] { rule.webhook = Self.webhook(place, secrets) }
         self.rule = rule
     }
 
     private static let missing: KeyValuePairs<String, AlarmRule.Missing> = [
         "nodata": .unseen, "ok": .fine, "alarm": .wrong,
     ]
+
+    private static func webhook(_ place: ConfigurationPlace, _ secrets: NamedSecrets) -> AlarmWebhook? {
+        guard let fields = place.fields(["url", "secret"]) else { return nil }
+        guard let address = fields["url"], let secret = fields["secret"] else {
+            place.refuse("must say url and secret", remedy: "Write webhook: {url: https://HOST/PATH, secret: NAME}")
+            return nil
+        }
+        guard let url = address.text(), SubscriptionDeclaration.checkAddress(url, address),
+            let key = SubscriptionDeclaration.key(secret, secrets)
+        else { return nil }
+        return AlarmWebhook(url: url, signingKey: key)
+    }
 
     private static func selector(_ place: ConfigurationPlace) -> MetricSelector? {
         guard let text = place.text() else { return nil }

@@ -164,7 +164,7 @@ public struct GatewayConfiguration: Sendable {
             alarms = AlarmDeclaration.builtIn.filter { !names.contains($0.name) }
             let known = AlarmDeclaration.builtIn.map(\.name)
             for (name, place) in entries {
-                guard let declaration = AlarmDeclaration(name, place) else { continue }
+                guard let declaration = AlarmDeclaration(name, place, secrets) else { continue }
                 if let rule = declaration.rule {
                     alarms.append(rule)
                 } else if !known.contains(name) {

@@ -24,12 +24,7 @@ struct SubscriptionDeclaration {
         if let problem = QueueCoordinator.problem(ofName: from) {
             fields["from"]?.refuse(problem, remedy: "Name a queue")
         }
-        guard Self.isAddress(url) else {
-            to.refuse(
-                "is no address of http or https, without a user's name and a fragment",
-                remedy: "Write https://HOST/PATH; the requests are signed, by secret", showsValue: false)
-            return nil
-        }
+        guard Self.checkAddress(url, to) else { return nil }
         var definition = SubscriptionDefinition(name: name, from: from, url: url, signingKey: key)
         if let batch = fields["batch"]?.fields(["records", "bytes", "window"]) {
             Self.read(batch, &definition)
@@ -58,7 +53,7 @@ struct SubscriptionDeclaration {
             ?? definition.windowMs
     }
 
-    private static func key(_ place: ConfigurationPlace, _ secrets: NamedSecrets) -> Secret? {
+    static func key(_ place: ConfigurationPlace, _ secrets: NamedSecrets) -> Secret? {
         guard let name = place.text() else { return nil }
         guard let secret = secrets[name] else {
             if !secrets.names.contains(name) {
@@ -72,6 +67,15 @@ struct SubscriptionDeclaration {
             "is not whsec_ and base64 behind it", remedy: "Make one: echo whsec_$(openssl rand -base64 24)",
             showsValue: false)
         return nil
+    }
+
+    /// Whether it is an address that may be posted to; where it is none, that is told.
+    static func checkAddress(_ url: String, _ place: ConfigurationPlace) -> Bool {
+        if isAddress(url) { return true }
+        place.refuse(
+            "is no address of http or https, without a user's name and a fragment",
+            remedy: "Write https://HOST/PATH; the requests are signed, by secret", showsValue: false)
+        return false
     }
 
     /// Read strictly, so that libcurl could not see another host in it than people do.
