@@ -3,14 +3,16 @@ import BrokerTestKit
 import ByteBuffers
 import Configuration
 import Foundation
-import IngestGateway
 import KafkaModel
 import LogStorage
 import RecordFormat
+import Security
 import StorageIO
 import Telemetry
 import Testing
 import Transport
+
+@testable import IngestGateway
 
 /// A gateway over a broker on a simulated file system, on a port of its own.
 final class GatewayHarness: Sendable {
@@ -79,6 +81,9 @@ final class GatewayHarness: Sendable {
     func connect() throws -> HTTPClient { try HTTPClient(port: port) }
 
     /// One request on a connection of its own.
+    /// Wrong credentials are not forgotten as time goes by: however slow the machine is, so many lead to a refusal.
+    func forgivesNoGuess() { gateway.attempts.withLock { $0 = AttemptLimiter(perSecond: 1e-5) } }
+
     func call(_ method: String, _ path: String, _ body: String? = nil, fields: [String] = []) throws -> HTTPReply {
         try call(method, path, bytes: body.map { Array($0.utf8) }, fields: fields)
     }

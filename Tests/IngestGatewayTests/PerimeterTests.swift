@@ -108,6 +108,7 @@ import Testing
         // Wrong credentials are counted by who sends them, not by who brings them.
         options.maxConnectionsPerIP = 200
         let guarded = try self.harness("http.trusted.proxies: 127.0.0.1", options)
+        guarded.forgivesNoGuess()
         let client = try guarded.connect()
         func guess(_ address: String) throws -> Int {
             try client.send(

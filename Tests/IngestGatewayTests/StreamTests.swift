@@ -354,7 +354,9 @@ import Testing
         let topic = try node.broker.topicCreatingIfAllowed("t").get()
         for partition in topic.partitions {
             var packed = RecordBatchBuilder()
-            for number in 0..<20 { packed.append(key: nil, value: Array("{\"n\":\(number)}".utf8), timestampMs: 1) }
+            // Older ones retention would take.
+            let time = BrokerClock.wallMs()
+            for number in 0..<20 { packed.append(key: nil, value: Array("{\"n\":\(number)}".utf8), timestampMs: time) }
             let batch = try packed.finish(.init(compression: .gzip))
             _ = try partition.append(batch, origin: .client, nowMs: BrokerClock.wallMs()).get()
         }
