@@ -22,8 +22,9 @@ final class DiskSpace: Sendable {
     private let isRefusing = Atomic<Bool>(false)
     /// Bytes that may be committed before the next look.
     private let allowance = Atomic<Int>(0)
-    /// Free bytes at the last look, and the bytes of them that write-behind was still to take.
+    /// Free bytes at the last look, all that the disk has, and the bytes of the free ones that write-behind was still to take.
     private let lastFree = Atomic<Int>(0)
+    private let lastTotal = Atomic<Int>(0)
     private let lastOwed = Atomic<Int>(0)
 
     /// At most this is committed between two looks, and at least this.
@@ -45,6 +46,11 @@ final class DiskSpace: Sendable {
     var isFull: Bool { isRefusing.load(ordering: .relaxed) }
     /// Free bytes at the last look.
     var freeBytes: Int { lastFree.load(ordering: .relaxed) }
+    /// What was not free of all then: 0 to 1.
+    var usedRatio: Double {
+        let total = lastTotal.load(ordering: .relaxed)
+        return total > 0 ? max(0, 1 - Double(freeBytes) / Double(total)) : 0
+    }
 
     /// What an operator and a client are told while the disk is nearly full; nil while it is not.
     var fullness: String? {
@@ -60,9 +66,10 @@ final class DiskSpace: Sendable {
     /// the bytes above the reserve; nil where the file system does not say.
     @discardableResult
     func check() -> Int64? {
-        guard let bytes = try? fileSystem.freeBytes(folder).free else { return nil }
+        guard let (bytes, total) = try? fileSystem.freeBytes(folder) else { return nil }
         let owed = max(0, memory.unsettledBytes)
         lastFree.store(Int(clamping: bytes), ordering: .relaxed)
+        lastTotal.store(Int(clamping: total), ordering: .relaxed)
         lastOwed.store(owed, ordering: .relaxed)
         let free = bytes - Int64(owed)
         let above = max(0, free - reserveBytes)

@@ -96,8 +96,8 @@ extension LogStore {
         ) { [self] in Double(diskSpace.freeBytes) }
         registry.reading(
             "millrace_disk_used_ratio",
-            help: "Share of the data folder's disk that is in use, by anybody, when it was last looked at: 0 to 1."
-        ) { [self] in space.map { $0.total > 0 ? 1 - Double($0.free) / Double($0.total) : 0 } ?? 0 }
+            help: "Share of the data folder's disk that is not free for the broker, when it was last looked at: 0 to 1."
+        ) { [self] in diskSpace.usedRatio }
         let reserve = Double(options.reserveBytes)
         registry.reading(
             "millrace_disk_reserve_bytes", help: "Below this many free bytes appends are refused."
