@@ -183,7 +183,12 @@ extension QueueNode {
         #expect(node.broker.subscriptions.statuses[0].trouble != nil)
         try node.create("q")
         try node.send(["a"], to: "q")
+        // Whoever wakes it: what it gives back does.
+        for _ in 0..<100 { #expect(node.broker.subscriptions.turn() == node.clock.now + 1000) }
+        #expect(receiver.texts.isEmpty)
         node.clock.pass(1000)
+        _ = node.broker.subscriptions.turn()
+        #expect(node.broker.subscriptions.statuses[0].trouble == nil)
         node.pushAll()
         #expect(receiver.texts == ["a"])
     }

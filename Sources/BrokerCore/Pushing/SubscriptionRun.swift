@@ -34,6 +34,10 @@ final class SubscriptionRun: @unchecked Sendable {
     private var queueNumber: UInt64 = 0
     /// The queue is not asked before.
     private var askAgainAtMs = Int64.min
+    /// Nothing is looked for before, whoever wakes the thread: what was given back does.
+    private var pausedUntilMs = Int64.min
+    /// What is in the way is over when the queue is asked again, and not when something is answered.
+    private var isPaused = false
     private var retries = Backoff()
     /// In a row, and whether the log says so.
     private var troubles = 0
@@ -117,6 +121,9 @@ final class SubscriptionRun: @unchecked Sendable {
     /// Does all that can be done just now; returns when there is more, in milliseconds since 1970.
     func turn() -> Int64 {
         takeResults()
+        let nowMs = broker.queues.nowMs()
+        // By a clock that was set back the wait is no longer than it may be.
+        if nowMs < pausedUntilMs, pausedUntilMs - nowMs <= Backoff.mostMs { return pausedUntilMs }
         let found: (queue: Queue, topic: Topic)
         do throws(QueueRefusal) { found = try broker.queues.find(definition.from) } catch {
             counters.lag.set(0)
@@ -137,6 +144,12 @@ final class SubscriptionRun: @unchecked Sendable {
             sendBatches()
             takeResults()
         }
+        if isPaused || trouble.withLock({ $0 == nil }) { goOn() }
+        isPaused = false
+        return nextTurn(mayHaveMore)
+    }
+
+    private func nextTurn(_ mayHaveMore: Bool) -> Int64 {
         let nowMs = broker.queues.nowMs()
         if mayHaveMore { return nowMs }
         let room = lane.room(nowMs: nowMs)
@@ -282,8 +295,10 @@ final class SubscriptionRun: @unchecked Sendable {
 
     private func pause(_ reason: String) -> Int64 {
         note(trouble: reason)
+        isPaused = true
         giveBack(lane.takeWaiting())
-        return broker.queues.nowMs() + max(1_000, retries.failed())
+        pausedUntilMs = broker.queues.nowMs() + max(1_000, retries.failed())
+        return pausedUntilMs
     }
 
     private func note(trouble reason: String) {

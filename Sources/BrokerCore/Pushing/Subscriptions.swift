@@ -121,7 +121,9 @@ public final class Subscriptions: Sendable {
         changing.withLock { _ in
             let (before, broker) = (runs, broker)
             let kept = before.filter { definitions.contains($0.definition) }
-            for run in before where !definitions.contains(run.definition) {
+            let ended = before.filter { !definitions.contains($0.definition) }
+            for run in ended { run.interrupt() }
+            for run in ended {
                 run.stop()
                 Log.info("a subscription has ended", "subscription", run.definition.name)
             }

@@ -55,14 +55,23 @@ public final class QueueGauges: Sendable {
     ///
     /// - Parameter nowMs: milliseconds since 1970.
     public func look(nowMs: Int64) {
-        let found = queues.queues(prefix: "", after: nil, limit: Self.maxQueues).compactMap { queue in
-            // What cannot be counted just now is left out.
-            (try? queues.counts(of: queue.name, withOldest: true).answer.get()).map { counts in
+        let seenNow = queues.queues(prefix: "", after: nil, limit: Self.maxQueues).compactMap { queue -> Seen? in
+            // What cannot be counted just now is left out; of a queue whose oldest message cannot be read, its age.
+            let found =
+                (try? queues.counts(of: queue.name, withOldest: true).answer.get())
+                ?? (try? queues.counts(of: queue.name, withOldest: false).answer.get())
+            return found.map { counts in
                 Seen(
-                    name: queue.name, counts: counts, oldestAgeMs: counts.oldestSentMs.map { max(0, nowMs - $0) } ?? 0,
+                    name: queue.name, counts: counts, oldestAgeMs: Self.age(of: counts.oldestSentMs, nowMs),
                     takesDeadLetters: !queues.deadLetterSources(of: queue.name).isEmpty)
             }
         }
-        seen.withLock { $0 = found }
+        seen.withLock { $0 = seenNow }
+    }
+
+    /// A record of a client's has whatever time he has written: one from before 1970 tells of no age.
+    static func age(of sentMs: Int64?, _ nowMs: Int64) -> Int64 {
+        guard let sentMs, sentMs >= 0 else { return 0 }
+        return max(0, nowMs - sentMs)
     }
 }

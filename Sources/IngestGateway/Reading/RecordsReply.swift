@@ -522,7 +522,7 @@ final class RecordsReply {
         out.text("],\"NextShardIterator\":\"")
         out.utf8(seal.text(of: iterator))
         out.text("\",\"MillisBehindLatest\":")
-        out.decimal(shard.next < shard.highWatermark ? Int(max(1, nowMs - lastTimestampMs)) : 0)
+        out.decimal(shard.next < shard.highWatermark ? Int(max(1, nowMs - max(0, lastTimestampMs))) : 0)
         out.text("}")
     }
 
