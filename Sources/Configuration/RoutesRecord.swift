@@ -36,16 +36,34 @@ public struct RoutesRecord: Sendable, Equatable {
         self.values = values
     }
 
-    /// What a configuration says of routes, topics, forwarders, subscriptions, and where their secrets are.
+    /// What the sections of a configuration say, and where their secrets are. Of an address that messages are posted to, what may be a secret
+    /// is a fingerprint, by which a change is seen.
     public static func values(of configuration: Configuration) -> [String: String] {
         var values: [String: String] = [:]
-        for name in ["routes", "topics", "auth", "forwarders", "subscriptions"] {
+        for name in Configuration.sectionNames {
             for leaf in configuration.section(name)?.node.leaves ?? [] {
                 let separator = leaf.path.isEmpty || leaf.path.hasPrefix("[") ? "" : "."
-                values[name + separator + leaf.path] = leaf.value
+                let key = name + separator + leaf.path
+                values[key] = shown(leaf.value, key)
             }
         }
         return values
+    }
+
+    private static func shown(_ value: String, _ key: String) -> String {
+        let kept: Substring
+        if key.hasPrefix("subscriptions."), key.hasSuffix(".to") {
+            kept = value.prefix { $0 != "?" }
+        } else if key.hasPrefix("alarms."), key.hasSuffix(".webhook.url"), let scheme = value.firstRange(of: "://") {
+            kept = value[..<(value[scheme.upperBound...].firstIndex { $0 == "/" || $0 == "?" } ?? value.endIndex)]
+        } else {
+            return value
+        }
+        let rest = value[kept.endIndex...]
+        if rest.isEmpty { return value }
+        // FNV-1a.
+        let print = rest.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+        return "\(kept)…\(String(print, radix: 16))"
     }
 
     public var encoded: [UInt8] {
