@@ -89,6 +89,7 @@ final class Socket {
         let piece = Self.piece()
         defer { piece.deallocate() }
         while true {
+            try checkTime(deadline)
             do throws(TLSClientFailure) {
                 if try session.shakeHands() { break }
             } catch {
@@ -101,6 +102,13 @@ final class Socket {
         }
         try send(session.takeRecords(), deadline)
         tls = session
+    }
+
+    /// Of TLS much may come that brings nothing: whoever sends it without an end would never have us wait, which is where time and stops
+    /// are looked at otherwise.
+    private func checkTime(_ deadline: Deadline) throws(ClientError) {
+        if isCancelled?() == true { throw .cancelled }
+        if deadline.hasPassed { throw .timedOut("\(address) is silent") }
     }
 
     private static func piece() -> UnsafeMutableRawBufferPointer { .allocate(byteCount: tlsPiece, alignment: 16) }
@@ -136,6 +144,7 @@ final class Socket {
                 filled += try receive(into: room, deadline)
                 continue
             }
+            try checkTime(deadline)
             let opened: Int
             do throws(TLSClientFailure) { opened = try tls.open(into: room) } catch {
                 try? send(tls.takeRecords(), deadline)
