@@ -7,11 +7,11 @@ import Telemetry
 
 /// Changes of alarms on their way to webhooks. Confined to the alarms' thread, which tries again with each of its turns.
 final class AlarmPosts {
-    /// Changes that wait at most: the oldest is left out for a new one.
-    static let maxWaiting = 100
+    /// Changes that wait for one receiver at most: the oldest is left out for a new one.
+    static let maxWaiting = 20
     /// Times that one is tried, a turn between them.
     static let maxTries = 20
-    /// Requests of one turn, so that the alarms behind a receiver that hangs are looked at all the same.
+    /// Receivers that are tried in one turn, so that the alarms behind some that hang are looked at all the same.
     static let maxOfTurn = 4
     private static let timeoutMs = 4_000
     private static let maxAnswerBytes = 64 << 10
@@ -24,34 +24,40 @@ final class AlarmPosts {
         var tries = 0
     }
 
-    private var waiting: [Post] = []
+    /// By receiver, each in the order in which they came.
+    private var waiting: [(webhook: AlarmWebhook, posts: [Post])] = []
     /// Made with the first call, which tells what is missing.
     private var caller: HTTPCaller?
 
     func add(_ news: Alarm.News, to webhook: AlarmWebhook) {
         var body = ByteWriter(capacity: 512)
         AlarmText.write(news, into: &body)
-        waiting.append(Post(webhook: webhook, id: SignedCall.newID(), body: body.array, alarm: news.rule.name))
-        if waiting.count > Self.maxWaiting { giveUp(waiting.removeFirst(), "\(Self.maxWaiting) others wait") }
+        let post = Post(webhook: webhook, id: SignedCall.newID(), body: body.array, alarm: news.rule.name)
+        guard let index = waiting.firstIndex(where: { $0.webhook == webhook }) else {
+            return waiting.append((webhook, [post]))
+        }
+        waiting[index].posts.append(post)
+        if waiting[index].posts.count > Self.maxWaiting {
+            giveUp(waiting[index].posts.removeFirst(), "\(Self.maxWaiting) others wait")
+        }
     }
 
-    /// Sends what waits, the oldest first. Blocks for some seconds at most.
+    /// Sends what waits: of some receivers, those behind them in the next turn. Blocks for some seconds at most.
     func turn(nowMs: Int64, isStopping: @escaping @Sendable () -> Bool) {
-        var later: [Post] = []
-        for index in waiting.indices {
-            guard index < Self.maxOfTurn, !isStopping() else {
-                later += waiting[index...]
+        for _ in 0..<min(Self.maxOfTurn, waiting.count) where !isStopping() {
+            let webhook = waiting[0].webhook
+            var posts = waiting.removeFirst().posts
+            while !posts.isEmpty, !isStopping() {
+                guard let trouble = send(posts[0], nowMs, isStopping) else {
+                    posts.removeFirst()
+                    continue
+                }
+                posts[0].tries += 1
+                if posts[0].tries >= Self.maxTries { giveUp(posts.removeFirst(), trouble) }
                 break
             }
-            guard let trouble = send(waiting[index], nowMs, isStopping) else { continue }
-            waiting[index].tries += 1
-            if waiting[index].tries < Self.maxTries {
-                later.append(waiting[index])
-            } else {
-                giveUp(waiting[index], trouble)
-            }
+            if !posts.isEmpty { waiting.append((webhook, posts)) }
         }
-        waiting = later
     }
 
     /// Nil: it has arrived.

@@ -60,11 +60,10 @@ final class AlarmWatch: Sendable {
         }
         if let webhook = news.rule.webhook {
             told.withLock { $0.append((news, webhook)) }
-            wake.raise()
         }
         guard let topicName = news.rule.topic else { return }
         // All in the first partition: in the order in which they came.
-        guard let log = broker.catalog.topic(named: topicName)?.partition(0) else {
+        guard let topic = broker.catalog.topic(named: topicName), !topic.isInternal, let log = topic.partition(0) else {
             return Log.warning(
                 "an alarm could not be told, as its topic is not there", "alarm", name, "topic", topicName)
         }

@@ -60,6 +60,7 @@ import Testing
         ("a: {metric: millrace_x, above: 1, for: 1/1x5s}", "how many of the last periods"),
         ("a: {metric: millrace_x, above: 1, missing: never}", "nodata, ok or alarm"),
         ("a: {metric: millrace_x, above: 1, topic: 'a b'}", "alarms.a.topic"),
+        ("a: {metric: millrace_x, above: 1, topic: __queue_state}", "only the broker writes"),
         ("a: {metric: millrace_x, above: 1, fro: 1/1x60s}", "did you mean for?"),
         ("a: {metric: millrace_x, above: 1, webhook: {url: \"https://a/b\"}}", "must say url and secret"),
         ("a: {metric: millrace_x, above: 1, webhook: {url: \"ftp://a/b\", secret: s}}", "no address of http or https"),

@@ -77,8 +77,13 @@ import Testing
         let webhook = AlarmWebhook(url: receiver.url, signingKey: Secret(copying: [1]))
         let posts = AlarmPosts()
         for _ in 0..<AlarmPosts.maxWaiting + 5 { posts.add(news(webhook), to: webhook) }
+        // Nobody waits behind one that takes nothing.
+        let other = try HTTPReceiver { _ in HTTPReceiver.answer("200 OK") }
+        let healthy = AlarmWebhook(url: other.url, signingKey: Secret(copying: [1]))
+        for _ in 0..<3 { posts.add(news(healthy), to: healthy) }
         posts.turn(nowMs: 1000) { false }
-        #expect(receiver.requests.count == AlarmPosts.maxOfTurn)
+        #expect(receiver.requests.count == 1 && other.requests.count == 3)
+        other.stop()
         for _ in 0..<AlarmPosts.maxWaiting * AlarmPosts.maxTries { posts.turn(nowMs: 1000) { false } }
         #expect(receiver.requests.count == AlarmPosts.maxWaiting * AlarmPosts.maxTries)
         receiver.stop()

@@ -1,4 +1,5 @@
 import Alarms
+import BrokerCore
 import Configuration
 import KafkaModel
 import Telemetry
@@ -48,6 +49,9 @@ struct AlarmDeclaration {
         if let place = fields["topic"] {
             rule.topic = place.text()
             if let problem = rule.topic.flatMap(TopicName.problem) { place.refuse(problem, remedy: "Name a topic") }
+            if rule.topic.map(Topic.isInternal) == true {
+                place.refuse("is a topic that only the broker writes", remedy: "Name another topic")
+            }
         }
         if let place = fields["webhook"] { rule.webhook = Self.webhook(place, secrets) }
         self.rule = rule

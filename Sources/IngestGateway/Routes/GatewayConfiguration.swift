@@ -116,7 +116,9 @@ public struct GatewayConfiguration: Sendable {
         /// A promise that nobody keeps would be worse than none.
         func refuseWhatNobodyReads() {
             if !configuration.servesHTTP {
-                place("routes")?.refuse("no HTTP is served", remedy: "Leave the section out, or set http.enable")
+                for name in ["routes", "alarms"] {
+                    place(name)?.refuse("no HTTP is served", remedy: "Leave the section out, or set http.enable")
+                }
             }
         }
 
