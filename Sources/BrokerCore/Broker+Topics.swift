@@ -18,14 +18,20 @@ public struct TopicRefusal: Error, Sendable, Equatable {
 extension Broker {
     /// Makes a topic; durable when it returns. `partitions` -1: the broker's default. With `validateOnly` only the checks
     /// are made. `settings` are topic keys of `TopicSettingKey`.
+    ///
+    /// - Parameter isOwn: the broker makes it for itself; nobody else makes a topic with the name of such a one.
     public func createTopic(
-        _ name: String, partitions: Int32 = -1, replicationFactor: Int16 = -1, settings: [String: String] = [:],
+        _ name: String, isOwn: Bool = false, partitions: Int32 = -1, replicationFactor: Int16 = -1,
+        settings: [String: String] = [:],
         validateOnly: Bool = false
     ) -> Result<Topic, TopicRefusal> {
         if let problem = TopicName.problem(name) { return .failure(TopicRefusal(.invalidTopicException, problem)) }
         let catalog = catalog
         if catalog.topic(named: name) != nil {
             return .failure(TopicRefusal(.topicAlreadyExists, "Topic '\(name)' already exists."))
+        }
+        if !isOwn, Topic.isInternal(name) {
+            return .failure(TopicRefusal(.invalidTopicException, "the topic \(name) is the broker's own"))
         }
         if let other = catalog.topic(collidingWith: name) {
             return .failure(

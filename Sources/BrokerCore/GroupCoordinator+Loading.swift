@@ -25,7 +25,7 @@ extension GroupCoordinator: StateCoordinator {
             topic = existing
         } else {
             let made = broker.createTopic(
-                Topic.offsetsTopicName, partitions: broker.options.offsetsPartitions,
+                Topic.offsetsTopicName, isOwn: true, partitions: broker.options.offsetsPartitions,
                 settings: ["cleanup.policy": "compact", "compression.type": "producer", "segment.bytes": "104857600"])
             switch made {
             case .success(let new): topic = new

@@ -135,7 +135,7 @@ public final class TransactionCoordinator: Sendable {
         guard shards.isEmpty, !broker.isDraining else { return }
         if let made = broker.catalog.topic(named: Topic.transactionsTopicName) { return take(made) }
         switch broker.createTopic(
-            Topic.transactionsTopicName, partitions: broker.options.transactionPartitions,
+            Topic.transactionsTopicName, isOwn: true, partitions: broker.options.transactionPartitions,
             settings: [
                 "cleanup.policy": "compact", "compression.type": "producer", "segment.bytes": String(Self.segmentBytes),
             ])

@@ -52,6 +52,10 @@ import Testing
         #expect(try create(client, "orders.eu").code == .topicAlreadyExists)
         #expect(try create(client, "orders_eu").code == .invalidTopicException)
         #expect(try create(client, "a/b").code == .invalidTopicException)
+        for name in ["__jobs", "__gateway_requests"] {
+            #expect(try create(client, name).code == .invalidTopicException)
+            #expect(try create(client, name, validateOnly: true).code == .invalidTopicException)
+        }
         #expect(try create(client, "more", partitions: 0).code == .invalidPartitions)
         #expect(try create(client, "more", replication: 3).code == .invalidReplicationFactor)
         #expect(try create(client, "more", replication: 0).code == .invalidReplicationFactor)

@@ -83,7 +83,7 @@ public final class Jobs: StateCoordinator {
             topic = made
         } else {
             switch broker.createTopic(
-                Topic.jobsTopicName, partitions: 1,
+                Topic.jobsTopicName, isOwn: true, partitions: 1,
                 settings: [
                     "cleanup.policy": "compact", "compression.type": "producer",
                     "segment.bytes": String(Self.segmentBytes),

@@ -258,7 +258,7 @@ extension QueueCoordinator {
         }
         if let made = broker.catalog.topic(named: Topic.queueStateTopicName) { return take(made) }
         switch broker.createTopic(
-            Topic.queueStateTopicName, partitions: broker.options.queueStatePartitions,
+            Topic.queueStateTopicName, isOwn: true, partitions: broker.options.queueStatePartitions,
             settings: [
                 "cleanup.policy": "compact", "compression.type": "producer", "segment.bytes": String(Self.segmentBytes),
             ])

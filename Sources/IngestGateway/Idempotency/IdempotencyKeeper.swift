@@ -236,7 +236,7 @@ final class IdempotencyKeeper: Sendable {
         if let existing = broker.catalog.topic(named: Topic.requestsTopicName) {
             topic = existing
         } else {
-            switch broker.createTopic(Topic.requestsTopicName, partitions: 1, settings: logSettings) {
+            switch broker.createTopic(Topic.requestsTopicName, isOwn: true, partitions: 1, settings: logSettings) {
             case .success(let made): topic = made
             case .failure(let refusal): return refusal
             }
