@@ -155,7 +155,7 @@ let package = Package(
             "BrokerCoreTests",
             [
                 "BrokerCore", "BrokerTestKit", "LogStorage", "RecordFormat", "KafkaModel", "ByteBuffers", "StorageIO",
-                "Coordinators", "KafkaWire", "QueueLedger", "Forwarder", "Security",
+                "Coordinators", "KafkaWire", "QueueLedger", "Forwarder", "Security", "JobLedger",
             ]),
         tests(
             "KafkaServerTests",

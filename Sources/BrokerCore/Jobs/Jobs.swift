@@ -121,16 +121,18 @@ public final class Jobs: StateCoordinator {
         }
     }
 
-    /// Ends a job all of which is on disk.
+    /// Ends a job all of which is on disk. One that could not be ended stays this process' own, for `settle`: a shard that is loaded
+    /// in between leaves it alone.
     public func end(_ end: JobEnd, _ progress: JobProgress) throws(JobRefusal) -> CommitSpan {
-        defer { live.withLock { $0[end.id] = nil } }
-        return try change { ledger throws(JobRefusal) in
+        let commits = try change { ledger throws(JobRefusal) in
             [
                 try ledger.end(
                     end.id, end.state, reason: end.reason, progress, rejected: end.rejected,
                     nowMs: BrokerClock.wallMs())
             ]
         }
+        live.withLock { $0[end.id] = nil }
+        return commits
     }
 
     /// Ends a job of which nobody knows what is on disk: it is counted when that is settled, by this process or by the next.
@@ -306,7 +308,7 @@ public final class Jobs: StateCoordinator {
     }
 
     /// Ends the jobs whose commits are over; gives whether others wait.
-    private func settleDue() -> Bool {
+    func settleDue() -> Bool {
         let durable = broker.store.durableTicket
         let due = settlements.withLock { all in
             defer { all.removeAll { $0.ticket <= durable } }
@@ -325,6 +327,7 @@ public final class Jobs: StateCoordinator {
         do throws(JobRefusal) {
             let (job, ledger) = try read { ($0[end.id], $0) }
             if let job, job.state == .running {
+                if hasLeftOutAppends(job) { return false }
                 let change = counted(job, end, ledger)
                 try lock.withLock { shard throws(JobRefusal) in
                     try check(&shard)
@@ -336,6 +339,15 @@ public final class Jobs: StateCoordinator {
             return true
         } catch {
             return false
+        }
+    }
+
+    /// Whether something of a job's topics is in no file yet, though its commit is over: it may be written later, and is not to be
+    /// missing from the count. Asked after the durable ticket: who sees a ticket durable sees what its commit left out.
+    private func hasLeftOutAppends(_ job: Job) -> Bool {
+        let catalog = broker.catalog
+        return [job.topic, job.quarantine].compactMap { catalog.topic(named: $0) }.flatMap(\.partitions).contains {
+            $0.hasLeftOutAppends
         }
     }
 }
