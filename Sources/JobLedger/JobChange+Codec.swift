@@ -13,7 +13,7 @@ import KafkaModel
 /// ends     0 where there are none │ 1, topic id 16, count, {offset}…
 /// ```
 /// Numbers without a width are zigzag varints of at most 64 bits, the others big-endian. A value without bytes is none: the job is
-/// forgotten. A decoder refuses what is out of range, or has bytes left.
+/// forgotten. A decoder refuses what is out of range, which is 2^60 and more for what is counted (bytes to line), or has bytes left.
 extension JobChange {
     private static let version: UInt8 = 1
 
@@ -103,8 +103,8 @@ extension JobChange {
         let createdMs = try number(&reader)
         let changedMs = try number(&reader)
         let progress = JobProgress(
-            bytes: try number(&reader), accepted: try number(&reader), rejected: try number(&reader),
-            line: try number(&reader))
+            bytes: try amount(&reader), accepted: try amount(&reader), rejected: try amount(&reader),
+            line: try amount(&reader))
         var job = Job(
             id: id, kind: kind, route: try text(&reader), topic: try text(&reader), quarantine: try text(&reader),
             owner: try textIfAny(&reader), fileName: try textIfAny(&reader), createdMs: createdMs)
@@ -124,6 +124,14 @@ extension JobChange {
         let position = reader.position
         let value = try reader.varlong()
         guard value >= 0 else { throw .invalid("number of a job", position: position) }
+        return value
+    }
+
+    /// One that others are added to.
+    private static func amount(_ reader: inout ByteReader) throws(DecodeError) -> Int64 {
+        let position = reader.position
+        let value = try number(&reader)
+        guard value < 1 << 60 else { throw .invalid("progress of a job", position: position) }
         return value
     }
 

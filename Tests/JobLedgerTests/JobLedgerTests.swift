@@ -218,6 +218,28 @@ import Testing
         }
     }
 
+    /// What a job has is added to: no record makes that overflow.
+    @Test(arguments: [1 << 60, Int64.max, -1, Int64.min]) func whatCannotHaveBeenCountedIsRefused(number: Int64) throws
+    {
+        var ledger = JobLedger()
+        let job = Self.job(1)
+        try Self.take(try ledger.begin(job), &ledger)
+        let members: [WritableKeyPath<JobProgress, Int64>] = [\.bytes, \.accepted, \.rejected, \.line]
+        for (place, member) in members.enumerated() {
+            for (value, isTaken) in [((1 << 60) - 1, true), (number, false)] as [(Int64, Bool)] {
+                var progress = JobProgress(bytes: 1, accepted: 2, rejected: 3, line: 4)
+                progress[keyPath: member] = value
+                let change = try ledger.progress(of: job.id, progress, JobFloors(), nowMs: 1)
+                if isTaken {
+                    try Self.replay(change, &ledger)
+                    #expect(ledger[job.id]?.progress == progress)
+                } else {
+                    #expect(throws: DecodeError.self, "\(place)") { try Self.replay(change, &ledger) }
+                }
+            }
+        }
+    }
+
     @Test func namesAreReadAsTheyAreWritten() throws {
         let id = JobID(high: 0x0192_f3a4_b5c6_7d8e, low: 0x9fab_cdef_0123_4567)
         #expect(id.text == "0192f3a4-b5c6-7d8e-9fab-cdef01234567")
