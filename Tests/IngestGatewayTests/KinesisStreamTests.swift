@@ -71,10 +71,12 @@ import Testing
         for body in [
             #"{"StreamName":"a b","ShardCount":1}"#, #"{"StreamName":"","ShardCount":1}"#, #"{"ShardCount":1}"#,
             #"{"StreamName":"\#(String(repeating: "x", count: 129))","ShardCount":1}"#, #"{"StreamName":"a"}"#,
+            #"{"StreamName":"__queue_state","ShardCount":1}"#, #"{"StreamName":"__jobs","ShardCount":1}"#,
             #"{"StreamName":"a","ShardCount":0}"#, #"{"StreamName":"a","ShardCount":1001}"#,
             #"{"StreamName":"a","ShardCount":1,"StreamModeDetails":{"StreamMode":"ON_DEMAND"}}"#,
         ] { #expect(try node.kinesis("CreateStream", body).kinesisError == "InvalidArgumentException 400", "\(body)") }
         #expect(node.broker.catalog.topic(named: "a") == nil)
+        #expect(node.broker.catalog.topic(named: "__jobs") == nil)
         for (operation, more) in [
             ("DescribeStream", ""), ("DescribeStreamSummary", ""), ("DeleteStream", ""), ("ListShards", ""),
             ("PutRecord", #","Data":"","PartitionKey":"k""#),
@@ -85,6 +87,9 @@ import Testing
                 let reply = try node.kinesis(operation, #"{"StreamName":"\#(name)"\#(more)}"#)
                 #expect(reply.kinesisError == "ResourceNotFoundException 400", "\(operation): \(reply.text)")
             }
+            let long = String(repeating: "x", count: 2049)
+            let refused = try node.kinesis(operation, #"{"StreamName":"\#(long)"\#(more)}"#)
+            #expect(refused.kinesisError == "InvalidArgumentException 400" && !refused.text.contains("xxx"))
             let nameless = try node.kinesis(operation, "{\(more.dropFirst())}")
             #expect(nameless.kinesisError == "InvalidArgumentException 400")
             let wrong = try node.kinesis(operation, #"{"StreamARN":"arn:aws:sqs:eu:1:stream/s"\#(more)}"#)

@@ -103,7 +103,14 @@ struct KinesisCalls {
 
     /// The name of the stream that a request is about.
     func name(_ members: KinesisMembers) throws(KinesisError) -> String {
-        if let name = try members.text("StreamName"), !name.isEmpty { return name }
+        if let name = try members.text("StreamName"), !name.isEmpty {
+            // Refusals have it in their words.
+            guard name.utf8.count <= KinesisLimits.maxTextBytes else {
+                throw KinesisError(
+                    .invalidArgument, "StreamName has more than \(KinesisLimits.maxTextBytes) bytes.")
+            }
+            return name
+        }
         guard let resource = try members.text("StreamARN"), resource.utf8.count <= KinesisLimits.maxTextBytes else {
             throw KinesisError(.invalidArgument, "StreamName or StreamARN is required.")
         }
@@ -139,7 +146,8 @@ struct KinesisCalls {
     func shard(_ id: String, of topic: Topic) throws(KinesisError) -> Int {
         guard let index = KinesisShards(topic).index(ofID: id) else {
             throw KinesisError(
-                .resourceNotFound, "Could not find shard \(id) in stream \(topic.name) under account \(Self.account).")
+                .resourceNotFound,
+                "Could not find shard \(id.prefix(64)) in stream \(topic.name) under account \(Self.account).")
         }
         return index
     }

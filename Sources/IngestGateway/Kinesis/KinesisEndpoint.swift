@@ -53,7 +53,7 @@ enum KinesisLimits {
     static let maxIteratorBytes = 512
     /// Bytes of the name of a new stream.
     static let maxNameBytes = 128
-    /// Bytes of a resource name, and of a page's token.
+    /// Bytes of a stream's name or resource name in a request about it, and of a page's token.
     static let maxTextBytes = 2048
     /// Shards, or streams, of one page, whatever more is asked for.
     static let maxListed = 1000
