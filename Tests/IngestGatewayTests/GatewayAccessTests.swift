@@ -103,14 +103,19 @@ import Transport
         let reply = try harness.call("POST", "/v1/files?topic=t", "a\n1\n1,2", fields: [csv, alice])
         #expect(reply.status == 201 && reply.number("rejected") == 1, "\(reply.text)")
         let path = "/v1/jobs/\(try #require(reply.string("job_id")))"
-        for (field, sees) in [(alice, true), (bob, false), (olga, true)] {
+        // Of the owner's keys those that reach as far as the job's topic.
+        let (reaching, narrow) = (
+            key(on: harness) { $0.scopes = [.init(resource: 2, name: "t", pattern: 3, operation: 4)] }.field,
+            key(on: harness) { $0.scopes = [.init(resource: 2, name: "other", pattern: 3, operation: 4)] }.field
+        )
+        for (field, sees) in [(alice, true), (reaching, true), (narrow, false), (bob, false), (olga, true)] {
             #expect(try harness.call("GET", path, fields: [field]).status == (sees ? 200 : 404))
             let list = try harness.call("GET", "/v1/jobs", fields: [field]).json["jobs"] as? [[String: Any]]
             #expect(list?.count == (sees ? 1 : 0))
         }
         #expect(try harness.call("GET", path, fields: [alice]).string("owner") == "alice")
         // It has ended: who may end it is told so, and who may only see it that he may not.
-        for (field, status) in [(alice, 409), (bob, 404), (olga, 403)] {
+        for (field, status) in [(alice, 409), (reaching, 409), (narrow, 404), (bob, 404), (olga, 403)] {
             #expect(try harness.call("POST", path + ":cancel", "{}", fields: [field]).status == status)
         }
     }

@@ -93,10 +93,12 @@ enum JobCancelEndpoint: HTTPEndpoint {
 }
 
 extension GatewayLoop {
-    /// Whether who asks has begun the job.
+    /// Whether who asks has begun the job, and shows a credential that reaches as far as its topic.
     fileprivate func owns(_ job: Job) -> Bool {
         guard let asker, let owner = job.owner else { return false }
-        return owner.isExactly(asker.registered.subject.principal.name.text)
+        let subject = asker.registered.subject
+        return owner.isExactly(subject.principal.name.text)
+            && subject.reaches(AccessRequest(.write, .topic, ExactString(job.topic)))
     }
 
     /// The job of the path, where who asks has begun it, or is allowed that on the cluster.

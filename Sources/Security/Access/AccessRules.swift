@@ -154,11 +154,8 @@ public final class AccessRules: Sendable {
     /// Decides, and says why.
     public func decide(_ request: AccessRequest, for subject: AccessSubject) -> AccessDecision {
         let decision = decideUnscoped(request, for: subject)
-        if decision.isAllowed, let scopes = subject.scopes {
-            let isInScope = scopes.contains { scope in
-                scope.operation.allows(request.operation) && scope.pattern.covers(request.resource, request.name)
-            }
-            if !isInScope { return AccessDecision(isAllowed: false, reason: .outOfScope) }
+        if decision.isAllowed, !subject.reaches(request) {
+            return AccessDecision(isAllowed: false, reason: .outOfScope)
         }
         return decision
     }

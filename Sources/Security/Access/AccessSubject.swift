@@ -35,6 +35,12 @@ public struct AccessSubject: Hashable, Sendable {
         names = [Self.everybody] + ([principal] + groups).map { ExactString($0.description) }
     }
 
+    /// Whether a narrowed credential reaches that far; all others do. It grants nothing.
+    public func reaches(_ request: AccessRequest) -> Bool {
+        scopes?.contains { $0.operation.allows(request.operation) && $0.pattern.covers(request.resource, request.name) }
+            ?? true
+    }
+
     /// Matches every principal, of whatever type.
     private static let everybody: ExactString = "User:*"
 }
