@@ -155,17 +155,6 @@ import Transport
     }
 
     /// What is mended is sent again, and is stored then.
-    @Test func noRowGoesToATopicOfTheBrokersOwn() throws {
-        let yaml = "routes:\n  - {path: /f, to: a, formats: csv, file: {quarantine: __jobs}}\n"
-        let node = try GatewayHarness(configuration: GatewayConfiguration(yaml: yaml))
-        #expect(try send(node, "/f", "a\n1\n", [Self.csv]).status == 201)
-        let reply = try send(node, "/f", "a\n2\n3,4\n", [Self.csv])
-        #expect(reply.status == 404 && reply.string("detail")?.contains("__jobs") == true, "\(reply.text)")
-        // What is good of the window is there, and is told.
-        #expect(try node.values("a").count == 2 && reply.number("accepted") == 1 && reply.number("rejected") == 0)
-        #expect(try job(node, reply).number("accepted") == 1)
-    }
-
     @Test func quarantinedRowsAreSubmittedAgain() throws {
         let node = try node()
         _ = try send(node, "/file/ingest", Self.rowTexts, [Self.csv])
@@ -342,7 +331,7 @@ import Transport
             "file: false", "file: true, reply: event", "file: true, success: 200", "file: true, max_body: 2KiB",
             "file: true, ack: none, success: 202", "file: true, idempotency: {header: X-Key}",
             "file: true, formats: [csv, json]", "file: {quarantine: 'a b'}", "file: {quarantine: a}",
-            "file: {other: 1}",
+            "file: {quarantine: __queue_state}, formats: csv", "file: {quarantine: __jobs}", "file: {other: 1}",
         ])
     func aRouteOfFilesSaysNothingElse(keys: String) throws {
         #expect(throws: ConfigurationError.self) {

@@ -98,6 +98,12 @@ import Testing
         #expect(whole.problem?.contains("longer than 4096 bytes") == true)
         let preamble = Self.read(String(repeating: "x", count: MultipartForm.maxPreambleBytes + 8))
         #expect(preamble.problem?.contains("does not come in the first 4096 bytes") == true)
+        let epilogue = String(repeating: "x", count: MultipartForm.maxEpilogueBytes)
+        for size in [1, 7, 1000, Int.max] {
+            #expect(Self.read("\(Self.usual)1\r\n--b--\(epilogue)", by: size).problem == nil)
+            let more = Self.read("\(Self.usual)1\r\n--b--\(epilogue)x", by: size)
+            #expect(more.problem?.contains("More than 4096 bytes stand behind") == true, "\(size): \(more)")
+        }
         // As long as they may be.
         let fit = String(repeating: "x", count: MultipartForm.maxPartFieldBytes - 50)
         #expect(Self.read("--b\r\nX: \(fit)\r\n\(Self.usual.dropFirst(4))1\r\n--b--").problem != nil)

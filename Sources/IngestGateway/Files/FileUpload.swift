@@ -46,6 +46,8 @@ final class FileUpload {
     private var pending = JobProgress()
     /// The first rows that were not acceptable.
     private(set) var rejected: [RejectedRow] = []
+    /// How many of these are on disk for certain.
+    private var listed = 0
     private var newestTicket: UInt64 = 0
     /// Its job has ended, or somebody else is told to end it.
     private(set) var isEnded = false
@@ -125,7 +127,7 @@ final class FileUpload {
     }
 
     /// All that was appended is on disk.
-    func isOnDisk() { progress = pending }
+    func isOnDisk() { (progress, listed) = (pending, rejected.count) }
 
     /// What a window has come to, once it is on disk.
     ///
@@ -170,7 +172,11 @@ final class FileUpload {
     func cameBack() { settled = nil }
 
     /// What was appended last may be there and may not.
-    func takeBack() { pending = progress }
+    func takeBack() {
+        pending = progress
+        // What is not counted is not listed.
+        rejected.removeLast(rejected.count - listed)
+    }
 
     private var current: Told { Told(progress: pending, hasJob: job != nil, rejected: rejected) }
 

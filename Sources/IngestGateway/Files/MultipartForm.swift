@@ -19,6 +19,8 @@ final class MultipartForm {
     static let maxBoundaryBytes = 70
     /// Bytes before the first boundary, which nobody reads.
     static let maxPreambleBytes = 4 << 10
+    /// Bytes behind the last boundary, with the end of its line, which nobody reads.
+    static let maxEpilogueBytes = 4 << 10
     /// Bytes of a part's fields, with the line of its boundary.
     static let maxPartFieldBytes = 4 << 10
     /// Bytes of a file's name; a longer one is cut.
@@ -37,6 +39,7 @@ final class MultipartForm {
     /// What has come and is not decided. It begins as if a line had ended before the form.
     private var held: ByteWriter
     private var preambleBytes = 0
+    private var epilogueBytes = 0
     /// As the client calls the file, without the folders before it; nil: it says none, or the part has not come.
     private(set) var fileName: String?
     /// What it says that the file is.
@@ -71,7 +74,7 @@ final class MultipartForm {
     func take(
         _ piece: UnsafeRawBufferPointer, _ take: (UnsafeRawBufferPointer) -> Void
     ) -> Problem? {
-        if isAtEnd { return nil }
+        if isAtEnd { return skipEpilogue(piece.count) }
         held.bytes(piece)
         while true {
             let (count, before) = (held.count, state)
@@ -83,8 +86,8 @@ final class MultipartForm {
                 handOn(take)
                 problem = nil
             case .epilogue:
-                held.removeAll()
-                return nil
+                defer { held.removeAll() }
+                return skipEpilogue(held.count)
             }
             if let problem { return problem }
             if held.count == count, before == state { return nil }
@@ -126,6 +129,14 @@ final class MultipartForm {
             limit: Self.maxPreambleBytes)
     }
 
+    private func skipEpilogue(_ count: Int) -> Problem? {
+        epilogueBytes += count
+        guard epilogueBytes > Self.maxEpilogueBytes else { return nil }
+        return Problem(
+            .invalidForm, "More than \(Self.maxEpilogueBytes) bytes stand behind the last boundary of the form.",
+            limit: Self.maxEpilogueBytes)
+    }
+
     private func handOn(_ take: (UnsafeRawBufferPointer) -> Void) {
         let place = find(delimiter)
         let count = place ?? max(0, held.count - delimiter.count + 1)
@@ -140,6 +151,7 @@ final class MultipartForm {
     private func readFields() -> Problem? {
         let bytes = held.bytes
         if bytes.count >= 2, bytes[0] == UInt8(ascii: "-"), bytes[1] == UInt8(ascii: "-") {
+            held.removeFirst(2)
             state = .epilogue
             return nil
         }

@@ -155,6 +155,9 @@ struct RouteReader {
         if let quarantine, let target, quarantine.isExactly(target) {
             place.refuse("good rows and bad ones would be in one topic", remedy: "Name another quarantine")
         }
+        if let quarantine, Topic.isInternal(quarantine) {
+            place.refuse("is a topic that only the broker writes", remedy: "Name another quarantine")
+        }
         return FilePlan(quarantine: quarantine)
     }
 
