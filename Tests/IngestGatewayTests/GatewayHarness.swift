@@ -24,6 +24,7 @@ final class GatewayHarness: Sendable {
     let group: EventLoopGroup
     let port: UInt16
     private let registry = MetricsRegistry()
+    private let publisher: CommitPublisher
 
     init(
         _ options: GatewayOptions = GatewayOptions(), partitions: Int32 = 1, autoCreate: Bool = true,
@@ -46,8 +47,9 @@ final class GatewayHarness: Sendable {
         access(&brokerOptions.access)
         let broker = try Broker(fileSystem: disk, folder: "/data", options: brokerOptions)
         let clock = CommitClock(published: broker.store.durableTicket)
-        broker.store.observe(
-            CommitPublisher(clock: clock, queues: broker.queues, readers: broker.readers, isSilent: holdsCommits))
+        publisher = CommitPublisher(
+            clock: clock, queues: broker.queues, readers: broker.readers, isSilent: holdsCommits)
+        broker.store.observe(publisher)
         let gateway = try Gateway(
             broker: broker, options: options, configuration: configuration, loopCount: 1,
             authentication: authentication(broker), separatesOperators: separatesOperators, audit: audit,
@@ -77,6 +79,9 @@ final class GatewayHarness: Sendable {
 
     /// Listens once more; gives the port.
     func listen(_ make: (Gateway) -> ListenerOptions) throws -> UInt16 { try group.listen(make(gateway)).port }
+
+    /// From now on no reply hears of its commit.
+    func holdCommits() { publisher.isSilent.withLock { $0 = true } }
 
     func connect() throws -> HTTPClient { try HTTPClient(port: port) }
 
@@ -172,17 +177,17 @@ private final class CommitPublisher: CommitObserver {
     private let clock: CommitClock
     private let queues: QueueCoordinator
     private let readers: ReaderCalls
-    private let isSilent: Bool
+    let isSilent: Lock<Bool>
 
     init(clock: CommitClock, queues: QueueCoordinator, readers: ReaderCalls, isSilent: Bool) {
         self.clock = clock
         self.queues = queues
         self.readers = readers
-        self.isSilent = isSilent
+        self.isSilent = Lock(isSilent)
     }
 
     func committed(through ticket: UInt64, woken: [ReadWaiter]) {
-        if !isSilent { clock.publish(ticket) }
+        if !isSilent.withLock({ $0 }) { clock.publish(ticket) }
         queues.committed(woken)
         readers.committed(woken)
     }
