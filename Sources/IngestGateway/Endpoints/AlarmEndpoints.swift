@@ -33,7 +33,7 @@ enum AlarmSilenceEndpoint: HTTPEndpoint {
             summary: "Silences an alarm for a while", outcome: "Nothing is told of it until then.",
             body: """
                 {"type":"object","additionalProperties":false,"required":["name","for_ms"],"properties":{\
-                "name":{"type":"string","minLength":1},"for_ms":{"$ref":"#/components/schemas/Whole"}}}
+                "name":{"type":"string","minLength":1},"for_ms":{"type":"integer","minimum":0,"maximum":2592000000}}}
                 """)
     }
 

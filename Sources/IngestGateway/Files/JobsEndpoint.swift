@@ -72,7 +72,10 @@ enum JobCancelEndpoint: HTTPEndpoint {
     static var operation: OperationText {
         OperationText(
             summary: "Ends a job that runs, at its next window", successes: [202], outcome: "It will end.",
-            schema: "Job")
+            schema: "Job",
+            body: """
+                {"type":"object","additionalProperties":false}
+                """)
     }
 
     static func wish(on loop: GatewayLoop) -> BodyWish { loop.wishForQueueCall() }

@@ -224,6 +224,9 @@ struct OpenAPIDocument: ~Copyable {
             "{\"type\":\"string\",\"pattern\":\"^(earliest|latest|p[0-9]{1,3}:[0-9]{1,18}|[0-9]{1,18})$\"}"
         case "to": "{\"type\":\"string\",\"pattern\":\"^[0-9]{1,18}$\"}"
         case "format": "{\"type\":\"string\",\"enum\":[\"csv\",\"ndjson\"]}"
+        // One name: a list has each of them once.
+        case "header": "{\"type\":\"string\",\"pattern\":\"^[A-Za-z0-9_ .-]{1,64}$\"}"
+        case "delimiter": "{\"type\":\"string\",\"pattern\":\"^([,;|:]|tab)$\"}"
         case "skip_lines": "{\"type\":\"integer\",\"minimum\":0,\"maximum\":1000}"
         case "topic": "{\"type\":\"string\",\"pattern\":\"^[a-zA-Z0-9._-]{1,249}$\"}"
         case "commit": "{\"type\":\"string\",\"enum\":[\"auto\",\"none\"]}"
