@@ -242,6 +242,15 @@ import Transport
         }
     }
 
+    /// -2^63 - 1 is not -2^63.
+    @Test(arguments: [("-9223372036854775809", 400), ("-9223372036854775808", 422), ("1e3", 200), ("1.5", 400)])
+    func numbersOutOfRangeAreNoOthers(number: String, status: Int) throws {
+        let harness = try GatewayHarness()
+        _ = try ask(harness, "PUT", "/orders", "{}")
+        let body = "{\"receipts\":[\"x\"],\"delay_ms\":\(number)}"
+        #expect(try ask(harness, "POST", "/orders/messages:nack", body).status == status)
+    }
+
     @Test func whatWasReceivedForSomebodyWhoHasGoneIsThereAtOnce() throws {
         let harness = try GatewayHarness()
         _ = try ask(harness, "PUT", "/orders", "{\"visibility_ms\":3600000}")

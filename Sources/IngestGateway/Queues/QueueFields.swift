@@ -107,7 +107,8 @@ struct QueueFields {
     /// `5`, and what is the same number: `5.0`, `5e0`.
     private func whole(_ value: JSONWalk.Value) -> Int64? {
         let text = String(decoding: value.range.bytes(of: walk.text), as: UTF8.self)
-        return Int64(text) ?? Double(text).flatMap(Int64.init(exactly:))
+        // Beyond 2^53 neighbours are one Double: one that is out of range would be in it.
+        return Int64(text) ?? Double(text).flatMap { $0.magnitude < 0x1p53 ? Int64(exactly: $0) : nil }
     }
 
     private mutating func list(_ name: String, _ what: String) -> [JSONWalk.Value]? {

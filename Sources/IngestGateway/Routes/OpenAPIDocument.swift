@@ -159,7 +159,8 @@ struct OpenAPIDocument: ~Copyable {
             isFirst = false
             out.text("{\"in\":\"query\",\"name\":\"")
             out.text(name)
-            out.text("\",\"schema\":")
+            // A file's rows go where nothing else says.
+            out.text(name.description == "topic" ? "\",\"required\":true,\"schema\":" : "\",\"schema\":")
             out.text(Self.schema(ofQuery: name, definition.endpoint))
             out.text("}")
         }
