@@ -193,6 +193,18 @@ extension QueueNode {
         #expect(receiver.texts == ["a"])
     }
 
+    /// A receive gives what fits, which is less than a batch has room for: the batch is full all the same.
+    @Test func aBacklogOfLargeMessagesFillsItsBatches() throws {
+        let (node, receiver) = (try node(), Receiver())
+        var definition = Self.definition
+        (definition.maxRecords, definition.maxBytes, definition.concurrency) = (100, 10_000, 8)
+        try node.send((0..<40).map { "\($0) " + String(repeating: "x", count: 3000) }, to: "q")
+        node.subscribe([definition], receiver)
+        node.pushAll()
+        #expect(Set(receiver.texts).count == 40)
+        #expect(receiver.batches.dropLast().allSatisfy { $0.count == 3 }, "\(receiver.batches.map(\.count))")
+    }
+
     @Test func oneThatIsTakenAwayGivesBackWhatItHas() throws {
         let (node, receiver) = (try node(), Receiver())
         var definition = Self.definition

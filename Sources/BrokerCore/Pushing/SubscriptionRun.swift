@@ -141,12 +141,21 @@ final class SubscriptionRun: @unchecked Sendable {
         for _ in 0..<Self.maxRounds where mayHaveMore {
             if stopping.load(ordering: .acquiring) { return .max }
             do throws(QueueRefusal) { mayHaveMore = try receive(from: queue) } catch { return pause(error.message) }
+            // One receive may give less than a batch has room for.
+            if mayHaveMore, hasRoom { continue }
             sendBatches()
-            takeResults()
+            // What an answer has given back may be asked for again.
+            if takeResults() { mayHaveMore = true }
         }
+        sendBatches()
         if isPaused || trouble.withLock({ $0 == nil }) { goOn() }
         isPaused = false
         return nextTurn(mayHaveMore)
+    }
+
+    private var hasRoom: Bool {
+        let room = lane.room(nowMs: broker.queues.nowMs())
+        return room.messages > 0 && room.bytes > 0
     }
 
     private func nextTurn(_ mayHaveMore: Bool) -> Int64 {
@@ -203,7 +212,9 @@ final class SubscriptionRun: @unchecked Sendable {
         }
     }
 
-    private func takeResults() {
+    /// Returns whether there were any.
+    @discardableResult
+    private func takeResults() -> Bool {
         let ended = results.withLock { results in
             defer { results = [] }
             return results
@@ -214,6 +225,7 @@ final class SubscriptionRun: @unchecked Sendable {
             count(result)
             if isPaused { giveBack(lane.takeWaiting()) }
         }
+        return !ended.isEmpty
     }
 
     private func count(_ result: Result) {
