@@ -32,7 +32,7 @@ import Transport
             formats: csv
             csv: {skip_lines: 6, columns: [row, base, name, x, date, trips, vehicles]}
             schema: {required: [base]}
-          - {path: /messages, to: {queue: work}, file: true, formats: ndjson}
+          - {path: /messages, to: {queue: jobs}, file: true, formats: ndjson}
         """
     private static let csv = "Content-Type: text/csv"
     private static let lines = "Content-Type: application/x-ndjson"
@@ -217,12 +217,12 @@ import Transport
     @Test func aQueueTakesTheRowsOfAFileAsMessages() throws {
         let node = try node()
         #expect(try send(node, "/messages", "{}\n", [Self.lines]).string("code") == "queue_not_found")
-        #expect(try node.call("PUT", "/v1/queues/work", "{}").status == 201)
+        #expect(try node.call("PUT", "/v1/queues/jobs", "{}").status == 201)
         let reply = try send(node, "/messages", "{\"a\":1}\nx\n{}", [Self.lines])
         #expect(reply.status == 201 && reply.number("accepted") == 2, "\(reply.text)")
-        let page = try node.call("POST", "/v1/queues/work/messages:receive", "{\"max\":10}")
+        let page = try node.call("POST", "/v1/queues/jobs/messages:receive", "{\"max\":10}")
         #expect((page.json["messages"] as? [Any])?.count == 2, "\(page.text)")
-        #expect(try node.values("quarantine.q.work") == ["x"])
+        #expect(try node.values("quarantine.q.jobs") == ["x"])
     }
 
     // MARK: Forms
