@@ -56,7 +56,8 @@ final class AlarmWatch: Sendable {
         if state == .alarm {
             Log.warning("an alarm begins", "alarm", name, "value", value, "metric", "\(news.rule.metric)")
         } else {
-            Log.info("an alarm is over", "alarm", name, "state", state.rawValue, "value", value)
+            let words: StaticString = news.before == .alarm ? "an alarm is over" : "an alarm has nothing to see any more"
+            Log.info(words, "alarm", name, "state", state.rawValue, "value", value)
         }
         if let webhook = news.rule.webhook {
             told.withLock { $0.append((news, webhook)) }
