@@ -207,6 +207,24 @@ import Transport
         #expect(try harness.post("t", "{}", fields: [key.field, key.field]).status == 400)
     }
 
+    @Test func anEventIsFoundInWhatMayBeReadAlone() throws {
+        let harness = try harness()
+        for operation in [AclOperation.write, .create] { permit(operation, "open", on: harness) }
+        for operation in [AclOperation.write, .create] { permit(operation, "closed", on: harness) }
+        permit(.read, "open", on: harness)
+        let key = key(on: harness)
+        for (topic, status) in [("open", 200), ("closed", 404)] {
+            let stored = try harness.post(topic, "[1]", fields: [key.field])
+            let result = try #require((stored.json["results"] as? [[String: Any]])?.first, "\(stored.text)")
+            let path = "/v1/events/\(try #require(result["event_id"] as? String))"
+            #expect(try harness.call("GET", path, fields: [key.field]).status == status)
+            // To who may write there and not read it is there.
+            let named = try harness.call("GET", path + "?topic=\(topic)", fields: [key.field])
+            #expect(named.status == (status == 200 ? 200 : 403))
+            #expect(try harness.call("GET", path).status == 401)
+        }
+    }
+
     // MARK: Changes
 
     /// On one connection: what was right a request ago is looked at again when keys have changed.

@@ -67,6 +67,9 @@ import Testing
         #expect(reply.fields["content-type"] == "application/json")
         #expect(reply.string("openapi") == "3.1.0")
         let paths = try #require(reply.json["paths"] as? [String: [String: Any]])
+        let records = try node.call("GET", "/v1/topics/t/records?limit=1").json["records"] as? [[String: Any]]
+        let headers = records?.first?["headers"] as? [[String: Any]] ?? []
+        let event = headers.first { $0["name"] as? String == "event_id" }?["value"] as? String ?? "none"
         return paths.sorted { $0.key < $1.key }.flatMap { path, item in
             Self.methods.compactMap { method in
                 (item[method] as? [String: Any]).map {
@@ -75,6 +78,7 @@ import Testing
                             .replacingOccurrences(of: "{queue}", with: "t")
                             .replacingOccurrences(of: "{partition}", with: "0")
                             .replacingOccurrences(of: "{job}", with: "0192f3a4-b5c6-7d8e-9fab-cdef01234567")
+                            .replacingOccurrences(of: "{event}", with: event)
                             .replacingOccurrences(of: "{cluster}", with: node.broker.clusterID), method: method,
                         text: $0)
                 }

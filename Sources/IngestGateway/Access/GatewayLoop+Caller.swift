@@ -314,6 +314,11 @@ extension GatewayLoop {
     func mayGoOn(reading topic: Topic, _ asker: Asker?, nowMs: Int64) -> Bool {
         guard let asker else { return true }
         guard asker.shown.map({ isGood($0, nowMs) }) ?? true else { return false }
+        return mayRead(topic, asker)
+    }
+
+    func mayRead(_ topic: Topic, _ asker: Asker?) -> Bool {
+        guard let asker else { return true }
         return topic.nameBytes.withUnsafeBytes { allows(.read, .topic, $0, asker) }
     }
 

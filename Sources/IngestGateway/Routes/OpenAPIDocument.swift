@@ -77,7 +77,7 @@ struct OpenAPIDocument: ~Copyable {
         case .topic: "{\"type\":\"string\",\"pattern\":\"^[a-zA-Z0-9._-]{1,249}$\"}"
         case .queue: "{\"type\":\"string\",\"pattern\":\"^[a-zA-Z0-9._-]{1,200}$\"}"
         case .partition: "{\"type\":\"integer\",\"minimum\":0,\"maximum\":2147483647}"
-        case .job: "{\"type\":\"string\",\"format\":\"uuid\"}"
+        case .job, .event: "{\"type\":\"string\",\"format\":\"uuid\"}"
         case .cluster: "{\"type\":\"string\",\"pattern\":\".\"}"
         }
     }
@@ -160,7 +160,9 @@ struct OpenAPIDocument: ~Copyable {
             out.text("{\"in\":\"query\",\"name\":\"")
             out.text(name)
             // A file's rows go where nothing else says.
-            out.text(name.description == "topic" ? "\",\"required\":true,\"schema\":" : "\",\"schema\":")
+            out.text(
+                name.description == "topic" && definition.endpoint.target == .query
+                    ? "\",\"required\":true,\"schema\":" : "\",\"schema\":")
             out.text(Self.schema(ofQuery: name, definition.endpoint))
             out.text("}")
         }

@@ -162,7 +162,7 @@ struct PathPattern {
         if place == .job { end = ByteScan.find(UInt8(ascii: ":"), path.baseAddress!, from: at, end: end) }
         let text = UnsafeRawBufferPointer(rebasing: path[at..<end])
         switch place {
-        case .topic, .queue, .job: route.topic = text
+        case .topic, .queue, .job, .event: route.topic = text
         case .partition: route.partition = text
         case .cluster: route.cluster = text
         }
@@ -194,7 +194,7 @@ private struct TextMemory {
 /// A path as a definition writes it.
 enum PathText {
     enum Place: String {
-        case topic, queue, partition, cluster, job
+        case topic, queue, partition, cluster, job, event
     }
 
     /// Places of one path.
@@ -216,7 +216,8 @@ enum PathText {
             let place = segment.hasPrefix("{job}:") ? "{job}" : segment
             let name = String(place.dropFirst().dropLast())
             guard place.hasPrefix("{"), place.hasSuffix("}"), Place(rawValue: name) != nil else {
-                return "\(segment) is no place: {topic}, {queue}, {partition}, {cluster} and {job} are, a segment each"
+                return
+                    "\(segment) is no place: {topic}, {queue}, {partition}, {cluster}, {job} and {event} are, a segment each"
             }
             guard found.insert(name).inserted, found.count <= maxPlaces else { return "\(path) has \(segment) twice" }
         }

@@ -56,6 +56,7 @@ struct RouteDefinition {
             reading(
                 "stream", ["/v1/topics/{topic}/stream", "/v1/topics/{topic}/partitions/{partition}/stream"],
                 StreamEndpoint.self),
+            reading("event", ["/v1/events/{event}"], EventEndpoint.self),
             RouteDefinition(
                 id: "webhook", paths: ["/events"], methods: .post, endpoint: WebhookEndpoint.self,
                 maxBodyBytes: longest,

@@ -5,6 +5,32 @@ struct UUIDv7: Equatable {
 
     static let textLength = 36
 
+    /// The text form as `write` makes it; nil: it is none.
+    init?(text: UnsafeRawBufferPointer) {
+        guard text.count == Self.textLength else { return nil }
+        (high, low) = (0, 0)
+        for (index, byte) in text.enumerated() {
+            let digit: UInt64
+            switch byte {
+            case UInt8(ascii: "-") where [8, 13, 18, 23].contains(index): continue
+            case _ where [8, 13, 18, 23].contains(index): return nil
+            case UInt8(ascii: "0")...UInt8(ascii: "9"): digit = UInt64(byte - UInt8(ascii: "0"))
+            case UInt8(ascii: "a")...UInt8(ascii: "f"): digit = UInt64(byte - UInt8(ascii: "a") + 10)
+            default: return nil
+            }
+            high = high << 4 | low >> 60
+            low = low << 4 | digit
+        }
+    }
+
+    init(high: UInt64, low: UInt64) {
+        self.high = high
+        self.low = low
+    }
+
+    /// When it was made, in milliseconds since 1970; nil: it is of another version.
+    var milliseconds: Int64? { high >> 12 & 0xf == 7 ? Int64(high >> 16) : nil }
+
     /// Returns the identifier of the event `index` places after this one's in a request.
     @inline(__always)
     func advanced(by index: Int) -> UUIDv7 {
