@@ -16,6 +16,7 @@ public struct Command: Sendable {
         case logDump, logVerify, logRepair
         case benchProduce, benchConsume, benchIngest
         case trace
+        case mockEvents
         case queueCreate, queueList, queueDescribe, queueCapacity, queueSend, queueReceive, queuePurge, queueRedrive
         case queueDelete
         case forwarderList

@@ -11,7 +11,7 @@ public enum CommandTable {
         subcommands: [
             serve, config, gateway, cluster, topic, produce, consume, queue, forwarder, job, group, user, acl, key,
             quota,
-            log, bench, trace, completion, version,
+            log, bench, trace, mockEvents, completion, version,
         ])
 
     /// Options that every command has.

@@ -51,6 +51,14 @@ public enum ConsoleProgram {
         }
     }
 
+    private static func measure(_ invocation: Invocation, _ console: Console) throws {
+        switch invocation.action {
+        case .benchProduce: try BenchProduceCommand.run(invocation, console)
+        case .benchConsume: try BenchConsumeCommand.run(invocation, console)
+        default: try BenchIngestCommand.run(invocation, console)
+        }
+    }
+
     private static func perform(
         _ invocation: Invocation, _ console: Console, _ check: (Configuration) throws -> Void,
         _ serve: (Invocation) throws -> Void
@@ -103,10 +111,9 @@ public enum ConsoleProgram {
         case .logDump: try LogDumpCommand.run(invocation, console)
         case .logVerify: try LogVerifyCommand.run(invocation, console)
         case .logRepair: try LogRepair.run(invocation, console)
-        case .benchProduce: try BenchProduceCommand.run(invocation, console)
-        case .benchConsume: try BenchConsumeCommand.run(invocation, console)
-        case .benchIngest: try BenchIngestCommand.run(invocation, console)
+        case .benchProduce, .benchConsume, .benchIngest: try measure(invocation, console)
         case .trace: try TraceCommand.run(invocation, console)
+        case .mockEvents: try MockEventsCommand.run(invocation, console)
         case .completion: console.output.write(CommandTable.completion(for: invocation.operands[0]))
         case .version: version(invocation, console)
         }
