@@ -173,6 +173,34 @@ import Testing
         #expect(bearer.status == 200)
     }
 
+    /// There the host that is signed is `:authority`.
+    @Test func signedRequestsComeByHTTP2AsWell() throws {
+        let node = try signed()
+        let signer = AWSSigner(on: node)
+        let client = try HTTP2Client(port: node.port)
+        func call(_ operation: String, _ body: String, host: String = "localhost") throws -> HTTPReply {
+            let target = "Kinesis_20131202.\(operation)"
+            let own = signer.fields("kinesis", target, GatewayHarness.kinesisType, body, host: host)
+            let fields = own.map { field in
+                let parts = field.split(separator: ":", maxSplits: 1)
+                return (parts[0].lowercased(), String(parts[1].dropFirst()))
+            }
+            return try client.call(
+                "POST", "/", body,
+                [("x-amz-target", target), ("content-type", GatewayHarness.kinesisType)] + fields)
+        }
+        #expect(try call("CreateStream", #"{"StreamName":"s","ShardCount":1}"#).status == 200)
+        let put = try call("PutRecord", #"{"StreamName":"s","Data":"YQ==","PartitionKey":"k"}"#)
+        #expect(put.string("ShardId") == "shardId-000000000000", "\(put.text)")
+        let iterator = try call(
+            "GetShardIterator",
+            #"{"StreamName":"s","ShardId":"shardId-000000000000","ShardIteratorType":"TRIM_HORIZON"}"#)
+        let read = try call("GetRecords", #"{"ShardIterator":"\#(try #require(iterator.string("ShardIterator")))"}"#)
+        let records = try #require(read.json["Records"] as? [[String: Any]], "\(read.text)")
+        #expect(records.map { $0["Data"] as? String } == ["YQ=="])
+        #expect(try call("ListStreams", "{}", host: "elsewhere").kinesisError == "InvalidSignatureException 400")
+    }
+
     @Test func anySignatureIsTakenFromThisMachineWhereThatIsSaid() throws {
         var options = GatewayOptions()
         options.takesAnyAWSSignature = true

@@ -35,12 +35,14 @@ struct AWSProof: Sendable {
             signed = nil
             return
         }
+        var fields = (0..<loop.head.fieldCount).map {
+            (name: text(loop.head.fieldName($0)), value: text(loop.head.fieldValue($0)))
+        }
+        // Of HTTP/2 it is `:authority` that was signed as the host.
+        if loop.head[.host] == nil { fields.append(("host", text(loop.head.authority))) }
         signed = SignedHead(
             method: loop.head.method.name.description,
-            query: loop.head.query.isEmpty ? nil : text(loop.head.query),
-            fields: (0..<loop.head.fieldCount).map {
-                (text(loop.head.fieldName($0)), text(loop.head.fieldValue($0)))
-            })
+            query: loop.head.query.isEmpty ? nil : text(loop.head.query), fields: fields)
     }
 
     /// Who has made the request; nil: nobody is asked.
