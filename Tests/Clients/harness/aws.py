@@ -15,12 +15,13 @@ import urllib.request
 from .broker import Broker, end_with_parent, free_port
 
 
-def client(service: str, endpoint: str, retries: str = "standard", key: str = "AKIDEXAMPLE", secret: str = "secret", region: str = "us-east-1"):
+def client(service: str, endpoint: str, retries: str = "standard", key: str = "AKIDEXAMPLE", secret: str = "secret", region: str = "us-east-1",
+           attempts: int | None = None):
     import boto3
     from botocore.config import Config
 
     return boto3.client(service, endpoint_url=endpoint, region_name=region, aws_access_key_id=key, aws_secret_access_key=secret,
-                        config=Config(retries={"mode": retries}, read_timeout=40))
+                        config=Config(retries={"mode": retries} | ({"total_max_attempts": attempts} if attempts else {}), read_timeout=40))
 
 
 def refused(call, **members) -> tuple[str, int]:
@@ -42,8 +43,8 @@ class SignedBroker(Broker):
         assert ran.returncode == 0, ran.stderr
         return json.loads(ran.stdout)
 
-    def client(self, service: str, key: dict, retries: str = "standard"):
-        return client(service, f"http://{self.http}", retries, key["awsAccessKeyId"], key["awsSecretAccessKey"])
+    def client(self, service: str, key: dict, retries: str = "standard", attempts: int | None = None):
+        return client(service, f"http://{self.http}", retries, key["awsAccessKeyId"], key["awsSecretAccessKey"], attempts=attempts)
 
 
 class Peer:

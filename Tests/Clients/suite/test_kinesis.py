@@ -57,7 +57,8 @@ def test_both_modes_of_retry_send_again_what_is_throttled(node):
         slow.start()
         own = slow.key()
         for mode in ("legacy", "standard"):
-            client = slow.client("kinesis", own, mode)
+            # Its waits are by chance, from nothing on: with the usual three attempts a call may not last until the rate has room.
+            client = slow.client("kinesis", own, mode, attempts=12)
             retried = []
             client.meta.events.register("needs-retry.kinesis.ListStreams", lambda attempts, **_: retried.append(attempts) if attempts > 1 else None)
             for _ in range(12):
