@@ -63,6 +63,11 @@ def free_port() -> int:
     raise AssertionError("the ports are a cycle")
 
 
+def environment_without_ours() -> dict[str, str]:
+    """MILLRACE_ variables are configuration to the binary: what a test starts gets none but its own."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("MILLRACE_")}
+
+
 def end_with_parent() -> None:
     """A test run that is itself killed must not leave its nodes behind."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
@@ -111,8 +116,7 @@ class Broker:
                 command += ["--set", f"{key}={value}"]
         else:
             command = [self.program, "start", str(self.folder), str(self.kafka_port), *(f"{k}={v}" for k, v in self.settings.items())]
-        # MILLRACE_ variables are configuration to the binary: a test's node gets none but its own.
-        environment = {"KAFKA_HEAP": "-Xmx512m -Xms256m", **{k: v for k, v in os.environ.items() if not k.startswith("MILLRACE_")}, **self.environment}
+        environment = {"KAFKA_HEAP": "-Xmx512m -Xms256m", **environment_without_ours(), **self.environment}
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, preexec_fn=end_with_parent)
         if wait:

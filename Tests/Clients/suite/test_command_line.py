@@ -19,7 +19,7 @@ import pytest
 
 from conftest import create_topic
 from harness import wire
-from harness.broker import free_port
+from harness.broker import environment_without_ours, free_port
 from harness.clients.drivers import DRIVERS
 from harness.clients.records import Record, differences
 
@@ -35,7 +35,7 @@ def millrace(pytestconfig, broker):
         pytest.skip(f"{binary} is not there")
 
     def run(*arguments: str, stdin: bytes = b"", status: int = 0) -> bytes:
-        environment = {**{k: v for k, v in os.environ.items() if not k.startswith("MILLRACE_")}, "MILLRACE_BOOTSTRAP": broker.bootstrap}
+        environment = {**environment_without_ours(), "MILLRACE_BOOTSTRAP": broker.bootstrap}
         done = subprocess.run([binary, *arguments], input=stdin, capture_output=True, timeout=60, env=environment)
         assert done.returncode == status, f"{arguments}: status {done.returncode}\n{done.stdout[-1000:]!r}\n{done.stderr[-1000:]!r}"
         run.errors = done.stderr.decode()
@@ -49,7 +49,7 @@ def begun(pytestconfig, broker):
     """Begins a command and gives the process; it is ended with the test."""
     with contextlib.ExitStack() as stack:
         def begin(*arguments: str, bootstrap: str | None = None, **options) -> subprocess.Popen:
-            environment = {**{k: v for k, v in os.environ.items() if not k.startswith("MILLRACE_")}, "MILLRACE_BOOTSTRAP": bootstrap or broker.bootstrap}
+            environment = {**environment_without_ours(), "MILLRACE_BOOTSTRAP": bootstrap or broker.bootstrap}
             process = subprocess.Popen([pytestconfig.getoption("--binary"), *arguments], **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment, **options})
             stack.callback(lambda: (process.kill(), process.wait()))
             return process

@@ -17,7 +17,7 @@ import pytest
 
 from conftest import create_topic, program
 from harness import wire
-from harness.broker import Broker
+from harness.broker import Broker, environment_without_ours
 from harness.certificates import Certificates
 from harness.clients import through
 from harness.tls_broker import TLSBroker
@@ -336,7 +336,7 @@ def test_a_start_that_cannot_be_says_why(pytestconfig, tmp_path, settings, words
     command = [program(pytestconfig), "serve", "--data-dir", str(tmp_path), "--http", "off"]
     for key, value in settings.items():
         command += ["--set", f"{key}={value}"]
-    ended = subprocess.run(command, capture_output=True, timeout=20)
+    ended = subprocess.run(command, capture_output=True, timeout=20, env=environment_without_ours())
     assert ended.returncode != 0
     assert words in ended.stderr.decode()
 
@@ -366,7 +366,7 @@ def test_secrets_are_shown_nowhere(tls_broker, certificates, tmp_path):
     (values,) = [future.result(10) for future in admin.describe_configs([resource]).values()]
     assert values["ssl.key.password"].value is None and values["ssl.key.password"].is_sensitive
     assert not any(canary in (entry.value or "") for entry in values.values())
-    checked = subprocess.run([node.program, "config", "check", "--set", f"ssl.key.password={canary}"], capture_output=True, timeout=20)
+    checked = subprocess.run([node.program, "config", "check", "--set", f"ssl.key.password={canary}"], capture_output=True, timeout=20, env=environment_without_ours())
     assert b"(hidden)" in checked.stdout
     assert canary.encode() not in checked.stdout + checked.stderr
     assert canary not in node.log_tail(100_000)
