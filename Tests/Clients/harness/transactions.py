@@ -203,9 +203,9 @@ def patiently(ask, is_passing, seconds: float = 30):
         time.sleep(0.02)
 
 
-def fetch_committed(connection: Connection, topic: str, offset: int = 0, partition: int = 0):
-    """(error, high watermark, last stable offset, aborted, records) of one read_committed fetch."""
-    body = int32(-1) + int32(0) + int32(1) + int32(1 << 20) + int8(1)
+def fetch_committed(connection: Connection, topic: str, offset: int = 0, partition: int = 0, isolation: int = 1):
+    """(error, high watermark, last stable offset, aborted, records) of one fetch, which is read_committed unless `isolation` is 0."""
+    body = int32(-1) + int32(0) + int32(1) + int32(1 << 20) + int8(isolation)
     body += array([string(topic) + array([int32(partition) + int64(offset) + int32(1 << 20)])])
     reader = connection.call(wire.FETCH, 4, body)
     reader.int32(), reader.int32(), reader.string(), reader.int32(), reader.int32()
