@@ -20,6 +20,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from harness import wire  # noqa: E402
 from harness.broker import Broker, ExternalBroker  # noqa: E402
+from harness.clients.named import clients_of  # noqa: E402
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
@@ -37,6 +38,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "gateway: needs the HTTP gateway, which Apache Kafka has not")
     config.addinivalue_line("markers", "control: restarts or kills the node, so it must be one of ours")
+    config.addinivalue_line("markers", "client(name, ...): the clients that a case is about, where its text does not say (harness/clients/named.py)")
     # What nohup or a shell's background made this process ignore, every program that it starts would ignore, too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -50,6 +52,8 @@ def pytest_report_header(config):
 
 def pytest_collection_modifyitems(config, items):
     for item in items:
+        # They come into the JUnit file, where tools/conformance finds them.
+        item.user_properties += [("client", name) for name in clients_of(item)]
         if item.get_closest_marker("gateway") and not has_gateway(config):
             item.add_marker(pytest.mark.skip(reason="no gateway: the broker under test is Apache Kafka, or --http is not given"))
         if item.get_closest_marker("control") and config.getoption("--bootstrap"):

@@ -429,6 +429,7 @@ def test_exactly_once_through_kills_of_the_node(new_broker):
         copier.kill()
 
 
+@pytest.mark.client("confluent-kafka")
 @pytest.mark.timeout(400)
 def test_exactly_once_through_kills_of_everybody(pytestconfig, seed):
     kind = pytestconfig.getoption("--broker")
