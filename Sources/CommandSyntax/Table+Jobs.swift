@@ -1,9 +1,9 @@
 extension CommandTable {
     static let job = Command(
-        "job", "See how files that are taken do, and end them",
+        "job", "See how files that are taken and dead letters that go back do, and end them",
         discussion: [
             "The gateway answers. A file that is sent to POST /v1/files, or to a route that takes files, is a job: its rows that are on disk are "
-                + "counted as it goes, and what has come of it is known for a week."
+                + "counted as it goes, and what has come of it is known for a week. So is what millrace queue redrive has begun."
         ],
         subcommands: [
             Command(
@@ -13,7 +13,7 @@ extension CommandTable {
                 "describe", "Show a job, and the first rows that were not acceptable", action: .jobDescribe,
                 operands: [Operand("JOB")], options: [CommonOptions.json] + QueueOptions.gateway),
             Command(
-                "cancel", "End a job that runs; what is stored of it stays", action: .jobCancel,
+                "cancel", "End a job that runs; what it has stored or moved stays", action: .jobCancel,
                 operands: [Operand("JOB")], options: [CommonOptions.json] + QueueOptions.gateway),
         ])
 }

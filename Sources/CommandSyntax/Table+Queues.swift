@@ -52,7 +52,12 @@ extension CommandTable {
             Command(
                 "redrive", "Move the messages of a dead letter queue back", action: .queueRedrive,
                 operands: [Operand("QUEUE")],
-                options: [QueueOptions.to, QueueOptions.rate, CommonOptions.json] + QueueOptions.gateway),
+                options: [
+                    QueueOptions.to, QueueOptions.rate, QueueOptions.from, QueueOptions.reason, QueueOptions.contains,
+                    QueueOptions.moved, QueueOptions.isRehearsal, CommonOptions.json,
+                ] + QueueOptions.gateway,
+                discussion: ["How far it is, and how it has ended: millrace job describe, with the id that is written."]
+            ),
             Command(
                 "delete", "Remove a queue with all its messages", action: .queueDelete, operands: [Operand("QUEUE")],
                 options: [CommonOptions.json] + QueueOptions.gateway),
@@ -114,6 +119,12 @@ public enum QueueOptions {
     public static let acknowledge = Switch("ack", nil, "Acknowledge what was received, once it is written out")
     public static let to = Option("to", nil, "QUEUE", .text, "To this queue, and not to where each message was")
     public static let rate = Option("rate", nil, "N", .integer(1...500), "Messages a second at most")
+    public static let from = Option("from-queue", nil, "QUEUE", .text, "Only dead letters of this queue")
+    public static let reason = Option(
+        "reason", nil, "REASON", .text, "Only those that are dead for it: max_receives, rejected, forward_refused")
+    public static let contains = Option("contains", nil, "TEXT", .text, "Only messages that have this in their body")
+    public static let moved = Option("max", "n", "N", .integer(1...1_000_000_000), "Messages at most (default: all)")
+    public static let isRehearsal = Switch("dry-run", nil, "Say what would be moved, and move nothing")
     /// A file, as every process of the machine could read an argument.
     public static let apiKeyFile = Option(
         "api-key-file", nil, "FILE", .text, "Where the API key is read from; - is standard input")

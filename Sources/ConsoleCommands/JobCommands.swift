@@ -13,13 +13,15 @@ enum JobCommands {
         }
         if jobs.isEmpty { return console.complain("no jobs") }
         var table = TextTable([
-            ("JOB", .left), ("STATE", .left), ("TOPIC", .left), ("ACCEPTED", .right), ("REJECTED", .right),
-            ("BYTES", .right), ("CREATED", .left), ("FILE", .left),
+            ("JOB", .left), ("KIND", .left), ("STATE", .left), ("TOPIC", .left), ("ACCEPTED", .right),
+            ("REJECTED", .right), ("BYTES", .right), ("CREATED", .left), ("FILE", .left),
         ])
         for job in jobs {
-            let numbers = ["accepted", "rejected", "bytes"].map { String(job.number($0)) }
+            // Of dead letters on their way back those that were moved, and those that stay.
+            let names = job.text("kind") == "redrive" ? ["moved", "stayed"] : ["accepted", "rejected", "bytes"]
+            let numbers = names.map { String(job.number($0)) } + (names.count < 3 ? ["-"] : [])
             table.append(
-                [job.text("job_id"), job.text("state"), job.text("topic")] + numbers
+                [job.text("job_id"), job.text("kind"), job.text("state"), job.text("topic")] + numbers
                     + [job.text("created"), job.text("file")])
         }
         console.output.write(table.text)
@@ -35,9 +37,12 @@ enum JobCommands {
         let job = answer.fields
         var table = TextTable([("WHAT", .left), ("VALUE", .left)])
         for name in [
-            "job_id", "state", "reason", "route", "topic", "quarantine", "file", "owner", "created", "changed",
+            "job_id", "kind", "state", "reason", "route", "from", "to", "topic", "quarantine", "file", "owner",
+            "created",
+            "changed",
         ] where !job.text(name).isEmpty { table.append([name, job.text(name)]) }
-        for name in ["rows", "accepted", "rejected", "bytes", "line"] {
+        for name in ["rows", "accepted", "rejected", "bytes", "line", "rate", "expected", "moved", "stayed"]
+        where job.has(name) {
             table.append([name, String(job.number(name))])
         }
         console.output.write(table.text)
@@ -61,7 +66,7 @@ enum JobCommands {
             console.output.write("\n")
             return
         }
-        console.output.write("job \(answer.fields.text("job_id")) will end; what is stored of it stays\n")
+        console.output.write("job \(answer.fields.text("job_id")) will end; what it has stored or moved stays\n")
     }
 
     private static func path(_ invocation: Invocation) -> String {

@@ -171,10 +171,22 @@ enum QueueCommands {
         json.object { json in
             if let target = invocation[QueueOptions.to] { json.member("to", target) }
             if let rate = invocation[QueueOptions.rate] { json.member("rate", Int64(rate)) }
+            for (name, text) in [
+                ("from_queue", invocation[QueueOptions.from]), ("reason", invocation[QueueOptions.reason]),
+                ("contains", invocation[QueueOptions.contains]),
+            ] { if let text { json.member(name, text) } }
+            if let most = invocation[QueueOptions.moved] { json.member("max", Int64(most)) }
+            if invocation[QueueOptions.isRehearsal] { json.member("dry_run", true) }
         }
         let answer = try QueueGateway(invocation, console).ask(
             "POST", invocation.operands[0], "/messages:redrive", json.bytes)
         if writesJSON(answer, invocation, console) { return }
+        if invocation[QueueOptions.isRehearsal] {
+            let (moving, staying) = (answer.fields.number("moving"), answer.fields.number("staying"))
+            let isWhole = answer.fields.raw("complete").elementsEqual("true".utf8)
+            let rest = isWhole ? "" : ", of those that were looked at"
+            return console.output.write("\(moving) messages would be moved, \(staying) would stay\(rest)\n")
+        }
         console.output.write(
             "move \(answer.fields.text("id")) has begun, of \(answer.fields.number("expected")) messages\n")
     }

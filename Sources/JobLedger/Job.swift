@@ -5,6 +5,27 @@ public struct Job: Equatable, Sendable {
     public enum Kind: UInt8, Sendable {
         /// A file that a client sends.
         case upload = 1
+        /// Dead letters on their way back.
+        case redrive = 2
+    }
+
+    /// What a redrive moves. Of its progress `accepted` are the messages that were moved, `rejected` those that stay.
+    public struct Redrive: Equatable, Sendable {
+        /// The queue whose messages are moved.
+        public let source: String
+        /// The queue that they go to; nil: each goes to where it was.
+        public let destination: String?
+        /// Messages a second at most; nil: as fast as it goes.
+        public let perSecond: Int?
+        /// Messages that the source had to be received when it began.
+        public let expected: Int
+
+        public init(source: String, destination: String?, perSecond: Int?, expected: Int) {
+            self.source = source
+            self.destination = destination
+            self.perSecond = perSecond
+            self.expected = expected
+        }
     }
 
     /// ```
@@ -19,10 +40,12 @@ public struct Job: Equatable, Sendable {
     public let kind: Kind
     /// The path by which it was asked for.
     public let route: String
-    /// Where its rows go.
+    /// Where its rows go; of a redrive the topic of its source.
     public let topic: String
-    /// Where rows go that are not acceptable.
+    /// Where rows go that are not acceptable; of a redrive empty.
     public let quarantine: String
+    /// Nil: it is no redrive.
+    public let redrive: Redrive?
     /// The name of the principal who has begun it; nil: nobody was asked.
     public let owner: String?
     /// As the client calls it; nil: it says no name.
@@ -42,11 +65,12 @@ public struct Job: Equatable, Sendable {
     public internal(set) var rejected: [RejectedRow] = []
 
     public init(
-        id: JobID, kind: Kind = .upload, route: String, topic: String, quarantine: String, owner: String?,
-        fileName: String?, createdMs: Int64, floors: JobFloors = JobFloors()
+        id: JobID, route: String, topic: String, quarantine: String, owner: String?, fileName: String?,
+        createdMs: Int64,
+        floors: JobFloors = JobFloors()
     ) {
         self.id = id
-        self.kind = kind
+        kind = .upload
         self.route = route
         self.topic = topic
         self.quarantine = quarantine
@@ -54,12 +78,31 @@ public struct Job: Equatable, Sendable {
         self.fileName = fileName
         self.createdMs = createdMs
         self.floors = floors
+        redrive = nil
+        changedMs = createdMs
+    }
+
+    /// - Parameter topic: that of its source.
+    public init(
+        id: JobID, _ redrive: Redrive, route: String, topic: String, owner: String?, createdMs: Int64
+    ) {
+        self.id = id
+        kind = .redrive
+        self.redrive = redrive
+        self.route = route
+        self.topic = topic
+        quarantine = ""
+        self.owner = owner
+        fileName = nil
+        self.createdMs = createdMs
         changedMs = createdMs
     }
 
     /// Bytes of memory, about.
     var memoryBytes: Int {
-        let texts = [route, topic, quarantine, owner ?? "", fileName ?? "", reason ?? ""]
+        let texts =
+            [route, topic, quarantine, owner ?? "", fileName ?? "", reason ?? ""]
+            + (redrive.map { [$0.source, $0.destination ?? ""] } ?? [])
         let words = texts.reduce(0) { $0 + $1.utf8.count } + rejected.reduce(0) { $0 + $1.reason.utf8.count + 48 }
         return 400 + words + 8 * ((floors.topic?.offsets.count ?? 0) + (floors.quarantine?.offsets.count ?? 0))
     }

@@ -7,7 +7,7 @@ import KafkaModel
 /// key      version 1 │ id 16
 /// value    version 1 │ kind 1 │ state 1 │ created ms │ changed ms │ bytes │ accepted │ rejected │ line
 ///          │ route │ topic │ quarantine │ owner │ file name │ reason │ ends of the topic │ ends of the quarantine
-///          │ count, {line, column (0: none), reason}…
+///          │ count, {line, column (0: none), reason}… │ of a redrive: source │ destination │ a second (0: any number) │ expected
 ///
 /// text     length, UTF-8; of one that may be missing the length is one more, and 0 where it is
 /// ends     0 where there are none │ 1, topic id 16, count, {offset}…
@@ -50,6 +50,12 @@ extension JobChange {
             out.varlong(row.line)
             out.varlong(row.column ?? 0)
             Self.write(row.reason, &out)
+        }
+        if let redrive = job.redrive {
+            Self.write(redrive.source, &out)
+            Self.write(redrive.destination, &out)
+            out.varlong(Int64(redrive.perSecond ?? 0))
+            out.varlong(Int64(redrive.expected))
         }
         return out.array
     }
@@ -105,19 +111,35 @@ extension JobChange {
         let progress = JobProgress(
             bytes: try amount(&reader), accepted: try amount(&reader), rejected: try amount(&reader),
             line: try amount(&reader))
-        var job = Job(
-            id: id, kind: kind, route: try text(&reader), topic: try text(&reader), quarantine: try text(&reader),
-            owner: try textIfAny(&reader), fileName: try textIfAny(&reader), createdMs: createdMs)
-        (job.state, job.changedMs, job.progress) = (state, changedMs, progress)
-        job.reason = try textIfAny(&reader)
-        job.floors = JobFloors(topic: try ends(&reader), quarantine: try ends(&reader))
+        let (route, topic, quarantine) = (try text(&reader), try text(&reader), try text(&reader))
+        let (owner, fileName, reason) = (try textIfAny(&reader), try textIfAny(&reader), try textIfAny(&reader))
+        let floors = JobFloors(topic: try ends(&reader), quarantine: try ends(&reader))
         // Each row takes three bytes at least: nothing is allocated for what is not there.
+        var rejected: [RejectedRow] = []
         for _ in 0..<(try count(&reader, each: 3)) {
             let (line, column) = (try number(&reader), try number(&reader))
-            job.rejected.append(
-                RejectedRow(line: line, column: column == 0 ? nil : column, reason: try text(&reader)))
+            rejected.append(RejectedRow(line: line, column: column == 0 ? nil : column, reason: try text(&reader)))
         }
+        var job: Job
+        switch kind {
+        case .upload:
+            job = Job(
+                id: id, route: route, topic: topic, quarantine: quarantine, owner: owner, fileName: fileName,
+                createdMs: createdMs)
+        case .redrive:
+            job = Job(id: id, try redrive(&reader), route: route, topic: topic, owner: owner, createdMs: createdMs)
+        }
+        (job.state, job.changedMs, job.progress, job.reason) = (state, changedMs, progress, reason)
+        (job.floors, job.rejected) = (floors, rejected)
         return job
+    }
+
+    private static func redrive(_ reader: inout ByteReader) throws(DecodeError) -> Job.Redrive {
+        let (source, destination) = (try text(&reader), try textIfAny(&reader))
+        let perSecond = try amount(&reader)
+        return Job.Redrive(
+            source: source, destination: destination, perSecond: perSecond == 0 ? nil : Int(perSecond),
+            expected: Int(try amount(&reader)))
     }
 
     private static func number(_ reader: inout ByteReader) throws(DecodeError) -> Int64 {

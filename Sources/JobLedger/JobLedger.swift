@@ -3,8 +3,10 @@ import KafkaModel
 
 /// Bounds of what is kept of jobs.
 public struct JobLimits: Sendable {
-    /// Jobs that run at a time; another one is refused (`tooManyRunning`).
+    /// Files that are taken at a time; another one is refused (`tooManyRunning`).
     public var running = 64
+    /// Redrives that run at a time; another one is refused like that. Source: SQS, StartMessageMoveTask.
+    public var redrives = 100
     /// Jobs that have ended, at most, and how long each is known, in milliseconds: the oldest are forgotten when another one begins.
     public var remembered = 500
     public var rememberedMs: Int64 = 7 * 24 * 3_600_000
@@ -55,8 +57,9 @@ public struct JobLedger: Sendable {
     /// Begins a job, and forgets the oldest ones that have ended beyond what is remembered.
     public func begin(_ job: Job) throws(JobRefusal) -> [JobChange] {
         precondition(jobs[job.id] == nil && job.state == .running, "job \(job.id.text) begins twice")
-        guard jobs.values.count(where: { $0.state == .running }) < limits.running else {
-            throw .tooManyRunning(limits.running)
+        let most = job.kind == .redrive ? limits.redrives : limits.running
+        guard jobs.values.count(where: { $0.state == .running && $0.kind == job.kind }) < most else {
+            throw .tooManyRunning(most)
         }
         return forgettable(nowMs: job.createdMs).map { .forgotten($0) } + [.put(job)]
     }

@@ -1,6 +1,7 @@
 import BrokerTestKit
 import ByteBuffers
 import Glibc
+import JobLedger
 import KafkaModel
 import LogStorage
 import QueueLedger
@@ -153,12 +154,12 @@ import Testing
         try node.create("orders") { ($0.deadLetterQueue, $0.maxReceives) = ("dead", 10) }
         try forge(node)
         try lose((0..<6).map { "\($0)" }, of: "orders", node)
-        _ = try node.queues.startMove(from: "dead", to: nil, perSecond: 1).get()
+        _ = try node.move("dead", perSecond: 1)
         for _ in 0..<20 {
             node.pass(61_000)
             node.turn()
         }
-        let move = try #require(node.queues.moves(from: "dead").first)
+        let move = try #require(try node.moves("dead").first)
         #expect(move.state == .completed && move.moved == 6)
         #expect(try Set(node.receive("orders").map(\.text)) == Set((0..<6).map { "\($0)" }))
         let left = try node.receive("dead")
@@ -169,7 +170,7 @@ import Testing
         let node = try node()
         try forge(node)
         try lose((0..<6).map { "\($0)" }, of: "orders", node)
-        _ = try node.queues.startMove(from: "dead", to: nil, perSecond: 1).get()
+        _ = try node.move("dead", perSecond: 1)
         node.turn()
         for _ in 0..<3 {
             node.pass(25_000)
@@ -199,15 +200,15 @@ import Testing
         }
         try reject(node.receive(orders), orders, node)
         node.turn()
-        _ = try node.queues.startMove(from: dead, to: nil, perSecond: nil).get()
+        _ = try node.move(dead)
         node.commit()
         node.node.fileSystem.inject(
             Fault(.failHalfway(errno: ENOMEM), on: .write, pathContains: "/journal/", times: 2))
         node.turn()
         #expect(node.broker.store.isHoldingCommit)
         for _ in 0..<8 { node.pass(61_000) }
-        #expect(node.queues.moves(from: dead).map(\.state) == [.completed])
-        #expect(node.queues.moves(from: dead).map(\.moved) == [8])
+        #expect(try node.moves(dead).map(\.state) == [.completed])
+        #expect(try node.moves(dead).map(\.moved) == [8])
         #expect(try node.counts(orders).visible == 8 && node.counts(dead).visible == 0)
     }
 
@@ -217,11 +218,11 @@ import Testing
         try lose(["a"], of: "orders", node)
         // What a producer may write who may write to the dead letters, and to nothing else.
         try forge(node)
-        _ = try node.queues.startMove(from: "dead", to: nil, perSecond: nil).get()
+        _ = try node.move("dead")
         for _ in 0..<4 { node.turn() }
         #expect(try node.counts("secret").visible == 0)
         #expect(try node.receive("orders").map(\.text) == ["a"])
-        let move = try #require(node.queues.moves(from: "dead").first)
+        let move = try #require(try node.moves("dead").first)
         #expect(move.state == .completed && move.moved == 1)
         // It was given back, and that it was looked at is no delivery.
         let left = try node.receive("dead")
@@ -232,11 +233,11 @@ import Testing
         let node = try node(["orders", "gone"])
         try lose(["a", "b"], of: "orders", node)
         try lose(["c"], of: "gone", node)
-        let move = try node.queues.startMove(from: "dead", to: nil, perSecond: nil).get()
+        let move = try node.move("dead")
         #expect(move.expected == 3)
         #expect(node.queues.deleteQueue("gone") == nil)
         for _ in 0..<4 { node.turn() }
-        let after = try #require(node.queues.moves(from: "dead").first)
+        let after = try #require(try node.moves("dead").first)
         #expect(after.state == .completed && after.moved == 2)
         #expect(try Set(node.receive("orders").map(\.text)) == ["a", "b"])
         #expect(try node.receive("dead").map(\.text) == ["c"])
@@ -247,9 +248,9 @@ import Testing
         try node.create("narrow")
         try limitBatches(of: "narrow", to: 2000, node)
         try lose(["a", String(repeating: "x", count: 5000), "b"], of: "orders", node)
-        _ = try node.queues.startMove(from: "dead", to: "narrow", perSecond: nil).get()
+        _ = try node.move("dead", to: "narrow")
         for _ in 0..<4 { node.turn() }
-        let after = try #require(node.queues.moves(from: "dead").first)
+        let after = try #require(try node.moves("dead").first)
         #expect(after.state == .completed && after.moved == 2)
         #expect(try Set(node.receive("narrow").map(\.text)) == ["a", "b"])
         #expect(try node.receive("dead").map(\.body.count) == [5000])
@@ -259,10 +260,10 @@ import Testing
         let node = try node()
         try node.create("other")
         try lose(["a"], of: "orders", node)
-        _ = try node.queues.startMove(from: "dead", to: "other", perSecond: nil).get()
+        _ = try node.move("dead", to: "other")
         #expect(node.queues.deleteQueue("other") == nil)
         node.turn()
-        let after = try #require(node.queues.moves(from: "dead").first)
+        let after = try #require(try node.moves("dead").first)
         #expect(after.state == .failed && after.moved == 0)
         #expect(try node.receive("dead").map(\.receiveCount) == [1])
     }
@@ -270,22 +271,182 @@ import Testing
     @Test func aMoveThatIsToEndEndsAtOnceAndNotWhenItIsDue() throws {
         let node = try node()
         try lose(["a", "b", "c"], of: "orders", node)
-        let move = try node.queues.startMove(from: "dead", to: nil, perSecond: 1).get()
+        let move = try node.move("dead", perSecond: 1)
         node.turn()
-        #expect(node.queues.moves(from: "dead").map(\.moved) == [1])
+        #expect(try node.moves("dead").map(\.moved) == [1])
         #expect(node.queues.cancelMove(move.id)?.state == .cancelling)
         let next = node.turn()
-        #expect(node.queues.moves(from: "dead").map(\.state) == [.cancelled])
+        #expect(try node.moves("dead").map(\.state) == [.cancelled])
         #expect(next > node.clock.now)
         #expect(try node.counts("dead").visible == 2)
     }
 
-    @Test func aQueueThatIsDeletedTakesItsMovesAlong() throws {
+    @Test func aQueueThatIsDeletedEndsItsMoves() throws {
         let node = try node()
         try lose(["a"], of: "orders", node)
-        _ = try node.queues.startMove(from: "dead", to: nil, perSecond: nil).get()
+        let move = try node.move("dead")
         #expect(node.queues.deleteQueue("dead") == nil)
-        #expect(node.queues.moves(from: "dead").isEmpty)
-        #expect(node.queues.moves.withLock { $0.running } == 0)
+        node.turn()
+        #expect(node.queues.moves.withLock { $0.bySource.isEmpty })
+        let job = try node.broker.jobs.job(#require(JobID(move.id)))
+        #expect(job.state == .failed && job.reason == "there is no queue dead", "\(job)")
+        // Another one of its name has none of them.
+        node.pass(1000)
+        try node.create("dead")
+        #expect(try node.moves("dead").isEmpty)
+    }
+
+    // MARK: As jobs
+
+    @Test(arguments: [false, true]) func aMoveThatAStopHasEndedSaysSo(_ isCrash: Bool) throws {
+        let node = try node()
+        try lose(["a", "b", "c"], of: "orders", node)
+        let move = try node.move("dead", perSecond: 1) { $0.owner = "ann" }
+        node.turn()
+        node.commit()
+        if isCrash { try node.node.crash() } else { try node.node.restart() }
+        let after = try #require(try node.moves("dead").first)
+        #expect(after.id == move.id && after.state == .failed && after.moved == 1 && after.expected == 3)
+        #expect(after.failure?.contains("server stopped") == true && after.perSecond == 1)
+        #expect(try node.broker.jobs.job(#require(JobID(move.id))).owner == "ann")
+        // What it held comes again, and another move takes the rest.
+        node.pass(60_001)
+        try node.move("dead")
+        for _ in 0..<3 { node.turn() }
+        #expect(try node.moves("dead").map(\.state) == [.completed, .failed])
+        #expect(try Set(node.receive("orders").map(\.text)) == ["a", "b", "c"])
+    }
+
+    @Test func aMoveEndsAsAJobDoes() throws {
+        let node = try node()
+        try lose(["a", "b", "c"], of: "orders", node)
+        let move = try node.move("dead", perSecond: 1)
+        node.turn()
+        #expect(node.broker.jobs.cancel(try #require(JobID(move.id))) == nil)
+        node.pass(1000)
+        let job = try node.broker.jobs.job(#require(JobID(move.id)))
+        #expect(job.state == .cancelled && job.kind == .redrive && job.progress.accepted == 1, "\(job)")
+        #expect(try node.counts("dead").visible == 2)
+    }
+
+    /// The end is told when the log of jobs takes it: until then the move is not over.
+    @Test func anEndThatCannotBeToldIsToldLater() throws {
+        let node = try node()
+        try lose(["a"], of: "orders", node)
+        try node.move("dead")
+        let log = try #require(node.broker.catalog.topic(named: Topic.jobsTopicName)).partitions[0]
+        node.broker.jobs.unload(log)
+        for _ in 0..<3 { node.turn() }
+        #expect(throws: QueueRefusal.self) { try node.moves("dead") }
+        #expect(node.queues.moves.withLock { $0.bySource.count } == 1)
+        node.commit()
+        node.broker.jobs.load(log)
+        node.pass(1000)
+        #expect(try node.moves("dead").map(\.state) == [.completed])
+        #expect(node.queues.moves.withLock { $0.bySource.isEmpty })
+    }
+
+    // MARK: Some of them
+
+    @Test func whatIsMeantIsMovedAndTheRestStays() throws {
+        let node = try node(["orders", "bills"])
+        try lose(["a1", "a2", "b1"], of: "orders", node)
+        try lose(["a3", "b2"], of: "bills", node)
+        func move(_ change: (inout QueueMoveOrder) -> Void) throws -> QueueMove {
+            // The newest is known by its time.
+            node.pass(1)
+            try node.move("dead", change)
+            for _ in 0..<4 { node.turn() }
+            return try #require(try node.moves("dead").first)
+        }
+        var done = try move { ($0.selection.queue, $0.selection.contains) = ("orders", Array("a".utf8)) }
+        #expect(done.state == .completed && done.moved == 2 && done.stayed == 3)
+        #expect(try node.receive("orders").map(\.text) == ["a1", "a2"])
+        #expect(try node.counts("bills").visible == 0 && node.counts("dead").visible == 3)
+        done = try move { $0.selection.reason = "max_receives" }
+        #expect(done.moved == 0 && done.stayed == 3)
+        let ids = try node.queues.browse("dead", after: nil, limit: 10).get().messages
+        let wanted = try #require(ids.first { $0.message.text == "b2" }).message.id
+        done = try move { $0.selection.ids = [ExactString(wanted)] }
+        #expect(done.moved == 1)
+        #expect(try node.receive("bills").map(\.text) == ["b2"])
+        done = try move { $0.most = 1 }
+        #expect(done.state == .completed && done.moved == 1)
+        #expect(try node.counts("dead").visible == 1 && node.counts("dead").inFlight == 0)
+    }
+
+    @Test func whatIsMovedMayBeAnother() throws {
+        let node = try node()
+        var message = QueueMessage(body: Array("wrong".utf8))
+        message.headers = ["kept", "dropped", "changed"].map { RecordHeader(key: $0, value: Array("old".utf8)) }
+        _ = try node.queues.send([message], to: "orders").answer[0].get()
+        node.commit()
+        try reject(node.receive("orders"), "orders", node)
+        node.turn()
+        #expect(throws: QueueRefusal.self) { try node.move("dead") { $0.edit.set = ["queue.group": []] } }
+        try node.move("dead") { order in
+            order.edit.set = ["changed": Array("new".utf8), "added": []]
+            order.edit.removed = ["dropped"]
+            order.edit.body = Array("right".utf8)
+        }
+        for _ in 0..<3 { node.turn() }
+        let back = try #require(try node.receive("orders").first)
+        #expect(back.text == "right")
+        let headers = back.headers.map { "\($0.key)=\(String(decoding: $0.value ?? [], as: UTF8.self))" }
+        #expect(headers == ["kept=old", "added=", "changed=new"])
+    }
+
+    @Test func aLetterThatCameBackAsOftenAsItMayStays() throws {
+        let node = try node()
+        try lose(["a"], of: "orders", node)
+        for round in 1...3 {
+            node.pass(1)
+            try node.move("dead") { $0.maxRedrives = 2 }
+            for _ in 0..<3 { node.turn() }
+            #expect(try node.moves("dead").first?.moved == (round < 3 ? 1 : 0))
+            if round == 3 { break }
+            try reject(node.receive("orders"), "orders", node)
+            node.turn()
+        }
+        #expect(try node.counts("dead").visible == 1)
+        for wrong in [0, 11] {
+            #expect(throws: QueueRefusal.self) { try node.move("dead") { $0.maxRedrives = wrong } }
+        }
+    }
+
+    @Test func aRehearsalSaysWhatAMoveWouldDoAndDoesNothing() throws {
+        let node = try node()
+        try forge(node)
+        try lose(["a1", "a2", "b"], of: "orders", node)
+        var order = QueueMoveOrder(from: "dead")
+        var told = try node.queues.rehearseMove(order).get()
+        #expect(told.moving == 3 && told.staying == 1 && told.others == 0 && told.isWhole)
+        order.selection.contains = Array("a".utf8)
+        order.most = 1
+        told = try node.queues.rehearseMove(order).get()
+        #expect(told.moving == 1 && told.staying == 1 && told.others == 2 && told.ids.count == 1)
+        #expect(try node.counts("dead").visible == 4 && node.moves("dead").isEmpty)
+        #expect(throws: QueueRefusal.self) { try node.queues.rehearseMove(QueueMoveOrder(from: "orders")).get() }
+    }
+
+    @Test func aLookShowsWhatIsMeantPageByPage() throws {
+        let node = try node()
+        try node.create("many", partitions: 2)
+        for part in 0..<6 {
+            try node.send((0..<500).map { $0 % 100 == 7 ? "x\(part)" : "other" }, to: "many")
+        }
+        var selection = MessageSelection()
+        selection.contains = Array("x".utf8)
+        var (found, place, pages) = ([String](), QueueCoordinator.Place?.none, 0)
+        repeat {
+            let page = try node.queues.browse("many", after: place, limit: 4, selection).get()
+            #expect(page.messages.count <= 4)
+            found += page.messages.map(\.message.text)
+            (place, pages) = (page.next, pages + 1)
+        } while place != nil && pages < 100
+        #expect(found.sorted() == (0..<6).flatMap { part in (0..<5).map { _ in "x\(part)" } }.sorted())
+        #expect(pages == 8)
+        selection.contains = []
+        #expect(throws: QueueRefusal.self) { try node.queues.browse("many", after: nil, limit: 4, selection).get() }
     }
 }

@@ -408,16 +408,16 @@ import Testing
         node.turn()
         #expect(try node.counts("dead").visible == 2)
         #expect(node.queues.deadLetterSources(of: "dead") == ["orders"])
-        let move = try node.queues.startMove(from: "dead", to: nil, perSecond: nil).get()
+        let move = try node.move("dead")
         #expect(move.expected == 2)
-        #expect(throws: QueueRefusal.self) { try node.queues.startMove(from: "dead", to: nil, perSecond: nil).get() }
+        #expect(throws: QueueRefusal.self) { try node.move("dead") }
         for _ in 0..<3 { node.turn() }
-        #expect(node.queues.moves(from: "dead").map(\.state) == [.completed])
-        #expect(node.queues.moves(from: "dead").map(\.moved) == [2])
+        #expect(try node.moves("dead").map(\.state) == [.completed])
+        #expect(try node.moves("dead").map(\.moved) == [2])
         #expect(try node.counts("dead").visible == 0)
         #expect(try Set(node.receive("orders").map(\.text)) == ["a", "b"])
         #expect(node.queues.cancelMove(move.id) == nil)
-        #expect(throws: QueueRefusal.self) { try node.queues.startMove(from: "orders", to: nil, perSecond: nil).get() }
+        #expect(throws: QueueRefusal.self) { try node.move("orders") }
     }
 
     // MARK: Memory

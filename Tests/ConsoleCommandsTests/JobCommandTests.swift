@@ -36,7 +36,7 @@ import Testing
         let listed = try job("list").lines
         #expect(listed.count == 2 && listed[0].hasPrefix("JOB "))
         let cells = listed[1].split(separator: " ").map(String.init)
-        #expect(cells[1...4] == ["finished", "rows", "1", "1"], "\(listed)")
+        #expect(cells[1...5] == ["upload", "finished", "rows", "1", "1"], "\(listed)")
         #expect(try JSON(job("list", "--json", "--count", "1").output)[0]["accepted"].integer == 1)
         let shown = try job("describe", cells[0]).lines
         #expect(shown.contains { $0.hasPrefix("quarantine ") && $0.hasSuffix("quarantine.rows") }, "\(shown)")

@@ -26,6 +26,8 @@ import Testing
         #expect(try JSON(queue("describe", "orders", "--json").output)["messages"]["in_flight"].integer == 1)
         _ = try queue("purge", "orders")
         #expect(try JSON(queue("describe", "orders", "--json").output)["messages"]["in_flight"].integer == 0)
+        let dry = try queue("redrive", "dead", "--dry-run", "--reason", "rejected", "--max", "5").lines
+        #expect(dry == ["0 messages would be moved, 0 would stay"])
         #expect(try queue("redrive", "dead").lines.first?.hasPrefix("move ") == true)
         let capacity = try queue(
             "capacity", "orders", "--workers", "100", "--service-time", "300ms", "--rate", "233", "--backlog", "601200"

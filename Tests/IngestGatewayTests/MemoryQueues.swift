@@ -310,22 +310,24 @@ final class MemoryQueues: QueueService {
 
     // MARK: Moves
 
-    func startMove(
-        from source: String, to destination: String?, perSecond: Int?
-    ) -> Result<QueueMove, QueueRefusal> {
+    func startMove(_ order: QueueMoveOrder) -> QueueOutcome<Result<QueueMove, QueueRefusal>> {
         state.withLock { state in
-            if state.moves.contains(where: { $0.source == source && $0.state == .running }) {
-                return .failure(QueueRefusal(.inUse, "a move is under way"))
+            if state.moves.contains(where: { $0.source == order.source && $0.state == .running }) {
+                return QueueOutcome(.failure(QueueRefusal(.inUse, "a move is under way")))
             }
-            var move = QueueMove(id: "move-\(state.moves.count)", source: source, startedMs: state.nowMs)
-            (move.destination, move.perSecond, move.expected) = (destination, perSecond, 3)
+            var move = QueueMove(id: "move-\(state.moves.count)", source: order.source, startedMs: state.nowMs)
+            (move.destination, move.perSecond, move.expected) = (order.destination, order.perSecond, 3)
             state.moves.append(move)
-            return .success(move)
+            return QueueOutcome(.success(move))
         }
     }
 
-    func moves(from source: String) -> [QueueMove] {
-        state.withLock { $0.moves.filter { $0.source == source }.reversed() }
+    func rehearseMove(_ order: QueueMoveOrder) -> Result<QueueMoveRehearsal, QueueRefusal> {
+        .success(QueueMoveRehearsal())
+    }
+
+    func moves(from source: String) -> Result<[QueueMove], QueueRefusal> {
+        .success(state.withLock { $0.moves.filter { $0.source == source }.reversed() })
     }
 
     func cancelMove(_ id: String) -> QueueMove? {

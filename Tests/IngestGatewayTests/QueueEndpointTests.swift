@@ -79,16 +79,30 @@ import Transport
         #expect((letters.first?["dead_letter"] as? [String: Any])?["reason"] as? String == "rejected")
         // And back again.
         _ = try ask(harness, "POST", "/dead/messages:nack", receipts(letters, ",\"delay_ms\":0"))
-        let move = try ask(harness, "POST", "/dead/messages:redrive", "{}")
+        let dry = try ask(harness, "POST", "/dead/messages:redrive", #"{"dry_run":true,"reason":"rejected"}"#)
+        #expect(
+            dry.status == 200 && dry.json["moving"] as? Int == 1 && dry.json["complete"] as? Bool == true, "\(dry.text)"
+        )
+        let look = try ask(harness, "GET", "/dead/messages:browse?from_queue=orders&reason=rejected&contains=3")
+        #expect((look.json["messages"] as? [[String: Any]])?.count == 1, "\(look.text)")
+        #expect(try ask(harness, "GET", "/dead/messages:browse?contains=4").json["next"] is NSNull)
+        let wrong = #"{"edit":{"set":{"a":1}}}"#
+        #expect(try ask(harness, "POST", "/dead/messages:redrive", wrong).status == 400)
+        #expect(try ask(harness, "POST", "/dead/messages:redrive", #"{"edit":{"no":1}}"#).status == 400)
+        let order = #"{"from_queue":"orders","max":5,"edit":{"set":{"mended":"yes"},"body":{"b":4}}}"#
+        let move = try ask(harness, "POST", "/dead/messages:redrive", order)
         #expect(move.status == 202, "\(move.text)")
         let moved = try receive(harness, "orders", "{\"wait_ms\":10000}")
-        #expect(moved.count == 1)
+        #expect(moved.count == 1 && (moved[0]["body"] as? [String: Int]) == ["b": 4], "\(moved)")
+        #expect((moved[0]["headers"] as? [[String: String]])?.contains(["name": "mended", "value": "yes"]) == true)
         #expect(
             try eventually {
                 let moves = try ask(harness, "GET", "/dead/moves").json["moves"] as? [[String: Any]]
                 return moves?.first?["state"] as? String == "completed"
             })
         #expect(try ask(harness, "POST", "/dead/moves:cancel", "{\"id\":\"none\"}").status == 404)
+        let job = try harness.call("GET", "/v1/jobs/\(move.json["id"] as? String ?? "")").json
+        #expect(job["kind"] as? String == "redrive" && job["moved"] as? Int == 1 && job["from"] as? String == "dead")
     }
 
     /// A page that somebody looks at can send what needs no body of JSON.

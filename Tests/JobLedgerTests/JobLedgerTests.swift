@@ -14,6 +14,15 @@ import Testing
             owner: number % 2 == 0 ? "ann" : nil, fileName: number % 3 == 0 ? "é.csv" : nil, createdMs: atMs)
     }
 
+    private static func redrive(_ number: UInt64, atMs: Int64 = 1_000) -> Job {
+        let redrive = Job.Redrive(
+            source: "dead", destination: number % 2 == 0 ? "orders" : nil, perSecond: number % 3 == 0 ? 5 : nil,
+            expected: Int(number))
+        return Job(
+            id: JobID(high: 7, low: number), redrive, route: "/v1/queues/dead/messages:redrive", topic: "q.dead",
+            owner: number % 2 == 0 ? "ann" : nil, createdMs: atMs)
+    }
+
     /// Applies changes as their log would.
     private static func take(_ changes: [JobChange], _ ledger: inout JobLedger) throws {
         for change in changes { try replay(change, &ledger) }
@@ -83,6 +92,17 @@ import Testing
         #expect(ledger.running.map(\.id.low) == [2, 3])
     }
 
+    @Test func redrivesAndFilesTakeNoRoomFromEachOther() throws {
+        var limits = JobLimits()
+        (limits.running, limits.redrives) = (1, 2)
+        var ledger = JobLedger(limits)
+        try Self.take(try ledger.begin(Self.job(1)), &ledger)
+        for number in UInt64(2)...3 { try Self.take(try ledger.begin(Self.redrive(number)), &ledger) }
+        #expect(throws: JobRefusal.tooManyRunning(1)) { try ledger.begin(Self.job(4)) }
+        #expect(throws: JobRefusal.tooManyRunning(2)) { try ledger.begin(Self.redrive(4)) }
+        #expect(ledger[Self.redrive(2).id] == Self.redrive(2) && ledger[Self.redrive(3).id] == Self.redrive(3))
+    }
+
     @Test func theOldestThatHaveEndedAreForgottenByNumberAndByAge() throws {
         var limits = JobLimits()
         (limits.remembered, limits.rememberedMs) = (3, 1_000)
@@ -139,7 +159,10 @@ import Testing
             var made: [JobChange] = []
             let running = ledger.running
             switch random.below(3) {
-            case 0 where running.count < 4: made = try ledger.begin(job(UInt64(number), atMs: Int64(number)))
+            case 0 where running.count < 4:
+                let begun = UInt64(number)
+                made = try ledger.begin(
+                    number % 5 == 0 ? redrive(begun, atMs: Int64(number)) : job(begun, atMs: Int64(number)))
             case 1 where !running.isEmpty:
                 let ends = JobFloors.Ends(
                     topicID: topic, offsets: (0..<random.below(3)).map { _ in Offset(Int64(random.below(1 << 30))) })

@@ -229,7 +229,7 @@ public final class Jobs: StateCoordinator {
         guard let (ledger, suspensions) = known else { return }
         let mine = live.withLock { Set($0.keys) }
         let ended = ledger.running.filter { !mine.contains($0.id) }.map { job in
-            counted(job, JobEnd(job.id, .failed, reason: "The server stopped while the file came."), ledger)
+            counted(job, JobEnd(job.id, .failed, reason: Self.stopReason(of: job.kind)), ledger)
         }
         shard.withLock { shard in
             guard shard.term != nil, !shard.isSuspended, shard.suspensions == suspensions else { return }
@@ -245,8 +245,17 @@ public final class Jobs: StateCoordinator {
         broker.store.kick()
     }
 
-    /// The end of a job by what its topics have of it.
+    private static func stopReason(of kind: Job.Kind) -> String {
+        switch kind {
+        case .upload: "The server stopped while the file came."
+        case .redrive:
+            "The server stopped while messages were moved: what was not moved is still there, and some of the last may be in both queues."
+        }
+    }
+
+    /// The end of a job by what its topics have of it; of a redrive, whose messages are in no batches of its own, by what was told last.
     private func counted(_ job: Job, _ end: JobEnd, _ ledger: JobLedger) -> JobChange {
+        if job.kind == .redrive { return Self.ended(job, end, job.progress, end.reason, ledger) }
         var (progress, reason) = (job.progress, end.reason)
         let catalog = broker.catalog
         do throws(JobRefusal) {
@@ -259,6 +268,12 @@ public final class Jobs: StateCoordinator {
             reason = (reason ?? "") + " What is stored behind line \(progress.line) could not be counted."
             Log.error("a job's rows cannot be counted", "job", job.id.text, "reason", "\(error)")
         }
+        return Self.ended(job, end, progress, reason, ledger)
+    }
+
+    private static func ended(
+        _ job: Job, _ end: JobEnd, _ progress: JobProgress, _ reason: String?, _ ledger: JobLedger
+    ) -> JobChange {
         do throws(JobRefusal) {
             return try ledger.end(
                 job.id, end.state, reason: reason, progress, rejected: end.rejected, nowMs: BrokerClock.wallMs())
@@ -276,9 +291,14 @@ public final class Jobs: StateCoordinator {
         }
     }
 
-    func start() {
+    /// Jobs are kept from now on; without the thread.
+    func activate() {
         wiring.withLock { $0!.isActive = true }
         beginAll()
+    }
+
+    func start() {
+        activate()
         // It holds the broker until `stop`.
         let thread = Thread(name: "jobs") { [self, broker] in withExtendedLifetime(broker) { runThread() } }
         wiring.withLock { $0!.thread = thread }

@@ -101,7 +101,8 @@ extension QueueCoordinator {
         }
         replace(queue.name, by: nil)
         agenda.withLock { $0.forget(topic.id) }
-        moves.withLock { $0.forget(queue.name) }
+        // A move from it finds it gone.
+        signal.raise()
         for log in topic.partitions {
             let id = TopicPartition(topicID: topic.id, partitionIndex: log.partitionIndex)
             shard(of: id)?.withLock { shard in

@@ -1,4 +1,5 @@
 import ByteBuffers
+import JobLedger
 import KafkaModel
 import LogStorage
 import QueueLedger
@@ -6,15 +7,22 @@ import RecordFormat
 import Security
 import Telemetry
 
-/// Moves that are under way, and the newest of those that are over.
+/// Moves that are under way.
 struct QueueMoves {
     struct Entry {
+        let order: QueueMoveOrder
+        let job: RunningJob
         var move: QueueMove
         /// Where a move without a destination may go: the queues whose dead letters these were when it began, which is what its caller was
         /// asked for. The headers that name a letter's queue are anybody's who may write to the queue.
         let origins: Set<ExactString>
         /// Milliseconds since 1970 before which nothing more is moved.
         var nextMs: Int64 = 0
+        /// What its job was told last, and milliseconds since 1970 from which on it is told more.
+        var told = JobProgress()
+        var tellAtMs: Int64 = 0
+        /// The job has ended, too.
+        var isTold = false
         /// By message the newest handle of those that stay: leased for as long as that lasts, so that the others come.
         var staying: [Place: String] = [:]
         /// In the log that they went to, perhaps not on disk yet, with their handles where they were: nothing else is moved before.
@@ -47,14 +55,8 @@ struct QueueMoves {
         let handle: String
     }
 
-    /// By source, newest last.
-    var bySource: [ExactString: [Entry]] = [:]
-    var running = 0
-
-    /// Forgets a queue's.
-    mutating func forget(_ source: String) {
-        for entry in bySource.removeValue(forKey: ExactString(source)) ?? [] where entry.isActive { running -= 1 }
-    }
+    /// By source: one of each, until its job has ended, too.
+    var bySource: [ExactString: Entry] = [:]
 }
 
 /// Moves dead letters back: received from their queue, sent to where they were, ended when that is on disk; by the coordinator's thread,
@@ -62,8 +64,6 @@ struct QueueMoves {
 /// its body, is too large for where it goes, or names a queue that is gone or was none of those whose dead letters these are. That a move
 /// looks at a message is no delivery of it, however the move ends: so none of them ends by that.
 extension QueueCoordinator {
-    /// Moves of all queues that are under way at most.
-    static let maxMoves = 100
     /// Messages of one step at most: of all that are moved in a second where that is limited.
     private static let moveStep = 100
     /// The lease of what is being moved, made longer by half as long as the move lasts: should that end in the middle, its messages come
@@ -71,69 +71,91 @@ extension QueueCoordinator {
     private static let moveVisibilityMs: Int64 = 60_000
     /// Messages that stay, and those that were moved and did not end where they were yet, of one move at most: with more it fails, as it has
     /// to remember them.
-    private static let maxStaying = 10_000
+    public static let maxStaying = 10_000
     /// Times that a message is moved back: behind it, it stays.
     public static let maxRedrives = 10
     public static let perSecondLimits = 1...500
+    /// How often a move tells its job how far it is, in milliseconds.
+    private static let tellingMs: Int64 = 1000
 
-    public func startMove(
-        from source: String, to destination: String?, perSecond: Int?
-    ) -> Result<QueueMove, QueueRefusal> {
+    public func startMove(_ order: QueueMoveOrder) -> QueueOutcome<Result<QueueMove, QueueRefusal>> {
         do throws(QueueRefusal) {
-            let queue = try find(source).queue
-            if let destination {
-                let target = try find(destination).queue
-                if target.number == queue.number {
-                    throw QueueRefusal(.invalid, "a queue's messages are moved to another one")
-                }
-                guard (target.settings.order == .fifo) == (queue.settings.order == .fifo) else {
-                    throw QueueRefusal(
-                        .invalid, "messages of a FIFO queue are moved to FIFO queues, of others to others")
-                }
+            let origins = try check(order)
+            let expected = try counts(of: order.source, withOldest: false).answer.get().visible
+            if let refusal = broker.jobs.makeTopic() { throw QueueRefusal(refusal) }
+            let source = ExactString(order.source)
+            // One at a time: moves begin on the broker's own thread.
+            if moves.withLock({ $0.bySource[source] != nil }) {
+                throw QueueRefusal(.inUse, "messages of \(order.source) are being moved already")
             }
-            let origins = deadLetterSources(of: source)
-            guard !origins.isEmpty || destination != nil else {
-                throw QueueRefusal(.invalid, "\(source) is no queue of dead letters")
-            }
-            if let perSecond, !Self.perSecondLimits.contains(perSecond) {
-                throw QueueRefusal(.invalid, "a move takes 1 to 500 messages a second")
-            }
-            let expected = try counts(of: source, withOldest: false).answer.get().visible
-            let move = QueueMove(
-                id: UUIDText.random(), source: source, destination: destination, perSecond: perSecond,
-                expected: expected, startedMs: nowMs())
-            try moves.withLock { moves throws(QueueRefusal) in
-                var known = moves.bySource[ExactString(source)] ?? []
-                if known.contains(where: \.isActive) {
-                    throw QueueRefusal(.inUse, "messages of \(source) are being moved already")
-                }
-                guard moves.running < Self.maxMoves else {
-                    throw QueueRefusal(.limit, "\(Self.maxMoves) moves are under way, which is as many as there may be")
-                }
-                moves.running += 1
-                known.append(QueueMoves.Entry(move: move, origins: Set(origins.map { ExactString($0) })))
-                moves.bySource[ExactString(source)] = Array(known.suffix(QueueMove.maxKept))
+            let redrive = Job.Redrive(
+                source: order.source, destination: order.destination, perSecond: order.perSecond, expected: expected)
+            let job = Job(
+                id: .made(atMs: nowMs()), redrive, route: order.route, topic: Self.topicPrefix + order.source,
+                owner: order.owner, createdMs: nowMs())
+            guard let move = QueueMove(job) else { preconditionFailure("a redrive is no move") }
+            let begun: (job: RunningJob, commits: CommitSpan)
+            do throws(JobRefusal) { begun = try broker.jobs.begin(job) } catch { throw QueueRefusal(error) }
+            moves.withLock { moves in
+                moves.bySource[source] = QueueMoves.Entry(order: order, job: begun.job, move: move, origins: origins)
             }
             signal.raise()
-            return .success(move)
+            return QueueOutcome(.success(move), begun.commits)
+        } catch {
+            return QueueOutcome(.failure(error))
+        }
+    }
+
+    /// Gives the queues that letters may go back to.
+    func check(_ order: QueueMoveOrder) throws(QueueRefusal) -> Set<ExactString> {
+        let queue = try find(order.source).queue
+        if let destination = order.destination {
+            let target = try find(destination).queue
+            if target.number == queue.number {
+                throw QueueRefusal(.invalid, "a queue's messages are moved to another one")
+            }
+            guard (target.settings.order == .fifo) == (queue.settings.order == .fifo) else {
+                throw QueueRefusal(.invalid, "messages of a FIFO queue are moved to FIFO queues, of others to others")
+            }
+        }
+        let origins = deadLetterSources(of: order.source)
+        guard !origins.isEmpty || order.destination != nil else {
+            throw QueueRefusal(.invalid, "\(order.source) is no queue of dead letters")
+        }
+        if let perSecond = order.perSecond, !Self.perSecondLimits.contains(perSecond) {
+            throw QueueRefusal(.invalid, "a move takes 1 to 500 messages a second")
+        }
+        if let most = order.most, most < 1 { throw QueueRefusal(.invalid, "a move takes one message at least") }
+        guard (1...Self.maxRedrives).contains(order.maxRedrives) else {
+            throw QueueRefusal(.invalid, "a message is moved back 1 to \(Self.maxRedrives) times")
+        }
+        if let problem = order.selection.problem ?? order.edit.problem { throw QueueRefusal(.invalid, problem) }
+        return Set(origins.map { ExactString($0) })
+    }
+
+    public func moves(from source: String) -> Result<[QueueMove], QueueRefusal> {
+        do throws(QueueRefusal) {
+            let queue = try find(source).queue
+            let current = moves.withLock { $0.bySource[ExactString(source)]?.move }
+            let known: [Job]
+            do throws(JobRefusal) { known = try broker.jobs.jobs() } catch { throw QueueRefusal(error) }
+            // Those of a queue that had the name before are not this one's.
+            let own = known.lazy.compactMap(QueueMove.init).filter { move in
+                move.source.isExactly(source) && move.startedMs >= queue.record.createdMs
+            }
+            return .success(own.prefix(QueueMove.maxKept).map { $0.id == current?.id ? current ?? $0 : $0 })
         } catch {
             return .failure(error)
         }
     }
 
-    public func moves(from source: String) -> [QueueMove] {
-        moves.withLock { $0.bySource[ExactString(source)]?.reversed().map(\.move) ?? [] }
-    }
-
     public func cancelMove(_ id: String) -> QueueMove? {
         let found = moves.withLock { moves -> QueueMove? in
-            for (source, entries) in moves.bySource {
-                guard let place = entries.firstIndex(where: { $0.move.id.isExactly(id) && $0.move.state == .running })
-                else { continue }
-                moves.bySource[source]![place].move.state = .cancelling
+            for (source, entry) in moves.bySource where entry.move.id.isExactly(id) && entry.move.state == .running {
+                moves.bySource[source]?.move.state = .cancelling
                 // Not when its next messages are due.
-                moves.bySource[source]![place].nextMs = 0
-                return moves.bySource[source]![place].move
+                moves.bySource[source]?.nextMs = 0
+                return moves.bySource[source]?.move
             }
             return nil
         }
@@ -144,33 +166,53 @@ extension QueueCoordinator {
     /// Goes on with the moves that are under way; returns when they are to go on, in milliseconds since 1970.
     func runMoves() -> Int64 {
         let nowMs = nowMs()
-        let due = moves.withLock { moves -> [QueueMoves.Entry] in
-            if moves.running == 0 { return [] }
-            return moves.bySource.values.compactMap { entries in
-                entries.first { $0.nextMs <= nowMs && $0.isActive }
-            }
-        }
-        for entry in due {
+        for entry in moves.withLock({ $0.bySource.values.filter { $0.nextMs <= nowMs } }) {
             var entry = entry
-            step(&entry, nowMs)
+            if entry.move.state == .running, entry.job.isCancelled { entry.move.state = .cancelling }
+            if entry.isActive { step(&entry, nowMs) }
+            if !entry.isActive { giveBackStaying(&entry) }
+            tell(&entry, nowMs)
+            let source = ExactString(entry.move.source)
             moves.withLock { moves in
-                let source = ExactString(entry.move.source)
-                guard let place = moves.bySource[source]?.firstIndex(where: { $0.move.id.isExactly(entry.move.id) })
-                else { return }
                 // It may have been told to end meanwhile.
-                let isCancelled = moves.bySource[source]![place].move.state == .cancelling
-                if isCancelled, entry.move.state == .running { entry.move.state = .cancelled }
-                if entry.move.state != .running { moves.running -= 1 }
-                moves.bySource[source]![place] =
-                    entry.isActive ? entry : QueueMoves.Entry(move: entry.move, origins: [])
-            }
-            if !entry.isActive, let queue = directory.byName[ExactString(entry.move.source)] {
-                giveBack(Array(entry.staying.values), to: queue, wereCounted: false)
+                if moves.bySource[source]?.move.state == .cancelling, entry.move.state == .running {
+                    (entry.move.state, entry.nextMs) = (.cancelling, 0)
+                }
+                moves.bySource[source] = entry.isTold ? nil : entry
             }
         }
-        return moves.withLock { moves in
-            if moves.running == 0 { return .max }
-            return moves.bySource.values.flatMap { $0 }.filter(\.isActive).map(\.nextMs).min() ?? .max
+        return moves.withLock { $0.bySource.values.map(\.nextMs).min() ?? .max }
+    }
+
+    private func giveBackStaying(_ entry: inout QueueMoves.Entry) {
+        if let queue = directory.byName[ExactString(entry.move.source)] {
+            giveBack(Array(entry.staying.values), to: queue, wereCounted: false)
+        }
+        entry.staying = [:]
+    }
+
+    /// Tells a move's job how far it is, and how it has ended.
+    private func tell(_ entry: inout QueueMoves.Entry, _ nowMs: Int64) {
+        let progress = JobProgress(
+            bytes: 0, accepted: Int64(entry.move.moved), rejected: Int64(entry.move.stayed), line: 0)
+        do throws(JobRefusal) {
+            switch entry.move.state {
+            case .running, .cancelling:
+                guard progress != entry.told, nowMs >= entry.tellAtMs else { return }
+                _ = try broker.jobs.progress(of: entry.job, progress, JobFloors())
+                (entry.told, entry.tellAtMs) = (progress, nowMs + Self.tellingMs)
+            case .completed, .cancelled, .failed:
+                let state: Job.State =
+                    entry.move.state == .completed ? .finished : entry.move.state == .cancelled ? .cancelled : .failed
+                _ = try broker.jobs.end(JobEnd(entry.job.id, state, reason: entry.move.failure), progress)
+                entry.isTold = true
+            }
+        } catch .unavailable {
+            // It is over when that can be told.
+            if !entry.isActive { entry.nextMs = nowMs + Self.refusedMoveMs }
+        } catch {
+            Log.error("a move has lost its job, and ends where it is", "queue", entry.move.source, "reason", "\(error)")
+            entry.isTold = true
         }
     }
 
@@ -182,14 +224,17 @@ extension QueueCoordinator {
             return
         }
         do throws(QueueRefusal) {
-            let most = min(Self.moveStep, entry.move.perSecond ?? Self.moveStep)
-            guard let received = try moveBack(&entry, most, nowMs) else {
+            let left = entry.order.most.map { $0 - entry.move.moved - entry.appended.count } ?? .max
+            guard left > 0 || !entry.appended.isEmpty || !entry.unsettled.isEmpty else {
                 entry.move.state = .completed
                 return
             }
-            if let perSecond = entry.move.perSecond {
-                entry.nextMs = nowMs + Int64(1000 * received / perSecond)
+            let most = min(Self.moveStep, entry.move.perSecond ?? Self.moveStep, max(left, 0))
+            guard let moved = try moveBack(&entry, most, nowMs) else {
+                entry.move.state = .completed
+                return
             }
+            if let perSecond = entry.move.perSecond { entry.nextMs = nowMs + Int64(1000 * moved / perSecond) }
         } catch {
             if error.kind == .unavailable || error.kind == .diskFull {
                 entry.nextMs = nowMs + Self.refusedMoveMs
@@ -212,28 +257,33 @@ extension QueueCoordinator {
         var failure: QueueRefusal?
     }
 
-    /// Moves some messages, and counts them, also where it throws: what could not be moved is given back then. Returns how many messages
-    /// there were that it had not seen; nil: there is none that is not leased.
+    /// Moves `most` messages at most, and counts them, also where it throws: what could not be moved is given back then. Returns how many were
+    /// on their way; nil: there is none that is not leased.
     private func moveBack(_ entry: inout QueueMoves.Entry, _ most: Int, _ nowMs: Int64) throws(QueueRefusal) -> Int? {
         let source = try find(entry.move.source).queue
         renew(&entry, nowMs)
         try conclude(&entry)
-        let messages = try take(most, from: source)
+        if most == 0 { return 0 }
+        // Those that are looked at and not meant cost no time of a rate.
+        let messages = try take(entry.order.selection.isAll ? most : Self.moveStep, from: source)
         if messages.isEmpty { return nil }
         var moving = Moving()
         var byTarget: [ExactString: [ReceivedMessage]] = [:]
-        var seen = 0
+        var room = most
         for message in messages {
             let place = QueueMoves.Place(message)
             // Leases may end all the same: where the thread had no time for them, or after twelve hours.
             if entry.left.remove(place) != nil {
                 entry.unsettled[place] = message.handle
-                seen += 1
             } else if entry.staying[place] != nil {
                 entry.staying[place] = message.handle
-                seen += 1
-            } else if let target = target(of: message, entry) {
-                byTarget[target, default: []].append(message)
+            } else if let target = target(of: message, entry.order, entry.origins) {
+                if room == 0 {
+                    moving.refused.append(message.handle)
+                } else {
+                    room -= 1
+                    byTarget[target, default: []].append(message)
+                }
             } else {
                 moving.staying.append(message)
             }
@@ -242,7 +292,7 @@ extension QueueCoordinator {
             let target: (queue: Queue, topic: Topic)
             do throws(QueueRefusal) { target = try find(name.text) } catch {
                 // One of the queues that they came from has gone: its messages stay, the others go on.
-                if entry.move.destination == nil {
+                if entry.order.destination == nil {
                     moving.staying += group
                 } else {
                     moving.failure = error
@@ -250,17 +300,19 @@ extension QueueCoordinator {
                 }
                 continue
             }
-            append(group, to: target.queue, target.topic, &moving)
+            append(group, by: entry.order.edit, to: target.queue, target.topic, &moving)
         }
         (entry.appended, entry.commits) = (moving.appended, moving.commits)
         do throws(QueueRefusal) { try conclude(&entry) } catch { moving.failure = moving.failure ?? error }
         for message in moving.staying { entry.staying[QueueMoves.Place(message)] = message.handle }
+        entry.move.stayed = entry.staying.count
         giveBack(moving.refused, to: source, wereCounted: false)
         if let failure = moving.failure { throw failure }
         guard entry.staying.count + entry.left.count <= Self.maxStaying else {
-            throw QueueRefusal(.limit, "more than \(Self.maxStaying) messages cannot be moved to where they were")
+            throw QueueRefusal(
+                .limit, "more than \(Self.maxStaying) messages stay, which is as many as a move passes over")
         }
-        return messages.count - seen
+        return most - room
     }
 
     /// Makes the leases of what stays and of what was moved longer. What is not leased any more comes again.
@@ -320,10 +372,12 @@ extension QueueCoordinator {
         }
     }
 
-    private func append(_ group: [ReceivedMessage], to target: Queue, _ topic: Topic, _ moving: inout Moving) {
+    private func append(
+        _ group: [ReceivedMessage], by edit: MessageEdit, to target: Queue, _ topic: Topic, _ moving: inout Moving
+    ) {
         var prepared: [Int: [Prepared]] = [:]
         for (place, message) in group.enumerated() {
-            let back = Prepared(moving: message, place: place)
+            let back = Prepared(moving: message, by: edit, place: place)
             let index = back.partition(
                 of: topic.partitions.count, target.settings, withoutGroup: UInt64(bitPattern: message.offset.rawValue))
             prepared[index, default: []].append(back)
@@ -351,22 +405,29 @@ extension QueueCoordinator {
     }
 
     /// Where a message goes; nil: it stays.
-    private func target(of message: ReceivedMessage, _ entry: QueueMoves.Entry) -> ExactString? {
+    func target(
+        of message: ReceivedMessage, _ order: QueueMoveOrder, _ origins: Set<ExactString>
+    ) -> ExactString? {
+        guard order.selection.selects(message) else { return nil }
         let origin = message.deadLetter
-        guard (origin?.redriveCount ?? 0) < Self.maxRedrives, origin?.omittedBytes == nil else { return nil }
-        if let destination = entry.move.destination { return ExactString(destination) }
-        guard let name = origin.map({ ExactString($0.queue) }), entry.origins.contains(name) else { return nil }
+        guard (origin?.redriveCount ?? 0) < order.maxRedrives else { return nil }
+        // What has lost its body goes with another one alone.
+        if origin?.omittedBytes != nil, order.edit.body == nil { return nil }
+        if let destination = order.destination { return ExactString(destination) }
+        guard let name = origin.map({ ExactString($0.queue) }), origins.contains(name) else { return nil }
         return name
     }
 }
 
 extension QueueCoordinator.Prepared {
     /// A dead letter on its way back.
-    fileprivate init(moving message: ReceivedMessage, place: Int) {
+    fileprivate init(moving message: ReceivedMessage, by edit: MessageEdit, place: Int) {
         self.place = place
-        body = message.body
+        body = edit.body ?? message.body
         key = message.key
-        headers = message.headers
+        let changed = Set((Array(edit.set.keys) + Array(edit.removed)).map { ExactString($0) })
+        headers = message.headers.filter { !changed.contains(ExactString($0.key)) }
+        headers += edit.set.sorted { $0.key < $1.key }.map { RecordHeader(key: $0.key, value: $0.value) }
         if let groupID = message.groupID { headers.append(QueueHeader.header(QueueHeader.group, groupID)) }
         let redrives = (message.deadLetter?.redriveCount ?? 0) + 1
         headers.append(QueueHeader.header(QueueHeader.redrives, redrives))
@@ -376,15 +437,28 @@ extension QueueCoordinator.Prepared {
     }
 }
 
-/// A random UUID (RFC 9562, version 4) in its usual text form.
-enum UUIDText {
-    static func random() -> String {
-        var bytes = Randomness.bytes(16)
-        bytes[6] = bytes[6] & 0x0f | 0x40
-        bytes[8] = bytes[8] & 0x3f | 0x80
-        return text(bytes)
+extension JobID {
+    /// A new one, of this time in milliseconds since 1970 (RFC 9562, version 7).
+    fileprivate static func made(atMs nowMs: Int64) -> JobID {
+        func word(_ bytes: [UInt8]) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }
+        let high = UInt64(max(0, nowMs)) << 16 | 0x7000 | word(Randomness.bytes(2)) & 0x0fff
+        return JobID(high: high, low: word(Randomness.bytes(8)) & 0x3fff_ffff_ffff_ffff | 1 << 63)
     }
+}
 
+extension QueueRefusal {
+    fileprivate init(_ refusal: JobRefusal) {
+        switch refusal {
+        case .tooManyRunning(let most):
+            self.init(.limit, "\(most) moves are under way, which is as many as there may be")
+        case .unavailable(let words): self.init(.unavailable, "jobs cannot be kept: \(words)")
+        case .notFound, .ended: preconditionFailure("a job that begins or is looked for is \(refusal)")
+        }
+    }
+}
+
+/// A UUID in its usual text form.
+enum UUIDText {
     /// - Parameter bytes: 16 of them.
     static func text(_ bytes: some Collection<UInt8>) -> String {
         let digits = Array("0123456789abcdef".utf8)

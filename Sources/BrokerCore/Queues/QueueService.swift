@@ -102,37 +102,13 @@ public protocol QueueService: AnyObject, Sendable {
 
     // MARK: Moves of dead letters
 
-    /// Begins to move all messages of a queue that has dead letters back to where they were, or to `destination`. Source: SQS,
-    /// StartMessageMoveTask.
-    ///
-    /// - Parameter perSecond: messages, 1 to 500; nil: as fast as it goes.
-    func startMove(
-        from source: String, to destination: String?, perSecond: Int?
-    ) -> Result<QueueMove, QueueRefusal>
+    /// Begins to move messages of a queue that has dead letters back to where they were, or to a destination. From `Broker.admin`, as the
+    /// topic of jobs may have to be made. Source: SQS, StartMessageMoveTask.
+    func startMove(_ order: QueueMoveOrder) -> QueueOutcome<Result<QueueMove, QueueRefusal>>
+    /// What a move would do, without doing it. Of a large queue the first messages are looked at alone.
+    func rehearseMove(_ order: QueueMoveOrder) -> Result<QueueMoveRehearsal, QueueRefusal>
     /// The newest moves from a queue, newest first, `QueueMove.maxKept` at most. On any thread.
-    func moves(from source: String) -> [QueueMove]
+    func moves(from source: String) -> Result<[QueueMove], QueueRefusal>
     /// Ends a move where it is; gives it as it is then, or nil where there is none under way of that id. On any thread.
     func cancelMove(_ id: String) -> QueueMove?
-}
-
-/// A move of dead letters, and how far it is. In memory alone: a restart ends it where it is, and what was not moved stays.
-public struct QueueMove: Equatable, Sendable {
-    public enum State: String, Sendable { case running, completed, cancelling, cancelled, failed }
-
-    public var id: String
-    public var source: String
-    /// Nil: each message goes to where it was.
-    public var destination: String?
-    public var perSecond: Int?
-    public var state = State.running
-    public var moved = 0
-    /// Messages that the source had to be received when it began.
-    public var expected = 0
-    /// Milliseconds since 1970.
-    public var startedMs: Int64
-    /// Why it failed.
-    public var failure: String?
-
-    /// Moves of one queue that are known at most.
-    public static let maxKept = 10
 }

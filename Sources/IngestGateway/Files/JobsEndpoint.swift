@@ -100,8 +100,10 @@ extension GatewayLoop {
     fileprivate func owns(_ job: Job) -> Bool {
         guard let asker, let owner = job.owner else { return false }
         let subject = asker.registered.subject
+        // A file's topic is written, that of dead letters read.
+        let operation: AclOperation = job.kind == .redrive ? .read : .write
         return owner.isExactly(subject.principal.name.text)
-            && subject.reaches(AccessRequest(.write, .topic, ExactString(job.topic)))
+            && subject.reaches(AccessRequest(operation, .topic, ExactString(job.topic)))
     }
 
     /// The job of the path, where who asks has begun it, or is allowed that on the cluster.
@@ -127,7 +129,9 @@ enum JobText {
     static func write(_ job: Job, withErrors: Bool, into out: inout ByteWriter) {
         out.text("{\"job_id\":\"")
         out.utf8(job.id.text)
-        out.text("\",\"kind\":\"upload\",\"state\":\"")
+        out.text("\",\"kind\":\"")
+        out.text(job.kind == .upload ? "upload" : "redrive")
+        out.text("\",\"state\":\"")
         out.text(name(of: job.state))
         out.text("\"")
         out.member("route")
@@ -147,13 +151,37 @@ enum JobText {
         out.text("\",\"changed\":\"")
         out.utf8(ReceivedAt.text(ofMs: job.changedMs))
         out.text("\"")
-        write(job.progress, quarantine: job.quarantine, into: &out)
+        if let redrive = job.redrive {
+            write(redrive, job.progress, into: &out)
+        } else {
+            write(job.progress, quarantine: job.quarantine, into: &out)
+        }
         if let reason = job.reason {
             out.member("reason")
             JSONText.write(reason, into: &out)
         }
-        if withErrors { write(job.rejected, into: &out) }
+        if withErrors, job.kind == .upload { write(job.rejected, into: &out) }
         out.text("}")
+    }
+
+    private static func write(_ redrive: Job.Redrive, _ progress: JobProgress, into out: inout ByteWriter) {
+        out.member("from")
+        JSONText.write(redrive.source, into: &out)
+        if let destination = redrive.destination {
+            out.member("to")
+            JSONText.write(destination, into: &out)
+        }
+        if let rate = redrive.perSecond {
+            out.member("rate")
+            out.decimal(rate)
+        }
+        let numbers: [(StaticString, Int64)] = [
+            ("expected", Int64(redrive.expected)), ("moved", progress.accepted), ("stayed", progress.rejected),
+        ]
+        for (name, number) in numbers {
+            out.member(name)
+            out.decimal(Int(number))
+        }
     }
 
     private static func name(of state: Job.State) -> StaticString {

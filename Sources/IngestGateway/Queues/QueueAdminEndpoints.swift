@@ -199,42 +199,7 @@ enum QueuesEndpoint: HTTPEndpoint {
     }
 }
 
-/// `POST /v1/queues/{queue}/messages:redrive` `{"to":"…","rate":100}`: begins to move dead letters back to where they were, or to
-/// another queue. `GET /v1/queues/{queue}/moves` shows how far moves are; `POST /v1/queues/{queue}/moves:cancel` `{"id":"…"}` ends one.
-enum QueueRedriveEndpoint: HTTPEndpoint {
-    static var access: EndpointAccess { .queue(.read) }
-    static var parameters: [StaticString]? { [] }
-    static var operation: OperationText {
-        OperationText(
-            summary: "Moves dead letters back", successes: [202], outcome: "The move has begun.",
-            body: """
-                {"type":"object","additionalProperties":false,"properties":{\
-                "to":{"$ref":"#/components/schemas/QueueName"},"rate":{"$ref":"#/components/schemas/Whole"}}}
-                """)
-    }
-
-    static func wish(on loop: GatewayLoop) -> BodyWish { loop.wishForQueueCall() }
-
-    static func handle(_ body: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Completion {
-        loop.withQueue { name in
-            var fields = QueueFields(body, known: ["to", "rate"])
-            let target = fields.string("to")
-            let rate = fields.integer("rate").map { Int(clamping: $0) }
-            if let problem = fields.problem { return loop.refuseQueue(problem) }
-            let targets = target.map { [$0] } ?? loop.broker.queues.deadLetterSources(of: name)
-            if !targets.allSatisfy({ loop.mayWrite(toQueue: $0) }) {
-                return loop.refuseQueue(Problem(.forbidden, "You may not write to where the messages would go."))
-            }
-            return loop.ask { queues, _, done in
-                switch queues.startMove(from: name, to: target, perSecond: rate) {
-                case .failure(let refusal): done(QueueAnswer(Problem(refusal)))
-                case .success(let move): done(QueueAnswer(status: 202) { QueueText.write(move, &$0) })
-                }
-            }
-        }
-    }
-}
-
+/// `GET /v1/queues/{queue}/moves` shows how far moves of dead letters are, and those of late.
 enum QueueMovesEndpoint: HTTPEndpoint {
     static var access: EndpointAccess { .queue(.describe) }
     static var parameters: [StaticString]? { [] }
@@ -248,12 +213,14 @@ enum QueueMovesEndpoint: HTTPEndpoint {
 
     static func handle(_ body: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Completion {
         loop.withQueue { name in
-            if loop.broker.queues.queue(named: name) == nil {
-                return loop.refuseQueue(Problem(.queueNotFound, "There is no such queue."))
+            let moves: [QueueMove]
+            switch loop.broker.queues.moves(from: name) {
+            case .failure(let refusal): return loop.refuseQueue(Problem(refusal))
+            case .success(let found): moves = found
             }
             let answer = QueueAnswer { out in
                 out.text("{\"moves\":[")
-                for (index, move) in loop.broker.queues.moves(from: name).enumerated() {
+                for (index, move) in moves.enumerated() {
                     if index > 0 { out.text(",") }
                     QueueText.write(move, &out)
                 }
@@ -283,7 +250,8 @@ enum QueueMoveCancelEndpoint: HTTPEndpoint {
             var fields = QueueFields(body, known: ["id"])
             let id = fields.string("id")
             if let problem = fields.problem { return loop.refuseQueue(problem) }
-            guard let id, loop.broker.queues.moves(from: name).contains(where: { $0.id == id }),
+            let moves = try? loop.broker.queues.moves(from: name).get()
+            guard let id, moves?.contains(where: { $0.id == id }) == true,
                 let move = loop.broker.queues.cancelMove(id)
             else { return loop.refuseQueue(Problem(.notFound, "There is no such move under way.")) }
             let answer = QueueAnswer { QueueText.write(move, &$0) }
@@ -367,6 +335,8 @@ enum QueueText {
         out.utf8(move.state.rawValue)
         out.text("\",\"moved\":")
         out.decimal(move.moved)
+        out.member("stayed")
+        out.decimal(move.stayed)
         out.member("expected")
         out.decimal(move.expected)
         out.member("started_ms")

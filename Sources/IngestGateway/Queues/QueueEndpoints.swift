@@ -51,11 +51,11 @@ enum QueueSendEndpoint: HTTPEndpoint {
     }
 }
 
-/// `GET /v1/queues/{queue}/messages:browse?count=&after=`: messages that are not ended, with their states, without receiving them. `after` is the
-/// `next` of the reply before.
+/// `GET /v1/queues/{queue}/messages:browse?count=&after=&from_queue=&reason=&contains=`: messages that are not ended, with their states, without
+/// receiving them. `after` is the `next` of the reply before; the last three ask for some messages alone, of which a reply may have few.
 enum QueueBrowseEndpoint: HTTPEndpoint {
     static var access: EndpointAccess { .queue(.read) }
-    static var parameters: [StaticString]? { ["count", "after"] }
+    static var parameters: [StaticString]? { ["count", "after", "from_queue", "reason", "contains"] }
     static var operation: OperationText {
         OperationText(summary: "Shows messages without receiving them", outcome: "Messages that are not ended.")
     }
@@ -66,7 +66,7 @@ enum QueueBrowseEndpoint: HTTPEndpoint {
 
     static func handle(_ body: UnsafeRawBufferPointer, on loop: GatewayLoop) -> Completion {
         loop.withQueue { name in
-            var (count, after) = (usualCount, QueueCoordinator.Place?.none)
+            var (count, after, selection) = (usualCount, QueueCoordinator.Place?.none, MessageSelection())
             var items = QueryItems(loop.head.query)
             while let item = items.next() {
                 if item.name.equals("count") {
@@ -75,6 +75,13 @@ enum QueueBrowseEndpoint: HTTPEndpoint {
                         return loop.refuseQueue(Problem(.invalidParameter, "count is 1 to \(most).", limit: most))
                     }
                     count = number
+                } else if !item.name.equals("after") {
+                    guard let text = PercentDecoding.string(item.value) else {
+                        return loop.refuseQueue(Problem(.invalidParameter, "A parameter is no percent-encoded UTF-8."))
+                    }
+                    if item.name.equals("from_queue") { selection.queue = text }
+                    if item.name.equals("reason") { selection.reason = text }
+                    if item.name.equals("contains") { selection.contains = Array(text.utf8) }
                 } else {
                     guard let place = QueueCoordinator.Place(item.value) else {
                         return loop.refuseQueue(Problem(.invalidParameter, "after is the next of another reply."))
@@ -84,8 +91,8 @@ enum QueueBrowseEndpoint: HTTPEndpoint {
             }
             let coordinator = loop.broker.queues
             let limits = loop.jsonLimits
-            return loop.ask { [count, after] _, _, done in
-                switch coordinator.browse(name, after: after, limit: count) {
+            return loop.ask { [count, after, selection] _, _, done in
+                switch coordinator.browse(name, after: after, limit: count, selection) {
                 case .failure(let refusal): done(QueueAnswer(Problem(refusal)))
                 case .success(let found):
                     done(QueueAnswer { QueueReceiving.write(found.messages, found.next, limits, &$0) })

@@ -59,7 +59,51 @@ struct QueueFields {
         if problem == nil { problem = Problem(.invalidField, "\(name) is \(what).") }
     }
 
+    /// Takes what is wrong with the members of a member.
+    mutating func take(_ other: Problem?) { problem = problem ?? other }
+
     func has(_ name: String) -> Bool { members[name] != nil }
+
+    /// The members of an object.
+    mutating func object(_ name: String, known: [String]) -> QueueFields? {
+        guard let value = members[name], value.kind != .null else { return nil }
+        guard value.kind == .object else {
+            refuse(name, "an object")
+            return nil
+        }
+        return QueueFields(value.range.bytes(of: walk.text), known: known)
+    }
+
+    /// A value as it stands, whatever it is; nil: null, or none.
+    func json(_ name: String) -> [UInt8]? {
+        guard let value = members[name], value.kind != .null else { return nil }
+        return Array(value.range.bytes(of: walk.text))
+    }
+
+    /// An object all of whose values are strings, of any names.
+    mutating func texts(_ name: String) -> [String: [UInt8]]? {
+        guard let value = members[name], value.kind != .null else { return nil }
+        var (texts, isRight) = ([String: [UInt8]](), value.kind == .object)
+        if isRight {
+            let walk = walk
+            walk.members(of: value.range) { member in
+                let key: [UInt8]?
+                switch walk.text(inside: member.key) {
+                case .plain(let bytes): key = Array(bytes)
+                case .unescaped(let bytes): key = bytes
+                }
+                guard let key, member.value.kind == .string, let text = walk.string(member.value),
+                    texts.updateValue(text, forKey: String(decoding: key, as: UTF8.self)) == nil
+                else {
+                    isRight = false
+                    return false
+                }
+                return texts.count <= Self.maxTexts
+            }
+        }
+        if !isRight { refuse(name, "an object of strings, each name once") }
+        return texts
+    }
 
     mutating func string(_ name: String) -> String? {
         guard let value = members[name], value.kind != .null else { return nil }

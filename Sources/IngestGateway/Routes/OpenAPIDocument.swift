@@ -233,6 +233,7 @@ struct OpenAPIDocument: ~Copyable {
         case "skip_lines": "{\"type\":\"integer\",\"minimum\":0,\"maximum\":1000}"
         case "topic": "{\"type\":\"string\",\"pattern\":\"^[a-zA-Z0-9._-]{1,249}$\"}"
         case "commit": "{\"type\":\"string\",\"enum\":[\"auto\",\"none\"]}"
+        case "contains": "{\"type\":\"string\",\"minLength\":1}"
         case "max_bytes": "{\"type\":\"integer\",\"minimum\":1,\"maximum\":4194304}"
         default: "{\"type\":\"string\"}"
         }
@@ -401,11 +402,13 @@ struct OpenAPIDocument: ~Copyable {
         "quarantine":{"type":"string"},"errors":{"type":"array","maxItems":100,"items":{"$ref":"#/components/schemas/RejectedRow"}}}},\
         "RejectedRow":{"type":"object","required":["line","reason"],"properties":{"line":{"type":"integer"},\
         "column":{"type":"integer"},"reason":{"type":"string"}}},\
-        "Job":{"type":"object","required":["job_id","kind","state","route","topic","created","changed","rows","accepted","rejected","bytes","line"],\
-        "properties":{"job_id":{"type":"string"},"kind":{"enum":["upload"]},"state":{"enum":["running","finished","failed","cancelled"]},\
+        "Job":{"type":"object","required":["job_id","kind","state","route","topic","created","changed"],\
+        "properties":{"job_id":{"type":"string"},"kind":{"enum":["upload","redrive"]},"state":{"enum":["running","finished","failed","cancelled"]},\
         "route":{"type":"string"},"topic":{"type":"string"},"file":{"type":"string"},"owner":{"type":"string"},"created":{"type":"string"},\
         "changed":{"type":"string"},"rows":{"type":"integer"},"accepted":{"type":"integer"},"rejected":{"type":"integer"},\
         "bytes":{"type":"integer"},"line":{"type":"integer"},"quarantine":{"type":"string"},"reason":{"type":"string"},\
+        "from":{"type":"string"},"to":{"type":"string"},"rate":{"type":"integer"},"expected":{"type":"integer"},\
+        "moved":{"type":"integer"},"stayed":{"type":"integer"},\
         "errors":{"type":"array","items":{"$ref":"#/components/schemas/RejectedRow"}}}},\
         "Jobs":{"type":"object","required":["jobs"],"properties":{"jobs":{"type":"array","items":{"$ref":"#/components/schemas/Job"}}}},\
         "Status":{"type":"object","required":["status"],"properties":{"status":{"type":"string"}}},\

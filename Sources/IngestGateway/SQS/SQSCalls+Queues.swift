@@ -37,8 +37,6 @@ extension SQSCalls {
             return try changePolicy(of: queue) { policy throws(SQSError) in
                 try SQSPolicy.removing(label: label, from: policy, of: queue)
             }
-        case .startMessageMoveTask(let source, let destination, let rate):
-            return try startMove(from: source, to: destination, rate)
         case .listMessageMoveTasks(let source, let limit): return try moves(from: source, limit)
         case .cancelMessageMoveTask(let handle): return try cancelMove(handle)
         default: preconditionFailure("a request of messages")
@@ -180,9 +178,9 @@ extension SQSCalls {
 
     // MARK: Moves of dead letters
 
-    private func startMove(
+    func startMove(
         from source: SQSQueueName, to destination: SQSQueueName?, _ rate: Int?
-    ) throws(SQSError) -> SQSReply {
+    ) throws(SQSError) -> Answer {
         try requireResource(source)
         try require(.read, source)
         let origins = queues.deadLetterSources(of: source.text.text).compactMap { SQSQueueName($0) }
@@ -196,8 +194,12 @@ extension SQSCalls {
         } else {
             for origin in origins { try require(.write, origin) }
         }
-        switch queues.startMove(from: source.text.text, to: destination?.text.text, perSecond: rate) {
-        case .success(let move): return .moveStarted(handle: Self.handle(of: move))
+        var order = QueueMoveOrder(from: source.text.text, to: destination?.text.text, perSecond: rate)
+        (order.route, order.owner) = ("StartMessageMoveTask", owner)
+        let outcome = queues.startMove(order)
+        switch outcome.answer {
+        case .success(let move):
+            return QueueOutcome(.success(.moveStarted(handle: Self.handle(of: move))), outcome.commits)
         case .failure(let refusal): throw Self.error(refusal)
         }
     }
@@ -205,12 +207,15 @@ extension SQSCalls {
     private func moves(from source: SQSQueueName, _ limit: Int) throws(SQSError) -> SQSReply {
         try requireResource(source)
         try require(.read, source)
-        return .moveTasks(queues.moves(from: source.text.text).prefix(limit).map(task))
+        switch queues.moves(from: source.text.text) {
+        case .success(let moves): return .moveTasks(moves.prefix(limit).map(task))
+        case .failure(let refusal): throw Self.error(refusal)
+        }
     }
 
     private func cancelMove(_ handle: String) throws(SQSError) -> SQSReply {
         guard let (source, id) = Self.move(ofHandle: handle), allows(.read, topic(of: source)),
-            queues.moves(from: source.text.text).contains(where: { $0.id == id }),
+            (try? queues.moves(from: source.text.text).get())?.contains(where: { $0.id == id }) == true,
             let cancelled = queues.cancelMove(id)
         else { throw SQSError(.resourceNotFound, "Task does not exist.") }
         return .moveCancelled(moved: cancelled.moved)

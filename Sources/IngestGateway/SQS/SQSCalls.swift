@@ -17,6 +17,8 @@ struct SQSCalls: Sendable {
     let region: String
     /// What messages say of who sent them; nil: nothing.
     let sender: String?
+    /// Whose the jobs are that requests begin; nil: nobody was asked.
+    let owner: String?
     /// Partitions of a new queue that need not be in one.
     let partitions: Int32
     /// Milliseconds that a receive waits at most, below the time in which a request has to be answered.
@@ -70,6 +72,8 @@ struct SQSCalls: Sendable {
                 return try changeVisibility(entries, in: queue)
             case .purgeQueue(let queue): return try purge(queue)
             case .getQueueAttributes(let queue, let selection): return try attributes(of: queue, selection)
+            case .startMessageMoveTask(let source, let destination, let rate):
+                return try startMove(from: source, to: destination, rate)
             case .receiveMessage: preconditionFailure("a receive answers later")
             default: return QueueOutcome(.success(try ofQueues(request)))
             }
@@ -90,11 +94,11 @@ struct SQSCalls: Sendable {
         }
     }
 
-    /// Whether a request changes what the metadata keeps, which is the broker's own thread's to do.
+    /// Whether a request changes what the metadata keeps, or may make a topic, which is the broker's own thread's to do.
     static func isOfAdmin(_ request: SQSRequest) -> Bool {
         switch request {
         case .createQueue, .deleteQueue, .setQueueAttributes, .tagQueue, .untagQueue, .addPermission,
-            .removePermission:
+            .removePermission, .startMessageMoveTask:
             true
         default: false
         }

@@ -160,6 +160,7 @@ final class SQSWork: ExchangeWork, @unchecked Sendable {
         return SQSCalls(
             queues: queues, base: base, region: gateway.options.sqsRegion,
             sender: asker.map { "\($0.registered.subject.principal)" },
+            owner: asker?.registered.subject.principal.name.text,
             partitions: gateway.broker.options.defaultPartitions,
             maxWaitMs: max(0, gateway.options.requestTimeout.inNanoseconds / 1_000_000 - Self.answerMs)
         ) { gateway.allows($0, $1, ExactString($2), asker) }

@@ -115,6 +115,19 @@ final class QueueNode {
         try queues.acknowledge(messages.map(\.handle), in: name).answer.get()
     }
 
+    @discardableResult
+    func move(
+        _ source: String, to destination: String? = nil, perSecond: Int? = nil,
+        _ change: (inout QueueMoveOrder) -> Void = { _ in }
+    ) throws -> QueueMove {
+        var order = QueueMoveOrder(from: source, to: destination, perSecond: perSecond)
+        change(&order)
+        return try queues.startMove(order).answer.get()
+    }
+
+    /// Newest first.
+    func moves(_ source: String) throws -> [QueueMove] { try queues.moves(from: source).get() }
+
     func counts(_ name: String) throws -> QueueCounts {
         try queues.counts(of: name, withOldest: false).answer.get()
     }

@@ -44,6 +44,7 @@ final class SimulatedBroker {
         broker.groups.activate()
         broker.transactions.activate()
         broker.queues.activate()
+        broker.jobs.activate()
         return broker
     }
 
