@@ -22,7 +22,7 @@ import rows as row_table
 from clients import ClientFailure, Clients, Sample
 
 REPOSITORY = results.REPOSITORY
-NODES = {kind.key: kind for kind in (nodes.Millrace, nodes.MillraceRoutes, nodes.MillraceTLS, nodes.MillraceKey, nodes.MillraceToken, nodes.MillraceHTTPS, nodes.MillraceBefore, nodes.Kafka, nodes.KafkaTLS, nodes.KafkaSync, nodes.LightspeedSync, nodes.LightspeedJournal, nodes.LightspeedDirect, nodes.Nginx, nodes.NginxHTTP2, nodes.NginxHTTP2TLS)}
+NODES = {kind.key: kind for kind in (nodes.Millrace, nodes.MillraceRoutes, nodes.MillraceTLS, nodes.MillraceKey, nodes.MillraceToken, nodes.MillraceHTTPS, nodes.MillraceBefore, nodes.Kafka, nodes.KafkaTLS, nodes.KafkaSync, nodes.LightspeedSync, nodes.LightspeedJournal, nodes.LightspeedDirect, nodes.Nginx, nodes.NginxHTTP2, nodes.NginxHTTP2TLS, nodes.ElasticMQ)}
 
 
 def say(text: str) -> None:
@@ -35,7 +35,7 @@ class Bench:
         environment = os.environ.get
         nginx = shutil.which("nginx") or ("/usr/sbin/nginx" if os.access("/usr/sbin/nginx", os.X_OK) else None)
         kafka, lightspeed = environment("MILLRACE_BENCH_KAFKA"), environment("MILLRACE_BENCH_LIGHTSPEED")
-        self.programs = {"millrace": options.binary, "millrace-routes": options.binary, "millrace-tls": options.binary, "millrace-key": options.binary, "millrace-token": options.binary, "millrace-https": options.binary, "millrace-before": options.before, "kafka": kafka, "kafka-tls": kafka, "kafka-fsync": kafka, "lightspeed-sync": lightspeed, "lightspeed-journal": lightspeed, "lightspeed-direct": lightspeed, "nginx": nginx, "nginx-h2": nginx, "nginx-h2-tls": nginx}
+        self.programs = {"millrace": options.binary, "millrace-routes": options.binary, "millrace-tls": options.binary, "millrace-key": options.binary, "millrace-token": options.binary, "millrace-https": options.binary, "millrace-before": options.before, "kafka": kafka, "kafka-tls": kafka, "kafka-fsync": kafka, "lightspeed-sync": lightspeed, "lightspeed-journal": lightspeed, "lightspeed-direct": lightspeed, "nginx": nginx, "nginx-h2": nginx, "nginx-h2-tls": nginx, "elasticmq": environment("MILLRACE_BENCH_ELASTICMQ")}
         self.source = events.source(environment("MILLRACE_BENCH_DATA"))
         self.clients = Clients(options.lean, environment("MILLRACE_BENCH_RAWLOAD"), environment("MILLRACE_BENCH_ACKS"), shutil.which("wrk"), shutil.which("h2load"), java_tools(kafka), self.text(), scratch)
         for kind in events.KINDS:

@@ -240,6 +240,25 @@ class Clients:
         self.said[row] = f"{read} beside {self.said[row]}" + (f", {reader_waits:g} s later" if reader_waits else "")
         return self.of_lean(node, json.loads(ended[1 if reader_waits else 0][0].strip().splitlines()[-1]), "MB/s", (None, None, None))
 
+    # MARK: SQS
+
+    def sqs_send(self, row: str, node: Node, queue: str, connections: int, size: int) -> Sample:
+        command = [self.lean, "sqs-send", "-b", node.http, "-t", queue, "-n", str(connections), "-s", str(size), "-d", f"{self.seconds:g}", "-w", f"{self.lead:g}", *self.payload(), "-P", str(node.pid)]
+        return self.of_sqs(row, node, command, queue, size)
+
+    def sqs_drain(self, row: str, node: Node, queue: str, connections: int, size: int, each: int) -> Sample:
+        """Receives and deletes what was sent before: `each` messages of every connection."""
+        words = ["-b", node.http, "-t", queue, "-n", str(connections)]
+        run([self.lean, "sqs-send", *words, "-s", str(size), "-m", str(each), *self.payload()])
+        return self.of_sqs(row, node, [self.lean, "sqs-drain", *words, "-m", str(connections * each), "-P", str(node.pid)], queue, size)
+
+    def of_sqs(self, row: str, node: Node, command: list[str], queue: str, size: int) -> Sample:
+        self.note(row, node, command, queue)
+        values = run(command)
+        run([self.lean, "sqs-delete", "-b", node.http, "-t", queue])
+        rate = values["messages_per_s"]
+        return Sample(rate, values["broker_cpu_s"] / values["seconds"], rate * size / 1e9, rate / 1e6, values["p50_ms"], values["p99_ms"], values["p999_ms"], node.resident_bytes())
+
     # MARK: Kafka's own perf tools
 
     def tool(self, command: list[str], node: Node) -> tuple[str, float]:

@@ -307,6 +307,16 @@ class KafkaTLS(ByTLS, Kafka):
             return False
 
 
+class ElasticMQ(Node):
+    """The SQS server that people run on their own machines, with queues and messages on disk."""
+
+    key, label, has_topics, warms_slowly = "elasticmq", "ElasticMQ, disk", False, True
+
+    def command(self) -> list[str]:
+        self.http_port = self.port
+        return [self.program, "start", str(self.folder), str(self.port), "disk"]
+
+
 class Lightspeed(Node):
     """A bound, not a broker: its log only grows, so each round has a new one."""
 

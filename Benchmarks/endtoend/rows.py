@@ -67,6 +67,10 @@ BY_WHOM = ("millrace", "millrace-key", "millrace-token", "millrace-https")
 WHOM_TARGETS = (Target("rate", "millrace", 0.9, ours="millrace-key"), Target("rate", "millrace", 0.9, ours="millrace-token"), Target("rate", "millrace", 0.8, ours="millrace-https"))
 
 
+# The same client speaks Amazon's SQS to both.
+BY_SQS = ("millrace", "elasticmq")
+
+
 def raw(connections: int, inflight: int, records: int, partitions: int):
     return lambda c, row, node, topic: c.rawload_produce(row, node, topic, connections, inflight, records, partitions, 1024)
 
@@ -133,6 +137,8 @@ def must_hold(scale: float) -> list[Row]:
         Row("G-gzip", "gateway: NDJSON by gzip, 2 connections, bodies of 4 MB of text", "MB/s", (), ("millrace",), lambda c, row, node, topic: c.http_packed(row, node, topic, 2)),
         *[Row(f"G-h2{suffix}", f"gateway: single events by HTTP/2{words}, h2load with 64 connections", "requests/s", ("h2load", "nginx"), (ours, peer), lambda c, row, node, topic: c.http2_posts(row, node, topic, c.one_event["flat"], 1),
               (Target("rate", peer, 0.6, ours=ours),), cpu="record") for suffix, words, ours, peer in (("", "", "millrace", "nginx-h2"), ("-tls", " and TLS", "millrace-https", "nginx-h2-tls"))],
+        Row("Q-send", "SQS: SendMessageBatch of 10 messages of 200 B, 64 connections", "messages/s", (), BY_SQS, lambda c, row, node, topic: c.sqs_send(row, node, topic, 64, 200), (Target("rate", "elasticmq", 20),), cpu="record"),
+        Row("Q-drain", "SQS: ReceiveMessage of 10 and DeleteMessageBatch, 64 connections", "messages/s", (), BY_SQS, lambda c, row, node, topic: c.sqs_drain(row, node, topic, 64, 200, int(1000 * scale)), (Target("rate", "elasticmq", 20),), cpu="record"),
         Row("G-who", "gateway: single events, plain, with an API key, with a token, by https", "requests/s", ("wrk",), BY_WHOM, lambda c, row, node, topic: c.http_posts(row, node, topic, c.one_event["flat"], 1), WHOM_TARGETS, cpu="record"),
     ]
 

@@ -36,6 +36,9 @@ int topic_delete(const struct options *);
 int produce(const struct options *);
 int consume(const struct options *);
 int http_stream(const struct options *);
+int sqs_send(const struct options *);
+int sqs_drain(const struct options *);
+int sqs_delete(const struct options *);
 
 // MARK: Time, CPU, errors
 
@@ -46,6 +49,12 @@ double cpu_seconds(int process);
 void die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 // A client configuration with the broker's address; `pairs` are key, value, ..., NULL.
 rd_kafka_conf_t *configuration(const struct options *, const char *const pairs[]);
+
+// MARK: Sockets
+
+// A connection to HOST:PORT.
+int dial(const char *address);
+void send_all(int socket, const char *bytes, size_t length);
 
 // MARK: Payload
 

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 static const char usage[] =
-    "usage: lean produce|consume|create|delete|http-stream [OPTIONS]      prints one line of JSON\n"
+    "usage: lean produce|consume|create|delete|http-stream|sqs-send|sqs-drain|sqs-delete [OPTIONS]      prints one line of JSON\n"
     "  -b HOST:PORT  broker, or gateway            -t TOPIC          (default: lean)\n"
     "  -p N   partitions (default: 1)              -n N   producers, consumers or connections (default: 1)\n"
     "  -s N   bytes of a record (default: 1024)    -f FILE  text to cut records from (default: generated JSON)\n"
@@ -20,6 +20,8 @@ static const char usage[] =
     "  -u PATH, -B BYTES  of http-stream: where to post, and bytes of one body (default: 1 MiB)\n"
     "  -M TYPE, -C CODING  of http-stream: Content-Type (default: application/x-ndjson) and Content-Encoding of bodies\n"
     "  -W N,BYTES  of http-stream: FILE is one whole body, of so many events and so many bytes of text\n"
+    "  sqs-send, sqs-drain, sqs-delete: Amazon's SQS at the gateway -b, of the queue -t, which is made; messages of -s bytes by\n"
+    "         tens; sqs-send -m N: so many of each connection; sqs-drain -m N: so many in all are received and deleted\n"
     "  -x KEY=VALUE  a setting of librdkafka's, such as security.protocol=ssl; up to 8\n"
     "  -P PID  count this process's CPU time over the same window\n";
 
@@ -80,6 +82,9 @@ int main(int count, char **words) {
     if (strcmp(command, "create") == 0) return topic_create(&o);
     if (strcmp(command, "delete") == 0) return topic_delete(&o);
     if (strcmp(command, "http-stream") == 0) return http_stream(&o);
+    if (strcmp(command, "sqs-send") == 0) return sqs_send(&o);
+    if (strcmp(command, "sqs-drain") == 0) return sqs_drain(&o);
+    if (strcmp(command, "sqs-delete") == 0) return sqs_delete(&o);
     fputs(usage, stderr);
     return 2;
 }

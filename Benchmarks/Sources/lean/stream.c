@@ -2,10 +2,6 @@
 // next one goes out when its reply is in.
 #include "lean.h"
 
-#include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -25,30 +21,6 @@ struct streamer {
 };
 
 static atomic_bool stopped;
-
-static int dial(const char *address) {
-    char host[256];
-    snprintf(host, sizeof host, "%s", address);
-    char *colon = strrchr(host, ':');
-    if (colon == NULL) die("%s is not HOST:PORT", address);
-    *colon = 0;
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;
-    if (getaddrinfo(host, colon + 1, &hints, &found) != 0) die("no address %s", address);
-    int s = socket(found->ai_family, SOCK_STREAM, 0), on = 1;
-    if (s < 0 || connect(s, found->ai_addr, found->ai_addrlen) != 0) die("cannot connect to %s: %s", address, strerror(errno));
-    setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    freeaddrinfo(found);
-    return s;
-}
-
-static void send_all(int s, const char *bytes, size_t length) {
-    while (length > 0) {
-        ssize_t n = send(s, bytes, length, MSG_NOSIGNAL);
-        if (n <= 0) die("send: %s", strerror(errno));
-        bytes += n;
-        length -= (size_t)n;
-    }
-}
 
 // Reads one reply with a Content-Length; its status.
 static int reply(int s) {
