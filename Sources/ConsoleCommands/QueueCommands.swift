@@ -56,7 +56,7 @@ enum QueueCommands {
         }
         for name in [
             "partitions", "visibility_ms", "delay_ms", "retention_ms", "max_message_bytes", "receive_wait_ms",
-            "max_receives",
+            "max_receives", "dead_letter_breaker", "paused_ms",
         ] where queue.has(name) { table.append([name, "\(queue.number(name))"]) }
         for name in ["visible", "in_flight", "delayed", "ending"] {
             table.append(["messages \(name)", "\(counts?.number(name) ?? 0)"])

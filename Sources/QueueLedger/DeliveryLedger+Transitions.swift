@@ -103,6 +103,7 @@ extension DeliveryLedger {
     mutating func end(_ slot: UInt32) {
         leavePlace(slot)
         move(slot, to: .ending)
+        lost += 1
     }
 
     /// Copies the messages into smaller tables, when most are gone.

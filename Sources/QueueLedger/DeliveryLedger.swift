@@ -35,6 +35,8 @@ public struct DeliveryLedger: Sendable {
     /// Messages in slots by state.
     var counts = StateCounts()
     var ended = 0
+    /// Those that had their last delivery, or were rejected, since the ledger was made.
+    var lost = 0
     var meter = FlowMeter()
 
     /// Every message below was told to the ledger; exclusive.
@@ -86,6 +88,10 @@ public struct DeliveryLedger: Sendable {
         counters.ended = ended
         return counters
     }
+
+    /// Messages that were acknowledged, and that had their last delivery or were rejected, since the ledger was made: what a caller compares
+    /// before and after a call.
+    public var outcomes: (acknowledged: Int, lost: Int) { (meter.allAcknowledged, lost) }
 
     /// What has come and gone of late; see `LedgerFlow`.
     public func flow(nowMs: Int64) -> LedgerFlow { meter.flow(nowMs, end: end) }

@@ -29,8 +29,8 @@ struct FlowMeter: Sendable {
 
     /// Oldest first.
     private var samples: ContiguousArray<Sample> = []
-    /// Since the ledger was loaded.
-    private var acknowledged = 0
+    /// Since the ledger was made.
+    private(set) var allAcknowledged = 0
     private var work = WorkTimes()
     private var workBefore = WorkTimes()
     private var workSinceMs = Int64.min
@@ -42,10 +42,10 @@ struct FlowMeter: Sendable {
             if nowMs < last.atMs { samples.removeAll() } else if nowMs - last.atMs < Self.sampleMs { return }
         }
         if samples.count == Self.maxSamples { samples.removeFirst() }
-        samples.append(Sample(atMs: nowMs, arrived: end, acknowledged: acknowledged))
+        samples.append(Sample(atMs: nowMs, arrived: end, acknowledged: allAcknowledged))
     }
 
-    mutating func acknowledged(_ count: Int) { acknowledged += count }
+    mutating func acknowledged(_ count: Int) { allAcknowledged += count }
 
     mutating func worked(_ ms: Int64, _ nowMs: Int64) {
         if nowMs >= workSinceMs &+ Self.windowMs || nowMs < workSinceMs {
@@ -66,7 +66,7 @@ struct FlowMeter: Sendable {
         guard let base, nowMs - base.atMs >= Self.shortestMs else { return flow }
         flow.spanMs = nowMs - base.atMs
         flow.arrived = Int(end - base.arrived)
-        flow.acknowledged = acknowledged - base.acknowledged
+        flow.acknowledged = allAcknowledged - base.acknowledged
         return flow
     }
 

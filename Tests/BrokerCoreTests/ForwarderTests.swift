@@ -53,6 +53,19 @@ import Testing
         #expect(status.records == 1 && status.batches == 1 && status.lag == 0 && status.trouble == nil)
     }
 
+    @Test func aPausedQueueIsForwardedWhenItsPauseIsOver() throws {
+        let node = try node { $0.deadLetterBreaker = 50 }
+        try node.send((0..<10).map { "\($0)" }, to: "q")
+        _ = try node.queues.reject(node.receive("q").map(\.handle), in: "q").answer.get()
+        try node.send(["a"], to: "q")
+        node.forward([Self.definition])
+        node.forwardAll()
+        #expect(try node.arrived("out")[0].isEmpty && node.counts("q").visible == 1)
+        node.pass(60_000)
+        node.forwardAll()
+        #expect(try node.arrived("out")[0].map(\.text) == ["a"])
+    }
+
     @Test func keysGoToThePartitionsOfKafkasDefault() throws {
         let node = try node(out: 5)
         for key in ["foobar", "a", "b", "c"] { try node.send([key], to: "q", group: key) }

@@ -129,6 +129,75 @@ import Testing
         #expect(try node.receive("dead").map(\.text) == ["a"])
     }
 
+    // MARK: The breaker
+
+    @Test func aQueueThatLosesItsMessagesIsPausedForAMinute() throws {
+        let node = try QueueNode()
+        try node.create("dead")
+        try node.create("orders") { settings in
+            (settings.deadLetterQueue, settings.maxReceives, settings.deadLetterBreaker) = ("dead", 10, 50)
+        }
+        try node.send((0..<60).map { "\($0)" }, to: "orders")
+        try node.acknowledge(node.receive("orders", 9), "orders")
+        // As many as were acknowledged, and no more: then too few, then enough.
+        try reject(node.receive("orders", 9), "orders", node)
+        #expect(try node.counts("orders").pausedMs == 0)
+        let held = try node.receive("orders", 1)
+        try reject(node.receive("orders", 1), "orders", node)
+        #expect(try node.counts("orders").pausedMs == 60_000)
+        #expect(try node.receive("orders").isEmpty && node.counts("orders").visible == 40)
+        // What was received before ends, dead letters go where they go, and sends are taken.
+        #expect(try node.acknowledge(held, "orders") == [.settled(.done)])
+        node.turn()
+        #expect(try node.counts("dead").visible == 10)
+        try node.send(["new"], to: "orders")
+        // Who waits is served when it is over.
+        let answer = QueueNode.Answer<QueueReceiveReply>()
+        var request = QueueReceive()
+        request.waitMs = 20_000
+        node.pass(45_000)
+        node.queues.receive(request, from: "orders") { answer.set($0.answer) }
+        node.pass(14_999)
+        #expect(answer.now == nil)
+        node.pass(1)
+        #expect(eventually { answer.now != nil })
+        guard case .messages(let messages)? = answer.now else { return #expect(Bool(false), "refused") }
+        #expect(messages.count == 1)
+        // It counts anew.
+        try reject(node.receive("orders", 9), "orders", node)
+        #expect(try node.counts("orders").pausedMs == 0)
+    }
+
+    @Test func whoeverChangesAQueueEndsItsPause() throws {
+        let node = try QueueNode()
+        try node.create("orders") { ($0.maxReceives, $0.deadLetterBreaker) = (10, 1) }
+        try node.send((0..<11).map { "\($0)" }, to: "orders")
+        try reject(node.receive("orders", 10), "orders", node)
+        #expect(try node.receive("orders").isEmpty)
+        _ = try node.queues.alterQueue("orders") { _, _ in }.get()
+        #expect(try node.receive("orders").count == 1)
+        // It is kept, and a restart begins open.
+        try node.node.restart()
+        #expect(node.queues.queue(named: "orders")?.settings.deadLetterBreaker == 1)
+        for wrong in [0, 100] {
+            #expect(throws: QueueRefusal.self) {
+                try node.queues.alterQueue("orders") { settings, _ in settings.deadLetterBreaker = wrong }.get()
+            }
+        }
+    }
+
+    /// Those of a minute ago are forgotten.
+    @Test func aBreakerLooksAtTheLastMinuteAlone() {
+        let breaker = QueueBreaker()
+        for second in Int64(0)..<200 {
+            #expect(breaker.note(acknowledged: 0, lost: second % 10 == 0 ? 1 : 0, percent: 10, second * 1000) == nil)
+        }
+        let pause = breaker.note(acknowledged: 0, lost: 10, percent: 10, 200_000)
+        #expect(pause?.lost == 15 && pause?.all == 15)
+        #expect(breaker.note(acknowledged: 0, lost: 100, percent: 10, 259_999) == nil)
+        #expect(breaker.pauseMs(259_999) == 1 && breaker.pauseMs(260_000) == 0)
+    }
+
     // MARK: And back
 
     /// Appends a letter that no move takes: it says that it comes from a queue whose dead letters these are not.

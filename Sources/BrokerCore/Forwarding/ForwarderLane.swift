@@ -109,6 +109,10 @@ final class ForwarderLane {
         guard loaded.mayHaveMore, room.messages > 0, room.bytes > 0, queues.nowMs() >= loaded.askAgainAtMs else {
             return false
         }
+        if partition.queue.breaker.pauseMs(queues.steadyMs()) > 0 {
+            loaded.askAgainAtMs = queues.nowMs() + QueueCoordinator.retryMs
+            return false
+        }
         // What there is no room for would be leased for nothing.
         let most = min(room.messages, max(1, room.bytes / loaded.messageBytes))
         let taken = try queues.takeForForwarder(

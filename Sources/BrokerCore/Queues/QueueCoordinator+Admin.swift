@@ -60,6 +60,11 @@ extension QueueCoordinator {
                 record.settings.deduplicationScope == queue.settings.deduplicationScope || topic.partitions.count == 1
             else { throw QueueRefusal(.invalid, "the order of a queue stays as it is") }
             try check(record.settings, record.tags, of: name)
+            // Whoever changes a queue has seen to it.
+            if queue.breaker.pauseMs(steadyMs()) > 0 {
+                queue.breaker.reset()
+                serveWaiters(of: queue)
+            }
             if record == queue.record { return .success(queue.description(partitions: topic.partitions.count)) }
             if record.settings.retentionMs != queue.settings.retentionMs {
                 var overrides = topic.settings.overrides

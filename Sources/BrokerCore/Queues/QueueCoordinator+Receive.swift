@@ -140,6 +140,8 @@ extension QueueCoordinator {
         defer { broker.store.kick() }
         do throws(QueueRefusal) {
             let topic = try find(queue.name).topic
+            // Who is no receiver makes nothing worse.
+            if request.isCounted, queue.breaker.pauseMs(steadyMs()) > 0 { return QueueOutcome(.messages([])) }
             for _ in 0..<Self.maxRounds {
                 var commits = CommitSpan()
                 let (leased, isOverLimit) = try lease(request, queue, topic, &commits)

@@ -117,6 +117,7 @@ extension QueueCoordinator {
                     counts.oldestSentMs = min(counts.oldestSentMs ?? .max, sentMs)
                 }
             }
+            counts.pausedMs = try find(name).queue.breaker.pauseMs(steadyMs())
             return QueueOutcome(.success(counts), commits)
         } catch {
             return QueueOutcome(.failure(error))

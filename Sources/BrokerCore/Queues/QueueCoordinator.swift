@@ -274,7 +274,11 @@ public final class QueueCoordinator: QueueService {
         let store = broker.store
         let nowMs = nowMs()
         var news = News()
-        defer { tell(news, of: partition) }
+        var ends = (acknowledged: 0, lost: 0)
+        defer {
+            note(ends, in: partition.queue)
+            tell(news, of: partition)
+        }
         return try lock.withLock { shard throws(QueueRefusal) in
             try check(&shard, store)
             shard.prepare(memoryBytes: memoryBytes.load(ordering: .relaxed))
@@ -284,7 +288,10 @@ public final class QueueCoordinator: QueueService {
             if let known { entry = known } else { entry = try Self.newEntry(of: partition) }
             defer {
                 if entry.isLost {
+            var before = entry.ledger.outcomes
                     suspend(&shard)
+                let after = entry.ledger.outcomes
+                ends = (after.acknowledged - before.acknowledged, after.lost - before.lost)
                 } else {
                     news = News(&entry, isFull: isFull, nowMs)
                     shard.machine.put(entry, id)
@@ -299,6 +306,7 @@ public final class QueueCoordinator: QueueService {
                 try serve(&entry, reading, partition, nowMs)
             }
             if entry.rules != partition.queue.version { try adopt(&entry, partition.queue) }
+                before = entry.ledger.outcomes
             let result = try body(&entry, &shard, nowMs)
             return (result, shard.ticket)
         }
@@ -380,6 +388,19 @@ public final class QueueCoordinator: QueueService {
 
     private func tell(_ news: News, of partition: QueuePartition) {
         if news.dueMs != nil || news.isEnding || news.wantsSnapshot {
+    /// Pauses a queue where too many of its messages are lost.
+    private func note(_ ends: (acknowledged: Int, lost: Int), in queue: Queue) {
+        guard let percent = queue.settings.deadLetterBreaker, ends.acknowledged + ends.lost > 0 else { return }
+        let nowMs = steadyMs()
+        let pause = queue.breaker.note(acknowledged: ends.acknowledged, lost: ends.lost, percent: percent, nowMs)
+        guard let pause else { return }
+        Log.warning(
+            "a queue is paused, as its messages go to the dead letters", "queue", queue.name, "lost", pause.lost, "of",
+            pause.all)
+        let dueMs = nowMs + QueueBreaker.pauseMs
+        if agenda.withLock({ $0.add(QueueDue(atMs: dueMs, subject: .serving(queue))) }) { signal.raise() }
+    }
+
             let isFirst = agenda.withLock { agenda -> Bool in
                 var isNews = false
                 if let dueMs = news.dueMs {
@@ -432,7 +453,7 @@ struct QueueDue: HeapElement {
     enum Subject {
         case ledger(TopicPartition)
         case waiter(Queue, UInt64)
-        /// Waiters whom no worker could be given.
+        /// Waiters whom no worker could be given, or whose queue was paused.
         case serving(Queue)
     }
 

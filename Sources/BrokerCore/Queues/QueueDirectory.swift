@@ -16,6 +16,7 @@ final class Queue: Sendable {
     let sends: QueueTurn
     let receives: QueueTurn
     let loadings: QueueLoadings
+    let breaker: QueueBreaker
 
     var name: String { record.name }
     var settings: QueueSettings { record.settings }
@@ -29,6 +30,7 @@ final class Queue: Sendable {
         sends = QueueTurn()
         receives = QueueTurn()
         loadings = QueueLoadings()
+        breaker = QueueBreaker()
     }
 
     /// The same queue by other rules.
@@ -40,6 +42,7 @@ final class Queue: Sendable {
         sends = previous.sends
         receives = previous.receives
         loadings = previous.loadings
+        breaker = previous.breaker
     }
 
     /// What its ledgers go by.

@@ -126,6 +126,8 @@ public struct QueueCounts: Equatable, Sendable {
     public var ending = 0
     /// Milliseconds since 1970 at which the oldest message that is not ended was sent; nil: there is none.
     public var oldestSentMs: Int64?
+    /// Milliseconds for which the queue gives out nothing yet (`QueueSettings.deadLetterBreaker`); 0: it does.
+    public var pausedMs: Int64 = 0
 
     public init() {}
 }

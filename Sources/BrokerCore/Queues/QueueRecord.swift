@@ -114,6 +114,7 @@ extension QueueSettings {
         set("backoff_ms", backoffMs.map(String.init).joined(separator: ","), "")
         set("dead_letter_queue", deadLetterQueue ?? "", "")
         set("max_receives", maxReceives.map(String.init) ?? "", "")
+        set("dead_letter_breaker", deadLetterBreaker.map(String.init) ?? "", "")
         return named
     }
 
@@ -141,6 +142,7 @@ extension QueueSettings {
                 backoffMs = steps.compactMap { $0 }
             case ("dead_letter_queue", _): deadLetterQueue = value
             case ("max_receives", let number?): maxReceives = Int(number)
+            case ("dead_letter_breaker", let number?): deadLetterBreaker = Int(number)
             default: return nil
             }
         }

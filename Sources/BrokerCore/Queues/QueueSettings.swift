@@ -25,6 +25,9 @@ public struct QueueSettings: Equatable, Sendable {
     public var deadLetterQueue: String?
     /// Deliveries that a message has at most; nil: any number.
     public var maxReceives: Int?
+    /// The queue gives out nothing for a minute where of the messages that ended within one more than so many of a hundred had their last
+    /// delivery, or were rejected; nil: whatever happens.
+    public var deadLetterBreaker: Int?
     /// What a surface keeps for its clients and the queue itself makes no use of, by name: an access policy, say.
     public var attributes: [String: String] = [:]
 
@@ -38,6 +41,8 @@ public struct QueueSettings: Equatable, Sendable {
     public static let messageBytesLimits = 1024...(1 << 20)
     public static let maxReceiveWaitMs: Int64 = 20_000
     public static let maxReceivesLimit = 1000
+    /// Of a hundred messages that end.
+    public static let breakerLimits = 1...99
     /// Steps of a backoff at most: behind so many deliveries nobody tells one more step from the last.
     public static let maxBackoffSteps = 64
     /// Bytes of all names and values in `attributes`, and in a queue's tags.
@@ -56,6 +61,9 @@ public struct QueueSettings: Equatable, Sendable {
         }
         if let maxReceives, !(1...Self.maxReceivesLimit).contains(maxReceives) {
             return "a message is received 1 to \(Self.maxReceivesLimit) times"
+        }
+        if let deadLetterBreaker, !Self.breakerLimits.contains(deadLetterBreaker) {
+            return "a queue is paused by 1 to 99 of a hundred messages"
         }
         let bytes = attributes.reduce(0) { $0 + $1.key.utf8.count + $1.value.utf8.count }
         return bytes <= Self.maxAttributeBytes ? nil : "attributes have \(Self.maxAttributeBytes) bytes at most"

@@ -7,7 +7,7 @@ import Security
 
 /// `GET /v1/queues/{queue}`: its settings and its messages by state. `PUT` makes it, or changes the settings that the body names:
 /// `{"order":"fifo","partitions":1,"visibility_ms":30000,"delay_ms":0,"retention_ms":…,"max_message_bytes":…,"receive_wait_ms":0,
-/// "backoff_ms":[5000,30000],"dead_letter_queue":"…","max_receives":5,"deduplication_scope":"queue","deduplicates_by_content":false}`.
+/// "backoff_ms":[5000,30000],"dead_letter_queue":"…","max_receives":5,"dead_letter_breaker":50,"deduplication_scope":"queue","deduplicates_by_content":false}`.
 /// `DELETE` removes it with all its messages.
 enum QueueEndpoint: HTTPEndpoint {
     static var access: EndpointAccess { .queueByMethod }
@@ -26,6 +26,7 @@ enum QueueEndpoint: HTTPEndpoint {
                 "minimum":-9223372036854775808,"maximum":9223372036854775807}},\
                 "dead_letter_queue":{"$ref":"#/components/schemas/QueueName"},\
                 "max_receives":{"$ref":"#/components/schemas/Whole"},\
+                "dead_letter_breaker":{"$ref":"#/components/schemas/Whole"},\
                 "deduplication_scope":{"enum":["queue","message_group",null]},\
                 "deduplicates_by_content":{"type":["boolean","null"]}}}
                 """, mayLackBody: true)
@@ -33,7 +34,8 @@ enum QueueEndpoint: HTTPEndpoint {
 
     private static let known = [
         "order", "partitions", "visibility_ms", "delay_ms", "retention_ms", "max_message_bytes", "receive_wait_ms",
-        "backoff_ms", "dead_letter_queue", "max_receives", "deduplication_scope", "deduplicates_by_content",
+        "backoff_ms", "dead_letter_queue", "max_receives", "dead_letter_breaker", "deduplication_scope",
+        "deduplicates_by_content",
     ]
 
     static func wish(on loop: GatewayLoop) -> BodyWish {
@@ -110,9 +112,11 @@ private struct QueueChange: Sendable {
     private var numbers: [String: Int64] = [:]
     private var backoffMs: [Int64]?
     private var hasMaxReceives = false
+    private var hasBreaker = false
 
     private static let numberNames = [
         "visibility_ms", "delay_ms", "retention_ms", "max_message_bytes", "receive_wait_ms", "max_receives",
+        "dead_letter_breaker",
     ]
 
     init() {}
@@ -132,6 +136,7 @@ private struct QueueChange: Sendable {
         backoffMs = fields.integers("backoff_ms")
         for name in Self.numberNames { if let number = fields.integer(name) { numbers[name] = number } }
         hasMaxReceives = fields.has("max_receives")
+        hasBreaker = fields.has("dead_letter_breaker")
     }
 
     func apply(_ settings: inout QueueSettings) {
@@ -146,6 +151,7 @@ private struct QueueChange: Sendable {
         if let number = numbers["max_message_bytes"] { settings.maxMessageBytes = Int(clamping: number) }
         if let number = numbers["receive_wait_ms"] { settings.receiveWaitMs = number }
         if hasMaxReceives { settings.maxReceives = numbers["max_receives"].map { Int(clamping: $0) } }
+        if hasBreaker { settings.deadLetterBreaker = numbers["dead_letter_breaker"].map { Int(clamping: $0) } }
     }
 }
 
@@ -293,6 +299,12 @@ enum QueueText {
         if let target = settings.deadLetterQueue { JSONText.write(target, into: &out) } else { out.text("null") }
         out.member("max_receives")
         if let most = settings.maxReceives { out.decimal(most) } else { out.text("null") }
+        if let percent = settings.deadLetterBreaker {
+            out.member("dead_letter_breaker")
+            out.decimal(percent)
+            out.member("paused_ms")
+            out.decimal(Int(counts?.pausedMs ?? 0))
+        }
         if settings.order == .fifo {
             out.text(
                 settings.deduplicationScope == .queue

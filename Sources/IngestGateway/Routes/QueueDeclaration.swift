@@ -130,5 +130,11 @@ public struct QueueDeclaration: Sendable {
             read: { place, settings in settings.maxReceives = place.integer(1...Int64(QueueSettings.maxReceivesLimit))
             },
             text: { $0.maxReceives.map { String($0) } ?? "any number" }),
+        Setting(
+            name: "dead_letter_breaker",
+            read: { place, settings in
+                let limits = QueueSettings.breakerLimits
+                settings.deadLetterBreaker = place.integer(Int64(limits.lowerBound)...Int64(limits.upperBound))
+            }, text: { $0.deadLetterBreaker.map { "\($0) of a hundred" } ?? "none" }),
     ]
 }
