@@ -5,6 +5,7 @@ import LogStorage
 import QueueLedger
 import RecordFormat
 import Synchronization
+import Telemetry
 import Testing
 
 @testable import BrokerCore
@@ -418,6 +419,48 @@ import Testing
         #expect(try Set(node.receive("orders").map(\.text)) == ["a", "b"])
         #expect(node.queues.cancelMove(move.id) == nil)
         #expect(throws: QueueRefusal.self) { try node.move("orders") }
+    }
+
+    // MARK: What cannot be read
+
+    /// A batch whose CRC is right: three records, of which `readable` are as they are to be.
+    private func brokenBatch(readable: Int) -> [UInt8] {
+        var bytes = TestBatch(["x", "y", "z"].map { TestRecord($0) }).bytes()
+        if readable == 0 {
+            // Packed by gzip, as its attributes say.
+            bytes[22] |= 1
+        } else {
+            // Each of them has 8 bytes; this one says that it has more than there are.
+            bytes[61 + 8 * readable] = 0x7e
+        }
+        var crc = bytes[21...].withUnsafeBytes { testCRC32C($0) }
+        for place in (17..<21).reversed() { (bytes[place], crc) = (UInt8(truncatingIfNeeded: crc), crc >> 8) }
+        return bytes
+    }
+
+    @Test(arguments: [(DeliveryOrder.standard, 0), (.standard, 2), (.fair, 0), (.fifo, 0), (.fifo, 1)])
+    func whatCannotBeReadHoldsUpNothing(order: DeliveryOrder, readable: Int) throws {
+        let node = try QueueNode()
+        try node.create("orders") { $0.order = order }
+        let broken = brokenBatch(readable: readable).withUnsafeBytes { ChunkPool.shared.slice(copying: $0) }
+        _ = try node.log("orders").append(broken, origin: .client, nowMs: node.clock.now).get()
+        node.commit()
+        let isFIFO = order == .fifo
+        try node.send(["a", "b"], to: "orders", group: isFIFO ? "g" : nil, id: isFIFO ? { $0 } : nil)
+        // One after the other: what follows a message that is none goes with it.
+        var received: [ReceivedMessage] = []
+        for _ in 0..<4 {
+            let some = try node.receive("orders", 1)
+            try node.acknowledge(some, "orders")
+            received += some
+        }
+        #expect(received.map(\.text) == Array(["x", "y"].prefix(readable)) + ["a", "b"])
+        #expect(node.queues.unreadableMessages.value == UInt64(3 - readable))
+        node.commit()
+        #expect(try node.counts("orders").visible == 0 && node.counts("orders").inFlight == 0)
+        // And it stays so.
+        try node.node.restart()
+        #expect(try node.receive("orders").isEmpty && node.counts("orders").visible == 0)
     }
 
     // MARK: Memory

@@ -146,8 +146,10 @@ extension QueueCoordinator {
         var found: [Offset: ForwardedRecord] = [:]
         var records = RecordIterator()
         var failure: QueueRefusal?
+        let unreadable = UnreadableRecords()
         do throws(QueueRefusal) {
-            try QueueWalk(log: partition.log).visit(fresh.map(\.receipt.offset), &records, looked: &looked) { record in
+            let walk = QueueWalk(log: partition.log, unreadable: unreadable)
+            try walk.visit(fresh.map(\.receipt.offset), &records, looked: &looked) { record in
                 guard byOffset[record.offset] != nil else { return true }
                 let message = ForwardedRecord(record, by: rule)
                 if message.sizeInBatch > left, !found.isEmpty { return false }
@@ -163,7 +165,9 @@ extension QueueCoordinator {
         if !(gaps.isEmpty && unread.isEmpty) {
             try forward(of: partition, in: generation) { entry, shard, nowMs throws(QueueRefusal) in
                 try shard.take(entry.ledger.takeBack(unread, wasCounted: false, nowMs: nowMs), &entry, nowMs)
-                try shard.take(entry.ledger.dropGaps(OffsetRange.covering(gaps)), &entry, nowMs)
+                let ranges = OffsetRange.covering(gaps)
+                try shard.take(entry.ledger.dropGaps(ranges), &entry, nowMs)
+                noteEnded(unreadable.count(in: ranges), unreadable, of: partition, &entry)
             }
         }
         if !unread.isEmpty { taken.hasMore = true }

@@ -127,7 +127,9 @@ extension QueueCoordinator {
         let settings = partition.queue.settings
         let isFIFO = settings.order == .fifo
         let reach = isFIFO ? max(LedgerSettings.deduplicationMs, settings.delayMs) : QueueSettings.maxDelayMs
-        switch partition.log.firstOffset(notBefore: nowMs - reach, visibility: .stable) {
+        switch partition.log.firstOffset(
+            notBefore: nowMs - reach, visibility: .stable, takesUnreadable: true)
+        {
         case .success(let found): return found?.offset
         case .failure(let refusal):
             throw QueueRefusal(.unavailable, "messages of \(partition.log.name) cannot be read: \(refusal)")
@@ -197,7 +199,9 @@ extension QueueCoordinator {
         var next = entry.ledger.toldEnd
         var reads = Self.maxReads
         var records = RecordIterator()
-        let walk = QueueWalk(log: log)
+        let unreadable = UnreadableRecords()
+        defer { noteEnded(unreadable.count, unreadable, of: partition, &entry) }
+        let walk = QueueWalk(log: log, unreadable: unreadable)
         while next < end {
             if !isRead, next >= entry.timedBelow {
                 Self.tell(&entry.ledger, next, end, nowMs)
@@ -235,7 +239,9 @@ extension QueueCoordinator {
         _ entry: inout QueueShard.Entry, _ partition: QueuePartition, _ nowMs: Int64, _ reads: Int
     ) throws(QueueRefusal) -> Bool {
         var records = RecordIterator()
-        let walk = QueueWalk(log: partition.log)
+        let unreadable = UnreadableRecords()
+        defer { noteEnded(unreadable.count, unreadable, of: partition, &entry) }
+        let walk = QueueWalk(log: partition.log, unreadable: unreadable)
         for _ in 0..<reads {
             guard !isFull, let range = entry.ledger.rangeToIndex else { return false }
             var messages: [ArrivedMessage] = []
@@ -245,6 +251,19 @@ extension QueueCoordinator {
             entry.ledger.index(messages, through: Offset(next.rawValue - 1), nowMs: nowMs)
         }
         return entry.ledger.rangeToIndex != nil
+    }
+
+    /// Counts messages that have ended, or were never told, as nobody can read them; the log tells of the first of a partition.
+    func noteEnded(
+        _ count: Int, _ unreadable: UnreadableRecords, of partition: QueuePartition, _ entry: inout QueueShard.Entry
+    ) {
+        guard count > 0 else { return }
+        unreadableMessages.add(count)
+        if entry.isUnreadableTold { return }
+        entry.isUnreadableTold = true
+        Log.warning(
+            "messages that cannot be read have ended", "partition", partition.log.name, "offset",
+            unreadable.first?.rawValue ?? 0, "reason", unreadable.reason)
     }
 
     /// Whether messages wait that the ledger has no room for just now.

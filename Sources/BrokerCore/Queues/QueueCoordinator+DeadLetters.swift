@@ -210,7 +210,9 @@ extension QueueCoordinator {
                 }
                 guard isOnDisk(log) else { throw Self.noDisk }
                 search.end = log.highWatermark
-                switch log.firstOffset(notBefore: search.sinceMs, visibility: .committed) {
+                switch log.firstOffset(
+                    notBefore: search.sinceMs, visibility: .committed, takesUnreadable: true)
+                {
                 case .success(let first): search.next = first?.offset ?? search.end
                 case .failure(let refusal):
                     throw QueueRefusal(.unavailable, "the dead letters in \(log.name) cannot be read: \(refusal)")

@@ -220,8 +220,9 @@ extension QueueCoordinator {
             let leases = Dictionary(uniqueKeysWithValues: part.messages.map { ($0.receipt.offset, $0) })
             var found: [Offset: ReceivedMessage] = [:]
             var looked = 0
+            let unreadable = UnreadableRecords()
             do throws(QueueRefusal) {
-                let walk = QueueWalk(log: part.partition.log)
+                let walk = QueueWalk(log: part.partition.log, unreadable: unreadable)
                 try walk.visit(part.messages.map(\.receipt.offset), &records, looked: &looked) { record in
                     guard let lease = leases[record.offset] else { return true }
                     let handle = seal.handle(for: lease.receipt, of: part.partition.id)
@@ -238,7 +239,7 @@ extension QueueCoordinator {
             let gaps = part.messages[..<looked].map(\.receipt.offset).filter { found[$0] == nil }
             let unread = part.messages[looked...].map(\.receipt).filter { found[$0.offset] == nil }
             if gaps.isEmpty, unread.isEmpty { continue }
-            let more = gaps.max().flatMap { gap(behind: $0, of: part.partition, &records) }
+            let more = gaps.max().flatMap { gap(behind: $0, of: part.partition, unreadable, &records) }
             let ticket = try withLedger(of: part.partition) { entry, shard, nowMs throws(QueueRefusal) in
                 try shard.take(
                     entry.ledger.takeBack(unread, wasCounted: request.isCounted, nowMs: nowMs), &entry, nowMs)
@@ -246,6 +247,7 @@ extension QueueCoordinator {
                 // Not what it has not been told of.
                 if let more, more.last < entry.ledger.toldEnd { ranges.append(more) }
                 try shard.take(entry.ledger.dropGaps(ranges), &entry, nowMs)
+                noteEnded(unreadable.count(in: ranges), unreadable, of: part.partition, &entry)
                 if let attempt = Self.attempt(request, part.partition.queue) {
                     entry.ledger.keep(Array(found.keys), ofAttempt: attempt)
                 }
@@ -258,11 +260,12 @@ extension QueueCoordinator {
 
     /// What follows a record that was no message and is none either, as far as one read tells: those of a transaction stand together.
     private func gap(
-        behind offset: Offset, of partition: QueuePartition, _ records: inout RecordIterator
+        behind offset: Offset, of partition: QueuePartition, _ unreadable: UnreadableRecords,
+        _ records: inout RecordIterator
     ) -> OffsetRange? {
         var first: Offset?
         do throws(QueueRefusal) {
-            let next = try QueueWalk(log: partition.log).step(
+            let next = try QueueWalk(log: partition.log, unreadable: unreadable).step(
                 from: offset + 1, to: partition.log.lastStableOffset, &records
             ) { record in
                 if first == nil { first = record.offset }

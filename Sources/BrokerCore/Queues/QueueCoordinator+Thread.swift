@@ -134,7 +134,8 @@ extension QueueCoordinator {
                 // Before the look: what comes meanwhile is not older, and was not looked at.
                 let end = log.lastStableOffset
                 guard isLive(partition),
-                    case .success(let found) = log.firstOffset(notBefore: oldest, visibility: .stable)
+                    case .success(let found) = log.firstOffset(
+                        notBefore: oldest, visibility: .stable, takesUnreadable: true)
                 else { continue }
                 let from = min(found?.offset ?? end, end)
                 _ = try? withLedger(of: partition) { entry, shard, nowMs throws(QueueRefusal) in

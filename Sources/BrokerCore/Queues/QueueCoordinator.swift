@@ -7,7 +7,7 @@ import RecordFormat
 import Security
 import StorageIO
 import Synchronization
-import Telemetry
+public import Telemetry
 
 /// Runs the ledgers of queues: each partition of a queue's topic `q.<name>` has one, and each ledger's records stand in a partition of
 /// `__queue_state`, under one lock with the others of that partition.
@@ -145,6 +145,8 @@ public final class QueueCoordinator: QueueService {
     let agenda = Lock(Agenda())
     let moves = Lock(QueueMoves())
     let signal = Signal()
+    /// Messages that have ended as no reader of their log can make them out.
+    public let unreadableMessages = Counter()
     private let memoryBytes = Atomic<Int>(0)
     /// `maxMemoryBytes`, or what a test takes for it.
     let memoryLimit = Atomic<Int>(maxMemoryBytes)
@@ -286,12 +288,12 @@ public final class QueueCoordinator: QueueService {
             let known = shard.machine.take(id)
             var entry: QueueShard.Entry
             if let known { entry = known } else { entry = try Self.newEntry(of: partition) }
-            defer {
-                if entry.isLost {
             var before = entry.ledger.outcomes
-                    suspend(&shard)
+            defer {
                 let after = entry.ledger.outcomes
                 ends = (after.acknowledged - before.acknowledged, after.lost - before.lost)
+                if entry.isLost {
+                    suspend(&shard)
                 } else {
                     news = News(&entry, isFull: isFull, nowMs)
                     shard.machine.put(entry, id)
@@ -304,9 +306,9 @@ public final class QueueCoordinator: QueueService {
                     reading.version == partition.queue.version
                 else { return nil }
                 try serve(&entry, reading, partition, nowMs)
+                before = entry.ledger.outcomes
             }
             if entry.rules != partition.queue.version { try adopt(&entry, partition.queue) }
-                before = entry.ledger.outcomes
             let result = try body(&entry, &shard, nowMs)
             return (result, shard.ticket)
         }
@@ -386,8 +388,6 @@ public final class QueueCoordinator: QueueService {
         }
     }
 
-    private func tell(_ news: News, of partition: QueuePartition) {
-        if news.dueMs != nil || news.isEnding || news.wantsSnapshot {
     /// Pauses a queue where too many of its messages are lost.
     private func note(_ ends: (acknowledged: Int, lost: Int), in queue: Queue) {
         guard let percent = queue.settings.deadLetterBreaker, ends.acknowledged + ends.lost > 0 else { return }
@@ -401,6 +401,8 @@ public final class QueueCoordinator: QueueService {
         if agenda.withLock({ $0.add(QueueDue(atMs: dueMs, subject: .serving(queue))) }) { signal.raise() }
     }
 
+    private func tell(_ news: News, of partition: QueuePartition) {
+        if news.dueMs != nil || news.isEnding || news.wantsSnapshot {
             let isFirst = agenda.withLock { agenda -> Bool in
                 var isNews = false
                 if let dueMs = news.dueMs {

@@ -30,6 +30,8 @@ struct QueueShard: StoredMachine {
         var isLost = false
         /// What is ending was looked for in the dead letters since it was loaded.
         var areDeadLettersKnown = false
+        /// The log has said that some of its messages cannot be read.
+        var isUnreadableTold = false
         /// Why it is not served, told once.
         var fault: String?
 

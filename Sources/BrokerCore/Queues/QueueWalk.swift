@@ -1,12 +1,15 @@
 import ByteBuffers
 import KafkaModel
 import LogStorage
+import QueueLedger
 import RecordFormat
 
 /// Reads the records of a queue's partition that consumers of committed transactions see, on a thread that may wait.
 struct QueueWalk {
     let log: PartitionLog
     var visibility = PartitionLog.Visibility.stable
+    /// Where what no reader can make out is noted.
+    var unreadable: UnreadableRecords?
 
     /// Bytes of log that are read at once, unless a batch is larger.
     static let readBytes = 1 << 20
@@ -40,9 +43,17 @@ struct QueueWalk {
                         if aborted == nil { aborted = try abortedTransactions(start, fetched.endOffset ?? end) }
                         if aborted?.contains(where: { $0.holds(batch) }) == true { continue }
                     }
-                    try records.open(batch)
-                    while let record = try records.next() {
-                        if record.offset >= start, record.offset < end { body(record) }
+                    var behind = max(batch.baseOffset, start)
+                    do throws(RecordBatchError) {
+                        try records.open(batch)
+                        while let record = try records.next() {
+                            behind = max(behind, record.offset + 1)
+                            if record.offset >= start, record.offset < end { body(record) }
+                        }
+                    } catch {
+                        // Not for want of memory, it is so for ever: its offsets hold no messages, as those of damage.
+                        if error.mayPass { throw error }
+                        unreadable?.note(from: behind, to: min(batch.lastOffset + 1, end), "\(error)")
                     }
                 }
             }
@@ -105,5 +116,41 @@ struct QueueWalk {
         case .failure(let refusal):
             throw QueueRefusal(.unavailable, "transactions of \(log.name) cannot be read: \(refusal)")
         }
+    }
+}
+
+/// Offsets that walks have come by and passed over: a producer has packed their records by nothing that the broker has, or they break the
+/// format. Producers' batches are stored as they come, so any producer can write some.
+final class UnreadableRecords {
+    private var ranges: [OffsetRange] = []
+    /// Of the first of them.
+    private(set) var reason = ""
+
+    /// - Parameter end: exclusive.
+    func note(from first: Offset, to end: Offset, _ reason: String) {
+        guard first < end else { return }
+        if ranges.isEmpty { self.reason = reason }
+        ranges.append(OffsetRange(first, Offset(end.rawValue - 1)))
+    }
+
+    var first: Offset? { ranges.first?.first }
+
+    var count: Int { ranges.reduce(0) { $0 + Int($1.count) } }
+
+    func count(in others: [OffsetRange]) -> Int {
+        var count = Int64(0)
+        for own in ranges {
+            for other in others {
+                count += max(0, min(own.last, other.last).rawValue - max(own.first, other.first).rawValue + 1)
+            }
+        }
+        return Int(count)
+    }
+}
+
+extension RecordBatchError {
+    /// A later try may come to something else.
+    fileprivate var mayPass: Bool {
+        if case .compression(.unavailable) = self { true } else { false }
     }
 }

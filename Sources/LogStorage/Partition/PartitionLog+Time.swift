@@ -14,8 +14,11 @@ extension PartitionLog {
 
     /// The first record at or after the log's start whose timestamp is `timestampMs` or above, among those that the reader may
     /// see; nil when there is none. Source: KIP-79.
+    ///
+    /// - Parameter takesUnreadable: a batch whose records cannot be made out is taken for its first record, by the batch's own greatest
+    ///   time: for who looks for a place from which on to read. Else it is refused, as nobody knows which of its records would be it.
     public func firstOffset(
-        notBefore timestampMs: Int64, visibility: Visibility = .committed
+        notBefore timestampMs: Int64, visibility: Visibility = .committed, takesUnreadable: Bool = false
     ) -> Result<TimestampedOffset?, ReadRefusal> {
         let segments = state.withLock { state in
             state.segments.filter { $0.size > 0 && $0.maxTimestamp >= timestampMs }
@@ -33,7 +36,7 @@ extension PartitionLog {
                 let next = state.segments.first { $0.baseOffset > segment.baseOffset }?.baseOffset
                 return min(next ?? .max, visibility == .stable ? state.lastStableOffset : state.highWatermark)
             }
-            switch scan(from: start, below: limit, visibility, notBefore: timestampMs) {
+            switch scan(from: start, below: limit, visibility, notBefore: timestampMs, takesUnreadable) {
             case .success(nil): continue
             case let result: return result
             }
@@ -66,7 +69,8 @@ extension PartitionLog {
     }
 
     private func scan(
-        from start: Int64, below limit: Int64, _ visibility: Visibility, notBefore timestampMs: Int64
+        from start: Int64, below limit: Int64, _ visibility: Visibility, notBefore timestampMs: Int64,
+        _ takesUnreadable: Bool
     ) -> Result<TimestampedOffset?, ReadRefusal> {
         let first = logStartOffset.rawValue
         var offset = max(start, first)
@@ -84,14 +88,18 @@ extension PartitionLog {
                     while let batch = try cursor.next() {
                         offset = batch.lastOffset.rawValue + 1
                         guard batch.maxTimestampMs >= timestampMs else { continue }
-                        try records.open(batch)
-                        while let record = try records.next() {
-                            if record.timestampMs >= timestampMs, record.offset.rawValue >= first {
-                                return .success(
-                                    TimestampedOffset(
-                                        offset: record.offset, timestampMs: record.timestampMs,
-                                        leaderEpoch: batch.partitionLeaderEpoch.rawValue))
+                        do throws(RecordBatchError) {
+                            try records.open(batch)
+                            while let record = try records.next() {
+                                guard record.timestampMs >= timestampMs, record.offset.rawValue >= first else {
+                                    continue
+                                }
+                                return .success(TimestampedOffset(record.offset, record.timestampMs, in: batch))
                             }
+                        } catch {
+                            guard takesUnreadable else { throw error }
+                            let from = max(batch.baseOffset, Offset(first))
+                            return .success(TimestampedOffset(from, batch.maxTimestampMs, in: batch))
                         }
                     }
                 } catch {
@@ -100,5 +108,11 @@ extension PartitionLog {
             }
         }
         return .success(nil)
+    }
+}
+
+extension PartitionLog.TimestampedOffset {
+    fileprivate init(_ offset: Offset, _ timestampMs: Int64, in batch: RecordBatchHeader) {
+        self.init(offset: offset, timestampMs: timestampMs, leaderEpoch: batch.partitionLeaderEpoch.rawValue)
     }
 }
