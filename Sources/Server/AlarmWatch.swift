@@ -8,8 +8,8 @@ import RecordFormat
 import Synchronization
 import Telemetry
 
-/// Looks at queues for the page of metrics, and at the alarms, on a thread of its own: queues may wait for a disk. What has changed
-/// is logged, becomes a record where the alarm names a topic, and is posted where it names a webhook.
+/// Looks at the alarms, on a thread of its own, and has a worker look at queues for the page of metrics: those may wait for a disk, and
+/// alarms are not to. What has changed is logged, becomes a record where the alarm names a topic, and is posted where it names a webhook.
 final class AlarmWatch: Sendable {
     private let broker: Broker
     private let board: AlarmBoard
@@ -17,6 +17,8 @@ final class AlarmWatch: Sendable {
     private let gauges: QueueGauges
     private let wake = Signal()
     private let isStopping = Atomic<Bool>(false)
+    /// A worker looks at the queues, or is about to.
+    private let isLooking = Atomic<Bool>(false)
     private let thread = Lock<Thread?>(nil)
     /// For webhooks, since the thread's last turn.
     private let told = Lock<[(Alarm.News, AlarmWebhook)]>([])
@@ -24,6 +26,9 @@ final class AlarmWatch: Sendable {
     init(_ broker: Broker, _ board: AlarmBoard, _ metrics: MetricsRegistry) {
         (self.broker, self.board, self.metrics) = (broker, board, metrics)
         gauges = QueueGauges(broker.queues, in: metrics)
+        metrics.show(
+            broker.queues.unreadableMessages, as: "millrace_queue_unreadable_messages_total",
+            help: "Messages of queues that have ended as no reader can make out what their producer has packed.")
         let started = Thread(name: "alarms") { [self] in
             let posts = AlarmPosts()
             while !isStopping.load(ordering: .acquiring) {
@@ -39,9 +44,21 @@ final class AlarmWatch: Sendable {
     /// - Parameter at: milliseconds of the monotonic clock.
     func turn(at: Int64) {
         let nowMs = BrokerClock.wallMs()
-        gauges.look(nowMs: nowMs)
+        beginLooking()
         for news in board.turn(at: at, nowMs: nowMs, { metrics.read($0) }) { tell(news, nowMs) }
     }
+
+    /// Has the queues looked at, unless the look before is not over: alarms go by what was seen last.
+    private func beginLooking() {
+        if isLooking.exchange(true, ordering: .acquiringAndReleasing) { return }
+        let isTaken = broker.workers.submit { [self] in
+            lookAtQueues()
+            isLooking.store(false, ordering: .releasing)
+        }
+        if !isTaken { isLooking.store(false, ordering: .releasing) }
+    }
+
+    func lookAtQueues() { gauges.look(nowMs: BrokerClock.wallMs()) }
 
     private func takeTold() -> [(Alarm.News, AlarmWebhook)] {
         told.withLock { told in
@@ -56,7 +73,8 @@ final class AlarmWatch: Sendable {
         if state == .alarm {
             Log.warning("an alarm begins", "alarm", name, "value", value, "metric", "\(news.rule.metric)")
         } else {
-            let words: StaticString = news.before == .alarm ? "an alarm is over" : "an alarm has nothing to see any more"
+            let words: StaticString =
+                news.before == .alarm ? "an alarm is over" : "an alarm has nothing to see any more"
             Log.info(words, "alarm", name, "state", state.rawValue, "value", value)
         }
         if let webhook = news.rule.webhook {

@@ -34,7 +34,7 @@ public final class MetricsRegistry: Sendable {
         let kind: String
         var series: [Series] = []
         /// Of series that come and go.
-        var listed: (@Sendable () -> [(labels: Labels, value: Double)])?
+        var listed: ListedGauge?
     }
 
     struct State: Sendable {
@@ -86,13 +86,13 @@ public final class MetricsRegistry: Sendable {
         state.withLock { state in _ = Self.family(name, help, "counter", &state) }
     }
 
-    /// Shows gauges that come and go: what `list` has when a page is made, which must be quick, may be asked for from any thread, and
-    /// bounds itself.
-    public func list(_ name: String, help: String, _ list: @escaping @Sendable () -> [(labels: Labels, value: Double)])
-    {
+    /// Shows gauges that come and go: those that whoever looks at what they tell of has set last, who bounds their number.
+    public func list(_ name: String, help: String) -> ListedGauge {
         state.withLock { state in
             let index = Self.family(name, help, "gauge", &state)
-            state.families[index].listed = state.families[index].listed ?? list
+            let listed = state.families[index].listed ?? ListedGauge(name)
+            state.families[index].listed = listed
+            return listed
         }
     }
 
@@ -103,7 +103,7 @@ public final class MetricsRegistry: Sendable {
         let metrics = family.series.filter { selector.matches($0.labels) }.map(\.metric)
         let histograms = metrics.compactMap { if case .histogram(let histogram) = $0 { histogram } else { nil } }
         if !histograms.isEmpty { return .histogram(HistogramReading(histograms)) }
-        let listed = (family.listed?() ?? []).filter { selector.matches(Self.labelText($0.labels)) }
+        let listed = (family.listed?.series ?? []).filter { selector.matches($0.labels) }
         let numbers = metrics.compactMap(Self.number) + listed.map(\.value)
         if numbers.isEmpty { return .missing }
         return family.kind == "counter" ? .counter(numbers.reduce(0, +)) : .gauges(numbers)
@@ -201,9 +201,7 @@ public final class MetricsRegistry: Sendable {
             if !family.help.isEmpty { page.utf8("# HELP \(family.name) \(family.help)\n") }
             page.utf8("# TYPE \(family.name) \(family.kind)\n")
             for series in family.series { Self.render(family.name, series, into: &page) }
-            for (labels, value) in family.listed?() ?? [] {
-                page.utf8("\(family.name){\(Self.labelText(labels))} \(Self.text(value))\n")
-            }
+            if let listed = family.listed { page.bytes(listed.lines) }
         }
         let name = "millrace_telemetry_series_refused_total"
         page.utf8("# HELP \(name) Series that were not shown because there were \(Self.maxSeries) already.\n")
@@ -214,7 +212,7 @@ public final class MetricsRegistry: Sendable {
     public static let contentType = "text/plain; version=0.0.4; charset=utf-8"
 
     /// The text format's own word for what is infinite.
-    private static func text(_ value: Double) -> String { value == .infinity ? "+Inf" : "\(value)" }
+    static func text(_ value: Double) -> String { value == .infinity ? "+Inf" : "\(value)" }
 
     private static func render(_ name: String, _ series: Series, into page: inout ByteWriter) {
         let braces = series.labels.isEmpty ? "" : "{\(series.labels)}"

@@ -182,7 +182,7 @@ import Testing
             metrics.counter("millrace_r_total", labels: ["route": "a,status=\"5", "status": status]).add(count)
         }
         metrics.gauge("millrace_g", labels: ["of": "x"]).set(3)
-        metrics.list("millrace_l", help: "") { [(["of": "x"], 1), (["of": "y"], .infinity)] }
+        metrics.list("millrace_l", help: "").set([(["of": "x"], 1), (["of": "y"], .infinity)])
         func read(_ text: String) -> String { "\(metrics.read(MetricSelector(text)!))" }
         #expect(read("millrace_r_total") == "counter(8.0)")
         #expect(read(#"millrace_r_total{status="5*"}"#) == "counter(3.0)")

@@ -96,14 +96,20 @@ import Testing
         metrics.gauge("millrace_token_key_age_seconds", labels: ["issuer": "i"]).set(isWrong ? 3601 : 3600)
         metrics.gauge("millrace_forwarder_running", labels: ["forwarder": "a"]).set(1)
         metrics.gauge("millrace_forwarder_running", labels: ["forwarder": "b"]).set(isWrong ? 0 : 1)
-        metrics.list("millrace_queue_dead_letters", help: "") { [(["queue": "q"], isWrong ? 1 : 0)] }
-        metrics.list("millrace_queue_oldest_age_seconds", help: "") { [(["queue": "q"], isWrong ? 3601 : 3600)] }
+        for (name, fine, wrong) in [
+            ("dead_letters", 0, 1), ("oldest_age_seconds", 3600, 3601), ("drain_seconds", 3600, 3601),
+            ("work_visibility_ratio", 0.16, 0.17), ("paused", 0, 1),
+        ] as [(String, Double, Double)] {
+            metrics.list("millrace_queue_" + name, help: "").set([(["queue": "q"], isWrong ? wrong : fine)])
+        }
+        let unreadable = metrics.counter("millrace_queue_unreadable_messages_total")
         for minute in Int64(0)..<6 {
             requests[0].add(99)
             records[0].add(99)
             requests[1].add(isWrong ? 2 : 1)
             records[1].add(isWrong ? 2 : 1)
             denied.add(isWrong ? 6 : 5)
+            unreadable.add(isWrong ? 1 : 0)
             for _ in 0..<100 { commits.observe(isWrong ? 300_000_000 : 100_000_000) }
             _ = board.turn(at: minute * 60_000, nowMs: minute * 60_000) { metrics.read($0) }
         }

@@ -1,4 +1,3 @@
-import BrokerCore
 import BrokerTestKit
 import ByteBuffers
 import Foundation
@@ -8,6 +7,7 @@ import Telemetry
 import Testing
 
 @testable import Alarms
+@testable import BrokerCore
 @testable import Server
 
 /// Alarms of a running node: queues are looked at, and what has changed is told.
@@ -38,6 +38,38 @@ import Testing
         #expect(json["value"] as? Int == 2 && json["above"] as? Int == 1)
         let shown = try node.get("/v1/alarms?name=waiting")
         #expect(shown.contains(#""state":"ALARM""#), "\(shown)")
+        try node.stop()
+    }
+
+    /// What looks at queues may wait for a disk that hangs for ever: here for a lock that a test holds.
+    @Test func aQueueThatCannotBeLookedAtHoldsUpNoAlarm() throws {
+        let folder = try TemporaryFolder()
+        let yaml = """
+            queues: {jobs: {}}
+            alarms: {always: {metric: millrace_disk_used_ratio, above: -1}}
+            """
+        let node = try Node.start(try ForwarderNodeTests.configuration(folder, yaml), pool: ChunkPool())
+        let (held, release) = (Signal(), Signal())
+        let holder = Thread(name: "holder") {
+            func hold(_ shards: ArraySlice<Lock<QueueCoordinator.Shard>>) {
+                guard let first = shards.first else {
+                    held.raise()
+                    release.wait(timeoutMs: nil)
+                    return
+                }
+                first.withLock { _ in hold(shards.dropFirst()) }
+            }
+            hold(node.broker.queues.shards[...])
+        }
+        held.wait(timeoutMs: nil)
+        var at = Int64.max / 2
+        for _ in 0..<3 {
+            at += AlarmRule.periodLimitsMs.upperBound
+            node.alarms?.turn(at: at)
+        }
+        #expect(try node.get("/v1/alarms?name=always").contains(#""state":"ALARM""#))
+        release.raise()
+        holder.join()
         try node.stop()
     }
 

@@ -16,7 +16,9 @@ struct AlarmDeclaration {
         if name.isEmpty || name.utf8.count > Self.maxNameBytes {
             place.refuse("a name has 1 to \(Self.maxNameBytes) bytes", remedy: "Choose another name")
         }
-        let known = ["enabled", "metric", "share", "percentile", "above", "below", "for", "missing", "topic", "webhook"]
+        let known = [
+            "enabled", "metric", "share", "percentile", "above", "below", "for", "missing", "topic", "webhook",
+        ]
         guard let fields = place.fields(known) else { return nil }
         if fields["enabled"]?.boolean() == false {
             rule = nil
@@ -126,6 +128,11 @@ struct AlarmDeclaration {
         rule("stuck-forwarders", "millrace_forwarder_running", .below(1), 5, 5),
         rule("dead-letters", "millrace_queue_dead_letters", .above(0), 1, 1),
         rule("old-messages", "millrace_queue_oldest_age_seconds", .above(3600), 1, 1),
+        rule("slow-drain", "millrace_queue_drain_seconds", .above(3600), 3, 5),
+        // Six times as long as the work takes: source, Amazon's guide of Lambda with SQS.
+        rule("short-visibility", "millrace_queue_work_visibility_ratio", .above(1.0 / 6), 3, 5),
+        rule("paused-queues", "millrace_queue_paused", .above(0), 1, 1),
+        rule("unreadable-messages", "millrace_queue_unreadable_messages_total", .above(0), 1, 1),
     ]
 
     private static func rule(
